@@ -17,13 +17,14 @@ var floors = []struct {
 	level int
 	rooms []string
 }{
-	{0, []string{"model/dist", "model/stats", "model/des"}},
-	{1, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
-	{2, []string{"model/behave", "model/spec"}},
-	{3, []string{"model/experiment"}},
-	{4, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
-	{5, []string{"plugin"}},
-	{6, []string{"cmd"}},
+	{0, []string{"model/problem", "model/unit", "model/stats", "model/des"}},
+	{1, []string{"model/dist"}},
+	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
+	{3, []string{"model/behave", "model/spec"}},
+	{4, []string{"model/experiment"}},
+	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
+	{6, []string{"plugin"}},
+	{7, []string{"cmd"}},
 }
 
 // sideways names the imports between rooms of one floor, each with its reason.
@@ -50,7 +51,7 @@ var outside = []struct{ room, banned, why string }{
 
 // groundOnly rooms import nothing but the standard library and the project.
 var groundOnly = []string{
-	"model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave",
+	"model/problem", "model/unit", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave",
 }
 
 type pkg struct {

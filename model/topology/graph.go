@@ -1,0 +1,302 @@
+package topology
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+)
+
+// An Edge is one call of the graph: the endpoint that makes it, the endpoint
+// that answers it, and how often it is made for each request on average.
+type Edge struct {
+	From, To Place
+	// PerRequest is probability times count, summed over equal calls.
+	PerRequest float64
+}
+
+// A Place is an endpoint of a service, by name and path.
+type Place struct {
+	Service, Endpoint string
+}
+
+func (p Place) String() string {
+	if p.Endpoint == DefaultPath || p.Endpoint == "" {
+		return p.Service
+	}
+	return p.Service + p.Endpoint
+}
+
+// Calls lists the names of the services that a service may call, in the order
+// of their first mention.
+func (s *Service) Calls() []string {
+	var names []string
+	for i := range s.Endpoints {
+		for call := range s.Endpoints[i].calls {
+			if !slices.Contains(names, call.To) {
+				names = append(names, call.To)
+			}
+		}
+	}
+	return names
+}
+
+// calls yields every call of the endpoint.
+func (e *Endpoint) calls(yield func(*Call) bool) {
+	walk(e.Steps, yield)
+}
+
+func walk(steps []Step, yield func(*Call) bool) bool {
+	for i := range steps {
+		if c := steps[i].Call; c != nil && !yield(c) {
+			return false
+		}
+		if !walk(steps[i].Parallel, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// Edges lists the calls between endpoints in the order of the file. Calls to
+// services that are not there are left out.
+func (s *System) Edges() []Edge {
+	byName := map[string]*Service{}
+	for i := range s.Services {
+		byName[s.Services[i].Name] = &s.Services[i]
+	}
+	var edges []Edge
+	index := map[[2]Place]int{}
+	for i := range s.Services {
+		for j := range s.Services[i].Endpoints {
+			e := &s.Services[i].Endpoints[j]
+			from := Place{s.Services[i].Name, e.Path}
+			for c := range e.calls {
+				callee := byName[c.To]
+				if callee == nil {
+					continue
+				}
+				to := Place{Service: c.To, Endpoint: c.Endpoint}
+				if at := callee.Endpoint(c.Method, c.Endpoint); at != nil {
+					to.Endpoint = at.Path
+				}
+				at, known := index[[2]Place{from, to}]
+				if !known {
+					at = len(edges)
+					index[[2]Place{from, to}] = at
+					edges = append(edges, Edge{From: from, To: to})
+				}
+				edges[at].PerRequest += c.Probability * float64(c.Count)
+			}
+		}
+	}
+	return edges
+}
+
+// Entries lists the services that requests arrive at: those named by Entry, or
+// those that nobody calls, or else the first.
+func (s *System) Entries() []string {
+	if len(s.Entry) > 0 {
+		return s.Entry
+	}
+	called := map[string]bool{}
+	for _, e := range s.Edges() {
+		if e.From.Service != e.To.Service {
+			called[e.To.Service] = true
+		}
+	}
+	var names []string
+	for i := range s.Services {
+		if !called[s.Services[i].Name] {
+			names = append(names, s.Services[i].Name)
+		}
+	}
+	if len(names) == 0 && len(s.Services) > 0 {
+		names = []string{s.Services[0].Name}
+	}
+	return names
+}
+
+// Executions returns how often each place works for one request to the given
+// one, on average, itself included. Places that are never reached are absent.
+// The system must have no endless cycle.
+func (s *System) Executions(entry Place) map[Place]float64 {
+	out := map[Place][]Edge{}
+	for _, e := range s.Edges() {
+		out[e.From] = append(out[e.From], e)
+	}
+	if entry.Endpoint == "" {
+		entry.Endpoint = DefaultPath
+		if svc := s.Service(entry.Service); svc != nil && len(svc.Endpoints) > 0 {
+			entry.Endpoint = svc.Endpoints[0].Path
+		}
+	}
+	total := map[Place]float64{entry: 1}
+	wave := map[Place]float64{entry: 1}
+	// Each wave is one hop further away. A cycle's waves shrink; stop where they
+	// no longer count.
+	for range 10000 {
+		next := map[Place]float64{}
+		sum := 0.0
+		for from, n := range wave {
+			for _, e := range out[from] {
+				if n*e.PerRequest > 0 {
+					next[e.To] += n * e.PerRequest
+					sum += n * e.PerRequest
+				}
+			}
+		}
+		if sum < 1e-9 {
+			break
+		}
+		for to, n := range next {
+			total[to] += n
+		}
+		wave = next
+	}
+	return total
+}
+
+// checkCycles refuses cycles of calls that on average make at least as many
+// calls as they take, because such a request would never end.
+func (s *System) checkCycles(problems *problem.List) {
+	edges := s.Edges()
+	out := map[Place][]Edge{}
+	var places []Place
+	for _, e := range edges {
+		if e.PerRequest > 0 {
+			if out[e.From] == nil {
+				places = append(places, e.From)
+			}
+			out[e.From] = append(out[e.From], e)
+		}
+	}
+	for _, component := range components(places, out) {
+		if growth(component, out) < 1-1e-9 {
+			continue
+		}
+		cycle := findCycle(component, out)
+		first := cycle[0]
+		names := make([]string, len(cycle))
+		for i, p := range cycle {
+			names[i] = p.String()
+		}
+		at := slices.IndexFunc(s.Services, func(svc Service) bool { return svc.Name == first.Service })
+		problems.AddHint(problem.Index("services", at), "remove a call, or give one a probability that lets the cycle end",
+			"calls go round without end: %s", strings.Join(append(names, first.String()), " -> "))
+	}
+}
+
+// components returns the strongly connected components that have a cycle, by
+// Tarjan's algorithm with its own stack, so that deep graphs are no problem.
+func components(places []Place, out map[Place][]Edge) [][]Place {
+	type state struct {
+		index, low int
+		onStack    bool
+	}
+	states := map[Place]*state{}
+	var found [][]Place
+	var stack []Place
+	type frame struct {
+		place Place
+		next  int
+	}
+	for _, root := range places {
+		if states[root] != nil {
+			continue
+		}
+		work := []frame{{place: root}}
+		for len(work) > 0 {
+			f := &work[len(work)-1]
+			st := states[f.place]
+			if st == nil {
+				st = &state{index: len(states), low: len(states), onStack: true}
+				states[f.place] = st
+				stack = append(stack, f.place)
+			}
+			if f.next < len(out[f.place]) {
+				to := out[f.place][f.next].To
+				f.next++
+				if next := states[to]; next == nil {
+					work = append(work, frame{place: to})
+				} else if next.onStack {
+					st.low = min(st.low, next.index)
+				}
+				continue
+			}
+			work = work[:len(work)-1]
+			if len(work) > 0 {
+				parent := states[work[len(work)-1].place]
+				parent.low = min(parent.low, st.low)
+			}
+			if st.low != st.index {
+				continue
+			}
+			at := slices.Index(stack, f.place)
+			component := slices.Clone(stack[at:])
+			stack = stack[:at]
+			for _, p := range component {
+				states[p].onStack = false
+			}
+			loops := slices.ContainsFunc(out[component[0]], func(e Edge) bool { return e.To == component[0] })
+			if len(component) > 1 || loops {
+				found = append(found, component)
+			}
+		}
+	}
+	return found
+}
+
+// growth returns the factor by which the calls inside a component multiply with
+// each round: the spectral radius of its matrix of calls per request, found by
+// power iteration with a shift that makes it converge for cycles, too.
+func growth(component []Place, out map[Place][]Edge) float64 {
+	weight := map[Place]float64{}
+	for _, p := range component {
+		weight[p] = 1
+	}
+	radius := 0.0
+	for range 200 {
+		next := map[Place]float64{}
+		for _, p := range component {
+			next[p] += weight[p]
+			for _, e := range out[p] {
+				if _, inside := weight[e.To]; inside {
+					next[p] += e.PerRequest * weight[e.To]
+				}
+			}
+		}
+		norm := 0.0
+		for _, p := range component {
+			norm = math.Max(norm, next[p])
+		}
+		radius = norm - 1
+		for p := range next {
+			next[p] /= norm
+		}
+		weight = next
+	}
+	return radius
+}
+
+// findCycle returns one cycle of the component, each place once.
+func findCycle(component []Place, out map[Place][]Edge) []Place {
+	path := []Place{component[0]}
+	for {
+		last := path[len(path)-1]
+		for _, e := range out[last] {
+			if at := slices.Index(path, e.To); at >= 0 {
+				return path[at:]
+			}
+		}
+		next := slices.IndexFunc(out[last], func(e Edge) bool { return slices.Contains(component, e.To) })
+		path = append(path, out[last][next].To)
+	}
+}
+
+// Describe says in one line how large the system is.
+func (s *System) Describe() string {
+	return fmt.Sprintf("%d services, %d calls", len(s.Services), len(s.Edges()))
+}

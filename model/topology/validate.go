@@ -1,0 +1,245 @@
+package topology
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+)
+
+// Validate names every mistake in the system. Paths are those of its JSON form.
+func (s *System) Validate() (problems problem.List) {
+	checkName(&problems, "name", s.Name)
+	if s.Namespace != "" {
+		checkName(&problems, "namespace", s.Namespace)
+	}
+	if len(s.Services) == 0 {
+		problems.AddHint("services", "describe at least one", "the system has no services")
+	}
+	if len(s.Services) > MaxServices {
+		problems.Add("services", "%d services are more than the %d possible", len(s.Services), MaxServices)
+		return problems
+	}
+	first := map[string]int{}
+	byName := map[string]*Service{}
+	for i := range s.Services {
+		name := s.Services[i].Name
+		if j, dup := first[name]; dup {
+			problems.AddHint(problem.Index("services", i)+".name", "give each service its own name",
+				"service %q is already described at services[%d]", name, j)
+			continue
+		}
+		first[name], byName[name] = i, &s.Services[i]
+	}
+	for i := range s.Services {
+		problems.Under(problem.Index("services", i), s.Services[i].validate(byName))
+	}
+	for i, name := range s.Entry {
+		if byName[name] == nil {
+			problems.AddHint(problem.Index("entry", i), suggest(name, byName), "entry %q is no service of the system", name)
+		}
+	}
+	for i, host := range s.AllowHosts {
+		if host == "" || strings.ContainsAny(host, "/ @?#") {
+			problems.AddHint(problem.Index("allowHosts", i), "write a host or host:port", "%q is no host", host)
+		}
+	}
+	if len(problems) == 0 {
+		s.checkCycles(&problems)
+	}
+	return problems
+}
+
+func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
+	checkName(&problems, "name", s.Name)
+	if !slices.Contains(Kinds(), s.Kind) {
+		problems.AddHint("kind", "write base, mongodb, mysql or redis", "kind %q is not known", s.Kind)
+	}
+	checkRange(&problems, "replicas", float64(s.Replicas), 0, MaxReplicas)
+	checkRange(&problems, "workers", float64(s.Workers), 0, MaxWorkers)
+	checkRange(&problems, "backlog", float64(s.Backlog), 0, MaxBacklog)
+	checkRange(&problems, "memory", float64(s.Memory), 0, MaxMemory)
+	if s.Store != nil {
+		if !s.Kind.IsStore() {
+			problems.AddHint("store", "set kind to mongodb, mysql or redis", "a service of kind %q has no store operations", s.Kind)
+		}
+		checkRange(&problems, "store.reads", float64(s.Store.Reads), 0, MaxStoreOps)
+		checkRange(&problems, "store.writes", float64(s.Store.Writes), 0, MaxStoreOps)
+	}
+	if r := s.Resources; r != nil {
+		if r.CPULimit > 0 && r.CPURequest > r.CPULimit {
+			problems.Add("resources.cpuRequest", "request %q is over the limit %q", r.CPURequest, r.CPULimit)
+		}
+		if r.MemoryLimit > 0 && r.MemoryRequest > r.MemoryLimit {
+			problems.Add("resources.memoryRequest", "request %q is over the limit %q", r.MemoryRequest, r.MemoryLimit)
+		}
+	}
+	seen := map[string]bool{}
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		path := problem.Index("endpoints", i)
+		if key := e.Method + " " + e.Path; seen[key] {
+			problems.Add(path+".path", "endpoint %q is described twice", strings.TrimSpace(key))
+		} else {
+			seen[key] = true
+		}
+		problems.Under(path, e.validate(byName))
+	}
+	return problems
+}
+
+// reservedPaths belong to the service contract.
+func reservedPaths() []string { return []string{"/healthz", "/readyz", "/metrics", "/admin"} }
+
+func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) {
+	if !strings.HasPrefix(e.Path, "/") || strings.ContainsAny(e.Path, " ?#\t\r\n") {
+		problems.AddHint("path", "write a path such as /checkout", "path %q is no URL path", e.Path)
+	}
+	for _, reserved := range reservedPaths() {
+		if e.Path == reserved || strings.HasPrefix(e.Path, reserved+"/") {
+			problems.AddHint("path", "choose another", "path %q is kept for the service's own use", e.Path)
+		}
+	}
+	checkMethod(&problems, "method", e.Method)
+	checkProbability(&problems, "errorRate", e.ErrorRate)
+	if e.ErrorStatus != 0 {
+		checkRange(&problems, "errorStatus", float64(e.ErrorStatus), 400, 599)
+	}
+	checkRange(&problems, "response.status", float64(e.Response.Status), 200, 599)
+	checkRange(&problems, "response.size", float64(e.Response.Size), 0, MaxBody)
+	if e.Timeout < 0 {
+		problems.Add("timeout", "timeout %q is negative", e.Timeout)
+	}
+	for i := range e.Steps {
+		problems.Under(problem.Index("steps", i), e.Steps[i].validate(byName, true))
+	}
+	return problems
+}
+
+func (s *Step) validate(byName map[string]*Service, outermost bool) (problems problem.List) {
+	set := 0
+	if s.Work != nil {
+		set++
+		problems.Under("work", s.Work.validate())
+	}
+	if s.Call != nil {
+		set++
+		problems.Under("call", s.Call.validate(byName))
+	}
+	if s.Parallel != nil {
+		set++
+		if !outermost {
+			problems.AddHint("parallel", "put the steps into one parallel list", "parallel steps stand inside parallel steps")
+		}
+		checkRange(&problems, "parallel", float64(len(s.Parallel)), 1, MaxParallel)
+		for i := range s.Parallel {
+			problems.Under(problem.Index("parallel", i), s.Parallel[i].validate(byName, false))
+		}
+	}
+	if set != 1 {
+		problems.AddHint("", "give one of work, call and parallel", "a step has %d of its one content", set)
+	}
+	return problems
+}
+
+func (w *Work) validate() (problems problem.List) {
+	problems.Under("sleep", w.Sleep.Validate())
+	problems.Under("cpu", w.CPU.Validate())
+	checkRange(&problems, "cpuUnits", w.CPUUnits, 0, MaxCPUUnits)
+	checkRange(&problems, "io", float64(w.IO), 0, MaxIO)
+	checkRange(&problems, "memory", float64(w.Memory), 0, MaxMemory)
+	return problems
+}
+
+func (c *Call) validate(byName map[string]*Service) (problems problem.List) {
+	if callee := byName[c.To]; callee == nil {
+		problems.AddHint("to", suggest(c.To, byName), "callee %q is no service of the system", c.To)
+	} else if (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
+		problems.AddHint("endpoint", "it has "+callee.endpointNames(), "service %q has no endpoint %q", c.To, strings.TrimSpace(c.Method+" "+c.Endpoint))
+	}
+	checkMethod(&problems, "method", c.Method)
+	checkProbability(&problems, "probability", c.Probability)
+	checkRange(&problems, "count", float64(c.Count), 1, MaxCount)
+	checkRange(&problems, "requestSize", float64(c.RequestSize), 0, MaxBody)
+	if c.Timeout < 0 {
+		problems.Add("timeout", "timeout %q is negative", c.Timeout)
+	}
+	if c.OnError != Propagate && c.OnError != Ignore {
+		problems.AddHint("onError", "write propagate or ignore", "onError %q is not known", c.OnError)
+	}
+	return problems
+}
+
+func (s *Service) endpointNames() string {
+	var names []string
+	for _, e := range s.Endpoints {
+		names = append(names, strings.TrimSpace(e.Method+" "+e.Path))
+	}
+	return strings.Join(names, ", ")
+}
+
+// checkName holds a name to an RFC 1123 label, because it becomes a host name.
+func checkName(problems *problem.List, path, name string) {
+	ok := name != "" && len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
+	for _, r := range name {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
+	}
+	if !ok {
+		problems.AddHint(path, "use up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", "%q is no name", name)
+	}
+}
+
+func checkProbability(problems *problem.List, path string, p float64) {
+	if !(p >= 0 && p <= 1) {
+		problems.AddHint(path, "write a share from 0 to 1, such as 0.3 for 30 %", "probability %v is not between 0 and 1", p)
+	}
+}
+
+func checkRange(problems *problem.List, path string, v, lo, hi float64) {
+	if math.IsNaN(v) || v < lo || v > hi {
+		problems.AddHint(path, fmt.Sprintf("the range is %.0f to %.0f", lo, hi), "%v is out of range", v)
+	}
+}
+
+func checkMethod(problems *problem.List, path, method string) {
+	if method != "" && (method != strings.ToUpper(method) || strings.ContainsAny(method, " /\t\r\n") || len(method) > 20) {
+		problems.AddHint(path, "write GET, POST, PUT, PATCH or DELETE", "%q is no HTTP method", method)
+	}
+}
+
+// suggest names the service whose name is nearest, for a hint.
+func suggest(name string, byName map[string]*Service) string {
+	best, least := "", 1+len(name)/2
+	for candidate := range byName {
+		if d := editDistance(name, candidate); d < least || d == least && best != "" && candidate < best {
+			best, least = candidate, d
+		}
+	}
+	if best == "" {
+		return "describe it under services, or remove the name"
+	}
+	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,177 @@
+// Package fault is the vocabulary of what can be broken: types with their
+// parameters, targets, and a timeline of faults that come and go.
+package fault
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// A Fault is one way to break one target for some time.
+type Fault struct {
+	// Name identifies the fault within a run; it is made from type and target
+	// where a file leaves it out.
+	Name   string `json:"name,omitempty"`
+	Type   Type   `json:"type"`
+	Target Target `json:"target"`
+	// Start is counted from the beginning of the load.
+	Start unit.Duration `json:"start,omitzero"`
+	// Duration 0 means until the end, or until it is cleared.
+	Duration unit.Duration `json:"duration,omitzero"`
+	// Probability is the share of requests hit, 0 to 1.
+	Probability float64 `json:"probability"`
+	Args        Args    `json:"args,omitzero"`
+	Rounds      *Rounds `json:"rounds,omitempty"`
+}
+
+// A Target says where a fault acts.
+type Target struct {
+	// Service is the service that is broken; for a fault on an edge, the one
+	// that is called.
+	Service string `json:"service,omitempty"`
+	// Replica counts from 1; 0 means every replica.
+	Replica int `json:"replica,omitempty"`
+	// Endpoint limits a fault in the service to one path.
+	Endpoint string `json:"endpoint,omitempty"`
+	// From limits the fault to the traffic of one caller.
+	From string `json:"from,omitempty"`
+	// Direction of a network fault: to-target, from-target or both; empty means
+	// the type's own default.
+	Direction Direction `json:"direction,omitempty"`
+}
+
+// Direction says which way the packets go that a network fault acts on.
+type Direction string
+
+// The directions of network faults.
+const (
+	ToTarget   Direction = "to"
+	FromTarget Direction = "from"
+	Both       Direction = "both"
+)
+
+// String prints the target as the command line takes it: cart, cart/2,
+// cart/items, web->cart.
+func (t Target) String() string {
+	var b strings.Builder
+	if t.From != "" {
+		b.WriteString(t.From + "->")
+	}
+	b.WriteString(t.Service)
+	if t.Replica > 0 {
+		fmt.Fprintf(&b, "/%d", t.Replica)
+	}
+	if t.Endpoint != "" {
+		b.WriteString(t.Endpoint)
+	}
+	return b.String()
+}
+
+// Args are the parameters of all types; which of them a type takes, and with
+// what defaults, is told by its Entry.
+type Args struct {
+	// Delay is how long a request waits.
+	Delay dist.Delay `json:"delay,omitzero"`
+	// Jitter makes a fixed Delay uniform in Delay±Jitter.
+	Jitter unit.Duration `json:"jitter,omitzero"`
+	// Status is the HTTP status of an error.
+	Status int `json:"status,omitempty"`
+	// Size is the memory leaked, in bytes, or the bytes written per request.
+	Size unit.Size `json:"size,omitzero"`
+	// Hold is how long leaked memory is held or the processor kept busy.
+	Hold unit.Duration `json:"hold,omitzero"`
+	// Cores is how many processors are kept busy.
+	Cores unit.Cores `json:"cores,omitzero"`
+	// Rate limits a network path, in bytes per second.
+	Rate unit.Size `json:"rate,omitzero"`
+	// Percent is the share, 0 to 1, of packets that a network fault hits.
+	Percent float64 `json:"percent,omitempty"`
+	// Correlation, 0 to 1, ties a network decision to the one before.
+	Correlation float64 `json:"correlation,omitempty"`
+	// Method names the way of a stress.
+	Method string `json:"method,omitempty"`
+	// Load is the share, 0 to 1, of each processor that a stress takes.
+	Load float64 `json:"load,omitempty"`
+}
+
+// Rounds repeats a fault on the process: every Interval a victim is drawn.
+type Rounds struct {
+	Count    int           `json:"count"`
+	Interval unit.Duration `json:"interval"`
+	// Victims are the services drawn from; the word Nobody stands for a round
+	// in which nothing happens.
+	Victims []string `json:"victims"`
+}
+
+// Nobody is the victim of a round in which nothing happens.
+const Nobody = "nobody"
+
+// Label names the fault for people: its name, or type and target.
+func (f *Fault) Label() string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return string(f.Type) + " " + f.Target.String()
+}
+
+// EffectiveDelay is the delay with its jitter.
+func (a Args) EffectiveDelay() dist.Delay {
+	if a.Jitter == 0 {
+		return a.Delay
+	}
+	return dist.Jittered(a.Delay.Fixed.Std(), a.Jitter.Std())
+}
+
+// A Change is one step of a timeline: at its time a fault begins or ends.
+type Change struct {
+	At time.Duration
+	// Fault is the index into the list the timeline was made from.
+	Fault int
+	// Round counts the rounds of a repeated fault from 0.
+	Round int
+	// Victim is the service that a round hits; Nobody for none. Empty where the
+	// fault has no rounds.
+	Victim string
+	Clear  bool
+}
+
+// Timeline returns the changes that the faults make during a run of the given
+// length, in order: by time, clears before applies, then by the list. Faults
+// that have no end are cleared at the end; those that would start later are
+// absent. The victims of rounds are decided by the key.
+func Timeline(faults []Fault, length time.Duration, key dist.Key) []Change {
+	var changes []Change
+	for i := range faults {
+		f := &faults[i]
+		if f.Rounds == nil {
+			changes = appendWindow(changes, Change{At: f.Start.Std(), Fault: i}, f.Duration.Std(), length)
+			continue
+		}
+		draw := key.With("rounds").With(f.Label())
+		for round := range f.Rounds.Count {
+			victim := f.Rounds.Victims[draw.WithInt(round).IntN(len(f.Rounds.Victims))]
+			at := f.Start.Std() + time.Duration(round)*f.Rounds.Interval.Std()
+			changes = appendWindow(changes, Change{At: at, Fault: i, Round: round, Victim: victim}, f.Duration.Std(), length)
+		}
+	}
+	sortChanges(changes)
+	return changes
+}
+
+func appendWindow(changes []Change, apply Change, duration, length time.Duration) []Change {
+	if apply.At >= length {
+		return changes
+	}
+	changes = append(changes, apply)
+	clearing := apply
+	clearing.Clear = true
+	clearing.At = length
+	if duration > 0 {
+		clearing.At = min(apply.At+duration, length)
+	}
+	return append(changes, clearing)
+}

@@ -1,0 +1,140 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+const second = unit.Duration(time.Second)
+
+func TestEveryTypeHasAValidExample(t *testing.T) {
+	all := Args{
+		Delay: dist.Fixed(time.Second), Jitter: second / 10, Status: 503, Size: 1 << 20, Hold: second,
+		Cores: 1, Rate: 1000, Percent: 0.1, Correlation: 0.25, Method: "sync", Load: 0.5,
+	}
+	for _, e := range Vocabulary() {
+		f := Fault{Type: e.Type, Target: Target{Service: "cart"}, Probability: 1}
+		for _, arg := range append(slices.Clone(e.Needs), e.May...) {
+			f.Args = f.Args.with(arg, all)
+		}
+		if problems := f.Validate(); len(problems) > 0 {
+			t.Errorf("%s: %v", e.Type, problems.Err())
+		}
+		for _, need := range e.Needs {
+			less := f
+			less.Args = less.Args.with(need, Args{})
+			if need == ArgDelay {
+				less.Args.Jitter = 0
+			}
+			if text := fmt.Sprint(less.Validate().Err()); !strings.Contains(text, "needs "+string(need)) {
+				t.Errorf("%s without %s: %q", e.Type, need, text)
+			}
+		}
+	}
+}
+
+// with returns a with one parameter taken from b.
+func (a Args) with(arg Arg, b Args) Args {
+	switch arg {
+	case ArgDelay:
+		a.Delay = b.Delay
+	case ArgJitter:
+		a.Jitter = b.Jitter
+	case ArgStatus:
+		a.Status = b.Status
+	case ArgSize:
+		a.Size = b.Size
+	case ArgHold:
+		a.Hold = b.Hold
+	case ArgCores:
+		a.Cores = b.Cores
+	case ArgRate:
+		a.Rate = b.Rate
+	case ArgPercent:
+		a.Percent = b.Percent
+	case ArgCorrelation:
+		a.Correlation = b.Correlation
+	case ArgMethod:
+		a.Method = b.Method
+	case ArgLoad:
+		a.Load = b.Load
+	}
+	return a
+}
+
+func TestValidateNamesMistakes(t *testing.T) {
+	latency := Fault{Type: Latency, Target: Target{Service: "cart"}, Probability: 1, Args: Args{Delay: dist.Fixed(time.Second)}}
+	for want, spoil := range map[string]func(*Fault){
+		`fault type "lag" is not known`:             func(f *Fault) { f.Type = "lag" },
+		`does not take status (it takes delay, jit`: func(f *Fault) { f.Args.Status = 500 },
+		`jitter "2s" does not fit delay "1s"`:       func(f *Fault) { f.Args.Jitter = 2 * second },
+		`probability: 1.3 is not between 0 and 1`:   func(f *Fault) { f.Probability = 1.3 },
+		`start "-1s" is negative`:                   func(f *Fault) { f.Start = -second },
+		`duration "-1s" is negative`:                func(f *Fault) { f.Duration = -second },
+		`the fault has no target`:                   func(f *Fault) { f.Target.Service = "" },
+		`size "8Gi" is out of range`:                func(f *Fault) { *f = Fault{Type: MemoryLeak, Target: f.Target, Args: Args{Size: 8 << 30}} },
+		`status 200 is no error`:                    func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
+		`fault type "latency" has no rounds`: func(f *Fault) {
+			f.Rounds = &Rounds{Count: 1, Interval: second, Victims: []string{"a"}}
+			f.Target.Service = ""
+		},
+	} {
+		f := latency
+		spoil(&f)
+		if text := fmt.Sprint(f.Validate().Err()); !strings.Contains(text, want) {
+			t.Errorf("%q does not contain %q", text, want)
+		}
+	}
+}
+
+func TestTimelineIsOrderedAndPaired(t *testing.T) {
+	faults := []Fault{
+		{Type: Latency, Name: "a", Start: 5 * second, Duration: 10 * second},
+		{Type: Error, Name: "b", Start: 15 * second},
+		{Type: Error, Name: "late", Start: 60 * second},
+		{Type: Kill, Name: "rounds", Rounds: &Rounds{Count: 3, Interval: 10 * second, Victims: []string{"x", "y", Nobody}}},
+	}
+	changes := Timeline(faults, time.Minute, dist.Seed(3))
+	open := map[string]bool{}
+	var last time.Duration
+	for _, c := range changes {
+		id := fmt.Sprint(c.Fault, c.Round)
+		if c.At < last || open[id] != c.Clear || c.Fault == 2 {
+			t.Fatalf("change %+v is out of place", c)
+		}
+		open[id], last = !c.Clear, c.At
+	}
+	for id, still := range open {
+		if still {
+			t.Errorf("fault %s is never cleared", id)
+		}
+	}
+	if again := Timeline(faults, time.Minute, dist.Seed(3)); !slices.Equal(changes, again) {
+		t.Error("the same seed gives another timeline")
+	}
+	at15 := slices.IndexFunc(changes, func(c Change) bool { return c.At == 15*time.Second })
+	if !changes[at15].Clear {
+		t.Error("at one time, clears come before applies")
+	}
+}
+
+func TestVictimsAreDrawnEvenly(t *testing.T) {
+	f := []Fault{{Type: Kill, Rounds: &Rounds{Count: 3000, Interval: second, Victims: []string{"x", "y", Nobody}}}}
+	count := map[string]int{}
+	for _, c := range Timeline(f, 24*time.Hour, dist.Seed(9)) {
+		if !c.Clear {
+			count[c.Victim]++
+		}
+	}
+	for victim, n := range count {
+		if n < 880 || n > 1120 { // 4.6 standard deviations of a binomial of 3000 and 1/3
+			t.Errorf("%s was drawn %d times in 3000", victim, n)
+		}
+	}
+}

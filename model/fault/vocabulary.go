@@ -1,0 +1,294 @@
+package fault
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// Type names a kind of fault.
+type Type string
+
+// The types of faults.
+const (
+	Latency    Type = "latency"
+	Error      Type = "error"
+	Abort      Type = "abort"
+	Hang       Type = "hang"
+	Corrupt    Type = "corrupt"
+	MemoryLeak Type = "memory-leak"
+	CPU        Type = "cpu"
+	IO         Type = "io"
+	Panic      Type = "panic"
+
+	Kill    Type = "kill"
+	Pause   Type = "pause"
+	Restart Type = "restart"
+
+	CPUStress    Type = "cpu-stress"
+	IOStress     Type = "io-stress"
+	MemoryStress Type = "memory-stress"
+
+	NetDelay     Type = "net-delay"
+	NetLoss      Type = "net-loss"
+	NetDuplicate Type = "net-duplicate"
+	NetCorrupt   Type = "net-corrupt"
+	NetReorder   Type = "net-reorder"
+	NetRate      Type = "net-rate"
+	NetPartition Type = "net-partition"
+)
+
+// Place says what a type of fault breaks.
+type Place string
+
+// The places that faults act on.
+const (
+	InService Place = "service"
+	OnProcess Place = "process"
+	OnHost    Place = "resources"
+	OnNetwork Place = "network"
+)
+
+// Arg names one parameter of Args by its JSON name.
+type Arg string
+
+// The parameters of faults.
+const (
+	ArgDelay       Arg = "delay"
+	ArgJitter      Arg = "jitter"
+	ArgStatus      Arg = "status"
+	ArgSize        Arg = "size"
+	ArgHold        Arg = "hold"
+	ArgCores       Arg = "cores"
+	ArgRate        Arg = "rate"
+	ArgPercent     Arg = "percent"
+	ArgCorrelation Arg = "correlation"
+	ArgMethod      Arg = "method"
+	ArgLoad        Arg = "load"
+)
+
+// An Entry of the vocabulary tells what a type does and takes.
+type Entry struct {
+	Type  Type
+	Place Place
+	Doc   string
+	Needs []Arg
+	May   []Arg
+	// Defaults are the parameters that a file may leave out.
+	Defaults Args
+}
+
+// Vocabulary lists every type of fault in the order of the documentation.
+func Vocabulary() []Entry {
+	return []Entry{
+		{Type: Latency, Place: InService, Doc: "hold requests up before they are worked on", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}},
+		{Type: Error, Place: InService, Doc: "answer with an HTTP error", May: []Arg{ArgStatus}, Defaults: Args{Status: 500}},
+		{Type: Abort, Place: InService, Doc: "close the connection without an answer"},
+		{Type: Hang, Place: InService, Doc: "take the request and never answer"},
+		{Type: Corrupt, Place: InService, Doc: "answer with a damaged body of the same length"},
+		{Type: MemoryLeak, Place: InService, Doc: "hold memory for a while, beside the request", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(10e9)}},
+		{Type: CPU, Place: InService, Doc: "keep processors busy", Needs: []Arg{ArgHold}, May: []Arg{ArgCores}, Defaults: Args{Cores: 1}},
+		{Type: IO, Place: InService, Doc: "write and sync a file", Needs: []Arg{ArgSize}},
+		{Type: Panic, Place: InService, Doc: "break the handler; the client sees a closed connection"},
+
+		{Type: Kill, Place: OnProcess, Doc: "end the process at once (SIGKILL); it is started again"},
+		{Type: Pause, Place: OnProcess, Doc: "stop the process and let it go on at the end (SIGSTOP, SIGCONT)"},
+		{Type: Restart, Place: OnProcess, Doc: "end the process in order (SIGTERM) and start it again"},
+
+		{Type: CPUStress, Place: OnHost, Doc: "take processor time away from a process", May: []Arg{ArgLoad, ArgCores, ArgMethod}, Defaults: Args{Load: 1, Cores: 1}},
+		{Type: IOStress, Place: OnHost, Doc: "take disk time away from a process", May: []Arg{ArgMethod, ArgSize}, Defaults: Args{Method: "sync"}},
+		{Type: MemoryStress, Place: OnHost, Doc: "take memory away from a process", Needs: []Arg{ArgSize}},
+
+		{Type: NetDelay, Place: OnNetwork, Doc: "delay packets", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgCorrelation}},
+		{Type: NetLoss, Place: OnNetwork, Doc: "lose packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
+		{Type: NetDuplicate, Place: OnNetwork, Doc: "send packets twice", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
+		{Type: NetCorrupt, Place: OnNetwork, Doc: "flip a bit of packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
+		{Type: NetReorder, Place: OnNetwork, Doc: "send packets ahead of delayed ones", Needs: []Arg{ArgPercent, ArgDelay}, May: []Arg{ArgCorrelation}},
+		{Type: NetRate, Place: OnNetwork, Doc: "limit the rate", Needs: []Arg{ArgRate}},
+		{Type: NetPartition, Place: OnNetwork, Doc: "let nothing through"},
+	}
+}
+
+// Lookup returns the entry of a type.
+func Lookup(t Type) (Entry, bool) {
+	vocabulary := Vocabulary()
+	i := slices.IndexFunc(vocabulary, func(e Entry) bool { return e.Type == t })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return vocabulary[i], true
+}
+
+// given lists the parameters that differ from their zero value.
+func (a Args) given() []Arg {
+	var args []Arg
+	for _, g := range []struct {
+		arg Arg
+		set bool
+	}{
+		{ArgDelay, !a.Delay.IsZero()}, {ArgJitter, a.Jitter != 0}, {ArgStatus, a.Status != 0}, {ArgSize, a.Size != 0},
+		{ArgHold, a.Hold != 0}, {ArgCores, a.Cores != 0}, {ArgRate, a.Rate != 0}, {ArgPercent, a.Percent != 0},
+		{ArgCorrelation, a.Correlation != 0}, {ArgMethod, a.Method != ""}, {ArgLoad, a.Load != 0},
+	} {
+		if g.set {
+			args = append(args, g.arg)
+		}
+	}
+	return args
+}
+
+// WithDefaults fills in the parameters that a type has defaults for.
+func (f Fault) WithDefaults() Fault {
+	if e, ok := Lookup(f.Type); ok {
+		f.Args.Status = cmp.Or(f.Args.Status, e.Defaults.Status)
+		f.Args.Hold = cmp.Or(f.Args.Hold, e.Defaults.Hold)
+		f.Args.Cores = cmp.Or(f.Args.Cores, e.Defaults.Cores)
+		f.Args.Method = cmp.Or(f.Args.Method, e.Defaults.Method)
+		f.Args.Load = cmp.Or(f.Args.Load, e.Defaults.Load)
+	}
+	return f
+}
+
+// Bounds of what a fault may take. A mistake must not take the machine down.
+const (
+	MaxLeak   = 4 << 30
+	MaxIO     = 1 << 30
+	MaxCores  = 256
+	MaxRounds = 10000
+)
+
+// Validate names every mistake in the fault. It does not know the system; that
+// the target is there is checked by the experiment.
+func (f *Fault) Validate() (problems problem.List) {
+	entry, ok := Lookup(f.Type)
+	if !ok {
+		var names []string
+		for _, e := range Vocabulary() {
+			names = append(names, string(e.Type))
+		}
+		problems.AddHint("type", "known are "+strings.Join(names, ", "), "fault type %q is not known", f.Type)
+		return problems
+	}
+	f.checkArgs(&problems, entry)
+	if p := f.Probability; !(p >= 0 && p <= 1) {
+		problems.AddHint("probability", "write a share from 0 to 1, such as 0.3 for 30 %", "%v is not between 0 and 1", p)
+	}
+	if f.Start < 0 {
+		problems.Add("start", "start %q is negative", f.Start)
+	}
+	if f.Duration < 0 {
+		problems.Add("duration", "duration %q is negative", f.Duration)
+	}
+	if f.Target.Replica < 0 {
+		problems.AddHint("target.replica", "replicas count from 1; leave it out for all", "replica %d is not possible", f.Target.Replica)
+	}
+	if d := f.Target.Direction; d != "" && d != ToTarget && d != FromTarget && d != Both {
+		problems.AddHint("target.direction", "write to, from or both", "direction %q is not known", d)
+	}
+	f.checkTarget(&problems, entry)
+	return problems
+}
+
+func (f *Fault) checkTarget(problems *problem.List, entry Entry) {
+	r := f.Rounds
+	if r == nil {
+		if f.Target.Service == "" {
+			problems.AddHint("target.service", "name the service to break", "the fault has no target")
+		}
+		return
+	}
+	if entry.Place != OnProcess {
+		problems.AddHint("rounds", "only kill, pause and restart have rounds", "fault type %q has no rounds", f.Type)
+	}
+	if r.Count < 1 || r.Count > MaxRounds {
+		problems.AddHint("rounds.count", fmt.Sprintf("the range is 1 to %d", MaxRounds), "%d rounds are not possible", r.Count)
+	}
+	if r.Interval <= 0 {
+		problems.AddHint("rounds.interval", "write a duration such as 60s", "interval %q leaves no time between rounds", r.Interval)
+	}
+	if len(r.Victims) == 0 {
+		problems.AddHint("rounds.victims", "list the services to draw from, and nobody for rounds without a victim", "there are no victims")
+	}
+	if f.Target.Service != "" {
+		problems.AddHint("target.service", "keep one of target and rounds.victims", "a fault with rounds draws its target")
+	}
+}
+
+func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
+	given := f.Args.given()
+	for _, need := range entry.Needs {
+		if !slices.Contains(given, need) {
+			problems.Add(problem.Join("args", string(need)), "fault type %q needs %s", f.Type, need)
+		}
+	}
+	takes := append(slices.Clone(entry.Needs), entry.May...)
+	for _, arg := range given {
+		if !slices.Contains(takes, arg) {
+			hint := "it takes no parameters"
+			if len(takes) > 0 {
+				hint = "it takes " + joinArgs(takes)
+			}
+			problems.AddHint(problem.Join("args", string(arg)), hint, "fault type %q does not take %s", f.Type, arg)
+		}
+	}
+	problems.Under("args.delay", f.Args.Delay.Validate())
+	a := f.Args
+	if a.Jitter != 0 && (a.Delay.Fixed == 0 || a.Jitter < 0 || a.Jitter > a.Delay.Fixed) {
+		problems.AddHint("args.jitter", "write a jitter from 0 to the delay, beside a fixed delay", "jitter %q does not fit delay %q", a.Jitter, a.Delay)
+	}
+	if a.Status != 0 && (a.Status < 400 || a.Status > 599) {
+		problems.AddHint("args.status", "the range is 400 to 599", "status %d is no error", a.Status)
+	}
+	maxSize := unit.Size(MaxLeak)
+	if f.Type == IO {
+		maxSize = MaxIO
+	}
+	if a.Size < 0 || a.Size > maxSize {
+		problems.AddHint("args.size", "the largest is "+maxSize.String(), "size %q is out of range", a.Size)
+	}
+	if a.Hold < 0 || a.Hold.Std() > 24*3600e9 {
+		problems.AddHint("args.hold", "the range is 0 to 24h", "hold %q is out of range", a.Hold)
+	}
+	if a.Cores < 0 || a.Cores > MaxCores {
+		problems.AddHint("args.cores", fmt.Sprintf("the range is 0 to %d", MaxCores), "cores %q is out of range", a.Cores)
+	}
+	if a.Rate < 0 {
+		problems.Add("args.rate", "rate %q is negative", a.Rate)
+	}
+	for _, share := range []struct {
+		arg Arg
+		v   float64
+	}{{ArgPercent, a.Percent}, {ArgCorrelation, a.Correlation}, {ArgLoad, a.Load}} {
+		if math.IsNaN(share.v) || share.v < 0 || share.v > 1 {
+			problems.AddHint(problem.Join("args", string(share.arg)), "write a share from 0 to 1, such as 0.3 for 30 %", "%v is not between 0 and 1", share.v)
+		}
+	}
+}
+
+func joinArgs(args []Arg) string {
+	names := make([]string, len(args))
+	for i, a := range args {
+		names[i] = string(a)
+	}
+	return strings.Join(names, ", ")
+}
+
+// sortChanges orders a timeline by time, clears before applies, then by the
+// list and the round.
+func sortChanges(changes []Change) {
+	slices.SortStableFunc(changes, func(a, b Change) int {
+		clears := 0
+		if a.Clear != b.Clear {
+			clears = 1
+			if a.Clear {
+				clears = -1
+			}
+		}
+		return cmp.Or(cmp.Compare(a.At, b.At), clears, cmp.Compare(a.Fault, b.Fault), cmp.Compare(a.Round, b.Round))
+	})
+}

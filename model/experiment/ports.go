@@ -1,0 +1,205 @@
+package experiment
+
+import (
+	"context"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Deployer makes systems run somewhere. All implementations pass the suite in
+// experimenttest.
+type Deployer interface {
+	// Deploy starts every service of the system and returns when all are ready.
+	// On an error, and when ctx ends before that, nothing is left behind. After
+	// Deploy has returned, the end of ctx does not end the deployment.
+	Deploy(ctx context.Context, system *topology.System, seed uint64) (Deployment, error)
+}
+
+// A Deployment is a running system. Its methods may be called at the same time.
+type Deployment interface {
+	Injector
+	// Replicas lists what runs now, in the order of the system's file.
+	Replicas(ctx context.Context) ([]Replica, error)
+	// Close takes everything down that Deploy and Inject made, and waits until
+	// it is gone. It may be called again. What could not be taken down is named
+	// in a CleanupError. A ctx that has ended bounds the waiting, not the
+	// cleaning.
+	Close(ctx context.Context) error
+}
+
+// A Replica is one running copy of a service.
+type Replica struct {
+	Service string `json:"service"`
+	// Index counts from 1.
+	Index int `json:"index"`
+	// URL is the base of the replica's endpoints, without a slash at the end.
+	URL   string `json:"url"`
+	State State  `json:"state"`
+	// PID is the process of its own that the replica has, or 0.
+	PID      int       `json:"pid,omitempty"`
+	Restarts int       `json:"restarts"`
+	Since    time.Time `json:"since"`
+}
+
+// State says whether a replica can answer.
+type State string
+
+// The states of a replica.
+const (
+	Starting State = "starting"
+	Ready    State = "ready"
+	Paused   State = "paused"
+	Down     State = "down"
+)
+
+// An Injector makes faults act on a running system.
+type Injector interface {
+	// CanInject says, before anything starts, why a fault is not possible here;
+	// nil means that it is.
+	CanInject(f *fault.Fault) error
+	// Inject lets the fault act until it is cleared, and at the latest until the
+	// deadline, which holds even if this program is gone. A fault on a service
+	// acts on replicas that appear later, too. The id is chosen by the caller
+	// and unique in the deployment.
+	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
+	// Clear ends a fault. Clearing one that has ended already is no error.
+	Clear(ctx context.Context, id string) error
+	// Active lists the faults that act now, with how often each has acted.
+	Active(ctx context.Context) ([]Injection, error)
+}
+
+// An Injection is a fault that acts.
+type Injection struct {
+	ID       string      `json:"id"`
+	Fault    fault.Fault `json:"fault"`
+	Since    time.Time   `json:"since"`
+	Deadline time.Time   `json:"deadline,omitzero"`
+	// Replicas are the ones it acts on, as service/index.
+	Replicas []string `json:"replicas"`
+	// Hits counts the requests it has acted on; -1 where that is not known.
+	Hits int64 `json:"hits"`
+}
+
+// A Loader puts load on a running system.
+type Loader interface {
+	// Load sends the profile's requests and returns when all have been answered
+	// or given up. The end of ctx stops it early; what was measured until then
+	// is returned beside ctx's error. observe is called for every outcome, from
+	// several goroutines at once; it may be nil.
+	Load(ctx context.Context, profile load.Profile, target LoadTarget, observe func(Outcome)) (*LoadReport, error)
+}
+
+// A LoadTarget tells a Loader where the system's services are.
+type LoadTarget struct {
+	System *topology.System
+	// URLs are the base URLs of the ready replicas of each service.
+	URLs map[string][]string
+	Seed uint64
+}
+
+// Class is the kind of an outcome. Error classes are kept apart everywhere.
+type Class string
+
+// The classes of outcomes.
+const (
+	OK              Class = "ok"
+	HTTPError       Class = "http_error"
+	ConnectionError Class = "connection_error"
+	Timeout         Class = "timeout"
+	BreakerOpen     Class = "breaker_open"
+	Rejected        Class = "rejected"
+	Cancelled       Class = "cancelled"
+	Malformed       Class = "malformed"
+	Dropped         Class = "dropped"
+)
+
+// Classes lists the classes in the order of reports.
+func Classes() []Class {
+	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
+}
+
+// An Outcome is what became of one arrival.
+type Outcome struct {
+	// Phase and Request are indexes into the profile.
+	Phase, Request int
+	// Intended is when the request should have been sent, counted from the
+	// start of the load; Late is by how much it was sent later.
+	Intended, Late time.Duration
+	// Latency is counted from the intended start.
+	Latency time.Duration
+	Class   Class
+	// Status is the HTTP status, or 0 where none came.
+	Status int
+	Bytes  int64
+}
+
+// A Collector watches a running system.
+type Collector interface {
+	// Start begins to watch; samples are handed to observe about once a second,
+	// and once more when the watching stops.
+	Start(ctx context.Context, replicas func(context.Context) ([]Replica, error), observe func(Sample)) error
+	// Stop ends the watching, and waits until the last sample was handed over.
+	Stop() error
+}
+
+// A Sample is what one service did since the last sample, all replicas taken
+// together.
+type Sample struct {
+	At      time.Time `json:"at"`
+	Elapsed time.Duration
+	Service string
+	// Requests by HTTP status class or error, as the service itself counts.
+	Requests int64
+	Errors   int64
+	// Latency has the counts of the buckets whose upper bounds, in seconds, are
+	// in Bounds; the last count is of those above.
+	Bounds  []float64
+	Latency []int64
+	// Sum is the sum of all latencies in seconds.
+	Sum         float64
+	InFlight    int64
+	QueueLength int64
+	CPUSeconds  float64
+	MemoryBytes int64
+	// Up is the number of replicas that answered the watcher.
+	Up, Replicas int
+	Calls        []CallSample
+}
+
+// A CallSample is what one service saw of the calls to another.
+type CallSample struct {
+	Callee  string
+	Calls   map[Class]int64
+	Bounds  []float64
+	Latency []int64
+	Sum     float64
+}
+
+// A CleanupError names what could not be taken down, and how to do it by hand.
+type CleanupError struct {
+	Left   []string
+	Remedy string
+	Err    error
+}
+
+func (e *CleanupError) Error() string {
+	text := "cleaning up: left behind"
+	for i, what := range e.Left {
+		if i > 0 {
+			text += ","
+		}
+		text += " " + what
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	if e.Remedy != "" {
+		text += "; to remove it, " + e.Remedy
+	}
+	return text
+}
+
+func (e *CleanupError) Unwrap() error { return e.Err }

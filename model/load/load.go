@@ -1,0 +1,94 @@
+// Package load describes the load put on a system: which requests, how many
+// and when, as pure arithmetic without a clock.
+package load
+
+import (
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// A Profile is a mix of requests sent through phases, one after another.
+type Profile struct {
+	// Requests are drawn by weight. Empty means each entry of the system alike.
+	Requests []Request `json:"requests,omitempty"`
+	Phases   []Phase   `json:"phases"`
+	// Timeout bounds each request, counted from when it is really sent.
+	Timeout unit.Duration `json:"timeout"`
+	// MaxInFlight bounds the requests that wait for an answer in an open loop;
+	// an arrival beyond it is dropped, and counted as such.
+	MaxInFlight int `json:"maxInFlight"`
+	// NoKeepAlive opens a new connection for each request.
+	NoKeepAlive bool `json:"noKeepAlive,omitempty"`
+}
+
+// A Request is what one arrival sends. It goes to a service of the system, to a
+// URL, or carries its own route as a chain.
+type Request struct {
+	// Name labels the request in reports; empty means service and endpoint.
+	Name    string `json:"name,omitempty"`
+	Service string `json:"service,omitempty"`
+	// Endpoint is the path; empty means the service's first endpoint.
+	Endpoint string `json:"endpoint,omitempty"`
+	Method   string `json:"method,omitempty"`
+	// URL is used as it is, in place of a service.
+	URL string `json:"url,omitempty"`
+	// Chain is a MicroSim request in JSON, posted to the service it designates.
+	// Its probabilities are decided anew for each arrival.
+	Chain string `json:"chain,omitempty"`
+	// Body is sent as it is; BodySize sends as many zeros.
+	Body     string            `json:"body,omitempty"`
+	BodySize unit.Size         `json:"bodySize,omitzero"`
+	Headers  map[string]string `json:"headers,omitempty"`
+	Weight   float64           `json:"weight"`
+}
+
+// Arrivals says how an open loop spaces its requests.
+type Arrivals string
+
+// The spacings of an open loop.
+const (
+	Constant Arrivals = "constant"
+	Poisson  Arrivals = "poisson"
+)
+
+// A Phase is a stretch of load of one shape: an open loop, which sends at Rate
+// whatever becomes of the answers, or a closed loop of Users, each of whom
+// waits for an answer before the next request.
+type Phase struct {
+	Name     string        `json:"name"`
+	Duration unit.Duration `json:"duration"`
+
+	// Rate is in arrivals per second; RateTo, where given, is reached linearly
+	// at the end of the phase.
+	Rate     float64  `json:"rate,omitempty"`
+	RateTo   *float64 `json:"rateTo,omitempty"`
+	Arrivals Arrivals `json:"arrivals,omitempty"`
+	// Sine swings the rate by Amplitude around Rate.
+	Sine *Sine `json:"sine,omitempty"`
+	// Burst is how many requests each arrival sends at once; 0 means 1.
+	Burst int `json:"burst,omitempty"`
+
+	// Users is the size of a closed loop; UsersTo is reached linearly.
+	Users   int  `json:"users,omitempty"`
+	UsersTo *int `json:"usersTo,omitempty"`
+	// Think is how long a user waits after an answer.
+	Think dist.Delay `json:"think,omitzero"`
+	// Every sends each user's requests on a fixed beat from the first; a beat
+	// that finds the user still waiting is skipped. It excludes Think.
+	Every unit.Duration `json:"every,omitzero"`
+
+	// Count ends the phase after as many arrivals; 0 means no such end.
+	Count int `json:"count,omitempty"`
+}
+
+// Sine is a swing of the rate, in arrivals per second.
+type Sine struct {
+	Amplitude float64       `json:"amplitude"`
+	Period    unit.Duration `json:"period"`
+}
+
+// Defaults of the fields that a file may leave out.
+const (
+	DefaultTimeout     = unit.Duration(15e9)
+	DefaultMaxInFlight = 4096
+)

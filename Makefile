@@ -1,0 +1,52 @@
+# Every target below has a line of help: `make help` prints them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/microsim-dev/kubectl-microsim/internal/version.override=$(VERSION)
+GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+.PHONY: help
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build both programs into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: build ## run the shop on this machine: load, a fault, a summary (about 20 s)
+	./bin/kubectl-microsim run examples/shop.yaml --on local
+
+.PHONY: test
+test: ## run every test that needs no root, Docker or browser
+	$(GO) test -count=1 -shuffle=on ./...
+
+.PHONY: race
+race: ## the same under the race detector (needs a C compiler)
+	$(GO) test -count=1 -race -shuffle=on ./...
+
+.PHONY: test-root
+test-root: ## tests in network namespaces of their own (needs root and Linux)
+	$(GO) test -count=1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for a while: FUZZTIME=10s
+	./internal/fuzz.sh $(or $(FUZZTIME),10s)
+
+.PHONY: lint
+lint: ## gofmt, go vet and the linters of .golangci.yml
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+.PHONY: verify
+verify: lint ## lint, and check that go.mod is tidy
+	$(GO) mod tidy -diff
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Validate names every mistake in the system. Paths are those of its JSON form.
@@ -60,7 +61,7 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 	checkRange(&problems, "replicas", float64(s.Replicas), 0, MaxReplicas)
 	checkRange(&problems, "workers", float64(s.Workers), 0, MaxWorkers)
 	checkRange(&problems, "backlog", float64(s.Backlog), 0, MaxBacklog)
-	checkRange(&problems, "memory", float64(s.Memory), 0, MaxMemory)
+	checkSize(&problems, "memory", s.Memory, MaxMemory)
 	if s.Store != nil {
 		if !s.Kind.IsStore() {
 			problems.AddHint("store", "set kind to mongodb, mysql or redis", "a service of kind %q has no store operations", s.Kind)
@@ -108,7 +109,7 @@ func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) 
 		checkRange(&problems, "errorStatus", float64(e.ErrorStatus), 400, 599)
 	}
 	checkRange(&problems, "response.status", float64(e.Response.Status), 200, 599)
-	checkRange(&problems, "response.size", float64(e.Response.Size), 0, MaxBody)
+	checkSize(&problems, "response.size", e.Response.Size, MaxBody)
 	if e.Timeout < 0 {
 		problems.Add("timeout", "timeout %q is negative", e.Timeout)
 	}
@@ -148,8 +149,8 @@ func (w *Work) validate() (problems problem.List) {
 	problems.Under("sleep", w.Sleep.Validate())
 	problems.Under("cpu", w.CPU.Validate())
 	checkRange(&problems, "cpuUnits", w.CPUUnits, 0, MaxCPUUnits)
-	checkRange(&problems, "io", float64(w.IO), 0, MaxIO)
-	checkRange(&problems, "memory", float64(w.Memory), 0, MaxMemory)
+	checkSize(&problems, "io", w.IO, MaxIO)
+	checkSize(&problems, "memory", w.Memory, MaxMemory)
 	return problems
 }
 
@@ -162,7 +163,7 @@ func (c *Call) validate(byName map[string]*Service) (problems problem.List) {
 	checkMethod(&problems, "method", c.Method)
 	checkProbability(&problems, "probability", c.Probability)
 	checkRange(&problems, "count", float64(c.Count), 1, MaxCount)
-	checkRange(&problems, "requestSize", float64(c.RequestSize), 0, MaxBody)
+	checkSize(&problems, "requestSize", c.RequestSize, MaxBody)
 	if c.Timeout < 0 {
 		problems.Add("timeout", "timeout %q is negative", c.Timeout)
 	}
@@ -200,6 +201,12 @@ func checkProbability(problems *problem.List, path string, p float64) {
 func checkRange(problems *problem.List, path string, v, lo, hi float64) {
 	if math.IsNaN(v) || v < lo || v > hi {
 		problems.AddHint(path, fmt.Sprintf("the range is %.0f to %.0f", lo, hi), "%v is out of range", v)
+	}
+}
+
+func checkSize(problems *problem.List, path string, v, most unit.Size) {
+	if v < 0 || v > most {
+		problems.AddHint(path, fmt.Sprintf("the range is 0 to %v", most), "size %q is out of range", v)
 	}
 }
 

@@ -69,7 +69,7 @@ func shorthands(t reflect.Type) []string {
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name[0] != '-' {
 			keys = append(keys, name)
 		}
 	}

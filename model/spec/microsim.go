@@ -134,10 +134,11 @@ func (f *file) readLoadGenerator(n *node) {
 	p := f.add(n, MicroSim, kindLoadGenerator)
 	var in loadGeneratorFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
-	p.moved[""] = "spec"
 	phase := load.Phase{Name: "ticks", Duration: endless, Arrivals: load.Constant, Burst: 1, Each: true, Count: in.Spec.RequestCount, Rate: 1}
 	if in.Spec.Replicas != nil {
-		phase.Burst = *in.Spec.Replicas
+		if phase.Burst = *in.Spec.Replicas; phase.Burst < 1 {
+			f.mistake(n.get("spec").get("replicas"), "spec.replicas", "write how often each request is sent in a round, 1 or more", "%d replicas send nothing", phase.Burst)
+		}
 	}
 	if k := len(in.Spec.Requests); k > 0 {
 		// MicroSim counts each request of a tick; a phase counts ticks.

@@ -61,5 +61,8 @@ func (m Mistakes) err(order []string) error {
 			cmp.Compare(slices.Index(order, a.File), slices.Index(order, b.File)),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return m
+	// One mistake can show in several places of the domain.
+	return slices.CompactFunc(m, func(a, b Mistake) bool {
+		return a.Place() == b.Place() && a.Message == b.Message
+	})
 }

@@ -106,9 +106,12 @@ func (f *file) syntax(data []byte, err error) {
 	if m := regexp.MustCompile(`line (\d+):? `).FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = strings.Replace(message, m[0], "", 1)
+		if strings.HasPrefix(message, "did not find expected") {
+			line++ // the library counts the lines of these from 0
+		}
 	}
 	lines := bytes.Split(data, []byte("\n"))
-	// The library counts some lines from 0; a tab is looked for around the place.
+	// A tab shows as some other mistake in its line or a line beside it.
 	for l := max(line-1, 1); l <= min(line+1, len(lines)); l++ {
 		indent := lines[l-1][:len(lines[l-1])-len(bytes.TrimLeft(lines[l-1], " \t"))]
 		if i := bytes.IndexByte(indent, '\t'); i >= 0 {

@@ -108,7 +108,8 @@ func (p *pending) vecroService(in *vecroFile, s *vecroService, path string) topo
 	e := &out.Endpoints[0]
 	steps := path + ".endpoints[0].steps"
 	if work := p.vecroWork(w, path); !reflect.ValueOf(work).IsZero() {
-		p.moved[problem.Index(steps, 0)+".work"] = path + ".workload"
+		at := problem.Index(steps, 0) + ".work"
+		p.moved[at], p.moved[at+".cpuUnits"], p.moved[at+".sleep"] = path+".workload", path+".workload.cpu", path+".workload.delay"
 		e.Steps = append(e.Steps, topology.Step{Work: &work})
 	}
 	p.moved[path+".endpoints[0].response.size"] = path + ".workload.net"

@@ -1,0 +1,365 @@
+package spec
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// Format prints a document in native form: a System or an Experiment, also where
+// it was read from a dialect. A load that stands alone becomes an experiment on
+// the system that it names; a request of MicroSim, which has no other form, is
+// printed as indented JSON.
+func Format(d *Document) ([]byte, error) {
+	switch {
+	case d.System != nil:
+		return FormatSystem(d.System)
+	case d.Experiment != nil:
+		return FormatExperiment(d.Experiment)
+	case d.Load != nil:
+		e := experiment.Experiment{Name: d.Load.Name, Seed: DefaultSeed, Load: d.Load.Profile}
+		return formatExperiment(&e, d.Load.System)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, d.Chain.JSON, "", "  "); err != nil {
+		return nil, fmt.Errorf("formatting a request: %w", err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// FormatSystem prints a system as a native document in its short form. Reading
+// it gives an equal system.
+func FormatSystem(s *topology.System) ([]byte, error) {
+	n, err := encode(reflect.ValueOf(*s), reflect.ValueOf(topology.System{}))
+	if err != nil {
+		return nil, fmt.Errorf("formatting system %q: %w", s.Name, err)
+	}
+	shortenSystem(n)
+	return write(KindSystem, n)
+}
+
+// FormatExperiment prints an experiment as a native document in its short form.
+// Reading it gives an equal experiment.
+func FormatExperiment(e *experiment.Experiment) ([]byte, error) {
+	return formatExperiment(e, "")
+}
+
+// formatExperiment prints an experiment with its system or, where a name is
+// given, with only the name of one.
+func formatExperiment(e *experiment.Experiment, system string) ([]byte, error) {
+	n, err := encode(reflect.ValueOf(*e), defaults(reflect.TypeFor[experiment.Experiment]()))
+	if err != nil {
+		return nil, fmt.Errorf("formatting experiment %q: %w", e.Name, err)
+	}
+	if inline := n.get("system"); system != "" {
+		n.set("system", &node{shape: text, scalar: system})
+	} else if inline != nil {
+		shortenSystem(inline)
+		if inline.text("name") == e.Name {
+			inline.take("name")
+		}
+	}
+	shortenLoad(n.get("load"))
+	if faults := n.get("faults"); faults != nil {
+		for i, one := range faults.items {
+			shortenFault(one, e.Faults[i].Target)
+		}
+	}
+	if checks := n.get("checks"); checks != nil {
+		for i, check := range checks.items {
+			if len(check.fields) == 1 && check.has("check") {
+				checks.items[i] = check.get("check")
+			}
+		}
+	}
+	return write(KindExperiment, n)
+}
+
+// encode makes a node of a value and leaves out what equals the defaults that
+// reading starts from.
+func encode(v, def reflect.Value) (*node, error) {
+	if d, ok := v.Interface().(dist.Delay); ok && (d.Fixed != 0 || d.IsZero()) {
+		v = reflect.ValueOf(d.Fixed)
+	}
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		data, err := m.MarshalText()
+		n := &node{shape: text, scalar: strings.ReplaceAll(string(data), "µs", "us")}
+		if _, notNumber := strconv.ParseUint(n.scalar, 10, 63); notNumber == nil {
+			n.shape = number // 512 bytes and 2 cores need no quotes
+		}
+		return n, err
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return encode(v.Elem(), defaults(v.Type().Elem()))
+	case reflect.Struct:
+		return encodeObject(v, def)
+	case reflect.Slice:
+		n := &node{shape: list}
+		for i := range v.Len() {
+			item, err := encode(v.Index(i), defaults(v.Type().Elem()))
+			if err != nil {
+				return nil, err
+			}
+			n.items = append(n.items, item)
+		}
+		return n, nil
+	case reflect.Map:
+		n := &node{shape: object}
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, key := range keys {
+			value, err := encode(v.MapIndex(key), reflect.Zero(v.Type().Elem()))
+			if err != nil {
+				return nil, err
+			}
+			n.set(key.String(), value)
+		}
+		return n, nil
+	}
+	return encodeScalar(v)
+}
+
+func encodeObject(v, def reflect.Value) (*node, error) {
+	n := &node{shape: object}
+	if f, ok := v.Interface().(fault.Fault); ok {
+		known, _ := fault.Lookup(f.Type)
+		def = reflect.ValueOf(fault.Fault{Probability: 1, Args: known.Defaults})
+	}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if name == "" || name == "-" || reflect.DeepEqual(v.Field(i).Interface(), def.Field(i).Interface()) {
+			continue
+		}
+		value, err := encode(v.Field(i), def.Field(i))
+		if err != nil {
+			return nil, err
+		}
+		n.set(name, value)
+	}
+	return n, nil
+}
+
+func encodeScalar(v reflect.Value) (*node, error) {
+	switch v.Kind() {
+	case reflect.String:
+		return &node{shape: text, scalar: v.String()}, nil
+	case reflect.Bool:
+		return &node{shape: boolean, scalar: strconv.FormatBool(v.Bool())}, nil
+	case reflect.Int, reflect.Int64:
+		return &node{shape: number, scalar: strconv.FormatInt(v.Int(), 10)}, nil
+	case reflect.Uint64:
+		return &node{shape: number, scalar: strconv.FormatUint(v.Uint(), 10)}, nil
+	case reflect.Float64:
+		if x := v.Float(); math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("%v cannot be written", x)
+		}
+		return &node{shape: number, scalar: strconv.FormatFloat(v.Float(), 'g', -1, 64)}, nil
+	}
+	return nil, fmt.Errorf("a value of type %s cannot be written", v.Type())
+}
+
+func shortenSystem(n *node) {
+	if services := n.get("services"); services != nil {
+		for _, s := range services.items {
+			shortenService(s)
+		}
+	}
+}
+
+// shortenService writes the fields of an only endpoint at "/" at its service.
+func shortenService(n *node) {
+	endpoints := n.get("endpoints")
+	if endpoints == nil {
+		// No endpoints at all is not the default, and has to be said.
+		n.set("endpoints", &node{shape: list})
+		return
+	}
+	for _, e := range endpoints.items {
+		shortenEndpoint(e)
+	}
+	if len(endpoints.items) == 1 && !endpoints.items[0].has("path") {
+		n.take("endpoints")
+		n.fields = append(n.fields, endpoints.items[0].fields...)
+	}
+}
+
+func shortenEndpoint(n *node) {
+	if response := n.get("response"); response != nil && len(response.fields) == 1 && response.has("size") {
+		n.set("response", response.get("size"))
+	}
+	steps := n.get("steps")
+	if steps == nil || len(steps.items) == 0 {
+		return
+	}
+	// Only the first work has a place of its own; all else are calls.
+	rest := steps.items
+	var short []field
+	if work := rest[0].get("work"); work != nil {
+		short = append(short, field{key: "work", value: work})
+		rest = rest[1:]
+	}
+	if len(rest) > 0 {
+		calls := &node{shape: list}
+		for _, step := range rest {
+			calls.items = append(calls.items, shortenStep(step))
+		}
+		short = append(short, field{key: "calls", value: calls})
+	}
+	at := slices.IndexFunc(n.fields, func(f field) bool { return f.key == "steps" })
+	n.fields = slices.Concat(n.fields[:at], short, n.fields[at+1:])
+}
+
+func shortenStep(n *node) *node {
+	if call := n.get("call"); call != nil {
+		to, endpoint := call.text("to"), call.text("endpoint")
+		// A name that has a slash itself, or a path that lacks it, has to be spelt
+		// out to be read again as it is; neither is valid.
+		if strings.HasPrefix(endpoint, "/") && len(endpoint) > 1 && !strings.Contains(to, "/") {
+			call.take("endpoint")
+			call.set("to", &node{shape: text, scalar: to + endpoint})
+		}
+		if len(call.fields) == 1 && call.has("to") {
+			return call.get("to")
+		}
+		return call
+	}
+	if work := n.get("work"); work != nil && len(work.fields) > 0 {
+		return work
+	}
+	if parallel := n.get("parallel"); parallel != nil {
+		for i, step := range parallel.items {
+			parallel.items[i] = shortenStep(step)
+		}
+	}
+	return n
+}
+
+// shortenLoad writes the fields of an only phase without a name at the profile.
+func shortenLoad(n *node) {
+	if n == nil {
+		return
+	}
+	phases := n.get("phases")
+	if phases != nil {
+		for i, phase := range phases.items {
+			if phase.text("name") == strconv.Itoa(i+1) {
+				phase.take("name")
+			}
+			if phase.text("burst") == "1" {
+				phase.take("burst")
+			}
+			if phase.text("arrivals") == "constant" && (phase.has("rate") || phase.has("rateTo")) {
+				phase.take("arrivals")
+			}
+		}
+		if len(phases.items) == 1 && !phases.items[0].has("name") && len(phases.items[0].fields) > 0 {
+			n.take("phases")
+			n.fields = append(n.fields, phases.items[0].fields...)
+		}
+	}
+	requests := n.get("requests")
+	if requests == nil {
+		return
+	}
+	for i, r := range requests.items {
+		service, endpoint := r.text("service"), r.text("endpoint")
+		if service != "" && r.text("name") == service+endpoint {
+			r.take("name")
+		}
+		plain := len(r.fields) == 1 || len(r.fields) == 2 && strings.HasPrefix(endpoint, "/") && len(endpoint) > 1
+		if plain && service != "" && !strings.Contains(service, "/") {
+			requests.items[i] = &node{shape: text, scalar: service + endpoint}
+		}
+	}
+}
+
+// shortenFault writes a target as text and the parameters beside the type.
+func shortenFault(n *node, target fault.Target) {
+	if parsed, err := fault.ParseTarget(target.String()); err == nil {
+		direction := target.Direction
+		if target.Direction = ""; parsed == target {
+			n.set("target", &node{shape: text, scalar: target.String()})
+			if direction != "" {
+				n.set("direction", &node{shape: text, scalar: string(direction)})
+			}
+		}
+	}
+	if args := n.take("args").get("args"); args != nil {
+		n.fields = append(n.fields, args.fields...)
+	}
+}
+
+// write prints a native document.
+func write(kind string, n *node) ([]byte, error) {
+	head := &node{shape: object}
+	head.set("apiVersion", &node{shape: text, scalar: APIVersion})
+	head.set("kind", &node{shape: text, scalar: kind})
+	head.fields = append(head.fields, n.fields...)
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(head.yaml()); err != nil {
+		return nil, fmt.Errorf("formatting: %w", err)
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("formatting: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// flowWidth is the longest object or list that is written in one line.
+const flowWidth = 80
+
+// yaml makes a node of the YAML library. What is small is written in one line.
+func (n *node) yaml() *yaml.Node {
+	out := &yaml.Node{Kind: yaml.ScalarNode, Value: n.scalar}
+	switch n.shape {
+	case null:
+		out.Tag, out.Value = "!!null", "null"
+	case text:
+		out.Tag = "!!str"
+	case number:
+		out.Tag = "!!float"
+		if !strings.ContainsAny(n.scalar, ".eE") {
+			out.Tag = "!!int"
+		}
+	case boolean:
+		out.Tag = "!!bool"
+	case list:
+		out.Kind, out.Tag = yaml.SequenceNode, "!!seq"
+		for _, item := range n.items {
+			out.Content = append(out.Content, item.yaml())
+		}
+	case object:
+		out.Kind, out.Tag = yaml.MappingNode, "!!map"
+		for _, f := range n.fields {
+			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: f.key}
+			out.Content = append(out.Content, key, f.value.yaml())
+		}
+	}
+	if out.Kind != yaml.ScalarNode && !n.has("name") && len(n.json()) < flowWidth && !n.contains("name") {
+		out.Style = yaml.FlowStyle
+	}
+	return out
+}
+
+// contains reports whether an object in the list has the key. Lists of named
+// things are written one a line.
+func (n *node) contains(key string) bool {
+	return slices.ContainsFunc(n.items, func(item *node) bool { return item.has(key) })
+}

@@ -1,0 +1,79 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMistakesAreNamed holds the messages for wrong files. After a change that
+// is meant, run it with -update and read the difference.
+func TestMistakesAreNamed(t *testing.T) {
+	paths, err := filepath.Glob("testdata/mistakes/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if filepath.Ext(path) == ".golden" {
+			continue
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs, err := Read(filepath.Base(path), bytes.NewReader(data))
+			if err == nil || docs != nil {
+				t.Fatalf("the file is accepted: %+v", docs)
+			}
+			if mistakes := (Mistakes{}); !errors.As(err, &mistakes) {
+				t.Errorf("the error is no Mistakes: %v", err)
+			}
+			compare(t, path+".golden", err.Error()+"\n")
+		})
+	}
+}
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+func compare(t *testing.T, golden, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestTooLargeFilesAreNotRead(t *testing.T) {
+	endless := &counting{}
+	_, err := Read("big.yaml", endless)
+	if err == nil || !strings.Contains(err.Error(), "larger than 16Mi") {
+		t.Errorf("got %v", err)
+	}
+	if endless.n > MaxFileSize+1<<20 {
+		t.Errorf("%d bytes were read", endless.n)
+	}
+}
+
+// counting is an endless file.
+type counting struct{ n int }
+
+func (c *counting) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	c.n += len(p)
+	return len(p), nil
+}

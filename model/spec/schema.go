@@ -1,0 +1,222 @@
+package spec
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// any JSON Schema is written as nested maps.
+type schema = map[string]any
+
+// Kinds lists the native kinds.
+func Kinds() []string { return []string{KindSystem, KindExperiment} }
+
+// Schema returns the JSON Schema (draft 2020-12) of a native kind, for editors
+// and checks elsewhere. It knows the shape of files; what a file says of itself,
+// such as whether a callee exists, is checked by Read.
+func Schema(kind string) ([]byte, error) {
+	w := schemaWriter{defs: schema{}}
+	var root schema
+	switch kind {
+	case KindSystem:
+		root = w.system(true)
+	case KindExperiment:
+		root = w.experiment()
+	default:
+		return nil, fmt.Errorf("describing kind %q: there is none of that name; known are %s", kind, strings.Join(Kinds(), " and "))
+	}
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["$id"] = "https://" + APIVersion + "/" + strings.ToLower(kind) + ".json"
+	root["title"] = kind
+	root["$defs"] = w.defs
+	properties := root["properties"].(schema)
+	properties["apiVersion"] = schema{"const": APIVersion}
+	properties["kind"] = schema{"const": kind}
+	out, err := json.MarshalIndent(root, "", "  ")
+	return append(out, '\n'), err
+}
+
+// A schemaWriter gathers the definitions of the types that a kind is made of.
+type schemaWriter struct{ defs schema }
+
+func (w *schemaWriter) system(document bool) schema {
+	s := w.object(reflect.TypeFor[topology.System]())
+	w.also(s, "entry", schema{"type": "string"})
+	s["required"] = []string{"services"}
+	if document {
+		s["required"] = []string{"apiVersion", "kind", "name", "services"}
+	}
+	return s
+}
+
+func (w *schemaWriter) experiment() schema {
+	s := w.object(reflect.TypeFor[experiment.Experiment]())
+	properties := s["properties"].(schema)
+	properties["system"] = schema{"anyOf": []any{
+		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.system(false)}}
+	properties["checks"].(schema)["items"] = schema{"anyOf": []any{schema{"type": "string"}, w.of(reflect.TypeFor[experiment.Check]())}}
+	w.also(s, "checks", schema{"type": "string"})
+	s["required"] = []string{"apiVersion", "kind", "name", "system", "load"}
+	return s
+}
+
+// also allows another form of a property.
+func (w *schemaWriter) also(s schema, key string, forms ...any) {
+	properties := s["properties"].(schema)
+	properties[key] = schema{"anyOf": append([]any{properties[key]}, forms...)}
+}
+
+// object describes the fields of a struct.
+func (w *schemaWriter) object(t reflect.Type) schema {
+	properties := schema{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		properties[name] = w.of(f.Type)
+		if slices.Contains(shares(), name) && f.Type.Kind() == reflect.Float64 {
+			properties[name] = schema{"type": "number", "minimum": 0, "maximum": 1}
+		}
+	}
+	return schema{"type": "object", "properties": properties, "additionalProperties": false}
+}
+
+// shares lists the fields that are shares from 0 to 1, wherever they stand.
+func shares() []string { return []string{"probability", "errorRate", "percent", "correlation", "load"} }
+
+// of describes a type. Structs are described once and referred to.
+func (w *schemaWriter) of(t reflect.Type) schema {
+	if s := quantity(t); s != nil {
+		return s
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return w.of(t.Elem())
+	case reflect.Slice:
+		return schema{"type": "array", "items": w.of(t.Elem())}
+	case reflect.Map:
+		return schema{"type": "object", "additionalProperties": w.of(t.Elem())}
+	case reflect.String:
+		return schema{"type": "string"}
+	case reflect.Bool:
+		return schema{"type": "boolean"}
+	case reflect.Float64:
+		return schema{"type": "number"}
+	case reflect.Struct:
+		name := t.Name()
+		if w.defs[name] == nil {
+			w.defs[name] = schema{} // stands for itself while it is described
+			w.defs[name] = w.named(t)
+		}
+		return schema{"$ref": "#/$defs/" + name}
+	}
+	return schema{"type": "integer", "minimum": 0}
+}
+
+// quantity describes the types that are written as one word, or nil.
+func quantity(t reflect.Type) schema {
+	duration := `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|min|m|h|d))+$|^0$`
+	switch t {
+	case reflect.TypeFor[unit.Duration]():
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": duration}, schema{"const": 0}}}
+	case reflect.TypeFor[unit.Size]():
+		return schema{"anyOf": []any{
+			schema{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?([KMGTP]i|[kKMGTPB])?$`}, schema{"type": "integer", "minimum": 0}}}
+	case reflect.TypeFor[unit.Cores]():
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?m?$`}, schema{"type": "number", "minimum": 0}}}
+	case reflect.TypeFor[topology.Kind]():
+		return enum(topology.Kinds()...)
+	case reflect.TypeFor[topology.OnError]():
+		return enum(topology.Propagate, topology.Ignore)
+	case reflect.TypeFor[load.Arrivals]():
+		return enum(load.Constant, load.Poisson)
+	case reflect.TypeFor[fault.Direction]():
+		return enum(fault.ToTarget, fault.FromTarget, fault.Both)
+	case reflect.TypeFor[fault.Type]():
+		var types []fault.Type
+		for _, e := range fault.Vocabulary() {
+			types = append(types, e.Type)
+		}
+		return enum(types...)
+	}
+	return nil
+}
+
+func enum[T ~string](values ...T) schema { return schema{"enum": values} }
+
+// named describes a struct with the short forms that files may use for it.
+func (w *schemaWriter) named(t reflect.Type) schema {
+	s := w.object(t)
+	switch t {
+	case reflect.TypeFor[dist.Delay]():
+		return schema{"anyOf": []any{quantity(reflect.TypeFor[unit.Duration]()), s}}
+	case reflect.TypeFor[topology.Service]():
+		maps.Copy(s["properties"].(schema), w.endpointProperties())
+		delete(s["properties"].(schema), "path")
+		s["required"] = []string{"name"}
+		return schema{"anyOf": []any{schema{"type": "string"}, s}}
+	case reflect.TypeFor[topology.Endpoint]():
+		s["properties"] = w.endpointProperties()
+	case reflect.TypeFor[topology.Step]():
+		return w.step()
+	case reflect.TypeFor[topology.Call]():
+		s["required"] = []string{"to"}
+	case reflect.TypeFor[load.Profile]():
+		properties := s["properties"].(schema)
+		maps.Copy(properties, w.object(reflect.TypeFor[load.Phase]())["properties"].(schema))
+		request := schema{"anyOf": []any{schema{"type": "string"}, w.of(reflect.TypeFor[load.Request]())}}
+		properties["requests"] = schema{"anyOf": []any{schema{"type": "array", "items": request}, request}}
+	case reflect.TypeFor[load.Request]():
+		w.also(s, "chain", schema{"type": "object"})
+	case reflect.TypeFor[fault.Fault]():
+		properties := s["properties"].(schema)
+		maps.Copy(properties, w.object(reflect.TypeFor[fault.Args]())["properties"].(schema))
+		properties["direction"] = quantity(reflect.TypeFor[fault.Direction]())
+		w.also(s, "target", schema{"type": "string"})
+		s["required"] = []string{"type"}
+	case reflect.TypeFor[experiment.Check]():
+		s["required"] = []string{"check"}
+	}
+	return s
+}
+
+// endpointProperties are the fields of an endpoint with their short forms.
+func (w *schemaWriter) endpointProperties() schema {
+	s := w.object(reflect.TypeFor[topology.Endpoint]())
+	step := w.of(reflect.TypeFor[topology.Step]())
+	properties := s["properties"].(schema)
+	properties["work"] = w.of(reflect.TypeFor[topology.Work]())
+	properties["calls"] = schema{"anyOf": []any{schema{"type": "array", "items": step}, step}}
+	w.also(s, "response", quantity(reflect.TypeFor[unit.Size]()))
+	return properties
+}
+
+// step describes the forms of a step: a name, a call, work, or several steps.
+func (w *schemaWriter) step() schema {
+	self := schema{"$ref": "#/$defs/Step"}
+	call, work := w.of(reflect.TypeFor[topology.Call]()), w.of(reflect.TypeFor[topology.Work]())
+	only := func(key string, value schema) schema {
+		return schema{"type": "object", "properties": schema{key: value}, "required": []string{key}, "additionalProperties": false}
+	}
+	return schema{"anyOf": []any{
+		schema{"type": "string", "description": "the service that is called, and after it the path: cart/items"},
+		call,
+		schema{"allOf": []any{work, schema{"type": "object", "minProperties": 1}}},
+		only("call", schema{"anyOf": []any{call, schema{"type": "string"}}}),
+		only("work", work),
+		only("parallel", schema{"anyOf": []any{schema{"type": "array", "items": self}, self}}),
+	}}
+}

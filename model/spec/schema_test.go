@@ -1,0 +1,125 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/microsim-dev/kubectl-microsim/examples"
+)
+
+// schemas compiles the schemas of the native kinds.
+func schemas(t *testing.T) map[string]*jsonschema.Schema {
+	t.Helper()
+	compiled := map[string]*jsonschema.Schema{}
+	for _, kind := range Kinds() {
+		data, err := Schema(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := jsonschema.NewCompiler()
+		if err := c.AddResource(kind, doc); err != nil {
+			t.Fatal(err)
+		}
+		if compiled[kind], err = c.Compile(kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return compiled
+}
+
+// conforms checks every native document of a file, and returns the first error.
+func conforms(t *testing.T, schemas map[string]*jsonschema.Schema, data []byte) error {
+	t.Helper()
+	f := file{}
+	for _, root := range f.parse(data) {
+		s := schemas[root.text("kind")]
+		if s == nil {
+			continue
+		}
+		var instance any
+		dec := json.NewDecoder(bytes.NewReader(root.json()))
+		dec.UseNumber()
+		if err := dec.Decode(&instance); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(instance); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestExamplesConformToTheSchema(t *testing.T) {
+	schemas := schemas(t)
+	for _, e := range examples.List() {
+		data, err := examples.Open(e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conforms(t, schemas, data); err != nil {
+			t.Errorf("%s: %v", e.File, err)
+		}
+		// What is printed conforms, too.
+		docs, err := Read(e.File, bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range docs {
+			out, err := Format(&docs[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conforms(t, schemas, out); err != nil {
+				t.Errorf("%s, printed as\n%s: %v", e.File, out, err)
+			}
+		}
+	}
+}
+
+func TestEveryShortFormConformsToTheSchema(t *testing.T) {
+	paths, err := filepath.Glob("testdata/good/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(path, bytes.NewReader(data)); err != nil {
+			t.Error(err)
+		}
+		if err := conforms(t, schemas(t), data); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestWrongShapesBreakTheSchema(t *testing.T) {
+	schemas := schemas(t)
+	for _, name := range []string{"unknown-field", "wrong-type", "probability", "negative-duration", "size-overflow", "metadata", "experiment", "several", "references"} {
+		data, err := os.ReadFile("testdata/mistakes/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conforms(t, schemas, data) == nil {
+			t.Errorf("%s conforms to the schema", name)
+		}
+	}
+}
+
+func TestSchemaRefusesOtherKinds(t *testing.T) {
+	if _, err := Schema("Simulation"); err == nil || !strings.Contains(err.Error(), "known are System and Experiment") {
+		t.Errorf("got %v", err)
+	}
+}

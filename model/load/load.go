@@ -3,13 +3,18 @@
 package load
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Profile is a mix of requests sent through phases, one after another.
+// A Profile is a mix of requests sent through phases, one after another. A phase
+// begins when the one before it ends, while answers to that one may still come.
 type Profile struct {
 	// Requests are drawn by weight. Empty means each entry of the system alike.
+	// The draw is keyed by the arrival's number, so bursts are of one request.
 	Requests []Request `json:"requests,omitempty"`
 	Phases   []Phase   `json:"phases"`
 	// Timeout bounds each request, counted from when it is really sent.
@@ -39,7 +44,8 @@ type Request struct {
 	Body     string            `json:"body,omitempty"`
 	BodySize unit.Size         `json:"bodySize,omitzero"`
 	Headers  map[string]string `json:"headers,omitempty"`
-	Weight   float64           `json:"weight"`
+	// Weight is this request's share in the mix, relative to the others'; 0 means 1.
+	Weight float64 `json:"weight"`
 }
 
 // Arrivals says how an open loop spaces its requests.
@@ -55,17 +61,21 @@ const (
 // whatever becomes of the answers, or a closed loop of Users, each of whom
 // waits for an answer before the next request.
 type Phase struct {
-	Name     string        `json:"name"`
+	// Name labels the phase in reports; empty means its number, from 1.
+	Name string `json:"name"`
+	// Duration is the length of the phase. 0 means until Count is reached or,
+	// without a Count, until the load is stopped; only the last phase may be so.
 	Duration unit.Duration `json:"duration"`
 
-	// Rate is in arrivals per second; RateTo, where given, is reached linearly
+	// Rate is in arrivals per second, the first of them at once; RateTo, where given, is reached linearly
 	// at the end of the phase.
 	Rate     float64  `json:"rate,omitempty"`
 	RateTo   *float64 `json:"rateTo,omitempty"`
 	Arrivals Arrivals `json:"arrivals,omitempty"`
 	// Sine swings the rate by Amplitude around Rate.
 	Sine *Sine `json:"sine,omitempty"`
-	// Burst is how many requests each arrival sends at once; 0 means 1.
+	// Burst is how many equal requests each arrival sends at once; 0 means 1. A
+	// chain's probabilities are decided once for all of them.
 	Burst int `json:"burst,omitempty"`
 
 	// Users is the size of a closed loop; UsersTo is reached linearly.
@@ -79,6 +89,10 @@ type Phase struct {
 
 	// Count ends the phase after as many arrivals; 0 means no such end.
 	Count int `json:"count,omitempty"`
+	// Each takes all requests of the mix in place of one drawn by weight: each
+	// arrival of an open loop sends every request (Burst times), and the users of
+	// a closed loop are dealt the requests in turn and stay with their own.
+	Each bool `json:"each,omitempty"`
 }
 
 // Sine is a swing of the rate, in arrivals per second.
@@ -92,3 +106,65 @@ const (
 	DefaultTimeout     = unit.Duration(15e9)
 	DefaultMaxInFlight = 4096
 )
+
+// WithDefaults returns a copy in which the fields that were left out have their
+// defaults. Validate and everything that runs a profile expect such a copy.
+func (p Profile) WithDefaults() Profile {
+	if p.Timeout == 0 {
+		p.Timeout = DefaultTimeout
+	}
+	if p.MaxInFlight == 0 {
+		p.MaxInFlight = DefaultMaxInFlight
+	}
+	p.Requests = slices.Clone(p.Requests)
+	for i := range p.Requests {
+		p.Requests[i].setDefaults()
+	}
+	p.Phases = slices.Clone(p.Phases)
+	for i := range p.Phases {
+		p.Phases[i].setDefaults(i)
+	}
+	return p
+}
+
+func (r *Request) setDefaults() {
+	if r.Weight == 0 {
+		r.Weight = 1
+	}
+	if r.Name == "" {
+		switch {
+		case r.URL != "":
+			r.Name = r.URL
+		case r.Chain != "":
+			r.Name = "chain"
+		default:
+			r.Name = r.Service + r.Endpoint
+		}
+	}
+}
+
+func (p *Phase) setDefaults(index int) {
+	if p.Name == "" {
+		p.Name = strconv.Itoa(index + 1)
+	}
+	if p.IsOpen() {
+		p.Burst = max(p.Burst, 1)
+		if p.Arrivals == "" {
+			p.Arrivals = Constant
+		}
+	}
+}
+
+// IsOpen reports whether the phase is an open loop.
+func (p *Phase) IsOpen() bool { return p.Rate != 0 || p.RateTo != nil }
+
+// IsClosed reports whether the phase is a closed loop.
+func (p *Phase) IsClosed() bool { return p.Users != 0 || p.UsersTo != nil }
+
+// Endless reports whether the phase has no end of its own.
+func (p *Phase) Endless() bool { return p.Duration == 0 && p.Count == 0 }
+
+// Endless reports whether the load goes on until it is stopped.
+func (p *Profile) Endless() bool {
+	return slices.ContainsFunc(p.Phases, func(phase Phase) bool { return phase.Endless() })
+}

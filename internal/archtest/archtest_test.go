@@ -20,8 +20,8 @@ var floors = []struct {
 	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}},
 	{1, []string{"model/dist"}},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
-	{3, []string{"model/behave", "model/spec"}},
-	{4, []string{"model/experiment"}},
+	{3, []string{"model/behave"}},
+	{4, []string{"model/experiment", "model/spec"}},
 	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
 	{6, []string{"plugin"}},
 	{7, []string{"cmd"}},
@@ -30,7 +30,7 @@ var floors = []struct {
 // sideways names the imports between rooms of one floor, each with its reason.
 var sideways = map[string]string{
 	"model/topology -> model/policy": "a call of the topology carries its policies",
-	"model/spec -> model/behave":     "a spec checks chains against the bounds that behave enforces",
+	"model/spec -> model/experiment": "a file of kind Experiment is read into what the use case runs",
 }
 
 // free rooms may be imported from anywhere and import nothing of the project.

@@ -1,0 +1,72 @@
+// Package examples has the files that show what can be described. They are
+// embedded, so that commands can take their names in place of files.
+package examples
+
+import (
+	"embed"
+	"fmt"
+	"path"
+	"strings"
+)
+
+//go:embed *.yaml *.json
+var files embed.FS
+
+// An Example is one embedded file.
+type Example struct {
+	// Name is the file's name without its extension.
+	Name string
+	// File is the file's name.
+	File string
+	// Title says in one line what the example shows.
+	Title string
+	// Kind is the kind of the file's first document.
+	Kind string
+}
+
+// List returns the examples in the order of their names.
+func List() []Example {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		return nil // not reached: the directory is part of the program
+	}
+	var list []Example
+	for _, e := range entries {
+		data, err := files.ReadFile(e.Name())
+		if err != nil {
+			continue // not reached, for the same reason
+		}
+		list = append(list, describe(e.Name(), string(data)))
+	}
+	return list
+}
+
+// describe takes the title from the comment in the first line, and the kind from
+// the first line that names one. JSON has no comments: such files are requests.
+func describe(file, content string) Example {
+	e := Example{Name: strings.TrimSuffix(file, path.Ext(file)), File: file}
+	if path.Ext(file) == ".json" {
+		e.Title, e.Kind = "a request of MicroSim that carries its own route and faults", "Request"
+		return e
+	}
+	for line := range strings.Lines(content) {
+		line = strings.TrimSpace(line)
+		if comment, ok := strings.CutPrefix(line, "# "); ok && e.Title == "" {
+			e.Title = comment
+		}
+		if kind, ok := strings.CutPrefix(line, "kind: "); ok && e.Kind == "" {
+			e.Kind = kind
+		}
+	}
+	return e
+}
+
+// Open returns the content of an example, by its name or its file's name.
+func Open(name string) ([]byte, error) {
+	for _, e := range List() {
+		if name == e.Name || name == e.File {
+			return files.ReadFile(e.File)
+		}
+	}
+	return nil, fmt.Errorf("opening example %q: there is none of that name", name)
+}

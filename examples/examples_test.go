@@ -1,0 +1,37 @@
+package examples_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+)
+
+func TestEveryExampleIsValidAndDescribed(t *testing.T) {
+	for _, e := range examples.List() {
+		data, err := examples.Open(e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := spec.Read(e.File, bytes.NewReader(data))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if e.Title == "" || len(e.Title) > 90 || e.Kind != docs[0].Origin.Kind {
+			t.Errorf("example %+v needs a short title in its first line, and is of kind %q", e, docs[0].Origin.Kind)
+		}
+	}
+}
+
+func TestOpenKnowsOnlyItsOwn(t *testing.T) {
+	if _, err := examples.Open("../go.mod"); err == nil {
+		t.Error("a file beside the examples can be opened")
+	}
+	byFile, err := examples.Open("shop.yaml")
+	byName, err2 := examples.Open("shop")
+	if err != nil || err2 != nil || !bytes.Equal(byFile, byName) {
+		t.Errorf("name and file name differ: %v, %v", err, err2)
+	}
+}

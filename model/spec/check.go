@@ -1,0 +1,146 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A checker resolves what documents say of each other, and validates them.
+type checker struct {
+	files []*file
+	// example returns the system of an embedded example, or nil.
+	example func(name string) *topology.System
+}
+
+// check finishes the documents of all files and adds what is wrong with them to
+// the files' mistakes.
+func (c *checker) check() {
+	named := map[string]*pending{}
+	for _, f := range c.files {
+		for _, p := range f.docs {
+			if p.System == nil || p.System.Name == "" {
+				continue
+			}
+			if before := named[p.System.Name]; before != nil {
+				line, col := p.root.at("name")
+				f.mistake(&node{line: line, col: col}, "name", "give each system its own name",
+					"system %q is already described at %s:%d", p.System.Name, before.file.name, before.Origin.Line)
+				continue
+			}
+			named[p.System.Name] = p
+		}
+	}
+	for _, f := range c.files {
+		for _, p := range f.docs {
+			if p.system != nil {
+				c.resolve(p, named)
+			}
+			p.validate()
+		}
+	}
+}
+
+// resolve finds the system that an experiment names.
+func (c *checker) resolve(p *pending, named map[string]*pending) {
+	name := p.system.scalar
+	if other := named[name]; other != nil {
+		p.Experiment.System = *other.System
+		return
+	}
+	if system := c.example(name); system != nil {
+		p.Experiment.System = *system
+		return
+	}
+	names := make([]string, 0, len(named))
+	for known := range named {
+		names = append(names, known)
+	}
+	slices.Sort(names)
+	hint := "describe it in the same files, or name an example"
+	if near := nearest(name, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	p.file.mistake(p.system, "system", hint, "system %q is described nowhere", name)
+}
+
+// validate adds the problems that the domain finds, except those that follow
+// from mistakes already reported.
+func (p *pending) validate() {
+	known := p.file.mistakes
+	var problems problem.List
+	switch {
+	case p.System != nil:
+		problems = p.System.Validate()
+	case p.Experiment != nil:
+		problems = p.validateExperiment()
+	case p.Load != nil:
+		problems = p.Load.Profile.Validate()
+	}
+	for _, one := range problems {
+		if p.system != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {
+			continue // reported where the system is described
+		}
+		line, col := p.place(one.Path)
+		if follows(one.Path, line, known) {
+			continue
+		}
+		p.file.mistakes = append(p.file.mistakes, Mistake{File: p.file.name, Line: line, Column: col, Problem: one})
+	}
+}
+
+// place returns where in the file a path of the domain was written.
+func (p *pending) place(path string) (line, col int) {
+	for end := len(path); end > 0; {
+		if to, ok := p.moved[path[:end]]; ok {
+			return p.root.at(problem.Join(to, strings.TrimPrefix(path[end:], ".")))
+		}
+		end = strings.LastIndexAny(path[:end], ".[")
+	}
+	return p.root.at(path)
+}
+
+// follows reports whether a problem is a consequence of a mistake: it lies on
+// the way to it or below it, or the mistake is a misspelt key beside it.
+func follows(path string, line int, known Mistakes) bool {
+	return slices.ContainsFunc(known, func(m Mistake) bool {
+		if m.Path == "" {
+			return false
+		}
+		return m.Path == path || strings.HasPrefix(path, m.Path+".") || strings.HasPrefix(path, m.Path+"[") ||
+			strings.HasPrefix(m.Path, path+".") && m.Line == line ||
+			strings.HasPrefix(m.Message, "field ") && parent(m.Path) == parent(path)
+	})
+}
+
+func parent(path string) string {
+	return path[:max(strings.LastIndexAny(path, "."), 0)]
+}
+
+func (p *pending) validateExperiment() (problems problem.List) {
+	e := p.Experiment
+	if v, ok := any(e).(interface{ Validate() problem.List }); ok {
+		return v.Validate()
+	}
+	problems.Under("system", e.System.Validate())
+	problems.Under("load", e.Load.Validate())
+	for i := range e.Faults {
+		path := problem.Index("faults", i)
+		problems.Under(path, e.Faults[i].Validate())
+		target := e.Faults[i].Target
+		for _, end := range []struct{ key, name string }{{"service", target.Service}, {"from", target.From}} {
+			if end.name != "" && e.System.Service(end.name) == nil {
+				problems.AddHint(path+".target."+end.key, "name a service of the system", "target %q is no service of the system", end.name)
+			}
+		}
+	}
+	for i, r := range e.Load.Requests {
+		if r.Service != "" && e.System.Service(r.Service) == nil {
+			problems.AddHint(problem.Index("load.requests", i)+".service", "name a service of the system", "request %q goes to no service of the system", r.Service)
+		}
+	}
+	return problems
+}

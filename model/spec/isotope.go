@@ -1,0 +1,276 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// This file reads isotope's MockServiceGraph. The files of isotope's own
+// repository leave out apiVersion and kind.
+
+const kindGraph = "MockServiceGraph"
+
+// byteSize is isotope's size: a number of bytes, or text such as "16 KB" with
+// factors of 1024, whatever the suffix.
+type byteSize int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *byteSize) UnmarshalText(data []byte) error {
+	digits := strings.ToLower(strings.ReplaceAll(string(data), " ", ""))
+	digits = strings.TrimSuffix(strings.TrimSuffix(digits, "b"), "i")
+	factor := 1.0
+	for i, suffix := range []string{"k", "m", "g", "t", "p"} {
+		if rest, ok := strings.CutSuffix(digits, suffix); ok {
+			digits, factor = rest, math.Pow(1024, float64(i+1))
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || !(n >= 0) || n*factor >= math.MaxInt64 {
+		return fmt.Errorf("%q is no size: write a number of bytes, such as 512, 16k or 1 MB", data)
+	}
+	*s = byteSize(n * factor)
+	return nil
+}
+
+// percentage is a share, written as "0.1%" or as a number from 0 to 1.
+type percentage float64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *percentage) UnmarshalText(data []byte) error {
+	digits, percent := strings.CutSuffix(string(data), "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	if percent {
+		n /= 100
+	}
+	if err != nil || !(n >= 0 && n <= 1) {
+		return fmt.Errorf("%q is no share: write a percentage from 0%% to 100%%, or a number from 0 to 1", data)
+	}
+	*p = percentage(n)
+	return nil
+}
+
+type graphFile struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Default    graphDefaults  `json:"default"`
+	Defaults   graphDefaults  `json:"defaults"`
+	Services   []graphService `json:"services"`
+	Metadata   ignored        `json:"metadata"`
+}
+
+type graphDefaults struct {
+	Type            string      `json:"type"`
+	ErrorRate       percentage  `json:"errorRate"`
+	RequestSize     byteSize    `json:"requestSize"`
+	ResponseSize    byteSize    `json:"responseSize"`
+	NumReplicas     *int        `json:"numReplicas"`
+	NumRbacPolicies int         `json:"numRbacPolicies"`
+	ComputeUsage    ignored     `json:"computeUsage"`
+	MemoryUsage     ignored     `json:"memoryUsage"`
+	Script          []graphStep `json:"script"`
+}
+
+type graphService struct {
+	Name            string            `json:"name"`
+	Namespace       string            `json:"namespace"`
+	Cluster         string            `json:"cluster"`
+	Type            string            `json:"type"`
+	NumReplicas     *int              `json:"numReplicas"`
+	IsEntrypoint    bool              `json:"isEntrypoint"`
+	ErrorRate       *percentage       `json:"errorRate"`
+	ResponseSize    *byteSize         `json:"responseSize"`
+	NumRbacPolicies int               `json:"numRbacPolicies"`
+	ComputeUsage    ignored           `json:"computeUsage"`
+	MemoryUsage     ignored           `json:"memoryUsage"`
+	Labels          map[string]string `json:"labels"`
+	Script          []graphStep       `json:"script"`
+}
+
+// graphStep is one command, or several that are run at once.
+type graphStep struct {
+	Sleep      *unit.Duration `json:"sleep"`
+	Call       *graphCall     `json:"call"`
+	Concurrent []graphStep    `json:"-concurrent"`
+}
+
+type graphCall struct {
+	Service     string            `json:"service"`
+	Hostname    string            `json:"hostname"`
+	ExtraHeader map[string]string `json:"extra-header"`
+	Size        *byteSize         `json:"size"`
+	PayloadSize *byteSize         `json:"payloadSize"`
+	Probability int               `json:"probability"`
+}
+
+// looksLikeIsotope tells a graph without a kind by the fields that only it has.
+func looksLikeIsotope(n *node) bool {
+	services := n.get("services")
+	if services == nil || services.shape != list {
+		return false
+	}
+	if n.has("default", "defaults") {
+		return true
+	}
+	for _, s := range services.items {
+		if s.has("isEntrypoint", "script", "numReplicas", "responseSize") {
+			return true
+		}
+	}
+	return false
+}
+
+// ignoredByGraph lists the fields of isotope that have no meaning here.
+func ignoredByGraph() []string {
+	return []string{"numRbacPolicies", "computeUsage", "memoryUsage", "labels", "cluster", "namespace"}
+}
+
+func (f *file) readIsotope(n *node) {
+	p := f.add(n, Isotope, kindGraph)
+	p.lowerScripts(n)
+	var in graphFile
+	f.decode(n, "", reflect.ValueOf(&in).Elem())
+	def := in.Defaults
+	if n.has("default") {
+		def = in.Default
+	}
+	p.System = &topology.System{Name: nameFromFile(f.name)}
+	for i := range in.Services {
+		s, path := &in.Services[i], problem.Index("services", i)
+		if s.IsEntrypoint {
+			p.System.Entry = append(p.System.Entry, s.Name)
+		}
+		for _, kind := range []string{s.Type, def.Type} {
+			if kind != "" && kind != "http" && kind != "grpc" {
+				line, col := p.root.at(path + ".type")
+				f.mistake(&node{line: line, col: col}, path+".type", "write http or grpc", "type %q is not known", kind)
+			}
+		}
+		p.noteIgnored(i)
+		p.System.Services = append(p.System.Services, p.graphService(s, &def, path))
+	}
+}
+
+// graphService makes a service of a graph's, with the graph's defaults.
+func (p *pending) graphService(in *graphService, def *graphDefaults, path string) topology.Service {
+	script, from := in.Script, path+".script"
+	if script == nil {
+		script, from = def.Script, "defaults.script"
+	}
+	s := topology.NewService(in.Name, p.graphSteps(script, def, path+".endpoints[0].steps", from)...)
+	for _, replicas := range []*int{def.NumReplicas, in.NumReplicas} {
+		if replicas != nil {
+			s.Replicas = *replicas
+		}
+	}
+	e := &s.Endpoints[0]
+	e.ErrorRate, e.Response.Size = float64(def.ErrorRate), unit.Size(def.ResponseSize)
+	if in.ErrorRate != nil {
+		e.ErrorRate = float64(*in.ErrorRate)
+	}
+	if in.ResponseSize != nil {
+		e.Response.Size = unit.Size(*in.ResponseSize)
+	}
+	p.moved[path+".replicas"] = path + ".numReplicas"
+	p.moved[path+".endpoints[0].errorRate"] = path + ".errorRate"
+	p.moved[path+".endpoints[0].response.size"] = path + ".responseSize"
+	return s
+}
+
+// graphSteps makes steps of a script's commands. The paths are those of the
+// domain and of the file.
+func (p *pending) graphSteps(script []graphStep, def *graphDefaults, path, from string) (steps []topology.Step) {
+	for i, in := range script {
+		at, origin := problem.Index(path, i), problem.Index(from, i)
+		p.moved[at] = origin
+		switch {
+		case in.Concurrent != nil:
+			// The concurrent commands stand under a name of their own in the tree,
+			// because lists and objects cannot share one type.
+			steps = append(steps, topology.Step{Parallel: p.graphSteps(in.Concurrent, def, at+".parallel", origin+".-concurrent")})
+		case in.Sleep != nil:
+			p.moved[at+".work"] = origin
+			steps = append(steps, topology.Step{Work: &topology.Work{Sleep: dist.Delay{Fixed: *in.Sleep}}})
+		case in.Call != nil:
+			p.moved[at+".call.to"] = origin + ".call.service"
+			steps = append(steps, topology.Step{Call: graphCallOf(in.Call, def)})
+		}
+	}
+	return steps
+}
+
+func graphCallOf(in *graphCall, def *graphDefaults) *topology.Call {
+	c := topology.NewCall(in.Service)
+	c.RequestSize = unit.Size(def.RequestSize)
+	for _, size := range []*byteSize{in.PayloadSize, in.Size} {
+		if size != nil {
+			c.RequestSize = unit.Size(*size)
+		}
+	}
+	if in.Probability != 0 { // 0 means always there
+		c.Probability = float64(in.Probability) / 100
+	}
+	return &c
+}
+
+// lowerScripts gives the lists of concurrent commands a name, and the callees
+// that are only names an object, so that they can be decoded.
+func (p *pending) lowerScripts(n *node) {
+	scripts := []*node{n.get("default").get("script"), n.get("defaults").get("script")}
+	if services := n.get("services"); services != nil {
+		for _, s := range services.items {
+			scripts = append(scripts, s.get("script"))
+		}
+	}
+	for _, script := range scripts {
+		p.lowerCommands(script, true)
+	}
+}
+
+func (p *pending) lowerCommands(script *node, outermost bool) {
+	if script == nil {
+		return
+	}
+	for i, command := range script.items {
+		if command.shape == list {
+			if !outermost {
+				p.file.mistake(command, "", "put the commands into one list", "concurrent commands stand inside concurrent commands")
+				script.items[i] = command.like(object)
+				continue
+			}
+			p.lowerCommands(command, false)
+			script.items[i] = command.objectAt("-concurrent", command)
+			continue
+		}
+		if call := command.get("call"); call != nil && call.shape == text {
+			command.set("call", call.objectAt("service", call))
+		}
+		if command.shape == object && !command.has("call", "sleep") && len(command.fields) == 0 {
+			p.file.mistake(command, "", "write call or sleep", "a command is empty")
+		}
+		if command.has("call") && command.has("sleep") {
+			p.file.mistake(command, "", "write them as two steps", "a command has both call and sleep")
+		}
+	}
+}
+
+// noteIgnored names the fields of a service that have no meaning here.
+func (p *pending) noteIgnored(i int) {
+	s := p.root.get("services").items[i]
+	for _, field := range s.fields {
+		if contains(ignoredByGraph(), field.key) {
+			p.note(&node{line: field.line, col: field.col}, problem.Index("services", i)+"."+field.key, "%s has no meaning here", field.key)
+		}
+		if field.key == "type" && field.value.scalar == "grpc" {
+			p.note(field.value, problem.Index("services", i)+".type", "type grpc is served as http")
+		}
+	}
+}

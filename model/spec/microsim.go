@@ -1,0 +1,199 @@
+package spec
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// This file reads MicroSim's objects and requests.
+
+const (
+	microsimGroup     = "microsim.isala.me"
+	kindSimulation    = "Simulation"
+	kindLoadGenerator = "LoadGenerator"
+	kindRequest       = "Request"
+)
+
+// objectMeta is what of a Kubernetes object's metadata has a meaning here.
+type objectMeta struct {
+	Name                       string  `json:"name"`
+	Namespace                  string  `json:"namespace"`
+	Labels                     ignored `json:"labels"`
+	Annotations                ignored `json:"annotations"`
+	UID                        ignored `json:"uid"`
+	ResourceVersion            ignored `json:"resourceVersion"`
+	Generation                 ignored `json:"generation"`
+	CreationTimestamp          ignored `json:"creationTimestamp"`
+	DeletionTimestamp          ignored `json:"deletionTimestamp"`
+	DeletionGracePeriodSeconds ignored `json:"deletionGracePeriodSeconds"`
+	Finalizers                 ignored `json:"finalizers"`
+	OwnerReferences            ignored `json:"ownerReferences"`
+	ManagedFields              ignored `json:"managedFields"`
+	GenerateName               ignored `json:"generateName"`
+	SelfLink                   ignored `json:"selfLink"`
+}
+
+type simulationFile struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Metadata   objectMeta     `json:"metadata"`
+	Spec       simulationSpec `json:"spec"`
+	Status     ignored        `json:"status"`
+}
+
+type simulationSpec struct {
+	// Name stands in MicroSim's own sample, without a value.
+	Name     string                       `json:"name"`
+	Services map[string]simulationService `json:"services"`
+}
+
+type simulationService struct {
+	Language  string `json:"language"`
+	Framework string `json:"framework"`
+}
+
+type loadGeneratorFile struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Metadata   objectMeta        `json:"metadata"`
+	Spec       loadGeneratorSpec `json:"spec"`
+	Status     ignored           `json:"status"`
+}
+
+type loadGeneratorSpec struct {
+	Requests      []string      `json:"requests"`
+	Replicas      *int          `json:"replicas"`
+	SimulationRef simulationRef `json:"simulationRef"`
+	RequestCount  int           `json:"requestCount"`
+	Timeout       unit.Duration `json:"timeout"`
+	BetweenDelay  unit.Duration `json:"betweenDelay"`
+}
+
+type simulationRef struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+}
+
+func (f *file) readMicroSim(n *node) {
+	switch kind := n.text("kind"); kind {
+	case kindSimulation:
+		f.readSimulation(n)
+	case kindLoadGenerator:
+		f.readLoadGenerator(n)
+	default:
+		f.mistake(n.get("kind").or(n), "kind", "write Simulation or LoadGenerator", "kind %q of %s is not known", kind, microsimGroup)
+	}
+}
+
+// ServiceName makes a service's name of a designation of MicroSim, which may
+// have capitals and underscores that host names must not have: Service_1 is
+// service-1.
+func ServiceName(designation string) string {
+	return strings.ReplaceAll(strings.ToLower(designation), "_", "-")
+}
+
+// readSimulation makes a service that answers at "/" of each service. Who calls
+// whom is told by the requests.
+func (f *file) readSimulation(n *node) {
+	p := f.add(n, MicroSim, kindSimulation)
+	var in simulationFile
+	f.decode(n, "", reflect.ValueOf(&in).Elem())
+	p.System = &topology.System{Name: ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
+	p.moved["name"], p.moved["namespace"] = "metadata.name", "metadata.namespace"
+	p.moved["services"] = "spec.services"
+	services := n.get("spec").get("services")
+	if services == nil || services.shape != object {
+		return
+	}
+	for i, field := range services.fields {
+		s := topology.NewService(ServiceName(field.key))
+		s.Language, s.Framework = in.Spec.Services[field.key].Language, in.Spec.Services[field.key].Framework
+		for _, key := range []string{"language", "framework"} {
+			if field.value.get(key) == nil {
+				f.mistake(field.value, "spec.services."+field.key, "", "%s of service %q is missing", key, field.key)
+			}
+		}
+		p.System.Services = append(p.System.Services, s)
+		p.System.Entry = append(p.System.Entry, s.Name)
+		p.moved[problem.Index("services", i)] = "spec.services." + field.key
+	}
+}
+
+// endless is the duration of a load that goes on until it is stopped.
+const endless = unit.Duration(0)
+
+// readLoadGenerator makes an open loop of the ticks: each tick sends every
+// request as many times as there are replicas.
+func (f *file) readLoadGenerator(n *node) {
+	p := f.add(n, MicroSim, kindLoadGenerator)
+	var in loadGeneratorFile
+	f.decode(n, "", reflect.ValueOf(&in).Elem())
+	p.moved[""] = "spec"
+	phase := load.Phase{Name: "ticks", Duration: endless, Arrivals: load.Constant, Burst: 1, Each: true, Count: in.Spec.RequestCount, Rate: 1}
+	if in.Spec.Replicas != nil {
+		phase.Burst = *in.Spec.Replicas
+	}
+	if k := len(in.Spec.Requests); k > 0 {
+		// MicroSim counts each request of a tick; a phase counts ticks.
+		phase.Count = (phase.Count + k - 1) / k
+	}
+	switch between := in.Spec.BetweenDelay; {
+	case n.get("spec").get("betweenDelay") == nil:
+		f.mistake(n.get("spec").or(n), "spec.betweenDelay", "write the time between rounds, such as 1s", "betweenDelay is missing")
+	case between < 0:
+		f.mistake(n.get("spec").get("betweenDelay"), "spec.betweenDelay", "write a duration from 0 up", "betweenDelay %q is negative", between)
+	case between == 0:
+		phase.Count = 1 // one round, and no more
+	default:
+		phase.Rate = 1 / between.Seconds()
+	}
+	if in.Spec.Timeout > 0 {
+		phase.Duration = in.Spec.Timeout
+	}
+	p.moved["phases[0].burst"], p.moved["phases[0].rate"] = "spec.replicas", "spec.betweenDelay"
+	p.moved["phases[0].count"], p.moved["phases[0].duration"] = "spec.requestCount", "spec.timeout"
+	profile := load.Profile{Phases: []load.Phase{phase}}
+	for i, request := range in.Spec.Requests {
+		at := problem.Index("spec.requests", i)
+		chain := f.embeddedChain(n.get("spec").get("requests").items[i], at, request)
+		name := ""
+		if len(in.Spec.Requests) > 1 {
+			name = problem.Index(in.Metadata.Name, i)
+		} else {
+			name = in.Metadata.Name
+		}
+		profile.Requests = append(profile.Requests, load.Request{Name: name, Chain: chain, Weight: 1})
+		p.moved[problem.Index("requests", i)] = at
+	}
+	if len(in.Spec.Requests) == 0 {
+		f.mistake(n.get("spec").or(n), "spec.requests", "give at least one", "there are no requests")
+	}
+	p.Load = &Load{Name: ServiceName(in.Metadata.Name), System: ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
+}
+
+// embeddedChain checks a request that stands as text inside a file, and returns
+// it as compact JSON.
+func (f *file) embeddedChain(at *node, path, request string) string {
+	inner := &file{name: f.name}
+	roots := inner.parse([]byte(request))
+	if len(roots) == 1 {
+		inner.chain(roots[0])
+	} else if len(inner.mistakes) == 0 {
+		f.mistake(at, path, "give one request", "%d requests are found in one text", len(roots))
+	}
+	for _, m := range inner.mistakes {
+		// The text begins in the line below its block mark; its columns are not
+		// known, and its escapes may hide lines. The place is that of the text.
+		f.mistake(at, problem.Join(path, m.Path), m.Hint, "%s", m.Message)
+	}
+	if len(roots) != 1 {
+		return ""
+	}
+	return string(bytes.TrimSpace(roots[0].json()))
+}

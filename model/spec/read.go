@@ -1,0 +1,192 @@
+package spec
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// Read reads the documents of one file, whose name is only used in messages.
+// An error of type Mistakes names everything that is wrong.
+func Read(name string, r io.Reader) (Documents, error) {
+	data, err := readAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", name, err)
+	}
+	return finish([]*file{readFile(name, data)})
+}
+
+// A Reader reads what -f of a command names.
+type Reader struct {
+	// Stdin is read for the name "-".
+	Stdin io.Reader
+	// Fetch opens a URL; without it, URLs are refused.
+	Fetch func(ctx context.Context, url string) (io.ReadCloser, error)
+}
+
+// ReadFiles reads the documents of all paths as one set, in which they may name
+// each other. A path is a file, "-" for standard input, a directory, of which
+// the files *.yaml, *.yml and *.json are read in the order of their names, an
+// http or https URL, or the name of an embedded example. The errors of all files
+// are reported together; those of type Mistakes are about the content.
+func (r Reader) ReadFiles(ctx context.Context, paths ...string) (Documents, error) {
+	var files []*file
+	var failed []error
+	for _, path := range paths {
+		names, err := expandPath(path)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, name := range names {
+			data, label, err := r.load(ctx, name)
+			if err != nil {
+				failed = append(failed, fmt.Errorf("reading %q: %w", label, err))
+				continue
+			}
+			files = append(files, readFile(label, data))
+		}
+	}
+	docs, err := finish(files)
+	if err = errors.Join(append(failed, err)...); err != nil {
+		return nil, err
+	}
+	return docs, nil
+}
+
+func isURL(path string) bool {
+	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
+}
+
+// expandPath lists the files of a directory; any other path stands for itself.
+func expandPath(path string) ([]string, error) {
+	if path == "-" || isURL(path) {
+		return []string{path}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, nil // load says what is wrong
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading directory %q: %w", path, err)
+	}
+	var names []string
+	for _, e := range entries {
+		switch filepath.Ext(e.Name()) {
+		case ".yaml", ".yml", ".json":
+			if !e.IsDir() {
+				names = append(names, filepath.Join(path, e.Name()))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("reading directory %q: it has no *.yaml, *.yml or *.json files", path)
+	}
+	return names, nil
+}
+
+// load returns the content of one path and the name to show for it.
+func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
+	switch {
+	case path == "-":
+		if r.Stdin == nil {
+			return nil, "stdin", errors.New("there is no standard input")
+		}
+		data, err := readAll(r.Stdin)
+		return data, "stdin", err
+	case isURL(path):
+		if r.Fetch == nil {
+			return nil, path, errors.New("URLs cannot be read here; download it and name the file")
+		}
+		body, err := r.Fetch(ctx, path)
+		if err != nil {
+			return nil, path, err
+		}
+		data, err := readAll(body)
+		return data, path, errors.Join(err, body.Close())
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, name, ok := openExample(path); ok {
+			return data, name, nil
+		}
+		return nil, path, fmt.Errorf("no such file, and no example of that name%s", suggestExample(path))
+	}
+	if err != nil {
+		return nil, path, err
+	}
+	data, err := readAll(f)
+	return data, path, errors.Join(err, f.Close())
+}
+
+// openExample opens an embedded example by its name.
+func openExample(name string) (data []byte, label string, ok bool) {
+	data, err := examples.Open(name)
+	return data, "example " + name, err == nil
+}
+
+func suggestExample(name string) string {
+	var names []string
+	for _, e := range examples.List() {
+		names = append(names, e.Name)
+	}
+	if near := nearest(name, names); near != "" {
+		return fmt.Sprintf(" (did you mean the example %q?)", near)
+	}
+	return " (examples are " + strings.Join(names, ", ") + ")"
+}
+
+// exampleSystem returns the system of an example, or nil where there is no such
+// example.
+func exampleSystem(name string) *topology.System {
+	data, label, ok := openExample(name)
+	if !ok {
+		return nil
+	}
+	docs, err := Read(label, bytes.NewReader(data))
+	if err != nil || len(docs.Systems()) == 0 {
+		return nil
+	}
+	return docs.Systems()[0]
+}
+
+// readFile decodes the documents of a file.
+func readFile(name string, data []byte) *file {
+	f := &file{name: name}
+	for _, root := range f.parse(data) {
+		f.read(root)
+	}
+	return f
+}
+
+// finish checks the files together.
+func finish(files []*file) (Documents, error) {
+	c := checker{files: files, example: exampleSystem}
+	c.check()
+	var docs Documents
+	var mistakes Mistakes
+	var order []string
+	for _, f := range files {
+		mistakes = append(mistakes, f.mistakes...)
+		if !slices.Contains(order, f.name) {
+			order = append(order, f.name)
+		}
+		for _, p := range f.docs {
+			docs = append(docs, p.Document)
+		}
+	}
+	if err := mistakes.err(order); err != nil {
+		return nil, err
+	}
+	return docs, nil
+}

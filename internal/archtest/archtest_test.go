@@ -17,7 +17,7 @@ var floors = []struct {
 	level int
 	rooms []string
 }{
-	{0, []string{"model/problem", "model/unit", "model/stats", "model/des"}},
+	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}},
 	{1, []string{"model/dist"}},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
 	{3, []string{"model/behave"}},
@@ -51,7 +51,7 @@ var outside = []struct{ room, banned, why string }{
 
 // groundOnly rooms import nothing but the standard library and the project.
 var groundOnly = []string{
-	"model/problem", "model/unit", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave",
+	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave",
 }
 
 type pkg struct {

@@ -1,6 +1,10 @@
 package experiment
 
-import "time"
+import (
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
 
 // A LoadReport says what load was sent and what came back.
 type LoadReport struct {
@@ -34,11 +38,11 @@ type LoadStats struct {
 	Sent     int64 `json:"sent"`
 	// Late counts starts more than 1 ms after their time, Dropped those that
 	// found too many requests in flight.
-	Late     int64            `json:"late"`
-	Dropped  int64            `json:"dropped"`
-	Outcomes map[Class]int64  `json:"outcomes"`
-	Statuses map[string]int64 `json:"statuses,omitempty"`
-	Bytes    int64            `json:"bytes"`
+	Late     int64                   `json:"late"`
+	Dropped  int64                   `json:"dropped"`
+	Outcomes map[outcome.Class]int64 `json:"outcomes"`
+	Statuses map[string]int64        `json:"statuses,omitempty"`
+	Bytes    int64                   `json:"bytes"`
 	// Rate is answers of any kind per second.
 	Rate    float64 `json:"rate"`
 	Latency Latency `json:"latency"`

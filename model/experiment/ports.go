@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -100,27 +101,6 @@ type LoadTarget struct {
 	Seed uint64
 }
 
-// Class is the kind of an outcome. Error classes are kept apart everywhere.
-type Class string
-
-// The classes of outcomes.
-const (
-	OK              Class = "ok"
-	HTTPError       Class = "http_error"
-	ConnectionError Class = "connection_error"
-	Timeout         Class = "timeout"
-	BreakerOpen     Class = "breaker_open"
-	Rejected        Class = "rejected"
-	Cancelled       Class = "cancelled"
-	Malformed       Class = "malformed"
-	Dropped         Class = "dropped"
-)
-
-// Classes lists the classes in the order of reports.
-func Classes() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
-}
-
 // An Outcome is what became of one arrival.
 type Outcome struct {
 	// Phase and Request are indexes into the profile.
@@ -130,7 +110,7 @@ type Outcome struct {
 	Intended, Late time.Duration
 	// Latency is counted from the intended start.
 	Latency time.Duration
-	Class   Class
+	Class   outcome.Class
 	// Status is the HTTP status, or 0 where none came.
 	Status int
 	Bytes  int64
@@ -172,7 +152,7 @@ type Sample struct {
 // A CallSample is what one service saw of the calls to another.
 type CallSample struct {
 	Callee  string
-	Calls   map[Class]int64
+	Calls   map[outcome.Class]int64
 	Bounds  []float64
 	Latency []int64
 	Sum     float64

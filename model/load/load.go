@@ -67,8 +67,8 @@ type Phase struct {
 	// without a Count, until the load is stopped; only the last phase may be so.
 	Duration unit.Duration `json:"duration"`
 
-	// Rate is in arrivals per second, the first of them at once; RateTo, where given, is reached linearly
-	// at the end of the phase.
+	// Rate is in arrivals per second, the first of them at once unless they are
+	// Poisson; RateTo, where given, is reached linearly at the end of the phase.
 	Rate     float64  `json:"rate,omitempty"`
 	RateTo   *float64 `json:"rateTo,omitempty"`
 	Arrivals Arrivals `json:"arrivals,omitempty"`

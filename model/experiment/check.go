@@ -1,0 +1,261 @@
+package experiment
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// Parts of a run that every experiment with faults has, beside the phases of
+// its load. During lasts from the first fault that acts to the last that ends.
+const (
+	Before = "before"
+	During = "during"
+	After  = "after"
+)
+
+// A Metric is a figure that a check judges.
+type Metric string
+
+// The metrics of checks. The name of a class of outcomes in the plural
+// (timeouts, connection_errors, http_errors) or as it is (rejected, ok) is a
+// metric, too: their number, or with a percent sign their share.
+const (
+	P50  Metric = "p50"
+	P90  Metric = "p90"
+	P95  Metric = "p95"
+	P99  Metric = "p99"
+	P999 Metric = "p999"
+	Mean Metric = "mean"
+	Min  Metric = "min"
+	Max  Metric = "max"
+
+	// Requests is the number of requests; Rate is that number per second.
+	Requests Metric = "requests"
+	Rate     Metric = "rate"
+	// Errors is the number of requests that went wrong in any way, or with a
+	// percent sign their share.
+	Errors Metric = "errors"
+	// Availability of clients and edges is the share of requests that went
+	// well, of a service the share of the time in which a replica answered.
+	Availability Metric = "availability"
+	// Recovery and Detection are the longest time from the fall of a replica
+	// until it was ready again, and until the fall was seen.
+	Recovery  Metric = "recovery"
+	Detection Metric = "detection"
+)
+
+// Dimension says what a bound is measured in.
+type Dimension string
+
+// The dimensions of bounds.
+const (
+	Seconds   Dimension = "seconds"
+	Share     Dimension = "share"
+	Count     Dimension = "count"
+	PerSecond Dimension = "per_second"
+)
+
+// A Condition is a check's expression, understood.
+type Condition struct {
+	Metric Metric
+	// Class is set where the metric counts one class of outcomes.
+	Class Class
+	// Op is one of < <= > >= == !=.
+	Op string
+	// Bound is in seconds, a share of 1, a count or per second, as Dimension says.
+	Bound     float64
+	Dimension Dimension
+}
+
+// ParseCheck reads an expression: a metric, a comparison and a bound, as in
+// "p99 < 300ms", "errors < 1%", "timeouts == 0" or "rate >= 50/s".
+func ParseCheck(expr string) (Condition, error) {
+	at := strings.IndexAny(expr, "<>=!")
+	if at < 0 {
+		return Condition{}, fmt.Errorf("check %q compares nothing: write a figure, a comparison and a bound, such as p99 < 300ms", expr)
+	}
+	name, rest := strings.TrimSpace(expr[:at]), expr[at:]
+	op := rest[:1]
+	if len(rest) > 1 && rest[1] == '=' {
+		op = rest[:2]
+	}
+	if op == "=" || op == "!" {
+		return Condition{}, fmt.Errorf("check %q has no comparison %q: write <, <=, >, >=, == or !=", expr, op)
+	}
+	bound := strings.TrimSpace(rest[len(op):])
+	c := Condition{Metric: Metric(strings.ToLower(name)), Op: op}
+	if !slices.Contains(Metrics(), c.Metric) {
+		class, ok := classOf(string(c.Metric))
+		if !ok {
+			return Condition{}, fmt.Errorf("check %q has no figure %q: known are %s", expr, name, metricNames())
+		}
+		c.Class = class
+	}
+	if err := c.parseBound(bound); err != nil {
+		return Condition{}, fmt.Errorf("check %q: %w", expr, err)
+	}
+	return c, nil
+}
+
+// Metrics lists the metrics in the order of the documentation, without those of
+// the classes.
+func Metrics() []Metric {
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Errors, Availability, Recovery, Detection}
+}
+
+func metricNames() string {
+	var names []string
+	for _, m := range Metrics() {
+		names = append(names, string(m))
+	}
+	for _, c := range Classes() {
+		names = append(names, plural(c))
+	}
+	return strings.Join(names, ", ")
+}
+
+// plural is the class's name as the metric that counts it.
+func plural(c Class) string {
+	switch c {
+	case HTTPError, ConnectionError, Timeout:
+		return string(c) + "s"
+	}
+	return string(c)
+}
+
+func classOf(name string) (Class, bool) {
+	for _, c := range Classes() {
+		if name == string(c) || name == plural(c) {
+			return c, true
+		}
+	}
+	return "", false
+}
+
+// IsLatency reports whether the metric summarises latencies.
+func (m Metric) IsLatency() bool {
+	return slices.Contains([]Metric{P50, P90, P95, P99, P999, Mean, Min, Max}, m)
+}
+
+func (c *Condition) parseBound(text string) error {
+	switch {
+	case text == "":
+		return fmt.Errorf("there is no bound after %q", c.Op)
+	case c.Metric.IsLatency() || c.Metric == Recovery || c.Metric == Detection:
+		d, err := unit.ParseDuration(text)
+		if err != nil {
+			return err
+		}
+		c.Bound, c.Dimension = d.Seconds(), Seconds
+	case c.Metric == Rate:
+		c.Dimension = PerSecond
+		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
+	case strings.HasSuffix(text, "%") && c.Metric != Requests:
+		if err := c.parseNumber(strings.TrimSpace(strings.TrimSuffix(text, "%")), "percents, such as 1%"); err != nil {
+			return err
+		}
+		if c.Bound > 100 {
+			return fmt.Errorf("%q is more than all: write 0%% to 100%%", text)
+		}
+		c.Bound, c.Dimension = c.Bound/100, Share
+	case c.Metric == Availability:
+		return fmt.Errorf("%q is no share: write percents, such as 99.9%%", text)
+	default:
+		c.Dimension = Count
+		if err := c.parseNumber(text, "a count such as 0, or a share such as 1%"); err != nil {
+			return err
+		}
+		if c.Bound != math.Trunc(c.Bound) {
+			return fmt.Errorf("%q is no whole number: write a count such as 5, or a share such as 1%%", text)
+		}
+	}
+	if c.Bound < 0 {
+		return fmt.Errorf("%q is negative, which the figure never is", text)
+	}
+	return nil
+}
+
+func (c *Condition) parseNumber(text, want string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return fmt.Errorf("%q is no bound: write %s", text, want)
+	}
+	if n < 0 {
+		return fmt.Errorf("%q is negative, which the figure never is", text)
+	}
+	c.Bound = n
+	return nil
+}
+
+// Holds reports whether a value meets the condition.
+func (c Condition) Holds(value float64) bool {
+	switch c.Op {
+	case "<":
+		return value < c.Bound
+	case "<=":
+		return value <= c.Bound
+	case ">":
+		return value > c.Bound
+	case ">=":
+		return value >= c.Bound
+	case "==":
+		return value == c.Bound
+	case "!=":
+		return value != c.Bound
+	}
+	return false
+}
+
+// Format prints a value in the condition's dimension, as people write it.
+func (c Condition) Format(value float64) string {
+	switch c.Dimension {
+	case Seconds:
+		return FormatSeconds(value)
+	case Share:
+		return trimZeros(strconv.FormatFloat(100*value, 'f', 3, 64)) + "%"
+	case PerSecond:
+		return trimZeros(strconv.FormatFloat(value, 'f', 1, 64)) + "/s"
+	}
+	return strconv.FormatFloat(value, 'f', -1, 64)
+}
+
+// FormatSeconds prints seconds with three digits and the unit that fits: 412µs,
+// 3.21ms, 1.5s.
+func FormatSeconds(seconds float64) string {
+	d := time.Duration(math.Round(seconds * 1e9))
+	for _, step := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
+		switch {
+		case d >= 100*step:
+			return d.Round(step).String()
+		case d >= 10*step:
+			return d.Round(step / 10).String()
+		case d >= step:
+			return d.Round(step / 100).String()
+		}
+	}
+	return d.String()
+}
+
+func trimZeros(s string) string {
+	if !strings.Contains(s, ".") {
+		return s
+	}
+	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+}
+
+// Subject names what the check judges: clients, cart, web->cart.
+func (c Check) Subject() string {
+	switch {
+	case c.Service == "":
+		return "clients"
+	case c.From == "":
+		return c.Service
+	}
+	return c.From + "->" + c.Service
+}

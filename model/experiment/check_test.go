@@ -1,0 +1,92 @@
+package experiment
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseCheck(t *testing.T) {
+	for _, test := range []struct {
+		expr string
+		want Condition
+	}{
+		{"p99 < 300ms", Condition{Metric: P99, Op: "<", Bound: 0.3, Dimension: Seconds}},
+		{"P50<=2min", Condition{Metric: P50, Op: "<=", Bound: 120, Dimension: Seconds}},
+		{" max  < 1.5s ", Condition{Metric: Max, Op: "<", Bound: 1.5, Dimension: Seconds}},
+		{"errors < 1%", Condition{Metric: Errors, Op: "<", Bound: 0.01, Dimension: Share}},
+		{"errors == 0", Condition{Metric: Errors, Op: "==", Bound: 0, Dimension: Count}},
+		{"rate >= 50", Condition{Metric: Rate, Op: ">=", Bound: 50, Dimension: PerSecond}},
+		{"rate > 12.5 /s", Condition{Metric: Rate, Op: ">", Bound: 12.5, Dimension: PerSecond}},
+		{"availability > 99.9%", Condition{Metric: Availability, Op: ">", Bound: 0.99900000000000011, Dimension: Share}},
+		{"timeouts == 0", Condition{Metric: "timeouts", Class: Timeout, Op: "==", Dimension: Count}},
+		{"timeout != 3", Condition{Metric: "timeout", Class: Timeout, Op: "!=", Bound: 3, Dimension: Count}},
+		{"connection_errors < 5%", Condition{Metric: "connection_errors", Class: ConnectionError, Op: "<", Bound: 0.05, Dimension: Share}},
+		{"rejected > 10", Condition{Metric: "rejected", Class: Rejected, Op: ">", Bound: 10, Dimension: Count}},
+		{"requests >= 100", Condition{Metric: Requests, Op: ">=", Bound: 100, Dimension: Count}},
+		{"recovery < 5s", Condition{Metric: Recovery, Op: "<", Bound: 5, Dimension: Seconds}},
+	} {
+		got, err := ParseCheck(test.expr)
+		got.Bound = float64(float32(got.Bound))
+		test.want.Bound = float64(float32(test.want.Bound))
+		if err != nil || got != test.want {
+			t.Errorf("%q: %+v, %v; want %+v", test.expr, got, err, test.want)
+		}
+	}
+}
+
+func TestParseCheckSaysWhatToWrite(t *testing.T) {
+	for expr, want := range map[string]string{
+		"":                     "compares nothing",
+		"p99":                  "compares nothing",
+		"p99 = 3ms":            "write <, <=, >, >=, == or !=",
+		"p99 ! 3ms":            "write <, <=, >, >=, == or !=",
+		"p98 < 3ms":            `no figure "p98"`,
+		"< 3ms":                `no figure ""`,
+		"p99 <":                "no bound",
+		"p99 < 300":            `"300" is no duration`,
+		"p99 < 3%":             "is no duration",
+		"p99 < -3ms":           "is negative",
+		"errors < x":           `"x" is no bound`,
+		"errors < NaN%":        "is no bound",
+		"errors < 0.01":        "no whole number",
+		"errors < 101%":        "more than all",
+		"errors < -1":          "negative",
+		"availability > 0.999": "write percents",
+		"rate > fast":          "is no bound",
+		"requests > 5%":        "is no bound",
+		"p99 < 1ms < 2ms":      "is no duration",
+	} {
+		_, err := ParseCheck(expr)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %q in it", expr, err, want)
+		}
+	}
+}
+
+func FuzzParseCheck(f *testing.F) {
+	for _, s := range []string{"p99 < 300ms", "errors<1%", "rate >= 50/s", "timeouts == 0", "<", "%", "p99 <= 9e999h"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, expr string) {
+		c, err := ParseCheck(expr)
+		if err != nil {
+			return
+		}
+		if !(c.Bound >= 0) || c.Dimension == "" || c.Op == "" {
+			t.Errorf("%q was read as %+v", expr, c)
+		}
+		if c.Op == "<" && c.Holds(c.Bound) || c.Op == ">=" && !c.Holds(c.Bound) {
+			t.Errorf("%q: the bound itself is judged wrongly", expr)
+		}
+	})
+}
+
+func TestFormatSeconds(t *testing.T) {
+	for seconds, want := range map[float64]string{
+		0: "0s", 412e-6: "412µs", 3.2149e-3: "3.21ms", 0.0321: "32.1ms", 0.3004: "300ms", 1.5: "1.5s", 12.34: "12.3s", 75.2: "1m15.2s", 500e-9: "500ns", 125: "2m5s",
+	} {
+		if got := FormatSeconds(seconds); got != want {
+			t.Errorf("%v: %q, want %q", seconds, got, want)
+		}
+	}
+}

@@ -1,0 +1,283 @@
+package experiment
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// MaxLength bounds a run whose load ends by a count only.
+const MaxLength = load.MaxDuration
+
+// Validate names every mistake in an experiment whose load has its defaults.
+// Paths are those of its JSON form: faults[1].target.service.
+func (e *Experiment) Validate() (problems problem.List) {
+	problems.Under("system", e.System.Validate())
+	problems.Under("load", e.Load.Validate())
+	v := validator{experiment: e, services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}
+	for i := range e.System.Services {
+		v.services[e.System.Services[i].Name] = &e.System.Services[i]
+	}
+	for _, edge := range e.System.Edges() {
+		v.edges[[2]string{edge.From.Service, edge.To.Service}] = true
+	}
+	v.length, v.bounded = Length(e.Load)
+	v.checkRequests()
+	v.checkPhases()
+	v.checkFaults()
+	v.checkChecks()
+	return append(problems, v.problems...)
+}
+
+// Length is how long the load lasts at most; false means that a phase has no
+// end but its count, so that the length is not known before.
+func Length(profile load.Profile) (time.Duration, bool) {
+	var length time.Duration
+	for _, p := range profile.Phases {
+		if p.Duration <= 0 {
+			return MaxLength, false
+		}
+		length += p.Duration.Std()
+	}
+	return length, true
+}
+
+type validator struct {
+	experiment *Experiment
+	services   map[string]*topology.Service
+	edges      map[[2]string]bool
+	length     time.Duration
+	bounded    bool
+	problems   problem.List
+}
+
+func (v *validator) checkRequests() {
+	for i, r := range v.experiment.Load.Requests {
+		if r.Service == "" {
+			continue
+		}
+		path := problem.Index("load.requests", i)
+		svc := v.service(path+".service", r.Service)
+		if svc != nil && r.Endpoint != "" {
+			v.endpoint(path+".endpoint", svc, r.Method, r.Endpoint)
+		}
+	}
+}
+
+func (v *validator) checkPhases() {
+	for i, p := range v.experiment.Load.Phases {
+		if isFaultPart(p.Name) {
+			v.problems.AddHint(problem.Index("load.phases", i)+".name", "choose another name",
+				"%q names the part of a run relative to its faults", p.Name)
+		}
+		if p.Endless() {
+			v.problems.AddHint(problem.Index("load.phases", i)+".duration", "give it a duration or a count", "the run would never end")
+		}
+	}
+}
+
+func isFaultPart(name string) bool { return name == Before || name == During || name == After }
+
+func (v *validator) checkFaults() {
+	named := map[string]int{}
+	for i := range v.experiment.Faults {
+		f := &v.experiment.Faults[i]
+		path := problem.Index("faults", i)
+		v.problems.Under(path, f.Validate())
+		if f.Name != "" {
+			if j, dup := named[f.Name]; dup {
+				v.problems.AddHint(path+".name", "give each fault its own name", "fault %q is already described at faults[%d]", f.Name, j)
+			} else {
+				named[f.Name] = i
+			}
+		}
+		v.checkTarget(path, f)
+		v.checkWindow(path, f)
+	}
+}
+
+func (v *validator) checkTarget(path string, f *fault.Fault) {
+	if f.Rounds != nil {
+		for j, victim := range f.Rounds.Victims {
+			if victim != fault.Nobody {
+				v.service(path+"."+problem.Index("rounds.victims", j), victim)
+			}
+		}
+	}
+	t := f.Target
+	if t.Service == "" {
+		return
+	}
+	svc := v.service(path+".target.service", t.Service)
+	if t.From != "" && v.service(path+".target.from", t.From) != nil && svc != nil {
+		v.edge(path+".target.from", t.From, t.Service)
+	}
+	if svc == nil {
+		return
+	}
+	if t.Replica > svc.Replicas {
+		v.problems.AddHint(path+".target.replica", replicaHint(svc.Replicas), "service %q has no replica %d", t.Service, t.Replica)
+	}
+	if t.Endpoint != "" {
+		v.endpoint(path+".target.endpoint", svc, "", t.Endpoint)
+	}
+}
+
+func replicaHint(n int) string {
+	switch n {
+	case 0:
+		return "it has none"
+	case 1:
+		return "it has one; leave replica out"
+	}
+	return fmt.Sprintf("it has 1 to %d; leave replica out for all", n)
+}
+
+// checkWindow holds a fault to the run. Its duration may be left out, so one
+// that reaches beyond the end is a mistake and not a manner of speaking.
+func (v *validator) checkWindow(path string, f *fault.Fault) {
+	if !v.bounded || v.length == 0 || f.Start < 0 || f.Duration < 0 {
+		return
+	}
+	start, where := f.Start.Std(), ".start"
+	if r := f.Rounds; r != nil && r.Count > 0 && r.Interval > 0 && start < v.length {
+		// Compared by division, since the product may overflow.
+		if time.Duration(r.Count-1) > (v.length-1-start)/r.Interval.Std() {
+			v.problems.AddHint(path+".rounds.count", "take fewer rounds, shorten the interval, or lengthen a phase",
+				"%d rounds every %s do not fit into the run of %s", r.Count, r.Interval, v.length)
+			return
+		}
+		start, where = start+time.Duration(r.Count-1)*r.Interval.Std(), ".duration"
+	}
+	switch {
+	case start >= v.length:
+		v.problems.AddHint(path+where, "begin earlier, or lengthen a phase of the load", "the fault would begin at %s, but the run ends at %s", start, v.length)
+	case f.Duration.Std() > v.length-start:
+		v.problems.AddHint(path+".duration", "leave it out to let the fault act until the end",
+			"the fault would end after the run, which ends at %s", v.length)
+	}
+}
+
+func (v *validator) checkChecks() {
+	for i, c := range v.experiment.Checks {
+		path := problem.Index("checks", i)
+		condition, err := ParseCheck(c.Expr)
+		if err != nil {
+			v.problems.Add(path+".check", "%s", err.Error())
+		} else if hint := c.misfit(condition); hint != "" {
+			v.problems.AddHint(path+".check", hint, "check %q cannot be judged for %s", c.Expr, c.Subject())
+		}
+		v.checkSubject(path, c)
+		v.checkPhase(path, c.Phase)
+	}
+}
+
+// misfit says why a figure is not known of the subject; empty where it is.
+func (c Check) misfit(condition Condition) string {
+	m := condition.Metric
+	switch {
+	case c.Service != "" && (m == Min || m == Max):
+		return "services count latencies in buckets; use p999 or mean"
+	case c.Service != "" && c.From == "" && condition.Class != "":
+		return "a service counts requests and errors; ask about an edge by from, or about the clients"
+	case m == Recovery || m == Detection:
+		if c.From != "" {
+			return "replicas fall, not edges; leave from out"
+		}
+		if c.Phase != "" {
+			return "it is known of the whole run only; leave phase out"
+		}
+	}
+	return ""
+}
+
+func (v *validator) checkSubject(path string, c Check) {
+	switch {
+	case c.From != "" && c.Service == "":
+		v.problems.AddHint(path+".service", "name the service that is called, beside from", "the edge from %q leads nowhere", c.From)
+		v.service(path+".from", c.From)
+	case c.Service != "":
+		svc := v.service(path+".service", c.Service)
+		if c.From != "" && v.service(path+".from", c.From) != nil && svc != nil {
+			v.edge(path+".from", c.From, c.Service)
+		}
+	}
+}
+
+func (v *validator) checkPhase(path, phase string) {
+	if phase == "" {
+		return
+	}
+	if isFaultPart(phase) {
+		if len(v.experiment.Faults) == 0 {
+			v.problems.AddHint(path+".phase", "leave it out, or describe faults", "there is no time %s the faults, because there are none", phase)
+		}
+		return
+	}
+	var names []string
+	for _, p := range v.experiment.Load.Phases {
+		names = append(names, p.Name)
+	}
+	if !slices.Contains(names, phase) {
+		known := append(slices.DeleteFunc(names, func(s string) bool { return s == "" }), Before, During, After)
+		v.problems.AddHint(path+".phase", "known are "+strings.Join(known, ", "), "there is no phase %q", phase)
+	}
+}
+
+func (v *validator) service(path, name string) *topology.Service {
+	svc := v.services[name]
+	if svc == nil {
+		v.problems.AddHint(path, v.knownServices(), "%q is no service of the system", name)
+	}
+	return svc
+}
+
+// knownServices lists the names for a hint, where they are few.
+func (v *validator) knownServices() string {
+	services := v.experiment.System.Services
+	if len(services) == 0 || len(services) > 20 {
+		return "name one of system.services"
+	}
+	var names []string
+	for i := range services {
+		names = append(names, services[i].Name)
+	}
+	return "known are " + strings.Join(names, ", ")
+}
+
+// endpoint refuses a path that the service does not answer. "/" is always
+// there: every service takes chains.
+func (v *validator) endpoint(path string, svc *topology.Service, method, endpoint string) {
+	if endpoint == topology.DefaultPath || svc.Endpoint(method, endpoint) != nil {
+		return
+	}
+	names := []string{}
+	for _, e := range svc.Endpoints {
+		names = append(names, strings.TrimSpace(e.Method+" "+e.Path))
+	}
+	v.problems.AddHint(path, "it has "+strings.Join(names, ", "), "service %q has no endpoint %q", svc.Name, strings.TrimSpace(method+" "+endpoint))
+}
+
+// edge refuses a pair of services of which one never calls the other. With
+// chains in the load any service may call any other.
+func (v *validator) edge(path, from, to string) {
+	if v.edges[[2]string{from, to}] {
+		return
+	}
+	for _, r := range v.experiment.Load.Requests {
+		if r.Chain != "" {
+			return
+		}
+	}
+	hint := "it calls nothing"
+	if calls := v.services[from].Calls(); len(calls) > 0 {
+		hint = "it calls " + strings.Join(calls, ", ")
+	}
+	v.problems.AddHint(path, hint, "service %q does not call %q", from, to)
+}

@@ -1,0 +1,85 @@
+package load
+
+import (
+	"sort"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+)
+
+// A Mix draws requests by weight. It may be used by several goroutines at once.
+type Mix struct {
+	upTo []float64 // sums of the weights
+}
+
+// NewMix returns the mix of the requests, which must have weights over 0.
+func NewMix(requests []Request) *Mix {
+	m := &Mix{upTo: make([]float64, len(requests))}
+	sum := 0.0
+	for i := range requests {
+		sum += requests[i].Weight
+		m.upTo[i] = sum
+	}
+	return m
+}
+
+// Pick returns the index of the request that the key decides.
+func (m *Mix) Pick(key dist.Key) int {
+	last := len(m.upTo) - 1
+	if last <= 0 {
+		return 0
+	}
+	x := key.With("request").Float64() * m.upTo[last]
+	return min(sort.Search(last, func(i int) bool { return x < m.upTo[i] }), last)
+}
+
+// PhaseKey is the key of all that is drawn in one phase of a run.
+func PhaseKey(seed uint64, phase int) dist.Key {
+	return dist.Seed(seed).With("load").WithInt(phase)
+}
+
+// ArrivalKey is the key of an open loop's arrival. The request is picked by it,
+// a chain's probabilities are decided by it.
+func ArrivalKey(phase dist.Key, index int) dist.Key { return phase.With("arrival").WithInt(index) }
+
+// UserKey is the key of the n-th request of a closed loop's user, both from 0.
+func UserKey(phase dist.Key, user, n int) dist.Key {
+	return phase.With("user").WithInt(user).WithInt(n)
+}
+
+// CopyKey is the key of one request of an arrival that sends several: the copy
+// with the given number of the request with the given index. Request ids and
+// replicas go by it.
+func CopyKey(arrival dist.Key, request, number int) dist.Key {
+	return arrival.WithInt(request).WithInt(number)
+}
+
+// RequestID returns the id that a key gives to a request, in the text form of a
+// random UUID (RFC 9562, version 4).
+func RequestID(key dist.Key) string {
+	return string(AppendRequestID(make([]byte, 0, RequestIDLength), key))
+}
+
+// RequestIDLength is the length of a request id in bytes.
+const RequestIDLength = 36
+
+// AppendRequestID appends the id of RequestID to a buffer.
+func AppendRequestID(dst []byte, key dist.Key) []byte {
+	const digits = "0123456789abcdef"
+	hi, lo := key.With("id").Uint64(), key.With("id low").Uint64()
+	hi = hi&^0xf000 | 0x4000 // version 4
+	lo = lo&^(3<<62) | 2<<62 // variant 10
+	for i := range 16 {
+		if i == 8 || i == 12 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, digits[hi>>(60-4*i)&15])
+	}
+	dst = append(dst, '-')
+	for i := range 16 {
+		if i == 4 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, digits[lo>>(60-4*i)&15])
+	}
+	return dst
+}

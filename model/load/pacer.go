@@ -1,0 +1,153 @@
+package load
+
+import (
+	"math"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+)
+
+// A Pacer yields the arrivals of an open loop in ascending order. It knows no
+// clock: whoever sends the requests waits, in real or in virtual time.
+//
+// With L(t) the number of arrivals due by t, which is the integral of the rate,
+// constant arrivals come where L is 0, 1, 2 ..., and Poisson arrivals where L
+// is the sum of as many exponential gaps of mean 1 (time rescaling; Lewis and
+// Shedler, Simulation of Nonhomogeneous Poisson Processes, 1979).
+type Pacer struct {
+	curve curve
+	phase *Phase
+	key   dist.Key
+
+	next int     // number of the next arrival
+	due  float64 // what the arrival before it needed L to be, unscaled
+
+	// From time base on, L grows scale times as fast as the curve.
+	scale        float64
+	base, atBase float64 // the curve's value, and L, at the last change of scale
+	last         time.Duration
+}
+
+// Pacer returns the arrivals of an open loop. The key decides the gaps of
+// Poisson arrivals; see PhaseKey.
+func (p *Phase) Pacer(key dist.Key) *Pacer {
+	return &Pacer{curve: newCurve(p), phase: p, key: key.With("gap"), scale: 1}
+}
+
+// Next returns when the next arrival is due, counted from the start of the
+// phase, and false when there is none any more.
+func (p *Pacer) Next() (at time.Duration, ok bool) {
+	if p.phase.Count > 0 && p.next >= p.phase.Count {
+		return 0, false
+	}
+	if p.scale == 0 {
+		return 0, false
+	}
+	due := p.due + p.gap(p.next)
+	at = p.curve.inverse(p.base + (due-p.atBase)/p.scale)
+	if p.phase.Duration > 0 && at >= p.phase.Duration.Std() || at < 0 {
+		return 0, false
+	}
+	at = max(at, p.last)
+	p.next, p.due, p.last = p.next+1, due, at
+	return at, true
+}
+
+// Rescale multiplies the phase's rate by a factor from now on. Where the arrival
+// that Next returned last is later than now, it is taken back and will be
+// returned anew, at its new time. With the factor 0, Next returns false until
+// the next Rescale.
+func (p *Pacer) Rescale(now time.Duration, factor float64) {
+	if p.next > 0 && p.last > now {
+		p.next--
+		p.due -= p.gap(p.next)
+	}
+	value := p.curve.integral(now)
+	p.atBase += (value - p.base) * p.scale
+	p.base, p.scale = value, max(factor, 0)
+	// What is overdue by rounding comes at once, never in the past.
+	p.last = now
+}
+
+// Index is the number of the arrival that Next will return.
+func (p *Pacer) Index() int { return p.next }
+
+// gap is by how much L grows from the arrival before to number i.
+func (p *Pacer) gap(i int) float64 {
+	switch {
+	case p.phase.Arrivals == Poisson:
+		return -math.Log1p(-p.key.WithInt(i).Float64())
+	case i == 0:
+		return 0
+	}
+	return 1
+}
+
+// A curve is the rate of a phase over time: a line, with a sine on top. All in
+// seconds.
+type curve struct {
+	rate, slope       float64
+	amplitude, period float64
+	end               float64 // 0 where there is none
+}
+
+func newCurve(p *Phase) curve {
+	c := curve{rate: p.Rate, end: p.Duration.Seconds()}
+	if p.RateTo != nil && c.end > 0 {
+		c.slope = (*p.RateTo - p.Rate) / c.end
+	}
+	if s := p.Sine; s != nil && s.Amplitude > 0 {
+		c.amplitude, c.period = s.Amplitude, s.Period.Seconds()
+	}
+	return c
+}
+
+// integral returns the arrivals due by a time.
+func (c curve) integral(at time.Duration) float64 { return c.integralSeconds(at.Seconds()) }
+
+func (c curve) integralSeconds(t float64) float64 {
+	sum := t * (c.rate + c.slope*t/2)
+	if c.amplitude > 0 {
+		sum += c.amplitude * c.period / (2 * math.Pi) * (1 - math.Cos(2*math.Pi*t/c.period))
+	}
+	return sum
+}
+
+// inverse returns when the integral reaches x, rounded to a nanosecond; a
+// negative duration stands for never.
+func (c curve) inverse(x float64) time.Duration {
+	t := c.inverseLine(x)
+	if c.amplitude > 0 {
+		// The sine has added between 0 and amplitude*period/pi.
+		low, high := c.inverseLine(x-c.amplitude*c.period/math.Pi), t
+		if c.end > 0 {
+			high = min(high, c.end)
+		}
+		for range 100 {
+			t = (low + high) / 2
+			if t <= low || t >= high {
+				break
+			}
+			if c.integralSeconds(t) < x {
+				low = t
+			} else {
+				high = t
+			}
+		}
+		t = high
+	}
+	if ns := math.Round(t * 1e9); ns < math.MaxInt64/2 {
+		return time.Duration(ns)
+	}
+	return -1
+}
+
+// inverseLine solves rate*t + slope*t*t/2 = x in the form that loses no digits
+// where the slope is small.
+func (c curve) inverseLine(x float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	root := math.Sqrt(max(c.rate*c.rate+2*c.slope*x, 0))
+	return 2 * x / (c.rate + root)
+}

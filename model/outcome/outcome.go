@@ -1,0 +1,35 @@
+// Package outcome names what can become of a request. The classes are kept
+// apart everywhere: in policies, metrics, reports and checks.
+package outcome
+
+// Class is the kind of an outcome.
+type Class string
+
+// The classes of outcomes.
+const (
+	// OK is an answer with a status below 400.
+	OK Class = "ok"
+	// HTTPError is an answer with a status of 400 or more.
+	HTTPError Class = "http_error"
+	// ConnectionError is a connection refused, reset, or not made in time.
+	ConnectionError Class = "connection_error"
+	// Timeout is an answer that did not come in time over a good connection.
+	Timeout Class = "timeout"
+	// BreakerOpen is a request that a breaker did not let out, or whose failure
+	// opened the breaker.
+	BreakerOpen Class = "breaker_open"
+	// Rejected is a request that a bulkhead, a rate limit or a full queue turned
+	// away.
+	Rejected Class = "rejected"
+	// Cancelled is a request whose caller gave up.
+	Cancelled Class = "cancelled"
+	// Malformed is an answer that is no HTTP.
+	Malformed Class = "malformed"
+	// Dropped is a request that was never sent, because too many were under way.
+	Dropped Class = "dropped"
+)
+
+// Classes lists the classes in the order of reports.
+func Classes() []Class {
+	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
+}

@@ -1,0 +1,246 @@
+package policy
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
+
+// A Caller holds the state that the policies of one call share among requests.
+// An executor asks it before each call and after each attempt, and waits and
+// sends as told:
+//
+//	t, class := caller.Begin(worker, now)
+//	if class != outcome.OK { the call is over with that class }
+//	for {
+//		send, bounded by caller.Policy().Timeout
+//		v := caller.After(&t, class, status, now, key)
+//		if !v.Retry { the call is over with v.Class }
+//		wait v.Wait, and note the new time
+//	}
+//
+// It may be used by several goroutines at once. Times count from any fixed
+// point and must not go back.
+type Caller struct {
+	policy   Call
+	limit    *bucket
+	budget   *bucket
+	shared   state
+	mu       sync.Mutex
+	byWorker map[int]*state
+	last     lastGood
+}
+
+// state is what a scope shares.
+type state struct {
+	breaker  *breaker
+	bulkhead *semaphore
+}
+
+// NewCaller returns the state of a call whose policies have been validated.
+func NewCaller(policy Call) *Caller {
+	if r := policy.Retry; r != nil {
+		filled := *r
+		filled.Factor = cmp.Or(r.Factor, DefaultFactor)
+		filled.Cap = cmp.Or(r.Cap, DefaultCap)
+		filled.Jitter = cmp.Or(r.Jitter, FullJitter)
+		policy.Retry = &filled
+	}
+	c := &Caller{policy: policy, byWorker: map[int]*state{}}
+	c.shared = c.newState(PerReplica)
+	if l := policy.RateLimit; l != nil {
+		c.limit = newBucket(cmp.Or(l.Burst, math.Max(1, l.Rate)), l.Rate)
+	}
+	if policy.Retry != nil && policy.Retry.Budget != nil {
+		c.budget = newBucket(policy.Retry.Budget.Burst, 0)
+	}
+	return c
+}
+
+// newState makes the machines that have the scope.
+func (c *Caller) newState(scope Scope) (s state) {
+	if b := c.policy.Breaker; b != nil && cmp.Or(b.Scope, PerReplica) == scope {
+		s.breaker = newBreaker(*b)
+	}
+	if b := c.policy.Bulkhead; b != nil && cmp.Or(b.Scope, PerReplica) == scope {
+		s.bulkhead = &semaphore{at: b.MaxConcurrent}
+	}
+	return s
+}
+
+// Policy returns the policies with their defaults filled in.
+func (c *Caller) Policy() Call { return c.policy }
+
+// machines returns the breaker and the bulkhead that a worker uses.
+func (c *Caller) machines(worker int) (*breaker, *semaphore) {
+	breaker, bulkhead := c.shared.breaker, c.shared.bulkhead
+	own := c.policy.Breaker != nil && c.policy.Breaker.Scope == PerWorker ||
+		c.policy.Bulkhead != nil && c.policy.Bulkhead.Scope == PerWorker
+	if !own {
+		return breaker, bulkhead
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.byWorker[worker]
+	if s == nil {
+		made := c.newState(PerWorker)
+		s = &made
+		c.byWorker[worker] = s
+	}
+	return cmp.Or(breaker, s.breaker), cmp.Or(bulkhead, s.bulkhead)
+}
+
+// A Ticket is one call under way. The executor keeps it and hands it back.
+type Ticket struct {
+	// Attempt counts the attempts from 1.
+	Attempt  int
+	breaker  *breaker
+	bulkhead *semaphore
+	pass     pass
+	waited   time.Duration
+}
+
+// Begin asks whether a call may go out. Any class but OK ends the call: it was
+// turned away, and no ticket is handed back.
+func (c *Caller) Begin(worker int, now time.Duration) (Ticket, outcome.Class) {
+	t := Ticket{Attempt: 1}
+	if c.limit != nil && !c.limit.take(now) {
+		return t, outcome.Rejected
+	}
+	t.breaker, t.bulkhead = c.machines(worker)
+	if t.bulkhead != nil && !t.bulkhead.enter() {
+		return t, outcome.Rejected
+	}
+	if t.breaker != nil {
+		var ok bool
+		if t.pass, ok = t.breaker.allow(now); !ok {
+			if t.bulkhead != nil {
+				t.bulkhead.leave()
+			}
+			return t, outcome.BreakerOpen
+		}
+	}
+	if c.budget != nil {
+		c.budget.earn(c.policy.Retry.Budget.Ratio)
+	}
+	return t, outcome.OK
+}
+
+// A Verdict says how a call goes on after an attempt.
+type Verdict struct {
+	// Retry asks for another attempt after Wait; else the call ended as Class.
+	Retry bool
+	Wait  time.Duration
+	Class outcome.Class
+}
+
+// After takes the outcome of an attempt: its class and, for answers, the HTTP
+// status. The key must be the call's own; the wait is drawn from it.
+func (c *Caller) After(t *Ticket, class outcome.Class, status int, now time.Duration, key dist.Key) Verdict {
+	failed := countsAsFailure(class, status)
+	if t.breaker != nil && c.policy.Breaker.PerAttempt && class != outcome.Cancelled {
+		if t.breaker.record(t.pass, now, failed) {
+			return c.end(t, outcome.BreakerOpen)
+		}
+	}
+	if c.retries(t, class, status) && (c.budget == nil || c.budget.take(now)) {
+		v := Verdict{Retry: true, Wait: c.wait(t, key)}
+		if t.breaker != nil && c.policy.Breaker.PerAttempt {
+			var ok bool
+			if t.pass, ok = t.breaker.allow(now); !ok {
+				return c.end(t, outcome.BreakerOpen)
+			}
+		}
+		t.Attempt++
+		return v
+	}
+	if t.breaker != nil && !c.policy.Breaker.PerAttempt {
+		switch {
+		case class == outcome.Cancelled:
+			t.breaker.cancel(t.pass)
+		case t.breaker.record(t.pass, now, failed):
+			class = outcome.BreakerOpen
+		}
+	}
+	return c.end(t, class)
+}
+
+func (c *Caller) end(t *Ticket, class outcome.Class) Verdict {
+	if t.bulkhead != nil {
+		t.bulkhead.leave()
+	}
+	return Verdict{Class: class}
+}
+
+// countsAsFailure says what a breaker counts: answers of 500 and more, and no
+// answer. A 404 is an answer.
+func countsAsFailure(class outcome.Class, status int) bool {
+	return class != outcome.OK && (class != outcome.HTTPError || status >= 500)
+}
+
+func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
+	r := c.policy.Retry
+	if r == nil || t.Attempt >= r.Attempts || class == outcome.OK || class == outcome.Cancelled {
+		return false
+	}
+	if len(r.On) > 0 {
+		return slices.Contains(r.On, class)
+	}
+	switch class {
+	case outcome.ConnectionError, outcome.Timeout, outcome.Malformed:
+		return true
+	case outcome.HTTPError:
+		return status >= 500
+	}
+	return false
+}
+
+// wait returns how long to wait before the next attempt.
+func (c *Caller) wait(t *Ticket, key dist.Key) time.Duration {
+	r := c.policy.Retry
+	if r.Backoff == 0 {
+		return 0
+	}
+	u := key.With("backoff").WithInt(t.Attempt).Float64()
+	limit, base := float64(r.Cap), float64(r.Backoff)
+	full := math.Min(limit, base*math.Pow(r.Factor, float64(t.Attempt-1)))
+	var ns float64
+	switch r.Jitter {
+	case NoJitter:
+		ns = full
+	case EqualJitter:
+		ns = full/2 + u*full/2
+	case Decorrelated:
+		last := math.Max(base, float64(t.waited))
+		ns = math.Min(limit, base+u*(3*last-base))
+	default:
+		ns = u * full
+	}
+	t.waited = time.Duration(ns)
+	return t.waited
+}
+
+// Breaker returns the worst state among the call's breakers, and false where it
+// has none.
+func (c *Caller) Breaker(now time.Duration) (BreakerState, bool) {
+	if c.policy.Breaker == nil {
+		return Closed, false
+	}
+	worst := Closed
+	if c.shared.breaker != nil {
+		worst = c.shared.breaker.state(now)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.byWorker {
+		if s.breaker != nil {
+			worst = max(worst, s.breaker.state(now))
+		}
+	}
+	return worst, true
+}

@@ -1,0 +1,262 @@
+// Package policy says what a caller does about failure: timeouts, retries,
+// breakers, bulkheads, hedges, fallbacks and limits. Its machines are told the
+// time and hold no clock, so that real and virtual time share them.
+package policy
+
+import (
+	"math"
+	"slices"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// A Call lists the policies of one call, from the outside in: a fallback
+// answers for whatever fails; the rate limit and the bulkhead turn calls away;
+// the breaker watches whole calls (or, if it says so, attempts); the retry
+// repeats attempts; the timeout bounds one attempt.
+type Call struct {
+	// Timeout bounds each attempt; 0 means the time left for the request.
+	Timeout   unit.Duration `json:"timeout,omitzero"`
+	Retry     *Retry        `json:"retry,omitempty"`
+	Breaker   *Breaker      `json:"breaker,omitempty"`
+	Bulkhead  *Bulkhead     `json:"bulkhead,omitempty"`
+	RateLimit *RateLimit    `json:"rateLimit,omitempty"`
+	Hedge     *Hedge        `json:"hedge,omitempty"`
+	Fallback  *Fallback     `json:"fallback,omitempty"`
+}
+
+// IsZero reports whether the call has no policy at all.
+func (c *Call) IsZero() bool { return c == nil || *c == Call{} }
+
+// Jitter says how the wait before a retry is spread. The names and formulas are
+// those of Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog,
+// 2015).
+type Jitter string
+
+// The ways to spread waits.
+const (
+	NoJitter     Jitter = "none"
+	FullJitter   Jitter = "full"
+	EqualJitter  Jitter = "equal"
+	Decorrelated Jitter = "decorrelated"
+)
+
+// Retry repeats attempts that failed.
+type Retry struct {
+	// Attempts counts the first one, too: 3 means up to two retries.
+	Attempts int `json:"attempts"`
+	// Backoff is the wait before the first retry, before jitter; each further
+	// wait is Factor times as long, up to Cap. A Backoff of 0 retries at once.
+	Backoff unit.Duration `json:"backoff,omitzero"`
+	Factor  float64       `json:"factor,omitempty"`
+	Cap     unit.Duration `json:"cap,omitzero"`
+	Jitter  Jitter        `json:"jitter,omitempty"`
+	// On lists the classes that are retried; empty means connection errors,
+	// timeouts, malformed answers, and HTTP errors of 500 and more.
+	On     []outcome.Class `json:"on,omitempty"`
+	Budget *Budget         `json:"budget,omitempty"`
+}
+
+// Budget bounds retries by a token bucket: each first attempt earns Ratio
+// tokens up to Burst, each retry costs one. The bucket starts full.
+type Budget struct {
+	Ratio float64 `json:"ratio"`
+	Burst float64 `json:"burst"`
+}
+
+// Scope says who shares one state of a policy.
+type Scope string
+
+// The scopes.
+const (
+	// PerReplica shares the state among all workers of a replica of the caller.
+	PerReplica Scope = "replica"
+	// PerWorker gives each worker its own.
+	PerWorker Scope = "worker"
+)
+
+// Breaker stops calls after failures. It opens after Failures in a row, or when
+// FailureRate of the last Window calls failed; after Reset it lets Trials calls
+// out, all of which must succeed to close it.
+type Breaker struct {
+	Failures    int           `json:"failures,omitempty"`
+	FailureRate float64       `json:"failureRate,omitempty"`
+	Window      int           `json:"window,omitempty"`
+	Reset       unit.Duration `json:"reset"`
+	Trials      int           `json:"trials,omitempty"`
+	Scope       Scope         `json:"scope,omitempty"`
+	// PerAttempt counts each attempt of a retry, not the call as a whole.
+	PerAttempt bool `json:"perAttempt,omitempty"`
+}
+
+// Bulkhead bounds the calls under way at once; further ones are turned away.
+type Bulkhead struct {
+	MaxConcurrent int   `json:"maxConcurrent"`
+	Scope         Scope `json:"scope,omitempty"`
+}
+
+// RateLimit lets out Rate calls per second on average and Burst at once.
+type RateLimit struct {
+	Rate  float64 `json:"rate"`
+	Burst float64 `json:"burst,omitempty"`
+}
+
+// Hedge sends the same request again if no answer has come After some time, and
+// takes the first answer.
+type Hedge struct {
+	After unit.Duration `json:"after"`
+	// Max is how many further requests are sent; 0 means 1.
+	Max int `json:"max,omitempty"`
+}
+
+// FallbackKind says where a fallback's answer comes from.
+type FallbackKind string
+
+// The kinds of fallbacks.
+const (
+	// EmptyFallback answers with nothing in place of the data.
+	EmptyFallback FallbackKind = "empty"
+	// FixedFallback answers with a value of the file.
+	FixedFallback FallbackKind = "fixed"
+	// LastGood answers with the last good answer, up to MaxAge old.
+	LastGood FallbackKind = "last-good"
+)
+
+// Fallback takes the place of an answer that failed. The request goes on as if
+// the call had succeeded; the failure is still counted.
+type Fallback struct {
+	Kind   FallbackKind  `json:"kind"`
+	Value  string        `json:"value,omitempty"`
+	MaxAge unit.Duration `json:"maxAge,omitzero"`
+}
+
+// Bounds of policies; beyond them a file surely has a mistake.
+const (
+	MaxAttempts = 20
+	MaxHedges   = 5
+	MaxWindow   = 10000
+)
+
+// Defaults of the fields that a file may leave out.
+const (
+	DefaultFactor = 2.0
+	DefaultCap    = unit.Duration(120e9)
+	DefaultTrials = 1
+)
+
+// Validate names every mistake in the policies.
+func (c *Call) Validate() (problems problem.List) {
+	if c.Timeout < 0 {
+		problems.AddHint("timeout", "write a duration such as 500ms", "timeout %q is negative", c.Timeout)
+	}
+	if c.Retry != nil {
+		problems.Under("retry", c.Retry.validate())
+	}
+	if c.Breaker != nil {
+		problems.Under("breaker", c.Breaker.validate())
+	}
+	if b := c.Bulkhead; b != nil {
+		if b.MaxConcurrent < 1 {
+			problems.AddHint("bulkhead.maxConcurrent", "write 1 or more", "a bulkhead of %d lets nothing through", b.MaxConcurrent)
+		}
+		checkScope(&problems, "bulkhead.scope", b.Scope)
+	}
+	if r := c.RateLimit; r != nil {
+		if !(r.Rate > 0) || math.IsInf(r.Rate, 0) {
+			problems.AddHint("rateLimit.rate", "write calls per second", "a rate of %v lets nothing through", r.Rate)
+		}
+		if r.Burst < 0 || math.IsNaN(r.Burst) {
+			problems.Add("rateLimit.burst", "burst %v is negative", r.Burst)
+		}
+	}
+	if h := c.Hedge; h != nil {
+		if h.After <= 0 {
+			problems.AddHint("hedge.after", "write the time after which most answers have come", "a hedge after %q doubles every call", h.After)
+		}
+		if h.Max < 0 || h.Max > MaxHedges {
+			problems.Add("hedge.max", "%d hedges are not in the range 0 to %d", h.Max, MaxHedges)
+		}
+		if c.Timeout > 0 && h.After >= c.Timeout {
+			problems.AddHint("hedge.after", "hedge before the timeout", "a hedge after %q never comes before the timeout %q", h.After, c.Timeout)
+		}
+	}
+	if f := c.Fallback; f != nil {
+		problems.Under("fallback", f.validate())
+	}
+	return problems
+}
+
+func (r *Retry) validate() (problems problem.List) {
+	if r.Attempts < 1 || r.Attempts > MaxAttempts {
+		problems.AddHint("attempts", "the first counts, too; 3 is usual", "%d attempts are not in the range 1 to %d", r.Attempts, MaxAttempts)
+	}
+	if r.Backoff < 0 || r.Cap < 0 {
+		problems.Add("backoff", "backoff %q and cap %q must not be negative", r.Backoff, r.Cap)
+	}
+	if r.Cap > 0 && r.Backoff > r.Cap {
+		problems.Add("backoff", "backoff %q is longer than its cap %q", r.Backoff, r.Cap)
+	}
+	if r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= 100) {
+		problems.AddHint("factor", "write 2 to double each wait, 1 to keep it", "factor %v is not in the range 1 to 100", r.Factor)
+	}
+	if !slices.Contains([]Jitter{"", NoJitter, FullJitter, EqualJitter, Decorrelated}, r.Jitter) {
+		problems.AddHint("jitter", "write none, full, equal or decorrelated", "jitter %q is not known", r.Jitter)
+	}
+	for i, class := range r.On {
+		if !slices.Contains(outcome.Classes(), class) || class == outcome.OK {
+			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, malformed or rejected", "outcome %q can not be retried", class)
+		}
+	}
+	if b := r.Budget; b != nil && (!(b.Ratio >= 0 && b.Ratio <= 10) || !(b.Burst >= 1 && b.Burst <= 1e6)) {
+		problems.AddHint("budget", "a ratio of 0.1 and a burst of 10 bound retries to a tenth", "ratio %v and burst %v make no budget", b.Ratio, b.Burst)
+	}
+	return problems
+}
+
+func (b *Breaker) validate() (problems problem.List) {
+	byCount, byRate := b.Failures != 0, b.FailureRate != 0 || b.Window != 0
+	switch {
+	case b.Failures < 0 || !byCount && !byRate:
+		problems.AddHint("failures", "write how many failures in a row open it, such as 5", "a breaker that opens after %d failures is always open", b.Failures)
+	case byCount && byRate:
+		problems.AddHint("failures", "keep failures, or failureRate with window", "a breaker opens by failures in a row or by their rate, not both")
+	case byRate && (!(b.FailureRate > 0 && b.FailureRate <= 1) || b.Window < 1 || b.Window > MaxWindow):
+		problems.AddHint("failureRate", "write a share over 0 up to 1, and a window of calls", "failure rate %v of a window of %d makes no breaker", b.FailureRate, b.Window)
+	}
+	if b.Reset <= 0 {
+		problems.AddHint("reset", "write how long it stays open, such as 30s", "a breaker with reset %q never stays open", b.Reset)
+	}
+	if b.Trials < 0 {
+		problems.Add("trials", "%d trials are not possible", b.Trials)
+	}
+	checkScope(&problems, "scope", b.Scope)
+	return problems
+}
+
+func (f *Fallback) validate() (problems problem.List) {
+	switch f.Kind {
+	case EmptyFallback:
+	case FixedFallback:
+		if f.Value == "" {
+			problems.AddHint("value", "write the value, or kind: empty", "a fixed fallback has no value")
+		}
+	case LastGood:
+		if f.MaxAge < 0 {
+			problems.Add("maxAge", "age %q is negative", f.MaxAge)
+		}
+	default:
+		problems.AddHint("kind", "write empty, fixed or last-good", "fallback kind %q is not known", f.Kind)
+	}
+	if f.Value != "" && f.Kind != FixedFallback {
+		problems.AddHint("value", "write kind: fixed", "a fallback of kind %q takes no value", f.Kind)
+	}
+	return problems
+}
+
+func checkScope(problems *problem.List, path string, s Scope) {
+	if s != "" && s != PerReplica && s != PerWorker {
+		problems.AddHint(path, "write replica or worker", "scope %q is not known", s)
+	}
+}

@@ -2,4 +2,26 @@
 // breaks the network of one namespace, or generates load inside a pod.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := agent.Run(ctx, os.Args[1:], agent.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "microsim-agent:", err)
+		if errors.Is(err, agent.ErrUsage) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}

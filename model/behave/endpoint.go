@@ -1,0 +1,206 @@
+package behave
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// An Endpoint is an endpoint compiled for deciding.
+type Endpoint struct {
+	Method, Path string
+	// Timeout bounds the whole request; 0 means without bound.
+	Timeout time.Duration
+	// Status and Bytes are those of the answer when all went well.
+	Status int
+	Bytes  int64
+	// ErrorStatus is that of the share of requests that fails.
+	ErrorStatus int
+
+	service   *Service
+	errorRate float64
+	steps     []step
+	// certain is the program of an endpoint where nothing is random; else nil.
+	certain []Op
+}
+
+// A step is one operation before its random decisions. n numbers the steps of
+// an endpoint in the order of the file, so that each draws from its own key.
+type step struct {
+	op    Op
+	n     int
+	delay dist.Delay
+	// chance is how likely the step is done.
+	chance   float64
+	branches [][]step
+}
+
+func (s *step) random() bool {
+	if s.chance < 1 || s.delay.Fixed == 0 && !s.delay.IsZero() {
+		return true
+	}
+	for _, branch := range s.branches {
+		for i := range branch {
+			if branch[i].random() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func compile(s *Service, t *topology.Endpoint) *Endpoint {
+	e := &Endpoint{
+		Method: t.Method, Path: t.Path, Timeout: t.Timeout.Std(), service: s, errorRate: t.ErrorRate,
+		Status: cmp.Or(t.Response.Status, topology.DefaultStatus), Bytes: int64(t.Response.Size),
+		ErrorStatus: cmp.Or(t.ErrorStatus, topology.DefaultErrorStatus),
+	}
+	c := compiler{}
+	for i := range t.Steps {
+		e.steps = c.step(e.steps, &t.Steps[i])
+	}
+	e.steps = append(e.steps, step{op: Op{Kind: OpRespond, Status: e.Status, Bytes: e.Bytes}, chance: 1})
+	random := e.errorRate > 0
+	for i := range e.steps {
+		random = random || e.steps[i].random()
+	}
+	if !random {
+		e.certain = decide(nil, e.steps, 0)
+	}
+	return e
+}
+
+// A compiler numbers the steps and the calls of an endpoint.
+type compiler struct{ steps, calls int }
+
+func (c *compiler) step(list []step, t *topology.Step) []step {
+	add := func(op Op, delay dist.Delay, chance float64) {
+		list = append(list, step{op: op, n: c.steps, delay: delay, chance: chance})
+		c.steps++
+	}
+	if w := t.Work; w != nil {
+		if !w.Sleep.IsZero() {
+			add(Op{Kind: OpSleep}, w.Sleep, 1)
+		}
+		if !w.CPU.IsZero() {
+			add(Op{Kind: OpCPU, Cores: 1}, w.CPU, 1)
+		}
+		if w.CPUUnits > 0 {
+			add(Op{Kind: OpUnits, Units: w.CPUUnits}, dist.Delay{}, 1)
+		}
+		if w.IO > 0 {
+			add(Op{Kind: OpIO, Bytes: int64(w.IO)}, dist.Delay{}, 1)
+		}
+		if w.Memory > 0 {
+			add(Op{Kind: OpAllocate, Bytes: int64(w.Memory)}, dist.Delay{}, 1)
+		}
+	}
+	if t.Call != nil {
+		call := &Call{
+			To: t.Call.To, Method: cmp.Or(t.Call.Method, "GET"), Path: cmp.Or(t.Call.Endpoint, topology.DefaultPath),
+			RequestBytes: int64(t.Call.RequestSize), Timeout: t.Call.Timeout.Std(), OnError: cmp.Or(t.Call.OnError, topology.Propagate),
+		}
+		for range max(t.Call.Count, 1) {
+			add(Op{Kind: OpCall, Call: call, Index: c.calls}, dist.Delay{}, t.Call.Probability)
+			c.calls++
+		}
+	}
+	if len(t.Parallel) > 0 {
+		parallel := step{op: Op{Kind: OpParallel}, chance: 1, n: c.steps}
+		c.steps++
+		for i := range t.Parallel {
+			parallel.branches = append(parallel.branches, c.step(nil, &t.Parallel[i]))
+		}
+		list = append(list, parallel)
+	}
+	return list
+}
+
+// Plain reports whether the endpoint does nothing but answer, always alike. Its
+// requests need no identity while no fault acts.
+func (e *Endpoint) Plain() bool { return len(e.certain) == 1 }
+
+// Certain reports whether nothing is random: without faults, Decide returns the
+// same program for all requests.
+func (e *Endpoint) Certain() bool { return e.certain != nil }
+
+// Decide appends to buf the program of one request: what the faults that act
+// do, then either an error by the endpoint's error rate or its steps. The
+// program of a request without faults and randomness is returned as it is, and
+// not copied; so programs must not be changed. They always end with an OpFail,
+// OpAbort, OpPanic or OpRespond.
+func (e *Endpoint) Decide(buf []Op, r Request, faults *FaultSet) []Op {
+	if faults.empty() && e.certain != nil {
+		return e.certain
+	}
+	key := e.service.Key(r)
+	buf = faults.decide(buf, key, r.From, e.Path)
+	switch {
+	case ends(buf):
+	case e.certain != nil:
+		buf = append(buf, e.certain...)
+	case key.With("error").Chance(e.errorRate):
+		buf = append(buf, Op{Kind: OpFail, Status: e.ErrorStatus})
+	default:
+		buf = decide(buf, e.steps, key.With("step"))
+	}
+	return buf
+}
+
+// ends reports whether nothing is done after the program.
+func ends(program []Op) bool {
+	if len(program) == 0 {
+		return false
+	}
+	switch program[len(program)-1].Kind {
+	case OpFail, OpAbort, OpPanic, OpRespond:
+		return true
+	}
+	return false
+}
+
+func decide(buf []Op, steps []step, key dist.Key) []Op {
+	for i := range steps {
+		s := &steps[i]
+		k := key.WithInt(s.n)
+		if s.chance < 1 && !k.With("chance").Chance(s.chance) {
+			continue
+		}
+		op := s.op
+		switch {
+		case !s.delay.IsZero():
+			op.For = s.delay.Draw(k)
+		case s.branches != nil:
+			op.Branches = make([][]Op, len(s.branches))
+			for j, branch := range s.branches {
+				op.Branches[j] = decide(nil, branch, key)
+			}
+		}
+		buf = append(buf, op)
+	}
+	return buf
+}
+
+// DecideChain appends to buf the program of one chain at this service: the
+// faults that act, the chain's faults before, a call for each route, the faults
+// after. It ends with an OpFail, OpAbort, OpPanic or OpRespond of status 200.
+func (s *Service) DecideChain(buf []Op, c *Chain, r Request, faults *FaultSet) []Op {
+	key := s.Key(r)
+	if !faults.empty() {
+		if buf = faults.decide(buf, key, r.From, topology.DefaultPath); ends(buf) {
+			return buf
+		}
+	}
+	if buf = chainFaults(buf, c.Faults.Before, key.With("before")); ends(buf) {
+		return buf
+	}
+	for i, route := range c.Routes {
+		buf = append(buf, Op{Kind: OpCall, Route: route, Index: i})
+	}
+	if buf = chainFaults(buf, c.Faults.After, key.With("after")); ends(buf) {
+		return buf
+	}
+	return append(buf, Op{Kind: OpRespond, Status: 200})
+}

@@ -1,0 +1,146 @@
+package behave
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// An Active fault acts on a service now.
+type Active struct {
+	ID    string
+	Fault fault.Fault
+}
+
+// A FaultSet is the faults that act on one replica, compiled for deciding. It
+// does not change: when a fault comes or goes, another set takes its place. A
+// nil set is empty.
+type FaultSet struct {
+	faults []activeFault
+}
+
+type activeFault struct {
+	index int
+	// key is added to a request's key, so that a fault decides alike whatever
+	// other faults act.
+	id       string
+	fault    fault.Fault
+	delay    dist.Delay
+	terminal bool
+}
+
+// NewFaultSet compiles the faults in order, without those meant for another
+// replica. Op.Fault is the place in this order, from 1.
+//
+// They act in the order: leaks, latencies, cpu, io, corruption, hangs, and then
+// the first of aborts, panics and errors ends the request; among equals in the
+// order given.
+func NewFaultSet(replica int, active []Active) *FaultSet {
+	set := &FaultSet{}
+	for i, a := range active {
+		f := a.Fault.WithDefaults()
+		if f.Target.Replica != 0 && f.Target.Replica != replica {
+			continue
+		}
+		set.faults = append(set.faults, activeFault{
+			index: i + 1, id: a.ID, fault: f, delay: f.Args.EffectiveDelay(), terminal: rank(f.Type) >= rank(fault.Abort),
+		})
+	}
+	slices.SortStableFunc(set.faults, func(a, b activeFault) int { return cmp.Compare(rank(a.fault.Type), rank(b.fault.Type)) })
+	return set
+}
+
+// CanAct says why a service cannot have the fault; nil means that it can.
+func CanAct(f *fault.Fault) error {
+	if rank(f.Type) == 0 {
+		return fmt.Errorf("fault type %q does not act in a service: use one of latency, error, abort, hang, corrupt, memory-leak, cpu, io and panic", f.Type)
+	}
+	return nil
+}
+
+func rank(t fault.Type) int {
+	order := [...]fault.Type{fault.MemoryLeak, fault.Latency, fault.CPU, fault.IO, fault.Corrupt, fault.Hang, fault.Abort, fault.Panic, fault.Error}
+	return slices.Index(order[:], t) + 1
+}
+
+func (s *FaultSet) empty() bool { return s == nil || len(s.faults) == 0 }
+
+func (s *FaultSet) decide(buf []Op, key dist.Key, from, path string) []Op {
+	if s.empty() {
+		return buf
+	}
+	for i := range s.faults {
+		f := &s.faults[i]
+		t := &f.fault.Target
+		if t.From != "" && t.From != from || t.Endpoint != "" && t.Endpoint != path {
+			continue
+		}
+		k := key.With("fault").With(f.id)
+		if !k.Chance(f.fault.Probability) {
+			continue
+		}
+		buf = append(buf, f.op(k))
+		if f.terminal {
+			break
+		}
+	}
+	return buf
+}
+
+func (f *activeFault) op(k dist.Key) Op {
+	a := &f.fault.Args
+	op := faultOp(f.fault.Type)
+	op.Fault, op.Status, op.Bytes, op.Cores, op.For = f.index, a.Status, int64(a.Size), float64(a.Cores), a.Hold.Std()
+	if op.Kind == OpSleep {
+		op.For = f.delay.Draw(k.With("delay"))
+	}
+	return op
+}
+
+// faultOp is the operation by which a type of fault acts.
+func faultOp(t fault.Type) Op {
+	switch t {
+	case fault.Latency:
+		return Op{Kind: OpSleep}
+	case fault.MemoryLeak:
+		return Op{Kind: OpLeak}
+	case fault.CPU:
+		return Op{Kind: OpCPU}
+	case fault.IO:
+		return Op{Kind: OpIO}
+	case fault.Corrupt:
+		return Op{Kind: OpCorrupt}
+	case fault.Hang:
+		return Op{Kind: OpHang}
+	case fault.Abort:
+		return Op{Kind: OpAbort}
+	case fault.Panic:
+		return Op{Kind: OpPanic}
+	case fault.Error:
+		return Op{Kind: OpFail}
+	}
+	panic(fmt.Sprintf("fault type %q has no operation", t))
+}
+
+// chainFaults appends what the faults of a chain do, up to the first that ends
+// the request.
+func chainFaults(buf []Op, faults []ChainFault, key dist.Key) []Op {
+	for i := range faults {
+		f := &faults[i]
+		if f.Type == fault.Error && !key.WithInt(i).Chance(f.Rate) {
+			continue
+		}
+		op := faultOp(f.Type)
+		op.Status, op.Bytes, op.Cores = f.Status, f.Size, f.Cores
+		op.For = max(f.Delay, f.Duration, time.Duration(0))
+		buf = append(buf, op)
+		if ends(buf) {
+			break
+		}
+	}
+	return buf
+}

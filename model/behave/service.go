@@ -1,0 +1,111 @@
+package behave
+
+import (
+	"cmp"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Request is what decisions are keyed by, and filtered.
+type Request struct {
+	// ID is the same for all the calls that one request from outside causes.
+	ID string
+	// Hop tells those calls apart.
+	Hop string
+	// From is the calling service; empty for a client outside the system.
+	From string
+}
+
+// A Service is a service compiled for deciding. It does not change and may be
+// used from many goroutines.
+type Service struct {
+	Name      string
+	Endpoints []*Endpoint
+	key       dist.Key
+	byPath    map[string][]*Endpoint
+}
+
+// New compiles a service. The seed is that of the run; with it, all replicas of
+// a service decide alike. Calls whose endpoint the file leaves out must have
+// been filled in by Bind; those that were not go to GET /.
+func New(seed uint64, t *topology.Service) *Service {
+	s := &Service{Name: t.Name, key: dist.Seed(seed).With(t.Name), byPath: map[string][]*Endpoint{}}
+	for i := range t.Endpoints {
+		e := compile(s, &t.Endpoints[i])
+		s.Endpoints = append(s.Endpoints, e)
+		s.byPath[e.Path] = append(s.byPath[e.Path], e)
+	}
+	return s
+}
+
+// Endpoint returns the endpoint that answers a method and path. known reports
+// whether there is the path with another method. The root path, if no endpoint
+// has it, means the first endpoint.
+func (s *Service) Endpoint(method, path string) (e *Endpoint, known bool) {
+	list, ok := s.byPath[path]
+	if !ok && path == topology.DefaultPath {
+		list = s.Endpoints
+	}
+	for _, e := range list {
+		if e.Method == "" || e.Method == method {
+			return e, true
+		}
+	}
+	return nil, len(list) > 0
+}
+
+// Key is what all decisions for a request are derived from.
+func (s *Service) Key(r Request) dist.Key { return s.key.With(r.ID).With(r.Hop) }
+
+// ReplicaKey decides which replica the index-th call of a request goes to.
+func (s *Service) ReplicaKey(r Request, index int) dist.Key {
+	return s.Key(r).With("replica").WithInt(index)
+}
+
+// Bind returns the service of a system with every call complete: the endpoint
+// and method that a call leaves out are those of its callee's first endpoint.
+// A service knows only its own part of the system, so whoever starts it binds
+// it first. The system is not changed. Calls to unknown services stay as they
+// are.
+func Bind(system *topology.System, service *topology.Service) topology.Service {
+	callees := make(map[string]*topology.Service, len(system.Services))
+	for i := range system.Services {
+		callees[system.Services[i].Name] = &system.Services[i]
+	}
+	return BindTo(service, func(name string) *topology.Service { return callees[name] })
+}
+
+// BindTo is Bind for those who keep an index of their services.
+func BindTo(service *topology.Service, lookup func(name string) *topology.Service) topology.Service {
+	bound := *service
+	bound.Endpoints = make([]topology.Endpoint, len(service.Endpoints))
+	for i, e := range service.Endpoints {
+		e.Steps = bindSteps(e.Steps, lookup)
+		bound.Endpoints[i] = e
+	}
+	return bound
+}
+
+func bindSteps(steps []topology.Step, lookup func(string) *topology.Service) []topology.Step {
+	if len(steps) == 0 {
+		return nil
+	}
+	bound := make([]topology.Step, len(steps))
+	for i, step := range steps {
+		bound[i] = step
+		bound[i].Parallel = bindSteps(step.Parallel, lookup)
+		if step.Call == nil {
+			continue
+		}
+		call := *step.Call
+		if callee := lookup(call.To); callee != nil {
+			if e := callee.Endpoint(call.Method, call.Endpoint); e != nil {
+				call.Endpoint = e.Path
+				call.Method = cmp.Or(call.Method, e.Method)
+			}
+		}
+		bound[i].Call = &call
+	}
+	return bound
+}

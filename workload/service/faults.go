@@ -1,0 +1,158 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// A faultBoard has the faults that act now. Requests read a snapshot without a
+// lock; whoever adds or clears makes the next one.
+type faultBoard struct {
+	mu      sync.Mutex
+	running []*runningFault
+	now     atomic.Pointer[faultSnapshot]
+}
+
+// A faultSnapshot is the faults that one request sees from its beginning to
+// its end. The i-th of running is Op.Fault i+1.
+type faultSnapshot struct {
+	set     *behave.FaultSet
+	running []*runningFault
+}
+
+type runningFault struct {
+	id       string
+	fault    fault.Fault
+	since    time.Time
+	deadline time.Time
+	hits     atomic.Int64
+	// cleared is closed when the fault ends; it lets go of those who hang.
+	cleared chan struct{}
+	timer   *time.Timer
+}
+
+// maxFaults bounds how many faults act on a service at once.
+const maxFaults = 1000
+
+// AddFault lets a fault act from now on, until it is cleared or the deadline
+// has come; a zero deadline means that it is cleared by hand. The target's
+// service is taken to be this one. A fault of the same id is replaced.
+func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
+	if id == "" || len(id) > maxID {
+		return fmt.Errorf("adding fault %q: an id has 1 to %d characters", id, maxID)
+	}
+	if f.Target.Service == "" {
+		f.Target.Service = s.Name()
+	}
+	if f.Target.Service != s.Name() {
+		return fmt.Errorf("adding fault %q: its target is service %q, this is %q", id, f.Target.Service, s.Name())
+	}
+	if err := errors.Join(behave.CanAct(&f), f.Validate().Err()); err != nil {
+		return fmt.Errorf("adding fault %q: %w", id, err)
+	}
+	now := time.Now()
+	if !deadline.IsZero() && !deadline.After(now) {
+		return fmt.Errorf("adding fault %q: its deadline %s is over", id, deadline.Format(time.RFC3339))
+	}
+	if s.stopping() {
+		return fmt.Errorf("adding fault %q: the service is stopping", id)
+	}
+	r := &runningFault{id: id, fault: f.WithDefaults(), since: now, deadline: deadline, cleared: make(chan struct{})}
+	b := &s.faults
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(id)
+	if len(b.running) >= maxFaults {
+		return fmt.Errorf("adding fault %q: %d faults act already, the most possible", id, maxFaults)
+	}
+	b.running = append(b.running, r)
+	if !deadline.IsZero() {
+		r.timer = time.AfterFunc(deadline.Sub(now), func() { s.clear(r) })
+	}
+	b.publish(s)
+	return nil
+}
+
+// ClearFault ends a fault. One that has ended already, or never was, is no
+// error.
+func (s *Service) ClearFault(id string) {
+	b := &s.faults
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(id)
+	b.publish(s)
+}
+
+// clear ends this very fault, not another that has taken its id.
+func (s *Service) clear(r *runningFault) {
+	b := &s.faults
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, other := range b.running {
+		if other == r {
+			b.remove(r.id)
+			b.publish(s)
+			return
+		}
+	}
+}
+
+// Faults lists the faults that act now, in the order in which they came.
+func (s *Service) Faults() []experiment.Injection {
+	b := &s.faults
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]experiment.Injection, 0, len(b.running))
+	for _, r := range b.running {
+		list = append(list, experiment.Injection{
+			ID: r.id, Fault: r.fault, Since: r.since, Deadline: r.deadline, Hits: r.hits.Load(),
+			Replicas: []string{fmt.Sprintf("%s/%d", s.Name(), s.cfg.Replica)},
+		})
+	}
+	return list
+}
+
+func (b *faultBoard) remove(id string) {
+	kept := make([]*runningFault, 0, len(b.running))
+	for _, r := range b.running {
+		if r.id != id {
+			kept = append(kept, r)
+			continue
+		}
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+		close(r.cleared)
+	}
+	b.running = kept
+}
+
+// publish makes the faults known to requests and to the metrics.
+func (b *faultBoard) publish(s *Service) {
+	s.metrics.setFaults(b.running)
+	if len(b.running) == 0 {
+		b.now.Store(nil)
+		return
+	}
+	active := make([]behave.Active, len(b.running))
+	for i, r := range b.running {
+		active[i] = behave.Active{ID: r.id, Fault: r.fault}
+	}
+	b.now.Store(&faultSnapshot{set: behave.NewFaultSet(s.cfg.Replica, active), running: b.running})
+}
+
+func (b *faultBoard) clearAll(s *Service) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.running {
+		b.remove(r.id)
+	}
+	b.publish(s)
+}

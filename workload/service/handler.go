@@ -1,0 +1,257 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// serveHTTP counts, times and answers one request.
+func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if isControl(r.URL.Path) && s.serveControl(w, r) {
+		return
+	}
+	if !s.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	x := s.exchanges.Get().(*exchange)
+	x.w, x.r, x.start, x.faults = w, r, time.Now(), s.faults.now.Load()
+	s.inFlight.Add(1)
+	defer x.end()
+	x.serve()
+}
+
+// end counts the request, lets go of all it holds, and makes the client see a
+// closed connection where the handler was to break.
+func (x *exchange) end() {
+	s := x.service
+	if broken := recover(); broken != nil {
+		x.status, x.closing = 0, true
+		if broken != http.ErrAbortHandler {
+			s.log.Error("the handler broke", "service", s.Name(), "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
+		}
+	}
+	if x.metrics != nil {
+		x.metrics.count(x.status, time.Since(x.start))
+	}
+	closing := x.closing
+	for _, b := range x.blocks {
+		b.free()
+	}
+	x.reset()
+	s.exchanges.Put(x)
+	s.inFlight.Add(-1)
+	s.leave()
+	if closing {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// serve finds out what the request is for and does it.
+func (x *exchange) serve() {
+	s, r := x.service, x.r
+	if r.Method == http.MethodPost && r.URL.Path == topology.DefaultPath && x.serveChain() {
+		return
+	}
+	e, known := s.plan.Endpoint(r.Method, r.URL.Path)
+	switch {
+	case e != nil:
+		x.serveEndpoint(e)
+	case known:
+		x.metrics = s.metrics.other
+		x.fail(http.StatusMethodNotAllowed, fmt.Sprintf("service %q does not answer %s on %q", s.Name(), r.Method, shorten(r.URL.Path)))
+	default:
+		x.metrics = s.metrics.other
+		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), shorten(r.URL.Path)))
+	}
+}
+
+func (x *exchange) serveEndpoint(e *behave.Endpoint) {
+	s := x.service
+	reply := s.replies[e]
+	x.metrics = reply.metrics
+	if x.r.ContentLength != 0 && !x.drained {
+		// A server reads what it is sent before it works.
+		if _, err := io.Copy(io.Discard, io.LimitReader(x.r.Body, topology.MaxBody)); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	if x.faults == nil && e.Plain() && !s.log.Enabled(x.r.Context(), slog.LevelDebug) {
+		if id := x.r.Header[headerRequestID]; len(id) != 0 {
+			x.w.Header()[headerRequestID] = id[:1]
+		}
+		x.respond(reply)
+		return
+	}
+	x.identify()
+	x.deadline = deadline(x.r.Header, x.start, e.Timeout)
+	x.ops, x.owned = e.Decide(x.buffer[:0], x.request, x.faultSet()), x.faults != nil || !e.Certain()
+	x.logStart()
+	switch v := x.run(x.ops); v.kind {
+	case behave.OpRespond:
+		x.respond(reply)
+	case behave.OpFail:
+		x.fail(v.status, v.text)
+	default:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) respond(reply *reply) {
+	x.status = reply.status
+	body := reply.body
+	if x.corrupt {
+		body = damage(body)
+	}
+	h := x.w.Header()
+	for name, value := range reply.header {
+		h[name] = value
+	}
+	if reply.status != http.StatusOK {
+		x.w.WriteHeader(reply.status)
+	}
+	if len(body) > 0 {
+		// A client that has left cannot be told.
+		_, _ = x.w.Write(body)
+	}
+}
+
+func (x *exchange) fail(status int, text string) {
+	x.status = status
+	writeError(x.w, status, text)
+}
+
+// serveChain does the request if it is a chain, and reports whether it was.
+func (x *exchange) serveChain() bool {
+	s, r := x.service, x.r
+	endpoint, _ := s.plan.Endpoint(http.MethodPost, topology.DefaultPath)
+	if endpoint != nil && (r.ContentLength == 0 || !mayBeChain(r.Header.Get("Content-Type"))) {
+		return false
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(s.limits.Body)+1))
+	if err != nil {
+		// The client has left half-way; there is nobody to answer.
+		x.metrics = s.metrics.chain
+		panic(http.ErrAbortHandler)
+	}
+	if endpoint != nil && len(body) <= int(s.limits.Body) && (len(body) == 0 || isForeignObject(body)) {
+		x.drained = true
+		return false
+	}
+	x.metrics = s.metrics.chain
+	x.identify()
+	x.deadline = deadline(r.Header, x.start, topology.DefaultTimeout.Std())
+	if endpoint != nil {
+		x.deadline = deadline(r.Header, x.start, endpoint.Timeout)
+	}
+	if len(body) > int(s.limits.Body) {
+		x.answerChain(http.StatusRequestEntityTooLarge, "", []string{fmt.Sprintf("the chain has more than the %v bytes possible", int64(s.limits.Body))}, nil)
+		return true
+	}
+	chain, err := behave.ParseChain(body, s.limits)
+	if err != nil {
+		x.answerChain(http.StatusBadRequest, "", behave.Refusal(err), nil)
+		return true
+	}
+	x.runChain(chain)
+	return true
+}
+
+// mayBeChain reports whether a content type is one that chains are sent with:
+// JSON, none, or that of a form, which curl sends.
+func mayBeChain(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.ToLower(strings.TrimSpace(t))
+	return t == "" || t == jsonType || strings.HasSuffix(t, "+json") || t == "application/x-www-form-urlencoded"
+}
+
+// isForeignObject reports whether a body is a JSON object without a
+// designation.
+func isForeignObject(body []byte) bool {
+	if bytes.Contains(body, []byte(`"designation"`)) {
+		return false
+	}
+	var object map[string]json.RawMessage
+	return json.Unmarshal(body, &object) == nil && object != nil
+}
+
+// runChain does a chain's program. Faults and calls that go wrong are told in
+// the answer, whose status stays 200; only an error fault, and the request's
+// own time being over, change the status.
+func (x *exchange) runChain(chain *behave.Chain) {
+	s := x.service
+	x.ops, x.owned = s.plan.DecideChain(x.buffer[:0], chain, x.request, x.faultSet()), true
+	x.logStart()
+	var errs []string
+	responses := make([]json.RawMessage, 0, len(chain.Routes))
+	for i := range x.ops {
+		op := &x.ops[i]
+		if op.Kind == behave.OpCall {
+			response, err := x.callRoute(op)
+			if err != nil {
+				errs = append(errs, fmt.Sprintf("calling %s: %v", shorten(op.Route.Designation), err))
+			}
+			responses = append(responses, response)
+			if s.stopping() {
+				panic(http.ErrAbortHandler)
+			}
+			continue
+		}
+		v := x.do(op)
+		switch {
+		case v.kind == 0 && v.text != "":
+			errs = append(errs, v.text)
+		case v.kind == 0:
+		case v.kind == behave.OpRespond:
+			x.answerChain(v.status, chain.Designation, errs, responses)
+			return
+		case v.kind == behave.OpFail:
+			x.answerChain(v.status, chain.Designation, append(errs, v.text), responses)
+			return
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// answerChain writes MicroSim's response document. It is put together here so
+// that the documents of the services that were called stay as they came.
+func (x *exchange) answerChain(status int, address string, errs []string, responses []json.RawMessage) {
+	x.status = status
+	if errs == nil {
+		errs = []string{}
+	}
+	if responses == nil {
+		responses = []json.RawMessage{}
+	}
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(struct {
+		Service  string            `json:"service"`
+		Address  string            `json:"address"`
+		Errors   []string          `json:"errors"`
+		Response []json.RawMessage `json:"response"`
+	}{x.service.Name(), address, errs, responses}); err != nil {
+		// The parts were checked when they came.
+		panic(fmt.Errorf("writing a response: %w", err))
+	}
+	answer := body.Bytes()
+	if x.corrupt {
+		answer = damage(answer)
+	}
+	x.service.log.Debug("answered", "service", x.service.Name(), "request", x.request.ID, "status", status, "errors", errs)
+	writeBody(x.w, status, jsonType, answer)
+}
+
+var errStopping = errors.New("the service is stopping")

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The headers of the contract, in canonical form.
+const (
+	headerRequestID  = "X-Request-Id"
+	headerTrace      = "Traceparent"
+	headerTraceState = "Tracestate"
+	headerHop        = "Microsim-Hop"
+	headerFrom       = "Microsim-From"
+	headerDeadline   = "Microsim-Deadline"
+)
+
+const (
+	// maxID bounds a request id, a fault id and what is repeated of a name.
+	maxID = 128
+	// maxHop bounds a hop: 64 indexes of up to 4 digits fit.
+	maxHop = 512
+	// maxTraceState is the size that the W3C asks to be passed on.
+	maxTraceState = 512
+)
+
+// value returns the one value of a header, or "" where it is missing or longer
+// than the bound. The name must be canonical.
+func value(h http.Header, name string, bound int) string {
+	v := h[name]
+	if len(v) == 0 || len(v[0]) > bound {
+		return ""
+	}
+	return v[0]
+}
+
+// newRequestID returns a UUID of version 4 (RFC 9562).
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var text [36]byte
+	hex.Encode(text[:8], b[:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:], b[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// newTraceparent returns the traceparent of a call: the trace and flags of the
+// one that came in with a new span id, or, where none or an invalid one came, a
+// new sampled trace. Format: W3C Trace Context, version 00.
+func newTraceparent(incoming string) string {
+	var b [24]byte
+	rand.Read(b[:])
+	b[23] |= 1 // never all zero
+	var text [55]byte
+	if validTraceparent(incoming) {
+		copy(text[:], incoming)
+		copy(text[:3], "00-")
+	} else {
+		b[15] |= 1
+		copy(text[:], "00-")
+		hex.Encode(text[3:35], b[:16])
+		copy(text[35:], "-0000000000000000-01")
+	}
+	hex.Encode(text[36:52], b[16:])
+	return string(text[:])
+}
+
+// validTraceparent accepts version 00, and later ones that begin like it.
+func validTraceparent(s string) bool {
+	if len(s) < 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || len(s) > 55 && (s[:2] == "00" || s[55] != '-') {
+		return false
+	}
+	version, trace, span, flags := s[:2], s[3:35], s[36:52], s[53:55]
+	return isHex(version) && version != "ff" && isHex(trace) && isHex(span) && isHex(flags) &&
+		strings.Trim(trace, "0") != "" && strings.Trim(span, "0") != ""
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// maxTimeLeft bounds what Microsim-Deadline can say.
+const maxTimeLeft = 24 * time.Hour
+
+// deadline returns when a request must be answered: what the caller has left,
+// or the endpoint's own time, whichever is less; zero means never.
+func deadline(h http.Header, start time.Time, timeout time.Duration) time.Time {
+	if text := value(h, headerDeadline, 20); text != "" {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= 0 && ms < int64(maxTimeLeft/time.Millisecond) {
+			if left := time.Duration(ms) * time.Millisecond; timeout == 0 || left < timeout {
+				timeout = left
+			}
+		}
+	}
+	if timeout == 0 {
+		return time.Time{}
+	}
+	return start.Add(timeout)
+}

@@ -1,0 +1,172 @@
+package service
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// Buckets returns the upper bounds, in seconds, of the duration histograms.
+func Buckets() []float64 {
+	return []float64{0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25}
+}
+
+// Labels of endpoints that the System does not name.
+const (
+	chainLabel = "chain"
+	otherLabel = "other"
+)
+
+// aborted is the code of requests that got no answer.
+const aborted = "aborted"
+
+// metrics are those of one service. Everything that a request counts is looked
+// up once, so that counting takes no lock.
+type metrics struct {
+	handler      http.Handler
+	requests     *prometheus.CounterVec
+	durations    *prometheus.HistogramVec
+	calls        *prometheus.CounterVec
+	callTimes    *prometheus.HistogramVec
+	faultsActive map[fault.Type]prometheus.Gauge
+	chain, other *endpointMetrics
+
+	// callees has *calleeMetrics by name.
+	callees sync.Map
+}
+
+func newMetrics(s *Service) *metrics {
+	registry := prometheus.NewRegistry()
+	labels := prometheus.Labels{"service": s.Name()}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "microsim_requests_total", Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
+		}, []string{"endpoint", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "microsim_request_duration_seconds", Help: "Time from the arrival of a request to its answer.", ConstLabels: labels, Buckets: Buckets(),
+		}, []string{"endpoint"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "microsim_calls_total", Help: "Calls made, by callee and outcome.", ConstLabels: labels,
+		}, []string{"callee", "outcome"}),
+		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "microsim_call_duration_seconds", Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: Buckets(),
+		}, []string{"callee"}),
+		faultsActive: map[fault.Type]prometheus.Gauge{},
+	}
+	active := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "microsim_fault_active", Help: "Faults that act now, by type.", ConstLabels: labels,
+	}, []string{"fault"})
+	for _, e := range fault.Vocabulary() {
+		if e.Place == fault.InService {
+			m.faultsActive[e.Type] = active.WithLabelValues(string(e.Type))
+		}
+	}
+	registry.MustRegister(m.requests, m.durations, m.calls, m.callTimes, active,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "microsim_inflight_requests", Help: "Requests being worked on.", ConstLabels: labels,
+		}, func() float64 { return float64(s.inFlight.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "microsim_queue_length", Help: "Connections in the accept queue, where the system tells.", ConstLabels: labels,
+		}, func() float64 {
+			if length := s.queue.Load(); length != nil {
+				return float64((*length)())
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "microsim_held_memory_bytes", Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
+		}, func() float64 { return float64(s.memory.held.Load()) }))
+	if s.cfg.ProcessMetrics {
+		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	m.chain, m.other = m.endpoint(chainLabel, http.StatusOK), m.endpoint(otherLabel, http.StatusNotFound)
+	for _, callee := range s.cfg.Service.Calls() {
+		m.callee(callee)
+	}
+	return m
+}
+
+func (m *metrics) setFaults(running []*runningFault) {
+	counts := map[fault.Type]float64{}
+	for _, r := range running {
+		counts[r.fault.Type]++
+	}
+	for t, gauge := range m.faultsActive {
+		gauge.Set(counts[t])
+	}
+}
+
+// endpointMetrics are the series of one endpoint.
+type endpointMetrics struct {
+	label    string
+	usual    int
+	ok       prometheus.Counter
+	duration prometheus.Observer
+	requests *prometheus.CounterVec
+}
+
+// endpoint starts the series of an endpoint at zero. usual is the status that
+// is counted without a look-up; the others make their series when first seen,
+// and the errors that calls lead to are there from the beginning.
+func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
+	e := &endpointMetrics{
+		label: label, usual: usual, requests: m.requests,
+		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
+	}
+	for _, code := range []string{"500", "502", "503", "504", aborted} {
+		m.requests.WithLabelValues(label, code)
+	}
+	return e
+}
+
+// count counts one request; status 0 means that no answer was given.
+func (e *endpointMetrics) count(status int, took time.Duration) {
+	e.duration.Observe(took.Seconds())
+	switch status {
+	case e.usual:
+		e.ok.Inc()
+	case 0:
+		e.requests.WithLabelValues(e.label, aborted).Inc()
+	default:
+		e.requests.WithLabelValues(e.label, strconv.Itoa(status)).Inc()
+	}
+}
+
+// calleeMetrics are the series of the calls to one service.
+type calleeMetrics struct {
+	outcomes []prometheus.Counter
+	duration prometheus.Observer
+}
+
+// callee returns the series of a callee. There are as many as services that may
+// be called, and one for all that is outside.
+func (m *metrics) callee(name string) *calleeMetrics {
+	if c, ok := m.callees.Load(name); ok {
+		return c.(*calleeMetrics)
+	}
+	c := &calleeMetrics{duration: m.callTimes.WithLabelValues(name)}
+	for _, class := range behave.Classes() {
+		c.outcomes = append(c.outcomes, m.calls.WithLabelValues(name, string(class)))
+	}
+	m.callees.Store(name, c)
+	return c
+}
+
+func (c *calleeMetrics) count(class behave.Class, took time.Duration) {
+	c.duration.Observe(took.Seconds())
+	if class == behave.OK {
+		c.outcomes[0].Inc()
+		return
+	}
+	c.outcomes[slices.Index(behave.Classes(), class)].Inc()
+}

@@ -1,0 +1,85 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+)
+
+// A reply is the answer of an endpoint, made once.
+type reply struct {
+	status  int
+	header  map[string][]string
+	body    []byte
+	metrics *endpointMetrics
+}
+
+func newReply(e *behave.Endpoint, m *metrics) *reply {
+	body, contentType := payload(e.Bytes)
+	r := &reply{status: e.Status, body: body, metrics: m.endpoint(e.Path, e.Status)}
+	r.header = map[string][]string{"Content-Type": {contentType}, "Content-Length": {strconv.Itoa(len(body))}}
+	if bodyForbidden(e.Status) {
+		r.body = nil
+		r.header = map[string][]string{}
+	}
+	return r
+}
+
+// emptyPayload is the body of an answer without a size.
+const emptyPayload = `{"payload":""}` + "\n"
+
+// payload returns a body of exactly size bytes. From 15 bytes on it is a JSON
+// object with a payload of zeros; below that bare zeros; for 0 it is the object
+// with an empty payload.
+func payload(size int64) (body []byte, contentType string) {
+	switch {
+	case size <= 0:
+		return []byte(emptyPayload), jsonType
+	case size < int64(len(emptyPayload)):
+		return bytes.Repeat([]byte("0"), int(size)), "text/plain"
+	}
+	body = make([]byte, 0, size)
+	body = append(body, `{"payload":"`...)
+	body = append(body, bytes.Repeat([]byte("0"), int(size)-len(emptyPayload))...)
+	return append(body, "\"}\n"...), jsonType
+}
+
+const jsonType = "application/json"
+
+func bodyForbidden(status int) bool {
+	return status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// damage returns the body with every 64th byte inverted, the first included,
+// so that its length stays and no reader takes it for what it was.
+func damage(body []byte) []byte {
+	damaged := bytes.Clone(body)
+	for i := 0; i < len(damaged); i += 64 {
+		damaged[i] = ^damaged[i]
+	}
+	return damaged
+}
+
+// writeError answers with a status and the JSON object {"error": text}.
+func writeError(w http.ResponseWriter, status int, text string) {
+	body, _ := json.Marshal(struct { // a string always has a JSON form
+		Error string `json:"error"`
+	}{text})
+	writeBody(w, status, jsonType, append(body, '\n'))
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = []string{contentType}
+	if bodyForbidden(status) {
+		w.WriteHeader(status)
+		return
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	// A client that has left cannot be told.
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,263 @@
+// Package service is the mock service: a net/http server that does what
+// model/behave decides for chains and for the endpoints of a System, with real
+// work, faults that come and go, bounded workers, and metrics.
+//
+// # Which POST on / is a chain
+//
+// An endpoint at / and chains share POST /. A POST with an empty body, or whose
+// Content-Type is neither JSON nor a form's (curl's default), goes to the
+// endpoint. Any other body is a chain, except a JSON object without
+// "designation" where the System has an endpoint for POST /. A body that cannot
+// be read as a chain gets 400 and MicroSim's response document.
+//
+// # Headers
+//
+// X-Request-ID is made (UUID v4) where it is missing and passed on. traceparent
+// is passed on with a new span id, or made; tracestate goes with it.
+// Microsim-Hop is the place in the tree of calls of one request: the indexes of
+// the calls that led there, 0.2.1. Microsim-From names the calling service.
+// Microsim-Deadline is the time left for the answer in whole milliseconds; a
+// service gives its own calls no more than what is left, and answers 504 once
+// it is over.
+package service
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// Config describes one replica of a service.
+type Config struct {
+	// System is the name of the system that the service belongs to.
+	System string
+	// Service is the service itself, bound by behave.Bind.
+	Service topology.Service
+	// Replica counts from 1; 0 means 1.
+	Replica int
+	// Seed is the run's; random decisions follow from it.
+	Seed uint64
+	// Peers are the base URLs of the replicas of each service that may be
+	// called, itself included. The map must not be changed afterwards.
+	Peers map[string][]string
+	// AllowHosts are hosts, or host:port, outside the system that chains may
+	// name by URL.
+	AllowHosts []string
+	// Token opens /admin and /set-delay; without one they are off.
+	Token string
+	// Limits bound what a request may ask for.
+	Limits behave.Limits
+	// Logger gets a line per request at debug level; nil means none.
+	Logger *slog.Logger
+	// Transport sends the calls; nil means the service's own client, which never
+	// sends a request twice and follows no redirects.
+	Transport http.RoundTripper
+	// Grace is how long Serve waits for requests in flight when it ends; 0 means
+	// DefaultGrace.
+	Grace time.Duration
+	// TempDir is where io is written; empty means the system's.
+	TempDir string
+	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a
+	// process that serves nothing else.
+	ProcessMetrics bool
+}
+
+// DefaultGrace is how long requests in flight may take when a service ends.
+const DefaultGrace = time.Second
+
+// A Service is one replica of a mock service. Its methods may be called from
+// many goroutines.
+type Service struct {
+	cfg     Config
+	limits  behave.Limits
+	log     *slog.Logger
+	plan    *behave.Service
+	replies map[*behave.Endpoint]*reply
+	metrics *metrics
+	faults  faultBoard
+	peers   atomic.Pointer[peerBook]
+	caller  *caller
+	memory  memoryBudget
+	ready   atomic.Bool
+	// queue is the length of the accept queue, where Serve knows it.
+	queue atomic.Pointer[func() int]
+
+	exchanges sync.Pool
+	// inFlight counts requests; working those and what they left running
+	// beside them.
+	inFlight, working atomic.Int64
+	// idle gets a token when the last of working has ended after the stop.
+	idle chan struct{}
+	// stop ends all waiting and working; it is closed when the grace is over.
+	stop     chan struct{}
+	stopOnce sync.Once
+}
+
+// New returns a service that is ready to be served. Nothing runs yet. Data
+// stores are not served by this package.
+func New(cfg Config) (*Service, error) {
+	if cfg.Service.Kind.IsStore() {
+		return nil, fmt.Errorf("service %q is a data store of kind %q, which cannot run yet: make it kind %q, with sleep for the time of its operations", cfg.Service.Name, cfg.Service.Kind, topology.Base)
+	}
+	if cfg.Service.Name == "" {
+		return nil, errors.New("the service has no name: set Service.Name")
+	}
+	cfg.Replica = max(cfg.Replica, 1)
+	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
+	s := &Service{
+		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1),
+	}
+	s.memory.limit = int64(s.limits.Leak)
+	s.exchanges.New = func() any { return &exchange{service: s} }
+	s.metrics = newMetrics(s)
+	s.replies = map[*behave.Endpoint]*reply{}
+	for _, e := range s.plan.Endpoints {
+		s.replies[e] = newReply(e, s.metrics)
+	}
+	s.caller = newCaller(s)
+	if err := s.SetPeers(cfg.Peers); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Name returns the service's name.
+func (s *Service) Name() string { return s.cfg.Service.Name }
+
+// Handler returns the whole service as a handler: chains, endpoints, and what
+// ControlHandler has. It does not bound workers; Serve does.
+func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
+
+// ControlHandler returns only /healthz, /readyz, /metrics, /admin and
+// /set-delay, for a second listener that a full accept queue does not block.
+func (s *Service) ControlHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.serveControl(w, r) {
+			writeError(w, http.StatusNotFound, fmt.Sprintf("path %q is not served here", r.URL.Path))
+		}
+	})
+}
+
+// maxHeader bounds the header of a request.
+const maxHeader = 64 << 10
+
+// requestPatience is how long a connection may take to send its header. Where
+// workers are bounded, a connection without a request holds one of them.
+const (
+	requestPatience = 30 * time.Second
+	workerPatience  = 2 * time.Second
+)
+
+// Serve answers the connections of ln until ctx ends. Then it takes no more,
+// gives requests in flight the grace to end, closes what is left, and returns
+// nil when every goroutine has ended and all memory is freed. Any other end of
+// the listener is an error. A service is served once.
+func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
+	defer ln.Close()
+	held := &block{budget: &s.memory, size: int64(s.cfg.Service.Memory)}
+	if err := held.take(); err != nil {
+		s.Close()
+		return fmt.Errorf("holding the memory of service %q: %w", s.Name(), err)
+	}
+	defer held.free()
+
+	gate, err := newGate(ln, s.cfg.Service.Workers, s.cfg.Service.Backlog)
+	if err != nil {
+		s.Close()
+		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)
+	}
+	length := gate.queueLength
+	s.queue.Store(&length)
+	server := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: requestPatience, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if s.cfg.Service.Workers > 0 {
+		server.ReadHeaderTimeout = workerPatience
+		server.SetKeepAlivesEnabled(false)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(gate) }()
+	s.ready.Store(true)
+
+	select {
+	case err = <-served:
+		served <- err
+	case <-ctx.Done():
+	}
+	s.ready.Store(false)
+	gate.closeSilent()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		// The grace is over; Close below ends what still works.
+		_ = server.Close()
+	}
+	s.queue.Store(nil)
+	s.Close()
+	gate.closeAll()
+	if e := <-served; err != nil && ctx.Err() == nil && !errors.Is(e, http.ErrServerClosed) {
+		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), e)
+	}
+	return nil
+}
+
+// Close ends all work, takes the faults back, closes the connections to other
+// services and waits until all is gone. Serve does it at its end; a service
+// that was used by its Handler alone must be closed.
+func (s *Service) Close() {
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.caller.close()
+	s.faults.clearAll(s)
+	for s.working.Load() > 0 {
+		<-s.idle
+	}
+	// Another Close may wait for the same token.
+	s.signalIdle()
+}
+
+// enter counts a piece of work in, unless the service is stopping.
+func (s *Service) enter() bool {
+	s.working.Add(1)
+	if s.stopping() {
+		s.leave()
+		return false
+	}
+	return true
+}
+
+func (s *Service) leave() {
+	// The decrement comes first: Close has closed stop before it looks at the
+	// count, so one of the two sees the other.
+	if s.working.Add(-1) == 0 && s.stopping() {
+		s.signalIdle()
+	}
+}
+
+func (s *Service) signalIdle() {
+	select {
+	case s.idle <- struct{}{}:
+	default:
+	}
+}
+
+// stopping reports whether the grace is over.
+func (s *Service) stopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,64 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// A Spec is a service's own part of the System: what the environment variable
+// MICROSIM_SERVICE holds as JSON. Services in other languages read the same.
+// SpecFor makes it.
+type Spec struct {
+	// System is the name of the system.
+	System string `json:"system"`
+	// Service is the service, with every call's endpoint and method filled in.
+	Service topology.Service `json:"service"`
+	// Replica counts from 1.
+	Replica int `json:"replica,omitempty"`
+	// Seed is the run's. It is written as text, because a JSON number does not
+	// hold 64 bits everywhere.
+	Seed uint64 `json:"seed,string,omitempty"`
+	// Peers are the base URLs of the replicas of each service of the system.
+	Peers map[string][]string `json:"peers,omitempty"`
+	// AllowHosts are hosts outside the system that chains may name by URL.
+	AllowHosts []string      `json:"allowHosts,omitempty"`
+	Limits     behave.Limits `json:"limits,omitzero"`
+	// Token opens /admin. Without it they are off.
+	Token string `json:"token,omitempty"`
+	// Grace is how long requests in flight may take at the end.
+	Grace unit.Duration `json:"grace,omitzero"`
+}
+
+// SpecFor returns the part of a system that one replica of a service needs.
+func SpecFor(system *topology.System, service *topology.Service, replica int, seed uint64, peers map[string][]string, token string) Spec {
+	return Spec{
+		System: system.Name, Service: behave.Bind(system, service), Replica: replica, Seed: seed,
+		Peers: peers, AllowHosts: system.AllowHosts, Token: token,
+	}
+}
+
+// ParseSpec reads a Spec from JSON. Unknown fields are errors, so that a spec of
+// a newer program is not served in part.
+func ParseSpec(data []byte) (*Spec, error) {
+	var spec Spec
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&spec); err != nil {
+		return nil, fmt.Errorf("reading the part of the system that is to be served: %w", err)
+	}
+	return &spec, nil
+}
+
+// Config returns the configuration of a service that serves the spec.
+func (s *Spec) Config(logger *slog.Logger) Config {
+	return Config{
+		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers,
+		AllowHosts: s.AllowHosts, Token: s.Token, Limits: s.Limits, Grace: s.Grace.Std(), Logger: logger,
+	}
+}

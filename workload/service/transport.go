@@ -1,0 +1,62 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// A transportSender sends by an http.RoundTripper. It follows no redirects.
+type transportSender struct {
+	transport http.RoundTripper
+	// ctx ends the calls in flight.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// idle closes idle connections; nil where the transport is not ours.
+	idle func()
+}
+
+func (t *transportSender) close() {
+	t.cancel()
+	if t.idle != nil {
+		t.idle()
+	}
+}
+
+func (t *transportSender) send(o *outgoing) (answer, error) {
+	ctx := t.ctx
+	if !o.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, o.deadline)
+		defer cancel()
+	}
+	request, err := http.NewRequestWithContext(ctx, o.method, o.to.url.Scheme+"://"+o.to.url.Host+o.target, bytes.NewReader(o.body))
+	if err != nil {
+		return answer{}, err
+	}
+	for _, h := range [...]struct{ name, value string }{
+		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
+		{"Content-Type", o.contentType},
+	} {
+		if h.value != "" {
+			request.Header[h.name] = []string{h.value}
+		}
+	}
+	if !o.deadline.IsZero() {
+		request.Header[headerDeadline] = []string{timeLeft(o.deadline)}
+	}
+	response, err := t.transport.RoundTrip(request)
+	switch {
+	case err != nil && t.ctx.Err() != nil:
+		return answer{}, errStopping
+	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):
+		// The transport has no other word for it.
+		return answer{}, errors.Join(errMalformed, err)
+	case err != nil:
+		return answer{}, fmt.Errorf("sending the request: %w", err)
+	}
+	return readAnswer(response, o)
+}

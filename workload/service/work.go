@@ -1,0 +1,139 @@
+package service
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// unitRoots is how many square roots of random numbers a unit of CPU is.
+	unitRoots = 32768
+	// ioUnit and ioBlock are the bytes written between syncs and at a time.
+	ioUnit  = 512 << 10
+	ioBlock = 1 << 10
+	// burnChunk is how many roots are taken between two looks at the clock:
+	// about 10 us.
+	burnChunk = 1024
+)
+
+// roots takes n square roots of random numbers.
+func roots(n int, random *rand.PCG) float64 {
+	sum := 0.0
+	for range n {
+		sum += math.Sqrt(float64(random.Uint64()>>11) / (1 << 53))
+	}
+	return sum
+}
+
+func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
+
+// burnUnits does exactly units x 32 768 iterations, fewer only if stopped.
+func burnUnits(units float64, stopped func() bool) {
+	random := newRandom()
+	sum := 0.0
+	for left := int(units * unitRoots); left > 0 && !stopped(); left -= burnChunk {
+		sum += roots(min(left, burnChunk), random)
+	}
+	runtime.KeepAlive(sum)
+}
+
+// burnTime keeps one processor busy until it has spent d on this work alone,
+// where the system tells (Linux); elsewhere until d has passed on the clock.
+func burnTime(d time.Duration, stopped func() bool) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	random := newRandom()
+	sum := 0.0
+	for start := threadTime(); threadTime()-start < d && !stopped(); {
+		sum += roots(burnChunk, random)
+	}
+	runtime.KeepAlive(sum)
+}
+
+// burnCores keeps a number of processors busy for d on the clock. The part of a
+// core beyond whole ones is busy for its share of every 10 ms.
+func burnCores(cores float64, d time.Duration, stopped func() bool) {
+	end := time.Now().Add(d)
+	var workers sync.WaitGroup
+	for ; cores > 0; cores-- {
+		share := min(cores, 1)
+		workers.Go(func() { burnShare(share, end, stopped) })
+	}
+	workers.Wait()
+}
+
+const sharePeriod = 10 * time.Millisecond
+
+func burnShare(share float64, end time.Time, stopped func() bool) {
+	random := newRandom()
+	sum := 0.0
+	for now := time.Now(); now.Before(end) && !stopped(); now = time.Now() {
+		busy := now.Add(time.Duration(share * float64(sharePeriod)))
+		for time.Now().Before(busy) && time.Now().Before(end) {
+			sum += roots(burnChunk, random)
+		}
+		if share < 1 {
+			time.Sleep(min(time.Until(now.Add(sharePeriod)), time.Until(end)))
+		}
+	}
+	runtime.KeepAlive(sum)
+}
+
+// Calibrate measures how long one unit of CPU takes on this machine: the median
+// of several runs.
+func Calibrate() time.Duration {
+	const runs = 9
+	var took [runs]time.Duration
+	for i := range took {
+		start := time.Now()
+		burnUnits(1, func() bool { return false })
+		took[i] = time.Since(start)
+	}
+	for i := range took {
+		for j := i; j > 0 && took[j] < took[j-1]; j-- {
+			took[j], took[j-1] = took[j-1], took[j]
+		}
+	}
+	return took[runs/2]
+}
+
+// writeAndSync writes a temporary file in blocks of 1 KiB, syncs it every
+// 512 KiB and at the end, and removes it. The file loses its name at once where
+// the system allows, so that nothing stays behind whatever happens.
+func writeAndSync(dir string, size int64, stopped func() bool) (err error) {
+	file, err := os.CreateTemp(dir, "microsim-io-*")
+	if err != nil {
+		return fmt.Errorf("creating a file to write to: %w", err)
+	}
+	name := file.Name()
+	removed := os.Remove(name) == nil
+	defer func() {
+		if e := file.Close(); err == nil && e != nil {
+			err = fmt.Errorf("closing %q: %w", name, e)
+		}
+		if removed {
+			return
+		}
+		if e := os.Remove(name); err == nil && e != nil {
+			err = fmt.Errorf("removing %q: %w", name, e)
+		}
+	}()
+	var block [ioBlock]byte
+	for written := int64(0); written < size && !stopped(); {
+		n, err := file.Write(block[:min(size-written, ioBlock)])
+		if err != nil {
+			return fmt.Errorf("writing to %q: %w", name, err)
+		}
+		if written += int64(n); written%ioUnit == 0 || written == size {
+			if err := file.Sync(); err != nil {
+				return fmt.Errorf("syncing %q: %w", name, err)
+			}
+		}
+	}
+	return nil
+}

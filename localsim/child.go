@@ -1,0 +1,224 @@
+package localsim
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+)
+
+// A childInstance is a process of its own.
+type childInstance struct {
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	output  *childOutput
+	ended   chan struct{}
+	failure error
+	hello   hello
+}
+
+// startChild starts a process for the replica and waits until it tells its
+// address.
+func (d *Deployment) startChild(ctx context.Context, r *replica) (instance, error) {
+	r.mu.Lock()
+	address := r.address
+	r.mu.Unlock()
+	cmd, err := d.config.Command(d.spec(r, address))
+	if err != nil {
+		return nil, fmt.Errorf("making its command: %w", err)
+	}
+	c := &childInstance{cmd: cmd, ended: make(chan struct{}), output: newChildOutput(d.output)}
+	if c.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting %q: %w", cmd.Path, err)
+	}
+	cmd.Stdout, cmd.Stderr = &c.output.stdout, &c.output.stderr
+	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
+	// What the process itself started may hold the pipes open for longer.
+	cmd.WaitDelay = time.Second
+	if err := d.spawner.do(cmd.Start); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
+	}
+	go func() {
+		defer close(c.ended)
+		c.failure = c.output.explain(cmd.Wait())
+	}()
+	if err := d.noteChild(r, cmd.Process.Pid); err != nil {
+		return nil, errors.Join(err, c.abandon())
+	}
+	if c.hello, err = c.awaitHello(ctx, d.config.ReadyTimeout); err != nil {
+		return nil, errors.Join(err, c.abandon())
+	}
+	return c, nil
+}
+
+// noteChild writes the process down, so that `down` finds it if this program
+// is killed.
+func (d *Deployment) noteChild(r *replica, pid int) error {
+	if d.entry == nil {
+		return nil
+	}
+	process, err := registry.Identify(pid)
+	if err != nil {
+		return nil // it has ended already; that is noticed where it is waited for
+	}
+	return d.entry.AddChild(registry.Child{Process: process, Replica: r.label()})
+}
+
+func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (hello, error) {
+	timeout := time.NewTimer(bound)
+	defer timeout.Stop()
+	select {
+	case h := <-c.output.hello:
+		return h, nil
+	case <-c.ended:
+		return hello{}, fmt.Errorf("process ended before it listened: %w", cmp.Or(c.failure, errEnded))
+	case <-timeout.C:
+		return hello{}, fmt.Errorf("process %d did not tell its address within %v%s", c.pid(), bound, c.output.lastWords())
+	case <-ctx.Done():
+		return hello{}, ctx.Err()
+	}
+}
+
+// abandon ends a process that did not start well.
+func (c *childInstance) abandon() error {
+	killErr := c.kill()
+	timeout := time.NewTimer(killWait)
+	defer timeout.Stop()
+	select {
+	case <-c.ended:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("process %d does not end: %w", c.pid(), cmp.Or(killErr, context.DeadlineExceeded))
+	}
+}
+
+func (c *childInstance) addr() string { return c.hello.Addr }
+func (c *childInstance) control() target {
+	return target{base: "http://" + cmp.Or(c.hello.Control, c.hello.Addr)}
+}
+func (c *childInstance) pid() int              { return c.cmd.Process.Pid }
+func (c *childInstance) done() <-chan struct{} { return c.ended }
+func (c *childInstance) err() error            { return c.failure }
+
+// terminate tells the process in both ways it knows: the signal, where there
+// are signals, and the end of its standard input.
+func (c *childInstance) terminate() {
+	_ = resumeProcess(c.cmd.Process)
+	_ = terminateProcess(c.cmd.Process)
+	c.stdin.Close()
+}
+
+func (c *childInstance) kill() error   { return ignoreDone(c.cmd.Process.Kill()) }
+func (c *childInstance) pause() error  { return pauseProcess(c.cmd.Process) }
+func (c *childInstance) resume() error { return ignoreDone(resumeProcess(c.cmd.Process)) }
+
+// A childOutput reads what a process prints: the address on standard output,
+// the last words on standard error. All else goes to the user's writer.
+type childOutput struct {
+	stdout, stderr lineWriter
+	hello          chan hello
+
+	mu   sync.Mutex
+	tail []string
+}
+
+const tailLines = 5
+
+func newChildOutput(forward io.Writer) *childOutput {
+	o := &childOutput{hello: make(chan hello, 1)}
+	o.stdout.line = func(line []byte) {
+		if h, ok := parseHello(line); ok {
+			select {
+			case o.hello <- h:
+			default:
+			}
+			return
+		}
+		_, _ = forward.Write(append(line, '\n'))
+	}
+	o.stderr.line = func(line []byte) {
+		o.mu.Lock()
+		o.tail = append(o.tail, string(line))
+		o.tail = o.tail[max(0, len(o.tail)-tailLines):]
+		o.mu.Unlock()
+		_, _ = forward.Write(append(line, '\n'))
+	}
+	return o
+}
+
+// A hello is the line by which a process tells where it listens.
+type hello struct {
+	Addr string `json:"addr"`
+	// Control is where /admin and /readyz are reached past a full accept queue;
+	// empty means at Addr.
+	Control string `json:"control"`
+}
+
+func parseHello(line []byte) (hello, bool) {
+	var h hello
+	err := json.Unmarshal(line, &h)
+	return h, err == nil && h.Addr != ""
+}
+
+// lastWords returns what was printed on standard error at the end, to be put
+// behind an error.
+func (o *childOutput) lastWords() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.tail) == 0 {
+		return ""
+	}
+	return "; its last words: " + strings.Join(o.tail, " | ")
+}
+
+func (o *childOutput) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if words := o.lastWords(); words != "" {
+		return fmt.Errorf("%w%s", err, words)
+	}
+	return err
+}
+
+// A lineWriter hands over whole lines. A line that is too long is cut.
+type lineWriter struct {
+	line    func([]byte)
+	partial []byte
+}
+
+const maxLine = 64 << 10
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, after, whole := bytes.Cut(rest, []byte{'\n'})
+		w.partial = append(w.partial, line[:min(len(line), maxLine-len(w.partial))]...)
+		if whole {
+			w.line(w.partial)
+			w.partial = nil
+		}
+		rest = after
+	}
+	return len(p), nil
+}
+
+// A lockedWriter lets several processes print to one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

@@ -1,0 +1,255 @@
+package localsim
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A control is the control plane of one system: a server on the loopback
+// interface through which other programs of the user reach the system.
+type control struct {
+	d      *Deployment
+	url    string
+	hosts  []string
+	server *http.Server
+	ended  chan error
+	calls  *http.Client
+}
+
+// maxDescription bounds the description of a system that is sent to be run.
+const maxDescription = 64 << 20
+
+func startControl(d *Deployment) (*control, error) {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(d.config.PortBase))
+	ln, err := listen(address)
+	if err != nil {
+		return nil, fmt.Errorf("starting the control plane: %w", err)
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	c := &control{
+		d: d, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
+		ended: make(chan error, 1), calls: newCallClient(),
+	}
+	c.server = &http.Server{
+		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(d.config.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() { c.ended <- c.server.Serve(ln) }()
+	return c, nil
+}
+
+// stop closes the listener and waits until no request is worked on.
+func (c *control) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if c.server.Shutdown(ctx) != nil {
+		c.server.Close()
+	}
+	<-c.ended
+	c.calls.CloseIdleConnections()
+}
+
+// guard keeps pages in the user's browser out: they come with an Origin, or by
+// a name that somebody let point to the loopback address.
+func (c *control) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case !slices.Contains(c.hosts, r.Host):
+			writeError(w, refuse(http.StatusForbidden, "host %q is not this control plane; use %s", r.Host, c.url))
+		case r.Header.Get("Origin") != "" || site != "" && site != "none":
+			writeError(w, refuse(http.StatusForbidden, "requests of web pages are refused"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (c *control) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /{$}", http.HandlerFunc(c.call))
+	for pattern, handle := range map[string]func(*http.Request) (any, error){
+		"GET /admin/status":                              c.status,
+		"GET /admin/system":                              c.system,
+		"PUT /admin/system":                              c.putSystem,
+		"GET /admin/faults":                              c.faults,
+		"PUT /admin/faults/{id}":                         c.putFault,
+		"DELETE /admin/faults/{id}":                      c.deleteFault,
+		"DELETE /admin/faults":                           c.deleteFaults,
+		"POST /admin/replicas/{service}/{index}/{order}": c.order,
+		"POST /admin/shutdown":                           c.shutdown,
+	} {
+		mux.Handle(pattern, c.authorized(handle))
+	}
+	return mux
+}
+
+// authorized runs handlers for those who know the token, and writes what they
+// return.
+func (c *control) authorized(handle func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.d.token)) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeError(w, refuse(http.StatusUnauthorized, "the token of system %q is missing or wrong", c.d.name))
+			return
+		}
+		answer, err := handle(r)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	})
+}
+
+// A refusal is an error that says by its status whose mistake it is.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Errorf(format, args...)}
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	var r *refusal
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		status = http.StatusRequestEntityTooLarge
+	case errors.As(err, &r):
+		status = r.status
+	case errors.Is(err, errClosed):
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
+}
+
+// readJSON reads the body strictly into the value.
+func readJSON(r *http.Request, limit int64, into any) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, limit))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return &refusal{http.StatusBadRequest, fmt.Errorf("reading the body of %s %s: %w", r.Method, r.URL.Path, err)}
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return refuse(http.StatusBadRequest, "reading the body of %s %s: there is more than one JSON value", r.Method, r.URL.Path)
+	}
+	return nil
+}
+
+func (c *control) status(r *http.Request) (any, error) { return c.d.Status(r.Context()) }
+
+func (c *control) system(*http.Request) (any, error) { return c.d.System(), nil }
+
+func (c *control) putSystem(r *http.Request) (any, error) {
+	var next topology.System
+	if err := readJSON(r, maxDescription, &next); err != nil {
+		return nil, err
+	}
+	if err := c.d.checkUpdate(&next); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	// A client that goes away half-way must not leave the system half changed,
+	// and undoing it is no less work than doing it.
+	if err := c.d.Update(context.WithoutCancel(r.Context()), &next); err != nil {
+		return nil, err
+	}
+	return c.d.Status(r.Context())
+}
+
+func (c *control) faults(r *http.Request) (any, error) { return c.d.Active(r.Context()) }
+
+func (c *control) putFault(r *http.Request) (any, error) {
+	var order faultOrder
+	if err := readJSON(r, maxChain, &order); err != nil {
+		return nil, err
+	}
+	if err := c.d.CanInject(&order.Fault); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	if err := c.d.Inject(r.Context(), r.PathValue("id"), order.Fault, order.Deadline); err != nil {
+		return nil, err
+	}
+	return c.d.Active(r.Context())
+}
+
+func (c *control) deleteFault(r *http.Request) (any, error) {
+	if err := c.d.Clear(context.WithoutCancel(r.Context()), r.PathValue("id")); err != nil {
+		return nil, err
+	}
+	return c.d.Active(r.Context())
+}
+
+func (c *control) deleteFaults(r *http.Request) (any, error) {
+	active, err := c.d.Active(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, f := range active {
+		errs = append(errs, c.d.Clear(context.WithoutCancel(r.Context()), f.ID))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return []experiment.Injection{}, nil
+}
+
+// order lets a user act on one replica by hand.
+func (c *control) order(r *http.Request) (any, error) {
+	service, order := r.PathValue("service"), r.PathValue("order")
+	index, err := strconv.Atoi(r.PathValue("index"))
+	if err != nil || index < 1 {
+		return nil, refuse(http.StatusBadRequest, "replica %q is no number from 1", r.PathValue("index"))
+	}
+	if err := c.d.Order(r.Context(), service, index, order); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	return c.d.Status(r.Context())
+}
+
+// Order kills, pauses, resumes or restarts one replica by hand.
+func (d *Deployment) Order(ctx context.Context, service string, index int, order string) error {
+	byHand := fmt.Sprintf("by-hand-%s-%d", service, index)
+	f := fault.Fault{Type: fault.Type(order), Probability: 1, Target: fault.Target{Service: service, Replica: index}}
+	switch order {
+	case string(fault.Kill), string(fault.Restart):
+		return d.Inject(ctx, byHand+"-"+order, f, time.Time{})
+	case string(fault.Pause):
+		return d.Inject(ctx, byHand, f, time.Time{})
+	case "resume":
+		return d.Clear(ctx, byHand)
+	}
+	return fmt.Errorf("order %q is not known; use kill, pause, resume or restart", order)
+}
+
+func (c *control) shutdown(*http.Request) (any, error) {
+	c.d.requestShutdown()
+	return map[string]string{"system": c.d.name, "state": "ending"}, nil
+}

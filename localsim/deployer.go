@@ -1,0 +1,175 @@
+// Package localsim runs a system as real servers on this machine: every replica
+// in this process, or each in a process of its own. It supervises them, lets
+// faults act on them, and lets other programs of the user find, use and end
+// them.
+package localsim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/exec"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// Isolation says what keeps the replicas of a system apart.
+type Isolation string
+
+// The isolations.
+const (
+	// InProcess serves all replicas from this process: small and fast.
+	InProcess Isolation = "inprocess"
+	// Process gives each replica a process, so that it can be killed, paused
+	// and restarted.
+	Process Isolation = "process"
+)
+
+// A Spec tells what one replica is to serve.
+type Spec struct {
+	System  string
+	Service topology.Service
+	// Replica counts from 1.
+	Replica int
+	Seed    uint64
+	// Peers are the base URLs of the replicas of each service of the system.
+	// The map is shared between replicas and must not be changed. A process
+	// may start before the addresses of others are known; it is told of them
+	// through /admin/peers before the system is ready.
+	Peers      map[string][]string
+	AllowHosts []string
+	// Token is what requests to /admin must bear.
+	Token string
+	// Addr is the address to listen on; port 0 means any. A replica in this
+	// process is given a listener instead.
+	Addr string
+	// Transport is shared by all replicas in this process; nil in a process.
+	Transport http.RoundTripper
+}
+
+// A Server serves one replica in this process.
+type Server interface {
+	// Serve answers on the listener until ctx ends, and returns when nothing of
+	// the server runs any more. It closes the listener. Where the server has a
+	// method ControlHandler() http.Handler, orders go there, past its queue.
+	Serve(ctx context.Context, ln net.Listener) error
+}
+
+// Config says how systems are run.
+type Config struct {
+	// Isolation is InProcess where it is empty.
+	Isolation Isolation
+	// NewServer makes the server of a replica for InProcess.
+	NewServer func(Spec) (Server, error)
+	// Command makes the command of a replica for Process. The process must
+	// listen on Addr, print {"addr":"host:port"} as a line of its own on
+	// standard output, and end in order when standard input ends. Where it
+	// serves /admin and /readyz on a second address, past a full accept queue,
+	// it prints {"addr":"host:port","control":"host:port"}.
+	Command func(Spec) (*exec.Cmd, error)
+	// PortBase is the first of the ports that the system listens on: the
+	// control plane there, the replicas behind it in the order of the file.
+	// With 0 the ports are chosen by the machine.
+	PortBase int
+	// StateDir is the directory of the registry. Where it is empty, the system
+	// is not registered, and has no control plane.
+	StateDir string
+	// Logger gets what happens to replicas; nil drops it.
+	Logger *slog.Logger
+	// Output gets what the processes print; nil drops it.
+	Output io.Writer
+	// ReadyTimeout bounds the start of one replica; 0 means 10 s.
+	ReadyTimeout time.Duration
+	// Grace is how long a replica may take to end in order; 0 means 3 s.
+	Grace time.Duration
+}
+
+// A Deployer runs systems on this machine.
+type Deployer struct{ config Config }
+
+var _ experiment.Deployer = (*Deployer)(nil)
+
+// New returns a deployer, or an error if the configuration makes no sense.
+func New(c Config) (*Deployer, error) {
+	c.Isolation = cmp.Or(c.Isolation, InProcess)
+	switch {
+	case c.Isolation != InProcess && c.Isolation != Process:
+		return nil, fmt.Errorf("isolation %q is not known; use %s or %s", c.Isolation, InProcess, Process)
+	case c.Isolation == InProcess && c.NewServer == nil:
+		return nil, errors.New("isolation inprocess needs a NewServer function")
+	case c.Isolation == Process && c.Command == nil:
+		return nil, errors.New("isolation process needs a Command function")
+	case c.PortBase < 0 || c.PortBase > 65535:
+		return nil, fmt.Errorf("port base %d is no port; use 1 to 65535, or 0 for any", c.PortBase)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Output == nil {
+		c.Output = io.Discard
+	}
+	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 10*time.Second)
+	c.Grace = cmp.Or(c.Grace, 3*time.Second)
+	return &Deployer{config: c}, nil
+}
+
+// Deploy is Up for those who know only the interface.
+func (d *Deployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (experiment.Deployment, error) {
+	deployment, err := d.Up(ctx, system, seed)
+	if err != nil {
+		return nil, err
+	}
+	return deployment, nil
+}
+
+// Up starts every replica of the system and returns when all are ready. On an
+// error nothing is left behind. After Up has returned, the end of ctx does not
+// end the deployment.
+func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64) (*Deployment, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("starting system %q: %w", system.Name, err)
+	}
+	if err := checkKinds(system); err != nil {
+		return nil, err
+	}
+	deployment, err := newDeployment(d.config, system, seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := deployment.start(ctx); err != nil {
+		err = fmt.Errorf("starting system %q: %w", system.Name, err)
+		return nil, errors.Join(err, deployment.Close(context.WithoutCancel(ctx)))
+	}
+	return deployment, nil
+}
+
+// checkKinds refuses what only describes a real data store.
+func checkKinds(system *topology.System) error {
+	for i := range system.Services {
+		if s := &system.Services[i]; s.Kind.IsStore() {
+			return fmt.Errorf("starting service %q of system %q: kind %q cannot be run on this machine yet; use kind base", s.Name, system.Name, s.Kind)
+		}
+	}
+	return nil
+}
+
+// register enters the system where other programs find it.
+func (d *Deployment) register() error {
+	if d.config.StateDir == "" {
+		return nil
+	}
+	reg, err := registry.Open(d.config.StateDir)
+	if err != nil {
+		return err
+	}
+	d.entry, err = reg.Create(d.name)
+	return err
+}

@@ -1,0 +1,433 @@
+package localsim
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Deployment is a system that runs on this machine. Its methods may be called
+// at the same time.
+type Deployment struct {
+	config  Config
+	name    string
+	seed    uint64
+	token   string
+	started time.Time
+
+	entry     *registry.Entry // nil where there is no registry
+	control   *control        // nil where there is no registry
+	output    io.Writer
+	transport *http.Transport // shared by the replicas in this process
+	admin     *adminClient
+	spawner   *spawner
+
+	// life ends all replicas and goroutines of the deployment.
+	life context.Context
+	end  context.CancelFunc
+	// hurry is closed when there is no time left for grace.
+	hurry     chan struct{}
+	hurryOnce sync.Once
+	closeOnce sync.Once
+	closed    chan struct{}
+	closeErr  error
+	// asked is closed when another program wants the system to end.
+	asked     chan struct{}
+	askedOnce sync.Once
+
+	// updating is held while replicas are added and removed.
+	updating sync.Mutex
+	watched  chan struct{}
+	wake     chan struct{}
+
+	mu       sync.Mutex
+	system   *topology.System
+	services map[string]topology.Service // bound
+	replicas []*replica
+	nextPort int
+	desired
+}
+
+var _ experiment.Deployment = (*Deployment)(nil)
+
+var errClosed = errors.New("the system has been taken down")
+
+func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment, error) {
+	d := &Deployment{
+		config: c, name: system.Name, seed: seed, started: time.Now(), token: rand.Text(),
+		output: &lockedWriter{w: c.Output}, admin: newAdminClient(),
+		hurry: make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
+		wake: make(chan struct{}, 1), watched: make(chan struct{}),
+	}
+	d.admin.token = d.token
+	d.desired.injections = map[string]*injection{}
+	if c.PortBase > 0 {
+		d.nextPort = c.PortBase + 1
+	}
+	if err := d.register(); err != nil {
+		return nil, err
+	}
+	d.life, d.end = context.WithCancel(context.Background())
+	switch c.Isolation {
+	case InProcess:
+		d.transport = newSharedTransport()
+	case Process:
+		d.spawner = newSpawner()
+	}
+	d.setSystem(system)
+	go d.watch()
+	return d, nil
+}
+
+// start brings up everything that the system describes.
+func (d *Deployment) start(ctx context.Context) error {
+	batch, err := d.addReplicas(slots(d.system))
+	if err != nil {
+		return err
+	}
+	if err := d.startReplicas(ctx, batch); err != nil {
+		return err
+	}
+	if d.entry == nil {
+		return nil
+	}
+	if d.control, err = startControl(d); err != nil {
+		return err
+	}
+	return d.entry.Publish(d.control.url, d.token)
+}
+
+// setSystem makes a system the one that is wanted.
+func (d *Deployment) setSystem(system *topology.System) {
+	byName := make(map[string]*topology.Service, len(system.Services))
+	for i := range system.Services {
+		byName[system.Services[i].Name] = &system.Services[i]
+	}
+	bound := make(map[string]topology.Service, len(system.Services))
+	for name, s := range byName {
+		bound[name] = behave.BindTo(s, func(name string) *topology.Service { return byName[name] })
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.system, d.services = system, bound
+}
+
+// A slot names a replica of a system.
+type slot struct {
+	service string
+	index   int
+}
+
+// addReplicas makes the replicas of the slots, with the addresses that are
+// known before they start, and tells everybody. Either all have been made, or
+// none.
+func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
+	listeners, err := d.listenAll(slots)
+	if err != nil {
+		return nil, err
+	}
+	batch := newBatch()
+	for i, s := range slots {
+		r := &replica{
+			service: s.service, index: s.index, tell: d.tell, backoff: newBackoff(), grace: d.config.Grace,
+			state: experiment.Starting, since: time.Now(), address: "127.0.0.1:0",
+			ending: make(chan struct{}, 1), hurry: d.hurry, ended: make(chan struct{}), batch: batch,
+		}
+		r.life, r.stop = context.WithCancel(d.life)
+		r.start, r.settle = d.startServer, d.settle
+		if d.config.Isolation == Process {
+			r.start = d.startChild
+		}
+		if ln := listeners[i]; ln != nil {
+			r.address, r.known = ln.Addr().String(), true
+			if r.listener = ln; d.config.Isolation == Process {
+				// The port is free; the process itself is to have it.
+				r.listener = nil
+				ln.Close()
+			}
+		}
+		batch.replicas = append(batch.replicas, r)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.replicas = append(d.replicas, batch.replicas...)
+	d.sortReplicas()
+	return batch, nil
+}
+
+// listenAll opens the port of every slot in this process, and of every slot
+// whose port is given. An entry is nil where the process chooses for itself.
+func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(listeners)
+		}
+	}()
+	port := d.nextPort
+	for _, s := range slots {
+		if port == 0 && d.config.Isolation == Process {
+			listeners = append(listeners, nil)
+			continue
+		}
+		if port > 65535 {
+			return listeners, fmt.Errorf("service %s/%d: no port is left above %d; choose a lower --port-base", s.service, s.index, d.config.PortBase)
+		}
+		ln, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return listeners, fmt.Errorf("service %s/%d: %w", s.service, s.index, err)
+		}
+		listeners = append(listeners, ln)
+		if port > 0 {
+			port++
+		}
+	}
+	d.nextPort = port
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, ln := range listeners {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+}
+
+// maxStarting bounds how many replicas start at once.
+const maxStarting = 32
+
+// startReplicas starts supervisors and returns when all replicas are ready, or
+// the first has failed. The caller stops those that did start.
+func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
+	replicas := b.replicas
+	outcomes := make(chan error, len(replicas))
+	running := 0
+	defer func() {
+		// What was never started has ended.
+		for _, r := range replicas[running:] {
+			if r.listener != nil {
+				r.listener.Close()
+			}
+			close(r.ended)
+		}
+	}()
+	for done := 0; done < len(replicas); {
+		// A process waits in settle until all know their addresses; only those
+		// before that count as starting.
+		if running < len(replicas) && running-b.arrived() < maxStarting {
+			go replicas[running].supervise(func(err error) { outcomes <- err })
+			running++
+			continue
+		}
+		select {
+		case <-b.moved:
+		case err := <-outcomes:
+			if err != nil {
+				return err
+			}
+			done++
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// A batch is a number of replicas that start together: none goes on before the
+// addresses of all are known.
+type batch struct {
+	replicas []*replica
+	mu       sync.Mutex
+	n        int
+	// all is closed when the last has arrived; moved has an element when one
+	// has arrived since it was read last.
+	all   chan struct{}
+	moved chan struct{}
+}
+
+func newBatch() *batch {
+	return &batch{all: make(chan struct{}), moved: make(chan struct{}, 1)}
+}
+
+func (b *batch) arrive() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.n++; b.n == len(b.replicas) {
+		close(b.all)
+	}
+	select {
+	case b.moved <- struct{}{}:
+	default:
+	}
+}
+
+func (b *batch) arrived() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.n
+}
+
+// spec describes the replica as it is wanted now. It is called by the
+// supervisor, before the instance of which it tells is there.
+func (d *Deployment) spec(r *replica, address string) Spec {
+	d.mu.Lock()
+	s := Spec{
+		System: d.name, Service: d.services[r.service], Replica: r.index, Seed: d.seed, AllowHosts: d.system.AllowHosts,
+		Token: d.token, Addr: address,
+	}
+	if d.transport != nil { // else it would be an interface that holds a nil pointer
+		s.Transport = d.transport
+	}
+	peers, version := d.peersLocked()
+	r.builtFor.Store(d.system)
+	d.mu.Unlock()
+	s.Peers = peers
+	r.syncing.Lock()
+	defer r.syncing.Unlock()
+	r.told = told{peers: version}
+	return s
+}
+
+// sortReplicas brings the replicas in the order of the file. It needs mu.
+func (d *Deployment) sortReplicas() {
+	order := map[string]int{}
+	for i := range d.system.Services {
+		order[d.system.Services[i].Name] = i + 1
+	}
+	slices.SortStableFunc(d.replicas, func(a, b *replica) int {
+		return cmp.Or(cmp.Compare(order[a.service], order[b.service]), cmp.Compare(a.index, b.index))
+	})
+	d.touchPeers()
+}
+
+// list returns the replicas there are now.
+func (d *Deployment) list() []*replica {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.replicas)
+}
+
+// Replicas lists the replicas in the order of the file.
+func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
+	if d.life.Err() != nil {
+		return nil, errClosed
+	}
+	var replicas []experiment.Replica
+	for _, r := range d.list() {
+		replicas = append(replicas, r.snapshot())
+	}
+	return replicas, nil
+}
+
+// Recoveries lists when replicas were away, in the order of the times.
+func (d *Deployment) Recoveries() []Recovery {
+	var all []Recovery
+	for _, r := range d.list() {
+		r.mu.Lock()
+		all = append(all, r.recovery...)
+		r.mu.Unlock()
+	}
+	slices.SortStableFunc(all, func(a, b Recovery) int { return a.Down.Compare(b.Down) })
+	return all
+}
+
+// ControlURL is where the control plane listens, empty where there is none.
+func (d *Deployment) ControlURL() string {
+	if d.control == nil {
+		return ""
+	}
+	return d.control.url
+}
+
+// ShutdownRequested is closed when another program asks for the end of the
+// system. Whoever holds the deployment then closes it.
+func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
+
+func (d *Deployment) requestShutdown() { d.askedOnce.Do(func() { close(d.asked) }) }
+
+func (d *Deployment) tell(r *replica, event string, err error) {
+	if err != nil {
+		d.config.Logger.Warn("replica "+event, "service", r.service, "replica", r.index, "error", err)
+		return
+	}
+	d.config.Logger.Debug("replica "+event, "service", r.service, "replica", r.index)
+}
+
+// Close ends every replica and waits until nothing of the system is left. Every
+// call returns the outcome of the first; what could not be ended is named in an
+// experiment.CleanupError. When ctx ends, replicas that still work are killed.
+func (d *Deployment) Close(ctx context.Context) error {
+	closing := false
+	d.closeOnce.Do(func() { closing = true })
+	defer context.AfterFunc(ctx, func() { d.hurryOnce.Do(func() { close(d.hurry) }) })()
+	if closing {
+		d.closeErr = d.takeDown()
+		close(d.closed)
+	}
+	<-d.closed
+	return d.closeErr
+}
+
+func (d *Deployment) takeDown() error {
+	d.end()
+	<-d.watched
+	d.updating.Lock()
+	defer d.updating.Unlock()
+	left := awaitEnded(d.list())
+	if d.control != nil {
+		d.control.stop()
+	}
+	if d.transport != nil {
+		d.transport.CloseIdleConnections()
+	}
+	if len(left) > 0 {
+		// The entry stays, so that `down` can try again.
+		remedy := fmt.Sprintf("end process %s", strings.Join(left, ", "))
+		if d.entry != nil {
+			remedy = fmt.Sprintf("run `kubectl microsim down %s --on local` when this program has ended", d.name)
+		}
+		return &experiment.CleanupError{Left: left, Remedy: remedy}
+	}
+	if d.spawner != nil {
+		d.spawner.stop()
+	}
+	if d.entry == nil {
+		return nil
+	}
+	if err := d.entry.Remove(); err != nil {
+		return &experiment.CleanupError{
+			Left: []string{fmt.Sprintf("the state of system %q", d.name)}, Err: err,
+			Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local`", d.name),
+		}
+	}
+	return nil
+}
+
+// awaitEnded waits for the ends of the replicas, whose lives are over, and
+// returns what does not end.
+func awaitEnded(replicas []*replica) (left []string) {
+	for _, r := range replicas {
+		<-r.ended
+		r.mu.Lock()
+		if r.left != "" {
+			left = append(left, r.left)
+		}
+		r.mu.Unlock()
+	}
+	return left
+}

@@ -1,0 +1,143 @@
+package localsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// Down ends the system of that name, whoever holds it, and waits until nothing
+// of it is left. A holder that does not answer or does not heed is killed; then,
+// and where the holder has ended without cleaning up, the processes that it
+// left behind are killed and its entry is removed. What cannot be removed is
+// named in an experiment.CleanupError. The error is a registry.NotFoundError
+// where there is no such system.
+func Down(ctx context.Context, stateDir, name string) error {
+	reg, err := registry.Open(stateDir)
+	if err != nil {
+		return err
+	}
+	s, err := reg.Find(name)
+	if err != nil {
+		return err
+	}
+	if s.Alive {
+		if err := endHolder(ctx, reg, s); err != nil {
+			return err
+		}
+	}
+	// The holder may have started processes since the entry was read.
+	now, err := reg.Find(name)
+	var gone *registry.NotFoundError
+	if errors.As(err, &gone) || err == nil && now.Holder != s.Holder {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sweep(ctx, reg, now)
+}
+
+// heedTime is how long a holder may take to end its system after it was asked.
+const heedTime = 20 * time.Second
+
+// endHolder asks the holder to end the system, and kills it if it does not.
+func endHolder(ctx context.Context, reg *registry.Registry, s registry.System) error {
+	asking, cancel := context.WithTimeout(ctx, heedTime)
+	defer cancel()
+	askErr := askHolder(asking, reg, &s)
+	if askErr == nil && await(asking, func() bool { return !holds(reg, s) }) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("taking down system %q: %w", s.Name, ctx.Err())
+	}
+	if s.Holder.PID == os.Getpid() {
+		return fmt.Errorf("taking down system %q: this program holds it and does not end it: %w", s.Name, errors.Join(askErr, asking.Err()))
+	}
+	err := s.Holder.Kill()
+	if err == nil && await(ctx, func() bool { return !s.Holder.Alive() }) {
+		return nil
+	}
+	return &experiment.CleanupError{
+		Left: []string{fmt.Sprintf("process %d, which holds system %q", s.Holder.PID, s.Name)}, Err: errors.Join(askErr, err, ctx.Err()),
+		Remedy: fmt.Sprintf("end that process and run `kubectl microsim down %s --on local` again", s.Name),
+	}
+}
+
+// askHolder orders the end by the control plane, which is there as soon as the
+// system is ready.
+func askHolder(ctx context.Context, reg *registry.Registry, s *registry.System) error {
+	await(ctx, func() bool {
+		now, err := reg.Find(s.Name)
+		if err == nil && now.Holder == s.Holder {
+			*s = now
+		}
+		return s.ControlURL != "" || !holds(reg, *s)
+	})
+	if !holds(reg, *s) {
+		return nil
+	}
+	if s.ControlURL == "" {
+		return errors.New("it does not become ready")
+	}
+	// A holder that is stopped takes the connection but never answers.
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	err := NewClient(s.Record).Shutdown(ctx)
+	if err != nil && !holds(reg, *s) {
+		return nil
+	}
+	return err
+}
+
+// holds reports whether the holder still runs and has its entry.
+func holds(reg *registry.Registry, s registry.System) bool {
+	now, err := reg.Find(s.Name)
+	return err == nil && now.Alive && now.Holder == s.Holder
+}
+
+// await asks until the answer is yes, and returns false when ctx ends before.
+func await(ctx context.Context, done func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return done()
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// sweep kills what a holder has left behind, and removes its entry.
+func sweep(ctx context.Context, reg *registry.Registry, s registry.System) error {
+	var errs []error
+	for _, c := range s.Leftover() {
+		errs = append(errs, c.Kill())
+	}
+	ctx, cancel := context.WithTimeout(ctx, killWait)
+	defer cancel()
+	if !await(ctx, func() bool { return len(s.Leftover()) == 0 }) {
+		left := &experiment.CleanupError{
+			Err: errors.Join(errs...), Remedy: fmt.Sprintf("end these and run `kubectl microsim down %s --on local` again", s.Name),
+		}
+		for _, c := range s.Leftover() {
+			left.Left = append(left.Left, fmt.Sprintf("process %d of service %s", c.PID, c.Replica))
+		}
+		return left
+	}
+	if err := reg.Remove(s); err != nil {
+		return &experiment.CleanupError{
+			Left: []string{fmt.Sprintf("the entry of system %q in the state files", s.Name)}, Err: err,
+			Remedy: fmt.Sprintf("remove its directory and run `kubectl microsim down %s --on local` again", s.Name),
+		}
+	}
+	return nil
+}

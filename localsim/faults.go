@@ -1,0 +1,293 @@
+package localsim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A victim is a replica that a kill or restart has taken away.
+type victim struct {
+	replica *replica
+	// recoveries is how many times the replica had been away before.
+	recoveries int
+}
+
+// away reports whether the replica has not recovered yet.
+func (v victim) away() bool {
+	v.replica.mu.Lock()
+	defer v.replica.mu.Unlock()
+	n := len(v.replica.recovery)
+	return n <= v.recoveries && n < maxRecoveries || n > 0 && v.replica.recovery[n-1].Ready.IsZero()
+}
+
+// CanInject says why a fault is not possible here; nil means that it is.
+func (d *Deployment) CanInject(f *fault.Fault) error {
+	d.mu.Lock()
+	system := d.system
+	d.mu.Unlock()
+	return canInject(d.config.Isolation, system, f)
+}
+
+func canInject(isolation Isolation, system *topology.System, f *fault.Fault) error {
+	if err := f.Validate().Err(); err != nil {
+		return fmt.Errorf("fault %q: %w", f.Label(), err)
+	}
+	if f.Rounds == nil {
+		if err := checkTarget(system, f.Target); err != nil {
+			return fmt.Errorf("fault %q: %w", f.Label(), err)
+		}
+	}
+	entry, _ := fault.Lookup(f.Type)
+	switch entry.Place {
+	case fault.InService:
+		return nil
+	case fault.OnProcess:
+		if isolation != Process {
+			return fmt.Errorf("fault %q: %w", f.Label(), errOwnProcess)
+		}
+		if f.Type == fault.Pause {
+			return canPause()
+		}
+		return nil
+	}
+	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
+}
+
+func checkTarget(system *topology.System, t fault.Target) error {
+	service := system.Service(t.Service)
+	switch {
+	case service == nil:
+		return fmt.Errorf("there is no service %q in system %q; `kubectl microsim status %s --on local` lists the services", t.Service, system.Name, system.Name)
+	case t.Replica > service.Replicas:
+		return fmt.Errorf("service %q has %d replicas, not %d", t.Service, service.Replicas, t.Replica)
+	case t.From != "" && system.Service(t.From) == nil:
+		return fmt.Errorf("there is no service %q in system %q that could call %q", t.From, system.Name, t.Service)
+	}
+	return nil
+}
+
+// Inject lets the fault act until it is cleared or the deadline has come; the
+// zero time is no deadline. A kill or restart acts once, on the replicas there
+// are now.
+func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+	if id == "" {
+		return fmt.Errorf("injecting fault %q: it has no id", f.Label())
+	}
+	if err := d.CanInject(&f); err != nil {
+		return err
+	}
+	if f.Rounds != nil {
+		return fmt.Errorf("injecting fault %q: the victim of the round has not been drawn", f.Label())
+	}
+	if !deadline.IsZero() && !time.Now().Before(deadline) {
+		return fmt.Errorf("injecting fault %q: its deadline is over", f.Label())
+	}
+	entry, _ := fault.Lookup(f.Type)
+	in := &injection{id: id, fault: f.WithDefaults(), place: entry.Place, since: time.Now(), deadline: deadline}
+	if err := d.remember(in); err != nil {
+		return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
+	}
+	err := d.act(ctx, in)
+	if err == nil {
+		return nil
+	}
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	return errors.Join(fmt.Errorf("injecting fault %q: %w", f.Label(), err), d.Clear(undoing, id))
+}
+
+// undoTime bounds how long it may take to clear a fault.
+const undoTime = 10 * time.Second
+
+func (d *Deployment) remember(in *injection) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.life.Err() != nil {
+		return errClosed
+	}
+	if old := d.injections[in.id]; old != nil && !old.over() && !old.expired() {
+		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
+	}
+	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.over() })
+	d.injections[in.id] = in
+	d.generation++
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (d *Deployment) act(ctx context.Context, in *injection) error {
+	targets := d.targeted(in)
+	if !in.momentary() {
+		return d.syncAll(ctx, targets)
+	}
+	var errs []error
+	var victims []victim
+	for _, r := range targets {
+		r.mu.Lock()
+		v := victim{replica: r, recoveries: len(r.recovery)}
+		r.mu.Unlock()
+		removed, err := r.remove(cause(in.fault.Type))
+		if removed {
+			victims = append(victims, v)
+		}
+		errs = append(errs, err)
+	}
+	d.mu.Lock()
+	in.victims, in.acted = victims, true
+	d.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// momentary reports whether the fault acts once and then heals by itself.
+func (in *injection) momentary() bool {
+	return in.fault.Type == fault.Kill || in.fault.Type == fault.Restart
+}
+
+// over reports whether a momentary fault has no effect any more because every
+// victim has come back. It needs the deployment's mu.
+func (in *injection) over() bool {
+	if !in.momentary() || !in.acted {
+		return false
+	}
+	return !slices.ContainsFunc(in.victims, victim.away)
+}
+
+// Clear ends a fault. One that is not known has ended already.
+func (d *Deployment) Clear(ctx context.Context, id string) error {
+	d.mu.Lock()
+	in := d.injections[id]
+	delete(d.injections, id)
+	d.generation++
+	d.mu.Unlock()
+	if in == nil || d.life.Err() != nil {
+		return nil
+	}
+	if err := d.syncAll(ctx, d.targeted(in)); err != nil {
+		return fmt.Errorf("clearing fault %q: %w", in.fault.Label(), err)
+	}
+	return nil
+}
+
+// Active lists the faults that act now, in the order in which they began.
+func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error) {
+	if d.life.Err() != nil {
+		return nil, errClosed
+	}
+	d.mu.Lock()
+	var acting []*injection
+	for _, in := range d.injections {
+		if !in.over() && !in.expired() {
+			acting = append(acting, in)
+		}
+	}
+	d.mu.Unlock()
+	slices.SortFunc(acting, func(a, b *injection) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id)) })
+	hits := d.hits(ctx, acting)
+	active := []experiment.Injection{}
+	for _, in := range acting {
+		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, Replicas: []string{}}
+		if n, counted := hits[in.id]; counted {
+			i.Hits = n
+		}
+		for _, r := range d.affected(in) {
+			i.Replicas = append(i.Replicas, r.label())
+		}
+		active = append(active, i)
+	}
+	return active, nil
+}
+
+// affected lists the replicas that the injection acts on.
+func (d *Deployment) affected(in *injection) []*replica {
+	if !in.momentary() {
+		return d.targeted(in)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var replicas []*replica
+	for _, v := range in.victims {
+		replicas = append(replicas, v.replica)
+	}
+	return replicas
+}
+
+// hits asks the replicas how often the faults in the service have acted. A
+// fault of which no replica tells is absent.
+func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]int64 {
+	ask := map[*replica]bool{}
+	for _, in := range acting {
+		if in.place == fault.InService {
+			for _, r := range d.targeted(in) {
+				ask[r] = true
+			}
+		}
+	}
+	var instances []instance
+	for r := range ask {
+		if in := r.running(); in != nil && r.snapshot().State == experiment.Ready {
+			instances = append(instances, in)
+		}
+	}
+	counts := make([]map[string]int64, len(instances))
+	eachAtOnce(len(instances), maxSyncing, func(i int) {
+		// A replica that does not answer has nothing to add; that it does not is
+		// seen elsewhere.
+		counts[i], _ = d.admin.hits(ctx, instances[i].control())
+	})
+	sum := map[string]int64{}
+	for _, count := range counts {
+		for id, n := range count {
+			sum[id] += n
+		}
+	}
+	return sum
+}
+
+// watch clears faults at their deadlines until the deployment ends.
+func (d *Deployment) watch() {
+	defer close(d.watched)
+	for {
+		id, deadline := d.nextDeadline()
+		timer := time.NewTimer(time.Until(deadline))
+		if id == "" {
+			timer.Stop()
+		}
+		select {
+		case <-d.life.Done():
+			timer.Stop()
+			return
+		case <-d.wake:
+			timer.Stop()
+		case <-timer.C:
+			ctx, cancel := context.WithTimeout(d.life, undoTime)
+			if err := d.Clear(ctx, id); err != nil && d.life.Err() == nil {
+				d.config.Logger.Warn("clearing a fault at its deadline", "fault", id, "error", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// nextDeadline returns the fault that must be cleared first, or no id.
+func (d *Deployment) nextDeadline() (id string, deadline time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, in := range d.injections {
+		if !in.deadline.IsZero() && (id == "" || in.deadline.Before(deadline)) {
+			id, deadline = in.id, in.deadline
+		}
+	}
+	return id, deadline
+}

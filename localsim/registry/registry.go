@@ -1,0 +1,356 @@
+// Package registry remembers which systems run on this machine, in files that
+// outlive the program that started them: so one program finds the system of
+// another, and what a killed program left behind can be found and removed.
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DirVariable is the environment variable that names the state directory.
+const DirVariable = "MICROSIM_STATE_DIR"
+
+// DefaultDir returns the directory of the state files: that of DirVariable,
+// else microsim in $XDG_STATE_HOME, else ~/.local/state/microsim.
+func DefaultDir(getenv func(string) string) (string, error) {
+	if dir := getenv(DirVariable); dir != "" {
+		return filepath.Abs(dir)
+	}
+	// The XDG specification tells programs to ignore relative paths.
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "microsim"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("choosing a directory for state files: %w; set %s", err, DirVariable)
+	}
+	return filepath.Join(home, ".local", "state", "microsim"), nil
+}
+
+// A Registry is a directory with a directory for each running system. Several
+// programs may use it at the same time.
+type Registry struct{ dir string }
+
+// Open returns the registry in the directory, which is made if it is not there.
+func Open(dir string) (*Registry, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory for state files: %w; %s names another", err, DirVariable)
+	}
+	return &Registry{dir: dir}, nil
+}
+
+// A Record is what the holder of a system writes down about it.
+type Record struct {
+	Name    string    `json:"name"`
+	Holder  Process   `json:"holder"`
+	Started time.Time `json:"started"`
+	// ControlURL is empty until the system is ready.
+	ControlURL string `json:"controlURL,omitempty"`
+	Token      string `json:"token,omitempty"`
+}
+
+// A Child is a process that a holder has started for a replica.
+type Child struct {
+	Process
+	Replica string `json:"replica"`
+}
+
+// A System is one entry of the registry.
+type System struct {
+	Record
+	// Children are all processes that were ever started, ended ones as well.
+	Children []Child
+	// Alive says that the holder runs. If not, the entry is stale.
+	Alive bool
+	// Damage says what is wrong with the record; then only Name and Children
+	// are known.
+	Damage error
+}
+
+// Leftover lists the children that still run.
+func (s *System) Leftover() []Child {
+	return slices.DeleteFunc(slices.Clone(s.Children), func(c Child) bool { return !c.Alive() })
+}
+
+// An ExistsError says that a name is taken.
+type ExistsError struct{ System System }
+
+func (e *ExistsError) Error() string {
+	s := &e.System
+	what := fmt.Sprintf("system %q runs on this machine already, started at %s by process %d", s.Name, s.Started.Local().Format(time.DateTime), s.Holder.PID)
+	if !s.Alive {
+		what = fmt.Sprintf("system %q was left behind by process %d, which has ended", s.Name, s.Holder.PID)
+	}
+	return fmt.Sprintf("%s; `kubectl microsim down %s --on local` removes it", what, s.Name)
+}
+
+// A NotFoundError says that no system has the name.
+type NotFoundError struct {
+	Name string
+	// Known are the names that there are.
+	Known []string
+}
+
+func (e *NotFoundError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("no system %q runs on this machine; `kubectl microsim up --on local --detach` starts one", e.Name)
+	}
+	return fmt.Sprintf("no system %q runs on this machine; there is %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+const (
+	recordFile   = "system.json"
+	childrenFile = "children.jsonl"
+	lockFile     = ".lock"
+)
+
+// locked runs do while no other program changes which entries there are.
+func (r *Registry) locked(do func() error) error {
+	unlock, err := lock(filepath.Join(r.dir, lockFile))
+	if err != nil {
+		return fmt.Errorf("locking the state files: %w", err)
+	}
+	defer unlock()
+	return do()
+}
+
+// Create enters a system that this process holds. A name that is taken gives an
+// ExistsError, except where its holder has ended and left no process behind:
+// such an entry is replaced.
+func (r *Registry) Create(name string) (*Entry, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	self, err := Self()
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{registry: r, record: Record{Name: name, Holder: self, Started: time.Now()}}
+	err = r.locked(func() error {
+		old, err := r.read(name)
+		var missing *NotFoundError
+		switch {
+		case errors.As(err, &missing):
+		case err != nil:
+			return err
+		case old.Alive || len(old.Leftover()) > 0:
+			return &ExistsError{System: old}
+		default:
+			if err := os.RemoveAll(r.path(name)); err != nil {
+				return fmt.Errorf("removing the stale entry of system %q: %w", name, err)
+			}
+		}
+		return e.create()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// List returns all entries, sorted by name.
+func (r *Registry) List() ([]System, error) {
+	names, err := r.names()
+	if err != nil {
+		return nil, err
+	}
+	var systems []System
+	for _, name := range names {
+		s, err := r.read(name)
+		var missing *NotFoundError
+		if errors.As(err, &missing) {
+			continue // removed since
+		}
+		if err != nil {
+			return nil, err
+		}
+		systems = append(systems, s)
+	}
+	return systems, nil
+}
+
+// Find returns the entry of that name, or a NotFoundError.
+func (r *Registry) Find(name string) (System, error) {
+	if err := checkName(name); err != nil {
+		return System{}, err
+	}
+	s, err := r.read(name)
+	var missing *NotFoundError
+	if errors.As(err, &missing) {
+		missing.Known, _ = r.names()
+	}
+	return s, err
+}
+
+// Remove takes the entry out if it is still that of the same holder. It does
+// not touch processes.
+func (r *Registry) Remove(s System) error {
+	if err := checkName(s.Name); err != nil {
+		return err
+	}
+	return r.locked(func() error {
+		now, err := r.read(s.Name)
+		var missing *NotFoundError
+		if errors.As(err, &missing) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if now.Holder != s.Holder {
+			return nil
+		}
+		if err := os.RemoveAll(r.path(s.Name)); err != nil {
+			return fmt.Errorf("removing the entry of system %q: %w", s.Name, err)
+		}
+		return nil
+	})
+}
+
+func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *Registry) names() ([]string, error) {
+	dirs, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing the running systems: %w", err)
+	}
+	var names []string
+	for _, d := range dirs {
+		if d.IsDir() && checkName(d.Name()) == nil {
+			names = append(names, d.Name())
+		}
+	}
+	return names, nil
+}
+
+func (r *Registry) read(name string) (System, error) {
+	s := System{Record: Record{Name: name}}
+	if _, err := os.Stat(r.path(name)); errors.Is(err, fs.ErrNotExist) {
+		return System{}, &NotFoundError{Name: name}
+	} else if err != nil {
+		return System{}, fmt.Errorf("reading the entry of system %q: %w", name, err)
+	}
+	text, err := os.ReadFile(filepath.Join(r.path(name), recordFile))
+	if err == nil {
+		err = json.Unmarshal(text, &s.Record)
+	}
+	if err == nil && s.Name != name {
+		err = fmt.Errorf("the record is of system %q", s.Name)
+	}
+	if err != nil {
+		s.Record, s.Damage = Record{Name: name}, fmt.Errorf("reading the entry of system %q: %w", name, err)
+	}
+	s.Children = readChildren(filepath.Join(r.path(name), childrenFile))
+	s.Alive = s.Holder.Alive()
+	return s, nil
+}
+
+// readChildren skips lines that are not whole: a holder that was killed while
+// it wrote leaves one.
+func readChildren(path string) []Child {
+	text, _ := os.ReadFile(path)
+	var children []Child
+	for line := range bytes.Lines(text) {
+		var c Child
+		if json.Unmarshal(line, &c) == nil && c.PID > 0 {
+			children = append(children, c)
+		}
+	}
+	return children
+}
+
+// checkName keeps names from leading out of the directory. Systems are named by
+// DNS labels.
+func checkName(name string) error {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return fmt.Errorf("%q is no name of a system: use a to z, 0 to 9 and -", name)
+		}
+	}
+	if name == "" || len(name) > 63 || name[0] == '-' {
+		return fmt.Errorf("%q is no name of a system: use 1 to 63 letters, digits and -", name)
+	}
+	return nil
+}
+
+// An Entry is the holder's own entry. Its methods may be called at the same
+// time.
+type Entry struct {
+	registry *Registry
+	mu       sync.Mutex
+	record   Record
+}
+
+// create makes the directory with its record in one step, so that there is
+// never an entry without a holder.
+func (e *Entry) create() error {
+	temp, err := os.MkdirTemp(e.registry.dir, ".new-")
+	if err != nil {
+		return fmt.Errorf("entering system %q: %w", e.record.Name, err)
+	}
+	defer os.RemoveAll(temp)
+	if err := e.write(temp); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, e.registry.path(e.record.Name)); err != nil {
+		return fmt.Errorf("entering system %q: %w", e.record.Name, err)
+	}
+	return nil
+}
+
+func (e *Entry) write(dir string) error {
+	text, err := json.MarshalIndent(e.record, "", "  ")
+	if err != nil {
+		return err
+	}
+	temp := filepath.Join(dir, "."+recordFile)
+	if err := os.WriteFile(temp, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the entry of system %q: %w", e.record.Name, err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, recordFile)); err != nil {
+		return fmt.Errorf("writing the entry of system %q: %w", e.record.Name, err)
+	}
+	return nil
+}
+
+// Publish tells other programs how to reach the system.
+func (e *Entry) Publish(controlURL, token string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.record.ControlURL, e.record.Token = controlURL, token
+	return e.write(e.registry.path(e.record.Name))
+}
+
+// AddChild notes a process that must not outlive the system.
+func (e *Entry) AddChild(c Child) error {
+	line, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f, err := os.OpenFile(filepath.Join(e.registry.path(e.record.Name), childrenFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
+	}
+	_, err = f.Write(append(line, '\n'))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
+	}
+	return nil
+}
+
+// Remove takes the entry out. It may be called again.
+func (e *Entry) Remove() error {
+	return e.registry.Remove(System{Record: e.record})
+}

@@ -1,0 +1,204 @@
+package localsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// slots lists the replicas that a system describes, in the order of its file.
+func slots(system *topology.System) []slot {
+	var all []slot
+	for i := range system.Services {
+		s := &system.Services[i]
+		for n := range s.Replicas {
+			all = append(all, slot{s.Name, n + 1})
+		}
+	}
+	return all
+}
+
+// An updatePlan says what must be done to the replicas for another system.
+type updatePlan struct {
+	start, replace, stop []slot
+}
+
+// planUpdate compares two systems whose calls are bound.
+func planUpdate(old, next *topology.System, oldServices, nextServices map[string]topology.Service) updatePlan {
+	was, will := slots(old), slots(next)
+	hostsChanged := !slices.Equal(old.AllowHosts, next.AllowHosts)
+	before, after := slotSet(was), slotSet(will)
+	var p updatePlan
+	for _, s := range will {
+		switch {
+		case !before[s]:
+			p.start = append(p.start, s)
+		case hostsChanged || !sameService(oldServices[s.service], nextServices[s.service]):
+			p.replace = append(p.replace, s)
+		}
+	}
+	for _, s := range was {
+		if !after[s] {
+			p.stop = append(p.stop, s)
+		}
+	}
+	return p
+}
+
+func slotSet(slots []slot) map[slot]bool {
+	set := make(map[slot]bool, len(slots))
+	for _, s := range slots {
+		set[s] = true
+	}
+	return set
+}
+
+// sameService compares all but the number of replicas, of which each knows
+// nothing.
+func sameService(a, b topology.Service) bool {
+	a.Replicas, b.Replicas = 0, 0
+	return reflect.DeepEqual(a, b)
+}
+
+// Update makes the running system the given one: services are added, changed
+// and removed, and those that stay the same keep running. A changed service
+// keeps its address. On an error the system is what it was before.
+func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
+	if err := d.checkUpdate(next); err != nil {
+		return err
+	}
+	d.updating.Lock()
+	defer d.updating.Unlock()
+	if d.life.Err() != nil {
+		return errClosed
+	}
+	old, oldServices := d.current()
+	d.setSystem(next)
+	_, nextServices := d.current()
+	plan := planUpdate(old, next, oldServices, nextServices)
+	if err := d.apply(ctx, plan); err != nil {
+		err = fmt.Errorf("changing system %q: %w", d.name, err)
+		d.setSystem(old)
+		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		return errors.Join(err, d.revert(undoing, plan))
+	}
+	d.dropInjections(next)
+	return nil
+}
+
+func (d *Deployment) checkUpdate(next *topology.System) error {
+	if err := next.Validate().Err(); err != nil {
+		return fmt.Errorf("changing system %q: %w", d.name, err)
+	}
+	if next.Name != d.name {
+		return fmt.Errorf("changing system %q: the new description is of system %q; keep the name, or start it beside the other", d.name, next.Name)
+	}
+	return checkKinds(next)
+}
+
+func (d *Deployment) current() (*topology.System, map[string]topology.Service) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.system, d.services
+}
+
+// apply starts what is new before it touches what is there.
+func (d *Deployment) apply(ctx context.Context, plan updatePlan) error {
+	batch, err := d.addReplicas(plan.start)
+	if err != nil {
+		return err
+	}
+	if err := d.startReplicas(ctx, batch); err != nil {
+		return err
+	}
+	if err := d.syncAll(ctx, d.list()); err != nil {
+		return err
+	}
+	if err := d.replaceAll(ctx, plan.replace); err != nil {
+		return err
+	}
+	if err := d.stopReplicas(plan.stop); err != nil {
+		return err
+	}
+	return d.syncAll(ctx, d.list())
+}
+
+// revert brings back what apply had begun to change.
+func (d *Deployment) revert(ctx context.Context, plan updatePlan) error {
+	return errors.Join(d.stopReplicas(plan.start), d.replaceAll(ctx, plan.replace), d.syncAll(ctx, d.list()))
+}
+
+// replaceAll ends the instances of the slots and waits until others, of the
+// system as it is now, are ready.
+func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
+	replicas := d.find(slots)
+	errs := make([]error, len(replicas))
+	system, _ := d.current()
+	eachAtOnce(len(replicas), maxStarting, func(i int) {
+		// One that was just being started for another reason may have been
+		// given the description of before.
+		for errs[i] == nil && replicas[i].builtFor.Load() != system {
+			errs[i] = replicas[i].replace(ctx)
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (d *Deployment) find(slots []slot) []*replica {
+	set := slotSet(slots)
+	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[slot{r.service, r.index}] })
+}
+
+// replace ends the instance and waits until the next is ready. A replica that
+// is away is waited for, too.
+func (r *replica) replace(ctx context.Context) error {
+	outcome := make(chan error, 1)
+	r.mu.Lock()
+	r.replaced = outcome
+	r.mu.Unlock()
+	if _, err := r.remove(causeUpdate); err != nil {
+		return err
+	}
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.ended:
+		return errClosed
+	}
+}
+
+// stopReplicas ends the replicas of the slots and forgets them.
+func (d *Deployment) stopReplicas(slots []slot) error {
+	replicas := d.find(slots)
+	for _, r := range replicas {
+		r.stop()
+	}
+	left := awaitEnded(replicas)
+	set := slotSet(slots)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[slot{r.service, r.index}] })
+	d.touchPeers()
+	if len(left) > 0 {
+		return fmt.Errorf("%q does not end", left)
+	}
+	return nil
+}
+
+// dropInjections forgets faults whose service is gone.
+func (d *Deployment) dropInjections(next *topology.System) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, in := range d.injections {
+		if next.Service(in.fault.Target.Service) == nil {
+			delete(d.injections, id)
+		}
+	}
+}

@@ -20,6 +20,13 @@ import (
 
 // TestMain counts goroutines: every test ends what it began.
 func TestMain(m *testing.M) {
+	if what := os.Getenv(serveEnv); what != "" {
+		if err := serveForBenchmark(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	if code == 0 {

@@ -76,7 +76,7 @@ func (p *pending) validate() {
 	case p.System != nil:
 		problems = p.System.Validate()
 	case p.Experiment != nil:
-		problems = p.validateExperiment()
+		problems = p.Experiment.Validate()
 	case p.Load != nil:
 		problems = p.Load.Profile.Validate()
 	}
@@ -118,29 +118,4 @@ func follows(path string, line int, known Mistakes) bool {
 
 func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, "."), 0)]
-}
-
-func (p *pending) validateExperiment() (problems problem.List) {
-	e := p.Experiment
-	if v, ok := any(e).(interface{ Validate() problem.List }); ok {
-		return v.Validate()
-	}
-	problems.Under("system", e.System.Validate())
-	problems.Under("load", e.Load.Validate())
-	for i := range e.Faults {
-		path := problem.Index("faults", i)
-		problems.Under(path, e.Faults[i].Validate())
-		target := e.Faults[i].Target
-		for _, end := range []struct{ key, name string }{{"service", target.Service}, {"from", target.From}} {
-			if end.name != "" && e.System.Service(end.name) == nil {
-				problems.AddHint(path+".target."+end.key, "name a service of the system", "target %q is no service of the system", end.name)
-			}
-		}
-	}
-	for i, r := range e.Load.Requests {
-		if r.Service != "" && e.System.Service(r.Service) == nil {
-			problems.AddHint(problem.Index("load.requests", i)+".service", "name a service of the system", "request %q goes to no service of the system", r.Service)
-		}
-	}
-	return problems
 }

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -56,7 +57,7 @@ type Document struct {
 	Origin     Origin
 	System     *topology.System
 	Experiment *experiment.Experiment
-	Chain      *Chain
+	Chain      *behave.Chain
 	Load       *Load
 }
 
@@ -92,7 +93,7 @@ func (d Documents) Experiments() (experiments []*experiment.Experiment) {
 }
 
 // Chains lists the MicroSim requests among the documents.
-func (d Documents) Chains() (chains []*Chain) {
+func (d Documents) Chains() (chains []*behave.Chain) {
 	for i := range d {
 		if d[i].Chain != nil {
 			chains = append(chains, d[i].Chain)

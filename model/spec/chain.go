@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -54,7 +56,10 @@ func (f *file) chain(n *node, path string) *behave.Chain {
 	var in chainFile
 	before := len(f.mistakes)
 	f.decode(n, path, reflect.ValueOf(&in).Elem())
-	known := f.mistakes[before:]
+	known := slices.Clone(f.mistakes[before:])
+	for i := range known { // seen from the request, as the problems are
+		known[i].Path = strings.TrimPrefix(strings.TrimPrefix(known[i].Path, path), ".")
+	}
 	data, err := json.Marshal(in)
 	if err != nil {
 		f.mistake(n, path, "", "the request cannot be read: %v", err)
@@ -66,9 +71,10 @@ func (f *file) chain(n *node, path string) *behave.Chain {
 		return chain
 	}
 	for _, one := range problemsOf(err) {
-		line, col := n.at(one.Path)
-		if one.Path = problem.Join(path, one.Path); !follows(one.Path, line, known) {
-			f.mistakes = append(f.mistakes, Mistake{File: f.name, Line: line, Column: col, Problem: one})
+		place, whole := n.follow(one.Path)
+		if !follows(n, one.Path, place, whole, known) {
+			one.Path = problem.Join(path, one.Path)
+			f.mistakeAt(place, one)
 		}
 	}
 	return &behave.Chain{}

@@ -108,7 +108,7 @@ func (f *file) readSimulation(n *node) {
 		s.Language, s.Framework = in.Spec.Services[field.key].Language, in.Spec.Services[field.key].Framework
 		for _, key := range []string{"language", "framework"} {
 			if field.value.get(key) == nil {
-				f.mistake(field.value, "spec.services."+field.key, "", "%s of service %q is missing", key, field.key)
+				f.mistake(field.value, "spec.services."+field.key+"."+key, "write it beside the other", "%s of service %q is missing", key, field.key)
 			}
 		}
 		p.System.Services = append(p.System.Services, s)

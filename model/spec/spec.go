@@ -131,14 +131,23 @@ type pending struct {
 	system *node
 }
 
+// maxMistakes bounds the mistakes that are kept of one file.
+const maxMistakes = 1000
+
+// mistakeAt reports a problem at the place of a node.
+func (f *file) mistakeAt(n *node, p problem.Problem) {
+	if len(f.mistakes) < maxMistakes {
+		f.mistakes = append(f.mistakes, Mistake{File: f.name, Line: n.line, Column: n.col, Problem: p})
+	}
+}
+
 func (f *file) mistake(n *node, path, hint, format string, args ...any) {
-	f.mistakes = append(f.mistakes, Mistake{File: f.name, Line: n.line, Column: n.col,
-		Problem: problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}})
+	f.mistakeAt(n, problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // whole reports a mistake of the file as a whole.
 func (f *file) whole(message, hint string) {
-	f.mistakes = append(f.mistakes, Mistake{File: f.name, Problem: problem.Problem{Message: message, Hint: hint}})
+	f.mistakeAt(&node{}, problem.Problem{Message: message, Hint: hint})
 }
 
 // note records what a dialect says and this program leaves out.

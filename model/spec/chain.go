@@ -1,91 +1,118 @@
 package spec
 
 import (
+	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// A Chain is a MicroSim request that carries its own route.
-type Chain struct {
-	// JSON is the request as compact JSON. Every node has its probability.
-	JSON []byte
-}
+// This file reads MicroSim's requests: by themselves, and inside other files.
+// What they mean is decided by behave; here their mistakes get their places.
 
 // chainFile is one hop of a request.
 type chainFile struct {
-	Designation string      `json:"designation"`
-	Probability int         `json:"probability"`
-	Faults      chainFaults `json:"faults"`
-	Routes      []chainFile `json:"routes"`
+	Designation *string      `json:"designation,omitempty"`
+	Probability *float64     `json:"probability,omitempty"`
+	Faults      chainFaults  `json:"faults"`
+	Routes      []*chainFile `json:"routes,omitempty"`
 }
 
 type chainFaults struct {
-	Before []chainFault `json:"before"`
-	After  []chainFault `json:"after"`
+	Before []chainFault `json:"before,omitempty"`
+	After  []chainFault `json:"after,omitempty"`
 }
 
 type chainFault struct {
-	Type string  `json:"type"`
-	Args ignored `json:"args"`
+	Type *string   `json:"type,omitempty"`
+	Args chainArgs `json:"args"`
+}
+
+type chainArgs struct {
+	Delay    *float64 `json:"delay,omitempty"`
+	Size     *float64 `json:"size,omitempty"`
+	Duration *float64 `json:"duration,omitempty"`
+	Cores    *float64 `json:"cores,omitempty"`
+	Status   *float64 `json:"status,omitempty"`
+	Rate     *float64 `json:"rate,omitempty"`
 }
 
 // readChain reads a request of MicroSim as a document.
 func (f *file) readChain(n *node) {
 	p := f.add(n, MicroSim, kindRequest)
-	f.chain(n)
-	p.Chain = &Chain{JSON: n.json()}
+	p.Chain = f.chain(n, "")
 }
 
-// chain checks the shape of a request and fills in probabilities. A hop without
-// a probability is always taken: MicroSim's own reader makes 0 of it, which its
-// draw then takes in one of a hundred cases, and nobody can mean that.
-func (f *file) chain(n *node) {
+// chain reads a request that stands at a path of the file. What is wrong is
+// reported; then the chain is empty.
+func (f *file) chain(n *node, path string) *behave.Chain {
+	if !f.want(n, path, object, "write a request with a designation") {
+		return &behave.Chain{}
+	}
 	var in chainFile
-	f.decode(n, "", reflect.ValueOf(&in).Elem())
-	f.chainHop(n, "")
+	before := len(f.mistakes)
+	f.decode(n, path, reflect.ValueOf(&in).Elem())
+	known := slices.Clone(f.mistakes[before:])
+	for i := range known { // seen from the request, as the problems are
+		known[i].Path = strings.TrimPrefix(strings.TrimPrefix(known[i].Path, path), ".")
+	}
+	data, err := json.Marshal(in)
+	if err != nil {
+		f.mistake(n, path, "", "the request cannot be read: %v", err)
+		return &behave.Chain{}
+	}
+	// Only what was understood is parsed, so that all mistakes come at once.
+	chain, err := behave.ParseChain(data, behave.Limits{})
+	if err == nil {
+		return chain
+	}
+	for _, one := range problemsOf(err) {
+		place, whole := n.follow(one.Path)
+		if !follows(n, one.Path, place, whole, known) {
+			one.Path = problem.Join(path, one.Path)
+			f.mistakeAt(place, one)
+		}
+	}
+	return &behave.Chain{}
 }
 
-func (f *file) chainHop(n *node, path string) {
-	if n.shape != object {
-		return
+// problemsOf lists the problems of an error; an error that has none is one.
+func problemsOf(err error) problem.List {
+	parts := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts = joined.Unwrap()
 	}
-	if n.text("designation") == "" {
-		f.mistake(n, problem.Join(path, "designation"), "name the service that is called", "designation is missing")
-	}
-	if p := n.get("probability"); p == nil {
-		hundred := n.like(number)
-		hundred.scalar = "100"
-		n.set("probability", hundred)
-	} else if p.shape == number && (len(p.scalar) > 3 || p.scalar[0] == '-' || len(p.scalar) == 3 && p.scalar != "100") {
-		f.mistake(p, problem.Join(path, "probability"), "write a percentage from 0 to 100", "probability %s is out of range", p.scalar)
-	}
-	if routes := n.get("routes"); routes != nil {
-		for i, route := range routes.items {
-			f.chainHop(route, problem.Index(problem.Join(path, "routes"), i))
+	var list problem.List
+	for _, part := range parts {
+		var p problem.Problem
+		if !errors.As(part, &p) {
+			p.Message = part.Error()
 		}
+		list = append(list, p)
 	}
+	return list
 }
 
-// Designations lists the services that the hops of a chain name, each once, in
-// the order of the request.
-func (c *Chain) Designations() []string {
-	f := file{}
-	var names []string
-	var walk func(*node)
-	walk = func(n *node) {
-		if name := n.text("designation"); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-		if routes := n.get("routes"); routes != nil {
-			for _, route := range routes.items {
-				walk(route)
-			}
-		}
+// chainText checks a request that stands as text inside a file, and returns it
+// as compact JSON.
+func (f *file) chainText(at *node, path string) string {
+	inner := &file{name: f.name}
+	roots := inner.parse([]byte(at.scalar))
+	compact := ""
+	if len(roots) == 1 {
+		inner.chain(roots[0], "")
+		compact = string(roots[0].json())
+	} else if len(inner.mistakes) == 0 {
+		f.mistake(at, path, "give one request", "%d requests are found in one text", len(roots))
 	}
-	for _, root := range f.parse(c.JSON) {
-		walk(root)
+	for _, m := range inner.mistakes {
+		// Escapes and folding hide where the text's own lines are in the file, so
+		// the place is that of the whole text.
+		f.mistake(at, problem.Join(path, m.Path), m.Hint, "%s", m.Message)
 	}
-	return names
+	return compact
 }

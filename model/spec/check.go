@@ -26,8 +26,7 @@ func (c *checker) check() {
 				continue
 			}
 			if before := named[p.System.Name]; before != nil {
-				line, col := p.root.at("name")
-				f.mistake(&node{line: line, col: col}, "name", "give each system its own name",
+				f.mistake(p.root.at("name"), "name", "give each system its own name",
 					"system %q is already described at %s:%d", p.System.Name, before.file.name, before.Origin.Line)
 				continue
 			}
@@ -76,7 +75,7 @@ func (p *pending) validate() {
 	case p.System != nil:
 		problems = p.System.Validate()
 	case p.Experiment != nil:
-		problems = p.validateExperiment()
+		problems = p.Experiment.Validate()
 	case p.Load != nil:
 		problems = p.Load.Profile.Validate()
 	}
@@ -84,63 +83,42 @@ func (p *pending) validate() {
 		if p.system != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {
 			continue // reported where the system is described
 		}
-		line, col := p.place(one.Path)
-		if follows(one.Path, line, known) {
+		path := p.written(one.Path)
+		place, whole := p.root.follow(path)
+		if follows(p.root, path, place, whole, known) {
 			continue
 		}
-		p.file.mistakes = append(p.file.mistakes, Mistake{File: p.file.name, Line: line, Column: col, Problem: one})
+		p.file.mistakeAt(place, one)
 	}
 }
 
-// place returns where in the file a path of the domain was written.
-func (p *pending) place(path string) (line, col int) {
+// written returns the path in the file of what has a path in the domain.
+func (p *pending) written(path string) string {
 	for end := len(path); end > 0; {
 		if to, ok := p.moved[path[:end]]; ok {
-			return p.root.at(problem.Join(to, strings.TrimPrefix(path[end:], ".")))
+			return problem.Join(to, strings.TrimPrefix(path[end:], "."))
 		}
 		end = strings.LastIndexAny(path[:end], ".[")
 	}
-	return p.root.at(path)
+	return path
 }
 
-// follows reports whether a problem is a consequence of a mistake: it lies on
-// the way to it or below it, or the mistake is a misspelt key beside it.
-func follows(path string, line int, known Mistakes) bool {
+// follows reports whether a problem, which shows at a place, is a consequence of
+// a mistake that is known: it lies on the way to it or below it, or it is about
+// something absent where a key is misspelt.
+func follows(root *node, path string, place *node, whole bool, known Mistakes) bool {
 	return slices.ContainsFunc(known, func(m Mistake) bool {
-		if m.Path == "" {
+		switch {
+		case m.Path == "":
+			return false
+		case m.Path == path, strings.HasPrefix(path, m.Path+"."), strings.HasPrefix(path, m.Path+"["):
+			return true
+		case strings.HasPrefix(m.Path, path+"."):
+			return m.Line == place.line
+		case whole || !strings.HasPrefix(m.Message, "field "):
 			return false
 		}
-		return m.Path == path || strings.HasPrefix(path, m.Path+".") || strings.HasPrefix(path, m.Path+"[") ||
-			strings.HasPrefix(m.Path, path+".") && m.Line == line ||
-			strings.HasPrefix(m.Message, "field ") && parent(m.Path) == parent(path)
+		beside := root.at(m.Path[:max(strings.LastIndexByte(m.Path, '.'), 0)])
+		return beside.line == place.line && beside.col == place.col
 	})
-}
-
-func parent(path string) string {
-	return path[:max(strings.LastIndexAny(path, "."), 0)]
-}
-
-func (p *pending) validateExperiment() (problems problem.List) {
-	e := p.Experiment
-	if v, ok := any(e).(interface{ Validate() problem.List }); ok {
-		return v.Validate()
-	}
-	problems.Under("system", e.System.Validate())
-	problems.Under("load", e.Load.Validate())
-	for i := range e.Faults {
-		path := problem.Index("faults", i)
-		problems.Under(path, e.Faults[i].Validate())
-		target := e.Faults[i].Target
-		for _, end := range []struct{ key, name string }{{"service", target.Service}, {"from", target.From}} {
-			if end.name != "" && e.System.Service(end.name) == nil {
-				problems.AddHint(path+".target."+end.key, "name a service of the system", "target %q is no service of the system", end.name)
-			}
-		}
-	}
-	for i, r := range e.Load.Requests {
-		if r.Service != "" && e.System.Service(r.Service) == nil {
-			problems.AddHint(problem.Index("load.requests", i)+".service", "name a service of the system", "request %q goes to no service of the system", r.Service)
-		}
-	}
-	return problems
 }

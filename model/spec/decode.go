@@ -139,19 +139,24 @@ func (f *file) decodeObject(n *node, path string, v reflect.Value) {
 	if !f.want(n, path, object, "") {
 		return
 	}
-	keys := keysOf(v.Type())
 	for _, field := range n.fields {
 		at := problem.Join(path, field.key)
-		i := slices.IndexFunc(reflect.VisibleFields(v.Type()), func(sf reflect.StructField) bool {
-			name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
-			return name == field.key
-		})
-		if i < 0 {
-			f.unknown(field, at, append(keys, shorthands(v.Type())...))
+		if i := fieldNamed(v.Type(), field.key); i >= 0 {
+			f.decode(field.value, at, v.Field(i))
 			continue
 		}
-		f.decode(field.value, at, v.Field(i))
+		f.unknown(field, at, append(keysOf(v.Type()), shorthands(v.Type())...))
 	}
+}
+
+// fieldNamed returns the index of the field that files call by the name, or -1.
+func fieldNamed(t reflect.Type, name string) int {
+	for i := range t.NumField() {
+		if key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); key == name && key != "" {
+			return i
+		}
+	}
+	return -1
 }
 
 // unknown reports a key that means nothing here, with the key that was likely

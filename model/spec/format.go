@@ -17,28 +17,56 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Format prints a document in native form: a System or an Experiment, also where
-// it was read from a dialect. A load that stands alone becomes an experiment on
-// the system that it names; a request of MicroSim, which has no other form, is
-// printed as indented JSON.
-func Format(d *Document) ([]byte, error) {
+// Format prints documents in native form, also those that were read from a
+// dialect. A load that stands alone becomes an experiment on the system that it
+// names, and gets an end where it has none, which an experiment needs. A request
+// of MicroSim has no other form and is printed as it is, in indented JSON.
+func Format(docs Documents) ([]byte, error) {
+	var b bytes.Buffer
+	for i := range docs {
+		text, err := format(&docs[i])
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		b.Write(text)
+	}
+	return b.Bytes(), nil
+}
+
+func format(d *Document) ([]byte, error) {
 	switch {
 	case d.System != nil:
 		return FormatSystem(d.System)
 	case d.Experiment != nil:
 		return FormatExperiment(d.Experiment)
 	case d.Load != nil:
-		e := experiment.Experiment{Name: d.Load.Name, Seed: DefaultSeed, Load: d.Load.Profile}
-		return formatExperiment(&e, d.Load.System)
+		return formatLoad(d.Load)
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, d.Chain.JSON, "", "  "); err != nil {
-		return nil, fmt.Errorf("formatting a request: %w", err)
+	text, err := json.MarshalIndent(d.Chain, "", "  ")
+	return append(text, '\n'), err
+}
+
+// endlessFor is how long a load without an end goes on in an experiment.
+const endlessFor = unit.Duration(5 * 60e9)
+
+func formatLoad(l *Load) ([]byte, error) {
+	e := experiment.Experiment{Name: l.Name, Seed: DefaultSeed, Load: l.Profile}
+	e.Load.Phases = slices.Clone(e.Load.Phases)
+	comment := ""
+	for i := range e.Load.Phases {
+		if p := &e.Load.Phases[i]; p.Endless() {
+			p.Duration = endlessFor
+			comment = "# This load goes on until it is stopped; an experiment has to end.\n"
+		}
 	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	text, err := formatExperiment(&e, l.System)
+	return append([]byte(comment), text...), err
 }
 
 // FormatSystem prints a system as a native document in its short form. Reading

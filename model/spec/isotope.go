@@ -142,18 +142,15 @@ func (f *file) readIsotope(n *node) {
 	if n.has("default") {
 		def = in.Default
 	}
+	p.checkProtocol(in.Default.Type, "default.type")
+	p.checkProtocol(in.Defaults.Type, "defaults.type")
 	p.System = &topology.System{Name: nameFromFile(f.name)}
 	for i := range in.Services {
 		s, path := &in.Services[i], problem.Index("services", i)
 		if s.IsEntrypoint {
 			p.System.Entry = append(p.System.Entry, s.Name)
 		}
-		for _, kind := range []string{s.Type, def.Type} {
-			if kind != "" && kind != "http" && kind != "grpc" {
-				line, col := p.root.at(path + ".type")
-				f.mistake(&node{line: line, col: col}, path+".type", "write http or grpc", "type %q is not known", kind)
-			}
-		}
+		p.checkProtocol(s.Type, path+".type")
 		p.noteIgnored(i)
 		p.System.Services = append(p.System.Services, p.graphService(s, &def, path))
 	}
@@ -262,15 +259,23 @@ func (p *pending) lowerCommands(script *node, outermost bool) {
 	}
 }
 
+// checkProtocol refuses protocols that isotope does not know, either.
+func (p *pending) checkProtocol(protocol, path string) {
+	switch protocol {
+	case "", "http":
+	case "grpc":
+		p.note(p.root.at(path), path, "type grpc is served as http")
+	default:
+		p.file.mistake(p.root.at(path), path, "write http or grpc", "type %q is not known", protocol)
+	}
+}
+
 // noteIgnored names the fields of a service that have no meaning here.
 func (p *pending) noteIgnored(i int) {
 	s := p.root.get("services").items[i]
 	for _, field := range s.fields {
 		if contains(ignoredByGraph(), field.key) {
 			p.note(&node{line: field.line, col: field.col}, problem.Index("services", i)+"."+field.key, "%s has no meaning here", field.key)
-		}
-		if field.key == "type" && field.value.scalar == "grpc" {
-			p.note(field.value, problem.Index("services", i)+".type", "type grpc is served as http")
 		}
 	}
 }

@@ -223,8 +223,14 @@ func (f *file) lowerLoad(n *node, path string) {
 			}
 			requests.items[i] = r
 		}
-		if chain := r.get("chain"); chain != nil && chain.shape == object {
+		at := problem.Join(problem.Index(problem.Join(path, "requests"), i), "chain")
+		switch chain := r.get("chain"); {
+		case chain == nil:
+		case chain.shape == object:
+			f.chain(chain, at)
 			r.set("chain", chain.textAt(string(chain.json())))
+		case chain.shape == text:
+			f.chainText(chain, at)
 		}
 	}
 }

@@ -1,10 +1,9 @@
 package spec
 
 import (
-	"bytes"
 	"reflect"
-	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -91,20 +90,13 @@ func (f *file) readMicroSim(n *node) {
 	}
 }
 
-// ServiceName makes a service's name of a designation of MicroSim, which may
-// have capitals and underscores that host names must not have: Service_1 is
-// service-1.
-func ServiceName(designation string) string {
-	return strings.ReplaceAll(strings.ToLower(designation), "_", "-")
-}
-
 // readSimulation makes a service that answers at "/" of each service. Who calls
 // whom is told by the requests.
 func (f *file) readSimulation(n *node) {
 	p := f.add(n, MicroSim, kindSimulation)
 	var in simulationFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
-	p.System = &topology.System{Name: ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
+	p.System = &topology.System{Name: behave.ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
 	p.moved["name"], p.moved["namespace"] = "metadata.name", "metadata.namespace"
 	p.moved["services"] = "spec.services"
 	services := n.get("spec").get("services")
@@ -112,11 +104,11 @@ func (f *file) readSimulation(n *node) {
 		return
 	}
 	for i, field := range services.fields {
-		s := topology.NewService(ServiceName(field.key))
+		s := topology.NewService(behave.ServiceName(field.key))
 		s.Language, s.Framework = in.Spec.Services[field.key].Language, in.Spec.Services[field.key].Framework
 		for _, key := range []string{"language", "framework"} {
 			if field.value.get(key) == nil {
-				f.mistake(field.value, "spec.services."+field.key, "", "%s of service %q is missing", key, field.key)
+				f.mistake(field.value, "spec.services."+field.key+"."+key, "write it beside the other", "%s of service %q is missing", key, field.key)
 			}
 		}
 		p.System.Services = append(p.System.Services, s)
@@ -160,9 +152,9 @@ func (f *file) readLoadGenerator(n *node) {
 	p.moved["phases[0].burst"], p.moved["phases[0].rate"] = "spec.replicas", "spec.betweenDelay"
 	p.moved["phases[0].count"], p.moved["phases[0].duration"] = "spec.requestCount", "spec.timeout"
 	profile := load.Profile{Phases: []load.Phase{phase}}
-	for i, request := range in.Spec.Requests {
+	for i := range in.Spec.Requests {
 		at := problem.Index("spec.requests", i)
-		chain := f.embeddedChain(n.get("spec").get("requests").items[i], at, request)
+		chain := f.chainText(n.get("spec").get("requests").items[i], at)
 		name := ""
 		if len(in.Spec.Requests) > 1 {
 			name = problem.Index(in.Metadata.Name, i)
@@ -175,26 +167,5 @@ func (f *file) readLoadGenerator(n *node) {
 	if len(in.Spec.Requests) == 0 {
 		f.mistake(n.get("spec").or(n), "spec.requests", "give at least one", "there are no requests")
 	}
-	p.Load = &Load{Name: ServiceName(in.Metadata.Name), System: ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
-}
-
-// embeddedChain checks a request that stands as text inside a file, and returns
-// it as compact JSON.
-func (f *file) embeddedChain(at *node, path, request string) string {
-	inner := &file{name: f.name}
-	roots := inner.parse([]byte(request))
-	if len(roots) == 1 {
-		inner.chain(roots[0])
-	} else if len(inner.mistakes) == 0 {
-		f.mistake(at, path, "give one request", "%d requests are found in one text", len(roots))
-	}
-	for _, m := range inner.mistakes {
-		// The text begins in the line below its block mark; its columns are not
-		// known, and its escapes may hide lines. The place is that of the text.
-		f.mistake(at, problem.Join(path, m.Path), m.Hint, "%s", m.Message)
-	}
-	if len(roots) != 1 {
-		return ""
-	}
-	return string(bytes.TrimSpace(roots[0].json()))
+	p.Load = &Load{Name: behave.ServiceName(in.Metadata.Name), System: behave.ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
 }

@@ -145,43 +145,57 @@ func (n *node) listed() *node {
 	return l
 }
 
-// at follows a path of the form services[2].name as far as it leads, and
-// returns the place of the last node on it.
-func (n *node) at(path string) (line, col int) {
-	line, col = n.line, n.col
+// at returns the place of what a path such as services[2].name leads to, or of
+// the last node on the way where it leads nowhere.
+func (n *node) at(path string) *node {
+	place, _ := n.follow(path)
+	return place
+}
+
+// follow is at, and tells whether the path was followed to its end. The place
+// of an object or a list that has a key is that of the key.
+func (n *node) follow(path string) (place *node, whole bool) {
+	place = n.like(null)
 	for path != "" {
-		var key string
-		if rest, ok := strings.CutPrefix(path, "["); ok {
-			key, path, _ = strings.Cut(rest, "]")
-			i, err := strconv.Atoi(key)
-			if err != nil || i < 0 || i >= len(n.items) {
-				return line, col
-			}
-			n = n.items[i]
-			line, col = n.line, n.col
-		} else {
-			end := strings.IndexAny(path, ".[")
-			if end < 0 {
-				end = len(path)
-			}
-			key, path = path[:end], path[end:]
-			found := false
-			for _, f := range n.fields {
-				if f.key == key {
-					n, line, col, found = f.value, f.value.line, f.value.col, true
-					if f.value.shape == object || f.value.shape == list || f.value.shape == null {
-						line, col = f.line, f.col
-					}
-					break
-				}
-			}
-			if !found {
-				return line, col
-			}
+		var next *field
+		next, path = n.step(path)
+		if next == nil {
+			return place, false
 		}
-		path = strings.TrimPrefix(path, ".")
+		n = next.value
+		place = n.like(null)
+		if !n.isScalar() {
+			place.line, place.col = next.line, next.col
+		}
 	}
-	return line, col
+	return place, true
+}
+
+// step takes the first step of a path: the item or field it leads to, and the
+// rest of the path.
+func (n *node) step(path string) (*field, string) {
+	if inside, ok := strings.CutPrefix(path, "["); ok {
+		index, rest, _ := strings.Cut(inside, "]")
+		i, err := strconv.Atoi(index)
+		if err != nil || i < 0 || i >= len(n.items) {
+			return nil, ""
+		}
+		item := n.items[i]
+		return &field{value: item, line: item.line, col: item.col}, strings.TrimPrefix(rest, ".")
+	}
+	// A key may have dots and brackets itself, so the longest that fits is taken.
+	var best *field
+	for i := range n.fields {
+		f := &n.fields[i]
+		rest, ok := strings.CutPrefix(path, f.key)
+		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && (best == nil || len(f.key) > len(best.key)) {
+			best = f
+		}
+	}
+	if best == nil {
+		return nil, ""
+	}
+	return best, strings.TrimPrefix(path[len(best.key):], ".")
 }
 
 // json writes the node as compact JSON, keys in the order of the file.

@@ -22,7 +22,7 @@ const (
 	maxNodes = 500_000
 	// maxMarks is the number of characters that may begin a value; it bounds
 	// the nodes that the YAML library makes before they can be counted.
-	maxMarks = 4_000_000
+	maxMarks = 1_500_000
 	maxDepth = 200
 )
 
@@ -179,6 +179,7 @@ func (x *expander) expandObject(n *node, y *yaml.Node, depth int) {
 	first := make(map[string]*yaml.Node, len(y.Content)/2)
 	var merged []field
 	for i := 0; i+1 < len(y.Content) && !x.stopped; i += 2 {
+		x.left-- // keys count, too
 		key, value := y.Content[i], x.expand(y.Content[i+1], depth+1)
 		if key.ShortTag() == "!!merge" {
 			for _, from := range value.listed().items {
@@ -293,6 +294,7 @@ func (r *jsonReader) object(n *node, depth int) (*node, error) {
 		if err != nil {
 			return at, err
 		}
+		r.left-- // keys count, too
 		key, _ := token.(string)
 		value, err := r.value(depth + 1)
 		if err != nil {

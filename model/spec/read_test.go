@@ -253,7 +253,7 @@ spec: {simulationRef: {name: sample}, requests: ['{"designation": "service_1"}']
 	if l.System != "sample" || !reflect.DeepEqual(l.Profile.Phases[0], want) || want.Duration.Std() != 15*time.Minute {
 		t.Errorf("the load is wrong: %+v", l)
 	}
-	if got := l.Profile.Requests[1].Chain; got != `{"designation":"service_2","routes":[{"designation":"service_1","probability":0}],"probability":100}` {
+	if got := l.Profile.Requests[1].Chain; got != `{"designation":"service_2","routes":[{"designation":"service_1","probability":0}]}` {
 		t.Errorf("the request is wrong: %s", got)
 	}
 	if once := docs.Loads()[1].Profile.Phases[0]; once.Count != 1 || once.Burst != 1 {

@@ -75,7 +75,7 @@ func TestExamplesConformToTheSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range docs {
-			out, err := Format(&docs[i])
+			out, err := Format(docs[i : i+1])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -56,7 +57,7 @@ type Document struct {
 	Origin     Origin
 	System     *topology.System
 	Experiment *experiment.Experiment
-	Chain      *Chain
+	Chain      *behave.Chain
 	Load       *Load
 }
 
@@ -92,7 +93,7 @@ func (d Documents) Experiments() (experiments []*experiment.Experiment) {
 }
 
 // Chains lists the MicroSim requests among the documents.
-func (d Documents) Chains() (chains []*Chain) {
+func (d Documents) Chains() (chains []*behave.Chain) {
 	for i := range d {
 		if d[i].Chain != nil {
 			chains = append(chains, d[i].Chain)
@@ -130,14 +131,23 @@ type pending struct {
 	system *node
 }
 
+// maxMistakes bounds the mistakes that are kept of one file.
+const maxMistakes = 1000
+
+// mistakeAt reports a problem at the place of a node.
+func (f *file) mistakeAt(n *node, p problem.Problem) {
+	if len(f.mistakes) < maxMistakes {
+		f.mistakes = append(f.mistakes, Mistake{File: f.name, Line: n.line, Column: n.col, Problem: p})
+	}
+}
+
 func (f *file) mistake(n *node, path, hint, format string, args ...any) {
-	f.mistakes = append(f.mistakes, Mistake{File: f.name, Line: n.line, Column: n.col,
-		Problem: problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}})
+	f.mistakeAt(n, problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // whole reports a mistake of the file as a whole.
 func (f *file) whole(message, hint string) {
-	f.mistakes = append(f.mistakes, Mistake{File: f.name, Problem: problem.Problem{Message: message, Hint: hint}})
+	f.mistakeAt(&node{}, problem.Problem{Message: message, Hint: hint})
 }
 
 // note records what a dialect says and this program leaves out.

@@ -79,8 +79,7 @@ func (f *file) readVECRO(n *node) {
 		}
 		p.moved[path+".replicas"] = "replicas"
 		if in.Services[i].Node != "" {
-			line, col := n.at(path + ".node")
-			p.note(&node{line: line, col: col}, path+".node", "node has no meaning here")
+			p.note(n.at(path+".node"), path+".node", "node has no meaning here")
 		}
 		p.System.Services = append(p.System.Services, s)
 	}
@@ -128,8 +127,7 @@ func (p *pending) vecroService(in *vecroFile, s *vecroService, path string) topo
 func (p *pending) vecroWork(w *vecroWorkload, path string) topology.Work {
 	work := topology.Work{CPUUnits: w.CPU}
 	if w.IO > topology.MaxIO/vecroIOUnit || w.IO < 0 {
-		line, col := p.root.at(path + ".workload.io")
-		p.file.mistake(&node{line: line, col: col}, path+".workload.io", "the range is 0 to 16384 units of 64 KiB", "%d is out of range", w.IO)
+		p.file.mistake(p.root.at(path+".workload.io"), path+".workload.io", "the range is 0 to 16384 units of 64 KiB", "%d is out of range", w.IO)
 	} else {
 		work.IO = unit.Size(w.IO) * vecroIOUnit
 	}
@@ -143,8 +141,7 @@ func (p *pending) vecroWork(w *vecroWorkload, path string) topology.Work {
 	}
 	limit := float64(dist.Max / time.Millisecond)
 	if !(d.Duration >= 0 && d.Duration <= limit && jitter >= 0 && jitter <= limit) {
-		line, col := p.root.at(path + ".workload.delay")
-		p.file.mistake(&node{line: line, col: col}, path+".workload.delay", "write milliseconds from 0 to 86400000", "a delay of %v ms with a jitter of %v ms is out of range", d.Duration, jitter)
+		p.file.mistake(p.root.at(path+".workload.delay"), path+".workload.delay", "write milliseconds from 0 to 86400000", "a delay of %v ms with a jitter of %v ms is out of range", d.Duration, jitter)
 		return work
 	}
 	milliseconds := float64(time.Millisecond)

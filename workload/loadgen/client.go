@@ -1,0 +1,182 @@
+package loadgen
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
+
+// connections are all that are open, so that the end of a load can close them
+// under the hands of those who wait for an answer.
+type connections struct {
+	mu     sync.Mutex
+	open   map[*conn]struct{}
+	closed bool
+}
+
+// add takes a connection up and reports whether the load goes on.
+func (s *connections) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.open[c] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *connections) remove(c *conn) {
+	s.mu.Lock()
+	delete(s.open, c)
+	s.mu.Unlock()
+	c.Close()
+}
+
+func (s *connections) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		c.Close()
+	}
+}
+
+// A client sends requests one after another. Each worker has one of its own, and
+// with it connections of its own, so that nothing is shared on the way.
+type client struct {
+	ctx       context.Context
+	all       *connections
+	timeout   time.Duration
+	keepAlive bool
+	trace     bool
+	sum       hash.Hash // nil where answers are not remembered
+
+	idle map[*endpoint]*conn
+	head []byte
+}
+
+// maxIdle bounds the connections that one client keeps.
+const maxIdle = 16
+
+func newClient(l *running) *client {
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, idle: map[*endpoint]*conn{}}
+	if l.responses != nil {
+		c.sum = sha256.New()
+	}
+	return c
+}
+
+func (c *client) close() {
+	for _, conn := range c.idle {
+		c.all.remove(conn)
+	}
+}
+
+// A result is how one request ended. Its class is "" where there was nothing to
+// send, and unsent is set where the load ended before it could be.
+type result struct {
+	class  outcome.Class
+	status int
+	bytes  int64
+	unsent bool
+}
+
+// do sends a message to the first of its places that does not refuse the
+// connection, beginning with the given one, and waits for the answer.
+func (c *client) do(m *message, id []byte, first int, now time.Time) result {
+	if c.ctx.Err() != nil {
+		return result{class: outcome.Cancelled, unsent: true}
+	}
+	until := now.Add(c.timeout)
+	var err error
+	for i := range m.places {
+		place := &m.places[(first+i)%len(m.places)]
+		var conn *conn
+		connecting := true
+		if conn, err = c.connect(place.endpoint, now, until); err == nil {
+			var res response
+			connecting = false
+			c.head = m.appendHead(c.head[:0], place, id, c.trace)
+			if res, err = c.exchange(conn, place, m, now); err == nil {
+				return result{class: classOf(res.status), status: res.status, bytes: res.bytes}
+			}
+		}
+		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {
+			return result{class: c.classify(err, connecting)}
+		}
+	}
+	return result{class: c.classify(err, true)}
+}
+
+// connect returns the idle connection to an endpoint, or a new one.
+func (c *client) connect(to *endpoint, now, until time.Time) (*conn, error) {
+	if conn := c.idle[to]; conn != nil {
+		delete(c.idle, to)
+		if (now.Sub(conn.usedAt) < idleCheck || conn.alive()) && conn.begin(now, until) == nil {
+			return conn, nil
+		}
+		c.all.remove(conn)
+	}
+	conn, err := dial(c.ctx, to, until)
+	if err != nil {
+		return nil, err
+	}
+	if !c.all.add(conn) {
+		conn.Close()
+		return nil, context.Cause(c.ctx)
+	}
+	if err := conn.begin(now, until); err != nil {
+		c.all.remove(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c *client) exchange(conn *conn, place *place, m *message, now time.Time) (response, error) {
+	if c.sum != nil {
+		c.sum.Reset()
+	}
+	err := conn.exchange(c.head, m.bodyApart())
+	var res response
+	if err == nil {
+		res, err = conn.readResponse(m.isHead, c.sum)
+	}
+	if err != nil || res.close || !c.keepAlive || len(c.idle) >= maxIdle {
+		c.all.remove(conn)
+		return res, err
+	}
+	conn.usedAt = now
+	c.idle[place.endpoint] = conn
+	return res, nil
+}
+
+func classOf(status int) outcome.Class {
+	if status >= 400 {
+		return outcome.HTTPError
+	}
+	return outcome.OK
+}
+
+// classify says what an error means. A connection that does not come about in
+// time is a connection error, an answer that does not come in time a timeout.
+func (c *client) classify(err error, connecting bool) outcome.Class {
+	var netErr net.Error
+	switch {
+	case c.ctx.Err() != nil:
+		return outcome.Cancelled
+	case connecting:
+		return outcome.ConnectionError
+	case errors.Is(err, errMalformed):
+		return outcome.Malformed
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return outcome.Timeout
+	}
+	return outcome.ConnectionError
+}

@@ -1,0 +1,188 @@
+// Package loadgen puts real load on services: it sends a profile's requests over
+// HTTP when they are due and counts what becomes of them.
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+)
+
+// A Generator implements experiment.Loader. Its zero value is ready to use.
+type Generator struct {
+	// Control changes the load while it runs; it may be nil.
+	Control *Control
+	// Responses remembers the different answers; it may be nil.
+	Responses *Responses
+	// Traceparent adds a W3C trace context to each request.
+	Traceparent bool
+}
+
+var _ experiment.Loader = (*Generator)(nil)
+
+// running is one load under way.
+type running struct {
+	ctx         context.Context
+	fail        context.CancelCauseFunc
+	profile     load.Profile
+	sources     []*source
+	mix         *load.Mix
+	seed        uint64
+	conns       *connections
+	control     *Control
+	responses   *Responses
+	traceparent bool
+	observe     func(experiment.Outcome)
+	recorder    *recorder
+	started     time.Time
+	wg          sync.WaitGroup // of workers and users
+}
+
+// Load implements experiment.Loader. A profile that is wrong, or that names what
+// the target has not, is an error before anything is sent, and the report is
+// nil.
+func (g *Generator) Load(ctx context.Context, profile load.Profile, target experiment.LoadTarget, observe func(experiment.Outcome)) (*experiment.LoadReport, error) {
+	if len(profile.Requests) == 0 && target.System != nil {
+		for _, name := range target.System.Entries() {
+			profile.Requests = append(profile.Requests, load.Request{Service: name})
+		}
+	}
+	profile = profile.WithDefaults()
+	if err := profile.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("checking the load: %w", err)
+	}
+	if len(profile.Requests) == 0 {
+		return nil, errors.New("checking the load: there is nothing to send: name a request, or a system with services")
+	}
+	sources, err := newSources(profile.Requests, target)
+	if err != nil {
+		return nil, err
+	}
+	l := &running{
+		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
+		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control, responses: g.Responses,
+		traceparent: g.Traceparent, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
+	}
+	if l.control == nil {
+		l.control = NewControl()
+	}
+	l.ctx, l.fail = context.WithCancelCause(ctx)
+	return l.run()
+}
+
+func (l *running) run() (*experiment.LoadReport, error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-l.ctx.Done()
+		l.conns.closeAll()
+	}()
+	l.started = time.Now()
+	spans := l.runPhases()
+	l.wg.Wait()
+	elapsed := time.Since(l.started)
+	cause := context.Cause(l.ctx)
+	l.fail(nil)
+	<-ended
+	report, err := l.recorder.report(&l.profile, l.started, elapsed, spans)
+	if err != nil {
+		return nil, err
+	}
+	report.Incomplete = cause != nil
+	return report, cause
+}
+
+// runPhases sends everything, and returns how long each phase was. Answers may
+// still come then.
+func (l *running) runPhases() []time.Duration {
+	spans := make([]time.Duration, len(l.profile.Phases))
+	pool := newWorkers(l)
+	defer pool.close()
+	start := l.started
+	for i := range l.profile.Phases {
+		if l.ctx.Err() != nil {
+			break
+		}
+		var end time.Time
+		if l.profile.Phases[i].IsOpen() {
+			end = l.runOpen(i, start, pool)
+		} else {
+			end = l.runClosed(i, start)
+		}
+		spans[i], start = end.Sub(start), end
+	}
+	return spans
+}
+
+// A sender is a goroutine that sends: its own connections, counts and buffers.
+type sender struct {
+	*running
+	client *client
+	batch  batch
+	id     [load.RequestIDLength]byte
+}
+
+func (l *running) newSender() *sender {
+	return &sender{running: l, client: newClient(l), batch: batch{to: l.recorder}}
+}
+
+func (s *sender) close() {
+	s.client.close()
+	s.batch.flush()
+}
+
+// A job is one request to be sent.
+type job struct {
+	phase, request, number int
+	intended               time.Time
+	arrival                dist.Key
+}
+
+// send sends one request, counts what became of it and returns when it ended.
+func (s *sender) send(j *job) time.Time {
+	source := s.sources[j.request]
+	message, err := source.sample(j.arrival)
+	if err != nil {
+		s.fail(err)
+		return time.Now()
+	}
+	now := time.Now()
+	if message == nil {
+		s.count(j, result{}, now, now)
+		return now
+	}
+	key := load.CopyKey(j.arrival, j.request, j.number)
+	id := load.AppendRequestID(s.id[:0], key)
+	if source.ownID {
+		id = nil
+	}
+	first := 0
+	if n := len(message.places); n > 1 {
+		first = key.With("replica").IntN(n)
+	}
+	res := s.client.do(message, id, first, now)
+	end := time.Now()
+	if s.responses != nil && res.status != 0 {
+		s.responses.add(j.request, res.status, s.client.sum.Sum(nil))
+	}
+	s.count(j, res, now, end)
+	return end
+}
+
+// count takes down one outcome. A result without a class was never sent.
+func (s *sender) count(j *job, res result, sentAt, end time.Time) {
+	o := experiment.Outcome{
+		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(s.started), Late: max(sentAt.Sub(j.intended), 0),
+		Latency: end.Sub(j.intended), Class: res.class, Status: res.status, Bytes: res.bytes,
+	}
+	s.batch.add(sample{o, res.class != "" && !res.unsent})
+	if s.observe != nil && res.class != "" {
+		s.observe(o)
+	}
+}

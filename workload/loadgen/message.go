@@ -1,0 +1,274 @@
+package loadgen
+
+import (
+	"cmp"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A message is a request as it goes over the wire, all but its id.
+type message struct {
+	isHead bool
+	places []place
+	body   []byte
+}
+
+// A place is one replica that a message may be sent to, with the head that is
+// meant for it: everything up to the value of X-Request-ID.
+type place struct {
+	endpoint *endpoint
+	head     []byte
+}
+
+// smallBody is the size up to which a body is copied behind its head, so that
+// both leave in one packet.
+const smallBody = 8 << 10
+
+// appendHead appends the head, and the body where that is small. An empty id is
+// left out.
+func (m *message) appendHead(dst []byte, p *place, id []byte, trace bool) []byte {
+	dst = append(dst, p.head...)
+	if len(id) > 0 {
+		dst = append(append(append(dst, "X-Request-ID: "...), id...), "\r\n"...)
+		if trace {
+			dst = appendTraceparent(dst, id)
+		}
+	}
+	dst = append(dst, "\r\n"...)
+	if len(m.body) <= smallBody {
+		dst = append(dst, m.body...)
+	}
+	return dst
+}
+
+func (m *message) bodyApart() []byte {
+	if len(m.body) <= smallBody {
+		return nil
+	}
+	return m.body
+}
+
+// appendTraceparent appends the W3C trace context of a request: its id without
+// hyphens is the trace's, and the end of that the span's.
+func appendTraceparent(dst, id []byte) []byte {
+	dst = append(dst, "traceparent: 00-"...)
+	start := len(dst)
+	for _, c := range id {
+		if c != '-' {
+			dst = append(dst, c)
+		}
+	}
+	span := dst[start+16 : start+32]
+	return append(append(append(dst, '-'), span...), "-01\r\n"...)
+}
+
+// A source makes the messages of one request of the mix.
+type source struct {
+	fixed *message
+	chain *behave.Chain
+	spec  *load.Request
+	ownID bool // the file gives the X-Request-ID
+	urls  map[string][]string
+	dests map[string]*endpoint
+}
+
+// newSources resolves the requests of a profile against a target. Endpoints are
+// shared by all requests, so that connections are, too.
+func newSources(requests []load.Request, target experiment.LoadTarget) ([]*source, error) {
+	dests := map[string]*endpoint{}
+	sources := make([]*source, len(requests))
+	for i := range requests {
+		s := &source{spec: &requests[i], urls: target.URLs, dests: dests}
+		s.ownID = slices.ContainsFunc(slices.Collect(maps.Keys(s.spec.Headers)), func(name string) bool {
+			return strings.EqualFold(name, "X-Request-ID")
+		})
+		if err := s.prepare(target.System); err != nil {
+			return nil, fmt.Errorf("preparing request %q: %w", s.spec.Name, err)
+		}
+		sources[i] = s
+	}
+	return sources, nil
+}
+
+func (s *source) prepare(system *topology.System) (err error) {
+	r := s.spec
+	switch {
+	case r.Chain != "":
+		if s.chain, err = behave.ParseChain([]byte(r.Chain), behave.Limits{}); err != nil {
+			return err
+		}
+		// Endpoints are made here, since the map is shared by the workers later.
+		for _, name := range s.chain.Designations() {
+			bases := s.replicas(name)
+			if behave.IsURL(name) {
+				bases = []string{name}
+			}
+			for _, base := range bases {
+				if _, _, err := s.endpoint(base); err != nil {
+					return err
+				}
+			}
+		}
+		if name := s.chain.Designation; !behave.IsURL(name) && len(s.replicas(name)) == 0 {
+			return fmt.Errorf("the chain designates %q, which is no ready service of the system: name one of %s, or a URL", name, s.known())
+		}
+		return nil
+	case r.URL != "":
+		s.fixed, err = s.message([]string{r.URL}, cmp.Or(r.Method, s.defaultMethod()), s.body())
+		return err
+	}
+	bases := s.replicas(r.Service)
+	if len(bases) == 0 {
+		return fmt.Errorf("service %q has no ready replica: name one of %s", r.Service, s.known())
+	}
+	method, path := r.Method, r.Endpoint
+	if system != nil {
+		if svc := system.Service(r.Service); svc != nil {
+			where, _, _ := strings.Cut(path, "?")
+			if e := svc.Endpoint(method, where); e != nil {
+				method, path = cmp.Or(method, e.Method), cmp.Or(path, e.Path)
+			}
+		}
+	}
+	urls := make([]string, len(bases))
+	for i, base := range bases {
+		urls[i] = strings.TrimSuffix(base, "/") + cmp.Or(path, topology.DefaultPath)
+	}
+	s.fixed, err = s.message(urls, cmp.Or(method, s.defaultMethod()), s.body())
+	return err
+}
+
+func (s *source) known() string {
+	return strings.Join(slices.Sorted(maps.Keys(s.urls)), ", ")
+}
+
+// replicas returns the base URLs of a service that a chain or a file names.
+func (s *source) replicas(name string) []string {
+	if urls := s.urls[name]; len(urls) > 0 {
+		return urls
+	}
+	return s.urls[behave.ServiceName(name)]
+}
+
+func (s *source) defaultMethod() string {
+	if s.spec.Body != "" || s.spec.BodySize > 0 {
+		return "POST"
+	}
+	return "GET"
+}
+
+func (s *source) body() []byte {
+	if s.spec.BodySize > 0 {
+		return make([]byte, s.spec.BodySize)
+	}
+	return []byte(s.spec.Body)
+}
+
+func (s *source) message(urls []string, method string, body []byte) (*message, error) {
+	m := &message{isHead: method == "HEAD", body: body, places: make([]place, len(urls))}
+	for i, text := range urls {
+		to, u, err := s.endpoint(text)
+		if err != nil {
+			return nil, err
+		}
+		m.places[i] = place{to, s.head(u, method, len(body))}
+	}
+	return m, nil
+}
+
+// sample returns the message of an arrival, or nil where the chain's
+// probabilities leave nothing to send. The key is that of the arrival, so that
+// all requests of a burst are alike.
+func (s *source) sample(key dist.Key) (*message, error) {
+	if s.fixed != nil {
+		return s.fixed, nil
+	}
+	chain := behave.Sample(s.chain, key)
+	if chain == nil {
+		return nil, nil
+	}
+	resolved, _ := behave.Resolve(chain, func(name string) (string, bool) {
+		urls := s.urls[name]
+		if len(urls) == 0 {
+			return "", false
+		}
+		return urls[key.With(name).IntN(len(urls))] + "/", true
+	})
+	body, err := json.Marshal(resolved)
+	if err != nil {
+		return nil, fmt.Errorf("writing the chain to %q: %w", resolved.Designation, err)
+	}
+	urls := []string{resolved.Designation}
+	if !behave.IsURL(chain.Designation) {
+		urls = slices.Clone(s.replicas(chain.Designation))
+		at := slices.IndexFunc(urls, func(u string) bool { return u+"/" == resolved.Designation })
+		urls = slices.Concat(urls[at:], urls[:at])
+	}
+	return s.message(urls, cmp.Or(s.spec.Method, "POST"), body)
+}
+
+// endpoint returns where a URL's host is reached.
+func (s *source) endpoint(text string) (*endpoint, *url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, nil, fmt.Errorf("%q is no http or https URL", text)
+	}
+	id := u.Scheme + "://" + u.Host
+	if to := s.dests[id]; to != nil {
+		return to, u, nil
+	}
+	to := &endpoint{}
+	port := "80"
+	if u.Scheme == "https" {
+		// What is measured is the service, not its certificate.
+		to.tls, port = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true}, "443"
+	}
+	to.addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	s.dests[id] = to
+	return to, u, nil
+}
+
+func basic(u *url.Userinfo) string {
+	password, _ := u.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password))
+}
+
+func (s *source) head(u *url.URL, method string, bodyLength int) []byte {
+	head := []byte(method + " " + u.RequestURI() + " HTTP/1.1\r\n")
+	field := func(name, value string) {
+		for given := range s.spec.Headers {
+			if strings.EqualFold(given, name) {
+				return // the file has its own
+			}
+		}
+		head = append(head, name+": "+value+"\r\n"...)
+	}
+	field("Host", u.Host)
+	if u.User != nil {
+		field("Authorization", basic(u.User))
+	}
+	if bodyLength > 0 || method == "POST" || method == "PUT" || method == "PATCH" {
+		field("Content-Length", strconv.Itoa(bodyLength))
+	}
+	if s.chain != nil {
+		field("Content-Type", "application/json")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.spec.Headers)) {
+		head = append(head, name+": "+s.spec.Headers[name]+"\r\n"...)
+	}
+	return head
+}

@@ -1,0 +1,195 @@
+package loadgen
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
+
+// Histograms hold microseconds with three significant digits.
+const (
+	lowest  = 1
+	highest = int64(24 * time.Hour / time.Microsecond)
+	digits  = 3
+)
+
+// lateAfter is how late a start must be to be counted as late.
+const lateAfter = time.Millisecond
+
+// A sample is an outcome as it waits to be counted.
+type sample struct {
+	experiment.Outcome
+	sent bool
+}
+
+// A recorder counts outcomes. Workers hand them over in batches, so that they
+// hardly ever meet at its lock.
+type recorder struct {
+	mu       sync.Mutex
+	phases   []*counts
+	requests []*counts
+}
+
+func newRecorder(phases, requests int) *recorder {
+	r := &recorder{phases: make([]*counts, phases), requests: make([]*counts, requests)}
+	for _, list := range [][]*counts{r.phases, r.requests} {
+		for i := range list {
+			list[i] = &counts{outcomes: map[outcome.Class]int64{}, statuses: map[int]int64{}}
+		}
+	}
+	return r
+}
+
+// A batch is what one worker has not handed over yet.
+type batch struct {
+	to      *recorder
+	samples []sample
+}
+
+const batchSize = 256
+
+func (b *batch) add(s sample) {
+	b.samples = append(b.samples, s)
+	if len(b.samples) == batchSize {
+		b.flush()
+	}
+}
+
+func (b *batch) flush() {
+	b.to.mu.Lock()
+	defer b.to.mu.Unlock()
+	for i := range b.samples {
+		s := &b.samples[i]
+		b.to.phases[s.Phase].add(s)
+		b.to.requests[s.Request].add(s)
+	}
+	b.samples = b.samples[:0]
+}
+
+// counts are the statistics of one phase or one request of the mix.
+type counts struct {
+	arrivals, sent, late, dropped, answered, bytes int64
+
+	outcomes map[outcome.Class]int64
+	statuses map[int]int64
+	latency  *hdrhistogram.Histogram // made when it is first needed
+	sum      float64                 // of latencies, in seconds
+	min, max time.Duration
+}
+
+func (c *counts) add(s *sample) {
+	c.arrivals++
+	if s.Class != "" {
+		c.outcomes[s.Class]++
+	}
+	if s.Class == outcome.Dropped {
+		c.dropped++
+	}
+	if s.Status != 0 {
+		c.answered++
+		c.statuses[s.Status]++
+		c.bytes += s.Bytes
+	}
+	if !s.sent {
+		return
+	}
+	if s.Late > lateAfter {
+		c.late++
+	}
+	if c.latency == nil {
+		c.latency, c.min = hdrhistogram.New(lowest, highest, digits), math.MaxInt64
+	}
+	c.sent++
+	c.sum += s.Latency.Seconds()
+	c.min, c.max = min(c.min, s.Latency), max(c.max, s.Latency)
+	// Cut to the range, so that there is no error.
+	_ = c.latency.RecordValue(min(max(s.Latency.Microseconds(), lowest), highest))
+}
+
+func (c *counts) merge(other *counts) {
+	c.arrivals += other.arrivals
+	c.sent += other.sent
+	c.late += other.late
+	c.dropped += other.dropped
+	c.answered += other.answered
+	c.bytes += other.bytes
+	c.sum += other.sum
+	for class, n := range other.outcomes {
+		c.outcomes[class] += n
+	}
+	for status, n := range other.statuses {
+		c.statuses[status] += n
+	}
+	if other.latency == nil {
+		return
+	}
+	if c.latency == nil {
+		c.latency, c.min = hdrhistogram.New(lowest, highest, digits), math.MaxInt64
+	}
+	c.latency.Merge(other.latency)
+	c.min, c.max = min(c.min, other.min), max(c.max, other.max)
+}
+
+// report returns the statistics of a stretch of the given length.
+func (c *counts) report(elapsed time.Duration) (experiment.LoadStats, error) {
+	s := experiment.LoadStats{Arrivals: c.arrivals, Sent: c.sent, Late: c.late, Dropped: c.dropped, Outcomes: c.outcomes, Bytes: c.bytes}
+	if elapsed > 0 {
+		s.Rate = float64(c.answered) / elapsed.Seconds()
+	}
+	if len(c.statuses) > 0 {
+		s.Statuses = map[string]int64{}
+		for status, n := range c.statuses {
+			s.Statuses[strconv.Itoa(status)] = n
+		}
+	}
+	if c.latency == nil {
+		return s, nil
+	}
+	// The extremes are known exactly, and no percentile lies outside of them.
+	at := func(percent float64) float64 {
+		v := time.Duration(c.latency.ValueAtPercentile(percent)) * time.Microsecond
+		return min(max(v, c.min), c.max).Seconds()
+	}
+	s.Latency = experiment.Latency{
+		Mean: c.sum / float64(c.sent), Min: c.min.Seconds(), Max: c.max.Seconds(),
+		P50: at(50), P90: at(90), P95: at(95), P99: at(99), P999: at(99.9),
+	}
+	text, err := c.latency.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return s, fmt.Errorf("encoding a histogram: %w", err)
+	}
+	s.Histogram = string(text)
+	return s, nil
+}
+
+// report sums up; spans are the lengths of the phases.
+func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*experiment.LoadReport, error) {
+	report := &experiment.LoadReport{Started: started, Elapsed: elapsed}
+	total := newRecorder(1, 0).phases[0]
+	var err error
+	for i, c := range r.phases {
+		total.merge(c)
+		p := experiment.PhaseReport{Name: profile.Phases[i].Name}
+		if p.Stats, err = c.report(spans[i]); err != nil {
+			return nil, err
+		}
+		report.Phases = append(report.Phases, p)
+	}
+	for i, c := range r.requests {
+		q := experiment.RequestReport{Name: profile.Requests[i].Name}
+		if q.Stats, err = c.report(elapsed); err != nil {
+			return nil, err
+		}
+		report.Requests = append(report.Requests, q)
+	}
+	report.Total, err = total.report(elapsed)
+	return report, err
+}

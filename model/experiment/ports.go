@@ -139,7 +139,7 @@ type Sample struct {
 	Elapsed time.Duration
 	Service string
 	// Requests that were answered or given up, as the service itself counts;
-	// Errors are those of them with a status of 500 or more, or without one.
+	// Errors are those of them with a status of 400 or more, or without one.
 	Requests int64
 	Errors   int64
 	// Codes counts the requests by HTTP status, or by what became of them.

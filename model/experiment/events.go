@@ -22,6 +22,8 @@ type (
 		At time.Time
 		// Length is how long the load lasts at most.
 		Length time.Duration
+		// Phases are the names of the load's phases.
+		Phases []string
 	}
 	// PhaseBegun says that a phase of the load has begun.
 	PhaseBegun struct {

@@ -180,7 +180,11 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 func (r *run) begin() {
 	r.began = time.Now()
 	r.result.LoadStarted = r.began.UTC()
-	r.emit(LoadBegun{At: r.result.LoadStarted, Length: r.faults.length})
+	var phases []string
+	for i := range r.Load.Phases {
+		phases = append(phases, r.Load.Phases[i].Name)
+	}
+	r.emit(LoadBegun{At: r.result.LoadStarted, Length: r.faults.length, Phases: phases})
 }
 
 // sendLoad sends the load while the faults come and go.

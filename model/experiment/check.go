@@ -44,10 +44,10 @@ const (
 	// Availability of clients and edges is the share of requests that went
 	// well, of a service the share of the time in which a replica answered.
 	Availability Metric = "availability"
-	// Recovery and Detection are the longest time from the fall of a replica
+	// RecoveryTime and DetectionTime are the longest time from the fall of a replica
 	// until it was ready again, and until the fall was seen.
-	Recovery  Metric = "recovery"
-	Detection Metric = "detection"
+	RecoveryTime  Metric = "recovery"
+	DetectionTime Metric = "detection"
 )
 
 // Dimension says what a bound is measured in.
@@ -106,7 +106,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Errors, Availability, Recovery, Detection}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Errors, Availability, RecoveryTime, DetectionTime}
 }
 
 func metricNames() string {
@@ -147,7 +147,7 @@ func (c *Condition) parseBound(text string) error {
 	switch {
 	case text == "":
 		return fmt.Errorf("there is no bound after %q", c.Op)
-	case c.Metric.IsLatency() || c.Metric == Recovery || c.Metric == Detection:
+	case c.Metric.IsLatency() || c.Metric == RecoveryTime || c.Metric == DetectionTime:
 		d, err := unit.ParseDuration(text)
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ func TestParseCheck(t *testing.T) {
 		{"connection_errors < 5%", Condition{Metric: "connection_errors", Class: ConnectionError, Op: "<", Bound: 0.05, Dimension: Share}},
 		{"rejected > 10", Condition{Metric: "rejected", Class: Rejected, Op: ">", Bound: 10, Dimension: Count}},
 		{"requests >= 100", Condition{Metric: Requests, Op: ">=", Bound: 100, Dimension: Count}},
-		{"recovery < 5s", Condition{Metric: Recovery, Op: "<", Bound: 5, Dimension: Seconds}},
+		{"recovery < 5s", Condition{Metric: RecoveryTime, Op: "<", Bound: 5, Dimension: Seconds}},
 	} {
 		got, err := ParseCheck(test.expr)
 		got.Bound = float64(float32(got.Bound))

@@ -72,6 +72,13 @@ type Injector interface {
 	Active(ctx context.Context) ([]Injection, error)
 }
 
+// Refuser may be implemented by a Deployer that knows, before anything is
+// deployed, which faults are not possible on it. Others are asked through their
+// Deployment.
+type Refuser interface {
+	CanInject(f *fault.Fault) error
+}
+
 // An Injection is a fault that acts.
 type Injection struct {
 	ID       string      `json:"id"`
@@ -131,9 +138,12 @@ type Sample struct {
 	At      time.Time `json:"at"`
 	Elapsed time.Duration
 	Service string
-	// Requests by HTTP status class or error, as the service itself counts.
+	// Requests that were answered or given up, as the service itself counts;
+	// Errors are those of them with a status of 400 or more, or without one.
 	Requests int64
 	Errors   int64
+	// Codes counts the requests by HTTP status, or by what became of them.
+	Codes map[string]int64
 	// Latency has the counts of the buckets whose upper bounds, in seconds, are
 	// in Bounds; the last count is of those above.
 	Bounds  []float64

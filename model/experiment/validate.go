@@ -186,7 +186,7 @@ func (c Check) misfit(condition Condition) string {
 		return "services count latencies in buckets; use p999 or mean"
 	case c.Service != "" && c.From == "" && condition.Class != "":
 		return "a service counts requests and errors; ask about an edge by from, or about the clients"
-	case m == Recovery || m == Detection:
+	case m == RecoveryTime || m == DetectionTime:
 		if c.From != "" {
 			return "replicas fall, not edges; leave from out"
 		}

@@ -1,0 +1,201 @@
+package experiment
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// clients aggregates the outcomes of the load. observe is called by many
+// goroutines, tens of thousands of times a second, and takes no lock once a
+// second has its cell.
+type clients struct {
+	clock *runClock
+	total cell
+	// cells are by phase and part of the run, 3 to a phase.
+	cells []cell
+	// seconds are by intended start.
+	seconds atomic.Pointer[[]*cell]
+	grow    sync.Mutex
+}
+
+// A cell counts outcomes.
+type cell struct {
+	outcomes [9]atomic.Int64
+	latency  histogram
+}
+
+func newClients(clock *runClock) *clients {
+	c := &clients{clock: clock, cells: make([]cell, 3*len(clock.phases))}
+	c.seconds.Store(new([]*cell))
+	return c
+}
+
+func (c *clients) observe(o Outcome) {
+	c.clock.see(o.Phase, o.Intended)
+	class := classIndex(o.Class)
+	c.total.count(class, o)
+	if o.Phase >= 0 && o.Phase < len(c.clock.phases) {
+		c.cells[3*o.Phase+c.clock.part(o.Intended)].count(class, o)
+	}
+	c.second(int(max(0, o.Intended)/time.Second)).count(class, o)
+}
+
+func (c *cell) count(class int, o Outcome) {
+	c.outcomes[class].Add(1)
+	if o.Class != Dropped && o.Class != Cancelled {
+		c.latency.record(o.Latency)
+	}
+}
+
+func (c *clients) second(i int) *cell {
+	i = min(i, int(MaxLength/time.Second))
+	if seconds := *c.seconds.Load(); i < len(seconds) {
+		return seconds[i]
+	}
+	c.grow.Lock()
+	defer c.grow.Unlock()
+	seconds := *c.seconds.Load()
+	for len(seconds) <= i {
+		seconds = append(seconds, new(cell))
+	}
+	c.seconds.Store(&seconds)
+	return seconds[i]
+}
+
+// classIndex is the place of a class in Classes; an unknown one counts as
+// malformed, so that no outcome is lost.
+func classIndex(class Class) int {
+	switch class {
+	case OK:
+		return 0
+	case HTTPError:
+		return 1
+	case ConnectionError:
+		return 2
+	case Timeout:
+		return 3
+	case BreakerOpen:
+		return 4
+	case Rejected:
+		return 5
+	case Cancelled:
+		return 6
+	case Dropped:
+		return 8
+	}
+	return 7
+}
+
+// A tally is the sum of cells at one moment.
+type tally struct {
+	outcomes [9]int64
+	latency  distribution
+}
+
+func (t *tally) add(c *cell) {
+	for i := range c.outcomes {
+		t.outcomes[i] += c.outcomes[i].Load()
+	}
+	t.latency.add(&c.latency)
+}
+
+// since returns what was counted after an earlier tally of the same cells.
+func (t *tally) since(earlier *tally) tally {
+	delta := tally{outcomes: t.outcomes, latency: t.latency.since(&earlier.latency)}
+	for i := range delta.outcomes {
+		delta.outcomes[i] -= earlier.outcomes[i]
+	}
+	return delta
+}
+
+func (t *tally) byClass() map[Class]int64 {
+	outcomes := map[Class]int64{}
+	for i, class := range Classes() {
+		if t.outcomes[i] != 0 {
+			outcomes[class] = t.outcomes[i]
+		}
+	}
+	return outcomes
+}
+
+func (t *tally) stats(seconds float64) ClientStats {
+	s := ClientStats{Outcomes: t.byClass(), Latency: t.latency.latency()}
+	s.Requests = requests(s.Outcomes)
+	s.Errors = s.Requests - s.Outcomes[OK]
+	if seconds > 0 {
+		s.Rate = float64(s.Requests-s.Outcomes[Dropped]) / seconds
+	}
+	return s
+}
+
+// timeline returns a row for each second of intended starts, up to the end.
+func (c *clients) timeline(end time.Duration) []ClientSecond {
+	var rows []ClientSecond
+	for i, cell := range *c.seconds.Load() {
+		var t tally
+		t.add(cell)
+		at := time.Duration(i+1) * time.Second
+		length := min(time.Second, max(end-time.Duration(i)*time.Second, time.Millisecond))
+		rows = append(rows, ClientSecond{
+			At: at - time.Second + length, Seconds: length.Seconds(), Phase: c.clock.phase(at - time.Second/2), Outcomes: t.byClass(), Latency: t.latency.latency(),
+		})
+	}
+	return rows
+}
+
+// A runClock knows which phase and which part of the run a moment belongs to,
+// in nanoseconds since the load started. It may be asked by many at once.
+type runClock struct {
+	phases []phaseWindow
+	// firstFault is when the first fault was asked for, lastClear when the last
+	// was gone; math.MaxInt64 until then.
+	firstFault, lastClear atomic.Int64
+}
+
+// A phaseWindow is one phase. Where one before it ends by count, its start is
+// that of its first arrival.
+type phaseWindow struct {
+	name    string
+	planned time.Duration
+	counted bool
+	seen    atomic.Int64
+}
+
+func (c *runClock) see(phase int, at time.Duration) {
+	if phase < 0 || phase >= len(c.phases) {
+		return
+	}
+	seen := &c.phases[phase].seen
+	for old := seen.Load(); int64(at) < old && !seen.CompareAndSwap(old, int64(at)); old = seen.Load() {
+	}
+}
+
+// start is when a phase begins, as far as is known.
+func (c *runClock) start(phase int) time.Duration {
+	if p := &c.phases[phase]; p.counted {
+		return time.Duration(p.seen.Load())
+	}
+	return c.phases[phase].planned
+}
+
+// phase is the index of the phase that a moment belongs to.
+func (c *runClock) phase(at time.Duration) int {
+	for i := len(c.phases) - 1; i > 0; i-- {
+		if c.start(i) <= at {
+			return i
+		}
+	}
+	return 0
+}
+
+// part is 0 before the faults, 1 during and 2 after them.
+func (c *runClock) part(at time.Duration) int {
+	switch {
+	case int64(at) < c.firstFault.Load():
+		return 0
+	case int64(at) < c.lastClear.Load():
+		return 1
+	}
+	return 2
+}

@@ -1,0 +1,76 @@
+package experiment
+
+import "time"
+
+// An Observer is told what happens while it happens. It is never called by two
+// goroutines at once; the run waits for it to return.
+type Observer func(Event)
+
+// An Event is one of the types below.
+type Event interface{ event() }
+
+type (
+	// Deploying begins the run.
+	Deploying struct{ System, Target string }
+	// Deployed says that every service is ready.
+	Deployed struct {
+		Replicas []Replica
+		Took     time.Duration
+	}
+	// LoadBegun is the zero of all elapsed times.
+	LoadBegun struct {
+		At time.Time
+		// Length is how long the load lasts at most.
+		Length time.Duration
+		// Phases are the names of the load's phases.
+		Phases []string
+	}
+	// PhaseBegun says that a phase of the load has begun.
+	PhaseBegun struct {
+		At    time.Duration
+		Index int
+		Name  string
+	}
+	// FaultApplied and FaultCleared tell of changes; a record with an Error is of
+	// a change that was not possible.
+	FaultApplied struct{ Record FaultRecord }
+	// FaultCleared is FaultApplied's counterpart.
+	FaultCleared struct{ Record FaultRecord }
+	// ReplicaDown and ReplicaReady tell of falls and returns.
+	ReplicaDown struct{ Recovery Recovery }
+	// ReplicaReady is ReplicaDown's counterpart.
+	ReplicaReady struct{ Recovery Recovery }
+	// ClientSampled has what came back to the clients since the last one; unlike
+	// Result.Timeline it counts by the end of requests.
+	ClientSampled struct{ Second ClientSecond }
+	// ServiceSampled is one service's sample, taken At after the load began, in
+	// the phase of that index.
+	ServiceSampled struct {
+		At     time.Duration
+		Phase  int
+		Sample Sample
+	}
+	// LoadEnded says that all requests have been answered or given up.
+	LoadEnded struct{ At time.Duration }
+	// CleaningUp says that the system is being taken down.
+	CleaningUp struct{ System string }
+	// Done ends the run; Err is what Run returns.
+	Done struct {
+		Result *Result
+		Err    error
+	}
+)
+
+func (Deploying) event()      {}
+func (Deployed) event()       {}
+func (LoadBegun) event()      {}
+func (PhaseBegun) event()     {}
+func (FaultApplied) event()   {}
+func (FaultCleared) event()   {}
+func (ReplicaDown) event()    {}
+func (ReplicaReady) event()   {}
+func (ClientSampled) event()  {}
+func (ServiceSampled) event() {}
+func (LoadEnded) event()      {}
+func (CleaningUp) event()     {}
+func (Done) event()           {}

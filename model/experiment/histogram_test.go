@@ -1,0 +1,130 @@
+package experiment
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestHistogramQuantilesAreNear(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var h histogram
+	var values []float64
+	for range 20000 {
+		d := time.Duration(math.Exp(random.Float64()*18)) * time.Microsecond / 10
+		d = max(d, 1)
+		h.record(d)
+		values = append(values, d.Seconds())
+	}
+	slices.Sort(values)
+	var d distribution
+	d.add(&h)
+	for _, q := range []float64{0, 0.01, 0.5, 0.9, 0.99, 0.999, 1} {
+		want := values[max(0, int(math.Ceil(q*float64(len(values))))-1)]
+		if got := d.quantile(q); math.Abs(got-want) > 0.008*want+0.6e-6 {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
+	}
+	if l := d.latency(); l.Min != values[0] || l.Max != values[len(values)-1] {
+		t.Errorf("min %v, max %v; want %v, %v", l.Min, l.Max, values[0], values[len(values)-1])
+	}
+}
+
+func TestHistogramTakesExtremes(t *testing.T) {
+	var h histogram
+	for _, v := range []time.Duration{-1, 0, 1, math.MaxInt64} {
+		h.record(v)
+	}
+	var d distribution
+	d.add(&h)
+	if d.count != 4 || d.min != 1 || d.max != math.MaxInt64 {
+		t.Errorf("%d values from %v to %v", d.count, d.min, d.max)
+	}
+}
+
+func TestDistributionSince(t *testing.T) {
+	var h histogram
+	h.record(time.Millisecond)
+	var first, second distribution
+	first.add(&h)
+	for range 10 {
+		h.record(time.Second)
+	}
+	second.add(&h)
+	delta := second.since(&first)
+	if l := delta.latency(); delta.count != 10 || math.Abs(l.P50-1) > 0.008 || math.Abs(l.Min-1) > 0.016 || math.Abs(l.Mean-1) > 1e-9 {
+		t.Errorf("%d values, %+v", delta.count, l)
+	}
+}
+
+func TestBucketQuantiles(t *testing.T) {
+	bounds := []float64{0.1, 0.2, 0.5}
+	for name, test := range map[string]struct {
+		counts   []int64
+		p50, p99 float64
+		isNil    bool
+	}{
+		"empty":    {counts: []int64{0, 0, 0, 0}, isNil: true},
+		"spread":   {counts: []int64{50, 50, 0, 0}, p50: 0.1, p99: 0.198},
+		"one":      {counts: []int64{0, 100, 0, 0}, p50: 0.15, p99: 0.199},
+		"overflow": {counts: []int64{0, 0, 60, 40}, p50: 0.45, p99: 0.5},
+	} {
+		q := BucketQuantiles(bounds, test.counts, 1)
+		if test.isNil != (q == nil) {
+			t.Errorf("%s: %+v", name, q)
+		} else if q != nil && (math.Abs(q.P50-test.p50) > 1e-9 || math.Abs(q.P99-test.p99) > 1e-9) {
+			t.Errorf("%s: %+v", name, q)
+		}
+	}
+}
+
+func TestNoOutcomeIsLost(t *testing.T) {
+	e := shop()
+	c := newClients(newRunClock(e.Load))
+	var senders sync.WaitGroup
+	for g := range 8 {
+		senders.Go(func() {
+			for i := range 1000 {
+				c.observe(Outcome{Phase: i % 2, Intended: time.Duration(i) * 10 * time.Millisecond, Latency: time.Duration(g+1) * time.Millisecond, Class: Classes()[i%9]})
+			}
+		})
+	}
+	senders.Wait()
+	var cells, total tally
+	for i := range c.cells {
+		cells.add(&c.cells[i])
+	}
+	total.add(&c.total)
+	var seconds int64
+	for _, s := range c.timeline(10 * time.Second) {
+		for _, n := range s.Outcomes {
+			seconds += n
+		}
+	}
+	if cells.outcomes != total.outcomes || seconds != 8000 || cells.latency.count != total.latency.count {
+		t.Errorf("by cell %v, in total %v, by second %d", cells.outcomes, total.outcomes, seconds)
+	}
+}
+
+func TestBucketsOfOtherBounds(t *testing.T) {
+	var b buckets
+	b.add([]float64{0.1, 0.2}, []int64{1, 2, 3}, 1)
+	b.add([]float64{0.05, 0.15, 0.9}, []int64{1, 1, 1, 1}, 1)
+	if !slices.Equal(b.counts, []int64{2, 3, 5}) || b.sum != 2 {
+		t.Errorf("counts %v, sum %v", b.counts, b.sum)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	e := shop()
+	c := newClients(newRunClock(e.Load))
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for i := 0; p.Next(); i++ {
+			c.observe(Outcome{Phase: 1, Intended: time.Duration(i%10000) * time.Millisecond, Latency: time.Duration(i%1000+500) * time.Microsecond, Class: OK})
+		}
+	})
+}

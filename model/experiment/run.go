@@ -1,0 +1,297 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+)
+
+// Deps are what a run works with.
+type Deps struct {
+	Deployer Deployer
+	Loader   Loader
+	// Collector may be nil: then nothing is known of the services.
+	Collector Collector
+	// Target and Versions are noted in the result.
+	Target   string
+	Versions map[string]string
+	// CleanupTimeout bounds the taking down; 0 means DefaultCleanupTimeout.
+	CleanupTimeout time.Duration
+	// PollReplicas is how often the states of replicas are asked for; 0 means
+	// DefaultPollReplicas. Recoveries are measured no finer.
+	PollReplicas time.Duration
+}
+
+// Defaults of Deps.
+const (
+	DefaultCleanupTimeout = 30 * time.Second
+	DefaultPollReplicas   = 100 * time.Millisecond
+)
+
+// Run plays an experiment: it deploys the system, loads it while faults are
+// applied and cleared, judges what was seen, and takes everything down, whatever
+// happens.
+//
+// A run that was cut short, by ctx or by trouble, returns its error and beside
+// it what it has, marked incomplete; the result is nil only where nothing was
+// started. A check that fails is no error. What could not be cleaned up is a
+// CleanupError among the errors.
+func Run(ctx context.Context, e Experiment, deps Deps, observer Observer) (*Result, error) {
+	e.Load = e.Load.WithDefaults()
+	if err := e.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("checking experiment %q: %w", e.Name, err)
+	}
+	r := newRun(e, deps, observer)
+	if refuser, ok := deps.Deployer.(Refuser); ok {
+		if err := r.askAll(refuser); err != nil {
+			return nil, err
+		}
+	}
+	err := r.perform(ctx)
+	r.emit(Done{Result: r.result, Err: err})
+	return r.result, err
+}
+
+// A run is one performance of an experiment.
+type run struct {
+	Experiment
+	deps   Deps
+	result *Result
+
+	observer Observer
+	observed sync.Mutex
+
+	clock    *runClock
+	clients  *clients
+	services *services
+	faults   *faultPlan
+	falls    *falls
+	// began is the zero of elapsed times, set before anything reads it.
+	began time.Time
+}
+
+func newRun(e Experiment, deps Deps, observer Observer) *run {
+	if deps.CleanupTimeout == 0 {
+		deps.CleanupTimeout = DefaultCleanupTimeout
+	}
+	if deps.PollReplicas == 0 {
+		deps.PollReplicas = DefaultPollReplicas
+	}
+	clock := newRunClock(e.Load)
+	return &run{
+		Experiment: e, deps: deps, observer: observer, clock: clock,
+		clients: newClients(clock), services: newServices(clock), faults: newFaultPlan(e), falls: &falls{},
+		result: &Result{
+			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
+			Environment: thisEnvironment(), Checks: []CheckResult{}, Faults: []FaultRecord{}, Recoveries: []Recovery{}, Segments: []Segment{},
+		},
+	}
+}
+
+func (r *run) emit(e Event) {
+	if r.observer == nil {
+		return
+	}
+	r.observed.Lock()
+	defer r.observed.Unlock()
+	r.observer(e)
+}
+
+// askAll names every fault that is not possible here.
+func (r *run) askAll(refuser Refuser) error {
+	var errs []error
+	for i := range r.Faults {
+		if err := refuser.CanInject(&r.Faults[i]); err != nil {
+			errs = append(errs, fmt.Errorf("fault %q is not possible on target %q: %w", r.Faults[i].Label(), r.deps.Target, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *run) perform(ctx context.Context) (err error) {
+	r.result.Started = time.Now().UTC()
+	r.emit(Deploying{System: r.System.Name, Target: r.deps.Target})
+	deployment, err := r.deps.Deployer.Deploy(ctx, &r.System, r.Seed)
+	if err != nil {
+		err = fmt.Errorf("deploying system %q: %w", r.System.Name, err)
+		r.finish(err)
+		return err
+	}
+	defer func() { err = errors.Join(err, r.takeDown(ctx, deployment)) }()
+	if err = r.askAll(deployment); err == nil {
+		err = r.watch(ctx, deployment)
+	}
+	r.finish(err)
+	return err
+}
+
+// takeDown closes the deployment, even where ctx has ended.
+func (r *run) takeDown(ctx context.Context, deployment Deployment) error {
+	r.emit(CleaningUp{System: r.System.Name})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.deps.CleanupTimeout)
+	defer cancel()
+	err := deployment.Close(ctx)
+	if err == nil {
+		return nil
+	}
+	if cleanup := (*CleanupError)(nil); errors.As(err, &cleanup) {
+		return err
+	}
+	return &CleanupError{Left: []string{fmt.Sprintf("system %q", r.System.Name)}, Err: err}
+}
+
+// watch loads the system under the eyes of the collector and of the polling of
+// replicas, and returns when both have seen the last of it.
+func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
+	replicas, err := deployment.Replicas(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the replicas of system %q: %w", r.System.Name, err)
+	}
+	r.emit(Deployed{Replicas: replicas, Took: time.Since(r.result.Started)})
+	r.begin()
+
+	polling, stopPolling := context.WithCancel(ctx)
+	var poller sync.WaitGroup
+	poller.Go(func() { r.pollReplicas(polling, deployment, replicas) })
+	defer func() {
+		stopPolling()
+		poller.Wait()
+	}()
+
+	if r.deps.Collector != nil {
+		if err := r.deps.Collector.Start(context.WithoutCancel(ctx), deployment.Replicas, r.observeSample); err != nil {
+			return fmt.Errorf("watching system %q: %w", r.System.Name, err)
+		}
+		defer func() {
+			if stopErr := r.deps.Collector.Stop(); stopErr != nil {
+				err = errors.Join(err, fmt.Errorf("ending the watch over system %q: %w", r.System.Name, stopErr))
+			}
+		}()
+	}
+	return r.sendLoad(ctx, deployment, replicas)
+}
+
+// begin sets the zero of elapsed times.
+func (r *run) begin() {
+	r.began = time.Now()
+	r.result.LoadStarted = r.began.UTC()
+	var phases []string
+	for i := range r.Load.Phases {
+		phases = append(phases, r.Load.Phases[i].Name)
+	}
+	r.emit(LoadBegun{At: r.result.LoadStarted, Length: r.faults.length, Phases: phases})
+}
+
+// sendLoad sends the load while the faults come and go.
+func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Replica) error {
+	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
+	for _, replica := range replicas {
+		if replica.State == Ready {
+			target.URLs[replica.Service] = append(target.URLs[replica.Service], replica.URL)
+		}
+	}
+	loading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	beside, stopBeside := context.WithCancel(loading)
+	var background sync.WaitGroup
+	background.Go(func() {
+		if err := r.playFaults(beside, deployment); err != nil {
+			stop(err)
+		}
+	})
+	background.Go(func() { r.tick(beside) })
+
+	report, err := r.deps.Loader.Load(loading, r.Load, target, r.clients.observe)
+	stopBeside()
+	background.Wait()
+	r.result.Load = report
+	r.emit(LoadEnded{At: time.Since(r.began)})
+	clearErr := r.clearFaults(ctx, deployment)
+	switch cause := context.Cause(loading); {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("the run was interrupted after %s: %w", time.Since(r.began).Round(time.Millisecond), context.Cause(ctx))
+	case cause != nil:
+		err = cause
+	case err != nil:
+		err = fmt.Errorf("putting load on system %q: %w", r.System.Name, err)
+	}
+	return errors.Join(err, clearErr)
+}
+
+// tick tells the observer of phases and of each second of the clients.
+func (r *run) tick(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	phase := -1
+	var earlier tally
+	last := time.Duration(0)
+	for {
+		now := time.Since(r.began)
+		if at := r.clock.phase(now); at > phase {
+			phase = at
+			r.emit(PhaseBegun{At: now, Index: phase, Name: r.Load.Phases[phase].Name})
+		}
+		select {
+		case <-ctx.Done():
+			r.emitSecond(&earlier, &last, phase)
+			return
+		case <-ticker.C:
+			r.emitSecond(&earlier, &last, phase)
+		}
+	}
+}
+
+func (r *run) emitSecond(earlier *tally, last *time.Duration, phase int) {
+	var total tally
+	total.add(&r.clients.total)
+	delta := total.since(earlier)
+	now := time.Since(r.began)
+	r.emit(ClientSampled{ClientSecond{
+		At: now, Seconds: (now - *last).Seconds(), Phase: phase, Outcomes: delta.byClass(), Latency: delta.latency.latency(),
+	}})
+	*earlier, *last = total, now
+}
+
+func (r *run) observeSample(sample Sample) {
+	at := sample.At.Sub(r.began)
+	r.services.observe(at, &sample)
+	r.emit(ServiceSampled{At: at, Phase: r.clock.phase(max(0, at-sample.Elapsed/2)), Sample: sample})
+}
+
+// finish makes the result of what was seen.
+func (r *run) finish(err error) {
+	result := r.result
+	result.Ended = time.Now().UTC()
+	if err != nil {
+		result.Incomplete, result.Why = true, err.Error()
+	}
+	result.Faults = r.faults.records
+	result.Recoveries = r.falls.list()
+	if !r.began.IsZero() {
+		end := r.end()
+		result.Segments = r.segments(end)
+		result.Timeline = r.clients.timeline(end)
+	}
+	result.judge(r.Checks)
+	result.Passed = result.Passed && err == nil
+}
+
+// end is when the last request may have been sent, in elapsed time: as planned,
+// unless the load was cut short or ended by a count. The wait for the last
+// answers is no part of the load.
+func (r *run) end() time.Duration {
+	report := r.result.Load
+	if report == nil {
+		return min(r.result.Ended.Sub(r.result.LoadStarted), r.faults.length)
+	}
+	counted := slices.ContainsFunc(r.Load.Phases, func(p load.Phase) bool { return p.Count > 0 })
+	if counted || r.result.Incomplete {
+		return min(report.Elapsed, r.faults.length)
+	}
+	return r.faults.length
+}

@@ -1,0 +1,71 @@
+package experiment
+
+import (
+	"math"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+)
+
+func newRunClock(profile load.Profile) *runClock {
+	c := &runClock{phases: make([]phaseWindow, len(profile.Phases))}
+	var at time.Duration
+	counted := false
+	for i, p := range profile.Phases {
+		c.phases[i].name, c.phases[i].planned, c.phases[i].counted = p.Name, at, counted
+		c.phases[i].seen.Store(math.MaxInt64)
+		at += p.Duration.Std()
+		counted = counted || p.Count > 0
+	}
+	c.firstFault.Store(math.MaxInt64)
+	c.lastClear.Store(math.MaxInt64)
+	return c
+}
+
+// segments cuts the run: the whole, its phases, and where faults acted the
+// parts before, during and after them. What was never reached is left out.
+func (r *run) segments(end time.Duration) []Segment {
+	all := []Segment{r.segment(WholeRun, "", 0, end, func(int, int) bool { return true })}
+	for i := range r.clock.phases {
+		from, to := r.clock.start(i), end
+		if i+1 < len(r.clock.phases) {
+			to = min(to, r.clock.start(i+1))
+		}
+		if from < to {
+			all = append(all, r.segment(LoadPhase, r.clock.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
+		}
+	}
+	first := time.Duration(r.clock.firstFault.Load())
+	last := time.Duration(r.clock.lastClear.Load())
+	if first >= end {
+		return all
+	}
+	windows := []struct {
+		name     string
+		from, to time.Duration
+	}{{Before, 0, first}, {During, first, min(last, end)}, {After, last, end}}
+	for part, w := range windows {
+		if w.from < w.to {
+			all = append(all, r.segment(FaultPart, w.name, w.from, w.to, func(_, p int) bool { return p == part }))
+		}
+	}
+	return all
+}
+
+// segment sums the cells that belong.
+func (r *run) segment(kind SegmentKind, name string, from, to time.Duration, belongs func(phase, part int) bool) Segment {
+	s := Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
+	var t tally
+	for i := range r.clients.cells {
+		if belongs(i/3, i%3) {
+			t.add(&r.clients.cells[i])
+		}
+	}
+	s.Clients = t.stats((to - from).Seconds())
+	var order []string
+	for i := range r.System.Services {
+		order = append(order, r.System.Services[i].Name)
+	}
+	s.Services, s.Edges = r.services.stats(order, belongs)
+	return s
+}

@@ -1,0 +1,253 @@
+// Package collect watches a running system by scraping the metrics of its
+// services each second.
+package collect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// Options say how to scrape. The zero value has good defaults.
+type Options struct {
+	// Interval is the time between two scrapes; 0 means a second.
+	Interval time.Duration
+	// Timeout bounds the scrapes of one round together; a replica that has not
+	// answered by then counts as down. 0 means 0.8 of the interval.
+	Timeout time.Duration
+	// Concurrency bounds the scrapes under way at once; 0 means 32.
+	Concurrency int
+}
+
+// maxPage bounds what a replica may answer.
+const maxPage = 16 << 20
+
+// A Scraper is the experiment's Collector. It watches one system at a time.
+type Scraper struct {
+	options Options
+	client  *http.Client
+	buffers sync.Pool
+
+	cancel context.CancelFunc
+	stop   chan struct{}
+	done   chan struct{}
+
+	replicas func(context.Context) ([]experiment.Replica, error)
+	observe  func(experiment.Sample)
+	watched  map[replicaKey]*watched
+	services map[string][]*watched
+	// order has the services as they were first listed.
+	order []string
+	// begun is when the first scrape was done, last when the latest began.
+	begun, last time.Time
+}
+
+var _ experiment.Collector = (*Scraper)(nil)
+
+type replicaKey struct {
+	service string
+	index   int
+}
+
+// watched is what is known of one replica.
+type watched struct {
+	replica experiment.Replica
+	// listed and up are of the round under way.
+	listed, up bool
+	now, prev  *figures
+	// counts is set where prev is what the process had counted before this round.
+	// It is not for one that ran before it was first reached: its first scrape
+	// says nothing about the time between two rounds.
+	counts bool
+}
+
+// New returns a scraper that does nothing yet.
+func New(options Options) *Scraper {
+	if options.Interval <= 0 {
+		options.Interval = time.Second
+	}
+	if options.Timeout <= 0 {
+		options.Timeout = options.Interval * 8 / 10
+	}
+	if options.Concurrency <= 0 {
+		options.Concurrency = 32
+	}
+	return &Scraper{options: options, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+}
+
+// Start takes a first scrape, from which all samples count, and goes on in the
+// background until Stop is called or ctx ends. A replica that does not answer is
+// no error: that is what a fault may look like.
+func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]experiment.Replica, error), observe func(experiment.Sample)) error {
+	if s.cancel != nil {
+		return errors.New("starting to scrape: a system is being watched already; stop that first")
+	}
+	s.client = newClient()
+	s.replicas, s.observe = replicas, observe
+	s.watched, s.services, s.order = map[replicaKey]*watched{}, map[string][]*watched{}, nil
+	s.begun, s.last = time.Time{}, time.Now()
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.stop, s.done = make(chan struct{}), make(chan struct{})
+	if err := s.round(ctx); err != nil {
+		s.cancel()
+		s.cancel = nil
+		return err
+	}
+	s.settle()
+	s.begun = time.Now()
+	go s.loop(ctx)
+	return nil
+}
+
+// newClient connects without compression, which would cost services and scraper
+// more than it saves on loopback, and without a proxy.
+func newClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
+
+// Stop takes a last scrape, hands it over, and ends the watching. Stopping what
+// was not started, or was stopped, does nothing.
+func (s *Scraper) Stop() error {
+	if s.cancel == nil {
+		return nil
+	}
+	close(s.stop)
+	<-s.done
+	s.cancel()
+	s.cancel = nil
+	s.client.CloseIdleConnections()
+	return nil
+}
+
+func (s *Scraper) loop(ctx context.Context) {
+	defer close(s.done)
+	ticker := time.NewTicker(s.options.Interval)
+	defer ticker.Stop()
+	for {
+		stopping := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.stop:
+			stopping = true
+		case <-ticker.C:
+		}
+		at := time.Now()
+		elapsed := at.Sub(s.last)
+		s.last = at
+		// Where the replicas cannot be listed, those known before are scraped.
+		_ = s.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		for _, name := range s.order {
+			s.observe(s.sample(name, at, elapsed))
+		}
+		s.settle()
+		if stopping {
+			return
+		}
+	}
+}
+
+// round scrapes all replicas once.
+func (s *Scraper) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	replicas, err := s.replicas(ctx)
+	if err == nil {
+		s.list(replicas)
+	}
+	slots := make(chan struct{}, s.options.Concurrency)
+	var scrapes sync.WaitGroup
+	for _, w := range s.watched {
+		if w.up = false; !w.listed {
+			continue
+		}
+		slots <- struct{}{}
+		scrapes.Go(func() {
+			defer func() { <-slots }()
+			// Why a replica did not answer is told by its state.
+			w.up = s.scrape(ctx, w) == nil
+		})
+	}
+	scrapes.Wait()
+	if err != nil {
+		return fmt.Errorf("listing the replicas to scrape: %w", err)
+	}
+	return nil
+}
+
+// list notes which replicas there are now. One that was started again counts
+// from zero.
+func (s *Scraper) list(replicas []experiment.Replica) {
+	for _, w := range s.watched {
+		w.listed = false
+	}
+	for _, r := range replicas {
+		key := replicaKey{r.Service, r.Index}
+		w := s.watched[key]
+		if w == nil {
+			w = &watched{replica: r, now: newFigures(), prev: newFigures()}
+			w.counts = !s.begun.IsZero() && r.Since.After(s.begun)
+			s.watched[key] = w
+			if s.services[r.Service] == nil {
+				s.order = append(s.order, r.Service)
+			}
+			s.services[r.Service] = append(s.services[r.Service], w)
+		}
+		if r.PID != w.replica.PID || r.Restarts != w.replica.Restarts {
+			w.prev.reset()
+			w.counts = true
+		}
+		w.replica, w.listed = r, true
+	}
+}
+
+// settle makes the scrapes of this round the ones that the next counts from.
+func (s *Scraper) settle() {
+	for _, w := range s.watched {
+		if w.up {
+			w.now, w.prev, w.counts = w.prev, w.now, true
+		}
+	}
+}
+
+func (s *Scraper) scrape(ctx context.Context, w *watched) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.replica.URL+"/metrics", nil)
+	if err != nil {
+		return err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	buffer := s.buffers.Get().(*bytes.Buffer)
+	defer s.buffers.Put(buffer)
+	buffer.Reset()
+	if _, err := buffer.ReadFrom(io.LimitReader(response.Body, maxPage)); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", request.URL, response.Status)
+	}
+	if err := w.now.parse(buffer.Bytes()); err != nil {
+		return fmt.Errorf("reading %s: %w", request.URL, err)
+	}
+	return nil
+}

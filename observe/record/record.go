@@ -1,0 +1,268 @@
+// Package record writes down what a run showed: its result, a row per second
+// and service, a row per second and edge, the ground truth of the faults, and
+// the inputs, in one directory.
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// The files of a record.
+const (
+	ResultFile   = "result.json"
+	TimelineFile = "timeline.csv"
+	EdgesFile    = "edges.csv"
+	FaultsFile   = "faults.jsonl"
+)
+
+// Options say where to record, and what beside the run's own results.
+type Options struct {
+	// Dir is made where it is not there. One that holds an earlier record is
+	// overwritten file by file; one that holds something else is refused, unless
+	// Force is set, and then keeps its other files.
+	Dir   string
+	Force bool
+	// Inputs are files to keep beside the results, by name.
+	Inputs map[string][]byte
+}
+
+// A Recorder writes a run down while it goes on. Everything goes to a hidden
+// directory first; what is seen of Dir changes in Finish only, so that it never
+// holds half a record that looks whole. Observe and Finish are called by one
+// goroutine at a time, as a run does.
+type Recorder struct {
+	options Options
+	partial string
+	// existed is set where Dir is to be filled, and not made.
+	existed  bool
+	timeline *table
+	edges    *table
+	state    state
+	err      error
+	// create makes a file; tests put full disks in its place.
+	create func(path string) (io.WriteCloser, error)
+}
+
+// New checks that the directory can be written, and prepares it. To be called
+// before anything is started, so that a run is not made in vain. A recorder is
+// ended by Finish or by Discard.
+func New(options Options) (*Recorder, error) {
+	return newRecorder(options, func(path string) (io.WriteCloser, error) {
+		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	})
+}
+
+func newRecorder(options Options, create func(string) (io.WriteCloser, error)) (*Recorder, error) {
+	existed, err := checkDir(options)
+	if err != nil {
+		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	for name := range options.Inputs {
+		if name != filepath.Base(name) || name == "." || slices.Contains(ownFiles(), name) {
+			return nil, fmt.Errorf("recording into %q: an input cannot be named %q", options.Dir, name)
+		}
+	}
+	r := &Recorder{options: options, existed: existed, create: create}
+	if r.partial, err = makePartial(options.Dir, existed); err != nil {
+		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Discard())
+	}
+	return r, nil
+}
+
+// makePartial makes the hidden directory: beside one that is to be made, inside
+// one that exists, which may be a file system of its own.
+func makePartial(dir string, existed bool) (string, error) {
+	dir = filepath.Clean(dir)
+	if existed {
+		return os.MkdirTemp(dir, ".partial-")
+	}
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	partial, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".partial-")
+	if err != nil {
+		return "", err
+	}
+	return partial, os.Chmod(partial, 0o755)
+}
+
+func ownFiles() []string { return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile} }
+
+// checkDir reports whether the directory is there, and refuses one that is not
+// ours to write.
+func checkDir(options Options) (existed bool, err error) {
+	if options.Dir == "" {
+		return false, errors.New("the directory has no name")
+	}
+	entries, err := os.ReadDir(options.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(entries) == 0 || options.Force || isRecord(options.Dir) {
+		return true, nil
+	}
+	return false, errors.New("it holds files that are no record of a run; name another directory, or force it to keep them beside the record")
+}
+
+// isRecord reports whether a directory holds a record of ours.
+func isRecord(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, ResultFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	// The kind is among the first fields; a result may be long.
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(f, head)
+	return bytes.Contains(head[:n], []byte(`"kind": "`+experiment.ResultKind+`"`))
+}
+
+func (r *Recorder) path(name string) string { return filepath.Join(r.partial, name) }
+
+func (r *Recorder) open() (err error) {
+	for name, content := range r.options.Inputs {
+		if err := r.write(name, content); err != nil {
+			return err
+		}
+	}
+	if r.timeline, err = r.table(TimelineFile, timelineColumns()); err != nil {
+		return err
+	}
+	r.edges, err = r.table(EdgesFile, edgeColumns())
+	return err
+}
+
+func (r *Recorder) write(name string, content []byte) error {
+	f, err := r.create(r.path(name))
+	if err == nil {
+		_, err = f.Write(content)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return r.wrap(name, err)
+	}
+	return nil
+}
+
+// wrap names the file that the user knows, and not the hidden one.
+func (r *Recorder) wrap(name string, err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("writing %q: %w", filepath.Join(r.options.Dir, name), err)
+}
+
+// Observe writes the rows of an event. What goes wrong is kept for Err and
+// Finish, so that a full disk does not end the run.
+func (r *Recorder) Observe(e experiment.Event) {
+	if r.err != nil {
+		return
+	}
+	r.state.observe(e)
+	if sampled, ok := e.(experiment.ServiceSampled); ok {
+		r.err = r.sample(sampled)
+	}
+}
+
+// Err returns what has gone wrong so far.
+func (r *Recorder) Err() error { return r.err }
+
+// Finish completes the record and puts it into its place. On an error nothing
+// of this record is in Dir.
+func (r *Recorder) Finish(result *experiment.Result) error {
+	err := r.err
+	if err == nil {
+		err = r.complete(result)
+	}
+	if err != nil {
+		return errors.Join(err, r.Discard())
+	}
+	if err := r.place(); err != nil {
+		return errors.Join(fmt.Errorf("putting the record into %q: %w", r.options.Dir, err), r.Discard())
+	}
+	return nil
+}
+
+// complete writes what is known at the end only.
+func (r *Recorder) complete(result *experiment.Result) error {
+	if err := r.clientRows(result); err != nil {
+		return err
+	}
+	for _, t := range []*table{r.timeline, r.edges} {
+		if err := t.close(); err != nil {
+			return err
+		}
+	}
+	var faults bytes.Buffer
+	encoder := json.NewEncoder(&faults)
+	for i := range result.Faults {
+		if err := encoder.Encode(&result.Faults[i]); err != nil {
+			return r.wrap(FaultsFile, err)
+		}
+	}
+	if err := r.write(FaultsFile, faults.Bytes()); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return r.wrap(ResultFile, err)
+	}
+	return r.write(ResultFile, append(text, '\n'))
+}
+
+// place moves the record to Dir. In a directory that exists result.json goes
+// first and comes last, for it is what makes a record.
+func (r *Recorder) place() error {
+	if !r.existed {
+		return os.Rename(r.partial, r.options.Dir)
+	}
+	if err := os.Remove(filepath.Join(r.options.Dir, ResultFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries, err := os.ReadDir(r.partial)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name() != ResultFile {
+			names = append(names, e.Name())
+		}
+	}
+	for _, name := range append(names, ResultFile) {
+		if err := os.Rename(r.path(name), filepath.Join(r.options.Dir, name)); err != nil {
+			return err
+		}
+	}
+	return os.Remove(r.partial)
+}
+
+// Discard removes what was written. After Finish it does nothing.
+func (r *Recorder) Discard() error {
+	for _, t := range []*table{r.timeline, r.edges} {
+		if t != nil {
+			_ = t.close() // its content is not wanted any more
+		}
+	}
+	if err := os.RemoveAll(r.partial); err != nil {
+		return fmt.Errorf("removing the half-written record %q: %w", r.partial, err)
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package record
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// small is a run of two seconds with one fault in the second.
+func small() (events []experiment.Event, result *experiment.Result) {
+	began := time.Unix(1_700_000_000, 0).UTC()
+	record := experiment.FaultRecord{
+		ID: "latency-1", Label: "latency cart", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "cart"}, Probability: 1},
+		Replicas: []string{"cart/1"}, PlannedFrom: 1, PlannedTo: 2, OrderedAt: began.Add(time.Second), AppliedAt: began.Add(1001 * time.Millisecond), From: 1.001, Hits: 12,
+	}
+	cleared := record
+	cleared.ClearedAt, cleared.To = began.Add(2*time.Second), 2
+	sample := func(at time.Duration, slow int64) experiment.ServiceSampled {
+		bounds := []float64{0.01, 0.1, 1}
+		return experiment.ServiceSampled{At: at, Sample: experiment.Sample{
+			At: began.Add(at), Elapsed: time.Second, Service: "cart", Requests: 20, Errors: 1, Bounds: bounds, Latency: []int64{20 - slow, 0, slow, 0}, Sum: 0.5,
+			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
+			Calls: []experiment.CallSample{{Callee: "db", Calls: map[experiment.Class]int64{experiment.OK: 9, experiment.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
+		}}
+	}
+	events = []experiment.Event{
+		experiment.LoadBegun{At: began, Length: 2 * time.Second, Phases: []string{"steady, slow"}},
+		sample(time.Second, 0),
+		experiment.FaultApplied{Record: record},
+		experiment.FaultCleared{Record: cleared},
+		sample(2*time.Second, 20),
+		experiment.ServiceSampled{At: 2 * time.Second, Sample: experiment.Sample{Elapsed: time.Second, Service: "db", Replicas: 1}},
+	}
+	second := func(at time.Duration, outcomes map[experiment.Class]int64, l *experiment.Latency) experiment.ClientSecond {
+		return experiment.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Latency: l}
+	}
+	result = &experiment.Result{
+		APIVersion: experiment.ResultVersion, Kind: experiment.ResultKind, Name: "small", Faults: []experiment.FaultRecord{cleared},
+		Timeline: []experiment.ClientSecond{
+			second(time.Second, map[experiment.Class]int64{experiment.OK: 20}, &experiment.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
+			second(2*time.Second, map[experiment.Class]int64{experiment.Dropped: 3}, nil),
+		},
+	}
+	return events, result
+}
+
+func recordSmall(t *testing.T, options Options) error {
+	t.Helper()
+	r, err := New(options)
+	if err != nil {
+		return err
+	}
+	events, result := small()
+	for _, e := range events {
+		r.Observe(e)
+	}
+	return r.Finish(result)
+}
+
+func TestRecord(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "out")
+	if err := recordSmall(t, Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("kind: Experiment\n")}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"edges.csv", "experiment.yaml", "faults.jsonl", "result.json", "timeline.csv"}
+	if got := list(t, dir); !equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+	if left := list(t, filepath.Dir(dir)); !equal(left, []string{"out"}) {
+		t.Errorf("left beside it: %q", left)
+	}
+	for _, name := range []string{TimelineFile, EdgesFile, FaultsFile} {
+		golden(t, filepath.Join(dir, name))
+	}
+	for _, name := range []string{TimelineFile, EdgesFile} {
+		if _, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(dir, name)))).ReadAll(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var result experiment.Result
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, ResultFile))), &result); err != nil || result.Name != "small" {
+		t.Errorf("%v, %+v", err, result)
+	}
+}
+
+func TestDirectoriesOfOthersAreKept(t *testing.T) {
+	dir := t.TempDir()
+	notes := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(notes, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := recordSmall(t, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "no record of a run") {
+		t.Fatal(err)
+	}
+	if got := list(t, dir); !equal(got, []string{"notes.txt"}) {
+		t.Errorf("%q", got)
+	}
+	if err := recordSmall(t, Options{Dir: dir, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	// Now it is a record, and may be overwritten without force.
+	if err := os.WriteFile(filepath.Join(dir, TimelineFile), []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := recordSmall(t, Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	if read(t, notes) != "mine" || strings.HasPrefix(read(t, filepath.Join(dir, TimelineFile)), "old") {
+		t.Errorf("the record was not replaced, or more than the record was")
+	}
+	if got := list(t, dir); !equal(got, []string{"edges.csv", "faults.jsonl", "notes.txt", "result.json", "timeline.csv"}) {
+		t.Errorf("files %q", got)
+	}
+}
+
+func TestDirectoryThatCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []Options{{}, {Dir: file}, {Dir: filepath.Join(file, "x")}, {Dir: dir + "/new", Inputs: map[string][]byte{"../x": nil}}, {Dir: dir + "/new", Inputs: map[string][]byte{ResultFile: nil}}} {
+		if _, err := New(options); err == nil || !strings.Contains(err.Error(), "recording into") {
+			t.Errorf("%+v: %v", options, err)
+		}
+	}
+	if got := list(t, dir); !equal(got, []string{"file"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// TestFullDisk puts the kernel's own full device in the place of each file.
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	for _, full := range append(ownFiles(), "experiment.yaml") {
+		dir := filepath.Join(t.TempDir(), "out")
+		r, err := newRecorder(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("x")}}, func(path string) (io.WriteCloser, error) {
+			if filepath.Base(path) == full {
+				return os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			}
+			return os.Create(path)
+		})
+		if err == nil {
+			events, result := small()
+			for range 1000 {
+				for _, e := range events {
+					r.Observe(e)
+				}
+			}
+			err = r.Finish(result)
+		}
+		if err == nil || !strings.Contains(err.Error(), `out/`+full+`": no space left on device`) {
+			t.Errorf("%s: %v", full, err)
+		}
+		if left := list(t, filepath.Dir(dir)); len(left) > 0 {
+			t.Errorf("%s: left %q", full, left)
+		}
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	parent := t.TempDir()
+	r, err := New(Options{Dir: filepath.Join(parent, "out")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if left := list(t, parent); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func equal(a, b []string) bool { return strings.Join(a, "\n") == strings.Join(b, "\n") }
+
+// golden compares a file with the one of that name in testdata.
+func golden(t *testing.T, path string) {
+	t.Helper()
+	got, want := []byte(read(t, path)), filepath.Join("testdata", filepath.Base(path))
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(want, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(want); err != nil || !bytes.Equal(text, got) {
+		t.Errorf("%s is not as in %s (run with -update and look at the difference): %v\n%s", path, want, err, got)
+	}
+}

@@ -1,0 +1,191 @@
+package record
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// timelineColumns are those of timeline.csv. Times are seconds: time_s since
+// 1970 in UTC, elapsed_s since the load began; both are the end of the row's
+// interval_s. Rows of kind service are what a service counted itself, rows of
+// kind client what the load's clients saw, by intended start. A cell is empty
+// where the figure is not known.
+func timelineColumns() []string {
+	columns := append(commonColumns(), "kind", "service", "requests", "errors", "rate_per_s")
+	for _, class := range experiment.Classes() {
+		columns = append(columns, string(class))
+	}
+	return append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
+}
+
+// edgeColumns are those of edges.csv: what a caller saw of its calls.
+func edgeColumns() []string {
+	columns := append(commonColumns(), "caller", "callee", "calls", "errors", "rate_per_s")
+	for _, class := range experiment.Classes() {
+		columns = append(columns, string(class))
+	}
+	return append(columns, latencyColumns()...)
+}
+
+// commonColumns begin every row; faults are the ids of those that acted in the
+// interval, parted by semicolons.
+func commonColumns() []string {
+	return []string{"time_s", "elapsed_s", "interval_s", "phase", "faults"}
+}
+
+func latencyColumns() []string {
+	return []string{"latency_mean_s", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"}
+}
+
+// state is what rows need to know of the run.
+type state struct {
+	began  time.Time
+	phases []string
+	faults []experiment.FaultRecord
+}
+
+func (s *state) observe(e experiment.Event) {
+	switch e := e.(type) {
+	case experiment.LoadBegun:
+		s.began, s.phases = e.At, e.Phases
+	case experiment.FaultApplied:
+		s.faults = append(s.faults, e.Record)
+	case experiment.FaultCleared:
+		for i := range s.faults {
+			if s.faults[i].ID == e.Record.ID {
+				s.faults[i] = e.Record
+			}
+		}
+	case experiment.ServiceSampled:
+		// Faults that ended long ago are not asked for again.
+		s.faults = slices.DeleteFunc(s.faults, func(f experiment.FaultRecord) bool {
+			return !f.ClearedAt.IsZero() && f.To < e.At.Seconds()-60
+		})
+	}
+}
+
+func (s *state) phase(i int) string {
+	if i < 0 || i >= len(s.phases) {
+		return ""
+	}
+	return s.phases[i]
+}
+
+// begin writes the cells that begin every row.
+func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []experiment.FaultRecord) {
+	t.number(float64(s.began.Add(at).UnixMicro()) / 1e6)
+	t.number(at.Seconds())
+	t.number(interval.Seconds())
+	t.text(s.phase(phase))
+	t.text(acting(faults, (at - interval).Seconds(), at.Seconds()))
+}
+
+// acting names the faults that acted in an interval.
+func acting(faults []experiment.FaultRecord, from, to float64) string {
+	var ids []string
+	for i := range faults {
+		f := &faults[i]
+		if f.Applied() && f.From < to && (f.ClearedAt.IsZero() || f.To > from) {
+			ids = append(ids, f.ID)
+		}
+	}
+	return strings.Join(ids, ";")
+}
+
+func (r *Recorder) sample(e experiment.ServiceSampled) error {
+	s, t := &e.Sample, r.timeline
+	seconds := s.Elapsed.Seconds()
+	r.state.begin(t, e.At, s.Elapsed, e.Phase, r.state.faults)
+	t.text("service")
+	t.text(s.Service)
+	if s.Up == 0 {
+		// A service that is down has told nothing, which is not zero requests.
+		t.empty(len(timelineColumns()) - len(t.row) - 2)
+		t.count(0)
+		t.count(int64(s.Replicas))
+		return t.end()
+	}
+	t.count(s.Requests)
+	t.count(s.Errors)
+	t.number(float64(s.Requests) / seconds)
+	t.empty(len(experiment.Classes()))
+	t.buckets(s.Bounds, s.Latency, s.Sum)
+	t.count(s.InFlight)
+	t.count(s.QueueLength)
+	t.number(s.CPUSeconds / seconds)
+	t.count(s.MemoryBytes)
+	t.count(int64(s.Up))
+	t.count(int64(s.Replicas))
+	if err := t.end(); err != nil {
+		return err
+	}
+	for i := range s.Calls {
+		if err := r.edge(e, &s.Calls[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) edge(e experiment.ServiceSampled, call *experiment.CallSample) error {
+	t := r.edges
+	r.state.begin(t, e.At, e.Sample.Elapsed, e.Phase, r.state.faults)
+	t.text(e.Sample.Service)
+	t.text(call.Callee)
+	calls := experiment.ClientSecond{Outcomes: call.Calls}
+	t.count(calls.Requests())
+	t.count(calls.Errors())
+	t.number(float64(calls.Requests()) / e.Sample.Elapsed.Seconds())
+	t.outcomes(call.Calls)
+	t.buckets(call.Bounds, call.Latency, call.Sum)
+	return t.end()
+}
+
+// clientRows come last, because what a second brought is known only when its
+// last request has ended.
+func (r *Recorder) clientRows(result *experiment.Result) error {
+	t := r.timeline
+	for i := range result.Timeline {
+		s := &result.Timeline[i]
+		r.state.begin(t, s.At, time.Duration(s.Seconds*1e9), s.Phase, result.Faults)
+		t.text("client")
+		t.text("")
+		t.count(s.Requests())
+		t.count(s.Errors())
+		t.number(float64(s.Requests()-s.Outcomes[experiment.Dropped]) / s.Seconds)
+		t.outcomes(s.Outcomes)
+		if l := s.Latency; l != nil {
+			t.numbers(l.Mean, l.P50, l.P90, l.P95, l.P99)
+		} else {
+			t.empty(len(latencyColumns()))
+		}
+		t.empty(6)
+		if err := t.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) outcomes(outcomes map[experiment.Class]int64) {
+	for _, class := range experiment.Classes() {
+		t.count(outcomes[class])
+	}
+}
+
+func (t *table) buckets(bounds []float64, counts []int64, sum float64) {
+	if q := experiment.BucketQuantiles(bounds, counts, sum); q != nil {
+		t.numbers(q.Mean, q.P50, q.P90, q.P95, q.P99)
+		return
+	}
+	t.empty(len(latencyColumns()))
+}
+
+func (t *table) numbers(values ...float64) {
+	for _, v := range values {
+		t.number(v)
+	}
+}

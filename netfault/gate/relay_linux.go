@@ -72,7 +72,7 @@ func (h *half) blocked() bool { return len(h.pending) > 0 || h.piped > 0 }
 
 const (
 	copySize   = 64 << 10
-	pipeSize   = 256 << 10
+	pipeSize   = 128 << 10
 	sparePipes = 16
 	rounds     = 16 // moves for one connection before others have their turn
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,10 +19,17 @@ type streamFront struct {
 	gate     *Gate
 	listener deadlineListener
 	idle     chan struct{} // closed when accept has returned; replaced by resume
+
+	fillers     []net.Conn // our own connections that fill the backlog
+	fillerAddrs sync.Map   // of string: their addresses, for they are not to be served
 }
 
 func (f *streamFront) address() net.Addr { return f.listener.Addr() }
-func (f *streamFront) close() error      { return f.listener.Close() }
+
+func (f *streamFront) close() error {
+	f.drain()
+	return f.listener.Close()
+}
 
 func (f *streamFront) pause() {
 	_ = f.listener.SetDeadline(longAgo) // fails only if closed
@@ -29,6 +37,7 @@ func (f *streamFront) pause() {
 }
 
 func (f *streamFront) resume() {
+	f.drain()
 	_ = f.listener.SetDeadline(time.Time{}) // fails only if closed
 	idle := make(chan struct{})
 	f.idle = idle
@@ -43,6 +52,8 @@ func (f *streamFront) accept() {
 	for {
 		c, err := f.listener.Accept()
 		switch {
+		case err == nil && f.isFiller(c):
+			_ = c.Close() // it carried nothing
 		case err == nil:
 			f.gate.work.Go(func() { f.gate.serve(c) })
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
@@ -55,4 +66,9 @@ func (f *streamFront) accept() {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
+}
+
+func (f *streamFront) isFiller(c net.Conn) bool {
+	_, ok := f.fillerAddrs.LoadAndDelete(c.RemoteAddr().String())
+	return ok
 }

@@ -1,0 +1,537 @@
+package gateapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
+)
+
+// APIVersion is the version of toxiproxy whose API is spoken.
+const APIVersion = "2.12.0"
+
+// Config is what an API gives to its gates and clients.
+type Config struct {
+	// Gate holds the options of all gates; Listen and Upstream are not used.
+	Gate gate.Config
+	// Version is what GET /version answers; "" means [APIVersion], which
+	// clients expect.
+	Version string
+	// Log is told of requests that failed by no fault of the client; nil is silent.
+	Log *slog.Logger
+}
+
+// API is a collection of gates and the HTTP handler that governs it.
+type API struct {
+	config Config
+	mux    *http.ServeMux
+
+	mu      sync.Mutex // held during each change, so that changes do not mix
+	proxies map[string]*proxy
+	closed  bool
+}
+
+// New returns an API without gates.
+func New(c Config) *API {
+	if c.Version == "" {
+		c.Version = APIVersion
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{config: c, mux: http.NewServeMux(), proxies: map[string]*proxy{}}
+	a.routes()
+	return a
+}
+
+// Add makes a gate and starts it, as POST /proxies does.
+func (a *API) Add(name, listen, upstream string) (*gate.Gate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, err := a.create(settings{Name: name, Listen: listen, Upstream: upstream, Enabled: true})
+	if err != nil {
+		return nil, fmt.Errorf("adding gate %q from %q to %q: %w", name, listen, upstream, err)
+	}
+	return p.gate, nil
+}
+
+// Gate returns the gate of a name, or nil. It is replaced when a client
+// changes its addresses.
+func (a *API) Gate(name string) *gate.Gate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.proxies[name]; p != nil {
+		return p.gate
+	}
+	return nil
+}
+
+// Populate makes the gates that a JSON list of proxies names, as POST /populate
+// does; it is for configuration files.
+func (a *API) Populate(r io.Reader) error {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("reading a list of proxies: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, err := a.populate(body); err != nil {
+		return fmt.Errorf("populating from a list of proxies: %w", err)
+	}
+	return nil
+}
+
+// Close closes all gates and returns when nothing is left of them.
+func (a *API) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	var errs []error
+	for name, p := range a.proxies {
+		errs = append(errs, p.gate.Close())
+		delete(a.proxies, name)
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	badRequest  = http.StatusBadRequest
+	notFound    = http.StatusNotFound
+	conflict    = http.StatusConflict
+	serverError = http.StatusInternalServerError
+)
+
+// apiError is an error as clients read it.
+type apiError struct {
+	Message string `json:"error"`
+	Status  int    `json:"status"`
+}
+
+func (e *apiError) Error() string { return e.Message }
+
+func failure(status int, format string, args ...any) *apiError {
+	return &apiError{fmt.Sprintf(format, args...), status}
+}
+
+// asAPIError gives an error without a status one.
+func asAPIError(err error) *apiError {
+	var e *apiError
+	if errors.As(err, &e) {
+		return e
+	}
+	return failure(serverError, "%v", err)
+}
+
+// unmarshal decodes the body of a request.
+func unmarshal(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return failure(badRequest, "bad request body: %v", err)
+	}
+	return nil
+}
+
+// copyAttributes copies values between attributes of one type.
+func copyAttributes(from, to attributes) error {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, to)
+}
+
+// create makes a proxy, starts it if it is enabled, and keeps it.
+func (a *API) create(s settings) (*proxy, error) {
+	if s.Name == "" {
+		return nil, failure(badRequest, "missing required field: name")
+	}
+	if s.Upstream == "" {
+		return nil, failure(badRequest, "missing required field: upstream")
+	}
+	if a.closed {
+		return nil, failure(http.StatusServiceUnavailable, "the API is closed")
+	}
+	if a.proxies[s.Name] != nil {
+		return nil, failure(conflict, "proxy already exists")
+	}
+	p, err := a.newProxy(s)
+	if err != nil {
+		return nil, err
+	}
+	if s.Enabled {
+		if err := p.start(); err != nil {
+			return nil, err
+		}
+		if err := p.accept(s.Accepting); err != nil {
+			return nil, errors.Join(err, p.gate.Close())
+		}
+	}
+	a.proxies[s.Name] = p
+	return p, nil
+}
+
+// populate makes or replaces the proxies of a list, until one cannot be made.
+func (a *API) populate(body []byte) ([]*proxy, error) {
+	var list []struct {
+		settings
+		Enabled *bool `json:"enabled"`
+	}
+	if err := unmarshal(body, &list); err != nil {
+		return nil, err
+	}
+	for i, s := range list {
+		if s.Name == "" {
+			return nil, failure(badRequest, "missing required field: name at proxy %d", i+1)
+		}
+		if s.Upstream == "" {
+			return nil, failure(badRequest, "missing required field: upstream at proxy %d", i+1)
+		}
+	}
+	made := []*proxy{}
+	for _, s := range list {
+		s.settings.Enabled = s.Enabled == nil || *s.Enabled
+		p, err := a.createOrReplace(s.settings)
+		if err != nil {
+			return made, err
+		}
+		made = append(made, p)
+	}
+	return made, nil
+}
+
+func (a *API) createOrReplace(s settings) (*proxy, error) {
+	if old := a.proxies[s.Name]; old != nil {
+		differs, err := old.differs(s)
+		if err != nil {
+			return nil, err
+		}
+		if !differs {
+			return old, nil
+		}
+		delete(a.proxies, s.Name)
+		if err := old.gate.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return a.create(s)
+}
+
+func (a *API) get(r *http.Request) (*proxy, error) {
+	if p := a.proxies[r.PathValue("proxy")]; p != nil {
+		return p, nil
+	}
+	return nil, failure(notFound, "proxy not found")
+}
+
+// A call answers a request with a status and a value to show as JSON, or an error.
+type call func(r *http.Request, body []byte) (status int, answer any, err error)
+
+func (a *API) routes() {
+	locked := func(f call) call {
+		return func(r *http.Request, body []byte) (int, any, error) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return f(r, body)
+		}
+	}
+	for pattern, f := range map[string]call{
+		"GET /version":                               a.version,
+		"POST /reset":                                locked(a.reset),
+		"POST /populate":                             locked(a.populateCall),
+		"GET /proxies":                               locked(a.list),
+		"POST /proxies":                              locked(a.createCall),
+		"GET /proxies/{proxy}":                       locked(a.show),
+		"POST /proxies/{proxy}":                      locked(a.update),
+		"PATCH /proxies/{proxy}":                     locked(a.update),
+		"DELETE /proxies/{proxy}":                    locked(a.remove),
+		"GET /proxies/{proxy}/toxics":                locked(a.listToxics),
+		"POST /proxies/{proxy}/toxics":               locked(a.addToxic),
+		"GET /proxies/{proxy}/toxics/{toxic}":        locked(a.showToxic),
+		"POST /proxies/{proxy}/toxics/{toxic}":       locked(a.updateToxic),
+		"PATCH /proxies/{proxy}/toxics/{toxic}":      locked(a.updateToxic),
+		"DELETE /proxies/{proxy}/toxics/{toxic}":     locked(a.removeToxic),
+		"GET /proxies/{proxy}/toxics/{toxic}/effect": a.effect,
+		"GET /proxies/{proxy}/connections":           locked(a.connections),
+		"DELETE /proxies/{proxy}/connections":        locked(a.closeConnections),
+	} {
+		a.mux.Handle(pattern, a.handler(f))
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Toxiproxy-Request-Id", rand.Text())
+	if strings.HasPrefix(r.UserAgent(), "Mozilla/") {
+		http.Error(w, "User agent not allowed", http.StatusForbidden)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// maxBody bounds what a request may send, in bytes.
+const maxBody = 16 << 20
+
+func (a *API) handler(f call) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var status int
+		var answer any
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			err = failure(badRequest, "bad request body: %v", err)
+		} else {
+			status, answer, err = f(r, firstValue(body))
+		}
+		if err != nil {
+			e := asAPIError(err)
+			if e.Status >= 500 {
+				a.config.Log.Warn("answering a request", "method", r.Method, "path", r.URL.Path, "error", err)
+			}
+			status, answer = e.Status, e
+		}
+		respond(w, status, answer)
+	})
+}
+
+// verbatim is an answer that is JSON already.
+type verbatim string
+
+func respond(w http.ResponseWriter, status int, answer any) {
+	if status == http.StatusNoContent {
+		w.WriteHeader(status)
+		return
+	}
+	var text []byte
+	var err error
+	if v, ok := answer.(verbatim); ok {
+		text = []byte(v)
+	} else {
+		text, err = json.Marshal(answer)
+	}
+	if err != nil {
+		status, text = serverError, []byte(`{"error":"encoding the answer","status":500}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n')) // a client that went away needs no answer
+}
+
+// firstValue returns the first JSON value of a body: what follows is ignored, as toxiproxy does.
+func firstValue(body []byte) []byte {
+	var first json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&first); err != nil {
+		return body // for the decoder to complain about
+	}
+	return first
+}
+
+func (a *API) version(*http.Request, []byte) (int, any, error) {
+	// With the space that clients may have pinned.
+	return http.StatusOK, verbatim(fmt.Sprintf(`{"version": %q}`, a.config.Version)), nil
+}
+
+func (a *API) reset(*http.Request, []byte) (int, any, error) {
+	for _, p := range a.proxies {
+		if err := p.reset(); err != nil {
+			return 0, nil, err
+		}
+	}
+	return http.StatusNoContent, nil, nil
+}
+
+func (a *API) populateCall(_ *http.Request, body []byte) (int, any, error) {
+	made, err := a.populate(body)
+	answer := struct {
+		*apiError
+		Proxies []shown `json:"proxies"`
+	}{}
+	for _, p := range made {
+		answer.Proxies = append(answer.Proxies, p.show())
+	}
+	if err != nil {
+		answer.apiError = asAPIError(err)
+		return answer.Status, answer, nil
+	}
+	return http.StatusCreated, answer, nil
+}
+
+func (a *API) list(*http.Request, []byte) (int, any, error) {
+	all := make(map[string]shown, len(a.proxies))
+	for name, p := range a.proxies {
+		all[name] = p.show()
+	}
+	return http.StatusOK, all, nil
+}
+
+func (a *API) createCall(_ *http.Request, body []byte) (int, any, error) {
+	s := settings{Enabled: true}
+	if err := unmarshal(body, &s); err != nil {
+		return 0, nil, err
+	}
+	p, err := a.create(s)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, p.show(), nil
+}
+
+func (a *API) show(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, p.show(), nil
+}
+
+func (a *API) update(r *http.Request, body []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	s := p.settings
+	s.Accepting = nil
+	if err := unmarshal(body, &s); err != nil {
+		return 0, nil, err
+	}
+	if err := p.update(a, s); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, p.show(), nil
+}
+
+func (a *API) remove(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	delete(a.proxies, p.Name)
+	return http.StatusNoContent, nil, p.gate.Close()
+}
+
+func (a *API) listToxics(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, p.show().Toxics, nil
+}
+
+func (a *API) addToxic(r *http.Request, body []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	t, err := p.addToxic(body)
+	return http.StatusOK, t, err
+}
+
+func (a *API) showToxic(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	_, t, err := p.find(r.PathValue("toxic"))
+	return http.StatusOK, t, err
+}
+
+func (a *API) updateToxic(r *http.Request, body []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	t, err := p.updateToxic(r.PathValue("toxic"), body)
+	return http.StatusOK, t, err
+}
+
+func (a *API) removeToxic(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, p.removeToxic(r.PathValue("toxic"))
+}
+
+// effect tells what a toxic has done. It is called without the lock, for it may wait.
+func (a *API) effect(r *http.Request, _ []byte) (int, any, error) {
+	active, err := a.activeOf(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if text := r.URL.Query().Get("wait"); text != "" {
+		limit, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, nil, failure(badRequest, "wait is %q; it must be a duration such as 5s", text)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
+		defer cancel()
+		if err := active.Wait(ctx); err != nil {
+			return 0, nil, failure(http.StatusRequestTimeout, "%v", err)
+		}
+	}
+	answer := map[string]any{"hits": active.Hits(), "bytes": active.Bytes(), "connections": active.Connections()}
+	if p := active.Problem(); p != nil {
+		answer["problem"] = p.Error()
+	}
+	return http.StatusOK, answer, nil
+}
+
+func (a *API) activeOf(r *http.Request) (*gate.Active, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, err := a.get(r)
+	if err != nil {
+		return nil, err
+	}
+	_, t, err := p.find(r.PathValue("toxic"))
+	if err != nil {
+		return nil, err
+	}
+	return t.active, nil
+}
+
+func (a *API) connections(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	type connection struct {
+		ID       uint64    `json:"id"`
+		Client   string    `json:"client"`
+		Server   string    `json:"server"`
+		Opened   time.Time `json:"opened"`
+		ToServer int64     `json:"to_server_bytes"`
+		ToClient int64     `json:"to_client_bytes"`
+	}
+	list := []connection{}
+	for _, c := range p.gate.Connections() {
+		list = append(list, connection{c.ID, c.Client.String(), c.Server.String(), c.Opened, c.ToServer, c.ToClient})
+	}
+	return http.StatusOK, list, nil
+}
+
+func (a *API) closeConnections(r *http.Request, _ []byte) (int, any, error) {
+	p, err := a.get(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	count := -1
+	if text := r.URL.Query().Get("count"); text != "" {
+		if count, err = strconv.Atoi(text); err != nil || count < 0 {
+			return 0, nil, failure(badRequest, "count is %q; it must be a number of connections, 0 or more", text)
+		}
+	}
+	end := p.gate.CloseConnections
+	if r.URL.Query().Get("reset") == "true" {
+		end = p.gate.ResetConnections
+	}
+	return http.StatusOK, map[string]int{"closed": end(count)}, nil
+}

@@ -1,0 +1,162 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+)
+
+var errClosed = errors.New("the gate is closed; make a new one")
+
+// Start listens and accepts. A gate that was stopped comes back on the same
+// port, with the conditions it had. Starting a started gate does nothing.
+func (g *Gate) Start() error {
+	g.control.Lock()
+	defer g.control.Unlock()
+	g.mu.Lock()
+	listen, started, closed := g.listen, g.front != nil, g.closed
+	g.mu.Unlock()
+	if closed {
+		return fmt.Errorf("starting gate %q: %w", g, errClosed)
+	}
+	if started {
+		return nil
+	}
+	if g.relay == nil {
+		r, err := newRelay()
+		if err != nil {
+			return fmt.Errorf("starting gate %q: %w", g, err)
+		}
+		g.relay = r
+	}
+	front, err := g.newFront(listen)
+	if err != nil {
+		return fmt.Errorf("starting gate %q: %w", g, err)
+	}
+	g.mu.Lock()
+	g.front, g.accepting = front, true
+	g.listen.host = front.address().String()
+	g.mu.Unlock()
+	front.resume()
+	return nil
+}
+
+func (g *Gate) newFront(a address) (front, error) {
+	if a.network == "udp" {
+		return newUDPFront(g, a)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), a.network, a.host)
+	if err != nil {
+		return nil, err
+	}
+	return &streamFront{gate: g, listener: l.(deadlineListener)}, nil
+}
+
+// Stop closes the listener and all connections and waits until they are gone:
+// clients then find the connection refused. Conditions stay. Stopping a
+// stopped gate does nothing.
+func (g *Gate) Stop() error {
+	g.control.Lock()
+	defer g.control.Unlock()
+	return g.stop()
+}
+
+func (g *Gate) stop() error {
+	g.mu.Lock()
+	f := g.front
+	g.front, g.accepting = nil, false
+	g.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	err := f.close()
+	g.endAll(endOrderly)
+	g.work.Wait()
+	if err != nil {
+		return fmt.Errorf("stopping gate %q: %w", g, err)
+	}
+	return nil
+}
+
+// Close stops the gate for good. It returns when nothing of it is left.
+func (g *Gate) Close() error {
+	g.mu.Lock()
+	if g.unwatch != nil {
+		g.unwatch()
+	}
+	g.mu.Unlock()
+	g.control.Lock()
+	defer g.control.Unlock()
+	err := g.stop()
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	if g.relay != nil {
+		g.relay.close()
+		g.relay = nil
+	}
+	return err
+}
+
+// Started says whether the gate listens.
+func (g *Gate) Started() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.front != nil
+}
+
+// Accepting says whether new clients are served.
+func (g *Gate) Accepting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.accepting
+}
+
+// StopAccepting serves no new clients. The port stays open: TCP clients
+// connect, wait in the kernel's backlog, and are served after
+// [Gate.StartAccepting]; datagrams of new UDP clients are lost. Connections go on.
+func (g *Gate) StopAccepting() error {
+	g.control.Lock()
+	defer g.control.Unlock()
+	g.mu.Lock()
+	f, accepting := g.front, g.accepting
+	g.accepting = false
+	g.mu.Unlock()
+	if f == nil {
+		return fmt.Errorf("stopping to accept at gate %q: it is not started; start it first", g)
+	}
+	if accepting {
+		f.pause()
+	}
+	return nil
+}
+
+// StartAccepting serves clients again, those first who have waited.
+func (g *Gate) StartAccepting() error {
+	g.control.Lock()
+	defer g.control.Unlock()
+	g.mu.Lock()
+	f, accepting := g.front, g.accepting
+	g.accepting = f != nil
+	g.mu.Unlock()
+	if f == nil {
+		return fmt.Errorf("starting to accept at gate %q: it is not started; start it first", g)
+	}
+	if !accepting {
+		f.resume()
+	}
+	return nil
+}
+
+// Reset brings everything back to normal: no conditions, started, accepting.
+// Live connections stay.
+func (g *Gate) Reset() error {
+	g.toServer.Pass()
+	g.toClient.Pass()
+	if err := g.Start(); err != nil {
+		return err
+	}
+	return g.StartAccepting()
+}

@@ -1,0 +1,223 @@
+package gate
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// ConnInfo describes a connection of a gate.
+type ConnInfo struct {
+	ID     uint64    // counts from 1 in the order of acceptance
+	Client net.Addr  // the client's address
+	Server net.Addr  // the server's address
+	Opened time.Time // when both sides were connected
+	// ToServer and ToClient are the bytes read so far in each direction.
+	ToServer, ToClient int64
+}
+
+// A pair is a connection: the client's socket, the server's, and the two lanes between.
+type pair struct {
+	gate           *Gate
+	id             uint64
+	client, server *socket
+	opened         time.Time
+	addresses      [2]net.Addr
+
+	toServer, toClient *lane
+
+	once  sync.Once
+	how   ending
+	ended chan struct{} // closed when the pair shall end
+	gone  chan struct{} // closed when it has
+
+	leaving  atomic.Bool // the lanes shall make way for the relay
+	closing  atomic.Bool // a lane holds an ending, which the relay would not know
+	relaying atomic.Bool // the relay has the sockets
+	carried  atomic.Pointer[carried]
+	lastSeen atomic.Int64 // Unix nanoseconds of the last datagram
+}
+
+// A socket is one side of a pair. The relay replaces the connection in it.
+type socket struct{ current atomic.Pointer[net.Conn] }
+
+func newSocket(c net.Conn) *socket {
+	s := &socket{}
+	s.current.Store(&c)
+	return s
+}
+
+func (s *socket) conn() net.Conn { return *s.current.Load() }
+
+func newPair(g *Gate, id uint64, client, server net.Conn) *pair {
+	p := &pair{
+		gate: g, id: id, client: newSocket(client), server: newSocket(server), opened: time.Now(),
+		addresses: [2]net.Addr{client.RemoteAddr(), server.RemoteAddr()},
+		ended:     make(chan struct{}), gone: make(chan struct{}),
+	}
+	p.toServer = newLane(p, &g.toServer, p.client, p.server)
+	p.toClient = newLane(p, &g.toClient, p.server, p.client)
+	p.seen(p.opened)
+	return p
+}
+
+func (p *pair) info() ConnInfo {
+	return ConnInfo{
+		ID: p.id, Client: p.addresses[0], Server: p.addresses[1], Opened: p.opened,
+		ToServer: p.toServer.bytes.Load(), ToClient: p.toClient.bytes.Load(),
+	}
+}
+
+func (p *pair) sockets() [2]*socket { return [2]*socket{p.client, p.server} }
+
+func (p *pair) lanes() [2]*lane { return [2]*lane{p.toServer, p.toClient} }
+
+// run carries the connection from beginning to end.
+func (p *pair) run() {
+	defer close(p.gone)
+	for !p.over() {
+		if p.mayLeave() {
+			p.relayed()
+		} else {
+			p.leaving.Store(false)
+			var lanes sync.WaitGroup
+			for _, l := range p.lanes() {
+				lanes.Go(l.run)
+			}
+			lanes.Wait()
+		}
+	}
+	p.close()
+}
+
+// relayed hands the sockets to the relay until it gives them back.
+func (p *pair) relayed() {
+	p.relaying.Store(true)
+	defer p.relaying.Store(false)
+	if err := p.gate.relay.carry(p); err != nil {
+		p.gate.log.Warn("relaying a connection", "gate", p.gate.String(), "error", err)
+		p.end(endOrderly)
+	}
+}
+
+// over says whether nothing is left to carry.
+func (p *pair) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+	}
+	return p.toServer.done() && p.toClient.done()
+}
+
+func (l *lane) done() bool {
+	select {
+	case <-l.finished:
+		return true
+	default:
+		return false
+	}
+}
+
+// end asks for the pair's end; the first asking decides how.
+func (p *pair) end(how ending) {
+	p.once.Do(func() {
+		p.how = how
+		close(p.ended)
+	})
+	p.tell()
+	for _, s := range p.sockets() {
+		_ = s.conn().SetWriteDeadline(longAgo) // an error means closed already
+	}
+}
+
+// tell makes whoever carries the pair look at plans and end. Where a channel
+// is returned, the pair has looked when it or p.gone is closed.
+func (p *pair) tell() <-chan struct{} {
+	p.toServer.kick()
+	p.toClient.kick()
+	if p.relaying.Load() {
+		return p.gate.relay.tell(p)
+	}
+	return nil
+}
+
+// mayLeave says whether nobody needs to look at the data.
+func (p *pair) mayLeave() bool {
+	return p.gate.relay != nil && !p.gate.datagrams && !p.closing.Load() &&
+		len(p.toServer.direction.plan.Load().entries) == 0 &&
+		len(p.toClient.direction.plan.Load().entries) == 0
+}
+
+func (p *pair) leave() {
+	p.leaving.Store(true)
+	p.toServer.kick()
+	p.toClient.kick()
+}
+
+func (p *pair) seen(at time.Time) {
+	if p.gate.datagrams {
+		p.lastSeen.Store(at.UnixNano())
+	}
+}
+
+// idleDeadline is when a pair of datagram sockets is forgotten; streams live for ever.
+func (p *pair) idleDeadline() time.Time {
+	if !p.gate.datagrams || p.gate.udpIdle <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, p.lastSeen.Load()).Add(p.gate.udpIdle)
+}
+
+// lingering is how long an orderly close waits for a peer's last words.
+const lingering = 200 * time.Millisecond
+
+// close closes both sockets in the way that was asked for.
+func (p *pair) close() {
+	if p.how == endReset {
+		for _, s := range p.sockets() {
+			if t, ok := s.conn().(*net.TCPConn); ok {
+				_ = t.SetLinger(0) // an error means reset already
+			}
+		}
+	}
+	if p.how == endOrderly && !p.gate.datagrams {
+		var both sync.WaitGroup
+		for _, s := range p.sockets() {
+			both.Go(func() { farewell(s.conn()) })
+		}
+		both.Wait()
+	}
+	_ = p.client.conn().Close() // errors at the end of a connection's life concern nobody
+	_ = p.server.conn().Close()
+}
+
+// farewell ends a stream in order. Closing a socket with unread data would send
+// a reset that may destroy what the peer has not read yet, so that is read first.
+func farewell(c net.Conn) {
+	if closeWrite(c) != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingering))
+	_, _ = io.Copy(io.Discard, c)
+}
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET)
+}
+
+func isClosedOrTimeout(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+}

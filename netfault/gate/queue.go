@@ -1,0 +1,114 @@
+package gate
+
+import (
+	"sync"
+	"time"
+)
+
+// An ending says how a connection, or one direction of it, comes to its end.
+type ending int
+
+const (
+	endNone    ending = iota
+	endOfData         // pass a half-close on
+	endOrderly        // close both sides
+	endReset          // reset both sides
+	endAll            // close both sides of every connection of the gate
+)
+
+// An item is data that is due at a time, or an ending that follows the data before it.
+type item struct {
+	due    time.Time
+	data   []byte
+	pooled *[]byte // to give back once the data is written, or nil
+	end    ending
+}
+
+// A queue holds what has been read and not been written yet, in order. One
+// goroutine pushes and one takes.
+type queue struct {
+	mu    sync.Mutex
+	items []item
+	head  int
+	bytes int
+
+	filled  chan struct{} // something new is at the head, or became due
+	drained chan struct{} // room was made
+}
+
+// overhead is what an item costs beside its data, so that many small ones are bounded too.
+const overhead = 64
+
+func newQueue() *queue {
+	return &queue{filled: make(chan struct{}, 1), drained: make(chan struct{}, 1)}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// push adds an item; it is never due before the one in front of it.
+func (q *queue) push(it item) {
+	q.mu.Lock()
+	if n := len(q.items); n > q.head && it.due.Before(q.items[n-1].due) {
+		it.due = q.items[n-1].due
+	}
+	q.items = append(q.items, it)
+	q.bytes += len(it.data) + overhead
+	first := len(q.items)-q.head == 1
+	q.mu.Unlock()
+	if first {
+		signal(q.filled)
+	}
+}
+
+// peek returns the head without taking it.
+func (q *queue) peek() (item, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.head == len(q.items) {
+		return item{}, false
+	}
+	return q.items[q.head], true
+}
+
+// took removes the head, or its first n bytes if it has more.
+func (q *queue) took(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := &q.items[q.head]
+	if n < len(it.data) {
+		it.data = it.data[n:]
+		q.bytes -= n
+		return
+	}
+	q.bytes -= len(it.data) + overhead
+	*it = item{}
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	} else if q.head > 1024 && q.head > len(q.items)/2 {
+		q.items = q.items[:copy(q.items, q.items[q.head:])]
+		q.head = 0
+	}
+	signal(q.drained)
+}
+
+func (q *queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// release makes everything due now.
+func (q *queue) release() {
+	q.mu.Lock()
+	for i := q.head; i < len(q.items); i++ {
+		q.items[i].due = time.Time{}
+	}
+	q.mu.Unlock()
+	signal(q.filled)
+}

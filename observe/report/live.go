@@ -1,0 +1,301 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// Live is what is known of a run while it goes on. It is told events and draws
+// frames of text; it knows no terminal and no clock.
+type Live struct {
+	system, target string
+	stage          string
+	length         time.Duration
+	now            time.Duration
+	phases         []string
+	phase          int
+	second         experiment.ClientSecond
+	// rates and slow are the clients' last rates and p99s, for the trend.
+	rates, slow []float64
+	errors      []bool
+	order       []string
+	services    map[string]*experiment.Sample
+	faults      []experiment.FaultRecord
+	falls       int
+	down        map[string]bool
+}
+
+// trend is how many seconds the trends reach back.
+const trend = 60
+
+// Observe takes an event in.
+func (l *Live) Observe(e experiment.Event) {
+	switch e := e.(type) {
+	case experiment.Deploying:
+		l.system, l.target, l.stage = e.System, e.Target, "starting"
+		l.services, l.down = map[string]*experiment.Sample{}, map[string]bool{}
+	case experiment.Deployed:
+		l.deployed(e.Replicas)
+	case experiment.LoadBegun:
+		l.length, l.phases, l.stage = e.Length, e.Phases, ""
+	case experiment.PhaseBegun:
+		l.now, l.phase = max(l.now, e.At), e.Index
+	case experiment.FaultApplied:
+		l.faults = append(l.faults, e.Record)
+	case experiment.FaultCleared:
+		if e.Record.Error == "" {
+			l.faults = slices.DeleteFunc(l.faults, func(f experiment.FaultRecord) bool { return f.ID == e.Record.ID })
+		}
+	case experiment.ReplicaDown:
+		l.falls++
+		l.down[replicaName(e.Recovery)] = true
+	case experiment.ReplicaReady:
+		delete(l.down, replicaName(e.Recovery))
+	case experiment.ClientSampled:
+		l.clients(e.Second)
+	case experiment.ServiceSampled:
+		sample := e.Sample
+		if l.services[sample.Service] == nil {
+			l.order = append(l.order, sample.Service)
+		}
+		l.services[sample.Service] = &sample
+	case experiment.LoadEnded:
+		l.stage = "collecting"
+	case experiment.CleaningUp:
+		l.stage = "taking down"
+	}
+}
+
+func replicaName(r experiment.Recovery) string { return fmt.Sprintf("%s/%d", r.Service, r.Replica) }
+
+func (l *Live) deployed(replicas []experiment.Replica) {
+	l.stage = "ready"
+	for _, r := range replicas {
+		s := l.services[r.Service]
+		if s == nil {
+			s = &experiment.Sample{Service: r.Service}
+			l.services[r.Service] = s
+			l.order = append(l.order, r.Service)
+		}
+		s.Replicas++
+		if r.State == experiment.Ready {
+			s.Up++
+		}
+	}
+}
+
+func (l *Live) clients(second experiment.ClientSecond) {
+	if second.Seconds < 0.2 {
+		return // the rest of a second at the end says nothing
+	}
+	l.now, l.second, l.phase = second.At, second, max(0, second.Phase)
+	p99 := 0.0
+	if second.Latency != nil {
+		p99 = second.Latency.P99
+	}
+	l.rates = lastOf(append(l.rates, float64(second.Requests())/second.Seconds))
+	l.slow = lastOf(append(l.slow, p99))
+	l.errors = lastOf(append(l.errors, second.Errors() > 0))
+}
+
+func lastOf[T any](values []T) []T { return values[max(0, len(values)-trend):] }
+
+// Frame draws what is known, no wider than the style allows and no higher than
+// height lines; services that do not fit are counted.
+func (l *Live) Frame(style Style, height int) []string {
+	lines := []string{l.headline(style), ""}
+	lines = append(lines, l.clientLines(style)...)
+	lines = append(lines, "")
+	faults := l.faultLines(style)
+	room := height - len(lines) - len(faults) - 1
+	lines = append(lines, l.serviceLines(style, room)...)
+	lines = append(lines, faults...)
+	for i := range lines {
+		lines[i] = clip(lines[i], style.width())
+	}
+	return lines[:min(len(lines), max(1, height))]
+}
+
+func (l *Live) headline(style Style) string {
+	text := style.paint(bold, l.system)
+	if l.target != "" {
+		text += " on " + l.target
+	}
+	if l.length > 0 {
+		text += fmt.Sprintf("  %s of %s  ", clock(l.now), clock(l.length)) + style.bar(l.now.Seconds()/l.length.Seconds(), 20)
+	}
+	switch {
+	case l.stage != "":
+		text += "  " + style.paint(notice, l.stage)
+	case l.phase < len(l.phases):
+		text += "  " + l.phases[l.phase]
+	}
+	return text
+}
+
+// clock prints whole seconds as people say them: 45s, 2m, 2m5s.
+func clock(d time.Duration) string { return unit.Duration(d.Round(time.Second)).String() }
+
+func (s Style) bar(part float64, width int) string {
+	full := max(0, min(width, int(part*float64(width)+0.5)))
+	return s.paint(good, strings.Repeat("━", full)) + s.paint(dim, strings.Repeat("─", width-full))
+}
+
+func (l *Live) clientLines(style Style) []string {
+	width := min(trend, style.width()-22)
+	return []string{
+		l.clientLine(style),
+		style.paint(dim, "  rate  ") + style.spark(l.rates, nil, width) + style.paint(dim, "  max "+rate(maxOf(l.rates))+"/s"),
+		style.paint(dim, "  p99   ") + style.spark(l.slow, l.errors, width) + style.paint(dim, "  max "+experiment.FormatSeconds(maxOf(l.slow))),
+	}
+}
+
+func (l *Live) clientLine(style Style) string {
+	second := &l.second
+	ms := clientLatencies(second.Latency)
+	perSecond := 0.0
+	if second.Seconds > 0 {
+		perSecond = float64(second.Requests()) / second.Seconds
+	}
+	text := style.paint(bold, "clients") + fmt.Sprintf("  %6s/s  %6s errors  p50 %6s  p99 %6s", rate(perSecond), share(second.Errors(), second.Requests()), ms.p50, ms.p99)
+	if class, n := worst(second.Outcomes); n > 0 {
+		text += "  " + style.paint(bad, classText(n, class))
+	}
+	return text
+}
+
+// worst is the most frequent class of errors.
+func worst(outcomes map[experiment.Class]int64) (worst experiment.Class, most int64) {
+	for _, class := range experiment.Classes() {
+		if n := outcomes[class]; class != experiment.OK && class != experiment.Cancelled && n > most {
+			worst, most = class, n
+		}
+	}
+	return worst, most
+}
+
+func maxOf(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	return slices.Max(values)
+}
+
+// spark draws values as bars of a row, the latest at the right end of what
+// there is; those marked are drawn as bad.
+func (s Style) spark(values []float64, marked []bool, width int) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	skip := max(0, len(values)-max(1, width))
+	most := maxOf(values)
+	var b strings.Builder
+	for i := skip; i < len(values); i++ {
+		level := 0
+		if most > 0 {
+			level = min(len(levels)-1, int(values[i]/most*float64(len(levels))))
+		}
+		t := plain
+		if i < len(marked) && marked[i] {
+			t = bad
+		}
+		b.WriteString(s.paint(t, string(levels[level])))
+	}
+	return b.String()
+}
+
+func (l *Live) serviceLines(style Style, room int) []string {
+	names, hidden := l.shown(room - 1)
+	g := grid{left: 1, least: 6}
+	g.head("SERVICE", "RATE/S", "ERRORS", "P50", "P99", "INFLIGHT", "QUEUE", "UP")
+	for _, name := range names {
+		g.add(l.serviceRow(l.services[name])...)
+	}
+	lines := g.lines(style)
+	if hidden > 0 {
+		lines = append(lines, style.paint(dim, fmt.Sprintf("and %s more", plural(hidden, "service"))))
+	}
+	return lines
+}
+
+func (l *Live) serviceRow(s *experiment.Sample) []cell {
+	name, up := cell{s.Service, plain}, cell{fmt.Sprintf("%d/%d", s.Up, s.Replicas), plain}
+	if l.isTarget(s.Service) {
+		name.tone = notice
+	}
+	if s.Up < s.Replicas || s.Replicas == 0 {
+		up.tone = bad
+	}
+	if s.Up == 0 {
+		return []cell{name, {"down", bad}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
+	}
+	if s.Elapsed <= 0 {
+		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
+	}
+	ms := bucketLatencies(experiment.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
+	return []cell{
+		name, {rate(float64(s.Requests) / s.Elapsed.Seconds()), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
+		{ms.p50, plain}, {ms.p99, plain}, {count(s.InFlight), plain}, {count(s.QueueLength), plain}, up,
+	}
+}
+
+// isTarget reports whether a fault acts on the service.
+func (l *Live) isTarget(service string) bool {
+	return slices.ContainsFunc(l.faults, func(f experiment.FaultRecord) bool { return f.Fault.Target.Service == service && f.Error == "" })
+}
+
+// shown picks the services that fit, in the order of the file; where they do
+// not all fit, those in trouble come first.
+func (l *Live) shown(room int) (names []string, hidden int) {
+	if len(l.order) <= room {
+		return l.order, 0
+	}
+	room = max(1, room-1)
+	names = slices.Clone(l.order)
+	trouble := func(name string) int64 {
+		s := l.services[name]
+		score := s.Errors
+		if l.isTarget(name) {
+			score += 1 << 40
+		}
+		if s.Up < s.Replicas {
+			score += 1 << 50
+		}
+		return score
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(trouble(b), trouble(a)) })
+	return names[:min(room, len(names))], len(names) - min(room, len(names))
+}
+
+func (l *Live) faultLines(style Style) []string {
+	var lines []string
+	for i := range l.faults {
+		f := &l.faults[i]
+		switch {
+		case f.Error != "":
+			lines = append(lines, style.paint(bad, "✗ "+f.Label+": "+f.Error))
+		case f.Victim == fault.Nobody:
+			lines = append(lines, style.paint(dim, "● "+f.Label))
+		default:
+			lines = append(lines, style.paint(notice, "● "+f.Label)+fmt.Sprintf("  since %s, ends in %s", clock(max(0, l.now-secondsOf(f.From))), clock(max(0, secondsOf(f.PlannedTo)-l.now))))
+		}
+	}
+	if l.falls > 0 {
+		text := plural(l.falls, "fall") + " so far"
+		if n := len(l.down); n > 0 {
+			text += style.paint(bad, fmt.Sprintf(", %s down now", plural(n, "replica")))
+		}
+		lines = append(lines, text)
+	}
+	if len(lines) > 0 {
+		lines = append([]string{""}, lines[:min(len(lines), 6)]...)
+	}
+	return lines
+}
+
+func secondsOf(v float64) time.Duration { return time.Duration(v * float64(time.Second)) }

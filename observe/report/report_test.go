@@ -1,0 +1,322 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares text with a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || string(want) != got {
+		t.Errorf("not as in %s (run with -update and look at the difference): %v\n%s", path, err, got)
+	}
+}
+
+func bounds() []float64 { return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1} }
+
+// story tells a run of the shop of 20 s second by second: the catalog is slow
+// from 6 s to 12 s and killed at 15 s.
+func story(services []string, each func(experiment.Event)) {
+	began := time.Unix(1_700_000_000, 0).UTC()
+	var replicas []experiment.Replica
+	for _, s := range services {
+		replicas = append(replicas, experiment.Replica{Service: s, Index: 1, State: experiment.Ready})
+	}
+	slow := experiment.FaultRecord{
+		ID: "latency-1", Label: "latency catalog", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "catalog"}},
+		PlannedFrom: 6, PlannedTo: 12, From: 6.001, AppliedAt: began.Add(6001 * time.Millisecond),
+	}
+	fall := experiment.Recovery{Service: "catalog", Replica: 1, Fault: "kill-2", DownAt: began.Add(15 * time.Second), Detection: 0.04}
+	each(experiment.Deploying{System: "shop", Target: "local"})
+	each(experiment.Deployed{Replicas: replicas, Took: 412 * time.Millisecond})
+	each(experiment.LoadBegun{At: began, Length: 20 * time.Second, Phases: []string{"warm-up", "steady"}})
+	each(experiment.PhaseBegun{Index: 0, Name: "warm-up"})
+	for second := 1; second <= 20; second++ {
+		at := time.Duration(second) * time.Second
+		isSlow, isDown := second > 6 && second <= 12, second > 15 && second <= 17
+		outcomes := map[experiment.Class]int64{experiment.OK: int64(95 + second%7)}
+		l := experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(second%5)/1000}
+		switch {
+		case isSlow:
+			outcomes[experiment.Timeout], l.P50, l.P99 = 12, 0.312, 0.5
+		case isDown:
+			outcomes[experiment.HTTPError], outcomes[experiment.OK] = 60, 40
+		}
+		each(experiment.ClientSampled{Second: experiment.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
+		for i, name := range services {
+			s := experiment.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
+			if name == "catalog" && isSlow {
+				s.Latency, s.InFlight, s.QueueLength = []int64{0, 0, 0, 0, 0, 0, 0, 20, 80, 0, 0}, 32, 7
+			}
+			if name == "catalog" && isDown {
+				s = experiment.Sample{Service: name, Elapsed: time.Second, Replicas: 1}
+			}
+			if i == 0 && (isSlow || isDown) {
+				s.Errors = 12
+			}
+			each(experiment.ServiceSampled{At: at, Sample: s})
+		}
+		switch second {
+		case 4:
+			each(experiment.PhaseBegun{At: at, Index: 1, Name: "steady"})
+		case 6:
+			each(experiment.FaultApplied{Record: slow})
+		case 12:
+			slow.To, slow.ClearedAt = 12.002, began.Add(12*time.Second)
+			each(experiment.FaultCleared{Record: slow})
+		case 15:
+			each(experiment.ReplicaDown{Recovery: fall})
+		case 17:
+			fall.Took = 1.87
+			each(experiment.ReplicaReady{Recovery: fall})
+		}
+	}
+	each(experiment.LoadEnded{At: 20 * time.Second})
+	each(experiment.CleaningUp{System: "shop"})
+}
+
+func shop() []string {
+	return []string{"web", "catalog", "cart", "checkout", "payment", "shipping", "stock", "recommendations", "users", "mail"}
+}
+
+func TestFrames(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {60, 14}} {
+		var live Live
+		var got strings.Builder
+		story(shop(), func(e experiment.Event) {
+			live.Observe(e)
+			switch s, _ := e.(experiment.ClientSampled); s.Second.At {
+			case 10 * time.Second, 16 * time.Second:
+			default:
+				if _, ok := e.(experiment.Deployed); !ok {
+					return
+				}
+			}
+			lines := live.Frame(Style{Width: size[0]}, size[1])
+			if len(lines) > size[1] {
+				t.Errorf("%v: %d lines", size, len(lines))
+			}
+			for _, l := range lines {
+				if n := utf8.RuneCountInString(l); n > size[0] {
+					t.Errorf("%v: a line of %d columns: %q", size, n, l)
+				}
+			}
+			got.WriteString(strings.Join(lines, "\n") + "\n====\n")
+		})
+		golden(t, fmt.Sprintf("frames-%dx%d.txt", size[0], size[1]), got.String())
+	}
+}
+
+// TestColorsAreOnlyColors: without escapes a coloured frame is the plain one.
+func TestColorsAreOnlyColors(t *testing.T) {
+	var live Live
+	story(shop(), func(e experiment.Event) {
+		live.Observe(e)
+		colored, uncolored := live.Frame(Style{Color: true, Width: 80}, 24), live.Frame(Style{Width: 80}, 24)
+		for i := range colored {
+			if got := strip(colored[i]); got != uncolored[i] {
+				t.Fatalf("line %d: %q, without colours %q", i, got, uncolored[i])
+			}
+		}
+	})
+}
+
+func strip(line string) string {
+	var b strings.Builder
+	for line != "" {
+		before, after, escape := strings.Cut(line, "\x1b[")
+		b.WriteString(before)
+		if line = after; escape {
+			_, line, _ = strings.Cut(line, "m")
+		}
+	}
+	return b.String()
+}
+
+func TestPlainLines(t *testing.T) {
+	var out bytes.Buffer
+	view := NewView(&out, nil, true)
+	story(shop(), view.Observe)
+	view.Observe(experiment.FaultApplied{Record: experiment.FaultRecord{Label: "kill web", PlannedFrom: 3, Error: "no such process"}})
+	view.Observe(experiment.Done{})
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("there are escapes in plain output")
+	}
+	golden(t, "plain.txt", out.String())
+}
+
+func TestTerminalIsRepaintedAndLeftClean(t *testing.T) {
+	var out bytes.Buffer
+	view := NewView(&out, func() (int, int) { return 80, 24 }, false)
+	story(shop(), view.Observe)
+	view.Observe(experiment.Done{})
+	view.Close()
+	s := screen{}
+	s.write(out.String())
+	if left := strings.TrimSpace(strings.Join(s.lines, "\n")); left != "" {
+		t.Errorf("left on the screen: %q", left)
+	}
+	if s.highest > 24 {
+		t.Errorf("the screen grew to %d lines", s.highest)
+	}
+}
+
+// screen is a terminal that knows line feeds, going up, and clearing below.
+type screen struct {
+	lines        []string
+	row, highest int
+}
+
+func (s *screen) write(text string) {
+	for text != "" {
+		if rest, ok := strings.CutPrefix(text, "\x1b["); ok {
+			var up int
+			_, _ = fmt.Sscanf(rest, "%dA", &up)
+			s.row -= up
+			_, text, _ = strings.Cut(rest, "\x1b[J")
+			s.lines = s.lines[:s.row]
+			continue
+		}
+		line, rest, _ := strings.Cut(text, "\n")
+		s.lines = append(s.lines[:s.row], line)
+		s.row++
+		s.highest = max(s.highest, s.row)
+		text = rest
+	}
+}
+
+// result is of a run of the shop with two faults.
+func result() *experiment.Result {
+	began := time.Unix(1_700_000_000, 0).UTC()
+	at := func(s float64) time.Time { return began.Add(secondsOf(s)) }
+	r := &experiment.Result{
+		Name: "shop", Target: "local", Seed: 7, LoadStarted: began,
+		Faults: []experiment.FaultRecord{
+			{ID: "latency-1", Label: "latency catalog", Fault: fault.Fault{Type: fault.Latency}, Replicas: []string{"catalog/1"}, AppliedAt: at(6.001), ClearedAt: at(12), From: 6.001, To: 12, Hits: 1204},
+			{ID: "kill-2", Label: "kill catalog (round 1)", Victim: "catalog", Fault: fault.Fault{Type: fault.Kill}, Replicas: []string{"catalog/1"}, AppliedAt: at(15), ClearedAt: at(20), From: 15, To: 20, Hits: -1},
+			{ID: "error-3", Label: "error mail", Fault: fault.Fault{Type: fault.Error}, Replicas: []string{"mail/1"}, AppliedAt: at(15), ClearedAt: at(16), From: 15, To: 16},
+		},
+		Recoveries: []experiment.Recovery{
+			{Service: "catalog", Replica: 1, Fault: "kill-2", DownAt: at(15), DetectedAt: at(15.04), ReadyAt: at(16.87), Detection: 0.04, Took: 1.87},
+			{Service: "web", Replica: 1, DownAt: at(19), DetectedAt: at(19.04), Detection: 0.04},
+		},
+		Checks: []experiment.CheckResult{
+			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 was 12.1ms"},
+			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors was 8.2%"},
+			{Check: experiment.Check{Expr: "rate >= 50", Service: "mail", Phase: "after"}, Why: `no data: service "mail" had no requests in "after"`},
+		},
+	}
+	segment := func(kind experiment.SegmentKind, name string, from, to float64, errors int64) {
+		s := experiment.Segment{Kind: kind, Name: name, From: from, To: to}
+		s.Clients = experiment.ClientStats{
+			Requests: int64(100 * (to - from)), Errors: errors, Rate: 100, Outcomes: map[experiment.Class]int64{experiment.Timeout: errors},
+			Latency: &experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(errors)/1000},
+		}
+		for i, service := range shop() {
+			x := experiment.ServiceStats{
+				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1,
+				Latency: &experiment.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
+			}
+			if service == "catalog" && errors > 0 {
+				x.Errors, x.Latency = errors, &experiment.Quantiles{P50: 0.3, P99: 25, Limit: 25}
+			}
+			if service == "mail" && name == experiment.After {
+				x = experiment.ServiceStats{Service: service, Seconds: to - from}
+			}
+			s.Services = append(s.Services, x)
+		}
+		r.Segments = append(r.Segments, s)
+	}
+	segment(experiment.WholeRun, "", 0, 20, 72)
+	segment(experiment.FaultPart, experiment.Before, 0, 6, 0)
+	segment(experiment.FaultPart, experiment.During, 6, 16, 72)
+	segment(experiment.FaultPart, experiment.After, 16, 20, 0)
+	return r
+}
+
+func TestSummary(t *testing.T) {
+	for _, width := range []int{80, 120} {
+		var out strings.Builder
+		if err := Summary(&out, result(), Style{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, fmt.Sprintf("summary-%d.txt", width), out.String())
+	}
+}
+
+func TestSummaryOfLittle(t *testing.T) {
+	r := &experiment.Result{Name: "shop", Target: "local", Incomplete: true, Why: "deploying system \"shop\": context canceled\nsecond line"}
+	var out strings.Builder
+	if err := Summary(&out, r, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "summary-incomplete.txt", out.String())
+}
+
+func TestSummaryOfALargeSystem(t *testing.T) {
+	r := result()
+	for i := range r.Segments {
+		for j := range 990 {
+			x := experiment.ServiceStats{Service: fmt.Sprintf("s%03d", j), Seconds: 1, Availability: 1}
+			if j == 500 {
+				x.Availability = 0
+			}
+			r.Segments[i].Services = append(r.Segments[i].Services, x)
+		}
+	}
+	var out strings.Builder
+	if err := Summary(&out, r, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"and 980 services that changed less", "s500", "catalog"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestSummaryReportsTheWriter(t *testing.T) {
+	if err := Summary(broken{}, result(), Style{}); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+		t.Error(err)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	for got, want := range map[string]string{
+		rate(0): "0.0", rate(52.14): "52.1", rate(1234.5): "1234", rate(12345): "12.3k", rate(123456): "123k",
+		share(0, 0): "-", share(0, 5): "0%", share(5, 5): "100%", share(1, 1e6): "<0.01%", share(999999, 1000000): ">99.99%", share(82, 1000): "8.20%", share(1, 3): "33.3%",
+		count(1234567): "1 234 567", count(12): "12", count(123): "123",
+		clip("\x1b[31mabcdef\x1b[0m", 3): "\x1b[31mabc\x1b[0m", clip("abcdef", 3): "abc", shorten("abcdef", 4): "abc…",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,265 @@
+// Package report shows people what a run does and what it showed: a live view
+// for terminals and logs, and a summary.
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// Style says how text may look.
+type Style struct {
+	// Color allows colours; leave it false where NO_COLOR is set or the output is
+	// no terminal.
+	Color bool
+	// Width is that of the output in columns; 0 means 80.
+	Width int
+}
+
+func (s Style) width() int {
+	if s.Width <= 0 {
+		return 80
+	}
+	return s.Width
+}
+
+// A tone is what a text stands for; the terminal's own palette gives the colour.
+type tone string
+
+const (
+	plain  tone = ""
+	bold   tone = "1"
+	dim    tone = "2"
+	bad    tone = "31"
+	good   tone = "32"
+	notice tone = "33"
+)
+
+func (s Style) paint(t tone, text string) string {
+	if !s.Color || t == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(t) + "m" + text + "\x1b[0m"
+}
+
+// A cell is a text of a grid.
+type cell struct {
+	text string
+	tone tone
+}
+
+// A grid is a table whose first columns, as many as left says, are aligned left
+// and the others right.
+type grid struct {
+	left int
+	// least is the width below which no column on the right falls, so that a
+	// table which is painted again does not tremble.
+	least int
+	rows  [][]cell
+}
+
+func (g *grid) add(cells ...cell) { g.rows = append(g.rows, cells) }
+
+func (g *grid) head(titles ...string) {
+	row := make([]cell, len(titles))
+	for i, t := range titles {
+		row[i] = cell{t, dim}
+	}
+	g.add(row...)
+}
+
+// lines lays the grid out; where it is too wide, the first column is clipped.
+func (g *grid) lines(s Style) []string {
+	var widths []int
+	total := 0
+	for _, row := range g.rows {
+		for i, c := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+				if i >= g.left {
+					widths[i] = g.least
+				}
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	for _, w := range widths {
+		total += w + 2
+	}
+	if over := total - 2 - s.width(); over > 0 && len(widths) > 0 {
+		widths[0] = min(widths[0], max(8, widths[0]-over))
+	}
+	lines := make([]string, len(g.rows))
+	for i, row := range g.rows {
+		lines[i] = clip(g.line(s, row, widths), s.width())
+	}
+	return lines
+}
+
+func (g *grid) line(s Style, row []cell, widths []int) string {
+	var b strings.Builder
+	for i, c := range row {
+		text := shorten(c.text, widths[i])
+		space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		switch {
+		case i >= g.left:
+			b.WriteString(space + s.paint(c.tone, text))
+		case i == len(row)-1:
+			b.WriteString(s.paint(c.tone, text))
+		default:
+			b.WriteString(s.paint(c.tone, text) + space)
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// shorten cuts a text to a number of columns, and shows that it did.
+func shorten(text string, width int) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	return string(runes[:max(0, width-1)]) + "…"
+}
+
+// clip cuts a line to a number of columns, not counting colours.
+func clip(line string, width int) string {
+	columns, escape := 0, false
+	for i, r := range line {
+		switch {
+		case escape:
+			escape = r != 'm'
+		case r == '\x1b':
+			escape = true
+		case columns == width:
+			if strings.Contains(line, "\x1b") {
+				return line[:i] + "\x1b[0m"
+			}
+			return line[:i]
+		default:
+			columns++
+		}
+	}
+	return line
+}
+
+// columns counts the columns of a line, without its colours.
+func columns(line string) (n int) {
+	escape := false
+	for _, r := range line {
+		switch {
+		case escape:
+			escape = r != 'm'
+		case r == '\x1b':
+			escape = true
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+const unknown = "-"
+
+// rate prints a number per second with about three digits.
+func rate(v float64) string {
+	switch {
+	case v >= 99950:
+		return strconv.FormatFloat(v/1000, 'f', 0, 64) + "k"
+	case v >= 9995:
+		return strconv.FormatFloat(v/1000, 'f', 1, 64) + "k"
+	case v >= 999.5:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
+
+// count prints a number with its thousands apart.
+func count(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + " " + digits[i:]
+	}
+	return digits
+}
+
+// share prints the part of a whole in percents; a little is never shown as
+// nothing, nor nearly all as all.
+func share(part, whole int64) string {
+	switch {
+	case whole <= 0:
+		return unknown
+	case part == 0:
+		return "0%"
+	case part == whole:
+		return "100%"
+	}
+	p := 100 * float64(part) / float64(whole)
+	switch {
+	case p < 0.01:
+		return "<0.01%"
+	case p > 99.99:
+		return ">99.99%"
+	case p < 10 || p > 99:
+		return strconv.FormatFloat(p, 'f', 2, 64) + "%"
+	}
+	return strconv.FormatFloat(p, 'f', 1, 64) + "%"
+}
+
+// errorTone marks errors that are there.
+func errorTone(errors int64) tone {
+	if errors > 0 {
+		return bad
+	}
+	return plain
+}
+
+// seconds prints a moment of the run: 3.0s, 75.0s.
+func seconds(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "s" }
+
+// latencies are the two that tables show.
+type latencies struct{ p50, p99 string }
+
+func bucketLatencies(q *experiment.Quantiles) latencies {
+	if q == nil {
+		return latencies{unknown, unknown}
+	}
+	format := func(v float64) string {
+		if v >= q.Limit {
+			return ">" + experiment.FormatSeconds(q.Limit)
+		}
+		return experiment.FormatSeconds(v)
+	}
+	return latencies{format(q.P50), format(q.P99)}
+}
+
+func clientLatencies(l *experiment.Latency) latencies {
+	if l == nil {
+		return latencies{unknown, unknown}
+	}
+	return latencies{experiment.FormatSeconds(l.P50), experiment.FormatSeconds(l.P99)}
+}
+
+// classText counts the outcomes of a class: 1 timeout, 12 http errors.
+func classText(n int64, class experiment.Class) string {
+	name := strings.ReplaceAll(string(class), "_", " ")
+	switch class {
+	case experiment.HTTPError, experiment.ConnectionError, experiment.Timeout:
+		return plural(int(n), name)
+	}
+	return fmt.Sprintf("%d %s", n, name)
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

@@ -1,0 +1,299 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// maxServices is how many services a summary shows; of a larger system those
+// that the faults changed most.
+const maxServices = 20
+
+// Summary prints what a run showed: the clients and services before, during and
+// after the faults, the faults themselves, recoveries, and checks.
+func Summary(w io.Writer, r *experiment.Result, style Style) error {
+	s := summary{result: r, style: style}
+	s.title()
+	s.figures()
+	s.outcomes()
+	s.faults()
+	s.recoveries()
+	s.checks()
+	if _, err := io.WriteString(w, s.text.String()); err != nil {
+		return fmt.Errorf("printing the summary: %w", err)
+	}
+	return nil
+}
+
+type summary struct {
+	result *experiment.Result
+	style  Style
+	text   strings.Builder
+}
+
+func (s *summary) line(text string) {
+	s.text.WriteString(clip(strings.TrimRight(text, " "), s.style.width()) + "\n")
+}
+
+func (s *summary) section(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	s.text.WriteString("\n")
+	if title != "" {
+		s.line(s.style.paint(bold, title))
+	}
+	for _, l := range lines {
+		s.text.WriteString(l + "\n")
+	}
+}
+
+func (s *summary) title() {
+	r := s.result
+	text := s.style.paint(bold, r.Name)
+	if r.Target != "" {
+		text += " on " + r.Target
+	}
+	if len(r.Segments) > 0 {
+		text += fmt.Sprintf(", %s of load", seconds(r.Segments[0].To))
+	}
+	s.line(text + fmt.Sprintf(", seed %d", r.Seed))
+	if r.Incomplete {
+		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")
+	}
+}
+
+// parts are the segments that rows are made of: those relative to the faults,
+// or the whole run.
+func (s *summary) parts() []*experiment.Segment {
+	var parts []*experiment.Segment
+	for i := range s.result.Segments {
+		if segment := &s.result.Segments[i]; segment.Kind == experiment.FaultPart {
+			parts = append(parts, segment)
+		}
+	}
+	if len(parts) == 0 && len(s.result.Segments) > 0 {
+		parts = append(parts, &s.result.Segments[0])
+	}
+	return parts
+}
+
+func (s *summary) figures() {
+	parts := s.parts()
+	if len(parts) == 0 {
+		return
+	}
+	g := grid{left: 2}
+	g.head("SERVICE", "WHEN", "REQUESTS", "RATE/S", "ERRORS", "P50", "P99", "UP")
+	name := "clients"
+	for _, p := range parts {
+		c := &p.Clients
+		s.row(&g, name, bold, p, c.Requests, c.Errors, c.Rate, clientLatencies(c.Latency), cell{})
+		name = ""
+	}
+	names, hidden := s.shown(parts)
+	for _, service := range names {
+		name := service
+		for _, p := range parts {
+			at := slices.IndexFunc(p.Services, func(x experiment.ServiceStats) bool { return x.Service == service })
+			if at < 0 {
+				continue
+			}
+			x := &p.Services[at]
+			if x.Availability == 0 && x.Seconds > 0 {
+				g.add(cell{name, plain}, cell{when(p), dim}, cell{"down", bad})
+			} else {
+				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
+			}
+			name = ""
+		}
+	}
+	lines := g.lines(s.style)
+	if hidden > 0 {
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s that changed less; timeline.csv has all", plural(hidden, "service"))))
+	}
+	s.section("", lines)
+}
+
+// when names a part with its length.
+func when(p *experiment.Segment) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Name, seconds(p.To-p.From)))
+}
+
+func (s *summary) row(g *grid, name string, t tone, p *experiment.Segment, requests, errors int64, perSecond float64, l latencies, up cell) {
+	g.add(cell{name, t}, cell{when(p), dim}, cell{count(requests), plain}, cell{rate(perSecond), plain},
+		cell{share(errors, requests), errorTone(errors)}, cell{l.p50, plain}, cell{l.p99, plain}, up)
+}
+
+// up is the share of the time in which the service could be reached.
+func up(x *experiment.ServiceStats) cell {
+	const steps = 10000 // hundredths of a percent
+	share := share(int64(x.Availability*steps+1e-6), steps)
+	if x.Availability < 1 {
+		return cell{share, bad}
+	}
+	return cell{share, plain}
+}
+
+// shown picks the services that are shown, in the order of the file.
+func (s *summary) shown(parts []*experiment.Segment) (names []string, hidden int) {
+	change := map[string]float64{}
+	for _, p := range parts {
+		for i := range p.Services {
+			x := &p.Services[i]
+			if _, known := change[x.Service]; !known {
+				names = append(names, x.Service)
+			}
+			score := 1 - x.Availability
+			if x.Requests > 0 {
+				score += float64(x.Errors) / float64(x.Requests)
+			}
+			if x.Latency != nil {
+				score += x.Latency.P99 / x.Latency.Limit
+			}
+			change[x.Service] = max(change[x.Service], score)
+		}
+	}
+	if len(names) <= maxServices {
+		return names, 0
+	}
+	ranked := slices.Clone(names)
+	slices.SortStableFunc(ranked, func(a, b string) int { return cmp.Compare(change[b], change[a]) })
+	ranked = ranked[:maxServices]
+	kept := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(ranked, n) })
+	return kept, len(names) - maxServices
+}
+
+// outcomes tells the classes of errors apart, where there are any.
+func (s *summary) outcomes() {
+	if len(s.result.Segments) == 0 {
+		return
+	}
+	g := grid{left: 1}
+	c := s.result.Segments[0].Clients
+	for _, class := range experiment.Classes() {
+		if n := c.Outcomes[class]; n > 0 && class != experiment.OK {
+			of := share(n, c.Requests)
+			if class == experiment.Cancelled {
+				of = "not counted, the run ended"
+			}
+			g.add(cell{strings.ReplaceAll(string(class), "_", " "), plain}, cell{count(n), plain}, cell{of, plain})
+		}
+	}
+	s.section("What clients got beside answers", g.lines(s.style))
+}
+
+func (s *summary) faults() {
+	g := grid{left: 5}
+	for i := range s.result.Faults {
+		f := &s.result.Faults[i]
+		g.add(cell{f.Label, plain}, faultTime(f), cell{faultTarget(f), plain}, faultHits(f))
+	}
+	s.section("Faults", g.lines(s.style))
+}
+
+func faultTime(f *experiment.FaultRecord) cell {
+	switch {
+	case f.Error != "":
+		return cell{"failed: " + f.Error, bad}
+	case !f.Applied():
+		return cell{"did not act", notice}
+	case f.ClearedAt.IsZero():
+		return cell{seconds(f.From) + " on", plain}
+	}
+	return cell{seconds(f.From) + " to " + seconds(f.To), plain}
+}
+
+// faultTarget lists the replicas that were hit, or counts them.
+func faultTarget(f *experiment.FaultRecord) string {
+	if len(f.Replicas) > 3 {
+		return plural(len(f.Replicas), "replica")
+	}
+	return strings.Join(f.Replicas, ", ")
+}
+
+func faultHits(f *experiment.FaultRecord) cell {
+	if f.Hits < 0 || !f.Applied() {
+		return cell{}
+	}
+	text := count(f.Hits) + " hits"
+	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place == fault.InService && f.Hits == 0 {
+		return cell{"hit no request", notice}
+	}
+	return cell{text, plain}
+}
+
+func (s *summary) recoveries() {
+	g := grid{left: 5}
+	kills := 0
+	for i := range s.result.Faults {
+		if f := &s.result.Faults[i]; f.Fault.Type == fault.Kill && f.Applied() && f.Victim != fault.Nobody {
+			kills++
+		}
+	}
+	longest := 0.0
+	for i := range s.result.Recoveries {
+		r := &s.result.Recoveries[i]
+		ready := cell{"not ready again", bad}
+		if !r.ReadyAt.IsZero() {
+			ready = cell{"ready after " + experiment.FormatSeconds(r.Took), plain}
+			longest = max(longest, r.Took)
+		}
+		g.add(cell{fmt.Sprintf("%s/%d", r.Service, r.Replica), plain}, cell{"down at " + seconds(r.DownAt.Sub(s.result.LoadStarted).Seconds()), plain},
+			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{"seen after " + experiment.FormatSeconds(r.Detection), plain}, ready)
+	}
+	lines := g.lines(s.style)
+	if len(lines) > 0 {
+		total := plural(len(lines), "fall")
+		if kills > 0 {
+			total += " after " + plural(kills, "kill")
+		}
+		if longest > 0 {
+			total += ", longest recovery " + experiment.FormatSeconds(longest)
+		}
+		lines = append(lines, s.style.paint(dim, total))
+	}
+	s.section("Recoveries", lines)
+}
+
+func (s *summary) checks() {
+	g := grid{left: 4}
+	passed := 0
+	for _, c := range s.result.Checks {
+		verdict := cell{"FAIL", bad}
+		if c.Pass {
+			verdict = cell{"PASS", good}
+			passed++
+		}
+		subject := c.Subject()
+		if c.Phase != "" {
+			subject += ", " + c.Phase
+		}
+		g.add(verdict, cell{c.Expr, plain}, cell{subject, plain})
+	}
+	// Why a check failed is never cut off: where it does not fit beside the
+	// check, it stands below.
+	var lines []string
+	for i, line := range g.lines(s.style) {
+		why := s.style.paint(dim, s.result.Checks[i].Why)
+		if wide := columns(line) + 2 + columns(why); wide <= s.style.width() {
+			lines = append(lines, line+"  "+why)
+		} else {
+			lines = append(lines, line, "      "+why)
+		}
+	}
+	if n := len(s.result.Checks); n > 0 {
+		total, t := fmt.Sprintf("%d of %s passed", passed, plural(n, "check")), good
+		if passed < n {
+			t = bad
+		}
+		lines = append(lines, s.style.paint(t, total))
+	}
+	s.section("Checks", lines)
+}

@@ -1,0 +1,153 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// A View shows a run while it goes on: frames that repaint themselves on a
+// terminal, a line for each thing that happens elsewhere.
+type View struct {
+	out  io.Writer
+	live Live
+	// terminal is set where frames may be repainted.
+	terminal bool
+	color    bool
+	size     func() (width, height int)
+	// painted is the height of the frame on the screen.
+	painted int
+	said    time.Duration
+	errors  int64
+}
+
+// NewView returns a view on out. size asks the terminal for its size, which may
+// change; nil means that out is no terminal. Colours are used on a terminal
+// only, and only where color is set.
+func NewView(out io.Writer, size func() (width, height int), color bool) *View {
+	return &View{out: out, terminal: size != nil, color: color && size != nil, size: size}
+}
+
+// Observe is the run's observer. What cannot be shown is not missed: trouble of
+// the terminal is no trouble of the run.
+func (v *View) Observe(e experiment.Event) {
+	v.live.Observe(e)
+	if !v.terminal {
+		v.say(e)
+		return
+	}
+	switch e.(type) {
+	case experiment.ServiceSampled:
+		// Painted with the clients' second, or a large system would paint for ever.
+	case experiment.Done:
+		v.Close()
+	default:
+		v.paint()
+	}
+}
+
+// Close takes the frame off the screen, so that what follows begins on a clean
+// line.
+func (v *View) Close() {
+	if v.painted > 0 {
+		fmt.Fprint(v.out, v.rewind())
+		v.painted = 0
+	}
+}
+
+// rewind goes back to the first line of the frame and clears from there on.
+func (v *View) rewind() string {
+	if v.painted == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\x1b[%dA\r\x1b[J", v.painted)
+}
+
+func (v *View) paint() {
+	width, height := v.size()
+	if width < 20 || height < 5 {
+		width, height = 80, 24
+	}
+	// The last column and line stay free, for many terminals wrap or scroll there.
+	lines := v.live.Frame(Style{Color: v.color, Width: width - 1}, height-1)
+	var b strings.Builder
+	if v.painted > height {
+		v.painted = height
+	}
+	b.WriteString(v.rewind())
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	v.painted = len(lines)
+	fmt.Fprint(v.out, b.String())
+}
+
+// quiet is how long plain output says nothing of a load that goes on well.
+const quiet = 5 * time.Second
+
+// say prints a line for what is worth one.
+func (v *View) say(e experiment.Event) {
+	switch e := e.(type) {
+	case experiment.Deploying:
+		v.line("starting %s on %s", e.System, e.Target)
+	case experiment.Deployed:
+		v.line("%s ready after %s", plural(len(e.Replicas), "replica"), experiment.FormatSeconds(e.Took.Seconds()))
+	case experiment.PhaseBegun:
+		v.at(e.At, "phase %s", e.Name)
+	case experiment.FaultApplied:
+		v.sayFault(&e.Record)
+	case experiment.FaultCleared:
+		switch r := &e.Record; {
+		case r.Error != "":
+			v.at(secondsOf(r.PlannedTo), "fault %s could not be cleared: %s", r.Label, r.Error)
+		case r.Victim != fault.Nobody:
+			v.at(secondsOf(r.To), "fault cleared: %s", r.Label)
+		}
+	case experiment.ReplicaDown:
+		v.at(v.live.now, "%s is down", replicaName(e.Recovery))
+	case experiment.ReplicaReady:
+		v.at(v.live.now, "%s is ready again after %s", replicaName(e.Recovery), experiment.FormatSeconds(e.Recovery.Took))
+	case experiment.ClientSampled:
+		v.saySecond(&e.Second)
+	case experiment.LoadEnded:
+		v.at(e.At, "load ended")
+	case experiment.CleaningUp:
+		v.line("taking %s down", e.System)
+	}
+}
+
+func (v *View) sayFault(r *experiment.FaultRecord) {
+	switch {
+	case r.Error != "":
+		v.at(secondsOf(r.PlannedFrom), "fault %s could not be applied: %s", r.Label, r.Error)
+	case r.Victim == fault.Nobody:
+		v.at(secondsOf(r.From), "nothing happens: %s", r.Label)
+	default:
+		v.at(secondsOf(r.From), "fault applied: %s, until %s", r.Label, seconds(r.PlannedTo))
+	}
+}
+
+// saySecond prints the clients' figures every few seconds, and at once where
+// errors begin or end.
+func (v *View) saySecond(s *experiment.ClientSecond) {
+	errors := s.Errors()
+	turned := (errors > 0) != (v.errors > 0)
+	if s.Seconds < 0.2 || s.At-v.said < quiet-time.Second/2 && !turned {
+		return
+	}
+	v.said, v.errors = s.At, errors
+	ms := clientLatencies(s.Latency)
+	v.at(s.At, "%s req/s, %s errors, p50 %s, p99 %s", rate(float64(s.Requests())/s.Seconds), share(errors, s.Requests()), ms.p50, ms.p99)
+}
+
+func (v *View) at(at time.Duration, format string, args ...any) {
+	v.line("%7s  "+format, append([]any{seconds(at.Seconds())}, args...)...)
+}
+
+func (v *View) line(format string, args ...any) {
+	fmt.Fprintf(v.out, format+"\n", args...)
+}

@@ -27,7 +27,18 @@ type outgoing struct {
 	keep   int64
 	strict bool
 
-	id, hop, from, trace, traceState string
+	id, hop, from, trace, traceState, times string
+}
+
+// A header is one line of a request's header; without a value it is left out.
+type header struct{ name, value string }
+
+// headers are those of the request but for its deadline and length.
+func (o *outgoing) headers() [7]header {
+	return [...]header{
+		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
+		{TimesHeader, o.times}, {"Content-Type", o.contentType},
+	}
 }
 
 // An answer is what came back.
@@ -38,6 +49,8 @@ type answer struct {
 	body []byte
 	// length is that of the whole answer.
 	length int64
+	// times are those of TimesHeader.
+	times string
 }
 
 // errMalformed marks an answer that could not be understood.
@@ -194,21 +207,22 @@ const maxResponse = 16 << 20
 // callRoute sends a route of a chain on and returns the response document that
 // came back; null beside the reason where none came. A status from 400 up is a
 // failure, too.
-func (x *exchange) callRoute(op *behave.Op) (json.RawMessage, error) {
+func (x *exchange) callRoute(op *behave.Op) (response json.RawMessage, times string, err error) {
 	null := json.RawMessage("null")
 	s := x.service
 	name, replicas, err := s.locate(op.Route.Designation)
 	if err != nil {
-		return null, err
+		return null, "", err
 	}
 	body, err := json.Marshal(op.Route)
 	if err != nil {
-		return null, fmt.Errorf("writing the route: %w", err)
+		return null, "", fmt.Errorf("writing the route: %w", err)
 	}
 	to := replicas[s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))]
 	o := x.outgoing(op.Index, 0)
 	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, body
 	o.keep, o.strict = maxResponse, true
+	o.times = value(x.r.Header, TimesHeader, maxTimes)
 	start := time.Now()
 	a, err := s.caller.send(o)
 	if err == nil && a.status < 400 && !isObject(a.body) {
@@ -218,11 +232,11 @@ func (x *exchange) callRoute(op *behave.Op) (json.RawMessage, error) {
 	s.metrics.callee(name).count(class, time.Since(start))
 	switch {
 	case class == behave.HTTPError:
-		return null, fmt.Errorf("it answered %d %s%s", a.status, http.StatusText(a.status), reasons(a.body))
+		return null, "", fmt.Errorf("it answered %d %s%s", a.status, http.StatusText(a.status), reasons(a.body))
 	case err != nil:
-		return null, fmt.Errorf("%s: %w", class, err)
+		return null, "", fmt.Errorf("%s: %w", class, err)
 	}
-	return a.body, nil
+	return a.body, a.times, nil
 }
 
 func isObject(body []byte) bool {

@@ -216,6 +216,7 @@ func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
 	if t := response.Header["Content-Type"]; len(t) > 0 {
 		a.contentType = t[0]
 	}
+	a.times = value(response.Header, TimesHeader, maxTimes)
 	if n := response.ContentLength; n >= 0 && n <= o.keep {
 		a.body = make([]byte, n)
 		_, err = io.ReadFull(response.Body, a.body)
@@ -245,10 +246,7 @@ func appendRequest(b []byte, o *outgoing) []byte {
 	b = append(b, o.target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, o.to.url.Host...)
-	for _, h := range [...]struct{ name, value string }{
-		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
-		{"Content-Type", o.contentType},
-	} {
+	for _, h := range o.headers() {
 		if h.value != "" {
 			b = append(b, "\r\n"...)
 			b = append(b, h.name...)

@@ -31,6 +31,8 @@ type exchange struct {
 	status int
 	// drained is set when the body was read already.
 	drained bool
+	// times are those of a chain's routes, for TimesHeader.
+	times []string
 	// closing is set where the client is to see a closed connection.
 	closing bool
 	// left ends work that nobody waits for any longer. It is nil, which waits

@@ -194,10 +194,12 @@ func (x *exchange) runChain(chain *behave.Chain) {
 	x.logStart()
 	var errs []string
 	responses := make([]json.RawMessage, 0, len(chain.Routes))
+	x.times = x.times[:0]
 	for i := range x.ops {
 		op := &x.ops[i]
 		if op.Kind == behave.OpCall {
-			response, err := x.callRoute(op)
+			response, times, err := x.callRoute(op)
+			x.times = append(x.times, times)
 			if err != nil {
 				errs = append(errs, fmt.Sprintf("calling %s: %v", shorten(op.Route.Designation), err))
 			}
@@ -249,6 +251,9 @@ func (x *exchange) answerChain(status int, address string, errs []string, respon
 	answer := body.Bytes()
 	if x.corrupt {
 		answer = damage(answer)
+	}
+	if value(x.r.Header, TimesHeader, maxTimes) != "" {
+		x.w.Header()[TimesHeader] = []string{formatTimes(time.Since(x.start), x.times)}
 	}
 	x.service.log.Debug("answered", "service", x.service.Name(), "request", x.request.ID, "status", status, "errors", errs)
 	writeBody(x.w, status, jsonType, answer)

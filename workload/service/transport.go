@@ -37,10 +37,7 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	for _, h := range [...]struct{ name, value string }{
-		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
-		{"Content-Type", o.contentType},
-	} {
+	for _, h := range o.headers() {
 		if h.value != "" {
 			request.Header[h.name] = []string{h.value}
 		}

@@ -1,0 +1,86 @@
+package service
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TimesHeader asks a chain's services how long they took, with any value, and
+// has the answer: the milliseconds of the service, then in parentheses those of
+// its routes in order, each in the same form; a route that was not answered is
+// left empty. "2400.5(800.2(200.1),1000.3)" are four hops.
+const TimesHeader = "Microsim-Times"
+
+// maxTimes bounds the header; the times of a larger tree are left out.
+const maxTimes = 16 << 10
+
+// formatTimes makes the header's value of a service's own time and those of
+// its routes.
+func formatTimes(took time.Duration, routes []string) string {
+	b := strconv.AppendFloat(nil, float64(took)/float64(time.Millisecond), 'f', 1, 64)
+	if len(routes) > 0 {
+		b = append(b, '(')
+		b = append(b, strings.Join(routes, ",")...)
+		b = append(b, ')')
+	}
+	if len(b) > maxTimes {
+		return ""
+	}
+	return string(b)
+}
+
+// Times are how long a chain's service took, and those it called.
+type Times struct {
+	Took   time.Duration
+	Routes []*Times
+}
+
+// Child returns the times of the i-th route, or nil where they are not known.
+func (t *Times) Child(i int) *Times {
+	if t == nil || i >= len(t.Routes) {
+		return nil
+	}
+	return t.Routes[i]
+}
+
+// ParseTimes reads the header's value; it returns nil where that is none.
+func ParseTimes(value string) *Times {
+	if len(value) > maxTimes {
+		return nil
+	}
+	t, rest := parseTimes(value, 0)
+	if rest != "" {
+		return nil
+	}
+	return t
+}
+
+// maxTimesDepth bounds the parentheses inside each other.
+const maxTimesDepth = 1000
+
+func parseTimes(s string, depth int) (t *Times, rest string) {
+	end := strings.IndexAny(s, "(,)")
+	if end < 0 {
+		end = len(s)
+	}
+	ms, err := strconv.ParseFloat(s[:end], 64)
+	if err == nil && ms >= 0 && ms < 1e12 {
+		t = &Times{Took: time.Duration(ms * float64(time.Millisecond))}
+	}
+	s = s[end:]
+	if depth > maxTimesDepth || !strings.HasPrefix(s, "(") {
+		return t, s
+	}
+	for {
+		var child *Times
+		child, s = parseTimes(s[1:], depth+1)
+		if t != nil {
+			t.Routes = append(t.Routes, child)
+		}
+		if !strings.HasPrefix(s, ",") {
+			break
+		}
+	}
+	return t, strings.TrimPrefix(s, ")")
+}

@@ -1,0 +1,130 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// Load prints what a load got back: counts by outcome, percentiles, and a
+// histogram of the latencies from the intended start.
+func Load(w io.Writer, r *experiment.LoadReport, style Style) error {
+	var lines []string
+	lines = append(lines, loadTitle(r, style))
+	lines = append(lines, loadTable(r, style)...)
+	lines = append(lines, "", outcomeLine(&r.Total))
+	if late := &r.Total; late.Late > 0 || late.Dropped > 0 {
+		lines = append(lines, fmt.Sprintf("starts   %s late (more than 1 ms), %s dropped", count(late.Late), count(late.Dropped)))
+	}
+	bars, err := loadHistogram(&r.Total, style)
+	if err != nil {
+		return err
+	}
+	if len(bars) > 0 {
+		lines = append(append(lines, ""), bars...)
+	}
+	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
+		return fmt.Errorf("printing the report of the load: %w", err)
+	}
+	return nil
+}
+
+func loadTitle(r *experiment.LoadReport, style Style) string {
+	text := style.paint(bold, count(r.Total.Sent)+" requests") + " in " + seconds(r.Elapsed.Seconds())
+	if r.Incomplete {
+		text += style.paint(notice, ", stopped before its end")
+	}
+	return text + "\n"
+}
+
+// loadTable has a row for each phase and for each request of the mix, where
+// there are several.
+func loadTable(r *experiment.LoadReport, style Style) []string {
+	g := grid{left: 1}
+	g.head("", "sent", "rate/s", "errors", "p50", "p90", "p99", "p99.9", "max")
+	add := func(name string, s *experiment.LoadStats) {
+		errors := s.Sent - s.Outcomes[experiment.OK]
+		l := s.Latency
+		g.add(cell{text: name}, cell{text: count(s.Sent)}, cell{text: rate(s.Rate)}, cell{share(errors, s.Sent), errorTone(errors)},
+			cell{text: milliseconds(l.P50)}, cell{text: milliseconds(l.P90)}, cell{text: milliseconds(l.P99)}, cell{text: milliseconds(l.P999)}, cell{text: milliseconds(l.Max)})
+	}
+	if len(r.Phases) > 1 {
+		for i := range r.Phases {
+			add("phase "+r.Phases[i].Name, &r.Phases[i].Stats)
+		}
+	}
+	if len(r.Requests) > 1 {
+		for i := range r.Requests {
+			add(r.Requests[i].Name, &r.Requests[i].Stats)
+		}
+	}
+	add("all", &r.Total)
+	return g.lines(style)
+}
+
+func outcomeLine(s *experiment.LoadStats) string {
+	var parts []string
+	for _, class := range experiment.Classes() {
+		if n := s.Outcomes[class]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", count(n), strings.ReplaceAll(string(class), "_", " ")))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"none"}
+	}
+	return "outcomes " + strings.Join(parts, ", ")
+}
+
+// milliseconds prints seconds as milliseconds.
+func milliseconds(v float64) string {
+	if v == 0 {
+		return unknown
+	}
+	return experiment.FormatSeconds(v)
+}
+
+// barsPerDecade is how many bars of a histogram share a power of ten.
+const barsPerDecade = 5
+
+// loadHistogram draws the latencies in bars of equal ratio, from the smallest to
+// the largest.
+func loadHistogram(s *experiment.LoadStats, style Style) ([]string, error) {
+	if s.Histogram == "" {
+		return nil, nil
+	}
+	h, err := hdrhistogram.Decode([]byte(s.Histogram))
+	if err != nil {
+		return nil, fmt.Errorf("reading the histogram of the load: %w", err)
+	}
+	if h.TotalCount() == 0 {
+		return nil, nil
+	}
+	slot := func(us int64) int { return int(math.Floor(barsPerDecade * math.Log10(float64(max(us, 1))))) }
+	first, last := slot(h.Min()), slot(h.Max())
+	counts := make([]int64, last-first+1)
+	for _, bar := range h.Distribution() {
+		if bar.Count > 0 {
+			counts[min(max(slot(bar.To)-first, 0), len(counts)-1)] += bar.Count
+		}
+	}
+	most := int64(0)
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	g := grid{left: 0}
+	for i, n := range counts {
+		upper := math.Pow(10, float64(first+i+1)/barsPerDecade) / 1e6
+		g.add(cell{"< " + experiment.FormatSeconds(upper), dim}, cell{text: count(n)}, cell{text: share(n, h.TotalCount())})
+	}
+	lines := g.lines(style)
+	room := max(10, style.width()-columns(lines[0])-4)
+	for i, n := range counts {
+		lines[i] += "  " + strings.Repeat("█", int(math.Round(float64(n)/float64(most)*float64(room))))
+	}
+	return lines, nil
+}

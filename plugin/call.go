@@ -1,0 +1,280 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+)
+
+// callOptions are those of `call`.
+type callOptions struct {
+	streams Streams
+	inputs  inputs
+	target  target
+	local   local
+	system  string
+	seed    uint64
+	timeout time.Duration
+	output  string
+}
+
+func newCall(streams Streams) *cobra.Command {
+	o := &callOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "call (-f REQUEST | EXAMPLE) --on local",
+		Short: "Send a request that carries its own route and faults",
+		Long: `Send a MicroSim request: a tree of services with probabilities and faults. The answer is
+drawn as a tree with the time of each hop; -o json prints the response document alone.
+
+Without --system, the services that the request names are started for just this call.
+A node is called with its probability, drawn by the seed: the same seed draws alike.`,
+		Example: `  kubectl microsim call -f request.json --on local
+  kubectl microsim call microsim-sample --on local --seed 3 -o json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.validate(args); err != nil {
+				return usageError{cmd, err}
+			}
+			return o.run(cmd, args)
+		},
+	}
+	o.inputs.addFlags(cmd, "the request")
+	o.target.addFlags(cmd)
+	o.local.addFlags(cmd)
+	cmd.Flags().StringVar(&o.system, "system", "", "the running system to send it to")
+	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json")
+	return cmd
+}
+
+func (o *callOptions) validate(args []string) error {
+	if len(o.inputs.filenames)+len(args) == 0 {
+		return errors.New("there is nothing to send: name a request with -f")
+	}
+	if o.output != "" {
+		if err := oneOf("output", o.output, "json"); err != nil {
+			return err
+		}
+	}
+	if o.timeout <= 0 {
+		return fmt.Errorf("--timeout %v leaves no time for an answer", o.timeout)
+	}
+	return o.target.validate()
+}
+
+func (o *callOptions) run(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	docs, err := o.inputs.read(ctx, o.streams, args)
+	if err != nil {
+		return err
+	}
+	showNotes(o.streams.Err, docs)
+	chains := docs.Chains()
+	if len(chains) != 1 {
+		return fmt.Errorf("the files have %d requests where one is sent: name a file with one MicroSim request", len(chains))
+	}
+	if !cmd.Flags().Changed("seed") {
+		o.seed = uint64(time.Now().UnixNano())
+	}
+	if o.system != "" {
+		client, err := findSystem(o.system)
+		if err != nil {
+			return err
+		}
+		status, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		return o.send(ctx, chains[0], addresses(status))
+	}
+	return o.startAndSend(ctx, chains[0])
+}
+
+// startAndSend starts the services that the request names, sends it, and takes
+// them down again.
+func (o *callOptions) startAndSend(ctx context.Context, chain *behave.Chain) (err error) {
+	deployer, err := o.local.deployerIn("", o.streams.Err, false)
+	if err != nil {
+		return err
+	}
+	system := systemOf(chain)
+	if err := system.Validate().Err(); err != nil {
+		return fmt.Errorf("making a system of the services that the request names: %w", err)
+	}
+	deployment, err := deployer.Up(ctx, system, o.seed)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	defer func() { err = errors.Join(err, deployment.Close(context.WithoutCancel(ctx))) }()
+	status, err := deployment.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return o.send(ctx, chain, addresses(status))
+}
+
+// systemOf makes a system of the services that a request names. Services that
+// it names by URL run elsewhere; the request may call their hosts.
+func systemOf(chain *behave.Chain) *topology.System {
+	system := &topology.System{Name: "call"}
+	for _, name := range chain.Designations() {
+		if behave.IsURL(name) {
+			if u, err := url.Parse(name); err == nil && u.Host != "" {
+				system.AllowHosts = append(system.AllowHosts, u.Host)
+			}
+			continue
+		}
+		system.Services = append(system.Services, topology.NewService(behave.ServiceName(name)))
+	}
+	return system
+}
+
+// addresses lists the first replica's URL of each service.
+func addresses(status *localsim.Status) map[string]string {
+	urls := map[string]string{}
+	for _, s := range status.Services {
+		urls[s.Name] = s.Endpoint
+	}
+	return urls
+}
+
+// send draws the request's probabilities, sends it, and prints the answer.
+func (o *callOptions) send(ctx context.Context, chain *behave.Chain, urls map[string]string) error {
+	drawn := behave.Sample(chain, dist.Seed(o.seed))
+	if drawn == nil {
+		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, chain.Designation, chain.Probability)
+		if o.output != "" {
+			return printObject(o.streams.Out, o.output, nil)
+		}
+		return nil
+	}
+	resolved, unknown := behave.Resolve(drawn, func(name string) (string, bool) {
+		url, ok := urls[name]
+		return url, ok
+	})
+	if !behave.IsURL(resolved.Designation) {
+		return fmt.Errorf("sending the request: %q is no service of the system; it has %s", resolved.Designation, strings.Join(sortedKeys(urls), ", "))
+	}
+	for _, name := range unknown {
+		fmt.Fprintf(o.streams.Err, "note: %q is no service of the system; its caller reports an error\n", name)
+	}
+	answer, raw, err := o.post(ctx, resolved)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	if o.output == "json" {
+		_, err := o.streams.Out.Write(append(bytes.TrimSpace(raw), '\n'))
+		return err
+	}
+	drawTree(o.streams.Out, drawn, answer)
+	fmt.Fprintf(o.streams.Err, "\nseed %d\n", o.seed)
+	return nil
+}
+
+// answered is what came back for a request.
+type answered struct {
+	response *behave.Response
+	took     time.Duration
+	times    *service.Times
+}
+
+// maxAnswer bounds the response document that is read.
+const maxAnswer = 64 << 20
+
+func (o *callOptions) post(ctx context.Context, chain *behave.Chain) (answered, []byte, error) {
+	body, err := json.Marshal(chain)
+	if err != nil {
+		return answered{}, nil, fmt.Errorf("writing the request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	to := strings.TrimSuffix(chain.Designation, "/") + "/"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return answered{}, nil, fmt.Errorf("sending the request to %q: %w", to, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(service.TimesHeader, "1")
+	start := time.Now()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answered{}, nil, fmt.Errorf("sending the request: %w", err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return answered{}, nil, fmt.Errorf("reading the answer of %q: %w", to, err)
+	}
+	a := answered{took: time.Since(start), times: service.ParseTimes(resp.Header.Get(service.TimesHeader))}
+	if err := json.Unmarshal(raw, &a.response); err != nil || a.response == nil {
+		return answered{}, nil, fmt.Errorf("reading the answer of %q: status %s, and no response document: %.200s", to, resp.Status, raw)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return a, raw, fmt.Errorf("the service answered %s: %s", resp.Status, strings.Join(a.response.Errors, "; "))
+	}
+	return a, raw, nil
+}
+
+// drawTree prints the answer as a tree, with the name of each hop as the
+// request has it, its time, and its errors.
+func drawTree(w io.Writer, chain *behave.Chain, a answered) {
+	width := treeWidth(chain, 0)
+	var draw func(c *behave.Chain, r *behave.Response, t *service.Times, lead, branch, below string)
+	draw = func(c *behave.Chain, r *behave.Response, t *service.Times, lead, branch, below string) {
+		name := lead + branch + c.Designation
+		took := ""
+		if t != nil {
+			took = fmt.Sprintf("%8.1f ms", float64(t.Took)/float64(time.Millisecond))
+		}
+		state := ""
+		if r == nil {
+			state = "  no answer"
+		}
+		fmt.Fprintf(w, "%s%s  %s%s\n", name, strings.Repeat(" ", max(0, width-len([]rune(name)))), took, state)
+		if r == nil {
+			return
+		}
+		for _, e := range r.Errors {
+			fmt.Fprintf(w, "%s! %s\n", lead+below, e)
+		}
+		for i, route := range c.Routes {
+			var child *behave.Response
+			if i < len(r.Response) {
+				child = r.Response[i]
+			}
+			b, n := "├─ ", "│  "
+			if i == len(c.Routes)-1 {
+				b, n = "└─ ", "   "
+			}
+			draw(route, child, t.Child(i), lead+below, b, n)
+		}
+	}
+	if a.times == nil {
+		a.times = &service.Times{Took: a.took}
+	}
+	draw(chain, a.response, a.times, "", "", "")
+}
+
+// treeWidth is the width of the names of a tree, indented as they are drawn.
+func treeWidth(c *behave.Chain, depth int) int {
+	width := 3*depth + len([]rune(c.Designation))
+	for _, route := range c.Routes {
+		width = max(width, treeWidth(route, depth+1))
+	}
+	return width
+}

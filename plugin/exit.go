@@ -1,0 +1,89 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitUnchanged   = 3
+	exitCheckFailed = 10
+	exitCleanup     = 11
+)
+
+// usageError is a misuse of the command line; the usage line is shown with it.
+type usageError struct {
+	cmd *cobra.Command
+	err error
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// checksFailedError says that an experiment ran and was judged bad.
+type checksFailedError struct{ failed, all int }
+
+func (e checksFailedError) Error() string {
+	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
+}
+
+// unchangedError says that there was nothing to do, where the user asked to be
+// told so.
+type unchangedError struct{ what string }
+
+func (e unchangedError) Error() string { return e.what }
+
+// conclude prints an error for people and returns the exit code that goes with it.
+func conclude(w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	lines := strings.Split(err.Error(), "\n")
+	fmt.Fprintf(w, "error: %s\n", lines[0])
+	for _, line := range lines[1:] {
+		fmt.Fprintf(w, "       %s\n", line)
+	}
+	var (
+		usage     usageError
+		cleanup   *experiment.CleanupError
+		checks    checksFailedError
+		unchanged unchangedError
+	)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
+		return exitUsage
+	case strings.HasPrefix(err.Error(), "unknown command "):
+		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+		return exitUsage
+	case errors.As(err, &cleanup):
+		return exitCleanup
+	case errors.As(err, &unchanged):
+		return exitUnchanged
+	case errors.As(err, &checks):
+		return exitCheckFailed
+	}
+	return exitError
+}
+
+// cause replaces the bare text of a cancelled context by what ended it.
+func cause(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if c := context.Cause(ctx); c != nil && !errors.Is(c, context.Canceled) {
+		return c
+	}
+	return err
+}

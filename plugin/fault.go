@@ -1,0 +1,279 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+func newFault(streams Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fault",
+		Short: "Break a running system, see what is broken, and mend it",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newFaultAdd(streams), newFaultList(streams), newFaultClear(streams))
+	return cmd
+}
+
+// faultOptions are those that all commands of `fault` share.
+type faultOptions struct {
+	streams Streams
+	target  target
+	system  string
+	output  string
+}
+
+func (o *faultOptions) addFlags(cmd *cobra.Command) {
+	o.target.addFlags(cmd)
+	cmd.Flags().StringVar(&o.system, "system", "", "the running system; may be left out where there is only one")
+	_ = cmd.RegisterFlagCompletionFunc("system", completeSystems)
+}
+
+// addOptions are those of `fault add`.
+type addOptions struct {
+	faultOptions
+	name, on, from string
+	probability    float64
+	lasts          unit.Duration
+	delay, jitter  unit.Duration
+	hold           unit.Duration
+	status         int
+	size           unit.Size
+	cores          unit.Cores
+}
+
+func newFaultAdd(streams Streams) *cobra.Command {
+	o := &addOptions{faultOptions: faultOptions{streams: streams}}
+	var types []string
+	var text strings.Builder
+	for _, e := range fault.Vocabulary() {
+		if e.Place == fault.InService || e.Place == fault.OnProcess {
+			types = append(types, string(e.Type))
+			fmt.Fprintf(&text, "  %-12s  %s%s\n", e.Type, e.Doc, argsOf(e))
+		}
+	}
+	cmd := &cobra.Command{
+		Use:   "add TYPE --target SERVICE --on local",
+		Short: "Break a service of a running system",
+		Long:  "Break a service of a running system.\n\nTypes:\n" + text.String(),
+		Example: `  kubectl microsim fault add latency --target cart --delay 300ms --jitter 50ms --for 30s --probability 0.3 --on local
+  kubectl microsim fault add error --target cart/items --status 503 --on local
+  kubectl microsim fault add kill --target cart/2 --on local`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: types,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := o.fault(args[0])
+			if err == nil {
+				err = o.target.validate()
+			}
+			if err != nil {
+				return usageError{cmd, err}
+			}
+			return o.run(cmd.Context(), f)
+		},
+	}
+	o.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
+	flags.StringVar(&o.on, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
+	flags.StringVar(&o.from, "from", "", "only requests of this caller")
+	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1")
+	flags.Var(&o.lasts, "for", "how long; without it until it is cleared")
+	flags.Var(&o.delay, "delay", "how long requests are held up")
+	flags.Var(&o.jitter, "jitter", "spread of the delay")
+	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")
+	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
+	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request")
+	flags.Var(&o.cores, "cores", "processors to keep busy")
+	return cmd
+}
+
+// argsOf lists the flags of a type for its help.
+func argsOf(e fault.Entry) string {
+	var flags []string
+	for _, a := range e.Needs {
+		flags = append(flags, "--"+string(a))
+	}
+	for _, a := range e.May {
+		flags = append(flags, "[--"+string(a)+"]")
+	}
+	if len(flags) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(flags, " ") + ")"
+}
+
+// fault makes the fault that the flags describe, or says what is wrong.
+func (o *addOptions) fault(word string) (fault.Fault, error) {
+	f := fault.Fault{
+		Name: o.name, Type: fault.Type(word), Duration: o.lasts, Probability: o.probability,
+		Args: fault.Args{
+			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
+		},
+	}
+	if o.on == "" {
+		return f, errors.New("--target is missing: name the service to break")
+	}
+	var err error
+	if f.Target, err = fault.ParseTarget(o.on); err != nil {
+		return f, fmt.Errorf("--target: %w", err)
+	}
+	if o.from != "" {
+		f.Target.From = o.from
+	}
+	f = f.WithDefaults()
+	if problems := f.Validate(); len(problems) > 0 {
+		return f, problems.Err()
+	}
+	return f, nil
+}
+
+func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
+	client, err := findSystem(o.system)
+	if err != nil {
+		return err
+	}
+	var deadline time.Time
+	if o.lasts > 0 {
+		deadline = time.Now().Add(o.lasts.Std())
+	}
+	id := o.name
+	if id == "" {
+		id = faultID(f)
+	}
+	if err := client.Inject(ctx, id, f, deadline); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.streams.Out, "fault/%s added\n", id)
+	return nil
+}
+
+// faultID makes a name of type and target that a command line takes as it is.
+func faultID(f fault.Fault) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		}
+		return '-'
+	}, strings.ReplaceAll(f.Target.String(), "->", "-"))
+	return string(f.Type) + "-" + strings.Trim(clean, "-")
+}
+
+func newFaultList(streams Streams) *cobra.Command {
+	o := &faultOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "list --on local",
+		Short: "Show the faults that act now",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.output != "" {
+				if err := oneOf("output", o.output, "json", "yaml"); err != nil {
+					return usageError{cmd, err}
+				}
+			}
+			if err := o.target.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			client, err := findSystem(o.system)
+			if err != nil {
+				return err
+			}
+			active, err := client.Active(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printFaults(streams, o.output, active)
+		},
+	}
+	o.addFlags(cmd)
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	return cmd
+}
+
+func printFaults(streams Streams, output string, active []experiment.Injection) error {
+	if output != "" {
+		return printObject(streams.Out, output, asList(active))
+	}
+	if len(active) == 0 {
+		fmt.Fprintln(streams.Err, "No faults act.")
+		return nil
+	}
+	var rows [][]string
+	for _, in := range active {
+		until := "cleared"
+		if !in.Deadline.IsZero() {
+			until = "in " + age(time.Until(in.Deadline))
+		}
+		hits := "<unknown>"
+		if in.Hits >= 0 {
+			hits = fmt.Sprint(in.Hits)
+		}
+		rows = append(rows, []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, age(time.Since(in.Since))})
+	}
+	return printTable(streams.Out, []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "UNTIL", "AGE"}, rows)
+}
+
+func newFaultClear(streams Streams) *cobra.Command {
+	o := &faultOptions{streams: streams}
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "clear (NAME ... | --all) --on local",
+		Short: "Take faults back",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.target.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			if !all && len(args) == 0 {
+				return usageError{cmd, errors.New("there is nothing to clear: name faults, or write --all")}
+			}
+			client, err := findSystem(o.system)
+			if err != nil {
+				return err
+			}
+			return clearFaults(cmd.Context(), streams, client, args, all)
+		},
+	}
+	o.addFlags(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "take back every fault of the system")
+	return cmd
+}
+
+func clearFaults(ctx context.Context, streams Streams, client *localsim.Client, names []string, all bool) error {
+	active, err := client.Active(ctx)
+	if err != nil {
+		return err
+	}
+	acting := map[string]bool{}
+	for _, in := range active {
+		acting[in.ID] = true
+		if all {
+			names = append(names, in.ID)
+		}
+	}
+	var failed error
+	for _, name := range names {
+		if !acting[name] {
+			failed = errors.Join(failed, fmt.Errorf("clearing fault %q: no such fault acts; 'kubectl microsim fault list' shows those that do", name))
+			continue
+		}
+		if err := client.Clear(ctx, name); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		fmt.Fprintf(streams.Out, "fault/%s cleared\n", name)
+	}
+	return failed
+}

@@ -1,0 +1,97 @@
+package plugin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+)
+
+// local has the flags of systems that run on this machine.
+type local struct {
+	isolation string
+	portBase  int
+}
+
+func (l *local) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.isolation, "isolation", string(localsim.InProcess),
+		"what keeps services apart: inprocess, or process (needed for kill, pause and restart)")
+	cmd.Flags().IntVar(&l.portBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
+}
+
+// deployer wires the mock service into systems on this machine.
+func (l *local) deployer(stderr io.Writer, verbose bool) (*localsim.Deployer, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return l.deployerIn(dir, stderr, verbose)
+}
+
+// deployerIn is deployer with a registry of its own; none where dir is empty, for
+// systems that nobody else needs to find.
+func (l *local) deployerIn(dir string, stderr io.Writer, verbose bool) (*localsim.Deployer, error) {
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	return localsim.New(localsim.Config{
+		Isolation: localsim.Isolation(l.isolation),
+		NewServer: func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
+		Command:   agentCommand,
+		PortBase:  l.portBase,
+		StateDir:  dir,
+		Logger:    logger,
+		Output:    stderr,
+	})
+}
+
+// newServer makes a replica's server in this process.
+func newServer(s localsim.Spec, logger *slog.Logger) (localsim.Server, error) {
+	return service.New(service.Config{
+		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
+		Token: s.Token, Transport: s.Transport, Logger: logger,
+	})
+}
+
+// agentCommand makes the command of a replica in a process of its own: this very
+// program, as the agent.
+func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
+	}
+	part, err := json.Marshal(service.Spec{
+		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
+	}
+	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr)
+	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
+	return cmd, nil
+}
+
+// newAgent makes this program its own agent, so that a plugin that was installed
+// alone can start processes.
+func newAgent(streams Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:                "agent COMMAND",
+		Short:              "What microsim-agent does: serve one service, break one network",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return agent.Run(cmd.Context(), args, agent.Streams{In: streams.In, Out: streams.Out, Err: streams.Err})
+		},
+	}
+}

@@ -1,0 +1,80 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// printServices prints what of a system would be started.
+func printServices(w io.Writer, system *topology.System) error {
+	var rows [][]string
+	for i := range system.Services {
+		s := &system.Services[i]
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Replicas), string(s.Kind), strings.Join(s.Calls(), ",")})
+	}
+	return printTable(w, []string{"NAME", "REPLICAS", "KIND", "CALLS"}, rows)
+}
+
+// printPlan prints what a run of the experiment would do, and when.
+func printPlan(w io.Writer, e *experiment.Experiment) error {
+	if err := printServices(w, &e.System); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	var length time.Duration
+	var rows [][]string
+	for _, p := range e.Load.Phases {
+		rows = append(rows, []string{length.String(), p.Duration.String(), p.Name, describePhase(&p)})
+		length += p.Duration.Std()
+	}
+	if err := printTable(w, []string{"AT", "FOR", "PHASE", "LOAD"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, c := range fault.Timeline(e.Faults, length, dist.Seed(e.Seed)) {
+		f := &e.Faults[c.Fault]
+		verb, target := "apply", f.Target.String()
+		if c.Clear {
+			verb = "clear"
+		}
+		if c.Victim != "" {
+			target = c.Victim
+		}
+		rows = append(rows, []string{unit.Duration(c.At).String(), verb, f.Label(), target})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		if err := printTable(w, []string{"AT", "CHANGE", "FAULT", "TARGET"}, rows); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", e.Name)
+	return nil
+}
+
+func describePhase(p *load.Phase) string {
+	if p.Users > 0 || p.UsersTo != nil {
+		text := fmt.Sprintf("%d users", p.Users)
+		if p.UsersTo != nil {
+			text = fmt.Sprintf("%d to %d users", p.Users, *p.UsersTo)
+		}
+		return text
+	}
+	text := fmt.Sprintf("%v/s", p.Rate)
+	if p.RateTo != nil {
+		text = fmt.Sprintf("%v to %v/s", p.Rate, *p.RateTo)
+	}
+	if p.Arrivals != "" {
+		text += " " + string(p.Arrivals)
+	}
+	return text
+}

@@ -1,0 +1,110 @@
+// Package plugin is the command line: it reads flags and files, wires the rooms
+// of the house together, and prints. Data goes to stdout, talk to stderr.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Main runs the command line of this process and returns its exit code.
+func Main() int {
+	ctx, stop := untilSignal(context.Background(), os.Stderr)
+	defer stop()
+	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+}
+
+// Run executes one command line, without the program's name, and returns the
+// exit code. The end of ctx interrupts the command, which then cleans up.
+func Run(ctx context.Context, args []string, streams Streams) int {
+	root := newRoot(streams)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return conclude(streams.Err, err)
+}
+
+func newRoot(streams Streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "microsim",
+		Short: "Stand up a mock distributed system from one file, load it, break it, and see what happens",
+		Long: `Stand up a mock distributed system from one file, put load on it, break it in the
+ways production breaks, protect it, and see what happened.
+
+  kubectl microsim run shop --on local        a whole experiment, in 20 seconds
+  kubectl microsim up -f system.yaml --on local
+  kubectl microsim call -f request.json --on local
+  kubectl microsim examples                   what there is to start from`,
+		Version:       version.String(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl microsim"},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: "system", Title: "Systems:"},
+		&cobra.Group{ID: "act", Title: "Load and faults:"},
+		&cobra.Group{ID: "files", Title: "Files:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"system": {newUp(streams), newDown(streams), newStatus(streams)},
+		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
+		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
+		"":       {newVersion(streams), newAgent(streams)},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			wrapArgs(c)
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+// wrapArgs makes wrong numbers of arguments usage errors, for a command and
+// those below it.
+func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{cmd, err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// oneOf checks a flag that takes one of a few words.
+func oneOf(flag, value string, words ...string) error {
+	for _, w := range words {
+		if value == w {
+			return nil
+		}
+	}
+	return fmt.Errorf("--%s %q is not known: write %s", flag, value, strings.Join(words, ", "))
+}
+
+var errInterrupted = errors.New("interrupted")

@@ -1,0 +1,174 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
+)
+
+// runOptions are those of `run`.
+type runOptions struct {
+	streams Streams
+	inputs  inputs
+	target  target
+	local   local
+	seed    uint64
+	out     string
+	force   bool
+	output  string
+	dryRun  bool
+}
+
+func newRun(streams Streams) *cobra.Command {
+	o := &runOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "run (EXPERIMENT | -f FILE) --on local",
+		Short: "Run an experiment: deploy, load, break, judge, clean up",
+		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
+judge its checks, and take everything down again.
+
+The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
+		Example: `  kubectl microsim run shop --on local
+  kubectl microsim run -f experiment.yaml --on local --out results/ -o json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.validate(args); err != nil {
+				return usageError{cmd, err}
+			}
+			return o.run(cmd, args)
+		},
+	}
+	o.inputs.addFlags(cmd, "the experiment")
+	o.target.addFlags(cmd)
+	o.local.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
+	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
+	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
+	return cmd
+}
+
+func (o *runOptions) validate(args []string) error {
+	if len(o.inputs.filenames)+len(args) == 0 {
+		return errors.New("there is no experiment to run: name a file, or an example")
+	}
+	if o.output != "" {
+		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
+			return err
+		}
+	}
+	return o.target.validate()
+}
+
+func (o *runOptions) run(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	docs, err := o.inputs.read(ctx, o.streams, args)
+	if err != nil {
+		return err
+	}
+	showNotes(o.streams.Err, docs)
+	experiments := docs.Experiments()
+	if len(experiments) != 1 {
+		return fmt.Errorf("the files describe %d experiments where one is run: name a file with one", len(experiments))
+	}
+	e := *experiments[0]
+	if cmd.Flags().Changed("seed") {
+		e.Seed = o.seed
+	}
+	if o.dryRun {
+		return printPlan(o.streams.Out, &e)
+	}
+	return o.play(ctx, e, args)
+}
+
+// play runs the experiment, shows it, and writes what it showed.
+func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) error {
+	recorder, err := o.recorder(&e)
+	if err != nil {
+		return err
+	}
+	if recorder != nil {
+		defer recorder.Discard()
+	}
+	deployer, err := o.local.deployer(o.streams.Err, false)
+	if err != nil {
+		return err
+	}
+	screen := newView(o.streams.Err)
+	result, err := experiment.Run(ctx, e, experiment.Deps{
+		Deployer: deployer, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.on,
+		Versions: map[string]string{"kubectl-microsim": version.String()},
+	}, func(event experiment.Event) {
+		screen.Observe(event)
+		if recorder != nil {
+			recorder.Observe(event)
+		}
+	})
+	screen.Close()
+	err = cause(ctx, err)
+	if result == nil {
+		return err
+	}
+	result.Command = o.repeat(e, args)
+	if recorder != nil {
+		err = errors.Join(err, recorder.Finish(result))
+	}
+	return o.conclude(result, err)
+}
+
+// recorder prepares --out before anything is started; it is nil where nothing is
+// to be written.
+func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error) {
+	if o.out == "" {
+		return nil, nil
+	}
+	inputs, err := spec.FormatExperiment(e)
+	if err != nil {
+		return nil, err
+	}
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": inputs}})
+}
+
+// conclude prints the result and says how the run ended.
+func (o *runOptions) conclude(result *experiment.Result, err error) error {
+	if o.output != "" {
+		err = errors.Join(err, printObject(o.streams.Out, o.output, result))
+	} else {
+		err = errors.Join(err, report.Summary(o.streams.Out, result, styleOf(o.streams.Out)))
+	}
+	if o.out != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if err == nil && !result.Passed {
+		failed := 0
+		for _, c := range result.Checks {
+			if !c.Pass {
+				failed++
+			}
+		}
+		return checksFailedError{failed, len(result.Checks)}
+	}
+	return err
+}
+
+// repeat is the command line that runs the same again.
+func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
+	words := append([]string{"kubectl", "microsim", "run"}, args...)
+	for _, f := range o.inputs.filenames {
+		words = append(words, "-f", f)
+	}
+	words = append(words, "--on", o.target.on, "--isolation", o.local.isolation, "--seed", fmt.Sprint(e.Seed))
+	return strings.Join(words, " ")
+}

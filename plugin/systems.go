@@ -1,0 +1,284 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// runningSystems lists the systems on this machine.
+func runningSystems() ([]registry.System, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := registry.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return reg.List()
+}
+
+// findSystem returns a client of a running system. Without a name the only one
+// there is is meant.
+func findSystem(name string) (*localsim.Client, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return localsim.Connect(dir, name)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// completeSystems completes the names of systems that run on this machine.
+func completeSystems(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	systems, err := runningSystems()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, s := range systems {
+		names = append(names, s.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func newStatus(streams Streams) *cobra.Command {
+	var (
+		at     target
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:               "status [SYSTEM] --on local",
+		Short:             "Show the running systems, or the services of one",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeSystems,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output != "" {
+				if err := oneOf("output", output, "json", "yaml", "wide"); err != nil {
+					return usageError{cmd, err}
+				}
+			}
+			if err := at.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			if len(args) == 0 {
+				return listSystems(cmd.Context(), streams, output)
+			}
+			client, err := findSystem(args[0])
+			if err != nil {
+				return err
+			}
+			status, err := client.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printStatus(streams, output, status)
+		},
+	}
+	at.addFlags(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json, yaml or wide")
+	return cmd
+}
+
+// systemRow is one running system in a list of them.
+type systemRow struct {
+	Name     string    `json:"name"`
+	Services int       `json:"services"`
+	Ready    string    `json:"ready"`
+	State    string    `json:"state"`
+	Control  string    `json:"control,omitempty"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started"`
+}
+
+func listSystems(ctx context.Context, streams Streams, output string) error {
+	entries, err := runningSystems()
+	if err != nil {
+		return err
+	}
+	systems := []systemRow{}
+	for _, e := range entries {
+		row := systemRow{Name: e.Name, State: "running", Control: e.ControlURL, PID: e.Holder.PID, Started: e.Started}
+		switch {
+		case !e.Alive:
+			row.State = "dead"
+		case e.ControlURL == "":
+			row.State = "starting"
+		default:
+			status, err := localsim.NewClient(e.Record).Status(ctx)
+			if err != nil {
+				row.State = "unreachable"
+				break
+			}
+			row.Services, row.Ready = len(status.Services), readyOf(status)
+		}
+		systems = append(systems, row)
+	}
+	if output == "json" || output == "yaml" {
+		return printObject(streams.Out, output, asList(systems))
+	}
+	if len(systems) == 0 {
+		fmt.Fprintln(streams.Err, "No systems run on this machine.")
+		return nil
+	}
+	var rows [][]string
+	for _, s := range systems {
+		row := []string{s.Name, fmt.Sprint(s.Services), s.Ready, s.State, age(time.Since(s.Started))}
+		if output == "wide" {
+			row = append(row, s.Control, fmt.Sprint(s.PID))
+		}
+		rows = append(rows, row)
+	}
+	titles := []string{"NAME", "SERVICES", "READY", "STATE", "AGE"}
+	if output == "wide" {
+		titles = append(titles, "CONTROL", "PID")
+	}
+	return printTable(streams.Out, titles, rows)
+}
+
+// readyOf counts the replicas that are ready: 9/10.
+func readyOf(status *localsim.Status) string {
+	ready, all := 0, 0
+	for i := range status.Services {
+		r, n, _ := countReplicas(&status.Services[i])
+		ready, all = ready+r, all+n
+	}
+	return fmt.Sprintf("%d/%d", ready, all)
+}
+
+// countReplicas counts the replicas of a service that are ready, all of them,
+// and how often they were started again.
+func countReplicas(s *localsim.ServiceStatus) (ready, all, restarts int) {
+	for _, r := range s.Replicas {
+		if r.State == experiment.Ready {
+			ready++
+		}
+		restarts += r.Restarts
+	}
+	return ready, len(s.Replicas), restarts
+}
+
+func printStatus(streams Streams, output string, status *localsim.Status) error {
+	if output == "json" || output == "yaml" {
+		return printObject(streams.Out, output, status)
+	}
+	var rows [][]string
+	for i := range status.Services {
+		s := &status.Services[i]
+		ready, all, restarts := countReplicas(s)
+		rows = append(rows, []string{s.Name, s.Endpoint, serviceKind(s), fmt.Sprintf("%d/%d", ready, all), fmt.Sprint(restarts), strings.Join(s.Calls, ",")})
+	}
+	if err := printTable(streams.Out, []string{"NAME", "ENDPOINT", "KIND", "READY", "RESTARTS", "CALLS"}, rows); err != nil {
+		return err
+	}
+	if len(status.Faults) > 0 {
+		fmt.Fprintln(streams.Out)
+		return printFaults(streams, "", status.Faults)
+	}
+	return nil
+}
+
+// serviceKind shows what a service is made of: the language and framework that
+// a Simulation gives it, or its kind.
+func serviceKind(s *localsim.ServiceStatus) string {
+	if s.Language != "" {
+		return s.Language + "-" + s.Framework
+	}
+	return string(s.Kind)
+}
+
+func newDown(streams Streams) *cobra.Command {
+	var (
+		at             target
+		in             inputs
+		all            bool
+		ignoreNotFound bool
+	)
+	cmd := &cobra.Command{
+		Use:   "down (SYSTEM ... | -f FILE | --all) --on local",
+		Short: "Take systems down, and remove all that they made",
+		Example: `  kubectl microsim down shop --on local
+  kubectl microsim down --all --on local`,
+		ValidArgsFunction: completeSystems,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := at.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			if !all && len(args)+len(in.filenames) == 0 {
+				return usageError{cmd, errors.New("there is nothing to take down: name systems, or write --all")}
+			}
+			dir, err := registry.DefaultDir(os.Getenv)
+			if err != nil {
+				return err
+			}
+			names, err := systemNames(cmd.Context(), streams, &in, args, all)
+			if err != nil {
+				return err
+			}
+			var failed error
+			for _, name := range names {
+				err := localsim.Down(cmd.Context(), dir, name)
+				var missing *registry.NotFoundError
+				if errors.As(err, &missing) && ignoreNotFound {
+					continue
+				}
+				if err == nil {
+					fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
+				}
+				failed = errors.Join(failed, err)
+			}
+			return failed
+		},
+	}
+	at.addFlags(cmd)
+	in.addFlags(cmd, "the files that the systems came from")
+	cmd.Flags().BoolVar(&all, "all", false, "take down every system on this machine")
+	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a system that does not run is no error")
+	return cmd
+}
+
+// systemNames lists the systems that the arguments, the files, or --all name.
+func systemNames(ctx context.Context, streams Streams, in *inputs, args []string, all bool) ([]string, error) {
+	names := append([]string(nil), args...)
+	if len(in.filenames) > 0 {
+		docs, err := in.read(ctx, streams, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range docs.Systems() {
+			names = append(names, s.Name)
+		}
+		for _, e := range docs.Experiments() {
+			names = append(names, e.System.Name)
+		}
+	}
+	if all {
+		systems, err := runningSystems()
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range systems {
+			names = append(names, s.Name)
+		}
+	}
+	return names, nil
+}

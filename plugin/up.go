@@ -1,0 +1,171 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// upOptions are those of `up`.
+type upOptions struct {
+	streams Streams
+	inputs  inputs
+	target  target
+	local   local
+	name    string
+	seed    uint64
+	detach  bool
+	output  string
+	verbose bool
+	dryRun  bool
+}
+
+func newUp(streams Streams) *cobra.Command {
+	o := &upOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "up (-f FILE | EXAMPLE) --on local",
+		Short: "Bring a system up",
+		Long: `Bring a system up, and keep it up until Ctrl-C, or until 'down' where --detach was given.
+
+Its services listen on the loopback interface. A control plane takes MicroSim requests at its
+root; 'status', 'call', 'load', 'fault' and 'down' find the system by its name.`,
+		Example: `  kubectl microsim up -f system.yaml --on local
+  kubectl microsim up social --on local --detach`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.validate(args); err != nil {
+				return usageError{cmd, err}
+			}
+			return o.run(cmd.Context(), args)
+		},
+	}
+	o.inputs.addFlags(cmd, "the system")
+	o.target.addFlags(cmd)
+	o.local.addFlags(cmd)
+	cmd.Flags().StringVar(&o.name, "name", "", "name of the system, in place of the file's")
+	cmd.Flags().Uint64Var(&o.seed, "seed", spec.DefaultSeed, "seed of all random decisions")
+	cmd.Flags().BoolVar(&o.detach, "detach", false, "leave the system running in the background")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be started")
+	return cmd
+}
+
+func (o *upOptions) validate(args []string) error {
+	if len(o.inputs.filenames)+len(args) == 0 {
+		return errors.New("there is no system to bring up: name a file with -f, or an example")
+	}
+	if o.output != "" {
+		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
+			return err
+		}
+	}
+	return o.target.validate()
+}
+
+func (o *upOptions) run(ctx context.Context, args []string) error {
+	system, err := o.system(ctx, args)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		if err := printServices(o.streams.Out, system); err != nil {
+			return err
+		}
+		fmt.Fprintf(o.streams.Out, "system/%s up (dry run)\n", system.Name)
+		return nil
+	}
+	if o.detach {
+		return o.detached(ctx, system)
+	}
+	return o.foreground(ctx, system)
+}
+
+// system reads the one system that the files describe; that of an experiment
+// will do.
+func (o *upOptions) system(ctx context.Context, args []string) (*topology.System, error) {
+	docs, err := o.inputs.read(ctx, o.streams, args)
+	if err != nil {
+		return nil, err
+	}
+	showNotes(o.streams.Err, docs)
+	systems := docs.Systems()
+	if len(systems) == 0 {
+		for _, e := range docs.Experiments() {
+			system := e.System
+			systems = append(systems, &system)
+		}
+	}
+	switch {
+	case len(systems) == 0:
+		return nil, fmt.Errorf("the files describe no system: write one of kind System, or an experiment with one")
+	case len(systems) > 1:
+		var names []string
+		for _, s := range systems {
+			names = append(names, s.Name)
+		}
+		return nil, fmt.Errorf("the files describe %d systems (%s): bring them up one by one", len(systems), strings.Join(names, ", "))
+	}
+	system := systems[0]
+	if o.name != "" {
+		system.Name = o.name
+		if err := system.Validate().Err(); err != nil {
+			return nil, fmt.Errorf("--name %q: %w", o.name, err)
+		}
+	}
+	return system, nil
+}
+
+// foreground keeps the system up until a signal, or until somebody else takes
+// it down.
+func (o *upOptions) foreground(ctx context.Context, system *topology.System) error {
+	deployer, err := o.local.deployer(o.streams.Err, o.verbose)
+	if err != nil {
+		return err
+	}
+	deployment, err := deployer.Up(ctx, system, o.seed)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	status, err := deployment.Status(ctx)
+	if err == nil {
+		err = printSystem(o.streams.Out, o.output, status)
+	}
+	if err != nil {
+		return errors.Join(err, deployment.Close(context.WithoutCancel(ctx)))
+	}
+	if os.Getenv(detachedEnv) == "" {
+		fmt.Fprintf(o.streams.Err, "\nControl plane of %s at %s; Ctrl-C takes it down.\n", system.Name, deployment.ControlURL())
+	}
+	select {
+	case <-ctx.Done():
+		fmt.Fprintf(o.streams.Err, "\nTaking %s down.\n", system.Name)
+	case <-deployment.ShutdownRequested():
+	}
+	if err := deployment.Close(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.streams.Err, "system/%s deleted\n", system.Name)
+	return nil
+}
+
+// printSystem prints the services of a running system.
+func printSystem(w io.Writer, output string, status *localsim.Status) error {
+	if output != "" {
+		return printObject(w, output, status)
+	}
+	var rows [][]string
+	for i := range status.Services {
+		s := &status.Services[i]
+		rows = append(rows, []string{s.Name, s.Endpoint, serviceKind(s), strings.Join(s.Calls, ",")})
+	}
+	return printTable(w, []string{"NAME", "ENDPOINT", "KIND", "CALLS"}, rows)
+}

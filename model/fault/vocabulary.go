@@ -171,7 +171,7 @@ func (f *Fault) Validate() (problems problem.List) {
 		for _, e := range Vocabulary() {
 			names = append(names, string(e.Type))
 		}
-		problems.AddHint("type", "known are "+strings.Join(names, ", "), "fault type %q is not known", f.Type)
+		problems.AddHint("type", problem.DidYouMean(string(f.Type), names, "known are "+strings.Join(names, ", ")), "fault type %q is not known", f.Type)
 		return problems
 	}
 	f.checkArgs(&problems, entry)

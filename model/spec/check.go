@@ -1,7 +1,7 @@
 package spec
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,15 +54,7 @@ func (c *checker) resolve(p *pending, named map[string]*pending) {
 		p.Experiment.System = *system
 		return
 	}
-	names := make([]string, 0, len(named))
-	for known := range named {
-		names = append(names, known)
-	}
-	slices.Sort(names)
-	hint := "describe it in the same files, or name an example"
-	if near := nearest(name, names); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	}
+	hint := problem.DidYouMean(name, slices.Sorted(maps.Keys(named)), "describe it in the same files, or name an example")
 	p.file.mistake(p.system, "system", hint, "system %q is described nowhere", name)
 }
 

@@ -163,11 +163,10 @@ func fieldNamed(t reflect.Type, name string) int {
 // meant.
 func (f *file) unknown(at field, path string, keys []string) {
 	hint := "remove it; known are " + strings.Join(unique(keys), ", ")
-	if near := nearest(at.key, keys); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	} else if at.key == "metadata" || at.key == "spec" {
+	if at.key == "metadata" || at.key == "spec" {
 		hint = "write its fields at the top level, beside kind"
 	}
+	hint = problem.DidYouMean(at.key, keys, hint)
 	f.mistake(&node{line: at.line, col: at.col}, path, hint, "field %q is not known", at.key)
 }
 
@@ -260,39 +259,4 @@ func (f *file) integer(n *node, path string, err error) bool {
 		f.mistake(n, path, "write digits only", "%q is no whole number", n.scalar)
 	}
 	return false
-}
-
-// nearest returns the known word that is most like the given one, or "".
-func nearest(word string, known []string) string {
-	best, least := "", 1+len(word)/3
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(k)); d < least || d == least && best == "" {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, bounded to words of a sensible length.
-func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -94,7 +94,9 @@ func formatExperiment(e *experiment.Experiment, system string) ([]byte, error) {
 		return nil, fmt.Errorf("formatting experiment %q: %w", e.Name, err)
 	}
 	if inline := n.get("system"); system != "" {
-		n.set("system", &node{shape: text, scalar: system})
+		n.take("system")
+		at := max(slices.IndexFunc(n.fields, func(f field) bool { return f.key == "load" }), 0)
+		n.fields = slices.Insert(n.fields, at, field{key: "system", value: &node{shape: text, scalar: system}})
 	} else if inline != nil {
 		shortenSystem(inline)
 		if inline.text("name") == e.Name {
@@ -380,10 +382,29 @@ func (n *node) yaml() *yaml.Node {
 			out.Content = append(out.Content, key, f.value.yaml())
 		}
 	}
-	if out.Kind != yaml.ScalarNode && !n.has("name") && len(n.json()) < flowWidth && !n.contains("name") {
+	if out.Kind != yaml.ScalarNode && !n.has("name") && !n.contains("name") && n.width(flowWidth) >= 0 {
 		out.Style = yaml.FlowStyle
 	}
 	return out
+}
+
+// width returns what is left of a width when the node is written in one line,
+// or a negative number where it does not fit.
+func (n *node) width(left int) int {
+	left -= len(n.scalar) + 2
+	for _, item := range n.items {
+		if left < 0 {
+			return left
+		}
+		left = item.width(left)
+	}
+	for _, f := range n.fields {
+		if left < 0 {
+			return left
+		}
+		left = f.value.width(left - len(f.key) - 2)
+	}
+	return left
 }
 
 // contains reports whether an object in the list has the key. Lists of named

@@ -124,6 +124,19 @@ services:
 	}
 }
 
+func BenchmarkFormatThousandServices(b *testing.B) {
+	s, err := topology.Generate(topology.Random, 1000, 5000, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := FormatSystem(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkReadThousandServices(b *testing.B) {
 	s, err := topology.Generate(topology.Random, 1000, 5000, 1)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -140,7 +141,7 @@ func suggestExample(name string) string {
 	for _, e := range examples.List() {
 		names = append(names, e.Name)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := problem.Nearest(name, names); near != "" {
 		return fmt.Sprintf(" (did you mean the example %q?)", near)
 	}
 	return " (examples are " + strings.Join(names, ", ") + ")"

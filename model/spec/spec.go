@@ -234,11 +234,7 @@ func (f *file) readNative(n *node) {
 			e.Faults[i] = e.Faults[i].WithDefaults()
 		}
 	default:
-		hint := "write System or Experiment"
-		if near := nearest(kind.scalar, []string{KindSystem, KindExperiment}); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		f.mistake(kind, "kind", hint, "kind %q is not known", kind.scalar)
+		f.mistake(kind, "kind", problem.DidYouMean(kind.scalar, Kinds(), "write System or Experiment"), "kind %q is not known", kind.scalar)
 	}
 }
 

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -218,35 +219,5 @@ func checkMethod(problems *problem.List, path, method string) {
 
 // suggest names the service whose name is nearest, for a hint.
 func suggest(name string, byName map[string]*Service) string {
-	best, least := "", 1+len(name)/2
-	for candidate := range byName {
-		if d := editDistance(name, candidate); d < least || d == least && best != "" && candidate < best {
-			best, least = candidate, d
-		}
-	}
-	if best == "" {
-		return "describe it under services, or remove the name"
-	}
-	return fmt.Sprintf("did you mean %q?", best)
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return problem.DidYouMean(name, slices.Sorted(maps.Keys(byName)), "describe it under services, or remove the name")
 }

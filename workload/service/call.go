@@ -157,7 +157,7 @@ func (x *exchange) attempt(op *behave.Op) (behave.Class, error) {
 
 func (x *exchange) sendCall(op *behave.Op) (behave.Class, error) {
 	s, call := x.service, op.Call
-	replicas := s.peers.Load().byName[call.To]
+	replicas := s.peers.Load().replicas(call.To)
 	if len(replicas) == 0 {
 		return behave.ConnectionError, errors.New("no address of it is known")
 	}

@@ -20,6 +20,8 @@ const (
 	idleTime = 30 * time.Second
 	// freshTime is how long an idle connection is trusted to be open.
 	freshTime = time.Millisecond
+	// maxHints bounds the interim answers (1xx) before the real one.
+	maxHints = 5
 )
 
 // A client speaks HTTP/1.1 to other services. Unlike the standard library's it
@@ -186,6 +188,10 @@ func (conn *clientConn) exchange(o *outgoing) (a answer, reusable bool, err erro
 		return a, false, fmt.Errorf("waiting for the answer: %w", errors.Join(err, peekErr))
 	}
 	response, err := http.ReadResponse(conn.reader, requestFor(o.method))
+	for hints := 0; err == nil && response.StatusCode/100 == 1 && hints < maxHints; hints++ {
+		// An interim answer has no body; the real one follows.
+		response, err = http.ReadResponse(conn.reader, requestFor(o.method))
+	}
 	if err != nil {
 		if isTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return a, false, fmt.Errorf("reading the answer: %w", err)

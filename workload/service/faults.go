@@ -39,7 +39,7 @@ type runningFault struct {
 }
 
 // maxFaults bounds how many faults act on a service at once.
-const maxFaults = 1000
+const maxFaults = 200
 
 // AddFault lets a fault act from now on, until it is cleared or the deadline
 // has come; a zero deadline means that it is cleared by hand. The target's

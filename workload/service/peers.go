@@ -6,15 +6,18 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 )
 
-// A peerBook knows who may be called, by name and by host. It does not change:
-// SetPeers puts another in its place.
+// A peerBook knows who may be called, by name and by host. SetPeers puts
+// another in its place. All services of a process may share one map of
+// addresses, however large, so a book parses only what is asked for.
 type peerBook struct {
-	byName map[string][]*replica
-	byHost map[string]string
+	urls map[string][]string
+	// byName has []*replica; byHost names of services by host:port.
+	byName, byHost sync.Map
 }
 
 // A replica is one address of a service.
@@ -28,30 +31,76 @@ type replica struct {
 const external = "external"
 
 // SetPeers says anew where the services of the system are: base URLs for each
-// name, without a path. Requests in flight finish with what they have begun.
+// name, without a path. The map must not be changed afterwards. Requests in
+// flight finish with what they have begun.
 func (s *Service) SetPeers(peers map[string][]string) error {
-	book := &peerBook{byName: make(map[string][]*replica, len(peers)), byHost: make(map[string]string, len(peers))}
 	for name, urls := range peers {
 		for _, text := range urls {
-			r, err := newReplica(text)
-			if err != nil {
-				return fmt.Errorf("reading the peers of service %q: %s: %w", s.Name(), name, err)
+			if host := hostOf(text); host == "" || strings.ContainsAny(host, " @/?#") {
+				return fmt.Errorf("reading the peers of service %q: %q of %q is no base URL: write one such as http://127.0.0.1:8080", s.Name(), text, name)
 			}
-			book.byName[name] = append(book.byName[name], r)
-			book.byHost[r.addr] = name
 		}
 	}
-	s.peers.Store(book)
+	s.peers.Store(&peerBook{urls: peers})
 	return nil
+}
+
+// hostOf is the host of a base URL, cheaply; "" where it is none.
+func hostOf(text string) string {
+	host, ok := strings.CutPrefix(text, "http://")
+	if !ok {
+		host, _ = strings.CutPrefix(text, "https://")
+		if host == text {
+			return ""
+		}
+	}
+	return strings.TrimSuffix(host, "/")
+}
+
+// replicas returns the addresses of a service; none where it is not known.
+func (b *peerBook) replicas(name string) []*replica {
+	if list, ok := b.byName.Load(name); ok {
+		return list.([]*replica)
+	}
+	urls := b.urls[name]
+	if len(urls) == 0 {
+		return nil
+	}
+	list := make([]*replica, 0, len(urls))
+	for _, text := range urls {
+		if r, err := newReplica(text); err == nil {
+			list = append(list, r)
+		}
+	}
+	b.byName.Store(name, list)
+	return list
+}
+
+// serviceAt returns the service that has a host:port.
+func (b *peerBook) serviceAt(addr string) (name string, ok bool) {
+	if name, ok := b.byHost.Load(addr); ok {
+		return name.(string), true
+	}
+	for name, urls := range b.urls {
+		for _, text := range urls {
+			// Parsing is left to those that can be meant.
+			host := hostOf(text)
+			if _, port, found := strings.Cut(host[strings.LastIndexByte(host, ']')+1:], ":"); found && port != "" && !strings.EqualFold(host, addr) {
+				continue
+			}
+			if r, err := newReplica(text); err == nil && r.addr == addr {
+				b.byHost.Store(addr, name)
+				return name, true
+			}
+		}
+	}
+	return "", false
 }
 
 func newReplica(text string) (*replica, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no base URL: write one such as http://127.0.0.1:8080", text)
 	}
 	return &replica{url: u, addr: dialAddress(u)}, nil
 }
@@ -80,7 +129,7 @@ func (s *Service) locate(designation string) (name string, replicas []*replica, 
 	book := s.peers.Load()
 	// Names come first: a service may be called http-gateway.
 	for _, name := range []string{designation, behave.ServiceName(designation)} {
-		if replicas := book.byName[name]; len(replicas) > 0 {
+		if replicas := book.replicas(name); len(replicas) > 0 {
 			return name, replicas, nil
 		}
 	}
@@ -92,7 +141,7 @@ func (s *Service) locate(designation string) (name string, replicas []*replica, 
 		return "", nil, refusal(fmt.Sprintf("designation %q is no URL", shorten(designation)))
 	}
 	r := &replica{url: u, addr: dialAddress(u)}
-	if name, ok := book.byHost[r.addr]; ok {
+	if name, ok := book.serviceAt(r.addr); ok {
 		return name, []*replica{r}, nil
 	}
 	if slices.Contains(s.cfg.AllowHosts, u.Host) || slices.Contains(s.cfg.AllowHosts, u.Hostname()) {

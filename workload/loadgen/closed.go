@@ -20,12 +20,12 @@ type crowd struct {
 	end      time.Time
 	sleepers chan struct{}
 
-	stop    chan struct{} // closed when the phase ends
-	full    chan struct{} // closed when Count requests have begun
-	begun   atomic.Int64
-	wanted  atomic.Int64 // users 0 to wanted-1 go on
-	mu      sync.Mutex
-	users   []*user
+	stop   chan struct{} // closed when the phase ends
+	full   chan struct{} // closed when Count requests have begun
+	begun  atomic.Int64
+	wanted atomic.Int64 // users 0 to wanted-1 go on
+	mu     sync.Mutex
+	users  []*user
 }
 
 type user struct {
@@ -39,7 +39,7 @@ const maxSleepers = 16
 
 // joining is how long after the start of its phase a user belongs to those that
 // were there from the start; whoever comes later begins when it comes.
-const joining = 100 * time.Millisecond
+const joining = 250 * time.Millisecond
 
 // runClosed lets the users of a closed loop send, and returns when the phase
 // ended. Their last requests may still be under way then.

@@ -111,11 +111,10 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 		if !d.finishSettling(r, w.generation) {
 			continue
 		}
-		if w.paused {
-			r.told.paused = true
-			return r.freeze(in)
+		if !w.paused {
+			return nil
 		}
-		return nil
+		return r.freeze(in)
 	}
 }
 
@@ -167,7 +166,6 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance)
 		if err := r.thaw(in); err != nil {
 			return err
 		}
-		r.told.paused = false
 	}
 	if err := d.push(ctx, r, in, w); err != nil {
 		return err
@@ -175,7 +173,6 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance)
 	if !w.paused {
 		return nil
 	}
-	r.told.paused = true
 	return r.freeze(in)
 }
 

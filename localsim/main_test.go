@@ -26,6 +26,9 @@ import (
 // of holders, what to be.
 const roleVariable = "LOCALSIM_TEST_ROLE"
 
+// patience bounds every wait of the tests; a wait ends as soon as it can.
+const patience = 60 * time.Second
+
 func TestMain(m *testing.M) {
 	run := map[string]func() error{"agent": agent, "holder": holder, "deaf": deaf, "broken": broken}[os.Getenv(roleVariable)]
 	if run == nil {
@@ -188,4 +191,11 @@ func openDescriptors() int {
 		}
 	}
 	return n
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -331,11 +331,12 @@ func (r *replica) running() instance {
 	return r.current
 }
 
-// freeze stops the instance, and lets it go on.
+// freeze stops the instance. It needs syncing, as thaw does.
 func (r *replica) freeze(in instance) error {
 	if err := in.pause(); err != nil {
 		return err
 	}
+	r.told.paused = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setState(experiment.Paused)
@@ -343,10 +344,12 @@ func (r *replica) freeze(in instance) error {
 	return nil
 }
 
+// thaw lets the instance go on.
 func (r *replica) thaw(in instance) error {
 	if err := in.resume(); err != nil {
 		return err
 	}
+	r.told.paused = false
 	r.becomeReady()
 	return nil
 }

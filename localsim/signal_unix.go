@@ -4,14 +4,32 @@ package localsim
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // canPause tells why a process cannot be paused here; nil means it can.
 func canPause() error { return nil }
 
-func pauseProcess(p *os.Process) error     { return p.Signal(syscall.SIGSTOP) }
+// stopWait is how long a process may take to stop.
+const stopWait = 5 * time.Second
+
+// pauseProcess stops the process and waits until it has: threads run on until
+// one of them has taken the signal, which takes a while on a busy machine.
+func pauseProcess(p *os.Process) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(stopWait); !hasStopped(p.Pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.Join(fmt.Errorf("process %d does not stop", p.Pid), p.Signal(syscall.SIGCONT))
+		}
+	}
+	return nil
+}
+
 func resumeProcess(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 func terminateProcess(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 

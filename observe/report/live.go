@@ -111,8 +111,9 @@ func lastOf[T any](values []T) []T { return values[max(0, len(values)-trend):] }
 // height lines; services that do not fit are counted.
 func (l *Live) Frame(style Style, height int) []string {
 	lines := []string{l.headline(style), ""}
-	lines = append(lines, l.clientLines(style)...)
-	lines = append(lines, "")
+	if len(l.rates) > 0 {
+		lines = append(append(lines, l.clientLines(style)...), "")
+	}
 	faults := l.faultLines(style)
 	room := height - len(lines) - len(faults) - 1
 	lines = append(lines, l.serviceLines(style, room)...)
@@ -210,15 +211,24 @@ func (s Style) spark(values []float64, marked []bool, width int) string {
 }
 
 func (l *Live) serviceLines(style Style, room int) []string {
+	if len(l.order) == 0 {
+		return nil
+	}
 	names, hidden := l.shown(room - 1)
 	g := grid{left: 1, least: 6}
-	g.head("SERVICE", "RATE/S", "ERRORS", "P50", "P99", "INFLIGHT", "QUEUE", "UP")
+	rows := [][]cell{{{"SERVICE", dim}, {"RATE/S", dim}, {"ERRORS", dim}, {"P50", dim}, {"P99", dim}, {"INFLIGHT", dim}, {"QUEUE", dim}, {"UP", dim}}}
 	for _, name := range names {
-		g.add(l.serviceRow(l.services[name])...)
+		rows = append(rows, l.serviceRow(l.services[name]))
+	}
+	for _, row := range rows {
+		if style.width() < 70 {
+			row = slices.Delete(row, 5, 7) // in-flight and queue are the ones to spare
+		}
+		g.add(row...)
 	}
 	lines := g.lines(style)
 	if hidden > 0 {
-		lines = append(lines, style.paint(dim, fmt.Sprintf("and %s more", plural(hidden, "service"))))
+		lines = append(lines, style.paint(dim, fmt.Sprintf("and %d more", hidden)))
 	}
 	return lines
 }

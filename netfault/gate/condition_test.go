@@ -269,13 +269,11 @@ func TestSlice(t *testing.T) {
 		client, server := r.connect()
 		to := w.to(client, server)
 		r.set(w, gate.Slice{Size: 4, Pause: 15 * time.Millisecond})
+		start := time.Now()
 		send(t, w.from(client, server), "abcdefghij")
-		for _, want := range []string{"abcd", "efgh", "ij"} {
-			var b [100]byte
-			n, err := to.Read(b[:])
-			if err != nil || string(b[:n]) != want {
-				t.Errorf("got %q and error %v, want %q", b[:n], err, want)
-			}
+		expect(t, to, "abcdefghij")
+		if took := time.Since(start); took < 45*time.Millisecond {
+			t.Errorf("three parts with a pause of 15ms before each took %v", took)
 		}
 		r.set(w, gate.Slice{Size: 10, Variation: 9})
 		data := strings.Repeat("0123456789", 1000)

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -92,6 +91,8 @@ func (p *pair) run() {
 			lanes.Wait()
 		}
 	}
+	// From here nobody else decides how it ends.
+	p.once.Do(func() { close(p.ended) })
 	p.close()
 }
 
@@ -174,8 +175,11 @@ func (p *pair) idleDeadline() time.Time {
 	return time.Unix(0, p.lastSeen.Load()).Add(p.gate.udpIdle)
 }
 
-// lingering is how long an orderly close waits for a peer's last words.
-const lingering = 200 * time.Millisecond
+// An orderly close listens to a peer until it is quiet for a while, but no longer than lingering.
+const (
+	quiet     = 10 * time.Millisecond
+	lingering = 200 * time.Millisecond
+)
 
 // close closes both sockets in the way that was asked for.
 func (p *pair) close() {
@@ -203,8 +207,13 @@ func farewell(c net.Conn) {
 	if closeWrite(c) != nil {
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(lingering))
-	_, _ = io.Copy(io.Discard, c)
+	buf := make([]byte, 4096)
+	for until := time.Now().Add(lingering); time.Now().Before(until); {
+		_ = c.SetReadDeadline(time.Now().Add(quiet)) // an error means closed, which the read reports
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+	}
 }
 
 func closeWrite(c net.Conn) error {

@@ -1,0 +1,172 @@
+package gate
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bench makes a lane whose stages can be fed by hand; what they pass on is in its queue.
+func bench(t *testing.T, conditions ...Condition) *lane {
+	t.Helper()
+	g, err := New(Config{Upstream: "unused:1", Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.ToServer().Set(conditions...); err != nil {
+		t.Fatal(err)
+	}
+	a, b := net.Pipe()
+	t.Cleanup(func() {
+		a.Close()
+		b.Close()
+	})
+	l := newPair(g, 1, a, b).toServer
+	l.follow()
+	return l
+}
+
+// passed takes what has been passed on.
+func (l *lane) passed() []item {
+	items := l.queue.items[l.queue.head:]
+	l.queue = newQueue()
+	return items
+}
+
+func TestSliceSizes(t *testing.T) {
+	for _, c := range []Slice{{Size: 4}, {Size: 1}, {Size: 10, Variation: 9}, {Size: 100, Variation: 1}} {
+		l := bench(t, c)
+		data := make([]byte, 1000)
+		for i := range data {
+			data[i] = byte(i)
+		}
+		start := time.Now()
+		l.advance(0, chunk{at: start, data: bytes.Clone(data)})
+		var whole []byte
+		items := l.passed()
+		for i, it := range items {
+			if n := len(it.data); n > c.Size+c.Variation || n < c.Size-c.Variation && i < len(items)-1 {
+				t.Errorf("%+v: a part of %d bytes", c, n)
+			}
+			whole = append(whole, it.data...)
+		}
+		if !bytes.Equal(whole, data) {
+			t.Errorf("%+v: the parts do not make the whole", c)
+		}
+	}
+}
+
+// TestOrderAndLoss is a property of every stack of conditions that loses
+// nothing: the bytes come out as they went in, and times never run backwards.
+func TestOrderAndLoss(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	harmless := []func() Condition{
+		func() Condition { return Delay{By: time.Duration(r.IntN(1e9)), Jitter: time.Duration(r.IntN(1e9))} },
+		func() Condition { return Slice{Size: 1 + r.IntN(100), Pause: time.Duration(r.IntN(1e6))} },
+		func() Condition { return Concatenate{Size: r.IntN(1000)} },
+		func() Condition { return Bandwidth{Rate: 1 + r.Int64N(1e6), Burst: r.Int64N(1000)} },
+		func() Condition { return TimeLimit{After: time.Hour} },
+		func() Condition { return Substitute{Pattern: "never", With: "x"} },
+		func() Condition { return SlowClose{After: time.Second} },
+		func() Condition { return ByteLimit{Bytes: 1 << 40} },
+	}
+	for range 300 {
+		var stack []Condition
+		for range r.IntN(5) {
+			stack = append(stack, harmless[r.IntN(len(harmless))]())
+		}
+		l := bench(t, stack...)
+		var sent, got []byte
+		at := time.Now()
+		for range 1 + r.IntN(20) {
+			at = at.Add(time.Duration(r.IntN(1e8)))
+			data := make([]byte, 1+r.IntN(500))
+			for i := range data {
+				data[i] = byte('a' + r.IntN(3))
+			}
+			sent = append(sent, data...)
+			l.advance(0, chunk{at: at, data: bytes.Clone(data)})
+		}
+		l.advance(0, chunk{at: at, end: true})
+		items := l.passed()
+		for i, it := range items {
+			got = append(got, it.data...)
+			if i > 0 && it.due.Before(items[i-1].due) {
+				t.Fatalf("%+v: item %d is due before the one in front of it", stack, i)
+			}
+		}
+		if !bytes.Equal(got, sent) {
+			t.Fatalf("%+v: %d bytes went in, %d came out", stack, len(sent), len(got))
+		}
+		if n := len(items); items[n-1].end != endOfData {
+			t.Fatalf("%+v: the end of data is lost", stack)
+		}
+	}
+}
+
+func TestBucketKeepsItsRate(t *testing.T) {
+	for _, rate := range []float64{1, 10e3, 1e6, 100e6} {
+		var b bucket
+		now := time.Unix(1000, 0)
+		start := now
+		const burst = 100
+		total := 0
+		for n := 1; now.Sub(start) < 10*time.Second; n = n%1000 + 7 {
+			total += n
+			now = now.Add(b.take(n, now, rate, burst))
+		}
+		earned := burst + rate*now.Sub(start).Seconds()
+		if d := float64(total) - earned; d > 1 || d < -1 {
+			t.Errorf("at %v B/s %d bytes passed in %v, want %.0f", rate, total, now.Sub(start), earned)
+		}
+		// Idle time fills it up to the burst and no further.
+		if wait := b.take(burst, now.Add(time.Hour*24*365), rate, burst); wait != 0 {
+			t.Errorf("a full bucket asks to wait %v", wait)
+		}
+		if wait := b.take(int(rate), now.Add(time.Hour*24*365), rate, burst); wait < 999*time.Millisecond || wait > 1001*time.Millisecond {
+			t.Errorf("an empty bucket asks to wait %v for a second's worth", wait)
+		}
+	}
+}
+
+func TestConcatenateGivesUpAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := bench(t, Concatenate{Size: 10})
+		l.advance(0, chunk{at: time.Now(), data: []byte("few")})
+		if next := l.tick(time.Now()); next.Sub(time.Now()) != time.Minute {
+			t.Errorf("looks again in %v, want a minute", next.Sub(time.Now()))
+		}
+		time.Sleep(time.Minute)
+		l.tick(time.Now())
+		if items := l.passed(); len(items) != 1 || string(items[0].data) != "few" {
+			t.Errorf("passed %v", items)
+		}
+		if l.slots[0].active.Problem() == nil {
+			t.Error("no problem is told")
+		}
+	})
+}
+
+// TestDraws checks that the share of connections hit is the one asked for, and
+// that a larger share hits the same connections and more.
+func TestDraws(t *testing.T) {
+	const n = 100000
+	a := &Active{id: 5}
+	for _, share := range []float64{0, 0.01, 0.5, 0.99, 1} {
+		hit := 0
+		for connection := range uint64(n) {
+			less := entry{a, &setting{share: share / 2}}.applies(1, connection)
+			if (entry{a, &setting{share: share}}).applies(1, connection) {
+				hit++
+			} else if less {
+				t.Fatalf("connection %d is hit at %v and not at %v", connection, share/2, share)
+			}
+		}
+		if d := float64(hit) - share*n; d > 700 || d < -700 { // more than four standard deviations
+			t.Errorf("share %v hit %d of %d", share, hit, n)
+		}
+	}
+}

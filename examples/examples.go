@@ -46,7 +46,7 @@ func List() []Example {
 func describe(file, content string) Example {
 	e := Example{Name: strings.TrimSuffix(file, path.Ext(file)), File: file}
 	if path.Ext(file) == ".json" {
-		e.Title, e.Kind = "a request of MicroSim that carries its own route and faults", "Request"
+		e.Title, e.Kind = "A request of MicroSim that carries its own route and faults", "Request"
 		return e
 	}
 	for line := range strings.Lines(content) {

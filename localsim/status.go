@@ -79,7 +79,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		service := &system.Services[i]
 		status := ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Language: service.Language, Framework: service.Framework,
-			Calls: service.Calls(), Replicas: byService[service.Name],
+			Calls: append([]string{}, service.Calls()...), Replicas: append([]experiment.Replica{}, byService[service.Name]...),
 		}
 		if len(status.Replicas) > 0 {
 			status.Endpoint = status.Replicas[0].URL

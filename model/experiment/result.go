@@ -1,6 +1,9 @@
 package experiment
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
 	"runtime"
 	"time"
 
@@ -53,6 +56,17 @@ type Result struct {
 	// Timeline has a row for each second of the load. It is kept out of the JSON
 	// because timeline.csv has it.
 	Timeline []ClientSecond `json:"-"`
+}
+
+// Encode writes the result as the JSON of result.json, for people to read, too.
+func (r *Result) Encode(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(r); err != nil {
+		return fmt.Errorf("writing the result of %q: %w", r.Name, err)
+	}
+	return nil
 }
 
 // Environment is the machine that the experiment was driven from.

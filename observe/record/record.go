@@ -212,6 +212,7 @@ func (r *Recorder) complete(result *experiment.Result) error {
 	}
 	var faults bytes.Buffer
 	encoder := json.NewEncoder(&faults)
+	encoder.SetEscapeHTML(false)
 	for i := range result.Faults {
 		if err := encoder.Encode(&result.Faults[i]); err != nil {
 			return r.wrap(FaultsFile, err)
@@ -220,11 +221,11 @@ func (r *Recorder) complete(result *experiment.Result) error {
 	if err := r.write(FaultsFile, faults.Bytes()); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(result, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	if err := result.Encode(&text); err != nil {
 		return r.wrap(ResultFile, err)
 	}
-	return r.write(ResultFile, append(text, '\n'))
+	return r.write(ResultFile, text.Bytes())
 }
 
 // place moves the record to Dir. In a directory that exists result.json goes

@@ -242,7 +242,7 @@ func (l *Live) serviceRow(s *experiment.Sample) []cell {
 		up.tone = bad
 	}
 	if s.Up == 0 {
-		return []cell{name, {"down", bad}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
+		return []cell{name, {"no answer", bad}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
 	}
 	if s.Elapsed <= 0 {
 		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}

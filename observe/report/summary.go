@@ -107,7 +107,7 @@ func (s *summary) figures() {
 			}
 			x := &p.Services[at]
 			if x.Availability == 0 && x.Seconds > 0 {
-				g.add(cell{name, plain}, cell{when(p), dim}, cell{"down", bad})
+				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
 			} else {
 				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
 			}

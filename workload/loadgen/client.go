@@ -58,15 +58,15 @@ type client struct {
 	trace     bool
 	sum       hash.Hash // nil where answers are not remembered
 
-	idle map[*endpoint]*conn
+	kept map[*endpoint]*conn
 	head []byte
 }
 
-// maxIdle bounds the connections that one client keeps.
-const maxIdle = 16
+// maxKept bounds the connections that one client keeps.
+const maxKept = 16
 
 func newClient(l *running) *client {
-	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, idle: map[*endpoint]*conn{}}
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*endpoint]*conn{}}
 	if l.responses != nil {
 		c.sum = sha256.New()
 	}
@@ -74,7 +74,7 @@ func newClient(l *running) *client {
 }
 
 func (c *client) close() {
-	for _, conn := range c.idle {
+	for _, conn := range c.kept {
 		c.all.remove(conn)
 	}
 }
@@ -115,13 +115,13 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) result {
 	return result{class: c.classify(err, true)}
 }
 
-// connect returns the idle connection to an endpoint, or a new one.
+// connect returns the connection that is kept to an endpoint, or a new one.
 func (c *client) connect(to *endpoint, now, until time.Time) (*conn, error) {
-	if conn := c.idle[to]; conn != nil {
-		delete(c.idle, to)
+	if conn := c.kept[to]; conn != nil {
 		if (now.Sub(conn.usedAt) < idleCheck || conn.alive()) && conn.begin(now, until) == nil {
 			return conn, nil
 		}
+		delete(c.kept, to)
 		c.all.remove(conn)
 	}
 	conn, err := dial(c.ctx, to, until)
@@ -148,13 +148,16 @@ func (c *client) exchange(conn *conn, place *place, m *message, now time.Time) (
 	if err == nil {
 		res, err = conn.readResponse(m.isHead, c.sum)
 	}
-	if err != nil || res.close || !c.keepAlive || len(c.idle) >= maxIdle {
+	kept := c.kept[place.endpoint] == conn
+	switch {
+	case err != nil || res.close || !c.keepAlive || !kept && len(c.kept) >= maxKept:
+		delete(c.kept, place.endpoint)
 		c.all.remove(conn)
-		return res, err
+	case !kept:
+		c.kept[place.endpoint] = conn
 	}
 	conn.usedAt = now
-	c.idle[place.endpoint] = conn
-	return res, nil
+	return res, err
 }
 
 func classOf(status int) outcome.Class {

@@ -30,7 +30,7 @@ type conn struct {
 	armed time.Time
 	// until is the deadline of the request under way.
 	until time.Time
-	// usedAt is when the last answer came.
+	// usedAt is when the last request began.
 	usedAt time.Time
 
 	// What exchange hands to the poller, kept here to allocate nothing.

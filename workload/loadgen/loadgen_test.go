@@ -250,7 +250,7 @@ func TestSlowAnswersDoNotDelayAnOpenLoop(t *testing.T) {
 		<-release
 	})
 	// Every request waits for the twentieth: a closed loop would never end.
-	s := generate(t, url, load.Phase{Rate: 200, Count: 20}).Total
+	s := generate(t, new(Generator), url, load.Phase{Rate: 200, Count: 20}).Total
 	if s.Outcomes[outcome.OK] != 20 {
 		t.Errorf("outcomes are %v, want 20 ok", s.Outcomes)
 	}
@@ -511,7 +511,7 @@ func TestConnectionsAreKeptOrNot(t *testing.T) {
 // A connection that the server closed while it lay idle is no failure.
 func TestIdleConnectionsThatWereClosedAreReplaced(t *testing.T) {
 	url := respond(t, sayAndClose("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
-	s := generate(t, url, load.Phase{Users: 1, Count: 5, Think: dist.Fixed(50 * time.Millisecond)}).Total
+	s := generate(t, new(Generator), url, load.Phase{Users: 1, Count: 5, Think: dist.Fixed(50 * time.Millisecond)}).Total
 	if s.Outcomes[outcome.OK] != 5 {
 		t.Errorf("outcomes are %v, want 5 ok", s.Outcomes)
 	}

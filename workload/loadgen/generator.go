@@ -23,11 +23,12 @@ type Generator struct {
 	Responses *Responses
 	// Traceparent adds a W3C trace context to each request.
 	Traceparent bool
-	// Processors, where it is not 0, is the GOMAXPROCS of the process while the
-	// load runs; the one before is put back. A process that does nothing but
-	// generate load on this machine reaches the highest rates with half of the
-	// processors: its threads then neither look for each other's work nor take
-	// the server's time. Leave it 0 where the services run in the same process.
+	// Processors, where it is not 0, is the GOMAXPROCS of the process while a
+	// closed loop runs; the one before is put back. A process that does nothing
+	// but generate load on the machine of the services reaches the highest rates
+	// with half of the processors: its threads then neither look for each other's
+	// work nor take the services' time. Open loops, which must be on time more
+	// than fast, are left alone. Leave it 0 where services run in this process.
 	Processors int
 }
 
@@ -45,6 +46,7 @@ type running struct {
 	control     *Control
 	responses   *Responses
 	traceparent bool
+	processors  int
 	observe     func(experiment.Outcome)
 	recorder    *recorder
 	started     time.Time
@@ -74,15 +76,12 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target exper
 	l := &running{
 		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
 		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control, responses: g.Responses,
-		traceparent: g.Traceparent, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
+		traceparent: g.Traceparent, processors: g.Processors, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
 	}
 	if l.control == nil {
 		l.control = NewControl()
 	}
 	l.ctx, l.fail = context.WithCancelCause(ctx)
-	if g.Processors > 0 {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(g.Processors))
-	}
 	return l.run()
 }
 
@@ -123,11 +122,18 @@ func (l *running) runPhases() []time.Duration {
 		if l.profile.Phases[i].IsOpen() {
 			end = l.runOpen(i, start, pool)
 		} else {
-			end = l.runClosed(i, start)
+			end = l.withProcessors(func() time.Time { return l.runClosed(i, start) })
 		}
 		spans[i], start = end.Sub(start), end
 	}
 	return spans
+}
+
+func (l *running) withProcessors(run func() time.Time) time.Time {
+	if l.processors > 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(l.processors))
+	}
+	return run()
 }
 
 // A sender is a goroutine that sends: its own connections, counts and buffers.

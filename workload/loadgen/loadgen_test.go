@@ -602,3 +602,13 @@ func TestReportAgreesWithWhatWasObserved(t *testing.T) {
 		t.Errorf("the rate is %v, want %v", report.Total.Rate, want)
 	}
 }
+
+func TestProcessorsArePutBack(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	var during atomic.Int64
+	url := serve(t, func(http.ResponseWriter, *http.Request) { during.CompareAndSwap(0, int64(runtime.GOMAXPROCS(0))) })
+	generate(t, &Generator{Processors: before + 1}, url, load.Phase{Users: 1, Count: 2})
+	if during.Load() != int64(before+1) || runtime.GOMAXPROCS(0) != before {
+		t.Errorf("GOMAXPROCS was %d, then %d, then %d", before, during.Load(), runtime.GOMAXPROCS(0))
+	}
+}

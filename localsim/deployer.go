@@ -95,7 +95,10 @@ type Config struct {
 // A Deployer runs systems on this machine.
 type Deployer struct{ config Config }
 
-var _ experiment.Deployer = (*Deployer)(nil)
+var (
+	_ experiment.Deployer = (*Deployer)(nil)
+	_ experiment.Refuser  = (*Deployer)(nil)
+)
 
 // New returns a deployer, or an error if the configuration makes no sense.
 func New(c Config) (*Deployer, error) {

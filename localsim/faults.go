@@ -37,11 +37,17 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 	return canInject(d.config.Isolation, system, f)
 }
 
+// CanInject says, before a system is started, why a fault is not possible with
+// this isolation. Whether its target is there, a deployment says.
+func (d *Deployer) CanInject(f *fault.Fault) error {
+	return canInject(d.config.Isolation, nil, f)
+}
+
 func canInject(isolation Isolation, system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
-	if f.Rounds == nil {
+	if system != nil && f.Rounds == nil {
 		if err := checkTarget(system, f.Target); err != nil {
 			return fmt.Errorf("fault %q: %w", f.Label(), err)
 		}

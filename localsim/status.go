@@ -68,7 +68,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	}
 	s := &Status{
 		Name: d.name, Isolation: d.config.Isolation, Seed: d.seed, Started: d.started, PID: os.Getpid(),
-		Control: d.ControlURL(), Services: []ServiceStatus{}, Faults: faults, Recoveries: d.Recoveries(),
+		Control: d.ControlURL(), Services: []ServiceStatus{}, Faults: faults, Recoveries: append([]Recovery{}, d.Recoveries()...),
 	}
 	byService := map[string][]experiment.Replica{}
 	for _, r := range replicas {

@@ -108,13 +108,16 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 // startAndSend starts the services that the request names, sends it, and takes
 // them down again.
 func (o *callOptions) startAndSend(ctx context.Context, chain *behave.Chain) (err error) {
+	system := systemOf(chain)
+	if len(system.Services) == 0 {
+		return o.send(ctx, chain, nil)
+	}
+	if err := system.Validate().Err(); err != nil {
+		return fmt.Errorf("making a system of the services that the request names: %w", err)
+	}
 	deployer, err := o.local.deployerIn("", o.streams.Err, false)
 	if err != nil {
 		return err
-	}
-	system := systemOf(chain)
-	if err := system.Validate().Err(); err != nil {
-		return fmt.Errorf("making a system of the services that the request names: %w", err)
 	}
 	deployment, err := deployer.Up(ctx, system, o.seed)
 	if err != nil {

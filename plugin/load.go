@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -194,7 +195,7 @@ func (o *loadOptions) run(ctx context.Context, args []string) error {
 		}
 		to.URLs = status.URLs()
 	}
-	result, err := (&loadgen.Generator{}).Load(ctx, profile, to, nil)
+	result, err := (&loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}).Load(ctx, profile, to, nil)
 	if result == nil {
 		return cause(ctx, err)
 	}

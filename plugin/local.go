@@ -77,7 +77,7 @@ func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
-	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr)
+	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
 	return cmd, nil
 }

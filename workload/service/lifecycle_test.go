@@ -44,11 +44,16 @@ type serving struct {
 
 func serve(t *testing.T, cfg Config) *serving {
 	t.Helper()
-	s, err := New(cfg)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, cfg, ln)
+}
+
+func serveOn(t *testing.T, cfg Config, ln net.Listener) *serving {
+	t.Helper()
+	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,21 +349,23 @@ func TestOwnTransport(t *testing.T) {
 	}
 }
 
-// TestAClosedIdleConnectionIsNotUsed restarts the callee between two calls.
+// TestAClosedIdleConnectionIsNotUsed restarts the callee between calls, at the
+// same address.
 func TestAClosedIdleConnectionIsNotUsed(t *testing.T) {
 	callee := serve(t, Config{Service: topology.NewService("b")})
 	waitReady(t, callee.url)
-	s, url := start(t, Config{Service: topology.NewService("a", topology.CallTo("b")), Peers: map[string][]string{"b": {callee.url}}})
+	_, url := start(t, Config{Service: topology.NewService("a", topology.CallTo("b")), Peers: map[string][]string{"b": {callee.url}}})
 	for range 3 {
 		if r := get(t, url+"/"); r.status != 200 {
 			t.Fatalf("got %+v", r)
 		}
 		callee.end(t)
-		callee = serve(t, Config{Service: topology.NewService("b")})
-		waitReady(t, callee.url)
-		if err := s.SetPeers(map[string][]string{"b": {callee.url}}); err != nil {
+		ln, err := net.Listen("tcp", strings.TrimPrefix(callee.url, "http://"))
+		if err != nil {
 			t.Fatal(err)
 		}
+		callee = serveOn(t, Config{Service: topology.NewService("b")}, ln)
+		waitReady(t, callee.url)
 	}
 	callee.end(t)
 	if r := get(t, url+"/"); r.status != 502 || !strings.Contains(r.body, "connection_error") {

@@ -121,17 +121,17 @@ func TestChecksAreJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"pass p99 was 10ms",
-		"FAIL p99 was 300ms",
-		"pass timeouts was 60",
-		"FAIL availability was 66.667%",
-		"pass rate was 20/s",
-		"pass errors was 10%",
+		"pass p99 10ms",
+		"FAIL p99 300ms",
+		"pass timeouts 60",
+		"FAIL availability 66.667%",
+		"pass rate 20/s",
+		"pass errors 10%",
 		`FAIL no data: service "db" was not watched in the run`,
-		"FAIL p99 was at least 1s",
-		`pass timeouts was 5%`,
+		"FAIL p99 at least 1s",
+		`pass timeouts 5%`,
 		`FAIL no data: "web" made no calls to "cart" in the run`,
-		"pass availability was 100%",
+		"pass availability 100%",
 		"FAIL no data: no replica went down",
 	}
 	for i, c := range result.Checks {

@@ -224,8 +224,8 @@ func result() *experiment.Result {
 			{Service: "web", Replica: 1, DownAt: at(19), DetectedAt: at(19.04), Detection: 0.04},
 		},
 		Checks: []experiment.CheckResult{
-			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 was 12.1ms"},
-			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors was 8.2%"},
+			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 12.1ms"},
+			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors 8.2%"},
 			{Check: experiment.Check{Expr: "rate >= 50", Service: "mail", Phase: "after"}, Why: `no data: service "mail" had no requests in "after"`},
 		},
 	}

@@ -72,8 +72,8 @@ func (h *half) blocked() bool { return len(h.pending) > 0 || h.piped > 0 }
 
 const (
 	copySize   = 64 << 10
-	pipeSize   = 128 << 10
-	sparePipes = 16
+	pipeSize   = 1 << 20 // the larger, the fewer calls for each byte
+	sparePipes = 4
 	rounds     = 16 // moves for one connection before others have their turn
 )
 

@@ -18,6 +18,10 @@ const readSize = 64 << 10
 // condition asks for more.
 const crowded = 256 << 10
 
+// lag is how long data may be overdue before a lane stops reading: a receiver
+// that is slower than the sender shall not fill the memory meant for a delay.
+const lag = 2 * time.Millisecond
+
 // A lane carries one direction of one connection through the stages of its
 // direction's plan: a reader takes data from src, the stages give it a time, and
 // a writer delivers it to dst when that time has come. Between reader and
@@ -145,7 +149,7 @@ func (l *lane) pump() {
 		}
 		now := l.now()
 		next := l.tick(now)
-		full := l.queue.size() >= l.most
+		full := l.queue.crowded(l.most, now)
 		if l.noMore || l.holding || full || l.pauseTo.After(now) {
 			l.wait(next, full, now)
 			continue

@@ -103,6 +103,14 @@ func (q *queue) size() int {
 	return q.bytes
 }
 
+// crowded says whether there is no room for more: too much in all, or much that
+// should have been written already.
+func (q *queue) crowded(most int, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes >= most || q.bytes >= crowded && now.Sub(q.items[q.head].due) > lag
+}
+
 // release makes everything due now.
 func (q *queue) release() {
 	q.mu.Lock()

@@ -122,12 +122,16 @@ func TestBucketKeepsItsRate(t *testing.T) {
 		if d := float64(total) - earned; d > 1 || d < -1 {
 			t.Errorf("at %v B/s %d bytes passed in %v, want %.0f", rate, total, now.Sub(start), earned)
 		}
-		// Idle time fills it up to the burst and no further.
-		if wait := b.take(burst, now.Add(time.Hour*24*365), rate, burst); wait != 0 {
-			t.Errorf("a full bucket asks to wait %v", wait)
+		// Idle time fills it up to the burst, but for the grace after a debt, and no further.
+		later := now.Add(time.Hour * 24 * 365)
+		b.take(0, later, rate, burst)
+		if most := max(burst, rate*grace.Seconds()); b.tokens != most {
+			t.Errorf("after a year the bucket has %v, want %v", b.tokens, most)
 		}
-		if wait := b.take(int(rate), now.Add(time.Hour*24*365), rate, burst); wait < 999*time.Millisecond || wait > 1001*time.Millisecond {
-			t.Errorf("an empty bucket asks to wait %v for a second's worth", wait)
+		b.take(int(b.tokens), later, rate, burst)
+		b.take(0, later.Add(time.Hour*24*365), rate, burst)
+		if b.tokens != burst {
+			t.Errorf("after a year without debt the bucket has %v, want %v", b.tokens, burst)
 		}
 	}
 }

@@ -130,8 +130,8 @@ type ServiceStats struct {
 	Latency *Quantiles       `json:"latency,omitempty"`
 	// Seconds were watched.
 	Seconds float64 `json:"seconds"`
-	// Availability is the share of the time in which a replica answered the
-	// watcher, Up the mean number that did.
+	// Availability is the share of the time in which a replica was ready, Up the
+	// mean number of replicas that answered the watcher.
 	Availability float64 `json:"availability"`
 	Up           float64 `json:"up"`
 	// InFlight and QueueLength are the highest seen at any scrape.

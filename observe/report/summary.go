@@ -106,7 +106,7 @@ func (s *summary) figures() {
 				continue
 			}
 			x := &p.Services[at]
-			if x.Availability == 0 && x.Seconds > 0 {
+			if x.Up == 0 && x.Seconds > 0 {
 				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
 			} else {
 				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
@@ -204,6 +204,8 @@ func faultTime(f *experiment.FaultRecord) cell {
 		return cell{"failed: " + f.Error, bad}
 	case !f.Applied():
 		return cell{"did not act", notice}
+	case isMoment(f):
+		return cell{"at " + seconds(f.From), plain}
 	case f.ClearedAt.IsZero():
 		return cell{seconds(f.From) + " on", plain}
 	}

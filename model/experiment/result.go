@@ -92,8 +92,9 @@ const (
 )
 
 // A Segment is a stretch of the run with what was seen in it. Requests of
-// clients belong to it by when they were meant to start, those of services by
-// the middle of the interval in which they were counted.
+// clients belong to it by when they were meant to start, except that those which
+// the first fault found under way do not count as before the faults; those of
+// services by the middle of the interval in which they were counted.
 type Segment struct {
 	Kind SegmentKind `json:"kind"`
 	// Name is empty for the whole run.

@@ -18,7 +18,7 @@ func newRunClock(profile load.Profile) *runClock {
 		at += p.Duration.Std()
 		counted = counted || p.Count > 0
 	}
-	c.firstFault.Store(math.MaxInt64)
+	c.firstFault = math.MaxInt64
 	c.lastClear.Store(math.MaxInt64)
 	return c
 }
@@ -36,7 +36,7 @@ func (r *run) segments(end time.Duration) []Segment {
 			all = append(all, r.segment(LoadPhase, r.clock.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
 		}
 	}
-	first := time.Duration(r.clock.firstFault.Load())
+	first := r.clock.firstFault
 	last := time.Duration(r.clock.lastClear.Load())
 	if first >= end {
 		return all

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -134,8 +135,8 @@ func (s *summary) row(g *grid, name string, t tone, p *experiment.Segment, reque
 // up is the share of the time in which the service could be reached.
 func up(x *experiment.ServiceStats) cell {
 	const steps = 10000 // hundredths of a percent
-	share := share(int64(x.Availability*steps+1e-6), steps)
-	if x.Availability < 1 {
+	share := share(int64(math.Round(x.Availability*steps)), steps)
+	if share != "100%" {
 		return cell{share, bad}
 	}
 	return cell{share, plain}

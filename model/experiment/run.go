@@ -86,9 +86,13 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 		deps.PollReplicas = DefaultPollReplicas
 	}
 	clock := newRunClock(e.Load)
+	faults := newFaultPlan(e)
+	if len(faults.changes) > 0 {
+		clock.firstFault = faults.changes[0].At
+	}
 	return &run{
 		Experiment: e, deps: deps, observer: observer, clock: clock,
-		clients: newClients(clock), services: newServices(clock), faults: newFaultPlan(e), falls: &falls{},
+		clients: newClients(clock), services: newServices(clock), faults: faults, falls: &falls{},
 		result: &Result{
 			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
 			Environment: thisEnvironment(), Checks: []CheckResult{}, Faults: []FaultRecord{}, Recoveries: []Recovery{}, Segments: []Segment{},

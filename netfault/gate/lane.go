@@ -12,11 +12,15 @@ import (
 )
 
 // readSize is how much a lane reads at once, in bytes.
-const readSize = 64 << 10
+const readSize = 256 << 10
+
+// smallChunk is up to where a chunk is copied out of the buffer it was read into,
+// in bytes: one that waits must not keep a large buffer.
+const smallChunk = 32 << 10
 
 // crowded is how many bytes a lane holds before it stops reading, where no
 // condition asks for more.
-const crowded = 256 << 10
+const crowded = 1 << 20
 
 // lag is how long data may be overdue before a lane stops reading: a receiver
 // that is slower than the sender shall not fill the memory meant for a delay.
@@ -204,11 +208,10 @@ func (l *lane) readChunk() (chunk, error) {
 	if buf == nil {
 		return c, err
 	}
-	if n > readSize/4 {
+	if n > smallChunk {
 		c.data, c.pooled = (*buf)[:n], buf
 		return c, err
 	}
-	// A small chunk that waits must not keep a large buffer.
 	c.data = append(make([]byte, 0, max(n, 1)), (*buf)[:n]...)
 	l.recycle(buf)
 	return c, err

@@ -174,3 +174,25 @@ func TestDraws(t *testing.T) {
 		}
 	}
 }
+
+func TestBandwidthIsSharedOrNot(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		first := bench(t, Bandwidth{Rate: 1000, Burst: 100, PerConnection: own})
+		a, b := net.Pipe()
+		defer a.Close()
+		defer b.Close()
+		second := newPair(first.pair.gate, 2, a, b).toServer
+		second.follow()
+		at := time.Now()
+		first.advance(0, chunk{at: at, data: make([]byte, 100)})
+		second.advance(0, chunk{at: at, data: make([]byte, 100)})
+		if items := first.passed(); items[len(items)-1].due != at {
+			t.Errorf("PerConnection %v: the burst of the first connection is not free", own)
+		}
+		items := second.passed()
+		late := items[len(items)-1].due.Sub(at).Round(time.Microsecond)
+		if want := map[bool]time.Duration{false: 100 * time.Millisecond, true: 0}[own]; late != want {
+			t.Errorf("PerConnection %v: the second connection's data waits %v, want %v", own, late, want)
+		}
+	}
+}

@@ -143,9 +143,12 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 
 // conclude prints the result and says how the run ended.
 func (o *runOptions) conclude(result *experiment.Result, err error) error {
-	if o.output != "" {
+	switch o.output {
+	case "json":
+		err = errors.Join(err, result.Encode(o.streams.Out))
+	case "yaml":
 		err = errors.Join(err, printObject(o.streams.Out, o.output, result))
-	} else {
+	default:
 		err = errors.Join(err, report.Summary(o.streams.Out, result, styleOf(o.streams.Out)))
 	}
 	if o.out != "" && err == nil {

@@ -94,13 +94,13 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 }
 
 // play runs the experiment, shows it, and writes what it showed.
-func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) error {
+func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) (err error) {
 	recorder, err := o.recorder(&e)
 	if err != nil {
 		return err
 	}
 	if recorder != nil {
-		defer recorder.Discard()
+		defer func() { err = errors.Join(err, recorder.Discard()) }()
 	}
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {

@@ -140,8 +140,8 @@ func TestConcatenateGivesUpAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := bench(t, Concatenate{Size: 10})
 		l.advance(0, chunk{at: time.Now(), data: []byte("few")})
-		if next := l.tick(time.Now()); next.Sub(time.Now()) != time.Minute {
-			t.Errorf("looks again in %v, want a minute", next.Sub(time.Now()))
+		if next := l.tick(time.Now()); time.Until(next) != time.Minute {
+			t.Errorf("looks again in %v, want a minute", time.Until(next))
 		}
 		time.Sleep(time.Minute)
 		l.tick(time.Now())

@@ -37,7 +37,7 @@ func (x *exchange) end() {
 	s := x.service
 	if broken := recover(); broken != nil {
 		x.status, x.closing = 0, true
-		if broken != http.ErrAbortHandler {
+		if err, ok := broken.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 			s.log.Error("the handler broke", "service", s.Name(), "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
 		}
 	}

@@ -3,6 +3,7 @@ package gateapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -267,10 +268,7 @@ func TestToxicsAct(t *testing.T) {
 				var one [1]byte
 				n, err := conn.Read(one[:])
 				var timeout net.Error
-				timedOut := false
-				if e, ok := err.(net.Error); ok {
-					timeout, timedOut = e, e.Timeout()
-				}
+				timedOut := errors.As(err, &timeout) && timeout.Timeout()
 				if n != 0 || timedOut == c.ends {
 					t.Errorf("then got %d bytes and %v (%v), want an end: %v", n, err, timeout, c.ends)
 				}

@@ -1,0 +1,203 @@
+// Package image puts together the image of microsim-agent from its program,
+// without a container runtime, and brings it to a registry.
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"debug/elf"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Repository is the name of the agent's image on the nodes that it is loaded
+// into. No registry has it.
+const Repository = "microsim.dev/agent"
+
+// program is where the agent is in its image.
+const program = "/microsim-agent"
+
+// An Agent is a program that can serve in a Linux container.
+type Agent struct {
+	// Path is the program.
+	Path string
+	// Command comes before the arguments of microsim-agent: a plugin that is
+	// its own agent wants the word agent there.
+	Command []string
+	// Arch is the architecture in Go's word, such as amd64.
+	Arch string
+}
+
+// Find looks for the agent: microsim-agent-linux-ARCH or microsim-agent beside
+// the plugin, and else the plugin itself. The first that is a static program
+// for Linux on the architecture is taken.
+func Find(plugin, arch string) (*Agent, error) {
+	dir := filepath.Dir(plugin)
+	var tried []error
+	for _, a := range []Agent{
+		{Path: filepath.Join(dir, "microsim-agent-linux-"+arch)},
+		{Path: filepath.Join(dir, "microsim-agent")},
+		{Path: plugin, Command: []string{"agent"}},
+	} {
+		err := suits(a.Path, arch)
+		if err == nil {
+			a.Arch = arch
+			return &a, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			tried = append(tried, err)
+		}
+	}
+	return nil, fmt.Errorf("finding microsim-agent for linux/%s: %w; put the program microsim-agent-linux-%s beside %s, or name an image with --image",
+		arch, errors.Join(tried...), arch, plugin)
+}
+
+// machines are the architectures as ELF has them.
+func machine(arch string) elf.Machine {
+	switch arch {
+	case "amd64":
+		return elf.EM_X86_64
+	case "arm64":
+		return elf.EM_AARCH64
+	}
+	return elf.EM_NONE
+}
+
+// suits says why a file cannot be started in an empty Linux container.
+func suits(path, arch string) error {
+	f, err := elf.Open(path)
+	var format *elf.FormatError
+	if errors.As(err, &format) {
+		return fmt.Errorf("%q is no Linux program", path)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.Machine != machine(arch) {
+		return fmt.Errorf("%q is built for %v", path, f.Machine)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%q is linked to libraries of this machine; build it with CGO_ENABLED=0", path)
+		}
+	}
+	const module = "github.com/microsim-dev/kubectl-microsim"
+	if info, err := buildinfo.ReadFile(path); err != nil || info.Main.Path != module {
+		return fmt.Errorf("%q is no program of this project", path)
+	}
+	return nil
+}
+
+// An Image is the agent's image.
+type Image struct {
+	v1.Image
+	// Tag names the image by what is in it, so that another program never hides
+	// behind the same name.
+	Tag name.Tag
+}
+
+// Build puts the image together: the program alone in an empty file system.
+func Build(a *Agent) (*Image, error) {
+	content, err := os.ReadFile(a.Path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the agent for its image: %w", err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return archive(content) }, tarball.WithCompressedCaching)
+	if err != nil {
+		return nil, fmt.Errorf("packing the agent %q: %w", a.Path, err)
+	}
+	image, err := mutate.Append(empty.Image, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "kubectl microsim"}})
+	if err != nil {
+		return nil, fmt.Errorf("making an image of the agent %q: %w", a.Path, err)
+	}
+	image, err = mutate.ConfigFile(image, configOf(a, image))
+	if err != nil {
+		return nil, fmt.Errorf("making an image of the agent %q: %w", a.Path, err)
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%q %q ", a.Command, a.Arch)
+	_, _ = sum.Write(content)
+	tag, err := name.NewTag(Repository + ":sha256-" + hex.EncodeToString(sum.Sum(nil))[:24])
+	if err != nil {
+		return nil, fmt.Errorf("naming the agent's image: %w", err)
+	}
+	return &Image{Image: image, Tag: tag}, nil
+}
+
+// configOf says how the image is started: as nobody, so that it runs where root
+// is not admitted.
+func configOf(a *Agent, image v1.Image) *v1.ConfigFile {
+	config := &v1.ConfigFile{}
+	if old, err := image.ConfigFile(); err == nil {
+		config = old.DeepCopy()
+	}
+	config.OS, config.Architecture = "linux", cmp.Or(a.Arch, "amd64")
+	config.Config = v1.Config{
+		Entrypoint: append([]string{program}, a.Command...),
+		User:       "65532:65532",
+		WorkingDir: "/",
+		Labels:     map[string]string{"org.opencontainers.image.title": "microsim-agent"},
+	}
+	return config
+}
+
+// archive is the file system of the image. The time of its files never changes,
+// so the same program always gives the same image.
+func archive(content []byte) (io.ReadCloser, error) {
+	var buffer bytes.Buffer
+	w := tar.NewWriter(&buffer)
+	header := &tar.Header{Name: program[1:], Mode: 0o755, Size: int64(len(content)), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
+	if err := w.WriteHeader(header); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(&buffer), nil
+}
+
+// Archive writes the image as `docker save` does.
+func (i *Image) Archive(w io.Writer) error {
+	if err := tarball.Write(i.Tag, i.Image, w); err != nil {
+		return fmt.Errorf("writing the image %s: %w", i.Tag, err)
+	}
+	return nil
+}
+
+// Push brings the image to a registry, with the credentials that `docker login`
+// has left, and returns the reference by digest.
+func (i *Image) Push(ctx context.Context, to string) (string, error) {
+	ref, err := name.ParseReference(to)
+	if err != nil {
+		return "", fmt.Errorf("reading the image reference %q: %w", to, err)
+	}
+	if err := remote.Write(ref, i.Image, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+		return "", fmt.Errorf("pushing the agent's image to %q: %w; log in with docker login, or name another with --push", to, err)
+	}
+	digest, err := i.Digest()
+	if err != nil {
+		return "", fmt.Errorf("computing the digest of the agent's image: %w", err)
+	}
+	return ref.Context().Digest(digest.String()).String(), nil
+}

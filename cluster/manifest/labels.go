@@ -1,0 +1,74 @@
+package manifest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// The labels and annotations by which objects of systems are known.
+const (
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of ManagedByLabel on all that is ours.
+	ManagedBy = "microsim"
+	// SystemLabel names the system that an object belongs to.
+	SystemLabel = "microsim.dev/system"
+	// ServiceLabel names the service that an object belongs to.
+	ServiceLabel = "microsim.dev/service"
+	// RoleLabel tells apart what is not made from the system's file.
+	RoleLabel = "microsim.dev/role"
+	// FaultsRole is the RoleLabel of the record of faults.
+	FaultsRole = "faults"
+	// SpecAnnotation on a pod changes with its part of the system, so that pods
+	// follow their file.
+	SpecAnnotation = "microsim.dev/spec"
+)
+
+// Selector selects every object of a system.
+func Selector(system string) string {
+	return ManagedByLabel + "=" + ManagedBy + "," + SystemLabel + "=" + system
+}
+
+// SelectorAll selects every object of every system.
+func SelectorAll() string { return ManagedByLabel + "=" + ManagedBy + "," + SystemLabel }
+
+// CommonLabels are those of all objects of a system.
+func CommonLabels(system string) map[string]string {
+	return map[string]string{
+		ManagedByLabel:               ManagedBy,
+		"app.kubernetes.io/part-of":  system,
+		"app.kubernetes.io/instance": system,
+		SystemLabel:                  system,
+	}
+}
+
+// ServiceLabels are those of all objects of a service.
+func ServiceLabels(system, service string) map[string]string {
+	labels := CommonLabels(system)
+	labels["app.kubernetes.io/name"] = service
+	labels[ServiceLabel] = service
+	return labels
+}
+
+// podSelector selects the pods of a service. A Deployment's selector never
+// changes, so it holds no more than is needed.
+func podSelector(system, service string) map[string]string {
+	return map[string]string{SystemLabel: system, ServiceLabel: service}
+}
+
+// ObjectName is the name of the objects that a system has one of. Services are
+// called as in the file, so this prefix keeps others apart from them.
+func ObjectName(system string) string { return "microsim-" + system }
+
+// FaultsName is the name of the ConfigMap that records a system's faults.
+func FaultsName(system string) string { return ObjectName(system) + "-faults" }
+
+// specName is the name of the ConfigMap with a service's part of the system.
+func specName(system, service string) string {
+	return ObjectName(system) + "-spec-" + service
+}
+
+// fingerprint is short and changes with the data.
+func fingerprint(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}

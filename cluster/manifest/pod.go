@@ -1,0 +1,195 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+const (
+	// maxInline is how many bytes of a service's part of the system go into its
+	// environment. Linux takes 128 KiB for one variable; beyond this the part is
+	// a file.
+	maxInline = 32 << 10
+	// specDir is where that file is.
+	specDir = "/etc/microsim"
+	// drainSeconds pass between a pod's leaving of its Service and its end, so
+	// that callers that have not heard of it are still answered.
+	drainSeconds = 2
+	// graceSeconds is the time to end, the drain included.
+	graceSeconds = 15
+	// nobody is the user of the pods, without any rights.
+	nobody = 65532
+	// containerName is the name of the one container of a pod.
+	containerName = "service"
+)
+
+func service(system string, s *topology.Service, o *Options) *corev1.Service {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: ServiceLabels(system, s.Name)},
+		Spec: corev1.ServiceSpec{
+			Selector: podSelector(system, s.Name),
+			Ports: []corev1.ServicePort{
+				{Name: "http", Port: ServicePort, TargetPort: intstr.FromString("http"), Protocol: corev1.ProtocolTCP},
+			},
+		},
+	}
+}
+
+func deployment(system string, s *topology.Service, part []byte, o *Options) *appsv1.Deployment {
+	labels := ServiceLabels(system, s.Name)
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: labels},
+		Spec: appsv1.DeploymentSpec{
+			Replicas:             ptr(int32(s.Replicas)),
+			RevisionHistoryLimit: ptr(int32(1)),
+			Selector:             &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{
+					SpecAnnotation:         fingerprint(part),
+					"prometheus.io/scrape": "true",
+					"prometheus.io/port":   fmt.Sprint(ControlPort),
+					"prometheus.io/path":   "/metrics",
+				}},
+				Spec: podSpec(system, s, part, o),
+			},
+		},
+	}
+}
+
+// podSpec describes pods that Pod Security's profile "restricted" admits.
+func podSpec(system string, s *topology.Service, part []byte, o *Options) corev1.PodSpec {
+	pod := corev1.PodSpec{
+		AutomountServiceAccountToken: ptr(false),
+		// Variables for every Service of a namespace would crowd the environment.
+		EnableServiceLinks:            ptr(false),
+		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: ptr(true), RunAsUser: ptr(int64(nobody)), RunAsGroup: ptr(int64(nobody)),
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		Containers: []corev1.Container{container(system, s, part, o)},
+		// Services that write to files do it here; all else is read-only.
+		Volumes: []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
+	}
+	if len(part) > maxInline {
+		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "spec", VolumeSource: corev1.VolumeSource{
+			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: specName(system, s.Name)}},
+		}})
+	}
+	if s.Replicas > 1 {
+		pod.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
+		}}
+	}
+	return pod
+}
+
+func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
+	c := corev1.Container{
+		Name:            containerName,
+		Image:           o.Image,
+		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
+		Args:            []string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)},
+		Ports: []corev1.ContainerPort{
+			{Name: "http", ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
+			{Name: "control", ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
+		},
+		Env: []corev1.EnvVar{
+			{Name: "SERVICE_NAME", Value: s.Name},
+			{Name: "PORT", Value: fmt.Sprint(HTTPPort)},
+			// A dollar sign would begin the name of another variable.
+			{Name: "MICROSIM_SERVICE", Value: strings.ReplaceAll(string(part), "$", "$$")},
+			{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
+			}}},
+		},
+		Resources:    resources(s),
+		VolumeMounts: []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
+		Lifecycle:    &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true), RunAsNonRoot: ptr(true),
+			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		StartupProbe:   probe("/healthz", 1, 120),
+		ReadinessProbe: probe("/readyz", 5, 3),
+		// There is no liveness probe: a service that hangs, has no processor or
+		// no memory left does so because a fault says so, and a restart would
+		// end what is to be seen. One that ends is started again in any case.
+	}
+	if len(part) > maxInline {
+		c.Env[2].Value = "@" + specDir + "/" + specKey
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "spec", MountPath: specDir, ReadOnly: true})
+	}
+	return c
+}
+
+// probe asks the control port, on which faults never act.
+func probe(path string, period, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("control")}},
+		PeriodSeconds: period, TimeoutSeconds: 5, FailureThreshold: failures,
+	}
+}
+
+// What a pod asks for where its System says nothing.
+const (
+	defaultCPU    = unit.Cores(0.005)
+	defaultMemory = unit.Size(16 << 20)
+)
+
+// resources are those of the System. Without a word there, a pod asks for
+// little more than it needs when idle, and has no limit.
+func resources(s *topology.Service) corev1.ResourceRequirements {
+	r := topology.Resources{}
+	if s.Resources != nil {
+		r = *s.Resources
+	}
+	if r.CPURequest == 0 {
+		r.CPURequest = defaultCPU
+		if r.CPULimit > 0 {
+			r.CPURequest = r.CPULimit
+		}
+	}
+	if r.MemoryRequest == 0 {
+		r.MemoryRequest = defaultMemory + s.Memory
+		if r.MemoryLimit > 0 {
+			r.MemoryRequest = r.MemoryLimit
+		}
+	}
+	requirements := corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: cores(r.CPURequest), corev1.ResourceMemory: sizes(r.MemoryRequest),
+	}}
+	if r.CPULimit > 0 || r.MemoryLimit > 0 {
+		requirements.Limits = corev1.ResourceList{}
+	}
+	if r.CPULimit > 0 {
+		requirements.Limits[corev1.ResourceCPU] = cores(r.CPULimit)
+	}
+	if r.MemoryLimit > 0 {
+		requirements.Limits[corev1.ResourceMemory] = sizes(r.MemoryLimit)
+	}
+	return requirements
+}
+
+func cores(c unit.Cores) resource.Quantity {
+	return *resource.NewMilliQuantity(max(1, int64(float64(c)*1000+0.5)), resource.DecimalSI)
+}
+
+func sizes(s unit.Size) resource.Quantity {
+	return *resource.NewQuantity(int64(s), resource.BinarySI)
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -650,6 +650,12 @@ func testToken(t *testing.T, start Start) {
 			}
 		})
 	}
+	// A proxy on the way may keep Authorization for itself.
+	for given, want := range map[string]int{token: 200, "wrong": 401} {
+		if got := do(t, "GET", start(t, plain())+"/admin/faults", "", "Microsim-Token", given); got.status != want {
+			t.Errorf("Microsim-Token %q: %d %s, want %d", given, got.status, got.body, want)
+		}
+	}
 }
 
 // control sends a control request with the token.

@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+)
+
+type object = *unstructured.Unstructured
+
+// atOnce bounds the requests to the API server, and those through it, that are
+// under way at the same time.
+const atOnce = 16
+
+// each calls do for 0 to n-1, several at a time, and joins the errors.
+func each(n int, do func(int) error) error {
+	errs := make([]error, n)
+	var wait sync.WaitGroup
+	next := make(chan int)
+	for range min(n, atOnce) {
+		wait.Go(func() {
+			for i := range next {
+				errs[i] = do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// apply sends the objects to the API server: the namespace first, then what pods
+// refer to, and the Deployments when all that is there.
+func (c *Cluster) apply(ctx context.Context, objects []object) error {
+	for _, stage := range stages(objects) {
+		err := each(len(stage), func(i int) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			_, err := c.patch(ctx, stage[i], false)
+			return err
+		})
+		if err != nil {
+			return summarize(err)
+		}
+	}
+	return nil
+}
+
+// stages parts objects into groups that may be applied at the same time.
+func stages(objects []object) [][]object {
+	groups := make([][]object, 3)
+	for _, o := range objects {
+		switch o.GetKind() {
+		case "Namespace":
+			groups[0] = append(groups[0], o)
+		case "Deployment":
+			groups[2] = append(groups[2], o)
+		default:
+			groups[1] = append(groups[1], o)
+		}
+	}
+	return groups
+}
+
+// check is apply as a dry run on the server.
+func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]object, error) {
+	checked := slices.Clone(objects)
+	err := each(len(objects), func(i int) error {
+		if objects[i].GetKind() != "Namespace" && !p.there {
+			return nil
+		}
+		o, err := c.patch(ctx, objects[i], true)
+		if err == nil {
+			checked[i] = o
+		}
+		return err
+	})
+	if err != nil {
+		return nil, summarize(err)
+	}
+	return checked, nil
+}
+
+// resource returns the client and the name of the resource of a kind.
+func (c *Cluster) resource(kind string) (rest.Interface, string) {
+	if kind == "Deployment" {
+		return c.client.AppsV1().RESTClient(), "deployments"
+	}
+	return c.client.CoreV1().RESTClient(), strings.ToLower(kind) + "s"
+}
+
+// patch applies one object on the server's side.
+func (c *Cluster) patch(ctx context.Context, o object, dryRun bool) (object, error) {
+	name := strings.ToLower(o.GetKind()) + "/" + o.GetName()
+	body, err := json.Marshal(o.Object)
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", name, err)
+	}
+	client, resource := c.resource(o.GetKind())
+	request := client.Patch(types.ApplyPatchType).
+		NamespaceIfScoped(o.GetNamespace(), o.GetKind() != "Namespace").
+		Resource(resource).Name(o.GetName()).
+		Param("fieldManager", FieldManager).
+		Param("force", fmt.Sprint(c.config.ForceConflicts)).
+		Body(body)
+	if dryRun {
+		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	raw, err := request.Do(ctx).Raw()
+	if apierrors.IsConflict(err) {
+		return nil, fmt.Errorf("%s was changed by somebody else: %w; take over what they changed with --force-conflicts", name, err)
+	}
+	if err != nil {
+		// The text of the API server names the object.
+		return nil, err
+	}
+	if !dryRun {
+		return nil, nil
+	}
+	answer := &unstructured.Unstructured{}
+	if err := answer.UnmarshalJSON(raw); err != nil {
+		return nil, fmt.Errorf("reading the answer for %s: %w", name, err)
+	}
+	answer.SetManagedFields(nil)
+	return answer, nil
+}
+
+// summarize keeps a few errors of many that are alike.
+func summarize(err error) error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return err
+	}
+	errs := joined.Unwrap()
+	const most = 5
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	if len(errs) <= most {
+		return err
+	}
+	return fmt.Errorf("%w\nand %d more like these", errors.Join(errs[:most]...), len(errs)-most)
+}
+
+// prune deletes the objects of a system that its file no longer names.
+func (c *Cluster) prune(ctx context.Context, system, namespace string, wanted []object) error {
+	keep := map[string]bool{}
+	for _, o := range wanted {
+		keep[strings.ToLower(o.GetKind())+"/"+o.GetName()] = true
+	}
+	var stale []string
+	err := c.eachObject(ctx, namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system)}, func(kind string, o metav1.Object) {
+		if id := kind + "/" + o.GetName(); !keep[id] && o.GetLabels()[manifest.RoleLabel] == "" {
+			stale = append(stale, id)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return each(len(stale), func(i int) error {
+		kind, name, _ := strings.Cut(stale[i], "/")
+		client, resource := c.resource(strings.ToUpper(kind[:1]) + kind[1:])
+		err := client.Delete().Namespace(namespace).Resource(resource).Name(name).
+			Body(&metav1.DeleteOptions{PropagationPolicy: background()}).Do(ctx).Error()
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			c.config.Progress(stale[i] + " deleted: the file does not name it")
+		}
+		return err
+	})
+}
+
+func background() *metav1.DeletionPropagation {
+	policy := metav1.DeletePropagationBackground
+	return &policy
+}

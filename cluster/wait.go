@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A wait follows a system until it is ready or it is clear that it will not be.
+type wait struct {
+	c         *Cluster
+	system    *topology.System
+	namespace string
+	started   time.Time
+	ready     map[string]bool
+	// since is when each trouble was seen first, by service and key.
+	since map[string]time.Time
+	// told are the troubles that were reported already.
+	told map[string]bool
+}
+
+// awaitReady returns when every service has all its replicas, all of the newest
+// kind. What keeps a service from that is told as it is seen, and ends the
+// waiting when it cannot be expected to go away.
+func (c *Cluster) awaitReady(ctx context.Context, system *topology.System, namespace string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.ReadyTimeout, errSlow)
+	defer cancel()
+	changed := newChanged()
+	selector := manifest.Selector(system.Name)
+	deployments := follow(ctx, labelled(c.client.AppsV1().RESTClient(), "deployments", namespace, selector), &appsv1.Deployment{}, changed)
+	defer deployments.close()
+	pods := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "pods", namespace, selector), &corev1.Pod{}, changed)
+	defer pods.close()
+	w := &wait{c: c, system: system, namespace: namespace, started: time.Now(), ready: map[string]bool{}, since: map[string]time.Time{}, told: map[string]bool{}}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		var state state
+		if deployments.synced() && pods.synced() {
+			state = stateOf(deployments.store.List(), pods.store.List())
+			done, err := w.look(ctx, state)
+			if done || err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-ticker.C:
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(cause, errSlow) {
+				return fmt.Errorf("waiting until its pods are ready: %w", cause)
+			}
+			return fmt.Errorf("after %v it is not ready:\n%w", c.config.ReadyTimeout, w.unready(state))
+		}
+	}
+}
+
+var errSlow = errors.New("not ready in time") //nolint:gochecknoglobals // a sentinel
+
+// A state is what there is of each service.
+type state struct {
+	deployments map[string]*appsv1.Deployment
+	pods        map[string][]*corev1.Pod
+}
+
+func stateOf(deployments, pods []any) state {
+	s := state{map[string]*appsv1.Deployment{}, map[string][]*corev1.Pod{}}
+	for _, o := range deployments {
+		d := o.(*appsv1.Deployment)
+		s.deployments[d.Labels[manifest.ServiceLabel]] = d
+	}
+	for _, o := range pods {
+		p := o.(*corev1.Pod)
+		name := p.Labels[manifest.ServiceLabel]
+		s.pods[name] = append(s.pods[name], p)
+	}
+	return s
+}
+
+// look tells what is new, and reports whether all is ready. An error means that
+// waiting longer makes no sense.
+func (w *wait) look(ctx context.Context, s state) (done bool, err error) {
+	var hopeless []error
+	done = true
+	for i := range w.system.Services {
+		name := w.system.Services[i].Name
+		d := s.deployments[name]
+		if complete(d) {
+			if !w.ready[name] {
+				w.ready[name] = true
+				w.c.config.Progress(fmt.Sprintf("service/%s ready (%d/%d pods, %.1fs)", name, d.Status.AvailableReplicas, *d.Spec.Replicas, time.Since(w.started).Seconds()))
+			}
+			continue
+		}
+		done = false
+		t := diagnose(d, s.pods[name])
+		if t == nil {
+			continue
+		}
+		if w.lasting(name, t) {
+			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.text, w.lastWords(ctx, t)))
+		}
+	}
+	if len(hopeless) > 0 {
+		return false, summarize(errors.Join(hopeless...))
+	}
+	return done, nil
+}
+
+// lasting reports whether a trouble has been there for too long. The first time
+// it is told.
+func (w *wait) lasting(service string, t *trouble) bool {
+	key := service + " " + t.key
+	first, seen := w.since[key]
+	if !seen {
+		first = time.Now()
+		w.since[key] = first
+	}
+	if !w.told[key] && t.patience > 0 {
+		w.told[key] = true
+		w.c.config.Progress(fmt.Sprintf("service/%s not ready: %s", service, t.text))
+	}
+	return time.Since(first) >= t.patience
+}
+
+// complete reports whether all replicas of a Deployment are there, of the newest
+// kind, and able to answer.
+func complete(d *appsv1.Deployment) bool {
+	if d == nil || d.Spec.Replicas == nil || d.Status.ObservedGeneration < d.Generation {
+		return false
+	}
+	want := *d.Spec.Replicas
+	return d.Status.UpdatedReplicas == want && d.Status.AvailableReplicas == want && d.Status.Replicas == want
+}
+
+// unready names the services that are not ready, and why.
+func (w *wait) unready(s state) error {
+	var errs []error
+	for i := range w.system.Services {
+		name := w.system.Services[i].Name
+		if w.ready[name] {
+			continue
+		}
+		why := "its pods have not become ready; 'kubectl -n " + w.namespace + " describe pods -l " + manifest.ServiceLabel + "=" + name + "' tells more"
+		if t := diagnose(s.deployments[name], s.pods[name]); t != nil {
+			why = t.text
+		}
+		errs = append(errs, fmt.Errorf("service %q: %s", name, why))
+	}
+	return summarize(errors.Join(errs...))
+}
+
+// lastWords are the last lines that a pod printed before it ended.
+func (w *wait) lastWords(ctx context.Context, t *trouble) string {
+	if t.crashed == "" {
+		return ""
+	}
+	lines := int64(5)
+	stream, err := w.c.client.CoreV1().Pods(w.namespace).GetLogs(t.crashed, &corev1.PodLogOptions{Previous: true, TailLines: &lines}).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
+	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
+		return ""
+	}
+	return "; its last words were:\n" + strings.TrimSpace(string(text))
+}

@@ -144,11 +144,15 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 
 func faultPath(id string) string { return "/admin/faults/" + url.PathEscape(id) }
 
+// put adds a fault to a pod. Pods of a service are all told the same, so that
+// which of them is meant is decided here alone.
 func (d *Deployment) put(ctx context.Context, pod string, in *injection) error {
+	f := in.Fault
+	f.Target.Replica = 0
 	return d.order(ctx, pod, http.MethodPut, faultPath(in.ID), struct {
 		Fault    fault.Fault `json:"fault"`
 		Deadline time.Time   `json:"deadline,omitzero"`
-	}{in.Fault, in.Deadline}, nil)
+	}{f, in.Deadline}, nil)
 }
 
 // tell gives an order to every pod that the fault is meant for and that is

@@ -31,19 +31,22 @@ type callOptions struct {
 	seed    uint64
 	timeout time.Duration
 	output  string
+	// do sends the request.
+	do func(*http.Request) (*http.Response, error)
 }
 
 func newCall(streams Streams) *cobra.Command {
-	o := &callOptions{streams: streams}
+	o := &callOptions{streams: streams, target: target{kube: &kube{}}, do: http.DefaultClient.Do}
 	cmd := &cobra.Command{
-		Use:   "call (-f REQUEST | EXAMPLE) --on local",
+		Use:   "call (-f REQUEST | EXAMPLE)",
 		Short: "Send a request that carries its own route and faults",
 		Long: `Send a MicroSim request: a tree of services with probabilities and faults. The answer is
 drawn as a tree with the time of each hop; -o json prints the response document alone.
 
-Without --system, the services that the request names are started for just this call.
-A node is called with its probability, drawn by the seed: the same seed draws alike.`,
+Without --system, the services that the request names are started for just this call. On a
+cluster the request goes through the API server. A node is called with its probability, drawn by the seed: the same seed draws alike.`,
 		Example: `  kubectl microsim call -f request.json --on local
+  kubectl microsim call -f request.json --system shop
   kubectl microsim call microsim-sample --on local --seed 3 -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
@@ -59,6 +62,7 @@ A node is called with its probability, drawn by the seed: the same seed draws al
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json")
+	o.target.kube.addImageFlags(cmd)
 	return cmd
 }
 
@@ -90,6 +94,9 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	if !cmd.Flags().Changed("seed") {
 		o.seed = uint64(time.Now().UnixNano())
+	}
+	if o.target.onCluster() {
+		return o.onKubernetes(ctx, chains[0])
 	}
 	if o.system != "" {
 		client, err := findSystem(o.system)
@@ -214,7 +221,7 @@ func (o *callOptions) post(ctx context.Context, chain *behave.Chain) (answered, 
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(service.TimesHeader, "1")
 	start := time.Now()
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := o.do(req)
 	if err != nil {
 		return answered{}, nil, fmt.Errorf("sending the request: %w", err)
 	}

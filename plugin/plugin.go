@@ -45,7 +45,8 @@ func newRoot(streams Streams) *cobra.Command {
 ways production breaks, protect it, and see what happened.
 
   kubectl microsim run shop --on local        a whole experiment, in 20 seconds
-  kubectl microsim up -f system.yaml --on local
+  kubectl microsim up -f system.yaml          on the cluster of the current context
+  kubectl microsim up -f system.yaml --on kind
   kubectl microsim call -f request.json --on local
   kubectl microsim examples                   what there is to start from`,
 		Version:       version.String(),
@@ -67,7 +68,7 @@ ways production breaks, protect it, and see what happened.
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {newUp(streams), newDown(streams), newStatus(streams)},
+		"system": {newUp(streams), newDown(streams), newStatus(streams), newCluster(streams)},
 		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
 		"":       {newVersion(streams), newAgent(streams)},

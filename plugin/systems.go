@@ -63,11 +63,11 @@ func completeSystems(*cobra.Command, []string, string) ([]string, cobra.ShellCom
 
 func newStatus(streams Streams) *cobra.Command {
 	var (
-		at     target
+		at     = target{kube: &kube{}}
 		output string
 	)
 	cmd := &cobra.Command{
-		Use:               "status [SYSTEM] --on local",
+		Use:               "status [SYSTEM]",
 		Short:             "Show the running systems, or the services of one",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeSystems,
@@ -79,6 +79,9 @@ func newStatus(streams Streams) *cobra.Command {
 			}
 			if err := at.validate(); err != nil {
 				return usageError{cmd, err}
+			}
+			if at.onCluster() {
+				return kubeStatus(cmd.Context(), streams, &at, args, output)
 			}
 			if len(args) == 0 {
 				return listSystems(cmd.Context(), streams, output)
@@ -208,15 +211,16 @@ func serviceKind(s *localsim.ServiceStatus) string {
 
 func newDown(streams Streams) *cobra.Command {
 	var (
-		at             target
+		at             = target{kube: &kube{}}
 		in             inputs
 		all            bool
 		ignoreNotFound bool
 	)
 	cmd := &cobra.Command{
-		Use:   "down (SYSTEM ... | -f FILE | --all) --on local",
+		Use:   "down (SYSTEM ... | -f FILE | --all)",
 		Short: "Take systems down, and remove all that they made",
-		Example: `  kubectl microsim down shop --on local
+		Example: `  kubectl microsim down shop
+  kubectl microsim down shop --on local
   kubectl microsim down --all --on local`,
 		ValidArgsFunction: completeSystems,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -226,11 +230,14 @@ func newDown(streams Streams) *cobra.Command {
 			if !all && len(args)+len(in.filenames) == 0 {
 				return usageError{cmd, errors.New("there is nothing to take down: name systems, or write --all")}
 			}
-			dir, err := registry.DefaultDir(os.Getenv)
+			names, err := systemNames(cmd.Context(), streams, &in, args, all && !at.onCluster())
 			if err != nil {
 				return err
 			}
-			names, err := systemNames(cmd.Context(), streams, &in, args, all)
+			if at.onCluster() {
+				return kubeDown(cmd.Context(), streams, &at, names, all, ignoreNotFound)
+			}
+			dir, err := registry.DefaultDir(os.Getenv)
 			if err != nil {
 				return err
 			}
@@ -251,7 +258,7 @@ func newDown(streams Streams) *cobra.Command {
 	}
 	at.addFlags(cmd)
 	in.addFlags(cmd, "the files that the systems came from")
-	cmd.Flags().BoolVar(&all, "all", false, "take down every system on this machine")
+	cmd.Flags().BoolVar(&all, "all", false, "take down every system there is: on this machine, or in the namespaces that -n means")
 	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a system that does not run is no error")
 	return cmd
 }

@@ -27,19 +27,29 @@ type upOptions struct {
 	update  bool
 	output  string
 	verbose bool
-	dryRun  bool
+	dryRun  string
+	force   bool
 }
 
 func newUp(streams Streams) *cobra.Command {
-	o := &upOptions{streams: streams}
+	o := &upOptions{streams: streams, target: target{kube: &kube{}}}
 	cmd := &cobra.Command{
-		Use:   "up (-f FILE | EXAMPLE) --on local",
+		Use:   "up (-f FILE | EXAMPLE)",
 		Short: "Bring a system up",
-		Long: `Bring a system up, and keep it up until Ctrl-C, or until 'down' where --detach was given.
+		Long: `Bring a system up.
 
-Its services listen on the loopback interface. A control plane takes MicroSim requests at its
-root; 'status', 'call', 'load', 'fault' and 'down' find the system by its name.`,
-		Example: `  kubectl microsim up -f system.yaml --on local
+On a cluster, its services become Deployments and Services in the namespace of -n, or of the
+system's file, or in one of the system's name that is made for it. 'up' returns when all pods
+are ready, and says what is wrong where they cannot be; the system stays until 'down'. Called
+again, it changes what has changed in the file. --on kind makes a sandbox where there is none.
+
+With --on local, the services listen on the loopback interface until Ctrl-C, or until 'down'
+where --detach was given. A control plane takes MicroSim requests at its root; 'status', 'call',
+'load', 'fault' and 'down' find the system by its name.`,
+		Example: `  kubectl microsim up -f system.yaml --image registry.example/microsim-agent:v1
+  kubectl microsim up -f system.yaml --on kind
+  kubectl microsim up -f system.yaml --dry-run=client -o yaml
+  kubectl microsim up -f system.yaml --on local
   kubectl microsim up social --on local --detach`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
@@ -57,7 +67,10 @@ root; 'status', 'call', 'load', 'fault' and 'down' find the system by its name.`
 	cmd.Flags().BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be started")
+	cmd.Flags().StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
+	cmd.Flags().Lookup("dry-run").NoOptDefVal = "client"
+	cmd.Flags().BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of the system's objects")
+	o.target.kube.addImageFlags(cmd)
 	return cmd
 }
 
@@ -70,7 +83,16 @@ func (o *upOptions) validate(args []string) error {
 			return err
 		}
 	}
-	return o.target.validate()
+	if err := oneOf("dry-run", o.dryRun, "none", "client", "server"); err != nil {
+		return err
+	}
+	if err := o.target.validate(); err != nil {
+		return err
+	}
+	if o.dryRun == "server" && !o.target.onCluster() {
+		return errors.New("--dry-run=server asks a cluster, and there is none with --on local: write --dry-run=client")
+	}
+	return nil
 }
 
 func (o *upOptions) run(ctx context.Context, args []string) error {
@@ -78,7 +100,10 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
+	if o.target.onCluster() {
+		return o.onKubernetes(ctx, system)
+	}
+	if o.dryRun == "client" {
 		if err := printServices(o.streams.Out, system); err != nil {
 			return err
 		}

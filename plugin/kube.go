@@ -1,0 +1,199 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways in which clouds log in
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+)
+
+// kube has the flags of systems that run on Kubernetes. No file is read, and
+// nothing is sent, before a command asks for the cluster.
+type kube struct {
+	flags     *genericclioptions.ConfigFlags
+	sandbox   string
+	nodeImage string
+	image     string
+	push      string
+	timeout   time.Duration
+}
+
+// addFlags adds kubectl's flags, and those of sandboxes.
+func (k *kube) addFlags(cmd *cobra.Command) {
+	k.flags = genericclioptions.NewConfigFlags(true)
+	flags := cmd.Flags()
+	k.flags.AddFlags(flags)
+	// The others work as with kubectl, and would bury those of the command.
+	for _, name := range []string{
+		"as", "as-group", "as-uid", "as-user-extra", "cache-dir", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
+		"insecure-skip-tls-verify", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
+	} {
+		if flag := flags.Lookup(name); flag != nil {
+			flag.Hidden = true
+		}
+	}
+	flags.StringVar(&k.sandbox, "sandbox", sandbox.DefaultName, "the kind cluster of --on kind")
+}
+
+// addImageFlags adds the flags of commands that make pods.
+func (k *kube) addImageFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes where --on kind makes a sandbox")
+	flags.StringVar(&k.image, "image", "", "image of microsim-agent that the cluster can pull")
+	flags.StringVar(&k.push, "push", "", "push the agent's image to this reference, and use it")
+	flags.DurationVar(&k.timeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+}
+
+// clusterOf returns the cluster that --on means. With pods set, the image of the
+// agent is brought to it, and a sandbox that is not there is made.
+func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods bool, more ...func(*cluster.Config)) (*cluster.Cluster, error) {
+	// What the library logs by itself is told by our errors, too.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	config := cluster.Config{
+		ServiceSpec: serviceSpec, ReadyTimeout: k.timeout, Namespace: *k.flags.Namespace,
+		Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
+	}
+	var err error
+	if on == "kind" {
+		err = k.useSandbox(ctx, streams, pods, &config)
+	} else {
+		err = k.useContext(ctx, streams, pods, &config)
+	}
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	for _, change := range more {
+		change(&config)
+	}
+	return cluster.New(config)
+}
+
+// serviceSpec is what a service on a cluster is told. Its token comes apart.
+func serviceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
+	return json.Marshal(service.SpecFor(system, s, 1, seed, peers, ""))
+}
+
+// useContext takes the cluster of the kubeconfig, as kubectl does.
+func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, config *cluster.Config) error {
+	loader := k.flags.ToRawKubeConfigLoader()
+	var err error
+	config.REST, err = k.flags.ToRESTConfig()
+	if clientcmd.IsEmptyConfig(err) || errors.Is(err, rest.ErrNotInCluster) {
+		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
+	}
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	if raw, err := loader.RawConfig(); err == nil && config.Namespace == "" {
+		name := raw.CurrentContext
+		if *k.flags.Context != "" {
+			name = *k.flags.Context
+		}
+		// Every context has the namespace default; another was chosen.
+		if c := raw.Contexts[name]; c != nil && c.Namespace != "default" {
+			config.Namespace = c.Namespace
+		}
+	}
+	if !pods {
+		return nil
+	}
+	return k.useImage(ctx, streams, config)
+}
+
+// useImage finds an image for a cluster that is not ours.
+func (k *kube) useImage(ctx context.Context, streams Streams, config *cluster.Config) error {
+	config.Image = k.image
+	switch {
+	case k.image != "":
+		return nil
+	case k.push == "":
+		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
+	}
+	img, err := agentImage()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s\n", k.push)
+	config.Image, err = img.Push(ctx, k.push)
+	return err
+}
+
+func agentImage() (*image.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+	}
+	agent, err := image.Find(self, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	return image.Build(agent)
+}
+
+// sandboxes returns the manager of our kind clusters.
+func sandboxes(streams Streams) (*sandbox.Manager, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	// The directory itself is that of the systems on this machine.
+	return sandbox.New(dir+"-sandboxes", func(line string) { fmt.Fprintln(streams.Err, line) })
+}
+
+// useSandbox takes a kind cluster of ours, which is made where pods are wanted.
+func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, config *cluster.Config) error {
+	manager, err := sandboxes(streams)
+	if err != nil {
+		return err
+	}
+	if !pods {
+		config.REST, err = manager.Connect(k.sandbox)
+		return err
+	}
+	s, err := manager.Ensure(ctx, k.sandbox, sandbox.Options{NodeImage: k.nodeImage})
+	if err != nil {
+		return err
+	}
+	made := "of unknown age"
+	if !s.Created.IsZero() {
+		made = age(time.Since(s.Created)) + " old"
+	}
+	fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
+	if config.REST, err = manager.Connect(k.sandbox); err != nil {
+		return err
+	}
+	if k.image != "" || k.push != "" {
+		return k.useImage(ctx, streams, config)
+	}
+	img, err := agentImage()
+	if err != nil {
+		return err
+	}
+	config.Image, config.PullPolicy = img.Tag.String(), corev1.PullNever
+	loaded, err := manager.Load(ctx, k.sandbox, config.Image, img)
+	for _, node := range loaded {
+		fmt.Fprintf(streams.Err, "Loaded the agent's image into node %s.\n", node)
+	}
+	return err
+}

@@ -1,0 +1,163 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// offline is the address of no cluster, for what is only planned.
+func offline() *rest.Config { return &rest.Config{Host: "http://127.0.0.1:0"} }
+
+// printKubeStatus prints the services of a system on a cluster.
+func printKubeStatus(streams Streams, output string, status *cluster.Status) error {
+	if output == "json" || output == "yaml" {
+		return printObject(streams.Out, output, status)
+	}
+	var rows [][]string
+	for i := range status.Services {
+		s := &status.Services[i]
+		ready, restarts := countReady(s.Replicas)
+		row := []string{s.Name, s.Endpoint, string(s.Kind), fmt.Sprintf("%d/%d", ready, s.Want), fmt.Sprint(restarts), strings.Join(s.Calls, ",")}
+		if output == "wide" {
+			row = append(row, s.Image)
+		}
+		rows = append(rows, row)
+	}
+	titles := []string{"NAME", "ENDPOINT", "KIND", "READY", "RESTARTS", "CALLS"}
+	if output == "wide" {
+		titles = append(titles, "IMAGE")
+	}
+	if err := printTable(streams.Out, titles, rows); err != nil {
+		return err
+	}
+	for i := range status.Services {
+		if s := &status.Services[i]; s.Trouble != "" {
+			fmt.Fprintf(streams.Err, "service/%s not ready: %s\n", s.Name, s.Trouble)
+		}
+	}
+	if len(status.Faults) > 0 {
+		fmt.Fprintln(streams.Out)
+		return printFaults(streams, "", status.Faults)
+	}
+	return nil
+}
+
+func countReady(replicas []experiment.Replica) (ready, restarts int) {
+	for _, r := range replicas {
+		if r.State == experiment.Ready {
+			ready++
+		}
+		restarts += r.Restarts
+	}
+	return ready, restarts
+}
+
+// kubeStatus shows one system on a cluster, or all there are.
+func kubeStatus(ctx context.Context, streams Streams, at *target, args []string, output string) error {
+	c, err := at.kube.clusterOf(ctx, at.on, streams, false)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		d, err := c.Find(ctx, args[0])
+		if err != nil {
+			return cause(ctx, err)
+		}
+		status, err := d.Status(ctx)
+		if err != nil {
+			return cause(ctx, err)
+		}
+		return printKubeStatus(streams, output, status)
+	}
+	return listKubeSystems(ctx, streams, c, output)
+}
+
+// kubeRow is one system on a cluster in a list of them.
+type kubeRow struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	Services  int       `json:"services"`
+	Ready     string    `json:"ready"`
+	State     string    `json:"state"`
+	Created   time.Time `json:"created"`
+}
+
+func listKubeSystems(ctx context.Context, streams Streams, c *cluster.Cluster, output string) error {
+	systems, err := c.Systems(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	rows := []kubeRow{}
+	for _, d := range systems {
+		status, err := d.Status(ctx)
+		if err != nil {
+			return cause(ctx, err)
+		}
+		row := kubeRow{Namespace: status.Namespace, Name: status.Name, Services: len(status.Services), State: "running", Created: status.Created}
+		ready, want := 0, 0
+		for i := range status.Services {
+			r, _ := countReady(status.Services[i].Replicas)
+			ready, want = ready+r, want+status.Services[i].Want
+			if status.Services[i].Trouble != "" {
+				row.State = "troubled"
+			}
+		}
+		row.Ready = fmt.Sprintf("%d/%d", ready, want)
+		rows = append(rows, row)
+	}
+	if output == "json" || output == "yaml" {
+		return printObject(streams.Out, output, asList(rows))
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(streams.Err, "No systems run on this cluster.")
+		return nil
+	}
+	var table [][]string
+	for _, r := range rows {
+		table = append(table, []string{r.Namespace, r.Name, fmt.Sprint(r.Services), r.Ready, r.State, age(time.Since(r.Created))})
+	}
+	return printTable(streams.Out, []string{"NAMESPACE", "NAME", "SERVICES", "READY", "STATE", "AGE"}, table)
+}
+
+// kubeDown takes systems on a cluster down. With all, they are every system in
+// the namespaces that the flags mean.
+func kubeDown(ctx context.Context, streams Streams, at *target, names []string, all, ignoreNotFound bool) error {
+	c, err := at.kube.clusterOf(ctx, at.on, streams, false)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if all {
+		systems, err := c.Systems(ctx)
+		if err != nil {
+			return cause(ctx, err)
+		}
+		for _, d := range systems {
+			name, err := d.System().Name, d.Close(ctx)
+			if err == nil {
+				fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
+			}
+			failed = errors.Join(failed, err)
+		}
+	}
+	for _, name := range names {
+		err := c.Down(ctx, name)
+		var missing *cluster.NotFoundError
+		if errors.As(err, &missing) && ignoreNotFound {
+			continue
+		}
+		if err == nil {
+			fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return cause(ctx, failed)
+}

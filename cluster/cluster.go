@@ -129,6 +129,9 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 		err = c.awaitReady(ctx, system, place.namespace)
 	}
 	if err == nil {
+		err = d.awaitConnected(ctx)
+	}
+	if err == nil {
 		return d, nil
 	}
 	err = fmt.Errorf("%s in namespace %q: %w", doing, place.namespace, explain(err))

@@ -24,9 +24,11 @@ type FaultRequest struct {
 }
 
 const (
-	faultsPath   = "/admin/faults"
-	peersPath    = "/admin/peers"
-	setDelayPath = "/set-delay"
+	faultsPath = "/admin/faults"
+	peersPath  = "/admin/peers"
+	// unreachablePath lists the peers that take no connection.
+	unreachablePath = "/admin/peers/unreachable"
+	setDelayPath    = "/set-delay"
 	// setDelayID is the id of the latency that /set-delay sets.
 	setDelayID = "set-delay"
 	// maxControlBody bounds the body of a control request; the peers of 20 000
@@ -124,6 +126,8 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 	case isFault && r.Method == http.MethodDelete:
 		s.ClearFault(id)
 		return nil, nil
+	case r.URL.Path == unreachablePath && r.Method == http.MethodGet:
+		return s.Unreachable(r.Context()), nil
 	case r.URL.Path == peersPath && r.Method == http.MethodPut:
 		var peers map[string][]string
 		if err := decode(r.Body, &peers); err != nil {
@@ -133,7 +137,7 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 	case r.URL.Path == setDelayPath && r.Method == http.MethodPost:
 		return s.setDelay(r.Body)
 	}
-	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, POST %s", r.Method, shorten(r.URL.Path), faultsPath, peersPath, setDelayPath)}
+	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s", r.Method, shorten(r.URL.Path), faultsPath, peersPath, unreachablePath, setDelayPath)}
 }
 
 // TokenHeader may carry the token in place of Authorization, which a proxy such

@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// connectedTimeout bounds the wait for Services after their pods are ready.
+	connectedTimeout = time.Minute
+	// connectedPause is the time between two questions.
+	connectedPause = 100 * time.Millisecond
+)
+
+// awaitConnected returns when every service can be reached from every node with
+// a pod of the system. Pods are ready before that: their names and the virtual
+// addresses of their Services take a moment to become known on each node, and no
+// object tells of it, so one pod of each node is asked.
+func (d *Deployment) awaitConnected(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectedTimeout, errSlow)
+	defer cancel()
+	pods, err := d.pods(ctx)
+	if err != nil {
+		return err
+	}
+	asked := map[string]string{}
+	for _, list := range pods {
+		for _, p := range list {
+			if ready(p) && asked[p.Spec.NodeName] == "" {
+				asked[p.Spec.NodeName] = p.Name
+			}
+		}
+	}
+	var nodes []string
+	for node := range asked {
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes)
+	return each(len(nodes), func(i int) error { return d.connectedFrom(ctx, nodes[i], asked[nodes[i]]) })
+}
+
+func (d *Deployment) connectedFrom(ctx context.Context, node, pod string) error {
+	for {
+		missing, err := d.unreachable(ctx, pod)
+		var refused *orderError
+		if errors.As(err, &refused) && refused.status == http.StatusNotFound {
+			return nil // another program serves, which cannot tell
+		}
+		if err == nil && len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(connectedPause):
+			continue
+		case <-ctx.Done():
+		}
+		switch cause := context.Cause(ctx); {
+		case !errors.Is(cause, errSlow):
+			return fmt.Errorf("waiting until its services reach each other: %w", cause)
+		case err != nil:
+			return fmt.Errorf("asking pod %q which services it reaches: %w", pod, err)
+		}
+		return fmt.Errorf("from node %q, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", node, strings.Join(missing, ", "))
+	}
+}
+
+// unreachable asks a pod for the services that it does not reach. Those without
+// replicas are not counted.
+func (d *Deployment) unreachable(ctx context.Context, pod string) ([]string, error) {
+	var missing []string
+	if err := d.order(ctx, pod, http.MethodGet, "/admin/peers/unreachable", nil, &missing); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(missing, func(name string) bool {
+		s := d.system.Service(name)
+		return s == nil || s.Replicas == 0
+	}), nil
+}

@@ -9,7 +9,7 @@ GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 
 .PHONY: help
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build both programs into bin/
@@ -30,6 +30,10 @@ race: ## the same under the race detector (needs a C compiler)
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
 	$(GO) test -count=1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: e2e
+e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
+	$(GO) test -count=1 -tags e2e -timeout 25m -v -run 'TestOnKind|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s

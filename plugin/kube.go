@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways in which clouds log in
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
@@ -96,24 +95,22 @@ func serviceSpec(system *topology.System, s *topology.Service, seed uint64, peer
 
 // useContext takes the cluster of the kubeconfig, as kubectl does.
 func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, config *cluster.Config) error {
-	loader := k.flags.ToRawKubeConfigLoader()
-	var err error
-	config.REST, err = k.flags.ToRESTConfig()
-	if clientcmd.IsEmptyConfig(err) || errors.Is(err, rest.ErrNotInCluster) {
-		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
-	}
+	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	if raw, err := loader.RawConfig(); err == nil && config.Namespace == "" {
-		name := raw.CurrentContext
-		if *k.flags.Context != "" {
-			name = *k.flags.Context
-		}
-		// Every context has the namespace default; another was chosen.
-		if c := raw.Contexts[name]; c != nil && c.Namespace != "default" {
-			config.Namespace = c.Namespace
-		}
+	name := cmp.Or(*k.flags.Context, raw.CurrentContext)
+	// Inside a pod, the pod's own cluster is meant.
+	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+	if raw.Contexts[name] == nil && *k.flags.APIServer == "" && *k.flags.ClusterName == "" && !inside {
+		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
+	}
+	if config.REST, err = k.flags.ToRESTConfig(); err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	// Every context has the namespace default; another was chosen.
+	if c := raw.Contexts[name]; c != nil && config.Namespace == "" && c.Namespace != "default" {
+		config.Namespace = c.Namespace
 	}
 	if !pods {
 		return nil

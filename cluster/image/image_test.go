@@ -1,0 +1,110 @@
+package image
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+// agentIn builds microsim-agent for Linux into a directory.
+func agentIn(t *testing.T, dir string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "microsim-agent"), "github.com/microsim-dev/kubectl-microsim/cmd/microsim-agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building microsim-agent: %v\n%s", err, out)
+	}
+}
+
+// readBack checks that an archive of the image is whole.
+func readBack(t *testing.T, img *Image) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "image.tar")
+	w, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(img.Archive(w), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := tarball.ImageFromPath(file, &img.Tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(again); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestImageHoldsTheAgentAlone(t *testing.T) {
+	dir := t.TempDir()
+	agentIn(t, dir)
+	agent, err := Find(filepath.Join(dir, "kubectl-microsim"), runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := Build(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readBack(t, img)
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.OS != "linux" || config.Architecture != runtime.GOARCH || config.Config.User != "65532:65532" || strings.Join(config.Config.Entrypoint, " ") != "/microsim-agent" {
+		t.Errorf("the configuration is %+v", config)
+	}
+	files := tar.NewReader(mutate.Extract(img))
+	header, err := files.Next()
+	if err != nil || header.Name != "microsim-agent" || header.Mode != 0o755 {
+		t.Fatalf("the first file is %+v, %v", header, err)
+	}
+	const most = 20 << 20
+	if header.Size > most {
+		t.Errorf("the agent has %d bytes, more than %d", header.Size, most)
+	}
+	if _, err := files.Next(); !errors.Is(err, io.EOF) {
+		t.Error("there is more than the agent in the image")
+	}
+	again, err := Build(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := img.Digest()
+	b, _ := again.Digest()
+	if a != b || img.Tag != again.Tag {
+		t.Errorf("the same program gives %s %s and %s %s", img.Tag, a, again.Tag, b)
+	}
+	other, err := Build(&Agent{Path: agent.Path, Arch: agent.Arch, Command: []string{"agent"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Tag == img.Tag {
+		t.Error("images that start differently have the same name")
+	}
+}
+
+func TestFindSaysWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	plugin := filepath.Join(dir, "kubectl-microsim")
+	for path, content := range map[string]string{plugin: "#!/bin/sh\n", filepath.Join(dir, "microsim-agent"): "MZ"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Find(plugin, "amd64")
+	if err == nil || !strings.Contains(err.Error(), "microsim-agent-linux-amd64") || !strings.Contains(err.Error(), "--image") {
+		t.Errorf("got %v", err)
+	}
+}

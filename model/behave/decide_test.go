@@ -292,6 +292,28 @@ func TestDecideChain(t *testing.T) {
 	}
 }
 
+func TestDecisionsAreIndependent(t *testing.T) {
+	perhaps := topology.NewCall("b")
+	perhaps.Probability, perhaps.Count = 0.5, 2
+	calling, plain := topology.NewService("a", topology.Step{Call: &perhaps}), topology.NewService("a")
+	both := NewFaultSet(1, []Active{
+		{"x", fault.Fault{Type: fault.IO, Probability: 0.5, Args: fault.Args{Size: 1}}},
+		{"y", fault.Fault{Type: fault.IO, Probability: 0.5, Args: fault.Args{Size: 1}}},
+	})
+	for what, program := range map[string]func(Request) []Op{
+		"calls":  func(r Request) []Op { return New(1, &calling).Endpoints[0].Decide(nil, r, nil) },
+		"faults": func(r Request) []Op { return New(1, &plain).Endpoints[0].Decide(nil, r, both) },
+	} {
+		twice := 0
+		for i := range 5000 {
+			if len(program(request(i))) == 3 {
+				twice++
+			}
+		}
+		checkRate(t, "both "+what, twice, 5000, 0.25)
+	}
+}
+
 func TestEndpointFindsItsPath(t *testing.T) {
 	list := topology.NewEndpoint("/list")
 	get, put := topology.NewEndpoint("/item"), topology.NewEndpoint("/item")

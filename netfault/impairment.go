@@ -88,6 +88,50 @@ func (s StateLoss) WithDefaults() StateLoss {
 	return s
 }
 
+// Next returns the state after another packet and whether that packet is lost,
+// u being uniform in 0..1. The chain begins in state 1. State 4 always leads
+// back to 1 with a packet received.
+func (s StateLoss) Next(state int, u float64) (next int, lost bool) {
+	switch {
+	case state == 1 && u < s.P14:
+		return 4, true
+	case state == 1 && u < s.P14+s.P13:
+		return 3, true
+	case state == 2 && u < s.P23:
+		return 3, true
+	case state == 2:
+		return 2, false
+	case state == 3 && u < s.P32:
+		return 2, false
+	case state == 3 && u < s.P32+s.P31:
+		return 1, false
+	case state == 3:
+		return 3, true
+	}
+	return 1, false
+}
+
+// Mean returns the share of packets lost in the long run.
+func (s StateLoss) Mean() float64 {
+	s = s.WithDefaults()
+	at := [5]float64{1: 1}
+	var lost float64
+	const settle, count = 20_000, 20_000
+	for n := range settle + count {
+		lostNow := at[1]*(s.P14+s.P13) + at[2]*s.P23 + at[3]*(1-s.P32-s.P31)
+		if n >= settle {
+			lost += lostNow
+		}
+		at = [5]float64{
+			1: at[1]*(1-s.P14-s.P13) + at[3]*s.P31 + at[4],
+			2: at[2]*(1-s.P23) + at[3]*s.P32,
+			3: at[1]*s.P13 + at[2]*s.P23 + at[3]*(1-s.P32-s.P31),
+			4: at[1] * s.P14,
+		}
+	}
+	return lost / count
+}
+
 // GilbertElliott has a good and a bad state, each with its loss. Zero BadToGood
 // means 1-GoodToBad, zero LossInBad means 1 (the Gilbert model).
 type GilbertElliott struct {

@@ -1,0 +1,149 @@
+package netfaulttest
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Interface is the name of the link on either side of the laboratory.
+const Interface = "eth0"
+
+// Lab is two namespaces joined by one link; neighbours are set for good, so
+// that a fault never acts on address resolution.
+type Lab struct {
+	// Near is the namespace whose network is broken, Far is its peer.
+	Near, Far *Node
+}
+
+// Node is one end of the laboratory.
+type Node struct {
+	NS     netns.NsHandle
+	V4, V6 netip.Addr
+	// Handle speaks netlink inside the namespace.
+	Handle *netlink.Handle
+}
+
+// Path returns a path of the namespace that other processes can open while
+// this one lives.
+func (n *Node) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(n.NS)) }
+
+// NewLab makes a laboratory that goes away with the test. It fails the test
+// if it is not run as root.
+func NewLab(t testing.TB) *Lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("making network namespaces needs root; run it by `make test-root`")
+	}
+	lab := &Lab{
+		Near: newNode(t, "10.77.0.1", "fd77::1"),
+		Far:  newNode(t, "10.77.0.2", "fd77::2"),
+	}
+	veth := &netlink.Veth{
+		LinkAttrs:     netlink.LinkAttrs{Name: Interface, TxQLen: 1000, MTU: 1500, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
+		PeerName:      Interface,
+		PeerNamespace: netlink.NsFd(lab.Far.NS), PeerHardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 2},
+	}
+	if err := lab.Near.Handle.LinkAdd(veth); err != nil {
+		t.Fatalf("making the veth pair: %v", err)
+	}
+	lab.Near.up(t, lab.Far, net.HardwareAddr{2, 0, 0, 0, 0, 2})
+	lab.Far.up(t, lab.Near, net.HardwareAddr{2, 0, 0, 0, 0, 1})
+	return lab
+}
+
+func newNode(t testing.TB, v4, v6 string) *Node {
+	t.Helper()
+	ns, err := newNamespace()
+	if err != nil {
+		t.Fatalf("making a network namespace: %v", err)
+	}
+	h, err := netlink.NewHandleAt(ns)
+	if err != nil {
+		t.Fatalf("opening netlink in the namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		h.Close()
+		if err := ns.Close(); err != nil {
+			t.Errorf("closing the namespace: %v", err)
+		}
+	})
+	return &Node{NS: ns, V4: netip.MustParseAddr(v4), V6: netip.MustParseAddr(v6), Handle: h}
+}
+
+// newNamespace makes a namespace on a thread of its own, which dies with it.
+func newNamespace() (netns.NsHandle, error) {
+	type result struct {
+		ns  netns.NsHandle
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- result{err: err}
+			return
+		}
+		ns, err := netns.Get()
+		done <- result{ns, err}
+	}()
+	r := <-done
+	return r.ns, r.err
+}
+
+func (n *Node) up(t testing.TB, peer *Node, peerMAC net.HardwareAddr) {
+	t.Helper()
+	check := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatalf("setting up the link of the laboratory: %v", err)
+		}
+	}
+	lo, err := n.Handle.LinkByName("lo")
+	check(err)
+	check(n.Handle.LinkSetUp(lo))
+	link, err := n.Handle.LinkByName(Interface)
+	check(err)
+	for _, a := range []netip.Prefix{netip.PrefixFrom(n.V4, 24), netip.PrefixFrom(n.V6, 64)} {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}, Flags: unix.IFA_F_NODAD}
+		if !a.Addr().Is6() {
+			addr.Flags = 0
+		}
+		check(n.Handle.AddrAdd(link, addr))
+	}
+	check(n.Handle.LinkSetUp(link))
+	for family, ip := range map[int]netip.Addr{unix.AF_INET: peer.V4, unix.AF_INET6: peer.V6} {
+		check(n.Handle.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, Family: family,
+			State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: peerMAC}))
+	}
+}
+
+// Do runs f on a thread inside the node's namespace. Sockets that f opens stay
+// in that namespace; goroutines that f starts do not.
+func (n *Node) Do(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := unix.Setns(int(n.NS), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("entering the namespace: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// Addr returns the node's address of one family.
+func (n *Node) Addr(v6 bool) netip.Addr {
+	if v6 {
+		return n.V6
+	}
+	return n.V4
+}

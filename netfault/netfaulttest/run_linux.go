@@ -1,0 +1,118 @@
+package netfaulttest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+)
+
+// Options says how a backend is held against the table.
+type Options struct {
+	// New makes the backend for a namespace.
+	New func(t *testing.T, n *Node) netfault.Backend
+	// Supports tells which impairments the backend can carry out on this
+	// kernel; nil is all. The others must be refused, and nothing changed.
+	Supports func(netfault.Impairment) bool
+	// Dump returns more of a namespace's state that must be restored; may be nil.
+	Dump func(t *testing.T, n *Node) string
+}
+
+// Owner is the mark under which the table's rules are applied.
+const Owner = "netfaulttest"
+
+// Run measures every case of the table, and checks after each that clearing
+// restores the namespace and the traffic.
+func Run(t *testing.T, o Options) {
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) { o.run(t, c) })
+	}
+}
+
+// Snapshot returns the state of a namespace that backends must restore.
+func (o Options) Snapshot(t *testing.T, n *Node) string {
+	t.Helper()
+	out, err := Dump(n)
+	if err != nil {
+		t.Fatalf("dumping the namespace: %v", err)
+	}
+	if o.Dump != nil {
+		out += o.Dump(t, n)
+	}
+	return out
+}
+
+func (o Options) run(t *testing.T, c Case) {
+	lab := NewLab(t)
+	before := o.Snapshot(t, lab.Near)
+	backend := o.New(t, lab.Near)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	state := netfault.State{Owner: Owner, Deadline: time.Now().Add(time.Minute), Rules: c.Rules}
+	effective, err := backend.Apply(ctx, state)
+	if !o.supported(t, state) {
+		if !errors.Is(err, netfault.ErrUnsupported) {
+			t.Errorf("what is not supported here gave the error %v, want ErrUnsupported", err)
+		}
+		o.restored(t, lab, before, "refusing")
+		return
+	}
+	if err != nil {
+		t.Fatalf("applying: %v", err)
+	}
+	o.clearAfter(t, lab, backend, before)
+	t.Logf("effective: %+v", effective.Links)
+	for _, w := range c.Want {
+		m, err := lab.Run(w.Flow)
+		if err == nil {
+			err = w.Check(m)
+		}
+		if err != nil {
+			t.Errorf("flow %+v: %v (%d arrived, median %v)", w.Flow, err, len(m.Arrivals), m.Quantile(.5))
+		}
+	}
+}
+
+func (o Options) supported(t *testing.T, s netfault.State) bool {
+	links, err := netfault.Compile(s)
+	if err != nil {
+		t.Fatalf("compiling the case: %v", err)
+	}
+	for _, l := range links {
+		for _, class := range l.Classes {
+			if o.Supports != nil && !o.Supports(class.Impairment) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// clearAfter takes the faults back at the end of the test and checks that
+// nothing of them is left, in the kernel or in the traffic.
+func (o Options) clearAfter(t *testing.T, lab *Lab, backend netfault.Backend, before string) {
+	t.Cleanup(func() {
+		if err := backend.Clear(context.WithoutCancel(t.Context()), Owner); err != nil {
+			t.Errorf("clearing: %v", err)
+		}
+		o.restored(t, lab, before, "clearing")
+		for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+			m, err := lab.Run(Flow{Direction: direction, Count: 50, Interval: 100 * time.Microsecond, Wait: 50 * ms})
+			if err == nil {
+				err = untouched(m)
+			}
+			if err != nil {
+				t.Errorf("%s after clearing: %v", direction, err)
+			}
+		}
+	})
+}
+
+func (o Options) restored(t *testing.T, lab *Lab, before, doing string) {
+	t.Helper()
+	if after := o.Snapshot(t, lab.Near); after != before {
+		t.Errorf("%s did not leave the namespace as it was; before:\n%s\nafter:\n%s", doing, before, after)
+	}
+}

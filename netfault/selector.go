@@ -137,6 +137,10 @@ func (peer Peer) Selectors() []Selector {
 		protocols = []uint8{ProtoTCP}
 	case peer.Protocol == UDP:
 		protocols = []uint8{ProtoUDP}
+	case peer.Protocol == ICMP && peer.CIDR.IsValid() && peer.CIDR.Addr().Is4():
+		protocols = []uint8{ProtoICMP}
+	case peer.Protocol == ICMP && peer.CIDR.IsValid():
+		protocols = []uint8{ProtoICMPv6}
 	case peer.Protocol == ICMP:
 		protocols = []uint8{ProtoICMP, ProtoICMPv6}
 	case len(peer.Ports)+len(peer.LocalPorts) > 0:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -56,7 +57,28 @@ func NewLab(t testing.TB) *Lab {
 	}
 	lab.Near.up(t, lab.Far, net.HardwareAddr{2, 0, 0, 0, 0, 2})
 	lab.Far.up(t, lab.Near, net.HardwareAddr{2, 0, 0, 0, 0, 1})
+	for _, n := range []*Node{lab.Near, lab.Far} {
+		n.waitUp(t)
+	}
 	return lab
+}
+
+// waitUp waits until the kernel has finished setting up the link: it does so
+// some time after both ends were switched on, and a dump would show it.
+func (n *Node) waitUp(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		link, err := n.Handle.LinkByName(Interface)
+		if err != nil {
+			t.Fatalf("waiting for the link of the laboratory: %v", err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the link of the laboratory did not come up within 10 s")
+		}
+	}
 }
 
 func newNode(t testing.TB, v4, v6 string) *Node {

@@ -198,14 +198,15 @@ func (m Measured) MeanDelay() (mean, deviation time.Duration) {
 	return time.Duration(sum / n), time.Duration(math.Sqrt(max(squares/n-sum/n*sum/n, 0)))
 }
 
-// Rate returns the speed of the link in bytes a second, from the first arrival
-// to the last.
+// Rate returns the speed of the link in bytes a second once it is busy: the
+// first fifth of the arrivals is left out, since links let a short burst pass.
 func (m Measured) Rate() float64 {
-	if len(m.Arrivals) < 2 {
+	steady := m.Arrivals[len(m.Arrivals)/5:]
+	if len(steady) < 2 {
 		return 0
 	}
-	span := m.Arrivals[len(m.Arrivals)-1].At - m.Arrivals[0].At
-	return float64((len(m.Arrivals)-1)*m.Wire) / span.Seconds()
+	span := steady[len(steady)-1].At - steady[0].At
+	return float64((len(steady)-1)*m.Wire) / span.Seconds()
 }
 
 // MeanBurst returns the mean length of runs of lost packets.

@@ -2,6 +2,7 @@ package netfaulttest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -63,7 +64,11 @@ func (o Options) run(t *testing.T, c Case) {
 		t.Fatalf("applying: %v", err)
 	}
 	o.clearAfter(t, lab, backend, before)
-	t.Logf("effective: %+v", effective.Links)
+	if text, err := json.Marshal(effective); err != nil {
+		t.Errorf("the effective state as JSON: %v", err)
+	} else {
+		t.Logf("effective: %s", text)
+	}
 	for _, w := range c.Want {
 		m, err := lab.Run(w.Flow)
 		if err == nil {

@@ -16,6 +16,10 @@ type Impairment struct {
 	Partition bool
 	// Delay is added to every packet, varied by Jitter. Packets whose delays
 	// differ by more than their distance in time overtake each other.
+	//
+	// DelayCorrelation is handed to netem, whose kernel code takes the
+	// correlated number modulo the range of the jitter: next to nothing of the
+	// correlation can be seen in the delays.
 	Delay            time.Duration
 	Jitter           time.Duration
 	Distribution     Distribution

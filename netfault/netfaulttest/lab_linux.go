@@ -87,7 +87,7 @@ func newNode(t testing.TB, v4, v6 string) *Node {
 	if err != nil {
 		t.Fatalf("making a network namespace: %v", err)
 	}
-	h, err := netlink.NewHandleAt(ns)
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatalf("opening netlink in the namespace: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
@@ -26,7 +28,8 @@ type Flow struct {
 	Count               int
 	Interval            time.Duration // from one packet to the next; zero is as fast as it goes
 	Size                int           // bytes of payload; zero is 100
-	Wait                time.Duration // after the last packet; zero is 400 ms
+	Wait                time.Duration // after the last packet; zero is 500 ms
+	Brief               bool          // do not wait once every packet has arrived
 }
 
 // Arrival is one packet that came through.
@@ -57,7 +60,7 @@ func (l *Lab) Run(f Flow) (Measured, error) {
 		f.Size = 100
 	}
 	if f.Wait == 0 {
-		f.Wait = 400 * time.Millisecond
+		f.Wait = 500 * time.Millisecond
 	}
 	receiver, err := to.udp(netip.AddrPortFrom(to.Addr(f.V6), toPort))
 	if err != nil {
@@ -77,7 +80,7 @@ func (l *Lab) Run(f Flow) (Measured, error) {
 	base := time.Now()
 	var wg sync.WaitGroup
 	var receiveErr error
-	wg.Go(func() { m.Arrivals, receiveErr = receive(receiver, base, 4*f.Count) })
+	wg.Go(func() { m.Arrivals, receiveErr = receive(receiver, base, f) })
 	sendErr := send(sender, receiver.LocalAddr().(*net.UDPAddr).AddrPort(), f, base)
 	deadlineErr := receiver.SetReadDeadline(time.Now().Add(f.Wait))
 	wg.Wait()
@@ -91,10 +94,26 @@ func (n *Node) udp(at netip.AddrPort) (*net.UDPConn, error) {
 		if conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)); err != nil {
 			return err
 		}
-		// More than any flow of the table has under way.
-		return errors.Join(conn.SetReadBuffer(8<<20), conn.SetWriteBuffer(8<<20))
+		return bigBuffers(conn)
 	})
 	return conn, err
+}
+
+// bigBuffers makes room for more than any flow of the table has under way,
+// past the bounds that hold for those who are not root.
+func bigBuffers(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	const size = 16 << 20
+	var setErr error
+	err = raw.Control(func(fd uintptr) {
+		setErr = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size))
+	})
+	return errors.Join(err, setErr)
 }
 
 func send(conn *net.UDPConn, to netip.AddrPort, f Flow, base time.Time) error {
@@ -112,7 +131,11 @@ func send(conn *net.UDPConn, to netip.AddrPort, f Flow, base time.Time) error {
 	return nil
 }
 
-func receive(conn *net.UDPConn, base time.Time, most int) ([]Arrival, error) {
+func receive(conn *net.UDPConn, base time.Time, f Flow) ([]Arrival, error) {
+	most := 4 * f.Count
+	if f.Brief {
+		most = f.Count
+	}
 	var out []Arrival
 	buf := make([]byte, 65536)
 	for len(out) < most {
@@ -132,6 +155,9 @@ func receive(conn *net.UDPConn, base time.Time, most int) ([]Arrival, error) {
 			Delay: now - time.Duration(binary.BigEndian.Uint64(buf[8:])),
 			At:    now,
 		})
+	}
+	if f.Brief {
+		return out, nil
 	}
 	return out, fmt.Errorf("more than %d packets arrived", most)
 }

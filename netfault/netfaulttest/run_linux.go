@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -70,13 +71,30 @@ func (o Options) run(t *testing.T, c Case) {
 		t.Logf("effective: %s", text)
 	}
 	for _, w := range c.Want {
-		m, err := lab.Run(w.Flow)
+		lab.see(t, w.Flow, w.Check)
+	}
+}
+
+// tries is how often a flow is measured before its check counts as failed: on
+// a busy machine one measurement is late now and then, a wrong backend always.
+const tries = 5
+
+func (l *Lab) see(t *testing.T, f Flow, check func(Measured) error) {
+	t.Helper()
+	for try := 1; ; try++ {
+		m, err := l.Run(f)
 		if err == nil {
-			err = w.Check(m)
+			err = check(m)
 		}
-		if err != nil {
-			t.Errorf("flow %+v: %v (%d arrived, median %v)", w.Flow, err, len(m.Arrivals), m.Quantile(.5))
+		if err == nil {
+			return
 		}
+		text := fmt.Sprintf("flow %+v: %v (%d arrived, median %v)", f, err, len(m.Arrivals), m.Quantile(.5))
+		if try == tries {
+			t.Error(text)
+			return
+		}
+		t.Log("again: " + text)
 	}
 }
 
@@ -104,13 +122,7 @@ func (o Options) clearAfter(t *testing.T, lab *Lab, backend netfault.Backend, be
 		}
 		o.restored(t, lab, before, "clearing")
 		for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
-			m, err := lab.Run(Flow{Direction: direction, Count: 50, Interval: 100 * time.Microsecond, Wait: 50 * ms})
-			if err == nil {
-				err = untouched(m)
-			}
-			if err != nil {
-				t.Errorf("%s after clearing: %v", direction, err)
-			}
+			lab.see(t, Flow{Direction: direction, Count: 50, Interval: ms, Brief: true}, untouched)
 		}
 	})
 }

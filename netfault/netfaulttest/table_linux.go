@@ -25,11 +25,11 @@ type Want struct {
 const ms = time.Millisecond
 
 // slack is how much later than asked a packet may be seen on a busy machine.
-const slack = 3 * ms
+const slack = 5 * ms
 
-// plain is a flow that shows delays and losses; count packets, 200 us apart.
+// plain is a flow that shows delays; so slow that emulated machines keep up.
 func plain(direction netfault.Direction, count int) Flow {
-	return Flow{Direction: direction, Count: count, Interval: 200 * time.Microsecond}
+	return Flow{Direction: direction, Count: count, Interval: 500 * time.Microsecond}
 }
 
 // one makes a case of one impairment of everything that leaves.
@@ -81,11 +81,12 @@ func delayCases() []Case {
 			all(noLoss, quantiles(netfault.Pareto, 50*ms, 10*ms))),
 		one("paretonormal jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.ParetoNormal}), plain(netfault.Egress, 2000),
 			all(noLoss, quantiles(netfault.ParetoNormal, 50*ms, 10*ms))),
-		one("correlated jitter", delay(netfault.Impairment{Jitter: 20 * ms, DelayCorrelation: .9}), plain(netfault.Egress, 2000),
+		// netem takes its correlated number modulo the range of the jitter, which
+		// leaves next to nothing of the correlation; a backend may show it or not.
+		one("correlated jitter", delay(netfault.Impairment{Jitter: 20 * ms, DelayCorrelation: .9}), plain(netfault.Egress, 1000),
 			all(noLoss, func(m Measured) error {
-				// Mixing with the last value narrows the spread by (1-c)/(1+c).
 				_, deviation := m.MeanDelay()
-				return between("the deviation of the delay was", deviation, 1*ms, 6*ms)
+				return between("the deviation of the delay was", deviation, 1*ms, 14*ms)
 			})),
 	}
 }
@@ -112,7 +113,7 @@ func lossCases() []Case {
 }
 
 func otherCases() []Case {
-	fast := plain(netfault.Egress, 2000)
+	fast := Flow{Direction: netfault.Egress, Count: 2000, Interval: 200 * time.Microsecond}
 	reordering := func(r netfault.Reorder) netfault.Impairment { return netfault.Impairment{Delay: 30 * ms, Reorder: r} }
 	early := func(p float64) func(Measured) error {
 		return func(m Measured) error {
@@ -124,20 +125,20 @@ func otherCases() []Case {
 		one("duplicate", netfault.Impairment{Duplicate: netfault.Chance{Probability: .2}}, fast, all(noLoss, func(m Measured) error {
 			return binomial("duplicates", m.Duplicates(), m.Sent, .2)
 		})),
-		one("duplicate and delay", netfault.Impairment{Delay: 20 * ms, Duplicate: netfault.Chance{Probability: .2}}, fast, all(noLoss, delayed(20*ms), func(m Measured) error {
+		one("duplicate and delay", netfault.Impairment{Delay: 20 * ms, Duplicate: netfault.Chance{Probability: .2}}, plain(netfault.Egress, 1000), all(noLoss, delayed(20*ms), func(m Measured) error {
 			return binomial("duplicates", m.Duplicates(), m.Sent, .2)
 		})),
 		// Some bits, of the sender's hardware address for one, matter to nobody.
 		one("corrupt", netfault.Impairment{Corrupt: netfault.Chance{Probability: .3}}, fast, func(m Measured) error {
 			return between("the share of packets that a checksum refused was", float64(m.Lost())/float64(m.Sent), .22, .345)
 		}),
-		one("reorder", reordering(netfault.Reorder{Probability: .25}), fast, all(noLoss, early(.25), func(m Measured) error {
+		one("reorder", reordering(netfault.Reorder{Probability: .25}), plain(netfault.Egress, 1000), all(noLoss, early(.25), func(m Measured) error {
 			if m.Overtaken() == 0 {
 				return errors.New("no packet was overtaken")
 			}
 			return nil
 		})),
-		one("reorder every fifth", reordering(netfault.Reorder{Probability: 1, Gap: 5}), fast, all(noLoss, func(m Measured) error {
+		one("reorder every fifth", reordering(netfault.Reorder{Probability: 1, Gap: 5}), plain(netfault.Egress, 1000), all(noLoss, func(m Measured) error {
 			return between("the share of packets sent ahead was", m.Share(0, 15*ms), .19, .21)
 		})),
 		one("slots", netfault.Impairment{Slot: netfault.Slot{MinDelay: 40 * ms, MaxDelay: 40 * ms}}, Flow{Direction: netfault.Egress, Count: 400, Interval: ms}, all(noLoss, bunches(40*ms))),
@@ -164,7 +165,10 @@ func rateCases() []Case {
 }
 
 func directionCases() []Case {
-	egress, ingress := plain(netfault.Egress, 300), plain(netfault.Ingress, 300)
+	brief := func(direction netfault.Direction) Flow {
+		return Flow{Direction: direction, Count: 100, Interval: ms, Brief: true}
+	}
+	egress, ingress := brief(netfault.Egress), brief(netfault.Ingress)
 	v6 := func(f Flow) Flow { f.V6 = true; return f }
 	var out []Case
 	for _, i := range []struct {
@@ -189,7 +193,7 @@ func directionCases() []Case {
 
 func peerCases() []Case {
 	flow := func(direction netfault.Direction, v6 bool, peer, local uint16) Flow {
-		return Flow{Direction: direction, V6: v6, Count: 100, Interval: 200 * time.Microsecond, PeerPort: peer, LocalPort: local}
+		return Flow{Direction: direction, V6: v6, Count: 60, Interval: ms, PeerPort: peer, LocalPort: local, Brief: true}
 	}
 	var out []Case
 	for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
@@ -236,7 +240,7 @@ func mergeCases() []Case {
 			rule("port", netfault.Egress, netfault.Impairment{Delay: 30 * ms}, "udp:10.77.0.0/16;ports=7000"),
 		},
 		[]Want{
-			{Flow{Direction: netfault.Egress, V6: true, Count: 500, Interval: 200 * time.Microsecond}, all(delayed(20*ms), noLoss)},
+			{Flow{Direction: netfault.Egress, V6: true, Count: 200, Interval: ms}, all(delayed(20*ms), noLoss)},
 			{Flow{Direction: netfault.Egress, Count: 1000, Interval: 200 * time.Microsecond}, all(delayed(20*ms), lost(.5))},
 			{Flow{Direction: netfault.Egress, Count: 1000, Interval: 200 * time.Microsecond, PeerPort: 7000}, all(delayed(50*ms), lost(.5))},
 		},

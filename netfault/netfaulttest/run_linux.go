@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,9 +28,14 @@ const Owner = "netfaulttest"
 
 // Run measures every case of the table, and checks after each that clearing
 // restores the namespace and the traffic.
-func Run(t *testing.T, o Options) {
+func Run(t *testing.T, o Options) { RunMatching(t, o, "") }
+
+// RunMatching is Run for the cases whose names contain a text.
+func RunMatching(t *testing.T, o Options, text string) {
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) { o.run(t, c) })
+		if strings.Contains(c.Name, text) {
+			t.Run(c.Name, func(t *testing.T) { o.run(t, c) })
+		}
 	}
 }
 

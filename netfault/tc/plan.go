@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,16 +55,17 @@ func (l LinkFacts) ourTree(parent uint32) tree {
 	if len(t.qdiscs) == 0 || t.qdiscs[0].Handle != handle {
 		return tree{}
 	}
-	slices.SortStableFunc(t.qdiscs[1:], func(a, b Qdisc) int { return int(int64(a.Parent) - int64(b.Parent)) })
+	slices.SortStableFunc(t.qdiscs[1:], func(a, b Qdisc) int { return cmp.Compare(a.Parent, b.Parent) })
 	if parent == atRoot {
-		t.classes = l.Classes
+		t.classes = slices.Clone(l.Classes)
+		slices.SortFunc(t.classes, func(a, b Class) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	for _, f := range l.Filters {
 		if f.Parent == handle {
 			t.filters = append(t.filters, f)
 		}
 	}
-	slices.SortFunc(t.filters, func(a, b Filter) int { return int(a.Priority) - int(b.Priority) })
+	slices.SortFunc(t.filters, func(a, b Filter) int { return cmp.Compare(a.Priority, b.Priority) })
 	return t
 }
 

@@ -34,9 +34,27 @@ func Run(t *testing.T, o Options) { RunMatching(t, o, "") }
 func RunMatching(t *testing.T, o Options, text string) {
 	for _, c := range Cases() {
 		if strings.Contains(c.Name, text) {
-			t.Run(c.Name, func(t *testing.T) { o.run(t, c) })
+			t.Run(c.Name, func(t *testing.T) {
+				if c.untimed() {
+					t.Parallel()
+				}
+				o.run(t, c)
+			})
 		}
 	}
+}
+
+// untimed tells of cases that count packets and hardly look at the clock, so
+// that others beside them do no harm.
+func (c Case) untimed() bool {
+	for _, r := range c.Rules {
+		i := r.Impairment
+		i.Loss, i.Partition = netfault.Loss{}, false
+		if !i.IsZero() {
+			return false
+		}
+	}
+	return true
 }
 
 // Snapshot returns the state of a namespace that backends must restore.

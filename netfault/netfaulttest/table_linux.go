@@ -29,7 +29,7 @@ const slack = 5 * ms
 
 // plain is a flow that shows delays; so slow that emulated machines keep up.
 func plain(direction netfault.Direction, count int) Flow {
-	return Flow{Direction: direction, Count: count, Interval: 500 * time.Microsecond}
+	return Flow{Direction: direction, Count: count, Interval: ms}
 }
 
 // one makes a case of one impairment of everything that leaves.
@@ -67,19 +67,19 @@ func Cases() []Case {
 func delayCases() []Case {
 	delay := func(i netfault.Impairment) netfault.Impairment { i.Delay = 50 * ms; return i }
 	return []Case{
-		one("delay", delay(netfault.Impairment{}), plain(netfault.Egress, 500), all(delayed(50*ms), noLoss)),
-		one("delay below a millisecond", netfault.Impairment{Delay: 700 * time.Microsecond}, plain(netfault.Egress, 500), func(m Measured) error {
+		one("delay", delay(netfault.Impairment{}), plain(netfault.Egress, 300), all(delayed(50*ms), noLoss)),
+		one("delay below a millisecond", netfault.Impairment{Delay: 700 * time.Microsecond}, plain(netfault.Egress, 300), func(m Measured) error {
 			return between("the fastest packet took", m.Quantile(0), 690*time.Microsecond, 700*time.Microsecond+slack)
 		}),
-		one("uniform jitter", delay(netfault.Impairment{Jitter: 20 * ms}), plain(netfault.Egress, 2000),
+		one("uniform jitter", delay(netfault.Impairment{Jitter: 20 * ms}), plain(netfault.Egress, 1000),
 			all(noLoss, spread(50*ms, 11547*time.Microsecond), func(m Measured) error {
 				return between("the fastest packet took", m.Quantile(0), 30*ms, 31*ms)
 			})),
-		one("normal jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.Normal}), plain(netfault.Egress, 2000),
+		one("normal jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.Normal}), plain(netfault.Egress, 1000),
 			all(noLoss, spread(50*ms, 10*ms), share(40*ms, 60*ms, .68))),
-		one("pareto jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.Pareto}), plain(netfault.Egress, 2000),
+		one("pareto jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.Pareto}), plain(netfault.Egress, 1000),
 			all(noLoss, quantiles(netfault.Pareto, 50*ms, 10*ms))),
-		one("paretonormal jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.ParetoNormal}), plain(netfault.Egress, 2000),
+		one("paretonormal jitter", delay(netfault.Impairment{Jitter: 10 * ms, Distribution: netfault.ParetoNormal}), plain(netfault.Egress, 1000),
 			all(noLoss, quantiles(netfault.ParetoNormal, 50*ms, 10*ms))),
 		// netem takes its correlated number modulo the range of the jitter, which
 		// leaves next to nothing of the correlation; a backend may show it or not.

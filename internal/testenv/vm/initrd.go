@@ -158,7 +158,8 @@ func addTests(ctx context.Context, a *archive, dir string, o options) ([]string,
 		if err != nil {
 			return nil, err
 		}
-		command := "cd " + home + " && ./test"
+		// Tests that may run beside each other mostly wait.
+		command := "cd " + home + " && ./test -test.parallel 4"
 		if o.verbose {
 			command += " -test.v"
 		}

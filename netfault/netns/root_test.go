@@ -1,0 +1,78 @@
+//go:build root && linux
+
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
+)
+
+func TestOpen(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	n, err := Open(Target{Path: lab.Near.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	err = n.Do(func() error {
+		if _, err := net.InterfaceByName(netfaulttest.Interface); err != nil {
+			return fmt.Errorf("inside the namespace: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := net.InterfaceByName("msim-none"); err == nil {
+		t.Error("an interface that nobody made is there")
+	}
+}
+
+func TestOpenByProcess(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(Target{PID: cmd.Process.Pid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := n.Check(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if err := n.Check(); err == nil {
+		t.Error("the process is gone, and its namespace still passes")
+	}
+}
+
+func TestTheHostIsRefused(t *testing.T) {
+	for _, target := range []Target{{PID: os.Getpid()}, {Path: "/proc/self/ns/net"}} {
+		if _, err := Open(target); !errors.Is(err, ErrHost) {
+			t.Errorf("%s gives %v, want ErrHost", target, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "no-namespace")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, "/proc/self/ns/mnt"} {
+		if _, err := Open(Target{Path: path}); err == nil {
+			t.Errorf("%q is opened as a network namespace", path)
+		}
+	}
+}

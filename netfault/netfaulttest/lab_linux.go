@@ -5,13 +5,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	vns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
 // Interface is the name of the link on either side of the laboratory.
@@ -26,7 +27,7 @@ type Lab struct {
 
 // Node is one end of the laboratory.
 type Node struct {
-	NS     netns.NsHandle
+	NS     vns.NsHandle
 	V4, V6 netip.Addr
 	// Handle speaks netlink inside the namespace.
 	Handle *netlink.Handle
@@ -83,9 +84,9 @@ func (n *Node) waitUp(t testing.TB) {
 
 func newNode(t testing.TB, v4, v6 string) *Node {
 	t.Helper()
-	ns, err := newNamespace()
+	ns, err := netns.Create()
 	if err != nil {
-		t.Fatalf("making a network namespace: %v", err)
+		t.Fatal(err)
 	}
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -98,26 +99,6 @@ func newNode(t testing.TB, v4, v6 string) *Node {
 		}
 	})
 	return &Node{NS: ns, V4: netip.MustParseAddr(v4), V6: netip.MustParseAddr(v6), Handle: h}
-}
-
-// newNamespace makes a namespace on a thread of its own, which dies with it.
-func newNamespace() (netns.NsHandle, error) {
-	type result struct {
-		ns  netns.NsHandle
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{err: err}
-			return
-		}
-		ns, err := netns.Get()
-		done <- result{ns, err}
-	}()
-	r := <-done
-	return r.ns, r.err
 }
 
 func (n *Node) up(t testing.TB, peer *Node, peerMAC net.HardwareAddr) {
@@ -150,16 +131,12 @@ func (n *Node) up(t testing.TB, peer *Node, peerMAC net.HardwareAddr) {
 // Do runs f on a thread inside the node's namespace. Sockets that f opens stay
 // in that namespace; goroutines that f starts do not.
 func (n *Node) Do(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(n.NS), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("entering the namespace: %w", err)
-			return
+	return netns.OnThread(func() error {
+		if err := netns.Enter(n.NS); err != nil {
+			return err
 		}
-		done <- f()
-	}()
-	return <-done
+		return f()
+	})
 }
 
 // Addr returns the node's address of one family.

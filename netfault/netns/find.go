@@ -112,16 +112,19 @@ func (f Finder) nsPath(pid int) string {
 	return filepath.Join(f.Proc, strconv.Itoa(pid), "ns", "net")
 }
 
-// inode reads a process's network namespace: the link says net:[4026531840].
-func (f Finder) inode(pid int) (uint64, error) {
-	link, err := os.Readlink(f.nsPath(pid))
+// inode returns a process's network namespace.
+func (f Finder) inode(pid int) (uint64, error) { return readInode(f.nsPath(pid)) }
+
+// readInode reads a link such as /proc/1/ns/net: it says net:[4026531840].
+func readInode(path string) (uint64, error) {
+	link, err := os.Readlink(path)
 	if err != nil {
 		return 0, err
 	}
 	number, ok := strings.CutPrefix(strings.TrimSuffix(link, "]"), "net:[")
 	inode, err := strconv.ParseUint(number, 10, 64)
 	if !ok || err != nil {
-		return 0, fmt.Errorf("the link %q names %q, want net:[NUMBER]", f.nsPath(pid), link)
+		return 0, fmt.Errorf("the link %q names %q, want net:[NUMBER]", path, link)
 	}
 	return inode, nil
 }
@@ -132,7 +135,7 @@ func (f Finder) inode(pid int) (uint64, error) {
 func (f Finder) host(t Target) (uint64, error) {
 	inode, err := f.inode(1)
 	if errors.Is(err, fs.ErrPermission) && t.PodUID == "" {
-		inode, err = f.inode(os.Getpid())
+		inode, err = readInode(filepath.Join(f.Proc, "thread-self", "ns", "net"))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("finding the host's own network namespace, which must not be touched (root, and in a pod hostPID, are needed): %w", err)

@@ -3,7 +3,6 @@ package netns
 import (
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -89,18 +88,12 @@ func (n *Namespace) Inode() uint64 { return n.inode }
 // Do runs f on a thread inside the namespace. Sockets that f opens stay in that
 // namespace; goroutines that f starts do not run in it.
 func (n *Namespace) Do(f func() error) error {
-	done := make(chan error)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine, so that no other
-		// goroutine ever runs in the wrong namespace.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(n.Handle), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("entering the network namespace of %s (CAP_SYS_ADMIN is needed): %w", n.Target, err)
-			return
+	return OnThread(func() error {
+		if err := Enter(n.Handle); err != nil {
+			return fmt.Errorf("%s: %w", n.Target, err)
 		}
-		done <- f()
-	}()
-	return <-done
+		return f()
+	})
 }
 
 // Close closes the handle.

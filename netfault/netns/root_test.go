@@ -1,6 +1,6 @@
 //go:build root && linux
 
-package netns
+package netns_test
 
 import (
 	"errors"
@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
 func TestOpen(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
-	n, err := Open(Target{Path: lab.Near.Path()})
+	n, err := netns.Open(netns.Target{Path: lab.Near.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestOpenByProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	n, err := Open(Target{PID: cmd.Process.Pid})
+	n, err := netns.Open(netns.Target{PID: cmd.Process.Pid})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +62,8 @@ func TestOpenByProcess(t *testing.T) {
 }
 
 func TestTheHostIsRefused(t *testing.T) {
-	for _, target := range []Target{{PID: os.Getpid()}, {Path: "/proc/self/ns/net"}} {
-		if _, err := Open(target); !errors.Is(err, ErrHost) {
+	for _, target := range []netns.Target{{PID: os.Getpid()}, {Path: "/proc/self/ns/net"}} {
+		if _, err := netns.Open(target); !errors.Is(err, netns.ErrHost) {
 			t.Errorf("%s gives %v, want ErrHost", target, err)
 		}
 	}
@@ -71,7 +72,7 @@ func TestTheHostIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, "/proc/self/ns/mnt"} {
-		if _, err := Open(Target{Path: path}); err == nil {
+		if _, err := netns.Open(netns.Target{Path: path}); err == nil {
 			t.Errorf("%q is opened as a network namespace", path)
 		}
 	}

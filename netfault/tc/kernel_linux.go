@@ -3,24 +3,23 @@ package tc
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
 // probe finds out what the kernel has (loading its modules, where it can) by
 // making one of each in a namespace of its own, which vanishes. Where no
 // namespace can be made, it takes all to be there: applying will tell.
 func probe() (Kernel, error) {
-	ns, err := scratch()
+	ns, err := netns.Create()
 	if errors.Is(err, unix.EPERM) {
 		return Kernel{true, true, true, true, true, true, true, true}, nil
 	}
 	if err != nil {
-		return Kernel{}, fmt.Errorf("making a namespace to find out what the kernel has: %w", err)
+		return Kernel{}, fmt.Errorf("asking the kernel what it has: %w", err)
 	}
 	defer ns.Close()
 	c, err := dial(ns)
@@ -29,26 +28,6 @@ func probe() (Kernel, error) {
 	}
 	defer c.Close()
 	return c.probe(), nil
-}
-
-// scratch makes a namespace that nothing but its handle holds.
-func scratch() (netns.NsHandle, error) {
-	type result struct {
-		ns  netns.NsHandle
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{netns.None(), err}
-			return
-		}
-		ns, err := netns.Get()
-		done <- result{ns, err}
-	}()
-	r := <-done
-	return r.ns, r.err
 }
 
 func (c *conn) probe() Kernel {

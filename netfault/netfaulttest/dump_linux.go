@@ -2,6 +2,7 @@ package netfaulttest
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -17,8 +18,9 @@ func Dump(n *Node) (string, error) {
 	}
 	for _, l := range links {
 		a := l.Attrs()
-		fmt.Fprintf(&out, "link %d %s type=%s mtu=%d txqlen=%d mac=%s flags=%s alias=%q state=%s queues=%d/%d gso=%d/%d promisc=%d\n",
-			a.Index, a.Name, l.Type(), a.MTU, a.TxQLen, a.HardwareAddr, a.Flags, a.Alias, a.OperState, a.NumTxQueues, a.NumRxQueues, a.GSOMaxSize, a.GSOMaxSegs, a.Promisc)
+		// Whether the carrier is seen yet changes by itself a while after setting up.
+		fmt.Fprintf(&out, "link %d %s type=%s mtu=%d txqlen=%d mac=%s up=%v alias=%q queues=%d/%d gso=%d/%d promisc=%d\n",
+			a.Index, a.Name, l.Type(), a.MTU, a.TxQLen, a.HardwareAddr, a.Flags&net.FlagUp != 0, a.Alias, a.NumTxQueues, a.NumRxQueues, a.GSOMaxSize, a.GSOMaxSegs, a.Promisc)
 		qdiscs, err := n.Handle.QdiscList(l)
 		if err != nil {
 			return "", fmt.Errorf("listing the queueing disciplines of %q: %w", a.Name, err)

@@ -77,7 +77,7 @@ func (l *Lab) Run(f Flow) (Measured, error) {
 	if f.V6 {
 		m.Wire += 20
 	}
-	base := time.Now()
+	base := time.Now().Round(0) // by the wall clock, as the kernel's stamps are
 	var wg sync.WaitGroup
 	var receiveErr error
 	wg.Go(func() { m.Arrivals, receiveErr = receive(receiver, base, f) })
@@ -94,26 +94,9 @@ func (n *Node) udp(at netip.AddrPort) (*net.UDPConn, error) {
 		if conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)); err != nil {
 			return err
 		}
-		return bigBuffers(conn)
+		return prepare(conn)
 	})
 	return conn, err
-}
-
-// bigBuffers makes room for more than any flow of the table has under way,
-// past the bounds that hold for those who are not root.
-func bigBuffers(conn *net.UDPConn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	const size = 16 << 20
-	var setErr error
-	err = raw.Control(func(fd uintptr) {
-		setErr = errors.Join(
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size),
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size))
-	})
-	return errors.Join(err, setErr)
 }
 
 func send(conn *net.UDPConn, to netip.AddrPort, f Flow, base time.Time) error {
@@ -131,24 +114,63 @@ func send(conn *net.UDPConn, to netip.AddrPort, f Flow, base time.Time) error {
 	return nil
 }
 
+// prepare gives the socket buffers that hold more than any flow of the table
+// has under way, and has the kernel note when each packet comes to the
+// interface: on a busy machine the reader may run much later. The note is of use
+// only where nothing delays packets between the interface and the reader.
+func prepare(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sockErr error
+	err = raw.Control(func(fd uintptr) {
+		for option, value := range map[int]int{unix.SO_RCVBUFFORCE: 64 << 20, unix.SO_SNDBUFFORCE: 8 << 20, unix.SO_TIMESTAMPNS: 1} {
+			sockErr = errors.Join(sockErr, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, value))
+		}
+	})
+	return errors.Join(err, sockErr)
+}
+
+// arrivalStamp reads the kernel's note.
+func arrivalStamp(control []byte) (time.Time, error) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the arrival time: %w", err)
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= 16 {
+			return time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:]))), nil
+		}
+	}
+	return time.Time{}, errors.New("the kernel gave no arrival time")
+}
+
 func receive(conn *net.UDPConn, base time.Time, f Flow) ([]Arrival, error) {
 	most := 4 * f.Count
 	if f.Brief {
 		most = f.Count
 	}
 	var out []Arrival
-	buf := make([]byte, 65536)
+	buf, control := make([]byte, 65536), make([]byte, 256)
 	for len(out) < most {
-		n, _, err := conn.ReadFromUDPAddrPort(buf)
+		n, oob, _, _, err := conn.ReadMsgUDPAddrPort(buf, control)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return out, nil
 		}
 		if err != nil {
 			return out, fmt.Errorf("receiving: %w", err)
 		}
-		now := time.Since(base)
 		if n < headerSize {
 			continue
+		}
+		now := time.Since(base)
+		if f.Direction == netfault.Egress {
+			at, err := arrivalStamp(control[:oob])
+			if err != nil {
+				return out, err
+			}
+			now = at.Sub(base)
 		}
 		out = append(out, Arrival{
 			Seq:   int(binary.BigEndian.Uint64(buf)),

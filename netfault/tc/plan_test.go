@@ -265,6 +265,7 @@ type parameter struct {
 	name       string
 	impairment netfault.Impairment
 	// want are fields of the object "options" that `tc -s -j qdisc show` prints.
+	// It prints times from the older fields: whole microseconds, at most 274.9 s.
 	want string
 }
 
@@ -273,10 +274,10 @@ func everyParameter() []parameter {
 	type i = netfault.Impairment
 	return []parameter{
 		{"delay", i{Delay: 100 * ms}, `{"limit":21000,"delay":{"delay":0.1,"jitter":0,"correlation":0}}`},
-		{"delay in ns", i{Delay: 1234567, Limit: 7}, `{"limit":7,"delay":{"delay":0.001234567,"jitter":0,"correlation":0}}`},
-		{"delay beyond 32 bits of ticks", i{Delay: 600 * time.Second, Limit: 7}, `{"delay":{"delay":600,"jitter":0,"correlation":0}}`},
+		{"delay in ns", i{Delay: 1234567, Limit: 7}, `{"limit":7,"delay":{"delay":0.001234,"jitter":0,"correlation":0}}`},
+		{"delay beyond 32 bits of ticks", i{Delay: 600 * time.Second, Limit: 7}, `{"delay":{"delay":274.877906,"jitter":0,"correlation":0}}`},
 		{"jitter", i{Delay: 100 * ms, Jitter: 10 * ms}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0}}`},
-		{"jitter below a tick", i{Delay: 10 * us, Jitter: 33}, `{"delay":{"delay":1e-05,"jitter":3.3e-08,"correlation":0}}`},
+		{"jitter below a tick", i{Delay: 10 * us, Jitter: 33}, `{"delay":{"delay":9e-06,"jitter":0,"correlation":0}}`},
 		{"distribution", i{Delay: 100 * ms, Jitter: 10 * ms, Distribution: netfault.Pareto}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0}}`},
 		{"delay correlation", i{Delay: 100 * ms, Jitter: 10 * ms, DelayCorrelation: .25}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0.25}}`},
 		{"loss", i{Loss: netfault.Loss{Probability: .1}}, `{"limit":1000,"loss-random":{"loss":0.1,"correlation":0}}`},

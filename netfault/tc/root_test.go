@@ -61,7 +61,9 @@ func TestEffectsWithEveryClassifier(t *testing.T) {
 				continue // the kernel has no such pair
 			}
 			t.Run(fmt.Sprintf("prio=%v bpf=%v", prio, bpf), func(t *testing.T) {
-				netfaulttest.RunMatching(t, options(k), "partition")
+				for _, cases := range []string{"partition of ports", "partition of an IPv6", "partition with exemptions"} {
+					netfaulttest.RunMatching(t, options(k), cases)
+				}
 			})
 		}
 	}

@@ -102,6 +102,16 @@ func (b *Backend) Plan(s netfault.State) ([]Op, error) {
 	return ops, err
 }
 
+// Describe is Plan for people: a line an operation.
+func (b *Backend) Describe(s netfault.State) ([]string, error) {
+	ops, err := b.Plan(s)
+	var out []string
+	for _, op := range ops {
+		out = append(out, op.String())
+	}
+	return out, err
+}
+
 func (b *Backend) with(f func(*conn, Kernel) ([]Op, []netfault.Link, error)) ([]Op, []netfault.Link, error) {
 	k, err := b.Kernel()
 	if err != nil {

@@ -105,21 +105,16 @@ const tries = 5
 
 func (l *Lab) see(t *testing.T, f Flow, check func(Measured) error) {
 	t.Helper()
-	for try := 1; ; try++ {
+	try(t, fmt.Sprintf("flow %+v:", f), func() error {
 		m, err := l.Run(f)
 		if err == nil {
 			err = check(m)
 		}
-		if err == nil {
-			return
+		if err != nil {
+			return fmt.Errorf("%w (%d arrived, median %v)", err, len(m.Arrivals), m.Quantile(.5))
 		}
-		text := fmt.Sprintf("flow %+v: %v (%d arrived, median %v)", f, err, len(m.Arrivals), m.Quantile(.5))
-		if try == tries {
-			t.Error(text)
-			return
-		}
-		t.Log("again: " + text)
-	}
+		return nil
+	})
 }
 
 func (o Options) supported(t *testing.T, s netfault.State) bool {

@@ -41,6 +41,8 @@ func options(k Kernel) netfaulttest.Options {
 
 func TestEffects(t *testing.T) { netfaulttest.Run(t, options(kernelHere(t))) }
 
+func TestConnections(t *testing.T) { netfaulttest.RunConnections(t, options(kernelHere(t))) }
+
 // Each pair of a classful discipline and a classifier must sort alike.
 func TestEffectsWithEveryClassifier(t *testing.T) {
 	here := kernelHere(t)

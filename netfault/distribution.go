@@ -41,7 +41,7 @@ func paretoQuantile(u float64) float64 {
 
 // paretoNormalSums holds the sums of the mid quantiles of both parts, sorted:
 // the convolution has no closed form.
-var paretoNormalSums = sync.OnceValue(func() []float64 {
+var paretoNormalSums = sync.OnceValue(func() []float64 { //nolint:gochecknoglobals // computed once, never changed
 	const n = 256
 	scale := math.Sqrt(0.25*0.25 + 0.75*0.75)
 	sums := make([]float64, 0, n*n)

@@ -19,7 +19,7 @@ type Selector struct {
 }
 
 // AnyPort is the range that holds every port.
-var AnyPort = PortRange{0, 65535}
+var AnyPort = PortRange{0, 65535} //nolint:gochecknoglobals // Go has no constants of struct type
 
 // The IP protocol numbers that selectors use.
 const (

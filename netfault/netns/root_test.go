@@ -5,6 +5,7 @@ package netns_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -38,8 +39,25 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// beChild makes this test binary a process that only waits until stdin ends.
+const beChild = "MICROSIM_TEST_BE_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beChild) == "" {
+		os.Exit(m.Run())
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
 func TestOpenByProcess(t *testing.T) {
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), beChild+"=1")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
 	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

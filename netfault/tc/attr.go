@@ -5,23 +5,21 @@ import (
 	"fmt"
 )
 
-// The kernel reads and writes attributes in the byte order of the machine.
-var native = binary.NativeEndian
-
-// attrs builds a sequence of netlink attributes.
+// attrs builds a sequence of netlink attributes, which the kernel reads and
+// writes in the byte order of the machine.
 type attrs []byte
 
 func (a *attrs) bytes(kind uint16, data []byte) {
-	*a = native.AppendUint16(*a, uint16(4+len(data)))
-	*a = native.AppendUint16(*a, kind)
+	*a = binary.NativeEndian.AppendUint16(*a, uint16(4+len(data)))
+	*a = binary.NativeEndian.AppendUint16(*a, kind)
 	*a = append(*a, data...)
 	for len(*a)%4 != 0 {
 		*a = append(*a, 0)
 	}
 }
 
-func (a *attrs) u32(kind uint16, v uint32) { a.bytes(kind, native.AppendUint32(nil, v)) }
-func (a *attrs) u64(kind uint16, v uint64) { a.bytes(kind, native.AppendUint64(nil, v)) }
+func (a *attrs) u32(kind uint16, v uint32) { a.bytes(kind, binary.NativeEndian.AppendUint32(nil, v)) }
+func (a *attrs) u64(kind uint16, v uint64) { a.bytes(kind, binary.NativeEndian.AppendUint64(nil, v)) }
 
 func (a *attrs) u32s(kind uint16, values ...uint32) { a.bytes(kind, u32s(values...)) }
 
@@ -30,7 +28,7 @@ func (a *attrs) text(kind uint16, s string) { a.bytes(kind, append([]byte(s), 0)
 func u32s(values ...uint32) []byte {
 	var out []byte
 	for _, v := range values {
-		out = native.AppendUint32(out, v)
+		out = binary.NativeEndian.AppendUint32(out, v)
 	}
 	return out
 }
@@ -40,11 +38,11 @@ func u32s(values ...uint32) []byte {
 func parseAttrs(b []byte) (map[uint16][]byte, error) {
 	out := map[uint16][]byte{}
 	for len(b) >= 4 {
-		length := int(native.Uint16(b))
+		length := int(binary.NativeEndian.Uint16(b))
 		if length < 4 || length > len(b) {
 			return out, fmt.Errorf("an attribute says it is %d bytes long, and %d are left", length, len(b))
 		}
-		out[native.Uint16(b[2:])&0x3fff] = b[4:length]
+		out[binary.NativeEndian.Uint16(b[2:])&0x3fff] = b[4:length]
 		b = b[min((length+3)&^3, len(b)):]
 	}
 	return out, nil
@@ -54,7 +52,7 @@ func parseAttrs(b []byte) (map[uint16][]byte, error) {
 func words(b []byte, to ...*uint32) {
 	for n, p := range to {
 		if len(b) >= 4*n+4 {
-			*p = native.Uint32(b[4*n:])
+			*p = binary.NativeEndian.Uint32(b[4*n:])
 		}
 	}
 }
@@ -68,5 +66,5 @@ func u64(b []byte) uint64 {
 	if len(b) < 8 {
 		return 0
 	}
-	return native.Uint64(b)
+	return binary.NativeEndian.Uint64(b)
 }

@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -254,9 +255,9 @@ func prefixWords(p netip.Prefix) []maskedWord {
 func encode(program []instruction) []byte {
 	var out []byte
 	for _, i := range program {
-		out = native.AppendUint16(out, i.code)
+		out = binary.NativeEndian.AppendUint16(out, i.code)
 		out = append(out, i.jt, i.jf)
-		out = native.AppendUint32(out, i.k)
+		out = binary.NativeEndian.AppendUint32(out, i.k)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package tc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"syscall"
@@ -73,8 +74,8 @@ type tcmsg struct {
 func (m tcmsg) Len() int { return 20 + len(m.attrs) }
 
 func (m tcmsg) Serialize() []byte {
-	b := native.AppendUint32(nil, 0) // any family
-	b = native.AppendUint32(b, uint32(m.index))
+	b := binary.NativeEndian.AppendUint32(nil, 0) // any family
+	b = binary.NativeEndian.AppendUint32(b, uint32(m.index))
 	return append(append(b, u32s(m.handle, m.parent, m.info)...), m.attrs...)
 }
 
@@ -144,8 +145,8 @@ func (c *conn) filter(f Filter) error {
 	var options attrs
 	action := uint16(1) // TCA_BPF_ACT
 	if f.Kind == "bpf" {
-		options.bytes(4, native.AppendUint16(nil, uint16(len(f.Match)/8))) // TCA_BPF_OPS_LEN
-		options.bytes(5, []byte(f.Match))                                  // TCA_BPF_OPS
+		options.bytes(4, binary.NativeEndian.AppendUint16(nil, uint16(len(f.Match)/8))) // TCA_BPF_OPS_LEN
+		options.bytes(5, []byte(f.Match))                                               // TCA_BPF_OPS
 	} else {
 		action = 7                        // TCA_U32_ACT
 		options.bytes(5, []byte(f.Match)) // TCA_U32_SEL

@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -68,10 +69,10 @@ func htbClassOptions() []byte {
 func ratespec(rate uint32, overhead uint16) []byte {
 	const linkLayerEthernet = 1
 	b := []byte{0, linkLayerEthernet}
-	b = native.AppendUint16(b, overhead)
-	b = native.AppendUint16(b, 0) // cell_align
-	b = native.AppendUint16(b, 0) // mpu
-	return native.AppendUint32(b, rate)
+	b = binary.NativeEndian.AppendUint16(b, overhead)
+	b = binary.NativeEndian.AppendUint16(b, 0) // cell_align
+	b = binary.NativeEndian.AppendUint16(b, 0) // mpu
+	return binary.NativeEndian.AppendUint32(b, rate)
 }
 
 // pfifo is a plain queue of so many packets.
@@ -147,7 +148,7 @@ func parseTBF(b []byte) (tbf, error) {
 	if len(p) < 36 {
 		return tbf{}, fmt.Errorf("tbf's parameters are %d bytes long, want 36", len(p))
 	}
-	q := tbf{rate: max(uint64(u32(p[8:])), u64(a[4])), overhead: native.Uint16(p[2:]), limit: u32(p[24:])}
+	q := tbf{rate: max(uint64(u32(p[8:])), u64(a[4])), overhead: binary.NativeEndian.Uint16(p[2:]), limit: u32(p[24:])}
 	q.burst = uint32(math.Round(float64(u32(p[28:])) * nanosecondsATick * float64(q.rate) / 1e9))
 	return q, nil
 }

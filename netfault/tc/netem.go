@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -174,12 +175,12 @@ func (n netem) slotOptions(out *attrs, change bool) {
 		return
 	}
 	var b []byte
-	b = native.AppendUint64(b, uint64(n.slotMin))
-	b = native.AppendUint64(b, uint64(max(n.slotMax, n.slotMin)))
-	b = native.AppendUint32(b, uint32(n.slotPackets))
-	b = native.AppendUint32(b, uint32(n.slotBytes))
-	b = native.AppendUint64(b, uint64(n.slotDelay))
-	b = native.AppendUint64(b, uint64(n.slotJitter))
+	b = binary.NativeEndian.AppendUint64(b, uint64(n.slotMin))
+	b = binary.NativeEndian.AppendUint64(b, uint64(max(n.slotMax, n.slotMin)))
+	b = binary.NativeEndian.AppendUint32(b, uint32(n.slotPackets))
+	b = binary.NativeEndian.AppendUint32(b, uint32(n.slotBytes))
+	b = binary.NativeEndian.AppendUint64(b, uint64(n.slotDelay))
+	b = binary.NativeEndian.AppendUint64(b, uint64(n.slotJitter))
 	out.bytes(netemSlot, b)
 	if n.slotJitter > 0 {
 		out.bytes(netemSlotDist, distributionTable(n.slotDistribution))
@@ -327,7 +328,7 @@ func distributionTable(d netfault.Distribution) []byte {
 	out := make([]byte, 0, 2*size)
 	for n := range size {
 		v := math.Round(8192 * d.Quantile((float64(n)+0.5)/size))
-		out = native.AppendUint16(out, uint16(int16(min(max(v, math.MinInt16), math.MaxInt16))))
+		out = binary.NativeEndian.AppendUint16(out, uint16(int16(min(max(v, math.MinInt16), math.MaxInt16))))
 	}
 	return out
 }

@@ -125,8 +125,8 @@ func (m u32Match) selector() []byte {
 	for _, k := range m.keys {
 		out = binary.BigEndian.AppendUint32(out, k.mask)
 		out = binary.BigEndian.AppendUint32(out, k.value)
-		out = native.AppendUint32(out, uint32(k.at))
-		out = native.AppendUint32(out, 0)
+		out = binary.NativeEndian.AppendUint32(out, uint32(k.at))
+		out = binary.NativeEndian.AppendUint32(out, 0)
 	}
 	return out
 }

@@ -55,7 +55,9 @@ func (a *archive) file(name, from string) {
 }
 
 // libraryDirs are where a dynamic loader looks first.
-var libraryDirs = []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}
+func libraryDirs() []string {
+	return []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}
+}
 
 // program adds a program of this machine and the libraries that it needs.
 func (a *archive) program(path string) {
@@ -76,7 +78,7 @@ func (a *archive) program(path string) {
 	a.err = errors.Join(a.err, err)
 	for _, name := range libraries {
 		found := false
-		for _, dir := range libraryDirs {
+		for _, dir := range libraryDirs() {
 			lib := filepath.Join(dir, name)
 			if _, err := os.Stat(lib); err == nil {
 				if found = true; !a.have[strings.TrimPrefix(lib, "/")] {
@@ -86,7 +88,7 @@ func (a *archive) program(path string) {
 			}
 		}
 		if !found {
-			a.err = errors.Join(a.err, fmt.Errorf("library %s of %s is in none of %v", name, path, libraryDirs))
+			a.err = errors.Join(a.err, fmt.Errorf("library %s of %s is in none of %v", name, path, libraryDirs()))
 		}
 	}
 }

@@ -75,16 +75,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// needed are the programs that make the machine, with the packages that have them.
-var needed = []struct{ program, pkg string }{
-	{"qemu-system-x86_64", "qemu-system-x86"},
-	{"busybox", "busybox-static"},
-	{"dpkg-deb", "dpkg"},
-	{"apt-get", "apt"},
-	{"go", "golang"},
-}
-
+// checkTools names every program that is missing, and what brings it.
 func checkTools(tools []string) error {
+	needed := []struct{ program, pkg string }{
+		{"qemu-system-x86_64", "qemu-system-x86"},
+		{"busybox", "busybox-static"},
+		{"dpkg-deb", "dpkg"},
+		{"apt-get", "apt"},
+		{"go", "golang"},
+	}
 	var errs []error
 	for _, n := range needed {
 		if _, err := exec.LookPath(n.program); err != nil {

@@ -187,13 +187,10 @@ func (c *conn) device(v Verb, d Device) error {
 		}
 		return c.links.LinkDel(l)
 	}
-	ifb := &netlink.Ifb{LinkAttrs: netlink.NewLinkAttrs()}
-	ifb.Name = d.Name
-	if err := c.links.LinkAdd(ifb); err != nil {
-		if errors.Is(err, unix.EOPNOTSUPP) {
-			return fmt.Errorf("the kernel does not have the ifb device: %w (%w)", netfault.ErrUnsupported, err)
+	if v == Add {
+		if err := c.addIFB(d.Name); err != nil {
+			return err
 		}
-		return err
 	}
 	l, err := c.links.LinkByName(d.Name)
 	if err != nil {
@@ -207,6 +204,16 @@ func (c *conn) device(v Verb, d Device) error {
 		return err
 	}
 	return c.links.LinkSetUp(l)
+}
+
+func (c *conn) addIFB(name string) error {
+	ifb := &netlink.Ifb{LinkAttrs: netlink.NewLinkAttrs()}
+	ifb.Name = name
+	err := c.links.LinkAdd(ifb)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("the kernel does not have the ifb device: %w (%w)", netfault.ErrUnsupported, err)
+	}
+	return err
 }
 
 func (c *conn) alias(a Alias) error {

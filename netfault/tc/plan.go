@@ -97,6 +97,21 @@ const ifbPrefix = "msim"
 // ifbName is the ifb device that belongs to an interface.
 func ifbName(index int) string { return fmt.Sprintf("%s%d", ifbPrefix, index) }
 
+// ifbOf returns our ifb device of an interface. It carries a mark; one without
+// any was left by a process that died while making it, if the interface's own
+// mark says that it was about to.
+func (f Facts) ifbOf(here LinkFacts) (device LinkFacts, ok bool) {
+	device, ok = f.Links[ifbName(here.Index)]
+	if !ok || !device.IFB {
+		return LinkFacts{}, false
+	}
+	if _, marked := parseMark(device.Alias); marked {
+		return device, true
+	}
+	m, marked := parseMark(here.Alias)
+	return device, device.Alias == "" && marked && m.ingress
+}
+
 // Plan returns the operations that make the namespace of the facts carry out
 // the state, and what the links of the state shall be. It changes nothing that
 // is as it should be. Interfaces that the owner holds and the state does not
@@ -205,10 +220,9 @@ func (p planner) inTheWay(here LinkFacts, egress, ingress *netfault.Link) error 
 		return &ForeignError{p.name, q.discipline.kind(), handleText(q.Handle)}
 	}
 	ifb := ifbName(here.Index)
-	if l, ok := p.facts.Links[ifb]; ok && ingress != nil {
-		if _, marked := parseMark(l.Alias); !marked || !l.IFB {
-			return fmt.Errorf("the name %q is that of our ifb device for it, and another link has it; rename that link", ifb)
-		}
+	_, taken := p.facts.Links[ifb]
+	if _, ours := p.facts.ifbOf(here); ingress != nil && taken && !ours {
+		return fmt.Errorf("the name %q is that of our ifb device for it, and another link has it; rename that link", ifb)
 	}
 	return nil
 }
@@ -227,11 +241,11 @@ func (p planner) egressOps(here LinkFacts, egress *netfault.Link) ([]Op, error) 
 
 func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error) {
 	ifb := ifbName(here.Index)
-	device, exists := p.facts.Links[ifb]
+	device, exists := p.facts.ifbOf(here)
 	current := here.ourTree(atIngress)
 	if ingress == nil {
 		ops := current.fell()
-		if _, marked := parseMark(device.Alias); exists && marked && device.IFB {
+		if exists {
 			ops = append(ops, Op{Delete, Device{Name: ifb}})
 		}
 		return ops, nil
@@ -248,7 +262,7 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 	if own := (mark{owner: p.mark.owner, deadline: p.mark.deadline}).String(); !exists {
 		ops = append(ops, Op{Add, Device{ifb, own}})
 	} else if device.Alias != own {
-		ops = append(ops, Op{Set, Alias{ifb, own}})
+		ops = append(ops, Op{Set, Device{ifb, own}})
 	}
 	ops = append(ops, device.ourTree(atRoot).become(want)...)
 	return append(ops, current.become(redirect)...), nil
@@ -270,11 +284,8 @@ func planClear(facts Facts, name string) []Op {
 		return []Op{{Delete, Device{Name: name}}} // its interface is gone
 	}
 	ops := here.ourTree(atIngress).fell()
-	ifb := ifbName(here.Index)
-	if device, ok := facts.Links[ifb]; ok && device.IFB {
-		if _, marked := parseMark(device.Alias); marked {
-			ops = append(ops, Op{Delete, Device{Name: ifb}})
-		}
+	if _, ok := facts.ifbOf(here); ok {
+		ops = append(ops, Op{Delete, Device{Name: ifbName(here.Index)}})
 	}
 	ops = append(ops, here.ourTree(atRoot).fell()...)
 	if m, ok := parseMark(here.Alias); ok {

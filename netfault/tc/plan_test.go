@@ -53,6 +53,12 @@ func perform(facts Facts, ops []Op) Facts {
 				delete(out.Links, o.Name)
 				continue
 			}
+			if op.Verb == Set {
+				l := out.Links[o.Name]
+				l.Alias = o.Alias
+				out.Links[o.Name] = l
+				continue
+			}
 			out.Links[o.Name] = LinkFacts{Index: 100 + len(out.Links), Alias: o.Alias, IFB: true}
 		case Qdisc:
 			l := out.Links[o.Dev]

@@ -182,6 +182,44 @@ func (s step) run(t *testing.T, b *Backend) error {
 	return c.all(t.Context(), ops[:min(s.crash, len(ops))])
 }
 
+// A process may die between making the ifb device and marking it.
+func TestAHalfMadeDeviceIsOurs(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := snapshot(t, lab.Near)
+	state := netfault.State{Owner: "o", Rules: []netfault.Rule{rule("a", netfault.Ingress, simple(5000))}}
+	halfMade := func() {
+		c, err := dial(lab.Near.NS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		link, err := c.links.LinkByName(netfaulttest.Interface)
+		if err != nil {
+			t.Fatal(err)
+		}
+		intent := mark{owner: "o", ingress: true}
+		err = errors.Join(c.do(Op{Set, Alias{netfaulttest.Interface, intent.String()}}), c.addIFB(ifbName(link.Attrs().Index)))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, again := range []bool{false, true} {
+		halfMade()
+		b := New(lab.Near.NS)
+		if again {
+			if _, err := b.Apply(t.Context(), state); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := b.Clear(t.Context(), "o"); err != nil {
+			t.Error(err)
+		}
+		if after := snapshot(t, lab.Near); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	}
+}
+
 func TestApplyingAgainChangesNothing(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
 	b := New(lab.Near.NS)

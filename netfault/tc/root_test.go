@@ -298,10 +298,10 @@ func TestTheTCProgramAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the tc program is the judge here; `apt-get install iproute2` brings it: %v", err)
 	}
+	lab := netfaulttest.NewLab(t)
+	b := New(lab.Near.NS)
 	for _, p := range everyParameter() {
 		t.Run(p.name, func(t *testing.T) {
-			lab := netfaulttest.NewLab(t)
-			b := New(lab.Near.NS)
 			// First something else, so that the change must reset what it does not name.
 			other := netfault.Impairment{Delay: 7 * time.Millisecond, Jitter: time.Millisecond, Distribution: netfault.Normal, DelayCorrelation: .9,
 				Loss: netfault.Loss{Probability: .9, Correlation: .9}, ECN: true, Duplicate: netfault.Chance{Probability: .9}, Corrupt: netfault.Chance{Probability: .9},

@@ -80,7 +80,7 @@ type Packet struct {
 
 // Match tells whether the packet is selected.
 func (s Selector) Match(p Packet) bool {
-	if s.Prefix.IsValid() && !(p.Peer.IsValid() && s.Prefix.Contains(p.Peer)) {
+	if s.Prefix.IsValid() && !s.Prefix.Contains(p.Peer) { // which no invalid address is in
 		return false
 	}
 	if s.Protocol != 0 && (s.Protocol != p.Protocol || !p.Peer.IsValid()) {

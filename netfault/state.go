@@ -138,7 +138,7 @@ func ParsePeer(s string) (Peer, error) {
 		case "local":
 			to = &p.LocalPorts
 		default:
-			return Peer{}, fmt.Errorf("peer %q: unknown part %q; want ports=... or local=...", s, part)
+			return Peer{}, fmt.Errorf("peer %q: unknown part %q; want ports=LIST or local=LIST", s, part)
 		}
 		for _, text := range strings.Split(value, ",") {
 			r, err := ParsePortRange(text)

@@ -80,8 +80,11 @@ func try(t *testing.T, what string, measure func() error) {
 func noConnection(l *Lab) error {
 	_, err := l.Transfer(netfault.Egress, false, 1, 300*ms)
 	var timeout net.Error
+	if err == nil {
+		return errors.New("a connection came about")
+	}
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		return fmt.Errorf("connecting gives %v, want a timeout", err)
+		return fmt.Errorf("connecting did not time out: %w", err)
 	}
 	return nil
 }
@@ -111,7 +114,7 @@ func (l *Lab) ping(v6 bool, count int, wait time.Duration) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("opening a socket for pings: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is under way any more
 	mark := []byte("microsim")
 	for n := range count {
 		message := append([]byte{request, 0, 0, 0, 0, 7, 0, byte(n)}, mark...)

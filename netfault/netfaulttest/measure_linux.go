@@ -66,12 +66,12 @@ func (l *Lab) Run(f Flow) (Measured, error) {
 	if err != nil {
 		return Measured{}, err
 	}
-	defer receiver.Close()
+	defer func() { _ = receiver.Close() }() // nothing is under way any more
 	sender, err := from.udp(netip.AddrPortFrom(from.Addr(f.V6), fromPort))
 	if err != nil {
 		return Measured{}, err
 	}
-	defer sender.Close()
+	defer func() { _ = sender.Close() }() // likewise
 
 	m := Measured{Sent: f.Count, Wire: f.Size + 8 + 20 + 14}
 	if f.V6 {

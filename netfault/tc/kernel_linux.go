@@ -21,7 +21,7 @@ func probe() (Kernel, error) {
 	if err != nil {
 		return Kernel{}, fmt.Errorf("asking the kernel what it has: %w", err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }() // the namespace goes with its last handle
 	c, err := dial(ns)
 	if err != nil {
 		return Kernel{}, err

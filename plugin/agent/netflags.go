@@ -213,7 +213,8 @@ func checkFaults(named []string, i *netfault.Impairment) error {
 			errs = append(errs, fmt.Errorf("--fault %s needs %s", k.kind, k.flag))
 		}
 		// A reordering needs a delay, which is then no fault of its own.
-		if k.used && !isNamed && len(named) > 0 && !(k.kind == fault.NetDelay && slices.Contains(named, string(fault.NetReorder))) {
+		ofReorder := k.kind == fault.NetDelay && slices.Contains(named, string(fault.NetReorder))
+		if k.used && !isNamed && len(named) > 0 && !ofReorder {
 			errs = append(errs, fmt.Errorf("%s belongs to --fault %s, which is not given", k.flag, k.kind))
 		}
 	}

@@ -67,7 +67,7 @@ func (a *archive) program(path string) {
 		a.err = errors.Join(a.err, err)
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if interp := f.Section(".interp"); interp != nil {
 		if data, err := interp.Data(); err == nil {
 			loader := strings.TrimRight(string(data), "\x00")

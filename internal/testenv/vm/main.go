@@ -11,6 +11,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -98,7 +99,7 @@ func checkTools(tools []string) error {
 	return errors.Join(errs...)
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0, nil
@@ -115,7 +116,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	k, err := fetchKernel(ctx, o.cache, stderr)
 	if err != nil {
 		return 1, err
@@ -126,6 +127,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	}
 	return boot(ctx, k, initrd, o, stdout, stderr)
 }
+
+// errEnded says that qemu itself had nothing to complain of.
+var errEnded = errors.New("ended well")
 
 // Lines by which the machine tells where it is.
 const (
@@ -157,7 +161,7 @@ func boot(ctx context.Context, k kernel, initrd string, o options, stdout, stder
 		return 1, context.Cause(ctx)
 	}
 	if code < 0 {
-		return 1, fmt.Errorf("the machine ended without saying how its tests did (qemu: %v); its last words:\n%s", err, early)
+		return 1, fmt.Errorf("the machine ended without saying how its tests did (qemu: %w); its last words:\n%s", cmp.Or(err, errEnded), early)
 	}
 	fmt.Fprintf(stderr, "vm: %s took %.0f s\n", k.version, time.Since(start).Seconds())
 	return code, nil

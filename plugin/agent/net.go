@@ -207,6 +207,7 @@ func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, 
 			return false, fmt.Errorf("applying by the backend %s: %w", b.Name(), err)
 		}
 		return true, errors.Join(
+			c.clearBut(ctx, b, state.Owner),
 			c.say(Event{Event: "backend", Backend: b.Name(), Why: strings.Join(reasons, "; ")}),
 			c.say(Event{Event: "applied", Backend: b.Name(), Owner: state.Owner, Effective: &effective}))
 	}
@@ -254,9 +255,19 @@ func (c *netCommand) takeBack(ctx context.Context, owner, why string) error {
 	return fmt.Errorf("%w: taking back the network faults of owner %q: %w; try again with `microsim-agent net clear --owner %s %s`", ErrCleanup, owner, err, owner, c.o.targetFlag())
 }
 
+// clearAll clears what an owner has in every backend.
 func (c *netCommand) clearAll(ctx context.Context, owner string) error {
+	return c.clearBut(ctx, nil, owner)
+}
+
+// clearBut clears what an owner has in every backend but one, which has just
+// replaced it.
+func (c *netCommand) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
 	var errs []error
 	for _, b := range c.backends {
+		if b == but {
+			continue
+		}
 		if err := b.Clear(ctx, owner); err != nil && !errors.Is(err, netfault.ErrUnsupported) {
 			errs = append(errs, fmt.Errorf("backend %s: %w", b.Name(), err))
 		}

@@ -187,7 +187,7 @@ func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netf
 			if same(there, q.discipline) {
 				continue // sent again only for its table
 			}
-			return nil, fmt.Errorf("the kernel took other parameters than were asked: %s, want %s", there, q.discipline)
+			return nil, fmt.Errorf("the kernel took other parameters than were asked (old ones know no seed): %s, want %s: %w", there, q.discipline, netfault.ErrUnsupported)
 		}
 		return nil, fmt.Errorf("the kernel does not show what was set up; still to do: %s", op)
 	}

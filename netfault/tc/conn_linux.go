@@ -129,6 +129,9 @@ func (c *conn) qdisc(v Verb, q Qdisc) error {
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("the kernel does not have %q: %w (%w)", q.discipline.kind(), netfault.ErrUnsupported, err)
 	}
+	if errors.Is(err, unix.EINVAL) && q.discipline.kind() == "netem" {
+		return fmt.Errorf("the kernel refuses these parameters of netem (newer ones refuse a duplicating netem beside another in one tree): %w (%w)", netfault.ErrUnsupported, err)
+	}
 	return err
 }
 

@@ -328,6 +328,29 @@ func TestTheTCProgramAgrees(t *testing.T) {
 	}
 }
 
+// Kernels before 6.6 or so ignore the seed of netem. That must not pass for done.
+func TestASeedIsEffectiveOrRefused(t *testing.T) {
+	if k := kernelHere(t); !k.Netem {
+		t.Skip("this kernel has no netem; `make test-vm` runs the test on one that has")
+	}
+	lab := netfaulttest.NewLab(t)
+	before := snapshot(t, lab.Near)
+	b := New(lab.Near.NS)
+	effective, err := b.Apply(t.Context(), netfault.State{Owner: "o", Rules: []netfault.Rule{
+		rule("r", netfault.Egress, netfault.Impairment{Loss: netfault.Loss{Probability: .5}, Seed: 77}),
+	}})
+	switch {
+	case errors.Is(err, netfault.ErrUnsupported):
+		if after := snapshot(t, lab.Near); after != before {
+			t.Errorf("what was refused is there; before:\n%s\nafter:\n%s", before, after)
+		}
+	case err != nil:
+		t.Errorf("a seed gives %v, want ErrUnsupported or none", err)
+	case effective.Links[0].Classes[0].Impairment.Seed != 77:
+		t.Errorf("the effective seed is %d", effective.Links[0].Classes[0].Impairment.Seed)
+	}
+}
+
 // agrees compares what the tc program prints with the fields that are wanted.
 // What is not wanted must not be printed, but for the fields it always prints.
 func agrees(t *testing.T, n *netfaulttest.Node, program, want string) {

@@ -113,6 +113,8 @@ func (l *Lab) see(t *testing.T, f Flow, check func(Measured) error) {
 		if err != nil {
 			return fmt.Errorf("%w (%d arrived, median %v)", err, len(m.Arrivals), m.Quantile(.5))
 		}
+		t.Logf("seen: of %d packets %d lost, %d twice; delay quantiles 0, 0.5, 0.99: %v, %v, %v; %.0f bytes/s",
+			m.Sent, m.Lost(), m.Duplicates(), m.Quantile(0), m.Quantile(.5), m.Quantile(.99), m.Rate())
 		return nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -71,8 +72,10 @@ type run struct {
 	services *services
 	faults   *faultPlan
 	falls    *falls
-	// began is the zero of elapsed times, set before anything reads it.
-	began time.Time
+	// began is the zero of elapsed times. Others than the run's own goroutine
+	// read it once loading is set.
+	began   time.Time
+	loading atomic.Bool
 }
 
 func newRun(e Experiment, deps Deps, observer Observer) *run {
@@ -83,9 +86,13 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 		deps.PollReplicas = DefaultPollReplicas
 	}
 	clock := newRunClock(e.Load)
+	faults := newFaultPlan(e)
+	if len(faults.changes) > 0 {
+		clock.firstFault = faults.changes[0].At
+	}
 	return &run{
 		Experiment: e, deps: deps, observer: observer, clock: clock,
-		clients: newClients(clock), services: newServices(clock), faults: newFaultPlan(e), falls: &falls{},
+		clients: newClients(clock), services: newServices(clock), faults: faults, falls: &falls{},
 		result: &Result{
 			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
 			Environment: thisEnvironment(), Checks: []CheckResult{}, Faults: []FaultRecord{}, Recoveries: []Recovery{}, Segments: []Segment{},
@@ -153,8 +160,6 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 		return fmt.Errorf("listing the replicas of system %q: %w", r.System.Name, err)
 	}
 	r.emit(Deployed{Replicas: replicas, Took: time.Since(r.result.Started)})
-	r.begin()
-
 	polling, stopPolling := context.WithCancel(ctx)
 	var poller sync.WaitGroup
 	poller.Go(func() { r.pollReplicas(polling, deployment, replicas) })
@@ -173,12 +178,16 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 			}
 		}()
 	}
+	// The first look at a large system takes a while, which is not to pass
+	// between the zero of the faults and that of the load.
+	r.begin()
 	return r.sendLoad(ctx, deployment, replicas)
 }
 
 // begin sets the zero of elapsed times.
 func (r *run) begin() {
 	r.began = time.Now()
+	r.loading.Store(true)
 	r.result.LoadStarted = r.began.UTC()
 	var phases []string
 	for i := range r.Load.Phases {
@@ -258,6 +267,9 @@ func (r *run) emitSecond(earlier *tally, last *time.Duration, phase int) {
 }
 
 func (r *run) observeSample(sample Sample) {
+	if !r.loading.Load() {
+		return // of the time before the load nothing is asked
+	}
 	at := sample.At.Sub(r.began)
 	r.services.observe(at, &sample)
 	r.emit(ServiceSampled{At: at, Phase: r.clock.phase(max(0, at-sample.Elapsed/2)), Sample: sample})

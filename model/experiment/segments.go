@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -17,7 +18,7 @@ func newRunClock(profile load.Profile) *runClock {
 		at += p.Duration.Std()
 		counted = counted || p.Count > 0
 	}
-	c.firstFault.Store(math.MaxInt64)
+	c.firstFault = math.MaxInt64
 	c.lastClear.Store(math.MaxInt64)
 	return c
 }
@@ -35,7 +36,7 @@ func (r *run) segments(end time.Duration) []Segment {
 			all = append(all, r.segment(LoadPhase, r.clock.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
 		}
 	}
-	first := time.Duration(r.clock.firstFault.Load())
+	first := r.clock.firstFault
 	last := time.Duration(r.clock.lastClear.Load())
 	if first >= end {
 		return all
@@ -67,5 +68,49 @@ func (r *run) segment(kind SegmentKind, name string, from, to time.Duration, bel
 		order = append(order, r.System.Services[i].Name)
 	}
 	s.Services, s.Edges = r.services.stats(order, belongs)
+	began := r.result.LoadStarted
+	for i := range s.Services {
+		x := &s.Services[i]
+		x.Availability = availability(r.result.Recoveries, x.Service, r.System.Service(x.Service).Replicas, began.Add(from), began.Add(to))
+	}
 	return s
+}
+
+// availability is the share of a stretch of time in which not all of a service's
+// replicas were down.
+func availability(recoveries []Recovery, service string, replicas int, from, to time.Time) float64 {
+	type turn struct {
+		at   time.Time
+		down int
+	}
+	var turns []turn
+	for _, r := range recoveries {
+		if r.Service != service {
+			continue
+		}
+		ready := r.ReadyAt
+		if ready.IsZero() || ready.After(to) {
+			ready = to
+		}
+		if r.DownAt.Before(ready) {
+			turns = append(turns, turn{r.DownAt, 1}, turn{ready, -1})
+		}
+	}
+	slices.SortFunc(turns, func(a, b turn) int { return a.at.Compare(b.at) })
+	var away time.Duration
+	down := 0
+	for i, t := range turns {
+		if down += t.down; down < max(1, replicas) || i+1 == len(turns) {
+			continue
+		}
+		begin, end := t.at, turns[i+1].at
+		if begin.Before(from) {
+			begin = from
+		}
+		if end.After(to) {
+			end = to
+		}
+		away += max(0, end.Sub(begin))
+	}
+	return 1 - away.Seconds()/to.Sub(from).Seconds()
 }

@@ -247,14 +247,10 @@ func (x *exchange) callRoute(op *behave.Op) (response json.RawMessage, times str
 	if err != nil {
 		return null, "", err
 	}
-	body, err := json.Marshal(op.Route)
-	if err != nil {
-		return null, "", fmt.Errorf("writing the route: %w", err)
-	}
 	chosen := s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))
 	to, start := replicas[chosen], time.Now()
 	o := x.outgoing(op.Index, 1, start, 0)
-	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, body
+	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
 	o.keep, o.strict, o.cancel = maxResponse, true, x.cancelled()
 	o.times = value(x.r.Header, TimesHeader, maxTimes)
 	if name == external {

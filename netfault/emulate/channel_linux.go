@@ -118,9 +118,13 @@ func (c *channel) offer(now int64, m message) {
 // release lets the packets go that are due.
 func (c *channel) release(now int64) {
 	for {
+		due, _ := c.engine.Next()
 		p, ok := c.engine.Take(now)
 		if !ok {
 			break
+		}
+		if due > 0 {
+			c.count.late(now - due)
 		}
 		c.send(p)
 	}

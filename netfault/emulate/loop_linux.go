@@ -72,9 +72,7 @@ func (l *loop) heavyReader() *reader {
 func (l *loop) run() {
 	defer close(l.done)
 	runtime.LockOSThread() // never unlocked: its priority is not for others
-	// Both sharpen the timing only; where they are refused, delays are coarser.
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
+	sharpen()
 	for !l.stopping {
 		l.sleep()
 		if l.polls[0].Revents != 0 {
@@ -83,6 +81,17 @@ func (l *loop) run() {
 		}
 		l.move()
 		l.cpu = threadTime()
+	}
+}
+
+// sharpen lets the thread wake when it asked to, also on a busy machine. What is
+// refused is done without: delays are coarser then.
+func sharpen() {
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	const roundRobin, resetOnFork = 2, 1
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: roundRobin, Flags: resetOnFork, Priority: 1}
+	if unix.SchedSetAttr(0, attr, 0) != nil {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
 	}
 }
 

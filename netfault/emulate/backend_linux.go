@@ -186,6 +186,7 @@ func (b *Backend) open(s netfault.State, links []linkPlan) (*applied, error) {
 			l := &links[n]
 			effective := netfault.Link{Interface: l.Interface, Direction: l.Direction, Filters: l.Filters}
 			for _, class := range l.Classes {
+				class.Impairment = withLimit(class.Impairment)
 				c, err := b.openChannel(number, l, class)
 				if err != nil {
 					return err
@@ -193,7 +194,6 @@ func (b *Backend) open(s netfault.State, links []linkPlan) (*applied, error) {
 				a.channels = append(a.channels, c)
 				l.queues = append(l.queues, c.sock.queue)
 				number = c.sock.queue + 1
-				class.Impairment.Limit = class.Impairment.QueueLimit()
 				effective.Classes = append(effective.Classes, class)
 			}
 			a.effective.Links = append(a.effective.Links, effective)

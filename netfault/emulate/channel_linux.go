@@ -43,6 +43,21 @@ func takesWhole(i netfault.Impairment) bool {
 	return i.IsZero()
 }
 
+// spare is how many packets more may wait than the delay needs, for times when
+// this process does not get a processor.
+const spare = 16384
+
+// withLimit settles how many packets may wait. Where a rate makes them wait the
+// bound is part of what was asked for; where only a delay does, none shall be lost.
+func withLimit(i netfault.Impairment) netfault.Impairment {
+	limit := i.QueueLimit()
+	if i.Limit == 0 && i.Rate.BytesPerSecond == 0 {
+		limit += spare
+	}
+	i.Limit = limit
+	return i
+}
+
 // queueOptions returns how a queue for the impairment must be set up.
 func queueOptions(i netfault.Impairment) (copyRange, maxLength, flags uint32) {
 	flags = queueFailOpen
@@ -57,7 +72,7 @@ func queueOptions(i netfault.Impairment) (copyRange, maxLength, flags uint32) {
 	}
 	// The engine drops what is over the limit; the kernel's bound lies beyond
 	// it and acts only if this process cannot follow.
-	return copyRange, i.QueueLimit() + 16384, flags
+	return copyRange, i.QueueLimit() + spare, flags
 }
 
 // receive takes what has come, at most a few batches so that other channels

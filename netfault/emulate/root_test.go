@@ -3,9 +3,19 @@
 package emulate
 
 import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
@@ -36,8 +46,327 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// dump describes nftables and the queues of a namespace.
+func dump(t *testing.T, n *netfaulttest.Node) string {
+	t.Helper()
+	var out strings.Builder
+	conn, err := nftables.New(nftables.WithNetNSFd(int(n.NS)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chains, err := conn.ListChains()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		fmt.Fprintf(&out, "table %d %s\n", table.Family, table.Name)
+	}
+	for _, c := range chains {
+		fmt.Fprintf(&out, "chain %d %s %s\n", c.Table.Family, c.Table.Name, c.Name)
+	}
+	err = n.Do(func() error {
+		queues, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+		out.WriteString("queues:\n")
+		out.Write(queues)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 func TestEveryEffect(t *testing.T) {
 	netfaulttest.Run(t, netfaulttest.Options{
-		New: func(t *testing.T, n *netfaulttest.Node) netfault.Backend { return newBackend(t, n) },
+		New:  func(t *testing.T, n *netfaulttest.Node) netfault.Backend { return newBackend(t, n) },
+		Dump: dump,
 	})
+}
+
+// flow is some packets, enough to tell a delay from none.
+func flow(direction netfault.Direction) netfaulttest.Flow {
+	return netfaulttest.Flow{Direction: direction, Count: 200, Interval: 500 * time.Microsecond, Wait: 200 * time.Millisecond}
+}
+
+// expect measures both directions; the median delay must be at least low, and
+// below 15 ms where low is 0.
+func expect(t *testing.T, lab *netfaulttest.Lab, when string, low time.Duration) {
+	t.Helper()
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		m, err := lab.Run(flow(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		median := m.Quantile(.5)
+		if m.Lost() > 0 || m.Duplicates() > 0 || median < low || low == 0 && median > 15*time.Millisecond {
+			t.Errorf("%s: %s median delay %v with %d lost and %d twice, want at least %v and none", when, d, median, m.Lost(), m.Duplicates(), low)
+		}
+	}
+}
+
+func delayed(owner string, d time.Duration) netfault.State {
+	s := stateOf(netfault.Both, netfault.Impairment{Delay: d})
+	s.Owner = owner
+	return s
+}
+
+// TestTrafficFlowsWithoutTheProcess kills it in the middle: nothing is impaired,
+// and another process finds and removes what is left.
+func TestTrafficFlowsWithoutTheProcess(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dump(t, lab.Near)
+	h := startHelper(t, lab.Near)
+	s := delayed("killed", 50*time.Millisecond)
+	s.Deadline = time.Now().Add(time.Hour).Truncate(time.Second)
+	h.apply(s)
+	expect(t, lab, "while the process lives", 50*time.Millisecond)
+	h.kill()
+	expect(t, lab, "after kill -9", 0)
+
+	b := newBackend(t, lab.Near)
+	list, err := b.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Owner != "killed" || !list[0].Deadline.Equal(s.Deadline) || len(list[0].Links) != 2 || list[0].Links[0].Interface != netfaulttest.Interface {
+		t.Errorf("List tells of %+v, want the deadline, and both directions of the interface, of the owner that was killed", list)
+	}
+	var owned *netfault.OwnedError
+	if _, err := b.Apply(t.Context(), delayed("other", time.Millisecond)); !errors.As(err, &owned) || owned.Owner != "killed" {
+		t.Errorf("another owner's Apply gave %v, want an OwnedError", err)
+	}
+	if err := b.Clear(t.Context(), "somebody"); err != nil {
+		t.Errorf("clearing an owner who has nothing: %v", err)
+	}
+	if dump(t, lab.Near) == before {
+		t.Error("clearing one owner removed the rules of another")
+	}
+	if err := b.Clear(t.Context(), "killed"); err != nil {
+		t.Fatal(err)
+	}
+	if after := dump(t, lab.Near); after != before {
+		t.Errorf("after clearing:\n%s\nbefore:\n%s", after, before)
+	}
+	expect(t, lab, "after clearing", 0)
+}
+
+// TestTheSameOwnerTakesOver applies over what a killed process has left.
+func TestTheSameOwnerTakesOver(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dump(t, lab.Near)
+	h := startHelper(t, lab.Near)
+	h.apply(delayed("again", 20*time.Millisecond))
+	h.kill()
+	b := newBackend(t, lab.Near)
+	if _, err := b.Apply(t.Context(), delayed("again", 60*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lab, "after taking over", 60*time.Millisecond)
+	if err := b.Clear(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if after := dump(t, lab.Near); after != before {
+		t.Errorf("after clearing:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// TestChangeKeepsPackets changes the state again and again under traffic.
+func TestChangeKeepsPackets(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	b := newBackend(t, lab.Near)
+	apply := func(d time.Duration) {
+		if _, err := b.Apply(t.Context(), delayed("changing", d)); err != nil {
+			t.Error(err)
+		}
+	}
+	apply(30 * time.Millisecond)
+	stop := make(chan struct{})
+	var changes int
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				changes = n
+				return
+			case <-time.After(20 * time.Millisecond):
+				apply(time.Duration(30+n%3*10) * time.Millisecond)
+			}
+		}
+	})
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		m, err := lab.Run(netfaulttest.Flow{Direction: d, Count: 4000, Interval: 200 * time.Microsecond})
+		if err != nil {
+			t.Error(err)
+		} else if m.Lost() > 0 || m.Duplicates() > 0 || m.Quantile(0) < 29*time.Millisecond {
+			t.Errorf("%s: %d lost, %d twice, the fastest took %v", d, m.Lost(), m.Duplicates(), m.Quantile(0))
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if changes < 10 {
+		t.Errorf("only %d changes happened", changes)
+	}
+}
+
+func TestClearReleasesWhatWaits(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	b := newBackend(t, lab.Near)
+	if _, err := b.Apply(t.Context(), delayed("x", 30*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		wg.Go(func() {
+			m, err := lab.Run(netfaulttest.Flow{Direction: d, Count: 100, Interval: time.Millisecond, Wait: time.Second})
+			if err != nil {
+				t.Error(err)
+			} else if m.Lost() > 0 || m.Duplicates() > 0 {
+				t.Errorf("%s: %d lost, %d twice", d, m.Lost(), m.Duplicates())
+			}
+		})
+	}
+	held := func() (n int) {
+		for _, c := range b.Stats().Classes {
+			n += c.Held
+		}
+		return n
+	}
+	for start := time.Now(); held() < 150; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("only %d packets wait", held())
+		}
+	}
+	if err := b.Clear(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+func TestDeadline(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dump(t, lab.Near)
+	b := newBackend(t, lab.Near)
+	s := delayed("brief", 30*time.Millisecond)
+	s.Deadline = time.Now().Add(-time.Second)
+	if _, err := b.Apply(t.Context(), s); err == nil {
+		t.Error("a deadline that has passed was taken")
+	}
+	s.Deadline = time.Now().Add(1500 * time.Millisecond)
+	if _, err := b.Apply(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lab, "before the deadline", 30*time.Millisecond)
+	time.Sleep(time.Until(s.Deadline))
+	for start := time.Now(); dump(t, lab.Near) != before; time.Sleep(10 * time.Millisecond) {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("after the deadline there is still:\n%s", dump(t, lab.Near))
+		}
+	}
+	expect(t, lab, "after the deadline", 0)
+}
+
+func TestUnknownInterfaceChangesNothing(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dump(t, lab.Near)
+	b := newBackend(t, lab.Near)
+	s := delayed("x", time.Millisecond)
+	s.Rules[0].Interface = "eth7"
+	if _, err := b.Apply(t.Context(), s); err == nil || !strings.Contains(err.Error(), "eth7") {
+		t.Errorf("got %v, want an error that names the interface", err)
+	}
+	if after := dump(t, lab.Near); after != before {
+		t.Errorf("something was left:\n%s", after)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	if err := newBackend(t, lab.Near).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConnectionTracking holds a stateful firewall and address translation in
+// the impaired namespace: replies must be recognized though it is a copy of each
+// packet that leaves.
+func TestConnectionTracking(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	conn, err := nftables.New(nftables.WithNetNSFd(int(lab.Near.NS)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := conn.AddTable(&nftables.Table{Name: "firewall", Family: nftables.TableFamilyIPv4})
+	drop := nftables.ChainPolicyDrop
+	input := conn.AddChain(&nftables.Chain{Name: "input", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: input, Exprs: []expr.Any{
+		&expr.Ct{Register: 1, Key: expr.CtKeySTATE},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native32(expr.CtStateBitESTABLISHED), Xor: native32(0)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native32(0)},
+		&expr.Verdict{Kind: expr.VerdictAccept},
+	}})
+	nat := conn.AddChain(&nftables.Chain{Name: "nat", Table: table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: nat, Exprs: []expr.Any{&expr.Masq{}}})
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	b := newBackend(t, lab.Near)
+	if _, err := b.Apply(t.Context(), delayed("tracked", 20*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the kernel took %+v", *b.variant)
+	if rate := bulk(t, lab, netfault.Egress, time.Second); rate < 1e6 {
+		t.Errorf("a connection through a stateful firewall got %.0f bytes/s", rate)
+	}
+	for range 20 {
+		if took := echo(t, lab); took < 40*time.Millisecond {
+			t.Errorf("a UDP round trip took %v, want twice 20 ms", took)
+		}
+	}
+}
+
+// echo measures one round trip of a new UDP flow.
+func echo(t *testing.T, lab *netfaulttest.Lab) time.Duration {
+	t.Helper()
+	var server, client *net.UDPConn
+	err := lab.Far.Do(func() (err error) {
+		server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(lab.Far.V4, 0)))
+		return err
+	})
+	if err == nil {
+		err = lab.Near.Do(func() (err error) {
+			client, err = net.DialUDP("udp", nil, server.LocalAddr().(*net.UDPAddr))
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	defer client.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, 10)
+		if _, from, err := server.ReadFromUDPAddrPort(buf); err == nil {
+			_, _ = server.WriteToUDPAddrPort(buf, from) // if it is lost, the client waits in vain
+		}
+	})
+	start := time.Now()
+	if _, err := client.Write(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.SetReadDeadline(start.Add(5 * time.Second))
+	if _, err := client.Read(make([]byte, 10)); err != nil {
+		t.Errorf("no reply: %v", err)
+		_ = server.Close()
+	}
+	took := time.Since(start)
+	wg.Wait()
+	return took
 }

@@ -54,7 +54,7 @@ func New(namespace string) (*Backend, error) {
 // Name returns "emulate".
 func (b *Backend) Name() string { return "emulate" }
 
-// Check tries whether queues can be bound and nftables read.
+// Check tries whether queues can be bound, and rules made that fill them.
 func (b *Backend) Check(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,8 +68,8 @@ func (b *Backend) Check(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("emulating network faults: %w", err)
 	}
-	if _, err := find(b.ns); err != nil {
-		return fmt.Errorf("emulating network faults: %w: %w; `modprobe nf_tables` on the node may help", netfault.ErrUnsupported, err)
+	if err := tryQueueing(b.ns); err != nil {
+		return fmt.Errorf("emulating network faults: %w", err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ func transportOffset(p []byte) int {
 		return len(p)
 	}
 	if p[0]>>4 == 4 {
-		return min(int(p[0]&15)*4, len(p))
+		return min(max(20, int(p[0]&15)*4), len(p))
 	}
 	if len(p) < 40 {
 		return len(p)

@@ -59,6 +59,17 @@ func protocolIs(number uint8) []expr.Any {
 	}
 }
 
+// noSYN matches TCP packets that begin no connection; the protocol must have
+// been matched before.
+func noSYN() []expr.Any {
+	const flagsAt, syn = 13, 2
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flagsAt, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{syn}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0}},
+	}
+}
+
 func lengthAtMost(bytes uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyLEN, Register: 1},

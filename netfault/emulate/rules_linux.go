@@ -60,6 +60,42 @@ var variants = []variant{
 	{},
 }
 
+// tryQueueing makes and removes a table in one transaction, so that nothing is
+// changed, to see whether the kernel can queue by nftables.
+func tryQueueing(ns *os.File) error {
+	try := func(v variant) error {
+		conn, err := nftables.New(nftables.WithNetNSFd(int(ns.Fd())))
+		if err != nil {
+			return err
+		}
+		r := rules{conn: conn, variant: v}
+		table := conn.AddTable(&nftables.Table{Name: "microsim-emulate-check", Family: nftables.TableFamilyIPv4})
+		r.add(conn.AddChain(&nftables.Chain{Name: "check", Table: table}), r.queue(firstQueue, true))
+		conn.DelTable(table)
+		return conn.Flush()
+	}
+	err := try(variant{native: true})
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		err = try(variant{})
+	}
+	return explainRules(err)
+}
+
+// explainRules says what is missing where rules are refused.
+func explainRules(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		err = errno // one for every message of a transaction says no more
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("setting nftables rules needs CAP_NET_ADMIN in the namespace: %w", err)
+	}
+	return fmt.Errorf("setting nftables rules: %w by this kernel (%w); it needs nf_tables, and nft_queue or xt_NFQUEUE; `modprobe -a nf_tables nft_queue` on the node may load them", netfault.ErrUnsupported, err)
+}
+
 // plan is what the rules of one owner shall do.
 type plan struct {
 	owner    string
@@ -106,10 +142,10 @@ func install(ns *os.File, p plan, known *variant) (variant, error) {
 			first = err
 		}
 		if errors.Is(err, unix.EPERM) {
-			return v, fmt.Errorf("setting nftables rules needs CAP_NET_ADMIN in the namespace: %w", err)
+			break
 		}
 	}
-	return variant{}, fmt.Errorf("setting nftables rules: %w by this kernel (%w); it needs nf_tables, and nft_queue or xt_NFQUEUE; `modprobe nf_tables nft_queue` on the node may load them", netfault.ErrUnsupported, first)
+	return variant{}, explainRules(first)
 }
 
 func installVariant(ns *os.File, p plan, v variant) error {
@@ -195,9 +231,15 @@ func (r *rules) link(chain *nftables.Chain, l linkPlan) {
 func (r *rules) class(chain *nftables.Chain, l linkPlan, queue uint16, waits bool) {
 	if r.dup && waits && l.Direction == netfault.Egress {
 		r.add(chain, markHas(markCopy), r.queue(queue, false))
-		// A copy cannot be cut into fragments, so what would be stays itself.
-		r.add(chain, protocolIs(unix.IPPROTO_TCP), r.replaceByCopy(chain.Table.Family))
-		r.add(chain, lengthAtMost(uint32(l.device.mtu)), r.replaceByCopy(chain.Table.Family))
+		if r.egress {
+			// A copy cannot be cut into fragments, so what would be stays itself.
+			r.add(chain, protocolIs(unix.IPPROTO_TCP), r.replaceByCopy(chain.Table.Family))
+			r.add(chain, lengthAtMost(uint32(l.device.mtu)), r.replaceByCopy(chain.Table.Family))
+		} else {
+			// What begins a connection must itself get through, or connection
+			// tracking never confirms it; only TCP tells.
+			r.add(chain, protocolIs(unix.IPPROTO_TCP), noSYN(), r.replaceByCopy(chain.Table.Family))
+		}
 	}
 	r.add(chain, r.queue(queue, true))
 }

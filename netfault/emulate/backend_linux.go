@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vishvananda/netns"
+
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
 )
@@ -18,7 +20,7 @@ import (
 // Backend carries out desired states in one network namespace. Faults act as
 // long as the Backend is open, at the longest until their deadline.
 type Backend struct {
-	ns *os.File
+	ns netns.NsHandle
 
 	mu      sync.Mutex
 	loop    *loop // nil while nothing is applied
@@ -37,19 +39,9 @@ type applied struct {
 	expiry    *time.Timer
 }
 
-// New returns a backend for the namespace at the path, such as
-// "/proc/1234/ns/net"; "" is the namespace of the calling thread. The caller
-// closes it.
-func New(namespace string) (*Backend, error) {
-	if namespace == "" {
-		namespace = "/proc/thread-self/ns/net"
-	}
-	ns, err := os.Open(namespace)
-	if err != nil {
-		return nil, fmt.Errorf("opening the network namespace %q: %w", namespace, err)
-	}
-	return &Backend{ns: ns, applied: map[string]*applied{}}, nil
-}
+// New returns a backend for the namespace, whose handle must stay open until the
+// caller closes the backend.
+func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns, applied: map[string]*applied{}} }
 
 // Name returns "emulate".
 func (b *Backend) Name() string { return "emulate" }
@@ -327,7 +319,7 @@ func (b *Backend) stopIfIdle() error {
 	return err
 }
 
-// Close clears what this backend has applied, and lets the namespace go.
+// Close clears what this backend has applied.
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -335,7 +327,7 @@ func (b *Backend) Close() error {
 	for owner := range b.applied {
 		errs = append(errs, b.clear(owner))
 	}
-	return errors.Join(append(errs, b.ns.Close())...)
+	return errors.Join(errs...)
 }
 
 // Stats returns what the classes that are applied have done so far.

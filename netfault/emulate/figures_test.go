@@ -3,7 +3,6 @@
 package emulate
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +23,6 @@ import (
 //
 // The emulation runs in a process of its own; cpu-% is what its packet thread
 // used of one processor.
-
-func noContext() context.Context { return context.Background() }
 
 func stateOf(direction netfault.Direction, i netfault.Impairment) netfault.State {
 	return netfault.State{Owner: "figures", Rules: []netfault.Rule{{ID: "r", Interface: netfaulttest.Interface, Direction: direction, Impairment: i}}}

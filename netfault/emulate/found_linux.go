@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
@@ -25,8 +25,8 @@ type found struct {
 }
 
 // find reads who has set up what, ordered by owner.
-func find(ns *os.File) ([]*found, error) {
-	conn, err := nftables.New(nftables.WithNetNSFd(int(ns.Fd())))
+func find(ns netns.NsHandle) ([]*found, error) {
+	conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
 	if err != nil {
 		return nil, fmt.Errorf("reading nftables: %w", err)
 	}
@@ -84,8 +84,8 @@ func (f *found) readChain(name string) {
 
 // remove takes the owner's tables away; with keepHooks only the rules, so that
 // no packet is queued any more and those in queues are not dropped.
-func (f *found) remove(ns *os.File, keepHooks bool) error {
-	conn, err := nftables.New(nftables.WithNetNSFd(int(ns.Fd())))
+func (f *found) remove(ns netns.NsHandle, keepHooks bool) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
 	if err != nil {
 		return fmt.Errorf("opening nftables: %w", err)
 	}

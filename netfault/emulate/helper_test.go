@@ -4,12 +4,15 @@ package emulate
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/vishvananda/netns"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
@@ -23,10 +26,11 @@ const helperEnv = "EMULATE_HELPER_NAMESPACE"
 // end of the input prints its statistics and clears.
 func helperMain() int {
 	err := func() error {
-		b, err := New(os.Getenv(helperEnv))
+		ns, err := netns.GetFromPath(os.Getenv(helperEnv))
 		if err != nil {
 			return err
 		}
+		b := New(ns)
 		for in := json.NewDecoder(os.Stdin); ; {
 			var s netfault.State
 			if err := in.Decode(&s); err == io.EOF {
@@ -34,7 +38,7 @@ func helperMain() int {
 			} else if err != nil {
 				return err
 			}
-			if _, err := b.Apply(noContext(), s); err != nil {
+			if _, err := b.Apply(context.Background(), s); err != nil {
 				return err
 			}
 			fmt.Println("applied")

@@ -3,11 +3,12 @@ package emulate
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	threads "github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
 // loop moves packets on one thread of its own: it sleeps in the kernel until
@@ -23,7 +24,6 @@ type loop struct {
 	stopping  bool
 	done      chan struct{}
 	polls     []unix.PollFd
-	cpu       time.Duration
 }
 
 const (
@@ -40,7 +40,10 @@ func startLoop() (*loop, error) {
 		start: time.Now(), wake: wake, commands: make(chan func(), 1), done: make(chan struct{}),
 		light: newReader(lightBatch, lightSize),
 	}
-	go l.run()
+	go func() {
+		defer close(l.done)
+		_ = threads.OnThread(l.run) // it returns nil
+	}()
 	return l, nil
 }
 
@@ -69,9 +72,7 @@ func (l *loop) heavyReader() *reader {
 	return l.heavy
 }
 
-func (l *loop) run() {
-	defer close(l.done)
-	runtime.LockOSThread() // never unlocked: its priority is not for others
+func (l *loop) run() error {
 	sharpen()
 	for !l.stopping {
 		l.sleep()
@@ -80,8 +81,8 @@ func (l *loop) run() {
 			continue // what there is to poll may have changed
 		}
 		l.move()
-		l.cpu = threadTime()
 	}
+	return nil
 }
 
 // sharpen lets the thread wake when it asked to, also on a busy machine. What is

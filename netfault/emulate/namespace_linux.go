@@ -3,26 +3,21 @@ package emulate
 import (
 	"fmt"
 	"net"
-	"os"
-	"runtime"
 
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netns"
+
+	threads "github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// inNamespace runs f on a thread of its own inside the namespace; sockets that
-// f opens stay in it. The thread ends with the call, so that none is left in
-// the wrong namespace.
-func inNamespace(ns *os.File, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("entering the network namespace %q: %w", ns.Name(), err)
-			return
+// inNamespace runs f on a thread inside the namespace; sockets that f opens
+// stay in it.
+func inNamespace(ns netns.NsHandle, f func() error) error {
+	return threads.OnThread(func() error {
+		if err := threads.Enter(ns); err != nil {
+			return err
 		}
-		done <- f()
-	}()
-	return <-done
+		return f()
+	})
 }
 
 // device is what must be known of an interface.

@@ -24,10 +24,7 @@ import (
 // newBackend returns a backend for a node of the laboratory, closed with the test.
 func newBackend(t testing.TB, n *netfaulttest.Node) *Backend {
 	t.Helper()
-	b, err := New(n.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := New(n.NS)
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("closing the backend: %v", err)

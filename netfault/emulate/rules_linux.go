@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
@@ -62,9 +62,9 @@ var variants = []variant{
 
 // tryQueueing makes and removes a table in one transaction, so that nothing is
 // changed, to see whether the kernel can queue by nftables.
-func tryQueueing(ns *os.File) error {
+func tryQueueing(ns netns.NsHandle) error {
 	try := func(v variant) error {
-		conn, err := nftables.New(nftables.WithNetNSFd(int(ns.Fd())))
+		conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ type rules struct {
 
 // install makes the owner's tables so that they do what the plan says, and
 // nothing else, in one transaction. It returns the variant that the kernel took.
-func install(ns *os.File, p plan, known *variant) (variant, error) {
+func install(ns netns.NsHandle, p plan, known *variant) (variant, error) {
 	tries := variants
 	if known != nil {
 		tries = []variant{*known}
@@ -148,8 +148,8 @@ func install(ns *os.File, p plan, known *variant) (variant, error) {
 	return variant{}, explainRules(first)
 }
 
-func installVariant(ns *os.File, p plan, v variant) error {
-	conn, err := nftables.New(nftables.WithNetNSFd(int(ns.Fd())))
+func installVariant(ns netns.NsHandle, p plan, v variant) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (b *Backend) Check(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := inNamespace(b.ns, func() error {
-		s, err := openSocket(firstQueue, 0, 1, queueFailOpen)
+		s, err := openSocket(nil, 0, 1, queueFailOpen)
 		if err != nil {
 			return err
 		}
@@ -74,46 +74,47 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 	if err := ctx.Err(); err != nil {
 		return netfault.Effective{}, err
 	}
-	links, err := b.plan(s)
+	links, named, err := b.plan(s)
 	if err != nil {
 		return netfault.Effective{}, fmt.Errorf("emulating the faults of owner %q: %w", s.Owner, err)
 	}
 	if err := b.start(); err != nil {
 		return netfault.Effective{}, err
 	}
-	if err := b.apply(s, links); err != nil {
+	if err := b.apply(s, links, named); err != nil {
 		return netfault.Effective{}, errors.Join(fmt.Errorf("emulating the faults of owner %q: %w", s.Owner, err), b.stopIfIdle())
 	}
 	return b.applied[s.Owner].effective, nil
 }
 
-// plan refuses what cannot be done, before anything is changed.
-func (b *Backend) plan(s netfault.State) ([]linkPlan, error) {
+// plan refuses what cannot be done, before anything is changed. It also returns
+// the queues that rules name already.
+func (b *Backend) plan(s netfault.State) (links []linkPlan, named []uint16, err error) {
 	if err := s.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.Expired(time.Now()) {
-		return nil, fmt.Errorf("the deadline %s has passed", s.Deadline.Format(time.RFC3339))
+		return nil, nil, fmt.Errorf("the deadline %s has passed", s.Deadline.Format(time.RFC3339))
 	}
 	compiled, err := netfault.Compile(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	existing, err := find(b.ns)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, f := range existing {
+		named = append(named, f.queues...)
 		if f.owner == s.Owner {
 			continue
 		}
 		for _, l := range f.links {
 			if slices.ContainsFunc(compiled, func(c netfault.Link) bool { return c.Interface == l.Interface }) {
-				return nil, &netfault.OwnedError{Interface: l.Interface, Owner: f.owner, Deadline: f.deadline}
+				return nil, nil, &netfault.OwnedError{Interface: l.Interface, Owner: f.owner, Deadline: f.deadline}
 			}
 		}
 	}
-	var links []linkPlan
 	err = inNamespace(b.ns, func() error {
 		for _, l := range compiled {
 			d, err := findDevice(l.Interface)
@@ -124,7 +125,7 @@ func (b *Backend) plan(s netfault.State) ([]linkPlan, error) {
 		}
 		return nil
 	})
-	return links, err
+	return links, named, err
 }
 
 // start starts what all owners share.
@@ -141,8 +142,8 @@ func (b *Backend) start() error {
 	return nil
 }
 
-func (b *Backend) apply(s netfault.State, links []linkPlan) error {
-	next, err := b.open(s, links)
+func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) error {
+	next, err := b.open(s, links, named)
 	if err != nil {
 		return err
 	}
@@ -170,27 +171,25 @@ func (b *Backend) apply(s netfault.State, links []linkPlan) error {
 }
 
 // open binds a queue for each class, and one for originals.
-func (b *Backend) open(s netfault.State, links []linkPlan) (*applied, error) {
+func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*applied, error) {
 	a := &applied{effective: netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}}
 	err := inNamespace(b.ns, func() error {
-		number := uint16(firstQueue)
 		for n := range links {
 			l := &links[n]
 			effective := netfault.Link{Interface: l.Interface, Direction: l.Direction, Filters: l.Filters}
 			for _, class := range l.Classes {
 				class.Impairment = withLimit(class.Impairment)
-				c, err := b.openChannel(number, l, class)
+				c, err := b.openChannel(named, l, class)
 				if err != nil {
 					return err
 				}
 				a.channels = append(a.channels, c)
 				l.queues = append(l.queues, c.sock.queue)
-				number = c.sock.queue + 1
 				effective.Classes = append(effective.Classes, class)
 			}
 			a.effective.Links = append(a.effective.Links, effective)
 		}
-		sock, err := openSocket(number, 0, netfault.MaxLimit, queueFailOpen|queueWholeGSO)
+		sock, err := openSocket(named, 0, netfault.MaxLimit, queueFailOpen|queueWholeGSO)
 		if err != nil {
 			return err
 		}
@@ -206,7 +205,7 @@ func (b *Backend) open(s netfault.State, links []linkPlan) (*applied, error) {
 	return a, nil
 }
 
-func (b *Backend) openChannel(number uint16, l *linkPlan, class netfault.Class) (*channel, error) {
+func (b *Backend) openChannel(named []uint16, l *linkPlan, class netfault.Class) (*channel, error) {
 	i := class.Impairment
 	if i.Duplicate.Probability > 0 && b.inject.v4 < 0 && b.inject.v6 < 0 {
 		opened, err := openInjector()
@@ -216,7 +215,7 @@ func (b *Backend) openChannel(number uint16, l *linkPlan, class netfault.Class) 
 		*b.inject = *opened
 	}
 	copyRange, maxLength, flags := queueOptions(i)
-	sock, err := openSocket(number, copyRange, maxLength, flags)
+	sock, err := openSocket(named, copyRange, maxLength, flags)
 	if err != nil {
 		return nil, err
 	}

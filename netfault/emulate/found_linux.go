@@ -21,6 +21,7 @@ type found struct {
 	owner    string
 	deadline time.Time
 	links    []netfault.Link // without classes and filters
+	queues   []uint16        // that the rules name
 	tables   []*nftables.Table
 }
 
@@ -74,6 +75,13 @@ func (f *found) readChain(name string) {
 			f.deadline = time.UnixMilli(ms)
 		}
 		return
+	}
+	for _, prefix := range []string{classPrefix, originalsPrefix} {
+		if text, ok := strings.CutPrefix(name, prefix); ok {
+			if number, err := strconv.ParseUint(text, 10, 16); err == nil {
+				f.queues = append(f.queues, uint16(number))
+			}
+		}
 	}
 	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
 		if iface, ok := strings.CutPrefix(name, string(d)+"-"); ok {

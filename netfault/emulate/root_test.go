@@ -5,6 +5,7 @@ package emulate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -285,6 +286,105 @@ func TestCheck(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
 	if err := newBackend(t, lab.Near).Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestQueuesOfTheDeadStayAlone has another owner emulate beside what a killed
+// process has left: its rules must not fill the other's queues.
+func TestQueuesOfTheDeadStayAlone(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	h := startHelper(t, lab.Near)
+	h.apply(delayed("killed", 50*time.Millisecond))
+	h.kill()
+	b := newBackend(t, lab.Near)
+	other := delayed("other", 50*time.Millisecond)
+	other.Rules[0].Interface = "lo"
+	if _, err := b.Apply(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lab, "beside the dead", 0)
+}
+
+// TestClearedByAnotherProcess takes the rules away from a process that lives.
+func TestClearedByAnotherProcess(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	h := startHelper(t, lab.Near)
+	h.apply(delayed("alive", 40*time.Millisecond))
+	b := newBackend(t, lab.Near)
+	if err := b.Clear(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lab, "after clearing", 0)
+	h.apply(delayed("alive", 40*time.Millisecond))
+	expect(t, lab, "after applying anew", 40*time.Millisecond)
+	h.stop()
+	expect(t, lab, "after the end", 0)
+}
+
+// TestAnySequence applies, changes, clears and crashes at random; at the end the
+// namespace must be as it was.
+func TestAnySequence(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dump(t, lab.Near)
+	random := rand.New(rand.NewPCG(1, 2))
+	impairments := []netfault.Impairment{
+		{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond}, {Loss: netfault.Loss{Probability: .1}}, {Partition: true},
+		{Duplicate: netfault.Chance{Probability: .3}}, {Corrupt: netfault.Chance{Probability: .3}}, {Rate: netfault.Rate{BytesPerSecond: 100_000}},
+	}
+	directions := []netfault.Direction{netfault.Egress, netfault.Ingress, netfault.Both}
+	for range 4 {
+		h := startHelper(t, lab.Near)
+		for range 1 + random.IntN(4) {
+			s := stateOf(directions[random.IntN(3)], impairments[random.IntN(len(impairments))])
+			if random.IntN(2) == 0 {
+				s.Rules[0].Peers = []netfault.Peer{{CIDR: netip.PrefixFrom(lab.Far.V4, 32)}}
+			}
+			h.apply(s)
+			if _, err := lab.Run(netfaulttest.Flow{Direction: netfault.Egress, Count: 20, Interval: time.Millisecond, Wait: time.Millisecond}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if random.IntN(2) == 0 {
+			h.kill()
+		} else {
+			h.stop()
+		}
+	}
+	if err := newBackend(t, lab.Near).Clear(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if after := dump(t, lab.Near); after != before {
+		t.Errorf("after clearing:\n%s\nbefore:\n%s", after, before)
+	}
+	expect(t, lab, "at the end", 0)
+}
+
+// TestFrozen stops the thread that moves packets: what exceeds the queue must
+// pass, and nothing be lost.
+func TestFrozen(t *testing.T) {
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		lab := netfaulttest.NewLab(t)
+		b := newBackend(t, lab.Near)
+		if _, err := b.Apply(t.Context(), stateOf(d, netfault.Impairment{Delay: 10 * time.Millisecond})); err != nil {
+			t.Fatal(err)
+		}
+		frozen, thaw := make(chan struct{}), make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { b.loop.do(func() { close(frozen); <-thaw }) })
+		<-frozen
+		wg.Go(func() {
+			time.Sleep(2 * time.Second) // longer than sending takes
+			close(thaw)
+		})
+		m, err := lab.Run(netfaulttest.Flow{Direction: d, Count: 60_000, Size: 20, Wait: 3 * time.Second})
+		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		passed := m.Share(0, 100*time.Millisecond)
+		if m.Lost() > 0 || m.Duplicates() > 0 || passed < .1 || passed > .9 {
+			t.Errorf("%s: %d lost, %d twice, a share of %.2f passed at once; %+v", d, m.Lost(), m.Duplicates(), passed, b.Stats())
+		}
 	}
 }
 

@@ -18,11 +18,14 @@ import (
 
 // Names in nftables. An owner has a table of each family, tablePrefix and the
 // owner; its chains say the rest: untilPrefix with the deadline in Unix
-// milliseconds, the direction and interface of each link, a chain for each class.
+// milliseconds, the direction and interface of each link, a chain for each
+// class with the number of its queue, and one for the queue of originals.
 const (
 	tablePrefix = "microsim-emulate."
 	untilPrefix = "until-"
 	classPrefix = "class-"
+
+	originalsPrefix = "originals-"
 
 	chainArrive = "prerouting"
 	chainLeave  = "postrouting"
@@ -195,6 +198,7 @@ func (r *rules) family(f nftables.TableFamily) {
 	if !r.plan.deadline.IsZero() {
 		r.conn.AddChain(&nftables.Chain{Name: untilPrefix + strconv.FormatInt(r.plan.deadline.UnixMilli(), 10), Table: table})
 	}
+	r.conn.AddChain(&nftables.Chain{Name: originalsPrefix + strconv.Itoa(int(r.plan.originals)), Table: table})
 	r.add(leave, markIs(markInjected), accept())
 	for _, l := range r.plan.links {
 		from, key := leave, expr.MetaKeyOIFNAME
@@ -293,7 +297,7 @@ func (r *rules) dropOriginals() {
 			table = r.conn.AddTable(&nftables.Table{Name: tableName(r.plan.owner), Family: nftables.TableFamilyNetdev})
 		}
 		chain := r.conn.AddChain(&nftables.Chain{
-			Name: "originals-" + l.Interface, Table: table, Type: nftables.ChainTypeFilter,
+			Name: originalsPrefix + l.Interface, Table: table, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: l.Interface,
 		})
 		r.conn.FlushChain(chain)

@@ -3,6 +3,7 @@ package emulate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -20,9 +21,8 @@ type socket struct {
 }
 
 const (
-	// firstQueue is where free queue numbers are sought.
-	firstQueue = 0x6d00
-	maxTaken   = 1024
+	// Among these numbers a free queue is sought.
+	firstQueue, lastQueue = 0x6d00, 0x7fff
 	// socketBuffer holds the messages that wait for us, about 1 KB each.
 	socketBuffer = 64 << 20
 	sendBuffer   = 8 << 20
@@ -30,14 +30,18 @@ const (
 	flushAt = 256 << 10
 )
 
-// openSocket binds the first free queue number from the given one on; it must
-// run on a thread in the namespace.
-func openSocket(from uint16, copyRange, maxLength, flags uint32) (*socket, error) {
-	for number := from; ; number++ {
+// openSocket binds the first free queue number that no rule names: the rules of
+// a process that died must not fill the queues of another. It must run on a
+// thread in the namespace.
+func openSocket(named []uint16, copyRange, maxLength, flags uint32) (*socket, error) {
+	for number := uint16(firstQueue); ; number++ {
+		if slices.Contains(named, number) {
+			continue
+		}
 		s, err := tryQueue(number, copyRange, maxLength, flags)
 		// The kernel says EPERM for a number that another process has, too.
 		taken := errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM)
-		if err == nil || !taken || number == 0xffff || number-from == maxTaken {
+		if err == nil || !taken || number == lastQueue {
 			return s, explain(fmt.Sprintf("binding netfilter queue %d", number), err)
 		}
 	}

@@ -29,4 +29,15 @@
 // tracking confirms it, or in the queue where the kernel cannot do that. The copy's
 // queue does not bypass and the packet's does, so that without the process just
 // the packet gets through. On IPv4 the copy has "don't fragment" set.
+//
+// # What it needs
+//
+// CAP_NET_ADMIN in the namespace, CAP_SYS_ADMIN to enter it, CAP_NET_RAW for
+// duplicates. With CAP_SYS_NICE packets are moved by a real-time thread, so that
+// delays stay exact on a busy machine; a program whose other goroutines are busy
+// does well to set GOMAXPROCS beyond the number of processors. A process that is
+// stopped (SIGSTOP) holds packets until its queue is full; what comes after passes.
+//
+// Whoever removes a netfilter hook of the namespace, such as the last rule of an
+// iptables table, makes the kernel drop what all queues hold at that moment.
 package emulate

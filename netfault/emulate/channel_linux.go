@@ -123,7 +123,7 @@ func (c *channel) offer(now int64, m message) {
 	p := engine.Packet{ID: m.id, Mark: m.mark, Length: int32(m.length + c.device.overhead)}
 	if c.whole {
 		p.Data = append(make([]byte, 0, len(m.payload)), m.payload...)
-		p.ECT = ecnCapable(p.Data)
+		p.ECNCapable = ecnCapable(p.Data)
 	}
 	if !c.engine.Offer(now, p) {
 		c.sock.out.verdict(c.sock.queue, m.id, verdictDrop)

@@ -36,7 +36,8 @@
 // duplicates. With CAP_SYS_NICE packets are moved by a real-time thread, so that
 // delays stay exact on a busy machine; a program whose other goroutines are busy
 // does well to set GOMAXPROCS beyond the number of processors. A process that is
-// stopped (SIGSTOP) holds packets until its queue is full; what comes after passes.
+// stopped (SIGSTOP) holds packets until its queue is full; what comes after passes,
+// as far as the senders, whose packets stay charged to them, can send more.
 //
 // Whoever removes a netfilter hook of the namespace, such as the last rule of an
 // iptables table, makes the kernel drop what all queues hold at that moment.

@@ -10,7 +10,7 @@ import (
 // are in native byte order, what netfilter puts into them in network order.
 const (
 	msgError        = 2 // NLMSG_ERROR
-	msgPacket       = 3<<8 | 0
+	msgPacket       = 3 << 8
 	msgVerdict      = 3<<8 | 1
 	msgConfig       = 3<<8 | 2
 	msgVerdictBatch = 3<<8 | 3
@@ -31,8 +31,6 @@ const (
 
 	verdictDrop, verdictAccept = 0, 1
 )
-
-const headerLength = 16 + 4 // nlmsghdr and nfgenmsg
 
 // message is one netlink message of a queue.
 type message struct {

@@ -41,9 +41,9 @@ const (
 
 // Priorities: on arrival before fragments are put together and connections
 // tracked, on departure after addresses are translated, where tc sees packets.
-var (
-	priorityArrive = nftables.ChainPriorityRef(-450)
-	priorityLeave  = nftables.ChainPriorityRef(1000)
+const (
+	priorityArrive nftables.ChainPriority = -450
+	priorityLeave  nftables.ChainPriority = 1000
 )
 
 // variant is what of the kernel's abilities rules are built upon.
@@ -53,14 +53,16 @@ type variant struct {
 	egress bool // originals are dropped behind netfilter, not in their queue
 }
 
-// variants are tried in this order.
-var variants = []variant{
-	{native: true, dup: true, egress: true},
-	{dup: true, egress: true},
-	{native: true, dup: true},
-	{dup: true},
-	{native: true},
-	{},
+// variants returns all of them in the order in which they are tried.
+func variants() []variant {
+	return []variant{
+		{native: true, dup: true, egress: true},
+		{dup: true, egress: true},
+		{native: true, dup: true},
+		{dup: true},
+		{native: true},
+		{},
+	}
 }
 
 // tryQueueing makes and removes a table in one transaction, so that nothing is
@@ -131,7 +133,7 @@ type rules struct {
 // install makes the owner's tables so that they do what the plan says, and
 // nothing else, in one transaction. It returns the variant that the kernel took.
 func install(ns netns.NsHandle, p plan, known *variant) (variant, error) {
-	tries := variants
+	tries := variants()
 	if known != nil {
 		tries = []variant{*known}
 	}
@@ -184,8 +186,8 @@ func installVariant(ns netns.NsHandle, p plan, v variant) error {
 // of the namespace holds.
 func (r *rules) family(f nftables.TableFamily) {
 	table := r.conn.AddTable(&nftables.Table{Name: tableName(r.plan.owner), Family: f})
-	base := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
-		return r.conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: priority})
+	base := func(name string, hook *nftables.ChainHook, priority nftables.ChainPriority) *nftables.Chain {
+		return r.conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: &priority})
 	}
 	arrive := base(chainArrive, nftables.ChainHookPrerouting, priorityArrive)
 	leave := base(chainLeave, nftables.ChainHookPostrouting, priorityLeave)

@@ -19,8 +19,8 @@ type Packet struct {
 	ID     uint32 // the caller's name for it
 	Mark   uint32 // carried through for the caller
 	Length int32  // bytes on the link, for rate and slots
-	// ECT tells whether the packet's flow understands congestion marks.
-	ECT bool
+	// ECNCapable tells whether the packet's flow understands congestion marks.
+	ECNCapable bool
 	// Data is carried through for the caller; copies share it.
 	Data []byte
 
@@ -96,7 +96,7 @@ func (e *Engine) offer(now int64, p Packet, mayDuplicate bool) (kept bool) {
 		count++
 	}
 	if e.loss.lost() {
-		if e.imp.ECN && p.ECT {
+		if e.imp.ECN && p.ECNCapable {
 			e.stats.Marked++
 			p.MarkCE = true
 		} else {

@@ -282,7 +282,7 @@ func TestPartitionDropsAll(t *testing.T) {
 
 func TestECNMarksInsteadOfLosing(t *testing.T) {
 	imp := netfault.Impairment{Loss: netfault.Loss{Probability: .5}, ECN: true}
-	out, stats := play(t, imp, 1000, 1, Packet{ECT: true})
+	out, stats := play(t, imp, 1000, 1, Packet{ECNCapable: true})
 	if len(out) != 1000 || stats.Marked < 400 {
 		t.Errorf("%d left, %d marked; want all, and about half of them marked", len(out), stats.Marked)
 	}

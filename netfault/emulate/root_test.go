@@ -456,6 +456,39 @@ func receiveAll(c *net.UDPConn) map[uint32]bool {
 	}
 }
 
+// TestChangedPackets covers what the common table shows for IPv4 and egress only.
+func TestChangedPackets(t *testing.T) {
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/v6=%v", d, v6), func(t *testing.T) {
+				lab := netfaulttest.NewLab(t)
+				b := newBackend(t, lab.Near)
+				measure := func(i netfault.Impairment) netfaulttest.Measured {
+					if _, err := b.Apply(t.Context(), stateOf(d, i)); err != nil {
+						t.Fatal(err)
+					}
+					f := flow(d)
+					f.V6 = v6
+					m, err := lab.Run(f)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return m
+				}
+				if m := measure(netfault.Impairment{Duplicate: netfault.Chance{Probability: .5}}); m.Lost() > 0 || m.Duplicates() < 60 || m.Duplicates() > 140 {
+					t.Errorf("%d lost and %d of 200 twice, want none and about half", m.Lost(), m.Duplicates())
+				}
+				if m := measure(netfault.Impairment{Corrupt: netfault.Chance{Probability: 1}}); m.Lost() != m.Sent {
+					t.Errorf("%d of %d corrupted packets came to the reader", m.Sent-m.Lost(), m.Sent)
+				}
+				if m := measure(netfault.Impairment{Loss: netfault.Loss{Probability: 1}, ECN: true}); m.Lost() != m.Sent {
+					t.Errorf("%d of %d packets without ECN were marked instead of lost", m.Sent-m.Lost(), m.Sent)
+				}
+			})
+		}
+	}
+}
+
 // firewall lets nothing in but replies, and masquerades what leaves.
 func firewall(t *testing.T, n *netfaulttest.Node) {
 	t.Helper()

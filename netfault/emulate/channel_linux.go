@@ -130,9 +130,14 @@ func (c *channel) offer(now int64, m message) {
 	}
 }
 
-// release lets the packets go that are due.
+// burst is how many packets are let go at once. Where the kernel puts what
+// they cause on a thread of its own, that one must get its turn, or the backlog
+// behind the interface overflows.
+const burst = 512
+
+// release lets the packets go that are due, a burst at most.
 func (c *channel) release(now int64) {
-	for {
+	for range burst {
 		due, _ := c.engine.Next()
 		p, ok := c.engine.Take(now)
 		if !ok {
@@ -148,14 +153,20 @@ func (c *channel) release(now int64) {
 	}
 }
 
-// flush lets everything go at once.
+// flush lets everything go, due or not.
 func (c *channel) flush() {
-	for {
+	for n := 1; ; n++ {
 		p, ok := c.engine.Flush()
 		if !ok {
 			break
 		}
 		c.send(p)
+		if n%burst == 0 {
+			if err := c.sock.flush(); err != nil {
+				c.fail(err)
+			}
+			pause()
+		}
 	}
 	if err := c.sock.flush(); err != nil {
 		c.fail(err)

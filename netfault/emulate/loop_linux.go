@@ -121,6 +121,12 @@ func (l *loop) sleep() {
 	}
 }
 
+// pause gives other threads a turn, which even a yielding real-time thread keeps.
+func pause() {
+	t := unix.NsecToTimespec(int64(50 * time.Microsecond))
+	_ = unix.Nanosleep(&t, nil) // being interrupted is no harm
+}
+
 // obey runs what other goroutines ask for.
 func (l *loop) obey() {
 	var count [8]byte
@@ -150,7 +156,11 @@ func (l *loop) move() {
 	}
 	ended := false
 	for _, c := range l.channels {
+		before := c.engine.Held()
 		c.release(l.now())
+		if before-c.engine.Held() == burst {
+			pause()
+		}
 		ended = ended || c.closing && c.engine.Held() == 0
 	}
 	if ended {

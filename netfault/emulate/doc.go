@@ -33,8 +33,8 @@
 // # What it needs
 //
 // CAP_NET_ADMIN in the namespace, CAP_SYS_ADMIN to enter it, CAP_NET_RAW for
-// duplicates. With CAP_SYS_NICE packets are moved by a real-time thread, so that
-// delays stay exact on a busy machine; a program whose other goroutines are busy
+// duplicates. With CAP_SYS_NICE, and Linux 6.5 or later, packets are moved by a
+// real-time thread, so that delays stay exact on a busy machine; a program whose other goroutines are busy
 // does well to set GOMAXPROCS beyond the number of processors. A process that is
 // stopped (SIGSTOP) holds packets until its queue is full; what comes after passes,
 // as far as the senders, whose packets stay charged to them, can send more.

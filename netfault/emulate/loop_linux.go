@@ -87,8 +87,16 @@ func (l *loop) run() error {
 
 // sharpen lets the thread wake when it asked to, also on a busy machine. What is
 // refused is done without: delays are coarser then.
+//
+// Before Linux 6.5 packets between interfaces of one machine wait for the
+// kernel's own thread once that runs; a thread that goes before it would have
+// them overflow, so there it goes before nobody.
 func sharpen() {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	var name unix.Utsname
+	if unix.Uname(&name) != nil || !atLeast(unix.ByteSliceToString(name.Release[:]), 6, 5) {
+		return
+	}
 	const roundRobin, resetOnFork = 2, 1
 	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: roundRobin, Flags: resetOnFork, Priority: 1}
 	if unix.SchedSetAttr(0, attr, 0) != nil {

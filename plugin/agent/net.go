@@ -132,6 +132,13 @@ func (c *netCommand) say(e Event) error {
 
 // apply sets up one state, waits, and takes it back.
 func (c *netCommand) apply(ctx context.Context) error {
+	if c.o.anyFault && c.o.rule.Interface == "" {
+		name, err := c.ns.DefaultInterface()
+		if err != nil {
+			return fmt.Errorf("net apply: %w: use --interface", err)
+		}
+		c.o.rule.Interface = name
+	}
 	state, err := c.o.state(time.Now(), c.streams.In)
 	if err != nil {
 		return err

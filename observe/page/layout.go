@@ -7,8 +7,8 @@ import (
 
 // Sizes of the drawing, in the units of its own coordinates.
 const (
-	nodeWidth, nodeHeight = 158, 58
-	columnGap, rowGap     = 72, 22
+	nodeWidth, nodeHeight = 178, 66
+	columnGap, rowGap     = 64, 26
 	bendHeight            = 12
 )
 

@@ -34,12 +34,12 @@ type edgeDrawing struct {
 
 func newDrawing(run *Run) drawing {
 	b := newDrawer(run)
-	d := drawing{NodeWidth: nodeWidth, NodeHeight: nodeHeight, Nodes: b.nodes, Edges: []edgeDrawing{}, Placed: len(b.nodes)-1 <= MaxDrawn}
+	d := drawing{NodeWidth: nodeWidth, Nodes: b.nodes, Edges: []edgeDrawing{}, Placed: len(b.nodes)-1 <= MaxDrawn}
 	l := &layout{nodes: make([]spot, len(b.nodes)), paths: make([][]spot, len(b.edges))}
 	if d.Placed {
 		l = newLayout(graph{n: len(b.nodes), edges: b.edges, roots: []int{0}})
 	}
-	d.Width, d.Height = num(l.width), num(l.height)
+	d.Width, d.Height, d.NodeHeight = num(l.width), num(l.height), num(l.nodeHeight)
 	for i := range d.Nodes {
 		d.Nodes[i].X, d.Nodes[i].Y = num(l.nodes[i].x), num(l.nodes[i].y)
 	}

@@ -7,9 +7,12 @@ import (
 
 // Sizes of the drawing, in the units of its own coordinates.
 const (
-	nodeWidth, nodeHeight = 178, 66
-	columnGap, rowGap     = 64, 26
-	bendHeight            = 12
+	nodeWidth, columnGap = 184, 64
+	// Where a column is long, its nodes are low and close.
+	highNode, highGap = 66, 26
+	lowNode, lowGap   = 48, 12
+	longColumn        = 9
+	bendHeight        = 12
 )
 
 // MaxDrawn is the number of services up to which a system is drawn as a graph.
@@ -28,6 +31,7 @@ type graph struct {
 // Visual Understanding of Hierarchical System Structures, 1981).
 type layout struct {
 	width, height float64
+	nodeHeight    float64
 	nodes         []spot
 	paths         [][]spot
 }
@@ -41,14 +45,8 @@ type slot struct {
 	before      []*slot
 	after       []*slot
 	column, row int
+	height      float64
 	y           float64 // of its middle
-}
-
-func (s *slot) height() float64 {
-	if s.node < 0 {
-		return bendHeight
-	}
-	return nodeHeight
 }
 
 // newLayout lays the graph out. The same graph has the same layout.
@@ -58,14 +56,18 @@ func newLayout(g graph) *layout {
 	for sweep := range 8 {
 		order(columns, sweep%2 == 0)
 	}
-	place(columns)
-	l := &layout{nodes: make([]spot, g.n), paths: make([][]spot, len(g.edges))}
+	height, gap := g.sizes(depth)
+	for _, s := range slots {
+		s.height = height
+	}
+	place(columns, gap)
+	l := &layout{nodeHeight: height, nodes: make([]spot, g.n), paths: make([][]spot, len(g.edges))}
 	x := func(column int) float64 { return float64(column) * (nodeWidth + columnGap) }
 	for _, column := range columns {
 		for _, s := range column {
-			l.height = max(l.height, s.y+s.height()/2)
+			l.height = max(l.height, s.y+s.height/2)
 			if s.node >= 0 {
-				l.nodes[s.node] = spot{x(s.column), s.y - nodeHeight/2}
+				l.nodes[s.node] = spot{x(s.column), s.y - height/2}
 			}
 		}
 	}
@@ -127,6 +129,17 @@ func (g *graph) depths() []int {
 	return depth
 }
 
+// sizes are the height of the nodes and the gap below each.
+func (g *graph) sizes(depth []int) (height, gap float64) {
+	nodes := map[int]int{}
+	for _, column := range depth {
+		if nodes[column]++; nodes[column] > longColumn {
+			return lowNode, lowGap
+		}
+	}
+	return highNode, highGap
+}
+
 // slots puts the nodes into columns, and bends where edges pass columns by.
 func (g *graph) slots(depth []int) (nodes []*slot, chains [][]*slot, columns [][]*slot) {
 	columns = make([][]*slot, slices.Max(append(slices.Clone(depth), 0))+1)
@@ -142,7 +155,7 @@ func (g *graph) slots(depth []int) (nodes []*slot, chains [][]*slot, columns [][
 	for i, e := range g.edges {
 		last := nodes[e[0]]
 		for column := depth[e[0]] + 1; column < depth[e[1]]; column++ {
-			bend := add(&slot{node: -1, column: column})
+			bend := add(&slot{node: -1, column: column, height: bendHeight})
 			join(last, bend)
 			chains[i] = append(chains[i], bend)
 			last = bend
@@ -191,26 +204,26 @@ func mean(slots []*slot, of func(*slot) float64) (sum float64) {
 
 // place gives every slot its height: as near to its neighbours as the order of
 // the column allows.
-func place(columns [][]*slot) {
+func place(columns [][]*slot, gap float64) {
 	for _, column := range columns {
 		y := 0.0
 		for _, s := range column {
-			s.y = y + s.height()/2
-			y += s.height() + rowGap
+			s.y = y + s.height/2
+			y += s.height + gap
 		}
 	}
 	for range 12 {
 		for i := range columns {
-			settle(columns[i])
+			settle(columns[i], gap)
 		}
 		for i := range columns {
-			settle(columns[len(columns)-1-i])
+			settle(columns[len(columns)-1-i], gap)
 		}
 	}
 	top := 0.0
 	for _, column := range columns {
 		for _, s := range column {
-			top = min(top, s.y-s.height()/2)
+			top = min(top, s.y-s.height/2)
 		}
 	}
 	for _, column := range columns {
@@ -222,7 +235,7 @@ func place(columns [][]*slot) {
 
 // settle moves the slots of a column to the middle of their neighbours and then
 // apart: the mean of a pass from above and one from below.
-func settle(column []*slot) {
+func settle(column []*slot, gap float64) {
 	wish := make([]float64, len(column))
 	for i, s := range column {
 		near := append(slices.Clone(s.before), s.after...)
@@ -231,13 +244,13 @@ func settle(column []*slot) {
 			wish[i] = mean(near, func(o *slot) float64 { return o.y })
 		}
 	}
-	gap := func(i int) float64 { return (column[i].height()+column[i-1].height())/2 + rowGap }
+	apart := func(i int) float64 { return (column[i].height+column[i-1].height)/2 + gap }
 	down, up := slices.Clone(wish), slices.Clone(wish)
 	for i := 1; i < len(down); i++ {
-		down[i] = max(down[i], down[i-1]+gap(i))
+		down[i] = max(down[i], down[i-1]+apart(i))
 	}
 	for i := len(up) - 1; i > 0; i-- {
-		up[i-1] = min(up[i-1], up[i]-gap(i))
+		up[i-1] = min(up[i-1], up[i]-apart(i))
 	}
 	for i, s := range column {
 		s.y = (down[i] + up[i]) / 2

@@ -34,14 +34,15 @@ function swatch(look) {
 function chart(t, curves, options) {
   const figure = h('figure', { 'data-chart': options.id },
     h('figcaption', {}, h('b', {}, options.title), options.note ? h('span', {}, options.note) : null));
-  if (curves.length > 1 || options.legend) {
+  if (options.legend ?? curves.length > 1) {
     figure.append(h('div', { class: 'legend' }, curves.map(c => h('span', {}, swatch(c.look), c.name))));
   }
   if (!t || t.length === 0 || curves.length === 0) {
     figure.append(h('p', { class: 'empty' }, options.empty || 'nothing was seen'));
     return figure;
   }
-  const svg = s('svg', { class: 'chart', tabindex: '0', role: 'img', 'aria-label': spoken(curves, options) });
+  // The height is set here and not by drawing, so that drawing changes no sizes.
+  const svg = s('svg', { class: 'chart', height: heightOf(options), tabindex: '0', role: 'img', 'aria-label': spoken(curves, options) });
   figure.append(svg);
   const c = { svg, t, curves, options, bands: options.bands || [] };
   svg.addEventListener('pointermove', e => point(c, timeAt(c, e.clientX), e));
@@ -53,6 +54,8 @@ function chart(t, curves, options) {
   svg.chart = c;
   return figure;
 }
+
+const heightOf = options => options.height || 210;
 
 const widths = new ResizeObserver(entries => { for (const e of entries) draw(e.target.chart); });
 
@@ -66,9 +69,9 @@ function spoken(curves, options) {
   return `${options.title}: ${most.join(', ')}. Arrow keys read the values.`;
 }
 
-// steps are round values from 0 up to at least the most.
-function steps(most, wanted) {
-  const raw = most / wanted, power = 10 ** Math.floor(Math.log10(raw));
+// steps are round values from 0 up to at least the most, at least so far apart.
+function steps(most, wanted, least) {
+  const raw = Math.max(most / wanted, least || 0), power = 10 ** Math.floor(Math.log10(raw));
   const size = [1, 2, 2.5, 5, 10].map(f => f * power).find(v => v >= raw * 0.999);
   const values = [];
   for (let i = 0; i * size < most + size * 0.999; i++) values.push(i * size);
@@ -85,9 +88,9 @@ function timeSteps(end, wanted) {
 
 // scales computes where values and times are in the drawing.
 function scales(c) {
-  const o = c.options, width = Math.max(120, c.svg.clientWidth), height = o.height || 210;
+  const o = c.options, width = Math.max(120, c.svg.clientWidth), height = heightOf(o);
   const all = c.curves.flatMap(k => k.values).concat(c.bands.flatMap(b => b.high)).filter(known);
-  const ticks = steps(Math.max(o.top || 0, ...all) || 1, height > 150 ? 4 : 2), most = ticks[ticks.length - 1];
+  const ticks = steps(Math.max(o.top || 0, ...all) || 1, height > 150 ? 4 : 2, o.least), most = ticks[ticks.length - 1];
   const left = 12 + 7.4 * Math.max(...ticks.map(v => o.format(v).length)), right = 12, top = o.windows && o.windows.length ? 24 : 10, bottom = 24;
   const end = o.end || c.t[c.t.length - 1];
   return Object.assign(c, {
@@ -127,7 +130,6 @@ function draw(c) {
   scales(c);
   const { svg, width, height, left, right, top, bottom, options: o } = c, floor = height - bottom;
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  svg.setAttribute('height', height);
   const parts = [];
   parts.push(windows(c));
   for (const v of c.ticks) {
@@ -240,7 +242,7 @@ function spark(t, values, look, end, windows, label, most) {
 // bars draws a latency distribution on a logarithmic scale.
 function bars(histogram, options) {
   const figure = h('figure', { 'data-chart': 'histogram' }), latency = histogram.latency;
-  const svg = s('svg', { class: 'chart', role: 'img', tabindex: '0', 'aria-label': `Latency of ${histogram.name}: p50 ${seconds(latency.p50)}, p90 ${seconds(latency.p90)}, p99 ${seconds(latency.p99)}, longest ${seconds(latency.max)}` });
+  const svg = s('svg', { class: 'chart', height: options.height, role: 'img', tabindex: '0', 'aria-label': `Latency of ${histogram.name}: p50 ${seconds(latency.p50)}, p90 ${seconds(latency.p90)}, p99 ${seconds(latency.p99)}, longest ${seconds(latency.max)}` });
   const c = { svg, t: [], curves: [], bands: [], options: { linked: false } };
   c.draw = () => drawBars(c, histogram, options);
   figure.append(svg);
@@ -282,6 +284,5 @@ function drawBars(c, histogram, options) {
     parts.push(s('line', { class: 'tick', x1: at, x2: at, y1: up - 10, y2: floor }), s('text', { class: 'strong', x: at + (flip ? -5 : 5), y: up, 'text-anchor': flip ? 'end' : 'start' }, `${name} ${seconds(v)}`));
   });
   c.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  c.svg.setAttribute('height', height);
   c.svg.replaceChildren(...parts.flat());
 }

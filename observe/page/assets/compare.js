@@ -36,8 +36,8 @@ function figureCell(f, format) {
 function intervalPlot(f, most, column) {
   if (!f) return '';
   const width = 220, height = 28, x = v => 6 + (width - 12) * Math.min(1, v / most);
-  return s('svg', { class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${column.text}: mean ${column.format(f.mean)}` },
-    s('line', { class: 'grid', x1: 6, x2: width - 6, y1: 14, y2: 14 }),
+  return s('svg', { class: 'plot', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${column.text}: mean ${column.format(f.mean)}` },
+    s('line', { stroke: 'var(--line)', x1: 6, x2: width - 6, y1: 14, y2: 14 }),
     known(f.low) ? s('rect', { x: x(f.low), y: 8, width: Math.max(2, x(f.high) - x(f.low)), height: 12, rx: 3, fill: 'var(--c-blue)', opacity: 0.25 }) : null,
     f.values.map(v => s('circle', { cx: x(v), cy: 14, r: 3.5, fill: 'none', stroke: 'var(--c-blue)', 'stroke-width': 1.5 })),
     s('line', { x1: x(f.mean), x2: x(f.mean), y1: 4, y2: 24, stroke: 'var(--ink)', 'stroke-width': 2.5 }));
@@ -60,7 +60,7 @@ function variantCharts(data, key, choice) {
     const others = all.filter(x => x !== o && sameTimes(x.t, o.t)).map(x => ({ name: variantName(x.variant), values: x.curves[key].mean, look: { color: 'var(--c-gray)', dash: '' }, thin: true }));
     return chart(o.t, [...others, { name: metric.text, values: mine.mean, look: metric.look }], {
       id: 'variant:' + o.variant, title: variantName(o.variant), format: metric.format, end, top: most, height: 150, choice,
-      bands: [{ name: o.variant, low: mine.low, high: mine.high, look: metric.look }], windows: windowsOf(o.faults), legend: false, single: true,
+      bands: [{ name: o.variant, low: mine.low, high: mine.high, look: metric.look }], windows: windowsOf(o.faults), legend: false,
     });
   }));
 }

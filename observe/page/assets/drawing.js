@@ -45,13 +45,13 @@ function drawSystem(run, segment, by, chosen, choose) {
   return run.drawing.placed ? graph(run, segment, now, levels, chosen, choose) : tiles(run, now, levels, chosen, choose);
 }
 
-// edgeStats of a call; what the clients call is known by the service only.
-const edgeStats = (view, from, to) => view.edges.get(from + '\n' + to);
+// edgeStats of a call. What the clients call is known as a whole only.
+function edgeStats(view, from, to) { return view.edges.get(from + '\n' + to); }
 
 function graph(run, segment, now, levels, chosen, choose) {
   const d = run.drawing, margin = 16;
   const busiest = Math.max(1e-9, ...segment.edges.map(e => e.rate));
-  const svg = s('svg', { viewBox: `${-margin} ${-margin - 8} ${d.width + 2 * margin} ${d.height + 2 * margin + 8}`, role: 'group', 'aria-label': 'The system: ' + count(d.nodes.length - 1) + ' services' },
+  const svg = s('svg', { viewBox: `${-margin} ${-margin - 4} ${d.width + 2 * margin} ${d.height + 2 * margin + 4}`, role: 'group', 'aria-label': 'The system: ' + count(d.nodes.length - 1) + ' services' },
     s('defs', {}, s('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: 'userSpaceOnUse', orient: 'auto' }, s('path', { d: 'M0,0.5 L8,4 L0,7.5 z' }))));
   const natural = d.width + 2 * margin;
   svg.style.width = '100%';
@@ -82,11 +82,12 @@ function wayOf(d, e) {
 
 function edgeOf(d, e, now, levels, busiest, chosen) {
   const from = d.nodes[e.from].name, to = d.nodes[e.to].name, way = wayOf(d, e);
-  const stats = edgeStats(now, from, to), level = e.from === 0 ? null : levels.edge(from, to);
+  const alone = e.from === 0 && d.edges.filter(v => v.from === 0).length === 1 && now.clients;
+  const stats = edgeStats(now, from, to) || (alone ? { ...alone, calls: alone.requests } : undefined), level = alone ? levels.node(d.nodes[0]) : e.from === 0 ? null : levels.edge(from, to);
   const near = chosen && (from === chosen || to === chosen);
-  const wide = stats ? 1.4 + 4 * Math.sqrt(stats.rate / busiest) : 2;
-  const part = e.from === 0 ? null : ratio(stats && stats.errors, stats && stats.calls);
-  const lines = e.from === 0 ? [h('b', {}, 'clients to ' + to)] : callLines(from, to, stats);
+  const wide = stats ? 1.4 + (d.nodeHeight < 60 ? 2 : 4) * Math.sqrt(Math.min(1, stats.rate / busiest)) : 1.4;
+  const part = stats ? ratio(stats.errors, stats.calls) : null;
+  const lines = e.from === 0 && !stats ? [h('b', {}, 'clients to ' + to)] : callLines(from || 'clients', to, stats);
   return s('g', { class: `edge level${level ?? 0} ${stats || e.from === 0 ? '' : 'idle'} ${chosen && !near ? 'faded' : ''}`, 'data-edge': from + '->' + to },
     s('path', { class: 'line', d: way.d, 'stroke-width': wide.toFixed(2), 'marker-end': 'url(#arrow)' }),
     s('path', { class: 'hit', d: way.d, onpointermove: ev => tip(lines, ev.clientX, ev.clientY), onpointerleave: () => tip(null) }),
@@ -106,22 +107,28 @@ function figureLines(stats) {
   return [`${number(stats.rate)}/s · ${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : 'no errors'}`, l ? `p50 ${seconds(l.p50)} · p99 ${seconds(l.p99)}` : ''];
 }
 
+// shortLine is what a low box says.
+function shortLine(stats) {
+  if (!stats || !stats.requests) return 'no requests';
+  return `${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : number(stats.rate) + '/s'} · p99 ${seconds(stats.latency && stats.latency.p99)}`;
+}
+
 function nodeOf(run, segment, n, now, levels, chosen, choose) {
   const { nodeWidth: w, nodeHeight: hgt } = run.drawing, stats = n.name ? now.services.get(n.name) : now.clients;
   const level = levels.node(n), [one, two] = figureLines(stats), faults = n.name ? faultsOn(run, n.name, segment) : [];
   const down = stats && n.name && stats.availability < 0.995, name = n.name || 'clients';
+  const lines = hgt < 60 ? [shortLine(stats)] : [one, two];
   const title = clip(name, n.replicas > 1 ? 16 : 19) + (n.replicas > 1 ? ' ×' + n.replicas : '');
   const label = `${name}: ${one}, ${two}${down ? ', answered ' + share(stats.availability) + ' of the time' : ''}${faults.length ? ', fault ' + faults.map(f => f.label).join(', ') : ''}`;
   const pick = () => choose(n.name);
-  const g = s('g', { class: `node ${level === null ? 'nodata' : 'level' + level} ${down && stats.availability < 0.5 ? 'down' : ''} ${n.name === chosen ? 'chosen' : ''}`, transform: `translate(${n.x},${n.y})`, tabindex: '0', role: 'button', 'aria-label': label, 'aria-pressed': String(n.name === chosen), 'data-node': n.name, 'data-level': level ?? '',
+  const g = s('g', { class: `node ${level === null ? 'nodata' : 'level' + level} ${down && stats.availability < 0.5 ? 'down' : ''} ${n.name && n.name === chosen ? 'chosen' : ''}`, transform: `translate(${n.x},${n.y})`, tabindex: '0', role: 'button', 'aria-label': label, 'aria-pressed': n.name ? String(n.name === chosen) : null, 'data-node': n.name, 'data-level': level ?? '',
     onclick: pick, onkeydown: e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); } } },
     s('title', {}, label),
-    s('rect', { class: 'halo', x: -4, y: -4, width: w + 8, height: hgt + 8, rx: n.name ? 12 : 36 }),
-    s('rect', { class: 'body', width: w, height: hgt, rx: n.name ? 9 : 33 }),
+    s('rect', { class: 'halo', x: -4, y: -4, width: w + 8, height: hgt + 8, rx: n.name ? 12 : 28 }),
+    s('rect', { class: 'body', width: w, height: hgt, rx: n.name ? 9 : 24 }),
     s('text', { class: 'name', x: w / 2, y: 22, 'text-anchor': 'middle' }, title),
-    s('text', { class: 'figures-line', x: w / 2, y: 40, 'text-anchor': 'middle' }, one),
-    s('text', { class: 'figures-line', x: w / 2, y: 56, 'text-anchor': 'middle' }, two));
-  if (faults.length) g.append(badge(10, -10, '⚡ ' + clip([...new Set(faults.map(f => f.label.split(' ')[0]))].join(', '), 18)));
+    lines.map((text, i) => s('text', { class: 'figures-line', x: w / 2, y: 40 + 16 * i, 'text-anchor': 'middle' }, text)));
+  if (faults.length) g.append(badge(8, -15, '⚡ ' + clip([...new Set(faults.map(f => f.label.split(' ')[0]))].join(', '), 18)));
   if (down) g.append(badge(w - 84, hgt - 8, '▼ up ' + share(stats.availability)));
   return g;
 }
@@ -135,11 +142,20 @@ function badge(x, y, text) {
 function tiles(run, now, levels, chosen, choose) {
   const all = run.drawing.nodes.filter(n => n.name).map((n, i) => ({ n, i, level: levels.node(n) }));
   all.sort((a, b) => (b.level ?? -1) - (a.level ?? -1) || a.i - b.i);
-  return h('div', { class: 'tiles', role: 'group', 'aria-label': 'All services, the worst first' }, all.map(({ n, level }) => {
+  return [h('div', { class: 'tiles', role: 'group', 'aria-label': 'All services, the worst first' }, all.map(({ n, level }) => {
     const stats = now.services.get(n.name), part = stats && ratio(stats.errors, stats.requests);
     return h('button', { type: 'button', class: `${level === null ? 'nodata' : 'level' + level} ${n.name === chosen ? 'chosen' : ''}`, 'data-node': n.name, 'data-level': level ?? '', title: n.name + ': ' + figureLines(stats).join(', '), 'aria-pressed': String(n.name === chosen), onclick: () => choose(n.name) },
       h('span', {}, n.name), h('span', {}, part ? '✕ ' + share(part) : stats && stats.latency ? seconds(stats.latency.p90) : unknown));
-  }));
+  })), worstCalls(now)];
+}
+
+// worstCalls lists what a graph would show at its lines.
+function worstCalls(now) {
+  const bad = [...now.edges.values()].filter(e => e.errors > 0).sort((a, b) => b.errors / b.calls - a.errors / a.calls), most = 20;
+  if (!bad.length) return h('p', { class: 'soft' }, `None of the ${count(now.edges.size)} kinds of calls went wrong.`);
+  return [h('h3', {}, bad.length > most ? `The ${most} worst of ${count(bad.length)} kinds of calls that went wrong` : 'Calls that went wrong'),
+    table([{ text: 'from', left: true }, { text: 'to', left: true }, 'per s', 'errors', 'p99'], bad.slice(0, most).map(e => h('tr', { 'data-edge': e.caller + '->' + e.callee },
+      h('td', { class: 'left' }, e.caller), h('td', { class: 'left' }, e.callee), h('td', {}, number(e.rate)), h('td', { class: 'mark worse' }, '✕ ' + share(e.errors / e.calls)), h('td', {}, seconds(e.latency && e.latency.p99)))), { label: 'Calls that went wrong' })];
 }
 
 function scaleOf(run, by) {

@@ -20,6 +20,12 @@ function store(theme) { try { localStorage.setItem('theme', theme); } catch { /*
 function windowsOf(faults) { return faults.filter(f => f.applied && f.from < f.to).map(f => ({ from: f.from, to: f.to, label: f.label })); }
 
 function segmentName(v) { return v.kind === 'run' ? 'whole run' : v.name; }
+function longName(v) { return v.kind === 'part' ? v.name + ' the faults' : v.kind === 'phase' ? 'phase ' + v.name : 'whole run'; }
+
+// endOf is the end of the time axis: that of the load, or of the last sample.
+function endOf(run) {
+  return Math.max(run.length, run.clients.t.length ? run.clients.t[run.clients.t.length - 1] : 0, ...Object.values(run.services).map(c => c.t[c.t.length - 1] || 0));
+}
 
 class Page {
   constructor(data, state) { this.data = data; this.state = state; this.parts = {}; }
@@ -70,7 +76,7 @@ class Page {
   }
 
   chooseService(name) {
-    this.state.service = name === this.state.service ? '' : name;
+    this.state.service = name === this.state.service ? '' : name; // the clients have no name
     this.show(['system', 'service', 'table']);
   }
 
@@ -89,14 +95,14 @@ class Page {
   }
 
   head() {
-    const r = this.run, failed = r.checks.filter(c => !c.pass).length;
+    const r = this.run, { runs } = this.data, half = runs.filter(v => v.incomplete).length, failed = r.checks.filter(c => !c.pass).length;
     const verdict = r.incomplete ? ['fail', '◐ INCOMPLETE'] : r.checks.length === 0 ? ['soft', 'no checks'] : failed ? ['fail', `✕ FAILED: ${failed} of ${r.checks.length} checks`] : ['pass', `✓ PASSED: ${r.checks.length} checks`];
     const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
     const copy = h('button', { type: 'button', onclick: () => navigator.clipboard?.writeText(r.command).then(() => { copy.textContent = 'copied'; }, () => { copy.textContent = 'select it and copy'; }) }, 'Copy');
     return [h('header', { class: 'top' },
       h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, verdict[1])),
-      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run ended before its end', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
-      h('dl', { class: 'facts' }, fact('variant', this.data.runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
+      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run ended before its end', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
+      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variants` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
         Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
       r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), h('code', {}, r.command), copy) : null)];
   }
@@ -115,7 +121,7 @@ class Page {
     return h('div', { class: 'figures' }, shown.map(v => {
       const c = v.clients, one = (name, text, worse) => h('div', {}, h('dt', {}, name), h('dd', { class: worse ? 'fail' : null }, text));
       return h('div', { class: 'card' + (v.key === this.state.segment ? ' chosen' : ''), 'data-segment': v.key },
-        h('h3', {}, h('span', {}, v.kind === 'part' ? v.name + ' the faults' : segmentName(v)), h('span', {}, `${moment(v.from)} to ${moment(v.to)}`)),
+        h('h3', {}, h('span', {}, longName(v)), h('span', {}, `${moment(v.from)} to ${moment(v.to)}`)),
         h('dl', { class: 'big' }, one('requests/s', number(c.rate)), one('errors', share(ratio(c.errors, c.requests)), c.errors > 0), one('p50', seconds(c.latency && c.latency.p50)), one('p99', seconds(c.latency && c.latency.p99))));
     }));
   }
@@ -124,7 +130,7 @@ class Page {
     if (this.data.overlays.length === 0) return null;
     const { data, state } = this, several = data.comparison.some(c => c.rows.some(r => r.runs > 1));
     const again = () => this.show(['compare']);
-    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Variants, ' + segmentName(this.segment)), h('span', { class: 'soft' }, several ? `mean of the runs; below it and as a bar the ${share(data.confidence)} interval (Student)` : 'one run each: nothing is known of the spread')),
+    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Variants, ' + longName(this.segment)), h('span', { class: 'soft' }, several ? `mean of the runs; below it and as a bar the ${share(data.confidence)} interval (Student)` : 'one run each: nothing is known of the spread')),
       variantTable(data, this.segment.key, state.sort, sort => { state.sort = sort; again(); }),
       h('div', { class: 'row' }, choices('Curves', 'curve', overlaid.map(m => ({ value: m.key, text: m.text })), state.curve, key => { state.curve = key; again(); }), h('span', { class: 'soft' }, 'one scale for all; thin lines are the other variants' + (several ? ', the shade what the runs spread over' : ''))),
       variantCharts(data, state.curve, this.choice));
@@ -133,12 +139,12 @@ class Page {
   system() {
     if (!this.segment) return null;
     const { state } = this;
-    return h('section', { class: 'sheet' }, h('div', { class: 'row' }, h('h2', {}, 'The system, ' + segmentName(this.segment)), choices('Colour by', 'by', [{ value: 'errors', text: 'errors' }, { value: 'latency', text: 'latency' }], state.by, by => { state.by = by; this.show(['system']); })),
+    return h('section', { class: 'sheet' }, h('div', { class: 'row' }, h('h2', {}, 'The system, ' + longName(this.segment)), choices('Colour by', 'by', [{ value: 'errors', text: 'errors' }, { value: 'latency', text: 'latency' }], state.by, by => { state.by = by; this.show(['system']); })),
       drawSystem(this.run, this.segment, state.by, state.service, name => this.chooseService(name)), scaleOf(this.run, state.by));
   }
 
   options(id, title, format, more) {
-    return Object.assign({ id, title, format, end: this.run.length, windows: windowsOf(this.run.faults), choice: this.choice }, more);
+    return Object.assign({ id, title, format, end: endOf(this.run), windows: windowsOf(this.run.faults), choice: this.choice }, more);
   }
 
   latencyChart(id, c) {
@@ -171,12 +177,12 @@ class Page {
       chart(c.t, [{ name: 'requests', values: c.rate, look: looks.ok, fill: true }], this.options('service:rate', 'Requests per second', number)),
       chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), this.options('service:errors', 'Errors it answered with, per second', number, { legend: true, empty: 'no errors in the whole run' })),
       this.latencyChart('service', c),
-      chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], this.options('service:queue', 'In flight and queue', number, { top: 1 })),
+      chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], this.options('service:queue', 'In flight and queue', number, { top: 1, least: 1 })),
     ];
     const failed = this.classCurves(c, v => v !== 'ok');
     if (failed.length) figures.push(chart(c.t, failed, this.options('service:calls', 'Its calls that went wrong, per second', number, { legend: true })));
     if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), this.options('service:breaker', 'Breakers: share of calls held back', share, { top: 1, legend: true })));
-    if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], this.options('service:up', 'Replicas', number, { top: 1 })));
+    if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], this.options('service:up', 'Replicas', number, { top: 1, least: 1 })));
     if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], this.options('service:cpu', 'Processors in use', number)));
     if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], this.options('service:memory', 'Memory', bytes)));
     return h('section', { class: 'sheet' }, head, c.merged > 1 ? h('p', { class: 'soft' }, `Each point stands for up to ${c.merged} samples.`) : null, h('div', { class: 'charts' }, figures), this.callTable(name));
@@ -194,11 +200,11 @@ class Page {
     const classes = this.data.classes.filter(k => k !== 'ok' && calls.some(e => e.outcomes[k]));
     const row = e => h('tr', {}, h('td', { class: 'left' }, e.caller === name ? 'to ' + e.callee : 'from ' + e.caller), h('td', {}, count(e.calls)), h('td', {}, number(e.rate)), h('td', { class: 'mark' + (e.errors ? ' worse' : '') }, share(ratio(e.errors, e.calls))),
       classes.map(k => h('td', {}, count(e.outcomes[k] || 0))), h('td', {}, seconds(e.latency && e.latency.p50)), h('td', {}, seconds(e.latency && e.latency.p99)));
-    return [h('h3', {}, `Calls of ${name}, ${segmentName(this.segment)}`), table([{ text: 'call', left: true }, 'calls', 'per s', 'errors', ...classes.map(words), 'p50', 'p99'], calls.map(row), { label: 'Calls of ' + name })];
+    return [h('h3', {}, `Calls of ${name}, ${longName(this.segment)}`), table([{ text: 'call', left: true }, 'calls', 'per s', 'errors', ...classes.map(words), 'p50', 'p99'], calls.map(row), { label: 'Calls of ' + name })];
   }
 
   table() {
-    const { run, segment } = this, windows = windowsOf(run.faults), end = run.length;
+    const { run, segment } = this, windows = windowsOf(run.faults), end = endOf(run);
     if (!segment) return null;
     const stats = new Map(segment.services.map(v => [v.service, v]));
     const row = name => {
@@ -211,8 +217,9 @@ class Page {
         h('td', {}, seconds(l && l.p50)), h('td', {}, l && l.p99 >= l.limit ? '>' + seconds(l.limit) : seconds(l && l.p99)), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
         h('td', {}, count(v && v.maxInFlight)), h('td', {}, count(v && v.maxQueueLength)), h('td', { class: v && v.availability < 0.995 ? 'fail' : null }, share(v && v.availability)));
     };
-    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Every service, ' + segmentName(segment)), h('span', { class: 'soft' }, 'figures of the segment, curves of the whole run, each on its own scale')),
-      table([{ text: 'service', left: true }, 'per s', 'requests', 'errors', 'errors', 'p50', 'p99', 'p99', 'most in flight', 'most waiting', 'up'], this.services.slice(0, 300).map(row), { label: 'Every service' }),
+    const wide = text => h('th', { scope: 'colgroup', colspan: 2 }, text);
+    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Every service, ' + longName(segment)), h('span', { class: 'soft' }, 'figures of the segment, curves of the whole run, each on its own scale')),
+      table([{ text: 'service', left: true }, wide('requests per second'), wide('errors'), 'p50', wide('p99'), 'most in flight', 'most waiting', 'up'], this.services.slice(0, 300).map(row), { label: 'Every service' }),
       this.services.length > 300 ? h('p', { class: 'soft' }, `${this.services.length - 300} more services are not listed; pick them above.`) : null);
   }
 

@@ -13,7 +13,7 @@ import (
 const MaxPoints = 1440
 
 // A Recorder collects what the curves of one run are drawn from. Its memory is
-// bounded: half a kilobyte for each point and service. The zero value is ready.
+// bounded: about 300 bytes for each point and service. The zero value is ready.
 // Observe is called by one goroutine at a time, as a run does.
 type Recorder struct{ series Series }
 
@@ -46,13 +46,22 @@ type track struct {
 	// per is how many samples a point stands for, in the last one counted by
 	// filled.
 	per, filled int
+	// longest is the time of the longest sample, in seconds.
+	longest float64
 }
 
-// add appends a sample. When the track is full, neighbours become one.
+// add appends a sample. When the track is full, neighbours become one. The last
+// sample of a run may be of a moment only, which would look like a fall: one of
+// less than half the usual time counts to the point before.
 func (t *track) add(p point, limit int) {
-	if t.filled > 0 && t.filled < t.per {
+	length := p.to - p.from
+	t.longest = max(t.longest, length)
+	short := len(t.points) > 0 && length < t.longest/2
+	if short || t.filled > 0 && t.filled < t.per {
 		t.points[len(t.points)-1].merge(&p)
-		t.filled++
+		if !short {
+			t.filled++
+		}
 		return
 	}
 	if len(t.points) == limit {

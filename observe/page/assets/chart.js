@@ -30,11 +30,11 @@ function swatch(look) {
 // chart makes a figure of curves {name, values, look, fill}; values stand beside
 // the times t. Bands {low, high, look} are drawn behind. Options: title, note,
 // format, end (of the time axis), windows (faults), choice ([from, to]), top
-// (the least upper end of the scale), height.
+// (the least upper end of the scale), least (between steps of the scale), height.
 function chart(t, curves, options) {
   const figure = h('figure', { 'data-chart': options.id },
     h('figcaption', {}, h('b', {}, options.title), options.note ? h('span', {}, options.note) : null));
-  if (options.legend ?? curves.length > 1) {
+  if (options.legend !== false) {
     figure.append(h('div', { class: 'legend' }, curves.map(c => h('span', {}, swatch(c.look), c.name))));
   }
   if (!t || t.length === 0 || curves.length === 0) {
@@ -44,7 +44,7 @@ function chart(t, curves, options) {
   // The height is set here and not by drawing, so that drawing changes no sizes.
   const svg = s('svg', { class: 'chart', height: heightOf(options), tabindex: '0', role: 'img', 'aria-label': spoken(curves, options) });
   figure.append(svg);
-  const c = { svg, t, curves, options, bands: options.bands || [] };
+  const c = { svg, t, curves, options, bands: options.bands || [], draw: () => draw(c) };
   svg.addEventListener('pointermove', e => point(c, timeAt(c, e.clientX), e));
   svg.addEventListener('pointerleave', () => point(c, null));
   svg.addEventListener('blur', () => point(c, null));
@@ -57,7 +57,12 @@ function chart(t, curves, options) {
 
 const heightOf = options => options.height || 210;
 
-const widths = new ResizeObserver(entries => { for (const e of entries) draw(e.target.chart); });
+const widths = new ResizeObserver(entries => { for (const e of entries) e.target.chart.draw(); });
+
+// drawAll draws the charts that came to the page since the last time.
+function drawAll() {
+  for (const c of charts) if (!c.drawn && c.svg.isConnected) c.draw();
+}
 
 // forget lets go of the charts inside an element that is to be emptied.
 function forget(element) {
@@ -91,10 +96,11 @@ function scales(c) {
   const o = c.options, width = Math.max(120, c.svg.clientWidth), height = heightOf(o);
   const all = c.curves.flatMap(k => k.values).concat(c.bands.flatMap(b => b.high)).filter(known);
   const ticks = steps(Math.max(o.top || 0, ...all) || 1, height > 150 ? 4 : 2, o.least), most = ticks[ticks.length - 1];
-  const left = 12 + 7.4 * Math.max(...ticks.map(v => o.format(v).length)), right = 12, top = o.windows && o.windows.length ? 24 : 10, bottom = 24;
+  const letter = 0.6 * parseFloat(getComputedStyle(c.svg).fontSize) || 7.5;
+  const left = 12 + letter * Math.max(...ticks.map(v => o.format(v).length)), right = 12, top = o.windows && o.windows.length ? 24 : 10, bottom = 24;
   const end = o.end || c.t[c.t.length - 1];
   return Object.assign(c, {
-    width, height, left, right, top, bottom, ticks, end,
+    width, height, letter, left, right, top, bottom, ticks, end,
     x: v => left + (width - left - right) * v / end,
     y: v => height - bottom - (height - top - bottom) * v / most,
   });
@@ -148,6 +154,7 @@ function draw(c) {
     parts.push(s('path', { class: 'curve', d, stroke: k.look.color, 'stroke-dasharray': k.look.dash, 'stroke-width': k.thin ? 1.2 : null, opacity: k.thin ? 0.45 : null, 'data-curve': k.name, 'data-points': points }));
   }
   c.cross = s('g', {});
+  c.drawn = true;
   svg.replaceChildren(...parts.flat(), c.cross);
 }
 
@@ -163,13 +170,13 @@ function windows(c) {
     if (last && x1 < last.x + 8) last.names.push(w.label);
     else labels.push({ x: x1, names: [w.label] });
   }
+  const letter = c.letter * 1.12; // bold
   labels.forEach((l, i) => {
-    const names = [...new Set(l.names)], next = i + 1 < labels.length ? labels[i + 1].x - 8 : c.width;
-    const room = Math.floor((Math.max(next - l.x, 0)) / 7), whole = names.join(' + ');
-    let text = whole, x = l.x + 2;
-    if (i + 1 === labels.length && whole.length > room) x = Math.max(c.left, Math.min(x, c.width - 4 - whole.length * 7));
-    const fits = Math.floor((next - x) / 7);
-    if (text.length > fits) text = fits > 3 ? text.slice(0, fits - 1) + '…' : '';
+    const whole = [...new Set(l.names)].join(' + '), next = i + 1 < labels.length ? labels[i + 1].x - 8 : c.width - 4;
+    // The last label may begin further to the left.
+    const x = i + 1 < labels.length ? l.x + 2 : Math.max(i ? l.x + 2 : c.left, Math.min(l.x + 2, next - whole.length * letter));
+    const fits = Math.floor((next - x) / letter);
+    const text = whole.length <= fits ? whole : fits > 3 ? whole.slice(0, fits - 1) + '…' : '';
     parts.push(s('text', { class: 'window-label', x, y: c.top - 9 }, s('title', {}, whole), text));
   });
   return parts;
@@ -248,11 +255,9 @@ function bars(histogram, options) {
   figure.append(svg);
   svg.chart = c;
   charts.add(c);
-  barWidths.observe(svg);
+  widths.observe(svg);
   return figure;
 }
-
-const barWidths = new ResizeObserver(entries => { for (const e of entries) e.target.chart.draw(); });
 
 function drawBars(c, histogram, options) {
   const width = Math.max(120, c.svg.clientWidth), height = options.height, left = 52, right = 16, top = 62, bottom = 26;
@@ -285,4 +290,5 @@ function drawBars(c, histogram, options) {
   });
   c.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   c.svg.replaceChildren(...parts.flat());
+  c.drawn = true;
 }

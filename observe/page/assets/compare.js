@@ -8,7 +8,7 @@ const compared = [
 ];
 const variantName = name => name || 'as it is';
 
-function variantTable(data, key, sort, resort) {
+function variantTable(data, key, several, sort, resort) {
   const comparison = data.comparison.find(c => c.key === key) || data.comparison[0], rows = comparison.rows.slice();
   const column = compared.find(c => c.key === sort.key);
   if (column) rows.sort((a, b) => sort.way * ((a.figures[sort.key]?.mean ?? Infinity) - (b.figures[sort.key]?.mean ?? Infinity)));
@@ -18,7 +18,7 @@ function variantTable(data, key, sort, resort) {
       h('button', { type: 'button', 'data-sort': c.key, title: 'sort by ' + c.text, onclick: () => resort({ key: c.key, way: on ? -sort.way : -c.better }) }, c.text + (on ? (sort.way > 0 ? ' ▲' : ' ▼') : ' ⇅')));
   }), { text: '', left: true }, 'checks'];
   const format = compared.find(c => c.key === (column ? sort.key : 'share')), most = Math.max(1e-12, ...comparison.rows.map(r => { const f = r.figures[format.key]; return f ? Math.max(f.high ?? 0, ...f.values) : 0; }));
-  heads[heads.length - 2] = { text: format.text + ' of each run, and the interval', left: true };
+  heads[heads.length - 2] = { text: several ? format.text + ' of each run, and the interval' : format.text, left: true };
   return table(heads, rows.map(r => h('tr', { 'data-variant': r.variant },
     h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant)), h('td', {}, count(r.runs) + (r.incomplete ? ` (${r.incomplete} incomplete)` : '')),
     compared.map(c => h('td', {}, figureCell(r.figures[c.key], c.format))),

@@ -45,8 +45,14 @@ function drawSystem(run, segment, by, chosen, choose) {
   return run.drawing.placed ? graph(run, segment, now, levels, chosen, choose) : tiles(run, now, levels, chosen, choose);
 }
 
-// edgeStats of a call. What the clients call is known as a whole only.
 function edgeStats(view, from, to) { return view.edges.get(from + '\n' + to); }
+
+// callStats are those of a line. What the clients call is known as a whole only,
+// so it is told where they call one service.
+function callStats(d, e, view) {
+  if (e.from !== 0) return edgeStats(view, d.nodes[e.from].name, d.nodes[e.to].name);
+  return d.edges.filter(v => v.from === 0).length === 1 ? { ...view.clients, calls: view.clients.requests } : undefined;
+}
 
 function graph(run, segment, now, levels, chosen, choose) {
   const d = run.drawing, margin = 16;
@@ -59,6 +65,7 @@ function graph(run, segment, now, levels, chosen, choose) {
   svg.style.maxWidth = natural * 1.35 + 'px';
   for (const e of d.edges) svg.append(edgeOf(d, e, now, levels, busiest, chosen));
   d.nodes.forEach(n => svg.append(nodeOf(run, segment, n, now, levels, chosen, choose)));
+  for (const e of d.edges) svg.append(labelOf(d, e, now) || '');
   return h('div', { class: 'drawing', tabindex: '-1' }, svg);
 }
 
@@ -82,16 +89,19 @@ function wayOf(d, e) {
 
 function edgeOf(d, e, now, levels, busiest, chosen) {
   const from = d.nodes[e.from].name, to = d.nodes[e.to].name, way = wayOf(d, e);
-  const alone = e.from === 0 && d.edges.filter(v => v.from === 0).length === 1 && now.clients;
-  const stats = edgeStats(now, from, to) || (alone ? { ...alone, calls: alone.requests } : undefined), level = alone ? levels.node(d.nodes[0]) : e.from === 0 ? null : levels.edge(from, to);
+  const stats = callStats(d, e, now), level = e.from === 0 ? (stats ? levels.node(d.nodes[0]) : null) : levels.edge(from, to);
   const near = chosen && (from === chosen || to === chosen);
   const wide = stats ? 1.4 + (d.nodeHeight < 60 ? 2 : 4) * Math.sqrt(Math.min(1, stats.rate / busiest)) : 1.4;
-  const part = stats ? ratio(stats.errors, stats.calls) : null;
   const lines = e.from === 0 && !stats ? [h('b', {}, 'clients to ' + to)] : callLines(from || 'clients', to, stats);
   return s('g', { class: `edge level${level ?? 0} ${stats || e.from === 0 ? '' : 'idle'} ${chosen && !near ? 'faded' : ''}`, 'data-edge': from + '->' + to },
     s('path', { class: 'line', d: way.d, 'stroke-width': wide.toFixed(2), 'marker-end': 'url(#arrow)' }),
-    s('path', { class: 'hit', d: way.d, onpointermove: ev => tip(lines, ev.clientX, ev.clientY), onpointerleave: () => tip(null) }),
-    part > 0 ? s('text', { x: way.x, y: way.y - 5 }, '✕ ' + share(part)) : null);
+    s('path', { class: 'hit', d: way.d, onpointermove: ev => tip(lines, ev.clientX, ev.clientY), onpointerleave: () => tip(null) }));
+}
+
+// labelOf says how many calls went wrong; it stands above the boxes.
+function labelOf(d, e, now) {
+  const stats = callStats(d, e, now), part = stats ? ratio(stats.errors, stats.calls) : null, way = part > 0 && wayOf(d, e);
+  return way ? s('g', { class: 'edge-label' }, s('text', { x: way.x, y: way.y - 5 }, '✕ ' + share(part))) : null;
 }
 
 function callLines(from, to, v) {
@@ -129,12 +139,12 @@ function nodeOf(run, segment, n, now, levels, chosen, choose) {
     s('text', { class: 'name', x: w / 2, y: 22, 'text-anchor': 'middle' }, title),
     lines.map((text, i) => s('text', { class: 'figures-line', x: w / 2, y: 40 + 16 * i, 'text-anchor': 'middle' }, text)));
   if (faults.length) g.append(badge(8, -15, '⚡ ' + clip([...new Set(faults.map(f => f.label.split(' ')[0]))].join(', '), 18)));
-  if (down) g.append(badge(w - 84, hgt - 8, '▼ up ' + share(stats.availability)));
+  if (down) g.append(badge(w - 92, hgt - 6, '▼ up ' + share(stats.availability)));
   return g;
 }
 
 function badge(x, y, text) {
-  return s('g', { class: 'badge', transform: `translate(${x},${y})` }, s('rect', { width: 12 + text.length * 7.2, height: 19, rx: 9.5 }), s('text', { x: 7, y: 13.8 }, text));
+  return s('g', { class: 'badge', transform: `translate(${x},${y})` }, s('rect', { width: 14 + text.length * 7.4, height: 19, rx: 9.5 }), s('text', { x: 7, y: 13.8 }, text));
 }
 
 // tiles are what a system is shown as that is too large to be drawn: the worst

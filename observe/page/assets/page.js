@@ -54,6 +54,7 @@ class Page {
       part.replaceChildren(...(Array.isArray(content) ? content : [content]).filter(Boolean));
       if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
     }
+    drawAll();
     this.address();
   }
 
@@ -98,13 +99,16 @@ class Page {
     const r = this.run, { runs } = this.data, half = runs.filter(v => v.incomplete).length, failed = r.checks.filter(c => !c.pass).length;
     const verdict = r.incomplete ? ['fail', '◐ INCOMPLETE'] : r.checks.length === 0 ? ['soft', 'no checks'] : failed ? ['fail', `✕ FAILED: ${failed} of ${r.checks.length} checks`] : ['pass', `✓ PASSED: ${r.checks.length} checks`];
     const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
-    const copy = h('button', { type: 'button', onclick: () => navigator.clipboard?.writeText(r.command).then(() => { copy.textContent = 'copied'; }, () => { copy.textContent = 'select it and copy'; }) }, 'Copy');
+    const command = h('code', {}, r.command), copy = h('button', { type: 'button', onclick: () => {
+      getSelection().selectAllChildren(command); // to be copied by hand where the browser does not let us
+      navigator.clipboard?.writeText(r.command).then(() => { copy.textContent = 'Copied'; }, () => { copy.textContent = 'Selected'; });
+    } }, 'Copy');
     return [h('header', { class: 'top' },
-      h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, verdict[1])),
+      h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, (runs.length > 1 ? 'this run: ' : '') + verdict[1])),
       r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run ended before its end', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
       h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variants` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
         Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
-      r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), h('code', {}, r.command), copy) : null)];
+      r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
   }
 
   bar() {
@@ -131,7 +135,7 @@ class Page {
     const { data, state } = this, several = data.comparison.some(c => c.rows.some(r => r.runs > 1));
     const again = () => this.show(['compare']);
     return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Variants, ' + longName(this.segment)), h('span', { class: 'soft' }, several ? `mean of the runs; below it and as a bar the ${share(data.confidence)} interval (Student)` : 'one run each: nothing is known of the spread')),
-      variantTable(data, this.segment.key, state.sort, sort => { state.sort = sort; again(); }),
+      variantTable(data, this.segment.key, several, state.sort, sort => { state.sort = sort; again(); }),
       h('div', { class: 'row' }, choices('Curves', 'curve', overlaid.map(m => ({ value: m.key, text: m.text })), state.curve, key => { state.curve = key; again(); }), h('span', { class: 'soft' }, 'one scale for all; thin lines are the other variants' + (several ? ', the shade what the runs spread over' : ''))),
       variantCharts(data, state.curve, this.choice));
   }
@@ -161,7 +165,7 @@ class Page {
     return h('section', { class: 'sheet', id: 'charts' }, h('div', { class: 'row' }, h('h2', {}, 'What the clients saw'), h('span', { class: 'soft' }, note)),
       h('div', { class: 'charts' },
         chart(c.t, [{ name: 'all requests', values: c.rate, look: { color: 'var(--c-gray)', dash: '6 4' } }, { name: 'good answers', values: good, look: looks.ok, fill: true }], this.options('clients:rate', 'Requests per second', number)),
-        chart(c.t, this.classCurves(c, name => name !== 'ok'), this.options('clients:errors', 'Errors per second', number, { legend: true, empty: 'no errors in the whole run' })),
+        chart(c.t, this.classCurves(c, name => name !== 'ok'), this.options('clients:errors', 'Errors per second', number, { empty: 'no errors in the whole run' })),
         this.latencyChart('clients', c)));
   }
 
@@ -175,13 +179,13 @@ class Page {
     const named = (keys, from, text) => keys.map((k, i) => ({ name: text(k), values: from[k], look: lookOf('', i + 1) }));
     const figures = [
       chart(c.t, [{ name: 'requests', values: c.rate, look: looks.ok, fill: true }], this.options('service:rate', 'Requests per second', number)),
-      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), this.options('service:errors', 'Errors it answered with, per second', number, { legend: true, empty: 'no errors in the whole run' })),
+      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), this.options('service:errors', 'Errors it answered with, per second', number, { empty: 'no errors in the whole run' })),
       this.latencyChart('service', c),
       chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], this.options('service:queue', 'In flight and queue', number, { top: 1, least: 1 })),
     ];
     const failed = this.classCurves(c, v => v !== 'ok');
-    if (failed.length) figures.push(chart(c.t, failed, this.options('service:calls', 'Its calls that went wrong, per second', number, { legend: true })));
-    if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), this.options('service:breaker', 'Breakers: share of calls held back', share, { top: 1, legend: true })));
+    if (failed.length) figures.push(chart(c.t, failed, this.options('service:calls', 'Its calls that went wrong, per second', number)));
+    if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), this.options('service:breaker', 'Breakers: share of calls held back', share, { top: 1 })));
     if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], this.options('service:up', 'Replicas', number, { top: 1, least: 1 })));
     if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], this.options('service:cpu', 'Processors in use', number)));
     if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], this.options('service:memory', 'Memory', bytes)));

@@ -192,6 +192,7 @@ frame.onload = async () => {
   found.tipAfter = d.getElementById('tip').hidden;
   const ground = () => w.getComputedStyle(d.body).backgroundColor;
   found.ground = [ground()]; press(d.body, 't'); found.ground.push(ground());
+  press(d.body, '3');
   const sort = d.querySelector('[data-sort=share]');
   found.variants = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant);
   if (sort) { sort.click(); found.sorted = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant); d.querySelector('[data-sort=share]').click(); found.resorted = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant); }

@@ -73,6 +73,7 @@ type faultDocument struct {
 }
 
 type recoveryDocument struct {
+	Service   string `json:"service"`
 	Replica   string `json:"replica"`
 	Fault     string `json:"fault"`
 	DownAt    num    `json:"downAt"`
@@ -131,7 +132,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 	for i := range r.Recoveries {
 		v := &r.Recoveries[i]
 		d.Recoveries = append(d.Recoveries, recoveryDocument{
-			Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
+			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
 			Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
 		})
 	}

@@ -17,7 +17,14 @@ function start() {
 function stored() { try { return localStorage.getItem('theme'); } catch { return null; } }
 function store(theme) { try { localStorage.setItem('theme', theme); } catch { /* the choice lasts as long as the page */ } }
 
-function windowsOf(faults) { return faults.filter(f => f.applied && f.from < f.to).map(f => ({ from: f.from, to: f.to, label: f.label })); }
+// windowsOf are the times that curves have shaded. A kill is over as soon as it
+// is done, and stays a line.
+function windowsOf(faults) { return faults.filter(f => f.applied).map(f => ({ from: f.from, to: f.to, label: f.label })); }
+
+// fallsOf are the times in which replicas of a service could not answer.
+function fallsOf(run, service) {
+  return run.recoveries.filter(r => r.service === service).map(r => ({ from: r.downAt, to: r.ready ? r.downAt + r.took : run.length, label: '▼ ' + r.replica + ' down' }));
+}
 
 function segmentName(v) { return v.kind === 'run' ? 'whole run' : v.name; }
 function longName(v) { return v.kind === 'part' ? v.name + ' the faults' : v.kind === 'phase' ? 'phase ' + v.name : 'whole run'; }
@@ -151,8 +158,8 @@ class Page {
     return Object.assign({ id, title, format, end: endOf(this.run), windows: windowsOf(this.run.faults), choice: this.choice }, more);
   }
 
-  latencyChart(id, c) {
-    return chart(c.t, ['p50', 'p90', 'p99'].map(name => ({ name, values: c[name], look: looks[name] })), this.options(id + ':latency', 'Latency', seconds));
+  latencyChart(options, c) {
+    return chart(c.t, ['p50', 'p90', 'p99'].map(name => ({ name, values: c[name], look: looks[name] })), options);
   }
 
   classCurves(c, wanted) {
@@ -166,29 +173,30 @@ class Page {
       h('div', { class: 'charts' },
         chart(c.t, [{ name: 'all requests', values: c.rate, look: { color: 'var(--c-gray)', dash: '6 4' } }, { name: 'good answers', values: good, look: looks.ok, fill: true }], this.options('clients:rate', 'Requests per second', number)),
         chart(c.t, this.classCurves(c, name => name !== 'ok'), this.options('clients:errors', 'Errors per second', number, { empty: 'no errors in the whole run' })),
-        this.latencyChart('clients', c)));
+        this.latencyChart(this.options('clients:latency', 'Latency', seconds), c)));
   }
 
   service() {
     const { run } = this, name = this.state.service || this.guess(), c = run.services[name];
     const pick = picker('Service', this.services.map(v => ({ value: v, text: v })), name, v => { this.state.service = v; this.show(['system', 'service', 'table']); });
     const head = h('div', { class: 'row' }, h('h2', {}, 'Service ' + name), pick);
+    const falls = fallsOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(falls).sort((a, b) => a.from - b.from); return o; };
     if (!name) return null;
     if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, 'No samples of this service were taken.'));
     const codes = Object.keys(c.codes || {}).sort(), held = Object.keys(c.held || {}).sort();
     const named = (keys, from, text) => keys.map((k, i) => ({ name: text(k), values: from[k], look: lookOf('', i + 1) }));
     const figures = [
-      chart(c.t, [{ name: 'requests', values: c.rate, look: looks.ok, fill: true }], this.options('service:rate', 'Requests per second', number)),
-      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), this.options('service:errors', 'Errors it answered with, per second', number, { empty: 'no errors in the whole run' })),
-      this.latencyChart('service', c),
-      chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], this.options('service:queue', 'In flight and queue', number, { top: 1, least: 1 })),
+      chart(c.t, [{ name: 'requests', values: c.rate, look: looks.ok, fill: true }], options('service:rate', 'Requests per second', number)),
+      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), options('service:errors', 'Errors it answered with, per second', number, { empty: 'no errors in the whole run' })),
+      this.latencyChart(options('service:latency', 'Latency', seconds), c),
+      chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], options('service:queue', 'In flight and queue', number, { top: 1, least: 1 })),
     ];
     const failed = this.classCurves(c, v => v !== 'ok');
-    if (failed.length) figures.push(chart(c.t, failed, this.options('service:calls', 'Its calls that went wrong, per second', number)));
-    if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), this.options('service:breaker', 'Breakers: share of calls held back', share, { top: 1 })));
-    if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], this.options('service:up', 'Replicas', number, { top: 1, least: 1 })));
-    if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], this.options('service:cpu', 'Processors in use', number)));
-    if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], this.options('service:memory', 'Memory', bytes)));
+    if (failed.length) figures.push(chart(c.t, failed, options('service:calls', 'Its calls that went wrong, per second', number)));
+    if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), options('service:breaker', 'Breakers: share of calls held back', share, { top: 1 })));
+    if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], options('service:up', 'Replicas', number, { top: 1, least: 1 })));
+    if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], options('service:cpu', 'Processors in use', number)));
+    if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], options('service:memory', 'Memory', bytes)));
     return h('section', { class: 'sheet' }, head, c.merged > 1 ? h('p', { class: 'soft' }, `Each point stands for up to ${c.merged} samples.`) : null, h('div', { class: 'charts' }, figures), this.callTable(name));
   }
 

@@ -14,7 +14,6 @@ const confidence = 0.95
 // A segmentComparison compares the variants in one segment.
 type segmentComparison struct {
 	Key  string       `json:"key"`
-	Name string       `json:"name"`
 	Rows []variantRow `json:"rows"`
 }
 
@@ -27,8 +26,9 @@ type variantRow struct {
 	// Passed and Checks count the checks of all runs.
 	Passed int `json:"passed"`
 	Checks int `json:"checks"`
-	// Figures are by name: good and errors per second, share of errors, p50 and
-	// p99 in seconds.
+	// Figures are by name: good answers per second, share of errors, p50 and p99
+	// in seconds; and how many outcomes each class had, for those that are errors
+	// and occurred.
 	Figures map[string]figure `json:"figures"`
 }
 
@@ -59,6 +59,7 @@ func compare(runs []Run) []segmentComparison {
 	all := []segmentComparison{}
 	for _, key := range segmentKeys(runs) {
 		c := segmentComparison{Key: key}
+		classes := failures(runs, key)
 		for _, name := range names {
 			row := variantRow{Variant: name, Figures: map[string]figure{}}
 			values := map[string][]float64{}
@@ -67,6 +68,9 @@ func compare(runs []Run) []segmentComparison {
 				if s := segment(run.Result, key); s != nil {
 					for name, v := range figuresOf(&s.Clients, s.To-s.From) {
 						values[name] = append(values[name], v)
+					}
+					for _, class := range classes {
+						values[string(class)] = append(values[string(class)], float64(s.Clients.Outcomes[class]))
 					}
 				}
 			}
@@ -78,6 +82,19 @@ func compare(runs []Run) []segmentComparison {
 		all = append(all, c)
 	}
 	return all
+}
+
+// failures are the classes of errors that occurred in a segment of any run.
+func failures(runs []Run, key string) (classes []experiment.Class) {
+	for _, class := range experiment.Classes() {
+		if class != experiment.OK && class != experiment.Cancelled && slices.ContainsFunc(runs, func(run Run) bool {
+			s := segment(run.Result, key)
+			return s != nil && s.Clients.Outcomes[class] > 0
+		}) {
+			classes = append(classes, class)
+		}
+	}
+	return classes
 }
 
 func (v *variantRow) count(r *experiment.Result) {

@@ -32,9 +32,20 @@ func TestVariantsHaveStudentsIntervals(t *testing.T) {
 			t.Errorf("%s is %g, not %g", name, pair[0], pair[1])
 		}
 	}
+	if n := row.Figures["timeout"]; n.Mean != num(float64(sum(p.Runs[:4], experiment.Timeout))/4) || len(all[1].Rows[0].Figures) != 4 {
+		t.Errorf("the timeouts are %+v, and before the faults there are the figures %v", n, all[1].Rows[0].Figures)
+	}
 	if len(got.Values) != 4 {
 		t.Errorf("the values are %v", got.Values)
 	}
+}
+
+// sum counts the outcomes of a class during the faults.
+func sum(runs []Run, class experiment.Class) (n int64) {
+	for _, run := range runs {
+		n += run.Result.Segments[2].Clients.Outcomes[class]
+	}
+	return n
 }
 
 func TestOneRunHasNoInterval(t *testing.T) {

@@ -10,21 +10,22 @@ const variantName = name => name || 'as it is';
 
 function variantTable(data, key, several, sort, resort) {
   const comparison = data.comparison.find(c => c.key === key) || data.comparison[0], rows = comparison.rows.slice();
-  const column = compared.find(c => c.key === sort.key);
+  const failed = data.classes.filter(name => comparison.rows.some(r => name in r.figures)).map(name => ({ key: name, text: words(name), format: number, better: -1 }));
+  const columns = [...compared, ...failed], column = columns.find(c => c.key === sort.key);
   if (column) rows.sort((a, b) => sort.way * ((a.figures[sort.key]?.mean ?? Infinity) - (b.figures[sort.key]?.mean ?? Infinity)));
-  const heads = [{ text: 'variant', left: true }, 'runs', ...compared.map(c => {
-    const on = c.key === sort.key;
-    return h('th', { scope: 'col', 'aria-sort': on ? (sort.way > 0 ? 'ascending' : 'descending') : null },
-      h('button', { type: 'button', 'data-sort': c.key, title: 'sort by ' + c.text, onclick: () => resort({ key: c.key, way: on ? -sort.way : -c.better }) }, c.text + (on ? (sort.way > 0 ? ' ▲' : ' ▼') : ' ⇅')));
-  }), { text: '', left: true }, 'checks'];
-  const format = compared.find(c => c.key === (column ? sort.key : 'share')), most = Math.max(1e-12, ...comparison.rows.map(r => { const f = r.figures[format.key]; return f ? Math.max(f.high ?? 0, ...f.values) : 0; }));
-  heads[heads.length - 2] = { text: several ? format.text + ' of each run, and the interval' : format.text, left: true };
+  const shown = columns.find(c => c.key === (column ? sort.key : 'share'));
+  const most = Math.max(1e-12, ...comparison.rows.map(r => { const f = r.figures[shown.key]; return f ? Math.max(f.high ?? 0, ...f.values) : 0; }));
+  const sorter = c => h('th', { scope: 'col', 'aria-sort': c === column ? (sort.way > 0 ? 'ascending' : 'descending') : null },
+    h('button', { type: 'button', 'data-sort': c.key, title: 'sort by ' + c.text, onclick: () => resort({ key: c.key, way: c === column ? -sort.way : -c.better }) }, c.text + (c === column ? (sort.way > 0 ? ' ▲' : ' ▼') : ' ⇅')));
+  const heads = [{ text: 'variant', left: true }, 'checks', { text: shown.text + (several ? ', each run' : ''), left: true }, ...columns.map(sorter)];
   return table(heads, rows.map(r => h('tr', { 'data-variant': r.variant },
-    h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant)), h('td', {}, count(r.runs) + (r.incomplete ? ` (${r.incomplete} incomplete)` : '')),
-    compared.map(c => h('td', {}, figureCell(r.figures[c.key], c.format))),
-    h('td', { class: 'left chartcell' }, intervalPlot(r.figures[format.key], most, format)),
-    h('td', { class: r.checks && r.passed < r.checks ? 'fail' : 'pass' }, r.checks ? `${r.passed < r.checks ? '✕' : '✓'} ${r.passed} of ${r.checks}` : unknown))), { label: 'Variants' });
+    h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant), several || r.incomplete ? h('span', { class: 'interval' }, runsText(r)) : null),
+    h('td', { class: r.passed < r.checks ? 'fail' : r.checks ? 'pass' : '' }, r.checks ? `${r.passed < r.checks ? '✕' : '✓'} ${r.passed} of ${r.checks}` : unknown),
+    h('td', { class: 'left chartcell' }, intervalPlot(r.figures[shown.key], most, shown)),
+    columns.map(c => h('td', {}, figureCell(r.figures[c.key], c.format))))), { label: 'Variants' });
 }
+
+function runsText(r) { return `${r.runs} run${r.runs === 1 ? '' : 's'}${r.incomplete ? `, ${r.incomplete} incomplete` : ''}`; }
 
 function figureCell(f, format) {
   if (!f) return unknown;
@@ -35,7 +36,7 @@ function figureCell(f, format) {
 // as a bar.
 function intervalPlot(f, most, column) {
   if (!f) return '';
-  const width = 220, height = 28, x = v => 6 + (width - 12) * Math.min(1, v / most);
+  const width = 150, height = 28, x = v => 6 + (width - 12) * Math.min(1, v / most);
   return s('svg', { class: 'plot', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${column.text}: mean ${column.format(f.mean)}` },
     s('line', { stroke: 'var(--line)', x1: 6, x2: width - 6, y1: 14, y2: 14 }),
     known(f.low) ? s('rect', { x: x(f.low), y: 8, width: Math.max(2, x(f.high) - x(f.low)), height: 12, rx: 3, fill: 'var(--c-blue)', opacity: 0.25 }) : null,

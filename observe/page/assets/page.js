@@ -113,7 +113,7 @@ class Page {
     return [h('header', { class: 'top' },
       h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, (runs.length > 1 ? 'this run: ' : '') + verdict[1])),
       r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run ended before its end', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
-      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variants` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
+      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length} of ${count(new Set(runs.map(v => v.variant)).size)} variants, ${runs.filter(v => v.passed).length} passed` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
         Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
       r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
   }

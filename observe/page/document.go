@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
 // A document is the data of the page, as its program reads it. Times are
@@ -64,7 +65,9 @@ type faultDocument struct {
 	Applied  bool     `json:"applied"`
 	From     num      `json:"from"`
 	To       num      `json:"to"`
-	// Cleared is false where the fault was there to the end.
+	// Moment is set where the fault was over at once, as a kill is; Cleared is
+	// false where it was there to the end.
+	Moment      bool   `json:"moment"`
 	Cleared     bool   `json:"cleared"`
 	PlannedFrom num    `json:"plannedFrom"`
 	PlannedTo   num    `json:"plannedTo"`
@@ -148,10 +151,13 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 func newFaultDocument(f *experiment.FaultRecord, end num) faultDocument {
 	d := faultDocument{
 		Label: f.Label, Service: cmp.Or(f.Victim, f.Fault.Target.Service), Caller: f.Fault.Target.From, Victim: f.Victim, Round: f.Round,
-		Replicas: f.Replicas, Applied: f.Applied(), From: num(f.From), To: num(f.To), Cleared: !f.ClearedAt.IsZero(),
+		Replicas: f.Replicas, Applied: f.Applied(), Moment: isMoment(&f.Fault), From: num(f.From), To: num(f.To), Cleared: !f.ClearedAt.IsZero(),
 		PlannedFrom: num(f.PlannedFrom), PlannedTo: num(f.PlannedTo), Hits: f.Hits, Error: f.Error,
 	}
-	if !d.Cleared {
+	switch {
+	case d.Moment:
+		d.To = d.From
+	case !d.Cleared:
 		d.To = end
 	}
 	if d.Replicas == nil {
@@ -159,6 +165,9 @@ func newFaultDocument(f *experiment.FaultRecord, end num) faultDocument {
 	}
 	return d
 }
+
+// isMoment reports whether a fault is over as soon as it has acted.
+func isMoment(f *fault.Fault) bool { return f.Type == fault.Kill || f.Type == fault.Restart }
 
 // segmentKey names a segment: run, part:during, phase:steady.
 func segmentKey(s *experiment.Segment) string {

@@ -30,7 +30,8 @@ function swatch(look) {
 // chart makes a figure of curves {name, values, look, fill}; values stand beside
 // the times t. Bands {low, high, look} are drawn behind. Options: title, note,
 // format, end (of the time axis), windows (faults), choice ([from, to]), top
-// (the least upper end of the scale), least (between steps of the scale), height.
+// (the least upper end of the scale), least (between steps of the scale), unit
+// (in which steps are round), height.
 function chart(t, curves, options) {
   const figure = h('figure', { 'data-chart': options.id },
     h('figcaption', {}, h('b', {}, options.title), options.note ? h('span', {}, options.note) : null));
@@ -95,13 +96,15 @@ function timeSteps(end, wanted) {
 function scales(c) {
   const o = c.options, width = Math.max(120, c.svg.clientWidth), height = heightOf(o);
   const all = c.curves.flatMap(k => k.values).concat(c.bands.flatMap(b => b.high)).filter(known);
-  const ticks = steps(Math.max(o.top || 0, ...all) || 1, height > 150 ? 4 : 2, o.least), most = ticks[ticks.length - 1];
+  const unit = o.unit || 1, ticks = steps((Math.max(o.top || 0, ...all) || 1) / unit, height > 150 ? 4 : 2, o.least).map(v => v * unit), most = ticks[ticks.length - 1];
   const letter = 0.6 * parseFloat(getComputedStyle(c.svg).fontSize) || 7.5;
-  const left = 12 + letter * Math.max(...ticks.map(v => o.format(v).length)), right = 12, top = o.windows && o.windows.length ? 24 : 10, bottom = 24;
-  const end = o.end || c.t[c.t.length - 1];
+  const left = 12 + letter * Math.max(...ticks.map(v => o.format(v).length)), right = 12, bottom = 24;
+  const end = o.end || c.t[c.t.length - 1], x = v => left + (width - left - right) * v / end;
+  const labels = labelsOf(o.windows || [], v => x(Math.min(Math.max(0, v), end)), left, width - 4, letter * 1.12); // bold
+  const top = 10 + 16 * labels.rows;
   return Object.assign(c, {
-    width, height, letter, left, right, top, bottom, ticks, end,
-    x: v => left + (width - left - right) * v / end,
+    width, height, labels, left, right, top, bottom, ticks, end,
+    x,
     y: v => height - bottom - (height - top - bottom) * v / most,
   });
 }
@@ -158,27 +161,40 @@ function draw(c) {
   svg.replaceChildren(...parts.flat(), c.cross);
 }
 
-// windows shades when faults acted. Labels that would meet are put together.
+// labelsOf are the names of windows, in as few rows as hold them, three at most.
+// Windows that begin together have one label.
+function labelsOf(windows, x, left, right, letter) {
+  const all = [], ends = [];
+  for (const w of windows.slice().sort((a, b) => a.from - b.from)) {
+    const at = x(w.from), last = all[all.length - 1];
+    if (!last || at > last.at + 6) all.push({ at, names: [w.label] });
+    else if (!last.names.includes(w.label)) last.names.push(w.label);
+  }
+  for (const l of all) {
+    const whole = l.names.join(' + '), from = Math.max(left, Math.min(l.at + 2, right - whole.length * letter)), fits = Math.floor((right - from) / letter);
+    let row = ends.findIndex(end => end <= from);
+    if (row < 0) row = ends.length;
+    // What finds no room is told by the note at the cross-hair only.
+    l.text = row > 2 ? '' : whole.length <= fits ? whole : whole.slice(0, Math.max(0, fits - 1)) + '…';
+    if (row <= 2) ends[row] = from + l.text.length * letter + 6;
+    Object.assign(l, { whole, from, row });
+  }
+  return { all, rows: ends.length };
+}
+
+// windows shades when faults acted.
 function windows(c) {
-  const parts = [], labels = [];
+  const parts = [], top = c.top - 4, floor = c.height - c.bottom;
   for (const w of c.options.windows || []) {
     const x1 = c.x(Math.min(Math.max(0, w.from), c.end)), x2 = c.x(Math.min(w.to, c.end));
-    parts.push(s('rect', { class: 'window', x: x1, y: c.top - 4, width: Math.max(1.5, x2 - x1), height: c.height - c.bottom - c.top + 4 }),
-      s('line', { class: 'window-edge', x1, x2: x1, y1: c.top - 4, y2: c.height - c.bottom }),
-      s('line', { class: 'window-edge', x1: x2, x2, y1: c.top - 4, y2: c.height - c.bottom }));
-    const last = labels[labels.length - 1];
-    if (last && x1 < last.x + 8) last.names.push(w.label);
-    else labels.push({ x: x1, names: [w.label] });
+    parts.push(s('rect', { class: 'window', x: x1, y: top, width: Math.max(1.5, x2 - x1), height: floor - top }, s('title', {}, w.label)),
+      ...[...new Set([x1, x2])].map(x => s('line', { class: 'window-edge', x1: x, x2: x, y1: top, y2: floor })));
   }
-  const letter = c.letter * 1.12; // bold
-  labels.forEach((l, i) => {
-    const whole = [...new Set(l.names)].join(' + '), next = i + 1 < labels.length ? labels[i + 1].x - 8 : c.width - 4;
-    // The last label may begin further to the left.
-    const x = i + 1 < labels.length ? l.x + 2 : Math.max(i ? l.x + 2 : c.left, Math.min(l.x + 2, next - whole.length * letter));
-    const fits = Math.floor((next - x) / letter);
-    const text = whole.length <= fits ? whole : fits > 3 ? whole.slice(0, fits - 1) + '…' : '';
-    parts.push(s('text', { class: 'window-label', x, y: c.top - 9 }, s('title', {}, whole), text));
-  });
+  // A label further up has a line down to its window. The earliest is the
+  // highest, so that lines and later labels do not cross.
+  const shown = c.labels.all.filter(v => v.text), y = l => top - 5 - 16 * (c.labels.rows - 1 - l.row);
+  for (const l of shown) parts.push(s('line', { class: 'window-edge', x1: l.at, x2: l.at, y1: y(l) - 8, y2: top }));
+  for (const l of shown) parts.push(s('text', { class: 'window-label', x: l.from + 2, y: y(l) }, s('title', {}, l.whole), l.text));
   return parts;
 }
 

@@ -32,7 +32,7 @@ function clip(text, length) { return text.length > length ? text.slice(0, length
 
 // faultsOn are those that acted on a service while the segment lasted.
 function faultsOn(run, service, segment) {
-  return run.faults.filter(f => f.applied && f.service === service && f.from < segment.to && f.to > segment.from);
+  return run.faults.filter(f => f.applied && f.service === service && f.from < segment.to && f.to >= segment.from);
 }
 
 function drawSystem(run, segment, by, chosen, choose) {

@@ -17,9 +17,9 @@ function start() {
 function stored() { try { return localStorage.getItem('theme'); } catch { return null; } }
 function store(theme) { try { localStorage.setItem('theme', theme); } catch { /* the choice lasts as long as the page */ } }
 
-// windowsOf are the times that curves have shaded. A kill is over as soon as it
-// is done, and stays a line.
-function windowsOf(faults) { return faults.filter(f => f.applied).map(f => ({ from: f.from, to: f.to, label: f.label })); }
+// windowsOf are the times that curves have shaded. What is over in a moment, as a
+// kill, is a line.
+function windowsOf(faults) { return faults.filter(f => f.applied && f.victim !== 'nobody').map(f => ({ from: f.from, to: f.to, label: f.label + (f.victim && !f.label.includes(f.victim) ? ' ' + f.victim : '') })); }
 
 // fallsOf are the times in which replicas of a service could not answer.
 function fallsOf(run, service) {
@@ -104,7 +104,7 @@ class Page {
 
   head() {
     const r = this.run, { runs } = this.data, half = runs.filter(v => v.incomplete).length, failed = r.checks.filter(c => !c.pass).length;
-    const verdict = r.incomplete ? ['fail', '◐ INCOMPLETE'] : r.checks.length === 0 ? ['soft', 'no checks'] : failed ? ['fail', `✕ FAILED: ${failed} of ${r.checks.length} checks`] : ['pass', `✓ PASSED: ${r.checks.length} checks`];
+    const verdict = r.incomplete ? ['fail', '◐ INCOMPLETE'] : r.checks.length === 0 ? ['soft', 'no checks'] : failed ? ['fail', `✕ FAILED: ${failed} of ${r.checks.length} check${r.checks.length === 1 ? '' : 's'}`] : ['pass', `✓ PASSED: ${r.checks.length} check${r.checks.length === 1 ? '' : 's'}`];
     const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
     const command = h('code', {}, r.command), copy = h('button', { type: 'button', onclick: () => {
       getSelection().selectAllChildren(command); // to be copied by hand where the browser does not let us
@@ -196,7 +196,7 @@ class Page {
     if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), options('service:breaker', 'Breakers: share of calls held back', share, { top: 1 })));
     if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], options('service:up', 'Replicas', number, { top: 1, least: 1 })));
     if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], options('service:cpu', 'Processors in use', number)));
-    if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], options('service:memory', 'Memory', bytes)));
+    if (c.memory && c.memory.length) figures.push(chart(c.t, [{ name: 'memory', values: c.memory, look: looks.connection_error }], options('service:memory', 'Memory', bytes, { unit: 2 ** 20 })));
     return h('section', { class: 'sheet' }, head, c.merged > 1 ? h('p', { class: 'soft' }, `Each point stands for up to ${c.merged} samples.`) : null, h('div', { class: 'charts' }, figures), this.callTable(name));
   }
 
@@ -251,7 +251,7 @@ class Page {
 
   events() {
     const { run } = this, cell = (text, more) => h('td', { class: 'left ' + (more || '') }, text);
-    const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end'));
+    const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end'));
     const hits = f => (!f.applied || f.hits < 0 ? '' : count(f.hits));
     const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
     const falls = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, seconds(r.detection)), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));

@@ -34,6 +34,7 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkChecks("checks", e.Checks)
 	v.checkAborts()
 	v.checkSpans()
+	v.checkTimeouts()
 	problems = append(problems, v.problems...)
 	if len(problems) == 0 {
 		// Variants are judged as wholes, which takes a sound experiment.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -91,6 +92,11 @@ func (e *Experiment) validateVariants() (problems problem.List) {
 		}
 		first[v.Name] = i
 		applied, mistakes := e.Apply(*v)
+		for j, p := range v.Set {
+			if p.Timeout != nil {
+				checkTimeout(&mistakes, problem.Index("set", j)+".timeout", *p.Timeout, &applied)
+			}
+		}
 		if len(mistakes) == 0 {
 			mistakes = ofVariant(e, v, applied.Validate())
 		}
@@ -143,6 +149,34 @@ func isVariantName(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("+-_."), r))
 	})
+}
+
+// checkTimeouts wants timeouts of calls that the run can reach.
+func (v *validator) checkTimeouts() {
+	e := v.experiment
+	for i := range e.System.Services {
+		for j := range e.System.Services[i].Endpoints {
+			path := problem.Index("system.services", i) + "." + problem.Index("endpoints", j)
+			v.checkStepTimeouts(path+".steps", e.System.Services[i].Endpoints[j].Steps)
+		}
+	}
+}
+
+func (v *validator) checkStepTimeouts(path string, steps []topology.Step) {
+	for i := range steps {
+		if c := steps[i].Call; c != nil {
+			checkTimeout(&v.problems, problem.Index(path, i)+".call.timeout", c.Timeout, v.experiment)
+		}
+		v.checkStepTimeouts(problem.Index(path, i)+".parallel", steps[i].Parallel)
+	}
+}
+
+// checkTimeout refuses a timeout that is longer than the run.
+func checkTimeout(problems *problem.List, path string, timeout unit.Duration, e *Experiment) {
+	if _, bounded := Length(e.Load); !bounded || timeout.Std() <= e.longest() {
+		return
+	}
+	problems.AddHint(path, "shorten it, or lengthen the load or the tail", "a timeout of %q is never reached: the run takes %s at most", timeout, unit.Duration(e.longest()))
 }
 
 // longest is how long a run may take by its plan: load and tail.

@@ -140,11 +140,11 @@ func (x *exchange) call(op *behave.Op) verdict {
 	if x.service.stopping() {
 		return abandoned
 	}
-	status := behave.Consequence(class, op.Call.OnError)
-	if status == 0 {
+	answer, fails := op.Call.Consequence(class, 0)
+	if !fails {
 		return x.goesOn()
 	}
-	return verdict{behave.OpFail, status, fmt.Sprintf("calling %s: %s: %v", op.Call.To, class, err)}
+	return verdict{behave.OpFail, answer.Status, fmt.Sprintf("calling %s: %s: %v", op.Call.To, class, err)}
 }
 
 func (x *exchange) attempt(op *behave.Op) (behave.Class, error) {
@@ -165,7 +165,7 @@ func (x *exchange) sendCall(op *behave.Op) (behave.Class, error) {
 	if len(replicas) > 1 {
 		to = replicas[s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))]
 	}
-	o := x.outgoing(op.Index, call.Timeout)
+	o := x.outgoing(op.Index, call.Policy.Timeout.Std())
 	o.to, o.method, o.target, o.keep = to, call.Method, requestTarget(call.Path), keepBody
 	if call.RequestBytes > 0 {
 		o.body, _ = payload(call.RequestBytes)

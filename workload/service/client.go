@@ -18,8 +18,6 @@ const (
 	maxIdle = 256
 	// idleTime is how long one is kept.
 	idleTime = 30 * time.Second
-	// freshTime is how long an idle connection is trusted to be open.
-	freshTime = time.Millisecond
 	// maxHints bounds the interim answers (1xx) before the real one.
 	maxHints = 5
 )
@@ -72,7 +70,9 @@ func (c *client) get(addr string, deadline time.Time) (*clientConn, error) {
 			return c.dial(addr, deadline)
 		}
 		_ = conn.SetDeadline(deadline)
-		if time.Since(conn.lastUsed) < freshTime || stillOpen(conn.Conn) {
+		// Asking costs a system call; not asking, a request that fails because
+		// its callee was started again since the last.
+		if stillOpen(conn.Conn) {
 			return conn, nil
 		}
 		c.discard(conn)

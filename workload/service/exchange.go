@@ -125,7 +125,7 @@ func (x *exchange) do(op *behave.Op) verdict {
 		return x.sleep(op.For)
 	case behave.OpCPU:
 		if op.Cores == 1 {
-			burnTime(op.For, x.stopped)
+			burnTime(op.For, s.slots, s.stop)
 		} else {
 			burnCores(op.Cores, op.For, x.stopped)
 		}

@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,9 @@ type Service struct {
 	peers   atomic.Pointer[peerBook]
 	caller  *caller
 	memory  memoryBudget
-	ready   atomic.Bool
+	// slots are the processors that requests take turns on.
+	slots chan struct{}
+	ready atomic.Bool
 	// queue is the length of the accept queue, where Serve knows it.
 	queue atomic.Pointer[func() int]
 
@@ -116,7 +119,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
 	s := &Service{
 		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1),
+		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	s.memory.limit = int64(s.limits.Leak)
 	s.exchanges.New = func() any { return &exchange{service: s} }

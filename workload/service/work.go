@@ -19,6 +19,8 @@ const (
 	// burnChunk is how many roots are taken between two looks at the clock:
 	// about 10 us.
 	burnChunk = 1024
+	// burnTurn is how long one request keeps its slot while others wait.
+	burnTurn = 5 * time.Millisecond
 )
 
 // roots takes n square roots of random numbers.
@@ -44,15 +46,32 @@ func burnUnits(units float64, stopped func() bool) {
 
 // burnTime keeps one processor busy until it has spent d on this work alone,
 // where the system tells (Linux); elsewhere until d has passed on the clock.
-func burnTime(d time.Duration, stopped func() bool) {
+//
+// The clock is that of a thread, so the goroutine is bound to one. It takes a
+// slot for a slice of time and lines up again: however many requests work at
+// once, they share the processors in turn, and the threads stay few.
+func burnTime(d time.Duration, slots chan struct{}, stop <-chan struct{}) {
+	random := newRandom()
+	for d > 0 {
+		select {
+		case <-stop:
+			return
+		case slots <- struct{}{}:
+		}
+		d -= burnSlice(min(d, burnTurn), random)
+		<-slots
+	}
+}
+
+func burnSlice(d time.Duration, random *rand.PCG) (spent time.Duration) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	random := newRandom()
 	sum := 0.0
-	for start := threadTime(); threadTime()-start < d && !stopped(); {
+	for start := threadTime(); spent < d; spent = threadTime() - start {
 		sum += roots(burnChunk, random)
 	}
 	runtime.KeepAlive(sum)
+	return spent
 }
 
 // burnCores keeps a number of processors busy for d on the clock. The part of a

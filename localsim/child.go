@@ -68,7 +68,7 @@ func (d *Deployment) noteChild(r *replica, pid int) error {
 	}
 	process, err := registry.Identify(pid)
 	if err != nil {
-		return nil // it has ended already; that is noticed where it is waited for
+		return nil //nolint:nilerr // it has ended already; that is noticed where it is waited for
 	}
 	return d.entry.AddChild(registry.Child{Process: process, Replica: r.label()})
 }

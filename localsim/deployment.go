@@ -75,7 +75,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 		wake: make(chan struct{}, 1), watched: make(chan struct{}),
 	}
 	d.admin.token = d.token
-	d.desired.injections = map[string]*injection{}
+	d.injections = map[string]*injection{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
 	}

@@ -80,7 +80,10 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*localsim.S
 	for {
 		select {
 		case err := <-ended:
-			return nil, fmt.Errorf("it ended (%v)", err)
+			if err == nil {
+				err = errors.New("without a word")
+			}
+			return nil, fmt.Errorf("it ended: %w", err)
 		case <-ctx.Done():
 			err := errors.Join(ctx.Err(), cmd.Process.Signal(os.Interrupt))
 			<-ended
@@ -100,7 +103,10 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*localsim.S
 // logged returns what a background process logged, as an error.
 func logged(path string) error {
 	data, err := os.ReadFile(path)
-	if err != nil || len(bytes.TrimSpace(data)) == 0 {
+	if err != nil {
+		return fmt.Errorf("reading its log: %w", err)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
 	const enough = 2000

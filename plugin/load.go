@@ -1,9 +1,11 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"time"
@@ -38,6 +40,8 @@ type loadOptions struct {
 	users       int
 	think       unit.Duration
 	every       unit.Duration
+	delay       unit.Duration
+	follow      bool
 	duration    unit.Duration
 	count       int
 	timeout     unit.Duration
@@ -61,7 +65,8 @@ or a LoadGenerator of MicroSim.`,
 		Example: `  kubectl microsim load --system shop --rate 50 --duration 30s --on local
   kubectl microsim load --system shop --rate 10 --to 200 --poisson --duration 1min --on local
   kubectl microsim load --url http://127.0.0.1:8080/ --users 10 --every 1s --duration 1min
-  kubectl microsim load -f loadgenerator.yaml --on local`,
+  kubectl microsim load --url http://127.0.0.1:8080/ --delay 100ms --users 5
+  kubectl microsim load -f loadgenerator.yaml --on local --follow`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd, args); err != nil {
 				return usageError{cmd, err}
@@ -86,6 +91,8 @@ or a LoadGenerator of MicroSim.`,
 	flags.IntVar(&o.users, "users", 0, "closed loop: users; with --url as many for each URL")
 	flags.Var(&o.think, "think", "closed loop: how long a user waits after an answer")
 	flags.Var(&o.every, "every", "closed loop: beat of each user; one that finds the user waiting is skipped")
+	flags.Var(&o.delay, "delay", "closed loop, as VECROsim's: --every, with POST, a connection for each request, and one user unless --users is given")
+	flags.BoolVar(&o.follow, "follow", false, "change the load when its file changes")
 	flags.Var(&o.duration, "duration", "how long; without it until Ctrl-C")
 	flags.IntVar(&o.count, "count", 0, "stop after as many arrivals")
 	flags.Var(&o.timeout, "timeout", "how long to wait for an answer (default 15s)")
@@ -107,7 +114,12 @@ func (o *loadOptions) validate(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--%s and a file both describe the load: keep one", flag)
 		}
 	}
+	if o.delay != 0 {
+		o.imitate()
+	}
 	switch {
+	case o.follow && len(o.inputs.filenames) != 1:
+		return errors.New("--follow needs a file that it can read again: name one with -f")
 	case !fromFile && (o.rate != 0) == (o.users != 0):
 		return errors.New("the load is not described: write --rate for an open loop, or --users for a closed one")
 	case o.urls != "" && (o.service != "" || o.system != ""):
@@ -116,6 +128,13 @@ func (o *loadOptions) validate(cmd *cobra.Command, args []string) error {
 		return o.target.validate()
 	}
 	return nil
+}
+
+// imitate fills in what VECROsim's load generator takes for granted.
+func (o *loadOptions) imitate() {
+	o.every, o.noKeepAlive = o.delay, true
+	o.method = cmp.Or(o.method, http.MethodPost)
+	o.users = cmp.Or(o.users, 1)
 }
 
 // forever is the length of a load that has no end of its own.
@@ -144,6 +163,7 @@ func (o *loadOptions) profile() load.Profile {
 	}
 	if len(urls) > 0 {
 		phase.Users *= len(urls)
+		phase.Each = true
 	} else if o.service != "" {
 		p.Requests = []load.Request{request}
 	}
@@ -195,7 +215,12 @@ func (o *loadOptions) run(ctx context.Context, args []string) error {
 		}
 		to.URLs = status.URLs()
 	}
-	result, err := (&loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}).Load(ctx, profile, to, nil)
+	generator := &loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}
+	if o.follow {
+		generator.Control = loadgen.NewControl()
+		defer o.followFile(ctx, profile, generator.Control)()
+	}
+	result, err := generator.Load(ctx, profile, to, nil)
 	if result == nil {
 		return cause(ctx, err)
 	}

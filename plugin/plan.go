@@ -73,6 +73,9 @@ func describePhase(p *load.Phase) string {
 	if p.RateTo != nil {
 		text = fmt.Sprintf("%v to %v/s", p.Rate, *p.RateTo)
 	}
+	if p.Burst > 1 {
+		text += fmt.Sprintf(" of %d", p.Burst)
+	}
 	if p.Arrivals != "" {
 		text += " " + string(p.Arrivals)
 	}

@@ -94,13 +94,13 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 }
 
 // play runs the experiment, shows it, and writes what it showed.
-func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) error {
+func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) (err error) {
 	recorder, err := o.recorder(&e)
 	if err != nil {
 		return err
 	}
 	if recorder != nil {
-		defer recorder.Discard()
+		defer func() { err = errors.Join(err, recorder.Discard()) }()
 	}
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
@@ -143,9 +143,12 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 
 // conclude prints the result and says how the run ended.
 func (o *runOptions) conclude(result *experiment.Result, err error) error {
-	if o.output != "" {
+	switch o.output {
+	case "json":
+		err = errors.Join(err, result.Encode(o.streams.Out))
+	case "yaml":
 		err = errors.Join(err, printObject(o.streams.Out, o.output, result))
-	} else {
+	default:
 		err = errors.Join(err, report.Summary(o.streams.Out, result, styleOf(o.streams.Out)))
 	}
 	if o.out != "" && err == nil {

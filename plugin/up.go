@@ -24,6 +24,7 @@ type upOptions struct {
 	name    string
 	seed    uint64
 	detach  bool
+	update  bool
 	output  string
 	verbose bool
 	dryRun  bool
@@ -53,6 +54,7 @@ root; 'status', 'call', 'load', 'fault' and 'down' find the system by its name.`
 	cmd.Flags().StringVar(&o.name, "name", "", "name of the system, in place of the file's")
 	cmd.Flags().Uint64Var(&o.seed, "seed", spec.DefaultSeed, "seed of all random decisions")
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "leave the system running in the background")
+	cmd.Flags().BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be started")
@@ -82,6 +84,9 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 		}
 		fmt.Fprintf(o.streams.Out, "system/%s up (dry run)\n", system.Name)
 		return nil
+	}
+	if o.update {
+		return o.change(ctx, system)
 	}
 	if o.detach {
 		return o.detached(ctx, system)
@@ -122,6 +127,23 @@ func (o *upOptions) system(ctx context.Context, args []string) (*topology.System
 		}
 	}
 	return system, nil
+}
+
+// change makes the running system what the file says. Services that are the same
+// go on undisturbed.
+func (o *upOptions) change(ctx context.Context, system *topology.System) error {
+	client, err := findSystem(system.Name)
+	if err != nil {
+		return err
+	}
+	if err := client.Update(ctx, system); err != nil {
+		return err
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return printSystem(o.streams.Out, o.output, status)
 }
 
 // foreground keeps the system up until a signal, or until somebody else takes

@@ -53,7 +53,7 @@ func (p Process) Kill() error {
 	if err != nil {
 		return nil
 	}
-	defer handle.Release()
+	defer func() { _ = handle.Release() }()
 	if !p.Alive() {
 		return nil
 	}

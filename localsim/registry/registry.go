@@ -298,7 +298,7 @@ func (e *Entry) create() error {
 	if err != nil {
 		return fmt.Errorf("entering system %q: %w", e.record.Name, err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }() // moved away where all went well
 	if err := e.write(temp); err != nil {
 		return err
 	}

@@ -106,12 +106,12 @@ type wireFault struct {
 
 // wireArgs are the arguments of all types in MicroSim's units.
 type wireArgs struct {
-	Delay    *float64 `json:"delay,omitempty"`
-	Size     *float64 `json:"size,omitempty"`
-	Duration *float64 `json:"duration,omitempty"`
-	Cores    *float64 `json:"cores,omitempty"`
-	Status   *float64 `json:"status,omitempty"`
-	Rate     *float64 `json:"rate,omitempty"`
+	Delay    *float64 `json:"delay"`
+	Size     *float64 `json:"size"`
+	Duration *float64 `json:"duration"`
+	Cores    *float64 `json:"cores"`
+	Status   *float64 `json:"status"`
+	Rate     *float64 `json:"rate"`
 }
 
 // A chainParser gathers the mistakes of one chain.
@@ -154,8 +154,8 @@ func (p *chainParser) chain(w *wireChain, path string, depth int) *Chain {
 		p.add(problem.Join(path, "faults"), "", "%d faults are more than the %d possible at one service", n, p.limits.Faults)
 		return c
 	}
-	c.Faults.Before = p.faults(w.Faults.Before, problem.Join(path, "faults.before"))
-	c.Faults.After = p.faults(w.Faults.After, problem.Join(path, "faults.after"))
+	c.Faults.Before = p.faults(w.Faults.Before, path, "faults.before")
+	c.Faults.After = p.faults(w.Faults.After, path, "faults.after")
 	routes := problem.Join(path, "routes")
 	if n := len(w.Routes); n > p.limits.FanOut {
 		p.add(routes, "", "%d routes are more than the %d possible at one service", n, p.limits.FanOut)
@@ -172,8 +172,11 @@ func (p *chainParser) chain(w *wireChain, path string, depth int) *Chain {
 	return c
 }
 
-func (p *chainParser) faults(list []wireFault, path string) []ChainFault {
+func (p *chainParser) faults(list []wireFault, path, name string) []ChainFault {
 	faults := make([]ChainFault, 0, len(list))
+	if len(list) > 0 {
+		path = problem.Join(path, name)
+	}
 	for i := range list {
 		faults = append(faults, p.fault(&list[i], problem.Index(path, i)))
 	}
@@ -288,30 +291,3 @@ func (p *chainParser) number(v *float64, path string, lo, hi float64) float64 {
 }
 
 func milliseconds(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
-
-// MarshalJSON writes the fault in MicroSim's form and units.
-func (f ChainFault) MarshalJSON() ([]byte, error) {
-	needs, may, _ := chainArgs(f.Type)
-	takes := needs + may
-	var args wireArgs
-	for _, a := range []struct {
-		name  string
-		into  **float64
-		value float64
-	}{
-		{"delay", &args.Delay, float64(f.Delay) / float64(time.Millisecond)},
-		{"size", &args.Size, float64(f.Size) / mega},
-		{"duration", &args.Duration, float64(f.Duration) / float64(time.Millisecond)},
-		{"cores", &args.Cores, f.Cores},
-		{"status", &args.Status, float64(f.Status)},
-		{"rate", &args.Rate, f.Rate * 100},
-	} {
-		if contains(takes, " "+a.name+" ") {
-			*a.into = &a.value
-		}
-	}
-	return json.Marshal(struct {
-		Type fault.Type `json:"type"`
-		Args wireArgs   `json:"args"`
-	}{f.Type, args})
-}

@@ -47,7 +47,7 @@ const (
 	// percent sign their share.
 	Errors Metric = "errors"
 	// Availability of clients and edges is the share of requests that went
-	// well, of a service the share of the time in which a replica answered.
+	// well, of a service the share of the time in which a replica was ready.
 	Availability Metric = "availability"
 	// RecoveryTime and DetectionTime are the longest time from the fall of a replica
 	// until it was ready again, and until the fall was seen.

@@ -36,7 +36,7 @@ func (c *clients) observe(o Outcome) {
 	class := classIndex(o.Class)
 	c.total.count(class, o)
 	if o.Phase >= 0 && o.Phase < len(c.clock.phases) {
-		c.cells[3*o.Phase+c.clock.part(o.Intended)].count(class, o)
+		c.cells[3*o.Phase+c.clock.partOf(o.Intended, o.Intended+o.Latency)].count(class, o)
 	}
 	c.second(int(max(0, o.Intended)/time.Second)).count(class, o)
 }
@@ -148,9 +148,11 @@ func (c *clients) timeline(end time.Duration) []ClientSecond {
 // in nanoseconds since the load started. It may be asked by many at once.
 type runClock struct {
 	phases []phaseWindow
-	// firstFault is when the first fault was asked for, lastClear when the last
-	// was gone; math.MaxInt64 until then.
-	firstFault, lastClear atomic.Int64
+	// firstFault is when the first fault is to act, math.MaxInt64 where there is
+	// none. It is the plan's time, which is never later than the truth.
+	firstFault time.Duration
+	// lastClear is when the last fault was gone; math.MaxInt64 until then.
+	lastClear atomic.Int64
 	// tail is when the load ended, where the system is watched longer.
 	tail atomic.Int64
 }
@@ -201,11 +203,15 @@ func (c *runClock) slot(at time.Duration) int {
 }
 
 // part is 0 before the faults, 1 during and 2 after them.
-func (c *runClock) part(at time.Duration) int {
+func (c *runClock) part(at time.Duration) int { return c.partOf(at, at) }
+
+// partOf is the part that a request belongs to: by its beginning, except that
+// one which the first fault found under way is no request before the faults.
+func (c *runClock) partOf(from, to time.Duration) int {
 	switch {
-	case int64(at) < c.firstFault.Load():
+	case from < c.firstFault && to <= c.firstFault:
 		return 0
-	case int64(at) < c.lastClear.Load():
+	case int64(from) < c.lastClear.Load():
 		return 1
 	}
 	return 2

@@ -179,6 +179,7 @@ func (c *fakeCollector) Start(_ context.Context, _ func(context.Context) ([]Repl
 	if c.startErr != nil {
 		return c.startErr
 	}
+	time.Sleep(700 * time.Millisecond) // as the first look at a large system takes
 	c.stop = make(chan struct{})
 	c.done.Go(func() {
 		last := time.Now()

@@ -94,9 +94,6 @@ func (r *run) applyFault(ctx context.Context, injector Injector, i int) error {
 	p := r.faults
 	rec := p.copyOf(i)
 	ordered := time.Now()
-	if elapsed := int64(ordered.Sub(r.began)); elapsed < r.clock.firstFault.Load() {
-		r.clock.firstFault.Store(elapsed)
-	}
 	p.update(i, func(rec *FaultRecord) { rec.OrderedAt = ordered.UTC() })
 	if rec.Victim != fault.Nobody {
 		deadline := r.began.Add(time.Duration(rec.PlannedTo * 1e9)).Add(faultGrace)

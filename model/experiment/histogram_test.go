@@ -81,6 +81,23 @@ func TestBucketQuantiles(t *testing.T) {
 	}
 }
 
+func TestPartOfARequest(t *testing.T) {
+	c := newRunClock(shop().Load)
+	if got := c.partOf(0, time.Hour); got != 0 {
+		t.Errorf("without faults all is before them, not %d", got)
+	}
+	c.firstFault = 3 * time.Second
+	c.lastClear.Store(int64(6 * time.Second))
+	for _, test := range []struct {
+		from, to float64
+		want     int
+	}{{0, 1, 0}, {2.9, 3, 0}, {2.9, 3.1, 1}, {3, 3.1, 1}, {5.9, 7, 1}, {6, 6.1, 2}} {
+		if got := c.partOf(time.Duration(test.from*1e9), time.Duration(test.to*1e9)); got != test.want {
+			t.Errorf("from %v to %v: %d, want %d", test.from, test.to, got, test.want)
+		}
+	}
+}
+
 func TestNoOutcomeIsLost(t *testing.T) {
 	e := shop()
 	c := newClients(newRunClock(e.Load))

@@ -31,7 +31,7 @@ func (r *Result) judgeOne(check Check) CheckResult {
 	}
 	judged.Value = &value.number
 	judged.Pass = value.holds(condition)
-	judged.Why = fmt.Sprintf("%s was %s%s", condition.Metric, value.prefix(), condition.Format(value.number))
+	judged.Why = fmt.Sprintf("%s %s%s", condition.Metric, value.prefix(), condition.Format(value.number))
 	return judged
 }
 

@@ -64,10 +64,8 @@ func (r *run) look(replicas []Replica, now time.Time) {
 	f := r.falls
 	var events []Event
 	f.mu.Lock()
-	missing := maps.Clone(f.seen)
 	for _, replica := range replicas {
 		key := replicaKey{replica.Service, replica.Index}
-		delete(missing, key)
 		before, known := f.seen[key]
 		if !known {
 			before = sighting{at: now, replica: replica, open: -1}
@@ -75,7 +73,7 @@ func (r *run) look(replicas []Replica, now time.Time) {
 		events = append(events, r.compare(&before, replica, now)...)
 		f.seen[key] = before
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(missing), replicaKey.compare) {
+	for _, key := range f.missing(replicas) {
 		before, gone := f.seen[key], f.seen[key].replica
 		gone.State, gone.Since = Down, time.Time{}
 		events = append(events, r.compare(&before, gone, now)...)
@@ -85,6 +83,19 @@ func (r *run) look(replicas []Replica, now time.Time) {
 	for _, e := range events {
 		r.emit(e)
 	}
+}
+
+// missing are the replicas that were seen once and are not listed; those listed
+// have been seen, so mostly a count tells that there are none.
+func (f *falls) missing(replicas []Replica) []replicaKey {
+	if len(replicas) == len(f.seen) {
+		return nil
+	}
+	missing := maps.Clone(f.seen)
+	for _, replica := range replicas {
+		delete(missing, replicaKey{replica.Service, replica.Index})
+	}
+	return slices.SortedFunc(maps.Keys(missing), replicaKey.compare)
 }
 
 func (r *run) compare(before *sighting, replica Replica, now time.Time) (events []Event) {

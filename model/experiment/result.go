@@ -101,8 +101,9 @@ const (
 )
 
 // A Segment is a stretch of the run with what was seen in it. Requests of
-// clients belong to it by when they were meant to start, those of services by
-// the middle of the interval in which they were counted.
+// clients belong to it by when they were meant to start, except that those which
+// the first fault found under way do not count as before the faults; those of
+// services by the middle of the interval in which they were counted.
 type Segment struct {
 	Kind SegmentKind `json:"kind"`
 	// Name is empty for the whole run.
@@ -139,8 +140,8 @@ type ServiceStats struct {
 	Latency *Quantiles       `json:"latency,omitempty"`
 	// Seconds were watched.
 	Seconds float64 `json:"seconds"`
-	// Availability is the share of the time in which a replica answered the
-	// watcher, Up the mean number that did.
+	// Availability is the share of the time in which a replica was ready, Up the
+	// mean number of replicas that answered the watcher.
 	Availability float64 `json:"availability"`
 	Up           float64 `json:"up"`
 	// InFlight and QueueLength are the highest seen at any scrape.

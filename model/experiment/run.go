@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -74,8 +75,10 @@ type run struct {
 	idle     *idleness
 	faults   *faultPlan
 	falls    *falls
-	// began is the zero of elapsed times, set before anything reads it.
-	began time.Time
+	// began is the zero of elapsed times. Others than the run's own goroutine
+	// read it once loading is set.
+	began   time.Time
+	loading atomic.Bool
 }
 
 func newRun(e Experiment, deps Deps, observer Observer) *run {
@@ -89,9 +92,13 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 	if length, bounded := Length(e.Load); bounded && e.Tail > 0 {
 		clock.tail.Store(int64(length))
 	}
+	faults := newFaultPlan(e)
+	if len(faults.changes) > 0 {
+		clock.firstFault = faults.changes[0].At
+	}
 	return &run{
 		Experiment: e, deps: deps, observer: observer, clock: clock,
-		clients: newClients(clock), services: newServices(clock), faults: newFaultPlan(e), falls: &falls{},
+		clients: newClients(clock), services: newServices(clock), faults: faults, falls: &falls{},
 		windows: &windows{length: e.Window.Std()}, abort: newAbortWatch(&e), idle: newIdleness(&e),
 		result: &Result{
 			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
@@ -160,8 +167,6 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 		return fmt.Errorf("listing the replicas of system %q: %w", r.System.Name, err)
 	}
 	r.emit(Deployed{Replicas: replicas, Took: time.Since(r.result.Started)})
-	r.begin()
-
 	polling, stopPolling := context.WithCancel(ctx)
 	var poller sync.WaitGroup
 	poller.Go(func() { r.pollReplicas(polling, deployment, replicas) })
@@ -180,12 +185,16 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 			}
 		}()
 	}
+	// The first look at a large system takes a while, which is not to pass
+	// between the zero of the faults and that of the load.
+	r.begin()
 	return r.sendLoad(ctx, deployment, replicas)
 }
 
 // begin sets the zero of elapsed times.
 func (r *run) begin() {
 	r.began = time.Now()
+	r.loading.Store(true)
 	r.result.LoadStarted = r.began.UTC()
 	var phases []string
 	for i := range r.Load.Phases {
@@ -285,6 +294,9 @@ func (r *run) emitSecond(earlier *tally, last *time.Duration, phase int) {
 }
 
 func (r *run) observeSample(sample Sample) {
+	if !r.loading.Load() {
+		return // of the time before the load nothing is asked
+	}
 	at := sample.At.Sub(r.began)
 	middle := max(0, at-sample.Elapsed/2)
 	r.services.observe(at, &sample)

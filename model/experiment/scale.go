@@ -60,7 +60,7 @@ func (s scaler) service(svc *topology.Service) {
 			w.Sleep, w.CPU, w.CPUUnits = s.delay(w.Sleep), s.delay(w.CPU), w.CPUUnits*float64(s)
 		}
 		if c := step.Call; c != nil {
-			c.Timeout = s.policies(policy.Call{Timeout: c.Timeout}).Timeout
+			c.Call = s.policies(c.Call)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -18,7 +19,7 @@ func newRunClock(profile load.Profile) *runClock {
 		counted = counted || p.Count > 0
 	}
 	c.tail.Store(math.MaxInt64)
-	c.firstFault.Store(math.MaxInt64)
+	c.firstFault = math.MaxInt64
 	c.lastClear.Store(math.MaxInt64)
 	return c
 }
@@ -37,7 +38,7 @@ func (r *run) segments(end time.Duration) []Segment {
 			all = append(all, r.segment(LoadPhase, r.clock.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
 		}
 	}
-	first := time.Duration(r.clock.firstFault.Load())
+	first := r.clock.firstFault
 	last := time.Duration(r.clock.lastClear.Load())
 	if first >= end {
 		return r.withTail(all, end)
@@ -74,6 +75,11 @@ func (r *run) segment(kind SegmentKind, name string, from, to time.Duration, bel
 	}
 	s.Clients = t.stats((to - from).Seconds())
 	s.Services, s.Edges = r.services.stats(r.order(), belongs)
+	began := r.result.LoadStarted
+	for i := range s.Services {
+		x := &s.Services[i]
+		x.Availability = availability(r.result.Recoveries, x.Service, r.System.Service(x.Service).Replicas, began.Add(from), began.Add(to))
+	}
 	return s
 }
 
@@ -83,4 +89,43 @@ func (r *run) order() (names []string) {
 		names = append(names, r.System.Services[i].Name)
 	}
 	return names
+}
+
+// availability is the share of a stretch of time in which not all of a service's
+// replicas were down.
+func availability(recoveries []Recovery, service string, replicas int, from, to time.Time) float64 {
+	type turn struct {
+		at   time.Time
+		down int
+	}
+	var turns []turn
+	for _, r := range recoveries {
+		if r.Service != service {
+			continue
+		}
+		ready := r.ReadyAt
+		if ready.IsZero() || ready.After(to) {
+			ready = to
+		}
+		if r.DownAt.Before(ready) {
+			turns = append(turns, turn{r.DownAt, 1}, turn{ready, -1})
+		}
+	}
+	slices.SortFunc(turns, func(a, b turn) int { return a.at.Compare(b.at) })
+	var away time.Duration
+	down := 0
+	for i, t := range turns {
+		if down += t.down; down < max(1, replicas) || i+1 == len(turns) {
+			continue
+		}
+		begin, end := t.at, turns[i+1].at
+		if begin.Before(from) {
+			begin = from
+		}
+		if end.After(to) {
+			end = to
+		}
+		away += max(0, end.Sub(begin))
+	}
+	return 1 - away.Seconds()/to.Sub(from).Seconds()
 }

@@ -21,7 +21,7 @@ type serviceKey struct {
 }
 
 type serviceCell struct {
-	seconds, answered, up   float64
+	seconds, up             float64
 	requests, errors        int64
 	codes                   map[string]int64
 	latency                 buckets
@@ -88,9 +88,6 @@ func (c *serviceCell) observe(sample *Sample) {
 	seconds := sample.Elapsed.Seconds()
 	c.seconds += seconds
 	c.up += seconds * float64(sample.Up)
-	if sample.Up > 0 {
-		c.answered += seconds
-	}
 	c.requests += sample.Requests
 	c.errors += sample.Errors
 	c.codes = sum(c.codes, sample.Codes)
@@ -121,7 +118,7 @@ func (c *serviceCell) edge(callee string) *edgeCell {
 
 // merge adds what another cell counted.
 func (c *serviceCell) merge(o *serviceCell) {
-	c.seconds, c.answered, c.up = c.seconds+o.seconds, c.answered+o.answered, c.up+o.up
+	c.seconds, c.up = c.seconds+o.seconds, c.up+o.up
 	c.requests, c.errors = c.requests+o.requests, c.errors+o.errors
 	c.codes = sum(c.codes, o.codes)
 	c.latency.add(o.latency.bounds, o.latency.counts, o.latency.sum)
@@ -179,7 +176,7 @@ func (c *serviceCell) stats(name string) ServiceStats {
 	}
 	if c.seconds > 0 {
 		s.Rate, s.CPUCores = float64(c.requests)/c.seconds, c.cpu/c.seconds
-		s.Availability, s.Up = c.answered/c.seconds, c.up/c.seconds
+		s.Up = c.up / c.seconds
 	}
 	return s
 }

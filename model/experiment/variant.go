@@ -45,10 +45,13 @@ type Patch struct {
 	// Call is the callee whose calls are changed.
 	Call string `json:"call,omitempty"`
 
-	// Workers, Backlog and Replicas are changed of a service.
+	// Workers, Backlog and Replicas are changed of a service,
 	Workers  *int `json:"workers,omitempty"`
 	Backlog  *int `json:"backlog,omitempty"`
 	Replicas *int `json:"replicas,omitempty"`
+	// and so are OnCancel and Shed. Shed can be taken away by Without.
+	OnCancel *topology.OnCancel `json:"onCancel,omitempty"`
+	Shed     *topology.Shed     `json:"shed,omitempty"`
 
 	// Timeout and what follows are changed of calls.
 	Timeout   *unit.Duration    `json:"timeout,omitempty"`
@@ -64,11 +67,14 @@ type Patch struct {
 
 // serviceFields and callFields are the fields of a Patch that change something,
 // by their names in files.
-func serviceFields() []string { return []string{"workers", "backlog", "replicas"} }
+func serviceFields() []string { return []string{"workers", "backlog", "replicas", "onCancel", "shed"} }
 
 func callFields() []string {
 	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback"}
 }
+
+// removable are the fields that Without may name.
+func removable() []string { return append(callFields(), "shed") }
 
 // field returns what a patch gives for one of its fields; not valid where it
 // gives nothing.
@@ -194,8 +200,8 @@ func (a *applier) apply(i int) (problems problem.List) {
 	}
 	given := p.given()
 	for _, field := range given {
-		if !slices.Contains(callFields(), field) && slices.Contains(p.Without, field) {
-			problems.AddHint("without", "known are "+strings.Join(callFields(), ", "), "%q is no policy", field)
+		if slices.Contains(p.Without, field) && !slices.Contains(removable(), field) {
+			problems.AddHint("without", "known are "+strings.Join(removable(), ", "), "%q cannot be taken away", field)
 		} else if slices.Contains(wrong, field) {
 			hint := "name the callee by call: its name, or \"*\" for all"
 			if p.Call != "" {
@@ -228,7 +234,7 @@ func (p *Patch) validate() (problems problem.List) {
 			problems.AddHint("without", "keep one of them", "%s is given and taken away", name)
 		}
 	}
-	for _, name := range serviceFields() {
+	for _, name := range []string{"workers", "backlog", "replicas"} {
 		least := 0
 		if name == "workers" {
 			least = 1
@@ -253,6 +259,12 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 			if change.from != nil {
 				*change.to = *change.from
 			}
+		}
+		if p.OnCancel != nil {
+			s.OnCancel = *p.OnCancel
+		}
+		if p.Shed != nil || slices.Contains(p.Without, "shed") {
+			s.Shed = p.Shed
 		}
 	}
 	if !found {
@@ -363,5 +375,5 @@ func (p *Patch) policies(c policy.Call) policy.Call {
 
 // setPolicies changes the policies of a call.
 func setPolicies(c *topology.Call, p *Patch) {
-	c.Timeout = p.policies(policy.Call{Timeout: c.Timeout}).Timeout
+	c.Call = p.policies(c.Call)
 }

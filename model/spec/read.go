@@ -75,7 +75,7 @@ func expandPath(path string) ([]string, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
-		return []string{path}, nil // load says what is wrong
+		return []string{path}, nil //nolint:nilerr // load says what is wrong
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {

@@ -153,7 +153,8 @@ type Hook struct {
 	// Do gets each chunk (TCP) or datagram (UDP) and returns what to forward
 	// instead; nil forwards nothing. It may keep and change data. It runs in
 	// the connection's own goroutine: connections call it concurrently, and a
-	// hook that blocks holds up its direction of that connection only.
+	// hook that blocks holds up its direction of that connection only, and
+	// whoever closes the gate.
 	Do func(c ConnInfo, data []byte) ([]byte, Verdict)
 }
 
@@ -198,7 +199,7 @@ func (StopReading) check(bool) error { return nil }
 
 func (c Drop) check(bool) error {
 	if !(c.Share >= 0 && c.Share <= 1) {
-		return fmt.Errorf("Share is %v; it must be between 0 and 1", c.Share)
+		return fmt.Errorf("share is %v; it must be between 0 and 1", c.Share)
 	}
 	return nil
 }
@@ -223,10 +224,10 @@ func (Corrupt) check(bool) error { return nil }
 
 func (c Bandwidth) check(bool) error {
 	if c.Rate < 1 {
-		return fmt.Errorf("Rate is %d bytes a second; it must be at least 1", c.Rate)
+		return fmt.Errorf("rate is %d bytes a second; it must be at least 1", c.Rate)
 	}
 	if c.Burst < 0 {
-		return fmt.Errorf("Burst is %d bytes; it must not be negative", c.Burst)
+		return fmt.Errorf("burst is %d bytes; it must not be negative", c.Burst)
 	}
 	return nil
 }
@@ -247,9 +248,9 @@ func (c Slice) check(datagrams bool) error {
 	case datagrams:
 		return ErrDatagrams
 	case c.Size < 1:
-		return fmt.Errorf("Size is %d bytes; it must be at least 1", c.Size)
+		return fmt.Errorf("size is %d bytes; it must be at least 1", c.Size)
 	case c.Variation < 0 || c.Variation >= c.Size:
-		return fmt.Errorf("Variation is %d bytes; it must be at least 0 and less than Size, which is %d", c.Variation, c.Size)
+		return fmt.Errorf("variation is %d bytes; it must be at least 0 and less than Size, which is %d", c.Variation, c.Size)
 	}
 	return notNegative("Pause", c.Pause)
 }
@@ -262,14 +263,14 @@ func (c Concatenate) check(datagrams bool) error {
 		return ErrDatagrams
 	}
 	if c.Size < 0 || c.Size > maxConcatenate {
-		return fmt.Errorf("Size is %d bytes; it must be between 0 and %d", c.Size, maxConcatenate)
+		return fmt.Errorf("size is %d bytes; it must be between 0 and %d", c.Size, maxConcatenate)
 	}
 	return notNegative("GiveUp", c.GiveUp)
 }
 
 func (c Substitute) check(bool) error {
 	if _, err := regexp.Compile(c.Pattern); err != nil {
-		return fmt.Errorf("Pattern %q: %w", c.Pattern, err)
+		return fmt.Errorf("pattern %q: %w", c.Pattern, err)
 	}
 	return nil
 }
@@ -287,7 +288,7 @@ func (c SlowClose) check(datagrams bool) error {
 
 func (h Hook) check(bool) error {
 	if h.Do == nil {
-		return errors.New("Do is nil; it must be a function")
+		return errors.New("do is nil; it must be a function")
 	}
 	return nil
 }

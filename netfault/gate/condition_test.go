@@ -157,41 +157,12 @@ func TestBandwidthBurstIsOneSecond(t *testing.T) {
 		client, server := r.connect()
 		r.set(w, gate.Bandwidth{Rate: 2})
 		start := time.Now()
-		send(t, w.from(client, server), "12")
-		expect(t, w.to(client, server), "12")
-		if took := time.Since(start); took > 400*time.Millisecond {
-			t.Errorf("two bytes of burst took %v", took)
-		}
-		send(t, w.from(client, server), "345")
-		expect(t, w.to(client, server), "345")
+		send(t, w.from(client, server), "12345")
+		expect(t, w.to(client, server), "12345")
 		if took := time.Since(start); took < time.Second {
 			t.Errorf("5 bytes at 2 B/s took %v, want at least 1s", took)
 		}
 	})
-}
-
-func TestBandwidthIsSharedOrNot(t *testing.T) {
-	for _, own := range []bool{false, true} {
-		r := newRig(t, gate.Config{})
-		r.set(ways[0], gate.Bandwidth{Rate: 1000, Burst: 1, PerConnection: own})
-		start := time.Now()
-		done := make(chan struct{})
-		for range 3 {
-			client, server := r.connect()
-			send(t, client, strings.Repeat("x", 100))
-			go func() {
-				io.ReadFull(server, make([]byte, 100))
-				done <- struct{}{}
-			}()
-		}
-		for range 3 {
-			<-done
-		}
-		took := time.Since(start)
-		if own && took > 280*time.Millisecond || !own && took < 290*time.Millisecond {
-			t.Errorf("PerConnection %v: three times 100 bytes took %v", own, took)
-		}
-	}
 }
 
 func TestTimeLimit(t *testing.T) {

@@ -288,18 +288,27 @@ type bucket struct {
 	last   time.Time
 }
 
+// grace is for how much lateness a bucket makes up. Whoever waited for a debt to
+// be paid wakes up late, by the coarseness of timers and the load of the
+// machine; without grace a small burst would turn that into a lower rate.
+const grace = 100 * time.Millisecond
+
 // take removes n tokens at a time and returns how long after it they are earned.
 func (b *bucket) take(n int, now time.Time, rate, burst float64) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case !b.filled:
+	if !b.filled {
 		b.tokens, b.last, b.filled = burst, now, true
-	case now.After(b.last):
-		b.tokens += rate * now.Sub(b.last).Seconds()
+	}
+	if now.After(b.last) {
+		most := math.Max(burst, b.tokens)
+		if b.tokens < 0 {
+			most = math.Max(burst, rate*grace.Seconds())
+		}
+		b.tokens = math.Min(b.tokens+rate*now.Sub(b.last).Seconds(), most)
 		b.last = now
 	}
-	b.tokens = math.Min(b.tokens, burst) - float64(n)
+	b.tokens -= float64(n)
 	if b.tokens >= 0 {
 		return 0
 	}

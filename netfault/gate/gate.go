@@ -253,6 +253,7 @@ func (g *Gate) serve(client net.Conn) {
 	delete(g.pairs, id)
 	g.notify()
 	g.mu.Unlock()
+	close(p.gone)
 }
 
 // open dials the upstream, after waiting where a [SlowOpen] says so.

@@ -293,6 +293,11 @@ func TestDelay(t *testing.T) {
 		expectNothing(t, to)
 		w.on(r.gate).Pass()
 		expect(t, to, "held")
+		r.set(w, gate.Delay{By: time.Hour})
+		send(t, from, "replaced")
+		expectNothing(t, to)
+		r.set(w, gate.Corrupt{}) // which does not meet what is on its way already
+		expect(t, to, "replaced")
 		r.expectRestored(client, server, false)
 	})
 }

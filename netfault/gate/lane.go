@@ -12,11 +12,19 @@ import (
 )
 
 // readSize is how much a lane reads at once, in bytes.
-const readSize = 64 << 10
+const readSize = 256 << 10
+
+// smallChunk is up to where a chunk is copied out of the buffer it was read into,
+// in bytes: one that waits must not keep a large buffer.
+const smallChunk = 32 << 10
 
 // crowded is how many bytes a lane holds before it stops reading, where no
 // condition asks for more.
-const crowded = 256 << 10
+const crowded = 1 << 20
+
+// lag is how long data may be overdue before a lane stops reading: a receiver
+// that is slower than the sender shall not fill the memory meant for a delay.
+const lag = 2 * time.Millisecond
 
 // A lane carries one direction of one connection through the stages of its
 // direction's plan: a reader takes data from src, the stages give it a time, and
@@ -64,7 +72,7 @@ func newLane(p *pair, d *Direction, src, dst *socket) *lane {
 }
 
 // longAgo, as a deadline, interrupts.
-var longAgo = time.Unix(1, 0)
+var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // a constant in all but name
 
 func (l *lane) now() time.Time { return time.Now() }
 
@@ -145,7 +153,7 @@ func (l *lane) pump() {
 		}
 		now := l.now()
 		next := l.tick(now)
-		full := l.queue.size() >= l.most
+		full := l.queue.crowded(l.most, now)
 		if l.noMore || l.holding || full || l.pauseTo.After(now) {
 			l.wait(next, full, now)
 			continue
@@ -200,11 +208,10 @@ func (l *lane) readChunk() (chunk, error) {
 	if buf == nil {
 		return c, err
 	}
-	if n > readSize/4 {
+	if n > smallChunk {
 		c.data, c.pooled = (*buf)[:n], buf
 		return c, err
 	}
-	// A small chunk that waits must not keep a large buffer.
 	c.data = append(make([]byte, 0, max(n, 1)), (*buf)[:n]...)
 	l.recycle(buf)
 	return c, err

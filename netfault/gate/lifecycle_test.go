@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -256,9 +257,11 @@ func TestContextEndsGate(t *testing.T) {
 }
 
 func TestTLSPassesUntouched(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, strings.Repeat("secret", 10000))
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // corrupted handshakes are the point
+	server.StartTLS()
 	defer server.Close()
 	g, err := gate.Start(context.Background(), gate.Config{Listen: "127.0.0.1:0", Upstream: server.Listener.Addr().String()})
 	if err != nil {

@@ -33,7 +33,7 @@ type pair struct {
 	once  sync.Once
 	how   ending
 	ended chan struct{} // closed when the pair shall end
-	gone  chan struct{} // closed when it has
+	gone  chan struct{} // closed when it has, and is on no list any more
 
 	leaving  atomic.Bool // the lanes shall make way for the relay
 	closing  atomic.Bool // a lane holds an ending, which the relay would not know
@@ -78,7 +78,6 @@ func (p *pair) lanes() [2]*lane { return [2]*lane{p.toServer, p.toClient} }
 
 // run carries the connection from beginning to end.
 func (p *pair) run() {
-	defer close(p.gone)
 	for !p.over() {
 		if p.mayLeave() {
 			p.relayed()

@@ -39,6 +39,14 @@ type queue struct {
 // overhead is what an item costs beside its data, so that many small ones are bounded too.
 const overhead = 64
 
+// cost is the memory that an item keeps, in bytes.
+func (it *item) cost() int {
+	if it.pooled != nil {
+		return len(*it.pooled) + overhead
+	}
+	return len(it.data) + overhead
+}
+
 func newQueue() *queue {
 	return &queue{filled: make(chan struct{}, 1), drained: make(chan struct{}, 1)}
 }
@@ -57,7 +65,7 @@ func (q *queue) push(it item) {
 		it.due = q.items[n-1].due
 	}
 	q.items = append(q.items, it)
-	q.bytes += len(it.data) + overhead
+	q.bytes += it.cost()
 	first := len(q.items)-q.head == 1
 	q.mu.Unlock()
 	if first {
@@ -80,12 +88,13 @@ func (q *queue) took(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	it := &q.items[q.head]
+	cost := it.cost()
 	if n < len(it.data) {
 		it.data = it.data[n:]
-		q.bytes -= n
+		q.bytes -= cost - it.cost()
 		return
 	}
-	q.bytes -= len(it.data) + overhead
+	q.bytes -= cost
 	*it = item{}
 	q.head++
 	if q.head == len(q.items) {
@@ -101,6 +110,14 @@ func (q *queue) size() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.bytes
+}
+
+// crowded says whether there is no room for more: too much in all, or much that
+// should have been written already.
+func (q *queue) crowded(most int, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes >= most || q.bytes >= crowded && now.Sub(q.items[q.head].due) > lag
 }
 
 // release makes everything due now.

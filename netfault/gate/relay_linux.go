@@ -72,8 +72,8 @@ func (h *half) blocked() bool { return len(h.pending) > 0 || h.piped > 0 }
 
 const (
 	copySize   = 64 << 10
-	pipeSize   = 128 << 10
-	sparePipes = 16
+	pipeSize   = 1 << 20 // the larger, the fewer calls for each byte
+	sparePipes = 4
 	rounds     = 16 // moves for one connection before others have their turn
 )
 
@@ -466,7 +466,7 @@ func (lp *loop) move(c *carried, i int) error {
 // splice moves data through the pipe of half i and says whether there may be more.
 func (lp *loop) splice(c *carried, i int) (more bool, err error) {
 	h := &c.halves[i]
-	n, errno := rawSplice(c.fds[i], h.pipe.w, pipeSize)
+	n, errno := splice(c.fds[i], h.pipe.w, pipeSize)
 	switch {
 	case errno == syscall.EINTR:
 		return true, nil
@@ -510,7 +510,7 @@ func (lp *loop) flush(c *carried, i int) error {
 		}
 	}
 	for h.piped > 0 {
-		n, errno := rawSplice(h.pipe.r, out, h.piped)
+		n, errno := splice(h.pipe.r, out, h.piped)
 		switch errno {
 		case 0:
 			h.piped -= n
@@ -606,7 +606,8 @@ func (q *queue) takeAll() []byte {
 	return all
 }
 
-// The sockets and pipes never block, so the runtime need not be told of these calls.
+// The sockets and pipes never block and a short call is over before the runtime
+// could make use of knowing, so it is not told.
 
 func rawRead(fd int, b []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
@@ -618,8 +619,9 @@ func rawWrite(fd int, b []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-func rawSplice(in, out, n int) (int, syscall.Errno) {
+// splice moves bulk, which takes long enough to let others run.
+func splice(in, out, n int) (int, syscall.Errno) {
 	const spliceNonblock = 2
-	moved, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(in), 0, uintptr(out), 0, uintptr(n), spliceNonblock)
+	moved, _, errno := syscall.Syscall6(syscall.SYS_SPLICE, uintptr(in), 0, uintptr(out), 0, uintptr(n), spliceNonblock)
 	return int(moved), errno
 }

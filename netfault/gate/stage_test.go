@@ -122,12 +122,16 @@ func TestBucketKeepsItsRate(t *testing.T) {
 		if d := float64(total) - earned; d > 1 || d < -1 {
 			t.Errorf("at %v B/s %d bytes passed in %v, want %.0f", rate, total, now.Sub(start), earned)
 		}
-		// Idle time fills it up to the burst and no further.
-		if wait := b.take(burst, now.Add(time.Hour*24*365), rate, burst); wait != 0 {
-			t.Errorf("a full bucket asks to wait %v", wait)
+		// Idle time fills it up to the burst, but for the grace after a debt, and no further.
+		later := now.Add(time.Hour * 24 * 365)
+		b.take(0, later, rate, burst)
+		if most := max(burst, rate*grace.Seconds()); b.tokens != most {
+			t.Errorf("after a year the bucket has %v, want %v", b.tokens, most)
 		}
-		if wait := b.take(int(rate), now.Add(time.Hour*24*365), rate, burst); wait < 999*time.Millisecond || wait > 1001*time.Millisecond {
-			t.Errorf("an empty bucket asks to wait %v for a second's worth", wait)
+		b.take(int(b.tokens), later, rate, burst)
+		b.take(0, later.Add(time.Hour*24*365), rate, burst)
+		if b.tokens != burst {
+			t.Errorf("after a year without debt the bucket has %v, want %v", b.tokens, burst)
 		}
 	}
 }
@@ -136,8 +140,8 @@ func TestConcatenateGivesUpAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := bench(t, Concatenate{Size: 10})
 		l.advance(0, chunk{at: time.Now(), data: []byte("few")})
-		if next := l.tick(time.Now()); next.Sub(time.Now()) != time.Minute {
-			t.Errorf("looks again in %v, want a minute", next.Sub(time.Now()))
+		if next := l.tick(time.Now()); time.Until(next) != time.Minute {
+			t.Errorf("looks again in %v, want a minute", time.Until(next))
 		}
 		time.Sleep(time.Minute)
 		l.tick(time.Now())
@@ -167,6 +171,28 @@ func TestDraws(t *testing.T) {
 		}
 		if d := float64(hit) - share*n; d > 700 || d < -700 { // more than four standard deviations
 			t.Errorf("share %v hit %d of %d", share, hit, n)
+		}
+	}
+}
+
+func TestBandwidthIsSharedOrNot(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		first := bench(t, Bandwidth{Rate: 1000, Burst: 100, PerConnection: own})
+		a, b := net.Pipe()
+		defer a.Close()
+		defer b.Close()
+		second := newPair(first.pair.gate, 2, a, b).toServer
+		second.follow()
+		at := time.Now()
+		first.advance(0, chunk{at: at, data: make([]byte, 100)})
+		second.advance(0, chunk{at: at, data: make([]byte, 100)})
+		if items := first.passed(); items[len(items)-1].due != at {
+			t.Errorf("PerConnection %v: the burst of the first connection is not free", own)
+		}
+		items := second.passed()
+		late := items[len(items)-1].due.Sub(at).Round(time.Microsecond)
+		if want := map[bool]time.Duration{false: 100 * time.Millisecond, true: 0}[own]; late != want {
+			t.Errorf("PerConnection %v: the second connection's data waits %v, want %v", own, late, want)
 		}
 	}
 }

@@ -20,8 +20,10 @@ import (
 type Options struct {
 	// Interval is the time between two scrapes; 0 means a second.
 	Interval time.Duration
-	// Timeout bounds the scrapes of one round together; a replica that has not
-	// answered by then counts as down. 0 means 0.8 of the interval.
+	// Timeout bounds one scrape; a replica that has not answered by then counts
+	// as down for this round. 0 means the interval. A round that takes longer
+	// than the interval puts the next one off, and the time between two samples
+	// says so.
 	Timeout time.Duration
 	// Concurrency bounds the scrapes under way at once; 0 means 32.
 	Concurrency int
@@ -75,7 +77,7 @@ func New(options Options) *Scraper {
 		options.Interval = time.Second
 	}
 	if options.Timeout <= 0 {
-		options.Timeout = options.Interval * 8 / 10
+		options.Timeout = options.Interval
 	}
 	if options.Concurrency <= 0 {
 		options.Concurrency = 32
@@ -166,17 +168,12 @@ func (s *Scraper) loop(ctx context.Context) {
 
 // round scrapes all replicas once.
 func (s *Scraper) round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
-	replicas, err := s.replicas(ctx)
-	if err == nil {
-		s.list(replicas)
-	}
+	err := s.listAll(ctx)
 	slots := make(chan struct{}, s.options.Concurrency)
 	var scrapes sync.WaitGroup
 	for _, w := range s.watched {
-		if w.up = false; !w.listed {
-			continue
+		if w.up = false; !w.listed || w.replica.State == experiment.Down || w.replica.State == experiment.Paused {
+			continue // asking those who are known not to answer would take time from the others
 		}
 		slots <- struct{}{}
 		scrapes.Go(func() {
@@ -190,6 +187,16 @@ func (s *Scraper) round(ctx context.Context) error {
 		return fmt.Errorf("listing the replicas to scrape: %w", err)
 	}
 	return nil
+}
+
+func (s *Scraper) listAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	replicas, err := s.replicas(ctx)
+	if err == nil {
+		s.list(replicas)
+	}
+	return err
 }
 
 // list notes which replicas there are now. One that was started again counts
@@ -228,6 +235,8 @@ func (s *Scraper) settle() {
 }
 
 func (s *Scraper) scrape(ctx context.Context, w *watched) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.replica.URL+"/metrics", nil)
 	if err != nil {
 		return err

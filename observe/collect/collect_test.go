@@ -341,7 +341,7 @@ func BenchmarkRound(b *testing.B) {
 	if err := s.Start(context.Background(), w.list, func(experiment.Sample) {}); err != nil {
 		b.Fatal(err)
 	}
-	defer s.Stop()
+	defer func() { _ = s.Stop() }()
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.round(context.Background()); err != nil {

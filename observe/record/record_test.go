@@ -156,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 		})
 		if err == nil {
 			events, result := small()
-			for range 1000 {
+			for range 200 {
 				for _, e := range events {
 					r.Observe(e)
 				}

@@ -48,7 +48,9 @@ func (l *Live) Observe(e experiment.Event) {
 	case experiment.PhaseBegun:
 		l.now, l.phase = max(l.now, e.At), e.Index
 	case experiment.FaultApplied:
-		l.faults = append(l.faults, e.Record)
+		if !isMoment(&e.Record) || e.Record.Error != "" {
+			l.faults = append(l.faults, e.Record)
+		}
 	case experiment.FaultCleared:
 		if e.Record.Error == "" {
 			l.faults = slices.DeleteFunc(l.faults, func(f experiment.FaultRecord) bool { return f.ID == e.Record.ID })

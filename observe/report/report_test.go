@@ -224,8 +224,8 @@ func result() *experiment.Result {
 			{Service: "web", Replica: 1, DownAt: at(19), DetectedAt: at(19.04), Detection: 0.04},
 		},
 		Checks: []experiment.CheckResult{
-			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 was 12.1ms"},
-			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors was 8.2%"},
+			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 12.1ms"},
+			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors 8.2%"},
 			{Check: experiment.Check{Expr: "rate >= 50", Service: "mail", Phase: "after"}, Why: `no data: service "mail" had no requests in "after"`},
 		},
 	}
@@ -237,7 +237,7 @@ func result() *experiment.Result {
 		}
 		for i, service := range shop() {
 			x := experiment.ServiceStats{
-				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1,
+				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1, Up: 1,
 				Latency: &experiment.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
 			}
 			if service == "catalog" && errors > 0 {
@@ -280,9 +280,9 @@ func TestSummaryOfALargeSystem(t *testing.T) {
 	r := result()
 	for i := range r.Segments {
 		for j := range 990 {
-			x := experiment.ServiceStats{Service: fmt.Sprintf("s%03d", j), Seconds: 1, Availability: 1}
+			x := experiment.ServiceStats{Service: fmt.Sprintf("s%03d", j), Seconds: 1, Availability: 1, Up: 1}
 			if j == 500 {
-				x.Availability = 0
+				x.Availability, x.Up = 0, 0
 			}
 			r.Segments[i].Services = append(r.Segments[i].Services, x)
 		}

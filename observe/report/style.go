@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
 // Style says how text may look.
@@ -245,6 +246,11 @@ func clientLatencies(l *experiment.Latency) latencies {
 		return latencies{unknown, unknown}
 	}
 	return latencies{experiment.FormatSeconds(l.P50), experiment.FormatSeconds(l.P99)}
+}
+
+// isMoment reports whether the fault is over as soon as it has acted.
+func isMoment(r *experiment.FaultRecord) bool {
+	return r.Fault.Type == fault.Kill || r.Fault.Type == fault.Restart
 }
 
 // classText counts the outcomes of a class: 1 timeout, 12 http errors.

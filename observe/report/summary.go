@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -106,7 +107,7 @@ func (s *summary) figures() {
 				continue
 			}
 			x := &p.Services[at]
-			if x.Availability == 0 && x.Seconds > 0 {
+			if x.Up == 0 && x.Seconds > 0 {
 				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
 			} else {
 				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
@@ -134,8 +135,8 @@ func (s *summary) row(g *grid, name string, t tone, p *experiment.Segment, reque
 // up is the share of the time in which the service could be reached.
 func up(x *experiment.ServiceStats) cell {
 	const steps = 10000 // hundredths of a percent
-	share := share(int64(x.Availability*steps+1e-6), steps)
-	if x.Availability < 1 {
+	share := share(int64(math.Round(x.Availability*steps)), steps)
+	if share != "100%" {
 		return cell{share, bad}
 	}
 	return cell{share, plain}
@@ -204,6 +205,8 @@ func faultTime(f *experiment.FaultRecord) cell {
 		return cell{"failed: " + f.Error, bad}
 	case !f.Applied():
 		return cell{"did not act", notice}
+	case isMoment(f):
+		return cell{"at " + seconds(f.From), plain}
 	case f.ClearedAt.IsZero():
 		return cell{seconds(f.From) + " on", plain}
 	}

@@ -104,7 +104,7 @@ func (v *View) say(e experiment.Event) {
 		switch r := &e.Record; {
 		case r.Error != "":
 			v.at(secondsOf(r.PlannedTo), "fault %s could not be cleared: %s", r.Label, r.Error)
-		case r.Victim != fault.Nobody:
+		case r.Victim != fault.Nobody && !isMoment(r):
 			v.at(secondsOf(r.To), "fault cleared: %s", r.Label)
 		}
 	case experiment.ReplicaDown:
@@ -126,6 +126,8 @@ func (v *View) sayFault(r *experiment.FaultRecord) {
 		v.at(secondsOf(r.PlannedFrom), "fault %s could not be applied: %s", r.Label, r.Error)
 	case r.Victim == fault.Nobody:
 		v.at(secondsOf(r.From), "nothing happens: %s", r.Label)
+	case isMoment(r):
+		v.at(secondsOf(r.From), "fault: %s", r.Label)
 	default:
 		v.at(secondsOf(r.From), "fault applied: %s, until %s", r.Label, seconds(r.PlannedTo))
 	}

@@ -183,7 +183,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"unknown flag", "", []string{"serve", "--port", "1"}, "port", true},
 		{"argument", "", []string{"serve", "cart"}, `"cart"`, true},
 		{"no JSON", "cart", []string{"serve"}, "MICROSIM_SERVICE", false},
-		{"unknown field", `{"sytem":"x"}`, []string{"serve"}, "sytem", false},
+		{"unknown field", `{"sistem":"x"}`, []string{"serve"}, "sistem", false},
 		{"no file", "@/nowhere", []string{"serve"}, "/nowhere", false},
 		{"store", `{"service":{"name":"db","kind":"redis"}}`, []string{"serve"}, "data store", false},
 		{"port taken", "", []string{"serve", "--addr", taken.Addr().String()}, "choose another port", false},

@@ -148,7 +148,7 @@ func (c *conn) line() ([]byte, error) {
 
 // cutOff names an end in the middle of an answer as what it is.
 func cutOff(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -212,7 +212,7 @@ func (c *conn) readToEnd(sum hash.Hash) (n int64, err error) {
 			sum.Write(c.buf[c.r:c.w])
 		}
 		c.r = c.w
-		if err := c.fill(); err == io.EOF {
+		if err := c.fill(); errors.Is(err, io.EOF) {
 			return n, nil
 		} else if err != nil {
 			return n, err

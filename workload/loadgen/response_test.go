@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -56,7 +57,7 @@ func TestLongAnswersDoNotGrowTheBuffer(t *testing.T) {
 	if err != nil || res.bytes != 1e7 || len(c.buf) > 2*bufferSize {
 		t.Errorf("%+v, %v, a buffer of %d bytes", res, err, len(c.buf))
 	}
-	if _, err := c.readResponse(false, nil); err != io.ErrUnexpectedEOF {
+	if _, err := c.readResponse(false, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -214,13 +214,9 @@ func (x *exchange) callRoute(op *behave.Op) (response json.RawMessage, times str
 	if err != nil {
 		return null, "", err
 	}
-	body, err := json.Marshal(op.Route)
-	if err != nil {
-		return null, "", fmt.Errorf("writing the route: %w", err)
-	}
 	to := replicas[s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))]
 	o := x.outgoing(op.Index, 0)
-	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, body
+	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
 	o.keep, o.strict = maxResponse, true
 	o.times = value(x.r.Header, TimesHeader, maxTimes)
 	start := time.Now()

@@ -63,8 +63,8 @@ type verdict struct {
 }
 
 var (
-	goOn      = verdict{}
-	abandoned = verdict{kind: behave.OpAbort}
+	goOn      = verdict{}                     //nolint:gochecknoglobals // a constant in all but name
+	abandoned = verdict{kind: behave.OpAbort} //nolint:gochecknoglobals // a constant in all but name
 )
 
 func timeIsOver() verdict {

@@ -37,7 +37,7 @@ func (x *exchange) end() {
 	s := x.service
 	if broken := recover(); broken != nil {
 		x.status, x.closing = 0, true
-		if broken != http.ErrAbortHandler {
+		if err, ok := broken.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 			s.log.Error("the handler broke", "service", s.Name(), "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
 		}
 	}
@@ -227,28 +227,11 @@ func (x *exchange) runChain(chain *behave.Chain) {
 }
 
 // answerChain writes MicroSim's response document. It is put together here so
-// that the documents of the services that were called stay as they came.
+// that the documents of the services that were called, which were checked when
+// they came, stay as they are.
 func (x *exchange) answerChain(status int, address string, errs []string, responses []json.RawMessage) {
 	x.status = status
-	if errs == nil {
-		errs = []string{}
-	}
-	if responses == nil {
-		responses = []json.RawMessage{}
-	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(struct {
-		Service  string            `json:"service"`
-		Address  string            `json:"address"`
-		Errors   []string          `json:"errors"`
-		Response []json.RawMessage `json:"response"`
-	}{x.service.Name(), address, errs, responses}); err != nil {
-		// The parts were checked when they came.
-		panic(fmt.Errorf("writing a response: %w", err))
-	}
-	answer := body.Bytes()
+	answer := appendResponse(nil, x.service.Name(), address, errs, responses)
 	if x.corrupt {
 		answer = damage(answer)
 	}
@@ -257,6 +240,28 @@ func (x *exchange) answerChain(status int, address string, errs []string, respon
 	}
 	x.service.log.Debug("answered", "service", x.service.Name(), "request", x.request.ID, "status", status, "errors", errs)
 	writeBody(x.w, status, jsonType, answer)
+}
+
+func appendResponse(b []byte, service, address string, errs []string, responses []json.RawMessage) []byte {
+	b = append(b, `{"service":`...)
+	b = behave.AppendString(b, service)
+	b = append(b, `,"address":`...)
+	b = behave.AppendString(b, address)
+	b = append(b, `,"errors":[`...)
+	for i, text := range errs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = behave.AppendString(b, text)
+	}
+	b = append(b, `],"response":[`...)
+	for i, response := range responses {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, bytes.TrimSpace(response)...)
+	}
+	return append(b, "]}\n"...)
 }
 
 var errStopping = errors.New("the service is stopping")

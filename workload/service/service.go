@@ -155,12 +155,10 @@ func (s *Service) ControlHandler() http.Handler {
 // maxHeader bounds the header of a request.
 const maxHeader = 64 << 10
 
-// requestPatience is how long a connection may take to send its header. Where
-// workers are bounded, a connection without a request holds one of them.
-const (
-	requestPatience = 30 * time.Second
-	workerPatience  = 2 * time.Second
-)
+// workerPatience is how long a connection may take to send its header where
+// workers are bounded, because it holds one of them. Elsewhere it costs little
+// but its own bounded header, and a timer for each request costs more.
+const workerPatience = 2 * time.Second
 
 // Serve answers the connections of ln until ctx ends. Then it takes no more,
 // gives requests in flight the grace to end, closes what is left, and returns
@@ -183,7 +181,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	length := gate.queueLength
 	s.queue.Store(&length)
 	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: requestPatience, MaxHeaderBytes: maxHeader,
+		Handler: s.Handler(), MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if s.cfg.Service.Workers > 0 {

@@ -53,8 +53,8 @@ func TestWorkersAndBacklogAreBounded(t *testing.T) {
 	}
 	addr := strings.TrimPrefix(url, "http://")
 	var conns []net.Conn
-	open := func() error {
-		conn, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
+	open := func(patience time.Duration) error {
+		conn, err := net.DialTimeout("tcp", addr, patience)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func TestWorkersAndBacklogAreBounded(t *testing.T) {
 		}
 	}()
 	for range workers {
-		if err := open(); err != nil {
+		if err := open(10 * time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,12 +78,12 @@ func TestWorkersAndBacklogAreBounded(t *testing.T) {
 	}
 	// Linux lets in one more than the backlog.
 	for range backlog + 1 {
-		if err := open(); err != nil {
+		if err := open(10 * time.Second); err != nil {
 			t.Fatalf("connection %d: %v", len(conns), err)
 		}
 	}
 	waitForMetric(t, s, `microsim_queue_length{service="busy"}`, fmt.Sprint(backlog+1))
-	err := open()
+	err := open(300 * time.Millisecond)
 	var netErr net.Error
 	if !errors.As(err, &netErr) || !netErr.Timeout() {
 		t.Errorf("one connection more than fits: %v, want a timeout", err)

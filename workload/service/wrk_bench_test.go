@@ -2,6 +2,7 @@ package service
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +24,9 @@ import (
 // with the same number of processors (this test's program, started again), gets
 // the same wrk for the same time, and the sides take turns, so that whatever
 // else the machine does hits both. The figure is the median of the rounds'
-// ratios. The hand-written side is the net/http handler that one would write
+// ratios. The processor time per request of both processes is told beside it: on
+// a machine that does other things, too, it says more than the rate. The
+// hand-written side is the net/http handler that one would write
 // for the same body, its client with as many idle connections as ours.
 
 const (
@@ -41,23 +45,44 @@ func compare(b *testing.B, theirs, ours string) {
 	if err != nil {
 		b.Fatalf("wrk is needed for this comparison: %v; install it (apt-get install wrk)", err)
 	}
-	theirURL, ourURL := serveInProcess(b, theirs), serveInProcess(b, ours)
+	theirURL, theirPID := serveInProcess(b, theirs)
+	ourURL, ourPID := serveInProcess(b, ours)
 	for _, url := range []string{theirURL, ourURL} {
 		if r := get(b, url); r.status != 200 || r.body != emptyPayload {
 			b.Fatalf("%s answers %d %q", url, r.status, r.body)
 		}
 		runWrk(b, wrk, url, "1s")
 	}
-	var their, our, ratios []float64
+	var their, our, ratios, cpu []float64
+	seconds, _ := strconv.ParseFloat(strings.TrimSuffix(wrkTime, "s"), 64)
 	for b.Loop() {
 		for range wrkRounds {
-			t, o := runWrk(b, wrk, theirURL, wrkTime), runWrk(b, wrk, ourURL, wrkTime)
-			their, our, ratios = append(their, t), append(our, o), append(ratios, o/t)
+			began := cpuSeconds(theirPID)
+			t := runWrk(b, wrk, theirURL, wrkTime)
+			theirCPU := (cpuSeconds(theirPID) - began) / (t * seconds)
+			began = cpuSeconds(ourPID)
+			o := runWrk(b, wrk, ourURL, wrkTime)
+			ourCPU := (cpuSeconds(ourPID) - began) / (o * seconds)
+			their, our, ratios, cpu = append(their, t), append(our, o), append(ratios, o/t), append(cpu, theirCPU/ourCPU)
 		}
 	}
 	b.ReportMetric(median(their), "theirs/s")
 	b.ReportMetric(median(our), "ours/s")
 	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(median(cpu), "cpu-ratio")
+}
+
+// cpuSeconds is the processor time that a process has used, on Linux, where a
+// tick is 10 ms (proc_pid_stat(5)).
+func cpuSeconds(pid int) float64 {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
 }
 
 func median(v []float64) float64 {
@@ -83,7 +108,7 @@ func runWrk(b *testing.B, wrk, url, duration string) float64 {
 }
 
 // serveInProcess starts this program again to serve one side.
-func serveInProcess(b *testing.B, what string) (url string) {
+func serveInProcess(b *testing.B, what string) (url string, pid int) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serveEnv+"="+what)
@@ -109,7 +134,7 @@ func serveInProcess(b *testing.B, what string) (url string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return line[:len(line)-1]
+	return line[:len(line)-1], cmd.Process.Pid
 }
 
 // serveForBenchmark is the other process: it serves until stdin ends.

@@ -208,7 +208,7 @@ func testContextEnds(t *testing.T, deployer experiment.Deployer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close(bounded(t))
+	defer func() { _ = d.Close(bounded(t)) }()
 	expectStatus(t, replica(t, d, "front", 1).URL, http.StatusOK)
 }
 

@@ -573,7 +573,10 @@ func testCallFailures(t *testing.T, start Start) {
 	for _, callee := range []string{"failing", "hanging", "garbage", "gone"} {
 		for _, onError := range []topology.OnError{topology.Propagate, topology.Ignore} {
 			c := topology.NewCall(callee)
-			c.OnError, c.Timeout = onError, unit.Duration(100*time.Millisecond)
+			c.OnError, c.Timeout = onError, unit.Duration(20*time.Second)
+			if callee == "hanging" {
+				c.Timeout = unit.Duration(100 * time.Millisecond)
+			}
 			e := topology.NewEndpoint("/"+callee+"/"+string(onError), topology.Step{Call: &c})
 			p := topology.NewEndpoint("/parallel"+e.Path, topology.Step{Parallel: []topology.Step{{Work: &topology.Work{CPUUnits: 0.1}}, {Call: &c}}})
 			spec.Service.Endpoints = append(spec.Service.Endpoints, e, p)
@@ -745,7 +748,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 		t.Errorf("a request that hung was not answered when the fault was cleared: %v", err)
 	}
 
-	addFault(t, url, "d", always(fault.Error, fault.Args{}), time.Now().Add(100*time.Millisecond))
+	addFault(t, url, "d", always(fault.Error, fault.Args{}), time.Now().Add(time.Second))
 	waitFor(t, "the fault's deadline", func() bool { return string(control(t, "GET", url+"/admin/faults", "").body) == "[]\n" })
 
 	if r := control(t, "POST", url+"/set-delay", `{"delay":100,"jitter":0}`); r.status != 200 {

@@ -34,7 +34,7 @@ type options struct {
 
 func main() {
 	if len(os.Args) > 1 {
-		if role, ok := roles[os.Args[1]]; ok {
+		if role, ok := roles()[os.Args[1]]; ok {
 			if err := role(os.Args[2:]); err != nil {
 				fmt.Fprintln(os.Stderr, "compare:", err)
 				os.Exit(1)
@@ -77,7 +77,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	l := &lab{ctx: ctx, options: o, dir: dir, without: without}
 	defer l.end()
 	if err := l.start(); err != nil {

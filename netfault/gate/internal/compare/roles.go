@@ -11,7 +11,9 @@ import (
 )
 
 // roles are what this program is in its other processes.
-var roles = map[string]func(args []string) error{"web": web, "copy": copies, "gate": gates}
+func roles() map[string]func(args []string) error {
+	return map[string]func(args []string) error{"web": web, "copy": copies, "gate": gates}
+}
 
 // web is a bare HTTP server.
 func web(args []string) error {

@@ -1,0 +1,32 @@
+package fault
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// The page on faults has a row for each type that a service or a process can
+// suffer, and the row names each of its parameters.
+func TestDocumentationIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range Vocabulary() {
+		if e.Place != InService && e.Place != OnProcess {
+			continue
+		}
+		_, row, ok := strings.Cut(string(text), "| `"+string(e.Type)+"` |")
+		if !ok {
+			t.Errorf("docs/faults.md has no row for %s", e.Type)
+			continue
+		}
+		row, _, _ = strings.Cut(row, "\n")
+		for _, arg := range append(e.Needs, e.May...) {
+			if !strings.Contains(row, "`"+string(arg)+"`") {
+				t.Errorf("docs/faults.md: the row of %s does not name %s", e.Type, arg)
+			}
+		}
+	}
+}

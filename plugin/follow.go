@@ -1,0 +1,73 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
+)
+
+// followInterval is how often a load's file is looked at.
+const followInterval = 500 * time.Millisecond
+
+// followFile applies changes of the load's file to the load that runs: the
+// rates, bursts and users of its first phase, in proportion to those it began
+// with. The function that it returns ends the following and waits for it.
+func (o *loadOptions) followFile(ctx context.Context, began load.Profile, control *loadgen.Control) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	path := o.inputs.filenames[0]
+	seen := modified(path)
+	fmt.Fprintf(o.streams.Err, "following %s\n", path)
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(followInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := modified(path)
+			if now.Equal(seen) {
+				continue
+			}
+			seen = now
+			changed, _, err := o.read(ctx, nil)
+			if err != nil {
+				fmt.Fprintf(o.streams.Err, "the load goes on as it was: %v\n", err)
+				continue
+			}
+			rescale(control, &began.Phases[0], &changed.Phases[0])
+			fmt.Fprintf(o.streams.Err, "%s has changed: the load is now %s\n", path, describePhase(&changed.Phases[0]))
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// modified is when a file was changed last; the zero time where it cannot be told.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// rescale sets the factors that lead from one phase to another.
+func rescale(control *loadgen.Control, from, to *load.Phase) {
+	if from.Rate > 0 {
+		control.SetRate(to.Rate / from.Rate)
+	}
+	control.SetBurst(float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)))
+	if from.Users > 0 {
+		control.SetUsers(float64(to.Users) / float64(from.Users))
+	}
+}

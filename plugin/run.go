@@ -23,6 +23,7 @@ type runOptions struct {
 	inputs  inputs
 	target  target
 	local   local
+	series  series
 	seed    uint64
 	out     string
 	force   bool
@@ -38,9 +39,13 @@ func newRun(streams Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
+An experiment with variants is run once for each of them, and they are compared; --seeds repeats
+each run, and gives intervals.
+
 The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
-  kubectl microsim run -f experiment.yaml --on local --out results/ -o json`,
+  kubectl microsim run -f experiment.yaml --on local --out results/ -o json
+  kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
 				return usageError{cmd, err}
@@ -51,6 +56,7 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 	o.inputs.addFlags(cmd, "the experiment")
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
+	o.series.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
@@ -68,6 +74,9 @@ func (o *runOptions) validate(args []string) error {
 		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
 			return err
 		}
+	}
+	if err := o.series.validate(); err != nil {
+		return err
 	}
 	return o.target.validate()
 }
@@ -87,8 +96,14 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("seed") {
 		e.Seed = o.seed
 	}
+	if err := o.series.adjust(&e); err != nil {
+		return err
+	}
 	if o.dryRun {
 		return printPlan(o.streams.Out, &e)
+	}
+	if o.series.applies(&e) {
+		return o.playAll(ctx, e, args)
 	}
 	return o.play(ctx, e, args)
 }

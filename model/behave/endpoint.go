@@ -31,6 +31,7 @@ type Endpoint struct {
 	// and its answer use; Segments are the names in braces of its path.
 	Fields, Segments []string
 
+	uses      bool
 	service   *Service
 	errorRate float64
 	steps     []step
@@ -98,6 +99,7 @@ type compiler struct {
 
 // uses notes names that are not in the endpoint's path, so in the body.
 func (c *compiler) uses(names []string) {
+	c.endpoint.uses = c.endpoint.uses || len(names) > 0
 	for _, name := range names {
 		if e := c.endpoint; !slices.Contains(e.Segments, name) && !slices.Contains(e.Fields, name) {
 			e.Fields = append(e.Fields, name)
@@ -161,6 +163,10 @@ func (c *compiler) step(list []step, t *topology.Step) []step {
 // Plain reports whether the endpoint does nothing but answer, always alike. Its
 // requests need no identity while no fault acts.
 func (e *Endpoint) Plain() bool { return len(e.certain) == 1 && e.Require == "" && len(e.Names) == 0 }
+
+// UsesRequest reports whether calls or the answer use something of a request,
+// which Values reads.
+func (e *Endpoint) UsesRequest() bool { return e.uses }
 
 // Certain reports whether nothing is random: without faults, Decide returns the
 // same program for all requests.

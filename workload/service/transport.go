@@ -28,6 +28,12 @@ func (t *transportSender) close() {
 
 func (t *transportSender) send(o *outgoing) (answer, error) {
 	ctx := t.ctx
+	if o.cancel != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(o.cancel)
+		defer cancel()
+		defer context.AfterFunc(t.ctx, cancel)()
+	}
 	if !o.deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, o.deadline)
@@ -42,8 +48,8 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 			request.Header[h.name] = []string{h.value}
 		}
 	}
-	if !o.deadline.IsZero() {
-		request.Header[headerDeadline] = []string{timeLeft(o.deadline)}
+	if !o.told.IsZero() {
+		request.Header[headerDeadline] = []string{timeLeft(o.told)}
 	}
 	response, err := t.transport.RoundTrip(request)
 	switch {

@@ -1,11 +1,13 @@
 package localsim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -16,9 +18,11 @@ var errOwnProcess = errors.New("the service has no process of its own; start the
 type serverInstance struct {
 	address string
 	handler http.Handler
-	cancel  context.CancelFunc
-	ended   chan struct{}
-	failure error
+	// controlBase is where the handler is served to others.
+	controlBase string
+	cancel      context.CancelFunc
+	ended       chan struct{}
+	failure     error
 }
 
 // startServer begins to serve the replica on its listener, or on its address if
@@ -38,13 +42,44 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (instance, error
 	if c, ok := server.(interface{ ControlHandler() http.Handler }); ok {
 		in.handler = c.ControlHandler()
 	}
+	endControl := func() {}
+	if in.handler != nil && d.queues(r) {
+		if in.controlBase, endControl, err = serveControl(in.handler); err != nil {
+			cancel()
+			return nil, errors.Join(err, ln.Close())
+		}
+	}
 	go func() {
 		defer close(in.ended)
 		defer cancel()
 		in.failure = server.Serve(ctx, ln)
-		ln.Close() // a server that failed early may have left it open
+		_ = ln.Close() // a server that failed early may have left it open
+		endControl()
 	}()
 	return in, nil
+}
+
+// queues reports whether requests may have to wait for a worker of the replica.
+func (d *Deployment) queues(r *replica) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.services[r.service].Workers > 0
+}
+
+// serveControl serves a handler on an address of its own until end is called,
+// which waits for that.
+func serveControl(handler http.Handler) (base string, end func(), err error) {
+	ln, err := listen("127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("serving metrics past the queue: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: adminTimeout}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(ln) }) // ends by Close only
+	return "http://" + ln.Addr().String(), func() {
+		_ = server.Close() // what it was answering is not waited for
+		serving.Wait()
+	}, nil
 }
 
 func (r *replica) takeListener() (net.Listener, error) {
@@ -66,8 +101,10 @@ func listen(address string) (net.Listener, error) {
 	return ln, nil
 }
 
-func (s *serverInstance) addr() string          { return s.address }
-func (s *serverInstance) control() target       { return target{"http://" + s.address, s.handler} }
+func (s *serverInstance) addr() string { return s.address }
+func (s *serverInstance) control() target {
+	return target{cmp.Or(s.controlBase, "http://"+s.address), s.handler}
+}
 func (s *serverInstance) pid() int              { return 0 }
 func (s *serverInstance) done() <-chan struct{} { return s.ended }
 func (s *serverInstance) err() error            { return s.failure }

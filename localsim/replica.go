@@ -364,6 +364,9 @@ func (r *replica) snapshot() experiment.Replica {
 	}
 	if r.current != nil {
 		s.PID = r.current.pid()
+		if control := r.current.control().base; control != s.URL {
+			s.ControlURL = control
+		}
 	}
 	return s
 }

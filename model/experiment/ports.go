@@ -37,8 +37,10 @@ type Replica struct {
 	// Index counts from 1.
 	Index int `json:"index"`
 	// URL is the base of the replica's endpoints, without a slash at the end.
-	URL   string `json:"url"`
-	State State  `json:"state"`
+	URL string `json:"url"`
+	// ControlURL is where its metrics are read past a full queue; empty means URL.
+	ControlURL string `json:"controlUrl,omitempty"`
+	State      State  `json:"state"`
 	// PID is the process of its own that the replica has, or 0.
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`

@@ -54,6 +54,13 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 		},
 	}
 	o.inputs.addFlags(cmd, "the experiment")
+	o.addFlags(cmd)
+	cmd.AddCommand(newOutageRuns(streams)...)
+	return cmd
+}
+
+// addFlags adds the flags that all kinds of runs have.
+func (o *runOptions) addFlags(cmd *cobra.Command) {
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
 	o.series.addFlags(cmd)
@@ -63,13 +70,16 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
-	return cmd
 }
 
 func (o *runOptions) validate(args []string) error {
 	if len(o.inputs.filenames)+len(args) == 0 {
 		return errors.New("there is no experiment to run: name a file, or an example")
 	}
+	return o.validateFlags()
+}
+
+func (o *runOptions) validateFlags() error {
 	if o.output != "" {
 		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
 			return err
@@ -82,8 +92,7 @@ func (o *runOptions) validate(args []string) error {
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
-	ctx := cmd.Context()
-	docs, err := o.inputs.read(ctx, o.streams, args)
+	docs, err := o.inputs.read(cmd.Context(), o.streams, args)
 	if err != nil {
 		return err
 	}
@@ -92,7 +101,11 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if len(experiments) != 1 {
 		return fmt.Errorf("the files describe %d experiments where one is run: name a file with one", len(experiments))
 	}
-	e := *experiments[0]
+	return o.start(cmd, *experiments[0], args)
+}
+
+// start runs an experiment as the flags say; args are the words that name it.
+func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []string) error {
 	if cmd.Flags().Changed("seed") {
 		e.Seed = o.seed
 	}
@@ -103,9 +116,9 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return printPlan(o.streams.Out, &e)
 	}
 	if o.series.applies(&e) {
-		return o.playAll(ctx, e, args)
+		return o.playAll(cmd.Context(), e, args)
 	}
-	return o.play(ctx, e, args)
+	return o.play(cmd.Context(), e, args)
 }
 
 // play runs the experiment, shows it, and writes what it showed.
@@ -136,7 +149,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if result == nil {
 		return err
 	}
-	result.Command = o.repeat(e, args)
+	result.Command = o.repeatOne(e, args, result)
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}

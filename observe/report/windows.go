@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -10,30 +9,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// Windows prints the counts of a run's windows: the clients' requests and, for
-// each service that a fault was aimed at, the requests that it dealt with and
-// what its callers met. Without such a service all that are called are shown.
-func Windows(w io.Writer, r *experiment.Result, style Style) error {
-	lines := windowLines(r, style)
-	if r.Tail != nil {
-		lines = append(lines, tailText(r.Tail))
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
-		return fmt.Errorf("printing the windows: %w", err)
-	}
-	return nil
-}
-
 // A windowColumn is one column of the table of windows.
 type windowColumn struct {
 	title string
 	value func(*experiment.Window) int64
 }
 
-// windowLines lays the table out. What stayed 0 in all windows is left out, but
+// windowLines lays out the counts of a run's windows: the clients' requests and,
+// for each service that a fault was aimed at, the requests that it dealt with
+// and what its callers met. Without such a service all that are called are
+// shown. What stayed 0 in all windows is left out, but
 // for the clients' requests and those that the services dealt with.
 func windowLines(r *experiment.Result, style Style) []string {
 	if len(r.Windows) == 0 {

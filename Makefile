@@ -29,7 +29,11 @@ race: ## the same under the race detector (needs a C compiler)
 
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
-	$(GO) test -count=1 -tags root ./netfault/... ./localsim/... ./plugin/...
+	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: test-vm
+test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
+	$(GO) run ./internal/testenv/vm ./netfault/tc ./netfault/netns
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s

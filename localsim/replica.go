@@ -364,8 +364,8 @@ func (r *replica) snapshot() experiment.Replica {
 	}
 	if r.current != nil {
 		s.PID = r.current.pid()
-		if control := r.current.control().base; control != s.URL {
-			s.ControlURL = control
+		if base := r.current.control().base; base != s.URL {
+			s.ControlURL = base
 		}
 	}
 	return s

@@ -178,7 +178,7 @@ func (e *Endpoint) Certain() bool { return e.certain != nil }
 // not copied; so programs must not be changed. They always end with an OpFail,
 // OpAbort, OpPanic or OpRespond.
 func (e *Endpoint) Decide(buf []Op, r Request, faults *FaultSet) []Op {
-	if faults.empty() && e.certain != nil {
+	if faults.Empty() && e.certain != nil {
 		return e.certain
 	}
 	key := e.service.Key(r)
@@ -234,7 +234,7 @@ func decide(buf []Op, steps []step, key dist.Key) []Op {
 // after. It ends with an OpFail, OpAbort, OpPanic or OpRespond of status 200.
 func (s *Service) DecideChain(buf []Op, c *Chain, r Request, faults *FaultSet) []Op {
 	key := s.Key(r)
-	if !faults.empty() {
+	if !faults.Empty() {
 		if buf = faults.decide(buf, key, r.From, topology.DefaultPath); ends(buf) {
 			return buf
 		}

@@ -73,7 +73,9 @@ func rank(t fault.Type) int {
 	return slices.Index(order[:], t) + 1
 }
 
-func (s *FaultSet) empty() bool { return s == nil || len(s.faults) == 0 }
+// Empty reports whether no fault acts on the requests that come in. Those that
+// make calls fail may be there.
+func (s *FaultSet) Empty() bool { return s == nil || len(s.faults) == 0 }
 
 // Unreachable decides whether a call fails at once because a fault lets nobody
 // answer: its place in the order of the faults, from 1, or 0. The call is the
@@ -97,7 +99,7 @@ func (s *FaultSet) Unreachable(key dist.Key, from, to, path string, replica, ind
 }
 
 func (s *FaultSet) decide(buf []Op, key dist.Key, from, path string) []Op {
-	if s.empty() {
+	if s.Empty() {
 		return buf
 	}
 	for i := range s.faults {

@@ -7,6 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -38,7 +39,9 @@ type Replica struct {
 	Index int `json:"index"`
 	// URL is the base of the replica's endpoints, without a slash at the end.
 	URL string `json:"url"`
-	// ControlURL is where its metrics are read past a full queue; empty means URL.
+	// ControlURL is the base of /healthz, /readyz, /metrics and /admin where
+	// those have a listener of their own, which answers though all workers are
+	// busy; empty means URL.
 	ControlURL string `json:"controlUrl,omitempty"`
 	State      State  `json:"state"`
 	// PID is the process of its own that the replica has, or 0.
@@ -163,8 +166,15 @@ type Sample struct {
 
 // A CallSample is what one service saw of the calls to another.
 type CallSample struct {
-	Callee  string
-	Calls   map[outcome.Class]int64
+	Callee string
+	// Calls counts calls by how they ended after all retries, Attempts what was
+	// sent for them, Fallbacks those whose answer a fallback took the place of.
+	Calls     map[outcome.Class]int64
+	Attempts  map[outcome.Class]int64
+	Fallbacks int64
+	// Breaker is the worst state of the breakers of these calls now; nil where
+	// they have none.
+	Breaker *policy.BreakerState
 	Bounds  []float64
 	Latency []int64
 	Sum     float64

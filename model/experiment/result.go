@@ -158,8 +158,13 @@ type EdgeStats struct {
 	Calls    int64           `json:"calls"`
 	Errors   int64           `json:"errors"`
 	Outcomes map[Class]int64 `json:"outcomes"`
-	Rate     float64         `json:"rate"`
-	Latency  *Quantiles      `json:"latency,omitempty"`
+	// Attempts counts what was sent for the calls, by outcome.
+	Attempts  map[Class]int64 `json:"attempts,omitempty"`
+	Fallbacks int64           `json:"fallbacks,omitempty"`
+	// OpenSeconds is for how long a breaker of the calls was seen open.
+	OpenSeconds float64    `json:"openSeconds,omitempty"`
+	Rate        float64    `json:"rate"`
+	Latency     *Quantiles `json:"latency,omitempty"`
 }
 
 // A FaultRecord is the truth about one fault, or one round of it.

@@ -132,7 +132,7 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 		}
 	}
 	x.deadline = deadline(x.r.Header, x.start, e.Timeout)
-	x.ops, x.owned = e.Decide(x.buffer[:0], x.request, x.faultSet()), x.faults != nil || !e.Certain()
+	x.ops, x.owned = e.Decide(x.buffer[:0], x.request, x.faultSet()), !x.faultSet().Empty() || !e.Certain()
 	x.logStart()
 	switch v := x.run(x.ops); v.kind {
 	case behave.OpRespond:

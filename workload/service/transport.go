@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 )
 
@@ -51,8 +53,12 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 	if !o.told.IsZero() {
 		request.Header[headerDeadline] = []string{timeLeft(o.told)}
 	}
+	connected := false
+	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}))
 	response, err := t.transport.RoundTrip(request)
 	switch {
+	case err != nil && !connected && errors.Is(err, context.DeadlineExceeded):
+		return answer{}, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	case err != nil && t.ctx.Err() != nil:
 		return answer{}, errStopping
 	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):

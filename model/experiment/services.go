@@ -77,7 +77,7 @@ func newServices(clock *runClock) *services {
 // observe adds a sample that was taken at a moment of the run.
 func (s *services) observe(at time.Duration, sample *Sample) {
 	middle := max(0, at-sample.Elapsed/2)
-	key := serviceKey{sample.Service, s.clock.phase(middle), s.clock.part(middle)}
+	key := serviceKey{sample.Service, s.clock.slot(middle), s.clock.part(middle)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.cells[key]

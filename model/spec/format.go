@@ -109,13 +109,7 @@ func formatExperiment(e *experiment.Experiment, system string) ([]byte, error) {
 			shortenFault(one, e.Faults[i].Target)
 		}
 	}
-	if checks := n.get("checks"); checks != nil {
-		for i, check := range checks.items {
-			if len(check.fields) == 1 && check.has("check") {
-				checks.items[i] = check.get("check")
-			}
-		}
-	}
+	shortenComparison(n)
 	return write(KindExperiment, n)
 }
 

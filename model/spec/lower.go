@@ -199,14 +199,7 @@ func (f *file) lowerExperiment(n *node) {
 			f.lowerFault(one, problem.Index("faults", i))
 		}
 	}
-	if checks := n.get("checks").listed(); checks != nil {
-		n.set("checks", checks)
-		for i, check := range checks.items {
-			if check.shape == text {
-				checks.items[i] = check.objectAt("check", check)
-			}
-		}
-	}
+	f.lowerComparison(n)
 }
 
 // lowerLoad makes the only phase of the fields of a phase that stand at the

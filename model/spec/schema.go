@@ -68,8 +68,7 @@ func (w *schemaWriter) experiment() schema {
 	properties := s["properties"].(schema)
 	properties["system"] = schema{"anyOf": []any{
 		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.system(false)}}
-	properties["checks"].(schema)["items"] = schema{"anyOf": []any{schema{"type": "string"}, w.of(reflect.TypeFor[experiment.Check]())}}
-	w.also(s, "checks", schema{"type": "string"})
+	w.comparisonProperties(s)
 	s["required"] = []string{"apiVersion", "kind", "name", "system", "load"}
 	return s
 }

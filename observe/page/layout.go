@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -220,7 +221,7 @@ func place(columns [][]*slot, gap float64) {
 			settle(columns[len(columns)-1-i], gap)
 		}
 	}
-	top := 0.0
+	top := math.Inf(1)
 	for _, column := range columns {
 		for _, s := range column {
 			top = min(top, s.y-s.height/2)

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -20,6 +21,18 @@ func TestNodesDoNotOverlap(t *testing.T) {
 	for range 300 {
 		g := random(r)
 		l := newLayout(g)
+		top := l.nodes[0].y
+		for _, a := range l.nodes {
+			top = min(top, a.y)
+		}
+		for _, path := range l.paths {
+			for _, p := range path {
+				top = min(top, p.y-bendHeight/2)
+			}
+		}
+		if math.Abs(top) > 1e-6 {
+			t.Fatalf("the drawing is empty down to %g: %v", top, g)
+		}
 		for i, a := range l.nodes {
 			if a.x < 0 || a.y < -1e-6 || a.x+nodeWidth > l.width+1e-6 || a.y+l.nodeHeight > l.height+1e-6 {
 				t.Fatalf("node %d at %v leaves the drawing of %g by %g: %v", i, a, l.width, l.height, g)

@@ -62,7 +62,8 @@ function graph(run, segment, now, levels, chosen, choose) {
   const natural = d.width + 2 * margin;
   svg.style.width = '100%';
   svg.style.minWidth = Math.min(natural, Math.max(360, natural * 0.72)) + 'px';
-  svg.style.maxWidth = natural * 1.35 + 'px';
+  // What is small may grow, as long as a screen holds it.
+  svg.style.maxWidth = natural * Math.min(1.35, Math.max(1, 560 / d.height)) + 'px';
   for (const e of d.edges) svg.append(edgeOf(d, e, now, levels, busiest, chosen));
   d.nodes.forEach(n => svg.append(nodeOf(run, segment, n, now, levels, chosen, choose)));
   for (const e of d.edges) svg.append(labelOf(d, e, now) || '');

@@ -22,6 +22,8 @@ func (r Rank) condition() (Condition, error) {
 		c.Dimension = Seconds
 	case r.Metric == Rate || r.Metric == Goodput:
 		c.Dimension = PerSecond
+	case r.Metric == Attempts:
+		c.Dimension = PerCall
 	case r.Metric == Requests:
 		c.Dimension = Count
 	default:

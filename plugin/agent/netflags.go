@@ -40,13 +40,13 @@ func (o *netOptions) flags() *flag.FlagSet {
 	})
 	f.IntVar(&o.target.PID, "pid", 0, "a process in the network namespace")
 	f.StringVar(&o.target.PodUID, "pod-uid", "", "UID of a pod on this node")
-	f.StringVar(&o.backend, "backend", "auto", "auto or tc")
+	f.StringVar(&o.backend, "backend", "auto", "auto, tc or emulate")
 	f.StringVar(&o.owner, "owner", "", "mark of what is set up (apply: \"agent\")")
 	f.StringVar(&o.file, "f", "", "file with the desired state as JSON; - is stdin")
 	f.Var(&o.lasting, "for", "take everything back after this time")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and change nothing")
 	o.rule = netfault.Rule{ID: "flags"}
-	f.StringVar(&o.rule.Interface, "interface", "eth0", "the interface")
+	f.StringVar(&o.rule.Interface, "interface", "", "the interface (that of the default route, or else the only one)")
 	f.Func("direction", "egress, ingress or both (egress)", func(s string) error {
 		o.rule.Direction = netfault.Direction(s)
 		return nil

@@ -55,6 +55,9 @@ func (r Rank) value(result *Result) (float64, bool) {
 	if err != nil {
 		return 0, false
 	}
+	if isFaultPart(r.Phase) && len(result.Faults) == 0 {
+		r.Phase = "" // a run without faults is compared as a whole
+	}
 	v, why := result.value(Check{Service: r.Service, From: r.From, Phase: r.Phase}, condition)
 	return v.number, why == "" && !math.IsNaN(v.number)
 }

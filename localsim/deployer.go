@@ -18,6 +18,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -75,6 +76,14 @@ type Config struct {
 	// serves /admin and /readyz on a second address, past a full accept queue,
 	// it prints {"addr":"host:port","control":"host:port"}.
 	Command func(Spec) (*exec.Cmd, error)
+	// NewGate puts a gate in front of a host:port; draws depend on the seed.
+	// Without it there are no faults between services.
+	NewGate func(upstream string, seed uint64) (Gate, error)
+	// CanGate says why a gate cannot carry out a fault.
+	CanGate func(f *fault.Fault) error
+	// Entrances are services whose requests from outside go through a gate from
+	// the start, so that a fault that comes later meets them.
+	Entrances []string
 	// PortBase is the first of the ports that the system listens on: the
 	// control plane there, the replicas behind it in the order of the file.
 	// With 0 the ports are chosen by the machine.
@@ -110,6 +119,8 @@ func New(c Config) (*Deployer, error) {
 		return nil, errors.New("isolation inprocess needs a NewServer function")
 	case c.Isolation == Process && c.Command == nil:
 		return nil, errors.New("isolation process needs a Command function")
+	case (c.NewGate == nil) != (c.CanGate == nil):
+		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case c.PortBase < 0 || c.PortBase > 65535:
 		return nil, fmt.Errorf("port base %d is no port; use 1 to 65535, or 0 for any", c.PortBase)
 	}

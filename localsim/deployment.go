@@ -53,7 +53,12 @@ type Deployment struct {
 	// updating is held while replicas are added and removed.
 	updating sync.Mutex
 	watched  chan struct{}
-	wake     chan struct{}
+	// arranging is held while gates are put up and taken away; draining counts
+	// those on their way out.
+	arranging sync.Mutex
+	gating    gating
+	draining  sync.WaitGroup
+	wake      chan struct{}
 
 	mu       sync.Mutex
 	system   *topology.System
@@ -101,6 +106,9 @@ func (d *Deployment) start(ctx context.Context) error {
 		return err
 	}
 	if err := d.startReplicas(ctx, batch); err != nil {
+		return err
+	}
+	if err := d.withGates(ctx); err != nil {
 		return err
 	}
 	if d.entry == nil {
@@ -293,7 +301,7 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 	if d.transport != nil { // else it would be an interface that holds a nil pointer
 		s.Transport = d.transport
 	}
-	peers, version := d.peersLocked()
+	peers, version := d.peersFor(r.service)
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
 	s.Peers = peers
@@ -329,7 +337,11 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	}
 	var replicas []experiment.Replica
 	for _, r := range d.list() {
-		replicas = append(replicas, r.snapshot())
+		s := r.snapshot()
+		if address := strings.TrimPrefix(s.URL, "http://"); s.URL != "" && d.entrance(address) != address {
+			s.Entrance = "http://" + d.entrance(address)
+		}
+		replicas = append(replicas, s)
 	}
 	return replicas, nil
 }
@@ -386,6 +398,8 @@ func (d *Deployment) Close(ctx context.Context) error {
 func (d *Deployment) takeDown() error {
 	d.end()
 	<-d.watched
+	// Requests that a fault holds back must not hold up the end.
+	gatesErr := d.closeGates()
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
@@ -394,6 +408,9 @@ func (d *Deployment) takeDown() error {
 	}
 	if d.transport != nil {
 		d.transport.CloseIdleConnections()
+	}
+	if gatesErr != nil {
+		return &experiment.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
 	}
 	if len(left) > 0 {
 		// The entry stays, so that `down` can try again.

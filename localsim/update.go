@@ -88,7 +88,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return nil
+	return d.withGates(ctx)
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
@@ -20,6 +23,8 @@ import (
 type local struct {
 	isolation string
 	portBase  int
+	// entrances are services that a fault may part from those outside.
+	entrances []string
 }
 
 func (l *local) addFlags(cmd *cobra.Command) {
@@ -49,11 +54,37 @@ func (l *local) deployerIn(dir string, stderr io.Writer, verbose bool) (*localsi
 		Isolation: localsim.Isolation(l.isolation),
 		NewServer: func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
 		Command:   agentCommand,
+		NewGate:   newGateway,
+		CanGate:   edge.Can,
+		Entrances: l.entrances,
 		PortBase:  l.portBase,
 		StateDir:  dir,
 		Logger:    logger,
 		Output:    stderr,
 	})
+}
+
+// newGateway puts a gate in front of a replica.
+func newGateway(upstream string, seed uint64) (localsim.Gate, error) {
+	e, err := edge.Start("127.0.0.1", upstream, seed)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// entrancesOf lists the services whose faults on the network concern callers from
+// outside as well.
+func entrancesOf(faults []fault.Fault) []string {
+	var services []string
+	for i := range faults {
+		f := &faults[i]
+		entry, _ := fault.Lookup(f.Type)
+		if (entry.Place == fault.OnNetwork || entry.Place == fault.OnEdge) && f.Target.From == "" && !slices.Contains(services, f.Target.Service) {
+			services = append(services, f.Target.Service)
+		}
+	}
+	return services
 }
 
 // newServer makes a replica's server in this process.

@@ -102,6 +102,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if recorder != nil {
 		defer func() { err = errors.Join(err, recorder.Discard()) }()
 	}
+	o.local.entrances = entrancesOf(e.Faults)
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
 		return err

@@ -37,8 +37,11 @@ type Replica struct {
 	// Index counts from 1.
 	Index int `json:"index"`
 	// URL is the base of the replica's endpoints, without a slash at the end.
-	URL   string `json:"url"`
-	State State  `json:"state"`
+	URL string `json:"url"`
+	// Entrance is the base for requests from outside, where that is another:
+	// then something stands between them and the replica.
+	Entrance string `json:"entrance,omitempty"`
+	State    State  `json:"state"`
 	// PID is the process of its own that the replica has, or 0.
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
@@ -103,7 +106,8 @@ type Loader interface {
 // A LoadTarget tells a Loader where the system's services are.
 type LoadTarget struct {
 	System *topology.System
-	// URLs are the base URLs of the ready replicas of each service.
+	// URLs are the base URLs, for requests from outside, of the ready replicas
+	// of each service.
 	URLs map[string][]string
 	Seed uint64
 }

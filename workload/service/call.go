@@ -59,6 +59,8 @@ var errMalformed = errors.New("the answer is malformed")
 // A sender sends one request and reads the whole answer.
 type sender interface {
 	send(o *outgoing) (answer, error)
+	// keepOnly lets go of idle connections to other than these base URLs.
+	keepOnly(peers map[string][]string)
 	close()
 }
 

@@ -26,6 +26,10 @@ func (t *transportSender) close() {
 	}
 }
 
+// keepOnly does nothing: a transport that several services use closes what is
+// idle by itself.
+func (t *transportSender) keepOnly(map[string][]string) {}
+
 func (t *transportSender) send(o *outgoing) (answer, error) {
 	ctx := t.ctx
 	if !o.deadline.IsZero() {

@@ -29,7 +29,11 @@ race: ## the same under the race detector (needs a C compiler)
 
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
-	$(GO) test -count=1 -tags root ./netfault/... ./localsim/... ./plugin/...
+	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: test-vm
+test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
+	$(GO) run ./internal/testenv/vm ./netfault/tc ./netfault/netns
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s
@@ -50,3 +54,13 @@ verify: lint ## lint, and check that go.mod is tidy
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist
+
+.PHONY: bench
+bench: ## speed and memory, as ratios measured in one run (needs wrk; a quiet machine)
+	@command -v wrk >/dev/null || { echo 'wrk is not installed: apt-get install wrk'; exit 1; }
+	$(GO) test -run '^$$' -bench 'AgainstNetHTTP' -benchtime 1x ./workload/service
+	$(GO) test -run '^$$' -bench 'ThousandServices|Processes' -benchtime 1x ./localsim
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./workload/loadgen
+	$(GO) test -run '^$$' -bench . ./model/policy ./model/dist ./observe/collect
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./netfault/gate
+	$(MAKE) build && bash -c 'for i in 1 2 3 4 5; do time ./bin/kubectl-microsim --help >/dev/null; done' 2>&1 | grep real

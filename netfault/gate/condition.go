@@ -290,7 +290,7 @@ func (c Concatenate) check(datagrams bool) error {
 
 func (c Substitute) check(bool) error {
 	if _, err := regexp.Compile(c.Pattern); err != nil {
-		return fmt.Errorf("Pattern %q: %w", c.Pattern, err)
+		return fmt.Errorf("pattern %q: %w", c.Pattern, err)
 	}
 	return nil
 }
@@ -308,7 +308,7 @@ func (c SlowClose) check(datagrams bool) error {
 
 func (h Hook) check(bool) error {
 	if h.Do == nil {
-		return errors.New("Do is nil; it must be a function")
+		return errors.New("do is nil; it must be a function")
 	}
 	return nil
 }

@@ -58,7 +58,11 @@ type Deployment struct {
 	arranging sync.Mutex
 	gating    gating
 	draining  sync.WaitGroup
-	wake      chan struct{}
+	// network is nil where replicas have no namespaces; impaired are the faults
+	// that act there, guarded by arranging.
+	network  Network
+	impaired map[slot][]PathFault
+	wake     chan struct{}
 
 	mu       sync.Mutex
 	system   *topology.System
@@ -91,11 +95,16 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	switch c.Isolation {
 	case InProcess:
 		d.transport = newSharedTransport()
-	case Process:
+	default:
 		d.spawner = newSpawner()
 	}
+	d.impaired = map[slot][]PathFault{}
 	d.setSystem(system)
 	go d.watch()
+	if err := d.openNetwork(); err != nil {
+		err = fmt.Errorf("starting system %q: %w", system.Name, err)
+		return nil, errors.Join(err, d.Close(context.Background()))
+	}
 	return d, nil
 }
 
@@ -108,7 +117,7 @@ func (d *Deployment) start(ctx context.Context) error {
 	if err := d.startReplicas(ctx, batch); err != nil {
 		return err
 	}
-	if err := d.withGates(ctx); err != nil {
+	if err := d.breakPaths(ctx); err != nil {
 		return err
 	}
 	if d.entry == nil {
@@ -141,11 +150,19 @@ type slot struct {
 	index   int
 }
 
+func (s slot) label() string { return fmt.Sprintf("%s/%d", s.service, s.index) }
+
 // addReplicas makes the replicas of the slots, with the addresses that are
 // known before they start, and tells everybody. Either all have been made, or
 // none.
 func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
-	listeners, err := d.listenAll(slots)
+	listeners, addresses := make([]net.Listener, len(slots)), []string(nil)
+	var err error
+	if d.network != nil {
+		addresses, err = d.addHosts(slots)
+	} else {
+		listeners, err = d.listenAll(slots)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -158,8 +175,11 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		}
 		r.life, r.stop = context.WithCancel(d.life)
 		r.start, r.settle = d.startServer, d.settle
-		if d.config.Isolation == Process {
+		if d.config.Isolation.ownProcesses() {
 			r.start = d.startChild
+		}
+		if addresses != nil {
+			r.address, r.known = addresses[i], true
 		}
 		if ln := listeners[i]; ln != nil {
 			r.address, r.known = ln.Addr().String(), true
@@ -422,6 +442,14 @@ func (d *Deployment) takeDown() error {
 	}
 	if d.spawner != nil {
 		d.spawner.stop()
+	}
+	if d.network != nil {
+		if err := d.network.Close(); err != nil {
+			return &experiment.CleanupError{
+				Left: []string{fmt.Sprintf("the network of system %q", d.name)}, Err: err,
+				Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local`", d.name),
+			}
+		}
 	}
 	if d.entry == nil {
 		return nil

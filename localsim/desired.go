@@ -93,7 +93,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 	}
 	if b := r.batch; b != nil {
 		r.batch = nil
-		if d.config.Isolation == Process {
+		if d.config.Isolation.ownProcesses() {
 			d.mu.Lock()
 			d.touchPeers() // its address has become known
 			d.mu.Unlock()
@@ -105,7 +105,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 			return ctx.Err()
 		}
 	}
-	if err := d.arrangeGates(); err != nil && !errors.Is(err, errClosed) {
+	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, errClosed) {
 		return err
 	}
 	r.syncing.Lock()

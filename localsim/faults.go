@@ -57,7 +57,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 	case fault.InService:
 		return nil
 	case fault.OnProcess:
-		if c.Isolation != Process {
+		if !c.Isolation.ownProcesses() {
 			return fmt.Errorf("fault %q: %w", f.Label(), errOwnProcess)
 		}
 		if f.Type == fault.Pause {
@@ -65,6 +65,12 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		}
 		return nil
 	case fault.OnNetwork, fault.OnEdge:
+		switch {
+		case c.Isolation == Namespace && entry.Place == fault.OnEdge:
+			return fmt.Errorf("fault %q: with --isolation netns the kernel breaks the network, and %s needs a gate; start the system with --isolation process", f.Label(), f.Type)
+		case c.Isolation == Namespace:
+			return c.CanImpair(f)
+		}
 		if c.CanGate != nil {
 			return c.CanGate(f)
 		}
@@ -140,7 +146,7 @@ func (d *Deployment) remember(in *injection) error {
 func (d *Deployment) act(ctx context.Context, in *injection) error {
 	targets := d.targeted(in)
 	if onTheWay(in.place) {
-		return d.withGates(ctx)
+		return d.breakPaths(ctx)
 	}
 	if !in.momentary() {
 		return d.syncAll(ctx, targets)
@@ -189,7 +195,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 	}
 	err := error(nil)
 	if onTheWay(in.place) {
-		err = d.withGates(ctx)
+		err = d.breakPaths(ctx)
 	} else {
 		err = d.syncAll(ctx, d.targeted(in))
 	}

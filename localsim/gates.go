@@ -193,9 +193,18 @@ func (d *Deployment) arrangeGates() error {
 }
 
 func (d *Deployment) gatePlansLocked() []gatePlan {
-	if d.config.NewGate == nil {
+	if d.config.NewGate == nil || d.network != nil {
 		return nil
 	}
+	var services []string
+	for i := range d.system.Services {
+		services = append(services, d.system.Services[i].Name)
+	}
+	return planGates(d.injections, d.addressedLocked(), services, d.config.Entrances)
+}
+
+// addressedLocked lists the replicas whose addresses are known. It needs mu.
+func (d *Deployment) addressedLocked() []addressedSlot {
 	var replicas []addressedSlot
 	for _, r := range d.replicas {
 		r.mu.Lock()
@@ -204,11 +213,7 @@ func (d *Deployment) gatePlansLocked() []gatePlan {
 		}
 		r.mu.Unlock()
 	}
-	var services []string
-	for i := range d.system.Services {
-		services = append(services, d.system.Services[i].Name)
-	}
-	return planGates(d.injections, replicas, services, d.config.Entrances)
+	return replicas
 }
 
 // gateFor takes the gate that suits best, or starts one.

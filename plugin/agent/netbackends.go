@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
@@ -19,6 +20,7 @@ type backendMaker struct {
 func netBackends() []backendMaker {
 	return []backendMaker{
 		{"tc", func(ns *netns.Namespace) (netfault.Backend, error) { return tc.New(ns.Handle), nil }},
+		{"emulate", func(ns *netns.Namespace) (netfault.Backend, error) { return emulate.New(ns.Handle), nil }},
 	}
 }
 

@@ -40,7 +40,7 @@ func (o *netOptions) flags() *flag.FlagSet {
 	})
 	f.IntVar(&o.target.PID, "pid", 0, "a process in the network namespace")
 	f.StringVar(&o.target.PodUID, "pod-uid", "", "UID of a pod on this node")
-	f.StringVar(&o.backend, "backend", "auto", "auto or tc")
+	f.StringVar(&o.backend, "backend", "auto", "auto, tc or emulate")
 	f.StringVar(&o.owner, "owner", "", "mark of what is set up (apply: \"agent\")")
 	f.StringVar(&o.file, "f", "", "file with the desired state as JSON; - is stdin")
 	f.Var(&o.lasting, "for", "take everything back after this time")

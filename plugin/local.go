@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,7 +30,7 @@ type local struct {
 
 func (l *local) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.isolation, "isolation", string(localsim.InProcess),
-		"what keeps services apart: inprocess, or process (needed for kill, pause and restart)")
+		"what keeps services apart: inprocess, process (needed for kill, pause and restart), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.portBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
 }
 
@@ -51,16 +52,19 @@ func (l *local) deployerIn(dir string, stderr io.Writer, verbose bool) (*localsi
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return localsim.New(localsim.Config{
-		Isolation: localsim.Isolation(l.isolation),
-		NewServer: func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
-		Command:   agentCommand,
-		NewGate:   newGateway,
-		CanGate:   edge.Can,
-		Entrances: l.entrances,
-		PortBase:  l.portBase,
-		StateDir:  dir,
-		Logger:    logger,
-		Output:    stderr,
+		Isolation:  localsim.Isolation(l.isolation),
+		NewServer:  func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
+		Command:    agentCommand,
+		NewGate:    newGateway,
+		CanGate:    edge.Can,
+		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
+		NewMark:    newMark,
+		CanImpair:  canImpair,
+		Entrances:  l.entrances,
+		PortBase:   l.portBase,
+		StateDir:   dir,
+		Logger:     logger,
+		Output:     stderr,
 	})
 }
 
@@ -108,7 +112,11 @@ func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
-	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", "127.0.0.1:0")
+	host, _, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
+	}
+	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
 	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
 	return cmd, nil
 }

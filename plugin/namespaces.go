@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -101,5 +102,6 @@ func ruleID(id string) string {
 	if plain && len(id) <= 62 {
 		return "n" + id
 	}
-	return "x" + hex.EncodeToString([]byte(id))[:min(62, 2*len(id))]
+	sum := sha256.Sum256([]byte(id))
+	return "x" + hex.EncodeToString(sum[:16])
 }

@@ -62,3 +62,10 @@ func addressOf(p netip.Prefix, n int) netip.Addr {
 	at := uint32(b[2])<<8 | uint32(b[3]) + uint32(n)
 	return netip.AddrFrom4([4]byte{b[0], b[1], byte(at >> 8), byte(at)})
 }
+
+// A BackendCheck tells whether a backend works in a namespace of this machine.
+type BackendCheck struct {
+	Name string
+	// Err says why not, nil where it does.
+	Err error
+}

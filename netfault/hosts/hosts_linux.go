@@ -417,3 +417,23 @@ func Sweep(link string) error {
 	}
 	return nil
 }
+
+// CheckBackends asks every backend whether it works in a new namespace.
+func CheckBackends(ctx context.Context, backends func(vns.NsHandle) []netfault.Backend) []BackendCheck {
+	ns, err := netns.Create()
+	var checks []BackendCheck
+	for _, b := range backends(ns) {
+		c := BackendCheck{Name: b.Name(), Err: err}
+		if err == nil {
+			c.Err = b.Check(ctx)
+		}
+		if closer, ok := b.(io.Closer); ok {
+			c.Err = errors.Join(c.Err, closer.Close())
+		}
+		checks = append(checks, c)
+	}
+	if err == nil {
+		_ = ns.Close() // an open descriptor is all that could be left, and this program ends soon
+	}
+	return checks
+}

@@ -45,3 +45,12 @@ func (n *Network) Close() error { return nil }
 
 // Sweep says that this is not Linux.
 func Sweep(string) error { return no() }
+
+// CheckBackends says of every backend that this is not Linux.
+func CheckBackends(_ context.Context, backends func(vns.NsHandle) []netfault.Backend) []BackendCheck {
+	var checks []BackendCheck
+	for _, b := range backends(vns.None()) {
+		checks = append(checks, BackendCheck{b.Name(), no()})
+	}
+	return checks
+}

@@ -35,6 +35,10 @@ test-root: ## tests in network namespaces of their own (needs root and Linux)
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
 	$(GO) run ./internal/testenv/vm ./netfault/tc ./netfault/netns
 
+.PHONY: test-browser
+test-browser: ## tests of pages in a real browser (needs chromium)
+	$(GO) test -count=1 -tags browser ./observe/...
+
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s
 	./internal/fuzz.sh $(or $(FUZZTIME),10s)

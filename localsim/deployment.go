@@ -318,7 +318,8 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 		System: d.name, Service: d.services[r.service], Replica: r.index, Seed: d.seed, AllowHosts: d.system.AllowHosts,
 		Token: d.token, Addr: address,
 	}
-	if d.transport != nil { // else it would be an interface that holds a nil pointer
+	// A nil pointer would be an interface that is not nil.
+	if d.transport != nil && !d.callsQueue(&s.Service) {
 		s.Transport = d.transport
 	}
 	peers, version := d.peersFor(r.service)
@@ -329,6 +330,14 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 	defer r.syncing.Unlock()
 	r.told = told{peers: version}
 	return s
+}
+
+// callsQueue reports whether a service calls one whose requests may have to wait
+// for a worker. Such calls are not for the shared transport, which goes on
+// connecting when their time is over: the queue would fill with connections that
+// nobody wants, and a full queue would look like a slow answer. It needs mu.
+func (d *Deployment) callsQueue(s *topology.Service) bool {
+	return slices.ContainsFunc(s.Calls(), func(callee string) bool { return d.services[callee].Workers > 0 })
 }
 
 // sortReplicas brings the replicas in the order of the file. It needs mu.

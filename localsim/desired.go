@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // desired is what all replicas are to know: whom they may call and which
@@ -256,6 +257,9 @@ func (d *Deployment) targeted(in *injection) []*replica {
 
 func (in *injection) targets(r *replica) bool {
 	t := in.fault.Target
+	if in.fault.Type == fault.Unreachable {
+		return in.callers == nil || slices.Contains(in.callers, r.service)
+	}
 	return t.Service == r.service && (t.Replica == 0 || t.Replica == r.index)
 }
 
@@ -266,12 +270,28 @@ type injection struct {
 	place    fault.Place
 	since    time.Time
 	deadline time.Time
+	// callers are the services in which a fault of type unreachable acts; nil
+	// means all, where only chains say who calls whom.
+	callers []string
 	// victims are those that a kill or restart has taken away, which it has
 	// done when acted is set. They are guarded by the deployment's mu.
 	victims []victim
 	acted   bool
 	// past is what gates have counted that are gone; guarded as victims.
 	past int64
+}
+
+// callersOf lists the services that call the target of a fault.
+func callersOf(system *topology.System, t fault.Target) (callers []string) {
+	if t.From != "" {
+		return []string{t.From}
+	}
+	for i := range system.Services {
+		if s := &system.Services[i]; slices.Contains(s.Calls(), t.Service) {
+			callers = append(callers, s.Name)
+		}
+	}
+	return callers
 }
 
 func (in *injection) expired() bool {

@@ -91,11 +91,12 @@ func entrancesOf(faults []fault.Fault) []string {
 	return services
 }
 
-// newServer makes a replica's server in this process.
+// newServer makes a replica's server in this process. It sends its calls by
+// itself: a transport of the standard library would send some a second time.
 func newServer(s localsim.Spec, logger *slog.Logger) (localsim.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
-		Token: s.Token, Transport: s.Transport, Logger: logger,
+		Token: s.Token, Logger: logger,
 	})
 }
 

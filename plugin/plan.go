@@ -57,6 +57,12 @@ func printPlan(w io.Writer, e *experiment.Experiment) error {
 			return err
 		}
 	}
+	for i, v := range e.Variants {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, strings.TrimSpace("variant "+v.Name+"  "+v.Doc))
+	}
 	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", e.Name)
 	return nil
 }

@@ -17,6 +17,9 @@ const (
 	Before = "before"
 	During = "during"
 	After  = "after"
+
+	// AfterLoad is the tail: what services still did when the load was over.
+	AfterLoad = "tail"
 )
 
 // A Metric is a figure that a check judges.
@@ -38,6 +41,8 @@ const (
 	// Requests is the number of requests; Rate is that number per second.
 	Requests Metric = "requests"
 	Rate     Metric = "rate"
+	// Goodput is the number of requests that went well, per second.
+	Goodput Metric = "goodput"
 	// Errors is the number of requests that went wrong in any way, or with a
 	// percent sign their share.
 	Errors Metric = "errors"
@@ -48,6 +53,8 @@ const (
 	// until it was ready again, and until the fall was seen.
 	RecoveryTime  Metric = "recovery"
 	DetectionTime Metric = "detection"
+	// TailTime is how long after the load the system was busy.
+	TailTime Metric = "tail"
 )
 
 // Dimension says what a bound is measured in.
@@ -106,7 +113,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Errors, Availability, RecoveryTime, DetectionTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Goodput, Errors, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string {
@@ -143,17 +150,20 @@ func (m Metric) IsLatency() bool {
 	return slices.Contains([]Metric{P50, P90, P95, P99, P999, Mean, Min, Max}, m)
 }
 
+// isSpan reports whether the metric is a time of the run as a whole.
+func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
+
 func (c *Condition) parseBound(text string) error {
 	switch {
 	case text == "":
 		return fmt.Errorf("there is no bound after %q", c.Op)
-	case c.Metric.IsLatency() || c.Metric == RecoveryTime || c.Metric == DetectionTime:
+	case c.Metric.IsLatency() || c.Metric.isSpan():
 		d, err := unit.ParseDuration(text)
 		if err != nil {
 			return err
 		}
 		c.Bound, c.Dimension = d.Seconds(), Seconds
-	case c.Metric == Rate:
+	case c.Metric == Rate || c.Metric == Goodput:
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
 	case strings.HasSuffix(text, "%") && c.Metric != Requests:

@@ -57,21 +57,30 @@ func (v value) prefix() string {
 }
 
 func (r *Result) value(check Check, c Condition) (v value, why string) {
-	if c.Metric == RecoveryTime || c.Metric == DetectionTime {
+	switch c.Metric {
+	case RecoveryTime, DetectionTime:
 		return r.recoveryValue(check, c)
+	case TailTime:
+		if r.Tail == nil {
+			return value{}, "no data: the run ended before the load did"
+		}
+		return value{number: r.Tail.Length, atLeast: !r.Tail.Idle}, ""
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
 	if at < 0 {
 		return value{}, fmt.Sprintf("no data: the run ended before %q", check.Phase)
 	}
-	segment := &r.Segments[at]
+	return r.Segments[at].value(check, c)
+}
+
+func (s *Segment) value(check Check, c Condition) (value, string) {
 	switch {
 	case check.Service == "":
-		return segment.clientValue(c)
+		return s.clientValue(c)
 	case check.From == "":
-		return segment.serviceValue(check.Service, c)
+		return s.serviceValue(check.Service, c)
 	}
-	return segment.edgeValue(check.From, check.Service, c)
+	return s.edgeValue(check.From, check.Service, c)
 }
 
 func (s *Segment) where() string {
@@ -148,6 +157,8 @@ func (f *figures) value(c Condition, noData string) (value, string) {
 		return value{seconds, f.limit > 0 && seconds >= f.limit && c.Metric != Mean}, ""
 	case c.Metric == Rate:
 		return value{number: f.rate}, ""
+	case c.Metric == Goodput:
+		return value{number: f.rate * (1 - float64(f.errors)/float64(f.requests))}, ""
 	case c.Metric == Requests:
 		return value{number: float64(f.requests)}, ""
 	case c.Metric == Availability:

@@ -26,6 +26,8 @@ const (
 	CPU        Type = "cpu"
 	IO         Type = "io"
 	Panic      Type = "panic"
+	// Unreachable acts in the callers of its target.
+	Unreachable Type = "unreachable"
 
 	Kill    Type = "kill"
 	Pause   Type = "pause"
@@ -118,6 +120,7 @@ func Vocabulary() []Entry {
 		{Type: CPU, Place: InService, Doc: "keep processors busy", Needs: []Arg{ArgHold}, May: []Arg{ArgCores}, Defaults: Args{Cores: 1}},
 		{Type: IO, Place: InService, Doc: "write and sync a file", Needs: []Arg{ArgSize}},
 		{Type: Panic, Place: InService, Doc: "break the handler; the client sees a closed connection"},
+		{Type: Unreachable, Place: InService, Doc: "let calls to the target fail at once in its callers, as if nobody listened; nothing is sent"},
 
 		{Type: Kill, Place: OnProcess, Doc: "end the process at once (SIGKILL); it is started again"},
 		{Type: Pause, Place: OnProcess, Doc: "stop the process and let it go on at the end (SIGSTOP, SIGCONT)"},

@@ -35,3 +35,6 @@ func (n *Namespace) Do(func() error) error { return no() }
 
 // Close does nothing.
 func (n *Namespace) Close() error { return nil }
+
+// DefaultInterface says that this is not Linux.
+func (n *Namespace) DefaultInterface() (string, error) { return "", no() }

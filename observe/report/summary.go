@@ -23,6 +23,8 @@ func Summary(w io.Writer, r *experiment.Result, style Style) error {
 	s.title()
 	s.figures()
 	s.outcomes()
+	s.section("Counts over time", windowLines(r, style))
+	s.tail()
 	s.faults()
 	s.recoveries()
 	s.checks()
@@ -169,6 +171,21 @@ func (s *summary) shown(parts []*experiment.Segment) (names []string, hidden int
 	ranked = ranked[:maxServices]
 	kept := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(ranked, n) })
 	return kept, len(names) - maxServices
+}
+
+// tail tells how long the system was busy after its load, and what ended the
+// load early.
+func (s *summary) tail() {
+	if a := s.result.Aborted; a != nil {
+		s.section("Ended early", []string{s.style.paint(bad, a.Why)})
+	}
+	if t := s.result.Tail; t != nil {
+		text := fmt.Sprintf("idle %s after the load", seconds(t.Length))
+		if !t.Idle {
+			text = fmt.Sprintf("still busy %s after the load, when the watching ended", seconds(t.Length))
+		}
+		s.section("Tail", []string{text})
+	}
 }
 
 // outcomes tells the classes of errors apart, where there are any.

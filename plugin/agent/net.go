@@ -132,6 +132,13 @@ func (c *netCommand) say(e Event) error {
 
 // apply sets up one state, waits, and takes it back.
 func (c *netCommand) apply(ctx context.Context) error {
+	if c.o.anyFault && c.o.rule.Interface == "" {
+		name, err := c.ns.DefaultInterface()
+		if err != nil {
+			return fmt.Errorf("net apply: %w: use --interface", err)
+		}
+		c.o.rule.Interface = name
+	}
 	state, err := c.o.state(time.Now(), c.streams.In)
 	if err != nil {
 		return err
@@ -176,31 +183,20 @@ func (c *netCommand) dryRun(state netfault.State) error {
 	return errors.New("no backend that works here can say beforehand what it would do; leave out --dry-run, or try --backend tc")
 }
 
-// set chooses a backend, applies the state and says so; acts is whether the
-// state acts, even if it could not be said. Those that pass their check come
-// first; the others may still do the little that is asked.
+// set applies the state by the first backend that can do all of it, and says
+// so; acts is whether the state acts, even if it could not be said.
 func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, err error) {
 	if err := state.Validate(); err != nil {
 		return false, err
 	}
-	var able, unable []netfault.Backend
-	var reasons []string
+	var unable []string
 	for _, b := range c.backends {
-		if err := b.Check(ctx); err != nil {
-			unable = append(unable, b)
-			reasons = append(reasons, b.Name()+": "+err.Error())
-		} else {
-			able = append(able, b)
-		}
-	}
-	var errs []error
-	for _, b := range append(able, unable...) {
 		if err := c.ns.Check(); err != nil {
 			return false, err
 		}
 		effective, err := b.Apply(ctx, state)
 		if errors.Is(err, netfault.ErrUnsupported) {
-			errs = append(errs, fmt.Errorf("backend %s: %w", b.Name(), err))
+			unable = append(unable, b.Name()+": "+err.Error())
 			continue
 		}
 		if err != nil {
@@ -208,10 +204,10 @@ func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, 
 		}
 		return true, errors.Join(
 			c.clearBut(ctx, b, state.Owner),
-			c.say(Event{Event: "backend", Backend: b.Name(), Why: strings.Join(reasons, "; ")}),
+			c.say(Event{Event: "backend", Backend: b.Name(), Why: strings.Join(unable, "; ")}),
 			c.say(Event{Event: "applied", Backend: b.Name(), Owner: state.Owner, Effective: &effective}))
 	}
-	return false, fmt.Errorf("no backend can do this here: %w", errors.Join(errs...))
+	return false, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
 }
 
 // waitFor waits for the deadline, if there is one, or the end of the context,

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -17,6 +18,7 @@ func parseNet(t *testing.T, args ...string) (netfault.State, error) {
 	if err := o.flags().Parse(args); err != nil {
 		return netfault.State{}, err
 	}
+	o.rule.Interface = cmp.Or(o.rule.Interface, "eth0")
 	return o.state(time.Unix(1000, 0), strings.NewReader(`{"owner":"file","rules":[]}`))
 }
 

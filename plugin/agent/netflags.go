@@ -46,7 +46,7 @@ func (o *netOptions) flags() *flag.FlagSet {
 	f.Var(&o.lasting, "for", "take everything back after this time")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and change nothing")
 	o.rule = netfault.Rule{ID: "flags"}
-	f.StringVar(&o.rule.Interface, "interface", "eth0", "the interface")
+	f.StringVar(&o.rule.Interface, "interface", "", "the interface (that of the default route, or else the only one)")
 	f.Func("direction", "egress, ingress or both (egress)", func(s string) error {
 		o.rule.Direction = netfault.Direction(s)
 		return nil

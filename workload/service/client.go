@@ -66,11 +66,11 @@ func (c *client) close() {
 }
 
 // get returns an idle connection that is still open, or dials one.
-func (c *client) get(addr string, deadline time.Time) (*clientConn, error) {
+func (c *client) get(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
 	for {
 		conn := c.takeIdle(addr)
 		if conn == nil {
-			return c.dial(addr, deadline)
+			return c.dial(ctx, addr, deadline)
 		}
 		_ = conn.SetDeadline(deadline)
 		// Asking costs a system call; not asking, a request that fails because
@@ -95,10 +95,10 @@ func (c *client) takeIdle(addr string) *clientConn {
 	return conn
 }
 
-func (c *client) dial(addr string, deadline time.Time) (*clientConn, error) {
+func (c *client) dial(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
 	dialer := c.dialer
 	dialer.Deadline = deadline
-	raw, err := dialer.DialContext(c.ctx, "tcp", addr)
+	raw, err := dialer.DialContext(ctx, "tcp", addr)
 	if c.ctx.Err() != nil {
 		err = errors.Join(err, errStopping)
 	}
@@ -190,12 +190,37 @@ func (c *client) discard(conn *clientConn) {
 
 // send makes the request and reads the answer to its end.
 func (c *client) send(o *outgoing) (answer, error) {
-	conn, err := c.get(o.to.addr, o.deadline)
+	if o.cancel != nil {
+		return c.sendCancellable(o)
+	}
+	conn, err := c.get(c.ctx, o.to.addr, o.deadline)
 	if err != nil {
 		return answer{}, c.explain(err)
 	}
 	a, reusable, err := conn.exchange(o)
 	if err != nil || !reusable {
+		c.discard(conn)
+		return a, c.explain(err)
+	}
+	c.put(conn)
+	return a, nil
+}
+
+// sendCancellable is send for a call that may be ended before its answer.
+func (c *client) sendCancellable(o *outgoing) (answer, error) {
+	ctx, cancel := context.WithCancel(o.cancel)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	conn, err := c.get(ctx, o.to.addr, o.deadline)
+	if err != nil {
+		return answer{}, c.explain(errors.Join(err, ctx.Err()))
+	}
+	keep := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	a, reusable, err := conn.exchange(o)
+	if !keep() && err != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	if err != nil || !reusable || ctx.Err() != nil {
 		c.discard(conn)
 		return a, c.explain(err)
 	}
@@ -301,9 +326,9 @@ func appendRequest(b []byte, o *outgoing) []byte {
 			b = append(b, h.value...)
 		}
 	}
-	if !o.deadline.IsZero() {
+	if !o.told.IsZero() {
 		b = append(b, "\r\n"+headerDeadline+": "...)
-		b = append(b, timeLeft(o.deadline)...)
+		b = append(b, timeLeft(o.told)...)
 	}
 	if len(o.body) > 0 {
 		b = append(b, "\r\nContent-Length: "...)

@@ -44,7 +44,9 @@ func (s *Service) SetPeers(peers map[string][]string) error {
 		}
 	}
 	s.peers.Store(&peerBook{urls: peers})
-	s.caller.own.keepOnly(peers)
+	if own, ok := s.caller.own.(*client); ok {
+		own.keepOnly(peers)
+	}
 	return nil
 }
 

@@ -74,10 +74,19 @@ func planGates(injections map[string]*injection, replicas []addressedSlot, servi
 	var plans []gatePlan
 	callers := append([]string{outside}, services...)
 	for _, r := range replicas {
+		var concerning []string
+		for _, id := range slices.Sorted(maps.Keys(injections)) {
+			if injections[id].gates(r.slot, injections[id].fault.Target.From) {
+				concerning = append(concerning, id)
+			}
+		}
+		if len(concerning) == 0 && !slices.Contains(entrances, r.service) {
+			continue
+		}
 		byFaults := map[string]int{}
 		for _, caller := range callers {
 			var ids []string
-			for _, id := range slices.Sorted(maps.Keys(injections)) {
+			for _, id := range concerning {
 				if injections[id].gates(r.slot, caller) {
 					ids = append(ids, id)
 				}
@@ -193,7 +202,7 @@ func (d *Deployment) arrangeGates() error {
 }
 
 func (d *Deployment) gatePlansLocked() []gatePlan {
-	if d.config.NewGate == nil || d.network != nil {
+	if d.config.NewGate == nil || d.network != nil || len(d.injections) == 0 && len(d.config.Entrances) == 0 {
 		return nil
 	}
 	var services []string

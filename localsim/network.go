@@ -113,6 +113,10 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 		return errClosed
 	}
 	d.mu.Lock()
+	if len(d.injections) == 0 && len(d.impaired) == 0 {
+		d.mu.Unlock()
+		return nil
+	}
 	plans := planPaths(d.injections, d.addressedLocked())
 	d.mu.Unlock()
 	var changed []slot
@@ -128,7 +132,9 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		d.impaired[s] = plans[s]
+		if d.impaired[s] = plans[s]; plans[s] == nil {
+			delete(d.impaired, s)
+		}
 	}
 	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { _, there := plans[s]; return !there })
 	return errors.Join(errs...)

@@ -223,7 +223,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	d.mu.Unlock()
 	slices.SortFunc(acting, func(a, b *injection) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id)) })
 	hits := d.hits(ctx, acting)
-	maps.Copy(hits, d.gateHits())
+	maps.Copy(hits, d.pathHits())
 	active := []experiment.Injection{}
 	for _, in := range acting {
 		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, Replicas: []string{}}

@@ -22,6 +22,9 @@ type Network interface {
 	Enter(replica string, f func() error) error
 	// Impair makes exactly these faults act on the way to a replica.
 	Impair(ctx context.Context, replica string, faults []PathFault) error
+	// Hits counts the packets that the faults of these ids have met on the way to
+	// a replica; one whose packets are not counted is absent.
+	Hits(replica string, ids []string) map[string]int64
 	// Close takes everything away. It may be called again.
 	Close() error
 }
@@ -138,6 +141,31 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 	}
 	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { _, there := plans[s]; return !there })
 	return errors.Join(errs...)
+}
+
+// networkHits sums what each fault has met on the ways to all replicas.
+func (d *Deployment) networkHits() map[string]int64 {
+	d.arranging.Lock()
+	defer d.arranging.Unlock()
+	sum := map[string]int64{}
+	for s, faults := range d.impaired {
+		var ids []string
+		for i := range faults {
+			ids = append(ids, faults[i].ID)
+		}
+		for id, n := range d.network.Hits(s.label(), ids) {
+			sum[id] += n
+		}
+	}
+	return sum
+}
+
+// pathHits tells how often the faults on the way to replicas have acted.
+func (d *Deployment) pathHits() map[string]int64 {
+	if d.network != nil {
+		return d.networkHits()
+	}
+	return d.gateHits()
 }
 
 // breakPaths lets the faults between services act that are wanted, and mends

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -37,7 +38,36 @@ func newHostNetwork(system, mark string, logger *slog.Logger) (localsim.Network,
 // networkBackends are those that can break a network, in the order in which they
 // are tried.
 func networkBackends(h vns.NsHandle) []netfault.Backend {
-	return []netfault.Backend{tc.New(h), emulate.New(h)}
+	return []netfault.Backend{tc.New(h), countingEmulation{emulate.New(h)}}
+}
+
+// countingEmulation tells how many packets each rule has met.
+type countingEmulation struct{ *emulate.Backend }
+
+// Met implements hosts.Counter.
+func (c countingEmulation) Met() map[string]int64 {
+	met := map[string]int64{}
+	for _, class := range c.Stats().Classes {
+		for _, rule := range class.Rules {
+			met[rule] += int64(class.Counts.Packets)
+		}
+	}
+	return met
+}
+
+// Hits implements localsim.Network.
+func (n hostNetwork) Hits(replica string, ids []string) map[string]int64 {
+	met := n.Met(replica)
+	if met == nil {
+		return nil
+	}
+	hits := map[string]int64{}
+	for _, id := range ids {
+		if n, counted := met[ruleID(id)]; counted {
+			hits[id] = n
+		}
+	}
+	return hits
 }
 
 // newMark makes the name of a network's link.
@@ -45,8 +75,20 @@ func newMark() string { return hosts.LinkName(fmt.Sprintf("%08x", rand.Uint32())
 
 // canImpair says why the network cannot carry out a fault.
 func canImpair(f *fault.Fault) error {
-	_, err := netfault.ImpairmentOf(f)
-	return err
+	impairment, err := netfault.ImpairmentOf(f)
+	if err != nil || impairment.Partition || impairment.RateOnly() {
+		return err // for these every kernel has what it takes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patienceOfDoctor)
+	defer cancel()
+	var reasons []error
+	for _, b := range hosts.CheckBackends(ctx, networkBackends) {
+		if b.Err == nil {
+			return nil
+		}
+		reasons = append(reasons, fmt.Errorf("%s: %w", b.Name, b.Err))
+	}
+	return fmt.Errorf("fault %q: no backend can do it on this machine: %w; start the system with --isolation process", f.Label(), errors.Join(reasons...))
 }
 
 // Impair implements localsim.Network.

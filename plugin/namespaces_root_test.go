@@ -181,11 +181,15 @@ func TestNetworkFaultsInNamespaces(t *testing.T) {
 			if test.counter != "" {
 				counted = m.counter(t, test.service, test.counter) - counted
 			}
+			active, err := m.Active(t.Context())
+			if err != nil || len(active) != 1 || active[0].Hits >= 0 && active[0].Hits < 20 {
+				t.Errorf("after 20 requests what acts is %+v, %v", active, err)
+			}
 			if err := m.Clear(t.Context(), "x"); err != nil {
 				t.Fatal(err)
 			}
 			after, _ := m.took(t, "web", 5)
-			t.Logf("median before %v, during %v (longest %v, other caller %v), after %v; %s +%d", before, during, longest, other, after, test.counter, counted)
+			t.Logf("%d hits; median before %v, during %v (longest %v, other caller %v), after %v; %s +%d", active[0].Hits, before, during, longest, other, after, test.counter, counted)
 			if during < test.least || during > test.most || test.counter != "" && counted == 0 {
 				t.Errorf("want %v to %v during the fault", test.least, test.most)
 			}
@@ -194,6 +198,58 @@ func TestNetworkFaultsInNamespaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Faults of one edge act together though different backends may have to carry
+// them out, and meet callers that appear later.
+func TestStackedFaultsInNamespaces(t *testing.T) {
+	const ms = time.Millisecond
+	m := measure(t)
+	target := fault.Target{Service: "db", From: "web"}
+	rate := fault.Fault{Type: fault.NetRate, Probability: 1, Target: target, Args: fault.Args{Rate: 2 << 20}}
+	slow := fault.Fault{Type: fault.NetDelay, Probability: 1, Target: target, Args: fault.Args{Delay: dist.Fixed(60 * ms)}}
+	within := func(what, service string, least, most time.Duration) {
+		t.Helper()
+		if took, _ := m.took(t, service, 5); took < least || took > most {
+			t.Errorf("%s %s takes %v, want %v to %v", what, service, took, least, most)
+		}
+	}
+	// 200 KiB at 2 MiB/s take about 100 ms.
+	for _, step := range []struct {
+		what        string
+		do          func() error
+		least, most time.Duration
+	}{
+		{"with a rate", func() error { return m.Inject(t.Context(), "rate", rate, time.Time{}) }, 85 * ms, 180 * ms},
+		{"with a delay beside it", func() error { return m.Inject(t.Context(), "slow", slow, time.Time{}) }, 145 * ms, 400 * ms},
+		{"with the delay alone", func() error { return m.Clear(t.Context(), "rate") }, 60 * ms, 120 * ms},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		within(step.what, "web", step.least, step.most)
+	}
+	next := *m.System()
+	next.Services = slices.Clone(next.Services)
+	next.Services[0].Replicas = 2
+	if err := m.Update(t.Context(), &next); err != nil {
+		t.Fatal(err)
+	}
+	all, err := m.Replicas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.Service == "web" && r.Index == 2 {
+			m.replicas["web"] = r
+		}
+	}
+	within("from a new replica", "web", 60*ms, 120*ms)
+	within("from others", "api", 0, 40*ms)
+	if err := m.Clear(t.Context(), "slow"); err != nil {
+		t.Fatal(err)
+	}
+	within("afterwards", "web", 0, 40*ms)
 }
 
 // A partition of a service hits all its callers, also those outside, and not

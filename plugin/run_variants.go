@@ -55,7 +55,7 @@ func (d durationFlag) Set(text string) error {
 	if v <= 0 {
 		return fmt.Errorf("%q is no time to put load on: write a duration such as 30s", text)
 	}
-	*d.Duration = unit.Duration(v)
+	*d.Duration = v
 	return nil
 }
 

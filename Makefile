@@ -29,7 +29,19 @@ race: ## the same under the race detector (needs a C compiler)
 
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
-	$(GO) test -count=1 -tags root ./netfault/... ./localsim/... ./plugin/...
+	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: test-vm
+test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
+	$(GO) run ./internal/testenv/vm ./netfault/tc ./netfault/netns
+
+.PHONY: test-browser
+test-browser: ## tests of pages in a real browser (needs chromium)
+	$(GO) test -count=1 -tags browser ./observe/...
+
+.PHONY: test-lab
+test-lab: ## the outage lab ten times as fast, and lessons: they need the machine for themselves
+	$(GO) test -count=1 -p 1 -tags lab -run 'Lab|Lessons' ./plugin
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)

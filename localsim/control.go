@@ -28,6 +28,8 @@ type control struct {
 	server *http.Server
 	ended  chan error
 	calls  *http.Client
+	probes *http.Client
+	looks  healthCache
 }
 
 // maxDescription bounds the description of a system that is sent to be run.
@@ -42,7 +44,7 @@ func startControl(d *Deployment) (*control, error) {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	c := &control{
 		d: d, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
-		ended: make(chan error, 1), calls: newCallClient(),
+		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
 	}
 	c.server = &http.Server{
 		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
@@ -68,6 +70,9 @@ func (c *control) stop() {
 func (c *control) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
+		if site == "same-origin" && isPage(r) {
+			site = ""
+		}
 		switch {
 		case !slices.Contains(c.hosts, r.Host):
 			writeError(w, refuse(http.StatusForbidden, "host %q is not this control plane; use %s", r.Host, c.url))
@@ -82,6 +87,8 @@ func (c *control) guard(next http.Handler) http.Handler {
 func (c *control) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /{$}", http.HandlerFunc(c.call))
+	mux.Handle("GET /{$}", http.HandlerFunc(c.serveDashboard))
+	mux.Handle("GET /health", http.HandlerFunc(c.serveHealth))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
 		"GET /admin/status":                              c.status,
 		"GET /admin/system":                              c.system,
@@ -89,6 +96,7 @@ func (c *control) routes() http.Handler {
 		"GET /admin/faults":                              c.faults,
 		"PUT /admin/faults/{id}":                         c.putFault,
 		"DELETE /admin/faults/{id}":                      c.deleteFault,
+		"POST /admin/faults":                             c.checkFault,
 		"DELETE /admin/faults":                           c.deleteFaults,
 		"POST /admin/replicas/{service}/{index}/{order}": c.order,
 		"POST /admin/shutdown":                           c.shutdown,
@@ -184,6 +192,18 @@ func (c *control) putSystem(r *http.Request) (any, error) {
 }
 
 func (c *control) faults(r *http.Request) (any, error) { return c.d.Active(r.Context()) }
+
+// checkFault says whether a fault would be possible.
+func (c *control) checkFault(r *http.Request) (any, error) {
+	var order faultOrder
+	if err := readJSON(r, maxChain, &order); err != nil {
+		return nil, err
+	}
+	if err := c.d.CanInject(&order.Fault); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	return map[string]bool{"possible": true}, nil
+}
 
 func (c *control) putFault(r *http.Request) (any, error) {
 	var order faultOrder

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // desired is what all replicas are to know: whom they may call and which
@@ -22,18 +23,22 @@ type desired struct {
 	peersVersion int
 	// peers is nil when it has to be made anew.
 	peers map[string][]string
+	// detours are the ways of callers that gates stand in; detoured are their
+	// peers by name.
+	detours  map[string]*detour
+	detoured map[string]map[string][]string
 }
 
 // told is what an instance knows of the desired state.
 type told struct {
-	peers  int
+	peers  string
 	faults map[string]*injection
 	paused bool
 }
 
 // touchPeers notes that there are other replicas now. It needs mu.
 func (d *Deployment) touchPeers() {
-	d.peers = nil
+	d.peers, d.detoured = nil, map[string]map[string][]string{}
 	d.peersVersion++
 	d.generation++
 }
@@ -57,7 +62,7 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 type wanted struct {
 	generation   int
 	peers        map[string][]string
-	peersVersion int
+	peersVersion string
 	faults       map[string]*injection
 	paused       bool
 }
@@ -66,7 +71,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := wanted{generation: d.generation, faults: map[string]*injection{}}
-	w.peers, w.peersVersion = d.peersLocked()
+	w.peers, w.peersVersion = d.peersFor(r.service)
 	for id, in := range d.injections {
 		if !in.targets(r) || in.expired() {
 			continue
@@ -89,7 +94,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 	}
 	if b := r.batch; b != nil {
 		r.batch = nil
-		if d.config.Isolation == Process {
+		if d.config.Isolation.ownProcesses() {
 			d.mu.Lock()
 			d.touchPeers() // its address has become known
 			d.mu.Unlock()
@@ -100,6 +105,9 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, errClosed) {
+		return err
 	}
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
@@ -244,11 +252,18 @@ func eachAtOnce(n, limit int, do func(int)) {
 
 // targeted lists the replicas that the injection is for.
 func (d *Deployment) targeted(in *injection) []*replica {
-	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !in.targets(r) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(d.replicas), func(r *replica) bool { return !in.targets(r) })
 }
 
+// targets reports whether the injection is for a replica. It needs the
+// deployment's mu.
 func (in *injection) targets(r *replica) bool {
 	t := in.fault.Target
+	if in.fault.Type == fault.Unreachable {
+		return in.callers == nil || slices.Contains(in.callers, r.service)
+	}
 	return t.Service == r.service && (t.Replica == 0 || t.Replica == r.index)
 }
 
@@ -259,10 +274,32 @@ type injection struct {
 	place    fault.Place
 	since    time.Time
 	deadline time.Time
+	// callers are the services in which a fault of type unreachable acts; nil
+	// means all, where only chains say who calls whom. They are guarded by the
+	// deployment's mu.
+	callers []string
 	// victims are those that a kill or restart has taken away, which it has
 	// done when acted is set. They are guarded by the deployment's mu.
 	victims []victim
 	acted   bool
+	// past is what gates have counted that are gone; guarded as victims.
+	past int64
+}
+
+// findCallers notes the services that call the target of a fault which acts in
+// its callers. It needs the deployment's mu.
+func (in *injection) findCallers(system *topology.System) {
+	if in.fault.Type != fault.Unreachable {
+		return
+	}
+	t := in.fault.Target
+	in.callers = nil
+	for i := range system.Services {
+		s := &system.Services[i]
+		if t.From == s.Name || t.From == "" && slices.Contains(s.Calls(), t.Service) {
+			in.callers = append(in.callers, s.Name)
+		}
+	}
 }
 
 func (in *injection) expired() bool {

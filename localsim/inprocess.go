@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // errOwnProcess says why faults on the process need isolation.
@@ -16,9 +18,11 @@ var errOwnProcess = errors.New("the service has no process of its own; start the
 type serverInstance struct {
 	address string
 	handler http.Handler
-	cancel  context.CancelFunc
-	ended   chan struct{}
-	failure error
+	// controlBase is where the handler is reached from other programs.
+	controlBase string
+	cancel      context.CancelFunc
+	ended       chan struct{}
+	failure     error
 }
 
 // startServer begins to serve the replica on its listener, or on its address if
@@ -35,16 +39,51 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (instance, error
 	// The instance outlives the order to start it; terminate ends it.
 	ctx, cancel := context.WithCancel(context.Background())
 	in := &serverInstance{address: ln.Addr().String(), cancel: cancel, ended: make(chan struct{})}
+	in.controlBase = "http://" + in.address
+	stopControl := func() {}
 	if c, ok := server.(interface{ ControlHandler() http.Handler }); ok {
 		in.handler = c.ControlHandler()
+		if s := d.service(r.service); s.Workers > 0 && s.Shed == nil {
+			if in.controlBase, stopControl, err = serveBeside(in.handler); err != nil {
+				cancel()
+				return nil, errors.Join(err, ln.Close())
+			}
+		}
 	}
 	go func() {
 		defer close(in.ended)
+		defer stopControl()
 		defer cancel()
 		in.failure = server.Serve(ctx, ln)
 		ln.Close() // a server that failed early may have left it open
 	}()
 	return in, nil
+}
+
+// serveBeside serves what is a service's own on a listener of its own, for the
+// time that all its workers are busy. stop waits until it has ended.
+func serveBeside(handler http.Handler) (base string, stop func(), err error) {
+	ln, err := listen("127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Serve(ln) // it ends when it is closed
+	}()
+	return "http://" + ln.Addr().String(), func() {
+		_ = server.Close()
+		<-ended
+	}, nil
+}
+
+// service returns a service as it is wanted now.
+func (d *Deployment) service(name string) topology.Service {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.services[name]
 }
 
 func (r *replica) takeListener() (net.Listener, error) {
@@ -67,7 +106,7 @@ func listen(address string) (net.Listener, error) {
 }
 
 func (s *serverInstance) addr() string          { return s.address }
-func (s *serverInstance) control() target       { return target{"http://" + s.address, s.handler} }
+func (s *serverInstance) control() target       { return target{s.controlBase, s.handler} }
 func (s *serverInstance) pid() int              { return 0 }
 func (s *serverInstance) done() <-chan struct{} { return s.ended }
 func (s *serverInstance) err() error            { return s.failure }

@@ -364,6 +364,9 @@ func (r *replica) snapshot() experiment.Replica {
 	}
 	if r.current != nil {
 		s.PID = r.current.pid()
+		if base := r.current.control().base; base != s.URL {
+			s.ControlURL = base
+		}
 	}
 	return s
 }

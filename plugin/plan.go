@@ -40,7 +40,7 @@ func printPlan(w io.Writer, e *experiment.Experiment) error {
 		return err
 	}
 	rows = nil
-	for _, c := range fault.Timeline(e.Faults, length, dist.Seed(e.Seed)) {
+	for _, c := range fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
 		f := &e.Faults[c.Fault]
 		verb, target := "apply", f.Target.String()
 		if c.Clear {
@@ -56,6 +56,12 @@ func printPlan(w io.Writer, e *experiment.Experiment) error {
 		if err := printTable(w, []string{"AT", "CHANGE", "FAULT", "TARGET"}, rows); err != nil {
 			return err
 		}
+	}
+	for i, v := range e.Variants {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, strings.TrimSpace("variant "+v.Name+"  "+v.Doc))
 	}
 	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", e.Name)
 	return nil

@@ -23,9 +23,11 @@ type runOptions struct {
 	inputs  inputs
 	target  target
 	local   local
+	series  series
 	seed    uint64
 	out     string
 	force   bool
+	report  string
 	output  string
 	dryRun  bool
 }
@@ -38,9 +40,13 @@ func newRun(streams Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
+An experiment with variants is run once for each of them, and they are compared; --seeds repeats
+each run, and gives intervals.
+
 The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
-  kubectl microsim run -f experiment.yaml --on local --out results/ -o json`,
+  kubectl microsim run -f experiment.yaml --on local --out results/ -o json
+  kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
 				return usageError{cmd, err}
@@ -49,32 +55,46 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 		},
 	}
 	o.inputs.addFlags(cmd, "the experiment")
+	o.addFlags(cmd)
+	cmd.AddCommand(newOutageRuns(streams)...)
+	return cmd
+}
+
+// addFlags adds the flags that all kinds of runs have.
+func (o *runOptions) addFlags(cmd *cobra.Command) {
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
+	o.series.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
 	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
-	return cmd
 }
 
 func (o *runOptions) validate(args []string) error {
 	if len(o.inputs.filenames)+len(args) == 0 {
 		return errors.New("there is no experiment to run: name a file, or an example")
 	}
+	return o.validateFlags()
+}
+
+func (o *runOptions) validateFlags() error {
 	if o.output != "" {
 		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
 			return err
 		}
 	}
+	if err := o.series.validate(); err != nil {
+		return err
+	}
 	return o.target.validate()
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
-	ctx := cmd.Context()
-	docs, err := o.inputs.read(ctx, o.streams, args)
+	docs, err := o.inputs.read(cmd.Context(), o.streams, args)
 	if err != nil {
 		return err
 	}
@@ -83,14 +103,24 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if len(experiments) != 1 {
 		return fmt.Errorf("the files describe %d experiments where one is run: name a file with one", len(experiments))
 	}
-	e := *experiments[0]
+	return o.start(cmd, *experiments[0], args)
+}
+
+// start runs an experiment as the flags say; args are the words that name it.
+func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []string) error {
 	if cmd.Flags().Changed("seed") {
 		e.Seed = o.seed
+	}
+	if err := o.series.adjust(&e); err != nil {
+		return err
 	}
 	if o.dryRun {
 		return printPlan(o.streams.Out, &e)
 	}
-	return o.play(ctx, e, args)
+	if o.series.applies(&e) {
+		return o.playAll(cmd.Context(), e, args)
+	}
+	return o.play(cmd.Context(), e, args)
 }
 
 // play runs the experiment, shows it, and writes what it showed.
@@ -102,6 +132,11 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if recorder != nil {
 		defer func() { err = errors.Join(err, recorder.Discard()) }()
 	}
+	pages, err := newPageWriter(o.report, e)
+	if err != nil {
+		return err
+	}
+	o.local.entrances = entrancesOf(e.Faults)
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
 		return err
@@ -112,6 +147,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}, func(event experiment.Event) {
 		screen.Observe(event)
+		pages.Observe(event)
 		if recorder != nil {
 			recorder.Observe(event)
 		}
@@ -121,11 +157,12 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if result == nil {
 		return err
 	}
-	result.Command = o.repeat(e, args)
+	result.Command = o.repeatOne(e, args, result)
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}
-	return o.conclude(result, err)
+	pages.add(result)
+	return o.conclude(result, errors.Join(err, pages.write()))
 }
 
 // recorder prepares --out before anything is started; it is nil where nothing is
@@ -153,6 +190,9 @@ func (o *runOptions) conclude(result *experiment.Result, err error) error {
 	}
 	if o.out != "" && err == nil {
 		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if o.report != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
 	}
 	if err == nil && !result.Passed {
 		failed := 0

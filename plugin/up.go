@@ -44,8 +44,9 @@ are ready, and says what is wrong where they cannot be; the system stays until '
 again, it changes what has changed in the file. --on kind makes a sandbox where there is none.
 
 With --on local, the services listen on the loopback interface until Ctrl-C, or until 'down'
-where --detach was given. A control plane takes MicroSim requests at its root; 'status', 'call',
-'load', 'fault' and 'down' find the system by its name.`,
+where --detach was given. A control plane takes MicroSim requests at its root, and shows a
+browser there how the services are; 'status', 'call', 'load', 'fault' and 'down' find the
+system by its name.`,
 		Example: `  kubectl microsim up -f system.yaml --image registry.example/microsim-agent:v1
   kubectl microsim up -f system.yaml --on kind
   kubectl microsim up -f system.yaml --dry-run=client -o yaml

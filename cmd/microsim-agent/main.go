@@ -22,6 +22,9 @@ func main() {
 		if errors.Is(err, agent.ErrUsage) {
 			os.Exit(2)
 		}
+		if errors.Is(err, agent.ErrCleanup) {
+			os.Exit(11)
+		}
 		os.Exit(1)
 	}
 }

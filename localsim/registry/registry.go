@@ -57,6 +57,9 @@ type Record struct {
 	// ControlURL is empty until the system is ready.
 	ControlURL string `json:"controlURL,omitempty"`
 	Token      string `json:"token,omitempty"`
+	// Network is the mark of the network namespaces that the holder has made;
+	// empty where it makes none.
+	Network string `json:"network,omitempty"`
 }
 
 // A Child is a process that a holder has started for a replica.
@@ -210,11 +213,24 @@ func (r *Registry) Remove(s System) error {
 		if now.Holder != s.Holder {
 			return nil
 		}
-		if err := os.RemoveAll(r.path(s.Name)); err != nil {
+		if err := r.discard(s.Name); err != nil {
 			return fmt.Errorf("removing the entry of system %q: %w", s.Name, err)
 		}
 		return nil
 	})
+}
+
+// discard takes an entry out of sight at once, and then removes it: readers,
+// which take no lock, must not find half of one.
+func (r *Registry) discard(name string) error {
+	grave, err := os.MkdirTemp(r.dir, ".old-")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(r.path(name), filepath.Join(grave, name)); err != nil {
+		return errors.Join(err, os.Remove(grave))
+	}
+	return os.RemoveAll(grave)
 }
 
 func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }
@@ -328,6 +344,14 @@ func (e *Entry) Publish(controlURL, token string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.record.ControlURL, e.record.Token = controlURL, token
+	return e.write(e.registry.path(e.record.Name))
+}
+
+// NoteNetwork writes down the mark of a network that is about to be made.
+func (e *Entry) NoteNetwork(mark string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.record.Network = mark
 	return e.write(e.registry.path(e.record.Name))
 }
 

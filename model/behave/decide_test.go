@@ -2,6 +2,7 @@ package behave
 
 import (
 	"fmt"
+	"net/url"
 	"reflect"
 	"testing"
 	"time"
@@ -199,7 +200,7 @@ func TestEveryServiceFaultActs(t *testing.T) {
 		if acts := CanAct(&f) == nil; acts != (entry.Place == fault.InService) {
 			t.Errorf("fault type %q acts in a service: %v", entry.Type, acts)
 		}
-		found := false
+		found := entry.Type == fault.Unreachable // it acts on calls
 		for _, f := range each {
 			found = found || f.Type == entry.Type
 		}
@@ -364,13 +365,29 @@ func TestConsequence(t *testing.T) {
 	want := map[Class]int{
 		OK: 0, HTTPError: 502, ConnectionError: 502, Malformed: 502, Timeout: 504, BreakerOpen: 503, Rejected: 503, Cancelled: 503,
 	}
+	propagate, ignore := &Call{OnError: topology.Propagate}, &Call{OnError: topology.Ignore}
 	for _, class := range Classes() {
-		if got := Consequence(class, topology.Propagate); got != want[class] {
-			t.Errorf("%s propagates as %d", class, got)
+		if got, fails := propagate.Consequence(class, 500); got.Status != want[class] || fails != (class != OK) {
+			t.Errorf("%s propagates as %v", class, got)
 		}
-		if got := Consequence(class, topology.Ignore); got != 0 {
-			t.Errorf("%s is not ignored: %d", class, got)
+		if got, fails := ignore.Consequence(class, 500); fails {
+			t.Errorf("%s is not ignored: %v", class, got)
 		}
+	}
+	told := &Call{OnError: topology.Ignore, Answers: map[string]topology.Answer{
+		"404": {Status: 404, Body: "none"}, "http_error": {Status: 500}, "timeout": {Status: 503}}}
+	for _, c := range []struct {
+		class  Class
+		status int
+		want   int
+	}{{HTTPError, 404, 404}, {HTTPError, 503, 500}, {Timeout, 0, 503}, {ConnectionError, 0, 0}, {OK, 200, 0}} {
+		if got, fails := told.Consequence(c.class, c.status); got.Status != c.want || fails != (c.want != 0) {
+			t.Errorf("%s %d: got %v", c.class, c.status, got)
+		}
+	}
+	told.Answers[topology.Other] = topology.Answer{Status: 418}
+	if got, _ := told.Consequence(ConnectionError, 0); got.Status != 418 {
+		t.Errorf("the rest is answered %v", got)
 	}
 	if ClassOf(399) != OK || ClassOf(400) != HTTPError {
 		t.Error("an error begins at 400")
@@ -419,5 +436,70 @@ func BenchmarkParseChain(b *testing.B) {
 		if _, err := ParseChain([]byte(sample), Limits{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestPathsWithNames(t *testing.T) {
+	exact, pattern := topology.NewEndpoint("/users/1"), topology.NewEndpoint("/users/{id}")
+	post := topology.NewEndpoint("/orders/{shop}")
+	post.Method, post.Response.Body = "POST", `{"id": 3, "product": {product}}`
+	call := topology.NewCall("users")
+	call.Endpoint = "/users/{user_id}/of/{shop}"
+	post.Steps = []topology.Step{{Call: &call}}
+	s := New(1, &topology.Service{Name: "a", Endpoints: []topology.Endpoint{pattern, exact, post}})
+	for path, want := range map[string]string{"/users/1": "/users/1", "/users/2": "/users/{id}", "/users/": "", "/users/1/2": "", "/users": ""} {
+		got := ""
+		if e, _ := s.Endpoint("GET", path); e != nil {
+			got = e.Path
+		}
+		if got != want {
+			t.Errorf("%s goes to %q", path, got)
+		}
+	}
+	e, known := s.Endpoint("POST", "/orders/north sea")
+	if other, knownGet := s.Endpoint("GET", "/orders/x"); other != nil || !knownGet || !known {
+		t.Error("a method too many is answered")
+	}
+	values, err := e.Values("/orders/north sea", []byte(`{"user_id": 7, "product": "Book"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := values.Fill(e.Body, nil); got != `{"id": 3, "product": "Book"}` {
+		t.Errorf("got %s", got)
+	}
+	if got := values.FillPath(s.Sites[0].Path, url.PathEscape); got != "/users/7/of/north%20sea" {
+		t.Errorf("got %s", got)
+	}
+	for _, body := range []string{"", "[]", "null", `{"user_id": 7}`} {
+		if _, err := e.Values("/orders/x", []byte(body)); err == nil {
+			t.Errorf("a body %q is enough", body)
+		}
+	}
+}
+
+func TestUnreachableActsInCallers(t *testing.T) {
+	set := NewFaultSet(1, []Active{
+		{"l", fault.Fault{Type: fault.Latency, Probability: 1}},
+		{"u", fault.Fault{Type: fault.Unreachable, Probability: 1, Target: fault.Target{Service: "b", From: "a", Endpoint: "/x", Replica: 2}}},
+	})
+	for _, c := range []struct {
+		from, to, path string
+		replica, want  int
+	}{{"a", "b", "/x", 2, 2}, {"a", "c", "/x", 2, 0}, {"z", "b", "/x", 2, 0}, {"a", "b", "/y", 2, 0}, {"a", "b", "/x", 1, 0}} {
+		if got := set.Unreachable(0, c.from, c.to, c.path, c.replica, 0, 1); got != c.want {
+			t.Errorf("%+v: fault %d", c, got)
+		}
+	}
+	half := NewFaultSet(1, []Active{{"u", fault.Fault{Type: fault.Unreachable, Probability: 0.5, Target: fault.Target{Service: "b"}}}})
+	hits := 0
+	for i := range 2000 {
+		hits += half.Unreachable(dist.Seed(1).WithInt(i), "a", "b", "/", 1, 0, 1)
+	}
+	if hits < 900 || hits > 1100 {
+		t.Errorf("half of 2000 calls are %d", hits)
+	}
+	var none *FaultSet
+	if none.Unreachable(0, "a", "b", "/", 1, 0, 1) != 0 {
+		t.Error("no fault acts")
 	}
 }

@@ -2,6 +2,7 @@ package behave
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
@@ -16,9 +17,21 @@ type Endpoint struct {
 	// Status and Bytes are those of the answer when all went well.
 	Status int
 	Bytes  int64
+	// Body is a text to answer in place of Bytes; Names are those in braces that
+	// Fill fills in.
+	Body  string
+	Names []string
 	// ErrorStatus is that of the share of requests that fails.
 	ErrorStatus int
+	// Require is a header that requests must have, or "" where they need none;
+	// others are answered with RequireStatus.
+	Require       string
+	RequireStatus int
+	// Fields are the top-level fields of the request's JSON body that its calls
+	// and its answer use; Segments are the names in braces of its path.
+	Fields, Segments []string
 
+	uses      bool
 	service   *Service
 	errorRate float64
 	steps     []step
@@ -57,10 +70,15 @@ func compile(s *Service, t *topology.Endpoint) *Endpoint {
 		Status: cmp.Or(t.Response.Status, topology.DefaultStatus), Bytes: int64(t.Response.Size),
 		ErrorStatus: cmp.Or(t.ErrorStatus, topology.DefaultErrorStatus),
 	}
-	c := compiler{}
+	e.Body, e.Segments, e.Names = t.Response.Body, topology.PathNames(t.Path), topology.PathNames(t.Response.Body)
+	if r := t.Require; r != nil {
+		e.Require, e.RequireStatus = r.Header, cmp.Or(r.Status, topology.DefaultRequireStatus)
+	}
+	c := compiler{endpoint: e}
 	for i := range t.Steps {
 		e.steps = c.step(e.steps, &t.Steps[i])
 	}
+	c.uses(e.Names)
 	e.steps = append(e.steps, step{op: Op{Kind: OpRespond, Status: e.Status, Bytes: e.Bytes}, chance: 1})
 	random := e.errorRate > 0
 	for i := range e.steps {
@@ -72,8 +90,41 @@ func compile(s *Service, t *topology.Endpoint) *Endpoint {
 	return e
 }
 
-// A compiler numbers the steps and the calls of an endpoint.
-type compiler struct{ steps, calls int }
+// A compiler numbers the steps and the calls of an endpoint, and gathers the
+// fields of requests that they use.
+type compiler struct {
+	endpoint     *Endpoint
+	steps, calls int
+	// callees are the services that the answer tells the answers of.
+	callees []string
+}
+
+// uses notes names that are neither in the endpoint's path nor of a service that
+// it calls, so in the body.
+func (c *compiler) uses(names []string) {
+	c.endpoint.uses = c.endpoint.uses || len(names) > 0
+	for _, name := range names {
+		if e := c.endpoint; !slices.Contains(c.callees, name) && !slices.Contains(e.Segments, name) && !slices.Contains(e.Fields, name) {
+			e.Fields = append(e.Fields, name)
+		}
+	}
+}
+
+// call compiles a call and gives it the next site of the service.
+func (c *compiler) call(t *topology.Call) *Call {
+	s := c.endpoint.service
+	call := &Call{
+		To: t.To, Method: cmp.Or(t.Method, "GET"), Path: cmp.Or(t.Endpoint, topology.DefaultPath), Site: len(s.Sites),
+		RequestBytes: int64(t.RequestSize), Policy: t.Call, OnError: cmp.Or(t.OnError, topology.Propagate), Answers: t.Answers,
+		Names: topology.PathNames(t.Endpoint),
+	}
+	c.uses(call.Names)
+	if call.Kept = slices.Contains(c.endpoint.Names, t.To); call.Kept {
+		c.callees = append(c.callees, t.To)
+	}
+	s.Sites = append(s.Sites, call)
+	return call
+}
 
 func (c *compiler) step(list []step, t *topology.Step) []step {
 	add := func(op Op, delay dist.Delay, chance float64) {
@@ -98,10 +149,7 @@ func (c *compiler) step(list []step, t *topology.Step) []step {
 		}
 	}
 	if t.Call != nil {
-		call := &Call{
-			To: t.Call.To, Method: cmp.Or(t.Call.Method, "GET"), Path: cmp.Or(t.Call.Endpoint, topology.DefaultPath),
-			RequestBytes: int64(t.Call.RequestSize), Timeout: t.Call.Timeout.Std(), OnError: cmp.Or(t.Call.OnError, topology.Propagate),
-		}
+		call := c.call(t.Call)
 		for range max(t.Call.Count, 1) {
 			add(Op{Kind: OpCall, Call: call, Index: c.calls}, dist.Delay{}, t.Call.Probability)
 			c.calls++
@@ -120,7 +168,11 @@ func (c *compiler) step(list []step, t *topology.Step) []step {
 
 // Plain reports whether the endpoint does nothing but answer, always alike. Its
 // requests need no identity while no fault acts.
-func (e *Endpoint) Plain() bool { return len(e.certain) == 1 }
+func (e *Endpoint) Plain() bool { return len(e.certain) == 1 && e.Require == "" && len(e.Names) == 0 }
+
+// UsesRequest reports whether calls or the answer use something of a request,
+// which Values reads.
+func (e *Endpoint) UsesRequest() bool { return e.uses }
 
 // Certain reports whether nothing is random: without faults, Decide returns the
 // same program for all requests.
@@ -132,7 +184,7 @@ func (e *Endpoint) Certain() bool { return e.certain != nil }
 // not copied; so programs must not be changed. They always end with an OpFail,
 // OpAbort, OpPanic or OpRespond.
 func (e *Endpoint) Decide(buf []Op, r Request, faults *FaultSet) []Op {
-	if faults.empty() && e.certain != nil {
+	if faults.Empty() && e.certain != nil {
 		return e.certain
 	}
 	key := e.service.Key(r)
@@ -188,7 +240,7 @@ func decide(buf []Op, steps []step, key dist.Key) []Op {
 // after. It ends with an OpFail, OpAbort, OpPanic or OpRespond of status 200.
 func (s *Service) DecideChain(buf []Op, c *Chain, r Request, faults *FaultSet) []Op {
 	key := s.Key(r)
-	if !faults.empty() {
+	if !faults.Empty() {
 		if buf = faults.decide(buf, key, r.From, topology.DefaultPath); ends(buf) {
 			return buf
 		}

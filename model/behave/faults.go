@@ -21,6 +21,8 @@ type Active struct {
 // nil set is empty.
 type FaultSet struct {
 	faults []activeFault
+	// unreachable act on the calls that the replica makes.
+	unreachable []activeFault
 }
 
 type activeFault struct {
@@ -43,6 +45,10 @@ func NewFaultSet(replica int, active []Active) *FaultSet {
 	set := &FaultSet{}
 	for i, a := range active {
 		f := a.Fault.WithDefaults()
+		if f.Type == fault.Unreachable {
+			set.unreachable = append(set.unreachable, activeFault{index: i + 1, id: a.ID, fault: f})
+			continue
+		}
 		if f.Target.Replica != 0 && f.Target.Replica != replica {
 			continue
 		}
@@ -56,8 +62,8 @@ func NewFaultSet(replica int, active []Active) *FaultSet {
 
 // CanAct says why a service cannot have the fault; nil means that it can.
 func CanAct(f *fault.Fault) error {
-	if rank(f.Type) == 0 {
-		return fmt.Errorf("fault type %q does not act in a service: use one of latency, error, abort, hang, corrupt, memory-leak, cpu, io and panic", f.Type)
+	if rank(f.Type) == 0 && f.Type != fault.Unreachable {
+		return fmt.Errorf("fault type %q does not act in a service: use one of latency, error, abort, hang, corrupt, memory-leak, cpu, io, panic and unreachable", f.Type)
 	}
 	return nil
 }
@@ -67,10 +73,33 @@ func rank(t fault.Type) int {
 	return slices.Index(order[:], t) + 1
 }
 
-func (s *FaultSet) empty() bool { return s == nil || len(s.faults) == 0 }
+// Empty reports whether no fault acts on the requests that come in. Those that
+// make calls fail may be there.
+func (s *FaultSet) Empty() bool { return s == nil || len(s.faults) == 0 }
+
+// Unreachable decides whether a call fails at once because a fault lets nobody
+// answer: its place in the order of the faults, from 1, or 0. The call is the
+// index-th of the request with the key; replica, from 1, is the callee's that was
+// chosen, and n counts what is sent for the call.
+func (s *FaultSet) Unreachable(key dist.Key, from, to, path string, replica, index, n int) int {
+	if s == nil {
+		return 0
+	}
+	for i := range s.unreachable {
+		f := &s.unreachable[i]
+		t := &f.fault.Target
+		if t.Service != to || t.From != "" && t.From != from || t.Replica != 0 && t.Replica != replica || t.Endpoint != "" && t.Endpoint != path {
+			continue
+		}
+		if key.With("fault").With(f.id).WithInt(index).WithInt(n).Chance(f.fault.Probability) {
+			return f.index
+		}
+	}
+	return 0
+}
 
 func (s *FaultSet) decide(buf []Op, key dist.Key, from, path string) []Op {
-	if s.empty() {
+	if s.Empty() {
 		return buf
 	}
 	for i := range s.faults {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -65,14 +67,31 @@ type Op struct {
 	Branches [][]Op
 }
 
-// A Call is what a caller knows of a call, compiled once. It is the place of
-// what the caller does about failure.
+// A Call is what a caller knows of a call, compiled once.
 type Call struct {
 	To, Method, Path string
-	RequestBytes     int64
-	// Timeout bounds the call; 0 means that the request's time does.
-	Timeout time.Duration
+	// Site numbers the calls that a service's file has, from 0; it is the same
+	// for all the requests that make the call. Executors keep the state of the
+	// policies by it.
+	Site         int
+	RequestBytes int64
+	// Policy is what the caller does about failure. Its timeout bounds an
+	// attempt; 0 means that the request's time does.
+	Policy  policy.Call
 	OnError topology.OnError
+	Answers map[string]topology.Answer
+	// Kept says that the request's own answer tells the call's.
+	Kept bool
+	// Names are those in braces in the path, which FillPath fills in.
+	Names []string
+}
+
+// Managed reports whether the call has policies other than a timeout, so that an
+// executor has to ask a policy.Caller about it.
+func (c *Call) Managed() bool {
+	rest := c.Policy
+	rest.Timeout = 0
+	return !rest.IsZero()
 }
 
 // Hop is the place of a call in the tree of calls that a request makes: the
@@ -85,19 +104,28 @@ func Hop(parent string, index int) string {
 	return parent + "." + strconv.Itoa(index)
 }
 
-// Class is what became of a call. Its words are those of experiment.Class.
-type Class string
+// AttemptHop is the hop of the n-th request that is sent for one call, counted
+// from 1: a further one makes its callee decide anew.
+func AttemptHop(hop string, n int) string {
+	if n <= 1 {
+		return hop
+	}
+	return hop + "~" + strconv.Itoa(n)
+}
 
-// The classes of outcomes.
+// Class is what became of a call, as in package outcome.
+type Class = outcome.Class
+
+// The classes of outcomes that calls have.
 const (
-	OK              Class = "ok"
-	HTTPError       Class = "http_error"
-	ConnectionError Class = "connection_error"
-	Timeout         Class = "timeout"
-	BreakerOpen     Class = "breaker_open"
-	Rejected        Class = "rejected"
-	Cancelled       Class = "cancelled"
-	Malformed       Class = "malformed"
+	OK              = outcome.OK
+	HTTPError       = outcome.HTTPError
+	ConnectionError = outcome.ConnectionError
+	Timeout         = outcome.Timeout
+	BreakerOpen     = outcome.BreakerOpen
+	Rejected        = outcome.Rejected
+	Cancelled       = outcome.Cancelled
+	Malformed       = outcome.Malformed
 )
 
 // Classes lists the classes in the order of reports.
@@ -113,23 +141,37 @@ func ClassOf(status int) Class {
 	return OK
 }
 
-// Consequence is what the outcome of a call does to the request that made it:
-// the status the request fails with, or 0 where it goes on.
+// Consequence is what a failed call, which was answered with a status or with
+// none (0), does to the request that made it: the answer that the request fails
+// with, or false where it goes on. An answer without a body says what failed.
 //
-// A failure that propagates becomes 504 for a timeout; 503 where the call was
-// not sent at all (breaker open, rejected, cancelled); 502 for the rest, as a
-// gateway answers for an upstream that is not there, answers with an error, or
-// answers what cannot be read.
-func Consequence(class Class, onError topology.OnError) int {
-	switch {
-	case class == OK || onError == topology.Ignore:
-		return 0
-	case class == Timeout:
-		return 504
-	case class == BreakerOpen, class == Rejected, class == Cancelled:
-		return 503
+// What the call's Answers do not name propagates, if it does, as 504 for a
+// timeout; 503 where the call was not sent at all (breaker open, rejected,
+// cancelled); 502 for the rest, as a gateway answers for an upstream that is not
+// there, answers with an error, or answers what cannot be read.
+func (c *Call) Consequence(class Class, status int) (answer topology.Answer, fails bool) {
+	if class == OK {
+		return answer, false
 	}
-	return 502
+	if c.Answers != nil {
+		keys := [...]string{strconv.Itoa(status), string(class), topology.Other}
+		for _, key := range keys {
+			if answer, ok := c.Answers[key]; ok {
+				return answer, true
+			}
+		}
+	}
+	switch {
+	case c.OnError == topology.Ignore:
+		return answer, false
+	case class == Timeout:
+		answer.Status = StatusTimeout
+	case class == BreakerOpen, class == Rejected, class == Cancelled:
+		answer.Status = 503
+	default:
+		answer.Status = 502
+	}
+	return answer, true
 }
 
 // StatusTimeout is what a request is answered with whose own time is over.

@@ -22,8 +22,12 @@ type Request struct {
 type Service struct {
 	Name      string
 	Endpoints []*Endpoint
-	key       dist.Key
-	byPath    map[string][]*Endpoint
+	// Sites are the calls of all endpoints; a call's Site is its index.
+	Sites  []*Call
+	key    dist.Key
+	byPath map[string][]*Endpoint
+	// patterns are the endpoints whose path has names in braces.
+	patterns []*Endpoint
 }
 
 // New compiles a service. The seed is that of the run; with it, all replicas of
@@ -35,6 +39,9 @@ func New(seed uint64, t *topology.Service) *Service {
 		e := compile(s, &t.Endpoints[i])
 		s.Endpoints = append(s.Endpoints, e)
 		s.byPath[e.Path] = append(s.byPath[e.Path], e)
+		if len(e.Segments) > 0 {
+			s.patterns = append(s.patterns, e)
+		}
 	}
 	return s
 }
@@ -52,7 +59,16 @@ func (s *Service) Endpoint(method, path string) (e *Endpoint, known bool) {
 			return e, true
 		}
 	}
-	return nil, len(list) > 0
+	known = len(list) > 0
+	for _, e := range s.patterns {
+		if !topology.MatchPath(e.Path, path) {
+			continue
+		}
+		if known = true; e.Method == "" || e.Method == method {
+			return e, true
+		}
+	}
+	return nil, known
 }
 
 // Key is what all decisions for a request are derived from.
@@ -61,6 +77,11 @@ func (s *Service) Key(r Request) dist.Key { return s.key.With(r.ID).With(r.Hop) 
 // ReplicaKey decides which replica the index-th call of a request goes to.
 func (s *Service) ReplicaKey(r Request, index int) dist.Key {
 	return s.Key(r).With("replica").WithInt(index)
+}
+
+// CallKey is what the waits of a call are drawn from.
+func (s *Service) CallKey(r Request, index int) dist.Key {
+	return s.Key(r).With("call").WithInt(index)
 }
 
 // Bind returns the service of a system with every call complete: the endpoint
@@ -101,7 +122,9 @@ func bindSteps(steps []topology.Step, lookup func(string) *topology.Service) []t
 		call := *step.Call
 		if callee := lookup(call.To); callee != nil {
 			if e := callee.Endpoint(call.Method, call.Endpoint); e != nil {
-				call.Endpoint = e.Path
+				if len(topology.PathNames(e.Path)) == 0 || call.Endpoint == "" {
+					call.Endpoint = e.Path
+				}
 				call.Method = cmp.Or(call.Method, e.Method)
 			}
 		}

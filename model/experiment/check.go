@@ -17,6 +17,9 @@ const (
 	Before = "before"
 	During = "during"
 	After  = "after"
+
+	// AfterLoad is the tail: what services still did when the load was over.
+	AfterLoad = "tail"
 )
 
 // A Metric is a figure that a check judges.
@@ -38,9 +41,16 @@ const (
 	// Requests is the number of requests; Rate is that number per second.
 	Requests Metric = "requests"
 	Rate     Metric = "rate"
+	// Goodput is the number of requests that went well, per second.
+	Goodput Metric = "goodput"
 	// Errors is the number of requests that went wrong in any way, or with a
 	// percent sign their share.
 	Errors Metric = "errors"
+	// Attempts is what was sent for one call of an edge on average, Fallbacks the
+	// number of its calls, or with a percent sign their share, whose answer a
+	// fallback took the place of.
+	Attempts  Metric = "attempts"
+	Fallbacks Metric = "fallbacks"
 	// Availability of clients and edges is the share of requests that went
 	// well, of a service the share of the time in which a replica was ready.
 	Availability Metric = "availability"
@@ -48,6 +58,8 @@ const (
 	// until it was ready again, and until the fall was seen.
 	RecoveryTime  Metric = "recovery"
 	DetectionTime Metric = "detection"
+	// TailTime is how long after the load the system was busy.
+	TailTime Metric = "tail"
 )
 
 // Dimension says what a bound is measured in.
@@ -59,6 +71,7 @@ const (
 	Share     Dimension = "share"
 	Count     Dimension = "count"
 	PerSecond Dimension = "per_second"
+	PerCall   Dimension = "per_call"
 )
 
 // A Condition is a check's expression, understood.
@@ -106,7 +119,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Errors, Availability, RecoveryTime, DetectionTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Goodput, Errors, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string {
@@ -143,19 +156,25 @@ func (m Metric) IsLatency() bool {
 	return slices.Contains([]Metric{P50, P90, P95, P99, P999, Mean, Min, Max}, m)
 }
 
+// isSpan reports whether the metric is a time of the run as a whole.
+func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
+
 func (c *Condition) parseBound(text string) error {
 	switch {
 	case text == "":
 		return fmt.Errorf("there is no bound after %q", c.Op)
-	case c.Metric.IsLatency() || c.Metric == RecoveryTime || c.Metric == DetectionTime:
+	case c.Metric.IsLatency() || c.Metric.isSpan():
 		d, err := unit.ParseDuration(text)
 		if err != nil {
 			return err
 		}
 		c.Bound, c.Dimension = d.Seconds(), Seconds
-	case c.Metric == Rate:
+	case c.Metric == Rate || c.Metric == Goodput:
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
+	case c.Metric == Attempts:
+		c.Dimension = PerCall
+		return c.parseNumber(text, "attempts for each call, such as 1.2")
 	case strings.HasSuffix(text, "%") && c.Metric != Requests:
 		if err := c.parseNumber(strings.TrimSpace(strings.TrimSuffix(text, "%")), "percents, such as 1%"); err != nil {
 			return err
@@ -219,6 +238,8 @@ func (c Condition) Format(value float64) string {
 		return FormatSeconds(value)
 	case Share:
 		return trimZeros(strconv.FormatFloat(100*value, 'f', 3, 64)) + "%"
+	case PerCall:
+		return trimZeros(strconv.FormatFloat(value, 'f', 2, 64))
 	case PerSecond:
 		return trimZeros(strconv.FormatFloat(value, 'f', 1, 64)) + "/s"
 	}

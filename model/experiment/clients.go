@@ -153,6 +153,8 @@ type runClock struct {
 	firstFault time.Duration
 	// lastClear is when the last fault was gone; math.MaxInt64 until then.
 	lastClear atomic.Int64
+	// tail is when the load ended, where the system is watched longer.
+	tail atomic.Int64
 }
 
 // A phaseWindow is one phase. Where one before it ends by count, its start is
@@ -189,6 +191,15 @@ func (c *runClock) phase(at time.Duration) int {
 		}
 	}
 	return 0
+}
+
+// slot is the phase of what a service did at a moment, or one more than there
+// are phases in the tail.
+func (c *runClock) slot(at time.Duration) int {
+	if int64(at) >= c.tail.Load() {
+		return len(c.phases)
+	}
+	return c.phase(at)
 }
 
 // part is 0 before the faults, 1 during and 2 after them.

@@ -52,8 +52,25 @@ type (
 	}
 	// LoadEnded says that all requests have been answered or given up.
 	LoadEnded struct{ At time.Duration }
+	// TailBegun says that the system is watched until it is idle, for Longest at
+	// most after the load.
+	TailBegun struct{ At, Longest time.Duration }
 	// CleaningUp says that the system is being taken down.
 	CleaningUp struct{ System string }
+	// RunBegun says which of the runs of RunAll begins; Index counts from 0.
+	RunBegun struct {
+		Index, Of int
+		Variant   string
+		Seed      uint64
+		// AtMost is how long the loads and tails of this and all later runs take.
+		AtMost time.Duration
+	}
+	// RunEnded is RunBegun's counterpart. Result is nil where nothing was started.
+	RunEnded struct {
+		Index, Of int
+		Result    *Result
+		Err       error
+	}
 	// Done ends the run; Err is what Run returns.
 	Done struct {
 		Result *Result
@@ -72,5 +89,8 @@ func (ReplicaReady) event()   {}
 func (ClientSampled) event()  {}
 func (ServiceSampled) event() {}
 func (LoadEnded) event()      {}
+func (TailBegun) event()      {}
 func (CleaningUp) event()     {}
+func (RunBegun) event()       {}
+func (RunEnded) event()       {}
 func (Done) event()           {}

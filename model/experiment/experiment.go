@@ -7,6 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // An Experiment is what a file of kind Experiment describes.
@@ -17,6 +18,39 @@ type Experiment struct {
 	Load   load.Profile    `json:"load"`
 	Faults []fault.Fault   `json:"faults,omitempty"`
 	Checks []Check         `json:"checks,omitempty"`
+
+	// Variants are the forms of the experiment that RunAll compares.
+	Variants []Variant `json:"variants,omitempty"`
+	// Rank is the figure by which variants are ranked; its zero value means the
+	// clients' goodput in the whole run.
+	Rank Rank `json:"rank,omitzero"`
+	// AbortOn ends the run early as soon as one of its conditions holds. Each is
+	// judged every second over the last AbortWindow, of which 0 means
+	// DefaultAbortWindow.
+	AbortOn     []Check       `json:"abortOn,omitempty"`
+	AbortWindow unit.Duration `json:"abortWindow,omitzero"`
+	// Tail is how long at most the system is watched after the load, until it is
+	// idle. Faults without a duration act until then.
+	Tail unit.Duration `json:"tail,omitzero"`
+	// Window is the length of the stretches in which requests are counted for
+	// the result; 0 means that they are not.
+	Window unit.Duration `json:"window,omitzero"`
+
+	// AppliedVariant is the name of the variant that Apply made this of.
+	AppliedVariant string `json:"-"`
+}
+
+// DefaultAbortWindow is how far back the conditions of AbortOn look.
+const DefaultAbortWindow = unit.Duration(5e9)
+
+// A Rank names the figure by which variants are ranked.
+type Rank struct {
+	// Metric is one that checks know, such as goodput or p99.
+	Metric Metric `json:"metric"`
+	// Service, From and Phase say of what and when, as in a Check.
+	Service string `json:"service,omitempty"`
+	From    string `json:"from,omitempty"`
+	Phase   string `json:"phase,omitempty"`
 }
 
 // A Check is a condition that the run is judged by.

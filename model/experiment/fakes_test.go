@@ -28,6 +28,7 @@ type fakeWorld struct {
 	replicas []Replica
 	active   []Injection
 	closed   int
+	deployed int
 	closeCtx error
 }
 
@@ -46,6 +47,9 @@ func (w *fakeWorld) Deploy(ctx context.Context, system *topology.System, _ uint6
 	if w.deployErr != nil {
 		return nil, w.deployErr
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.replicas, w.active, w.deployed = nil, nil, w.deployed+1
 	for _, s := range system.Services {
 		for i := range s.Replicas {
 			w.replicas = append(w.replicas, Replica{Service: s.Name, Index: i + 1, URL: "http://" + s.Name, State: Ready, Since: time.Now()})

@@ -38,7 +38,7 @@ type faultPlan struct {
 func newFaultPlan(e Experiment) *faultPlan {
 	length, _ := Length(e.Load)
 	p := &faultPlan{length: length, records: []FaultRecord{}, record: map[[2]int]int{}}
-	p.changes = fault.Timeline(e.Faults, length, dist.Seed(e.Seed))
+	p.changes = fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed))
 	for _, c := range p.changes {
 		key := [2]int{c.Fault, c.Round}
 		if c.Clear {

@@ -57,21 +57,30 @@ func (v value) prefix() string {
 }
 
 func (r *Result) value(check Check, c Condition) (v value, why string) {
-	if c.Metric == RecoveryTime || c.Metric == DetectionTime {
+	switch c.Metric {
+	case RecoveryTime, DetectionTime:
 		return r.recoveryValue(check, c)
+	case TailTime:
+		if r.Tail == nil {
+			return value{}, "no data: the run ended before the load did"
+		}
+		return value{number: r.Tail.Length, atLeast: !r.Tail.Idle}, ""
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
 	if at < 0 {
 		return value{}, fmt.Sprintf("no data: the run ended before %q", check.Phase)
 	}
-	segment := &r.Segments[at]
+	return r.Segments[at].value(check, c)
+}
+
+func (s *Segment) value(check Check, c Condition) (value, string) {
 	switch {
 	case check.Service == "":
-		return segment.clientValue(c)
+		return s.clientValue(c)
 	case check.From == "":
-		return segment.serviceValue(check.Service, c)
+		return s.serviceValue(check.Service, c)
 	}
-	return segment.edgeValue(check.From, check.Service, c)
+	return s.edgeValue(check.From, check.Service, c)
 }
 
 func (s *Segment) where() string {
@@ -110,7 +119,10 @@ func (s *Segment) edgeValue(from, to string, c Condition) (value, string) {
 	f := figures{}
 	for i := range s.Edges {
 		if e := &s.Edges[i]; e.Caller == from && e.Callee == to {
-			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate}
+			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate, fallbacks: e.Fallbacks}
+			for _, n := range e.Attempts {
+				f.attempts += n
+			}
 			f.setQuantiles(e.Latency)
 		}
 	}
@@ -121,8 +133,10 @@ func (s *Segment) edgeValue(from, to string, c Condition) (value, string) {
 type figures struct {
 	outcomes         map[Class]int64
 	requests, errors int64
-	rate             float64
-	latency          map[Metric]float64
+	// attempts and fallbacks are those of an edge.
+	attempts, fallbacks int64
+	rate                float64
+	latency             map[Metric]float64
 	// limit is the largest bound of buckets, or 0.
 	limit float64
 }
@@ -148,6 +162,12 @@ func (f *figures) value(c Condition, noData string) (value, string) {
 		return value{seconds, f.limit > 0 && seconds >= f.limit && c.Metric != Mean}, ""
 	case c.Metric == Rate:
 		return value{number: f.rate}, ""
+	case c.Metric == Goodput:
+		return value{number: f.rate * (1 - float64(f.errors)/float64(f.requests))}, ""
+	case c.Metric == Attempts:
+		return value{number: float64(f.attempts) / float64(f.requests)}, ""
+	case c.Metric == Fallbacks:
+		count = float64(f.fallbacks)
 	case c.Metric == Requests:
 		return value{number: float64(f.requests)}, ""
 	case c.Metric == Availability:

@@ -7,6 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -37,8 +38,15 @@ type Replica struct {
 	// Index counts from 1.
 	Index int `json:"index"`
 	// URL is the base of the replica's endpoints, without a slash at the end.
-	URL   string `json:"url"`
-	State State  `json:"state"`
+	URL string `json:"url"`
+	// Entrance is the base for requests from outside, where that is another:
+	// then something stands between them and the replica.
+	Entrance string `json:"entrance,omitempty"`
+	// ControlURL is the base of /healthz, /readyz, /metrics and /admin where
+	// those have a listener of their own, which answers though all workers are
+	// busy; empty means URL.
+	ControlURL string `json:"controlUrl,omitempty"`
+	State      State  `json:"state"`
 	// PID is the process of its own that the replica has, or 0.
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
@@ -103,7 +111,8 @@ type Loader interface {
 // A LoadTarget tells a Loader where the system's services are.
 type LoadTarget struct {
 	System *topology.System
-	// URLs are the base URLs of the ready replicas of each service.
+	// URLs are the base URLs, for requests from outside, of the ready replicas
+	// of each service.
 	URLs map[string][]string
 	Seed uint64
 }
@@ -161,8 +170,15 @@ type Sample struct {
 
 // A CallSample is what one service saw of the calls to another.
 type CallSample struct {
-	Callee  string
-	Calls   map[outcome.Class]int64
+	Callee string
+	// Calls counts calls by how they ended after all retries, Attempts what was
+	// sent for them, Fallbacks those whose answer a fallback took the place of.
+	Calls     map[outcome.Class]int64
+	Attempts  map[outcome.Class]int64
+	Fallbacks int64
+	// Breaker is the worst state of the breakers of these calls now; nil where
+	// they have none.
+	Breaker *policy.BreakerState
 	Bounds  []float64
 	Latency []int64
 	Sum     float64

@@ -23,7 +23,9 @@ type Result struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
-	Seed       uint64 `json:"seed"`
+	// Variant is the name of the variant that was run, where there are some.
+	Variant string `json:"variant,omitempty"`
+	Seed    uint64 `json:"seed"`
 	// Target is where the system ran: local, kind, cluster or virtual.
 	Target string `json:"target"`
 	// Versions are those of the program and of what it ran on, by name.
@@ -40,6 +42,8 @@ type Result struct {
 	// Incomplete is set where the run ended before its end; Why says for what.
 	Incomplete bool   `json:"incomplete"`
 	Why        string `json:"incompleteBecause,omitempty"`
+	// Aborted is set where a condition of the experiment ended the run early.
+	Aborted *Abort `json:"aborted,omitempty"`
 
 	// Passed is set where the run is complete and no check failed.
 	Passed bool          `json:"passed"`
@@ -52,6 +56,10 @@ type Result struct {
 	// during and after the faults.
 	Segments []Segment   `json:"segments"`
 	Load     *LoadReport `json:"load,omitempty"`
+	// Tail is absent where the system was not watched after the load.
+	Tail *Tail `json:"tail,omitempty"`
+	// Windows are the counts in equal stretches, where they were asked for.
+	Windows []Window `json:"windows,omitempty"`
 
 	// Timeline has a row for each second of the load. It is kept out of the JSON
 	// because timeline.csv has it.
@@ -89,6 +97,7 @@ const (
 	WholeRun  SegmentKind = "run"
 	LoadPhase SegmentKind = "phase"
 	FaultPart SegmentKind = "part"
+	TailPart  SegmentKind = "tail"
 )
 
 // A Segment is a stretch of the run with what was seen in it. Requests of
@@ -149,8 +158,13 @@ type EdgeStats struct {
 	Calls    int64           `json:"calls"`
 	Errors   int64           `json:"errors"`
 	Outcomes map[Class]int64 `json:"outcomes"`
-	Rate     float64         `json:"rate"`
-	Latency  *Quantiles      `json:"latency,omitempty"`
+	// Attempts counts what was sent for the calls, by outcome.
+	Attempts  map[Class]int64 `json:"attempts,omitempty"`
+	Fallbacks int64           `json:"fallbacks,omitempty"`
+	// OpenSeconds is for how long a breaker of the calls was seen open.
+	OpenSeconds float64    `json:"openSeconds,omitempty"`
+	Rate        float64    `json:"rate"`
+	Latency     *Quantiles `json:"latency,omitempty"`
 }
 
 // A FaultRecord is the truth about one fault, or one round of it.

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,9 @@ type run struct {
 	clock    *runClock
 	clients  *clients
 	services *services
+	windows  *windows
+	abort    *abortWatch
+	idle     *idleness
 	faults   *faultPlan
 	falls    *falls
 	// began is the zero of elapsed times. Others than the run's own goroutine
@@ -86,6 +90,9 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 		deps.PollReplicas = DefaultPollReplicas
 	}
 	clock := newRunClock(e.Load)
+	if length, bounded := Length(e.Load); bounded && e.Tail > 0 {
+		clock.tail.Store(int64(length))
+	}
 	faults := newFaultPlan(e)
 	if len(faults.changes) > 0 {
 		clock.firstFault = faults.changes[0].At
@@ -93,8 +100,9 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 	return &run{
 		Experiment: e, deps: deps, observer: observer, clock: clock,
 		clients: newClients(clock), services: newServices(clock), faults: faults, falls: &falls{},
+		windows: &windows{length: e.Window.Std()}, abort: newAbortWatch(&e), idle: newIdleness(&e),
 		result: &Result{
-			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
+			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
 			Environment: thisEnvironment(), Checks: []CheckResult{}, Faults: []FaultRecord{}, Recoveries: []Recovery{}, Segments: []Segment{},
 		},
 	}
@@ -201,7 +209,7 @@ func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Re
 	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
 	for _, replica := range replicas {
 		if replica.State == Ready {
-			target.URLs[replica.Service] = append(target.URLs[replica.Service], replica.URL)
+			target.URLs[replica.Service] = append(target.URLs[replica.Service], cmp.Or(replica.Entrance, replica.URL))
 		}
 	}
 	loading, stop := context.WithCancelCause(ctx)
@@ -213,15 +221,29 @@ func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Re
 			stop(err)
 		}
 	})
-	background.Go(func() { r.tick(beside) })
+	ticking, stopTicking := context.WithCancel(beside)
+	var ticks sync.WaitGroup
+	ticks.Go(func() {
+		if aborted := r.tick(ticking); aborted != nil {
+			stop(aborted)
+		}
+	})
 
 	report, err := r.deps.Loader.Load(loading, r.Load, target, r.clients.observe)
-	stopBeside()
-	background.Wait()
+	stopTicking()
+	ticks.Wait()
 	r.result.Load = report
 	r.emit(LoadEnded{At: time.Since(r.began)})
+	if err == nil && r.Tail > 0 && r.deps.Collector != nil {
+		r.watchTail(loading)
+	}
+	stopBeside()
+	background.Wait()
 	clearErr := r.clearFaults(ctx, deployment)
+	aborted := (*abortedError)(nil)
 	switch cause := context.Cause(loading); {
+	case errors.As(cause, &aborted):
+		r.result.Aborted, err = &aborted.abort, nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("the run was interrupted after %s: %w", time.Since(r.began).Round(time.Millisecond), context.Cause(ctx))
 	case cause != nil:
@@ -232,8 +254,9 @@ func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Re
 	return errors.Join(err, clearErr)
 }
 
-// tick tells the observer of phases and of each second of the clients.
-func (r *run) tick(ctx context.Context) {
+// tick tells the observer of phases and of each second of the clients, until
+// ctx ends or the run is to be aborted.
+func (r *run) tick(ctx context.Context) *abortedError {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	phase := -1
@@ -248,9 +271,12 @@ func (r *run) tick(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			r.emitSecond(&earlier, &last, phase)
-			return
+			return nil
 		case <-ticker.C:
 			r.emitSecond(&earlier, &last, phase)
+			if aborted := r.abort.judge(last, earlier, r.order()); aborted != nil {
+				return aborted
+			}
 		}
 	}
 }
@@ -260,8 +286,10 @@ func (r *run) emitSecond(earlier *tally, last *time.Duration, phase int) {
 	total.add(&r.clients.total)
 	delta := total.since(earlier)
 	now := time.Since(r.began)
+	outcomes := delta.byClass()
+	r.windows.observeClients(*last+(now-*last)/2, outcomes)
 	r.emit(ClientSampled{ClientSecond{
-		At: now, Seconds: (now - *last).Seconds(), Phase: phase, Outcomes: delta.byClass(), Latency: delta.latency.latency(),
+		At: now, Seconds: (now - *last).Seconds(), Phase: phase, Outcomes: outcomes, Latency: delta.latency.latency(),
 	}})
 	*earlier, *last = total, now
 }
@@ -271,8 +299,12 @@ func (r *run) observeSample(sample Sample) {
 		return // of the time before the load nothing is asked
 	}
 	at := sample.At.Sub(r.began)
+	middle := max(0, at-sample.Elapsed/2)
 	r.services.observe(at, &sample)
-	r.emit(ServiceSampled{At: at, Phase: r.clock.phase(max(0, at-sample.Elapsed/2)), Sample: sample})
+	r.windows.observeService(middle, &sample)
+	r.abort.observeService(middle, &sample)
+	r.idle.observe(&sample)
+	r.emit(ServiceSampled{At: at, Phase: r.clock.phase(middle), Sample: sample})
 }
 
 // finish makes the result of what was seen.
@@ -281,6 +313,8 @@ func (r *run) finish(err error) {
 	result.Ended = time.Now().UTC()
 	if err != nil {
 		result.Incomplete, result.Why = true, err.Error()
+	} else if result.Aborted != nil {
+		result.Incomplete, result.Why = true, result.Aborted.Why
 	}
 	result.Faults = r.faults.records
 	result.Recoveries = r.falls.list()
@@ -288,9 +322,13 @@ func (r *run) finish(err error) {
 		end := r.end()
 		result.Segments = r.segments(end)
 		result.Timeline = r.clients.timeline(end)
+		if result.Tail != nil {
+			end += time.Duration(result.Tail.Length * 1e9)
+		}
+		result.Windows = r.windows.list(r.order(), end)
 	}
 	result.judge(r.Checks)
-	result.Passed = result.Passed && err == nil
+	result.Passed = result.Passed && err == nil && result.Aborted == nil
 }
 
 // end is when the last request may have been sent, in elapsed time: as planned,

@@ -18,6 +18,7 @@ func newRunClock(profile load.Profile) *runClock {
 		at += p.Duration.Std()
 		counted = counted || p.Count > 0
 	}
+	c.tail.Store(math.MaxInt64)
 	c.firstFault = math.MaxInt64
 	c.lastClear.Store(math.MaxInt64)
 	return c
@@ -26,7 +27,8 @@ func newRunClock(profile load.Profile) *runClock {
 // segments cuts the run: the whole, its phases, and where faults acted the
 // parts before, during and after them. What was never reached is left out.
 func (r *run) segments(end time.Duration) []Segment {
-	all := []Segment{r.segment(WholeRun, "", 0, end, func(int, int) bool { return true })}
+	phases := len(r.clock.phases)
+	all := []Segment{r.segment(WholeRun, "", 0, end, func(phase, _ int) bool { return phase < phases })}
 	for i := range r.clock.phases {
 		from, to := r.clock.start(i), end
 		if i+1 < len(r.clock.phases) {
@@ -39,7 +41,7 @@ func (r *run) segments(end time.Duration) []Segment {
 	first := r.clock.firstFault
 	last := time.Duration(r.clock.lastClear.Load())
 	if first >= end {
-		return all
+		return r.withTail(all, end)
 	}
 	windows := []struct {
 		name     string
@@ -47,10 +49,19 @@ func (r *run) segments(end time.Duration) []Segment {
 	}{{Before, 0, first}, {During, first, min(last, end)}, {After, last, end}}
 	for part, w := range windows {
 		if w.from < w.to {
-			all = append(all, r.segment(FaultPart, w.name, w.from, w.to, func(_, p int) bool { return p == part }))
+			all = append(all, r.segment(FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == part }))
 		}
 	}
-	return all
+	return r.withTail(all, end)
+}
+
+// withTail adds what was seen after the load, where the system was watched.
+func (r *run) withTail(all []Segment, end time.Duration) []Segment {
+	if r.result.Tail == nil {
+		return all
+	}
+	to := end + time.Duration(r.result.Tail.Length*1e9)
+	return append(all, r.segment(TailPart, AfterLoad, end, to, func(phase, _ int) bool { return phase == len(r.clock.phases) }))
 }
 
 // segment sums the cells that belong.
@@ -63,17 +74,21 @@ func (r *run) segment(kind SegmentKind, name string, from, to time.Duration, bel
 		}
 	}
 	s.Clients = t.stats((to - from).Seconds())
-	var order []string
-	for i := range r.System.Services {
-		order = append(order, r.System.Services[i].Name)
-	}
-	s.Services, s.Edges = r.services.stats(order, belongs)
+	s.Services, s.Edges = r.services.stats(r.order(), belongs)
 	began := r.result.LoadStarted
 	for i := range s.Services {
 		x := &s.Services[i]
 		x.Availability = availability(r.result.Recoveries, x.Service, r.System.Service(x.Service).Replicas, began.Add(from), began.Add(to))
 	}
 	return s
+}
+
+// order lists the services as their file does.
+func (r *run) order() (names []string) {
+	for i := range r.System.Services {
+		names = append(names, r.System.Services[i].Name)
+	}
+	return names
 }
 
 // availability is the share of a stretch of time in which not all of a service's

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
 // services aggregates the samples of the collector by service, phase and part
@@ -31,8 +33,10 @@ type serviceCell struct {
 }
 
 type edgeCell struct {
-	outcomes map[Class]int64
-	latency  buckets
+	outcomes, attempts map[Class]int64
+	fallbacks          int64
+	open               float64
+	latency            buckets
 }
 
 // buckets are the counts of latencies between bounds.
@@ -73,7 +77,7 @@ func newServices(clock *runClock) *services {
 // observe adds a sample that was taken at a moment of the run.
 func (s *services) observe(at time.Duration, sample *Sample) {
 	middle := max(0, at-sample.Elapsed/2)
-	key := serviceKey{sample.Service, s.clock.phase(middle), s.clock.part(middle)}
+	key := serviceKey{sample.Service, s.clock.slot(middle), s.clock.part(middle)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.cells[key]
@@ -99,7 +103,11 @@ func (c *serviceCell) observe(sample *Sample) {
 	for i := range sample.Calls {
 		call := &sample.Calls[i]
 		e := c.edge(call.Callee)
-		e.outcomes = sum(e.outcomes, call.Calls)
+		e.outcomes, e.attempts = sum(e.outcomes, call.Calls), sum(e.attempts, call.Attempts)
+		e.fallbacks += call.Fallbacks
+		if call.Breaker != nil && *call.Breaker == policy.Open {
+			e.open += seconds
+		}
 		e.latency.add(call.Bounds, call.Latency, call.Sum)
 	}
 }
@@ -126,7 +134,8 @@ func (c *serviceCell) merge(o *serviceCell) {
 	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
-		e.outcomes = sum(e.outcomes, edge.outcomes)
+		e.outcomes, e.attempts = sum(e.outcomes, edge.outcomes), sum(e.attempts, edge.attempts)
+		e.fallbacks, e.open = e.fallbacks+edge.fallbacks, e.open+edge.open
 		e.latency.add(edge.latency.bounds, edge.latency.counts, edge.latency.sum)
 	}
 }
@@ -184,7 +193,8 @@ func (c *serviceCell) stats(name string) ServiceStats {
 func (c *serviceCell) edgeStats(caller string) []EdgeStats {
 	var stats []EdgeStats
 	for callee, e := range c.edges {
-		s := EdgeStats{Caller: caller, Callee: callee, Calls: requests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles()}
+		s := EdgeStats{Caller: caller, Callee: callee, Calls: requests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles(),
+			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
 		s.Errors = s.Calls - e.outcomes[OK]
 		if c.seconds > 0 {
 			s.Rate = float64(s.Calls) / c.seconds

@@ -31,8 +31,16 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkRequests()
 	v.checkPhases()
 	v.checkFaults()
-	v.checkChecks()
-	return append(problems, v.problems...)
+	v.checkChecks("checks", e.Checks)
+	v.checkAborts()
+	v.checkSpans()
+	v.checkTimeouts()
+	problems = append(problems, v.problems...)
+	if len(problems) == 0 {
+		// Variants are judged as wholes, which takes a sound experiment.
+		problems = e.validateVariants()
+	}
+	return problems
 }
 
 // Length is how long the load lasts at most; false means that a phase has no
@@ -72,9 +80,9 @@ func (v *validator) checkRequests() {
 
 func (v *validator) checkPhases() {
 	for i, p := range v.experiment.Load.Phases {
-		if isFaultPart(p.Name) {
+		if isFaultPart(p.Name) || p.Name == AfterLoad {
 			v.problems.AddHint(problem.Index("load.phases", i)+".name", "choose another name",
-				"%q names the part of a run relative to its faults", p.Name)
+				"%q names a part of every run", p.Name)
 		}
 		if p.Endless() {
 			v.problems.AddHint(problem.Index("load.phases", i)+".duration", "give it a duration or a count", "the run would never end")
@@ -164,9 +172,9 @@ func (v *validator) checkWindow(path string, f *fault.Fault) {
 	}
 }
 
-func (v *validator) checkChecks() {
-	for i, c := range v.experiment.Checks {
-		path := problem.Index("checks", i)
+func (v *validator) checkChecks(list string, checks []Check) {
+	for i, c := range checks {
+		path := problem.Index(list, i)
 		condition, err := ParseCheck(c.Expr)
 		if err != nil {
 			v.problems.Add(path+".check", "%s", err.Error())
@@ -186,7 +194,11 @@ func (c Check) misfit(condition Condition) string {
 		return "services count latencies in buckets; use p999 or mean"
 	case c.Service != "" && c.From == "" && condition.Class != "":
 		return "a service counts requests and errors; ask about an edge by from, or about the clients"
-	case m == RecoveryTime || m == DetectionTime:
+	case (m == Attempts || m == Fallbacks) && c.From == "":
+		return "calls have it; name the caller by from and the callee by service"
+	case m == TailTime && c.Service != "":
+		return "it is known of the whole system only; leave service out"
+	case m.isSpan():
 		if c.From != "" {
 			return "replicas fall, not edges; leave from out"
 		}
@@ -212,6 +224,12 @@ func (v *validator) checkSubject(path string, c Check) {
 
 func (v *validator) checkPhase(path, phase string) {
 	if phase == "" {
+		return
+	}
+	if phase == AfterLoad {
+		if v.experiment.Tail == 0 {
+			v.problems.AddHint(path+".phase", "write tail: 30s at the experiment to watch the system after its load", "the run has no tail")
+		}
 		return
 	}
 	if isFaultPart(phase) {

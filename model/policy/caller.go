@@ -21,7 +21,8 @@ import (
 //		send, bounded by caller.Policy().Timeout
 //		v := caller.After(&t, class, status, now, key)
 //		if !v.Retry { the call is over with v.Class }
-//		wait v.Wait, and note the new time
+//		wait v.Wait, and note the new time; where there is no time to wait, the
+//		call is over with caller.Stop(&t, class, status, now)
 //	}
 //
 // It may be used by several goroutines at once. Times count from any fixed
@@ -142,15 +143,13 @@ type Verdict struct {
 // After takes the outcome of an attempt: its class and, for answers, the HTTP
 // status. The key must be the call's own; the wait is drawn from it.
 func (c *Caller) After(t *Ticket, class outcome.Class, status int, now time.Duration, key dist.Key) Verdict {
-	failed := countsAsFailure(class, status)
-	if t.breaker != nil && c.policy.Breaker.PerAttempt && class != outcome.Cancelled {
-		if t.breaker.record(t.pass, now, failed) {
-			return c.end(t, outcome.BreakerOpen)
-		}
+	perAttempt := t.breaker != nil && c.policy.Breaker.PerAttempt
+	if perAttempt && t.watch(class, status, now) {
+		return c.end(t, outcome.BreakerOpen)
 	}
 	if c.retries(t, class, status) && (c.budget == nil || c.budget.take(now)) {
 		v := Verdict{Retry: true, Wait: c.wait(t, key)}
-		if t.breaker != nil && c.policy.Breaker.PerAttempt {
+		if perAttempt {
 			var ok bool
 			if t.pass, ok = t.breaker.allow(now); !ok {
 				return c.end(t, outcome.BreakerOpen)
@@ -159,15 +158,35 @@ func (c *Caller) After(t *Ticket, class outcome.Class, status int, now time.Dura
 		t.Attempt++
 		return v
 	}
-	if t.breaker != nil && !c.policy.Breaker.PerAttempt {
-		switch {
-		case class == outcome.Cancelled:
-			t.breaker.cancel(t.pass)
-		case t.breaker.record(t.pass, now, failed):
-			class = outcome.BreakerOpen
-		}
+	if t.breaker != nil && !perAttempt && t.watch(class, status, now) {
+		class = outcome.BreakerOpen
 	}
 	return c.end(t, class)
+}
+
+// Stop ends a call whose next attempt, which the last verdict asked for, is not
+// sent: there is no time left for it. It returns how the call ended.
+func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Duration) outcome.Class {
+	if c.budget != nil {
+		c.budget.earn(1)
+	}
+	switch {
+	case t.breaker == nil:
+	case c.policy.Breaker.PerAttempt:
+		t.breaker.cancel(t.pass)
+	case t.watch(class, status, now):
+		class = outcome.BreakerOpen
+	}
+	return c.end(t, class).Class
+}
+
+// watch tells the breaker a result, and whether that opened it.
+func (t *Ticket) watch(class outcome.Class, status int, now time.Duration) (opened bool) {
+	if class == outcome.Cancelled {
+		t.breaker.cancel(t.pass)
+		return false
+	}
+	return t.breaker.record(t.pass, now, countsAsFailure(class, status))
 }
 
 func (c *Caller) end(t *Ticket, class outcome.Class) Verdict {

@@ -316,3 +316,50 @@ func BenchmarkGoodCall(b *testing.B) {
 		goodCall(c)
 	}
 }
+
+func TestACallThatIsNotRepeatedStillCounts(t *testing.T) {
+	for _, perAttempt := range []bool{false, true} {
+		c := NewCaller(Call{
+			Retry:   &Retry{Attempts: 3, Backoff: second, Budget: &Budget{Ratio: 0, Burst: 1}},
+			Breaker: &Breaker{Failures: 2, Reset: second, PerAttempt: perAttempt}, Bulkhead: &Bulkhead{MaxConcurrent: 1},
+		})
+		for i := range 2 {
+			ticket, class := c.Begin(0, 0)
+			if class != outcome.OK {
+				t.Fatalf("call %d: %s", i, class)
+			}
+			v := c.After(&ticket, outcome.Timeout, 0, 0, 0)
+			want := outcome.Timeout
+			if i == 1 {
+				want = outcome.BreakerOpen
+			}
+			if !v.Retry {
+				if i == 0 || !perAttempt {
+					t.Fatalf("call %d is not repeated: the budget was not given back", i)
+				}
+				if v.Class != want {
+					t.Errorf("call %d ended as %s", i, v.Class)
+				}
+			} else if got := c.Stop(&ticket, outcome.Timeout, 0, 0); got != want {
+				t.Errorf("call %d ended as %s, want %s", i, got, want)
+			}
+		}
+		if _, class := c.Begin(0, 0); class != outcome.BreakerOpen {
+			t.Errorf("after two failures: %s", class)
+		}
+	}
+}
+
+func TestACancelledTrialIsGivenBack(t *testing.T) {
+	for _, perAttempt := range []bool{false, true} {
+		c := NewCaller(Call{Breaker: &Breaker{Failures: 1, Reset: second, PerAttempt: perAttempt}})
+		play(c, 0, 0, 0, outcome.Timeout)
+		play(c, 0, 2*time.Second, 0, outcome.Cancelled)
+		if got, _ := play(c, 0, 2*time.Second, 0, outcome.OK); got != outcome.OK {
+			t.Errorf("no trial after a cancelled one: %s", got)
+		}
+		if state, _ := c.Breaker(2 * time.Second); state != Closed {
+			t.Errorf("state %v", state)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func defaults(t reflect.Type) reflect.Value {
 func shorthands(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[topology.Service]():
-		return endpointKeys()
+		return append(endpointKeys(), policyKey)
 	case reflect.TypeFor[topology.Endpoint]():
 		return []string{"work", "calls"}
 	case reflect.TypeFor[topology.Step]():
@@ -59,21 +59,12 @@ func shorthands(t reflect.Type) []string {
 		return phaseKeys()
 	case reflect.TypeFor[fault.Fault]():
 		return append(argKeys(), "direction")
-	case reflect.TypeFor[experiment.Experiment](), reflect.TypeFor[topology.System]():
+	case reflect.TypeFor[experiment.Experiment]():
 		return []string{"apiVersion", "kind"}
+	case reflect.TypeFor[topology.System]():
+		return []string{"apiVersion", "kind", defaultsKey}
 	}
 	return nil
-}
-
-// keysOf lists the names of a struct's fields in files.
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name[0] != '-' {
-			keys = append(keys, name)
-		}
-	}
-	return keys
 }
 
 // decode fills v from a node and reports everything that does not fit. Where
@@ -141,22 +132,12 @@ func (f *file) decodeObject(n *node, path string, v reflect.Value) {
 	}
 	for _, field := range n.fields {
 		at := problem.Join(path, field.key)
-		if i := fieldNamed(v.Type(), field.key); i >= 0 {
-			f.decode(field.value, at, v.Field(i))
+		if inner, ok := fieldNamed(v, field.key); ok {
+			f.decode(field.value, at, inner)
 			continue
 		}
 		f.unknown(field, at, append(keysOf(v.Type()), shorthands(v.Type())...))
 	}
-}
-
-// fieldNamed returns the index of the field that files call by the name, or -1.
-func fieldNamed(t reflect.Type, name string) int {
-	for i := range t.NumField() {
-		if key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); key == name && key != "" {
-			return i
-		}
-	}
-	return -1
 }
 
 // unknown reports a key that means nothing here, with the key that was likely

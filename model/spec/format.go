@@ -109,13 +109,7 @@ func formatExperiment(e *experiment.Experiment, system string) ([]byte, error) {
 			shortenFault(one, e.Faults[i].Target)
 		}
 	}
-	if checks := n.get("checks"); checks != nil {
-		for i, check := range checks.items {
-			if len(check.fields) == 1 && check.has("check") {
-				checks.items[i] = check.get("check")
-			}
-		}
-	}
+	shortenComparison(n)
 	return write(KindExperiment, n)
 }
 
@@ -170,16 +164,16 @@ func encodeObject(v, def reflect.Value) (*node, error) {
 		known, _ := fault.Lookup(f.Type)
 		def = reflect.ValueOf(fault.Fault{Probability: 1, Args: known.Defaults})
 	}
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if name == "" || name == "-" || reflect.DeepEqual(v.Field(i).Interface(), def.Field(i).Interface()) {
+	for _, field := range fieldsOf(v.Type()) {
+		is, usual := v.FieldByIndex(field.index), def.FieldByIndex(field.index)
+		if reflect.DeepEqual(is.Interface(), usual.Interface()) {
 			continue
 		}
-		value, err := encode(v.Field(i), def.Field(i))
+		value, err := encode(is, usual)
 		if err != nil {
 			return nil, err
 		}
-		n.set(name, value)
+		n.set(field.name, value)
 	}
 	return n, nil
 }
@@ -232,6 +226,9 @@ func shortenEndpoint(n *node) {
 	if response := n.get("response"); response != nil && len(response.fields) == 1 && response.has("size") {
 		n.set("response", response.get("size"))
 	}
+	if require := n.get("require"); require != nil && len(require.fields) == 1 && require.has("header") {
+		n.set("require", require.get("header"))
+	}
 	steps := n.get("steps")
 	if steps == nil || len(steps.items) == 0 {
 		return
@@ -263,6 +260,7 @@ func shortenStep(n *node) *node {
 			call.take("endpoint")
 			call.set("to", &node{shape: text, scalar: to + endpoint})
 		}
+		shortenCall(call)
 		if len(call.fields) == 1 && call.has("to") {
 			return call.get("to")
 		}

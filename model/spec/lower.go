@@ -16,7 +16,7 @@ import (
 
 // endpointKeys are written at a service to describe its only endpoint.
 func endpointKeys() []string {
-	return []string{"method", "work", "calls", "steps", "response", "errorRate", "errorStatus", "timeout"}
+	return []string{"method", "work", "calls", "steps", "require", "response", "errorRate", "errorStatus", "timeout"}
 }
 
 func workKeys() []string  { return keysOf(reflect.TypeFor[topology.Work]()) }
@@ -31,6 +31,7 @@ func (f *file) lowerSystem(n *node, path string) {
 	if entry := n.get("entry"); entry.isScalar() {
 		n.set("entry", entry.listed())
 	}
+	common := f.takeDefaults(n, path)
 	services := n.get("services")
 	if services == nil {
 		return
@@ -40,13 +41,18 @@ func (f *file) lowerSystem(n *node, path string) {
 			service = service.objectAt("name", service)
 			services.items[i] = service
 		}
-		f.lowerService(service, problem.Index(problem.Join(path, "services"), i))
+		f.lowerService(service, problem.Index(problem.Join(path, "services"), i), common)
 	}
 }
 
-func (f *file) lowerService(n *node, path string) {
+// lowerService lowers a service whose calls have policies in common with others.
+func (f *file) lowerService(n *node, path string, common *node) {
 	if n.shape != object {
 		return
+	}
+	if own := f.takePolicy(n, path); own != nil {
+		inherit(own, common)
+		common = own
 	}
 	endpoints := n.get("endpoints")
 	if key := n.first(endpointKeys()...); key != "" && endpoints != nil {
@@ -61,6 +67,7 @@ func (f *file) lowerService(n *node, path string) {
 	}
 	for i, endpoint := range endpoints.items {
 		f.lowerEndpoint(endpoint, problem.Index(problem.Join(path, "endpoints"), i))
+		inheritAll(endpoint.get("steps"), common)
 	}
 }
 
@@ -78,6 +85,11 @@ func (f *file) lowerEndpoint(n *node, path string) {
 	}
 	if response := n.get("response"); response.isScalar() {
 		n.set("response", response.objectAt("size", response))
+	} else if response != nil && response.shape == object {
+		lowerText(response, "body")
+	}
+	if require := n.get("require"); require.isScalar() {
+		n.set("require", require.objectAt("header", require))
 	}
 	steps := n.get("steps")
 	if key := n.first("work", "calls"); key != "" && steps != nil {
@@ -134,6 +146,8 @@ func (f *file) lowerStep(n *node, path string) *node {
 	case n.has("call"):
 		if call := n.get("call"); call != nil && call.shape == text {
 			n.set("call", callTo(call))
+		} else if call != nil {
+			lowerCall(call)
 		}
 	case n.has("parallel"):
 		if parallel := n.get("parallel"); parallel != nil {
@@ -149,6 +163,7 @@ func (f *file) lowerStep(n *node, path string) *node {
 				n.set("endpoint", endpoint)
 			}
 		}
+		lowerCall(n)
 		return n.objectAt("call", n)
 	case n.has(workKeys()...):
 		return n.objectAt("work", n)
@@ -184,14 +199,7 @@ func (f *file) lowerExperiment(n *node) {
 			f.lowerFault(one, problem.Index("faults", i))
 		}
 	}
-	if checks := n.get("checks").listed(); checks != nil {
-		n.set("checks", checks)
-		for i, check := range checks.items {
-			if check.shape == text {
-				checks.items[i] = check.objectAt("check", check)
-			}
-		}
-	}
+	f.lowerComparison(n)
 }
 
 // lowerLoad makes the only phase of the fields of a phase that stand at the

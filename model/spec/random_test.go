@@ -10,6 +10,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -88,12 +90,42 @@ func randomExperiment(r *rand.Rand) *experiment.Experiment {
 		f.Probability = pick(r, 1, 0, 0.3)
 		e.Faults = append(e.Faults, f.WithDefaults())
 	}
+	randomComparison(r, e)
 	return e
+}
+
+// randomComparison adds variants and what goes with them.
+func randomComparison(r *rand.Rand, e *experiment.Experiment) {
+	e.Tail, e.Window = pick(r, 0, unit.Duration(time.Minute)), pick(r, 0, unit.Duration(10*time.Second))
+	e.Rank = pick(r, experiment.Rank{}, experiment.Rank{Metric: experiment.P99}, experiment.Rank{Metric: experiment.Rate, Service: "s0"})
+	e.AbortOn = pick(r, nil, []experiment.Check{{Expr: "errors > 50%"}, {Expr: "rate < 1", Service: "s0"}})
+	three, second := 3, unit.Duration(time.Second)
+	for i := range r.IntN(3) {
+		v := experiment.Variant{Name: fmt.Sprint("v", i), Doc: pick(r, "", "with: a colon"), Checks: pick(r, nil, []experiment.Check{{Expr: "p99 < 1s"}})}
+		v.Faults = pick(r, nil, []string{})
+		if r.IntN(2) == 0 {
+			v.Set = append(v.Set, experiment.Patch{Service: "s0", Workers: &three, Shed: pick(r, nil, &topology.Shed{LIFO: true})})
+		}
+		if len(e.System.Service("s0").Calls()) > 0 && r.IntN(2) == 0 {
+			v.Set = append(v.Set, experiment.Patch{
+				Service: pick(r, "", "s0"), Call: experiment.Everything, Timeout: pick(r, nil, &second), Retry: randomPolicies(r).Retry, Without: []string{"breaker"},
+			})
+		}
+		if r.IntN(3) == 0 {
+			profile := load.Profile{Phases: []load.Phase{{Users: 2, Duration: second}}, Requests: []load.Request{{Service: "s0"}}}.WithDefaults()
+			v.Load = &profile
+		}
+		e.Variants = append(e.Variants, v)
+	}
 }
 
 func randomService(r *rand.Rand, i, n int) topology.Service {
 	s := topology.NewService(fmt.Sprint("s", i))
 	s.Replicas, s.Workers, s.Backlog, s.Memory = r.IntN(3), r.IntN(3), r.IntN(3), randomSize(r)
+	s.OnCancel = pick(r, "", topology.Finish, topology.Stop)
+	if s.Workers > 0 {
+		s.Shed = pick(r, nil, &topology.Shed{Queue: 3}, &topology.Shed{LIFO: true, Deadline: true})
+	}
 	if r.IntN(4) == 0 {
 		s.Resources = &topology.Resources{CPULimit: pick(r, unit.Cores(0), 0.25, 3), MemoryRequest: randomSize(r)}
 	}
@@ -108,12 +140,33 @@ func randomService(r *rand.Rand, i, n int) topology.Service {
 		e := &s.Endpoints[j]
 		e.Method, e.ErrorRate, e.ErrorStatus = pick(r, "", "", "GET"), pick(r, 0, 0.01, 1), pick(r, 500, 503)
 		e.Response = topology.Response{Status: pick(r, 200, 201), Size: randomSize(r)}
-		e.Timeout = pick(r, topology.DefaultTimeout, randomDuration(r))
+		e.Timeout = pick(r, topology.DefaultTimeout, unit.Duration(time.Second)+randomDuration(r))
+		e.Require = pick(r, nil, &topology.Require{Header: "Authorization"}, &topology.Require{Header: "X-Tenant", Status: 403})
+		if r.IntN(4) == 0 {
+			e.Response = topology.Response{Status: 200, Body: `{"id": {id}}`}
+		}
 		for range r.IntN(4) {
 			e.Steps = append(e.Steps, randomStep(r, i, n, true))
 		}
 	}
 	return s
+}
+
+// randomPolicies fit any request of at least a second.
+func randomPolicies(r *rand.Rand) (c policy.Call) {
+	c.Timeout = pick(r, 0, unit.Duration(time.Second))
+	c.Retry = pick(r, nil, &policy.Retry{Attempts: 3}, &policy.Retry{
+		Attempts: 2, Backoff: unit.Duration(time.Millisecond), Factor: 3, Cap: unit.Duration(time.Second), Jitter: policy.Decorrelated,
+		On: []outcome.Class{outcome.Timeout}, Budget: &policy.Budget{Ratio: 0.1, Burst: 5},
+	})
+	c.Breaker = pick(r, nil, &policy.Breaker{Failures: 5, Reset: unit.Duration(time.Second), Scope: policy.PerWorker},
+		&policy.Breaker{FailureRate: 0.5, Window: 10, Reset: unit.Duration(time.Second), Trials: 2, PerAttempt: true})
+	c.Bulkhead = pick(r, nil, &policy.Bulkhead{MaxConcurrent: 2})
+	c.RateLimit = pick(r, nil, &policy.RateLimit{Rate: 10, Burst: 3})
+	c.Hedge = pick(r, nil, &policy.Hedge{After: unit.Duration(50 * time.Millisecond), Max: 2})
+	c.Fallback = pick(r, nil, &policy.Fallback{Kind: policy.EmptyFallback}, &policy.Fallback{Kind: policy.FixedFallback, Value: "[1, 2]"},
+		&policy.Fallback{Kind: policy.LastGood, MaxAge: unit.Duration(time.Minute)})
+	return c
 }
 
 func randomStep(r *rand.Rand, i, n int, outermost bool) topology.Step {
@@ -130,7 +183,9 @@ func randomStep(r *rand.Rand, i, n int, outermost bool) topology.Step {
 	c := topology.NewCall(fmt.Sprint("s", i+1+r.IntN(n-1-i)))
 	if r.IntN(2) == 0 {
 		c.Probability, c.Count, c.RequestSize = pick(r, 0, 0.5), 1+r.IntN(3), randomSize(r)
-		c.Timeout, c.OnError = pick(r, 0, randomDuration(r)), pick(r, topology.Propagate, topology.Ignore)
+		c.OnError = pick(r, topology.Propagate, topology.Ignore)
+		c.Call = randomPolicies(r)
+		c.Answers = pick(r, nil, map[string]topology.Answer{"404": {Status: 404, Body: `{"error": "none"}`}, "other": {Status: 503}})
 	}
 	return topology.Step{Call: &c}
 }

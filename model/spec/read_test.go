@@ -117,7 +117,7 @@ faults: [{type: error, target: web->cart}]
 	}
 	web := e.System.Services[0]
 	if web.Kind != topology.Base || web.Replicas != 1 || web.Endpoints[0].Path != "/" || web.Endpoints[0].Response.Status != 200 ||
-		*web.Endpoints[0].Steps[0].Call != topology.NewCall("cart") {
+		!reflect.DeepEqual(*web.Endpoints[0].Steps[0].Call, topology.NewCall("cart")) {
 		t.Errorf("defaults are missing: %+v", web)
 	}
 	if f := e.Faults[0]; f.Probability != 1 || f.Args.Status != 500 || f.Target != (fault.Target{Service: "cart", From: "web"}) {

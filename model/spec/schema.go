@@ -12,6 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -53,6 +55,7 @@ type schemaWriter struct{ defs schema }
 func (w *schemaWriter) system(document bool) schema {
 	s := w.object(reflect.TypeFor[topology.System]())
 	w.also(s, "entry", schema{"type": "string"})
+	s["properties"].(schema)[defaultsKey] = schema{"type": "object", "properties": schema{policyKey: w.policySchema()}, "additionalProperties": false}
 	s["required"] = []string{"services"}
 	if document {
 		s["required"] = []string{"apiVersion", "kind", "name", "services"}
@@ -65,8 +68,7 @@ func (w *schemaWriter) experiment() schema {
 	properties := s["properties"].(schema)
 	properties["system"] = schema{"anyOf": []any{
 		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.system(false)}}
-	properties["checks"].(schema)["items"] = schema{"anyOf": []any{schema{"type": "string"}, w.of(reflect.TypeFor[experiment.Check]())}}
-	w.also(s, "checks", schema{"type": "string"})
+	w.comparisonProperties(s)
 	s["required"] = []string{"apiVersion", "kind", "name", "system", "load"}
 	return s
 }
@@ -80,22 +82,19 @@ func (w *schemaWriter) also(s schema, key string, forms ...any) {
 // object describes the fields of a struct.
 func (w *schemaWriter) object(t reflect.Type) schema {
 	properties := schema{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		properties[name] = w.of(f.Type)
-		if slices.Contains(shares(), name) && f.Type.Kind() == reflect.Float64 {
-			properties[name] = schema{"type": "number", "minimum": 0, "maximum": 1}
+	for _, f := range fieldsOf(t) {
+		properties[f.name] = w.of(f.typ)
+		if slices.Contains(shares(), f.name) && f.typ.Kind() == reflect.Float64 {
+			properties[f.name] = schema{"type": "number", "minimum": 0, "maximum": 1}
 		}
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}
 }
 
 // shares lists the fields that are shares from 0 to 1, wherever they stand.
-func shares() []string { return []string{"probability", "errorRate", "percent", "correlation", "load"} }
+func shares() []string {
+	return []string{"probability", "errorRate", "failureRate", "percent", "correlation", "load"}
+}
 
 // of describes a type. Structs are described once and referred to.
 func (w *schemaWriter) of(t reflect.Type) schema {
@@ -141,6 +140,16 @@ func quantity(t reflect.Type) schema {
 		return enum(topology.Kinds()...)
 	case reflect.TypeFor[topology.OnError]():
 		return enum(topology.Propagate, topology.Ignore)
+	case reflect.TypeFor[topology.OnCancel]():
+		return enum(topology.Finish, topology.Stop)
+	case reflect.TypeFor[policy.Jitter]():
+		return enum(policy.NoJitter, policy.FullJitter, policy.EqualJitter, policy.Decorrelated)
+	case reflect.TypeFor[policy.Scope]():
+		return enum(policy.PerReplica, policy.PerWorker)
+	case reflect.TypeFor[policy.FallbackKind]():
+		return enum(policy.EmptyFallback, policy.FixedFallback, policy.LastGood)
+	case reflect.TypeFor[outcome.Class]():
+		return enum(outcome.Classes()...)
 	case reflect.TypeFor[load.Arrivals]():
 		return enum(load.Constant, load.Poisson)
 	case reflect.TypeFor[fault.Direction]():
@@ -166,6 +175,7 @@ func (w *schemaWriter) named(t reflect.Type) schema {
 	case reflect.TypeFor[topology.Service]():
 		maps.Copy(s["properties"].(schema), w.endpointProperties())
 		delete(s["properties"].(schema), "path")
+		s["properties"].(schema)[policyKey] = w.policySchema()
 		s["required"] = []string{"name"}
 		return schema{"anyOf": []any{schema{"type": "string"}, s}}
 	case reflect.TypeFor[topology.Endpoint]():
@@ -174,6 +184,14 @@ func (w *schemaWriter) named(t reflect.Type) schema {
 		return w.step()
 	case reflect.TypeFor[topology.Call]():
 		s["required"] = []string{"to"}
+		s["properties"].(schema)["onError"] = w.onErrorSchema()
+		s["properties"].(schema)["answers"] = schema{"type": "object", "additionalProperties": w.answer()}
+		w.orNull(s)
+	case reflect.TypeFor[topology.Response](), reflect.TypeFor[topology.Answer]():
+		s["properties"].(schema)["body"] = anyBody()
+	case reflect.TypeFor[policy.Fallback]():
+		s["properties"].(schema)["value"] = anyBody()
+		s["required"] = []string{"kind"}
 	case reflect.TypeFor[load.Profile]():
 		properties := s["properties"].(schema)
 		maps.Copy(properties, w.object(reflect.TypeFor[load.Phase]())["properties"].(schema))
@@ -201,6 +219,7 @@ func (w *schemaWriter) endpointProperties() schema {
 	properties["work"] = w.of(reflect.TypeFor[topology.Work]())
 	properties["calls"] = schema{"anyOf": []any{schema{"type": "array", "items": step}, step}}
 	w.also(s, "response", quantity(reflect.TypeFor[unit.Size]()))
+	w.also(s, "require", schema{"type": "string"})
 	return properties
 }
 

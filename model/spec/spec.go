@@ -230,6 +230,7 @@ func (f *file) readNative(n *node) {
 		}
 		f.decode(n, "", reflect.ValueOf(p.Experiment).Elem())
 		e.Load = e.Load.WithDefaults()
+		finishVariants(&e)
 		for i := range e.Faults {
 			e.Faults[i] = e.Faults[i].WithDefaults()
 		}

@@ -5,6 +5,7 @@ package topology
 
 import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -56,12 +57,41 @@ type Service struct {
 	// Backlog is how many connections wait for a worker in the accept queue;
 	// beyond it clients see connection errors. 0 means the system's default.
 	Backlog int `json:"backlog,omitempty"`
+	// OnCancel says what becomes of a request whose client has left; empty means
+	// Finish.
+	OnCancel OnCancel `json:"onCancel,omitempty"`
+	// Shed turns requests away that would wait too long for a worker. With it,
+	// connections are accepted at once and requests wait inside the service.
+	Shed *Shed `json:"shed,omitempty"`
 	// Memory is held for the life of the service.
 	Memory    unit.Size  `json:"memory,omitzero"`
 	Resources *Resources `json:"resources,omitempty"`
 	// Store says what a data store does per request.
 	Store     *Store     `json:"store,omitempty"`
 	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// OnCancel says what a service does with a request whose client has left.
+type OnCancel string
+
+// What becomes of abandoned requests.
+const (
+	// Finish works on, as servers do that do not look at their connections.
+	Finish OnCancel = "finish"
+	// Stop breaks the work off, and the calls that it made.
+	Stop OnCancel = "stop"
+)
+
+// Shed bounds how requests wait for a worker inside a service. Those turned away
+// are answered 503 at once.
+type Shed struct {
+	// Queue is how many requests wait; 0 means that none does.
+	Queue int `json:"queue,omitempty"`
+	// LIFO lets the newest request work next. Under overload it is the one
+	// whose client is most likely still there.
+	LIFO bool `json:"lifo,omitempty"`
+	// Deadline turns requests away whose time is over while they wait.
+	Deadline bool `json:"deadline,omitempty"`
 }
 
 // Resources are what a container asks for and what it is limited to. A zero
@@ -85,8 +115,12 @@ type Store struct {
 type Endpoint struct {
 	// Method is an HTTP method; empty means any.
 	Method string `json:"method,omitempty"`
-	// Path starts with a slash and is matched as a whole.
+	// Path starts with a slash and is matched as a whole. A segment in braces,
+	// as in /users/{id}, takes any text, which calls can pass on; a path without
+	// braces comes before those with.
 	Path string `json:"path"`
+	// Require turns requests away that lack a header.
+	Require *Require `json:"require,omitempty"`
 	// Steps are done in order, each when the one before has ended.
 	Steps    []Step   `json:"steps,omitempty"`
 	Response Response `json:"response"`
@@ -98,9 +132,21 @@ type Endpoint struct {
 	Timeout unit.Duration `json:"timeout"`
 }
 
+// Require is a header that requests must have.
+type Require struct {
+	Header string `json:"header"`
+	// Status is what requests without it are answered with; 0 means 401.
+	Status int `json:"status,omitempty"`
+}
+
 // Response is what a request gets when all went well.
 type Response struct {
 	Status int `json:"status"`
+	// Body is the text answered, in place of one of a size. {name} in it stands,
+	// as JSON, for the last answer of the service of that name that the endpoint
+	// calls (null where there is none), or else for what the request has under
+	// the name: a segment of its path, or a top-level field of its body.
+	Body string `json:"body,omitempty"`
 	// Size is the exact number of bytes of the body. A body of 15 bytes or more
 	// is a JSON object whose payload is padded; 0 means an empty payload.
 	Size unit.Size `json:"size,omitzero"`
@@ -132,7 +178,9 @@ type Work struct {
 // A Call is a request to another service.
 type Call struct {
 	To string `json:"to"`
-	// Endpoint is the path called; empty means the callee's first endpoint.
+	// Endpoint is the path called; empty means the callee's first endpoint. A
+	// segment in braces, as in /users/{user_id}, is filled in from the request
+	// that makes the call: from its path, or a top-level field of its JSON body.
 	Endpoint string `json:"endpoint,omitempty"`
 	// Method is the HTTP method; empty means that of the endpoint, or GET.
 	Method string `json:"method,omitempty"`
@@ -141,9 +189,24 @@ type Call struct {
 	// Count is how many times it is made, one after another.
 	Count       int       `json:"count"`
 	RequestSize unit.Size `json:"requestSize,omitzero"`
-	// Timeout bounds one call; 0 means that the request's time is the bound.
-	Timeout unit.Duration `json:"timeout,omitzero"`
-	OnError OnError       `json:"onError"`
+	// OnError says what a failure does that no fallback takes the place of.
+	OnError OnError `json:"onError"`
+	// Answers say what the request is answered with, by what happened to the
+	// call: a status such as 404, else a class such as timeout, else Other. What
+	// has no entry follows OnError.
+	Answers map[string]Answer `json:"answers,omitempty"`
+	// The policies of the call stand beside its other fields.
+	policy.Call
+}
+
+// Other is the key of Answers for all failures that have none of their own.
+const Other = "other"
+
+// An Answer takes the place of a request's own.
+type Answer struct {
+	Status int `json:"status"`
+	// Body is the text answered; empty means one that says what failed.
+	Body string `json:"body,omitempty"`
 }
 
 // OnError says what a failed call does to the request that made it.
@@ -163,6 +226,8 @@ const (
 	DefaultPath        = "/"
 	DefaultStatus      = 200
 	DefaultErrorStatus = 500
+	// DefaultRequireStatus answers requests that lack a required header.
+	DefaultRequireStatus = 401
 	// DefaultTimeout is the budget of a request.
 	DefaultTimeout = unit.Duration(120e9)
 )
@@ -182,6 +247,8 @@ const (
 	MaxBody      = 64 << 20
 	MaxStoreOps  = 10000
 	MaxChainHops = 64
+	MaxQueue     = 1000000
+	MaxText      = 1 << 20
 )
 
 // NewService returns a service of kind base with one replica and one endpoint
@@ -220,13 +287,19 @@ func (s *System) Service(name string) *Service {
 }
 
 // Endpoint returns the endpoint that a request of the method and path arrives
-// at, or nil. An empty path means the first endpoint, an empty method any.
+// at, or nil. An empty path means the first endpoint, an empty method any. Paths
+// without names in braces come first.
 func (s *Service) Endpoint(method, path string) *Endpoint {
-	for i := range s.Endpoints {
-		e := &s.Endpoints[i]
-		if (path == "" || e.Path == path) && (method == "" || e.Method == "" || e.Method == method) {
-			return e
+	find := func(fits func(e *Endpoint) bool) *Endpoint {
+		for i := range s.Endpoints {
+			if e := &s.Endpoints[i]; fits(e) && (method == "" || e.Method == "" || e.Method == method) {
+				return e
+			}
 		}
+		return nil
 	}
-	return nil
+	if e := find(func(e *Endpoint) bool { return path == "" || e.Path == path }); e != nil {
+		return e
+	}
+	return find(func(e *Endpoint) bool { return MatchPath(e.Path, path) })
 }

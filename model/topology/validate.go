@@ -5,8 +5,10 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -78,6 +80,15 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 			problems.Add("resources.memoryRequest", "request %q is over the limit %q", r.MemoryRequest, r.MemoryLimit)
 		}
 	}
+	if s.OnCancel != "" && s.OnCancel != Finish && s.OnCancel != Stop {
+		problems.AddHint("onCancel", "write finish or stop", "onCancel %q is not known", s.OnCancel)
+	}
+	if s.Shed != nil {
+		checkRange(&problems, "shed.queue", float64(s.Shed.Queue), 0, MaxQueue)
+		if s.Workers == 0 {
+			problems.AddHint("shed", "give the service workers", "nothing waits at a service whose workers have no bound")
+		}
+	}
 	seen := map[string]bool{}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
@@ -111,16 +122,43 @@ func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) 
 	}
 	checkRange(&problems, "response.status", float64(e.Response.Status), 200, 599)
 	checkSize(&problems, "response.size", e.Response.Size, MaxBody)
+	checkText(&problems, "response.body", e.Response.Body)
+	if e.Response.Body != "" && e.Response.Size != 0 {
+		problems.AddHint("response.body", "keep body or size", "a response has a body and a size")
+	}
+	if r := e.Require; r != nil {
+		if r.Header == "" || strings.ContainsFunc(r.Header, notInHeader) {
+			problems.AddHint("require.header", "write a name such as Authorization", "%q is no name of a header", r.Header)
+		}
+		if r.Status != 0 {
+			checkRange(&problems, "require.status", float64(r.Status), 400, 599)
+		}
+	}
 	if e.Timeout < 0 {
 		problems.Add("timeout", "timeout %q is negative", e.Timeout)
 	}
 	for i := range e.Steps {
-		problems.Under(problem.Index("steps", i), e.Steps[i].validate(byName, true))
+		problems.Under(problem.Index("steps", i), e.Steps[i].validate(byName, e.Timeout, true))
 	}
+	e.checkSegments(&problems)
 	return problems
 }
 
-func (s *Step) validate(byName map[string]*Service, outermost bool) (problems problem.List) {
+// checkSegments wants names in braces to be whole segments of the path.
+func (e *Endpoint) checkSegments(problems *problem.List) {
+	for segment := range strings.SplitSeq(e.Path, "/") {
+		names := PathNames(segment)
+		if strings.ContainsAny(segment, "{}") && (len(names) != 1 || segment != "{"+names[0]+"}") {
+			problems.AddHint("path", "write a path such as /users/{id}", "segment %q is no name in braces", segment)
+		}
+	}
+}
+
+func notInHeader(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+}
+
+func (s *Step) validate(byName map[string]*Service, budget unit.Duration, outermost bool) (problems problem.List) {
 	set := 0
 	if s.Work != nil {
 		set++
@@ -128,7 +166,7 @@ func (s *Step) validate(byName map[string]*Service, outermost bool) (problems pr
 	}
 	if s.Call != nil {
 		set++
-		problems.Under("call", s.Call.validate(byName))
+		problems.Under("call", s.Call.validate(byName, budget))
 	}
 	if s.Parallel != nil {
 		set++
@@ -137,7 +175,7 @@ func (s *Step) validate(byName map[string]*Service, outermost bool) (problems pr
 		}
 		checkRange(&problems, "parallel", float64(len(s.Parallel)), 1, MaxParallel)
 		for i := range s.Parallel {
-			problems.Under(problem.Index("parallel", i), s.Parallel[i].validate(byName, false))
+			problems.Under(problem.Index("parallel", i), s.Parallel[i].validate(byName, budget, false))
 		}
 	}
 	if set != 1 {
@@ -155,7 +193,9 @@ func (w *Work) validate() (problems problem.List) {
 	return problems
 }
 
-func (c *Call) validate(byName map[string]*Service) (problems problem.List) {
+// validate names the mistakes in a call of a request that has the budget for all
+// that it does; 0 is without bound.
+func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (problems problem.List) {
 	if callee := byName[c.To]; callee == nil {
 		problems.AddHint("to", suggest(c.To, byName), "callee %q is no service of the system", c.To)
 	} else if (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
@@ -165,13 +205,43 @@ func (c *Call) validate(byName map[string]*Service) (problems problem.List) {
 	checkProbability(&problems, "probability", c.Probability)
 	checkRange(&problems, "count", float64(c.Count), 1, MaxCount)
 	checkSize(&problems, "requestSize", c.RequestSize, MaxBody)
-	if c.Timeout < 0 {
-		problems.Add("timeout", "timeout %q is negative", c.Timeout)
+	problems = append(problems, c.Call.Validate()...)
+	if budget > 0 && c.Timeout > budget {
+		problems.AddHint("timeout", "shorten it, or give the endpoint a longer timeout", "timeout %q is longer than the %q of the whole request", c.Timeout, budget)
 	}
+	c.checkAnswers(&problems)
 	if c.OnError != Propagate && c.OnError != Ignore {
 		problems.AddHint("onError", "write propagate or ignore", "onError %q is not known", c.OnError)
 	}
 	return problems
+}
+
+// checkAnswers wants keys that can come true.
+func (c *Call) checkAnswers(problems *problem.List) {
+	for _, key := range slices.Sorted(maps.Keys(c.Answers)) {
+		path, a := problem.Join("answers", key), c.Answers[key]
+		status, err := strconv.Atoi(key)
+		failures := slices.DeleteFunc(outcome.Classes(), func(c outcome.Class) bool { return c == outcome.OK || c == outcome.Dropped })
+		switch {
+		case err == nil && (status < 400 || status > 599):
+			problems.AddHint(path, "the range is 400 to 599", "a call that is answered %d has not failed", status)
+		case err != nil && key != Other && !slices.Contains(failures, outcome.Class(key)):
+			known := []string{Other}
+			for _, class := range failures {
+				known = append(known, string(class))
+			}
+			hint := problem.DidYouMean(key, known, "write a status such as 404, or one of "+strings.Join(known, ", "))
+			problems.AddHint(path, hint, "%q is nothing that happens to a call", key)
+		}
+		checkRange(problems, path+".status", float64(a.Status), 200, 599)
+		checkText(problems, path+".body", a.Body)
+	}
+}
+
+func checkText(problems *problem.List, path, text string) {
+	if len(text) > MaxText {
+		problems.AddHint(path, fmt.Sprintf("at most %v are possible", unit.Size(MaxText)), "the text has %d bytes", len(text))
+	}
 }
 
 func (s *Service) endpointNames() string {

@@ -4,6 +4,7 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,8 @@ func (s *Scraper) settle() {
 func (s *Scraper) scrape(ctx context.Context, w *watched) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.replica.URL+"/metrics", nil)
+	base := cmp.Or(w.replica.ControlURL, w.replica.URL)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/metrics", nil)
 	if err != nil {
 		return err
 	}

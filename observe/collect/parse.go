@@ -23,8 +23,12 @@ type figures struct {
 }
 
 type callFigures struct {
-	outcomes map[string]float64
-	duration histogram
+	outcomes, attempts map[string]float64
+	fallbacks          float64
+	// breaker is its state; hasBreaker says whether there is one.
+	breaker    float64
+	hasBreaker bool
+	duration   histogram
 }
 
 // A histogram has the cumulative counts of buckets by upper bound in seconds.
@@ -66,6 +70,8 @@ func (f *figures) reset() {
 	f.duration.reset()
 	for _, call := range f.calls {
 		zero(call.outcomes)
+		zero(call.attempts)
+		call.fallbacks, call.breaker, call.hasBreaker = 0, 0, false
 		call.duration.reset()
 	}
 	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.hasResident = 0, 0, 0, 0, 0, false
@@ -80,7 +86,7 @@ func zero(m map[string]float64) {
 func (f *figures) call(callee []byte) *callFigures {
 	call := f.calls[string(callee)]
 	if call == nil {
-		call = &callFigures{outcomes: map[string]float64{}}
+		call = &callFigures{outcomes: map[string]float64{}, attempts: map[string]float64{}}
 		f.calls[string(callee)] = call
 	}
 	return call
@@ -145,6 +151,13 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 		f.duration.sum += v
 	case "microsim_calls_total":
 		f.call(l.callee).outcomes[string(l.outcome)] += v
+	case "microsim_call_attempts_total":
+		f.call(l.callee).attempts[string(l.outcome)] += v
+	case "microsim_fallbacks_total":
+		f.call(l.callee).fallbacks += v
+	case "microsim_breaker_state":
+		call := f.call(l.callee)
+		call.breaker, call.hasBreaker = max(call.breaker, v), true
 	case "microsim_call_duration_seconds_bucket":
 		return f.call(l.callee).duration.take(l.le, v)
 	case "microsim_call_duration_seconds_sum":

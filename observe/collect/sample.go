@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
 // sample is what all replicas of a service did since the last round. Replicas
@@ -49,7 +50,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) exper
 	for _, callee := range slices.Sorted(maps.Keys(calls)) {
 		c := calls[callee]
 		sample.Calls = append(sample.Calls, experiment.CallSample{
-			Callee: callee, Calls: c.outcomes, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
+			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Breaker: c.breaker, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
 		})
 	}
 	return sample
@@ -80,8 +81,10 @@ func delta(now, before float64) float64 {
 }
 
 type callDeltas struct {
-	outcomes map[experiment.Class]int64
-	latency  deltas
+	outcomes, attempts map[experiment.Class]int64
+	fallbacks          float64
+	breaker            *policy.BreakerState
+	latency            deltas
 }
 
 func (w *watched) addCalls(calls map[string]*callDeltas) {
@@ -92,15 +95,29 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 		}
 		c := calls[callee]
 		if c == nil {
-			c = &callDeltas{outcomes: map[experiment.Class]int64{}}
+			c = &callDeltas{outcomes: map[experiment.Class]int64{}, attempts: map[experiment.Class]int64{}}
 			calls[callee] = c
 		}
-		for outcome, n := range now.outcomes {
-			if d := delta(n, before.outcomes[outcome]); d > 0 {
-				c.outcomes[experiment.Class(outcome)] += int64(d)
+		addClasses(c.outcomes, now.outcomes, before.outcomes)
+		addClasses(c.attempts, now.attempts, before.attempts)
+		c.fallbacks += delta(now.fallbacks, before.fallbacks)
+		if now.hasBreaker {
+			state := policy.BreakerState(now.breaker)
+			if c.breaker != nil {
+				state = max(state, *c.breaker)
 			}
+			c.breaker = &state
 		}
 		c.latency.add(&now.duration, &before.duration)
+	}
+}
+
+// addClasses adds by how much the counters of outcomes grew.
+func addClasses(to map[experiment.Class]int64, now, before map[string]float64) {
+	for outcome, n := range now {
+		if d := delta(n, before[outcome]); d > 0 {
+			to[experiment.Class(outcome)] += int64(d)
+		}
 	}
 }
 

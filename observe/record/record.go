@@ -115,23 +115,23 @@ func checkDir(options Options) (existed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(entries) == 0 || options.Force || isRecord(options.Dir) {
+	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ResultFile), experiment.ResultKind) {
 		return true, nil
 	}
 	return false, errors.New("it holds files that are no record of a run; name another directory, or force it to keep them beside the record")
 }
 
-// isRecord reports whether a directory holds a record of ours.
-func isRecord(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, ResultFile))
+// isOurs reports whether a file is of a kind that this program writes.
+func isOurs(path, kind string) bool {
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // nothing was written
 	// The kind is among the first fields; a result may be long.
 	head := make([]byte, 512)
 	n, _ := io.ReadFull(f, head)
-	return bytes.Contains(head[:n], []byte(`"kind": "`+experiment.ResultKind+`"`))
+	return bytes.Contains(head[:n], []byte(`"kind": "`+kind+`"`))
 }
 
 func (r *Recorder) path(name string) string { return filepath.Join(r.partial, name) }

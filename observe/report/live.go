@@ -70,6 +70,8 @@ func (l *Live) Observe(e experiment.Event) {
 		l.services[sample.Service] = &sample
 	case experiment.LoadEnded:
 		l.stage = "collecting"
+	case experiment.TailBegun:
+		l.stage = "waiting until idle"
 	case experiment.CleaningUp:
 		l.stage = "taking down"
 	}

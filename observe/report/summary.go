@@ -23,6 +23,8 @@ func Summary(w io.Writer, r *experiment.Result, style Style) error {
 	s.title()
 	s.figures()
 	s.outcomes()
+	s.section("Counts over time", windowLines(r, style))
+	s.tail()
 	s.faults()
 	s.recoveries()
 	s.checks()
@@ -171,6 +173,21 @@ func (s *summary) shown(parts []*experiment.Segment) (names []string, hidden int
 	return kept, len(names) - maxServices
 }
 
+// tail tells how long the system was busy after its load, and what ended the
+// load early.
+func (s *summary) tail() {
+	if a := s.result.Aborted; a != nil {
+		s.section("Ended early", []string{s.style.paint(bad, a.Why)})
+	}
+	if t := s.result.Tail; t != nil {
+		text := fmt.Sprintf("idle %s after the load", seconds(t.Length))
+		if !t.Idle {
+			text = fmt.Sprintf("still busy %s after the load, when the watching ended", seconds(t.Length))
+		}
+		s.section("Tail", []string{text})
+	}
+}
+
 // outcomes tells the classes of errors apart, where there are any.
 func (s *summary) outcomes() {
 	if len(s.result.Segments) == 0 {
@@ -226,7 +243,7 @@ func faultHits(f *experiment.FaultRecord) cell {
 		return cell{}
 	}
 	text := count(f.Hits) + " hits"
-	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place == fault.InService && f.Hits == 0 {
+	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place != fault.OnProcess && f.Hits == 0 {
 		return cell{"hit no request", notice}
 	}
 	return cell{text, plain}

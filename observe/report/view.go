@@ -115,6 +115,8 @@ func (v *View) say(e experiment.Event) {
 		v.saySecond(&e.Second)
 	case experiment.LoadEnded:
 		v.at(e.At, "load ended")
+	case experiment.TailBegun:
+		v.at(e.At, "watching until the system is idle, for %s at most", seconds(e.Longest.Seconds()))
 	case experiment.CleaningUp:
 		v.line("taking %s down", e.System)
 	}

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // An outgoing is one request to another service.
@@ -20,24 +22,28 @@ type outgoing struct {
 	method, target string
 	contentType    string
 	body           []byte
-	// deadline bounds the call; zero means without bound.
-	deadline time.Time
+	// deadline bounds the call; zero means without bound. told is what the callee
+	// is told of it: the end of the whole request's time, for a caller does not
+	// say how long it waits for one answer.
+	deadline, told time.Time
+	// cancel ends the call early; it may be nil.
+	cancel context.Context
 	// keep is how many bytes of the answer are returned; strict makes a longer
 	// answer an error.
 	keep   int64
 	strict bool
 
-	id, hop, from, trace, traceState, times string
+	id, hop, from, trace, traceState, times, authorization string
 }
 
 // A header is one line of a request's header; without a value it is left out.
 type header struct{ name, value string }
 
 // headers are those of the request but for its deadline and length.
-func (o *outgoing) headers() [7]header {
+func (o *outgoing) headers() [8]header {
 	return [...]header{
 		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
-		{TimesHeader, o.times}, {"Content-Type", o.contentType},
+		{TimesHeader, o.times}, {headerAuthorization, o.authorization}, {"Content-Type", o.contentType},
 	}
 }
 
@@ -51,6 +57,14 @@ type answer struct {
 	length int64
 	// times are those of TimesHeader.
 	times string
+}
+
+// whole is the body, or nothing where it was too long to be kept.
+func (a *answer) whole() []byte {
+	if a.length > int64(len(a.body)) {
+		return nil
+	}
+	return a.body
 }
 
 // errMalformed marks an answer that could not be understood.
@@ -97,6 +111,7 @@ func (c *caller) send(o *outgoing) (answer, error) {
 // classify tells what became of a call.
 func classify(a answer, err error) behave.Class {
 	var timeout interface{ Timeout() bool }
+	var network *net.OpError
 	switch {
 	case err == nil:
 		return behave.ClassOf(a.status)
@@ -104,17 +119,22 @@ func classify(a answer, err error) behave.Class {
 		return behave.Cancelled
 	case errors.Is(err, errMalformed):
 		return behave.Malformed
+	case errors.As(err, &network) && network.Op == "dial":
+		// A connection that was not made in time is no slow answer.
+		return behave.ConnectionError
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return behave.Timeout
 	}
 	return behave.ConnectionError
 }
 
-// outgoing starts a call with what all calls of the request carry.
-func (x *exchange) outgoing(index int, timeout time.Duration) *outgoing {
+// outgoing starts a call, the n-th request sent for it, with what all calls of
+// the request carry. The timeout counts from start.
+func (x *exchange) outgoing(index, n int, start time.Time, timeout time.Duration) *outgoing {
 	h := x.r.Header
 	o := &outgoing{
-		id: x.request.ID, hop: behave.Hop(x.request.Hop, index), from: x.service.Name(), deadline: x.deadline,
+		id: x.request.ID, hop: behave.AttemptHop(behave.Hop(x.request.Hop, index), n), from: x.service.Name(),
+		deadline: x.deadline, told: x.deadline, authorization: value(h, headerAuthorization, maxAuthorization),
 	}
 	incoming := value(h, headerTrace, maxID)
 	o.trace = newTraceparent(incoming)
@@ -122,7 +142,7 @@ func (x *exchange) outgoing(index int, timeout time.Duration) *outgoing {
 		o.traceState = value(h, headerTraceState, maxTraceState)
 	}
 	if timeout > 0 {
-		if end := time.Now().Add(timeout); o.deadline.IsZero() || end.Before(o.deadline) {
+		if end := start.Add(timeout); o.deadline.IsZero() || end.Before(o.deadline) {
 			o.deadline = end
 		}
 	}
@@ -132,41 +152,49 @@ func (x *exchange) outgoing(index int, timeout time.Duration) *outgoing {
 // keepBody is how much of an answer is looked at, for a call of an endpoint.
 const keepBody = 64 << 10
 
-// call makes one call of an endpoint, and does to the request what its outcome
-// asks for. What a caller does about failure has its place here: attempt makes
-// one attempt.
+// call makes one call of an endpoint, as its policies say, and does to the
+// request what its outcome asks for.
 func (x *exchange) call(op *behave.Op) verdict {
-	class, err := x.attempt(op)
-	if x.service.stopping() {
-		return abandoned
-	}
-	status := behave.Consequence(class, op.Call.OnError)
-	if status == 0 {
-		return x.goesOn()
-	}
-	return verdict{behave.OpFail, status, fmt.Sprintf("calling %s: %s: %v", op.Call.To, class, err)}
-}
-
-func (x *exchange) attempt(op *behave.Op) (behave.Class, error) {
-	s, call := x.service, op.Call
+	site := x.service.sites[op.Call.Site]
 	start := time.Now()
-	class, err := x.sendCall(op)
-	s.metrics.callee(call.To).count(class, time.Since(start))
-	return class, err
+	if site.caller == nil {
+		return x.finish(op, site, start, x.attempt(op, site, 1, start, x.cancelled()))
+	}
+	return x.finish(op, site, start, x.managed(op, site, start))
 }
 
-func (x *exchange) sendCall(op *behave.Op) (behave.Class, error) {
+// attempt sends one request, the n-th for the call, and counts it. Its timeout
+// counts from the start, which for a hedge is that of the first.
+func (x *exchange) attempt(op *behave.Op, site *callSite, n int, start time.Time, cancel context.Context) ending {
+	a, class, err := x.sendCall(op, n, start, cancel)
+	site.metrics.attempt(class)
+	return ending{answer: a, class: class, err: err, at: time.Now()}
+}
+
+var errUnreachable = errors.New("a fault lets nobody answer")
+
+func (x *exchange) sendCall(op *behave.Op, n int, start time.Time, cancel context.Context) (answer, behave.Class, error) {
 	s, call := x.service, op.Call
 	replicas := s.peers.Load().replicas(call.To)
 	if len(replicas) == 0 {
-		return behave.ConnectionError, errors.New("no address of it is known")
+		return answer{}, behave.ConnectionError, errors.New("no address of it is known")
 	}
-	to := replicas[0]
+	chosen := 0
 	if len(replicas) > 1 {
-		to = replicas[s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))]
+		key := s.plan.ReplicaKey(x.request, op.Index)
+		if n > 1 {
+			key = key.WithInt(n)
+		}
+		chosen = key.IntN(len(replicas))
 	}
-	o := x.outgoing(op.Index, call.Timeout)
-	o.to, o.method, o.target, o.keep = to, call.Method, requestTarget(call.Path), keepBody
+	if x.unreachable(call.To, call.Path, chosen+1, op.Index, n) {
+		return answer{}, behave.ConnectionError, errUnreachable
+	}
+	o := x.outgoing(op.Index, n, start, call.Policy.Timeout.Std())
+	o.to, o.method, o.target, o.keep, o.cancel = replicas[chosen], call.Method, requestTarget(call.Path), keepBody, cancel
+	if len(call.Names) > 0 {
+		o.target = x.values.FillPath(call.Path, url.PathEscape)
+	}
 	if call.RequestBytes > 0 {
 		o.body, _ = payload(call.RequestBytes)
 		o.contentType = "application/octet-stream"
@@ -179,7 +207,20 @@ func (x *exchange) sendCall(op *behave.Op) (behave.Class, error) {
 	if class == behave.HTTPError {
 		err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
 	}
-	return class, err
+	return a, class, err
+}
+
+// unreachable reports whether a fault lets the call fail before it is sent.
+func (x *exchange) unreachable(to, path string, replica, index, n int) bool {
+	if x.faults == nil {
+		return false
+	}
+	fault := x.faults.set.Unreachable(x.service.plan.Key(x.request), x.service.Name(), to, path, replica, index, n)
+	if fault == 0 {
+		return false
+	}
+	x.faults.running[fault-1].hits.Add(1)
+	return true
 }
 
 // requestTarget is a path as a request line has it.
@@ -214,17 +255,26 @@ func (x *exchange) callRoute(op *behave.Op) (response json.RawMessage, times str
 	if err != nil {
 		return null, "", err
 	}
-	to := replicas[s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))]
-	o := x.outgoing(op.Index, 0)
+	chosen := s.plan.ReplicaKey(x.request, op.Index).IntN(len(replicas))
+	to, start := replicas[chosen], time.Now()
+	o := x.outgoing(op.Index, 1, start, 0)
 	o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
-	o.keep, o.strict = maxResponse, true
+	o.keep, o.strict, o.cancel = maxResponse, true, x.cancelled()
 	o.times = value(x.r.Header, TimesHeader, maxTimes)
-	start := time.Now()
-	a, err := s.caller.send(o)
+	if name == external {
+		o.authorization = "" // it is for the system's own services
+	}
+	var a answer
+	if x.unreachable(name, topology.DefaultPath, chosen+1, op.Index, 1) {
+		err = errUnreachable
+	} else {
+		a, err = s.caller.send(o)
+	}
 	if err == nil && a.status < 400 && !isObject(a.body) {
 		err = fmt.Errorf("%w: it is no JSON object", errMalformed)
 	}
 	class := classify(a, err)
+	s.metrics.callee(name).attempt(class)
 	s.metrics.callee(name).count(class, time.Since(start))
 	switch {
 	case class == behave.HTTPError:

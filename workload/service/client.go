@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,6 +34,10 @@ type client struct {
 
 	mu   sync.Mutex
 	idle map[string][]*clientConn
+	// swept is when idle was last looked through.
+	swept time.Time
+	// left are addresses to which connections are not kept any more.
+	left map[string]bool
 	// open has every connection, so that close ends the calls in flight.
 	open map[*clientConn]struct{}
 }
@@ -46,7 +51,7 @@ type clientConn struct {
 }
 
 func newClient() *client {
-	c := &client{idle: map[string][]*clientConn{}, open: map[*clientConn]struct{}{}}
+	c := &client{idle: map[string][]*clientConn{}, swept: time.Now(), open: map[*clientConn]struct{}{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -63,11 +68,11 @@ func (c *client) close() {
 }
 
 // get returns an idle connection that is still open, or dials one.
-func (c *client) get(addr string, deadline time.Time) (*clientConn, error) {
+func (c *client) get(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
 	for {
 		conn := c.takeIdle(addr)
 		if conn == nil {
-			return c.dial(addr, deadline)
+			return c.dial(ctx, addr, deadline)
 		}
 		_ = conn.SetDeadline(deadline)
 		// Asking costs a system call; not asking, a request that fails because
@@ -92,10 +97,10 @@ func (c *client) takeIdle(addr string) *clientConn {
 	return conn
 }
 
-func (c *client) dial(addr string, deadline time.Time) (*clientConn, error) {
+func (c *client) dial(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
 	dialer := c.dialer
 	dialer.Deadline = deadline
-	raw, err := dialer.DialContext(c.ctx, "tcp", addr)
+	raw, err := dialer.DialContext(ctx, "tcp", addr)
 	if c.ctx.Err() != nil {
 		err = errors.Join(err, errStopping)
 	}
@@ -117,26 +122,83 @@ func (c *client) dial(addr string, deadline time.Time) (*clientConn, error) {
 	return conn, nil
 }
 
-// put keeps a connection for the next call, and closes the one that has been
-// idle for longest if that is too long.
+// put keeps a connection for the next call. Now and then it closes those that
+// have been idle for too long.
 func (c *client) put(conn *clientConn) {
 	conn.lastUsed = time.Now()
 	c.mu.Lock()
 	list := c.idle[conn.addr]
-	if c.idle == nil || len(list) >= maxIdle {
+	if c.idle == nil || len(list) >= maxIdle || c.left[conn.addr] {
 		c.mu.Unlock()
 		c.discard(conn)
 		return
 	}
-	var old *clientConn
-	if len(list) > 0 && conn.lastUsed.Sub(list[0].lastUsed) > idleTime {
-		old = list[0]
-		list = append(list[:0], list[1:]...)
-	}
 	c.idle[conn.addr] = append(list, conn)
+	var old []*clientConn
+	if conn.lastUsed.Sub(c.swept) > idleTime/2 {
+		c.swept = conn.lastUsed
+		old = c.sweep(conn.lastUsed)
+	}
 	c.mu.Unlock()
-	if old != nil {
-		c.discard(old)
+	for _, conn := range old {
+		c.discard(conn)
+	}
+}
+
+// sweep takes out the connections that have been idle for too long, whatever
+// they lead to: a large system has many calls that are seldom made. It needs mu.
+func (c *client) sweep(now time.Time) (old []*clientConn) {
+	for addr, list := range c.idle {
+		// The one that was used last is at the end.
+		fresh := slices.IndexFunc(list, func(conn *clientConn) bool { return now.Sub(conn.lastUsed) <= idleTime })
+		if fresh < 0 {
+			fresh = len(list)
+		}
+		old = append(old, list[:fresh]...)
+		if list = slices.Delete(list, 0, fresh); len(list) == 0 {
+			delete(c.idle, addr)
+			continue
+		}
+		c.idle[addr] = list
+	}
+	return old
+}
+
+// keepOnly closes idle connections to addresses that are none of the peers', and
+// has those that are busy closed after their call.
+func (c *client) keepOnly(peers map[string][]string) {
+	c.mu.Lock()
+	var addresses []string
+	for conn := range c.open {
+		if !slices.Contains(addresses, conn.addr) {
+			addresses = append(addresses, conn.addr)
+		}
+	}
+	c.mu.Unlock()
+	if len(addresses) == 0 {
+		return
+	}
+	known := map[string]bool{}
+	for _, urls := range peers {
+		for _, text := range urls {
+			if r, err := newReplica(text); err == nil {
+				known[r.addr] = true
+			}
+		}
+	}
+	var idle []*clientConn
+	c.mu.Lock()
+	c.left = map[string]bool{}
+	for _, addr := range addresses {
+		if !known[addr] {
+			c.left[addr] = true
+			idle = append(idle, c.idle[addr]...)
+			delete(c.idle, addr)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range idle {
+		c.discard(conn)
 	}
 }
 
@@ -149,12 +211,37 @@ func (c *client) discard(conn *clientConn) {
 
 // send makes the request and reads the answer to its end.
 func (c *client) send(o *outgoing) (answer, error) {
-	conn, err := c.get(o.to.addr, o.deadline)
+	if o.cancel != nil {
+		return c.sendCancellable(o)
+	}
+	conn, err := c.get(c.ctx, o.to.addr, o.deadline)
 	if err != nil {
 		return answer{}, c.explain(err)
 	}
 	a, reusable, err := conn.exchange(o)
 	if err != nil || !reusable {
+		c.discard(conn)
+		return a, c.explain(err)
+	}
+	c.put(conn)
+	return a, nil
+}
+
+// sendCancellable is send for a call that may be ended before its answer.
+func (c *client) sendCancellable(o *outgoing) (answer, error) {
+	ctx, cancel := context.WithCancel(o.cancel)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	conn, err := c.get(ctx, o.to.addr, o.deadline)
+	if err != nil {
+		return answer{}, c.explain(errors.Join(err, ctx.Err()))
+	}
+	keep := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	a, reusable, err := conn.exchange(o)
+	if !keep() && err != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	if err != nil || !reusable || ctx.Err() != nil {
 		c.discard(conn)
 		return a, c.explain(err)
 	}
@@ -260,9 +347,9 @@ func appendRequest(b []byte, o *outgoing) []byte {
 			b = append(b, h.value...)
 		}
 	}
-	if !o.deadline.IsZero() {
+	if !o.told.IsZero() {
 		b = append(b, "\r\n"+headerDeadline+": "...)
-		b = append(b, timeLeft(o.deadline)...)
+		b = append(b, timeLeft(o.told)...)
 	}
 	if len(o.body) > 0 {
 		b = append(b, "\r\nContent-Length: "...)

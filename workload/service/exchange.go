@@ -29,14 +29,25 @@ type exchange struct {
 	metrics *endpointMetrics
 	// status is what was answered; 0 means nothing.
 	status int
-	// drained is set when the body was read already.
+	// drained is set when the body was read already; body has it where it is
+	// used.
 	drained bool
+	body    []byte
+	// values are what calls and the answer use of the request.
+	values behave.Values
+	// answers are those of calls that the answer tells; guarded by mu.
+	answers behave.Values
+	// worker is the number of the worker that does the request, where a policy
+	// has a state for each.
+	worker int
+	// admitted says that the worker was given by the service's admission.
+	admitted bool
 	// times are those of a chain's routes, for TimesHeader.
 	times []string
 	// closing is set where the client is to see a closed connection.
 	closing bool
-	// left ends work that nobody waits for any longer. It is nil, which waits
-	// for ever: a service finishes abandoned work.
+	// left ends work that nobody waits for any longer. Where the service
+	// finishes abandoned work it is nil, which waits for ever.
 	left <-chan struct{}
 
 	// mu guards what parallel branches share.
@@ -60,6 +71,8 @@ type verdict struct {
 	kind   behave.OpKind
 	status int
 	text   string
+	// body is answered in place of one that has the text.
+	body string
 }
 
 var (
@@ -68,7 +81,7 @@ var (
 )
 
 func timeIsOver() verdict {
-	return verdict{behave.OpFail, behave.StatusTimeout, "the time of the request is over"}
+	return verdict{kind: behave.OpFail, status: behave.StatusTimeout, text: "the time of the request is over"}
 }
 
 // identify finds out who asks, and gives the request an id where it has none.
@@ -103,7 +116,7 @@ func (x *exchange) run(ops []behave.Op) verdict {
 	for i := range ops {
 		v := x.do(&ops[i])
 		if v.kind == 0 && v.text != "" && ops[i].Fault == 0 {
-			return verdict{behave.OpFail, http.StatusInternalServerError, v.text}
+			return verdict{kind: behave.OpFail, status: http.StatusInternalServerError, text: v.text}
 		}
 		if v.kind != 0 {
 			return v
@@ -125,7 +138,7 @@ func (x *exchange) do(op *behave.Op) verdict {
 		return x.sleep(op.For)
 	case behave.OpCPU:
 		if op.Cores == 1 {
-			burnTime(op.For, s.slots, s.stop)
+			burnTime(op.For, s.slots, s.stop, x.left)
 		} else {
 			burnCores(op.Cores, op.For, x.stopped)
 		}
@@ -138,7 +151,7 @@ func (x *exchange) do(op *behave.Op) verdict {
 	case behave.OpAllocate:
 		b, err := s.memory.hold(op.Bytes)
 		if err != nil {
-			return verdict{behave.OpFail, http.StatusServiceUnavailable, "memory: " + err.Error()}
+			return verdict{kind: behave.OpFail, status: http.StatusServiceUnavailable, text: "memory: " + err.Error()}
 		}
 		x.mu.Lock()
 		x.blocks = append(x.blocks, b)
@@ -159,7 +172,7 @@ func (x *exchange) do(op *behave.Op) verdict {
 		} else if x.metrics == s.metrics.chain {
 			text = fmt.Sprintf("%d by the chain's fault", op.Status)
 		}
-		return verdict{behave.OpFail, op.Status, text}
+		return verdict{kind: behave.OpFail, status: op.Status, text: text}
 	case behave.OpHang:
 		return x.hang(hit)
 	case behave.OpCorrupt:

@@ -43,15 +43,20 @@ const maxFaults = 200
 
 // AddFault lets a fault act from now on, until it is cleared or the deadline
 // has come; a zero deadline means that it is cleared by hand. The target's
-// service is taken to be this one. A fault of the same id is replaced.
+// service is taken to be this one, except for calls that are to fail: there it
+// is the callee, and this service the one that calls. A fault of the same id is
+// replaced.
 func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
 	if id == "" || len(id) > maxID {
 		return fmt.Errorf("adding fault %q: an id has 1 to %d characters", id, maxID)
 	}
-	if f.Target.Service == "" {
+	if f.Target.Service == "" && f.Type != fault.Unreachable {
 		f.Target.Service = s.Name()
 	}
-	if f.Target.Service != s.Name() {
+	switch {
+	case f.Type == fault.Unreachable && f.Target.From != "" && f.Target.From != s.Name():
+		return fmt.Errorf("adding fault %q: it acts in the caller %q, this is %q", id, f.Target.From, s.Name())
+	case f.Type != fault.Unreachable && f.Target.Service != s.Name():
 		return fmt.Errorf("adding fault %q: its target is service %q, this is %q", id, f.Target.Service, s.Name())
 	}
 	if err := errors.Join(behave.CanAct(&f), f.Validate().Err()); err != nil {

@@ -12,9 +12,8 @@ import (
 // what they see of a busy server. It knows the connections it has let in.
 type gate struct {
 	net.Listener
-	// workers has a token for each connection that may be worked on; nil means
-	// without bound.
-	workers chan struct{}
+	// workers has the numbers of those that are free; nil means without bound.
+	workers chan int
 	closed  chan struct{}
 	once    sync.Once
 
@@ -26,7 +25,10 @@ type gate struct {
 func newGate(ln net.Listener, workers, backlog int) (*gate, error) {
 	g := &gate{Listener: ln, closed: make(chan struct{}), open: map[*gateConn]struct{}{}}
 	if workers > 0 {
-		g.workers = make(chan struct{}, workers)
+		g.workers = make(chan int, workers)
+		for worker := range workers {
+			g.workers <- worker
+		}
 	}
 	if backlog > 0 {
 		if err := setBacklog(ln, backlog); err != nil {
@@ -38,28 +40,29 @@ func newGate(ln net.Listener, workers, backlog int) (*gate, error) {
 
 // Accept implements net.Listener.
 func (g *gate) Accept() (net.Conn, error) {
+	worker := 0
 	if g.workers != nil {
 		select {
-		case g.workers <- struct{}{}:
+		case worker = <-g.workers:
 		case <-g.closed:
 			return nil, net.ErrClosed
 		}
 	}
 	conn, err := g.Listener.Accept()
 	if err != nil {
-		g.release()
+		g.release(worker)
 		return nil, err
 	}
-	c := &gateConn{Conn: conn, gate: g}
+	c := &gateConn{Conn: conn, gate: g, worker: worker}
 	g.mu.Lock()
 	g.open[c] = struct{}{}
 	g.mu.Unlock()
 	return c, nil
 }
 
-func (g *gate) release() {
+func (g *gate) release(worker int) {
 	if g.workers != nil {
-		<-g.workers
+		g.workers <- worker
 	}
 }
 
@@ -101,9 +104,11 @@ func (g *gate) closeIf(condition func(*gateConn) bool) {
 // A gateConn gives its worker back when it is closed.
 type gateConn struct {
 	net.Conn
-	gate  *gate
-	spoke atomic.Bool
-	done  atomic.Bool
+	gate *gate
+	// worker is the number of the worker that the connection has.
+	worker int
+	spoke  atomic.Bool
+	done   atomic.Bool
 }
 
 func (c *gateConn) Read(b []byte) (int, error) {
@@ -122,6 +127,6 @@ func (c *gateConn) Close() error {
 	c.gate.mu.Lock()
 	delete(c.gate.open, c)
 	c.gate.mu.Unlock()
-	c.gate.release()
+	c.gate.release(c.worker)
 	return err
 }

@@ -26,9 +26,32 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := s.exchanges.Get().(*exchange)
 	x.w, x.r, x.start, x.faults = w, r, time.Now(), s.faults.now.Load()
+	if s.cfg.Service.OnCancel == topology.Stop {
+		x.left = r.Context().Done()
+	}
+	if s.perWorker && s.admission == nil {
+		x.worker, _ = r.Context().Value(workerKey{}).(int)
+	}
 	s.inFlight.Add(1)
 	defer x.end()
 	x.serve()
+}
+
+// admit waits for a worker, where requests do so inside the service, and answers
+// 503 where there is none to be had.
+func (x *exchange) admit(timeout time.Duration) bool {
+	s := x.service
+	if s.admission == nil {
+		return true
+	}
+	s.inFlight.Add(-1)
+	defer s.inFlight.Add(1)
+	x.worker, x.admitted = s.admission.enter(deadline(x.r.Header, x.start, timeout), s.stop, x.left)
+	if !x.admitted {
+		x.w.Header()["Retry-After"] = []string{"1"}
+		x.fail(http.StatusServiceUnavailable, fmt.Sprintf("service %q has too much to do", s.Name()))
+	}
+	return x.admitted
 }
 
 // end counts the request, lets go of all it holds, and makes the client see a
@@ -45,6 +68,9 @@ func (x *exchange) end() {
 		x.metrics.count(x.status, time.Since(x.start))
 	}
 	closing := x.closing
+	if x.admitted {
+		s.admission.leave(x.worker)
+	}
 	for _, b := range x.blocks {
 		b.free()
 	}
@@ -81,10 +107,10 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 	reply := s.replies[e]
 	x.metrics = reply.metrics
 	if x.r.ContentLength != 0 && !x.drained {
-		// A server reads what it is sent before it works.
-		if _, err := io.Copy(io.Discard, io.LimitReader(x.r.Body, topology.MaxBody)); err != nil {
-			panic(http.ErrAbortHandler)
-		}
+		x.readBody(len(e.Fields) > 0)
+	}
+	if !x.admit(e.Timeout) {
+		return
 	}
 	if x.faults == nil && e.Plain() && !s.log.Enabled(x.r.Context(), slog.LevelDebug) {
 		if id := x.r.Header[headerRequestID]; len(id) != 0 {
@@ -94,20 +120,51 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 		return
 	}
 	x.identify()
+	if e.Require != "" && x.r.Header.Get(e.Require) == "" {
+		x.fail(e.RequireStatus, fmt.Sprintf("the header %s is missing", e.Require))
+		return
+	}
+	if e.UsesRequest() {
+		var err error
+		if x.values, err = e.Values(x.r.URL.Path, x.body); err != nil {
+			x.fail(http.StatusBadRequest, err.Error())
+			return
+		}
+	}
 	x.deadline = deadline(x.r.Header, x.start, e.Timeout)
-	x.ops, x.owned = e.Decide(x.buffer[:0], x.request, x.faultSet()), x.faults != nil || !e.Certain()
+	x.ops, x.owned = e.Decide(x.buffer[:0], x.request, x.faultSet()), !x.faultSet().Empty() || !e.Certain()
 	x.logStart()
 	switch v := x.run(x.ops); v.kind {
 	case behave.OpRespond:
 		x.respond(reply)
 	case behave.OpFail:
-		x.fail(v.status, v.text)
+		x.failWith(v)
 	default:
 		panic(http.ErrAbortHandler)
 	}
 }
 
+// readBody reads the request's body to its end: a server does so before it works.
+func (x *exchange) readBody(keep bool) {
+	body := io.LimitReader(x.r.Body, topology.MaxBody)
+	var err error
+	if keep {
+		x.body, err = io.ReadAll(io.LimitReader(body, int64(x.service.limits.Body)))
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, body)
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 func (x *exchange) respond(reply *reply) {
+	if len(reply.names) > 0 {
+		filled := *reply
+		filled.setBody([]byte(x.values.Fill(reply.template, x.answers)))
+		reply = &filled
+	}
 	x.status = reply.status
 	body := reply.body
 	if x.corrupt {
@@ -131,6 +188,16 @@ func (x *exchange) fail(status int, text string) {
 	writeError(x.w, status, text)
 }
 
+// failWith answers with the body that the System gives for a failure, if any.
+func (x *exchange) failWith(v verdict) {
+	if v.body == "" {
+		x.fail(v.status, v.text)
+		return
+	}
+	x.status = v.status
+	writeBody(x.w, v.status, contentTypeOf([]byte(v.body)), []byte(v.body))
+}
+
 // serveChain does the request if it is a chain, and reports whether it was.
 func (x *exchange) serveChain() bool {
 	s, r := x.service, x.r
@@ -145,10 +212,13 @@ func (x *exchange) serveChain() bool {
 		panic(http.ErrAbortHandler)
 	}
 	if endpoint != nil && len(body) <= int(s.limits.Body) && (len(body) == 0 || isForeignObject(body)) {
-		x.drained = true
+		x.drained, x.body = true, body
 		return false
 	}
 	x.metrics = s.metrics.chain
+	if !x.admit(topology.DefaultTimeout.Std()) {
+		return true
+	}
 	x.identify()
 	x.deadline = deadline(r.Header, x.start, topology.DefaultTimeout.Std())
 	if endpoint != nil {

@@ -17,6 +17,8 @@ const (
 	headerHop        = "Microsim-Hop"
 	headerFrom       = "Microsim-From"
 	headerDeadline   = "Microsim-Deadline"
+
+	headerAuthorization = "Authorization"
 )
 
 const (
@@ -24,6 +26,8 @@ const (
 	maxID = 128
 	// maxHop bounds a hop: 64 indexes of up to 4 digits fit.
 	maxHop = 512
+	// maxAuthorization bounds what is passed on of that header.
+	maxAuthorization = 8 << 10
 	// maxTraceState is the size that the W3C asks to be passed on.
 	maxTraceState = 512
 )

@@ -226,7 +226,7 @@ func TestWorkIsReal(t *testing.T) {
 		used := processTime(t)
 		var wait sync.WaitGroup
 		for range requests {
-			wait.Go(func() { burnTime(each, slots, nil) })
+			wait.Go(func() { burnTime(each, slots, nil, nil) })
 		}
 		wait.Wait()
 		// What else the process does meanwhile is little, but counted, too.

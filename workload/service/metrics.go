@@ -36,6 +36,8 @@ type metrics struct {
 	requests     *prometheus.CounterVec
 	durations    *prometheus.HistogramVec
 	calls        *prometheus.CounterVec
+	attempts     *prometheus.CounterVec
+	fallbacks    *prometheus.CounterVec
 	callTimes    *prometheus.HistogramVec
 	faultsActive map[fault.Type]prometheus.Gauge
 	chain, other *endpointMetrics
@@ -55,8 +57,14 @@ func newMetrics(s *Service) *metrics {
 			Name: "microsim_request_duration_seconds", Help: "Time from the arrival of a request to its answer.", ConstLabels: labels, Buckets: Buckets(),
 		}, []string{"endpoint"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "microsim_calls_total", Help: "Calls made, by callee and outcome.", ConstLabels: labels,
+			Name: "microsim_calls_total", Help: "Calls made, by callee and by how they ended after all retries.", ConstLabels: labels,
 		}, []string{"callee", "outcome"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "microsim_call_attempts_total", Help: "Requests sent for calls, by callee and outcome.", ConstLabels: labels,
+		}, []string{"callee", "outcome"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "microsim_fallbacks_total", Help: "Calls whose answer a fallback took the place of, by callee.", ConstLabels: labels,
+		}, []string{"callee"}),
 		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "microsim_call_duration_seconds", Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: Buckets(),
 		}, []string{"callee"}),
@@ -70,12 +78,12 @@ func newMetrics(s *Service) *metrics {
 			m.faultsActive[e.Type] = active.WithLabelValues(string(e.Type))
 		}
 	}
-	registry.MustRegister(m.requests, m.durations, m.calls, m.callTimes, active,
+	registry.MustRegister(m.requests, m.durations, m.calls, m.attempts, m.fallbacks, m.callTimes, active,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_inflight_requests", Help: "Requests being worked on.", ConstLabels: labels,
 		}, func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "microsim_queue_length", Help: "Connections in the accept queue, where the system tells.", ConstLabels: labels,
+			Name: "microsim_queue_length", Help: "Requests that wait inside the service, or connections in the accept queue, where the system tells.", ConstLabels: labels,
 		}, func() float64 {
 			if length := s.queue.Load(); length != nil {
 				return float64((*length)())
@@ -85,6 +93,12 @@ func newMetrics(s *Service) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_held_memory_bytes", Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
 		}, func() float64 { return float64(s.memory.held.Load()) }))
+	for _, callee := range s.hasBreaker() {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "microsim_breaker_state", Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
+			ConstLabels: prometheus.Labels{"service": s.Name(), "callee": callee},
+		}, func() float64 { return float64(s.breakerState(callee)) }))
+	}
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
@@ -144,8 +158,9 @@ func (e *endpointMetrics) count(status int, took time.Duration) {
 
 // calleeMetrics are the series of the calls to one service.
 type calleeMetrics struct {
-	outcomes []prometheus.Counter
-	duration prometheus.Observer
+	outcomes, attempts []prometheus.Counter
+	duration           prometheus.Observer
+	fallbacks          prometheus.Counter
 }
 
 // callee returns the series of a callee. There are as many as services that may
@@ -155,11 +170,28 @@ func (m *metrics) callee(name string) *calleeMetrics {
 		return c.(*calleeMetrics)
 	}
 	c := &calleeMetrics{duration: m.callTimes.WithLabelValues(name)}
+	for _, class := range sendable() {
+		c.attempts = append(c.attempts, m.attempts.WithLabelValues(name, string(class)))
+	}
 	for _, class := range behave.Classes() {
 		c.outcomes = append(c.outcomes, m.calls.WithLabelValues(name, string(class)))
 	}
 	m.callees.Store(name, c)
 	return c
+}
+
+// startFallbacks starts the series of a callee that fallbacks stand in for.
+func (m *metrics) startFallbacks(callee string) {
+	m.callee(callee).fallbacks = m.fallbacks.WithLabelValues(callee)
+}
+
+// attempt counts one request that was sent.
+func (c *calleeMetrics) attempt(class behave.Class) {
+	if class == behave.OK {
+		c.attempts[0].Inc()
+		return
+	}
+	c.attempts[slices.Index(sendable(), class)].Inc()
 }
 
 func (c *calleeMetrics) count(class behave.Class, took time.Duration) {

@@ -8,7 +8,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-func TestUnreachable(t *testing.T) {
+func TestPeersOutOfReachAreListed(t *testing.T) {
 	there, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

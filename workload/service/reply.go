@@ -15,17 +15,39 @@ type reply struct {
 	header  map[string][]string
 	body    []byte
 	metrics *endpointMetrics
+	// template has names that each request fills in.
+	template string
+	names    []string
 }
 
 func newReply(e *behave.Endpoint, m *metrics) *reply {
-	body, contentType := payload(e.Bytes)
-	r := &reply{status: e.Status, body: body, metrics: m.endpoint(e.Path, e.Status)}
-	r.header = map[string][]string{"Content-Type": {contentType}, "Content-Length": {strconv.Itoa(len(body))}}
-	if bodyForbidden(e.Status) {
-		r.body = nil
-		r.header = map[string][]string{}
+	r := &reply{status: e.Status, metrics: m.endpoint(e.Path, e.Status), template: e.Body, names: e.Names}
+	if e.Body != "" {
+		r.setBody([]byte(e.Body))
+		return r
 	}
+	body, contentType := payload(e.Bytes)
+	r.set(body, contentType)
 	return r
+}
+
+// set gives the reply a body, if its status has one.
+func (r *reply) set(body []byte, contentType string) {
+	r.body = body
+	r.header = map[string][]string{"Content-Type": {contentType}, "Content-Length": {strconv.Itoa(len(body))}}
+	if bodyForbidden(r.status) {
+		r.body, r.header = nil, map[string][]string{}
+	}
+}
+
+// setBody is set for a text of the System's file.
+func (r *reply) setBody(body []byte) { r.set(body, contentTypeOf(body)) }
+
+func contentTypeOf(body []byte) string {
+	if json.Valid(body) {
+		return jsonType
+	}
+	return "text/plain; charset=utf-8"
 }
 
 // emptyPayload is the body of an answer without a size.

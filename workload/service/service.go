@@ -16,9 +16,10 @@
 // is passed on with a new span id, or made; tracestate goes with it.
 // Microsim-Hop is the place in the tree of calls of one request: the indexes of
 // the calls that led there, 0.2.1. Microsim-From names the calling service.
-// Microsim-Deadline is the time left for the answer in whole milliseconds; a
-// service gives its own calls no more than what is left, and answers 504 once
-// it is over.
+// Microsim-Deadline is the time left for the request as a whole in whole
+// milliseconds; a service gives its own calls no more than what is left, and
+// answers 504 once it is over. That a caller waits less for one answer, it is
+// not told. Authorization is passed on to the system's own services.
 package service
 
 import (
@@ -88,7 +89,16 @@ type Service struct {
 	faults  faultBoard
 	peers   atomic.Pointer[peerBook]
 	caller  *caller
-	memory  memoryBudget
+	// sites are the calls of the service's file, by their number.
+	sites []*callSite
+	// admission lets requests wait inside; nil where they wait in the accept
+	// queue.
+	admission *admission
+	// perWorker says that a policy has a state for each worker.
+	perWorker bool
+	// began is what the times of policies count from.
+	began  time.Time
+	memory memoryBudget
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
@@ -129,6 +139,10 @@ func New(cfg Config) (*Service, error) {
 		s.replies[e] = newReply(e, s.metrics)
 	}
 	s.caller = newCaller(s)
+	s.began, s.sites, s.perWorker = time.Now(), s.newSites(), perWorker(s.plan.Sites)
+	if shed := cfg.Service.Shed; shed != nil && cfg.Service.Workers > 0 {
+		s.admission = newAdmission(cfg.Service.Workers, *shed)
+	}
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
 	}
@@ -173,18 +187,28 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	defer held.free()
 
-	gate, err := newGate(ln, s.cfg.Service.Workers, s.cfg.Service.Backlog)
+	workers := s.cfg.Service.Workers
+	if s.admission != nil {
+		workers = 0 // requests wait inside
+	}
+	gate, err := newGate(ln, workers, s.cfg.Service.Backlog)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)
 	}
 	length := gate.queueLength
+	if s.admission != nil {
+		length = s.admission.waiting
+	}
 	s.queue.Store(&length)
 	server := &http.Server{
 		Handler: s.Handler(), MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	if s.cfg.Service.Workers > 0 {
+	if s.perWorker {
+		server.ConnContext = rememberWorker
+	}
+	if workers > 0 {
 		server.ReadHeaderTimeout = workerPatience
 		server.SetKeepAlivesEnabled(false)
 	}
@@ -212,6 +236,16 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), e)
 	}
 	return nil
+}
+
+// workerKey is the key of the worker's number in the context of a connection.
+type workerKey struct{}
+
+func rememberWorker(ctx context.Context, conn net.Conn) context.Context {
+	if c, ok := conn.(*gateConn); ok {
+		return context.WithValue(ctx, workerKey{}, c.worker)
+	}
+	return ctx
 }
 
 // Close ends all work, takes the faults back, closes the connections to other

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 )
 
@@ -28,6 +30,12 @@ func (t *transportSender) close() {
 
 func (t *transportSender) send(o *outgoing) (answer, error) {
 	ctx := t.ctx
+	if o.cancel != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(o.cancel)
+		defer cancel()
+		defer context.AfterFunc(t.ctx, cancel)()
+	}
 	if !o.deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, o.deadline)
@@ -42,11 +50,15 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 			request.Header[h.name] = []string{h.value}
 		}
 	}
-	if !o.deadline.IsZero() {
-		request.Header[headerDeadline] = []string{timeLeft(o.deadline)}
+	if !o.told.IsZero() {
+		request.Header[headerDeadline] = []string{timeLeft(o.told)}
 	}
+	connected := false
+	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}))
 	response, err := t.transport.RoundTrip(request)
 	switch {
+	case err != nil && !connected && errors.Is(err, context.DeadlineExceeded):
+		return answer{}, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	case err != nil && t.ctx.Err() != nil:
 		return answer{}, errStopping
 	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):

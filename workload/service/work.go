@@ -50,11 +50,13 @@ func burnUnits(units float64, stopped func() bool) {
 // The clock is that of a thread, so the goroutine is bound to one. It takes a
 // slot for a slice of time and lines up again: however many requests work at
 // once, they share the processors in turn, and the threads stay few.
-func burnTime(d time.Duration, slots chan struct{}, stop <-chan struct{}) {
+func burnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
 	random := newRandom()
 	for d > 0 {
 		select {
 		case <-stop:
+			return
+		case <-left:
 			return
 		case slots <- struct{}{}:
 		}

@@ -1,0 +1,159 @@
+package localsim
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // for the page
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// probeTimeout bounds one look at the health of a replica.
+const probeTimeout = 5 * time.Second
+
+// The words for the health of a service.
+const (
+	healthy   = "healthy"
+	unhealthy = "unhealthy"
+)
+
+// A serviceHealth is one line of the dashboard.
+type serviceHealth struct{ Name, State string }
+
+// health asks every replica for its health, as a client would: where all workers
+// are busy for long, it does not answer. A service is healthy if a replica of it
+// is. The services are in the order of the file.
+func (c *control) health(ctx context.Context) ([]serviceHealth, error) {
+	replicas, err := c.d.Replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	good := make([]bool, len(replicas))
+	eachAtOnce(len(replicas), len(replicas), func(i int) { good[i] = c.probe(ctx, replicas[i]) })
+	list := []serviceHealth{}
+	system := c.d.System()
+	for i := range system.Services {
+		h := serviceHealth{system.Services[i].Name, unhealthy}
+		for j, r := range replicas {
+			if r.Service == h.Name && good[j] {
+				h.State = healthy
+			}
+		}
+		list = append(list, h)
+	}
+	return list, nil
+}
+
+func (c *control) probe(ctx context.Context, r experiment.Replica) bool {
+	if r.URL == "" {
+		return false
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+"/healthz", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := c.probes.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// newProbeClient connects anew for each probe: an old connection would not tell
+// that a new one cannot be had.
+func newProbeClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
+// A healthCache lets those who ask at the same time, or soon after, share a look.
+type healthCache struct {
+	mu   sync.Mutex
+	at   time.Time
+	last []serviceHealth
+}
+
+// healthAge is how old a look may be.
+const healthAge = time.Second
+
+func (c *control) recentHealth(ctx context.Context) ([]serviceHealth, error) {
+	c.looks.mu.Lock()
+	defer c.looks.mu.Unlock()
+	if c.looks.last != nil && time.Since(c.looks.at) < healthAge {
+		return slices.Clone(c.looks.last), nil
+	}
+	list, err := c.health(ctx)
+	if err == nil && ctx.Err() == nil {
+		c.looks.last, c.looks.at = list, time.Now()
+	}
+	return list, err
+}
+
+// serveHealth answers GET /health: an object of services, in their order, each
+// healthy or unhealthy.
+func (c *control) serveHealth(w http.ResponseWriter, r *http.Request) {
+	list, err := c.recentHealth(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, h := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, _ := json.Marshal(h.Name) // a name always has a JSON form
+		b.Write(name)
+		b.WriteString(`:"` + h.State + `"`)
+	}
+	b.WriteString("}\n")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(b.Bytes()) // the client may have gone
+}
+
+//go:embed dashboard.html
+var dashboardPage string
+
+// serveDashboard answers GET /: a page with a line for each service, which asks
+// for their health again every 5 seconds.
+func (c *control) serveDashboard(w http.ResponseWriter, r *http.Request) {
+	list, err := c.recentHealth(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	page, err := template.New("dashboard").Parse(dashboardPage)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	var b bytes.Buffer
+	if err := page.Execute(&b, struct {
+		Name, At string
+		Services []serviceHealth
+	}{c.d.name, time.Now().Format(time.TimeOnly), list}); err != nil {
+		writeError(w, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'")
+	_, _ = w.Write(b.Bytes()) // the client may have gone
+}
+
+// isPage reports whether a request is for the dashboard or what it asks for.
+// Those may come from the page itself.
+func isPage(r *http.Request) bool {
+	return r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path == "/health")
+}

@@ -1,0 +1,72 @@
+package experiment
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// condition is the rank's figure in the words of checks.
+func (r Rank) condition() (Condition, error) {
+	c := Condition{Metric: r.Metric}
+	if !slices.Contains(Metrics(), r.Metric) {
+		class, ok := classOf(string(r.Metric))
+		if !ok {
+			return c, fmt.Errorf("figure %q is not known: known are %s", r.Metric, metricNames())
+		}
+		c.Class, c.Dimension = class, Share
+		return c, nil
+	}
+	switch {
+	case r.Metric.IsLatency() || r.Metric.isSpan():
+		c.Dimension = Seconds
+	case r.Metric == Rate || r.Metric == Goodput:
+		c.Dimension = PerSecond
+	case r.Metric == Attempts:
+		c.Dimension = PerCall
+	case r.Metric == Requests:
+		c.Dimension = Count
+	default:
+		c.Dimension = Share
+	}
+	return c, nil
+}
+
+// withDefaults names the figure where a file names none.
+func (r Rank) withDefaults() Rank {
+	if r.Metric == "" {
+		r.Metric = Goodput
+	}
+	return r
+}
+
+// HigherIsBetter reports whether a variant with more of the figure comes first.
+func (r Rank) HigherIsBetter() bool {
+	switch r.Metric {
+	case "", Rate, Goodput, Requests, Availability, Metric(OK):
+		return true
+	}
+	return false
+}
+
+// value is the figure in one result; false where there is no data.
+func (r Rank) value(result *Result) (float64, bool) {
+	condition, err := r.condition()
+	if err != nil {
+		return 0, false
+	}
+	if isFaultPart(r.Phase) && len(result.Faults) == 0 {
+		r.Phase = "" // a run without faults is compared as a whole
+	}
+	v, why := result.value(Check{Service: r.Service, From: r.From, Phase: r.Phase}, condition)
+	return v.number, why == "" && !math.IsNaN(v.number)
+}
+
+// Format prints a value of the figure as people write it.
+func (r Rank) Format(value float64) string {
+	condition, err := r.withDefaults().condition()
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return condition.Format(value)
+}

@@ -1,0 +1,103 @@
+package experiment
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A Tail says how long the system was busy after the load.
+type Tail struct {
+	// Length is in seconds, from the end of the load until the system was idle:
+	// no request in work and none in a queue. Where it was not idle before the
+	// watching ended, it is how long it was watched.
+	Length float64 `json:"length"`
+	Idle   bool    `json:"idle"`
+}
+
+// idleness finds out, from samples, when no service has anything left to do.
+type idleness struct {
+	mu sync.Mutex
+	// services are to be heard of in each round of samples; quiet are those that
+	// were idle in the round at the moment.
+	services int
+	round    time.Time
+	quiet    int
+	// since is when the first of the last idle rounds was, rounds their number.
+	since  time.Time
+	rounds int
+	// from is the end of the load; rounds before it do not count.
+	from time.Time
+	idle chan struct{}
+}
+
+// idleRounds is how many rounds of samples in a row have to find the system
+// idle: a request that has just left a queue is in none of the counts.
+const idleRounds = 2
+
+func newIdleness(e *Experiment) *idleness {
+	i := &idleness{idle: make(chan struct{})}
+	for s := range e.System.Services {
+		if e.System.Services[s].Replicas > 0 {
+			i.services++
+		}
+	}
+	return i
+}
+
+func (i *idleness) begin(from time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.from, i.rounds = from, 0
+}
+
+// observe takes a sample; those of one round have the same time.
+func (i *idleness) observe(sample *Sample) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.from.IsZero() || !sample.At.After(i.from) || i.rounds >= idleRounds {
+		return
+	}
+	if !sample.At.Equal(i.round) {
+		if i.quiet < i.services {
+			i.rounds = 0
+		}
+		i.round, i.quiet = sample.At, 0
+	}
+	// What does not answer may be busy.
+	if sample.Up < sample.Replicas || sample.InFlight > 0 || sample.QueueLength > 0 {
+		return
+	}
+	if i.quiet++; i.quiet < i.services {
+		return
+	}
+	if i.rounds == 0 {
+		i.since = sample.At
+	}
+	if i.rounds++; i.rounds == idleRounds {
+		close(i.idle)
+	}
+}
+
+// watchTail waits, after the load, until the system is idle or the tail's time
+// is over.
+func (r *run) watchTail(ctx context.Context) {
+	end := r.began.Add(r.end())
+	r.clock.tail.Store(int64(r.end()))
+	r.idle.begin(end)
+	r.emit(TailBegun{At: time.Since(r.began), Longest: r.Tail.Std()})
+	timer := time.NewTimer(time.Until(end.Add(r.Tail.Std())))
+	defer timer.Stop()
+	select {
+	case <-r.idle.idle:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	r.idle.mu.Lock()
+	defer r.idle.mu.Unlock()
+	tail := Tail{Idle: r.idle.rounds == idleRounds, Length: time.Since(end).Seconds()}
+	if tail.Idle {
+		tail.Length = max(0, r.idle.since.Sub(end).Seconds())
+	}
+	r.result.Tail = &tail
+}

@@ -1,0 +1,189 @@
+package experiment
+
+import (
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// Bounds of an experiment's settings.
+const (
+	// MinWindow is how often clients are counted, and MaxTail how long a system
+	// is watched after its load.
+	MinWindow = unit.Duration(1e9)
+	MaxTail   = unit.Duration(3600e9)
+	// MaxVariants bounds the variants of an experiment, MaxSeeds the
+	// repetitions of each.
+	MaxVariants = 100
+	MaxSeeds    = 1000
+)
+
+// checkSpans checks the settings that say how long and by what.
+func (v *validator) checkSpans() {
+	e := v.experiment
+	if e.Tail < 0 || e.Tail > MaxTail {
+		v.problems.AddHint("tail", "write a time up to "+MaxTail.String(), "a tail of %q is not possible", e.Tail)
+	}
+	if e.Window != 0 && e.Window < MinWindow {
+		v.problems.AddHint("window", "write a second or more", "windows of %q are too short: clients are counted each second", e.Window)
+	}
+	if e.AbortWindow != 0 && e.AbortWindow < MinWindow {
+		v.problems.AddHint("abortWindow", "write a second or more", "a window of %q is too short: clients are counted each second", e.AbortWindow)
+	}
+	if e.Rank != (Rank{}) {
+		v.checkRank()
+	}
+}
+
+// checkRank holds the rank to what checks can say of the same subject.
+func (v *validator) checkRank() {
+	rank := v.experiment.Rank
+	condition, err := rank.condition()
+	if err != nil {
+		var names []string
+		for _, m := range Metrics() {
+			names = append(names, string(m))
+		}
+		v.problems.AddHint("rank.metric", problem.DidYouMean(string(rank.Metric), names, "known are "+metricNames()), "%q is no figure", rank.Metric)
+		return
+	}
+	check := Check{Expr: string(rank.Metric), Service: rank.Service, From: rank.From, Phase: rank.Phase}
+	if hint := check.misfit(condition); hint != "" {
+		v.problems.AddHint("rank.metric", hint, "%s cannot be ranked for %s", rank.Metric, check.Subject())
+	}
+	v.checkSubject("rank", check)
+	v.checkPhase("rank", rank.Phase)
+}
+
+// checkAborts checks conditions that are judged while the run goes on.
+func (v *validator) checkAborts() {
+	v.checkChecks("abortOn", v.experiment.AbortOn)
+	for i, c := range v.experiment.AbortOn {
+		path := problem.Index("abortOn", i)
+		if condition, err := ParseCheck(c.Expr); err == nil && condition.Metric.isSpan() {
+			v.problems.AddHint(path+".check", "use a figure of requests, such as errors > 50%", "%s is known at the end of the run only", condition.Metric)
+		}
+		if c.Phase != "" {
+			v.problems.AddHint(path+".phase", "leave it out: the condition is judged all the time", "a condition that ends the run has no phase")
+		}
+	}
+}
+
+// validateVariants names every mistake in the variants.
+func (e *Experiment) validateVariants() (problems problem.List) {
+	if len(e.Variants) > MaxVariants {
+		problems.AddHint("variants", "leave some out", "%d variants are more than the %d possible", len(e.Variants), MaxVariants)
+		return problems
+	}
+	first := map[string]int{}
+	for i := range e.Variants {
+		v := &e.Variants[i]
+		path := problem.Index("variants", i)
+		if !isVariantName(v.Name) {
+			problems.AddHint(path+".name", "use up to 63 letters, digits, dots, plus signs, underscores and hyphens", "%q is no name of a variant", v.Name)
+		}
+		if j, dup := first[v.Name]; dup {
+			problems.AddHint(path+".name", "give each variant its own name", "variant %q is already described at variants[%d]", v.Name, j)
+			continue
+		}
+		first[v.Name] = i
+		applied, mistakes := e.Apply(*v)
+		for j, p := range v.Set {
+			if p.Timeout != nil {
+				checkTimeout(&mistakes, problem.Index("set", j)+".timeout", *p.Timeout, &applied)
+			}
+		}
+		if len(mistakes) == 0 {
+			mistakes = ofVariant(e, v, applied.Validate())
+		}
+		problems.Under(path, mistakes)
+	}
+	return problems
+}
+
+// ofVariant leads the problems of an applied variant to where they come from: to
+// the variant's own load and checks or, for what its patches have made of the
+// system, to the patches as a whole.
+func ofVariant(e *Experiment, v *Variant, found problem.List) (problems problem.List) {
+	for _, p := range found {
+		switch place, index := splitIndex(p.Path); {
+		case v.Load != nil && (p.Path == "load" || strings.HasPrefix(p.Path, "load")):
+		case place == "checks" && index >= len(e.Checks):
+			rest := p.Path[strings.Index(p.Path, "]")+1:]
+			p.Path = problem.Index("checks", index-len(e.Checks)) + rest
+		case len(v.Set) > 0 && strings.HasPrefix(p.Path, "system"):
+			p.Message, p.Path = p.Path+": "+p.Message, "set"
+		default:
+			p.Message, p.Path = p.Path+": "+p.Message, ""
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// splitIndex parts checks[12].phase into checks and 12; the index is -1 where
+// there is none.
+func splitIndex(path string) (name string, index int) {
+	name, rest, ok := strings.Cut(path, "[")
+	if !ok {
+		return path, -1
+	}
+	for _, digit := range rest {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		index = 10*index + int(digit-'0')
+	}
+	return name, index
+}
+
+// isVariantName allows what is safe as the name of a directory.
+func isVariantName(name string) bool {
+	if name == "" || len(name) > 63 || name[0] == '.' || name[0] == '-' {
+		return false
+	}
+	for _, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if digit := r >= '0' && r <= '9'; !letter && !digit && !strings.ContainsRune("+-_.", r) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkTimeouts wants timeouts of calls that the run can reach.
+func (v *validator) checkTimeouts() {
+	e := v.experiment
+	for i := range e.System.Services {
+		for j := range e.System.Services[i].Endpoints {
+			path := problem.Index("system.services", i) + "." + problem.Index("endpoints", j)
+			v.checkStepTimeouts(path+".steps", e.System.Services[i].Endpoints[j].Steps)
+		}
+	}
+}
+
+func (v *validator) checkStepTimeouts(path string, steps []topology.Step) {
+	for i := range steps {
+		if c := steps[i].Call; c != nil {
+			checkTimeout(&v.problems, problem.Index(path, i)+".call.timeout", c.Timeout, v.experiment)
+		}
+		v.checkStepTimeouts(problem.Index(path, i)+".parallel", steps[i].Parallel)
+	}
+}
+
+// checkTimeout refuses a timeout that is longer than the run.
+func checkTimeout(problems *problem.List, path string, timeout unit.Duration, e *Experiment) {
+	if _, bounded := Length(e.Load); !bounded || timeout.Std() <= e.longest() {
+		return
+	}
+	problems.AddHint(path, "shorten it, or lengthen the load or the tail", "a timeout of %q is never reached: the run takes %s at most", timeout, unit.Duration(e.longest()))
+}
+
+// longest is how long a run may take by its plan: load and tail.
+func (e *Experiment) longest() time.Duration {
+	length, _ := Length(e.Load)
+	return length + e.Tail.Std()
+}

@@ -1,0 +1,164 @@
+package netfault
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Link is what shall happen on one interface in one direction: which packets
+// fall into which class, and what happens to each class.
+type Link struct {
+	Interface string    `json:"interface"`
+	Direction Direction `json:"direction"` // Egress or Ingress
+	Classes   []Class   `json:"classes"`
+	// Filters are tried in order, the first that matches decides; a packet
+	// that none matches is left alone.
+	Filters []Filter `json:"-"`
+}
+
+// Class is one impairment and the rules that it was merged from.
+type Class struct {
+	Rules      []string   `json:"rules"`
+	Impairment Impairment `json:"impairment"`
+}
+
+// Unimpaired is the Class of a [Filter] whose packets are left alone.
+const Unimpaired = -1
+
+// Filter sends the packets of a selector to a class, or to [Unimpaired].
+type Filter struct {
+	Match Selector
+	Class int
+}
+
+// Whole tells whether every packet of the link falls into one class.
+func (l Link) Whole() bool {
+	return len(l.Filters) == 1 && l.Filters[0].Match.IsAny()
+}
+
+// Classify returns the class of a packet, or [Unimpaired].
+func (l Link) Classify(p Packet) int {
+	for _, f := range l.Filters {
+		if f.Match.Match(p) {
+			return f.Class
+		}
+	}
+	return Unimpaired
+}
+
+// Compile turns rules into links, ordered by interface and egress first. Where
+// rules overlap, the packets that several of them mean get a class of their
+// own with the merged impairment; what a rule exempts, that rule leaves alone.
+func Compile(s State) ([]Link, error) {
+	type key struct {
+		iface string
+		dir   Direction
+	}
+	rules := map[key][]Rule{}
+	var keys []key
+	for _, r := range s.Rules {
+		for _, dir := range []Direction{Egress, Ingress} {
+			if r.Direction != dir && r.Direction != Both {
+				continue
+			}
+			k := key{r.Interface, dir}
+			if rules[k] == nil {
+				keys = append(keys, k)
+			}
+			rules[k] = append(rules[k], r)
+		}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.dir, b.dir))
+	})
+	var links []Link
+	for _, k := range keys {
+		l := Link{Interface: k.iface, Direction: k.dir}
+		if err := l.compile(rules[k]); err != nil {
+			return nil, fmt.Errorf("%s of interface %q: %w", k.dir, k.iface, err)
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+func selectorsOf(peers []Peer) []Selector {
+	var out []Selector
+	for _, p := range peers {
+		out = append(out, p.Selectors()...)
+	}
+	return out
+}
+
+func (l *Link) compile(rules []Rule) error {
+	matches := make([][]Selector, len(rules))
+	exempts := make([][]Selector, len(rules))
+	var all []Selector
+	for n, r := range rules {
+		matches[n] = []Selector{Any()}
+		if len(r.Peers) > 0 {
+			matches[n] = selectorsOf(r.Peers)
+		}
+		exempts[n] = selectorsOf(r.Exempt)
+		all = append(append(all, matches[n]...), exempts[n]...)
+	}
+	parts, err := cells(all)
+	if err != nil {
+		return err
+	}
+	classes := map[string]int{}
+	for _, part := range parts {
+		contains := func(s Selector) bool { return s.Contains(part) }
+		var ids []string
+		var impairments []Impairment
+		for n, r := range rules {
+			if slices.ContainsFunc(matches[n], contains) && !slices.ContainsFunc(exempts[n], contains) {
+				ids = append(ids, r.ID)
+				impairments = append(impairments, r.Impairment)
+			}
+		}
+		if len(ids) == 0 {
+			l.Filters = append(l.Filters, Filter{part, Unimpaired})
+			continue
+		}
+		name := strings.Join(ids, " ")
+		class, ok := classes[name]
+		if !ok {
+			merged, err := Merge(impairments...)
+			if err != nil {
+				return fmt.Errorf("rules %s: %w", strings.Join(ids, ", "), err)
+			}
+			class = len(l.Classes)
+			classes[name] = class
+			l.Classes = append(l.Classes, Class{Rules: ids, Impairment: merged})
+		}
+		l.Filters = append(l.Filters, Filter{part, class})
+	}
+	l.Filters = prune(l.Filters)
+	return nil
+}
+
+// prune drops filters that change nothing: those whose packets would fall to
+// the same class without them.
+func prune(filters []Filter) []Filter {
+	var out []Filter
+	for n, f := range filters {
+		next := Unimpaired
+		sure := true // no later filter takes only a part of these packets
+		for _, later := range filters[n+1:] {
+			if later.Match.Contains(f.Match) {
+				next = later.Class
+				break
+			}
+			if _, overlap := later.Match.Intersect(f.Match); overlap {
+				sure = sure && later.Class == f.Class
+			}
+		}
+		if !sure || next != f.Class {
+			out = append(out, f)
+		}
+	}
+	return out
+}

@@ -1,0 +1,128 @@
+package emulate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+)
+
+// found is what carries one owner's mark in the namespace.
+type found struct {
+	owner    string
+	deadline time.Time
+	links    []netfault.Link // without classes and filters
+	queues   []uint16        // that the rules name
+	tables   []*nftables.Table
+}
+
+// find reads who has set up what, ordered by owner.
+func find(ns netns.NsHandle) ([]*found, error) {
+	conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
+	if err != nil {
+		return nil, fmt.Errorf("reading nftables: %w", err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return nil, fmt.Errorf("reading the tables of nftables: %w", err)
+	}
+	var all []*found
+	for _, t := range tables {
+		owner, ours := strings.CutPrefix(t.Name, tablePrefix)
+		if !ours {
+			continue
+		}
+		n := slices.IndexFunc(all, func(f *found) bool { return f.owner == owner })
+		if n < 0 {
+			n = len(all)
+			all = append(all, &found{owner: owner})
+		}
+		all[n].tables = append(all[n].tables, t)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	chains, err := conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("reading the chains of nftables: %w", err)
+	}
+	for _, f := range all {
+		for _, c := range chains {
+			if c.Table.Name == tableName(f.owner) && c.Table.Family == nftables.TableFamilyIPv4 {
+				f.readChain(c.Name)
+			}
+		}
+		slices.SortFunc(f.links, func(a, b netfault.Link) int {
+			return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Direction, b.Direction))
+		})
+	}
+	slices.SortFunc(all, func(a, b *found) int { return cmp.Compare(a.owner, b.owner) })
+	return all, nil
+}
+
+func (f *found) readChain(name string) {
+	if text, ok := strings.CutPrefix(name, untilPrefix); ok {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+			f.deadline = time.UnixMilli(ms)
+		}
+		return
+	}
+	for _, prefix := range []string{classPrefix, originalsPrefix} {
+		if text, ok := strings.CutPrefix(name, prefix); ok {
+			if number, err := strconv.ParseUint(text, 10, 16); err == nil {
+				f.queues = append(f.queues, uint16(number))
+			}
+		}
+	}
+	for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		if iface, ok := strings.CutPrefix(name, string(d)+"-"); ok {
+			f.links = append(f.links, netfault.Link{Interface: iface, Direction: d})
+		}
+	}
+}
+
+// remove takes the owner's tables away; with keepHooks only the rules, so that
+// no packet is queued any more and those in queues are not dropped.
+func (f *found) remove(ns netns.NsHandle, keepHooks bool) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(int(ns)))
+	if err != nil {
+		return fmt.Errorf("opening nftables: %w", err)
+	}
+	for _, t := range f.tables {
+		if keepHooks {
+			if t.Family != nftables.TableFamilyNetdev {
+				conn.FlushTable(t)
+			}
+		} else {
+			conn.DelTable(t)
+		}
+	}
+	err = conn.Flush()
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	var commands []string
+	for _, t := range f.tables {
+		commands = append(commands, fmt.Sprintf("nft delete table %s %s", familyName(t.Family), t.Name))
+	}
+	return fmt.Errorf("removing the nftables rules of owner %q: %w; to remove them by hand: %s", f.owner, err, strings.Join(commands, "; "))
+}
+
+func familyName(f nftables.TableFamily) string {
+	switch f {
+	case nftables.TableFamilyIPv4:
+		return "ip"
+	case nftables.TableFamilyIPv6:
+		return "ip6"
+	}
+	return "netdev"
+}

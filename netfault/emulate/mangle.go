@@ -1,0 +1,72 @@
+package emulate
+
+import "encoding/binary"
+
+const (
+	protocolHopByHop, protocolRouting, protocolDestination = 0, 43, 60
+)
+
+// transportOffset returns where the transport header of an IP packet begins,
+// or its length if there is none.
+func transportOffset(p []byte) int {
+	if len(p) < 20 {
+		return len(p)
+	}
+	if p[0]>>4 == 4 {
+		return min(max(20, int(p[0]&15)*4), len(p))
+	}
+	if len(p) < 40 {
+		return len(p)
+	}
+	next, at := p[6], 40
+	for next == protocolHopByHop || next == protocolRouting || next == protocolDestination {
+		if at+8 > len(p) {
+			return len(p)
+		}
+		next, at = p[at], at+8*(int(p[at+1])+1)
+	}
+	return min(at, len(p))
+}
+
+// flipBit flips one bit of what a transport checksum covers, chosen by a random
+// number. A packet without such bytes is left as it is and false returned.
+func flipBit(p []byte, random uint32) bool {
+	from := transportOffset(p)
+	bits := uint32(len(p)-from) * 8
+	if bits == 0 {
+		return false
+	}
+	bit := random % bits
+	p[from+int(bit/8)] ^= 1 << (bit % 8)
+	return true
+}
+
+// ecnCapable tells whether the packet's flow understands congestion marks.
+func ecnCapable(p []byte) bool {
+	if len(p) < 20 {
+		return false
+	}
+	if p[0]>>4 == 4 {
+		return p[1]&3 != 0
+	}
+	return p[1]>>4&3 != 0
+}
+
+// markCE sets the congestion mark of an IP packet, and mends IPv4's checksum.
+func markCE(p []byte) {
+	if p[0]>>4 == 6 {
+		p[1] |= 3 << 4
+		return
+	}
+	p[1] |= 3
+	header := p[:transportOffset(p)]
+	header[10], header[11] = 0, 0
+	var sum uint32
+	for n := 0; n+1 < len(header); n += 2 {
+		sum += uint32(binary.BigEndian.Uint16(header[n:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(header[10:], ^uint16(sum))
+}

@@ -1,0 +1,211 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// A document is the data of the page, as its program reads it. Times are
+// seconds since the load began, spans seconds, shares 0 to 1; null is a figure
+// that is not known.
+type document struct {
+	Title      string              `json:"title"`
+	Inputs     string              `json:"inputs"`
+	Classes    []experiment.Class  `json:"classes"`
+	Runs       []runDocument       `json:"runs"`
+	Comparison []segmentComparison `json:"comparison"`
+	Overlays   []overlay           `json:"overlays"`
+	Confidence float64             `json:"confidence"`
+}
+
+type runDocument struct {
+	Variant     string                 `json:"variant"`
+	Seed        string                 `json:"seed"` // a browser's numbers end at 2^53
+	Name        string                 `json:"name"`
+	Target      string                 `json:"target"`
+	Versions    map[string]string      `json:"versions"`
+	Environment experiment.Environment `json:"environment"`
+	Command     string                 `json:"command"`
+	Started     time.Time              `json:"started"`
+	Length      num                    `json:"length"`
+	Incomplete  bool                   `json:"incomplete"`
+	Why         string                 `json:"why"`
+	Passed      bool                   `json:"passed"`
+	Checks      []checkDocument        `json:"checks"`
+	Faults      []faultDocument        `json:"faults"`
+	Recoveries  []recoveryDocument     `json:"recoveries"`
+	Segments    []segmentDocument      `json:"segments"`
+	Histograms  []*histogram           `json:"histograms"`
+	Drawing     drawing                `json:"drawing"`
+	Clients     curves                 `json:"clients"`
+	Services    map[string]curves      `json:"services"`
+}
+
+type checkDocument struct {
+	Check   string `json:"check"`
+	Subject string `json:"subject"`
+	Phase   string `json:"phase"`
+	Pass    bool   `json:"pass"`
+	Why     string `json:"why"`
+}
+
+type faultDocument struct {
+	Label    string   `json:"label"`
+	Service  string   `json:"service"`
+	Caller   string   `json:"caller"`
+	Victim   string   `json:"victim"`
+	Round    int      `json:"round"`
+	Replicas []string `json:"replicas"`
+	Applied  bool     `json:"applied"`
+	From     num      `json:"from"`
+	To       num      `json:"to"`
+	// Moment is set where the fault was over at once, as a kill is; Cleared is
+	// false where it was there to the end.
+	Moment      bool   `json:"moment"`
+	Cleared     bool   `json:"cleared"`
+	PlannedFrom num    `json:"plannedFrom"`
+	PlannedTo   num    `json:"plannedTo"`
+	Hits        int64  `json:"hits"`
+	Error       string `json:"error"`
+}
+
+type recoveryDocument struct {
+	Service   string `json:"service"`
+	Replica   string `json:"replica"`
+	Fault     string `json:"fault"`
+	DownAt    num    `json:"downAt"`
+	Detection num    `json:"detection"`
+	Ready     bool   `json:"ready"`
+	Took      num    `json:"took"`
+}
+
+type segmentDocument struct {
+	// Key is the segment's place in the address and in comparisons.
+	Key      string                    `json:"key"`
+	Kind     experiment.SegmentKind    `json:"kind"`
+	Name     string                    `json:"name"`
+	From     num                       `json:"from"`
+	To       num                       `json:"to"`
+	Clients  experiment.ClientStats    `json:"clients"`
+	Services []experiment.ServiceStats `json:"services"`
+	Edges    []experiment.EdgeStats    `json:"edges"`
+}
+
+// newDocument gathers what the page shows.
+func newDocument(p Page) (*document, error) {
+	d := &document{Title: p.Title, Inputs: p.Inputs, Classes: experiment.Classes(), Confidence: confidence}
+	points := pointsPerRun(p.Runs)
+	for i := range p.Runs {
+		run, err := newRunDocument(&p.Runs[i], points)
+		if err != nil {
+			return nil, fmt.Errorf("run %d: %w", i+1, err)
+		}
+		d.Runs = append(d.Runs, *run)
+	}
+	d.Comparison, d.Overlays = compare(p.Runs), newOverlays(p.Runs, points)
+	return d, nil
+}
+
+func newRunDocument(run *Run, points int) (*runDocument, error) {
+	r := run.Result
+	histograms, err := newHistograms(r.Load)
+	if err != nil {
+		return nil, err
+	}
+	d := &runDocument{
+		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
+		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
+		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms,
+		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
+		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
+	}
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		d.Checks = append(d.Checks, checkDocument{Check: c.Expr, Subject: c.Subject(), Phase: c.Phase, Pass: c.Pass, Why: c.Why})
+	}
+	for i := range r.Faults {
+		d.Faults = append(d.Faults, newFaultDocument(&r.Faults[i], d.Length))
+	}
+	for i := range r.Recoveries {
+		v := &r.Recoveries[i]
+		d.Recoveries = append(d.Recoveries, recoveryDocument{
+			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
+			Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
+		})
+	}
+	for i := range r.Segments {
+		s := &r.Segments[i]
+		d.Segments = append(d.Segments, segmentDocument{
+			Key: segmentKey(s), Kind: s.Kind, Name: s.Name, From: num(s.From), To: num(s.To), Clients: s.Clients, Services: s.Services, Edges: s.Edges,
+		})
+	}
+	return d, nil
+}
+
+func newFaultDocument(f *experiment.FaultRecord, end num) faultDocument {
+	d := faultDocument{
+		Label: f.Label, Service: cmp.Or(f.Victim, f.Fault.Target.Service), Caller: f.Fault.Target.From, Victim: f.Victim, Round: f.Round,
+		Replicas: f.Replicas, Applied: f.Applied(), Moment: isMoment(&f.Fault), From: num(f.From), To: num(f.To), Cleared: !f.ClearedAt.IsZero(),
+		PlannedFrom: num(f.PlannedFrom), PlannedTo: num(f.PlannedTo), Hits: f.Hits, Error: f.Error,
+	}
+	switch {
+	case d.Moment:
+		d.To = d.From
+	case !d.Cleared:
+		d.To = end
+	}
+	if d.Replicas == nil {
+		d.Replicas = []string{}
+	}
+	return d
+}
+
+// isMoment reports whether a fault is over as soon as it has acted.
+func isMoment(f *fault.Fault) bool { return f.Type == fault.Kill || f.Type == fault.Restart }
+
+// segmentKey names a segment: run, part:during, phase:steady.
+func segmentKey(s *experiment.Segment) string {
+	if s.Kind == experiment.WholeRun {
+		return string(s.Kind)
+	}
+	return string(s.Kind) + ":" + s.Name
+}
+
+// length is how long the load lasted, in seconds.
+func length(r *experiment.Result) num {
+	for i := range r.Segments {
+		if r.Segments[i].Kind == experiment.WholeRun {
+			return num(r.Segments[i].To)
+		}
+	}
+	if r.Load != nil {
+		return num(r.Load.Elapsed.Seconds())
+	}
+	return 0
+}
+
+// A num is written with four significant digits, which no drawing can show
+// more of; one that is not known as null.
+type num float64
+
+// MarshalJSON writes the number.
+func (n num) MarshalJSON() ([]byte, error) {
+	v := float64(n)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	digits := 4
+	if v := math.Abs(v); v >= 1e4 {
+		digits = 1 + int(math.Log10(v)) // whole numbers stay whole
+	}
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	return strconv.AppendFloat(nil, rounded, 'f', -1, 64), err
+}
+
+func unknown() num { return num(math.NaN()) }

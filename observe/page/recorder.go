@@ -1,0 +1,237 @@
+package page
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// MaxPoints is how many points of one service are kept, more than a screen is
+// wide: at one sample a second those of 24 minutes. In a longer run a point
+// stands for two samples, or four, and so on.
+const MaxPoints = 1440
+
+// A Recorder collects what the curves of one run are drawn from. Its memory is
+// bounded: about 300 bytes for each point and service. The zero value is ready.
+// Observe is called by one goroutine at a time, as a run does.
+type Recorder struct{ series Series }
+
+// Observe takes an event of the run.
+func (r *Recorder) Observe(e experiment.Event) {
+	sampled, ok := e.(experiment.ServiceSampled)
+	if !ok {
+		return
+	}
+	if r.series.services == nil {
+		r.series.services = map[string]*track{}
+	}
+	t := r.series.services[sampled.Sample.Service]
+	if t == nil {
+		t = &track{per: 1}
+		r.series.services[sampled.Sample.Service] = t
+	}
+	t.add(newPoint(sampled.At.Seconds(), &sampled.Sample), MaxPoints)
+}
+
+// Series returns what was collected; it is the Recorder's own and grows on.
+func (r *Recorder) Series() *Series { return &r.series }
+
+// Series are the samples of a run's services as time went on.
+type Series struct{ services map[string]*track }
+
+// A track is the points of one service, in the order of time.
+type track struct {
+	points []point
+	// per is how many samples a point stands for, in the last one counted by
+	// filled.
+	per, filled int
+	// longest is the time of the longest sample, in seconds.
+	longest float64
+}
+
+// add appends a sample. When the track is full, neighbours become one. The last
+// sample of a run may be of a moment only, which would look like a fall: one of
+// less than half the usual time counts to the point before.
+func (t *track) add(p point, limit int) {
+	length := p.to - p.from
+	t.longest = max(t.longest, length)
+	short := len(t.points) > 0 && length < t.longest/2
+	if short || t.filled > 0 && t.filled < t.per {
+		t.points[len(t.points)-1].merge(&p)
+		if !short {
+			t.filled++
+		}
+		return
+	}
+	if len(t.points) == limit {
+		t.points = halved(t.points)
+		t.per *= 2
+	}
+	t.points = append(t.points, p)
+	t.filled = 1
+}
+
+// halved merges each pair of neighbours.
+func halved(points []point) []point {
+	half := make([]point, 0, (len(points)+1)/2)
+	for i, p := range points {
+		if i%2 == 0 {
+			half = append(half, p)
+		} else {
+			half[len(half)-1].merge(&p)
+		}
+	}
+	return half
+}
+
+// atMost returns at most so many points that stand for the same.
+func (t *track) atMost(limit int) []point {
+	points := t.points
+	if len(points) > limit {
+		points = slices.Clone(points)
+		for i := range points {
+			points[i].own()
+		}
+	}
+	for len(points) > limit {
+		points = halved(points)
+	}
+	return points
+}
+
+// A point is what a service did from one moment to another, both in seconds
+// since the load began.
+type point struct {
+	from, to float64
+	// known is for how many of the seconds the service told what it did.
+	known            float64
+	requests, errors int64
+	// codes counts the answers that went wrong, by status.
+	codes           []tally
+	bounds          []float64
+	counts          []uint32
+	inFlight, queue int64
+	cpuSeconds      float64
+	memory          int64
+	up, replicas    int
+	// calls are by callee, outcomes by place in experiment.Classes.
+	calls    []tally
+	outcomes [9]uint32
+}
+
+// A tally counts for a name. Of calls, held are those that an open breaker did
+// not let out.
+type tally struct {
+	name    string
+	n, held uint32
+}
+
+// plus adds a tally to those in the order of their names.
+func plus(tallies []tally, t tally) []tally {
+	i, found := slices.BinarySearchFunc(tallies, t, func(a, b tally) int { return strings.Compare(a.name, b.name) })
+	if !found {
+		return slices.Insert(tallies, i, t)
+	}
+	tallies[i].n += t.n
+	tallies[i].held += t.held
+	return tallies
+}
+
+func newPoint(at float64, s *experiment.Sample) point {
+	p := point{from: at - s.Elapsed.Seconds(), to: at, up: s.Up, replicas: s.Replicas}
+	if s.Up == 0 {
+		return p // one that is down has told nothing, which is not zero requests
+	}
+	p.known = s.Elapsed.Seconds()
+	p.requests, p.errors = s.Requests, s.Errors
+	for code, n := range s.Codes {
+		if n > 0 && (code >= "400" || code < "100") {
+			p.codes = plus(p.codes, tally{name: code, n: uint32(n)})
+		}
+	}
+	p.bounds, p.counts = s.Bounds, make([]uint32, len(s.Latency))
+	for i, n := range s.Latency {
+		p.counts[i] = uint32(n)
+	}
+	p.inFlight, p.queue, p.cpuSeconds, p.memory = s.InFlight, s.QueueLength, s.CPUSeconds, s.MemoryBytes
+	for i := range s.Calls {
+		p.call(&s.Calls[i])
+	}
+	return p
+}
+
+func (p *point) call(c *experiment.CallSample) {
+	counts := tally{name: c.Callee}
+	for i, class := range experiment.Classes() {
+		n := uint32(c.Calls[class])
+		if class == experiment.Cancelled {
+			continue
+		}
+		p.outcomes[i] += n
+		counts.n += n
+		if class == experiment.BreakerOpen {
+			counts.held = n
+		}
+	}
+	if counts.n > 0 {
+		p.calls = plus(p.calls, counts)
+	}
+}
+
+// own gives the point slices that are no other's.
+func (p *point) own() {
+	p.codes, p.calls, p.counts = slices.Clone(p.codes), slices.Clone(p.calls), slices.Clone(p.counts)
+}
+
+// merge adds the point that follows. Counts add up; of gauges the highest
+// stays, of replicas the fewest that answered.
+func (p *point) merge(o *point) {
+	p.to = o.to
+	p.known += o.known
+	p.requests, p.errors = p.requests+o.requests, p.errors+o.errors
+	for _, t := range o.codes {
+		p.codes = plus(p.codes, t)
+	}
+	for _, t := range o.calls {
+		p.calls = plus(p.calls, t)
+	}
+	for i, n := range o.outcomes {
+		p.outcomes[i] += n
+	}
+	p.mergeLatency(o)
+	p.inFlight, p.queue, p.memory = max(p.inFlight, o.inFlight), max(p.queue, o.queue), max(p.memory, o.memory)
+	p.cpuSeconds += o.cpuSeconds
+	p.up, p.replicas = min(p.up, o.up), max(p.replicas, o.replicas)
+}
+
+// mergeLatency adds buckets of the same bounds. A service has one set of bounds
+// all its life; where a new version brings others, those with more in them stay.
+func (p *point) mergeLatency(o *point) {
+	switch {
+	case len(o.counts) == 0:
+	case slices.Equal(p.bounds, o.bounds) && len(p.counts) == len(o.counts):
+		for i, n := range o.counts {
+			p.counts[i] += n
+		}
+	case total(o.counts) > total(p.counts):
+		p.bounds, p.counts = o.bounds, slices.Clone(o.counts)
+	}
+}
+
+func total(counts []uint32) (n int64) {
+	for _, c := range counts {
+		n += int64(c)
+	}
+	return n
+}
+
+// latency is the point's p50, p90 and p99; nil where nothing was answered. The
+// mean is not known.
+func (p *point) latency() *experiment.Quantiles {
+	counts := make([]int64, len(p.counts))
+	for i, n := range p.counts {
+		counts[i] = int64(n)
+	}
+	return experiment.BucketQuantiles(p.bounds, counts, 0)
+}

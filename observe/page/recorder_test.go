@@ -1,0 +1,139 @@
+package page
+
+import (
+	"reflect"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
+
+// record feeds a recorder one sample a second.
+func record(seconds int, sample func(second int) experiment.Sample) *Series {
+	var r Recorder
+	for second := range seconds {
+		r.Observe(experiment.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: sample(second)})
+	}
+	return r.Series()
+}
+
+func steady(second int) experiment.Sample { return shop().sample(0, second, "web") }
+
+func TestRecorderLosesNothing(t *testing.T) {
+	for _, seconds := range []int{1, 59, MaxPoints, MaxPoints + 1, 3*MaxPoints + 7, 9 * MaxPoints} {
+		track := record(seconds, steady).services["web"]
+		if len(track.points) > MaxPoints || len(track.points) < min(seconds, MaxPoints/2) {
+			t.Errorf("%d seconds are kept in %d points", seconds, len(track.points))
+		}
+		var want, got int64
+		for second := range seconds {
+			s := steady(second)
+			want += s.Requests
+		}
+		known, last := 0.0, 0.0
+		for _, p := range track.points {
+			got += p.requests
+			known += p.known
+			if p.from != last || p.to <= p.from {
+				t.Fatalf("a point from %g to %g follows one to %g", p.from, p.to, last)
+			}
+			last = p.to
+		}
+		if got != want || known != float64(seconds) {
+			t.Errorf("of %d seconds with %d requests %g seconds with %d are kept", seconds, want, known, got)
+		}
+		for _, limit := range []int{1, 7, 720} {
+			if n := len(track.atMost(limit)); n > limit {
+				t.Errorf("%d points are drawn where %d fit", n, limit)
+			}
+		}
+	}
+}
+
+func TestDrawingFewerPointsLeavesTheRecordAlone(t *testing.T) {
+	series := record(500, steady)
+	before := pointCurves(series.services["web"].points)
+	series.services["web"].atMost(10)
+	if after := pointCurves(series.services["web"].points); !reflect.DeepEqual(before, after) {
+		t.Error("the points that were kept have changed")
+	}
+}
+
+func TestMergedPointsAddUp(t *testing.T) {
+	sample := func(n int64) *experiment.Sample {
+		return &experiment.Sample{
+			Elapsed: time.Second, Requests: 10 * n, Errors: n, Codes: map[string]int64{"200": 9 * n, "503": n}, Bounds: []float64{1, 2}, Latency: []int64{9 * n, n, 0},
+			InFlight: n, QueueLength: 4 - n, CPUSeconds: 0.5, MemoryBytes: n, Up: int(n), Replicas: 2,
+			Calls: []experiment.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: n, outcome.BreakerOpen: 3 * n, outcome.Cancelled: 7}}},
+		}
+	}
+	p, q := newPoint(1, sample(1)), newPoint(2, sample(2))
+	p.merge(&q)
+	c := pointCurves([]point{p})
+	for name, pair := range map[string][2]num{
+		"time": {c.T[0], 1}, "rate": {c.Rate[0], 15}, "errors": {c.Errors[0], 1.5}, "status 503": {c.Codes["503"][0], 1.5}, "in flight": {c.InFlight[0], 2}, "queue": {c.Queue[0], 3},
+		"cores": {c.CPU[0], 0.5}, "memory": {c.Memory[0], 2}, "up": {c.Up[0], 1}, "held back": {c.Held["db"][0], 0.75}, "breaker open": {c.Classes["breaker_open"][0], 4.5}, "p50": {c.P50[0], num(15.0 / 27)},
+	} {
+		if pair[0]-pair[1] > 1e-9 || pair[1]-pair[0] > 1e-9 {
+			t.Errorf("%s is %v, not %v", name, pair[0], pair[1])
+		}
+	}
+	if len(c.Classes["cancelled"]) > 0 {
+		t.Error("calls that were cut off are drawn")
+	}
+}
+
+func TestServiceThatIsDownIsUnknown(t *testing.T) {
+	series := record(3, func(second int) experiment.Sample {
+		s := steady(second)
+		if second == 1 {
+			s.Up = 0
+		}
+		return s
+	})
+	c := serviceCurves(series, maxCurve)["web"]
+	if text, _ := c.Rate[1].MarshalJSON(); string(text) != "null" || c.Up[1] != 0 || c.Rate[2] == 0 {
+		t.Errorf("a service that is down has the rates %v, and answers %v", c.Rate, c.Up)
+	}
+}
+
+func TestLastMomentIsNoFall(t *testing.T) {
+	var r Recorder
+	r.Observe(experiment.ServiceSampled{At: time.Second, Sample: steady(0)})
+	s := steady(1)
+	s.Elapsed, s.Requests = 100*time.Millisecond, 0
+	r.Observe(experiment.ServiceSampled{At: 1100 * time.Millisecond, Sample: s})
+	points := r.Series().services["web"].points
+	if len(points) != 1 || points[0].to != 1.1 || points[0].requests != steady(0).Requests {
+		t.Errorf("the points are %+v", points)
+	}
+}
+
+func BenchmarkRecorderMemory(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var r Recorder
+		const services = 20
+		for second := range 2 * MaxPoints {
+			for i, name := range shop().services() {
+				for copies := range services / 10 {
+					s := shop().sample(i, second, name)
+					s.Service += string(rune('a' + copies))
+					r.Observe(experiment.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: s})
+				}
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		points := 0
+		for _, t := range r.Series().services {
+			points += cap(t.points)
+		}
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(points), "B/point")
+		runtime.KeepAlive(&r)
+	}
+}

@@ -1,0 +1,145 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// ComparisonFile is the file that holds a series of runs together.
+const ComparisonFile = "comparison.json"
+
+// A Series records several runs into sub-directories of one directory, named
+// variant/seed-N or, where there are no variants, seed-N, and beside them the
+// comparison and the inputs. What is finished stays, whatever happens later.
+type Series struct {
+	options Options
+	// inputs returns the files to keep beside the results of one run.
+	inputs  func(variant string, seed uint64) (map[string][]byte, error)
+	current *Recorder
+	err     error
+}
+
+// NewSeries checks that the directory can be written and writes the inputs that
+// are common to all runs. A directory that holds something else than an earlier
+// series is refused unless forced.
+func NewSeries(options Options, inputs func(variant string, seed uint64) (map[string][]byte, error)) (*Series, error) {
+	if err := checkSeriesDir(options); err != nil {
+		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	s := &Series{options: options, inputs: inputs}
+	for name, content := range options.Inputs {
+		if err := s.write(name, content); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func checkSeriesDir(options Options) error {
+	if options.Dir == "" {
+		return errors.New("the directory has no name")
+	}
+	entries, err := os.ReadDir(options.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ComparisonFile), experiment.ComparisonKind) {
+		return nil
+	}
+	return errors.New("it holds files that are no record of a comparison; name another directory, or force it to keep them beside the record")
+}
+
+// Observe begins and ends the record of each run, and hands it the events
+// between. What goes wrong is kept for Err and Finish.
+func (s *Series) Observe(e experiment.Event) {
+	switch e := e.(type) {
+	case experiment.RunBegun:
+		s.begin(e)
+	case experiment.RunEnded:
+		s.end(e.Result)
+	default:
+		if s.current != nil {
+			s.current.Observe(e)
+		}
+	}
+}
+
+func (s *Series) begin(e experiment.RunBegun) {
+	options := Options{Dir: filepath.Join(s.options.Dir, RunDir(e.Variant, e.Seed)), Force: s.options.Force}
+	var err error
+	if options.Inputs, err = s.inputs(e.Variant, e.Seed); err == nil {
+		s.current, err = New(options)
+	}
+	s.err = errors.Join(s.err, err)
+}
+
+// RunDir is the sub-directory of a run, with slashes.
+func RunDir(variant string, seed uint64) string {
+	dir := "seed-" + strconv.FormatUint(seed, 10)
+	if variant == "" {
+		return dir
+	}
+	return filepath.Join(variant, dir)
+}
+
+// end finishes the record of a run, or drops it where nothing was started.
+func (s *Series) end(result *experiment.Result) {
+	if s.current == nil {
+		return
+	}
+	if result == nil {
+		s.err = errors.Join(s.err, s.current.Discard())
+	} else {
+		s.err = errors.Join(s.err, s.current.Finish(result))
+	}
+	s.current = nil
+}
+
+// Err returns what has gone wrong so far.
+func (s *Series) Err() error { return s.err }
+
+// Finish writes the comparison; nil writes none.
+func (s *Series) Finish(c *experiment.Comparison) error {
+	if s.current != nil {
+		s.err = errors.Join(s.err, s.current.Discard())
+		s.current = nil
+	}
+	if c == nil {
+		return s.err
+	}
+	var text bytes.Buffer
+	if err := c.Encode(&text); err != nil {
+		return errors.Join(s.err, err)
+	}
+	return errors.Join(s.err, s.write(ComparisonFile, text.Bytes()))
+}
+
+// write puts a file into its place as a whole.
+func (s *Series) write(name string, content []byte) (err error) {
+	f, err := os.CreateTemp(s.options.Dir, "."+name+".partial-")
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", filepath.Join(s.options.Dir, name), err)
+	}
+	_, err = io.Copy(f, bytes.NewReader(content))
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(s.options.Dir, name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %q: %w", filepath.Join(s.options.Dir, name), err), os.Remove(f.Name()))
+	}
+	return nil
+}

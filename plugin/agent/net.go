@@ -1,0 +1,433 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+)
+
+const netDoc = `microsim-agent net apply|list|clear|watch [flags]
+
+Breaks the network of one namespace, named by --netns, --pid or --pod-uid.
+
+  apply  sets up the state of -f or of the flags, waits for the deadline, INT,
+         TERM or HUP, and takes everything back
+  watch  reads states from stdin, one line of JSON each; each replaces the one
+         before, and when stdin ends everything is taken back
+  list   prints what is set up, by whomever
+  clear  takes back what carries the mark of --owner, or all marks of ours
+
+Prints a line of JSON for every change. A fault that outlived its process (by
+kill -9, say) is taken back by clear, or by the next apply after its deadline.
+
+Flags:
+`
+
+// ErrCleanup marks errors of what could not be taken back.
+var ErrCleanup = errors.New("something could not be taken back")
+
+// Event is a line that the net commands print.
+type Event struct {
+	Time time.Time `json:"time"`
+	// Event is one of backend, applied, listed, cleared.
+	Event   string `json:"event"`
+	Backend string `json:"backend,omitempty"`
+	// Why tells the reason: of the choice of a backend, or of a clearing.
+	Why       string              `json:"why,omitempty"`
+	Owner     string              `json:"owner,omitempty"`
+	Effective *netfault.Effective `json:"effective,omitempty"`
+}
+
+// netCommand is one run of a net command.
+type netCommand struct {
+	o        netOptions
+	streams  Streams
+	ns       *netns.Namespace
+	backends []netfault.Backend
+}
+
+// netFaults is the command net.
+func netFaults(ctx context.Context, args []string, streams Streams) error {
+	verbs := map[string]func(*netCommand, context.Context) error{
+		"apply": (*netCommand).apply, "watch": (*netCommand).watch, "list": (*netCommand).list, "clear": (*netCommand).clear,
+	}
+	if len(args) == 0 {
+		return fmt.Errorf("net: say apply, list, clear or watch: %w", ErrUsage)
+	}
+	verb, ok := verbs[args[0]]
+	help := args[0] == "help" || args[0] == "-h" || args[0] == "--help"
+	if !ok && !help {
+		return fmt.Errorf("net %q: say apply, list, clear or watch: %w", args[0], ErrUsage)
+	}
+	c := &netCommand{streams: streams}
+	flags := c.o.flags()
+	err := flags.Parse(args[1:])
+	if help || errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(streams.Out, netDoc)
+		flags.SetOutput(streams.Out)
+		flags.PrintDefaults()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("net %s: %w: %w", args[0], err, ErrUsage)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("net %s takes no argument %q: %w", args[0], flags.Arg(0), ErrUsage)
+	}
+	if err := c.o.target.Validate(); err != nil {
+		return fmt.Errorf("net %s: %w: use --netns, --pid or --pod-uid: %w", args[0], err, ErrUsage)
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	return errors.Join(verb(c, ctx), c.close())
+}
+
+// open finds the namespace and makes the backends.
+func (c *netCommand) open() error {
+	makers, err := backendsNamed(c.o.backend)
+	if err != nil {
+		return err
+	}
+	if c.ns, err = netns.Open(c.o.target); err != nil {
+		return err
+	}
+	for _, m := range makers {
+		b, err := m.open(c.ns)
+		if err != nil {
+			return errors.Join(fmt.Errorf("opening the backend %s: %w", m.name, err), c.close())
+		}
+		c.backends = append(c.backends, b)
+	}
+	return nil
+}
+
+func (c *netCommand) close() error {
+	var errs []error
+	for _, b := range c.backends {
+		if closer, ok := b.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	return errors.Join(append(errs, c.ns.Close())...)
+}
+
+func (c *netCommand) say(e Event) error {
+	e.Time = time.Now()
+	if err := json.NewEncoder(c.streams.Out).Encode(e); err != nil {
+		return fmt.Errorf("printing an event: %w", err)
+	}
+	return nil
+}
+
+// apply sets up one state, waits, and takes it back.
+func (c *netCommand) apply(ctx context.Context) error {
+	if c.o.anyFault && c.o.rule.Interface == "" {
+		name, err := c.ns.DefaultInterface()
+		if err != nil {
+			return fmt.Errorf("net apply: %w: use --interface", err)
+		}
+		c.o.rule.Interface = name
+	}
+	state, err := c.o.state(time.Now(), c.streams.In)
+	if err != nil {
+		return err
+	}
+	if c.o.dryRun {
+		return c.dryRun(state)
+	}
+	if err := c.clearExpired(ctx); err != nil {
+		return err
+	}
+	if acts, err := c.set(ctx, state); err != nil {
+		if acts {
+			err = errors.Join(err, c.takeBack(ctx, state.Owner, "error"))
+		}
+		return err
+	}
+	why := waitFor(ctx, state.Deadline)
+	return c.takeBack(ctx, state.Owner, why)
+}
+
+// planner is a backend that can say what it would do.
+type planner interface {
+	Describe(netfault.State) ([]string, error)
+}
+
+func (c *netCommand) dryRun(state netfault.State) error {
+	for _, b := range c.backends {
+		p, ok := b.(planner)
+		if !ok {
+			continue
+		}
+		steps, err := p.Describe(state)
+		if errors.Is(err, netfault.ErrUnsupported) && len(c.backends) > 1 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.streams.Out, strings.Join(steps, "\n"))
+		return err
+	}
+	return errors.New("no backend that works here can say beforehand what it would do; leave out --dry-run, or try --backend tc")
+}
+
+// set applies the state by the first backend that can do all of it, and says
+// so; acts is whether the state acts, even if it could not be said.
+func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, err error) {
+	if err := state.Validate(); err != nil {
+		return false, err
+	}
+	var unable []string
+	for _, b := range c.backends {
+		if err := c.ns.Check(); err != nil {
+			return false, err
+		}
+		effective, err := b.Apply(ctx, state)
+		if errors.Is(err, netfault.ErrUnsupported) {
+			unable = append(unable, b.Name()+": "+err.Error())
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("applying by the backend %s: %w", b.Name(), err)
+		}
+		return true, errors.Join(
+			c.clearBut(ctx, b, state.Owner),
+			c.say(Event{Event: "backend", Backend: b.Name(), Why: strings.Join(unable, "; ")}),
+			c.say(Event{Event: "applied", Backend: b.Name(), Owner: state.Owner, Effective: &effective}))
+	}
+	return false, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
+}
+
+// waitFor waits for the deadline, if there is one, or the end of the context,
+// and says which came.
+func waitFor(ctx context.Context, deadline time.Time) string {
+	if deadline.IsZero() {
+		<-ctx.Done()
+		return "signal"
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return "deadline"
+	case <-ctx.Done():
+		return "signal"
+	}
+}
+
+// Taking back goes on after the signal that asked for it, and is tried again:
+// the kernel may be busy, and nobody else will do it.
+const (
+	takeBackTries = 3
+	takeBackPause = 200 * time.Millisecond
+	takeBackLimit = 30 * time.Second
+)
+
+// takeBack clears what an owner has in every backend.
+func (c *netCommand) takeBack(ctx context.Context, owner, why string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackLimit)
+	defer cancel()
+	var err error
+	for try := range takeBackTries {
+		if try > 0 {
+			waitFor(ctx, time.Now().Add(takeBackPause))
+		}
+		if err = c.clearAll(ctx, owner); err == nil {
+			return c.say(Event{Event: "cleared", Owner: owner, Why: why})
+		}
+	}
+	return fmt.Errorf("%w: taking back the network faults of owner %q: %w; try again with `microsim-agent net clear --owner %s %s`", ErrCleanup, owner, err, owner, c.o.targetFlag())
+}
+
+// clearAll clears what an owner has in every backend.
+func (c *netCommand) clearAll(ctx context.Context, owner string) error {
+	return c.clearBut(ctx, nil, owner)
+}
+
+// clearBut clears what an owner has in every backend but one, which has just
+// replaced it.
+func (c *netCommand) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
+	var errs []error
+	for _, b := range c.backends {
+		if b == but {
+			continue
+		}
+		if err := b.Clear(ctx, owner); err != nil && !errors.Is(err, netfault.ErrUnsupported) {
+			errs = append(errs, fmt.Errorf("backend %s: %w", b.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// held returns what is set up, by every backend that can tell.
+func (c *netCommand) held(ctx context.Context) ([]netfault.Effective, error) {
+	var out []netfault.Effective
+	var errs []error
+	for _, b := range c.backends {
+		list, err := b.List(ctx)
+		if err != nil && !errors.Is(err, netfault.ErrUnsupported) {
+			errs = append(errs, fmt.Errorf("listing by the backend %s: %w", b.Name(), err))
+		}
+		out = append(out, list...)
+	}
+	return out, errors.Join(errs...)
+}
+
+// clearExpired takes back what is ours and past its deadline.
+func (c *netCommand) clearExpired(ctx context.Context) error {
+	list, err := c.held(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if e.Owner != "" && (netfault.State{Deadline: e.Deadline}).Expired(time.Now()) {
+			if err := c.takeBack(ctx, e.Owner, "expired"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *netCommand) list(ctx context.Context) error {
+	list, err := c.held(ctx)
+	for _, e := range list {
+		err = errors.Join(err, c.say(Event{Event: "listed", Backend: e.Backend, Owner: e.Owner, Effective: &e}))
+	}
+	return err
+}
+
+// clear takes back what is set up, and says what that was.
+func (c *netCommand) clear(ctx context.Context) error {
+	if c.o.owner != "" {
+		return c.takeBack(ctx, c.o.owner, "asked")
+	}
+	list, err := c.held(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.takeBack(ctx, "", "asked"); err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := c.say(Event{Event: "cleared", Backend: e.Backend, Owner: e.Owner, Why: "asked"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxLine bounds a state that watch reads.
+const maxLine = 4 << 20
+
+// watch applies one state after the other, as they come.
+func (c *netCommand) watch(ctx context.Context) error {
+	if err := c.clearExpired(ctx); err != nil {
+		return err
+	}
+	states := make(chan string)
+	readErr := make(chan error, 1)
+	// Reading stdin cannot be broken off; this goroutine ends with stdin or the
+	// process.
+	go func() {
+		defer close(states)
+		lines := bufio.NewScanner(c.streams.In)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			select {
+			case states <- lines.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+		readErr <- lines.Err()
+	}()
+	current := netfault.State{}
+	for {
+		why, text := c.next(ctx, states, current.Deadline)
+		if why == "" {
+			state, err := netfault.Parse(strings.NewReader(text))
+			if err == nil && current.Owner != "" && state.Owner != current.Owner {
+				err = c.takeBack(ctx, current.Owner, "replaced")
+			}
+			if err == nil {
+				current = state
+				_, err = c.set(ctx, state)
+			}
+			if err == nil {
+				continue
+			}
+			// What was applied before is not what is wanted any more.
+			return errors.Join(fmt.Errorf("net watch: %w", err), c.endWatch(ctx, current.Owner, "error"))
+		}
+		if why == "deadline" {
+			if err := c.endWatch(ctx, current.Owner, why); err != nil {
+				return err
+			}
+			current = netfault.State{}
+			continue
+		}
+		var err error
+		if why == "end of input" {
+			err = <-readErr
+		}
+		return errors.Join(err, c.endWatch(ctx, current.Owner, why))
+	}
+}
+
+func (c *netCommand) endWatch(ctx context.Context, owner, why string) error {
+	if owner == "" {
+		return nil
+	}
+	return c.takeBack(ctx, owner, why)
+}
+
+// next waits for another state, or returns why there is none.
+func (c *netCommand) next(ctx context.Context, states <-chan string, deadline time.Time) (why, text string) {
+	var due <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case text, ok := <-states:
+		if !ok {
+			return "end of input", ""
+		}
+		return "", text
+	case <-due:
+		return "deadline", ""
+	case <-ctx.Done():
+		return "signal", ""
+	}
+}
+
+// readState reads a state from a file, or stdin for "-".
+func readState(path string, stdin io.Reader) (netfault.State, error) {
+	if path == "-" {
+		return netfault.Parse(stdin)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return netfault.State{}, fmt.Errorf("reading the desired network state: %w", err)
+	}
+	defer f.Close()
+	s, err := netfault.Parse(f)
+	if err != nil {
+		return s, fmt.Errorf("file %q: %w", path, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
+)
+
+// backendMaker makes a backend for a namespace.
+type backendMaker struct {
+	name string
+	open func(*netns.Namespace) (netfault.Backend, error)
+}
+
+// netBackends are all backends, in the order in which auto prefers them.
+func netBackends() []backendMaker {
+	return []backendMaker{
+		{"tc", func(ns *netns.Namespace) (netfault.Backend, error) { return tc.New(ns.Handle), nil }},
+		{"emulate", func(ns *netns.Namespace) (netfault.Backend, error) { return emulate.New(ns.Handle), nil }},
+	}
+}
+
+// backendsNamed returns the backend of a name, or all for auto.
+func backendsNamed(name string) ([]backendMaker, error) {
+	all := netBackends()
+	if name == "auto" {
+		return all, nil
+	}
+	names := []string{"auto"}
+	for _, m := range all {
+		if m.name == name {
+			return []backendMaker{m}, nil
+		}
+		names = append(names, m.name)
+	}
+	return nil, fmt.Errorf("--backend %q: want one of %s: %w", name, strings.Join(names, ", "), ErrUsage)
+}

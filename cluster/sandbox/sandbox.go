@@ -98,6 +98,10 @@ func (m *Manager) List() ([]Sandbox, error) {
 			continue
 		}
 		s, err := m.find(name)
+		var foreign *ForeignError
+		if errors.As(err, &foreign) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

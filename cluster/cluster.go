@@ -121,7 +121,11 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 		return nil, err
 	}
 	d := c.deployment(system, seed, place.namespace, place.token)
+	started := time.Now()
 	err = c.apply(ctx, objects)
+	if err == nil {
+		c.config.Progress(fmt.Sprintf("%d objects applied in namespace %s (%.1fs)", len(objects), place.namespace, time.Since(started).Seconds()))
+	}
 	if err == nil && place.runs {
 		err = c.prune(ctx, system.Name, place.namespace, objects)
 	}

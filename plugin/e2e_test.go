@@ -122,6 +122,7 @@ func TestOnKind(t *testing.T) {
 		{"a dry run changes nothing", dryRun},
 		{"a pod that cannot start is explained", explained},
 		{"what others own is not touched", untouched},
+		{"a fault acts until it is cleared", broken},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := &onKind{t: t, env: k.env}
@@ -262,4 +263,19 @@ func untouched(k *onKind) {
 	k.ok(k.microsim("down", "mine")...)
 	k.ok("-n", "mine", "get", "configmap", "keep")
 	k.ok("delete", "namespace", "mine")
+}
+
+func broken(k *onKind) {
+	k.ok(k.microsim("up", "-f", k.file("frail.yaml", strings.ReplaceAll(frontAndBack, "NAME", "frail")))...)
+	front := []string{"get", "--raw", "/api/v1/namespaces/frail/services/http:front:80/proxy/"}
+	k.ok(front...)
+	k.ok(k.microsim("fault", "add", "error", "--target", "back", "--status", "503", "--for", "5m")...)
+	k.fails("", front...)
+	if out := k.ok(k.microsim("fault", "list")...); !strings.Contains(out, "back/1,back/2") {
+		k.t.Errorf("fault list shows\n%s", out)
+	}
+	k.ok(k.microsim("fault", "clear", "--all")...)
+	k.ok(front...)
+	k.fails("not possible on a cluster yet", k.microsim("fault", "add", "kill", "--target", "back")...)
+	k.ok(k.microsim("down", "frail")...)
 }

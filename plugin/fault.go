@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -58,7 +57,7 @@ type addOptions struct {
 }
 
 func newFaultAdd(streams Streams) *cobra.Command {
-	o := &addOptions{faultOptions: faultOptions{streams: streams}}
+	o := &addOptions{faultOptions: faultOptions{streams: streams, target: target{kube: &kube{}}}}
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
@@ -68,7 +67,7 @@ func newFaultAdd(streams Streams) *cobra.Command {
 		}
 	}
 	cmd := &cobra.Command{
-		Use:   "add TYPE --target SERVICE --on local",
+		Use:   "add TYPE --target SERVICE",
 		Short: "Break a service of a running system, or the way to it",
 		Long:  "Break a service of a running system, or the way to it.\n\nTypes:\n" + text.String(),
 		Example: `  kubectl microsim fault add latency --target cart --delay 300ms --jitter 50ms --for 30s --probability 0.3 --on local
@@ -153,7 +152,7 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 }
 
 func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
-	client, err := findSystem(o.system)
+	client, err := o.find(ctx)
 	if err != nil {
 		return err
 	}
@@ -169,6 +168,9 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 		return err
 	}
 	fmt.Fprintf(o.streams.Out, "fault/%s added\n", id)
+	if o.target.onCluster() {
+		fmt.Fprintln(o.streams.Err, "note: it acts in the pods that are ready now; pods that come later do not get it")
+	}
 	return nil
 }
 
@@ -185,9 +187,9 @@ func faultID(f fault.Fault) string {
 }
 
 func newFaultList(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams}
+	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
 	cmd := &cobra.Command{
-		Use:   "list --on local",
+		Use:   "list",
 		Short: "Show the faults that act now",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -199,7 +201,7 @@ func newFaultList(streams Streams) *cobra.Command {
 			if err := o.target.validate(); err != nil {
 				return usageError{cmd, err}
 			}
-			client, err := findSystem(o.system)
+			client, err := o.find(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -239,10 +241,10 @@ func printFaults(streams Streams, output string, active []experiment.Injection) 
 }
 
 func newFaultClear(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams}
+	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "clear (NAME ... | --all) --on local",
+		Use:   "clear (NAME ... | --all)",
 		Short: "Take faults back",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.target.validate(); err != nil {
@@ -251,7 +253,7 @@ func newFaultClear(streams Streams) *cobra.Command {
 			if !all && len(args) == 0 {
 				return usageError{cmd, errors.New("there is nothing to clear: name faults, or write --all")}
 			}
-			client, err := findSystem(o.system)
+			client, err := o.find(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -263,7 +265,7 @@ func newFaultClear(streams Streams) *cobra.Command {
 	return cmd
 }
 
-func clearFaults(ctx context.Context, streams Streams, client *localsim.Client, names []string, all bool) error {
+func clearFaults(ctx context.Context, streams Streams, client injector, names []string, all bool) error {
 	active, err := client.Active(ctx)
 	if err != nil {
 		return err

@@ -127,6 +127,7 @@ func (c *control) send(w http.ResponseWriter, r *http.Request, chain *behave.Cha
 	if err == nil {
 		var req *http.Request
 		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, chain.Designation, bytes.NewReader(body)); err == nil {
+			req.URL.Host = c.d.entrance(req.URL.Host)
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set(requestID, id)
 			for _, name := range []string{"Traceparent", "Tracestate"} {

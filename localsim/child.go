@@ -44,7 +44,11 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (instance, erro
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
 	// What the process itself started may hold the pipes open for longer.
 	cmd.WaitDelay = time.Second
-	if err := d.spawner.do(cmd.Start); err != nil {
+	start := cmd.Start
+	if d.network != nil {
+		start = func() error { return d.network.Enter(r.label(), cmd.Start) }
+	}
+	if err := d.spawner.do(start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
 	}
 	go func() {

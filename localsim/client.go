@@ -124,19 +124,11 @@ func (c *Client) Update(ctx context.Context, next *topology.System) error {
 	return nil
 }
 
-// CanInject asks for the system and says why a fault is not possible.
+// CanInject asks the system and says why a fault is not possible.
 func (c *Client) CanInject(f *fault.Fault) error {
 	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 	defer cancel()
-	status, err := c.Status(ctx)
-	if err != nil {
-		return err
-	}
-	system, err := c.System(ctx)
-	if err != nil {
-		return err
-	}
-	return canInject(status.Isolation, system, f)
+	return c.send(ctx, http.MethodPost, "/admin/faults", faultOrder{Fault: *f}, nil)
 }
 
 // Inject lets a fault act; see Deployment.Inject.

@@ -96,6 +96,7 @@ func (c *control) routes() http.Handler {
 		"GET /admin/faults":                              c.faults,
 		"PUT /admin/faults/{id}":                         c.putFault,
 		"DELETE /admin/faults/{id}":                      c.deleteFault,
+		"POST /admin/faults":                             c.checkFault,
 		"DELETE /admin/faults":                           c.deleteFaults,
 		"POST /admin/replicas/{service}/{index}/{order}": c.order,
 		"POST /admin/shutdown":                           c.shutdown,
@@ -191,6 +192,18 @@ func (c *control) putSystem(r *http.Request) (any, error) {
 }
 
 func (c *control) faults(r *http.Request) (any, error) { return c.d.Active(r.Context()) }
+
+// checkFault says whether a fault would be possible.
+func (c *control) checkFault(r *http.Request) (any, error) {
+	var order faultOrder
+	if err := readJSON(r, maxChain, &order); err != nil {
+		return nil, err
+	}
+	if err := c.d.CanInject(&order.Fault); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	return map[string]bool{"possible": true}, nil
+}
 
 func (c *control) putFault(r *http.Request) (any, error) {
 	var order faultOrder

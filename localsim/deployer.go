@@ -18,6 +18,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -31,7 +32,14 @@ const (
 	// Process gives each replica a process, so that it can be killed, paused
 	// and restarted.
 	Process Isolation = "process"
+	// Namespace gives each replica a process in a network namespace of its own,
+	// so that the kernel can break the network between them. It needs root and
+	// Linux.
+	Namespace Isolation = "netns"
 )
+
+// ownProcesses tells of isolations that can kill, pause and restart.
+func (i Isolation) ownProcesses() bool { return i == Process || i == Namespace }
 
 // A Spec tells what one replica is to serve.
 type Spec struct {
@@ -75,6 +83,20 @@ type Config struct {
 	// serves /admin and /readyz on a second address, past a full accept queue,
 	// it prints {"addr":"host:port","control":"host:port"}.
 	Command func(Spec) (*exec.Cmd, error)
+	// NewGate puts a gate in front of a host:port; draws depend on the seed.
+	// Without it there are no faults between services.
+	NewGate func(upstream string, seed uint64) (Gate, error)
+	// CanGate says why a gate cannot carry out a fault.
+	CanGate func(f *fault.Fault) error
+	// NewNetwork makes the network of a system for Namespace. By the mark, made by
+	// NewMark, Down finds it again when the program that made it is gone.
+	NewNetwork func(system, mark string) (Network, error)
+	NewMark    func() string
+	// CanImpair says why such a network cannot carry out a fault.
+	CanImpair func(f *fault.Fault) error
+	// Entrances are services whose requests from outside go through a gate from
+	// the start, so that a fault that comes later meets them.
+	Entrances []string
 	// PortBase is the first of the ports that the system listens on: the
 	// control plane there, the replicas behind it in the order of the file.
 	// With 0 the ports are chosen by the machine.
@@ -104,12 +126,16 @@ var (
 func New(c Config) (*Deployer, error) {
 	c.Isolation = cmp.Or(c.Isolation, InProcess)
 	switch {
-	case c.Isolation != InProcess && c.Isolation != Process:
-		return nil, fmt.Errorf("isolation %q is not known; use %s or %s", c.Isolation, InProcess, Process)
+	case c.Isolation != InProcess && !c.Isolation.ownProcesses():
+		return nil, fmt.Errorf("isolation %q is not known; use %s, %s or %s", c.Isolation, InProcess, Process, Namespace)
 	case c.Isolation == InProcess && c.NewServer == nil:
 		return nil, errors.New("isolation inprocess needs a NewServer function")
-	case c.Isolation == Process && c.Command == nil:
-		return nil, errors.New("isolation process needs a Command function")
+	case c.Isolation.ownProcesses() && c.Command == nil:
+		return nil, fmt.Errorf("isolation %s needs a Command function", c.Isolation)
+	case c.Isolation == Namespace && (c.NewNetwork == nil || c.NewMark == nil || c.CanImpair == nil):
+		return nil, errors.New("isolation netns needs NewNetwork, NewMark and CanImpair functions")
+	case (c.NewGate == nil) != (c.CanGate == nil):
+		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case c.PortBase < 0 || c.PortBase > 65535:
 		return nil, fmt.Errorf("port base %d is no port; use 1 to 65535, or 0 for any", c.PortBase)
 	}

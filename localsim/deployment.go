@@ -53,6 +53,15 @@ type Deployment struct {
 	// updating is held while replicas are added and removed.
 	updating sync.Mutex
 	watched  chan struct{}
+	// arranging is held while gates are put up and taken away; draining counts
+	// those on their way out.
+	arranging sync.Mutex
+	gating    gating
+	draining  sync.WaitGroup
+	// network is nil where replicas have no namespaces; impaired are the faults
+	// that act there, guarded by arranging.
+	network  Network
+	impaired map[slot][]PathFault
 	wake     chan struct{}
 
 	mu       sync.Mutex
@@ -86,11 +95,16 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	switch c.Isolation {
 	case InProcess:
 		d.transport = newSharedTransport()
-	case Process:
+	default:
 		d.spawner = newSpawner()
 	}
+	d.impaired = map[slot][]PathFault{}
 	d.setSystem(system)
 	go d.watch()
+	if err := d.openNetwork(); err != nil {
+		err = fmt.Errorf("starting system %q: %w", system.Name, err)
+		return nil, errors.Join(err, d.Close(context.Background()))
+	}
 	return d, nil
 }
 
@@ -101,6 +115,9 @@ func (d *Deployment) start(ctx context.Context) error {
 		return err
 	}
 	if err := d.startReplicas(ctx, batch); err != nil {
+		return err
+	}
+	if err := d.breakPaths(ctx); err != nil {
 		return err
 	}
 	if d.entry == nil {
@@ -136,11 +153,19 @@ type slot struct {
 	index   int
 }
 
+func (s slot) label() string { return fmt.Sprintf("%s/%d", s.service, s.index) }
+
 // addReplicas makes the replicas of the slots, with the addresses that are
 // known before they start, and tells everybody. Either all have been made, or
 // none.
 func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
-	listeners, err := d.listenAll(slots)
+	listeners, addresses := make([]net.Listener, len(slots)), []string(nil)
+	var err error
+	if d.network != nil {
+		addresses, err = d.addHosts(slots)
+	} else {
+		listeners, err = d.listenAll(slots)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +178,11 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		}
 		r.life, r.stop = context.WithCancel(d.life)
 		r.start, r.settle = d.startServer, d.settle
-		if d.config.Isolation == Process {
+		if d.config.Isolation.ownProcesses() {
 			r.start = d.startChild
+		}
+		if addresses != nil {
+			r.address, r.known = addresses[i], true
 		}
 		if ln := listeners[i]; ln != nil {
 			r.address, r.known = ln.Addr().String(), true
@@ -297,7 +325,7 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 	if d.transport != nil && !d.callsQueue(&s.Service) {
 		s.Transport = d.transport
 	}
-	peers, version := d.peersLocked()
+	peers, version := d.peersFor(r.service)
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
 	s.Peers = peers
@@ -341,7 +369,11 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	}
 	var replicas []experiment.Replica
 	for _, r := range d.list() {
-		replicas = append(replicas, r.snapshot())
+		s := r.snapshot()
+		if address := strings.TrimPrefix(s.URL, "http://"); s.URL != "" && d.entrance(address) != address {
+			s.Entrance = "http://" + d.entrance(address)
+		}
+		replicas = append(replicas, s)
 	}
 	return replicas, nil
 }
@@ -398,6 +430,8 @@ func (d *Deployment) Close(ctx context.Context) error {
 func (d *Deployment) takeDown() error {
 	d.end()
 	<-d.watched
+	// Requests that a fault holds back must not hold up the end.
+	gatesErr := d.closeGates()
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
@@ -406,6 +440,9 @@ func (d *Deployment) takeDown() error {
 	}
 	if d.transport != nil {
 		d.transport.CloseIdleConnections()
+	}
+	if gatesErr != nil {
+		return &experiment.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
 	}
 	if len(left) > 0 {
 		// The entry stays, so that `down` can try again.
@@ -417,6 +454,14 @@ func (d *Deployment) takeDown() error {
 	}
 	if d.spawner != nil {
 		d.spawner.stop()
+	}
+	if d.network != nil {
+		if err := d.network.Close(); err != nil {
+			return &experiment.CleanupError{
+				Left: []string{fmt.Sprintf("the network of system %q", d.name)}, Err: err,
+				Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local`", d.name),
+			}
+		}
 	}
 	if d.entry == nil {
 		return nil

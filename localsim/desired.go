@@ -23,18 +23,22 @@ type desired struct {
 	peersVersion int
 	// peers is nil when it has to be made anew.
 	peers map[string][]string
+	// detours are the ways of callers that gates stand in; detoured are their
+	// peers by name.
+	detours  map[string]*detour
+	detoured map[string]map[string][]string
 }
 
 // told is what an instance knows of the desired state.
 type told struct {
-	peers  int
+	peers  string
 	faults map[string]*injection
 	paused bool
 }
 
 // touchPeers notes that there are other replicas now. It needs mu.
 func (d *Deployment) touchPeers() {
-	d.peers = nil
+	d.peers, d.detoured = nil, map[string]map[string][]string{}
 	d.peersVersion++
 	d.generation++
 }
@@ -58,7 +62,7 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 type wanted struct {
 	generation   int
 	peers        map[string][]string
-	peersVersion int
+	peersVersion string
 	faults       map[string]*injection
 	paused       bool
 }
@@ -67,7 +71,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := wanted{generation: d.generation, faults: map[string]*injection{}}
-	w.peers, w.peersVersion = d.peersLocked()
+	w.peers, w.peersVersion = d.peersFor(r.service)
 	for id, in := range d.injections {
 		if !in.targets(r) || in.expired() {
 			continue
@@ -90,7 +94,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 	}
 	if b := r.batch; b != nil {
 		r.batch = nil
-		if d.config.Isolation == Process {
+		if d.config.Isolation.ownProcesses() {
 			d.mu.Lock()
 			d.touchPeers() // its address has become known
 			d.mu.Unlock()
@@ -101,6 +105,9 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, errClosed) {
+		return err
 	}
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
@@ -275,6 +282,8 @@ type injection struct {
 	// done when acted is set. They are guarded by the deployment's mu.
 	victims []victim
 	acted   bool
+	// past is what gates have counted that are gone; guarded as victims.
+	past int64
 }
 
 // findCallers notes the services that call the target of a fault which acts in

@@ -12,12 +12,13 @@ import (
 )
 
 // Down ends the system of that name, whoever holds it, and waits until nothing
-// of it is left. A holder that does not answer or does not heed is killed; then,
+// of it is left. What a network leaves is removed, by its mark, by
+// sweepNetwork, which is not needed where systems have none. A holder that does not answer or does not heed is killed; then,
 // and where the holder has ended without cleaning up, the processes that it
 // left behind are killed and its entry is removed. What cannot be removed is
 // named in an experiment.CleanupError. The error is a registry.NotFoundError
 // where there is no such system.
-func Down(ctx context.Context, stateDir, name string) error {
+func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark string) error) error {
 	reg, err := registry.Open(stateDir)
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func Down(ctx context.Context, stateDir, name string) error {
 	if err != nil {
 		return err
 	}
-	return sweep(ctx, reg, now)
+	return sweep(ctx, reg, now, sweepNetwork)
 }
 
 // heedTime is how long a holder may take to end its system after it was asked.
@@ -117,7 +118,7 @@ func await(ctx context.Context, done func() bool) bool {
 }
 
 // sweep kills what a holder has left behind, and removes its entry.
-func sweep(ctx context.Context, reg *registry.Registry, s registry.System) error {
+func sweep(ctx context.Context, reg *registry.Registry, s registry.System, sweepNetwork func(mark string) error) error {
 	var errs []error
 	for _, c := range s.Leftover() {
 		errs = append(errs, c.Kill())
@@ -132,6 +133,14 @@ func sweep(ctx context.Context, reg *registry.Registry, s registry.System) error
 			left.Left = append(left.Left, fmt.Sprintf("process %d of service %s", c.PID, c.Replica))
 		}
 		return left
+	}
+	if s.Network != "" && sweepNetwork != nil {
+		if err := sweepNetwork(s.Network); err != nil {
+			return &experiment.CleanupError{
+				Left: []string{fmt.Sprintf("the network of system %q", s.Name)}, Err: err,
+				Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local` again, as root", s.Name),
+			}
+		}
 	}
 	if err := reg.Remove(s); err != nil {
 		return &experiment.CleanupError{

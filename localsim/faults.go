@@ -34,16 +34,16 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 	d.mu.Lock()
 	system := d.system
 	d.mu.Unlock()
-	return canInject(d.config.Isolation, system, f)
+	return d.config.canInject(system, f)
 }
 
 // CanInject says, before a system is started, why a fault is not possible with
 // this isolation. Whether its target is there, a deployment says.
 func (d *Deployer) CanInject(f *fault.Fault) error {
-	return canInject(d.config.Isolation, nil, f)
+	return d.config.canInject(nil, f)
 }
 
-func canInject(isolation Isolation, system *topology.System, f *fault.Fault) error {
+func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
@@ -57,13 +57,23 @@ func canInject(isolation Isolation, system *topology.System, f *fault.Fault) err
 	case fault.InService:
 		return nil
 	case fault.OnProcess:
-		if isolation != Process {
+		if !c.Isolation.ownProcesses() {
 			return fmt.Errorf("fault %q: %w", f.Label(), errOwnProcess)
 		}
 		if f.Type == fault.Pause {
 			return canPause()
 		}
 		return nil
+	case fault.OnNetwork, fault.OnEdge:
+		switch {
+		case c.Isolation == Namespace && entry.Place == fault.OnEdge:
+			return fmt.Errorf("fault %q: with --isolation netns the kernel breaks the network, and %s needs a gate; start the system with --isolation process", f.Label(), f.Type)
+		case c.Isolation == Namespace:
+			return c.CanImpair(f)
+		}
+		if c.CanGate != nil {
+			return c.CanGate(f)
+		}
 	}
 	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
 }
@@ -136,6 +146,9 @@ func (d *Deployment) remember(in *injection) error {
 
 func (d *Deployment) act(ctx context.Context, in *injection) error {
 	targets := d.targeted(in)
+	if onTheWay(in.place) {
+		return d.breakPaths(ctx)
+	}
 	if !in.momentary() {
 		return d.syncAll(ctx, targets)
 	}
@@ -181,7 +194,13 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 	if in == nil || d.life.Err() != nil {
 		return nil //nolint:nilerr // nothing is left of a system that has been taken down
 	}
-	if err := d.syncAll(ctx, d.targeted(in)); err != nil {
+	err := error(nil)
+	if onTheWay(in.place) {
+		err = d.breakPaths(ctx)
+	} else {
+		err = d.syncAll(ctx, d.targeted(in))
+	}
+	if err != nil {
 		return fmt.Errorf("clearing fault %q: %w", in.fault.Label(), err)
 	}
 	return nil
@@ -202,6 +221,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	d.mu.Unlock()
 	slices.SortFunc(acting, func(a, b *injection) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id)) })
 	hits := d.hits(ctx, acting)
+	maps.Copy(hits, d.pathHits())
 	active := []experiment.Injection{}
 	for _, in := range acting {
 		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, Replicas: []string{}}

@@ -1,6 +1,7 @@
 package localsim
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -36,13 +37,13 @@ type ServiceStatus struct {
 	Replicas []experiment.Replica `json:"replicas"`
 }
 
-// URLs lists the base URLs of the ready replicas of each service.
+// URLs lists the base URLs, for those outside, of the ready replicas of each service.
 func (s *Status) URLs() map[string][]string {
 	urls := map[string][]string{}
 	for _, service := range s.Services {
 		for _, r := range service.Replicas {
 			if r.State == experiment.Ready {
-				urls[service.Name] = append(urls[service.Name], r.URL)
+				urls[service.Name] = append(urls[service.Name], cmp.Or(r.Entrance, r.URL))
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func expectNothing(t *testing.T, stateDir string, were []registry.Child) {
 		}
 	}
 	var missing *registry.NotFoundError
-	if err := localsim.Down(t.Context(), stateDir, "held"); !errors.As(err, &missing) {
+	if err := localsim.Down(t.Context(), stateDir, "held", nil); !errors.As(err, &missing) {
 		t.Errorf("a second Down says %v, want that there is no such system", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestDownEndsTheSystemOfAnotherProgram(t *testing.T) {
 	dir := t.TempDir()
 	holder := startHolder(t, dir)
 	were := children(t, dir)
-	if err := localsim.Down(t.Context(), dir, "held"); err != nil {
+	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {
 		t.Fatal(err)
 	}
 	expectNothing(t, dir, were)
@@ -113,7 +113,7 @@ func TestDownAfterTheHolderWasKilled(t *testing.T) {
 	if _, err := localsim.Connect(dir, "held"); err == nil || !strings.Contains(err.Error(), "down held") {
 		t.Errorf("Connect says %v, want how to remove the rest", err)
 	}
-	if err := localsim.Down(t.Context(), dir, "held"); err != nil {
+	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {
 		t.Fatal(err)
 	}
 	expectNothing(t, dir, were)
@@ -131,7 +131,7 @@ func TestDownKillsAHolderThatDoesNotAnswer(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- holder.Wait() }()
-	if err := localsim.Down(t.Context(), dir, "held"); err != nil {
+	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
@@ -200,7 +200,7 @@ func TestDownKillsLeftChildrenButNoStranger(t *testing.T) {
 	if _, err := reg.Create("held"); !errors.As(err, &taken) || taken.System.Alive {
 		t.Errorf("Create beside left processes says %v, want that there is a rest", err)
 	}
-	if err := localsim.Down(t.Context(), dir, "held"); err != nil {
+	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {
 		t.Fatal(err)
 	}
 	<-childEnded

@@ -88,7 +88,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return nil
+	return d.breakPaths(ctx)
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {
@@ -189,7 +189,7 @@ func (d *Deployment) stopReplicas(slots []slot) error {
 	if len(left) > 0 {
 		return fmt.Errorf("%q does not end", left)
 	}
-	return nil
+	return d.removeHosts(slots)
 }
 
 // dropInjections forgets faults whose service is gone.

@@ -50,8 +50,11 @@ type addOptions struct {
 	delay, jitter  unit.Duration
 	hold           unit.Duration
 	status         int
-	size           unit.Size
+	size, rate     unit.Size
 	cores          unit.Cores
+
+	percent, correlation     float64
+	direction, pattern, with string
 }
 
 func newFaultAdd(streams Streams) *cobra.Command {
@@ -59,18 +62,19 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
-		if e.Place == fault.InService || e.Place == fault.OnProcess {
+		if e.Place != fault.OnHost {
 			types = append(types, string(e.Type))
-			fmt.Fprintf(&text, "  %-12s  %s%s\n", e.Type, e.Doc, argsOf(e))
+			fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
 		}
 	}
 	cmd := &cobra.Command{
 		Use:   "add TYPE --target SERVICE --on local",
-		Short: "Break a service of a running system",
-		Long:  "Break a service of a running system.\n\nTypes:\n" + text.String(),
+		Short: "Break a service of a running system, or the way to it",
+		Long:  "Break a service of a running system, or the way to it.\n\nTypes:\n" + text.String(),
 		Example: `  kubectl microsim fault add latency --target cart --delay 300ms --jitter 50ms --for 30s --probability 0.3 --on local
   kubectl microsim fault add error --target cart/items --status 503 --on local
-  kubectl microsim fault add kill --target cart/2 --on local`,
+  kubectl microsim fault add kill --target cart/2 --on local
+  kubectl microsim fault add net-delay --target 'web->cart' --delay 100ms --jitter 10ms --on local`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: types,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -89,13 +93,19 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
 	flags.StringVar(&o.on, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
 	flags.StringVar(&o.from, "from", "", "only requests of this caller")
-	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1")
+	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1; on the network, of connections")
+	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
 	flags.Var(&o.lasts, "for", "how long; without it until it is cleared")
-	flags.Var(&o.delay, "delay", "how long requests are held up")
+	flags.Var(&o.delay, "delay", "how long requests, packets, or data are held up, or connections live")
 	flags.Var(&o.jitter, "jitter", "spread of the delay")
 	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")
 	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
-	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request")
+	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request; bytes of a connection, or of a part of its data")
+	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi")
+	flags.Float64Var(&o.percent, "percent", 0, "share of packets to hit, 0 to 1")
+	flags.Float64Var(&o.correlation, "correlation", 0, "how much a packet's fate follows that of the one before, 0 to 1")
+	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
+	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
 	return cmd
 }
@@ -121,6 +131,7 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 		Name: o.name, Type: fault.Type(word), Duration: o.lasts, Probability: o.probability,
 		Args: fault.Args{
 			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
+			Rate: o.rate, Percent: o.percent, Correlation: o.correlation, Pattern: o.pattern, With: o.with,
 		},
 	}
 	if o.on == "" {
@@ -133,6 +144,7 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 	if o.from != "" {
 		f.Target.From = o.from
 	}
+	f.Target.Direction = fault.Direction(o.direction)
 	f = f.WithDefaults()
 	if problems := f.Validate(); len(problems) > 0 {
 		return f, problems.Err()

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
@@ -20,11 +24,13 @@ import (
 type local struct {
 	isolation string
 	portBase  int
+	// entrances are services that a fault may part from those outside.
+	entrances []string
 }
 
 func (l *local) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.isolation, "isolation", string(localsim.InProcess),
-		"what keeps services apart: inprocess, or process (needed for kill, pause and restart)")
+		"what keeps services apart: inprocess, process (needed for kill, pause and restart), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.portBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
 }
 
@@ -46,14 +52,43 @@ func (l *local) deployerIn(dir string, stderr io.Writer, verbose bool) (*localsi
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return localsim.New(localsim.Config{
-		Isolation: localsim.Isolation(l.isolation),
-		NewServer: func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
-		Command:   agentCommand,
-		PortBase:  l.portBase,
-		StateDir:  dir,
-		Logger:    logger,
-		Output:    stderr,
+		Isolation:  localsim.Isolation(l.isolation),
+		NewServer:  func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
+		Command:    agentCommand,
+		NewGate:    newGateway,
+		CanGate:    edge.Can,
+		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
+		NewMark:    newMark,
+		CanImpair:  canImpair,
+		Entrances:  l.entrances,
+		PortBase:   l.portBase,
+		StateDir:   dir,
+		Logger:     logger,
+		Output:     stderr,
 	})
+}
+
+// newGateway puts a gate in front of a replica.
+func newGateway(upstream string, seed uint64) (localsim.Gate, error) {
+	e, err := edge.Start("127.0.0.1", upstream, seed)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// entrancesOf lists the services whose faults on the network concern callers from
+// outside as well.
+func entrancesOf(faults []fault.Fault) []string {
+	var services []string
+	for i := range faults {
+		f := &faults[i]
+		entry, _ := fault.Lookup(f.Type)
+		if (entry.Place == fault.OnNetwork || entry.Place == fault.OnEdge) && f.Target.From == "" && !slices.Contains(services, f.Target.Service) {
+			services = append(services, f.Target.Service)
+		}
+	}
+	return services
 }
 
 // newServer makes a replica's server in this process. It sends its calls by
@@ -78,7 +113,11 @@ func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
-	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", "127.0.0.1:0")
+	host, _, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
+	}
+	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
 	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
 	return cmd, nil
 }

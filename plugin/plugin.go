@@ -70,7 +70,7 @@ ways production breaks, protect it, and see what happened.
 		"system": {newUp(streams), newDown(streams), newStatus(streams)},
 		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newVersion(streams), newAgent(streams)},
+		"":       {newDoctor(streams), newVersion(streams), newAgent(streams)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -136,6 +136,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
+	o.local.entrances = entrancesOf(e.Faults)
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
 		return err

@@ -109,6 +109,8 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
+	// All variants have the same, so that they can be compared.
+	o.local.entrances = entrancesOf(e.Faults)
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
 		return err

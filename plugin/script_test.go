@@ -8,9 +8,18 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// beProgram is set where the test binary is to be the program.
+const beProgram = "MICROSIM_TEST_BE_PROGRAM"
+
 // The program runs as a command of the scripts, so that each test sees what a
 // user sees: arguments, streams, exit codes, signals.
+//
+// Beside that, the test binary is the program where it is asked to, and where it
+// is started as the agent, as the program starts itself.
 func TestMain(m *testing.M) {
+	if os.Getenv(beProgram) != "" || len(os.Args) > 1 && os.Args[1] == "agent" {
+		os.Exit(Main())
+	}
 	testscript.Main(m, map[string]func(){
 		"kubectl-microsim": func() { os.Exit(Main()) },
 	})

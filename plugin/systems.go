@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
 )
 
 // runningSystems lists the systems on this machine.
@@ -236,7 +237,7 @@ func newDown(streams Streams) *cobra.Command {
 			}
 			var failed error
 			for _, name := range names {
-				err := localsim.Down(cmd.Context(), dir, name)
+				err := localsim.Down(cmd.Context(), dir, name, hosts.Sweep)
 				var missing *registry.NotFoundError
 				if errors.As(err, &missing) && ignoreNotFound {
 					continue

@@ -57,6 +57,9 @@ type Record struct {
 	// ControlURL is empty until the system is ready.
 	ControlURL string `json:"controlURL,omitempty"`
 	Token      string `json:"token,omitempty"`
+	// Network is the mark of the network namespaces that the holder has made;
+	// empty where it makes none.
+	Network string `json:"network,omitempty"`
 }
 
 // A Child is a process that a holder has started for a replica.
@@ -341,6 +344,14 @@ func (e *Entry) Publish(controlURL, token string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.record.ControlURL, e.record.Token = controlURL, token
+	return e.write(e.registry.path(e.record.Name))
+}
+
+// NoteNetwork writes down the mark of a network that is about to be made.
+func (e *Entry) NoteNetwork(mark string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.record.Network = mark
 	return e.write(e.registry.path(e.record.Name))
 }
 

@@ -39,6 +39,9 @@ type Replica struct {
 	Index int `json:"index"`
 	// URL is the base of the replica's endpoints, without a slash at the end.
 	URL string `json:"url"`
+	// Entrance is the base for requests from outside, where that is another:
+	// then something stands between them and the replica.
+	Entrance string `json:"entrance,omitempty"`
 	// ControlURL is the base of /healthz, /readyz, /metrics and /admin where
 	// those have a listener of their own, which answers though all workers are
 	// busy; empty means URL.
@@ -108,7 +111,8 @@ type Loader interface {
 // A LoadTarget tells a Loader where the system's services are.
 type LoadTarget struct {
 	System *topology.System
-	// URLs are the base URLs of the ready replicas of each service.
+	// URLs are the base URLs, for requests from outside, of the ready replicas
+	// of each service.
 	URLs map[string][]string
 	Seed uint64
 }

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,7 +209,7 @@ func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Re
 	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
 	for _, replica := range replicas {
 		if replica.State == Ready {
-			target.URLs[replica.Service] = append(target.URLs[replica.Service], replica.URL)
+			target.URLs[replica.Service] = append(target.URLs[replica.Service], cmp.Or(replica.Entrance, replica.URL))
 		}
 	}
 	loading, stop := context.WithCancelCause(ctx)

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// The page on faults has a row for each type that a service or a process can
-// suffer, and the row names each of its parameters.
+// The page on faults has a row for each type that can act by now, and the row
+// names each of its parameters.
 func TestDocumentationIsComplete(t *testing.T) {
 	text, err := os.ReadFile("../../docs/faults.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range Vocabulary() {
-		if e.Place != InService && e.Place != OnProcess {
+		if e.Place == OnHost {
 			continue
 		}
 		_, row, ok := strings.Cut(string(text), "| `"+string(e.Type)+"` |")
@@ -23,6 +23,9 @@ func TestDocumentationIsComplete(t *testing.T) {
 			continue
 		}
 		row, _, _ = strings.Cut(row, "\n")
+		if e.Direction != "" && !strings.Contains(row, "| "+string(e.Direction)+" |") {
+			t.Errorf("docs/faults.md: the row of %s does not say that its direction is %q", e.Type, e.Direction)
+		}
 		for _, arg := range append(e.Needs, e.May...) {
 			if !strings.Contains(row, "`"+string(arg)+"`") {
 				t.Errorf("docs/faults.md: the row of %s does not name %s", e.Type, arg)

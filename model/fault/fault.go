@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -96,6 +97,10 @@ type Args struct {
 	Method string `json:"method,omitempty"`
 	// Load is the share, 0 to 1, of each processor that a stress takes.
 	Load float64 `json:"load,omitempty"`
+	// Pattern is a regular expression (Go syntax), With what its matches are
+	// replaced by.
+	Pattern string `json:"pattern,omitempty"`
+	With    string `json:"with,omitempty"`
 }
 
 // Rounds repeats a fault on the process: every Interval a victim is drawn.
@@ -116,6 +121,16 @@ func (f *Fault) Label() string {
 		return f.Name
 	}
 	return string(f.Type) + " " + f.Target.String()
+}
+
+// EffectiveDirection is the direction of the target, or that of the type where
+// the target names none. It is empty for faults that have no direction.
+func (f *Fault) EffectiveDirection() Direction {
+	e, _ := Lookup(f.Type)
+	if !e.onNetwork() {
+		return ""
+	}
+	return cmp.Or(f.Target.Direction, e.Direction)
 }
 
 // EffectiveDelay is the delay with its jitter.

@@ -16,7 +16,7 @@ const second = unit.Duration(time.Second)
 func TestEveryTypeHasAValidExample(t *testing.T) {
 	all := Args{
 		Delay: dist.Fixed(time.Second), Jitter: second / 10, Status: 503, Size: 1 << 20, Hold: second,
-		Cores: 1, Rate: 1000, Percent: 0.1, Correlation: 0.25, Method: "sync", Load: 0.5,
+		Cores: 1, Rate: 1000, Percent: 0.1, Correlation: 0.25, Method: "sync", Load: 0.5, Pattern: "a(b)", With: "$1",
 	}
 	for _, e := range Vocabulary() {
 		f := Fault{Type: e.Type, Target: Target{Service: "cart"}, Probability: 1}
@@ -64,6 +64,10 @@ func (a Args) with(arg Arg, b Args) Args {
 		a.Method = b.Method
 	case ArgLoad:
 		a.Load = b.Load
+	case ArgPattern:
+		a.Pattern = b.Pattern
+	case ArgWith:
+		a.With = b.With
 	}
 	return a
 }
@@ -80,6 +84,12 @@ func TestValidateNamesMistakes(t *testing.T) {
 		`the fault has no target`:                   func(f *Fault) { f.Target.Service = "" },
 		`size "8Gi" is out of range`:                func(f *Fault) { *f = Fault{Type: MemoryLeak, Target: f.Target, Args: Args{Size: 8 << 30}} },
 		`status 200 is no error`:                    func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
+		`pattern "(": error parsing`: func(f *Fault) {
+			*f = Fault{Type: Substitute, Target: f.Target, Args: Args{Pattern: "("}}
+		},
+		`does not know of endpoints, such as "/x"`: func(f *Fault) {
+			*f = Fault{Type: Refuse, Target: Target{Service: "cart", Endpoint: "/x"}}
+		},
 		`fault type "latency" has no rounds`: func(f *Fault) {
 			f.Rounds = &Rounds{Count: 1, Interval: second, Victims: []string{"a"}}
 			f.Target.Service = ""

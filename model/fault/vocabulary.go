@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,6 +44,20 @@ const (
 	NetReorder   Type = "net-reorder"
 	NetRate      Type = "net-rate"
 	NetPartition Type = "net-partition"
+
+	Refuse        Type = "refuse"
+	StopReading   Type = "stop-reading"
+	StopAnswering Type = "stop-answering"
+	Close         Type = "close"
+	Reset         Type = "reset"
+	CloseOnData   Type = "close-on-data"
+	CorruptData   Type = "corrupt-data"
+	Bandwidth     Type = "bandwidth"
+	TimeLimit     Type = "time-limit"
+	ByteLimit     Type = "byte-limit"
+	Slice         Type = "slice"
+	Concatenate   Type = "concatenate"
+	Substitute    Type = "substitute"
 )
 
 // Place says what a type of fault breaks.
@@ -54,6 +69,9 @@ const (
 	OnProcess Place = "process"
 	OnHost    Place = "resources"
 	OnNetwork Place = "network"
+	// OnEdge is between a caller and a service: a gate that stands there does
+	// something to connections and their bytes.
+	OnEdge Place = "edge"
 )
 
 // Arg names one parameter of Args by its JSON name.
@@ -72,6 +90,8 @@ const (
 	ArgCorrelation Arg = "correlation"
 	ArgMethod      Arg = "method"
 	ArgLoad        Arg = "load"
+	ArgPattern     Arg = "pattern"
+	ArgWith        Arg = "with"
 )
 
 // An Entry of the vocabulary tells what a type does and takes.
@@ -83,6 +103,9 @@ type Entry struct {
 	May   []Arg
 	// Defaults are the parameters that a file may leave out.
 	Defaults Args
+	// Direction is the one meant where a target names none; only faults on the
+	// network and on edges have directions.
+	Direction Direction
 }
 
 // Vocabulary lists every type of fault in the order of the documentation.
@@ -107,13 +130,27 @@ func Vocabulary() []Entry {
 		{Type: IOStress, Place: OnHost, Doc: "take disk time away from a process", May: []Arg{ArgMethod, ArgSize}, Defaults: Args{Method: "sync"}},
 		{Type: MemoryStress, Place: OnHost, Doc: "take memory away from a process", Needs: []Arg{ArgSize}},
 
-		{Type: NetDelay, Place: OnNetwork, Doc: "delay packets", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgCorrelation}},
-		{Type: NetLoss, Place: OnNetwork, Doc: "lose packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
-		{Type: NetDuplicate, Place: OnNetwork, Doc: "send packets twice", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
-		{Type: NetCorrupt, Place: OnNetwork, Doc: "flip a bit of packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}},
-		{Type: NetReorder, Place: OnNetwork, Doc: "send packets ahead of delayed ones", Needs: []Arg{ArgPercent, ArgDelay}, May: []Arg{ArgCorrelation}},
-		{Type: NetRate, Place: OnNetwork, Doc: "limit the rate", Needs: []Arg{ArgRate}},
-		{Type: NetPartition, Place: OnNetwork, Doc: "let nothing through"},
+		{Type: NetDelay, Place: OnNetwork, Doc: "delay packets", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgCorrelation}, Direction: FromTarget},
+		{Type: NetLoss, Place: OnNetwork, Doc: "lose packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetDuplicate, Place: OnNetwork, Doc: "send packets twice", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetCorrupt, Place: OnNetwork, Doc: "flip a bit of packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetReorder, Place: OnNetwork, Doc: "send packets ahead of delayed ones", Needs: []Arg{ArgPercent, ArgDelay}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetRate, Place: OnNetwork, Doc: "limit the rate", Needs: []Arg{ArgRate}, Direction: FromTarget},
+		{Type: NetPartition, Place: OnNetwork, Doc: "let nothing through", Direction: Both},
+
+		{Type: Refuse, Place: OnEdge, Doc: "refuse connections, and close those there are", Direction: Both},
+		{Type: StopReading, Place: OnEdge, Doc: "take connections and read nothing of what callers send", Direction: ToTarget},
+		{Type: StopAnswering, Place: OnEdge, Doc: "hold all answers back", Direction: FromTarget},
+		{Type: Close, Place: OnEdge, Doc: "close every connection as soon as it is made", Direction: ToTarget},
+		{Type: Reset, Place: OnEdge, Doc: "reset a connection at the first data, or so long after it", May: []Arg{ArgDelay}, Direction: ToTarget},
+		{Type: CloseOnData, Place: OnEdge, Doc: "close a connection at the first data", Direction: ToTarget},
+		{Type: CorruptData, Place: OnEdge, Doc: "change every byte", Direction: FromTarget},
+		{Type: Bandwidth, Place: OnEdge, Doc: "limit the bytes per second of each connection", Needs: []Arg{ArgRate}, Direction: FromTarget},
+		{Type: TimeLimit, Place: OnEdge, Doc: "close a connection when it has been open for so long", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}, Direction: ToTarget},
+		{Type: ByteLimit, Place: OnEdge, Doc: "close a connection after so many bytes", Needs: []Arg{ArgSize}, Direction: FromTarget},
+		{Type: Slice, Place: OnEdge, Doc: "send in small parts, with a pause before each", Needs: []Arg{ArgSize}, May: []Arg{ArgDelay}, Direction: FromTarget},
+		{Type: Concatenate, Place: OnEdge, Doc: "hold data back until there is so much of it, or for so long", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(60e9)}, Direction: FromTarget},
+		{Type: Substitute, Place: OnEdge, Doc: "replace what a regular expression matches; groups are $1", Needs: []Arg{ArgPattern}, May: []Arg{ArgWith}, Direction: FromTarget},
 	}
 }
 
@@ -137,6 +174,7 @@ func (a Args) given() []Arg {
 		{ArgDelay, !a.Delay.IsZero()}, {ArgJitter, a.Jitter != 0}, {ArgStatus, a.Status != 0}, {ArgSize, a.Size != 0},
 		{ArgHold, a.Hold != 0}, {ArgCores, a.Cores != 0}, {ArgRate, a.Rate != 0}, {ArgPercent, a.Percent != 0},
 		{ArgCorrelation, a.Correlation != 0}, {ArgMethod, a.Method != ""}, {ArgLoad, a.Load != 0},
+		{ArgPattern, a.Pattern != ""}, {ArgWith, a.With != ""},
 	} {
 		if g.set {
 			args = append(args, g.arg)
@@ -193,9 +231,15 @@ func (f *Fault) Validate() (problems problem.List) {
 	if d := f.Target.Direction; d != "" && d != ToTarget && d != FromTarget && d != Both {
 		problems.AddHint("target.direction", "write to, from or both", "direction %q is not known", d)
 	}
+	if entry.onNetwork() && f.Target.Endpoint != "" {
+		problems.AddHint("target.endpoint", "name a service (cart) or an edge (web->cart)", "fault type %q does not know of endpoints, such as %q", f.Type, f.Target.Endpoint)
+	}
 	f.checkTarget(&problems, entry)
 	return problems
 }
+
+// onNetwork tells of faults that see bytes and no requests.
+func (e *Entry) onNetwork() bool { return e.Place == OnNetwork || e.Place == OnEdge }
 
 func (f *Fault) checkTarget(problems *problem.List, entry Entry) {
 	r := f.Rounds
@@ -262,6 +306,9 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	}
 	if a.Rate < 0 {
 		problems.Add("args.rate", "rate %q is negative", a.Rate)
+	}
+	if _, err := regexp.Compile(a.Pattern); err != nil {
+		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
 	}
 	for _, share := range []struct {
 		arg Arg

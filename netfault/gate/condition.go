@@ -43,6 +43,18 @@ type Drop struct {
 	Share float64
 }
 
+// Retransmit is what a lossy path looks like through TCP: nothing is lost for
+// good, but each chunk waits until it has been sent often enough to arrive. A
+// sending is lost with the probability Share, and the k-th after it follows
+// 200 ms * 2^(k-1) later, as Linux does on a path with a short round trip
+// (TCP_RTO_MIN, doubled each time: RFC 6298). A chunk whose first k sendings are
+// lost, which has the probability Share^k * (1-Share), is late by
+// 200 ms * (2^k - 1), at most by two minutes; what follows waits behind it. TCP only.
+type Retransmit struct {
+	// Share of sendings that are lost, 0..1.
+	Share float64
+}
+
 // BlackHole discards all data and closes the connection After a time; with
 // After 0 it stays open until the condition is taken away, which closes it.
 type BlackHole struct {
@@ -162,6 +174,7 @@ type Hook struct {
 func (Delay) Kind() string       { return "delay" }
 func (StopReading) Kind() string { return "stop_reading" }
 func (Drop) Kind() string        { return "drop" }
+func (Retransmit) Kind() string  { return "retransmit" }
 func (BlackHole) Kind() string   { return "black_hole" }
 func (CloseOnData) Kind() string { return "close_on_data" }
 func (ResetPeer) Kind() string   { return "reset_peer" }
@@ -202,6 +215,13 @@ func (c Drop) check(bool) error {
 		return fmt.Errorf("share is %v; it must be between 0 and 1", c.Share)
 	}
 	return nil
+}
+
+func (c Retransmit) check(datagrams bool) error {
+	if datagrams {
+		return ErrDatagrams
+	}
+	return Drop(c).check(false)
 }
 
 func (c BlackHole) check(bool) error { return notNegative("After", c.After) }

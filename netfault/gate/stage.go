@@ -128,6 +128,30 @@ func (st dropStage) feed(s *slot, c chunk) {
 	s.lane.recycle(c.pooled)
 }
 
+type retransmitStage struct{ share float64 }
+
+func (c Retransmit) newStage(*Active, *lane) stage { return retransmitStage{c.Share} }
+
+const (
+	firstTimeout = 200 * time.Millisecond
+	mostTimeouts = 2 * time.Minute
+)
+
+func (retransmitStage) stretch() {}
+
+func (st retransmitStage) feed(s *slot, c chunk) {
+	late, timeout := time.Duration(0), firstTimeout
+	for late < mostTimeouts && s.lane.rand.Float64() < st.share {
+		late += timeout
+		timeout *= 2
+	}
+	if late > 0 {
+		s.acted(len(c.data))
+	}
+	c.at = c.at.Add(min(late, mostTimeouts))
+	s.pass(c)
+}
+
 type blackHoleStage struct {
 	after time.Duration
 	until time.Time

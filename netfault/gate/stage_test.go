@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"net"
 	"testing"
@@ -69,6 +70,7 @@ func TestOrderAndLoss(t *testing.T) {
 		func() Condition { return Concatenate{Size: r.IntN(1000)} },
 		func() Condition { return Bandwidth{Rate: 1 + r.Int64N(1e6), Burst: r.Int64N(1000)} },
 		func() Condition { return TimeLimit{After: time.Hour} },
+		func() Condition { return Retransmit{Share: r.Float64()} },
 		func() Condition { return Substitute{Pattern: "never", With: "x"} },
 		func() Condition { return SlowClose{After: time.Second} },
 		func() Condition { return ByteLimit{Bytes: 1 << 40} },
@@ -133,6 +135,34 @@ func TestBucketKeepsItsRate(t *testing.T) {
 		if b.tokens != burst {
 			t.Errorf("after a year without debt the bucket has %v, want %v", b.tokens, burst)
 		}
+	}
+}
+
+// The number of sendings that were lost in a row is geometric, and each makes the
+// chunk later by twice as much as the one before.
+func TestRetransmitDelays(t *testing.T) {
+	const share, draws = 0.3, 20000
+	lost := map[time.Duration]int{}
+	l := bench(t, Retransmit{Share: share})
+	for range draws {
+		start := time.Now()
+		l.advance(0, chunk{at: start, data: []byte("x")})
+		lost[l.passed()[0].due.Sub(start)]++
+	}
+	expected := float64(draws) * (1 - share)
+	for k := range 4 {
+		late := 200 * time.Millisecond * (1<<k - 1)
+		// 5 standard deviations of a count.
+		if n := float64(lost[late]); math.Abs(n-expected) > 5*math.Sqrt(expected) {
+			t.Errorf("%v chunks are late by %v, want about %.0f", n, late, expected)
+		}
+		expected *= share
+	}
+	never := bench(t, Retransmit{Share: 1})
+	start := time.Now()
+	never.advance(0, chunk{at: start, data: []byte("x")})
+	if late := never.passed()[0].due.Sub(start); late != 2*time.Minute {
+		t.Errorf("a chunk that is always lost is late by %v, want 2m", late)
 	}
 }
 

@@ -36,6 +36,8 @@ type client struct {
 	idle map[string][]*clientConn
 	// swept is when idle was last looked through.
 	swept time.Time
+	// left are addresses to which connections are not kept any more.
+	left map[string]bool
 	// open has every connection, so that close ends the calls in flight.
 	open map[*clientConn]struct{}
 }
@@ -126,7 +128,7 @@ func (c *client) put(conn *clientConn) {
 	conn.lastUsed = time.Now()
 	c.mu.Lock()
 	list := c.idle[conn.addr]
-	if c.idle == nil || len(list) >= maxIdle {
+	if c.idle == nil || len(list) >= maxIdle || c.left[conn.addr] {
 		c.mu.Unlock()
 		c.discard(conn)
 		return
@@ -160,6 +162,44 @@ func (c *client) sweep(now time.Time) (old []*clientConn) {
 		c.idle[addr] = list
 	}
 	return old
+}
+
+// keepOnly closes idle connections to addresses that are none of the peers', and
+// has those that are busy closed after their call.
+func (c *client) keepOnly(peers map[string][]string) {
+	c.mu.Lock()
+	var addresses []string
+	for conn := range c.open {
+		if !slices.Contains(addresses, conn.addr) {
+			addresses = append(addresses, conn.addr)
+		}
+	}
+	c.mu.Unlock()
+	if len(addresses) == 0 {
+		return
+	}
+	known := map[string]bool{}
+	for _, urls := range peers {
+		for _, text := range urls {
+			if r, err := newReplica(text); err == nil {
+				known[r.addr] = true
+			}
+		}
+	}
+	var idle []*clientConn
+	c.mu.Lock()
+	c.left = map[string]bool{}
+	for _, addr := range addresses {
+		if !known[addr] {
+			c.left[addr] = true
+			idle = append(idle, c.idle[addr]...)
+			delete(c.idle, addr)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range idle {
+		c.discard(conn)
+	}
 }
 
 func (c *client) discard(conn *clientConn) {

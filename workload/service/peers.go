@@ -31,8 +31,10 @@ type replica struct {
 const external = "external"
 
 // SetPeers says anew where the services of the system are: base URLs for each
-// name, without a path. The map must not be changed afterwards. Requests in
-// flight finish with what they have begun.
+// name, without a path. Beside names, a host:port of the system leads to another
+// address by which it is to be reached. The map must not be changed afterwards.
+// Requests in flight finish with what they have begun; connections to addresses
+// that are not in the map any more are not used again.
 func (s *Service) SetPeers(peers map[string][]string) error {
 	for name, urls := range peers {
 		for _, text := range urls {
@@ -42,6 +44,9 @@ func (s *Service) SetPeers(peers map[string][]string) error {
 		}
 	}
 	s.peers.Store(&peerBook{urls: peers})
+	if own, ok := s.caller.own.(*client); ok {
+		own.keepOnly(peers)
+	}
 	return nil
 }
 
@@ -82,6 +87,9 @@ func (b *peerBook) serviceAt(addr string) (name string, ok bool) {
 		return name.(string), true
 	}
 	for name, urls := range b.urls {
+		if strings.Contains(name, ":") {
+			continue // an address, and no service
+		}
 		for _, text := range urls {
 			// Parsing is left to those that can be meant.
 			host := hostOf(text)
@@ -141,6 +149,9 @@ func (s *Service) locate(designation string) (name string, replicas []*replica, 
 		return "", nil, refusal(fmt.Sprintf("designation %q is no URL", shorten(designation)))
 	}
 	r := &replica{url: u, addr: dialAddress(u)}
+	if instead := book.replicas(r.addr); len(instead) > 0 {
+		u.Host, r.addr = instead[0].url.Host, instead[0].addr
+	}
 	if name, ok := book.serviceAt(r.addr); ok {
 		return name, []*replica{r}, nil
 	}

@@ -1,0 +1,186 @@
+package localsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// A Network gives each replica a network namespace and an address of its own.
+// Its methods may be called at the same time.
+type Network interface {
+	// Add makes the namespace of a replica and returns its IP address there.
+	Add(replica string) (ip string, err error)
+	// Remove takes it away; its processes have ended.
+	Remove(replica string) error
+	// Enter runs f on the calling thread in the replica's namespace.
+	Enter(replica string, f func() error) error
+	// Impair makes exactly these faults act on the way to a replica.
+	Impair(ctx context.Context, replica string, faults []PathFault) error
+	// Hits counts the packets that the faults of these ids have met on the way to
+	// a replica; one whose packets are not counted is absent.
+	Hits(replica string, ids []string) map[string]int64
+	// Close takes everything away. It may be called again.
+	Close() error
+}
+
+// A PathFault is a fault on the way between callers and a replica.
+type PathFault struct {
+	ID    string
+	Fault fault.Fault
+	// Port is where the replica takes requests.
+	Port uint16
+	// Callers are the addresses of those concerned; nil means everybody.
+	Callers []string
+}
+
+// servicePort is where replicas in namespaces listen: each has all ports.
+const servicePort = 8080
+
+// openNetwork makes the network of the system, after writing down by what it is
+// found if this program is killed.
+func (d *Deployment) openNetwork() error {
+	if d.config.Isolation != Namespace {
+		return nil
+	}
+	mark := d.config.NewMark()
+	if d.entry != nil {
+		if err := d.entry.NoteNetwork(mark); err != nil {
+			return err
+		}
+	}
+	var err error
+	d.network, err = d.config.NewNetwork(d.name, mark)
+	return err
+}
+
+// addHosts makes namespaces for the slots, all or none, and returns the
+// addresses to listen on.
+func (d *Deployment) addHosts(slots []slot) (addresses []string, err error) {
+	for i, s := range slots {
+		ip, err := d.network.Add(s.label())
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("service %s: %w", s.label(), err), d.removeHosts(slots[:i]))
+		}
+		addresses = append(addresses, fmt.Sprintf("%s:%d", ip, servicePort))
+	}
+	return addresses, nil
+}
+
+func (d *Deployment) removeHosts(slots []slot) error {
+	if d.network == nil {
+		return nil
+	}
+	var errs []error
+	for _, s := range slots {
+		errs = append(errs, d.network.Remove(s.label()))
+	}
+	return errors.Join(errs...)
+}
+
+// planPaths says for each replica which faults shall act on the way to it.
+func planPaths(injections map[string]*injection, replicas []addressedSlot) map[slot][]PathFault {
+	plans := map[slot][]PathFault{}
+	for _, r := range replicas {
+		plans[r.slot] = nil
+		for _, id := range slices.Sorted(maps.Keys(injections)) {
+			in := injections[id]
+			if !in.gates(r.slot, in.fault.Target.From) {
+				continue
+			}
+			p := PathFault{ID: id, Fault: in.fault, Port: servicePort}
+			if in.fault.Target.From != outside {
+				p.Callers = []string{}
+				for _, caller := range replicas {
+					if caller.service == in.fault.Target.From {
+						p.Callers = append(p.Callers, strings.TrimSuffix(caller.address, fmt.Sprintf(":%d", servicePort)))
+					}
+				}
+			}
+			plans[r.slot] = append(plans[r.slot], p)
+		}
+	}
+	return plans
+}
+
+// impairHosts makes the network be as the injections want it.
+func (d *Deployment) impairHosts(ctx context.Context) error {
+	d.arranging.Lock()
+	defer d.arranging.Unlock()
+	if d.life.Err() != nil {
+		return errClosed
+	}
+	d.mu.Lock()
+	if len(d.injections) == 0 && len(d.impaired) == 0 {
+		d.mu.Unlock()
+		return nil
+	}
+	plans := planPaths(d.injections, d.addressedLocked())
+	d.mu.Unlock()
+	var changed []slot
+	for s, faults := range plans {
+		if fmt.Sprint(faults) != fmt.Sprint(d.impaired[s]) {
+			changed = append(changed, s)
+		}
+	}
+	slices.SortFunc(changed, func(a, b slot) int { return strings.Compare(a.label(), b.label()) })
+	var errs []error
+	for _, s := range changed {
+		if err := d.network.Impair(ctx, s.label(), plans[s]); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if d.impaired[s] = plans[s]; plans[s] == nil {
+			delete(d.impaired, s)
+		}
+	}
+	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { _, there := plans[s]; return !there })
+	return errors.Join(errs...)
+}
+
+// networkHits sums what each fault has met on the ways to all replicas.
+func (d *Deployment) networkHits() map[string]int64 {
+	d.arranging.Lock()
+	defer d.arranging.Unlock()
+	sum := map[string]int64{}
+	for s, faults := range d.impaired {
+		var ids []string
+		for i := range faults {
+			ids = append(ids, faults[i].ID)
+		}
+		for id, n := range d.network.Hits(s.label(), ids) {
+			sum[id] += n
+		}
+	}
+	return sum
+}
+
+// pathHits tells how often the faults on the way to replicas have acted.
+func (d *Deployment) pathHits() map[string]int64 {
+	if d.network != nil {
+		return d.networkHits()
+	}
+	return d.gateHits()
+}
+
+// breakPaths lets the faults between services act that are wanted, and mends
+// what was broken for others.
+func (d *Deployment) breakPaths(ctx context.Context) error {
+	if d.network != nil {
+		return d.impairHosts(ctx)
+	}
+	return d.withGates(ctx)
+}
+
+// arrangePaths is breakPaths before callers know of it.
+func (d *Deployment) arrangePaths(ctx context.Context) error {
+	if d.network != nil {
+		return d.impairHosts(ctx)
+	}
+	return d.arrangeGates()
+}

@@ -1,0 +1,171 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
+	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+)
+
+// A finding tells whether one thing works on this machine.
+type finding struct {
+	Name  string `json:"name"`
+	Works bool   `json:"works"`
+	// What it is good for.
+	What string `json:"what"`
+	// Why it does not work, and what helps; empty where it works.
+	Why    string `json:"why,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func newDoctor(streams Streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what works on this machine and what does not, and why",
+		Long: `Tell what works on this machine and what does not, and why.
+
+Each thing is tried: servers and processes are started and ended, network namespaces made and
+removed. What does not work is no error; the exit code is 0.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "" {
+				if err := oneOf("output", output, "json", "yaml"); err != nil {
+					return usageError{cmd, err}
+				}
+			}
+			findings := examine(cmd.Context(), streams)
+			if err := cmd.Context().Err(); err != nil {
+				return cause(cmd.Context(), err)
+			}
+			return printFindings(streams, output, findings)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	return cmd
+}
+
+// patienceOfDoctor bounds each trial.
+const patienceOfDoctor = 15 * time.Second
+
+// examine tries everything.
+func examine(ctx context.Context, streams Streams) []finding {
+	var findings []finding
+	add := func(name, what, remedy string, try func(context.Context) error) {
+		trying, cancel := context.WithTimeout(ctx, patienceOfDoctor)
+		defer cancel()
+		f := finding{Name: name, What: what}
+		if err := try(trying); err != nil {
+			f.Why, f.Remedy = strings.ReplaceAll(err.Error(), "\n", "; "), remedyFor(err, remedy)
+		}
+		f.Works = f.Why == ""
+		findings = append(findings, f)
+	}
+	add("inprocess", "systems of servers in this process", "", func(ctx context.Context) error {
+		return tryIsolation(ctx, streams, localsim.InProcess)
+	})
+	add("process", "systems with a process for each replica; kill, pause and restart", "use --isolation inprocess", func(ctx context.Context) error {
+		return tryIsolation(ctx, streams, localsim.Process)
+	})
+	add("gates", "delay, rate, loss, partition and conditions of connections between services", "", tryGate)
+	add("netns", "systems with a network namespace for each replica; every network fault", "use --isolation process, whose network is broken by gates", func(context.Context) error {
+		return hosts.Check()
+	})
+	backends := hosts.CheckBackends(ctx, networkBackends)
+	works := map[string]bool{}
+	for _, b := range backends {
+		works[b.Name] = b.Err == nil
+	}
+	for _, b := range backends {
+		what, remedy := "network faults by the kernel's own traffic control", "load sch_netem, as `modprobe sch_netem` does where there is such a module"
+		if b.Name == "emulate" {
+			what, remedy = "network faults by packets that pass through this program", "use --isolation process, whose network is broken by gates"
+		} else if works["emulate"] {
+			remedy = "nothing: emulate takes its place"
+		}
+		add(b.Name, what, remedy, func(context.Context) error { return b.Err })
+	}
+	add("docker", "kind sandboxes", "install Docker and start it; a user needs the right to speak to it", func(ctx context.Context) error {
+		return tryProgram(ctx, "docker", "version", "--format", "{{.Server.Version}}")
+	})
+	add("kind", "sandboxes made beside this program", "install kind, where it is wanted", func(ctx context.Context) error {
+		return tryProgram(ctx, "kind", "version")
+	})
+	return findings
+}
+
+// remedyFor knows that what a user may not do, root may.
+func remedyFor(err error, otherwise string) string {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, fs.ErrPermission) {
+		return "run as root, such as by sudo"
+	}
+	return otherwise
+}
+
+// tryIsolation starts and ends a system of one service.
+func tryIsolation(ctx context.Context, streams Streams, isolation localsim.Isolation) error {
+	deployer, err := (&local{isolation: string(isolation)}).deployerIn("", streams.Err, false)
+	if err != nil {
+		return err
+	}
+	system := &topology.System{Name: "doctor", Services: []topology.Service{topology.NewService("patient")}}
+	deployment, err := deployer.Up(ctx, system, 1)
+	if err != nil {
+		return err
+	}
+	return deployment.Close(context.WithoutCancel(ctx))
+}
+
+// tryGate starts and ends a gate.
+func tryGate(context.Context) error {
+	g, err := edge.Start("127.0.0.1", "127.0.0.1:1", 1)
+	if err != nil {
+		return err
+	}
+	return g.Close()
+}
+
+// tryProgram runs a program that tells of itself.
+func tryProgram(ctx context.Context, name string, args ...string) error {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return fmt.Errorf("there is no program %s on the PATH", name)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		said, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+		return fmt.Errorf("%s %s: %w: %s", name, args[0], err, said)
+	}
+	return nil
+}
+
+func printFindings(streams Streams, output string, findings []finding) error {
+	if output != "" {
+		return printObject(streams.Out, output, asList(findings))
+	}
+	var rows [][]string
+	for _, f := range findings {
+		state, note := "works", f.What
+		if !f.Works {
+			state, note = "no", f.Why
+			if f.Remedy != "" {
+				note += " -> " + f.Remedy
+			}
+		}
+		rows = append(rows, []string{f.Name, state, note})
+	}
+	return printTable(streams.Out, []string{"NAME", "STATE", "WHY/REMEDY"}, rows)
+}

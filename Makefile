@@ -39,6 +39,10 @@ test-vm: ## the root tests of traffic control on a Debian kernel under qemu, whi
 test-browser: ## tests of pages in a real browser (needs chromium)
 	$(GO) test -count=1 -tags browser ./observe/...
 
+.PHONY: test-lab
+test-lab: ## the outage lab ten times as fast, and lessons: they need the machine for themselves
+	$(GO) test -count=1 -p 1 -tags lab -run 'Lab|Lessons' ./plugin
+
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s
 	./internal/fuzz.sh $(or $(FUZZTIME),10s)

@@ -142,6 +142,9 @@ func (d *Deployment) setSystem(system *topology.System) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.system, d.services = system, bound
+	for _, in := range d.injections {
+		in.findCallers(system)
+	}
 }
 
 // A slot names a replica of a system.

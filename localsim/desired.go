@@ -252,9 +252,13 @@ func eachAtOnce(n, limit int, do func(int)) {
 
 // targeted lists the replicas that the injection is for.
 func (d *Deployment) targeted(in *injection) []*replica {
-	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !in.targets(r) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(d.replicas), func(r *replica) bool { return !in.targets(r) })
 }
 
+// targets reports whether the injection is for a replica. It needs the
+// deployment's mu.
 func (in *injection) targets(r *replica) bool {
 	t := in.fault.Target
 	if in.fault.Type == fault.Unreachable {
@@ -271,7 +275,8 @@ type injection struct {
 	since    time.Time
 	deadline time.Time
 	// callers are the services in which a fault of type unreachable acts; nil
-	// means all, where only chains say who calls whom.
+	// means all, where only chains say who calls whom. They are guarded by the
+	// deployment's mu.
 	callers []string
 	// victims are those that a kill or restart has taken away, which it has
 	// done when acted is set. They are guarded by the deployment's mu.
@@ -281,17 +286,20 @@ type injection struct {
 	past int64
 }
 
-// callersOf lists the services that call the target of a fault.
-func callersOf(system *topology.System, t fault.Target) (callers []string) {
-	if t.From != "" {
-		return []string{t.From}
+// findCallers notes the services that call the target of a fault which acts in
+// its callers. It needs the deployment's mu.
+func (in *injection) findCallers(system *topology.System) {
+	if in.fault.Type != fault.Unreachable {
+		return
 	}
+	t := in.fault.Target
+	in.callers = nil
 	for i := range system.Services {
-		if s := &system.Services[i]; slices.Contains(s.Calls(), t.Service) {
-			callers = append(callers, s.Name)
+		s := &system.Services[i]
+		if t.From == s.Name || t.From == "" && slices.Contains(s.Calls(), t.Service) {
+			in.callers = append(in.callers, s.Name)
 		}
 	}
-	return callers
 }
 
 func (in *injection) expired() bool {

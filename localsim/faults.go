@@ -134,9 +134,7 @@ func (d *Deployment) remember(in *injection) error {
 		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
 	}
 	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.over() })
-	if in.fault.Type == fault.Unreachable {
-		in.callers = callersOf(d.system, in.fault.Target)
-	}
+	in.findCallers(d.system)
 	d.injections[in.id] = in
 	d.generation++
 	select {

@@ -103,7 +103,7 @@ func parseSeconds(text string) (unit.Duration, error) {
 	if timeout <= 0 {
 		return 0, fmt.Errorf("--timeout %q is no time to wait: write a duration such as 500ms", text)
 	}
-	return unit.Duration(timeout), nil
+	return timeout, nil
 }
 
 // readOutageLab reads the embedded example.
@@ -158,11 +158,14 @@ func (o *outageOptions) patch(timeout unit.Duration) experiment.Patch {
 
 // targetOf finds whom the path belongs to.
 func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error) {
-	var known []string
+	var known, called []string
+	for i := range e.System.Services {
+		called = append(called, e.System.Services[i].Calls()...)
+	}
 	for i := range e.System.Services {
 		s := &e.System.Services[i]
-		if slices.Contains(e.System.Entry, s.Name) {
-			continue // nobody calls it, so that it can fail for nobody
+		if !slices.Contains(called, s.Name) {
+			continue // it can fail for nobody
 		}
 		for _, endpoint := range s.Endpoints {
 			if endpoint.Path == o.url {

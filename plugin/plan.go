@@ -40,7 +40,7 @@ func printPlan(w io.Writer, e *experiment.Experiment) error {
 		return err
 	}
 	rows = nil
-	for _, c := range fault.Timeline(e.Faults, length, dist.Seed(e.Seed)) {
+	for _, c := range fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
 		f := &e.Faults[c.Fault]
 		verb, target := "apply", f.Target.String()
 		if c.Clear {

@@ -27,6 +27,7 @@ type runOptions struct {
 	seed    uint64
 	out     string
 	force   bool
+	report  string
 	output  string
 	dryRun  bool
 }
@@ -45,7 +46,7 @@ each run, and gives intervals.
 The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
-  kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5`,
+  kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
 				return usageError{cmd, err}
@@ -68,6 +69,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
 	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 }
@@ -130,6 +132,10 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if recorder != nil {
 		defer func() { err = errors.Join(err, recorder.Discard()) }()
 	}
+	pages, err := newPageWriter(o.report, e)
+	if err != nil {
+		return err
+	}
 	o.local.entrances = entrancesOf(e.Faults)
 	deployer, err := o.local.deployer(o.streams.Err, false)
 	if err != nil {
@@ -141,6 +147,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}, func(event experiment.Event) {
 		screen.Observe(event)
+		pages.Observe(event)
 		if recorder != nil {
 			recorder.Observe(event)
 		}
@@ -154,7 +161,8 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}
-	return o.conclude(result, err)
+	pages.add(result)
+	return o.conclude(result, errors.Join(err, pages.write()))
 }
 
 // recorder prepares --out before anything is started; it is nil where nothing is
@@ -182,6 +190,9 @@ func (o *runOptions) conclude(result *experiment.Result, err error) error {
 	}
 	if o.out != "" && err == nil {
 		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if o.report != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
 	}
 	if err == nil && !result.Passed {
 		failed := 0

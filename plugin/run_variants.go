@@ -55,7 +55,7 @@ func (d durationFlag) Set(text string) error {
 	if v <= 0 {
 		return fmt.Errorf("%q is no time to put load on: write a duration such as 30s", text)
 	}
-	*d.Duration = unit.Duration(v)
+	*d.Duration = v
 	return nil
 }
 
@@ -115,6 +115,10 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
+	pages, err := newPageWriter(o.report, e)
+	if err != nil {
+		return err
+	}
 	var seeds []uint64
 	for i := range o.series.seeds {
 		seeds = append(seeds, e.Seed+uint64(i))
@@ -130,6 +134,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			ended.Result.Command = o.repeatOne(e, args, ended.Result)
 		}
 		watcher.observe(event)
+		pages.Observe(event)
 		if recorded == nil {
 			return
 		}
@@ -148,7 +153,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if recorded != nil && recorded.Finish(comparison) != nil && recorded.Err() != nil && !errors.Is(err, recorded.Err()) {
 		err = errors.Join(err, recorded.Err())
 	}
-	return o.concludeAll(comparison, err)
+	return o.concludeAll(comparison, errors.Join(err, pages.write()))
 }
 
 // recordSeries prepares --out; it is nil where nothing is to be written.
@@ -181,6 +186,9 @@ func (o *runOptions) concludeAll(c *experiment.Comparison, err error) error {
 	}
 	if o.out != "" {
 		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if o.report != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
 	}
 	if err != nil || c.Passed {
 		return err

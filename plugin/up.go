@@ -38,7 +38,8 @@ func newUp(streams Streams) *cobra.Command {
 		Long: `Bring a system up, and keep it up until Ctrl-C, or until 'down' where --detach was given.
 
 Its services listen on the loopback interface. A control plane takes MicroSim requests at its
-root; 'status', 'call', 'load', 'fault' and 'down' find the system by its name.`,
+root, and shows a browser there how the services are; 'status', 'call', 'load', 'fault' and
+'down' find the system by its name.`,
 		Example: `  kubectl microsim up -f system.yaml --on local
   kubectl microsim up social --on local --detach`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -213,11 +213,24 @@ func (r *Registry) Remove(s System) error {
 		if now.Holder != s.Holder {
 			return nil
 		}
-		if err := os.RemoveAll(r.path(s.Name)); err != nil {
+		if err := r.discard(s.Name); err != nil {
 			return fmt.Errorf("removing the entry of system %q: %w", s.Name, err)
 		}
 		return nil
 	})
+}
+
+// discard takes an entry out of sight at once, and then removes it: readers,
+// which take no lock, must not find half of one.
+func (r *Registry) discard(name string) error {
+	grave, err := os.MkdirTemp(r.dir, ".old-")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(r.path(name), filepath.Join(grave, name)); err != nil {
+		return errors.Join(err, os.Remove(grave))
+	}
+	return os.RemoveAll(grave)
 }
 
 func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }

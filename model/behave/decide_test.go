@@ -464,7 +464,7 @@ func TestPathsWithNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := values.Fill(e.Body); got != `{"id": 3, "product": "Book"}` {
+	if got := values.Fill(e.Body, nil); got != `{"id": 3, "product": "Book"}` {
 		t.Errorf("got %s", got)
 	}
 	if got := values.FillPath(s.Sites[0].Path, url.PathEscape); got != "/users/7/of/north%20sea" {

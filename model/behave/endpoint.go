@@ -75,10 +75,10 @@ func compile(s *Service, t *topology.Endpoint) *Endpoint {
 		e.Require, e.RequireStatus = r.Header, cmp.Or(r.Status, topology.DefaultRequireStatus)
 	}
 	c := compiler{endpoint: e}
-	c.uses(e.Names)
 	for i := range t.Steps {
 		e.steps = c.step(e.steps, &t.Steps[i])
 	}
+	c.uses(e.Names)
 	e.steps = append(e.steps, step{op: Op{Kind: OpRespond, Status: e.Status, Bytes: e.Bytes}, chance: 1})
 	random := e.errorRate > 0
 	for i := range e.steps {
@@ -95,13 +95,16 @@ func compile(s *Service, t *topology.Endpoint) *Endpoint {
 type compiler struct {
 	endpoint     *Endpoint
 	steps, calls int
+	// callees are the services that the answer tells the answers of.
+	callees []string
 }
 
-// uses notes names that are not in the endpoint's path, so in the body.
+// uses notes names that are neither in the endpoint's path nor of a service that
+// it calls, so in the body.
 func (c *compiler) uses(names []string) {
 	c.endpoint.uses = c.endpoint.uses || len(names) > 0
 	for _, name := range names {
-		if e := c.endpoint; !slices.Contains(e.Segments, name) && !slices.Contains(e.Fields, name) {
+		if e := c.endpoint; !slices.Contains(c.callees, name) && !slices.Contains(e.Segments, name) && !slices.Contains(e.Fields, name) {
 			e.Fields = append(e.Fields, name)
 		}
 	}
@@ -116,6 +119,9 @@ func (c *compiler) call(t *topology.Call) *Call {
 		Names: topology.PathNames(t.Endpoint),
 	}
 	c.uses(call.Names)
+	if call.Kept = slices.Contains(c.endpoint.Names, t.To); call.Kept {
+		c.callees = append(c.callees, t.To)
+	}
 	s.Sites = append(s.Sites, call)
 	return call
 }

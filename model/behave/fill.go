@@ -1,6 +1,7 @@
 package behave
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -46,9 +47,30 @@ func asJSON(text string) json.RawMessage {
 	return quoted
 }
 
-// Fill replaces the names in braces of a text by their values.
-func (v Values) Fill(text string) string {
-	return topology.ExpandPath(text, func(name string) string { return string(v[name]) })
+// Fill replaces the names in braces of a text by their values: the answers of the
+// services called, then what the request has, then null.
+func (v Values) Fill(text string, answers Values) string {
+	return topology.ExpandPath(text, func(name string) string {
+		for _, values := range []Values{answers, v} {
+			if value, ok := values[name]; ok {
+				return string(value)
+			}
+		}
+		return "null"
+	})
+}
+
+// AnswerValue is the value that a called service's answer has in a text: itself,
+// if it is JSON, else in quotes; null where there is none.
+func AnswerValue(body []byte) json.RawMessage {
+	switch body = bytes.TrimSpace(body); {
+	case len(body) == 0:
+		return json.RawMessage("null")
+	case json.Valid(body):
+		return body
+	}
+	quoted, _ := json.Marshal(string(body)) // text always has a JSON form
+	return quoted
 }
 
 // FillPath replaces the names in braces of a path by their values; text goes

@@ -80,7 +80,9 @@ type Call struct {
 	Policy  policy.Call
 	OnError topology.OnError
 	Answers map[string]topology.Answer
-	// Names are those in braces in the path, which Fill fills in.
+	// Kept says that the request's own answer tells the call's.
+	Kept bool
+	// Names are those in braces in the path, which FillPath fills in.
 	Names []string
 }
 

@@ -46,6 +46,11 @@ const (
 	// Errors is the number of requests that went wrong in any way, or with a
 	// percent sign their share.
 	Errors Metric = "errors"
+	// Attempts is what was sent for one call of an edge on average, Fallbacks the
+	// number of its calls, or with a percent sign their share, whose answer a
+	// fallback took the place of.
+	Attempts  Metric = "attempts"
+	Fallbacks Metric = "fallbacks"
 	// Availability of clients and edges is the share of requests that went
 	// well, of a service the share of the time in which a replica was ready.
 	Availability Metric = "availability"
@@ -66,6 +71,7 @@ const (
 	Share     Dimension = "share"
 	Count     Dimension = "count"
 	PerSecond Dimension = "per_second"
+	PerCall   Dimension = "per_call"
 )
 
 // A Condition is a check's expression, understood.
@@ -113,7 +119,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Goodput, Errors, Availability, RecoveryTime, DetectionTime, TailTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Goodput, Errors, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string {
@@ -166,6 +172,9 @@ func (c *Condition) parseBound(text string) error {
 	case c.Metric == Rate || c.Metric == Goodput:
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
+	case c.Metric == Attempts:
+		c.Dimension = PerCall
+		return c.parseNumber(text, "attempts for each call, such as 1.2")
 	case strings.HasSuffix(text, "%") && c.Metric != Requests:
 		if err := c.parseNumber(strings.TrimSpace(strings.TrimSuffix(text, "%")), "percents, such as 1%"); err != nil {
 			return err
@@ -229,6 +238,8 @@ func (c Condition) Format(value float64) string {
 		return FormatSeconds(value)
 	case Share:
 		return trimZeros(strconv.FormatFloat(100*value, 'f', 3, 64)) + "%"
+	case PerCall:
+		return trimZeros(strconv.FormatFloat(value, 'f', 2, 64))
 	case PerSecond:
 		return trimZeros(strconv.FormatFloat(value, 'f', 1, 64)) + "/s"
 	}

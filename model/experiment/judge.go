@@ -119,7 +119,10 @@ func (s *Segment) edgeValue(from, to string, c Condition) (value, string) {
 	f := figures{}
 	for i := range s.Edges {
 		if e := &s.Edges[i]; e.Caller == from && e.Callee == to {
-			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate}
+			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate, fallbacks: e.Fallbacks}
+			for _, n := range e.Attempts {
+				f.attempts += n
+			}
 			f.setQuantiles(e.Latency)
 		}
 	}
@@ -130,8 +133,10 @@ func (s *Segment) edgeValue(from, to string, c Condition) (value, string) {
 type figures struct {
 	outcomes         map[Class]int64
 	requests, errors int64
-	rate             float64
-	latency          map[Metric]float64
+	// attempts and fallbacks are those of an edge.
+	attempts, fallbacks int64
+	rate                float64
+	latency             map[Metric]float64
 	// limit is the largest bound of buckets, or 0.
 	limit float64
 }
@@ -159,6 +164,10 @@ func (f *figures) value(c Condition, noData string) (value, string) {
 		return value{number: f.rate}, ""
 	case c.Metric == Goodput:
 		return value{number: f.rate * (1 - float64(f.errors)/float64(f.requests))}, ""
+	case c.Metric == Attempts:
+		return value{number: float64(f.attempts) / float64(f.requests)}, ""
+	case c.Metric == Fallbacks:
+		count = float64(f.fallbacks)
 	case c.Metric == Requests:
 		return value{number: float64(f.requests)}, ""
 	case c.Metric == Availability:

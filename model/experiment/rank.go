@@ -22,6 +22,8 @@ func (r Rank) condition() (Condition, error) {
 		c.Dimension = Seconds
 	case r.Metric == Rate || r.Metric == Goodput:
 		c.Dimension = PerSecond
+	case r.Metric == Attempts:
+		c.Dimension = PerCall
 	case r.Metric == Requests:
 		c.Dimension = Count
 	default:
@@ -52,6 +54,9 @@ func (r Rank) value(result *Result) (float64, bool) {
 	condition, err := r.condition()
 	if err != nil {
 		return 0, false
+	}
+	if isFaultPart(r.Phase) && len(result.Faults) == 0 {
+		r.Phase = "" // a run without faults is compared as a whole
 	}
 	v, why := result.value(Check{Service: r.Service, From: r.From, Phase: r.Phase}, condition)
 	return v.number, why == "" && !math.IsNaN(v.number)

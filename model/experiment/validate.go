@@ -194,6 +194,8 @@ func (c Check) misfit(condition Condition) string {
 		return "services count latencies in buckets; use p999 or mean"
 	case c.Service != "" && c.From == "" && condition.Class != "":
 		return "a service counts requests and errors; ask about an edge by from, or about the clients"
+	case (m == Attempts || m == Fallbacks) && c.From == "":
+		return "calls have it; name the caller by from and the callee by service"
 	case m == TailTime && c.Service != "":
 		return "it is known of the whole system only; leave service out"
 	case m.isSpan():

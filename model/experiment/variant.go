@@ -156,6 +156,9 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 	if v.Faults != nil && len(applied.Faults) == 0 {
 		// Without faults there are no parts relative to them to be judged.
 		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool { return isFaultPart(c.Phase) })
+		if isFaultPart(applied.Rank.Phase) {
+			applied.Rank.Phase = ""
+		}
 	}
 	return applied, problems
 }

@@ -18,8 +18,8 @@ const (
 	// BreakerOpen is a request that a breaker did not let out, or whose failure
 	// opened the breaker.
 	BreakerOpen Class = "breaker_open"
-	// Rejected is a request that a bulkhead, a rate limit or a full queue turned
-	// away.
+	// Rejected is a request that its sender's own bulkhead or rate limit turned
+	// away. One that a busy service turns away is an HTTPError, of status 503.
 	Rejected Class = "rejected"
 	// Cancelled is a request whose caller gave up.
 	Cancelled Class = "cancelled"

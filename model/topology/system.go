@@ -142,9 +142,10 @@ type Require struct {
 // Response is what a request gets when all went well.
 type Response struct {
 	Status int `json:"status"`
-	// Body is the text answered, in place of one of a size. {name} in it stands
-	// for what the request has under that name, as JSON: a segment of its path,
-	// or a top-level field of its body.
+	// Body is the text answered, in place of one of a size. {name} in it stands,
+	// as JSON, for the last answer of the service of that name that the endpoint
+	// calls (null where there is none), or else for what the request has under
+	// the name: a segment of its path, or a top-level field of its body.
 	Body string `json:"body,omitempty"`
 	// Size is the exact number of bytes of the body. A body of 15 bytes or more
 	// is a JSON object whose payload is padded; 0 means an empty payload.

@@ -80,7 +80,8 @@ func TestNoTextEndsItsElement(t *testing.T) {
 }
 
 func TestSamePageSameBytes(t *testing.T) {
-	if written(t, lab(3, 2)) != written(t, lab(3, 2)) {
+	first, second := written(t, lab(3, 2)), written(t, lab(3, 2))
+	if first != second {
 		t.Error("two pages of the same runs differ")
 	}
 }

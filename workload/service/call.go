@@ -59,6 +59,14 @@ type answer struct {
 	times string
 }
 
+// whole is the body, or nothing where it was too long to be kept.
+func (a *answer) whole() []byte {
+	if a.length > int64(len(a.body)) {
+		return nil
+	}
+	return a.body
+}
+
 // errMalformed marks an answer that could not be understood.
 var errMalformed = errors.New("the answer is malformed")
 

@@ -34,6 +34,8 @@ type client struct {
 
 	mu   sync.Mutex
 	idle map[string][]*clientConn
+	// swept is when idle was last looked through.
+	swept time.Time
 	// left are addresses to which connections are not kept any more.
 	left map[string]bool
 	// open has every connection, so that close ends the calls in flight.
@@ -49,7 +51,7 @@ type clientConn struct {
 }
 
 func newClient() *client {
-	c := &client{idle: map[string][]*clientConn{}, open: map[*clientConn]struct{}{}}
+	c := &client{idle: map[string][]*clientConn{}, swept: time.Now(), open: map[*clientConn]struct{}{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -120,8 +122,8 @@ func (c *client) dial(ctx context.Context, addr string, deadline time.Time) (*cl
 	return conn, nil
 }
 
-// put keeps a connection for the next call, and closes the one that has been
-// idle for longest if that is too long.
+// put keeps a connection for the next call. Now and then it closes those that
+// have been idle for too long.
 func (c *client) put(conn *clientConn) {
 	conn.lastUsed = time.Now()
 	c.mu.Lock()
@@ -131,16 +133,35 @@ func (c *client) put(conn *clientConn) {
 		c.discard(conn)
 		return
 	}
-	var old *clientConn
-	if len(list) > 0 && conn.lastUsed.Sub(list[0].lastUsed) > idleTime {
-		old = list[0]
-		list = append(list[:0], list[1:]...)
-	}
 	c.idle[conn.addr] = append(list, conn)
-	c.mu.Unlock()
-	if old != nil {
-		c.discard(old)
+	var old []*clientConn
+	if conn.lastUsed.Sub(c.swept) > idleTime/2 {
+		c.swept = conn.lastUsed
+		old = c.sweep(conn.lastUsed)
 	}
+	c.mu.Unlock()
+	for _, conn := range old {
+		c.discard(conn)
+	}
+}
+
+// sweep takes out the connections that have been idle for too long, whatever
+// they lead to: a large system has many calls that are seldom made. It needs mu.
+func (c *client) sweep(now time.Time) (old []*clientConn) {
+	for addr, list := range c.idle {
+		// The one that was used last is at the end.
+		fresh := slices.IndexFunc(list, func(conn *clientConn) bool { return now.Sub(conn.lastUsed) <= idleTime })
+		if fresh < 0 {
+			fresh = len(list)
+		}
+		old = append(old, list[:fresh]...)
+		if list = slices.Delete(list, 0, fresh); len(list) == 0 {
+			delete(c.idle, addr)
+			continue
+		}
+		c.idle[addr] = list
+	}
+	return old
 }
 
 // keepOnly closes idle connections to addresses that are none of the peers', and

@@ -35,6 +35,8 @@ type exchange struct {
 	body    []byte
 	// values are what calls and the answer use of the request.
 	values behave.Values
+	// answers are those of calls that the answer tells; guarded by mu.
+	answers behave.Values
 	// worker is the number of the worker that does the request, where a policy
 	// has a state for each.
 	worker int

@@ -162,7 +162,7 @@ func (x *exchange) readBody(keep bool) {
 func (x *exchange) respond(reply *reply) {
 	if len(reply.names) > 0 {
 		filled := *reply
-		filled.setBody([]byte(x.values.Fill(reply.template)))
+		filled.setBody([]byte(x.values.Fill(reply.template, x.answers)))
 		reply = &filled
 	}
 	x.status = reply.status

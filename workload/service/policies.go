@@ -89,7 +89,7 @@ func (x *exchange) managed(op *behave.Op, site *callSite, start time.Time) endin
 			v.Class = c.Stop(&ticket, end.class, end.answer.status, s.sinceStart(time.Now()))
 		}
 		if end.class == behave.OK {
-			c.Remember(end.answer.body, s.sinceStart(end.at))
+			c.Remember(end.answer.whole(), s.sinceStart(end.at))
 		}
 		end.class = v.Class
 		return end
@@ -183,13 +183,13 @@ func (x *exchange) cancelled() context.Context {
 }
 
 // fallback takes the place of an answer that failed, where the call has one.
-func (x *exchange) fallback(site *callSite) bool {
+func (x *exchange) fallback(site *callSite) (body []byte, ok bool) {
 	if site.caller == nil {
-		return false
+		return nil, false
 	}
 	answer, ok := site.caller.Fallback(x.service.sinceStart(time.Now()))
 	if !ok {
-		return false
+		return nil, false
 	}
 	f := site.call.Policy.Fallback
 	text := site.call.To + " " + string(f.Kind)
@@ -201,7 +201,21 @@ func (x *exchange) fallback(site *callSite) bool {
 	defer x.mu.Unlock()
 	h := x.w.Header()
 	h[FallbackHeader] = append(h[FallbackHeader], text)
-	return true
+	return answer.Body, true
+}
+
+// keep notes the answer of a call, if the request's own tells it.
+func (x *exchange) keep(site *callSite, body []byte) {
+	if !site.call.Kept {
+		return
+	}
+	value := behave.AnswerValue(body)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.answers == nil {
+		x.answers = behave.Values{}
+	}
+	x.answers[site.call.To] = value
 }
 
 // finish counts a call and does to the request what its outcome asks for.
@@ -210,7 +224,12 @@ func (x *exchange) finish(op *behave.Op, site *callSite, start time.Time, end en
 	if x.stopped() {
 		return abandoned
 	}
-	if end.class == behave.OK || x.fallback(site) {
+	if end.class == behave.OK {
+		x.keep(site, end.answer.whole())
+		return x.goesOn()
+	}
+	if body, ok := x.fallback(site); ok {
+		x.keep(site, body)
 		return x.goesOn()
 	}
 	answer, fails := op.Call.Consequence(end.class, end.answer.status)

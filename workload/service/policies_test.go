@@ -472,3 +472,62 @@ func TestUnreachable(t *testing.T) {
 		t.Error("calls are counted wrongly")
 	}
 }
+
+func TestConnectionsThatAreSeldomUsedAreClosed(t *testing.T) {
+	b := callee(t, func(int64, http.ResponseWriter, *http.Request) {})
+	c := newClient()
+	defer c.close()
+	addr := strings.TrimPrefix(b, "http://")
+	dial := func() *clientConn {
+		conn, err := c.dial(t.Context(), addr, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	first, second, elsewhere := dial(), dial(), dial()
+	elsewhere.addr = "elsewhere"
+	for _, conn := range []*clientConn{first, second, elsewhere} {
+		c.put(conn)
+	}
+	first.lastUsed, elsewhere.lastUsed = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)
+	c.swept = time.Now().Add(-time.Hour)
+	third := dial()
+	c.put(third)
+	if len(c.idle) != 1 || len(c.idle[addr]) != 2 || len(c.open) != 2 || c.idle[addr][0] != second || c.idle[addr][1] != third {
+		t.Errorf("%d addresses, %d connections and %d in all are left", len(c.idle), len(c.idle[addr]), len(c.open))
+	}
+}
+
+// TestAnswersAreTold lets a page degrade: what is missing of it is what the
+// fallbacks say.
+func TestAnswersAreTold(t *testing.T) {
+	var bad atomic.Bool
+	items := callee(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
+		if bad.Load() {
+			w.WriteHeader(500)
+			return
+		}
+		writeBody(w, 200, jsonType, []byte("[1, 2]\n"))
+	})
+	var steps []topology.Step
+	for name, p := range map[string]policy.Call{
+		"fixed": {Fallback: &policy.Fallback{Kind: policy.FixedFallback, Value: "[]"}}, "stale": {Fallback: &policy.Fallback{Kind: policy.LastGood}},
+		"empty": {Fallback: &policy.Fallback{Kind: policy.EmptyFallback}}, "ignored": {},
+	} {
+		c := topology.NewCall(name)
+		c.Call, c.OnError = p, topology.Ignore
+		steps = append(steps, topology.Step{Call: &c})
+	}
+	home := topology.NewService("home", topology.Step{Parallel: steps})
+	home.Endpoints[0].Path = "/of/{user}"
+	home.Endpoints[0].Response.Body = `{"user":{user},"a":{fixed},"b":{stale},"c":{empty},"d":{ignored}}`
+	_, url := start(t, Config{Service: home, Peers: map[string][]string{"fixed": {items}, "stale": {items}, "empty": {items}, "ignored": {items}}})
+	if r := get(t, url+"/of/jane"); r.body != `{"user":"jane","a":[1, 2],"b":[1, 2],"c":[1, 2],"d":[1, 2]}` {
+		t.Errorf("got %+v", r)
+	}
+	bad.Store(true)
+	if r := get(t, url+"/of/7"); r.status != 200 || r.body != `{"user":7,"a":[],"b":[1, 2],"c":null,"d":null}` {
+		t.Errorf("got %+v", r)
+	}
+}

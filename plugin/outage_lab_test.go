@@ -1,3 +1,5 @@
+//go:build lab
+
 package plugin
 
 import (
@@ -74,9 +76,6 @@ func (r *labResult) String() string {
 // the machine is; they are played one by one, and only have to be far better
 // than the slow ones.
 func TestOutageLabTenTimesAsFast(t *testing.T) {
-	if testing.Short() {
-		t.Skip("half a minute of real time")
-	}
 	lab, err := readOutageLab()
 	if err != nil {
 		t.Fatal(err)

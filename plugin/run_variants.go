@@ -30,7 +30,7 @@ type series struct {
 
 func (s *series) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&s.variants, "variants", nil, "which variants of the experiment to run and compare: all (the default where there are some), or names")
+	flags.StringSliceVar(&s.variants, "variants", nil, "which variants of the experiment to run and compare: all (the default where there are some), or names or their beginnings")
 	flags.IntVar(&s.seeds, "seeds", 1, "how many times to run each, with as many seeds from the first on")
 	flags.Var(durationFlag{&s.duration}, "duration", "length of the load, where it has one phase, in place of the file's")
 }

@@ -56,7 +56,8 @@ func RunAll(ctx context.Context, e Experiment, names []string, seeds []uint64, d
 }
 
 // Select returns the variants of the given names, in the order of the names, or
-// all for none. An experiment without variants is its own only one, without a
+// all for none. The beginning of a name stands for it where no other begins so.
+// An experiment without variants is its own only one, without a
 // name.
 func (e *Experiment) Select(names []string) ([]Variant, error) {
 	if len(names) == 0 {
@@ -74,17 +75,35 @@ func (e *Experiment) Select(names []string) ([]Variant, error) {
 	}
 	var selected []Variant
 	for i, name := range names {
-		v, ok := e.Variant(name)
+		v, ok := e.variantLike(name)
 		if !ok {
 			return nil, fmt.Errorf("experiment %q has no variant %q (%s)", e.Name, name,
 				problem.DidYouMean(name, known, "known are "+strings.Join(known, ", ")))
 		}
-		if slices.Contains(names[:i], name) {
-			return nil, fmt.Errorf("variant %q is named twice: name each once, and take more seeds to repeat it", name)
+		if slices.ContainsFunc(selected[:i], func(before Variant) bool { return before.Name == v.Name }) {
+			return nil, fmt.Errorf("variant %q is named twice: name each once, and take more seeds to repeat it", v.Name)
 		}
 		selected = append(selected, v)
 	}
 	return selected, nil
+}
+
+// variantLike returns the variant of that name, or the only one whose name
+// begins with it.
+func (e *Experiment) variantLike(name string) (v Variant, ok bool) {
+	if v, ok = e.Variant(name); ok || name == "" {
+		return v, ok
+	}
+	for _, other := range e.Variants {
+		if !strings.HasPrefix(other.Name, name) {
+			continue
+		}
+		if ok {
+			return Variant{}, false
+		}
+		v, ok = other, true
+	}
+	return v, ok
 }
 
 // A series is the runs of RunAll.

@@ -92,7 +92,7 @@ func playAll(t *testing.T, e Experiment, names []string, seeds []uint64, change 
 }
 
 func TestRunAll(t *testing.T) {
-	c, events, err := playAll(t, withVariants(), []string{"sound", "slow"}, []uint64{1, 2, 3}, nil)
+	c, events, err := playAll(t, withVariants(), []string{"so", "slow"}, []uint64{1, 2, 3}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +154,8 @@ func TestRunAllRefuses(t *testing.T) {
 	}{
 		{[]string{"slwo"}, `no variant "slwo" (did you mean "slow"?)`},
 		{[]string{"slow", "slow"}, "named twice"},
+		{[]string{"slow", "sl"}, "named twice"},
+		{[]string{"s"}, "known are slow, sound, wide"},
 	} {
 		if c, _, err := playAll(t, withVariants(), test.names, nil, nil); c != nil || err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: %v, want %q", test.names, err, test.want)

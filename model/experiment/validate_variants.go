@@ -1,7 +1,6 @@
 package experiment
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -146,9 +145,13 @@ func isVariantName(name string) bool {
 	if name == "" || len(name) > 63 || name[0] == '.' || name[0] == '-' {
 		return false
 	}
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("+-_."), r))
-	})
+	for _, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if digit := r >= '0' && r <= '9'; !letter && !digit && !strings.ContainsRune("+-_.", r) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkTimeouts wants timeouts of calls that the run can reach.

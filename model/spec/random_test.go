@@ -90,7 +90,33 @@ func randomExperiment(r *rand.Rand) *experiment.Experiment {
 		f.Probability = pick(r, 1, 0, 0.3)
 		e.Faults = append(e.Faults, f.WithDefaults())
 	}
+	randomComparison(r, e)
 	return e
+}
+
+// randomComparison adds variants and what goes with them.
+func randomComparison(r *rand.Rand, e *experiment.Experiment) {
+	e.Tail, e.Window = pick(r, 0, unit.Duration(time.Minute)), pick(r, 0, unit.Duration(10*time.Second))
+	e.Rank = pick(r, experiment.Rank{}, experiment.Rank{Metric: experiment.P99}, experiment.Rank{Metric: experiment.Rate, Service: "s0"})
+	e.AbortOn = pick(r, nil, []experiment.Check{{Expr: "errors > 50%"}, {Expr: "rate < 1", Service: "s0"}})
+	three, second := 3, unit.Duration(time.Second)
+	for i := range r.IntN(3) {
+		v := experiment.Variant{Name: fmt.Sprint("v", i), Doc: pick(r, "", "with: a colon"), Checks: pick(r, nil, []experiment.Check{{Expr: "p99 < 1s"}})}
+		v.Faults = pick(r, nil, []string{})
+		if r.IntN(2) == 0 {
+			v.Set = append(v.Set, experiment.Patch{Service: "s0", Workers: &three, Shed: pick(r, nil, &topology.Shed{LIFO: true})})
+		}
+		if len(e.System.Service("s0").Calls()) > 0 && r.IntN(2) == 0 {
+			v.Set = append(v.Set, experiment.Patch{
+				Service: pick(r, "", "s0"), Call: experiment.Everything, Timeout: pick(r, nil, &second), Retry: randomPolicies(r).Retry, Without: []string{"breaker"},
+			})
+		}
+		if r.IntN(3) == 0 {
+			profile := load.Profile{Phases: []load.Phase{{Users: 2, Duration: second}}, Requests: []load.Request{{Service: "s0"}}}.WithDefaults()
+			v.Load = &profile
+		}
+		e.Variants = append(e.Variants, v)
+	}
 }
 
 func randomService(r *rand.Rand, i, n int) topology.Service {

@@ -1,0 +1,103 @@
+package record
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+func inputsOf(variant string, _ uint64) (map[string][]byte, error) {
+	return map[string][]byte{"experiment.yaml": []byte("name: " + variant + "\n")}, nil
+}
+
+// observeRun hands a series the events of one run.
+func observeRun(s *Series, variant string, seed uint64, result *experiment.Result) {
+	s.Observe(experiment.RunBegun{Variant: variant, Seed: seed})
+	s.Observe(experiment.LoadBegun{})
+	s.Observe(experiment.RunEnded{Result: result})
+}
+
+func TestSeriesKeepsEachRun(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	for range 2 { // the second overwrites the first
+		s, err := NewSeries(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("all\n")}}, inputsOf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := &experiment.Result{Kind: experiment.ResultKind, Name: "lab"}
+		observeRun(s, "none", 1, result)
+		observeRun(s, "none", 2, result)
+		observeRun(s, "", 3, result)
+		observeRun(s, "refused", 1, nil)
+		if err := s.Finish(&experiment.Comparison{Kind: experiment.ComparisonKind, Name: "lab"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"comparison.json", "experiment.yaml", "none/seed-1/result.json", "none/seed-2/timeline.csv", "seed-3/experiment.yaml"} {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(file))); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "refused", "seed-1")); err == nil {
+		t.Error("a run that was not started left a record")
+	}
+	var c experiment.Comparison
+	text, err := os.ReadFile(filepath.Join(dir, ComparisonFile))
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil || c.Name != "lab" {
+		t.Errorf("%v: %+v", err, c)
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, "*", ".*partial*"))
+	if more, _ := filepath.Glob(filepath.Join(dir, ".*partial*")); len(left)+len(more) > 0 {
+		t.Errorf("left behind: %v %v", left, more)
+	}
+}
+
+func TestSeriesKeepsWhatIsFinishedWithoutAnEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	s, err := NewSeries(Options{Dir: dir}, inputsOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	observeRun(s, "one", 1, &experiment.Result{Kind: experiment.ResultKind})
+	s.Observe(experiment.RunBegun{Variant: "two", Seed: 1})
+	if err := s.Finish(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "one", "seed-1", "result.json")); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "two", "*")); len(left) > 0 {
+		t.Errorf("half a record was left: %v", left)
+	}
+}
+
+func TestSeriesRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSeries(Options{Dir: dir}, inputsOf); err == nil || !strings.Contains(err.Error(), "no record of a comparison") {
+		t.Errorf("a directory of others: %v", err)
+	}
+	if _, err := NewSeries(Options{Dir: dir, Force: true}, inputsOf); err != nil {
+		t.Errorf("forced: %v", err)
+	}
+	// Something stands where the second run's directory is to be.
+	s, err := NewSeries(Options{Dir: dir, Force: true}, inputsOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if observeRun(s, "x", 1, &experiment.Result{}); s.Err() == nil || s.Finish(nil) == nil {
+		t.Error("a run that cannot be recorded is no error")
+	}
+}

@@ -305,3 +305,17 @@ func TestNamesStayText(t *testing.T) {
 		t.Errorf("the page has the names %q and shows %q", f.Names, f.Service)
 	}
 }
+
+// Variants last for different times, and have calls that were never made.
+func TestVariantsMayDiffer(t *testing.T) {
+	p := lab(3, 1)
+	short := p.Runs[2].Result
+	short.Timeline = short.Timeline[:len(short.Timeline)-4]
+	for i := range p.Runs[0].Result.Segments {
+		edges := p.Runs[0].Result.Segments[i].Edges
+		for j := range edges {
+			edges[j].Calls, edges[j].Errors, edges[j].Outcomes = 0, 0, nil
+		}
+	}
+	try(t, p, "pricing")
+}

@@ -13,7 +13,9 @@ function variantTable(data, key, several, sort, resort) {
   const failed = data.classes.filter(name => comparison.rows.some(r => name in r.figures)).map(name => ({ key: name, text: words(name), format: number, better: -1 }));
   const columns = [...compared, ...failed], column = columns.find(c => c.key === sort.key);
   if (column) rows.sort((a, b) => sort.way * ((a.figures[sort.key]?.mean ?? Infinity) - (b.figures[sort.key]?.mean ?? Infinity)));
-  const shown = columns.find(c => c.key === (column ? sort.key : 'share'));
+  // Where nothing failed, the answers tell more than a column of noughts.
+  const telling = comparison.rows.some(r => r.figures.share?.mean > 0) ? 'share' : 'good';
+  const shown = columns.find(c => c.key === (column ? sort.key : telling));
   const most = Math.max(1e-12, ...comparison.rows.map(r => { const f = r.figures[shown.key]; return f ? Math.max(f.high ?? 0, ...f.values) : 0; }));
   const sorter = c => h('th', { scope: 'col', 'aria-sort': c === column ? (sort.way > 0 ? 'ascending' : 'descending') : null },
     h('button', { type: 'button', 'data-sort': c.key, title: 'sort by ' + c.text, onclick: () => resort({ key: c.key, way: c === column ? -sort.way : -c.better }) }, c.text + (c === column ? (sort.way > 0 ? ' ▲' : ' ▼') : ' ⇅')));
@@ -58,7 +60,7 @@ function variantCharts(data, key, choice) {
   const end = Math.max(0, ...all.map(o => o.t[o.t.length - 1])) + 0.5, most = Math.max(0, ...all.flatMap(o => o.curves[key].high.filter(known)));
   return h('div', { class: 'charts small' }, all.map(o => {
     const mine = o.curves[key];
-    const others = all.filter(x => x !== o && sameTimes(x.t, o.t)).map(x => ({ name: variantName(x.variant), values: x.curves[key].mean, look: { color: 'var(--c-gray)', dash: '' }, thin: true }));
+    const others = all.filter(x => x !== o && sameTimes(x.t, o.t)).map(x => ({ name: variantName(x.variant), values: x.curves[key].mean.slice(0, o.t.length), look: { color: 'var(--c-gray)', dash: '' }, thin: true }));
     return chart(o.t, [...others, { name: metric.text, values: mine.mean, look: metric.look }], {
       id: 'variant:' + o.variant, title: variantName(o.variant), format: metric.format, end, top: most, height: 150, choice,
       bands: [{ name: o.variant, low: mine.low, high: mine.high, look: metric.look }], windows: windowsOf(o.faults), legend: false,

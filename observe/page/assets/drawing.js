@@ -107,7 +107,7 @@ function labelOf(d, e, now) {
 
 function callLines(from, to, v) {
   if (!v) return [h('b', {}, `${from} to ${to}`), 'not called in this segment'];
-  const outcomes = Object.entries(v.outcomes).filter(([, n]) => n > 0).map(([name, n]) => h('tr', {}, h('td', { class: 'left' }, words(name)), h('td', {}, count(n))));
+  const outcomes = Object.entries(v.outcomes || {}).filter(([, n]) => n > 0).map(([name, n]) => h('tr', {}, h('td', { class: 'left' }, words(name)), h('td', {}, count(n))));
   return [h('b', {}, `${from} to ${to}`), `${number(v.rate)}/s, ${share(ratio(v.errors, v.calls))} errors, p50 ${seconds(v.latency && v.latency.p50)}, p99 ${seconds(v.latency && v.latency.p99)}`, h('table', {}, h('tbody', {}, outcomes))];
 }
 

@@ -6,11 +6,17 @@ function start() {
   const state = {
     run: Math.min(data.runs.length - 1, Math.max(0, Number(asked.get('run') || 0) || 0)),
     segment: asked.get('segment') || 'run', service: asked.get('service') || '', by: asked.get('by') === 'latency' ? 'latency' : 'errors',
-    theme: asked.get('theme') || stored() || 'auto', curve: asked.get('curve') || 'errors', histogram: 0, sort: { key: '', way: 1 },
+    theme: asked.get('theme') || stored() || 'auto', curve: asked.get('curve') || tellingCurve(data), histogram: 0, sort: { key: '', way: 1 },
   };
   const page = new Page(data, state);
   page.build();
   document.documentElement.dataset.ready = 'true';
+}
+
+// tellingCurve is the curve that variants are first compared by: their errors,
+// or where nothing failed their good answers.
+function tellingCurve(data) {
+  return data.overlays.some(o => o.curves.errors.high.some(v => v > 0)) ? 'errors' : 'good';
 }
 
 // A file's page may not be allowed to keep anything.
@@ -209,9 +215,9 @@ class Page {
   callTable(name) {
     const calls = this.segment.edges.filter(e => e.caller === name || e.callee === name);
     if (!calls.length) return null;
-    const classes = this.data.classes.filter(k => k !== 'ok' && calls.some(e => e.outcomes[k]));
+    const classes = this.data.classes.filter(k => k !== 'ok' && calls.some(e => (e.outcomes || {})[k]));
     const row = e => h('tr', {}, h('td', { class: 'left' }, e.caller === name ? 'to ' + e.callee : 'from ' + e.caller), h('td', {}, count(e.calls)), h('td', {}, number(e.rate)), h('td', { class: 'mark' + (e.errors ? ' worse' : '') }, share(ratio(e.errors, e.calls))),
-      classes.map(k => h('td', {}, count(e.outcomes[k] || 0))), h('td', {}, seconds(e.latency && e.latency.p50)), h('td', {}, seconds(e.latency && e.latency.p99)));
+      classes.map(k => h('td', {}, count((e.outcomes || {})[k] || 0))), h('td', {}, seconds(e.latency && e.latency.p50)), h('td', {}, seconds(e.latency && e.latency.p99)));
     return [h('h3', {}, `Calls of ${name}, ${longName(this.segment)}`), table([{ text: 'call', left: true }, 'calls', 'per s', 'errors', ...classes.map(words), 'p50', 'p99'], calls.map(row), { label: 'Calls of ' + name })];
   }
 

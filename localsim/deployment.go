@@ -59,10 +59,11 @@ type Deployment struct {
 	gating    gating
 	draining  sync.WaitGroup
 	// network is nil where replicas have no namespaces; impaired are the faults
-	// that act there, guarded by arranging.
-	network  Network
-	impaired map[slot][]PathFault
-	wake     chan struct{}
+	// that act there, and impairedBy by what, guarded by arranging.
+	network    Network
+	impaired   map[slot][]PathFault
+	impairedBy map[slot]string
+	wake       chan struct{}
 
 	mu       sync.Mutex
 	system   *topology.System
@@ -98,7 +99,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	default:
 		d.spawner = newSpawner()
 	}
-	d.impaired = map[slot][]PathFault{}
+	d.impaired, d.impairedBy = map[slot][]PathFault{}, map[slot]string{}
 	d.setSystem(system)
 	go d.watch()
 	if err := d.openNetwork(); err != nil {

@@ -221,10 +221,11 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	d.mu.Unlock()
 	slices.SortFunc(acting, func(a, b *injection) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id)) })
 	hits := d.hits(ctx, acting)
-	maps.Copy(hits, d.pathHits())
+	pathHits, by := d.pathHits(acting)
+	maps.Copy(hits, pathHits)
 	active := []experiment.Injection{}
 	for _, in := range acting {
-		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, Replicas: []string{}}
+		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, By: by[in.id], Replicas: []string{}}
 		if n, counted := hits[in.id]; counted {
 			i.Hits = n
 		}

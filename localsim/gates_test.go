@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -376,4 +377,43 @@ func TestChainsGoThroughGates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Gates that come and go under load cost no request.
+func TestGatesComeAndGoUnderLoad(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, d *localsim.Deployment) {
+		ctx, stop := context.WithCancel(t.Context())
+		var clients sync.WaitGroup
+		var asked, failed atomic.Int64
+		for _, service := range []string{"web", "api", "web", "api"} {
+			url := urlOf(t, d, service)
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					asked.Add(1)
+					if status, took := ask(t, url); status != 200 {
+						failed.Add(1)
+						t.Logf("%s answers %d after %v", url, status, took)
+					}
+				}
+			})
+		}
+		for i := range 30 {
+			f := fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Args: fault.Args{Delay: dist.Fixed(ms)}}
+			inject(t, d, "all", f)
+			f.Target.From = "web"
+			inject(t, d, "web", f)
+			f.Target.Replica = 1 + i%2
+			inject(t, d, "one", f)
+			for _, id := range []string{"all", "one", "web"} {
+				time.Sleep(10 * ms)
+				clearFault(t, d, id)
+			}
+		}
+		stop()
+		clients.Wait()
+		t.Logf("%d requests", asked.Load())
+		if n := failed.Load(); n > 0 {
+			t.Errorf("%d of %d requests failed", n, asked.Load())
+		}
+	})
 }

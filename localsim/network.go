@@ -20,8 +20,9 @@ type Network interface {
 	Remove(replica string) error
 	// Enter runs f on the calling thread in the replica's namespace.
 	Enter(replica string, f func() error) error
-	// Impair makes exactly these faults act on the way to a replica.
-	Impair(ctx context.Context, replica string, faults []PathFault) error
+	// Impair makes exactly these faults act on the way to a replica, and returns
+	// the name of what carries them out.
+	Impair(ctx context.Context, replica string, faults []PathFault) (by string, err error)
 	// Hits counts the packets that the faults of these ids have met on the way to
 	// a replica; one whose packets are not counted is absent.
 	Hits(replica string, ids []string) map[string]int64
@@ -131,41 +132,51 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 	slices.SortFunc(changed, func(a, b slot) int { return strings.Compare(a.label(), b.label()) })
 	var errs []error
 	for _, s := range changed {
-		if err := d.network.Impair(ctx, s.label(), plans[s]); err != nil {
+		by, err := d.network.Impair(ctx, s.label(), plans[s])
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if d.impaired[s] = plans[s]; plans[s] == nil {
-			delete(d.impaired, s)
-		}
+		d.impaired[s], d.impairedBy[s] = plans[s], by
 	}
-	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { _, there := plans[s]; return !there })
+	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { return plans[s] == nil })
 	return errors.Join(errs...)
 }
 
-// networkHits sums what each fault has met on the ways to all replicas.
-func (d *Deployment) networkHits() map[string]int64 {
+// networkHits sums what each fault has met on the ways to all replicas, and tells
+// what carries it out.
+func (d *Deployment) networkHits() (hits map[string]int64, by map[string]string) {
 	d.arranging.Lock()
 	defer d.arranging.Unlock()
 	sum := map[string]int64{}
+	by = map[string]string{}
 	for s, faults := range d.impaired {
 		var ids []string
 		for i := range faults {
-			ids = append(ids, faults[i].ID)
+			id := faults[i].ID
+			ids = append(ids, id)
+			by[id] = max(by[id], d.impairedBy[s]) // it is the same for all replicas, but for a moment
 		}
 		for id, n := range d.network.Hits(s.label(), ids) {
 			sum[id] += n
 		}
 	}
-	return sum
+	return sum, by
 }
 
-// pathHits tells how often the faults on the way to replicas have acted.
-func (d *Deployment) pathHits() map[string]int64 {
+// pathHits tells how often the faults on the way to replicas have acted, and by
+// what.
+func (d *Deployment) pathHits(acting []*injection) (hits map[string]int64, by map[string]string) {
 	if d.network != nil {
 		return d.networkHits()
 	}
-	return d.gateHits()
+	by = map[string]string{}
+	for _, in := range acting {
+		if onTheWay(in.place) {
+			by[in.id] = "gate"
+		}
+	}
+	return d.gateHits(), by
 }
 
 // breakPaths lets the faults between services act that are wanted, and mends

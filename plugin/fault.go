@@ -235,9 +235,13 @@ func printFaults(streams Streams, output string, active []experiment.Injection) 
 		if in.Hits >= 0 {
 			hits = fmt.Sprint(in.Hits)
 		}
-		rows = append(rows, []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, age(time.Since(in.Since))})
+		by := in.By
+		if entry, _ := fault.Lookup(in.Fault.Type); by == "" {
+			by = string(entry.Place)
+		}
+		rows = append(rows, []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, age(time.Since(in.Since)), by})
 	}
-	return printTable(streams.Out, []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "UNTIL", "AGE"}, rows)
+	return printTable(streams.Out, []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "UNTIL", "AGE", "BY"}, rows)
 }
 
 func newFaultClear(streams Streams) *cobra.Command {

@@ -92,16 +92,16 @@ func canImpair(f *fault.Fault) error {
 }
 
 // Impair implements localsim.Network.
-func (n hostNetwork) Impair(ctx context.Context, replica string, faults []localsim.PathFault) error {
+func (n hostNetwork) Impair(ctx context.Context, replica string, faults []localsim.PathFault) (string, error) {
 	rules, err := rulesOf(faults)
 	if err != nil {
-		return err
+		return "", err
 	}
 	backend, err := n.Network.Impair(ctx, replica, rules)
 	if err == nil && backend != "" {
 		n.logger.Debug("network faults act", "replica", replica, "backend", backend, "rules", len(rules))
 	}
-	return err
+	return backend, err
 }
 
 // rulesOf turns faults on the way to a replica into rules of its namespace: they

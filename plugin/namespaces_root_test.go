@@ -182,14 +182,14 @@ func TestNetworkFaultsInNamespaces(t *testing.T) {
 				counted = m.counter(t, test.service, test.counter) - counted
 			}
 			active, err := m.Active(t.Context())
-			if err != nil || len(active) != 1 || active[0].Hits >= 0 && active[0].Hits < 20 {
+			if err != nil || len(active) != 1 || active[0].By == "" || active[0].Hits < 20 && (active[0].Hits != -1 || active[0].By != "tc") {
 				t.Errorf("after 20 requests what acts is %+v, %v", active, err)
 			}
 			if err := m.Clear(t.Context(), "x"); err != nil {
 				t.Fatal(err)
 			}
 			after, _ := m.took(t, "web", 5)
-			t.Logf("%d hits; median before %v, during %v (longest %v, other caller %v), after %v; %s +%d", active[0].Hits, before, during, longest, other, after, test.counter, counted)
+			t.Logf("%d hits by %s; median before %v, during %v (longest %v, other caller %v), after %v; %s +%d", active[0].Hits, active[0].By, before, during, longest, other, after, test.counter, counted)
 			if during < test.least || during > test.most || test.counter != "" && counted == 0 {
 				t.Errorf("want %v to %v during the fault", test.least, test.most)
 			}

@@ -25,6 +25,9 @@ type labResult struct {
 	// timeouts, refused and open are what home met at the recommendations, by
 	// window.
 	timeouts, refused, open []int64
+	// late counts timeouts of services that answer at once: there the machine
+	// was too busy to keep up with the speed.
+	late int64
 }
 
 // playVariant runs one variant in this process.
@@ -54,6 +57,9 @@ func playVariant(lab experiment.Experiment, name string) (labResult, error) {
 			}
 		}
 		for _, edge := range w.Edges {
+			if edge.Callee != "recommendations" {
+				result.late += edge.Outcomes[experiment.Timeout] + edge.Outcomes[experiment.BreakerOpen]
+			}
 			if edge.Caller == "home" && edge.Callee == "recommendations" {
 				result.timeouts = append(result.timeouts, edge.Outcomes[experiment.Timeout])
 				result.refused = append(result.refused, edge.Outcomes[experiment.ConnectionError])
@@ -132,6 +138,10 @@ func playLab(t *testing.T, lab experiment.Experiment) map[string]labResult {
 	var mu sync.Mutex
 	play := func(name string) {
 		r, err := playVariant(lab, name)
+		for again := 0; again < 3 && err == nil && r.late > 8; again++ {
+			t.Logf("%s: once more, as %d calls of idle services timed out on this machine: %s", name, r.late, &r)
+			r, err = playVariant(lab, name)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {

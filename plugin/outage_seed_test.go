@@ -3,23 +3,29 @@ package plugin
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// A stopwatch is a transport that notes how long each request took, in whole
-// steps, by its id.
+// A stopwatch is a transport that notes, by the request's id, what became of
+// each call of the recommendations.
 type stopwatch struct {
 	http.RoundTripper
-	step time.Duration
-	mu   sync.Mutex
-	took map[string]time.Duration
+	mu    sync.Mutex
+	calls map[string]timed
+}
+
+type timed struct {
+	status int
+	took   time.Duration
 }
 
 func (s *stopwatch) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -28,15 +34,17 @@ func (s *stopwatch) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil && r.URL.Path == "/recommendations" {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.took[r.Header.Get("X-Request-Id")] = time.Since(start).Truncate(s.step)
+		s.calls[r.Header.Get("X-Request-Id")] = timed{response.StatusCode, time.Since(start)}
 	}
 	return response, err
 }
 
-// TestSameSeedSameDelays plays a slow scenario twice at once and compares what
-// the fault did to the requests of the same number. The delays are whole steps
-// of 200 ms, so that what this machine adds does not show.
-func TestSameSeedSameDelays(t *testing.T) {
+// TestSameSeedSameFaults plays a slow scenario, in which some answers fail, too,
+// twice at once, and compares what the faults did to the requests of the same
+// number. Failures are the same for each. Delays, of 1 to 2 s in steps of 200 ms,
+// are the same but for what this machine adds, which is compared by the median:
+// it would be 400 ms if each run drew its own.
+func TestSameSeedSameFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("6 seconds of real time")
 	}
@@ -46,30 +54,35 @@ func TestSameSeedSameDelays(t *testing.T) {
 	}
 	lab = experiment.Scale(lab, 0.2)
 	var runs sync.WaitGroup
-	seen := make([]map[string]time.Duration, 3)
+	seen := make([]map[string]timed, 3)
 	for i, seed := range []uint64{1, 1, 2} {
 		runs.Go(func() {
-			if seen[i], err = delays(lab, seed); err != nil {
+			var err error
+			if seen[i], err = slowCalls(lab, seed); err != nil {
 				t.Errorf("run %d: %v", i, err)
 			}
 		})
 	}
 	runs.Wait()
-	both, different := 0, 0
-	for id, took := range seen[0] {
+	var apart []time.Duration
+	statuses := map[int]int{}
+	for id, call := range seen[0] {
 		again, ok := seen[1][id]
 		if !ok {
 			continue // the end of one of the runs cut it off
 		}
-		if both++; took != again {
-			t.Errorf("request %s was held up for %s, and with the same seed for %s", id, took, again)
+		if call.status != again.status {
+			t.Errorf("request %s was answered %d, and with the same seed %d", id, call.status, again.status)
 		}
-		if took != time.Second {
-			different++
-		}
+		statuses[call.status]++
+		apart = append(apart, (call.took - again.took).Abs())
 	}
-	if both < 16 || different == 0 {
-		t.Errorf("%d requests were seen in both runs, %d with a delay over the least", both, different)
+	if len(apart) < 16 || len(statuses) < 2 {
+		t.Fatalf("%d requests were seen in both runs, with statuses %v", len(apart), statuses)
+	}
+	slices.Sort(apart)
+	if median := apart[len(apart)/2]; median > 150*time.Millisecond {
+		t.Errorf("with the same seed half of the delays differ by %s or more: %s", median, apart)
 	}
 	for id := range seen[2] {
 		if _, ok := seen[0][id]; ok {
@@ -78,15 +91,17 @@ func TestSameSeedSameDelays(t *testing.T) {
 	}
 }
 
-// delays plays the scenario and returns how long each request took.
-func delays(lab experiment.Experiment, seed uint64) (map[string]time.Duration, error) {
+// slowCalls plays the scenario and returns what became of each call.
+func slowCalls(lab experiment.Experiment, seed uint64) (map[string]timed, error) {
 	v, _ := lab.Variant("3-slow")
 	e, problems := lab.Apply(v)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	e.Seed, e.Checks = seed, nil
-	watch := &stopwatch{RoundTripper: &http.Transport{DisableKeepAlives: true}, step: 200 * time.Millisecond, took: map[string]time.Duration{}}
+	failing := fault.Fault{Type: fault.Error, Target: fault.Target{Service: "recommendations"}, Probability: 0.4}
+	e.Faults = append(slices.Clone(e.Faults), failing.WithDefaults())
+	watch := &stopwatch{RoundTripper: &http.Transport{DisableKeepAlives: true}, calls: map[string]timed{}}
 	deployer, err := localsim.New(localsim.Config{NewServer: func(s localsim.Spec) (localsim.Server, error) {
 		return service.New(service.Config{System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, Token: s.Token, Transport: watch})
 	}})
@@ -94,5 +109,5 @@ func delays(lab experiment.Experiment, seed uint64) (map[string]time.Duration, e
 		return nil, err
 	}
 	_, err = experiment.Run(context.Background(), e, experiment.Deps{Deployer: deployer, Loader: &loadgen.Generator{}}, nil)
-	return watch.took, err
+	return watch.calls, err
 }

@@ -97,6 +97,9 @@ type Injection struct {
 	Replicas []string `json:"replicas"`
 	// Hits counts the requests it has acted on; -1 where that is not known.
 	Hits int64 `json:"hits"`
+	// By names what carries it out where there is a choice: a gate, or a backend
+	// of the network.
+	By string `json:"by,omitempty"`
 }
 
 // A Loader puts load on a running system.

@@ -85,6 +85,7 @@ func randomExperiment(r *rand.Rand) *experiment.Experiment {
 			fault.Fault{Type: fault.Latency, Args: fault.Args{Delay: dist.Fixed(time.Second), Jitter: pick(r, 0, unit.Duration(1e6))}},
 			fault.Fault{Type: fault.Error, Args: fault.Args{Status: pick(r, 0, 503)}},
 			fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 0.25}},
+			fault.Fault{Type: fault.Substitute, Args: fault.Args{Pattern: `a: "(b)"`, With: pick(r, "", "$1")}},
 			fault.Fault{Type: fault.CPU, Args: fault.Args{Hold: randomDuration(r), Cores: pick(r, unit.Cores(0), 0.5, 2)}})
 		f.Target = pick(r, fault.Target{Service: "s0"}, fault.Target{Service: "s0", Endpoint: "/"}, fault.Target{Service: "s0", Direction: fault.Both})
 		f.Probability = pick(r, 1, 0, 0.3)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"syscall"
@@ -269,4 +270,25 @@ func TestEveryTypeIsKnown(t *testing.T) {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// A probability is the share of connections that a fault hits.
+func TestProbabilityIsOfConnections(t *testing.T) {
+	const connections, share = 400, 0.3
+	e := start(t)
+	must(t, e.Set(map[string]fault.Fault{"x": {Type: fault.CloseOnData, Probability: share}}))
+	closed := 0
+	for range connections {
+		c := dial(t, e)
+		if _, _, err := c.ask("hello", patience); err != nil {
+			closed++
+		} else if _, _, err := c.ask("again", patience); err != nil {
+			t.Error("a connection that was spared is not spared any more")
+		}
+		c.Close()
+	}
+	// 4.6 standard deviations of a binomial.
+	if deviation := 4.6 * math.Sqrt(connections*share*(1-share)); math.Abs(float64(closed)-connections*share) > deviation {
+		t.Errorf("%d of %d connections were hit, want about %.0f", closed, connections, connections*share)
+	}
 }

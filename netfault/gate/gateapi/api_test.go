@@ -232,6 +232,8 @@ func TestToxicsAct(t *testing.T) {
 		{"delay", `{"delay":30,"serial":true}`, whole, 30 * time.Millisecond, false},
 		{"stop_reading", `{}`, "", 0, false},
 		{"drop", `{}`, "", 0, false},
+		{"retransmit", `{"share":1}`, "", 0, false},
+		{"retransmit", `{}`, whole, 0, false},
 		{"close_on_data", `{}`, "", 0, true},
 		{"close_on_data", `{"reset":true}`, "", 0, true},
 		{"corrupt", `{}`, "\x00\x00\x00\x00", 0, false},

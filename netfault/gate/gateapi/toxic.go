@@ -51,6 +51,8 @@ func newAttributes(kind string) attributes {
 		return &stopReading{}
 	case "drop":
 		return &drop{}
+	case "retransmit":
+		return &retransmit{}
 	case "close_on_data":
 		return &closeOnData{}
 	case "corrupt":
@@ -227,6 +229,12 @@ type drop struct {
 }
 
 func (a *drop) condition() (gate.Condition, error) { return gate.Drop{Share: a.Share}, nil }
+
+type retransmit struct {
+	Share float64 `json:"share"`
+}
+
+func (a *retransmit) condition() (gate.Condition, error) { return gate.Retransmit{Share: a.Share}, nil }
 
 type closeOnData struct {
 	Reset bool `json:"reset"`

@@ -180,10 +180,9 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.replicasOf(service.Name, pods[service.Name]),
 		}
 		deployment := deployments[service.Name]
-		switch {
-		case deployment == nil:
+		if deployment == nil {
 			status.Trouble = "its Deployment has been deleted; 'kubectl microsim up' makes it again"
-		default:
+		} else {
 			status.Image = deployment.Spec.Template.Spec.Containers[0].Image
 			if t := diagnose(deployment, pods[service.Name]); t != nil && !complete(deployment) {
 				status.Trouble = t.text

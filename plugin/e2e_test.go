@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,20 +111,15 @@ services:
   - {name: back, replicas: 2}
 `
 
+// An e2eCase leaves the cluster as it was.
+type e2eCase struct {
+	name string
+	run  func(*onKind)
+}
+
 func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
-	for _, test := range []struct {
-		name string
-		run  func(*onKind)
-	}{
-		{"a MicroSim request is answered as its route says", sample},
-		{"a system comes, changes and goes without a trace", comeAndGo},
-		{"two systems live side by side", sideBySide},
-		{"a dry run changes nothing", dryRun},
-		{"a pod that cannot start is explained", explained},
-		{"what others own is not touched", untouched},
-		{"a fault acts until it is cleared", broken},
-	} {
+	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases()) {
 		t.Run(test.name, func(t *testing.T) {
 			in := &onKind{t: t, env: k.env}
 			before := in.everything()
@@ -132,6 +128,17 @@ func TestOnKind(t *testing.T) {
 				t.Errorf("before there was\n%s\nafterwards\n%s", before, after)
 			}
 		})
+	}
+}
+
+func systemCases() []e2eCase {
+	return []e2eCase{
+		{"a MicroSim request is answered as its route says", sample},
+		{"a system comes, changes and goes without a trace", comeAndGo},
+		{"two systems live side by side", sideBySide},
+		{"a dry run changes nothing", dryRun},
+		{"a pod that cannot start is explained", explained},
+		{"what others own is not touched", untouched},
 	}
 }
 
@@ -263,19 +270,4 @@ func untouched(k *onKind) {
 	k.ok(k.microsim("down", "mine")...)
 	k.ok("-n", "mine", "get", "configmap", "keep")
 	k.ok("delete", "namespace", "mine")
-}
-
-func broken(k *onKind) {
-	k.ok(k.microsim("up", "-f", k.file("frail.yaml", strings.ReplaceAll(frontAndBack, "NAME", "frail")))...)
-	front := []string{"get", "--raw", "/api/v1/namespaces/frail/services/http:front:80/proxy/"}
-	k.ok(front...)
-	k.ok(k.microsim("fault", "add", "error", "--target", "back", "--status", "503", "--for", "5m")...)
-	k.fails("", front...)
-	if out := k.ok(k.microsim("fault", "list")...); !strings.Contains(out, "back/1,back/2") {
-		k.t.Errorf("fault list shows\n%s", out)
-	}
-	k.ok(k.microsim("fault", "clear", "--all")...)
-	k.ok(front...)
-	k.fails("not possible on a cluster yet", k.microsim("fault", "add", "kill", "--target", "back")...)
-	k.ok(k.microsim("down", "frail")...)
 }

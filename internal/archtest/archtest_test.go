@@ -20,7 +20,7 @@ var floors = []struct {
 	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}},
 	{1, []string{"model/dist"}},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
-	{3, []string{"model/behave"}},
+	{3, []string{"model/behave", "model/order"}},
 	{4, []string{"model/experiment", "model/spec"}},
 	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
 	{6, []string{"plugin"}},
@@ -54,7 +54,7 @@ const suite = "model/experiment/experimenttest"
 
 // groundOnly rooms import nothing but the standard library and the project.
 var groundOnly = []string{
-	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave",
+	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave", "model/order",
 }
 
 type pkg struct {

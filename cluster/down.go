@@ -20,7 +20,7 @@ import (
 const (
 	// deleteTimeout bounds the requests that delete; they go on when their
 	// caller's time is over.
-	deleteTimeout = 30 * time.Second
+	deleteTimeout = 2 * time.Minute
 	// goneTimeout bounds the wait until all is gone.
 	goneTimeout = 3 * time.Minute
 )
@@ -131,11 +131,11 @@ func (c *Cluster) deleteAll(ctx context.Context, system, namespace string) (name
 			c.config.Progress(fmt.Sprintf("namespace/%s stays: it has objects of others, such as %s", namespace, others[0]))
 		}
 	}
-	if err := c.deleteObjects(ctx, system, namespace); err != nil {
+	if err := c.deletePods(ctx, system, namespace); err != nil {
 		return false, err
 	}
 	if !namespaceGoes {
-		return false, nil
+		return false, c.deleteRest(ctx, system, namespace)
 	}
 	err = c.client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(ns.UID))})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
@@ -144,24 +144,30 @@ func (c *Cluster) deleteAll(ctx context.Context, system, namespace string) (name
 	return true, nil
 }
 
-// deleteObjects deletes what carries the system's labels. The pods have nothing
+// deletePods deletes the pods of a system and what makes them. They have nothing
 // to finish, so they need no time for it.
-func (c *Cluster) deleteObjects(ctx context.Context, system, namespace string) error {
+func (c *Cluster) deletePods(ctx context.Context, system, namespace string) error {
 	list := metav1.ListOptions{LabelSelector: manifest.Selector(system)}
 	options := metav1.DeleteOptions{PropagationPolicy: background()}
-	core := c.client.CoreV1()
 	if err := c.client.AppsV1().Deployments(namespace).DeleteCollection(ctx, options, list); err != nil {
 		return err
 	}
 	soon := int64(1)
-	errs := []error{
+	return errors.Join(
 		c.client.AppsV1().ReplicaSets(namespace).DeleteCollection(ctx, options, list),
-		core.Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &soon}, list),
-		c.deleteServices(ctx, namespace, list),
+		c.client.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &soon}, list))
+}
+
+// deleteRest deletes what of a system is left without its pods. With its
+// namespace it would go by itself.
+func (c *Cluster) deleteRest(ctx context.Context, system, namespace string) error {
+	list := metav1.ListOptions{LabelSelector: manifest.Selector(system)}
+	options := metav1.DeleteOptions{PropagationPolicy: background()}
+	core := c.client.CoreV1()
+	return errors.Join(
 		core.ConfigMaps(namespace).DeleteCollection(ctx, options, list),
 		core.Secrets(namespace).DeleteCollection(ctx, options, list),
-	}
-	return errors.Join(errs...)
+		c.deleteServices(ctx, namespace, list))
 }
 
 // deleteServices deletes Services one by one, as older API servers ask for.

@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,7 @@ func newSandbox(t *testing.T) (config cluster.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const name = "microsim-conformance"
+	name := fmt.Sprintf("microsim-conformance-%d", os.Getpid())
 	if _, err := m.Create(t.Context(), name, sandbox.Options{NodeImage: nodeImage()}); err != nil {
 		t.Fatal(err)
 	}

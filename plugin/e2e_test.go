@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +21,10 @@ import (
 // An onKind runs the built plugin by kubectl, with state and kubeconfig of its
 // own, against one sandbox that ends with the test.
 type onKind struct {
-	t   *testing.T
-	env []string
+	t       *testing.T
+	env     []string
+	sandbox string
 }
-
-// sandboxOfTest does not clash with that of the user who runs the test.
-const sandboxOfTest = "microsim-e2e"
 
 func newOnKind(t *testing.T) *onKind {
 	t.Helper()
@@ -44,12 +43,14 @@ func newOnKind(t *testing.T) *onKind {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, out)
 	}
-	k := &onKind{t: t, env: append(os.Environ(),
+	// Nobody else has a sandbox of this name, not even another test.
+	sandbox := fmt.Sprintf("microsim-e2e-%d", os.Getpid())
+	k := &onKind{t: t, sandbox: sandbox, env: append(os.Environ(),
 		"PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "MICROSIM_STATE_DIR="+filepath.Join(dir, "state"),
-		"KUBECONFIG="+filepath.Join(dir, "state-sandboxes", sandboxOfTest+".kubeconfig"),
+		"KUBECONFIG="+filepath.Join(dir, "state-sandboxes", sandbox+".kubeconfig"),
 	)}
-	t.Cleanup(func() { k.ok("microsim", "cluster", "delete", sandboxOfTest, "--ignore-not-found") })
-	k.ok("microsim", "cluster", "create", sandboxOfTest, "--node-image", nodes)
+	t.Cleanup(func() { k.ok("microsim", "cluster", "delete", sandbox, "--ignore-not-found") })
+	k.ok("microsim", "cluster", "create", sandbox, "--node-image", nodes)
 	return k
 }
 
@@ -99,7 +100,7 @@ func (k *onKind) file(name, text string) string {
 }
 
 func (k *onKind) microsim(args ...string) []string {
-	return append(append([]string{"microsim"}, args...), "--on", "kind", "--sandbox", sandboxOfTest)
+	return append(append([]string{"microsim"}, args...), "--on", "kind", "--sandbox", k.sandbox)
 }
 
 const frontAndBack = `
@@ -121,7 +122,7 @@ func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
 	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases()) {
 		t.Run(test.name, func(t *testing.T) {
-			in := &onKind{t: t, env: k.env}
+			in := &onKind{t: t, env: k.env, sandbox: k.sandbox}
 			before := in.everything()
 			test.run(in)
 			if after := in.everything(); after != before {

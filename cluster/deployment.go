@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,7 +155,7 @@ type ServiceStatus struct {
 
 // Status describes the system as it is now.
 func (d *Deployment) Status(ctx context.Context) (*Status, error) {
-	pods, err := d.pods(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -177,14 +176,14 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		service := &d.system.Services[i]
 		status := ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Endpoint: fmt.Sprintf("http://%s.%s", service.Name, d.namespace),
-			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.replicasOf(service.Name, pods[service.Name]),
+			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.replicasOf(service.Name, v),
 		}
 		deployment := deployments[service.Name]
 		if deployment == nil {
 			status.Trouble = "its Deployment has been deleted; 'kubectl microsim up' makes it again"
 		} else {
 			status.Image = deployment.Spec.Template.Spec.Containers[0].Image
-			if t := diagnose(deployment, pods[service.Name]); t != nil && !complete(deployment) {
+			if t := diagnose(deployment, v.pods[service.Name]); t != nil && !complete(deployment) {
 				status.Trouble = t.text
 			}
 		}
@@ -193,66 +192,88 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	return s, nil
 }
 
-// pods lists the pods of each service, in the order of their indexes.
-func (d *Deployment) pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
-	list, err := d.c.client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.system.Name)})
+// A view is what pods and the record of faults say at a moment.
+type view struct {
+	// pods are those of each service, absent ones included, by replica.
+	pods map[string][]*corev1.Pod
+	// faults are those that are to act, the oldest first.
+	faults []injection
+	// replaced counts the pods that each replica has lost to faults.
+	replaced map[string]int
+}
+
+// look asks for the pods of the system and the record of its faults.
+func (d *Deployment) look(ctx context.Context) (*view, error) {
+	var list *corev1.PodList
+	var faults []injection
+	var roster roster
+	err := each(2, func(i int) (err error) {
+		if i == 0 {
+			faults, roster, err = d.recorded(ctx)
+			return err
+		}
+		if list, err = d.c.client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.system.Name)}); err != nil {
+			return fmt.Errorf("listing the pods of system %q: %w", d.system.Name, explain(err))
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the pods of system %q: %w", d.system.Name, explain(err))
+		return nil, err
 	}
 	all := make([]*corev1.Pod, len(list.Items))
 	for i := range list.Items {
 		all[i] = &list.Items[i]
 	}
-	return byService(all), nil
+	pods := roster.arrange(d.system, all)
+	return &view{pods: pods, faults: faults, replaced: roster.replaced(pods)}, nil
 }
 
-// byService sorts pods by service, the oldest first. Pods that end are left
-// out. The place of a pod, from 1, is its replica's index.
-func byService(pods []*corev1.Pod) map[string][]*corev1.Pod {
-	sorted := map[string][]*corev1.Pod{}
-	for _, p := range pods {
-		if name := p.Labels[manifest.ServiceLabel]; name != "" && p.DeletionTimestamp == nil {
-			sorted[name] = append(sorted[name], p)
-		}
+// pods lists the pods of each service, in the order of their indexes. Where a
+// replica has no pod, there is one that is absent, and never ready.
+func (d *Deployment) pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
+	v, err := d.look(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for list := range maps.Values(sorted) {
-		slices.SortFunc(list, func(a, b *corev1.Pod) int {
-			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-		})
-	}
-	return sorted
+	return v.pods, nil
 }
 
 // Replicas lists the pods in the order of the system's file. Their URLs are
 // those of a proxy on this machine while the system is held, and those of the
-// pods else.
+// pods else. A replica whose pod has gone is down until there is another.
 func (d *Deployment) Replicas(ctx context.Context) ([]experiment.Replica, error) {
-	pods, err := d.pods(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var replicas []experiment.Replica
 	for i := range d.system.Services {
-		name := d.system.Services[i].Name
-		replicas = append(replicas, d.replicasOf(name, pods[name])...)
+		replicas = append(replicas, d.replicasOf(d.system.Services[i].Name, v)...)
 	}
 	return replicas, nil
 }
 
-func (d *Deployment) replicasOf(service string, pods []*corev1.Pod) []experiment.Replica {
+func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 	d.mu.Lock()
 	holder := d.holder
 	d.mu.Unlock()
+	pods := v.pods[service]
 	replicas := make([]experiment.Replica, 0, len(pods))
 	for i, p := range pods {
-		r := experiment.Replica{Service: service, Index: i + 1, State: podState(p), Since: p.CreationTimestamp.Time}
+		r := experiment.Replica{
+			Service: service, Index: i + 1, State: podState(p), Since: p.CreationTimestamp.Time, Restarts: v.replaced[replicaName(service, i+1)],
+		}
 		for _, c := range p.Status.ContainerStatuses {
 			r.Restarts += int(c.RestartCount)
 		}
 		if c := condition(p, corev1.PodReady); c != nil && !c.LastTransitionTime.IsZero() {
-			r.Since = c.LastTransitionTime.Time
+			r.Since = changedBy(c.LastTransitionTime.Time)
+		}
+		if r.State == experiment.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
+			r.State = experiment.Starting // it has not got its faults yet
 		}
 		switch {
+		case !present(p):
 		case holder != nil:
 			r.URL = holder.proxy.url(p.Name)
 		case p.Status.PodIP != "":
@@ -263,7 +284,25 @@ func (d *Deployment) replicasOf(service string, pods []*corev1.Pod) []experiment
 	return replicas
 }
 
+// targeted reports whether a fault in the service is meant for a replica.
+func (v *view) targeted(service string, index int) bool {
+	return slices.ContainsFunc(v.faults, func(in injection) bool { return in.inService() && in.targets(service, index) })
+}
+
+// changedBy returns when something had surely happened that the API server dates
+// with whole seconds.
+func changedBy(t time.Time) time.Time {
+	end := t.Add(time.Second)
+	if now := time.Now(); now.Before(end) {
+		return now
+	}
+	return end
+}
+
 func podState(p *corev1.Pod) experiment.State {
+	if !present(p) {
+		return experiment.Down
+	}
 	if ready(p) {
 		return experiment.Ready
 	}

@@ -7,6 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 func waitingPod(reason, message string) *corev1.Pod {
@@ -81,7 +83,8 @@ func TestReplicasKeepTheirPlaces(t *testing.T) {
 		return p
 	}
 	var got []string
-	for _, p := range byService([]*corev1.Pod{pod("c", 2, false), pod("b", 1, false), pod("x", 0, true), pod("a", 1, false)})["cart"] {
+	system := &topology.System{Services: []topology.Service{topology.NewService("cart")}}
+	for _, p := range new(roster).arrange(system, []*corev1.Pod{pod("c", 2, false), pod("b", 1, false), pod("x", 0, true), pod("a", 1, false)})["cart"] {
 		got = append(got, p.Name)
 	}
 	if strings.Join(got, "") != "abc" {

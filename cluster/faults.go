@@ -30,6 +30,13 @@ type injection struct {
 	Fault    fault.Fault `json:"fault"`
 	Since    time.Time   `json:"since"`
 	Deadline time.Time   `json:"deadline,omitzero"`
+	// Victims are the pods that a kill or restart has ended.
+	Victims []victim `json:"victims,omitempty"`
+}
+
+func (in *injection) inService() bool {
+	entry, _ := fault.Lookup(in.Fault.Type)
+	return entry.Place == fault.InService
 }
 
 func (in *injection) expired() bool {
@@ -53,7 +60,7 @@ func canInject(system *topology.System, f *fault.Fault) error {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
 	entry, _ := fault.Lookup(f.Type)
-	if entry.Place != fault.InService {
+	if entry.Place != fault.InService && !momentary(f.Type) {
 		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
 	}
 	if system == nil || f.Rounds != nil {
@@ -89,11 +96,14 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 		return fmt.Errorf("injecting fault %q: %w", f.Label(), errClosed)
 	}
 	in := injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}
-	_, err := d.record(ctx, func(all []injection) ([]injection, error) {
-		if i := slices.IndexFunc(all, func(old injection) bool { return old.ID == id }); i >= 0 {
-			return nil, fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", id, all[i].Fault.Label())
+	if momentary(f.Type) {
+		if err := d.endPods(ctx, in); err != nil {
+			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
 		}
-		return append(all, in), nil
+		return nil
+	}
+	_, err := d.record(ctx, func(all []injection) ([]injection, error) {
+		return added(all, in)
 	})
 	if err == nil {
 		err = d.tell(ctx, &in, func(ctx context.Context, pod string) error { return d.put(ctx, pod, &in) })
@@ -105,6 +115,19 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 		err = errors.Join(err, d.Clear(undoing, id))
 	}
 	return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
+}
+
+// added adds a fault to those of the record. One that has been carried out is
+// in nobody's way.
+func added(all []injection, in injection) ([]injection, error) {
+	i := slices.IndexFunc(all, func(old injection) bool { return old.ID == in.ID })
+	if i >= 0 && !momentary(all[i].Fault.Type) {
+		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.ID, all[i].Fault.Label())
+	}
+	if i >= 0 {
+		all = slices.Delete(all, i, i+1)
+	}
+	return append(all, in), nil
 }
 
 var errClosed = errors.New("the system has been taken down") //nolint:gochecknoglobals // a sentinel
@@ -131,7 +154,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 		cleared = &old
 		return slices.Delete(all, i, i+1), nil
 	})
-	if err == nil && cleared != nil {
+	if err == nil && cleared != nil && cleared.inService() {
 		err = d.tell(ctx, &injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
 			return d.order(ctx, pod, http.MethodDelete, faultPath(id), nil, nil)
 		})
@@ -188,27 +211,18 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	if d.isClosed() {
 		return nil, errClosed
 	}
-	all, err := d.recorded(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	active := []experiment.Injection{}
-	if len(all) == 0 {
-		return active, nil
-	}
-	pods, err := d.pods(ctx)
-	if err != nil {
-		return nil, err
-	}
-	hits := d.hits(ctx, all, pods)
-	for _, in := range all {
-		i := experiment.Injection{ID: in.ID, Fault: in.Fault, Since: in.Since, Deadline: in.Deadline, Replicas: []string{}, Hits: -1}
-		service := in.Fault.Target.Service
-		for n := range pods[service] {
-			if in.targets(service, n+1) {
-				i.Replicas = append(i.Replicas, fmt.Sprintf("%s/%d", service, n+1))
-			}
+	hits := d.hits(ctx, v)
+	for _, in := range v.faults {
+		if in.over(v.pods) {
+			continue
 		}
+		i := experiment.Injection{ID: in.ID, Fault: in.Fault, Since: in.Since, Deadline: in.Deadline, Replicas: []string{}, Hits: -1}
+		i.Replicas = append(i.Replicas, in.replicas(v.pods)...)
 		if n, known := hits[in.ID]; known {
 			i.Hits = n
 		}
@@ -217,13 +231,30 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	return active, nil
 }
 
-// hits asks the pods how often each fault has acted. A fault of which no pod
-// tells is absent.
-func (d *Deployment) hits(ctx context.Context, all []injection, pods map[string][]*corev1.Pod) map[string]int64 {
+// replicas names the replicas that the fault acts on.
+func (in *injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
+	if momentary(in.Fault.Type) {
+		for _, v := range in.Victims {
+			names = append(names, replicaName(v.Service, v.Index))
+		}
+		return names
+	}
+	service := in.Fault.Target.Service
+	for i := range pods[service] {
+		if in.targets(service, i+1) {
+			names = append(names, replicaName(service, i+1))
+		}
+	}
+	return names
+}
+
+// hits asks the pods how often each fault in the service has acted. A fault of
+// which no pod tells is absent.
+func (d *Deployment) hits(ctx context.Context, v *view) map[string]int64 {
 	var names []string
-	for service, list := range pods {
+	for service, list := range v.pods {
 		for i, p := range list {
-			if ready(p) && slices.ContainsFunc(all, func(in injection) bool { return in.targets(service, i+1) }) {
+			if ready(p) && v.targeted(service, i+1) {
 				names = append(names, p.Name)
 			}
 		}
@@ -244,16 +275,21 @@ func (d *Deployment) hits(ctx context.Context, all []injection, pods map[string]
 }
 
 // recorded returns the faults of the record whose time is not over, the oldest
-// first.
-func (d *Deployment) recorded(ctx context.Context) ([]injection, error) {
+// first, and which pod is which replica.
+func (d *Deployment) recorded(ctx context.Context) ([]injection, roster, error) {
 	config, err := d.c.client.CoreV1().ConfigMaps(d.namespace).Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil
+		return nil, roster{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the record of faults: %w", explain(err))
+		return nil, roster{}, fmt.Errorf("reading the record of faults: %w", explain(err))
 	}
-	return parseRecord(config)
+	faults, err := parseRecord(config)
+	if err != nil {
+		return nil, roster{}, err
+	}
+	roster, err := parseRoster(config)
+	return faults, roster, err
 }
 
 func parseRecord(config *corev1.ConfigMap) ([]injection, error) {
@@ -273,8 +309,21 @@ var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // 
 // record changes the record of faults, as often as it takes where others change
 // it, too. A change may return errUnchanged.
 func (d *Deployment) record(ctx context.Context, change func([]injection) ([]injection, error)) ([]injection, error) {
-	configs := d.c.client.CoreV1().ConfigMaps(d.namespace)
 	var result []injection
+	err := d.recordAll(ctx, func(all []injection, _ *roster) ([]injection, error) {
+		var err error
+		result, err = change(all)
+		return result, err
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil, nil
+	}
+	return result, err
+}
+
+// recordAll is record for changes that concern the roster, too.
+func (d *Deployment) recordAll(ctx context.Context, change func([]injection, *roster) ([]injection, error)) error {
+	configs := d.c.client.CoreV1().ConfigMaps(d.namespace)
 	backoff := retry.DefaultBackoff
 	backoff.Steps = 20
 	err := retry.OnError(backoff, func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }, func() error {
@@ -287,18 +336,9 @@ func (d *Deployment) record(ctx context.Context, change func([]injection) ([]inj
 		} else if err != nil {
 			return err
 		}
-		all, err := parseRecord(config)
-		if err != nil {
+		if err := changeRecord(config, change); err != nil {
 			return err
 		}
-		if result, err = change(all); err != nil {
-			return err
-		}
-		text, err := json.Marshal(result)
-		if err != nil {
-			return fmt.Errorf("writing the record of faults: %w", err)
-		}
-		config.Data = map[string]string{faultsKey: string(text)}
 		if isNew {
 			_, err = configs.Create(ctx, config, metav1.CreateOptions{FieldManager: FieldManager})
 		} else {
@@ -306,8 +346,29 @@ func (d *Deployment) record(ctx context.Context, change func([]injection) ([]inj
 		}
 		return err
 	})
-	if errors.Is(err, errUnchanged) {
-		return nil, nil
+	return explain(err)
+}
+
+func changeRecord(config *corev1.ConfigMap, change func([]injection, *roster) ([]injection, error)) error {
+	all, err := parseRecord(config)
+	if err != nil {
+		return err
 	}
-	return result, explain(err)
+	roster, err := parseRoster(config)
+	if err != nil {
+		return err
+	}
+	if all, err = change(all, &roster); err != nil {
+		return err
+	}
+	faults, err := json.Marshal(all)
+	if err != nil {
+		return fmt.Errorf("writing the record of faults: %w", err)
+	}
+	replicas, err := json.Marshal(roster)
+	if err != nil {
+		return fmt.Errorf("writing which pod is which replica: %w", err)
+	}
+	config.Data = map[string]string{faultsKey: string(faults), rosterKey: string(replicas)}
+	return nil
 }

@@ -20,6 +20,24 @@ type holder struct {
 	proxy *podProxy
 	end   context.CancelFunc
 	ended sync.WaitGroup
+
+	mu sync.Mutex
+	// told are the containers that have got the faults, by containerKey.
+	told map[string]bool
+}
+
+// knows reports whether a pod has got the faults that were there when it became
+// ready.
+func (h *holder) knows(p *corev1.Pod) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.told[containerKey(p)]
+}
+
+func (h *holder) note(p *corev1.Pod) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told[containerKey(p)] = true
 }
 
 // hold begins to look after the system.
@@ -29,11 +47,11 @@ func (d *Deployment) hold() error {
 		return err
 	}
 	ctx, end := context.WithCancel(context.Background())
-	h := &holder{proxy: proxy, end: end}
+	h := &holder{proxy: proxy, end: end, told: map[string]bool{}}
 	d.mu.Lock()
 	d.holder = h
 	d.mu.Unlock()
-	h.ended.Go(func() { d.lookAfter(ctx) })
+	h.ended.Go(func() { d.lookAfter(ctx, h) })
 	return nil
 }
 
@@ -52,17 +70,15 @@ func (d *Deployment) release() error {
 }
 
 // lookAfter gives every container that becomes ready the faults of the record.
-func (d *Deployment) lookAfter(ctx context.Context) {
+func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 	changed := newChanged()
 	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
 	pods := follow(ctx, lw, &corev1.Pod{}, changed)
 	defer pods.close()
-	// told are the containers that know the faults, by pod and restarts.
-	told := map[string]bool{}
 	for {
 		var again <-chan time.Time
 		if pods.synced() {
-			if err := d.tellNew(ctx, pods.store.List(), told); err != nil && ctx.Err() == nil {
+			if err := d.tellNew(ctx, pods.store.List(), h); err != nil && ctx.Err() == nil {
 				d.c.config.Progress(fmt.Sprintf("a pod of system %s could not be told its faults, trying again: %v", d.system.Name, err))
 				again = time.After(tick)
 			}
@@ -77,56 +93,58 @@ func (d *Deployment) lookAfter(ctx context.Context) {
 }
 
 // tellNew gives the faults of the record to ready containers that have not got
-// them, and marks these as told.
-func (d *Deployment) tellNew(ctx context.Context, objects []any, told map[string]bool) error {
+// them, and notes these.
+func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) error {
 	var all []*corev1.Pod
+	news := false
 	for _, o := range objects {
-		all = append(all, o.(*corev1.Pod))
+		p := o.(*corev1.Pod)
+		all, news = append(all, p), news || ready(p) && !h.knows(p)
 	}
-	type newcomer struct {
-		pod   *corev1.Pod
-		key   string
-		index int
-	}
-	var newcomers []newcomer
-	for _, pods := range byService(all) {
-		for i, p := range pods {
-			if key := containerKey(p); ready(p) && !told[key] {
-				newcomers = append(newcomers, newcomer{p, key, i + 1})
-			}
-		}
-	}
-	if len(newcomers) == 0 {
+	if !news {
 		return nil
 	}
-	faults, err := d.recorded(ctx)
+	faults, roster, err := d.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	return each(len(newcomers), func(i int) error {
-		n := newcomers[i]
-		for _, in := range faults {
-			if !in.targets(n.pod.Labels[manifest.ServiceLabel], n.index) {
-				continue
-			}
-			if err := d.put(ctx, n.pod.Name, &in); err != nil {
-				return errors.Join(err, d.recheck(ctx, n.pod.Name, in.ID))
-			}
-			if err := d.recheck(ctx, n.pod.Name, in.ID); err != nil {
-				return err
+	var newcomers []*corev1.Pod
+	var indexes []int
+	for _, pods := range roster.arrange(d.system, all) {
+		for i, p := range pods {
+			if ready(p) && !h.knows(p) {
+				newcomers, indexes = append(newcomers, p), append(indexes, i+1)
 			}
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		told[n.key] = true
+	}
+	return each(len(newcomers), func(i int) error {
+		if err := d.tellOne(ctx, newcomers[i], indexes[i], faults); err != nil {
+			return err
+		}
+		h.note(newcomers[i])
 		return nil
 	})
 }
 
+// tellOne gives a pod those faults that are meant for it.
+func (d *Deployment) tellOne(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
+	for _, in := range faults {
+		if !in.inService() || !in.targets(p.Labels[manifest.ServiceLabel], index) {
+			continue
+		}
+		if err := d.put(ctx, p.Name, &in); err != nil {
+			return errors.Join(err, d.recheck(ctx, p.Name, in.ID))
+		}
+		if err := d.recheck(ctx, p.Name, in.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // recheck takes a fault back that somebody has cleared while it was put.
 func (d *Deployment) recheck(ctx context.Context, pod, id string) error {
-	faults, err := d.recorded(ctx)
+	faults, _, err := d.recorded(ctx)
 	if err != nil || slices.ContainsFunc(faults, func(in injection) bool { return in.ID == id }) {
 		return err
 	}

@@ -63,10 +63,10 @@ type Line struct {
 	Seq int64 `json:"seq"`
 	// Outcomes are packed, see AppendOutcome.
 	Outcomes []byte `json:"outcomes,omitempty"`
-	// Lost counts the outcomes before this line that are no longer there, since
-	// nobody has asked for them in time.
-	Lost int64 `json:"lost,omitempty"`
-	End  *End  `json:"end,omitempty"`
+	// Before counts the outcomes before this line. Where that is more than were
+	// read, the others are no longer there, since nobody asked for them in time.
+	Before int64 `json:"before"`
+	End    *End  `json:"end,omitempty"`
 }
 
 // An End is how the load of one generator ended.

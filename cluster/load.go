@@ -68,7 +68,7 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 	if err != nil {
 		return nil, err
 	}
-	r := &runningLoad{c: l.c, token: newToken(), count: l.pods, changes: l.Changes}
+	r := &runningLoad{c: l.c, token: newToken(), count: l.pods, changes: l.Changes, image: l.c.config.Image, pullPolicy: l.c.config.PullPolicy}
 	suffix := strings.ToLower(rand.Text()[:6])
 	switch {
 	case target.System == nil || target.System.Name == "":
@@ -85,6 +85,9 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 	// A Job gives its name to a label, so the system, whose name is as long as it
 	// likes, is no part of it.
 	r.name = manifest.ObjectName("load-" + suffix)
+	if err := r.findImage(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.start(ctx, job); err != nil {
 		err = fmt.Errorf("starting %d pods for the load in namespace %q: %w", l.pods, r.namespace, explain(err))
 		return nil, errors.Join(err, r.Close(ctx))
@@ -135,6 +138,8 @@ type runningLoad struct {
 	ownNamespace                   bool
 	count                          int
 	changes                        <-chan remote.Factors
+	image                          string
+	pullPolicy                     corev1.PullPolicy
 	// pods are by the index of their share.
 	pods []*corev1.Pod
 }
@@ -143,11 +148,28 @@ func (r *runningLoad) address(i int) podAddress {
 	return podAddress{r.namespace, r.pods[i].Name, r.token}
 }
 
+// findImage takes the image of the system where none is given.
+func (r *runningLoad) findImage(ctx context.Context) error {
+	if r.image != "" {
+		return nil
+	}
+	list, err := r.c.client.AppsV1().Deployments(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(r.system), Limit: 1})
+	if err != nil {
+		return fmt.Errorf("finding the agent's image: %w", explain(err))
+	}
+	if len(list.Items) == 0 {
+		return fmt.Errorf("finding the agent's image: system %q has no Deployment that has it; name one with --image", r.system)
+	}
+	container := &list.Items[0].Spec.Template.Spec.Containers[0]
+	r.image, r.pullPolicy = container.Image, container.ImagePullPolicy
+	return nil
+}
+
 // start makes the objects, and returns when the generators wait for the start.
 func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	objects, err := manifest.BuildLoad(manifest.LoadOptions{
 		Name: r.name, System: r.system, Namespace: r.namespace, CreateNamespace: r.ownNamespace,
-		Image: r.c.config.Image, PullPolicy: r.c.config.PullPolicy, Pods: r.count, Token: r.token, Job: job,
+		Image: r.image, PullPolicy: r.pullPolicy, Pods: r.count, Token: r.token, Job: job,
 	})
 	if err != nil {
 		return err

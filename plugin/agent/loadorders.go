@@ -75,9 +75,7 @@ func (g *generator) serveControl(w http.ResponseWriter, r *http.Request) {
 	if !readOrder(w, r, &f) {
 		return
 	}
-	g.control.SetRate(f.Rate)
-	g.control.SetBurst(f.Burst)
-	g.control.SetUsers(f.Users)
+	g.control.Set(f.Rate, f.Burst, f.Users)
 }
 
 func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {

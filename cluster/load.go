@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
@@ -30,6 +31,9 @@ const MaxLoadPods = 100
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
 	Changes <-chan remote.Factors
+	// Remedy, where it is not nil, is told the command that removes what is made
+	// for the load, before anything is.
+	Remedy func(command string)
 
 	c    *Cluster
 	pods int
@@ -58,7 +62,7 @@ func (l *Loader) Load(ctx context.Context, profile load.Profile, target experime
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, prepared.Close(ctx)) }()
+	defer func() { err = errors.Join(err, prepared.Close(context.WithoutCancel(ctx))) }()
 	return prepared.Load(ctx, observe)
 }
 
@@ -88,9 +92,12 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 	if err := r.findImage(ctx); err != nil {
 		return nil, err
 	}
+	if l.Remedy != nil {
+		l.Remedy(r.remedy())
+	}
 	if err := r.start(ctx, job); err != nil {
 		err = fmt.Errorf("starting %d pods for the load in namespace %q: %w", l.pods, r.namespace, explain(err))
-		return nil, errors.Join(err, r.Close(ctx))
+		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
 	}
 	return r, nil
 }
@@ -178,6 +185,9 @@ func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	if err := r.c.apply(ctx, objects); err != nil {
 		return err
 	}
+	if err := r.tieSecret(ctx); err != nil {
+		return err
+	}
 	if err := r.awaitPods(ctx); err != nil {
 		return err
 	}
@@ -185,9 +195,22 @@ func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	return nil
 }
 
+// tieSecret lets the Secret go with the Job, which goes by itself some time after
+// its end where nobody deletes it.
+func (r *runningLoad) tieSecret(ctx context.Context) error {
+	job, err := r.c.client.BatchV1().Jobs(r.namespace).Get(ctx, r.name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	owner := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":%q,"uid":%q}]}}`, job.Name, job.UID)
+	_, err = r.c.client.CoreV1().Secrets(r.namespace).Patch(ctx, r.name, types.StrategicMergePatchType, []byte(owner), metav1.PatchOptions{})
+	return err
+}
+
 // Close deletes what was made for the load, and waits until it is gone. The end
 // of ctx bounds the waiting, not the deleting.
 func (r *runningLoad) Close(ctx context.Context) error {
+	r.dismiss(ctx)
 	var err error
 	if r.ownNamespace {
 		err = r.c.remove(ctx, r.system, r.namespace)
@@ -197,11 +220,16 @@ func (r *runningLoad) Close(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	remedy := fmt.Sprintf("run 'kubectl -n %s delete job,secret -l %s=%s'", r.namespace, manifest.LoadLabel, r.name)
+	left := fmt.Sprintf("job %q in namespace %q", r.name, r.namespace)
+	return &experiment.CleanupError{Left: []string{left}, Err: explain(err), Remedy: "run '" + r.remedy() + "'"}
+}
+
+// remedy is the command that removes what was made for the load.
+func (r *runningLoad) remedy() string {
 	if r.ownNamespace {
-		remedy = fmt.Sprintf("run 'kubectl microsim down %s'", r.system)
+		return "kubectl delete namespace " + r.namespace
 	}
-	return &experiment.CleanupError{Left: []string{fmt.Sprintf("job %q in namespace %q", r.name, r.namespace)}, Err: explain(err), Remedy: remedy}
+	return fmt.Sprintf("kubectl -n %s delete job,secret -l %s=%s", r.namespace, manifest.LoadLabel, r.name)
 }
 
 // remove deletes the Job, its pods and its Secret, and nothing else of the

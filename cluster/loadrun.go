@@ -40,7 +40,6 @@ func (r *runningLoad) Load(ctx context.Context, observe func(experiment.Outcome)
 		}
 	}
 	ends, err := r.followAll(ctx, shifted)
-	r.dismiss(ctx)
 	report, mergeErr := mergeEnds(ends, begin)
 	if report != nil && err != nil {
 		report.Incomplete = true
@@ -160,11 +159,12 @@ func (r *runningLoad) passOn(ctx context.Context) {
 	}
 }
 
-// dismiss lets the pods exit. Where that fails they are deleted soon, anyway.
+// dismiss lets the pods exit, so that they need not be killed. Where that fails
+// they are deleted soon, anyway.
 func (r *runningLoad) dismiss(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = each(r.count, func(i int) error {
+	_ = each(len(r.pods), func(i int) error {
 		return r.c.order(ctx, r.address(i), http.MethodPost, remote.DonePath, nil, nil)
 	})
 }

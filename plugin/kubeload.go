@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,7 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 	if err != nil {
 		return nil, err
 	}
+	loader.Remedy = func(command string) { recoverWith(ctx, command) }
 	if o.follow {
 		changes := make(chan remote.Factors)
 		loader.Changes = changes
@@ -97,7 +99,8 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	if err != nil {
 		return err
 	}
-	recoverWith(ctx, append([]string{"down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)...)
+	words := append([]string{"kubectl", "microsim", "down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)
+	recoverWith(ctx, strings.Join(words, " "))
 	deps.Deployer, deps.Loader, deps.CleanupTimeout = c, c.Loader(o.pods), kubeCleanupTimeout
 	return nil
 }

@@ -220,13 +220,21 @@ func (o *loadOptions) run(ctx context.Context, args []string) error {
 	if result == nil {
 		return cause(ctx, err)
 	}
-	if errors.Is(err, context.Canceled) {
-		err = nil // Ctrl-C is how a load without an end ends
+	if ctx.Err() != nil {
+		err = onlyCleanup(err) // Ctrl-C is how a load without an end ends
 	}
 	if o.output != "" {
 		return errors.Join(err, printObject(o.streams.Out, o.output, result))
 	}
 	return errors.Join(err, report.Load(o.streams.Out, result, styleOf(o.streams.Out)))
+}
+
+// onlyCleanup keeps of an error what could not be cleaned up.
+func onlyCleanup(err error) error {
+	if left := (*experiment.CleanupError)(nil); errors.As(err, &left) {
+		return left
+	}
+	return nil
 }
 
 // onThisMachine puts the load on a system of this machine, or on URLs.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"sync/atomic"
 	"syscall"
 )
@@ -27,9 +26,9 @@ type recovery struct{ command atomic.Value }
 
 // recoverWith notes the command that removes what the command under way leaves
 // if it is not allowed to clean up.
-func recoverWith(ctx context.Context, words ...string) {
+func recoverWith(ctx context.Context, command string) {
 	if r, ok := ctx.Value(recoveryKey{}).(*recovery); ok {
-		r.command.Store(strings.Join(append([]string{"kubectl", "microsim"}, words...), " "))
+		r.command.Store(command)
 	}
 }
 

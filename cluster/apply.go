@@ -45,7 +45,7 @@ func each(n int, do func(int) error) error {
 }
 
 // apply sends the objects to the API server: the namespace first, then what pods
-// refer to, and the Deployments when all that is there.
+// refer to, and what has pods when all that is there.
 func (c *Cluster) apply(ctx context.Context, objects []object) error {
 	for _, stage := range stages(objects) {
 		err := each(len(stage), func(i int) error {
@@ -69,7 +69,7 @@ func stages(objects []object) [][]object {
 		switch o.GetKind() {
 		case "Namespace":
 			groups[0] = append(groups[0], o)
-		case "Deployment":
+		case "Deployment", "Job":
 			groups[2] = append(groups[2], o)
 		default:
 			groups[1] = append(groups[1], o)
@@ -99,8 +99,11 @@ func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]obje
 
 // resource returns the client and the name of the resource of a kind.
 func (c *Cluster) resource(kind string) (rest.Interface, string) {
-	if kind == "Deployment" {
+	switch kind {
+	case "Deployment":
 		return c.client.AppsV1().RESTClient(), "deployments"
+	case "Job":
+		return c.client.BatchV1().RESTClient(), "jobs"
 	}
 	return c.client.CoreV1().RESTClient(), strings.ToLower(kind) + "s"
 }

@@ -152,6 +152,10 @@ func (c *Cluster) deletePods(ctx context.Context, system, namespace string) erro
 	if err := c.client.AppsV1().Deployments(namespace).DeleteCollection(ctx, options, list); err != nil {
 		return err
 	}
+	// Before their pods, which they would replace.
+	if err := c.client.BatchV1().Jobs(namespace).DeleteCollection(ctx, options, list); err != nil && !apierrors.IsForbidden(err) {
+		return err
+	}
 	soon := int64(1)
 	return errors.Join(
 		c.client.AppsV1().ReplicaSets(namespace).DeleteCollection(ctx, options, list),

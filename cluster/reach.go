@@ -111,9 +111,20 @@ func (e *orderError) Error() string {
 // order sends a control request to a pod, and reads the answer where one is
 // wanted.
 func (d *Deployment) order(ctx context.Context, pod, method, path string, body, answer any) error {
+	token, err := d.tokenOf(ctx)
+	if err != nil {
+		return err
+	}
+	return d.c.order(ctx, podAddress{d.namespace, pod, token}, method, path, body, answer)
+}
+
+// A podAddress is what it takes to give orders to a pod.
+type podAddress struct{ namespace, name, token string }
+
+func (c *Cluster) order(ctx context.Context, pod podAddress, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	to, err := d.c.podURL(d.namespace, pod, manifest.ControlPort, path)
+	to, err := c.podURL(pod.namespace, pod.name, manifest.ControlPort, path)
 	if err != nil {
 		return err
 	}
@@ -129,20 +140,16 @@ func (d *Deployment) order(ctx context.Context, pod, method, path string, body, 
 	if err != nil {
 		return err
 	}
-	token, err := d.tokenOf(ctx)
-	if err != nil {
-		return err
-	}
-	req.Header.Set(TokenHeader, token)
+	req.Header.Set(TokenHeader, pod.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := d.c.http.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return explain(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("reading the answer of pod %q: %w", pod, err)
+		return fmt.Errorf("reading the answer of pod %q: %w", pod.name, err)
 	}
 	if resp.StatusCode/100 != 2 {
 		return &orderError{resp.StatusCode, strings.TrimSpace(string(text[:min(len(text), 500)]))}
@@ -151,7 +158,7 @@ func (d *Deployment) order(ctx context.Context, pod, method, path string, body, 
 		return nil
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("reading the answer of pod %q: %w", pod, err)
+		return fmt.Errorf("reading the answer of pod %q: %w", pod.name, err)
 	}
 	return nil
 }

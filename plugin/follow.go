@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
-	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
 // followInterval is how often a load's file is looked at.
@@ -16,7 +16,7 @@ const followInterval = 500 * time.Millisecond
 // followFile applies changes of the load's file to the load that runs: the
 // rates, bursts and users of its first phase, in proportion to those it began
 // with. The function that it returns ends the following and waits for it.
-func (o *loadOptions) followFile(ctx context.Context, began load.Profile, control *loadgen.Control) (stop func()) {
+func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(remote.Factors)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	path := o.inputs.filenames[0]
@@ -42,7 +42,7 @@ func (o *loadOptions) followFile(ctx context.Context, began load.Profile, contro
 				fmt.Fprintf(o.streams.Err, "the load goes on as it was: %v\n", err)
 				continue
 			}
-			rescale(control, &began.Phases[0], &changed.Phases[0])
+			change(factorsOf(&began.Phases[0], &changed.Phases[0]))
 			fmt.Fprintf(o.streams.Err, "%s has changed: the load is now %s\n", path, describePhase(&changed.Phases[0]))
 		}
 	}()
@@ -61,13 +61,14 @@ func modified(path string) time.Time {
 	return info.ModTime()
 }
 
-// rescale sets the factors that lead from one phase to another.
-func rescale(control *loadgen.Control, from, to *load.Phase) {
+// factorsOf are the factors that lead from one phase to another.
+func factorsOf(from, to *load.Phase) remote.Factors {
+	f := remote.Factors{Rate: 1, Burst: float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)), Users: 1}
 	if from.Rate > 0 {
-		control.SetRate(to.Rate / from.Rate)
+		f.Rate = to.Rate / from.Rate
 	}
-	control.SetBurst(float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)))
 	if from.Users > 0 {
-		control.SetUsers(float64(to.Users) / float64(from.Users))
+		f.Users = float64(to.Users) / float64(from.Users)
 	}
+	return f
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways in which clouds log in
@@ -30,6 +31,7 @@ import (
 // nothing is sent, before a command asks for the cluster.
 type kube struct {
 	flags     *genericclioptions.ConfigFlags
+	set       *pflag.FlagSet // those of the command
 	sandbox   string
 	nodeImage string
 	image     string
@@ -41,6 +43,7 @@ type kube struct {
 func (k *kube) addFlags(cmd *cobra.Command) {
 	k.flags = genericclioptions.NewConfigFlags(true)
 	flags := cmd.Flags()
+	k.set = flags
 	k.flags.AddFlags(flags)
 	// The others work as with kubectl, and would bury those of the command.
 	for _, name := range []string{
@@ -61,6 +64,22 @@ func (k *kube) addImageFlags(cmd *cobra.Command) {
 	flags.StringVar(&k.image, "image", "", "image of microsim-agent that the cluster can pull")
 	flags.StringVar(&k.push, "push", "", "push the agent's image to this reference, and use it")
 	flags.DurationVar(&k.timeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+}
+
+// words are the flags that say which cluster is meant, as they were typed.
+// Credentials are left out.
+func (k *kube) words() (words []string) {
+	return k.changed("kubeconfig", "context", "cluster", "user", "as", "namespace", "sandbox")
+}
+
+// changed are the flags of these names that were typed.
+func (k *kube) changed(names ...string) (words []string) {
+	for _, name := range names {
+		if flag := k.set.Lookup(name); flag != nil && flag.Changed {
+			words = append(words, "--"+name, flag.Value.String())
+		}
+	}
+	return words
 }
 
 // clusterOf returns the cluster that --on means. With pods set, the image of the

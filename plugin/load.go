@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -46,13 +47,14 @@ type loadOptions struct {
 	count       int
 	timeout     unit.Duration
 	noKeepAlive bool
+	pods        int
 	output      string
 }
 
 func newLoad(streams Streams) *cobra.Command {
-	o := &loadOptions{streams: streams}
+	o := &loadOptions{streams: streams, target: target{kube: &kube{}}}
 	cmd := &cobra.Command{
-		Use:   "load (--system SYSTEM --on local | --url URL) (--rate N | --users N)",
+		Use:   "load (--system SYSTEM | --url URL) (--rate N | --users N)",
 		Short: "Put load on a running system, and print what came back",
 		Long: `Put load on a running system, or on URLs, and print what came back.
 
@@ -60,10 +62,15 @@ With --rate the loop is open: requests start at their time whatever becomes of t
 With --users it is closed: each user waits for an answer, thinks, and asks again. Latency
 counts from the time at which a request was meant to start.
 
+On a cluster, the load is generated inside it, by --load-pods pods that share it; what they
+send does not depend on how many they are. Services are reached by their names then, and
+URLs are as seen from the cluster. URLs without --on are loaded from this machine.
+
 Phases, ramps and mixes of requests are described in a file: the load of an Experiment,
 or a LoadGenerator of MicroSim.`,
 		Example: `  kubectl microsim load --system shop --rate 50 --duration 30s --on local
   kubectl microsim load --system shop --rate 10 --to 200 --poisson --duration 1min --on local
+  kubectl microsim load --system shop --rate 2000 --duration 1min --on kind --load-pods 3
   kubectl microsim load --url http://127.0.0.1:8080/ --users 10 --every 1s --duration 1min
   kubectl microsim load --url http://127.0.0.1:8080/ --delay 100ms --users 5
   kubectl microsim load -f loadgenerator.yaml --on local --follow`,
@@ -81,7 +88,7 @@ or a LoadGenerator of MicroSim.`,
 	flags.StringVar(&o.service, "service", "", "the service to send to; without one each entry of the system alike")
 	flags.StringVar(&o.endpoint, "endpoint", "", "the path to send to; without one the service's first")
 	flags.StringVar(&o.method, "method", "", "HTTP method")
-	flags.StringVar(&o.urls, "url", "", "URLs to send to in place of a system, apart by spaces")
+	flags.StringVar(&o.urls, "url", "", "URLs to send to in place of a system, apart by spaces, as seen from where the load is generated")
 	flags.StringVar(&o.body, "body", "", "body of each request")
 	flags.Uint64Var(&o.seed, "seed", spec.DefaultSeed, "seed of all random decisions")
 	flags.Float64Var(&o.rate, "rate", 0, "open loop: requests per second")
@@ -97,6 +104,8 @@ or a LoadGenerator of MicroSim.`,
 	flags.IntVar(&o.count, "count", 0, "stop after as many arrivals")
 	flags.Var(&o.timeout, "timeout", "how long to wait for an answer (default 15s)")
 	flags.BoolVar(&o.noKeepAlive, "no-keep-alive", false, "open a connection for each request")
+	addLoadPods(cmd, &o.pods)
+	o.target.kube.addImageFlags(cmd)
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
 	_ = cmd.RegisterFlagCompletionFunc("system", completeSystems)
 	return cmd
@@ -124,10 +133,13 @@ func (o *loadOptions) validate(cmd *cobra.Command, args []string) error {
 		return errors.New("the load is not described: write --rate for an open loop, or --users for a closed one")
 	case o.urls != "" && (o.service != "" || o.system != ""):
 		return errors.New("--url and a system's service are both given: keep one")
-	case o.urls == "":
-		return o.target.validate()
+	case o.urls != "" && o.target.on == "":
+		o.target.on = "local"
 	}
-	return nil
+	if err := o.target.validate(); err != nil {
+		return err
+	}
+	return o.target.validateLoadPods(cmd, o.pods)
 }
 
 // imitate fills in what VECROsim's load generator takes for granted.
@@ -200,35 +212,53 @@ func (o *loadOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	to := experiment.LoadTarget{System: &topology.System{}, Seed: o.seed}
-	if o.urls == "" {
-		client, err := findSystem(name)
-		if err != nil {
-			return err
-		}
-		status, err := client.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if to.System, err = client.System(ctx); err != nil {
-			return err
-		}
-		to.URLs = status.URLs()
+	put := o.onThisMachine
+	if o.target.onCluster() {
+		put = o.onKubernetes
 	}
-	generator := &loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}
-	if o.follow {
-		generator.Control = loadgen.NewControl()
-		defer o.followFile(ctx, profile, generator.Control)()
-	}
-	result, err := generator.Load(ctx, profile, to, nil)
+	result, err := put(ctx, profile, name)
 	if result == nil {
 		return cause(ctx, err)
 	}
-	if errors.Is(err, context.Canceled) {
-		err = nil // Ctrl-C is how a load without an end ends
+	if ctx.Err() != nil {
+		err = onlyCleanup(err) // Ctrl-C is how a load without an end ends
 	}
 	if o.output != "" {
 		return errors.Join(err, printObject(o.streams.Out, o.output, result))
 	}
 	return errors.Join(err, report.Load(o.streams.Out, result, styleOf(o.streams.Out)))
+}
+
+// onlyCleanup keeps of an error what could not be cleaned up.
+func onlyCleanup(err error) error {
+	if left := (*experiment.CleanupError)(nil); errors.As(err, &left) {
+		return left
+	}
+	return nil
+}
+
+// onThisMachine puts the load on a system of this machine, or on URLs.
+func (o *loadOptions) onThisMachine(ctx context.Context, profile load.Profile, name string) (*experiment.LoadReport, error) {
+	to := experiment.LoadTarget{System: &topology.System{}, Seed: o.seed}
+	if o.urls == "" {
+		client, err := findSystem(name)
+		if err != nil {
+			return nil, err
+		}
+		status, err := client.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if to.System, err = client.System(ctx); err != nil {
+			return nil, err
+		}
+		to.URLs = status.URLs()
+	}
+	generator := &loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}
+	if o.follow {
+		control := loadgen.NewControl()
+		generator.Control = control
+		defer o.followFile(ctx, profile, func(f remote.Factors) { control.Set(f.Rate, f.Burst, f.Users) })()
+	}
+	return generator.Load(ctx, profile, to, nil)
 }

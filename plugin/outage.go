@@ -47,10 +47,10 @@ func newOutageRuns(streams Streams) (commands []*cobra.Command) {
 		{"performance", "Run the home page system with one path that is slow: 5 to 10 seconds"},
 		{"outage", "Run the home page system with one path that cannot be reached"},
 	} {
-		o := &outageOptions{runOptions: runOptions{streams: streams}, mode: mode.name}
+		o := &outageOptions{runOptions: runOptions{streams: streams, target: target{kube: &kube{}}}, mode: mode.name}
 		o.series.duration = outageDuration
 		cmd := &cobra.Command{
-			Use:   mode.name + " --on local",
+			Use:   mode.name,
 			Short: mode.short,
 			Long: mode.short + `.
 
@@ -76,7 +76,7 @@ that the burst leaves behind. 'kubectl microsim run outage-lab' compares nine su
 func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
 	timeout, err := parseSeconds(o.timeout)
 	if err == nil {
-		err = o.validateFlags()
+		err = o.validateFlags(cmd)
 	}
 	if err != nil {
 		return usageError{cmd, err}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type runOptions struct {
 	target  target
 	local   local
 	series  series
+	pods    int
 	seed    uint64
 	out     string
 	force   bool
@@ -33,9 +35,9 @@ type runOptions struct {
 }
 
 func newRun(streams Streams) *cobra.Command {
-	o := &runOptions{streams: streams}
+	o := &runOptions{streams: streams, target: target{kube: &kube{}}}
 	cmd := &cobra.Command{
-		Use:   "run (EXPERIMENT | -f FILE) --on local",
+		Use:   "run (EXPERIMENT | -f FILE)",
 		Short: "Run an experiment: deploy, load, break, judge, clean up",
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
@@ -43,12 +45,16 @@ judge its checks, and take everything down again.
 An experiment with variants is run once for each of them, and they are compared; --seeds repeats
 each run, and gives intervals.
 
+On a cluster, the load is generated inside it, by --load-pods pods that share it. --on kind needs no
+cluster: it makes a sandbox where there is none, which stays.
+
 The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
+  kubectl microsim run shop --on kind
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.validate(args); err != nil {
+			if err := o.validate(cmd, args); err != nil {
 				return usageError{cmd, err}
 			}
 			return o.run(cmd, args)
@@ -65,6 +71,8 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
 	o.series.addFlags(cmd)
+	addLoadPods(cmd, &o.pods)
+	o.target.kube.addImageFlags(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
@@ -74,14 +82,14 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 }
 
-func (o *runOptions) validate(args []string) error {
+func (o *runOptions) validate(cmd *cobra.Command, args []string) error {
 	if len(o.inputs.filenames)+len(args) == 0 {
 		return errors.New("there is no experiment to run: name a file, or an example")
 	}
-	return o.validateFlags()
+	return o.validateFlags(cmd)
 }
 
-func (o *runOptions) validateFlags() error {
+func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	if o.output != "" {
 		if err := oneOf("output", o.output, "json", "yaml"); err != nil {
 			return err
@@ -90,7 +98,10 @@ func (o *runOptions) validateFlags() error {
 	if err := o.series.validate(); err != nil {
 		return err
 	}
-	return o.target.validate()
+	if err := o.target.validate(); err != nil {
+		return err
+	}
+	return o.target.validateLoadPods(cmd, o.pods)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
@@ -136,16 +147,13 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	o.local.entrances = entrancesOf(e.Faults)
-	deployer, err := o.local.deployer(o.streams.Err, false)
+	screen := &screen{out: o.streams.Err}
+	deps, err := o.deps(ctx, &e, screen)
 	if err != nil {
 		return err
 	}
-	screen := newView(o.streams.Err)
-	result, err := experiment.Run(ctx, e, experiment.Deps{
-		Deployer: deployer, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.on,
-		Versions: map[string]string{"kubectl-microsim": version.String()},
-	}, func(event experiment.Event) {
+	screen.begin()
+	result, err := experiment.Run(ctx, e, deps, func(event experiment.Event) {
 		screen.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {
@@ -163,6 +171,22 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	}
 	pages.add(result)
 	return o.conclude(result, errors.Join(err, pages.write()))
+}
+
+// deps are what the runs of an experiment work with where the flags say.
+func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (experiment.Deps, error) {
+	deps := experiment.Deps{
+		Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.on,
+		Versions: map[string]string{"kubectl-microsim": version.String()},
+	}
+	if o.target.onCluster() {
+		return deps, o.useCluster(ctx, e, talk, &deps)
+	}
+	// All variants have the same, so that they can be compared.
+	o.local.entrances = entrancesOf(e.Faults)
+	deployer, err := o.local.deployer(talk, false)
+	deps.Deployer = deployer
+	return deps, err
 }
 
 // recorder prepares --out before anything is started; it is nil where nothing is
@@ -212,6 +236,13 @@ func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
 	for _, f := range o.inputs.filenames {
 		words = append(words, "-f", f)
 	}
-	words = append(words, "--on", o.target.on, "--isolation", o.local.isolation, "--seed", fmt.Sprint(e.Seed))
+	words = append(words, "--on", o.target.on)
+	if o.target.onCluster() {
+		words = append(append(words, o.target.kube.words()...), o.target.kube.changed("image", "push")...)
+		words = append(words, "--"+loadPodsFlag, fmt.Sprint(o.pods))
+	} else {
+		words = append(words, "--isolation", o.local.isolation)
+	}
+	words = append(words, "--seed", fmt.Sprint(e.Seed))
 	return strings.Join(words, " ")
 }

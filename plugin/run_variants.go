@@ -4,21 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
-	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
-	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
 // series are the flags of `run` that make several runs of one.
@@ -109,9 +105,8 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
-	// All variants have the same, so that they can be compared.
-	o.local.entrances = entrancesOf(e.Faults)
-	deployer, err := o.local.deployer(o.streams.Err, false)
+	watcher := &seriesView{screen{out: o.streams.Err}}
+	deps, err := o.deps(ctx, &e, &watcher.screen)
 	if err != nil {
 		return err
 	}
@@ -125,11 +120,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	watcher := &seriesView{out: o.streams.Err}
-	comparison, err := experiment.RunAll(ctx, e, o.series.names(), seeds, experiment.Deps{
-		Deployer: deployer, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.on,
-		Versions: map[string]string{"kubectl-microsim": version.String()},
-	}, func(event experiment.Event) {
+	comparison, err := experiment.RunAll(ctx, e, o.series.names(), seeds, deps, func(event experiment.Event) {
 		if ended, ok := event.(experiment.RunEnded); ok && ended.Result != nil {
 			ended.Result.Command = o.repeatOne(e, args, ended.Result)
 		}
@@ -142,7 +133,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			stop(recorded.Err())
 		}
 	})
-	watcher.close()
+	watcher.Close()
 	if err = cause(ctx, err); comparison == nil {
 		if recorded != nil {
 			err = errors.Join(err, recorded.Finish(nil))
@@ -237,10 +228,7 @@ func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *experi
 
 // seriesView shows each run as it goes on, under a line that says which it is
 // and when the last one ends.
-type seriesView struct {
-	out    io.Writer
-	screen *report.View
-}
+type seriesView struct{ screen }
 
 func (v *seriesView) observe(event experiment.Event) {
 	switch e := event.(type) {
@@ -249,21 +237,12 @@ func (v *seriesView) observe(event experiment.Event) {
 		if name == "" {
 			name = "as it is"
 		}
-		fmt.Fprintf(v.out, "run %d of %d: %s, seed %d; all end by %s, in %s at most\n",
+		fmt.Fprintf(v, "run %d of %d: %s, seed %d; all end by %s, in %s at most\n",
 			e.Index+1, e.Of, name, e.Seed, time.Now().Add(e.AtMost).Format(time.TimeOnly), unit.Duration(e.AtMost.Round(time.Second)))
-		v.screen = newView(v.out)
+		v.begin()
 	case experiment.RunEnded:
-		v.close()
+		v.Close()
 	default:
-		if v.screen != nil {
-			v.screen.Observe(event)
-		}
-	}
-}
-
-func (v *seriesView) close() {
-	if v.screen != nil {
-		v.screen.Close()
-		v.screen = nil
+		v.Observe(event)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,10 +18,26 @@ func (e signalError) Error() string { return "interrupted by " + e.signal.String
 // Is lets callers ask for any interruption.
 func (e signalError) Is(target error) bool { return target == errInterrupted }
 
+// recoveryKey is the key of a context's *recovery.
+type recoveryKey struct{}
+
+// A recovery is how to remove what a program leaves that ends at once.
+type recovery struct{ command atomic.Value }
+
+// recoverWith notes the command that removes what the command under way leaves
+// if it is not allowed to clean up.
+func recoverWith(ctx context.Context, command string) {
+	if r, ok := ctx.Value(recoveryKey{}).(*recovery); ok {
+		r.command.Store(command)
+	}
+}
+
 // untilSignal returns a context that ends with INT, TERM or HUP. A second signal
 // ends the program at once, after saying how to clean up.
 func untilSignal(parent context.Context, w io.Writer) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
+	after := &recovery{}
+	after.command.Store("kubectl microsim down --all --on local")
+	ctx, cancel := context.WithCancelCause(context.WithValue(parent, recoveryKey{}, after))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
@@ -31,7 +48,7 @@ func untilSignal(parent context.Context, w io.Writer) (context.Context, func()) 
 				return
 			case s := <-signals:
 				if n > 0 {
-					fmt.Fprintln(w, "\ninterrupted again: leaving at once; to remove what is left, run: kubectl microsim down --all --on local")
+					fmt.Fprintf(w, "\ninterrupted again: leaving at once; to remove what is left, run: %s\n", after.command.Load())
 					os.Exit(exitCleanup)
 				}
 				cancel(signalError{s})

@@ -3,9 +3,11 @@ package plugin
 import (
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/term"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 )
 
@@ -45,4 +47,48 @@ func newView(w io.Writer) *report.View {
 		return width, height
 	}
 	return report.NewView(w, size, os.Getenv("NO_COLOR") == "")
+}
+
+// A screen shows runs on a stream, one after another, and what is said beside
+// them. It may be used by several goroutines at once.
+type screen struct {
+	out  io.Writer
+	mu   sync.Mutex
+	view *report.View // of the run under way
+}
+
+// begin shows a run.
+func (s *screen) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view = newView(s.out)
+}
+
+// Observe shows what happens in the run.
+func (s *screen) Observe(e experiment.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view != nil {
+		s.view.Observe(e)
+	}
+}
+
+// Write puts text above what is repainted.
+func (s *screen) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view != nil {
+		s.view.Close()
+	}
+	return s.out.Write(text)
+}
+
+// Close takes the run off the screen.
+func (s *screen) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view != nil {
+		s.view.Close()
+		s.view = nil
+	}
 }

@@ -75,11 +75,8 @@ func podSpec(system string, s *topology.Service, part []byte, o *Options) corev1
 		// Variables for every Service of a namespace would crowd the environment.
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
-		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: ptr(true), RunAsUser: ptr(int64(nobody)), RunAsGroup: ptr(int64(nobody)),
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
-		Containers: []corev1.Container{container(system, s, part, o)},
+		SecurityContext:               podSecurity(),
+		Containers:                    []corev1.Container{container(system, s, part, o)},
 		// Services that write to files do it here; all else is read-only.
 		Volumes: []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 	}
@@ -95,6 +92,22 @@ func podSpec(system string, s *topology.Service, part []byte, o *Options) corev1
 		}}
 	}
 	return pod
+}
+
+// podSecurity and containerSecurity are what Pod Security's profile "restricted"
+// asks for, and a root file system that nobody writes to.
+func podSecurity() *corev1.PodSecurityContext {
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot: ptr(true), RunAsUser: ptr(int64(nobody)), RunAsGroup: ptr(int64(nobody)),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+func containerSecurity() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true), RunAsNonRoot: ptr(true),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
 }
 
 func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
@@ -116,15 +129,12 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 				LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
 			}}},
 		},
-		Resources:    resources(s),
-		VolumeMounts: []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
-		Lifecycle:    &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true), RunAsNonRoot: ptr(true),
-			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
-		StartupProbe:   probe("/healthz", 1, 120),
-		ReadinessProbe: probe("/readyz", 5, 3),
+		Resources:       resources(s),
+		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
+		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
+		SecurityContext: containerSecurity(),
+		StartupProbe:    probe("/healthz", 1, 120),
+		ReadinessProbe:  probe("/readyz", 5, 3),
 		// There is no liveness probe: a service that hangs, has no processor or
 		// no memory left does so because a fault says so, and a restart would
 		// end what is to be seen. One that ends is started again in any case.

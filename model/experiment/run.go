@@ -168,6 +168,11 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 		return fmt.Errorf("listing the replicas of system %q: %w", r.System.Name, err)
 	}
 	r.emit(Deployed{Replicas: replicas, Took: time.Since(r.result.Started)})
+	prepared, err := prepare(ctx, r.deps.Loader, r.Load, r.loadTarget(replicas))
+	if err != nil {
+		return fmt.Errorf("preparing the load on system %q: %w", r.System.Name, err)
+	}
+	defer func() { err = errors.Join(err, r.endLoad(ctx, prepared)) }()
 	polling, stopPolling := context.WithCancel(ctx)
 	var poller sync.WaitGroup
 	poller.Go(func() { r.pollReplicas(polling, deployment, replicas) })
@@ -189,7 +194,25 @@ func (r *run) watch(ctx context.Context, deployment Deployment) (err error) {
 	// The first look at a large system takes a while, which is not to pass
 	// between the zero of the faults and that of the load.
 	r.begin()
-	return r.sendLoad(ctx, deployment, replicas)
+	return r.sendLoad(ctx, deployment, prepared)
+}
+
+// loadTarget tells the loader where the replicas are that are ready.
+func (r *run) loadTarget(replicas []Replica) LoadTarget {
+	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
+	for _, replica := range replicas {
+		if replica.State == Ready {
+			target.URLs[replica.Service] = append(target.URLs[replica.Service], cmp.Or(replica.Entrance, replica.URL))
+		}
+	}
+	return target
+}
+
+// endLoad takes down what the load needed, even where ctx has ended.
+func (r *run) endLoad(ctx context.Context, prepared PreparedLoad) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.deps.CleanupTimeout)
+	defer cancel()
+	return prepared.Close(ctx)
 }
 
 // begin sets the zero of elapsed times.
@@ -205,13 +228,7 @@ func (r *run) begin() {
 }
 
 // sendLoad sends the load while the faults come and go.
-func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Replica) error {
-	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
-	for _, replica := range replicas {
-		if replica.State == Ready {
-			target.URLs[replica.Service] = append(target.URLs[replica.Service], cmp.Or(replica.Entrance, replica.URL))
-		}
-	}
+func (r *run) sendLoad(ctx context.Context, deployment Deployment, prepared PreparedLoad) error {
 	loading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	beside, stopBeside := context.WithCancel(loading)
@@ -229,7 +246,7 @@ func (r *run) sendLoad(ctx context.Context, deployment Deployment, replicas []Re
 		}
 	})
 
-	report, err := r.deps.Loader.Load(loading, r.Load, target, r.clients.observe)
+	report, err := prepared.Load(loading, r.clients.observe)
 	stopTicking()
 	ticks.Wait()
 	r.result.Load = report

@@ -44,7 +44,7 @@ func (p *Pacer) Next() (at time.Duration, ok bool) {
 		return 0, false
 	}
 	due := p.due + p.gap(p.next)
-	at = p.curve.inverse(p.base + (due-p.atBase)/p.scale)
+	at = p.at(due)
 	if p.phase.Duration > 0 && at >= p.phase.Duration.Std() || at < 0 {
 		return 0, false
 	}
@@ -53,20 +53,26 @@ func (p *Pacer) Next() (at time.Duration, ok bool) {
 	return at, true
 }
 
-// Rescale multiplies the phase's rate by a factor from now on. Where the arrival
-// that Next returned last is later than now, it is taken back and will be
-// returned anew, at its new time. With the factor 0, Next returns false until
+// Rescale multiplies the phase's rate by a factor from now on. Arrivals that
+// Next has returned, but that are later than now, are taken back and will be
+// returned anew, at their new times. With the factor 0, Next returns false until
 // the next Rescale.
 func (p *Pacer) Rescale(now time.Duration, factor float64) {
-	if p.next > 0 && p.last > now {
+	for p.next > 0 && p.last > now {
 		p.next--
 		p.due -= p.gap(p.next)
+		p.last = p.at(p.due)
 	}
 	value := p.curve.integral(now)
 	p.atBase += (value - p.base) * p.scale
 	p.base, p.scale = value, max(factor, 0)
 	// What is overdue by rounding comes at once, never in the past.
 	p.last = now
+}
+
+// at is when L reaches a value after the last change of scale.
+func (p *Pacer) at(due float64) time.Duration {
+	return p.curve.inverse(p.base + (due-p.atBase)/p.scale)
 }
 
 // Index is the number of the arrival that Next will return.

@@ -28,6 +28,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "serve one mock service", serve},
+		{"load", "generate load", generate},
 		{"net", "break the network of a namespace", netFaults},
 	}
 }

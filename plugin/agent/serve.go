@@ -83,15 +83,11 @@ func serveConfig(o serveOptions, getenv func(string) string, stderr io.Writer) (
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	spec := &service.Spec{Service: topology.NewService("")}
-	if text := getenv("MICROSIM_SERVICE"); text != "" {
-		data := []byte(text)
-		if file, ok := strings.CutPrefix(text, "@"); ok {
-			var err error
-			if data, err = os.ReadFile(file); err != nil {
-				return service.Config{}, fmt.Errorf("reading the file that MICROSIM_SERVICE names: %w", err)
-			}
-		}
-		var err error
+	data, err := readVariable(getenv, "MICROSIM_SERVICE")
+	if err != nil {
+		return service.Config{}, err
+	}
+	if len(data) > 0 {
 		if spec, err = service.ParseSpec(data); err != nil {
 			return service.Config{}, fmt.Errorf("MICROSIM_SERVICE: %w", err)
 		}

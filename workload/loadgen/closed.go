@@ -22,10 +22,11 @@ type crowd struct {
 
 	stop   chan struct{} // closed when the phase ends
 	full   chan struct{} // closed when Count requests have begun
+	count  int64         // of requests of this share, where the phase has a Count
 	begun  atomic.Int64
 	wanted atomic.Int64 // users 0 to wanted-1 go on
 	mu     sync.Mutex
-	users  []*user
+	users  []*user // of the share
 }
 
 type user struct {
@@ -47,10 +48,13 @@ func (l *running) runClosed(index int, start time.Time) time.Time {
 	phase := &l.profile.Phases[index]
 	c := &crowd{
 		running: l, index: index, phase: phase, key: load.PhaseKey(l.seed, index), start: start,
-		end: start.Add(math.MaxInt64), sleepers: make(chan struct{}, maxSleepers),
+		end: start.Add(math.MaxInt64), count: int64(l.share.count(phase)), sleepers: make(chan struct{}, maxSleepers),
 		stop: make(chan struct{}), full: make(chan struct{}),
 	}
 	defer close(c.stop)
+	if phase.Count > 0 && c.count == 0 {
+		return start // others have all the users
+	}
 	if phase.Duration > 0 {
 		c.end = start.Add(phase.Duration.Std())
 	}
@@ -93,10 +97,11 @@ func (c *crowd) resize(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wanted.Store(int64(n))
-	for len(c.users) < n {
-		c.users = append(c.users, &user{number: len(c.users)})
+	own := c.share.first(n)
+	for len(c.users) < own {
+		c.users = append(c.users, &user{number: c.share.number(len(c.users))})
 	}
-	for _, u := range c.users[:n] {
+	for _, u := range c.users[:own] {
 		if !u.present {
 			u.present = true
 			c.wg.Go(func() { c.use(u) })
@@ -150,10 +155,10 @@ func (c *crowd) mayBegin() bool {
 		return true
 	}
 	n := c.begun.Add(1)
-	if n == int64(c.phase.Count) {
+	if n == c.count {
 		close(c.full)
 	}
-	return n <= int64(c.phase.Count)
+	return n <= c.count
 }
 
 // after returns when a user whose answer came at end sends the next request. A

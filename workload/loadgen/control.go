@@ -32,6 +32,11 @@ func (c *Control) SetBurst(factor float64) { c.set(func(f *factors) { f.burst = 
 // whole users. Users beyond the new number go when their request is answered.
 func (c *Control) SetUsers(factor float64) { c.set(func(f *factors) { f.users = clean(factor) }) }
 
+// Set sets all factors at once.
+func (c *Control) Set(rate, burst, users float64) {
+	c.set(func(f *factors) { *f = factors{clean(rate), clean(burst), clean(users)} })
+}
+
 func (c *Control) set(change func(*factors)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

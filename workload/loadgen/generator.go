@@ -30,6 +30,8 @@ type Generator struct {
 	// work nor take the services' time. Open loops, which must be on time more
 	// than fast, are left alone. Leave it 0 where services run in this process.
 	Processors int
+	// Share is the part of the load that is sent.
+	Share Share
 }
 
 var _ experiment.Loader = (*Generator)(nil)
@@ -47,6 +49,7 @@ type running struct {
 	responses   *Responses
 	traceparent bool
 	processors  int
+	share       Share
 	observe     func(experiment.Outcome)
 	recorder    *recorder
 	started     time.Time
@@ -66,6 +69,9 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target exper
 	if err := profile.Validate().Err(); err != nil {
 		return nil, fmt.Errorf("checking the load: %w", err)
 	}
+	if err := g.Share.validate(&profile); err != nil {
+		return nil, fmt.Errorf("checking the load: %w", err)
+	}
 	if len(profile.Requests) == 0 {
 		return nil, errors.New("checking the load: there is nothing to send: name a request, or a system with services")
 	}
@@ -76,11 +82,12 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target exper
 	l := &running{
 		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
 		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control, responses: g.Responses,
-		traceparent: g.Traceparent, processors: g.Processors, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
+		traceparent: g.Traceparent, processors: g.Processors, share: g.Share, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
 	}
 	if l.control == nil {
 		l.control = NewControl()
 	}
+	l.profile.MaxInFlight = g.Share.bound(profile.MaxInFlight)
 	l.ctx, l.fail = context.WithCancelCause(ctx)
 	return l.run()
 }

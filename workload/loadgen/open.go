@@ -35,8 +35,7 @@ func (l *running) runOpen(index int, start time.Time, pool *workers) time.Time {
 			pacer.Rescale(max(time.Since(start), 0), f.rate)
 		default:
 		}
-		number := pacer.Index()
-		at, ok := pacer.Next()
+		number, at, ok := l.share.next(pacer, phase)
 		if !ok && phase.Count > 0 && number >= phase.Count {
 			return due
 		}
@@ -58,6 +57,9 @@ func (l *running) runOpen(index int, start time.Time, pool *workers) time.Time {
 			return end
 		default:
 			due = next
+			if !l.share.has(number) {
+				continue
+			}
 			pool.arrive(index, phase, load.ArrivalKey(key, number), due, scaled(phase.Burst, f.burst, load.MaxBurst))
 		}
 	}

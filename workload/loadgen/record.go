@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"sync"
@@ -12,13 +11,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
-)
-
-// Histograms hold microseconds with three significant digits.
-const (
-	lowest  = 1
-	highest = int64(24 * time.Hour / time.Microsecond)
-	digits  = 3
 )
 
 // lateAfter is how late a start must be to be counted as late.
@@ -105,13 +97,12 @@ func (c *counts) add(s *sample) {
 		c.late++
 	}
 	if c.latency == nil {
-		c.latency, c.min = hdrhistogram.New(lowest, highest, digits), math.MaxInt64
+		c.latency, c.min = experiment.NewLoadHistogram(), math.MaxInt64
 	}
 	c.sent++
 	c.sum += s.Latency.Seconds()
 	c.min, c.max = min(c.min, s.Latency), max(c.max, s.Latency)
-	// Cut to the range, so that there is no error.
-	_ = c.latency.RecordValue(min(max(s.Latency.Microseconds(), lowest), highest))
+	experiment.RecordLatency(c.latency, s.Latency)
 }
 
 func (c *counts) merge(other *counts) {
@@ -132,7 +123,7 @@ func (c *counts) merge(other *counts) {
 		return
 	}
 	if c.latency == nil {
-		c.latency, c.min = hdrhistogram.New(lowest, highest, digits), math.MaxInt64
+		c.latency, c.min = experiment.NewLoadHistogram(), math.MaxInt64
 	}
 	c.latency.Merge(other.latency)
 	c.min, c.max = min(c.min, other.min), max(c.max, other.max)
@@ -153,21 +144,7 @@ func (c *counts) report(elapsed time.Duration) (experiment.LoadStats, error) {
 	if c.latency == nil {
 		return s, nil
 	}
-	// The extremes are known exactly, and no percentile lies outside of them.
-	at := func(percent float64) float64 {
-		v := time.Duration(c.latency.ValueAtPercentile(percent)) * time.Microsecond
-		return min(max(v, c.min), c.max).Seconds()
-	}
-	s.Latency = experiment.Latency{
-		Mean: c.sum / float64(c.sent), Min: c.min.Seconds(), Max: c.max.Seconds(),
-		P50: at(50), P90: at(90), P95: at(95), P99: at(99), P999: at(99.9),
-	}
-	text, err := c.latency.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-	if err != nil {
-		return s, fmt.Errorf("encoding a histogram: %w", err)
-	}
-	s.Histogram = string(text)
-	return s, nil
+	return s, s.SetLatency(c.latency, c.sum/float64(c.sent), c.min.Seconds(), c.max.Seconds())
 }
 
 // report sums up; spans are the lengths of the phases.

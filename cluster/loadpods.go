@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+)
+
+// refusedAfter is how long the pods of a Job may be missing before it is asked
+// why.
+const refusedAfter = 2 * time.Second
+
+// awaitPods returns when every pod of the load waits for the start. What keeps
+// one from that ends the waiting when it cannot be expected to go away.
+func (r *runningLoad) awaitPods(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.c.config.ReadyTimeout, errSlow)
+	defer cancel()
+	pods := follow(ctx, labelled(r.c.client.CoreV1().RESTClient(), "pods", r.namespace, r.selector()), &corev1.Pod{}, newChanged())
+	defer pods.close()
+	w := &wait{c: r.c, namespace: r.namespace, since: map[string]time.Time{}, told: map[string]bool{}}
+	started := time.Now()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		var last *trouble
+		if pods.synced() {
+			found := byIndex(pods.store.List(), r.count)
+			var err error
+			if last, err = r.troubleOf(ctx, found, started); err != nil {
+				return err
+			}
+			if last != nil && w.lasting("load", last) {
+				return errors.New(last.text + r.lastWords(ctx, last.crashed))
+			}
+			if last == nil && allRun(found) {
+				r.pods = found
+				return r.awaitAnswers(ctx)
+			}
+		}
+		select {
+		case <-pods.changed:
+		case <-ticker.C:
+		case <-ctx.Done():
+			switch cause := context.Cause(ctx); {
+			case !errors.Is(cause, errSlow):
+				return fmt.Errorf("waiting for its pods: %w", cause)
+			case last != nil:
+				return fmt.Errorf("after %v: %s", r.c.config.ReadyTimeout, last.text)
+			}
+			return fmt.Errorf("its pods do not run after %v; 'kubectl -n %s describe pods -l %s' tells more", r.c.config.ReadyTimeout, r.namespace, r.selector())
+		}
+	}
+}
+
+// byIndex sorts the pods of a Job by their shares; those that are not there are
+// nil.
+func byIndex(objects []any, n int) []*corev1.Pod {
+	pods := make([]*corev1.Pod, n)
+	for _, o := range objects {
+		p := o.(*corev1.Pod)
+		if i, err := strconv.Atoi(p.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && i >= 0 && i < n {
+			pods[i] = p
+		}
+	}
+	return pods
+}
+
+func allRun(pods []*corev1.Pod) bool {
+	for _, p := range pods {
+		if p == nil || p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// troubleOf says why the pods do not run; nil where nothing is wrong yet.
+func (r *runningLoad) troubleOf(ctx context.Context, pods []*corev1.Pod, started time.Time) (*trouble, error) {
+	missing := false
+	for _, p := range pods {
+		switch {
+		case p == nil:
+			missing = true
+		case ended(p) != "":
+			return &trouble{key: "ended", text: fmt.Sprintf("pod %s %s", p.Name, ended(p)), crashed: p.Name}, nil
+		default:
+			if t := diagnosePod(p); t != nil {
+				return t, nil
+			}
+		}
+	}
+	if !missing || time.Since(started) < refusedAfter {
+		return nil, nil
+	}
+	return r.refused(ctx)
+}
+
+// refused asks the events of the Job why its pods are not made.
+func (r *runningLoad) refused(ctx context.Context) (*trouble, error) {
+	events, err := r.c.client.CoreV1().Events(r.namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "involvedObject.kind=Job,involvedObject.name=" + r.name + ",reason=FailedCreate",
+	})
+	if err != nil || len(events.Items) == 0 {
+		return nil, nil //nolint:nilerr // the general time limit counts
+	}
+	return refusal(events.Items[len(events.Items)-1].Message), nil
+}
+
+// ended says how a pod has ended; "" where it has not.
+func ended(p *corev1.Pod) string {
+	if p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded {
+		return ""
+	}
+	text := "has ended"
+	for _, c := range p.Status.ContainerStatuses {
+		if t := c.State.Terminated; t != nil {
+			text += fmt.Sprintf(" with exit code %d (%s)", t.ExitCode, t.Reason)
+		}
+	}
+	if p.Status.Reason != "" {
+		text += ": " + strings.TrimSpace(p.Status.Reason+" "+p.Status.Message)
+	}
+	return text
+}
+
+// lastWords are the last lines that a pod has printed.
+func (r *runningLoad) lastWords(ctx context.Context, pod string) string {
+	if pod == "" {
+		return ""
+	}
+	lines := int64(5)
+	stream, err := r.c.client.CoreV1().Pods(r.namespace).GetLogs(pod, &corev1.PodLogOptions{TailLines: &lines}).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
+	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
+		return ""
+	}
+	return "; its last words were:\n" + strings.TrimSpace(string(text))
+}
+
+// awaitAnswers returns when every generator answers through the API server.
+func (r *runningLoad) awaitAnswers(ctx context.Context) error {
+	return summarize(each(r.count, func(i int) error {
+		for {
+			err := r.c.order(ctx, r.address(i), http.MethodGet, remote.ReadyPath, nil, nil)
+			if err == nil {
+				return nil
+			}
+			if refused := (*orderError)(nil); errors.As(err, &refused) && refused.status == http.StatusForbidden {
+				return fmt.Errorf("asking pod %q through the API server whether it is ready: %w; ask for a Role with the verbs get and create on pods/proxy", r.pods[i].Name, err)
+			}
+			select {
+			case <-time.After(connectedPause):
+				continue
+			case <-ctx.Done():
+			}
+			if cause := context.Cause(ctx); !errors.Is(cause, errSlow) {
+				return fmt.Errorf("waiting for its pods: %w", cause)
+			}
+			return fmt.Errorf("asking pod %q whether it is ready: %w", r.pods[i].Name, err)
+		}
+	}))
+}

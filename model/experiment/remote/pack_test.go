@@ -1,0 +1,61 @@
+package remote
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+func unpack(t *testing.T, packed []byte) (all []experiment.Outcome) {
+	t.Helper()
+	if err := EachOutcome(packed, func(o experiment.Outcome) { all = append(all, o) }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestPackedOutcomesComeBack(t *testing.T) {
+	want := []experiment.Outcome{
+		{Class: experiment.OK},
+		{Phase: 2, Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 20 * time.Millisecond, Class: experiment.HTTPError, Status: 503, Bytes: 1 << 20},
+		{Intended: -1, Latency: math.MaxInt64, Class: experiment.Dropped, Bytes: math.MaxInt64},
+	}
+	for _, class := range experiment.Classes() {
+		want = append(want, experiment.Outcome{Class: class})
+	}
+	var packed []byte
+	for i := range want {
+		packed = AppendOutcome(packed, &want[i])
+	}
+	if diff := cmp.Diff(want, unpack(t, packed)); diff != "" {
+		t.Errorf("what was packed (-) comes back as (+):\n%s", diff)
+	}
+}
+
+func FuzzEachOutcome(f *testing.F) {
+	f.Add(AppendOutcome(nil, &experiment.Outcome{Class: experiment.Timeout, Status: 200}))
+	f.Add([]byte{0xff})
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		var again []byte
+		n := 0
+		if EachOutcome(packed, func(o experiment.Outcome) { again, n = AppendOutcome(again, &o), n+1 }) != nil {
+			return
+		}
+		if got := len(unpack(t, again)); got != n {
+			t.Errorf("%d outcomes were packed again as %d", n, got)
+		}
+	})
+}
+
+func BenchmarkAppendOutcome(b *testing.B) {
+	o := experiment.Outcome{Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 2 * time.Millisecond, Class: experiment.OK, Status: 200, Bytes: 1000}
+	var packed []byte
+	for b.Loop() {
+		packed = AppendOutcome(packed[:0], &o)
+	}
+	b.ReportMetric(float64(len(packed)), "B/outcome")
+}

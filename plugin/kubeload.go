@@ -1,0 +1,106 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+)
+
+// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose
+// namespace may take a while to go.
+const kubeCleanupTimeout = 4 * time.Minute
+
+// loadPodsFlag says how many pods generate the load on a cluster.
+const loadPodsFlag = "load-pods"
+
+func addLoadPods(cmd *cobra.Command, pods *int) {
+	cmd.Flags().IntVar(pods, loadPodsFlag, 1, "on a cluster: how many pods generate the load together")
+}
+
+// validateLoadPods refuses numbers of pods that are not possible.
+func (t *target) validateLoadPods(cmd *cobra.Command, pods int) error {
+	switch {
+	case !t.onCluster() && cmd.Flags().Changed(loadPodsFlag):
+		return fmt.Errorf("--%s is about load on a cluster: write --on kind or --on cluster, or leave it out", loadPodsFlag)
+	case pods < 1 || pods > cluster.MaxLoadPods:
+		return fmt.Errorf("--%s %d is not possible: write 1 to %d", loadPodsFlag, pods, cluster.MaxLoadPods)
+	}
+	return nil
+}
+
+// onKubernetes puts the load on a system on a cluster, or on URLs as seen from
+// there, by pods inside the cluster.
+func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string) (*experiment.LoadReport, error) {
+	to := experiment.LoadTarget{Seed: o.seed}
+	loader, err := o.kubeLoader(ctx, name, &to)
+	if err != nil {
+		return nil, err
+	}
+	loader.Remedy = func(command string) { recoverWith(ctx, command) }
+	if o.follow {
+		changes := make(chan remote.Factors)
+		loader.Changes = changes
+		following, stop := context.WithCancel(ctx)
+		defer o.followFile(following, profile, func(f remote.Factors) {
+			select {
+			case changes <- f:
+			case <-following.Done():
+			}
+		})()
+		defer stop()
+	}
+	return loader.Load(ctx, profile, to, nil)
+}
+
+// kubeLoader returns what generates the load, and fills in what it is put on.
+func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experiment.LoadTarget) (*cluster.Loader, error) {
+	k := o.target.kube
+	if o.urls != "" {
+		c, err := k.clusterOf(ctx, o.target.on, o.streams, true)
+		if err != nil {
+			return nil, err
+		}
+		return c.Loader(o.pods), nil
+	}
+	// Without the system there is no need for a sandbox, or for an image.
+	c, err := k.clusterOf(ctx, o.target.on, o.streams, false)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if o.target.on == "kind" || k.image != "" || k.push != "" {
+		if c, err = k.clusterOf(ctx, o.target.on, o.streams, true); err != nil {
+			return nil, err
+		}
+		if d, err = c.Find(ctx, d.System().Name); err != nil {
+			return nil, err
+		}
+	}
+	to.System = d.System()
+	return d.Loader(o.pods), nil
+}
+
+// useCluster has the runs of an experiment take place on a cluster.
+func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *experiment.Deps) error {
+	streams := Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true)
+	if err != nil {
+		return err
+	}
+	words := append([]string{"kubectl", "microsim", "down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)
+	recoverWith(ctx, strings.Join(words, " "))
+	deps.Deployer, deps.Loader, deps.CleanupTimeout = c, c.Loader(o.pods), kubeCleanupTimeout
+	return nil
+}

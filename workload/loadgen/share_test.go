@@ -112,8 +112,8 @@ func TestSharesSendWhatTheWholeSends(t *testing.T) {
 	phases := []load.Phase{
 		{Rate: 2000, Count: 101},
 		{Rate: 1000, Burst: 2, Arrivals: load.Poisson, Count: 50},
-		// One request each, for the next would be due after the end.
-		{Users: 7, Every: 60 * second, Duration: second / 20},
+		// One request each, for the next would be due in a minute.
+		{Users: 7, Every: 60 * second, Count: 7},
 	}
 	whole := sent(t, Share{}, phases...)
 	union := map[string]int{}

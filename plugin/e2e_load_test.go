@@ -59,7 +59,7 @@ func beforeDuringAfter(k *onKind) {
 	if result.Target != "kind" || result.Load == nil || result.Load.Total.Sent != 180 || !result.Passed {
 		k.t.Errorf("the run on %q passed %v with the load %+v", result.Target, result.Passed, result.Load)
 	}
-	want := "kubectl microsim run -f " + file + " --on kind --sandbox " + sandboxOfTest + " --load-pods 2 --seed 5"
+	want := "kubectl microsim run -f " + file + " --on kind --sandbox " + k.sandbox + " --load-pods 2 --seed 5"
 	if result.Command != want {
 		k.t.Errorf("it is repeated by %q, want %q", result.Command, want)
 	}
@@ -84,19 +84,9 @@ func loads(k *onKind) {
 		{"interrupted", interruptedLoad},
 		{"a pod is killed", killedPod},
 	} {
-		k.t.Run(test.name, func(t *testing.T) { (&onKind{t: t, env: k.env}).leaving(test.run) })
+		k.t.Run(test.name, func(t *testing.T) { (&onKind{t: t, env: k.env, sandbox: k.sandbox}).leaving(test.run) })
 	}
 	k.ok(k.microsim("down", "choosy")...)
-}
-
-// leaving runs what is to leave all as it was.
-func (k *onKind) leaving(run func(*onKind)) {
-	k.t.Helper()
-	before := k.everything()
-	run(k)
-	if after := k.everything(); after != before {
-		k.t.Errorf("before there was\n%s\nafterwards\n%s", before, after)
-	}
 }
 
 func shared(k *onKind) {

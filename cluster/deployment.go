@@ -212,7 +212,7 @@ func (d *Deployment) look(ctx context.Context) (*view, error) {
 			faults, roster, err = d.recorded(ctx)
 			return err
 		}
-		if list, err = d.c.client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.system.Name)}); err != nil {
+		if list, err = d.c.client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(d.system.Name)}); err != nil {
 			return fmt.Errorf("listing the pods of system %q: %w", d.system.Name, explain(err))
 		}
 		return nil

@@ -72,7 +72,7 @@ func (d *Deployment) release() error {
 // lookAfter gives every container that becomes ready the faults of the record.
 func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 	changed := newChanged()
-	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
+	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.ServiceSelector(d.system.Name))
 	pods := follow(ctx, lw, &corev1.Pod{}, changed)
 	defer pods.close()
 	for {

@@ -86,7 +86,10 @@ func (s *stream) connect(ctx context.Context) (*remote.End, error) {
 			return nil, fmt.Errorf("reading outcomes: %w", err)
 		}
 		silent.Reset(silentAfter)
-		s.broken = time.Time{}
+		if !s.broken.IsZero() {
+			s.load.c.config.Progress(fmt.Sprintf("pod %s is followed again after %.1fs", s.load.pods[s.pod].Name, time.Since(s.broken).Seconds()))
+			s.broken = time.Time{}
+		}
 		if err := s.take(&line); err != nil {
 			return nil, err
 		}

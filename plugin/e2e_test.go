@@ -118,16 +118,21 @@ type e2eCase struct {
 	run  func(*onKind)
 }
 
+// leaving runs what is to leave all as it was.
+func (k *onKind) leaving(run func(*onKind)) {
+	k.t.Helper()
+	before := k.everything()
+	run(k)
+	if after := k.everything(); after != before {
+		k.t.Errorf("before there was\n%s\nafterwards\n%s", before, after)
+	}
+}
+
 func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
 	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases()) {
 		t.Run(test.name, func(t *testing.T) {
-			in := &onKind{t: t, env: k.env, sandbox: k.sandbox}
-			before := in.everything()
-			test.run(in)
-			if after := in.everything(); after != before {
-				t.Errorf("before there was\n%s\nafterwards\n%s", before, after)
-			}
+			(&onKind{t: t, env: k.env, sandbox: k.sandbox}).leaving(test.run)
 		})
 	}
 }

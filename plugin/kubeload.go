@@ -15,9 +15,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
 
-// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose
-// namespace may take a while to go.
-const kubeCleanupTimeout = 4 * time.Minute
+const (
+	// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose
+	// namespace may take a while to go.
+	kubeCleanupTimeout = 4 * time.Minute
+	// kubePollReplicas is how often the API server is asked for the pods of a run.
+	kubePollReplicas = 250 * time.Millisecond
+)
 
 // loadPodsFlag says how many pods generate the load on a cluster.
 const loadPodsFlag = "load-pods"
@@ -102,5 +106,6 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	words := append([]string{"kubectl", "microsim", "down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)
 	recoverWith(ctx, strings.Join(words, " "))
 	deps.Deployer, deps.Loader, deps.CleanupTimeout = c, c.Loader(o.pods), kubeCleanupTimeout
+	deps.PollReplicas = kubePollReplicas
 	return nil
 }

@@ -28,6 +28,10 @@ func Selector(system string) string {
 	return ManagedByLabel + "=" + ManagedBy + "," + SystemLabel + "=" + system
 }
 
+// ServiceSelector selects the objects of a system's services, without those of
+// loads on it.
+func ServiceSelector(system string) string { return Selector(system) + "," + ServiceLabel }
+
 // SelectorAll selects every object of every system.
 func SelectorAll() string { return ManagedByLabel + "=" + ManagedBy + "," + SystemLabel }
 

@@ -56,8 +56,13 @@ func TestBuildIsAsPlanned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	asPlanned(t, "testdata/shop.yaml", objects)
+}
+
+// asPlanned compares objects with those of a file.
+func asPlanned(t *testing.T, file string, objects []*unstructured.Unstructured) {
+	t.Helper()
 	got := render(t, objects)
-	const file = "testdata/shop.yaml"
 	if *update {
 		if err := os.WriteFile(file, got, 0o600); err != nil {
 			t.Fatal(err)

@@ -270,4 +270,3 @@ func BenchmarkOutcomeLog(b *testing.B) {
 		}
 	})
 }
-

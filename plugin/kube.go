@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"time"
@@ -86,8 +86,7 @@ func (k *kube) changed(names ...string) (words []string) {
 // agent is brought to it, and a sandbox that is not there is made.
 func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods bool, more ...func(*cluster.Config)) (*cluster.Cluster, error) {
 	// What the library logs by itself is told by our errors, too.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := cluster.Config{
 		ServiceSpec: serviceSpec, ReadyTimeout: k.timeout, Namespace: *k.flags.Namespace,
 		Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
@@ -121,6 +120,9 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 	name := cmp.Or(*k.flags.Context, raw.CurrentContext)
 	// Inside a pod, the pod's own cluster is meant.
 	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+	if chosen := *k.flags.Context; chosen != "" && raw.Contexts[chosen] == nil {
+		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there", chosen)
+	}
 	if raw.Contexts[name] == nil && *k.flags.APIServer == "" && *k.flags.ClusterName == "" && !inside {
 		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
 	}

@@ -33,9 +33,6 @@ kill -9, say) is taken back by clear, or by the next apply after its deadline.
 Flags:
 `
 
-// ErrCleanup marks errors of what could not be taken back.
-var ErrCleanup = errors.New("something could not be taken back")
-
 // Event is a line that the net commands print.
 type Event struct {
 	Time time.Time `json:"time"`
@@ -50,10 +47,9 @@ type Event struct {
 
 // netCommand is one run of a net command.
 type netCommand struct {
-	o        netOptions
-	streams  Streams
-	ns       *netns.Namespace
-	backends []netfault.Backend
+	*breaker
+	o       netOptions
+	streams Streams
 }
 
 // netFaults is the command net.
@@ -99,27 +95,12 @@ func (c *netCommand) open() error {
 	if err != nil {
 		return err
 	}
-	if c.ns, err = netns.Open(c.o.target); err != nil {
+	ns, err := netns.Open(c.o.target)
+	if err != nil {
 		return err
 	}
-	for _, m := range makers {
-		b, err := m.open(c.ns)
-		if err != nil {
-			return errors.Join(fmt.Errorf("opening the backend %s: %w", m.name, err), c.close())
-		}
-		c.backends = append(c.backends, b)
-	}
+	c.breaker = newBreaker(ns, makers)
 	return nil
-}
-
-func (c *netCommand) close() error {
-	var errs []error
-	for _, b := range c.backends {
-		if closer, ok := b.(io.Closer); ok {
-			errs = append(errs, closer.Close())
-		}
-	}
-	return errors.Join(append(errs, c.ns.Close())...)
 }
 
 func (c *netCommand) say(e Event) error {
@@ -183,122 +164,33 @@ func (c *netCommand) dryRun(state netfault.State) error {
 	return errors.New("no backend that works here can say beforehand what it would do; leave out --dry-run, or try --backend tc")
 }
 
-// set applies the state by the first backend that can do all of it, and says
-// so; acts is whether the state acts, even if it could not be said.
+// set applies the state and says so; acts is whether it acts, even if it could
+// not be said.
 func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, err error) {
-	if err := state.Validate(); err != nil {
+	a, err := c.breaker.apply(ctx, state)
+	if a == nil {
 		return false, err
 	}
-	var unable []string
-	for _, b := range c.backends {
-		if err := c.ns.Check(); err != nil {
-			return false, err
-		}
-		effective, err := b.Apply(ctx, state)
-		if errors.Is(err, netfault.ErrUnsupported) {
-			unable = append(unable, b.Name()+": "+err.Error())
-			continue
-		}
-		if err != nil {
-			return false, fmt.Errorf("applying by the backend %s: %w", b.Name(), err)
-		}
-		return true, errors.Join(
-			c.clearBut(ctx, b, state.Owner),
-			c.say(Event{Event: "backend", Backend: b.Name(), Why: strings.Join(unable, "; ")}),
-			c.say(Event{Event: "applied", Backend: b.Name(), Owner: state.Owner, Effective: &effective}))
-	}
-	return false, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
+	return true, errors.Join(err,
+		c.say(Event{Event: "backend", Backend: a.effective.Backend, Why: a.why}),
+		c.say(Event{Event: "applied", Backend: a.effective.Backend, Owner: state.Owner, Effective: &a.effective}))
 }
 
-// waitFor waits for the deadline, if there is one, or the end of the context,
-// and says which came.
-func waitFor(ctx context.Context, deadline time.Time) string {
-	if deadline.IsZero() {
-		<-ctx.Done()
-		return "signal"
-	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return "deadline"
-	case <-ctx.Done():
-		return "signal"
-	}
-}
-
-// Taking back goes on after the signal that asked for it, and is tried again:
-// the kernel may be busy, and nobody else will do it.
-const (
-	takeBackTries = 3
-	takeBackPause = 200 * time.Millisecond
-	takeBackLimit = 30 * time.Second
-)
-
-// takeBack clears what an owner has in every backend.
+// takeBack clears what an owner has in every backend, and says so.
 func (c *netCommand) takeBack(ctx context.Context, owner, why string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackLimit)
-	defer cancel()
-	var err error
-	for try := range takeBackTries {
-		if try > 0 {
-			waitFor(ctx, time.Now().Add(takeBackPause))
-		}
-		if err = c.clearAll(ctx, owner); err == nil {
-			return c.say(Event{Event: "cleared", Owner: owner, Why: why})
-		}
+	if err := c.breaker.takeBack(ctx, owner); err != nil {
+		return fmt.Errorf("%w; try again with `microsim-agent net clear --owner %s %s`", err, owner, c.o.targetFlag())
 	}
-	return fmt.Errorf("%w: taking back the network faults of owner %q: %w; try again with `microsim-agent net clear --owner %s %s`", ErrCleanup, owner, err, owner, c.o.targetFlag())
+	return c.say(Event{Event: "cleared", Owner: owner, Why: why})
 }
 
-// clearAll clears what an owner has in every backend.
-func (c *netCommand) clearAll(ctx context.Context, owner string) error {
-	return c.clearBut(ctx, nil, owner)
-}
-
-// clearBut clears what an owner has in every backend but one, which has just
-// replaced it.
-func (c *netCommand) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
-	var errs []error
-	for _, b := range c.backends {
-		if b == but {
-			continue
-		}
-		if err := b.Clear(ctx, owner); err != nil && !errors.Is(err, netfault.ErrUnsupported) {
-			errs = append(errs, fmt.Errorf("backend %s: %w", b.Name(), err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// held returns what is set up, by every backend that can tell.
-func (c *netCommand) held(ctx context.Context) ([]netfault.Effective, error) {
-	var out []netfault.Effective
-	var errs []error
-	for _, b := range c.backends {
-		list, err := b.List(ctx)
-		if err != nil && !errors.Is(err, netfault.ErrUnsupported) {
-			errs = append(errs, fmt.Errorf("listing by the backend %s: %w", b.Name(), err))
-		}
-		out = append(out, list...)
-	}
-	return out, errors.Join(errs...)
-}
-
-// clearExpired takes back what is ours and past its deadline.
+// clearExpired takes back what is ours and past its deadline, and says so.
 func (c *netCommand) clearExpired(ctx context.Context) error {
-	list, err := c.held(ctx)
-	if err != nil {
-		return err
+	owners, err := c.breaker.clearExpired(ctx)
+	for _, owner := range owners {
+		err = errors.Join(err, c.say(Event{Event: "cleared", Owner: owner, Why: "expired"}))
 	}
-	for _, e := range list {
-		if e.Owner != "" && (netfault.State{Deadline: e.Deadline}).Expired(time.Now()) {
-			if err := c.takeBack(ctx, e.Owner, "expired"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 func (c *netCommand) list(ctx context.Context) error {

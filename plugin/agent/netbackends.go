@@ -4,23 +4,24 @@ import (
 	"fmt"
 	"strings"
 
+	vns "github.com/vishvananda/netns"
+
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
-	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
 
 // backendMaker makes a backend for a namespace.
 type backendMaker struct {
 	name string
-	open func(*netns.Namespace) (netfault.Backend, error)
+	open func(vns.NsHandle) netfault.Backend
 }
 
 // netBackends are all backends, in the order in which auto prefers them.
 func netBackends() []backendMaker {
 	return []backendMaker{
-		{"tc", func(ns *netns.Namespace) (netfault.Backend, error) { return tc.New(ns.Handle), nil }},
-		{"emulate", func(ns *netns.Namespace) (netfault.Backend, error) { return emulate.New(ns.Handle), nil }},
+		{"tc", func(ns vns.NsHandle) netfault.Backend { return tc.New(ns) }},
+		{"emulate", func(ns vns.NsHandle) netfault.Backend { return emulate.New(ns) }},
 	}
 }
 

@@ -264,3 +264,75 @@ func podUIDOf(part string) string {
 func plainUID(uid string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(uid))
 }
+
+// Process is one process of a pod.
+type Process struct {
+	PID int
+	// Pod is the pod's UID as [PlainUID] returns it.
+	Pod string
+	// Container names the pod's container on this node; processes of one
+	// container have the same.
+	Container string
+	// Sandbox is set for the process that only holds the pod's namespaces.
+	Sandbox bool
+}
+
+// Processes returns the processes of all pods, sandboxes first, then by pid.
+// Processes that end while we look are left out.
+func (f Finder) Processes() ([]Process, error) {
+	entries, err := os.ReadDir(f.Proc)
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	var out []Process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if p, ok := f.process(pid); ok {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b Process) int {
+		return cmp.Or(-cmp.Compare(b2i(a.Sandbox), b2i(b.Sandbox)), cmp.Compare(a.PID, b.PID))
+	})
+	return out, nil
+}
+
+func (f Finder) process(pid int) (p Process, ok bool) {
+	text, err := os.ReadFile(filepath.Join(f.Proc, strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return p, false
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if fields := strings.SplitN(line, ":", 3); len(fields) == 3 {
+			if uid, container := PodOf(fields[2]); uid != "" && container != "" {
+				return Process{pid, uid, container, f.isSandbox(pid)}, true
+			}
+		}
+	}
+	return p, false
+}
+
+// PodOf reads a pod's plain UID and its container from the path of a cgroup, as
+// /proc/PID/cgroup has it. What a runtime keeps beside a container has none.
+func PodOf(path string) (uid, container string) {
+	parts := strings.Split(path, "/")
+	for n, part := range parts[:len(parts)-1] {
+		if uid = podUIDOf(part); uid != "" && !strings.HasPrefix(parts[n+1], "crio-conmon-") {
+			return uid, parts[n+1]
+		}
+	}
+	return "", ""
+}
+
+// PlainUID returns a pod's UID without what cgroup drivers write differently.
+func PlainUID(uid string) string { return plainUID(uid) }
+
+// Has tells whether a process still is the one that [Finder.Processes] found, as
+// far as its container tells.
+func (f Finder) Has(p Process) bool {
+	now, ok := f.process(p.PID)
+	return ok && now.Pod == p.Pod && now.Container == p.Container
+}

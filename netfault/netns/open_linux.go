@@ -26,6 +26,28 @@ func (f Finder) Open(t Target) (*Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
+	return f.openAt(t, place)
+}
+
+// OpenPod opens a pod's namespace by its processes as [Finder.Processes] returns
+// them, which spares looking through all of them for each of many pods.
+func (f Finder) OpenPod(uid string, processes []Process) (*Namespace, error) {
+	t := Target{PodUID: uid}
+	err := fmt.Errorf("no process of the pod with UID %q runs on this node", uid)
+	for _, p := range processes {
+		if p.Pod != plainUID(uid) {
+			continue
+		}
+		n, failed := f.openAt(t, Place{f.nsPath(p.PID), p.PID})
+		if failed == nil {
+			return n, nil
+		}
+		err = failed
+	}
+	return nil, err
+}
+
+func (f Finder) openAt(t Target, place Place) (*Namespace, error) {
 	fd, err := unix.Open(place.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the network namespace of %s: %w", t, &os.PathError{Op: "open", Path: place.Path, Err: err})

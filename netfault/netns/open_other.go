@@ -24,6 +24,9 @@ func Open(t Target) (*Namespace, error) { return DefaultFinder().Open(t) }
 // Open says that this is not Linux.
 func (f Finder) Open(Target) (*Namespace, error) { return nil, no() }
 
+// OpenPod says that this is not Linux.
+func (f Finder) OpenPod(string, []Process) (*Namespace, error) { return nil, no() }
+
 // Check says that this is not Linux.
 func (n *Namespace) Check() error { return no() }
 

@@ -30,6 +30,8 @@ func commands() []command {
 		{"serve", "serve one mock service", serve},
 		{"load", "generate load", generate},
 		{"net", "break the network of a namespace", netFaults},
+		{"node", "carry out orders on the pods of this node", nodeHelper},
+		{"stress", "take processor, disk or memory away", stressCommand},
 	}
 }
 

@@ -1,0 +1,317 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+)
+
+const nodeDoc = `microsim-agent node [flags]
+
+Carries out orders on the pods of this node, until each fault's deadline: faults
+on the network and on resources, and pauses. It needs the host's processes
+(hostPID), and the rights to enter their namespaces and move processes between
+cgroups.
+
+Orders come as files NAME.json of --orders, which are read every 2 s, and by
+HTTP, where every request but /healthz needs the token in the header
+Microsim-Token:
+
+  PUT /orders/OWNER            an order as JSON; answers when it has been carried out
+  DELETE /orders/OWNER?version=N  takes back all that the owner wanted up to version N
+  GET /status                  what has become of every fault
+  GET /backends                what can break networks on this node, and why not
+  GET /healthz
+
+When it gets INT or TERM, everything is taken back. What a helper that was
+killed has left is taken over, or taken back, by the next one.
+
+Environment:
+  MICROSIM_TOKEN  the token
+
+Flags:
+`
+
+type nodeOptions struct {
+	orders, addr, cgroups, proc string
+	linger                      time.Duration
+	token                       string
+}
+
+// nodeHelper is the command node.
+func nodeHelper(ctx context.Context, args []string, streams Streams) error {
+	var o nodeOptions
+	flags := flag.NewFlagSet("node", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.orders, "orders", "", "directory with files of orders; none means orders by HTTP only")
+	flags.StringVar(&o.addr, "addr", ":8081", "address to listen on")
+	flags.DurationVar(&o.linger, "linger", time.Minute, "end when no order has wanted anything for so long; 0 means never")
+	flags.StringVar(&o.cgroups, "cgroups", "/sys/fs/cgroup", "the host's file systems of cgroups")
+	flags.StringVar(&o.proc, "proc", "/proc", "the host's processes")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(streams.Out, nodeDoc)
+		flags.SetOutput(streams.Out)
+		flags.PrintDefaults()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("node: %w: %w", err, ErrUsage)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("node takes no argument %q: %w", flags.Arg(0), ErrUsage)
+	}
+	if o.linger < 0 {
+		return fmt.Errorf("node: --linger %s is negative: %w", o.linger, ErrUsage)
+	}
+	if o.token = os.Getenv("MICROSIM_TOKEN"); o.token == "" {
+		return fmt.Errorf("node: MICROSIM_TOKEN is not set, and without a token anybody could give orders: %w", ErrUsage)
+	}
+	return o.run(ctx, streams)
+}
+
+// run listens and works.
+func (o nodeOptions) run(ctx context.Context, streams Streams) error {
+	log := slog.New(slog.NewTextHandler(streams.Err, nil))
+	machine, err := openMachine(o, log)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for orders: %w; choose another address with --addr", err), machine.close())
+	}
+	n := newNode(ctx, machine.crafts, log)
+	stopServing := serveControl(ln, n.handler(o.token))
+	log.Info("takes orders", "addr", ln.Addr().String(), "orders", o.orders)
+	err = n.run(ctx, o.orders, o.linger, machine.pods)
+	return errors.Join(stopServing(), err, machine.close())
+}
+
+// node carries out the orders of all owners on the pods of one node.
+type node struct {
+	book *orderBook
+	log  *slog.Logger
+	// crafts makes what breaks one pod; after tells that orders name the pod, so
+	// that what is found there is a former helper's doing.
+	crafts func(uid string, named bool) []craft
+
+	ctx     context.Context // of the pods
+	cancel  context.CancelFunc
+	running sync.WaitGroup // the pods' goroutines
+
+	mu     sync.Mutex
+	ending bool
+	pods   map[string]*pod
+	errs   []error
+	dirErr error
+}
+
+// newNode makes a node whose pods work until run ends.
+func newNode(ctx context.Context, crafts func(uid string, named bool) []craft, log *slog.Logger) *node {
+	n := &node{book: newOrderBook(), log: log, crafts: crafts, pods: map[string]*pod{}}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return n
+}
+
+// readEvery is how often the files are read.
+const readEvery = 2 * time.Second
+
+// run carries out orders until ctx ends or, with a linger, nobody has wanted
+// anything for so long. Then it takes everything back.
+//
+// The pods that found returns are looked at once, for what a former helper has
+// left there.
+func (n *node) run(ctx context.Context, dir string, linger time.Duration, found func() ([]string, error)) error {
+	n.readFiles(dir)
+	uids, err := found()
+	if err != nil {
+		return errors.Join(err, n.stop())
+	}
+	for _, o := range n.book.orders() {
+		uids = append(uids, podsOf(o)...)
+	}
+	n.tell(uids)
+	ticker := time.NewTicker(readEvery)
+	defer ticker.Stop()
+	for busy := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return n.stop()
+		case <-ticker.C:
+		}
+		n.readFiles(dir)
+		if !n.idle() {
+			busy = time.Now()
+		} else if linger > 0 && time.Since(busy) >= linger {
+			n.log.Info("ends: no order wants anything", "for", linger)
+			return n.stop()
+		}
+	}
+}
+
+// stop has all pods take back what acts, waits for them, and returns what could
+// not be taken back.
+func (n *node) stop() error {
+	n.mu.Lock()
+	n.ending = true
+	n.mu.Unlock()
+	n.cancel()
+	n.running.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return errors.Join(n.errs...)
+}
+
+// idle tells whether no order wants anything, and nothing is left to take back.
+func (n *node) idle() bool {
+	n.mu.Lock()
+	left := len(n.pods)
+	n.mu.Unlock()
+	return left == 0 && n.book.idle(time.Now())
+}
+
+// readFiles takes over what the files of orders say.
+func (n *node) readFiles(dir string) {
+	if dir == "" {
+		return
+	}
+	read, err := readOrders(dir)
+	n.mu.Lock()
+	changed := oneLine(err) != oneLine(n.dirErr)
+	n.dirErr = err
+	n.mu.Unlock()
+	if err != nil {
+		if changed {
+			n.log.Error("orders cannot be read", "error", err)
+		}
+		return // what was known before still counts
+	}
+	before := n.book.troubles()
+	n.tell(n.book.sync(read, time.Now()))
+	for name, err := range n.book.troubles() {
+		if oneLine(before[name]) != oneLine(err) {
+			n.log.Error("an order cannot be read", "error", err)
+		}
+	}
+}
+
+// tell has pods look at the orders, and returns what is closed when they have.
+func (n *node) tell(uids []string) []<-chan struct{} {
+	slices.Sort(uids)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var answers []<-chan struct{}
+	for _, uid := range slices.Compact(uids) {
+		if n.ending {
+			break // everything is being taken back
+		}
+		var answer <-chan struct{}
+		if p := n.pods[uid]; p != nil {
+			answer = p.ask()
+		}
+		if answer == nil {
+			answer = n.start(uid).ask()
+		}
+		answers = append(answers, answer)
+	}
+	return answers
+}
+
+// start starts the goroutine of a pod.
+func (n *node) start(uid string) *pod {
+	former := n.pods[uid] // has ended but for the last of its work
+	p := newPod(uid, n.book, n.crafts(uid, n.book.named(uid)))
+	n.pods[uid] = p
+	n.running.Go(func() {
+		if former != nil {
+			<-former.done
+		}
+		p.run(n.ctx)
+		if p.endErr != nil {
+			n.log.Error("something is left", "error", p.endErr)
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.errs = append(n.errs, p.endErr)
+		if n.pods[uid] == p {
+			delete(n.pods, uid)
+		}
+	})
+	return p
+}
+
+// statuses returns what became of the faults of an owner, or with "" of all,
+// ordered by owner, pod and fault.
+func (n *node) statuses(owner string) []order.Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := []order.Status{}
+	told := map[order.Status]bool{}
+	for _, o := range n.book.orders() {
+		if owner != "" && o.Owner != owner {
+			continue
+		}
+		for _, p := range o.Pods {
+			for _, f := range p.Faults {
+				s := order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID}
+				if running := n.pods[netns.PlainUID(p.UID)]; running != nil {
+					if known, ok := running.status(faultKey{o.Owner, f.ID}); ok {
+						s = known
+					}
+				}
+				told[s] = true
+				out = append(out, s)
+			}
+		}
+	}
+	for _, p := range n.pods {
+		for _, s := range p.allStatuses() {
+			if (owner == "" || s.Owner == owner) && !told[s] {
+				out = append(out, s) // it is being taken back
+			}
+		}
+	}
+	out = append(out, n.troubles(owner)...)
+	slices.SortFunc(out, func(a, b order.Status) int {
+		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.PodUID, b.PodUID), cmp.Compare(a.FaultID, b.FaultID))
+	})
+	return out
+}
+
+// troubles tells what is wrong with files of orders: there, the owner is the
+// name of the file without .json.
+func (n *node) troubles(owner string) []order.Status {
+	var out []order.Status
+	for name, err := range n.book.troubles() {
+		if owner == "" || order.FileName(owner) == name {
+			out = append(out, order.Status{Owner: strings.TrimSuffix(name, filepath.Ext(name)), Error: oneLine(err)})
+		}
+	}
+	if n.dirErr != nil && owner == "" {
+		out = append(out, order.Status{Error: oneLine(n.dirErr)})
+	}
+	return out
+}
+
+// oneLine is an error's text in one line; empty if there is none.
+func oneLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}

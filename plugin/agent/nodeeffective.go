@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+)
+
+// describeRule tells what a rule does in force, such as "delay 300ms ±50ms,
+// egress eth0, 3 peers".
+func describeRule(rule *netfault.Rule, e netfault.Effective) string {
+	parts := []string{describeImpairment(rule.Impairment), string(rule.Direction) + " " + rule.Interface}
+	switch len(rule.Peers) {
+	case 0:
+	case 1:
+		parts = append(parts, "1 peer")
+	default:
+		parts = append(parts, fmt.Sprintf("%d peers", len(rule.Peers)))
+	}
+	for _, l := range e.Links {
+		for _, c := range l.Classes {
+			if len(c.Rules) == 1 && c.Rules[0] == rule.ID {
+				parts[0] = describeImpairment(c.Impairment)
+			}
+			if len(c.Rules) > 1 && slices.Contains(c.Rules, rule.ID) {
+				parts = append(parts, "with others: "+describeImpairment(c.Impairment))
+				return strings.Join(parts, ", ")
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// describeImpairment tells what happens to packets.
+func describeImpairment(i netfault.Impairment) string {
+	if i.Partition {
+		return "partition"
+	}
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if i.Delay > 0 || i.Jitter > 0 {
+		text := "delay " + i.Delay.String()
+		if i.Jitter > 0 {
+			text += " ±" + i.Jitter.String()
+		}
+		if i.Distribution != "" && i.Distribution != netfault.Uniform {
+			text += " " + string(i.Distribution)
+		}
+		parts = append(parts, text)
+	}
+	for _, c := range []struct {
+		name string
+		p    float64
+	}{
+		{"loss", i.Loss.Probability}, {"duplicate", i.Duplicate.Probability}, {"corrupt", i.Corrupt.Probability}, {"reorder", i.Reorder.Probability},
+	} {
+		if c.p > 0 {
+			add("%s %.4g %%", c.name, 100*c.p)
+		}
+	}
+	if i.Rate.BytesPerSecond > 0 {
+		add("rate %d B/s", i.Rate.BytesPerSecond)
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	vns "github.com/vishvananda/netns"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+)
+
+// BackendState tells whether a backend can break networks on a node. The helper
+// of the node answers a list of them.
+type BackendState struct {
+	Name  string `json:"name"`
+	Works bool   `json:"works"`
+	// Why it does not work, and what would help.
+	Why string `json:"why,omitempty"`
+}
+
+// handler answers requests that know the token.
+func (n *node) handler(token string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /orders/{owner}", answering(n.putOrder))
+	mux.HandleFunc("DELETE /orders/{owner}", answering(n.deleteOrder))
+	mux.HandleFunc("GET /status", answering(func(*http.Request) (any, error) { return n.statuses(""), nil }))
+	mux.HandleFunc("GET /backends", answering(func(r *http.Request) (any, error) { return backendStates(r.Context()), nil }))
+	all := http.NewServeMux()
+	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	all.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(token)) != 1 {
+			http.Error(w, "the header "+tokenHeader+" does not have the helper's token", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+	return all
+}
+
+// httpError is an error with the status that tells it.
+type httpError struct {
+	status int
+	error
+}
+
+// answering turns what a function returns into JSON, or an error into text.
+func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := f(r)
+		if err != nil {
+			status := http.StatusInternalServerError
+			if h := (httpError{}); errors.As(err, &h) {
+				status = h.status
+			}
+			http.Error(w, err.Error(), status)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer) // who does not listen any more misses nothing
+	}
+}
+
+// putOrder answers when the order has been carried out.
+func (n *node) putOrder(r *http.Request) (any, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxNodeOrder))
+	if err != nil {
+		return nil, httpError{http.StatusBadRequest, fmt.Errorf("reading the order: %w", err)}
+	}
+	o, err := parseOrder(body)
+	if err == nil && o.Owner != r.PathValue("owner") {
+		err = fmt.Errorf("the order of %q is put in the place of %q", o.Owner, r.PathValue("owner"))
+	}
+	if err != nil {
+		return nil, httpError{http.StatusBadRequest, err}
+	}
+	pods, err := n.book.put(o, time.Now())
+	if err != nil {
+		return nil, httpError{http.StatusConflict, err}
+	}
+	if err := n.wait(r.Context(), pods); err != nil {
+		return nil, err
+	}
+	return n.statuses(o.Owner), nil
+}
+
+// deleteOrder answers when everything is taken back.
+func (n *node) deleteOrder(r *http.Request) (any, error) {
+	owner := r.PathValue("owner")
+	version := int64(0)
+	if text := r.URL.Query().Get("version"); text != "" {
+		var err error
+		if version, err = strconv.ParseInt(text, 10, 64); err != nil || version < 0 {
+			return nil, httpError{http.StatusBadRequest, fmt.Errorf("version %q is no number of a version", text)}
+		}
+	}
+	pods, err := n.book.remove(owner, version)
+	if err != nil {
+		return nil, httpError{http.StatusConflict, err}
+	}
+	if err := n.wait(r.Context(), pods); err != nil {
+		return nil, err
+	}
+	left := n.statuses(owner)
+	for _, s := range left {
+		if s.Acts {
+			return nil, fmt.Errorf("fault %q of %q still acts on pod %s: %s", s.FaultID, owner, s.PodUID, s.Error)
+		}
+	}
+	return left, nil
+}
+
+// wait has pods look at the orders, and waits until they have.
+func (n *node) wait(ctx context.Context, pods []string) error {
+	for _, answer := range n.tell(pods) {
+		select {
+		case <-answer:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until the order is carried out: %w", ctx.Err())
+		}
+	}
+	if n.stopping() {
+		return httpError{http.StatusServiceUnavailable, errors.New("the helper is ending and takes everything back; another one has to be started")}
+	}
+	return nil
+}
+
+func (n *node) stopping() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ending
+}
+
+// backendStates tries every backend in a namespace of its own.
+func backendStates(ctx context.Context) []BackendState {
+	all := func(ns vns.NsHandle) []netfault.Backend {
+		var out []netfault.Backend
+		for _, m := range netBackends() {
+			out = append(out, m.open(ns))
+		}
+		return out
+	}
+	var out []BackendState
+	for _, c := range hosts.CheckBackends(ctx, all) {
+		out = append(out, BackendState{c.Name, c.Err == nil, oneLine(c.Err)})
+	}
+	return out
+}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+)
+
+// machine exists on Linux only.
+type machine struct{}
+
+func openMachine(nodeOptions, *slog.Logger) (*machine, error) {
+	return nil, fmt.Errorf("the helper of a node needs Linux, this is %s", runtime.GOOS)
+}
+
+func (*machine) crafts(string, bool) []craft { return nil }
+
+func (*machine) pods() ([]string, error) { return nil, nil }
+
+func (*machine) close() error { return nil }

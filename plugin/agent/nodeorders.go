@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+)
+
+// errOutdated is wrapped by the error of an order that comes too late.
+var errOutdated = errors.New("a later version is known already")
+
+// fileGrace is how long an order that came by HTTP outlives the file of its
+// owner. The kubelet brings a changed ConfigMap to its mount in up to 90 s, so a
+// file that is gone may have been taken away before the order was given.
+const fileGrace = 2 * time.Minute
+
+// A standing says what becomes of an owner's order.
+type standing int
+
+const (
+	active standing = iota
+	// withdrawn is an order whose file has gone; it counts again when the file,
+	// or the same order by HTTP, comes back.
+	withdrawn
+	// deleted is an order that was taken back by name; only a later version counts.
+	deleted
+)
+
+// entry is what is known of one owner.
+type entry struct {
+	order order.Order
+	standing
+	// told is when the order came by HTTP; zero once a file has it, too.
+	told time.Time
+}
+
+// orderBook knows the newest order of each owner, from files and from HTTP. Its
+// methods may be called at the same time.
+type orderBook struct {
+	mu     sync.Mutex
+	owners map[string]*entry
+	files  map[string]*orderFile
+}
+
+func newOrderBook() *orderBook {
+	return &orderBook{owners: map[string]*entry{}, files: map[string]*orderFile{}}
+}
+
+// put takes an order that came by HTTP and returns the pods that it concerns:
+// those of the order before, and its own.
+func (b *orderBook) put(o order.Order, now time.Time) (pods []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.owners[o.Owner]
+	if e != nil && (o.Version < e.order.Version || o.Version == e.order.Version && e.standing == deleted) {
+		return nil, fmt.Errorf("order of %q, version %d: %w: %d", o.Owner, o.Version, errOutdated, e.order.Version)
+	}
+	return b.take(o, now), nil
+}
+
+// take replaces an owner's order unless it is the same.
+func (b *orderBook) take(o order.Order, told time.Time) (pods []string) {
+	e := b.owners[o.Owner]
+	if e != nil && e.order.Version == o.Version && e.standing == active {
+		return podsOf(e.order)
+	}
+	if e != nil {
+		pods = podsOf(e.order)
+	}
+	b.owners[o.Owner] = &entry{order: o, told: told}
+	return append(pods, podsOf(o)...)
+}
+
+// remove takes an owner's order back, and every other one up to that version;
+// version 0 stands for the one that is known.
+func (b *orderBook) remove(owner string, version int64) (pods []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.owners[owner]
+	if e == nil {
+		e = &entry{order: order.Order{Owner: owner, Version: version}}
+		b.owners[owner] = e
+	}
+	version = cmp.Or(version, e.order.Version)
+	if version < e.order.Version {
+		return nil, fmt.Errorf("taking back the order of %q up to version %d: %w: %d", owner, version, errOutdated, e.order.Version)
+	}
+	pods = podsOf(e.order)
+	b.owners[owner] = &entry{order: order.Order{Owner: owner, Version: version}, standing: deleted}
+	return pods, nil
+}
+
+// desired returns the faults that shall act now on a pod of a plain UID, ordered by owner, and
+// within one as its order has them.
+func (b *orderBook) desired(uid string, now time.Time) []wanted {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []wanted
+	for _, owner := range slices.Sorted(maps.Keys(b.owners)) {
+		e := b.owners[owner]
+		if e.standing != active {
+			continue
+		}
+		for _, p := range e.order.Pods {
+			for _, f := range p.Faults {
+				if netns.PlainUID(p.UID) == uid && lasts(f, now) {
+					out = append(out, wanted{owner: owner, version: e.order.Version, uid: p.UID, fault: f})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// lasts tells whether a fault's deadline is still to come.
+func lasts(f order.Fault, now time.Time) bool { return f.Deadline.IsZero() || now.Before(f.Deadline) }
+
+// orders returns the orders that count, ordered by owner.
+func (b *orderBook) orders() []order.Order {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []order.Order
+	for _, owner := range slices.Sorted(maps.Keys(b.owners)) {
+		if e := b.owners[owner]; e.standing == active {
+			out = append(out, e.order)
+		}
+	}
+	return out
+}
+
+// named tells whether an order names the pod, or did so last before its file went.
+func (b *orderBook) named(uid string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.owners {
+		if slices.Contains(podsOf(e.order), uid) {
+			return true
+		}
+	}
+	return false
+}
+
+// idle tells whether no order wants anything.
+func (b *orderBook) idle(now time.Time) bool {
+	for _, o := range b.orders() {
+		for _, p := range o.Pods {
+			if slices.ContainsFunc(p.Faults, func(f order.Fault) bool { return lasts(f, now) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// podsOf returns the plain UIDs of an order's pods.
+func podsOf(o order.Order) []string {
+	var out []string
+	for _, p := range o.Pods {
+		out = append(out, netns.PlainUID(p.UID))
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+)
+
+// pauseCraft stops the processes of one pod's containers.
+type pauseCraft struct {
+	machine *machine
+	uid     string
+	// leftover is set until processes that are found stopped, in a pod that
+	// orders name, have been continued: a helper before this one stopped them.
+	leftover bool
+	paused   bool
+}
+
+func (c *pauseCraft) takes(t fault.Type) bool { return t == fault.Pause }
+
+func (c *pauseCraft) set(_ context.Context, want []wanted) ([]result, error) {
+	if len(want) == 0 {
+		return nil, c.resume()
+	}
+	c.paused = true
+	count, err := c.stop()
+	results := make([]result, len(want))
+	for n := range results {
+		results[n] = result{by: "processes", effective: plural(count, "process") + " stopped", err: err}
+	}
+	return results, nil
+}
+
+func (c *pauseCraft) close(context.Context) error {
+	c.leftover = false // what is stopped and wanted so is for the next helper to judge
+	return c.resume()
+}
+
+// stopRounds bounds how often a pod is looked at while it starts processes as
+// fast as they are stopped.
+const stopRounds = 20
+
+// stop stops every process and returns how many are stopped.
+func (c *pauseCraft) stop() (count int, err error) {
+	for range stopRounds {
+		processes, err := c.victims()
+		if err != nil {
+			return 0, err
+		}
+		if len(processes) == 0 {
+			return 0, fmt.Errorf("no container of the pod with UID %q runs on this node", c.uid)
+		}
+		running := 0
+		for _, p := range processes {
+			if c.machine.stopped(p.PID) {
+				continue
+			}
+			running++
+			if err := c.machine.signal(p, unix.SIGSTOP); err != nil {
+				return 0, fmt.Errorf("stopping process %d: %w", p.PID, err)
+			}
+		}
+		if running == 0 {
+			return len(processes), nil
+		}
+	}
+	return 0, fmt.Errorf("the pod starts processes as fast as they are stopped")
+}
+
+// resume continues every process that is stopped.
+func (c *pauseCraft) resume() error {
+	if !c.paused && !c.leftover {
+		return nil
+	}
+	processes, err := c.victims()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range processes {
+		if !c.machine.stopped(p.PID) {
+			continue
+		}
+		if err := c.machine.signal(p, unix.SIGCONT); err != nil {
+			errs = append(errs, fmt.Errorf("continuing process %d: %w; `kill -CONT %d` on the node does it by hand", p.PID, err, p.PID))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	c.paused, c.leftover = false, false
+	return nil
+}
+
+// victims returns the processes of the pod's containers: not its sandbox, and
+// not our own stress.
+func (c *pauseCraft) victims() ([]netns.Process, error) {
+	processes, err := c.machine.of(c.uid, time.Now())
+	var out []netns.Process
+	for _, p := range processes {
+		if p.PID == os.Getpid() {
+			return nil, errors.New("it is the helper's own pod")
+		}
+		if !p.Sandbox && !c.machine.isStress(p.PID) {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+// signal sends a signal to a process if it still is the pod's.
+func (m *machine) signal(p netns.Process, s unix.Signal) error {
+	fd, err := unix.PidfdOpen(p.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil // it has ended
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was written
+	if !m.finder.Has(p) {
+		return nil // the number has gone to another process
+	}
+	if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// stopped tells whether a process is stopped, or is no more.
+func (m *machine) stopped(pid int) bool {
+	stat, err := m.stat(pid)
+	return err != nil || stat.state == 'T' || stat.state == 'Z' || stat.state == 'X'
+}
+
+// procStat is what is read of /proc/PID/stat.
+type procStat struct {
+	state  byte
+	parent int
+}
+
+func (m *machine) stat(pid int) (procStat, error) {
+	path := filepath.Join(m.finder.Proc, strconv.Itoa(pid), "stat")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return procStat{}, err
+	}
+	// The name, in parentheses, may hold anything.
+	_, rest, _ := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return procStat{}, fmt.Errorf("file %q says %q", path, text)
+	}
+	parent, err := strconv.Atoi(fields[1])
+	return procStat{fields[0][0], parent}, err
+}
+
+// plural counts things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	if strings.HasSuffix(thing, "s") {
+		thing += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,284 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+)
+
+// wanted is one fault that shall act on a pod.
+type wanted struct {
+	owner   string
+	version int64
+	uid     string // of the pod, as the order writes it
+	fault   order.Fault
+}
+
+// label tells faults of different owners apart in messages.
+func (w *wanted) label() string { return w.owner + "/" + w.fault.ID }
+
+// result is what a craft has made of one fault; it acts if err is nil.
+type result struct {
+	by, effective string
+	err           error
+}
+
+// A craft carries out the faults of some types on one pod. Its methods are
+// called one at a time.
+type craft interface {
+	// takes tells the types.
+	takes(fault.Type) bool
+	// set makes just these faults act and takes back all others, also those
+	// that a helper before this one has left, and returns a result for each. It
+	// is called again with the same faults, so that it can see to what has
+	// changed in the pod. The error says what could not be taken back.
+	set(context.Context, []wanted) ([]result, error)
+	// close takes back everything and gives up what the craft holds.
+	close(context.Context) error
+}
+
+// How often a pod is looked after while faults act on it, and how long what
+// went wrong waits to be tried again.
+const (
+	tendEvery  = time.Second
+	retryFirst = 500 * time.Millisecond
+	retryMost  = 15 * time.Second
+	// roundLimit bounds what a craft does at a time.
+	roundLimit = 30 * time.Second
+	closeTries = 6
+)
+
+// tended is a craft with what came of it.
+type tended struct {
+	craft
+	want    []wanted
+	results []result
+	// debt is why something could not be taken back.
+	debt     error
+	clean    bool // nothing of ours is left
+	failures int
+	due      time.Time
+}
+
+// faultKey names a fault of an owner.
+type faultKey struct{ owner, id string }
+
+// pod makes the faults act that are wanted on one pod. One goroutine runs it.
+type pod struct {
+	uid    string // plain
+	book   *orderBook
+	crafts []*tended
+	kick   chan struct{}
+	done   chan struct{}
+	// endErr is what could not be taken back in the end; read after done.
+	endErr error
+
+	mu       sync.Mutex
+	ended    bool
+	waiting  []chan struct{}
+	statuses map[faultKey]order.Status
+}
+
+func newPod(uid string, book *orderBook, crafts []craft) *pod {
+	p := &pod{uid: uid, book: book, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	for _, c := range crafts {
+		p.crafts = append(p.crafts, &tended{craft: c})
+	}
+	return p
+}
+
+// ask has the pod look at the orders; the channel is closed when what they want
+// now has been tried. It returns nil if the pod has ended.
+func (p *pod) ask() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return nil
+	}
+	answer := make(chan struct{})
+	p.waiting = append(p.waiting, answer)
+	select {
+	case p.kick <- struct{}{}:
+	default: // it is kicked already
+	}
+	return answer
+}
+
+// run works until nothing is wanted or left, or ctx ends; then everything is
+// taken back.
+func (p *pod) run(ctx context.Context) {
+	defer close(p.done)
+	for ctx.Err() == nil {
+		p.mu.Lock()
+		waiting := p.waiting
+		p.waiting = nil
+		p.mu.Unlock()
+		next := p.round(ctx, len(waiting) > 0)
+		for _, w := range waiting {
+			close(w)
+		}
+		if next.IsZero() && p.mayEnd() {
+			break
+		}
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-p.kick:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	p.endErr = p.end(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	for _, w := range p.waiting {
+		close(w)
+	}
+}
+
+// mayEnd ends the pod unless somebody has asked meanwhile.
+func (p *pod) mayEnd() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = len(p.waiting) == 0
+	return p.ended
+}
+
+// round makes what is wanted now act and returns when to look again; zero if
+// there is nothing to look after.
+func (p *pod) round(ctx context.Context, asked bool) (next time.Time) {
+	want := p.book.desired(p.uid, time.Now())
+	for _, t := range p.crafts {
+		var part []wanted
+		for _, w := range want {
+			if t.takes(w.fault.Fault.Type) {
+				part = append(part, w)
+			}
+		}
+		t.tend(ctx, part, asked)
+		if len(part) > 0 || !t.clean {
+			next = earlier(next, t.due)
+		}
+	}
+	for _, w := range want {
+		next = earlier(next, w.fault.Deadline)
+	}
+	p.publish(time.Now())
+	return next
+}
+
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// tend has the craft make the faults act if they are others than before, or it
+// is time to look after them.
+func (t *tended) tend(ctx context.Context, want []wanted, asked bool) {
+	now := time.Now()
+	same := reflect.DeepEqual(want, t.want)
+	if same && t.clean && len(want) == 0 || same && !asked && now.Before(t.due) {
+		return
+	}
+	if !same {
+		t.failures = 0
+	}
+	// A signal must not break off half-way what is being done.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
+	defer cancel()
+	results, err := t.set(bounded, want)
+	t.want, t.results, t.debt = want, results, err
+	t.clean = len(want) == 0 && err == nil
+	failed := err != nil
+	for _, r := range results {
+		failed = failed || r.err != nil
+	}
+	t.due = time.Now().Add(tendEvery)
+	if failed {
+		t.due = time.Now().Add(min(retryFirst<<min(t.failures, 10), retryMost))
+		t.failures++
+	} else {
+		t.failures = 0
+	}
+}
+
+// publish tells what acts.
+func (p *pod) publish(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	statuses := map[faultKey]order.Status{}
+	for _, t := range p.crafts {
+		for n, w := range t.want {
+			s := order.Status{Owner: w.owner, Version: w.version, PodUID: w.uid, FaultID: w.fault.ID}
+			r := t.results[n]
+			before := p.statuses[faultKey{w.owner, w.fault.ID}]
+			switch {
+			case r.err != nil:
+				s.Error = oneLine(r.err)
+			case before.Acts:
+				s.Acts, s.By, s.Effective, s.Since = true, r.by, r.effective, before.Since
+			default:
+				s.Acts, s.By, s.Effective, s.Since = true, r.by, r.effective, now
+			}
+			statuses[faultKey{w.owner, w.fault.ID}] = s
+		}
+		if t.debt == nil {
+			continue
+		}
+		for key, before := range p.statuses {
+			if _, wanted := statuses[key]; before.Acts && !wanted {
+				before.Error = oneLine(fmt.Errorf("taking it back, which is tried again: %w", t.debt))
+				statuses[key] = before
+			}
+		}
+	}
+	p.statuses = statuses
+}
+
+// status returns what became of a fault; ok is false if nothing is known of it.
+func (p *pod) status(key faultKey) (s order.Status, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok = p.statuses[key]
+	return s, ok
+}
+
+// allStatuses returns what became of all faults, in no order.
+func (p *pod) allStatuses() []order.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []order.Status
+	for _, s := range p.statuses {
+		out = append(out, s)
+	}
+	return out
+}
+
+// end takes everything back.
+func (p *pod) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
+	defer cancel()
+	var errs []error
+	for _, t := range p.crafts {
+		err := t.close(ctx)
+		for try := 1; err != nil && try < closeTries; try++ {
+			waitFor(ctx, time.Now().Add(takeBackPause<<try))
+			err = t.close(ctx)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("pod %s: %w: %w", p.uid, ErrCleanup, err)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/workload/stress"
+)
+
+const stressDoc = `microsim-agent stress [flags]
+
+Takes processor time, disk time or memory away until --for is over, INT, TERM
+or HUP.
+
+With --wait it says "ready" on stdout when all its threads run, begins when a
+line comes by stdin, and ends when stdin does.
+
+Flags:
+`
+
+type stressOptions struct {
+	stress.Config
+	lasting time.Duration
+	wait    bool
+}
+
+// stressFlags are the command line of a stress.
+func stressFlags(o *stressOptions) *flag.FlagSet {
+	f := flag.NewFlagSet("stress", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar((*string)(&o.Type), "type", "", "cpu-stress, io-stress or memory-stress")
+	o.Cores = 1
+	f.Var(&o.Cores, "cores", "processors to keep busy")
+	f.Float64Var(&o.Load, "load", 1, "share of the time of each, 0 to 1")
+	f.StringVar(&o.Method, "method", "", "way of working (all), or of writing: sync or iomix")
+	f.Var(&o.Size, "size", "memory to take, or length of the file")
+	f.StringVar(&o.Dir, "dir", os.TempDir(), "where the file is")
+	f.DurationVar(&o.lasting, "for", 0, "end after this time; 0 means when told to")
+	f.BoolVar(&o.wait, "wait", false, "begin at a line of stdin, and end with it")
+	return f
+}
+
+// stressArgs is the command line that means the configuration.
+func stressArgs(c stress.Config, lasting time.Duration) []string {
+	args := []string{
+		"stress", "--wait", "--type", string(c.Type), "--cores", c.Cores.String(), "--load", fmt.Sprint(c.Load),
+		"--method", c.Method, "--size", c.Size.String(), "--for", lasting.String(),
+	}
+	if c.Dir != "" {
+		args = append(args, "--dir", c.Dir)
+	}
+	return args
+}
+
+// stressCommand is the command stress.
+func stressCommand(ctx context.Context, args []string, streams Streams) error {
+	var o stressOptions
+	flags := stressFlags(&o)
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(streams.Out, stressDoc)
+		flags.SetOutput(streams.Out)
+		flags.PrintDefaults()
+		return nil
+	}
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("it takes no argument %q", flags.Arg(0))
+	}
+	var c stress.Config
+	if err == nil {
+		c, err = stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: o.Load, Method: o.Method, Size: o.Size}})
+		c.Dir = o.Dir
+	}
+	if err != nil {
+		return fmt.Errorf("stress: %w: %w", err, ErrUsage)
+	}
+	if o.lasting > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.lasting)
+		defer cancel()
+	}
+	if c.Type == fault.CPUStress {
+		// Its workers hold their threads, and the rest has to run beside them.
+		runtime.GOMAXPROCS(int(math.Ceil(float64(c.Cores))) + 2)
+	}
+	s, err := stress.Prepare(c)
+	if err != nil {
+		return err
+	}
+	if o.wait {
+		var end context.CancelFunc
+		ctx, end = waitForLine(ctx, streams)
+		defer end()
+	}
+	return s.Run(ctx)
+}
+
+// waitForLine says that all is ready and waits for a line; the context ends
+// with stdin.
+func waitForLine(ctx context.Context, streams Streams) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if _, err := io.WriteString(streams.Out, "ready\n"); err != nil {
+		cancel() // nobody listens
+		return ctx, cancel
+	}
+	line := make(chan struct{})
+	// Reading stdin cannot be broken off; this goroutine ends with stdin or with
+	// the process.
+	go func() {
+		defer cancel()
+		in := bufio.NewReader(streams.In)
+		if _, err := in.ReadString('\n'); err != nil {
+			return
+		}
+		close(line)
+		_, _ = io.Copy(io.Discard, in) // until it ends, however it does
+	}()
+	select {
+	case <-line:
+	case <-ctx.Done():
+	}
+	return ctx, cancel
+}

@@ -5,13 +5,11 @@ package agent
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,23 +17,6 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
 )
-
-// beAgent makes this test binary the agent, so that there are processes to kill.
-const beAgent = "MICROSIM_TEST_BE_AGENT"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(beAgent) == "" {
-		os.Exit(m.Run())
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
 
 // netProcess is an agent that runs beside the test.
 type netProcess struct {

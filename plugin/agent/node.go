@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,7 +38,8 @@ Microsim-Token:
   GET /backends                what can break networks on this node, and why not
   GET /healthz
 
-When it gets INT or TERM, everything is taken back. What a helper that was
+When it listens, it prints its address as a line of JSON:
+{"addr":"[::]:8081"}. When it gets INT or TERM, everything is taken back. What a helper that was
 killed has left is taken over, or taken back, by the next one.
 
 Environment:
@@ -93,13 +95,16 @@ func (o nodeOptions) run(ctx context.Context, streams Streams) error {
 	}
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listening for orders: %w; choose another address with --addr", err), machine.close())
+		return fmt.Errorf("listening for orders: %w; choose another address with --addr", err)
+	}
+	if err := json.NewEncoder(streams.Out).Encode(addresses{Addr: ln.Addr().String()}); err != nil {
+		ln.Close()
+		return fmt.Errorf("printing the address: %w", err)
 	}
 	n := newNode(ctx, machine.crafts, log)
 	stopServing := serveControl(ln, n.handler(o.token))
-	log.Info("takes orders", "addr", ln.Addr().String(), "orders", o.orders)
 	err = n.run(ctx, o.orders, o.linger, machine.pods)
-	return errors.Join(stopServing(), err, machine.close())
+	return errors.Join(stopServing(), err)
 }
 
 // node carries out the orders of all owners on the pods of one node.

@@ -161,8 +161,8 @@ func cgroupMounts(root, number, names string) []string {
 // begin where names do, it is looked for by the end of its name.
 func cgroupDir(mount, path string) (string, error) {
 	_, container := netns.PodOf(path)
-	pod := filepath.Dir(path[:strings.LastIndex(path, container)] + container)
-	tail := strings.TrimPrefix(path, filepath.Dir(pod))
+	parts := strings.Split(path, "/")
+	tail := "/" + strings.Join(parts[slices.Index(parts, container)-1:], "/")
 	if dir := filepath.Join(mount, path); !strings.Contains(path, "..") {
 		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
 			return dir, nil

@@ -1,7 +1,12 @@
 package agent
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,14 +17,34 @@ import (
 type machine struct {
 	finder  netns.Finder
 	cgroups string
-	log     *slog.Logger
-	table   processTable
+	// world tells the processes of this node from those of nodes inside of it,
+	// such as those of kind: it is the first process's namespace of processes.
+	world string
+	log   *slog.Logger
+	table processTable
+}
+
+// owner marks what helpers of this node set up, whoever has ordered it: an
+// interface takes the faults of one owner, so those of all are one state.
+func (m *machine) owner() string { return "microsim-node-" + m.world }
+
+// worldOf returns the namespace of processes that one is in.
+func worldOf(proc string, pid int) (string, error) {
+	link, err := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "ns", "pid"))
+	if err != nil {
+		return "", fmt.Errorf("telling the processes of this node from those inside of containers (root, and in a pod hostPID, are needed): %w", err)
+	}
+	return strings.Trim(link, "pid:[]"), nil
 }
 
 // openMachine takes back what helpers that were killed have left outside of
 // networks.
 func openMachine(o nodeOptions, log *slog.Logger) (*machine, error) {
-	m := &machine{finder: netns.Finder{Proc: o.proc}, cgroups: o.cgroups, log: log}
+	world, err := worldOf(o.proc, 1)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{finder: netns.Finder{Proc: o.proc}, cgroups: o.cgroups, world: world, log: log}
 	m.table.read = m.finder.Processes
 	return m, killStresses(m)
 }
@@ -41,8 +66,6 @@ func (m *machine) pods() ([]string, error) {
 	}
 	return out, nil
 }
-
-func (m *machine) close() error { return nil }
 
 // of returns the processes of a pod, as they were at that time or later.
 func (m *machine) of(uid string, when time.Time) ([]netns.Process, error) {

@@ -18,5 +18,3 @@ func openMachine(nodeOptions, *slog.Logger) (*machine, error) {
 func (*machine) crafts(string, bool) []craft { return nil }
 
 func (*machine) pods() ([]string, error) { return nil, nil }
-
-func (*machine) close() error { return nil }

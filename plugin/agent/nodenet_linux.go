@@ -14,10 +14,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// nodeOwner marks what helpers of nodes set up, whoever has ordered it: an
-// interface takes the faults of one owner, so those of all are one state.
-const nodeOwner = "microsim-node"
-
 // netCraft breaks the network of one pod.
 type netCraft struct {
 	machine *machine
@@ -149,7 +145,7 @@ func (c *netCraft) applyMost(ctx context.Context, want []wanted, rules []*netfau
 
 // apply makes the rules of these indexes act, unless they do already.
 func (c *netCraft) apply(ctx context.Context, want []wanted, rules []*netfault.Rule, taken []int) error {
-	state := netfault.State{Owner: nodeOwner}
+	state := netfault.State{Owner: c.machine.owner()}
 	forever := false
 	for _, n := range taken {
 		state.Rules = append(state.Rules, *rules[n])
@@ -177,7 +173,7 @@ func (c *netCraft) apply(ctx context.Context, want []wanted, rules []*netfault.R
 // takeBackAll takes back everything in the pod's namespace.
 func (c *netCraft) takeBackAll(ctx context.Context) error {
 	c.acting, c.current = nil, netfault.State{}
-	return c.takeBack(ctx, nodeOwner)
+	return c.takeBack(ctx, c.machine.owner())
 }
 
 // close implements craft. A pod may be without processes and its namespace

@@ -28,12 +28,12 @@ type pauseCraft struct {
 
 func (c *pauseCraft) takes(t fault.Type) bool { return t == fault.Pause }
 
-func (c *pauseCraft) set(_ context.Context, want []wanted) ([]result, error) {
+func (c *pauseCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 	if len(want) == 0 {
 		return nil, c.resume()
 	}
 	c.paused = true
-	count, err := c.stop()
+	count, err := c.stop(ctx)
 	results := make([]result, len(want))
 	for n := range results {
 		results[n] = result{by: "processes", effective: plural(count, "process") + " stopped", err: err}
@@ -46,13 +46,19 @@ func (c *pauseCraft) close(context.Context) error {
 	return c.resume()
 }
 
-// stopRounds bounds how often a pod is looked at while it starts processes as
-// fast as they are stopped.
-const stopRounds = 20
+// A pod is looked at again until all is stopped: a signal takes a moment to
+// act, and what is not stopped yet may start more. The limit is for a pod that
+// starts processes faster than they are stopped.
+const (
+	stopPause = 2 * time.Millisecond
+	stopLimit = 3 * time.Second
+)
 
 // stop stops every process and returns how many are stopped.
-func (c *pauseCraft) stop() (count int, err error) {
-	for range stopRounds {
+func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	for ctx.Err() == nil {
 		processes, err := c.victims()
 		if err != nil {
 			return 0, err
@@ -73,8 +79,9 @@ func (c *pauseCraft) stop() (count int, err error) {
 		if running == 0 {
 			return len(processes), nil
 		}
+		waitFor(ctx, time.Now().Add(stopPause))
 	}
-	return 0, fmt.Errorf("the pod starts processes as fast as they are stopped")
+	return 0, fmt.Errorf("not all processes were stopped within %s: the pod may start them as fast as they are stopped", stopLimit)
 }
 
 // resume continues every process that is stopped.

@@ -266,7 +266,8 @@ func killStresses(m *machine) error {
 		return err
 	}
 	for _, p := range processes {
-		if !m.isStress(p.PID) {
+		world, err := worldOf(m.finder.Proc, p.PID)
+		if err != nil || world != m.world || !m.isStress(p.PID) {
 			continue
 		}
 		m.log.Info("ends a stress that was left", "pid", p.PID)

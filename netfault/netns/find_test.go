@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,4 +162,24 @@ func FuzzCgroupOfPod(f *testing.F) {
 			t.Errorf("%q is taken for a cgroup of pod %q", text, uid)
 		}
 	})
+}
+
+func TestProcesses(t *testing.T) {
+	pod := "0::/kubepods/burstable/pod" + uid + "/"
+	scope := "0::/../kubepods-besteffort-pod" + strings.ReplaceAll(otherUID, "-", "_") + ".slice/"
+	f := fakeProc(t, process{9, "app", pod + "a", 7}, process{30, "pause", pod + "b", 7}, process{40, "app", scope + "cri-containerd-" + id + ".scope/inner", 8},
+		process{50, "conmon", scope + "crio-conmon-" + id + ".scope", 8}, process{60, "app", pod[:len(pod)-1], 8}, process{70, "app", "0::/user.slice", 8})
+	got, err := f.Processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Process{
+		{30, PlainUID(uid), "b", true}, {9, PlainUID(uid), "a", false}, {40, PlainUID(otherUID), "cri-containerd-" + id + ".scope", false},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %+v\nwant  %+v", got, want)
+	}
+	if !f.Has(want[1]) || f.Has(Process{9, PlainUID(uid), "b", false}) || f.Has(Process{10, PlainUID(uid), "a", false}) {
+		t.Error("a process is taken for another one")
+	}
 }

@@ -87,7 +87,7 @@ func (c Config) Validate() error {
 func (c Config) String() string {
 	switch c.Type {
 	case fault.CPUStress:
-		return fmt.Sprintf("%s cores at %.4g %%, method %s", c.Cores, 100*c.Load, c.Method)
+		return fmt.Sprintf("cpu %s at %.4g %%, method %s", c.Cores, 100*c.Load, c.Method)
 	case fault.IOStress:
 		return fmt.Sprintf("%s of a file of %s", c.Method, c.Size)
 	}

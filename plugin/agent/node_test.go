@@ -45,6 +45,13 @@ func (w *fakeWorld) on(uid string) string {
 	return strings.Join(w.acts[uid], " ")
 }
 
+// times returns how often a pod was looked after.
+func (w *fakeWorld) times(uid string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sets[uid]
+}
+
 func (w *fakeWorld) setStuck(stuck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -190,7 +197,7 @@ func TestNodePutsAndDeletes(t *testing.T) {
 			{"PUT", "/orders/nobody", someOrder("nobody", 4, "1"), 409, "later version", "", ""},
 			{"PUT", "/orders/d", someOrder("c", 9, "1"), 400, `in the place of`, "", ""},
 			{"PUT", "/orders/c", "{", 400, "reading an order", "", ""},
-			{"PUT", "/orders/c", `{"owner":"c","versoin":1}`, 400, "versoin", "", ""},
+			{"PUT", "/orders/c", `{"owner":"c","age":1}`, 400, "age", "", ""},
 			{"PUT", "/orders/c", `{"owner":"c"}{}`, 400, "one order", "", ""},
 			{"PUT", "/orders/c", `{"owner":"c","version":-1}`, 400, "negative", "", ""},
 			{"GET", "/orders/c", nil, 405, "", "", ""},
@@ -278,7 +285,7 @@ func TestNodeTellsOfEachFault(t *testing.T) {
 		// It is tried again, ever more seldom, and goes on to act since then.
 		since := time.Now()
 		time.Sleep(time.Minute)
-		if sets := world.sets["1"]; sets < 5 || sets > 12 {
+		if sets := world.times("1"); sets < 5 || sets > 12 {
 			t.Errorf("it was tried %d times in a minute", sets)
 		}
 		if s := n.statuses("o")[1]; !s.Since.Equal(since) {
@@ -330,7 +337,7 @@ func TestNodeTakesEverythingBackInTheEnd(t *testing.T) {
 		n.http(t, "PUT", "/orders/o", someOrder("o", 1, "1", "2"))
 		n.end(t)
 		if n.world.on("1") != "" || n.world.on("2") != "" {
-			t.Errorf("%v act after the end", n.world.acts)
+			t.Error("faults act after the end")
 		}
 		if code, text := n.http(t, "PUT", "/orders/o", someOrder("o", 2, "1")); code != 503 || n.world.on("1") != "" {
 			t.Errorf("an order after the end is answered %d %s", code, text)
@@ -366,9 +373,9 @@ func TestNodeGoesOnAfterARestart(t *testing.T) {
 		n := startNode(t, world, dir, 0, "3", "4")
 		synctest.Wait()
 		if world.on("1") != "o/f" || world.on("2") != "" || world.on("3") != "" {
-			t.Errorf("%v act", world.acts)
+			t.Errorf("%q, %q and %q act", world.on("1"), world.on("2"), world.on("3"))
 		}
-		if world.sets["4"] == 0 {
+		if world.times("4") == 0 {
 			t.Error("a pod that no order names was not looked at")
 		}
 		n.end(t)

@@ -16,6 +16,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
+// errNoContainer says that a pod has ended, or starts later.
+var errNoContainer = errors.New("no container of the pod runs on this node: it has ended, or starts later")
+
 // firstContainer returns the first process of the pod's first container, and a
 // descriptor of it that becomes readable when it ends.
 func (m *machine) firstContainer(uid string) (netns.Process, *os.File, error) {
@@ -45,7 +48,7 @@ func (m *machine) firstContainer(uid string) (netns.Process, *os.File, error) {
 		}
 		file.Close()
 	}
-	return netns.Process{}, nil, fmt.Errorf("no container of the pod with UID %q runs on this node", uid)
+	return netns.Process{}, nil, errNoContainer
 }
 
 // controllers are those whose limits a stress shall feel and fill.
@@ -170,10 +173,12 @@ func cgroupDir(mount, path string) (string, error) {
 	}
 	found := ""
 	err := filepath.WalkDir(mount, func(dir string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil // it has gone meanwhile
-		}
-		if strings.HasSuffix(dir, tail) {
+		case err != nil:
+			return err
+		case e.IsDir() && strings.HasSuffix(dir, tail):
 			found = dir
 			return fs.SkipAll
 		}

@@ -52,9 +52,9 @@ func (c *netCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 	return results, c.applyMost(ctx, want, rules, results)
 }
 
-// errNothing is wrapped by the error of what a pod does not have, so that there
-// is nothing to take back either.
-var errNothing = errors.New("there is nothing to break")
+// errNothing is wrapped by the error of a pod that has no network to break, so
+// that there is nothing to take back either.
+var errNothing = errors.New("the pod has no network of its own here")
 
 // open opens the pod's namespace, again if the pod has got another one.
 func (c *netCraft) open(ctx context.Context) error {
@@ -70,8 +70,11 @@ func (c *netCraft) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(processes) == 0 {
+		return fmt.Errorf("%w: no process of the pod runs on this node: it has ended, or starts later", errNothing)
+	}
 	ns, err := c.machine.finder.OpenPod(c.uid, processes)
-	if len(processes) == 0 || errors.Is(err, netns.ErrHost) {
+	if errors.Is(err, netns.ErrHost) {
 		return fmt.Errorf("%w: %w", errNothing, err)
 	}
 	if err != nil {

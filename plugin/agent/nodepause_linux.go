@@ -64,7 +64,7 @@ func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
 			return 0, err
 		}
 		if len(processes) == 0 {
-			return 0, fmt.Errorf("no container of the pod with UID %q runs on this node", c.uid)
+			return 0, errNoContainer
 		}
 		running := 0
 		for _, p := range processes {

@@ -20,9 +20,6 @@ type wanted struct {
 	fault   order.Fault
 }
 
-// label tells faults of different owners apart in messages.
-func (w *wanted) label() string { return w.owner + "/" + w.fault.ID }
-
 // result is what a craft has made of one fault; it acts if err is nil.
 type result struct {
 	by, effective string

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -44,10 +45,21 @@ func (c *stressCraft) set(ctx context.Context, want []wanted) ([]result, error) 
 	}
 	keep := map[faultKey]bool{}
 	results := make([]result, len(want))
+	processes := make([]*stressProcess, len(want))
+	var starting sync.WaitGroup // together, as each takes a while
 	for n, w := range want {
 		key := faultKey{w.owner, w.fault.ID}
 		keep[key] = true
-		results[n] = c.keep(ctx, key, w)
+		before := c.running[key]
+		starting.Go(func() { processes[n], results[n] = c.keep(ctx, before, w) })
+	}
+	starting.Wait()
+	for n, w := range want {
+		if key := (faultKey{w.owner, w.fault.ID}); processes[n] != nil {
+			c.running[key] = processes[n]
+		} else {
+			delete(c.running, key)
+		}
 	}
 	for key, p := range c.running {
 		if !keep[key] {
@@ -66,29 +78,29 @@ func (c *stressCraft) close(context.Context) error {
 	return nil
 }
 
-// keep makes sure that the process of a fault runs. One that ended by itself is
-// started again: at once if its container did, else the next time.
-func (c *stressCraft) keep(ctx context.Context, key faultKey, w wanted) result {
+// keep makes sure that the process of a fault runs, and returns it. One that
+// ended by itself is started again: at once if its container did, else the next
+// time.
+func (c *stressCraft) keep(ctx context.Context, p *stressProcess, w wanted) (*stressProcess, result) {
 	config, err := stress.FromFault(w.fault.Fault)
-	if err != nil {
-		return result{err: err}
+	acts := result{by: "processes", effective: config.String()}
+	if p != nil && err == nil && p.config == config && p.deadline.Equal(w.fault.Deadline) && p.alive() {
+		return p, acts
 	}
-	if p := c.running[key]; p != nil {
-		if p.config == config && p.deadline.Equal(w.fault.Deadline) && p.alive() {
-			return result{by: "processes", effective: config.String()}
-		}
+	if p != nil {
+		endedItself := !p.alive()
 		p.end()
-		delete(c.running, key)
-		if p.config == config && !p.containerEnded {
-			return result{err: fmt.Errorf("its process ended, and is started again: %w", p.failure())}
+		if endedItself && !p.containerEnded {
+			return nil, result{err: fmt.Errorf("its process ended, and is started again: %w", p.failure())}
 		}
 	}
-	p, err := c.machine.startStress(ctx, c.uid, config, w.fault.Deadline)
-	if err != nil {
-		return result{err: err}
+	if err == nil {
+		p, err = c.machine.startStress(ctx, c.uid, config, w.fault.Deadline)
 	}
-	c.running[key] = p
-	return result{by: "processes", effective: config.String()}
+	if err != nil {
+		return nil, result{err: err}
+	}
+	return p, acts
 }
 
 // stressProcess is a process that takes resources away.

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // touchEvery is how long held memory is left alone.
@@ -44,7 +42,7 @@ func forget(f *os.File) error {
 func (c Config) holdMemory(stop <-chan struct{}) error {
 	memory, err := unix.Mmap(-1, 0, int(c.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
-		return fmt.Errorf("taking %s of memory: %w", unit.Size(c.Size), err)
+		return fmt.Errorf("taking %s of memory: %w", c.Size, err)
 	}
 	defer func() { _ = unix.Munmap(memory) }() // it goes with the process as well
 	page := os.Getpagesize()

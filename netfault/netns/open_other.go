@@ -41,3 +41,9 @@ func (n *Namespace) Close() error { return nil }
 
 // DefaultInterface says that this is not Linux.
 func (n *Namespace) DefaultInterface() (string, error) { return "", no() }
+
+// Note says that this is not Linux.
+func (n *Namespace) Note() (string, error) { return "", no() }
+
+// SetNote says that this is not Linux.
+func (n *Namespace) SetNote(string) error { return no() }

@@ -111,9 +111,8 @@ func (o nodeOptions) run(ctx context.Context, streams Streams) error {
 type node struct {
 	book *orderBook
 	log  *slog.Logger
-	// crafts makes what breaks one pod; after tells that orders name the pod, so
-	// that what is found there is a former helper's doing.
-	crafts func(uid string, named bool) []craft
+	// crafts makes what breaks one pod.
+	crafts func(uid string) []craft
 
 	ctx     context.Context // of the pods
 	cancel  context.CancelFunc
@@ -127,7 +126,7 @@ type node struct {
 }
 
 // newNode makes a node whose pods work until run ends.
-func newNode(ctx context.Context, crafts func(uid string, named bool) []craft, log *slog.Logger) *node {
+func newNode(ctx context.Context, crafts func(uid string) []craft, log *slog.Logger) *node {
 	n := &node{book: newOrderBook(), log: log, crafts: crafts, pods: map[string]*pod{}}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return n
@@ -240,7 +239,7 @@ func (n *node) tell(uids []string) []<-chan struct{} {
 // start starts the goroutine of a pod.
 func (n *node) start(uid string) *pod {
 	former := n.pods[uid] // has ended but for the last of its work
-	p := newPod(uid, n.book, n.crafts(uid, n.book.named(uid)))
+	p := newPod(uid, n.book, n.crafts(uid))
 	n.pods[uid] = p
 	n.running.Go(func() {
 		if former != nil {

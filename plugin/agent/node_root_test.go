@@ -414,15 +414,24 @@ func TestNodeContinuesAfterKill(t *testing.T) {
 
 func TestNodeCleansWhatNoOrderNames(t *testing.T) {
 	p := newTestPod(t, 1)
+	app := p.app(t)
+	others := newTestPod(t, 2)
+	stoppedByOthers := others.app(t)
+	if err := stoppedByOthers.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	before := dumped(t, p.lab)
 	first := startHelper(t)
-	first.put(t, orderOf("shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, time.Hour)))
+	first.put(t, orderOf("shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, time.Hour), faultOf("p", fault.Pause, fault.Args{}, time.Hour)))
 	first.kill(t)
-	if dumped(t, p.lab) == before {
+	if dumped(t, p.lab) == before || processState(t, app) != 'T' {
 		t.Fatal("nothing of the killed helper is left, so there is nothing to test")
 	}
 	second := startHelper(t)
-	eventually(t, "everything is as before", func() bool { return dumped(t, p.lab) == before })
+	eventually(t, "everything is as before", func() bool { return dumped(t, p.lab) == before && processState(t, app) == 'S' })
+	if processState(t, stoppedByOthers) != 'T' {
+		t.Error("a process that somebody else has stopped goes on")
+	}
 	second.end(t)
 }
 

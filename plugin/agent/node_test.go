@@ -37,7 +37,7 @@ func newFakeWorld() *fakeWorld {
 	return &fakeWorld{acts: map[string][]string{}, sets: map[string]int{}}
 }
 
-func (w *fakeWorld) crafts(uid string, _ bool) []craft { return []craft{&fakeCraft{w, uid}} }
+func (w *fakeWorld) crafts(uid string) []craft { return []craft{&fakeCraft{w, uid}} }
 
 func (w *fakeWorld) on(uid string) string {
 	w.mu.Lock()

@@ -50,8 +50,8 @@ func openMachine(o nodeOptions, log *slog.Logger) (*machine, error) {
 }
 
 // crafts makes what breaks one pod.
-func (m *machine) crafts(uid string, named bool) []craft {
-	return []craft{&netCraft{machine: m, uid: uid}, &pauseCraft{machine: m, uid: uid, leftover: named}, &stressCraft{machine: m, uid: uid}}
+func (m *machine) crafts(uid string) []craft {
+	return []craft{&netCraft{machine: m, uid: uid}, &pauseCraft{machine: m, uid: uid}, &stressCraft{machine: m, uid: uid}}
 }
 
 // pods returns the pods of the node, by the form of their UIDs that orders use.

@@ -15,6 +15,6 @@ func openMachine(nodeOptions, *slog.Logger) (*machine, error) {
 	return nil, fmt.Errorf("the helper of a node needs Linux, this is %s", runtime.GOOS)
 }
 
-func (*machine) crafts(string, bool) []craft { return nil }
+func (*machine) crafts(string) []craft { return nil }
 
 func (*machine) pods() ([]string, error) { return nil, nil }

@@ -135,18 +135,6 @@ func (b *orderBook) orders() []order.Order {
 	return out
 }
 
-// named tells whether an order names the pod, or did so last before its file went.
-func (b *orderBook) named(uid string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.owners {
-		if slices.Contains(podsOf(e.order), uid) {
-			return true
-		}
-	}
-	return false
-}
-
 // idle tells whether no order wants anything.
 func (b *orderBook) idle(now time.Time) bool {
 	for _, o := range b.orders() {

@@ -16,15 +16,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// pauseCraft stops the processes of one pod's containers.
+// pauseCraft stops the processes of one pod's containers. A note in the pod's
+// network namespace tells the next helper, so that none stays stopped for ever;
+// a pod in the node's network has none.
 type pauseCraft struct {
 	machine *machine
 	uid     string
-	// leftover is set until processes that are found stopped, in a pod that
-	// orders name, have been continued: a helper before this one stopped them.
-	leftover bool
-	paused   bool
+	looked  bool // for what a helper before this one has left
+	paused  bool
 }
+
+// pausedNote is left where processes are stopped.
+const pausedNote = "microsim-paused"
 
 func (c *pauseCraft) takes(t fault.Type) bool { return t == fault.Pause }
 
@@ -32,7 +35,6 @@ func (c *pauseCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 	if len(want) == 0 {
 		return nil, c.resume()
 	}
-	c.paused = true
 	count, err := c.stop(ctx)
 	results := make([]result, len(want))
 	for n := range results {
@@ -41,9 +43,23 @@ func (c *pauseCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 	return results, nil
 }
 
-func (c *pauseCraft) close(context.Context) error {
-	c.leftover = false // what is stopped and wanted so is for the next helper to judge
-	return c.resume()
+func (c *pauseCraft) close(context.Context) error { return c.resume() }
+
+// withNetwork opens the pod's network namespace for a while; without one, there
+// is nothing to do.
+func (c *pauseCraft) withNetwork(do func(*netns.Namespace) error) error {
+	processes, err := c.machine.of(c.uid, time.Now())
+	if err != nil || len(processes) == 0 {
+		return err
+	}
+	ns, err := c.machine.finder.OpenPod(c.uid, processes)
+	if errors.Is(err, netns.ErrHost) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ns), ns.Close())
 }
 
 // A pod is looked at again until all is stopped: a signal takes a moment to
@@ -58,6 +74,12 @@ const (
 func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
+	if !c.paused {
+		if err := c.withNetwork(func(ns *netns.Namespace) error { return ns.SetNote(pausedNote) }); err != nil {
+			return 0, err
+		}
+		c.paused = true
+	}
 	for ctx.Err() == nil {
 		processes, err := c.victims()
 		if err != nil {
@@ -84,9 +106,21 @@ func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
 	return 0, fmt.Errorf("not all processes were stopped within %s: the pod may start them as fast as they are stopped", stopLimit)
 }
 
-// resume continues every process that is stopped.
+// resume continues every process that is stopped, if we or a helper before this
+// one have stopped them.
 func (c *pauseCraft) resume() error {
-	if !c.paused && !c.leftover {
+	if !c.paused && !c.looked {
+		err := c.withNetwork(func(ns *netns.Namespace) error {
+			note, err := ns.Note()
+			c.paused = note == pausedNote
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		c.looked = true
+	}
+	if !c.paused {
 		return nil
 	}
 	processes, err := c.victims()
@@ -105,7 +139,10 @@ func (c *pauseCraft) resume() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	c.paused, c.leftover = false, false
+	if err := c.withNetwork(func(ns *netns.Namespace) error { return ns.SetNote("") }); err != nil {
+		return err
+	}
+	c.paused = false
 	return nil
 }
 

@@ -493,6 +493,23 @@ func TestOrdersBeforeWorkIsDoneAreNotLost(t *testing.T) {
 	})
 }
 
+func TestAnOrderComesWhileThePodIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newFakeWorld()
+		world.slow = 700 * time.Millisecond
+		n := startNode(t, world, "", 0)
+		n.http(t, "PUT", "/orders/o", someOrder("o", 1, "1"))
+		var wg sync.WaitGroup
+		wg.Go(func() { n.http(t, "DELETE", "/orders/o?version=2", nil) })
+		time.Sleep(100 * time.Millisecond)
+		if code, text := n.http(t, "PUT", "/orders/o", someOrder("o", 3, "1")); code != 200 || !strings.Contains(text, `"acts":true`) || world.on("1") != "o/f" {
+			t.Errorf("%d %s, and %q act", code, text, world.on("1"))
+		}
+		wg.Wait()
+		n.end(t)
+	})
+}
+
 func TestEveryPartOfAnOrderIsRefused(t *testing.T) {
 	data, err := json.Marshal(someOrder("o", 1, "1", "2"))
 	if err != nil {

@@ -110,15 +110,17 @@ func (r *runningLoad) followAll(ctx context.Context, observe func(experiment.Out
 	beside.Go(func() {
 		select {
 		case <-loading.Done():
-			defer time.AfterFunc(stopTimeout, giveUp).Stop()
-			r.stopAll(following)
-			<-ended
 		case <-ended:
+			return
 		}
+		defer time.AfterFunc(stopTimeout, giveUp).Stop()
+		r.stopAll(following)
+		<-ended
 	})
 	beside.Go(func() { r.passOn(loading) })
 	pods.Wait()
 	close(ended)
+	giveUp() // telling pods that have gone to stop
 	cause := context.Cause(loading)
 	stop(nil)
 	beside.Wait()

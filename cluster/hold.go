@@ -69,6 +69,12 @@ func (d *Deployment) release() error {
 	return h.proxy.close()
 }
 
+// KeepFaults gives every pod that becomes ready the faults that act, until ctx
+// ends.
+func (d *Deployment) KeepFaults(ctx context.Context) {
+	d.lookAfter(ctx, &holder{told: map[string]bool{}})
+}
+
 // lookAfter gives every container that becomes ready the faults of the record.
 func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 	changed := newChanged()

@@ -43,6 +43,7 @@ func List() []Example {
 
 // describe takes the title from the comment in the first line, and the kind from
 // the first line that names one. JSON has no comments: such files are requests.
+// Of those without a kind, there are only faults of VECROsim.
 func describe(file, content string) Example {
 	e := Example{Name: strings.TrimSuffix(file, path.Ext(file)), File: file}
 	if path.Ext(file) == ".json" {
@@ -57,6 +58,9 @@ func describe(file, content string) Example {
 		if kind, ok := strings.CutPrefix(line, "kind: "); ok && e.Kind == "" {
 			e.Kind = kind
 		}
+	}
+	if e.Kind == "" {
+		e.Kind = "Faults"
 	}
 	return e
 }

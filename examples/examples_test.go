@@ -25,6 +25,33 @@ func TestEveryExampleIsValidAndDescribed(t *testing.T) {
 	}
 }
 
+func TestFaultsOfExamplesFitTheirSystems(t *testing.T) {
+	for faults, system := range map[string]string{"faults-vecrosim": "social", "faults-chaos-mesh": "shop"} {
+		set, on := read(t, faults), read(t, system)
+		if experiments := on.Experiments(); len(experiments) > 0 {
+			on = spec.Documents{{System: &experiments[0].System}}
+		}
+		for _, one := range set.Faults() {
+			if list, err := one.For(on.Systems()[0], 1); err != nil || len(list) == 0 {
+				t.Errorf("%s on %s gives %v, %v", faults, system, list, err)
+			}
+		}
+	}
+}
+
+func read(t *testing.T, name string) spec.Documents {
+	t.Helper()
+	data, err := examples.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := spec.Read(name, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
 func TestOpenKnowsOnlyItsOwn(t *testing.T) {
 	if _, err := examples.Open("../go.mod"); err == nil {
 		t.Error("a file beside the examples can be opened")

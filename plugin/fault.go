@@ -22,7 +22,7 @@ func newFault(streams Streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newFaultAdd(streams), newFaultList(streams), newFaultClear(streams))
+	cmd.AddCommand(newFaultAdd(streams), newFaultApply(streams), newFaultList(streams), newFaultClear(streams))
 	return cmd
 }
 

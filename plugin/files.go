@@ -47,6 +47,8 @@ func documentName(d spec.Document) string {
 		return "experiment/" + d.Experiment.Name
 	case d.Load != nil:
 		return "load/" + d.Load.Name
+	case d.Faults != nil:
+		return "faults/" + d.Faults.Name
 	}
 	return "request/" + d.Chain.Designation
 }
@@ -58,8 +60,10 @@ func newConvert(streams Streams) *cobra.Command {
 		Short: "Print files of other formats in the native one",
 		Long: `Print what a file describes in the native format.
 
-Known formats are MicroSim requests, Simulations and LoadGenerators, VECROsim systems,
-and isotope's MockServiceGraphs; which one a file has is seen from its content.`,
+Known formats are MicroSim requests, Simulations and LoadGenerators, VECROsim systems and faults,
+isotope's MockServiceGraphs, and NetworkChaos, StressChaos and PodChaos of Chaos Mesh; which one a
+file has is seen from its content. Faults are printed as part of an Experiment, and so need a system
+and a load beside them.`,
 		Example: `  kubectl microsim convert -f topology.yaml > system.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.filenames)+len(args) == 0 {

@@ -42,6 +42,9 @@ func newRun(streams Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
+The files describe one experiment; or a system, a load and faults, of which one is made. Faults of
+VECROsim and Chaos Mesh beside an experiment are added to it.
+
 An experiment with variants is run once for each of them, and they are compared; --seeds repeats
 each run, and gives intervals.
 
@@ -52,6 +55,7 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 		Example: `  kubectl microsim run shop --on local
   kubectl microsim run shop --on kind
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
+  kubectl microsim run -f system.yaml -f load.yaml -f faults.yaml --on local
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd, args); err != nil {
@@ -110,11 +114,11 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	showNotes(o.streams.Err, docs)
-	experiments := docs.Experiments()
-	if len(experiments) != 1 {
-		return fmt.Errorf("the files describe %d experiments where one is run: name a file with one", len(experiments))
+	e, err := docs.Experiment()
+	if err != nil {
+		return err
 	}
-	return o.start(cmd, *experiments[0], args)
+	return o.start(cmd, *e, args)
 }
 
 // start runs an experiment as the flags say; args are the words that name it.

@@ -70,6 +70,8 @@ func (p *pending) validate() {
 		problems = p.Experiment.Validate()
 	case p.Load != nil:
 		problems = p.Load.Profile.Validate()
+	case p.Faults != nil:
+		problems = p.Faults.validate()
 	}
 	for _, one := range problems {
 		if p.system != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {

@@ -23,8 +23,16 @@ import (
 // Format prints documents in native form, also those that were read from a
 // dialect. A load that stands alone becomes an experiment on the system that it
 // names, and gets an end where it has none, which an experiment needs. A request
-// of MicroSim has no other form and is printed as it is, in indented JSON.
+// of MicroSim has no other form and is printed as it is, in indented JSON. Faults
+// that stand alone become part of the one experiment that the documents make.
 func Format(docs Documents) ([]byte, error) {
+	if len(docs.Faults()) > 0 {
+		e, err := docs.Experiment()
+		if err != nil {
+			return nil, fmt.Errorf("faults have no native form without a system and a load: %w", err)
+		}
+		return FormatExperiment(e)
+	}
 	var b bytes.Buffer
 	for i := range docs {
 		text, err := format(&docs[i])

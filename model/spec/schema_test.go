@@ -75,6 +75,9 @@ func TestExamplesConformToTheSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range docs {
+			if docs[i].Faults != nil {
+				continue // they have no native form of their own
+			}
 			out, err := Format(docs[i : i+1])
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package spec reads files into the domain and prints the domain as files: the
-// native kinds System and Experiment, and the dialects of MicroSim, VECROsim
-// and isotope, told apart by their content. Reading is strict: every mistake is
+// native kinds System and Experiment, and the dialects of MicroSim, VECROsim,
+// isotope and Chaos Mesh, told apart by their content. Reading is strict: every mistake is
 // reported at once, with its place and with what to write instead.
 package spec
 
@@ -34,10 +34,11 @@ type Dialect string
 
 // The dialects.
 const (
-	Native   Dialect = "native"
-	MicroSim Dialect = "microsim"
-	VECROsim Dialect = "vecrosim"
-	Isotope  Dialect = "isotope"
+	Native    Dialect = "native"
+	MicroSim  Dialect = "microsim"
+	VECROsim  Dialect = "vecrosim"
+	Isotope   Dialect = "isotope"
+	ChaosMesh Dialect = "chaosmesh"
 )
 
 // Origin says where a document came from.
@@ -59,6 +60,7 @@ type Document struct {
 	Experiment *experiment.Experiment
 	Chain      *behave.Chain
 	Load       *Load
+	Faults     *Faults
 }
 
 // A Load is a load that stands alone, as a LoadGenerator of MicroSim does.
@@ -110,6 +112,16 @@ func (d Documents) Loads() (loads []*Load) {
 		}
 	}
 	return loads
+}
+
+// Faults lists the faults that stand alone among the documents.
+func (d Documents) Faults() (faults []*Faults) {
+	for i := range d {
+		if d[i].Faults != nil {
+			faults = append(faults, d[i].Faults)
+		}
+	}
+	return faults
 }
 
 // A file is one file while it is read.
@@ -176,6 +188,8 @@ func (f *file) read(n *node) {
 		f.readNative(n)
 	case strings.HasPrefix(apiVersion, microsimGroup+"/"):
 		f.readMicroSim(n)
+	case strings.HasPrefix(apiVersion, chaosMeshGroup+"/"):
+		f.readChaosMesh(n)
 	case n.has("designation"):
 		f.readChain(n)
 	case kind == kindGraph || !n.has("kind", "apiVersion") && looksLikeIsotope(n):
@@ -183,7 +197,7 @@ func (f *file) read(n *node) {
 	case !n.has("kind", "apiVersion") && looksLikeVECRO(n):
 		f.readVECRO(n)
 	case !n.has("kind", "apiVersion") && n.has("faults"):
-		f.mistake(n, "faults", "write the faults into an Experiment", "a file of faults alone is not read yet")
+		f.readVECROFaults(n)
 	default:
 		f.foreign(n, apiVersion, kind)
 	}
@@ -199,7 +213,7 @@ func (f *file) foreign(n *node, apiVersion, kind string) {
 		f.mistake(n.get("apiVersion"), "apiVersion", "write "+APIVersion, "apiVersion %q is not known", apiVersion)
 	default:
 		f.mistake(n.get("kind").or(n), "kind", "known are System and Experiment of "+APIVersion+", Simulation and LoadGenerator of "+
-			microsimGroup+", MockServiceGraph, VECROsim systems and MicroSim requests", "kind %q of apiVersion %q is not known", kind, apiVersion)
+			microsimGroup+", MockServiceGraph, systems and faults of VECROsim, NetworkChaos, StressChaos and PodChaos of "+chaosMeshGroup+", and MicroSim requests", "kind %q of apiVersion %q is not known", kind, apiVersion)
 	}
 }
 

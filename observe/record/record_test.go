@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -224,5 +226,39 @@ func golden(t *testing.T, path string) {
 	}
 	if text, err := os.ReadFile(want); err != nil || !bytes.Equal(text, got) {
 		t.Errorf("%s is not as in %s (run with -update and look at the difference): %v\n%s", path, want, err, got)
+	}
+}
+
+func TestEdgesTellOfPolicies(t *testing.T) {
+	dir := t.TempDir()
+	r, err := New(Options{Dir: filepath.Join(dir, "out")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, result := small()
+	open := policy.Open
+	for _, e := range events {
+		if sampled, ok := e.(experiment.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
+			call := &sampled.Sample.Calls[0]
+			call.Attempts, call.Fallbacks, call.Breaker = map[experiment.Class]int64{experiment.OK: 9, experiment.Timeout: 4}, 1, &open
+		}
+		r.Observe(e)
+	}
+	if err := r.Finish(result); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(filepath.Join(dir, "out", EdgesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]string{{"attempts", "fallbacks", "breaker"}, {"0", "0", ""}, {"13", "1", "open"}} {
+		if got := rows[i][len(rows[i])-3:]; !slices.Equal(got, want) {
+			t.Errorf("row %d ends with %q, want %q", i, got, want)
+		}
 	}
 }

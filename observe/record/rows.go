@@ -21,13 +21,15 @@ func timelineColumns() []string {
 	return append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
 }
 
-// edgeColumns are those of edges.csv: what a caller saw of its calls.
+// edgeColumns are those of edges.csv: what a caller saw of its calls. Attempts
+// are what was sent for them, retries and hedges included; fallbacks the calls
+// whose answer one took the place of; breaker is the worst state of theirs.
 func edgeColumns() []string {
 	columns := append(commonColumns(), "caller", "callee", "calls", "errors", "rate_per_s")
 	for _, class := range experiment.Classes() {
 		columns = append(columns, string(class))
 	}
-	return append(columns, latencyColumns()...)
+	return append(append(columns, latencyColumns()...), "attempts", "fallbacks", "breaker")
 }
 
 // commonColumns begin every row; faults are the ids of those that acted in the
@@ -141,6 +143,14 @@ func (r *Recorder) edge(e experiment.ServiceSampled, call *experiment.CallSample
 	t.number(float64(calls.Requests()) / e.Sample.Elapsed.Seconds())
 	t.outcomes(call.Calls)
 	t.buckets(call.Bounds, call.Latency, call.Sum)
+	attempts := experiment.ClientSecond{Outcomes: call.Attempts}
+	t.count(attempts.Requests())
+	t.count(call.Fallbacks)
+	if call.Breaker != nil {
+		t.text(call.Breaker.String())
+	} else {
+		t.empty(1)
+	}
 	return t.end()
 }
 

@@ -1,0 +1,280 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// faultyShop is web, which calls cart, which calls db; cart has three replicas.
+func faultyShop() *topology.System {
+	cart := topology.NewService("cart", topology.CallTo("db"))
+	cart.Replicas = 3
+	return &topology.System{Name: "shop", Services: []topology.Service{topology.NewService("web", topology.CallTo("cart")), cart, topology.NewService("db")}}
+}
+
+func readFaults(t testing.TB, name string, data []byte) []*Faults {
+	t.Helper()
+	docs, err := Read(name, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs.Faults()
+}
+
+// described writes a fault as one line.
+func described(t testing.TB, f *fault.Fault) string {
+	t.Helper()
+	args, err := json.Marshal(f.Args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := f.Target.String()
+	if f.Target.Direction != "" {
+		target += " (" + string(f.Target.Direction) + ")"
+	}
+	return fmt.Sprintf("%s: %s %s %s %s+%s", f.Name, f.Type, target, args, f.Start, f.Duration)
+}
+
+// TestFaultFilesAreRead holds what every sample file becomes on a system.
+func TestFaultFilesAreRead(t *testing.T) {
+	paths, err := filepath.Glob("testdata/faults/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var lines []string
+			for _, set := range readFaults(t, path, data) {
+				faults, err := set.For(faultyShop(), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range faults {
+					if err := faults[i].Validate().Err(); err != nil {
+						t.Error(err)
+					}
+					lines = append(lines, described(t, &faults[i]))
+				}
+			}
+			compare(t, path+".golden", strings.Join(lines, "\n")+"\n")
+		})
+	}
+}
+
+func TestTheSeedDecidesWhichReplicasAreMeant(t *testing.T) {
+	data, err := os.ReadFile("testdata/faults/pods.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := readFaults(t, "pods.yaml", data)[0]
+	hit := map[int]int{}
+	for seed := range uint64(300) {
+		faults, err := one.For(faultyShop(), seed)
+		if err != nil || len(faults) != 1 {
+			t.Fatalf("mode one gives %v, %v", faults, err)
+		}
+		again, _ := one.For(faultyShop(), seed)
+		if again[0].Target != faults[0].Target {
+			t.Fatal("the same seed draws another replica")
+		}
+		hit[faults[0].Target.Replica]++
+	}
+	for replica := 1; replica <= 3; replica++ {
+		// 100 are expected; the standard deviation is 8.
+		if n := hit[replica]; n < 60 || n > 140 {
+			t.Errorf("replica %d is drawn %d times of 300", replica, n)
+		}
+	}
+}
+
+func TestHowManyReplicasAreTaken(t *testing.T) {
+	for _, test := range []struct {
+		mode  pickMode
+		value int
+		want  []int // possible numbers out of 3
+	}{
+		{pickAll, 0, []int{3}}, {pickOne, 0, []int{1}}, {pickFixed, 2, []int{2}}, {pickFixed, 9, []int{3}}, {pickPercent, 34, []int{1}}, {pickPercent, 100, []int{3}}, {pickAtMostPer, 100, []int{0, 1, 2, 3}}, {pickAtMostPer, 50, []int{0, 1}},
+	} {
+		seen := map[int]bool{}
+		s := selection{services: []string{"cart"}, mode: test.mode, value: test.value}
+		for seed := range uint64(2000) {
+			p := part{fault: fault.Fault{Type: fault.Kill, Name: "x"}, on: s}
+			set := Faults{parts: []part{p}}
+			faults, err := set.For(faultyShop(), seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := len(faults)
+			if n == 1 && faults[0].Target.Replica == 0 {
+				n = 3
+			}
+			seen[n] = true
+		}
+		if len(seen) != len(test.want) {
+			t.Errorf("%s %d takes %v, want %v", test.mode, test.value, seen, test.want)
+		}
+		for _, n := range test.want {
+			if !seen[n] {
+				t.Errorf("%s %d never takes %d", test.mode, test.value, n)
+			}
+		}
+	}
+}
+
+func TestFaultsThatDoNotFitTheSystemAreExplained(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"service":   {"{name: a, faults: [{name: f, target: crat, duration: 1s, behaviors: {net-loss: {percent: 1}}}]}", `did you mean "cart"`},
+		"system":    {chaosText("pod-kill", "app.kubernetes.io/part-of: other"), `meant for system "other"`},
+		"strangers": {networkText("db", "web", "all"), "do not call each other"},
+		"callers":   {networkText("cart", "db", "one"), "some replicas"},
+		"nobody":    {strings.Replace(chaosText("pod-kill", "app.kubernetes.io/name: cart"), "mode: all", "mode: fixed-percent, value: '33'", 1), "of 3 replicas that are selected, it would take none"},
+	} {
+		sets := readFaults(t, "test.yaml", []byte(test.text))
+		if _, err := sets[0].For(faultyShop(), 1); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+		}
+	}
+}
+
+func chaosText(action, label string) string {
+	return "{apiVersion: chaos-mesh.org/v1alpha1, kind: PodChaos, metadata: {name: x}, spec: {action: " + action + ", mode: all, selector: {labelSelectors: {" + label + "}}}}"
+}
+
+func networkText(on, target, mode string) string {
+	return "{apiVersion: chaos-mesh.org/v1alpha1, kind: NetworkChaos, metadata: {name: x}, spec: {action: partition, mode: " + mode + ", selector: {labelSelectors: {app.kubernetes.io/name: " + on +
+		"}}, target: {mode: all, selector: {labelSelectors: {app.kubernetes.io/name: " + target + "}}}}}"
+}
+
+func TestRatesOfTC(t *testing.T) {
+	for text, want := range map[string]unit.Size{
+		"100kbit": 12500, "1mbit": 125_000, "8": 1, "1mbps": 1_000_000, "1MBPS": 1_000_000, "2kibit": 256, "1gibps": 1 << 30, "1.5kbps": 1500, "8bit": 1, "7bps": 7, "1tbit": 125e9,
+	} {
+		var got tcRate
+		if err := got.UnmarshalText([]byte(text)); err != nil || unit.Size(got) != want {
+			t.Errorf("%s is %d, %v; want %d bytes per second", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "fast", "1mb", "1 mbit", "-1kbit", "0kbit", "1bit", "1e400gbps", "99999999999999tbps", "1mbit/s", "1.2.3kbit"} {
+		if err := new(tcRate).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted as a rate", text)
+		}
+	}
+}
+
+func TestSizesOfChaosMesh(t *testing.T) {
+	for text, want := range map[string]unit.Size{"256MB": 256e6, "1GiB": 1 << 30, "10KB": 10e3, "512": 512, "4Mi": 4 << 20} {
+		var got chaosSize
+		if err := got.UnmarshalText([]byte(text)); err != nil || unit.Size(got) != want {
+			t.Errorf("%s is %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "B", "50%", "many"} {
+		if err := new(chaosSize).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted as a size", text)
+		}
+	}
+}
+
+const oneSystem = "name: shop\nservices: [{name: web, type: base, calls: [cart]}, {name: cart, type: base}]\n---\n"
+
+const oneLoad = `apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: steady}
+spec: {requests: ['{"designation": "web"}'], betweenDelay: 100ms}
+---
+`
+
+const oneFault = "name: evening\nfaults: [{name: slow, target: cart, start: 10s, duration: 20s, behaviors: {net-delay: {time: 50ms}}}]\n"
+
+func TestDocumentsMakeOneExperiment(t *testing.T) {
+	docs := readText(t, oneSystem+oneLoad+oneFault)
+	e, err := docs.Experiment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Faults) != 1 || e.Faults[0].Name != "slow" || e.Name != "shop" || e.Load.Phases[0].Duration != unit.Duration(60e9) {
+		t.Errorf("the experiment is %+v", e)
+	}
+	if docs.Loads()[0].Profile.Phases[0].Duration != endless {
+		t.Error("the load's own document was changed")
+	}
+	text, err := Format(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := readText(t, string(text))
+	if len(again) != 1 || len(again.Experiments()[0].Faults) != 1 {
+		t.Errorf("the native form is\n%s", text)
+	}
+	native := "apiVersion: microsim.dev/v1alpha1\nkind: Experiment\nname: own\nsystem: shop\nload: {users: 1, duration: 60s}\nfaults: [{type: error, target: cart}]\n---\n"
+	if e, err = readText(t, oneSystem+native+oneFault).Experiment(); err != nil || len(e.Faults) != 2 || e.Load.Phases[0].Duration != unit.Duration(60e9) {
+		t.Errorf("faults beside an experiment give %+v, %v", e, err)
+	}
+	for text, want := range map[string]string{
+		oneSystem + oneFault: "0 loads", oneLoad + oneFault: "0 systems", oneFault: "0 systems and 0 loads",
+		oneSystem + strings.Replace(oneLoad, "spec: {", "spec: {simulationRef: {name: other}, ", 1): `meant for system "other"`,
+		oneSystem + oneLoad + strings.Replace(oneFault, "target: cart", "target: card", 1):          `did you mean "cart"`,
+		oneSystem + native + native: "2 experiments",
+	} {
+		docs, err := Read("test.yaml", strings.NewReader(text))
+		if err == nil {
+			_, err = docs.Experiment()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q, of\n%s", err, want, text)
+		}
+	}
+}
+
+// FuzzFaults holds that no file of faults makes reading panic, and that what is
+// accepted gives valid faults or an explanation.
+func FuzzFaults(f *testing.F) {
+	for _, pattern := range []string{"testdata/faults/*.yaml", "testdata/mistakes/chaos*.yaml", "testdata/mistakes/vecro*.yaml"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, document := range bytes.Split(data, []byte("\n---\n")) {
+				f.Add(document)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, err := Read("fuzz.yaml", bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		for _, set := range docs.Faults() {
+			faults, err := set.For(faultyShop(), 1)
+			if err != nil && err.Error() == "" {
+				t.Error("an error says nothing")
+			}
+			for i := range faults {
+				if problems := faults[i].Validate(); len(problems) > 0 {
+					t.Errorf("%+v: %v", faults[i], problems.Err())
+				}
+				if faultyShop().Service(faults[i].Target.Service) == nil {
+					t.Errorf("%+v has no target", faults[i])
+				}
+			}
+		}
+	})
+}

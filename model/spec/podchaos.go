@@ -1,0 +1,116 @@
+package spec
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// podChaos is the spec of a PodChaos.
+type podChaos struct {
+	Selector chaosSelector `json:"selector"`
+	Mode     pickMode      `json:"mode"`
+	Value    string        `json:"value"`
+	Duration unit.Duration `json:"duration"`
+	Action   string        `json:"action"`
+	// GracePeriod is in seconds.
+	GracePeriod int64 `json:"gracePeriod"`
+	// A replica is one container.
+	ContainerNames ignored `json:"containerNames"`
+	RemoteCluster  ignored `json:"remoteCluster"`
+	Scheduler      ignored `json:"scheduler"`
+}
+
+func (c *chaosReader) pods(in *podChaos) chaosFields {
+	switch in.Action {
+	case "pod-kill":
+		how := fault.Kill
+		if in.GracePeriod > 0 {
+			how = fault.Restart
+			c.note(c.root.at("spec.gracePeriod"), "spec.gracePeriod", "the pod gets as long to end as it always does")
+		}
+		c.add("spec", fault.Fault{Type: how}, nil)
+	case "container-kill":
+		c.add("spec", fault.Fault{Type: fault.Restart}, nil)
+	case "pod-failure":
+		c.file.mistake(c.root.at("spec.action"), "spec.action", "use pod-kill; or the fault pause, which lets callers wait, or unreachable, which lets their calls fail", "action pod-failure is not covered")
+	default:
+		c.file.mistake(c.root.at("spec.action"), "spec.action", "write pod-kill or container-kill", "action %q is not known", in.Action)
+	}
+	return chaosFields{chaosTargets{in.Selector, in.Mode, in.Value}, in.Duration}
+}
+
+// stressChaos is the spec of a StressChaos.
+type stressChaos struct {
+	Selector  chaosSelector `json:"selector"`
+	Mode      pickMode      `json:"mode"`
+	Value     string        `json:"value"`
+	Duration  unit.Duration `json:"duration"`
+	Stressors struct {
+		CPU *struct {
+			Workers int     `json:"workers"`
+			Load    percent `json:"load"`
+			Options ignored `json:"options"`
+		} `json:"cpu"`
+		Memory *struct {
+			// Workers share the size.
+			Workers     int       `json:"workers"`
+			Size        chaosSize `json:"size"`
+			Time        ignored   `json:"time"`
+			Options     ignored   `json:"options"`
+			OOMScoreAdj ignored   `json:"oomScoreAdj"`
+		} `json:"memory"`
+	} `json:"stressors"`
+	StressngStressors ignored `json:"stressngStressors"`
+	ContainerNames    ignored `json:"containerNames"`
+	RemoteCluster     ignored `json:"remoteCluster"`
+	Scheduler         ignored `json:"scheduler"`
+}
+
+func (c *chaosReader) stress(in *stressChaos) chaosFields {
+	c.refuse("spec.stressngStressors", "use stressors with cpu or memory")
+	c.refuse("spec.stressors.cpu.options", "use workers and load")
+	for _, key := range []string{"options", "time", "oomScoreAdj"} {
+		c.refuse("spec.stressors.memory."+key, "use size alone")
+	}
+	if s := in.Stressors.CPU; s != nil {
+		load := float64(s.Load)
+		if c.root.under("spec.stressors.cpu.load") == nil {
+			load = 1
+		}
+		if s.Workers < 1 || load == 0 {
+			c.file.mistake(c.root.at("spec.stressors.cpu"), "spec.stressors.cpu", "write workers from 1 up, and a load from 1 to 100", "%d workers with a load of %v %% do nothing", s.Workers, load*100)
+		}
+		c.add("spec.stressors.cpu", fault.Fault{Type: fault.CPUStress, Args: fault.Args{Load: load, Cores: unit.Cores(s.Workers)}}, map[string]string{"load": "load", "cores": "workers"})
+	}
+	if s := in.Stressors.Memory; s != nil {
+		c.add("spec.stressors.memory", fault.Fault{Type: fault.MemoryStress, Args: fault.Args{Size: unit.Size(s.Size)}}, map[string]string{"size": "size"})
+	}
+	if len(c.Faults.parts) == 0 && len(c.file.mistakes) == 0 {
+		c.file.mistake(c.root.at("spec.stressors"), "spec.stressors", "write cpu, memory, or both under it", "there are no stressors")
+	}
+	return chaosFields{chaosTargets{in.Selector, in.Mode, in.Value}, in.Duration}
+}
+
+// A chaosSize is a size as Chaos Mesh writes it: 256MB, 1GiB.
+type chaosSize unit.Size
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *chaosSize) UnmarshalText(text []byte) error {
+	word := strings.TrimSpace(string(text))
+	if strings.HasSuffix(word, "%") {
+		return fmt.Errorf("%q is a share of a memory that is not known here: write a size, such as 256MB", text)
+	}
+	short := strings.TrimSuffix(strings.TrimSuffix(word, "B"), "b")
+	if short != "" && strings.HasSuffix(strings.ToLower(short), "k") {
+		short = short[:len(short)-1] + "k"
+	}
+	size, err := unit.ParseSize(short)
+	if err != nil {
+		return fmt.Errorf("%q is no size: write a number of bytes, such as 256MB or 1GiB", text)
+	}
+	*s = chaosSize(size)
+	return nil
+}

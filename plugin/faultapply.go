@@ -1,0 +1,233 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// applyOptions are those of `fault apply`.
+type applyOptions struct {
+	faultOptions
+	inputs   inputs
+	duration unit.Duration
+	seed     uint64
+	dryRun   bool
+}
+
+func newFaultApply(streams Streams) *cobra.Command {
+	o := &applyOptions{faultOptions: faultOptions{streams: streams, target: target{kube: &kube{}}}}
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Let the faults of a file come and go on a running system",
+		Long: `Let the faults of a file come and go on a running system: each comes at its start and goes after
+its duration, counted from the beginning. The command stays until the last has ended, until
+--duration is over, or until it is interrupted; what acts then is taken back, and faults that
+never began are named.
+
+Files are the fault definitions of VECROsim, the objects NetworkChaos, StressChaos and PodChaos of
+Chaos Mesh, and Experiments, of which only the faults are taken. What the system cannot do is said
+before anything begins.`,
+		Example: `  kubectl microsim fault apply -f evening.yaml
+  kubectl microsim fault apply -f networkchaos.yaml --duration 5min --on kind
+  kubectl microsim fault apply -f evening.yaml --on local --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.addFlags(cmd)
+	o.inputs.addFlags(cmd, "the faults")
+	flags := cmd.Flags()
+	flags.Var(&o.duration, "duration", "when to end, counted from the beginning; 0 is when the last fault has ended")
+	flags.Uint64Var(&o.seed, "seed", spec.DefaultSeed, "decides which replicas are meant where a file leaves it open")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done, and when")
+	flags.StringVarP(&o.output, "output", "o", "", "output format: json, one event a line")
+	return cmd
+}
+
+func (o *applyOptions) validate() error {
+	if len(o.inputs.filenames) == 0 {
+		return errors.New("there are no faults to apply: name files with -f")
+	}
+	if o.output != "" {
+		if err := oneOf("output", o.output, "json"); err != nil {
+			return err
+		}
+	}
+	if o.duration < 0 {
+		return fmt.Errorf("--duration %q is negative: write how long the faults come and go", o.duration)
+	}
+	return o.target.validate()
+}
+
+func (o *applyOptions) run(ctx context.Context) error {
+	docs, err := o.inputs.read(ctx, o.streams, nil)
+	if err != nil {
+		return err
+	}
+	showNotes(o.streams.Err, docs)
+	injector, err := o.find(ctx)
+	if err != nil {
+		return err
+	}
+	system, err := runningSystem(ctx, injector)
+	if err != nil {
+		return err
+	}
+	faults, err := faultsFor(docs, system, o.seed)
+	if err == nil {
+		err = o.check(injector, faults)
+	}
+	if err != nil {
+		return err
+	}
+	steps, missed, err := planSteps(faults, o.duration.Std(), o.seed)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return printSteps(o.streams, system.Name, steps, missed)
+	}
+	return o.play(ctx, injector, steps, missed)
+}
+
+// runningSystem asks a running system for its description.
+func runningSystem(ctx context.Context, in injector) (*topology.System, error) {
+	switch s := in.(type) {
+	case interface{ System() *topology.System }:
+		return s.System(), nil
+	case interface {
+		System(context.Context) (*topology.System, error)
+	}:
+		return s.System(ctx)
+	}
+	return nil, errors.New("the running system does not tell what it is made of")
+}
+
+// faultsFor collects the faults of all documents for one system.
+func faultsFor(docs spec.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
+	var all []fault.Fault
+	for _, set := range docs.Faults() {
+		faults, err := set.For(system, seed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, faults...)
+	}
+	for _, e := range docs.Experiments() {
+		all = append(all, e.Faults...)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the files describe no faults for this system: give fault definitions of VECROsim, objects of Chaos Mesh, or an Experiment")
+	}
+	return all, nil
+}
+
+// check names all that the system cannot do, before anything begins.
+func (o *applyOptions) check(in injector, faults []fault.Fault) error {
+	var failed []error
+	can, asks := in.(interface{ CanInject(f *fault.Fault) error })
+	for i := range faults {
+		f := &faults[i]
+		if f.Duration == 0 && o.duration == 0 && !actsOnce(f) {
+			failed = append(failed, fmt.Errorf("fault %q has no duration: write one, or --duration, so that it ends even if this program cannot end it", f.Label()))
+		}
+		for _, one := range victimsOf(f) {
+			if err := error(nil); asks {
+				if err = can.CanInject(&one); err != nil {
+					failed = append(failed, err)
+				}
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// victimsOf lists what a fault may become: itself, or one for each victim that
+// its rounds can draw.
+func victimsOf(f *fault.Fault) []fault.Fault {
+	if f.Rounds == nil {
+		return []fault.Fault{*f}
+	}
+	var all []fault.Fault
+	for _, victim := range f.Rounds.Victims {
+		if one := *f; victim != fault.Nobody {
+			one.Rounds, one.Target.Service = nil, victim
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// play lets the faults come and go. Meanwhile pods that come later get them, too.
+func (o *applyOptions) play(ctx context.Context, in injector, steps []step, missed []string) error {
+	var following sync.WaitGroup
+	defer following.Wait()
+	holding, end := context.WithCancel(ctx)
+	defer end()
+	if keeper, ok := in.(interface{ KeepFaults(ctx context.Context) }); ok {
+		following.Go(func() { keeper.KeepFaults(holding) })
+	}
+	p := &player{injector: in, tell: o.tell, remedy: func(id string) string {
+		return fmt.Sprintf("kubectl microsim fault clear %s --on %s", id, o.target.on)
+	}}
+	return cause(ctx, p.play(ctx, steps, missed))
+}
+
+// tell prints an event: what was done to stdout, what was not to stderr, except
+// as data.
+func (o *applyOptions) tell(e faultEvent) {
+	if o.output == "json" {
+		if data, err := json.Marshal(e); err == nil {
+			fmt.Fprintf(o.streams.Out, "%s\n", data)
+		}
+		return
+	}
+	switch e.Event {
+	case "added", "cleared":
+		fmt.Fprintf(o.streams.Out, "fault/%s %s (%.1fs)\n", e.Name, e.Event, e.Elapsed)
+	case "never-started":
+		fmt.Fprintf(o.streams.Err, "fault/%s never started\n", e.Name)
+	}
+}
+
+// printSteps prints what would be done, and when.
+func printSteps(streams Streams, system string, steps []step, missed []string) error {
+	var rows [][]string
+	for _, s := range steps {
+		verb := "add"
+		if s.clear {
+			if actsOnce(&s.fault) {
+				continue
+			}
+			verb = "clear"
+		}
+		target := s.fault.Target.String()
+		if d := s.fault.EffectiveDirection(); d != "" {
+			target += " (" + string(d) + ")"
+		}
+		rows = append(rows, []string{unit.Duration(s.at.Round(time.Millisecond)).String(), verb, s.id, string(s.fault.Type), target})
+	}
+	if err := printTable(streams.Out, []string{"AT", "CHANGE", "FAULT", "TYPE", "TARGET"}, rows); err != nil {
+		return err
+	}
+	for _, id := range missed {
+		fmt.Fprintf(streams.Err, "fault/%s would never start\n", id)
+	}
+	fmt.Fprintf(streams.Out, "\nsystem/%s faults applied (dry run)\n", system)
+	return nil
+}

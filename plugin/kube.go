@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -148,25 +148,56 @@ func (k *kube) useImage(ctx context.Context, streams Streams, config *cluster.Co
 	case k.push == "":
 		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
 	}
-	img, err := agentImage()
+	images, err := agentImages()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s\n", k.push)
-	config.Image, err = img.Push(ctx, k.push)
+	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s, for nodes of %s\n", k.push, architecturesOf(images))
+	config.Image, err = image.Push(ctx, images, k.push)
 	return err
 }
 
-func agentImage() (*image.Image, error) {
+// agentImage makes the image for nodes of an architecture.
+func agentImage(arch string) (*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
 	}
-	agent, err := image.Find(self, runtime.GOARCH)
+	agent, err := image.Find(self, arch)
 	if err != nil {
 		return nil, err
 	}
 	return image.Build(agent)
+}
+
+// agentImages makes the images for all architectures for which there is an agent.
+func agentImages() ([]*image.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+	}
+	agents, err := image.FindAll(self)
+	if err != nil {
+		return nil, err
+	}
+	var images []*image.Image
+	for _, a := range agents {
+		img, err := image.Build(a)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, img)
+	}
+	return images, nil
+}
+
+// architecturesOf names what images are for.
+func architecturesOf(images []*image.Image) string {
+	var names []string
+	for _, i := range images {
+		names = append(names, i.Arch)
+	}
+	return strings.Join(names, " and ")
 }
 
 // sandboxes returns the manager of our kind clusters.
@@ -204,7 +235,12 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 	if k.image != "" || k.push != "" {
 		return k.useImage(ctx, streams, config)
 	}
-	img, err := agentImage()
+	// The nodes are those of the machine that runs Docker, which may be another.
+	arch, err := cluster.Architecture(ctx, config.REST)
+	if err != nil {
+		return err
+	}
+	img, err := agentImage(arch)
 	if err != nil {
 		return err
 	}

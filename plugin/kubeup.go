@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -48,7 +49,7 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 func (o *upOptions) plan(system *topology.System) error {
 	image := o.target.kube.image
 	if image == "" {
-		if img, err := agentImage(); err == nil && o.target.on == "kind" {
+		if img, err := agentImage(runtime.GOARCH); err == nil && o.target.on == "kind" {
 			image = img.Tag.String()
 		} else {
 			image = placeholder

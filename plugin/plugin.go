@@ -61,7 +61,6 @@ ways production breaks, protect it, and see what happened.
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddGroup(
 		&cobra.Group{ID: "system", Title: "Systems:"},
 		&cobra.Group{ID: "act", Title: "Load and faults:"},
@@ -71,7 +70,7 @@ ways production breaks, protect it, and see what happened.
 		"system": {newUp(streams), newDown(streams), newStatus(streams), newCluster(streams)},
 		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newDoctor(streams), newVersion(streams), newAgent(streams)},
+		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -68,7 +68,11 @@ func (d *Deployment) Do(req *http.Request, service string) (*http.Response, erro
 		return nil, fmt.Errorf("reaching service %q through the API server: %w", service, explain(err))
 	}
 	if said := serverSaid(resp); said != "" {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
 		resp.Body.Close()
+		if denied := deniedBy(text); denied != nil {
+			return nil, fmt.Errorf("reaching service %q through the API server: %w", service, explain(denied))
+		}
 		return nil, fmt.Errorf("reaching service %q through the API server: it answers %s: %s", service, resp.Status, said)
 	}
 	return resp, nil
@@ -150,6 +154,9 @@ func (c *Cluster) order(ctx context.Context, pod podAddress, method, path string
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
 		return fmt.Errorf("reading the answer of pod %q: %w", pod.name, err)
+	}
+	if denied := deniedBy(text); denied != nil && resp.StatusCode == http.StatusForbidden {
+		return explain(denied)
 	}
 	if resp.StatusCode/100 != 2 {
 		return &orderError{resp.StatusCode, strings.TrimSpace(string(text[:min(len(text), 500)]))}

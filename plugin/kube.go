@@ -216,9 +216,15 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 	if err != nil {
 		return err
 	}
-	if !pods {
+	connect := func() error {
 		config.REST, err = manager.Connect(k.sandbox)
+		if err == nil {
+			config.REST.Impersonate.UserName, config.REST.Impersonate.Groups = *k.flags.Impersonate, *k.flags.ImpersonateGroup
+		}
 		return err
+	}
+	if !pods {
+		return connect()
 	}
 	s, err := manager.Ensure(ctx, k.sandbox, sandbox.Options{NodeImage: k.nodeImage})
 	if err != nil {
@@ -229,7 +235,7 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 		made = age(time.Since(s.Created)) + " old"
 	}
 	fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
-	if config.REST, err = manager.Connect(k.sandbox); err != nil {
+	if err := connect(); err != nil {
 		return err
 	}
 	if k.image != "" || k.push != "" {

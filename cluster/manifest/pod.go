@@ -31,6 +31,8 @@ const (
 	nobody = 65532
 	// containerName is the name of the one container of a pod.
 	containerName = "service"
+	// controlPortName is the name of the port of health, metrics and control.
+	controlPortName = "control"
 )
 
 func service(system string, s *topology.Service, o *Options) *corev1.Service {
@@ -118,7 +120,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		Args:            []string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)},
 		Ports: []corev1.ContainerPort{
 			{Name: "http", ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
-			{Name: "control", ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
+			{Name: controlPortName, ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
 		},
 		Env: []corev1.EnvVar{
 			{Name: "SERVICE_NAME", Value: s.Name},
@@ -149,7 +151,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 // probe asks the control port, on which faults never act.
 func probe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("control")}},
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(controlPortName)}},
 		PeriodSeconds: period, TimeoutSeconds: 5, FailureThreshold: failures,
 	}
 }

@@ -47,11 +47,11 @@ func needsIn(namespace string) []need {
 		}})
 	}
 	return append(needs,
-		need{"call", "send requests to systems", namespace, []rbacv1.PolicyRule{rule("", "services/proxy", "get create")}},
-		need{"logs", "read what services print", namespace, []rbacv1.PolicyRule{rule("", "pods", "list watch"), rule("", "pods/log", "get")}},
-		need{"top", "see how services are", namespace, []rbacv1.PolicyRule{rule("", "pods", "list watch"), rule("", "pods/proxy", "get")}},
+		need{"call", "send requests to systems", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list"), rule("", "services/proxy", "get create")}},
+		need{"logs", "read what services print", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list watch"), rule("", "pods/log", "get")}},
+		need{"top", "see how services are", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list"), rule("", "pods/proxy", "get")}},
 		need{"faults", "faults in services", namespace, []rbacv1.PolicyRule{
-			rule("", "pods", "list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "configmaps", "get create update"), rule("", "secrets", "get"),
+			rule("", "pods", "list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "configmaps", "list get create update"), rule("", "secrets", "get"),
 		}},
 		need{"pod-faults", "kill and restart pods", namespace, []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
 		need{"helpers", "faults on networks, processors and memory", helperNamespaceName, []rbacv1.PolicyRule{

@@ -9,7 +9,7 @@ import (
 
 func accessCases() []e2eCase {
 	return []e2eCase{
-		{"a user without rights is told the rules, which suffice", rights},
+		{"a user without rights is told the rules that suffice", rights},
 		{"the doctor knows the cluster", doctorOnKind},
 	}
 }

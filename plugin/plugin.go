@@ -67,7 +67,7 @@ ways production breaks, protect it, and see what happened.
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {newUp(streams), newDown(streams), newStatus(streams), newCluster(streams)},
+		"system": {newUp(streams), newDown(streams), newStatus(streams), newLogs(streams), newTop(streams), newCluster(streams)},
 		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
 		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams)},

@@ -29,8 +29,8 @@ const (
 	graceSeconds = 15
 	// nobody is the user of the pods, without any rights.
 	nobody = 65532
-	// containerName is the name of the one container of a pod.
-	containerName = "service"
+	// ContainerName is the name of the one container of a pod.
+	ContainerName = "service"
 	// controlPortName is the name of the port of health, metrics and control.
 	controlPortName = "control"
 )
@@ -114,7 +114,7 @@ func containerSecurity() *corev1.SecurityContext {
 
 func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
 	c := corev1.Container{
-		Name:            containerName,
+		Name:            ContainerName,
 		Image:           o.Image,
 		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
 		Args:            []string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)},

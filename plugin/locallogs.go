@@ -20,15 +20,20 @@ func logPath(dir, system string) string { return filepath.Join(dir, system+".log
 
 // onMachine prints the log of a system that runs in the background.
 func (o *logsOptions) onMachine(ctx context.Context) error {
-	name, err := o.localSystem()
+	system, err := o.localSystem()
 	if err != nil {
 		return err
 	}
+	name := system.Name
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
 		return err
 	}
 	f, err := os.Open(logPath(dir, name))
+	if err == nil && older(f, system.Started) {
+		f.Close()
+		err = fs.ErrNotExist // it is that of another system, which is gone
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading the log of system %q: it runs in the foreground of another terminal, which shows it; 'up --detach' makes one that has a log", name)
 	}
@@ -42,24 +47,31 @@ func (o *logsOptions) onMachine(ctx context.Context) error {
 	return o.followFile(ctx, f, name)
 }
 
+// older reports whether a file was written to before a system with a log would
+// have begun it.
+func older(f *os.File, started time.Time) bool {
+	info, err := f.Stat()
+	return err == nil && info.ModTime().Before(started.Add(-detachedPatience))
+}
+
 // localSystem is the running system that is meant.
-func (o *logsOptions) localSystem() (string, error) {
+func (o *logsOptions) localSystem() (*registry.System, error) {
 	systems, err := runningSystems()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if o.system != "" {
 		systems = slices.DeleteFunc(systems, func(s registry.System) bool { return s.Name != o.system })
 	}
 	switch {
 	case len(systems) == 1:
-		return systems[0].Name, nil
+		return &systems[0], nil
 	case len(systems) > 1:
-		return "", fmt.Errorf("reading logs: %d systems run on this machine; name one with --system", len(systems))
+		return nil, fmt.Errorf("reading logs: %d systems run on this machine; name one with --system", len(systems))
 	case o.system != "":
-		return "", fmt.Errorf("reading logs: no system %q runs on this machine; 'kubectl microsim status --on local' lists those that do", o.system)
+		return nil, fmt.Errorf("reading logs: no system %q runs on this machine; 'kubectl microsim status --on local' lists those that do", o.system)
 	}
-	return "", errors.New("reading logs: no system runs on this machine; 'kubectl microsim up -f FILE --on local --detach' starts one")
+	return nil, errors.New("reading logs: no system runs on this machine; 'kubectl microsim up -f FILE --on local --detach' starts one")
 }
 
 // copyTail copies the last lines of a file; all where tail is below 0.

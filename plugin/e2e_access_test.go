@@ -4,13 +4,21 @@ package plugin
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
 	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
 )
 
 func accessCases() []e2eCase {
 	return []e2eCase{
 		{"a user without rights is told the rules that suffice", rights},
 		{"the doctor knows the cluster", doctorOnKind},
+		{"logs are merged and follow pods that are replaced", logsOnKind},
+		{"top shows what services do", topOnKind},
+		{"an operator of Prometheus finds systems", podMonitors},
 	}
 }
 
@@ -66,4 +74,105 @@ func doctorOnKind(k *onKind) {
 	if out := (&onKind{t: k.t, env: append(k.env, "KUBECONFIG=")}).ok("microsim", "doctor"); !strings.Contains(out, "there is no kubeconfig") || !strings.Contains(out, "inprocess") {
 		k.t.Errorf("without a cluster, the doctor says\n%s", out)
 	}
+}
+
+func logsOnKind(k *onKind) {
+	k.ok(k.microsim("up", "-f", k.file("shop.yaml", strings.ReplaceAll(frontAndBack, "NAME", "shop")))...)
+	out := k.ok(k.microsim("logs", "--all", "--system", "shop", "--tail", "1")...)
+	for _, want := range []string{"front/1 {", "back/1 {", "back/2 {"} {
+		if strings.Count(out, want) != 1 {
+			k.t.Errorf("there is not one line %q in\n%s", want, out)
+		}
+	}
+	if out := k.ok(k.microsim("logs", "front")...); strings.Contains(out, "back/") || !strings.Contains(out, "front/1 ") {
+		k.t.Errorf("the log of front is\n%s", out)
+	}
+	k.fails("no container has ended", k.microsim("logs", "front", "-p")...)
+	k.fails(`no service "fornt"`, k.microsim("logs", "fornt")...)
+	// A pod that takes the place of another is followed.
+	b := k.begin(k.microsim("logs", "front", "-f", "--tail", "1")...)
+	b.until("front/1 {")
+	k.ok("-n", "shop", "delete", "pod", "-l", "microsim.dev/service=front", "--wait=false")
+	for range 600 {
+		if strings.Count(b.said(), "front/1 {") == 2 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	_ = b.cmd.Process.Signal(os.Interrupt)
+	if code := b.end(); code != exitDone || strings.Count(b.said(), "front/1 {") != 2 {
+		k.t.Errorf("the log that was followed ends with %d:\n%s", code, b.said())
+	}
+	k.ok(k.microsim("down", "shop")...)
+}
+
+func topOnKind(k *onKind) {
+	k.ok(k.microsim("up", "-f", k.file("shop.yaml", strings.ReplaceAll(frontAndBack, "NAME", "shop")))...)
+	b := k.begin(k.microsim("top", "shop", "-w", "--interval", "500ms")...)
+	b.until("SERVICE")
+	busy := regexp.MustCompile(`(?m)^back +([1-9][0-9.]*|0\.[1-9]) +0%.* 2/2$`)
+	for range 60 {
+		k.ok("get", "--raw", "/api/v1/namespaces/shop/services/http:front:80/proxy/")
+		if busy.MatchString(b.said()) {
+			break
+		}
+	}
+	_ = b.cmd.Process.Signal(os.Interrupt)
+	if code := b.end(); code != exitDone || !busy.MatchString(b.said()) {
+		k.t.Errorf("top ends with %d, or does not show requests:\n%s", code, b.said())
+	}
+	var top report.Top
+	if err := json.Unmarshal([]byte(k.ok(k.microsim("top", "shop", "-o", "json")...)), &top); err != nil {
+		k.t.Fatal(err)
+	}
+	if len(top.Services) != 2 || top.Services[1].Up != 2 || top.Services[1].Memory < 1<<20 {
+		k.t.Errorf("a sample is %+v", top)
+	}
+	k.ok(k.microsim("down", "shop")...)
+}
+
+const podMonitorKind = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: podmonitors.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {kind: PodMonitor, listKind: PodMonitorList, plural: podmonitors, singular: podmonitor}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+`
+
+func podMonitors(k *onKind) {
+	file := k.file("shop.yaml", strings.ReplaceAll(frontAndBack, "NAME", "shop"))
+	if out := k.ok(k.microsim("up", "-f", file, "--dry-run=client", "-o", "yaml")...); strings.Contains(out, "PodMonitor") {
+		k.t.Error("a plan for no cluster in particular has a PodMonitor")
+	}
+	if out := k.ok(k.microsim("up", "-f", file, "--dry-run=client", "--pod-monitor")...); !strings.Contains(out, "podmonitor.monitoring.coreos.com/microsim-shop") {
+		k.t.Errorf("the PodMonitor that is asked for is not planned:\n%s", out)
+	}
+	k.fails("does not know this kind", k.microsim("up", "-f", file, "--pod-monitor")...)
+	definition := k.file("crd.yaml", podMonitorKind)
+	k.ok("create", "-f", definition)
+	k.ok("wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com")
+	k.ok("create", "namespace", "shared")
+	there := func() string { return k.ok("get", "podmonitors", "-A", "-o", "name") }
+	k.ok(k.microsim("up", "-f", file, "-n", "shared")...)
+	if out := there(); out != "podmonitor.monitoring.coreos.com/microsim-shop\n" {
+		k.t.Errorf("of a system that is up, there is %q", out)
+	}
+	k.ok(k.microsim("up", "-f", file, "-n", "shared", "--pod-monitor=false")...)
+	if out := there(); out != "" {
+		k.t.Errorf("though none is wanted any more, there is %q", out)
+	}
+	k.ok(k.microsim("up", "-f", file, "-n", "shared")...)
+	k.ok(k.microsim("down", "shop")...)
+	if out := there(); out != "" {
+		k.t.Errorf("of a system that is down, there is %q", out)
+	}
+	k.ok("delete", "namespace", "shared")
+	k.ok("delete", "-f", definition)
 }

@@ -8,6 +8,7 @@ import (
 const (
 	MonitoringGroup   = "monitoring.coreos.com"
 	MonitoringVersion = "v1"
+	PodMonitorKind    = "PodMonitor"
 	// PodMonitors is the name of the resource.
 	PodMonitors = "podmonitors"
 )
@@ -17,7 +18,7 @@ const (
 func podMonitor(system string, o *Options) *unstructured.Unstructured {
 	m := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": MonitoringGroup + "/" + MonitoringVersion,
-		"kind":       "PodMonitor",
+		"kind":       PodMonitorKind,
 		"spec": map[string]any{
 			"selector":            map[string]any{"matchLabels": map[string]any{ManagedByLabel: ManagedBy, SystemLabel: system}},
 			"podMetricsEndpoints": []any{map[string]any{"port": controlPortName, "path": "/metrics"}},

@@ -62,7 +62,8 @@ func needsIn(namespace string) []need {
 			rule("", "namespaces", "get list watch create"), rule("", "nodes", "get list"),
 		}},
 		need{"load", "generate load inside the cluster", namespace, []rbacv1.PolicyRule{
-			rule("batch", "jobs", "get list watch create delete deletecollection"), rule("", "pods", "list watch"), rule("", "pods/log", "get"),
+			rule("batch", "jobs", "get list watch create patch delete deletecollection"), rule("", "secrets", "get create patch deletecollection"),
+			rule("", "pods", "get list watch deletecollection"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create"), rule("", "events", "list"),
 		}},
 		need{"detach", "experiments that run on without this machine", namespace, []rbacv1.PolicyRule{
 			rule("", "serviceaccounts", "get create patch delete"), rule("rbac.authorization.k8s.io", "roles rolebindings", "get create patch delete"),

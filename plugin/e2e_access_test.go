@@ -40,6 +40,9 @@ func rights(k *onKind) {
 	k.ok(as("status", "shop")...)
 	k.ok(as("fault", "add", "error", "--target", "back", "--status", "503")...)
 	k.ok(as("fault", "clear", "--all")...)
+	k.ok(as("top", "shop", "-o", "json")...)
+	k.ok(as("logs", "--all")...)
+	k.ok(as("load", "--system", "shop", "--rate", "20", "--duration", "1s")...)
 	var doctor struct{ Items []finding }
 	if err := json.Unmarshal([]byte(k.ok(as("doctor", "-o", "json")...)), &doctor); err != nil {
 		k.t.Fatal(err)

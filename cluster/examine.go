@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -15,6 +16,9 @@ import (
 
 // oldestMinor is the oldest release, of Kubernetes 1, that is supported.
 const oldestMinor = 30
+
+// contactPatience bounds the wait for the first answer of a cluster.
+const contactPatience = 5 * time.Second
 
 // A Finding tells whether one thing works on a cluster.
 type Finding struct {
@@ -41,7 +45,9 @@ type Examination struct {
 // Examine finds out what works on the cluster. It changes nothing there. Where
 // the cluster cannot be reached, that is the one finding.
 func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
-	v, err := serverVersion(ctx, c.client)
+	first, cancel := context.WithTimeout(ctx, contactPatience)
+	defer cancel()
+	v, err := serverVersion(first, c.client)
 	if err != nil {
 		return []Finding{unknown("cluster", "systems on Kubernetes", err)}
 	}

@@ -56,7 +56,7 @@ func needsIn(namespace string) []need {
 		need{"pod-faults", "kill and restart pods", namespace, []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
 		need{"helpers", "faults on networks, processors and memory", helperNamespaceName, []rbacv1.PolicyRule{
 			rule("batch", "jobs", "get list watch create delete"), rule("", "configmaps secrets", "get list create update patch delete"),
-			rule("", "pods", "get list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "serviceaccounts", "list watch"),
+			rule("", "pods", "get list watch create delete"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create update delete"), rule("", "serviceaccounts", "list watch"),
 		}},
 		need{"helper-namespace", "make the namespace of the helpers, and know the nodes", "", []rbacv1.PolicyRule{
 			rule("", "namespaces", "get list watch create"), rule("", "nodes", "get list"),

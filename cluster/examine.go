@@ -51,10 +51,7 @@ func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
 	if err != nil {
 		return []Finding{unknown("cluster", "systems on Kubernetes", err)}
 	}
-	findings := []Finding{supported(v.Major, v.Minor, v.GitVersion)}
-	for _, n := range needsIn(c.config.Namespace) {
-		findings = append(findings, c.allowed(ctx, &n))
-	}
+	findings := append([]Finding{supported(v.Major, v.Minor, v.GitVersion)}, c.rights(ctx)...)
 	if c.config.Namespace != "" {
 		findings = append(findings, c.podSecurity(ctx, c.config.Namespace, "restricted", "pods of systems"))
 	}
@@ -90,25 +87,34 @@ func supported(major, minor, text string) Finding {
 	return f
 }
 
-// allowed tells whether the user has the rights that something needs.
-func (c *Cluster) allowed(ctx context.Context, n *need) Finding {
-	f := Finding{Name: "may/" + n.name, What: n.what, Namespace: n.namespace}
-	missing, err := c.lacking(ctx, n)
+// rights tells, for each command, whether the user has the rights that it needs.
+func (c *Cluster) rights(ctx context.Context) []Finding {
+	needs := needsIn(c.config.Namespace)
+	may, err := c.ask(ctx, needs)
 	if err != nil {
-		return unknown(f.Name, f.What, explain(err))
+		return []Finding{unknown("may", "knowing what is allowed", explain(err))}
 	}
-	if f.Works = len(missing) == 0; f.Works {
+	var findings []Finding
+	for i := range needs {
+		findings = append(findings, allowed(&needs[i], needs[i].lacking(may)))
+	}
+	return findings
+}
+
+// allowed tells whether a need is met.
+func allowed(n *need, missing []rbacv1.PolicyRule) Finding {
+	f := Finding{Name: "may/" + n.name, What: n.what, Namespace: n.namespace, Works: len(missing) == 0}
+	if f.Works {
 		return f
 	}
-	where := "in all namespaces"
+	where, advice := "in all namespaces", ", or choose one namespace with -n"
 	if n.namespace != "" {
-		where = fmt.Sprintf("in namespace %s", n.namespace)
+		where, advice = "in namespace "+n.namespace, ""
 	}
-	f.Missing, f.Why = missing, fmt.Sprintf("not allowed %s: %s", where, words(missing))
-	f.Remedy = "ask for the rules below"
-	if c.config.Namespace == "" && n.namespace == "" {
-		f.Remedy += ", or choose one namespace with -n"
+	if n.fixed {
+		advice = ""
 	}
+	f.Missing, f.Why, f.Remedy = missing, fmt.Sprintf("not allowed %s: %s", where, words(missing)), "ask for the rules below"+advice
 	return f
 }
 

@@ -30,8 +30,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	})
 	c.config.Namespace = "team"
 	findings := map[string]Finding{}
-	for _, n := range needsIn("team") {
-		f := c.allowed(t.Context(), &n)
+	for _, f := range c.rights(t.Context()) {
 		findings[f.Name] = f
 	}
 	up := findings["may/up"]
@@ -50,8 +49,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}
 	// Without a namespace, all of them are meant.
 	c.config.Namespace = ""
-	n := needsIn("")[0]
-	if f := c.allowed(t.Context(), &n); f.Works || !strings.Contains(f.Remedy, "-n") {
+	if f := c.rights(t.Context())[0]; f.Works || !strings.Contains(f.Remedy, "-n") {
 		t.Errorf("in all namespaces, what up needs is %+v", f)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -22,6 +23,8 @@ type need struct {
 	// particular.
 	namespace string
 	rules     []rbacv1.PolicyRule
+	// fixed is set where the namespace does not depend on -n.
+	fixed bool
 }
 
 func rule(group, resources string, verbs string) rbacv1.PolicyRule {
@@ -40,81 +43,105 @@ func needsIn(namespace string) []need {
 		rule("", "services", "list create patch delete"),
 		rule("", "configmaps secrets", "get list create patch delete deletecollection"),
 	}
-	needs := []need{{"up", "bring systems up, show them and take them down", namespace, up}}
+	needs := []need{{name: "up", what: "bring systems up, show them and take them down", namespace: namespace, rules: up}}
 	if namespace == "" {
-		needs = append(needs, need{"namespaces", "give systems namespaces of their own", "", []rbacv1.PolicyRule{
+		needs = append(needs, need{name: "namespaces", what: "give systems namespaces of their own", rules: []rbacv1.PolicyRule{
 			rule("", "namespaces", "get list watch create patch delete"), rule("", "persistentvolumeclaims", "list"),
 		}})
 	}
 	return append(needs,
-		need{"call", "send requests to systems", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list"), rule("", "services/proxy", "get create")}},
-		need{"logs", "read what services print", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list watch"), rule("", "pods/log", "get")}},
-		need{"top", "see how services are", namespace, []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list"), rule("", "pods/proxy", "get")}},
-		need{"faults", "faults in services", namespace, []rbacv1.PolicyRule{
+		need{name: "call", what: "send requests to systems", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list"), rule("", "services/proxy", "get create")}},
+		need{name: "logs", what: "read what services print", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list watch"), rule("", "pods/log", "get")}},
+		need{name: "top", what: "see how services are", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list"), rule("", "pods/proxy", "get")}},
+		need{name: "faults", what: "faults in services", namespace: namespace, rules: []rbacv1.PolicyRule{
 			rule("", "pods", "list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "configmaps", "list get create update"), rule("", "secrets", "get"),
 		}},
-		need{"pod-faults", "kill and restart pods", namespace, []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
-		need{"helpers", "faults on networks, processors and memory", helperNamespaceName, []rbacv1.PolicyRule{
+		need{name: "pod-faults", what: "kill and restart pods", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
+		need{name: "helpers", what: "faults on networks, processors and memory", namespace: helperNamespaceName, fixed: true, rules: []rbacv1.PolicyRule{
 			rule("batch", "jobs", "get list watch create delete"), rule("", "configmaps secrets", "get list create update patch delete"),
 			rule("", "pods", "get list watch create delete"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create update delete"), rule("", "serviceaccounts", "list watch"),
 		}},
-		need{"helper-namespace", "make the namespace of the helpers, and know the nodes", "", []rbacv1.PolicyRule{
+		need{name: "helper-namespace", what: "make the namespace of the helpers, and know the nodes", fixed: true, rules: []rbacv1.PolicyRule{
 			rule("", "namespaces", "get list watch create"), rule("", "nodes", "get list"),
 		}},
-		need{"load", "generate load inside the cluster", namespace, []rbacv1.PolicyRule{
+		need{name: "load", what: "generate load inside the cluster", namespace: namespace, rules: []rbacv1.PolicyRule{
 			rule("batch", "jobs", "get list watch create patch delete deletecollection"), rule("", "secrets", "get create patch deletecollection"),
 			rule("", "pods", "get list watch deletecollection"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create"), rule("", "events", "list"),
 		}},
-		need{"detach", "experiments that run on without this machine", namespace, []rbacv1.PolicyRule{
+		need{name: "detach", what: "experiments that run on without this machine", namespace: namespace, rules: []rbacv1.PolicyRule{
 			rule("", "serviceaccounts", "get create patch delete"), rule("rbac.authorization.k8s.io", "roles rolebindings", "get create patch delete"),
 		}},
 	)
 }
 
-// lacking asks the API server which of the rights of a need the user does not
-// have.
-func (c *Cluster) lacking(ctx context.Context, n *need) ([]rbacv1.PolicyRule, error) {
-	type question struct{ group, resource, verb string }
-	var questions []question
+// A question is whether the user has a right.
+type question struct{ namespace, group, resource, verb string }
+
+func (n *need) questions() []question {
+	var all []question
 	for _, r := range n.rules {
 		for _, resource := range r.Resources {
 			for _, verb := range r.Verbs {
-				questions = append(questions, question{r.APIGroups[0], resource, verb})
+				all = append(all, question{n.namespace, r.APIGroups[0], resource, verb})
 			}
 		}
 	}
-	may := make([]bool, len(questions))
-	err := each(len(questions), func(i int) error {
-		q := questions[i]
-		resource, sub, _ := strings.Cut(q.resource, "/")
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: n.namespace, Verb: q.verb, Group: q.group, Resource: resource, Subresource: sub},
-		}}
-		answer, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		if err != nil {
-			return fmt.Errorf("asking whether %s on %s is allowed: %w", q.verb, q.resource, err)
+	return all
+}
+
+// ask asks the API server which of the rights that are needed the user has.
+func (c *Cluster) ask(ctx context.Context, needs []need) (map[question]bool, error) {
+	may := map[question]bool{}
+	var questions []question
+	for i := range needs {
+		for _, q := range needs[i].questions() {
+			if _, asked := may[q]; !asked {
+				may[q] = false
+				questions = append(questions, q)
+			}
 		}
-		may[i] = answer.Status.Allowed
-		return nil
-	})
-	if err != nil {
-		return nil, summarize(err)
 	}
+	var mu sync.Mutex
+	err := each(len(questions), func(i int) error {
+		allowed, err := c.may(ctx, questions[i])
+		mu.Lock()
+		defer mu.Unlock()
+		may[questions[i]] = allowed
+		return err
+	})
+	return may, summarize(err)
+}
+
+func (c *Cluster) may(ctx context.Context, q question) (bool, error) {
+	resource, sub, _ := strings.Cut(q.resource, "/")
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: q.namespace, Verb: q.verb, Group: q.group, Resource: resource, Subresource: sub},
+	}}
+	answer, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+	if err != nil {
+		return false, fmt.Errorf("asking whether %s on %s is allowed: %w", q.verb, q.resource, err)
+	}
+	return answer.Status.Allowed, nil
+}
+
+// lacking are the rules of a need that the user does not have, one for each
+// resource.
+func (n *need) lacking(may map[question]bool) []rbacv1.PolicyRule {
 	var missing []rbacv1.PolicyRule
-	for i, q := range questions {
-		if may[i] {
+	for _, q := range n.questions() {
+		if may[q] {
 			continue
 		}
 		at := slices.IndexFunc(missing, func(r rbacv1.PolicyRule) bool { return r.APIGroups[0] == q.group && r.Resources[0] == q.resource })
 		if at < 0 {
-			missing = append(missing, rbacv1.PolicyRule{APIGroups: []string{q.group}, Resources: []string{q.resource}})
+			missing = append(missing, rule(q.group, q.resource, ""))
 			at = len(missing) - 1
 		}
 		if !slices.Contains(missing[at].Verbs, q.verb) {
 			missing[at].Verbs = append(missing[at].Verbs, q.verb)
 		}
 	}
-	return missing, nil
+	return missing
 }
 
 // words describes rules for people: list, watch pods; get pods/log.

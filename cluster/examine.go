@@ -18,7 +18,7 @@ import (
 const oldestMinor = 30
 
 // contactPatience bounds the wait for the first answer of a cluster.
-const contactPatience = 5 * time.Second
+const contactPatience = 10 * time.Second
 
 // A Finding tells whether one thing works on a cluster.
 type Finding struct {

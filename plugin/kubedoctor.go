@@ -21,10 +21,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
 )
 
+// clusterPatience bounds the examination of a cluster that answers.
+const clusterPatience = time.Minute
+
 // examineCluster finds out what works on the cluster that the flags mean. It
 // changes nothing.
 func examineCluster(ctx context.Context, at *target) []finding {
-	ctx, cancel := context.WithTimeout(ctx, patienceOfDoctor)
+	ctx, cancel := context.WithTimeout(ctx, clusterPatience)
 	defer cancel()
 	quiet := Streams{Out: io.Discard, Err: io.Discard}
 	c, err := at.kube.clusterOf(ctx, at.on, quiet, false, func(c *cluster.Config) { c.Image = at.kube.imageToExpect(at.on) })

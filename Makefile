@@ -63,6 +63,12 @@ lint: ## gofmt, go vet and the linters of .golangci.yml
 verify: lint ## lint, and check that go.mod is tidy
 	$(GO) mod tidy -diff
 
+RELEASE ?= $(or $(shell git describe --tags --exact-match 2>/dev/null),v0.0.0-dev)
+
+.PHONY: release-dry
+release-dry: ## build the archives, checksums and krew manifest of a release into dist/ (minutes): RELEASE=v1.2.3
+	$(GO) run ./krew -version $(RELEASE) -out dist
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist

@@ -99,6 +99,9 @@ func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]obje
 
 // resource returns the client and the name of the resource of a kind.
 func (c *Cluster) resource(kind string) (rest.Interface, string) {
+	if kind == manifest.PodMonitorKind {
+		return c.monitoring, manifest.PodMonitors
+	}
 	switch kind {
 	case "Deployment":
 		return c.client.AppsV1().RESTClient(), "deployments"

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -39,6 +40,9 @@ type Config struct {
 	PullPolicy corev1.PullPolicy
 	// ServiceSpec makes what a service is told; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
+	// PodMonitor says whether systems get one, by which the operator of
+	// Prometheus finds them; nil means where the cluster knows the kind.
+	PodMonitor *bool
 	// ForceConflicts takes over fields that others have changed.
 	ForceConflicts bool
 	// ReadyTimeout bounds the wait for pods; 0 means 5 minutes.
@@ -51,6 +55,8 @@ type Config struct {
 type Cluster struct {
 	config Config
 	client kubernetes.Interface
+	// monitoring is for PodMonitors.
+	monitoring rest.Interface
 	// http speaks to the API server as client does.
 	http *http.Client
 }
@@ -80,7 +86,11 @@ func New(c Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to speak to the cluster at %q: %w", c.REST.Host, err)
 	}
-	return &Cluster{config: c, client: client, http: httpClient}, nil
+	monitoring, err := monitoringClient(c.REST, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to speak to the cluster at %q: %w", c.REST.Host, err)
+	}
+	return &Cluster{config: c, client: client, monitoring: monitoring, http: httpClient}, nil
 }
 
 // Deploy starts a system that does not run yet, holds it, and returns when it is
@@ -116,18 +126,25 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 	if place.runs && !update {
 		return nil, fmt.Errorf("%s: it runs in namespace %q already; 'kubectl microsim down %s' takes it down", doing, place.namespace, system.Name)
 	}
-	objects, err := c.build(system, seed, place)
+	objects, err := c.buildFor(ctx, system, seed, place)
 	if err != nil {
 		return nil, err
 	}
 	d := c.deployment(system, seed, place.namespace, place.token)
 	started := time.Now()
+	objects, monitor := splitMonitor(objects)
 	err = c.apply(ctx, objects)
+	if err == nil {
+		err = c.applyMonitor(ctx, monitor)
+	}
 	if err == nil {
 		c.config.Progress(fmt.Sprintf("%d objects applied in namespace %s (%.1fs)", len(objects), place.namespace, time.Since(started).Seconds()))
 	}
 	if err == nil && place.runs {
 		err = c.prune(ctx, system.Name, place.namespace, objects)
+	}
+	if err == nil && place.runs && monitor == nil {
+		err = c.deleteMonitors(ctx, place.namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system.Name)})
 	}
 	if err == nil {
 		err = c.awaitReady(ctx, system, place.namespace)
@@ -148,7 +165,7 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 func (c *Cluster) build(system *topology.System, seed uint64, place *place) ([]object, error) {
 	return manifest.Build(system, manifest.Options{
 		Namespace: place.namespace, CreateNamespace: place.ours, Image: c.config.Image, PullPolicy: c.config.PullPolicy,
-		Seed: seed, Token: place.token, ServiceSpec: c.config.ServiceSpec,
+		Seed: seed, Token: place.token, ServiceSpec: c.config.ServiceSpec, PodMonitor: place.monitored,
 	})
 }
 
@@ -156,7 +173,9 @@ func (c *Cluster) build(system *topology.System, seed uint64, place *place) ([]o
 // the system. Nothing is sent.
 func (c *Cluster) Plan(system *topology.System, seed uint64) ([]object, error) {
 	namespace, explicit := c.namespaceOf(system)
-	return c.build(system, seed, &place{namespace: namespace, ours: !explicit, token: newToken()})
+	return c.build(system, seed, &place{
+		namespace: namespace, ours: !explicit, token: newToken(), monitored: c.config.PodMonitor != nil && *c.config.PodMonitor,
+	})
 }
 
 // Check has the API server check the objects that Up would apply, and returns
@@ -167,7 +186,7 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 	if err != nil {
 		return nil, fmt.Errorf("checking system %q: %w", system.Name, explain(err))
 	}
-	objects, err := c.build(system, seed, place)
+	objects, err := c.buildFor(ctx, system, seed, place)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,9 @@ type Deployment struct {
 
 	mu     sync.Mutex
 	holder *holder // nil while nobody holds the system
-	closed bool
+	// reached is the proxy of one who only looks at the system.
+	reached *podProxy
+	closed  bool
 }
 
 var _ experiment.Deployment = (*Deployment)(nil)
@@ -255,8 +257,11 @@ func (d *Deployment) Replicas(ctx context.Context) ([]experiment.Replica, error)
 
 func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 	d.mu.Lock()
-	holder := d.holder
+	holder, proxy := d.holder, d.reached
 	d.mu.Unlock()
+	if holder != nil {
+		proxy = holder.proxy
+	}
 	pods := v.pods[service]
 	replicas := make([]experiment.Replica, 0, len(pods))
 	for i, p := range pods {
@@ -274,8 +279,8 @@ func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 		}
 		switch {
 		case !present(p):
-		case holder != nil:
-			r.URL = holder.proxy.url(p.Name)
+		case proxy != nil:
+			r.URL, r.ControlURL = proxy.url(p.Name), proxy.controlURL(p.Name)
 		case p.Status.PodIP != "":
 			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
 		}

@@ -170,6 +170,7 @@ func (c *Cluster) deleteRest(ctx context.Context, system, namespace string) erro
 	core := c.client.CoreV1()
 	return errors.Join(
 		core.ConfigMaps(namespace).DeleteCollection(ctx, options, list),
+		c.deleteMonitors(ctx, namespace, list),
 		core.Secrets(namespace).DeleteCollection(ctx, options, list),
 		c.deleteServices(ctx, namespace, list))
 }

@@ -68,7 +68,7 @@ func agentImage(t *testing.T) *image.Image {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building microsim-agent: %v\n%s", err, out)
 	}
-	agent, err := image.Find(filepath.Join(filepath.Dir(program), "kubectl-microsim"), runtime.GOARCH)
+	agent, err := image.Find(program, runtime.GOARCH)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,6 +75,24 @@ func (d *Deployment) KeepFaults(ctx context.Context) {
 	d.lookAfter(ctx, &holder{told: map[string]bool{}})
 }
 
+// Reach makes the pods reachable from this machine: until end is called, the URLs
+// of Replicas are those of a proxy here. Nothing is done to the system.
+func (d *Deployment) Reach() (end func() error, err error) {
+	proxy, err := d.newProxy()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reached = proxy
+	return func() error {
+		d.mu.Lock()
+		d.reached = nil
+		d.mu.Unlock()
+		return proxy.close()
+	}, nil
+}
+
 // lookAfter gives every container that becomes ready the faults of the record.
 func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 	changed := newChanged()

@@ -25,6 +25,8 @@ type place struct {
 	// runs is set where the system is there already.
 	runs  bool
 	token string
+	// monitored is set where the system gets a PodMonitor.
+	monitored bool
 }
 
 // namespaceOf returns the namespace of a system; explicit is unset where nobody

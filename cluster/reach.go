@@ -68,7 +68,11 @@ func (d *Deployment) Do(req *http.Request, service string) (*http.Response, erro
 		return nil, fmt.Errorf("reaching service %q through the API server: %w", service, explain(err))
 	}
 	if said := serverSaid(resp); said != "" {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
 		resp.Body.Close()
+		if denied := deniedBy(text); denied != nil {
+			return nil, fmt.Errorf("reaching service %q through the API server: %w", service, explain(denied))
+		}
 		return nil, fmt.Errorf("reaching service %q through the API server: it answers %s: %s", service, resp.Status, said)
 	}
 	return resp, nil
@@ -151,6 +155,9 @@ func (c *Cluster) order(ctx context.Context, pod podAddress, method, path string
 	if err != nil {
 		return fmt.Errorf("reading the answer of pod %q: %w", pod.name, err)
 	}
+	if denied := deniedBy(text); denied != nil && resp.StatusCode == http.StatusForbidden {
+		return explain(denied)
+	}
 	if resp.StatusCode/100 != 2 {
 		return &orderError{resp.StatusCode, strings.TrimSpace(string(text[:min(len(text), 500)]))}
 	}
@@ -180,6 +187,10 @@ func (d *Deployment) tokenOf(ctx context.Context) (string, error) {
 
 var podName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`) //nolint:gochecknoglobals // a constant
 
+// controlSuffix on a pod's name leads to the port of health, metrics and control.
+// No pod's name has a colon.
+const controlSuffix = ":control"
+
 // A podProxy listens on this machine and passes requests on to the pods of one
 // system through the API server: http://127.0.0.1:PORT/POD/path.
 type podProxy struct {
@@ -201,7 +212,11 @@ func (d *Deployment) newProxy() (*podProxy, error) {
 		Transport: d.c.http.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			pod, path, _ := strings.Cut(strings.TrimPrefix(r.In.URL.EscapedPath(), "/"), "/")
-			to, err := d.c.podURL(d.namespace, pod, manifest.HTTPPort, "/"+path)
+			port := manifest.HTTPPort
+			if name, control := strings.CutSuffix(pod, controlSuffix); control {
+				pod, port = name, manifest.ControlPort
+			}
+			to, err := d.c.podURL(d.namespace, pod, port, "/"+path)
 			if u, parseErr := url.Parse(to); err == nil && parseErr == nil {
 				u.RawQuery = r.In.URL.RawQuery
 				r.Out.URL = u
@@ -223,7 +238,7 @@ func (d *Deployment) newProxy() (*podProxy, error) {
 	guard := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pod, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 		// Whoever got another name to lead here, as web pages can, is not served.
-		if r.Host != ln.Addr().String() || !podName.MatchString(pod) {
+		if r.Host != ln.Addr().String() || !podName.MatchString(strings.TrimSuffix(pod, controlSuffix)) {
 			http.NotFound(w, r)
 			return
 		}
@@ -235,6 +250,8 @@ func (d *Deployment) newProxy() (*podProxy, error) {
 }
 
 func (p *podProxy) url(pod string) string { return "http://" + p.listener.Addr().String() + "/" + pod }
+
+func (p *podProxy) controlURL(pod string) string { return p.url(pod) + controlSuffix }
 
 func (p *podProxy) close() error {
 	_ = p.server.Close()

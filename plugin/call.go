@@ -59,6 +59,7 @@ cluster the request goes through the API server. A node is called with its proba
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
 	cmd.Flags().StringVar(&o.system, "system", "", "the running system to send it to")
+	_ = cmd.RegisterFlagCompletionFunc("system", o.target.completeSystems())
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json")

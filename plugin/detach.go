@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
@@ -34,8 +33,8 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	if err != nil {
 		return err
 	}
-	logPath := filepath.Join(dir, system.Name+".log")
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	path := logPath(dir, system.Name)
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log of system %q: %w", system.Name, err)
 	}
@@ -55,13 +54,13 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	}
 	status, err := awaitDetached(ctx, cmd, system.Name)
 	if err != nil {
-		return errors.Join(fmt.Errorf("starting system %q in the background: %w", system.Name, err), logged(logPath))
+		return errors.Join(fmt.Errorf("starting system %q in the background: %w", system.Name, err), logged(path))
 	}
 	if err := printSystem(o.streams.Out, o.output, status); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.streams.Err, "\nControl plane of %s at %s; it runs until 'kubectl microsim down %s --on local'.\nIts log is %s\n",
-		system.Name, status.Control, system.Name, logPath)
+		system.Name, status.Control, system.Name, path)
 	return nil
 }
 

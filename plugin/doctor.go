@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -18,8 +19,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
 )
 
-// A finding tells whether one thing works on this machine.
+// A finding tells whether one thing works here.
 type finding struct {
+	// Where is machine or cluster.
+	Where string `json:"where"`
 	Name  string `json:"name"`
 	Works bool   `json:"works"`
 	// What it is good for.
@@ -27,17 +30,29 @@ type finding struct {
 	// Why it does not work, and what helps; empty where it works.
 	Why    string `json:"why,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
+	// Rules are the rights that the user lacks, in Namespace; everywhere where
+	// that is empty.
+	Rules     []rbacv1.PolicyRule `json:"rules,omitempty"`
+	Namespace string              `json:"namespace,omitempty"`
 }
 
 func newDoctor(streams Streams) *cobra.Command {
 	var output string
+	at := target{kube: &kube{}}
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell what works on this machine and what does not, and why",
-		Long: `Tell what works on this machine and what does not, and why.
+		Short: "Tell what works here and what does not, and why",
+		Long: `Tell what works on this machine and on the cluster and what does not, and why.
 
-Each thing is tried: servers and processes are started and ended, network namespaces made and
-removed. What does not work is no error; the exit code is 0.`,
+On this machine each thing is tried: servers and processes are started and ended, network
+namespaces made and removed. On a cluster nothing is changed: it is asked what the user may do
+in the namespace of -n, or in all, what namespaces admit, how its nodes are, and where the
+agent's image is. Rights that are missing are written as the Roles that would give them.
+
+What does not work is no error; the exit code is 0.`,
+		Example: `  kubectl microsim doctor
+  kubectl microsim doctor --on cluster -n team
+  kubectl microsim doctor --on local -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" {
@@ -45,14 +60,28 @@ removed. What does not work is no error; the exit code is 0.`,
 					return usageError{cmd, err}
 				}
 			}
-			findings := examine(cmd.Context(), streams)
+			where := at.on
+			if err := at.validate(); err != nil {
+				return usageError{cmd, err}
+			}
+			var findings []finding
+			if where == "" || where == "local" {
+				findings = examine(cmd.Context(), streams)
+			}
+			if where != "local" {
+				findings = append(findings, examineCluster(cmd.Context(), &at)...)
+			}
 			if err := cmd.Context().Err(); err != nil {
 				return cause(cmd.Context(), err)
 			}
 			return printFindings(streams, output, findings)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	at.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.Lookup("on").Usage = "what to examine: local, kind, or cluster, which is that of the current context (default this machine and that cluster)"
+	flags.StringVar(&at.kube.image, "image", "", "image of microsim-agent that the cluster can pull")
+	flags.StringVarP(&output, "output", "o", "", "output format: json or yaml")
 	return cmd
 }
 
@@ -65,7 +94,7 @@ func examine(ctx context.Context, streams Streams) []finding {
 	add := func(name, what, remedy string, try func(context.Context) error) {
 		trying, cancel := context.WithTimeout(ctx, patienceOfDoctor)
 		defer cancel()
-		f := finding{Name: name, What: what}
+		f := finding{Where: "machine", Name: name, What: what}
 		if err := try(trying); err != nil {
 			f.Why, f.Remedy = strings.ReplaceAll(err.Error(), "\n", "; "), remedyFor(err, remedy)
 		}
@@ -157,7 +186,10 @@ func printFindings(streams Streams, output string, findings []finding) error {
 		return printObject(streams.Out, output, asList(findings))
 	}
 	var rows [][]string
-	for _, f := range findings {
+	for i, f := range findings {
+		if i > 0 && f.Where != findings[i-1].Where {
+			rows = append(rows, nil)
+		}
 		state, note := "works", f.What
 		if !f.Works {
 			state, note = "no", f.Why
@@ -167,5 +199,8 @@ func printFindings(streams Streams, output string, findings []finding) error {
 		}
 		rows = append(rows, []string{f.Name, state, note})
 	}
-	return printTable(streams.Out, []string{"NAME", "STATE", "WHY/REMEDY"}, rows)
+	if err := printTable(streams.Out, []string{"NAME", "STATE", "WHY/REMEDY"}, rows); err != nil {
+		return err
+	}
+	return printRoles(streams.Out, findings)
 }

@@ -37,7 +37,7 @@ type faultOptions struct {
 func (o *faultOptions) addFlags(cmd *cobra.Command) {
 	o.target.addFlags(cmd)
 	cmd.Flags().StringVar(&o.system, "system", "", "the running system; may be left out where there is only one")
-	_ = cmd.RegisterFlagCompletionFunc("system", completeSystems)
+	_ = cmd.RegisterFlagCompletionFunc("system", o.target.completeSystems())
 }
 
 // addOptions are those of `fault add`.
@@ -106,6 +106,8 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
+	_ = cmd.RegisterFlagCompletionFunc("target", o.target.completeServices(&o.system))
+	_ = cmd.RegisterFlagCompletionFunc("from", o.target.completeServices(&o.system))
 	return cmd
 }
 
@@ -250,6 +252,8 @@ func newFaultClear(streams Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clear (NAME ... | --all)",
 		Short: "Take faults back",
+
+		ValidArgsFunction: o.completeFaults(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.target.validate(); err != nil {
 				return usageError{cmd, err}

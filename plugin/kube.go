@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -148,25 +148,56 @@ func (k *kube) useImage(ctx context.Context, streams Streams, config *cluster.Co
 	case k.push == "":
 		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
 	}
-	img, err := agentImage()
+	images, err := agentImages()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s\n", k.push)
-	config.Image, err = img.Push(ctx, k.push)
+	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s, for nodes of %s\n", k.push, architecturesOf(images))
+	config.Image, err = image.Push(ctx, images, k.push)
 	return err
 }
 
-func agentImage() (*image.Image, error) {
+// agentImage makes the image for nodes of an architecture.
+func agentImage(arch string) (*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
 	}
-	agent, err := image.Find(self, runtime.GOARCH)
+	agent, err := image.Find(self, arch)
 	if err != nil {
 		return nil, err
 	}
 	return image.Build(agent)
+}
+
+// agentImages makes the images for all architectures for which there is an agent.
+func agentImages() ([]*image.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+	}
+	agents, err := image.FindAll(self)
+	if err != nil {
+		return nil, err
+	}
+	var images []*image.Image
+	for _, a := range agents {
+		img, err := image.Build(a)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, img)
+	}
+	return images, nil
+}
+
+// architecturesOf names what images are for.
+func architecturesOf(images []*image.Image) string {
+	var names []string
+	for _, i := range images {
+		names = append(names, i.Arch)
+	}
+	return strings.Join(names, " and ")
 }
 
 // sandboxes returns the manager of our kind clusters.
@@ -185,9 +216,15 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 	if err != nil {
 		return err
 	}
-	if !pods {
+	connect := func() error {
 		config.REST, err = manager.Connect(k.sandbox)
+		if err == nil {
+			config.REST.Impersonate.UserName, config.REST.Impersonate.Groups = *k.flags.Impersonate, *k.flags.ImpersonateGroup
+		}
 		return err
+	}
+	if !pods {
+		return connect()
 	}
 	s, err := manager.Ensure(ctx, k.sandbox, sandbox.Options{NodeImage: k.nodeImage})
 	if err != nil {
@@ -198,13 +235,18 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 		made = age(time.Since(s.Created)) + " old"
 	}
 	fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
-	if config.REST, err = manager.Connect(k.sandbox); err != nil {
+	if err := connect(); err != nil {
 		return err
 	}
 	if k.image != "" || k.push != "" {
 		return k.useImage(ctx, streams, config)
 	}
-	img, err := agentImage()
+	// The nodes are those of the machine that runs Docker, which may be another.
+	arch, err := cluster.Architecture(ctx, config.REST)
+	if err != nil {
+		return err
+	}
+	img, err := agentImage(arch)
 	if err != nil {
 		return err
 	}

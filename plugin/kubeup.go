@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,7 +19,7 @@ const placeholder = "microsim.dev/agent:NAME-ONE-WITH---image"
 
 // onKubernetes brings the system up on a cluster, where it stays until `down`.
 func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) error {
-	force := func(c *cluster.Config) { c.ForceConflicts = o.force }
+	force := func(c *cluster.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
 	if o.dryRun == "client" {
 		return o.plan(system)
 	}
@@ -48,14 +49,14 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 func (o *upOptions) plan(system *topology.System) error {
 	image := o.target.kube.image
 	if image == "" {
-		if img, err := agentImage(); err == nil && o.target.on == "kind" {
+		if img, err := agentImage(runtime.GOARCH); err == nil && o.target.on == "kind" {
 			image = img.Tag.String()
 		} else {
 			image = placeholder
 			fmt.Fprintln(o.streams.Err, "note: no image is named with --image, so these objects do not run as they are")
 		}
 	}
-	c, err := cluster.New(cluster.Config{REST: offline(), Namespace: *o.target.kube.flags.Namespace, Image: image, ServiceSpec: serviceSpec})
+	c, err := cluster.New(cluster.Config{REST: offline(), Namespace: *o.target.kube.flags.Namespace, Image: image, ServiceSpec: serviceSpec, PodMonitor: o.podMonitor})
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,8 @@ or a LoadGenerator of MicroSim.`,
 	addLoadPods(cmd, &o.pods)
 	o.target.kube.addImageFlags(cmd)
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
-	_ = cmd.RegisterFlagCompletionFunc("system", completeSystems)
+	_ = cmd.RegisterFlagCompletionFunc("system", o.target.completeSystems())
+	_ = cmd.RegisterFlagCompletionFunc("service", o.target.completeServices(&o.system))
 	return cmd
 }
 

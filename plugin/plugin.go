@@ -61,17 +61,16 @@ ways production breaks, protect it, and see what happened.
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddGroup(
 		&cobra.Group{ID: "system", Title: "Systems:"},
 		&cobra.Group{ID: "act", Title: "Load and faults:"},
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {newUp(streams), newDown(streams), newStatus(streams), newCluster(streams)},
+		"system": {newUp(streams), newDown(streams), newStatus(streams), newLogs(streams), newTop(streams), newCluster(streams)},
 		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newDoctor(streams), newVersion(streams), newAgent(streams)},
+		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -49,19 +49,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// completeSystems completes the names of systems that run on this machine.
-func completeSystems(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	systems, err := runningSystems()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var names []string
-	for _, s := range systems {
-		names = append(names, s.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
 func newStatus(streams Streams) *cobra.Command {
 	var (
 		at     = target{kube: &kube{}}
@@ -71,7 +58,7 @@ func newStatus(streams Streams) *cobra.Command {
 		Use:               "status [SYSTEM]",
 		Short:             "Show the running systems, or the services of one",
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeSystems,
+		ValidArgsFunction: at.completeSystems(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "" {
 				if err := oneOf("output", output, "json", "yaml", "wide"); err != nil {
@@ -223,7 +210,7 @@ func newDown(streams Streams) *cobra.Command {
 		Example: `  kubectl microsim down shop
   kubectl microsim down shop --on local
   kubectl microsim down --all --on local`,
-		ValidArgsFunction: completeSystems,
+		ValidArgsFunction: at.completeSystems(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := at.validate(); err != nil {
 				return usageError{cmd, err}

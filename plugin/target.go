@@ -15,6 +15,7 @@ type target struct {
 
 func (t *target) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.on, "on", "", "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)")
+	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"local", "kind", "cluster"}, cobra.ShellCompDirectiveNoFileComp))
 	t.kube.addFlags(cmd)
 }
 

@@ -39,14 +39,18 @@ func newView(w io.Writer) *report.View {
 	if !ok {
 		return report.NewView(w, nil, false)
 	}
-	size := func() (width, height int) {
+	return report.NewView(w, sizeOf(f), os.Getenv("NO_COLOR") == "")
+}
+
+// sizeOf asks a terminal for its size.
+func sizeOf(f *os.File) func() (width, height int) {
+	return func() (width, height int) {
 		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil {
 			return 80, 24
 		}
 		return width, height
 	}
-	return report.NewView(w, size, os.Getenv("NO_COLOR") == "")
 }
 
 // A screen shows runs on a stream, one after another, and what is said beside

@@ -29,6 +29,8 @@ type upOptions struct {
 	verbose bool
 	dryRun  string
 	force   bool
+	// podMonitor is nil where nothing was said.
+	podMonitor *bool
 }
 
 func newUp(streams Streams) *cobra.Command {
@@ -71,6 +73,8 @@ system by its name.`,
 	cmd.Flags().StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = "client"
 	cmd.Flags().BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of the system's objects")
+	cmd.Flags().Var(&maybe{&o.podMonitor}, "pod-monitor", "add a PodMonitor for the operator of Prometheus: true or false (default where the cluster knows the kind)")
+	cmd.Flags().Lookup("pod-monitor").NoOptDefVal = "true"
 	o.target.kube.addImageFlags(cmd)
 	return cmd
 }

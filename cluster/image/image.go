@@ -6,7 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"debug/elf"
@@ -18,12 +17,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
@@ -47,8 +44,13 @@ type Agent struct {
 
 // Find looks for the agent: microsim-agent-linux-ARCH or microsim-agent beside
 // the plugin, and else the plugin itself. The first that is a static program
-// for Linux on the architecture is taken.
+// for Linux on the architecture is taken. Where the plugin is a link, as krew
+// makes one, the place that it leads to counts.
 func Find(plugin, arch string) (*Agent, error) {
+	plugin, err := filepath.EvalSymlinks(plugin)
+	if err != nil {
+		return nil, fmt.Errorf("finding microsim-agent for linux/%s beside the plugin: %w", arch, err)
+	}
 	dir := filepath.Dir(plugin)
 	var tried []error
 	for _, a := range []Agent{
@@ -69,7 +71,31 @@ func Find(plugin, arch string) (*Agent, error) {
 		arch, errors.Join(tried...), arch, plugin)
 }
 
-// machines are the architectures as ELF has them.
+// FindAll looks for the agents of all architectures for which there is one
+// beside the plugin.
+func FindAll(plugin string) ([]*Agent, error) {
+	var (
+		found  []*Agent
+		failed error
+	)
+	for _, arch := range architectures() {
+		a, err := Find(plugin, arch)
+		if err != nil {
+			failed = err
+			continue
+		}
+		found = append(found, a)
+	}
+	if len(found) == 0 {
+		return nil, failed
+	}
+	return found, nil
+}
+
+// architectures are those that the agent is released for.
+func architectures() []string { return []string{"amd64", "arm64"} }
+
+// machine is an architecture as ELF has it.
 func machine(arch string) elf.Machine {
 	switch arch {
 	case "amd64":
@@ -112,6 +138,8 @@ type Image struct {
 	// Tag names the image by what is in it, so that another program never hides
 	// behind the same name.
 	Tag name.Tag
+	// Arch is the architecture of the nodes that it is for.
+	Arch string
 }
 
 // Build puts the image together: the program alone in an empty file system.
@@ -139,7 +167,7 @@ func Build(a *Agent) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the agent's image: %w", err)
 	}
-	return &Image{Image: image, Tag: tag}, nil
+	return &Image{Image: image, Tag: tag, Arch: a.Arch}, nil
 }
 
 // configOf says how the image is started: as nobody, so that it runs where root
@@ -183,21 +211,4 @@ func (i *Image) Archive(w io.Writer) error {
 		return fmt.Errorf("writing the image %s: %w", i.Tag, err)
 	}
 	return nil
-}
-
-// Push brings the image to a registry, with the credentials that `docker login`
-// has left, and returns the reference by digest.
-func (i *Image) Push(ctx context.Context, to string) (string, error) {
-	ref, err := name.ParseReference(to)
-	if err != nil {
-		return "", fmt.Errorf("reading the image reference %q: %w", to, err)
-	}
-	if err := remote.Write(ref, i.Image, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-		return "", fmt.Errorf("pushing the agent's image to %q: %w; log in with docker login, or name another with --push", to, err)
-	}
-	digest, err := i.Digest()
-	if err != nil {
-		return "", fmt.Errorf("computing the digest of the agent's image: %w", err)
-	}
-	return ref.Context().Digest(digest.String()).String(), nil
 }

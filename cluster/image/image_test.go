@@ -26,6 +26,16 @@ func agentIn(t *testing.T, dir string) {
 	}
 }
 
+// pluginIn puts a file in the place of the plugin.
+func pluginIn(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "kubectl-microsim")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // readBack checks that an archive of the image is whole.
 func readBack(t *testing.T, img *Image) {
 	t.Helper()
@@ -49,7 +59,7 @@ func readBack(t *testing.T, img *Image) {
 func TestImageHoldsTheAgentAlone(t *testing.T) {
 	dir := t.TempDir()
 	agentIn(t, dir)
-	agent, err := Find(filepath.Join(dir, "kubectl-microsim"), runtime.GOARCH)
+	agent, err := Find(pluginIn(t, dir), runtime.GOARCH)
 	if err != nil {
 		t.Fatal(err)
 	}

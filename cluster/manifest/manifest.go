@@ -39,6 +39,8 @@ type Options struct {
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
 	Seed       uint64
+	// PodMonitor has the operator of Prometheus scrape the system.
+	PodMonitor bool
 	// Token opens the control of the services.
 	Token string
 	// ServiceSpec makes the JSON that the environment variable MICROSIM_SERVICE
@@ -76,7 +78,11 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 		deployments = append(deployments, deployment(system.Name, s, part, &o))
 	}
 	objects = append(append(objects, services...), deployments...)
-	return clean(objects)
+	planned, err := clean(objects)
+	if err == nil && o.PodMonitor {
+		planned = append(planned, podMonitor(system.Name, &o))
+	}
+	return planned, err
 }
 
 // serviceName is what Kubernetes takes as the name of a Service (RFC 1035).

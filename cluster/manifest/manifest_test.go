@@ -187,3 +187,26 @@ func TestMistakesAreNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestPodMonitorSelectsThePodsOfTheSystem(t *testing.T) {
+	o := options()
+	o.PodMonitor = true
+	objects, err := Build(system(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := objects[len(objects)-1]
+	if last.GetKind() != PodMonitorKind || last.GetName() != "microsim-shop" || last.GetNamespace() != "shop" || last.GetLabels()[SystemLabel] != "shop" {
+		t.Errorf("the last object is\n%s", render(t, objects[len(objects)-1:]))
+	}
+	selector, _, _ := unstructured.NestedStringMap(last.Object, "spec", "selector", "matchLabels")
+	pods, _, _ := unstructured.NestedStringMap(deploymentOf(t, objects, "cart"), "spec", "template", "metadata", "labels")
+	for key, value := range selector {
+		if pods[key] != value {
+			t.Errorf("it selects %s=%s, which the pods do not have: %v", key, value, pods)
+		}
+	}
+	if !strings.Contains(string(render(t, objects)), "- path: /metrics\n      port: control\n") && !strings.Contains(string(render(t, objects)), "- path: /metrics\n    port: control\n") {
+		t.Errorf("it scrapes another port:\n%s", render(t, objects[len(objects)-1:]))
+	}
+}

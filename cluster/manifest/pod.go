@@ -29,8 +29,10 @@ const (
 	graceSeconds = 15
 	// nobody is the user of the pods, without any rights.
 	nobody = 65532
-	// containerName is the name of the one container of a pod.
-	containerName = "service"
+	// ContainerName is the name of the one container of a pod.
+	ContainerName = "service"
+	// controlPortName is the name of the port of health, metrics and control.
+	controlPortName = "control"
 )
 
 func service(system string, s *topology.Service, o *Options) *corev1.Service {
@@ -112,13 +114,13 @@ func containerSecurity() *corev1.SecurityContext {
 
 func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
 	c := corev1.Container{
-		Name:            containerName,
+		Name:            ContainerName,
 		Image:           o.Image,
 		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
 		Args:            []string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)},
 		Ports: []corev1.ContainerPort{
 			{Name: "http", ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
-			{Name: "control", ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
+			{Name: controlPortName, ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
 		},
 		Env: []corev1.EnvVar{
 			{Name: "SERVICE_NAME", Value: s.Name},
@@ -149,7 +151,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 // probe asks the control port, on which faults never act.
 func probe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("control")}},
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(controlPortName)}},
 		PeriodSeconds: period, TimeoutSeconds: 5, FailureThreshold: failures,
 	}
 }

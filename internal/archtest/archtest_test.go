@@ -24,7 +24,7 @@ var floors = []struct {
 	{4, []string{"model/experiment", "model/spec"}},
 	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
 	{6, []string{"plugin"}},
-	{7, []string{"cmd"}},
+	{7, []string{"cmd", "krew"}},
 }
 
 // sideways names the imports between rooms of one floor, each with its reason.

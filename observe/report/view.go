@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -15,28 +14,28 @@ import (
 type View struct {
 	out  io.Writer
 	live Live
-	// terminal is set where frames may be repainted.
-	terminal bool
-	color    bool
-	size     func() (width, height int)
-	// painted is the height of the frame on the screen.
-	painted int
-	said    time.Duration
-	errors  int64
+	// screen is nil where out is no terminal.
+	screen *Screen
+	said   time.Duration
+	errors int64
 }
 
 // NewView returns a view on out. size asks the terminal for its size, which may
 // change; nil means that out is no terminal. Colours are used on a terminal
 // only, and only where color is set.
 func NewView(out io.Writer, size func() (width, height int), color bool) *View {
-	return &View{out: out, terminal: size != nil, color: color && size != nil, size: size}
+	v := &View{out: out}
+	if size != nil {
+		v.screen = NewScreen(out, size, color)
+	}
+	return v
 }
 
 // Observe is the run's observer. What cannot be shown is not missed: trouble of
 // the terminal is no trouble of the run.
 func (v *View) Observe(e experiment.Event) {
 	v.live.Observe(e)
-	if !v.terminal {
+	if v.screen == nil {
 		v.say(e)
 		return
 	}
@@ -46,44 +45,16 @@ func (v *View) Observe(e experiment.Event) {
 	case experiment.Done:
 		v.Close()
 	default:
-		v.paint()
+		v.screen.Paint(v.live.Frame)
 	}
 }
 
 // Close takes the frame off the screen, so that what follows begins on a clean
 // line.
 func (v *View) Close() {
-	if v.painted > 0 {
-		fmt.Fprint(v.out, v.rewind())
-		v.painted = 0
+	if v.screen != nil && v.screen.painted > 0 {
+		v.screen.Clear()
 	}
-}
-
-// rewind goes back to the first line of the frame and clears from there on.
-func (v *View) rewind() string {
-	if v.painted == 0 {
-		return ""
-	}
-	return fmt.Sprintf("\x1b[%dA\r\x1b[J", v.painted)
-}
-
-func (v *View) paint() {
-	width, height := v.size()
-	if width < 20 || height < 5 {
-		width, height = 80, 24
-	}
-	// The last column and line stay free, for many terminals wrap or scroll there.
-	lines := v.live.Frame(Style{Color: v.color, Width: width - 1}, height-1)
-	var b strings.Builder
-	if v.painted > height {
-		v.painted = height
-	}
-	b.WriteString(v.rewind())
-	for _, line := range lines {
-		b.WriteString(line + "\n")
-	}
-	v.painted = len(lines)
-	fmt.Fprint(v.out, b.String())
 }
 
 // quiet is how long plain output says nothing of a load that goes on well.

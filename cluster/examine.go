@@ -1,0 +1,202 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// oldestMinor is the oldest release, of Kubernetes 1, that is supported.
+const oldestMinor = 30
+
+// contactPatience bounds the wait for the first answer of a cluster.
+const contactPatience = 10 * time.Second
+
+// A Finding tells whether one thing works on a cluster.
+type Finding struct {
+	Name  string
+	Works bool
+	// What it is good for, or what was found.
+	What string
+	// Why it does not work, and what helps; empty where it works.
+	Why, Remedy string
+	// Missing are the rights that the user would need, in Namespace; everywhere
+	// where that is empty.
+	Missing   []rbacv1.PolicyRule
+	Namespace string
+}
+
+// An Examination says what to look for beside rights.
+type Examination struct {
+	// HasAgent says why there is no agent for an architecture on this machine.
+	HasAgent func(arch string) error
+	// Loads is set where images are brought to the nodes by us.
+	Loads bool
+}
+
+// Examine finds out what works on the cluster. It changes nothing there. Where
+// the cluster cannot be reached, that is the one finding.
+func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
+	first, cancel := context.WithTimeout(ctx, contactPatience)
+	defer cancel()
+	v, err := serverVersion(first, c.client)
+	if err != nil {
+		return []Finding{unknown("cluster", "systems on Kubernetes", err)}
+	}
+	findings := append([]Finding{supported(v.Major, v.Minor, v.GitVersion)}, c.rights(ctx)...)
+	if c.config.Namespace != "" {
+		findings = append(findings, c.podSecurity(ctx, c.config.Namespace, "restricted", "pods of systems"))
+	}
+	findings = append(findings, c.podSecurity(ctx, helperNamespaceName, "privileged", "helpers, which are privileged pods"), c.monitored(ctx))
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return append(findings, unknown("nodes", "knowing the nodes", err))
+	}
+	for i := range nodes.Items {
+		findings = append(findings, usable(&nodes.Items[i], o.HasAgent))
+	}
+	return append(findings, c.imageOn(nodes.Items, o.Loads))
+}
+
+// unknown is a finding that could not be made.
+func unknown(name, what string, err error) Finding {
+	step := nextStep(err)
+	f := Finding{Name: name, What: what, Why: oneLine(strings.TrimSuffix(err.Error(), "; "+step)), Remedy: oneLine(step)}
+	for _, r := range missingRights(err) {
+		f.Namespace, f.Remedy = r.namespace, "ask for the rules below"
+		f.Missing = append(f.Missing, rule(r.group, r.resource, r.verb))
+	}
+	return f
+}
+
+// supported judges the version of the API server.
+func supported(major, minor, text string) Finding {
+	f := Finding{Name: "version", What: "Kubernetes " + text}
+	number, err := strconv.Atoi(strings.TrimRight(minor, "+"))
+	if f.Works = err == nil && major == "1" && number >= oldestMinor; !f.Works {
+		f.Why, f.Remedy = fmt.Sprintf("the cluster is of version %s, and 1.%d is the oldest that is supported", text, oldestMinor), "upgrade it, or use a sandbox with --on kind"
+	}
+	return f
+}
+
+// rights tells, for each command, whether the user has the rights that it needs.
+func (c *Cluster) rights(ctx context.Context) []Finding {
+	needs := needsIn(c.config.Namespace)
+	may, err := c.ask(ctx, needs)
+	if err != nil {
+		return []Finding{unknown("may", "knowing what is allowed", explain(err))}
+	}
+	var findings []Finding
+	for i := range needs {
+		findings = append(findings, allowed(&needs[i], needs[i].lacking(may)))
+	}
+	return findings
+}
+
+// allowed tells whether a need is met.
+func allowed(n *need, missing []rbacv1.PolicyRule) Finding {
+	f := Finding{Name: "may/" + n.name, What: n.what, Namespace: n.namespace, Works: len(missing) == 0}
+	if f.Works {
+		return f
+	}
+	where, advice := "in all namespaces", ", or choose one namespace with -n"
+	if n.namespace != "" {
+		where, advice = "in namespace "+n.namespace, ""
+	}
+	if n.fixed {
+		advice = ""
+	}
+	f.Missing, f.Why, f.Remedy = missing, fmt.Sprintf("not allowed %s: %s", where, words(missing)), "ask for the rules below"+advice
+	return f
+}
+
+// podSecurity tells whether a namespace admits pods of a level.
+func (c *Cluster) podSecurity(ctx context.Context, namespace, level, whose string) Finding {
+	const label = "pod-security.kubernetes.io/enforce"
+	f := Finding{Name: "pod-security/" + namespace, What: "namespace " + namespace + " admits " + whose, Works: true}
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		f.What = "namespace " + namespace + " is made when it is needed, for " + whose
+		return f
+	case err != nil:
+		return unknown(f.Name, f.What, explain(err))
+	}
+	enforced := ns.Labels[label]
+	if f.Works = level == "restricted" || enforced == level || enforced == ""; !f.Works {
+		f.Why = fmt.Sprintf("it enforces %q, and they need %q", enforced, level)
+		f.Remedy = fmt.Sprintf("kubectl label namespace %s %s=%s --overwrite", namespace, label, level)
+	}
+	return f
+}
+
+// monitored tells how Prometheus finds the pods.
+func (c *Cluster) monitored(ctx context.Context) Finding {
+	f := Finding{Name: "podmonitors", What: "an operator of Prometheus finds systems by PodMonitors", Works: true}
+	there, err := c.hasPodMonitors(ctx)
+	if err != nil {
+		return unknown(f.Name, f.What, explain(err))
+	}
+	if !there {
+		f.What = "there is no operator of Prometheus, which needs nothing: pods carry annotations"
+	}
+	return f
+}
+
+// usable tells whether pods can run on a node.
+func usable(node *corev1.Node, hasAgent func(arch string) error) Finding {
+	info := node.Status.NodeInfo
+	f := Finding{Name: "node/" + node.Name, What: fmt.Sprintf("%s/%s, %s, kernel %s, %s, kubelet %s",
+		info.OperatingSystem, info.Architecture, info.OSImage, info.KernelVersion, info.ContainerRuntimeVersion, info.KubeletVersion)}
+	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	switch {
+	case info.OperatingSystem != "linux":
+		f.Why, f.Remedy = "it runs "+info.OperatingSystem+", and services run on Linux", "nothing, as long as there are others"
+	case !ready:
+		f.Why, f.Remedy = "it is not ready", "kubectl describe node "+node.Name
+	case node.Spec.Unschedulable:
+		f.Why, f.Remedy = "it takes no new pods", "kubectl uncordon "+node.Name
+	default:
+		if hasAgent != nil {
+			if err := hasAgent(info.Architecture); err != nil {
+				f.Why, f.Remedy = oneLine(err.Error()), "install the whole archive of a release, or name an image for this architecture with --image"
+				return f
+			}
+		}
+		f.Works = true
+	}
+	return f
+}
+
+// imageOn tells whether the nodes have the agent's image.
+func (c *Cluster) imageOn(nodes []corev1.Node, loads bool) Finding {
+	f := Finding{Name: "image", What: "the agent's image"}
+	if c.config.Image == "" {
+		f.Why, f.Remedy = "no image of the agent is named, and the nodes of this cluster cannot be reached from here", "push it to a registry that they can pull from with --push REFERENCE, or name one with --image"
+		return f
+	}
+	var without []string
+	for i := range nodes {
+		if !slices.ContainsFunc(nodes[i].Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, c.config.Image) }) {
+			without = append(without, nodes[i].Name)
+		}
+	}
+	f.Works, f.What = true, c.config.Image+" is on every node"
+	switch {
+	case len(without) > 0 && loads:
+		f.What = c.config.Image + " is brought to " + strings.Join(without, ", ") + " when it is needed"
+	case len(without) > 0:
+		f.What = c.config.Image + " has to be pulled by " + strings.Join(without, ", ") + "; whether it can be is seen when it is"
+	}
+	return f
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// A platform is one that the plugin is built for, in Go's words.
+type platform struct{ os, arch string }
+
+// platforms are those that an archive is made for. The agent runs in containers,
+// so it is built for Linux alone.
+func platforms() []platform {
+	return []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"}}
+}
+
+func agentPlatforms() []platform { return []platform{{"linux", "amd64"}, {"linux", "arm64"}} }
+
+// plugin is the name of the plugin's program.
+func (p platform) plugin() string {
+	if p.os == "windows" {
+		return "kubectl-microsim.exe"
+	}
+	return "kubectl-microsim"
+}
+
+// agent is the name under which the plugin looks for the agent of an
+// architecture beside itself.
+func (p platform) agent() string { return "microsim-agent-" + p.os + "-" + p.arch }
+
+// archive is the name of a platform's archive. Windows has a program for zip.
+func (p platform) archive() string {
+	name := "kubectl-microsim_" + p.os + "_" + p.arch
+	if p.os == "windows" {
+		return name + ".zip"
+	}
+	return name + ".tar.gz"
+}
+
+// A release is made of the sources in root.
+type release struct {
+	root, out, version string
+	// build makes the program of a command, such as ./cmd/microsim-agent, for a
+	// platform.
+	build func(ctx context.Context, r *release, command string, p platform, to string) error
+	// level is how hard archives are compressed, as of compress/flate.
+	level int
+	tell  func(string)
+}
+
+// versionPattern is what krew takes as a version: semantic, with a v.
+var versionPattern = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`) //nolint:gochecknoglobals // a constant
+
+// make builds all archives, their checksums and the manifest into out.
+func (r *release) make(ctx context.Context) error {
+	if !versionPattern.MatchString(r.version) {
+		return fmt.Errorf("making release %q: krew wants a version such as v1.2.3", r.version)
+	}
+	if err := os.RemoveAll(r.out); err != nil {
+		return fmt.Errorf("emptying the directory of the release: %w", err)
+	}
+	programs, err := os.MkdirTemp("", "microsim-release-")
+	if err != nil {
+		return fmt.Errorf("making a directory for the programs of the release: %w", err)
+	}
+	defer os.RemoveAll(programs)
+	for _, dir := range []string{r.out, programs} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making a directory for the release: %w", err)
+		}
+	}
+	for _, p := range agentPlatforms() {
+		if err := r.build(ctx, r, "./cmd/microsim-agent", p, filepath.Join(programs, p.agent())); err != nil {
+			return err
+		}
+	}
+	sums := map[string]string{}
+	for _, p := range platforms() {
+		if sums[p.archive()], err = r.pack(ctx, programs, p); err != nil {
+			return err
+		}
+	}
+	if err := r.writeSums(sums); err != nil {
+		return err
+	}
+	return r.writeManifest(sums)
+}
+
+// pack builds the plugin for a platform, writes its archive, and returns the
+// checksum of that.
+func (r *release) pack(ctx context.Context, programs string, p platform) (string, error) {
+	started := time.Now()
+	program := filepath.Join(programs, p.os+"-"+p.arch, p.plugin())
+	if err := r.build(ctx, r, "./cmd/kubectl-microsim", p, program); err != nil {
+		return "", err
+	}
+	members := []member{{p.plugin(), program, 0o755}}
+	for _, a := range agentPlatforms() {
+		members = append(members, member{a.agent(), filepath.Join(programs, a.agent()), 0o755})
+	}
+	members = append(members, member{"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644})
+	to := filepath.Join(r.out, p.archive())
+	if err := writeArchive(to, members, r.level); err != nil {
+		return "", fmt.Errorf("writing the archive %q: %w", to, err)
+	}
+	content, err := os.ReadFile(to)
+	if err != nil {
+		return "", fmt.Errorf("computing the checksum of %q: %w", to, err)
+	}
+	r.tell(fmt.Sprintf("%s: %.1f MB (%.0fs)", p.archive(), float64(len(content))/1e6, time.Since(started).Seconds()))
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// writeSums writes the checksums as sha256sum -c reads them.
+func (r *release) writeSums(sums map[string]string) error {
+	var text strings.Builder
+	for _, p := range platforms() {
+		fmt.Fprintf(&text, "%s  %s\n", sums[p.archive()], p.archive())
+	}
+	if err := os.WriteFile(filepath.Join(r.out, "sha256sums.txt"), []byte(text.String()), 0o644); err != nil {
+		return fmt.Errorf("writing the checksums: %w", err)
+	}
+	return nil
+}
+
+// goBuild builds a command so that the same sources and compiler always give the
+// same program: without paths, symbols, build id, and state of the repository.
+func goBuild(ctx context.Context, r *release, command string, p platform, to string) error {
+	const override = "github.com/microsim-dev/kubectl-microsim/internal/version.override="
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X "+override+r.version, "-o", to, command)
+	cmd.Dir = r.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+p.os, "GOARCH="+p.arch, "GOAMD64=v1", "GOARM64=v8.0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s for %s/%s: %w\n%s", command, p.os, p.arch, err, said)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func newCompletion(streams Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "completion",
+		Short: "Have the shell complete the words of 'kubectl microsim'",
+		Long: `Have the shell complete the words of 'kubectl microsim'.
+
+kubectl 1.26 and newer asks a program called kubectl_complete-microsim on the PATH, in every
+shell for which kubectl's own completion is set up. 'completion install' writes that program;
+'completion print' shows it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCompletionInstall(streams), &cobra.Command{
+		Use:   "print",
+		Short: "Print the program that kubectl asks",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, text := completer(runtime.GOOS)
+			_, err := fmt.Fprint(streams.Out, text)
+			return err
+		},
+	})
+	return cmd
+}
+
+func newCompletionInstall(streams Streams) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Write the program that kubectl asks beside the plugin on the PATH",
+		Example: `  kubectl microsim completion install
+  kubectl microsim completion install --dir ~/bin`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			path, err := installCompleter(dir)
+			if err != nil {
+				return fmt.Errorf("installing the completion of kubectl microsim: %w", err)
+			}
+			fmt.Fprintln(streams.Out, path)
+			if !onPath(filepath.Dir(path)) {
+				fmt.Fprintf(streams.Err, "note: %s is not on the PATH, where kubectl looks for this program\n", filepath.Dir(path))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to; without it that in which the PATH has the plugin")
+	return cmd
+}
+
+// completerMark is in every program that completer has made.
+const completerMark = "kubectl-microsim __complete"
+
+// completer returns the name and the text of the program that kubectl asks.
+func completer(system string) (name, text string) {
+	if system == "windows" {
+		return "kubectl_complete-microsim.cmd", "@echo off\r\n" + completerMark + " %*\r\n"
+	}
+	return "kubectl_complete-microsim", "#!/bin/sh\nexec " + completerMark + " \"$@\"\n"
+}
+
+// installCompleter writes the program, and returns where it is.
+func installCompleter(dir string) (string, error) {
+	if dir == "" {
+		plugin, err := exec.LookPath("kubectl-microsim")
+		if err != nil {
+			return "", errors.New("there is no kubectl-microsim on the PATH; name a directory that is on it with --dir")
+		}
+		dir = filepath.Dir(plugin)
+	}
+	name, text := completer(runtime.GOOS)
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		return "", err
+	}
+	there, err := os.ReadFile(path)
+	if err == nil && !strings.Contains(string(there), completerMark) {
+		return "", fmt.Errorf("%q is there already, and is no program of this project; remove it, or name another directory on the PATH with --dir", path)
+	}
+	err = os.WriteFile(path, []byte(text), 0o755)
+	if err == nil {
+		err = os.Chmod(path, 0o755)
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "", fmt.Errorf("the directory %q is not writable; run the command as a user who may write there, or name another directory on the PATH with --dir", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("there is no directory %q; make it, or name another on the PATH with --dir", dir)
+	case err != nil:
+		return "", err
+	}
+	return path, nil
+}
+
+// onPath reports whether a directory is among those of the PATH.
+func onPath(dir string) bool {
+	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(d string) bool {
+		abs, err := filepath.Abs(d)
+		return err == nil && abs == dir
+	})
+}

@@ -274,10 +274,14 @@ func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 		}
 		switch {
 		case !present(p):
-		case holder != nil:
+		case holder != nil && holder.proxy != nil:
 			r.URL = holder.proxy.url(p.Name)
 		case p.Status.PodIP != "":
 			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
+			if d.c.config.Inside {
+				// Pods come and go; the load goes where that of other pods goes.
+				r.Entrance = "http://" + service
+			}
 		}
 		replicas = append(replicas, r)
 	}

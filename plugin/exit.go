@@ -54,6 +54,21 @@ func conclude(w io.Writer, err error) int {
 	for _, line := range lines[1:] {
 		fmt.Fprintf(w, "       %s\n", line)
 	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
+	case isUnknown(err):
+		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+	}
+	return exitCode(err)
+}
+
+// isUnknown recognises what the library says of a command that there is not.
+func isUnknown(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
+
+// exitCode is the exit code that goes with an error.
+func exitCode(err error) int {
 	var (
 		usage     usageError
 		cleanup   *experiment.CleanupError
@@ -61,11 +76,9 @@ func conclude(w io.Writer, err error) int {
 		unchanged unchangedError
 	)
 	switch {
-	case errors.As(err, &usage):
-		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
-		return exitUsage
-	case strings.HasPrefix(err.Error(), "unknown command "):
-		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage), isUnknown(err):
 		return exitUsage
 	case errors.As(err, &cleanup):
 		return exitCleanup

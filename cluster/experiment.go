@@ -291,7 +291,10 @@ func (r *remains) phase() (phase Phase, why string) {
 // lastState says how an experiment that left nothing has ended.
 func (r *remains) lastState(c batchv1.JobCondition) string {
 	if r.pod == nil {
-		return strings.TrimSpace("its pod is gone: it was deleted, or its node is lost. " + c.Message)
+		if c.Reason == batchv1.JobReasonDeadlineExceeded {
+			return "it was ended because it took longer than its runs can"
+		}
+		return "its pod is gone: it was deleted, or its node is lost"
 	}
 	status := r.pod.Status
 	text := strings.TrimSpace(status.Reason + " " + status.Message)

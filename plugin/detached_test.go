@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/parcel"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -164,6 +165,30 @@ func TestReportShowsWhatRunShowed(t *testing.T) {
 	}
 	if code, _, talk := do("report", out, "--wait"); code != exitUsage {
 		t.Errorf("waiting for a directory: exit code %d, %s", code, talk)
+	}
+}
+
+// What is told of a run that ended badly is what the run itself told.
+func TestReportEndsAsTheRunDid(t *testing.T) {
+	dir := t.TempDir()
+	failed := experiment.Result{Kind: experiment.ResultKind, Name: "brief", Checks: []experiment.CheckResult{{}}}
+	f, err := os.Create(filepath.Join(dir, "result.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(failed.Encode(f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	archive, _, err := parcel.Pack(dir, cluster.MaxResults, isEssential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, phase := range map[int]cluster.Phase{exitCheckFailed: cluster.Failed, exitError: cluster.Ended, exitCleanup: cluster.Ended} {
+		o := &reportOptions{streams: Streams{Out: io.Discard, Err: io.Discard}}
+		err := o.showArchive(&cluster.Experiment{Name: "brief", Phase: phase, Results: &cluster.Results{Code: code, Error: "it was interrupted"}}, archive)
+		if got := exitCode(err); got != code {
+			t.Errorf("the run ended with %d, the report with %d: %v", code, got, err)
+		}
 	}
 }
 

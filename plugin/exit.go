@@ -38,6 +38,15 @@ func (e checksFailedError) Error() string {
 	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
 }
 
+// endedBadlyError says that a run elsewhere ended in an error, and with which exit
+// code.
+type endedBadlyError struct {
+	code int
+	text string
+}
+
+func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
+
 // unchangedError says that there was nothing to do, where the user asked to be
 // told so.
 type unchangedError struct{ what string }
@@ -74,10 +83,13 @@ func exitCode(err error) int {
 		cleanup   *experiment.CleanupError
 		checks    checksFailedError
 		unchanged unchangedError
+		elsewhere endedBadlyError
 	)
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &elsewhere):
+		return elsewhere.code
 	case errors.As(err, &usage), isUnknown(err):
 		return exitUsage
 	case errors.As(err, &cleanup):

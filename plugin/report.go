@@ -52,7 +52,7 @@ exit code is that of the run: 10 where a check did not hold.`,
 				return usageError{cmd, err}
 			}
 			if !o.target.onCluster() {
-				return o.showDir(args[0])
+				return o.showDir(args[0], nil)
 			}
 			return o.fromCluster(cmd.Context(), args[0])
 		},
@@ -180,19 +180,20 @@ func (o *reportOptions) showArchive(x *cluster.Experiment, archive []byte) (err 
 	if err := parcel.Unpack(archive, dir); err != nil {
 		return err
 	}
-	err = o.showDir(dir)
+	var ended error
+	if x.Phase == cluster.Ended {
+		ended = endedBadlyError{x.Results.Code, x.Results.Error}
+	}
+	err = o.showDir(dir, ended)
 	if o.out != "" {
 		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
-	}
-	// A run that ended badly is told so here as there.
-	if x.Phase == cluster.Ended {
-		err = errors.Join(err, fmt.Errorf("the run ended badly: %s", x.Results.Error))
 	}
 	return err
 }
 
-// showDir shows the result, or the comparison, that a directory holds.
-func (o *reportOptions) showDir(dir string) error {
+// showDir shows the result, or the comparison, that a directory holds, of a run
+// that ended in an error where that is not nil.
+func (o *reportOptions) showDir(dir string, ended error) error {
 	show := &runOptions{streams: o.streams, output: o.output, report: o.page}
 	text, err := os.ReadFile(filepath.Join(dir, record.ComparisonFile))
 	single := errors.Is(err, os.ErrNotExist)
@@ -213,13 +214,13 @@ func (o *reportOptions) showDir(dir string) error {
 		if err := decodeRecord(text, experiment.ResultKind, &result.Kind, result); err != nil {
 			return fmt.Errorf("reading %q: %w", filepath.Join(dir, record.ResultFile), err)
 		}
-		return show.conclude(result, nil)
+		return show.conclude(result, ended)
 	}
 	comparison := &experiment.Comparison{}
 	if err := decodeRecord(text, experiment.ComparisonKind, &comparison.Kind, comparison); err != nil {
 		return fmt.Errorf("reading %q: %w", filepath.Join(dir, record.ComparisonFile), err)
 	}
-	return show.concludeAll(comparison, nil)
+	return show.concludeAll(comparison, ended)
 }
 
 // decodeRecord reads a document of a kind that its own field tells.

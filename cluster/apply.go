@@ -107,6 +107,8 @@ func (c *Cluster) resource(kind string) (rest.Interface, string) {
 		return c.client.AppsV1().RESTClient(), "deployments"
 	case "Job":
 		return c.client.BatchV1().RESTClient(), "jobs"
+	case "Role", "RoleBinding":
+		return c.client.RbacV1().RESTClient(), strings.ToLower(kind) + "s"
 	}
 	return c.client.CoreV1().RESTClient(), strings.ToLower(kind) + "s"
 }

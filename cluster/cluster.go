@@ -43,6 +43,12 @@ type Config struct {
 	// PodMonitor says whether systems get one, by which the operator of
 	// Prometheus finds them; nil means where the cluster knows the kind.
 	PodMonitor *bool
+	// Inside says that this program runs in a pod of the cluster: then replicas
+	// are reached at the addresses of their pods, without the API server.
+	Inside bool
+	// LoadName names the Jobs of loads, of which there is one at a time then; where
+	// it is empty, each has a name of its own.
+	LoadName string
 	// ForceConflicts takes over fields that others have changed.
 	ForceConflicts bool
 	// ReadyTimeout bounds the wait for pods; 0 means 5 minutes.
@@ -92,6 +98,9 @@ func New(c Config) (*Cluster, error) {
 	}
 	return &Cluster{config: c, client: client, monitoring: monitoring, http: httpClient}, nil
 }
+
+// Inside reports whether this program runs in a pod of the cluster.
+func (c *Cluster) Inside() bool { return c.config.Inside }
 
 // Deploy starts a system that does not run yet, holds it, and returns when it is
 // ready. On an error nothing is left behind.

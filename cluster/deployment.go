@@ -283,6 +283,10 @@ func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 			r.URL, r.ControlURL = proxy.url(p.Name), proxy.controlURL(p.Name)
 		case p.Status.PodIP != "":
 			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
+			if d.c.config.Inside {
+				// Pods come and go; the load goes where that of other pods goes.
+				r.Entrance = "http://" + service
+			}
 		}
 		replicas = append(replicas, r)
 	}

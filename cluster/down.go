@@ -171,8 +171,30 @@ func (c *Cluster) deleteRest(ctx context.Context, system, namespace string) erro
 	return errors.Join(
 		core.ConfigMaps(namespace).DeleteCollection(ctx, options, list),
 		c.deleteMonitors(ctx, namespace, list),
-		core.Secrets(namespace).DeleteCollection(ctx, options, list),
+		c.deleteSecrets(ctx, system, namespace),
 		c.deleteServices(ctx, namespace, list))
+}
+
+// deleteSecrets deletes the Secrets of a system. Who may not delete all that have
+// its labels, as an experiment in the cluster may not, deletes the one that every
+// system has.
+func (c *Cluster) deleteSecrets(ctx context.Context, system, namespace string) error {
+	secrets := c.client.CoreV1().Secrets(namespace)
+	err := secrets.DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: background()}, metav1.ListOptions{LabelSelector: manifest.Selector(system)})
+	if !apierrors.IsForbidden(err) {
+		return err
+	}
+	secret, err := secrets.Get(ctx, manifest.ObjectName(system), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && !belongs(secret, system) {
+		return nil
+	}
+	if err == nil {
+		err = secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(secret.UID))})
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // deleteServices deletes Services one by one, as older API servers ask for.

@@ -17,6 +17,7 @@ import (
 // lives: pods that appear get the faults that act, and a proxy makes pods
 // reachable from this machine.
 type holder struct {
+	// proxy is nil where pods are reached without one.
 	proxy *podProxy
 	end   context.CancelFunc
 	ended sync.WaitGroup
@@ -42,12 +43,15 @@ func (h *holder) note(p *corev1.Pod) {
 
 // hold begins to look after the system.
 func (d *Deployment) hold() error {
-	proxy, err := d.newProxy()
-	if err != nil {
-		return err
+	h := &holder{told: map[string]bool{}}
+	if !d.c.config.Inside {
+		var err error
+		if h.proxy, err = d.newProxy(); err != nil {
+			return err
+		}
 	}
 	ctx, end := context.WithCancel(context.Background())
-	h := &holder{proxy: proxy, end: end, told: map[string]bool{}}
+	h.end = end
 	d.mu.Lock()
 	d.holder = h
 	d.mu.Unlock()
@@ -66,6 +70,9 @@ func (d *Deployment) release() error {
 	}
 	h.end()
 	h.ended.Wait()
+	if h.proxy == nil {
+		return nil
+	}
 	return h.proxy.close()
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -88,7 +89,7 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 	}
 	// A Job gives its name to a label, so the system, whose name is as long as it
 	// likes, is no part of it.
-	r.name = manifest.ObjectName("load-" + suffix)
+	r.name = cmp.Or(l.c.config.LoadName, manifest.ObjectName("load-"+suffix))
 	if err := r.findImage(ctx); err != nil {
 		return nil, err
 	}
@@ -246,7 +247,8 @@ func (r *runningLoad) remove(ctx context.Context) error {
 	if err := r.c.client.CoreV1().Pods(r.namespace).DeleteCollection(deleting, metav1.DeleteOptions{GracePeriodSeconds: &soon}, list); err != nil {
 		return err
 	}
-	if err := r.c.client.CoreV1().Secrets(r.namespace).DeleteCollection(deleting, metav1.DeleteOptions{}, list); err != nil {
+	err = r.c.client.CoreV1().Secrets(r.namespace).Delete(deleting, r.name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, goneTimeout, fmt.Errorf("it was not gone after %v", goneTimeout))

@@ -111,12 +111,9 @@ func (c *Cluster) lookAround(ctx context.Context, system *topology.System, p *pl
 	}
 	own := manifest.ObjectName(system.Name)
 	var clashes []string
-	err := c.eachObject(ctx, p.namespace, metav1.ListOptions{}, func(kind string, o metav1.Object) {
-		if o.GetLabels()[manifest.ManagedByLabel] == manifest.ManagedBy && o.GetLabels()[manifest.SystemLabel] == system.Name {
+	see := func(kind string, o metav1.Object) {
+		if belongs(o, system.Name) {
 			p.runs = true
-			if secret, ok := o.(*corev1.Secret); ok && o.GetName() == own && len(secret.Data[manifest.TokenKey]) > 0 {
-				p.token = string(secret.Data[manifest.TokenKey])
-			}
 			return
 		}
 		name := o.GetName()
@@ -128,9 +125,20 @@ func (c *Cluster) lookAround(ctx context.Context, system *topology.System, p *pl
 			}
 			clashes = append(clashes, clash)
 		}
-	})
-	if err != nil {
+	}
+	if err := c.eachOpenObject(ctx, p.namespace, metav1.ListOptions{}, see); err != nil {
 		return err
+	}
+	secret, err := c.client.CoreV1().Secrets(p.namespace).Get(ctx, own, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return err
+	default:
+		see("secret", secret)
+		if token := secret.Data[manifest.TokenKey]; belongs(secret, system.Name) && len(token) > 0 {
+			p.token = string(token)
+		}
 	}
 	if len(clashes) > 0 {
 		slices.Sort(clashes)
@@ -139,9 +147,27 @@ func (c *Cluster) lookAround(ctx context.Context, system *topology.System, p *pl
 	return nil
 }
 
+// belongs reports whether an object was made for a system.
+func belongs(o metav1.Object, system string) bool {
+	return o.GetLabels()[manifest.ManagedByLabel] == manifest.ManagedBy && o.GetLabels()[manifest.SystemLabel] == system
+}
+
 // eachObject calls see for each object, of the kinds that systems are made of,
 // in a namespace. An empty namespace means all of them.
 func (c *Cluster) eachObject(ctx context.Context, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
+	failed := c.eachOpenObject(ctx, namespace, list, see)
+	l, err := c.client.CoreV1().Secrets(namespace).List(ctx, list)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	for i := range l.Items {
+		see("secret", &l.Items[i])
+	}
+	return failed
+}
+
+// eachOpenObject is eachObject without Secrets, which not everybody may list.
+func (c *Cluster) eachOpenObject(ctx context.Context, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
 	core, apps := c.client.CoreV1(), c.client.AppsV1()
 	var failed []error
 	if l, err := apps.Deployments(namespace).List(ctx, list); err != nil {
@@ -163,13 +189,6 @@ func (c *Cluster) eachObject(ctx context.Context, namespace string, list metav1.
 	} else {
 		for i := range l.Items {
 			see("configmap", &l.Items[i])
-		}
-	}
-	if l, err := core.Secrets(namespace).List(ctx, list); err != nil {
-		failed = append(failed, err)
-	} else {
-		for i := range l.Items {
-			see("secret", &l.Items[i])
 		}
 	}
 	// Who may not look at Jobs has made none. Those of others are known by their

@@ -130,7 +130,7 @@ func (k *onKind) leaving(run func(*onKind)) {
 
 func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
-	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases()) {
+	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases()) {
 		t.Run(test.name, func(t *testing.T) {
 			(&onKind{t: t, env: k.env, sandbox: k.sandbox}).leaving(test.run)
 		})

@@ -38,6 +38,15 @@ func (e checksFailedError) Error() string {
 	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
 }
 
+// endedBadlyError says that a run elsewhere ended in an error, and with which exit
+// code.
+type endedBadlyError struct {
+	code int
+	text string
+}
+
+func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
+
 // unchangedError says that there was nothing to do, where the user asked to be
 // told so.
 type unchangedError struct{ what string }
@@ -54,18 +63,34 @@ func conclude(w io.Writer, err error) int {
 	for _, line := range lines[1:] {
 		fmt.Fprintf(w, "       %s\n", line)
 	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
+	case isUnknown(err):
+		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+	}
+	return exitCode(err)
+}
+
+// isUnknown recognises what the library says of a command that there is not.
+func isUnknown(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
+
+// exitCode is the exit code that goes with an error.
+func exitCode(err error) int {
 	var (
 		usage     usageError
 		cleanup   *experiment.CleanupError
 		checks    checksFailedError
 		unchanged unchangedError
+		elsewhere endedBadlyError
 	)
 	switch {
-	case errors.As(err, &usage):
-		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
-		return exitUsage
-	case strings.HasPrefix(err.Error(), "unknown command "):
-		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+	case err == nil:
+		return exitDone
+	case errors.As(err, &elsewhere):
+		return elsewhere.code
+	case errors.As(err, &usage), isUnknown(err):
 		return exitUsage
 	case errors.As(err, &cleanup):
 		return exitCleanup

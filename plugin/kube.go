@@ -129,6 +129,7 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 	if config.REST, err = k.flags.ToRESTConfig(); err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
+	config.Inside = inside && raw.Contexts[name] == nil && *k.flags.APIServer == ""
 	// Every context has the namespace default; another was chosen.
 	if c := raw.Contexts[name]; c != nil && config.Namespace == "" && c.Namespace != "default" {
 		config.Namespace = c.Namespace

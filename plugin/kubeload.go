@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -99,13 +100,22 @@ func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experimen
 // useCluster has the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *experiment.Deps) error {
 	streams := Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
-	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true)
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true, func(config *cluster.Config) {
+		// An experiment in the cluster may make the Job of this name alone.
+		if o.detached.called != "" {
+			config.LoadName = manifest.ExperimentLoadName(e.Name)
+		}
+	})
 	if err != nil {
 		return err
 	}
 	words := append([]string{"kubectl", "microsim", "down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)
 	recoverWith(ctx, strings.Join(words, " "))
-	deps.Deployer, deps.Loader, deps.CleanupTimeout = c, c.Loader(o.pods), kubeCleanupTimeout
+	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
 	deps.PollReplicas = kubePollReplicas
+	// A pod that runs an experiment can generate the load of one pod itself.
+	if !c.Inside() || o.pods > 1 {
+		deps.Loader = c.Loader(o.pods)
+	}
 	return nil
 }

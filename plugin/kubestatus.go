@@ -67,6 +67,9 @@ func kubeStatus(ctx context.Context, streams Streams, at *target, args []string,
 		return err
 	}
 	if len(args) == 1 {
+		if shown, err := kubeExperimentStatus(ctx, streams, c, args[0], output); shown || err != nil {
+			return cause(ctx, err)
+		}
 		d, err := c.Find(ctx, args[0])
 		if err != nil {
 			return cause(ctx, err)
@@ -82,6 +85,7 @@ func kubeStatus(ctx context.Context, streams Streams, at *target, args []string,
 
 // kubeRow is one system on a cluster in a list of them.
 type kubeRow struct {
+	Kind      string    `json:"kind"`
 	Namespace string    `json:"namespace"`
 	Name      string    `json:"name"`
 	Services  int       `json:"services"`
@@ -90,18 +94,57 @@ type kubeRow struct {
 	Created   time.Time `json:"created"`
 }
 
+// listKubeSystems lists the systems on a cluster, and the experiments.
 func listKubeSystems(ctx context.Context, streams Streams, c *cluster.Cluster, output string) error {
-	systems, err := c.Systems(ctx)
+	rows, err := kubeRows(ctx, c)
 	if err != nil {
 		return cause(ctx, err)
+	}
+	experiments, err := c.Experiments(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	if output == "json" || output == "yaml" {
+		items := []any{}
+		for _, r := range rows {
+			items = append(items, r)
+		}
+		for _, x := range experiments {
+			items = append(items, experimentStatus{Kind: "Experiment", Experiment: x})
+		}
+		return printObject(streams.Out, output, asList(items))
+	}
+	var table [][]string
+	for _, r := range rows {
+		table = append(table, []string{r.Namespace, r.Name, fmt.Sprint(r.Services), r.Ready, r.State, age(time.Since(r.Created))})
+	}
+	switch {
+	case len(rows) > 0:
+		err = printTable(streams.Out, []string{"NAMESPACE", "NAME", "SERVICES", "READY", "STATE", "AGE"}, table)
+	case len(experiments) == 0:
+		fmt.Fprintln(streams.Err, "No systems run on this cluster.")
+	}
+	if err != nil || len(experiments) == 0 {
+		return err
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(streams.Out)
+	}
+	return printExperiments(streams, experiments)
+}
+
+func kubeRows(ctx context.Context, c *cluster.Cluster) ([]kubeRow, error) {
+	systems, err := c.Systems(ctx)
+	if err != nil {
+		return nil, err
 	}
 	rows := []kubeRow{}
 	for _, d := range systems {
 		status, err := d.Status(ctx)
 		if err != nil {
-			return cause(ctx, err)
+			return nil, err
 		}
-		row := kubeRow{Namespace: status.Namespace, Name: status.Name, Services: len(status.Services), State: "running", Created: status.Created}
+		row := kubeRow{Kind: "System", Namespace: status.Namespace, Name: status.Name, Services: len(status.Services), State: "running", Created: status.Created}
 		ready, want := 0, 0
 		for i := range status.Services {
 			r, _ := countReady(status.Services[i].Replicas)
@@ -113,18 +156,7 @@ func listKubeSystems(ctx context.Context, streams Streams, c *cluster.Cluster, o
 		row.Ready = fmt.Sprintf("%d/%d", ready, want)
 		rows = append(rows, row)
 	}
-	if output == "json" || output == "yaml" {
-		return printObject(streams.Out, output, asList(rows))
-	}
-	if len(rows) == 0 {
-		fmt.Fprintln(streams.Err, "No systems run on this cluster.")
-		return nil
-	}
-	var table [][]string
-	for _, r := range rows {
-		table = append(table, []string{r.Namespace, r.Name, fmt.Sprint(r.Services), r.Ready, r.State, age(time.Since(r.Created))})
-	}
-	return printTable(streams.Out, []string{"NAMESPACE", "NAME", "SERVICES", "READY", "STATE", "AGE"}, table)
+	return rows, nil
 }
 
 // kubeDown takes systems on a cluster down. With all, they are every system in
@@ -136,6 +168,11 @@ func kubeDown(ctx context.Context, streams Streams, at *target, names []string, 
 	}
 	var failed error
 	if all {
+		experiments, err := c.Experiments(ctx)
+		if err != nil {
+			return cause(ctx, err)
+		}
+		failed = deleteExperiments(ctx, streams, c, experiments)
 		systems, err := c.Systems(ctx)
 		if err != nil {
 			return cause(ctx, err)
@@ -149,9 +186,12 @@ func kubeDown(ctx context.Context, streams Streams, at *target, names []string, 
 		}
 	}
 	for _, name := range names {
-		err := c.Down(ctx, name)
+		ended, err := downExperiments(ctx, streams, c, name)
+		if err == nil {
+			err = c.Down(ctx, name)
+		}
 		var missing *cluster.NotFoundError
-		if errors.As(err, &missing) && ignoreNotFound {
+		if errors.As(err, &missing) && (ended || ignoreNotFound) {
 			continue
 		}
 		if err == nil {

@@ -68,9 +68,9 @@ ways production breaks, protect it, and see what happened.
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"system": {newUp(streams), newDown(streams), newStatus(streams), newLogs(streams), newTop(streams), newCluster(streams)},
-		"act":    {newRun(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
+		"act":    {newRun(streams), newReport(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams)},
+		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams), newRunner(streams)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -26,12 +26,14 @@ type runOptions struct {
 	local   local
 	series  series
 	pods    int
-	seed    uint64
-	out     string
-	force   bool
-	report  string
-	output  string
-	dryRun  bool
+	// detached says that the cluster is to run it without us.
+	detached detachedRun
+	seed     uint64
+	out      string
+	force    bool
+	report   string
+	output   string
+	dryRun   bool
 }
 
 func newRun(streams Streams) *cobra.Command {
@@ -49,11 +51,13 @@ An experiment with variants is run once for each of them, and they are compared;
 each run, and gives intervals.
 
 On a cluster, the load is generated inside it, by --load-pods pods that share it. --on kind needs no
-cluster: it makes a sandbox where there is none, which stays.
+cluster: it makes a sandbox where there is none, which stays. With --detach, the experiment runs there
+without this machine; 'report', 'status' and 'down' find it by its name.
 
 The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
   kubectl microsim run shop --on kind
+  kubectl microsim run shop --on kind --detach
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
   kubectl microsim run -f system.yaml -f load.yaml -f faults.yaml --on local
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
@@ -77,6 +81,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	o.series.addFlags(cmd)
 	addLoadPods(cmd, &o.pods)
 	o.target.kube.addImageFlags(cmd)
+	o.detached.addFlags(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
@@ -105,7 +110,10 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	if err := o.target.validate(); err != nil {
 		return err
 	}
-	return o.target.validateLoadPods(cmd, o.pods)
+	if err := o.target.validateLoadPods(cmd, o.pods); err != nil {
+		return err
+	}
+	return o.detached.validate(o)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
@@ -131,6 +139,9 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 	}
 	if o.dryRun {
 		return printPlan(o.streams.Out, &e)
+	}
+	if o.detached.detach {
+		return o.startDetached(cmd.Context(), e, args)
 	}
 	if o.series.applies(&e) {
 		return o.playAll(cmd.Context(), e, args)
@@ -236,6 +247,15 @@ func (o *runOptions) conclude(result *experiment.Result, err error) error {
 
 // repeat is the command line that runs the same again.
 func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
+	called := o.detached.called
+	if called == "" {
+		called = o.called(args)
+	}
+	return called + " --seed " + fmt.Sprint(e.Seed)
+}
+
+// called is the command line of this run, but for what makes it one of several.
+func (o *runOptions) called(args []string) string {
 	words := append([]string{"kubectl", "microsim", "run"}, args...)
 	for _, f := range o.inputs.filenames {
 		words = append(words, "-f", f)
@@ -247,6 +267,5 @@ func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
 	} else {
 		words = append(words, "--isolation", o.local.isolation)
 	}
-	words = append(words, "--seed", fmt.Sprint(e.Seed))
 	return strings.Join(words, " ")
 }

@@ -1,5 +1,5 @@
-// Package image puts together the image of microsim-agent from its program,
-// without a container runtime, and brings it to a registry.
+// Package image puts together images of the project's programs, without a
+// container runtime, and brings them to a registry.
 package image
 
 import (
@@ -25,16 +25,25 @@ import (
 )
 
 // Repository is the name of the agent's image on the nodes that it is loaded
-// into. No registry has it.
-const Repository = "microsim.dev/agent"
+// into, RunnerRepository that of the plugin's. No registry has them.
+const (
+	Repository       = "microsim.dev/agent"
+	RunnerRepository = "microsim.dev/runner"
+)
 
-// program is where the agent is in its image.
-const program = "/microsim-agent"
+// program is where the agent is in its image, runner where the plugin is.
+const (
+	program = "/microsim-agent"
+	runner  = "/kubectl-microsim"
+)
 
 // An Agent is a program that can serve in a Linux container.
 type Agent struct {
 	// Path is the program.
 	Path string
+	// Runner is set where it is not for the agent's image, but for that of the
+	// plugin, which runs experiments in a cluster.
+	Runner bool
 	// Command comes before the arguments of microsim-agent: a plugin that is
 	// its own agent wants the word agent there.
 	Command []string
@@ -95,7 +104,30 @@ func FindAll(plugin string) ([]*Agent, error) {
 // architectures are those that the agent is released for.
 func architectures() []string { return []string{"amd64", "arm64"} }
 
-// machine is an architecture as ELF has it.
+// FindRunner looks for the plugin as a program for Linux on the architecture:
+// kubectl-microsim-linux-ARCH beside the plugin, and else the plugin itself. Links
+// are followed, as by Find.
+func FindRunner(plugin, arch string) (*Agent, error) {
+	plugin, err := filepath.EvalSymlinks(plugin)
+	if err != nil {
+		return nil, fmt.Errorf("finding kubectl-microsim for linux/%s beside the plugin: %w", arch, err)
+	}
+	beside := filepath.Join(filepath.Dir(plugin), "kubectl-microsim-linux-"+arch)
+	var tried []error
+	for _, path := range []string{beside, plugin} {
+		err := suits(path, arch)
+		if err == nil {
+			return &Agent{Path: path, Runner: true, Arch: arch}, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			tried = append(tried, err)
+		}
+	}
+	return nil, fmt.Errorf("finding kubectl-microsim for linux/%s: %w; put the program %s beside %s, or name an image of it with --runner-image",
+		arch, errors.Join(tried...), filepath.Base(beside), plugin)
+}
+
+// machines are the architectures as ELF has them.
 func machine(arch string) elf.Machine {
 	switch arch {
 	case "amd64":
@@ -132,7 +164,7 @@ func suits(path, arch string) error {
 	return nil
 }
 
-// An Image is the agent's image.
+// An Image is that of one program.
 type Image struct {
 	v1.Image
 	// Tag names the image by what is in it, so that another program never hides
@@ -146,28 +178,40 @@ type Image struct {
 func Build(a *Agent) (*Image, error) {
 	content, err := os.ReadFile(a.Path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the agent for its image: %w", err)
+		return nil, fmt.Errorf("reading a program for its image: %w", err)
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return archive(content) }, tarball.WithCompressedCaching)
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return archive(a.inside(), content) }, tarball.WithCompressedCaching)
 	if err != nil {
-		return nil, fmt.Errorf("packing the agent %q: %w", a.Path, err)
+		return nil, fmt.Errorf("packing the program %q: %w", a.Path, err)
 	}
 	image, err := mutate.Append(empty.Image, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "kubectl microsim"}})
 	if err != nil {
-		return nil, fmt.Errorf("making an image of the agent %q: %w", a.Path, err)
+		return nil, fmt.Errorf("making an image of the program %q: %w", a.Path, err)
 	}
 	image, err = mutate.ConfigFile(image, configOf(a, image))
 	if err != nil {
-		return nil, fmt.Errorf("making an image of the agent %q: %w", a.Path, err)
+		return nil, fmt.Errorf("making an image of the program %q: %w", a.Path, err)
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q ", a.Command, a.Arch)
 	_, _ = sum.Write(content)
-	tag, err := name.NewTag(Repository + ":sha256-" + hex.EncodeToString(sum.Sum(nil))[:24])
+	repository := Repository
+	if a.Runner {
+		repository = RunnerRepository
+	}
+	tag, err := name.NewTag(repository + ":sha256-" + hex.EncodeToString(sum.Sum(nil))[:24])
 	if err != nil {
-		return nil, fmt.Errorf("naming the agent's image: %w", err)
+		return nil, fmt.Errorf("naming an image: %w", err)
 	}
 	return &Image{Image: image, Tag: tag, Arch: a.Arch}, nil
+}
+
+// inside is where the program is in its image.
+func (a *Agent) inside() string {
+	if a.Runner {
+		return runner
+	}
+	return program
 }
 
 // configOf says how the image is started: as nobody, so that it runs where root
@@ -179,17 +223,17 @@ func configOf(a *Agent, image v1.Image) *v1.ConfigFile {
 	}
 	config.OS, config.Architecture = "linux", cmp.Or(a.Arch, "amd64")
 	config.Config = v1.Config{
-		Entrypoint: append([]string{program}, a.Command...),
+		Entrypoint: append([]string{a.inside()}, a.Command...),
 		User:       "65532:65532",
 		WorkingDir: "/",
-		Labels:     map[string]string{"org.opencontainers.image.title": "microsim-agent"},
+		Labels:     map[string]string{"org.opencontainers.image.title": a.inside()[1:]},
 	}
 	return config
 }
 
 // archive is the file system of the image. The time of its files never changes,
 // so the same program always gives the same image.
-func archive(content []byte) (io.ReadCloser, error) {
+func archive(program string, content []byte) (io.ReadCloser, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
 	header := &tar.Header{Name: program[1:], Mode: 0o755, Size: int64(len(content)), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}

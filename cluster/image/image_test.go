@@ -118,3 +118,35 @@ func TestFindSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRunnersImageIsAnother(t *testing.T) {
+	dir := t.TempDir()
+	agentIn(t, dir) // any static program of the project will do
+	plugin := filepath.Join(dir, "kubectl-microsim")
+	if err := os.Rename(filepath.Join(dir, "microsim-agent"), plugin+"-linux-"+runtime.GOARCH); err != nil {
+		t.Fatal(err)
+	}
+	found, err := FindRunner(plugin, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := Build(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readBack(t, img)
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(config.Config.Entrypoint, " "); got != "/kubectl-microsim" {
+		t.Errorf("it starts with %q", got)
+	}
+	if got := img.Tag.Context().Name(); got != RunnerRepository {
+		t.Errorf("it is called %q", got)
+	}
+	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	if _, err := FindRunner(plugin, other); err == nil || !strings.Contains(err.Error(), "kubectl-microsim-linux-"+other) || !strings.Contains(err.Error(), "--runner-image") {
+		t.Errorf("for %s: %v", other, err)
+	}
+}

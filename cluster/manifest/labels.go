@@ -18,10 +18,23 @@ const (
 	RoleLabel = "microsim.dev/role"
 	// FaultsRole is the RoleLabel of the record of faults.
 	FaultsRole = "faults"
+	// ExperimentLabel names the experiment that an object belongs to. Objects of
+	// an experiment do not have SystemLabel: they outlive the system.
+	ExperimentLabel = "microsim.dev/experiment"
+	// ExperimentRole is the RoleLabel of what an experiment runs as, ResultsRole
+	// that of the index of its results, PieceRole that of their pieces.
+	ExperimentRole = "experiment"
+	ResultsRole    = "results"
+	PieceRole      = "results-piece"
+	// RunsAnnotation on the objects of an experiment names its system.
+	RunsAnnotation = "microsim.dev/runs-system"
 	// SpecAnnotation on a pod changes with its part of the system, so that pods
 	// follow their file.
 	SpecAnnotation = "microsim.dev/spec"
 )
+
+// HelperNamespace is where the helpers of nodes are.
+const HelperNamespace = "microsim-system"
 
 // Selector selects every object of a system.
 func Selector(system string) string {

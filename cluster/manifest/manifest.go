@@ -133,6 +133,15 @@ func namespace(system, name string) *corev1.Namespace {
 	}
 }
 
+// BuildNamespace returns the namespace of a system, where it is made without it.
+func BuildNamespace(system, name string) (*unstructured.Unstructured, error) {
+	objects, err := clean([]runtime.Object{namespace(system, name)})
+	if err != nil {
+		return nil, err
+	}
+	return objects[0], nil
+}
+
 // TokenKey is the key of the token in the system's Secret.
 const TokenKey = "token"
 

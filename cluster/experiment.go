@@ -1,0 +1,367 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+)
+
+// An Experiment is one that runs, or has run, in the cluster by itself.
+type Experiment struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// System is the name of the system that it brings up.
+	System string    `json:"system"`
+	Phase  Phase     `json:"phase"`
+	Made   time.Time `json:"created"`
+	// Started is when its program began, Ended when it ended.
+	Started time.Time `json:"started,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"`
+	// Why says what is wrong with one that cannot start, has died, or has ended
+	// in an error.
+	Why string `json:"why,omitempty"`
+	// Results tells of what it has left; nil while there is nothing.
+	Results *Results `json:"results,omitempty"`
+}
+
+// Phase says how far an experiment has come.
+type Phase string
+
+// The phases of experiments.
+const (
+	Starting Phase = "starting"
+	Running  Phase = "running"
+	// Passed, Failed and Ended have results: all checks held, some did not, or
+	// the run came to a bad end.
+	Passed Phase = "passed"
+	Failed Phase = "failed"
+	Ended  Phase = "error"
+	// Died has none: its program was ended before it could keep any.
+	Died Phase = "died"
+)
+
+// Over reports whether an experiment in this phase has come to its end.
+func (p Phase) Over() bool { return p != Starting && p != Running }
+
+// An ExperimentNotFoundError says that there is no such experiment.
+type ExperimentNotFoundError struct{ Name, Namespace string }
+
+func (e *ExperimentNotFoundError) Error() string {
+	where := "the cluster"
+	if e.Namespace != "" {
+		where = fmt.Sprintf("namespace %q", e.Namespace)
+	}
+	return fmt.Sprintf("there is no experiment %q in %s; 'kubectl microsim status' lists those there are, 'kubectl microsim run --detach' starts one", e.Name, where)
+}
+
+// Experiments lists the experiments of the namespaces that Config allows to look
+// at, by namespace and name.
+func (c *Cluster) Experiments(ctx context.Context) ([]*Experiment, error) {
+	return c.experimentsIn(ctx, c.config.Namespace)
+}
+
+func (c *Cluster) experimentsIn(ctx context.Context, namespace string) ([]*Experiment, error) {
+	remains, err := c.remains(ctx, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("looking for experiments: %w", explain(err))
+	}
+	var all []*Experiment
+	for _, r := range remains {
+		all = append(all, r.experiment())
+	}
+	slices.SortFunc(all, func(a, b *Experiment) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return all, nil
+}
+
+// FindExperiment returns an experiment by its name.
+func (c *Cluster) FindExperiment(ctx context.Context, name string) (*Experiment, error) {
+	return c.findExperiment(ctx, c.config.Namespace, name)
+}
+
+func (c *Cluster) findExperiment(ctx context.Context, namespace, name string) (*Experiment, error) {
+	all, err := c.experimentsIn(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(x *Experiment) bool { return x.Name != name })
+	switch {
+	case len(all) == 0:
+		return nil, &ExperimentNotFoundError{name, namespace}
+	case len(all) > 1:
+		return nil, fmt.Errorf("there is an experiment %q in each of the namespaces %s; name one with -n", name, namespacesOf(all))
+	}
+	return all[0], nil
+}
+
+// ExperimentsOn lists the experiments that have a name, or whose system has it. They
+// are in one namespace.
+func (c *Cluster) ExperimentsOn(ctx context.Context, name string) ([]*Experiment, error) {
+	all, err := c.Experiments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(x *Experiment) bool { return x.Name != name && x.System != name })
+	if len(all) > 0 && slices.ContainsFunc(all, func(x *Experiment) bool { return x.Namespace != all[0].Namespace }) {
+		return nil, fmt.Errorf("there are experiments %q in the namespaces %s; name one with -n", name, namespacesOf(all))
+	}
+	return all, nil
+}
+
+// SystemOf describes the system of an experiment, as it is now; nil where it is
+// not there.
+func (c *Cluster) SystemOf(ctx context.Context, x *Experiment) (*Status, error) {
+	config, err := c.client.CoreV1().ConfigMaps(x.Namespace).Get(ctx, manifest.ObjectName(x.System), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for the system of experiment %q: %w", x.Name, explain(err))
+	}
+	d, err := c.restore(config)
+	if err != nil {
+		return nil, err
+	}
+	return d.Status(ctx)
+}
+
+func namespacesOf(all []*Experiment) string {
+	var names []string
+	for _, x := range all {
+		names = append(names, x.Namespace)
+	}
+	return strings.Join(names, ", ")
+}
+
+// remains are the objects by which an experiment is known. Each but one may be
+// missing.
+type remains struct {
+	config, index *corev1.ConfigMap
+	job           *batchv1.Job
+	pod           *corev1.Pod
+}
+
+// remains looks for experiments, by namespace/name. Nothing but ConfigMaps is
+// asked for where there are none: not everybody may see Jobs.
+func (c *Cluster) remains(ctx context.Context, namespace string) (map[string]*remains, error) {
+	found := map[string]*remains{}
+	of := func(o metav1.Object) *remains {
+		key := o.GetNamespace() + "/" + o.GetLabels()[manifest.ExperimentLabel]
+		if found[key] == nil {
+			found[key] = &remains{}
+		}
+		return found[key]
+	}
+	configs := func(role string) ([]corev1.ConfigMap, error) {
+		list, err := c.client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.RoleSelector(role)})
+		if err != nil {
+			return nil, err
+		}
+		return list.Items, nil
+	}
+	described, err := configs(manifest.ExperimentRole)
+	if err != nil {
+		return nil, err
+	}
+	for i := range described {
+		of(&described[i]).config = &described[i]
+	}
+	if len(described) > 0 {
+		if err := c.seeJobs(ctx, namespace, of); err != nil {
+			return nil, err
+		}
+	}
+	// An experiment keeps its results before it ends: whoever saw it end before
+	// sees them now.
+	kept, err := configs(manifest.ResultsRole)
+	if err != nil {
+		return nil, err
+	}
+	for i := range kept {
+		of(&kept[i]).index = &kept[i]
+	}
+	return found, nil
+}
+
+// seeJobs adds the Jobs of experiments, and their pods.
+func (c *Cluster) seeJobs(ctx context.Context, namespace string, of func(metav1.Object) *remains) error {
+	selector := metav1.ListOptions{LabelSelector: manifest.RoleSelector(manifest.ExperimentRole)}
+	jobs, err := c.client.BatchV1().Jobs(namespace).List(ctx, selector)
+	if err != nil {
+		return err
+	}
+	for i := range jobs.Items {
+		of(&jobs.Items[i]).job = &jobs.Items[i]
+	}
+	pods, err := c.client.CoreV1().Pods(namespace).List(ctx, selector)
+	if err != nil {
+		return err
+	}
+	for i := range pods.Items {
+		of(&pods.Items[i]).pod = &pods.Items[i]
+	}
+	return nil
+}
+
+// experiment says what the remains tell.
+func (r *remains) experiment() *Experiment {
+	var o metav1.Object
+	switch {
+	case r.config != nil:
+		o = r.config
+	case r.job != nil:
+		o = r.job
+	case r.index != nil:
+		o = r.index
+	default:
+		o = r.pod
+	}
+	x := &Experiment{
+		Name: o.GetLabels()[manifest.ExperimentLabel], Namespace: o.GetNamespace(), System: o.GetAnnotations()[manifest.RunsAnnotation],
+		Made: o.GetCreationTimestamp().Time,
+	}
+	if r.pod != nil {
+		x.Started, x.Ended = lifeOf(r.pod)
+	}
+	if r.index == nil {
+		x.Phase, x.Why = r.phase()
+		return x
+	}
+	results, err := readIndex(r.index)
+	if err != nil {
+		// It must be possible to see it, and to delete it.
+		x.Phase, x.Why = Ended, err.Error()
+		return x
+	}
+	x.Results, x.Started, x.Ended = results, results.Started, results.Ended
+	x.Phase, x.Why = results.phase(), results.Error
+	return x
+}
+
+// lifeOf is when the program of an experiment began and ended.
+func lifeOf(pod *corev1.Pod) (started, ended time.Time) {
+	for i := range pod.Status.ContainerStatuses {
+		state := pod.Status.ContainerStatuses[i].State
+		if state.Running != nil {
+			started = state.Running.StartedAt.Time
+		}
+		if state.Terminated != nil {
+			started, ended = state.Terminated.StartedAt.Time, state.Terminated.FinishedAt.Time
+		}
+	}
+	return started, ended
+}
+
+// phase says how far an experiment without results has come, and what is wrong
+// with it.
+func (r *remains) phase() (phase Phase, why string) {
+	if r.job == nil {
+		return Died, "its Job has been deleted"
+	}
+	for _, c := range r.job.Status.Conditions {
+		over := c.Type == batchv1.JobFailed || c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailureTarget
+		if over && c.Status == corev1.ConditionTrue {
+			return Died, r.lastState(c)
+		}
+	}
+	if r.pod == nil || r.pod.Status.Phase == corev1.PodPending {
+		if r.pod != nil {
+			if t := diagnosePod(r.pod); t != nil {
+				why = t.text
+			}
+		}
+		return Starting, why
+	}
+	return Running, ""
+}
+
+// lastState says how an experiment that left nothing has ended.
+func (r *remains) lastState(c batchv1.JobCondition) string {
+	if r.pod == nil {
+		if c.Reason == batchv1.JobReasonDeadlineExceeded {
+			return "it was ended because it took longer than its runs can"
+		}
+		return "its pod is gone: it was deleted, or its node is lost"
+	}
+	status := r.pod.Status
+	text := strings.TrimSpace(status.Reason + " " + status.Message)
+	for i := range status.ContainerStatuses {
+		if t := status.ContainerStatuses[i].State.Terminated; t != nil {
+			text = strings.TrimSpace(fmt.Sprintf("%s ended with exit code %d (%s). %s", text, t.ExitCode, t.Reason, oneLine(t.Message)))
+		}
+	}
+	return cmp.Or(text, c.Message)
+}
+
+// LastWord returns the last line that an experiment has logged; "" where there is
+// none to be had.
+func (c *Cluster) LastWord(ctx context.Context, x *Experiment) string {
+	pods, err := c.client.CoreV1().Pods(x.Namespace).List(ctx, metav1.ListOptions{LabelSelector: runnerSelector(x.Name)})
+	if err != nil || len(pods.Items) == 0 {
+		return ""
+	}
+	stream, err := c.client.CoreV1().Pods(x.Namespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{TailLines: ptr(int64(1))}).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
+	if err != nil {
+		return ""
+	}
+	return oneLine(string(text))
+}
+
+// runnerSelector selects the pod of an experiment.
+func runnerSelector(experiment string) string {
+	return manifest.ExperimentSelector(experiment) + "," + manifest.RoleLabel + "=" + manifest.ExperimentRole
+}
+
+// AwaitExperiment returns an experiment when it is over. The end of ctx ends the
+// waiting, and nothing else.
+func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (*Experiment, error) {
+	x, err := c.findExperiment(ctx, namespace, name)
+	if err != nil || x.Phase.Over() {
+		return x, err
+	}
+	changed := newChanged()
+	selector := manifest.ExperimentSelector(name)
+	jobs := follow(ctx, labelled(c.client.BatchV1().RESTClient(), "jobs", x.Namespace, selector), &batchv1.Job{}, changed)
+	defer jobs.close()
+	configs := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "configmaps", x.Namespace, selector), &corev1.ConfigMap{}, changed)
+	defer configs.close()
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for experiment %q, which goes on: %w", name, context.Cause(ctx))
+		}
+		now, err := c.findExperiment(ctx, x.Namespace, name)
+		var gone *ExperimentNotFoundError
+		switch {
+		case errors.As(err, &gone):
+			return nil, fmt.Errorf("waiting for experiment %q: it was deleted", name)
+		case err != nil && ctx.Err() == nil:
+			// The API server may be back soon; what has changed is not asked for
+			// in vain then.
+			c.config.Progress(fmt.Sprintf("experiment/%s cannot be seen, waiting: %v", name, err))
+		case err == nil && now.Phase.Over():
+			return now, nil
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,95 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+)
+
+// experimentStatus is an experiment in a cluster with its system, while that
+// runs.
+type experimentStatus struct {
+	Kind string `json:"kind"`
+	*cluster.Experiment
+	LastWord string          `json:"lastWord,omitempty"`
+	Running  *cluster.Status `json:"running,omitempty"`
+}
+
+// kubeExperimentStatus shows an experiment by its name, with its system. Where
+// there is none it reports false.
+func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Cluster, name, output string) (shown bool, err error) {
+	x, err := c.FindExperiment(ctx, name)
+	if missing := (*cluster.ExperimentNotFoundError)(nil); errors.As(err, &missing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	status := experimentStatus{Kind: "Experiment", Experiment: x}
+	if x.Phase == cluster.Running {
+		status.LastWord = c.LastWord(ctx, x)
+	}
+	if status.Running, err = c.SystemOf(ctx, x); err != nil {
+		return false, err
+	}
+	if output == "json" || output == "yaml" {
+		return true, printObject(streams.Out, output, status)
+	}
+	if err := printExperiments(streams, []*cluster.Experiment{x}); err != nil {
+		return true, err
+	}
+	if status.LastWord != "" {
+		fmt.Fprintf(streams.Err, "experiment/%s says: %s\n", x.Name, status.LastWord)
+	}
+	if x.Why != "" {
+		fmt.Fprintf(streams.Err, "experiment/%s %s: %s\n", x.Name, x.Phase, x.Why)
+	}
+	if status.Running == nil {
+		return true, nil
+	}
+	fmt.Fprintln(streams.Out)
+	return true, printKubeStatus(streams, output, status.Running)
+}
+
+func printExperiments(streams Streams, all []*cluster.Experiment) error {
+	var rows [][]string
+	for _, x := range all {
+		rows = append(rows, []string{x.Namespace, x.Name, x.System, string(x.Phase), took(x), age(time.Since(x.Made))})
+	}
+	return printTable(streams.Out, []string{"NAMESPACE", "EXPERIMENT", "SYSTEM", "PHASE", "TOOK", "AGE"}, rows)
+}
+
+// took is how long an experiment has run.
+func took(x *cluster.Experiment) string {
+	switch {
+	case x.Started.IsZero():
+		return ""
+	case x.Ended.IsZero():
+		return age(time.Since(x.Started))
+	}
+	return age(x.Ended.Sub(x.Started))
+}
+
+// downExperiments deletes the experiments that have the name, or whose system
+// has it.
+func downExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, name string) (found bool, err error) {
+	all, err := c.ExperimentsOn(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	return len(all) > 0, deleteExperiments(ctx, streams, c, all)
+}
+
+func deleteExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, all []*cluster.Experiment) (failed error) {
+	for _, x := range all {
+		err := c.DeleteExperiment(ctx, x)
+		if err == nil {
+			fmt.Fprintf(streams.Out, "experiment/%s deleted\n", x.Name)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}

@@ -1,0 +1,113 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/parcel"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+)
+
+// pageFile is the page of --report among the results of a detached run.
+const pageFile = "report.html"
+
+// keepTimeout bounds the storing of results.
+const keepTimeout = 45 * time.Second
+
+// newRunner is what `run --detach` starts in a pod.
+func newRunner(streams Streams) *cobra.Command {
+	k := &kube{}
+	cmd := &cobra.Command{
+		Use:    "runner --namespace NAMESPACE -- FLAGS",
+		Short:  "Run the experiment of this pod, and keep its results in the cluster",
+		Hidden: true,
+		RunE:   func(cmd *cobra.Command, args []string) error { return runInside(cmd.Context(), streams, k, args) },
+	}
+	k.addFlags(cmd)
+	return cmd
+}
+
+// runInside runs the experiment whose file the pod has, with the flags of `run`,
+// and keeps what it showed, however it ended.
+func runInside(ctx context.Context, streams Streams, k *kube, flags []string) error {
+	e, err := ownExperiment(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := k.clusterOf(ctx, "cluster", streams, false)
+	if err != nil {
+		return err
+	}
+	x := &cluster.Experiment{Name: e.Name, Namespace: *k.flags.Namespace, System: e.System.Name}
+	started := time.Now()
+	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
+	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)
+	root := newRoot(streams)
+	root.SetArgs(args)
+	failed := cause(ctx, root.ExecuteContext(ctx))
+	results := cluster.Results{Code: exitCode(failed), Verdict: verdictOf(exitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}
+	if failed != nil {
+		results.Error = failed.Error()
+		var cleanup *experiment.CleanupError
+		results.LeftSystem = errors.As(failed, &cleanup)
+	}
+	// A pod that is to end has its experiment interrupted, not its results.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer cancel()
+	archive, err := packResults(out, page, &results)
+	return errors.Join(failed, err, c.KeepResults(ctx, x, results, archive))
+}
+
+// ownExperiment reads the experiment of this pod.
+func ownExperiment(ctx context.Context) (*experiment.Experiment, error) {
+	docs, err := spec.Reader{}.ReadFiles(ctx, manifest.ExperimentFile)
+	if err != nil {
+		return nil, err
+	}
+	if all := docs.Experiments(); len(all) == 1 {
+		return all[0], nil
+	}
+	return nil, fmt.Errorf("reading the experiment of this pod: %q describes %d in place of one", manifest.ExperimentFile, len(docs.Experiments()))
+}
+
+func verdictOf(code int) cluster.Phase {
+	switch code {
+	case exitDone:
+		return cluster.Passed
+	case exitCheckFailed:
+		return cluster.Failed
+	}
+	return cluster.Ended
+}
+
+// packResults packs what was recorded; nothing where nothing was.
+func packResults(out, page string, results *cluster.Results) ([]byte, error) {
+	if _, err := os.Stat(out); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err := os.Rename(page, filepath.Join(out, pageFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("packing the page of the results: %w", err)
+	}
+	archive, omitted, err := parcel.Pack(out, cluster.MaxResults, isEssential)
+	if err != nil {
+		return nil, err
+	}
+	results.Omitted = omitted
+	return archive, nil
+}
+
+// isEssential tells the files without which results say nothing from those with
+// a row for every second.
+func isEssential(name string) bool {
+	ext := filepath.Ext(name)
+	return ext == ".json" || ext == ".yaml"
+}

@@ -126,6 +126,9 @@ func TestRunnersImageIsAnother(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "microsim-agent"), plugin+"-linux-"+runtime.GOARCH); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(plugin, []byte("#!/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	found, err := FindRunner(plugin, runtime.GOARCH)
 	if err != nil {
 		t.Fatal(err)

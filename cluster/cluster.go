@@ -43,6 +43,9 @@ type Config struct {
 	// PodMonitor says whether systems get one, by which the operator of
 	// Prometheus finds them; nil means where the cluster knows the kind.
 	PodMonitor *bool
+	// CheckNetwork says why a fault on the network is not possible; nil takes
+	// all of them.
+	CheckNetwork func(*fault.Fault) error
 	// ForceConflicts takes over fields that others have changed.
 	ForceConflicts bool
 	// ReadyTimeout bounds the wait for pods; 0 means 5 minutes.
@@ -73,6 +76,9 @@ func New(c Config) (*Cluster, error) {
 	c.REST = rest.CopyConfig(c.REST)
 	c.REST.QPS = -1
 	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 5*time.Minute)
+	if c.CheckNetwork == nil {
+		c.CheckNetwork = func(*fault.Fault) error { return nil }
+	}
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
@@ -199,6 +205,6 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
-func (c *Cluster) CanInject(f *fault.Fault) error { return canInject(nil, f) }
+func (c *Cluster) CanInject(f *fault.Fault) error { return c.canInject(nil, f) }
 
 func newToken() string { return rand.Text() }

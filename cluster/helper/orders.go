@@ -1,10 +1,10 @@
 package helper
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -94,7 +94,7 @@ func samePods(a, b []order.Pod) bool {
 	}
 	left, errLeft := json.Marshal(a)
 	right, errRight := json.Marshal(b)
-	return errLeft == nil && errRight == nil && reflect.DeepEqual(left, right)
+	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
 
 // foreign begins the owner of faults on workloads that are not of a system. No

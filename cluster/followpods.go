@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+)
+
+// Follow lets faults that helpers carry out follow the pods of the system until
+// ctx ends: pods that come get them, and peers are those that there are. Trouble
+// is told as progress, and tried again.
+func (d *Deployment) Follow(ctx context.Context) { d.followPods(ctx) }
+
+func (d *Deployment) followPods(ctx context.Context) {
+	pods := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
+	d.c.whenever(ctx, []cache.ListerWatcher{pods}, fmt.Sprintf("the faults of system %s", d.system.Name), d.arrange)
+}
+
+// whenever calls arrange each time when something that pods have to do with
+// orders has changed, until ctx ends.
+func (c *Cluster) whenever(ctx context.Context, pods []cache.ListerWatcher, what string, arrange func(context.Context) error) {
+	changed := newChanged()
+	var followers []*follower
+	for _, lw := range pods {
+		f := follow(ctx, lw, &corev1.Pod{}, changed)
+		defer f.close()
+		followers = append(followers, f)
+	}
+	// Where somebody deletes a helper with its orders, they are given anew.
+	orders := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "configmaps", helper.Namespace, helper.Selector()), &corev1.ConfigMap{}, changed)
+	defer orders.close()
+	for {
+		var again <-chan time.Time
+		if allSynced(followers) {
+			if err := arrange(ctx); err != nil && ctx.Err() == nil {
+				c.config.Progress(fmt.Sprintf("%s could not follow the pods, trying again: %v", what, err))
+				again = time.After(tick)
+			}
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func allSynced(followers []*follower) bool {
+	for _, f := range followers {
+		if !f.synced() {
+			return false
+		}
+	}
+	return true
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
@@ -15,12 +16,30 @@ import (
 // Follow lets faults that helpers carry out follow the pods of the system until
 // ctx ends: pods that come get them, and peers are those that there are. Trouble
 // is told as progress, and tried again.
-func (d *Deployment) Follow(ctx context.Context) { d.followPods(ctx) }
+func (d *Deployment) Follow(ctx context.Context) {
+	d.mu.Lock()
+	d.followed = true // until the end of this program, as who follows waits for it
+	d.mu.Unlock()
+	d.followPods(ctx)
+}
 
 func (d *Deployment) followPods(ctx context.Context) {
 	pods := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
-	d.c.whenever(ctx, []cache.ListerWatcher{pods}, fmt.Sprintf("the faults of system %s", d.system.Name), d.arrange)
+	d.c.whenever(ctx, []cache.ListerWatcher{pods}, fmt.Sprintf("the faults of system %s", d.system.Name), func(ctx context.Context) error {
+		err := d.arrange(ctx)
+		if err == nil || !apierrors.IsForbidden(err) {
+			return err
+		}
+		// Who may have no helpers is not told so as long as none is needed.
+		if wanted, wantedErr := d.wanted(ctx); len(wanted) == 0 {
+			return wantedErr
+		}
+		return err
+	})
 }
+
+// followPause is how long changes are gathered, as pods change many at a time.
+const followPause = 100 * time.Millisecond
 
 // whenever calls arrange each time when something that pods have to do with
 // orders has changed, until ctx ends.
@@ -46,6 +65,11 @@ func (c *Cluster) whenever(ctx context.Context, pods []cache.ListerWatcher, what
 		select {
 		case <-changed:
 		case <-again:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(followPause):
 		case <-ctx.Done():
 			return
 		}

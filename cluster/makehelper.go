@@ -172,6 +172,18 @@ func (c *Cluster) tidyHelpers(ctx context.Context) error {
 	return ignoreForbidden(err)
 }
 
+// helpersGone waits until the namespace of the helpers is gone where it goes.
+func (c *Cluster) helpersGone(ctx context.Context) error {
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
+	if err != nil || ns.DeletionTimestamp == nil {
+		return nil //nolint:nilerr // it is not there, or is not ours to look at
+	}
+	if err := c.namespaceGone(ctx, helper.Namespace); err != nil {
+		return fmt.Errorf("waiting until namespace %q is gone: %w", helper.Namespace, err)
+	}
+	return nil
+}
+
 func ignoreForbidden(err error) error {
 	if apierrors.IsForbidden(err) {
 		return nil

@@ -67,7 +67,7 @@ func requestsOf(address string) string {
 // crew is the helpers as the system sees them.
 func (d *Deployment) crew() *crew {
 	d.mu.Lock()
-	held := d.holder != nil
+	held := d.holder != nil || d.followed
 	d.mu.Unlock()
 	return &crew{
 		c: d.c, owner: helper.SystemOwner(d.namespace, d.system.Name), keep: held, agent: d.agentOptions,
@@ -75,6 +75,34 @@ func (d *Deployment) crew() *crew {
 			return d.wanted(ctx)
 		},
 	}
+}
+
+// disband takes back all that helpers do for an owner, and ends those that nobody
+// wants anything of.
+func (c *Cluster) disband(ctx context.Context, owner string) error {
+	w := &crew{c: c, owner: owner, wanted: func(context.Context, map[string]*order.Order) (map[string][]order.Pod, error) { return nil, nil }}
+	if _, err := w.arrange(ctx); err != nil {
+		return err
+	}
+	there, err := c.ordersThere(ctx)
+	if err != nil {
+		return err
+	}
+	for node, config := range there {
+		if orders, err := helper.OrdersIn(config, time.Now()); err != nil || len(orders) > 0 {
+			continue // whose orders cannot be read is seen by who reads them
+		}
+		err := c.client.CoreV1().ConfigMaps(helper.Namespace).Delete(ctx, config.Name, metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &config.UID, ResourceVersion: &config.ResourceVersion},
+		})
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			continue // somebody wants something again, or it ends already
+		}
+		if err := errors.Join(err, c.endHelper(ctx, node)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wanted derives the orders of all nodes from the record of faults and the pods.

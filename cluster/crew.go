@@ -236,5 +236,8 @@ func (w *crew) takeBack(ctx context.Context, t *task) error {
 	if !t.last || isOvertaken(err) {
 		return err
 	}
-	return errors.Join(err, w.c.endHelper(ctx, t.node))
+	// A helper that does not answer takes everything back when it ends.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	return errors.Join(err, w.c.endHelper(ending, t.node))
 }

@@ -157,10 +157,16 @@ func (v *visit) send(ctx context.Context, pod, method, path string, body, answer
 	}
 	err = v.c.order(ctx, podAddress{helper.Namespace, pod, v.token}, method, path, body, answer)
 	if refused := (&orderError{}); errors.As(err, &refused) {
-		// What the API server says when it does not reach the helper is 5xx, too.
-		return refused.status < 500 && refused.status != http.StatusNotFound && refused.status != http.StatusUnauthorized || refused.status == http.StatusInternalServerError, err
+		return refused.final(), err
 	}
 	return err == nil || ctx.Err() != nil, err
+}
+
+// final reports whether it is the helper that has answered, and another try will
+// not be answered otherwise. What the API server says when it does not reach the
+// helper, or has no such pod, is a Status. A helper that is ending is unavailable.
+func (e *orderError) final() bool {
+	return !strings.Contains(e.text, `"kind":"Status"`) && e.status != http.StatusServiceUnavailable && e.status != http.StatusBadGateway
 }
 
 // helperToken reads the token of a node's helper.

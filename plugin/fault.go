@@ -54,6 +54,8 @@ type addOptions struct {
 
 	percent, correlation     float64
 	direction, pattern, with string
+	load                     float64
+	method                   string
 }
 
 func newFaultAdd(streams Streams) *cobra.Command {
@@ -61,10 +63,8 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
-		if e.Place != fault.OnHost {
-			types = append(types, string(e.Type))
-			fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
-		}
+		types = append(types, string(e.Type))
+		fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
 	}
 	cmd := &cobra.Command{
 		Use:   "add TYPE --target SERVICE",
@@ -105,6 +105,8 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	flags.Float64Var(&o.correlation, "correlation", 0, "how much a packet's fate follows that of the one before, 0 to 1")
 	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
+	flags.Float64Var(&o.load, "load", 0, "share of each processor that a stress takes, 0 to 1")
+	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
 	_ = cmd.RegisterFlagCompletionFunc("target", o.target.completeServices(&o.system))
 	_ = cmd.RegisterFlagCompletionFunc("from", o.target.completeServices(&o.system))
@@ -133,6 +135,7 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 		Args: fault.Args{
 			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
 			Rate: o.rate, Percent: o.percent, Correlation: o.correlation, Pattern: o.pattern, With: o.with,
+			Load: o.load, Method: o.method,
 		},
 	}
 	if o.on == "" {

@@ -23,7 +23,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -89,7 +91,7 @@ func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods b
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := cluster.Config{
 		ServiceSpec: serviceSpec, ReadyTimeout: k.timeout, Namespace: *k.flags.Namespace,
-		Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
+		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
 	if on == "kind" {
@@ -104,6 +106,15 @@ func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods b
 		change(&config)
 	}
 	return cluster.New(config)
+}
+
+// checkNetwork says why a fault on the network is nothing that happens to packets.
+func checkNetwork(f *fault.Fault) error {
+	if entry, _ := fault.Lookup(f.Type); entry.Place != fault.OnNetwork {
+		return nil
+	}
+	_, err := netfault.ImpairmentOf(f)
+	return err
 }
 
 // serviceSpec is what a service on a cluster is told. Its token comes apart.

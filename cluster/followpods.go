@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
@@ -25,7 +26,7 @@ func (d *Deployment) Follow(ctx context.Context) {
 
 func (d *Deployment) followPods(ctx context.Context) {
 	pods := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
-	d.c.whenever(ctx, []cache.ListerWatcher{pods}, fmt.Sprintf("the faults of system %s", d.system.Name), func(ctx context.Context) error {
+	d.c.whenever(ctx, []watched{{pods, &corev1.Pod{}}}, fmt.Sprintf("the faults of system %s", d.system.Name), func(ctx context.Context) error {
 		err := d.arrange(ctx)
 		if err == nil || !apierrors.IsForbidden(err) {
 			return err
@@ -41,13 +42,19 @@ func (d *Deployment) followPods(ctx context.Context) {
 // followPause is how long changes are gathered, as pods change many at a time.
 const followPause = 100 * time.Millisecond
 
-// whenever calls arrange each time when something that pods have to do with
-// orders has changed, until ctx ends.
-func (c *Cluster) whenever(ctx context.Context, pods []cache.ListerWatcher, what string, arrange func(context.Context) error) {
+// watched is objects of a kind that have to do with orders.
+type watched struct {
+	objects cache.ListerWatcher
+	kind    runtime.Object
+}
+
+// whenever calls arrange each time when something that has to do with orders
+// has changed, until ctx ends.
+func (c *Cluster) whenever(ctx context.Context, all []watched, what string, arrange func(context.Context) error) {
 	changed := newChanged()
 	var followers []*follower
-	for _, lw := range pods {
-		f := follow(ctx, lw, &corev1.Pod{}, changed)
+	for _, w := range all {
+		f := follow(ctx, w.objects, w.kind, changed)
 		defer f.close()
 		followers = append(followers, f)
 	}

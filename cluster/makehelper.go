@@ -150,8 +150,7 @@ func (c *Cluster) endHelper(ctx context.Context, node string) error {
 // neither they nor any system need it any more. Who may not find that out leaves
 // it.
 func (c *Cluster) tidyHelpers(ctx context.Context) error {
-	there, err := c.ordersThere(ctx)
-	if err != nil || len(there) > 0 {
+	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
 		return ignoreForbidden(err)
 	}
 	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll(), Limit: 1})
@@ -170,6 +169,25 @@ func (c *Cluster) tidyHelpers(ctx context.Context) error {
 		return nil
 	}
 	return ignoreForbidden(err)
+}
+
+// helpersNeeded reports whether there are orders, or faults that act on selected
+// pods.
+func (c *Cluster) helpersNeeded(ctx context.Context) (bool, error) {
+	list, err := c.client.CoreV1().ConfigMaps(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy})
+	if err != nil {
+		return true, err
+	}
+	for i := range list.Items {
+		config := &list.Items[i]
+		if config.Labels[manifest.RoleLabel] != helper.RecordRole {
+			return true, nil
+		}
+		if faults, err := parseForeign(config); err != nil || len(faults) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // helpersGone waits until the namespace of the helpers is gone where it goes.

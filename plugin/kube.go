@@ -150,6 +150,18 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 	return k.useImage(ctx, streams, config)
 }
 
+// namespace is that of objects which are not ours, as kubectl takes it.
+func (k *kube) namespace(on string) (string, error) {
+	if *k.flags.Namespace != "" || on == "kind" {
+		return cmp.Or(*k.flags.Namespace, "default"), nil
+	}
+	namespace, _, err := k.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", fmt.Errorf("finding the namespace: %w", err)
+	}
+	return namespace, nil
+}
+
 // useImage finds an image for a cluster that is not ours.
 func (k *kube) useImage(ctx context.Context, streams Streams, config *cluster.Config) error {
 	config.Image = k.image

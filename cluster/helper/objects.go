@@ -82,6 +82,30 @@ func NewNamespace() *corev1.Namespace {
 	}}}
 }
 
+// RecordRole is the manifest.RoleLabel of the records of faults on pods that were
+// selected by their labels.
+const RecordRole = "selected-faults"
+
+// NamespaceAnnotation is the namespace that a record is of.
+const NamespaceAnnotation = "microsim.dev/namespace"
+
+// RecordSelector selects the records of faults on selected pods.
+func RecordSelector() string {
+	return manifest.ManagedByLabel + "=" + manifest.ManagedBy + "," + manifest.RoleLabel + "=" + RecordRole
+}
+
+// RecordName is the name of the record of a namespace.
+func RecordName(namespace string) string { return "faults-" + Hash(namespace) }
+
+// NewRecord is a record without faults.
+func NewRecord(namespace string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: RecordName(namespace), Namespace: Namespace,
+		Labels:      map[string]string{manifest.ManagedByLabel: manifest.ManagedBy, manifest.RoleLabel: RecordRole},
+		Annotations: map[string]string{NamespaceAnnotation: namespace},
+	}}
+}
+
 // NewSecret holds the token of a node's helper.
 func NewSecret(node, token string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: meta(node), Data: map[string][]byte{TokenKey: []byte(token)}}

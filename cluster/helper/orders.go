@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -107,6 +106,3 @@ func SystemOwner(namespace, system string) string { return namespace + "/" + sys
 // ForeignOwner is the owner of the faults on workloads of a namespace that
 // belong to no system.
 func ForeignOwner(namespace string) string { return foreign + namespace }
-
-// IsForeign tells the namespace of a ForeignOwner.
-func IsForeign(owner string) (namespace string, ok bool) { return strings.CutPrefix(owner, foreign) }

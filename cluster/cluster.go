@@ -38,6 +38,10 @@ type Config struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// FindImage finds the image, and how it is pulled, for helpers on pods that
+	// are not of a system of ours. It is asked where one has to be made. Where it
+	// is nil, Image is taken.
+	FindImage func(ctx context.Context) (image string, policy corev1.PullPolicy, err error)
 	// ServiceSpec makes what a service is told; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
 	// PodMonitor says whether systems get one, by which the operator of
@@ -76,6 +80,10 @@ func New(c Config) (*Cluster, error) {
 	c.REST = rest.CopyConfig(c.REST)
 	c.REST.QPS = -1
 	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 5*time.Minute)
+	if c.FindImage == nil {
+		image, policy := c.Image, c.PullPolicy
+		c.FindImage = func(context.Context) (string, corev1.PullPolicy, error) { return image, policy, nil }
+	}
 	if c.CheckNetwork == nil {
 		c.CheckNetwork = func(*fault.Fault) error { return nil }
 	}

@@ -29,7 +29,7 @@ type crew struct {
 	// wanted returns what the owner wants of each node, given the orders that
 	// there are. It may be asked several times, as others change them, too.
 	wanted func(ctx context.Context, orders map[string]*order.Order) (map[string][]order.Pod, error)
-	// agent says how helpers are run.
+	// agent says how helpers are run; it is asked where one has to be made.
 	agent func(ctx context.Context) (helper.Options, error)
 	// keep leaves helpers that nobody wants anything of, for the next fault;
 	// they end by themselves after a while.
@@ -188,19 +188,12 @@ func (w *crew) tell(ctx context.Context, tasks []task) ([]order.Status, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
-	o := helper.Options{}
-	if slices.ContainsFunc(tasks, func(t task) bool { return len(t.pods) > 0 }) {
-		var err error
-		if o, err = w.agent(ctx); err != nil {
-			return nil, err
-		}
-	}
 	all := make([][]order.Status, len(tasks))
 	err := each(len(tasks), func(i int) error {
 		t := &tasks[i]
 		var err error
 		if len(t.pods) > 0 {
-			all[i], err = w.put(ctx, t, o)
+			all[i], err = w.put(ctx, t)
 		} else {
 			err = w.takeBack(ctx, t)
 		}
@@ -218,9 +211,9 @@ func (w *crew) tell(ctx context.Context, tasks []task) ([]order.Status, error) {
 func orderPath(owner string) string { return "/orders/" + url.PathEscape(owner) }
 
 // put gives a helper the order of a task. A helper that is not there is made.
-func (w *crew) put(ctx context.Context, t *task, o helper.Options) ([]order.Status, error) {
+func (w *crew) put(ctx context.Context, t *task) ([]order.Status, error) {
 	var statuses []order.Status
-	v := &visit{c: w.c, node: t.node, options: o, make: true}
+	v := &visit{c: w.c, node: t.node, agent: w.agent}
 	err := v.order(ctx, http.MethodPut, orderPath(w.owner), order.Order{Owner: w.owner, Version: t.version, Pods: t.pods}, &statuses)
 	return statuses, err
 }

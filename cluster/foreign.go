@@ -195,8 +195,9 @@ func (x *Foreign) Follow(ctx context.Context) {
 func (x *Foreign) crew() *crew {
 	return &crew{
 		c: x.c, owner: helper.ForeignOwner(x.namespace), keep: x.followed,
-		agent: func(context.Context) (helper.Options, error) {
-			return helper.Options{Image: x.c.config.Image, PullPolicy: x.c.config.PullPolicy, Priority: helper.PriorityClass}, nil
+		agent: func(ctx context.Context) (helper.Options, error) {
+			image, policy, err := x.c.config.FindImage(ctx)
+			return helper.Options{Image: image, PullPolicy: policy, Priority: helper.PriorityClass}, err
 		},
 		wanted: func(ctx context.Context, _ map[string]*order.Order) (map[string][]order.Pod, error) {
 			all, err := x.recorded(ctx)

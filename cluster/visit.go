@@ -30,9 +30,8 @@ var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals
 type visit struct {
 	c    *Cluster
 	node string
-	// make has the helper made where there is none, with these options.
-	make    bool
-	options helper.Options
+	// agent says how to run the helper where there is none; nil makes none.
+	agent func(ctx context.Context) (helper.Options, error)
 
 	token string
 	// made is set when this visit has made the helper.
@@ -89,11 +88,15 @@ func (v *visit) look(ctx context.Context, jobs, pods []any) (*corev1.Pod, error)
 		}
 	}
 	switch {
-	case len(jobs) == 0 && !v.make:
+	case len(jobs) == 0 && v.agent == nil:
 		return nil, errNoHelper
 	case len(jobs) == 0 && !v.made:
 		v.made = true
-		return nil, v.c.makeHelper(ctx, v.node, v.options)
+		options, err := v.agent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, v.c.makeHelper(ctx, v.node, options)
 	case len(jobs) == 0:
 		return nil, nil // the news of it is on its way
 	}

@@ -89,11 +89,7 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if o.selector == "" {
 		return o.find(ctx, func(c *cluster.Config) { c.Image = kube.image })
 	}
-	// A sandbox that is not there has no pods, so none is made.
-	c, err := kube.clusterOf(ctx, o.target.on, o.streams, false)
-	if err == nil && !o.dryRun {
-		c, err = kube.clusterOf(ctx, o.target.on, o.streams, true)
-	}
+	c, err := kube.clusterOf(ctx, o.target.on, o.streams, false, func(c *cluster.Config) { c.FindImage = kube.imageFinder(o.target.on, o.streams) })
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +97,11 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Select(ctx, cluster.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
+	at, err := c.Select(ctx, cluster.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
+	if err != nil {
+		return nil, err
+	}
+	return at, nil
 }
 
 // waitFor keeps the fault until its time is over or the command is interrupted, and

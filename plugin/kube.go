@@ -150,6 +150,19 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 	return k.useImage(ctx, streams, config)
 }
 
+// imageFinder brings the image of the agent to the cluster when it is asked for it.
+func (k *kube) imageFinder(on string, streams Streams) func(context.Context) (string, corev1.PullPolicy, error) {
+	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
+		var config cluster.Config
+		use := k.useContext
+		if on == "kind" {
+			use = k.useSandbox
+		}
+		err := use(ctx, streams, true, &config)
+		return config.Image, config.PullPolicy, err
+	}
+}
+
 // namespace is that of objects which are not ours, as kubectl takes it.
 func (k *kube) namespace(on string) (string, error) {
 	if *k.flags.Namespace != "" || on == "kind" {

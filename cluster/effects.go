@@ -27,6 +27,9 @@ func effectsOf(wishes []helper.Wish) []Effect {
 	effects := []Effect{}
 	for _, w := range wishes {
 		for _, p := range w.Pods {
+			if !present(p) {
+				continue
+			}
 			effects = append(effects, Effect{Namespace: p.Namespace, Pod: p.Name, Node: p.Spec.NodeName, Waits: !helper.Reachable(p), Fault: w.Fault})
 		}
 	}

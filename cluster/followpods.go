@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,14 +15,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 )
 
-// Follow lets faults that helpers carry out follow the pods of the system until
-// ctx ends: pods that come get them, and peers are those that there are. Trouble
-// is told as progress, and tried again.
+// Follow lets the faults of the system follow its pods until ctx ends: pods that
+// come get them, and peers are those that there are. Trouble is told as progress,
+// and tried again.
 func (d *Deployment) Follow(ctx context.Context) {
 	d.mu.Lock()
 	d.followed = true // until the end of this program, as who follows waits for it
 	d.mu.Unlock()
-	d.followPods(ctx)
+	var following sync.WaitGroup
+	following.Go(func() { d.lookAfter(ctx, &holder{told: map[string]bool{}}) })
+	following.Go(func() { d.followPods(ctx) })
+	following.Wait()
 }
 
 func (d *Deployment) followPods(ctx context.Context) {

@@ -73,8 +73,9 @@ type task struct {
 	node    string
 	version int64
 	pods    []order.Pod
-	// last is set where nobody wants anything of the node any more.
-	last bool
+	// last is set where nobody wants anything of the node any more, and first
+	// where nobody did so far.
+	last, first bool
 }
 
 func (w *crew) arrangeOnce(ctx context.Context) ([]order.Status, error) {
@@ -165,7 +166,7 @@ func (w *crew) writeOne(ctx context.Context, node string, config *corev1.ConfigM
 	if err != nil {
 		return nil, err
 	}
-	t := &task{node: node, version: version, pods: pods, last: len(config.Data) == 0 && !w.keep}
+	t := &task{node: node, version: version, pods: pods, last: len(config.Data) == 0 && !w.keep, first: len(config.OwnerReferences) == 0}
 	switch {
 	case !changed && len(config.OwnerReferences) > 0:
 		return nil, nil
@@ -215,6 +216,9 @@ func (w *crew) put(ctx context.Context, t *task) ([]order.Status, error) {
 	var statuses []order.Status
 	v := &visit{c: w.c, node: t.node, agent: w.agent}
 	err := v.order(ctx, http.MethodPut, orderPath(w.owner), order.Order{Owner: w.owner, Version: t.version, Pods: t.pods}, &statuses)
+	if err == nil && t.first {
+		err = w.c.reclaim(ctx, t.node, t.version)
+	}
 	return statuses, err
 }
 

@@ -19,9 +19,13 @@ import (
 // come get them, and peers are those that there are. Trouble is told as progress,
 // and tried again.
 func (d *Deployment) Follow(ctx context.Context) {
-	d.mu.Lock()
-	d.followed = true // until the end of this program, as who follows waits for it
-	d.mu.Unlock()
+	keep := func(keep bool) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.followed = keep
+	}
+	keep(true)
+	defer keep(false)
 	var following sync.WaitGroup
 	following.Go(func() { d.lookAfter(ctx, &holder{told: map[string]bool{}}) })
 	following.Go(func() { d.followPods(ctx) })

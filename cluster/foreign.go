@@ -185,6 +185,7 @@ func podsWith(orders map[string][]*order.Order, id string) []string {
 // Follow lets the faults of the namespace follow its pods until ctx ends.
 func (x *Foreign) Follow(ctx context.Context) {
 	x.followed = true
+	defer func() { x.followed = false }()
 	pods := labelled(x.c.client.CoreV1().RESTClient(), "pods", x.namespace, x.selection.Selector)
 	x.c.whenever(ctx, append([]watched{{pods, &corev1.Pod{}}}, x.c.watchDestinations(x.selection)...), "the faults of namespace "+x.namespace, func(ctx context.Context) error {
 		_, err := x.crew().arrange(ctx)

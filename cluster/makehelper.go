@@ -45,26 +45,28 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	if err := c.nodeReady(ctx, node); err != nil {
 		return err
 	}
-	job := helper.NewJob(node, o)
-	if err := c.admitted(ctx, job); err != nil {
-		return fmt.Errorf("its helper is refused: %w", err)
-	}
-	_, err := c.client.CoreV1().Secrets(helper.Namespace).Create(ctx, helper.NewSecret(node, newToken()), metav1.CreateOptions{FieldManager: FieldManager})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Create(ctx, helper.NewSecret(node, newToken()), metav1.CreateOptions{FieldManager: FieldManager})
+	if err != nil {
 		return fmt.Errorf("making the token of its helper: %w", explain(err))
 	}
-	made, err := c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager})
+	o.Secret = secret.Name
+	job := helper.NewJob(node, o)
+	if err = c.admitted(ctx, job); err != nil {
+		err = fmt.Errorf("its helper is refused: %w", err)
+	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
+		return c.adopt(ctx, job, secret.Name)
+	}
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+	defer cancel()
+	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		return nil // somebody else has made it
+		return undone // somebody else has made it
 	}
-	if err != nil {
-		return fmt.Errorf("making its helper: %w", explain(err))
-	}
-	return c.adopt(ctx, made)
+	return errors.Join(explain(err), undone)
 }
 
-// adopt makes the orders and the token go with the helper.
-func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job) error {
+// adopt makes the orders, and the token where it is named, go with the helper.
+func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job, secret string) error {
 	yes := true
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{
 		{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID, BlockOwnerDeletion: &yes},
@@ -74,8 +76,8 @@ func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job) error {
 	}
 	o := metav1.PatchOptions{FieldManager: FieldManager}
 	_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
-	if err == nil {
-		_, err = c.client.CoreV1().Secrets(helper.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
+	if err == nil && secret != "" {
+		_, err = c.client.CoreV1().Secrets(helper.Namespace).Patch(ctx, secret, types.MergePatchType, patch, o)
 	}
 	if apierrors.IsNotFound(err) {
 		return errAgain
@@ -130,20 +132,48 @@ func (c *Cluster) admitted(ctx context.Context, job *batchv1.Job) error {
 	return explain(err)
 }
 
-// endHelper deletes the helper of a node, and what belongs to it.
+// reclaim makes sure that the helper, which has just taken an order, stays: who
+// ended it because nobody wanted anything of it does so no more, or is too early
+// and it has to be made again.
+func (c *Cluster) reclaim(ctx context.Context, node string, version int64) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, helper.WantedAnnotation, version)
+	job, err := c.client.BatchV1().Jobs(helper.Namespace).Patch(ctx, helper.Name(node), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	if apierrors.IsNotFound(err) || err == nil && job.DeletionTimestamp != nil {
+		return errAgain
+	}
+	if err != nil {
+		return err
+	}
+	return c.adopt(ctx, job, "")
+}
+
+// endHelper deletes the helper of a node, unless somebody wants something of it
+// again. What belongs to it goes with it.
 func (c *Cluster) endHelper(ctx context.Context, node string) error {
 	name := helper.Name(node)
-	o := metav1.DeleteOptions{PropagationPolicy: background()}
-	var errs []error
-	for _, err := range []error{
-		c.client.BatchV1().Jobs(helper.Namespace).Delete(ctx, name, o),
-		c.client.CoreV1().Secrets(helper.Namespace).Delete(ctx, name, o),
-	} {
+	for range arrangeTries {
+		job, err := c.client.BatchV1().Jobs(helper.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
-			errs = append(errs, err)
+			return err
+		}
+		err = c.client.BatchV1().Jobs(helper.Namespace).Delete(ctx, name, metav1.DeleteOptions{
+			PropagationPolicy: background(), Preconditions: &metav1.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion},
+		})
+		if err == nil || apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsConflict(err) {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return errAgain
 }
 
 // tidyHelpers deletes the namespace of the helpers when it was made for them, and

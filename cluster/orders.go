@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -217,13 +218,13 @@ func (c *Cluster) askStatus(ctx context.Context, node string) (statuses []order.
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.helperToken(ctx, node)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, err
-	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; helperRuns(p) {
-			return statuses, c.order(ctx, podAddress{helper.Namespace, p.Name, token}, "GET", "/status", nil, &statuses)
+			address, err := c.helperAddress(ctx, p)
+			if err == nil {
+				err = c.order(ctx, address, http.MethodGet, "/status", nil, &statuses)
+			}
+			return statuses, err
 		}
 	}
 	return nil, errors.New("it is not running")

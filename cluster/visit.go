@@ -34,7 +34,6 @@ type visit struct {
 	// agent says how to run the helper where there is none; nil makes none.
 	agent func(ctx context.Context) (helper.Options, error)
 
-	token string
 	// made is set when this visit has made the helper.
 	made bool
 	// since is when each trouble was seen first.
@@ -62,7 +61,7 @@ func (v *visit) order(ctx context.Context, method, path string, body, answer any
 				return err
 			}
 			if pod != nil {
-				done, err := v.send(ctx, pod.Name, method, path, body, answer)
+				done, err := v.send(ctx, pod, method, path, body, answer)
 				if done {
 					return err
 				}
@@ -153,13 +152,12 @@ func (v *visit) slow(ctx context.Context, pods []any) error {
 }
 
 // send sends one request. It is not done where another try may help.
-func (v *visit) send(ctx context.Context, pod, method, path string, body, answer any) (done bool, err error) {
-	if v.token == "" {
-		if v.token, err = v.c.helperToken(ctx, v.node); err != nil {
-			return !apierrors.IsNotFound(err), err
-		}
+func (v *visit) send(ctx context.Context, pod *corev1.Pod, method, path string, body, answer any) (done bool, err error) {
+	address, err := v.c.helperAddress(ctx, pod)
+	if err != nil {
+		return !apierrors.IsNotFound(err), err
 	}
-	err = v.c.order(ctx, podAddress{helper.Namespace, pod, v.token}, method, path, body, answer)
+	err = v.c.order(ctx, address, method, path, body, answer)
 	if refused := (&orderError{}); errors.As(err, &refused) {
 		return refused.final(), err
 	}
@@ -173,11 +171,11 @@ func (e *orderError) final() bool {
 	return !strings.Contains(e.text, `"kind":"Status"`) && e.status != http.StatusServiceUnavailable && e.status != http.StatusBadGateway
 }
 
-// helperToken reads the token of a node's helper.
-func (c *Cluster) helperToken(ctx context.Context, node string) (string, error) {
-	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Get(ctx, helper.Name(node), metav1.GetOptions{})
+// helperAddress is what it takes to give orders to the helper in a pod.
+func (c *Cluster) helperAddress(ctx context.Context, pod *corev1.Pod) (podAddress, error) {
+	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Get(ctx, helper.SecretOf(&pod.Spec), metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the token of the helper: %w", err)
+		return podAddress{}, fmt.Errorf("reading the token of the helper: %w", err)
 	}
-	return string(secret.Data[helper.TokenKey]), nil
+	return podAddress{helper.Namespace, pod.Name, string(secret.Data[helper.TokenKey])}, nil
 }

@@ -117,7 +117,7 @@ func helperGoes(k *onKind) {
 	k.upNet("gone")
 	k.prompt("gone", "web", slow)
 	started := time.Now()
-	const lasts = 45 * time.Second
+	const lasts = time.Minute
 	k.ok(k.microsim("fault", "add", "net-delay", "--target", "db", "--delay", slow.String(), "--for", lasts.String())...)
 	k.delayed("gone", "web", slow)
 	acts := func() bool {
@@ -131,7 +131,7 @@ func helperGoes(k *onKind) {
 	k.within(15*time.Second, "a killed helper is started again", acts)
 	k.delayed("gone", "web", slow)
 	k.ok("-n", "microsim-system", "delete", "pod", "-l", "microsim.dev/role=helper")
-	k.within(20*time.Second, "a deleted helper is made again", acts)
+	k.within(40*time.Second, "a deleted helper is made again", acts)
 	k.delayed("gone", "web", slow)
 	time.Sleep(time.Until(started.Add(lasts + time.Second)))
 	k.prompt("gone", "web", slow)
@@ -147,13 +147,13 @@ func (k *onKind) background(args ...string) (said *lockedBuffer, stop func()) {
 	if err := cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
+	k.t.Cleanup(func() { k.t.Logf("kubectl %s:\n%s", strings.Join(args, " "), said) })
 	return said, func() {
 		k.t.Helper()
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		if err := cmd.Wait(); err != nil {
 			k.t.Errorf("kubectl %s: %v", strings.Join(args, " "), err)
 		}
-		k.t.Logf("kubectl %s:\n%s", strings.Join(args, " "), said)
 	}
 }
 
@@ -161,7 +161,7 @@ func followed(k *onKind) {
 	k.upNet("follow")
 	k.prompt("follow", "web", slow)
 	said, stop := k.background(k.microsim("fault", "add", "net-delay", "--target", "web->db", "--delay", slow.String(), "--for", "5m", "--wait")...)
-	k.within(20*time.Second, "the fault is added", func() bool { return strings.Contains(said.String(), "added") })
+	k.within(time.Minute, "the fault is added", func() bool { return strings.Contains(said.String(), "added") })
 	k.delayed("follow", "web", slow)
 	// Both ends of the edge are replaced.
 	k.ok("-n", "follow", "rollout", "restart", "deployment/web", "deployment/db")

@@ -25,6 +25,8 @@ const (
 	// NodeAnnotation is the name of that node, which is too long for a label at
 	// times.
 	NodeAnnotation = "microsim.dev/node-name"
+	// WantedAnnotation of a Job changes when somebody counts on the helper.
+	WantedAnnotation = "microsim.dev/wanted"
 	// TokenKey is the key of the token in a helper's Secret.
 	TokenKey = "token"
 	// Port is where a helper takes orders.
@@ -42,6 +44,8 @@ const (
 	// ordersDir is where a helper reads its orders.
 	ordersDir = "/etc/microsim/orders"
 	cgroups   = "/host/sys/fs/cgroup"
+	// tokenVariable is where a helper finds its token.
+	tokenVariable = "MICROSIM_TOKEN"
 )
 
 // Selector selects all that belongs to helpers.
@@ -106,9 +110,24 @@ func NewRecord(namespace string) *corev1.ConfigMap {
 	}}
 }
 
-// NewSecret holds the token of a node's helper.
+// NewSecret holds the token of one helper of a node. It has a name of its own, so
+// that the end of one helper does not take the token of the next.
 func NewSecret(node, token string) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: meta(node), Data: map[string][]byte{TokenKey: []byte(token)}}
+	o := meta(node)
+	o.GenerateName, o.Name = o.Name+"-", ""
+	return &corev1.Secret{ObjectMeta: o, Data: map[string][]byte{TokenKey: []byte(token)}}
+}
+
+// SecretOf is the name of the Secret with the token of the helper in a pod.
+func SecretOf(p *corev1.PodSpec) string {
+	for _, c := range p.Containers {
+		for _, e := range c.Env {
+			if e.Name == tokenVariable && e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
+				return e.ValueFrom.SecretKeyRef.Name
+			}
+		}
+	}
+	return ""
 }
 
 // NewOrders is the ConfigMap with the orders of a node's helper; it has none
@@ -127,6 +146,8 @@ type Options struct {
 	PullPolicy corev1.PullPolicy
 	// Priority is the pod's priority class, or "".
 	Priority string
+	// Secret is the name of the one with the token.
+	Secret string
 }
 
 // NewJob is the helper of a node. It is a Job so that it is made again when it
@@ -161,7 +182,7 @@ func podSpec(node string, o Options) corev1.PodSpec {
 		AutomountServiceAccountToken:  ptr(false),
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
-		Containers:                    []corev1.Container{container(node, o)},
+		Containers:                    []corev1.Container{container(o)},
 		Volumes: []corev1.Volume{
 			{Name: "orders", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 				LocalObjectReference: corev1.LocalObjectReference{Name: Name(node)},
@@ -171,7 +192,7 @@ func podSpec(node string, o Options) corev1.PodSpec {
 	}
 }
 
-func container(node string, o Options) corev1.Container {
+func container(o Options) corev1.Container {
 	return corev1.Container{
 		Name:            Role,
 		Image:           o.Image,
@@ -180,8 +201,8 @@ func container(node string, o Options) corev1.Container {
 			"node", "--orders=" + ordersDir, fmt.Sprintf("--addr=:%d", Port), fmt.Sprintf("--linger=%ds", lingerSeconds), "--cgroups=" + cgroups,
 		},
 		Ports: []corev1.ContainerPort{{Name: "orders", ContainerPort: Port, Protocol: corev1.ProtocolTCP}},
-		Env: []corev1.EnvVar{{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-			LocalObjectReference: corev1.LocalObjectReference{Name: Name(node)}, Key: TokenKey,
+		Env: []corev1.EnvVar{{Name: tokenVariable, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: o.Secret}, Key: TokenKey,
 		}}}},
 		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi"),

@@ -14,7 +14,7 @@ import (
 var update = flag.Bool("update", false, "write testdata anew") //nolint:gochecknoglobals // a flag of the test
 
 func TestJob(t *testing.T) {
-	got, err := yaml.Marshal(NewJob("worker-1.example", Options{Image: "registry.example/agent@sha256:1", PullPolicy: corev1.PullNever, Priority: PriorityClass}))
+	got, err := yaml.Marshal(NewJob("worker-1.example", Options{Image: "registry.example/agent@sha256:1", PullPolicy: corev1.PullNever, Priority: PriorityClass, Secret: "helper-x"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +30,15 @@ func TestJob(t *testing.T) {
 	}
 	if string(got) != string(want) {
 		t.Errorf("the Job is\n%s\nwant %s; run the test with -update if that is right", got, golden)
+	}
+}
+
+func TestSecretOf(t *testing.T) {
+	if got := SecretOf(&NewJob("a", Options{Secret: "helper-x"}).Spec.Template.Spec); got != "helper-x" {
+		t.Errorf("the token is in %q", got)
+	}
+	if got := SecretOf(&corev1.PodSpec{Containers: []corev1.Container{{}}}); got != "" {
+		t.Errorf("another pod has its token in %q", got)
 	}
 }
 

@@ -84,9 +84,6 @@ func New(c Config) (*Cluster, error) {
 		image, policy := c.Image, c.PullPolicy
 		c.FindImage = func(context.Context) (string, corev1.PullPolicy, error) { return image, policy, nil }
 	}
-	if c.CheckNetwork == nil {
-		c.CheckNetwork = func(*fault.Fault) error { return nil }
-	}
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
@@ -214,5 +211,12 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
 func (c *Cluster) CanInject(f *fault.Fault) error { return c.canInject(nil, f) }
+
+func (c *Cluster) checkNetwork(f *fault.Fault) error {
+	if c.config.CheckNetwork == nil {
+		return nil
+	}
+	return c.config.CheckNetwork(f)
+}
 
 func newToken() string { return rand.Text() }

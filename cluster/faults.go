@@ -60,7 +60,7 @@ func (c *Cluster) canInject(system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
-	if err := c.config.CheckNetwork(f); err != nil {
+	if err := c.checkNetwork(f); err != nil {
 		return err
 	}
 	entry, _ := fault.Lookup(f.Type)

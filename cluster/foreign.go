@@ -86,7 +86,7 @@ func (x *Foreign) CanInject(f *fault.Fault) error {
 	case len(x.selection.To) > 0 && entry.Place != fault.OnNetwork:
 		return fmt.Errorf("fault %q: only faults on the network know of destinations; leave out --to", f.Label())
 	}
-	return x.c.config.CheckNetwork(f)
+	return x.c.checkNetwork(f)
 }
 
 // Plan tells what a fault would do. Nothing is changed.

@@ -38,6 +38,10 @@ type Config struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// FindImage finds the image, and how it is pulled, for helpers on pods that
+	// are not of a system of ours. It is asked where one has to be made. Where it
+	// is nil, Image is taken.
+	FindImage func(ctx context.Context) (image string, policy corev1.PullPolicy, err error)
 	// ServiceSpec makes what a service is told; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
 	// PodMonitor says whether systems get one, by which the operator of
@@ -49,6 +53,9 @@ type Config struct {
 	// LoadName names the Jobs of loads, of which there is one at a time then; where
 	// it is empty, each has a name of its own.
 	LoadName string
+	// CheckNetwork says why a fault on the network is not possible; nil takes
+	// all of them.
+	CheckNetwork func(*fault.Fault) error
 	// ForceConflicts takes over fields that others have changed.
 	ForceConflicts bool
 	// ReadyTimeout bounds the wait for pods; 0 means 5 minutes.
@@ -79,6 +86,10 @@ func New(c Config) (*Cluster, error) {
 	c.REST = rest.CopyConfig(c.REST)
 	c.REST.QPS = -1
 	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 5*time.Minute)
+	if c.FindImage == nil {
+		image, policy := c.Image, c.PullPolicy
+		c.FindImage = func(context.Context) (string, corev1.PullPolicy, error) { return image, policy, nil }
+	}
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
@@ -208,6 +219,13 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
-func (c *Cluster) CanInject(f *fault.Fault) error { return canInject(nil, f) }
+func (c *Cluster) CanInject(f *fault.Fault) error { return c.canInject(nil, f) }
+
+func (c *Cluster) checkNetwork(f *fault.Fault) error {
+	if c.config.CheckNetwork == nil {
+		return nil
+	}
+	return c.config.CheckNetwork(f)
+}
 
 func newToken() string { return rand.Text() }

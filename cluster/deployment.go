@@ -35,6 +35,8 @@ type Deployment struct {
 	// reached is the proxy of one who only looks at the system.
 	reached *podProxy
 	closed  bool
+	// followed is set while somebody waits for faults and follows the pods.
+	followed bool
 }
 
 var _ experiment.Deployment = (*Deployment)(nil)

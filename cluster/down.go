@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
@@ -95,12 +96,20 @@ func (c *Cluster) traces(ctx context.Context, name string) ([]string, error) {
 func (c *Cluster) remove(ctx context.Context, system, namespace string) error {
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
+	// Pods that go take their faults with them, but their node's helper stays.
+	disbanded := ignoreForbidden(c.disband(deleting, helper.SystemOwner(namespace, system)))
 	namespaceGoes, err := c.deleteAll(deleting, system, namespace)
-	if err != nil {
+	if err := errors.Join(disbanded, err); err != nil {
+		return err
+	}
+	if err := c.tidyHelpers(deleting); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, goneTimeout, fmt.Errorf("it was not gone after %v", goneTimeout))
 	defer cancel()
+	if err := c.helpersGone(waiting); err != nil {
+		return err
+	}
 	if namespaceGoes {
 		if err := c.namespaceGone(waiting, namespace); err != nil {
 			return fmt.Errorf("waiting until namespace %q is gone: %w", namespace, err)

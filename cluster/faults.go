@@ -19,6 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -53,14 +54,21 @@ func (in *injection) targets(service string, index int) bool {
 const faultsKey = "faults.json"
 
 // CanInject says why a fault is not possible here; nil means that it is.
-func (d *Deployment) CanInject(f *fault.Fault) error { return canInject(d.system, f) }
+func (d *Deployment) CanInject(f *fault.Fault) error { return d.c.canInject(d.system, f) }
 
-func canInject(system *topology.System, f *fault.Fault) error {
+func (c *Cluster) canInject(system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
+	if err := c.checkNetwork(f); err != nil {
+		return err
+	}
 	entry, _ := fault.Lookup(f.Type)
-	if entry.Place != fault.InService && !momentary(f.Type) {
+	switch {
+	case entry.Place == fault.InService:
+	case momentary(f.Type):
+	case order.Takes(f.Type):
+	default:
 		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
 	}
 	if system == nil || f.Rounds != nil {
@@ -106,11 +114,15 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 		return added(all, in)
 	})
 	if err == nil {
-		err = d.tell(ctx, &in, func(ctx context.Context, pod string) error { return d.put(ctx, pod, &in) })
+		if order.Takes(f.Type) {
+			err = d.orderFault(ctx, id)
+		} else {
+			err = d.tell(ctx, &in, func(ctx context.Context, pod string) error { return d.put(ctx, pod, &in) })
+		}
 		if err == nil {
 			return nil
 		}
-		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
 		err = errors.Join(err, d.Clear(undoing, id))
 	}
@@ -154,7 +166,14 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 		cleared = &old
 		return slices.Delete(all, i, i+1), nil
 	})
-	if err == nil && cleared != nil && cleared.inService() {
+	switch {
+	case err != nil:
+	case cleared == nil:
+		// Whoever cleared it may not have come to telling the helpers.
+		err = ignoreForbidden(d.arrange(ctx))
+	case order.Takes(cleared.Fault.Type):
+		err = d.arrange(ctx)
+	case cleared.inService():
 		err = d.tell(ctx, &injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
 			return d.order(ctx, pod, http.MethodDelete, faultPath(id), nil, nil)
 		})
@@ -217,6 +236,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	}
 	active := []experiment.Injection{}
 	hits := d.hits(ctx, v)
+	deeds := d.deeds(ctx, v.faults)
 	for _, in := range v.faults {
 		if in.over(v.pods) {
 			continue
@@ -226,6 +246,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 		if n, known := hits[in.ID]; known {
 			i.Hits = n
 		}
+		deeds[in.ID].describe(&i)
 		active = append(active, i)
 	}
 	return active, nil

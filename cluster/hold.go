@@ -56,6 +56,7 @@ func (d *Deployment) hold() error {
 	d.holder = h
 	d.mu.Unlock()
 	h.ended.Go(func() { d.lookAfter(ctx, h) })
+	h.ended.Go(func() { d.followPods(ctx) })
 	return nil
 }
 

@@ -5,9 +5,9 @@ package plugin
 import "strings"
 
 func faultCases() []e2eCase {
-	return []e2eCase{
+	return append([]e2eCase{
 		{"a fault acts until it is cleared", broken},
-	}
+	}, helperCases()...)
 }
 
 func broken(k *onKind) {
@@ -21,6 +21,6 @@ func broken(k *onKind) {
 	}
 	k.ok(k.microsim("fault", "clear", "--all")...)
 	k.ok(front...)
-	k.fails("not possible on a cluster yet", k.microsim("fault", "add", "kill", "--target", "back")...)
+	k.fails("not possible on a cluster yet", k.microsim("fault", "add", "refuse", "--target", "back")...)
 	k.ok(k.microsim("down", "frail")...)
 }

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -32,6 +30,8 @@ type faultOptions struct {
 	target  target
 	system  string
 	output  string
+	// all looks through all namespaces, whatever the context says.
+	all bool
 }
 
 func (o *faultOptions) addFlags(cmd *cobra.Command) {
@@ -40,9 +40,15 @@ func (o *faultOptions) addFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.completeSystems())
 }
 
+func (o *faultOptions) addAllNamespaces(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "look through all namespaces of the cluster")
+}
+
 // addOptions are those of `fault add`.
 type addOptions struct {
 	faultOptions
+	selectOptions
+	wait, dryRun   bool
 	name, on, from string
 	probability    float64
 	lasts          unit.Duration
@@ -54,6 +60,8 @@ type addOptions struct {
 
 	percent, correlation     float64
 	direction, pattern, with string
+	load                     float64
+	method                   string
 }
 
 func newFaultAdd(streams Streams) *cobra.Command {
@@ -61,34 +69,42 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
-		if e.Place != fault.OnHost {
-			types = append(types, string(e.Type))
-			fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
-		}
+		types = append(types, string(e.Type))
+		fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
 	}
 	cmd := &cobra.Command{
-		Use:   "add TYPE --target SERVICE",
-		Short: "Break a service of a running system, or the way to it",
+		Use:   "add TYPE (--target SERVICE | --selector LABELS)",
+		Short: "Break a service of a running system, the way to it, or other pods",
 		Long:  "Break a service of a running system, or the way to it.\n\nTypes:\n" + text.String(),
 		Example: `  kubectl microsim fault add latency --target cart --delay 300ms --jitter 50ms --for 30s --probability 0.3 --on local
   kubectl microsim fault add error --target cart/items --status 503 --on local
   kubectl microsim fault add kill --target cart/2 --on local
-  kubectl microsim fault add net-delay --target 'web->cart' --delay 100ms --jitter 10ms --on local`,
+  kubectl microsim fault add net-delay --target 'web->cart' --delay 100ms --jitter 10ms --on local
+  kubectl microsim fault add net-delay --target cart --delay 300ms --for 3m --wait
+  kubectl microsim fault add net-loss --selector app=checkout -n shop --to payment.bank --percent 0.1 --for 2m`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: types,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := o.fault(args[0])
+			err := o.target.validate()
 			if err == nil {
-				err = o.target.validate()
+				err = o.validateSelection()
 			}
+			if err != nil {
+				return usageError{cmd, err}
+			}
+			f, err := o.fault(args[0])
 			if err != nil {
 				return usageError{cmd, err}
 			}
 			return o.run(cmd.Context(), f)
 		},
 	}
-	o.addFlags(cmd)
+	o.faultOptions.addFlags(cmd)
+	o.selectOptions.addFlags(cmd)
+	o.target.kube.addImageFlags(cmd)
 	flags := cmd.Flags()
+	flags.BoolVar(&o.wait, "wait", false, "stay until the fault's time is over, or an interrupt; then it is taken back, and until then it follows pods that come and go")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only print which pods would be hit, and how")
 	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
 	flags.StringVar(&o.on, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
 	flags.StringVar(&o.from, "from", "", "only requests of this caller")
@@ -105,6 +121,8 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	flags.Float64Var(&o.correlation, "correlation", 0, "how much a packet's fate follows that of the one before, 0 to 1")
 	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
+	flags.Float64Var(&o.load, "load", 0, "share of each processor that a stress takes, 0 to 1")
+	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
 	_ = cmd.RegisterFlagCompletionFunc("target", o.target.completeServices(&o.system))
 	_ = cmd.RegisterFlagCompletionFunc("from", o.target.completeServices(&o.system))
@@ -133,14 +151,19 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 		Args: fault.Args{
 			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
 			Rate: o.rate, Percent: o.percent, Correlation: o.correlation, Pattern: o.pattern, With: o.with,
+			Load: o.load, Method: o.method,
 		},
 	}
-	if o.on == "" {
-		return f, errors.New("--target is missing: name the service to break")
-	}
 	var err error
-	if f.Target, err = fault.ParseTarget(o.on); err != nil {
-		return f, fmt.Errorf("--target: %w", err)
+	switch {
+	case o.selector != "":
+		f.Target.Service = o.selector
+	case o.on == "":
+		return f, errors.New("--target is missing: name the service to break, or pods with --selector")
+	default:
+		if f.Target, err = fault.ParseTarget(o.on); err != nil {
+			return f, fmt.Errorf("--target: %w", err)
+		}
 	}
 	if o.from != "" {
 		f.Target.From = o.from
@@ -153,27 +176,12 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 	return f, nil
 }
 
-func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
-	client, err := o.find(ctx)
-	if err != nil {
-		return err
+// until is when a fault that begins now ends.
+func (o *addOptions) until() time.Time {
+	if o.lasts == 0 {
+		return time.Time{}
 	}
-	var deadline time.Time
-	if o.lasts > 0 {
-		deadline = time.Now().Add(o.lasts.Std())
-	}
-	id := o.name
-	if id == "" {
-		id = faultID(f)
-	}
-	if err := client.Inject(ctx, id, f, deadline); err != nil {
-		return err
-	}
-	fmt.Fprintf(o.streams.Out, "fault/%s added\n", id)
-	if o.target.onCluster() {
-		fmt.Fprintln(o.streams.Err, "note: it acts in the pods that are ready now; pods that come later do not get it")
-	}
-	return nil
+	return time.Now().Add(o.lasts.Std())
 }
 
 // faultID makes a name of type and target that a command line takes as it is.
@@ -186,116 +194,4 @@ func faultID(f fault.Fault) string {
 		return '-'
 	}, strings.ReplaceAll(f.Target.String(), "->", "-"))
 	return string(f.Type) + "-" + strings.Trim(clean, "-")
-}
-
-func newFaultList(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "Show the faults that act now",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.output != "" {
-				if err := oneOf("output", o.output, "json", "yaml"); err != nil {
-					return usageError{cmd, err}
-				}
-			}
-			if err := o.target.validate(); err != nil {
-				return usageError{cmd, err}
-			}
-			client, err := o.find(cmd.Context())
-			if err != nil {
-				return err
-			}
-			active, err := client.Active(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return printFaults(streams, o.output, active)
-		},
-	}
-	o.addFlags(cmd)
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
-	return cmd
-}
-
-func printFaults(streams Streams, output string, active []experiment.Injection) error {
-	if output != "" {
-		return printObject(streams.Out, output, asList(active))
-	}
-	if len(active) == 0 {
-		fmt.Fprintln(streams.Err, "No faults act.")
-		return nil
-	}
-	var rows [][]string
-	for _, in := range active {
-		until := "cleared"
-		if !in.Deadline.IsZero() {
-			until = "in " + age(time.Until(in.Deadline))
-		}
-		hits := "<unknown>"
-		if in.Hits >= 0 {
-			hits = fmt.Sprint(in.Hits)
-		}
-		by := in.By
-		if entry, _ := fault.Lookup(in.Fault.Type); by == "" {
-			by = string(entry.Place)
-		}
-		rows = append(rows, []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, age(time.Since(in.Since)), by})
-	}
-	return printTable(streams.Out, []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "UNTIL", "AGE", "BY"}, rows)
-}
-
-func newFaultClear(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
-	var all bool
-	cmd := &cobra.Command{
-		Use:   "clear (NAME ... | --all)",
-		Short: "Take faults back",
-
-		ValidArgsFunction: o.completeFaults(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.target.validate(); err != nil {
-				return usageError{cmd, err}
-			}
-			if !all && len(args) == 0 {
-				return usageError{cmd, errors.New("there is nothing to clear: name faults, or write --all")}
-			}
-			client, err := o.find(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return clearFaults(cmd.Context(), streams, client, args, all)
-		},
-	}
-	o.addFlags(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "take back every fault of the system")
-	return cmd
-}
-
-func clearFaults(ctx context.Context, streams Streams, client injector, names []string, all bool) error {
-	active, err := client.Active(ctx)
-	if err != nil {
-		return err
-	}
-	acting := map[string]bool{}
-	for _, in := range active {
-		acting[in.ID] = true
-		if all {
-			names = append(names, in.ID)
-		}
-	}
-	var failed error
-	for _, name := range names {
-		if !acting[name] {
-			failed = errors.Join(failed, fmt.Errorf("clearing fault %q: no such fault acts; 'kubectl microsim fault list' shows those that do", name))
-			continue
-		}
-		if err := client.Clear(ctx, name); err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		fmt.Fprintf(streams.Out, "fault/%s cleared\n", name)
-	}
-	return failed
 }

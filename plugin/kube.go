@@ -23,7 +23,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -89,7 +91,7 @@ func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods b
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := cluster.Config{
 		ServiceSpec: serviceSpec, ReadyTimeout: k.timeout, Namespace: *k.flags.Namespace,
-		Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
+		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
 	if on == "kind" {
@@ -104,6 +106,15 @@ func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods b
 		change(&config)
 	}
 	return cluster.New(config)
+}
+
+// checkNetwork says why a fault on the network is nothing that happens to packets.
+func checkNetwork(f *fault.Fault) error {
+	if entry, _ := fault.Lookup(f.Type); entry.Place != fault.OnNetwork {
+		return nil
+	}
+	_, err := netfault.ImpairmentOf(f)
+	return err
 }
 
 // serviceSpec is what a service on a cluster is told. Its token comes apart.
@@ -138,6 +149,31 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 		return nil
 	}
 	return k.useImage(ctx, streams, config)
+}
+
+// imageFinder brings the image of the agent to the cluster when it is asked for it.
+func (k *kube) imageFinder(on string, streams Streams) func(context.Context) (string, corev1.PullPolicy, error) {
+	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
+		var config cluster.Config
+		use := k.useContext
+		if on == "kind" {
+			use = k.useSandbox
+		}
+		err := use(ctx, streams, true, &config)
+		return config.Image, config.PullPolicy, err
+	}
+}
+
+// namespace is that of objects which are not ours, as kubectl takes it.
+func (k *kube) namespace(on string) (string, error) {
+	if *k.flags.Namespace != "" || on == "kind" {
+		return cmp.Or(*k.flags.Namespace, "default"), nil
+	}
+	namespace, _, err := k.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", fmt.Errorf("finding the namespace: %w", err)
+	}
+	return namespace, nil
 }
 
 // useImage finds an image for a cluster that is not ours.

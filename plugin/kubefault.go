@@ -4,23 +4,36 @@ import (
 	"context"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// An injector is a running system, wherever it runs, in which faults can act.
+// An injector is what faults can act on: a running system, wherever it runs, or
+// pods that were selected by their labels.
 type injector interface {
 	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
 	Clear(ctx context.Context, id string) error
 	Active(ctx context.Context) ([]experiment.Injection, error)
 }
 
+// A planner tells what a fault would do, and can follow pods that change.
+type planner interface {
+	Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]cluster.Effect, error)
+	Follow(ctx context.Context)
+}
+
+var (
+	_ planner = (*cluster.Deployment)(nil)
+	_ planner = (*cluster.Foreign)(nil)
+)
+
 // find returns the system that the flags mean.
-func (o *faultOptions) find(ctx context.Context) (injector, error) {
+func (o *faultOptions) find(ctx context.Context, more ...func(*cluster.Config)) (injector, error) {
 	if !o.target.onCluster() {
 		return findSystem(o.system)
 	}
-	c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, false)
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, false, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -29,4 +42,48 @@ func (o *faultOptions) find(ctx context.Context) (injector, error) {
 		return nil, cause(ctx, err)
 	}
 	return d, nil
+}
+
+// A faultPlace is where faults act: a system, or the selected pods of a
+// namespace.
+type faultPlace struct {
+	// name tells places apart, for people.
+	name string
+	injector
+}
+
+// places returns all places that the flags mean. With a system named, there is
+// one.
+func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
+	if !o.target.onCluster() || o.system != "" {
+		at, err := o.find(ctx, o.everywhere)
+		return []faultPlace{{o.system, at}}, err
+	}
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, false, o.everywhere)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := c.Systems(ctx)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	var all []faultPlace
+	for _, d := range systems {
+		all = append(all, faultPlace{"system " + d.System().Name + " in namespace " + d.Namespace(), d})
+	}
+	foreign, err := c.Foreign(ctx)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	for _, x := range foreign {
+		all = append(all, faultPlace{"selected pods in namespace " + x.Namespace(), x})
+	}
+	return all, nil
+}
+
+// everywhere makes -A look through all namespaces, whatever the context says.
+func (o *faultOptions) everywhere(c *cluster.Config) {
+	if o.all {
+		c.Namespace = ""
+	}
 }

@@ -45,7 +45,7 @@ func printKubeStatus(streams Streams, output string, status *cluster.Status) err
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)
-		return printFaults(streams, "", status.Faults)
+		return printFaults(streams, status.Faults)
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func printStatus(streams Streams, output string, status *localsim.Status) error 
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)
-		return printFaults(streams, "", status.Faults)
+		return printFaults(streams, status.Faults)
 	}
 	return nil
 }

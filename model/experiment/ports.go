@@ -100,6 +100,10 @@ type Injection struct {
 	// By names what carries it out where there is a choice: a gate, or a backend
 	// of the network.
 	By string `json:"by,omitempty"`
+	// Effective tells, for people, the values in force where they are known.
+	Effective string `json:"effective,omitempty"`
+	// Errors are what keeps it from acting where it should.
+	Errors []string `json:"errors,omitempty"`
 }
 
 // A Loader puts load on a running system.

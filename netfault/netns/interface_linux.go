@@ -17,11 +17,16 @@ func (n *Namespace) DefaultInterface() (string, error) {
 		return "", fmt.Errorf("opening netlink in the namespace: %w", err)
 	}
 	defer h.Close()
-	routes, err := h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	routes, err := h.RouteList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return "", fmt.Errorf("listing the default routes of the namespace: %w", err)
+		return "", fmt.Errorf("listing the routes of the namespace: %w", err)
 	}
 	for _, r := range routes {
+		if r.Dst != nil {
+			if bits, _ := r.Dst.Mask.Size(); bits > 0 {
+				continue
+			}
+		}
 		if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
 			return link.Attrs().Name, nil
 		}

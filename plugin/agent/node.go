@@ -39,7 +39,8 @@ Microsim-Token:
   GET /healthz
 
 When it listens, it prints its address as a line of JSON:
-{"addr":"[::]:8081"}. When it gets INT or TERM, everything is taken back. What a helper that was
+{"addr":"[::]:8081"}. When it gets INT or TERM, everything is taken back, and the exit code is not 0 if
+something was still wanted. What a helper that was
 killed has left is taken over, or taken back, by the next one.
 
 Environment:
@@ -132,6 +133,10 @@ func newNode(ctx context.Context, crafts func(uid string) []craft, log *slog.Log
 	return n
 }
 
+// errWanted says that the helper has ended too early. Whoever runs it, such as a
+// Job, must not take that for its success, but start it again.
+var errWanted = errors.New("told to end while orders want something: all is taken back until a helper is started again") //nolint:gochecknoglobals // a sentinel
+
 // readEvery is how often the files are read.
 const readEvery = 2 * time.Second
 
@@ -155,7 +160,11 @@ func (n *node) run(ctx context.Context, dir string, linger time.Duration, found 
 	for busy := time.Now(); ; {
 		select {
 		case <-ctx.Done():
-			return n.stop()
+			var err error
+			if !n.book.idle(time.Now()) {
+				err = errWanted
+			}
+			return errors.Join(err, n.stop())
 		case <-ticker.C:
 		}
 		n.readFiles(dir)

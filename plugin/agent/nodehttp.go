@@ -29,8 +29,9 @@ type BackendState struct {
 // handler answers requests that know the token.
 func (n *node) handler(token string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("PUT /orders/{owner}", answering(n.putOrder))
-	mux.HandleFunc("DELETE /orders/{owner}", answering(n.deleteOrder))
+	// The API server passes escaped slashes on as slashes.
+	mux.HandleFunc("PUT /orders/{owner...}", answering(n.putOrder))
+	mux.HandleFunc("DELETE /orders/{owner...}", answering(n.deleteOrder))
 	mux.HandleFunc("GET /status", answering(func(*http.Request) (any, error) { return n.statuses(""), nil }))
 	mux.HandleFunc("GET /backends", answering(func(r *http.Request) (any, error) { return backendStates(r.Context()), nil }))
 	all := http.NewServeMux()

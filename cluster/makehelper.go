@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+)
+
+// helperNamespace makes the namespace of the helpers where it is not there.
+func (c *Cluster) helperNamespace(ctx context.Context) error {
+	ns, err := c.settledNamespace(ctx, helper.Namespace)
+	if err != nil && !apierrors.IsForbidden(err) {
+		return err
+	}
+	if ns != nil || err != nil {
+		return nil //nolint:nilerr // who may not look at it finds out by using it
+	}
+	_, err = c.client.CoreV1().Namespaces().Create(ctx, helper.NewNamespace(), metav1.CreateOptions{FieldManager: FieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("making the namespace %q for the helpers, which faults on networks and resources need: %w", helper.Namespace, err)
+	}
+	// Pods are refused before their service account has been made.
+	only := func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=default" }
+	lw := cache.NewFilteredListWatchFromClient(c.client.CoreV1().RESTClient(), "serviceaccounts", helper.Namespace, only)
+	return until(ctx, lw, &corev1.ServiceAccount{}, func(s cache.Store) bool { return len(s.ListKeys()) > 0 })
+}
+
+// makeHelper makes the helper of a node. Its orders are there.
+func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options) error {
+	if o.Image == "" {
+		return errors.New("no image of microsim-agent is known; name one with --image")
+	}
+	if err := c.nodeReady(ctx, node); err != nil {
+		return err
+	}
+	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Create(ctx, helper.NewSecret(node, newToken()), metav1.CreateOptions{FieldManager: FieldManager})
+	if err != nil {
+		return fmt.Errorf("making the token of its helper: %w", explain(err))
+	}
+	o.Secret = secret.Name
+	job := helper.NewJob(node, o)
+	if err = c.admitted(ctx, job); err != nil {
+		err = fmt.Errorf("its helper is refused: %w", err)
+	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
+		return c.adopt(ctx, job, secret.Name)
+	}
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+	defer cancel()
+	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return undone // somebody else has made it
+	}
+	return errors.Join(explain(err), undone)
+}
+
+// adopt makes the orders, and the token where it is named, go with the helper.
+func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job, secret string) error {
+	yes := true
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{
+		{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID, BlockOwnerDeletion: &yes},
+	}}})
+	if err != nil {
+		return fmt.Errorf("describing the helper %q: %w", job.Name, err)
+	}
+	o := metav1.PatchOptions{FieldManager: FieldManager}
+	_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
+	if err == nil && secret != "" {
+		_, err = c.client.CoreV1().Secrets(helper.Namespace).Patch(ctx, secret, types.MergePatchType, patch, o)
+	}
+	if apierrors.IsNotFound(err) {
+		return errAgain
+	}
+	return err
+}
+
+// nodeReady says why no pod can be started on a node. Who may not look at nodes
+// finds out by trying.
+func (c *Cluster) nodeReady(ctx context.Context, name string) error {
+	node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case apierrors.IsNotFound(err):
+		return errors.New("there is no such node any more")
+	case err != nil:
+		return fmt.Errorf("looking at the node: %w", explain(err))
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			return fmt.Errorf("the node is not ready: %s; mend it, or choose pods of other nodes", condition.Message)
+		}
+	}
+	return nil
+}
+
+// admitted asks the API server whether it would take the helper's pod, as the
+// Job's own attempts would only be told in events. A priority that is not to be
+// had is gone without.
+func (c *Cluster) admitted(ctx context.Context, job *batchv1.Job) error {
+	template := &job.Spec.Template
+	try := func() error {
+		pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
+		pod.GenerateName, pod.Namespace = job.Name+"-", job.Namespace
+		_, err := c.client.CoreV1().Pods(job.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	err := try()
+	if err != nil && template.Spec.PriorityClassName != "" && strings.Contains(strings.ToLower(err.Error()), "priorityclass") {
+		template.Spec.PriorityClassName = ""
+		err = try()
+	}
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource"):
+		return nil // who may make Jobs but no pods sees what becomes of them
+	case strings.Contains(err.Error(), "violates PodSecurity"):
+		return fmt.Errorf("%w; ask for the label pod-security.kubernetes.io/enforce=privileged on the namespace %q", err, helper.Namespace)
+	}
+	return explain(err)
+}
+
+// reclaim makes sure that the helper, which has just taken an order, stays: who
+// ended it because nobody wanted anything of it does so no more, or is too early
+// and it has to be made again.
+func (c *Cluster) reclaim(ctx context.Context, node string, version int64) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, helper.WantedAnnotation, version)
+	job, err := c.client.BatchV1().Jobs(helper.Namespace).Patch(ctx, helper.Name(node), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	if apierrors.IsNotFound(err) || err == nil && job.DeletionTimestamp != nil {
+		return errAgain
+	}
+	if err != nil {
+		return err
+	}
+	return c.adopt(ctx, job, "")
+}
+
+// endHelper deletes the helper of a node, unless somebody wants something of it
+// again. What belongs to it goes with it.
+func (c *Cluster) endHelper(ctx context.Context, node string) error {
+	name := helper.Name(node)
+	for range arrangeTries {
+		job, err := c.client.BatchV1().Jobs(helper.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return err
+		}
+		err = c.client.BatchV1().Jobs(helper.Namespace).Delete(ctx, name, metav1.DeleteOptions{
+			PropagationPolicy: background(), Preconditions: &metav1.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion},
+		})
+		if err == nil || apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	return errAgain
+}
+
+// tidyHelpers deletes the namespace of the helpers when it was made for them, and
+// neither they nor any system need it any more. Who may not find that out leaves
+// it.
+func (c *Cluster) tidyHelpers(ctx context.Context) error {
+	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
+		return ignoreForbidden(err)
+	}
+	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll(), Limit: 1})
+	if err != nil || len(systems.Items) > 0 {
+		return ignoreForbidden(err)
+	}
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil || !madeByUs(ns) || ns.DeletionTimestamp != nil {
+		return ignoreForbidden(err)
+	}
+	err = c.client.CoreV1().Namespaces().Delete(ctx, helper.Namespace, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(ns.UID))})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return ignoreForbidden(err)
+}
+
+// helpersNeeded reports whether there are orders, or faults that act on selected
+// pods.
+func (c *Cluster) helpersNeeded(ctx context.Context) (bool, error) {
+	list, err := c.client.CoreV1().ConfigMaps(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy})
+	if err != nil {
+		return true, err
+	}
+	for i := range list.Items {
+		config := &list.Items[i]
+		if config.Labels[manifest.RoleLabel] != helper.RecordRole {
+			return true, nil
+		}
+		if faults, err := parseForeign(config); err != nil || len(faults) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// helpersGone waits until the namespace of the helpers is gone where it goes.
+func (c *Cluster) helpersGone(ctx context.Context) error {
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
+	if err != nil || ns.DeletionTimestamp == nil {
+		return nil //nolint:nilerr // it is not there, or is not ours to look at
+	}
+	if err := c.namespaceGone(ctx, helper.Namespace); err != nil {
+		return fmt.Errorf("waiting until namespace %q is gone: %w", helper.Namespace, err)
+	}
+	return nil
+}
+
+func ignoreForbidden(err error) error {
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+)
+
+const (
+	// visitTimeout bounds the wait for a helper that has to be started.
+	visitTimeout = time.Minute
+	// visitPause is the time between two requests to a helper that has not
+	// answered.
+	visitPause = 50 * time.Millisecond
+)
+
+// errNoHelper says that a node has no helper, and is to have none.
+var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals // a sentinel
+
+// A visit gives one order to the helper of a node, as soon as that can take it.
+type visit struct {
+	c    *Cluster
+	node string
+	// agent says how to run the helper where there is none; nil makes none.
+	agent func(ctx context.Context) (helper.Options, error)
+
+	// made is set when this visit has made the helper.
+	made bool
+	// since is when each trouble was seen first.
+	since map[string]time.Time
+	// last is why the latest request was in vain.
+	last error
+}
+
+// order sends the order, and waits for the helper as long as that makes sense.
+func (v *visit) order(ctx context.Context, method, path string, body, answer any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, visitTimeout, errSlow)
+	defer cancel()
+	v.since = map[string]time.Time{}
+	changed := newChanged()
+	selector := helper.NodeSelector(v.node)
+	jobs := follow(ctx, labelled(v.c.client.BatchV1().RESTClient(), "jobs", helper.Namespace, selector), &batchv1.Job{}, changed)
+	defer jobs.close()
+	pods := follow(ctx, labelled(v.c.client.CoreV1().RESTClient(), "pods", helper.Namespace, selector), &corev1.Pod{}, changed)
+	defer pods.close()
+	for {
+		var again <-chan time.Time
+		if jobs.synced() && pods.synced() {
+			pod, err := v.look(ctx, jobs.store.List(), pods.store.List())
+			if err != nil {
+				return err
+			}
+			if pod != nil {
+				done, err := v.send(ctx, pod, method, path, body, answer)
+				if done {
+					return err
+				}
+				v.last = err
+				again = time.After(visitPause)
+			}
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-time.After(tick): // patience may have come to its end
+		case <-ctx.Done():
+			return v.slow(ctx, pods.store.List())
+		}
+	}
+}
+
+// look returns the pod of the helper when that may answer. An error means that
+// waiting makes no sense.
+func (v *visit) look(ctx context.Context, jobs, pods []any) (*corev1.Pod, error) {
+	for _, o := range pods {
+		if p := o.(*corev1.Pod); helperRuns(p) {
+			return p, nil
+		}
+	}
+	switch {
+	case len(jobs) == 0 && v.agent == nil:
+		return nil, errNoHelper
+	case len(jobs) == 0 && !v.made:
+		v.made = true
+		options, err := v.agent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, v.c.makeHelper(ctx, v.node, options)
+	case len(jobs) == 0:
+		return nil, nil // the news of it is on its way
+	}
+	job := jobs[0].(*batchv1.Job)
+	if job.DeletionTimestamp != nil || job.Status.CompletionTime != nil {
+		v.made = false // it ends, and another one is needed
+		return nil, nil
+	}
+	for _, o := range pods {
+		t := diagnosePod(o.(*corev1.Pod))
+		if t == nil {
+			continue
+		}
+		if v.since[t.key].IsZero() {
+			v.since[t.key] = time.Now()
+		}
+		if time.Since(v.since[t.key]) >= t.patience {
+			return nil, fmt.Errorf("its helper, which faults on networks and resources need, does not start: %s", t.text)
+		}
+	}
+	return nil, nil
+}
+
+// helperRuns reports whether a pod's process has been started and may run.
+func helperRuns(p *corev1.Pod) bool {
+	if p.DeletionTimestamp != nil || p.Status.PodIP == "" {
+		return false
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.State.Running == nil {
+			return false
+		}
+	}
+	return len(p.Status.ContainerStatuses) > 0
+}
+
+// slow tells why the helper has not taken the order in time.
+func (v *visit) slow(ctx context.Context, pods []any) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, errSlow) {
+		return fmt.Errorf("waiting for its helper: %w", cause)
+	}
+	why := "no pod was made for it"
+	if v.last != nil {
+		why = v.last.Error()
+	} else if len(pods) > 0 {
+		why = "its pod is not running"
+		if t := diagnosePod(pods[0].(*corev1.Pod)); t != nil {
+			why = t.text
+		}
+	}
+	return fmt.Errorf("its helper did not take the order within %v: %s; 'kubectl -n %s describe job,pod -l %s' tells more",
+		visitTimeout, why, helper.Namespace, helper.NodeSelector(v.node))
+}
+
+// send sends one request. It is not done where another try may help.
+func (v *visit) send(ctx context.Context, pod *corev1.Pod, method, path string, body, answer any) (done bool, err error) {
+	address, err := v.c.helperAddress(ctx, pod)
+	if err != nil {
+		return !apierrors.IsNotFound(err), err
+	}
+	err = v.c.order(ctx, address, method, path, body, answer)
+	if refused := (&orderError{}); errors.As(err, &refused) {
+		return refused.final(), err
+	}
+	return err == nil || ctx.Err() != nil, err
+}
+
+// final reports whether it is the helper that has answered, and another try will
+// not be answered otherwise. What the API server says when it does not reach the
+// helper, or has no such pod, is a Status. A helper that is ending is unavailable.
+func (e *orderError) final() bool {
+	return !strings.Contains(e.text, `"kind":"Status"`) && e.status != http.StatusServiceUnavailable && e.status != http.StatusBadGateway
+}
+
+// helperAddress is what it takes to give orders to the helper in a pod.
+func (c *Cluster) helperAddress(ctx context.Context, pod *corev1.Pod) (podAddress, error) {
+	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Get(ctx, helper.SecretOf(&pod.Spec), metav1.GetOptions{})
+	if err != nil {
+		return podAddress{}, fmt.Errorf("reading the token of the helper: %w", err)
+	}
+	return podAddress{helper.Namespace, pod.Name, string(secret.Data[helper.TokenKey])}, nil
+}

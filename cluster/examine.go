@@ -12,6 +12,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 )
 
 // oldestMinor is the oldest release, of Kubernetes 1, that is supported.
@@ -55,7 +57,7 @@ func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
 	if c.config.Namespace != "" {
 		findings = append(findings, c.podSecurity(ctx, c.config.Namespace, "restricted", "pods of systems"))
 	}
-	findings = append(findings, c.podSecurity(ctx, helperNamespaceName, "privileged", "helpers, which are privileged pods"), c.monitored(ctx))
+	findings = append(findings, c.podSecurity(ctx, helper.Namespace, "privileged", "helpers, which are privileged pods"), c.monitored(ctx))
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return append(findings, unknown("nodes", "knowing the nodes", err))

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 )
 
 // permitting returns a cluster on which a user may do only what allowed says.
@@ -41,7 +43,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	if f := findings["may/call"]; !f.Works || f.Why != "" || len(f.Missing) != 0 {
 		t.Errorf("what call needs is %+v", f)
 	}
-	if f := findings["may/helpers"]; f.Works || f.Namespace != helperNamespaceName {
+	if f := findings["may/helpers"]; f.Works || f.Namespace != helper.Namespace {
 		t.Errorf("what helpers need is %+v", f)
 	}
 	if f := findings["may/helper-namespace"]; f.Works || f.Namespace != "" || !strings.Contains(f.Why, "in all namespaces") {

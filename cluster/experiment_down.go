@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
@@ -21,6 +22,9 @@ func (c *Cluster) DeleteExperiment(ctx context.Context, x *Experiment) error {
 	err := c.deleteExperiment(ctx, x)
 	if err == nil {
 		err = c.deleteSystemOf(ctx, x)
+	}
+	if err == nil {
+		err = c.tidyHelpers(ctx)
 	}
 	if err != nil {
 		return &experiment.CleanupError{
@@ -69,8 +73,8 @@ func (c *Cluster) deleteRights(ctx context.Context, x *Experiment, options metav
 		rbac.RoleBindings(x.Namespace).DeleteCollection(ctx, options, list),
 		rbac.Roles(x.Namespace).DeleteCollection(ctx, options, list),
 		c.client.CoreV1().ServiceAccounts(x.Namespace).DeleteCollection(ctx, options, list),
-		orMissing(rbac.RoleBindings(manifest.HelperNamespace).Delete(ctx, name, options)),
-		orMissing(rbac.Roles(manifest.HelperNamespace).Delete(ctx, name, options)),
+		orMissing(rbac.RoleBindings(helper.Namespace).Delete(ctx, name, options)),
+		orMissing(rbac.Roles(helper.Namespace).Delete(ctx, name, options)),
 	}
 	return errors.Join(errs...)
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -60,7 +61,13 @@ func (c *Cluster) StartExperiment(ctx context.Context, e *experiment.Experiment,
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	x := &Experiment{Name: e.Name, Namespace: place.namespace, System: e.System.Name, Phase: Starting}
-	if err = c.apply(ctx, objects); err == nil {
+	if manifest.NeedsHelpers(e) {
+		err = c.helperNamespace(ctx)
+	}
+	if err == nil {
+		err = c.apply(ctx, objects)
+	}
+	if err == nil {
 		err = c.awaitBegun(ctx, x)
 	}
 	if err == nil {
@@ -105,7 +112,7 @@ func (c *Cluster) planExperiment(ctx context.Context, e *experiment.Experiment, 
 		d.Rights.Load = manifest.ExperimentLoadName(e.Name)
 	}
 	if manifest.NeedsHelpers(e) {
-		d.Helpers = manifest.HelperNamespace
+		d.Helpers = helper.Namespace
 	}
 	objects, err := manifest.BuildExperiment(d)
 	if err != nil || !place.ours || place.there {
@@ -191,6 +198,9 @@ func (c *Cluster) undoStart(ctx context.Context, x *Experiment, place *place) er
 	err := c.deleteExperiment(ctx, x)
 	if err == nil && place.ours && !place.there {
 		err = c.remove(ctx, x.System, x.Namespace)
+	}
+	if err == nil {
+		err = c.tidyHelpers(ctx)
 	}
 	if err != nil {
 		return &experiment.CleanupError{

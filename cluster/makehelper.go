@@ -177,13 +177,14 @@ func (c *Cluster) endHelper(ctx context.Context, node string) error {
 }
 
 // tidyHelpers deletes the namespace of the helpers when it was made for them, and
-// neither they nor any system need it any more. Who may not find that out leaves
+// neither they nor any system or experiment need it any more. Who may not find that out leaves
 // it.
 func (c *Cluster) tidyHelpers(ctx context.Context) error {
 	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
 		return ignoreForbidden(err)
 	}
-	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll(), Limit: 1})
+	ours := metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy, Limit: 1}
+	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, ours)
 	if err != nil || len(systems.Items) > 0 {
 		return ignoreForbidden(err)
 	}

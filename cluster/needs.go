@@ -10,11 +10,9 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
 
-// helperNamespaceName is where the helpers are that break networks and take
-// processors away.
-const helperNamespaceName = "microsim-system"
+	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+)
 
 // A need is the rights without which something does not work.
 type need struct {
@@ -57,7 +55,7 @@ func needsIn(namespace string) []need {
 			rule("", "pods", "list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "configmaps", "list get create update"), rule("", "secrets", "get"),
 		}},
 		need{name: "pod-faults", what: "kill and restart pods", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
-		need{name: "helpers", what: "faults on networks, processors and memory", namespace: helperNamespaceName, fixed: true, rules: []rbacv1.PolicyRule{
+		need{name: "helpers", what: "faults on networks, processors and memory", namespace: helper.Namespace, fixed: true, rules: []rbacv1.PolicyRule{
 			rule("batch", "jobs", "get list watch create delete"), rule("", "configmaps secrets", "get list create update patch delete"),
 			rule("", "pods", "get list watch create delete"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create update delete"), rule("", "serviceaccounts", "list watch"),
 		}},

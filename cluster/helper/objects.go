@@ -17,7 +17,7 @@ import (
 
 const (
 	// Namespace is where all helpers are.
-	Namespace = "microsim-system"
+	Namespace = manifest.HelperNamespace
 	// Role is the manifest.RoleLabel of all that belongs to helpers.
 	Role = "helper"
 	// NodeLabel names, by Hash, the node whose helper an object belongs to.

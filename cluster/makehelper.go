@@ -177,15 +177,20 @@ func (c *Cluster) endHelper(ctx context.Context, node string) error {
 }
 
 // tidyHelpers deletes the namespace of the helpers when it was made for them, and
-// neither they nor any system need it any more. Who may not find that out leaves
-// it.
-func (c *Cluster) tidyHelpers(ctx context.Context) error {
+// neither they nor any system that counts need it any more. Who may not find that
+// out leaves it.
+func (c *Cluster) tidyHelpers(ctx context.Context, counts func(system metav1.Object) bool) error {
 	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
 		return ignoreForbidden(err)
 	}
-	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll(), Limit: 1})
-	if err != nil || len(systems.Items) > 0 {
+	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll()})
+	if err != nil {
 		return ignoreForbidden(err)
+	}
+	for i := range systems.Items {
+		if counts(&systems.Items[i]) {
+			return nil
+		}
 	}
 	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -200,6 +205,9 @@ func (c *Cluster) tidyHelpers(ctx context.Context) error {
 	}
 	return ignoreForbidden(err)
 }
+
+// everySystem counts all of them.
+func everySystem(metav1.Object) bool { return true }
 
 // helpersNeeded reports whether there are orders, or faults that act on selected
 // pods.

@@ -45,6 +45,10 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	if err := c.nodeReady(ctx, node); err != nil {
 		return err
 	}
+	// Of a Job that was asked for, but not waited for, nobody would know whether
+	// it is there and needs its token.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+	defer cancel()
 	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Create(ctx, helper.NewSecret(node, newToken()), metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("making the token of its helper: %w", explain(err))
@@ -56,9 +60,7 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
 		return c.adopt(ctx, job, secret.Name)
 	}
-	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
-	defer cancel()
-	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
+	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(ctx, secret.Name, metav1.DeleteOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return undone // somebody else has made it
 	}

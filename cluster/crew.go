@@ -105,7 +105,7 @@ func (w *crew) arrangeOnce(ctx context.Context) ([]order.Status, error) {
 	}
 	statuses, err := w.tell(ctx, tasks)
 	if err == nil && slices.ContainsFunc(tasks, func(t task) bool { return t.last }) {
-		err = w.c.tidyHelpers(ctx)
+		err = w.c.tidyHelpers(ctx, everySystem)
 	}
 	return statuses, err
 }

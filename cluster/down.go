@@ -102,7 +102,10 @@ func (c *Cluster) remove(ctx context.Context, system, namespace string) error {
 	if err := errors.Join(disbanded, err); err != nil {
 		return err
 	}
-	if err := c.tidyHelpers(deleting); err != nil {
+	others := func(o metav1.Object) bool {
+		return o.GetNamespace() != namespace || o.GetLabels()[manifest.SystemLabel] != system
+	}
+	if err := c.tidyHelpers(deleting, others); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, goneTimeout, fmt.Errorf("it was not gone after %v", goneTimeout))

@@ -24,7 +24,7 @@ func (c *Cluster) DeleteExperiment(ctx context.Context, x *Experiment) error {
 		err = c.deleteSystemOf(ctx, x)
 	}
 	if err == nil {
-		err = c.tidyHelpers(ctx)
+		err = c.tidyHelpers(ctx, everySystem)
 	}
 	if err != nil {
 		return &experiment.CleanupError{

@@ -200,7 +200,7 @@ func (c *Cluster) undoStart(ctx context.Context, x *Experiment, place *place) er
 		err = c.remove(ctx, x.System, x.Namespace)
 	}
 	if err == nil {
-		err = c.tidyHelpers(ctx)
+		err = c.tidyHelpers(ctx, everySystem)
 	}
 	if err != nil {
 		return &experiment.CleanupError{

@@ -137,7 +137,7 @@ func (x *Foreign) Clear(ctx context.Context, id string) error {
 		_, err = x.crew().arrange(ctx)
 	}
 	if err == nil {
-		err = x.c.tidyHelpers(ctx)
+		err = x.c.tidyHelpers(ctx, everySystem)
 	}
 	if err != nil {
 		return fmt.Errorf("clearing fault %q: %w", id, explain(err))

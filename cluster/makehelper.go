@@ -45,6 +45,10 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	if err := c.nodeReady(ctx, node); err != nil {
 		return err
 	}
+	// Of a Job that was asked for, but not waited for, nobody would know whether
+	// it is there and needs its token.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+	defer cancel()
 	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Create(ctx, helper.NewSecret(node, newToken()), metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("making the token of its helper: %w", explain(err))
@@ -56,9 +60,7 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
 		return c.adopt(ctx, job, secret.Name)
 	}
-	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
-	defer cancel()
-	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
+	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(ctx, secret.Name, metav1.DeleteOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return undone // somebody else has made it
 	}
@@ -177,16 +179,21 @@ func (c *Cluster) endHelper(ctx context.Context, node string) error {
 }
 
 // tidyHelpers deletes the namespace of the helpers when it was made for them, and
-// neither they nor any system or experiment need it any more. Who may not find that out leaves
-// it.
-func (c *Cluster) tidyHelpers(ctx context.Context) error {
+// neither they nor any system or experiment that counts need it any more. Who may
+// not find that out leaves it.
+func (c *Cluster) tidyHelpers(ctx context.Context, counts func(ofSystem metav1.Object) bool) error {
 	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
 		return ignoreForbidden(err)
 	}
-	ours := metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy, Limit: 1}
+	ours := metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy}
 	systems, err := c.client.CoreV1().ConfigMaps("").List(ctx, ours)
-	if err != nil || len(systems.Items) > 0 {
+	if err != nil {
 		return ignoreForbidden(err)
+	}
+	for i := range systems.Items {
+		if counts(&systems.Items[i]) {
+			return nil
+		}
 	}
 	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -201,6 +208,9 @@ func (c *Cluster) tidyHelpers(ctx context.Context) error {
 	}
 	return ignoreForbidden(err)
 }
+
+// everySystem counts all of them.
+func everySystem(metav1.Object) bool { return true }
 
 // helpersNeeded reports whether there are orders, or faults that act on selected
 // pods.

@@ -211,10 +211,10 @@ func (d *Deployment) followLogs(ctx context.Context, o LogOptions, line func(Log
 
 // unlessOver is nil where an error comes from the end of the context.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // broken reports whether any log that was read is not being read.

@@ -71,7 +71,7 @@ func (r *release) make(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a directory for the programs of the release: %w", err)
 	}
-	defer os.RemoveAll(programs)
+	defer func() { _ = os.RemoveAll(programs) }() // it is a temporary directory
 	for _, dir := range []string{r.out, programs} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making a directory for the release: %w", err)

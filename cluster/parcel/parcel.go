@@ -142,7 +142,7 @@ func Unpack(data []byte, dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("unpacking into %q: %w", dir, err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // what was written is closed
 	if err := unpack(data, root); err != nil {
 		return errors.Join(fmt.Errorf("unpacking into %q: %w", dir, err), empty(root))
 	}

@@ -110,6 +110,9 @@ func (v *visit) look(ctx context.Context, jobs, pods []any) (*corev1.Pod, error)
 		if t == nil {
 			continue
 		}
+		if v.agent == nil && t.crashed == "" {
+			return nil, errNoHelper // it has never run, so there is nothing to take back
+		}
 		if v.since[t.key].IsZero() {
 			v.since[t.key] = time.Now()
 		}

@@ -268,9 +268,7 @@ func helperRefused(k *onKind) {
 	k.fails("larger quota", k.microsim("fault", "add", "net-delay", "--target", "db", "--delay", slow.String(), "--for", "5m")...)
 	k.ok("-n", "microsim-system", "delete", "quota", "none")
 	k.fails("--image", k.microsim("fault", "add", "net-delay", "--target", "db", "--delay", slow.String(), "--for", "5m", "--image", "127.0.0.1:1/no/such:image")...)
-	if out := k.ok("-n", "microsim-system", "get", "all,secret", "-o", "name"); out != "" {
-		k.t.Errorf("there is left\n%s", out)
-	}
+	k.within(20*time.Second, "nothing is left", func() bool { return k.ok("-n", "microsim-system", "get", "all,secret", "-o", "name") == "" })
 	k.ok("delete", "namespace", "microsim-system")
 	k.ok(k.microsim("down", "refused")...)
 }

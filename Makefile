@@ -35,6 +35,10 @@ test-root: ## tests in network namespaces of their own (needs root and Linux)
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
 	$(GO) run ./internal/testenv/vm ./netfault/tc ./netfault/netns
 
+.PHONY: e2e-vm
+e2e-vm: ## the helper of a node on a Debian kernel under qemu, which has netem and control groups of version 2
+	$(GO) run ./internal/testenv/vm -tools 'ip tc sh sleep' -run 'TestNode(Delays|Parts|Keeps|Continues|Cleans|Pauses|StressesP|StressesM)' ./plugin/agent
+
 .PHONY: test-browser
 test-browser: ## tests of pages in a real browser (needs chromium)
 	$(GO) test -count=1 -tags browser ./observe/...
@@ -45,7 +49,7 @@ test-lab: ## the outage lab ten times as fast, and lessons: they need the machin
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
-	$(GO) test -count=1 -tags e2e -timeout 25m -v -run 'TestOnKind|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
+	$(GO) test -count=1 -tags e2e -timeout 25m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while: FUZZTIME=10s

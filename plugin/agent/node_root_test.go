@@ -57,10 +57,19 @@ func newTestPod(t *testing.T, number int) *testPod {
 	t.Helper()
 	p := &testPod{uid: fmt.Sprintf("1b2c3d4e-5f60-7182-93a4-%06x%06x", os.Getpid()+int(time.Now().UnixNano()&0xffff), number), lab: netfaulttest.NewLab(t)}
 	pause := filepath.Join(t.TempDir(), "pause")
-	copyFile(t, "/bin/sleep", pause)
+	copyFile(t, programPath(t, "sleep"), pause)
 	p.dirs = p.makeCgroups(t, "container")
 	p.sandbox = p.start(t, p.makeCgroups(t, "sandbox"), pause, "1000000")
 	return p
+}
+
+func programPath(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -81,6 +90,7 @@ func (p *testPod) makeCgroups(t *testing.T, name string) (dirs []string) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatalf("making a cgroup like a pod's: %v", err)
 		}
+		countMemory(t, root, dir)
 		t.Cleanup(func() {
 			// What a killed process leaves there goes a moment later.
 			for range 100 {
@@ -99,11 +109,27 @@ func (p *testPod) makeCgroups(t *testing.T, name string) (dirs []string) {
 	return dirs
 }
 
+// countMemory lets a cgroup of version 2 count its memory, which each cgroup above
+// it has to be asked for.
+func countMemory(t *testing.T, root, dir string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil {
+		return // version 1 always does
+	}
+	path := root
+	for _, name := range append([]string{""}, strings.Split(filepath.Dir(strings.TrimPrefix(dir, root+"/")), "/")...) {
+		path = filepath.Join(path, name)
+		if err := os.WriteFile(filepath.Join(path, "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // start starts a process in the pod's network and in cgroups.
 func (p *testPod) start(t *testing.T, dirs []string, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	// It is stopped until it is where it belongs.
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `read go; exec "$0" "$@"`, program}, args...)...)
+	cmd := exec.Command(programPath(t, "sh"), append([]string{"-c", `read go; exec "$0" "$@"`, program}, args...)...)
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = p.lab.Near.Do(cmd.Start)
@@ -131,24 +157,52 @@ func (p *testPod) start(t *testing.T, dirs []string, program string, args ...str
 }
 
 // app starts a container's process.
-func (p *testPod) app(t *testing.T) *exec.Cmd { return p.start(t, p.dirs, "/bin/sleep", "1000000") }
+func (p *testPod) app(t *testing.T) *exec.Cmd {
+	return p.start(t, p.dirs, programPath(t, "sleep"), "1000000")
+}
 
-// read returns a number of the container's cgroup.
-func (p *testPod) read(t *testing.T, file string) int64 {
+// processorTime is what the container's cgroup has used.
+func (p *testPod) processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	if n, ok := p.read(t, "cpuacct.usage", ""); ok {
+		return time.Duration(n)
+	}
+	n, ok := p.read(t, "cpu.stat", "usage_usec ")
+	if !ok {
+		t.Fatal("no cgroup of the pod counts processor time")
+	}
+	return time.Duration(n) * time.Microsecond
+}
+
+// memory is what the container's cgroup holds, in bytes.
+func (p *testPod) memory(t *testing.T) int64 {
+	t.Helper()
+	for _, file := range []string{"memory.usage_in_bytes", "memory.current"} {
+		if n, ok := p.read(t, file, ""); ok {
+			return n
+		}
+	}
+	t.Fatal("no cgroup of the pod counts memory")
+	return 0
+}
+
+// read returns the number behind a word in a file of the container's cgroups.
+func (p *testPod) read(t *testing.T, file, word string) (n int64, ok bool) {
 	t.Helper()
 	for _, dir := range p.dirs {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		if err != nil {
-			t.Fatal(err)
+		_, rest, found := strings.Cut(string(text), word)
+		if fields := strings.Fields(rest); found && len(fields) > 0 {
+			if n, err = strconv.ParseInt(fields[0], 10, 64); err != nil {
+				t.Fatal(err)
+			}
+			return n, true
 		}
-		return n
 	}
-	t.Fatalf("no cgroup of the pod has the file %q", file)
-	return 0
+	return 0, false
 }
 
 // eventually waits until something is so.
@@ -246,14 +300,18 @@ func (h *testHelper) delete(t *testing.T, o order.Order) {
 	}
 }
 
-// end ends the helper in order.
+// end tells the helper to end. One of which something is wanted does not end
+// well, so that it is started again.
 func (h *testHelper) end(t *testing.T) {
 	t.Helper()
+	_, statuses, _ := h.do(t, "GET", "/status", nil)
 	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.cmd.Wait(); err != nil {
-		t.Errorf("the helper ended with %v", err)
+	err := h.cmd.Wait()
+	acts := func(s order.Status) bool { return s.Acts }
+	if wanted := slices.ContainsFunc(statuses, acts); wanted != (err != nil) || strings.Contains(h.stderr.String(), "something is left") {
+		t.Errorf("with the orders %+v, the helper ended with %v: %s", statuses, err, h.stderr.String())
 	}
 }
 
@@ -480,10 +538,10 @@ func TestNodeStressesProcessors(t *testing.T) {
 	if s[0].By != "processes" || !strings.Contains(s[0].Effective, "30 %") {
 		t.Errorf("it says %+v", s)
 	}
-	used, begun := p.read(t, "cpuacct.usage"), time.Now()
-	eventually(t, "the pod uses processors", func() bool { return p.read(t, "cpuacct.usage")-used > int64(300*time.Millisecond) })
+	used, begun := p.processorTime(t), time.Now()
+	eventually(t, "the pod uses processors", func() bool { return p.processorTime(t)-used > 300*time.Millisecond })
 	// On a busy machine it may be less than what was ordered, but not more.
-	share := float64(p.read(t, "cpuacct.usage")-used) / float64(time.Since(begun))
+	share := float64(p.processorTime(t)-used) / float64(time.Since(begun))
 	t.Logf("the pod uses %.3f of a processor, 0.3 were ordered", share)
 	if share > 0.45 {
 		t.Errorf("the pod uses %.3f of a processor", share)
@@ -499,7 +557,7 @@ func TestNodeStressesMemory(t *testing.T) {
 	p := newTestPod(t, 1)
 	app := p.app(t)
 	h := startHelper(t)
-	usage := func() int64 { return p.read(t, "memory.usage_in_bytes") >> 20 }
+	usage := func() int64 { return p.memory(t) >> 20 }
 	before := usage()
 	h.put(t, orderOf("shop", 1, p.uid, faultOf("m", fault.MemoryStress, fault.Args{Size: 64 * unit.Size(1<<20)}, time.Hour)))
 	eventually(t, "the pod has 64 MiB more", func() bool { return usage()-before >= 64 })

@@ -179,6 +179,7 @@ func initScript(busybox string, modules, tests []string) string {
 	s.WriteString(`export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TMPDIR=/tmp
 $BB mount -t proc proc /proc
 $BB mount -t sysfs sys /sys
+$BB mount -t cgroup2 cgroups /sys/fs/cgroup
 $BB mount -t devtmpfs dev /dev
 $BB mount -t tmpfs tmp /tmp
 $BB mount -t tmpfs run /run

@@ -26,7 +26,7 @@ type onKind struct {
 	sandbox string
 }
 
-func newOnKind(t *testing.T) *onKind {
+func newOnKind(t *testing.T, how ...string) *onKind {
 	t.Helper()
 	for _, tool := range []string{"docker", "kubectl"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -50,7 +50,7 @@ func newOnKind(t *testing.T) *onKind {
 		"KUBECONFIG="+filepath.Join(dir, "state-sandboxes", sandbox+".kubeconfig"),
 	)}
 	t.Cleanup(func() { k.ok("microsim", "cluster", "delete", sandbox, "--ignore-not-found") })
-	k.ok("microsim", "cluster", "create", sandbox, "--node-image", nodes)
+	k.ok(append([]string{"microsim", "cluster", "create", sandbox, "--node-image", nodes}, how...)...)
 	return k
 }
 

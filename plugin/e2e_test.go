@@ -132,7 +132,14 @@ func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
 	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases()) {
 		t.Run(test.name, func(t *testing.T) {
-			(&onKind{t: t, env: k.env, sandbox: k.sandbox}).leaving(test.run)
+			in := &onKind{t: t, env: k.env, sandbox: k.sandbox}
+			// What a failure leaves must not make others fail.
+			t.Cleanup(func() {
+				if t.Failed() {
+					_, _, _ = in.run(in.microsim("down", "--all", "--ignore-not-found")...)
+				}
+			})
+			in.leaving(test.run)
 		})
 	}
 }

@@ -385,7 +385,7 @@ func explain(doing string, err error) error {
 		"already allocated":         "; a port is taken: end what listens there",
 		"No such image":             "; name an image that is there with --node-image",
 		"failed to pull image":      "; name an image that is there with --node-image",
-		// Each cluster takes about 60 inotify instances, of which Linux allows 128.
+		// Each node takes some 20 inotify instances, of which Linux allows 128.
 		"cannot exec in a stopped":  "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'",
 		"could not find a log line": "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'",
 	} {

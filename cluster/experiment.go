@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -313,16 +312,7 @@ func (c *Cluster) LastWord(ctx context.Context, x *Experiment) string {
 	if err != nil || len(pods.Items) == 0 {
 		return ""
 	}
-	stream, err := c.client.CoreV1().Pods(x.Namespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{TailLines: ptr(int64(1))}).Stream(ctx)
-	if err != nil {
-		return ""
-	}
-	defer stream.Close()
-	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
-	if err != nil {
-		return ""
-	}
-	return oneLine(string(text))
+	return oneLine(c.tailOf(ctx, x.Namespace, pods.Items[0].Name, 1, false))
 }
 
 // runnerSelector selects the pod of an experiment.

@@ -154,7 +154,7 @@ func (s *stream) fate(ctx context.Context) string {
 		return "was replaced"
 	}
 	if how := ended(now); how != "" {
-		return how + s.load.lastWords(ctx, pod.Name)
+		return how + lastWords(s.load.c.tailOf(ctx, s.load.namespace, pod.Name, 5, false))
 	}
 	return ""
 }

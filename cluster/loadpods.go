@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ func (r *runningLoad) awaitPods(ctx context.Context) error {
 				return err
 			}
 			if last != nil && w.lasting("load", last) {
-				return errors.New(last.text + r.lastWords(ctx, last.crashed))
+				return errors.New(last.text + lastWords(r.c.tailOf(ctx, r.namespace, last.crashed, 5, false)))
 			}
 			if last == nil && allRun(found) {
 				r.pods = found
@@ -132,24 +131,6 @@ func ended(p *corev1.Pod) string {
 		text += ": " + strings.TrimSpace(p.Status.Reason+" "+p.Status.Message)
 	}
 	return text
-}
-
-// lastWords are the last lines that a pod has printed.
-func (r *runningLoad) lastWords(ctx context.Context, pod string) string {
-	if pod == "" {
-		return ""
-	}
-	lines := int64(5)
-	stream, err := r.c.client.CoreV1().Pods(r.namespace).GetLogs(pod, &corev1.PodLogOptions{TailLines: &lines}).Stream(ctx)
-	if err != nil {
-		return ""
-	}
-	defer stream.Close()
-	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
-	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
-		return ""
-	}
-	return "; its last words were:\n" + strings.TrimSpace(string(text))
 }
 
 // awaitAnswers returns when every generator answers through the API server.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -107,7 +105,7 @@ func (w *wait) look(ctx context.Context, s state) (done bool, err error) {
 			continue
 		}
 		if w.lasting(name, t) {
-			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.text, w.lastWords(ctx, t)))
+			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.text, lastWords(w.c.tailOf(ctx, w.namespace, t.crashed, 5, true))))
 		}
 	}
 	if len(hopeless) > 0 {
@@ -157,22 +155,4 @@ func (w *wait) unready(s state) error {
 		errs = append(errs, fmt.Errorf("service %q: %s", name, why))
 	}
 	return summarize(errors.Join(errs...))
-}
-
-// lastWords are the last lines that a pod printed before it ended.
-func (w *wait) lastWords(ctx context.Context, t *trouble) string {
-	if t.crashed == "" {
-		return ""
-	}
-	lines := int64(5)
-	stream, err := w.c.client.CoreV1().Pods(w.namespace).GetLogs(t.crashed, &corev1.PodLogOptions{Previous: true, TailLines: &lines}).Stream(ctx)
-	if err != nil {
-		return ""
-	}
-	defer stream.Close()
-	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
-	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
-		return ""
-	}
-	return "; its last words were:\n" + strings.TrimSpace(string(text))
 }

@@ -42,10 +42,13 @@ type Examination struct {
 	HasAgent func(arch string) error
 	// Loads is set where images are brought to the nodes by us.
 	Loads bool
+	// Probe makes a helper on each node for the time of a question; without it,
+	// nothing is changed.
+	Probe bool
 }
 
-// Examine finds out what works on the cluster. It changes nothing there. Where
-// the cluster cannot be reached, that is the one finding.
+// Examine finds out what works on the cluster. Where the cluster cannot be
+// reached, that is the one finding.
 func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
 	first, cancel := context.WithTimeout(ctx, contactPatience)
 	defer cancel()
@@ -65,6 +68,7 @@ func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
 	for i := range nodes.Items {
 		findings = append(findings, usable(&nodes.Items[i], o.HasAgent))
 	}
+	findings = append(findings, c.networks(ctx, nodes.Items, o.Probe)...)
 	return append(findings, c.imageOn(nodes.Items, o.Loads))
 }
 

@@ -56,6 +56,16 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}
 }
 
+func TestOneWayToBreakNetworksIsEnough(t *testing.T) {
+	f := judged("network/n", "faults", []networkBackend{{"tc", false, "no netem"}, {"emulate", true, ""}})
+	if !f.Works || f.What != "faults: by emulate (not by tc: no netem)" {
+		t.Errorf("got %+v", f)
+	}
+	if f = judged("network/n", "faults", []networkBackend{{"tc", false, "no netem"}}); f.Works || f.Why != "tc: no netem" || f.Remedy == "" {
+		t.Errorf("got %+v", f)
+	}
+}
+
 func TestVersionsThatAreSupported(t *testing.T) {
 	for minor, works := range map[string]bool{"29": false, "30": true, "34+": true, "x": false} {
 		if f := supported("1", minor, "v1."+minor); f.Works != works || works == (f.Remedy != "") {

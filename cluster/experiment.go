@@ -353,5 +353,3 @@ func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (
 		}
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

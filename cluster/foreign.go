@@ -198,11 +198,7 @@ func (x *Foreign) Follow(ctx context.Context) {
 
 func (x *Foreign) crew() *crew {
 	return &crew{
-		c: x.c, owner: helper.ForeignOwner(x.namespace), keep: x.followed,
-		agent: func(ctx context.Context) (helper.Options, error) {
-			image, policy, err := x.c.config.FindImage(ctx)
-			return helper.Options{Image: image, PullPolicy: policy, Priority: helper.PriorityClass}, err
-		},
+		c: x.c, owner: helper.ForeignOwner(x.namespace), keep: x.followed, agent: x.c.findAgent,
 		wanted: func(ctx context.Context, _ map[string]*order.Order) (map[string][]order.Pod, error) {
 			all, err := x.recorded(ctx)
 			if err != nil {

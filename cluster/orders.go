@@ -214,20 +214,26 @@ func unanswered(o *order.Order, why string) (statuses []order.Status) {
 
 // askStatus asks the helper of a node what acts, without waiting for one.
 func (c *Cluster) askStatus(ctx context.Context, node string) (statuses []order.Status, err error) {
+	err = c.askHelper(ctx, node, "/status", &statuses)
+	return statuses, err
+}
+
+// askHelper asks the helper of a node something, without waiting for one.
+func (c *Cluster) askHelper(ctx context.Context, node, path string, answer any) error {
 	pods, err := c.client.CoreV1().Pods(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: helper.NodeSelector(node)})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; helperRuns(p) {
 			address, err := c.helperAddress(ctx, p)
 			if err == nil {
-				err = c.order(ctx, address, http.MethodGet, "/status", nil, &statuses)
+				err = c.order(ctx, address, http.MethodGet, path, nil, answer)
 			}
-			return statuses, err
+			return err
 		}
 	}
-	return nil, errors.New("it is not running")
+	return errors.New("it is not running")
 }
 
 // A deed is what helpers have made of one fault, over all pods.

@@ -38,6 +38,7 @@ type finding struct {
 
 func newDoctor(streams Streams) *cobra.Command {
 	var output string
+	var probe bool
 	at := target{kube: &kube{}}
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -47,7 +48,8 @@ func newDoctor(streams Streams) *cobra.Command {
 On this machine each thing is tried: servers and processes are started and ended, network
 namespaces made and removed. On a cluster nothing is changed: it is asked what the user may do
 in the namespace of -n, or in all, what namespaces admit, how its nodes are, and where the
-agent's image is. Rights that are missing are written as the Roles that would give them.
+agent's image is; with --probe, a helper on each node tells what can break networks there,
+and is taken away again. Rights that are missing are written as the Roles that would give them.
 
 What does not work is no error; the exit code is 0.`,
 		Example: `  kubectl microsim doctor
@@ -69,7 +71,7 @@ What does not work is no error; the exit code is 0.`,
 				findings = examine(cmd.Context(), streams)
 			}
 			if where != "local" {
-				findings = append(findings, examineCluster(cmd.Context(), &at)...)
+				findings = append(findings, examineCluster(cmd.Context(), &at, probe)...)
 			}
 			if err := cmd.Context().Err(); err != nil {
 				return cause(cmd.Context(), err)
@@ -81,6 +83,7 @@ What does not work is no error; the exit code is 0.`,
 	flags := cmd.Flags()
 	flags.Lookup("on").Usage = "what to examine: local, kind, or cluster, which is that of the current context (default this machine and that cluster)"
 	flags.StringVar(&at.kube.image, "image", "", "image of microsim-agent that the cluster can pull")
+	flags.BoolVar(&probe, "probe", false, "run a privileged helper on each node of the cluster for a moment, to know what breaks networks there")
 	flags.StringVarP(&output, "output", "o", "", "output format: json or yaml")
 	return cmd
 }

@@ -77,6 +77,10 @@ func doctorOnKind(k *onKind) {
 	if out := (&onKind{t: k.t, env: append(k.env, "KUBECONFIG=")}).ok("microsim", "doctor"); !strings.Contains(out, "there is no kubeconfig") || !strings.Contains(out, "inprocess") {
 		k.t.Errorf("without a cluster, the doctor says\n%s", out)
 	}
+	if out := k.ok(k.microsim("doctor", "--probe")...); !strings.Contains(out, "by emulate") && !strings.Contains(out, "by tc") {
+		k.t.Errorf("the helper tells of no way to break networks:\n%s", out)
+	}
+	k.ok("wait", "--for=delete", "namespace/microsim-system", "--timeout=30s")
 }
 
 func logsOnKind(k *onKind) {

@@ -24,18 +24,20 @@ import (
 // clusterPatience bounds the examination of a cluster that answers.
 const clusterPatience = time.Minute
 
-// examineCluster finds out what works on the cluster that the flags mean. It
-// changes nothing.
-func examineCluster(ctx context.Context, at *target) []finding {
+// examineCluster finds out what works on the cluster that the flags mean. Only
+// with probe, helpers run there for a moment.
+func examineCluster(ctx context.Context, at *target, probe bool) []finding {
 	ctx, cancel := context.WithTimeout(ctx, clusterPatience)
 	defer cancel()
 	quiet := Streams{Out: io.Discard, Err: io.Discard}
-	c, err := at.kube.clusterOf(ctx, at.on, quiet, false, func(c *cluster.Config) { c.Image = at.kube.imageToExpect(at.on) })
+	c, err := at.kube.clusterOf(ctx, at.on, quiet, false, func(c *cluster.Config) {
+		c.Image, c.FindImage = at.kube.imageToExpect(at.on), at.kube.imageFinder(at.on, quiet)
+	})
 	if err != nil {
 		return []finding{{Where: "cluster", Name: "cluster", What: "systems on Kubernetes", Why: err.Error()}}
 	}
 	findings := []finding{examineKubectl(ctx)}
-	for _, f := range c.Examine(ctx, cluster.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == ""}) {
+	for _, f := range c.Examine(ctx, cluster.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == "", Probe: probe}) {
 		findings = append(findings, finding{
 			Where: "cluster", Name: f.Name, Works: f.Works, What: f.What, Why: f.Why, Remedy: f.Remedy, Rules: f.Missing, Namespace: f.Namespace,
 		})

@@ -38,7 +38,8 @@ func (n *Namespace) DefaultInterface() (string, error) {
 	var names []string
 	for _, l := range links {
 		a := l.Attrs()
-		if a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 {
+		// Nothing leaves by an ifb, with which arriving packets are broken.
+		if a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 && l.Type() != "ifb" {
 			names = append(names, a.Name)
 		}
 	}

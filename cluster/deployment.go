@@ -279,6 +279,9 @@ func (d *Deployment) replicasOf(service string, v *view) []experiment.Replica {
 		if r.State == experiment.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
 			r.State = experiment.Starting // it has not got its faults yet
 		}
+		if present(p) && v.paused(service, i+1) {
+			r.State = experiment.Paused
+		}
 		switch {
 		case !present(p):
 		case proxy != nil:

@@ -172,7 +172,9 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 		// Whoever cleared it may not have come to telling the helpers.
 		err = ignoreForbidden(d.arrange(ctx))
 	case order.Takes(cleared.Fault.Type):
-		err = d.arrange(ctx)
+		if err = d.arrange(ctx); err == nil && cleared.Fault.Type == fault.Pause {
+			err = d.wake(ctx, cleared)
+		}
 	case cleared.inService():
 		err = d.tell(ctx, &injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
 			return d.order(ctx, pod, http.MethodDelete, faultPath(id), nil, nil)
@@ -200,13 +202,13 @@ func (d *Deployment) put(ctx context.Context, pod string, in *injection) error {
 // tell gives an order to every pod that the fault is meant for and that is
 // ready. One that is not gets its faults when it is.
 func (d *Deployment) tell(ctx context.Context, in *injection, order func(ctx context.Context, pod string) error) error {
-	pods, err := d.pods(ctx)
+	v, err := d.look(ctx)
 	if err != nil {
 		return err
 	}
 	var names []string
-	for i, p := range pods[in.Fault.Target.Service] {
-		if in.targets(in.Fault.Target.Service, i+1) && ready(p) {
+	for i, p := range v.pods[in.Fault.Target.Service] {
+		if in.targets(in.Fault.Target.Service, i+1) && ready(p) && !v.paused(in.Fault.Target.Service, i+1) {
 			names = append(names, p.Name)
 		}
 	}
@@ -216,6 +218,40 @@ func (d *Deployment) tell(ctx context.Context, in *injection, order func(ctx con
 			return nil //nolint:nilerr // a pod that has ended has no faults
 		}
 		return fmt.Errorf("pod %q: %w", names[i], err)
+	})
+}
+
+// paused reports whether a fault has stopped a replica, which then takes no
+// orders.
+func (v *view) paused(service string, index int) bool {
+	return slices.ContainsFunc(v.faults, func(in injection) bool { return in.Fault.Type == fault.Pause && in.targets(service, index) })
+}
+
+// wake tells pods that go on after a pause what faults there are now.
+func (d *Deployment) wake(ctx context.Context, pause *injection) error {
+	v, err := d.look(ctx)
+	if err != nil {
+		return err
+	}
+	service := pause.Fault.Target.Service
+	pods := v.pods[service]
+	return each(len(pods), func(i int) error {
+		p := pods[i]
+		if !ready(p) || !pause.targets(service, i+1) || v.paused(service, i+1) {
+			return nil
+		}
+		var known []experiment.Injection
+		if err := d.order(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
+			return fmt.Errorf("pod %q: %w", p.Name, err)
+		}
+		for _, k := range known {
+			if !slices.ContainsFunc(v.faults, func(in injection) bool { return in.ID == k.ID }) {
+				if err := d.order(ctx, p.Name, http.MethodDelete, faultPath(k.ID), nil, nil); err != nil {
+					return fmt.Errorf("pod %q: %w", p.Name, err)
+				}
+			}
+		}
+		return d.tellOne(ctx, p, i+1, v.faults)
 	})
 }
 

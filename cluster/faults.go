@@ -134,7 +134,7 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 func added(all []injection, in injection) ([]injection, error) {
 	i := slices.IndexFunc(all, func(old injection) bool { return old.ID == in.ID })
 	if i >= 0 && !momentary(all[i].Fault.Type) {
-		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.ID, all[i].Fault.Label())
+		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s' ends it, and --name names another", in.ID, all[i].Fault.Label(), in.ID)
 	}
 	if i >= 0 {
 		all = slices.Delete(all, i, i+1)

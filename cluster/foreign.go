@@ -114,7 +114,7 @@ func (x *Foreign) Inject(ctx context.Context, id string, f fault.Fault, deadline
 	if err == nil {
 		err = x.record(ctx, func(all []foreignFault) ([]foreignFault, error) {
 			if slices.ContainsFunc(all, func(old foreignFault) bool { return old.ID == id }) {
-				return nil, fmt.Errorf("there is a fault with the id %q already; clear it first, or give this one a --name", id)
+				return nil, fmt.Errorf("there is a fault with the id %q already; 'kubectl microsim fault clear %s' ends it, and --name names another", id, id)
 			}
 			return append(all, foreignFault{injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}, x.selection}), nil
 		})

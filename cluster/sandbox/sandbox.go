@@ -343,7 +343,12 @@ func (m *Manager) Load(ctx context.Context, name, reference string, image Archiv
 		if id, err := nodeutils.ImageID(n, reference); err == nil && id != "" {
 			continue
 		}
-		if err := load(n, image); err != nil {
+		err := load(n, image)
+		if err != nil && ctx.Err() != nil {
+			// Ctrl-C in a terminal ends docker, too.
+			return loaded, fmt.Errorf("loading the image %s into node %q: %w", reference, n, ctx.Err())
+		}
+		if err != nil {
 			return loaded, explain(fmt.Sprintf("loading the image %s into node %q", reference, n), err)
 		}
 		loaded = append(loaded, n.String())

@@ -42,7 +42,7 @@ func describeRule(rule *netfault.Rule, e netfault.Effective) string {
 	switch len(rule.Peers) {
 	case 0:
 	case 1:
-		parts = append(parts, "1 peer")
+		parts = append(parts, describePeer(rule.Peers[0]))
 	default:
 		parts = append(parts, fmt.Sprintf("%d peers", len(rule.Peers)))
 	}
@@ -58,6 +58,15 @@ func describeRule(rule *netfault.Rule, e netfault.Effective) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// describePeer tells whose packets are meant where there is one peer, which may
+// be everybody.
+func describePeer(p netfault.Peer) string {
+	if p.CIDR.IsValid() || len(p.LocalPorts) != 1 {
+		return "1 peer"
+	}
+	return "port " + p.LocalPorts[0].String()
 }
 
 // describeImpairment tells what happens to packets.

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -51,6 +52,25 @@ func Run(ctx context.Context, args []string, streams Streams) error {
 		return err
 	}
 	return fmt.Errorf("%q is no command of microsim-agent: %w", args[0], ErrUsage)
+}
+
+// parse reads the flags of a command that takes no other arguments. It reports
+// whether help was asked for, and printed.
+func parse(flags *flag.FlagSet, doc string, args []string, streams Streams) (helped bool, err error) {
+	flags.SetOutput(io.Discard)
+	err = flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(streams.Out, doc)
+		flags.SetOutput(streams.Out)
+		flags.PrintDefaults()
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("%s: %w: %w", flags.Name(), err, ErrUsage)
+	case flags.NArg() > 0:
+		return false, fmt.Errorf("%s takes no argument %q: %w", flags.Name(), flags.Arg(0), ErrUsage)
+	}
+	return false, nil
 }
 
 func usage() string {

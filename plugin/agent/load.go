@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -41,18 +40,9 @@ Flags:
 func generate(ctx context.Context, args []string, streams Streams) error {
 	var addr string
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&addr, "addr", ":8081", "address to listen on; port 0 takes a free one")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(streams.Out, loadDoc)
-		flags.SetOutput(streams.Out)
-		flags.PrintDefaults()
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("%w: %w", err, ErrUsage)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("load takes no argument %q: %w", flags.Arg(0), ErrUsage)
+	if helped, err := parse(flags, loadDoc, args, streams); helped || err != nil {
+		return err
 	}
 	g, err := newGenerator(os.Getenv)
 	if err != nil {

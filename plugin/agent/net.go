@@ -67,18 +67,13 @@ func netFaults(ctx context.Context, args []string, streams Streams) error {
 	}
 	c := &netCommand{streams: streams}
 	flags := c.o.flags()
-	err := flags.Parse(args[1:])
-	if help || errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(streams.Out, netDoc)
-		flags.SetOutput(streams.Out)
-		flags.PrintDefaults()
-		return nil
+	flags.Init("net "+args[0], flag.ContinueOnError)
+	rest := args[1:]
+	if help {
+		rest = []string{"-h"}
 	}
-	if err != nil {
-		return fmt.Errorf("net %s: %w: %w", args[0], err, ErrUsage)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("net %s takes no argument %q: %w", args[0], flags.Arg(0), ErrUsage)
+	if helped, err := parse(flags, netDoc, rest, streams); helped || err != nil {
+		return err
 	}
 	if err := c.o.target.Validate(); err != nil {
 		return fmt.Errorf("net %s: %w: use --netns, --pid or --pod-uid: %w", args[0], err, ErrUsage)

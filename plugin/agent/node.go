@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -59,24 +58,13 @@ type nodeOptions struct {
 func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	var o nodeOptions
 	flags := flag.NewFlagSet("node", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.orders, "orders", "", "directory with files of orders; none means orders by HTTP only")
 	flags.StringVar(&o.addr, "addr", ":8081", "address to listen on")
 	flags.DurationVar(&o.linger, "linger", time.Minute, "end when no order has wanted anything for so long; 0 means never")
 	flags.StringVar(&o.cgroups, "cgroups", "/sys/fs/cgroup", "the host's file systems of cgroups")
 	flags.StringVar(&o.proc, "proc", "/proc", "the host's processes")
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(streams.Out, nodeDoc)
-		flags.SetOutput(streams.Out)
-		flags.PrintDefaults()
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("node: %w: %w", err, ErrUsage)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("node takes no argument %q: %w", flags.Arg(0), ErrUsage)
+	if helped, err := parse(flags, nodeDoc, args, streams); helped || err != nil {
+		return err
 	}
 	if o.linger < 0 {
 		return fmt.Errorf("node: --linger %s is negative: %w", o.linger, ErrUsage)

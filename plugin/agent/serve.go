@@ -43,22 +43,13 @@ type serveOptions struct {
 func serve(ctx context.Context, args []string, streams Streams) error {
 	var o serveOptions
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.name, "service-name", "Undefined", "name of the service, where nothing else names it")
 	flags.StringVar(&o.addr, "addr", "", "address to listen on (:PORT); port 0 takes a free one")
 	flags.StringVar(&o.control, "control-addr", "", "second address for health, metrics and control, which a full accept queue does not block")
 	flags.BoolVar(&o.watchStdin, "watch-stdin", false, "end when stdin is closed, as it is when the parent dies")
 	flags.BoolVar(&o.verbose, "verbose", false, "log every request to stderr")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(streams.Out, serveDoc)
-		flags.SetOutput(streams.Out)
-		flags.PrintDefaults()
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("%w: %w", err, ErrUsage)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("serve takes no argument %q: %w", flags.Arg(0), ErrUsage)
+	if helped, err := parse(flags, serveDoc, args, streams); helped || err != nil {
+		return err
 	}
 	cfg, err := serveConfig(o, os.Getenv, streams.Err)
 	if err != nil {

@@ -3,7 +3,6 @@ package agent
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -36,7 +35,6 @@ type stressOptions struct {
 // stressFlags are the command line of a stress.
 func stressFlags(o *stressOptions) *flag.FlagSet {
 	f := flag.NewFlagSet("stress", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
 	f.StringVar((*string)(&o.Type), "type", "", "cpu-stress, io-stress or memory-stress")
 	o.Cores = 1
 	f.Var(&o.Cores, "cores", "processors to keep busy")
@@ -64,25 +62,14 @@ func stressArgs(c stress.Config, lasting time.Duration) []string {
 // stressCommand is the command stress.
 func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	var o stressOptions
-	flags := stressFlags(&o)
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(streams.Out, stressDoc)
-		flags.SetOutput(streams.Out)
-		flags.PrintDefaults()
-		return nil
+	if helped, err := parse(stressFlags(&o), stressDoc, args, streams); helped || err != nil {
+		return err
 	}
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("it takes no argument %q", flags.Arg(0))
-	}
-	var c stress.Config
-	if err == nil {
-		c, err = stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: o.Load, Method: o.Method, Size: o.Size}})
-		c.Dir = o.Dir
-	}
+	c, err := stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: o.Load, Method: o.Method, Size: o.Size}})
 	if err != nil {
 		return fmt.Errorf("stress: %w: %w", err, ErrUsage)
 	}
+	c.Dir = o.Dir
 	if o.lasting > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.lasting)

@@ -170,10 +170,14 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 	}
 	f.Target.Direction = fault.Direction(o.direction)
 	f = f.WithDefaults()
-	if problems := f.Validate(); len(problems) > 0 {
-		return f, problems.Err()
+	problems := f.Validate()
+	for i := range problems {
+		// Here, arguments are flags of the same names.
+		if flag, ok := strings.CutPrefix(problems[i].Path, "args."); ok {
+			problems[i].Path = "--" + flag
+		}
 	}
-	return f, nil
+	return f, problems.Err()
 }
 
 // until is when a fault that begins now ends.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -141,8 +142,9 @@ func Prepare(c Config) (*Stress, error) {
 
 // Run stresses until ctx ends or something fails.
 func (s *Stress) Run(ctx context.Context) error {
+	stop := sync.OnceFunc(func() { close(s.stop) })
 	if ctx.Err() != nil {
-		close(s.stop)
+		stop()
 	}
 	close(s.begin)
 	var err error
@@ -152,7 +154,7 @@ func (s *Stress) Run(ctx context.Context) error {
 	case err = <-s.ended:
 		left--
 	}
-	close(s.stop)
+	stop()
 	for range left {
 		if failed := <-s.ended; err == nil {
 			err = failed

@@ -1,6 +1,7 @@
 package stress
 
 import (
+	"context"
 	"runtime"
 	"strings"
 	"testing"
@@ -36,6 +37,18 @@ func TestFromFault(t *testing.T) {
 	}
 	if _, err := FromFault(fault.Fault{Type: fault.CPUStress, Probability: 0.5}); err == nil {
 		t.Error("a probability is taken")
+	}
+}
+
+func TestStressThatIsOverBeforeItBegins(t *testing.T) {
+	s, err := Prepare(Config{Type: fault.CPUStress, Cores: 1, Load: 1, Method: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

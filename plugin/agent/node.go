@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -261,32 +262,27 @@ func (n *node) start(uid string) *pod {
 func (n *node) statuses(owner string) []order.Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := []order.Status{}
-	told := map[order.Status]bool{}
-	for _, o := range n.book.orders() {
-		if owner != "" && o.Owner != owner {
-			continue
+	type place struct{ pod, owner, fault string }
+	known := map[place]order.Status{}
+	note := func(s order.Status) {
+		if owner == "" || s.Owner == owner {
+			known[place{netns.PlainUID(s.PodUID), s.Owner, s.FaultID}] = s
 		}
+	}
+	for _, o := range n.book.orders() {
 		for _, p := range o.Pods {
 			for _, f := range p.Faults {
-				s := order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID}
-				if running := n.pods[netns.PlainUID(p.UID)]; running != nil {
-					if known, ok := running.status(faultKey{o.Owner, f.ID}); ok {
-						s = known
-					}
-				}
-				told[s] = true
-				out = append(out, s)
+				note(order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID})
 			}
 		}
 	}
+	// What pods say counts, and is also of faults that are being taken back.
 	for _, p := range n.pods {
 		for _, s := range p.allStatuses() {
-			if (owner == "" || s.Owner == owner) && !told[s] {
-				out = append(out, s) // it is being taken back
-			}
+			note(s)
 		}
 	}
+	out := slices.AppendSeq([]order.Status{}, maps.Values(known))
 	out = append(out, n.troubles(owner)...)
 	slices.SortFunc(out, func(a, b order.Status) int {
 		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.PodUID, b.PodUID), cmp.Compare(a.FaultID, b.FaultID))

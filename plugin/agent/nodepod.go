@@ -242,14 +242,6 @@ func (p *pod) publish(now time.Time) {
 	p.statuses = statuses
 }
 
-// status returns what became of a fault; ok is false if nothing is known of it.
-func (p *pod) status(key faultKey) (s order.Status, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s, ok = p.statuses[key]
-	return s, ok
-}
-
 // allStatuses returns what became of all faults, in no order.
 func (p *pod) allStatuses() []order.Status {
 	p.mu.Lock()

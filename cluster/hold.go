@@ -77,12 +77,6 @@ func (d *Deployment) release() error {
 	return h.proxy.close()
 }
 
-// KeepFaults gives every pod that becomes ready the faults that act, until ctx
-// ends.
-func (d *Deployment) KeepFaults(ctx context.Context) {
-	d.lookAfter(ctx, &holder{told: map[string]bool{}})
-}
-
 // Reach makes the pods reachable from this machine: until end is called, the URLs
 // of Replicas are those of a proxy here. Nothing is done to the system.
 func (d *Deployment) Reach() (end func() error, err error) {

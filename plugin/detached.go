@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if err != nil {
 		return cause(ctx, err)
 	}
-	recoverWith(ctx, strings.Join(append([]string{"kubectl", "microsim", "down", e.Name, "--on", o.target.on}, o.target.kube.words()...), " "))
+	recoverWith(ctx, o.target.command("down", e.Name))
 	x, err := c.StartExperiment(ctx, &e, cluster.Launch{
 		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
@@ -95,11 +94,10 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 
 // follow is the command line that does something with an experiment.
 func (o *runOptions) follow(command string, x *cluster.Experiment) string {
-	words := append([]string{"kubectl", "microsim", command, x.Name, "--on", o.target.on}, o.target.kube.words()...)
-	if !slices.Contains(words, "--namespace") {
-		words = append(words, "-n", x.Namespace)
+	if len(o.target.kube.changed("namespace")) > 0 {
+		return o.target.command(command, x.Name)
 	}
-	return strings.Join(words, " ")
+	return o.target.command(command, x.Name, "-n", x.Namespace)
 }
 
 // calledFlag tells a run in a pod how a person would call it.

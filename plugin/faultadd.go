@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -68,6 +69,7 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 			return cause(ctx, err)
 		}
 	}
+	recoverWith(ctx, o.command("clear", id))
 	// The time that passed while a question was answered does not count.
 	deadline := o.until()
 	if err := at.Inject(ctx, id, f, deadline); err != nil {
@@ -107,9 +109,9 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 // waitFor keeps the fault until its time is over or the command is interrupted, and
 // lets it follow pods that come and go.
 func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadline time.Time) error {
-	waiting, stop := context.WithCancel(ctx)
-	defer stop()
+	waiting := ctx
 	if !deadline.IsZero() {
+		var stop context.CancelFunc
 		waiting, stop = context.WithDeadline(ctx, deadline)
 		defer stop()
 		fmt.Fprintf(o.streams.Err, "It acts for %v, on pods that come later, too; an interrupt takes it back sooner.\n", o.lasts)
@@ -124,7 +126,7 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
 	defer cancel()
 	if err := at.Clear(clearing, id); err != nil {
-		return err
+		return &experiment.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.command("clear", id)}
 	}
 	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
 	return nil

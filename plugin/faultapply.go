@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -102,7 +104,27 @@ func (o *applyOptions) run(ctx context.Context) error {
 	if o.dryRun {
 		return printSteps(o.streams, system.Name, steps, missed)
 	}
+	if err := refuseTaken(ctx, injector, steps); err != nil {
+		return cause(ctx, err)
+	}
 	return o.play(ctx, injector, steps, missed)
+}
+
+// refuseTaken refuses faults that have the names of others that act: those are
+// not to be cleared in their place.
+func refuseTaken(ctx context.Context, in injector, steps []step) error {
+	active, err := in.Active(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, s := range steps {
+		taken := func(a experiment.Injection) bool { return a.ID == s.id && !actsOnce(&a.Fault) }
+		if !s.clear && slices.ContainsFunc(active, taken) {
+			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", s.id, s.id))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // runningSystem asks a running system for its description.
@@ -140,17 +162,14 @@ func faultsFor(docs spec.Documents, system *topology.System, seed uint64) ([]fau
 // check names all that the system cannot do, before anything begins.
 func (o *applyOptions) check(in injector, faults []fault.Fault) error {
 	var failed []error
-	can, asks := in.(interface{ CanInject(f *fault.Fault) error })
 	for i := range faults {
 		f := &faults[i]
 		if f.Duration == 0 && o.duration == 0 && !actsOnce(f) {
 			failed = append(failed, fmt.Errorf("fault %q has no duration: write one, or --duration, so that it ends even if this program cannot end it", f.Label()))
 		}
 		for _, one := range victimsOf(f) {
-			if err := error(nil); asks {
-				if err = can.CanInject(&one); err != nil {
-					failed = append(failed, err)
-				}
+			if err := in.CanInject(&one); err != nil {
+				failed = append(failed, err)
 			}
 		}
 	}
@@ -179,12 +198,11 @@ func (o *applyOptions) play(ctx context.Context, in injector, steps []step, miss
 	defer following.Wait()
 	holding, end := context.WithCancel(ctx)
 	defer end()
-	if keeper, ok := in.(interface{ KeepFaults(ctx context.Context) }); ok {
-		following.Go(func() { keeper.KeepFaults(holding) })
+	if p, ok := in.(planner); ok {
+		following.Go(func() { p.Follow(holding) })
 	}
-	p := &player{injector: in, tell: o.tell, remedy: func(id string) string {
-		return fmt.Sprintf("kubectl microsim fault clear %s --on %s", id, o.target.on)
-	}}
+	p := &player{injector: in, tell: o.tell, remedy: func(id string) string { return o.command("clear", id) }}
+	recoverWith(ctx, o.command("clear", "--all"))
 	return cause(ctx, p.play(ctx, steps, missed))
 }
 

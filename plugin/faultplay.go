@@ -133,7 +133,7 @@ type player struct {
 func (p *player) play(ctx context.Context, steps []step, missed []string) error {
 	p.began = time.Now()
 	next, err := p.makeSteps(ctx, steps)
-	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), playTimeout)
+	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
 	defer cancel()
 	err = errors.Join(err, p.clearAll(cleaning))
 	for _, s := range steps[next:] {

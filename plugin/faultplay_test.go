@@ -28,6 +28,8 @@ func (f *fakeInjector) note(format string, args ...any) {
 	f.lines = append(f.lines, fmt.Sprintf("%v %s", time.Since(f.began), fmt.Sprintf(format, args...)))
 }
 
+func (f *fakeInjector) CanInject(*fault.Fault) error { return nil }
+
 func (f *fakeInjector) Inject(_ context.Context, id string, _ fault.Fault, deadline time.Time) error {
 	f.note("add %s until %v", id, deadline.Sub(f.began))
 	if id == f.failAdd {

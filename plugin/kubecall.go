@@ -37,6 +37,7 @@ func (o *callOptions) onKubernetes(ctx context.Context, chain *behave.Chain) (er
 	if err != nil {
 		return err
 	}
+	recoverWith(ctx, o.target.command("down", system.Name))
 	d, err := c.Up(ctx, system, o.seed)
 	if err != nil {
 		return cause(ctx, err)

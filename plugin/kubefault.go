@@ -12,6 +12,7 @@ import (
 // An injector is what faults can act on: a running system, wherever it runs, or
 // pods that were selected by their labels.
 type injector interface {
+	CanInject(f *fault.Fault) error
 	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
 	Clear(ctx context.Context, id string) error
 	Active(ctx context.Context) ([]experiment.Injection, error)
@@ -27,6 +28,15 @@ var (
 	_ planner = (*cluster.Deployment)(nil)
 	_ planner = (*cluster.Foreign)(nil)
 )
+
+// command is the command line of a command of `fault` for the same place.
+func (o *faultOptions) command(words ...string) string {
+	words = append([]string{"fault"}, words...)
+	if o.system != "" {
+		words = append(words, "--system", o.system)
+	}
+	return o.target.command(words...)
+}
 
 // find returns the system that the flags mean.
 func (o *faultOptions) find(ctx context.Context, more ...func(*cluster.Config)) (injector, error) {

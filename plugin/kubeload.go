@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,8 +108,7 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	if err != nil {
 		return err
 	}
-	words := append([]string{"kubectl", "microsim", "down", e.System.Name, "--on", o.target.on}, o.target.kube.words()...)
-	recoverWith(ctx, strings.Join(words, " "))
+	recoverWith(ctx, o.target.command("down", e.System.Name))
 	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
 	deps.PollReplicas = kubePollReplicas
 	// A pod that runs an experiment can generate the load of one pod itself.

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -17,6 +18,15 @@ func (t *target) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.on, "on", "", "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"local", "kind", "cluster"}, cobra.ShellCompDirectiveNoFileComp))
 	t.kube.addFlags(cmd)
+}
+
+// command is the command line for what runs where the flags point.
+func (t *target) command(words ...string) string {
+	words = append([]string{"kubectl", "microsim"}, append(words, "--on", t.on)...)
+	if t.onCluster() {
+		words = append(words, t.kube.words()...)
+	}
+	return strings.Join(words, " ")
 }
 
 // onCluster reports whether the system runs on Kubernetes.

@@ -59,11 +59,10 @@ type Deployment struct {
 	gating    gating
 	draining  sync.WaitGroup
 	// network is nil where replicas have no namespaces; impaired are the faults
-	// that act there, and impairedBy by what, guarded by arranging.
-	network    Network
-	impaired   map[slot][]PathFault
-	impairedBy map[slot]string
-	wake       chan struct{}
+	// that act there and what carries them out, guarded by arranging.
+	network  Network
+	impaired map[slot]impairment
+	wake     chan struct{}
 
 	mu       sync.Mutex
 	system   *topology.System
@@ -99,7 +98,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	default:
 		d.spawner = newSpawner()
 	}
-	d.impaired, d.impairedBy = map[slot][]PathFault{}, map[slot]string{}
+	d.impaired = map[slot]impairment{}
 	d.setSystem(system)
 	go d.watch()
 	if err := d.openNetwork(); err != nil {

@@ -109,6 +109,13 @@ func planPaths(injections map[string]*injection, replicas []addressedSlot) map[s
 	return plans
 }
 
+// An impairment is the faults that act on the way to a replica, and what carries
+// them out.
+type impairment struct {
+	faults []PathFault
+	by     string
+}
+
 // impairHosts makes the network be as the injections want it.
 func (d *Deployment) impairHosts(ctx context.Context) error {
 	d.arranging.Lock()
@@ -125,7 +132,7 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 	d.mu.Unlock()
 	var changed []slot
 	for s, faults := range plans {
-		if fmt.Sprint(faults) != fmt.Sprint(d.impaired[s]) {
+		if fmt.Sprint(faults) != fmt.Sprint(d.impaired[s].faults) {
 			changed = append(changed, s)
 		}
 	}
@@ -137,9 +144,13 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		d.impaired[s], d.impairedBy[s] = plans[s], by
+		d.impaired[s] = impairment{plans[s], by}
 	}
-	maps.DeleteFunc(d.impaired, func(s slot, _ []PathFault) bool { return plans[s] == nil })
+	// What could not be taken back stays, so that it is tried again.
+	maps.DeleteFunc(d.impaired, func(s slot, acting impairment) bool {
+		_, there := plans[s]
+		return !there || acting.faults == nil
+	})
 	return errors.Join(errs...)
 }
 
@@ -150,12 +161,12 @@ func (d *Deployment) networkHits() (hits map[string]int64, by map[string]string)
 	defer d.arranging.Unlock()
 	sum := map[string]int64{}
 	by = map[string]string{}
-	for s, faults := range d.impaired {
+	for s, acting := range d.impaired {
 		var ids []string
-		for i := range faults {
-			id := faults[i].ID
+		for i := range acting.faults {
+			id := acting.faults[i].ID
 			ids = append(ids, id)
-			by[id] = max(by[id], d.impairedBy[s]) // it is the same for all replicas, but for a moment
+			by[id] = max(by[id], acting.by) // it is the same for all replicas, but for a moment
 		}
 		for id, n := range d.network.Hits(s.label(), ids) {
 			sum[id] += n

@@ -179,13 +179,21 @@ func marked(all []nodes.Node) (ours, known bool) {
 // What an interrupted creation has left is removed first.
 func (m *Manager) Ensure(ctx context.Context, name string, o Options) (*Sandbox, error) {
 	s, err := m.find(name)
-	if err != nil {
-		return nil, err
+	if err != nil || s != nil && s.Ready {
+		return s, err
 	}
-	if s != nil && s.Ready {
-		return s, nil
+	s, err = m.Create(ctx, name, o)
+	if there := (*thereError)(nil); errors.As(err, &there) {
+		return m.find(name) // somebody else has made it meanwhile
 	}
-	return m.Create(ctx, name, o)
+	return s, err
+}
+
+// A thereError says that a sandbox has been made already.
+type thereError struct{ name string }
+
+func (e *thereError) Error() string {
+	return fmt.Sprintf("creating the sandbox %q: it is there already; 'kubectl microsim cluster delete %s' deletes it", e.name, e.name)
 }
 
 // Create makes a sandbox. On an error, and when ctx ends before it is ready,
@@ -194,18 +202,22 @@ func (m *Manager) Create(ctx context.Context, name string, o Options) (*Sandbox,
 	if o.Workers < 0 || o.Workers > 20 {
 		return nil, fmt.Errorf("creating the sandbox %q: %d workers are not possible; use 0 to 20", name, o.Workers)
 	}
-	old, err := m.find(name)
-	switch {
-	case err != nil:
+	if err := CheckName(name); err != nil {
 		return nil, err
-	case old != nil && old.Ready:
-		return nil, fmt.Errorf("creating the sandbox %q: it is there already; 'kubectl microsim cluster delete %s' deletes it", name, name)
 	}
 	done, err := m.records.begin(name)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	// Who looked before might remove what another program has finished since.
+	old, err := m.find(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case old != nil && old.Ready:
+		return nil, &thereError{name}
+	}
 	if old != nil {
 		m.progress(fmt.Sprintf("Removing what an interrupted creation of %q has left.", name))
 		if err := m.remove(name); err != nil {
@@ -384,18 +396,20 @@ func explain(doing string, err error) error {
 		text = "..." + text[len(text)-most:]
 	}
 	hint := ""
-	for symptom, remedy := range map[string]string{
-		"permission denied":         "; give yourself rights to the container runtime, or run it rootless",
-		"Cannot connect to the Doc": "; start Docker",
-		"already allocated":         "; a port is taken: end what listens there",
-		"No such image":             "; name an image that is there with --node-image",
-		"failed to pull image":      "; name an image that is there with --node-image",
-		// Each node takes some 20 inotify instances, of which Linux allows 128.
-		"cannot exec in a stopped":  "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'",
-		"could not find a log line": "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'",
+	// Each node takes some 20 inotify instances, of which Linux allows 128.
+	const inotify = "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'"
+	for _, known := range []struct{ symptom, remedy string }{
+		{"failed to pull image", "; name an image that is there with --node-image"},
+		{"No such image", "; name an image that is there with --node-image"},
+		{"cannot exec in a stopped", inotify},
+		{"could not find a log line", inotify},
+		{"already allocated", "; a port is taken: end what listens there"},
+		{"Cannot connect to the Doc", "; start Docker"},
+		{"permission denied", "; give yourself rights to the container runtime, or run it rootless"},
 	} {
-		if strings.Contains(text, symptom) || strings.Contains(err.Error(), symptom) {
-			hint = remedy
+		if strings.Contains(text, known.symptom) || strings.Contains(err.Error(), known.symptom) {
+			hint = known.remedy
+			break
 		}
 	}
 	if text == "" {

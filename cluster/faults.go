@@ -132,6 +132,7 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 // added adds a fault to those of the record. One that has been carried out is
 // in nobody's way.
 func added(all []injection, in injection) ([]injection, error) {
+	all = unexpired(all)
 	i := slices.IndexFunc(all, func(old injection) bool { return old.ID == in.ID })
 	if i >= 0 && !momentary(all[i].Fault.Type) {
 		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s' ends it, and --name names another", in.ID, all[i].Fault.Label(), in.ID)
@@ -240,19 +241,29 @@ func (d *Deployment) wake(ctx context.Context, pause *injection) error {
 		if !ready(p) || !pause.targets(service, i+1) || v.paused(service, i+1) {
 			return nil
 		}
-		var known []experiment.Injection
-		if err := d.order(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
+		if err := d.catchUp(ctx, p, i+1, v.faults); err != nil && !d.hasGone(ctx, p.Name) {
 			return fmt.Errorf("pod %q: %w", p.Name, err)
 		}
-		for _, k := range known {
-			if !slices.ContainsFunc(v.faults, func(in injection) bool { return in.ID == k.ID }) {
-				if err := d.order(ctx, p.Name, http.MethodDelete, faultPath(k.ID), nil, nil); err != nil {
-					return fmt.Errorf("pod %q: %w", p.Name, err)
-				}
-			}
-		}
-		return d.tellOne(ctx, p, i+1, v.faults)
+		return nil
 	})
+}
+
+// catchUp takes back what a pod has missed the clearing of, and gives it what it
+// has missed the injection of.
+func (d *Deployment) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
+	var known []experiment.Injection
+	if err := d.order(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
+		return err
+	}
+	for _, k := range known {
+		if slices.ContainsFunc(faults, func(in injection) bool { return in.ID == k.ID }) {
+			continue
+		}
+		if err := d.order(ctx, p.Name, http.MethodDelete, faultPath(k.ID), nil, nil); err != nil {
+			return err
+		}
+	}
+	return d.tellOne(ctx, p, index, faults)
 }
 
 // hasGone reports whether a pod is no longer there, or no longer ready.
@@ -311,7 +322,7 @@ func (d *Deployment) hits(ctx context.Context, v *view) map[string]int64 {
 	var names []string
 	for service, list := range v.pods {
 		for i, p := range list {
-			if ready(p) && v.targeted(service, i+1) {
+			if ready(p) && v.targeted(service, i+1) && !v.paused(service, i+1) {
 				names = append(names, p.Name)
 			}
 		}
@@ -346,7 +357,12 @@ func (d *Deployment) recorded(ctx context.Context) ([]injection, roster, error) 
 		return nil, roster{}, err
 	}
 	roster, err := parseRoster(config)
-	return faults, roster, err
+	return unexpired(faults), roster, err
+}
+
+// unexpired drops what has come to its end by itself.
+func unexpired(all []injection) []injection {
+	return slices.DeleteFunc(all, func(in injection) bool { return in.expired() })
 }
 
 func parseRecord(config *corev1.ConfigMap) ([]injection, error) {
@@ -356,7 +372,6 @@ func parseRecord(config *corev1.ConfigMap) ([]injection, error) {
 			return nil, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)
 		}
 	}
-	all = slices.DeleteFunc(all, func(in injection) bool { return in.expired() })
 	slices.SortFunc(all, func(a, b injection) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
 	return all, nil
 }

@@ -104,8 +104,11 @@ func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 	for {
 		var again <-chan time.Time
 		if pods.synced() {
-			if err := d.tellNew(ctx, pods.store.List(), h); err != nil && ctx.Err() == nil {
+			later, err := d.tellNew(ctx, pods.store.List(), h)
+			if err != nil && ctx.Err() == nil {
 				d.c.config.Progress(fmt.Sprintf("a pod of system %s could not be told its faults, trying again: %v", d.system.Name, err))
+			}
+			if later || err != nil {
 				again = time.After(tick)
 			}
 		}
@@ -119,8 +122,8 @@ func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 }
 
 // tellNew gives the faults of the record to ready containers that have not got
-// them, and notes these.
-func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) error {
+// them, and notes these. Those that are paused have to be told later.
+func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) (later bool, err error) {
 	var all []*corev1.Pod
 	news := false
 	for _, o := range objects {
@@ -128,22 +131,27 @@ func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) erro
 		all, news = append(all, p), news || ready(p) && !h.knows(p)
 	}
 	if !news {
-		return nil
+		return false, nil
 	}
 	faults, roster, err := d.recorded(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
+	v := &view{faults: faults, pods: roster.arrange(d.system, all)}
 	var newcomers []*corev1.Pod
 	var indexes []int
-	for _, pods := range roster.arrange(d.system, all) {
+	for service, pods := range v.pods {
 		for i, p := range pods {
-			if ready(p) && !h.knows(p) {
+			switch {
+			case !ready(p) || h.knows(p):
+			case v.paused(service, i+1):
+				later = true
+			default:
 				newcomers, indexes = append(newcomers, p), append(indexes, i+1)
 			}
 		}
 	}
-	return each(len(newcomers), func(i int) error {
+	return later, each(len(newcomers), func(i int) error {
 		if err := d.tellOne(ctx, newcomers[i], indexes[i], faults); err != nil {
 			return err
 		}

@@ -54,6 +54,9 @@ func (d *Deployment) connectedFrom(ctx context.Context, node, pod string) error 
 		if err == nil && len(missing) == 0 {
 			return nil
 		}
+		if len(missingRights(err)) > 0 {
+			return fmt.Errorf("asking pod %q which services it reaches: %w", pod, err)
+		}
 		select {
 		case <-time.After(connectedPause):
 			continue

@@ -333,9 +333,11 @@ func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (
 	defer jobs.close()
 	configs := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "configmaps", x.Namespace, selector), &corev1.ConfigMap{}, changed)
 	defer configs.close()
+	var again <-chan time.Time
 	for {
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for experiment %q, which goes on: %w", name, context.Cause(ctx))
 		}
@@ -345,8 +347,7 @@ func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (
 		case errors.As(err, &gone):
 			return nil, fmt.Errorf("waiting for experiment %q: it was deleted", name)
 		case err != nil && ctx.Err() == nil:
-			// The API server may be back soon; what has changed is not asked for
-			// in vain then.
+			again = time.After(tick) // the API server may be back soon
 			c.config.Progress(fmt.Sprintf("experiment/%s cannot be seen, waiting: %v", name, err))
 		case err == nil && now.Phase.Over():
 			return now, nil

@@ -141,8 +141,8 @@ func (r *runningLoad) awaitAnswers(ctx context.Context) error {
 			if err == nil {
 				return nil
 			}
-			if refused := (*orderError)(nil); errors.As(err, &refused) && refused.status == http.StatusForbidden {
-				return fmt.Errorf("asking pod %q through the API server whether it is ready: %w; ask for a Role with the verbs get and create on pods/proxy", r.pods[i].Name, err)
+			if len(missingRights(err)) > 0 {
+				return fmt.Errorf("asking pod %q whether it is ready: %w", r.pods[i].Name, err)
 			}
 			select {
 			case <-time.After(connectedPause):

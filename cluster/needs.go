@@ -67,7 +67,7 @@ func needsIn(namespace string) []need {
 			rule("", "pods", "get list watch deletecollection"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create"), rule("", "events", "list"),
 		}},
 		need{name: "detach", what: "experiments that run on without this machine", namespace: namespace, rules: []rbacv1.PolicyRule{
-			rule("", "serviceaccounts", "get create patch delete"), rule("rbac.authorization.k8s.io", "roles rolebindings", "get create patch delete"),
+			rule("", "serviceaccounts", "create patch deletecollection"), rule("rbac.authorization.k8s.io", "roles rolebindings", "create patch delete deletecollection"),
 		}},
 	)
 }

@@ -164,7 +164,7 @@ func (v *visit) send(ctx context.Context, pod *corev1.Pod, method, path string, 
 	if refused := (&orderError{}); errors.As(err, &refused) {
 		return refused.final(), err
 	}
-	return err == nil || ctx.Err() != nil, err
+	return err == nil || ctx.Err() != nil || len(missingRights(err)) > 0, err
 }
 
 // final reports whether it is the helper that has answered, and another try will

@@ -86,15 +86,19 @@ func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]obje
 			return nil
 		}
 		o, err := c.patch(ctx, objects[i], true)
-		if err == nil {
+		switch {
+		case err == nil:
 			checked[i] = o
+		case c.leavesOut(objects[i], err):
+			checked[i] = nil
+			return nil
 		}
 		return err
 	})
 	if err != nil {
 		return nil, summarize(err)
 	}
-	return checked, nil
+	return slices.DeleteFunc(checked, func(o object) bool { return o == nil }), nil
 }
 
 // resource returns the client and the name of the resource of a kind.

@@ -133,6 +133,10 @@ func (c *Cluster) deleteAll(ctx context.Context, system, namespace string) (name
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
+	// Who may not look at it has not made it.
+	if err != nil && !apierrors.IsForbidden(err) {
+		return false, err
+	}
 	if err == nil && madeFor(ns, system) {
 		others, err := c.others(ctx, system, namespace)
 		if err != nil {

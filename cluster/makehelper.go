@@ -60,7 +60,9 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
 		return c.adopt(ctx, job, secret.Name)
 	}
-	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(ctx, secret.Name, metav1.DeleteOptions{})
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	undone := c.client.CoreV1().Secrets(helper.Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return undone // somebody else has made it
 	}
@@ -77,9 +79,12 @@ func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job, secret string) er
 		return fmt.Errorf("describing the helper %q: %w", job.Name, err)
 	}
 	o := metav1.PatchOptions{FieldManager: FieldManager}
-	_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
-	if err == nil && secret != "" {
+	// The token comes first: nobody else knows of it.
+	if secret != "" {
 		_, err = c.client.CoreV1().Secrets(helper.Namespace).Patch(ctx, secret, types.MergePatchType, patch, o)
+	}
+	if err == nil {
+		_, err = c.client.CoreV1().ConfigMaps(helper.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
 	}
 	if apierrors.IsNotFound(err) {
 		return errAgain

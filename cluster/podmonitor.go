@@ -79,13 +79,22 @@ func (c *Cluster) applyMonitor(ctx context.Context, monitor object) error {
 	}
 	_, err := c.patch(ctx, monitor, false)
 	switch {
-	case c.config.PodMonitor == nil && apierrors.IsForbidden(err):
-		c.config.Progress(fmt.Sprintf("podmonitor/%s left out: %v; --pod-monitor=false does so without a word", monitor.GetName(), err))
+	case c.leavesOut(monitor, err):
 		return nil
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("making podmonitor/%s: the cluster does not know this kind; leave --pod-monitor out, or install the operator of Prometheus: %w", monitor.GetName(), err)
 	}
 	return err
+}
+
+// leavesOut reports, and tells, that an object is gone without: a PodMonitor that
+// nobody has asked for, where the user may not make any.
+func (c *Cluster) leavesOut(o object, err error) bool {
+	if o.GetKind() != manifest.PodMonitorKind || c.config.PodMonitor != nil || !apierrors.IsForbidden(err) {
+		return false
+	}
+	c.config.Progress(fmt.Sprintf("podmonitor/%s left out: %v; --pod-monitor=false does so without a word", o.GetName(), err))
+	return true
 }
 
 // deleteMonitors deletes PodMonitors, where the cluster knows the kind and the

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -87,11 +88,7 @@ func (c *Cluster) probe(ctx context.Context, node string, backends *[]networkBac
 		return fmt.Errorf("making a helper for node %q: %w", node, err)
 	}
 	if made {
-		defer func() {
-			if ended := c.endProbe(context.WithoutCancel(ctx), node); err == nil {
-				err = ended
-			}
-		}()
+		defer func() { err = errors.Join(err, c.endProbe(context.WithoutCancel(ctx), node)) }()
 	}
 	v := &visit{c: c, node: node, agent: c.findAgent}
 	return v.order(ctx, http.MethodGet, "/backends", nil, backends)

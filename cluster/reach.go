@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -208,8 +209,11 @@ func (d *Deployment) newProxy() (*podProxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for requests to system %q: %w", d.system.Name, err)
 	}
+	// Whoever sent a request that breaks off sees that by himself.
+	quiet := log.New(io.Discard, "", 0)
 	reverse := &httputil.ReverseProxy{
 		Transport: d.c.http.Transport,
+		ErrorLog:  quiet,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			pod, path, _ := strings.Cut(strings.TrimPrefix(r.In.URL.EscapedPath(), "/"), "/")
 			port := manifest.HTTPPort
@@ -244,7 +248,7 @@ func (d *Deployment) newProxy() (*podProxy, error) {
 		}
 		reverse.ServeHTTP(w, r)
 	})
-	p := &podProxy{listener: ln, server: &http.Server{Handler: guard, ReadHeaderTimeout: 10 * time.Second}, done: make(chan error, 1)}
+	p := &podProxy{listener: ln, server: &http.Server{Handler: guard, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}, done: make(chan error, 1)}
 	go func() { p.done <- p.server.Serve(ln) }()
 	return p, nil
 }

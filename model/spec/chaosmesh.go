@@ -57,7 +57,9 @@ type chaosExpression struct {
 // chaosFields are those that all the kinds have.
 type chaosFields struct {
 	chaosTargets
-	Duration unit.Duration
+	Duration      unit.Duration `json:"duration"`
+	RemoteCluster ignored       `json:"remoteCluster"`
+	Scheduler     ignored       `json:"scheduler"`
 }
 
 // readChaosMesh reads an object by its kind.
@@ -95,9 +97,6 @@ func insteadOfKind(kind string) string {
 type chaosReader struct {
 	*pending
 	name string
-	on   selection
-	// duration is that of the object.
-	duration unit.Duration
 }
 
 func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S) chaosFields) {
@@ -117,10 +116,10 @@ func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S)
 		c.refuse("spec."+key, "remove it")
 	}
 	common := read(c, &in.Spec)
-	c.on, c.duration = c.selection(&common.chaosTargets, "spec"), common.Duration
+	on := c.selection(&common.chaosTargets, "spec")
 	for i := range c.Faults.parts {
 		p := &c.Faults.parts[i]
-		p.on, p.fault.Duration, p.fault.Probability = c.on, c.duration, 1
+		p.on, p.fault.Duration, p.fault.Probability = on, common.Duration, 1
 		if len(c.Faults.parts) == 1 {
 			p.fault.Name = c.name
 		}

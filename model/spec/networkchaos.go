@@ -11,10 +11,7 @@ import (
 
 // networkChaos is the spec of a NetworkChaos.
 type networkChaos struct {
-	Selector  chaosSelector   `json:"selector"`
-	Mode      pickMode        `json:"mode"`
-	Value     string          `json:"value"`
-	Duration  unit.Duration   `json:"duration"`
+	chaosFields
 	Action    string          `json:"action"`
 	Direction fault.Direction `json:"direction"`
 	Target    *chaosTargets   `json:"target"`
@@ -55,8 +52,6 @@ type networkChaos struct {
 	ExternalTargets ignored `json:"externalTargets"`
 	Device          ignored `json:"device"`
 	TargetDevice    ignored `json:"targetDevice"`
-	RemoteCluster   ignored `json:"remoteCluster"`
-	Scheduler       ignored `json:"scheduler"`
 }
 
 // networkParts are the fields with an action's parameters.
@@ -83,7 +78,7 @@ func (c *chaosReader) network(in *networkChaos) chaosFields {
 	for i := range c.Faults.parts {
 		c.Faults.parts[i].peers, c.Faults.parts[i].towards = peers, direction
 	}
-	return chaosFields{chaosTargets{in.Selector, in.Mode, in.Value}, in.Duration}
+	return in.chaosFields
 }
 
 // parameters makes the faults that the action asks for.

@@ -10,17 +10,12 @@ import (
 
 // podChaos is the spec of a PodChaos.
 type podChaos struct {
-	Selector chaosSelector `json:"selector"`
-	Mode     pickMode      `json:"mode"`
-	Value    string        `json:"value"`
-	Duration unit.Duration `json:"duration"`
-	Action   string        `json:"action"`
+	chaosFields
+	Action string `json:"action"`
 	// GracePeriod is in seconds.
 	GracePeriod int64 `json:"gracePeriod"`
 	// A replica is one container.
 	ContainerNames ignored `json:"containerNames"`
-	RemoteCluster  ignored `json:"remoteCluster"`
-	Scheduler      ignored `json:"scheduler"`
 }
 
 func (c *chaosReader) pods(in *podChaos) chaosFields {
@@ -39,15 +34,12 @@ func (c *chaosReader) pods(in *podChaos) chaosFields {
 	default:
 		c.file.mistake(c.root.at("spec.action"), "spec.action", "write pod-kill or container-kill", "action %q is not known", in.Action)
 	}
-	return chaosFields{chaosTargets{in.Selector, in.Mode, in.Value}, in.Duration}
+	return in.chaosFields
 }
 
 // stressChaos is the spec of a StressChaos.
 type stressChaos struct {
-	Selector  chaosSelector `json:"selector"`
-	Mode      pickMode      `json:"mode"`
-	Value     string        `json:"value"`
-	Duration  unit.Duration `json:"duration"`
+	chaosFields
 	Stressors struct {
 		CPU *struct {
 			Workers int     `json:"workers"`
@@ -65,8 +57,6 @@ type stressChaos struct {
 	} `json:"stressors"`
 	StressngStressors ignored `json:"stressngStressors"`
 	ContainerNames    ignored `json:"containerNames"`
-	RemoteCluster     ignored `json:"remoteCluster"`
-	Scheduler         ignored `json:"scheduler"`
 }
 
 func (c *chaosReader) stress(in *stressChaos) chaosFields {
@@ -91,7 +81,7 @@ func (c *chaosReader) stress(in *stressChaos) chaosFields {
 	if len(c.Faults.parts) == 0 && len(c.file.mistakes) == 0 {
 		c.file.mistake(c.root.at("spec.stressors"), "spec.stressors", "write cpu, memory, or both under it", "there are no stressors")
 	}
-	return chaosFields{chaosTargets{in.Selector, in.Mode, in.Value}, in.Duration}
+	return in.chaosFields
 }
 
 // A chaosSize is a size as Chaos Mesh writes it: 256MB, 1GiB.

@@ -1,7 +1,6 @@
 package experiment
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -105,7 +104,9 @@ func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole L
 		if err != nil {
 			return whole, fmt.Errorf("decoding a histogram: %w", err)
 		}
-		latencies = cmp.Or(latencies, NewLoadHistogram())
+		if latencies == nil {
+			latencies = NewLoadHistogram()
+		}
 		if lost := latencies.Merge(h); lost > 0 {
 			return whole, fmt.Errorf("%d latencies of a histogram are longer than a day", lost)
 		}

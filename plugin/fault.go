@@ -110,7 +110,7 @@ func newFaultAdd(streams Streams) *cobra.Command {
 	flags.StringVar(&o.from, "from", "", "only requests of this caller")
 	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1; on the network, of connections")
 	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
-	flags.Var(&o.lasts, "for", "how long; without it until it is cleared")
+	flags.Var(&o.lasts, "for", "how long; without it until it is cleared, with --selector 5m")
 	flags.Var(&o.delay, "delay", "how long requests, packets, or data are held up, or connections live")
 	flags.Var(&o.jitter, "jitter", "spread of the delay")
 	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")

@@ -1,0 +1,7 @@
+package plugin
+
+import "github.com/spf13/cobra"
+
+// Command returns the tree of all commands, hidden ones included, for programs
+// that describe them. Run executes a command line.
+func Command(streams Streams) *cobra.Command { return newRoot(streams) }

@@ -1,0 +1,40 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// Scripts of users depend on these numbers.
+func TestExitCodes(t *testing.T) {
+	bare := errors.New("no")
+	for name, tt := range map[string]struct {
+		err  error
+		want int
+	}{
+		"done":                   {nil, 0},
+		"error":                  {bare, 1},
+		"misuse":                 {usageError{&cobra.Command{}, bare}, 2},
+		"unknown command":        {errors.New(`unknown command "x" for "microsim"`), 2},
+		"nothing to change":      {unchangedError{"it is as the file says"}, 3},
+		"a check failed":         {checksFailedError{1, 2}, 10},
+		"left behind":            {&experiment.CleanupError{Err: bare}, 11},
+		"left behind after that": {errors.Join(checksFailedError{1, 2}, &experiment.CleanupError{Err: bare}), 11},
+		"as elsewhere":           {endedBadlyError{10, "1 of 2 checks did not hold"}, 10},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%s: exit code %d, want %d", name, got, tt.want)
+		}
+		if tt.err == nil {
+			continue
+		}
+		if got := exitCode(fmt.Errorf("running: %w", tt.err)); got != tt.want && name != "unknown command" {
+			t.Errorf("%s, wrapped: exit code %d, want %d", name, got, tt.want)
+		}
+	}
+}

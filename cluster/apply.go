@@ -3,11 +3,9 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,39 +18,15 @@ import (
 
 type object = *unstructured.Unstructured
 
-// atOnce bounds the requests to the API server, and those through it, that are
-// under way at the same time.
-const atOnce = 16
-
-// each calls do for 0 to n-1, several at a time, and joins the errors.
-func each(n int, do func(int) error) error {
-	errs := make([]error, n)
-	var wait sync.WaitGroup
-	next := make(chan int)
-	for range min(n, atOnce) {
-		wait.Go(func() {
-			for i := range next {
-				errs[i] = do(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wait.Wait()
-	return errors.Join(errs...)
-}
-
 // apply sends the objects to the API server: the namespace first, then what pods
 // refer to, and what has pods when all that is there.
-func (c *Cluster) apply(ctx context.Context, objects []object) error {
+func apply(ctx context.Context, c *Client, objects []object) error {
 	for _, stage := range stages(objects) {
 		err := each(len(stage), func(i int) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			_, err := c.patch(ctx, stage[i], false)
+			_, err := patch(ctx, c, stage[i], false)
 			return err
 		})
 		if err != nil {
@@ -79,17 +53,17 @@ func stages(objects []object) [][]object {
 }
 
 // check is apply as a dry run on the server.
-func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]object, error) {
+func check(ctx context.Context, c *Client, objects []object, p *place) ([]object, error) {
 	checked := slices.Clone(objects)
 	err := each(len(objects), func(i int) error {
 		if objects[i].GetKind() != "Namespace" && !p.there {
 			return nil
 		}
-		o, err := c.patch(ctx, objects[i], true)
+		o, err := patch(ctx, c, objects[i], true)
 		switch {
 		case err == nil:
 			checked[i] = o
-		case c.leavesOut(objects[i], err):
+		case leavesOut(c, objects[i], err):
 			checked[i] = nil
 			return nil
 		}
@@ -101,8 +75,8 @@ func (c *Cluster) check(ctx context.Context, objects []object, p *place) ([]obje
 	return slices.DeleteFunc(checked, func(o object) bool { return o == nil }), nil
 }
 
-// resource returns the client and the name of the resource of a kind.
-func (c *Cluster) resource(kind string) (rest.Interface, string) {
+// resourceOf returns the client and the name of the resource of a kind.
+func resourceOf(c *Client, kind string) (rest.Interface, string) {
 	if kind == manifest.PodMonitorKind {
 		return c.monitoring, manifest.PodMonitors
 	}
@@ -118,13 +92,13 @@ func (c *Cluster) resource(kind string) (rest.Interface, string) {
 }
 
 // patch applies one object on the server's side.
-func (c *Cluster) patch(ctx context.Context, o object, dryRun bool) (object, error) {
+func patch(ctx context.Context, c *Client, o object, dryRun bool) (object, error) {
 	name := strings.ToLower(o.GetKind()) + "/" + o.GetName()
 	body, err := json.Marshal(o.Object)
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
-	client, resource := c.resource(o.GetKind())
+	client, resource := resourceOf(c, o.GetKind())
 	request := client.Patch(types.ApplyPatchType).
 		NamespaceIfScoped(o.GetNamespace(), o.GetKind() != "Namespace").
 		Resource(resource).Name(o.GetName()).
@@ -153,31 +127,14 @@ func (c *Cluster) patch(ctx context.Context, o object, dryRun bool) (object, err
 	return answer, nil
 }
 
-// summarize keeps a few errors of many that are alike.
-func summarize(err error) error {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return err
-	}
-	errs := joined.Unwrap()
-	const most = 5
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	if len(errs) <= most {
-		return err
-	}
-	return fmt.Errorf("%w\nand %d more like these", errors.Join(errs[:most]...), len(errs)-most)
-}
-
 // prune deletes the objects of a system that its file no longer names.
-func (c *Cluster) prune(ctx context.Context, system, namespace string, wanted []object) error {
+func prune(ctx context.Context, c *Client, system, namespace string, wanted []object) error {
 	keep := map[string]bool{}
 	for _, o := range wanted {
 		keep[strings.ToLower(o.GetKind())+"/"+o.GetName()] = true
 	}
 	var stale []string
-	err := c.eachObject(ctx, namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system)}, func(kind string, o metav1.Object) {
+	err := eachObject(ctx, c, namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system)}, func(kind string, o metav1.Object) {
 		if id := kind + "/" + o.GetName(); !keep[id] && o.GetLabels()[manifest.RoleLabel] == "" {
 			stale = append(stale, id)
 		}
@@ -187,7 +144,7 @@ func (c *Cluster) prune(ctx context.Context, system, namespace string, wanted []
 	}
 	return each(len(stale), func(i int) error {
 		kind, name, _ := strings.Cut(stale[i], "/")
-		client, resource := c.resource(strings.ToUpper(kind[:1]) + kind[1:])
+		client, resource := resourceOf(c, strings.ToUpper(kind[:1])+kind[1:])
 		err := client.Delete().Namespace(namespace).Resource(resource).Name(name).
 			Body(&metav1.DeleteOptions{PropagationPolicy: background()}).Do(ctx).Error()
 		if apierrors.IsNotFound(err) {
@@ -198,9 +155,4 @@ func (c *Cluster) prune(ctx context.Context, system, namespace string, wanted []
 		}
 		return err
 	})
-}
-
-func background() *metav1.DeletionPropagation {
-	policy := metav1.DeletePropagationBackground
-	return &policy
 }

@@ -40,7 +40,7 @@ func effectsOf(wishes []helper.Wish) []Effect {
 }
 
 // Plan tells what a fault would do. Nothing is changed.
-func (d *Deployment) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
+func (d *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
 	if err := d.CanInject(&f); err != nil {
 		return nil, err
 	}

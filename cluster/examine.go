@@ -49,18 +49,18 @@ type Examination struct {
 
 // Examine finds out what works on the cluster. Where the cluster cannot be
 // reached, that is the one finding.
-func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
+func Examine(ctx context.Context, c *Client, o Examination) []Finding {
 	first, cancel := context.WithTimeout(ctx, contactPatience)
 	defer cancel()
 	v, err := serverVersion(first, c.client)
 	if err != nil {
 		return []Finding{unknown("cluster", "systems on Kubernetes", err)}
 	}
-	findings := append([]Finding{supported(v.Major, v.Minor, v.GitVersion)}, c.rights(ctx)...)
+	findings := append([]Finding{supported(v.Major, v.Minor, v.GitVersion)}, checkRights(ctx, c)...)
 	if c.config.Namespace != "" {
-		findings = append(findings, c.podSecurity(ctx, c.config.Namespace, "restricted", "pods of systems"))
+		findings = append(findings, checkPodSecurity(ctx, c, c.config.Namespace, "restricted", "pods of systems"))
 	}
-	findings = append(findings, c.podSecurity(ctx, helper.Namespace, "privileged", "helpers, which are privileged pods"), c.monitored(ctx))
+	findings = append(findings, checkPodSecurity(ctx, c, helper.Namespace, "privileged", "helpers, which are privileged pods"), checkMonitoring(ctx, c))
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return append(findings, unknown("nodes", "knowing the nodes", err))
@@ -68,8 +68,8 @@ func (c *Cluster) Examine(ctx context.Context, o Examination) []Finding {
 	for i := range nodes.Items {
 		findings = append(findings, usable(&nodes.Items[i], o.HasAgent))
 	}
-	findings = append(findings, c.networks(ctx, nodes.Items, o.Probe)...)
-	return append(findings, c.imageOn(nodes.Items, o.Loads))
+	findings = append(findings, checkNetworks(ctx, c, nodes.Items, o.Probe)...)
+	return append(findings, checkImage(c, nodes.Items, o.Loads))
 }
 
 // unknown is a finding that could not be made.
@@ -93,10 +93,10 @@ func supported(major, minor, text string) Finding {
 	return f
 }
 
-// rights tells, for each command, whether the user has the rights that it needs.
-func (c *Cluster) rights(ctx context.Context) []Finding {
+// checkRights tells, for each command, whether the user has the rights that it needs.
+func checkRights(ctx context.Context, c *Client) []Finding {
 	needs := needsIn(c.config.Namespace)
-	may, err := c.ask(ctx, needs)
+	may, err := review(ctx, c, needs)
 	if err != nil {
 		return []Finding{unknown("may", "knowing what is allowed", explain(err))}
 	}
@@ -124,8 +124,8 @@ func allowed(n *need, missing []rbacv1.PolicyRule) Finding {
 	return f
 }
 
-// podSecurity tells whether a namespace admits pods of a level.
-func (c *Cluster) podSecurity(ctx context.Context, namespace, level, whose string) Finding {
+// checkPodSecurity tells whether a namespace admits pods of a level.
+func checkPodSecurity(ctx context.Context, c *Client, namespace, level, whose string) Finding {
 	const label = "pod-security.kubernetes.io/enforce"
 	f := Finding{Name: "pod-security/" + namespace, What: "namespace " + namespace + " admits " + whose, Works: true}
 	ns, err := c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
@@ -144,10 +144,10 @@ func (c *Cluster) podSecurity(ctx context.Context, namespace, level, whose strin
 	return f
 }
 
-// monitored tells how Prometheus finds the pods.
-func (c *Cluster) monitored(ctx context.Context) Finding {
+// checkMonitoring tells how Prometheus finds the pods.
+func checkMonitoring(ctx context.Context, c *Client) Finding {
 	f := Finding{Name: "podmonitors", What: "an operator of Prometheus finds systems by PodMonitors", Works: true}
-	there, err := c.hasPodMonitors(ctx)
+	there, err := hasPodMonitors(ctx, c)
 	if err != nil {
 		return unknown(f.Name, f.What, explain(err))
 	}
@@ -184,8 +184,8 @@ func usable(node *corev1.Node, hasAgent func(arch string) error) Finding {
 	return f
 }
 
-// imageOn tells whether the nodes have the agent's image.
-func (c *Cluster) imageOn(nodes []corev1.Node, loads bool) Finding {
+// checkImage tells whether the nodes have the agent's image.
+func checkImage(c *Client, nodes []corev1.Node, loads bool) Finding {
 	f := Finding{Name: "image", What: "the agent's image"}
 	if c.config.Image == "" {
 		f.Why, f.Remedy = "no image of the agent is named, and the nodes of this cluster cannot be reached from here", "push it to a registry that they can pull from with --push REFERENCE, or name one with --image"

@@ -16,14 +16,14 @@ import (
 )
 
 // permitting returns a cluster on which a user may do only what allowed says.
-func permitting(allowed func(*authorizationv1.ResourceAttributes) bool, objects ...runtime.Object) *Cluster {
+func permitting(allowed func(*authorizationv1.ResourceAttributes) bool, objects ...runtime.Object) *Client {
 	client := fake.NewClientset(objects...)
 	client.PrependReactor("create", "selfsubjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		review := a.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview).DeepCopy()
 		review.Status.Allowed = allowed(review.Spec.ResourceAttributes)
 		return true, review, nil
 	})
-	return &Cluster{client: client}
+	return &Client{client: client}
 }
 
 func TestMissingRightsAreNamed(t *testing.T) {
@@ -32,7 +32,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	})
 	c.config.Namespace = "team"
 	findings := map[string]Finding{}
-	for _, f := range c.rights(t.Context()) {
+	for _, f := range checkRights(t.Context(), c) {
 		findings[f.Name] = f
 	}
 	up := findings["may/up"]
@@ -51,7 +51,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}
 	// Without a namespace, all of them are meant.
 	c.config.Namespace = ""
-	if f := c.rights(t.Context())[0]; f.Works || !strings.Contains(f.Remedy, "-n") {
+	if f := checkRights(t.Context(), c)[0]; f.Works || !strings.Contains(f.Remedy, "-n") {
 		t.Errorf("in all namespaces, what up needs is %+v", f)
 	}
 }
@@ -108,19 +108,19 @@ func TestNodesThatCanBeUsed(t *testing.T) {
 }
 
 func TestWhereTheImageIs(t *testing.T) {
-	c := &Cluster{}
+	c := &Client{}
 	nodes := []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "with"}}, {ObjectMeta: metav1.ObjectMeta{Name: "without"}}}
 	nodes[0].Status.Images = []corev1.ContainerImage{{Names: []string{"microsim.dev/agent:1"}}}
-	if f := c.imageOn(nodes, false); f.Works || !strings.Contains(f.Remedy, "--push") {
+	if f := checkImage(c, nodes, false); f.Works || !strings.Contains(f.Remedy, "--push") {
 		t.Errorf("without an image: %+v", f)
 	}
 	c.config.Image = "microsim.dev/agent:1"
 	for loads, want := range map[bool]string{true: "is brought to without when", false: "has to be pulled by without;"} {
-		if f := c.imageOn(nodes, loads); !f.Works || !strings.Contains(f.What, want) {
+		if f := checkImage(c, nodes, loads); !f.Works || !strings.Contains(f.What, want) {
 			t.Errorf("on one of two nodes: %+v, want %q", f, want)
 		}
 	}
-	if f := c.imageOn(nodes[:1], true); !f.Works || !strings.Contains(f.What, "on every node") {
+	if f := checkImage(c, nodes[:1], true); !f.Works || !strings.Contains(f.What, "on every node") {
 		t.Errorf("on every node: %+v", f)
 	}
 }
@@ -130,22 +130,12 @@ func TestNamespacesThatKeepHelpersOut(t *testing.T) {
 	for level, works := range map[string]bool{"": true, "privileged": true, "baseline": false, "restricted": false} {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "microsim-system", Labels: map[string]string{label: level}}}
 		c := permitting(nil, ns)
-		f := c.podSecurity(t.Context(), ns.Name, "privileged", "helpers")
+		f := checkPodSecurity(t.Context(), c, ns.Name, "privileged", "helpers")
 		if f.Works != works || !works && !strings.Contains(f.Remedy, label+"=privileged") {
 			t.Errorf("with %q: %+v", level, f)
 		}
 	}
-	if f := permitting(nil).podSecurity(t.Context(), "microsim-system", "privileged", "helpers"); !f.Works || !strings.Contains(f.What, "is made when") {
+	if f := checkPodSecurity(t.Context(), permitting(nil), "microsim-system", "privileged", "helpers"); !f.Works || !strings.Contains(f.What, "is made when") {
 		t.Errorf("without the namespace: %+v", f)
-	}
-}
-
-func TestLogLinesHaveTheirTime(t *testing.T) {
-	s := logSource{service: "cart", replica: 2}
-	for text, want := range map[string]string{"2026-01-02T03:04:05.000000006Z two words": "two words", "2026-01-02T03:04:05Z": "", "no time": "no time"} {
-		l := parseLine(s, text)
-		if l.Text != want || l.Service != "cart" || l.Replica != 2 || l.At.IsZero() != (text == "no time") {
-			t.Errorf("%q is %+v", text, l)
-		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
@@ -65,14 +64,14 @@ func (e *ExperimentNotFoundError) Error() string {
 	return fmt.Sprintf("there is no experiment %q in %s; 'kubectl microsim status' lists those there are, 'kubectl microsim run --detach' starts one", e.Name, where)
 }
 
-// Experiments lists the experiments of the namespaces that Config allows to look
+// ListExperiments lists the experiments of the namespaces that Config allows to look
 // at, by namespace and name.
-func (c *Cluster) Experiments(ctx context.Context) ([]*Experiment, error) {
-	return c.experimentsIn(ctx, c.config.Namespace)
+func ListExperiments(ctx context.Context, c *Client) ([]*Experiment, error) {
+	return experimentsIn(ctx, c, c.config.Namespace)
 }
 
-func (c *Cluster) experimentsIn(ctx context.Context, namespace string) ([]*Experiment, error) {
-	remains, err := c.remains(ctx, namespace)
+func experimentsIn(ctx context.Context, c *Client, namespace string) ([]*Experiment, error) {
+	remains, err := findLeftovers(ctx, c, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("looking for experiments: %w", explain(err))
 	}
@@ -87,12 +86,12 @@ func (c *Cluster) experimentsIn(ctx context.Context, namespace string) ([]*Exper
 }
 
 // FindExperiment returns an experiment by its name.
-func (c *Cluster) FindExperiment(ctx context.Context, name string) (*Experiment, error) {
-	return c.findExperiment(ctx, c.config.Namespace, name)
+func FindExperiment(ctx context.Context, c *Client, name string) (*Experiment, error) {
+	return findExperimentIn(ctx, c, c.config.Namespace, name)
 }
 
-func (c *Cluster) findExperiment(ctx context.Context, namespace, name string) (*Experiment, error) {
-	all, err := c.experimentsIn(ctx, namespace)
+func findExperimentIn(ctx context.Context, c *Client, namespace, name string) (*Experiment, error) {
+	all, err := experimentsIn(ctx, c, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +107,8 @@ func (c *Cluster) findExperiment(ctx context.Context, namespace, name string) (*
 
 // ExperimentsOn lists the experiments that have a name, or whose system has it. They
 // are in one namespace.
-func (c *Cluster) ExperimentsOn(ctx context.Context, name string) ([]*Experiment, error) {
-	all, err := c.Experiments(ctx)
+func ExperimentsOn(ctx context.Context, c *Client, name string) ([]*Experiment, error) {
+	all, err := ListExperiments(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -118,23 +117,6 @@ func (c *Cluster) ExperimentsOn(ctx context.Context, name string) ([]*Experiment
 		return nil, fmt.Errorf("there are experiments %q in the namespaces %s; name one with -n", name, namespacesOf(all))
 	}
 	return all, nil
-}
-
-// SystemOf describes the system of an experiment, as it is now; nil where it is
-// not there.
-func (c *Cluster) SystemOf(ctx context.Context, x *Experiment) (*Status, error) {
-	config, err := c.client.CoreV1().ConfigMaps(x.Namespace).Get(ctx, manifest.ObjectName(x.System), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for the system of experiment %q: %w", x.Name, explain(err))
-	}
-	d, err := c.restore(config)
-	if err != nil {
-		return nil, err
-	}
-	return d.Status(ctx)
 }
 
 func namespacesOf(all []*Experiment) string {
@@ -153,9 +135,9 @@ type remains struct {
 	pod           *corev1.Pod
 }
 
-// remains looks for experiments, by namespace/name. Nothing but ConfigMaps is
+// findLeftovers looks for experiments, by namespace/name. Nothing but ConfigMaps is
 // asked for where there are none: not everybody may see Jobs.
-func (c *Cluster) remains(ctx context.Context, namespace string) (map[string]*remains, error) {
+func findLeftovers(ctx context.Context, c *Client, namespace string) (map[string]*remains, error) {
 	found := map[string]*remains{}
 	of := func(o metav1.Object) *remains {
 		key := o.GetNamespace() + "/" + o.GetLabels()[manifest.ExperimentLabel]
@@ -179,7 +161,7 @@ func (c *Cluster) remains(ctx context.Context, namespace string) (map[string]*re
 		of(&described[i]).config = &described[i]
 	}
 	if len(described) > 0 {
-		if err := c.seeJobs(ctx, namespace, of); err != nil {
+		if err := addJobs(ctx, c, namespace, of); err != nil {
 			return nil, err
 		}
 	}
@@ -195,8 +177,8 @@ func (c *Cluster) remains(ctx context.Context, namespace string) (map[string]*re
 	return found, nil
 }
 
-// seeJobs adds the Jobs of experiments, and their pods.
-func (c *Cluster) seeJobs(ctx context.Context, namespace string, of func(metav1.Object) *remains) error {
+// addJobs adds the Jobs of experiments, and their pods.
+func addJobs(ctx context.Context, c *Client, namespace string, of func(metav1.Object) *remains) error {
 	selector := metav1.ListOptions{LabelSelector: manifest.RoleSelector(manifest.ExperimentRole)}
 	jobs, err := c.client.BatchV1().Jobs(namespace).List(ctx, selector)
 	if err != nil {
@@ -307,7 +289,7 @@ func (r *remains) lastState(c batchv1.JobCondition) string {
 
 // LastWord returns the last line that an experiment has logged; "" where there is
 // none to be had.
-func (c *Cluster) LastWord(ctx context.Context, x *Experiment) string {
+func LastWord(ctx context.Context, c *Client, x *Experiment) string {
 	pods, err := c.client.CoreV1().Pods(x.Namespace).List(ctx, metav1.ListOptions{LabelSelector: runnerSelector(x.Name)})
 	if err != nil || len(pods.Items) == 0 {
 		return ""
@@ -322,8 +304,8 @@ func runnerSelector(experiment string) string {
 
 // AwaitExperiment returns an experiment when it is over. The end of ctx ends the
 // waiting, and nothing else.
-func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (*Experiment, error) {
-	x, err := c.findExperiment(ctx, namespace, name)
+func AwaitExperiment(ctx context.Context, c *Client, namespace, name string) (*Experiment, error) {
+	x, err := findExperimentIn(ctx, c, namespace, name)
 	if err != nil || x.Phase.Over() {
 		return x, err
 	}
@@ -341,7 +323,7 @@ func (c *Cluster) AwaitExperiment(ctx context.Context, namespace, name string) (
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for experiment %q, which goes on: %w", name, context.Cause(ctx))
 		}
-		now, err := c.findExperiment(ctx, x.Namespace, name)
+		now, err := findExperimentIn(ctx, c, x.Namespace, name)
 		var gone *ExperimentNotFoundError
 		switch {
 		case errors.As(err, &gone):

@@ -18,13 +18,13 @@ import (
 // DeleteExperiment deletes an experiment with its results and, where it has not
 // taken it down itself, its system. One that runs is ended. It returns when all
 // is gone.
-func (c *Cluster) DeleteExperiment(ctx context.Context, x *Experiment) error {
-	err := c.deleteExperiment(ctx, x)
+func DeleteExperiment(ctx context.Context, c *Client, x *Experiment) error {
+	err := deleteObjects(ctx, c, x)
 	if err == nil {
-		err = c.deleteSystemOf(ctx, x)
+		err = deleteSystemOf(ctx, c, x)
 	}
 	if err == nil {
-		err = c.tidyHelpers(ctx, everySystem)
+		err = tidyHelpers(ctx, c, everySystem)
 	}
 	if err != nil {
 		return &experiment.CleanupError{
@@ -35,10 +35,10 @@ func (c *Cluster) DeleteExperiment(ctx context.Context, x *Experiment) error {
 	return nil
 }
 
-// deleteExperiment deletes what carries the label of an experiment: first its
+// deleteObjects deletes what carries the label of an experiment: first its
 // program, which would not understand what happens to it otherwise, and last the
 // ConfigMap by which it is found.
-func (c *Cluster) deleteExperiment(ctx context.Context, x *Experiment) error {
+func deleteObjects(ctx context.Context, c *Client, x *Experiment) error {
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	list := metav1.ListOptions{LabelSelector: manifest.ExperimentSelector(x.Name)}
@@ -58,13 +58,13 @@ func (c *Cluster) deleteExperiment(ctx context.Context, x *Experiment) error {
 	}
 	deleting, cancel = context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	if err := c.deleteRights(deleting, x, options, list); err != nil {
+	if err := deleteRights(deleting, c, x, options, list); err != nil {
 		return err
 	}
 	return c.client.CoreV1().ConfigMaps(x.Namespace).DeleteCollection(deleting, options, list)
 }
 
-func (c *Cluster) deleteRights(ctx context.Context, x *Experiment, options metav1.DeleteOptions, list metav1.ListOptions) error {
+func deleteRights(ctx context.Context, c *Client, x *Experiment, options metav1.DeleteOptions, list metav1.ListOptions) error {
 	rbac := c.client.RbacV1()
 	// In the namespace of the helpers there may be an experiment of the same
 	// name from another namespace, so these have names of their own.
@@ -91,7 +91,7 @@ func orMissing(err error) error {
 // deleteSystemOf deletes the system of an experiment that is gone, and the
 // namespace where it was made for it. A system that somebody brought up after
 // the experiment had taken its own down is not its business.
-func (c *Cluster) deleteSystemOf(ctx context.Context, x *Experiment) error {
+func deleteSystemOf(ctx context.Context, c *Client, x *Experiment) error {
 	if x.Results != nil && !x.Results.LeftSystem {
 		d, err := c.client.CoreV1().ConfigMaps(x.Namespace).Get(ctx, manifest.ObjectName(x.System), metav1.GetOptions{})
 		if err == nil && d.CreationTimestamp.After(x.Ended) {
@@ -102,5 +102,5 @@ func (c *Cluster) deleteSystemOf(ctx context.Context, x *Experiment) error {
 			return err
 		}
 	}
-	return c.remove(ctx, x.System, x.Namespace)
+	return takeDown(ctx, c, x.System, x.Namespace)
 }

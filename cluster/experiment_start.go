@@ -12,7 +12,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // A Launch says how an experiment is to run in the cluster by itself.
@@ -35,10 +34,10 @@ type Launch struct {
 
 // CanStart says why an experiment cannot be started in the cluster, before images
 // are brought there; nil means that nothing is known to be in its way.
-func (c *Cluster) CanStart(ctx context.Context, e *experiment.Experiment) error {
-	place, err := c.prepare(ctx, &e.System)
+func CanStart(ctx context.Context, c *Client, e *experiment.Experiment) error {
+	place, err := prepareTarget(ctx, c, &e.System)
 	if err == nil {
-		err = c.refuse(ctx, e, place)
+		err = refuseExperiment(ctx, c, e, place)
 	}
 	if err != nil {
 		return fmt.Errorf("starting experiment %q in the cluster: %w", e.Name, explain(err))
@@ -49,44 +48,44 @@ func (c *Cluster) CanStart(ctx context.Context, e *experiment.Experiment) error 
 // StartExperiment makes an experiment run in the cluster by itself, and returns
 // when its program has begun. On an error, and where ctx ends before, nothing is
 // left behind.
-func (c *Cluster) StartExperiment(ctx context.Context, e *experiment.Experiment, l Launch) (*Experiment, error) {
+func StartExperiment(ctx context.Context, c *Client, e *experiment.Experiment, l Launch) (*Experiment, error) {
 	doing := fmt.Sprintf("starting experiment %q in the cluster", e.Name)
-	place, err := c.prepare(ctx, &e.System)
+	place, err := prepareTarget(ctx, c, &e.System)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, explain(err))
 	}
 	doing += fmt.Sprintf(", in namespace %q", place.namespace)
-	objects, err := c.planExperiment(ctx, e, l, place)
+	objects, err := planExperiment(ctx, c, e, l, place)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	x := &Experiment{Name: e.Name, Namespace: place.namespace, System: e.System.Name, Phase: Starting}
 	if manifest.NeedsHelpers(e) {
-		err = c.helperNamespace(ctx)
+		err = ensureNamespace(ctx, c)
 	}
 	if err == nil {
-		err = c.apply(ctx, objects)
+		err = apply(ctx, c, objects)
 	}
 	if err == nil {
-		err = c.awaitBegun(ctx, x)
+		err = awaitStart(ctx, c, x)
 	}
 	if err == nil {
-		return c.findExperiment(ctx, x.Namespace, x.Name)
+		return findExperimentIn(ctx, c, x.Namespace, x.Name)
 	}
 	err = fmt.Errorf("%s: %w", doing, explain(err))
-	return nil, errors.Join(err, c.undoStart(context.WithoutCancel(ctx), x, place))
+	return nil, errors.Join(err, undoStart(context.WithoutCancel(ctx), c, x, place))
 }
 
-// refuse says why an experiment cannot run in its place.
-func (c *Cluster) refuse(ctx context.Context, e *experiment.Experiment, place *place) error {
-	if err := c.refuseClash(ctx, e, place.namespace); err != nil {
+// refuseExperiment says why an experiment cannot run in its place.
+func refuseExperiment(ctx context.Context, c *Client, e *experiment.Experiment, place *place) error {
+	if err := refuseClash(ctx, c, e, place.namespace); err != nil {
 		return err
 	}
 	if place.runs {
 		return fmt.Errorf("its system %q runs in namespace %q already; 'kubectl microsim down %s' takes it down", e.System.Name, place.namespace, e.System.Name)
 	}
 	for i := range e.Faults {
-		if err := c.CanInject(&e.Faults[i]); err != nil {
+		if err := canInject(c, nil, &e.Faults[i]); err != nil {
 			return err
 		}
 	}
@@ -95,12 +94,12 @@ func (c *Cluster) refuse(ctx context.Context, e *experiment.Experiment, place *p
 
 // planExperiment refuses what cannot run, and returns what is to be applied. It
 // changes nothing.
-func (c *Cluster) planExperiment(ctx context.Context, e *experiment.Experiment, l Launch, place *place) ([]object, error) {
-	if err := c.refuse(ctx, e, place); err != nil {
+func planExperiment(ctx context.Context, c *Client, e *experiment.Experiment, l Launch, place *place) ([]object, error) {
+	if err := refuseExperiment(ctx, c, e, place); err != nil {
 		return nil, err
 	}
 	// What is wrong with the system is better said now than by its pod.
-	if _, err := c.build(&e.System, e.Seed, place); err != nil {
+	if _, err := build(c, &e.System, e.Seed, place); err != nil {
 		return nil, err
 	}
 	d := &manifest.Detached{
@@ -127,8 +126,8 @@ func (c *Cluster) planExperiment(ctx context.Context, e *experiment.Experiment, 
 
 // refuseClash refuses an experiment of which there is one of the same name, or on
 // the same system.
-func (c *Cluster) refuseClash(ctx context.Context, e *experiment.Experiment, namespace string) error {
-	all, err := c.experimentsIn(ctx, namespace)
+func refuseClash(ctx context.Context, c *Client, e *experiment.Experiment, namespace string) error {
+	all, err := experimentsIn(ctx, c, namespace)
 	if err != nil {
 		return err
 	}
@@ -141,30 +140,30 @@ func (c *Cluster) refuseClash(ctx context.Context, e *experiment.Experiment, nam
 	return nil
 }
 
-// awaitBegun waits until the program of an experiment runs or has ended, or it is
+// awaitStart waits until the program of an experiment runs or has ended, or it is
 // clear that it will not begin.
-func (c *Cluster) awaitBegun(ctx context.Context, x *Experiment) error {
+func awaitStart(ctx context.Context, c *Client, x *Experiment) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.ReadyTimeout, errSlow)
 	defer cancel()
 	changed := newChanged()
 	pods := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "pods", x.Namespace, runnerSelector(x.Name)), &corev1.Pod{}, changed)
 	defer pods.close()
-	w := &wait{c: c, system: &topology.System{}, namespace: x.Namespace, started: time.Now(), since: map[string]time.Time{}, told: map[string]bool{}}
+	started, patience := time.Now(), newPatience(c)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		var t *trouble
 		for _, o := range pods.store.List() {
 			pod := o.(*corev1.Pod)
-			if started, _ := lifeOf(pod); !started.IsZero() {
+			if began, _ := lifeOf(pod); !began.IsZero() {
 				return nil
 			}
 			t = diagnosePod(pod)
 		}
-		if len(pods.store.ListKeys()) == 0 && pods.synced() && time.Since(w.started) > noPodPatience {
-			t = c.noPod(ctx, x)
+		if len(pods.store.ListKeys()) == 0 && pods.synced() && time.Since(started) > noPodPatience {
+			t = whyNoPod(ctx, c, x)
 		}
-		if t != nil && w.lasting("experiment", t) {
+		if t != nil && patience.lasting("experiment", t) {
 			return fmt.Errorf("its pod does not start: %s", t.text)
 		}
 		select {
@@ -183,8 +182,8 @@ func (c *Cluster) awaitBegun(ctx context.Context, x *Experiment) error {
 // why it has not.
 const noPodPatience = 3 * time.Second
 
-// noPod says why a Job has not made its pod; nil where that is not known.
-func (c *Cluster) noPod(ctx context.Context, x *Experiment) *trouble {
+// whyNoPod says why a Job has not made its pod; nil where that is not known.
+func whyNoPod(ctx context.Context, c *Client, x *Experiment) *trouble {
 	events, err := c.client.CoreV1().Events(x.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=FailedCreate,involvedObject.name=" + manifest.ExperimentName(x.Name)})
 	if err != nil || len(events.Items) == 0 {
 		return nil
@@ -194,13 +193,13 @@ func (c *Cluster) noPod(ctx context.Context, x *Experiment) *trouble {
 
 // undoStart removes what the start of an experiment has made, and its namespace
 // where that was not there before.
-func (c *Cluster) undoStart(ctx context.Context, x *Experiment, place *place) error {
-	err := c.deleteExperiment(ctx, x)
+func undoStart(ctx context.Context, c *Client, x *Experiment, place *place) error {
+	err := deleteObjects(ctx, c, x)
 	if err == nil && place.ours && !place.there {
-		err = c.remove(ctx, x.System, x.Namespace)
+		err = takeDown(ctx, c, x.System, x.Namespace)
 	}
 	if err == nil {
-		err = c.tidyHelpers(ctx, everySystem)
+		err = tidyHelpers(ctx, c, everySystem)
 	}
 	if err != nil {
 		return &experiment.CleanupError{

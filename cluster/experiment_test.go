@@ -23,9 +23,9 @@ import (
 )
 
 // faked is a Cluster that has the objects, in memory.
-func faked(objects ...runtime.Object) (*Cluster, *fake.Clientset) {
+func faked(objects ...runtime.Object) (*Client, *fake.Clientset) {
 	client := fake.NewClientset(objects...)
-	return &Cluster{client: client, config: Config{Progress: func(string) {}}}, client
+	return &Client{client: client, config: Config{Progress: func(string) {}}}, client
 }
 
 func metaOf(name, role string) metav1.ObjectMeta {
@@ -76,7 +76,7 @@ func TestPhases(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := faked(tt.objects...)
-			x, err := c.FindExperiment(t.Context(), "down")
+			x, err := FindExperiment(t.Context(), c, "down")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,10 +96,10 @@ func TestJobsAreNotAskedForWithoutExperiments(t *testing.T) {
 	client.PrependReactor("list", "jobs", func(kubetesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "", errors.New("no rights"))
 	})
-	if all, err := c.Experiments(t.Context()); err != nil || len(all) > 0 {
+	if all, err := ListExperiments(t.Context(), c); err != nil || len(all) > 0 {
 		t.Errorf("got %v, %v", all, err)
 	}
-	_, err := c.FindExperiment(t.Context(), "down")
+	_, err := FindExperiment(t.Context(), c, "down")
 	if missing := (*ExperimentNotFoundError)(nil); !errors.As(err, &missing) {
 		t.Errorf("got %v", err)
 	}
@@ -110,15 +110,15 @@ func TestExperimentsOfTwoNamespacesAreToldApart(t *testing.T) {
 	other.Namespace = "other"
 	c, _ := faked(described(), other)
 	for name, find := range map[string]func() error{
-		"by name":   func() error { _, err := c.FindExperiment(t.Context(), "down"); return err },
-		"by system": func() error { _, err := c.ExperimentsOn(t.Context(), "shop"); return err },
+		"by name":   func() error { _, err := FindExperiment(t.Context(), c, "down"); return err },
+		"by system": func() error { _, err := ExperimentsOn(t.Context(), c, "shop"); return err },
 	} {
 		if err := find(); err == nil || !strings.Contains(err.Error(), "lab, other") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	c.config.Namespace = "other"
-	if x, err := c.FindExperiment(t.Context(), "down"); err != nil || x.Namespace != "other" {
+	if x, err := FindExperiment(t.Context(), c, "down"); err != nil || x.Namespace != "other" {
 		t.Errorf("with a namespace: %v, %v", x, err)
 	}
 }
@@ -134,12 +134,12 @@ func TestExperimentsDoNotClash(t *testing.T) {
 		"another":           {"another", "another", false},
 	} {
 		e := &experiment.Experiment{Name: tt.experiment, System: topology.System{Name: tt.system}}
-		if err := c.refuseClash(t.Context(), e, "lab"); (err != nil) != tt.refused {
+		if err := refuseClash(t.Context(), c, e, "lab"); (err != nil) != tt.refused {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	running, _ := faked(described(), jobWith())
-	if err := running.refuseClash(t.Context(), &experiment.Experiment{Name: "another", System: topology.System{Name: "shop"}}, "lab"); err == nil {
+	if err := refuseClash(t.Context(), running, &experiment.Experiment{Name: "another", System: topology.System{Name: "shop"}}, "lab"); err == nil {
 		t.Error("a second experiment on a system that is in use was taken")
 	}
 }
@@ -157,17 +157,17 @@ func TestResultsAreFetchedAsTheyWereKept(t *testing.T) {
 	c, _ := faked()
 	x := &Experiment{Name: "down", Namespace: "lab", System: "shop"}
 	kept := Results{Verdict: Failed, Code: 10, Error: "1 of 2 checks did not hold", Omitted: []string{"timeline.csv"}}
-	if err := c.KeepResults(t.Context(), x, kept, archive()); err != nil {
+	if err := KeepResults(t.Context(), c, x, kept, archive()); err != nil {
 		t.Fatal(err)
 	}
-	found, err := c.FindExperiment(t.Context(), "down")
+	found, err := FindExperiment(t.Context(), c, "down")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if found.Phase != Failed || found.Results.Pieces != 3 || found.Results.Size != len(archive()) || found.Results.Omitted[0] != "timeline.csv" {
 		t.Errorf("the index says %+v", found.Results)
 	}
-	data, err := c.FetchResults(t.Context(), found)
+	data, err := FetchResults(t.Context(), c, found)
 	if err != nil || digest(data) != digest(archive()) {
 		t.Errorf("fetched were %d bytes of %d, %v", len(data), len(archive()), err)
 	}
@@ -189,17 +189,17 @@ func TestDamagedResultsAreNotShown(t *testing.T) {
 	} {
 		c, client := faked()
 		x := &Experiment{Name: "down", Namespace: "lab", System: "shop"}
-		if err := c.KeepResults(t.Context(), x, Results{Verdict: Passed}, archive()); err != nil {
+		if err := KeepResults(t.Context(), c, x, Results{Verdict: Passed}, archive()); err != nil {
 			t.Fatal(err)
 		}
-		found, err := c.FindExperiment(t.Context(), "down")
+		found, err := FindExperiment(t.Context(), c, "down")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := damage(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.FetchResults(t.Context(), found); err == nil {
+		if _, err := FetchResults(t.Context(), c, found); err == nil {
 			t.Errorf("%s: they were taken for whole", name)
 		}
 	}
@@ -208,13 +208,13 @@ func TestDamagedResultsAreNotShown(t *testing.T) {
 func TestIndexesThatCannotBeAreTold(t *testing.T) {
 	for _, text := range []string{``, `{"pieces":-1}`, `{"size":99999999999}`, `{"pieces":100000}`, `[]`} {
 		c, _ := faked(described(), index(text))
-		x, err := c.FindExperiment(t.Context(), "down")
+		x, err := FindExperiment(t.Context(), c, "down")
 		if err != nil || x.Phase != Ended || !strings.Contains(x.Why, "microsim-down-results") || x.Results != nil {
 			t.Errorf("%s: %+v, %v", text, x, err)
 		}
 	}
 	c, _ := faked()
-	if err := c.KeepResults(t.Context(), &Experiment{Name: "down", Namespace: "lab"}, Results{}, make([]byte, MaxResults+1)); err == nil {
+	if err := KeepResults(t.Context(), c, &Experiment{Name: "down", Namespace: "lab"}, Results{}, make([]byte, MaxResults+1)); err == nil {
 		t.Error("results beyond the bound were kept")
 	}
 }

@@ -50,17 +50,14 @@ func (in *injection) targets(service string, index int) bool {
 	return t.Service == service && (t.Replica == 0 || t.Replica == index)
 }
 
-// faultsKey is the key of the record in its ConfigMap.
-const faultsKey = "faults.json"
-
 // CanInject says why a fault is not possible here; nil means that it is.
-func (d *Deployment) CanInject(f *fault.Fault) error { return d.c.canInject(d.system, f) }
+func (d *Instance) CanInject(f *fault.Fault) error { return canInject(d.c, d.system, f) }
 
-func (c *Cluster) canInject(system *topology.System, f *fault.Fault) error {
+func canInject(c *Client, system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
-	if err := c.checkNetwork(f); err != nil {
+	if err := checkNetwork(c, f); err != nil {
 		return err
 	}
 	entry, _ := fault.Lookup(f.Type)
@@ -90,7 +87,7 @@ func (c *Cluster) canInject(system *topology.System, f *fault.Fault) error {
 // Inject lets the fault act in all pods that it is meant for; each takes it back
 // by itself at the deadline. Pods that appear later get it from whoever holds
 // the system.
-func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	switch err := d.CanInject(&f); {
 	case err != nil:
 		return err
@@ -145,14 +142,14 @@ func added(all []injection, in injection) ([]injection, error) {
 
 var errClosed = errors.New("the system has been taken down") //nolint:gochecknoglobals // a sentinel
 
-func (d *Deployment) isClosed() bool {
+func (d *Instance) isClosed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.closed
 }
 
 // Clear ends a fault. One that is not known has ended already.
-func (d *Deployment) Clear(ctx context.Context, id string) error {
+func (d *Instance) Clear(ctx context.Context, id string) error {
 	if d.isClosed() {
 		return nil
 	}
@@ -191,7 +188,7 @@ func faultPath(id string) string { return "/admin/faults/" + url.PathEscape(id) 
 
 // put adds a fault to a pod. Pods of a service are all told the same, so that
 // which of them is meant is decided here alone.
-func (d *Deployment) put(ctx context.Context, pod string, in *injection) error {
+func (d *Instance) put(ctx context.Context, pod string, in *injection) error {
 	f := in.Fault
 	f.Target.Replica = 0
 	return d.order(ctx, pod, http.MethodPut, faultPath(in.ID), struct {
@@ -202,7 +199,7 @@ func (d *Deployment) put(ctx context.Context, pod string, in *injection) error {
 
 // tell gives an order to every pod that the fault is meant for and that is
 // ready. One that is not gets its faults when it is.
-func (d *Deployment) tell(ctx context.Context, in *injection, order func(ctx context.Context, pod string) error) error {
+func (d *Instance) tell(ctx context.Context, in *injection, order func(ctx context.Context, pod string) error) error {
 	v, err := d.look(ctx)
 	if err != nil {
 		return err
@@ -229,7 +226,7 @@ func (v *view) paused(service string, index int) bool {
 }
 
 // wake tells pods that go on after a pause what faults there are now.
-func (d *Deployment) wake(ctx context.Context, pause *injection) error {
+func (d *Instance) wake(ctx context.Context, pause *injection) error {
 	v, err := d.look(ctx)
 	if err != nil {
 		return err
@@ -250,7 +247,7 @@ func (d *Deployment) wake(ctx context.Context, pause *injection) error {
 
 // catchUp takes back what a pod has missed the clearing of, and gives it what it
 // has missed the injection of.
-func (d *Deployment) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
+func (d *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
 	var known []experiment.Injection
 	if err := d.order(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
 		return err
@@ -267,13 +264,13 @@ func (d *Deployment) catchUp(ctx context.Context, p *corev1.Pod, index int, faul
 }
 
 // hasGone reports whether a pod is no longer there, or no longer ready.
-func (d *Deployment) hasGone(ctx context.Context, pod string) bool {
+func (d *Instance) hasGone(ctx context.Context, pod string) bool {
 	p, err := d.c.client.CoreV1().Pods(d.namespace).Get(ctx, pod, metav1.GetOptions{})
 	return apierrors.IsNotFound(err) || err == nil && !ready(p)
 }
 
 // Active lists the faults that act now, in the order in which they began.
-func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error) {
+func (d *Instance) Active(ctx context.Context) ([]experiment.Injection, error) {
 	if d.isClosed() {
 		return nil, errClosed
 	}
@@ -318,7 +315,7 @@ func (in *injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
 
 // hits asks the pods how often each fault in the service has acted. A fault of
 // which no pod tells is absent.
-func (d *Deployment) hits(ctx context.Context, v *view) map[string]int64 {
+func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 	var names []string
 	for service, list := range v.pods {
 		for i, p := range list {
@@ -344,7 +341,7 @@ func (d *Deployment) hits(ctx context.Context, v *view) map[string]int64 {
 
 // recorded returns the faults of the record whose time is not over, the oldest
 // first, and which pod is which replica.
-func (d *Deployment) recorded(ctx context.Context) ([]injection, roster, error) {
+func (d *Instance) recorded(ctx context.Context) ([]injection, roster, error) {
 	config, err := d.c.client.CoreV1().ConfigMaps(d.namespace).Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, roster{}, nil
@@ -367,7 +364,7 @@ func unexpired(all []injection) []injection {
 
 func parseRecord(config *corev1.ConfigMap) ([]injection, error) {
 	var all []injection
-	if text := config.Data[faultsKey]; text != "" {
+	if text := config.Data[manifest.FaultsKey]; text != "" {
 		if err := json.Unmarshal([]byte(text), &all); err != nil {
 			return nil, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)
 		}
@@ -380,7 +377,7 @@ var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // 
 
 // record changes the record of faults, as often as it takes where others change
 // it, too. A change may return errUnchanged.
-func (d *Deployment) record(ctx context.Context, change func([]injection) ([]injection, error)) ([]injection, error) {
+func (d *Instance) record(ctx context.Context, change func([]injection) ([]injection, error)) ([]injection, error) {
 	var result []injection
 	err := d.recordAll(ctx, func(all []injection, _ *roster) ([]injection, error) {
 		var err error
@@ -394,7 +391,7 @@ func (d *Deployment) record(ctx context.Context, change func([]injection) ([]inj
 }
 
 // recordAll is record for changes that concern the roster, too.
-func (d *Deployment) recordAll(ctx context.Context, change func([]injection, *roster) ([]injection, error)) error {
+func (d *Instance) recordAll(ctx context.Context, change func([]injection, *roster) ([]injection, error)) error {
 	configs := d.c.client.CoreV1().ConfigMaps(d.namespace)
 	backoff := retry.DefaultBackoff
 	backoff.Steps = 20
@@ -441,6 +438,13 @@ func changeRecord(config *corev1.ConfigMap, change func([]injection, *roster) ([
 	if err != nil {
 		return fmt.Errorf("writing which pod is which replica: %w", err)
 	}
-	config.Data = map[string]string{faultsKey: string(faults), rosterKey: string(replicas)}
+	config.Data = map[string]string{manifest.FaultsKey: string(faults), rosterKey: string(replicas)}
 	return nil
+}
+
+func checkNetwork(c *Client, f *fault.Fault) error {
+	if c.config.CheckNetwork == nil {
+		return nil
+	}
+	return c.config.CheckNetwork(f)
 }

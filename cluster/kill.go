@@ -37,7 +37,7 @@ func (in *injection) over(pods map[string][]*corev1.Pod) bool {
 
 // endPods carries out a kill or restart: it deletes the pods that the fault is
 // meant for. A killed pod is not asked to end, and gets no time for it.
-func (d *Deployment) endPods(ctx context.Context, in injection) error {
+func (d *Instance) endPods(ctx context.Context, in injection) error {
 	v, err := d.look(ctx)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (in *injection) ends(index int) bool {
 }
 
 // endPod deletes a pod, unless another has got its name or it has gone.
-func (d *Deployment) endPod(ctx context.Context, how fault.Type, v victim) error {
+func (d *Instance) endPod(ctx context.Context, how fault.Type, v victim) error {
 	options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(v.UID))}
 	if how == fault.Kill {
 		now := int64(0)

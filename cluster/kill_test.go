@@ -25,7 +25,7 @@ import (
 type stage struct {
 	t      *testing.T
 	client *fake.Clientset
-	d      *Deployment
+	d      *Instance
 	made   int
 }
 
@@ -33,8 +33,8 @@ func newStage(t *testing.T, replicas int) *stage {
 	back := topology.NewService("back")
 	back.Replicas = replicas
 	client := fake.NewClientset()
-	c := &Cluster{client: client, config: Config{Progress: func(string) {}}}
-	s := &stage{t: t, client: client, d: c.deployment(&topology.System{Name: "shop", Services: []topology.Service{back}}, 1, "shop", "secret")}
+	c := &Client{client: client, config: Config{Progress: func(string) {}}}
+	s := &stage{t: t, client: client, d: newInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")}
 	for range replicas {
 		s.pod(true)
 	}
@@ -118,7 +118,7 @@ func TestTheNextPodTakesThePlaceOfTheKilledOne(t *testing.T) {
 		t.Errorf("when the replica is back, %q acts", got)
 	}
 	// Others find the same: all is in the record.
-	if err := s.d.c.deployment(s.d.system, 1, "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
+	if err := newInstance(s.d.c, s.d.system, "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
 		t.Fatalf("a fault that has been carried out is in the way of another: %v", err)
 	}
 	s.expect("1=back-4 ready 1", "2= down 1", "3=back-3 ready 0")

@@ -36,7 +36,7 @@ type Loader struct {
 	// for the load, before anything is.
 	Remedy func(command string)
 
-	c    *Cluster
+	c    *Client
 	pods int
 	// namespace is where the Job goes; empty means that of the target's system or,
 	// where there is none, one that is made for the load.
@@ -48,13 +48,10 @@ var (
 	_ experiment.Preparer = (*Loader)(nil)
 )
 
-// Loader generates load in as many pods as given, on systems where Deploy would
-// put them. A target without a system has its URLs as seen from the cluster.
-func (c *Cluster) Loader(pods int) *Loader { return &Loader{c: c, pods: pods} }
-
-// Loader generates load on this system in as many pods as given.
-func (d *Deployment) Loader(pods int) *Loader {
-	return &Loader{c: d.c, pods: pods, namespace: d.namespace}
+// newLoader generates load in as many pods as given. An empty namespace means that
+// of the target's system.
+func newLoader(c *Client, namespace string, pods int) *Loader {
+	return &Loader{c: c, pods: pods, namespace: namespace}
 }
 
 // Load implements experiment.Loader.
@@ -79,13 +76,13 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 	case target.System == nil || target.System.Name == "":
 		r.system = "load-" + suffix
 		var explicit bool
-		r.namespace, explicit = l.c.namespaceOf(&topology.System{Name: r.system})
+		r.namespace, explicit = namespaceOf(l.c, &topology.System{Name: r.system})
 		r.ownNamespace = !explicit
 	case l.namespace != "":
 		r.system, r.namespace = target.System.Name, l.namespace
 	default:
 		r.system = target.System.Name
-		r.namespace, _ = l.c.namespaceOf(target.System)
+		r.namespace, _ = namespaceOf(l.c, target.System)
 	}
 	// A Job gives its name to a label, so the system, whose name is as long as it
 	// likes, is no part of it.
@@ -141,7 +138,7 @@ func (l *Loader) job(profile load.Profile, target experiment.LoadTarget) ([]byte
 
 // A runningLoad is the Job of one load with its pods.
 type runningLoad struct {
-	c                              *Cluster
+	c                              *Client
 	system, namespace, name, token string
 	ownNamespace                   bool
 	count                          int
@@ -183,7 +180,7 @@ func (r *runningLoad) start(ctx context.Context, job []byte) error {
 		return err
 	}
 	started := time.Now()
-	if err := r.c.apply(ctx, objects); err != nil {
+	if err := apply(ctx, r.c, objects); err != nil {
 		return err
 	}
 	if err := r.tieSecret(ctx); err != nil {
@@ -214,7 +211,7 @@ func (r *runningLoad) Close(ctx context.Context) error {
 	r.dismiss(ctx)
 	var err error
 	if r.ownNamespace {
-		err = r.c.remove(ctx, r.system, r.namespace)
+		err = takeDown(ctx, r.c, r.system, r.namespace)
 	} else {
 		err = r.remove(ctx)
 	}

@@ -44,7 +44,7 @@ func loadBehind(t *testing.T, phase corev1.PodPhase, answers ...func(w http.Resp
 		}
 	}))
 	t.Cleanup(server.Close)
-	c, err := New(Config{REST: &rest.Config{Host: server.URL}, Progress: func(line string) {
+	c, err := NewClient(Config{REST: &rest.Config{Host: server.URL}, Progress: func(line string) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, line)

@@ -27,7 +27,7 @@ func (r *runningLoad) awaitPods(ctx context.Context) error {
 	defer cancel()
 	pods := follow(ctx, labelled(r.c.client.CoreV1().RESTClient(), "pods", r.namespace, r.selector()), &corev1.Pod{}, newChanged())
 	defer pods.close()
-	w := &wait{c: r.c, namespace: r.namespace, since: map[string]time.Time{}, told: map[string]bool{}}
+	patience := newPatience(r.c)
 	started := time.Now()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -39,7 +39,7 @@ func (r *runningLoad) awaitPods(ctx context.Context) error {
 			if last, err = r.troubleOf(ctx, found, started); err != nil {
 				return err
 			}
-			if last != nil && w.lasting("load", last) {
+			if last != nil && patience.lasting("load", last) {
 				return errors.New(last.text + lastWords(r.c.tailOf(ctx, r.namespace, last.crashed, 5, false)))
 			}
 			if last == nil && allRun(found) {

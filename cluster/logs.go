@@ -41,24 +41,24 @@ type LogLine struct {
 	Text    string
 }
 
-// Logs hands over the lines that the pods of services have printed, one at a
+// ReadLogs hands over the lines that the pods of services have printed, one at a
 // time: in the order of their times, or as they come where they are followed.
-func (d *Deployment) Logs(ctx context.Context, o LogOptions, line func(LogLine)) error {
+func ReadLogs(ctx context.Context, d *Instance, o LogOptions, line func(LogLine)) error {
 	for _, name := range o.Services {
-		if d.system.Service(name) == nil {
-			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, d.system.Name, d.system.Name)
+		if d.System().Service(name) == nil {
+			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, d.System().Name, d.System().Name)
 		}
 	}
 	if o.Follow {
-		return d.followLogs(ctx, o, line)
+		return followLogs(ctx, d, o, line)
 	}
-	sources, err := d.logSources(ctx, &o)
+	sources, err := logSources(ctx, d, &o)
 	if err != nil {
 		return err
 	}
 	all := make([][]LogLine, len(sources))
 	err = each(len(sources), func(i int) error {
-		return d.readLog(ctx, sources[i], &o, func(l LogLine) { all[i] = append(all[i], l) })
+		return readLog(ctx, d, sources[i], &o, func(l LogLine) { all[i] = append(all[i], l) })
 	})
 	if err != nil {
 		return summarize(err)
@@ -82,14 +82,14 @@ type logSource struct {
 }
 
 // logSources lists the containers that have printed, or may have.
-func (d *Deployment) logSources(ctx context.Context, o *LogOptions) ([]logSource, error) {
+func logSources(ctx context.Context, d *Instance, o *LogOptions) ([]logSource, error) {
 	pods, err := d.pods(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var sources []logSource
-	for i := range d.system.Services {
-		name := d.system.Services[i].Name
+	for i := range d.System().Services {
+		name := d.System().Services[i].Name
 		if len(o.Services) > 0 && !slices.Contains(o.Services, name) {
 			continue
 		}
@@ -112,7 +112,7 @@ func (d *Deployment) logSources(ctx context.Context, o *LogOptions) ([]logSource
 }
 
 // readLog reads the lines of one container to its end.
-func (d *Deployment) readLog(ctx context.Context, s logSource, o *LogOptions, line func(LogLine)) error {
+func readLog(ctx context.Context, d *Instance, s logSource, o *LogOptions, line func(LogLine)) error {
 	options := &corev1.PodLogOptions{Container: manifest.ContainerName, Follow: o.Follow, Previous: o.Previous, Timestamps: true}
 	if o.Tail >= 0 {
 		options.TailLines = &o.Tail
@@ -122,7 +122,7 @@ func (d *Deployment) readLog(ctx context.Context, s logSource, o *LogOptions, li
 		seconds := max(1, int64((o.Since+time.Second-1)/time.Second))
 		options.SinceSeconds = &seconds
 	}
-	stream, err := d.c.client.CoreV1().Pods(d.namespace).GetLogs(s.pod, options).Stream(ctx)
+	stream, err := d.c.client.CoreV1().Pods(d.Namespace()).GetLogs(s.pod, options).Stream(ctx)
 	if apierrors.IsNotFound(err) {
 		return nil // it has been deleted since
 	}
@@ -160,7 +160,7 @@ func parseLine(s logSource, text string) LogLine {
 
 // A logFollower reads the logs of all containers that there are, and that come.
 type logFollower struct {
-	d    *Deployment
+	d    *Instance
 	o    LogOptions
 	line func(LogLine)
 
@@ -176,14 +176,14 @@ type logFollower struct {
 
 // followLogs reads until the context ends, which is no error. A log that breaks
 // off is taken up again where it was left.
-func (d *Deployment) followLogs(ctx context.Context, o LogOptions, line func(LogLine)) error {
+func followLogs(ctx context.Context, d *Instance, o LogOptions, line func(LogLine)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f := &logFollower{d: d, o: o, line: line, last: map[string]time.Time{}, reading: map[string]bool{}}
 	defer f.readers.Wait()
 	defer cancel()
 	changed := newChanged()
-	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.Selector(d.system.Name))
+	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.Namespace(), manifest.Selector(d.System().Name))
 	pods := follow(ctx, lw, &corev1.Pod{}, changed)
 	defer pods.close()
 	first := true
@@ -233,7 +233,7 @@ func (f *logFollower) readNew(ctx context.Context, first bool, changed chan stru
 	if failed != nil {
 		return failed
 	}
-	sources, err := f.d.logSources(ctx, &f.o)
+	sources, err := logSources(ctx, f.d, &f.o)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (f *logFollower) read(ctx context.Context, s logSource, o LogOptions, chang
 	f.mu.Lock()
 	before := f.last[s.key]
 	f.mu.Unlock()
-	err := f.d.readLog(ctx, s, &o, func(l LogLine) {
+	err := readLog(ctx, f.d, s, &o, func(l LogLine) {
 		if !before.IsZero() && !l.At.After(before) {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,11 +17,12 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
-// helperNamespace makes the namespace of the helpers where it is not there.
-func (c *Cluster) helperNamespace(ctx context.Context) error {
-	ns, err := c.settledNamespace(ctx, helper.Namespace)
+// ensureNamespace makes the namespace of the helpers where it is not there.
+func ensureNamespace(ctx context.Context, c *Client) error {
+	ns, err := settledNamespace(ctx, c, helper.Namespace)
 	if err != nil && !apierrors.IsForbidden(err) {
 		return err
 	}
@@ -38,11 +40,11 @@ func (c *Cluster) helperNamespace(ctx context.Context) error {
 }
 
 // makeHelper makes the helper of a node. Its orders are there.
-func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options) error {
+func makeHelper(ctx context.Context, c *Client, node string, o helper.Options) error {
 	if o.Image == "" {
 		return errors.New("no image of microsim-agent is known; name one with --image")
 	}
-	if err := c.nodeReady(ctx, node); err != nil {
+	if err := checkNode(ctx, c, node); err != nil {
 		return err
 	}
 	// Of a Job that was asked for, but not waited for, nobody would know whether
@@ -55,10 +57,10 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 	}
 	o.Secret = secret.Name
 	job := helper.NewJob(node, o)
-	if err = c.admitted(ctx, job); err != nil {
+	if err = checkAdmission(ctx, c, job); err != nil {
 		err = fmt.Errorf("its helper is refused: %w", err)
 	} else if job, err = c.client.BatchV1().Jobs(helper.Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: FieldManager}); err == nil {
-		return c.adopt(ctx, job, secret.Name)
+		return adopt(ctx, c, job, secret.Name)
 	}
 	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
@@ -70,7 +72,7 @@ func (c *Cluster) makeHelper(ctx context.Context, node string, o helper.Options)
 }
 
 // adopt makes the orders, and the token where it is named, go with the helper.
-func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job, secret string) error {
+func adopt(ctx context.Context, c *Client, job *batchv1.Job, secret string) error {
 	yes := true
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{
 		{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID, BlockOwnerDeletion: &yes},
@@ -92,9 +94,9 @@ func (c *Cluster) adopt(ctx context.Context, job *batchv1.Job, secret string) er
 	return err
 }
 
-// nodeReady says why no pod can be started on a node. Who may not look at nodes
+// checkNode says why no pod can be started on a node. Who may not look at nodes
 // finds out by trying.
-func (c *Cluster) nodeReady(ctx context.Context, name string) error {
+func checkNode(ctx context.Context, c *Client, name string) error {
 	node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
@@ -112,10 +114,10 @@ func (c *Cluster) nodeReady(ctx context.Context, name string) error {
 	return nil
 }
 
-// admitted asks the API server whether it would take the helper's pod, as the
+// checkAdmission asks the API server whether it would take the helper's pod, as the
 // Job's own attempts would only be told in events. A priority that is not to be
 // had is gone without.
-func (c *Cluster) admitted(ctx context.Context, job *batchv1.Job) error {
+func checkAdmission(ctx context.Context, c *Client, job *batchv1.Job) error {
 	template := &job.Spec.Template
 	try := func() error {
 		pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
@@ -142,7 +144,7 @@ func (c *Cluster) admitted(ctx context.Context, job *batchv1.Job) error {
 // reclaim makes sure that the helper, which has just taken an order, stays: who
 // ended it because nobody wanted anything of it does so no more, or is too early
 // and it has to be made again.
-func (c *Cluster) reclaim(ctx context.Context, node string, version int64) error {
+func reclaim(ctx context.Context, c *Client, node string, version int64) error {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, helper.WantedAnnotation, version)
 	job, err := c.client.BatchV1().Jobs(helper.Namespace).Patch(ctx, helper.Name(node), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
 	if apierrors.IsNotFound(err) || err == nil && job.DeletionTimestamp != nil {
@@ -151,12 +153,12 @@ func (c *Cluster) reclaim(ctx context.Context, node string, version int64) error
 	if err != nil {
 		return err
 	}
-	return c.adopt(ctx, job, "")
+	return adopt(ctx, c, job, "")
 }
 
 // endHelper deletes the helper of a node, unless somebody wants something of it
 // again. What belongs to it goes with it.
-func (c *Cluster) endHelper(ctx context.Context, node string) error {
+func endHelper(ctx context.Context, c *Client, node string) error {
 	name := helper.Name(node)
 	for range arrangeTries {
 		job, err := c.client.BatchV1().Jobs(helper.Namespace).Get(ctx, name, metav1.GetOptions{})
@@ -186,8 +188,8 @@ func (c *Cluster) endHelper(ctx context.Context, node string) error {
 // tidyHelpers deletes the namespace of the helpers when it was made for them, and
 // neither they nor any system or experiment that counts need it any more. Who may
 // not find that out leaves it.
-func (c *Cluster) tidyHelpers(ctx context.Context, counts func(ofSystem metav1.Object) bool) error {
-	if needed, err := c.helpersNeeded(ctx); err != nil || needed {
+func tidyHelpers(ctx context.Context, c *Client, counts func(ofSystem metav1.Object) bool) error {
+	if needed, err := helpersNeeded(ctx, c); err != nil || needed {
 		return ignoreForbidden(err)
 	}
 	ours := metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy}
@@ -219,7 +221,7 @@ func everySystem(metav1.Object) bool { return true }
 
 // helpersNeeded reports whether there are orders, or faults that act on selected
 // pods.
-func (c *Cluster) helpersNeeded(ctx context.Context) (bool, error) {
+func helpersNeeded(ctx context.Context, c *Client) (bool, error) {
 	list, err := c.client.CoreV1().ConfigMaps(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ManagedByLabel + "=" + manifest.ManagedBy})
 	if err != nil {
 		return true, err
@@ -229,28 +231,37 @@ func (c *Cluster) helpersNeeded(ctx context.Context) (bool, error) {
 		if config.Labels[manifest.RoleLabel] != helper.RecordRole {
 			return true, nil
 		}
-		if faults, err := parseForeign(config); err != nil || len(faults) > 0 {
+		if some, err := hasFaults(config); err != nil || some {
 			return true, err
 		}
 	}
 	return false, nil
 }
 
-// helpersGone waits until the namespace of the helpers is gone where it goes.
-func (c *Cluster) helpersGone(ctx context.Context) error {
+// hasFaults reports whether a record of faults has any whose time is not over.
+func hasFaults(config *corev1.ConfigMap) (bool, error) {
+	var all []experiment.Injection
+	if text := config.Data[manifest.FaultsKey]; text != "" {
+		if err := json.Unmarshal([]byte(text), &all); err != nil {
+			return false, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)
+		}
+	}
+	for i := range all {
+		if all[i].Deadline.IsZero() || time.Now().Before(all[i].Deadline) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// awaitHelpersGone waits until the namespace of the helpers is gone where it goes.
+func awaitHelpersGone(ctx context.Context, c *Client) error {
 	ns, err := c.client.CoreV1().Namespaces().Get(ctx, helper.Namespace, metav1.GetOptions{})
 	if err != nil || ns.DeletionTimestamp == nil {
 		return nil //nolint:nilerr // it is not there, or is not ours to look at
 	}
-	if err := c.namespaceGone(ctx, helper.Namespace); err != nil {
+	if err := awaitNamespaceGone(ctx, c, helper.Namespace); err != nil {
 		return fmt.Errorf("waiting until namespace %q is gone: %w", helper.Namespace, err)
 	}
 	return nil
-}
-
-func ignoreForbidden(err error) error {
-	if apierrors.IsForbidden(err) {
-		return nil
-	}
-	return err
 }

@@ -87,8 +87,8 @@ func (n *need) questions() []question {
 	return all
 }
 
-// ask asks the API server which of the rights that are needed the user has.
-func (c *Cluster) ask(ctx context.Context, needs []need) (map[question]bool, error) {
+// review asks the API server which of the rights that are needed the user has.
+func review(ctx context.Context, c *Client, needs []need) (map[question]bool, error) {
 	may := map[question]bool{}
 	var questions []question
 	for i := range needs {
@@ -101,7 +101,7 @@ func (c *Cluster) ask(ctx context.Context, needs []need) (map[question]bool, err
 	}
 	var mu sync.Mutex
 	err := each(len(questions), func(i int) error {
-		allowed, err := c.may(ctx, questions[i])
+		allowed, err := allowedTo(ctx, c, questions[i])
 		mu.Lock()
 		defer mu.Unlock()
 		may[questions[i]] = allowed
@@ -110,7 +110,7 @@ func (c *Cluster) ask(ctx context.Context, needs []need) (map[question]bool, err
 	return may, summarize(err)
 }
 
-func (c *Cluster) may(ctx context.Context, q question) (bool, error) {
+func allowedTo(ctx context.Context, c *Client, q question) (bool, error) {
 	resource, sub, _ := strings.Cut(q.resource, "/")
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: q.namespace, Verb: q.verb, Group: q.group, Resource: resource, Subresource: sub},

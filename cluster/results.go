@@ -71,7 +71,7 @@ func readIndex(config *corev1.ConfigMap) (*Results, error) {
 
 // KeepResults stores the archive of an experiment's results in the cluster. The
 // index comes last, so that results that can be found are whole.
-func (c *Cluster) KeepResults(ctx context.Context, x *Experiment, r Results, archive []byte) error {
+func KeepResults(ctx context.Context, c *Client, x *Experiment, r Results, archive []byte) error {
 	if len(archive) > MaxResults {
 		return fmt.Errorf("keeping the results of experiment %q: %d bytes are more than %d", x.Name, len(archive), MaxResults)
 	}
@@ -104,7 +104,7 @@ func (c *Cluster) KeepResults(ctx context.Context, x *Experiment, r Results, arc
 }
 
 // FetchResults returns the archive of an experiment's results as it was kept.
-func (c *Cluster) FetchResults(ctx context.Context, x *Experiment) ([]byte, error) {
+func FetchResults(ctx context.Context, c *Client, x *Experiment) ([]byte, error) {
 	if x.Results == nil || x.Results.Pieces == 0 {
 		return nil, fmt.Errorf("fetching the results of experiment %q: it has left none", x.Name)
 	}

@@ -107,7 +107,7 @@ func foreignWishes(f *foreignFault, pods []*corev1.Pod, peers []string, nodes ma
 // A nodeCache knows nodes that were looked at. Who may not look at nodes knows of
 // none.
 type nodeCache struct {
-	c     *Cluster
+	c     *Client
 	known map[string]*corev1.Node
 }
 
@@ -134,13 +134,13 @@ func (n *nodeCache) learn(ctx context.Context, pods []*corev1.Pod, f fault.Fault
 	return nil
 }
 
-// destinations resolves those of a selection to addresses: of a Service its
+// resolveDestinations resolves those of a selection to addresses: of a Service its
 // virtual ones, which most pods send to, and those behind them, which are met
 // where connections are balanced before packets are made.
-func (c *Cluster) destinations(ctx context.Context, s Selection) ([]string, error) {
+func resolveDestinations(ctx context.Context, c *Client, s Selection) ([]string, error) {
 	var all []string
 	for _, text := range s.To {
-		found, err := c.destination(ctx, text, s.Namespace)
+		found, err := resolveDestination(ctx, c, text, s.Namespace)
 		if err != nil {
 			return nil, fmt.Errorf("finding the destination %q: %w", text, err)
 		}
@@ -151,7 +151,7 @@ func (c *Cluster) destinations(ctx context.Context, s Selection) ([]string, erro
 	return all, helper.CheckPeers(all)
 }
 
-func (c *Cluster) destination(ctx context.Context, text, namespace string) ([]string, error) {
+func resolveDestination(ctx context.Context, c *Client, text, namespace string) ([]string, error) {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return []string{text}, nil
 	}
@@ -164,7 +164,7 @@ func (c *Cluster) destination(ctx context.Context, text, namespace string) ([]st
 	case err == nil && service.Spec.Type == corev1.ServiceTypeExternalName:
 		return lookup(ctx, service.Spec.ExternalName)
 	case err == nil:
-		return c.addressesOf(ctx, service)
+		return addressesOf(ctx, c, service)
 	case apierrors.IsNotFound(err) && strings.Contains(text, "."):
 		return lookup(ctx, text)
 	case apierrors.IsNotFound(err):
@@ -183,7 +183,7 @@ func serviceNamed(text, namespace string) (name, in string) {
 	return name, in
 }
 
-func (c *Cluster) addressesOf(ctx context.Context, service *corev1.Service) ([]string, error) {
+func addressesOf(ctx context.Context, c *Client, service *corev1.Service) ([]string, error) {
 	addresses := helper.ServiceAddresses([]*corev1.Service{service})
 	slices, err := c.client.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
 	if err != nil {
@@ -210,7 +210,7 @@ func lookup(ctx context.Context, host string) ([]string, error) {
 }
 
 // watchDestinations returns what changes when the addresses of destinations do.
-func (c *Cluster) watchDestinations(s Selection) []watched {
+func watchDestinations(c *Client, s Selection) []watched {
 	var all []watched
 	for _, text := range s.To {
 		if strings.ContainsAny(text, "/:") {

@@ -15,21 +15,31 @@ import (
 
 // A wait follows a system until it is ready or it is clear that it will not be.
 type wait struct {
-	c         *Cluster
+	c         *Client
 	system    *topology.System
 	namespace string
 	started   time.Time
 	ready     map[string]bool
+	patience  *patience
+}
+
+// A patience remembers which troubles were seen, and since when.
+type patience struct {
+	c *Client
 	// since is when each trouble was seen first, by service and key.
 	since map[string]time.Time
 	// told are the troubles that were reported already.
 	told map[string]bool
 }
 
+func newPatience(c *Client) *patience {
+	return &patience{c: c, since: map[string]time.Time{}, told: map[string]bool{}}
+}
+
 // awaitReady returns when every service has all its replicas, all of the newest
 // kind. What keeps a service from that is told as it is seen, and ends the
 // waiting when it cannot be expected to go away.
-func (c *Cluster) awaitReady(ctx context.Context, system *topology.System, namespace string) error {
+func awaitReady(ctx context.Context, c *Client, system *topology.System, namespace string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.ReadyTimeout, errSlow)
 	defer cancel()
 	changed := newChanged()
@@ -38,7 +48,7 @@ func (c *Cluster) awaitReady(ctx context.Context, system *topology.System, names
 	defer deployments.close()
 	pods := follow(ctx, labelled(c.client.CoreV1().RESTClient(), "pods", namespace, selector), &corev1.Pod{}, changed)
 	defer pods.close()
-	w := &wait{c: c, system: system, namespace: namespace, started: time.Now(), ready: map[string]bool{}, since: map[string]time.Time{}, told: map[string]bool{}}
+	w := &wait{c: c, system: system, namespace: namespace, started: time.Now(), ready: map[string]bool{}, patience: newPatience(c)}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -104,7 +114,7 @@ func (w *wait) look(ctx context.Context, s state) (done bool, err error) {
 		if t == nil {
 			continue
 		}
-		if w.lasting(name, t) {
+		if w.patience.lasting(name, t) {
 			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.text, lastWords(w.c.tailOf(ctx, w.namespace, t.crashed, 5, true))))
 		}
 	}
@@ -116,16 +126,16 @@ func (w *wait) look(ctx context.Context, s state) (done bool, err error) {
 
 // lasting reports whether a trouble has been there for too long. The first time
 // it is told.
-func (w *wait) lasting(service string, t *trouble) bool {
+func (p *patience) lasting(service string, t *trouble) bool {
 	key := service + " " + t.key
-	first, seen := w.since[key]
+	first, seen := p.since[key]
 	if !seen {
 		first = time.Now()
-		w.since[key] = first
+		p.since[key] = first
 	}
-	if !w.told[key] && t.patience > 0 {
-		w.told[key] = true
-		w.c.config.Progress(fmt.Sprintf("service/%s not ready: %s", service, t.text))
+	if !p.told[key] && t.patience > 0 {
+		p.told[key] = true
+		p.c.config.Progress(fmt.Sprintf("service/%s not ready: %s", service, t.text))
 	}
 	return time.Since(first) >= t.patience
 }

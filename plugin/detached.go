@@ -68,7 +68,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if err != nil {
 		return err
 	}
-	if err := c.CanStart(ctx, &e); err != nil {
+	if err := cluster.CanStart(ctx, c.Client, &e); err != nil {
 		return cause(ctx, err)
 	}
 	runner, err := o.detached.bring(ctx, o, c)
@@ -76,7 +76,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 		return cause(ctx, err)
 	}
 	recoverWith(ctx, o.target.command("down", e.Name))
-	x, err := c.StartExperiment(ctx, &e, cluster.Launch{
+	x, err := cluster.StartExperiment(ctx, c.Client, &e, cluster.Launch{
 		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
 	})
@@ -185,7 +185,7 @@ func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, e
 	if err != nil {
 		return nil, "", fmt.Errorf("finding this program, which runs the experiment: %w", err)
 	}
-	architectures, err := c.Architectures(ctx)
+	architectures, err := cluster.NodeArchitectures(ctx, c.Client)
 	if err != nil {
 		return nil, "", err
 	}

@@ -99,7 +99,7 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.Select(ctx, cluster.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
+	at, err := cluster.Select(ctx, c.Client, cluster.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
 	if err != nil {
 		return nil, err
 	}

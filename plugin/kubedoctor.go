@@ -37,7 +37,7 @@ func examineCluster(ctx context.Context, at *target, probe bool) []finding {
 		return []finding{{Where: "cluster", Name: "cluster", What: "systems on Kubernetes", Why: err.Error()}}
 	}
 	findings := []finding{examineKubectl(ctx)}
-	for _, f := range c.Examine(ctx, cluster.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == "", Probe: probe}) {
+	for _, f := range cluster.Examine(ctx, c.Client, cluster.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == "", Probe: probe}) {
 		findings = append(findings, finding{
 			Where: "cluster", Name: f.Name, Works: f.Works, What: f.What, Why: f.Why, Remedy: f.Remedy, Rules: f.Missing, Namespace: f.Namespace,
 		})

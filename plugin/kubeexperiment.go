@@ -21,7 +21,7 @@ type experimentStatus struct {
 // kubeExperimentStatus shows an experiment by its name, with its system. Where
 // there is none it reports false.
 func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Cluster, name, output string) (shown bool, err error) {
-	x, err := c.FindExperiment(ctx, name)
+	x, err := cluster.FindExperiment(ctx, c.Client, name)
 	if missing := (*cluster.ExperimentNotFoundError)(nil); errors.As(err, &missing) {
 		return false, nil
 	}
@@ -30,7 +30,7 @@ func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Clust
 	}
 	status := experimentStatus{Kind: "Experiment", Experiment: x}
 	if x.Phase == cluster.Running {
-		status.LastWord = c.LastWord(ctx, x)
+		status.LastWord = cluster.LastWord(ctx, c.Client, x)
 	}
 	if status.Running, err = c.SystemOf(ctx, x); err != nil {
 		return false, err
@@ -76,7 +76,7 @@ func took(x *cluster.Experiment) string {
 // downExperiments deletes the experiments that have the name, or whose system
 // has it.
 func downExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, name string) (found bool, err error) {
-	all, err := c.ExperimentsOn(ctx, name)
+	all, err := cluster.ExperimentsOn(ctx, c.Client, name)
 	if err != nil {
 		return false, err
 	}
@@ -85,7 +85,7 @@ func downExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, n
 
 func deleteExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, all []*cluster.Experiment) (failed error) {
 	for _, x := range all {
-		err := c.DeleteExperiment(ctx, x)
+		err := cluster.DeleteExperiment(ctx, c.Client, x)
 		if err == nil {
 			fmt.Fprintf(streams.Out, "experiment/%s deleted\n", x.Name)
 		}

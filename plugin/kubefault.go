@@ -81,7 +81,7 @@ func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
 	for _, d := range systems {
 		all = append(all, faultPlace{"system " + d.System().Name + " in namespace " + d.Namespace(), d})
 	}
-	foreign, err := c.Foreign(ctx)
+	foreign, err := cluster.ListForeign(ctx, c.Client)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}

@@ -100,7 +100,7 @@ func listKubeSystems(ctx context.Context, streams Streams, c *cluster.Cluster, o
 	if err != nil {
 		return cause(ctx, err)
 	}
-	experiments, err := c.Experiments(ctx)
+	experiments, err := cluster.ListExperiments(ctx, c.Client)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -168,7 +168,7 @@ func kubeDown(ctx context.Context, streams Streams, at *target, names []string, 
 	}
 	var failed error
 	if all {
-		experiments, err := c.Experiments(ctx)
+		experiments, err := cluster.ListExperiments(ctx, c.Client)
 		if err != nil {
 			return cause(ctx, err)
 		}

@@ -97,7 +97,7 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 		return cause(ctx, err)
 	}
 	show := printLine(o.streams.Out, styleOf(o.streams.Out).Color)
-	err = d.Logs(ctx, cluster.LogOptions{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
+	err = cluster.ReadLogs(ctx, d.Instance, cluster.LogOptions{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
 	if o.follow && ctx.Err() != nil {
 		return nil //nolint:nilerr // Ctrl-C is how it ends
 	}

@@ -92,7 +92,7 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	x, err := c.FindExperiment(ctx, name)
+	x, err := cluster.FindExperiment(ctx, c.Client, name)
 	if err == nil && o.wait && !x.Phase.Over() {
 		x, err = o.await(ctx, c, x)
 	}
@@ -102,7 +102,7 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	if x.Results == nil || x.Results.Pieces == 0 {
 		return withoutResults(ctx, c, x)
 	}
-	archive, err := c.FetchResults(ctx, x)
+	archive, err := cluster.FetchResults(ctx, c.Client, x)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -125,7 +125,7 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *cluste
 	}
 	ended := make(chan answer, 1)
 	go func() {
-		x, err := c.AwaitExperiment(ctx, x.Namespace, x.Name)
+		x, err := cluster.AwaitExperiment(ctx, c.Client, x.Namespace, x.Name)
 		ended <- answer{x, err}
 	}()
 	ticker := time.NewTicker(waitingPause)
@@ -136,7 +136,7 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *cluste
 		case a := <-ended:
 			return a.x, a.err
 		case <-ticker.C:
-			if word := c.LastWord(ctx, x); word != "" && word != last {
+			if word := cluster.LastWord(ctx, c.Client, x); word != "" && word != last {
 				fmt.Fprintln(o.streams.Err, word)
 				last = word
 			}
@@ -159,7 +159,7 @@ func withoutResults(ctx context.Context, c *cluster.Cluster, x *cluster.Experime
 		return errors.New(text + "; --wait waits for it")
 	}
 	text := fmt.Sprintf("experiment %q has been running for %s and has no results yet", x.Name, age(time.Since(x.Started)))
-	if word := c.LastWord(ctx, x); word != "" {
+	if word := cluster.LastWord(ctx, c.Client, x); word != "" {
 		text += ": " + word
 	}
 	return errors.New(text + "\n--wait waits for them")

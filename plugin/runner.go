@@ -64,7 +64,7 @@ func runInside(ctx context.Context, streams Streams, k *kube, flags []string) er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	archive, err := packResults(out, page, &results)
-	return errors.Join(failed, err, c.KeepResults(ctx, x, results, archive))
+	return errors.Join(failed, err, cluster.KeepResults(ctx, c.Client, x, results, archive))
 }
 
 // ownExperiment reads the experiment of this pod.

@@ -89,3 +89,6 @@ func fingerprint(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
 }
+
+// FaultsKey is the key of a record of faults in its ConfigMap.
+const FaultsKey = "faults.json"

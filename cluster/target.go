@@ -7,10 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -31,7 +29,7 @@ type place struct {
 
 // namespaceOf returns the namespace of a system; explicit is unset where nobody
 // has named it.
-func (c *Cluster) namespaceOf(system *topology.System) (namespace string, explicit bool) {
+func namespaceOf(c *Client, system *topology.System) (namespace string, explicit bool) {
 	switch {
 	case c.config.Namespace != "":
 		return c.config.Namespace, true
@@ -41,12 +39,12 @@ func (c *Cluster) namespaceOf(system *topology.System) (namespace string, explic
 	return system.Name, false
 }
 
-// prepare looks at the place where a system is to go. It changes nothing.
-func (c *Cluster) prepare(ctx context.Context, system *topology.System) (*place, error) {
+// prepareTarget looks at the place where a system is to go. It changes nothing.
+func prepareTarget(ctx context.Context, c *Client, system *topology.System) (*place, error) {
 	p := &place{token: newToken()}
 	var explicit bool
-	p.namespace, explicit = c.namespaceOf(system)
-	ns, err := c.settledNamespace(ctx, p.namespace)
+	p.namespace, explicit = namespaceOf(c, system)
+	ns, err := settledNamespace(ctx, c, p.namespace)
 	switch {
 	case apierrors.IsForbidden(err):
 		// Users of a single namespace may not look at it, either. It is there,
@@ -63,48 +61,12 @@ func (c *Cluster) prepare(ctx context.Context, system *topology.System) (*place,
 			return nil, fmt.Errorf("the namespace %q is there already and was not made for it; to use it, write -n %s", p.namespace, p.namespace)
 		}
 	}
-	return p, c.lookAround(ctx, system, p)
+	return p, inspectNamespace(ctx, c, system, p)
 }
 
-func madeByUs(ns *corev1.Namespace) bool {
-	return ns.Labels[manifest.ManagedByLabel] == manifest.ManagedBy
-}
-
-func madeFor(ns *corev1.Namespace, system string) bool {
-	return madeByUs(ns) && ns.Labels[manifest.SystemLabel] == system
-}
-
-// settledNamespace returns the namespace, or nil where there is none. One that
-// is being deleted is waited for.
-func (c *Cluster) settledNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {
-	ns, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if ns.DeletionTimestamp == nil {
-		return ns, nil
-	}
-	c.config.Progress(fmt.Sprintf("namespace/%s is being deleted; waiting until it is gone", name))
-	waiting, cancel := context.WithTimeout(ctx, c.config.ReadyTimeout)
-	defer cancel()
-	if err := c.namespaceGone(waiting, name); err != nil {
-		return nil, fmt.Errorf("waiting until the namespace %q, which is being deleted, is gone: %w; 'kubectl get namespace %s -o yaml' shows what holds it", name, err, name)
-	}
-	return nil, nil
-}
-
-func (c *Cluster) namespaceGone(ctx context.Context, name string) error {
-	only := func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + name }
-	lw := cache.NewFilteredListWatchFromClient(c.client.CoreV1().RESTClient(), "namespaces", "", only)
-	return until(ctx, lw, &corev1.Namespace{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 })
-}
-
-// lookAround finds out whether the system runs in a namespace that exists, and
+// inspectNamespace finds out whether the system runs in a namespace that exists, and
 // whether objects of others have the names that it needs.
-func (c *Cluster) lookAround(ctx context.Context, system *topology.System, p *place) error {
+func inspectNamespace(ctx context.Context, c *Client, system *topology.System, p *place) error {
 	taken := map[string]bool{}
 	for i := range system.Services {
 		taken[system.Services[i].Name] = true
@@ -126,7 +88,7 @@ func (c *Cluster) lookAround(ctx context.Context, system *topology.System, p *pl
 			clashes = append(clashes, clash)
 		}
 	}
-	if err := c.eachOpenObject(ctx, p.namespace, metav1.ListOptions{}, see); err != nil {
+	if err := eachOpenObject(ctx, c, p.namespace, metav1.ListOptions{}, see); err != nil {
 		return err
 	}
 	secret, err := c.client.CoreV1().Secrets(p.namespace).Get(ctx, own, metav1.GetOptions{})
@@ -154,8 +116,8 @@ func belongs(o metav1.Object, system string) bool {
 
 // eachObject calls see for each object, of the kinds that systems are made of,
 // in a namespace. An empty namespace means all of them.
-func (c *Cluster) eachObject(ctx context.Context, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
-	failed := c.eachOpenObject(ctx, namespace, list, see)
+func eachObject(ctx context.Context, c *Client, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
+	failed := eachOpenObject(ctx, c, namespace, list, see)
 	l, err := c.client.CoreV1().Secrets(namespace).List(ctx, list)
 	if err != nil {
 		return errors.Join(failed, err)
@@ -167,7 +129,7 @@ func (c *Cluster) eachObject(ctx context.Context, namespace string, list metav1.
 }
 
 // eachOpenObject is eachObject without Secrets, which not everybody may list.
-func (c *Cluster) eachOpenObject(ctx context.Context, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
+func eachOpenObject(ctx context.Context, c *Client, namespace string, list metav1.ListOptions, see func(kind string, o metav1.Object)) error {
 	core, apps := c.client.CoreV1(), c.client.AppsV1()
 	var failed []error
 	if l, err := apps.Deployments(namespace).List(ctx, list); err != nil {

@@ -7,8 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 func waitingPod(reason, message string) *corev1.Pod {
@@ -71,23 +69,5 @@ func TestDiagnose(t *testing.T) {
 				t.Errorf("got %+v, want a text with %q", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestReplicasKeepTheirPlaces(t *testing.T) {
-	pod := func(name string, second int64, leaving bool) *corev1.Pod {
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"microsim.dev/service": "cart"}, CreationTimestamp: metav1.Unix(second, 0)}}
-		if leaving {
-			p.DeletionTimestamp = &metav1.Time{}
-		}
-		return p
-	}
-	var got []string
-	system := &topology.System{Services: []topology.Service{topology.NewService("cart")}}
-	for _, p := range new(roster).arrange(system, []*corev1.Pod{pod("c", 2, false), pod("b", 1, false), pod("x", 0, true), pod("a", 1, false)})["cart"] {
-		got = append(got, p.Name)
-	}
-	if strings.Join(got, "") != "abc" {
-		t.Errorf("the pods are in the order %v, want the oldest first, then by name", got)
 	}
 }

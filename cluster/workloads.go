@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
@@ -23,7 +24,7 @@ import (
 // Foreign is the faults on pods of one namespace that need not belong to a
 // system: they are selected by their labels.
 type Foreign struct {
-	c         *Cluster
+	c         *Client
 	namespace string
 	// selection is of the fault that Inject adds.
 	selection Selection
@@ -39,7 +40,7 @@ type foreignFault struct {
 
 // Select returns the faults of the selection's namespace, to which those on the
 // selected pods can be added. That these may be broken is checked.
-func (c *Cluster) Select(ctx context.Context, s Selection) (*Foreign, error) {
+func Select(ctx context.Context, c *Client, s Selection) (*Foreign, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
@@ -51,9 +52,9 @@ func (c *Cluster) Select(ctx context.Context, s Selection) (*Foreign, error) {
 	return x, s.guard(pods)
 }
 
-// Foreign returns the namespaces with faults on pods that were selected by their
+// ListForeign returns the namespaces with faults on pods that were selected by their
 // labels, wherever Config allows to look.
-func (c *Cluster) Foreign(ctx context.Context) ([]*Foreign, error) {
+func ListForeign(ctx context.Context, c *Client) ([]*Foreign, error) {
 	list, err := c.client.CoreV1().ConfigMaps(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: helper.RecordSelector()})
 	if apierrors.IsForbidden(err) {
 		return nil, nil // who may not look at them has added none
@@ -89,7 +90,7 @@ func (x *Foreign) CanInject(f *fault.Fault) error {
 	case len(x.selection.To) > 0 && entry.Place != fault.OnNetwork:
 		return fmt.Errorf("fault %q: only faults on the network know of destinations; leave out --to", f.Label())
 	}
-	return x.c.checkNetwork(f)
+	return checkNetwork(x.c, f)
 }
 
 // Plan tells what a fault would do. Nothing is changed.
@@ -110,7 +111,7 @@ func (x *Foreign) Inject(ctx context.Context, id string, f fault.Fault, deadline
 	if !time.Now().Before(deadline) {
 		return fmt.Errorf("injecting fault %q: on pods that are not of a system it needs a deadline that is to come", f.Label())
 	}
-	err := x.c.helperNamespace(ctx)
+	err := ensureNamespace(ctx, x.c)
 	if err == nil {
 		err = x.record(ctx, func(all []foreignFault) ([]foreignFault, error) {
 			if slices.ContainsFunc(all, func(old foreignFault) bool { return old.ID == id }) {
@@ -140,7 +141,7 @@ func (x *Foreign) Clear(ctx context.Context, id string) error {
 		_, err = x.crew().arrange(ctx)
 	}
 	if err == nil {
-		err = x.c.tidyHelpers(ctx, everySystem)
+		err = tidyHelpers(ctx, x.c, everySystem)
 	}
 	if err != nil {
 		return fmt.Errorf("clearing fault %q: %w", id, explain(err))
@@ -155,7 +156,7 @@ func (x *Foreign) Active(ctx context.Context) ([]experiment.Injection, error) {
 		return []experiment.Injection{}, err
 	}
 	owner := helper.ForeignOwner(x.namespace)
-	statuses, orders, err := x.c.carriedOut(ctx, func(o string) bool { return o == owner })
+	statuses, orders, err := carriedOut(ctx, x.c, func(o string) bool { return o == owner })
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -190,7 +191,7 @@ func (x *Foreign) Follow(ctx context.Context) {
 	x.followed = true
 	defer func() { x.followed = false }()
 	pods := labelled(x.c.client.CoreV1().RESTClient(), "pods", x.namespace, x.selection.Selector)
-	x.c.whenever(ctx, append([]watched{{pods, &corev1.Pod{}}}, x.c.watchDestinations(x.selection)...), "the faults of namespace "+x.namespace, func(ctx context.Context) error {
+	onChange(ctx, x.c, append([]watched{{pods, &corev1.Pod{}}}, watchDestinations(x.c, x.selection)...), "the faults of namespace "+x.namespace, func(ctx context.Context) error {
 		_, err := x.crew().arrange(ctx)
 		return err
 	})
@@ -198,7 +199,7 @@ func (x *Foreign) Follow(ctx context.Context) {
 
 func (x *Foreign) crew() *crew {
 	return &crew{
-		c: x.c, owner: helper.ForeignOwner(x.namespace), keep: x.followed, agent: x.c.findAgent,
+		c: x.c, owner: helper.ForeignOwner(x.namespace), keep: x.followed, agent: foundAgent(x.c),
 		wanted: func(ctx context.Context, _ map[string]*order.Order) (map[string][]order.Pod, error) {
 			all, err := x.recorded(ctx)
 			if err != nil {
@@ -220,7 +221,7 @@ func (x *Foreign) wishes(ctx context.Context, all []foreignFault) ([]helper.Wish
 		if err != nil {
 			return nil, err
 		}
-		peers, err := x.c.destinations(ctx, f.Selection)
+		peers, err := resolveDestinations(ctx, x.c, f.Selection)
 		if err != nil {
 			return nil, fmt.Errorf("fault %q: %w", f.ID, err)
 		}
@@ -265,7 +266,7 @@ func (x *Foreign) recorded(ctx context.Context) ([]foreignFault, error) {
 
 func parseForeign(config *corev1.ConfigMap) ([]foreignFault, error) {
 	var all []foreignFault
-	if text := config.Data[faultsKey]; text != "" {
+	if text := config.Data[manifest.FaultsKey]; text != "" {
 		if err := json.Unmarshal([]byte(text), &all); err != nil {
 			return nil, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)
 		}
@@ -299,7 +300,7 @@ func (x *Foreign) record(ctx context.Context, change func([]foreignFault) ([]for
 		if err != nil {
 			return fmt.Errorf("writing the record of faults: %w", err)
 		}
-		config.Data = map[string]string{faultsKey: string(text)}
+		config.Data = map[string]string{manifest.FaultsKey: string(text)}
 		switch {
 		case isNew && len(all) == 0:
 			return nil

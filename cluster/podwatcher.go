@@ -42,11 +42,11 @@ func (h *holder) note(p *corev1.Pod) {
 }
 
 // hold begins to look after the system.
-func (d *Deployment) hold() error {
+func (d *Instance) hold() error {
 	h := &holder{told: map[string]bool{}}
 	if !d.c.config.Inside {
 		var err error
-		if h.proxy, err = d.newProxy(); err != nil {
+		if h.proxy, err = d.c.newProxy(d.namespace); err != nil {
 			return err
 		}
 	}
@@ -60,9 +60,10 @@ func (d *Deployment) hold() error {
 	return nil
 }
 
-// release ends what hold has begun.
-func (d *Deployment) release() error {
+// release ends what hold has begun: nothing can be done to the system after that.
+func (d *Instance) release() error {
 	d.mu.Lock()
+	d.closed = true
 	h := d.holder
 	d.holder = nil
 	d.mu.Unlock()
@@ -79,8 +80,8 @@ func (d *Deployment) release() error {
 
 // Reach makes the pods reachable from this machine: until end is called, the URLs
 // of Replicas are those of a proxy here. Nothing is done to the system.
-func (d *Deployment) Reach() (end func() error, err error) {
-	proxy, err := d.newProxy()
+func (d *Instance) Reach() (end func() error, err error) {
+	proxy, err := d.c.newProxy(d.namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func (d *Deployment) Reach() (end func() error, err error) {
 }
 
 // lookAfter gives every container that becomes ready the faults of the record.
-func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
+func (d *Instance) lookAfter(ctx context.Context, h *holder) {
 	changed := newChanged()
 	lw := labelled(d.c.client.CoreV1().RESTClient(), "pods", d.namespace, manifest.ServiceSelector(d.system.Name))
 	pods := follow(ctx, lw, &corev1.Pod{}, changed)
@@ -123,7 +124,7 @@ func (d *Deployment) lookAfter(ctx context.Context, h *holder) {
 
 // tellNew gives the faults of the record to ready containers that have not got
 // them, and notes these. Those that are paused have to be told later.
-func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) (later bool, err error) {
+func (d *Instance) tellNew(ctx context.Context, objects []any, h *holder) (later bool, err error) {
 	var all []*corev1.Pod
 	news := false
 	for _, o := range objects {
@@ -161,7 +162,7 @@ func (d *Deployment) tellNew(ctx context.Context, objects []any, h *holder) (lat
 }
 
 // tellOne gives a pod those faults that are meant for it.
-func (d *Deployment) tellOne(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
+func (d *Instance) tellOne(ctx context.Context, p *corev1.Pod, index int, faults []injection) error {
 	for _, in := range faults {
 		if !in.inService() || !in.targets(p.Labels[manifest.ServiceLabel], index) {
 			continue
@@ -177,7 +178,7 @@ func (d *Deployment) tellOne(ctx context.Context, p *corev1.Pod, index int, faul
 }
 
 // recheck takes a fault back that somebody has cleared while it was put.
-func (d *Deployment) recheck(ctx context.Context, pod, id string) error {
+func (d *Instance) recheck(ctx context.Context, pod, id string) error {
 	faults, _, err := d.recorded(ctx)
 	if err != nil || slices.ContainsFunc(faults, func(in injection) bool { return in.ID == id }) {
 		return err

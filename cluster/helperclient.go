@@ -29,7 +29,7 @@ var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals
 
 // A visit gives one order to the helper of a node, as soon as that can take it.
 type visit struct {
-	c    *Cluster
+	c    *Client
 	node string
 	// agent says how to run the helper where there is none; nil makes none.
 	agent func(ctx context.Context) (helper.Options, error)
@@ -96,7 +96,7 @@ func (v *visit) look(ctx context.Context, jobs, pods []any) (*corev1.Pod, error)
 		if err != nil {
 			return nil, err
 		}
-		return nil, v.c.makeHelper(ctx, v.node, options)
+		return nil, makeHelper(ctx, v.c, v.node, options)
 	case len(jobs) == 0:
 		return nil, nil // the news of it is on its way
 	}
@@ -156,7 +156,7 @@ func (v *visit) slow(ctx context.Context, pods []any) error {
 
 // send sends one request. It is not done where another try may help.
 func (v *visit) send(ctx context.Context, pod *corev1.Pod, method, path string, body, answer any) (done bool, err error) {
-	address, err := v.c.helperAddress(ctx, pod)
+	address, err := helperAddress(ctx, v.c, pod)
 	if err != nil {
 		return !apierrors.IsNotFound(err), err
 	}
@@ -175,7 +175,7 @@ func (e *orderError) final() bool {
 }
 
 // helperAddress is what it takes to give orders to the helper in a pod.
-func (c *Cluster) helperAddress(ctx context.Context, pod *corev1.Pod) (podAddress, error) {
+func helperAddress(ctx context.Context, c *Client, pod *corev1.Pod) (podAddress, error) {
 	secret, err := c.client.CoreV1().Secrets(helper.Namespace).Get(ctx, helper.SecretOf(&pod.Spec), metav1.GetOptions{})
 	if err != nil {
 		return podAddress{}, fmt.Errorf("reading the token of the helper: %w", err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -21,13 +23,9 @@ const (
 // a pod of the system. Pods are ready before that: their names and the virtual
 // addresses of their Services take a moment to become known on each node, and no
 // object tells of it, so one pod of each node is asked.
-func (d *Deployment) awaitConnected(ctx context.Context) error {
+func awaitConnected(ctx context.Context, pods map[string][]*corev1.Pod, unreachable func(ctx context.Context, pod string) ([]string, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectedTimeout, errSlow)
 	defer cancel()
-	pods, err := d.pods(ctx)
-	if err != nil {
-		return err
-	}
 	asked := map[string]string{}
 	for _, list := range pods {
 		for _, p := range list {
@@ -41,12 +39,12 @@ func (d *Deployment) awaitConnected(ctx context.Context) error {
 		nodes = append(nodes, node)
 	}
 	slices.Sort(nodes)
-	return each(len(nodes), func(i int) error { return d.connectedFrom(ctx, nodes[i], asked[nodes[i]]) })
+	return each(len(nodes), func(i int) error { return connectedFrom(ctx, nodes[i], asked[nodes[i]], unreachable) })
 }
 
-func (d *Deployment) connectedFrom(ctx context.Context, node, pod string) error {
+func connectedFrom(ctx context.Context, node, pod string, unreachable func(ctx context.Context, pod string) ([]string, error)) error {
 	for {
-		missing, err := d.unreachable(ctx, pod)
+		missing, err := unreachable(ctx, pod)
 		var refused *orderError
 		if errors.As(err, &refused) && refused.status == http.StatusNotFound {
 			return nil // another program serves, which cannot tell
@@ -70,17 +68,4 @@ func (d *Deployment) connectedFrom(ctx context.Context, node, pod string) error 
 		}
 		return fmt.Errorf("from node %q, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", node, strings.Join(missing, ", "))
 	}
-}
-
-// unreachable asks a pod for the services that it does not reach. Those without
-// replicas are not counted.
-func (d *Deployment) unreachable(ctx context.Context, pod string) ([]string, error) {
-	var missing []string
-	if err := d.order(ctx, pod, http.MethodGet, "/admin/peers/unreachable", nil, &missing); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(missing, func(name string) bool {
-		s := d.system.Service(name)
-		return s == nil || s.Replicas == 0
-	}), nil
 }

@@ -24,7 +24,7 @@ import (
 // owner wants is kept in a ConfigMap a node, from which a helper that comes later
 // reads it; a helper that is there is told at once.
 type crew struct {
-	c     *Cluster
+	c     *Client
 	owner string
 	// wanted returns what the owner wants of each node, given the orders that
 	// there are. It may be asked several times, as others change them, too.
@@ -81,7 +81,7 @@ type task struct {
 func (w *crew) arrangeOnce(ctx context.Context) ([]order.Status, error) {
 	// What is there is read before what is wanted. So, an order that is based on
 	// a record that has changed since is never written over one that is not.
-	there, err := w.c.ordersThere(ctx)
+	there, err := listOrders(ctx, w.c)
 	if err != nil {
 		return nil, err
 	}
@@ -105,13 +105,13 @@ func (w *crew) arrangeOnce(ctx context.Context) ([]order.Status, error) {
 	}
 	statuses, err := w.tell(ctx, tasks)
 	if err == nil && slices.ContainsFunc(tasks, func(t task) bool { return t.last }) {
-		err = w.c.tidyHelpers(ctx, everySystem)
+		err = tidyHelpers(ctx, w.c, everySystem)
 	}
 	return statuses, err
 }
 
-// ordersThere lists the ConfigMaps with the orders of all nodes.
-func (c *Cluster) ordersThere(ctx context.Context) (map[string]*corev1.ConfigMap, error) {
+// listOrders lists the ConfigMaps with the orders of all nodes.
+func listOrders(ctx context.Context, c *Client) (map[string]*corev1.ConfigMap, error) {
 	list, err := c.client.CoreV1().ConfigMaps(helper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: helper.Selector()})
 	if err != nil {
 		return nil, fmt.Errorf("reading the orders of the helpers: %w", err)
@@ -135,7 +135,7 @@ func (w *crew) write(ctx context.Context, there map[string]*corev1.ConfigMap, or
 		}
 	}
 	if len(wanted) > 0 {
-		if err := w.c.helperNamespace(ctx); err != nil {
+		if err := ensureNamespace(ctx, w.c); err != nil {
 			return nil, err
 		}
 	}
@@ -217,7 +217,7 @@ func (w *crew) put(ctx context.Context, t *task) ([]order.Status, error) {
 	v := &visit{c: w.c, node: t.node, agent: w.agent}
 	err := v.order(ctx, http.MethodPut, orderPath(w.owner), order.Order{Owner: w.owner, Version: t.version, Pods: t.pods}, &statuses)
 	if err == nil && t.first {
-		err = w.c.reclaim(ctx, t.node, t.version)
+		err = reclaim(ctx, w.c, t.node, t.version)
 	}
 	return statuses, err
 }
@@ -236,5 +236,5 @@ func (w *crew) takeBack(ctx context.Context, t *task) error {
 	// A helper that does not answer takes everything back when it ends.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	return errors.Join(err, w.c.endHelper(ending, t.node))
+	return errors.Join(err, endHelper(ending, w.c, t.node))
 }

@@ -10,7 +10,7 @@ import (
 
 // tailOf returns the last lines that a pod has printed or, with previous, its
 // container before it was started again; "" where they are not to be had.
-func (c *Cluster) tailOf(ctx context.Context, namespace, pod string, lines int64, previous bool) string {
+func (c *Client) tailOf(ctx context.Context, namespace, pod string, lines int64, previous bool) string {
 	if pod == "" {
 		return ""
 	}

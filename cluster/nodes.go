@@ -10,10 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Architectures lists those of the nodes that take pods, in Go's words: first
+// NodeArchitectures lists those of the nodes that take pods, in Go's words: first
 // the one of this machine, then by how many nodes have it. Where nodes may not be
 // listed, the one of this machine is taken for theirs.
-func (c *Cluster) Architectures(ctx context.Context) ([]string, error) {
+func NodeArchitectures(ctx context.Context, c *Client) ([]string, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		return []string{runtime.GOARCH}, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,10 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
-	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -83,20 +80,20 @@ func TestWishes(t *testing.T) {
 }
 
 // thousands is a cluster with a system of 6000 pods and a fault on all of them.
-func thousands(tb testing.TB) *Deployment {
+func thousands(tb testing.TB) *Instance {
 	tb.Helper()
 	record, err := json.Marshal([]injection{{ID: "slow", Since: time.Now(), Fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "db"}}}})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	objects := []runtime.Object{&corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: manifest.FaultsName("shop"), Namespace: "shop"}, Data: map[string]string{faultsKey: string(record)},
+		ObjectMeta: metav1.ObjectMeta{Name: manifest.FaultsName("shop"), Namespace: "shop"}, Data: map[string]string{manifest.FaultsKey: string(record)},
 	}}
 	for _, p := range servicePods("db", 6000) {
 		objects = append(objects, p)
 	}
-	c := &Cluster{client: fake.NewClientset(objects...), config: Config{Progress: func(string) {}, CheckNetwork: func(*fault.Fault) error { return nil }}}
-	return c.deployment(&topology.System{Name: "shop", Services: []topology.Service{{Name: "db", Replicas: 6000}}}, 1, "shop", "")
+	c := &Client{client: fake.NewClientset(objects...), config: Config{Progress: func(string) {}, CheckNetwork: func(*fault.Fault) error { return nil }}}
+	return newInstance(c, &topology.System{Name: "shop", Services: []topology.Service{{Name: "db", Replicas: 6000}}}, "shop", "")
 }
 
 func TestThousandsOfPodsAreOrdered(t *testing.T) {
@@ -129,84 +126,5 @@ func BenchmarkPlanThousandsOfPods(b *testing.B) {
 		if err != nil || len(effects) != 6000 {
 			b.Fatalf("%d pods: %v", len(effects), err)
 		}
-	}
-}
-
-func TestGuards(t *testing.T) {
-	ours := Selection{Namespace: "shop", Selector: "app=x", MaxPods: 2}
-	system := Selection{Namespace: "kube-system", Selector: "app=x", MaxPods: 2}
-	admitted := system
-	admitted.AllowSystem = true
-	host := servicePod("host", 1)
-	host.Spec.HostNetwork = true
-	for _, tt := range []struct {
-		selection Selection
-		pods      []*corev1.Pod
-		want      string
-	}{
-		{ours, servicePods("web", 2), ""},
-		{ours, nil, "no pod"},
-		{ours, servicePods("web", 3), "--max-pods=3"},
-		{system, servicePods("web", 1), "--allow-system"},
-		{Selection{Namespace: helper.Namespace, MaxPods: 1}, servicePods("web", 1), "--allow-system"},
-		{admitted, servicePods("web", 1), ""},
-		{admitted, []*corev1.Pod{host}, "network of its node"},
-	} {
-		err := tt.selection.guard(tt.pods)
-		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-			t.Errorf("%+v with %d pods: %v; want %q", tt.selection, len(tt.pods), err, tt.want)
-		}
-	}
-	for selector, want := range map[string]string{"": "every pod", "app in (": "reading the selector", "app=x": ""} {
-		s := Selection{Namespace: "shop", Selector: selector, MaxPods: 1}
-		if err := s.validate(); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("selector %q: %v; want %q", selector, err, want)
-		}
-	}
-}
-
-func TestSelectedPodsKeepTheirProbes(t *testing.T) {
-	pods := servicePods("web", 4)
-	for i, p := range pods {
-		p.Status.HostIP = fmt.Sprintf("172.18.0.%d", i%2)
-		p.Spec.NodeName = fmt.Sprint(i % 2)
-	}
-	f := &foreignFault{injection{ID: "x", Fault: fault.Fault{Type: fault.NetDelay}}, Selection{To: []string{"db"}, MaxPods: 3}}
-	wishes := foreignWishes(f, pods, []string{"10.96.0.1"}, nil)
-	var got []string
-	for _, w := range wishes {
-		got = append(got, fmt.Sprint(len(w.Pods), w.Fault.Peers, w.Fault.Only, w.Fault.Exempt))
-	}
-	if want := []string{"2 [10.96.0.1] true [172.18.0.0]", "1 [10.96.0.1] true [172.18.0.1]"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	f.Fault.Type = fault.CPUStress
-	if w := foreignWishes(f, pods, nil, nil); w[0].Fault.Only || w[0].Fault.Exempt != nil {
-		t.Errorf("a fault on resources has %+v", w[0].Fault)
-	}
-}
-
-func TestServiceNamed(t *testing.T) {
-	for text, want := range map[string]string{
-		"cart": "cart in shop", "cart.other": "cart in other", "cart.other.svc": "cart in other", "cart.other.svc.cluster.local": "cart in other",
-	} {
-		name, in := serviceNamed(text, "shop")
-		if got := name + " in " + in; got != want {
-			t.Errorf("%q is %s, want %s", text, got, want)
-		}
-	}
-}
-
-func TestDeeds(t *testing.T) {
-	deeds := deedsOf([]order.Status{
-		{Owner: "a", FaultID: "x", By: "tc", Effective: "delay 1s"}, {Owner: "a", FaultID: "x", By: "tc", Effective: "delay 1s"},
-		{Owner: "a", FaultID: "x", Error: "no such pod"}, {Owner: "b", FaultID: "x", By: "emulate"},
-	})
-	d := deeds[[2]string{"a", "x"}]
-	if got := fmt.Sprint(d.by, d.effective, d.errors); len(deeds) != 2 || got != "[tc] [delay 1s] [no such pod]" {
-		t.Errorf("%d deeds, and the first is %s", len(deeds), got)
-	}
-	if err := troubleOf("x", []order.Status{{FaultID: "y", Error: "no"}, {FaultID: "x"}}); err != nil {
-		t.Errorf("trouble of another fault, or of none, is %v", err)
 	}
 }

@@ -11,14 +11,19 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // A Cluster runs systems on Kubernetes.
-type Cluster struct{ *Client }
+type Cluster struct{ *kubeapi.Client }
 
 var (
 	_ experiment.Deployer = (*Cluster)(nil)
@@ -26,8 +31,8 @@ var (
 )
 
 // New returns a Cluster. Nothing is sent before one of its methods is called.
-func New(c Config) (*Cluster, error) {
-	client, err := NewClient(c)
+func New(c kubeapi.Config) (*Cluster, error) {
+	client, err := kubeapi.NewClient(c)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +46,7 @@ func (c *Cluster) Deploy(ctx context.Context, system *topology.System, seed uint
 	if err != nil {
 		return nil, err
 	}
-	if err := d.hold(); err != nil {
+	if err := d.Hold(); err != nil {
 		return nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 	}
 	return d, nil
@@ -60,44 +65,44 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	place, err := prepareTarget(ctx, c.Client, system)
+	place, err := apply.PrepareTarget(ctx, c.Client, system)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, explain(err))
+		return nil, fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
 	}
-	if place.runs && !update {
-		return nil, fmt.Errorf("%s: it runs in namespace %q already; 'kubectl microsim down %s' takes it down", doing, place.namespace, system.Name)
+	if place.Runs && !update {
+		return nil, fmt.Errorf("%s: it runs in namespace %q already; 'kubectl microsim down %s' takes it down", doing, place.Namespace, system.Name)
 	}
-	objects, err := buildFor(ctx, c.Client, system, seed, place)
+	objects, err := apply.BuildFor(ctx, c.Client, system, seed, place)
 	if err != nil {
 		return nil, err
 	}
-	d := &Deployment{Instance: newInstance(c.Client, system, place.namespace, place.token), seed: seed}
+	d := &Deployment{Instance: faults.NewInstance(c.Client, system, place.Namespace, place.Token), seed: seed}
 	started := time.Now()
-	objects, monitor := splitMonitor(objects)
-	err = apply(ctx, c.Client, objects)
+	objects, monitor := apply.SplitMonitor(objects)
+	err = apply.Apply(ctx, c.Client, objects)
 	if err == nil {
-		err = applyMonitor(ctx, c.Client, monitor)
-	}
-	if err == nil {
-		c.config.Progress(fmt.Sprintf("%d objects applied in namespace %s (%.1fs)", len(objects), place.namespace, time.Since(started).Seconds()))
-	}
-	if err == nil && place.runs {
-		err = prune(ctx, c.Client, system.Name, place.namespace, objects)
-	}
-	if err == nil && place.runs && monitor == nil {
-		err = deleteMonitors(ctx, c.Client, place.namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system.Name)})
+		err = apply.ApplyMonitor(ctx, c.Client, monitor)
 	}
 	if err == nil {
-		err = awaitReady(ctx, c.Client, system, place.namespace)
+		c.Config.Progress(fmt.Sprintf("%d objects applied in namespace %s (%.1fs)", len(objects), place.Namespace, time.Since(started).Seconds()))
+	}
+	if err == nil && place.Runs {
+		err = apply.Prune(ctx, c.Client, system.Name, place.Namespace, objects)
+	}
+	if err == nil && place.Runs && monitor == nil {
+		err = apply.DeleteMonitors(ctx, c.Client, place.Namespace, metav1.ListOptions{LabelSelector: manifest.Selector(system.Name)})
 	}
 	if err == nil {
-		err = d.connected(ctx)
+		err = watch.AwaitReady(ctx, c.Client, system, place.Namespace)
+	}
+	if err == nil {
+		err = d.Connected(ctx)
 	}
 	if err == nil {
 		return d, nil
 	}
-	err = fmt.Errorf("%s in namespace %q: %w", doing, place.namespace, explain(err))
-	if place.runs {
+	err = fmt.Errorf("%s in namespace %q: %w", doing, place.Namespace, kubeapi.Explain(err))
+	if place.Runs {
 		return nil, fmt.Errorf("%w\nThe system was left as it is; 'kubectl microsim status %s' shows it", err, system.Name)
 	}
 	return nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
@@ -105,39 +110,41 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 
 // Plan returns the objects that Up would apply to a cluster that has nothing of
 // the system. Nothing is sent.
-func (c *Cluster) Plan(system *topology.System, seed uint64) ([]object, error) {
-	namespace, explicit := namespaceOf(c.Client, system)
-	return build(c.Client, system, seed, &place{
-		namespace: namespace, ours: !explicit, token: newToken(), monitored: c.config.PodMonitor != nil && *c.config.PodMonitor,
+func (c *Cluster) Plan(system *topology.System, seed uint64) ([]apply.Object, error) {
+	namespace, explicit := apply.NamespaceOf(c.Client, system)
+	return apply.Build(c.Client, system, seed, &apply.Target{
+		Namespace: namespace, Ours: !explicit, Token: kubeapi.NewToken(), Monitored: c.Config.PodMonitor != nil && *c.Config.PodMonitor,
 	})
 }
 
 // Check has the API server check the objects that Up would apply, and returns
 // them as it would store them. Objects in a namespace that is not there yet
 // cannot be checked, and are returned as they are.
-func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint64) ([]object, error) {
-	place, err := prepareTarget(ctx, c.Client, system)
+func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint64) ([]apply.Object, error) {
+	place, err := apply.PrepareTarget(ctx, c.Client, system)
 	if err != nil {
-		return nil, fmt.Errorf("checking system %q: %w", system.Name, explain(err))
+		return nil, fmt.Errorf("checking system %q: %w", system.Name, kubeapi.Explain(err))
 	}
-	objects, err := buildFor(ctx, c.Client, system, seed, place)
+	objects, err := apply.BuildFor(ctx, c.Client, system, seed, place)
 	if err != nil {
 		return nil, err
 	}
-	checked, err := check(ctx, c.Client, objects, place)
+	checked, err := apply.Check(ctx, c.Client, objects, place)
 	if err != nil {
-		return nil, fmt.Errorf("checking system %q: %w", system.Name, explain(err))
+		return nil, fmt.Errorf("checking system %q: %w", system.Name, kubeapi.Explain(err))
 	}
 	return checked, nil
 }
 
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
-func (c *Cluster) CanInject(f *fault.Fault) error { return canInject(c.Client, nil, f) }
+func (c *Cluster) CanInject(f *fault.Fault) error { return faults.CanInject(c.Client, nil, f) }
 
 // Loader generates load in as many pods as given, on systems where Deploy would
 // put them. A target without a system has its URLs as seen from the cluster.
-func (c *Cluster) Loader(pods int) *Loader { return newLoader(c.Client, "", pods) }
+func (c *Cluster) Loader(pods int) *loadjob.Loader { return loadjob.New(c.Client, "", pods) }
 
 // Loader generates load on this system in as many pods as given.
-func (d *Deployment) Loader(pods int) *Loader { return newLoader(d.c, d.Namespace(), pods) }
+func (d *Deployment) Loader(pods int) *loadjob.Loader {
+	return loadjob.New(d.Client, d.Namespace(), pods)
+}

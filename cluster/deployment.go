@@ -14,7 +14,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -23,7 +27,7 @@ import (
 // A Deployment is a system on a cluster, as the file that it was made from
 // describes it.
 type Deployment struct {
-	*Instance
+	*faults.Instance
 	seed    uint64
 	created time.Time
 }
@@ -56,7 +60,7 @@ func (c *Cluster) Find(ctx context.Context, name string) (*Deployment, error) {
 	}
 	switch {
 	case len(all) == 0:
-		return nil, &NotFoundError{name, c.config.Namespace}
+		return nil, &NotFoundError{name, c.Config.Namespace}
 	case len(all) > 1:
 		var places []string
 		for _, d := range all {
@@ -69,9 +73,9 @@ func (c *Cluster) Find(ctx context.Context, name string) (*Deployment, error) {
 
 // Systems lists the systems that run, by namespace and name.
 func (c *Cluster) Systems(ctx context.Context) ([]*Deployment, error) {
-	configs, err := c.client.CoreV1().ConfigMaps(c.config.Namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll()})
+	configs, err := c.Clientset.CoreV1().ConfigMaps(c.Config.Namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.SelectorAll()})
 	if err != nil {
-		return nil, fmt.Errorf("looking for systems: %w", explain(err))
+		return nil, fmt.Errorf("looking for systems: %w", kubeapi.Explain(err))
 	}
 	var all []*Deployment
 	for i := range configs.Items {
@@ -87,7 +91,7 @@ func (c *Cluster) Systems(ctx context.Context) ([]*Deployment, error) {
 		all = append(all, d)
 	}
 	slices.SortFunc(all, func(a, b *Deployment) int {
-		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.system.Name, b.system.Name))
+		return cmp.Or(cmp.Compare(a.Namespace(), b.Namespace()), cmp.Compare(a.System().Name, b.System().Name))
 	})
 	return all, nil
 }
@@ -107,7 +111,7 @@ func (c *Cluster) restore(config *corev1.ConfigMap) (*Deployment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the seed in %s: %w", where, err)
 	}
-	return &Deployment{newInstance(c.Client, systems[0], config.Namespace, ""), seed, config.CreationTimestamp.Time}, nil
+	return &Deployment{faults.NewInstance(c.Client, systems[0], config.Namespace, ""), seed, config.CreationTimestamp.Time}, nil
 }
 
 // A Status describes a system that runs on a cluster.
@@ -136,13 +140,13 @@ type ServiceStatus struct {
 
 // Status describes the system as it is now.
 func (d *Deployment) Status(ctx context.Context) (*Status, error) {
-	v, err := d.look(ctx)
+	v, err := d.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := d.c.client.AppsV1().Deployments(d.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.System().Name)})
+	list, err := d.Client.Clientset.AppsV1().Deployments(d.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.System().Name)})
 	if err != nil {
-		return nil, fmt.Errorf("asking for the services of system %q: %w", d.System().Name, explain(err))
+		return nil, fmt.Errorf("asking for the services of system %q: %w", d.System().Name, kubeapi.Explain(err))
 	}
 	deployments := map[string]*appsv1.Deployment{}
 	for i := range list.Items {
@@ -157,15 +161,15 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		service := &d.System().Services[i]
 		status := ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Endpoint: fmt.Sprintf("http://%s.%s", service.Name, d.Namespace()),
-			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.replicasOf(service.Name, v),
+			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.ReplicasOf(service.Name, v),
 		}
 		deployment := deployments[service.Name]
 		if deployment == nil {
 			status.Trouble = "its Deployment has been deleted; 'kubectl microsim up' makes it again"
 		} else {
 			status.Image = deployment.Spec.Template.Spec.Containers[0].Image
-			if t := diagnose(deployment, v.pods[service.Name]); t != nil && !complete(deployment) {
-				status.Trouble = t.text
+			if t := watch.Diagnose(deployment, v.Pods[service.Name]); t != nil && !watch.Complete(deployment) {
+				status.Trouble = t.Text
 			}
 		}
 		s.Services = append(s.Services, status)
@@ -175,13 +179,13 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 
 // SystemOf describes the system of an experiment, as it is now; nil where it is
 // not there.
-func (c *Cluster) SystemOf(ctx context.Context, x *Experiment) (*Status, error) {
-	config, err := c.client.CoreV1().ConfigMaps(x.Namespace).Get(ctx, manifest.ObjectName(x.System), metav1.GetOptions{})
+func (c *Cluster) SystemOf(ctx context.Context, x *detached.Experiment) (*Status, error) {
+	config, err := c.Clientset.CoreV1().ConfigMaps(x.Namespace).Get(ctx, manifest.ObjectName(x.System), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for the system of experiment %q: %w", x.Name, explain(err))
+		return nil, fmt.Errorf("looking for the system of experiment %q: %w", x.Name, kubeapi.Explain(err))
 	}
 	d, err := c.restore(config)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
@@ -13,11 +15,11 @@ import (
 // namespace that was made for it goes, too, unless somebody else uses it. The
 // end of ctx bounds the waiting, not the deleting.
 func (d *Deployment) Close(ctx context.Context) error {
-	released := d.release()
-	err := takeDown(ctx, d.c, d.System().Name, d.Namespace())
+	released := d.Release()
+	err := apply.TakeDown(ctx, d.Client, d.System().Name, d.Namespace())
 	if err != nil {
 		return errors.Join(released, &experiment.CleanupError{
-			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", d.System().Name, d.Namespace())}, Err: explain(err),
+			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", d.System().Name, d.Namespace())}, Err: kubeapi.Explain(err),
 			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", d.System().Name, d.Namespace()),
 		})
 	}
@@ -26,19 +28,19 @@ func (d *Deployment) Close(ctx context.Context) error {
 
 // Down deletes a system, whole or in parts, wherever Config allows to look.
 func (c *Cluster) Down(ctx context.Context, name string) error {
-	namespaces, err := findNamespaces(ctx, c.Client, name)
+	namespaces, err := apply.FindNamespaces(ctx, c.Client, name)
 	if err != nil {
-		return fmt.Errorf("taking down system %q: %w", name, explain(err))
+		return fmt.Errorf("taking down system %q: %w", name, kubeapi.Explain(err))
 	}
 	switch {
 	case len(namespaces) == 0:
-		return &NotFoundError{name, c.config.Namespace}
+		return &NotFoundError{name, c.Config.Namespace}
 	case len(namespaces) > 1:
 		return fmt.Errorf("taking down system %q: there is one in each of the namespaces %s; name one with -n", name, strings.Join(namespaces, ", "))
 	}
-	if err := takeDown(ctx, c.Client, name, namespaces[0]); err != nil {
+	if err := apply.TakeDown(ctx, c.Client, name, namespaces[0]); err != nil {
 		return &experiment.CleanupError{
-			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", name, namespaces[0])}, Err: explain(err), Remedy: "run the command again",
+			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", name, namespaces[0])}, Err: kubeapi.Explain(err), Remedy: "run the command again",
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -31,7 +32,7 @@ func nodeImage() string {
 
 // newSandbox makes a sandbox that ends with the test, with the agent's image on
 // its nodes.
-func newSandbox(t *testing.T) (config cluster.Config) {
+func newSandbox(t *testing.T) (config kubeapi.Config) {
 	t.Helper()
 	m, err := sandbox.New(t.TempDir(), func(line string) { t.Log(line) })
 	if err != nil {
@@ -54,7 +55,7 @@ func newSandbox(t *testing.T) (config cluster.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cluster.Config{
+	return kubeapi.Config{
 		REST: rest, Image: img.Tag.String(), PullPolicy: corev1.PullNever, ServiceSpec: serviceSpec,
 		Progress: func(line string) { t.Log(line) },
 	}

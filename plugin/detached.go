@@ -11,7 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 )
@@ -64,11 +67,11 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 		called += " --duration " + o.series.duration.String()
 	}
 	var agent string
-	c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, true, func(config *cluster.Config) { agent = config.Image })
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, true, func(config *kubeapi.Config) { agent = config.Image })
 	if err != nil {
 		return err
 	}
-	if err := cluster.CanStart(ctx, c.Client, &e); err != nil {
+	if err := detached.CanStart(ctx, c.Client, &e); err != nil {
 		return cause(ctx, err)
 	}
 	runner, err := o.detached.bring(ctx, o, c)
@@ -76,7 +79,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 		return cause(ctx, err)
 	}
 	recoverWith(ctx, o.target.command("down", e.Name))
-	x, err := cluster.StartExperiment(ctx, c.Client, &e, cluster.Launch{
+	x, err := detached.Start(ctx, c.Client, &e, detached.Launch{
 		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
 	})
@@ -93,7 +96,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 }
 
 // follow is the command line that does something with an experiment.
-func (o *runOptions) follow(command string, x *cluster.Experiment) string {
+func (o *runOptions) follow(command string, x *detached.Experiment) string {
 	if len(o.target.kube.changed("namespace")) > 0 {
 		return o.target.command(command, x.Name)
 	}
@@ -185,7 +188,7 @@ func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, e
 	if err != nil {
 		return nil, "", fmt.Errorf("finding this program, which runs the experiment: %w", err)
 	}
-	architectures, err := cluster.NodeArchitectures(ctx, c.Client)
+	architectures, err := access.NodeArchitectures(ctx, c.Client)
 	if err != nil {
 		return nil, "", err
 	}

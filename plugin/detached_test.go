@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
-	"github.com/microsim-dev/kubectl-microsim/cluster/parcel"
+	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -107,7 +107,7 @@ func TestDetachedRunsAreBounded(t *testing.T) {
 }
 
 func TestVerdicts(t *testing.T) {
-	for code, want := range map[int]cluster.Phase{exitDone: cluster.Passed, exitCheckFailed: cluster.Failed, exitError: cluster.Ended, exitCleanup: cluster.Ended} {
+	for code, want := range map[int]detached.Phase{exitDone: detached.Passed, exitCheckFailed: detached.Failed, exitError: detached.Ended, exitCleanup: detached.Ended} {
 		if got := verdictOf(code); got != want {
 			t.Errorf("exit code %d: got %s, want %s", code, got, want)
 		}
@@ -179,13 +179,13 @@ func TestReportEndsAsTheRunDid(t *testing.T) {
 	if err := errors.Join(failed.Encode(f), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	archive, _, err := parcel.Pack(dir, cluster.MaxResults, isEssential)
+	packed, _, err := archive.Pack(dir, detached.MaxResults, isEssential)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for code, phase := range map[int]cluster.Phase{exitCheckFailed: cluster.Failed, exitError: cluster.Ended, exitCleanup: cluster.Ended} {
+	for code, phase := range map[int]detached.Phase{exitCheckFailed: detached.Failed, exitError: detached.Ended, exitCleanup: detached.Ended} {
 		o := &reportOptions{streams: Streams{Out: io.Discard, Err: io.Discard}}
-		err := o.showArchive(&cluster.Experiment{Name: "brief", Phase: phase, Results: &cluster.Results{Code: code, Error: "it was interrupted"}}, archive)
+		err := o.showArchive(&detached.Experiment{Name: "brief", Phase: phase, Results: &detached.Results{Code: code, Error: "it was interrupted"}}, packed)
 		if got := exitCode(err); got != code {
 			t.Errorf("the run ended with %d, the report with %d: %v", code, got, err)
 		}
@@ -204,7 +204,7 @@ func sameJSON(t *testing.T, a, b string) bool {
 func TestResultsArePackedWithTheirPage(t *testing.T) {
 	dir := t.TempDir()
 	out, page := filepath.Join(dir, "out"), filepath.Join(dir, "page.html")
-	results := &cluster.Results{}
+	results := &detached.Results{}
 	if data, err := packResults(out, page, results); err != nil || data != nil {
 		t.Errorf("where nothing was recorded: %d bytes, %v", len(data), err)
 	}

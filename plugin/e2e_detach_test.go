@@ -14,7 +14,7 @@ import (
 
 func detachCases() []e2eCase {
 	return []e2eCase{
-		{"a detached experiment needs no machine but the cluster's, and no rights but its own", detached},
+		{"a detached experiment needs no machine but the cluster's, and no rights but its own", startDetached},
 		{"a detached experiment whose pod is lost is told and removed", runnerLost},
 		{"a detached experiment whose pod is to end takes its system down", runnerEnded},
 		{"a detached experiment that cannot begin leaves nothing", neverBegun},
@@ -43,7 +43,7 @@ func (k *onKind) detachedFile(name, length string) string {
 	return k.file(name+".yaml", strings.NewReplacer("NAME", name, "LENGTH", length).Replace(detachedExperiment))
 }
 
-func detached(k *onKind) {
+func startDetached(k *onKind) {
 	file := k.detachedFile("alone", "10s")
 	if out := k.ok(k.microsim("run", "-f", file, "--detach")...); !strings.Contains(out, "experiment/alone started") {
 		k.t.Errorf("run --detach prints\n%s", out)

@@ -8,7 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -89,9 +90,9 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	kube := o.target.kube
 	if o.selector == "" {
-		return o.find(ctx, func(c *cluster.Config) { c.Image = kube.image })
+		return o.find(ctx, func(c *kubeapi.Config) { c.Image = kube.image })
 	}
-	c, err := kube.clusterOf(ctx, o.target.on, o.streams, false, func(c *cluster.Config) { c.FindImage = kube.imageFinder(o.target.on, o.streams) })
+	c, err := kube.clusterOf(ctx, o.target.on, o.streams, false, func(c *kubeapi.Config) { c.FindImage = kube.imageFinder(o.target.on, o.streams) })
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := cluster.Select(ctx, c.Client, cluster.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
+	at, err := workload.Select(ctx, c.Client, workload.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
 	if err != nil {
 		return nil, err
 	}

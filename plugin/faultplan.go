@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -37,7 +37,7 @@ func (o *addOptions) plan(ctx context.Context, at injector, id string, f fault.F
 }
 
 // printEffects prints exactly which pods are hit, and how.
-func printEffects(w io.Writer, effects []cluster.Effect) error {
+func printEffects(w io.Writer, effects []faults.Effect) error {
 	if len(effects) == 0 {
 		fmt.Fprintln(w, "No pod would be hit.")
 		return nil
@@ -56,7 +56,7 @@ func printEffects(w io.Writer, effects []cluster.Effect) error {
 
 // describeRule tells what happens to a pod: the type with its parameters, and
 // which packets are meant.
-func describeRule(e *cluster.Effect) string {
+func describeRule(e *faults.Effect) string {
 	f := &e.Fault
 	text := string(f.Fault.Type) + describeArgs(&f.Fault)
 	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place != fault.OnNetwork {

@@ -19,7 +19,9 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
@@ -86,10 +88,10 @@ func (k *kube) changed(names ...string) (words []string) {
 
 // clusterOf returns the cluster that --on means. With pods set, the image of the
 // agent is brought to it, and a sandbox that is not there is made.
-func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods bool, more ...func(*cluster.Config)) (*cluster.Cluster, error) {
+func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods bool, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
 	// What the library logs by itself is told by our errors, too.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	config := cluster.Config{
+	config := kubeapi.Config{
 		ServiceSpec: serviceSpec, ReadyTimeout: k.timeout, Namespace: *k.flags.Namespace,
 		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
@@ -123,7 +125,7 @@ func serviceSpec(system *topology.System, s *topology.Service, seed uint64, peer
 }
 
 // useContext takes the cluster of the kubeconfig, as kubectl does.
-func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, config *cluster.Config) error {
+func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, config *kubeapi.Config) error {
 	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -154,7 +156,7 @@ func (k *kube) useContext(ctx context.Context, streams Streams, pods bool, confi
 // imageFinder brings the image of the agent to the cluster when it is asked for it.
 func (k *kube) imageFinder(on string, streams Streams) func(context.Context) (string, corev1.PullPolicy, error) {
 	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
-		var config cluster.Config
+		var config kubeapi.Config
 		use := k.useContext
 		if on == "kind" {
 			use = k.useSandbox
@@ -177,7 +179,7 @@ func (k *kube) namespace(on string) (string, error) {
 }
 
 // useImage finds an image for a cluster that is not ours.
-func (k *kube) useImage(ctx context.Context, streams Streams, config *cluster.Config) error {
+func (k *kube) useImage(ctx context.Context, streams Streams, config *kubeapi.Config) error {
 	config.Image = k.image
 	switch {
 	case k.image != "":
@@ -248,7 +250,7 @@ func sandboxes(streams Streams) (*sandbox.Manager, error) {
 }
 
 // useSandbox takes a kind cluster of ours, which is made where pods are wanted.
-func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, config *cluster.Config) error {
+func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, config *kubeapi.Config) error {
 	manager, err := sandboxes(streams)
 	if err != nil {
 		return err
@@ -279,7 +281,7 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 		return k.useImage(ctx, streams, config)
 	}
 	// The nodes are those of the machine that runs Docker, which may be another.
-	arch, err := cluster.Architecture(ctx, config.REST)
+	arch, err := access.Architecture(ctx, config.REST)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 )
 
 // clusterPatience bounds the examination of a cluster that answers.
@@ -30,14 +31,14 @@ func examineCluster(ctx context.Context, at *target, probe bool) []finding {
 	ctx, cancel := context.WithTimeout(ctx, clusterPatience)
 	defer cancel()
 	quiet := Streams{Out: io.Discard, Err: io.Discard}
-	c, err := at.kube.clusterOf(ctx, at.on, quiet, false, func(c *cluster.Config) {
+	c, err := at.kube.clusterOf(ctx, at.on, quiet, false, func(c *kubeapi.Config) {
 		c.Image, c.FindImage = at.kube.imageToExpect(at.on), at.kube.imageFinder(at.on, quiet)
 	})
 	if err != nil {
 		return []finding{{Where: "cluster", Name: "cluster", What: "systems on Kubernetes", Why: err.Error()}}
 	}
 	findings := []finding{examineKubectl(ctx)}
-	for _, f := range cluster.Examine(ctx, c.Client, cluster.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == "", Probe: probe}) {
+	for _, f := range access.Examine(ctx, c.Client, access.Examination{HasAgent: hasAgent(at.kube.image), Loads: at.on == "kind" && at.kube.image == "", Probe: probe}) {
 		findings = append(findings, finding{
 			Where: "cluster", Name: f.Name, Works: f.Works, What: f.What, Why: f.Why, Remedy: f.Remedy, Rules: f.Missing, Namespace: f.Namespace,
 		})

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 )
 
 // experimentStatus is an experiment in a cluster with its system, while that
 // runs.
 type experimentStatus struct {
 	Kind string `json:"kind"`
-	*cluster.Experiment
+	*detached.Experiment
 	LastWord string          `json:"lastWord,omitempty"`
 	Running  *cluster.Status `json:"running,omitempty"`
 }
@@ -21,16 +22,16 @@ type experimentStatus struct {
 // kubeExperimentStatus shows an experiment by its name, with its system. Where
 // there is none it reports false.
 func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Cluster, name, output string) (shown bool, err error) {
-	x, err := cluster.FindExperiment(ctx, c.Client, name)
-	if missing := (*cluster.ExperimentNotFoundError)(nil); errors.As(err, &missing) {
+	x, err := detached.Find(ctx, c.Client, name)
+	if missing := (*detached.NotFoundError)(nil); errors.As(err, &missing) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	status := experimentStatus{Kind: "Experiment", Experiment: x}
-	if x.Phase == cluster.Running {
-		status.LastWord = cluster.LastWord(ctx, c.Client, x)
+	if x.Phase == detached.Running {
+		status.LastWord = detached.LastLine(ctx, c.Client, x)
 	}
 	if status.Running, err = c.SystemOf(ctx, x); err != nil {
 		return false, err
@@ -38,7 +39,7 @@ func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Clust
 	if output == "json" || output == "yaml" {
 		return true, printObject(streams.Out, output, status)
 	}
-	if err := printExperiments(streams, []*cluster.Experiment{x}); err != nil {
+	if err := printExperiments(streams, []*detached.Experiment{x}); err != nil {
 		return true, err
 	}
 	if status.LastWord != "" {
@@ -54,7 +55,7 @@ func kubeExperimentStatus(ctx context.Context, streams Streams, c *cluster.Clust
 	return true, printKubeStatus(streams, output, status.Running)
 }
 
-func printExperiments(streams Streams, all []*cluster.Experiment) error {
+func printExperiments(streams Streams, all []*detached.Experiment) error {
 	var rows [][]string
 	for _, x := range all {
 		rows = append(rows, []string{x.Namespace, x.Name, x.System, string(x.Phase), took(x), age(time.Since(x.Made))})
@@ -63,7 +64,7 @@ func printExperiments(streams Streams, all []*cluster.Experiment) error {
 }
 
 // took is how long an experiment has run.
-func took(x *cluster.Experiment) string {
+func took(x *detached.Experiment) string {
 	switch {
 	case x.Started.IsZero():
 		return ""
@@ -76,16 +77,16 @@ func took(x *cluster.Experiment) string {
 // downExperiments deletes the experiments that have the name, or whose system
 // has it.
 func downExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, name string) (found bool, err error) {
-	all, err := cluster.ExperimentsOn(ctx, c.Client, name)
+	all, err := detached.ListOn(ctx, c.Client, name)
 	if err != nil {
 		return false, err
 	}
 	return len(all) > 0, deleteExperiments(ctx, streams, c, all)
 }
 
-func deleteExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, all []*cluster.Experiment) (failed error) {
+func deleteExperiments(ctx context.Context, streams Streams, c *cluster.Cluster, all []*detached.Experiment) (failed error) {
 	for _, x := range all {
-		err := cluster.DeleteExperiment(ctx, c.Client, x)
+		err := detached.Delete(ctx, c.Client, x)
 		if err == nil {
 			fmt.Fprintf(streams.Out, "experiment/%s deleted\n", x.Name)
 		}

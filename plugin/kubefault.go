@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
@@ -20,13 +23,13 @@ type injector interface {
 
 // A planner tells what a fault would do, and can follow pods that change.
 type planner interface {
-	Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]cluster.Effect, error)
+	Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]faults.Effect, error)
 	Follow(ctx context.Context)
 }
 
 var (
 	_ planner = (*cluster.Deployment)(nil)
-	_ planner = (*cluster.Foreign)(nil)
+	_ planner = (*workload.Workloads)(nil)
 )
 
 // command is the command line of a command of `fault` for the same place.
@@ -39,7 +42,7 @@ func (o *faultOptions) command(words ...string) string {
 }
 
 // find returns the system that the flags mean.
-func (o *faultOptions) find(ctx context.Context, more ...func(*cluster.Config)) (injector, error) {
+func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) (injector, error) {
 	if !o.target.onCluster() {
 		return findSystem(o.system)
 	}
@@ -81,7 +84,7 @@ func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
 	for _, d := range systems {
 		all = append(all, faultPlace{"system " + d.System().Name + " in namespace " + d.Namespace(), d})
 	}
-	foreign, err := cluster.ListForeign(ctx, c.Client)
+	foreign, err := workload.List(ctx, c.Client)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -92,7 +95,7 @@ func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
 }
 
 // everywhere makes -A look through all namespaces, whatever the context says.
-func (o *faultOptions) everywhere(c *cluster.Config) {
+func (o *faultOptions) everywhere(c *kubeapi.Config) {
 	if o.all {
 		c.Namespace = ""
 	}

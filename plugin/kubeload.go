@@ -8,7 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
@@ -35,8 +36,8 @@ func (t *target) validateLoadPods(cmd *cobra.Command, pods int) error {
 	switch {
 	case !t.onCluster() && cmd.Flags().Changed(loadPodsFlag):
 		return fmt.Errorf("--%s is about load on a cluster: write --on kind or --on cluster, or leave it out", loadPodsFlag)
-	case pods < 1 || pods > cluster.MaxLoadPods:
-		return fmt.Errorf("--%s %d is not possible: write 1 to %d", loadPodsFlag, pods, cluster.MaxLoadPods)
+	case pods < 1 || pods > loadjob.MaxPods:
+		return fmt.Errorf("--%s %d is not possible: write 1 to %d", loadPodsFlag, pods, loadjob.MaxPods)
 	}
 	return nil
 }
@@ -66,7 +67,7 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 }
 
 // kubeLoader returns what generates the load, and fills in what it is put on.
-func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experiment.LoadTarget) (*cluster.Loader, error) {
+func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experiment.LoadTarget) (*loadjob.Loader, error) {
 	k := o.target.kube
 	if o.urls != "" {
 		c, err := k.clusterOf(ctx, o.target.on, o.streams, true)
@@ -99,7 +100,7 @@ func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experimen
 // useCluster has the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *experiment.Deps) error {
 	streams := Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
-	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true, func(config *cluster.Config) {
+	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true, func(config *kubeapi.Config) {
 		// An experiment in the cluster may make the Job of this name alone.
 		if o.detached.called != "" {
 			config.LoadName = manifest.ExperimentLoadName(e.Name)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
@@ -100,7 +101,7 @@ func listKubeSystems(ctx context.Context, streams Streams, c *cluster.Cluster, o
 	if err != nil {
 		return cause(ctx, err)
 	}
-	experiments, err := cluster.ListExperiments(ctx, c.Client)
+	experiments, err := detached.List(ctx, c.Client)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -168,7 +169,7 @@ func kubeDown(ctx context.Context, streams Streams, at *target, names []string, 
 	}
 	var failed error
 	if all {
-		experiments, err := cluster.ListExperiments(ctx, c.Client)
+		experiments, err := detached.List(ctx, c.Client)
 		if err != nil {
 			return cause(ctx, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -19,7 +20,7 @@ const placeholder = "microsim.dev/agent:NAME-ONE-WITH---image"
 
 // onKubernetes brings the system up on a cluster, where it stays until `down`.
 func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) error {
-	force := func(c *cluster.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
+	force := func(c *kubeapi.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
 	if o.dryRun == "client" {
 		return o.plan(system)
 	}
@@ -56,7 +57,7 @@ func (o *upOptions) plan(system *topology.System) error {
 			fmt.Fprintln(o.streams.Err, "note: no image is named with --image, so these objects do not run as they are")
 		}
 	}
-	c, err := cluster.New(cluster.Config{REST: offline(), Namespace: *o.target.kube.flags.Namespace, Image: image, ServiceSpec: serviceSpec, PodMonitor: o.podMonitor})
+	c, err := cluster.New(kubeapi.Config{REST: offline(), Namespace: *o.target.kube.flags.Namespace, Image: image, ServiceSpec: serviceSpec, PodMonitor: o.podMonitor})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/logs"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -97,7 +97,7 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 		return cause(ctx, err)
 	}
 	show := printLine(o.streams.Out, styleOf(o.streams.Out).Color)
-	err = cluster.ReadLogs(ctx, d.Instance, cluster.LogOptions{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
+	err = logs.Read(ctx, d.Instance, logs.Options{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
 	if o.follow && ctx.Err() != nil {
 		return nil //nolint:nilerr // Ctrl-C is how it ends
 	}
@@ -106,8 +106,8 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 
 // printLine prints lines behind their service and replica. The colour of a
 // service is always the same.
-func printLine(w io.Writer, color bool) func(cluster.LogLine) {
-	return func(l cluster.LogLine) {
+func printLine(w io.Writer, color bool) func(logs.Line) {
+	return func(l logs.Line) {
 		prefix := fmt.Sprintf("%s/%d", l.Service, l.Replica)
 		if color {
 			const firstColor, colors = 31, 6 // red to cyan

@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
-	"github.com/microsim-dev/kubectl-microsim/cluster/parcel"
+	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 )
@@ -92,7 +93,7 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	x, err := cluster.FindExperiment(ctx, c.Client, name)
+	x, err := detached.Find(ctx, c.Client, name)
 	if err == nil && o.wait && !x.Phase.Over() {
 		x, err = o.await(ctx, c, x)
 	}
@@ -102,14 +103,14 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	if x.Results == nil || x.Results.Pieces == 0 {
 		return withoutResults(ctx, c, x)
 	}
-	archive, err := cluster.FetchResults(ctx, c.Client, x)
+	packed, err := detached.FetchResults(ctx, c.Client, x)
 	if err != nil {
 		return cause(ctx, err)
 	}
 	if len(x.Results.Omitted) > 0 {
 		fmt.Fprintf(o.streams.Err, "note: the results were too large to keep all of them; left out are %s\n", strings.Join(x.Results.Omitted, ", "))
 	}
-	return o.showArchive(x, archive)
+	return o.showArchive(x, packed)
 }
 
 // waitingPause is how often somebody who waits is told how far the experiment
@@ -117,15 +118,15 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 const waitingPause = 5 * time.Second
 
 // await waits for an experiment, and tells meanwhile what it logs.
-func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *cluster.Experiment) (*cluster.Experiment, error) {
+func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *detached.Experiment) (*detached.Experiment, error) {
 	fmt.Fprintf(o.streams.Err, "Waiting for experiment %s; it goes on when you stop waiting.\n", x.Name)
 	type answer struct {
-		x   *cluster.Experiment
+		x   *detached.Experiment
 		err error
 	}
 	ended := make(chan answer, 1)
 	go func() {
-		x, err := cluster.AwaitExperiment(ctx, c.Client, x.Namespace, x.Name)
+		x, err := detached.Await(ctx, c.Client, x.Namespace, x.Name)
 		ended <- answer{x, err}
 	}()
 	ticker := time.NewTicker(waitingPause)
@@ -136,7 +137,7 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *cluste
 		case a := <-ended:
 			return a.x, a.err
 		case <-ticker.C:
-			if word := cluster.LastWord(ctx, c.Client, x); word != "" && word != last {
+			if word := detached.LastLine(ctx, c.Client, x); word != "" && word != last {
 				fmt.Fprintln(o.streams.Err, word)
 				last = word
 			}
@@ -145,13 +146,13 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *cluste
 }
 
 // withoutResults says why an experiment has none.
-func withoutResults(ctx context.Context, c *cluster.Cluster, x *cluster.Experiment) error {
+func withoutResults(ctx context.Context, c *cluster.Cluster, x *detached.Experiment) error {
 	switch {
 	case x.Results != nil:
 		return fmt.Errorf("experiment %q came to an end before it had anything to show: %s", x.Name, x.Results.Error)
 	case x.Phase.Over():
 		return fmt.Errorf("experiment %q has ended, and left no results that could be read: %s; 'kubectl microsim down %s -n %s' removes what is left of it", x.Name, x.Why, x.Name, x.Namespace)
-	case x.Phase == cluster.Starting:
+	case x.Phase == detached.Starting:
 		text := fmt.Sprintf("experiment %q has not begun", x.Name)
 		if x.Why != "" {
 			text += ": " + x.Why
@@ -159,7 +160,7 @@ func withoutResults(ctx context.Context, c *cluster.Cluster, x *cluster.Experime
 		return errors.New(text + "; --wait waits for it")
 	}
 	text := fmt.Sprintf("experiment %q has been running for %s and has no results yet", x.Name, age(time.Since(x.Started)))
-	if word := cluster.LastWord(ctx, c.Client, x); word != "" {
+	if word := detached.LastLine(ctx, c.Client, x); word != "" {
 		text += ": " + word
 	}
 	return errors.New(text + "\n--wait waits for them")
@@ -167,7 +168,7 @@ func withoutResults(ctx context.Context, c *cluster.Cluster, x *cluster.Experime
 
 // showArchive unpacks results to where the flags say, or for the moment, and
 // shows them.
-func (o *reportOptions) showArchive(x *cluster.Experiment, archive []byte) (err error) {
+func (o *reportOptions) showArchive(x *detached.Experiment, packed []byte) (err error) {
 	dir := o.out
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "microsim-report-")
@@ -177,11 +178,11 @@ func (o *reportOptions) showArchive(x *cluster.Experiment, archive []byte) (err 
 		defer func() { _ = os.RemoveAll(temp) }() // what is read is not needed any more
 		dir = filepath.Join(temp, "results")
 	}
-	if err := parcel.Unpack(archive, dir); err != nil {
+	if err := archive.Unpack(packed, dir); err != nil {
 		return err
 	}
 	var ended error
-	if x.Phase == cluster.Ended {
+	if x.Phase == detached.Ended {
 		ended = endedBadlyError{x.Results.Code, x.Results.Error}
 	}
 	err = o.showDir(dir, ended)

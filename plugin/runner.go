@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
-	"github.com/microsim-dev/kubectl-microsim/cluster/parcel"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 )
@@ -47,14 +47,14 @@ func runInside(ctx context.Context, streams Streams, k *kube, flags []string) er
 	if err != nil {
 		return err
 	}
-	x := &cluster.Experiment{Name: e.Name, Namespace: *k.flags.Namespace, System: e.System.Name}
+	x := &detached.Experiment{Name: e.Name, Namespace: *k.flags.Namespace, System: e.System.Name}
 	started := time.Now()
 	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
 	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)
 	root := newRoot(streams)
 	root.SetArgs(args)
 	failed := cause(ctx, root.ExecuteContext(ctx))
-	results := cluster.Results{Code: exitCode(failed), Verdict: verdictOf(exitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}
+	results := detached.Results{Code: exitCode(failed), Verdict: verdictOf(exitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}
 	if failed != nil {
 		results.Error = failed.Error()
 		var cleanup *experiment.CleanupError
@@ -63,8 +63,8 @@ func runInside(ctx context.Context, streams Streams, k *kube, flags []string) er
 	// A pod that is to end has its experiment interrupted, not its results.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
-	archive, err := packResults(out, page, &results)
-	return errors.Join(failed, err, cluster.KeepResults(ctx, c.Client, x, results, archive))
+	packed, err := packResults(out, page, &results)
+	return errors.Join(failed, err, detached.KeepResults(ctx, c.Client, x, results, packed))
 }
 
 // ownExperiment reads the experiment of this pod.
@@ -79,30 +79,30 @@ func ownExperiment(ctx context.Context) (*experiment.Experiment, error) {
 	return nil, fmt.Errorf("reading the experiment of this pod: %q describes %d in place of one", manifest.ExperimentFile, len(docs.Experiments()))
 }
 
-func verdictOf(code int) cluster.Phase {
+func verdictOf(code int) detached.Phase {
 	switch code {
 	case exitDone:
-		return cluster.Passed
+		return detached.Passed
 	case exitCheckFailed:
-		return cluster.Failed
+		return detached.Failed
 	}
-	return cluster.Ended
+	return detached.Ended
 }
 
 // packResults packs what was recorded; nothing where nothing was.
-func packResults(out, page string, results *cluster.Results) ([]byte, error) {
+func packResults(out, page string, results *detached.Results) ([]byte, error) {
 	if _, err := os.Stat(out); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err := os.Rename(page, filepath.Join(out, pageFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("packing the page of the results: %w", err)
 	}
-	archive, omitted, err := parcel.Pack(out, cluster.MaxResults, isEssential)
+	packed, omitted, err := archive.Pack(out, detached.MaxResults, isEssential)
 	if err != nil {
 		return nil, err
 	}
 	results.Omitted = omitted
-	return archive, nil
+	return packed, nil
 }
 
 // isEssential tells the files without which results say nothing from those with

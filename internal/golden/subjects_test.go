@@ -9,8 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
-	"github.com/microsim-dev/kubectl-microsim/cluster/helper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -73,14 +78,14 @@ func newReplica(part []byte) (h http.Handler, end func(), err error) {
 // manifests of their packages do not show.
 func clusterNames() map[string]string {
 	return map[string]string{
-		"field manager":               cluster.FieldManager,
-		"namespace of helpers":        helper.Namespace,
-		"helper of node n1":           helper.Name("n1"),
-		"record of faults in ns":      helper.RecordName("ns"),
+		"field manager":               kubeapi.FieldManager,
+		"namespace of helpers":        nodehelper.Namespace,
+		"helper of node n1":           nodehelper.Name("n1"),
+		"record of faults in ns":      nodehelper.RecordName("ns"),
 		"file of the order of ns/a":   order.FileName("ns/a"),
-		"selector of helpers":         helper.Selector(),
-		"selector of fault records":   helper.RecordSelector(),
-		"selector of helper on n1":    helper.NodeSelector("n1"),
+		"selector of helpers":         nodehelper.Selector(),
+		"selector of fault records":   nodehelper.RecordSelector(),
+		"selector of helper on n1":    nodehelper.NodeSelector("n1"),
 		"sandbox where none is named": sandbox.DefaultName,
 		"version of the gate API":     gateapi.APIVersion,
 	}
@@ -104,11 +109,11 @@ func documents() []document {
 		{"local system", reflect.TypeFor[localsim.Status]()},
 		{"registered system", reflect.TypeFor[registry.Record]()},
 		{"system on a cluster", reflect.TypeFor[cluster.Status]()},
-		{"finding of doctor on a cluster", reflect.TypeFor[cluster.Finding]()},
-		{"experiment on a cluster", reflect.TypeFor[cluster.Experiment]()},
-		{"results on a cluster", reflect.TypeFor[cluster.Results]()},
-		{"selection of pods", reflect.TypeFor[cluster.Selection]()},
-		{"effect of a fault on a cluster", reflect.TypeFor[cluster.Effect]()},
+		{"finding of doctor on a cluster", reflect.TypeFor[access.Check]()},
+		{"experiment on a cluster", reflect.TypeFor[detached.Experiment]()},
+		{"results on a cluster", reflect.TypeFor[detached.Results]()},
+		{"selection of pods", reflect.TypeFor[workload.Selection]()},
+		{"effect of a fault on a cluster", reflect.TypeFor[faults.Effect]()},
 		{"sandbox", reflect.TypeFor[sandbox.Sandbox]()},
 		{"node helper: order", reflect.TypeFor[order.Order]()},
 		{"node helper: status", reflect.TypeFor[order.Status]()},

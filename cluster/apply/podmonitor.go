@@ -1,0 +1,81 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+)
+
+// HasPodMonitors reports whether the cluster knows PodMonitors, by which the
+// operator of Prometheus finds what to scrape.
+func HasPodMonitors(ctx context.Context, c *kubeapi.Client) (bool, error) {
+	raw, err := c.Monitoring.Get().AbsPath("/apis", manifest.MonitoringGroup, manifest.MonitoringVersion).Do(ctx).Raw()
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking whether the cluster knows PodMonitors: %w", err)
+	}
+	var list metav1.APIResourceList
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return false, fmt.Errorf("reading which kinds the cluster knows: %w", err)
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == manifest.PodMonitors }), nil
+}
+
+// SplitMonitor takes the PodMonitor out of the objects of a system; nil where
+// there is none.
+func SplitMonitor(objects []Object) (others []Object, monitor Object) {
+	for _, o := range objects {
+		if o.GetKind() == manifest.PodMonitorKind {
+			monitor = o
+			continue
+		}
+		others = append(others, o)
+	}
+	return others, monitor
+}
+
+// ApplyMonitor applies a PodMonitor. One that nobody has asked for is left out
+// where the user may not make it.
+func ApplyMonitor(ctx context.Context, c *kubeapi.Client, monitor Object) error {
+	if monitor == nil {
+		return nil
+	}
+	_, err := patch(ctx, c, monitor, false)
+	switch {
+	case leavesOut(c, monitor, err):
+		return nil
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("making podmonitor/%s: the cluster does not know this kind; leave --pod-monitor out, or install the operator of Prometheus: %w", monitor.GetName(), err)
+	}
+	return err
+}
+
+// leavesOut reports, and tells, that an object is gone without: a PodMonitor that
+// nobody has asked for, where the user may not make any.
+func leavesOut(c *kubeapi.Client, o Object, err error) bool {
+	if o.GetKind() != manifest.PodMonitorKind || c.Config.PodMonitor != nil || !apierrors.IsForbidden(err) {
+		return false
+	}
+	c.Config.Progress(fmt.Sprintf("podmonitor/%s left out: %v; --pod-monitor=false does so without a word", o.GetName(), err))
+	return true
+}
+
+// DeleteMonitors deletes PodMonitors, where the cluster knows the kind and the
+// user may have made any.
+func DeleteMonitors(ctx context.Context, c *kubeapi.Client, namespace string, list metav1.ListOptions) error {
+	err := c.Monitoring.Delete().Namespace(namespace).Resource(manifest.PodMonitors).
+		Param("labelSelector", list.LabelSelector).Do(ctx).Error()
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err) {
+		return nil
+	}
+	return err
+}

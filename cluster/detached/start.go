@@ -1,0 +1,215 @@
+package detached
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
+
+// A Launch says how an experiment is to run in the cluster by itself.
+type Launch struct {
+	// Document is the experiment as a file of kind Experiment.
+	Document []byte
+	// Image is that of the program, which is called with Args in the namespace
+	// that the system goes to.
+	Image      string
+	Args       func(namespace string) []string
+	pullPolicy corev1.PullPolicy
+	// Arch is the architecture of the nodes that the image is for; empty means
+	// any.
+	Arch string
+	// AtMost is how long it may take.
+	AtMost time.Duration
+	// LoadPods is set where its load comes from pods of its own.
+	LoadPods bool
+}
+
+// CanStart says why an experiment cannot be started in the cluster, before images
+// are brought there; nil means that nothing is known to be in its way.
+func CanStart(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment) error {
+	place, err := apply.PrepareTarget(ctx, c, &e.System)
+	if err == nil {
+		err = refuseExperiment(ctx, c, e, place)
+	}
+	if err != nil {
+		return fmt.Errorf("starting experiment %q in the cluster: %w", e.Name, kubeapi.Explain(err))
+	}
+	return nil
+}
+
+// Start makes an experiment run in the cluster by itself, and returns
+// when its program has begun. On an error, and where ctx ends before, nothing is
+// left behind.
+func Start(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l Launch) (*Experiment, error) {
+	doing := fmt.Sprintf("starting experiment %q in the cluster", e.Name)
+	place, err := apply.PrepareTarget(ctx, c, &e.System)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
+	}
+	doing += fmt.Sprintf(", in namespace %q", place.Namespace)
+	objects, err := planExperiment(ctx, c, e, l, place)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	x := &Experiment{Name: e.Name, Namespace: place.Namespace, System: e.System.Name, Phase: Starting}
+	if manifest.NeedsHelpers(e) {
+		err = nodehelper.EnsureNamespace(ctx, c)
+	}
+	if err == nil {
+		err = apply.Apply(ctx, c, objects)
+	}
+	if err == nil {
+		err = awaitStart(ctx, c, x)
+	}
+	if err == nil {
+		return findIn(ctx, c, x.Namespace, x.Name)
+	}
+	err = fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
+	return nil, errors.Join(err, undoStart(context.WithoutCancel(ctx), c, x, place))
+}
+
+// refuseExperiment says why an experiment cannot run in its place.
+func refuseExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, place *apply.Target) error {
+	if err := refuseClash(ctx, c, e, place.Namespace); err != nil {
+		return err
+	}
+	if place.Runs {
+		return fmt.Errorf("its system %q runs in namespace %q already; 'kubectl microsim down %s' takes it down", e.System.Name, place.Namespace, e.System.Name)
+	}
+	for i := range e.Faults {
+		if err := faults.CanInject(c, nil, &e.Faults[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planExperiment refuses what cannot run, and returns what is to be applied. It
+// changes nothing.
+func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l Launch, place *apply.Target) ([]apply.Object, error) {
+	if err := refuseExperiment(ctx, c, e, place); err != nil {
+		return nil, err
+	}
+	// What is wrong with the system is better said now than by its pod.
+	if _, err := apply.Build(c, &e.System, e.Seed, place); err != nil {
+		return nil, err
+	}
+	d := &manifest.Detached{
+		Name: e.Name, Namespace: place.Namespace, Document: l.Document, Image: l.Image, Args: l.Args(place.Namespace), PullPolicy: l.pullPolicy,
+		Arch: l.Arch, AtMost: l.AtMost,
+		Rights: manifest.Rights{System: e.System.Name, Pods: manifest.DeletesPods(e)},
+	}
+	if l.LoadPods {
+		d.Rights.Load = manifest.ExperimentLoadName(e.Name)
+	}
+	if manifest.NeedsHelpers(e) {
+		d.Helpers = nodehelper.Namespace
+	}
+	objects, err := manifest.BuildExperiment(d)
+	if err != nil || !place.Ours || place.There {
+		return objects, err
+	}
+	namespace, err := manifest.BuildNamespace(e.System.Name, place.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return append([]apply.Object{namespace}, objects...), nil
+}
+
+// refuseClash refuses an experiment of which there is one of the same name, or on
+// the same system.
+func refuseClash(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, namespace string) error {
+	all, err := listIn(ctx, c, namespace)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if x.Name == e.Name || x.System == e.System.Name && !x.Phase.Over() {
+			return fmt.Errorf("there is an experiment %q on system %q already, %s; 'kubectl microsim report %s -n %s' shows its results, 'kubectl microsim down %s -n %s' deletes it with them",
+				x.Name, x.System, x.Phase, x.Name, x.Namespace, x.Name, x.Namespace)
+		}
+	}
+	return nil
+}
+
+// awaitStart waits until the program of an experiment runs or has ended, or it is
+// clear that it will not begin.
+func awaitStart(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Config.ReadyTimeout, watch.ErrTimeout)
+	defer cancel()
+	changed := watch.NewChanged()
+	pods := watch.Follow(ctx, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "pods", x.Namespace, runnerSelector(x.Name)), &corev1.Pod{}, changed)
+	defer pods.Close()
+	started, patience := time.Now(), watch.NewPatience(c)
+	ticker := time.NewTicker(watch.Tick)
+	defer ticker.Stop()
+	for {
+		var t *watch.Diagnosis
+		for _, o := range pods.Store.List() {
+			pod := o.(*corev1.Pod)
+			if began, _ := lifeOf(pod); !began.IsZero() {
+				return nil
+			}
+			t = watch.DiagnosePod(pod)
+		}
+		if len(pods.Store.ListKeys()) == 0 && pods.Synced() && time.Since(started) > noPodPatience {
+			t = whyNoPod(ctx, c, x)
+		}
+		if t != nil && patience.Lasting("experiment", t) {
+			return fmt.Errorf("its pod does not start: %s", t.Text)
+		}
+		select {
+		case <-changed:
+		case <-ticker.C:
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(cause, watch.ErrTimeout) {
+				return fmt.Errorf("waiting until its pod runs: %w", cause)
+			}
+			return fmt.Errorf("its pod did not run within %v", c.Config.ReadyTimeout)
+		}
+	}
+}
+
+// noPodPatience is how long a Job may take to make its pod before it is asked
+// why it has not.
+const noPodPatience = 3 * time.Second
+
+// whyNoPod says why a Job has not made its pod; nil where that is not known.
+func whyNoPod(ctx context.Context, c *kubeapi.Client, x *Experiment) *watch.Diagnosis {
+	events, err := c.Clientset.CoreV1().Events(x.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=FailedCreate,involvedObject.name=" + manifest.ExperimentName(x.Name)})
+	if err != nil || len(events.Items) == 0 {
+		return nil
+	}
+	return watch.Refusal(events.Items[len(events.Items)-1].Message)
+}
+
+// undoStart removes what the start of an experiment has made, and its namespace
+// where that was not there before.
+func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *apply.Target) error {
+	err := deleteObjects(ctx, c, x)
+	if err == nil && place.Ours && !place.There {
+		err = apply.TakeDown(ctx, c, x.System, x.Namespace)
+	}
+	if err == nil {
+		err = nodehelper.TidyHelpers(ctx, c, nodehelper.EverySystem)
+	}
+	if err != nil {
+		return &experiment.CleanupError{
+			Left: []string{fmt.Sprintf("objects of experiment %q in namespace %q", x.Name, x.Namespace)}, Err: kubeapi.Explain(err),
+			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", x.Name, x.Namespace),
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package faults
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+)
+
+// An Effect is what a fault would do to one pod.
+type Effect struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Node      string `json:"node"`
+	// Waits is set where the pod does not run, so that nothing happens to it
+	// unless somebody follows the pods.
+	Waits bool        `json:"waits,omitempty"`
+	Fault order.Fault `json:"fault"`
+}
+
+// EffectsOf lists what wishes come to, by node and pod.
+func EffectsOf(wishes []nodehelper.DesiredFault) []Effect {
+	effects := []Effect{}
+	for _, w := range wishes {
+		for _, p := range w.Pods {
+			if !Present(p) {
+				continue
+			}
+			effects = append(effects, Effect{Namespace: p.Namespace, Pod: p.Name, Node: p.Spec.NodeName, Waits: !nodehelper.Reachable(p), Fault: w.Fault})
+		}
+	}
+	slices.SortFunc(effects, func(a, b Effect) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
+	})
+	return effects
+}
+
+// Plan tells what a fault would do. Nothing is changed.
+func (d *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
+	if err := d.CanInject(&f); err != nil {
+		return nil, err
+	}
+	pods, err := d.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := Injection{ID: id, Fault: f.WithDefaults(), Deadline: deadline}
+	if order.Takes(f.Type) {
+		wishes, err := desiredFaults([]Injection{in}, pods)
+		return EffectsOf(wishes), err
+	}
+	w := nodehelper.DesiredFault{Fault: order.Fault{ID: id, Fault: in.Fault, Deadline: deadline}}
+	for i, p := range pods[f.Target.Service] {
+		if in.targets(f.Target.Service, i+1) {
+			w.Pods = append(w.Pods, p)
+		}
+	}
+	return EffectsOf([]nodehelper.DesiredFault{w}), nil
+}

@@ -1,0 +1,453 @@
+package faults
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// An Injection is a fault that is to act, as the record of a system's faults has
+// it. The record is what counts: whoever reads it can list, clear and repeat
+// what another program has injected.
+type Injection struct {
+	ID       string      `json:"id"`
+	Fault    fault.Fault `json:"fault"`
+	Since    time.Time   `json:"since"`
+	Deadline time.Time   `json:"deadline,omitzero"`
+	// Victims are the pods that a kill or restart has ended.
+	Victims []victim `json:"victims,omitempty"`
+}
+
+func (in *Injection) inService() bool {
+	entry, _ := fault.Lookup(in.Fault.Type)
+	return entry.Place == fault.InService
+}
+
+func (in *Injection) Expired() bool {
+	return !in.Deadline.IsZero() && !time.Now().Before(in.Deadline)
+}
+
+// targets reports whether the fault is meant for a replica, counted from 1.
+func (in *Injection) targets(service string, index int) bool {
+	t := in.Fault.Target
+	return t.Service == service && (t.Replica == 0 || t.Replica == index)
+}
+
+// CanInject says why a fault is not possible here; nil means that it is.
+func (d *Instance) CanInject(f *fault.Fault) error { return CanInject(d.Client, d.system, f) }
+
+func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error {
+	if err := f.Validate().Err(); err != nil {
+		return fmt.Errorf("fault %q: %w", f.Label(), err)
+	}
+	if err := CheckNetwork(c, f); err != nil {
+		return err
+	}
+	entry, _ := fault.Lookup(f.Type)
+	switch {
+	case entry.Place == fault.InService:
+	case Momentary(f.Type):
+	case order.Takes(f.Type):
+	default:
+		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
+	}
+	if system == nil || f.Rounds != nil {
+		return nil
+	}
+	t := f.Target
+	service := system.Service(t.Service)
+	switch {
+	case service == nil:
+		return fmt.Errorf("fault %q: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", f.Label(), t.Service, system.Name, system.Name)
+	case t.Replica > service.Replicas:
+		return fmt.Errorf("fault %q: service %q has %d replicas, not %d", f.Label(), t.Service, service.Replicas, t.Replica)
+	case t.From != "" && system.Service(t.From) == nil:
+		return fmt.Errorf("fault %q: there is no service %q in system %q that could call %q", f.Label(), t.From, system.Name, t.Service)
+	}
+	return nil
+}
+
+// Inject lets the fault act in all pods that it is meant for; each takes it back
+// by itself at the deadline. Pods that appear later get it from whoever holds
+// the system.
+func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+	switch err := d.CanInject(&f); {
+	case err != nil:
+		return err
+	case id == "":
+		return fmt.Errorf("injecting fault %q: it has no id", f.Label())
+	case f.Rounds != nil:
+		return fmt.Errorf("injecting fault %q: the victim of the round has not been drawn", f.Label())
+	case !deadline.IsZero() && !time.Now().Before(deadline):
+		return fmt.Errorf("injecting fault %q: its deadline is over", f.Label())
+	case d.isClosed():
+		return fmt.Errorf("injecting fault %q: %w", f.Label(), errClosed)
+	}
+	in := Injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}
+	if Momentary(f.Type) {
+		if err := d.endPods(ctx, in); err != nil {
+			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
+		}
+		return nil
+	}
+	_, err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+		return added(all, in)
+	})
+	if err == nil {
+		if order.Takes(f.Type) {
+			err = d.orderFault(ctx, id)
+		} else {
+			err = d.notify(ctx, &in, func(ctx context.Context, pod string) error { return d.put(ctx, pod, &in) })
+		}
+		if err == nil {
+			return nil
+		}
+		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodehelper.UndoTimeout)
+		defer cancel()
+		err = errors.Join(err, d.Clear(undoing, id))
+	}
+	return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
+}
+
+// added adds a fault to those of the record. One that has been carried out is
+// in nobody's way.
+func added(all []Injection, in Injection) ([]Injection, error) {
+	all = unexpired(all)
+	i := slices.IndexFunc(all, func(old Injection) bool { return old.ID == in.ID })
+	if i >= 0 && !Momentary(all[i].Fault.Type) {
+		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s' ends it, and --name names another", in.ID, all[i].Fault.Label(), in.ID)
+	}
+	if i >= 0 {
+		all = slices.Delete(all, i, i+1)
+	}
+	return append(all, in), nil
+}
+
+var errClosed = errors.New("the system has been taken down") //nolint:gochecknoglobals // a sentinel
+
+func (d *Instance) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
+// Clear ends a fault. One that is not known has ended already.
+func (d *Instance) Clear(ctx context.Context, id string) error {
+	if d.isClosed() {
+		return nil
+	}
+	var cleared *Injection
+	_, err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+		i := slices.IndexFunc(all, func(in Injection) bool { return in.ID == id })
+		if i < 0 {
+			cleared = nil
+			return nil, errUnchanged
+		}
+		old := all[i]
+		cleared = &old
+		return slices.Delete(all, i, i+1), nil
+	})
+	switch {
+	case err != nil:
+	case cleared == nil:
+		// Whoever cleared it may not have come to telling the helpers.
+		err = kubeapi.IgnoreForbidden(d.reconcile(ctx))
+	case order.Takes(cleared.Fault.Type):
+		if err = d.reconcile(ctx); err == nil && cleared.Fault.Type == fault.Pause {
+			err = d.wake(ctx, cleared)
+		}
+	case cleared.inService():
+		err = d.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
+			return d.control(ctx, pod, http.MethodDelete, faultPath(id), nil, nil)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("clearing fault %q: %w", id, err)
+	}
+	return nil
+}
+
+func faultPath(id string) string { return "/admin/faults/" + url.PathEscape(id) }
+
+// put adds a fault to a pod. Pods of a service are all told the same, so that
+// which of them is meant is decided here alone.
+func (d *Instance) put(ctx context.Context, pod string, in *Injection) error {
+	f := in.Fault
+	f.Target.Replica = 0
+	return d.control(ctx, pod, http.MethodPut, faultPath(in.ID), struct {
+		Fault    fault.Fault `json:"fault"`
+		Deadline time.Time   `json:"deadline,omitzero"`
+	}{f, in.Deadline}, nil)
+}
+
+// notify gives an order to every pod that the fault is meant for and that is
+// ready. One that is not gets its faults when it is.
+func (d *Instance) notify(ctx context.Context, in *Injection, order func(ctx context.Context, pod string) error) error {
+	v, err := d.Look(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for i, p := range v.Pods[in.Fault.Target.Service] {
+		if in.targets(in.Fault.Target.Service, i+1) && watch.Ready(p) && !v.paused(in.Fault.Target.Service, i+1) {
+			names = append(names, p.Name)
+		}
+	}
+	return kubeapi.Each(len(names), func(i int) error {
+		err := order(ctx, names[i])
+		if err == nil || d.hasGone(ctx, names[i]) {
+			return nil //nolint:nilerr // a pod that has ended has no faults
+		}
+		return fmt.Errorf("pod %q: %w", names[i], err)
+	})
+}
+
+// paused reports whether a fault has stopped a replica, which then takes no
+// orders.
+func (v *view) paused(service string, index int) bool {
+	return slices.ContainsFunc(v.faults, func(in Injection) bool { return in.Fault.Type == fault.Pause && in.targets(service, index) })
+}
+
+// wake tells pods that go on after a pause what faults there are now.
+func (d *Instance) wake(ctx context.Context, pause *Injection) error {
+	v, err := d.Look(ctx)
+	if err != nil {
+		return err
+	}
+	service := pause.Fault.Target.Service
+	pods := v.Pods[service]
+	return kubeapi.Each(len(pods), func(i int) error {
+		p := pods[i]
+		if !watch.Ready(p) || !pause.targets(service, i+1) || v.paused(service, i+1) {
+			return nil
+		}
+		if err := d.catchUp(ctx, p, i+1, v.faults); err != nil && !d.hasGone(ctx, p.Name) {
+			return fmt.Errorf("pod %q: %w", p.Name, err)
+		}
+		return nil
+	})
+}
+
+// catchUp takes back what a pod has missed the clearing of, and gives it what it
+// has missed the injection of.
+func (d *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
+	var known []experiment.Injection
+	if err := d.control(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
+		return err
+	}
+	for _, k := range known {
+		if slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == k.ID }) {
+			continue
+		}
+		if err := d.control(ctx, p.Name, http.MethodDelete, faultPath(k.ID), nil, nil); err != nil {
+			return err
+		}
+	}
+	return d.syncPod(ctx, p, index, faults)
+}
+
+// hasGone reports whether a pod is no longer there, or no longer ready.
+func (d *Instance) hasGone(ctx context.Context, pod string) bool {
+	p, err := d.Client.Clientset.CoreV1().Pods(d.namespace).Get(ctx, pod, metav1.GetOptions{})
+	return apierrors.IsNotFound(err) || err == nil && !watch.Ready(p)
+}
+
+// Active lists the faults that act now, in the order in which they began.
+func (d *Instance) Active(ctx context.Context) ([]experiment.Injection, error) {
+	if d.isClosed() {
+		return nil, errClosed
+	}
+	v, err := d.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	active := []experiment.Injection{}
+	hits := d.hits(ctx, v)
+	deeds := d.helperStatuses(ctx, v.faults)
+	for _, in := range v.faults {
+		if in.over(v.Pods) {
+			continue
+		}
+		i := experiment.Injection{ID: in.ID, Fault: in.Fault, Since: in.Since, Deadline: in.Deadline, Replicas: []string{}, Hits: -1}
+		i.Replicas = append(i.Replicas, in.replicas(v.Pods)...)
+		if n, known := hits[in.ID]; known {
+			i.Hits = n
+		}
+		deeds[in.ID].Describe(&i)
+		active = append(active, i)
+	}
+	return active, nil
+}
+
+// replicas names the replicas that the fault acts on.
+func (in *Injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
+	if Momentary(in.Fault.Type) {
+		for _, v := range in.Victims {
+			names = append(names, replicaName(v.Service, v.Index))
+		}
+		return names
+	}
+	service := in.Fault.Target.Service
+	for i := range pods[service] {
+		if in.targets(service, i+1) {
+			names = append(names, replicaName(service, i+1))
+		}
+	}
+	return names
+}
+
+// hits asks the pods how often each fault in the service has acted. A fault of
+// which no pod tells is absent.
+func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
+	var names []string
+	for service, list := range v.Pods {
+		for i, p := range list {
+			if watch.Ready(p) && v.targeted(service, i+1) && !v.paused(service, i+1) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	counts := make([][]experiment.Injection, len(names))
+	// A pod that does not answer has nothing to add; that it does not is seen
+	// elsewhere.
+	_ = kubeapi.Each(len(names), func(i int) error {
+		return d.control(ctx, names[i], http.MethodGet, "/admin/faults", nil, &counts[i])
+	})
+	sum := map[string]int64{}
+	for _, count := range counts {
+		for _, in := range count {
+			sum[in.ID] += in.Hits
+		}
+	}
+	return sum
+}
+
+// recorded returns the faults of the record whose time is not over, the oldest
+// first, and which pod is which replica.
+func (d *Instance) recorded(ctx context.Context) ([]Injection, ordinals, error) {
+	config, err := d.Client.Clientset.CoreV1().ConfigMaps(d.namespace).Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, ordinals{}, nil
+	}
+	if err != nil {
+		return nil, ordinals{}, fmt.Errorf("reading the record of faults: %w", kubeapi.Explain(err))
+	}
+	faults, err := parseRecord(config)
+	if err != nil {
+		return nil, ordinals{}, err
+	}
+	roster, err := parseOrdinals(config)
+	return unexpired(faults), roster, err
+}
+
+// unexpired drops what has come to its end by itself.
+func unexpired(all []Injection) []Injection {
+	return slices.DeleteFunc(all, func(in Injection) bool { return in.Expired() })
+}
+
+func parseRecord(config *corev1.ConfigMap) ([]Injection, error) {
+	var all []Injection
+	if text := config.Data[manifest.FaultsKey]; text != "" {
+		if err := json.Unmarshal([]byte(text), &all); err != nil {
+			return nil, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)
+		}
+	}
+	slices.SortFunc(all, func(a, b Injection) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
+	return all, nil
+}
+
+var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // a sentinel
+
+// record changes the record of faults, as often as it takes where others change
+// it, too. A change may return errUnchanged.
+func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) ([]Injection, error) {
+	var result []Injection
+	err := d.recordAll(ctx, func(all []Injection, _ *ordinals) ([]Injection, error) {
+		var err error
+		result, err = change(all)
+		return result, err
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil, nil
+	}
+	return result, err
+}
+
+// recordAll is record for changes that concern the roster, too.
+func (d *Instance) recordAll(ctx context.Context, change func([]Injection, *ordinals) ([]Injection, error)) error {
+	configs := d.Client.Clientset.CoreV1().ConfigMaps(d.namespace)
+	backoff := retry.DefaultBackoff
+	backoff.Steps = 20
+	err := retry.OnError(backoff, func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }, func() error {
+		config, err := configs.Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
+		isNew := apierrors.IsNotFound(err)
+		if isNew {
+			labels := manifest.CommonLabels(d.system.Name)
+			labels[manifest.RoleLabel] = manifest.FaultsRole
+			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifest.FaultsName(d.system.Name), Namespace: d.namespace, Labels: labels}}
+		} else if err != nil {
+			return err
+		}
+		if err := changeRecord(config, change); err != nil {
+			return err
+		}
+		if isNew {
+			_, err = configs.Create(ctx, config, metav1.CreateOptions{FieldManager: kubeapi.FieldManager})
+		} else {
+			_, err = configs.Update(ctx, config, metav1.UpdateOptions{FieldManager: kubeapi.FieldManager})
+		}
+		return err
+	})
+	return kubeapi.Explain(err)
+}
+
+func changeRecord(config *corev1.ConfigMap, change func([]Injection, *ordinals) ([]Injection, error)) error {
+	all, err := parseRecord(config)
+	if err != nil {
+		return err
+	}
+	roster, err := parseOrdinals(config)
+	if err != nil {
+		return err
+	}
+	if all, err = change(all, &roster); err != nil {
+		return err
+	}
+	faults, err := json.Marshal(all)
+	if err != nil {
+		return fmt.Errorf("writing the record of faults: %w", err)
+	}
+	replicas, err := json.Marshal(roster)
+	if err != nil {
+		return fmt.Errorf("writing which pod is which replica: %w", err)
+	}
+	config.Data = map[string]string{manifest.FaultsKey: string(faults), ordinalsKey: string(replicas)}
+	return nil
+}
+
+func CheckNetwork(c *kubeapi.Client, f *fault.Fault) error {
+	if c.Config.CheckNetwork == nil {
+		return nil
+	}
+	return c.Config.CheckNetwork(f)
+}

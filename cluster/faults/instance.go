@@ -1,0 +1,178 @@
+// Package faults lets faults act in a system that runs on a cluster. A ConfigMap
+// records them; from it, pods that appear later get their faults, and another
+// program can list and clear them.
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// An Instance is a system that runs on a cluster, with its replicas and the faults that
+// act in it. Its methods may be called at the same time.
+type Instance struct {
+	Client    *kubeapi.Client
+	system    *topology.System
+	namespace string
+	token     string
+
+	mu     sync.Mutex
+	holder *podWatcher // nil while nobody holds the system
+	// reached is the proxy of one who only looks at the system.
+	reached *kubeapi.PodProxy
+	closed  bool
+	// followed is set while somebody waits for faults and follows the pods.
+	followed bool
+}
+
+func NewInstance(c *kubeapi.Client, system *topology.System, namespace, token string) *Instance {
+	return &Instance{Client: c, system: system, namespace: namespace, token: token}
+}
+
+// System describes the system. It must not be changed.
+func (d *Instance) System() *topology.System { return d.system }
+
+// Namespace is where the system runs.
+func (d *Instance) Namespace() string { return d.namespace }
+
+// A view is what pods and the record of faults say at a moment.
+type view struct {
+	// pods are those of each service, absent ones included, by replica.
+	Pods map[string][]*corev1.Pod
+	// faults are those that are to act, the oldest first.
+	faults []Injection
+	// replaced counts the pods that each replica has lost to faults.
+	replaced map[string]int
+}
+
+// Look asks for the pods of the system and the record of its faults.
+func (d *Instance) Look(ctx context.Context) (*view, error) {
+	var list *corev1.PodList
+	var faults []Injection
+	var roster ordinals
+	err := kubeapi.Each(2, func(i int) (err error) {
+		if i == 0 {
+			faults, roster, err = d.recorded(ctx)
+			return err
+		}
+		if list, err = d.Client.Clientset.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(d.system.Name)}); err != nil {
+			return fmt.Errorf("listing the pods of system %q: %w", d.system.Name, kubeapi.Explain(err))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*corev1.Pod, len(list.Items))
+	for i := range list.Items {
+		all[i] = &list.Items[i]
+	}
+	pods := roster.assign(d.system, all)
+	return &view{Pods: pods, faults: faults, replaced: roster.replaced(pods)}, nil
+}
+
+// Pods lists the pods of each service, in the order of their indexes. Where a
+// replica has no pod, there is one that is absent, and never ready.
+func (d *Instance) Pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
+	v, err := d.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.Pods, nil
+}
+
+// Replicas lists the pods in the order of the system's file. Their URLs are
+// those of a proxy on this machine while the system is held, and those of the
+// pods else. A replica whose pod has gone is down until there is another.
+func (d *Instance) Replicas(ctx context.Context) ([]experiment.Replica, error) {
+	v, err := d.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var replicas []experiment.Replica
+	for i := range d.system.Services {
+		replicas = append(replicas, d.ReplicasOf(d.system.Services[i].Name, v)...)
+	}
+	return replicas, nil
+}
+
+func (d *Instance) ReplicasOf(service string, v *view) []experiment.Replica {
+	d.mu.Lock()
+	holder, proxy := d.holder, d.reached
+	d.mu.Unlock()
+	if holder != nil {
+		proxy = holder.proxy
+	}
+	pods := v.Pods[service]
+	replicas := make([]experiment.Replica, 0, len(pods))
+	for i, p := range pods {
+		r := experiment.Replica{
+			Service: service, Index: i + 1, State: podState(p), Since: p.CreationTimestamp.Time, Restarts: v.replaced[replicaName(service, i+1)],
+		}
+		for _, c := range p.Status.ContainerStatuses {
+			r.Restarts += int(c.RestartCount)
+		}
+		if c := watch.Condition(p, corev1.PodReady); c != nil && !c.LastTransitionTime.IsZero() {
+			r.Since = changedBy(c.LastTransitionTime.Time)
+		}
+		if r.State == experiment.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
+			r.State = experiment.Starting // it has not got its faults yet
+		}
+		if Present(p) && v.paused(service, i+1) {
+			r.State = experiment.Paused
+		}
+		switch {
+		case !Present(p):
+		case proxy != nil:
+			r.URL, r.ControlURL = proxy.URL(p.Name), proxy.ControlURL(p.Name)
+		case p.Status.PodIP != "":
+			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
+			if d.Client.Config.Inside {
+				// Pods come and go; the load goes where that of other pods goes.
+				r.Entrance = "http://" + service
+			}
+		}
+		replicas = append(replicas, r)
+	}
+	return replicas
+}
+
+// targeted reports whether a fault in the service is meant for a replica.
+func (v *view) targeted(service string, index int) bool {
+	return slices.ContainsFunc(v.faults, func(in Injection) bool { return in.inService() && in.targets(service, index) })
+}
+
+// changedBy returns when something had surely happened that the API server dates
+// with whole seconds.
+func changedBy(t time.Time) time.Time {
+	end := t.Add(time.Second)
+	if now := time.Now(); now.Before(end) {
+		return now
+	}
+	return end
+}
+
+func podState(p *corev1.Pod) experiment.State {
+	if !Present(p) {
+		return experiment.Down
+	}
+	if watch.Ready(p) {
+		return experiment.Ready
+	}
+	if t := watch.DiagnosePod(p); t != nil && t.Crashed != "" || p.Status.Phase == corev1.PodFailed {
+		return experiment.Down
+	}
+	return experiment.Starting
+}

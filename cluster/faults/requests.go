@@ -1,0 +1,95 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+)
+
+// Do sends a request to a service of the system through the API server, which
+// passes it on to one of its pods. The path, with a query, is that of the URL.
+func (d *Instance) Do(req *http.Request, service string) (*http.Response, error) {
+	if d.system.Service(service) == nil {
+		return nil, fmt.Errorf("there is no service %q in system %q", service, d.system.Name)
+	}
+	to, err := d.Client.ProxyURL("services", d.namespace, fmt.Sprintf("http:%s:%d", service, manifest.ServicePort), req.URL.RequestURI())
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		return nil, fmt.Errorf("making the address of service %q: %w", service, err)
+	}
+	req = req.Clone(req.Context())
+	req.URL, req.Host = u, ""
+	resp, err := d.Client.HTTP.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("reaching service %q through the API server: %w", service, kubeapi.Explain(err))
+	}
+	if said := kubeapi.ServerSaid(resp); said != "" {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, kubeapi.MaxStatus))
+		resp.Body.Close()
+		if denied := kubeapi.Denied(text); denied != nil {
+			return nil, fmt.Errorf("reaching service %q through the API server: %w", service, kubeapi.Explain(denied))
+		}
+		return nil, fmt.Errorf("reaching service %q through the API server: it answers %s: %s", service, resp.Status, said)
+	}
+	return resp, nil
+}
+
+// control sends a control request to a pod, and reads the answer where one is
+// wanted.
+func (d *Instance) control(ctx context.Context, pod, method, path string, body, answer any) error {
+	token, err := d.tokenOf(ctx)
+	if err != nil {
+		return err
+	}
+	return d.Client.Control(ctx, kubeapi.PodAddress{Namespace: d.namespace, Name: pod, Token: token}, method, path, body, answer)
+}
+
+// tokenOf returns the system's token, from its Secret where it is not known yet.
+func (d *Instance) tokenOf(ctx context.Context) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.token != "" {
+		return d.token, nil
+	}
+	secret, err := d.Client.Clientset.CoreV1().Secrets(d.namespace).Get(ctx, manifest.ObjectName(d.system.Name), metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("reading the token of system %q: %w", d.system.Name, kubeapi.Explain(err))
+	}
+	d.token = string(secret.Data[manifest.TokenKey])
+	return d.token, nil
+}
+
+// unreachable asks a pod for the services that it does not reach. Those without
+// replicas are not counted.
+func (d *Instance) unreachable(ctx context.Context, pod string) ([]string, error) {
+	var missing []string
+	if err := d.control(ctx, pod, http.MethodGet, "/admin/peers/unreachable", nil, &missing); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(missing, func(name string) bool {
+		s := d.system.Service(name)
+		return s == nil || s.Replicas == 0
+	}), nil
+}
+
+// Connected returns when every service can be reached from every node with a pod
+// of the system.
+func (d *Instance) Connected(ctx context.Context) error {
+	pods, err := d.Pods(ctx)
+	if err != nil {
+		return err
+	}
+	return watch.AwaitConnected(ctx, pods, d.unreachable)
+}

@@ -1,0 +1,59 @@
+package kubeapi
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// An explainedError has the next step in its text already.
+type explainedError struct{ error }
+
+func (e *explainedError) Unwrap() error { return e.error }
+
+// Explain adds the next step to errors of the API server and on the way to it.
+func Explain(err error) error {
+	var done *explainedError
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	if step := NextStep(err); step != "" {
+		return &explainedError{fmt.Errorf("%w; %s", err, step)}
+	}
+	return err
+}
+
+// NextStep says what can be done about an error; "" where that is not known.
+func NextStep(err error) string {
+	var (
+		status  apierrors.APIStatus
+		network *net.OpError
+		address *url.Error
+	)
+	if !errors.As(err, &status) {
+		if errors.As(err, &network) || errors.As(err, &address) {
+			return "is the cluster of this context reachable? --context names another, --on local needs none"
+		}
+		return ""
+	}
+	s := status.Status()
+	switch {
+	case s.Reason == metav1.StatusReasonUnauthorized:
+		return "the credentials are missing or have expired: log in to the cluster again"
+	case s.Reason != metav1.StatusReasonForbidden:
+		return ""
+	case strings.Contains(s.Message, "exceeded quota"):
+		return "ask for a larger quota, or use another namespace with -n"
+	case strings.Contains(s.Message, "violates PodSecurity"):
+		return "use a namespace that admits such pods with -n"
+	}
+	if missing := MissingRights(err); len(missing) > 0 {
+		return "somebody who may grant it has to run\n" + grants(missing) + "\n'kubectl microsim doctor' lists everything that is missing; -n names another namespace"
+	}
+	return "ask for a Role with that verb on that resource, or use another namespace with -n"
+}

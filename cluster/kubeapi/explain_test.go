@@ -1,0 +1,53 @@
+package kubeapi
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// refused is what the API server answers to a user without a right.
+func refused(user, verb, resource, group, where string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Reason:  metav1.StatusReasonForbidden,
+		Message: fmt.Sprintf("%s is forbidden: User %q cannot %s resource %q in API group %q %s", resource, user, verb, resource, group, where),
+	}}
+}
+
+func TestForbiddenNamesTheRuleToAdd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"in a namespace": {refused("ann", "create", "deployments", "apps", `in the namespace "shop"`), []string{
+			`kubectl create role microsim-deployments-apps-create --verb=create --resource=deployments.apps -n shop`,
+			`kubectl create rolebinding microsim-deployments-apps-create --role=microsim-deployments-apps-create --user="ann" -n shop`,
+		}},
+		"everywhere": {refused("system:serviceaccount:ci:bot", "list", "configmaps", "", "at the cluster scope"), []string{
+			`kubectl create clusterrole microsim-configmaps-list --verb=list --resource=configmaps`, `--serviceaccount=ci:bot`,
+		}},
+		"a part of a resource": {refused("ann", "get", "pods/proxy", "", `in the namespace "shop"`), []string{"--verb=get --resource=pods/proxy -n shop"}},
+		"several": {fmt.Errorf("applying: %w", errors.Join(
+			refused("ann", "list", "services", "", `in the namespace "shop"`), fmt.Errorf("again: %w", refused("ann", "patch", "services", "", `in the namespace "shop"`)),
+			refused("ann", "list", "secrets", "", `in the namespace "shop"`),
+		)), []string{"--verb=list,patch --resource=services", "--verb=list --resource=secrets"}},
+		"of unknown form": {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "no"}}, []string{"ask for a Role"}},
+		"quota":           {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "exceeded quota: few"}}, []string{"larger quota"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Explain(tt.err)
+			for _, want := range tt.want {
+				if !strings.Contains(got.Error(), want) {
+					t.Errorf("there is no %q in\n%v", want, got)
+				}
+			}
+			if !errors.Is(got, tt.err) || Explain(fmt.Errorf("outside: %w", got)).Error() != "outside: "+got.Error() {
+				t.Error("explained twice, or cut off from its cause")
+			}
+		})
+	}
+}

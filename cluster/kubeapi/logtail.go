@@ -1,0 +1,35 @@
+package kubeapi
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// TailOf returns the last lines that a pod has printed or, with previous, its
+// container before it was started again; "" where they are not to be had.
+func (c *Client) TailOf(ctx context.Context, namespace, pod string, lines int64, previous bool) string {
+	if pod == "" {
+		return ""
+	}
+	stream, err := c.Clientset.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Previous: previous, TailLines: &lines}).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, 4<<10))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// LastWords are the end of an error: what a pod has said last.
+func LastWords(tail string) string {
+	if tail == "" {
+		return ""
+	}
+	return "; its last words were:\n" + tail
+}

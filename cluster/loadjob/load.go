@@ -1,0 +1,264 @@
+// Package loadjob generates load in pods of a cluster.
+package loadjob
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// MaxPods bounds the pods of one load.
+const MaxPods = 100
+
+// A Loader generates load in pods of the cluster: a Job of its own for each
+// load, beside the system that it is put on. What the pods measure comes through
+// the API server, the load itself does not.
+type Loader struct {
+	// Changes, where it is not nil, are passed on to the load that runs.
+	Changes <-chan remote.Factors
+	// Remedy, where it is not nil, is told the command that removes what is made
+	// for the load, before anything is.
+	Remedy func(command string)
+
+	c    *kubeapi.Client
+	pods int
+	// namespace is where the Job goes; empty means that of the target's system or,
+	// where there is none, one that is made for the load.
+	namespace string
+}
+
+var (
+	_ experiment.Loader   = (*Loader)(nil)
+	_ experiment.Preparer = (*Loader)(nil)
+)
+
+// New generates load in as many pods as given. An empty namespace means that
+// of the target's system.
+func New(c *kubeapi.Client, namespace string, pods int) *Loader {
+	return &Loader{c: c, pods: pods, namespace: namespace}
+}
+
+// Load implements experiment.Loader.
+func (l *Loader) Load(ctx context.Context, profile load.Profile, target experiment.LoadTarget, observe func(experiment.Outcome)) (report *experiment.LoadReport, err error) {
+	prepared, err := l.Prepare(ctx, profile, target)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, prepared.Close(context.WithoutCancel(ctx))) }()
+	return prepared.Load(ctx, observe)
+}
+
+// Prepare implements experiment.Preparer: the pods run and wait to be started.
+func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target experiment.LoadTarget) (experiment.PreparedLoad, error) {
+	job, err := l.job(profile, target)
+	if err != nil {
+		return nil, err
+	}
+	r := &runningLoad{c: l.c, token: kubeapi.NewToken(), count: l.pods, changes: l.Changes, image: l.c.Config.Image, pullPolicy: l.c.Config.PullPolicy}
+	suffix := strings.ToLower(rand.Text()[:6])
+	switch {
+	case target.System == nil || target.System.Name == "":
+		r.system = "load-" + suffix
+		var explicit bool
+		r.namespace, explicit = apply.NamespaceOf(l.c, &topology.System{Name: r.system})
+		r.ownNamespace = !explicit
+	case l.namespace != "":
+		r.system, r.namespace = target.System.Name, l.namespace
+	default:
+		r.system = target.System.Name
+		r.namespace, _ = apply.NamespaceOf(l.c, target.System)
+	}
+	// A Job gives its name to a label, so the system, whose name is as long as it
+	// likes, is no part of it.
+	r.name = cmp.Or(l.c.Config.LoadName, manifest.ObjectName("load-"+suffix))
+	if err := r.findImage(ctx); err != nil {
+		return nil, err
+	}
+	if l.Remedy != nil {
+		l.Remedy(r.remedy())
+	}
+	if err := r.start(ctx, job); err != nil {
+		err = fmt.Errorf("starting %d pods for the load in namespace %q: %w", l.pods, r.namespace, kubeapi.Explain(err))
+		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+	}
+	return r, nil
+}
+
+// job describes the load for its pods.
+func (l *Loader) job(profile load.Profile, target experiment.LoadTarget) ([]byte, error) {
+	if l.pods < 1 || l.pods > MaxPods {
+		return nil, fmt.Errorf("checking the load: %d pods cannot generate it: 1 to %d can", l.pods, MaxPods)
+	}
+	job := remote.Job{Seed: target.Seed, Of: l.pods, URLs: map[string][]string{}}
+	if target.System != nil {
+		if len(profile.Requests) == 0 {
+			for _, name := range target.System.Entries() {
+				profile.Requests = append(profile.Requests, load.Request{Service: name})
+			}
+		}
+		job.System.Name = target.System.Name
+		for i := range target.System.Services {
+			s := &target.System.Services[i]
+			short := topology.Service{Name: s.Name}
+			for _, e := range s.Endpoints {
+				short.Endpoints = append(short.Endpoints, topology.Endpoint{Method: e.Method, Path: e.Path})
+			}
+			job.System.Services = append(job.System.Services, short)
+			if s.Replicas > 0 {
+				job.URLs[s.Name] = []string{"http://" + s.Name}
+			}
+		}
+	}
+	job.Profile = profile.WithDefaults()
+	if err := job.Profile.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("checking the load: %w", err)
+	}
+	text, err := json.Marshal(job)
+	if err != nil {
+		return nil, fmt.Errorf("describing the load: %w", err)
+	}
+	return text, nil
+}
+
+// A runningLoad is the Job of one load with its pods.
+type runningLoad struct {
+	c                              *kubeapi.Client
+	system, namespace, name, token string
+	ownNamespace                   bool
+	count                          int
+	changes                        <-chan remote.Factors
+	image                          string
+	pullPolicy                     corev1.PullPolicy
+	// pods are by the index of their share.
+	pods []*corev1.Pod
+}
+
+func (r *runningLoad) address(i int) kubeapi.PodAddress {
+	return kubeapi.PodAddress{Namespace: r.namespace, Name: r.pods[i].Name, Token: r.token}
+}
+
+// findImage takes the image of the system where none is given.
+func (r *runningLoad) findImage(ctx context.Context) error {
+	if r.image != "" {
+		return nil
+	}
+	list, err := r.c.Clientset.AppsV1().Deployments(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(r.system), Limit: 1})
+	if err != nil {
+		return fmt.Errorf("finding the agent's image: %w", kubeapi.Explain(err))
+	}
+	if len(list.Items) == 0 {
+		return fmt.Errorf("finding the agent's image: system %q has no Deployment that has it; name one with --image", r.system)
+	}
+	container := &list.Items[0].Spec.Template.Spec.Containers[0]
+	r.image, r.pullPolicy = container.Image, container.ImagePullPolicy
+	return nil
+}
+
+// start makes the objects, and returns when the generators wait for the start.
+func (r *runningLoad) start(ctx context.Context, job []byte) error {
+	objects, err := manifest.BuildLoad(manifest.LoadOptions{
+		Name: r.name, System: r.system, Namespace: r.namespace, CreateNamespace: r.ownNamespace,
+		Image: r.image, PullPolicy: r.pullPolicy, Pods: r.count, Token: r.token, Job: job,
+	})
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := apply.Apply(ctx, r.c, objects); err != nil {
+		return err
+	}
+	if err := r.tieSecret(ctx); err != nil {
+		return err
+	}
+	if err := r.awaitPods(ctx); err != nil {
+		return err
+	}
+	r.c.Config.Progress(fmt.Sprintf("job/%s ready to generate load (%d pods, %.1fs)", r.name, r.count, time.Since(started).Seconds()))
+	return nil
+}
+
+// tieSecret lets the Secret go with the Job, which goes by itself some time after
+// its end where nobody deletes it.
+func (r *runningLoad) tieSecret(ctx context.Context) error {
+	job, err := r.c.Clientset.BatchV1().Jobs(r.namespace).Get(ctx, r.name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	owner := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":%q,"uid":%q}]}}`, job.Name, job.UID)
+	_, err = r.c.Clientset.CoreV1().Secrets(r.namespace).Patch(ctx, r.name, types.StrategicMergePatchType, []byte(owner), metav1.PatchOptions{})
+	return err
+}
+
+// Close deletes what was made for the load, and waits until it is gone. The end
+// of ctx bounds the waiting, not the deleting.
+func (r *runningLoad) Close(ctx context.Context) error {
+	r.dismiss(ctx)
+	var err error
+	if r.ownNamespace {
+		err = apply.TakeDown(ctx, r.c, r.system, r.namespace)
+	} else {
+		err = r.remove(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	left := fmt.Sprintf("job %q in namespace %q", r.name, r.namespace)
+	return &experiment.CleanupError{Left: []string{left}, Err: kubeapi.Explain(err), Remedy: "run '" + r.remedy() + "'"}
+}
+
+// remedy is the command that removes what was made for the load.
+func (r *runningLoad) remedy() string {
+	if r.ownNamespace {
+		return "kubectl delete namespace " + r.namespace
+	}
+	return fmt.Sprintf("kubectl -n %s delete job,secret -l %s=%s", r.namespace, manifest.LoadLabel, r.name)
+}
+
+// remove deletes the Job, its pods and its Secret, and nothing else of the
+// system.
+func (r *runningLoad) remove(ctx context.Context) error {
+	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), apply.DeleteTimeout)
+	defer cancel()
+	err := r.c.Clientset.BatchV1().Jobs(r.namespace).Delete(deleting, r.name, metav1.DeleteOptions{PropagationPolicy: kubeapi.Background()})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	list := metav1.ListOptions{LabelSelector: r.selector()}
+	soon := int64(1)
+	if err := r.c.Clientset.CoreV1().Pods(r.namespace).DeleteCollection(deleting, metav1.DeleteOptions{GracePeriodSeconds: &soon}, list); err != nil {
+		return err
+	}
+	err = r.c.Clientset.CoreV1().Secrets(r.namespace).Delete(deleting, r.name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
+	defer cancel()
+	lw := watch.Labelled(r.c.Clientset.CoreV1().RESTClient(), "pods", r.namespace, r.selector())
+	if err := watch.Until(waiting, lw, &corev1.Pod{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 }); err != nil {
+		return fmt.Errorf("waiting until its pods are gone: %w", err)
+	}
+	return nil
+}
+
+func (r *runningLoad) selector() string { return manifest.LoadSelector(r.system, r.name) }

@@ -1,0 +1,301 @@
+// Package logs reads what the services of a system print.
+package logs
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+)
+
+// Options say what to read of what services print.
+type Options struct {
+	// Services are those whose lines are wanted; none means all.
+	Services []string
+	// Follow goes on until the context ends, with the pods that come later, too.
+	Follow bool
+	// Previous reads the containers that ended before those that run.
+	Previous bool
+	// Since leaves out what is older; 0 leaves out nothing.
+	Since time.Duration
+	// Tail is how many lines of each container to begin with; below 0 means all.
+	Tail int64
+}
+
+// A Line is one line that a replica has printed.
+type Line struct {
+	Service string
+	// Replica counts from 1.
+	Replica int
+	at      time.Time
+	Text    string
+}
+
+// Read hands over the lines that the pods of services have printed, one at a
+// time: in the order of their times, or as they come where they are followed.
+func Read(ctx context.Context, d *faults.Instance, o Options, line func(Line)) error {
+	for _, name := range o.Services {
+		if d.System().Service(name) == nil {
+			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, d.System().Name, d.System().Name)
+		}
+	}
+	if o.Follow {
+		return followLogs(ctx, d, o, line)
+	}
+	sources, err := logSources(ctx, d, &o)
+	if err != nil {
+		return err
+	}
+	all := make([][]Line, len(sources))
+	err = kubeapi.Each(len(sources), func(i int) error {
+		return readLog(ctx, d, sources[i], &o, func(l Line) { all[i] = append(all[i], l) })
+	})
+	if err != nil {
+		return kubeapi.Summarize(err)
+	}
+	lines := slices.Concat(all...)
+	slices.SortStableFunc(lines, func(a, b Line) int { return a.at.Compare(b.at) })
+	for _, l := range lines {
+		line(l)
+	}
+	return nil
+}
+
+// A logSource is a container that prints lines.
+type logSource struct {
+	pod, service string
+	replica      int
+	// key changes with the pod and with its container.
+	key string
+	// running is unset where the container has ended.
+	running bool
+}
+
+// logSources lists the containers that have printed, or may have.
+func logSources(ctx context.Context, d *faults.Instance, o *Options) ([]logSource, error) {
+	pods, err := d.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var sources []logSource
+	for i := range d.System().Services {
+		name := d.System().Services[i].Name
+		if len(o.Services) > 0 && !slices.Contains(o.Services, name) {
+			continue
+		}
+		for place, p := range pods[name] {
+			for _, c := range p.Status.ContainerStatuses {
+				prints := c.State.Running != nil || c.State.Terminated != nil || c.LastTerminationState.Terminated != nil
+				if o.Previous {
+					prints = c.LastTerminationState.Terminated != nil
+				}
+				if faults.Present(p) && prints {
+					sources = append(sources, logSource{p.Name, name, place + 1, faults.ContainerKey(p), c.State.Running != nil})
+				}
+			}
+		}
+	}
+	if o.Previous && len(sources) == 0 {
+		return nil, errors.New("reading logs: no container has ended and been started again; leave -p out for those that run")
+	}
+	return sources, nil
+}
+
+// readLog reads the lines of one container to its end.
+func readLog(ctx context.Context, d *faults.Instance, s logSource, o *Options, line func(Line)) error {
+	options := &corev1.PodLogOptions{Container: manifest.ContainerName, Follow: o.Follow, Previous: o.Previous, Timestamps: true}
+	if o.Tail >= 0 {
+		options.TailLines = &o.Tail
+	}
+	if o.Since > 0 {
+		// Seconds are counted by the node, whose clock may be another.
+		seconds := max(1, int64((o.Since+time.Second-1)/time.Second))
+		options.SinceSeconds = &seconds
+	}
+	stream, err := d.Client.Clientset.CoreV1().Pods(d.Namespace()).GetLogs(s.pod, options).Stream(ctx)
+	if apierrors.IsNotFound(err) {
+		return nil // it has been deleted since
+	}
+	if err != nil {
+		return fmt.Errorf("reading the log of pod %q: %w", s.pod, kubeapi.Explain(err))
+	}
+	defer stream.Close()
+	reader := bufio.NewReader(stream)
+	for {
+		text, err := reader.ReadString('\n')
+		if text != "" {
+			line(parseLine(s, strings.TrimRight(text, "\r\n")))
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the log of pod %q: %w", s.pod, err)
+		}
+	}
+}
+
+// parseLine takes the time off a line that the API server has put there.
+func parseLine(s logSource, text string) Line {
+	l := Line{Service: s.service, Replica: s.replica, Text: text}
+	stamp, rest, found := strings.Cut(text, " ")
+	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
+		l.at, l.Text = at, ""
+		if found {
+			l.Text = rest
+		}
+	}
+	return l
+}
+
+// A logFollower reads the logs of all containers that there are, and that come.
+type logFollower struct {
+	d    *faults.Instance
+	o    Options
+	line func(Line)
+
+	mu sync.Mutex
+	// last is when the last line of a container was printed, by logSource.key; a
+	// container is in it from the time its log is read on.
+	last map[string]time.Time
+	// reading are the containers whose log is being read.
+	reading map[string]bool
+	failed  error
+	readers sync.WaitGroup
+}
+
+// followLogs reads until the context ends, which is no error. A log that breaks
+// off is taken up again where it was left.
+func followLogs(ctx context.Context, d *faults.Instance, o Options, line func(Line)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := &logFollower{d: d, o: o, line: line, last: map[string]time.Time{}, reading: map[string]bool{}}
+	defer f.readers.Wait()
+	defer cancel()
+	changed := watch.NewChanged()
+	lw := watch.Labelled(d.Client.Clientset.CoreV1().RESTClient(), "pods", d.Namespace(), manifest.Selector(d.System().Name))
+	pods := watch.Follow(ctx, lw, &corev1.Pod{}, changed)
+	defer pods.Close()
+	first := true
+	for ticker := time.NewTicker(watch.Tick); ; {
+		if pods.Synced() {
+			if err := f.readNew(ctx, first, changed); err != nil {
+				ticker.Stop()
+				return unlessOver(ctx, err)
+			}
+			first = false
+		}
+		select {
+		case <-changed:
+		case <-ticker.C:
+			// What broke off is taken up again, though no pod has changed.
+			if !f.broken() {
+				continue
+			}
+		case <-ctx.Done():
+			ticker.Stop()
+			return nil
+		}
+	}
+}
+
+// unlessOver is nil where an error comes from the end of the context.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// broken reports whether any log that was read is not being read.
+func (f *logFollower) broken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.reading) < len(f.last)
+}
+
+// readNew begins to read the logs that are not being read. Those that are there
+// at the start are read as the options say, and those that come from their start.
+func (f *logFollower) readNew(ctx context.Context, first bool, changed chan struct{}) error {
+	f.mu.Lock()
+	failed := f.failed
+	f.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	sources, err := logSources(ctx, f.d, &f.o)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, s := range sources {
+		there[s.key] = true
+		f.mu.Lock()
+		last, known := f.last[s.key]
+		begins := !f.reading[s.key] && (!known || s.running)
+		if begins {
+			f.reading[s.key] = true
+			f.last[s.key] = last
+		}
+		f.mu.Unlock()
+		if begins {
+			o := f.o
+			if !first {
+				o.Tail, o.Since = -1, 0
+			}
+			if !last.IsZero() {
+				o.Since = time.Since(last) + time.Second
+			}
+			f.readers.Go(func() { f.read(ctx, s, o, changed) })
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key := range f.last {
+		if !there[key] && !f.reading[key] {
+			delete(f.last, key)
+		}
+	}
+	return nil
+}
+
+// read reads one log to its end. Lines that were read before are left out.
+func (f *logFollower) read(ctx context.Context, s logSource, o Options, changed chan struct{}) {
+	f.mu.Lock()
+	before := f.last[s.key]
+	f.mu.Unlock()
+	err := readLog(ctx, f.d, s, &o, func(l Line) {
+		if !before.IsZero() && !l.at.After(before) {
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.last[s.key] = l.at
+		f.line(l)
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.reading, s.key)
+	if err != nil && ctx.Err() == nil && len(kubeapi.MissingRights(err)) > 0 {
+		f.failed = err // trying again is of no use
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	f.last[s.key] = cmp.Or(f.last[s.key], before)
+}

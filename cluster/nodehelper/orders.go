@@ -1,0 +1,108 @@
+package nodehelper
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+)
+
+// OrdersIn reads all orders of a ConfigMap, by owner. Those whose deadlines are
+// over want nothing, and are left out.
+func OrdersIn(config *corev1.ConfigMap, now time.Time) ([]*order.Order, error) {
+	var orders []*order.Order
+	for _, key := range slices.Sorted(maps.Keys(config.Data)) {
+		o := &order.Order{}
+		if err := json.Unmarshal([]byte(config.Data[key]), o); err != nil {
+			return nil, fmt.Errorf("reading the orders %q in the ConfigMap %s/%s: %w; delete the ConfigMap if nobody needs it", key, config.Namespace, config.Name, err)
+		}
+		if end, forever := o.End(); len(o.Pods) > 0 && (forever || now.Before(end)) {
+			orders = append(orders, o)
+		}
+	}
+	return orders, nil
+}
+
+// OrderOf reads an owner's order in a ConfigMap; nil where it wants nothing.
+func OrderOf(config *corev1.ConfigMap, owner string, now time.Time) (*order.Order, error) {
+	orders, err := OrdersIn(config, now)
+	for _, o := range orders {
+		if o.Owner == owner {
+			return o, err
+		}
+	}
+	return nil, err
+}
+
+// maxOrders is what a ConfigMap holds, with room for what is around.
+const maxOrders = 1000 << 10
+
+// SetPods makes pods what an owner wants of the node of a ConfigMap, and forgets
+// what nobody wants any more. It reports whether the owner wants something else
+// than before; then, version is that of its order, which grows.
+func SetPods(config *corev1.ConfigMap, owner string, pods []order.Pod, now time.Time) (version int64, changed bool, err error) {
+	orders, err := OrdersIn(config, now)
+	if err != nil {
+		return 0, false, err
+	}
+	mine := &order.Order{Owner: owner}
+	data := map[string]string{}
+	for _, o := range orders {
+		if o.Owner == owner {
+			mine = o
+			continue
+		}
+		data[order.FileName(o.Owner)] = config.Data[order.FileName(o.Owner)]
+	}
+	if samePods(mine.Pods, pods) {
+		return mine.Version, false, nil
+	}
+	mine.Pods, mine.Version = pods, max(mine.Version+1, now.UnixNano())
+	if len(pods) > 0 {
+		if err := mine.Validate(); err != nil {
+			return 0, false, err
+		}
+		text, err := json.Marshal(mine)
+		if err != nil {
+			return 0, false, fmt.Errorf("writing the orders of %q: %w", owner, err)
+		}
+		data[order.FileName(owner)] = string(text)
+	}
+	size := 0
+	for _, text := range data {
+		size += len(text)
+	}
+	if size > maxOrders {
+		return 0, false, fmt.Errorf("the orders for node %q have %d bytes, more than the %d that a ConfigMap holds; use fewer faults, pods or peers at a time", Node(config), size, maxOrders)
+	}
+	config.Data = data
+	return mine.Version, true, nil
+}
+
+// samePods compares what is written, as times that were read differ in form from
+// those that were not.
+func samePods(a, b []order.Pod) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	left, errLeft := json.Marshal(a)
+	right, errRight := json.Marshal(b)
+	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
+}
+
+// foreign begins the owner of faults on workloads that are not of a system. No
+// namespace has a dot in its name.
+const foreign = "foreign.faults/"
+
+// SystemOwner is the owner of the faults of a system.
+func SystemOwner(namespace, system string) string { return namespace + "/" + system }
+
+// WorkloadsOwner is the owner of the faults on workloads of a namespace that
+// belong to no system.
+func WorkloadsOwner(namespace string) string { return foreign + namespace }

@@ -1,0 +1,107 @@
+package watch
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// A Diagnosis is why a service is not ready.
+type Diagnosis struct {
+	// key tells troubles apart; it does not change while one lasts.
+	Key string
+	// text is for people.
+	Text string
+	// patience is how long to wait for the trouble to go away by itself;
+	// forever where only the general time limit counts.
+	Patience time.Duration
+	// crashed names the pod whose last words tell more.
+	Crashed string
+}
+
+const forever = time.Duration(1<<63 - 1)
+
+// Diagnose says why a Deployment with these pods is not ready; nil where nothing
+// is wrong yet. The first cause that has been found is told.
+func Diagnose(d *appsv1.Deployment, pods []*corev1.Pod) *Diagnosis {
+	for i := range pods {
+		if t := DiagnosePod(pods[i]); t != nil {
+			return t
+		}
+	}
+	if d == nil {
+		return nil
+	}
+	for _, condition := range d.Status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return Refusal(condition.Message)
+		}
+	}
+	return nil
+}
+
+// Refusal is that pods are not even made, with what to do about it.
+func Refusal(message string) *Diagnosis {
+	hint := ""
+	switch {
+	case strings.Contains(message, "exceeded quota"):
+		hint = "; ask for a larger quota, or use another namespace with -n"
+	case strings.Contains(message, "violates PodSecurity"):
+		hint = "; use a namespace that admits them with -n"
+	case strings.Contains(message, "failed quota"):
+		hint = "; give every service resources with requests and limits in the System"
+	}
+	return &Diagnosis{Key: "refused", Text: "its pods are refused: " + message + hint, Patience: 3 * time.Second}
+}
+
+func DiagnosePod(pod *corev1.Pod) *Diagnosis {
+	if pod.DeletionTimestamp != nil {
+		return nil
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			// A node may still come up, or be added.
+			return &Diagnosis{Key: "unschedulable", Text: "no node takes it: " + c.Message + "; free or add nodes, or ask for less in the System's resources", Patience: 20 * time.Second}
+		}
+	}
+	if pod.Status.Phase == corev1.PodFailed {
+		return &Diagnosis{Key: "failed", Text: fmt.Sprintf("pod %s has failed: %s %s", pod.Name, pod.Status.Reason, pod.Status.Message), Patience: 10 * time.Second}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if t := diagnoseContainer(pod, &pod.Status.ContainerStatuses[i]); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
+	waiting := c.State.Waiting
+	if waiting == nil {
+		return nil
+	}
+	switch waiting.Reason {
+	case "ErrImageNeverPull":
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s is not on the node; name one that the cluster can pull with --image", c.Image), Patience: 5 * time.Second}
+	case "InvalidImageName":
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%q is no image: %s", c.Image, waiting.Message)}
+	case "ErrImagePull", "ImagePullBackOff":
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s cannot be pulled: %s; name one that the cluster can pull with --image", c.Image, OneLine(waiting.Message)), Patience: 10 * time.Second}
+	case "CrashLoopBackOff":
+		text := fmt.Sprintf("pod %s ends again and again", pod.Name)
+		if last := c.LastTerminationState.Terminated; last != nil {
+			text += fmt.Sprintf(", last with exit code %d (%s)", last.ExitCode, last.Reason)
+		}
+		return &Diagnosis{Key: "crash", Text: text, Crashed: pod.Name}
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+		return &Diagnosis{Key: "container", Text: fmt.Sprintf("its container cannot be made: %s", OneLine(waiting.Message)), Patience: 10 * time.Second}
+	case "PodInitializing", "ContainerCreating", "":
+		return nil
+	}
+	return &Diagnosis{Key: waiting.Reason, Text: fmt.Sprintf("pod %s waits: %s %s", pod.Name, waiting.Reason, OneLine(waiting.Message)), Patience: forever}
+}
+
+func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -1,0 +1,73 @@
+package watch
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func waitingPod(reason, message string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "cart-1"},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			Image: "agent:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}},
+		}}},
+	}
+}
+
+func unschedulablePod() *corev1.Pod {
+	return &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/1 nodes are available: 1 Insufficient cpu.",
+	}}}}
+}
+
+func refusedDeployment(message string) *appsv1.Deployment {
+	return &appsv1.Deployment{Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{{
+		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: message,
+	}}}}
+}
+
+func TestDiagnose(t *testing.T) {
+	leaving := waitingPod("ImagePullBackOff", "")
+	leaving.DeletionTimestamp = &metav1.Time{}
+	for name, tt := range map[string]struct {
+		deployment *appsv1.Deployment
+		pod        *corev1.Pod
+		want       string
+	}{
+		"nothing":     {nil, nil, ""},
+		"starting":    {nil, waitingPod("ContainerCreating", ""), ""},
+		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "agent:1 cannot be pulled: no such host"},
+		"back-off":    {nil, waitingPod("ImagePullBackOff", "Back-off pulling"), "--image"},
+		"never pull":  {nil, waitingPod("ErrImageNeverPull", ""), "is not on the node"},
+		"bad name":    {nil, waitingPod("InvalidImageName", "invalid reference"), `"agent:1" is no image`},
+		"crash":       {nil, waitingPod("CrashLoopBackOff", "back-off"), "exit code 2"},
+		"secret":      {nil, waitingPod("CreateContainerConfigError", "secret not found"), "secret not found"},
+		"leaving":     {nil, leaving, ""},
+		"no room":     {nil, unschedulablePod(), "1 Insufficient cpu"},
+		"quota":       {refusedDeployment("pods \"cart\" is forbidden: exceeded quota: few"), nil, "ask for a larger quota"},
+		"quota wants": {refusedDeployment("failed quota: q: must specify limits.cpu"), nil, "requests and limits in the System"},
+		"policy":      {refusedDeployment("violates PodSecurity \"restricted:latest\""), nil, "a namespace that admits them"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var pods []*corev1.Pod
+			if tt.pod != nil {
+				pods = append(pods, tt.pod)
+			}
+			got := Diagnose(tt.deployment, pods)
+			if tt.want == "" {
+				if got != nil {
+					t.Errorf("got %q where nothing is wrong", got.Text)
+				}
+				return
+			}
+			if got == nil || !strings.Contains(got.Text, tt.want) {
+				t.Errorf("got %+v, want a text with %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -35,33 +36,26 @@ func newAdminClient() *adminClient {
 	}}
 }
 
-// A target is where the /admin of a replica is reached: over the network or,
-// where the replica is in this process, at its handler.
-type target struct {
-	base    string
-	handler http.Handler
-}
-
 // A faultOrder is the body of PUT /admin/faults/{id}.
 type faultOrder struct {
 	Fault    fault.Fault `json:"fault"`
 	Deadline time.Time   `json:"deadline,omitzero"`
 }
 
-func (a *adminClient) putPeers(ctx context.Context, to target, peers map[string][]string) error {
+func (a *adminClient) putPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
 	return a.order(ctx, to, http.MethodPut, "/admin/peers", peers, nil)
 }
 
-func (a *adminClient) putFault(ctx context.Context, to target, id string, in *injection) error {
+func (a *adminClient) putFault(ctx context.Context, to supervise.Target, id string, in *injection) error {
 	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{in.fault, in.deadline}, nil)
 }
 
-func (a *adminClient) deleteFault(ctx context.Context, to target, id string) error {
+func (a *adminClient) deleteFault(ctx context.Context, to supervise.Target, id string) error {
 	return a.order(ctx, to, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
 }
 
 // hits returns how often each fault of the replica has acted.
-func (a *adminClient) hits(ctx context.Context, to target) (map[string]int64, error) {
+func (a *adminClient) hits(ctx context.Context, to supervise.Target) (map[string]int64, error) {
 	var active []struct {
 		ID   string `json:"id"`
 		Hits int64  `json:"hits"`
@@ -86,12 +80,12 @@ func (e *statusError) Error() string {
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 16 << 20
 
-func (a *adminClient) order(ctx context.Context, to target, method, path string, body, answer any) error {
-	if to.handler == nil {
-		return a.send(ctx, method, to.base+path, body, answer)
+func (a *adminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
+	if to.Handler == nil {
+		return a.send(ctx, method, to.Base+path, body, answer)
 	}
-	direct := &adminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.handler}}}
-	return direct.send(ctx, method, to.base+path, body, answer)
+	direct := &adminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}}}
+	return direct.send(ctx, method, to.Base+path, body, answer)
 }
 
 // A handlerTransport hands requests to a handler of this process, past
@@ -165,7 +159,7 @@ func (a *adminClient) send(ctx context.Context, method, url string, body, answer
 }
 
 // awaitReady asks /readyz until it says yes.
-func (a *adminClient) awaitReady(ctx context.Context, to target, bound time.Duration) error {
+func (a *adminClient) awaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	pause := 2 * time.Millisecond

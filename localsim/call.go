@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -27,7 +28,7 @@ const requestID = "X-Request-ID"
 // newCallClient sends chains to their first service.
 func newCallClient() *http.Client {
 	return &http.Client{
-		Transport:     newSharedTransport(),
+		Transport:     supervise.NewTransport(),
 		Timeout:       topology.DefaultTimeout.Std(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -103,7 +104,7 @@ func newRequestID(text string) string {
 func (c *control) lookup(key dist.Key) func(string) (string, bool) {
 	ready, all := map[string][]string{}, map[string][]string{}
 	for _, r := range c.d.list() {
-		s := r.snapshot()
+		s := r.Snapshot()
 		all[s.Service] = append(all[s.Service], s.URL)
 		if s.State == experiment.Ready {
 			ready[s.Service] = append(ready[s.Service], s.URL)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -37,7 +38,7 @@ const maxDescription = 64 << 20
 
 func startControl(d *Deployment) (*control, error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(d.config.PortBase))
-	ln, err := listen(address)
+	ln, err := supervise.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("starting the control plane: %w", err)
 	}

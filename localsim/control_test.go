@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
@@ -309,7 +310,7 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 
 func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	config := inProcess("")
-	config.NewServer = func(s localsim.Spec) (localsim.Server, error) {
+	config.NewServer = func(s localsim.Spec) (supervise.Server, error) {
 		if s.Service.Endpoints[0].Response.Status == 299 {
 			return nil, fmt.Errorf("status 299 is not served here")
 		}

@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os/exec"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -63,20 +63,12 @@ type Spec struct {
 	Transport http.RoundTripper
 }
 
-// A Server serves one replica in this process.
-type Server interface {
-	// Serve answers on the listener until ctx ends, and returns when nothing of
-	// the server runs any more. It closes the listener. Where the server has a
-	// method ControlHandler() http.Handler, orders go there, past its queue.
-	Serve(ctx context.Context, ln net.Listener) error
-}
-
 // Config says how systems are run.
 type Config struct {
 	// Isolation is InProcess where it is empty.
 	Isolation Isolation
 	// NewServer makes the server of a replica for InProcess.
-	NewServer func(Spec) (Server, error)
+	NewServer func(Spec) (supervise.Server, error)
 	// Command makes the command of a replica for Process. The process must
 	// listen on Addr, print {"addr":"host:port"} as a line of its own on
 	// standard output, and end in order when standard input ends. Where it

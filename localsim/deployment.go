@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -35,7 +36,7 @@ type Deployment struct {
 	output    io.Writer
 	transport *http.Transport // shared by the replicas in this process
 	admin     *adminClient
-	spawner   *spawner
+	spawner   *supervise.Spawner
 
 	// life ends all replicas and goroutines of the deployment.
 	life context.Context
@@ -79,7 +80,7 @@ var errClosed = errors.New("the system has been taken down")
 func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment, error) {
 	d := &Deployment{
 		config: c, name: system.Name, seed: seed, started: time.Now(), token: rand.Text(),
-		output: &lockedWriter{w: c.Output}, admin: newAdminClient(),
+		output: supervise.NewLockedWriter(c.Output), admin: newAdminClient(),
 		hurry: make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
 		wake: make(chan struct{}, 1), watched: make(chan struct{}),
 	}
@@ -94,9 +95,9 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	d.life, d.end = context.WithCancel(context.Background())
 	switch c.Isolation {
 	case InProcess:
-		d.transport = newSharedTransport()
+		d.transport = supervise.NewTransport()
 	default:
-		d.spawner = newSpawner()
+		d.spawner = supervise.NewSpawner()
 	}
 	d.impaired = map[slot]impairment{}
 	d.setSystem(system)
@@ -171,27 +172,28 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	}
 	batch := newBatch()
 	for i, s := range slots {
-		r := &replica{
-			service: s.service, index: s.index, tell: d.tell, backoff: newBackoff(), grace: d.config.Grace,
-			state: experiment.Starting, since: time.Now(), address: "127.0.0.1:0",
-			ending: make(chan struct{}, 1), hurry: d.hurry, ended: make(chan struct{}), batch: batch,
+		r := &replica{batch: batch}
+		c := supervise.Config{
+			Service: s.service, Index: s.index, Grace: d.config.Grace, Hurry: d.hurry, Address: "127.0.0.1:0",
+			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
+			Settle: func(ctx context.Context, in supervise.Instance) error { return d.settle(ctx, r, in) },
+			Notify: func(event string, err error) { d.tell(s, event, err) },
 		}
-		r.life, r.stop = context.WithCancel(d.life)
-		r.start, r.settle = d.startServer, d.settle
 		if d.config.Isolation.ownProcesses() {
-			r.start = d.startChild
+			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
 		}
 		if addresses != nil {
-			r.address, r.known = addresses[i], true
+			c.Address, c.Known = addresses[i], true
 		}
 		if ln := listeners[i]; ln != nil {
-			r.address, r.known = ln.Addr().String(), true
-			if r.listener = ln; d.config.Isolation == Process {
+			c.Address, c.Known = ln.Addr().String(), true
+			if c.Listener = ln; d.config.Isolation == Process {
 				// The port is free; the process itself is to have it.
-				r.listener = nil
+				c.Listener = nil
 				ln.Close()
 			}
 		}
+		r.Replica = supervise.New(d.life, c)
 		batch.replicas = append(batch.replicas, r)
 	}
 	d.mu.Lock()
@@ -218,7 +220,7 @@ func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err erro
 		if port > 65535 {
 			return listeners, fmt.Errorf("service %s/%d: no port is left above %d; choose a lower --port-base", s.service, s.index, d.config.PortBase)
 		}
-		ln, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		ln, err := supervise.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			return listeners, fmt.Errorf("service %s/%d: %w", s.service, s.index, err)
 		}
@@ -239,110 +241,6 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// maxStarting bounds how many replicas start at once.
-const maxStarting = 32
-
-// startReplicas starts supervisors and returns when all replicas are ready, or
-// the first has failed. The caller stops those that did start.
-func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
-	replicas := b.replicas
-	outcomes := make(chan error, len(replicas))
-	running := 0
-	defer func() {
-		// What was never started has ended.
-		for _, r := range replicas[running:] {
-			if r.listener != nil {
-				r.listener.Close()
-			}
-			close(r.ended)
-		}
-	}()
-	for done := 0; done < len(replicas); {
-		// A process waits in settle until all know their addresses; only those
-		// before that count as starting.
-		if running < len(replicas) && running-b.arrived() < maxStarting {
-			go replicas[running].supervise(func(err error) { outcomes <- err })
-			running++
-			continue
-		}
-		select {
-		case <-b.moved:
-		case err := <-outcomes:
-			if err != nil {
-				return err
-			}
-			done++
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// A batch is a number of replicas that start together: none goes on before the
-// addresses of all are known.
-type batch struct {
-	replicas []*replica
-	mu       sync.Mutex
-	n        int
-	// all is closed when the last has arrived; moved has an element when one
-	// has arrived since it was read last.
-	all   chan struct{}
-	moved chan struct{}
-}
-
-func newBatch() *batch {
-	return &batch{all: make(chan struct{}), moved: make(chan struct{}, 1)}
-}
-
-func (b *batch) arrive() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.n++; b.n == len(b.replicas) {
-		close(b.all)
-	}
-	select {
-	case b.moved <- struct{}{}:
-	default:
-	}
-}
-
-func (b *batch) arrived() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.n
-}
-
-// spec describes the replica as it is wanted now. It is called by the
-// supervisor, before the instance of which it tells is there.
-func (d *Deployment) spec(r *replica, address string) Spec {
-	d.mu.Lock()
-	s := Spec{
-		System: d.name, Service: d.services[r.service], Replica: r.index, Seed: d.seed, AllowHosts: d.system.AllowHosts,
-		Token: d.token, Addr: address,
-	}
-	// A nil pointer would be an interface that is not nil.
-	if d.transport != nil && !d.callsQueue(&s.Service) {
-		s.Transport = d.transport
-	}
-	peers, version := d.peersFor(r.service)
-	r.builtFor.Store(d.system)
-	d.mu.Unlock()
-	s.Peers = peers
-	r.syncing.Lock()
-	defer r.syncing.Unlock()
-	r.told = told{peers: version}
-	return s
-}
-
-// callsQueue reports whether a service calls one whose requests may have to wait
-// for a worker. Such calls are not for the shared transport, which goes on
-// connecting when their time is over: the queue would fill with connections that
-// nobody wants, and a full queue would look like a slow answer. It needs mu.
-func (d *Deployment) callsQueue(s *topology.Service) bool {
-	return slices.ContainsFunc(s.Calls(), func(callee string) bool { return d.services[callee].Workers > 0 })
-}
-
 // sortReplicas brings the replicas in the order of the file. It needs mu.
 func (d *Deployment) sortReplicas() {
 	order := map[string]int{}
@@ -350,7 +248,7 @@ func (d *Deployment) sortReplicas() {
 		order[d.system.Services[i].Name] = i + 1
 	}
 	slices.SortStableFunc(d.replicas, func(a, b *replica) int {
-		return cmp.Or(cmp.Compare(order[a.service], order[b.service]), cmp.Compare(a.index, b.index))
+		return cmp.Or(cmp.Compare(order[a.Service()], order[b.Service()]), cmp.Compare(a.Index(), b.Index()))
 	})
 	d.touchPeers()
 }
@@ -369,7 +267,7 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	}
 	var replicas []experiment.Replica
 	for _, r := range d.list() {
-		s := r.snapshot()
+		s := r.Snapshot()
 		if address := strings.TrimPrefix(s.URL, "http://"); s.URL != "" && d.entrance(address) != address {
 			s.Entrance = "http://" + d.entrance(address)
 		}
@@ -379,14 +277,12 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 }
 
 // Recoveries lists when replicas were away, in the order of the times.
-func (d *Deployment) Recoveries() []Recovery {
-	var all []Recovery
+func (d *Deployment) Recoveries() []supervise.Recovery {
+	var all []supervise.Recovery
 	for _, r := range d.list() {
-		r.mu.Lock()
-		all = append(all, r.recovery...)
-		r.mu.Unlock()
+		all = append(all, r.Recoveries()...)
 	}
-	slices.SortStableFunc(all, func(a, b Recovery) int { return a.Down.Compare(b.Down) })
+	slices.SortStableFunc(all, func(a, b supervise.Recovery) int { return a.Down.Compare(b.Down) })
 	return all
 }
 
@@ -404,12 +300,12 @@ func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
 
 func (d *Deployment) requestShutdown() { d.askedOnce.Do(func() { close(d.asked) }) }
 
-func (d *Deployment) tell(r *replica, event string, err error) {
+func (d *Deployment) tell(s slot, event string, err error) {
 	if err != nil {
-		d.config.Logger.Warn("replica "+event, "service", r.service, "replica", r.index, "error", err)
+		d.config.Logger.Warn("replica "+event, "service", s.service, "replica", s.index, "error", err)
 		return
 	}
-	d.config.Logger.Debug("replica "+event, "service", r.service, "replica", r.index)
+	d.config.Logger.Debug("replica "+event, "service", s.service, "replica", s.index)
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every
@@ -453,7 +349,7 @@ func (d *Deployment) takeDown() error {
 		return &experiment.CleanupError{Left: left, Remedy: remedy}
 	}
 	if d.spawner != nil {
-		d.spawner.stop()
+		d.spawner.Stop()
 	}
 	if d.network != nil {
 		if err := d.network.Close(); err != nil {
@@ -479,12 +375,10 @@ func (d *Deployment) takeDown() error {
 // returns what does not end.
 func awaitEnded(replicas []*replica) (left []string) {
 	for _, r := range replicas {
-		<-r.ended
-		r.mu.Lock()
-		if r.left != "" {
-			left = append(left, r.left)
+		<-r.Ended()
+		if what := r.Left(); what != "" {
+			left = append(left, what)
 		}
-		r.mu.Unlock()
 	}
 	return left
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -49,7 +50,7 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 	if d.peers == nil {
 		peers := map[string][]string{}
 		for _, r := range d.replicas {
-			if s := r.snapshot(); s.URL != "" {
+			if s := r.Snapshot(); s.URL != "" {
 				peers[s.Service] = append(peers[s.Service], s.URL)
 			}
 		}
@@ -71,7 +72,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := wanted{generation: d.generation, faults: map[string]*injection{}}
-	w.peers, w.peersVersion = d.peersFor(r.service)
+	w.peers, w.peersVersion = d.peersFor(r.Service())
 	for id, in := range d.injections {
 		if !in.targets(r) || in.expired() {
 			continue
@@ -88,8 +89,8 @@ func (d *Deployment) wanted(r *replica) wanted {
 
 // settle waits until a new instance answers, tells it all it has to know, and
 // makes the replica ready.
-func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error {
-	if err := d.admin.awaitReady(ctx, in.control(), d.config.ReadyTimeout); err != nil {
+func (d *Deployment) settle(ctx context.Context, r *replica, in supervise.Instance) error {
+	if err := d.admin.awaitReady(ctx, in.Control(), d.config.ReadyTimeout); err != nil {
 		return err
 	}
 	if b := r.batch; b != nil {
@@ -134,7 +135,7 @@ func (d *Deployment) finishSettling(r *replica, generation int) bool {
 	if d.generation != generation {
 		return false
 	}
-	r.becomeReady()
+	r.BecomeReady()
 	return true
 }
 
@@ -143,7 +144,7 @@ func (d *Deployment) finishSettling(r *replica, generation int) bool {
 func (d *Deployment) sync(ctx context.Context, r *replica) error {
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
-	in := r.running()
+	in := r.Running()
 	if in == nil {
 		return nil
 	}
@@ -155,17 +156,17 @@ func (d *Deployment) sync(ctx context.Context, r *replica) error {
 	ended := time.NewTimer(endNotice)
 	defer ended.Stop()
 	select {
-	case <-in.done():
+	case <-in.Done():
 		return nil
 	case <-ended.C:
-		return fmt.Errorf("service %s: %w", r.label(), err)
+		return fmt.Errorf("service %s: %w", r.Label(), err)
 	}
 }
 
 // endNotice is how long it may take until the end of a process is noticed.
 const endNotice = 250 * time.Millisecond
 
-func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance) error {
+func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in supervise.Instance) error {
 	w := d.wanted(r)
 	if r.told.paused {
 		if w.paused {
@@ -185,9 +186,9 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance)
 }
 
 // push tells the instance what it does not know yet. It needs r.syncing.
-func (d *Deployment) push(ctx context.Context, r *replica, in instance, w wanted) error {
+func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance, w wanted) error {
 	if r.told.peers != w.peersVersion {
-		if err := d.admin.putPeers(ctx, in.control(), w.peers); err != nil {
+		if err := d.admin.putPeers(ctx, in.Control(), w.peers); err != nil {
 			return err
 		}
 		r.told.peers = w.peersVersion
@@ -196,7 +197,7 @@ func (d *Deployment) push(ctx context.Context, r *replica, in instance, w wanted
 		if w.faults[id] == r.told.faults[id] {
 			continue
 		}
-		if err := d.admin.deleteFault(ctx, in.control(), id); err != nil {
+		if err := d.admin.deleteFault(ctx, in.Control(), id); err != nil {
 			return fmt.Errorf("clearing fault %q: %w", id, err)
 		}
 		delete(r.told.faults, id)
@@ -211,7 +212,7 @@ func (d *Deployment) push(ctx context.Context, r *replica, in instance, w wanted
 		// It counts as told even if there is no answer: then it is not known
 		// whether it acts, and it must be cleared later.
 		r.told.faults[id] = w.faults[id]
-		if err := d.admin.putFault(ctx, in.control(), id, w.faults[id]); err != nil && !w.faults[id].expired() {
+		if err := d.admin.putFault(ctx, in.Control(), id, w.faults[id]); err != nil && !w.faults[id].expired() {
 			return fmt.Errorf("injecting fault %q: %w", id, err)
 		}
 	}
@@ -262,9 +263,9 @@ func (d *Deployment) targeted(in *injection) []*replica {
 func (in *injection) targets(r *replica) bool {
 	t := in.fault.Target
 	if in.fault.Type == fault.Unreachable {
-		return in.callers == nil || slices.Contains(in.callers, r.service)
+		return in.callers == nil || slices.Contains(in.callers, r.Service())
 	}
-	return t.Service == r.service && (t.Replica == 0 || t.Replica == r.index)
+	return t.Service == r.Service() && (t.Replica == 0 || t.Replica == r.Index())
 }
 
 // An injection is a fault that is to act.

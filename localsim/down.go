@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
@@ -123,7 +124,7 @@ func sweep(ctx context.Context, reg *registry.Registry, s registry.System, sweep
 	for _, c := range s.Leftover() {
 		errs = append(errs, c.Kill())
 	}
-	ctx, cancel := context.WithTimeout(ctx, killWait)
+	ctx, cancel := context.WithTimeout(ctx, supervise.KillWait)
 	defer cancel()
 	if !await(ctx, func() bool { return len(s.Leftover()) == 0 }) {
 		left := &experiment.CleanupError{

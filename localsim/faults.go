@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -22,12 +23,7 @@ type victim struct {
 }
 
 // away reports whether the replica has not recovered yet.
-func (v victim) away() bool {
-	v.replica.mu.Lock()
-	defer v.replica.mu.Unlock()
-	n := len(v.replica.recovery)
-	return n <= v.recoveries && n < maxRecoveries || n > 0 && v.replica.recovery[n-1].Ready.IsZero()
-}
+func (v victim) away() bool { return !v.replica.HasRecovered(v.recoveries) }
 
 // CanInject says why a fault is not possible here; nil means that it is.
 func (d *Deployment) CanInject(f *fault.Fault) error {
@@ -58,10 +54,10 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		return nil
 	case fault.OnProcess:
 		if !c.Isolation.ownProcesses() {
-			return fmt.Errorf("fault %q: %w", f.Label(), errOwnProcess)
+			return fmt.Errorf("fault %q: %w", f.Label(), supervise.ErrOwnProcess)
 		}
 		if f.Type == fault.Pause {
-			return canPause()
+			return supervise.CanPause()
 		}
 		return nil
 	case fault.OnNetwork, fault.OnEdge:
@@ -155,10 +151,8 @@ func (d *Deployment) act(ctx context.Context, in *injection) error {
 	var errs []error
 	var victims []victim
 	for _, r := range targets {
-		r.mu.Lock()
-		v := victim{replica: r, recoveries: len(r.recovery)}
-		r.mu.Unlock()
-		removed, err := r.remove(cause(in.fault.Type))
+		v := victim{replica: r, recoveries: r.AwayCount()}
+		removed, err := r.Remove(supervise.Cause(in.fault.Type))
 		if removed {
 			victims = append(victims, v)
 		}
@@ -230,7 +224,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 			i.Hits = n
 		}
 		for _, r := range d.affected(in) {
-			i.Replicas = append(i.Replicas, r.label())
+			i.Replicas = append(i.Replicas, r.Label())
 		}
 		active = append(active, i)
 	}
@@ -262,9 +256,9 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 			}
 		}
 	}
-	var instances []instance
+	var instances []supervise.Instance
 	for r := range ask {
-		if in := r.running(); in != nil && r.snapshot().State == experiment.Ready {
+		if in := r.Running(); in != nil && r.Snapshot().State == experiment.Ready {
 			instances = append(instances, in)
 		}
 	}
@@ -272,7 +266,7 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 	eachAtOnce(len(instances), maxSyncing, func(i int) {
 		// A replica that does not answer has nothing to add; that it does not is
 		// seen elsewhere.
-		counts[i], _ = d.admin.hits(ctx, instances[i].control())
+		counts[i], _ = d.admin.hits(ctx, instances[i].Control())
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {

@@ -216,11 +216,9 @@ func (d *Deployment) gatePlansLocked() []gatePlan {
 func (d *Deployment) addressedLocked() []addressedSlot {
 	var replicas []addressedSlot
 	for _, r := range d.replicas {
-		r.mu.Lock()
-		if r.known {
-			replicas = append(replicas, addressedSlot{slot{r.service, r.index}, r.address})
+		if address, known := r.Address(); known {
+			replicas = append(replicas, addressedSlot{r.slot(), address})
 		}
-		r.mu.Unlock()
 	}
 	return replicas
 }

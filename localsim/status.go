@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -21,7 +22,7 @@ type Status struct {
 	Control    string                 `json:"control,omitempty"`
 	Services   []ServiceStatus        `json:"services"`
 	Faults     []experiment.Injection `json:"faults"`
-	Recoveries []Recovery             `json:"recoveries"`
+	Recoveries []supervise.Recovery   `json:"recoveries"`
 }
 
 // A ServiceStatus describes a service of a running system.
@@ -69,7 +70,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	}
 	s := &Status{
 		Name: d.name, Isolation: d.config.Isolation, Seed: d.seed, Started: d.started, PID: os.Getpid(),
-		Control: d.ControlURL(), Services: []ServiceStatus{}, Faults: faults, Recoveries: append([]Recovery{}, d.Recoveries()...),
+		Control: d.ControlURL(), Services: []ServiceStatus{}, Faults: faults, Recoveries: append([]supervise.Recovery{}, d.Recoveries()...),
 	}
 	byService := map[string][]experiment.Replica{}
 	for _, r := range replicas {

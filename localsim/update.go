@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -143,7 +144,9 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 		// One that was just being started for another reason may have been
 		// given the description of before.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {
-			errs[i] = replicas[i].replace(ctx)
+			if errs[i] = replicas[i].Replace(ctx); errors.Is(errs[i], supervise.ErrStopped) {
+				errs[i] = errClosed
+			}
 		}
 	})
 	return errors.Join(errs...)
@@ -151,40 +154,20 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 
 func (d *Deployment) find(slots []slot) []*replica {
 	set := slotSet(slots)
-	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[slot{r.service, r.index}] })
-}
-
-// replace ends the instance and waits until the next is ready. A replica that
-// is away is waited for, too.
-func (r *replica) replace(ctx context.Context) error {
-	outcome := make(chan error, 1)
-	r.mu.Lock()
-	r.replaced = outcome
-	r.mu.Unlock()
-	if _, err := r.remove(causeUpdate); err != nil {
-		return err
-	}
-	select {
-	case err := <-outcome:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.ended:
-		return errClosed
-	}
+	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[r.slot()] })
 }
 
 // stopReplicas ends the replicas of the slots and forgets them.
 func (d *Deployment) stopReplicas(slots []slot) error {
 	replicas := d.find(slots)
 	for _, r := range replicas {
-		r.stop()
+		r.Stop()
 	}
 	left := awaitEnded(replicas)
 	set := slotSet(slots)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[slot{r.service, r.index}] })
+	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[r.slot()] })
 	d.touchPeers()
 	if len(left) > 0 {
 		return fmt.Errorf("%q does not end", left)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package localsim
+package supervise
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// canPause tells why a process cannot be paused here; nil means it can.
-func canPause() error { return nil }
+// CanPause tells why a process cannot be paused here; nil means it can.
+func CanPause() error { return nil }
 
 // stopWait is how long a process may take to stop.
 const stopWait = 5 * time.Second

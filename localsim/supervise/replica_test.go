@@ -1,4 +1,4 @@
-package localsim
+package supervise
 
 import (
 	"context"
@@ -43,22 +43,22 @@ type fakeInstance struct {
 	orders []string
 }
 
-func (f *fakeInstance) addr() string          { return "127.0.0.1:1" }
-func (f *fakeInstance) control() target       { return target{} }
-func (f *fakeInstance) pid() int              { return 7 }
-func (f *fakeInstance) done() <-chan struct{} { return f.ended }
-func (f *fakeInstance) err() error            { return f.reason }
-func (f *fakeInstance) pause() error          { f.orders = append(f.orders, "pause"); return nil }
-func (f *fakeInstance) resume() error         { f.orders = append(f.orders, "resume"); return nil }
+func (f *fakeInstance) Addr() string          { return "127.0.0.1:1" }
+func (f *fakeInstance) Control() Target       { return Target{} }
+func (f *fakeInstance) PID() int              { return 7 }
+func (f *fakeInstance) Done() <-chan struct{} { return f.ended }
+func (f *fakeInstance) Err() error            { return f.reason }
+func (f *fakeInstance) Pause() error          { f.orders = append(f.orders, "pause"); return nil }
+func (f *fakeInstance) Resume() error         { f.orders = append(f.orders, "resume"); return nil }
 
-func (f *fakeInstance) terminate() {
+func (f *fakeInstance) Terminate() {
 	f.orders = append(f.orders, "terminate")
 	if !f.deaf {
 		f.end(nil)
 	}
 }
 
-func (f *fakeInstance) kill() error {
+func (f *fakeInstance) Kill() error {
 	f.orders = append(f.orders, "kill")
 	f.end(errors.New("signal: killed"))
 	return nil
@@ -75,14 +75,13 @@ func (f *fakeInstance) end(reason error) {
 
 // supervised starts a replica whose instances are fakes, each ready after some
 // time. begin may refuse a start.
-func supervised(t *testing.T, readyAfter time.Duration, begin func(n int) (*fakeInstance, error)) *replica {
+func supervised(t *testing.T, readyAfter time.Duration, begin func(n int) (*fakeInstance, error)) *Replica {
 	t.Helper()
 	starts := 0
-	r := &replica{
-		service: "cart", index: 1, backoff: newBackoff(), grace: 3 * time.Second,
-		tell:   func(*replica, string, error) {},
-		ending: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan struct{}),
-		start: func(context.Context, *replica) (instance, error) {
+	var r *Replica
+	r = New(context.Background(), Config{
+		Service: "cart", Index: 1, Grace: 3 * time.Second, Hurry: make(chan struct{}), Notify: func(string, error) {},
+		Start: func(context.Context) (Instance, error) {
 			starts++
 			in, err := begin(starts)
 			if err != nil {
@@ -90,19 +89,18 @@ func supervised(t *testing.T, readyAfter time.Duration, begin func(n int) (*fake
 			}
 			return in, nil
 		},
-		settle: func(ctx context.Context, r *replica, _ instance) error {
+		Settle: func(ctx context.Context, _ Instance) error {
 			select {
 			case <-time.After(readyAfter):
-				r.becomeReady()
+				r.BecomeReady()
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		},
-	}
-	r.life, r.stop = context.WithCancel(context.Background())
+	})
 	first := make(chan error, 1)
-	go r.supervise(func(err error) { first <- err })
+	go r.Run(func(err error) { first <- err })
 	if err := <-first; err != nil {
 		t.Fatal(err)
 	}
@@ -110,12 +108,6 @@ func supervised(t *testing.T, readyAfter time.Duration, begin func(n int) (*fake
 }
 
 func newFake() *fakeInstance { return &fakeInstance{ended: make(chan struct{})} }
-
-func (r *replica) recoveries() []Recovery {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.recovery)
-}
 
 func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +125,7 @@ func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 		current.end(errors.New("exit status 3"))
 		time.Sleep(100*time.Millisecond - 1)
 		synctest.Wait()
-		if s := r.snapshot(); s.State != experiment.Down || s.PID != 0 || s.URL == "" {
+		if s := r.Snapshot(); s.State != experiment.Down || s.PID != 0 || s.URL == "" {
 			t.Errorf("before the restart the replica is %+v, want it down, with its URL", s)
 		}
 		time.Sleep(time.Minute)
@@ -147,10 +139,10 @@ func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 			t.Errorf("between the starts are %v, want %v", waits, want)
 		}
 		want := Recovery{Service: "cart", Replica: 1, Cause: "exit status 3", Down: began, Detected: began, Ready: began.Add(1500 * ms), Starts: 4}
-		if got := r.recoveries(); len(got) != 1 || got[0] != want {
+		if got := r.Recoveries(); len(got) != 1 || got[0] != want {
 			t.Errorf("recoveries are %+v, want %+v", got, want)
 		}
-		if s := r.snapshot(); s.State != experiment.Ready || s.Restarts != 4 {
+		if s := r.Snapshot(); s.State != experiment.Ready || s.Restarts != 4 {
 			t.Errorf("at the end the replica is %+v, want it ready after 4 restarts", s)
 		}
 		// It was healthy for a minute: the next failure is the first of a row.
@@ -171,13 +163,13 @@ func TestKillIsDetectedAndRecovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := supervised(t, 50*time.Millisecond, func(int) (*fakeInstance, error) { return newFake(), nil })
 		began := time.Now()
-		if removed, err := r.remove(causeKill); !removed || err != nil {
+		if removed, err := r.Remove(CauseKill); !removed || err != nil {
 			t.Fatalf("remove = %v, %v", removed, err)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		want := Recovery{Service: "cart", Replica: 1, Cause: "kill", Down: began, Detected: began, Ready: began.Add(150 * time.Millisecond), Starts: 1}
-		if got := r.recoveries(); len(got) != 1 || got[0] != want {
+		if got := r.Recoveries(); len(got) != 1 || got[0] != want {
 			t.Errorf("recoveries are %+v, want %+v", got, want)
 		}
 		r.stop()
@@ -196,10 +188,10 @@ func TestRestartWaitsForTheOldAndNotForTheNew(t *testing.T) {
 			return newFake(), nil
 		})
 		began := time.Now()
-		if removed, err := r.remove(causeRestart); !removed || err != nil {
+		if removed, err := r.Remove(CauseRestart); !removed || err != nil {
 			t.Fatalf("remove = %v, %v", removed, err)
 		}
-		if again, err := r.remove(causeKill); again || err != nil {
+		if again, err := r.Remove(CauseKill); again || err != nil {
 			t.Errorf("a replica that is going away was removed again: %v, %v", again, err)
 		}
 		time.Sleep(time.Minute)
@@ -208,7 +200,7 @@ func TestRestartWaitsForTheOldAndNotForTheNew(t *testing.T) {
 			t.Errorf("the old instance got %q, want %q", old.orders, want)
 		}
 		// The grace of 3 s, and no wait after it.
-		got := r.recoveries()
+		got := r.Recoveries()
 		if len(got) != 1 || got[0].Cause != "restart" || got[0].Ready.Sub(began) != 3*time.Second {
 			t.Errorf("recoveries are %+v, want one, ready after 3s", got)
 		}
@@ -256,7 +248,7 @@ func TestAnInstanceThatEndsBeforeItIsReadyIsNotWaitedFor(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		// 100 ms, the failed start, 200 ms, and the second until it is ready.
-		if got := r.recoveries(); len(got) != 1 || got[0].Ready.Sub(began) != 1300*time.Millisecond || got[0].Starts != 2 {
+		if got := r.Recoveries(); len(got) != 1 || got[0].Ready.Sub(began) != 1300*time.Millisecond || got[0].Starts != 2 {
 			t.Errorf("recoveries are %+v, want one, ready 1.3s after %v", got, began)
 		}
 		r.stop()

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package localsim
+package supervise
 
 import (
 	"os/exec"

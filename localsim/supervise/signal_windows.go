@@ -1,4 +1,4 @@
-package localsim
+package supervise
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 
 var errNoPause = errors.New("processes cannot be paused on Windows; use kill or hang")
 
-// canPause tells why a process cannot be paused here; nil means it can.
-func canPause() error { return errNoPause }
+// CanPause tells why a process cannot be paused here; nil means it can.
+func CanPause() error { return errNoPause }
 
 func pauseProcess(*os.Process) error { return errNoPause }
 

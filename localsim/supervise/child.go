@@ -1,4 +1,4 @@
-package localsim
+package supervise
 
 import (
 	"bytes"
@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 )
 
 // A childInstance is a process of its own.
@@ -26,17 +24,25 @@ type childInstance struct {
 	hello   hello
 }
 
-// startChild starts a process for the replica and waits until it tells its
+// A Child says how a process of its own is started.
+type Child struct {
+	Command *exec.Cmd
+	// Start runs what starts the process, where it has to be run.
+	Start func(start func() error) error
+	// Started is told the process id as soon as there is one.
+	Started func(pid int) error
+	// Output gets what the process prints, but for its address.
+	Output io.Writer
+	// HelloTimeout bounds how long it may take to tell its address.
+	HelloTimeout time.Duration
+}
+
+// StartChild starts a process for a replica and waits until it tells its
 // address.
-func (d *Deployment) startChild(ctx context.Context, r *replica) (instance, error) {
-	r.mu.Lock()
-	address := r.address
-	r.mu.Unlock()
-	cmd, err := d.config.Command(d.spec(r, address))
-	if err != nil {
-		return nil, fmt.Errorf("making its command: %w", err)
-	}
-	c := &childInstance{cmd: cmd, ended: make(chan struct{}), output: newChildOutput(d.output)}
+func StartChild(ctx context.Context, child Child) (Instance, error) {
+	cmd := child.Command
+	c := &childInstance{cmd: cmd, ended: make(chan struct{}), output: newChildOutput(child.Output)}
+	var err error
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("starting %q: %w", cmd.Path, err)
 	}
@@ -44,37 +50,20 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (instance, erro
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
 	// What the process itself started may hold the pipes open for longer.
 	cmd.WaitDelay = time.Second
-	start := cmd.Start
-	if d.network != nil {
-		start = func() error { return d.network.Enter(r.label(), cmd.Start) }
-	}
-	if err := d.spawner.do(start); err != nil {
+	if err := child.Start(cmd.Start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
 	}
 	go func() {
 		defer close(c.ended)
 		c.failure = c.output.explain(cmd.Wait())
 	}()
-	if err := d.noteChild(r, cmd.Process.Pid); err != nil {
+	if err := child.Started(cmd.Process.Pid); err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
-	if c.hello, err = c.awaitHello(ctx, d.config.ReadyTimeout); err != nil {
+	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
 	return c, nil
-}
-
-// noteChild writes the process down, so that `down` finds it if this program
-// is killed.
-func (d *Deployment) noteChild(r *replica, pid int) error {
-	if d.entry == nil {
-		return nil
-	}
-	process, err := registry.Identify(pid)
-	if err != nil {
-		return nil //nolint:nilerr // it has ended already; that is noticed where it is waited for
-	}
-	return d.entry.AddChild(registry.Child{Process: process, Replica: r.label()})
 }
 
 func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (hello, error) {
@@ -86,7 +75,7 @@ func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (he
 	case <-c.ended:
 		return hello{}, fmt.Errorf("process ended before it listened: %w", cmp.Or(c.failure, errEnded))
 	case <-timeout.C:
-		return hello{}, fmt.Errorf("process %d did not tell its address within %v%s", c.pid(), bound, c.output.lastWords())
+		return hello{}, fmt.Errorf("process %d did not tell its address within %v%s", c.PID(), bound, c.output.lastWords())
 	case <-ctx.Done():
 		return hello{}, ctx.Err()
 	}
@@ -94,36 +83,36 @@ func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (he
 
 // abandon ends a process that did not start well.
 func (c *childInstance) abandon() error {
-	killErr := c.kill()
-	timeout := time.NewTimer(killWait)
+	killErr := c.Kill()
+	timeout := time.NewTimer(KillWait)
 	defer timeout.Stop()
 	select {
 	case <-c.ended:
 		return nil
 	case <-timeout.C:
-		return fmt.Errorf("process %d does not end: %w", c.pid(), cmp.Or(killErr, context.DeadlineExceeded))
+		return fmt.Errorf("process %d does not end: %w", c.PID(), cmp.Or(killErr, context.DeadlineExceeded))
 	}
 }
 
-func (c *childInstance) addr() string { return c.hello.Addr }
-func (c *childInstance) control() target {
-	return target{base: "http://" + cmp.Or(c.hello.Control, c.hello.Addr)}
+func (c *childInstance) Addr() string { return c.hello.Addr }
+func (c *childInstance) Control() Target {
+	return Target{Base: "http://" + cmp.Or(c.hello.Control, c.hello.Addr)}
 }
-func (c *childInstance) pid() int              { return c.cmd.Process.Pid }
-func (c *childInstance) done() <-chan struct{} { return c.ended }
-func (c *childInstance) err() error            { return c.failure }
+func (c *childInstance) PID() int              { return c.cmd.Process.Pid }
+func (c *childInstance) Done() <-chan struct{} { return c.ended }
+func (c *childInstance) Err() error            { return c.failure }
 
-// terminate tells the process in both ways it knows: the signal, where there
+// Terminate tells the process in both ways it knows: the signal, where there
 // are signals, and the end of its standard input.
-func (c *childInstance) terminate() {
+func (c *childInstance) Terminate() {
 	_ = resumeProcess(c.cmd.Process)
 	_ = terminateProcess(c.cmd.Process)
 	c.stdin.Close()
 }
 
-func (c *childInstance) kill() error   { return ignoreDone(c.cmd.Process.Kill()) }
-func (c *childInstance) pause() error  { return pauseProcess(c.cmd.Process) }
-func (c *childInstance) resume() error { return ignoreDone(resumeProcess(c.cmd.Process)) }
+func (c *childInstance) Kill() error   { return ignoreDone(c.cmd.Process.Kill()) }
+func (c *childInstance) Pause() error  { return pauseProcess(c.cmd.Process) }
+func (c *childInstance) Resume() error { return ignoreDone(resumeProcess(c.cmd.Process)) }
 
 // A childOutput reads what a process prints: the address on standard output,
 // the last words on standard error. All else goes to the user's writer.
@@ -215,13 +204,16 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A lockedWriter lets several processes print to one writer.
-type lockedWriter struct {
+// A LockedWriter lets several processes print to one writer.
+type LockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
+// NewLockedWriter returns a writer in front of w.
+func NewLockedWriter(w io.Writer) *LockedWriter { return &LockedWriter{w: w} }
+
+func (l *LockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)

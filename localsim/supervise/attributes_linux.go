@@ -1,4 +1,4 @@
-package localsim
+package supervise
 
 import "syscall"
 

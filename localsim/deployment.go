@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -32,10 +33,10 @@ type Deployment struct {
 	started time.Time
 
 	entry     *registry.Entry // nil where there is no registry
-	control   *control        // nil where there is no registry
+	control   *control.Server // nil where there is no registry
 	output    io.Writer
 	transport *http.Transport // shared by the replicas in this process
-	admin     *adminClient
+	admin     *control.AdminClient
 	spawner   *supervise.Spawner
 
 	// life ends all replicas and goroutines of the deployment.
@@ -75,16 +76,14 @@ type Deployment struct {
 
 var _ experiment.Deployment = (*Deployment)(nil)
 
-var errClosed = errors.New("the system has been taken down")
-
 func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment, error) {
 	d := &Deployment{
 		config: c, name: system.Name, seed: seed, started: time.Now(), token: rand.Text(),
-		output: supervise.NewLockedWriter(c.Output), admin: newAdminClient(),
-		hurry: make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
+		output: supervise.NewLockedWriter(c.Output),
+		hurry:  make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
 		wake: make(chan struct{}, 1), watched: make(chan struct{}),
 	}
-	d.admin.token = d.token
+	d.admin = control.NewAdminClient(d.token)
 	d.injections = map[string]*injection{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
@@ -124,10 +123,10 @@ func (d *Deployment) start(ctx context.Context) error {
 	if d.entry == nil {
 		return nil
 	}
-	if d.control, err = startControl(d); err != nil {
+	if err := d.startControl(); err != nil {
 		return err
 	}
-	return d.entry.Publish(d.control.url, d.token)
+	return d.entry.Publish(d.control.URL(), d.token)
 }
 
 // setSystem makes a system the one that is wanted.
@@ -263,7 +262,7 @@ func (d *Deployment) list() []*replica {
 // Replicas lists the replicas in the order of the file.
 func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	if d.life.Err() != nil {
-		return nil, errClosed
+		return nil, control.ErrClosed
 	}
 	var replicas []experiment.Replica
 	for _, r := range d.list() {
@@ -291,14 +290,12 @@ func (d *Deployment) ControlURL() string {
 	if d.control == nil {
 		return ""
 	}
-	return d.control.url
+	return d.control.URL()
 }
 
 // ShutdownRequested is closed when another program asks for the end of the
 // system. Whoever holds the deployment then closes it.
 func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
-
-func (d *Deployment) requestShutdown() { d.askedOnce.Do(func() { close(d.asked) }) }
 
 func (d *Deployment) tell(s slot, event string, err error) {
 	if err != nil {
@@ -332,7 +329,7 @@ func (d *Deployment) takeDown() error {
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
 	if d.control != nil {
-		d.control.stop()
+		d.control.Stop()
 	}
 	if d.transport != nil {
 		d.transport.CloseIdleConnections()

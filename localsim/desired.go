@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -90,7 +91,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 // settle waits until a new instance answers, tells it all it has to know, and
 // makes the replica ready.
 func (d *Deployment) settle(ctx context.Context, r *replica, in supervise.Instance) error {
-	if err := d.admin.awaitReady(ctx, in.Control(), d.config.ReadyTimeout); err != nil {
+	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.ReadyTimeout); err != nil {
 		return err
 	}
 	if b := r.batch; b != nil {
@@ -107,7 +108,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in supervise.Instan
 			return ctx.Err()
 		}
 	}
-	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, errClosed) {
+	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, control.ErrClosed) {
 		return err
 	}
 	r.syncing.Lock()
@@ -188,7 +189,7 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in supervise
 // push tells the instance what it does not know yet. It needs r.syncing.
 func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance, w wanted) error {
 	if r.told.peers != w.peersVersion {
-		if err := d.admin.putPeers(ctx, in.Control(), w.peers); err != nil {
+		if err := d.admin.PutPeers(ctx, in.Control(), w.peers); err != nil {
 			return err
 		}
 		r.told.peers = w.peersVersion
@@ -197,7 +198,7 @@ func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance
 		if w.faults[id] == r.told.faults[id] {
 			continue
 		}
-		if err := d.admin.deleteFault(ctx, in.Control(), id); err != nil {
+		if err := d.admin.DeleteFault(ctx, in.Control(), id); err != nil {
 			return fmt.Errorf("clearing fault %q: %w", id, err)
 		}
 		delete(r.told.faults, id)
@@ -212,7 +213,7 @@ func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance
 		// It counts as told even if there is no answer: then it is not known
 		// whether it acts, and it must be cleared later.
 		r.told.faults[id] = w.faults[id]
-		if err := d.admin.putFault(ctx, in.Control(), id, w.faults[id]); err != nil && !w.faults[id].expired() {
+		if err := d.admin.PutFault(ctx, in.Control(), id, w.faults[id].fault, w.faults[id].deadline); err != nil && !w.faults[id].expired() {
 			return fmt.Errorf("injecting fault %q: %w", id, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -89,9 +90,9 @@ func askHolder(ctx context.Context, reg *registry.Registry, s *registry.System) 
 		return errors.New("it does not become ready")
 	}
 	// A holder that is stopped takes the connection but never answers.
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeout(ctx, control.AdminTimeout)
 	defer cancel()
-	err := NewClient(s.Record).Shutdown(ctx)
+	err := control.NewClient(s.Record).Shutdown(ctx)
 	if err != nil && !holds(reg, *s) {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -124,7 +125,7 @@ func (d *Deployment) remember(in *injection) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	if old := d.injections[in.id]; old != nil && !old.over() && !old.expired() {
 		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
@@ -203,7 +204,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 // Active lists the faults that act now, in the order in which they began.
 func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error) {
 	if d.life.Err() != nil {
-		return nil, errClosed
+		return nil, control.ErrClosed
 	}
 	d.mu.Lock()
 	var acting []*injection
@@ -266,7 +267,7 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 	eachAtOnce(len(instances), maxSyncing, func(i int) {
 		// A replica that does not answer has nothing to add; that it does not is
 		// seen elsewhere.
-		counts[i], _ = d.admin.hits(ctx, instances[i].Control())
+		counts[i], _ = d.admin.Hits(ctx, instances[i].Control())
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {
@@ -312,4 +313,19 @@ func (d *Deployment) nextDeadline() (id string, deadline time.Time) {
 		}
 	}
 	return id, deadline
+}
+
+// Order kills, pauses, resumes or restarts one replica by hand.
+func (d *Deployment) Order(ctx context.Context, service string, index int, order string) error {
+	byHand := fmt.Sprintf("by-hand-%s-%d", service, index)
+	f := fault.Fault{Type: fault.Type(order), Probability: 1, Target: fault.Target{Service: service, Replica: index}}
+	switch order {
+	case string(fault.Kill), string(fault.Restart):
+		return d.Inject(ctx, byHand+"-"+order, f, time.Time{})
+	case string(fault.Pause):
+		return d.Inject(ctx, byHand, f, time.Time{})
+	case "resume":
+		return d.Clear(ctx, byHand)
+	}
+	return fmt.Errorf("order %q is not known; use kill, pause, resume or restart", order)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -169,7 +170,7 @@ func (d *Deployment) arrangeGates() error {
 	d.arranging.Lock()
 	defer d.arranging.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	d.mu.Lock()
 	plans := d.gatePlansLocked()

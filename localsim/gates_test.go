@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -354,7 +355,7 @@ func TestChainsGoThroughGates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			open := &openGates{}
 			d := up(t, open.withGates(config), shop())
-			client, err := localsim.Connect(config.StateDir, "shop")
+			client, err := control.Connect(config.StateDir, "shop")
 			if err != nil {
 				t.Fatal(err)
 			}

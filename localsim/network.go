@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -121,7 +122,7 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 	d.arranging.Lock()
 	defer d.arranging.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	d.mu.Lock()
 	if len(d.injections) == 0 && len(d.impaired) == 0 {

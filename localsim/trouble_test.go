@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
@@ -47,9 +48,9 @@ func startHolder(t *testing.T, stateDir string) *exec.Cmd {
 	return cmd
 }
 
-func connect(t *testing.T, stateDir string) *localsim.Client {
+func connect(t *testing.T, stateDir string) *control.Client {
 	t.Helper()
-	c, err := localsim.Connect(stateDir, "")
+	c, err := control.Connect(stateDir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func TestDownAfterTheHolderWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = holder.Wait()
-	if _, err := localsim.Connect(dir, "held"); err == nil || !strings.Contains(err.Error(), "down held") {
+	if _, err := control.Connect(dir, "held"); err == nil || !strings.Contains(err.Error(), "down held") {
 		t.Errorf("Connect says %v, want how to remove the rest", err)
 	}
 	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -75,7 +76,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	old, oldServices := d.current()
 	d.setSystem(next)
@@ -145,7 +146,7 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 		// given the description of before.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {
 			if errs[i] = replicas[i].Replace(ctx); errors.Is(errs[i], supervise.ErrStopped) {
-				errs[i] = errClosed
+				errs[i] = control.ErrClosed
 			}
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -69,7 +69,7 @@ const detachedPatience = 2 * time.Minute
 
 // awaitDetached waits until the background process has the system ready. On an
 // error the process is ended.
-func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*localsim.Status, error) {
+func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, detachedPatience)

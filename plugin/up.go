@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -210,7 +210,7 @@ func (o *upOptions) foreground(ctx context.Context, system *topology.System) err
 }
 
 // printSystem prints the services of a running system.
-func printSystem(w io.Writer, output string, status *localsim.Status) error {
+func printSystem(w io.Writer, output string, status *control.Status) error {
 	if output != "" {
 		return printObject(w, output, status)
 	}

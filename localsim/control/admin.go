@@ -1,4 +1,4 @@
-package localsim
+package control
 
 import (
 	"bytes"
@@ -16,21 +16,22 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// An adminClient speaks to the /admin of replicas, in the same way wherever they
+// An AdminClient speaks to the /admin of replicas, in the same way wherever they
 // run.
-type adminClient struct {
+type AdminClient struct {
 	token string
 	http  *http.Client
 }
 
-// adminTimeout bounds one request. A replica that does not answer for so long
+// AdminTimeout bounds one request. A replica that does not answer for so long
 // does not work.
-const adminTimeout = 5 * time.Second
+const AdminTimeout = 5 * time.Second
 
-func newAdminClient() *adminClient {
+// NewAdminClient returns a client whose requests bear the token.
+func NewAdminClient(token string) *AdminClient {
 	// Connections are not kept: orders are rare, and replicas many.
-	return &adminClient{http: &http.Client{
-		Timeout:       adminTimeout,
+	return &AdminClient{token: token, http: &http.Client{
+		Timeout:       AdminTimeout,
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -42,20 +43,24 @@ type faultOrder struct {
 	Deadline time.Time   `json:"deadline,omitzero"`
 }
 
-func (a *adminClient) putPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
+// PutPeers tells a replica whom it may call.
+func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
 	return a.order(ctx, to, http.MethodPut, "/admin/peers", peers, nil)
 }
 
-func (a *adminClient) putFault(ctx context.Context, to supervise.Target, id string, in *injection) error {
-	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{in.fault, in.deadline}, nil)
+// PutFault lets a fault act in a replica until the deadline; the zero time is no
+// deadline.
+func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {
+	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
 }
 
-func (a *adminClient) deleteFault(ctx context.Context, to supervise.Target, id string) error {
+// DeleteFault ends a fault. One that has ended by itself is no error.
+func (a *AdminClient) DeleteFault(ctx context.Context, to supervise.Target, id string) error {
 	return a.order(ctx, to, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
 }
 
-// hits returns how often each fault of the replica has acted.
-func (a *adminClient) hits(ctx context.Context, to supervise.Target) (map[string]int64, error) {
+// Hits returns how often each fault of the replica has acted.
+func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string]int64, error) {
 	var active []struct {
 		ID   string `json:"id"`
 		Hits int64  `json:"hits"`
@@ -80,11 +85,11 @@ func (e *statusError) Error() string {
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 16 << 20
 
-func (a *adminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
+func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
 	if to.Handler == nil {
 		return a.send(ctx, method, to.Base+path, body, answer)
 	}
-	direct := &adminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}}}
+	direct := &AdminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}}}
 	return direct.send(ctx, method, to.Base+path, body, answer)
 }
 
@@ -119,7 +124,7 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-func (a *adminClient) send(ctx context.Context, method, url string, body, answer any) error {
+func (a *AdminClient) send(ctx context.Context, method, url string, body, answer any) error {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -158,8 +163,8 @@ func (a *adminClient) send(ctx context.Context, method, url string, body, answer
 	return nil
 }
 
-// awaitReady asks /readyz until it says yes.
-func (a *adminClient) awaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
+// AwaitReady asks /readyz until it says yes.
+func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	pause := 2 * time.Millisecond

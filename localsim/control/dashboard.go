@@ -1,4 +1,4 @@
-package localsim
+package control
 
 import (
 	"bytes"
@@ -29,17 +29,21 @@ type serviceHealth struct{ Name, State string }
 // health asks every replica for its health, as a client would: where all workers
 // are busy for long, it does not answer. A service is healthy if a replica of it
 // is. The services are in the order of the file.
-func (c *control) health(ctx context.Context) ([]serviceHealth, error) {
-	replicas, err := c.d.Replicas(ctx)
+func (c *Server) health(ctx context.Context) ([]serviceHealth, error) {
+	replicas, err := c.system.Replicas(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	good := make([]bool, len(replicas))
-	eachAtOnce(len(replicas), len(replicas), func(i int) { good[i] = c.probe(ctx, replicas[i]) })
+	var probes sync.WaitGroup
+	for i := range replicas {
+		probes.Go(func() { good[i] = c.probe(ctx, replicas[i]) })
+	}
+	probes.Wait()
 	list := []serviceHealth{}
-	system := c.d.System()
+	system := c.system.System()
 	for i := range system.Services {
 		h := serviceHealth{system.Services[i].Name, unhealthy}
 		for j, r := range replicas {
@@ -52,7 +56,7 @@ func (c *control) health(ctx context.Context) ([]serviceHealth, error) {
 	return list, nil
 }
 
-func (c *control) probe(ctx context.Context, r experiment.Replica) bool {
+func (c *Server) probe(ctx context.Context, r experiment.Replica) bool {
 	if r.URL == "" {
 		return false
 	}
@@ -84,7 +88,7 @@ type healthCache struct {
 // healthAge is how old a look may be.
 const healthAge = time.Second
 
-func (c *control) recentHealth(ctx context.Context) ([]serviceHealth, error) {
+func (c *Server) recentHealth(ctx context.Context) ([]serviceHealth, error) {
 	c.looks.mu.Lock()
 	defer c.looks.mu.Unlock()
 	if c.looks.last != nil && time.Since(c.looks.at) < healthAge {
@@ -99,7 +103,7 @@ func (c *control) recentHealth(ctx context.Context) ([]serviceHealth, error) {
 
 // serveHealth answers GET /health: an object of services, in their order, each
 // healthy or unhealthy.
-func (c *control) serveHealth(w http.ResponseWriter, r *http.Request) {
+func (c *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	list, err := c.recentHealth(r.Context())
 	if err != nil {
 		writeError(w, err)
@@ -126,7 +130,7 @@ var dashboardPage string
 
 // serveDashboard answers GET /: a page with a line for each service, which asks
 // for their health again every 5 seconds.
-func (c *control) serveDashboard(w http.ResponseWriter, r *http.Request) {
+func (c *Server) serveDashboard(w http.ResponseWriter, r *http.Request) {
 	list, err := c.recentHealth(r.Context())
 	if err != nil {
 		writeError(w, err)
@@ -141,7 +145,7 @@ func (c *control) serveDashboard(w http.ResponseWriter, r *http.Request) {
 	if err := page.Execute(&b, struct {
 		Name, At string
 		Services []serviceHealth
-	}{c.d.name, time.Now().Format(time.TimeOnly), list}); err != nil {
+	}{c.system.Name(), time.Now().Format(time.TimeOnly), list}); err != nil {
 		writeError(w, err)
 		return
 	}

@@ -1,4 +1,7 @@
-package localsim
+// Package control is the control plane of a system on this machine: the server
+// through which other programs of the user reach the system, its client, and the
+// client of the replicas' own /admin.
+package control
 
 import (
 	"context"
@@ -16,14 +19,53 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A control is the control plane of one system: a server on the loopback
+// A System is what the control plane gives access to.
+type System interface {
+	// Name is the name of the system; System describes it as it runs now, and
+	// must not be changed.
+	Name() string
+	System() *topology.System
+	Status(ctx context.Context) (*Status, error)
+	Replicas(ctx context.Context) ([]experiment.Replica, error)
+	// Entrance is the host:port by which those outside reach the replica at an
+	// address.
+	Entrance(address string) string
+
+	// CheckUpdate says why Update cannot make the running system another one.
+	CheckUpdate(next *topology.System) error
+	Update(ctx context.Context, next *topology.System) error
+	// Order kills, pauses, resumes or restarts one replica by hand.
+	Order(ctx context.Context, service string, index int, order string) error
+	// RequestShutdown asks the program that holds the system to end it.
+	RequestShutdown()
+
+	experiment.Injector
+	Active(ctx context.Context) ([]experiment.Injection, error)
+}
+
+// ErrClosed is the error of a System that has been taken down.
+var ErrClosed = errors.New("the system has been taken down")
+
+// Config says what a control plane serves, and where.
+type Config struct {
+	System System
+	// Token is what requests to /admin must bear.
+	Token string
+	// Seed is that of the system; draws of chains depend on it.
+	Seed uint64
+	// Port is on the loopback interface; 0 means any.
+	Port   int
+	Logger *slog.Logger
+}
+
+// A Server is the control plane of one system: a server on the loopback
 // interface through which other programs of the user reach the system.
-type control struct {
-	d      *Deployment
+type Server struct {
+	config Config
+	system System
 	url    string
 	hosts  []string
 	server *http.Server
@@ -36,27 +78,31 @@ type control struct {
 // maxDescription bounds the description of a system that is sent to be run.
 const maxDescription = 64 << 20
 
-func startControl(d *Deployment) (*control, error) {
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(d.config.PortBase))
+// Start begins to serve.
+func Start(config Config) (*Server, error) {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(config.Port))
 	ln, err := supervise.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("starting the control plane: %w", err)
 	}
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	c := &control{
-		d: d, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
+	c := &Server{
+		config: config, system: config.System, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
 		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
 	}
 	c.server = &http.Server{
 		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(d.config.Logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() { c.ended <- c.server.Serve(ln) }()
 	return c, nil
 }
 
-// stop closes the listener and waits until no request is worked on.
-func (c *control) stop() {
+// URL is where the control plane listens.
+func (c *Server) URL() string { return c.url }
+
+// Stop closes the listener and waits until no request is worked on.
+func (c *Server) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if c.server.Shutdown(ctx) != nil {
@@ -68,7 +114,7 @@ func (c *control) stop() {
 
 // guard keeps pages in the user's browser out: they come with an Origin, or by
 // a name that somebody let point to the loopback address.
-func (c *control) guard(next http.Handler) http.Handler {
+func (c *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
 		if site == "same-origin" && isPage(r) {
@@ -85,14 +131,14 @@ func (c *control) guard(next http.Handler) http.Handler {
 	})
 }
 
-func (c *control) routes() http.Handler {
+func (c *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /{$}", http.HandlerFunc(c.call))
 	mux.Handle("GET /{$}", http.HandlerFunc(c.serveDashboard))
 	mux.Handle("GET /health", http.HandlerFunc(c.serveHealth))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
 		"GET /admin/status":                              c.status,
-		"GET /admin/system":                              c.system,
+		"GET /admin/system":                              c.getSystem,
 		"PUT /admin/system":                              c.putSystem,
 		"GET /admin/faults":                              c.faults,
 		"PUT /admin/faults/{id}":                         c.putFault,
@@ -109,11 +155,11 @@ func (c *control) routes() http.Handler {
 
 // authorized runs handlers for those who know the token, and writes what they
 // return.
-func (c *control) authorized(handle func(*http.Request) (any, error)) http.Handler {
+func (c *Server) authorized(handle func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.d.token)) != 1 {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.config.Token)) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(w, refuse(http.StatusUnauthorized, "the token of system %q is missing or wrong", c.d.name))
+			writeError(w, refuse(http.StatusUnauthorized, "the token of system %q is missing or wrong", c.system.Name()))
 			return
 		}
 		answer, err := handle(r)
@@ -147,7 +193,7 @@ func writeError(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 	case errors.As(err, &r):
 		status = r.status
-	case errors.Is(err, errClosed):
+	case errors.Is(err, ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, map[string]string{"error": err.Error()})
@@ -172,69 +218,69 @@ func readJSON(r *http.Request, limit int64, into any) error {
 	return nil
 }
 
-func (c *control) status(r *http.Request) (any, error) { return c.d.Status(r.Context()) }
+func (c *Server) status(r *http.Request) (any, error) { return c.system.Status(r.Context()) }
 
-func (c *control) system(*http.Request) (any, error) { return c.d.System(), nil }
+func (c *Server) getSystem(*http.Request) (any, error) { return c.system.System(), nil }
 
-func (c *control) putSystem(r *http.Request) (any, error) {
+func (c *Server) putSystem(r *http.Request) (any, error) {
 	var next topology.System
 	if err := readJSON(r, maxDescription, &next); err != nil {
 		return nil, err
 	}
-	if err := c.d.checkUpdate(&next); err != nil {
+	if err := c.system.CheckUpdate(&next); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
 	// A client that goes away half-way must not leave the system half changed,
 	// and undoing it is no less work than doing it.
-	if err := c.d.Update(context.WithoutCancel(r.Context()), &next); err != nil {
+	if err := c.system.Update(context.WithoutCancel(r.Context()), &next); err != nil {
 		return nil, err
 	}
-	return c.d.Status(r.Context())
+	return c.system.Status(r.Context())
 }
 
-func (c *control) faults(r *http.Request) (any, error) { return c.d.Active(r.Context()) }
+func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r.Context()) }
 
 // checkFault says whether a fault would be possible.
-func (c *control) checkFault(r *http.Request) (any, error) {
+func (c *Server) checkFault(r *http.Request) (any, error) {
 	var order faultOrder
 	if err := readJSON(r, maxChain, &order); err != nil {
 		return nil, err
 	}
-	if err := c.d.CanInject(&order.Fault); err != nil {
+	if err := c.system.CanInject(&order.Fault); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
 	return map[string]bool{"possible": true}, nil
 }
 
-func (c *control) putFault(r *http.Request) (any, error) {
+func (c *Server) putFault(r *http.Request) (any, error) {
 	var order faultOrder
 	if err := readJSON(r, maxChain, &order); err != nil {
 		return nil, err
 	}
-	if err := c.d.CanInject(&order.Fault); err != nil {
+	if err := c.system.CanInject(&order.Fault); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	if err := c.d.Inject(r.Context(), r.PathValue("id"), order.Fault, order.Deadline); err != nil {
+	if err := c.system.Inject(r.Context(), r.PathValue("id"), order.Fault, order.Deadline); err != nil {
 		return nil, err
 	}
-	return c.d.Active(r.Context())
+	return c.system.Active(r.Context())
 }
 
-func (c *control) deleteFault(r *http.Request) (any, error) {
-	if err := c.d.Clear(context.WithoutCancel(r.Context()), r.PathValue("id")); err != nil {
+func (c *Server) deleteFault(r *http.Request) (any, error) {
+	if err := c.system.Clear(context.WithoutCancel(r.Context()), r.PathValue("id")); err != nil {
 		return nil, err
 	}
-	return c.d.Active(r.Context())
+	return c.system.Active(r.Context())
 }
 
-func (c *control) deleteFaults(r *http.Request) (any, error) {
-	active, err := c.d.Active(r.Context())
+func (c *Server) deleteFaults(r *http.Request) (any, error) {
+	active, err := c.system.Active(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, f := range active {
-		errs = append(errs, c.d.Clear(context.WithoutCancel(r.Context()), f.ID))
+		errs = append(errs, c.system.Clear(context.WithoutCancel(r.Context()), f.ID))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -243,34 +289,19 @@ func (c *control) deleteFaults(r *http.Request) (any, error) {
 }
 
 // order lets a user act on one replica by hand.
-func (c *control) order(r *http.Request) (any, error) {
+func (c *Server) order(r *http.Request) (any, error) {
 	service, order := r.PathValue("service"), r.PathValue("order")
 	index, err := strconv.Atoi(r.PathValue("index"))
 	if err != nil || index < 1 {
 		return nil, refuse(http.StatusBadRequest, "replica %q is no number from 1", r.PathValue("index"))
 	}
-	if err := c.d.Order(r.Context(), service, index, order); err != nil {
+	if err := c.system.Order(r.Context(), service, index, order); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	return c.d.Status(r.Context())
+	return c.system.Status(r.Context())
 }
 
-// Order kills, pauses, resumes or restarts one replica by hand.
-func (d *Deployment) Order(ctx context.Context, service string, index int, order string) error {
-	byHand := fmt.Sprintf("by-hand-%s-%d", service, index)
-	f := fault.Fault{Type: fault.Type(order), Probability: 1, Target: fault.Target{Service: service, Replica: index}}
-	switch order {
-	case string(fault.Kill), string(fault.Restart):
-		return d.Inject(ctx, byHand+"-"+order, f, time.Time{})
-	case string(fault.Pause):
-		return d.Inject(ctx, byHand, f, time.Time{})
-	case "resume":
-		return d.Clear(ctx, byHand)
-	}
-	return fmt.Errorf("order %q is not known; use kill, pause, resume or restart", order)
-}
-
-func (c *control) shutdown(*http.Request) (any, error) {
-	c.d.requestShutdown()
-	return map[string]string{"system": c.d.name, "state": "ending"}, nil
+func (c *Server) shutdown(*http.Request) (any, error) {
+	c.system.RequestShutdown()
+	return map[string]string{"system": c.system.Name(), "state": "ending"}, nil
 }

@@ -1,4 +1,4 @@
-package localsim
+package control
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func newCallClient() *http.Client {
 // call answers a chain: it evaluates the probabilities, resolves the names,
 // sends what is left to the first service and passes on the answer. A seed in
 // the query repeats what was drawn.
-func (c *control) call(w http.ResponseWriter, r *http.Request) {
+func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxChain))
 	if err != nil {
 		var large *http.MaxBytesError
@@ -65,20 +65,25 @@ func (c *control) call(w http.ResponseWriter, r *http.Request) {
 		answerErrors(w, http.StatusOK, chain.Designation, fmt.Sprintf("not called: this time the probability of %v %% decided so", chain.Probability))
 		return
 	}
-	resolved, _ := behave.Resolve(sampled, c.lookup(key))
+	replicas, err := c.system.Replicas(r.Context())
+	if err != nil {
+		answerErrors(w, http.StatusServiceUnavailable, chain.Designation, err.Error())
+		return
+	}
+	resolved, _ := behave.Resolve(sampled, lookup(replicas, key))
 	if resolved.Designation == sampled.Designation {
-		answerErrors(w, http.StatusNotFound, chain.Designation, fmt.Sprintf("there is no service %q in system %q", chain.Designation, c.d.name))
+		answerErrors(w, http.StatusNotFound, chain.Designation, fmt.Sprintf("there is no service %q in system %q", chain.Designation, c.system.Name()))
 		return
 	}
 	c.send(w, r, resolved, id)
 }
 
 // drawKey returns what decides about the request, and its id.
-func (c *control) drawKey(r *http.Request) (dist.Key, string, error) {
+func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	id := r.Header.Get(requestID)
 	if !r.URL.Query().Has("seed") {
 		id = cmp.Or(id, newRequestID(rand.Text()))
-		return dist.Seed(c.d.seed).With("call").With(id), id, nil
+		return dist.Seed(c.config.Seed).With("call").With(id), id, nil
 	}
 	text := r.URL.Query().Get("seed")
 	seed, err := strconv.ParseUint(text, 10, 64)
@@ -101,10 +106,9 @@ func newRequestID(text string) string {
 }
 
 // lookup finds a replica for a name. A ready one is preferred.
-func (c *control) lookup(key dist.Key) func(string) (string, bool) {
+func lookup(replicas []experiment.Replica, key dist.Key) func(string) (string, bool) {
 	ready, all := map[string][]string{}, map[string][]string{}
-	for _, r := range c.d.list() {
-		s := r.Snapshot()
+	for _, s := range replicas {
 		all[s.Service] = append(all[s.Service], s.URL)
 		if s.State == experiment.Ready {
 			ready[s.Service] = append(ready[s.Service], s.URL)
@@ -123,12 +127,12 @@ func (c *control) lookup(key dist.Key) func(string) (string, bool) {
 }
 
 // send passes the chain to its first service, and the answer back.
-func (c *control) send(w http.ResponseWriter, r *http.Request, chain *behave.Chain, id string) {
+func (c *Server) send(w http.ResponseWriter, r *http.Request, chain *behave.Chain, id string) {
 	body, err := json.Marshal(chain)
 	if err == nil {
 		var req *http.Request
 		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, chain.Designation, bytes.NewReader(body)); err == nil {
-			req.URL.Host = c.d.entrance(req.URL.Host)
+			req.URL.Host = c.system.Entrance(req.URL.Host)
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set(requestID, id)
 			for _, name := range []string{"Traceparent", "Tracestate"} {
@@ -145,7 +149,7 @@ func (c *control) send(w http.ResponseWriter, r *http.Request, chain *behave.Cha
 }
 
 // forward returns an error only while nothing has been answered.
-func (c *control) forward(w http.ResponseWriter, req *http.Request) error {
+func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
 	resp, err := c.calls.Do(req)
 	if err != nil {
 		return err

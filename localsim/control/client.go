@@ -1,4 +1,4 @@
-package localsim
+package control
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ import (
 type Client struct {
 	name  string
 	url   string
-	admin *adminClient
+	admin *AdminClient
 }
 
 var _ experiment.Injector = (*Client)(nil)
@@ -72,10 +72,9 @@ func onlySystem(reg *registry.Registry) (string, error) {
 
 // NewClient returns a client of the system of a record.
 func NewClient(r registry.Record) *Client {
-	c := &Client{name: r.Name, url: r.ControlURL, admin: newAdminClient()}
+	c := &Client{name: r.Name, url: r.ControlURL, admin: NewAdminClient(r.Token)}
 	// A chain may take long, and so may a change of the system.
-	c.admin.http.Timeout = topology.DefaultTimeout.Std() + adminTimeout
-	c.admin.token = r.Token
+	c.admin.http.Timeout = topology.DefaultTimeout.Std() + AdminTimeout
 	return c
 }
 
@@ -116,7 +115,7 @@ func (c *Client) Replicas(ctx context.Context) ([]experiment.Replica, error) {
 	return replicas, nil
 }
 
-// Update changes the running system; see Deployment.Update.
+// Update changes the running system; see System.Update.
 func (c *Client) Update(ctx context.Context, next *topology.System) error {
 	if err := c.send(ctx, http.MethodPut, "/admin/system", next, nil); err != nil {
 		return fmt.Errorf("changing system %q: %w", c.name, err)
@@ -126,12 +125,12 @@ func (c *Client) Update(ctx context.Context, next *topology.System) error {
 
 // CanInject asks the system and says why a fault is not possible.
 func (c *Client) CanInject(f *fault.Fault) error {
-	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), AdminTimeout)
 	defer cancel()
 	return c.send(ctx, http.MethodPost, "/admin/faults", faultOrder{Fault: *f}, nil)
 }
 
-// Inject lets a fault act; see Deployment.Inject.
+// Inject lets a fault act; see experiment.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	return c.send(ctx, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
 }
@@ -160,7 +159,7 @@ func (c *Client) Order(ctx context.Context, service string, index int, order str
 	return c.send(ctx, http.MethodPost, fmt.Sprintf("/admin/replicas/%s/%d/%s", url.PathEscape(service), index, url.PathEscape(order)), nil, nil)
 }
 
-// Shutdown asks for the end of the system. It does not wait for it; Down does.
+// Shutdown asks for the end of the system. It does not wait for it; localsim.Down does.
 func (c *Client) Shutdown(ctx context.Context) error {
 	return c.send(ctx, http.MethodPost, "/admin/shutdown", nil, nil)
 }

@@ -42,14 +42,15 @@ type chainArgs struct {
 }
 
 // readChain reads a request of MicroSim as a document.
-func (f *file) readChain(n *node) {
-	p := f.add(n, MicroSim, kindRequest)
-	p.Chain = f.chain(n, "")
+func readChain(f *file, n *node) *pending {
+	p := newPending(f, n, MicroSim, kindRequest)
+	p.Chain = readRequest(f, n, "")
+	return p
 }
 
-// chain reads a request that stands at a path of the file. What is wrong is
+// readRequest reads a request that stands at a path of the file. What is wrong is
 // reported; then the chain is empty.
-func (f *file) chain(n *node, path string) *behave.Chain {
+func readRequest(f *file, n *node, path string) *behave.Chain {
 	if !f.want(n, path, object, "write a request with a designation") {
 		return &behave.Chain{}
 	}
@@ -99,12 +100,12 @@ func problemsOf(err error) problem.List {
 
 // chainText checks a request that stands as text inside a file, and returns it
 // as compact JSON.
-func (f *file) chainText(at *node, path string) string {
+func chainText(f *file, at *node, path string) string {
 	inner := &file{name: f.name}
 	roots := inner.parse([]byte(at.scalar))
 	compact := ""
 	if len(roots) == 1 {
-		inner.chain(roots[0], "")
+		readRequest(inner, roots[0], "")
 		compact = string(roots[0].json())
 	} else if len(inner.mistakes) == 0 {
 		f.mistake(at, path, "give one request", "%d requests are found in one text", len(roots))

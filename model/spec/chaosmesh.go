@@ -63,16 +63,17 @@ type chaosFields struct {
 }
 
 // readChaosMesh reads an object by its kind.
-func (f *file) readChaosMesh(n *node) {
+func readChaosMesh(f *file, n *node) *pending {
 	switch kind := n.text("kind"); kind {
 	case kindNetworkChaos:
-		readChaos(f, n, kind, (*chaosReader).network)
+		return readChaos(f, n, kind, (*chaosReader).network)
 	case kindStressChaos:
-		readChaos(f, n, kind, (*chaosReader).stress)
+		return readChaos(f, n, kind, (*chaosReader).stress)
 	case kindPodChaos:
-		readChaos(f, n, kind, (*chaosReader).pods)
+		return readChaos(f, n, kind, (*chaosReader).pods)
 	default:
 		f.mistake(n.get("kind").or(n), "kind", insteadOfKind(kind), "kind %q of %s cannot be read", kind, chaosMeshGroup)
+		return nil
 	}
 }
 
@@ -99,8 +100,8 @@ type chaosReader struct {
 	name string
 }
 
-func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S) chaosFields) {
-	c := &chaosReader{pending: f.add(n, ChaosMesh, kind)}
+func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S) chaosFields) *pending {
+	c := &chaosReader{pending: newPending(f, n, ChaosMesh, kind)}
 	var in chaosFile[S]
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
 	c.name = in.Metadata.Name
@@ -110,7 +111,7 @@ func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S)
 	c.Faults = &Faults{Name: c.name}
 	if n.get("spec") == nil {
 		f.mistake(n, "spec", "say what is to be broken", "spec is missing")
-		return
+		return c.pending
 	}
 	for _, key := range []string{"remoteCluster", "scheduler"} {
 		c.refuse("spec."+key, "remove it")
@@ -124,6 +125,7 @@ func readChaos[S any](f *file, n *node, kind string, read func(*chaosReader, *S)
 			p.fault.Name = c.name
 		}
 	}
+	return c.pending
 }
 
 // refuse reports a field that is there and has no meaning here.
@@ -216,16 +218,4 @@ func (c *chaosReader) label(key, value string, at field, path string) bool {
 // VECROsim's pods.
 func isServiceLabel(key string) bool {
 	return key == "app.kubernetes.io/name" || key == "microsim.dev/service" || key == "vecro-sim/service-name"
-}
-
-// under returns the node that a path leads to, or nil.
-func (n *node) under(path string) *node {
-	for path != "" && n != nil {
-		var next *field
-		if next, path = n.step(path); next == nil {
-			return nil
-		}
-		n = next.value
-	}
-	return n
 }

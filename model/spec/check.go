@@ -11,7 +11,7 @@ import (
 
 // A checker resolves what documents say of each other, and validates them.
 type checker struct {
-	files []*file
+	files []*reader
 	// example returns the system of an embedded example, or nil.
 	example func(name string) *topology.System
 }
@@ -84,35 +84,4 @@ func (p *pending) validate() {
 		}
 		p.file.mistakeAt(place, one)
 	}
-}
-
-// written returns the path in the file of what has a path in the domain.
-func (p *pending) written(path string) string {
-	for end := len(path); end > 0; {
-		if to, ok := p.moved[path[:end]]; ok {
-			return problem.Join(to, strings.TrimPrefix(path[end:], "."))
-		}
-		end = strings.LastIndexAny(path[:end], ".[")
-	}
-	return path
-}
-
-// follows reports whether a problem, which shows at a place, is a consequence of
-// a mistake that is known: it lies on the way to it or below it, or it is about
-// something absent where a key is misspelt.
-func follows(root *node, path string, place *node, whole bool, known Mistakes) bool {
-	return slices.ContainsFunc(known, func(m Mistake) bool {
-		switch {
-		case m.Path == "":
-			return false
-		case m.Path == path, strings.HasPrefix(path, m.Path+"."), strings.HasPrefix(path, m.Path+"["):
-			return true
-		case strings.HasPrefix(m.Path, path+"."):
-			return m.Line == place.line
-		case whole || !strings.HasPrefix(m.Message, "field "):
-			return false
-		}
-		beside := root.at(m.Path[:max(strings.LastIndexByte(m.Path, '.'), 0)])
-		return beside.line == place.line && beside.col == place.col
-	})
 }

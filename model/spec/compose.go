@@ -13,6 +13,9 @@ import (
 // afterFaults is how long a load without an end goes on after the last fault.
 const afterFaults = 30 * time.Second
 
+// endlessFor is how long a load without an end goes on in an experiment.
+const endlessFor = unit.Duration(5 * 60e9)
+
 // Experiment returns the one experiment that the documents describe: one of kind
 // Experiment, or a system with a load of its own. Faults that stand alone are
 // added to it. A load without an end goes on until 30 s after the last fault.

@@ -11,61 +11,12 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/fault"
-	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // ignored takes any value. It stands in the structs of dialects for fields that
 // are known, but mean nothing here.
 type ignored struct{}
-
-// defaults returns the value that a file's value of the type starts from.
-func defaults(t reflect.Type) reflect.Value {
-	switch t {
-	case reflect.TypeFor[topology.Service]():
-		s := topology.NewService("")
-		s.Endpoints = nil
-		return reflect.ValueOf(s)
-	case reflect.TypeFor[topology.Endpoint]():
-		return reflect.ValueOf(topology.NewEndpoint(topology.DefaultPath))
-	case reflect.TypeFor[topology.Call]():
-		return reflect.ValueOf(topology.NewCall(""))
-	case reflect.TypeFor[load.Profile]():
-		return reflect.ValueOf(load.Profile{}.WithDefaults())
-	case reflect.TypeFor[load.Request]():
-		return reflect.ValueOf(load.Request{Weight: 1})
-	case reflect.TypeFor[fault.Fault]():
-		return reflect.ValueOf(fault.Fault{Probability: 1})
-	case reflect.TypeFor[experiment.Experiment]():
-		return reflect.ValueOf(experiment.Experiment{Seed: DefaultSeed, Load: load.Profile{}.WithDefaults()})
-	}
-	return reflect.Zero(t)
-}
-
-// shorthands lists the keys that a file may use beside the fields of a type;
-// lower.go turns them into fields. They are named where a key is misspelt.
-func shorthands(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[topology.Service]():
-		return append(endpointKeys(), policyKey)
-	case reflect.TypeFor[topology.Endpoint]():
-		return []string{"work", "calls"}
-	case reflect.TypeFor[topology.Step]():
-		return append(workKeys(), callKeys()...)
-	case reflect.TypeFor[load.Profile]():
-		return phaseKeys()
-	case reflect.TypeFor[fault.Fault]():
-		return append(argKeys(), "direction")
-	case reflect.TypeFor[experiment.Experiment]():
-		return []string{"apiVersion", "kind"}
-	case reflect.TypeFor[topology.System]():
-		return []string{"apiVersion", "kind", defaultsKey}
-	}
-	return nil
-}
 
 // decode fills v from a node and reports everything that does not fit. Where
 // something does not, v keeps its default there.
@@ -88,7 +39,7 @@ func (f *file) decode(n *node, path string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		v.Elem().Set(defaults(v.Type().Elem()))
+		v.Elem().Set(f.types.defaultOf(v.Type().Elem()))
 		f.decode(n, path, v.Elem())
 	case reflect.Struct:
 		f.decodeObject(n, path, v)
@@ -136,7 +87,7 @@ func (f *file) decodeObject(n *node, path string, v reflect.Value) {
 			f.decode(field.value, at, inner)
 			continue
 		}
-		f.unknown(field, at, append(keysOf(v.Type()), shorthands(v.Type())...))
+		f.unknown(field, at, append(keysOf(v.Type()), f.types.shorthandsOf(v.Type())...))
 	}
 }
 
@@ -163,7 +114,7 @@ func (f *file) decodeList(n *node, path string, v reflect.Value) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i, item := range n.items {
-		v.Index(i).Set(defaults(v.Type().Elem()))
+		v.Index(i).Set(f.types.defaultOf(v.Type().Elem()))
 		if item.shape == null {
 			f.mistake(item, problem.Index(path, i), "remove the dash, or write something after it", "the entry is empty")
 			continue

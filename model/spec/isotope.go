@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,8 +134,11 @@ func ignoredByGraph() []string {
 	return []string{"numRbacPolicies", "computeUsage", "memoryUsage", "labels", "cluster", "namespace"}
 }
 
-func (f *file) readIsotope(n *node) {
-	p := f.add(n, Isotope, kindGraph)
+// A graph is a document that a MockServiceGraph is read into.
+type graph struct{ *pending }
+
+func readIsotope(f *file, n *node) *pending {
+	p := graph{newPending(f, n, Isotope, kindGraph)}
 	p.lowerScripts(n)
 	var in graphFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
@@ -154,10 +158,11 @@ func (f *file) readIsotope(n *node) {
 		p.noteIgnored(i)
 		p.System.Services = append(p.System.Services, p.graphService(s, &def, path))
 	}
+	return p.pending
 }
 
 // graphService makes a service of a graph's, with the graph's defaults.
-func (p *pending) graphService(in *graphService, def *graphDefaults, path string) topology.Service {
+func (p graph) graphService(in *graphService, def *graphDefaults, path string) topology.Service {
 	script, from := in.Script, path+".script"
 	if script == nil {
 		script, from = def.Script, "defaults.script"
@@ -184,7 +189,7 @@ func (p *pending) graphService(in *graphService, def *graphDefaults, path string
 
 // graphSteps makes steps of a script's commands. The paths are those of the
 // domain and of the file.
-func (p *pending) graphSteps(script []graphStep, def *graphDefaults, path, from string) (steps []topology.Step) {
+func (p graph) graphSteps(script []graphStep, def *graphDefaults, path, from string) (steps []topology.Step) {
 	for i, in := range script {
 		at, origin := problem.Index(path, i), problem.Index(from, i)
 		p.moved[at] = origin
@@ -220,7 +225,7 @@ func graphCallOf(in *graphCall, def *graphDefaults) *topology.Call {
 
 // lowerScripts gives the lists of concurrent commands a name, and the callees
 // that are only names an object, so that they can be decoded.
-func (p *pending) lowerScripts(n *node) {
+func (p graph) lowerScripts(n *node) {
 	scripts := []*node{n.get("default").get("script"), n.get("defaults").get("script")}
 	if services := n.get("services"); services != nil {
 		for _, s := range services.items {
@@ -232,7 +237,7 @@ func (p *pending) lowerScripts(n *node) {
 	}
 }
 
-func (p *pending) lowerCommands(script *node, outermost bool) {
+func (p graph) lowerCommands(script *node, outermost bool) {
 	if script == nil {
 		return
 	}
@@ -260,7 +265,7 @@ func (p *pending) lowerCommands(script *node, outermost bool) {
 }
 
 // checkProtocol refuses protocols that isotope does not know, either.
-func (p *pending) checkProtocol(protocol, path string) {
+func (p graph) checkProtocol(protocol, path string) {
 	switch protocol {
 	case "", "http":
 	case "grpc":
@@ -271,10 +276,10 @@ func (p *pending) checkProtocol(protocol, path string) {
 }
 
 // noteIgnored names the fields of a service that have no meaning here.
-func (p *pending) noteIgnored(i int) {
+func (p graph) noteIgnored(i int) {
 	s := p.root.get("services").items[i]
 	for _, field := range s.fields {
-		if contains(ignoredByGraph(), field.key) {
+		if slices.Contains(ignoredByGraph(), field.key) {
 			p.note(&node{line: field.line, col: field.col}, problem.Index("services", i)+"."+field.key, "%s has no meaning here", field.key)
 		}
 	}

@@ -24,7 +24,7 @@ func callKeys() []string  { return keysOf(reflect.TypeFor[topology.Call]()) }
 func phaseKeys() []string { return keysOf(reflect.TypeFor[load.Phase]()) }
 func argKeys() []string   { return keysOf(reflect.TypeFor[fault.Args]()) }
 
-func (f *file) lowerSystem(n *node, path string) {
+func (f *reader) lowerSystem(n *node, path string) {
 	if n.shape != object {
 		return
 	}
@@ -46,7 +46,7 @@ func (f *file) lowerSystem(n *node, path string) {
 }
 
 // lowerService lowers a service whose calls have policies in common with others.
-func (f *file) lowerService(n *node, path string, common *node) {
+func (f *reader) lowerService(n *node, path string, common *node) {
 	if n.shape != object {
 		return
 	}
@@ -71,15 +71,7 @@ func (f *file) lowerService(n *node, path string, common *node) {
 	}
 }
 
-// or returns the node, or another where it is nil.
-func (n *node) or(other *node) *node {
-	if n == nil {
-		return other
-	}
-	return n
-}
-
-func (f *file) lowerEndpoint(n *node, path string) {
+func (f *reader) lowerEndpoint(n *node, path string) {
 	if n.shape != object {
 		return
 	}
@@ -115,7 +107,7 @@ func (f *file) lowerEndpoint(n *node, path string) {
 }
 
 // lowerWork makes a step of an endpoint's work.
-func (f *file) lowerWork(n *node, path string) *node {
+func (f *reader) lowerWork(n *node, path string) *node {
 	if n.isScalar() {
 		f.mistake(n, path, "write {cpu: 5ms} to compute or {sleep: 5ms} to wait", "%q does not say what kind of work it is", n.scalar)
 		n = n.like(object)
@@ -123,7 +115,7 @@ func (f *file) lowerWork(n *node, path string) *node {
 	return n.objectAt("work", n)
 }
 
-func (f *file) lowerSteps(steps *node, path string) {
+func (f *reader) lowerSteps(steps *node, path string) {
 	if steps.shape != list {
 		return
 	}
@@ -134,7 +126,7 @@ func (f *file) lowerSteps(steps *node, path string) {
 
 // lowerStep makes a step of a callee's name, of the fields of a call, or of the
 // fields of work.
-func (f *file) lowerStep(n *node, path string) *node {
+func (f *reader) lowerStep(n *node, path string) *node {
 	switch {
 	case n.shape == text:
 		return n.objectAt("call", callTo(n))
@@ -181,7 +173,7 @@ func callTo(n *node) *node {
 	return call
 }
 
-func (f *file) lowerExperiment(n *node) {
+func (f *reader) lowerExperiment(n *node) {
 	if n.shape != object {
 		return
 	}
@@ -204,7 +196,7 @@ func (f *file) lowerExperiment(n *node) {
 
 // lowerLoad makes the only phase of the fields of a phase that stand at the
 // profile, and requests of names.
-func (f *file) lowerLoad(n *node, path string) {
+func (f *reader) lowerLoad(n *node, path string) {
 	if n.shape != object {
 		return
 	}
@@ -235,16 +227,16 @@ func (f *file) lowerLoad(n *node, path string) {
 		switch chain := r.get("chain"); {
 		case chain == nil:
 		case chain.shape == object:
-			f.chain(chain, at)
+			readRequest(f.file, chain, at)
 			r.set("chain", chain.textAt(string(chain.json())))
 		case chain.shape == text:
-			f.chainText(chain, at)
+			chainText(f.file, chain, at)
 		}
 	}
 }
 
 // lowerFault moves a fault's parameters into args and reads its target.
-func (f *file) lowerFault(n *node, path string) {
+func (f *reader) lowerFault(n *node, path string) {
 	if n.shape != object {
 		return
 	}

@@ -19,25 +19,6 @@ const (
 	kindRequest       = "Request"
 )
 
-// objectMeta is what of a Kubernetes object's metadata has a meaning here.
-type objectMeta struct {
-	Name                       string  `json:"name"`
-	Namespace                  string  `json:"namespace"`
-	Labels                     ignored `json:"labels"`
-	Annotations                ignored `json:"annotations"`
-	UID                        ignored `json:"uid"`
-	ResourceVersion            ignored `json:"resourceVersion"`
-	Generation                 ignored `json:"generation"`
-	CreationTimestamp          ignored `json:"creationTimestamp"`
-	DeletionTimestamp          ignored `json:"deletionTimestamp"`
-	DeletionGracePeriodSeconds ignored `json:"deletionGracePeriodSeconds"`
-	Finalizers                 ignored `json:"finalizers"`
-	OwnerReferences            ignored `json:"ownerReferences"`
-	ManagedFields              ignored `json:"managedFields"`
-	GenerateName               ignored `json:"generateName"`
-	SelfLink                   ignored `json:"selfLink"`
-}
-
 type simulationFile struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"`
@@ -79,21 +60,22 @@ type simulationRef struct {
 	Namespace string `json:"namespace"`
 }
 
-func (f *file) readMicroSim(n *node) {
+func readMicroSim(f *file, n *node) *pending {
 	switch kind := n.text("kind"); kind {
 	case kindSimulation:
-		f.readSimulation(n)
+		return readSimulation(f, n)
 	case kindLoadGenerator:
-		f.readLoadGenerator(n)
+		return readLoadGenerator(f, n)
 	default:
 		f.mistake(n.get("kind").or(n), "kind", "write Simulation or LoadGenerator", "kind %q of %s is not known", kind, microsimGroup)
+		return nil
 	}
 }
 
 // readSimulation makes a service that answers at "/" of each service. Who calls
 // whom is told by the requests.
-func (f *file) readSimulation(n *node) {
-	p := f.add(n, MicroSim, kindSimulation)
+func readSimulation(f *file, n *node) *pending {
+	p := newPending(f, n, MicroSim, kindSimulation)
 	var in simulationFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
 	p.System = &topology.System{Name: behave.ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
@@ -101,7 +83,7 @@ func (f *file) readSimulation(n *node) {
 	p.moved["services"] = "spec.services"
 	services := n.get("spec").get("services")
 	if services == nil || services.shape != object {
-		return
+		return p
 	}
 	for i, field := range services.fields {
 		s := topology.NewService(behave.ServiceName(field.key))
@@ -115,6 +97,7 @@ func (f *file) readSimulation(n *node) {
 		p.System.Entry = append(p.System.Entry, s.Name)
 		p.moved[problem.Index("services", i)] = "spec.services." + field.key
 	}
+	return p
 }
 
 // endless is the duration of a load that goes on until it is stopped.
@@ -122,8 +105,8 @@ const endless = unit.Duration(0)
 
 // readLoadGenerator makes an open loop of the ticks: each tick sends every
 // request as many times as there are replicas.
-func (f *file) readLoadGenerator(n *node) {
-	p := f.add(n, MicroSim, kindLoadGenerator)
+func readLoadGenerator(f *file, n *node) *pending {
+	p := newPending(f, n, MicroSim, kindLoadGenerator)
 	var in loadGeneratorFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
 	phase := load.Phase{Name: "ticks", Duration: endless, Arrivals: load.Constant, Burst: 1, Each: true, Count: in.Spec.RequestCount, Rate: 1}
@@ -154,7 +137,7 @@ func (f *file) readLoadGenerator(n *node) {
 	profile := load.Profile{Phases: []load.Phase{phase}}
 	for i := range in.Spec.Requests {
 		at := problem.Index("spec.requests", i)
-		chain := f.chainText(n.get("spec").get("requests").items[i], at)
+		chain := chainText(f, n.get("spec").get("requests").items[i], at)
 		name := ""
 		if len(in.Spec.Requests) > 1 {
 			name = problem.Index(in.Metadata.Name, i)
@@ -168,4 +151,5 @@ func (f *file) readLoadGenerator(n *node) {
 		f.mistake(n.get("spec").or(n), "spec.requests", "give at least one", "there are no requests")
 	}
 	p.Load = &Load{Name: behave.ServiceName(in.Metadata.Name), System: behave.ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
+	return p
 }

@@ -253,3 +253,23 @@ func quoteJSON(s string) []byte {
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
+
+// or returns the node, or another where it is nil.
+func (n *node) or(other *node) *node {
+	if n == nil {
+		return other
+	}
+	return n
+}
+
+// under returns the node that a path leads to, or nil.
+func (n *node) under(path string) *node {
+	for path != "" && n != nil {
+		var next *field
+		if next, path = n.step(path); next == nil {
+			return nil
+		}
+		n = next.value
+	}
+	return n
+}

@@ -21,7 +21,7 @@ const (
 )
 
 // takeDefaults takes the defaults of a system's calls.
-func (f *file) takeDefaults(n *node, path string) *node {
+func (f *reader) takeDefaults(n *node, path string) *node {
 	defaults, path := n.get(defaultsKey), problem.Join(path, defaultsKey)
 	n.take(defaultsKey)
 	if defaults == nil || !f.want(defaults, path, object, "write {policy: {timeout: 1s}}") {
@@ -37,7 +37,7 @@ func (f *file) takeDefaults(n *node, path string) *node {
 
 // takePolicy takes the policies that stand at a node for the calls below it. Of
 // policies with mistakes, which are reported here, nothing is used.
-func (f *file) takePolicy(n *node, path string) *node {
+func (f *reader) takePolicy(n *node, path string) *node {
 	common, path := n.get(policyKey), problem.Join(path, policyKey)
 	n.take(policyKey)
 	if common == nil {

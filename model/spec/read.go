@@ -24,7 +24,7 @@ func Read(name string, r io.Reader) (Documents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
-	return finish([]*file{readFile(name, data)})
+	return finish([]*reader{readFile(name, data)})
 }
 
 // A Reader reads what -f of a command names.
@@ -41,7 +41,7 @@ type Reader struct {
 // http or https URL, or the name of an embedded example. The errors of all files
 // are reported together; those of type Mistakes are about the content.
 func (r Reader) ReadFiles(ctx context.Context, paths ...string) (Documents, error) {
-	var files []*file
+	var files []*reader
 	var failed []error
 	for _, path := range paths {
 		names, err := expandPath(path)
@@ -162,8 +162,8 @@ func exampleSystem(name string) *topology.System {
 }
 
 // readFile decodes the documents of a file.
-func readFile(name string, data []byte) *file {
-	f := &file{name: name}
+func readFile(name string, data []byte) *reader {
+	f := &reader{file: &file{name: name, types: types{defaults, shorthands}}}
 	for _, root := range f.parse(data) {
 		f.read(root)
 	}
@@ -171,7 +171,7 @@ func readFile(name string, data []byte) *file {
 }
 
 // finish checks the files together.
-func finish(files []*file) (Documents, error) {
+func finish(files []*reader) (Documents, error) {
 	c := checker{files: files, example: exampleSystem}
 	c.check()
 	var docs Documents

@@ -14,7 +14,7 @@ import (
 
 // lowerComparison turns the short forms of an experiment's variants, checks and
 // rank into fields.
-func (f *file) lowerComparison(n *node) {
+func (f *reader) lowerComparison(n *node) {
 	lowerChecks(n, "checks")
 	lowerChecks(n, "abortOn")
 	if rank := n.get("rank"); rank.isScalar() {
@@ -35,7 +35,7 @@ func (f *file) lowerComparison(n *node) {
 	}
 }
 
-func (f *file) lowerVariant(n *node, path string) {
+func (f *reader) lowerVariant(n *node, path string) {
 	lowerChecks(n, "checks")
 	if faults := n.get("faults"); faults.isScalar() {
 		n.set("faults", faults.listed())

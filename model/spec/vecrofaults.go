@@ -56,8 +56,8 @@ type vecroBehavior struct {
 	moved map[string]string
 }
 
-func (f *file) readVECROFaults(n *node) {
-	p := f.add(n, VECROsim, KindFaults)
+func readVECROFaults(f *file, n *node) *pending {
+	p := vecro{newPending(f, n, VECROsim, KindFaults)}
 	var in vecroFaultFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
 	p.Faults = &Faults{Name: in.Name}
@@ -70,9 +70,10 @@ func (f *file) readVECROFaults(n *node) {
 	for i := range in.Faults {
 		p.vecroFault(&in.Faults[i], problem.Index("faults", i))
 	}
+	return p.pending
 }
 
-func (p *pending) vecroFault(in *vecroFault, path string) {
+func (p vecro) vecroFault(in *vecroFault, path string) {
 	at := p.root.at(path)
 	for _, needed := range []struct{ key, value, hint string }{
 		{"name", in.Name, "give it one; it is listed and cleared by it"},
@@ -102,7 +103,7 @@ func (p *pending) vecroFault(in *vecroFault, path string) {
 
 // vecroBehavior adds one behaviour of a fault, which is called after both where
 // there are several.
-func (p *pending) vecroBehavior(in *vecroFault, b vecroBehavior, path string, several bool) {
+func (p vecro) vecroBehavior(in *vecroFault, b vecroBehavior, path string, several bool) {
 	place := path + ".behaviors." + b.key
 	one := b.fault.WithDefaults()
 	one.Name, one.Start, one.Duration, one.Probability = in.Name, in.Start, in.Duration, 1

@@ -66,8 +66,11 @@ func looksLikeVECRO(n *node) bool {
 	return false
 }
 
-func (f *file) readVECRO(n *node) {
-	p := f.add(n, VECROsim, KindSystem)
+// A vecro is a document that a file of VECROsim is read into.
+type vecro struct{ *pending }
+
+func readVECRO(f *file, n *node) *pending {
+	p := vecro{newPending(f, n, VECROsim, KindSystem)}
 	var in vecroFile
 	f.decode(n, "", reflect.ValueOf(&in).Elem())
 	p.System = &topology.System{Name: in.Name, Namespace: in.Namespace}
@@ -83,11 +86,12 @@ func (f *file) readVECRO(n *node) {
 		}
 		p.System.Services = append(p.System.Services, s)
 	}
+	return p.pending
 }
 
 // vecroService makes a service that does its work and then calls the others one
 // after another, in the order of VECROsim: delay, cpu, io, calls, payload.
-func (p *pending) vecroService(in *vecroFile, s *vecroService, path string) topology.Service {
+func (p vecro) vecroService(in *vecroFile, s *vecroService, path string) topology.Service {
 	out := topology.NewService(s.Name)
 	w := &s.Workload
 	if s.Type != "" {
@@ -124,7 +128,7 @@ func (p *pending) vecroService(in *vecroFile, s *vecroService, path string) topo
 
 // vecroWork converts the units: cpu counts 32 768 square roots, io 64 KiB, and
 // a delay without a jitter has a tenth of its duration as jitter.
-func (p *pending) vecroWork(w *vecroWorkload, path string) topology.Work {
+func (p vecro) vecroWork(w *vecroWorkload, path string) topology.Work {
 	work := topology.Work{CPUUnits: w.CPU}
 	if w.IO > topology.MaxIO/vecroIOUnit || w.IO < 0 {
 		p.file.mistake(p.root.at(path+".workload.io"), path+".workload.io", "the range is 0 to 16384 units of 64 KiB", "%d is out of range", w.IO)

@@ -101,7 +101,7 @@ func problemsOf(err error) problem.List {
 // chainText checks a request that stands as text inside a file, and returns it
 // as compact JSON.
 func chainText(f *file, at *node, path string) string {
-	inner := &file{name: f.name}
+	inner := &file{name: f.name, types: f.types}
 	roots := inner.parse([]byte(at.scalar))
 	compact := ""
 	if len(roots) == 1 {

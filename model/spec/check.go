@@ -38,7 +38,7 @@ func (c *checker) check() {
 			if p.system != nil {
 				c.resolve(p, named)
 			}
-			p.validate()
+			validate(p)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (c *checker) resolve(p *pending, named map[string]*pending) {
 
 // validate adds the problems that the domain finds, except those that follow
 // from mistakes already reported.
-func (p *pending) validate() {
+func validate(p *pending) {
 	known := p.file.mistakes
 	var problems problem.List
 	switch {

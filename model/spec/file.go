@@ -24,6 +24,8 @@ type types struct {
 	// shorthands lists the keys that a file may use beside the fields of a type.
 	// They are named where a key is misspelt.
 	shorthands func(reflect.Type) []string
+	// hint says what to write into a file that is empty.
+	hint string
 }
 
 func (t *types) defaultOf(typ reflect.Type) reflect.Value {

@@ -41,7 +41,7 @@ func (f *file) parse(data []byte) []*node {
 	trimmed := bytes.TrimSpace(data)
 	switch {
 	case len(trimmed) == 0:
-		f.whole("the file is empty", "describe a system: apiVersion: "+APIVersion+", kind: System")
+		f.whole("the file is empty", f.types.hint)
 		return nil
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
 		f.whole("the file is no text", "give a YAML or JSON file in UTF-8")
@@ -94,7 +94,7 @@ func (f *file) parseYAML(data []byte) []*node {
 		}
 	}
 	if len(docs) == 0 && len(f.mistakes) == 0 {
-		f.whole("the file has no content", "describe a system: apiVersion: "+APIVersion+", kind: System")
+		f.whole("the file has no content", f.types.hint)
 	}
 	return docs
 }

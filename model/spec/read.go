@@ -163,7 +163,7 @@ func exampleSystem(name string) *topology.System {
 
 // readFile decodes the documents of a file.
 func readFile(name string, data []byte) *reader {
-	f := &reader{file: &file{name: name, types: types{defaults, shorthands}}}
+	f := &reader{file: &file{name: name, types: types{defaults: defaults, shorthands: shorthands, hint: describeSystem}}}
 	for _, root := range f.parse(data) {
 		f.read(root)
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
+// describeSystem says what to write where there is nothing to read.
+const describeSystem = "describe a system: apiVersion: " + APIVersion + ", kind: System"
+
 // A reader reads the documents of a file.
 type reader struct {
 	*file
@@ -30,7 +33,7 @@ func (f *reader) add(p *pending) *pending {
 // read decodes one document by the dialect that its content shows.
 func (f *reader) read(n *node) {
 	if n.shape != object {
-		f.mistake(n, "", "describe a system: apiVersion: "+APIVersion+", kind: System", "%s is found where a description is needed", n.shape)
+		f.mistake(n, "", describeSystem, "%s is found where a description is needed", n.shape)
 		return
 	}
 	apiVersion, kind := n.text("apiVersion"), n.text("kind")

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -29,7 +30,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory for the state of running systems: %w", err)
 	}
-	description, err := spec.Format(spec.Documents{{System: system}})
+	description, err := spec.Format(document.Documents{{System: system}})
 	if err != nil {
 		return err
 	}

@@ -10,20 +10,26 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/chaosmesh"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/isotope"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/microsim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/vecrosim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // describeSystem says what to write where there is nothing to read.
-const describeSystem = "describe a system: apiVersion: " + APIVersion + ", kind: System"
+const describeSystem = "describe a system: apiVersion: " + document.APIVersion + ", kind: System"
 
 // A reader reads the documents of a file.
 type reader struct {
-	*file
-	docs []*pending
+	*decode.File
+	docs []*document.Draft
 }
 
 // add takes a document in; nil is none.
-func (f *reader) add(p *pending) *pending {
+func (f *reader) add(p *document.Draft) *document.Draft {
 	if p != nil {
 		f.docs = append(f.docs, p)
 	}
@@ -31,78 +37,78 @@ func (f *reader) add(p *pending) *pending {
 }
 
 // read decodes one document by the dialect that its content shows.
-func (f *reader) read(n *node) {
-	if n.shape != object {
-		f.mistake(n, "", describeSystem, "%s is found where a description is needed", n.shape)
+func (f *reader) read(n *decode.Node) {
+	if n.Shape != decode.Object {
+		f.Mistake(n, "", describeSystem, "%s is found where a description is needed", n.Shape)
 		return
 	}
-	apiVersion, kind := n.text("apiVersion"), n.text("kind")
+	apiVersion, kind := n.Text("apiVersion"), n.Text("kind")
 	switch {
-	case apiVersion == APIVersion:
+	case apiVersion == document.APIVersion:
 		f.readNative(n)
-	case strings.HasPrefix(apiVersion, microsimGroup+"/"):
-		f.add(readMicroSim(f.file, n))
-	case strings.HasPrefix(apiVersion, chaosMeshGroup+"/"):
-		f.add(readChaosMesh(f.file, n))
-	case n.has("designation"):
-		f.add(readChain(f.file, n))
-	case kind == kindGraph || !n.has("kind", "apiVersion") && looksLikeIsotope(n):
-		f.add(readIsotope(f.file, n))
-	case !n.has("kind", "apiVersion") && looksLikeVECRO(n):
-		f.add(readVECRO(f.file, n))
-	case !n.has("kind", "apiVersion") && n.has("faults"):
-		f.add(readVECROFaults(f.file, n))
+	case strings.HasPrefix(apiVersion, microsim.Group+"/"):
+		f.add(microsim.Read(f.File, n))
+	case strings.HasPrefix(apiVersion, chaosmesh.Group+"/"):
+		f.add(chaosmesh.Read(f.File, n))
+	case n.Has("designation"):
+		f.add(microsim.ReadRequest(f.File, n))
+	case kind == isotope.Kind || !n.Has("kind", "apiVersion") && isotope.LooksLike(n):
+		f.add(isotope.Read(f.File, n))
+	case !n.Has("kind", "apiVersion") && vecrosim.LooksLike(n):
+		f.add(vecrosim.Read(f.File, n))
+	case !n.Has("kind", "apiVersion") && n.Has("faults"):
+		f.add(vecrosim.ReadFaults(f.File, n))
 	default:
 		f.foreign(n, apiVersion, kind)
 	}
 }
 
 // foreign reports a document that is of no kind known here.
-func (f *reader) foreign(n *node, apiVersion, kind string) {
-	native := kind == KindSystem || kind == KindExperiment
+func (f *reader) foreign(n *decode.Node, apiVersion, kind string) {
+	native := kind == document.KindSystem || kind == document.KindExperiment
 	switch {
 	case apiVersion == "" && (native || kind == ""):
-		f.mistake(n, "apiVersion", "begin with apiVersion: "+APIVersion+" and kind: System or Experiment", "apiVersion is missing")
+		f.Mistake(n, "apiVersion", "begin with apiVersion: "+document.APIVersion+" and kind: System or Experiment", "apiVersion is missing")
 	case native || strings.HasPrefix(apiVersion, "microsim.dev/"):
-		f.mistake(n.get("apiVersion"), "apiVersion", "write "+APIVersion, "apiVersion %q is not known", apiVersion)
+		f.Mistake(n.Get("apiVersion"), "apiVersion", "write "+document.APIVersion, "apiVersion %q is not known", apiVersion)
 	default:
-		f.mistake(n.get("kind").or(n), "kind", "known are System and Experiment of "+APIVersion+", Simulation and LoadGenerator of "+
-			microsimGroup+", MockServiceGraph, systems and faults of VECROsim, NetworkChaos, StressChaos and PodChaos of "+chaosMeshGroup+", and MicroSim requests", "kind %q of apiVersion %q is not known", kind, apiVersion)
+		f.Mistake(n.Get("kind").Or(n), "kind", "known are System and Experiment of "+document.APIVersion+", Simulation and LoadGenerator of "+
+			microsim.Group+", MockServiceGraph, systems and faults of VECROsim, NetworkChaos, StressChaos and PodChaos of "+chaosmesh.Group+", and MicroSim requests", "kind %q of apiVersion %q is not known", kind, apiVersion)
 	}
 }
 
-func (f *reader) readNative(n *node) {
-	kind := n.get("kind")
+func (f *reader) readNative(n *decode.Node) {
+	kind := n.Get("kind")
 	if kind == nil {
-		f.mistake(n, "kind", "write kind: System or kind: Experiment", "kind is missing")
+		f.Mistake(n, "kind", "write kind: System or kind: Experiment", "kind is missing")
 		return
 	}
-	switch kind.scalar {
-	case KindSystem:
-		p := f.add(newPending(f.file, n, Native, KindSystem))
+	switch kind.Scalar {
+	case document.KindSystem:
+		p := f.add(document.NewDraft(f.File, n, document.Native, document.KindSystem))
 		p.System = &topology.System{}
-		n.take("apiVersion", "kind")
+		n.Take("apiVersion", "kind")
 		f.lowerSystem(n, "")
-		f.decode(n, "", reflect.ValueOf(p.System).Elem())
-	case KindExperiment:
-		p := f.add(newPending(f.file, n, Native, KindExperiment))
+		f.Decode(n, "", reflect.ValueOf(p.System).Elem())
+	case document.KindExperiment:
+		p := f.add(document.NewDraft(f.File, n, document.Native, document.KindExperiment))
 		e := defaults(reflect.TypeFor[experiment.Experiment]()).Interface().(experiment.Experiment)
 		p.Experiment = &e
-		n.take("apiVersion", "kind")
+		n.Take("apiVersion", "kind")
 		f.lowerExperiment(n)
-		if system := n.get("system"); system.isScalar() {
-			p.system = system
-			n.take("system")
+		if system := n.Get("system"); system.IsScalar() {
+			p.SystemName = system
+			n.Take("system")
 		} else if system == nil {
-			f.mistake(n, "system", "describe it under system, or name one: system: social", "the experiment has no system")
+			f.Mistake(n, "system", "describe it under system, or name one: system: social", "the experiment has no system")
 		}
-		f.decode(n, "", reflect.ValueOf(p.Experiment).Elem())
+		f.Decode(n, "", reflect.ValueOf(p.Experiment).Elem())
 		e.Load = e.Load.WithDefaults()
 		finishVariants(&e)
 		for i := range e.Faults {
 			e.Faults[i] = e.Faults[i].WithDefaults()
 		}
 	default:
-		f.mistake(kind, "kind", problem.DidYouMean(kind.scalar, Kinds(), "write System or Experiment"), "kind %q is not known", kind.scalar)
+		f.Mistake(kind, "kind", problem.DidYouMean(kind.Scalar, Kinds(), "write System or Experiment"), "kind %q is not known", kind.Scalar)
 	}
 }

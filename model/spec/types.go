@@ -6,6 +6,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -27,7 +28,7 @@ func defaults(t reflect.Type) reflect.Value {
 	case reflect.TypeFor[fault.Fault]():
 		return reflect.ValueOf(fault.Fault{Probability: 1})
 	case reflect.TypeFor[experiment.Experiment]():
-		return reflect.ValueOf(experiment.Experiment{Seed: DefaultSeed, Load: load.Profile{}.WithDefaults()})
+		return reflect.ValueOf(experiment.Experiment{Seed: document.DefaultSeed, Load: load.Profile{}.WithDefaults()})
 	}
 	return reflect.Zero(t)
 }

@@ -1,4 +1,4 @@
-package spec
+package vecrosim
 
 import (
 	"cmp"
@@ -8,15 +8,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // This file reads the fault definitions of VECROsim, which have no kind.
 
 type vecroFaultFile struct {
-	Name      string       `json:"name"`
-	Namespace ignored      `json:"namespace"`
-	Faults    []vecroFault `json:"faults"`
+	Name      string         `json:"name"`
+	Namespace decode.Ignored `json:"namespace"`
+	Faults    []vecroFault   `json:"faults"`
 }
 
 type vecroFault struct {
@@ -34,67 +37,67 @@ type vecroBehaviors struct {
 		Jitter unit.Duration `json:"jitter"`
 	} `json:"net-delay"`
 	NetLoss *struct {
-		Percent percent `json:"percent"`
+		Percent tcunit.Percent `json:"percent"`
 	} `json:"net-loss"`
 	NetRate *struct {
-		Rate tcRate `json:"rate"`
+		Rate tcunit.Rate `json:"rate"`
 	} `json:"net-rate"`
 	IOStress *struct {
 		Method string `json:"method"`
 	} `json:"io-stress"`
 	CPUStress *struct {
-		Load   percent `json:"load"`
-		Method string  `json:"method"`
+		Load   tcunit.Percent `json:"load"`
+		Method string         `json:"method"`
 	} `json:"cpu-stress"`
 }
 
 // A vecroBehavior is one behaviour as a fault; key is its name, and moved leads
 // from the fault's parameters to the behaviour's.
 type vecroBehavior struct {
-	key   string
-	fault fault.Fault
-	moved map[string]string
+	Key   string
+	Fault fault.Fault
+	Moved map[string]string
 }
 
-func readVECROFaults(f *file, n *node) *pending {
-	p := vecro{newPending(f, n, VECROsim, KindFaults)}
+func ReadFaults(f *decode.File, n *decode.Node) *document.Draft {
+	p := vecro{document.NewDraft(f, n, document.VECROsim, document.KindFaults)}
 	var in vecroFaultFile
-	f.decode(n, "", reflect.ValueOf(&in).Elem())
-	p.Faults = &Faults{Name: in.Name}
+	f.Decode(n, "", reflect.ValueOf(&in).Elem())
+	p.Faults = &document.Faults{Name: in.Name}
 	if in.Name == "" {
-		p.Faults.Name = nameFromFile(f.name)
+		p.Faults.Name = document.NameFromFile(f.Name)
 	}
-	if len(in.Faults) == 0 && len(f.mistakes) == 0 {
-		f.mistake(n, "faults", "write them under faults, one after each dash", "there are no faults")
+	if len(in.Faults) == 0 && len(f.Mistakes) == 0 {
+		f.Mistake(n, "faults", "write them under faults, one after each dash", "there are no faults")
 	}
 	for i := range in.Faults {
 		p.vecroFault(&in.Faults[i], problem.Index("faults", i))
 	}
-	return p.pending
+	return p.Draft
 }
 
 func (p vecro) vecroFault(in *vecroFault, path string) {
-	at := p.root.at(path)
-	for _, needed := range []struct{ key, value, hint string }{
+	at := p.Root.At(path)
+	for _, needed := range []struct{ Key, Value, Hint string }{
 		{"name", in.Name, "give it one; it is listed and cleared by it"},
 		{"target", in.Target, "name the service to break"},
 	} {
-		if needed.value == "" {
-			p.file.mistake(at, problem.Join(path, needed.key), needed.hint, "the fault has no %s", needed.key)
+		if needed.Value == "" {
+			p.File.Mistake(at, problem.Join(path, needed.Key), needed.Hint, "the fault has no %s", needed.Key)
 		}
 	}
 	if s := in.Behaviors.IOStress; s != nil && s.Method != "" && s.Method != "sync" && s.Method != "iomix" {
-		p.file.mistake(p.root.at(path+".behaviors.io-stress.method"), path+".behaviors.io-stress.method", "write sync or iomix", "method %q is not known", s.Method)
+		p.File.Mistake(p.Root.At(path+".behaviors.io-stress.method"), path+".behaviors.io-stress.method", "write sync or iomix", "method %q is not known", s.Method)
 	}
 	behaviors := slices.DeleteFunc(in.Behaviors.list(), func(b vecroBehavior) bool {
-		place := path + ".behaviors." + b.key
+		place := path + ".behaviors." + b.Key
 		if b.idle() {
-			p.note(p.root.at(place), place, "with these values %s does nothing", b.key)
+			p.Note(p.Root.At(place), place, "with these values %s does nothing", b.Key)
 		}
 		return b.idle()
 	})
-	if len(behaviors) == 0 && len(p.file.mistakes) == 0 {
-		p.file.mistake(at, path+".behaviors", "write one or more of net-delay, net-loss, net-rate, io-stress and cpu-stress", "fault %q does nothing", in.Name)
+	if len(behaviors) == 0 && len(p.File.Mistakes) == 0 {
+		p.File.Mistake(at, path+".behaviors", "write one or more of net-delay, net-loss, net-rate, io-stress and cpu-stress", "fault %q does nothing", in.Name)
 	}
 	for _, b := range behaviors {
 		p.vecroBehavior(in, b, path, len(behaviors) > 1)
@@ -104,18 +107,18 @@ func (p vecro) vecroFault(in *vecroFault, path string) {
 // vecroBehavior adds one behaviour of a fault, which is called after both where
 // there are several.
 func (p vecro) vecroBehavior(in *vecroFault, b vecroBehavior, path string, several bool) {
-	place := path + ".behaviors." + b.key
-	one := b.fault.WithDefaults()
+	place := path + ".behaviors." + b.Key
+	one := b.Fault.WithDefaults()
 	one.Name, one.Start, one.Duration, one.Probability = in.Name, in.Start, in.Duration, 1
 	if several {
-		one.Name += "-" + b.key
+		one.Name += "-" + b.Key
 	}
-	for from, to := range b.moved {
-		p.moved[place+".args."+from] = place + "." + to
+	for from, to := range b.Moved {
+		p.Moved[place+".args."+from] = place + "." + to
 	}
-	p.moved[place+".start"], p.moved[place+".duration"], p.moved[place+".name"] = path+".start", path+".duration", path+".name"
+	p.Moved[place+".start"], p.Moved[place+".duration"], p.Moved[place+".name"] = path+".start", path+".duration", path+".name"
 	// Impairments are those of what the target sends.
-	p.Faults.parts = append(p.Faults.parts, part{fault: one, path: place, towards: fault.ToTarget, on: selection{services: []string{in.Target}, container: true}})
+	p.Faults.Parts = append(p.Faults.Parts, document.Part{Fault: one, Path: place, Towards: fault.ToTarget, On: document.Selection{Services: []string{in.Target}, Container: true}})
 }
 
 // list makes faults of the behaviours that are given.
@@ -144,8 +147,8 @@ func (b *vecroBehaviors) list() (all []vecroBehavior) {
 // idle reports whether the behaviour is given, but with values by which VECROsim
 // leaves it out.
 func (b *vecroBehavior) idle() bool {
-	a := b.fault.Args
-	switch b.fault.Type {
+	a := b.Fault.Args
+	switch b.Fault.Type {
 	case fault.NetDelay:
 		return a.Delay.Fixed >= 0 && a.Delay.Fixed < unit.Duration(1e6)
 	case fault.NetLoss:

@@ -1,4 +1,4 @@
-package spec
+package decode
 
 import (
 	"cmp"
@@ -50,9 +50,9 @@ func (m Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// err returns the mistakes in the order of the files, or nil where there are
+// Err returns the mistakes in the order of the files, or nil where there are
 // none.
-func (m Mistakes) err(order []string) error {
+func (m Mistakes) Err(order []string) error {
 	if len(m) == 0 {
 		return nil
 	}

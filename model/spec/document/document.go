@@ -1,4 +1,7 @@
-package spec
+// Package document holds what the files of all dialects are read into: systems,
+// experiments, requests, loads and faults, with where each came from, and how
+// several documents make one experiment.
+package document
 
 import (
 	"path/filepath"
@@ -7,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -42,7 +46,7 @@ type Origin struct {
 	// Kind is the document's own word for what it is.
 	Kind string
 	// Notes say what of a dialect was read, but has no meaning here.
-	Notes []Mistake
+	Notes []decode.Mistake
 }
 
 // A Document is one description out of a file. Exactly one of its pointers is
@@ -117,8 +121,8 @@ func (d Documents) Faults() (faults []*Faults) {
 	return faults
 }
 
-// nameFromFile makes a system's name of a file's, for dialects without names.
-func nameFromFile(path string) string {
+// NameFromFile makes a system's name of a file's, for dialects without names.
+func NameFromFile(path string) string {
 	base := filepath.Base(path)
 	base = strings.TrimSuffix(base, filepath.Ext(base))
 	name := strings.Trim(strings.Map(func(r rune) rune {

@@ -1,4 +1,6 @@
-package spec
+// Package tcunit reads rates and percentages as tc writes them, which several
+// dialects took over.
+package tcunit
 
 import (
 	"fmt"
@@ -13,10 +15,10 @@ import (
 // and what ends in it are bits, "bps" and what ends in it are bytes per second,
 // with the factors of 1000 k, m, g, t or those of 1024 ki, mi, gi, ti. A bare
 // number is bits.
-type tcRate unit.Size
+type Rate unit.Size
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (r *tcRate) UnmarshalText(text []byte) error {
+func (r *Rate) UnmarshalText(text []byte) error {
 	word := strings.ToLower(strings.TrimSpace(string(text)))
 	end := strings.IndexFunc(word, func(c rune) bool { return (c < '0' || c > '9') && c != '.' })
 	if end < 0 {
@@ -31,7 +33,7 @@ func (r *tcRate) UnmarshalText(text []byte) error {
 	if bytes < 1 || bytes >= math.MaxInt64 {
 		return fmt.Errorf("rate %q is out of range: the least is one byte per second, 8bit", text)
 	}
-	*r = tcRate(bytes)
+	*r = Rate(bytes)
 	return nil
 }
 
@@ -57,15 +59,15 @@ func tcFactor(unit string) (float64, bool) {
 	return bytes, prefix == ""
 }
 
-// A percent is a share written as a number from 0 to 100, read into 0 to 1.
-type percent float64
+// A Percent is a share written as a number from 0 to 100, read into 0 to 1.
+type Percent float64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (p *percent) UnmarshalText(text []byte) error {
+func (p *Percent) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(string(text)), "%"), 64)
 	if err != nil || !(n >= 0 && n <= 100) {
 		return fmt.Errorf("%q is no percentage: write a number from 0 to 100", text)
 	}
-	*p = percent(n / 100)
+	*p = Percent(n / 100)
 	return nil
 }

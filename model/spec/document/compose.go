@@ -1,4 +1,4 @@
-package spec
+package document
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 // afterFaults is how long a load without an end goes on after the last fault.
 const afterFaults = 30 * time.Second
 
-// endlessFor is how long a load without an end goes on in an experiment.
-const endlessFor = unit.Duration(5 * 60e9)
+// EndlessFor is how long a load without an end goes on in an experiment.
+const EndlessFor = unit.Duration(5 * 60e9)
 
 // Experiment returns the one experiment that the documents describe: one of kind
 // Experiment, or a system with a load of its own. Faults that stand alone are
@@ -71,7 +71,7 @@ func (d Documents) base() (*experiment.Experiment, error) {
 // lastEnd is how long a load without an end lasts with these faults.
 func lastEnd(faults []fault.Fault) unit.Duration {
 	if len(faults) == 0 {
-		return endlessFor
+		return EndlessFor
 	}
 	var end time.Duration
 	for i := range faults {

@@ -1,4 +1,5 @@
-package spec
+// Package vecrosim reads the systems and the faults of VECROsim.
+package vecrosim
 
 import (
 	"reflect"
@@ -7,6 +8,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -52,14 +55,14 @@ const (
 	vecroEnvelope   = 15       // bytes of {"payload":""} and a line feed
 )
 
-// looksLikeVECRO tells a system of VECROsim by the fields of its services.
-func looksLikeVECRO(n *node) bool {
-	services := n.get("services")
-	if services == nil || services.shape != list {
+// LooksLike tells a system of VECROsim by the fields of its services.
+func LooksLike(n *decode.Node) bool {
+	services := n.Get("services")
+	if services == nil || services.Shape != decode.List {
 		return false
 	}
-	for _, s := range services.items {
-		if s.has("workload", "type", "node") {
+	for _, s := range services.Items {
+		if s.Has("workload", "type", "node") {
 			return true
 		}
 	}
@@ -67,12 +70,12 @@ func looksLikeVECRO(n *node) bool {
 }
 
 // A vecro is a document that a file of VECROsim is read into.
-type vecro struct{ *pending }
+type vecro struct{ *document.Draft }
 
-func readVECRO(f *file, n *node) *pending {
-	p := vecro{newPending(f, n, VECROsim, KindSystem)}
+func Read(f *decode.File, n *decode.Node) *document.Draft {
+	p := vecro{document.NewDraft(f, n, document.VECROsim, document.KindSystem)}
 	var in vecroFile
-	f.decode(n, "", reflect.ValueOf(&in).Elem())
+	f.Decode(n, "", reflect.ValueOf(&in).Elem())
 	p.System = &topology.System{Name: in.Name, Namespace: in.Namespace}
 	for i := range in.Services {
 		path := problem.Index("services", i)
@@ -80,13 +83,13 @@ func readVECRO(f *file, n *node) *pending {
 		if in.Replicas != nil {
 			s.Replicas = *in.Replicas
 		}
-		p.moved[path+".replicas"] = "replicas"
+		p.Moved[path+".replicas"] = "replicas"
 		if in.Services[i].Node != "" {
-			p.note(n.at(path+".node"), path+".node", "node has no meaning here")
+			p.Note(n.At(path+".node"), path+".node", "node has no meaning here")
 		}
 		p.System.Services = append(p.System.Services, s)
 	}
-	return p.pending
+	return p.Draft
 }
 
 // vecroService makes a service that does its work and then calls the others one
@@ -97,30 +100,30 @@ func (p vecro) vecroService(in *vecroFile, s *vecroService, path string) topolog
 	if s.Type != "" {
 		out.Kind = s.Type
 	}
-	p.moved[path+".kind"] = path + ".type"
+	p.Moved[path+".kind"] = path + ".type"
 	out.Memory = unit.Size(w.Memory+w.Mem) * vecroMemoryUnit
-	p.moved[path+".memory"] = path + ".workload.memory"
+	p.Moved[path+".memory"] = path + ".workload.memory"
 	if w.Memory < 0 || w.Mem < 0 || w.Memory > 1<<40 || w.Mem > 1<<40 {
 		out.Memory = -1
 	}
 	if w.Read != 0 || w.Write != 0 || out.Kind.IsStore() {
 		out.Store = &topology.Store{Reads: w.Read, Writes: w.Write}
-		p.moved[path+".store.reads"], p.moved[path+".store.writes"] = path+".workload.read", path+".workload.write"
-		p.moved[path+".store"] = path + ".workload"
+		p.Moved[path+".store.reads"], p.Moved[path+".store.writes"] = path+".workload.read", path+".workload.write"
+		p.Moved[path+".store"] = path + ".workload"
 	}
 	e := &out.Endpoints[0]
 	steps := path + ".endpoints[0].steps"
 	if work := p.vecroWork(w, path); !reflect.ValueOf(work).IsZero() {
 		at := problem.Index(steps, 0) + ".work"
-		p.moved[at], p.moved[at+".cpuUnits"], p.moved[at+".sleep"] = path+".workload", path+".workload.cpu", path+".workload.delay"
+		p.Moved[at], p.Moved[at+".cpuUnits"], p.Moved[at+".sleep"] = path+".workload", path+".workload.cpu", path+".workload.delay"
 		e.Steps = append(e.Steps, topology.Step{Work: &work})
 	}
-	p.moved[path+".endpoints[0].response.size"] = path + ".workload.net"
+	p.Moved[path+".endpoints[0].response.size"] = path + ".workload.net"
 	if !out.Kind.IsStore() {
 		e.Response.Size = unit.Size(w.Net/2 + vecroEnvelope)
 	}
 	for i, callee := range s.Calls {
-		p.moved[problem.Index(steps, len(e.Steps))+".call"] = problem.Index(path+".calls", i)
+		p.Moved[problem.Index(steps, len(e.Steps))+".call"] = problem.Index(path+".calls", i)
 		e.Steps = append(e.Steps, topology.CallTo(vecroCallee(in, callee)))
 	}
 	return out
@@ -131,7 +134,7 @@ func (p vecro) vecroService(in *vecroFile, s *vecroService, path string) topolog
 func (p vecro) vecroWork(w *vecroWorkload, path string) topology.Work {
 	work := topology.Work{CPUUnits: w.CPU}
 	if w.IO > topology.MaxIO/vecroIOUnit || w.IO < 0 {
-		p.file.mistake(p.root.at(path+".workload.io"), path+".workload.io", "the range is 0 to 16384 units of 64 KiB", "%d is out of range", w.IO)
+		p.File.Mistake(p.Root.At(path+".workload.io"), path+".workload.io", "the range is 0 to 16384 units of 64 KiB", "%d is out of range", w.IO)
 	} else {
 		work.IO = unit.Size(w.IO) * vecroIOUnit
 	}
@@ -145,7 +148,7 @@ func (p vecro) vecroWork(w *vecroWorkload, path string) topology.Work {
 	}
 	limit := float64(dist.Max / time.Millisecond)
 	if !(d.Duration >= 0 && d.Duration <= limit && jitter >= 0 && jitter <= limit) {
-		p.file.mistake(p.root.at(path+".workload.delay"), path+".workload.delay", "write milliseconds from 0 to 86400000", "a delay of %v ms with a jitter of %v ms is out of range", d.Duration, jitter)
+		p.File.Mistake(p.Root.At(path+".workload.delay"), path+".workload.delay", "write milliseconds from 0 to 86400000", "a delay of %v ms with a jitter of %v ms is out of range", d.Duration, jitter)
 		return work
 	}
 	milliseconds := float64(time.Millisecond)

@@ -1,4 +1,4 @@
-package spec
+package microsim
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
 // This file reads MicroSim's requests: by themselves, and inside other files.
@@ -41,29 +43,29 @@ type chainArgs struct {
 	Rate     *float64 `json:"rate,omitempty"`
 }
 
-// readChain reads a request of MicroSim as a document.
-func readChain(f *file, n *node) *pending {
-	p := newPending(f, n, MicroSim, kindRequest)
-	p.Chain = readRequest(f, n, "")
+// ReadRequest reads a request of MicroSim as a document.
+func ReadRequest(f *decode.File, n *decode.Node) *document.Draft {
+	p := document.NewDraft(f, n, document.MicroSim, kindRequest)
+	p.Chain = Chain(f, n, "")
 	return p
 }
 
-// readRequest reads a request that stands at a path of the file. What is wrong is
+// Chain reads a request that stands at a path of the file. What is wrong is
 // reported; then the chain is empty.
-func readRequest(f *file, n *node, path string) *behave.Chain {
-	if !f.want(n, path, object, "write a request with a designation") {
+func Chain(f *decode.File, n *decode.Node, path string) *behave.Chain {
+	if !f.Want(n, path, decode.Object, "write a request with a designation") {
 		return &behave.Chain{}
 	}
 	var in chainFile
-	before := len(f.mistakes)
-	f.decode(n, path, reflect.ValueOf(&in).Elem())
-	known := slices.Clone(f.mistakes[before:])
+	before := len(f.Mistakes)
+	f.Decode(n, path, reflect.ValueOf(&in).Elem())
+	known := slices.Clone(f.Mistakes[before:])
 	for i := range known { // seen from the request, as the problems are
 		known[i].Path = strings.TrimPrefix(strings.TrimPrefix(known[i].Path, path), ".")
 	}
 	data, err := json.Marshal(in)
 	if err != nil {
-		f.mistake(n, path, "", "the request cannot be read: %v", err)
+		f.Mistake(n, path, "", "the request cannot be read: %v", err)
 		return &behave.Chain{}
 	}
 	// Only what was understood is parsed, so that all mistakes come at once.
@@ -72,10 +74,10 @@ func readRequest(f *file, n *node, path string) *behave.Chain {
 		return chain
 	}
 	for _, one := range problemsOf(err) {
-		place, whole := n.follow(one.Path)
-		if !follows(n, one.Path, place, whole, known) {
+		place, whole := n.Follow(one.Path)
+		if !decode.Follows(n, one.Path, place, whole, known) {
 			one.Path = problem.Join(path, one.Path)
-			f.mistakeAt(place, one)
+			f.MistakeAt(place, one)
 		}
 	}
 	return &behave.Chain{}
@@ -98,22 +100,22 @@ func problemsOf(err error) problem.List {
 	return list
 }
 
-// chainText checks a request that stands as text inside a file, and returns it
+// ChainText checks a request that stands as text inside a file, and returns it
 // as compact JSON.
-func chainText(f *file, at *node, path string) string {
-	inner := &file{name: f.name, types: f.types}
-	roots := inner.parse([]byte(at.scalar))
+func ChainText(f *decode.File, at *decode.Node, path string) string {
+	inner := &decode.File{Name: f.Name, Types: f.Types}
+	roots := inner.Parse([]byte(at.Scalar))
 	compact := ""
 	if len(roots) == 1 {
-		readRequest(inner, roots[0], "")
-		compact = string(roots[0].json())
-	} else if len(inner.mistakes) == 0 {
-		f.mistake(at, path, "give one request", "%d requests are found in one text", len(roots))
+		Chain(inner, roots[0], "")
+		compact = string(roots[0].JSON())
+	} else if len(inner.Mistakes) == 0 {
+		f.Mistake(at, path, "give one request", "%d requests are found in one text", len(roots))
 	}
-	for _, m := range inner.mistakes {
+	for _, m := range inner.Mistakes {
 		// Escapes and folding hide where the text's own lines are in the file, so
 		// the place is that of the whole text.
-		f.mistake(at, problem.Join(path, m.Path), m.Hint, "%s", m.Message)
+		f.Mistake(at, problem.Join(path, m.Path), m.Hint, "%s", m.Message)
 	}
 	return compact
 }

@@ -1,4 +1,4 @@
-package spec
+package chaosmesh
 
 import (
 	"cmp"
@@ -6,6 +6,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -16,42 +19,42 @@ type networkChaos struct {
 	Direction fault.Direction `json:"direction"`
 	Target    *chaosTargets   `json:"target"`
 	Delay     *struct {
-		Latency     unit.Duration `json:"latency"`
-		Jitter      unit.Duration `json:"jitter"`
-		Correlation percent       `json:"correlation"`
+		Latency     unit.Duration  `json:"latency"`
+		Jitter      unit.Duration  `json:"jitter"`
+		Correlation tcunit.Percent `json:"correlation"`
 		Reorder     *struct {
-			Reorder     percent `json:"reorder"`
-			Gap         int     `json:"gap"`
-			Correlation percent `json:"correlation"`
+			Reorder     tcunit.Percent `json:"reorder"`
+			Gap         int            `json:"gap"`
+			Correlation tcunit.Percent `json:"correlation"`
 		} `json:"reorder"`
 	} `json:"delay"`
 	Loss *struct {
-		Loss        percent `json:"loss"`
-		Correlation percent `json:"correlation"`
+		Loss        tcunit.Percent `json:"loss"`
+		Correlation tcunit.Percent `json:"correlation"`
 	} `json:"loss"`
 	Duplicate *struct {
-		Duplicate   percent `json:"duplicate"`
-		Correlation percent `json:"correlation"`
+		Duplicate   tcunit.Percent `json:"duplicate"`
+		Correlation tcunit.Percent `json:"correlation"`
 	} `json:"duplicate"`
 	Corrupt *struct {
-		Corrupt     percent `json:"corrupt"`
-		Correlation percent `json:"correlation"`
+		Corrupt     tcunit.Percent `json:"corrupt"`
+		Correlation tcunit.Percent `json:"correlation"`
 	} `json:"corrupt"`
 	Rate *struct {
-		Rate tcRate `json:"rate"`
+		Rate tcunit.Rate `json:"rate"`
 	} `json:"rate"`
 	Bandwidth *struct {
-		Rate tcRate `json:"rate"`
+		Rate tcunit.Rate `json:"rate"`
 		// The queue of the limit is our own.
-		Limit    ignored `json:"limit"`
-		Buffer   ignored `json:"buffer"`
-		PeakRate ignored `json:"peakrate"`
-		MinBurst ignored `json:"minburst"`
+		Limit    decode.Ignored `json:"limit"`
+		Buffer   decode.Ignored `json:"buffer"`
+		PeakRate decode.Ignored `json:"peakrate"`
+		MinBurst decode.Ignored `json:"minburst"`
 	} `json:"bandwidth"`
 	// These are refused.
-	ExternalTargets ignored `json:"externalTargets"`
-	Device          ignored `json:"device"`
-	TargetDevice    ignored `json:"targetDevice"`
+	ExternalTargets decode.Ignored `json:"externalTargets"`
+	Device          decode.Ignored `json:"device"`
+	TargetDevice    decode.Ignored `json:"targetDevice"`
 }
 
 // networkParts are the fields with an action's parameters.
@@ -68,15 +71,15 @@ func (c *chaosReader) network(in *networkChaos) chaosFields {
 	c.parameters(in)
 	direction := cmp.Or(in.Direction, fault.ToTarget)
 	if direction != fault.ToTarget && direction != fault.FromTarget && direction != fault.Both {
-		c.file.mistake(c.root.at("spec.direction"), "spec.direction", "write to, from or both", "direction %q is not known", in.Direction)
+		c.File.Mistake(c.Root.At("spec.direction"), "spec.direction", "write to, from or both", "direction %q is not known", in.Direction)
 	}
-	var peers *selection
+	var peers *document.Selection
 	if in.Target != nil {
 		s := c.selection(in.Target, "spec.target")
 		peers = &s
 	}
-	for i := range c.Faults.parts {
-		c.Faults.parts[i].peers, c.Faults.parts[i].towards = peers, direction
+	for i := range c.Faults.Parts {
+		c.Faults.Parts[i].Peers, c.Faults.Parts[i].Towards = peers, direction
 	}
 	return in.chaosFields
 }
@@ -86,29 +89,29 @@ func (c *chaosReader) parameters(in *networkChaos) {
 	makers := map[string]func(*networkChaos, string){
 		"delay": c.delay, "loss": c.loss, "duplicate": c.duplicate, "corrupt": c.corrupt, "rate": c.rate, "bandwidth": c.bandwidth,
 	}
-	given := c.root.get("spec")
+	given := c.Root.Get("spec")
 	switch {
 	case in.Action == "partition":
 		c.add("spec", fault.Fault{Type: fault.NetPartition}, nil)
 	case in.Action == "netem":
 		for _, key := range networkParts() {
-			if given.get(key) != nil {
+			if given.Get(key) != nil {
 				makers[key](in, "spec."+key)
 			}
 		}
-		if len(c.Faults.parts) == 0 && len(c.file.mistakes) == 0 {
-			c.file.mistake(given, "spec", "write one or more of delay, loss, duplicate, corrupt and rate", "action netem has nothing to do")
+		if len(c.Faults.Parts) == 0 && len(c.File.Mistakes) == 0 {
+			c.File.Mistake(given, "spec", "write one or more of delay, loss, duplicate, corrupt and rate", "action netem has nothing to do")
 		}
 	case makers[in.Action] == nil:
-		c.file.mistake(c.root.at("spec.action"), "spec.action", problem.DidYouMean(in.Action, append(networkParts(), "netem", "partition"), "write delay, loss, duplicate, corrupt, rate, bandwidth, partition or netem"), "action %q is not known", in.Action)
-	case given.get(in.Action) == nil:
-		c.file.mistake(given, "spec."+in.Action, "write its parameters under "+in.Action, "action %s has no parameters", in.Action)
+		c.File.Mistake(c.Root.At("spec.action"), "spec.action", problem.DidYouMean(in.Action, append(networkParts(), "netem", "partition"), "write delay, loss, duplicate, corrupt, rate, bandwidth, partition or netem"), "action %q is not known", in.Action)
+	case given.Get(in.Action) == nil:
+		c.File.Mistake(given, "spec."+in.Action, "write its parameters under "+in.Action, "action %s has no parameters", in.Action)
 	default:
 		makers[in.Action](in, "spec."+in.Action)
 	}
 	for _, key := range networkParts() {
-		if in.Action != "netem" && in.Action != key && given.get(key) != nil {
-			c.file.mistake(given.get(key), "spec."+key, "remove it, or write action: netem for several at once", "%s stands beside action %s", key, in.Action)
+		if in.Action != "netem" && in.Action != key && given.Get(key) != nil {
+			c.File.Mistake(given.Get(key), "spec."+key, "remove it, or write action: netem for several at once", "%s stands beside action %s", key, in.Action)
 		}
 	}
 }
@@ -124,11 +127,11 @@ func (c *chaosReader) delay(in *networkChaos, path string) {
 		f.Type, f.Args.Percent, f.Args.Correlation = fault.NetReorder, float64(r.Reorder), float64(r.Correlation)
 		moved["percent"], moved["correlation"] = "reorder.reorder", "reorder.correlation"
 		if r.Gap > 1 {
-			c.file.mistake(c.root.at(path+".reorder.gap"), path+".reorder.gap", "remove it: each packet is drawn", "a gap of %d is not covered", r.Gap)
+			c.File.Mistake(c.Root.At(path+".reorder.gap"), path+".reorder.gap", "remove it: each packet is drawn", "a gap of %d is not covered", r.Gap)
 		}
 		for _, key := range []string{"jitter", "correlation"} {
-			if n := c.root.under(path + "." + key); n.isScalar() && d.Jitter+unit.Duration(d.Correlation*1e9) != 0 {
-				c.file.mistake(n, path+"."+key, "remove it, or remove reorder", "%s of the delay is not covered beside reorder", key)
+			if n := c.Root.Under(path + "." + key); n.IsScalar() && d.Jitter+unit.Duration(d.Correlation*1e9) != 0 {
+				c.File.Mistake(n, path+"."+key, "remove it, or remove reorder", "%s of the delay is not covered beside reorder", key)
 			}
 		}
 		f.Args.Jitter = 0
@@ -167,7 +170,7 @@ func (c *chaosReader) bandwidth(in *networkChaos, path string) {
 }
 
 // share adds a fault that hits a share of the packets.
-func (c *chaosReader) share(path string, t fault.Type, key string, share, correlation percent) {
+func (c *chaosReader) share(path string, t fault.Type, key string, share, correlation tcunit.Percent) {
 	f := fault.Fault{Type: t, Args: fault.Args{Percent: float64(share), Correlation: float64(correlation)}}
 	c.add(path, f, map[string]string{"percent": key, "correlation": "correlation"})
 }

@@ -1,4 +1,4 @@
-package spec
+package document
 
 import (
 	"errors"
@@ -21,51 +21,51 @@ type Faults struct {
 	Name string
 	// System names the system that is meant; it may be empty.
 	System string
-	parts  []part
+	Parts  []Part
 }
 
-// A part is one fault of a file, before it has its targets.
-type part struct {
-	// fault has all but a service, and its Name.
-	fault fault.Fault
-	// path is where the file describes it.
-	path string
-	on   selection
-	// peers is the other end of a fault on the network; nil means everybody.
-	peers *selection
-	// towards says which packets a fault on the network hits, as Chaos Mesh does:
+// A Part is one fault of a file, before it has its targets.
+type Part struct {
+	// Fault has all but a service, and its Name.
+	Fault fault.Fault
+	// Path is where the file describes it.
+	Path string
+	On   Selection
+	// Peers is the other end of a fault on the network; nil means everybody.
+	Peers *Selection
+	// Towards says which packets a fault on the network hits, as Chaos Mesh does:
 	// those that go to the peers, those that come from them, or both.
-	towards fault.Direction
+	Towards fault.Direction
 }
 
-// A selection says which replicas are meant.
-type selection struct {
-	// services are the ones meant; nil means all.
-	services []string
-	// container is set where a name may also be that of a container or an object
+// A Selection says which replicas are meant.
+type Selection struct {
+	// Services are the ones meant; nil means all.
+	Services []string
+	// Container is set where a name may also be that of a container or an object
 	// of VECROsim.
-	container bool
-	// mode and value say how many of the replicas are taken.
-	mode  pickMode
-	value int
+	Container bool
+	// Mode and value say how many of the replicas are taken.
+	Mode  PickMode
+	Value int
 }
 
-// pickMode is one of Chaos Mesh's words for how many are taken.
-type pickMode string
+// PickMode is one of Chaos Mesh's words for how many are taken.
+type PickMode string
 
 const (
-	pickAll       pickMode = "all"
-	pickOne       pickMode = "one"
-	pickFixed     pickMode = "fixed"
-	pickPercent   pickMode = "fixed-percent"
-	pickAtMostPer pickMode = "random-max-percent"
+	PickAll       PickMode = "all"
+	PickOne       PickMode = "one"
+	PickFixed     PickMode = "fixed"
+	PickPercent   PickMode = "fixed-percent"
+	PickAtMostPer PickMode = "random-max-percent"
 )
 
 // Names lists the faults as the file calls them.
 func (f *Faults) Names() []string {
 	var names []string
-	for i := range f.parts {
-		names = append(names, f.parts[i].fault.Name)
+	for i := range f.Parts {
+		names = append(names, f.Parts[i].Fault.Name)
 	}
 	return names
 }
@@ -80,15 +80,15 @@ func (f *Faults) For(system *topology.System, seed uint64) ([]fault.Fault, error
 	if f.System != "" && f.System != system.Name {
 		return nil, fmt.Errorf("the faults %q are meant for system %q, not %q", f.Name, f.System, system.Name)
 	}
-	for i := range f.parts {
-		p := &f.parts[i]
+	for i := range f.Parts {
+		p := &f.Parts[i]
 		targets, err := p.targets(system, dist.Seed(seed).With("targets").With(f.Name))
 		if err != nil {
-			failed = append(failed, fmt.Errorf("fault %q: %w", p.fault.Name, err))
+			failed = append(failed, fmt.Errorf("fault %q: %w", p.Fault.Name, err))
 			continue
 		}
 		for _, t := range targets {
-			one := p.fault
+			one := p.Fault
 			one.Target = t
 			if len(targets) > 1 {
 				one.Name += "-" + targetSuffix(t)
@@ -106,27 +106,27 @@ func targetSuffix(t fault.Target) string {
 }
 
 // targets lists what the fault acts on.
-func (p *part) targets(system *topology.System, key dist.Key) ([]fault.Target, error) {
-	chosen, err := p.on.replicas(system, key)
+func (p *Part) targets(system *topology.System, key dist.Key) ([]fault.Target, error) {
+	chosen, err := p.On.replicas(system, key)
 	if err != nil {
 		return nil, err
 	}
-	entry, _ := fault.Lookup(p.fault.Type)
+	entry, _ := fault.Lookup(p.Fault.Type)
 	switch {
 	case entry.Place != fault.OnNetwork:
 		return chosen, nil
-	case p.peers == nil:
+	case p.Peers == nil:
 		// Packets to everybody are those that the target sends.
 		for i := range chosen {
-			chosen[i].Direction = turned(p.towards)
+			chosen[i].Direction = turned(p.Towards)
 		}
 		return chosen, nil
 	}
-	peers, err := p.peers.replicas(system, key.With("peers"))
+	peers, err := p.Peers.replicas(system, key.With("peers"))
 	if err != nil {
 		return nil, err
 	}
-	return edgesBetween(system, chosen, peers, p.towards)
+	return edgesBetween(system, chosen, peers, p.Towards)
 }
 
 // turned is a direction as seen from the other end.
@@ -179,7 +179,7 @@ func edgesBetween(system *topology.System, chosen, peers []fault.Target, towards
 
 // replicas draws the replicas that are meant. Where all of a service are, its
 // target has no replica.
-func (s *selection) replicas(system *topology.System, key dist.Key) ([]fault.Target, error) {
+func (s *Selection) replicas(system *topology.System, key dist.Key) ([]fault.Target, error) {
 	services, err := s.find(system)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (s *selection) replicas(system *topology.System, key dist.Key) ([]fault.Tar
 		}
 	}
 	n := s.count(len(seats), key)
-	if n == 0 && s.mode != pickAtMostPer {
+	if n == 0 && s.Mode != PickAtMostPer {
 		return nil, fmt.Errorf("of %d replicas that are selected, it would take none", len(seats))
 	}
 	byDraw := slices.Clone(seats)
@@ -226,25 +226,25 @@ func (s *selection) replicas(system *topology.System, key dist.Key) ([]fault.Tar
 }
 
 // count is how many of so many replicas are taken.
-func (s *selection) count(all int, key dist.Key) int {
-	switch s.mode {
-	case pickOne:
+func (s *Selection) count(all int, key dist.Key) int {
+	switch s.Mode {
+	case PickOne:
 		return min(1, all)
-	case pickFixed:
-		return min(s.value, all)
-	case pickPercent:
-		return all * s.value / 100
-	case pickAtMostPer:
-		return all * key.With("percent").IntN(s.value+1) / 100
+	case PickFixed:
+		return min(s.Value, all)
+	case PickPercent:
+		return all * s.Value / 100
+	case PickAtMostPer:
+		return all * key.With("percent").IntN(s.Value+1) / 100
 	}
 	return all
 }
 
 // find returns the services that are meant, in the order of the system.
-func (s *selection) find(system *topology.System) ([]*topology.Service, error) {
+func (s *Selection) find(system *topology.System) ([]*topology.Service, error) {
 	wanted := map[string]bool{}
 	var failed []error
-	for _, name := range s.services {
+	for _, name := range s.Services {
 		found := s.lookUp(system, name)
 		if found == nil {
 			var names []string
@@ -259,7 +259,7 @@ func (s *selection) find(system *topology.System) ([]*topology.Service, error) {
 	}
 	var services []*topology.Service
 	for i := range system.Services {
-		if service := &system.Services[i]; s.services == nil || wanted[service.Name] {
+		if service := &system.Services[i]; s.Services == nil || wanted[service.Name] {
 			services = append(services, service)
 		}
 	}
@@ -269,9 +269,9 @@ func (s *selection) find(system *topology.System) ([]*topology.Service, error) {
 // lookUp finds a service by its name. VECROsim's containers are named after the
 // service, those of databases with an ending, its objects with the system's name
 // before that.
-func (s *selection) lookUp(system *topology.System, name string) *topology.Service {
+func (s *Selection) lookUp(system *topology.System, name string) *topology.Service {
 	names := []string{name}
-	if s.container {
+	if s.Container {
 		short := strings.TrimPrefix(name, system.Name+"-")
 		for _, n := range []string{name, short} {
 			names = append(names, n, strings.TrimSuffix(n, "-agent"), strings.TrimSuffix(n, "-mongodb"))
@@ -285,17 +285,17 @@ func (s *selection) lookUp(system *topology.System, name string) *topology.Servi
 	return nil
 }
 
-// validate names what is wrong with the faults as far as they do not depend on a
+// Validate names what is wrong with the faults as far as they do not depend on a
 // system. Paths are those of the file.
-func (f *Faults) validate() (problems problem.List) {
-	for i := range f.parts {
-		p := &f.parts[i]
-		one := p.fault
+func (f *Faults) Validate() (problems problem.List) {
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		one := p.Fault
 		one.Target.Service = "any" // whether it is there, For says
-		problems.Under(p.path, one.Validate())
-		for _, before := range f.parts[:i] {
-			if before.fault.Name == one.Name {
-				problems.AddHint(problem.Join(p.path, "name"), "give each fault its own name", "there is a fault %q already", one.Name)
+		problems.Under(p.Path, one.Validate())
+		for _, before := range f.Parts[:i] {
+			if before.Fault.Name == one.Name {
+				problems.AddHint(problem.Join(p.Path, "name"), "give each fault its own name", "there is a fault %q already", one.Name)
 			}
 		}
 	}

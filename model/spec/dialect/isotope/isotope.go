@@ -1,4 +1,5 @@
-package spec
+// Package isotope reads isotope's MockServiceGraph.
+package isotope
 
 import (
 	"fmt"
@@ -10,14 +11,15 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// This file reads isotope's MockServiceGraph. The files of isotope's own
-// repository leave out apiVersion and kind.
+// The files of isotope's own repository leave out apiVersion and kind.
 
-const kindGraph = "MockServiceGraph"
+const Kind = "MockServiceGraph"
 
 // byteSize is isotope's size: a number of bytes, or text such as "16 KB" with
 // factors of 1024, whatever the suffix.
@@ -65,19 +67,19 @@ type graphFile struct {
 	Default    graphDefaults  `json:"default"`
 	Defaults   graphDefaults  `json:"defaults"`
 	Services   []graphService `json:"services"`
-	Metadata   ignored        `json:"metadata"`
+	Metadata   decode.Ignored `json:"metadata"`
 }
 
 type graphDefaults struct {
-	Type            string      `json:"type"`
-	ErrorRate       percentage  `json:"errorRate"`
-	RequestSize     byteSize    `json:"requestSize"`
-	ResponseSize    byteSize    `json:"responseSize"`
-	NumReplicas     *int        `json:"numReplicas"`
-	NumRbacPolicies int         `json:"numRbacPolicies"`
-	ComputeUsage    ignored     `json:"computeUsage"`
-	MemoryUsage     ignored     `json:"memoryUsage"`
-	Script          []graphStep `json:"script"`
+	Type            string         `json:"type"`
+	ErrorRate       percentage     `json:"errorRate"`
+	RequestSize     byteSize       `json:"requestSize"`
+	ResponseSize    byteSize       `json:"responseSize"`
+	NumReplicas     *int           `json:"numReplicas"`
+	NumRbacPolicies int            `json:"numRbacPolicies"`
+	ComputeUsage    decode.Ignored `json:"computeUsage"`
+	MemoryUsage     decode.Ignored `json:"memoryUsage"`
+	Script          []graphStep    `json:"script"`
 }
 
 type graphService struct {
@@ -90,8 +92,8 @@ type graphService struct {
 	ErrorRate       *percentage       `json:"errorRate"`
 	ResponseSize    *byteSize         `json:"responseSize"`
 	NumRbacPolicies int               `json:"numRbacPolicies"`
-	ComputeUsage    ignored           `json:"computeUsage"`
-	MemoryUsage     ignored           `json:"memoryUsage"`
+	ComputeUsage    decode.Ignored    `json:"computeUsage"`
+	MemoryUsage     decode.Ignored    `json:"memoryUsage"`
 	Labels          map[string]string `json:"labels"`
 	Script          []graphStep       `json:"script"`
 }
@@ -112,17 +114,17 @@ type graphCall struct {
 	Probability int               `json:"probability"`
 }
 
-// looksLikeIsotope tells a graph without a kind by the fields that only it has.
-func looksLikeIsotope(n *node) bool {
-	services := n.get("services")
-	if services == nil || services.shape != list {
+// LooksLike tells a graph without a kind by the fields that only it has.
+func LooksLike(n *decode.Node) bool {
+	services := n.Get("services")
+	if services == nil || services.Shape != decode.List {
 		return false
 	}
-	if n.has("default", "defaults") {
+	if n.Has("default", "defaults") {
 		return true
 	}
-	for _, s := range services.items {
-		if s.has("isEntrypoint", "script", "numReplicas", "responseSize") {
+	for _, s := range services.Items {
+		if s.Has("isEntrypoint", "script", "numReplicas", "responseSize") {
 			return true
 		}
 	}
@@ -135,20 +137,20 @@ func ignoredByGraph() []string {
 }
 
 // A graph is a document that a MockServiceGraph is read into.
-type graph struct{ *pending }
+type graph struct{ *document.Draft }
 
-func readIsotope(f *file, n *node) *pending {
-	p := graph{newPending(f, n, Isotope, kindGraph)}
+func Read(f *decode.File, n *decode.Node) *document.Draft {
+	p := graph{document.NewDraft(f, n, document.Isotope, Kind)}
 	p.lowerScripts(n)
 	var in graphFile
-	f.decode(n, "", reflect.ValueOf(&in).Elem())
+	f.Decode(n, "", reflect.ValueOf(&in).Elem())
 	def := in.Defaults
-	if n.has("default") {
+	if n.Has("default") {
 		def = in.Default
 	}
 	p.checkProtocol(in.Default.Type, "default.type")
 	p.checkProtocol(in.Defaults.Type, "defaults.type")
-	p.System = &topology.System{Name: nameFromFile(f.name)}
+	p.System = &topology.System{Name: document.NameFromFile(f.Name)}
 	for i := range in.Services {
 		s, path := &in.Services[i], problem.Index("services", i)
 		if s.IsEntrypoint {
@@ -158,7 +160,7 @@ func readIsotope(f *file, n *node) *pending {
 		p.noteIgnored(i)
 		p.System.Services = append(p.System.Services, p.graphService(s, &def, path))
 	}
-	return p.pending
+	return p.Draft
 }
 
 // graphService makes a service of a graph's, with the graph's defaults.
@@ -181,9 +183,9 @@ func (p graph) graphService(in *graphService, def *graphDefaults, path string) t
 	if in.ResponseSize != nil {
 		e.Response.Size = unit.Size(*in.ResponseSize)
 	}
-	p.moved[path+".replicas"] = path + ".numReplicas"
-	p.moved[path+".endpoints[0].errorRate"] = path + ".errorRate"
-	p.moved[path+".endpoints[0].response.size"] = path + ".responseSize"
+	p.Moved[path+".replicas"] = path + ".numReplicas"
+	p.Moved[path+".endpoints[0].errorRate"] = path + ".errorRate"
+	p.Moved[path+".endpoints[0].response.size"] = path + ".responseSize"
 	return s
 }
 
@@ -192,17 +194,17 @@ func (p graph) graphService(in *graphService, def *graphDefaults, path string) t
 func (p graph) graphSteps(script []graphStep, def *graphDefaults, path, from string) (steps []topology.Step) {
 	for i, in := range script {
 		at, origin := problem.Index(path, i), problem.Index(from, i)
-		p.moved[at] = origin
+		p.Moved[at] = origin
 		switch {
 		case in.Concurrent != nil:
 			// The concurrent commands stand under a name of their own in the tree,
 			// because lists and objects cannot share one type.
 			steps = append(steps, topology.Step{Parallel: p.graphSteps(in.Concurrent, def, at+".parallel", origin+".-concurrent")})
 		case in.Sleep != nil:
-			p.moved[at+".work"] = origin
+			p.Moved[at+".work"] = origin
 			steps = append(steps, topology.Step{Work: &topology.Work{Sleep: dist.Delay{Fixed: *in.Sleep}}})
 		case in.Call != nil:
-			p.moved[at+".call.to"] = origin + ".call.service"
+			p.Moved[at+".call.to"] = origin + ".call.service"
 			steps = append(steps, topology.Step{Call: graphCallOf(in.Call, def)})
 		}
 	}
@@ -225,11 +227,11 @@ func graphCallOf(in *graphCall, def *graphDefaults) *topology.Call {
 
 // lowerScripts gives the lists of concurrent commands a name, and the callees
 // that are only names an object, so that they can be decoded.
-func (p graph) lowerScripts(n *node) {
-	scripts := []*node{n.get("default").get("script"), n.get("defaults").get("script")}
-	if services := n.get("services"); services != nil {
-		for _, s := range services.items {
-			scripts = append(scripts, s.get("script"))
+func (p graph) lowerScripts(n *decode.Node) {
+	scripts := []*decode.Node{n.Get("default").Get("script"), n.Get("defaults").Get("script")}
+	if services := n.Get("services"); services != nil {
+		for _, s := range services.Items {
+			scripts = append(scripts, s.Get("script"))
 		}
 	}
 	for _, script := range scripts {
@@ -237,29 +239,29 @@ func (p graph) lowerScripts(n *node) {
 	}
 }
 
-func (p graph) lowerCommands(script *node, outermost bool) {
+func (p graph) lowerCommands(script *decode.Node, outermost bool) {
 	if script == nil {
 		return
 	}
-	for i, command := range script.items {
-		if command.shape == list {
+	for i, command := range script.Items {
+		if command.Shape == decode.List {
 			if !outermost {
-				p.file.mistake(command, "", "put the commands into one list", "concurrent commands stand inside concurrent commands")
-				script.items[i] = command.like(object)
+				p.File.Mistake(command, "", "put the commands into one list", "concurrent commands stand inside concurrent commands")
+				script.Items[i] = command.Like(decode.Object)
 				continue
 			}
 			p.lowerCommands(command, false)
-			script.items[i] = command.objectAt("-concurrent", command)
+			script.Items[i] = command.ObjectAt("-concurrent", command)
 			continue
 		}
-		if call := command.get("call"); call != nil && call.shape == text {
-			command.set("call", call.objectAt("service", call))
+		if call := command.Get("call"); call != nil && call.Shape == decode.Text {
+			command.Set("call", call.ObjectAt("service", call))
 		}
-		if command.shape == object && !command.has("call", "sleep") && len(command.fields) == 0 {
-			p.file.mistake(command, "", "write call or sleep", "a command is empty")
+		if command.Shape == decode.Object && !command.Has("call", "sleep") && len(command.Fields) == 0 {
+			p.File.Mistake(command, "", "write call or sleep", "a command is empty")
 		}
-		if command.has("call") && command.has("sleep") {
-			p.file.mistake(command, "", "write them as two steps", "a command has both call and sleep")
+		if command.Has("call") && command.Has("sleep") {
+			p.File.Mistake(command, "", "write them as two steps", "a command has both call and sleep")
 		}
 	}
 }
@@ -269,18 +271,18 @@ func (p graph) checkProtocol(protocol, path string) {
 	switch protocol {
 	case "", "http":
 	case "grpc":
-		p.note(p.root.at(path), path, "type grpc is served as http")
+		p.Note(p.Root.At(path), path, "type grpc is served as http")
 	default:
-		p.file.mistake(p.root.at(path), path, "write http or grpc", "type %q is not known", protocol)
+		p.File.Mistake(p.Root.At(path), path, "write http or grpc", "type %q is not known", protocol)
 	}
 }
 
 // noteIgnored names the fields of a service that have no meaning here.
 func (p graph) noteIgnored(i int) {
-	s := p.root.get("services").items[i]
-	for _, field := range s.fields {
-		if slices.Contains(ignoredByGraph(), field.key) {
-			p.note(&node{line: field.line, col: field.col}, problem.Index("services", i)+"."+field.key, "%s has no meaning here", field.key)
+	s := p.Root.Get("services").Items[i]
+	for _, field := range s.Fields {
+		if slices.Contains(ignoredByGraph(), field.Key) {
+			p.Note(&decode.Node{Line: field.Line, Col: field.Col}, problem.Index("services", i)+"."+field.Key, "%s has no meaning here", field.Key)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package spec
+package decode
 
 import (
 	"reflect"
@@ -7,19 +7,19 @@ import (
 
 // A structField is a field that files may set, with its name there.
 type structField struct {
-	name  string
-	index []int
-	typ   reflect.Type
+	Name  string
+	Index []int
+	Typ   reflect.Type
 }
 
-// fieldsOf lists the fields of a struct as encoding/json does: those of an
+// FieldsOf lists the fields of a struct as encoding/json does: those of an
 // embedded struct stand beside its own.
-func fieldsOf(t reflect.Type) (fields []structField) {
+func FieldsOf(t reflect.Type) (fields []structField) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			for _, inner := range fieldsOf(f.Type) {
-				inner.index = append([]int{i}, inner.index...)
+			for _, inner := range FieldsOf(f.Type) {
+				inner.Index = append([]int{i}, inner.Index...)
 				fields = append(fields, inner)
 			}
 			continue
@@ -31,12 +31,12 @@ func fieldsOf(t reflect.Type) (fields []structField) {
 	return fields
 }
 
-// keysOf lists the names of a struct's fields in files. Those that begin with a
+// KeysOf lists the names of a struct's fields in files. Those that begin with a
 // dash are not for people.
-func keysOf(t reflect.Type) (keys []string) {
-	for _, f := range fieldsOf(t) {
-		if f.name[0] != '-' {
-			keys = append(keys, f.name)
+func KeysOf(t reflect.Type) (keys []string) {
+	for _, f := range FieldsOf(t) {
+		if f.Name[0] != '-' {
+			keys = append(keys, f.Name)
 		}
 	}
 	return keys
@@ -44,9 +44,9 @@ func keysOf(t reflect.Type) (keys []string) {
 
 // fieldNamed returns the field that files call by the name.
 func fieldNamed(v reflect.Value, name string) (field reflect.Value, ok bool) {
-	for _, f := range fieldsOf(v.Type()) {
-		if f.name == name {
-			return v.FieldByIndex(f.index), true
+	for _, f := range FieldsOf(v.Type()) {
+		if f.Name == name {
+			return v.FieldByIndex(f.Index), true
 		}
 	}
 	return reflect.Value{}, false

@@ -1,4 +1,4 @@
-package spec
+package decode
 
 import (
 	"bytes"
@@ -26,8 +26,8 @@ const (
 	maxDepth = 200
 )
 
-// readAll reads a whole file, and at most one byte more than is allowed.
-func readAll(r io.Reader) ([]byte, error) {
+// ReadAll reads a whole file, and at most one byte more than is allowed.
+func ReadAll(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFileSize+1))
 	if err == nil && len(data) > MaxFileSize {
 		err = errors.New("the file is larger than 16Mi, which is the most that is read")
@@ -35,13 +35,13 @@ func readAll(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// parse reads the documents of a file. Empty documents are left out.
-func (f *file) parse(data []byte) []*node {
+// Parse reads the documents of a file. Empty documents are left out.
+func (f *File) Parse(data []byte) []*Node {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	trimmed := bytes.TrimSpace(data)
 	switch {
 	case len(trimmed) == 0:
-		f.whole("the file is empty", f.types.hint)
+		f.whole("the file is empty", f.Types.Hint)
 		return nil
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
 		f.whole("the file is no text", "give a YAML or JSON file in UTF-8")
@@ -68,8 +68,8 @@ func marks(data []byte) int {
 	return n
 }
 
-func (f *file) parseYAML(data []byte) []*node {
-	var docs []*node
+func (f *File) parseYAML(data []byte) []*Node {
+	var docs []*Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -84,23 +84,23 @@ func (f *file) parseYAML(data []byte) []*node {
 		if len(doc.Content) == 0 {
 			continue
 		}
-		x := expander{file: f, left: maxNodes}
+		x := expander{File: f, left: maxNodes}
 		root := x.expand(doc.Content[0], 0)
 		if x.stopped {
 			break
 		}
-		if root.shape != null {
+		if root.Shape != null {
 			docs = append(docs, root)
 		}
 	}
-	if len(docs) == 0 && len(f.mistakes) == 0 {
-		f.whole("the file has no content", f.types.hint)
+	if len(docs) == 0 && len(f.Mistakes) == 0 {
+		f.whole("the file has no content", f.Types.Hint)
 	}
 	return docs
 }
 
 // syntax reports what the YAML library could not read, at the place it names.
-func (f *file) syntax(data []byte, err error) {
+func (f *File) syntax(data []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
 	if m := regexp.MustCompile(`line (\d+):? `).FindStringSubmatch(message); m != nil {
@@ -115,31 +115,31 @@ func (f *file) syntax(data []byte, err error) {
 	for l := max(line-1, 1); l <= min(line+1, len(lines)); l++ {
 		indent := lines[l-1][:len(lines[l-1])-len(bytes.TrimLeft(lines[l-1], " \t"))]
 		if i := bytes.IndexByte(indent, '\t'); i >= 0 {
-			f.mistake(&node{line: l, col: i + 1}, "", "use spaces", "the line is indented with a tab, which YAML does not allow")
+			f.Mistake(&Node{Line: l, Col: i + 1}, "", "use spaces", "the line is indented with a tab, which YAML does not allow")
 			return
 		}
 	}
-	f.mistake(&node{line: max(line, 1), col: 1}, "", "", "this is not YAML: %s", message)
+	f.Mistake(&Node{Line: max(line, 1), Col: 1}, "", "", "this is not YAML: %s", message)
 }
 
 // An expander turns the nodes of the YAML library into ours: it resolves
 // aliases and merges, and refuses duplicate keys and what grows without end.
 type expander struct {
-	file    *file
+	File    *File
 	left    int
 	stopped bool
 }
 
-func (x *expander) stop(n *node, format string, args ...any) *node {
+func (x *expander) stop(n *Node, format string, args ...any) *Node {
 	if !x.stopped {
 		x.stopped = true
-		x.file.mistake(n, "", "", format, args...)
+		x.File.Mistake(n, "", "", format, args...)
 	}
 	return n
 }
 
-func (x *expander) expand(y *yaml.Node, depth int) *node {
-	n := &node{line: y.Line, col: y.Column}
+func (x *expander) expand(y *yaml.Node, depth int) *Node {
+	n := &Node{Line: y.Line, Col: y.Column}
 	if x.left--; x.left < 0 {
 		return x.stop(n, "the file has more than %d values, those of aliases counted each time", maxNodes)
 	}
@@ -150,103 +150,103 @@ func (x *expander) expand(y *yaml.Node, depth int) *node {
 	case yaml.AliasNode:
 		return x.expand(y.Alias, depth+1)
 	case yaml.SequenceNode:
-		n.shape = list
+		n.Shape = List
 		for _, item := range y.Content {
-			if n.items = append(n.items, x.expand(item, depth+1)); x.stopped {
+			if n.Items = append(n.Items, x.expand(item, depth+1)); x.stopped {
 				return n
 			}
 		}
 	case yaml.MappingNode:
-		n.shape = object
+		n.Shape = Object
 		x.expandObject(n, y, depth)
 	case yaml.ScalarNode:
-		n.scalar = y.Value
+		n.Scalar = y.Value
 		switch y.ShortTag() {
 		case "!!null":
-			n.shape = null
+			n.Shape = null
 		case "!!bool":
-			n.shape = boolean
+			n.Shape = Boolean
 		case "!!int", "!!float":
-			n.shape = number
+			n.Shape = Number
 		default:
-			n.shape = text
+			n.Shape = Text
 		}
 	}
 	return n
 }
 
-func (x *expander) expandObject(n *node, y *yaml.Node, depth int) {
+func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 	first := make(map[string]*yaml.Node, len(y.Content)/2)
-	var merged []field
+	var merged []Field
 	for i := 0; i+1 < len(y.Content) && !x.stopped; i += 2 {
 		x.left-- // keys count, too
 		key, value := y.Content[i], x.expand(y.Content[i+1], depth+1)
 		if key.ShortTag() == "!!merge" {
-			for _, from := range value.listed().items {
-				merged = append(merged, from.fields...)
+			for _, from := range value.Listed().Items {
+				merged = append(merged, from.Fields...)
 			}
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			x.file.mistake(&node{line: key.Line, col: key.Column}, "", "write a word before the colon", "a key is no text")
+			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "write a word before the colon", "a key is no text")
 			continue
 		}
 		if at := first[key.Value]; at != nil {
-			x.file.mistake(&node{line: key.Line, col: key.Column}, "", "remove one of them", "field %q is given twice, first in line %d", key.Value, at.Line)
+			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "remove one of them", "field %q is given twice, first in line %d", key.Value, at.Line)
 			continue
 		}
 		first[key.Value] = key
-		n.fields = append(n.fields, field{key.Value, value, key.Line, key.Column})
+		n.Fields = append(n.Fields, Field{key.Value, value, key.Line, key.Column})
 	}
 	for _, f := range merged {
-		if first[f.key] == nil {
-			first[f.key] = y
-			n.fields = append(n.fields, f)
+		if first[f.Key] == nil {
+			first[f.Key] = y
+			n.Fields = append(n.Fields, f)
 		}
 	}
 }
 
 // parseJSON reads a file that is known to be one JSON value. YAML reads most of
 // JSON, but not the escapes of characters outside of the basic plane.
-func (f *file) parseJSON(data []byte) []*node {
-	r := &jsonReader{file: f, data: data, dec: json.NewDecoder(bytes.NewReader(data)), left: maxNodes, line: 1, col: 1}
+func (f *File) parseJSON(data []byte) []*Node {
+	r := &jsonReader{File: f, data: data, dec: json.NewDecoder(bytes.NewReader(data)), left: maxNodes, Line: 1, Col: 1}
 	r.dec.UseNumber()
-	n, err := r.value(0)
+	n, err := r.Value(0)
 	if err != nil {
-		f.mistake(n, "", "", "%v", err)
+		f.Mistake(n, "", "", "%v", err)
 		return nil
 	}
-	return []*node{n}
+	return []*Node{n}
 }
 
 // A jsonReader makes nodes of JSON tokens and knows where each begins.
 type jsonReader struct {
-	file      *file
+	File      *File
 	data      []byte
 	dec       *json.Decoder
 	left      int
 	offset    int
-	line, col int
+	Line, Col int
 }
 
 // next returns the next token and an empty node at its place.
-func (r *jsonReader) next() (json.Token, *node, error) {
+func (r *jsonReader) next() (json.Token, *Node, error) {
 	from := int(r.dec.InputOffset())
 	for from < len(r.data) && strings.IndexByte(" \t\r\n,:", r.data[from]) >= 0 {
 		from++
 	}
 	for _, c := range r.data[r.offset:from] {
-		if r.col++; c == '\n' {
-			r.line, r.col = r.line+1, 1
+		if r.Col++; c == '\n' {
+			r.Line, r.Col = r.Line+1, 1
 		}
 	}
 	r.offset = from
-	n := &node{line: r.line, col: r.col}
+	n := &Node{Line: r.Line, Col: r.Col}
 	token, err := r.dec.Token()
 	return token, n, err
 }
 
-func (r *jsonReader) value(depth int) (*node, error) {
+func (r *jsonReader) Value(depth int) (*Node, error) {
 	token, n, err := r.next()
 	if err != nil {
 		return n, err
@@ -264,31 +264,31 @@ func (r *jsonReader) value(depth int) (*node, error) {
 		}
 		return r.object(n, depth)
 	case string:
-		n.shape, n.scalar = text, v
+		n.Shape, n.Scalar = Text, v
 	case json.Number:
-		n.shape, n.scalar = number, v.String()
+		n.Shape, n.Scalar = Number, v.String()
 	case bool:
-		n.shape, n.scalar = boolean, strconv.FormatBool(v)
+		n.Shape, n.Scalar = Boolean, strconv.FormatBool(v)
 	}
 	return n, nil
 }
 
-func (r *jsonReader) list(n *node, depth int) (*node, error) {
-	n.shape = list
+func (r *jsonReader) list(n *Node, depth int) (*Node, error) {
+	n.Shape = List
 	for r.dec.More() {
-		item, err := r.value(depth + 1)
+		item, err := r.Value(depth + 1)
 		if err != nil {
 			return item, err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	_, _, err := r.next()
 	return n, err
 }
 
-func (r *jsonReader) object(n *node, depth int) (*node, error) {
-	n.shape = object
-	first := map[string]*node{}
+func (r *jsonReader) object(n *Node, depth int) (*Node, error) {
+	n.Shape = Object
+	first := map[string]*Node{}
 	for r.dec.More() {
 		token, at, err := r.next()
 		if err != nil {
@@ -296,16 +296,16 @@ func (r *jsonReader) object(n *node, depth int) (*node, error) {
 		}
 		r.left-- // keys count, too
 		key, _ := token.(string)
-		value, err := r.value(depth + 1)
+		value, err := r.Value(depth + 1)
 		if err != nil {
 			return value, err
 		}
 		if before := first[key]; before != nil {
-			r.file.mistake(at, "", "remove one of them", "field %q is given twice, first in line %d", key, before.line)
+			r.File.Mistake(at, "", "remove one of them", "field %q is given twice, first in line %d", key, before.Line)
 			continue
 		}
 		first[key] = at
-		n.fields = append(n.fields, field{key, value, at.line, at.col})
+		n.Fields = append(n.Fields, Field{key, value, at.Line, at.Col})
 	}
 	_, _, err := r.next()
 	return n, err

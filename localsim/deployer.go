@@ -129,7 +129,7 @@ func New(c Config) (*Deployer, error) {
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case c.PortBase < 0 || c.PortBase > 65535:
-		return nil, fmt.Errorf("port base %d is no port; use 1 to 65535, or 0 for any", c.PortBase)
+		return nil, fmt.Errorf("invalid port base %d: use 1 to 65535, or 0 for any free ports", c.PortBase)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

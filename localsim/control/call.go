@@ -88,7 +88,7 @@ func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	text := r.URL.Query().Get("seed")
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, "", fmt.Errorf("seed %q is no number from 0", text)
+		return 0, "", fmt.Errorf("invalid seed %q: use a whole number from 0", text)
 	}
 	key := dist.Seed(seed).With("call")
 	// What the services draw depends on the id, so the seed decides it, too.

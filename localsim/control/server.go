@@ -293,7 +293,7 @@ func (c *Server) order(r *http.Request) (any, error) {
 	service, order := r.PathValue("service"), r.PathValue("order")
 	index, err := strconv.Atoi(r.PathValue("index"))
 	if err != nil || index < 1 {
-		return nil, refuse(http.StatusBadRequest, "replica %q is no number from 1", r.PathValue("index"))
+		return nil, refuse(http.StatusBadRequest, "invalid replica %q: use a whole number from 1", r.PathValue("index"))
 	}
 	if err := c.system.Order(r.Context(), service, index, order); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}

@@ -133,7 +133,7 @@ func (f *reader) lowerStep(n *decode.Node, path string) *decode.Node {
 	case n.Shape == decode.Text:
 		return n.ObjectAt("call", callTo(n))
 	case n.Shape == decode.List:
-		f.Mistake(n, path, "write {parallel: [a, b]}", "a list stands where a step is needed")
+		f.Mistake(n, path, "write {parallel: [a, b]}", "expected a step, got a list")
 		return n.Like(decode.Object).ObjectAt("work", n.Like(decode.Object))
 	case n.Shape != decode.Object:
 		return n

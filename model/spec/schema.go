@@ -38,7 +38,7 @@ func Schema(kind string) ([]byte, error) {
 	case document.KindExperiment:
 		root = w.experiment()
 	default:
-		return nil, fmt.Errorf("describing kind %q: there is none of that name; known are %s", kind, strings.Join(Kinds(), " and "))
+		return nil, fmt.Errorf("describing kind %q: no such kind; known are %s", kind, strings.Join(Kinds(), " and "))
 	}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = "https://" + document.APIVersion + "/" + strings.ToLower(kind) + ".json"

@@ -39,7 +39,7 @@ func (f *reader) add(p *document.Draft) *document.Draft {
 // read decodes one document by the dialect that its content shows.
 func (f *reader) read(n *decode.Node) {
 	if n.Shape != decode.Object {
-		f.Mistake(n, "", describeSystem, "%s is found where a description is needed", n.Shape)
+		f.Mistake(n, "", describeSystem, "expected a System, an Experiment or another description, got %s", n.Shape)
 		return
 	}
 	apiVersion, kind := n.Text("apiVersion"), n.Text("kind")

@@ -64,7 +64,7 @@ func (f *File) Want(n *Node, path string, s shape, hint string) bool {
 	if n.IsScalar() {
 		found = fmt.Sprintf("%q", n.Scalar)
 	}
-	f.Mistake(n, path, hint, "%s is found where %s is needed", found, s)
+	f.Mistake(n, path, hint, "expected %s, got %s", s, found)
 	return false
 }
 
@@ -191,7 +191,7 @@ func (f *File) integer(n *Node, path string, err error) bool {
 	case errors.Is(err, strconv.ErrRange):
 		f.Mistake(n, path, "write a smaller number", "%s is out of range", n.Scalar)
 	default:
-		f.Mistake(n, path, "write digits only", "%q is no whole number", n.Scalar)
+		f.Mistake(n, path, "write digits only", "invalid whole number %q", n.Scalar)
 	}
 	return false
 }

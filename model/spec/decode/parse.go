@@ -44,7 +44,7 @@ func (f *File) Parse(data []byte) []*Node {
 		f.whole("the file is empty", f.Types.Hint)
 		return nil
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
-		f.whole("the file is no text", "give a YAML or JSON file in UTF-8")
+		f.whole("the file is not text", "give a YAML or JSON file in UTF-8")
 		return nil
 	case marks(data) > maxMarks:
 		f.whole(fmt.Sprintf("the file has more than %d values", maxNodes), "generate less, or split it")
@@ -188,7 +188,7 @@ func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "write a word before the colon", "a key is no text")
+			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "write a word before the colon", "a key is not text")
 			continue
 		}
 		if at := first[key.Value]; at != nil {

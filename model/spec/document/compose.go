@@ -57,7 +57,7 @@ func (d Documents) base() (*experiment.Experiment, error) {
 		e := *experiments[0]
 		return &e, nil
 	case len(experiments) > 1:
-		return nil, fmt.Errorf("the files describe %d experiments where one is run: name a file with one", len(experiments))
+		return nil, fmt.Errorf("the files describe %d experiments, and only one can run: name a file with one", len(experiments))
 	case len(systems) != 1 || len(loads) != 1:
 		return nil, fmt.Errorf("the files describe no experiment, and %d systems and %d loads: name a file of kind Experiment, or one system, one load (LoadGenerator) and its faults", len(systems), len(loads))
 	}

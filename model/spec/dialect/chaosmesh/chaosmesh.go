@@ -158,7 +158,7 @@ func (c *chaosReader) selection(t *chaosTargets, path string) document.Selection
 	case document.PickFixed, document.PickPercent, document.PickAtMostPer:
 		n, err := strconv.Atoi(strings.TrimSuffix(t.Value, "%"))
 		if err != nil || n < 0 || t.Mode != document.PickFixed && n > 100 {
-			c.File.Mistake(at("value"), problem.Join(path, "value"), "write a whole number in quotes, such as \"2\"", "mode %s with the value %q takes no number of pods", t.Mode, t.Value)
+			c.File.Mistake(at("value"), problem.Join(path, "value"), "write a whole number in quotes, such as \"2\"", "mode %s cannot use the value %q as a number of pods", t.Mode, t.Value)
 		}
 		s.Value = n
 	case "":
@@ -186,7 +186,7 @@ func (c *chaosReader) Services(s *chaosSelector, path string) []string {
 	for i, e := range s.ExpressionSelectors {
 		at := problem.Index(path+".expressionSelectors", i)
 		if !isServiceLabel(e.Key) || e.Operator != "In" || len(e.Values) == 0 {
-			c.File.Mistake(c.Root.At(at), at, "write {key: app.kubernetes.io/name, operator: In, values: [SERVICE]}", "the expression on %q with operator %q cannot be told for our services", e.Key, e.Operator)
+			c.File.Mistake(c.Root.At(at), at, "write {key: app.kubernetes.io/name, operator: In, values: [SERVICE]}", "the expression on %q with operator %q cannot select our services", e.Key, e.Operator)
 			continue
 		}
 		named = append(named, e.Values)
@@ -210,7 +210,7 @@ func (c *chaosReader) label(key, value string, at decode.Field, path string) boo
 		c.Faults.System = value
 	case key == "app.kubernetes.io/managed-by" && value == "microsim":
 	default:
-		c.File.Mistake(&decode.Node{Line: at.Line, Col: at.Col}, path, "choose a service of the system with app.kubernetes.io/name or microsim.dev/service", "label %q is none that pods of our systems are known by", key)
+		c.File.Mistake(&decode.Node{Line: at.Line, Col: at.Col}, path, "choose a service of the system with app.kubernetes.io/name or microsim.dev/service", "our pods carry no label %q", key)
 	}
 	return false
 }

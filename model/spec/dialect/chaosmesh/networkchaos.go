@@ -63,7 +63,7 @@ func networkParts() []string {
 }
 
 func (c *chaosReader) network(in *networkChaos) chaosFields {
-	c.refuse("spec.externalTargets", "only services of the system can be parted; choose them with target")
+	c.refuse("spec.externalTargets", "only services of the system can be partitioned; choose them with target")
 	c.refuse("spec.device", "faults act on the interface of the pod; remove it")
 	c.refuse("spec.targetDevice", "faults act on the interface of the pod; remove it")
 	c.refuse("spec.bandwidth.peakrate", "remove it, and use rate alone")

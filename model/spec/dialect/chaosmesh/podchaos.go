@@ -101,7 +101,7 @@ func (s *ChaosSize) UnmarshalText(text []byte) error {
 	}
 	size, err := unit.ParseSize(short)
 	if err != nil {
-		return fmt.Errorf("%q is no size: write a number of bytes, such as 256MB or 1GiB", text)
+		return fmt.Errorf("invalid size %q: write a number of bytes, such as 256MB or 1GiB", text)
 	}
 	*s = ChaosSize(size)
 	return nil

@@ -38,7 +38,7 @@ func (s *byteSize) UnmarshalText(data []byte) error {
 	}
 	n, err := strconv.ParseFloat(digits, 64)
 	if err != nil || !(n >= 0) || n*factor >= math.MaxInt64 {
-		return fmt.Errorf("%q is no size: write a number of bytes, such as 512, 16k or 1 MB", data)
+		return fmt.Errorf("invalid size %q: write a number of bytes, such as 512, 16k or 1 MB", data)
 	}
 	*s = byteSize(n * factor)
 	return nil
@@ -55,7 +55,7 @@ func (p *percentage) UnmarshalText(data []byte) error {
 		n /= 100
 	}
 	if err != nil || !(n >= 0 && n <= 1) {
-		return fmt.Errorf("%q is no share: write a percentage from 0%% to 100%%, or a number from 0 to 1", data)
+		return fmt.Errorf("invalid share %q: write a percentage from 0%% to 100%%, or a number from 0 to 1", data)
 	}
 	*p = percentage(n)
 	return nil

@@ -27,7 +27,7 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	number, err := strconv.ParseFloat(word[:end], 64)
 	factor, known := tcFactor(word[end:])
 	if err != nil || !known {
-		return fmt.Errorf("%q is no rate: write a number with a unit of tc, such as 100kbit or 1mbit (bits), 1mbps (bytes per second)", text)
+		return fmt.Errorf("invalid rate %q: write a number with a unit of tc, such as 100kbit or 1mbit (bits), 1mbps (bytes per second)", text)
 	}
 	bytes := math.Round(number * factor)
 	if bytes < 1 || bytes >= math.MaxInt64 {
@@ -66,7 +66,7 @@ type Percent float64
 func (p *Percent) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(string(text)), "%"), 64)
 	if err != nil || !(n >= 0 && n <= 100) {
-		return fmt.Errorf("%q is no percentage: write a number from 0 to 100", text)
+		return fmt.Errorf("invalid percentage %q: write a number from 0 to 100", text)
 	}
 	*p = Percent(n / 100)
 	return nil

@@ -15,14 +15,14 @@ func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
 	outcomes := make(chan error, len(replicas))
 	running := 0
 	defer func() {
-		// What was never started has ended.
+		// Replicas that never started count as ended.
 		for _, r := range replicas[running:] {
 			r.Discard()
 		}
 	}()
 	for done := 0; done < len(replicas); {
-		// A process waits in settle until all know their addresses; only those
-		// before that count as starting.
+		// A process waits in syncNew until all addresses are known; a waiting
+		// process no longer counts as starting.
 		if running < len(replicas) && running-b.arrived() < maxStarting {
 			go replicas[running].Run(func(err error) { outcomes <- err })
 			running++
@@ -42,14 +42,14 @@ func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// A batch is a number of replicas that start together: none goes on before the
+// A batch is a group of replicas that start together: each waits until the
 // addresses of all are known.
 type batch struct {
 	replicas []*replica
 	mu       sync.Mutex
 	n        int
-	// all is closed when the last has arrived; moved has an element when one
-	// has arrived since it was read last.
+	// all is closed when the last replica has arrived; moved holds an element
+	// if one has arrived since moved was last read.
 	all   chan struct{}
 	moved chan struct{}
 }

@@ -302,7 +302,7 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 				resp.Body.Close()
 				t.Error("the removed service still answers")
 			}
-			if got := len(d.Recoveries()); got != 0 {
+			if got := len(d.Outages()); got != 0 {
 				t.Errorf("an update counts as %d failures", got)
 			}
 		})

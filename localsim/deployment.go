@@ -32,8 +32,8 @@ type Deployment struct {
 	token   string
 	started time.Time
 
-	entry     *registry.Entry // nil where there is no registry
-	control   *control.Server // nil where there is no registry
+	entry     *registry.Entry // nil without a registry
+	control   *control.Server // nil without a registry
 	output    io.Writer
 	transport *http.Transport // shared by the replicas in this process
 	admin     *control.AdminClient
@@ -55,18 +55,19 @@ type Deployment struct {
 	// updating is held while replicas are added and removed.
 	updating sync.Mutex
 	watched  chan struct{}
-	// arranging is held while gates are put up and taken away; draining counts
-	// those on their way out.
-	arranging sync.Mutex
-	gating    gating
-	draining  sync.WaitGroup
-	// network is nil where replicas have no namespaces; impaired are the faults
-	// that act there and what carries them out, guarded by arranging.
+	// pathsMu is held while gates are added and removed; draining counts gates
+	// that are being removed.
+	pathsMu  sync.Mutex
+	gating   gating
+	draining sync.WaitGroup
+	// network is nil if replicas have no namespaces. impaired are the faults
+	// that act there and their backends; guarded by pathsMu.
 	network  Network
 	impaired map[slot]impairment
 	wake     chan struct{}
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// The fields below are guarded by mu.
 	system   *topology.System
 	services map[string]topology.Service // bound
 	replicas []*replica
@@ -117,7 +118,7 @@ func (d *Deployment) start(ctx context.Context) error {
 	if err := d.startReplicas(ctx, batch); err != nil {
 		return err
 	}
-	if err := d.breakPaths(ctx); err != nil {
+	if err := d.applyPaths(ctx); err != nil {
 		return err
 	}
 	if d.entry == nil {
@@ -129,7 +130,7 @@ func (d *Deployment) start(ctx context.Context) error {
 	return d.entry.Publish(d.control.URL(), d.token)
 }
 
-// setSystem makes a system the one that is wanted.
+// setSystem sets the desired system.
 func (d *Deployment) setSystem(system *topology.System) {
 	byName := make(map[string]*topology.Service, len(system.Services))
 	for i := range system.Services {
@@ -143,7 +144,7 @@ func (d *Deployment) setSystem(system *topology.System) {
 	defer d.mu.Unlock()
 	d.system, d.services = system, bound
 	for _, in := range d.injections {
-		in.findCallers(system)
+		in.findCallersLocked(system)
 	}
 }
 
@@ -156,8 +157,7 @@ type slot struct {
 func (s slot) label() string { return fmt.Sprintf("%s/%d", s.service, s.index) }
 
 // addReplicas makes the replicas of the slots, with the addresses that are
-// known before they start, and tells everybody. Either all have been made, or
-// none.
+// known before they start, and adds them to the peers. It makes all or none.
 func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	listeners, addresses := make([]net.Listener, len(slots)), []string(nil)
 	var err error
@@ -175,8 +175,8 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		c := supervise.Config{
 			Service: s.service, Index: s.index, Grace: d.config.Grace, Hurry: d.hurry, Address: "127.0.0.1:0",
 			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
-			Settle: func(ctx context.Context, in supervise.Instance) error { return d.settle(ctx, r, in) },
-			Notify: func(event string, err error) { d.tell(s, event, err) },
+			Sync:   func(ctx context.Context, in supervise.Instance) error { return d.syncNew(ctx, r, in) },
+			Notify: func(event string, err error) { d.notify(s, event, err) },
 		}
 		if d.config.Isolation.ownProcesses() {
 			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
@@ -187,7 +187,8 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		if ln := listeners[i]; ln != nil {
 			c.Address, c.Known = ln.Addr().String(), true
 			if c.Listener = ln; d.config.Isolation == Process {
-				// The port is free; the process itself is to have it.
+				// Release the port: it is free, and the process itself listens
+				// on it.
 				c.Listener = nil
 				ln.Close()
 			}
@@ -198,12 +199,12 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.replicas = append(d.replicas, batch.replicas...)
-	d.sortReplicas()
+	d.sortReplicasLocked()
 	return batch, nil
 }
 
 // listenAll opens the port of every slot in this process, and of every slot
-// whose port is given. An entry is nil where the process chooses for itself.
+// whose port is given. An entry is nil if the process chooses its own port.
 func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -240,8 +241,8 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// sortReplicas brings the replicas in the order of the file. It needs mu.
-func (d *Deployment) sortReplicas() {
+// sortReplicasLocked puts the replicas in the order of the file.
+func (d *Deployment) sortReplicasLocked() {
 	order := map[string]int{}
 	for i := range d.system.Services {
 		order[d.system.Services[i].Name] = i + 1
@@ -249,7 +250,7 @@ func (d *Deployment) sortReplicas() {
 	slices.SortStableFunc(d.replicas, func(a, b *replica) int {
 		return cmp.Or(cmp.Compare(order[a.Service()], order[b.Service()]), cmp.Compare(a.Index(), b.Index()))
 	})
-	d.touchPeers()
+	d.peersChangedLocked()
 }
 
 // list returns the replicas there are now.
@@ -275,17 +276,17 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	return replicas, nil
 }
 
-// Recoveries lists when replicas were away, in the order of the times.
-func (d *Deployment) Recoveries() []supervise.Recovery {
-	var all []supervise.Recovery
+// Outages lists when replicas were away, the oldest first.
+func (d *Deployment) Outages() []supervise.Outage {
+	var all []supervise.Outage
 	for _, r := range d.list() {
-		all = append(all, r.Recoveries()...)
+		all = append(all, r.Outages()...)
 	}
-	slices.SortStableFunc(all, func(a, b supervise.Recovery) int { return a.Down.Compare(b.Down) })
+	slices.SortStableFunc(all, func(a, b supervise.Outage) int { return a.Down.Compare(b.Down) })
 	return all
 }
 
-// ControlURL is where the control plane listens, empty where there is none.
+// ControlURL is where the control plane listens; it is empty if there is none.
 func (d *Deployment) ControlURL() string {
 	if d.control == nil {
 		return ""
@@ -294,10 +295,10 @@ func (d *Deployment) ControlURL() string {
 }
 
 // ShutdownRequested is closed when another program asks for the end of the
-// system. Whoever holds the deployment then closes it.
+// system. The program that holds the deployment must then call Close.
 func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
 
-func (d *Deployment) tell(s slot, event string, err error) {
+func (d *Deployment) notify(s slot, event string, err error) {
 	if err != nil {
 		d.config.Logger.Warn("replica "+event, "service", s.service, "replica", s.index, "error", err)
 		return
@@ -306,8 +307,8 @@ func (d *Deployment) tell(s slot, event string, err error) {
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every
-// call returns the outcome of the first; what could not be ended is named in an
-// experiment.CleanupError. When ctx ends, replicas that still work are killed.
+// call returns the outcome of the first; an experiment.CleanupError names what
+// could not be ended. When ctx ends, replicas that still run are killed.
 func (d *Deployment) Close(ctx context.Context) error {
 	closing := false
 	d.closeOnce.Do(func() { closing = true })
@@ -368,8 +369,8 @@ func (d *Deployment) takeDown() error {
 	return nil
 }
 
-// awaitEnded waits for the ends of the replicas, whose lives are over, and
-// returns what does not end.
+// awaitEnded waits until the replicas, which have been stopped, have ended, and
+// returns what could not be ended.
 func awaitEnded(replicas []*replica) (left []string) {
 	for _, r := range replicas {
 		<-r.Ended()

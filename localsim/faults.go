@@ -19,12 +19,12 @@ import (
 // A victim is a replica that a kill or restart has taken away.
 type victim struct {
 	replica *replica
-	// recoveries is how many times the replica had been away before.
-	recoveries int
+	// outages is how many times the replica had been away before.
+	outages int
 }
 
 // away reports whether the replica has not recovered yet.
-func (v victim) away() bool { return !v.replica.HasRecovered(v.recoveries) }
+func (v victim) away() bool { return !v.replica.HasRecovered(v.outages) }
 
 // CanInject says why a fault is not possible here; nil means that it is.
 func (d *Deployment) CanInject(f *fault.Fault) error {
@@ -35,7 +35,7 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 }
 
 // CanInject says, before a system is started, why a fault is not possible with
-// this isolation. Whether its target is there, a deployment says.
+// this isolation. Only a deployment knows whether the target exists.
 func (d *Deployer) CanInject(f *fault.Fault) error {
 	return d.config.canInject(nil, f)
 }
@@ -89,8 +89,8 @@ func checkTarget(system *topology.System, t fault.Target) error {
 }
 
 // Inject lets the fault act until it is cleared or the deadline has come; the
-// zero time is no deadline. A kill or restart acts once, on the replicas there
-// are now.
+// zero time means no deadline. A kill or restart acts once, on the replicas
+// there are now.
 func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	if id == "" {
 		return fmt.Errorf("injecting fault %q: it has no id", f.Label())
@@ -127,11 +127,11 @@ func (d *Deployment) remember(in *injection) error {
 	if d.life.Err() != nil {
 		return control.ErrClosed
 	}
-	if old := d.injections[in.id]; old != nil && !old.over() && !old.expired() {
+	if old := d.injections[in.id]; old != nil && !old.overLocked() && !old.expired() {
 		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
 	}
-	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.over() })
-	in.findCallers(d.system)
+	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.overLocked() })
+	in.findCallersLocked(d.system)
 	d.injections[in.id] = in
 	d.generation++
 	select {
@@ -144,7 +144,7 @@ func (d *Deployment) remember(in *injection) error {
 func (d *Deployment) act(ctx context.Context, in *injection) error {
 	targets := d.targeted(in)
 	if onTheWay(in.place) {
-		return d.breakPaths(ctx)
+		return d.applyPaths(ctx)
 	}
 	if !in.momentary() {
 		return d.syncAll(ctx, targets)
@@ -152,7 +152,7 @@ func (d *Deployment) act(ctx context.Context, in *injection) error {
 	var errs []error
 	var victims []victim
 	for _, r := range targets {
-		v := victim{replica: r, recoveries: r.AwayCount()}
+		v := victim{replica: r, outages: r.OutageCount()}
 		removed, err := r.Remove(supervise.Cause(in.fault.Type))
 		if removed {
 			victims = append(victims, v)
@@ -170,16 +170,16 @@ func (in *injection) momentary() bool {
 	return in.fault.Type == fault.Kill || in.fault.Type == fault.Restart
 }
 
-// over reports whether a momentary fault has no effect any more because every
-// victim has come back. It needs the deployment's mu.
-func (in *injection) over() bool {
+// overLocked reports whether a momentary fault has no effect any more because every
+// victim has come back. The caller holds the deployment's mu.
+func (in *injection) overLocked() bool {
 	if !in.momentary() || !in.acted {
 		return false
 	}
 	return !slices.ContainsFunc(in.victims, victim.away)
 }
 
-// Clear ends a fault. One that is not known has ended already.
+// Clear ends a fault. It returns nil if no fault has that id.
 func (d *Deployment) Clear(ctx context.Context, id string) error {
 	d.mu.Lock()
 	in := d.injections[id]
@@ -191,7 +191,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 	}
 	err := error(nil)
 	if onTheWay(in.place) {
-		err = d.breakPaths(ctx)
+		err = d.applyPaths(ctx)
 	} else {
 		err = d.syncAll(ctx, d.targeted(in))
 	}
@@ -209,7 +209,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	d.mu.Lock()
 	var acting []*injection
 	for _, in := range d.injections {
-		if !in.over() && !in.expired() {
+		if !in.overLocked() && !in.expired() {
 			acting = append(acting, in)
 		}
 	}
@@ -247,7 +247,7 @@ func (d *Deployment) affected(in *injection) []*replica {
 }
 
 // hits asks the replicas how often the faults in the service have acted. A
-// fault of which no replica tells is absent.
+// fault that no replica counts is absent.
 func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]int64 {
 	ask := map[*replica]bool{}
 	for _, in := range acting {
@@ -265,8 +265,8 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 	}
 	counts := make([]map[string]int64, len(instances))
 	eachAtOnce(len(instances), maxSyncing, func(i int) {
-		// A replica that does not answer has nothing to add; that it does not is
-		// seen elsewhere.
+		// A replica that does not answer adds nothing; its state shows that it
+		// is broken.
 		counts[i], _ = d.admin.Hits(ctx, instances[i].Control())
 	})
 	sum := map[string]int64{}

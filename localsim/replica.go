@@ -13,8 +13,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A replica is one copy of a service, with what it has been told of the desired
-// state.
+// A replica is one copy of a service, with the part of the desired state that
+// its instance has been sent.
 type replica struct {
 	*supervise.Replica
 	// batch is what the replica starts with, nil after that.
@@ -24,18 +24,18 @@ type replica struct {
 
 	// syncing is held while the instance is brought up to date.
 	syncing sync.Mutex
-	// told is what the current instance knows; guarded by syncing.
-	told told
+	// lastSent belongs to the current instance; guarded by syncing.
+	lastSent lastSent
 }
 
 func (r *replica) slot() slot { return slot{r.Service(), r.Index()} }
 
-// freeze pauses the instance. It needs syncing, as thaw does.
+// freeze pauses the instance. The caller of freeze and thaw holds syncing.
 func (r *replica) freeze(in supervise.Instance) error {
 	if err := r.Freeze(in); err != nil {
 		return err
 	}
-	r.told.paused = true
+	r.lastSent.paused = true
 	return nil
 }
 
@@ -44,12 +44,12 @@ func (r *replica) thaw(in supervise.Instance) error {
 	if err := r.Thaw(in); err != nil {
 		return err
 	}
-	r.told.paused = false
+	r.lastSent.paused = false
 	return nil
 }
 
-// spec describes the replica as it is wanted now. It is called by the
-// supervisor, before the instance of which it tells is there.
+// spec describes the replica as it is wanted now. The supervisor calls it
+// before it starts the instance.
 func (d *Deployment) spec(r *replica, address string) Spec {
 	d.mu.Lock()
 	s := Spec{
@@ -57,29 +57,29 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 		Token: d.token, Addr: address,
 	}
 	// A nil pointer would be an interface that is not nil.
-	if d.transport != nil && !d.callsQueue(&s.Service) {
+	if d.transport != nil && !d.callsQueueLocked(&s.Service) {
 		s.Transport = d.transport
 	}
-	peers, version := d.peersFor(r.Service())
+	peers, version := d.peersForLocked(r.Service())
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
 	s.Peers = peers
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
-	r.told = told{peers: version}
+	r.lastSent = lastSent{peers: version}
 	return s
 }
 
-// callsQueue reports whether a service calls one whose requests may have to wait
-// for a worker. Such calls are not for the shared transport, which goes on
-// connecting when their time is over: the queue would fill with connections that
-// nobody wants, and a full queue would look like a slow answer. It needs mu.
-func (d *Deployment) callsQueue(s *topology.Service) bool {
+// callsQueueLocked reports whether a service calls one whose requests may have to wait
+// for a worker. Such calls must not use the shared transport, which goes on
+// connecting after a call's timeout: the queue would fill with unused
+// connections, and a full queue would look like a slow answer.
+func (d *Deployment) callsQueueLocked(s *topology.Service) bool {
 	return slices.ContainsFunc(s.Calls(), func(callee string) bool { return d.services[callee].Workers > 0 })
 }
 
 // startServer begins to serve the replica on its listener, or on its address if
-// the listener has been used up by an instance before.
+// an earlier instance has used the listener.
 func (d *Deployment) startServer(_ context.Context, r *replica) (supervise.Instance, error) {
 	ln, err := r.TakeListener()
 	if err != nil {
@@ -121,7 +121,7 @@ func (d *Deployment) noteChild(r *replica, pid int) error {
 	}
 	process, err := registry.Identify(pid)
 	if err != nil {
-		return nil //nolint:nilerr // it has ended already; that is noticed where it is waited for
+		return nil //nolint:nilerr // it has ended already, which Wait reports
 	}
 	return d.entry.AddChild(registry.Child{Process: process, Replica: r.Label()})
 }

@@ -45,7 +45,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 	}
 	s := &control.Status{
 		Name: d.name, Isolation: string(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
-		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Recoveries: append([]supervise.Recovery{}, d.Recoveries()...),
+		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Outages: append([]supervise.Outage{}, d.Outages()...),
 	}
 	byService := map[string][]experiment.Replica{}
 	for _, r := range replicas {

@@ -362,14 +362,14 @@ func TestTheEndOfAProcessIsRecorded(t *testing.T) {
 	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); len(d.Recoveries()) == 0 || d.Recoveries()[0].Ready.IsZero(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(d.Outages()) == 0 || d.Outages()[0].Ready.IsZero(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("recoveries are %+v", d.Recoveries())
+			t.Fatalf("outages are %+v", d.Outages())
 		}
 	}
-	r := d.Recoveries()[0]
+	r := d.Outages()[0]
 	if r.Service != "aside" || !strings.Contains(r.Cause, "killed") || r.Detected.Before(r.Down) || !r.Ready.After(r.Detected) {
-		t.Errorf("the recovery is %+v", r)
+		t.Errorf("the outages is %+v", r)
 	}
 	if now := must(d.Replicas(t.Context()))[3]; now.URL != victim.URL || now.Restarts != 1 || now.PID == victim.PID {
 		t.Errorf("the replica is %+v, want another process at %s", now, victim.URL)
@@ -391,8 +391,8 @@ func TestKillIsActiveUntilTheVictimIsBack(t *testing.T) {
 			t.Fatal("the kill does not end")
 		}
 	}
-	if n := len(d.Recoveries()); n != 2 {
-		t.Errorf("%d recoveries, want 2", n)
+	if n := len(d.Outages()); n != 2 {
+		t.Errorf("%d outages, want 2", n)
 	}
 	for _, r := range must(d.Replicas(t.Context())) {
 		if r.State != experiment.Ready {

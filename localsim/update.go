@@ -59,16 +59,16 @@ func slotSet(slots []slot) map[slot]bool {
 	return set
 }
 
-// sameService compares all but the number of replicas, of which each knows
-// nothing.
+// sameService compares everything except the number of replicas, which no
+// replica knows.
 func sameService(a, b topology.Service) bool {
 	a.Replicas, b.Replicas = 0, 0
 	return reflect.DeepEqual(a, b)
 }
 
-// Update makes the running system the given one: services are added, changed
-// and removed, and those that stay the same keep running. A changed service
-// keeps its address. On an error the system is what it was before.
+// Update changes the running system to the given one: it adds, changes and
+// removes services, and those that stay the same keep running. A changed
+// service keeps its address. On an error the system is what it was before.
 func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	if err := d.checkUpdate(next); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return d.breakPaths(ctx)
+	return d.applyPaths(ctx)
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {
@@ -135,15 +135,15 @@ func (d *Deployment) revert(ctx context.Context, plan updatePlan) error {
 	return errors.Join(d.stopReplicas(plan.start), d.replaceAll(ctx, plan.replace), d.syncAll(ctx, d.list()))
 }
 
-// replaceAll ends the instances of the slots and waits until others, of the
-// system as it is now, are ready.
+// replaceAll ends the instances of the slots and waits until new ones, of the
+// current system, are ready.
 func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 	replicas := d.find(slots)
 	errs := make([]error, len(replicas))
 	system, _ := d.current()
 	eachAtOnce(len(replicas), maxStarting, func(i int) {
-		// One that was just being started for another reason may have been
-		// given the description of before.
+		// An instance that was already starting may have got the old
+		// description.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {
 			if errs[i] = replicas[i].Replace(ctx); errors.Is(errs[i], supervise.ErrStopped) {
 				errs[i] = control.ErrClosed
@@ -158,7 +158,7 @@ func (d *Deployment) find(slots []slot) []*replica {
 	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[r.slot()] })
 }
 
-// stopReplicas ends the replicas of the slots and forgets them.
+// stopReplicas ends and removes the replicas of the slots.
 func (d *Deployment) stopReplicas(slots []slot) error {
 	replicas := d.find(slots)
 	for _, r := range replicas {
@@ -169,14 +169,14 @@ func (d *Deployment) stopReplicas(slots []slot) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[r.slot()] })
-	d.touchPeers()
+	d.peersChangedLocked()
 	if len(left) > 0 {
 		return fmt.Errorf("%q does not end", left)
 	}
 	return d.removeHosts(slots)
 }
 
-// dropInjections forgets faults whose service is gone.
+// dropInjections removes faults whose service is gone.
 func (d *Deployment) dropInjections(next *topology.System) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

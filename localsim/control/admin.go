@@ -16,20 +16,19 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// An AdminClient speaks to the /admin of replicas, in the same way wherever they
-// run.
+// An AdminClient calls the /admin endpoints of replicas, over the network or in
+// this process.
 type AdminClient struct {
 	token string
 	http  *http.Client
 }
 
-// AdminTimeout bounds one request. A replica that does not answer for so long
-// does not work.
+// AdminTimeout bounds one request. A replica that takes longer is broken.
 const AdminTimeout = 5 * time.Second
 
 // NewAdminClient returns a client whose requests bear the token.
 func NewAdminClient(token string) *AdminClient {
-	// Connections are not kept: orders are rare, and replicas many.
+	// Close connections after use: requests are rare, and replicas are many.
 	return &AdminClient{token: token, http: &http.Client{
 		Timeout:       AdminTimeout,
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -48,13 +47,13 @@ func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers m
 	return a.order(ctx, to, http.MethodPut, "/admin/peers", peers, nil)
 }
 
-// PutFault lets a fault act in a replica until the deadline; the zero time is no
-// deadline.
+// PutFault lets a fault act in a replica until the deadline; the zero time
+// means no deadline.
 func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {
 	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
 }
 
-// DeleteFault ends a fault. One that has ended by itself is no error.
+// DeleteFault ends a fault. It returns nil if the fault has already ended.
 func (a *AdminClient) DeleteFault(ctx context.Context, to supervise.Target, id string) error {
 	return a.order(ctx, to, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
 }
@@ -75,14 +74,14 @@ func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string
 	return counts, nil
 }
 
-// A statusError is an answer that is no success.
+// A statusError is a response with a status other than 2xx.
 type statusError struct{ status, body string }
 
 func (e *statusError) Error() string {
 	return e.status + ": " + strings.TrimSpace(e.body[:min(len(e.body), 500)])
 }
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the body that is read of a response, in bytes.
 const maxAnswer = 16 << 20
 
 func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
@@ -113,7 +112,7 @@ func (h handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// A recorder keeps what a handler answers.
+// A recorder keeps the response of a handler.
 type recorder struct {
 	header http.Header
 	status int

@@ -35,8 +35,8 @@ func newCallClient() *http.Client {
 }
 
 // call answers a chain: it evaluates the probabilities, resolves the names,
-// sends what is left to the first service and passes on the answer. A seed in
-// the query repeats what was drawn.
+// sends the remaining chain to its first service and passes on the response.
+// The same seed in the query makes the same random decisions.
 func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxChain))
 	if err != nil {
@@ -78,7 +78,8 @@ func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 	c.send(w, r, resolved, id)
 }
 
-// drawKey returns what decides about the request, and its id.
+// drawKey returns the key of the request's random decisions, and the request's
+// id.
 func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	id := r.Header.Get(requestID)
 	if !r.URL.Query().Has("seed") {
@@ -91,7 +92,8 @@ func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 		return 0, "", fmt.Errorf("invalid seed %q: use a whole number from 0", text)
 	}
 	key := dist.Seed(seed).With("call")
-	// What the services draw depends on the id, so the seed decides it, too.
+	// The services derive their random decisions from the id, so derive the id
+	// from the seed.
 	return key, cmp.Or(id, newRequestID(strconv.FormatUint(key.Uint64(), 36))), nil
 }
 
@@ -148,7 +150,7 @@ func (c *Server) send(w http.ResponseWriter, r *http.Request, chain *behave.Chai
 	}
 }
 
-// forward returns an error only while nothing has been answered.
+// forward returns an error only if it has not begun to respond.
 func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
 	resp, err := c.calls.Do(req)
 	if err != nil {
@@ -168,8 +170,7 @@ func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
 	return nil
 }
 
-// answerErrors answers in the form of a service that could not do what it was
-// asked for.
+// answerErrors responds as a service does that could not carry out a request.
 func answerErrors(w http.ResponseWriter, status int, address string, errs ...string) {
 	writeJSON(w, status, behave.Response{Address: address, Errors: errs, Response: []*behave.Response{}})
 }

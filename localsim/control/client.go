@@ -29,7 +29,7 @@ type Client struct {
 var _ experiment.Injector = (*Client)(nil)
 
 // Connect finds the system in the state directory. An empty name means the only
-// system there is. The error is a registry.NotFoundError where there is none.
+// system that runs. If none is found, the error is a registry.NotFoundError.
 func Connect(stateDir, name string) (*Client, error) {
 	reg, err := registry.Open(stateDir)
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.send(ctx, http.MethodPost, "/admin/shutdown", nil, nil)
 }
 
-// An Answer is what the control plane said to a chain.
+// An Answer is the control plane's response to a chain.
 type Answer struct {
 	// Status is the HTTP status, RequestID the id that all hops had.
 	Status    int
@@ -173,8 +173,9 @@ type Answer struct {
 	Body []byte
 }
 
-// Call sends a chain, as JSON. A seed, where it is not nil, repeats what was
-// drawn. The answer of a service that was reached is no error, whatever it is.
+// Call sends a chain, as JSON. A seed that is not nil makes the random
+// decisions repeatable. Any response of a service, whatever its status, is an
+// Answer and not an error.
 func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer, error) {
 	target := c.url + "/"
 	if seed != nil {
@@ -197,8 +198,8 @@ func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer,
 	return &Answer{Status: resp.StatusCode, RequestID: resp.Header.Get(requestID), Body: body}, nil
 }
 
-// send gives the bare error of the control plane where there is one: it says
-// all that a user needs.
+// send returns the control plane's own error text if there is one: it says all
+// that a user needs.
 func (c *Client) send(ctx context.Context, method, path string, body, answer any) error {
 	err := c.admin.send(ctx, method, c.url+path, body, answer)
 	var status *statusError

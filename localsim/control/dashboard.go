@@ -14,7 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
-// probeTimeout bounds one look at the health of a replica.
+// probeTimeout bounds one health probe of a replica.
 const probeTimeout = 5 * time.Second
 
 // The words for the health of a service.
@@ -26,9 +26,9 @@ const (
 // A serviceHealth is one line of the dashboard.
 type serviceHealth struct{ Name, State string }
 
-// health asks every replica for its health, as a client would: where all workers
-// are busy for long, it does not answer. A service is healthy if a replica of it
-// is. The services are in the order of the file.
+// health probes every replica as a client would: a replica whose workers stay
+// busy does not answer. A service is healthy if one of its replicas is. The
+// services are in the order of the file.
 func (c *Server) health(ctx context.Context) ([]serviceHealth, error) {
 	replicas, err := c.system.Replicas(ctx)
 	if err != nil {
@@ -72,20 +72,20 @@ func (c *Server) probe(ctx context.Context, r experiment.Replica) bool {
 	return answer.StatusCode == http.StatusOK
 }
 
-// newProbeClient connects anew for each probe: an old connection would not tell
-// that a new one cannot be had.
+// newProbeClient opens a connection for each probe: a kept connection would
+// hide that new ones are refused.
 func newProbeClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// A healthCache lets those who ask at the same time, or soon after, share a look.
+// A healthCache lets requests at about the same time share the probes.
 type healthCache struct {
 	mu   sync.Mutex
 	at   time.Time
 	last []serviceHealth
 }
 
-// healthAge is how old a look may be.
+// healthAge is how long a result may be reused.
 const healthAge = time.Second
 
 func (c *Server) recentHealth(ctx context.Context) ([]serviceHealth, error) {
@@ -156,8 +156,8 @@ func (c *Server) serveDashboard(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes()) // the client may have gone
 }
 
-// isPage reports whether a request is for the dashboard or what it asks for.
-// Those may come from the page itself.
+// isPage reports whether a request is for the dashboard or for the data that
+// the dashboard fetches. The page itself may send these.
 func isPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path == "/health")
 }

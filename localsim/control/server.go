@@ -30,8 +30,8 @@ type System interface {
 	System() *topology.System
 	Status(ctx context.Context) (*Status, error)
 	Replicas(ctx context.Context) ([]experiment.Replica, error)
-	// Entrance is the host:port by which those outside reach the replica at an
-	// address.
+	// Entrance is the host:port by which clients outside of the system reach
+	// the replica at an address.
 	Entrance(address string) string
 
 	// CheckUpdate says why Update cannot make the running system another one.
@@ -52,7 +52,7 @@ var ErrClosed = errors.New("the system has been taken down")
 // Config says what a control plane serves, and where.
 type Config struct {
 	System System
-	// Token is what requests to /admin must bear.
+	// Token is the bearer token that requests to /admin need.
 	Token string
 	// Seed is that of the system; draws of chains depend on it.
 	Seed uint64
@@ -101,7 +101,7 @@ func Start(config Config) (*Server, error) {
 // URL is where the control plane listens.
 func (c *Server) URL() string { return c.url }
 
-// Stop closes the listener and waits until no request is worked on.
+// Stop closes the listener and waits until all requests have ended.
 func (c *Server) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -112,8 +112,8 @@ func (c *Server) Stop() {
 	c.calls.CloseIdleConnections()
 }
 
-// guard keeps pages in the user's browser out: they come with an Origin, or by
-// a name that somebody let point to the loopback address.
+// guard refuses requests of web pages in the user's browser: they carry an
+// Origin, or a host name that an attacker has pointed to the loopback address.
 func (c *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
@@ -153,8 +153,8 @@ func (c *Server) routes() http.Handler {
 	return mux
 }
 
-// authorized runs handlers for those who know the token, and writes what they
-// return.
+// authorized runs a handler if the request carries the token, and writes what
+// the handler returns.
 func (c *Server) authorized(handle func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.config.Token)) != 1 {
@@ -171,7 +171,7 @@ func (c *Server) authorized(handle func(*http.Request) (any, error)) http.Handle
 	})
 }
 
-// A refusal is an error that says by its status whose mistake it is.
+// A refusal is an error with the HTTP status to respond with.
 type refusal struct {
 	status int
 	err    error
@@ -230,8 +230,8 @@ func (c *Server) putSystem(r *http.Request) (any, error) {
 	if err := c.system.CheckUpdate(&next); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	// A client that goes away half-way must not leave the system half changed,
-	// and undoing it is no less work than doing it.
+	// A client that disconnects must not leave the system half changed, and
+	// undoing the change takes as long as finishing it.
 	if err := c.system.Update(context.WithoutCancel(r.Context()), &next); err != nil {
 		return nil, err
 	}

@@ -16,11 +16,11 @@ type Status struct {
 	Seed      uint64    `json:"seed"`
 	Started   time.Time `json:"started"`
 	// PID is the process that holds the system.
-	PID        int                    `json:"pid"`
-	Control    string                 `json:"control,omitempty"`
-	Services   []ServiceStatus        `json:"services"`
-	Faults     []experiment.Injection `json:"faults"`
-	Recoveries []supervise.Recovery   `json:"recoveries"`
+	PID      int                    `json:"pid"`
+	Control  string                 `json:"control,omitempty"`
+	Services []ServiceStatus        `json:"services"`
+	Faults   []experiment.Injection `json:"faults"`
+	Outages  []supervise.Outage     `json:"recoveries"`
 }
 
 // A ServiceStatus describes a service of a running system.

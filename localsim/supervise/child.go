@@ -24,20 +24,21 @@ type childInstance struct {
 	hello   hello
 }
 
-// A Child says how a process of its own is started.
+// A Child says how to start a process.
 type Child struct {
 	Command *exec.Cmd
-	// Start runs what starts the process, where it has to be run.
+	// Start runs the function that starts the process, on the thread and in the
+	// namespace that it needs.
 	Start func(start func() error) error
-	// Started is told the process id as soon as there is one.
+	// Started is called with the process id as soon as it is known.
 	Started func(pid int) error
-	// Output gets what the process prints, but for its address.
+	// Output gets what the process prints, except its address.
 	Output io.Writer
-	// HelloTimeout bounds how long it may take to tell its address.
+	// HelloTimeout bounds the time until it prints its address.
 	HelloTimeout time.Duration
 }
 
-// StartChild starts a process for a replica and waits until it tells its
+// StartChild starts a process for a replica and waits until it prints its
 // address.
 func StartChild(ctx context.Context, child Child) (Instance, error) {
 	cmd := child.Command
@@ -48,7 +49,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	}
 	cmd.Stdout, cmd.Stderr = &c.output.stdout, &c.output.stderr
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
-	// What the process itself started may hold the pipes open for longer.
+	// Children of the process may hold the pipes open for longer.
 	cmd.WaitDelay = time.Second
 	if err := child.Start(cmd.Start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
@@ -81,7 +82,7 @@ func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (he
 	}
 }
 
-// abandon ends a process that did not start well.
+// abandon kills a process that failed to start.
 func (c *childInstance) abandon() error {
 	killErr := c.Kill()
 	timeout := time.NewTimer(KillWait)
@@ -102,8 +103,8 @@ func (c *childInstance) PID() int              { return c.cmd.Process.Pid }
 func (c *childInstance) Done() <-chan struct{} { return c.ended }
 func (c *childInstance) Err() error            { return c.failure }
 
-// Terminate tells the process in both ways it knows: the signal, where there
-// are signals, and the end of its standard input.
+// Terminate asks the process to end in both ways it knows: by signal, on
+// systems that have signals, and by closing its standard input.
 func (c *childInstance) Terminate() {
 	_ = resumeProcess(c.cmd.Process)
 	_ = terminateProcess(c.cmd.Process)
@@ -115,7 +116,7 @@ func (c *childInstance) Pause() error  { return pauseProcess(c.cmd.Process) }
 func (c *childInstance) Resume() error { return ignoreDone(resumeProcess(c.cmd.Process)) }
 
 // A childOutput reads what a process prints: the address on standard output,
-// the last words on standard error. All else goes to the user's writer.
+// the last lines on standard error. Everything else goes to the user's writer.
 type childOutput struct {
 	stdout, stderr lineWriter
 	hello          chan hello
@@ -148,7 +149,7 @@ func newChildOutput(forward io.Writer) *childOutput {
 	return o
 }
 
-// A hello is the line by which a process tells where it listens.
+// A hello is the line in which a process prints where it listens.
 type hello struct {
 	Addr string `json:"addr"`
 	// Control is where /admin and /readyz are reached past a full accept queue;
@@ -162,8 +163,8 @@ func parseHello(line []byte) (hello, bool) {
 	return h, err == nil && h.Addr != ""
 }
 
-// lastWords returns what was printed on standard error at the end, to be put
-// behind an error.
+// lastWords returns the last lines on standard error, to be appended to an
+// error.
 func (o *childOutput) lastWords() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -183,7 +184,7 @@ func (o *childOutput) explain(err error) error {
 	return err
 }
 
-// A lineWriter hands over whole lines. A line that is too long is cut.
+// A lineWriter passes on whole lines. It cuts lines that are too long.
 type lineWriter struct {
 	line    func([]byte)
 	partial []byte

@@ -26,14 +26,15 @@ type serverInstance struct {
 // A Server serves one replica in this process.
 type Server interface {
 	// Serve answers on the listener until ctx ends, and returns when nothing of
-	// the server runs any more. It closes the listener. Where the server has a
-	// method ControlHandler() http.Handler, orders go there, past its queue.
+	// the server runs any more. It closes the listener. If the server has a
+	// method ControlHandler() http.Handler, control requests go there, past its
+	// queue.
 	Serve(ctx context.Context, ln net.Listener) error
 }
 
 // Serve begins to serve a replica on the listener, and takes it over. With
-// controlBeside, its orders have a listener of their own, for the time that all
-// its workers are busy.
+// controlBeside, control requests have a listener of their own, so that they
+// get through while all workers are busy.
 func Serve(server Server, ln net.Listener, controlBeside bool) (Instance, error) {
 	// The instance outlives the order to start it; Terminate ends it.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -60,8 +61,9 @@ func Serve(server Server, ln net.Listener, controlBeside bool) (Instance, error)
 	return in, nil
 }
 
-// serveBeside serves what is a service's own on a listener of its own, for the
-// time that all its workers are busy. stop waits until it has ended.
+// serveBeside serves the control handler on a listener of its own, which works
+// while all workers of the service are busy. stop waits until the server has
+// ended.
 func serveBeside(handler http.Handler) (base string, stop func(), err error) {
 	ln, err := Listen("127.0.0.1:0")
 	if err != nil {

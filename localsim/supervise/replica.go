@@ -17,8 +17,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
-// A Target is where the /admin of a replica is reached: over the network or,
-// where the replica is in this process, at its handler.
+// A Target is where the /admin of a replica is reached: over the network or, if
+// the replica runs in this process, at its handler.
 type Target struct {
 	Base    string
 	Handler http.Handler
@@ -26,7 +26,8 @@ type Target struct {
 
 // An Instance is one run of a replica, from its start to its end.
 type Instance interface {
-	// Addr is the host:port that requests go to, Control where orders go.
+	// Addr is the host:port for requests, Control the target for control
+	// requests.
 	Addr() string
 	Control() Target
 	// PID is 0 for an instance in this process.
@@ -42,19 +43,19 @@ type Instance interface {
 	Resume() error
 }
 
-// A Recovery tells of one time that a replica was away.
-type Recovery struct {
+// An Outage is one time that a replica was away.
+type Outage struct {
 	Service string `json:"service"`
 	Replica int    `json:"replica"`
 	// Cause is the fault that took the replica away, or how it ended by itself.
 	Cause string `json:"cause"`
-	// Down is when the cause acted; where that is not known, the same as
-	// Detected, which is when the supervisor noticed.
+	// Down is when the cause acted. If that is not known, it equals Detected,
+	// which is when the supervisor noticed.
 	Down     time.Time `json:"down"`
 	Detected time.Time `json:"detected"`
 	// Ready is when the replica answered again, the zero time until then.
 	Ready time.Time `json:"ready,omitzero"`
-	// Starts counts how often it was started until it was ready.
+	// Starts counts the attempts until it was ready.
 	Starts int `json:"starts"`
 }
 
@@ -62,18 +63,18 @@ type Recovery struct {
 type Config struct {
 	Service string
 	Index   int
-	// Start begins an instance. Settle waits until it answers, brings it up to
+	// Start begins an instance. Sync waits until it answers, brings it up to
 	// date, and calls BecomeReady.
-	Start  func(ctx context.Context) (Instance, error)
-	Settle func(ctx context.Context, in Instance) error
+	Start func(ctx context.Context) (Instance, error)
+	Sync  func(ctx context.Context, in Instance) error
 	// Notify is called when something happens that a user may want to know.
 	Notify func(event string, err error)
 	// Grace is how long an instance may take to end in order. Hurry is closed
-	// when there is no time for that.
+	// to cut that short.
 	Grace time.Duration
 	Hurry <-chan struct{}
-	// Address is the host:port of every instance if Known is set; otherwise what
-	// the first is to listen on.
+	// Address is the host:port of every instance if Known is set; otherwise the
+	// address that the first listens on, whose port may be 0.
 	Address string
 	Known   bool
 	// Listener is the first instance's, opened before any is served, or nil.
@@ -93,11 +94,13 @@ type Replica struct {
 	life  context.Context
 	ended chan struct{}
 
-	// ending holds an order to end the current instance; it is sent at most
-	// once for each.
+	// ending holds a request to end the current instance; it is sent at most
+	// once for each instance.
 	ending chan struct{}
 
 	mu sync.Mutex
+	// The fields below are guarded by mu.
+
 	// address is host:port, the same for life once it is known; before that,
 	// what to listen on.
 	address  string
@@ -107,17 +110,17 @@ type Replica struct {
 	restarts int
 	current  Instance
 	// removal is the fault that is taking the current instance away.
-	removal  *Recovery
-	recovery []Recovery
-	// replaced is told the outcome of the next start, if somebody waits for it.
+	removal *Outage
+	outages []Outage
+	// replaced gets the outcome of the next start; nil if nobody waits for it.
 	replaced chan<- error
-	// left says what could not be ended.
+	// left names what could not be ended.
 	left string
 	// listener is the first instance's, until that has taken it.
 	listener net.Listener
 }
 
-// New returns a replica that nothing runs of yet. Its life ends with ctx.
+// New returns a replica that has no instance yet. Its life ends with ctx.
 func New(ctx context.Context, c Config) *Replica {
 	r := &Replica{
 		service: c.Service, index: c.Index, config: c, backoff: newBackoff(),
@@ -134,14 +137,13 @@ func (r *Replica) Service() string { return r.service }
 // Index counts the copies from 1.
 func (r *Replica) Index() int { return r.index }
 
-// Stop ends the life of the replica. Ended is closed when nothing of it runs
-// any more.
+// Stop ends the life of the replica, without waiting for Ended.
 func (r *Replica) Stop() { r.stop() }
 
 // Ended is closed when Run has returned or Discard has been called.
 func (r *Replica) Ended() <-chan struct{} { return r.ended }
 
-// Discard takes the place of Run for a replica that is not to be started.
+// Discard releases a replica that is not started. It is called instead of Run.
 func (r *Replica) Discard() {
 	if r.listener != nil {
 		r.listener.Close()
@@ -149,13 +151,13 @@ func (r *Replica) Discard() {
 	close(r.ended)
 }
 
-// maxRecoveries bounds the memory of a replica; the oldest are forgotten.
-const maxRecoveries = 1000
+// maxOutages bounds the outages that a replica keeps; the oldest are dropped.
+const maxOutages = 1000
 
 func (r *Replica) Label() string { return fmt.Sprintf("%s/%d", r.service, r.index) }
 
-// Run keeps the replica running until its life ends. The outcome of the
-// first start is handed to first; if it is an error, there is no second.
+// Run keeps the replica running until its life ends. It calls first with the
+// outcome of the first start; if that is an error, there is no second start.
 func (r *Replica) Run(first func(error)) {
 	defer close(r.ended)
 	in, err := r.begin()
@@ -190,29 +192,29 @@ func (r *Replica) Run(first func(error)) {
 	}
 }
 
-// begin starts an instance and waits until it is ready. Where that goes wrong,
-// the instance has ended when begin returns.
+// begin starts an instance and waits until it is ready. On an error the
+// instance has ended when begin returns.
 func (r *Replica) begin() (Instance, error) {
 	r.mu.Lock()
-	if n := len(r.recovery); n > 0 && r.recovery[n-1].Ready.IsZero() {
-		r.recovery[n-1].Starts++
+	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
+		r.outages[n-1].Starts++
 		r.restarts++
 	}
-	r.setState(experiment.Starting)
+	r.setStateLocked(experiment.Starting)
 	r.mu.Unlock()
 	in, err := r.config.Start(r.life)
 	if err == nil {
 		r.mu.Lock()
 		r.current, r.address, r.known, r.removal = in, in.Addr(), true, nil
 		r.mu.Unlock()
-		if err = r.awaitSettled(in); err != nil {
+		if err = r.awaitSynced(in); err != nil {
 			r.end(in)
 		}
 	}
 	if err != nil {
 		r.mu.Lock()
 		r.current = nil
-		r.setState(experiment.Down)
+		r.setStateLocked(experiment.Down)
 		r.mu.Unlock()
 		err = fmt.Errorf("service %s: %w", r.Label(), err)
 		r.reportReplaced(err)
@@ -232,37 +234,37 @@ func (r *Replica) reportReplaced(err error) {
 	}
 }
 
-// awaitSettled is Settle, given up as soon as the instance ends.
-func (r *Replica) awaitSettled(in Instance) error {
+// awaitSynced runs Sync and cancels it if the instance ends.
+func (r *Replica) awaitSynced(in Instance) error {
 	ctx, cancel := context.WithCancel(r.life)
 	defer cancel()
-	settled := make(chan error, 1)
-	go func() { settled <- r.config.Settle(ctx, in) }()
+	synced := make(chan error, 1)
+	go func() { synced <- r.config.Sync(ctx, in) }()
 	select {
-	case err := <-settled:
+	case err := <-synced:
 		return err
 	case <-in.Done():
 		cancel()
-		<-settled
+		<-synced
 		return fmt.Errorf("ended before it was ready: %w", cmp.Or(in.Err(), errEnded))
 	}
 }
 
 var errEnded = errors.New("it ended by itself")
 
-// BecomeReady is called by Settle when the
-// instance knows all that it has to.
+// BecomeReady marks the replica ready. Sync calls it when the instance is up to
+// date.
 func (r *Replica) BecomeReady() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setState(experiment.Ready)
-	if n := len(r.recovery); n > 0 && r.recovery[n-1].Ready.IsZero() {
-		r.recovery[n-1].Ready = r.since
+	r.setStateLocked(experiment.Ready)
+	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
+		r.outages[n-1].Ready = r.since
 	}
 }
 
-// setState needs mu.
-func (r *Replica) setState(s experiment.State) {
+// setStateLocked notes the state and since when.
+func (r *Replica) setStateLocked(s experiment.State) {
 	if r.state != s {
 		r.state, r.since = s, time.Now()
 	}
@@ -274,7 +276,7 @@ func (r *Replica) noteDown(in Instance) time.Duration {
 	now := time.Now()
 	r.mu.Lock()
 	ready := now.Sub(r.since)
-	event := Recovery{Service: r.service, Replica: r.index, Cause: cmp.Or(in.Err(), errEnded).Error(), Down: now}
+	event := Outage{Service: r.service, Replica: r.index, Cause: cmp.Or(in.Err(), errEnded).Error(), Down: now}
 	var wait time.Duration
 	if r.removal != nil {
 		event = *r.removal
@@ -284,25 +286,25 @@ func (r *Replica) noteDown(in Instance) time.Duration {
 	}
 	event.Detected = now
 	planned := event.Cause == string(CauseUpdate)
-	if n := len(r.recovery); n > 0 && r.recovery[n-1].Ready.IsZero() {
-		r.recovery[n-1].Ready = now // a pause that ended with the instance
+	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
+		r.outages[n-1].Ready = now // a pause that ended with the instance
 	}
 	if !planned {
-		r.addRecovery(event)
+		r.addOutageLocked(event)
 	}
 	r.current, r.removal = nil, nil
-	r.setState(experiment.Down)
+	r.setStateLocked(experiment.Down)
 	r.mu.Unlock()
 	r.config.Notify("down", errors.New(event.Cause))
 	return wait
 }
 
-// addRecovery needs mu.
-func (r *Replica) addRecovery(event Recovery) {
-	if len(r.recovery) == maxRecoveries {
-		r.recovery = r.recovery[:copy(r.recovery, r.recovery[1:])]
+// addOutageLocked keeps the newest maxOutages.
+func (r *Replica) addOutageLocked(event Outage) {
+	if len(r.outages) == maxOutages {
+		r.outages = r.outages[:copy(r.outages, r.outages[1:])]
 	}
-	r.recovery = append(r.recovery, event)
+	r.outages = append(r.outages, event)
 }
 
 // KillWait is how long the system may take to end a killed instance.
@@ -319,7 +321,7 @@ func (r *Replica) end(in Instance) {
 	case <-grace.C:
 	case <-r.config.Hurry:
 	}
-	_ = in.Kill() // whether it worked is seen next
+	_ = in.Kill() // the wait below shows whether it worked
 	killed := time.NewTimer(KillWait)
 	defer killed.Stop()
 	select {
@@ -343,12 +345,12 @@ const (
 	CauseRestart Cause = "restart"
 	CausePause   Cause = "pause"
 	// CauseUpdate replaces an instance by one of a changed service; that is no
-	// failure, so it makes no Recovery.
+	// failure, so it is not an Outage.
 	CauseUpdate Cause = "update"
 )
 
-// Remove takes the running instance away. A replica that is away already is
-// left as it is; then Remove reports false.
+// Remove ends the running instance. It reports false, and does nothing, if the
+// replica is already down or starting.
 func (r *Replica) Remove(why Cause) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -356,7 +358,7 @@ func (r *Replica) Remove(why Cause) (bool, error) {
 	if in == nil || r.removal != nil || r.state == experiment.Starting {
 		return false, nil
 	}
-	r.removal = &Recovery{Service: r.service, Replica: r.index, Cause: string(why), Down: time.Now()}
+	r.removal = &Outage{Service: r.service, Replica: r.index, Cause: string(why), Down: time.Now()}
 	if why == CauseKill {
 		if err := in.Kill(); err != nil {
 			r.removal = nil
@@ -364,12 +366,12 @@ func (r *Replica) Remove(why Cause) (bool, error) {
 		}
 		return true, nil
 	}
-	// The supervisor ends it, and kills it where it does not heed the order.
+	// The supervisor ends it, and kills it if it ignores that.
 	r.ending <- struct{}{}
 	return true, nil
 }
 
-// Running returns the instance that can be told something, or nil.
+// Running returns the instance that can be synced, or nil.
 func (r *Replica) Running() Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -386,12 +388,12 @@ func (r *Replica) Freeze(in Instance) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setState(experiment.Paused)
-	r.addRecovery(Recovery{Service: r.service, Replica: r.index, Cause: string(CausePause), Down: r.since, Detected: r.since})
+	r.setStateLocked(experiment.Paused)
+	r.addOutageLocked(Outage{Service: r.service, Replica: r.index, Cause: string(CausePause), Down: r.since, Detected: r.since})
 	return nil
 }
 
-// Thaw lets a paused instance go on.
+// Thaw resumes a paused instance.
 func (r *Replica) Thaw(in Instance) error {
 	if err := in.Resume(); err != nil {
 		return err
@@ -417,11 +419,11 @@ func (r *Replica) Snapshot() experiment.Replica {
 	return s
 }
 
-// ErrStopped is the error of waiting for a replica whose life has ended.
+// ErrStopped says that a replica was stopped while Replace waited for it.
 var ErrStopped = errors.New("the replica has been stopped")
 
-// Replace ends the instance and waits until the next is ready. A replica that
-// is away is waited for, too.
+// Replace ends the instance, if there is one, and waits until the next is
+// ready.
 func (r *Replica) Replace(ctx context.Context) error {
 	outcome := make(chan error, 1)
 	r.mu.Lock()
@@ -440,7 +442,7 @@ func (r *Replica) Replace(ctx context.Context) error {
 	}
 }
 
-// Address returns the host:port of the replica, and whether it will stay.
+// Address returns the host:port of the replica, and whether that is final.
 func (r *Replica) Address() (address string, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -460,31 +462,31 @@ func (r *Replica) TakeListener() (net.Listener, error) {
 	return Listen(address)
 }
 
-// Recoveries lists when the replica was away, the oldest first.
-func (r *Replica) Recoveries() []Recovery {
+// Outages lists when the replica was away, the oldest first.
+func (r *Replica) Outages() []Outage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.recovery)
+	return slices.Clone(r.outages)
 }
 
-// AwayCount is how many times the replica has been away; see HasRecovered.
-func (r *Replica) AwayCount() int {
+// OutageCount is how many times the replica has been away; see HasRecovered.
+func (r *Replica) OutageCount() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.recovery)
+	return len(r.outages)
 }
 
-// HasRecovered reports whether the replica is back after it had been away so
-// many times before.
+// HasRecovered reports whether an outage after the first so many has ended.
 func (r *Replica) HasRecovered(before int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.recovery)
-	away := n <= before && n < maxRecoveries || n > 0 && r.recovery[n-1].Ready.IsZero()
+	n := len(r.outages)
+	away := n <= before && n < maxOutages || n > 0 && r.outages[n-1].Ready.IsZero()
 	return !away
 }
 
-// Left says what could not be ended, once Ended is closed; empty means nothing.
+// Left names what could not be ended, once Ended is closed; empty means
+// nothing.
 func (r *Replica) Left() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -89,7 +89,7 @@ func supervised(t *testing.T, readyAfter time.Duration, begin func(n int) (*fake
 			}
 			return in, nil
 		},
-		Settle: func(ctx context.Context, _ Instance) error {
+		Sync: func(ctx context.Context, _ Instance) error {
 			select {
 			case <-time.After(readyAfter):
 				r.BecomeReady()
@@ -138,9 +138,9 @@ func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 		if want := []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms}; !slices.Equal(waits, want) {
 			t.Errorf("between the starts are %v, want %v", waits, want)
 		}
-		want := Recovery{Service: "cart", Replica: 1, Cause: "exit status 3", Down: began, Detected: began, Ready: began.Add(1500 * ms), Starts: 4}
-		if got := r.Recoveries(); len(got) != 1 || got[0] != want {
-			t.Errorf("recoveries are %+v, want %+v", got, want)
+		want := Outage{Service: "cart", Replica: 1, Cause: "exit status 3", Down: began, Detected: began, Ready: began.Add(1500 * ms), Starts: 4}
+		if got := r.Outages(); len(got) != 1 || got[0] != want {
+			t.Errorf("outages are %+v, want %+v", got, want)
 		}
 		if s := r.Snapshot(); s.State != experiment.Ready || s.Restarts != 4 {
 			t.Errorf("at the end the replica is %+v, want it ready after 4 restarts", s)
@@ -168,9 +168,9 @@ func TestKillIsDetectedAndRecovered(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		want := Recovery{Service: "cart", Replica: 1, Cause: "kill", Down: began, Detected: began, Ready: began.Add(150 * time.Millisecond), Starts: 1}
-		if got := r.Recoveries(); len(got) != 1 || got[0] != want {
-			t.Errorf("recoveries are %+v, want %+v", got, want)
+		want := Outage{Service: "cart", Replica: 1, Cause: "kill", Down: began, Detected: began, Ready: began.Add(150 * time.Millisecond), Starts: 1}
+		if got := r.Outages(); len(got) != 1 || got[0] != want {
+			t.Errorf("outages are %+v, want %+v", got, want)
 		}
 		r.stop()
 		<-r.ended
@@ -200,9 +200,9 @@ func TestRestartWaitsForTheOldAndNotForTheNew(t *testing.T) {
 			t.Errorf("the old instance got %q, want %q", old.orders, want)
 		}
 		// The grace of 3 s, and no wait after it.
-		got := r.Recoveries()
+		got := r.Outages()
 		if len(got) != 1 || got[0].Cause != "restart" || got[0].Ready.Sub(began) != 3*time.Second {
-			t.Errorf("recoveries are %+v, want one, ready after 3s", got)
+			t.Errorf("outages are %+v, want one, ready after 3s", got)
 		}
 		r.stop()
 		<-r.ended
@@ -248,8 +248,8 @@ func TestAnInstanceThatEndsBeforeItIsReadyIsNotWaitedFor(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		// 100 ms, the failed start, 200 ms, and the second until it is ready.
-		if got := r.Recoveries(); len(got) != 1 || got[0].Ready.Sub(began) != 1300*time.Millisecond || got[0].Starts != 2 {
-			t.Errorf("recoveries are %+v, want one, ready 1.3s after %v", got, began)
+		if got := r.Outages(); len(got) != 1 || got[0].Ready.Sub(began) != 1300*time.Millisecond || got[0].Starts != 2 {
+			t.Errorf("outages are %+v, want one, ready 1.3s after %v", got, began)
 		}
 		r.stop()
 		<-r.ended

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// CanPause tells why a process cannot be paused here; nil means it can.
+// CanPause returns nil, because processes can be paused here.
 func CanPause() error { return nil }
 
 // stopWait is how long a process may take to stop.
@@ -33,7 +33,7 @@ func pauseProcess(p *os.Process) error {
 func resumeProcess(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 func terminateProcess(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 
-// ignoreDone takes the error of a signal to a process that has ended for none.
+// ignoreDone drops the error of a signal to a process that has ended.
 func ignoreDone(err error) error {
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil

@@ -8,19 +8,19 @@ import (
 
 var errNoPause = errors.New("processes cannot be paused on Windows; use kill or hang")
 
-// CanPause tells why a process cannot be paused here; nil means it can.
+// CanPause says why a process cannot be paused here.
 func CanPause() error { return errNoPause }
 
 func pauseProcess(*os.Process) error { return errNoPause }
 
-// resumeProcess has nothing to do where nothing can be paused.
+// resumeProcess does nothing, because processes cannot be paused here.
 func resumeProcess(*os.Process) error { return nil }
 
-// terminateProcess does nothing: a process is told by the end of its standard
-// input.
+// terminateProcess does nothing: a process ends when its standard input is
+// closed.
 func terminateProcess(*os.Process) error { return nil }
 
-// ignoreDone takes the error of ending a process that has ended for none.
+// ignoreDone drops the error of ending a process that has ended.
 func ignoreDone(err error) error {
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil

@@ -72,5 +72,5 @@ func Open(name string) ([]byte, error) {
 			return files.ReadFile(e.File)
 		}
 	}
-	return nil, fmt.Errorf("opening example %q: there is none of that name", name)
+	return nil, fmt.Errorf("opening example %q: no such example", name)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
 func TestEveryExampleIsValidAndDescribed(t *testing.T) {
@@ -29,7 +30,7 @@ func TestFaultsOfExamplesFitTheirSystems(t *testing.T) {
 	for faults, system := range map[string]string{"faults-vecrosim": "social", "faults-chaos-mesh": "shop"} {
 		set, on := read(t, faults), read(t, system)
 		if experiments := on.Experiments(); len(experiments) > 0 {
-			on = spec.Documents{{System: &experiments[0].System}}
+			on = document.Documents{{System: &experiments[0].System}}
 		}
 		for _, one := range set.Faults() {
 			if list, err := one.For(on.Systems()[0], 1); err != nil || len(list) == 0 {
@@ -39,7 +40,7 @@ func TestFaultsOfExamplesFitTheirSystems(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, name string) spec.Documents {
+func read(t *testing.T, name string) document.Documents {
 	t.Helper()
 	data, err := examples.Open(name)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
@@ -103,7 +105,7 @@ func TestControlKeepsStrangersOut(t *testing.T) {
 func TestControlAnswersChains(t *testing.T) {
 	dir := t.TempDir()
 	up(t, inProcess(dir), experimenttest.System("held"))
-	c := must(localsim.Connect(dir, "held"))
+	c := must(control.Connect(dir, "held"))
 	answer, err := c.Call(t.Context(), []byte(`{"designation":"front","probability":100,"routes":[
 		{"designation":"back","probability":100,"routes":[{"designation":"aside","probability":100}]},
 		{"designation":"aside","probability":0}]}`), nil)
@@ -156,7 +158,7 @@ func TestControlRefusesChains(t *testing.T) {
 func TestASeedRepeatsTheDraw(t *testing.T) {
 	dir := t.TempDir()
 	up(t, inProcess(dir), experimenttest.System("held"))
-	c := must(localsim.Connect(dir, "held"))
+	c := must(control.Connect(dir, "held"))
 	chain := `{"designation":"front","probability":100,"routes":[` + strings.TrimSuffix(strings.Repeat(`{"designation":"back","probability":50},`, 20), ",") + `]}`
 	called := func(seed uint64) (int, string) {
 		var got behave.Response
@@ -185,9 +187,9 @@ func TestAClientOfAnotherProgram(t *testing.T) {
 	system := experimenttest.System("held")
 	system.Services[0].Language, system.Services[0].Framework = "go", "gorilla"
 	d := up(t, processes("agent", dir), system)
-	c := must(localsim.Connect(dir, ""))
+	c := must(control.Connect(dir, ""))
 	s := must(c.Status(t.Context()))
-	if s.Name != "held" || s.Isolation != localsim.Process || s.PID != os.Getpid() || len(s.Services) != 3 {
+	if s.Name != "held" || s.Isolation != string(localsim.Process) || s.PID != os.Getpid() || len(s.Services) != 3 {
 		t.Errorf("the status is %+v", s)
 	}
 	front := s.Services[0]
@@ -257,7 +259,7 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			expectNoLeaks(t)
 			d := up(t, config, experimenttest.System("held"))
-			c := must(localsim.Connect(config.StateDir, "held"))
+			c := must(control.Connect(config.StateDir, "held"))
 			fault503 := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "back"}, Args: fault.Args{Status: 503}}
 			if err := d.Inject(t.Context(), "kept", fault503, time.Time{}); err != nil {
 				t.Fatal(err)
@@ -300,7 +302,7 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 				resp.Body.Close()
 				t.Error("the removed service still answers")
 			}
-			if got := len(d.Recoveries()); got != 0 {
+			if got := len(d.Outages()); got != 0 {
 				t.Errorf("an update counts as %d failures", got)
 			}
 		})
@@ -309,7 +311,7 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 
 func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	config := inProcess("")
-	config.NewServer = func(s localsim.Spec) (localsim.Server, error) {
+	config.NewServer = func(s localsim.Spec) (supervise.Server, error) {
 		if s.Service.Endpoints[0].Response.Status == 299 {
 			return nil, fmt.Errorf("status 299 is not served here")
 		}
@@ -352,18 +354,18 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 
 func TestConnectNeedsANameAmongSeveral(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := localsim.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "microsim up") {
+	if _, err := control.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "microsim up") {
 		t.Errorf("with no system, Connect says %v", err)
 	}
 	up(t, inProcess(dir), experimenttest.System("one"))
 	up(t, inProcess(dir), experimenttest.System("two"))
-	if _, err := localsim.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "one, two") {
+	if _, err := control.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "one, two") {
 		t.Errorf("with two systems, Connect says %v", err)
 	}
-	if _, err := localsim.Connect(dir, "three"); err == nil || !strings.Contains(err.Error(), "one, two") {
+	if _, err := control.Connect(dir, "three"); err == nil || !strings.Contains(err.Error(), "one, two") {
 		t.Errorf("for an unknown name, Connect says %v", err)
 	}
-	if c := must(localsim.Connect(dir, "two")); must(c.Status(context.Background())).Name != "two" {
+	if c := must(control.Connect(dir, "two")); must(c.Status(context.Background())).Name != "two" {
 		t.Error("Connect found another system")
 	}
 }

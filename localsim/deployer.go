@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os/exec"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -38,7 +38,8 @@ const (
 	Namespace Isolation = "netns"
 )
 
-// ownProcesses tells of isolations that can kill, pause and restart.
+// ownProcesses reports whether replicas are processes, which can be killed,
+// paused and restarted.
 func (i Isolation) ownProcesses() bool { return i == Process || i == Namespace }
 
 // A Spec tells what one replica is to serve.
@@ -49,12 +50,12 @@ type Spec struct {
 	Replica int
 	Seed    uint64
 	// Peers are the base URLs of the replicas of each service of the system.
-	// The map is shared between replicas and must not be changed. A process
-	// may start before the addresses of others are known; it is told of them
-	// through /admin/peers before the system is ready.
+	// The map is shared between replicas and must not be changed. A process may
+	// start before the addresses of others are known; it gets them through
+	// /admin/peers before the system is ready.
 	Peers      map[string][]string
 	AllowHosts []string
-	// Token is what requests to /admin must bear.
+	// Token is the bearer token that requests to /admin need.
 	Token string
 	// Addr is the address to listen on; port 0 means any. A replica in this
 	// process is given a listener instead.
@@ -63,46 +64,38 @@ type Spec struct {
 	Transport http.RoundTripper
 }
 
-// A Server serves one replica in this process.
-type Server interface {
-	// Serve answers on the listener until ctx ends, and returns when nothing of
-	// the server runs any more. It closes the listener. Where the server has a
-	// method ControlHandler() http.Handler, orders go there, past its queue.
-	Serve(ctx context.Context, ln net.Listener) error
-}
-
 // Config says how systems are run.
 type Config struct {
-	// Isolation is InProcess where it is empty.
+	// Isolation is InProcess if it is empty.
 	Isolation Isolation
 	// NewServer makes the server of a replica for InProcess.
-	NewServer func(Spec) (Server, error)
+	NewServer func(Spec) (supervise.Server, error)
 	// Command makes the command of a replica for Process. The process must
 	// listen on Addr, print {"addr":"host:port"} as a line of its own on
-	// standard output, and end in order when standard input ends. Where it
-	// serves /admin and /readyz on a second address, past a full accept queue,
-	// it prints {"addr":"host:port","control":"host:port"}.
+	// standard output, and end in order when standard input ends. If it serves
+	// /admin and /readyz on a second address, past a full accept queue, it
+	// prints {"addr":"host:port","control":"host:port"}.
 	Command func(Spec) (*exec.Cmd, error)
 	// NewGate puts a gate in front of a host:port; draws depend on the seed.
 	// Without it there are no faults between services.
 	NewGate func(upstream string, seed uint64) (Gate, error)
 	// CanGate says why a gate cannot carry out a fault.
 	CanGate func(f *fault.Fault) error
-	// NewNetwork makes the network of a system for Namespace. By the mark, made by
-	// NewMark, Down finds it again when the program that made it is gone.
+	// NewNetwork makes the network of a system for Namespace. Down finds it by
+	// the mark, which NewMark makes, after the program that made it is gone.
 	NewNetwork func(system, mark string) (Network, error)
 	NewMark    func() string
 	// CanImpair says why such a network cannot carry out a fault.
 	CanImpair func(f *fault.Fault) error
 	// Entrances are services whose requests from outside go through a gate from
-	// the start, so that a fault that comes later meets them.
+	// the start, so that faults that are added later act on them.
 	Entrances []string
 	// PortBase is the first of the ports that the system listens on: the
 	// control plane there, the replicas behind it in the order of the file.
-	// With 0 the ports are chosen by the machine.
+	// With 0 the operating system chooses the ports.
 	PortBase int
-	// StateDir is the directory of the registry. Where it is empty, the system
-	// is not registered, and has no control plane.
+	// StateDir is the directory of the registry. If it is empty, the system is
+	// not registered and has no control plane.
 	StateDir string
 	// Logger gets what happens to replicas; nil drops it.
 	Logger *slog.Logger
@@ -137,7 +130,7 @@ func New(c Config) (*Deployer, error) {
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case c.PortBase < 0 || c.PortBase > 65535:
-		return nil, fmt.Errorf("port base %d is no port; use 1 to 65535, or 0 for any", c.PortBase)
+		return nil, fmt.Errorf("invalid port base %d: use 1 to 65535, or 0 for any free ports", c.PortBase)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -150,7 +143,7 @@ func New(c Config) (*Deployer, error) {
 	return &Deployer{config: c}, nil
 }
 
-// Deploy is Up for those who know only the interface.
+// Deploy is Up, returning the interface.
 func (d *Deployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (experiment.Deployment, error) {
 	deployment, err := d.Up(ctx, system, seed)
 	if err != nil {
@@ -180,7 +173,7 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	return deployment, nil
 }
 
-// checkKinds refuses what only describes a real data store.
+// checkKinds refuses services that describe a real data store.
 func checkKinds(system *topology.System) error {
 	for i := range system.Services {
 		if s := &system.Services[i]; s.Kind.IsStore() {
@@ -190,7 +183,7 @@ func checkKinds(system *topology.System) error {
 	return nil
 }
 
-// register enters the system where other programs find it.
+// register adds the system to the registry, where other programs find it.
 func (d *Deployment) register() error {
 	if d.config.StateDir == "" {
 		return nil

@@ -15,7 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -30,12 +32,12 @@ type Deployment struct {
 	token   string
 	started time.Time
 
-	entry     *registry.Entry // nil where there is no registry
-	control   *control        // nil where there is no registry
+	entry     *registry.Entry // nil without a registry
+	control   *control.Server // nil without a registry
 	output    io.Writer
 	transport *http.Transport // shared by the replicas in this process
-	admin     *adminClient
-	spawner   *spawner
+	admin     *control.AdminClient
+	spawner   *supervise.Spawner
 
 	// life ends all replicas and goroutines of the deployment.
 	life context.Context
@@ -53,18 +55,19 @@ type Deployment struct {
 	// updating is held while replicas are added and removed.
 	updating sync.Mutex
 	watched  chan struct{}
-	// arranging is held while gates are put up and taken away; draining counts
-	// those on their way out.
-	arranging sync.Mutex
-	gating    gating
-	draining  sync.WaitGroup
-	// network is nil where replicas have no namespaces; impaired are the faults
-	// that act there and what carries them out, guarded by arranging.
+	// pathsMu is held while gates are added and removed; draining counts gates
+	// that are being removed.
+	pathsMu  sync.Mutex
+	gating   gating
+	draining sync.WaitGroup
+	// network is nil if replicas have no namespaces. impaired are the faults
+	// that act there and their backends; guarded by pathsMu.
 	network  Network
 	impaired map[slot]impairment
 	wake     chan struct{}
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// The fields below are guarded by mu.
 	system   *topology.System
 	services map[string]topology.Service // bound
 	replicas []*replica
@@ -74,16 +77,14 @@ type Deployment struct {
 
 var _ experiment.Deployment = (*Deployment)(nil)
 
-var errClosed = errors.New("the system has been taken down")
-
 func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment, error) {
 	d := &Deployment{
 		config: c, name: system.Name, seed: seed, started: time.Now(), token: rand.Text(),
-		output: &lockedWriter{w: c.Output}, admin: newAdminClient(),
-		hurry: make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
+		output: supervise.NewLockedWriter(c.Output),
+		hurry:  make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
 		wake: make(chan struct{}, 1), watched: make(chan struct{}),
 	}
-	d.admin.token = d.token
+	d.admin = control.NewAdminClient(d.token)
 	d.injections = map[string]*injection{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
@@ -94,9 +95,9 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	d.life, d.end = context.WithCancel(context.Background())
 	switch c.Isolation {
 	case InProcess:
-		d.transport = newSharedTransport()
+		d.transport = supervise.NewTransport()
 	default:
-		d.spawner = newSpawner()
+		d.spawner = supervise.NewSpawner()
 	}
 	d.impaired = map[slot]impairment{}
 	d.setSystem(system)
@@ -117,19 +118,19 @@ func (d *Deployment) start(ctx context.Context) error {
 	if err := d.startReplicas(ctx, batch); err != nil {
 		return err
 	}
-	if err := d.breakPaths(ctx); err != nil {
+	if err := d.applyPaths(ctx); err != nil {
 		return err
 	}
 	if d.entry == nil {
 		return nil
 	}
-	if d.control, err = startControl(d); err != nil {
+	if err := d.startControl(); err != nil {
 		return err
 	}
-	return d.entry.Publish(d.control.url, d.token)
+	return d.entry.Publish(d.control.URL(), d.token)
 }
 
-// setSystem makes a system the one that is wanted.
+// setSystem sets the desired system.
 func (d *Deployment) setSystem(system *topology.System) {
 	byName := make(map[string]*topology.Service, len(system.Services))
 	for i := range system.Services {
@@ -143,7 +144,7 @@ func (d *Deployment) setSystem(system *topology.System) {
 	defer d.mu.Unlock()
 	d.system, d.services = system, bound
 	for _, in := range d.injections {
-		in.findCallers(system)
+		in.findCallersLocked(system)
 	}
 }
 
@@ -156,8 +157,7 @@ type slot struct {
 func (s slot) label() string { return fmt.Sprintf("%s/%d", s.service, s.index) }
 
 // addReplicas makes the replicas of the slots, with the addresses that are
-// known before they start, and tells everybody. Either all have been made, or
-// none.
+// known before they start, and adds them to the peers. It makes all or none.
 func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	listeners, addresses := make([]net.Listener, len(slots)), []string(nil)
 	var err error
@@ -171,38 +171,40 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	}
 	batch := newBatch()
 	for i, s := range slots {
-		r := &replica{
-			service: s.service, index: s.index, tell: d.tell, backoff: newBackoff(), grace: d.config.Grace,
-			state: experiment.Starting, since: time.Now(), address: "127.0.0.1:0",
-			ending: make(chan struct{}, 1), hurry: d.hurry, ended: make(chan struct{}), batch: batch,
+		r := &replica{batch: batch}
+		c := supervise.Config{
+			Service: s.service, Index: s.index, Grace: d.config.Grace, Hurry: d.hurry, Address: "127.0.0.1:0",
+			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
+			Sync:   func(ctx context.Context, in supervise.Instance) error { return d.syncNew(ctx, r, in) },
+			Notify: func(event string, err error) { d.notify(s, event, err) },
 		}
-		r.life, r.stop = context.WithCancel(d.life)
-		r.start, r.settle = d.startServer, d.settle
 		if d.config.Isolation.ownProcesses() {
-			r.start = d.startChild
+			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
 		}
 		if addresses != nil {
-			r.address, r.known = addresses[i], true
+			c.Address, c.Known = addresses[i], true
 		}
 		if ln := listeners[i]; ln != nil {
-			r.address, r.known = ln.Addr().String(), true
-			if r.listener = ln; d.config.Isolation == Process {
-				// The port is free; the process itself is to have it.
-				r.listener = nil
+			c.Address, c.Known = ln.Addr().String(), true
+			if c.Listener = ln; d.config.Isolation == Process {
+				// Release the port: it is free, and the process itself listens
+				// on it.
+				c.Listener = nil
 				ln.Close()
 			}
 		}
+		r.Replica = supervise.New(d.life, c)
 		batch.replicas = append(batch.replicas, r)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.replicas = append(d.replicas, batch.replicas...)
-	d.sortReplicas()
+	d.sortReplicasLocked()
 	return batch, nil
 }
 
 // listenAll opens the port of every slot in this process, and of every slot
-// whose port is given. An entry is nil where the process chooses for itself.
+// whose port is given. An entry is nil if the process chooses its own port.
 func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -218,7 +220,7 @@ func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err erro
 		if port > 65535 {
 			return listeners, fmt.Errorf("service %s/%d: no port is left above %d; choose a lower --port-base", s.service, s.index, d.config.PortBase)
 		}
-		ln, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		ln, err := supervise.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			return listeners, fmt.Errorf("service %s/%d: %w", s.service, s.index, err)
 		}
@@ -239,120 +241,16 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// maxStarting bounds how many replicas start at once.
-const maxStarting = 32
-
-// startReplicas starts supervisors and returns when all replicas are ready, or
-// the first has failed. The caller stops those that did start.
-func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
-	replicas := b.replicas
-	outcomes := make(chan error, len(replicas))
-	running := 0
-	defer func() {
-		// What was never started has ended.
-		for _, r := range replicas[running:] {
-			if r.listener != nil {
-				r.listener.Close()
-			}
-			close(r.ended)
-		}
-	}()
-	for done := 0; done < len(replicas); {
-		// A process waits in settle until all know their addresses; only those
-		// before that count as starting.
-		if running < len(replicas) && running-b.arrived() < maxStarting {
-			go replicas[running].supervise(func(err error) { outcomes <- err })
-			running++
-			continue
-		}
-		select {
-		case <-b.moved:
-		case err := <-outcomes:
-			if err != nil {
-				return err
-			}
-			done++
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// A batch is a number of replicas that start together: none goes on before the
-// addresses of all are known.
-type batch struct {
-	replicas []*replica
-	mu       sync.Mutex
-	n        int
-	// all is closed when the last has arrived; moved has an element when one
-	// has arrived since it was read last.
-	all   chan struct{}
-	moved chan struct{}
-}
-
-func newBatch() *batch {
-	return &batch{all: make(chan struct{}), moved: make(chan struct{}, 1)}
-}
-
-func (b *batch) arrive() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.n++; b.n == len(b.replicas) {
-		close(b.all)
-	}
-	select {
-	case b.moved <- struct{}{}:
-	default:
-	}
-}
-
-func (b *batch) arrived() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.n
-}
-
-// spec describes the replica as it is wanted now. It is called by the
-// supervisor, before the instance of which it tells is there.
-func (d *Deployment) spec(r *replica, address string) Spec {
-	d.mu.Lock()
-	s := Spec{
-		System: d.name, Service: d.services[r.service], Replica: r.index, Seed: d.seed, AllowHosts: d.system.AllowHosts,
-		Token: d.token, Addr: address,
-	}
-	// A nil pointer would be an interface that is not nil.
-	if d.transport != nil && !d.callsQueue(&s.Service) {
-		s.Transport = d.transport
-	}
-	peers, version := d.peersFor(r.service)
-	r.builtFor.Store(d.system)
-	d.mu.Unlock()
-	s.Peers = peers
-	r.syncing.Lock()
-	defer r.syncing.Unlock()
-	r.told = told{peers: version}
-	return s
-}
-
-// callsQueue reports whether a service calls one whose requests may have to wait
-// for a worker. Such calls are not for the shared transport, which goes on
-// connecting when their time is over: the queue would fill with connections that
-// nobody wants, and a full queue would look like a slow answer. It needs mu.
-func (d *Deployment) callsQueue(s *topology.Service) bool {
-	return slices.ContainsFunc(s.Calls(), func(callee string) bool { return d.services[callee].Workers > 0 })
-}
-
-// sortReplicas brings the replicas in the order of the file. It needs mu.
-func (d *Deployment) sortReplicas() {
+// sortReplicasLocked puts the replicas in the order of the file.
+func (d *Deployment) sortReplicasLocked() {
 	order := map[string]int{}
 	for i := range d.system.Services {
 		order[d.system.Services[i].Name] = i + 1
 	}
 	slices.SortStableFunc(d.replicas, func(a, b *replica) int {
-		return cmp.Or(cmp.Compare(order[a.service], order[b.service]), cmp.Compare(a.index, b.index))
+		return cmp.Or(cmp.Compare(order[a.Service()], order[b.Service()]), cmp.Compare(a.Index(), b.Index()))
 	})
-	d.touchPeers()
+	d.peersChangedLocked()
 }
 
 // list returns the replicas there are now.
@@ -365,11 +263,11 @@ func (d *Deployment) list() []*replica {
 // Replicas lists the replicas in the order of the file.
 func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	if d.life.Err() != nil {
-		return nil, errClosed
+		return nil, control.ErrClosed
 	}
 	var replicas []experiment.Replica
 	for _, r := range d.list() {
-		s := r.snapshot()
+		s := r.Snapshot()
 		if address := strings.TrimPrefix(s.URL, "http://"); s.URL != "" && d.entrance(address) != address {
 			s.Entrance = "http://" + d.entrance(address)
 		}
@@ -378,43 +276,39 @@ func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
 	return replicas, nil
 }
 
-// Recoveries lists when replicas were away, in the order of the times.
-func (d *Deployment) Recoveries() []Recovery {
-	var all []Recovery
+// Outages lists when replicas were away, the oldest first.
+func (d *Deployment) Outages() []supervise.Outage {
+	var all []supervise.Outage
 	for _, r := range d.list() {
-		r.mu.Lock()
-		all = append(all, r.recovery...)
-		r.mu.Unlock()
+		all = append(all, r.Outages()...)
 	}
-	slices.SortStableFunc(all, func(a, b Recovery) int { return a.Down.Compare(b.Down) })
+	slices.SortStableFunc(all, func(a, b supervise.Outage) int { return a.Down.Compare(b.Down) })
 	return all
 }
 
-// ControlURL is where the control plane listens, empty where there is none.
+// ControlURL is where the control plane listens; it is empty if there is none.
 func (d *Deployment) ControlURL() string {
 	if d.control == nil {
 		return ""
 	}
-	return d.control.url
+	return d.control.URL()
 }
 
 // ShutdownRequested is closed when another program asks for the end of the
-// system. Whoever holds the deployment then closes it.
+// system. The program that holds the deployment must then call Close.
 func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
 
-func (d *Deployment) requestShutdown() { d.askedOnce.Do(func() { close(d.asked) }) }
-
-func (d *Deployment) tell(r *replica, event string, err error) {
+func (d *Deployment) notify(s slot, event string, err error) {
 	if err != nil {
-		d.config.Logger.Warn("replica "+event, "service", r.service, "replica", r.index, "error", err)
+		d.config.Logger.Warn("replica "+event, "service", s.service, "replica", s.index, "error", err)
 		return
 	}
-	d.config.Logger.Debug("replica "+event, "service", r.service, "replica", r.index)
+	d.config.Logger.Debug("replica "+event, "service", s.service, "replica", s.index)
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every
-// call returns the outcome of the first; what could not be ended is named in an
-// experiment.CleanupError. When ctx ends, replicas that still work are killed.
+// call returns the outcome of the first; an experiment.CleanupError names what
+// could not be ended. When ctx ends, replicas that still run are killed.
 func (d *Deployment) Close(ctx context.Context) error {
 	closing := false
 	d.closeOnce.Do(func() { closing = true })
@@ -436,7 +330,7 @@ func (d *Deployment) takeDown() error {
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
 	if d.control != nil {
-		d.control.stop()
+		d.control.Stop()
 	}
 	if d.transport != nil {
 		d.transport.CloseIdleConnections()
@@ -453,7 +347,7 @@ func (d *Deployment) takeDown() error {
 		return &experiment.CleanupError{Left: left, Remedy: remedy}
 	}
 	if d.spawner != nil {
-		d.spawner.stop()
+		d.spawner.Stop()
 	}
 	if d.network != nil {
 		if err := d.network.Close(); err != nil {
@@ -475,16 +369,14 @@ func (d *Deployment) takeDown() error {
 	return nil
 }
 
-// awaitEnded waits for the ends of the replicas, whose lives are over, and
-// returns what does not end.
+// awaitEnded waits until the replicas, which have been stopped, have ended, and
+// returns what could not be ended.
 func awaitEnded(replicas []*replica) (left []string) {
 	for _, r := range replicas {
-		<-r.ended
-		r.mu.Lock()
-		if r.left != "" {
-			left = append(left, r.left)
+		<-r.Ended()
+		if what := r.Left(); what != "" {
+			left = append(left, what)
 		}
-		r.mu.Unlock()
 	}
 	return left
 }

@@ -8,14 +8,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// desired is what all replicas are to know: whom they may call and which
-// faults act. Replicas are brought up to date with it when it changes and
-// whenever one starts, so a replica that appears later is like the others. It
-// is guarded by the deployment's mu.
+// desired is the desired state of all replicas: which peers they may call and
+// which faults act. A replica is synced when the state changes and when the
+// replica starts, so one that appears later is like the others. It is guarded
+// by the deployment's mu.
 type desired struct {
 	injections map[string]*injection
 	// generation counts all changes, peersVersion those of the peers.
@@ -29,27 +31,27 @@ type desired struct {
 	detoured map[string]map[string][]string
 }
 
-// told is what an instance knows of the desired state.
-type told struct {
+// lastSent is the part of the desired state that an instance has been sent.
+type lastSent struct {
 	peers  string
 	faults map[string]*injection
 	paused bool
 }
 
-// touchPeers notes that there are other replicas now. It needs mu.
-func (d *Deployment) touchPeers() {
+// peersChangedLocked notes that the set of replicas has changed.
+func (d *Deployment) peersChangedLocked() {
 	d.peers, d.detoured = nil, map[string]map[string][]string{}
 	d.peersVersion++
 	d.generation++
 }
 
 // peersLocked returns the URLs by service of all replicas whose address is
-// known. It needs mu. The map is not changed any more.
+// known. The map is never changed.
 func (d *Deployment) peersLocked() (map[string][]string, int) {
 	if d.peers == nil {
 		peers := map[string][]string{}
 		for _, r := range d.replicas {
-			if s := r.snapshot(); s.URL != "" {
+			if s := r.Snapshot(); s.URL != "" {
 				peers[s.Service] = append(peers[s.Service], s.URL)
 			}
 		}
@@ -58,7 +60,7 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 	return d.peers, d.peersVersion
 }
 
-// wanted is what one replica is to know.
+// wanted is the desired state of one replica.
 type wanted struct {
 	generation   int
 	peers        map[string][]string
@@ -71,9 +73,9 @@ func (d *Deployment) wanted(r *replica) wanted {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := wanted{generation: d.generation, faults: map[string]*injection{}}
-	w.peers, w.peersVersion = d.peersFor(r.service)
+	w.peers, w.peersVersion = d.peersForLocked(r.Service())
 	for id, in := range d.injections {
-		if !in.targets(r) || in.expired() {
+		if !in.targetsLocked(r) || in.expired() {
 			continue
 		}
 		switch {
@@ -86,17 +88,17 @@ func (d *Deployment) wanted(r *replica) wanted {
 	return w
 }
 
-// settle waits until a new instance answers, tells it all it has to know, and
+// syncNew waits until a new instance answers, sends it the desired state, and
 // makes the replica ready.
-func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error {
-	if err := d.admin.awaitReady(ctx, in.control(), d.config.ReadyTimeout); err != nil {
+func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Instance) error {
+	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.ReadyTimeout); err != nil {
 		return err
 	}
 	if b := r.batch; b != nil {
 		r.batch = nil
 		if d.config.Isolation.ownProcesses() {
 			d.mu.Lock()
-			d.touchPeers() // its address has become known
+			d.peersChangedLocked() // its address has become known
 			d.mu.Unlock()
 		}
 		b.arrive()
@@ -106,7 +108,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 			return ctx.Err()
 		}
 	}
-	if err := d.arrangePaths(ctx); err != nil && !errors.Is(err, errClosed) {
+	if err := d.reconcilePaths(ctx); err != nil && !errors.Is(err, control.ErrClosed) {
 		return err
 	}
 	r.syncing.Lock()
@@ -116,7 +118,7 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 		if err := d.push(ctx, r, in, w); err != nil {
 			return err
 		}
-		if !d.finishSettling(r, w.generation) {
+		if !d.finishSync(r, w.generation) {
 			continue
 		}
 		if !w.paused {
@@ -126,15 +128,15 @@ func (d *Deployment) settle(ctx context.Context, r *replica, in instance) error 
 	}
 }
 
-// finishSettling makes the replica ready if nothing has changed since the
-// generation. From then on changes are pushed to it.
-func (d *Deployment) finishSettling(r *replica, generation int) bool {
+// finishSync makes the replica ready if the desired state has not changed since
+// the generation. Later changes are pushed to a ready replica.
+func (d *Deployment) finishSync(r *replica, generation int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.generation != generation {
 		return false
 	}
-	r.becomeReady()
+	r.BecomeReady()
 	return true
 }
 
@@ -143,7 +145,7 @@ func (d *Deployment) finishSettling(r *replica, generation int) bool {
 func (d *Deployment) sync(ctx context.Context, r *replica) error {
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
-	in := r.running()
+	in := r.Running()
 	if in == nil {
 		return nil
 	}
@@ -151,23 +153,23 @@ func (d *Deployment) sync(ctx context.Context, r *replica) error {
 	if err == nil {
 		return nil
 	}
-	// An instance that has just ended cannot be told anything, and need not.
+	// An instance that has just ended cannot be synced, and the next one is.
 	ended := time.NewTimer(endNotice)
 	defer ended.Stop()
 	select {
-	case <-in.done():
+	case <-in.Done():
 		return nil
 	case <-ended.C:
-		return fmt.Errorf("service %s: %w", r.label(), err)
+		return fmt.Errorf("service %s: %w", r.Label(), err)
 	}
 }
 
-// endNotice is how long it may take until the end of a process is noticed.
+// endNotice bounds the time until the end of a process is noticed.
 const endNotice = 250 * time.Millisecond
 
-func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance) error {
+func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in supervise.Instance) error {
 	w := d.wanted(r)
-	if r.told.paused {
+	if r.lastSent.paused {
 		if w.paused {
 			return nil // it is told the rest when it goes on
 		}
@@ -184,41 +186,42 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in instance)
 	return r.freeze(in)
 }
 
-// push tells the instance what it does not know yet. It needs r.syncing.
-func (d *Deployment) push(ctx context.Context, r *replica, in instance, w wanted) error {
-	if r.told.peers != w.peersVersion {
-		if err := d.admin.putPeers(ctx, in.control(), w.peers); err != nil {
+// push sends the instance what has changed since the last push. The caller
+// holds r.syncing.
+func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance, w wanted) error {
+	if r.lastSent.peers != w.peersVersion {
+		if err := d.admin.PutPeers(ctx, in.Control(), w.peers); err != nil {
 			return err
 		}
-		r.told.peers = w.peersVersion
+		r.lastSent.peers = w.peersVersion
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.told.faults)) {
-		if w.faults[id] == r.told.faults[id] {
+	for _, id := range slices.Sorted(maps.Keys(r.lastSent.faults)) {
+		if w.faults[id] == r.lastSent.faults[id] {
 			continue
 		}
-		if err := d.admin.deleteFault(ctx, in.control(), id); err != nil {
+		if err := d.admin.DeleteFault(ctx, in.Control(), id); err != nil {
 			return fmt.Errorf("clearing fault %q: %w", id, err)
 		}
-		delete(r.told.faults, id)
+		delete(r.lastSent.faults, id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.faults)) {
-		if r.told.faults[id] != nil {
+		if r.lastSent.faults[id] != nil {
 			continue
 		}
-		if r.told.faults == nil {
-			r.told.faults = map[string]*injection{}
+		if r.lastSent.faults == nil {
+			r.lastSent.faults = map[string]*injection{}
 		}
-		// It counts as told even if there is no answer: then it is not known
-		// whether it acts, and it must be cleared later.
-		r.told.faults[id] = w.faults[id]
-		if err := d.admin.putFault(ctx, in.control(), id, w.faults[id]); err != nil && !w.faults[id].expired() {
+		// Without a response, it is unknown whether the fault acts. Count it as
+		// sent, so that it is cleared later.
+		r.lastSent.faults[id] = w.faults[id]
+		if err := d.admin.PutFault(ctx, in.Control(), id, w.faults[id].fault, w.faults[id].deadline); err != nil && !w.faults[id].expired() {
 			return fmt.Errorf("injecting fault %q: %w", id, err)
 		}
 	}
 	return nil
 }
 
-// maxSyncing bounds how many replicas are told something at once.
+// maxSyncing bounds how many replicas are synced at once.
 const maxSyncing = 32
 
 // syncAll brings replicas up to date, all at once, and returns every error.
@@ -254,17 +257,17 @@ func eachAtOnce(n, limit int, do func(int)) {
 func (d *Deployment) targeted(in *injection) []*replica {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(d.replicas), func(r *replica) bool { return !in.targets(r) })
+	return slices.DeleteFunc(slices.Clone(d.replicas), func(r *replica) bool { return !in.targetsLocked(r) })
 }
 
-// targets reports whether the injection is for a replica. It needs the
-// deployment's mu.
-func (in *injection) targets(r *replica) bool {
+// targetsLocked reports whether the injection is for a replica. The caller
+// holds the deployment's mu.
+func (in *injection) targetsLocked(r *replica) bool {
 	t := in.fault.Target
 	if in.fault.Type == fault.Unreachable {
-		return in.callers == nil || slices.Contains(in.callers, r.service)
+		return in.callers == nil || slices.Contains(in.callers, r.Service())
 	}
-	return t.Service == r.service && (t.Replica == 0 || t.Replica == r.index)
+	return t.Service == r.Service() && (t.Replica == 0 || t.Replica == r.Index())
 }
 
 // An injection is a fault that is to act.
@@ -286,9 +289,9 @@ type injection struct {
 	past int64
 }
 
-// findCallers notes the services that call the target of a fault which acts in
-// its callers. It needs the deployment's mu.
-func (in *injection) findCallers(system *topology.System) {
+// findCallersLocked notes the services that call the target of a fault which
+// acts in its callers. The caller holds the deployment's mu.
+func (in *injection) findCallersLocked(system *topology.System) {
 	if in.fault.Type != fault.Unreachable {
 		return
 	}

@@ -7,17 +7,19 @@ import (
 	"os"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 )
 
-// Down ends the system of that name, whoever holds it, and waits until nothing
-// of it is left. What a network leaves is removed, by its mark, by
-// sweepNetwork, which is not needed where systems have none. A holder that does not answer or does not heed is killed; then,
-// and where the holder has ended without cleaning up, the processes that it
-// left behind are killed and its entry is removed. What cannot be removed is
-// named in an experiment.CleanupError. The error is a registry.NotFoundError
-// where there is no such system.
+// Down ends the system of that name, which any program may hold, and waits
+// until nothing of it is left. It asks the holder to end the system and kills
+// the holder if that fails. If the holder has not cleaned up, Down kills the
+// processes that it left behind, removes its network with sweepNetwork, and
+// removes its entry; sweepNetwork may be nil if systems have no networks. An
+// experiment.CleanupError names what could not be removed. If there is no such
+// system, the error is a registry.NotFoundError.
 func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark string) error) error {
 	reg, err := registry.Open(stateDir)
 	if err != nil {
@@ -44,12 +46,13 @@ func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark str
 	return sweep(ctx, reg, now, sweepNetwork)
 }
 
-// heedTime is how long a holder may take to end its system after it was asked.
-const heedTime = 20 * time.Second
+// shutdownTime is how long a holder may take to end its system after it was
+// asked.
+const shutdownTime = 20 * time.Second
 
 // endHolder asks the holder to end the system, and kills it if it does not.
 func endHolder(ctx context.Context, reg *registry.Registry, s registry.System) error {
-	asking, cancel := context.WithTimeout(ctx, heedTime)
+	asking, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	askErr := askHolder(asking, reg, &s)
 	if askErr == nil && await(asking, func() bool { return !holds(reg, s) }) {
@@ -59,7 +62,7 @@ func endHolder(ctx context.Context, reg *registry.Registry, s registry.System) e
 		return fmt.Errorf("taking down system %q: %w", s.Name, ctx.Err())
 	}
 	if s.Holder.PID == os.Getpid() {
-		return fmt.Errorf("taking down system %q: this program holds it and does not end it: %w", s.Name, errors.Join(askErr, asking.Err()))
+		return fmt.Errorf("taking down system %q: this program holds the system and does not end it: %w", s.Name, errors.Join(askErr, asking.Err()))
 	}
 	err := s.Holder.Kill()
 	if err == nil && await(ctx, func() bool { return !s.Holder.Alive() }) {
@@ -71,8 +74,8 @@ func endHolder(ctx context.Context, reg *registry.Registry, s registry.System) e
 	}
 }
 
-// askHolder orders the end by the control plane, which is there as soon as the
-// system is ready.
+// askHolder asks for the end through the control plane, which serves as soon as
+// the system is ready.
 func askHolder(ctx context.Context, reg *registry.Registry, s *registry.System) error {
 	await(ctx, func() bool {
 		now, err := reg.Find(s.Name)
@@ -85,12 +88,12 @@ func askHolder(ctx context.Context, reg *registry.Registry, s *registry.System) 
 		return nil
 	}
 	if s.ControlURL == "" {
-		return errors.New("it does not become ready")
+		return errors.New("the system does not become ready")
 	}
 	// A holder that is stopped takes the connection but never answers.
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeout(ctx, control.AdminTimeout)
 	defer cancel()
-	err := NewClient(s.Record).Shutdown(ctx)
+	err := control.NewClient(s.Record).Shutdown(ctx)
 	if err != nil && !holds(reg, *s) {
 		return nil
 	}
@@ -123,7 +126,7 @@ func sweep(ctx context.Context, reg *registry.Registry, s registry.System, sweep
 	for _, c := range s.Leftover() {
 		errs = append(errs, c.Kill())
 	}
-	ctx, cancel := context.WithTimeout(ctx, killWait)
+	ctx, cancel := context.WithTimeout(ctx, supervise.KillWait)
 	defer cancel()
 	if !await(ctx, func() bool { return len(s.Leftover()) == 0 }) {
 		left := &experiment.CleanupError{

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -17,17 +19,12 @@ import (
 // A victim is a replica that a kill or restart has taken away.
 type victim struct {
 	replica *replica
-	// recoveries is how many times the replica had been away before.
-	recoveries int
+	// outages is how many times the replica had been away before.
+	outages int
 }
 
 // away reports whether the replica has not recovered yet.
-func (v victim) away() bool {
-	v.replica.mu.Lock()
-	defer v.replica.mu.Unlock()
-	n := len(v.replica.recovery)
-	return n <= v.recoveries && n < maxRecoveries || n > 0 && v.replica.recovery[n-1].Ready.IsZero()
-}
+func (v victim) away() bool { return !v.replica.HasRecovered(v.outages) }
 
 // CanInject says why a fault is not possible here; nil means that it is.
 func (d *Deployment) CanInject(f *fault.Fault) error {
@@ -38,7 +35,7 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 }
 
 // CanInject says, before a system is started, why a fault is not possible with
-// this isolation. Whether its target is there, a deployment says.
+// this isolation. Only a deployment knows whether the target exists.
 func (d *Deployer) CanInject(f *fault.Fault) error {
 	return d.config.canInject(nil, f)
 }
@@ -58,10 +55,10 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		return nil
 	case fault.OnProcess:
 		if !c.Isolation.ownProcesses() {
-			return fmt.Errorf("fault %q: %w", f.Label(), errOwnProcess)
+			return fmt.Errorf("fault %q: %w", f.Label(), supervise.ErrOwnProcess)
 		}
 		if f.Type == fault.Pause {
-			return canPause()
+			return supervise.CanPause()
 		}
 		return nil
 	case fault.OnNetwork, fault.OnEdge:
@@ -92,8 +89,8 @@ func checkTarget(system *topology.System, t fault.Target) error {
 }
 
 // Inject lets the fault act until it is cleared or the deadline has come; the
-// zero time is no deadline. A kill or restart acts once, on the replicas there
-// are now.
+// zero time means no deadline. A kill or restart acts once, on the replicas
+// there are now.
 func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	if id == "" {
 		return fmt.Errorf("injecting fault %q: it has no id", f.Label())
@@ -128,13 +125,13 @@ func (d *Deployment) remember(in *injection) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
-	if old := d.injections[in.id]; old != nil && !old.over() && !old.expired() {
+	if old := d.injections[in.id]; old != nil && !old.overLocked() && !old.expired() {
 		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
 	}
-	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.over() })
-	in.findCallers(d.system)
+	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.overLocked() })
+	in.findCallersLocked(d.system)
 	d.injections[in.id] = in
 	d.generation++
 	select {
@@ -147,7 +144,7 @@ func (d *Deployment) remember(in *injection) error {
 func (d *Deployment) act(ctx context.Context, in *injection) error {
 	targets := d.targeted(in)
 	if onTheWay(in.place) {
-		return d.breakPaths(ctx)
+		return d.applyPaths(ctx)
 	}
 	if !in.momentary() {
 		return d.syncAll(ctx, targets)
@@ -155,10 +152,8 @@ func (d *Deployment) act(ctx context.Context, in *injection) error {
 	var errs []error
 	var victims []victim
 	for _, r := range targets {
-		r.mu.Lock()
-		v := victim{replica: r, recoveries: len(r.recovery)}
-		r.mu.Unlock()
-		removed, err := r.remove(cause(in.fault.Type))
+		v := victim{replica: r, outages: r.OutageCount()}
+		removed, err := r.Remove(supervise.Cause(in.fault.Type))
 		if removed {
 			victims = append(victims, v)
 		}
@@ -175,16 +170,16 @@ func (in *injection) momentary() bool {
 	return in.fault.Type == fault.Kill || in.fault.Type == fault.Restart
 }
 
-// over reports whether a momentary fault has no effect any more because every
-// victim has come back. It needs the deployment's mu.
-func (in *injection) over() bool {
+// overLocked reports whether a momentary fault has no effect any more because every
+// victim has come back. The caller holds the deployment's mu.
+func (in *injection) overLocked() bool {
 	if !in.momentary() || !in.acted {
 		return false
 	}
 	return !slices.ContainsFunc(in.victims, victim.away)
 }
 
-// Clear ends a fault. One that is not known has ended already.
+// Clear ends a fault. It returns nil if no fault has that id.
 func (d *Deployment) Clear(ctx context.Context, id string) error {
 	d.mu.Lock()
 	in := d.injections[id]
@@ -196,7 +191,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 	}
 	err := error(nil)
 	if onTheWay(in.place) {
-		err = d.breakPaths(ctx)
+		err = d.applyPaths(ctx)
 	} else {
 		err = d.syncAll(ctx, d.targeted(in))
 	}
@@ -209,12 +204,12 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 // Active lists the faults that act now, in the order in which they began.
 func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error) {
 	if d.life.Err() != nil {
-		return nil, errClosed
+		return nil, control.ErrClosed
 	}
 	d.mu.Lock()
 	var acting []*injection
 	for _, in := range d.injections {
-		if !in.over() && !in.expired() {
+		if !in.overLocked() && !in.expired() {
 			acting = append(acting, in)
 		}
 	}
@@ -230,7 +225,7 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 			i.Hits = n
 		}
 		for _, r := range d.affected(in) {
-			i.Replicas = append(i.Replicas, r.label())
+			i.Replicas = append(i.Replicas, r.Label())
 		}
 		active = append(active, i)
 	}
@@ -252,7 +247,7 @@ func (d *Deployment) affected(in *injection) []*replica {
 }
 
 // hits asks the replicas how often the faults in the service have acted. A
-// fault of which no replica tells is absent.
+// fault that no replica counts is absent.
 func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]int64 {
 	ask := map[*replica]bool{}
 	for _, in := range acting {
@@ -262,17 +257,17 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 			}
 		}
 	}
-	var instances []instance
+	var instances []supervise.Instance
 	for r := range ask {
-		if in := r.running(); in != nil && r.snapshot().State == experiment.Ready {
+		if in := r.Running(); in != nil && r.Snapshot().State == experiment.Ready {
 			instances = append(instances, in)
 		}
 	}
 	counts := make([]map[string]int64, len(instances))
 	eachAtOnce(len(instances), maxSyncing, func(i int) {
-		// A replica that does not answer has nothing to add; that it does not is
-		// seen elsewhere.
-		counts[i], _ = d.admin.hits(ctx, instances[i].control())
+		// A replica that does not answer adds nothing; its state shows that it
+		// is broken.
+		counts[i], _ = d.admin.Hits(ctx, instances[i].Control())
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {
@@ -318,4 +313,19 @@ func (d *Deployment) nextDeadline() (id string, deadline time.Time) {
 		}
 	}
 	return id, deadline
+}
+
+// Order kills, pauses, resumes or restarts one replica by hand.
+func (d *Deployment) Order(ctx context.Context, service string, index int, order string) error {
+	byHand := fmt.Sprintf("by-hand-%s-%d", service, index)
+	f := fault.Fault{Type: fault.Type(order), Probability: 1, Target: fault.Target{Service: service, Replica: index}}
+	switch order {
+	case string(fault.Kill), string(fault.Restart):
+		return d.Inject(ctx, byHand+"-"+order, f, time.Time{})
+	case string(fault.Pause):
+		return d.Inject(ctx, byHand, f, time.Time{})
+	case "resume":
+		return d.Clear(ctx, byHand)
+	}
+	return fmt.Errorf("order %q is not known; use kill, pause, resume or restart", order)
 }

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Gate stands between some callers and one replica, and misbehaves as it is
-// told. Its methods may be called at the same time.
+// A Gate is a proxy between some callers and one replica; it applies network
+// faults. Its methods may be called at the same time.
 type Gate interface {
 	// Addr is where the callers connect to, as host:port.
 	Addr() string
@@ -27,34 +28,35 @@ type Gate interface {
 	// Hits tells how often each fault has acted so far, also those that have
 	// been taken back. One whose effects cannot be counted is absent.
 	Hits() map[string]int64
-	// Drain returns when there is no connection, or when ctx ends.
+	// Drain returns when no connection is left, or when ctx ends.
 	Drain(ctx context.Context) error
 	// Close ends all connections and returns when nothing of the gate is left.
 	Close() error
 }
 
-// outside stands among callers for all that are no service of the system.
+// outside is the caller name of all clients that are not services of the
+// system.
 const outside = ""
 
 // gating is the state of the gates. Callers that suffer the same faults on the
 // way to a replica share a gate; one that suffers none has no gate.
 type gating struct {
-	// standing are the gates that are used; guarded by arranging, as retired.
-	standing []*standingGate
+	// active are the gates that are used; guarded by pathsMu, as retired.
+	active []*activeGate
 	// retired are gates that callers may still use, because they have not been
 	// told of others yet.
-	retired []*standingGate
+	retired []*activeGate
 }
 
-// A standingGate is a gate in front of one replica.
-type standingGate struct {
+// A activeGate is a gate in front of one replica.
+type activeGate struct {
 	Gate
 	slot     slot
 	upstream string
 	callers  []string
 }
 
-// A gatePlan says which faults shall act between some callers and a replica.
+// A gatePlan says which faults act between some callers and a replica.
 type gatePlan struct {
 	slot     slot
 	upstream string
@@ -69,7 +71,7 @@ type addressedSlot struct {
 }
 
 // planGates works out which gates are needed. Entrances are services whose
-// callers from outside have a gate even where there is no fault.
+// callers from outside have a gate even without a fault.
 func planGates(injections map[string]*injection, replicas []addressedSlot, services, entrances []string) []gatePlan {
 	var plans []gatePlan
 	callers := append([]string{outside}, services...)
@@ -114,12 +116,13 @@ func (in *injection) gates(to slot, caller string) bool {
 		(t.From == "" || t.From == caller)
 }
 
-// onTheWay tells of faults between a caller and a service.
+// onTheWay reports whether faults of the layer act between a caller and a
+// service.
 func onTheWay(p fault.Place) bool { return p == fault.OnNetwork || p == fault.OnEdge }
 
 // fits says how well a gate suits a plan: by how many callers use it already.
-// Those outside cannot be told of another gate, so they count most.
-func (g *standingGate) fits(p gatePlan) int {
+// Clients outside cannot be moved to another gate, so they count most.
+func (g *activeGate) fits(p gatePlan) int {
 	if g.slot != p.slot || g.upstream != p.upstream {
 		return 0
 	}
@@ -144,18 +147,18 @@ type detour struct {
 	name string
 }
 
-// withGates rearranges the gates, tells the callers, and lets go of gates that
-// are not used any more.
-func (d *Deployment) withGates(ctx context.Context) error {
-	err := d.arrangeGates()
+// applyGates reconciles the gates, sends the callers their new peers, and
+// drains gates that are no longer used.
+func (d *Deployment) applyGates(ctx context.Context) error {
+	err := d.reconcileGates()
 	err = errors.Join(err, d.syncAll(ctx, d.list()))
 	if err != nil {
-		// A caller that could not be told may still come through an old gate,
-		// which stays until the system ends.
+		// A caller that could not be synced may still use an old gate, which
+		// therefore stays until the system ends.
 		return err
 	}
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	for _, g := range d.gating.retired {
 		d.draining.Go(func() { d.drain(g) })
 	}
@@ -163,28 +166,28 @@ func (d *Deployment) withGates(ctx context.Context) error {
 	return nil
 }
 
-// arrangeGates makes the gates be as the injections want them. The callers have
-// to be told afterwards.
-func (d *Deployment) arrangeGates() error {
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+// reconcileGates makes the gates match the injections. The callers must be
+// synced afterwards.
+func (d *Deployment) reconcileGates() error {
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	d.mu.Lock()
 	plans := d.gatePlansLocked()
 	d.mu.Unlock()
-	if len(plans) == 0 && len(d.gating.standing) == 0 {
+	if len(plans) == 0 && len(d.gating.active) == 0 {
 		return nil
 	}
-	free := slices.Clone(d.gating.standing)
-	var standing []*standingGate
+	free := slices.Clone(d.gating.active)
+	var active []*activeGate
 	var errs []error
 	for _, p := range plans {
 		g, err := d.gateFor(p, &free)
 		if err == nil {
 			g.callers = p.callers
-			standing = append(standing, g)
+			active = append(active, g)
 			err = g.Set(d.faultsOf(p.ids))
 		}
 		if err != nil {
@@ -195,9 +198,9 @@ func (d *Deployment) arrangeGates() error {
 		errs = append(errs, g.Set(nil))
 		d.keepHits(g)
 	}
-	d.gating.standing = standing
+	d.gating.active = active
 	d.gating.retired = append(d.gating.retired, free...)
-	d.setDetours(standing)
+	d.setDetours(active)
 	return errors.Join(errs...)
 }
 
@@ -212,21 +215,19 @@ func (d *Deployment) gatePlansLocked() []gatePlan {
 	return planGates(d.injections, d.addressedLocked(), services, d.config.Entrances)
 }
 
-// addressedLocked lists the replicas whose addresses are known. It needs mu.
+// addressedLocked lists the replicas whose addresses are known.
 func (d *Deployment) addressedLocked() []addressedSlot {
 	var replicas []addressedSlot
 	for _, r := range d.replicas {
-		r.mu.Lock()
-		if r.known {
-			replicas = append(replicas, addressedSlot{slot{r.service, r.index}, r.address})
+		if address, known := r.Address(); known {
+			replicas = append(replicas, addressedSlot{r.slot(), address})
 		}
-		r.mu.Unlock()
 	}
 	return replicas
 }
 
 // gateFor takes the gate that suits best, or starts one.
-func (d *Deployment) gateFor(p gatePlan, free *[]*standingGate) (*standingGate, error) {
+func (d *Deployment) gateFor(p gatePlan, free *[]*activeGate) (*activeGate, error) {
 	best, at := 0, -1
 	for i, g := range *free {
 		if n := g.fits(p); n > best {
@@ -243,7 +244,7 @@ func (d *Deployment) gateFor(p gatePlan, free *[]*standingGate) (*standingGate, 
 	if err != nil {
 		return nil, err
 	}
-	return &standingGate{Gate: g, slot: p.slot, upstream: p.upstream}, nil
+	return &activeGate{Gate: g, slot: p.slot, upstream: p.upstream}, nil
 }
 
 func (d *Deployment) faultsOf(ids []string) map[string]fault.Fault {
@@ -258,10 +259,10 @@ func (d *Deployment) faultsOf(ids []string) map[string]fault.Fault {
 	return faults
 }
 
-// setDetours makes the gates the way to the replicas.
-func (d *Deployment) setDetours(standing []*standingGate) {
+// setDetours routes callers through the gates.
+func (d *Deployment) setDetours(active []*activeGate) {
 	detours := map[string]*detour{}
-	for _, g := range standing {
+	for _, g := range active {
 		for _, caller := range g.callers {
 			if detours[caller] == nil {
 				detours[caller] = &detour{gates: map[string]string{}}
@@ -280,9 +281,9 @@ func (d *Deployment) setDetours(standing []*standingGate) {
 	d.generation++
 }
 
-// peersFor returns whom a service may call and where, with a name that tells
-// whether that has changed. It needs mu. The map is not changed any more.
-func (d *Deployment) peersFor(caller string) (map[string][]string, string) {
+// peersForLocked returns the peers of a service and their URLs, with a name
+// that changes when they do. The map is never changed.
+func (d *Deployment) peersForLocked(caller string) (map[string][]string, string) {
 	peers, version := d.peersLocked()
 	name := fmt.Sprint(version)
 	to := d.detours[caller]
@@ -296,7 +297,7 @@ func (d *Deployment) peersFor(caller string) (map[string][]string, string) {
 	return d.detoured[name], name
 }
 
-// of puts gates in the place of replicas. Beside the names, the addresses of the
+// of replaces replicas by their gates. Beside the names, the addresses of the
 // replicas lead to their gates, for requests that name a replica by its URL.
 func (to *detour) of(peers map[string][]string) map[string][]string {
 	result := maps.Clone(peers)
@@ -317,7 +318,8 @@ func (to *detour) of(peers map[string][]string) map[string][]string {
 	return result
 }
 
-// entrance is the host:port by which those outside reach a replica.
+// entrance is the host:port by which clients outside of the system reach a
+// replica.
 func (d *Deployment) entrance(address string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -329,10 +331,10 @@ func (d *Deployment) entrance(address string) string {
 
 // gateHits sums what the gates have counted for each fault.
 func (d *Deployment) gateHits() map[string]int64 {
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	sum := map[string]int64{}
-	for _, g := range d.gating.standing {
+	for _, g := range d.gating.active {
 		for id, n := range g.Hits() {
 			sum[id] += n
 		}
@@ -347,8 +349,8 @@ func (d *Deployment) gateHits() map[string]int64 {
 	return sum
 }
 
-// keepHits remembers what a gate has counted that goes.
-func (d *Deployment) keepHits(g *standingGate) {
+// keepHits keeps the counts of a gate that is being removed.
+func (d *Deployment) keepHits(g *activeGate) {
 	hits := g.Hits()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -363,16 +365,16 @@ func (d *Deployment) keepHits(g *standingGate) {
 // connected to it.
 const dialling = time.Second
 
-// drain closes a gate that nobody is led to any more, as soon as the requests on
-// the way have been answered.
-func (d *Deployment) drain(g *standingGate) {
+// drain closes a gate that is no longer used, as soon as its pending requests
+// have been answered.
+func (d *Deployment) drain(g *activeGate) {
 	select {
 	case <-time.After(dialling):
 	case <-d.life.Done():
 	}
 	ctx, cancel := context.WithTimeout(d.life, topology.DefaultTimeout.Std())
 	defer cancel()
-	_ = g.Drain(ctx) // those that are there after that time are ended
+	_ = g.Drain(ctx) // connections that are left after that are closed
 	if err := g.Close(); err != nil {
 		d.config.Logger.Warn("closing a gate", "service", g.slot.service, "replica", g.slot.index, "error", err)
 	}
@@ -380,10 +382,10 @@ func (d *Deployment) drain(g *standingGate) {
 
 // closeGates ends every gate. The life of the deployment is over.
 func (d *Deployment) closeGates() error {
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	var errs []error
-	for _, g := range append(d.gating.standing, d.gating.retired...) {
+	for _, g := range append(d.gating.active, d.gating.retired...) {
 		errs = append(errs, g.Close())
 	}
 	d.gating = gating{}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -35,8 +36,8 @@ func (g countedGate) Close() error {
 	return g.Edge.Close()
 }
 
-// withGates lets the systems of a configuration have gates.
-func (o *openGates) withGates(c localsim.Config) localsim.Config {
+// applyGates lets the systems of a configuration have gates.
+func (o *openGates) applyGates(c localsim.Config) localsim.Config {
 	c.CanGate = edge.Can
 	c.NewGate = func(upstream string, seed uint64) (localsim.Gate, error) {
 		e, err := edge.Start("127.0.0.1", upstream, seed)
@@ -67,7 +68,7 @@ func eachIsolation(t *testing.T, run func(t *testing.T, d *localsim.Deployment))
 		t.Run(name, func(t *testing.T) {
 			expectNoLeaks(t)
 			open := &openGates{}
-			d := up(t, open.withGates(config), shop())
+			d := up(t, open.applyGates(config), shop())
 			run(t, d)
 			if err := d.Close(context.Background()); err != nil {
 				t.Error(err)
@@ -316,7 +317,7 @@ func TestGatesFollowTheSystem(t *testing.T) {
 func TestEntrances(t *testing.T) {
 	expectNoLeaks(t)
 	open := &openGates{}
-	c := open.withGates(inProcess(""))
+	c := open.applyGates(inProcess(""))
 	c.Entrances = []string{"cart"}
 	d := up(t, c, shop())
 	cart, web := urlOf(t, d, "cart"), urlOf(t, d, "web")
@@ -353,8 +354,8 @@ func TestChainsGoThroughGates(t *testing.T) {
 	for name, config := range map[string]localsim.Config{"inprocess": inProcess(t.TempDir()), "process": processes("agent", t.TempDir())} {
 		t.Run(name, func(t *testing.T) {
 			open := &openGates{}
-			d := up(t, open.withGates(config), shop())
-			client, err := localsim.Connect(config.StateDir, "shop")
+			d := up(t, open.applyGates(config), shop())
+			client, err := control.Connect(config.StateDir, "shop")
 			if err != nil {
 				t.Fatal(err)
 			}

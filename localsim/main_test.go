@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
@@ -106,7 +107,7 @@ func holder() error {
 	return deployment.Close(context.Background())
 }
 
-func newServer(s localsim.Spec) (localsim.Server, error) {
+func newServer(s localsim.Spec) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers,
 		AllowHosts: s.AllowHosts, Token: s.Token, Transport: s.Transport,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -16,17 +17,17 @@ import (
 type Network interface {
 	// Add makes the namespace of a replica and returns its IP address there.
 	Add(replica string) (ip string, err error)
-	// Remove takes it away; its processes have ended.
+	// Remove removes it; its processes have ended.
 	Remove(replica string) error
 	// Enter runs f on the calling thread in the replica's namespace.
 	Enter(replica string, f func() error) error
 	// Impair makes exactly these faults act on the way to a replica, and returns
 	// the name of what carries them out.
 	Impair(ctx context.Context, replica string, faults []PathFault) (by string, err error)
-	// Hits counts the packets that the faults of these ids have met on the way to
-	// a replica; one whose packets are not counted is absent.
+	// Hits counts the packets to a replica that the faults with these ids have
+	// matched; a fault whose packets are not counted is absent.
 	Hits(replica string, ids []string) map[string]int64
-	// Close takes everything away. It may be called again.
+	// Close removes everything. It may be called again.
 	Close() error
 }
 
@@ -36,15 +37,15 @@ type PathFault struct {
 	Fault fault.Fault
 	// Port is where the replica takes requests.
 	Port uint16
-	// Callers are the addresses of those concerned; nil means everybody.
+	// Callers are the addresses of the callers concerned; nil means all.
 	Callers []string
 }
 
 // servicePort is where replicas in namespaces listen: each has all ports.
 const servicePort = 8080
 
-// openNetwork makes the network of the system, after writing down by what it is
-// found if this program is killed.
+// openNetwork makes the network of the system. It first records the network's
+// mark, so that `down` finds the network if this program is killed.
 func (d *Deployment) openNetwork() error {
 	if d.config.Isolation != Namespace {
 		return nil
@@ -84,7 +85,7 @@ func (d *Deployment) removeHosts(slots []slot) error {
 	return errors.Join(errs...)
 }
 
-// planPaths says for each replica which faults shall act on the way to it.
+// planPaths returns, for each replica, the faults that act on the way to it.
 func planPaths(injections map[string]*injection, replicas []addressedSlot) map[slot][]PathFault {
 	plans := map[slot][]PathFault{}
 	for _, r := range replicas {
@@ -116,12 +117,12 @@ type impairment struct {
 	by     string
 }
 
-// impairHosts makes the network be as the injections want it.
-func (d *Deployment) impairHosts(ctx context.Context) error {
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+// reconcileNetwork makes the network match the injections.
+func (d *Deployment) reconcileNetwork(ctx context.Context) error {
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	d.mu.Lock()
 	if len(d.injections) == 0 && len(d.impaired) == 0 {
@@ -146,7 +147,7 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 		}
 		d.impaired[s] = impairment{plans[s], by}
 	}
-	// What could not be taken back stays, so that it is tried again.
+	// Keep what could not be removed, so that removal is retried.
 	maps.DeleteFunc(d.impaired, func(s slot, acting impairment) bool {
 		_, there := plans[s]
 		return !there || acting.faults == nil
@@ -154,11 +155,11 @@ func (d *Deployment) impairHosts(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// networkHits sums what each fault has met on the ways to all replicas, and tells
-// what carries it out.
+// networkHits sums the packets that each fault has matched on the way to all
+// replicas, and names the backend.
 func (d *Deployment) networkHits() (hits map[string]int64, by map[string]string) {
-	d.arranging.Lock()
-	defer d.arranging.Unlock()
+	d.pathsMu.Lock()
+	defer d.pathsMu.Unlock()
 	sum := map[string]int64{}
 	by = map[string]string{}
 	for s, acting := range d.impaired {
@@ -175,8 +176,8 @@ func (d *Deployment) networkHits() (hits map[string]int64, by map[string]string)
 	return sum, by
 }
 
-// pathHits tells how often the faults on the way to replicas have acted, and by
-// what.
+// pathHits returns how often the faults on the way to replicas have acted, and
+// through which backend.
 func (d *Deployment) pathHits(acting []*injection) (hits map[string]int64, by map[string]string) {
 	if d.network != nil {
 		return d.networkHits()
@@ -190,19 +191,19 @@ func (d *Deployment) pathHits(acting []*injection) (hits map[string]int64, by ma
 	return d.gateHits(), by
 }
 
-// breakPaths lets the faults between services act that are wanted, and mends
-// what was broken for others.
-func (d *Deployment) breakPaths(ctx context.Context) error {
+// applyPaths applies the desired faults between services and removes all
+// others.
+func (d *Deployment) applyPaths(ctx context.Context) error {
 	if d.network != nil {
-		return d.impairHosts(ctx)
+		return d.reconcileNetwork(ctx)
 	}
-	return d.withGates(ctx)
+	return d.applyGates(ctx)
 }
 
-// arrangePaths is breakPaths before callers know of it.
-func (d *Deployment) arrangePaths(ctx context.Context) error {
+// reconcilePaths is applyPaths without syncing the callers.
+func (d *Deployment) reconcilePaths(ctx context.Context) error {
 	if d.network != nil {
-		return d.impairHosts(ctx)
+		return d.reconcileNetwork(ctx)
 	}
-	return d.arrangeGates()
+	return d.reconcileGates()
 }

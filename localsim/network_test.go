@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -30,18 +31,18 @@ func TestWhatCouldNotBeTakenBackIsTriedAgain(t *testing.T) {
 	d.injections = map[string]*injection{
 		"slow": {id: "slow", fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "db"}}, place: fault.OnNetwork},
 	}
-	d.replicas = []*replica{{service: "db", index: 1, address: "10.0.0.1:8080", known: true}}
-	if err := d.impairHosts(t.Context()); err != nil {
+	d.replicas = []*replica{{Replica: supervise.New(t.Context(), supervise.Config{Service: "db", Index: 1, Address: "10.0.0.1:8080", Known: true})}}
+	if err := d.reconcileNetwork(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	delete(d.injections, "slow")
 	network.fail = true
-	if err := d.impairHosts(t.Context()); err == nil {
+	if err := d.reconcileNetwork(t.Context()); err == nil {
 		t.Error("what cannot be taken back is not told")
 	}
 	network.fail = false
 	for range 2 {
-		if err := d.impairHosts(t.Context()); err != nil {
+		if err := d.reconcileNetwork(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

@@ -71,7 +71,7 @@ func TestPlanPaths(t *testing.T) {
 
 // Of a gate that has to be parted, those outside keep it.
 func TestGatesStayWithThoseOutside(t *testing.T) {
-	g := &standingGate{slot: slot{"cart", 1}, upstream: "10.0.0.2:8080", callers: []string{outside, "web", "api"}}
+	g := &activeGate{slot: slot{"cart", 1}, upstream: "10.0.0.2:8080", callers: []string{outside, "web", "api"}}
 	at := func(callers ...string) gatePlan {
 		return gatePlan{slot: g.slot, upstream: g.upstream, callers: callers}
 	}

@@ -1,54 +1,30 @@
 package localsim
 
 import (
-	"cmp"
 	"context"
 	"os"
-	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Status describes a running system.
-type Status struct {
-	Name      string    `json:"name"`
-	Isolation Isolation `json:"isolation"`
-	Seed      uint64    `json:"seed"`
-	Started   time.Time `json:"started"`
-	// PID is the process that holds the system.
-	PID        int                    `json:"pid"`
-	Control    string                 `json:"control,omitempty"`
-	Services   []ServiceStatus        `json:"services"`
-	Faults     []experiment.Injection `json:"faults"`
-	Recoveries []Recovery             `json:"recoveries"`
+// startControl serves the control plane.
+func (d *Deployment) startControl() (err error) {
+	d.control, err = control.Start(control.Config{
+		System: controlled{d}, Token: d.token, Seed: d.seed, Port: d.config.PortBase, Logger: d.config.Logger,
+	})
+	return err
 }
 
-// A ServiceStatus describes a service of a running system.
-type ServiceStatus struct {
-	Name      string        `json:"name"`
-	Kind      topology.Kind `json:"kind"`
-	Language  string        `json:"language,omitempty"`
-	Framework string        `json:"framework,omitempty"`
-	// Endpoint is the base URL of the first replica; it stays the same as long
-	// as the system runs.
-	Endpoint string               `json:"endpoint,omitempty"`
-	Calls    []string             `json:"calls"`
-	Replicas []experiment.Replica `json:"replicas"`
-}
+// controlled is a deployment as its control plane sees it.
+type controlled struct{ *Deployment }
 
-// URLs lists the base URLs, for those outside, of the ready replicas of each service.
-func (s *Status) URLs() map[string][]string {
-	urls := map[string][]string{}
-	for _, service := range s.Services {
-		for _, r := range service.Replicas {
-			if r.State == experiment.Ready {
-				urls[service.Name] = append(urls[service.Name], cmp.Or(r.Entrance, r.URL))
-			}
-		}
-	}
-	return urls
-}
+func (d controlled) Name() string                            { return d.name }
+func (d controlled) Entrance(address string) string          { return d.entrance(address) }
+func (d controlled) CheckUpdate(next *topology.System) error { return d.checkUpdate(next) }
+func (d controlled) RequestShutdown()                        { d.askedOnce.Do(func() { close(d.asked) }) }
 
 // System returns the description of the system as it runs now. It must not be
 // changed.
@@ -58,7 +34,7 @@ func (d *Deployment) System() *topology.System {
 }
 
 // Status describes the system as it is now.
-func (d *Deployment) Status(ctx context.Context) (*Status, error) {
+func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 	replicas, err := d.Replicas(ctx)
 	if err != nil {
 		return nil, err
@@ -67,9 +43,9 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{
-		Name: d.name, Isolation: d.config.Isolation, Seed: d.seed, Started: d.started, PID: os.Getpid(),
-		Control: d.ControlURL(), Services: []ServiceStatus{}, Faults: faults, Recoveries: append([]Recovery{}, d.Recoveries()...),
+	s := &control.Status{
+		Name: d.name, Isolation: string(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
+		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Outages: append([]supervise.Outage{}, d.Outages()...),
 	}
 	byService := map[string][]experiment.Replica{}
 	for _, r := range replicas {
@@ -78,7 +54,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	system := d.System()
 	for i := range system.Services {
 		service := &system.Services[i]
-		status := ServiceStatus{
+		status := control.ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Language: service.Language, Framework: service.Framework,
 			Calls: append([]string{}, service.Calls()...), Replicas: append([]experiment.Replica{}, byService[service.Name]...),
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -19,7 +20,7 @@ func TestCallersOfAQueueShareNoTransport(t *testing.T) {
 	}}
 	var mu sync.Mutex
 	shared := map[string]bool{}
-	deployer, err := localsim.New(localsim.Config{NewServer: func(s localsim.Spec) (localsim.Server, error) {
+	deployer, err := localsim.New(localsim.Config{NewServer: func(s localsim.Spec) (supervise.Server, error) {
 		mu.Lock()
 		shared[s.Service.Name] = s.Transport != nil
 		mu.Unlock()

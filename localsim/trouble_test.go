@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
@@ -47,9 +48,9 @@ func startHolder(t *testing.T, stateDir string) *exec.Cmd {
 	return cmd
 }
 
-func connect(t *testing.T, stateDir string) *localsim.Client {
+func connect(t *testing.T, stateDir string) *control.Client {
 	t.Helper()
-	c, err := localsim.Connect(stateDir, "")
+	c, err := control.Connect(stateDir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func TestDownAfterTheHolderWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = holder.Wait()
-	if _, err := localsim.Connect(dir, "held"); err == nil || !strings.Contains(err.Error(), "down held") {
+	if _, err := control.Connect(dir, "held"); err == nil || !strings.Contains(err.Error(), "down held") {
 		t.Errorf("Connect says %v, want how to remove the rest", err)
 	}
 	if err := localsim.Down(t.Context(), dir, "held", nil); err != nil {
@@ -361,14 +362,14 @@ func TestTheEndOfAProcessIsRecorded(t *testing.T) {
 	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); len(d.Recoveries()) == 0 || d.Recoveries()[0].Ready.IsZero(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(d.Outages()) == 0 || d.Outages()[0].Ready.IsZero(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("recoveries are %+v", d.Recoveries())
+			t.Fatalf("outages are %+v", d.Outages())
 		}
 	}
-	r := d.Recoveries()[0]
+	r := d.Outages()[0]
 	if r.Service != "aside" || !strings.Contains(r.Cause, "killed") || r.Detected.Before(r.Down) || !r.Ready.After(r.Detected) {
-		t.Errorf("the recovery is %+v", r)
+		t.Errorf("the outages is %+v", r)
 	}
 	if now := must(d.Replicas(t.Context()))[3]; now.URL != victim.URL || now.Restarts != 1 || now.PID == victim.PID {
 		t.Errorf("the replica is %+v, want another process at %s", now, victim.URL)
@@ -390,8 +391,8 @@ func TestKillIsActiveUntilTheVictimIsBack(t *testing.T) {
 			t.Fatal("the kill does not end")
 		}
 	}
-	if n := len(d.Recoveries()); n != 2 {
-		t.Errorf("%d recoveries, want 2", n)
+	if n := len(d.Outages()); n != 2 {
+		t.Errorf("%d outages, want 2", n)
 	}
 	for _, r := range must(d.Replicas(t.Context())) {
 		if r.State != experiment.Ready {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -57,16 +59,16 @@ func slotSet(slots []slot) map[slot]bool {
 	return set
 }
 
-// sameService compares all but the number of replicas, of which each knows
-// nothing.
+// sameService compares everything except the number of replicas, which no
+// replica knows.
 func sameService(a, b topology.Service) bool {
 	a.Replicas, b.Replicas = 0, 0
 	return reflect.DeepEqual(a, b)
 }
 
-// Update makes the running system the given one: services are added, changed
-// and removed, and those that stay the same keep running. A changed service
-// keeps its address. On an error the system is what it was before.
+// Update changes the running system to the given one: it adds, changes and
+// removes services, and those that stay the same keep running. A changed
+// service keeps its address. On an error the system is what it was before.
 func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	if err := d.checkUpdate(next); err != nil {
 		return err
@@ -74,7 +76,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	if d.life.Err() != nil {
-		return errClosed
+		return control.ErrClosed
 	}
 	old, oldServices := d.current()
 	d.setSystem(next)
@@ -88,7 +90,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return d.breakPaths(ctx)
+	return d.applyPaths(ctx)
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {
@@ -133,17 +135,19 @@ func (d *Deployment) revert(ctx context.Context, plan updatePlan) error {
 	return errors.Join(d.stopReplicas(plan.start), d.replaceAll(ctx, plan.replace), d.syncAll(ctx, d.list()))
 }
 
-// replaceAll ends the instances of the slots and waits until others, of the
-// system as it is now, are ready.
+// replaceAll ends the instances of the slots and waits until new ones, of the
+// current system, are ready.
 func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 	replicas := d.find(slots)
 	errs := make([]error, len(replicas))
 	system, _ := d.current()
 	eachAtOnce(len(replicas), maxStarting, func(i int) {
-		// One that was just being started for another reason may have been
-		// given the description of before.
+		// An instance that was already starting may have got the old
+		// description.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {
-			errs[i] = replicas[i].replace(ctx)
+			if errs[i] = replicas[i].Replace(ctx); errors.Is(errs[i], supervise.ErrStopped) {
+				errs[i] = control.ErrClosed
+			}
 		}
 	})
 	return errors.Join(errs...)
@@ -151,48 +155,28 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 
 func (d *Deployment) find(slots []slot) []*replica {
 	set := slotSet(slots)
-	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[slot{r.service, r.index}] })
+	return slices.DeleteFunc(d.list(), func(r *replica) bool { return !set[r.slot()] })
 }
 
-// replace ends the instance and waits until the next is ready. A replica that
-// is away is waited for, too.
-func (r *replica) replace(ctx context.Context) error {
-	outcome := make(chan error, 1)
-	r.mu.Lock()
-	r.replaced = outcome
-	r.mu.Unlock()
-	if _, err := r.remove(causeUpdate); err != nil {
-		return err
-	}
-	select {
-	case err := <-outcome:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.ended:
-		return errClosed
-	}
-}
-
-// stopReplicas ends the replicas of the slots and forgets them.
+// stopReplicas ends and removes the replicas of the slots.
 func (d *Deployment) stopReplicas(slots []slot) error {
 	replicas := d.find(slots)
 	for _, r := range replicas {
-		r.stop()
+		r.Stop()
 	}
 	left := awaitEnded(replicas)
 	set := slotSet(slots)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[slot{r.service, r.index}] })
-	d.touchPeers()
+	d.replicas = slices.DeleteFunc(d.replicas, func(r *replica) bool { return set[r.slot()] })
+	d.peersChangedLocked()
 	if len(left) > 0 {
 		return fmt.Errorf("%q does not end", left)
 	}
 	return d.removeHosts(slots)
 }
 
-// dropInjections forgets faults whose service is gone.
+// dropInjections removes faults whose service is gone.
 func (d *Deployment) dropInjections(next *topology.System) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -44,7 +44,7 @@ func impairmentOf(f *fault.Fault) (i Impairment, err error) {
 		return i, fmt.Errorf("%s does nothing to packets", f.Type)
 	}
 	if f.Probability < 1 {
-		return i, errors.New("the network draws for packets and not for connections: leave the probability out, and use percent where there is one")
+		return i, errors.New("the network draws for packets, not for connections: leave out the probability, and use percent if the fault has it")
 	}
 	return i, nil
 }
@@ -52,7 +52,7 @@ func impairmentOf(f *fault.Fault) (i Impairment, err error) {
 // setDelay takes the distributions that netem has.
 func (i *Impairment) setDelay(f *fault.Fault) error {
 	if f.Probability < 1 {
-		return errors.New("a network delays every packet: leave the probability out")
+		return errors.New("a network delays every packet: leave out the probability")
 	}
 	d := f.Args.EffectiveDelay()
 	switch {

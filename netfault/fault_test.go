@@ -41,7 +41,7 @@ func TestImpairmentOf(t *testing.T) {
 			t.Errorf("%s: %v", f.Type, err)
 		}
 		f.Probability = 0.5
-		if _, err := ImpairmentOf(&f); err == nil || entry.Place == fault.OnNetwork && !strings.Contains(err.Error(), "leave the probability out") {
+		if _, err := ImpairmentOf(&f); err == nil || entry.Place == fault.OnNetwork && !strings.Contains(err.Error(), "leave out the probability") {
 			t.Errorf("%s for half of the connections: %v", f.Type, err)
 		}
 	}

@@ -156,13 +156,13 @@ func parseCIDR(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return p, fmt.Errorf("%q is no CIDR such as 10.0.0.0/8 or fd00::/64: %w", s, err)
+			return p, fmt.Errorf("invalid CIDR %q, expected one such as 10.0.0.0/8 or fd00::/64: %w", s, err)
 		}
 		return p, nil
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is no address or CIDR (host names are not resolved here): %w", s, err)
+		return netip.Prefix{}, fmt.Errorf("invalid address or CIDR %q (host names are not resolved here): %w", s, err)
 	}
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -156,7 +156,7 @@ func systemOf(chain *behave.Chain) *topology.System {
 }
 
 // addresses lists the first replica's URL of each service.
-func addresses(status *localsim.Status) map[string]string {
+func addresses(status *control.Status) map[string]string {
 	urls := map[string]string{}
 	for _, s := range status.Services {
 		urls[s.Name] = s.Endpoint

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -106,7 +106,7 @@ func (t *target) systems(ctx context.Context, streams Streams) ([]*topology.Syst
 	}
 	for _, e := range entries {
 		// One that does not answer still has its name.
-		system, err := localsim.NewClient(e.Record).System(ctx)
+		system, err := control.NewClient(e.Record).System(ctx)
 		if err != nil {
 			system = &topology.System{Name: e.Name}
 		}

@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -29,7 +30,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory for the state of running systems: %w", err)
 	}
-	description, err := spec.Format(spec.Documents{{System: system}})
+	description, err := spec.Format(document.Documents{{System: system}})
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ const detachedPatience = 2 * time.Minute
 
 // awaitDetached waits until the background process has the system ready. On an
 // error the process is ended.
-func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*localsim.Status, error) {
+func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, detachedPatience)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
-	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -55,7 +55,7 @@ before anything begins.`,
 	o.inputs.addFlags(cmd, "the faults")
 	flags := cmd.Flags()
 	flags.Var(&o.duration, "duration", "when to end, counted from the beginning; 0 is when the last fault has ended")
-	flags.Uint64Var(&o.seed, "seed", spec.DefaultSeed, "decides which replicas are meant where a file leaves it open")
+	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant where a file leaves it open")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done, and when")
 	flags.StringVarP(&o.output, "output", "o", "", "output format: json, one event a line")
 	return cmd
@@ -141,7 +141,7 @@ func runningSystem(ctx context.Context, in injector) (*topology.System, error) {
 }
 
 // faultsFor collects the faults of all documents for one system.
-func faultsFor(docs spec.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
+func faultsFor(docs document.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
 	var all []fault.Fault
 	for _, set := range docs.Faults() {
 		faults, err := set.For(system, seed)

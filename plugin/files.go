@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
 func newValidate(streams Streams) *cobra.Command {
@@ -39,7 +40,7 @@ func newValidate(streams Streams) *cobra.Command {
 }
 
 // documentName names a document as kubectl names objects: type/name.
-func documentName(d spec.Document) string {
+func documentName(d document.Document) string {
 	switch {
 	case d.System != nil:
 		return "system/" + d.System.Name
@@ -93,9 +94,9 @@ func newSchema(streams Streams) *cobra.Command {
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"system", "experiment"},
 		RunE: func(_ *cobra.Command, args []string) error {
-			kind := spec.KindSystem
+			kind := document.KindSystem
 			if args[0] == "experiment" {
-				kind = spec.KindExperiment
+				kind = document.KindExperiment
 			}
 			schema, err := spec.Schema(kind)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -40,6 +41,6 @@ func newGenerate(streams Streams) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&services, "services", 100, "number of services")
 	cmd.Flags().IntVar(&calls, "calls", 0, "number of calls, for the shape random; 0 means five a service")
-	cmd.Flags().Uint64Var(&seed, "seed", spec.DefaultSeed, "seed of the random parts")
+	cmd.Flags().Uint64Var(&seed, "seed", document.DefaultSeed, "seed of the random parts")
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
 // inputs are the files that a command reads: by -f, or by name as arguments.
@@ -22,7 +23,7 @@ func (i *inputs) addFlags(cmd *cobra.Command, what string) {
 }
 
 // read reads the files of -f and those given as arguments.
-func (i *inputs) read(ctx context.Context, streams Streams, args []string) (spec.Documents, error) {
+func (i *inputs) read(ctx context.Context, streams Streams, args []string) (document.Documents, error) {
 	paths := append(append([]string(nil), i.filenames...), args...)
 	return spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
 }
@@ -63,7 +64,7 @@ func (b body) Close() error {
 }
 
 // showNotes tells what of a dialect was read but has no meaning here.
-func showNotes(w io.Writer, docs spec.Documents) {
+func showNotes(w io.Writer, docs document.Documents) {
 	for _, d := range docs {
 		for _, n := range d.Origin.Notes {
 			fmt.Fprintf(w, "note: %v\n", n)

@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
-	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
@@ -90,7 +90,7 @@ or a LoadGenerator of MicroSim.`,
 	flags.StringVar(&o.method, "method", "", "HTTP method")
 	flags.StringVar(&o.urls, "url", "", "URLs to send to in place of a system, apart by spaces, as seen from where the load is generated")
 	flags.StringVar(&o.body, "body", "", "body of each request")
-	flags.Uint64Var(&o.seed, "seed", spec.DefaultSeed, "seed of all random decisions")
+	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "seed of all random decisions")
 	flags.Float64Var(&o.rate, "rate", 0, "open loop: requests per second")
 	flags.Float64Var(&o.to, "to", 0, "open loop: rate to reach at the end")
 	flags.BoolVar(&o.poisson, "poisson", false, "open loop: random arrivals in place of even ones")

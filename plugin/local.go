@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
@@ -53,7 +54,7 @@ func (l *local) deployerIn(dir string, stderr io.Writer, verbose bool) (*localsi
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return localsim.New(localsim.Config{
 		Isolation:  localsim.Isolation(l.isolation),
-		NewServer:  func(s localsim.Spec) (localsim.Server, error) { return newServer(s, logger) },
+		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return newServer(s, logger) },
 		Command:    agentCommand,
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
@@ -93,7 +94,7 @@ func entrancesOf(faults []fault.Fault) []string {
 
 // newServer makes a replica's server in this process. It sends its calls by
 // itself: a transport of the standard library would send some a second time.
-func newServer(s localsim.Spec, logger *slog.Logger) (localsim.Server, error) {
+func newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
 		Token: s.Token, Logger: logger,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
@@ -102,7 +103,7 @@ func slowCalls(lab experiment.Experiment, seed uint64) (map[string]timed, error)
 	failing := fault.Fault{Type: fault.Error, Target: fault.Target{Service: "recommendations"}, Probability: 0.4}
 	e.Faults = append(slices.Clone(e.Faults), failing.WithDefaults())
 	watch := &stopwatch{RoundTripper: &http.Transport{DisableKeepAlives: true}, calls: map[string]timed{}}
-	deployer, err := localsim.New(localsim.Config{NewServer: func(s localsim.Spec) (localsim.Server, error) {
+	deployer, err := localsim.New(localsim.Config{NewServer: func(s localsim.Spec) (supervise.Server, error) {
 		return service.New(service.Config{System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, Token: s.Token, Transport: watch})
 	}})
 	if err != nil {

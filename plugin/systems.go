@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
@@ -32,12 +33,12 @@ func runningSystems() ([]registry.System, error) {
 
 // findSystem returns a client of a running system. Without a name the only one
 // there is is meant.
-func findSystem(name string) (*localsim.Client, error) {
+func findSystem(name string) (*control.Client, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	return localsim.Connect(dir, name)
+	return control.Connect(dir, name)
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -115,7 +116,7 @@ func listSystems(ctx context.Context, streams Streams, output string) error {
 		case e.ControlURL == "":
 			row.State = "starting"
 		default:
-			status, err := localsim.NewClient(e.Record).Status(ctx)
+			status, err := control.NewClient(e.Record).Status(ctx)
 			if err != nil {
 				row.State = "unreachable"
 				break
@@ -147,7 +148,7 @@ func listSystems(ctx context.Context, streams Streams, output string) error {
 }
 
 // readyOf counts the replicas that are ready: 9/10.
-func readyOf(status *localsim.Status) string {
+func readyOf(status *control.Status) string {
 	ready, all := 0, 0
 	for i := range status.Services {
 		r, n, _ := countReplicas(&status.Services[i])
@@ -158,7 +159,7 @@ func readyOf(status *localsim.Status) string {
 
 // countReplicas counts the replicas of a service that are ready, all of them,
 // and how often they were started again.
-func countReplicas(s *localsim.ServiceStatus) (ready, all, restarts int) {
+func countReplicas(s *control.ServiceStatus) (ready, all, restarts int) {
 	for _, r := range s.Replicas {
 		if r.State == experiment.Ready {
 			ready++
@@ -168,7 +169,7 @@ func countReplicas(s *localsim.ServiceStatus) (ready, all, restarts int) {
 	return ready, len(s.Replicas), restarts
 }
 
-func printStatus(streams Streams, output string, status *localsim.Status) error {
+func printStatus(streams Streams, output string, status *control.Status) error {
 	if output == "json" || output == "yaml" {
 		return printObject(streams.Out, output, status)
 	}
@@ -190,7 +191,7 @@ func printStatus(streams Streams, output string, status *localsim.Status) error 
 
 // serviceKind shows what a service is made of: the language and framework that
 // a Simulation gives it, or its kind.
-func serviceKind(s *localsim.ServiceStatus) string {
+func serviceKind(s *control.ServiceStatus) string {
 	if s.Language != "" {
 		return s.Language + "-" + s.Framework
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim"
-	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -65,7 +65,7 @@ system by its name.`,
 	o.target.addFlags(cmd)
 	o.local.addFlags(cmd)
 	cmd.Flags().StringVar(&o.name, "name", "", "name of the system, in place of the file's")
-	cmd.Flags().Uint64Var(&o.seed, "seed", spec.DefaultSeed, "seed of all random decisions")
+	cmd.Flags().Uint64Var(&o.seed, "seed", document.DefaultSeed, "seed of all random decisions")
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "leave the system running in the background")
 	cmd.Flags().BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
@@ -210,7 +210,7 @@ func (o *upOptions) foreground(ctx context.Context, system *topology.System) err
 }
 
 // printSystem prints the services of a running system.
-func printSystem(w io.Writer, output string, status *localsim.Status) error {
+func printSystem(w io.Writer, output string, status *control.Status) error {
 	if output != "" {
 		return printObject(w, output, status)
 	}

@@ -41,8 +41,8 @@ func (p Process) Alive() bool {
 	return err == nil && start == p.Start
 }
 
-// Kill ends the process at once. That it has ended already is no error, and a
-// process that got its number in the meantime is left alone.
+// Kill ends the process at once. It returns nil if the process has already
+// ended, and a process that got its number in the meantime is left alone.
 func (p Process) Kill() error {
 	if p.PID <= 0 {
 		return nil

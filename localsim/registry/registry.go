@@ -290,11 +290,11 @@ func readChildren(path string) []Child {
 func checkName(name string) error {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return fmt.Errorf("%q is no name of a system: use a to z, 0 to 9 and -", name)
+			return fmt.Errorf("invalid system name %q: use a to z, 0 to 9 and -", name)
 		}
 	}
 	if name == "" || len(name) > 63 || name[0] == '-' {
-		return fmt.Errorf("%q is no name of a system: use 1 to 63 letters, digits and -", name)
+		return fmt.Errorf("invalid system name %q: use 1 to 63 letters, digits and -", name)
 	}
 	return nil
 }

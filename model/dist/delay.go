@@ -198,7 +198,7 @@ func (d Delay) Validate() (problems problem.List) {
 		set++
 		bounded("pareto.min", p.Min)
 		if !(p.Alpha > 0) || math.IsInf(p.Alpha, 0) {
-			problems.AddHint("pareto.alpha", "write a number over 0, such as 2", "alpha %v is no tail exponent", p.Alpha)
+			problems.AddHint("pareto.alpha", "write a number over 0, such as 2", "invalid tail exponent alpha %v", p.Alpha)
 		}
 	}
 	if d.Empirical != nil {
@@ -214,7 +214,7 @@ func (d Delay) Validate() (problems problem.List) {
 		}
 	}
 	if set > 1 {
-		problems.AddHint("", "keep one of them", "%d distributions are given where one is possible", set)
+		problems.AddHint("", "keep one of them", "expected one distribution, got %d", set)
 	}
 	return problems
 }

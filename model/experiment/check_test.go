@@ -43,8 +43,8 @@ func TestParseCheckSaysWhatToWrite(t *testing.T) {
 		"p98 < 3ms":            `no figure "p98"`,
 		"< 3ms":                `no figure ""`,
 		"p99 <":                "no bound",
-		"p99 < 300":            `"300" is no duration`,
-		"p99 < 3%":             "is no duration",
+		"p99 < 300":            `invalid duration "300"`,
+		"p99 < 3%":             "invalid duration",
 		"p99 < -3ms":           "is negative",
 		"errors < x":           `"x" is no bound`,
 		"errors < NaN%":        "is no bound",
@@ -54,7 +54,7 @@ func TestParseCheckSaysWhatToWrite(t *testing.T) {
 		"availability > 0.999": "write percents",
 		"rate > fast":          "is no bound",
 		"requests > 5%":        "is no bound",
-		"p99 < 1ms < 2ms":      "is no duration",
+		"p99 < 1ms < 2ms":      "invalid duration",
 	} {
 		_, err := ParseCheck(expr)
 		if err == nil || !strings.Contains(err.Error(), want) {

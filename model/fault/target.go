@@ -38,5 +38,5 @@ func ParseTarget(text string) (Target, error) {
 }
 
 func targetError(text string) error {
-	return fmt.Errorf("%q is no target: write a service (cart), a replica (cart/2), an endpoint (cart/items) or an edge (web->cart)", text)
+	return fmt.Errorf("invalid target %q: write a service (cart), a replica (cart/2), an endpoint (cart/items) or an edge (web->cart)", text)
 }

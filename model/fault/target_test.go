@@ -29,7 +29,7 @@ func TestParseTargetReadsWhatStringPrints(t *testing.T) {
 
 func TestParseTargetRefuses(t *testing.T) {
 	for _, text := range []string{"", "->cart", "web->", "a->b->c", "/2", "cart items"} {
-		if got, err := ParseTarget(text); err == nil || !strings.Contains(err.Error(), "is no target") {
+		if got, err := ParseTarget(text); err == nil || !strings.Contains(err.Error(), "invalid target") {
 			t.Errorf("ParseTarget(%q) = %+v, %v", text, got, err)
 		}
 	}

@@ -289,7 +289,7 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 		problems.AddHint("args.jitter", "write a jitter from 0 to the delay, beside a fixed delay", "jitter %q does not fit delay %q", a.Jitter, a.Delay)
 	}
 	if a.Status != 0 && (a.Status < 400 || a.Status > 599) {
-		problems.AddHint("args.status", "the range is 400 to 599", "status %d is no error", a.Status)
+		problems.AddHint("args.status", "the range is 400 to 599", "status %d is not an error status", a.Status)
 	}
 	maxSize := unit.Size(MaxLeak)
 	if f.Type == IO {

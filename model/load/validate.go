@@ -69,7 +69,7 @@ func (r *Request) validate() (problems problem.List) {
 		}
 	}
 	if given != 1 {
-		problems.AddHint("", "give exactly one of service, url and chain", "%d destinations are given where one is needed", given)
+		problems.AddHint("", "give exactly one of service, url and chain", "expected one destination, got %d", given)
 	}
 	if r.URL != "" {
 		checkURL(&problems, "url", r.URL)
@@ -79,7 +79,7 @@ func (r *Request) validate() (problems problem.List) {
 			problems.AddHint("endpoint", "name the service, or write the path into the url", "endpoint %q has no service", r.Endpoint)
 		}
 		if !strings.HasPrefix(r.Endpoint, "/") || strings.ContainsAny(r.Endpoint, " \t\r\n#") {
-			problems.AddHint("endpoint", "write a path such as /checkout", "endpoint %q is no URL path", r.Endpoint)
+			problems.AddHint("endpoint", "write a path such as /checkout", "invalid endpoint %q", r.Endpoint)
 		}
 	}
 	if r.Method != "" && !isToken(r.Method) {
@@ -96,7 +96,7 @@ func (r *Request) validate() (problems problem.List) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		if value := r.Headers[name]; !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			problems.Add("headers", "%q: %q is no HTTP header", name, value)
+			problems.Add("headers", "invalid HTTP header %q: %q", name, value)
 		}
 	}
 	checkPositive(&problems, "weight", r.Weight, MaxWeight)
@@ -203,7 +203,7 @@ func checkPositiveOr0(problems *problem.List, path string, v, hi float64) {
 func checkURL(problems *problem.List, path, text string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(text, " \t\r\n") {
-		problems.AddHint(path, "write a URL such as http://127.0.0.1:8080/path", "%q is no http or https URL", text)
+		problems.AddHint(path, "write a URL such as http://127.0.0.1:8080/path", "%q is not an http or https URL", text)
 	}
 }
 

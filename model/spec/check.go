@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // A checker resolves what documents say of each other, and validates them.
 type checker struct {
-	files []*file
+	files []*reader
 	// example returns the system of an embedded example, or nil.
 	example func(name string) *topology.System
 }
@@ -19,15 +21,15 @@ type checker struct {
 // check finishes the documents of all files and adds what is wrong with them to
 // the files' mistakes.
 func (c *checker) check() {
-	named := map[string]*pending{}
+	named := map[string]*document.Draft{}
 	for _, f := range c.files {
 		for _, p := range f.docs {
 			if p.System == nil || p.System.Name == "" {
 				continue
 			}
 			if before := named[p.System.Name]; before != nil {
-				f.mistake(p.root.at("name"), "name", "give each system its own name",
-					"system %q is already described at %s:%d", p.System.Name, before.file.name, before.Origin.Line)
+				f.Mistake(p.Root.At("name"), "name", "give each system its own name",
+					"system %q is already described at %s:%d", p.System.Name, before.File.Name, before.Origin.Line)
 				continue
 			}
 			named[p.System.Name] = p
@@ -35,17 +37,17 @@ func (c *checker) check() {
 	}
 	for _, f := range c.files {
 		for _, p := range f.docs {
-			if p.system != nil {
+			if p.SystemName != nil {
 				c.resolve(p, named)
 			}
-			p.validate()
+			validate(p)
 		}
 	}
 }
 
 // resolve finds the system that an experiment names.
-func (c *checker) resolve(p *pending, named map[string]*pending) {
-	name := p.system.scalar
+func (c *checker) resolve(p *document.Draft, named map[string]*document.Draft) {
+	name := p.SystemName.Scalar
 	if other := named[name]; other != nil {
 		p.Experiment.System = *other.System
 		return
@@ -55,13 +57,13 @@ func (c *checker) resolve(p *pending, named map[string]*pending) {
 		return
 	}
 	hint := problem.DidYouMean(name, slices.Sorted(maps.Keys(named)), "describe it in the same files, or name an example")
-	p.file.mistake(p.system, "system", hint, "system %q is described nowhere", name)
+	p.File.Mistake(p.SystemName, "system", hint, "system %q is described nowhere", name)
 }
 
 // validate adds the problems that the domain finds, except those that follow
 // from mistakes already reported.
-func (p *pending) validate() {
-	known := p.file.mistakes
+func validate(p *document.Draft) {
+	known := p.File.Mistakes
 	var problems problem.List
 	switch {
 	case p.System != nil:
@@ -71,48 +73,17 @@ func (p *pending) validate() {
 	case p.Load != nil:
 		problems = p.Load.Profile.Validate()
 	case p.Faults != nil:
-		problems = p.Faults.validate()
+		problems = p.Faults.Validate()
 	}
 	for _, one := range problems {
-		if p.system != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {
+		if p.SystemName != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {
 			continue // reported where the system is described
 		}
-		path := p.written(one.Path)
-		place, whole := p.root.follow(path)
-		if follows(p.root, path, place, whole, known) {
+		path := p.Written(one.Path)
+		place, whole := p.Root.Follow(path)
+		if decode.Follows(p.Root, path, place, whole, known) {
 			continue
 		}
-		p.file.mistakeAt(place, one)
+		p.File.MistakeAt(place, one)
 	}
-}
-
-// written returns the path in the file of what has a path in the domain.
-func (p *pending) written(path string) string {
-	for end := len(path); end > 0; {
-		if to, ok := p.moved[path[:end]]; ok {
-			return problem.Join(to, strings.TrimPrefix(path[end:], "."))
-		}
-		end = strings.LastIndexAny(path[:end], ".[")
-	}
-	return path
-}
-
-// follows reports whether a problem, which shows at a place, is a consequence of
-// a mistake that is known: it lies on the way to it or below it, or it is about
-// something absent where a key is misspelt.
-func follows(root *node, path string, place *node, whole bool, known Mistakes) bool {
-	return slices.ContainsFunc(known, func(m Mistake) bool {
-		switch {
-		case m.Path == "":
-			return false
-		case m.Path == path, strings.HasPrefix(path, m.Path+"."), strings.HasPrefix(path, m.Path+"["):
-			return true
-		case strings.HasPrefix(m.Path, path+"."):
-			return m.Line == place.line
-		case whole || !strings.HasPrefix(m.Message, "field "):
-			return false
-		}
-		beside := root.at(m.Path[:max(strings.LastIndexByte(m.Path, '.'), 0)])
-		return beside.line == place.line && beside.col == place.col
-	})
 }

@@ -10,6 +10,10 @@ import (
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/chaosmesh"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/microsim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -21,7 +25,7 @@ func faultyShop() *topology.System {
 	return &topology.System{Name: "shop", Services: []topology.Service{topology.NewService("web", topology.CallTo("cart")), cart, topology.NewService("db")}}
 }
 
-func readFaults(t testing.TB, name string, data []byte) []*Faults {
+func readFaults(t testing.TB, name string, data []byte) []*document.Faults {
 	t.Helper()
 	docs, err := Read(name, bytes.NewReader(data))
 	if err != nil {
@@ -102,17 +106,17 @@ func TestTheSeedDecidesWhichReplicasAreMeant(t *testing.T) {
 
 func TestHowManyReplicasAreTaken(t *testing.T) {
 	for _, test := range []struct {
-		mode  pickMode
-		value int
-		want  []int // possible numbers out of 3
+		Mode  document.PickMode
+		Value int
+		Want  []int // possible numbers out of 3
 	}{
-		{pickAll, 0, []int{3}}, {pickOne, 0, []int{1}}, {pickFixed, 2, []int{2}}, {pickFixed, 9, []int{3}}, {pickPercent, 34, []int{1}}, {pickPercent, 100, []int{3}}, {pickAtMostPer, 100, []int{0, 1, 2, 3}}, {pickAtMostPer, 50, []int{0, 1}},
+		{document.PickAll, 0, []int{3}}, {document.PickOne, 0, []int{1}}, {document.PickFixed, 2, []int{2}}, {document.PickFixed, 9, []int{3}}, {document.PickPercent, 34, []int{1}}, {document.PickPercent, 100, []int{3}}, {document.PickAtMostPer, 100, []int{0, 1, 2, 3}}, {document.PickAtMostPer, 50, []int{0, 1}},
 	} {
 		seen := map[int]bool{}
-		s := selection{services: []string{"cart"}, mode: test.mode, value: test.value}
+		s := document.Selection{Services: []string{"cart"}, Mode: test.Mode, Value: test.Value}
 		for seed := range uint64(2000) {
-			p := part{fault: fault.Fault{Type: fault.Kill, Name: "x"}, on: s}
-			set := Faults{parts: []part{p}}
+			p := document.Part{Fault: fault.Fault{Type: fault.Kill, Name: "x"}, On: s}
+			set := document.Faults{Parts: []document.Part{p}}
 			faults, err := set.For(faultyShop(), seed)
 			if err != nil {
 				t.Fatal(err)
@@ -123,28 +127,28 @@ func TestHowManyReplicasAreTaken(t *testing.T) {
 			}
 			seen[n] = true
 		}
-		if len(seen) != len(test.want) {
-			t.Errorf("%s %d takes %v, want %v", test.mode, test.value, seen, test.want)
+		if len(seen) != len(test.Want) {
+			t.Errorf("%s %d takes %v, want %v", test.Mode, test.Value, seen, test.Want)
 		}
-		for _, n := range test.want {
+		for _, n := range test.Want {
 			if !seen[n] {
-				t.Errorf("%s %d never takes %d", test.mode, test.value, n)
+				t.Errorf("%s %d never takes %d", test.Mode, test.Value, n)
 			}
 		}
 	}
 }
 
 func TestFaultsThatDoNotFitTheSystemAreExplained(t *testing.T) {
-	for name, test := range map[string]struct{ text, want string }{
+	for name, test := range map[string]struct{ Text, Want string }{
 		"service":   {"{name: a, faults: [{name: f, target: crat, duration: 1s, behaviors: {net-loss: {percent: 1}}}]}", `did you mean "cart"`},
 		"system":    {chaosText("pod-kill", "app.kubernetes.io/part-of: other"), `meant for system "other"`},
 		"strangers": {networkText("db", "web", "all"), "do not call each other"},
 		"callers":   {networkText("cart", "db", "one"), "some replicas"},
 		"nobody":    {strings.Replace(chaosText("pod-kill", "app.kubernetes.io/name: cart"), "mode: all", "mode: fixed-percent, value: '33'", 1), "of 3 replicas that are selected, it would take none"},
 	} {
-		sets := readFaults(t, "test.yaml", []byte(test.text))
-		if _, err := sets[0].For(faultyShop(), 1); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+		sets := readFaults(t, "test.yaml", []byte(test.Text))
+		if _, err := sets[0].For(faultyShop(), 1); err == nil || !strings.Contains(err.Error(), test.Want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, test.Want)
 		}
 	}
 }
@@ -162,13 +166,13 @@ func TestRatesOfTC(t *testing.T) {
 	for text, want := range map[string]unit.Size{
 		"100kbit": 12500, "1mbit": 125_000, "8": 1, "1mbps": 1_000_000, "1MBPS": 1_000_000, "2kibit": 256, "1gibps": 1 << 30, "1.5kbps": 1500, "8bit": 1, "7bps": 7, "1tbit": 125e9,
 	} {
-		var got tcRate
+		var got tcunit.Rate
 		if err := got.UnmarshalText([]byte(text)); err != nil || unit.Size(got) != want {
 			t.Errorf("%s is %d, %v; want %d bytes per second", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "fast", "1mb", "1 mbit", "-1kbit", "0kbit", "1bit", "1e400gbps", "99999999999999tbps", "1mbit/s", "1.2.3kbit"} {
-		if err := new(tcRate).UnmarshalText([]byte(text)); err == nil {
+		if err := new(tcunit.Rate).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is accepted as a rate", text)
 		}
 	}
@@ -176,13 +180,13 @@ func TestRatesOfTC(t *testing.T) {
 
 func TestSizesOfChaosMesh(t *testing.T) {
 	for text, want := range map[string]unit.Size{"256MB": 256e6, "1GiB": 1 << 30, "10KB": 10e3, "512": 512, "4Mi": 4 << 20} {
-		var got chaosSize
+		var got chaosmesh.ChaosSize
 		if err := got.UnmarshalText([]byte(text)); err != nil || unit.Size(got) != want {
 			t.Errorf("%s is %d, %v; want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "B", "50%", "many"} {
-		if err := new(chaosSize).UnmarshalText([]byte(text)); err == nil {
+		if err := new(chaosmesh.ChaosSize).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is accepted as a size", text)
 		}
 	}
@@ -208,7 +212,7 @@ func TestDocumentsMakeOneExperiment(t *testing.T) {
 	if len(e.Faults) != 1 || e.Faults[0].Name != "slow" || e.Name != "shop" || e.Load.Phases[0].Duration != unit.Duration(60e9) {
 		t.Errorf("the experiment is %+v", e)
 	}
-	if docs.Loads()[0].Profile.Phases[0].Duration != endless {
+	if docs.Loads()[0].Profile.Phases[0].Duration != microsim.Endless {
 		t.Error("the load's own document was changed")
 	}
 	text, err := Format(docs)

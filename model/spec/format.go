@@ -16,8 +16,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
-	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Format prints documents in native form, also those that were read from a
@@ -25,7 +26,7 @@ import (
 // names, and gets an end where it has none, which an experiment needs. A request
 // of MicroSim has no other form and is printed as it is, in indented JSON. Faults
 // that stand alone become part of the one experiment that the documents make.
-func Format(docs Documents) ([]byte, error) {
+func Format(docs document.Documents) ([]byte, error) {
 	if len(docs.Faults()) > 0 {
 		e, err := docs.Experiment()
 		if err != nil {
@@ -47,7 +48,7 @@ func Format(docs Documents) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func format(d *Document) ([]byte, error) {
+func format(d *document.Document) ([]byte, error) {
 	switch {
 	case d.System != nil:
 		return FormatSystem(d.System)
@@ -60,16 +61,13 @@ func format(d *Document) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// endlessFor is how long a load without an end goes on in an experiment.
-const endlessFor = unit.Duration(5 * 60e9)
-
-func formatLoad(l *Load) ([]byte, error) {
-	e := experiment.Experiment{Name: l.Name, Seed: DefaultSeed, Load: l.Profile}
+func formatLoad(l *document.Load) ([]byte, error) {
+	e := experiment.Experiment{Name: l.Name, Seed: document.DefaultSeed, Load: l.Profile}
 	e.Load.Phases = slices.Clone(e.Load.Phases)
 	comment := ""
 	for i := range e.Load.Phases {
 		if p := &e.Load.Phases[i]; p.Endless() {
-			p.Duration = endlessFor
+			p.Duration = document.EndlessFor
 			comment = "# This load goes on until it is stopped; an experiment has to end.\n"
 		}
 	}
@@ -85,7 +83,7 @@ func FormatSystem(s *topology.System) ([]byte, error) {
 		return nil, fmt.Errorf("formatting system %q: %w", s.Name, err)
 	}
 	shortenSystem(n)
-	return write(KindSystem, n)
+	return write(document.KindSystem, n)
 }
 
 // FormatExperiment prints an experiment as a native document in its short form.
@@ -101,37 +99,37 @@ func formatExperiment(e *experiment.Experiment, system string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("formatting experiment %q: %w", e.Name, err)
 	}
-	if inline := n.get("system"); system != "" {
-		n.take("system")
-		at := max(slices.IndexFunc(n.fields, func(f field) bool { return f.key == "load" }), 0)
-		n.fields = slices.Insert(n.fields, at, field{key: "system", value: &node{shape: text, scalar: system}})
+	if inline := n.Get("system"); system != "" {
+		n.Take("system")
+		at := max(slices.IndexFunc(n.Fields, func(f decode.Field) bool { return f.Key == "load" }), 0)
+		n.Fields = slices.Insert(n.Fields, at, decode.Field{Key: "system", Value: &decode.Node{Shape: decode.Text, Scalar: system}})
 	} else if inline != nil {
 		shortenSystem(inline)
-		if inline.text("name") == e.Name {
-			inline.take("name")
+		if inline.Text("name") == e.Name {
+			inline.Take("name")
 		}
 	}
-	shortenLoad(n.get("load"))
-	if faults := n.get("faults"); faults != nil {
-		for i, one := range faults.items {
+	shortenLoad(n.Get("load"))
+	if faults := n.Get("faults"); faults != nil {
+		for i, one := range faults.Items {
 			shortenFault(one, e.Faults[i].Target)
 		}
 	}
 	shortenComparison(n)
-	return write(KindExperiment, n)
+	return write(document.KindExperiment, n)
 }
 
 // encode makes a node of a value and leaves out what equals the defaults that
 // reading starts from.
-func encode(v, def reflect.Value) (*node, error) {
+func encode(v, def reflect.Value) (*decode.Node, error) {
 	if d, ok := v.Interface().(dist.Delay); ok && (d.Fixed != 0 || d.IsZero()) {
 		v = reflect.ValueOf(d.Fixed)
 	}
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		data, err := m.MarshalText()
-		n := &node{shape: text, scalar: strings.ReplaceAll(string(data), "µs", "us")}
-		if _, notNumber := strconv.ParseUint(n.scalar, 10, 63); notNumber == nil {
-			n.shape = number // 512 bytes and 2 cores need no quotes
+		n := &decode.Node{Shape: decode.Text, Scalar: strings.ReplaceAll(string(data), "µs", "us")}
+		if _, notNumber := strconv.ParseUint(n.Scalar, 10, 63); notNumber == nil {
+			n.Shape = decode.Number // 512 bytes and 2 cores need no quotes
 		}
 		return n, err
 	}
@@ -141,17 +139,17 @@ func encode(v, def reflect.Value) (*node, error) {
 	case reflect.Struct:
 		return encodeObject(v, def)
 	case reflect.Slice:
-		n := &node{shape: list}
+		n := &decode.Node{Shape: decode.List}
 		for i := range v.Len() {
 			item, err := encode(v.Index(i), defaults(v.Type().Elem()))
 			if err != nil {
 				return nil, err
 			}
-			n.items = append(n.items, item)
+			n.Items = append(n.Items, item)
 		}
 		return n, nil
 	case reflect.Map:
-		n := &node{shape: object}
+		n := &decode.Node{Shape: decode.Object}
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, key := range keys {
@@ -159,21 +157,21 @@ func encode(v, def reflect.Value) (*node, error) {
 			if err != nil {
 				return nil, err
 			}
-			n.set(key.String(), value)
+			n.Set(key.String(), value)
 		}
 		return n, nil
 	}
 	return encodeScalar(v)
 }
 
-func encodeObject(v, def reflect.Value) (*node, error) {
-	n := &node{shape: object}
+func encodeObject(v, def reflect.Value) (*decode.Node, error) {
+	n := &decode.Node{Shape: decode.Object}
 	if f, ok := v.Interface().(fault.Fault); ok {
 		known, _ := fault.Lookup(f.Type)
 		def = reflect.ValueOf(fault.Fault{Probability: 1, Args: known.Defaults})
 	}
-	for _, field := range fieldsOf(v.Type()) {
-		is, usual := v.FieldByIndex(field.index), def.FieldByIndex(field.index)
+	for _, field := range decode.FieldsOf(v.Type()) {
+		is, usual := v.FieldByIndex(field.Index), def.FieldByIndex(field.Index)
 		if reflect.DeepEqual(is.Interface(), usual.Interface()) {
 			continue
 		}
@@ -181,240 +179,179 @@ func encodeObject(v, def reflect.Value) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.set(field.name, value)
+		n.Set(field.Name, value)
 	}
 	return n, nil
 }
 
-func encodeScalar(v reflect.Value) (*node, error) {
+func encodeScalar(v reflect.Value) (*decode.Node, error) {
 	switch v.Kind() {
 	case reflect.String:
-		return &node{shape: text, scalar: v.String()}, nil
+		return &decode.Node{Shape: decode.Text, Scalar: v.String()}, nil
 	case reflect.Bool:
-		return &node{shape: boolean, scalar: strconv.FormatBool(v.Bool())}, nil
+		return &decode.Node{Shape: decode.Boolean, Scalar: strconv.FormatBool(v.Bool())}, nil
 	case reflect.Int, reflect.Int64:
-		return &node{shape: number, scalar: strconv.FormatInt(v.Int(), 10)}, nil
+		return &decode.Node{Shape: decode.Number, Scalar: strconv.FormatInt(v.Int(), 10)}, nil
 	case reflect.Uint64:
-		return &node{shape: number, scalar: strconv.FormatUint(v.Uint(), 10)}, nil
+		return &decode.Node{Shape: decode.Number, Scalar: strconv.FormatUint(v.Uint(), 10)}, nil
 	case reflect.Float64:
 		if x := v.Float(); math.IsNaN(x) || math.IsInf(x, 0) {
 			return nil, fmt.Errorf("%v cannot be written", x)
 		}
-		return &node{shape: number, scalar: strconv.FormatFloat(v.Float(), 'g', -1, 64)}, nil
+		return &decode.Node{Shape: decode.Number, Scalar: strconv.FormatFloat(v.Float(), 'g', -1, 64)}, nil
 	}
 	return nil, fmt.Errorf("a value of type %s cannot be written", v.Type())
 }
 
-func shortenSystem(n *node) {
-	if services := n.get("services"); services != nil {
-		for _, s := range services.items {
+func shortenSystem(n *decode.Node) {
+	if services := n.Get("services"); services != nil {
+		for _, s := range services.Items {
 			shortenService(s)
 		}
 	}
 }
 
 // shortenService writes the fields of an only endpoint at "/" at its service.
-func shortenService(n *node) {
-	endpoints := n.get("endpoints")
+func shortenService(n *decode.Node) {
+	endpoints := n.Get("endpoints")
 	if endpoints == nil {
 		// No endpoints at all is not the default, and has to be said.
-		n.set("endpoints", &node{shape: list})
+		n.Set("endpoints", &decode.Node{Shape: decode.List})
 		return
 	}
-	for _, e := range endpoints.items {
+	for _, e := range endpoints.Items {
 		shortenEndpoint(e)
 	}
-	if len(endpoints.items) == 1 && !endpoints.items[0].has("path") {
-		n.take("endpoints")
-		n.fields = append(n.fields, endpoints.items[0].fields...)
+	if len(endpoints.Items) == 1 && !endpoints.Items[0].Has("path") {
+		n.Take("endpoints")
+		n.Fields = append(n.Fields, endpoints.Items[0].Fields...)
 	}
 }
 
-func shortenEndpoint(n *node) {
-	if response := n.get("response"); response != nil && len(response.fields) == 1 && response.has("size") {
-		n.set("response", response.get("size"))
+func shortenEndpoint(n *decode.Node) {
+	if response := n.Get("response"); response != nil && len(response.Fields) == 1 && response.Has("size") {
+		n.Set("response", response.Get("size"))
 	}
-	if require := n.get("require"); require != nil && len(require.fields) == 1 && require.has("header") {
-		n.set("require", require.get("header"))
+	if require := n.Get("require"); require != nil && len(require.Fields) == 1 && require.Has("header") {
+		n.Set("require", require.Get("header"))
 	}
-	steps := n.get("steps")
-	if steps == nil || len(steps.items) == 0 {
+	steps := n.Get("steps")
+	if steps == nil || len(steps.Items) == 0 {
 		return
 	}
 	// Only the first work has a place of its own; all else are calls.
-	rest := steps.items
-	var short []field
-	if work := rest[0].get("work"); work != nil {
-		short = append(short, field{key: "work", value: work})
+	rest := steps.Items
+	var short []decode.Field
+	if work := rest[0].Get("work"); work != nil {
+		short = append(short, decode.Field{Key: "work", Value: work})
 		rest = rest[1:]
 	}
 	if len(rest) > 0 {
-		calls := &node{shape: list}
+		calls := &decode.Node{Shape: decode.List}
 		for _, step := range rest {
-			calls.items = append(calls.items, shortenStep(step))
+			calls.Items = append(calls.Items, shortenStep(step))
 		}
-		short = append(short, field{key: "calls", value: calls})
+		short = append(short, decode.Field{Key: "calls", Value: calls})
 	}
-	at := slices.IndexFunc(n.fields, func(f field) bool { return f.key == "steps" })
-	n.fields = slices.Concat(n.fields[:at], short, n.fields[at+1:])
+	at := slices.IndexFunc(n.Fields, func(f decode.Field) bool { return f.Key == "steps" })
+	n.Fields = slices.Concat(n.Fields[:at], short, n.Fields[at+1:])
 }
 
-func shortenStep(n *node) *node {
-	if call := n.get("call"); call != nil {
-		to, endpoint := call.text("to"), call.text("endpoint")
+func shortenStep(n *decode.Node) *decode.Node {
+	if call := n.Get("call"); call != nil {
+		to, endpoint := call.Text("to"), call.Text("endpoint")
 		// A name that has a slash itself, or a path that lacks it, has to be spelt
 		// out to be read again as it is; neither is valid.
 		if strings.HasPrefix(endpoint, "/") && len(endpoint) > 1 && !strings.Contains(to, "/") {
-			call.take("endpoint")
-			call.set("to", &node{shape: text, scalar: to + endpoint})
+			call.Take("endpoint")
+			call.Set("to", &decode.Node{Shape: decode.Text, Scalar: to + endpoint})
 		}
 		shortenCall(call)
-		if len(call.fields) == 1 && call.has("to") {
-			return call.get("to")
+		if len(call.Fields) == 1 && call.Has("to") {
+			return call.Get("to")
 		}
 		return call
 	}
-	if work := n.get("work"); work != nil && len(work.fields) > 0 {
+	if work := n.Get("work"); work != nil && len(work.Fields) > 0 {
 		return work
 	}
-	if parallel := n.get("parallel"); parallel != nil {
-		for i, step := range parallel.items {
-			parallel.items[i] = shortenStep(step)
+	if parallel := n.Get("parallel"); parallel != nil {
+		for i, step := range parallel.Items {
+			parallel.Items[i] = shortenStep(step)
 		}
 	}
 	return n
 }
 
 // shortenLoad writes the fields of an only phase without a name at the profile.
-func shortenLoad(n *node) {
+func shortenLoad(n *decode.Node) {
 	if n == nil {
 		return
 	}
-	phases := n.get("phases")
+	phases := n.Get("phases")
 	if phases != nil {
-		for i, phase := range phases.items {
-			if phase.text("name") == strconv.Itoa(i+1) {
-				phase.take("name")
+		for i, phase := range phases.Items {
+			if phase.Text("name") == strconv.Itoa(i+1) {
+				phase.Take("name")
 			}
-			if phase.text("burst") == "1" {
-				phase.take("burst")
+			if phase.Text("burst") == "1" {
+				phase.Take("burst")
 			}
-			if phase.text("arrivals") == "constant" && (phase.has("rate") || phase.has("rateTo")) {
-				phase.take("arrivals")
+			if phase.Text("arrivals") == "constant" && (phase.Has("rate") || phase.Has("rateTo")) {
+				phase.Take("arrivals")
 			}
 		}
-		if len(phases.items) == 1 && !phases.items[0].has("name") && len(phases.items[0].fields) > 0 {
-			n.take("phases")
-			n.fields = append(n.fields, phases.items[0].fields...)
+		if len(phases.Items) == 1 && !phases.Items[0].Has("name") && len(phases.Items[0].Fields) > 0 {
+			n.Take("phases")
+			n.Fields = append(n.Fields, phases.Items[0].Fields...)
 		}
 	}
-	requests := n.get("requests")
+	requests := n.Get("requests")
 	if requests == nil {
 		return
 	}
-	for i, r := range requests.items {
-		service, endpoint := r.text("service"), r.text("endpoint")
-		if service != "" && r.text("name") == service+endpoint {
-			r.take("name")
+	for i, r := range requests.Items {
+		service, endpoint := r.Text("service"), r.Text("endpoint")
+		if service != "" && r.Text("name") == service+endpoint {
+			r.Take("name")
 		}
-		plain := len(r.fields) == 1 || len(r.fields) == 2 && strings.HasPrefix(endpoint, "/") && len(endpoint) > 1
+		plain := len(r.Fields) == 1 || len(r.Fields) == 2 && strings.HasPrefix(endpoint, "/") && len(endpoint) > 1
 		if plain && service != "" && !strings.Contains(service, "/") {
-			requests.items[i] = &node{shape: text, scalar: service + endpoint}
+			requests.Items[i] = &decode.Node{Shape: decode.Text, Scalar: service + endpoint}
 		}
 	}
 }
 
 // shortenFault writes a target as text and the parameters beside the type.
-func shortenFault(n *node, target fault.Target) {
+func shortenFault(n *decode.Node, target fault.Target) {
 	if parsed, err := fault.ParseTarget(target.String()); err == nil {
 		direction := target.Direction
 		if target.Direction = ""; parsed == target {
-			n.set("target", &node{shape: text, scalar: target.String()})
+			n.Set("target", &decode.Node{Shape: decode.Text, Scalar: target.String()})
 			if direction != "" {
-				n.set("direction", &node{shape: text, scalar: string(direction)})
+				n.Set("direction", &decode.Node{Shape: decode.Text, Scalar: string(direction)})
 			}
 		}
 	}
-	if args := n.take("args").get("args"); args != nil {
-		n.fields = append(n.fields, args.fields...)
+	if args := n.Take("args").Get("args"); args != nil {
+		n.Fields = append(n.Fields, args.Fields...)
 	}
 }
 
 // write prints a native document.
-func write(kind string, n *node) ([]byte, error) {
-	head := &node{shape: object}
-	head.set("apiVersion", &node{shape: text, scalar: APIVersion})
-	head.set("kind", &node{shape: text, scalar: kind})
-	head.fields = append(head.fields, n.fields...)
+func write(kind string, n *decode.Node) ([]byte, error) {
+	head := &decode.Node{Shape: decode.Object}
+	head.Set("apiVersion", &decode.Node{Shape: decode.Text, Scalar: document.APIVersion})
+	head.Set("kind", &decode.Node{Shape: decode.Text, Scalar: kind})
+	head.Fields = append(head.Fields, n.Fields...)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode(head.yaml()); err != nil {
+	if err := enc.Encode(head.YAML()); err != nil {
 		return nil, fmt.Errorf("formatting: %w", err)
 	}
 	if err := enc.Close(); err != nil {
 		return nil, fmt.Errorf("formatting: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// flowWidth is the longest object or list that is written in one line.
-const flowWidth = 80
-
-// yaml makes a node of the YAML library. What is small is written in one line.
-func (n *node) yaml() *yaml.Node {
-	out := &yaml.Node{Kind: yaml.ScalarNode, Value: n.scalar}
-	switch n.shape {
-	case null:
-		out.Tag, out.Value = "!!null", "null"
-	case text:
-		out.Tag = "!!str"
-	case number:
-		out.Tag = "!!float"
-		if !strings.ContainsAny(n.scalar, ".eE") {
-			out.Tag = "!!int"
-		}
-	case boolean:
-		out.Tag = "!!bool"
-	case list:
-		out.Kind, out.Tag = yaml.SequenceNode, "!!seq"
-		for _, item := range n.items {
-			out.Content = append(out.Content, item.yaml())
-		}
-	case object:
-		out.Kind, out.Tag = yaml.MappingNode, "!!map"
-		for _, f := range n.fields {
-			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: f.key}
-			out.Content = append(out.Content, key, f.value.yaml())
-		}
-	}
-	if out.Kind != yaml.ScalarNode && !n.has("name") && !n.contains("name") && n.width(flowWidth) >= 0 {
-		out.Style = yaml.FlowStyle
-	}
-	return out
-}
-
-// width returns what is left of a width when the node is written in one line,
-// or a negative number where it does not fit.
-func (n *node) width(left int) int {
-	left -= len(n.scalar) + 2
-	for _, item := range n.items {
-		if left < 0 {
-			return left
-		}
-		left = item.width(left)
-	}
-	for _, f := range n.fields {
-		if left < 0 {
-			return left
-		}
-		left = f.value.width(left - len(f.key) - 2)
-	}
-	return left
-}
-
-// contains reports whether an object in the list has the key. Lists of named
-// things are written one a line.
-func (n *node) contains(key string) bool {
-	return slices.ContainsFunc(n.items, func(item *node) bool { return item.has(key) })
 }

@@ -10,15 +10,16 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // reread prints a document and reads it again. A load and an experiment whose
 // system is named elsewhere are given that system.
-func reread(t *testing.T, d *Document) (*Document, []byte) {
+func reread(t *testing.T, d *document.Document) (*document.Document, []byte) {
 	t.Helper()
-	out, err := Format(Documents{*d})
+	out, err := Format(document.Documents{*d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func reread(t *testing.T, d *Document) (*Document, []byte) {
 }
 
 // same reports a document that is not what it was after printing and reading.
-func same(t *testing.T, d *Document) {
+func same(t *testing.T, d *document.Document) {
 	t.Helper()
 	if d.Faults != nil {
 		return // they have no native form of their own
@@ -53,7 +54,7 @@ func ended(p load.Profile) load.Profile {
 	p.Phases = slices.Clone(p.Phases)
 	for i := range p.Phases {
 		if p.Phases[i].Endless() {
-			p.Phases[i].Duration = endlessFor
+			p.Phases[i].Duration = document.EndlessFor
 		}
 	}
 	return p
@@ -95,7 +96,7 @@ func TestFormatIsReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, &Document{System: s})
+		same(t, &document.Document{System: s})
 	}
 }
 

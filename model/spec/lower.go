@@ -8,6 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/microsim"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -19,183 +21,175 @@ func endpointKeys() []string {
 	return []string{"method", "work", "calls", "steps", "require", "response", "errorRate", "errorStatus", "timeout"}
 }
 
-func workKeys() []string  { return keysOf(reflect.TypeFor[topology.Work]()) }
-func callKeys() []string  { return keysOf(reflect.TypeFor[topology.Call]()) }
-func phaseKeys() []string { return keysOf(reflect.TypeFor[load.Phase]()) }
-func argKeys() []string   { return keysOf(reflect.TypeFor[fault.Args]()) }
+func workKeys() []string  { return decode.KeysOf(reflect.TypeFor[topology.Work]()) }
+func callKeys() []string  { return decode.KeysOf(reflect.TypeFor[topology.Call]()) }
+func phaseKeys() []string { return decode.KeysOf(reflect.TypeFor[load.Phase]()) }
+func argKeys() []string   { return decode.KeysOf(reflect.TypeFor[fault.Args]()) }
 
-func (f *file) lowerSystem(n *node, path string) {
-	if n.shape != object {
+func (f *reader) lowerSystem(n *decode.Node, path string) {
+	if n.Shape != decode.Object {
 		return
 	}
-	if entry := n.get("entry"); entry.isScalar() {
-		n.set("entry", entry.listed())
+	if entry := n.Get("entry"); entry.IsScalar() {
+		n.Set("entry", entry.Listed())
 	}
 	common := f.takeDefaults(n, path)
-	services := n.get("services")
+	services := n.Get("services")
 	if services == nil {
 		return
 	}
-	for i, service := range services.items {
-		if service.shape == text {
-			service = service.objectAt("name", service)
-			services.items[i] = service
+	for i, service := range services.Items {
+		if service.Shape == decode.Text {
+			service = service.ObjectAt("name", service)
+			services.Items[i] = service
 		}
 		f.lowerService(service, problem.Index(problem.Join(path, "services"), i), common)
 	}
 }
 
 // lowerService lowers a service whose calls have policies in common with others.
-func (f *file) lowerService(n *node, path string, common *node) {
-	if n.shape != object {
+func (f *reader) lowerService(n *decode.Node, path string, common *decode.Node) {
+	if n.Shape != decode.Object {
 		return
 	}
 	if own := f.takePolicy(n, path); own != nil {
 		inherit(own, common)
 		common = own
 	}
-	endpoints := n.get("endpoints")
-	if key := n.first(endpointKeys()...); key != "" && endpoints != nil {
-		f.mistake(n.get(key).or(n), problem.Join(path, key), "move it into an endpoint", "%s stands beside endpoints", key)
-		n.take(endpointKeys()...)
+	endpoints := n.Get("endpoints")
+	if key := n.First(endpointKeys()...); key != "" && endpoints != nil {
+		f.Mistake(n.Get(key).Or(n), problem.Join(path, key), "move it into an endpoint", "%s stands beside endpoints", key)
+		n.Take(endpointKeys()...)
 	}
 	if endpoints == nil {
-		endpoint := n.take(endpointKeys()...)
-		endpoints = endpoint.listed()
-		n.take("endpoints")
-		n.set("endpoints", endpoints)
+		endpoint := n.Take(endpointKeys()...)
+		endpoints = endpoint.Listed()
+		n.Take("endpoints")
+		n.Set("endpoints", endpoints)
 	}
-	for i, endpoint := range endpoints.items {
+	for i, endpoint := range endpoints.Items {
 		f.lowerEndpoint(endpoint, problem.Index(problem.Join(path, "endpoints"), i))
-		inheritAll(endpoint.get("steps"), common)
+		inheritAll(endpoint.Get("steps"), common)
 	}
 }
 
-// or returns the node, or another where it is nil.
-func (n *node) or(other *node) *node {
-	if n == nil {
-		return other
-	}
-	return n
-}
-
-func (f *file) lowerEndpoint(n *node, path string) {
-	if n.shape != object {
+func (f *reader) lowerEndpoint(n *decode.Node, path string) {
+	if n.Shape != decode.Object {
 		return
 	}
-	if response := n.get("response"); response.isScalar() {
-		n.set("response", response.objectAt("size", response))
-	} else if response != nil && response.shape == object {
+	if response := n.Get("response"); response.IsScalar() {
+		n.Set("response", response.ObjectAt("size", response))
+	} else if response != nil && response.Shape == decode.Object {
 		lowerText(response, "body")
 	}
-	if require := n.get("require"); require.isScalar() {
-		n.set("require", require.objectAt("header", require))
+	if require := n.Get("require"); require.IsScalar() {
+		n.Set("require", require.ObjectAt("header", require))
 	}
-	steps := n.get("steps")
-	if key := n.first("work", "calls"); key != "" && steps != nil {
-		f.mistake(n.get(key).or(n), problem.Join(path, key), "keep steps, or work and calls", "%s stands beside steps", key)
+	steps := n.Get("steps")
+	if key := n.First("work", "calls"); key != "" && steps != nil {
+		f.Mistake(n.Get(key).Or(n), problem.Join(path, key), "keep steps, or work and calls", "%s stands beside steps", key)
 	}
-	work, calls := n.get("work"), n.get("calls").listed()
-	n.take("work", "calls")
+	work, calls := n.Get("work"), n.Get("calls").Listed()
+	n.Take("work", "calls")
 	if steps == nil && (work != nil || calls != nil) {
-		steps = work.or(calls).like(list)
+		steps = work.Or(calls).Like(decode.List)
 		if work != nil {
-			steps.items = append(steps.items, f.lowerWork(work, problem.Join(path, "work")))
+			steps.Items = append(steps.Items, f.lowerWork(work, problem.Join(path, "work")))
 		}
 		if calls != nil {
-			steps.items = append(steps.items, calls.items...)
+			steps.Items = append(steps.Items, calls.Items...)
 		}
-		n.set("steps", steps)
+		n.Set("steps", steps)
 	}
-	if steps == nil || len(steps.items) == 0 && steps.shape == list {
-		n.take("steps")
+	if steps == nil || len(steps.Items) == 0 && steps.Shape == decode.List {
+		n.Take("steps")
 		return
 	}
 	f.lowerSteps(steps, problem.Join(path, "steps"))
 }
 
 // lowerWork makes a step of an endpoint's work.
-func (f *file) lowerWork(n *node, path string) *node {
-	if n.isScalar() {
-		f.mistake(n, path, "write {cpu: 5ms} to compute or {sleep: 5ms} to wait", "%q does not say what kind of work it is", n.scalar)
-		n = n.like(object)
+func (f *reader) lowerWork(n *decode.Node, path string) *decode.Node {
+	if n.IsScalar() {
+		f.Mistake(n, path, "write {cpu: 5ms} to compute or {sleep: 5ms} to wait", "%q does not say what kind of work it is", n.Scalar)
+		n = n.Like(decode.Object)
 	}
-	return n.objectAt("work", n)
+	return n.ObjectAt("work", n)
 }
 
-func (f *file) lowerSteps(steps *node, path string) {
-	if steps.shape != list {
+func (f *reader) lowerSteps(steps *decode.Node, path string) {
+	if steps.Shape != decode.List {
 		return
 	}
-	for i, step := range steps.items {
-		steps.items[i] = f.lowerStep(step, problem.Index(path, i))
+	for i, step := range steps.Items {
+		steps.Items[i] = f.lowerStep(step, problem.Index(path, i))
 	}
 }
 
 // lowerStep makes a step of a callee's name, of the fields of a call, or of the
 // fields of work.
-func (f *file) lowerStep(n *node, path string) *node {
+func (f *reader) lowerStep(n *decode.Node, path string) *decode.Node {
 	switch {
-	case n.shape == text:
-		return n.objectAt("call", callTo(n))
-	case n.shape == list:
-		f.mistake(n, path, "write {parallel: [a, b]}", "a list stands where a step is needed")
-		return n.like(object).objectAt("work", n.like(object))
-	case n.shape != object:
+	case n.Shape == decode.Text:
+		return n.ObjectAt("call", callTo(n))
+	case n.Shape == decode.List:
+		f.Mistake(n, path, "write {parallel: [a, b]}", "expected a step, got a list")
+		return n.Like(decode.Object).ObjectAt("work", n.Like(decode.Object))
+	case n.Shape != decode.Object:
 		return n
-	case n.has("call"):
-		if call := n.get("call"); call != nil && call.shape == text {
-			n.set("call", callTo(call))
+	case n.Has("call"):
+		if call := n.Get("call"); call != nil && call.Shape == decode.Text {
+			n.Set("call", callTo(call))
 		} else if call != nil {
 			lowerCall(call)
 		}
-	case n.has("parallel"):
-		if parallel := n.get("parallel"); parallel != nil {
-			parallel = parallel.listed()
-			n.set("parallel", parallel)
+	case n.Has("parallel"):
+		if parallel := n.Get("parallel"); parallel != nil {
+			parallel = parallel.Listed()
+			n.Set("parallel", parallel)
 			f.lowerSteps(parallel, problem.Join(path, "parallel"))
 		}
-	case n.has("to"):
-		if to := n.get("to"); to != nil && to.shape == text && !n.has("endpoint") {
+	case n.Has("to"):
+		if to := n.Get("to"); to != nil && to.Shape == decode.Text && !n.Has("endpoint") {
 			call := callTo(to)
-			n.set("to", call.get("to"))
-			if endpoint := call.get("endpoint"); endpoint != nil {
-				n.set("endpoint", endpoint)
+			n.Set("to", call.Get("to"))
+			if endpoint := call.Get("endpoint"); endpoint != nil {
+				n.Set("endpoint", endpoint)
 			}
 		}
 		lowerCall(n)
-		return n.objectAt("call", n)
-	case n.has(workKeys()...):
-		return n.objectAt("work", n)
+		return n.ObjectAt("call", n)
+	case n.Has(workKeys()...):
+		return n.ObjectAt("work", n)
 	}
 	return n
 }
 
 // callTo makes a call of a callee's name and, after it, the path called.
-func callTo(n *node) *node {
-	name, endpoint, _ := strings.Cut(n.scalar, "/")
-	call := n.objectAt("to", n.textAt(name))
+func callTo(n *decode.Node) *decode.Node {
+	name, endpoint, _ := strings.Cut(n.Scalar, "/")
+	call := n.ObjectAt("to", n.TextAt(name))
 	if endpoint != "" {
-		call.set("endpoint", n.textAt("/"+endpoint))
+		call.Set("endpoint", n.TextAt("/"+endpoint))
 	}
 	return call
 }
 
-func (f *file) lowerExperiment(n *node) {
-	if n.shape != object {
+func (f *reader) lowerExperiment(n *decode.Node) {
+	if n.Shape != decode.Object {
 		return
 	}
-	if system := n.get("system"); system != nil && system.shape == object {
-		if !system.has("name") && n.get("name") != nil {
-			system.set("name", n.get("name"))
+	if system := n.Get("system"); system != nil && system.Shape == decode.Object {
+		if !system.Has("name") && n.Get("name") != nil {
+			system.Set("name", n.Get("name"))
 		}
 		f.lowerSystem(system, "system")
 	}
-	if l := n.get("load"); l != nil {
+	if l := n.Get("load"); l != nil {
 		f.lowerLoad(l, "load")
 	}
-	if faults := n.get("faults"); faults != nil {
-		for i, one := range faults.items {
+	if faults := n.Get("faults"); faults != nil {
+		for i, one := range faults.Items {
 			f.lowerFault(one, problem.Index("faults", i))
 		}
 	}
@@ -204,91 +198,91 @@ func (f *file) lowerExperiment(n *node) {
 
 // lowerLoad makes the only phase of the fields of a phase that stand at the
 // profile, and requests of names.
-func (f *file) lowerLoad(n *node, path string) {
-	if n.shape != object {
+func (f *reader) lowerLoad(n *decode.Node, path string) {
+	if n.Shape != decode.Object {
 		return
 	}
-	if key := n.first(phaseKeys()...); key != "" {
-		if n.has("phases") {
-			f.mistake(n.get(key).or(n), problem.Join(path, key), "move it into a phase", "%s stands beside phases", key)
-			n.take(phaseKeys()...)
+	if key := n.First(phaseKeys()...); key != "" {
+		if n.Has("phases") {
+			f.Mistake(n.Get(key).Or(n), problem.Join(path, key), "move it into a phase", "%s stands beside phases", key)
+			n.Take(phaseKeys()...)
 		} else {
-			phase := n.take(phaseKeys()...)
-			n.set("phases", phase.listed())
+			phase := n.Take(phaseKeys()...)
+			n.Set("phases", phase.Listed())
 		}
 	}
-	requests := n.get("requests").listed()
+	requests := n.Get("requests").Listed()
 	if requests == nil {
 		return
 	}
-	n.set("requests", requests)
-	for i, r := range requests.items {
-		if r.shape == text {
+	n.Set("requests", requests)
+	for i, r := range requests.Items {
+		if r.Shape == decode.Text {
 			call := callTo(r)
-			r = r.objectAt("service", call.get("to"))
-			if endpoint := call.get("endpoint"); endpoint != nil {
-				r.set("endpoint", endpoint)
+			r = r.ObjectAt("service", call.Get("to"))
+			if endpoint := call.Get("endpoint"); endpoint != nil {
+				r.Set("endpoint", endpoint)
 			}
-			requests.items[i] = r
+			requests.Items[i] = r
 		}
 		at := problem.Join(problem.Index(problem.Join(path, "requests"), i), "chain")
-		switch chain := r.get("chain"); {
+		switch chain := r.Get("chain"); {
 		case chain == nil:
-		case chain.shape == object:
-			f.chain(chain, at)
-			r.set("chain", chain.textAt(string(chain.json())))
-		case chain.shape == text:
-			f.chainText(chain, at)
+		case chain.Shape == decode.Object:
+			microsim.Chain(f.File, chain, at)
+			r.Set("chain", chain.TextAt(string(chain.JSON())))
+		case chain.Shape == decode.Text:
+			microsim.ChainText(f.File, chain, at)
 		}
 	}
 }
 
 // lowerFault moves a fault's parameters into args and reads its target.
-func (f *file) lowerFault(n *node, path string) {
-	if n.shape != object {
+func (f *reader) lowerFault(n *decode.Node, path string) {
+	if n.Shape != decode.Object {
 		return
 	}
-	if key := n.first(argKeys()...); key != "" {
-		if n.has("args") {
-			f.mistake(n.get(key).or(n), problem.Join(path, key), "move it into args", "%s stands beside args", key)
-			n.take(argKeys()...)
+	if key := n.First(argKeys()...); key != "" {
+		if n.Has("args") {
+			f.Mistake(n.Get(key).Or(n), problem.Join(path, key), "move it into args", "%s stands beside args", key)
+			n.Take(argKeys()...)
 		} else {
-			n.set("args", n.take(argKeys()...))
+			n.Set("args", n.Take(argKeys()...))
 		}
 	}
-	target := n.get("target")
-	if target != nil && target.shape == text {
-		parsed, err := fault.ParseTarget(target.scalar)
+	target := n.Get("target")
+	if target != nil && target.Shape == decode.Text {
+		parsed, err := fault.ParseTarget(target.Scalar)
 		if err != nil {
 			message, hint, _ := strings.Cut(err.Error(), ": ")
-			f.mistake(target, problem.Join(path, "target"), hint, "%s", message)
-			n.take("target", "direction")
+			f.Mistake(target, problem.Join(path, "target"), hint, "%s", message)
+			n.Take("target", "direction")
 			return
 		}
-		n.set("target", targetNode(target, parsed))
+		n.Set("target", targetNode(target, parsed))
 	}
-	if direction := n.get("direction"); direction != nil {
-		n.take("direction")
-		if target = n.get("target"); target == nil {
-			target = n.like(object)
-			n.set("target", target)
+	if direction := n.Get("direction"); direction != nil {
+		n.Take("direction")
+		if target = n.Get("target"); target == nil {
+			target = n.Like(decode.Object)
+			n.Set("target", target)
 		}
-		target.set("direction", direction)
+		target.Set("direction", direction)
 	}
 }
 
 // targetNode writes a target as an object at the place of its text.
-func targetNode(at *node, t fault.Target) *node {
-	o := at.like(object)
-	for _, part := range []struct{ key, value string }{{"service", t.Service}, {"from", t.From}, {"endpoint", t.Endpoint}} {
-		if part.value != "" {
-			o.set(part.key, at.textAt(part.value))
+func targetNode(at *decode.Node, t fault.Target) *decode.Node {
+	o := at.Like(decode.Object)
+	for _, part := range []struct{ Key, Value string }{{"service", t.Service}, {"from", t.From}, {"endpoint", t.Endpoint}} {
+		if part.Value != "" {
+			o.Set(part.Key, at.TextAt(part.Value))
 		}
 	}
 	if t.Replica != 0 {
-		replica := at.like(number)
-		replica.scalar = strconv.Itoa(t.Replica)
-		o.set("replica", replica)
+		replica := at.Like(decode.Number)
+		replica.Scalar = strconv.Itoa(t.Replica)
+		o.Set("replica", replica)
 	}
 	return o
 }

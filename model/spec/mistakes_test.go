@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,7 @@ func TestMistakesAreNamed(t *testing.T) {
 			if err == nil || docs != nil {
 				t.Fatalf("the file is accepted: %+v", docs)
 			}
-			if mistakes := (Mistakes{}); !errors.As(err, &mistakes) {
+			if mistakes := (decode.Mistakes{}); !errors.As(err, &mistakes) {
 				t.Errorf("the error is no Mistakes: %v", err)
 			}
 			compare(t, path+".golden", err.Error()+"\n")
@@ -62,7 +63,7 @@ func TestTooLargeFilesAreNotRead(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "larger than 16Mi") {
 		t.Errorf("got %v", err)
 	}
-	if endless.n > MaxFileSize+1<<20 {
+	if endless.n > decode.MaxFileSize+1<<20 {
 		t.Errorf("%d bytes were read", endless.n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -12,7 +13,7 @@ import (
 // into those that do not set them, node by node, so that the domain knows only
 // calls, and mistakes are shown where they are written.
 
-func policyKeys() []string { return keysOf(reflect.TypeFor[policy.Call]()) }
+func policyKeys() []string { return decode.KeysOf(reflect.TypeFor[policy.Call]()) }
 
 // Policies that stand for many calls.
 const (
@@ -21,15 +22,15 @@ const (
 )
 
 // takeDefaults takes the defaults of a system's calls.
-func (f *file) takeDefaults(n *node, path string) *node {
-	defaults, path := n.get(defaultsKey), problem.Join(path, defaultsKey)
-	n.take(defaultsKey)
-	if defaults == nil || !f.want(defaults, path, object, "write {policy: {timeout: 1s}}") {
+func (f *reader) takeDefaults(n *decode.Node, path string) *decode.Node {
+	defaults, path := n.Get(defaultsKey), problem.Join(path, defaultsKey)
+	n.Take(defaultsKey)
+	if defaults == nil || !f.Want(defaults, path, decode.Object, "write {policy: {timeout: 1s}}") {
 		return nil
 	}
-	for _, field := range defaults.fields {
-		if field.key != policyKey {
-			f.unknown(field, problem.Join(path, field.key), []string{policyKey})
+	for _, field := range defaults.Fields {
+		if field.Key != policyKey {
+			f.Unknown(field, problem.Join(path, field.Key), []string{policyKey})
 		}
 	}
 	return f.takePolicy(defaults, path)
@@ -37,24 +38,24 @@ func (f *file) takeDefaults(n *node, path string) *node {
 
 // takePolicy takes the policies that stand at a node for the calls below it. Of
 // policies with mistakes, which are reported here, nothing is used.
-func (f *file) takePolicy(n *node, path string) *node {
-	common, path := n.get(policyKey), problem.Join(path, policyKey)
-	n.take(policyKey)
+func (f *reader) takePolicy(n *decode.Node, path string) *decode.Node {
+	common, path := n.Get(policyKey), problem.Join(path, policyKey)
+	n.Take(policyKey)
 	if common == nil {
 		return nil
 	}
-	if common.shape == object {
+	if common.Shape == decode.Object {
 		lowerPolicy(common)
 	}
-	before := len(f.mistakes)
+	before := len(f.Mistakes)
 	var read policy.Call
-	f.decode(common, path, reflect.ValueOf(&read).Elem())
+	f.Decode(common, path, reflect.ValueOf(&read).Elem())
 	for _, p := range read.Validate() {
-		place := common.at(p.Path)
+		place := common.At(p.Path)
 		p.Path = problem.Join(path, p.Path)
-		f.mistakeAt(place, p)
+		f.MistakeAt(place, p)
 	}
-	if len(f.mistakes) > before {
+	if len(f.Mistakes) > before {
 		return nil
 	}
 	return common
@@ -62,88 +63,88 @@ func (f *file) takePolicy(n *node, path string) *node {
 
 // inherit adds the fields of common policies that a node, which has some of its
 // own, does not set. A field without a value is set: it means none.
-func inherit(n, common *node) {
+func inherit(n, common *decode.Node) {
 	if common == nil {
 		return
 	}
-	for _, field := range common.fields {
-		if !n.has(field.key) {
-			n.fields = append(n.fields, field)
+	for _, field := range common.Fields {
+		if !n.Has(field.Key) {
+			n.Fields = append(n.Fields, field)
 		}
 	}
 }
 
 // inheritAll adds common policies to all calls of steps that have been lowered.
-func inheritAll(steps, common *node) {
+func inheritAll(steps, common *decode.Node) {
 	if steps == nil {
 		return
 	}
-	for _, step := range steps.items {
-		if call := step.get("call"); call != nil && call.shape == object {
+	for _, step := range steps.Items {
+		if call := step.Get("call"); call != nil && call.Shape == decode.Object {
 			inherit(call, common)
 		}
-		inheritAll(step.get("parallel"), common)
+		inheritAll(step.Get("parallel"), common)
 	}
 }
 
 // lowerPolicy turns the short forms of policies into fields.
-func lowerPolicy(n *node) {
-	fallback := n.get("fallback")
-	if fallback.isScalar() {
-		n.set("fallback", fallback.objectAt("kind", fallback))
-	} else if fallback != nil && fallback.shape == object {
+func lowerPolicy(n *decode.Node) {
+	fallback := n.Get("fallback")
+	if fallback.IsScalar() {
+		n.Set("fallback", fallback.ObjectAt("kind", fallback))
+	} else if fallback != nil && fallback.Shape == decode.Object {
 		lowerText(fallback, "value")
 	}
 }
 
 // lowerText writes what stands under a key as JSON where it is no text.
-func lowerText(n *node, key string) {
-	if v := n.get(key); v != nil && v.shape != text {
-		n.set(key, v.textAt(string(v.json())))
+func lowerText(n *decode.Node, key string) {
+	if v := n.Get(key); v != nil && v.Shape != decode.Text {
+		n.Set(key, v.TextAt(string(v.JSON())))
 	}
 }
 
 // lowerCall turns the short forms of a call into fields. Answers by what
 // happened may be written in place of one consequence for all.
-func lowerCall(n *node) {
-	if n.shape != object {
+func lowerCall(n *decode.Node) {
+	if n.Shape != decode.Object {
 		return
 	}
 	lowerPolicy(n)
-	if onError := n.get("onError"); onError != nil && onError.shape == object && !n.has("answers") {
-		n.take("onError")
-		n.set("answers", onError)
+	if onError := n.Get("onError"); onError != nil && onError.Shape == decode.Object && !n.Has("answers") {
+		n.Take("onError")
+		n.Set("answers", onError)
 	}
-	answers := n.get("answers")
-	if answers == nil || answers.shape != object {
+	answers := n.Get("answers")
+	if answers == nil || answers.Shape != decode.Object {
 		return
 	}
-	for i, field := range answers.fields {
-		if field.value.isScalar() {
-			answers.fields[i].value = field.value.objectAt("status", field.value)
-		} else if field.value.shape == object {
-			lowerText(field.value, "body")
+	for i, field := range answers.Fields {
+		if field.Value.IsScalar() {
+			answers.Fields[i].Value = field.Value.ObjectAt("status", field.Value)
+		} else if field.Value.Shape == decode.Object {
+			lowerText(field.Value, "body")
 		}
 	}
 }
 
 // shortenCall is lowerCall in reverse.
-func shortenCall(n *node) {
-	if fallback := n.get("fallback"); fallback != nil && len(fallback.fields) == 1 && fallback.has("kind") {
-		n.set("fallback", fallback.get("kind"))
+func shortenCall(n *decode.Node) {
+	if fallback := n.Get("fallback"); fallback != nil && len(fallback.Fields) == 1 && fallback.Has("kind") {
+		n.Set("fallback", fallback.Get("kind"))
 	}
-	answers := n.get("answers")
+	answers := n.Get("answers")
 	if answers == nil {
 		return
 	}
-	for i, field := range answers.fields {
-		if status := field.value.get("status"); status != nil && len(field.value.fields) == 1 {
-			answers.fields[i].value = status
+	for i, field := range answers.Fields {
+		if status := field.Value.Get("status"); status != nil && len(field.Value.Fields) == 1 {
+			answers.Fields[i].Value = status
 		}
 	}
-	if !n.has("onError") {
-		n.take("answers")
-		n.set("onError", answers)
+	if !n.Has("onError") {
+		n.Take("answers")
+		n.Set("onError", answers)
 	}
 }
 

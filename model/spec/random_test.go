@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -27,8 +28,8 @@ func TestRandomExperimentsAreReadBack(t *testing.T) {
 			continue
 		}
 		valid++
-		same(t, &Document{Experiment: e})
-		same(t, &Document{System: &e.System})
+		same(t, &document.Document{Experiment: e})
+		same(t, &document.Document{System: &e.System})
 		if t.Failed() {
 			return
 		}

@@ -14,17 +14,19 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // Read reads the documents of one file, whose name is only used in messages.
 // An error of type Mistakes names everything that is wrong.
-func Read(name string, r io.Reader) (Documents, error) {
-	data, err := readAll(r)
+func Read(name string, r io.Reader) (document.Documents, error) {
+	data, err := decode.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
-	return finish([]*file{readFile(name, data)})
+	return finish([]*reader{readFile(name, data)})
 }
 
 // A Reader reads what -f of a command names.
@@ -40,8 +42,8 @@ type Reader struct {
 // the files *.yaml, *.yml and *.json are read in the order of their names, an
 // http or https URL, or the name of an embedded example. The errors of all files
 // are reported together; those of type Mistakes are about the content.
-func (r Reader) ReadFiles(ctx context.Context, paths ...string) (Documents, error) {
-	var files []*file
+func (r Reader) ReadFiles(ctx context.Context, paths ...string) (document.Documents, error) {
+	var files []*reader
 	var failed []error
 	for _, path := range paths {
 		names, err := expandPath(path)
@@ -103,7 +105,7 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 		if r.Stdin == nil {
 			return nil, "stdin", errors.New("there is no standard input")
 		}
-		data, err := readAll(r.Stdin)
+		data, err := decode.ReadAll(r.Stdin)
 		return data, "stdin", err
 	case isURL(path):
 		if r.Fetch == nil {
@@ -113,7 +115,7 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 		if err != nil {
 			return nil, path, err
 		}
-		data, err := readAll(body)
+		data, err := decode.ReadAll(body)
 		return data, path, errors.Join(err, body.Close())
 	}
 	f, err := os.Open(path)
@@ -126,7 +128,7 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 	if err != nil {
 		return nil, path, err
 	}
-	data, err := readAll(f)
+	data, err := decode.ReadAll(f)
 	return data, path, errors.Join(err, f.Close())
 }
 
@@ -162,31 +164,31 @@ func exampleSystem(name string) *topology.System {
 }
 
 // readFile decodes the documents of a file.
-func readFile(name string, data []byte) *file {
-	f := &file{name: name}
-	for _, root := range f.parse(data) {
+func readFile(name string, data []byte) *reader {
+	f := &reader{File: &decode.File{Name: name, Types: decode.Types{Defaults: defaults, Shorthands: shorthands, Hint: describeSystem}}}
+	for _, root := range f.Parse(data) {
 		f.read(root)
 	}
 	return f
 }
 
 // finish checks the files together.
-func finish(files []*file) (Documents, error) {
+func finish(files []*reader) (document.Documents, error) {
 	c := checker{files: files, example: exampleSystem}
 	c.check()
-	var docs Documents
-	var mistakes Mistakes
+	var docs document.Documents
+	var mistakes decode.Mistakes
 	var order []string
 	for _, f := range files {
-		mistakes = append(mistakes, f.mistakes...)
-		if !slices.Contains(order, f.name) {
-			order = append(order, f.name)
+		mistakes = append(mistakes, f.Mistakes...)
+		if !slices.Contains(order, f.Name) {
+			order = append(order, f.Name)
 		}
 		for _, p := range f.docs {
 			docs = append(docs, p.Document)
 		}
 	}
-	if err := mistakes.err(order); err != nil {
+	if err := mistakes.Err(order); err != nil {
 		return nil, err
 	}
 	return docs, nil

@@ -16,6 +16,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -23,7 +25,7 @@ const tiny = "apiVersion: microsim.dev/v1alpha1\nkind: System\nname: NAME\nservi
 
 func named(name string) string { return strings.Replace(tiny, "NAME", name, 1) }
 
-func readText(t *testing.T, text string) Documents {
+func readText(t *testing.T, text string) document.Documents {
 	t.Helper()
 	docs, err := Read("test.yaml", strings.NewReader(text))
 	if err != nil {
@@ -63,7 +65,7 @@ func TestReadFilesReadsEveryKindOfPath(t *testing.T) {
 	if got := strings.Join(names, " "); got != "a b stdin url alphabet" || len(docs.Chains()) != 1 || !closed {
 		t.Errorf("read %s and %d chains, closed: %t", got, len(docs.Chains()), closed)
 	}
-	if o := docs[0].Origin; o.File != filepath.Join(dir, "a.yaml") || o.Line != 1 || o.Dialect != Native {
+	if o := docs[0].Origin; o.File != filepath.Join(dir, "a.yaml") || o.Line != 1 || o.Dialect != document.Native {
 		t.Errorf("origin %+v", o)
 	}
 }
@@ -87,7 +89,7 @@ func TestReadFilesNamesEveryFailure(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Errorf("the cause is lost: %v", err)
 	}
-	var mistakes Mistakes
+	var mistakes decode.Mistakes
 	if !errors.As(err, &mistakes) || len(mistakes) != 1 {
 		t.Errorf("the mistakes are lost: %v", err)
 	}
@@ -112,7 +114,7 @@ load: {rate: 5, duration: 1s}
 faults: [{type: error, target: web->cart}]
 `)
 	e := docs.Experiments()[0]
-	if e.System.Name != "e" || e.Seed != DefaultSeed || e.Load.Timeout != load.DefaultTimeout || e.Load.MaxInFlight != load.DefaultMaxInFlight {
+	if e.System.Name != "e" || e.Seed != document.DefaultSeed || e.Load.Timeout != load.DefaultTimeout || e.Load.MaxInFlight != load.DefaultMaxInFlight {
 		t.Errorf("defaults are missing: %+v", e)
 	}
 	web := e.System.Services[0]

@@ -14,6 +14,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -22,7 +24,7 @@ import (
 type schema = map[string]any
 
 // Kinds lists the native kinds.
-func Kinds() []string { return []string{KindSystem, KindExperiment} }
+func Kinds() []string { return []string{document.KindSystem, document.KindExperiment} }
 
 // Schema returns the JSON Schema (draft 2020-12) of a native kind, for editors
 // and checks elsewhere. It knows the shape of files; what a file says of itself,
@@ -31,19 +33,19 @@ func Schema(kind string) ([]byte, error) {
 	w := schemaWriter{defs: schema{}}
 	var root schema
 	switch kind {
-	case KindSystem:
-		root = w.system(true)
-	case KindExperiment:
+	case document.KindSystem:
+		root = w.System(true)
+	case document.KindExperiment:
 		root = w.experiment()
 	default:
-		return nil, fmt.Errorf("describing kind %q: there is none of that name; known are %s", kind, strings.Join(Kinds(), " and "))
+		return nil, fmt.Errorf("describing kind %q: no such kind; known are %s", kind, strings.Join(Kinds(), " and "))
 	}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["$id"] = "https://" + APIVersion + "/" + strings.ToLower(kind) + ".json"
+	root["$id"] = "https://" + document.APIVersion + "/" + strings.ToLower(kind) + ".json"
 	root["title"] = kind
 	root["$defs"] = w.defs
 	properties := root["properties"].(schema)
-	properties["apiVersion"] = schema{"const": APIVersion}
+	properties["apiVersion"] = schema{"const": document.APIVersion}
 	properties["kind"] = schema{"const": kind}
 	out, err := json.MarshalIndent(root, "", "  ")
 	return append(out, '\n'), err
@@ -52,7 +54,7 @@ func Schema(kind string) ([]byte, error) {
 // A schemaWriter gathers the definitions of the types that a kind is made of.
 type schemaWriter struct{ defs schema }
 
-func (w *schemaWriter) system(document bool) schema {
+func (w *schemaWriter) System(document bool) schema {
 	s := w.object(reflect.TypeFor[topology.System]())
 	w.also(s, "entry", schema{"type": "string"})
 	s["properties"].(schema)[defaultsKey] = schema{"type": "object", "properties": schema{policyKey: w.policySchema()}, "additionalProperties": false}
@@ -67,7 +69,7 @@ func (w *schemaWriter) experiment() schema {
 	s := w.object(reflect.TypeFor[experiment.Experiment]())
 	properties := s["properties"].(schema)
 	properties["system"] = schema{"anyOf": []any{
-		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.system(false)}}
+		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.System(false)}}
 	w.comparisonProperties(s)
 	s["required"] = []string{"apiVersion", "kind", "name", "system", "load"}
 	return s
@@ -82,10 +84,10 @@ func (w *schemaWriter) also(s schema, key string, forms ...any) {
 // object describes the fields of a struct.
 func (w *schemaWriter) object(t reflect.Type) schema {
 	properties := schema{}
-	for _, f := range fieldsOf(t) {
-		properties[f.name] = w.of(f.typ)
-		if slices.Contains(shares(), f.name) && f.typ.Kind() == reflect.Float64 {
-			properties[f.name] = schema{"type": "number", "minimum": 0, "maximum": 1}
+	for _, f := range decode.FieldsOf(t) {
+		properties[f.Name] = w.of(f.Typ)
+		if slices.Contains(shares(), f.Name) && f.Typ.Kind() == reflect.Float64 {
+			properties[f.Name] = schema{"type": "number", "minimum": 0, "maximum": 1}
 		}
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}

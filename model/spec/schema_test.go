@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
 // schemas compiles the schemas of the native kinds.
@@ -40,14 +41,14 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 // conforms checks every native document of a file, and returns the first error.
 func conforms(t *testing.T, schemas map[string]*jsonschema.Schema, data []byte) error {
 	t.Helper()
-	f := file{}
-	for _, root := range f.parse(data) {
-		s := schemas[root.text("kind")]
+	f := decode.File{}
+	for _, root := range f.Parse(data) {
+		s := schemas[root.Text("kind")]
 		if s == nil {
 			continue
 		}
 		var instance any
-		dec := json.NewDecoder(bytes.NewReader(root.json()))
+		dec := json.NewDecoder(bytes.NewReader(root.JSON()))
 		dec.UseNumber()
 		if err := dec.Decode(&instance); err != nil {
 			t.Fatal(err)

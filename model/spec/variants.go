@@ -7,6 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
 // This file reads and prints what an experiment says of variants and of the run
@@ -14,77 +15,77 @@ import (
 
 // lowerComparison turns the short forms of an experiment's variants, checks and
 // rank into fields.
-func (f *file) lowerComparison(n *node) {
+func (f *reader) lowerComparison(n *decode.Node) {
 	lowerChecks(n, "checks")
 	lowerChecks(n, "abortOn")
-	if rank := n.get("rank"); rank.isScalar() {
-		n.set("rank", rank.objectAt("metric", rank))
+	if rank := n.Get("rank"); rank.IsScalar() {
+		n.Set("rank", rank.ObjectAt("metric", rank))
 	}
-	variants := n.get("variants")
-	if variants == nil || variants.shape != list {
+	variants := n.Get("variants")
+	if variants == nil || variants.Shape != decode.List {
 		return
 	}
-	for i, v := range variants.items {
-		if v.shape == text {
-			v = v.objectAt("name", v)
-			variants.items[i] = v
+	for i, v := range variants.Items {
+		if v.Shape == decode.Text {
+			v = v.ObjectAt("name", v)
+			variants.Items[i] = v
 		}
-		if v.shape == object {
+		if v.Shape == decode.Object {
 			f.lowerVariant(v, problem.Index("variants", i))
 		}
 	}
 }
 
-func (f *file) lowerVariant(n *node, path string) {
+func (f *reader) lowerVariant(n *decode.Node, path string) {
 	lowerChecks(n, "checks")
-	if faults := n.get("faults"); faults.isScalar() {
-		n.set("faults", faults.listed())
+	if faults := n.Get("faults"); faults.IsScalar() {
+		n.Set("faults", faults.Listed())
 	}
-	if l := n.get("load"); l != nil {
+	if l := n.Get("load"); l != nil {
 		f.lowerLoad(l, problem.Join(path, "load"))
 	}
-	set := n.get("set").listed()
+	set := n.Get("set").Listed()
 	if set == nil {
 		return
 	}
-	n.set("set", set)
-	for _, patch := range set.items {
-		if patch.shape == object {
+	n.Set("set", set)
+	for _, patch := range set.Items {
+		if patch.Shape == decode.Object {
 			lowerPatch(patch)
 		}
 	}
 }
 
 // lowerPatch moves policies without a value, which are taken away, into without.
-func lowerPatch(n *node) {
-	for _, key := range keysOf(reflect.TypeFor[policy.Call]()) {
-		if !n.has(key) || n.get(key) != nil {
+func lowerPatch(n *decode.Node) {
+	for _, key := range decode.KeysOf(reflect.TypeFor[policy.Call]()) {
+		if !n.Has(key) || n.Get(key) != nil {
 			continue
 		}
-		at := n.at(key)
-		n.take(key)
-		without := n.get("without").listed()
+		at := n.At(key)
+		n.Take(key)
+		without := n.Get("without").Listed()
 		if without == nil {
-			without = at.like(list)
+			without = at.Like(decode.List)
 		}
-		without.items = append(without.items, at.textAt(key))
-		n.set("without", without)
+		without.Items = append(without.Items, at.TextAt(key))
+		n.Set("without", without)
 	}
-	if without := n.get("without"); without.isScalar() {
-		n.set("without", without.listed())
+	if without := n.Get("without"); without.IsScalar() {
+		n.Set("without", without.Listed())
 	}
 }
 
 // lowerChecks makes objects of the texts in a list of checks.
-func lowerChecks(n *node, key string) {
-	checks := n.get(key).listed()
+func lowerChecks(n *decode.Node, key string) {
+	checks := n.Get(key).Listed()
 	if checks == nil {
 		return
 	}
-	n.set(key, checks)
-	for i, check := range checks.items {
-		if check.shape == text {
-			checks.items[i] = check.objectAt("check", check)
+	n.Set(key, checks)
+	for i, check := range checks.Items {
+		if check.Shape == decode.Text {
+			checks.Items[i] = check.ObjectAt("check", check)
 		}
 	}
 }
@@ -99,33 +100,33 @@ func finishVariants(e *experiment.Experiment) {
 }
 
 // shortenComparison is lowerComparison in reverse.
-func shortenComparison(n *node) {
+func shortenComparison(n *decode.Node) {
 	shortenChecks(n, "checks")
 	shortenChecks(n, "abortOn")
-	if rank := n.get("rank"); rank != nil && len(rank.fields) == 1 && rank.has("metric") {
-		n.set("rank", rank.get("metric"))
+	if rank := n.Get("rank"); rank != nil && len(rank.Fields) == 1 && rank.Has("metric") {
+		n.Set("rank", rank.Get("metric"))
 	}
-	variants := n.get("variants")
+	variants := n.Get("variants")
 	if variants == nil {
 		return
 	}
-	for i, v := range variants.items {
+	for i, v := range variants.Items {
 		shortenChecks(v, "checks")
-		shortenLoad(v.get("load"))
-		if len(v.fields) == 1 && v.has("name") {
-			variants.items[i] = v.get("name")
+		shortenLoad(v.Get("load"))
+		if len(v.Fields) == 1 && v.Has("name") {
+			variants.Items[i] = v.Get("name")
 		}
 	}
 }
 
-func shortenChecks(n *node, key string) {
-	checks := n.get(key)
+func shortenChecks(n *decode.Node, key string) {
+	checks := n.Get(key)
 	if checks == nil {
 		return
 	}
-	for i, check := range checks.items {
-		if len(check.fields) == 1 && check.has("check") {
-			checks.items[i] = check.get("check")
+	for i, check := range checks.Items {
+		if len(check.Fields) == 1 && check.Has("check") {
+			checks.Items[i] = check.Get("check")
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (w *schemaWriter) comparisonProperties(experimentSchema schema) {
 	own := variant["properties"].(schema)
 	own["checks"] = w.checks()
 	patch := w.object(reflect.TypeFor[experiment.Patch]())
-	for _, key := range keysOf(reflect.TypeFor[policy.Call]()) {
+	for _, key := range decode.KeysOf(reflect.TypeFor[policy.Call]()) {
 		w.also(patch, key, schema{"type": "null"})
 	}
 	w.also(patch, "without", schema{"type": "string"})

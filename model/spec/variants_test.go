@@ -86,7 +86,7 @@ func TestVariantsAreReadAndPrinted(t *testing.T) {
 }
 
 func TestMistakesInVariantsHaveAPlace(t *testing.T) {
-	for _, c := range []struct{ old, new, want string }{
+	for _, c := range []struct{ old, new, Want string }{
 		{"service: db, workers: 4", "service: bd, workers: 4", `lab.yaml:29:19: variants[2].set[1].service: "bd" is no service of the system (known are web, cart, mail, db)`},
 		{"service: web, call: cart", "service: web, call: db", `lab.yaml:28:30: variants[2].set[0].call: service "web" does not call service "db"`},
 		{"failures: 5", "failures: 0", "variants[2].set[0].breaker.failures: a breaker that opens after 0 failures is always open"},
@@ -108,8 +108,8 @@ func TestMistakesInVariantsHaveAPlace(t *testing.T) {
 			t.Fatalf("the file has no %q", c.old)
 		}
 		_, err := readLab(t, text)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %s", c.new, err, c.want)
+		if err == nil || !strings.Contains(err.Error(), c.Want) {
+			t.Errorf("%s: %v, want %s", c.new, err, c.Want)
 		}
 	}
 }

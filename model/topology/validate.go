@@ -42,12 +42,12 @@ func (s *System) Validate() (problems problem.List) {
 	}
 	for i, name := range s.Entry {
 		if byName[name] == nil {
-			problems.AddHint(problem.Index("entry", i), suggest(name, byName), "entry %q is no service of the system", name)
+			problems.AddHint(problem.Index("entry", i), suggest(name, byName), "entry %q is not a service of the system", name)
 		}
 	}
 	for i, host := range s.AllowHosts {
 		if host == "" || strings.ContainsAny(host, "/ @?#") {
-			problems.AddHint(problem.Index("allowHosts", i), "write a host or host:port", "%q is no host", host)
+			problems.AddHint(problem.Index("allowHosts", i), "write a host or host:port", "invalid host %q", host)
 		}
 	}
 	if len(problems) == 0 {
@@ -108,7 +108,7 @@ func reservedPaths() []string { return []string{"/healthz", "/readyz", "/metrics
 
 func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) {
 	if !strings.HasPrefix(e.Path, "/") || strings.ContainsAny(e.Path, " ?#\t\r\n") {
-		problems.AddHint("path", "write a path such as /checkout", "path %q is no URL path", e.Path)
+		problems.AddHint("path", "write a path such as /checkout", "invalid path %q", e.Path)
 	}
 	for _, reserved := range reservedPaths() {
 		if e.Path == reserved || strings.HasPrefix(e.Path, reserved+"/") {
@@ -128,7 +128,7 @@ func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) 
 	}
 	if r := e.Require; r != nil {
 		if r.Header == "" || strings.ContainsFunc(r.Header, notInHeader) {
-			problems.AddHint("require.header", "write a name such as Authorization", "%q is no name of a header", r.Header)
+			problems.AddHint("require.header", "write a name such as Authorization", "invalid header name %q", r.Header)
 		}
 		if r.Status != 0 {
 			checkRange(&problems, "require.status", float64(r.Status), 400, 599)
@@ -149,7 +149,7 @@ func (e *Endpoint) checkSegments(problems *problem.List) {
 	for segment := range strings.SplitSeq(e.Path, "/") {
 		names := PathNames(segment)
 		if strings.ContainsAny(segment, "{}") && (len(names) != 1 || segment != "{"+names[0]+"}") {
-			problems.AddHint("path", "write a path such as /users/{id}", "segment %q is no name in braces", segment)
+			problems.AddHint("path", "write a path such as /users/{id}", "segment %q is not a name in braces", segment)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func (w *Work) validate() (problems problem.List) {
 // that it does; 0 is without bound.
 func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (problems problem.List) {
 	if callee := byName[c.To]; callee == nil {
-		problems.AddHint("to", suggest(c.To, byName), "callee %q is no service of the system", c.To)
+		problems.AddHint("to", suggest(c.To, byName), "callee %q is not a service of the system", c.To)
 	} else if (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
 		problems.AddHint("endpoint", "it has "+callee.endpointNames(), "service %q has no endpoint %q", c.To, strings.TrimSpace(c.Method+" "+c.Endpoint))
 	}
@@ -259,7 +259,7 @@ func checkName(problems *problem.List, path, name string) {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
 	}
 	if !ok {
-		problems.AddHint(path, "use up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", "%q is no name", name)
+		problems.AddHint(path, "use up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", "invalid name %q", name)
 	}
 }
 
@@ -283,7 +283,7 @@ func checkSize(problems *problem.List, path string, v, most unit.Size) {
 
 func checkMethod(problems *problem.List, path, method string) {
 	if method != "" && (method != strings.ToUpper(method) || strings.ContainsAny(method, " /\t\r\n") || len(method) > 20) {
-		problems.AddHint(path, "write GET, POST, PUT, PATCH or DELETE", "%q is no HTTP method", method)
+		problems.AddHint(path, "write GET, POST, PUT, PATCH or DELETE", "invalid HTTP method %q", method)
 	}
 }
 

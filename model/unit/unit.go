@@ -38,7 +38,7 @@ func ParseDuration(s string) (Duration, error) {
 }
 
 func durationError(s string) error {
-	return fmt.Errorf("%q is no duration: write a number with a unit, such as 300ms, 1.5s, 2min or 1h", s)
+	return fmt.Errorf("invalid duration %q: write a number with a unit, such as 300ms, 1.5s, 2min or 1h", s)
 }
 
 // Std returns the duration as the standard library's type.
@@ -116,7 +116,7 @@ func ParseSize(s string) (Size, error) {
 		}
 		return Size(bytes), nil
 	}
-	return 0, fmt.Errorf("%q is no size: write a number of bytes, such as 512, 64Ki or 250Mi", s)
+	return 0, fmt.Errorf("invalid size %q: write a number of bytes, such as 512, 64Ki or 250Mi", s)
 }
 
 // String prints the size with the largest binary suffix that keeps it whole.
@@ -157,7 +157,7 @@ func ParseCores(s string) (Cores, error) {
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || math.IsNaN(n) || n < 0 || n > 1e6 {
-		return 0, fmt.Errorf("%q is no amount of processor: write cores, such as 2, 0.5 or 500m", s)
+		return 0, fmt.Errorf("invalid amount of CPU %q: write cores, such as 2, 0.5 or 500m", s)
 	}
 	return Cores(n * scale), nil
 }

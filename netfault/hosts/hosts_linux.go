@@ -306,7 +306,7 @@ func (n *Network) Enter(name string, f func() error) error {
 	h := n.hosts[name]
 	n.mu.Unlock()
 	if h == nil {
-		return fmt.Errorf("entering host %q: there is none", name)
+		return fmt.Errorf("entering host %q: no such host", name)
 	}
 	here, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
 	if err != nil {
@@ -333,7 +333,7 @@ func (n *Network) Impair(ctx context.Context, name string, rules []netfault.Rule
 	defer n.mu.Unlock()
 	h := n.hosts[name]
 	if h == nil {
-		return "", fmt.Errorf("impairing host %q: there is none", name)
+		return "", fmt.Errorf("impairing host %q: no such host", name)
 	}
 	if len(rules) == 0 {
 		if h.impaired == noBackend {

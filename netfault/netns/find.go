@@ -53,7 +53,7 @@ func (t Target) Validate() error {
 	case ways != 1:
 		return fmt.Errorf("the network namespace is named in %d ways; name it in one: by name or path, process, or pod UID", ways)
 	case t.Name == "." || t.Name == ".." || strings.Contains(t.Name, "/"):
-		return fmt.Errorf("%q is no name of a network namespace", t.Name)
+		return fmt.Errorf("invalid name of a network namespace %q", t.Name)
 	case t.PID < 0:
 		return fmt.Errorf("process id %d: want a positive number", t.PID)
 	case t.PodUID != "" && strings.Trim(strings.ToLower(t.PodUID), "0123456789abcdef-_") != "":

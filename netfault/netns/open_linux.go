@@ -71,7 +71,7 @@ func closeAfter(n *Namespace, err error) error {
 func (n *Namespace) identify() error {
 	kind, err := unix.IoctlRetInt(int(n.Handle), unix.NS_GET_NSTYPE)
 	if err != nil || kind != unix.CLONE_NEWNET {
-		return fmt.Errorf("%q is no network namespace", n.Place.Path)
+		return fmt.Errorf("%q is not a network namespace", n.Place.Path)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(n.Handle), &st); err != nil {

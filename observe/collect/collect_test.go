@@ -100,12 +100,12 @@ func TestParseAgreesWithTheLibrary(t *testing.T) {
 
 func TestParseNamesTheLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"# x\nmicrosim_queue_length x\n":                             `line 2: "microsim_queue_length x": "x" is no number`,
+		"# x\nmicrosim_queue_length x\n":                             `line 2: "microsim_queue_length x": invalid number "x"`,
 		"microsim_queue_length":                                      "has no value",
 		"microsim_requests_total{code=\"2":                           "closing quote",
 		"microsim_requests_total{code=2} 1":                          "not quoted",
 		"microsim_requests_total{code} 1":                            "has no value",
-		"microsim_request_duration_seconds_bucket{le=\"x\"} 1":       "no bucket's bound",
+		"microsim_request_duration_seconds_bucket{le=\"x\"} 1":       "invalid bucket bound",
 		"microsim_queue_length{a=\"b\\":                              "closing quote",
 		"microsim_calls_total{callee=\"" + strings.Repeat("x", 9999): "closing quote",
 	} {

@@ -179,7 +179,7 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 func (h *histogram) take(le []byte, v float64) error {
 	bound, err := number(le)
 	if err != nil || math.IsNaN(bound) {
-		return fmt.Errorf("%q is no bucket's bound", clip(le))
+		return fmt.Errorf("invalid bucket bound %q", clip(le))
 	}
 	h.add(bound, v)
 	return nil
@@ -260,7 +260,7 @@ func value(text []byte) (float64, error) {
 	}
 	v, err := number(text)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no number", clip(text))
+		return 0, fmt.Errorf("invalid number %q", clip(text))
 	}
 	return v, nil
 }

@@ -103,7 +103,7 @@ func TestDirectoriesOfOthersAreKept(t *testing.T) {
 	if err := os.WriteFile(notes, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := recordSmall(t, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "no record of a run") {
+	if err := recordSmall(t, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "do not belong to a record of a run") {
 		t.Fatal(err)
 	}
 	if got := list(t, dir); !equal(got, []string{"notes.txt"}) {

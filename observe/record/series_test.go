@@ -83,7 +83,7 @@ func TestSeriesRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewSeries(Options{Dir: dir}, inputsOf); err == nil || !strings.Contains(err.Error(), "no record of a comparison") {
+	if _, err := NewSeries(Options{Dir: dir}, inputsOf); err == nil || !strings.Contains(err.Error(), "do not belong to a record of a comparison") {
 		t.Errorf("a directory of others: %v", err)
 	}
 	if _, err := NewSeries(Options{Dir: dir, Force: true}, inputsOf); err != nil {

@@ -1,0 +1,185 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+)
+
+// An AdminClient calls the /admin endpoints of replicas, over the network or in
+// this process.
+type AdminClient struct {
+	token string
+	http  *http.Client
+}
+
+// AdminTimeout bounds one request. A replica that takes longer is broken.
+const AdminTimeout = 5 * time.Second
+
+// NewAdminClient returns a client whose requests bear the token.
+func NewAdminClient(token string) *AdminClient {
+	// Close connections after use: requests are rare, and replicas are many.
+	return &AdminClient{token: token, http: &http.Client{
+		Timeout:       AdminTimeout,
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// A faultOrder is the body of PUT /admin/faults/{id}.
+type faultOrder struct {
+	Fault    fault.Fault `json:"fault"`
+	Deadline time.Time   `json:"deadline,omitzero"`
+}
+
+// PutPeers tells a replica whom it may call.
+func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
+	return a.order(ctx, to, http.MethodPut, "/admin/peers", peers, nil)
+}
+
+// PutFault lets a fault act in a replica until the deadline; the zero time
+// means no deadline.
+func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {
+	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
+}
+
+// DeleteFault ends a fault. It returns nil if the fault has already ended.
+func (a *AdminClient) DeleteFault(ctx context.Context, to supervise.Target, id string) error {
+	return a.order(ctx, to, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
+}
+
+// Hits returns how often each fault of the replica has acted.
+func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string]int64, error) {
+	var active []struct {
+		ID   string `json:"id"`
+		Hits int64  `json:"hits"`
+	}
+	if err := a.order(ctx, to, http.MethodGet, "/admin/faults", nil, &active); err != nil {
+		return nil, err
+	}
+	counts := map[string]int64{}
+	for _, f := range active {
+		counts[f.ID] = f.Hits
+	}
+	return counts, nil
+}
+
+// A statusError is a response with a status other than 2xx.
+type statusError struct{ status, body string }
+
+func (e *statusError) Error() string {
+	return e.status + ": " + strings.TrimSpace(e.body[:min(len(e.body), 500)])
+}
+
+// maxAnswer bounds the body that is read of a response, in bytes.
+const maxAnswer = 16 << 20
+
+func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
+	if to.Handler == nil {
+		return a.send(ctx, method, to.Base+path, body, answer)
+	}
+	direct := &AdminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}}}
+	return direct.send(ctx, method, to.Base+path, body, answer)
+}
+
+// A handlerTransport hands requests to a handler of this process, past
+// listeners and queues.
+type handlerTransport struct{ handler http.Handler }
+
+func (h handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	if req.Body == nil {
+		req = req.Clone(req.Context())
+		req.Body = http.NoBody
+	}
+	rec := &recorder{header: http.Header{}, status: http.StatusOK}
+	h.handler.ServeHTTP(rec, req)
+	return &http.Response{
+		StatusCode: rec.status, Status: fmt.Sprintf("%d %s", rec.status, http.StatusText(rec.status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: rec.header, Body: io.NopCloser(&rec.body), Request: req,
+	}, nil
+}
+
+// A recorder keeps the response of a handler.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
+
+func (a *AdminClient) send(ctx context.Context, method, url string, body, answer any) error {
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, url, err)
+		}
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, content)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s %s: reading the answer: %w", method, url, err)
+	}
+	if method == http.MethodDelete && resp.StatusCode == http.StatusNotFound {
+		return nil // it has ended by itself
+	}
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %w", method, url, &statusError{resp.Status, string(text)})
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("%s %s: reading the answer: %w", method, url, err)
+	}
+	return nil
+}
+
+// AwaitReady asks /readyz until it says yes.
+func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	pause := 2 * time.Millisecond
+	for {
+		err := a.order(ctx, to, http.MethodGet, "/readyz", nil, nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+				return fmt.Errorf("it was not ready within %v: %w", bound, err)
+			}
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(pause*3/2, 100*time.Millisecond)
+	}
+}

@@ -1,0 +1,176 @@
+package control
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// maxChain bounds the body of a request to the control plane.
+const maxChain = behave.DefaultBody
+
+// requestID is the header that a request keeps on all its hops.
+const requestID = "X-Request-ID"
+
+// newCallClient sends chains to their first service.
+func newCallClient() *http.Client {
+	return &http.Client{
+		Transport:     supervise.NewTransport(),
+		Timeout:       topology.DefaultTimeout.Std(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// call answers a chain: it evaluates the probabilities, resolves the names,
+// sends the remaining chain to its first service and passes on the response.
+// The same seed in the query makes the same random decisions.
+func (c *Server) call(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxChain))
+	if err != nil {
+		var large *http.MaxBytesError
+		status := http.StatusBadRequest
+		if errors.As(err, &large) {
+			status = http.StatusRequestEntityTooLarge
+			err = fmt.Errorf("the request has more than the %d bytes possible; send a smaller one", large.Limit)
+		}
+		answerErrors(w, status, "", err.Error())
+		return
+	}
+	chain, err := behave.ParseChain(body, behave.Limits{})
+	if err != nil {
+		answerErrors(w, http.StatusBadRequest, "", behave.Refusal(err)...)
+		return
+	}
+	key, id, err := c.drawKey(r)
+	if err != nil {
+		answerErrors(w, http.StatusBadRequest, chain.Designation, err.Error())
+		return
+	}
+	w.Header().Set(requestID, id)
+	sampled := behave.Sample(chain, key)
+	if sampled == nil {
+		answerErrors(w, http.StatusOK, chain.Designation, fmt.Sprintf("not called: this time the probability of %v %% decided so", chain.Probability))
+		return
+	}
+	replicas, err := c.system.Replicas(r.Context())
+	if err != nil {
+		answerErrors(w, http.StatusServiceUnavailable, chain.Designation, err.Error())
+		return
+	}
+	resolved, _ := behave.Resolve(sampled, lookup(replicas, key))
+	if resolved.Designation == sampled.Designation {
+		answerErrors(w, http.StatusNotFound, chain.Designation, fmt.Sprintf("there is no service %q in system %q", chain.Designation, c.system.Name()))
+		return
+	}
+	c.send(w, r, resolved, id)
+}
+
+// drawKey returns the key of the request's random decisions, and the request's
+// id.
+func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
+	id := r.Header.Get(requestID)
+	if !r.URL.Query().Has("seed") {
+		id = cmp.Or(id, newRequestID(rand.Text()))
+		return dist.Seed(c.config.Seed).With("call").With(id), id, nil
+	}
+	text := r.URL.Query().Get("seed")
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, "", fmt.Errorf("invalid seed %q: use a whole number from 0", text)
+	}
+	key := dist.Seed(seed).With("call")
+	// The services derive their random decisions from the id, so derive the id
+	// from the seed.
+	return key, cmp.Or(id, newRequestID(strconv.FormatUint(key.Uint64(), 36))), nil
+}
+
+// newRequestID makes a UUID of version 4 (RFC 9562) of a text.
+func newRequestID(text string) string {
+	var u [16]byte
+	key := dist.Seed(0).With(text)
+	binary.BigEndian.PutUint64(u[:8], key.With("high").Uint64())
+	binary.BigEndian.PutUint64(u[8:], key.With("low").Uint64())
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
+// lookup finds a replica for a name. A ready one is preferred.
+func lookup(replicas []experiment.Replica, key dist.Key) func(string) (string, bool) {
+	ready, all := map[string][]string{}, map[string][]string{}
+	for _, s := range replicas {
+		all[s.Service] = append(all[s.Service], s.URL)
+		if s.State == experiment.Ready {
+			ready[s.Service] = append(ready[s.Service], s.URL)
+		}
+	}
+	return func(name string) (string, bool) {
+		urls := ready[name]
+		if len(urls) == 0 {
+			urls = all[name]
+		}
+		if len(urls) == 0 {
+			return "", false
+		}
+		return urls[key.With("replica").With(name).IntN(len(urls))] + "/", true
+	}
+}
+
+// send passes the chain to its first service, and the answer back.
+func (c *Server) send(w http.ResponseWriter, r *http.Request, chain *behave.Chain, id string) {
+	body, err := json.Marshal(chain)
+	if err == nil {
+		var req *http.Request
+		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, chain.Designation, bytes.NewReader(body)); err == nil {
+			req.URL.Host = c.system.Entrance(req.URL.Host)
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set(requestID, id)
+			for _, name := range []string{"Traceparent", "Tracestate"} {
+				if v := r.Header.Get(name); v != "" {
+					req.Header.Set(name, v)
+				}
+			}
+			err = c.forward(w, req)
+		}
+	}
+	if err != nil {
+		answerErrors(w, http.StatusBadGateway, chain.Designation, err.Error())
+	}
+}
+
+// forward returns an error only if it has not begun to respond.
+func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
+	resp, err := c.calls.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, topology.MaxBody+1))
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", req.URL, err)
+	}
+	if len(answer) > topology.MaxBody {
+		return fmt.Errorf("the answer of %s has more than %d bytes", req.URL, topology.MaxBody)
+	}
+	w.Header().Set("Content-Type", cmp.Or(resp.Header.Get("Content-Type"), "application/json"))
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(answer) // the client may have gone
+	return nil
+}
+
+// answerErrors responds as a service does that could not carry out a request.
+func answerErrors(w http.ResponseWriter, status int, address string, errs ...string) {
+	writeJSON(w, status, behave.Response{Address: address, Errors: errs, Response: []*behave.Response{}})
+}

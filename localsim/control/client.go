@@ -1,0 +1,216 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Client uses the control plane of a system that another program holds.
+type Client struct {
+	name  string
+	url   string
+	admin *AdminClient
+}
+
+var _ experiment.Injector = (*Client)(nil)
+
+// Connect finds the system in the state directory. An empty name means the only
+// system that runs. If none is found, the error is a registry.NotFoundError.
+func Connect(stateDir, name string) (*Client, error) {
+	reg, err := registry.Open(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		if name, err = onlySystem(reg); err != nil {
+			return nil, err
+		}
+	}
+	s, err := reg.Find(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.Alive:
+		return nil, fmt.Errorf("connecting to system %q: the program that held it has ended; `kubectl microsim down %s --on local` removes what it left", name, name)
+	case s.ControlURL == "":
+		return nil, fmt.Errorf("connecting to system %q: it is still starting; try again in a moment", name)
+	}
+	return NewClient(s.Record), nil
+}
+
+func onlySystem(reg *registry.Registry) (string, error) {
+	systems, err := reg.List()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, s := range systems {
+		names = append(names, s.Name)
+	}
+	switch len(names) {
+	case 0:
+		return "", errors.New("no system runs on this machine; `kubectl microsim up -f FILE --on local --detach` starts one")
+	case 1:
+		return names[0], nil
+	}
+	return "", fmt.Errorf("several systems run on this machine; name one of %s", strings.Join(names, ", "))
+}
+
+// NewClient returns a client of the system of a record.
+func NewClient(r registry.Record) *Client {
+	c := &Client{name: r.Name, url: r.ControlURL, admin: NewAdminClient(r.Token)}
+	// A chain may take long, and so may a change of the system.
+	c.admin.http.Timeout = topology.DefaultTimeout.Std() + AdminTimeout
+	return c
+}
+
+// Name is the name of the system.
+func (c *Client) Name() string { return c.name }
+
+// URL is where the control plane listens.
+func (c *Client) URL() string { return c.url }
+
+// Status describes the system.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	var s Status
+	if err := c.send(ctx, http.MethodGet, "/admin/status", nil, &s); err != nil {
+		return nil, fmt.Errorf("asking system %q for its status: %w", c.name, err)
+	}
+	return &s, nil
+}
+
+// System returns the description of the system as it runs now.
+func (c *Client) System(ctx context.Context) (*topology.System, error) {
+	var s topology.System
+	if err := c.send(ctx, http.MethodGet, "/admin/system", nil, &s); err != nil {
+		return nil, fmt.Errorf("asking system %q for its description: %w", c.name, err)
+	}
+	return &s, nil
+}
+
+// Replicas lists the replicas in the order of the file.
+func (c *Client) Replicas(ctx context.Context) ([]experiment.Replica, error) {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var replicas []experiment.Replica
+	for _, service := range s.Services {
+		replicas = append(replicas, service.Replicas...)
+	}
+	return replicas, nil
+}
+
+// Update changes the running system; see System.Update.
+func (c *Client) Update(ctx context.Context, next *topology.System) error {
+	if err := c.send(ctx, http.MethodPut, "/admin/system", next, nil); err != nil {
+		return fmt.Errorf("changing system %q: %w", c.name, err)
+	}
+	return nil
+}
+
+// CanInject asks the system and says why a fault is not possible.
+func (c *Client) CanInject(f *fault.Fault) error {
+	ctx, cancel := context.WithTimeout(context.Background(), AdminTimeout)
+	defer cancel()
+	return c.send(ctx, http.MethodPost, "/admin/faults", faultOrder{Fault: *f}, nil)
+}
+
+// Inject lets a fault act; see experiment.Injector.
+func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+	return c.send(ctx, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
+}
+
+// Clear ends a fault.
+func (c *Client) Clear(ctx context.Context, id string) error {
+	return c.send(ctx, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
+}
+
+// ClearAll ends every fault.
+func (c *Client) ClearAll(ctx context.Context) error {
+	return c.send(ctx, http.MethodDelete, "/admin/faults", nil, nil)
+}
+
+// Active lists the faults that act now.
+func (c *Client) Active(ctx context.Context) ([]experiment.Injection, error) {
+	var active []experiment.Injection
+	if err := c.send(ctx, http.MethodGet, "/admin/faults", nil, &active); err != nil {
+		return nil, fmt.Errorf("asking system %q for its faults: %w", c.name, err)
+	}
+	return active, nil
+}
+
+// Order kills, pauses, resumes or restarts one replica.
+func (c *Client) Order(ctx context.Context, service string, index int, order string) error {
+	return c.send(ctx, http.MethodPost, fmt.Sprintf("/admin/replicas/%s/%d/%s", url.PathEscape(service), index, url.PathEscape(order)), nil, nil)
+}
+
+// Shutdown asks for the end of the system. It does not wait for it; localsim.Down does.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.send(ctx, http.MethodPost, "/admin/shutdown", nil, nil)
+}
+
+// An Answer is the control plane's response to a chain.
+type Answer struct {
+	// Status is the HTTP status, RequestID the id that all hops had.
+	Status    int
+	RequestID string
+	// Body is the response document.
+	Body []byte
+}
+
+// Call sends a chain, as JSON. A seed that is not nil makes the random
+// decisions repeatable. Any response of a service, whatever its status, is an
+// Answer and not an error.
+func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer, error) {
+	target := c.url + "/"
+	if seed != nil {
+		target += "?seed=" + strconv.FormatUint(*seed, 10)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(chain))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.admin.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("calling system %q: %w", c.name, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, topology.MaxBody))
+	if err != nil {
+		return nil, fmt.Errorf("calling system %q: reading the answer: %w", c.name, err)
+	}
+	return &Answer{Status: resp.StatusCode, RequestID: resp.Header.Get(requestID), Body: body}, nil
+}
+
+// send returns the control plane's own error text if there is one: it says all
+// that a user needs.
+func (c *Client) send(ctx context.Context, method, path string, body, answer any) error {
+	err := c.admin.send(ctx, method, c.url+path, body, answer)
+	var status *statusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	var told struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(status.body), &told) == nil && told.Error != "" {
+		return errors.New(told.Error)
+	}
+	return err
+}

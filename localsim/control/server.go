@@ -1,0 +1,307 @@
+// Package control is the control plane of a system on this machine: the server
+// through which other programs of the user reach the system, its client, and the
+// client of the replicas' own /admin.
+package control
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A System is what the control plane gives access to.
+type System interface {
+	// Name is the name of the system; System describes it as it runs now, and
+	// must not be changed.
+	Name() string
+	System() *topology.System
+	Status(ctx context.Context) (*Status, error)
+	Replicas(ctx context.Context) ([]experiment.Replica, error)
+	// Entrance is the host:port by which clients outside of the system reach
+	// the replica at an address.
+	Entrance(address string) string
+
+	// CheckUpdate says why Update cannot make the running system another one.
+	CheckUpdate(next *topology.System) error
+	Update(ctx context.Context, next *topology.System) error
+	// Order kills, pauses, resumes or restarts one replica by hand.
+	Order(ctx context.Context, service string, index int, order string) error
+	// RequestShutdown asks the program that holds the system to end it.
+	RequestShutdown()
+
+	experiment.Injector
+	Active(ctx context.Context) ([]experiment.Injection, error)
+}
+
+// ErrClosed is the error of a System that has been taken down.
+var ErrClosed = errors.New("the system has been taken down")
+
+// Config says what a control plane serves, and where.
+type Config struct {
+	System System
+	// Token is the bearer token that requests to /admin need.
+	Token string
+	// Seed is that of the system; draws of chains depend on it.
+	Seed uint64
+	// Port is on the loopback interface; 0 means any.
+	Port   int
+	Logger *slog.Logger
+}
+
+// A Server is the control plane of one system: a server on the loopback
+// interface through which other programs of the user reach the system.
+type Server struct {
+	config Config
+	system System
+	url    string
+	hosts  []string
+	server *http.Server
+	ended  chan error
+	calls  *http.Client
+	probes *http.Client
+	looks  healthCache
+}
+
+// maxDescription bounds the description of a system that is sent to be run.
+const maxDescription = 64 << 20
+
+// Start begins to serve.
+func Start(config Config) (*Server, error) {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(config.Port))
+	ln, err := supervise.Listen(address)
+	if err != nil {
+		return nil, fmt.Errorf("starting the control plane: %w", err)
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	c := &Server{
+		config: config, system: config.System, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
+		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
+	}
+	c.server = &http.Server{
+		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() { c.ended <- c.server.Serve(ln) }()
+	return c, nil
+}
+
+// URL is where the control plane listens.
+func (c *Server) URL() string { return c.url }
+
+// Stop closes the listener and waits until all requests have ended.
+func (c *Server) Stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if c.server.Shutdown(ctx) != nil {
+		c.server.Close()
+	}
+	<-c.ended
+	c.calls.CloseIdleConnections()
+}
+
+// guard refuses requests of web pages in the user's browser: they carry an
+// Origin, or a host name that an attacker has pointed to the loopback address.
+func (c *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		if site == "same-origin" && isPage(r) {
+			site = ""
+		}
+		switch {
+		case !slices.Contains(c.hosts, r.Host):
+			writeError(w, refuse(http.StatusForbidden, "host %q is not this control plane; use %s", r.Host, c.url))
+		case r.Header.Get("Origin") != "" || site != "" && site != "none":
+			writeError(w, refuse(http.StatusForbidden, "requests of web pages are refused"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (c *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /{$}", http.HandlerFunc(c.call))
+	mux.Handle("GET /{$}", http.HandlerFunc(c.serveDashboard))
+	mux.Handle("GET /health", http.HandlerFunc(c.serveHealth))
+	for pattern, handle := range map[string]func(*http.Request) (any, error){
+		"GET /admin/status":                              c.status,
+		"GET /admin/system":                              c.getSystem,
+		"PUT /admin/system":                              c.putSystem,
+		"GET /admin/faults":                              c.faults,
+		"PUT /admin/faults/{id}":                         c.putFault,
+		"DELETE /admin/faults/{id}":                      c.deleteFault,
+		"POST /admin/faults":                             c.checkFault,
+		"DELETE /admin/faults":                           c.deleteFaults,
+		"POST /admin/replicas/{service}/{index}/{order}": c.order,
+		"POST /admin/shutdown":                           c.shutdown,
+	} {
+		mux.Handle(pattern, c.authorized(handle))
+	}
+	return mux
+}
+
+// authorized runs a handler if the request carries the token, and writes what
+// the handler returns.
+func (c *Server) authorized(handle func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.config.Token)) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeError(w, refuse(http.StatusUnauthorized, "the token of system %q is missing or wrong", c.system.Name()))
+			return
+		}
+		answer, err := handle(r)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	})
+}
+
+// A refusal is an error with the HTTP status to respond with.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Errorf(format, args...)}
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	var r *refusal
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		status = http.StatusRequestEntityTooLarge
+	case errors.As(err, &r):
+		status = r.status
+	case errors.Is(err, ErrClosed):
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
+}
+
+// readJSON reads the body strictly into the value.
+func readJSON(r *http.Request, limit int64, into any) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, limit))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return &refusal{http.StatusBadRequest, fmt.Errorf("reading the body of %s %s: %w", r.Method, r.URL.Path, err)}
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return refuse(http.StatusBadRequest, "reading the body of %s %s: there is more than one JSON value", r.Method, r.URL.Path)
+	}
+	return nil
+}
+
+func (c *Server) status(r *http.Request) (any, error) { return c.system.Status(r.Context()) }
+
+func (c *Server) getSystem(*http.Request) (any, error) { return c.system.System(), nil }
+
+func (c *Server) putSystem(r *http.Request) (any, error) {
+	var next topology.System
+	if err := readJSON(r, maxDescription, &next); err != nil {
+		return nil, err
+	}
+	if err := c.system.CheckUpdate(&next); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	// A client that disconnects must not leave the system half changed, and
+	// undoing the change takes as long as finishing it.
+	if err := c.system.Update(context.WithoutCancel(r.Context()), &next); err != nil {
+		return nil, err
+	}
+	return c.system.Status(r.Context())
+}
+
+func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r.Context()) }
+
+// checkFault says whether a fault would be possible.
+func (c *Server) checkFault(r *http.Request) (any, error) {
+	var order faultOrder
+	if err := readJSON(r, maxChain, &order); err != nil {
+		return nil, err
+	}
+	if err := c.system.CanInject(&order.Fault); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	return map[string]bool{"possible": true}, nil
+}
+
+func (c *Server) putFault(r *http.Request) (any, error) {
+	var order faultOrder
+	if err := readJSON(r, maxChain, &order); err != nil {
+		return nil, err
+	}
+	if err := c.system.CanInject(&order.Fault); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	if err := c.system.Inject(r.Context(), r.PathValue("id"), order.Fault, order.Deadline); err != nil {
+		return nil, err
+	}
+	return c.system.Active(r.Context())
+}
+
+func (c *Server) deleteFault(r *http.Request) (any, error) {
+	if err := c.system.Clear(context.WithoutCancel(r.Context()), r.PathValue("id")); err != nil {
+		return nil, err
+	}
+	return c.system.Active(r.Context())
+}
+
+func (c *Server) deleteFaults(r *http.Request) (any, error) {
+	active, err := c.system.Active(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, f := range active {
+		errs = append(errs, c.system.Clear(context.WithoutCancel(r.Context()), f.ID))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return []experiment.Injection{}, nil
+}
+
+// order lets a user act on one replica by hand.
+func (c *Server) order(r *http.Request) (any, error) {
+	service, order := r.PathValue("service"), r.PathValue("order")
+	index, err := strconv.Atoi(r.PathValue("index"))
+	if err != nil || index < 1 {
+		return nil, refuse(http.StatusBadRequest, "invalid replica %q: use a whole number from 1", r.PathValue("index"))
+	}
+	if err := c.system.Order(r.Context(), service, index, order); err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
+	return c.system.Status(r.Context())
+}
+
+func (c *Server) shutdown(*http.Request) (any, error) {
+	c.system.RequestShutdown()
+	return map[string]string{"system": c.system.Name(), "state": "ending"}, nil
+}

@@ -1,0 +1,50 @@
+package control
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Status describes a running system.
+type Status struct {
+	Name      string    `json:"name"`
+	Isolation string    `json:"isolation"`
+	Seed      uint64    `json:"seed"`
+	Started   time.Time `json:"started"`
+	// PID is the process that holds the system.
+	PID      int                    `json:"pid"`
+	Control  string                 `json:"control,omitempty"`
+	Services []ServiceStatus        `json:"services"`
+	Faults   []experiment.Injection `json:"faults"`
+	Outages  []supervise.Outage     `json:"recoveries"`
+}
+
+// A ServiceStatus describes a service of a running system.
+type ServiceStatus struct {
+	Name      string        `json:"name"`
+	Kind      topology.Kind `json:"kind"`
+	Language  string        `json:"language,omitempty"`
+	Framework string        `json:"framework,omitempty"`
+	// Endpoint is the base URL of the first replica; it stays the same as long
+	// as the system runs.
+	Endpoint string               `json:"endpoint,omitempty"`
+	Calls    []string             `json:"calls"`
+	Replicas []experiment.Replica `json:"replicas"`
+}
+
+// URLs lists the base URLs, for those outside, of the ready replicas of each service.
+func (s *Status) URLs() map[string][]string {
+	urls := map[string][]string{}
+	for _, service := range s.Services {
+		for _, r := range service.Replicas {
+			if r.State == experiment.Ready {
+				urls[service.Name] = append(urls[service.Name], cmp.Or(r.Entrance, r.URL))
+			}
+		}
+	}
+	return urls
+}

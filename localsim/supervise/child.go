@@ -1,0 +1,221 @@
+package supervise
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A childInstance is a process of its own.
+type childInstance struct {
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	output  *childOutput
+	ended   chan struct{}
+	failure error
+	hello   hello
+}
+
+// A Child says how to start a process.
+type Child struct {
+	Command *exec.Cmd
+	// Start runs the function that starts the process, on the thread and in the
+	// namespace that it needs.
+	Start func(start func() error) error
+	// Started is called with the process id as soon as it is known.
+	Started func(pid int) error
+	// Output gets what the process prints, except its address.
+	Output io.Writer
+	// HelloTimeout bounds the time until it prints its address.
+	HelloTimeout time.Duration
+}
+
+// StartChild starts a process for a replica and waits until it prints its
+// address.
+func StartChild(ctx context.Context, child Child) (Instance, error) {
+	cmd := child.Command
+	c := &childInstance{cmd: cmd, ended: make(chan struct{}), output: newChildOutput(child.Output)}
+	var err error
+	if c.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting %q: %w", cmd.Path, err)
+	}
+	cmd.Stdout, cmd.Stderr = &c.output.stdout, &c.output.stderr
+	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
+	// Children of the process may hold the pipes open for longer.
+	cmd.WaitDelay = time.Second
+	if err := child.Start(cmd.Start); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
+	}
+	go func() {
+		defer close(c.ended)
+		c.failure = c.output.explain(cmd.Wait())
+	}()
+	if err := child.Started(cmd.Process.Pid); err != nil {
+		return nil, errors.Join(err, c.abandon())
+	}
+	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err != nil {
+		return nil, errors.Join(err, c.abandon())
+	}
+	return c, nil
+}
+
+func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (hello, error) {
+	timeout := time.NewTimer(bound)
+	defer timeout.Stop()
+	select {
+	case h := <-c.output.hello:
+		return h, nil
+	case <-c.ended:
+		return hello{}, fmt.Errorf("process ended before it listened: %w", cmp.Or(c.failure, errEnded))
+	case <-timeout.C:
+		return hello{}, fmt.Errorf("process %d did not tell its address within %v%s", c.PID(), bound, c.output.lastWords())
+	case <-ctx.Done():
+		return hello{}, ctx.Err()
+	}
+}
+
+// abandon kills a process that failed to start.
+func (c *childInstance) abandon() error {
+	killErr := c.Kill()
+	timeout := time.NewTimer(KillWait)
+	defer timeout.Stop()
+	select {
+	case <-c.ended:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("process %d does not end: %w", c.PID(), cmp.Or(killErr, context.DeadlineExceeded))
+	}
+}
+
+func (c *childInstance) Addr() string { return c.hello.Addr }
+func (c *childInstance) Control() Target {
+	return Target{Base: "http://" + cmp.Or(c.hello.Control, c.hello.Addr)}
+}
+func (c *childInstance) PID() int              { return c.cmd.Process.Pid }
+func (c *childInstance) Done() <-chan struct{} { return c.ended }
+func (c *childInstance) Err() error            { return c.failure }
+
+// Terminate asks the process to end in both ways it knows: by signal, on
+// systems that have signals, and by closing its standard input.
+func (c *childInstance) Terminate() {
+	_ = resumeProcess(c.cmd.Process)
+	_ = terminateProcess(c.cmd.Process)
+	c.stdin.Close()
+}
+
+func (c *childInstance) Kill() error   { return ignoreDone(c.cmd.Process.Kill()) }
+func (c *childInstance) Pause() error  { return pauseProcess(c.cmd.Process) }
+func (c *childInstance) Resume() error { return ignoreDone(resumeProcess(c.cmd.Process)) }
+
+// A childOutput reads what a process prints: the address on standard output,
+// the last lines on standard error. Everything else goes to the user's writer.
+type childOutput struct {
+	stdout, stderr lineWriter
+	hello          chan hello
+
+	mu   sync.Mutex
+	tail []string
+}
+
+const tailLines = 5
+
+func newChildOutput(forward io.Writer) *childOutput {
+	o := &childOutput{hello: make(chan hello, 1)}
+	o.stdout.line = func(line []byte) {
+		if h, ok := parseHello(line); ok {
+			select {
+			case o.hello <- h:
+			default:
+			}
+			return
+		}
+		_, _ = forward.Write(append(line, '\n'))
+	}
+	o.stderr.line = func(line []byte) {
+		o.mu.Lock()
+		o.tail = append(o.tail, string(line))
+		o.tail = o.tail[max(0, len(o.tail)-tailLines):]
+		o.mu.Unlock()
+		_, _ = forward.Write(append(line, '\n'))
+	}
+	return o
+}
+
+// A hello is the line in which a process prints where it listens.
+type hello struct {
+	Addr string `json:"addr"`
+	// Control is where /admin and /readyz are reached past a full accept queue;
+	// empty means at Addr.
+	Control string `json:"control"`
+}
+
+func parseHello(line []byte) (hello, bool) {
+	var h hello
+	err := json.Unmarshal(line, &h)
+	return h, err == nil && h.Addr != ""
+}
+
+// lastWords returns the last lines on standard error, to be appended to an
+// error.
+func (o *childOutput) lastWords() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.tail) == 0 {
+		return ""
+	}
+	return "; its last words: " + strings.Join(o.tail, " | ")
+}
+
+func (o *childOutput) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if words := o.lastWords(); words != "" {
+		return fmt.Errorf("%w%s", err, words)
+	}
+	return err
+}
+
+// A lineWriter passes on whole lines. It cuts lines that are too long.
+type lineWriter struct {
+	line    func([]byte)
+	partial []byte
+}
+
+const maxLine = 64 << 10
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, after, whole := bytes.Cut(rest, []byte{'\n'})
+		w.partial = append(w.partial, line[:min(len(line), maxLine-len(w.partial))]...)
+		if whole {
+			w.line(w.partial)
+			w.partial = nil
+		}
+		rest = after
+	}
+	return len(p), nil
+}
+
+// A LockedWriter lets several processes print to one writer.
+type LockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// NewLockedWriter returns a writer in front of w.
+func NewLockedWriter(w io.Writer) *LockedWriter { return &LockedWriter{w: w} }
+
+func (l *LockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

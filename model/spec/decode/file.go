@@ -1,0 +1,82 @@
+package decode
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+)
+
+// A File is one file while it is read.
+type File struct {
+	Name     string
+	Mistakes Mistakes
+	Types    Types
+}
+
+// Types tells what decoding must know of the types that it fills; either
+// function may be nil.
+type Types struct {
+	// Defaults returns the value that a file's value of the type starts from.
+	Defaults func(reflect.Type) reflect.Value
+	// Shorthands lists the keys that a file may use beside the fields of a type.
+	// They are named where a key is misspelt.
+	Shorthands func(reflect.Type) []string
+	// Hint says what to write into a file that is empty.
+	Hint string
+}
+
+func (t *Types) defaultOf(typ reflect.Type) reflect.Value {
+	if t.Defaults == nil {
+		return reflect.Zero(typ)
+	}
+	return t.Defaults(typ)
+}
+
+func (t *Types) shorthandsOf(typ reflect.Type) []string {
+	if t.Shorthands == nil {
+		return nil
+	}
+	return t.Shorthands(typ)
+}
+
+// maxMistakes bounds the mistakes that are kept of one file.
+const maxMistakes = 1000
+
+// MistakeAt reports a problem at the place of a node.
+func (f *File) MistakeAt(n *Node, p problem.Problem) {
+	if len(f.Mistakes) < maxMistakes {
+		f.Mistakes = append(f.Mistakes, Mistake{File: f.Name, Line: n.Line, Column: n.Col, Problem: p})
+	}
+}
+
+func (f *File) Mistake(n *Node, path, hint, format string, args ...any) {
+	f.MistakeAt(n, problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// whole reports a mistake of the file as a whole.
+func (f *File) whole(message, hint string) {
+	f.MistakeAt(&Node{}, problem.Problem{Message: message, Hint: hint})
+}
+
+// Follows reports whether a problem, which shows at a place, is a consequence of
+// a mistake that is known: it lies on the way to it or below it, or it is about
+// something absent where a key is misspelt.
+func Follows(root *Node, path string, place *Node, whole bool, known Mistakes) bool {
+	return slices.ContainsFunc(known, func(m Mistake) bool {
+		switch {
+		case m.Path == "":
+			return false
+		case m.Path == path, strings.HasPrefix(path, m.Path+"."), strings.HasPrefix(path, m.Path+"["):
+			return true
+		case strings.HasPrefix(m.Path, path+"."):
+			return m.Line == place.Line
+		case whole || !strings.HasPrefix(m.Message, "field "):
+			return false
+		}
+		beside := root.At(m.Path[:max(strings.LastIndexByte(m.Path, '.'), 0)])
+		return beside.Line == place.Line && beside.Col == place.Col
+	})
+}

@@ -1,0 +1,81 @@
+package document
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// afterFaults is how long a load without an end goes on after the last fault.
+const afterFaults = 30 * time.Second
+
+// EndlessFor is how long a load without an end goes on in an experiment.
+const EndlessFor = unit.Duration(5 * 60e9)
+
+// Experiment returns the one experiment that the documents describe: one of kind
+// Experiment, or a system with a load of its own. Faults that stand alone are
+// added to it. A load without an end goes on until 30 s after the last fault.
+func (d Documents) Experiment() (*experiment.Experiment, error) {
+	e, err := d.base()
+	if err != nil {
+		return nil, err
+	}
+	if len(d.Faults()) == 0 && len(d.Experiments()) == 1 {
+		return e, nil
+	}
+	e.Faults = slices.Clone(e.Faults)
+	for _, f := range d.Faults() {
+		faults, err := f.For(&e.System, e.Seed)
+		if err != nil {
+			return nil, err
+		}
+		e.Faults = append(e.Faults, faults...)
+	}
+	if len(d.Experiments()) == 0 {
+		e.Load.Phases = slices.Clone(e.Load.Phases)
+		for i := range e.Load.Phases {
+			if p := &e.Load.Phases[i]; p.Endless() {
+				p.Duration = lastEnd(e.Faults)
+			}
+		}
+	}
+	if err := e.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("experiment %q, put together of several documents, cannot be run: %w", e.Name, err)
+	}
+	return e, nil
+}
+
+// base is the experiment without the faults that stand alone.
+func (d Documents) base() (*experiment.Experiment, error) {
+	experiments, systems, loads := d.Experiments(), d.Systems(), d.Loads()
+	switch {
+	case len(experiments) == 1:
+		e := *experiments[0]
+		return &e, nil
+	case len(experiments) > 1:
+		return nil, fmt.Errorf("the files describe %d experiments, and only one can run: name a file with one", len(experiments))
+	case len(systems) != 1 || len(loads) != 1:
+		return nil, fmt.Errorf("the files describe no experiment, and %d systems and %d loads: name a file of kind Experiment, or one system, one load (LoadGenerator) and its faults", len(systems), len(loads))
+	}
+	system, load := systems[0], loads[0]
+	if load.System != "" && load.System != system.Name {
+		return nil, fmt.Errorf("the load %q is meant for system %q, not %q", load.Name, load.System, system.Name)
+	}
+	return &experiment.Experiment{Name: system.Name, Seed: DefaultSeed, System: *system, Load: load.Profile}, nil
+}
+
+// lastEnd is how long a load without an end lasts with these faults.
+func lastEnd(faults []fault.Fault) unit.Duration {
+	if len(faults) == 0 {
+		return EndlessFor
+	}
+	var end time.Duration
+	for i := range faults {
+		end = max(end, faults[i].Start.Std()+faults[i].Duration.Std())
+	}
+	return unit.Duration(end + afterFaults)
+}

@@ -13,10 +13,11 @@ help: ## print this help
 
 .PHONY: build
 build: ## build both programs into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: build ## run the shop on this machine: load, a fault, a summary (about 20 s)
+demo: ## build the plugin and run a web shop for 20 s: load, a fault, a summary
+	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kubectl-microsim
 	./bin/kubectl-microsim run examples/shop.yaml --on local
 
 .PHONY: test

@@ -13,10 +13,11 @@ help: ## print this help
 
 .PHONY: build
 build: ## build both programs into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: build ## run the shop on this machine: load, a fault, a summary (about 20 s)
+demo: ## build the plugin and run a web shop for 20 s: load, a fault, a summary
+	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kubectl-microsim
 	./bin/kubectl-microsim run examples/shop.yaml --on local
 
 .PHONY: test
@@ -30,6 +31,10 @@ race: ## the same under the race detector (needs a C compiler)
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
 	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...
+
+.PHONY: test-gate
+test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)
+	MICROSIM_TEST_LONG=1 MICROSIM_TEST_REDIS=1 $(GO) test -count=1 -run 'IdleConnections|Redis' ./netfault/gate ./netfault/gate/gatetest
 
 .PHONY: test-vm
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
@@ -59,7 +64,7 @@ fuzz: ## run each fuzz test for a while: FUZZTIME=10s
 lint: ## gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
 	$(GO) vet ./...
-	GOOS=darwin $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	GOOS=windows $(GO) build ./...
 	$(GOLANGCI) run ./...
 

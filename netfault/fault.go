@@ -77,6 +77,7 @@ func DirectionOf(f *fault.Fault) Direction {
 		return Ingress
 	case fault.FromTarget:
 		return Egress
+	case fault.Both:
 	}
 	return Both
 }

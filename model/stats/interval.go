@@ -145,15 +145,14 @@ func incompleteBeta(x, a, b float64) float64 {
 	la, _ := math.Lgamma(a)
 	lb, _ := math.Lgamma(b)
 	front := math.Exp(ab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
-	const tiny = 1e-300
-	c, d := 1.0, 1/nonzero(1-(a+b)*x/(a+1), tiny)
+	c, d := 1.0, 1/nonzero(1-(a+b)*x/(a+1))
 	f := d
 	for m := 1.0; m < 1000; m++ {
 		even := m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
-		d, c = 1/nonzero(1+even*d, tiny), nonzero(1+even/c, tiny)
+		d, c = 1/nonzero(1+even*d), nonzero(1+even/c)
 		f *= d * c
 		odd := -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
-		d, c = 1/nonzero(1+odd*d, tiny), nonzero(1+odd/c, tiny)
+		d, c = 1/nonzero(1+odd*d), nonzero(1+odd/c)
 		f *= d * c
 		if math.Abs(d*c-1) < 1e-15 {
 			break
@@ -162,7 +161,9 @@ func incompleteBeta(x, a, b float64) float64 {
 	return front * f
 }
 
-func nonzero(v, tiny float64) float64 {
+// nonzero keeps a denominator of the fraction away from zero.
+func nonzero(v float64) float64 {
+	const tiny = 1e-300
 	if math.Abs(v) < tiny {
 		return tiny
 	}

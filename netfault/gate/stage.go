@@ -495,6 +495,7 @@ func (st hookStage) feed(s *slot, c chunk) {
 		s.pass(chunk{at: c.at, data: data}) // not pooled: the hook may have kept it
 	}
 	switch verdict {
+	case Forward:
 	case Close:
 		s.close(c.at, endOrderly)
 	case ResetConnection:

@@ -23,6 +23,7 @@ func (a *attrs) u64(kind uint16, v uint64) { a.bytes(kind, binary.NativeEndian.A
 
 func (a *attrs) u32s(kind uint16, values ...uint32) { a.bytes(kind, u32s(values...)) }
 
+//nolint:unparam // like its siblings it takes the kind, which is 1 by chance
 func (a *attrs) text(kind uint16, s string) { a.bytes(kind, append([]byte(s), 0)) }
 
 func u32s(values ...uint32) []byte {

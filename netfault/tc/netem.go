@@ -109,6 +109,7 @@ func (n netem) impairment() netfault.Impairment {
 		ECN: n.ecn, Seed: n.seed, Limit: n.limit,
 	}
 	switch n.model {
+	case lossRandom:
 	case lossState:
 		i.Loss.State = netfault.StateLoss{P13: unscale(n.m[0]), P31: unscale(n.m[1]), P32: unscale(n.m[2]), P14: unscale(n.m[3]), P23: unscale(n.m[4])}
 	case lossGE:

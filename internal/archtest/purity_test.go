@@ -1,0 +1,101 @@
+package archtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// clock names the functions of package time that read the clock or wait for it.
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+
+// impure names packages below model/ that may read the clock and start
+// goroutines, each with its reason.
+var impure = map[string]string{
+	"model/experiment":                "plays an experiment in real time until the runner has a clock of its own",
+	"model/experiment/experimenttest": "asks running systems what they do",
+}
+
+func TestModelIsPure(t *testing.T) {
+	root := filepath.FromSlash("../..")
+	seen := map[string]bool{}
+	err := filepath.WalkDir(filepath.Join(root, "model"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		relative, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(relative)
+		seen[dir] = true
+		if impure[dir] != "" {
+			return nil
+		}
+		src, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, impurity := range impurities(src) {
+			t.Errorf("%s %s: the model is told the time and runs nothing by itself; take the time as an argument, and let the caller start goroutines", path, impurity)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir := range impure {
+		if !seen[dir] {
+			t.Errorf("there is no package %s: remove it from the list in this file", dir)
+		}
+	}
+}
+
+// impurities says what in a file reads the clock or starts a goroutine.
+func impurities(file *ast.File) []string {
+	timeName := ""
+	for _, imp := range file.Imports {
+		if imp.Path.Value == `"time"` {
+			timeName = "time"
+			if imp.Name != nil {
+				timeName = imp.Name.Name
+			}
+		}
+	}
+	var found []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			found = append(found, "starts a goroutine")
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && timeName != "" && x.Name == timeName && slices.Contains(clock, n.Sel.Name) {
+				found = append(found, "uses time."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestImpurities(t *testing.T) {
+	src := `package p
+import clock "time"
+func f() {
+	go f()
+	_ = clock.Now
+	clock.Sleep(clock.Second)
+	_ = clock.Duration(1)
+}`
+	file, err := parser.ParseFile(token.NewFileSet(), "p.go", src, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := impurities(file); !slices.Equal(got, []string{"starts a goroutine", "uses time.Now", "uses time.Sleep"}) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -21,7 +21,6 @@ func TestExitCodes(t *testing.T) {
 		"error":                  {bare, 1},
 		"misuse":                 {usageError{&cobra.Command{}, bare}, 2},
 		"unknown command":        {errors.New(`unknown command "x" for "microsim"`), 2},
-		"nothing to change":      {unchangedError{"it is as the file says"}, 3},
 		"a check failed":         {checksFailedError{1, 2}, 10},
 		"left behind":            {&experiment.CleanupError{Err: bare}, 11},
 		"left behind after that": {errors.Join(checksFailedError{1, 2}, &experiment.CleanupError{Err: bare}), 11},

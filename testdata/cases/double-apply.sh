@@ -8,8 +8,9 @@ microsim=${MICROSIM:-kubectl-microsim}
 ns=microsim-case
 d=$(mktemp -d)
 ip netns del $ns 2>/dev/null || true
+ip link del msc-a 2>/dev/null || true
 ip netns add $ns
-trap 'ip link del msc-a; ip netns del $ns; rm -rf "$d"' EXIT
+trap 'ip link del msc-a 2>/dev/null || true; ip netns del $ns; rm -rf "$d"' EXIT
 ip link add msc-a type veth peer name msc-b netns $ns
 ip addr add 10.99.5.1/24 dev msc-a
 ip link set msc-a up

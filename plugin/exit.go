@@ -17,7 +17,6 @@ const (
 	exitDone        = 0
 	exitError       = 1
 	exitUsage       = 2
-	exitUnchanged   = 3
 	exitCheckFailed = 10
 	exitCleanup     = 11
 )
@@ -46,12 +45,6 @@ type endedBadlyError struct {
 }
 
 func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
-
-// unchangedError says that there was nothing to do, where the user asked to be
-// told so.
-type unchangedError struct{ what string }
-
-func (e unchangedError) Error() string { return e.what }
 
 // conclude prints an error for people and returns the exit code that goes with it.
 func conclude(w io.Writer, err error) int {
@@ -82,7 +75,6 @@ func exitCode(err error) int {
 		usage     usageError
 		cleanup   *experiment.CleanupError
 		checks    checksFailedError
-		unchanged unchangedError
 		elsewhere endedBadlyError
 	)
 	switch {
@@ -94,8 +86,6 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &cleanup):
 		return exitCleanup
-	case errors.As(err, &unchanged):
-		return exitUnchanged
 	case errors.As(err, &checks):
 		return exitCheckFailed
 	}

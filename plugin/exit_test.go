@@ -3,6 +3,11 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -21,7 +26,6 @@ func TestExitCodes(t *testing.T) {
 		"error":                  {bare, 1},
 		"misuse":                 {usageError{&cobra.Command{}, bare}, 2},
 		"unknown command":        {errors.New(`unknown command "x" for "microsim"`), 2},
-		"nothing to change":      {unchangedError{"it is as the file says"}, 3},
 		"a check failed":         {checksFailedError{1, 2}, 10},
 		"left behind":            {&experiment.CleanupError{Err: bare}, 11},
 		"left behind after that": {errors.Join(checksFailedError{1, 2}, &experiment.CleanupError{Err: bare}), 11},
@@ -36,5 +40,23 @@ func TestExitCodes(t *testing.T) {
 		if got := exitCode(fmt.Errorf("running: %w", tt.err)); got != tt.want && name != "unknown command" {
 			t.Errorf("%s, wrapped: exit code %d, want %d", name, got, tt.want)
 		}
+	}
+}
+
+// The page on exit codes has a row for each of them, and no others.
+func TestExitCodesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, plugin, _ := strings.Cut(string(page), "\n## kubectl microsim\n")
+	plugin, _, _ = strings.Cut(plugin, "\n## ")
+	var got []int
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(plugin, -1) {
+		code, _ := strconv.Atoi(row[1]) // the pattern allows nothing but digits
+		got = append(got, code)
+	}
+	if want := []int{exitDone, exitError, exitUsage, exitCheckFailed, exitCleanup}; !slices.Equal(got, want) {
+		t.Errorf("docs/exit-codes.md has rows for the codes %v of kubectl microsim, want %v", got, want)
 	}
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,12 +18,6 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "microsim-agent:", err)
-		if errors.Is(err, agent.ErrUsage) {
-			os.Exit(2)
-		}
-		if errors.Is(err, agent.ErrCleanup) {
-			os.Exit(11)
-		}
-		os.Exit(1)
 	}
+	os.Exit(agent.ExitCode(err))
 }

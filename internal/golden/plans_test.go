@@ -62,5 +62,16 @@ func TestExitCodes(t *testing.T) {
 		code := runPlugin(t.Context(), strings.NewReader(""), io.Discard, &talk, strings.Fields(c.line)...)
 		fmt.Fprintf(&b, "%-25s %d\n", c.what, code)
 	}
+	for _, c := range []struct{ what, line string }{
+		{"done", "help"},
+		{"error", "serve --addr 127.0.0.1:999999"},
+		{"misuse: no command", ""},
+		{"misuse: unknown command", "nonsense"},
+		{"misuse: unknown flag", "net apply --onn eth0"},
+	} {
+		code := exitOfAgent(runAgent(t.Context(), io.Discard, strings.Fields(c.line)...))
+		fmt.Fprintf(&b, "agent: %-25s %d\n", c.what, code)
+	}
+	fmt.Fprintf(&b, "agent: %-25s %d\n", "left behind", exitOfAgent(fmt.Errorf("undoing a fault: %w", leftBehind())))
 	compare(t, "exit-codes.txt", b.String())
 }

@@ -55,6 +55,12 @@ func runAgent(ctx context.Context, out io.Writer, args ...string) error {
 	return agent.Run(ctx, args, agent.Streams{Out: out, Err: io.Discard})
 }
 
+// exitOfAgent is the exit code of microsim-agent for an error of runAgent.
+func exitOfAgent(err error) int { return agent.ExitCode(err) }
+
+// leftBehind is the error of an agent that could not undo a fault.
+func leftBehind() error { return agent.ErrCleanup }
+
 // gateAPI is the HTTP API that steers gates.
 func gateAPI() (api http.Handler, end func() error) {
 	a := gateapi.New(gateapi.Config{})

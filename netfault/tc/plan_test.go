@@ -64,7 +64,9 @@ func perform(facts Facts, ops []Op) Facts {
 			l := out.Links[o.Dev]
 			l.Qdiscs = performQdisc(l.Qdiscs, op.Verb, o)
 			if op.Verb == Delete {
-				l.Classes = nil
+				if o.Parent == atRoot {
+					l.Classes = nil
+				}
 				var rest []Filter
 				for _, f := range l.Filters {
 					if f.Parent != o.Handle {

@@ -1,0 +1,26 @@
+package agent
+
+import "errors"
+
+// The exit codes of microsim-agent. Those of kubectl-microsim with the same
+// meaning have the same numbers.
+const (
+	exitDone    = 0
+	exitError   = 1
+	exitUsage   = 2
+	exitCleanup = 11
+)
+
+// ExitCode returns the exit code of microsim-agent for an error of [Run]: 0 for
+// none, 2 for [ErrUsage], 11 for [ErrCleanup], 1 for any other.
+func ExitCode(err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, ErrUsage):
+		return exitUsage
+	case errors.Is(err, ErrCleanup):
+		return exitCleanup
+	}
+	return exitError
+}

@@ -1,0 +1,61 @@
+package plugin
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// cases is the directory of inputs with one right outcome; see its README.
+var cases = filepath.Join("..", "testdata", "cases")
+
+func TestEveryCaseIsDescribed(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(cases, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != "README.md" && !strings.Contains(string(readme), "\n| `"+name+"` |") {
+			t.Errorf("testdata/cases/README.md has no row for %q: say what it is, what to do and what is right", name)
+		}
+	}
+}
+
+// What is not a duration is refused in files and flags, with what to write.
+func TestWrongDurationsAreRefused(t *testing.T) {
+	lines, err := os.ReadFile(filepath.Join(cases, "durations.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// These are read as 5 ms and as 12 h, which is wrong.
+	accepted := map[string]bool{"5mins": true, "1d-12h": true}
+	for text := range strings.Lines(string(lines)) {
+		text = strings.TrimSuffix(text, "\n")
+		t.Run(text, func(t *testing.T) {
+			if accepted[text] {
+				t.Skip("is not refused yet")
+			}
+			file := filepath.Join(t.TempDir(), "system.yaml")
+			system := "apiVersion: microsim.dev/v1alpha1\nkind: System\nname: d\nservices:\n  - {name: web, work: {sleep: \"" + text + "\"}}\n"
+			if err := os.WriteFile(file, []byte(system), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{
+				{"validate", "-f", file},
+				{"load", "--url", "http://127.0.0.1:1/", "--rate", "1", "--count", "1", "--duration=" + text},
+			} {
+				var out, talk bytes.Buffer
+				code := Run(t.Context(), args, Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+				if code == exitDone || !strings.Contains(talk.String(), `"`+text+`"`) || !strings.Contains(talk.String(), "write a") {
+					t.Errorf("%q: exit code %d, and on stderr: %s", args, code, talk.String())
+				}
+			}
+		})
+	}
+}

@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
-	"github.com/microsim-dev/kubectl-microsim/localsim"
+	localcontrol "github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -112,7 +112,7 @@ func documents() []document {
 		{"answer of a chain", reflect.TypeFor[behave.Response]()},
 		{"part of a replica", reflect.TypeFor[service.Spec]()},
 		{"fault of a replica", reflect.TypeFor[service.FaultRequest]()},
-		{"local system", reflect.TypeFor[localsim.Status]()},
+		{"local system", reflect.TypeFor[localcontrol.Status]()},
 		{"registered system", reflect.TypeFor[registry.Record]()},
 		{"system on a cluster", reflect.TypeFor[cluster.Status]()},
 		{"finding of doctor on a cluster", reflect.TypeFor[access.Check]()},

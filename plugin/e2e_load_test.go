@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 func loadCases() []e2eCase {
@@ -98,7 +99,7 @@ func shared(k *onKind) {
 		if err := json.Unmarshal([]byte(out), &report); err != nil {
 			k.t.Fatalf("the report cannot be read: %v\n%s", err, out)
 		}
-		if report.Total.Sent != 200 || report.Total.Outcomes[experiment.OK] != 200 || report.Incomplete {
+		if report.Total.Sent != 200 || report.Total.Outcomes[outcome.OK] != 200 || report.Incomplete {
 			k.t.Errorf("%s pods report %+v", pods, report.Total)
 		}
 		text := ""

@@ -13,6 +13,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
@@ -58,12 +59,12 @@ func playVariant(lab experiment.Experiment, name string) (labResult, error) {
 		}
 		for _, edge := range w.Edges {
 			if edge.Callee != "recommendations" {
-				result.late += edge.Outcomes[experiment.Timeout] + edge.Outcomes[experiment.BreakerOpen]
+				result.late += edge.Outcomes[outcome.Timeout] + edge.Outcomes[outcome.BreakerOpen]
 			}
 			if edge.Caller == "home" && edge.Callee == "recommendations" {
-				result.timeouts = append(result.timeouts, edge.Outcomes[experiment.Timeout])
-				result.refused = append(result.refused, edge.Outcomes[experiment.ConnectionError])
-				result.open = append(result.open, edge.Outcomes[experiment.BreakerOpen])
+				result.timeouts = append(result.timeouts, edge.Outcomes[outcome.Timeout])
+				result.refused = append(result.refused, edge.Outcomes[outcome.ConnectionError])
+				result.open = append(result.open, edge.Outcomes[outcome.BreakerOpen])
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // loadBehind returns a load with one pod behind an API server, which answers the
@@ -72,7 +73,7 @@ func lines(from, to int64, then func(http.ResponseWriter)) func(http.ResponseWri
 		}
 		out := json.NewEncoder(w)
 		for i := from; i <= to; i++ {
-			_ = out.Encode(remote.Line{Seq: i, Before: i - 1, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Request: int(i), Class: experiment.OK})})
+			_ = out.Encode(remote.Line{Seq: i, Before: i - 1, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Request: int(i), Class: outcome.OK})})
 			_ = out.Encode(remote.Line{Seq: i})
 		}
 		_ = http.NewResponseController(w).Flush()
@@ -110,7 +111,7 @@ func TestStreamsAreTakenUpAgain(t *testing.T) {
 
 func TestLostOutcomesAreTold(t *testing.T) {
 	load, told := loadBehind(t, corev1.PodRunning, func(w http.ResponseWriter, _ string) {
-		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 40, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Class: experiment.OK})})
+		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 40, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Class: outcome.OK})})
 		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 50, End: &remote.End{}})
 	})
 	n := 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -78,7 +79,7 @@ const (
 type Condition struct {
 	Metric Metric
 	// Class is set where the metric counts one class of outcomes.
-	Class Class
+	Class outcome.Class
 	// Op is one of < <= > >= == !=.
 	Op string
 	// Bound is in seconds, a share of 1, a count or per second, as Dimension says.
@@ -127,23 +128,23 @@ func metricNames() string {
 	for _, m := range Metrics() {
 		names = append(names, string(m))
 	}
-	for _, c := range Classes() {
+	for _, c := range outcome.Classes() {
 		names = append(names, plural(c))
 	}
 	return strings.Join(names, ", ")
 }
 
 // plural is the class's name as the metric that counts it.
-func plural(c Class) string {
+func plural(c outcome.Class) string {
 	switch c {
-	case HTTPError, ConnectionError, Timeout:
+	case outcome.HTTPError, outcome.ConnectionError, outcome.Timeout:
 		return string(c) + "s"
 	}
 	return string(c)
 }
 
-func classOf(name string) (Class, bool) {
-	for _, c := range Classes() {
+func classOf(name string) (outcome.Class, bool) {
+	for _, c := range outcome.Classes() {
 		if name == string(c) || name == plural(c) {
 			return c, true
 		}

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"strings"
 	"testing"
 )
@@ -18,10 +19,10 @@ func TestParseCheck(t *testing.T) {
 		{"rate >= 50", Condition{Metric: Rate, Op: ">=", Bound: 50, Dimension: PerSecond}},
 		{"rate > 12.5 /s", Condition{Metric: Rate, Op: ">", Bound: 12.5, Dimension: PerSecond}},
 		{"availability > 99.9%", Condition{Metric: Availability, Op: ">", Bound: 0.99900000000000011, Dimension: Share}},
-		{"timeouts == 0", Condition{Metric: "timeouts", Class: Timeout, Op: "==", Dimension: Count}},
-		{"timeout != 3", Condition{Metric: "timeout", Class: Timeout, Op: "!=", Bound: 3, Dimension: Count}},
-		{"connection_errors < 5%", Condition{Metric: "connection_errors", Class: ConnectionError, Op: "<", Bound: 0.05, Dimension: Share}},
-		{"rejected > 10", Condition{Metric: "rejected", Class: Rejected, Op: ">", Bound: 10, Dimension: Count}},
+		{"timeouts == 0", Condition{Metric: "timeouts", Class: outcome.Timeout, Op: "==", Dimension: Count}},
+		{"timeout != 3", Condition{Metric: "timeout", Class: outcome.Timeout, Op: "!=", Bound: 3, Dimension: Count}},
+		{"connection_errors < 5%", Condition{Metric: "connection_errors", Class: outcome.ConnectionError, Op: "<", Bound: 0.05, Dimension: Share}},
+		{"rejected > 10", Condition{Metric: "rejected", Class: outcome.Rejected, Op: ">", Bound: 10, Dimension: Count}},
 		{"requests >= 100", Condition{Metric: Requests, Op: ">=", Bound: 100, Dimension: Count}},
 		{"recovery < 5s", Condition{Metric: RecoveryTime, Op: "<", Bound: 5, Dimension: Seconds}},
 	} {

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ func (c *clients) observe(o Outcome) {
 
 func (c *cell) count(class int, o Outcome) {
 	c.outcomes[class].Add(1)
-	if o.Class != Dropped && o.Class != Cancelled {
+	if o.Class != outcome.Dropped && o.Class != outcome.Cancelled {
 		c.latency.record(o.Latency)
 	}
 }
@@ -65,23 +66,23 @@ func (c *clients) second(i int) *cell {
 
 // classIndex is the place of a class in Classes; an unknown one counts as
 // malformed, so that no outcome is lost.
-func classIndex(class Class) int {
+func classIndex(class outcome.Class) int {
 	switch class {
-	case OK:
+	case outcome.OK:
 		return 0
-	case HTTPError:
+	case outcome.HTTPError:
 		return 1
-	case ConnectionError:
+	case outcome.ConnectionError:
 		return 2
-	case Timeout:
+	case outcome.Timeout:
 		return 3
-	case BreakerOpen:
+	case outcome.BreakerOpen:
 		return 4
-	case Rejected:
+	case outcome.Rejected:
 		return 5
-	case Cancelled:
+	case outcome.Cancelled:
 		return 6
-	case Dropped:
+	case outcome.Dropped:
 		return 8
 	}
 	return 7
@@ -109,9 +110,9 @@ func (t *tally) since(earlier *tally) tally {
 	return delta
 }
 
-func (t *tally) byClass() map[Class]int64 {
-	outcomes := map[Class]int64{}
-	for i, class := range Classes() {
+func (t *tally) byClass() map[outcome.Class]int64 {
+	outcomes := map[outcome.Class]int64{}
+	for i, class := range outcome.Classes() {
 		if t.outcomes[i] != 0 {
 			outcomes[class] = t.outcomes[i]
 		}
@@ -122,9 +123,9 @@ func (t *tally) byClass() map[Class]int64 {
 func (t *tally) stats(seconds float64) ClientStats {
 	s := ClientStats{Outcomes: t.byClass(), Latency: t.latency.latency()}
 	s.Requests = requests(s.Outcomes)
-	s.Errors = s.Requests - s.Outcomes[OK]
+	s.Errors = s.Requests - s.Outcomes[outcome.OK]
 	if seconds > 0 {
-		s.Rate = float64(s.Requests-s.Outcomes[Dropped]) / seconds
+		s.Rate = float64(s.Requests-s.Outcomes[outcome.Dropped]) / seconds
 	}
 	return s
 }

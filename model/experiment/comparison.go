@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -103,12 +104,12 @@ type VariantSummary struct {
 
 	// Requests, Rate and Goodput are of the clients in the whole run; Outcomes
 	// the shares of each class. Latencies are in seconds.
-	Requests *Figure           `json:"requests,omitempty"`
-	Rate     *Figure           `json:"rate,omitempty"`
-	Goodput  *Figure           `json:"goodput,omitempty"`
-	Outcomes map[Class]*Figure `json:"outcomes"`
-	P50      *Figure           `json:"p50,omitempty"`
-	P99      *Figure           `json:"p99,omitempty"`
+	Requests *Figure                   `json:"requests,omitempty"`
+	Rate     *Figure                   `json:"rate,omitempty"`
+	Goodput  *Figure                   `json:"goodput,omitempty"`
+	Outcomes map[outcome.Class]*Figure `json:"outcomes"`
+	P50      *Figure                   `json:"p50,omitempty"`
+	P99      *Figure                   `json:"p99,omitempty"`
 	// Tail is in seconds, where the system was watched after the load.
 	Tail   *Figure        `json:"tail,omitempty"`
 	Checks []CheckSummary `json:"checks"`
@@ -190,10 +191,10 @@ func figureOf(results []*Result, value func(*Result) (float64, bool)) *Figure {
 }
 
 func summarise(v Variant, results []*Result) VariantSummary {
-	s := VariantSummary{Name: v.Name, Doc: v.Doc, Finished: len(results), Passed: len(results) > 0, Outcomes: map[Class]*Figure{}, Checks: []CheckSummary{}}
+	s := VariantSummary{Name: v.Name, Doc: v.Doc, Finished: len(results), Passed: len(results) > 0, Outcomes: map[outcome.Class]*Figure{}, Checks: []CheckSummary{}}
 	of := func(m Metric) *Figure { return figureOf(results, Rank{Metric: m}.value) }
 	s.Requests, s.Rate, s.Goodput, s.P50, s.P99, s.Tail = of(Requests), of(Rate), of(Goodput), of(P50), of(P99), of(TailTime)
-	for _, class := range Classes() {
+	for _, class := range outcome.Classes() {
 		if f := of(Metric(class)); f != nil && f.Mean > 0 {
 			s.Outcomes[class] = f
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -154,9 +155,9 @@ func (l *fakeLoader) Load(ctx context.Context, profile load.Profile, target Load
 			if l.err != nil && at >= l.after {
 				return report, l.err
 			}
-			o := Outcome{Phase: i, Intended: at, Latency: 10 * time.Millisecond, Class: OK, Status: 200}
+			o := Outcome{Phase: i, Intended: at, Latency: 10 * time.Millisecond, Class: outcome.OK, Status: 200}
 			if l.world.slow("cart") {
-				o.Latency, o.Class, o.Status = 300*time.Millisecond, Timeout, 0
+				o.Latency, o.Class, o.Status = 300*time.Millisecond, outcome.Timeout, 0
 			}
 			pending.Go(func() {
 				time.Sleep(o.Latency)
@@ -194,7 +195,7 @@ func (c *fakeCollector) Start(_ context.Context, _ func(context.Context) ([]Repl
 			observe(Sample{
 				At: now, Elapsed: now.Sub(last), Service: "cart", Requests: 20, Errors: 2, Codes: map[string]int64{"200": 18, "500": 2},
 				Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{10, 8, 2, 0}, Sum: 1, Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: 0.5,
-				Calls: []CallSample{{Callee: "db", Calls: map[Class]int64{OK: 19, Timeout: 1}, Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{0, 0, 0, 20}, Sum: 40}},
+				Calls: []CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 19, outcome.Timeout: 1}, Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{0, 0, 0, 20}, Sum: 40}},
 			})
 			last = now
 			if ended {

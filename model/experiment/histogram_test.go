@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 func TestHistogramQuantilesAreNear(t *testing.T) {
@@ -105,7 +107,7 @@ func TestNoOutcomeIsLost(t *testing.T) {
 	for g := range 8 {
 		senders.Go(func() {
 			for i := range 1000 {
-				c.observe(Outcome{Phase: i % 2, Intended: time.Duration(i) * 10 * time.Millisecond, Latency: time.Duration(g+1) * time.Millisecond, Class: Classes()[i%9]})
+				c.observe(Outcome{Phase: i % 2, Intended: time.Duration(i) * 10 * time.Millisecond, Latency: time.Duration(g+1) * time.Millisecond, Class: outcome.Classes()[i%9]})
 			}
 		})
 	}
@@ -141,7 +143,7 @@ func BenchmarkObserve(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for i := 0; p.Next(); i++ {
-			c.observe(Outcome{Phase: 1, Intended: time.Duration(i%10000) * time.Millisecond, Latency: time.Duration(i%1000+500) * time.Microsecond, Class: OK})
+			c.observe(Outcome{Phase: 1, Intended: time.Duration(i%10000) * time.Millisecond, Latency: time.Duration(i%1000+500) * time.Microsecond, Class: outcome.OK})
 		}
 	})
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"slices"
 )
 
@@ -131,7 +132,7 @@ func (s *Segment) edgeValue(from, to string, c Condition) (value, string) {
 
 // figures are what a check may ask about one subject.
 type figures struct {
-	outcomes         map[Class]int64
+	outcomes         map[outcome.Class]int64
 	requests, errors int64
 	// attempts and fallbacks are those of an edge.
 	attempts, fallbacks int64

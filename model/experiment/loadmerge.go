@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // The histograms of loads hold microseconds with three significant digits.
@@ -87,7 +88,7 @@ func MergeLoads(reports ...*LoadReport) (*LoadReport, error) {
 
 // mergeStats sums up one part of all reports.
 func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole LoadStats, err error) {
-	whole.Outcomes = map[Class]int64{}
+	whole.Outcomes = map[outcome.Class]int64{}
 	sum, least, most := 0.0, math.Inf(1), 0.0
 	var span float64
 	var latencies *hdrhistogram.Histogram

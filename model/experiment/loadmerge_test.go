@@ -9,17 +9,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // reportOf counts outcomes as a generator does: all in phase 0, request 0.
 func reportOf(t *testing.T, elapsed time.Duration, outcomes []Outcome) *LoadReport {
 	t.Helper()
-	s := LoadStats{Outcomes: map[Class]int64{}}
+	s := LoadStats{Outcomes: map[outcome.Class]int64{}}
 	h, sum, least, most := NewLoadHistogram(), 0.0, math.Inf(1), 0.0
 	for _, o := range outcomes {
 		s.Arrivals++
 		s.Outcomes[o.Class]++
-		if o.Class == Dropped {
+		if o.Class == outcome.Dropped {
 			s.Dropped++
 			continue
 		}
@@ -46,7 +47,7 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []Outcome) *LoadRepo
 }
 
 func TestMergedSharesAreTheWhole(t *testing.T) {
-	classes := []Outcome{{Class: OK, Status: 200, Bytes: 100}, {Class: HTTPError, Status: 503, Bytes: 10}, {Class: Timeout}, {Class: Dropped}}
+	classes := []Outcome{{Class: outcome.OK, Status: 200, Bytes: 100}, {Class: outcome.HTTPError, Status: 503, Bytes: 10}, {Class: outcome.Timeout}, {Class: outcome.Dropped}}
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		shares := make([][]Outcome, 1+random.IntN(5))
@@ -76,7 +77,7 @@ func TestMergedSharesAreTheWhole(t *testing.T) {
 
 func TestMergeKeepsTheExtentOfTheShares(t *testing.T) {
 	at := time.Unix(1000, 0)
-	long := reportOf(t, 8*time.Second, []Outcome{{Class: OK, Status: 200, Latency: time.Millisecond}})
+	long := reportOf(t, 8*time.Second, []Outcome{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
 	short := reportOf(t, 3*time.Second, nil)
 	long.Started, short.Started, short.Incomplete = at.Add(time.Second), at, true
 	merged, err := MergeLoads(long, short)
@@ -92,7 +93,7 @@ func TestMergeKeepsTheExtentOfTheShares(t *testing.T) {
 }
 
 func TestMergeRefusesWhatDoesNotFit(t *testing.T) {
-	one := reportOf(t, time.Second, []Outcome{{Class: OK, Status: 200, Latency: time.Millisecond}})
+	one := reportOf(t, time.Second, []Outcome{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
 	other := *one
 	other.Phases = nil
 	broken := *one

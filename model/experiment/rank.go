@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"math"
 	"slices"
 )
@@ -43,7 +44,7 @@ func (r Rank) withDefaults() Rank {
 // HigherIsBetter reports whether a variant with more of the figure comes first.
 func (r Rank) HigherIsBetter() bool {
 	switch r.Metric {
-	case "", Rate, Goodput, Requests, Availability, Metric(OK):
+	case "", Rate, Goodput, Requests, Availability, Metric(outcome.OK):
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // ResultVersion and ResultKind mark result.json.
@@ -121,8 +122,8 @@ type ClientStats struct {
 	// Requests were to be sent; those cut off by the end of the run are left out.
 	Requests int64 `json:"requests"`
 	// Errors are all of them that did not end well, dropped ones included.
-	Errors   int64           `json:"errors"`
-	Outcomes map[Class]int64 `json:"outcomes"`
+	Errors   int64                   `json:"errors"`
+	Outcomes map[outcome.Class]int64 `json:"outcomes"`
 	// Rate is requests that were sent and came to an end, per second.
 	Rate float64 `json:"rate"`
 	// Latency counts from the intended start; absent where nothing was sent.
@@ -153,14 +154,14 @@ type ServiceStats struct {
 
 // EdgeStats are what one service saw of its calls to another.
 type EdgeStats struct {
-	Caller   string          `json:"caller"`
-	Callee   string          `json:"callee"`
-	Calls    int64           `json:"calls"`
-	Errors   int64           `json:"errors"`
-	Outcomes map[Class]int64 `json:"outcomes"`
+	Caller   string                  `json:"caller"`
+	Callee   string                  `json:"callee"`
+	Calls    int64                   `json:"calls"`
+	Errors   int64                   `json:"errors"`
+	Outcomes map[outcome.Class]int64 `json:"outcomes"`
 	// Attempts counts what was sent for the calls, by outcome.
-	Attempts  map[Class]int64 `json:"attempts,omitempty"`
-	Fallbacks int64           `json:"fallbacks,omitempty"`
+	Attempts  map[outcome.Class]int64 `json:"attempts,omitempty"`
+	Fallbacks int64                   `json:"fallbacks,omitempty"`
 	// OpenSeconds is for how long a breaker of the calls was seen open.
 	OpenSeconds float64    `json:"openSeconds,omitempty"`
 	Rate        float64    `json:"rate"`
@@ -233,7 +234,7 @@ type ClientSecond struct {
 	At       time.Duration
 	Seconds  float64
 	Phase    int
-	Outcomes map[Class]int64
+	Outcomes map[outcome.Class]int64
 	Latency  *Latency
 }
 
@@ -242,12 +243,12 @@ type ClientSecond struct {
 func (s *ClientSecond) Requests() int64 { return requests(s.Outcomes) }
 
 // Errors counts the requests that did not end well.
-func (s *ClientSecond) Errors() int64 { return requests(s.Outcomes) - s.Outcomes[OK] }
+func (s *ClientSecond) Errors() int64 { return requests(s.Outcomes) - s.Outcomes[outcome.OK] }
 
 // requests counts outcomes without those that the end of the run cut off.
-func requests(outcomes map[Class]int64) (n int64) {
+func requests(outcomes map[outcome.Class]int64) (n int64) {
 	for class, count := range outcomes {
-		if class != Cancelled {
+		if class != outcome.Cancelled {
 			n += count
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // play runs an experiment in a world of fakes, in fake time, and returns the
@@ -88,7 +89,7 @@ func TestRun(t *testing.T) {
 	if cart.Requests != 60 || cart.Errors != 6 || cart.Rate != 20 || cart.Codes["500"] != 6 || cart.Up != 2 || cart.CPUCores != 0.5 || cart.Latency.P50 != 0.01 {
 		t.Errorf("cart during the fault: %+v %+v", cart, cart.Latency)
 	}
-	if e := during.Edges[0]; e.Caller != "cart" || e.Callee != "db" || e.Calls != 60 || e.Errors != 3 || e.Outcomes[Timeout] != 3 {
+	if e := during.Edges[0]; e.Caller != "cart" || e.Callee != "db" || e.Calls != 60 || e.Errors != 3 || e.Outcomes[outcome.Timeout] != 3 {
 		t.Errorf("edge during the fault: %+v", e)
 	}
 	if n := len(result.Timeline); n != 10 {

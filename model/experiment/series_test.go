@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -39,7 +40,7 @@ func (c *roundCollector) Start(_ context.Context, _ func(context.Context) ([]Rep
 				s := Sample{At: now, Elapsed: time.Second, Service: name, Up: 1, Replicas: 1}
 				if now.Sub(began) < c.busyFor {
 					s.Requests, s.InFlight = 5, 1
-					s.Calls = []CallSample{{Callee: "x", Calls: map[Class]int64{Timeout: 2}}}
+					s.Calls = []CallSample{{Callee: "x", Calls: map[outcome.Class]int64{outcome.Timeout: 2}}}
 				}
 				observe(s)
 			}
@@ -106,10 +107,10 @@ func TestRunAll(t *testing.T) {
 		t.Errorf("ranking %+v of %+v", r, r[0].Value)
 	}
 	sound := c.Variants[0]
-	if sound.Finished != 3 || !closeTo(*sound.Goodput.Low, 18) || sound.Outcomes[Timeout] != nil || sound.Tail != nil {
+	if sound.Finished != 3 || !closeTo(*sound.Goodput.Low, 18) || sound.Outcomes[outcome.Timeout] != nil || sound.Tail != nil {
 		t.Errorf("sound: %+v", sound)
 	}
-	if slow := c.Variants[1]; !closeTo(slow.Outcomes[Timeout].Mean, 1.0/3) || slow.Passed || slow.Checks[0].Why == "" {
+	if slow := c.Variants[1]; !closeTo(slow.Outcomes[outcome.Timeout].Mean, 1.0/3) || slow.Passed || slow.Checks[0].Why == "" {
 		t.Errorf("slow: %+v", slow)
 	}
 	var one, two bytes.Buffer
@@ -231,7 +232,7 @@ func TestTail(t *testing.T) {
 		if whole.Services[1].Requests != 50 || tail.Kind != TailPart || tail.From != 10 || tail.Clients.Requests != 0 {
 			t.Errorf("whole %+v, tail %+v", whole.Services, tail)
 		}
-		if n := len(result.Windows); n != 3 || result.Windows[0].Clients.Requests < 150 || result.Windows[1].Services[1].Requests != 50 || result.Windows[1].Edges[0].Outcomes[Timeout] != 20 {
+		if n := len(result.Windows); n != 3 || result.Windows[0].Clients.Requests < 150 || result.Windows[1].Services[1].Requests != 50 || result.Windows[1].Edges[0].Outcomes[outcome.Timeout] != 20 {
 			t.Errorf("windows %+v", result.Windows)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
@@ -33,7 +34,7 @@ type serviceCell struct {
 }
 
 type edgeCell struct {
-	outcomes, attempts map[Class]int64
+	outcomes, attempts map[outcome.Class]int64
 	fallbacks          int64
 	open               float64
 	latency            buckets
@@ -195,7 +196,7 @@ func (c *serviceCell) edgeStats(caller string) []EdgeStats {
 	for callee, e := range c.edges {
 		s := EdgeStats{Caller: caller, Callee: callee, Calls: requests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles(),
 			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
-		s.Errors = s.Calls - e.outcomes[OK]
+		s.Errors = s.Calls - e.outcomes[outcome.OK]
 		if c.seconds > 0 {
 			s.Rate = float64(s.Calls) / c.seconds
 		}

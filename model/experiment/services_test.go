@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
@@ -12,13 +13,13 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 	open, closed := policy.Open, policy.Closed
 	for _, state := range []*policy.BreakerState{&open, &closed, nil, &open} {
 		c.observe(&Sample{Elapsed: time.Second, Calls: []CallSample{{
-			Callee: "b", Calls: map[Class]int64{OK: 1}, Attempts: map[Class]int64{OK: 1, Timeout: 2}, Fallbacks: 3, Breaker: state,
+			Callee: "b", Calls: map[outcome.Class]int64{outcome.OK: 1}, Attempts: map[outcome.Class]int64{outcome.OK: 1, outcome.Timeout: 2}, Fallbacks: 3, Breaker: state,
 		}}})
 	}
 	sum.merge(&c)
 	sum.merge(&c)
 	e := sum.edgeStats("a")[0]
-	if e.Calls != 8 || e.Attempts[OK] != 8 || e.Attempts[Timeout] != 16 || e.Fallbacks != 24 || e.OpenSeconds != 4 {
+	if e.Calls != 8 || e.Attempts[outcome.OK] != 8 || e.Attempts[outcome.Timeout] != 16 || e.Fallbacks != 24 || e.OpenSeconds != 4 {
 		t.Errorf("got %+v", e)
 	}
 }

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +21,8 @@ type Window struct {
 
 // WindowClients counts what came back to the load's clients.
 type WindowClients struct {
-	Requests int64           `json:"requests"`
-	Outcomes map[Class]int64 `json:"outcomes"`
+	Requests int64                   `json:"requests"`
+	Outcomes map[outcome.Class]int64 `json:"outcomes"`
 }
 
 // WindowService counts the requests that a service dealt with.
@@ -33,9 +34,9 @@ type WindowService struct {
 
 // WindowEdge counts calls by what became of them.
 type WindowEdge struct {
-	Caller   string          `json:"caller"`
-	Callee   string          `json:"callee"`
-	Outcomes map[Class]int64 `json:"outcomes"`
+	Caller   string                  `json:"caller"`
+	Callee   string                  `json:"callee"`
+	Outcomes map[outcome.Class]int64 `json:"outcomes"`
 }
 
 // windows count into stretches of one length; length 0 counts nothing.
@@ -46,7 +47,7 @@ type windows struct {
 }
 
 type windowCell struct {
-	clients  map[Class]int64
+	clients  map[outcome.Class]int64
 	services map[string]*serviceCell
 }
 
@@ -59,7 +60,7 @@ func (w *windows) at(moment time.Duration) *windowCell {
 	return &w.cells[i]
 }
 
-func (w *windows) observeClients(middle time.Duration, outcomes map[Class]int64) {
+func (w *windows) observeClients(middle time.Duration, outcomes map[outcome.Class]int64) {
 	if w.length == 0 {
 		return
 	}
@@ -102,7 +103,7 @@ func (w *windows) list(order []string, end time.Duration) []Window {
 
 func (c *windowCell) window(order []string, from, to time.Duration) Window {
 	win := Window{From: from.Seconds(), To: to.Seconds(), Services: []WindowService{}, Edges: []WindowEdge{}}
-	win.Clients = WindowClients{Requests: requests(c.clients), Outcomes: sum(map[Class]int64{}, c.clients)}
+	win.Clients = WindowClients{Requests: requests(c.clients), Outcomes: sum(map[outcome.Class]int64{}, c.clients)}
 	for _, name := range order {
 		s := c.services[name]
 		if s == nil {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -160,7 +161,7 @@ func (w *schemaWriter) checks() schema {
 func (w *schemaWriter) metric() schema {
 	var metrics []experiment.Metric
 	metrics = append(metrics, experiment.Metrics()...)
-	for _, c := range experiment.Classes() {
+	for _, c := range outcome.Classes() {
 		metrics = append(metrics, experiment.Metric(c))
 	}
 	s := enum(metrics...)

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // generic reads a page by the library and returns what figures has of it.
@@ -225,7 +226,7 @@ func TestReplicasAreSummed(t *testing.T) {
 	if total != 450 || got.Latency[0] != 45 || len(got.Latency) != len(got.Bounds)+1 || got.Sum < 1.79 || got.Sum > 1.81 {
 		t.Errorf("latencies %v of %d, sum %v", got.Latency, total, got.Sum)
 	}
-	if want := (map[experiment.Class]int64{experiment.OK: 150}); len(got.Calls) != 1 || got.Calls[0].Callee != "db" || !reflect.DeepEqual(got.Calls[0].Calls, want) {
+	if want := (map[outcome.Class]int64{outcome.OK: 150}); len(got.Calls) != 1 || got.Calls[0].Callee != "db" || !reflect.DeepEqual(got.Calls[0].Calls, want) {
 		t.Errorf("calls %+v", got.Calls)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
@@ -46,8 +47,8 @@ microsim_breaker_state{callee="b",service="a"} 2
 		t.Fatalf("got %+v", sample)
 	}
 	b, c := sample.Calls[0], sample.Calls[1]
-	if !reflect.DeepEqual(b.Calls, map[experiment.Class]int64{experiment.BreakerOpen: 10}) ||
-		!reflect.DeepEqual(b.Attempts, map[experiment.Class]int64{experiment.Timeout: 3}) || b.Fallbacks != 7 {
+	if !reflect.DeepEqual(b.Calls, map[outcome.Class]int64{outcome.BreakerOpen: 10}) ||
+		!reflect.DeepEqual(b.Attempts, map[outcome.Class]int64{outcome.Timeout: 3}) || b.Fallbacks != 7 {
 		t.Errorf("got %+v", b)
 	}
 	if b.Breaker == nil || *b.Breaker != policy.Open || c.Breaker != nil {

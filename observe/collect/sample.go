@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
@@ -81,7 +82,7 @@ func delta(now, before float64) float64 {
 }
 
 type callDeltas struct {
-	outcomes, attempts map[experiment.Class]int64
+	outcomes, attempts map[outcome.Class]int64
 	fallbacks          float64
 	breaker            *policy.BreakerState
 	latency            deltas
@@ -95,7 +96,7 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 		}
 		c := calls[callee]
 		if c == nil {
-			c = &callDeltas{outcomes: map[experiment.Class]int64{}, attempts: map[experiment.Class]int64{}}
+			c = &callDeltas{outcomes: map[outcome.Class]int64{}, attempts: map[outcome.Class]int64{}}
 			calls[callee] = c
 		}
 		addClasses(c.outcomes, now.outcomes, before.outcomes)
@@ -113,10 +114,10 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 }
 
 // addClasses adds by how much the counters of outcomes grew.
-func addClasses(to map[experiment.Class]int64, now, before map[string]float64) {
-	for outcome, n := range now {
-		if d := delta(n, before[outcome]); d > 0 {
-			to[experiment.Class(outcome)] += int64(d)
+func addClasses(to map[outcome.Class]int64, now, before map[string]float64) {
+	for class, n := range now {
+		if d := delta(n, before[class]); d > 0 {
+			to[outcome.Class(class)] += int64(d)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -85,9 +86,9 @@ func compare(runs []Run) []segmentComparison {
 }
 
 // failures are the classes of errors that occurred in a segment of any run.
-func failures(runs []Run, key string) (classes []experiment.Class) {
-	for _, class := range experiment.Classes() {
-		if class != experiment.OK && class != experiment.Cancelled && slices.ContainsFunc(runs, func(run Run) bool {
+func failures(runs []Run, key string) (classes []outcome.Class) {
+	for _, class := range outcome.Classes() {
+		if class != outcome.OK && class != outcome.Cancelled && slices.ContainsFunc(runs, func(run Run) bool {
 			s := segment(run.Result, key)
 			return s != nil && s.Clients.Outcomes[class] > 0
 		}) {

@@ -7,6 +7,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -32,7 +33,7 @@ func TestVariantsHaveStudentsIntervals(t *testing.T) {
 			t.Errorf("%s is %g, not %g", name, pair[0], pair[1])
 		}
 	}
-	if n := row.Figures["timeout"]; n.Mean != num(float64(sum(p.Runs[:4], experiment.Timeout))/4) || len(all[1].Rows[0].Figures) != 4 {
+	if n := row.Figures["timeout"]; n.Mean != num(float64(sum(p.Runs[:4], outcome.Timeout))/4) || len(all[1].Rows[0].Figures) != 4 {
 		t.Errorf("the timeouts are %+v, and before the faults there are the figures %v", n, all[1].Rows[0].Figures)
 	}
 	if len(got.Values) != 4 {
@@ -41,7 +42,7 @@ func TestVariantsHaveStudentsIntervals(t *testing.T) {
 }
 
 // sum counts the outcomes of a class during the faults.
-func sum(runs []Run, class experiment.Class) (n int64) {
+func sum(runs []Run, class outcome.Class) (n int64) {
 	for _, run := range runs {
 		n += run.Result.Segments[2].Clients.Outcomes[class]
 	}

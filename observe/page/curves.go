@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // Budgets of the page: points of a curve, and points of all services of all
@@ -38,7 +39,7 @@ type curves struct {
 	P99    []num `json:"p99"`
 	// Classes are outcomes per second: of the clients' requests, or of the calls
 	// that a service made.
-	Classes map[experiment.Class][]num `json:"classes"`
+	Classes map[outcome.Class][]num `json:"classes"`
 	// Codes are a service's own answers that went wrong, per second by status.
 	Codes map[string][]num `json:"codes,omitempty"`
 	// Held are the shares of calls that an open breaker did not let out, by
@@ -56,7 +57,7 @@ type curves struct {
 
 func clientCurves(timeline []experiment.ClientSecond, limit int) curves {
 	merged := (len(timeline) + limit - 1) / limit
-	c := curves{Classes: map[experiment.Class][]num{}, Merged: max(1, merged)}
+	c := curves{Classes: map[outcome.Class][]num{}, Merged: max(1, merged)}
 	for group := range slices.Chunk(timeline, max(1, merged)) {
 		g := gather(group)
 		c.T = append(c.T, num((g.from+g.to)/2))
@@ -64,7 +65,7 @@ func clientCurves(timeline []experiment.ClientSecond, limit int) curves {
 		c.Rate = append(c.Rate, g.rate(requests))
 		c.Errors = append(c.Errors, g.rate(errors))
 		c.P50, c.P90, c.P99 = append(c.P50, g.p50()), append(c.P90, g.p90()), append(c.P99, g.p99())
-		for i, class := range experiment.Classes() {
+		for i, class := range outcome.Classes() {
 			c.Classes[class] = append(c.Classes[class], g.rate(g.outcomes[i]))
 		}
 	}
@@ -87,11 +88,11 @@ func gather(seconds []experiment.ClientSecond) (g gathering) {
 		s := &seconds[i]
 		g.to = s.At.Seconds()
 		g.seconds += s.Seconds
-		for j, class := range experiment.Classes() {
+		for j, class := range outcome.Classes() {
 			g.outcomes[j] += s.Outcomes[class]
 		}
 		if l := s.Latency; l != nil {
-			w := float64(s.Requests() - s.Outcomes[experiment.Dropped])
+			w := float64(s.Requests() - s.Outcomes[outcome.Dropped])
 			g.weight += w
 			for j, q := range []float64{l.P50, l.P90, l.P99} {
 				g.quantiles[j] += w * q
@@ -109,10 +110,10 @@ func (g *gathering) p99() num         { return num(g.quantiles[2] / g.weight) }
 // requestsOf counts outcomes without those cut off, and those of them that did
 // not end well.
 func requestsOf(outcomes [9]int64) (requests, errors int64) {
-	for i, class := range experiment.Classes() {
+	for i, class := range outcome.Classes() {
 		switch class {
-		case experiment.Cancelled:
-		case experiment.OK:
+		case outcome.Cancelled:
+		case outcome.OK:
 			requests += outcomes[i]
 		default:
 			requests += outcomes[i]
@@ -137,7 +138,7 @@ func serviceCurves(series *Series, limit int) map[string]curves {
 }
 
 func pointCurves(points []point) curves {
-	c := curves{Classes: map[experiment.Class][]num{}, Codes: map[string][]num{}, Held: map[string][]num{}}
+	c := curves{Classes: map[outcome.Class][]num{}, Codes: map[string][]num{}, Held: map[string][]num{}}
 	for i := range points {
 		p := &points[i]
 		c.T = append(c.T, num((p.from+p.to)/2))
@@ -157,7 +158,7 @@ func pointCurves(points []point) curves {
 			p50, p90, p99 = num(q.P50), num(q.P90), num(q.P99)
 		}
 		c.P50, c.P90, c.P99 = append(c.P50, p50), append(c.P90, p90), append(c.P99, p99)
-		for j, class := range experiment.Classes() {
+		for j, class := range outcome.Classes() {
 			c.Classes[class] = append(c.Classes[class], perSecond(int64(p.outcomes[j])))
 		}
 		for _, t := range p.codes {

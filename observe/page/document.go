@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // A document is the data of the page, as its program reads it. Times are
@@ -17,7 +18,7 @@ import (
 type document struct {
 	Title      string              `json:"title"`
 	Inputs     string              `json:"inputs"`
-	Classes    []experiment.Class  `json:"classes"`
+	Classes    []outcome.Class     `json:"classes"`
 	Runs       []runDocument       `json:"runs"`
 	Comparison []segmentComparison `json:"comparison"`
 	Overlays   []overlay           `json:"overlays"`
@@ -99,7 +100,7 @@ type segmentDocument struct {
 
 // newDocument gathers what the page shows.
 func newDocument(p Page) (*document, error) {
-	d := &document{Title: p.Title, Inputs: p.Inputs, Classes: experiment.Classes(), Confidence: confidence}
+	d := &document{Title: p.Title, Inputs: p.Inputs, Classes: outcome.Classes(), Confidence: confidence}
 	points := pointsPerRun(p.Runs)
 	for i := range p.Runs {
 		run, err := newRunDocument(&p.Runs[i], points)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // MaxPoints is how many points of one service are kept, more than a screen is
@@ -163,14 +164,14 @@ func newPoint(at float64, s *experiment.Sample) point {
 
 func (p *point) call(c *experiment.CallSample) {
 	counts := tally{name: c.Callee}
-	for i, class := range experiment.Classes() {
+	for i, class := range outcome.Classes() {
 		n := uint32(c.Calls[class])
-		if class == experiment.Cancelled {
+		if class == outcome.Cancelled {
 			continue
 		}
 		p.outcomes[i] += n
 		counts.n += n
-		if class == experiment.BreakerOpen {
+		if class == outcome.BreakerOpen {
 			counts.held = n
 		}
 	}

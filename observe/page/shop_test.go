@@ -103,11 +103,11 @@ func (p play) sample(service, second int, name string) experiment.Sample {
 
 func (p play) client(second int) experiment.ClientSecond {
 	n := int64(25 + 10*p.wave(float64(second)*0.3))
-	row := experiment.ClientSecond{At: time.Duration(second+1) * time.Second, Seconds: 1, Outcomes: map[experiment.Class]int64{experiment.OK: n}}
+	row := experiment.ClientSecond{At: time.Duration(second+1) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: n}}
 	base := 0.02 * (1 + p.wave(float64(second)))
 	if p.broke(second) {
 		failed := int64(float64(n) * p.hurt)
-		row.Outcomes = map[experiment.Class]int64{experiment.OK: n - failed, experiment.HTTPError: failed / 2, experiment.Timeout: failed - failed/2}
+		row.Outcomes = map[outcome.Class]int64{outcome.OK: n - failed, outcome.HTTPError: failed / 2, outcome.Timeout: failed - failed/2}
 		base *= 6
 	}
 	row.Latency = &experiment.Latency{Mean: base, P50: base, P90: base * 2, P95: base * 2.5, P99: base * 4}
@@ -117,7 +117,7 @@ func (p play) client(second int) experiment.ClientSecond {
 // segment sums the seconds from one to before another.
 func (p play) segment(kind experiment.SegmentKind, name string, from, to int) experiment.Segment {
 	s := experiment.Segment{Kind: kind, Name: name, From: float64(from), To: float64(to), Services: []experiment.ServiceStats{}, Edges: []experiment.EdgeStats{}}
-	s.Clients.Outcomes = map[experiment.Class]int64{}
+	s.Clients.Outcomes = map[outcome.Class]int64{}
 	seconds := float64(to - from)
 	for second := from; second < to; second++ {
 		row := p.client(second)
@@ -140,7 +140,7 @@ func (p play) segment(kind experiment.SegmentKind, name string, from, to int) ex
 			stats.Latency = experiment.BucketQuantiles(sample.Bounds, sample.Latency, 0)
 			for _, c := range sample.Calls {
 				if edges[c.Callee] == nil {
-					edges[c.Callee] = &experiment.EdgeStats{Caller: name, Callee: c.Callee, Outcomes: map[experiment.Class]int64{}}
+					edges[c.Callee] = &experiment.EdgeStats{Caller: name, Callee: c.Callee, Outcomes: map[outcome.Class]int64{}}
 				}
 				for class, n := range c.Calls {
 					edges[c.Callee].Calls += n
@@ -152,7 +152,7 @@ func (p play) segment(kind experiment.SegmentKind, name string, from, to int) ex
 		s.Services = append(s.Services, stats)
 		for _, c := range p.calls {
 			if e := edges[c[1]]; e != nil && c[0] == name {
-				e.Errors, e.Rate, e.Latency = e.Calls-e.Outcomes[experiment.OK], float64(e.Calls)/seconds, stats.Latency
+				e.Errors, e.Rate, e.Latency = e.Calls-e.Outcomes[outcome.OK], float64(e.Calls)/seconds, stats.Latency
 				s.Edges = append(s.Edges, *e)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
@@ -34,7 +35,7 @@ func small() (events []experiment.Event, result *experiment.Result) {
 		return experiment.ServiceSampled{At: at, Sample: experiment.Sample{
 			At: began.Add(at), Elapsed: time.Second, Service: "cart", Requests: 20, Errors: 1, Bounds: bounds, Latency: []int64{20 - slow, 0, slow, 0}, Sum: 0.5,
 			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
-			Calls: []experiment.CallSample{{Callee: "db", Calls: map[experiment.Class]int64{experiment.OK: 9, experiment.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
+			Calls: []experiment.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
 		}}
 	}
 	events = []experiment.Event{
@@ -45,14 +46,14 @@ func small() (events []experiment.Event, result *experiment.Result) {
 		sample(2*time.Second, 20),
 		experiment.ServiceSampled{At: 2 * time.Second, Sample: experiment.Sample{Elapsed: time.Second, Service: "db", Replicas: 1}},
 	}
-	second := func(at time.Duration, outcomes map[experiment.Class]int64, l *experiment.Latency) experiment.ClientSecond {
+	second := func(at time.Duration, outcomes map[outcome.Class]int64, l *experiment.Latency) experiment.ClientSecond {
 		return experiment.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Latency: l}
 	}
 	result = &experiment.Result{
 		APIVersion: experiment.ResultVersion, Kind: experiment.ResultKind, Name: "small", Faults: []experiment.FaultRecord{cleared},
 		Timeline: []experiment.ClientSecond{
-			second(time.Second, map[experiment.Class]int64{experiment.OK: 20}, &experiment.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
-			second(2*time.Second, map[experiment.Class]int64{experiment.Dropped: 3}, nil),
+			second(time.Second, map[outcome.Class]int64{outcome.OK: 20}, &experiment.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
+			second(2*time.Second, map[outcome.Class]int64{outcome.Dropped: 3}, nil),
 		},
 	}
 	return events, result
@@ -240,7 +241,7 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 	for _, e := range events {
 		if sampled, ok := e.(experiment.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
 			call := &sampled.Sample.Calls[0]
-			call.Attempts, call.Fallbacks, call.Breaker = map[experiment.Class]int64{experiment.OK: 9, experiment.Timeout: 4}, 1, &open
+			call.Attempts, call.Fallbacks, call.Breaker = map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4}, 1, &open
 		}
 		r.Observe(e)
 	}

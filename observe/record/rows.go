@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // timelineColumns are those of timeline.csv. Times are seconds: time_s since
@@ -15,7 +16,7 @@ import (
 // where the figure is not known.
 func timelineColumns() []string {
 	columns := append(commonColumns(), "kind", "service", "requests", "errors", "rate_per_s")
-	for _, class := range experiment.Classes() {
+	for _, class := range outcome.Classes() {
 		columns = append(columns, string(class))
 	}
 	return append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
@@ -26,7 +27,7 @@ func timelineColumns() []string {
 // whose answer one took the place of; breaker is the worst state of theirs.
 func edgeColumns() []string {
 	columns := append(commonColumns(), "caller", "callee", "calls", "errors", "rate_per_s")
-	for _, class := range experiment.Classes() {
+	for _, class := range outcome.Classes() {
 		columns = append(columns, string(class))
 	}
 	return append(append(columns, latencyColumns()...), "attempts", "fallbacks", "breaker")
@@ -113,7 +114,7 @@ func (r *Recorder) sample(e experiment.ServiceSampled) error {
 	t.count(s.Requests)
 	t.count(s.Errors)
 	t.number(float64(s.Requests) / seconds)
-	t.empty(len(experiment.Classes()))
+	t.empty(len(outcome.Classes()))
 	t.buckets(s.Bounds, s.Latency, s.Sum)
 	t.count(s.InFlight)
 	t.count(s.QueueLength)
@@ -165,7 +166,7 @@ func (r *Recorder) clientRows(result *experiment.Result) error {
 		t.text("")
 		t.count(s.Requests())
 		t.count(s.Errors())
-		t.number(float64(s.Requests()-s.Outcomes[experiment.Dropped]) / s.Seconds)
+		t.number(float64(s.Requests()-s.Outcomes[outcome.Dropped]) / s.Seconds)
 		t.outcomes(s.Outcomes)
 		if l := s.Latency; l != nil {
 			t.numbers(l.Mean, l.P50, l.P90, l.P95, l.P99)
@@ -180,8 +181,8 @@ func (r *Recorder) clientRows(result *experiment.Result) error {
 	return nil
 }
 
-func (t *table) outcomes(outcomes map[experiment.Class]int64) {
-	for _, class := range experiment.Classes() {
+func (t *table) outcomes(outcomes map[outcome.Class]int64) {
+	for _, class := range outcome.Classes() {
 		t.count(outcomes[class])
 	}
 }

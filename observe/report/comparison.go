@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // Comparison prints how the variants of an experiment did: a line for each with
@@ -117,7 +118,7 @@ func errorsOf(v *experiment.VariantSummary) cell {
 	}
 	sum := 0.0
 	for class, f := range v.Outcomes {
-		if class != experiment.OK && class != experiment.Cancelled {
+		if class != outcome.OK && class != outcome.Cancelled {
 			sum += f.Mean
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 func figureFor(values ...float64) *experiment.Figure {
@@ -24,7 +25,7 @@ func TestComparison(t *testing.T) {
 		return experiment.Window{
 			From: from, To: from + 10, Clients: experiment.WindowClients{Requests: requests},
 			Services: []experiment.WindowService{{Service: "db", Requests: 7}},
-			Edges:    []experiment.WindowEdge{{Caller: "web", Callee: "db", Outcomes: map[experiment.Class]int64{experiment.OK: 7, experiment.BreakerOpen: open}}},
+			Edges:    []experiment.WindowEdge{{Caller: "web", Callee: "db", Outcomes: map[outcome.Class]int64{outcome.OK: 7, outcome.BreakerOpen: open}}},
 		}
 	}
 	c := &experiment.Comparison{
@@ -34,7 +35,7 @@ func TestComparison(t *testing.T) {
 		Variants: []experiment.VariantSummary{
 			{
 				Name: "breakers", Planned: 2, Finished: 2, Requests: figureFor(1000, 1100), Goodput: figureFor(50, 52), P50: figureFor(0.1), P99: figureFor(0.5), Tail: figureFor(15),
-				Outcomes: map[experiment.Class]*experiment.Figure{experiment.OK: figureFor(0.99), experiment.Timeout: figureFor(0.01)},
+				Outcomes: map[outcome.Class]*experiment.Figure{outcome.OK: figureFor(0.99), outcome.Timeout: figureFor(0.01)},
 				Checks:   []experiment.CheckSummary{{Check: experiment.Check{Expr: "p99 < 100ms", From: "web", Service: "db", Phase: "during"}, Held: 1, Runs: 2, Why: "p99 500ms"}},
 			},
 			{Name: "late", Planned: 2},

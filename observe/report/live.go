@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -177,9 +178,9 @@ func (l *Live) clientLine(style Style) string {
 }
 
 // worst is the most frequent class of errors.
-func worst(outcomes map[experiment.Class]int64) (worst experiment.Class, most int64) {
-	for _, class := range experiment.Classes() {
-		if n := outcomes[class]; class != experiment.OK && class != experiment.Cancelled && n > most {
+func worst(outcomes map[outcome.Class]int64) (worst outcome.Class, most int64) {
+	for _, class := range outcome.Classes() {
+		if n := outcomes[class]; class != outcome.OK && class != outcome.Cancelled && n > most {
 			worst, most = class, n
 		}
 	}

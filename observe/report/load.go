@@ -9,6 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // Load prints what a load got back: counts by outcome, percentiles, and a
@@ -48,7 +49,7 @@ func loadTable(r *experiment.LoadReport, style Style) []string {
 	g := grid{left: 1}
 	g.head("", "sent", "rate/s", "errors", "p50", "p90", "p99", "p99.9", "max")
 	add := func(name string, s *experiment.LoadStats) {
-		errors := s.Sent - s.Outcomes[experiment.OK]
+		errors := s.Sent - s.Outcomes[outcome.OK]
 		l := s.Latency
 		g.add(cell{text: name}, cell{text: count(s.Sent)}, cell{text: rate(s.Rate)}, cell{share(errors, s.Sent), errorTone(errors)},
 			cell{text: milliseconds(l.P50)}, cell{text: milliseconds(l.P90)}, cell{text: milliseconds(l.P99)}, cell{text: milliseconds(l.P999)}, cell{text: milliseconds(l.Max)})
@@ -69,7 +70,7 @@ func loadTable(r *experiment.LoadReport, style Style) []string {
 
 func outcomeLine(s *experiment.LoadStats) string {
 	var parts []string
-	for _, class := range experiment.Classes() {
+	for _, class := range outcome.Classes() {
 		if n := s.Outcomes[class]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %s", count(n), strings.ReplaceAll(string(class), "_", " ")))
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -57,13 +58,13 @@ func story(services []string, each func(experiment.Event)) {
 	for second := 1; second <= 20; second++ {
 		at := time.Duration(second) * time.Second
 		isSlow, isDown := second > 6 && second <= 12, second > 15 && second <= 17
-		outcomes := map[experiment.Class]int64{experiment.OK: int64(95 + second%7)}
+		outcomes := map[outcome.Class]int64{outcome.OK: int64(95 + second%7)}
 		l := experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(second%5)/1000}
 		switch {
 		case isSlow:
-			outcomes[experiment.Timeout], l.P50, l.P99 = 12, 0.312, 0.5
+			outcomes[outcome.Timeout], l.P50, l.P99 = 12, 0.312, 0.5
 		case isDown:
-			outcomes[experiment.HTTPError], outcomes[experiment.OK] = 60, 40
+			outcomes[outcome.HTTPError], outcomes[outcome.OK] = 60, 40
 		}
 		each(experiment.ClientSampled{Second: experiment.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
 		for i, name := range services {
@@ -232,7 +233,7 @@ func result() *experiment.Result {
 	segment := func(kind experiment.SegmentKind, name string, from, to float64, errors int64) {
 		s := experiment.Segment{Kind: kind, Name: name, From: from, To: to}
 		s.Clients = experiment.ClientStats{
-			Requests: int64(100 * (to - from)), Errors: errors, Rate: 100, Outcomes: map[experiment.Class]int64{experiment.Timeout: errors},
+			Requests: int64(100 * (to - from)), Errors: errors, Rate: 100, Outcomes: map[outcome.Class]int64{outcome.Timeout: errors},
 			Latency: &experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(errors)/1000},
 		}
 		for i, service := range shop() {

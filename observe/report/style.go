@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // Style says how text may look.
@@ -254,10 +255,10 @@ func isMoment(r *experiment.FaultRecord) bool {
 }
 
 // classText counts the outcomes of a class: 1 timeout, 12 http errors.
-func classText(n int64, class experiment.Class) string {
+func classText(n int64, class outcome.Class) string {
 	name := strings.ReplaceAll(string(class), "_", " ")
 	switch class {
-	case experiment.HTTPError, experiment.ConnectionError, experiment.Timeout:
+	case outcome.HTTPError, outcome.ConnectionError, outcome.Timeout:
 		return plural(int(n), name)
 	}
 	return fmt.Sprintf("%d %s", n, name)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // maxServices is how many services a summary shows; of a larger system those
@@ -195,10 +196,10 @@ func (s *summary) outcomes() {
 	}
 	g := grid{left: 1}
 	c := s.result.Segments[0].Clients
-	for _, class := range experiment.Classes() {
-		if n := c.Outcomes[class]; n > 0 && class != experiment.OK {
+	for _, class := range outcome.Classes() {
+		if n := c.Outcomes[class]; n > 0 && class != outcome.OK {
 			of := share(n, c.Requests)
-			if class == experiment.Cancelled {
+			if class == outcome.Cancelled {
 				of = "not counted, the run ended"
 			}
 			g.add(cell{strings.ReplaceAll(string(class), "_", " "), plain}, cell{count(n), plain}, cell{of, plain})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // A windowColumn is one column of the table of windows.
@@ -51,11 +52,11 @@ func windowLines(r *experiment.Result, style Style) []string {
 	return g.lines(style)
 }
 
-func failures() []experiment.Class {
-	return slices.DeleteFunc(experiment.Classes(), func(c experiment.Class) bool { return c == experiment.OK })
+func failures() []outcome.Class {
+	return slices.DeleteFunc(outcome.Classes(), func(c outcome.Class) bool { return c == outcome.OK })
 }
 
-func classTitle(class experiment.Class) string {
+func classTitle(class outcome.Class) string {
 	return strings.ToUpper(strings.ReplaceAll(string(class), "_", " "))
 }
 
@@ -99,7 +100,7 @@ func handled(w *experiment.Window, service string) int64 {
 }
 
 // met counts what callers of a service met.
-func met(w *experiment.Window, service string, class experiment.Class) (n int64) {
+func met(w *experiment.Window, service string, class outcome.Class) (n int64) {
 	for _, e := range w.Edges {
 		if e.Callee == service {
 			n += e.Outcomes[class]

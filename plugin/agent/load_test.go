@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // A running is a generator that runs until the test ends or it exits by itself.
@@ -211,7 +212,7 @@ func TestOutcomeLogDropsTheOldest(t *testing.T) {
 	n := 0
 	for range 100 {
 		for range 10 {
-			l.add(experiment.Outcome{Request: n, Class: experiment.OK})
+			l.add(experiment.Outcome{Request: n, Class: outcome.OK})
 			n++
 		}
 		l.mu.Lock()
@@ -263,7 +264,7 @@ func TestLoadConfigMistakesAreNamed(t *testing.T) {
 func BenchmarkOutcomeLog(b *testing.B) {
 	l := newOutcomeLog(maxKept)
 	defer l.flushEvery(remote.BatchEvery)()
-	o := experiment.Outcome{Intended: time.Second, Latency: time.Millisecond, Class: experiment.OK, Status: 200, Bytes: 500}
+	o := experiment.Outcome{Intended: time.Second, Latency: time.Millisecond, Class: outcome.OK, Status: 200, Bytes: 500}
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			l.add(o)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // AppendOutcome packs an outcome behind others, in about 15 bytes: its fields in
@@ -15,7 +16,7 @@ import (
 func AppendOutcome(dst []byte, o *experiment.Outcome) []byte {
 	for _, v := range [...]int64{
 		int64(o.Phase), int64(o.Request), int64(o.Intended), int64(o.Late), int64(o.Latency),
-		int64(slices.Index(experiment.Classes(), o.Class)), int64(o.Status), o.Bytes,
+		int64(slices.Index(outcome.Classes(), o.Class)), int64(o.Status), o.Bytes,
 	} {
 		dst = binary.AppendVarint(dst, v)
 	}
@@ -24,7 +25,7 @@ func AppendOutcome(dst []byte, o *experiment.Outcome) []byte {
 
 // EachOutcome unpacks outcomes and calls do for each.
 func EachOutcome(packed []byte, do func(experiment.Outcome)) error {
-	classes := experiment.Classes()
+	classes := outcome.Classes()
 	for at := 0; at < len(packed); {
 		var v [8]int64
 		for i := range v {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 func unpack(t *testing.T, packed []byte) (all []experiment.Outcome) {
@@ -20,11 +21,11 @@ func unpack(t *testing.T, packed []byte) (all []experiment.Outcome) {
 
 func TestPackedOutcomesComeBack(t *testing.T) {
 	want := []experiment.Outcome{
-		{Class: experiment.OK},
-		{Phase: 2, Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 20 * time.Millisecond, Class: experiment.HTTPError, Status: 503, Bytes: 1 << 20},
-		{Intended: -1, Latency: math.MaxInt64, Class: experiment.Dropped, Bytes: math.MaxInt64},
+		{Class: outcome.OK},
+		{Phase: 2, Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 20 * time.Millisecond, Class: outcome.HTTPError, Status: 503, Bytes: 1 << 20},
+		{Intended: -1, Latency: math.MaxInt64, Class: outcome.Dropped, Bytes: math.MaxInt64},
 	}
-	for _, class := range experiment.Classes() {
+	for _, class := range outcome.Classes() {
 		want = append(want, experiment.Outcome{Class: class})
 	}
 	var packed []byte
@@ -37,7 +38,7 @@ func TestPackedOutcomesComeBack(t *testing.T) {
 }
 
 func FuzzEachOutcome(f *testing.F) {
-	f.Add(AppendOutcome(nil, &experiment.Outcome{Class: experiment.Timeout, Status: 200}))
+	f.Add(AppendOutcome(nil, &experiment.Outcome{Class: outcome.Timeout, Status: 200}))
 	f.Add([]byte{0xff})
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		var again []byte
@@ -52,7 +53,7 @@ func FuzzEachOutcome(f *testing.F) {
 }
 
 func BenchmarkAppendOutcome(b *testing.B) {
-	o := experiment.Outcome{Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 2 * time.Millisecond, Class: experiment.OK, Status: 200, Bytes: 1000}
+	o := experiment.Outcome{Request: 1, Intended: 3 * time.Second, Late: time.Microsecond, Latency: 2 * time.Millisecond, Class: outcome.OK, Status: 200, Bytes: 1000}
 	var packed []byte
 	for b.Loop() {
 		packed = AppendOutcome(packed[:0], &o)

@@ -4,22 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
-
-// An Abort says why a run was ended early, as its experiment asked.
-type Abort struct {
-	Check
-	// At is in seconds since the load started, Value in the dimension of the
-	// condition.
-	At    float64 `json:"at"`
-	Value float64 `json:"value"`
-	Why   string  `json:"why"`
-}
-
-// abortedError ends the load where a condition of AbortOn holds.
-type abortedError struct{ abort Abort }
-
-func (e *abortedError) Error() string { return e.abort.Why }
 
 // An abortWatch holds what was seen in the last seconds.
 type abortWatch struct {
@@ -42,12 +29,13 @@ type serviceAt struct {
 	cell    *serviceCell
 }
 
-func newAbortWatch(e *Experiment) *abortWatch {
-	length := e.AbortWindow
+// newAbortWatch watches for conditions over a window, of which 0 means
+// DefaultAbortWindow.
+func newAbortWatch(checks []Check, length unit.Duration) *abortWatch {
 	if length == 0 {
 		length = DefaultAbortWindow
 	}
-	return &abortWatch{checks: e.AbortOn, length: length.Std()}
+	return &abortWatch{checks: checks, length: length.Std()}
 }
 
 func (a *abortWatch) observeService(middle time.Duration, sample *Sample) {
@@ -63,7 +51,7 @@ func (a *abortWatch) observeService(middle time.Duration, sample *Sample) {
 
 // judge takes the clients' sums so far, and returns the first condition that
 // holds over the window, once it is full.
-func (a *abortWatch) judge(now time.Duration, total tally, order []string) *abortedError {
+func (a *abortWatch) judge(now time.Duration, total tally, order []string) *Abort {
 	if len(a.checks) == 0 {
 		return nil
 	}
@@ -87,7 +75,7 @@ func (a *abortWatch) judge(now time.Duration, total tally, order []string) *abor
 		if none == "" && v.holds(condition) {
 			why := fmt.Sprintf("%s of %s was %s%s over the last %s, and the run is to end on %q",
 				condition.Metric, check.Subject(), v.prefix(), condition.Format(v.number), a.length, check.Expr)
-			return &abortedError{Abort{Check: check, At: now.Seconds(), Value: v.number, Why: why}}
+			return &Abort{Check: check, At: now.Seconds(), Value: v.number, Why: why}
 		}
 	}
 	return nil

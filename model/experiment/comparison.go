@@ -125,19 +125,21 @@ type CheckSummary struct {
 	Why string `json:"why,omitempty"`
 }
 
-// compare summarises the results by variant.
-func (s *series) compare(variants []Variant, seeds []uint64, err error) *Comparison {
+// compare summarises the results of an experiment's variants, each run with
+// every seed. An error is what ended the runs early. The caller fills in Target,
+// Started and Ended.
+func compare(e *Experiment, variants []Variant, seeds []uint64, results []*Result, err error) *Comparison {
 	c := &Comparison{
-		APIVersion: ResultVersion, Kind: ComparisonKind, Name: s.experiment.Name, Target: s.deps.Target, Started: s.begun.UTC(), Ended: time.Now().UTC(),
-		Seeds: seeds, Confidence: Confidence, RankBy: s.experiment.Rank.withDefaults(), Passed: err == nil,
-		Ranking: []Ranked{}, Variants: []VariantSummary{}, Results: s.results,
+		APIVersion: ResultVersion, Kind: ComparisonKind, Name: e.Name,
+		Seeds: seeds, Confidence: Confidence, RankBy: e.Rank.withDefaults(), Passed: err == nil,
+		Ranking: []Ranked{}, Variants: []VariantSummary{}, Results: results,
 	}
 	if err != nil {
 		c.Incomplete, c.Why = true, err.Error()
 	}
 	for _, v := range variants {
 		var finished []*Result
-		for _, result := range s.results {
+		for _, result := range results {
 			if result.Variant == v.Name && (!result.Incomplete || result.Aborted != nil) {
 				finished = append(finished, result)
 			}
@@ -146,7 +148,7 @@ func (s *series) compare(variants []Variant, seeds []uint64, err error) *Compari
 		summary.Planned = len(seeds)
 		c.Variants = append(c.Variants, summary)
 		c.Passed = c.Passed && summary.Passed
-		c.Ranking = append(c.Ranking, Ranked{Variant: v.Name, Value: figureOf(finished, c.RankBy.value)})
+		c.Ranking = append(c.Ranking, Ranked{Variant: v.Name, Value: figureOf(finished, rankValue(c.RankBy))})
 	}
 	c.sortRanking()
 	return c
@@ -192,7 +194,7 @@ func figureOf(results []*Result, value func(*Result) (float64, bool)) *Figure {
 
 func summarise(v Variant, results []*Result) VariantSummary {
 	s := VariantSummary{Name: v.Name, Doc: v.Doc, Finished: len(results), Passed: len(results) > 0, Outcomes: map[outcome.Class]*Figure{}, Checks: []CheckSummary{}}
-	of := func(m Metric) *Figure { return figureOf(results, Rank{Metric: m}.value) }
+	of := func(m Metric) *Figure { return figureOf(results, rankValue(Rank{Metric: m})) }
 	s.Requests, s.Rate, s.Goodput, s.P50, s.P99, s.Tail = of(Requests), of(Rate), of(Goodput), of(P50), of(P99), of(TailTime)
 	for _, class := range outcome.Classes() {
 		if f := of(Metric(class)); f != nil && f.Mean > 0 {
@@ -231,4 +233,21 @@ func summariseCheck(results []*Result, i int) CheckSummary {
 		return 0, false
 	})
 	return s
+}
+
+// rankValue returns the function that reads the rank's figure in a result; it
+// returns false without data.
+func rankValue(r Rank) func(*Result) (float64, bool) {
+	condition, err := r.condition()
+	return func(result *Result) (float64, bool) {
+		if err != nil {
+			return 0, false
+		}
+		check := Check{Service: r.Service, From: r.From, Phase: r.Phase}
+		if isFaultPart(r.Phase) && len(result.Faults) == 0 {
+			check.Phase = "" // a run without faults is compared as a whole
+		}
+		v, why := result.value(check, condition)
+		return v.number, why == "" && !math.IsNaN(v.number)
+	}
 }

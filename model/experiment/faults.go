@@ -137,7 +137,7 @@ func (r *run) clearFault(ctx context.Context, injector Injector, i int) error {
 	}
 	now := time.Now()
 	if p.open--; p.open <= 0 {
-		r.clock.lastClear.Store(int64(now.Sub(r.began)))
+		r.clock.setLastClear(now.Sub(r.began))
 	}
 	if !rec.Applied() {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
@@ -62,29 +63,13 @@ func TestDistributionSince(t *testing.T) {
 	}
 }
 
-func TestBucketQuantiles(t *testing.T) {
-	bounds := []float64{0.1, 0.2, 0.5}
-	for name, test := range map[string]struct {
-		counts   []int64
-		p50, p99 float64
-		isNil    bool
-	}{
-		"empty":    {counts: []int64{0, 0, 0, 0}, isNil: true},
-		"spread":   {counts: []int64{50, 50, 0, 0}, p50: 0.1, p99: 0.198},
-		"one":      {counts: []int64{0, 100, 0, 0}, p50: 0.15, p99: 0.199},
-		"overflow": {counts: []int64{0, 0, 60, 40}, p50: 0.45, p99: 0.5},
-	} {
-		q := BucketQuantiles(bounds, test.counts, 1)
-		if test.isNil != (q == nil) {
-			t.Errorf("%s: %+v", name, q)
-		} else if q != nil && (math.Abs(q.P50-test.p50) > 1e-9 || math.Abs(q.P99-test.p99) > 1e-9) {
-			t.Errorf("%s: %+v", name, q)
-		}
-	}
+// twoPhases is a load of 2 s and 8 s.
+func twoPhases() load.Profile {
+	return load.Profile{Phases: []load.Phase{{Name: "warm", Duration: 2e9, Rate: 10}, {Name: "steady", Duration: 8e9, Rate: 20}}}
 }
 
 func TestPartOfARequest(t *testing.T) {
-	c := newRunClock(shop().Load)
+	c := newRunClock(twoPhases())
 	if got := c.partOf(0, time.Hour); got != 0 {
 		t.Errorf("without faults all is before them, not %d", got)
 	}
@@ -101,8 +86,7 @@ func TestPartOfARequest(t *testing.T) {
 }
 
 func TestNoOutcomeIsLost(t *testing.T) {
-	e := shop()
-	c := newClients(newRunClock(e.Load))
+	c := newClients(newRunClock(twoPhases()))
 	var senders sync.WaitGroup
 	for g := range 8 {
 		senders.Go(func() {
@@ -138,8 +122,7 @@ func TestBucketsOfOtherBounds(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	e := shop()
-	c := newClients(newRunClock(e.Load))
+	c := newClients(newRunClock(twoPhases()))
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for i := 0; p.Next(); i++ {

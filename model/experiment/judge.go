@@ -2,8 +2,9 @@ package experiment
 
 import (
 	"fmt"
-	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"slices"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // judge evaluates every check against the result's segments. A check without

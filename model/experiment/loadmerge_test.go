@@ -12,8 +12,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
+// ended is what became of one request.
+type ended struct {
+	Class   outcome.Class
+	Status  int
+	Bytes   int64
+	Latency time.Duration
+}
+
 // reportOf counts outcomes as a generator does: all in phase 0, request 0.
-func reportOf(t *testing.T, elapsed time.Duration, outcomes []Outcome) *LoadReport {
+func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport {
 	t.Helper()
 	s := LoadStats{Outcomes: map[outcome.Class]int64{}}
 	h, sum, least, most := NewLoadHistogram(), 0.0, math.Inf(1), 0.0
@@ -47,11 +55,11 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []Outcome) *LoadRepo
 }
 
 func TestMergedSharesAreTheWhole(t *testing.T) {
-	classes := []Outcome{{Class: outcome.OK, Status: 200, Bytes: 100}, {Class: outcome.HTTPError, Status: 503, Bytes: 10}, {Class: outcome.Timeout}, {Class: outcome.Dropped}}
+	classes := []ended{{Class: outcome.OK, Status: 200, Bytes: 100}, {Class: outcome.HTTPError, Status: 503, Bytes: 10}, {Class: outcome.Timeout}, {Class: outcome.Dropped}}
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		shares := make([][]Outcome, 1+random.IntN(5))
-		var all []Outcome
+		shares := make([][]ended, 1+random.IntN(5))
+		var all []ended
 		for range random.IntN(3000) {
 			o := classes[random.IntN(len(classes))]
 			o.Latency = time.Duration(random.ExpFloat64() * 1e8)
@@ -77,7 +85,7 @@ func TestMergedSharesAreTheWhole(t *testing.T) {
 
 func TestMergeKeepsTheExtentOfTheShares(t *testing.T) {
 	at := time.Unix(1000, 0)
-	long := reportOf(t, 8*time.Second, []Outcome{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
+	long := reportOf(t, 8*time.Second, []ended{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
 	short := reportOf(t, 3*time.Second, nil)
 	long.Started, short.Started, short.Incomplete = at.Add(time.Second), at, true
 	merged, err := MergeLoads(long, short)
@@ -93,7 +101,7 @@ func TestMergeKeepsTheExtentOfTheShares(t *testing.T) {
 }
 
 func TestMergeRefusesWhatDoesNotFit(t *testing.T) {
-	one := reportOf(t, time.Second, []Outcome{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
+	one := reportOf(t, time.Second, []ended{{Class: outcome.OK, Status: 200, Latency: time.Millisecond}})
 	other := *one
 	other.Phases = nil
 	broken := *one

@@ -2,9 +2,9 @@ package experiment
 
 import (
 	"fmt"
-	"github.com/microsim-dev/kubectl-microsim/model/outcome"
-	"math"
 	"slices"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // condition is the rank's figure in the words of checks.
@@ -48,19 +48,6 @@ func (r Rank) HigherIsBetter() bool {
 		return true
 	}
 	return false
-}
-
-// value is the figure in one result; false where there is no data.
-func (r Rank) value(result *Result) (float64, bool) {
-	condition, err := r.condition()
-	if err != nil {
-		return 0, false
-	}
-	if isFaultPart(r.Phase) && len(result.Faults) == 0 {
-		r.Phase = "" // a run without faults is compared as a whole
-	}
-	v, why := result.value(Check{Service: r.Service, From: r.From, Phase: r.Phase}, condition)
-	return v.number, why == "" && !math.IsNaN(v.number)
 }
 
 // Format prints a value of the figure as people write it.

@@ -254,3 +254,22 @@ func requests(outcomes map[outcome.Class]int64) (n int64) {
 	}
 	return n
 }
+
+// An Abort says why a run was ended early, as its experiment asked.
+type Abort struct {
+	Check
+	// At is in seconds since the load started, Value in the dimension of the
+	// condition.
+	At    float64 `json:"at"`
+	Value float64 `json:"value"`
+	Why   string  `json:"why"`
+}
+
+// A Tail says how long the system was busy after the load.
+type Tail struct {
+	// Length is in seconds, from the end of the load until the system was idle:
+	// no request in work and none in a queue. Where it was not idle before the
+	// watching ended, it is how long it was watched.
+	Length float64 `json:"length"`
+	Idle   bool    `json:"idle"`
+}

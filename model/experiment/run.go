@@ -91,16 +91,16 @@ func newRun(e Experiment, deps Deps, observer Observer) *run {
 	}
 	clock := newRunClock(e.Load)
 	if length, bounded := Length(e.Load); bounded && e.Tail > 0 {
-		clock.tail.Store(int64(length))
+		clock.setLoadEnd(length)
 	}
 	faults := newFaultPlan(e)
 	if len(faults.changes) > 0 {
-		clock.firstFault = faults.changes[0].At
+		clock.setFirstFault(faults.changes[0].At)
 	}
 	return &run{
 		Experiment: e, deps: deps, observer: observer, clock: clock,
 		clients: newClients(clock), services: newServices(clock), faults: faults, falls: &falls{},
-		windows: &windows{length: e.Window.Std()}, abort: newAbortWatch(&e), idle: newIdleness(&e),
+		windows: newWindows(e.Window.Std()), abort: newAbortWatch(e.AbortOn, e.AbortWindow), idle: newIdleness(&e),
 		result: &Result{
 			APIVersion: ResultVersion, Kind: ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
 			Environment: thisEnvironment(), Checks: []CheckResult{}, Faults: []FaultRecord{}, Recoveries: []Recovery{}, Segments: []Segment{},
@@ -291,22 +291,21 @@ func (r *run) tick(ctx context.Context) *abortedError {
 			return nil
 		case <-ticker.C:
 			r.emitSecond(&earlier, &last, phase)
-			if aborted := r.abort.judge(last, earlier, r.order()); aborted != nil {
-				return aborted
+			if abort := r.abort.judge(last, earlier, serviceNames(&r.System)); abort != nil {
+				return &abortedError{*abort}
 			}
 		}
 	}
 }
 
 func (r *run) emitSecond(earlier *tally, last *time.Duration, phase int) {
-	var total tally
-	total.add(&r.clients.total)
+	total := r.clients.sum()
 	delta := total.since(earlier)
 	now := time.Since(r.began)
 	outcomes := delta.byClass()
 	r.windows.observeClients(*last+(now-*last)/2, outcomes)
 	r.emit(ClientSampled{ClientSecond{
-		At: now, Seconds: (now - *last).Seconds(), Phase: phase, Outcomes: outcomes, Latency: delta.latency.latency(),
+		At: now, Seconds: (now - *last).Seconds(), Phase: phase, Outcomes: outcomes, Latency: delta.summary(),
 	}})
 	*earlier, *last = total, now
 }
@@ -337,12 +336,16 @@ func (r *run) finish(err error) {
 	result.Recoveries = r.falls.list()
 	if !r.began.IsZero() {
 		end := r.end()
-		result.Segments = r.segments(end)
+		cut := &segmenter{
+			system: &r.System, schedule: r.clock, clients: r.clients, services: r.services,
+			loadStarted: result.LoadStarted, recoveries: result.Recoveries, tail: result.Tail,
+		}
+		result.Segments = cut.segments(end)
 		result.Timeline = r.clients.timeline(end)
 		if result.Tail != nil {
 			end += time.Duration(result.Tail.Length * 1e9)
 		}
-		result.Windows = r.windows.list(r.order(), end)
+		result.Windows = r.windows.list(serviceNames(&r.System), end)
 	}
 	result.judge(r.Checks)
 	result.Passed = result.Passed && err == nil && result.Aborted == nil
@@ -362,3 +365,8 @@ func (r *run) end() time.Duration {
 	}
 	return r.faults.length
 }
+
+// abortedError ends the load where a condition of AbortOn holds.
+type abortedError struct{ abort Abort }
+
+func (e *abortedError) Error() string { return e.abort.Why }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +50,7 @@ func play(t *testing.T, e Experiment, world *fakeWorld, change func(context.Cont
 
 func TestRun(t *testing.T) {
 	world := &fakeWorld{}
-	result, events, err := play(t, shop(), world, nil)
+	result, events, err := play(t, shopRun(), world, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +102,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestChecksAreJudged(t *testing.T) {
-	e := shop()
+	e := shopRun()
 	e.Checks = []Check{
 		{Expr: "p99 < 50ms", Phase: "before"},
 		{Expr: "p99 < 50ms", Phase: "during"},
@@ -148,7 +147,7 @@ func TestRunInterruptedAtEveryStage(t *testing.T) {
 	for _, after := range []time.Duration{0, 500 * time.Millisecond, 1200 * time.Millisecond, 3200 * time.Millisecond, 5200 * time.Millisecond, 9200 * time.Millisecond} {
 		world := &fakeWorld{deployTime: time.Second}
 		stop := errors.New("stopped by hand")
-		result, _, err := play(t, shop(), world, func(ctx context.Context, _ *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
+		result, _, err := play(t, shopRun(), world, func(ctx context.Context, _ *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
 			ctx, cancel := context.WithCancelCause(ctx)
 			time.AfterFunc(after, func() { cancel(stop) })
 			return ctx
@@ -200,7 +199,7 @@ func TestRunInTrouble(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			world := cmp.Or(test.world, &fakeWorld{})
 			var collector *fakeCollector
-			result, _, err := play(t, shop(), world, func(ctx context.Context, d *Deps, l *fakeLoader, c *fakeCollector) context.Context {
+			result, _, err := play(t, shopRun(), world, func(ctx context.Context, d *Deps, l *fakeLoader, c *fakeCollector) context.Context {
 				collector = c
 				if test.change != nil {
 					test.change(d, l, c)
@@ -238,7 +237,7 @@ func TestRunInTrouble(t *testing.T) {
 // TestRefusedByDeployment covers deployers that do not know beforehand.
 func TestRefusedByDeployment(t *testing.T) {
 	world := &fakeWorld{refuse: fault.Latency}
-	_, _, err := play(t, shop(), world, func(ctx context.Context, d *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
+	_, _, err := play(t, shopRun(), world, func(ctx context.Context, d *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
 		d.Deployer = struct{ Deployer }{world}
 		return ctx
 	})
@@ -248,10 +247,10 @@ func TestRefusedByDeployment(t *testing.T) {
 }
 
 func TestSecondFaultFailsHalfWay(t *testing.T) {
-	e := shop()
-	second := e.Faults[0]
-	second.Start += second.Start / 3
-	e.Faults = append(e.Faults, second)
+	e := shopRun()
+	later := e.Faults[0]
+	later.Start += later.Start / 3
+	e.Faults = append(e.Faults, later)
 	world := &fakeWorld{injectErr: func(id string) error {
 		if id == "latency-2" {
 			return errors.New("boom")
@@ -272,10 +271,10 @@ func TestSecondFaultFailsHalfWay(t *testing.T) {
 }
 
 func TestRoundsAndRecoveries(t *testing.T) {
-	e := shop()
+	e := shopRun()
 	e.Faults = []fault.Fault{{
-		Name: "chaos", Type: fault.Kill, Start: second, Duration: second / 2, Probability: 1,
-		Rounds: &fault.Rounds{Count: 6, Interval: second + second/2, Victims: []string{"web", "cart", "db", fault.Nobody}},
+		Name: "chaos", Type: fault.Kill, Start: aSecond, Duration: aSecond / 2, Probability: 1,
+		Rounds: &fault.Rounds{Count: 6, Interval: aSecond + aSecond/2, Victims: []string{"web", "cart", "db", fault.Nobody}},
 	}}
 	e.Checks = []Check{{Expr: "recovery < 1s"}, {Expr: "detection <= 100ms"}}
 	world := &fakeWorld{downFor: 730 * time.Millisecond}
@@ -314,42 +313,8 @@ func TestRoundsAndRecoveries(t *testing.T) {
 	}
 }
 
-func TestAvailability(t *testing.T) {
-	zero := time.Unix(0, 0)
-	at := func(s float64) time.Time {
-		if s == 0 {
-			return time.Time{}
-		}
-		return zero.Add(time.Duration(s * 1e9))
-	}
-	fall := func(replica int, down, ready float64) Recovery {
-		return Recovery{Service: "cart", Replica: replica, DownAt: at(down), ReadyAt: at(ready)}
-	}
-	for name, test := range map[string]struct {
-		falls    []Recovery
-		replicas int
-		from, to float64
-		want     float64
-	}{
-		"never down":    {nil, 1, 10, 20, 1},
-		"another":       {[]Recovery{{Service: "web", DownAt: at(11)}}, 1, 10, 20, 1},
-		"one of one":    {[]Recovery{fall(1, 12, 14)}, 1, 10, 20, 0.8},
-		"one of two":    {[]Recovery{fall(1, 12, 14)}, 2, 10, 20, 1},
-		"both a while":  {[]Recovery{fall(1, 12, 15), fall(2, 14, 18)}, 2, 10, 20, 0.9},
-		"for good":      {[]Recovery{fall(1, 15, 0)}, 1, 10, 20, 0.5},
-		"from before":   {[]Recovery{fall(1, 5, 11)}, 1, 10, 20, 0.9},
-		"until after":   {[]Recovery{fall(1, 18, 30)}, 1, 10, 20, 0.8},
-		"outside":       {[]Recovery{fall(1, 1, 2), fall(1, 30, 31)}, 1, 10, 20, 1},
-		"all the while": {[]Recovery{fall(1, 1, 40)}, 1, 10, 20, 0},
-	} {
-		if got := availability(test.falls, "cart", test.replicas, at(test.from), at(test.to)); math.Abs(got-test.want) > 1e-9 {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-	}
-}
-
 func TestResultIsStableJSON(t *testing.T) {
-	result, _, err := play(t, shop(), &fakeWorld{}, nil)
+	result, _, err := play(t, shopRun(), &fakeWorld{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

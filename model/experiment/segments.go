@@ -1,47 +1,43 @@
 package experiment
 
 import (
-	"math"
 	"slices"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-func newRunClock(profile load.Profile) *runClock {
-	c := &runClock{phases: make([]phaseWindow, len(profile.Phases))}
-	var at time.Duration
-	counted := false
-	for i, p := range profile.Phases {
-		c.phases[i].name, c.phases[i].planned, c.phases[i].counted = p.Name, at, counted
-		c.phases[i].seen.Store(math.MaxInt64)
-		at += p.Duration.Std()
-		counted = counted || p.Count > 0
-	}
-	c.tail.Store(math.MaxInt64)
-	c.firstFault = math.MaxInt64
-	c.lastClear.Store(math.MaxInt64)
-	return c
+// segmenter cuts a run that is over into segments.
+type segmenter struct {
+	system   *topology.System
+	schedule *runClock
+	clients  *clients
+	services *services
+	// loadStarted is the zero of the schedule.
+	loadStarted time.Time
+	recoveries  []Recovery
+	// tail is nil where the system was not watched after the load.
+	tail *Tail
 }
 
 // segments cuts the run: the whole, its phases, and where faults acted the
 // parts before, during and after them. What was never reached is left out.
-func (r *run) segments(end time.Duration) []Segment {
-	phases := len(r.clock.phases)
-	all := []Segment{r.segment(WholeRun, "", 0, end, func(phase, _ int) bool { return phase < phases })}
-	for i := range r.clock.phases {
-		from, to := r.clock.start(i), end
-		if i+1 < len(r.clock.phases) {
-			to = min(to, r.clock.start(i+1))
+func (s *segmenter) segments(end time.Duration) []Segment {
+	phases := len(s.schedule.phases)
+	all := []Segment{s.segment(WholeRun, "", 0, end, func(phase, _ int) bool { return phase < phases })}
+	for i := range s.schedule.phases {
+		from, to := s.schedule.start(i), end
+		if i+1 < len(s.schedule.phases) {
+			to = min(to, s.schedule.start(i+1))
 		}
 		if from < to {
-			all = append(all, r.segment(LoadPhase, r.clock.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
+			all = append(all, s.segment(LoadPhase, s.schedule.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
 		}
 	}
-	first := r.clock.firstFault
-	last := time.Duration(r.clock.lastClear.Load())
+	first := s.schedule.firstFault
+	last := time.Duration(s.schedule.lastClear.Load())
 	if first >= end {
-		return r.withTail(all, end)
+		return s.withTail(all, end)
 	}
 	windows := []struct {
 		name     string
@@ -49,44 +45,44 @@ func (r *run) segments(end time.Duration) []Segment {
 	}{{Before, 0, first}, {During, first, min(last, end)}, {After, last, end}}
 	for part, w := range windows {
 		if w.from < w.to {
-			all = append(all, r.segment(FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == part }))
+			all = append(all, s.segment(FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == part }))
 		}
 	}
-	return r.withTail(all, end)
+	return s.withTail(all, end)
 }
 
 // withTail adds what was seen after the load, where the system was watched.
-func (r *run) withTail(all []Segment, end time.Duration) []Segment {
-	if r.result.Tail == nil {
+func (s *segmenter) withTail(all []Segment, end time.Duration) []Segment {
+	if s.tail == nil {
 		return all
 	}
-	to := end + time.Duration(r.result.Tail.Length*1e9)
-	return append(all, r.segment(TailPart, AfterLoad, end, to, func(phase, _ int) bool { return phase == len(r.clock.phases) }))
+	to := end + time.Duration(s.tail.Length*1e9)
+	return append(all, s.segment(TailPart, AfterLoad, end, to, func(phase, _ int) bool { return phase == len(s.schedule.phases) }))
 }
 
 // segment sums the cells that belong.
-func (r *run) segment(kind SegmentKind, name string, from, to time.Duration, belongs func(phase, part int) bool) Segment {
-	s := Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
+func (s *segmenter) segment(kind SegmentKind, name string, from, to time.Duration, belongs func(phase, part int) bool) Segment {
+	seg := Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
 	var t tally
-	for i := range r.clients.cells {
+	for i := range s.clients.cells {
 		if belongs(i/3, i%3) {
-			t.add(&r.clients.cells[i])
+			t.add(&s.clients.cells[i])
 		}
 	}
-	s.Clients = t.stats((to - from).Seconds())
-	s.Services, s.Edges = r.services.stats(r.order(), belongs)
-	began := r.result.LoadStarted
-	for i := range s.Services {
-		x := &s.Services[i]
-		x.Availability = availability(r.result.Recoveries, x.Service, r.System.Service(x.Service).Replicas, began.Add(from), began.Add(to))
+	seg.Clients = t.stats((to - from).Seconds())
+	seg.Services, seg.Edges = s.services.stats(serviceNames(s.system), belongs)
+	began := s.loadStarted
+	for i := range seg.Services {
+		x := &seg.Services[i]
+		x.Availability = availability(s.recoveries, x.Service, s.system.Service(x.Service).Replicas, began.Add(from), began.Add(to))
 	}
-	return s
+	return seg
 }
 
-// order lists the services as their file does.
-func (r *run) order() (names []string) {
-	for i := range r.System.Services {
-		names = append(names, r.System.Services[i].Name)
+// serviceNames lists the services as their file does.
+func serviceNames(system *topology.System) (names []string) {
+	for i := range system.Services {
+		names = append(names, system.Services[i].Name)
 	}
 	return names
 }

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // RunAll plays variants of an experiment one after another, each with every
@@ -37,7 +33,7 @@ func RunAll(ctx context.Context, e Experiment, names []string, seeds []uint64, d
 	if len(seeds) > MaxSeeds {
 		return nil, fmt.Errorf("running experiment %q: %d seeds are more than the %d possible", e.Name, len(seeds), MaxSeeds)
 	}
-	s := &series{experiment: e, deps: deps, observer: observer, begun: time.Now()}
+	s := &series{deps: deps, observer: observer, begun: time.Now()}
 	for _, v := range variants {
 		applied, problems := e.Apply(v)
 		if err := problems.Err(); err != nil {
@@ -52,68 +48,18 @@ func RunAll(ctx context.Context, e Experiment, names []string, seeds []uint64, d
 	if len(s.results) == 0 && err != nil {
 		return nil, err
 	}
-	return s.compare(variants, seeds, err), err
-}
-
-// Select returns the variants of the given names, in the order of the names, or
-// all for none. The beginning of a name stands for it where no other begins so.
-// An experiment without variants is its own only one, without a
-// name.
-func (e *Experiment) Select(names []string) ([]Variant, error) {
-	if len(names) == 0 {
-		if len(e.Variants) == 0 {
-			return []Variant{{}}, nil
-		}
-		return e.Variants, nil
-	}
-	var known []string
-	for _, v := range e.Variants {
-		known = append(known, v.Name)
-	}
-	if len(known) == 0 {
-		return nil, fmt.Errorf("experiment %q has no variants", e.Name)
-	}
-	var selected []Variant
-	for i, name := range names {
-		v, ok := e.variantLike(name)
-		if !ok {
-			return nil, fmt.Errorf("experiment %q has no variant %q (%s)", e.Name, name,
-				problem.DidYouMean(name, known, "known are "+strings.Join(known, ", ")))
-		}
-		if slices.ContainsFunc(selected[:i], func(before Variant) bool { return before.Name == v.Name }) {
-			return nil, fmt.Errorf("variant %q is named twice: name each once, and take more seeds to repeat it", v.Name)
-		}
-		selected = append(selected, v)
-	}
-	return selected, nil
-}
-
-// variantLike returns the variant of that name, or the only one whose name
-// begins with it.
-func (e *Experiment) variantLike(name string) (v Variant, ok bool) {
-	if v, ok = e.Variant(name); ok || name == "" {
-		return v, ok
-	}
-	for _, other := range e.Variants {
-		if !strings.HasPrefix(other.Name, name) {
-			continue
-		}
-		if ok {
-			return Variant{}, false
-		}
-		v, ok = other, true
-	}
-	return v, ok
+	c := compare(&e, variants, seeds, s.results, err)
+	c.Target, c.Started, c.Ended = deps.Target, s.begun.UTC(), time.Now().UTC()
+	return c, err
 }
 
 // A series is the runs of RunAll.
 type series struct {
-	experiment Experiment
-	planned    []Experiment
-	deps       Deps
-	observer   Observer
-	begun      time.Time
-	results    []*Result
+	planned  []Experiment
+	deps     Deps
+	observer Observer
+	begun    time.Time
+	results  []*Result
 }
 
 func (s *series) emit(e Event) {

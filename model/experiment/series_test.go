@@ -12,12 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// roundCollector samples every service of shop() once a second. They are busy
+// roundCollector samples every service of shopRun() once a second. They are busy
 // until a moment, counted from the start of the watching.
 type roundCollector struct {
 	busyFor time.Duration
@@ -55,18 +53,6 @@ func (c *roundCollector) Stop() error {
 	return nil
 }
 
-func withVariants() Experiment {
-	e := shop()
-	e.Faults[0].Name = "slow"
-	four := 4
-	e.Variants = []Variant{
-		{Name: "slow", Doc: "as it is"},
-		{Name: "sound", Faults: []string{}},
-		{Name: "wide", Set: []Patch{{Service: "cart", Replicas: &four}}, Checks: []Check{{Expr: "errors < 1%"}}},
-	}
-	return e
-}
-
 // playAll is RunAll in a world of fakes.
 func playAll(t *testing.T, e Experiment, names []string, seeds []uint64, change func(context.Context, *Deps, *fakeWorld) context.Context) (c *Comparison, events []string, err error) {
 	t.Helper()
@@ -93,7 +79,7 @@ func playAll(t *testing.T, e Experiment, names []string, seeds []uint64, change 
 }
 
 func TestRunAll(t *testing.T) {
-	c, events, err := playAll(t, withVariants(), []string{"so", "slow"}, []uint64{1, 2, 3}, nil)
+	c, events, err := playAll(t, shopVariants(), []string{"so", "slow"}, []uint64{1, 2, 3}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +108,14 @@ func TestRunAll(t *testing.T) {
 func closeTo(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
 
 func TestRunAllWithoutVariantsRepeats(t *testing.T) {
-	c, _, err := playAll(t, shop(), nil, []uint64{1, 2}, nil)
+	c, _, err := playAll(t, shopRun(), nil, []uint64{1, 2}, nil)
 	if err != nil || len(c.Results) != 2 || len(c.Variants) != 1 || c.Variants[0].Name != "" || c.Variants[0].Finished != 2 {
 		t.Errorf("%v: %+v", err, c)
 	}
 }
 
 func TestRunAllKeepsWhatIsFinished(t *testing.T) {
-	c, events, err := playAll(t, withVariants(), nil, nil, func(ctx context.Context, _ *Deps, _ *fakeWorld) context.Context {
+	c, events, err := playAll(t, shopVariants(), nil, nil, func(ctx context.Context, _ *Deps, _ *fakeWorld) context.Context {
 		ctx, cancel := context.WithCancelCause(ctx)
 		time.AfterFunc(14*time.Second, func() { cancel(errors.New("enough")) })
 		return ctx
@@ -158,11 +144,11 @@ func TestRunAllRefuses(t *testing.T) {
 		{[]string{"slow", "sl"}, "named twice"},
 		{[]string{"s"}, "known are slow, sound, wide"},
 	} {
-		if c, _, err := playAll(t, withVariants(), test.names, nil, nil); c != nil || err == nil || !strings.Contains(err.Error(), test.want) {
+		if c, _, err := playAll(t, shopVariants(), test.names, nil, nil); c != nil || err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: %v, want %q", test.names, err, test.want)
 		}
 	}
-	c, _, err := playAll(t, withVariants(), nil, nil, func(ctx context.Context, _ *Deps, w *fakeWorld) context.Context {
+	c, _, err := playAll(t, shopVariants(), nil, nil, func(ctx context.Context, _ *Deps, w *fakeWorld) context.Context {
 		w.deployErr = errors.New("no room")
 		return ctx
 	})
@@ -172,9 +158,9 @@ func TestRunAllRefuses(t *testing.T) {
 }
 
 func TestAbortOn(t *testing.T) {
-	e := shop()
+	e := shopRun()
 	e.AbortOn = []Check{{Expr: "errors > 50%"}}
-	e.AbortWindow = 2 * second
+	e.AbortWindow = 2 * aSecond
 	result, events, err := play(t, e, &fakeWorld{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -205,8 +191,8 @@ func TestTail(t *testing.T) {
 		{25 * time.Second, Tail{Length: 15, Idle: true}},
 		{time.Hour, Tail{Length: 60}},
 	} {
-		e := shop()
-		e.Tail, e.Window = 60*second, 10*second
+		e := shopRun()
+		e.Tail, e.Window = 60*aSecond, 10*aSecond
 		e.Faults[0].Duration = 0
 		e.Checks = []Check{{Expr: "tail <= 15s"}, {Expr: "requests == 70", Service: "cart", Phase: AfterLoad}}
 		result, events, err := play(t, e, &fakeWorld{}, func(ctx context.Context, d *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
@@ -235,49 +221,5 @@ func TestTail(t *testing.T) {
 		if n := len(result.Windows); n != 3 || result.Windows[0].Clients.Requests < 150 || result.Windows[1].Services[1].Requests != 50 || result.Windows[1].Edges[0].Outcomes[outcome.Timeout] != 20 {
 			t.Errorf("windows %+v", result.Windows)
 		}
-	}
-}
-
-func TestApplyKeepsTheOriginal(t *testing.T) {
-	e := withVariants()
-	e.Rank = Rank{Metric: P99, Phase: During}
-	short, workers := load.Profile{Phases: []load.Phase{{Users: 1, Duration: second}}}, 8
-	timeout, long := second/2, 2*second
-	v := Variant{Name: "x", Load: &short, Set: []Patch{
-		{Service: "web", Call: "cart", Timeout: &timeout},
-		{Call: Everything, Timeout: &long},
-		{Service: Everything, Workers: &workers},
-	}}
-	applied, problems := e.Apply(v)
-	if len(problems) > 0 {
-		t.Fatal(problems.Err())
-	}
-	timeouts := map[string]string{}
-	for i := range applied.System.Services {
-		s := &applied.System.Services[i]
-		if s.Workers != 8 {
-			t.Errorf("%s has %d workers", s.Name, s.Workers)
-		}
-		eachCall(s, func(c *topology.Call) { timeouts[s.Name+"->"+c.To] = c.Timeout.String() })
-	}
-	if timeouts["web->cart"] != "500ms" || timeouts["cart->db"] != "2s" {
-		t.Errorf("timeouts %v: what names more wins", timeouts)
-	}
-	if e.System.Services[0].Workers != 0 || e.System.Services[0].Endpoints[0].Steps[0].Call.Timeout != 0 || applied.Load.Phases[0].Users != 1 {
-		t.Error("the original was changed, or the load was not")
-	}
-	if sound, _ := e.Apply(e.Variants[1]); len(sound.Faults) != 0 || sound.Rank.Phase != "" || slices.ContainsFunc(sound.Checks, func(c Check) bool { return c.Phase == Before }) {
-		t.Errorf("without faults: %+v", sound.Checks)
-	}
-}
-
-func TestScale(t *testing.T) {
-	e := Scale(shop(), 0.1)
-	if e.Load.Phases[1].Duration != second*8/10 || e.Load.Phases[1].Rate != 200 || e.Faults[0].Start != second*3/10 ||
-		e.Faults[0].Args.Delay.Fixed != second/100 || e.Checks[0].Expr != "p99 < 0.03s" || e.Checks[2].Expr != "rate >= 50" {
-		t.Errorf("scaled %+v", e)
-	}
-	if again := shop(); Scale(e, 10).Load.Phases[0].Duration != again.Load.Phases[0].Duration {
-		t.Error("scaling there and back changes the load")
 	}
 }

@@ -6,15 +6,6 @@ import (
 	"time"
 )
 
-// A Tail says how long the system was busy after the load.
-type Tail struct {
-	// Length is in seconds, from the end of the load until the system was idle:
-	// no request in work and none in a queue. Where it was not idle before the
-	// watching ended, it is how long it was watched.
-	Length float64 `json:"length"`
-	Idle   bool    `json:"idle"`
-}
-
 // idleness finds out, from samples, when no service has anything left to do.
 type idleness struct {
 	mu sync.Mutex
@@ -83,7 +74,7 @@ func (i *idleness) observe(sample *Sample) {
 // is over.
 func (r *run) watchTail(ctx context.Context) {
 	end := r.began.Add(r.end())
-	r.clock.tail.Store(int64(r.end()))
+	r.clock.setLoadEnd(r.end())
 	r.idle.begin(end)
 	r.emit(TailBegun{At: time.Since(r.began), Longest: r.Tail.Std()})
 	timer := time.NewTimer(time.Until(end.Add(r.Tail.Std())))

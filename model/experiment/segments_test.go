@@ -1,0 +1,41 @@
+package experiment
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestAvailability(t *testing.T) {
+	zero := time.Unix(0, 0)
+	at := func(s float64) time.Time {
+		if s == 0 {
+			return time.Time{}
+		}
+		return zero.Add(time.Duration(s * 1e9))
+	}
+	fall := func(replica int, down, ready float64) Recovery {
+		return Recovery{Service: "cart", Replica: replica, DownAt: at(down), ReadyAt: at(ready)}
+	}
+	for name, test := range map[string]struct {
+		falls    []Recovery
+		replicas int
+		from, to float64
+		want     float64
+	}{
+		"never down":    {nil, 1, 10, 20, 1},
+		"another":       {[]Recovery{{Service: "web", DownAt: at(11)}}, 1, 10, 20, 1},
+		"one of one":    {[]Recovery{fall(1, 12, 14)}, 1, 10, 20, 0.8},
+		"one of two":    {[]Recovery{fall(1, 12, 14)}, 2, 10, 20, 1},
+		"both a while":  {[]Recovery{fall(1, 12, 15), fall(2, 14, 18)}, 2, 10, 20, 0.9},
+		"for good":      {[]Recovery{fall(1, 15, 0)}, 1, 10, 20, 0.5},
+		"from before":   {[]Recovery{fall(1, 5, 11)}, 1, 10, 20, 0.9},
+		"until after":   {[]Recovery{fall(1, 18, 30)}, 1, 10, 20, 0.8},
+		"outside":       {[]Recovery{fall(1, 1, 2), fall(1, 30, 31)}, 1, 10, 20, 1},
+		"all the while": {[]Recovery{fall(1, 1, 40)}, 1, 10, 20, 0},
+	} {
+		if got := availability(test.falls, "cart", test.replicas, at(test.from), at(test.to)); math.Abs(got-test.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}

@@ -17,17 +17,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Cluster runs systems on Kubernetes.
 type Cluster struct{ *kubeapi.Client }
 
 var (
-	_ experiment.Deployer = (*Cluster)(nil)
-	_ experiment.Refuser  = (*Cluster)(nil)
+	_ runner.Deployer = (*Cluster)(nil)
+	_ runner.Refuser  = (*Cluster)(nil)
 )
 
 // New returns a Cluster. Nothing is sent before one of its methods is called.
@@ -41,7 +41,7 @@ func New(c kubeapi.Config) (*Cluster, error) {
 
 // Deploy starts a system that does not run yet, holds it, and returns when it is
 // ready. On an error nothing is left behind.
-func (c *Cluster) Deploy(ctx context.Context, system *topology.System, seed uint64) (experiment.Deployment, error) {
+func (c *Cluster) Deploy(ctx context.Context, system *topology.System, seed uint64) (runner.Deployment, error) {
 	d, err := c.up(ctx, system, seed, false)
 	if err != nil {
 		return nil, err

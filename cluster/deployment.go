@@ -19,9 +19,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Deployment is a system on a cluster, as the file that it was made from
@@ -32,7 +32,7 @@ type Deployment struct {
 	created time.Time
 }
 
-var _ experiment.Deployment = (*Deployment)(nil)
+var _ runner.Deployment = (*Deployment)(nil)
 
 // A NotFoundError says that no such system runs.
 type NotFoundError struct{ Name, Namespace string }
@@ -116,12 +116,12 @@ func (c *Cluster) restore(config *corev1.ConfigMap) (*Deployment, error) {
 
 // A Status describes a system that runs on a cluster.
 type Status struct {
-	Name      string                 `json:"name"`
-	Namespace string                 `json:"namespace"`
-	Seed      uint64                 `json:"seed"`
-	Created   time.Time              `json:"created,omitzero"`
-	Services  []ServiceStatus        `json:"services"`
-	Faults    []experiment.Injection `json:"faults"`
+	Name      string             `json:"name"`
+	Namespace string             `json:"namespace"`
+	Seed      uint64             `json:"seed"`
+	Created   time.Time          `json:"created,omitzero"`
+	Services  []ServiceStatus    `json:"services"`
+	Faults    []runner.Injection `json:"faults"`
 }
 
 // A ServiceStatus describes a service of a system on a cluster.
@@ -129,11 +129,11 @@ type ServiceStatus struct {
 	Name string        `json:"name"`
 	Kind topology.Kind `json:"kind"`
 	// Endpoint is the service's base URL inside the cluster.
-	Endpoint string               `json:"endpoint"`
-	Calls    []string             `json:"calls"`
-	Want     int                  `json:"want"`
-	Image    string               `json:"image,omitempty"`
-	Replicas []experiment.Replica `json:"replicas"`
+	Endpoint string           `json:"endpoint"`
+	Calls    []string         `json:"calls"`
+	Want     int              `json:"want"`
+	Image    string           `json:"image,omitempty"`
+	Replicas []runner.Replica `json:"replicas"`
 	// Trouble is why the service is not ready.
 	Trouble string `json:"trouble,omitempty"`
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Close deletes all that was made for the system, and waits until it is gone. A
@@ -18,7 +18,7 @@ func (d *Deployment) Close(ctx context.Context) error {
 	released := d.Release()
 	err := apply.TakeDown(ctx, d.Client, d.System().Name, d.Namespace())
 	if err != nil {
-		return errors.Join(released, &experiment.CleanupError{
+		return errors.Join(released, &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", d.System().Name, d.Namespace())}, Err: kubeapi.Explain(err),
 			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", d.System().Name, d.Namespace()),
 		})
@@ -39,7 +39,7 @@ func (c *Cluster) Down(ctx context.Context, name string) error {
 		return fmt.Errorf("taking down system %q: there is one in each of the namespaces %s; name one with -n", name, strings.Join(namespaces, ", "))
 	}
 	if err := apply.TakeDown(ctx, c.Client, name, namespaces[0]); err != nil {
-		return &experiment.CleanupError{
+		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", name, namespaces[0])}, Err: kubeapi.Explain(err), Remedy: "run the command again",
 		}
 	}

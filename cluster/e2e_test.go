@@ -19,9 +19,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -86,7 +86,7 @@ func serviceSpec(system *topology.System, s *topology.Service, seed uint64, peer
 
 func TestClusterConforms(t *testing.T) {
 	config := newSandbox(t)
-	experimenttest.Deployer(t, func(t *testing.T) experiment.Deployer {
+	runnertest.Deployer(t, func(t *testing.T) runner.Deployer {
 		config := config
 		config.Progress = func(line string) { t.Log(line) }
 		c, err := cluster.New(config)

@@ -3,13 +3,13 @@ package localsim_test
 import (
 	"testing"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
 
 func TestInProcessConforms(t *testing.T) {
 	expectNoLeaks(t)
-	experimenttest.Deployer(t, func(t *testing.T) experiment.Deployer {
+	runnertest.Deployer(t, func(t *testing.T) runner.Deployer {
 		expectNoLeaks(t)
 		return newDeployer(t, inProcess(t.TempDir()))
 	})
@@ -17,7 +17,7 @@ func TestInProcessConforms(t *testing.T) {
 
 func TestProcessesConform(t *testing.T) {
 	expectNoLeaks(t)
-	experimenttest.Deployer(t, func(t *testing.T) experiment.Deployer {
+	runnertest.Deployer(t, func(t *testing.T) runner.Deployer {
 		expectNoLeaks(t)
 		return newDeployer(t, processes("agent", t.TempDir()))
 	})

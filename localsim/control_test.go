@@ -17,10 +17,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
 
 // request sends one request to the control plane and returns status and body.
@@ -51,7 +51,7 @@ func request(t *testing.T, method, url, body string, header http.Header) (int, s
 
 func TestControlKeepsStrangersOut(t *testing.T) {
 	dir := t.TempDir()
-	d := up(t, inProcess(dir), experimenttest.System("held"))
+	d := up(t, inProcess(dir), runnertest.System("held"))
 	record, err := os.ReadFile(filepath.Join(dir, "held", "system.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestControlKeepsStrangersOut(t *testing.T) {
 
 func TestControlAnswersChains(t *testing.T) {
 	dir := t.TempDir()
-	up(t, inProcess(dir), experimenttest.System("held"))
+	up(t, inProcess(dir), runnertest.System("held"))
 	c := must(control.Connect(dir, "held"))
 	answer, err := c.Call(t.Context(), []byte(`{"designation":"front","probability":100,"routes":[
 		{"designation":"back","probability":100,"routes":[{"designation":"aside","probability":100}]},
@@ -127,7 +127,7 @@ func TestControlAnswersChains(t *testing.T) {
 
 func TestControlRefusesChains(t *testing.T) {
 	dir := t.TempDir()
-	d := up(t, inProcess(dir), experimenttest.System("held"))
+	d := up(t, inProcess(dir), runnertest.System("held"))
 	for _, test := range []struct {
 		name, body string
 		status     int
@@ -157,7 +157,7 @@ func TestControlRefusesChains(t *testing.T) {
 
 func TestASeedRepeatsTheDraw(t *testing.T) {
 	dir := t.TempDir()
-	up(t, inProcess(dir), experimenttest.System("held"))
+	up(t, inProcess(dir), runnertest.System("held"))
 	c := must(control.Connect(dir, "held"))
 	chain := `{"designation":"front","probability":100,"routes":[` + strings.TrimSuffix(strings.Repeat(`{"designation":"back","probability":50},`, 20), ",") + `]}`
 	called := func(seed uint64) (int, string) {
@@ -184,7 +184,7 @@ func TestASeedRepeatsTheDraw(t *testing.T) {
 
 func TestAClientOfAnotherProgram(t *testing.T) {
 	dir := t.TempDir()
-	system := experimenttest.System("held")
+	system := runnertest.System("held")
 	system.Services[0].Language, system.Services[0].Framework = "go", "gorilla"
 	d := up(t, processes("agent", dir), system)
 	c := must(control.Connect(dir, ""))
@@ -219,7 +219,7 @@ func TestAClientOfAnotherProgram(t *testing.T) {
 	if err := c.Order(t.Context(), "aside", 1, "pause"); err != nil {
 		t.Error(err)
 	}
-	if r := must(c.Replicas(t.Context()))[3]; r.State != experiment.Paused {
+	if r := must(c.Replicas(t.Context()))[3]; r.State != runner.Paused {
 		t.Errorf("after a pause the replica is %s", r.State)
 	}
 	for _, wrong := range []func() error{
@@ -234,7 +234,7 @@ func TestAClientOfAnotherProgram(t *testing.T) {
 	if err := c.ClearAll(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if r := must(c.Replicas(t.Context()))[3]; r.State != experiment.Ready {
+	if r := must(c.Replicas(t.Context()))[3]; r.State != runner.Ready {
 		t.Errorf("after clearing all the replica is %s", r.State)
 	}
 	if err := c.Shutdown(t.Context()); err != nil {
@@ -258,14 +258,14 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 	for name, config := range map[string]localsim.Config{"inprocess": inProcess(t.TempDir()), "process": processes("agent", t.TempDir())} {
 		t.Run(name, func(t *testing.T) {
 			expectNoLeaks(t)
-			d := up(t, config, experimenttest.System("held"))
+			d := up(t, config, runnertest.System("held"))
 			c := must(control.Connect(config.StateDir, "held"))
 			fault503 := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "back"}, Args: fault.Args{Status: 503}}
 			if err := d.Inject(t.Context(), "kept", fault503, time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			before := must(d.Replicas(t.Context()))
-			next := experimenttest.System("held")
+			next := runnertest.System("held")
 			// front calls the new service first, and ignores that back is broken;
 			// aside goes; back gets a replica.
 			next.Services[0] = topology.NewService("front", topology.CallTo("added"), topology.CallTo("back"))
@@ -317,7 +317,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 		}
 		return newServer(s)
 	}
-	d := up(t, config, experimenttest.System("held"))
+	d := up(t, config, runnertest.System("held"))
 	before := must(d.Replicas(t.Context()))
 	for name, change := range map[string]func(*topology.System){
 		"a new service that does not start": func(s *topology.System) {
@@ -331,7 +331,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 		"another name": func(s *topology.System) { s.Name = "other" },
 		"a mistake":    func(s *topology.System) { s.Services[0].Endpoints[0].Steps[0].Call.To = "nobody" },
 	} {
-		next := experimenttest.System("held")
+		next := runnertest.System("held")
 		change(next)
 		if err := d.Update(t.Context(), next); err == nil {
 			t.Errorf("%s: Update says nothing", name)
@@ -342,7 +342,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 			continue
 		}
 		for i := range after {
-			if after[i].URL != before[i].URL || after[i].State != experiment.Ready {
+			if after[i].URL != before[i].URL || after[i].State != runner.Ready {
 				t.Errorf("%s: the replica was %+v and is %+v", name, before[i], after[i])
 			}
 			if got := get(t, after[i].URL); got != 200 {
@@ -357,8 +357,8 @@ func TestConnectNeedsANameAmongSeveral(t *testing.T) {
 	if _, err := control.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "microsim up") {
 		t.Errorf("with no system, Connect says %v", err)
 	}
-	up(t, inProcess(dir), experimenttest.System("one"))
-	up(t, inProcess(dir), experimenttest.System("two"))
+	up(t, inProcess(dir), runnertest.System("one"))
+	up(t, inProcess(dir), runnertest.System("two"))
 	if _, err := control.Connect(dir, ""); err == nil || !strings.Contains(err.Error(), "one, two") {
 		t.Errorf("with two systems, Connect says %v", err)
 	}

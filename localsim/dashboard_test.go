@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
 
 func TestDashboardShowsTheHealthOfServices(t *testing.T) {
-	d := up(t, processes("agent", t.TempDir()), experimenttest.System("held"))
+	d := up(t, processes("agent", t.TempDir()), runnertest.System("held"))
 	url := d.ControlURL()
 	page := http.Header{"Sec-Fetch-Site": {"same-origin"}}
 	awaitHealth := func(want string) {

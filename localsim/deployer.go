@@ -17,9 +17,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Isolation says what keeps the replicas of a system apart.
@@ -111,8 +111,8 @@ type Config struct {
 type Deployer struct{ config Config }
 
 var (
-	_ experiment.Deployer = (*Deployer)(nil)
-	_ experiment.Refuser  = (*Deployer)(nil)
+	_ runner.Deployer = (*Deployer)(nil)
+	_ runner.Refuser  = (*Deployer)(nil)
 )
 
 // New returns a deployer, or an error if the configuration makes no sense.
@@ -144,7 +144,7 @@ func New(c Config) (*Deployer, error) {
 }
 
 // Deploy is Up, returning the interface.
-func (d *Deployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (experiment.Deployment, error) {
+func (d *Deployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (runner.Deployment, error) {
 	deployment, err := d.Up(ctx, system, seed)
 	if err != nil {
 		return nil, err

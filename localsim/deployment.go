@@ -19,8 +19,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Deployment is a system that runs on this machine. Its methods may be called
@@ -75,7 +75,7 @@ type Deployment struct {
 	desired
 }
 
-var _ experiment.Deployment = (*Deployment)(nil)
+var _ runner.Deployment = (*Deployment)(nil)
 
 func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment, error) {
 	d := &Deployment{
@@ -261,11 +261,11 @@ func (d *Deployment) list() []*replica {
 }
 
 // Replicas lists the replicas in the order of the file.
-func (d *Deployment) Replicas(context.Context) ([]experiment.Replica, error) {
+func (d *Deployment) Replicas(context.Context) ([]runner.Replica, error) {
 	if d.life.Err() != nil {
 		return nil, control.ErrClosed
 	}
-	var replicas []experiment.Replica
+	var replicas []runner.Replica
 	for _, r := range d.list() {
 		s := r.Snapshot()
 		if address := strings.TrimPrefix(s.URL, "http://"); s.URL != "" && d.entrance(address) != address {
@@ -307,7 +307,7 @@ func (d *Deployment) notify(s slot, event string, err error) {
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every
-// call returns the outcome of the first; an experiment.CleanupError names what
+// call returns the outcome of the first; an runner.CleanupError names what
 // could not be ended. When ctx ends, replicas that still run are killed.
 func (d *Deployment) Close(ctx context.Context) error {
 	closing := false
@@ -336,7 +336,7 @@ func (d *Deployment) takeDown() error {
 		d.transport.CloseIdleConnections()
 	}
 	if gatesErr != nil {
-		return &experiment.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
+		return &runner.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
 	}
 	if len(left) > 0 {
 		// The entry stays, so that `down` can try again.
@@ -344,14 +344,14 @@ func (d *Deployment) takeDown() error {
 		if d.entry != nil {
 			remedy = fmt.Sprintf("run `kubectl microsim down %s --on local` when this program has ended", d.name)
 		}
-		return &experiment.CleanupError{Left: left, Remedy: remedy}
+		return &runner.CleanupError{Left: left, Remedy: remedy}
 	}
 	if d.spawner != nil {
 		d.spawner.Stop()
 	}
 	if d.network != nil {
 		if err := d.network.Close(); err != nil {
-			return &experiment.CleanupError{
+			return &runner.CleanupError{
 				Left: []string{fmt.Sprintf("the network of system %q", d.name)}, Err: err,
 				Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local`", d.name),
 			}
@@ -361,7 +361,7 @@ func (d *Deployment) takeDown() error {
 		return nil
 	}
 	if err := d.entry.Remove(); err != nil {
-		return &experiment.CleanupError{
+		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("the state of system %q", d.name)}, Err: err,
 			Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local`", d.name),
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Down ends the system of that name, which any program may hold, and waits
@@ -18,7 +18,7 @@ import (
 // the holder if that fails. If the holder has not cleaned up, Down kills the
 // processes that it left behind, removes its network with sweepNetwork, and
 // removes its entry; sweepNetwork may be nil if systems have no networks. An
-// experiment.CleanupError names what could not be removed. If there is no such
+// runner.CleanupError names what could not be removed. If there is no such
 // system, the error is a registry.NotFoundError.
 func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark string) error) error {
 	reg, err := registry.Open(stateDir)
@@ -68,7 +68,7 @@ func endHolder(ctx context.Context, reg *registry.Registry, s registry.System) e
 	if err == nil && await(ctx, func() bool { return !s.Holder.Alive() }) {
 		return nil
 	}
-	return &experiment.CleanupError{
+	return &runner.CleanupError{
 		Left: []string{fmt.Sprintf("process %d, which holds system %q", s.Holder.PID, s.Name)}, Err: errors.Join(askErr, err, ctx.Err()),
 		Remedy: fmt.Sprintf("end that process and run `kubectl microsim down %s --on local` again", s.Name),
 	}
@@ -129,7 +129,7 @@ func sweep(ctx context.Context, reg *registry.Registry, s registry.System, sweep
 	ctx, cancel := context.WithTimeout(ctx, supervise.KillWait)
 	defer cancel()
 	if !await(ctx, func() bool { return len(s.Leftover()) == 0 }) {
-		left := &experiment.CleanupError{
+		left := &runner.CleanupError{
 			Err: errors.Join(errs...), Remedy: fmt.Sprintf("end these and run `kubectl microsim down %s --on local` again", s.Name),
 		}
 		for _, c := range s.Leftover() {
@@ -139,14 +139,14 @@ func sweep(ctx context.Context, reg *registry.Registry, s registry.System, sweep
 	}
 	if s.Network != "" && sweepNetwork != nil {
 		if err := sweepNetwork(s.Network); err != nil {
-			return &experiment.CleanupError{
+			return &runner.CleanupError{
 				Left: []string{fmt.Sprintf("the network of system %q", s.Name)}, Err: err,
 				Remedy: fmt.Sprintf("run `kubectl microsim down %s --on local` again, as root", s.Name),
 			}
 		}
 	}
 	if err := reg.Remove(s); err != nil {
-		return &experiment.CleanupError{
+		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("the entry of system %q in the state files", s.Name)}, Err: err,
 			Remedy: fmt.Sprintf("remove its directory and run `kubectl microsim down %s --on local` again", s.Name),
 		}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A victim is a replica that a kill or restart has taken away.
@@ -202,7 +202,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 }
 
 // Active lists the faults that act now, in the order in which they began.
-func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error) {
+func (d *Deployment) Active(ctx context.Context) ([]runner.Injection, error) {
 	if d.life.Err() != nil {
 		return nil, control.ErrClosed
 	}
@@ -218,9 +218,9 @@ func (d *Deployment) Active(ctx context.Context) ([]experiment.Injection, error)
 	hits := d.hits(ctx, acting)
 	pathHits, by := d.pathHits(acting)
 	maps.Copy(hits, pathHits)
-	active := []experiment.Injection{}
+	active := []runner.Injection{}
 	for _, in := range acting {
-		i := experiment.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, By: by[in.id], Replicas: []string{}}
+		i := runner.Injection{ID: in.id, Fault: in.fault, Since: in.since, Deadline: in.deadline, Hits: -1, By: by[in.id], Replicas: []string{}}
 		if n, counted := hits[in.id]; counted {
 			i.Hits = n
 		}
@@ -259,7 +259,7 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 	}
 	var instances []supervise.Instance
 	for r := range ask {
-		if in := r.Running(); in != nil && r.Snapshot().State == experiment.Ready {
+		if in := r.Running(); in != nil && r.Snapshot().State == runner.Ready {
 			instances = append(instances, in)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -95,7 +95,7 @@ func holder() error {
 	if err != nil {
 		return err
 	}
-	deployment, err := d.Up(ctx, experimenttest.System("held"), 1)
+	deployment, err := d.Up(ctx, runnertest.System("held"), 1)
 	if err != nil {
 		return err
 	}

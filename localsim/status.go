@@ -6,8 +6,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // startControl serves the control plane.
@@ -47,7 +47,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		Name: d.name, Isolation: string(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
 		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Outages: append([]supervise.Outage{}, d.Outages()...),
 	}
-	byService := map[string][]experiment.Replica{}
+	byService := map[string][]runner.Replica{}
 	for _, r := range replicas {
 		byService[r.Service] = append(byService[r.Service], r)
 	}
@@ -56,7 +56,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		service := &system.Services[i]
 		status := control.ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Language: service.Language, Framework: service.Framework,
-			Calls: append([]string{}, service.Calls()...), Replicas: append([]experiment.Replica{}, byService[service.Name]...),
+			Calls: append([]string{}, service.Calls()...), Replicas: append([]runner.Replica{}, byService[service.Name]...),
 		}
 		if len(status.Replicas) > 0 {
 			status.Endpoint = status.Replicas[0].URL

@@ -18,10 +18,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
 
 // startHolder starts a program that holds the system "held", and waits until it
@@ -237,8 +237,8 @@ func TestASecondSystemOfTheSameNameIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			up(t, config(dir), experimenttest.System("held"))
-			_, err := newDeployer(t, config(dir)).Up(t.Context(), experimenttest.System("held"), 1)
+			up(t, config(dir), runnertest.System("held"))
+			_, err := newDeployer(t, config(dir)).Up(t.Context(), runnertest.System("held"), 1)
 			var exists *registry.ExistsError
 			if !errors.As(err, &exists) {
 				t.Fatalf("a second Up says %v", err)
@@ -262,12 +262,12 @@ func TestAPortThatIsTakenLeavesNothing(t *testing.T) {
 				t.Skipf("the port was taken in the meantime: %v", err)
 			}
 			config.PortBase = base
-			_, err = newDeployer(t, config).Up(t.Context(), experimenttest.System("held"), 1)
+			_, err = newDeployer(t, config).Up(t.Context(), runnertest.System("held"), 1)
 			taken.Close()
 			if err == nil || !strings.Contains(err.Error(), strconv.Itoa(base+3)) || !strings.Contains(err.Error(), "--port-base") || !strings.Contains(err.Error(), "back/2") {
 				t.Errorf("Up says %v, want service, port and remedy", err)
 			}
-			d := up(t, config, experimenttest.System("held"))
+			d := up(t, config, runnertest.System("held"))
 			for i, r := range must(d.Replicas(t.Context())) {
 				if want := "http://127.0.0.1:" + strconv.Itoa(base+1+i); r.URL != want {
 					t.Errorf("%s/%d is at %s, want %s", r.Service, r.Index, r.URL, want)
@@ -305,7 +305,7 @@ func freePorts(t *testing.T, n int) int {
 
 func TestAProcessThatDoesNotStartIsExplained(t *testing.T) {
 	expectNoLeaks(t)
-	_, err := newDeployer(t, processes("broken", t.TempDir())).Up(t.Context(), experimenttest.System("held"), 1)
+	_, err := newDeployer(t, processes("broken", t.TempDir())).Up(t.Context(), runnertest.System("held"), 1)
 	if err == nil || !strings.Contains(err.Error(), "no luck today") || !strings.Contains(err.Error(), "service ") {
 		t.Errorf("Up says %v, want the service and its last words", err)
 	}
@@ -315,7 +315,7 @@ func TestAProcessThatDoesNotHeedIsKilled(t *testing.T) {
 	expectNoLeaks(t)
 	config := processes("deaf", t.TempDir())
 	config.Grace = 50 * time.Millisecond
-	d := up(t, config, experimenttest.System("held"))
+	d := up(t, config, runnertest.System("held"))
 	there := must(d.Replicas(t.Context()))
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func TestAStartThatIsCancelledAtAnyStageLeavesNothing(t *testing.T) {
 			}
 			return command("agent", s)
 		}
-		_, err := newDeployer(t, config).Up(ctx, experimenttest.System("held"), 1)
+		_, err := newDeployer(t, config).Up(ctx, runnertest.System("held"), 1)
 		cancel()
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled at stage %d, Up says %v", stage, err)
@@ -353,7 +353,7 @@ func TestAStartThatIsCancelledAtAnyStageLeavesNothing(t *testing.T) {
 }
 
 func TestTheEndOfAProcessIsRecorded(t *testing.T) {
-	d := up(t, processes("agent", ""), experimenttest.System("held"))
+	d := up(t, processes("agent", ""), runnertest.System("held"))
 	victim := must(d.Replicas(t.Context()))[3]
 	process, err := os.FindProcess(victim.PID)
 	if err != nil {
@@ -377,7 +377,7 @@ func TestTheEndOfAProcessIsRecorded(t *testing.T) {
 }
 
 func TestKillIsActiveUntilTheVictimIsBack(t *testing.T) {
-	d := up(t, processes("agent", ""), experimenttest.System("held"))
+	d := up(t, processes("agent", ""), runnertest.System("held"))
 	kill := fault.Fault{Type: fault.Kill, Probability: 1, Target: fault.Target{Service: "back"}}
 	if err := d.Inject(t.Context(), "round-1", kill, time.Time{}); err != nil {
 		t.Fatal(err)
@@ -395,14 +395,14 @@ func TestKillIsActiveUntilTheVictimIsBack(t *testing.T) {
 		t.Errorf("%d outages, want 2", n)
 	}
 	for _, r := range must(d.Replicas(t.Context())) {
-		if r.State != experiment.Ready {
+		if r.State != runner.Ready {
 			t.Errorf("%s/%d is %s", r.Service, r.Index, r.State)
 		}
 	}
 }
 
 func TestDataStoresAreRefused(t *testing.T) {
-	system := experimenttest.System("stores")
+	system := runnertest.System("stores")
 	system.Services[1].Kind = topology.Redis
 	_, err := newDeployer(t, inProcess(t.TempDir())).Up(t.Context(), system, 1)
 	if err == nil || !strings.Contains(err.Error(), `"redis"`) || !strings.Contains(err.Error(), `"back"`) {

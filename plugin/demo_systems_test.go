@@ -12,9 +12,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/localsim"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // TestUsersAndOrders asks the services of the example for all that they can
@@ -92,7 +92,7 @@ func TestHomePageDegrades(t *testing.T) {
 
 // upExample brings the system of an example up for the time of a test, and
 // returns the URL of each of its services.
-func upExample(t *testing.T, name string) (experiment.Deployment, map[string]string) {
+func upExample(t *testing.T, name string) (runner.Deployment, map[string]string) {
 	t.Helper()
 	text, err := examples.Open(name)
 	if err != nil {
@@ -128,7 +128,7 @@ func upExample(t *testing.T, name string) (experiment.Deployment, map[string]str
 }
 
 // troubled does something while a fault acts on a service.
-func troubled(t *testing.T, deployment experiment.Deployment, service string, kind fault.Type, do func()) {
+func troubled(t *testing.T, deployment runner.Deployment, service string, kind fault.Type, do func()) {
 	t.Helper()
 	f := fault.Fault{Type: kind, Target: fault.Target{Service: service}, Probability: 1}.WithDefaults()
 	if err := deployment.Inject(t.Context(), string(kind), f, time.Now().Add(time.Minute)); err != nil {

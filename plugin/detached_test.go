@@ -17,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -171,7 +172,7 @@ func TestReportShowsWhatRunShowed(t *testing.T) {
 // What is told of a run that ended badly is what the run itself told.
 func TestReportEndsAsTheRunDid(t *testing.T) {
 	dir := t.TempDir()
-	failed := experiment.Result{Kind: experiment.ResultKind, Name: "brief", Checks: []experiment.CheckResult{{}}}
+	failed := result.Result{Kind: result.ResultKind, Name: "brief", Checks: []result.CheckResult{{}}}
 	f, err := os.Create(filepath.Join(dir, "result.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 func fileCases() []e2eCase {
@@ -35,7 +36,7 @@ func (k *onKind) eventually(what string, holds func() bool) {
 }
 
 // back returns the replicas of the service back.
-func (k *onKind) back(system string) []experiment.Replica {
+func (k *onKind) back(system string) []runner.Replica {
 	k.t.Helper()
 	var status cluster.Status
 	if err := json.Unmarshal([]byte(k.ok(k.microsim("status", system, "-o", "json")...)), &status); err != nil {
@@ -54,12 +55,12 @@ func killed(k *onKind) {
 	k.ok(k.microsim("up", "-f", k.file("mortal.yaml", strings.ReplaceAll(frontAndBack, "NAME", "mortal")))...)
 	before := k.ok("-n", "mortal", "get", "pods", "-l", "microsim.dev/service=back", "-o", "name")
 	k.ok(k.microsim("fault", "add", "kill", "--target", "back/1")...)
-	if r := k.back("mortal"); len(r) != 2 || r[0].State == experiment.Ready && r[0].Restarts == 0 || r[1].State != experiment.Ready || r[1].Restarts != 0 {
+	if r := k.back("mortal"); len(r) != 2 || r[0].State == runner.Ready && r[0].Restarts == 0 || r[1].State != runner.Ready || r[1].Restarts != 0 {
 		k.t.Errorf("after the kill of back/1 there is %+v", r)
 	}
 	k.eventually("the killed replica is ready", func() bool {
 		r := k.back("mortal")
-		return r[0].State == experiment.Ready && r[0].Restarts == 1
+		return r[0].State == runner.Ready && r[0].Restarts == 1
 	})
 	if out := k.ok(k.microsim("fault", "list", "-o", "json")...); strings.Contains(out, "kill") {
 		k.t.Errorf("the kill is over, but listed:\n%s", out)
@@ -67,7 +68,7 @@ func killed(k *onKind) {
 	k.ok(k.microsim("fault", "add", "restart", "--target", "back/2")...)
 	k.eventually("the restarted replica is ready", func() bool {
 		r := k.back("mortal")
-		return len(r) == 2 && r[0].Restarts == 1 && r[1].State == experiment.Ready && r[1].Restarts == 1
+		return len(r) == 2 && r[0].Restarts == 1 && r[1].State == runner.Ready && r[1].Restarts == 1
 	})
 	after := k.ok("-n", "mortal", "get", "pods", "-l", "microsim.dev/service=back", "-o", "name")
 	for pod := range strings.Lines(before) {
@@ -98,7 +99,7 @@ faults:
   - {name: strike, type: kill, target: back/2, start: 2s}
 checks: [recovery < 60s]
 `)
-	var result experiment.Result
+	var result result.Result
 	if err := json.Unmarshal([]byte(k.ok(k.microsim("run", "-f", file, "-o", "json")...)), &result); err != nil {
 		k.t.Fatal(err)
 	}

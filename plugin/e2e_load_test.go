@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 func loadCases() []e2eCase {
@@ -53,7 +53,7 @@ checks:
 func beforeDuringAfter(k *onKind) {
 	file := k.file("social.yaml", smallSocial)
 	out := k.ok(k.microsim("run", "-f", file, "--load-pods", "2", "-o", "json")...)
-	var result experiment.Result
+	var result result.Result
 	if err := json.Unmarshal([]byte(out), &result); err != nil {
 		k.t.Fatalf("the result cannot be read: %v\n%s", err, out)
 	}
@@ -95,7 +95,7 @@ func shared(k *onKind) {
 	var counts []string
 	for _, pods := range []string{"1", "3"} {
 		out := k.ok(k.microsim("load", "--rate", "300", "--poisson", "--count", "200", "--load-pods", pods, "-o", "json")...)
-		var report experiment.LoadReport
+		var report result.LoadReport
 		if err := json.Unmarshal([]byte(out), &report); err != nil {
 			k.t.Fatalf("the report cannot be read: %v\n%s", err, out)
 		}

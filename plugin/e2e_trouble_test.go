@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 func troubleCases() []e2eCase {
@@ -34,14 +34,14 @@ func unusable(k *onKind) {
 var steady = strings.NewReplacer("little-social", "steady", "{duration: 6s, rate: 30}", "{duration: 10s, rate: 20}").Replace(smallSocial) //nolint:gochecknoglobals // a constant
 
 // result is the result of a run that printed nothing else to stdout.
-func (b *background) result() *experiment.Result {
+func (b *background) result() *result.Result {
 	b.t.Helper()
 	said := b.said()
 	start := strings.Index(said, "\n{\n")
 	if start < 0 {
 		b.t.Fatalf("there is no result in\n%s", said)
 	}
-	var result experiment.Result
+	var result result.Result
 	if err := json.NewDecoder(strings.NewReader(said[start:])).Decode(&result); err != nil {
 		b.t.Fatalf("the result cannot be read: %v\n%s", err, said)
 	}

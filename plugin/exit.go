@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // The exit codes.
@@ -73,7 +73,7 @@ func isUnknown(err error) bool { return strings.HasPrefix(err.Error(), "unknown 
 func exitCode(err error) int {
 	var (
 		usage     usageError
-		cleanup   *experiment.CleanupError
+		cleanup   *runner.CleanupError
 		checks    checksFailedError
 		elsewhere endedBadlyError
 	)

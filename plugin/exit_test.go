@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Scripts of users depend on these numbers.
@@ -27,8 +27,8 @@ func TestExitCodes(t *testing.T) {
 		"misuse":                 {usageError{&cobra.Command{}, bare}, 2},
 		"unknown command":        {errors.New(`unknown command "x" for "microsim"`), 2},
 		"a check failed":         {checksFailedError{1, 2}, 10},
-		"left behind":            {&experiment.CleanupError{Err: bare}, 11},
-		"left behind after that": {errors.Join(checksFailedError{1, 2}, &experiment.CleanupError{Err: bare}), 11},
+		"left behind":            {&runner.CleanupError{Err: bare}, 11},
+		"left behind after that": {errors.Join(checksFailedError{1, 2}, &runner.CleanupError{Err: bare}), 11},
 		"as elsewhere":           {endedBadlyError{10, "1 of 2 checks did not hold"}, 10},
 	} {
 		if got := exitCode(tt.err); got != tt.want {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // selectOptions are those of faults on pods that were selected by their labels.
@@ -127,7 +127,7 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
 	defer cancel()
 	if err := at.Clear(clearing, id); err != nil {
-		return &experiment.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.command("clear", id)}
+		return &runner.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.command("clear", id)}
 	}
 	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
 	return nil

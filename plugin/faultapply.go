@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // applyOptions are those of `fault apply`.
@@ -119,7 +119,7 @@ func refuseTaken(ctx context.Context, in injector, steps []step) error {
 	}
 	var failed []error
 	for _, s := range steps {
-		taken := func(a experiment.Injection) bool { return a.ID == s.id && !actsOnce(&a.Fault) }
+		taken := func(a runner.Injection) bool { return a.ID == s.id && !actsOnce(&a.Fault) }
 		if !s.clear && slices.ContainsFunc(active, taken) {
 			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", s.id, s.id))
 		}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 func newFaultList(streams Streams) *cobra.Command {
@@ -40,7 +40,7 @@ func newFaultList(streams Streams) *cobra.Command {
 
 // A placedFault is a fault and where it acts.
 type placedFault struct {
-	experiment.Injection
+	runner.Injection
 	// In names the place where there may be several.
 	In string `json:"in,omitempty"`
 }
@@ -74,7 +74,7 @@ func (o *faultOptions) list(ctx context.Context) error {
 }
 
 // printFaults prints the faults of one place.
-func printFaults(streams Streams, active []experiment.Injection) error {
+func printFaults(streams Streams, active []runner.Injection) error {
 	var all []placedFault
 	for _, in := range active {
 		all = append(all, placedFault{Injection: in})
@@ -116,7 +116,7 @@ func printPlaced(streams Streams, all []placedFault) error {
 	return nil
 }
 
-func faultRow(in *experiment.Injection) []string {
+func faultRow(in *runner.Injection) []string {
 	until := "cleared"
 	if !in.Deadline.IsZero() {
 		until = "in " + age(time.Until(in.Deadline))

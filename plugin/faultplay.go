@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 const (
@@ -221,7 +221,7 @@ func (p *player) clearAll(ctx context.Context) error {
 	if len(left) == 0 {
 		return nil
 	}
-	return &experiment.CleanupError{Left: left, Err: errors.Join(failed...), Remedy: "run " + strings.Join(remedies, "; ")}
+	return &runner.CleanupError{Left: left, Err: errors.Join(failed...), Remedy: "run " + strings.Join(remedies, "; ")}
 }
 
 func (p *player) report(event string, s step, err error) {

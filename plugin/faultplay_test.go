@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A fakeInjector notes what it is told, and fails where it is told to.
@@ -50,7 +50,7 @@ func (f *fakeInjector) Clear(ctx context.Context, id string) error {
 	return ctx.Err()
 }
 
-func (f *fakeInjector) Active(context.Context) ([]experiment.Injection, error) { return nil, nil }
+func (f *fakeInjector) Active(context.Context) ([]runner.Injection, error) { return nil, nil }
 
 func windowed(name string, t fault.Type, start, duration time.Duration) fault.Fault {
 	return fault.Fault{Name: name, Type: t, Target: fault.Target{Service: "web"}, Start: unit.Duration(start), Duration: unit.Duration(duration)}

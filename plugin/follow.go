@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // followInterval is how often a load's file is looked at.

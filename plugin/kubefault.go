@@ -8,8 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // An injector is what faults can act on: a running system, wherever it runs, or
@@ -18,7 +18,7 @@ type injector interface {
 	CanInject(f *fault.Fault) error
 	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
 	Clear(ctx context.Context, id string) error
-	Active(ctx context.Context) ([]experiment.Injection, error)
+	Active(ctx context.Context) ([]runner.Injection, error)
 }
 
 // A planner tells what a fault would do, and can follow pods that change.

@@ -12,8 +12,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (
@@ -44,8 +46,8 @@ func (t *target) validateLoadPods(cmd *cobra.Command, pods int) error {
 
 // onKubernetes puts the load on a system on a cluster, or on URLs as seen from
 // there, by pods inside the cluster.
-func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string) (*experiment.LoadReport, error) {
-	to := experiment.LoadTarget{Seed: o.seed}
+func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string) (*result.LoadReport, error) {
+	to := runner.LoadTarget{Seed: o.seed}
 	loader, err := o.kubeLoader(ctx, name, &to)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 }
 
 // kubeLoader returns what generates the load, and fills in what it is put on.
-func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experiment.LoadTarget) (*loadjob.Loader, error) {
+func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *runner.LoadTarget) (*loadjob.Loader, error) {
 	k := o.target.kube
 	if o.urls != "" {
 		c, err := k.clusterOf(ctx, o.target.on, o.streams, true)
@@ -98,7 +100,7 @@ func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *experimen
 }
 
 // useCluster has the runs of an experiment take place on a cluster.
-func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *experiment.Deps) error {
+func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
 	streams := Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
 	c, err := o.target.kube.clusterOf(ctx, o.target.on, streams, true, func(config *kubeapi.Config) {
 		// An experiment in the cluster may make the Job of this name alone.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // offline is the address of no cluster, for what is only planned.
@@ -51,9 +51,9 @@ func printKubeStatus(streams Streams, output string, status *cluster.Status) err
 	return nil
 }
 
-func countReady(replicas []experiment.Replica) (ready, restarts int) {
+func countReady(replicas []runner.Replica) (ready, restarts int) {
 	for _, r := range replicas {
-		if r.State == experiment.Ready {
+		if r.State == runner.Ready {
 			ready++
 		}
 		restarts += r.Restarts

@@ -10,9 +10,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/localsim"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
@@ -42,7 +42,7 @@ func TestLessonsShowWhatTheySay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := experiment.RunAll(context.Background(), *docs.Experiments()[0], nil, nil, experiment.Deps{
+			c, err := runner.RunAll(context.Background(), *docs.Experiments()[0], nil, nil, runner.Deps{
 				Deployer: deployer, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}),
 			}, nil)
 			if err != nil {

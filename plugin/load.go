@@ -13,13 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
@@ -232,15 +233,15 @@ func (o *loadOptions) run(ctx context.Context, args []string) error {
 
 // onlyCleanup keeps of an error what could not be cleaned up.
 func onlyCleanup(err error) error {
-	if left := (*experiment.CleanupError)(nil); errors.As(err, &left) {
+	if left := (*runner.CleanupError)(nil); errors.As(err, &left) {
 		return left
 	}
 	return nil
 }
 
 // onThisMachine puts the load on a system of this machine, or on URLs.
-func (o *loadOptions) onThisMachine(ctx context.Context, profile load.Profile, name string) (*experiment.LoadReport, error) {
-	to := experiment.LoadTarget{System: &topology.System{}, Seed: o.seed}
+func (o *loadOptions) onThisMachine(ctx context.Context, profile load.Profile, name string) (*result.LoadReport, error) {
+	to := runner.LoadTarget{System: &topology.System{}, Seed: o.seed}
 	if o.urls == "" {
 		client, err := findSystem(name)
 		if err != nil {

@@ -21,11 +21,11 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/experimenttest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
 
 func namespaceDeployer(t *testing.T) *localsim.Deployer {
@@ -42,7 +42,7 @@ func namespaceDeployer(t *testing.T) *localsim.Deployer {
 
 func TestNamespacesConform(t *testing.T) {
 	before := ourLinks(t)
-	experimenttest.Deployer(t, func(t *testing.T) experiment.Deployer { return namespaceDeployer(t) })
+	runnertest.Deployer(t, func(t *testing.T) runner.Deployer { return namespaceDeployer(t) })
 	if after := ourLinks(t); after != before {
 		t.Errorf("there were the links %q, and now %q", before, after)
 	}
@@ -67,10 +67,10 @@ func ourLinks(t *testing.T) string {
 // A measured is a system in namespaces in which web and api call db.
 type measured struct {
 	*localsim.Deployment
-	replicas map[string]experiment.Replica
+	replicas map[string]runner.Replica
 }
 
-func measure(t *testing.T) *measured {
+func measureNamespaces(t *testing.T) *measured {
 	t.Helper()
 	step := topology.CallTo("db")
 	step.Call.Timeout = unit.Duration(10 * time.Second)
@@ -87,7 +87,7 @@ func measure(t *testing.T) *measured {
 			t.Error(err)
 		}
 	})
-	m := &measured{d, map[string]experiment.Replica{}}
+	m := &measured{d, map[string]runner.Replica{}}
 	all, err := d.Replicas(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func (m *measured) counter(t *testing.T, service, name string) int {
 // that it spares, and after it.
 func TestNetworkFaultsInNamespaces(t *testing.T) {
 	const ms = time.Millisecond
-	m := measure(t)
+	m := measureNamespaces(t)
 	for _, test := range []struct {
 		fault fault.Fault
 		// least and most bound the median of the times through web.
@@ -204,7 +204,7 @@ func TestNetworkFaultsInNamespaces(t *testing.T) {
 // them out, and meet callers that appear later.
 func TestStackedFaultsInNamespaces(t *testing.T) {
 	const ms = time.Millisecond
-	m := measure(t)
+	m := measureNamespaces(t)
 	target := fault.Target{Service: "db", From: "web"}
 	rate := fault.Fault{Type: fault.NetRate, Probability: 1, Target: target, Args: fault.Args{Rate: 2 << 20}}
 	slow := fault.Fault{Type: fault.NetDelay, Probability: 1, Target: target, Args: fault.Args{Delay: dist.Fixed(60 * ms)}}
@@ -256,7 +256,7 @@ func TestStackedFaultsInNamespaces(t *testing.T) {
 // A partition of a service hits all its callers, also those outside, and not
 // what steers the service.
 func TestPartitionInNamespaces(t *testing.T) {
-	m := measure(t)
+	m := measureNamespaces(t)
 	f := fault.Fault{Type: fault.NetPartition, Probability: 1, Target: fault.Target{Service: "db"}}
 	if err := m.Inject(t.Context(), "x", f, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)

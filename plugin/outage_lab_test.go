@@ -14,13 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
 // labResult is what the lab's bounds are about, of one variant.
 type labResult struct {
-	*experiment.Result
+	*result.Result
 	// pages are what home served in the load's full windows after the first.
 	pages float64
 	// timeouts, refused and open are what home met at the recommendations, by
@@ -44,7 +46,7 @@ func playVariant(lab experiment.Experiment, name string) (labResult, error) {
 	if err != nil {
 		return labResult{}, err
 	}
-	r, err := experiment.Run(context.Background(), e, experiment.Deps{
+	r, err := runner.Run(context.Background(), e, runner.Deps{
 		Deployer: deployer, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{Interval: 100 * time.Millisecond}),
 	}, nil)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
@@ -109,6 +110,6 @@ func slowCalls(lab experiment.Experiment, seed uint64) (map[string]timed, error)
 	if err != nil {
 		return nil, err
 	}
-	_, err = experiment.Run(context.Background(), e, experiment.Deps{Deployer: deployer, Loader: &loadgen.Generator{}}, nil)
+	_, err = runner.Run(context.Background(), e, runner.Deps{Deployer: deployer, Loader: &loadgen.Generator{}}, nil)
 	return watch.calls, err
 }

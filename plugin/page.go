@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/page"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // pageWriter gathers what the runs of an experiment show, for the page of
@@ -37,14 +39,14 @@ func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 }
 
 // Observe takes in what happens in a run.
-func (w *pageWriter) Observe(event experiment.Event) {
+func (w *pageWriter) Observe(event runner.Event) {
 	if w == nil {
 		return
 	}
 	switch event := event.(type) {
-	case experiment.RunBegun:
+	case runner.RunBegun:
 		w.recorder = &page.Recorder{}
-	case experiment.RunEnded:
+	case runner.RunEnded:
 		w.add(event.Result)
 	default:
 		w.recorder.Observe(event)
@@ -52,7 +54,7 @@ func (w *pageWriter) Observe(event experiment.Event) {
 }
 
 // add ends a run with its result.
-func (w *pageWriter) add(result *experiment.Result) {
+func (w *pageWriter) add(result *result.Result) {
 	if w == nil || result == nil {
 		return
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
 	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 )
 
@@ -211,14 +211,14 @@ func (o *reportOptions) showDir(dir string, ended error) error {
 		return fmt.Errorf("reading the results in %q: %w", dir, err)
 	}
 	if single {
-		result := &experiment.Result{}
-		if err := decodeRecord(text, experiment.ResultKind, &result.Kind, result); err != nil {
+		one := &result.Result{}
+		if err := decodeRecord(text, result.ResultKind, &one.Kind, one); err != nil {
 			return fmt.Errorf("reading %q: %w", filepath.Join(dir, record.ResultFile), err)
 		}
-		return show.conclude(result, ended)
+		return show.conclude(one, ended)
 	}
-	comparison := &experiment.Comparison{}
-	if err := decodeRecord(text, experiment.ComparisonKind, &comparison.Kind, comparison); err != nil {
+	comparison := &result.Comparison{}
+	if err := decodeRecord(text, result.ComparisonKind, &comparison.Kind, comparison); err != nil {
 		return fmt.Errorf("reading %q: %w", filepath.Join(dir, record.ComparisonFile), err)
 	}
 	return show.concludeAll(comparison, ended)

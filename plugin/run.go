@@ -11,10 +11,12 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
@@ -168,7 +170,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		return err
 	}
 	screen.begin()
-	result, err := experiment.Run(ctx, e, deps, func(event experiment.Event) {
+	result, err := runner.Run(ctx, e, deps, func(event runner.Event) {
 		screen.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {
@@ -189,8 +191,8 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 }
 
 // deps are what the runs of an experiment work with where the flags say.
-func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (experiment.Deps, error) {
-	deps := experiment.Deps{
+func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
+	deps := runner.Deps{
 		Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.on,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
@@ -218,7 +220,7 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 }
 
 // conclude prints the result and says how the run ended.
-func (o *runOptions) conclude(result *experiment.Result, err error) error {
+func (o *runOptions) conclude(result *result.Result, err error) error {
 	switch o.output {
 	case "json":
 		err = errors.Join(err, result.Encode(o.streams.Out))

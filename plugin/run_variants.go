@@ -11,10 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // series are the flags of `run` that make several runs of one.
@@ -120,8 +122,8 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	comparison, err := experiment.RunAll(ctx, e, o.series.names(), seeds, deps, func(event experiment.Event) {
-		if ended, ok := event.(experiment.RunEnded); ok && ended.Result != nil {
+	comparison, err := runner.RunAll(ctx, e, o.series.names(), seeds, deps, func(event runner.Event) {
+		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
 			ended.Result.Command = o.repeatOne(e, args, ended.Result)
 		}
 		watcher.observe(event)
@@ -169,7 +171,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 }
 
 // concludeAll prints the comparison and says how the runs ended.
-func (o *runOptions) concludeAll(c *experiment.Comparison, err error) error {
+func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 	if o.output != "" {
 		err = errors.Join(err, printObject(o.streams.Out, o.output, c))
 	} else {
@@ -214,7 +216,7 @@ func (o *runOptions) repeatAll(e experiment.Experiment, args []string) string {
 }
 
 // repeatOne is the command line that makes one of the runs again.
-func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *experiment.Result) string {
+func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result.Result) string {
 	e.Seed = r.Seed
 	command := o.repeat(e, args)
 	if r.Variant != "" {
@@ -230,9 +232,9 @@ func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *experi
 // and when the last one ends.
 type seriesView struct{ screen }
 
-func (v *seriesView) observe(event experiment.Event) {
+func (v *seriesView) observe(event runner.Event) {
 	switch e := event.(type) {
-	case experiment.RunBegun:
+	case runner.RunBegun:
 		name := e.Variant
 		if name == "" {
 			name = "as it is"
@@ -240,7 +242,7 @@ func (v *seriesView) observe(event experiment.Event) {
 		fmt.Fprintf(v, "run %d of %d: %s, seed %d; all end by %s, in %s at most\n",
 			e.Index+1, e.Of, name, e.Seed, time.Now().Add(e.AtMost).Format(time.TimeOnly), unit.Duration(e.AtMost.Round(time.Second)))
 		v.begin()
-	case experiment.RunEnded:
+	case runner.RunEnded:
 		v.Close()
 	default:
 		v.Observe(event)

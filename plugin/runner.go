@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // pageFile is the page of --report among the results of a detached run.
@@ -57,7 +58,7 @@ func runInside(ctx context.Context, streams Streams, k *kube, flags []string) er
 	results := detached.Results{Code: exitCode(failed), Verdict: verdictOf(exitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}
 	if failed != nil {
 		results.Error = failed.Error()
-		var cleanup *experiment.CleanupError
+		var cleanup *runner.CleanupError
 		results.LeftSystem = errors.As(failed, &cleanup)
 	}
 	// A pod that is to end has its experiment interrupted, not its results.

@@ -14,8 +14,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // runningSystems lists the systems on this machine.
@@ -161,7 +161,7 @@ func readyOf(status *control.Status) string {
 // and how often they were started again.
 func countReplicas(s *control.ServiceStatus) (ready, all, restarts int) {
 	for _, r := range s.Replicas {
-		if r.State == experiment.Ready {
+		if r.State == runner.Ready {
 			ready++
 		}
 		restarts += r.Restarts

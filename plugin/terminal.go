@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // isTerminal reports whether a person reads what is written, on something that
@@ -69,7 +69,7 @@ func (s *screen) begin() {
 }
 
 // Observe shows what happens in the run.
-func (s *screen) Observe(e experiment.Event) {
+func (s *screen) Observe(e runner.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.view != nil {

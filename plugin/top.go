@@ -11,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // topOptions are those of `top`.
@@ -76,7 +77,7 @@ func (o *topOptions) validate(cmd *cobra.Command) error {
 // A watched system is one whose replicas can be asked for their figures.
 type watchedSystem struct {
 	name     string
-	replicas func(context.Context) ([]experiment.Replica, error)
+	replicas func(context.Context) ([]runner.Replica, error)
 	end      func() error
 }
 
@@ -137,7 +138,7 @@ type topTable struct {
 	changed chan struct{}
 }
 
-func (t *topTable) add(s experiment.Sample) {
+func (t *topTable) add(s measure.Sample) {
 	t.mu.Lock()
 	t.top.Add(&s)
 	t.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Delete deletes an experiment with its results and, where it has not
@@ -30,7 +30,7 @@ func Delete(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
 		err = nodehelper.TidyHelpers(ctx, c, nodehelper.EverySystem)
 	}
 	if err != nil {
-		return &experiment.CleanupError{
+		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of experiment %q and system %q in namespace %q", x.Name, x.System, x.Namespace)}, Err: kubeapi.Explain(err),
 			Remedy: fmt.Sprintf("run 'kubectl microsim down %s %s -n %s --ignore-not-found'", x.Name, x.System, x.Namespace),
 		}

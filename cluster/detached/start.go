@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Launch says how an experiment is to run in the cluster by itself.
@@ -206,7 +207,7 @@ func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *app
 		err = nodehelper.TidyHelpers(ctx, c, nodehelper.EverySystem)
 	}
 	if err != nil {
-		return &experiment.CleanupError{
+		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of experiment %q in namespace %q", x.Name, x.Namespace)}, Err: kubeapi.Explain(err),
 			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", x.Name, x.Namespace),
 		}

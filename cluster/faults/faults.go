@@ -20,10 +20,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // An Injection is a fault that is to act, as the record of a system's faults has
@@ -251,7 +251,7 @@ func (d *Instance) wake(ctx context.Context, pause *Injection) error {
 // catchUp takes back what a pod has missed the clearing of, and gives it what it
 // has missed the injection of.
 func (d *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
-	var known []experiment.Injection
+	var known []runner.Injection
 	if err := d.control(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (d *Instance) hasGone(ctx context.Context, pod string) bool {
 }
 
 // Active lists the faults that act now, in the order in which they began.
-func (d *Instance) Active(ctx context.Context) ([]experiment.Injection, error) {
+func (d *Instance) Active(ctx context.Context) ([]runner.Injection, error) {
 	if d.isClosed() {
 		return nil, errClosed
 	}
@@ -281,14 +281,14 @@ func (d *Instance) Active(ctx context.Context) ([]experiment.Injection, error) {
 	if err != nil {
 		return nil, err
 	}
-	active := []experiment.Injection{}
+	active := []runner.Injection{}
 	hits := d.hits(ctx, v)
 	deeds := d.helperStatuses(ctx, v.faults)
 	for _, in := range v.faults {
 		if in.over(v.Pods) {
 			continue
 		}
-		i := experiment.Injection{ID: in.ID, Fault: in.Fault, Since: in.Since, Deadline: in.Deadline, Replicas: []string{}, Hits: -1}
+		i := runner.Injection{ID: in.ID, Fault: in.Fault, Since: in.Since, Deadline: in.Deadline, Replicas: []string{}, Hits: -1}
 		i.Replicas = append(i.Replicas, in.replicas(v.Pods)...)
 		if n, known := hits[in.ID]; known {
 			i.Hits = n
@@ -327,7 +327,7 @@ func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 			}
 		}
 	}
-	counts := make([][]experiment.Injection, len(names))
+	counts := make([][]runner.Injection, len(names))
 	// A pod that does not answer has nothing to add; that it does not is seen
 	// elsewhere.
 	_ = kubeapi.Each(len(names), func(i int) error {

@@ -16,8 +16,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // An Instance is a system that runs on a cluster, with its replicas and the faults that
@@ -96,19 +96,19 @@ func (d *Instance) Pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
 // Replicas lists the pods in the order of the system's file. Their URLs are
 // those of a proxy on this machine while the system is held, and those of the
 // pods else. A replica whose pod has gone is down until there is another.
-func (d *Instance) Replicas(ctx context.Context) ([]experiment.Replica, error) {
+func (d *Instance) Replicas(ctx context.Context) ([]runner.Replica, error) {
 	v, err := d.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var replicas []experiment.Replica
+	var replicas []runner.Replica
 	for i := range d.system.Services {
 		replicas = append(replicas, d.ReplicasOf(d.system.Services[i].Name, v)...)
 	}
 	return replicas, nil
 }
 
-func (d *Instance) ReplicasOf(service string, v *view) []experiment.Replica {
+func (d *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 	d.mu.Lock()
 	holder, proxy := d.holder, d.reached
 	d.mu.Unlock()
@@ -116,9 +116,9 @@ func (d *Instance) ReplicasOf(service string, v *view) []experiment.Replica {
 		proxy = holder.proxy
 	}
 	pods := v.Pods[service]
-	replicas := make([]experiment.Replica, 0, len(pods))
+	replicas := make([]runner.Replica, 0, len(pods))
 	for i, p := range pods {
-		r := experiment.Replica{
+		r := runner.Replica{
 			Service: service, Index: i + 1, State: podState(p), Since: p.CreationTimestamp.Time, Restarts: v.replaced[replicaName(service, i+1)],
 		}
 		for _, c := range p.Status.ContainerStatuses {
@@ -127,11 +127,11 @@ func (d *Instance) ReplicasOf(service string, v *view) []experiment.Replica {
 		if c := watch.Condition(p, corev1.PodReady); c != nil && !c.LastTransitionTime.IsZero() {
 			r.Since = changedBy(c.LastTransitionTime.Time)
 		}
-		if r.State == experiment.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
-			r.State = experiment.Starting // it has not got its faults yet
+		if r.State == runner.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
+			r.State = runner.Starting // it has not got its faults yet
 		}
 		if Present(p) && v.paused(service, i+1) {
-			r.State = experiment.Paused
+			r.State = runner.Paused
 		}
 		switch {
 		case !Present(p):
@@ -164,15 +164,15 @@ func changedBy(t time.Time) time.Time {
 	return end
 }
 
-func podState(p *corev1.Pod) experiment.State {
+func podState(p *corev1.Pod) runner.State {
 	if !Present(p) {
-		return experiment.Down
+		return runner.Down
 	}
 	if watch.Ready(p) {
-		return experiment.Ready
+		return runner.Ready
 	}
 	if t := watch.DiagnosePod(p); t != nil && t.Crashed != "" || p.Status.Phase == corev1.PodFailed {
-		return experiment.Down
+		return runner.Down
 	}
-	return experiment.Starting
+	return runner.Starting
 }

@@ -17,9 +17,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A stage is a system on a cluster without controllers: the test makes the pods.
@@ -200,7 +200,7 @@ func TestPodsThatEndHaveNoPlace(t *testing.T) {
 	ending := v.Pods["back"][0].DeepCopy()
 	ending.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	pods := r.assign(s.d.system, []*corev1.Pod{ending, v.Pods["back"][1]})
-	if len(pods["back"]) != 2 || Present(pods["back"][0]) || podState(pods["back"][0]) != experiment.Down || r.replaced(pods)["back/1"] != 1 {
+	if len(pods["back"]) != 2 || Present(pods["back"][0]) || podState(pods["back"][0]) != runner.Down || r.replaced(pods)["back/1"] != 1 {
 		t.Errorf("a pod that ends still has its place: %v", pods)
 	}
 	// The record stays small: who has gone is only counted.

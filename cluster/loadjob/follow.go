@@ -15,8 +15,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (
@@ -31,7 +31,7 @@ const (
 type stream struct {
 	load    *runningLoad
 	pod     int
-	observe func(experiment.Outcome)
+	observe func(measure.Outcome)
 	// next is the number of the next line, read counts the outcomes up to it.
 	next, read int64
 	// broken is since when the stream has been broken; zero where it is whole.
@@ -40,7 +40,7 @@ type stream struct {
 
 // followPod hands on the outcomes of a pod until its end, over connections that
 // break.
-func (r *runningLoad) followPod(ctx context.Context, i int, observe func(experiment.Outcome)) (*remote.End, error) {
+func (r *runningLoad) followPod(ctx context.Context, i int, observe func(measure.Outcome)) (*remote.End, error) {
 	s := &stream{load: r, pod: i, observe: observe, next: 1}
 	name := r.pods[i].Name
 	for {
@@ -134,7 +134,7 @@ func (s *stream) take(line *remote.Line) error {
 		s.load.c.Config.Progress(fmt.Sprintf("%d outcomes of pod %s were not asked for in time: they count in its report alone", lost, s.load.pods[s.pod].Name))
 		s.read = line.Before
 	}
-	err := remote.EachOutcome(line.Outcomes, func(o experiment.Outcome) {
+	err := remote.EachOutcome(line.Outcomes, func(o measure.Outcome) {
 		s.read++
 		s.observe(o)
 	})

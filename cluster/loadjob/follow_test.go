@@ -15,9 +15,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // loadBehind returns a load with one pod behind an API server, which answers the
@@ -73,7 +73,7 @@ func lines(from, to int64, then func(http.ResponseWriter)) func(http.ResponseWri
 		}
 		out := json.NewEncoder(w)
 		for i := from; i <= to; i++ {
-			_ = out.Encode(remote.Line{Seq: i, Before: i - 1, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Request: int(i), Class: outcome.OK})})
+			_ = out.Encode(remote.Line{Seq: i, Before: i - 1, Outcomes: remote.AppendOutcome(nil, &measure.Outcome{Request: int(i), Class: outcome.OK})})
 			_ = out.Encode(remote.Line{Seq: i})
 		}
 		_ = http.NewResponseController(w).Flush()
@@ -97,7 +97,7 @@ func TestStreamsAreTakenUpAgain(t *testing.T) {
 	load, told := loadBehind(t, corev1.PodRunning,
 		lines(1, 3, breakOff), refuse, lines(4, 5, func(w http.ResponseWriter) { io.WriteString(w, `{"seq":6,"out`) }), lines(6, 7, end(7, remote.End{})))
 	var got []int
-	last, err := load.followPod(t.Context(), 0, func(o experiment.Outcome) { got = append(got, o.Request) })
+	last, err := load.followPod(t.Context(), 0, func(o measure.Outcome) { got = append(got, o.Request) })
 	if err != nil || last == nil {
 		t.Fatalf("the stream ends with %v, %v", last, err)
 	}
@@ -111,11 +111,11 @@ func TestStreamsAreTakenUpAgain(t *testing.T) {
 
 func TestLostOutcomesAreTold(t *testing.T) {
 	load, told := loadBehind(t, corev1.PodRunning, func(w http.ResponseWriter, _ string) {
-		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 40, Outcomes: remote.AppendOutcome(nil, &experiment.Outcome{Class: outcome.OK})})
+		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 40, Outcomes: remote.AppendOutcome(nil, &measure.Outcome{Class: outcome.OK})})
 		_ = json.NewEncoder(w).Encode(remote.Line{Seq: 5, Before: 50, End: &remote.End{}})
 	})
 	n := 0
-	if _, err := load.followPod(t.Context(), 0, func(experiment.Outcome) { n++ }); err != nil || n != 1 {
+	if _, err := load.followPod(t.Context(), 0, func(measure.Outcome) { n++ }); err != nil || n != 1 {
 		t.Errorf("%d outcomes come, and %v", n, err)
 	}
 	if text := told(); !strings.Contains(text, "40 outcomes of pod gen") || !strings.Contains(text, "9 outcomes of pod gen") {
@@ -136,7 +136,7 @@ func TestTroubleOfAPodIsExplained(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			load, _ := loadBehind(t, test.phase, test.answer)
-			last, err := load.followPod(t.Context(), 0, func(experiment.Outcome) {})
+			last, err := load.followPod(t.Context(), 0, func(measure.Outcome) {})
 			if err == nil || !strings.Contains(err.Error(), test.want) || (last != nil) != test.reports {
 				t.Errorf("the stream ends with %v, %v; want an error with %q", last, err, test.want)
 			}

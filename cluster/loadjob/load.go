@@ -21,10 +21,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // MaxPods bounds the pods of one load.
@@ -48,8 +50,8 @@ type Loader struct {
 }
 
 var (
-	_ experiment.Loader   = (*Loader)(nil)
-	_ experiment.Preparer = (*Loader)(nil)
+	_ runner.Loader   = (*Loader)(nil)
+	_ runner.Preparer = (*Loader)(nil)
 )
 
 // New generates load in as many pods as given. An empty namespace means that
@@ -58,8 +60,8 @@ func New(c *kubeapi.Client, namespace string, pods int) *Loader {
 	return &Loader{c: c, pods: pods, namespace: namespace}
 }
 
-// Load implements experiment.Loader.
-func (l *Loader) Load(ctx context.Context, profile load.Profile, target experiment.LoadTarget, observe func(experiment.Outcome)) (report *experiment.LoadReport, err error) {
+// Load implements runner.Loader.
+func (l *Loader) Load(ctx context.Context, profile load.Profile, target runner.LoadTarget, observe func(measure.Outcome)) (report *result.LoadReport, err error) {
 	prepared, err := l.Prepare(ctx, profile, target)
 	if err != nil {
 		return nil, err
@@ -68,8 +70,8 @@ func (l *Loader) Load(ctx context.Context, profile load.Profile, target experime
 	return prepared.Load(ctx, observe)
 }
 
-// Prepare implements experiment.Preparer: the pods run and wait to be started.
-func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target experiment.LoadTarget) (experiment.PreparedLoad, error) {
+// Prepare implements runner.Preparer: the pods run and wait to be started.
+func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runner.LoadTarget) (runner.PreparedLoad, error) {
 	job, err := l.job(profile, target)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target exper
 }
 
 // job describes the load for its pods.
-func (l *Loader) job(profile load.Profile, target experiment.LoadTarget) ([]byte, error) {
+func (l *Loader) job(profile load.Profile, target runner.LoadTarget) ([]byte, error) {
 	if l.pods < 1 || l.pods > MaxPods {
 		return nil, fmt.Errorf("checking the load: %d pods cannot generate it: 1 to %d can", l.pods, MaxPods)
 	}
@@ -223,7 +225,7 @@ func (r *runningLoad) Close(ctx context.Context) error {
 		return nil
 	}
 	left := fmt.Sprintf("job %q in namespace %q", r.name, r.namespace)
-	return &experiment.CleanupError{Left: []string{left}, Err: kubeapi.Explain(err), Remedy: "run '" + r.remedy() + "'"}
+	return &runner.CleanupError{Left: []string{left}, Err: kubeapi.Explain(err), Remedy: "run '" + r.remedy() + "'"}
 }
 
 // remedy is the command that removes what was made for the load.

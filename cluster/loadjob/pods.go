@@ -15,7 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // refusedAfter is how long the pods of a Job may be missing before it is asked

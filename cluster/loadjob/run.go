@@ -10,8 +10,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // Load starts all pods at one moment, and hands on what they tell, until all
 // have ended. Times count from the call of Load.
-func (r *runningLoad) Load(ctx context.Context, observe func(experiment.Outcome)) (*experiment.LoadReport, error) {
+func (r *runningLoad) Load(ctx context.Context, observe func(measure.Outcome)) (*result.LoadReport, error) {
 	called := time.Now()
 	begin := called.Add(lead + time.Duration(r.count)*leadPerPod)
 	if err := r.startAll(ctx, begin); err != nil {
@@ -35,7 +36,7 @@ func (r *runningLoad) Load(ctx context.Context, observe func(experiment.Outcome)
 	}
 	// The pods' clocks may be wrong, so that only the time since their start is
 	// taken from them.
-	shifted := func(o experiment.Outcome) {
+	shifted := func(o measure.Outcome) {
 		if observe != nil {
 			o.Intended += begin.Sub(called)
 			observe(o)
@@ -50,8 +51,8 @@ func (r *runningLoad) Load(ctx context.Context, observe func(experiment.Outcome)
 }
 
 // mergeEnds sums up the reports of the pods that gave one; nil where none did.
-func mergeEnds(ends []*remote.End, begin time.Time) (*experiment.LoadReport, error) {
-	var reports []*experiment.LoadReport
+func mergeEnds(ends []*remote.End, begin time.Time) (*result.LoadReport, error) {
+	var reports []*result.LoadReport
 	for _, end := range ends {
 		if end != nil && end.Report != nil {
 			reports = append(reports, end.Report)
@@ -60,7 +61,7 @@ func mergeEnds(ends []*remote.End, begin time.Time) (*experiment.LoadReport, err
 	if len(reports) == 0 {
 		return nil, nil
 	}
-	whole, err := experiment.MergeLoads(reports...)
+	whole, err := result.MergeLoads(reports...)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // followAll returns how each share has ended; nil for those that got lost. The
 // first trouble, and the end of ctx, stop all pods, whose reports are waited for.
-func (r *runningLoad) followAll(ctx context.Context, observe func(experiment.Outcome)) ([]*remote.End, error) {
+func (r *runningLoad) followAll(ctx context.Context, observe func(measure.Outcome)) ([]*remote.End, error) {
 	following, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	loading, stop := context.WithCancelCause(ctx)

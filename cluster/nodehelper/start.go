@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // EnsureNamespace makes the namespace of the helpers where it is not there.
@@ -241,7 +241,7 @@ func helpersNeeded(ctx context.Context, c *kubeapi.Client) (bool, error) {
 
 // hasFaults reports whether a record of faults has any whose time is not over.
 func hasFaults(config *corev1.ConfigMap) (bool, error) {
-	var all []experiment.Injection
+	var all []runner.Injection
 	if text := config.Data[manifest.FaultsKey]; text != "" {
 		if err := json.Unmarshal([]byte(text), &all); err != nil {
 			return false, fmt.Errorf("reading the record of faults in the ConfigMap %s/%s: %w", config.Namespace, config.Name, err)

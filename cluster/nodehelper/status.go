@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Disband takes back all that helpers do for an owner, and ends those that nobody
@@ -155,7 +155,7 @@ func FaultStatuses(statuses []order.Status) map[[2]string]*FaultStatus {
 }
 
 // Describe adds what is known of the deed to what is told of a fault.
-func (w *FaultStatus) Describe(in *experiment.Injection) {
+func (w *FaultStatus) Describe(in *runner.Injection) {
 	if w == nil {
 		return
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // Workloads is the faults on pods of one namespace that need not belong to a
@@ -155,10 +155,10 @@ func (x *Workloads) Clear(ctx context.Context, id string) error {
 }
 
 // Active lists the faults that act, in the order in which they began.
-func (x *Workloads) Active(ctx context.Context) ([]experiment.Injection, error) {
+func (x *Workloads) Active(ctx context.Context) ([]runner.Injection, error) {
 	all, err := x.recorded(ctx)
 	if err != nil || len(all) == 0 {
-		return []experiment.Injection{}, err
+		return []runner.Injection{}, err
 	}
 	owner := nodehelper.WorkloadsOwner(x.namespace)
 	statuses, orders, err := nodehelper.Statuses(ctx, x.c, func(o string) bool { return o == owner })
@@ -166,9 +166,9 @@ func (x *Workloads) Active(ctx context.Context) ([]experiment.Injection, error) 
 		return nil, kubeapi.Explain(err)
 	}
 	deeds := nodehelper.FaultStatuses(statuses)
-	active := []experiment.Injection{}
+	active := []runner.Injection{}
 	for _, f := range all {
-		in := experiment.Injection{ID: f.ID, Fault: f.Fault, Since: f.Since, Deadline: f.Deadline, Replicas: podsWith(orders, f.ID), Hits: -1}
+		in := runner.Injection{ID: f.ID, Fault: f.Fault, Since: f.Since, Deadline: f.Deadline, Replicas: podsWith(orders, f.ID), Hits: -1}
 		deeds[[2]string{owner, f.ID}].Describe(&in)
 		active = append(active, in)
 	}

@@ -5,57 +5,12 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
 const module = "github.com/microsim-dev/kubectl-microsim/"
-
-// A floor lists the rooms that stand on it; a room may import rooms of lower
-// floors, rooms inside itself, and those named in sideways.
-var floors = []struct {
-	level int
-	rooms []string
-}{
-	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}},
-	{1, []string{"model/dist"}},
-	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
-	{3, []string{"model/behave", "model/order"}},
-	{4, []string{"model/experiment", "model/spec"}},
-	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
-	{6, []string{"plugin"}},
-	{7, []string{"cmd", "krew"}},
-}
-
-// sideways names the imports between rooms of one floor, each with its reason.
-var sideways = map[string]string{
-	"model/topology -> model/policy": "a call of the topology carries its policies",
-	"model/spec -> model/experiment": "a file of kind Experiment is read into what the use case runs",
-}
-
-// free rooms may be imported from anywhere and import nothing of the project.
-var free = []string{"internal/golden", "internal/testenv", "internal/version"}
-
-// outside says which packages from outside the project a room must not know.
-var outside = []struct{ room, banned, why string }{
-	{"model/", "net/http", "the domain knows no network"},
-	{"model/", "net/netip", "the domain knows no network"},
-	{"model/", "k8s.io/", "the domain knows no Kubernetes"},
-	{"workload", "k8s.io/", "a service runs everywhere, and stays small"},
-	{"netfault", "k8s.io/", "the agent is small"},
-	{"localsim", "k8s.io/", "local runs need no cluster"},
-	{"observe", "k8s.io/", "observations come over HTTP"},
-	{"plugin/agent", "k8s.io/", "the agent is small"},
-	{"cmd/microsim-agent", "k8s.io/", "the agent is small"},
-}
-
-// suite asks running systems what they do, so it knows the network.
-const suite = "model/experiment/experimenttest"
-
-// groundOnly rooms import nothing but the standard library and the project.
-var groundOnly = []string{
-	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave", "model/order",
-}
 
 type pkg struct {
 	ImportPath string
@@ -89,23 +44,32 @@ func goList(t *testing.T, args ...string) []pkg {
 	}
 }
 
-// room returns the room a package of the project stands in and its floor.
-func room(path string) (name string, level int, ok bool) {
+// layerOf returns the listed package that a package of the project belongs to,
+// and its layer.
+func layerOf(path string) (name string, level int, ok bool) {
 	path = strings.TrimPrefix(path, module)
-	for _, f := range floors {
-		for _, r := range f.rooms {
-			if path == r || strings.HasPrefix(path, r+"/") {
-				return r, f.level, true
+	for _, l := range layers {
+		for _, p := range l.packages {
+			if isIn(path, p) && len(p) > len(name) {
+				name, level, ok = p, l.level, true
 			}
 		}
 	}
-	return path, 0, false
+	for p, h := range helpers {
+		if isIn(path, p) {
+			// Imported from its own level, a helper stands below it.
+			return p, h.level - 1, true
+		}
+	}
+	return name, level, ok
 }
+
+func isIn(path, pkg string) bool { return path == pkg || strings.HasPrefix(path, pkg+"/") }
 
 func isFree(path string) bool {
 	path = strings.TrimPrefix(path, module)
 	for _, f := range free {
-		if path == f || strings.HasPrefix(path, f+"/") {
+		if isIn(path, f) {
 			return true
 		}
 	}
@@ -114,10 +78,10 @@ func isFree(path string) bool {
 
 func TestImportsGoDownOnly(t *testing.T) {
 	for _, p := range goList(t, "./...") {
-		from, level, ok := room(p.ImportPath)
+		from, level, ok := layerOf(p.ImportPath)
 		if !ok {
 			if !isFree(p.ImportPath) && !strings.Contains(p.ImportPath, "/internal/") {
-				t.Errorf("%s stands on no floor: add it to the plan in this file, with the reason in its commit", p.ImportPath)
+				t.Errorf("%s is in no layer: add it to the table in layers_test.go, with the reason", p.ImportPath)
 			}
 			continue
 		}
@@ -125,20 +89,20 @@ func TestImportsGoDownOnly(t *testing.T) {
 			if !strings.HasPrefix(imp, module) || isFree(imp) {
 				continue
 			}
-			to, toLevel, ok := room(imp)
+			to, toLevel, ok := layerOf(imp)
 			if ok && (from == to || toLevel < level) || sideways[from+" -> "+to] != "" {
 				continue
 			}
-			t.Errorf("%s imports %s: imports go down only; move the shared part to a lower floor, or wire it in plugin", p.ImportPath, imp)
+			t.Errorf("%s imports %s: imports go down only; move the shared part to a lower layer, or wire it in plugin", p.ImportPath, imp)
 		}
 	}
 }
 
-func TestRoomsKeepTheOutsideOut(t *testing.T) {
+func TestLayersKeepTheOutsideOut(t *testing.T) {
 	for _, p := range goList(t, "./...") {
 		path := strings.TrimPrefix(p.ImportPath, module)
 		for _, rule := range outside {
-			if !strings.HasPrefix(path, rule.room) || path == suite {
+			if !strings.HasPrefix(path, rule.pkg) || path == suite {
 				continue
 			}
 			for _, imp := range p.Imports {
@@ -147,14 +111,12 @@ func TestRoomsKeepTheOutsideOut(t *testing.T) {
 				}
 			}
 		}
-		for _, r := range groundOnly {
-			if path != r {
-				continue
-			}
-			for _, imp := range p.Imports {
-				if strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") && !strings.HasPrefix(imp, module) {
-					t.Errorf("%s imports %s: the ground floors use the standard library only", p.ImportPath, imp)
-				}
+		if !slices.Contains(standardOnly, path) {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") && !strings.HasPrefix(imp, module) {
+				t.Errorf("%s imports %s: this layer uses the standard library only", p.ImportPath, imp)
 			}
 		}
 	}

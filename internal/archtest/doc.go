@@ -1,3 +1,3 @@
-// Package archtest holds the floor plan of the project as a test: which
+// Package archtest holds the layers of the project as a test: which
 // package may import which, and why.
 package archtest

@@ -14,44 +14,27 @@ import (
 // clock names the functions of package time that read the clock or wait for it.
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 
-// impure names packages below model/ that may read the clock and start
-// goroutines, each with its reason.
-var impure = map[string]string{
-	"model/experiment":                "plays an experiment in real time until the runner has a clock of its own",
-	"model/experiment/experimenttest": "asks running systems what they do",
-}
+// pure are the trees that are told the time and start nothing.
+var pure = []string{"model", "runner/measure"}
 
 func TestModelIsPure(t *testing.T) {
 	root := filepath.FromSlash("../..")
-	seen := map[string]bool{}
-	err := filepath.WalkDir(filepath.Join(root, "model"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		relative, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		dir := filepath.ToSlash(relative)
-		seen[dir] = true
-		if impure[dir] != "" {
+	for _, tree := range pure {
+		err := filepath.WalkDir(filepath.Join(root, filepath.FromSlash(tree)), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			src, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			for _, impurity := range impurities(src) {
+				t.Errorf("%s %s: the model and its aggregates are told the time and run nothing by themselves; take the time as an argument, and let the caller start goroutines", path, impurity)
+			}
 			return nil
-		}
-		src, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		})
 		if err != nil {
-			return err
-		}
-		for _, impurity := range impurities(src) {
-			t.Errorf("%s %s: the model is told the time and runs nothing by itself; take the time as an argument, and let the caller start goroutines", path, impurity)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dir := range impure {
-		if !seen[dir] {
-			t.Errorf("there is no package %s: remove it from the list in this file", dir)
+			t.Fatal(err)
 		}
 	}
 }

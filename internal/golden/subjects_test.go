@@ -20,10 +20,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
@@ -31,6 +31,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -100,10 +101,10 @@ func clusterNames() map[string]string {
 // documents are the types that are written as JSON or read from it.
 func documents() []document {
 	return []document{
-		{"result", reflect.TypeFor[experiment.Result]()},
-		{"comparison", reflect.TypeFor[experiment.Comparison]()},
-		{"load report", reflect.TypeFor[experiment.LoadReport]()},
-		{"second of a client", reflect.TypeFor[experiment.ClientSecond]()},
+		{"result", reflect.TypeFor[result.Result]()},
+		{"comparison", reflect.TypeFor[result.Comparison]()},
+		{"load report", reflect.TypeFor[result.LoadReport]()},
+		{"second of a client", reflect.TypeFor[result.ClientSecond]()},
 		{"experiment", reflect.TypeFor[experiment.Experiment]()},
 		{"system", reflect.TypeFor[topology.System]()},
 		{"load", reflect.TypeFor[load.Profile]()},

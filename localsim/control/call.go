@@ -15,8 +15,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // maxChain bounds the body of a request to the control plane.
@@ -108,11 +108,11 @@ func newRequestID(text string) string {
 }
 
 // lookup finds a replica for a name. A ready one is preferred.
-func lookup(replicas []experiment.Replica, key dist.Key) func(string) (string, bool) {
+func lookup(replicas []runner.Replica, key dist.Key) func(string) (string, bool) {
 	ready, all := map[string][]string{}, map[string][]string{}
 	for _, s := range replicas {
 		all[s.Service] = append(all[s.Service], s.URL)
-		if s.State == experiment.Ready {
+		if s.State == runner.Ready {
 			ready[s.Service] = append(ready[s.Service], s.URL)
 		}
 	}

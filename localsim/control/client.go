@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Client uses the control plane of a system that another program holds.
@@ -26,7 +26,7 @@ type Client struct {
 	admin *AdminClient
 }
 
-var _ experiment.Injector = (*Client)(nil)
+var _ runner.Injector = (*Client)(nil)
 
 // Connect finds the system in the state directory. An empty name means the only
 // system that runs. If none is found, the error is a registry.NotFoundError.
@@ -103,12 +103,12 @@ func (c *Client) System(ctx context.Context) (*topology.System, error) {
 }
 
 // Replicas lists the replicas in the order of the file.
-func (c *Client) Replicas(ctx context.Context) ([]experiment.Replica, error) {
+func (c *Client) Replicas(ctx context.Context) ([]runner.Replica, error) {
 	s, err := c.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var replicas []experiment.Replica
+	var replicas []runner.Replica
 	for _, service := range s.Services {
 		replicas = append(replicas, service.Replicas...)
 	}
@@ -130,7 +130,7 @@ func (c *Client) CanInject(f *fault.Fault) error {
 	return c.send(ctx, http.MethodPost, "/admin/faults", faultOrder{Fault: *f}, nil)
 }
 
-// Inject lets a fault act; see experiment.Injector.
+// Inject lets a fault act; see runner.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	return c.send(ctx, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
 }
@@ -146,8 +146,8 @@ func (c *Client) ClearAll(ctx context.Context) error {
 }
 
 // Active lists the faults that act now.
-func (c *Client) Active(ctx context.Context) ([]experiment.Injection, error) {
-	var active []experiment.Injection
+func (c *Client) Active(ctx context.Context) ([]runner.Injection, error) {
+	var active []runner.Injection
 	if err := c.send(ctx, http.MethodGet, "/admin/faults", nil, &active); err != nil {
 		return nil, fmt.Errorf("asking system %q for its faults: %w", c.name, err)
 	}

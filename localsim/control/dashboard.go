@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // probeTimeout bounds one health probe of a replica.
@@ -56,7 +56,7 @@ func (c *Server) health(ctx context.Context) ([]serviceHealth, error) {
 	return list, nil
 }
 
-func (c *Server) probe(ctx context.Context, r experiment.Replica) bool {
+func (c *Server) probe(ctx context.Context, r runner.Replica) bool {
 	if r.URL == "" {
 		return false
 	}

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A System is what the control plane gives access to.
@@ -29,7 +29,7 @@ type System interface {
 	Name() string
 	System() *topology.System
 	Status(ctx context.Context) (*Status, error)
-	Replicas(ctx context.Context) ([]experiment.Replica, error)
+	Replicas(ctx context.Context) ([]runner.Replica, error)
 	// Entrance is the host:port by which clients outside of the system reach
 	// the replica at an address.
 	Entrance(address string) string
@@ -42,8 +42,8 @@ type System interface {
 	// RequestShutdown asks the program that holds the system to end it.
 	RequestShutdown()
 
-	experiment.Injector
-	Active(ctx context.Context) ([]experiment.Injection, error)
+	runner.Injector
+	Active(ctx context.Context) ([]runner.Injection, error)
 }
 
 // ErrClosed is the error of a System that has been taken down.
@@ -285,7 +285,7 @@ func (c *Server) deleteFaults(r *http.Request) (any, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return []experiment.Injection{}, nil
+	return []runner.Injection{}, nil
 }
 
 // order lets a user act on one replica by hand.

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Status describes a running system.
@@ -16,11 +16,11 @@ type Status struct {
 	Seed      uint64    `json:"seed"`
 	Started   time.Time `json:"started"`
 	// PID is the process that holds the system.
-	PID      int                    `json:"pid"`
-	Control  string                 `json:"control,omitempty"`
-	Services []ServiceStatus        `json:"services"`
-	Faults   []experiment.Injection `json:"faults"`
-	Outages  []supervise.Outage     `json:"recoveries"`
+	PID      int                `json:"pid"`
+	Control  string             `json:"control,omitempty"`
+	Services []ServiceStatus    `json:"services"`
+	Faults   []runner.Injection `json:"faults"`
+	Outages  []supervise.Outage `json:"recoveries"`
 }
 
 // A ServiceStatus describes a service of a running system.
@@ -31,9 +31,9 @@ type ServiceStatus struct {
 	Framework string        `json:"framework,omitempty"`
 	// Endpoint is the base URL of the first replica; it stays the same as long
 	// as the system runs.
-	Endpoint string               `json:"endpoint,omitempty"`
-	Calls    []string             `json:"calls"`
-	Replicas []experiment.Replica `json:"replicas"`
+	Endpoint string           `json:"endpoint,omitempty"`
+	Calls    []string         `json:"calls"`
+	Replicas []runner.Replica `json:"replicas"`
 }
 
 // URLs lists the base URLs, for those outside, of the ready replicas of each service.
@@ -41,7 +41,7 @@ func (s *Status) URLs() map[string][]string {
 	urls := map[string][]string{}
 	for _, service := range s.Services {
 		for _, r := range service.Replicas {
-			if r.State == experiment.Ready {
+			if r.State == runner.Ready {
 				urls[service.Name] = append(urls[service.Name], cmp.Or(r.Entrance, r.URL))
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Target is where the /admin of a replica is reached: over the network or, if
@@ -105,7 +105,7 @@ type Replica struct {
 	// what to listen on.
 	address  string
 	known    bool
-	state    experiment.State
+	state    runner.State
 	since    time.Time
 	restarts int
 	current  Instance
@@ -124,7 +124,7 @@ type Replica struct {
 func New(ctx context.Context, c Config) *Replica {
 	r := &Replica{
 		service: c.Service, index: c.Index, config: c, backoff: newBackoff(),
-		state: experiment.Starting, since: time.Now(), address: c.Address, known: c.Known, listener: c.Listener,
+		state: runner.Starting, since: time.Now(), address: c.Address, known: c.Known, listener: c.Listener,
 		ending: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	r.life, r.stop = context.WithCancel(ctx)
@@ -200,7 +200,7 @@ func (r *Replica) begin() (Instance, error) {
 		r.outages[n-1].Starts++
 		r.restarts++
 	}
-	r.setStateLocked(experiment.Starting)
+	r.setStateLocked(runner.Starting)
 	r.mu.Unlock()
 	in, err := r.config.Start(r.life)
 	if err == nil {
@@ -214,7 +214,7 @@ func (r *Replica) begin() (Instance, error) {
 	if err != nil {
 		r.mu.Lock()
 		r.current = nil
-		r.setStateLocked(experiment.Down)
+		r.setStateLocked(runner.Down)
 		r.mu.Unlock()
 		err = fmt.Errorf("service %s: %w", r.Label(), err)
 		r.reportReplaced(err)
@@ -257,14 +257,14 @@ var errEnded = errors.New("it ended by itself")
 func (r *Replica) BecomeReady() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setStateLocked(experiment.Ready)
+	r.setStateLocked(runner.Ready)
 	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
 		r.outages[n-1].Ready = r.since
 	}
 }
 
 // setStateLocked notes the state and since when.
-func (r *Replica) setStateLocked(s experiment.State) {
+func (r *Replica) setStateLocked(s runner.State) {
 	if r.state != s {
 		r.state, r.since = s, time.Now()
 	}
@@ -293,7 +293,7 @@ func (r *Replica) noteDown(in Instance) time.Duration {
 		r.addOutageLocked(event)
 	}
 	r.current, r.removal = nil, nil
-	r.setStateLocked(experiment.Down)
+	r.setStateLocked(runner.Down)
 	r.mu.Unlock()
 	r.config.Notify("down", errors.New(event.Cause))
 	return wait
@@ -355,7 +355,7 @@ func (r *Replica) Remove(why Cause) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	in := r.current
-	if in == nil || r.removal != nil || r.state == experiment.Starting {
+	if in == nil || r.removal != nil || r.state == runner.Starting {
 		return false, nil
 	}
 	r.removal = &Outage{Service: r.service, Replica: r.index, Cause: string(why), Down: time.Now()}
@@ -375,7 +375,7 @@ func (r *Replica) Remove(why Cause) (bool, error) {
 func (r *Replica) Running() Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state != experiment.Ready && r.state != experiment.Paused {
+	if r.state != runner.Ready && r.state != runner.Paused {
 		return nil
 	}
 	return r.current
@@ -388,7 +388,7 @@ func (r *Replica) Freeze(in Instance) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setStateLocked(experiment.Paused)
+	r.setStateLocked(runner.Paused)
 	r.addOutageLocked(Outage{Service: r.service, Replica: r.index, Cause: string(CausePause), Down: r.since, Detected: r.since})
 	return nil
 }
@@ -403,10 +403,10 @@ func (r *Replica) Thaw(in Instance) error {
 }
 
 // Snapshot tells what the replica is now.
-func (r *Replica) Snapshot() experiment.Replica {
+func (r *Replica) Snapshot() runner.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := experiment.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since}
+	s := runner.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since}
 	if r.known {
 		s.URL = "http://" + r.address
 	}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 func TestBackoffGrowsToItsCapAndForgets(t *testing.T) {
@@ -125,7 +125,7 @@ func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 		current.end(errors.New("exit status 3"))
 		time.Sleep(100*time.Millisecond - 1)
 		synctest.Wait()
-		if s := r.Snapshot(); s.State != experiment.Down || s.PID != 0 || s.URL == "" {
+		if s := r.Snapshot(); s.State != runner.Down || s.PID != 0 || s.URL == "" {
 			t.Errorf("before the restart the replica is %+v, want it down, with its URL", s)
 		}
 		time.Sleep(time.Minute)
@@ -142,7 +142,7 @@ func TestAnInstanceThatEndsIsStartedAgainLaterAndLater(t *testing.T) {
 		if got := r.Outages(); len(got) != 1 || got[0] != want {
 			t.Errorf("outages are %+v, want %+v", got, want)
 		}
-		if s := r.Snapshot(); s.State != experiment.Ready || s.Restarts != 4 {
+		if s := r.Snapshot(); s.State != runner.Ready || s.Restarts != 4 {
 			t.Errorf("at the end the replica is %+v, want it ready after 4 restarts", s)
 		}
 		// It was healthy for a minute: the next failure is the first of a row.

@@ -1,6 +1,5 @@
-// Package experiment is the use case: deploy a system, load it while faults
-// come and go, collect what happens, judge it, and clean up - always. It owns
-// the narrow interfaces behind which the places to run stand.
+// Package experiment describes experiments: a system, its load, its faults, the
+// checks that judge it, and variants of all that.
 package experiment
 
 import (

@@ -7,8 +7,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// condition is the rank's figure in the words of checks.
-func (r Rank) condition() (Condition, error) {
+// Condition is the rank's figure in the words of checks.
+func (r Rank) Condition() (Condition, error) {
 	c := Condition{Metric: r.Metric}
 	if !slices.Contains(Metrics(), r.Metric) {
 		class, ok := classOf(string(r.Metric))
@@ -33,8 +33,8 @@ func (r Rank) condition() (Condition, error) {
 	return c, nil
 }
 
-// withDefaults names the figure where a file names none.
-func (r Rank) withDefaults() Rank {
+// WithDefaults names the figure where a file names none.
+func (r Rank) WithDefaults() Rank {
 	if r.Metric == "" {
 		r.Metric = Goodput
 	}
@@ -52,7 +52,7 @@ func (r Rank) HigherIsBetter() bool {
 
 // Format prints a value of the figure as people write it.
 func (r Rank) Format(value float64) string {
-	condition, err := r.withDefaults().condition()
+	condition, err := r.WithDefaults().Condition()
 	if err != nil {
 		return fmt.Sprint(value)
 	}

@@ -20,9 +20,9 @@ const MaxLength = load.MaxDuration
 func (e *Experiment) Validate() (problems problem.List) {
 	problems.Under("system", e.System.Validate())
 	problems.Under("load", e.Load.Validate())
-	v := validator{experiment: e, services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}
+	v := validator{experiment: e, Services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}
 	for i := range e.System.Services {
-		v.services[e.System.Services[i].Name] = &e.System.Services[i]
+		v.Services[e.System.Services[i].Name] = &e.System.Services[i]
 	}
 	for _, edge := range e.System.Edges() {
 		v.edges[[2]string{edge.From.Service, edge.To.Service}] = true
@@ -58,7 +58,7 @@ func Length(profile load.Profile) (time.Duration, bool) {
 
 type validator struct {
 	experiment *Experiment
-	services   map[string]*topology.Service
+	Services   map[string]*topology.Service
 	edges      map[[2]string]bool
 	length     time.Duration
 	bounded    bool
@@ -80,7 +80,7 @@ func (v *validator) checkRequests() {
 
 func (v *validator) checkPhases() {
 	for i, p := range v.experiment.Load.Phases {
-		if isFaultPart(p.Name) || p.Name == AfterLoad {
+		if IsFaultPart(p.Name) || p.Name == AfterLoad {
 			v.problems.AddHint(problem.Index("load.phases", i)+".name", "choose another name",
 				"%q names a part of every run", p.Name)
 		}
@@ -90,7 +90,7 @@ func (v *validator) checkPhases() {
 	}
 }
 
-func isFaultPart(name string) bool { return name == Before || name == During || name == After }
+func IsFaultPart(name string) bool { return name == Before || name == During || name == After }
 
 func (v *validator) checkFaults() {
 	named := map[string]int{}
@@ -232,7 +232,7 @@ func (v *validator) checkPhase(path, phase string) {
 		}
 		return
 	}
-	if isFaultPart(phase) {
+	if IsFaultPart(phase) {
 		if len(v.experiment.Faults) == 0 {
 			v.problems.AddHint(path+".phase", "leave it out, or describe faults", "there is no time %s the faults, because there are none", phase)
 		}
@@ -249,7 +249,7 @@ func (v *validator) checkPhase(path, phase string) {
 }
 
 func (v *validator) service(path, name string) *topology.Service {
-	svc := v.services[name]
+	svc := v.Services[name]
 	if svc == nil {
 		v.problems.AddHint(path, v.knownServices(), "%q is no service of the system", name)
 	}
@@ -294,7 +294,7 @@ func (v *validator) edge(path, from, to string) {
 		}
 	}
 	hint := "it calls nothing"
-	if calls := v.services[from].Calls(); len(calls) > 0 {
+	if calls := v.Services[from].Calls(); len(calls) > 0 {
 		hint = "it calls " + strings.Join(calls, ", ")
 	}
 	v.problems.AddHint(path, hint, "service %q does not call %q", from, to)

@@ -41,7 +41,7 @@ func (v *validator) checkSpans() {
 // checkRank holds the rank to what checks can say of the same subject.
 func (v *validator) checkRank() {
 	rank := v.experiment.Rank
-	condition, err := rank.condition()
+	condition, err := rank.Condition()
 	if err != nil {
 		var names []string
 		for _, m := range Metrics() {
@@ -176,14 +176,14 @@ func (v *validator) checkStepTimeouts(path string, steps []topology.Step) {
 
 // checkTimeout refuses a timeout that is longer than the run.
 func checkTimeout(problems *problem.List, path string, timeout unit.Duration, e *Experiment) {
-	if _, bounded := Length(e.Load); !bounded || timeout.Std() <= e.longest() {
+	if _, bounded := Length(e.Load); !bounded || timeout.Std() <= e.Longest() {
 		return
 	}
-	problems.AddHint(path, "shorten it, or lengthen the load or the tail", "a timeout of %q is never reached: the run takes %s at most", timeout, unit.Duration(e.longest()))
+	problems.AddHint(path, "shorten it, or lengthen the load or the tail", "a timeout of %q is never reached: the run takes %s at most", timeout, unit.Duration(e.Longest()))
 }
 
-// longest is how long a run may take by its plan: load and tail.
-func (e *Experiment) longest() time.Duration {
+// Longest is how long a run may take by its plan: load and tail.
+func (e *Experiment) Longest() time.Duration {
 	length, _ := Length(e.Load)
 	return length + e.Tail.Std()
 }

@@ -139,7 +139,7 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(v.Set[a].weight(), v.Set[b].weight()) })
-	a := applier{system: &applied.System, settled: map[string]int{}, set: v.Set}
+	a := applier{System: &applied.System, settled: map[string]int{}, set: v.Set}
 	for _, i := range order {
 		problems.Under(problem.Index("set", i), a.apply(i))
 	}
@@ -155,8 +155,8 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 	applied.Checks = slices.Concat(e.Checks, v.Checks)
 	if v.Faults != nil && len(applied.Faults) == 0 {
 		// Without faults there are no parts relative to them to be judged.
-		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool { return isFaultPart(c.Phase) })
-		if isFaultPart(applied.Rank.Phase) {
+		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool { return IsFaultPart(c.Phase) })
+		if IsFaultPart(applied.Rank.Phase) {
 			applied.Rank.Phase = ""
 		}
 	}
@@ -189,7 +189,7 @@ func (e *Experiment) keepFault(original *Experiment, name string) (problems prob
 
 // An applier changes a system by the patches of one variant.
 type applier struct {
-	system *topology.System
+	System *topology.System
 	set    []Patch
 	// settled has, by target and field, the patch that decided it last.
 	settled map[string]int
@@ -251,8 +251,8 @@ func (p *Patch) validate() (problems problem.List) {
 
 func (a *applier) patchServices(i int) (problems problem.List) {
 	p, found := &a.set[i], false
-	for j := range a.system.Services {
-		s := &a.system.Services[j]
+	for j := range a.System.Services {
+		s := &a.System.Services[j]
 		if !matches(p.Service, s.Name) {
 			continue
 		}
@@ -279,7 +279,7 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 func (a *applier) patchCalls(i int) (problems problem.List) {
 	p := &a.set[i]
 	for _, end := range []struct{ path, name string }{{"service", p.Service}, {"call", p.Call}} {
-		if end.name != "" && end.name != Everything && a.system.Service(end.name) == nil {
+		if end.name != "" && end.name != Everything && a.System.Service(end.name) == nil {
 			problems.AddHint(end.path, a.suggest(end.name), "%q is no service of the system", end.name)
 		}
 	}
@@ -287,8 +287,8 @@ func (a *applier) patchCalls(i int) (problems problem.List) {
 		return problems
 	}
 	found := false
-	for j := range a.system.Services {
-		s := &a.system.Services[j]
+	for j := range a.System.Services {
+		s := &a.System.Services[j]
 		if !matches(p.Service, s.Name) {
 			continue
 		}
@@ -332,15 +332,15 @@ func (p *Patch) same(o *Patch, field string) bool {
 
 func (a *applier) suggest(name string) string {
 	var names []string
-	for i := range a.system.Services {
-		names = append(names, a.system.Services[i].Name)
+	for i := range a.System.Services {
+		names = append(names, a.System.Services[i].Name)
 	}
 	return problem.DidYouMean(name, names, "known are "+strings.Join(names, ", "))
 }
 
 // called lists whom a service calls, for a hint.
 func (a *applier) called(name string) string {
-	s := a.system.Service(name)
+	s := a.System.Service(name)
 	if s == nil {
 		return "name a service that is called"
 	}

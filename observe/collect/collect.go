@@ -14,7 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // Options say how to scrape. The zero value has good defaults.
@@ -43,8 +44,8 @@ type Scraper struct {
 	stop   chan struct{}
 	done   chan struct{}
 
-	replicas func(context.Context) ([]experiment.Replica, error)
-	observe  func(experiment.Sample)
+	replicas func(context.Context) ([]runner.Replica, error)
+	observe  func(measure.Sample)
 	watched  map[replicaKey]*watched
 	services map[string][]*watched
 	// order has the services as they were first listed.
@@ -53,7 +54,7 @@ type Scraper struct {
 	begun, last time.Time
 }
 
-var _ experiment.Collector = (*Scraper)(nil)
+var _ runner.Collector = (*Scraper)(nil)
 
 type replicaKey struct {
 	service string
@@ -62,7 +63,7 @@ type replicaKey struct {
 
 // watched is what is known of one replica.
 type watched struct {
-	replica experiment.Replica
+	replica runner.Replica
 	// listed and up are of the round under way.
 	listed, up bool
 	now, prev  *figures
@@ -89,7 +90,7 @@ func New(options Options) *Scraper {
 // Start takes a first scrape, from which all samples count, and goes on in the
 // background until Stop is called or ctx ends. A replica that does not answer is
 // no error: that is what a fault may look like.
-func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]experiment.Replica, error), observe func(experiment.Sample)) error {
+func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]runner.Replica, error), observe func(measure.Sample)) error {
 	if s.cancel != nil {
 		return errors.New("starting to scrape: a system is being watched already; stop that first")
 	}
@@ -173,7 +174,7 @@ func (s *Scraper) round(ctx context.Context) error {
 	slots := make(chan struct{}, s.options.Concurrency)
 	var scrapes sync.WaitGroup
 	for _, w := range s.watched {
-		if w.up = false; !w.listed || w.replica.State == experiment.Down || w.replica.State == experiment.Paused {
+		if w.up = false; !w.listed || w.replica.State == runner.Down || w.replica.State == runner.Paused {
 			continue // asking those who are known not to answer would take time from the others
 		}
 		slots <- struct{}{}
@@ -202,7 +203,7 @@ func (s *Scraper) listAll(ctx context.Context) error {
 
 // list notes which replicas there are now. One that was started again counts
 // from zero.
-func (s *Scraper) list(replicas []experiment.Replica) {
+func (s *Scraper) list(replicas []runner.Replica) {
 	for _, w := range s.watched {
 		w.listed = false
 	}

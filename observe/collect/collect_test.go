@@ -19,8 +19,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // generic reads a page by the library and returns what figures has of it.
@@ -165,18 +166,18 @@ func newService(t *testing.T, name string, callees ...string) *service {
 // world is a list of replicas, and of the samples taken of them.
 type world struct {
 	mu       sync.Mutex
-	replicas []experiment.Replica
+	replicas []runner.Replica
 	err      error
-	samples  []experiment.Sample
+	samples  []measure.Sample
 }
 
-func (w *world) list(context.Context) ([]experiment.Replica, error) {
+func (w *world) list(context.Context) ([]runner.Replica, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.replicas), w.err
 }
 
-func (w *world) observe(s experiment.Sample) {
+func (w *world) observe(s measure.Sample) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.samples = append(w.samples, s)
@@ -184,7 +185,7 @@ func (w *world) observe(s experiment.Sample) {
 
 // watch scrapes at start, calls during, scrapes at stop, and returns the one
 // sample of each service that lies between.
-func watch(t *testing.T, w *world, during func()) map[string]experiment.Sample {
+func watch(t *testing.T, w *world, during func()) map[string]measure.Sample {
 	t.Helper()
 	s := New(Options{Interval: time.Hour, Timeout: 300 * time.Millisecond})
 	if err := s.Start(context.Background(), w.list, w.observe); err != nil {
@@ -197,7 +198,7 @@ func watch(t *testing.T, w *world, during func()) map[string]experiment.Sample {
 	if err := s.Stop(); err != nil {
 		t.Error("the second stop:", err)
 	}
-	samples := map[string]experiment.Sample{}
+	samples := map[string]measure.Sample{}
 	for _, sample := range w.samples {
 		if _, twice := samples[sample.Service]; twice {
 			t.Errorf("more than one sample of %q", sample.Service)
@@ -210,7 +211,7 @@ func watch(t *testing.T, w *world, during func()) map[string]experiment.Sample {
 func TestReplicasAreSummed(t *testing.T) {
 	a, b := newService(t, "cart", "db"), newService(t, "cart", "db")
 	a.requests.Store(1000)
-	w := &world{replicas: []experiment.Replica{{Service: "cart", Index: 1, URL: a.URL}, {Service: "cart", Index: 2, URL: b.URL}}}
+	w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL}, {Service: "cart", Index: 2, URL: b.URL}}}
 	got := watch(t, w, func() {
 		a.requests.Add(100)
 		b.requests.Add(50)
@@ -233,7 +234,7 @@ func TestReplicasAreSummed(t *testing.T) {
 
 func TestDownIsNotIdle(t *testing.T) {
 	well, down, hung, gone := newService(t, "a"), newService(t, "b"), newService(t, "c"), newService(t, "d")
-	w := &world{replicas: []experiment.Replica{{Service: "a", URL: well.URL}, {Service: "b", URL: down.URL}, {Service: "c", URL: hung.URL}, {Service: "d", URL: gone.URL}}}
+	w := &world{replicas: []runner.Replica{{Service: "a", URL: well.URL}, {Service: "b", URL: down.URL}, {Service: "c", URL: hung.URL}, {Service: "d", URL: gone.URL}}}
 	got := watch(t, w, func() {
 		down.down.Store(true)
 		hung.hang.Store(true)
@@ -252,7 +253,7 @@ func TestRestartedReplicaCountsFromZero(t *testing.T) {
 	for name, restarts := range map[string]int{"unnoticed": 0, "noticed": 1} {
 		a := newService(t, "cart")
 		a.requests.Store(1000)
-		w := &world{replicas: []experiment.Replica{{Service: "cart", Index: 1, URL: a.URL}}}
+		w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL}}}
 		got := watch(t, w, func() {
 			a.requests.Store(10)
 			w.mu.Lock()
@@ -272,11 +273,11 @@ func TestLateReplicas(t *testing.T) {
 	old.requests.Store(1000)
 	old.down.Store(true)
 	fresh.requests.Store(5)
-	w := &world{replicas: []experiment.Replica{{Service: "old", URL: old.URL}}}
+	w := &world{replicas: []runner.Replica{{Service: "old", URL: old.URL}}}
 	got := watch(t, w, func() {
 		old.down.Store(false)
 		w.mu.Lock()
-		w.replicas = append(w.replicas, experiment.Replica{Service: "fresh", URL: fresh.URL, Since: time.Now()})
+		w.replicas = append(w.replicas, runner.Replica{Service: "fresh", URL: fresh.URL, Since: time.Now()})
 		w.mu.Unlock()
 	})
 	if got["old"].Requests != 0 || got["old"].Up != 1 || got["fresh"].Requests != 15 {
@@ -304,7 +305,7 @@ func TestStartReportsWhatIsWrong(t *testing.T) {
 
 func TestEndOfContextEndsTheWatching(t *testing.T) {
 	a := newService(t, "cart")
-	w := &world{replicas: []experiment.Replica{{Service: "cart", URL: a.URL}}}
+	w := &world{replicas: []runner.Replica{{Service: "cart", URL: a.URL}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := New(Options{Interval: time.Hour})
 	if err := s.Start(ctx, w.list, w.observe); err != nil {
@@ -336,10 +337,10 @@ func BenchmarkRound(b *testing.B) {
 	defer server.Close()
 	w := &world{}
 	for i := range 1000 {
-		w.replicas = append(w.replicas, experiment.Replica{Service: fmt.Sprintf("s%d", i), Index: 1, URL: server.URL})
+		w.replicas = append(w.replicas, runner.Replica{Service: fmt.Sprintf("s%d", i), Index: 1, URL: server.URL})
 	}
 	s := New(Options{Interval: time.Hour, Timeout: time.Minute})
-	if err := s.Start(context.Background(), w.list, func(experiment.Sample) {}); err != nil {
+	if err := s.Start(context.Background(), w.list, func(measure.Sample) {}); err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Stop() }()

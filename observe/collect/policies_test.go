@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // TestPoliciesAreRead scrapes a replica whose workers are all busy, by what it
@@ -32,11 +33,11 @@ microsim_breaker_state{callee="b",service="a"} 2
 	busy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer busy.Close()
 	s := New(Options{Interval: time.Hour, Timeout: 10 * time.Second})
-	samples := make(chan experiment.Sample, 1)
-	list := func(context.Context) ([]experiment.Replica, error) {
-		return []experiment.Replica{{Service: "a", Index: 1, URL: busy.URL, ControlURL: control.URL}}, nil
+	samples := make(chan measure.Sample, 1)
+	list := func(context.Context) ([]runner.Replica, error) {
+		return []runner.Replica{{Service: "a", Index: 1, URL: busy.URL, ControlURL: control.URL}}, nil
 	}
-	if err := s.Start(t.Context(), list, func(sample experiment.Sample) { samples <- sample }); err != nil {
+	if err := s.Start(t.Context(), list, func(sample measure.Sample) { samples <- sample }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Stop(); err != nil {

@@ -7,15 +7,15 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // sample is what all replicas of a service did since the last round. Replicas
 // that did not answer add nothing but their being down.
-func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) experiment.Sample {
-	sample := experiment.Sample{At: at, Elapsed: elapsed, Service: name, Codes: map[string]int64{}}
+func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measure.Sample {
+	sample := measure.Sample{At: at, Elapsed: elapsed, Service: name, Codes: map[string]int64{}}
 	var latency deltas
 	calls := map[string]*callDeltas{}
 	for _, w := range s.services[name] {
@@ -50,7 +50,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) exper
 	sample.Bounds, sample.Latency, sample.Sum = latency.bounds, latency.counts(), latency.sum
 	for _, callee := range slices.Sorted(maps.Keys(calls)) {
 		c := calls[callee]
-		sample.Calls = append(sample.Calls, experiment.CallSample{
+		sample.Calls = append(sample.Calls, measure.CallSample{
 			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Breaker: c.breaker, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
 		})
 	}

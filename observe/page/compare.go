@@ -4,8 +4,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -98,7 +98,7 @@ func failures(runs []Run, key string) (classes []outcome.Class) {
 	return classes
 }
 
-func (v *variantRow) count(r *experiment.Result) {
+func (v *variantRow) count(r *result.Result) {
 	v.Runs++
 	if r.Incomplete {
 		v.Incomplete++
@@ -122,7 +122,7 @@ func segmentKeys(runs []Run) (keys []string) {
 	return keys
 }
 
-func segment(r *experiment.Result, key string) *experiment.Segment {
+func segment(r *result.Result, key string) *result.Segment {
 	for i := range r.Segments {
 		if segmentKey(&r.Segments[i]) == key {
 			return &r.Segments[i]
@@ -133,7 +133,7 @@ func segment(r *experiment.Result, key string) *experiment.Segment {
 
 // figuresOf are what variants are compared by. A figure that is not known in a
 // run is left out.
-func figuresOf(c *experiment.ClientStats, seconds float64) map[string]float64 {
+func figuresOf(c *result.ClientStats, seconds float64) map[string]float64 {
 	figures := map[string]float64{}
 	if seconds > 0 {
 		figures["good"] = float64(c.Requests-c.Errors) / seconds

@@ -6,8 +6,8 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -87,7 +87,7 @@ func TestHistogramKeepsEveryRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := newHistogram("x", &experiment.LoadStats{Histogram: string(text)})
+	got, err := newHistogram("x", &result.LoadStats{Histogram: string(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestHistogramKeepsEveryRequest(t *testing.T) {
 	if total != 7 || got.Counts[0] == 0 || got.Counts[len(got.Counts)-1] == 0 {
 		t.Errorf("the bins are %v", got.Counts)
 	}
-	if h, err := newHistogram("x", &experiment.LoadStats{}); h != nil || err != nil {
+	if h, err := newHistogram("x", &result.LoadStats{}); h != nil || err != nil {
 		t.Errorf("no histogram is read as %v, %v", h, err)
 	}
 }

@@ -3,8 +3,8 @@ package page
 import (
 	"slices"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // Budgets of the page: points of a curve, and points of all services of all
@@ -55,7 +55,7 @@ type curves struct {
 	Merged int `json:"merged"`
 }
 
-func clientCurves(timeline []experiment.ClientSecond, limit int) curves {
+func clientCurves(timeline []result.ClientSecond, limit int) curves {
 	merged := (len(timeline) + limit - 1) / limit
 	c := curves{Classes: map[outcome.Class][]num{}, Merged: max(1, merged)}
 	for group := range slices.Chunk(timeline, max(1, merged)) {
@@ -82,7 +82,7 @@ type gathering struct {
 	quantiles         [3]float64
 }
 
-func gather(seconds []experiment.ClientSecond) (g gathering) {
+func gather(seconds []result.ClientSecond) (g gathering) {
 	g.from = seconds[0].At.Seconds() - seconds[0].Seconds
 	for i := range seconds {
 		s := &seconds[i]

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // A document is the data of the page, as its program reads it. Times are
@@ -26,26 +26,26 @@ type document struct {
 }
 
 type runDocument struct {
-	Variant     string                 `json:"variant"`
-	Seed        string                 `json:"seed"` // a browser's numbers end at 2^53
-	Name        string                 `json:"name"`
-	Target      string                 `json:"target"`
-	Versions    map[string]string      `json:"versions"`
-	Environment experiment.Environment `json:"environment"`
-	Command     string                 `json:"command"`
-	Started     time.Time              `json:"started"`
-	Length      num                    `json:"length"`
-	Incomplete  bool                   `json:"incomplete"`
-	Why         string                 `json:"why"`
-	Passed      bool                   `json:"passed"`
-	Checks      []checkDocument        `json:"checks"`
-	Faults      []faultDocument        `json:"faults"`
-	Recoveries  []recoveryDocument     `json:"recoveries"`
-	Segments    []segmentDocument      `json:"segments"`
-	Histograms  []*histogram           `json:"histograms"`
-	Drawing     drawing                `json:"drawing"`
-	Clients     curves                 `json:"clients"`
-	Services    map[string]curves      `json:"services"`
+	Variant     string             `json:"variant"`
+	Seed        string             `json:"seed"` // a browser's numbers end at 2^53
+	Name        string             `json:"name"`
+	Target      string             `json:"target"`
+	Versions    map[string]string  `json:"versions"`
+	Environment result.Environment `json:"environment"`
+	Command     string             `json:"command"`
+	Started     time.Time          `json:"started"`
+	Length      num                `json:"length"`
+	Incomplete  bool               `json:"incomplete"`
+	Why         string             `json:"why"`
+	Passed      bool               `json:"passed"`
+	Checks      []checkDocument    `json:"checks"`
+	Faults      []faultDocument    `json:"faults"`
+	Recoveries  []recoveryDocument `json:"recoveries"`
+	Segments    []segmentDocument  `json:"segments"`
+	Histograms  []*histogram       `json:"histograms"`
+	Drawing     drawing            `json:"drawing"`
+	Clients     curves             `json:"clients"`
+	Services    map[string]curves  `json:"services"`
 }
 
 type checkDocument struct {
@@ -88,14 +88,14 @@ type recoveryDocument struct {
 
 type segmentDocument struct {
 	// Key is the segment's place in the address and in comparisons.
-	Key      string                    `json:"key"`
-	Kind     experiment.SegmentKind    `json:"kind"`
-	Name     string                    `json:"name"`
-	From     num                       `json:"from"`
-	To       num                       `json:"to"`
-	Clients  experiment.ClientStats    `json:"clients"`
-	Services []experiment.ServiceStats `json:"services"`
-	Edges    []experiment.EdgeStats    `json:"edges"`
+	Key      string                `json:"key"`
+	Kind     result.SegmentKind    `json:"kind"`
+	Name     string                `json:"name"`
+	From     num                   `json:"from"`
+	To       num                   `json:"to"`
+	Clients  result.ClientStats    `json:"clients"`
+	Services []result.ServiceStats `json:"services"`
+	Edges    []result.EdgeStats    `json:"edges"`
 }
 
 // newDocument gathers what the page shows.
@@ -149,7 +149,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 	return d, nil
 }
 
-func newFaultDocument(f *experiment.FaultRecord, end num) faultDocument {
+func newFaultDocument(f *result.FaultRecord, end num) faultDocument {
 	d := faultDocument{
 		Label: f.Label, Service: cmp.Or(f.Victim, f.Fault.Target.Service), Caller: f.Fault.Target.From, Victim: f.Victim, Round: f.Round,
 		Replicas: f.Replicas, Applied: f.Applied(), Moment: isMoment(&f.Fault), From: num(f.From), To: num(f.To), Cleared: !f.ClearedAt.IsZero(),
@@ -171,17 +171,17 @@ func newFaultDocument(f *experiment.FaultRecord, end num) faultDocument {
 func isMoment(f *fault.Fault) bool { return f.Type == fault.Kill || f.Type == fault.Restart }
 
 // segmentKey names a segment: run, part:during, phase:steady.
-func segmentKey(s *experiment.Segment) string {
-	if s.Kind == experiment.WholeRun {
+func segmentKey(s *result.Segment) string {
+	if s.Kind == result.WholeRun {
 		return string(s.Kind)
 	}
 	return string(s.Kind) + ":" + s.Name
 }
 
 // length is how long the load lasted, in seconds.
-func length(r *experiment.Result) num {
+func length(r *result.Result) num {
 	for i := range r.Segments {
-		if r.Segments[i].Kind == experiment.WholeRun {
+		if r.Segments[i].Kind == result.WholeRun {
 			return num(r.Segments[i].To)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // binsPerDecade is how fine latencies are drawn: each bin is 12 % wider than
@@ -19,15 +19,15 @@ type histogram struct {
 	Name string `json:"name"`
 	// First is the exponent of the lowest bin: bin i begins at
 	// 10^((First+i)/PerDecade) seconds.
-	First     int                 `json:"first"`
-	PerDecade int                 `json:"perDecade"`
-	Counts    []int64             `json:"counts"`
-	Latency   *experiment.Latency `json:"latency"`
+	First     int             `json:"first"`
+	PerDecade int             `json:"perDecade"`
+	Counts    []int64         `json:"counts"`
+	Latency   *result.Latency `json:"latency"`
 }
 
 // newHistogram reads the encoded distribution of a load report; nil where
 // nothing was measured.
-func newHistogram(name string, s *experiment.LoadStats) (*histogram, error) {
+func newHistogram(name string, s *result.LoadStats) (*histogram, error) {
 	if s.Histogram == "" {
 		return nil, nil
 	}
@@ -60,12 +60,12 @@ func newHistogram(name string, s *experiment.LoadStats) (*histogram, error) {
 
 // newHistograms are that of all requests, and of each phase and each request of
 // the mix where there are several.
-func newHistograms(load *experiment.LoadReport) (all []*histogram, err error) {
+func newHistograms(load *result.LoadReport) (all []*histogram, err error) {
 	if load == nil {
 		return []*histogram{}, nil
 	}
 	all = []*histogram{}
-	add := func(name string, s *experiment.LoadStats) {
+	add := func(name string, s *result.LoadStats) {
 		h, failed := newHistogram(name, s)
 		if failed != nil && err == nil {
 			err = failed

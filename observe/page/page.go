@@ -14,7 +14,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -35,7 +35,7 @@ type Run struct {
 	// one way.
 	Variant string
 	Seed    uint64
-	Result  *experiment.Result
+	Result  *result.Result
 	// Series are the run's samples, from a Recorder; without them the page has
 	// the curves of the clients only.
 	Series *Series

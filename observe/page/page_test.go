@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // nasty would end the script it stands in, and start another.
@@ -130,7 +130,7 @@ func TestPageWithoutSamplesOrSystem(t *testing.T) {
 	if e := d.Runs[0].Drawing.Edges; len(e) != 11 || e[len(e)-1].From != 0 {
 		t.Errorf("the calls are %v", e)
 	}
-	p.Runs[0].Result = &experiment.Result{Name: "nothing", Incomplete: true, Why: "interrupted"}
+	p.Runs[0].Result = &result.Result{Name: "nothing", Incomplete: true, Why: "interrupted"}
 	if d := data(t, written(t, p)); !d.Runs[0].Incomplete {
 		t.Error("the run is not marked incomplete")
 	}

@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // MaxPoints is how many points of one service are kept, more than a screen is
@@ -19,8 +21,8 @@ const MaxPoints = 1440
 type Recorder struct{ series Series }
 
 // Observe takes an event of the run.
-func (r *Recorder) Observe(e experiment.Event) {
-	sampled, ok := e.(experiment.ServiceSampled)
+func (r *Recorder) Observe(e runner.Event) {
+	sampled, ok := e.(runner.ServiceSampled)
 	if !ok {
 		return
 	}
@@ -116,7 +118,7 @@ type point struct {
 	cpuSeconds      float64
 	memory          int64
 	up, replicas    int
-	// calls are by callee, outcomes by place in experiment.Classes.
+	// calls are by callee, outcomes by place in outcome.Classes.
 	calls    []tally
 	outcomes [9]uint32
 }
@@ -139,7 +141,7 @@ func plus(tallies []tally, t tally) []tally {
 	return tallies
 }
 
-func newPoint(at float64, s *experiment.Sample) point {
+func newPoint(at float64, s *measure.Sample) point {
 	p := point{from: at - s.Elapsed.Seconds(), to: at, up: s.Up, replicas: s.Replicas}
 	if s.Up == 0 {
 		return p // one that is down has told nothing, which is not zero requests
@@ -162,7 +164,7 @@ func newPoint(at float64, s *experiment.Sample) point {
 	return p
 }
 
-func (p *point) call(c *experiment.CallSample) {
+func (p *point) call(c *measure.CallSample) {
 	counts := tally{name: c.Callee}
 	for i, class := range outcome.Classes() {
 		n := uint32(c.Calls[class])
@@ -229,10 +231,10 @@ func total(counts []uint32) (n int64) {
 
 // latency is the point's p50, p90 and p99; nil where nothing was answered. The
 // mean is not known.
-func (p *point) latency() *experiment.Quantiles {
+func (p *point) latency() *result.Quantiles {
 	counts := make([]int64, len(p.counts))
 	for i, n := range p.counts {
 		counts[i] = int64(n)
 	}
-	return experiment.BucketQuantiles(p.bounds, counts, 0)
+	return result.BucketQuantiles(p.bounds, counts, 0)
 }

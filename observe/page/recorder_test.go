@@ -6,20 +6,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // record feeds a recorder one sample a second.
-func record(seconds int, sample func(second int) experiment.Sample) *Series {
+func record(seconds int, sample func(second int) measure.Sample) *Series {
 	var r Recorder
 	for second := range seconds {
-		r.Observe(experiment.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: sample(second)})
+		r.Observe(runner.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: sample(second)})
 	}
 	return r.Series()
 }
 
-func steady(second int) experiment.Sample { return shop().sample(0, second, "web") }
+func steady(second int) measure.Sample { return shop().sample(0, second, "web") }
 
 func TestRecorderLosesNothing(t *testing.T) {
 	for _, seconds := range []int{1, 59, MaxPoints, MaxPoints + 1, 3*MaxPoints + 7, 9 * MaxPoints} {
@@ -62,11 +63,11 @@ func TestDrawingFewerPointsLeavesTheRecordAlone(t *testing.T) {
 }
 
 func TestMergedPointsAddUp(t *testing.T) {
-	sample := func(n int64) *experiment.Sample {
-		return &experiment.Sample{
+	sample := func(n int64) *measure.Sample {
+		return &measure.Sample{
 			Elapsed: time.Second, Requests: 10 * n, Errors: n, Codes: map[string]int64{"200": 9 * n, "503": n}, Bounds: []float64{1, 2}, Latency: []int64{9 * n, n, 0},
 			InFlight: n, QueueLength: 4 - n, CPUSeconds: 0.5, MemoryBytes: n, Up: int(n), Replicas: 2,
-			Calls: []experiment.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: n, outcome.BreakerOpen: 3 * n, outcome.Cancelled: 7}}},
+			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: n, outcome.BreakerOpen: 3 * n, outcome.Cancelled: 7}}},
 		}
 	}
 	p, q := newPoint(1, sample(1)), newPoint(2, sample(2))
@@ -86,7 +87,7 @@ func TestMergedPointsAddUp(t *testing.T) {
 }
 
 func TestServiceThatIsDownIsUnknown(t *testing.T) {
-	series := record(3, func(second int) experiment.Sample {
+	series := record(3, func(second int) measure.Sample {
 		s := steady(second)
 		if second == 1 {
 			s.Up = 0
@@ -101,10 +102,10 @@ func TestServiceThatIsDownIsUnknown(t *testing.T) {
 
 func TestLastMomentIsNoFall(t *testing.T) {
 	var r Recorder
-	r.Observe(experiment.ServiceSampled{At: time.Second, Sample: steady(0)})
+	r.Observe(runner.ServiceSampled{At: time.Second, Sample: steady(0)})
 	s := steady(1)
 	s.Elapsed, s.Requests = 100*time.Millisecond, 0
-	r.Observe(experiment.ServiceSampled{At: 1100 * time.Millisecond, Sample: s})
+	r.Observe(runner.ServiceSampled{At: 1100 * time.Millisecond, Sample: s})
 	points := r.Series().services["web"].points
 	if len(points) != 1 || points[0].to != 1.1 || points[0].requests != steady(0).Requests {
 		t.Errorf("the points are %+v", points)
@@ -123,7 +124,7 @@ func BenchmarkRecorderMemory(b *testing.B) {
 				for copies := range services / 10 {
 					s := shop().sample(i, second, name)
 					s.Service += string(rune('a' + copies))
-					r.Observe(experiment.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: s})
+					r.Observe(runner.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: s})
 				}
 			}
 		}

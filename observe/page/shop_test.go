@@ -12,7 +12,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // A play makes up a run: a system whose services call each other, and a fault
@@ -76,9 +79,9 @@ func (p play) wave(parts ...float64) float64 {
 func (p play) broke(second int) bool { return second >= p.seconds/3 && second < 2*p.seconds/3 }
 
 // sample is what a service did in one second.
-func (p play) sample(service, second int, name string) experiment.Sample {
+func (p play) sample(service, second int, name string) measure.Sample {
 	n := int64(20 + 10*p.wave(float64(service), float64(second)*0.2))
-	s := experiment.Sample{
+	s := measure.Sample{
 		At: start.Add(time.Duration(second+1) * time.Second), Elapsed: time.Second, Service: name, Requests: n, Up: 1, Replicas: 1,
 		Bounds: []float64{0.001, 0.01, 0.1, 1}, Latency: []int64{n / 2, n - n/2, 0, 0, 0}, Codes: map[string]int64{"200": n}, InFlight: n / 5, QueueLength: int64(second % 4),
 	}
@@ -91,7 +94,7 @@ func (p play) sample(service, second int, name string) experiment.Sample {
 		if c[0] != name {
 			continue
 		}
-		call := experiment.CallSample{Callee: c[1], Calls: map[outcome.Class]int64{outcome.OK: n}}
+		call := measure.CallSample{Callee: c[1], Calls: map[outcome.Class]int64{outcome.OK: n}}
 		if c[1] == p.broken && p.broke(second) {
 			failed := int64(float64(n) * p.hurt)
 			call.Calls = map[outcome.Class]int64{outcome.OK: n - failed, outcome.Timeout: failed / 2, outcome.BreakerOpen: failed - failed/2}
@@ -101,22 +104,22 @@ func (p play) sample(service, second int, name string) experiment.Sample {
 	return s
 }
 
-func (p play) client(second int) experiment.ClientSecond {
+func (p play) client(second int) result.ClientSecond {
 	n := int64(25 + 10*p.wave(float64(second)*0.3))
-	row := experiment.ClientSecond{At: time.Duration(second+1) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: n}}
+	row := result.ClientSecond{At: time.Duration(second+1) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: n}}
 	base := 0.02 * (1 + p.wave(float64(second)))
 	if p.broke(second) {
 		failed := int64(float64(n) * p.hurt)
 		row.Outcomes = map[outcome.Class]int64{outcome.OK: n - failed, outcome.HTTPError: failed / 2, outcome.Timeout: failed - failed/2}
 		base *= 6
 	}
-	row.Latency = &experiment.Latency{Mean: base, P50: base, P90: base * 2, P95: base * 2.5, P99: base * 4}
+	row.Latency = &result.Latency{Mean: base, P50: base, P90: base * 2, P95: base * 2.5, P99: base * 4}
 	return row
 }
 
 // segment sums the seconds from one to before another.
-func (p play) segment(kind experiment.SegmentKind, name string, from, to int) experiment.Segment {
-	s := experiment.Segment{Kind: kind, Name: name, From: float64(from), To: float64(to), Services: []experiment.ServiceStats{}, Edges: []experiment.EdgeStats{}}
+func (p play) segment(kind result.SegmentKind, name string, from, to int) result.Segment {
+	s := result.Segment{Kind: kind, Name: name, From: float64(from), To: float64(to), Services: []result.ServiceStats{}, Edges: []result.EdgeStats{}}
 	s.Clients.Outcomes = map[outcome.Class]int64{}
 	seconds := float64(to - from)
 	for second := from; second < to; second++ {
@@ -130,17 +133,17 @@ func (p play) segment(kind experiment.SegmentKind, name string, from, to int) ex
 	}
 	s.Clients.Rate = float64(s.Clients.Requests) / seconds
 	for i, name := range p.services() {
-		stats := experiment.ServiceStats{Service: name, Seconds: seconds, Availability: 1, Up: 1}
-		edges := map[string]*experiment.EdgeStats{}
+		stats := result.ServiceStats{Service: name, Seconds: seconds, Availability: 1, Up: 1}
+		edges := map[string]*result.EdgeStats{}
 		for second := from; second < to; second++ {
 			sample := p.sample(i, second, name)
 			stats.Requests += sample.Requests
 			stats.Errors += sample.Errors
 			stats.InFlight = max(stats.InFlight, sample.InFlight)
-			stats.Latency = experiment.BucketQuantiles(sample.Bounds, sample.Latency, 0)
+			stats.Latency = result.BucketQuantiles(sample.Bounds, sample.Latency, 0)
 			for _, c := range sample.Calls {
 				if edges[c.Callee] == nil {
-					edges[c.Callee] = &experiment.EdgeStats{Caller: name, Callee: c.Callee, Outcomes: map[outcome.Class]int64{}}
+					edges[c.Callee] = &result.EdgeStats{Caller: name, Callee: c.Callee, Outcomes: map[outcome.Class]int64{}}
 				}
 				for class, n := range c.Calls {
 					edges[c.Callee].Calls += n
@@ -160,29 +163,29 @@ func (p play) segment(kind experiment.SegmentKind, name string, from, to int) ex
 	return s
 }
 
-func (p play) result() *experiment.Result {
+func (p play) result() *result.Result {
 	from, to := p.seconds/3, 2*p.seconds/3
 	at := func(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
-	r := &experiment.Result{
-		APIVersion: experiment.ResultVersion, Kind: experiment.ResultKind, Name: "made-up", Seed: p.seed, Target: "local",
-		Versions: map[string]string{"kubectl-microsim": "v0.0.0"}, Environment: experiment.Environment{OS: "linux", Arch: "amd64", CPUs: 4, Go: "go1.26"},
+	r := &result.Result{
+		APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: "made-up", Seed: p.seed, Target: "local",
+		Versions: map[string]string{"kubectl-microsim": "v0.0.0"}, Environment: result.Environment{OS: "linux", Arch: "amd64", CPUs: 4, Go: "go1.26"},
 		Command: "kubectl microsim run made-up --on local --seed " + fmt.Sprint(p.seed), Started: start, LoadStarted: start, Ended: at(p.seconds), Passed: false,
-		Checks: []experiment.CheckResult{
+		Checks: []result.CheckResult{
 			{Check: experiment.Check{Expr: "errors < 1%", Phase: "before"}, Pass: true, Why: "errors was 0%"},
 			{Check: experiment.Check{Expr: "p99 < 100ms", Phase: "during"}, Pass: false, Why: "p99 was 611ms"},
 		},
-		Faults: []experiment.FaultRecord{{
+		Faults: []result.FaultRecord{{
 			ID: "error-1", Label: "error " + p.broken, Fault: fault.Fault{Type: "error", Target: fault.Target{Service: p.broken}}, Replicas: []string{p.broken + "/1"},
 			PlannedFrom: float64(from), PlannedTo: float64(to), OrderedAt: at(from), AppliedAt: at(from), ClearedAt: at(to), From: float64(from), To: float64(to), Hits: 123,
 		}},
-		Recoveries: []experiment.Recovery{{Service: p.broken, Replica: 1, DownAt: at(from), DetectedAt: at(from).Add(300 * time.Millisecond), ReadyAt: at(from + 2), Detection: 0.3, Took: 2}},
+		Recoveries: []result.Recovery{{Service: p.broken, Replica: 1, DownAt: at(from), DetectedAt: at(from).Add(300 * time.Millisecond), ReadyAt: at(from + 2), Detection: 0.3, Took: 2}},
 	}
 	r.Timeline = p.timeline()
-	r.Segments = []experiment.Segment{
-		p.segment(experiment.WholeRun, "", 0, p.seconds), p.segment(experiment.FaultPart, experiment.Before, 0, from),
-		p.segment(experiment.FaultPart, experiment.During, from, to), p.segment(experiment.FaultPart, experiment.After, to, p.seconds),
+	r.Segments = []result.Segment{
+		p.segment(result.WholeRun, "", 0, p.seconds), p.segment(result.FaultPart, experiment.Before, 0, from),
+		p.segment(result.FaultPart, experiment.During, from, to), p.segment(result.FaultPart, experiment.After, to, p.seconds),
 	}
-	r.Load = &experiment.LoadReport{Started: start, Elapsed: time.Duration(p.seconds) * time.Second, Total: experiment.LoadStats{
+	r.Load = &result.LoadReport{Started: start, Elapsed: time.Duration(p.seconds) * time.Second, Total: result.LoadStats{
 		Latency: *r.Segments[0].Clients.Latency, Histogram: p.histogram(),
 	}}
 	return r
@@ -201,7 +204,7 @@ func (p play) histogram() string {
 	return string(text)
 }
 
-func (p play) timeline() (rows []experiment.ClientSecond) {
+func (p play) timeline() (rows []result.ClientSecond) {
 	for second := range p.seconds {
 		rows = append(rows, p.client(second))
 	}
@@ -213,7 +216,7 @@ func (p play) run() Run {
 	var r Recorder
 	for second := range p.seconds {
 		for i, name := range p.services() {
-			r.Observe(experiment.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: p.sample(i, second, name)})
+			r.Observe(runner.ServiceSampled{At: time.Duration(second+1) * time.Second, Sample: p.sample(i, second, name)})
 		}
 	}
 	return Run{Variant: p.variant, Seed: p.seed, Result: p.result(), Series: r.Series(), System: p.system()}

@@ -14,7 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // The files of a record.
@@ -115,7 +116,7 @@ func checkDir(options Options) (existed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ResultFile), experiment.ResultKind) {
+	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ResultFile), result.ResultKind) {
 		return true, nil
 	}
 	return false, errors.New("it holds files that do not belong to a record of a run; name another directory, or force it to keep them beside the record")
@@ -171,12 +172,12 @@ func (r *Recorder) wrap(name string, err error) error {
 
 // Observe writes the rows of an event. What goes wrong is kept for Err and
 // Finish, so that a full disk does not end the run.
-func (r *Recorder) Observe(e experiment.Event) {
+func (r *Recorder) Observe(e runner.Event) {
 	if r.err != nil {
 		return
 	}
 	r.state.observe(e)
-	if sampled, ok := e.(experiment.ServiceSampled); ok {
+	if sampled, ok := e.(runner.ServiceSampled); ok {
 		r.err = r.sample(sampled)
 	}
 }
@@ -186,7 +187,7 @@ func (r *Recorder) Err() error { return r.err }
 
 // Finish completes the record and puts it into its place. On an error nothing
 // of this record is in Dir.
-func (r *Recorder) Finish(result *experiment.Result) error {
+func (r *Recorder) Finish(result *result.Result) error {
 	err := r.err
 	if err == nil {
 		err = r.complete(result)
@@ -201,7 +202,7 @@ func (r *Recorder) Finish(result *experiment.Result) error {
 }
 
 // complete writes what is known at the end only.
-func (r *Recorder) complete(result *experiment.Result) error {
+func (r *Recorder) complete(result *result.Result) error {
 	if err := r.clientRows(result); err != nil {
 		return err
 	}

@@ -13,50 +13,52 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 // small is a run of two seconds with one fault in the second.
-func small() (events []experiment.Event, result *experiment.Result) {
+func small() (events []runner.Event, end *result.Result) {
 	began := time.Unix(1_700_000_000, 0).UTC()
-	record := experiment.FaultRecord{
+	record := result.FaultRecord{
 		ID: "latency-1", Label: "latency cart", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "cart"}, Probability: 1},
 		Replicas: []string{"cart/1"}, PlannedFrom: 1, PlannedTo: 2, OrderedAt: began.Add(time.Second), AppliedAt: began.Add(1001 * time.Millisecond), From: 1.001, Hits: 12,
 	}
 	cleared := record
 	cleared.ClearedAt, cleared.To = began.Add(2*time.Second), 2
-	sample := func(at time.Duration, slow int64) experiment.ServiceSampled {
+	sample := func(at time.Duration, slow int64) runner.ServiceSampled {
 		bounds := []float64{0.01, 0.1, 1}
-		return experiment.ServiceSampled{At: at, Sample: experiment.Sample{
+		return runner.ServiceSampled{At: at, Sample: measure.Sample{
 			At: began.Add(at), Elapsed: time.Second, Service: "cart", Requests: 20, Errors: 1, Bounds: bounds, Latency: []int64{20 - slow, 0, slow, 0}, Sum: 0.5,
 			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
-			Calls: []experiment.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
+			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
 		}}
 	}
-	events = []experiment.Event{
-		experiment.LoadBegun{At: began, Length: 2 * time.Second, Phases: []string{"steady, slow"}},
+	events = []runner.Event{
+		runner.LoadBegun{At: began, Length: 2 * time.Second, Phases: []string{"steady, slow"}},
 		sample(time.Second, 0),
-		experiment.FaultApplied{Record: record},
-		experiment.FaultCleared{Record: cleared},
+		runner.FaultApplied{Record: record},
+		runner.FaultCleared{Record: cleared},
 		sample(2*time.Second, 20),
-		experiment.ServiceSampled{At: 2 * time.Second, Sample: experiment.Sample{Elapsed: time.Second, Service: "db", Replicas: 1}},
+		runner.ServiceSampled{At: 2 * time.Second, Sample: measure.Sample{Elapsed: time.Second, Service: "db", Replicas: 1}},
 	}
-	second := func(at time.Duration, outcomes map[outcome.Class]int64, l *experiment.Latency) experiment.ClientSecond {
-		return experiment.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Latency: l}
+	second := func(at time.Duration, outcomes map[outcome.Class]int64, l *result.Latency) result.ClientSecond {
+		return result.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Latency: l}
 	}
-	result = &experiment.Result{
-		APIVersion: experiment.ResultVersion, Kind: experiment.ResultKind, Name: "small", Faults: []experiment.FaultRecord{cleared},
-		Timeline: []experiment.ClientSecond{
-			second(time.Second, map[outcome.Class]int64{outcome.OK: 20}, &experiment.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
+	end = &result.Result{
+		APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: "small", Faults: []result.FaultRecord{cleared},
+		Timeline: []result.ClientSecond{
+			second(time.Second, map[outcome.Class]int64{outcome.OK: 20}, &result.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
 			second(2*time.Second, map[outcome.Class]int64{outcome.Dropped: 3}, nil),
 		},
 	}
-	return events, result
+	return events, end
 }
 
 func recordSmall(t *testing.T, options Options) error {
@@ -92,7 +94,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	var result experiment.Result
+	var result result.Result
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, ResultFile))), &result); err != nil || result.Name != "small" {
 		t.Errorf("%v, %+v", err, result)
 	}
@@ -239,7 +241,7 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 	events, result := small()
 	open := policy.Open
 	for _, e := range events {
-		if sampled, ok := e.(experiment.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
+		if sampled, ok := e.(runner.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
 			call := &sampled.Sample.Calls[0]
 			call.Attempts, call.Fallbacks, call.Breaker = map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4}, 1, &open
 		}

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // timelineColumns are those of timeline.csv. Times are seconds: time_s since
@@ -47,24 +49,24 @@ func latencyColumns() []string {
 type state struct {
 	began  time.Time
 	phases []string
-	faults []experiment.FaultRecord
+	faults []result.FaultRecord
 }
 
-func (s *state) observe(e experiment.Event) {
+func (s *state) observe(e runner.Event) {
 	switch e := e.(type) {
-	case experiment.LoadBegun:
+	case runner.LoadBegun:
 		s.began, s.phases = e.At, e.Phases
-	case experiment.FaultApplied:
+	case runner.FaultApplied:
 		s.faults = append(s.faults, e.Record)
-	case experiment.FaultCleared:
+	case runner.FaultCleared:
 		for i := range s.faults {
 			if s.faults[i].ID == e.Record.ID {
 				s.faults[i] = e.Record
 			}
 		}
-	case experiment.ServiceSampled:
+	case runner.ServiceSampled:
 		// Faults that ended long ago are not asked for again.
-		s.faults = slices.DeleteFunc(s.faults, func(f experiment.FaultRecord) bool {
+		s.faults = slices.DeleteFunc(s.faults, func(f result.FaultRecord) bool {
 			return !f.ClearedAt.IsZero() && f.To < e.At.Seconds()-60
 		})
 	}
@@ -78,7 +80,7 @@ func (s *state) phase(i int) string {
 }
 
 // begin writes the cells that begin every row.
-func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []experiment.FaultRecord) {
+func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []result.FaultRecord) {
 	t.number(float64(s.began.Add(at).UnixMicro()) / 1e6)
 	t.number(at.Seconds())
 	t.number(interval.Seconds())
@@ -87,7 +89,7 @@ func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []
 }
 
 // acting names the faults that acted in an interval.
-func acting(faults []experiment.FaultRecord, from, to float64) string {
+func acting(faults []result.FaultRecord, from, to float64) string {
 	var ids []string
 	for i := range faults {
 		f := &faults[i]
@@ -98,7 +100,7 @@ func acting(faults []experiment.FaultRecord, from, to float64) string {
 	return strings.Join(ids, ";")
 }
 
-func (r *Recorder) sample(e experiment.ServiceSampled) error {
+func (r *Recorder) sample(e runner.ServiceSampled) error {
 	s, t := &e.Sample, r.timeline
 	seconds := s.Elapsed.Seconds()
 	r.state.begin(t, e.At, s.Elapsed, e.Phase, r.state.faults)
@@ -133,18 +135,18 @@ func (r *Recorder) sample(e experiment.ServiceSampled) error {
 	return nil
 }
 
-func (r *Recorder) edge(e experiment.ServiceSampled, call *experiment.CallSample) error {
+func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error {
 	t := r.edges
 	r.state.begin(t, e.At, e.Sample.Elapsed, e.Phase, r.state.faults)
 	t.text(e.Sample.Service)
 	t.text(call.Callee)
-	calls := experiment.ClientSecond{Outcomes: call.Calls}
+	calls := result.ClientSecond{Outcomes: call.Calls}
 	t.count(calls.Requests())
 	t.count(calls.Errors())
 	t.number(float64(calls.Requests()) / e.Sample.Elapsed.Seconds())
 	t.outcomes(call.Calls)
 	t.buckets(call.Bounds, call.Latency, call.Sum)
-	attempts := experiment.ClientSecond{Outcomes: call.Attempts}
+	attempts := result.ClientSecond{Outcomes: call.Attempts}
 	t.count(attempts.Requests())
 	t.count(call.Fallbacks)
 	if call.Breaker != nil {
@@ -157,7 +159,7 @@ func (r *Recorder) edge(e experiment.ServiceSampled, call *experiment.CallSample
 
 // clientRows come last, because what a second brought is known only when its
 // last request has ended.
-func (r *Recorder) clientRows(result *experiment.Result) error {
+func (r *Recorder) clientRows(result *result.Result) error {
 	t := r.timeline
 	for i := range result.Timeline {
 		s := &result.Timeline[i]
@@ -188,7 +190,7 @@ func (t *table) outcomes(outcomes map[outcome.Class]int64) {
 }
 
 func (t *table) buckets(bounds []float64, counts []int64, sum float64) {
-	if q := experiment.BucketQuantiles(bounds, counts, sum); q != nil {
+	if q := result.BucketQuantiles(bounds, counts, sum); q != nil {
 		t.numbers(q.Mean, q.P50, q.P90, q.P95, q.P99)
 		return
 	}

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // ComparisonFile is the file that holds a series of runs together.
@@ -56,7 +57,7 @@ func checkSeriesDir(options Options) error {
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ComparisonFile), experiment.ComparisonKind) {
+	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ComparisonFile), result.ComparisonKind) {
 		return nil
 	}
 	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or force it to keep them beside the record")
@@ -64,11 +65,11 @@ func checkSeriesDir(options Options) error {
 
 // Observe begins and ends the record of each run, and hands it the events
 // between. What goes wrong is kept for Err and Finish.
-func (s *Series) Observe(e experiment.Event) {
+func (s *Series) Observe(e runner.Event) {
 	switch e := e.(type) {
-	case experiment.RunBegun:
+	case runner.RunBegun:
 		s.begin(e)
-	case experiment.RunEnded:
+	case runner.RunEnded:
 		s.end(e.Result)
 	default:
 		if s.current != nil {
@@ -77,7 +78,7 @@ func (s *Series) Observe(e experiment.Event) {
 	}
 }
 
-func (s *Series) begin(e experiment.RunBegun) {
+func (s *Series) begin(e runner.RunBegun) {
 	options := Options{Dir: filepath.Join(s.options.Dir, RunDir(e.Variant, e.Seed)), Force: s.options.Force}
 	var err error
 	if options.Inputs, err = s.inputs(e.Variant, e.Seed); err == nil {
@@ -96,7 +97,7 @@ func RunDir(variant string, seed uint64) string {
 }
 
 // end finishes the record of a run, or drops it where nothing was started.
-func (s *Series) end(result *experiment.Result) {
+func (s *Series) end(result *result.Result) {
 	if s.current == nil {
 		return
 	}
@@ -112,7 +113,7 @@ func (s *Series) end(result *experiment.Result) {
 func (s *Series) Err() error { return s.err }
 
 // Finish writes the comparison; nil writes none.
-func (s *Series) Finish(c *experiment.Comparison) error {
+func (s *Series) Finish(c *result.Comparison) error {
 	if s.current != nil {
 		s.err = errors.Join(s.err, s.current.Discard())
 		s.current = nil

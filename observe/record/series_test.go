@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 func inputsOf(variant string, _ uint64) (map[string][]byte, error) {
@@ -15,10 +16,10 @@ func inputsOf(variant string, _ uint64) (map[string][]byte, error) {
 }
 
 // observeRun hands a series the events of one run.
-func observeRun(s *Series, variant string, seed uint64, result *experiment.Result) {
-	s.Observe(experiment.RunBegun{Variant: variant, Seed: seed})
-	s.Observe(experiment.LoadBegun{})
-	s.Observe(experiment.RunEnded{Result: result})
+func observeRun(s *Series, variant string, seed uint64, result *result.Result) {
+	s.Observe(runner.RunBegun{Variant: variant, Seed: seed})
+	s.Observe(runner.LoadBegun{})
+	s.Observe(runner.RunEnded{Result: result})
 }
 
 func TestSeriesKeepsEachRun(t *testing.T) {
@@ -28,12 +29,12 @@ func TestSeriesKeepsEachRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		result := &experiment.Result{Kind: experiment.ResultKind, Name: "lab"}
-		observeRun(s, "none", 1, result)
-		observeRun(s, "none", 2, result)
-		observeRun(s, "", 3, result)
+		one := &result.Result{Kind: result.ResultKind, Name: "lab"}
+		observeRun(s, "none", 1, one)
+		observeRun(s, "none", 2, one)
+		observeRun(s, "", 3, one)
 		observeRun(s, "refused", 1, nil)
-		if err := s.Finish(&experiment.Comparison{Kind: experiment.ComparisonKind, Name: "lab"}); err != nil {
+		if err := s.Finish(&result.Comparison{Kind: result.ComparisonKind, Name: "lab"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,7 +46,7 @@ func TestSeriesKeepsEachRun(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "refused", "seed-1")); err == nil {
 		t.Error("a run that was not started left a record")
 	}
-	var c experiment.Comparison
+	var c result.Comparison
 	text, err := os.ReadFile(filepath.Join(dir, ComparisonFile))
 	if err == nil {
 		err = json.Unmarshal(text, &c)
@@ -65,8 +66,8 @@ func TestSeriesKeepsWhatIsFinishedWithoutAnEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observeRun(s, "one", 1, &experiment.Result{Kind: experiment.ResultKind})
-	s.Observe(experiment.RunBegun{Variant: "two", Seed: 1})
+	observeRun(s, "one", 1, &result.Result{Kind: result.ResultKind})
+	s.Observe(runner.RunBegun{Variant: "two", Seed: 1})
 	if err := s.Finish(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestSeriesRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if observeRun(s, "x", 1, &experiment.Result{}); s.Err() == nil || s.Finish(nil) == nil {
+	if observeRun(s, "x", 1, &result.Result{}); s.Err() == nil || s.Finish(nil) == nil {
 		t.Error("a run that cannot be recorded is no error")
 	}
 }

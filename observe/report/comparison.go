@@ -8,12 +8,13 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // Comparison prints how the variants of an experiment did: a line for each with
 // intervals where there are several seeds, the counts per window of the first
 // run of each, the checks that did not hold everywhere, and the ranking.
-func Comparison(w io.Writer, c *experiment.Comparison, style Style) error {
+func Comparison(w io.Writer, c *result.Comparison, style Style) error {
 	p := comparison{c, style, strings.Builder{}}
 	p.title()
 	p.figures()
@@ -27,7 +28,7 @@ func Comparison(w io.Writer, c *experiment.Comparison, style Style) error {
 }
 
 type comparison struct {
-	*experiment.Comparison
+	*result.Comparison
 	style Style
 	text  strings.Builder
 }
@@ -67,7 +68,7 @@ func nameOf(variant string) string {
 
 func (p *comparison) figures() {
 	g := grid{left: 1}
-	tails := slices.ContainsFunc(p.Variants, func(v experiment.VariantSummary) bool { return v.Tail != nil })
+	tails := slices.ContainsFunc(p.Variants, func(v result.VariantSummary) bool { return v.Tail != nil })
 	head := []string{"VARIANT", "RUNS", "REQUESTS", "GOOD/S", "ERRORS", "P50", "P99"}
 	if tails {
 		head = append(head, "TAIL")
@@ -92,7 +93,7 @@ func (p *comparison) figures() {
 }
 
 // figure prints a mean and, with several seeds, half the width of its interval.
-func figure(f *experiment.Figure, format func(float64) string) cell {
+func figure(f *result.Figure, format func(float64) string) cell {
 	if f == nil {
 		return cell{unknown, dim}
 	}
@@ -104,7 +105,7 @@ func figure(f *experiment.Figure, format func(float64) string) cell {
 }
 
 // mean prints a figure without its interval, where room is short.
-func mean(f *experiment.Figure, format func(float64) string) cell {
+func mean(f *result.Figure, format func(float64) string) cell {
 	if f == nil {
 		return cell{unknown, dim}
 	}
@@ -112,7 +113,7 @@ func mean(f *experiment.Figure, format func(float64) string) cell {
 }
 
 // errorsOf is the share of requests that went wrong.
-func errorsOf(v *experiment.VariantSummary) cell {
+func errorsOf(v *result.VariantSummary) cell {
 	if v.Requests == nil {
 		return cell{unknown, dim}
 	}
@@ -127,7 +128,7 @@ func errorsOf(v *experiment.VariantSummary) cell {
 	return cell{share(errors, whole), errorTone(errors)}
 }
 
-func verdict(v *experiment.VariantSummary) cell {
+func verdict(v *result.VariantSummary) cell {
 	switch held, all := heldIn(v); {
 	case v.Aborted > 0:
 		return cell{"aborted", bad}
@@ -140,7 +141,7 @@ func verdict(v *experiment.VariantSummary) cell {
 	}
 }
 
-func heldIn(v *experiment.VariantSummary) (held, all int) {
+func heldIn(v *result.VariantSummary) (held, all int) {
 	for _, c := range v.Checks {
 		if c.Held == c.Runs {
 			held++
@@ -209,7 +210,7 @@ func (p *comparison) windows() {
 	}
 }
 
-func tailText(t *experiment.Tail) string {
+func tailText(t *result.Tail) string {
 	if !t.Idle {
 		return fmt.Sprintf("not idle after a tail of %.0f s", t.Length)
 	}

@@ -6,10 +6,11 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-func figureFor(values ...float64) *experiment.Figure {
-	f := &experiment.Figure{Values: values}
+func figureFor(values ...float64) *result.Figure {
+	f := &result.Figure{Values: values}
 	for _, v := range values {
 		f.Mean += v / float64(len(values))
 	}
@@ -21,26 +22,26 @@ func figureFor(values ...float64) *experiment.Figure {
 }
 
 func TestComparison(t *testing.T) {
-	window := func(from float64, requests, open int64) experiment.Window {
-		return experiment.Window{
-			From: from, To: from + 10, Clients: experiment.WindowClients{Requests: requests},
-			Services: []experiment.WindowService{{Service: "db", Requests: 7}},
-			Edges:    []experiment.WindowEdge{{Caller: "web", Callee: "db", Outcomes: map[outcome.Class]int64{outcome.OK: 7, outcome.BreakerOpen: open}}},
+	window := func(from float64, requests, open int64) result.Window {
+		return result.Window{
+			From: from, To: from + 10, Clients: result.WindowClients{Requests: requests},
+			Services: []result.WindowService{{Service: "db", Requests: 7}},
+			Edges:    []result.WindowEdge{{Caller: "web", Callee: "db", Outcomes: map[outcome.Class]int64{outcome.OK: 7, outcome.BreakerOpen: open}}},
 		}
 	}
-	c := &experiment.Comparison{
+	c := &result.Comparison{
 		Name: "lab", Target: "local", Seeds: []uint64{1, 2}, Incomplete: true, Why: "interrupted\nby hand",
 		RankBy:  experiment.Rank{Metric: experiment.Requests, Service: "web", Phase: "during"},
-		Ranking: []experiment.Ranked{{Variant: "breakers", Place: 1, Value: figureFor(900, 904)}, {Variant: "late", Place: 2}},
-		Variants: []experiment.VariantSummary{
+		Ranking: []result.Ranked{{Variant: "breakers", Place: 1, Value: figureFor(900, 904)}, {Variant: "late", Place: 2}},
+		Variants: []result.VariantSummary{
 			{
 				Name: "breakers", Planned: 2, Finished: 2, Requests: figureFor(1000, 1100), Goodput: figureFor(50, 52), P50: figureFor(0.1), P99: figureFor(0.5), Tail: figureFor(15),
-				Outcomes: map[outcome.Class]*experiment.Figure{outcome.OK: figureFor(0.99), outcome.Timeout: figureFor(0.01)},
-				Checks:   []experiment.CheckSummary{{Check: experiment.Check{Expr: "p99 < 100ms", From: "web", Service: "db", Phase: "during"}, Held: 1, Runs: 2, Why: "p99 500ms"}},
+				Outcomes: map[outcome.Class]*result.Figure{outcome.OK: figureFor(0.99), outcome.Timeout: figureFor(0.01)},
+				Checks:   []result.CheckSummary{{Check: experiment.Check{Expr: "p99 < 100ms", From: "web", Service: "db", Phase: "during"}, Held: 1, Runs: 2, Why: "p99 500ms"}},
 			},
 			{Name: "late", Planned: 2},
 		},
-		Results: []*experiment.Result{{Variant: "breakers", Tail: &experiment.Tail{Length: 15, Idle: true}, Windows: []experiment.Window{window(0, 500, 0), window(10, 600, 12)}}},
+		Results: []*result.Result{{Variant: "breakers", Tail: &result.Tail{Length: 15, Idle: true}, Windows: []result.Window{window(0, 500, 0), window(10, 600, 12)}}},
 	}
 	var b strings.Builder
 	if err := Comparison(&b, c, Style{}); err != nil {

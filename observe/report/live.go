@@ -10,7 +10,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // Live is what is known of a run while it goes on. It is told events and draws
@@ -22,13 +25,13 @@ type Live struct {
 	now            time.Duration
 	phases         []string
 	phase          int
-	second         experiment.ClientSecond
+	second         result.ClientSecond
 	// rates and slow are the clients' last rates and p99s, for the trend.
 	rates, slow []float64
 	errors      []bool
 	order       []string
-	services    map[string]*experiment.Sample
-	faults      []experiment.FaultRecord
+	services    map[string]*measure.Sample
+	faults      []result.FaultRecord
 	falls       int
 	down        map[string]bool
 }
@@ -37,66 +40,66 @@ type Live struct {
 const trend = 60
 
 // Observe takes an event in.
-func (l *Live) Observe(e experiment.Event) {
+func (l *Live) Observe(e runner.Event) {
 	switch e := e.(type) {
-	case experiment.Deploying:
+	case runner.Deploying:
 		l.system, l.target, l.stage = e.System, e.Target, "starting"
-		l.services, l.down = map[string]*experiment.Sample{}, map[string]bool{}
-	case experiment.Deployed:
+		l.services, l.down = map[string]*measure.Sample{}, map[string]bool{}
+	case runner.Deployed:
 		l.deployed(e.Replicas)
-	case experiment.LoadBegun:
+	case runner.LoadBegun:
 		l.length, l.phases, l.stage = e.Length, e.Phases, ""
-	case experiment.PhaseBegun:
+	case runner.PhaseBegun:
 		l.now, l.phase = max(l.now, e.At), e.Index
-	case experiment.FaultApplied:
+	case runner.FaultApplied:
 		if !isMoment(&e.Record) || e.Record.Error != "" {
 			l.faults = append(l.faults, e.Record)
 		}
-	case experiment.FaultCleared:
+	case runner.FaultCleared:
 		if e.Record.Error == "" {
-			l.faults = slices.DeleteFunc(l.faults, func(f experiment.FaultRecord) bool { return f.ID == e.Record.ID })
+			l.faults = slices.DeleteFunc(l.faults, func(f result.FaultRecord) bool { return f.ID == e.Record.ID })
 		}
-	case experiment.ReplicaDown:
+	case runner.ReplicaDown:
 		l.falls++
 		l.down[replicaName(e.Recovery)] = true
-	case experiment.ReplicaReady:
+	case runner.ReplicaReady:
 		delete(l.down, replicaName(e.Recovery))
-	case experiment.ClientSampled:
+	case runner.ClientSampled:
 		l.clients(e.Second)
-	case experiment.ServiceSampled:
+	case runner.ServiceSampled:
 		sample := e.Sample
 		if l.services[sample.Service] == nil {
 			l.order = append(l.order, sample.Service)
 		}
 		l.services[sample.Service] = &sample
-	case experiment.LoadEnded:
+	case runner.LoadEnded:
 		l.stage = "collecting"
-	case experiment.TailBegun:
+	case runner.TailBegun:
 		l.stage = "waiting until idle"
-	case experiment.CleaningUp:
+	case runner.CleaningUp:
 		l.stage = "taking down"
 	}
 }
 
-func replicaName(r experiment.Recovery) string { return fmt.Sprintf("%s/%d", r.Service, r.Replica) }
+func replicaName(r result.Recovery) string { return fmt.Sprintf("%s/%d", r.Service, r.Replica) }
 
-func (l *Live) deployed(replicas []experiment.Replica) {
+func (l *Live) deployed(replicas []runner.Replica) {
 	l.stage = "ready"
 	for _, r := range replicas {
 		s := l.services[r.Service]
 		if s == nil {
-			s = &experiment.Sample{Service: r.Service}
+			s = &measure.Sample{Service: r.Service}
 			l.services[r.Service] = s
 			l.order = append(l.order, r.Service)
 		}
 		s.Replicas++
-		if r.State == experiment.Ready {
+		if r.State == runner.Ready {
 			s.Up++
 		}
 	}
 }
 
-func (l *Live) clients(second experiment.ClientSecond) {
+func (l *Live) clients(second result.ClientSecond) {
 	if second.Seconds < 0.2 {
 		return // the rest of a second at the end says nothing
 	}
@@ -238,7 +241,7 @@ func (l *Live) serviceLines(style Style, room int) []string {
 	return lines
 }
 
-func (l *Live) serviceRow(s *experiment.Sample) []cell {
+func (l *Live) serviceRow(s *measure.Sample) []cell {
 	name, up := cell{s.Service, plain}, cell{fmt.Sprintf("%d/%d", s.Up, s.Replicas), plain}
 	if l.isTarget(s.Service) {
 		name.tone = notice
@@ -252,7 +255,7 @@ func (l *Live) serviceRow(s *experiment.Sample) []cell {
 	if s.Elapsed <= 0 {
 		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
 	}
-	ms := bucketLatencies(experiment.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
+	ms := bucketLatencies(result.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
 	return []cell{
 		name, {rate(float64(s.Requests) / s.Elapsed.Seconds()), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
 		{ms.p50, plain}, {ms.p99, plain}, {count(s.InFlight), plain}, {count(s.QueueLength), plain}, up,
@@ -261,7 +264,7 @@ func (l *Live) serviceRow(s *experiment.Sample) []cell {
 
 // isTarget reports whether a fault acts on the service.
 func (l *Live) isTarget(service string) bool {
-	return slices.ContainsFunc(l.faults, func(f experiment.FaultRecord) bool { return f.Fault.Target.Service == service && f.Error == "" })
+	return slices.ContainsFunc(l.faults, func(f result.FaultRecord) bool { return f.Fault.Target.Service == service && f.Error == "" })
 }
 
 // shown picks the services that fit, in the order of the file; where they do

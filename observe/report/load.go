@@ -10,11 +10,12 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // Load prints what a load got back: counts by outcome, percentiles, and a
 // histogram of the latencies from the intended start.
-func Load(w io.Writer, r *experiment.LoadReport, style Style) error {
+func Load(w io.Writer, r *result.LoadReport, style Style) error {
 	var lines []string
 	lines = append(lines, loadTitle(r, style))
 	lines = append(lines, loadTable(r, style)...)
@@ -35,7 +36,7 @@ func Load(w io.Writer, r *experiment.LoadReport, style Style) error {
 	return nil
 }
 
-func loadTitle(r *experiment.LoadReport, style Style) string {
+func loadTitle(r *result.LoadReport, style Style) string {
 	text := style.paint(bold, count(r.Total.Sent)+" requests") + " in " + seconds(r.Elapsed.Seconds())
 	if r.Incomplete {
 		text += style.paint(notice, ", stopped before its end")
@@ -45,10 +46,10 @@ func loadTitle(r *experiment.LoadReport, style Style) string {
 
 // loadTable has a row for each phase and for each request of the mix, where
 // there are several.
-func loadTable(r *experiment.LoadReport, style Style) []string {
+func loadTable(r *result.LoadReport, style Style) []string {
 	g := grid{left: 1}
 	g.head("", "sent", "rate/s", "errors", "p50", "p90", "p99", "p99.9", "max")
-	add := func(name string, s *experiment.LoadStats) {
+	add := func(name string, s *result.LoadStats) {
 		errors := s.Sent - s.Outcomes[outcome.OK]
 		l := s.Latency
 		g.add(cell{text: name}, cell{text: count(s.Sent)}, cell{text: rate(s.Rate)}, cell{share(errors, s.Sent), errorTone(errors)},
@@ -68,7 +69,7 @@ func loadTable(r *experiment.LoadReport, style Style) []string {
 	return g.lines(style)
 }
 
-func outcomeLine(s *experiment.LoadStats) string {
+func outcomeLine(s *result.LoadStats) string {
 	var parts []string
 	for _, class := range outcome.Classes() {
 		if n := s.Outcomes[class]; n > 0 {
@@ -94,7 +95,7 @@ const barsPerDecade = 5
 
 // loadHistogram draws the latencies in bars of equal ratio, from the smallest to
 // the largest.
-func loadHistogram(s *experiment.LoadStats, style Style) ([]string, error) {
+func loadHistogram(s *result.LoadStats, style Style) ([]string, error) {
 	if s.Histogram == "" {
 		return nil, nil
 	}

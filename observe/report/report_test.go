@@ -15,6 +15,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -40,63 +43,63 @@ func bounds() []float64 { return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.
 
 // story tells a run of the shop of 20 s second by second: the catalog is slow
 // from 6 s to 12 s and killed at 15 s.
-func story(services []string, each func(experiment.Event)) {
+func story(services []string, each func(runner.Event)) {
 	began := time.Unix(1_700_000_000, 0).UTC()
-	var replicas []experiment.Replica
+	var replicas []runner.Replica
 	for _, s := range services {
-		replicas = append(replicas, experiment.Replica{Service: s, Index: 1, State: experiment.Ready})
+		replicas = append(replicas, runner.Replica{Service: s, Index: 1, State: runner.Ready})
 	}
-	slow := experiment.FaultRecord{
+	slow := result.FaultRecord{
 		ID: "latency-1", Label: "latency catalog", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "catalog"}},
 		PlannedFrom: 6, PlannedTo: 12, From: 6.001, AppliedAt: began.Add(6001 * time.Millisecond),
 	}
-	fall := experiment.Recovery{Service: "catalog", Replica: 1, Fault: "kill-2", DownAt: began.Add(15 * time.Second), Detection: 0.04}
-	each(experiment.Deploying{System: "shop", Target: "local"})
-	each(experiment.Deployed{Replicas: replicas, Took: 412 * time.Millisecond})
-	each(experiment.LoadBegun{At: began, Length: 20 * time.Second, Phases: []string{"warm-up", "steady"}})
-	each(experiment.PhaseBegun{Index: 0, Name: "warm-up"})
+	fall := result.Recovery{Service: "catalog", Replica: 1, Fault: "kill-2", DownAt: began.Add(15 * time.Second), Detection: 0.04}
+	each(runner.Deploying{System: "shop", Target: "local"})
+	each(runner.Deployed{Replicas: replicas, Took: 412 * time.Millisecond})
+	each(runner.LoadBegun{At: began, Length: 20 * time.Second, Phases: []string{"warm-up", "steady"}})
+	each(runner.PhaseBegun{Index: 0, Name: "warm-up"})
 	for second := 1; second <= 20; second++ {
 		at := time.Duration(second) * time.Second
 		isSlow, isDown := second > 6 && second <= 12, second > 15 && second <= 17
 		outcomes := map[outcome.Class]int64{outcome.OK: int64(95 + second%7)}
-		l := experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(second%5)/1000}
+		l := result.Latency{P50: 0.0042, P99: 0.0113 + float64(second%5)/1000}
 		switch {
 		case isSlow:
 			outcomes[outcome.Timeout], l.P50, l.P99 = 12, 0.312, 0.5
 		case isDown:
 			outcomes[outcome.HTTPError], outcomes[outcome.OK] = 60, 40
 		}
-		each(experiment.ClientSampled{Second: experiment.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
+		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
 		for i, name := range services {
-			s := experiment.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
+			s := measure.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
 			if name == "catalog" && isSlow {
 				s.Latency, s.InFlight, s.QueueLength = []int64{0, 0, 0, 0, 0, 0, 0, 20, 80, 0, 0}, 32, 7
 			}
 			if name == "catalog" && isDown {
-				s = experiment.Sample{Service: name, Elapsed: time.Second, Replicas: 1}
+				s = measure.Sample{Service: name, Elapsed: time.Second, Replicas: 1}
 			}
 			if i == 0 && (isSlow || isDown) {
 				s.Errors = 12
 			}
-			each(experiment.ServiceSampled{At: at, Sample: s})
+			each(runner.ServiceSampled{At: at, Sample: s})
 		}
 		switch second {
 		case 4:
-			each(experiment.PhaseBegun{At: at, Index: 1, Name: "steady"})
+			each(runner.PhaseBegun{At: at, Index: 1, Name: "steady"})
 		case 6:
-			each(experiment.FaultApplied{Record: slow})
+			each(runner.FaultApplied{Record: slow})
 		case 12:
 			slow.To, slow.ClearedAt = 12.002, began.Add(12*time.Second)
-			each(experiment.FaultCleared{Record: slow})
+			each(runner.FaultCleared{Record: slow})
 		case 15:
-			each(experiment.ReplicaDown{Recovery: fall})
+			each(runner.ReplicaDown{Recovery: fall})
 		case 17:
 			fall.Took = 1.87
-			each(experiment.ReplicaReady{Recovery: fall})
+			each(runner.ReplicaReady{Recovery: fall})
 		}
 	}
-	each(experiment.LoadEnded{At: 20 * time.Second})
-	each(experiment.CleaningUp{System: "shop"})
+	each(runner.LoadEnded{At: 20 * time.Second})
+	each(runner.CleaningUp{System: "shop"})
 }
 
 func shop() []string {
@@ -107,12 +110,12 @@ func TestFrames(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}, {60, 14}} {
 		var live Live
 		var got strings.Builder
-		story(shop(), func(e experiment.Event) {
+		story(shop(), func(e runner.Event) {
 			live.Observe(e)
-			switch s, _ := e.(experiment.ClientSampled); s.Second.At {
+			switch s, _ := e.(runner.ClientSampled); s.Second.At {
 			case 10 * time.Second, 16 * time.Second:
 			default:
-				if _, ok := e.(experiment.Deployed); !ok {
+				if _, ok := e.(runner.Deployed); !ok {
 					return
 				}
 			}
@@ -134,7 +137,7 @@ func TestFrames(t *testing.T) {
 // TestColorsAreOnlyColors: without escapes a coloured frame is the plain one.
 func TestColorsAreOnlyColors(t *testing.T) {
 	var live Live
-	story(shop(), func(e experiment.Event) {
+	story(shop(), func(e runner.Event) {
 		live.Observe(e)
 		colored, uncolored := live.Frame(Style{Color: true, Width: 80}, 24), live.Frame(Style{Width: 80}, 24)
 		for i := range colored {
@@ -161,8 +164,8 @@ func TestPlainLines(t *testing.T) {
 	var out bytes.Buffer
 	view := NewView(&out, nil, true)
 	story(shop(), view.Observe)
-	view.Observe(experiment.FaultApplied{Record: experiment.FaultRecord{Label: "kill web", PlannedFrom: 3, Error: "no such process"}})
-	view.Observe(experiment.Done{})
+	view.Observe(runner.FaultApplied{Record: result.FaultRecord{Label: "kill web", PlannedFrom: 3, Error: "no such process"}})
+	view.Observe(runner.Done{})
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("there are escapes in plain output")
 	}
@@ -173,7 +176,7 @@ func TestTerminalIsRepaintedAndLeftClean(t *testing.T) {
 	var out bytes.Buffer
 	view := NewView(&out, func() (int, int) { return 80, 24 }, false)
 	story(shop(), view.Observe)
-	view.Observe(experiment.Done{})
+	view.Observe(runner.Done{})
 	view.Close()
 	s := screen{}
 	s.write(out.String())
@@ -209,59 +212,59 @@ func (s *screen) write(text string) {
 	}
 }
 
-// result is of a run of the shop with two faults.
-func result() *experiment.Result {
+// shopResult is of a run of the shop with two faults.
+func shopResult() *result.Result {
 	began := time.Unix(1_700_000_000, 0).UTC()
 	at := func(s float64) time.Time { return began.Add(secondsOf(s)) }
-	r := &experiment.Result{
+	r := &result.Result{
 		Name: "shop", Target: "local", Seed: 7, LoadStarted: began,
-		Faults: []experiment.FaultRecord{
+		Faults: []result.FaultRecord{
 			{ID: "latency-1", Label: "latency catalog", Fault: fault.Fault{Type: fault.Latency}, Replicas: []string{"catalog/1"}, AppliedAt: at(6.001), ClearedAt: at(12), From: 6.001, To: 12, Hits: 1204},
 			{ID: "kill-2", Label: "kill catalog (round 1)", Victim: "catalog", Fault: fault.Fault{Type: fault.Kill}, Replicas: []string{"catalog/1"}, AppliedAt: at(15), ClearedAt: at(20), From: 15, To: 20, Hits: -1},
 			{ID: "error-3", Label: "error mail", Fault: fault.Fault{Type: fault.Error}, Replicas: []string{"mail/1"}, AppliedAt: at(15), ClearedAt: at(16), From: 15, To: 16},
 		},
-		Recoveries: []experiment.Recovery{
+		Recoveries: []result.Recovery{
 			{Service: "catalog", Replica: 1, Fault: "kill-2", DownAt: at(15), DetectedAt: at(15.04), ReadyAt: at(16.87), Detection: 0.04, Took: 1.87},
 			{Service: "web", Replica: 1, DownAt: at(19), DetectedAt: at(19.04), Detection: 0.04},
 		},
-		Checks: []experiment.CheckResult{
+		Checks: []result.CheckResult{
 			{Check: experiment.Check{Expr: "p99 < 300ms", Phase: "before"}, Pass: true, Why: "p99 12.1ms"},
 			{Check: experiment.Check{Expr: "errors < 1%", From: "web", Service: "catalog"}, Why: "errors 8.2%"},
 			{Check: experiment.Check{Expr: "rate >= 50", Service: "mail", Phase: "after"}, Why: `no data: service "mail" had no requests in "after"`},
 		},
 	}
-	segment := func(kind experiment.SegmentKind, name string, from, to float64, errors int64) {
-		s := experiment.Segment{Kind: kind, Name: name, From: from, To: to}
-		s.Clients = experiment.ClientStats{
+	segment := func(kind result.SegmentKind, name string, from, to float64, errors int64) {
+		s := result.Segment{Kind: kind, Name: name, From: from, To: to}
+		s.Clients = result.ClientStats{
 			Requests: int64(100 * (to - from)), Errors: errors, Rate: 100, Outcomes: map[outcome.Class]int64{outcome.Timeout: errors},
-			Latency: &experiment.Latency{P50: 0.0042, P99: 0.0113 + float64(errors)/1000},
+			Latency: &result.Latency{P50: 0.0042, P99: 0.0113 + float64(errors)/1000},
 		}
 		for i, service := range shop() {
-			x := experiment.ServiceStats{
+			x := result.ServiceStats{
 				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1, Up: 1,
-				Latency: &experiment.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
+				Latency: &result.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
 			}
 			if service == "catalog" && errors > 0 {
-				x.Errors, x.Latency = errors, &experiment.Quantiles{P50: 0.3, P99: 25, Limit: 25}
+				x.Errors, x.Latency = errors, &result.Quantiles{P50: 0.3, P99: 25, Limit: 25}
 			}
 			if service == "mail" && name == experiment.After {
-				x = experiment.ServiceStats{Service: service, Seconds: to - from}
+				x = result.ServiceStats{Service: service, Seconds: to - from}
 			}
 			s.Services = append(s.Services, x)
 		}
 		r.Segments = append(r.Segments, s)
 	}
-	segment(experiment.WholeRun, "", 0, 20, 72)
-	segment(experiment.FaultPart, experiment.Before, 0, 6, 0)
-	segment(experiment.FaultPart, experiment.During, 6, 16, 72)
-	segment(experiment.FaultPart, experiment.After, 16, 20, 0)
+	segment(result.WholeRun, "", 0, 20, 72)
+	segment(result.FaultPart, experiment.Before, 0, 6, 0)
+	segment(result.FaultPart, experiment.During, 6, 16, 72)
+	segment(result.FaultPart, experiment.After, 16, 20, 0)
 	return r
 }
 
 func TestSummary(t *testing.T) {
 	for _, width := range []int{80, 120} {
 		var out strings.Builder
-		if err := Summary(&out, result(), Style{Width: width}); err != nil {
+		if err := Summary(&out, shopResult(), Style{Width: width}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, fmt.Sprintf("summary-%d.txt", width), out.String())
@@ -269,7 +272,7 @@ func TestSummary(t *testing.T) {
 }
 
 func TestSummaryOfLittle(t *testing.T) {
-	r := &experiment.Result{Name: "shop", Target: "local", Incomplete: true, Why: "deploying system \"shop\": context canceled\nsecond line"}
+	r := &result.Result{Name: "shop", Target: "local", Incomplete: true, Why: "deploying system \"shop\": context canceled\nsecond line"}
 	var out strings.Builder
 	if err := Summary(&out, r, Style{}); err != nil {
 		t.Fatal(err)
@@ -278,10 +281,10 @@ func TestSummaryOfLittle(t *testing.T) {
 }
 
 func TestSummaryOfALargeSystem(t *testing.T) {
-	r := result()
+	r := shopResult()
 	for i := range r.Segments {
 		for j := range 990 {
-			x := experiment.ServiceStats{Service: fmt.Sprintf("s%03d", j), Seconds: 1, Availability: 1, Up: 1}
+			x := result.ServiceStats{Service: fmt.Sprintf("s%03d", j), Seconds: 1, Availability: 1, Up: 1}
 			if j == 500 {
 				x.Availability, x.Up = 0, 0
 			}
@@ -304,7 +307,7 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 func TestSummaryReportsTheWriter(t *testing.T) {
-	if err := Summary(broken{}, result(), Style{}); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+	if err := Summary(broken{}, shopResult(), Style{}); err == nil || !strings.Contains(err.Error(), "broken pipe") {
 		t.Error(err)
 	}
 }

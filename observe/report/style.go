@@ -11,6 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // Style says how text may look.
@@ -229,7 +230,7 @@ func seconds(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "s"
 // latencies are the two that tables show.
 type latencies struct{ p50, p99 string }
 
-func bucketLatencies(q *experiment.Quantiles) latencies {
+func bucketLatencies(q *result.Quantiles) latencies {
 	if q == nil {
 		return latencies{unknown, unknown}
 	}
@@ -242,7 +243,7 @@ func bucketLatencies(q *experiment.Quantiles) latencies {
 	return latencies{format(q.P50), format(q.P99)}
 }
 
-func clientLatencies(l *experiment.Latency) latencies {
+func clientLatencies(l *result.Latency) latencies {
 	if l == nil {
 		return latencies{unknown, unknown}
 	}
@@ -250,7 +251,7 @@ func clientLatencies(l *experiment.Latency) latencies {
 }
 
 // isMoment reports whether the fault is over as soon as it has acted.
-func isMoment(r *experiment.FaultRecord) bool {
+func isMoment(r *result.FaultRecord) bool {
 	return r.Fault.Type == fault.Kill || r.Fault.Type == fault.Restart
 }
 

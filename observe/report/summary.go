@@ -11,6 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // maxServices is how many services a summary shows; of a larger system those
@@ -19,7 +20,7 @@ const maxServices = 20
 
 // Summary prints what a run showed: the clients and services before, during and
 // after the faults, the faults themselves, recoveries, and checks.
-func Summary(w io.Writer, r *experiment.Result, style Style) error {
+func Summary(w io.Writer, r *result.Result, style Style) error {
 	s := summary{result: r, style: style}
 	s.title()
 	s.figures()
@@ -36,7 +37,7 @@ func Summary(w io.Writer, r *experiment.Result, style Style) error {
 }
 
 type summary struct {
-	result *experiment.Result
+	result *result.Result
 	style  Style
 	text   strings.Builder
 }
@@ -75,10 +76,10 @@ func (s *summary) title() {
 
 // parts are the segments that rows are made of: those relative to the faults,
 // or the whole run.
-func (s *summary) parts() []*experiment.Segment {
-	var parts []*experiment.Segment
+func (s *summary) parts() []*result.Segment {
+	var parts []*result.Segment
 	for i := range s.result.Segments {
-		if segment := &s.result.Segments[i]; segment.Kind == experiment.FaultPart {
+		if segment := &s.result.Segments[i]; segment.Kind == result.FaultPart {
 			parts = append(parts, segment)
 		}
 	}
@@ -105,7 +106,7 @@ func (s *summary) figures() {
 	for _, service := range names {
 		name := service
 		for _, p := range parts {
-			at := slices.IndexFunc(p.Services, func(x experiment.ServiceStats) bool { return x.Service == service })
+			at := slices.IndexFunc(p.Services, func(x result.ServiceStats) bool { return x.Service == service })
 			if at < 0 {
 				continue
 			}
@@ -126,17 +127,17 @@ func (s *summary) figures() {
 }
 
 // when names a part with its length.
-func when(p *experiment.Segment) string {
+func when(p *result.Segment) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Name, seconds(p.To-p.From)))
 }
 
-func (s *summary) row(g *grid, name string, t tone, p *experiment.Segment, requests, errors int64, perSecond float64, l latencies, up cell) {
+func (s *summary) row(g *grid, name string, t tone, p *result.Segment, requests, errors int64, perSecond float64, l latencies, up cell) {
 	g.add(cell{name, t}, cell{when(p), dim}, cell{count(requests), plain}, cell{rate(perSecond), plain},
 		cell{share(errors, requests), errorTone(errors)}, cell{l.p50, plain}, cell{l.p99, plain}, up)
 }
 
 // up is the share of the time in which the service could be reached.
-func up(x *experiment.ServiceStats) cell {
+func up(x *result.ServiceStats) cell {
 	const steps = 10000 // hundredths of a percent
 	share := share(int64(math.Round(x.Availability*steps)), steps)
 	if share != "100%" {
@@ -146,7 +147,7 @@ func up(x *experiment.ServiceStats) cell {
 }
 
 // shown picks the services that are shown, in the order of the file.
-func (s *summary) shown(parts []*experiment.Segment) (names []string, hidden int) {
+func (s *summary) shown(parts []*result.Segment) (names []string, hidden int) {
 	change := map[string]float64{}
 	for _, p := range parts {
 		for i := range p.Services {
@@ -217,7 +218,7 @@ func (s *summary) faults() {
 	s.section("Faults", g.lines(s.style))
 }
 
-func faultTime(f *experiment.FaultRecord) cell {
+func faultTime(f *result.FaultRecord) cell {
 	switch {
 	case f.Error != "":
 		return cell{"failed: " + f.Error, bad}
@@ -232,14 +233,14 @@ func faultTime(f *experiment.FaultRecord) cell {
 }
 
 // faultTarget lists the replicas that were hit, or counts them.
-func faultTarget(f *experiment.FaultRecord) string {
+func faultTarget(f *result.FaultRecord) string {
 	if len(f.Replicas) > 3 {
 		return plural(len(f.Replicas), "replica")
 	}
 	return strings.Join(f.Replicas, ", ")
 }
 
-func faultHits(f *experiment.FaultRecord) cell {
+func faultHits(f *result.FaultRecord) cell {
 	if f.Hits < 0 || !f.Applied() {
 		return cell{}
 	}

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // A Top is how the services of a system are at a moment.
@@ -28,9 +29,9 @@ type TopService struct {
 	Requests int64 `json:"requests"`
 	Errors   int64 `json:"errors"`
 	// Latency is in seconds.
-	Latency  *experiment.Quantiles `json:"latency,omitempty"`
-	InFlight int64                 `json:"inFlight"`
-	Queue    int64                 `json:"queue"`
+	Latency  *result.Quantiles `json:"latency,omitempty"`
+	InFlight int64             `json:"inFlight"`
+	Queue    int64             `json:"queue"`
 	// CPU is the processors kept busy; Memory is in bytes.
 	CPU    *float64 `json:"cpu,omitempty"`
 	Memory int64    `json:"memoryBytes"`
@@ -41,10 +42,10 @@ type TopService struct {
 
 // Add takes a sample in; a later one of the same service takes the place of the
 // one before.
-func (t *Top) Add(s *experiment.Sample) {
+func (t *Top) Add(s *measure.Sample) {
 	seconds := s.Elapsed.Seconds()
 	row := TopService{
-		Name: s.Service, Requests: s.Requests, Errors: s.Errors, Latency: experiment.BucketQuantiles(s.Bounds, s.Latency, s.Sum),
+		Name: s.Service, Requests: s.Requests, Errors: s.Errors, Latency: result.BucketQuantiles(s.Bounds, s.Latency, s.Sum),
 		InFlight: s.InFlight, Queue: s.QueueLength, Memory: s.MemoryBytes, Up: s.Up, Replicas: s.Replicas,
 	}
 	if seconds > 0 {

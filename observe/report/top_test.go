@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 func topOf(services int) *Top {
 	t := &Top{System: "shop"}
 	for i := range services {
-		s := experiment.Sample{
+		s := measure.Sample{
 			At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Elapsed: 2 * time.Second, Service: "s" + string(rune('a'+i)), Requests: 100, Bounds: []float64{0.01, 0.1},
 			Latency: []int64{50, 49, 1}, Sum: 4, InFlight: 3, QueueLength: 2, CPUSeconds: 0.5, MemoryBytes: 20<<20 + 1, Up: 2, Replicas: 2,
 		}
@@ -38,7 +38,7 @@ sc            -       -      -      -         -      -      -       -    0/2`)
 	}
 	// A later sample takes the place of the one before.
 	top := topOf(1)
-	top.Add(&experiment.Sample{Service: "sa", Elapsed: time.Second, Up: 1, Replicas: 2})
+	top.Add(&measure.Sample{Service: "sa", Elapsed: time.Second, Up: 1, Replicas: 2})
 	if s := top.Services[0]; len(top.Services) != 1 || s.Up != 1 || s.RequestsPerSecond != 0 || s.Latency != nil || s.CPU == nil || *s.CPU != 0 {
 		t.Errorf("after a second sample: %+v", s)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A View shows a run while it goes on: frames that repaint themselves on a
@@ -33,16 +35,16 @@ func NewView(out io.Writer, size func() (width, height int), color bool) *View {
 
 // Observe is the run's observer. What cannot be shown is not missed: trouble of
 // the terminal is no trouble of the run.
-func (v *View) Observe(e experiment.Event) {
+func (v *View) Observe(e runner.Event) {
 	v.live.Observe(e)
 	if v.screen == nil {
 		v.say(e)
 		return
 	}
 	switch e.(type) {
-	case experiment.ServiceSampled:
+	case runner.ServiceSampled:
 		// Painted with the clients' second, or a large system would paint for ever.
-	case experiment.Done:
+	case runner.Done:
 		v.Close()
 	default:
 		v.screen.Paint(v.live.Frame)
@@ -61,39 +63,39 @@ func (v *View) Close() {
 const quiet = 5 * time.Second
 
 // say prints a line for what is worth one.
-func (v *View) say(e experiment.Event) {
+func (v *View) say(e runner.Event) {
 	switch e := e.(type) {
-	case experiment.Deploying:
+	case runner.Deploying:
 		v.line("starting %s on %s", e.System, e.Target)
-	case experiment.Deployed:
+	case runner.Deployed:
 		v.line("%s ready after %s", plural(len(e.Replicas), "replica"), experiment.FormatSeconds(e.Took.Seconds()))
-	case experiment.PhaseBegun:
+	case runner.PhaseBegun:
 		v.at(e.At, "phase %s", e.Name)
-	case experiment.FaultApplied:
+	case runner.FaultApplied:
 		v.sayFault(&e.Record)
-	case experiment.FaultCleared:
+	case runner.FaultCleared:
 		switch r := &e.Record; {
 		case r.Error != "":
 			v.at(secondsOf(r.PlannedTo), "fault %s could not be cleared: %s", r.Label, r.Error)
 		case r.Victim != fault.Nobody && !isMoment(r):
 			v.at(secondsOf(r.To), "fault cleared: %s", r.Label)
 		}
-	case experiment.ReplicaDown:
+	case runner.ReplicaDown:
 		v.at(v.live.now, "%s is down", replicaName(e.Recovery))
-	case experiment.ReplicaReady:
+	case runner.ReplicaReady:
 		v.at(v.live.now, "%s is ready again after %s", replicaName(e.Recovery), experiment.FormatSeconds(e.Recovery.Took))
-	case experiment.ClientSampled:
+	case runner.ClientSampled:
 		v.saySecond(&e.Second)
-	case experiment.LoadEnded:
+	case runner.LoadEnded:
 		v.at(e.At, "load ended")
-	case experiment.TailBegun:
+	case runner.TailBegun:
 		v.at(e.At, "watching until the system is idle, for %s at most", seconds(e.Longest.Seconds()))
-	case experiment.CleaningUp:
+	case runner.CleaningUp:
 		v.line("taking %s down", e.System)
 	}
 }
 
-func (v *View) sayFault(r *experiment.FaultRecord) {
+func (v *View) sayFault(r *result.FaultRecord) {
 	switch {
 	case r.Error != "":
 		v.at(secondsOf(r.PlannedFrom), "fault %s could not be applied: %s", r.Label, r.Error)
@@ -108,7 +110,7 @@ func (v *View) sayFault(r *experiment.FaultRecord) {
 
 // saySecond prints the clients' figures every few seconds, and at once where
 // errors begin or end.
-func (v *View) saySecond(s *experiment.ClientSecond) {
+func (v *View) saySecond(s *result.ClientSecond) {
 	errors := s.Errors()
 	turned := (errors > 0) != (v.errors > 0)
 	if s.Seconds < 0.2 || s.At-v.said < quiet-time.Second/2 && !turned {

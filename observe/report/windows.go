@@ -5,15 +5,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // A windowColumn is one column of the table of windows.
 type windowColumn struct {
 	title string
-	value func(*experiment.Window) int64
+	value func(*result.Window) int64
 }
 
 // windowLines lays out the counts of a run's windows: the clients' requests and,
@@ -21,18 +21,18 @@ type windowColumn struct {
 // and what its callers met. Without such a service all that are called are
 // shown. What stayed 0 in all windows is left out, but
 // for the clients' requests and those that the services dealt with.
-func windowLines(r *experiment.Result, style Style) []string {
+func windowLines(r *result.Result, style Style) []string {
 	if len(r.Windows) == 0 {
 		return nil
 	}
-	columns := []windowColumn{{"REQUESTS", func(w *experiment.Window) int64 { return w.Clients.Requests }}}
+	columns := []windowColumn{{"REQUESTS", func(w *result.Window) int64 { return w.Clients.Requests }}}
 	for _, class := range failures() {
-		columns = appendUsed(columns, r, windowColumn{classTitle(class), func(w *experiment.Window) int64 { return w.Clients.Outcomes[class] }})
+		columns = appendUsed(columns, r, windowColumn{classTitle(class), func(w *result.Window) int64 { return w.Clients.Outcomes[class] }})
 	}
 	for _, name := range targetsOf(r) {
-		columns = append(columns, windowColumn{strings.ToUpper(name), func(w *experiment.Window) int64 { return handled(w, name) }})
+		columns = append(columns, windowColumn{strings.ToUpper(name), func(w *result.Window) int64 { return handled(w, name) }})
 		for _, class := range failures() {
-			columns = appendUsed(columns, r, windowColumn{classTitle(class), func(w *experiment.Window) int64 { return met(w, name, class) }})
+			columns = appendUsed(columns, r, windowColumn{classTitle(class), func(w *result.Window) int64 { return met(w, name, class) }})
 		}
 	}
 	g := grid{left: 1}
@@ -60,7 +60,7 @@ func classTitle(class outcome.Class) string {
 	return strings.ToUpper(strings.ReplaceAll(string(class), "_", " "))
 }
 
-func appendUsed(columns []windowColumn, r *experiment.Result, c windowColumn) []windowColumn {
+func appendUsed(columns []windowColumn, r *result.Result, c windowColumn) []windowColumn {
 	for i := range r.Windows {
 		if c.value(&r.Windows[i]) > 0 {
 			return append(columns, c)
@@ -71,7 +71,7 @@ func appendUsed(columns []windowColumn, r *experiment.Result, c windowColumn) []
 
 // targetsOf lists the services that faults act on or, without faults, those that
 // others call.
-func targetsOf(r *experiment.Result) (names []string) {
+func targetsOf(r *result.Result) (names []string) {
 	add := func(name string) {
 		if name != "" && name != fault.Nobody && !slices.Contains(names, name) {
 			names = append(names, name)
@@ -90,7 +90,7 @@ func targetsOf(r *experiment.Result) (names []string) {
 	return names
 }
 
-func handled(w *experiment.Window, service string) int64 {
+func handled(w *result.Window, service string) int64 {
 	for _, s := range w.Services {
 		if s.Service == service {
 			return s.Requests
@@ -100,7 +100,7 @@ func handled(w *experiment.Window, service string) int64 {
 }
 
 // met counts what callers of a service met.
-func met(w *experiment.Window, service string, class outcome.Class) (n int64) {
+func met(w *result.Window, service string, class outcome.Class) (n int64) {
 	for _, e := range w.Edges {
 		if e.Callee == service {
 			n += e.Outcomes[class]

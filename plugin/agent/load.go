@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
@@ -189,7 +189,7 @@ func (g *generator) generate(parent context.Context, delay time.Duration) {
 	case <-ctx.Done():
 	}
 	load := &loadgen.Generator{Control: g.control, Share: g.share, Processors: max(1, runtime.GOMAXPROCS(0)/2)}
-	target := experiment.LoadTarget{System: &g.job.System, URLs: g.job.URLs, Seed: g.job.Seed}
+	target := runner.LoadTarget{System: &g.job.System, URLs: g.job.URLs, Seed: g.job.Seed}
 	report, err := load.Load(ctx, g.job.Profile, target, g.log.add)
 	end := &remote.End{Report: report, Stopped: errors.Is(err, errStopped)}
 	switch {

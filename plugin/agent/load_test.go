@@ -15,10 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // A running is a generator that runs until the test ends or it exits by itself.
@@ -87,7 +87,7 @@ func (r *running) ok(method, path, body string) {
 }
 
 // read follows from a line on: up to the end, or up to most lines.
-func (r *running) read(from int64, most int) (outcomes []experiment.Outcome, next int64, end *remote.End) {
+func (r *running) read(from int64, most int) (outcomes []measure.Outcome, next int64, end *remote.End) {
 	r.t.Helper()
 	req, _ := http.NewRequest(http.MethodGet, fmt.Sprintf("%s%s?from=%d", r.url, remote.OutcomesPath, from), nil)
 	req.Header.Set(tokenHeader, "secret")
@@ -102,7 +102,7 @@ func (r *running) read(from int64, most int) (outcomes []experiment.Outcome, nex
 		if err := lines.Decode(&line); err != nil {
 			r.t.Fatal(err)
 		}
-		if err := remote.EachOutcome(line.Outcomes, func(o experiment.Outcome) { outcomes = append(outcomes, o) }); err != nil {
+		if err := remote.EachOutcome(line.Outcomes, func(o measure.Outcome) { outcomes = append(outcomes, o) }); err != nil {
 			r.t.Fatal(err)
 		}
 		if next = line.Seq + 1; line.End != nil {
@@ -212,7 +212,7 @@ func TestOutcomeLogDropsTheOldest(t *testing.T) {
 	n := 0
 	for range 100 {
 		for range 10 {
-			l.add(experiment.Outcome{Request: n, Class: outcome.OK})
+			l.add(measure.Outcome{Request: n, Class: outcome.OK})
 			n++
 		}
 		l.mu.Lock()
@@ -229,7 +229,7 @@ func TestOutcomeLogDropsTheOldest(t *testing.T) {
 	}
 	read := line.Before
 	for line.End == nil {
-		_ = remote.EachOutcome(line.Outcomes, func(o experiment.Outcome) {
+		_ = remote.EachOutcome(line.Outcomes, func(o measure.Outcome) {
 			if int64(o.Request) != read {
 				t.Errorf("outcome %d comes as number %d", o.Request, read)
 			}
@@ -264,7 +264,7 @@ func TestLoadConfigMistakesAreNamed(t *testing.T) {
 func BenchmarkOutcomeLog(b *testing.B) {
 	l := newOutcomeLog(maxKept)
 	defer l.flushEvery(remote.BatchEvery)()
-	o := experiment.Outcome{Intended: time.Second, Latency: time.Millisecond, Class: outcome.OK, Status: 200, Bytes: 500}
+	o := measure.Outcome{Intended: time.Second, Latency: time.Millisecond, Class: outcome.OK, Status: 200, Bytes: 500}
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			l.add(o)

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (
@@ -46,7 +46,7 @@ func newOutcomeLog(limit int) *outcomeLog {
 }
 
 // add takes down one outcome. It may be called by many at once.
-func (l *outcomeLog) add(o experiment.Outcome) {
+func (l *outcomeLog) add(o measure.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current.packed = remote.AppendOutcome(l.current.packed, &o)

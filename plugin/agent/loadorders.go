@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment/remote"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (

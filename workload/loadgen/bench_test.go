@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 const serveEnv = "LOADGEN_TEST_SERVE"
@@ -87,10 +89,10 @@ func wrk(b *testing.B, url string, d time.Duration, args ...string) float64 {
 	return 0
 }
 
-func generate(tb testing.TB, generator *Generator, url string, phase load.Phase) *experiment.LoadReport {
+func generate(tb testing.TB, generator *Generator, url string, phase load.Phase) *result.LoadReport {
 	tb.Helper()
 	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{phase}}
-	report, err := generator.Load(context.Background(), profile, experiment.LoadTarget{}, nil)
+	report, err := generator.Load(context.Background(), profile, runner.LoadTarget{}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -147,12 +149,12 @@ func BenchmarkOpenLoopLateness(b *testing.B) {
 // was late.
 func lateness(b *testing.B, url string, arrivals load.Arrivals) []float64 {
 	var late []float64
-	outcomes := make(chan experiment.Outcome, 1<<16)
+	outcomes := make(chan measure.Outcome, 1<<16)
 	profile := load.Profile{
 		Requests: []load.Request{{URL: url}},
 		Phases:   []load.Phase{{Duration: unit.Duration(5 * time.Second), Rate: 5000, Arrivals: arrivals}},
 	}
-	_, err := alone().Load(context.Background(), profile, experiment.LoadTarget{}, func(o experiment.Outcome) { outcomes <- o })
+	_, err := alone().Load(context.Background(), profile, runner.LoadTarget{}, func(o measure.Outcome) { outcomes <- o })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -79,9 +79,9 @@ func (c *client) close() {
 	}
 }
 
-// A result is how one request ended. Its class is "" where there was nothing to
+// An ended is how one request ended. Its class is "" where there was nothing to
 // send, and unsent is set where the load ended before it could be.
-type result struct {
+type ended struct {
 	class  outcome.Class
 	status int
 	bytes  int64
@@ -90,9 +90,9 @@ type result struct {
 
 // do sends a message to the first of its places that does not refuse the
 // connection, beginning with the given one, and waits for the answer.
-func (c *client) do(m *message, id []byte, first int, now time.Time) result {
+func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 	if c.ctx.Err() != nil {
-		return result{class: outcome.Cancelled, unsent: true}
+		return ended{class: outcome.Cancelled, unsent: true}
 	}
 	until := now.Add(c.timeout)
 	var err error
@@ -105,14 +105,14 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) result {
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return result{class: classOf(res.status), status: res.status, bytes: res.bytes}
+				return ended{class: classOf(res.status), status: res.status, bytes: res.bytes}
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {
-			return result{class: c.classify(err, connecting)}
+			return ended{class: c.classify(err, connecting)}
 		}
 	}
-	return result{class: c.classify(err, true)}
+	return ended{class: c.classify(err, true)}
 }
 
 // connect returns the connection that is kept to an endpoint, or a new one.

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A Generator implements experiment.Loader. Its zero value is ready to use.
+// A Generator implements runner.Loader. Its zero value is ready to use.
 type Generator struct {
 	// Control changes the load while it runs; it may be nil.
 	Control *Control
@@ -34,7 +36,7 @@ type Generator struct {
 	Share Share
 }
 
-var _ experiment.Loader = (*Generator)(nil)
+var _ runner.Loader = (*Generator)(nil)
 
 // running is one load under way.
 type running struct {
@@ -50,16 +52,16 @@ type running struct {
 	traceparent bool
 	processors  int
 	share       Share
-	observe     func(experiment.Outcome)
+	observe     func(measure.Outcome)
 	recorder    *recorder
 	started     time.Time
 	wg          sync.WaitGroup // of workers and users
 }
 
-// Load implements experiment.Loader. A profile that is wrong, or that names what
+// Load implements runner.Loader. A profile that is wrong, or that names what
 // the target has not, is an error before anything is sent, and the report is
 // nil.
-func (g *Generator) Load(ctx context.Context, profile load.Profile, target experiment.LoadTarget, observe func(experiment.Outcome)) (*experiment.LoadReport, error) {
+func (g *Generator) Load(ctx context.Context, profile load.Profile, target runner.LoadTarget, observe func(measure.Outcome)) (*result.LoadReport, error) {
 	if len(profile.Requests) == 0 && target.System != nil {
 		for _, name := range target.System.Entries() {
 			profile.Requests = append(profile.Requests, load.Request{Service: name})
@@ -92,7 +94,7 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target exper
 	return l.run()
 }
 
-func (l *running) run() (*experiment.LoadReport, error) {
+func (l *running) run() (*result.LoadReport, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -177,7 +179,7 @@ func (s *sender) send(j *job) time.Time {
 	}
 	now := time.Now()
 	if message == nil {
-		s.count(j, result{}, now, now)
+		s.count(j, ended{}, now, now)
 		return now
 	}
 	key := load.CopyKey(j.arrival, j.request, j.number)
@@ -198,9 +200,9 @@ func (s *sender) send(j *job) time.Time {
 	return end
 }
 
-// count takes down one outcome. A result without a class was never sent.
-func (s *sender) count(j *job, res result, sentAt, end time.Time) {
-	o := experiment.Outcome{
+// count takes down one outcome. One without a class was never sent.
+func (s *sender) count(j *job, res ended, sentAt, end time.Time) {
+	o := measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(s.started), Late: max(sentAt.Sub(j.intended), 0),
 		Latency: end.Sub(j.intended), Class: res.class, Status: res.status, Bytes: res.bytes,
 	}

@@ -21,11 +21,13 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 const second = unit.Duration(time.Second)
@@ -95,10 +97,10 @@ func closedPort(t *testing.T) string {
 }
 
 // once sends n requests one after another and returns their statistics.
-func once(t *testing.T, n int, r load.Request, timeout time.Duration) experiment.LoadStats {
+func once(t *testing.T, n int, r load.Request, timeout time.Duration) result.LoadStats {
 	t.Helper()
 	profile := load.Profile{Timeout: unit.Duration(timeout), Requests: []load.Request{r}, Phases: []load.Phase{{Users: 1, Count: n}}}
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, nil)
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +193,7 @@ func TestOpenLoopSendsWhatIsDue(t *testing.T) {
 		},
 	}
 	var observed atomic.Int64
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, func(experiment.Outcome) { observed.Add(1) })
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(measure.Outcome) { observed.Add(1) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +228,7 @@ func TestSameSeedSendsTheSame(t *testing.T) {
 			Requests: []load.Request{{URL: url + "/a"}, {URL: url + "/b"}},
 			Phases:   []load.Phase{{Rate: 500, Count: 50, Arrivals: load.Poisson}, {Users: 1, Count: 20}},
 		}
-		if _, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{Seed: seed}, nil); err != nil {
+		if _, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{Seed: seed}, nil); err != nil {
 			t.Fatal(err)
 		}
 		slices.Sort(seen)
@@ -261,7 +263,7 @@ func TestArrivalsBeyondMaxInFlightAreDropped(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
 	profile := load.Profile{MaxInFlight: 3, Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Rate: 1000, Count: 10}}}
 	var dropped atomic.Int64
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, func(o experiment.Outcome) {
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(o measure.Outcome) {
 		if o.Class == outcome.Dropped && dropped.Add(1) == 7 {
 			close(release)
 		}
@@ -280,7 +282,7 @@ func TestUsersKeepTheirBeat(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) {})
 	const beat = 20 * time.Millisecond
 	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 2, Count: 20, Every: unit.Duration(beat)}}}
-	_, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, func(o experiment.Outcome) {
+	_, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(o measure.Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		starts = append(starts, o.Intended)
@@ -301,7 +303,7 @@ func TestBeatsThatFindTheUserWaitingAreSkipped(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(150 * time.Millisecond) })
 	var due []time.Duration
 	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 1, Count: 3, Every: second / 10}}}
-	_, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, func(o experiment.Outcome) { due = append(due, o.Intended) })
+	_, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(o measure.Outcome) { due = append(due, o.Intended) })
 	if err != nil || len(due) != 3 || due[1]-due[0] < 200*time.Millisecond || due[2]-due[1] < 200*time.Millisecond || (due[1]-due[0])%(100*time.Millisecond) != 0 {
 		t.Errorf("requests were due at %v (%v), want every second beat", due, err)
 	}
@@ -313,7 +315,7 @@ func TestUsersAreDealtTheirRequests(t *testing.T) {
 		Requests: []load.Request{{URL: url + "/a"}, {URL: url + "/b"}},
 		Phases:   []load.Phase{{Duration: second / 2, Users: 4, Every: 10 * second, Each: true}},
 	}
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, nil)
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil)
 	if err != nil || report.Requests[0].Stats.Sent != 2 || report.Requests[1].Stats.Sent != 0 {
 		t.Errorf("%v, report %+v; want 2 of the first request at once, and the second half a beat later", err, report.Requests)
 	}
@@ -330,7 +332,7 @@ func TestThinkTimeAndRampOfUsers(t *testing.T) {
 		{Duration: second / 2, Users: 1, UsersTo: ptr(8), Think: dist.Fixed(time.Millisecond)},
 		{Duration: second / 4, Users: 8, UsersTo: ptr(0), Think: dist.Fixed(time.Millisecond)},
 	}}
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, nil)
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil)
 	if err != nil || most.Load() < 5 || most.Load() > 16 || report.Total.Outcomes[outcome.OK] != report.Total.Sent || report.Total.Sent < 50 {
 		t.Errorf("%v: at most %d at once, %v", err, most.Load(), report.Total)
 	}
@@ -344,7 +346,7 @@ func TestTheNextReplicaIsTriedWhereOneRefuses(t *testing.T) {
 	})
 	svc := topology.NewService("shop")
 	svc.Endpoints[0].Path, svc.Endpoints[0].Method = "/buy", "POST"
-	target := experiment.LoadTarget{
+	target := runner.LoadTarget{
 		System: &topology.System{Name: "s", Services: []topology.Service{svc}},
 		URLs:   map[string][]string{"shop": {closedPort(t), url, closedPort(t)}},
 	}
@@ -369,7 +371,7 @@ func TestChainsAreSampledAndResolved(t *testing.T) {
 		defer mu.Unlock()
 		bodies[r.Method+" "+r.URL.Path+" "+string(body)]++
 	})
-	target := experiment.LoadTarget{URLs: map[string][]string{"a-1": {url}, "b": {"http://b:1"}}, Seed: 3}
+	target := runner.LoadTarget{URLs: map[string][]string{"a-1": {url}, "b": {"http://b:1"}}, Seed: 3}
 	chain := `{"designation":"a_1","probability":100,"routes":[{"designation":"b","probability":50}]}`
 	profile := load.Profile{Requests: []load.Request{{Chain: chain}}, Phases: []load.Phase{{Rate: 1000, Count: 20, Burst: 2}}}
 	report, err := new(Generator).Load(t.Context(), profile, target, nil)
@@ -387,7 +389,7 @@ func TestChainsAreSampledAndResolved(t *testing.T) {
 }
 
 func TestWhatTheTargetHasNotIsRefused(t *testing.T) {
-	target := experiment.LoadTarget{URLs: map[string][]string{"cart": {"http://127.0.0.1:1"}}}
+	target := runner.LoadTarget{URLs: map[string][]string{"cart": {"http://127.0.0.1:1"}}}
 	for _, r := range []load.Request{{Service: "kart"}, {Chain: `{"designation":"kart"}`}, {Chain: `{"x":1}`}, {Service: "cart", URL: "http://x"}} {
 		profile := load.Profile{Requests: []load.Request{r}, Phases: []load.Phase{{Rate: 1, Count: 1}}}
 		if report, err := new(Generator).Load(t.Context(), profile, target, nil); err == nil || report != nil {
@@ -396,7 +398,7 @@ func TestWhatTheTargetHasNotIsRefused(t *testing.T) {
 			t.Errorf("%v names no service", err)
 		}
 	}
-	if _, err := new(Generator).Load(t.Context(), load.Profile{Phases: []load.Phase{{Rate: 1, Count: 1}}}, experiment.LoadTarget{}, nil); err == nil {
+	if _, err := new(Generator).Load(t.Context(), load.Profile{Phases: []load.Phase{{Rate: 1, Count: 1}}}, runner.LoadTarget{}, nil); err == nil {
 		t.Error("a load of nothing passes")
 	}
 }
@@ -431,7 +433,7 @@ func TestCancelEndsAtOnceAndLeavesNothing(t *testing.T) {
 			files, routines := descriptors(t), runtime.NumGoroutine()
 			began := time.Now()
 			profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Duration: second / 1000, Rate: 1000}, phase}}
-			report, err := new(Generator).Load(ctx, profile, experiment.LoadTarget{}, nil)
+			report, err := new(Generator).Load(ctx, profile, runner.LoadTarget{}, nil)
 			elapsed := time.Since(began)
 			close(gone)
 			if !errors.Is(err, context.Canceled) || report == nil || !report.Incomplete {
@@ -477,7 +479,7 @@ func TestControlChangesARunningLoad(t *testing.T) {
 			profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{c.phase}}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			report, err := g.Load(ctx, profile, experiment.LoadTarget{}, nil)
+			report, err := g.Load(ctx, profile, runner.LoadTarget{}, nil)
 			if err != nil {
 				t.Fatalf("%v: %+v", err, report.Total)
 			}
@@ -502,7 +504,7 @@ func TestConnectionsAreKeptOrNot(t *testing.T) {
 	}{{false, 1}, {true, 10}} {
 		clear(from)
 		profile := load.Profile{NoKeepAlive: c.close, Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 1, Count: 10}}}
-		if _, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, nil); err != nil || len(from) != c.want {
+		if _, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil || len(from) != c.want {
 			t.Errorf("NoKeepAlive %v: %d connections for 10 requests (%v), want %d", c.close, len(from), err, c.want)
 		}
 	}
@@ -536,14 +538,14 @@ func TestBodiesAndHeadersAreSent(t *testing.T) {
 		Requests: []load.Request{{URL: url + "/p?q=1", Body: "text", Method: "PUT", Headers: map[string]string{"X-A": "1", "host": "other", "x-request-id": "mine"}}},
 		Phases:   []load.Phase{{Users: 1, Count: 1}},
 	}
-	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, experiment.LoadTarget{}, nil); err != nil {
+	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if last.Method != "PUT" || last.RequestURI != "/p?q=1" || last.Host != "other" || last.Header.Get("X-A") != "1" || !slices.Equal(last.Header.Values("X-Request-ID"), []string{"mine"}) {
 		t.Errorf("the request arrived as %+v", last)
 	}
 	profile.Requests[0].Headers = nil
-	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, experiment.LoadTarget{}, nil); err != nil {
+	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	id := strings.ReplaceAll(last.Header.Get("X-Request-ID"), "-", "")
@@ -565,7 +567,7 @@ func TestResponsesAreBounded(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strconv.FormatInt(n.Add(1)%4, 10)) })
 	g := &Generator{Responses: NewResponses(3)}
 	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 1, Count: 40}}}
-	if _, err := g.Load(t.Context(), profile, experiment.LoadTarget{}, nil); err != nil {
+	if _, err := g.Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	list, others := g.Responses.All()
@@ -579,7 +581,7 @@ func TestReportAgreesWithWhatWasObserved(t *testing.T) {
 	var mu sync.Mutex
 	var seen []float64
 	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 5, Count: 600}}}
-	report, err := new(Generator).Load(t.Context(), profile, experiment.LoadTarget{}, func(o experiment.Outcome) {
+	report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(o measure.Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, o.Latency.Seconds())

@@ -15,9 +15,9 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A message is a request as it goes over the wire, all but its id.
@@ -88,7 +88,7 @@ type source struct {
 
 // newSources resolves the requests of a profile against a target. Endpoints are
 // shared by all requests, so that connections are, too.
-func newSources(requests []load.Request, target experiment.LoadTarget) ([]*source, error) {
+func newSources(requests []load.Request, target runner.LoadTarget) ([]*source, error) {
 	dests := map[string]*endpoint{}
 	sources := make([]*source, len(requests))
 	for i := range requests {

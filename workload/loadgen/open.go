@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // runOpen sends the arrivals of an open loop when they are due, whatever becomes
@@ -114,7 +114,7 @@ func (w *workers) dispatch(j job) {
 		free.jobs <- j // empty, since its worker was idle
 		return
 	}
-	o := experiment.Outcome{
+	o := measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(w.started),
 		Late: max(time.Since(j.intended), 0), Class: outcome.Dropped,
 	}

@@ -8,9 +8,10 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // lateAfter is how late a start must be to be counted as late.
@@ -18,7 +19,7 @@ const lateAfter = time.Millisecond
 
 // A sample is an outcome as it waits to be counted.
 type sample struct {
-	experiment.Outcome
+	measure.Outcome
 	sent bool
 }
 
@@ -97,12 +98,12 @@ func (c *counts) add(s *sample) {
 		c.late++
 	}
 	if c.latency == nil {
-		c.latency, c.min = experiment.NewLoadHistogram(), math.MaxInt64
+		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
 	}
 	c.sent++
 	c.sum += s.Latency.Seconds()
 	c.min, c.max = min(c.min, s.Latency), max(c.max, s.Latency)
-	experiment.RecordLatency(c.latency, s.Latency)
+	result.RecordLatency(c.latency, s.Latency)
 }
 
 func (c *counts) merge(other *counts) {
@@ -123,15 +124,15 @@ func (c *counts) merge(other *counts) {
 		return
 	}
 	if c.latency == nil {
-		c.latency, c.min = experiment.NewLoadHistogram(), math.MaxInt64
+		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
 	}
 	c.latency.Merge(other.latency)
 	c.min, c.max = min(c.min, other.min), max(c.max, other.max)
 }
 
 // report returns the statistics of a stretch of the given length.
-func (c *counts) report(elapsed time.Duration) (experiment.LoadStats, error) {
-	s := experiment.LoadStats{Arrivals: c.arrivals, Sent: c.sent, Late: c.late, Dropped: c.dropped, Outcomes: c.outcomes, Bytes: c.bytes}
+func (c *counts) report(elapsed time.Duration) (result.LoadStats, error) {
+	s := result.LoadStats{Arrivals: c.arrivals, Sent: c.sent, Late: c.late, Dropped: c.dropped, Outcomes: c.outcomes, Bytes: c.bytes}
 	if elapsed > 0 {
 		s.Rate = float64(c.answered) / elapsed.Seconds()
 	}
@@ -148,20 +149,20 @@ func (c *counts) report(elapsed time.Duration) (experiment.LoadStats, error) {
 }
 
 // report sums up; spans are the lengths of the phases.
-func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*experiment.LoadReport, error) {
-	report := &experiment.LoadReport{Started: started, Elapsed: elapsed}
+func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*result.LoadReport, error) {
+	report := &result.LoadReport{Started: started, Elapsed: elapsed}
 	total := newRecorder(1, 0).phases[0]
 	var err error
 	for i, c := range r.phases {
 		total.merge(c)
-		p := experiment.PhaseReport{Name: profile.Phases[i].Name}
+		p := result.PhaseReport{Name: profile.Phases[i].Name}
 		if p.Stats, err = c.report(spans[i]); err != nil {
 			return nil, err
 		}
 		report.Phases = append(report.Phases, p)
 	}
 	for i, c := range r.requests {
-		q := experiment.RequestReport{Name: profile.Requests[i].Name}
+		q := result.RequestReport{Name: profile.Requests[i].Name}
 		if q.Stats, err = c.report(elapsed); err != nil {
 			return nil, err
 		}

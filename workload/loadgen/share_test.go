@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // arrivals lists when a share's arrivals are due, by number, and when the last
@@ -102,7 +102,7 @@ func sent(t *testing.T, s Share, phases ...load.Phase) map[string]int {
 	})
 	profile := load.Profile{Requests: []load.Request{{URL: url + "/often", Weight: 3}, {URL: url + "/seldom", Weight: 1}}, Phases: phases}
 	g := &Generator{Share: s}
-	if _, err := g.Load(t.Context(), profile, experiment.LoadTarget{Seed: 5}, nil); err != nil {
+	if _, err := g.Load(t.Context(), profile, runner.LoadTarget{Seed: 5}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return requests
@@ -137,7 +137,7 @@ func TestSharesThatCannotBeAreRefused(t *testing.T) {
 		"no share -1 of 2": {Share: Share{-1, 2}},
 		"ends by a count":  {Share: Share{0, 2}},
 	} {
-		_, err := g.Load(t.Context(), load.Profile{Requests: []load.Request{{URL: "http://127.0.0.1:1/"}}, Phases: closed}, experiment.LoadTarget{}, nil)
+		_, err := g.Load(t.Context(), load.Profile{Requests: []load.Request{{URL: "http://127.0.0.1:1/"}}, Phases: closed}, runner.LoadTarget{}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("share %+v: %v, want an error with %q", g.Share, err, want)
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A faultBoard has the faults that act now. Requests read a snapshot without a
@@ -110,13 +110,13 @@ func (s *Service) clear(r *runningFault) {
 }
 
 // Faults lists the faults that act now, in the order in which they came.
-func (s *Service) Faults() []experiment.Injection {
+func (s *Service) Faults() []runner.Injection {
 	b := &s.faults
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	list := make([]experiment.Injection, 0, len(b.running))
+	list := make([]runner.Injection, 0, len(b.running))
 	for _, r := range b.running {
-		list = append(list, experiment.Injection{
+		list = append(list, runner.Injection{
 			ID: r.id, Fault: r.fault, Since: r.since, Deadline: r.deadline, Hits: r.hits.Load(),
 			Replicas: []string{fmt.Sprintf("%s/%d", s.Name(), s.cfg.Replica)},
 		})

@@ -17,10 +17,10 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
-	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -699,7 +699,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 	if r := do(t, "GET", url+"/healthz", ""); r.status != 200 {
 		t.Error("a fault acts on /healthz")
 	}
-	var active []experiment.Injection
+	var active []runner.Injection
 	if r := control(t, "GET", url+"/admin/faults", ""); json.Unmarshal(r.body, &active) != nil || len(active) != 1 || active[0].ID != "e" || active[0].Hits != 2 {
 		t.Errorf("the list is %s", r.body)
 	}

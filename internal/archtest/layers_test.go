@@ -1,0 +1,70 @@
+package archtest
+
+// A layer lists packages; a package may import packages of lower layers,
+// packages inside itself, and those named in sideways.
+type layer struct {
+	level    int
+	packages []string
+	why      string
+}
+
+// layers are those of the design, from the ground up.
+var layers = []layer{
+	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}, "words and arithmetic that everything else is said in"},
+	{1, []string{"model/dist"}, "distributions are written with units"},
+	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}, "the domain: a system, what breaks it, what loads it, what protects it"},
+	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
+	{4, []string{"model/experiment", "model/spec"}, "an experiment joins the domain; files are read into all of it"},
+	{5, []string{"model/result"}, "a result carries the checks of its experiment"},
+	{6, []string{"runner/measure"}, "aggregators make results of what they are told"},
+	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
+	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
+	{9, []string{"plugin"}, "commands: the only place that wires the worlds together"},
+	{10, []string{"cmd", "krew"}, "programs"},
+}
+
+// sideways names the imports between packages of one layer, each with its reason.
+var sideways = map[string]string{
+	"model/topology -> model/policy": "a call of the topology carries its policies",
+	"model/spec -> model/experiment": "a file of kind Experiment is read into what the runner runs",
+	"model/exec -> model/behave":     "the step machine of a request asks what the service decides",
+	"model/behave -> model/chain":    "a service executes the documents of MicroSim's chains",
+	"model/exec -> model/chain":      "the step machine executes the documents of MicroSim's chains",
+}
+
+// free packages may be imported from anywhere and import nothing of the project.
+var free = []string{"internal/testenv", "internal/version", "internal/golden"}
+
+// helpers are packages outside of the layers that several packages of one layer
+// share, with the lowest layer that may import them.
+var helpers = map[string]struct {
+	level int
+	why   string
+}{
+	"internal/controlhttp": {8, "the services' contract, spoken over HTTP by targets and services"},
+	"internal/http1":       {8, "one HTTP/1 client and one classifier of its errors for services and load"},
+}
+
+// outside says which packages from outside the project a package must not know.
+var outside = []struct{ pkg, banned, why string }{
+	{"model/", "net/http", "the domain knows no network"},
+	{"model/", "net/netip", "the domain knows no network"},
+	{"model/", "k8s.io/", "the domain knows no Kubernetes"},
+	{"runner", "net/http", "the runner reaches targets through its ports only"},
+	{"runner", "k8s.io/", "the runner reaches targets through its ports only"},
+	{"workload", "k8s.io/", "a service runs everywhere, and stays small"},
+	{"netfault", "k8s.io/", "the agent is small"},
+	{"localsim", "k8s.io/", "local runs need no cluster"},
+	{"observe", "k8s.io/", "observations come over HTTP"},
+	{"plugin/agent", "k8s.io/", "the agent is small"},
+	{"cmd/microsim-agent", "k8s.io/", "the agent is small"},
+}
+
+// suite asks running systems what they do, so it knows the network.
+const suite = "runner/runnertest"
+
+// standardOnly packages import nothing but the standard library and the project.
+var standardOnly = []string{
+	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy",
+	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment",
+}

@@ -1,0 +1,210 @@
+package measure
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+)
+
+// Services aggregates the samples of the collector by service, phase and part
+// of the run.
+type Services struct {
+	clock *Schedule
+	mu    sync.Mutex
+	cells map[serviceKey]*serviceCell
+}
+
+type serviceKey struct {
+	service     string
+	Phase, part int
+}
+
+type serviceCell struct {
+	seconds, up             float64
+	requests, errors        int64
+	codes                   map[string]int64
+	latency                 buckets
+	cpu                     float64
+	inFlight, queue, memory int64
+	edges                   map[string]*edgeCell
+}
+
+type edgeCell struct {
+	outcomes, attempts map[outcome.Class]int64
+	fallbacks          int64
+	open               float64
+	latency            buckets
+}
+
+// buckets are the counts of latencies between bounds.
+type buckets struct {
+	bounds []float64
+	counts []int64
+	Sum    float64
+}
+
+// add sums counts of the same bounds. Counts of other bounds, as a service of
+// another version may have, are moved to the bucket that holds their upper end.
+func (b *buckets) add(bounds []float64, counts []int64, sum float64) {
+	if b.bounds == nil && len(bounds) > 0 {
+		b.bounds, b.counts = slices.Clone(bounds), make([]int64, len(bounds)+1)
+	}
+	b.Sum += sum
+	same := slices.Equal(b.bounds, bounds)
+	for i, n := range counts {
+		at := i
+		if !same {
+			at = len(b.bounds)
+			if i < len(bounds) {
+				at, _ = slices.BinarySearch(b.bounds, bounds[i])
+			}
+		}
+		if at < len(b.counts) {
+			b.counts[at] += n
+		}
+	}
+}
+
+func (b *buckets) quantiles() *result.Quantiles {
+	return result.BucketQuantiles(b.bounds, b.counts, b.Sum)
+}
+
+func NewServices(clock *Schedule) *Services {
+	return &Services{clock: clock, cells: map[serviceKey]*serviceCell{}}
+}
+
+// Observe adds a sample that was taken at a moment of the run.
+func (s *Services) Observe(at time.Duration, sample *Sample) {
+	middle := max(0, at-sample.Elapsed/2)
+	key := serviceKey{sample.Service, s.clock.slot(middle), s.clock.part(middle)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.cells[key]
+	if c == nil {
+		c = &serviceCell{}
+		s.cells[key] = c
+	}
+	c.Observe(sample)
+}
+
+func (c *serviceCell) Observe(sample *Sample) {
+	seconds := sample.Elapsed.Seconds()
+	c.seconds += seconds
+	c.up += seconds * float64(sample.Up)
+	c.requests += sample.Requests
+	c.errors += sample.Errors
+	c.codes = sum(c.codes, sample.Codes)
+	c.latency.add(sample.Bounds, sample.Latency, sample.Sum)
+	c.cpu += sample.CPUSeconds
+	c.inFlight = max(c.inFlight, sample.InFlight)
+	c.queue = max(c.queue, sample.QueueLength)
+	c.memory = max(c.memory, sample.MemoryBytes)
+	for i := range sample.Calls {
+		call := &sample.Calls[i]
+		e := c.edge(call.Callee)
+		e.outcomes, e.attempts = sum(e.outcomes, call.Calls), sum(e.attempts, call.Attempts)
+		e.fallbacks += call.Fallbacks
+		if call.Breaker != nil && *call.Breaker == policy.Open {
+			e.open += seconds
+		}
+		e.latency.add(call.Bounds, call.Latency, call.Sum)
+	}
+}
+
+func (c *serviceCell) edge(callee string) *edgeCell {
+	e := c.edges[callee]
+	if e == nil {
+		if c.edges == nil {
+			c.edges = map[string]*edgeCell{}
+		}
+		e = &edgeCell{}
+		c.edges[callee] = e
+	}
+	return e
+}
+
+// merge adds what another cell counted.
+func (c *serviceCell) merge(o *serviceCell) {
+	c.seconds, c.up = c.seconds+o.seconds, c.up+o.up
+	c.requests, c.errors = c.requests+o.requests, c.errors+o.errors
+	c.codes = sum(c.codes, o.codes)
+	c.latency.add(o.latency.bounds, o.latency.counts, o.latency.Sum)
+	c.cpu += o.cpu
+	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
+	for callee, edge := range o.edges {
+		e := c.edge(callee)
+		e.outcomes, e.attempts = sum(e.outcomes, edge.outcomes), sum(e.attempts, edge.attempts)
+		e.fallbacks, e.open = e.fallbacks+edge.fallbacks, e.open+edge.open
+		e.latency.add(edge.latency.bounds, edge.latency.counts, edge.latency.Sum)
+	}
+}
+
+// sum adds b to a, which may be nil.
+func sum[K comparable](a, b map[K]int64) map[K]int64 {
+	if a == nil && len(b) > 0 {
+		a = make(map[K]int64, len(b))
+	}
+	for k, n := range b {
+		if n != 0 {
+			a[k] += n
+		}
+	}
+	return a
+}
+
+// stats sums the cells that belong to a segment, in the order of the services
+// given, callees by name.
+func (s *Services) stats(order []string, belongs func(phase, part int) bool) (stats []result.ServiceStats, edges []result.EdgeStats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	merged := map[string]*serviceCell{}
+	for key, cell := range s.cells {
+		if !belongs(key.Phase, key.part) {
+			continue
+		}
+		if merged[key.service] == nil {
+			merged[key.service] = &serviceCell{}
+		}
+		merged[key.service].merge(cell)
+	}
+	stats, edges = []result.ServiceStats{}, []result.EdgeStats{}
+	for _, name := range order {
+		if c := merged[name]; c != nil {
+			stats = append(stats, c.stats(name))
+			edges = append(edges, c.edgeStats(name)...)
+		}
+	}
+	return stats, edges
+}
+
+func (c *serviceCell) stats(name string) result.ServiceStats {
+	s := result.ServiceStats{
+		Service: name, Requests: c.requests, Errors: c.errors, Codes: c.codes, Latency: c.latency.quantiles(),
+		Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
+	}
+	if c.seconds > 0 {
+		s.Rate, s.CPUCores = float64(c.requests)/c.seconds, c.cpu/c.seconds
+		s.Up = c.up / c.seconds
+	}
+	return s
+}
+
+func (c *serviceCell) edgeStats(caller string) []result.EdgeStats {
+	var stats []result.EdgeStats
+	for callee, e := range c.edges {
+		s := result.EdgeStats{Caller: caller, Callee: callee, Calls: result.CountRequests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles(),
+			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
+		s.Errors = s.Calls - e.outcomes[outcome.OK]
+		if c.seconds > 0 {
+			s.Rate = float64(s.Calls) / c.seconds
+		}
+		stats = append(stats, s)
+	}
+	slices.SortFunc(stats, func(a, b result.EdgeStats) int { return strings.Compare(a.Callee, b.Callee) })
+	return stats
+}

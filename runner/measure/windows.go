@@ -1,0 +1,94 @@
+package measure
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+)
+
+// Windows count into stretches of one length; length 0 counts nothing.
+type Windows struct {
+	length time.Duration
+	mu     sync.Mutex
+	cells  []windowCell
+}
+
+// NewWindows counts into windows of a length; 0 means none.
+func NewWindows(length time.Duration) *Windows { return &Windows{length: length} }
+
+type windowCell struct {
+	Clients  map[outcome.Class]int64
+	Services map[string]*serviceCell
+}
+
+// at returns the cell of a moment, to be used under the lock.
+func (w *Windows) at(moment time.Duration) *windowCell {
+	i := int(max(0, moment) / w.length)
+	for len(w.cells) <= i {
+		w.cells = append(w.cells, windowCell{Services: map[string]*serviceCell{}})
+	}
+	return &w.cells[i]
+}
+
+func (w *Windows) ObserveClients(middle time.Duration, outcomes map[outcome.Class]int64) {
+	if w.length == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.at(middle)
+	c.Clients = sum(c.Clients, outcomes)
+}
+
+func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
+	if w.length == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.at(middle)
+	if c.Services[sample.Service] == nil {
+		c.Services[sample.Service] = &serviceCell{}
+	}
+	c.Services[sample.Service].Observe(sample)
+}
+
+// List returns the windows up to an end, services in the order given.
+func (w *Windows) List(order []string, end time.Duration) []result.Window {
+	if w.length == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []result.Window
+	for i := range w.cells {
+		from := time.Duration(i) * w.length
+		if from >= end {
+			break
+		}
+		list = append(list, w.cells[i].window(order, from, min(from+w.length, end)))
+	}
+	return list
+}
+
+func (c *windowCell) window(order []string, from, to time.Duration) result.Window {
+	win := result.Window{From: from.Seconds(), To: to.Seconds(), Services: []result.WindowService{}, Edges: []result.WindowEdge{}}
+	win.Clients = result.WindowClients{Requests: result.CountRequests(c.Clients), Outcomes: sum(map[outcome.Class]int64{}, c.Clients)}
+	for _, name := range order {
+		s := c.Services[name]
+		if s == nil {
+			continue
+		}
+		win.Services = append(win.Services, result.WindowService{Service: name, Requests: s.requests, Errors: s.errors})
+		first := len(win.Edges)
+		for callee, e := range s.edges {
+			win.Edges = append(win.Edges, result.WindowEdge{Caller: name, Callee: callee, Outcomes: e.outcomes})
+		}
+		slices.SortFunc(win.Edges[first:], func(a, b result.WindowEdge) int { return strings.Compare(a.Callee, b.Callee) })
+	}
+	return win
+}

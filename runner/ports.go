@@ -1,0 +1,160 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// A Deployer makes systems run somewhere. All implementations pass the suite in
+// runnertest.
+type Deployer interface {
+	// Deploy starts every service of the system and returns when all are ready.
+	// On an error, and when ctx ends before that, nothing is left behind. After
+	// Deploy has returned, the end of ctx does not end the deployment.
+	Deploy(ctx context.Context, system *topology.System, seed uint64) (Deployment, error)
+}
+
+// A Deployment is a running system. Its methods may be called at the same time.
+type Deployment interface {
+	Injector
+	// Replicas lists what runs now, in the order of the system's file.
+	Replicas(ctx context.Context) ([]Replica, error)
+	// Close takes everything down that Deploy and Inject made, and waits until
+	// it is gone. It may be called again. What could not be taken down is named
+	// in a CleanupError. A ctx that has ended bounds the waiting, not the
+	// cleaning.
+	Close(ctx context.Context) error
+}
+
+// A Replica is one running copy of a service.
+type Replica struct {
+	Service string `json:"service"`
+	// Index counts from 1.
+	Index int `json:"index"`
+	// URL is the base of the replica's endpoints, without a slash at the end.
+	URL string `json:"url"`
+	// Entrance is the base for requests from outside, where that is another:
+	// then something stands between them and the replica.
+	Entrance string `json:"entrance,omitempty"`
+	// ControlURL is the base of /healthz, /readyz, /metrics and /admin where
+	// those have a listener of their own, which answers though all workers are
+	// busy; empty means URL.
+	ControlURL string `json:"controlUrl,omitempty"`
+	State      State  `json:"state"`
+	// PID is the process of its own that the replica has, or 0.
+	PID      int       `json:"pid,omitempty"`
+	Restarts int       `json:"restarts"`
+	Since    time.Time `json:"since"`
+}
+
+// State says whether a replica can answer.
+type State string
+
+// The states of a replica.
+const (
+	Starting State = "starting"
+	Ready    State = "ready"
+	Paused   State = "paused"
+	Down     State = "down"
+)
+
+// An Injector makes faults act on a running system.
+type Injector interface {
+	// CanInject says, before anything starts, why a fault is not possible here;
+	// nil means that it is.
+	CanInject(f *fault.Fault) error
+	// Inject lets the fault act until it is cleared, and at the latest until the
+	// deadline, which holds even if this program is gone. A fault on a service
+	// acts on replicas that appear later, too. The id is chosen by the caller
+	// and unique in the deployment.
+	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
+	// Clear ends a fault. Clearing one that has ended already is no error.
+	Clear(ctx context.Context, id string) error
+	// Active lists the faults that act now, with how often each has acted.
+	Active(ctx context.Context) ([]Injection, error)
+}
+
+// Refuser may be implemented by a Deployer that knows, before anything is
+// deployed, which faults are not possible on it. Others are asked through their
+// Deployment.
+type Refuser interface {
+	CanInject(f *fault.Fault) error
+}
+
+// An Injection is a fault that acts.
+type Injection struct {
+	ID       string      `json:"id"`
+	Fault    fault.Fault `json:"fault"`
+	Since    time.Time   `json:"since"`
+	Deadline time.Time   `json:"deadline,omitzero"`
+	// Replicas are the ones it acts on, as service/index.
+	Replicas []string `json:"replicas"`
+	// Hits counts the requests it has acted on; -1 where that is not known.
+	Hits int64 `json:"hits"`
+	// By names what carries it out where there is a choice: a gate, or a backend
+	// of the network.
+	By string `json:"by,omitempty"`
+	// Effective tells, for people, the values in force where they are known.
+	Effective string `json:"effective,omitempty"`
+	// Errors are what keeps it from acting where it should.
+	Errors []string `json:"errors,omitempty"`
+}
+
+// A Loader puts load on a running system.
+type Loader interface {
+	// Load sends the profile's requests and returns when all have been answered
+	// or given up. The end of ctx stops it early; what was measured until then
+	// is returned beside ctx's error. observe is called for every outcome, from
+	// several goroutines at once; it may be nil.
+	Load(ctx context.Context, profile load.Profile, target LoadTarget, observe func(measure.Outcome)) (*result.LoadReport, error)
+}
+
+// A LoadTarget tells a Loader where the system's services are.
+type LoadTarget struct {
+	System *topology.System
+	// URLs are the base URLs, for requests from outside, of the ready replicas
+	// of each service.
+	URLs map[string][]string
+	Seed uint64
+}
+
+// A Collector watches a running system.
+type Collector interface {
+	// Start begins to watch; samples are handed to observe about once a second,
+	// and once more when the watching stops.
+	Start(ctx context.Context, replicas func(context.Context) ([]Replica, error), observe func(measure.Sample)) error
+	// Stop ends the watching, and waits until the last sample was handed over.
+	Stop() error
+}
+
+// A CleanupError names what could not be taken down, and how to do it by hand.
+type CleanupError struct {
+	Left   []string
+	Remedy string
+	Err    error
+}
+
+func (e *CleanupError) Error() string {
+	text := "cleaning up: left behind"
+	for i, what := range e.Left {
+		if i > 0 {
+			text += ","
+		}
+		text += " " + what
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	if e.Remedy != "" {
+		text += "; to remove it, " + e.Remedy
+	}
+	return text
+}
+
+func (e *CleanupError) Unwrap() error { return e.Err }

@@ -1,0 +1,104 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"time"
+)
+
+// RunAll plays variants of an experiment one after another, each with every
+// seed, each on a deployment of its own, and compares them. Without names all
+// variants are played, or the experiment itself where it has none; without seeds
+// the experiment's own is used.
+//
+// It goes on after checks that fail and runs that abortOn has ended, but not
+// after an error, which is likely to meet the next run, too. What was finished
+// until then, and what there is of the last run, is compared and returned beside
+// the error, marked incomplete; the comparison is nil only where nothing was
+// started. The observer is told of every run's events between a RunBegun and a
+// RunEnded.
+func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds []uint64, deps Deps, observer Observer) (*result.Comparison, error) {
+	e.Load = e.Load.WithDefaults()
+	if err := e.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("checking experiment %q: %w", e.Name, err)
+	}
+	if len(seeds) == 0 {
+		seeds = []uint64{e.Seed}
+	}
+	variants, err := e.Select(names)
+	if err != nil {
+		return nil, err
+	}
+	if len(seeds) > experiment.MaxSeeds {
+		return nil, fmt.Errorf("running experiment %q: %d seeds are more than the %d possible", e.Name, len(seeds), experiment.MaxSeeds)
+	}
+	s := &series{deps: deps, observer: observer, begun: time.Now()}
+	for _, v := range variants {
+		applied, problems := e.Apply(v)
+		if err := problems.Err(); err != nil {
+			return nil, fmt.Errorf("checking variant %q of experiment %q: %w", v.Name, e.Name, err)
+		}
+		for _, seed := range seeds {
+			applied.Seed = seed
+			s.planned = append(s.planned, applied)
+		}
+	}
+	err = s.play(ctx)
+	if len(s.results) == 0 && err != nil {
+		return nil, err
+	}
+	c := result.Compare(&e, variants, seeds, s.results, err)
+	c.Target, c.Started, c.Ended = deps.Target, s.begun.UTC(), time.Now().UTC()
+	return c, err
+}
+
+// A series is the runs of RunAll.
+type series struct {
+	planned  []experiment.Experiment
+	deps     Deps
+	observer Observer
+	begun    time.Time
+	results  []*result.Result
+}
+
+func (s *series) emit(e Event) {
+	if s.observer != nil {
+		s.observer(e)
+	}
+}
+
+// play runs what is planned until an error, or until ctx ends between two runs.
+func (s *series) play(ctx context.Context) error {
+	for i, e := range s.planned {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the runs were interrupted after %d of %d: %w", i, len(s.planned), context.Cause(ctx))
+		}
+		var left time.Duration
+		for _, later := range s.planned[i:] {
+			left += later.Longest()
+		}
+		s.emit(RunBegun{Index: i, Of: len(s.planned), Variant: e.AppliedVariant, Seed: e.Seed, AtMost: left})
+		result, err := Run(ctx, e, s.deps, s.observer)
+		if result != nil {
+			s.results = append(s.results, result)
+		}
+		s.emit(RunEnded{Index: i, Of: len(s.planned), Result: result, Err: err})
+		if err != nil {
+			return runError(e.AppliedVariant, e.Seed, err)
+		}
+	}
+	return nil
+}
+
+func runError(variant string, seed uint64, err error) error {
+	if cleanup := (*CleanupError)(nil); variant == "" && errors.As(err, &cleanup) {
+		return err
+	}
+	if variant == "" {
+		return fmt.Errorf("running with seed %d: %w", seed, err)
+	}
+	return fmt.Errorf("running variant %q with seed %d: %w", variant, seed, err)
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -362,12 +363,12 @@ func TestBindCompletesCalls(t *testing.T) {
 }
 
 func TestConsequence(t *testing.T) {
-	want := map[Class]int{
-		OK: 0, HTTPError: 502, ConnectionError: 502, Malformed: 502, Timeout: 504, BreakerOpen: 503, Rejected: 503, Cancelled: 503,
+	want := map[outcome.Class]int{
+		outcome.OK: 0, outcome.HTTPError: 502, outcome.ConnectionError: 502, outcome.Malformed: 502, outcome.Timeout: 504, outcome.BreakerOpen: 503, outcome.Rejected: 503, outcome.Cancelled: 503,
 	}
 	propagate, ignore := &Call{OnError: topology.Propagate}, &Call{OnError: topology.Ignore}
-	for _, class := range Classes() {
-		if got, fails := propagate.Consequence(class, 500); got.Status != want[class] || fails != (class != OK) {
+	for _, class := range outcome.OfCalls() {
+		if got, fails := propagate.Consequence(class, 500); got.Status != want[class] || fails != (class != outcome.OK) {
 			t.Errorf("%s propagates as %v", class, got)
 		}
 		if got, fails := ignore.Consequence(class, 500); fails {
@@ -377,20 +378,17 @@ func TestConsequence(t *testing.T) {
 	told := &Call{OnError: topology.Ignore, Answers: map[string]topology.Answer{
 		"404": {Status: 404, Body: "none"}, "http_error": {Status: 500}, "timeout": {Status: 503}}}
 	for _, c := range []struct {
-		class  Class
+		class  outcome.Class
 		status int
 		want   int
-	}{{HTTPError, 404, 404}, {HTTPError, 503, 500}, {Timeout, 0, 503}, {ConnectionError, 0, 0}, {OK, 200, 0}} {
+	}{{outcome.HTTPError, 404, 404}, {outcome.HTTPError, 503, 500}, {outcome.Timeout, 0, 503}, {outcome.ConnectionError, 0, 0}, {outcome.OK, 200, 0}} {
 		if got, fails := told.Consequence(c.class, c.status); got.Status != c.want || fails != (c.want != 0) {
 			t.Errorf("%s %d: got %v", c.class, c.status, got)
 		}
 	}
 	told.Answers[topology.Other] = topology.Answer{Status: 418}
-	if got, _ := told.Consequence(ConnectionError, 0); got.Status != 418 {
+	if got, _ := told.Consequence(outcome.ConnectionError, 0); got.Status != 418 {
 		t.Errorf("the rest is answered %v", got)
-	}
-	if ClassOf(399) != OK || ClassOf(400) != HTTPError {
-		t.Error("an error begins at 400")
 	}
 }
 

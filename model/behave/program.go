@@ -113,34 +113,6 @@ func AttemptHop(hop string, n int) string {
 	return hop + "~" + strconv.Itoa(n)
 }
 
-// Class is what became of a call, as in package outcome.
-type Class = outcome.Class
-
-// The classes of outcomes that calls have.
-const (
-	OK              = outcome.OK
-	HTTPError       = outcome.HTTPError
-	ConnectionError = outcome.ConnectionError
-	Timeout         = outcome.Timeout
-	BreakerOpen     = outcome.BreakerOpen
-	Rejected        = outcome.Rejected
-	Cancelled       = outcome.Cancelled
-	Malformed       = outcome.Malformed
-)
-
-// Classes lists the classes in the order of reports.
-func Classes() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
-}
-
-// ClassOf is the class of an answer with a status: from 400 up it is an error.
-func ClassOf(status int) Class {
-	if status >= 400 {
-		return HTTPError
-	}
-	return OK
-}
-
 // Consequence is what a failed call, which was answered with a status or with
 // none (0), does to the request that made it: the answer that the request fails
 // with, or false where it goes on. An answer without a body says what failed.
@@ -149,8 +121,8 @@ func ClassOf(status int) Class {
 // timeout; 503 where the call was not sent at all (breaker open, rejected,
 // cancelled); 502 for the rest, as a gateway answers for an upstream that is not
 // there, answers with an error, or answers what cannot be read.
-func (c *Call) Consequence(class Class, status int) (answer topology.Answer, fails bool) {
-	if class == OK {
+func (c *Call) Consequence(class outcome.Class, status int) (answer topology.Answer, fails bool) {
+	if class == outcome.OK {
 		return answer, false
 	}
 	if c.Answers != nil {
@@ -164,9 +136,9 @@ func (c *Call) Consequence(class Class, status int) (answer topology.Answer, fai
 	switch {
 	case c.OnError == topology.Ignore:
 		return answer, false
-	case class == Timeout:
+	case class == outcome.Timeout:
 		answer.Status = StatusTimeout
-	case class == BreakerOpen, class == Rejected, class == Cancelled:
+	case class == outcome.BreakerOpen, class == outcome.Rejected, class == outcome.Cancelled:
 		answer.Status = 503
 	default:
 		answer.Status = 502

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -67,8 +67,12 @@ func (a *answer) whole() []byte {
 	return a.body
 }
 
-// errMalformed marks an answer that could not be understood.
-var errMalformed = errors.New("the answer is malformed")
+// What the senders say of an answer that can not be understood, and of a call
+// that the service's own end has broken off.
+var (
+	errMalformed = outcome.ErrMalformed
+	errStopping  = outcome.ErrStopping
+)
 
 // A sender sends one request and reads the whole answer.
 type sender interface {
@@ -106,26 +110,6 @@ func (c *caller) send(o *outgoing) (answer, error) {
 		return c.foreign.send(o)
 	}
 	return c.own.send(o)
-}
-
-// classify tells what became of a call.
-func classify(a answer, err error) behave.Class {
-	var timeout interface{ Timeout() bool }
-	var network *net.OpError
-	switch {
-	case err == nil:
-		return behave.ClassOf(a.status)
-	case errors.Is(err, errStopping), errors.Is(err, context.Canceled):
-		return behave.Cancelled
-	case errors.Is(err, errMalformed):
-		return behave.Malformed
-	case errors.As(err, &network) && network.Op == "dial":
-		// A connection that was not made in time is no slow answer.
-		return behave.ConnectionError
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return behave.Timeout
-	}
-	return behave.ConnectionError
 }
 
 // outgoing starts a call, the n-th request sent for it, with what all calls of
@@ -173,11 +157,11 @@ func (x *exchange) attempt(op *behave.Op, site *callSite, n int, start time.Time
 
 var errUnreachable = errors.New("a fault lets nobody answer")
 
-func (x *exchange) sendCall(op *behave.Op, n int, start time.Time, cancel context.Context) (answer, behave.Class, error) {
+func (x *exchange) sendCall(op *behave.Op, n int, start time.Time, cancel context.Context) (answer, outcome.Class, error) {
 	s, call := x.service, op.Call
 	replicas := s.peers.Load().replicas(call.To)
 	if len(replicas) == 0 {
-		return answer{}, behave.ConnectionError, errors.New("no address of it is known")
+		return answer{}, outcome.ConnectionError, errors.New("no address of it is known")
 	}
 	chosen := 0
 	if len(replicas) > 1 {
@@ -188,7 +172,7 @@ func (x *exchange) sendCall(op *behave.Op, n int, start time.Time, cancel contex
 		chosen = key.IntN(len(replicas))
 	}
 	if x.unreachable(call.To, call.Path, chosen+1, op.Index, n) {
-		return answer{}, behave.ConnectionError, errUnreachable
+		return answer{}, outcome.ConnectionError, errUnreachable
 	}
 	o := x.outgoing(op.Index, n, start, call.Policy.Timeout.Std())
 	o.to, o.method, o.target, o.keep, o.cancel = replicas[chosen], call.Method, requestTarget(call.Path), keepBody, cancel
@@ -203,8 +187,8 @@ func (x *exchange) sendCall(op *behave.Op, n int, start time.Time, cancel contex
 	if err == nil && a.contentType == jsonType && a.length > 0 && !looksLikeJSON(a) {
 		err = fmt.Errorf("%w: it is no JSON", errMalformed)
 	}
-	class := classify(a, err)
-	if class == behave.HTTPError {
+	class := outcome.Of(a.status, err)
+	if class == outcome.HTTPError {
 		err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
 	}
 	return a, class, err
@@ -273,11 +257,11 @@ func (x *exchange) callRoute(op *behave.Op) (response json.RawMessage, times str
 	if err == nil && a.status < 400 && !isObject(a.body) {
 		err = fmt.Errorf("%w: it is no JSON object", errMalformed)
 	}
-	class := classify(a, err)
+	class := outcome.Of(a.status, err)
 	s.metrics.callee(name).attempt(class)
 	s.metrics.callee(name).count(class, time.Since(start))
 	switch {
-	case class == behave.HTTPError:
+	case class == outcome.HTTPError:
 		return null, "", fmt.Errorf("it answered %d %s%s", a.status, http.StatusText(a.status), reasons(a.body))
 	case err != nil:
 		return null, "", fmt.Errorf("%s: %w", class, err)

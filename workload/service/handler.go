@@ -333,5 +333,3 @@ func appendResponse(b []byte, service, address string, errs []string, responses 
 	}
 	return append(b, "]}\n"...)
 }
-
-var errStopping = errors.New("the service is stopping")

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -300,32 +299,6 @@ func TestTraceparent(t *testing.T) {
 		}
 	}
 }
-
-func TestClassify(t *testing.T) {
-	for _, tt := range []struct {
-		a    answer
-		err  error
-		want behave.Class
-	}{
-		{answer{status: 200}, nil, behave.OK},
-		{answer{status: 404}, nil, behave.HTTPError},
-		{answer{}, errors.New("refused"), behave.ConnectionError},
-		{answer{}, context.DeadlineExceeded, behave.Timeout},
-		{answer{}, fmt.Errorf("x: %w", &net.OpError{Err: timeoutError{}}), behave.Timeout},
-		{answer{}, fmt.Errorf("x: %w", errMalformed), behave.Malformed},
-		{answer{}, errStopping, behave.Cancelled},
-	} {
-		if got := classify(tt.a, tt.err); got != tt.want {
-			t.Errorf("%+v, %v: %s", tt.a, tt.err, got)
-		}
-	}
-}
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string   { return "timeout" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
 
 // TestRunTimeFaultsHitTheirRate sends real requests and counts.
 func TestRunTimeFaultsHitTheirRate(t *testing.T) {

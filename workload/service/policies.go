@@ -60,7 +60,7 @@ func (s *Service) sinceStart(t time.Time) time.Duration { return t.Sub(s.began) 
 // An ending is how a call, or an attempt of one, ended.
 type ending struct {
 	answer answer
-	class  behave.Class
+	class  outcome.Class
 	err    error
 	at     time.Time
 }
@@ -69,7 +69,7 @@ type ending struct {
 func (x *exchange) managed(op *behave.Op, site *callSite, start time.Time) ending {
 	s, c := x.service, site.caller
 	ticket, class := c.Begin(x.worker, s.sinceStart(start))
-	if class != behave.OK {
+	if class != outcome.OK {
 		return ending{class: class, err: errNotSent, at: start}
 	}
 	sent := 0
@@ -77,7 +77,7 @@ func (x *exchange) managed(op *behave.Op, site *callSite, start time.Time) endin
 		end, n := x.send(op, site, sent+1, start)
 		sent += n
 		var key dist.Key
-		if end.class != behave.OK {
+		if end.class != outcome.OK {
 			key = s.plan.CallKey(x.request, op.Index)
 		}
 		v := c.After(&ticket, end.class, end.answer.status, s.sinceStart(end.at), key)
@@ -88,7 +88,7 @@ func (x *exchange) managed(op *behave.Op, site *callSite, start time.Time) endin
 			}
 			v.Class = c.Stop(&ticket, end.class, end.answer.status, s.sinceStart(time.Now()))
 		}
-		if end.class == behave.OK {
+		if end.class == outcome.OK {
 			c.Remember(end.answer.whole(), s.sinceStart(end.at))
 		}
 		end.class = v.Class
@@ -170,7 +170,7 @@ func (x *exchange) hedged(op *behave.Op, site *callSite, n int, start time.Time)
 
 // isGood reports whether an answer is one that another attempt would not better.
 func isGood(e ending) bool {
-	return e.class == behave.OK || e.class == behave.HTTPError && e.answer.status < 500
+	return e.class == outcome.OK || e.class == outcome.HTTPError && e.answer.status < 500
 }
 
 // cancelled ends the calls of a request whose client has left, where the service
@@ -224,7 +224,7 @@ func (x *exchange) finish(op *behave.Op, site *callSite, start time.Time, end en
 	if x.stopped() {
 		return abandoned
 	}
-	if end.class == behave.OK {
+	if end.class == outcome.OK {
 		x.keep(site, end.answer.whole())
 		return x.goesOn()
 	}
@@ -262,9 +262,4 @@ func (s *Service) hasBreaker() (callees []string) {
 		}
 	}
 	return callees
-}
-
-// sendable lists the classes that an attempt can have.
-func sendable() []behave.Class {
-	return []behave.Class{outcome.OK, outcome.HTTPError, outcome.ConnectionError, outcome.Timeout, outcome.Cancelled, outcome.Malformed}
 }

@@ -20,11 +20,13 @@ var floors = []struct {
 	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/des"}},
 	{1, []string{"model/dist"}},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}},
-	{3, []string{"model/behave", "model/order"}},
-	{4, []string{"model/experiment", "model/spec"}},
-	{5, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
-	{6, []string{"plugin"}},
-	{7, []string{"cmd", "krew"}},
+	{3, []string{"model/chain", "model/order"}},
+	{4, []string{"model/behave"}},
+	{5, []string{"model/exec"}},
+	{6, []string{"model/experiment", "model/spec"}},
+	{7, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}},
+	{8, []string{"plugin"}},
+	{9, []string{"cmd", "krew"}},
 }
 
 // sideways names the imports between rooms of one floor, each with its reason.
@@ -54,7 +56,7 @@ const suite = "model/experiment/experimenttest"
 
 // groundOnly rooms import nothing but the standard library and the project.
 var groundOnly = []string{
-	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/behave", "model/order",
+	"model/problem", "model/unit", "model/outcome", "model/dist", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/chain", "model/behave", "model/exec", "model/order",
 }
 
 type pkg struct {

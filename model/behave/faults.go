@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
@@ -157,7 +158,7 @@ func faultOp(t fault.Type) Op {
 
 // chainFaults appends what the faults of a chain do, up to the first that ends
 // the request.
-func chainFaults(buf []Op, faults []ChainFault, key dist.Key) []Op {
+func chainFaults(buf []Op, faults []chain.Fault, key dist.Key) []Op {
 	for i := range faults {
 		f := &faults[i]
 		if f.Type == fault.Error && !key.WithInt(i).Chance(f.Rate) {

@@ -1,9 +1,15 @@
+// Package behave decides what a service does for one request: which faults act,
+// how long it works, whom it calls, what it answers. It knows no clock, no
+// goroutine and no network; executors in real and in virtual time do what it
+// has decided. Every random decision is drawn from a key of seed, service,
+// request and hop, so that the order of events never changes it.
 package behave
 
 import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -60,7 +66,7 @@ type Op struct {
 	Cores  float64
 	Call   *Call
 	// Route is what is called where a chain is executed.
-	Route *Chain
+	Route *chain.Chain
 	// Index tells the calls of one request apart: it is the callee's part of
 	// the hop, and of the key that chooses its replica.
 	Index    int

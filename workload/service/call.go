@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -285,7 +286,7 @@ func isObject(body []byte) bool {
 // reasons are the errors that an answer with an error status tells, for the
 // caller's text.
 func reasons(body []byte) string {
-	var told behave.Response
+	var told chain.Response
 	if json.Unmarshal(body, &told) != nil || len(told.Errors) == 0 {
 		return ""
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -228,12 +229,12 @@ func (x *exchange) serveChain() bool {
 		x.answerChain(http.StatusRequestEntityTooLarge, "", []string{fmt.Sprintf("the chain has more than the %v bytes possible", int64(s.limits.Body))}, nil)
 		return true
 	}
-	chain, err := behave.ParseChain(body, s.limits)
+	tree, err := chain.Parse(body, s.limits)
 	if err != nil {
-		x.answerChain(http.StatusBadRequest, "", behave.Refusal(err), nil)
+		x.answerChain(http.StatusBadRequest, "", chain.Refusal(err), nil)
 		return true
 	}
-	x.runChain(chain)
+	x.runChain(tree)
 	return true
 }
 
@@ -258,12 +259,12 @@ func isForeignObject(body []byte) bool {
 // runChain does a chain's program. Faults and calls that go wrong are told in
 // the answer, whose status stays 200; only an error fault, and the request's
 // own time being over, change the status.
-func (x *exchange) runChain(chain *behave.Chain) {
+func (x *exchange) runChain(tree *chain.Chain) {
 	s := x.service
-	x.ops, x.owned = s.plan.DecideChain(x.buffer[:0], chain, x.request, x.faultSet()), true
+	x.ops, x.owned = s.plan.DecideChain(x.buffer[:0], tree, x.request, x.faultSet()), true
 	x.logStart()
 	var errs []string
-	responses := make([]json.RawMessage, 0, len(chain.Routes))
+	responses := make([]json.RawMessage, 0, len(tree.Routes))
 	x.times = x.times[:0]
 	for i := range x.ops {
 		op := &x.ops[i]
@@ -285,10 +286,10 @@ func (x *exchange) runChain(chain *behave.Chain) {
 			errs = append(errs, v.text)
 		case v.kind == 0:
 		case v.kind == behave.OpRespond:
-			x.answerChain(v.status, chain.Designation, errs, responses)
+			x.answerChain(v.status, tree.Designation, errs, responses)
 			return
 		case v.kind == behave.OpFail:
-			x.answerChain(v.status, chain.Designation, append(errs, v.text), responses)
+			x.answerChain(v.status, tree.Designation, append(errs, v.text), responses)
 			return
 		default:
 			panic(http.ErrAbortHandler)
@@ -314,15 +315,15 @@ func (x *exchange) answerChain(status int, address string, errs []string, respon
 
 func appendResponse(b []byte, service, address string, errs []string, responses []json.RawMessage) []byte {
 	b = append(b, `{"service":`...)
-	b = behave.AppendString(b, service)
+	b = chain.AppendString(b, service)
 	b = append(b, `,"address":`...)
-	b = behave.AppendString(b, address)
+	b = chain.AppendString(b, address)
 	b = append(b, `,"errors":[`...)
 	for i, text := range errs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = behave.AppendString(b, text)
+		b = chain.AppendString(b, text)
 	}
 	b = append(b, `],"response":[`...)
 	for i, response := range responses {

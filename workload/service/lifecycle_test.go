@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -190,7 +190,7 @@ func TestServeReportsALostListener(t *testing.T) {
 func TestMemoryIsHeldAndFreed(t *testing.T) {
 	service := topology.NewService("fat", topology.Step{Work: &topology.Work{Memory: 3 << 20}})
 	service.Memory = 2 << 20
-	v := serve(t, Config{Service: service, Limits: behave.Limits{Leak: 8 << 20}})
+	v := serve(t, Config{Service: service, Limits: chain.Limits{Leak: 8 << 20}})
 	held := `microsim_held_memory_bytes{service="fat"}`
 	waitForMetric(t, v.Service, held, "2.097152e+06")
 	if r := get(t, v.url+"/"); r.status != 200 {

@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -58,7 +59,7 @@ type Config struct {
 	// Token opens /admin and /set-delay; without one they are off.
 	Token string
 	// Limits bound what a request may ask for.
-	Limits behave.Limits
+	Limits chain.Limits
 	// Logger gets a line per request at debug level; nil means none.
 	Logger *slog.Logger
 	// Transport sends the calls; nil means the service's own client, which never
@@ -81,7 +82,7 @@ const DefaultGrace = time.Second
 // many goroutines.
 type Service struct {
 	cfg     Config
-	limits  behave.Limits
+	limits  chain.Limits
 	log     *slog.Logger
 	plan    *behave.Service
 	replies map[*behave.Endpoint]*reply

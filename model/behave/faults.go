@@ -78,6 +78,22 @@ func rank(t fault.Type) int {
 // make calls fail may be there.
 func (s *FaultSet) Empty() bool { return s == nil || len(s.faults) == 0 }
 
+// ID is the id of a fault by its place in the order of the faults, from 1; "" if
+// there is none.
+func (s *FaultSet) ID(place int) string {
+	if s == nil {
+		return ""
+	}
+	for _, list := range [...][]activeFault{s.faults, s.unreachable} {
+		for i := range list {
+			if list[i].index == place {
+				return list[i].id
+			}
+		}
+	}
+	return ""
+}
+
 // Unreachable decides whether a call fails at once because a fault lets nobody
 // answer: its place in the order of the faults, from 1, or 0. The call is the
 // index-th of the request with the key; replica, from 1, is the callee's that was

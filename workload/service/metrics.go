@@ -92,12 +92,12 @@ func newMetrics(s *Service) *metrics {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_held_memory_bytes", Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
-		}, func() float64 { return float64(s.memory.held.Load()) }))
-	for _, callee := range s.hasBreaker() {
+		}, func() float64 { return float64(s.held.Load()) }))
+	for _, callee := range s.replica.BreakerCallees() {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_breaker_state", Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
 			ConstLabels: prometheus.Labels{"service": s.Name(), "callee": callee},
-		}, func() float64 { return float64(s.breakerState(callee)) }))
+		}, func() float64 { return float64(s.replica.Breaker(callee, s.now())) }))
 	}
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -251,6 +251,9 @@ func (b *Branch) Branches() []Branch { return b.children }
 // Start returns the first action of a branch that Branches has returned.
 func (b *Branch) Start(now time.Duration) Action { return b.step(now) }
 
+// Request is the request that the branch belongs to.
+func (b *Branch) Request() *Request { return b.request }
+
 // Ending is how the branch has ended.
 func (b *Branch) Ending() *Ending { return &b.ending }
 

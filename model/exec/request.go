@@ -159,9 +159,6 @@ func (r *Request) Deadline() time.Duration { return r.deadline }
 // Values are what calls and the answer use of the request.
 func (r *Request) Values() behave.Values { return r.values }
 
-// Faults are those that acted when the request came.
-func (r *Request) Faults() *behave.FaultSet { return r.faults }
-
 // An Ending is how a request, or a branch, has ended: Kind is OpRespond, OpFail
 // with its Failure, OpAbort or OpPanic; 0 is a branch after which the request
 // goes on.

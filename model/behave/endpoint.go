@@ -210,8 +210,9 @@ func ends(program []Op) bool {
 	switch program[len(program)-1].Kind {
 	case OpFail, OpAbort, OpPanic, OpRespond:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func decide(buf []Op, steps []step, key dist.Key) []Op {

@@ -168,8 +168,9 @@ func faultOp(t fault.Type) Op {
 		return Op{Kind: OpPanic}
 	case fault.Error:
 		return Op{Kind: OpFail}
+	default:
+		panic(fmt.Sprintf("fault type %q has no operation", t))
 	}
-	panic(fmt.Sprintf("fault type %q has no operation", t))
 }
 
 // chainFaults appends what the faults of a chain do, up to the first that ends

@@ -229,8 +229,9 @@ func chainArgs(t fault.Type) (needs, may string, ok bool) {
 		return "", " status rate ", true
 	case fault.Abort, fault.Hang, fault.Corrupt, fault.Panic:
 		return "", "", true
+	default:
+		return "", "", false
 	}
-	return "", "", false
 }
 
 // maxDelay is the longest a fault of a chain may take, in ms.

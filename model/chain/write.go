@@ -69,6 +69,7 @@ func (f *Fault) append(b []byte) []byte {
 	case fault.Error:
 		number(`"status":`, float64(f.Status))
 		number(`,"rate":`, f.Rate*100)
+	default: // the others have no arguments
 	}
 	return append(b, "}}"...)
 }

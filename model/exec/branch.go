@@ -182,6 +182,7 @@ func (b *Branch) after(e *Event) (ends bool) {
 			b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})
 		}
 		b.keep(op.Call, e.Body)
+	default: // work and a hang; the others are ended by step
 	}
 	return b.goesOn(gone, e.Now)
 }

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -140,7 +141,7 @@ func TestCallsThatAreNotSent(t *testing.T) {
 		t.Fatal(say(a))
 	}
 	e := second.Called()
-	if e.Class != outcome.Rejected || e.Err != ErrNotSent || second.Took() != 0 || second.Sent() != 0 || string(e.Body) != "[]" {
+	if e.Class != outcome.Rejected || !errors.Is(e.Err, ErrNotSent) || second.Took() != 0 || second.Sent() != 0 || string(e.Body) != "[]" {
 		t.Errorf("got %+v", e)
 	}
 	if a := other.Next(e); a.Kind != End || ended(other) != "respond" || fmt.Sprint(other.Fallbacks()) != "[{b fixed 0s}]" {
@@ -180,8 +181,8 @@ func TestEachWorkerHasItsBreaker(t *testing.T) {
 	}
 	begin := func(worker int) Action {
 		var r Request
-		a := r.Begin(replica, Arrival{Endpoint: replica.Plan.Endpoints[0], Worker: worker}, 10*ms)
-		a = r.Identify(&Identity{Left: Never}, 10*ms)
+		r.Begin(replica, Arrival{Endpoint: replica.Plan.Endpoints[0], Worker: worker}, 10*ms)
+		a := r.Identify(&Identity{Left: Never}, 10*ms)
 		var c Call
 		if a = c.Begin(r.Root(), a.Op, 10*ms); a.Kind == Send {
 			a = c.Next(failed(11*ms, outcome.Timeout))
@@ -219,7 +220,7 @@ func TestAttempts(t *testing.T) {
 	if two.Until != 60*ms || c.Hop(2) != "0.1.0~2" || two.Replica != key.WithInt(2).IntN(3) {
 		t.Errorf("the request's deadline is shorter than the timeout: %+v, hop %s", two, c.Hop(2))
 	}
-	if none := c.Attempt(2, "b", "/", 0); none.Err != ErrNoAddress {
+	if none := c.Attempt(2, "b", "/", 0); !errors.Is(none.Err, ErrNoAddress) {
 		t.Errorf("got %+v", none)
 	}
 	// A hedge's timeout counts from the first attempt of its try.
@@ -244,7 +245,7 @@ func TestUnreachable(t *testing.T) {
 	for n := 1; n < 50; n++ {
 		a := c.Attempt(n, "b", "/", 3)
 		seen[a.Replica] = true
-		if cut := a.Replica == 1; cut != (a.Err == ErrUnreachable) || cut != (a.Fault == 2) {
+		if cut := a.Replica == 1; cut != errors.Is(a.Err, ErrUnreachable) || cut != (a.Fault == 2) {
 			t.Fatalf("got %+v", a)
 		}
 		if other := c.Attempt(n, "c", "/", 3); other.Err != nil {

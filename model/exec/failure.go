@@ -94,6 +94,7 @@ func (f *Failure) Text(r *Request) string {
 			to = to[:maxWord] + "..."
 		}
 		return fmt.Sprintf("calling %s: %v", to, f.Err)
+	default: // ValuesMissing
+		return f.Err.Error()
 	}
-	return f.Err.Error() // ValuesMissing
 }

@@ -218,8 +218,9 @@ func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
 		return true
 	case outcome.HTTPError:
 		return status >= 500
+	default:
+		return false
 	}
-	return false
 }
 
 // wait returns how long to wait before the next attempt.

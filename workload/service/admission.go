@@ -38,6 +38,7 @@ func (a *admission) enter(until time.Time, stop, left <-chan struct{}) (worker i
 		return 0, false
 	case exec.WaitingForOldest:
 		oldest.turn <- turnedAway
+	case exec.Waiting:
 	}
 	w.turn = make(chan int, 1)
 	a.mu.Unlock()

@@ -131,6 +131,7 @@ func (x *exchange) race(c *exec.Call, a exec.Action, metrics *calleeMetrics) {
 			r.breakOff()
 			a = c.Next(x.pause(a.For))
 			continue
+		default: // Await
 		}
 		a = c.Next(r.wait(x.service))
 	}

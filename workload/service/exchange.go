@@ -163,6 +163,7 @@ func (x *exchange) do(b *exec.Branch, a *exec.Action) exec.Event {
 		}
 		e.Gone = x.gone()
 		return e
+	default: // Mark, of which there is nothing to do
 	}
 	e.Now, e.Gone = s.now(), e.Gone || x.gone()
 	return e

@@ -213,13 +213,12 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	s.queue.Store(&length)
 	server := &http.Server{
-		Handler: s.Handler(), MaxHeaderBytes: maxHeader,
+		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: workers.HeaderPatience(),
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if s.replica.PerWorker {
 		server.ConnContext = rememberWorker
 	}
-	server.ReadHeaderTimeout = workers.HeaderPatience()
 	server.SetKeepAlivesEnabled(workers.KeepAlive())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limited) }()

@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -112,7 +112,7 @@ func TestControlAnswersChains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got behave.Response
+	var got chain.Response
 	if err := json.Unmarshal(answer.Body, &got); err != nil {
 		t.Fatalf("%s: %v", answer.Body, err)
 	}
@@ -139,10 +139,10 @@ func TestControlRefusesChains(t *testing.T) {
 		{"unknown service", `{"designation":"nobody"}`, 404, `"nobody"`},
 		{"a stranger's URL", `{"designation":"http://example.com/"}`, 404, "example.com"},
 		{"never", `{"designation":"front","probability":0}`, 200, "probability"},
-		{"too large", `{"designation":"` + strings.Repeat("a", behave.DefaultBody) + `"}`, 413, "bytes"},
+		{"too large", `{"designation":"` + strings.Repeat("a", chain.DefaultBody) + `"}`, 413, "bytes"},
 	} {
 		status, body := request(t, "POST", d.ControlURL()+"/", test.body, nil)
-		var got behave.Response
+		var got chain.Response
 		if err := json.Unmarshal([]byte(body), &got); err != nil || got.Response == nil {
 			t.Errorf("%s: %q is no response document: %v", test.name, body, err)
 		}
@@ -159,10 +159,10 @@ func TestASeedRepeatsTheDraw(t *testing.T) {
 	dir := t.TempDir()
 	up(t, inProcess(dir), runnertest.System("held"))
 	c := must(control.Connect(dir, "held"))
-	chain := `{"designation":"front","probability":100,"routes":[` + strings.TrimSuffix(strings.Repeat(`{"designation":"back","probability":50},`, 20), ",") + `]}`
+	text := `{"designation":"front","probability":100,"routes":[` + strings.TrimSuffix(strings.Repeat(`{"designation":"back","probability":50},`, 20), ",") + `]}`
 	called := func(seed uint64) (int, string) {
-		var got behave.Response
-		answer := must(c.Call(t.Context(), []byte(chain), &seed))
+		var got chain.Response
+		answer := must(c.Call(t.Context(), []byte(text), &seed))
 		if err := json.Unmarshal(answer.Body, &got); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
@@ -115,10 +115,10 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 
 // startAndSend starts the services that the request names, sends it, and takes
 // them down again.
-func (o *callOptions) startAndSend(ctx context.Context, chain *behave.Chain) (err error) {
-	system := systemOf(chain)
+func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err error) {
+	system := systemOf(tree)
 	if len(system.Services) == 0 {
-		return o.send(ctx, chain, nil)
+		return o.send(ctx, tree, nil)
 	}
 	if err := system.Validate().Err(); err != nil {
 		return fmt.Errorf("making a system of the services that the request names: %w", err)
@@ -136,21 +136,21 @@ func (o *callOptions) startAndSend(ctx context.Context, chain *behave.Chain) (er
 	if err != nil {
 		return err
 	}
-	return o.send(ctx, chain, addresses(status))
+	return o.send(ctx, tree, addresses(status))
 }
 
 // systemOf makes a system of the services that a request names. Services that
 // it names by URL run elsewhere; the request may call their hosts.
-func systemOf(chain *behave.Chain) *topology.System {
+func systemOf(tree *chain.Chain) *topology.System {
 	system := &topology.System{Name: "call"}
-	for _, name := range chain.Designations() {
-		if behave.IsURL(name) {
+	for _, name := range tree.Designations() {
+		if chain.IsURL(name) {
 			if u, err := url.Parse(name); err == nil && u.Host != "" {
 				system.AllowHosts = append(system.AllowHosts, u.Host)
 			}
 			continue
 		}
-		system.Services = append(system.Services, topology.NewService(behave.ServiceName(name)))
+		system.Services = append(system.Services, topology.NewService(chain.ServiceName(name)))
 	}
 	return system
 }
@@ -165,20 +165,20 @@ func addresses(status *control.Status) map[string]string {
 }
 
 // send draws the request's probabilities, sends it, and prints the answer.
-func (o *callOptions) send(ctx context.Context, chain *behave.Chain, urls map[string]string) error {
-	drawn := behave.Sample(chain, dist.Seed(o.seed))
+func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[string]string) error {
+	drawn := chain.Sample(tree, dist.Seed(o.seed))
 	if drawn == nil {
-		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, chain.Designation, chain.Probability)
+		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, tree.Designation, tree.Probability)
 		if o.output != "" {
 			return printObject(o.streams.Out, o.output, nil)
 		}
 		return nil
 	}
-	resolved, unknown := behave.Resolve(drawn, func(name string) (string, bool) {
+	resolved, unknown := chain.Resolve(drawn, func(name string) (string, bool) {
 		url, ok := urls[name]
 		return url, ok
 	})
-	if !behave.IsURL(resolved.Designation) {
+	if !chain.IsURL(resolved.Designation) {
 		return fmt.Errorf("sending the request: %q is no service of the system; it has %s", resolved.Designation, strings.Join(sortedKeys(urls), ", "))
 	}
 	for _, name := range unknown {
@@ -199,7 +199,7 @@ func (o *callOptions) send(ctx context.Context, chain *behave.Chain, urls map[st
 
 // answered is what came back for a request.
 type answered struct {
-	response *behave.Response
+	response *chain.Response
 	took     time.Duration
 	times    *service.Times
 }
@@ -207,14 +207,14 @@ type answered struct {
 // maxAnswer bounds the response document that is read.
 const maxAnswer = 64 << 20
 
-func (o *callOptions) post(ctx context.Context, chain *behave.Chain) (answered, []byte, error) {
-	body, err := json.Marshal(chain)
+func (o *callOptions) post(ctx context.Context, tree *chain.Chain) (answered, []byte, error) {
+	body, err := json.Marshal(tree)
 	if err != nil {
 		return answered{}, nil, fmt.Errorf("writing the request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	to := strings.TrimSuffix(chain.Designation, "/") + "/"
+	to := strings.TrimSuffix(tree.Designation, "/") + "/"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
 		return answered{}, nil, fmt.Errorf("sending the request to %q: %w", to, err)
@@ -243,10 +243,10 @@ func (o *callOptions) post(ctx context.Context, chain *behave.Chain) (answered, 
 
 // drawTree prints the answer as a tree, with the name of each hop as the
 // request has it, its time, and its errors.
-func drawTree(w io.Writer, chain *behave.Chain, a answered) {
-	width := treeWidth(chain, 0)
-	var draw func(c *behave.Chain, r *behave.Response, t *service.Times, lead, branch, below string)
-	draw = func(c *behave.Chain, r *behave.Response, t *service.Times, lead, branch, below string) {
+func drawTree(w io.Writer, tree *chain.Chain, a answered) {
+	width := treeWidth(tree, 0)
+	var draw func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string)
+	draw = func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string) {
 		name := lead + branch + c.Designation
 		took := ""
 		if t != nil {
@@ -264,7 +264,7 @@ func drawTree(w io.Writer, chain *behave.Chain, a answered) {
 			fmt.Fprintf(w, "%s! %s\n", lead+below, e)
 		}
 		for i, route := range c.Routes {
-			var child *behave.Response
+			var child *chain.Response
 			if i < len(r.Response) {
 				child = r.Response[i]
 			}
@@ -278,11 +278,11 @@ func drawTree(w io.Writer, chain *behave.Chain, a answered) {
 	if a.times == nil {
 		a.times = &service.Times{Took: a.took}
 	}
-	draw(chain, a.response, a.times, "", "", "")
+	draw(tree, a.response, a.times, "", "", "")
 }
 
 // treeWidth is the width of the names of a tree, indented as they are drawn.
-func treeWidth(c *behave.Chain, depth int) int {
+func treeWidth(c *chain.Chain, depth int) int {
 	width := 3*depth + len([]rune(c.Designation))
 	for _, route := range c.Routes {
 		width = max(width, treeWidth(route, depth+1))

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 )
 
 // An onKind runs the built plugin by kubectl, with state and kubeconfig of its
@@ -161,7 +161,7 @@ func sample(k *onKind) {
 	if took := time.Since(started); took < 1600*time.Millisecond {
 		k.t.Errorf("the answer came after %v, sooner than its delays allow", took)
 	}
-	var response behave.Response
+	var response chain.Response
 	if err := json.Unmarshal([]byte(out), &response); err != nil {
 		k.t.Fatalf("the answer is no response document: %v\n%s", err, out)
 	}
@@ -179,7 +179,7 @@ func sample(k *onKind) {
 	if took := time.Since(started); took < 2400*time.Millisecond {
 		k.t.Errorf("the answer came after %v, sooner than the 2.4 s of its delays", took)
 	}
-	var tree behave.Response
+	var tree chain.Response
 	if err := json.Unmarshal([]byte(out), &tree); err != nil {
 		k.t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func sample(k *onKind) {
 }
 
 // shape writes an answer as its services: a(b(c),d).
-func shape(r *behave.Response) string {
+func shape(r *chain.Response) string {
 	if r == nil {
 		return "?"
 	}

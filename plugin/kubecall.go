@@ -9,13 +9,13 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // onKubernetes sends the request to a system on a cluster. Without a name, one
 // is started for just this request.
-func (o *callOptions) onKubernetes(ctx context.Context, chain *behave.Chain) (err error) {
+func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err error) {
 	if o.system != "" {
 		c, err := o.target.kube.clusterOf(ctx, o.target.on, o.streams, false)
 		if err != nil {
@@ -25,9 +25,9 @@ func (o *callOptions) onKubernetes(ctx context.Context, chain *behave.Chain) (er
 		if err != nil {
 			return cause(ctx, err)
 		}
-		return o.through(ctx, chain, d)
+		return o.through(ctx, tree, d)
 	}
-	system := systemOf(chain)
+	system := systemOf(tree)
 	if len(system.Services) == 0 {
 		return errors.New("sending the request: it names URLs alone, which need no cluster: write --on local")
 	}
@@ -43,12 +43,12 @@ func (o *callOptions) onKubernetes(ctx context.Context, chain *behave.Chain) (er
 		return cause(ctx, err)
 	}
 	defer func() { err = errors.Join(err, d.Close(context.WithoutCancel(ctx))) }()
-	return o.through(ctx, chain, d)
+	return o.through(ctx, tree, d)
 }
 
 // through sends the request through the API server to the system's service that
 // it names first.
-func (o *callOptions) through(ctx context.Context, chain *behave.Chain, d *cluster.Deployment) error {
+func (o *callOptions) through(ctx context.Context, tree *chain.Chain, d *cluster.Deployment) error {
 	o.do = func(req *http.Request) (*http.Response, error) {
 		name := req.URL.Hostname()
 		if d.System().Service(name) == nil {
@@ -56,7 +56,7 @@ func (o *callOptions) through(ctx context.Context, chain *behave.Chain, d *clust
 		}
 		return d.Do(req, name)
 	}
-	return o.send(ctx, chain, insideAddresses(d.System()))
+	return o.send(ctx, tree, insideAddresses(d.System()))
 }
 
 // insideAddresses are the URLs by which services of a system on a cluster reach

@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
 	localcontrol "github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -109,8 +109,8 @@ func documents() []document {
 		{"system", reflect.TypeFor[topology.System]()},
 		{"load", reflect.TypeFor[load.Profile]()},
 		{"fault", reflect.TypeFor[fault.Fault]()},
-		{"chain", reflect.TypeFor[behave.Chain]()},
-		{"answer of a chain", reflect.TypeFor[behave.Response]()},
+		{"chain", reflect.TypeFor[chain.Chain]()},
+		{"answer of a chain", reflect.TypeFor[chain.Response]()},
 		{"part of a replica", reflect.TypeFor[service.Spec]()},
 		{"fault of a replica", reflect.TypeFor[service.FaultRequest]()},
 		{"local system", reflect.TypeFor[localcontrol.Status]()},

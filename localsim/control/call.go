@@ -13,14 +13,14 @@ import (
 	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // maxChain bounds the body of a request to the control plane.
-const maxChain = behave.DefaultBody
+const maxChain = chain.DefaultBody
 
 // requestID is the header that a request keeps on all its hops.
 const requestID = "X-Request-ID"
@@ -49,30 +49,30 @@ func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 		answerErrors(w, status, "", err.Error())
 		return
 	}
-	chain, err := behave.ParseChain(body, behave.Limits{})
+	tree, err := chain.Parse(body, chain.Limits{})
 	if err != nil {
-		answerErrors(w, http.StatusBadRequest, "", behave.Refusal(err)...)
+		answerErrors(w, http.StatusBadRequest, "", chain.Refusal(err)...)
 		return
 	}
 	key, id, err := c.drawKey(r)
 	if err != nil {
-		answerErrors(w, http.StatusBadRequest, chain.Designation, err.Error())
+		answerErrors(w, http.StatusBadRequest, tree.Designation, err.Error())
 		return
 	}
 	w.Header().Set(requestID, id)
-	sampled := behave.Sample(chain, key)
+	sampled := chain.Sample(tree, key)
 	if sampled == nil {
-		answerErrors(w, http.StatusOK, chain.Designation, fmt.Sprintf("not called: this time the probability of %v %% decided so", chain.Probability))
+		answerErrors(w, http.StatusOK, tree.Designation, fmt.Sprintf("not called: this time the probability of %v %% decided so", tree.Probability))
 		return
 	}
 	replicas, err := c.system.Replicas(r.Context())
 	if err != nil {
-		answerErrors(w, http.StatusServiceUnavailable, chain.Designation, err.Error())
+		answerErrors(w, http.StatusServiceUnavailable, tree.Designation, err.Error())
 		return
 	}
-	resolved, _ := behave.Resolve(sampled, lookup(replicas, key))
+	resolved, _ := chain.Resolve(sampled, lookup(replicas, key))
 	if resolved.Designation == sampled.Designation {
-		answerErrors(w, http.StatusNotFound, chain.Designation, fmt.Sprintf("there is no service %q in system %q", chain.Designation, c.system.Name()))
+		answerErrors(w, http.StatusNotFound, tree.Designation, fmt.Sprintf("there is no service %q in system %q", tree.Designation, c.system.Name()))
 		return
 	}
 	c.send(w, r, resolved, id)
@@ -129,11 +129,11 @@ func lookup(replicas []runner.Replica, key dist.Key) func(string) (string, bool)
 }
 
 // send passes the chain to its first service, and the answer back.
-func (c *Server) send(w http.ResponseWriter, r *http.Request, chain *behave.Chain, id string) {
-	body, err := json.Marshal(chain)
+func (c *Server) send(w http.ResponseWriter, r *http.Request, tree *chain.Chain, id string) {
+	body, err := json.Marshal(tree)
 	if err == nil {
 		var req *http.Request
-		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, chain.Designation, bytes.NewReader(body)); err == nil {
+		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, tree.Designation, bytes.NewReader(body)); err == nil {
 			req.URL.Host = c.system.Entrance(req.URL.Host)
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set(requestID, id)
@@ -146,7 +146,7 @@ func (c *Server) send(w http.ResponseWriter, r *http.Request, chain *behave.Chai
 		}
 	}
 	if err != nil {
-		answerErrors(w, http.StatusBadGateway, chain.Designation, err.Error())
+		answerErrors(w, http.StatusBadGateway, tree.Designation, err.Error())
 	}
 }
 
@@ -172,5 +172,5 @@ func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
 
 // answerErrors responds as a service does that could not carry out a request.
 func answerErrors(w http.ResponseWriter, status int, address string, errs ...string) {
-	writeJSON(w, status, behave.Response{Address: address, Errors: errs, Response: []*behave.Response{}})
+	writeJSON(w, status, chain.Response{Address: address, Errors: errs, Response: []*chain.Response{}})
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -209,8 +210,9 @@ func ends(program []Op) bool {
 	switch program[len(program)-1].Kind {
 	case OpFail, OpAbort, OpPanic, OpRespond:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func decide(buf []Op, steps []step, key dist.Key) []Op {
@@ -238,7 +240,7 @@ func decide(buf []Op, steps []step, key dist.Key) []Op {
 // DecideChain appends to buf the program of one chain at this service: the
 // faults that act, the chain's faults before, a call for each route, the faults
 // after. It ends with an OpFail, OpAbort, OpPanic or OpRespond of status 200.
-func (s *Service) DecideChain(buf []Op, c *Chain, r Request, faults *FaultSet) []Op {
+func (s *Service) DecideChain(buf []Op, c *chain.Chain, r Request, faults *FaultSet) []Op {
 	key := s.Key(r)
 	if !faults.Empty() {
 		if buf = faults.decide(buf, key, r.From, topology.DefaultPath); ends(buf) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
@@ -76,6 +77,22 @@ func rank(t fault.Type) int {
 // Empty reports whether no fault acts on the requests that come in. Those that
 // make calls fail may be there.
 func (s *FaultSet) Empty() bool { return s == nil || len(s.faults) == 0 }
+
+// ID is the id of a fault by its place in the order of the faults, from 1; "" if
+// there is none.
+func (s *FaultSet) ID(place int) string {
+	if s == nil {
+		return ""
+	}
+	for _, list := range [...][]activeFault{s.faults, s.unreachable} {
+		for i := range list {
+			if list[i].index == place {
+				return list[i].id
+			}
+		}
+	}
+	return ""
+}
 
 // Unreachable decides whether a call fails at once because a fault lets nobody
 // answer: its place in the order of the faults, from 1, or 0. The call is the
@@ -151,13 +168,14 @@ func faultOp(t fault.Type) Op {
 		return Op{Kind: OpPanic}
 	case fault.Error:
 		return Op{Kind: OpFail}
+	default:
+		panic(fmt.Sprintf("fault type %q has no operation", t))
 	}
-	panic(fmt.Sprintf("fault type %q has no operation", t))
 }
 
 // chainFaults appends what the faults of a chain do, up to the first that ends
 // the request.
-func chainFaults(buf []Op, faults []ChainFault, key dist.Key) []Op {
+func chainFaults(buf []Op, faults []chain.Fault, key dist.Key) []Op {
 	for i := range faults {
 		f := &faults[i]
 		if f.Type == fault.Error && !key.WithInt(i).Chance(f.Rate) {

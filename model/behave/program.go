@@ -1,9 +1,15 @@
+// Package behave decides what a service does for one request: which faults act,
+// how long it works, whom it calls, what it answers. It knows no clock, no
+// goroutine and no network; executors in real and in virtual time do what it
+// has decided. Every random decision is drawn from a key of seed, service,
+// request and hop, so that the order of events never changes it.
 package behave
 
 import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -60,7 +66,7 @@ type Op struct {
 	Cores  float64
 	Call   *Call
 	// Route is what is called where a chain is executed.
-	Route *Chain
+	Route *chain.Chain
 	// Index tells the calls of one request apart: it is the callee's part of
 	// the hop, and of the key that chooses its replica.
 	Index    int
@@ -113,34 +119,6 @@ func AttemptHop(hop string, n int) string {
 	return hop + "~" + strconv.Itoa(n)
 }
 
-// Class is what became of a call, as in package outcome.
-type Class = outcome.Class
-
-// The classes of outcomes that calls have.
-const (
-	OK              = outcome.OK
-	HTTPError       = outcome.HTTPError
-	ConnectionError = outcome.ConnectionError
-	Timeout         = outcome.Timeout
-	BreakerOpen     = outcome.BreakerOpen
-	Rejected        = outcome.Rejected
-	Cancelled       = outcome.Cancelled
-	Malformed       = outcome.Malformed
-)
-
-// Classes lists the classes in the order of reports.
-func Classes() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
-}
-
-// ClassOf is the class of an answer with a status: from 400 up it is an error.
-func ClassOf(status int) Class {
-	if status >= 400 {
-		return HTTPError
-	}
-	return OK
-}
-
 // Consequence is what a failed call, which was answered with a status or with
 // none (0), does to the request that made it: the answer that the request fails
 // with, or false where it goes on. An answer without a body says what failed.
@@ -149,8 +127,8 @@ func ClassOf(status int) Class {
 // timeout; 503 where the call was not sent at all (breaker open, rejected,
 // cancelled); 502 for the rest, as a gateway answers for an upstream that is not
 // there, answers with an error, or answers what cannot be read.
-func (c *Call) Consequence(class Class, status int) (answer topology.Answer, fails bool) {
-	if class == OK {
+func (c *Call) Consequence(class outcome.Class, status int) (answer topology.Answer, fails bool) {
+	if class == outcome.OK {
 		return answer, false
 	}
 	if c.Answers != nil {
@@ -164,9 +142,9 @@ func (c *Call) Consequence(class Class, status int) (answer topology.Answer, fai
 	switch {
 	case c.OnError == topology.Ignore:
 		return answer, false
-	case class == Timeout:
+	case class == outcome.Timeout:
 		answer.Status = StatusTimeout
-	case class == BreakerOpen, class == Rejected, class == Cancelled:
+	case class == outcome.BreakerOpen, class == outcome.Rejected, class == outcome.Cancelled:
 		answer.Status = 503
 	default:
 		answer.Status = 502

@@ -33,3 +33,14 @@ const (
 func Classes() []Class {
 	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
 }
+
+// OfCalls lists the classes that a service's call can end with, in the order of
+// reports. A call is never Dropped.
+func OfCalls() []Class {
+	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
+}
+
+// OfAttempts lists the classes that one request sent for a call can end with.
+func OfAttempts() []Class {
+	return []Class{OK, HTTPError, ConnectionError, Timeout, Cancelled, Malformed}
+}

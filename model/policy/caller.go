@@ -180,13 +180,16 @@ func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Durat
 	return c.end(t, class).Class
 }
 
-// watch tells the breaker a result, and whether that opened it.
+// watch tells the breaker a result, and reports whether that was the failure that
+// opened it. A good answer may be the one that fills the window of a breaker by
+// rate, and opens it; it stays a good answer.
 func (t *Ticket) watch(class outcome.Class, status int, now time.Duration) (opened bool) {
 	if class == outcome.Cancelled {
 		t.breaker.cancel(t.pass)
 		return false
 	}
-	return t.breaker.record(t.pass, now, countsAsFailure(class, status))
+	fails := countsAsFailure(class, status)
+	return t.breaker.record(t.pass, now, fails) && fails
 }
 
 func (c *Caller) end(t *Ticket, class outcome.Class) Verdict {
@@ -215,8 +218,9 @@ func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
 		return true
 	case outcome.HTTPError:
 		return status >= 500
+	default:
+		return false
 	}
-	return false
 }
 
 // wait returns how long to wait before the next attempt.

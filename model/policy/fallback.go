@@ -50,6 +50,7 @@ func (c *Caller) Fallback(now time.Duration) (Answer, bool) {
 			return Answer{}, false
 		}
 		return Answer{Body: append([]byte(nil), c.last.body...), Age: age}, true
+	default: // EmptyFallback
+		return Answer{}, true
 	}
-	return Answer{}, true
 }

@@ -114,6 +114,20 @@ func TestBreakerByRate(t *testing.T) {
 	}
 }
 
+// The last result that fills the window may be a good one.
+func TestAGoodAnswerThatOpensABreakerStaysGood(t *testing.T) {
+	for _, perAttempt := range []bool{false, true} {
+		c := NewCaller(Call{Breaker: &Breaker{FailureRate: 0.5, Window: 2, Reset: second, PerAttempt: perAttempt}})
+		play(c, 0, 0, 0, outcome.Timeout)
+		if got, _ := play(c, 0, 0, 0, outcome.OK); got != outcome.OK {
+			t.Errorf("a good call ended as %s", got)
+		}
+		if state, _ := c.Breaker(0); state != Open {
+			t.Errorf("1 failure of 2 leaves it %v", state)
+		}
+	}
+}
+
 // Whatever happens, a breaker lets nothing out while it is open, and at most
 // its trials while it is half-open.
 func TestBreakerNeverLeaks(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
-	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -105,7 +103,7 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return ended{class: classOf(res.status), status: res.status, bytes: res.bytes}
+				return ended{class: outcome.OfStatus(res.status), status: res.status, bytes: res.bytes}
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {
@@ -160,26 +158,14 @@ func (c *client) exchange(conn *conn, place *place, m *message, now time.Time) (
 	return res, err
 }
 
-func classOf(status int) outcome.Class {
-	if status >= 400 {
-		return outcome.HTTPError
-	}
-	return outcome.OK
-}
-
-// classify says what an error means. A connection that does not come about in
-// time is a connection error, an answer that does not come in time a timeout.
+// classify says what an error means. Once the load has ended, connections are
+// closed under requests in flight, so whatever they see is that end.
 func (c *client) classify(err error, connecting bool) outcome.Class {
-	var netErr net.Error
 	switch {
 	case c.ctx.Err() != nil:
-		return outcome.Cancelled
+		err = outcome.ErrStopping
 	case connecting:
-		return outcome.ConnectionError
-	case errors.Is(err, errMalformed):
-		return outcome.Malformed
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return outcome.Timeout
+		err = outcome.ErrNotConnected
 	}
-	return outcome.ConnectionError
+	return outcome.Of(0, err)
 }

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -79,7 +79,7 @@ func appendTraceparent(dst, id []byte) []byte {
 // A source makes the messages of one request of the mix.
 type source struct {
 	fixed *message
-	chain *behave.Chain
+	chain *chain.Chain
 	spec  *load.Request
 	ownID bool // the file gives the X-Request-ID
 	urls  map[string][]string
@@ -108,13 +108,13 @@ func (s *source) prepare(system *topology.System) (err error) {
 	r := s.spec
 	switch {
 	case r.Chain != "":
-		if s.chain, err = behave.ParseChain([]byte(r.Chain), behave.Limits{}); err != nil {
+		if s.chain, err = chain.Parse([]byte(r.Chain), chain.Limits{}); err != nil {
 			return err
 		}
 		// Endpoints are made here, since the map is shared by the workers later.
 		for _, name := range s.chain.Designations() {
 			bases := s.replicas(name)
-			if behave.IsURL(name) {
+			if chain.IsURL(name) {
 				bases = []string{name}
 			}
 			for _, base := range bases {
@@ -123,7 +123,7 @@ func (s *source) prepare(system *topology.System) (err error) {
 				}
 			}
 		}
-		if name := s.chain.Designation; !behave.IsURL(name) && len(s.replicas(name)) == 0 {
+		if name := s.chain.Designation; !chain.IsURL(name) && len(s.replicas(name)) == 0 {
 			return fmt.Errorf("the chain designates %q, which is no ready service of the system: name one of %s, or a URL", name, s.known())
 		}
 		return nil
@@ -161,7 +161,7 @@ func (s *source) replicas(name string) []string {
 	if urls := s.urls[name]; len(urls) > 0 {
 		return urls
 	}
-	return s.urls[behave.ServiceName(name)]
+	return s.urls[chain.ServiceName(name)]
 }
 
 func (s *source) defaultMethod() string {
@@ -197,11 +197,11 @@ func (s *source) sample(key dist.Key) (*message, error) {
 	if s.fixed != nil {
 		return s.fixed, nil
 	}
-	chain := behave.Sample(s.chain, key)
-	if chain == nil {
+	tree := chain.Sample(s.chain, key)
+	if tree == nil {
 		return nil, nil
 	}
-	resolved, _ := behave.Resolve(chain, func(name string) (string, bool) {
+	resolved, _ := chain.Resolve(tree, func(name string) (string, bool) {
 		urls := s.urls[name]
 		if len(urls) == 0 {
 			return "", false
@@ -213,8 +213,8 @@ func (s *source) sample(key dist.Key) (*message, error) {
 		return nil, fmt.Errorf("writing the chain to %q: %w", resolved.Designation, err)
 	}
 	urls := []string{resolved.Designation}
-	if !behave.IsURL(chain.Designation) {
-		urls = slices.Clone(s.replicas(chain.Designation))
+	if !chain.IsURL(tree.Designation) {
+		urls = slices.Clone(s.replicas(tree.Designation))
 		at := slices.IndexFunc(urls, func(u string) bool { return u+"/" == resolved.Designation })
 		urls = slices.Concat(urls[at:], urls[:at])
 	}

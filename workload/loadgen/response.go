@@ -7,13 +7,12 @@ import (
 	"hash"
 	"io"
 	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// errMalformed is the root of all errors about answers that are no HTTP.
-var errMalformed = errors.New("malformed answer")
-
 func malformed(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", errMalformed, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", outcome.ErrMalformed, fmt.Sprintf(format, args...))
 }
 
 // A response is what is kept of an answer.

@@ -1,23 +1,16 @@
 package service
 
 import (
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// An admission lets requests wait for a worker inside the service, where they
-// can be turned away. A worker that becomes free goes to the next at once, so
-// that none waits beside a free one.
+// An admission lets goroutines wait in an exec.Queue.
 type admission struct {
-	rules topology.Shed
-
-	mu   sync.Mutex
-	free []int
-	// queue has the requests that wait, the oldest first.
-	queue []*waiter
+	mu    sync.Mutex
+	queue *exec.Queue[*waiter] // guarded by mu
 }
 
 // A waiter is told the number of its worker, or turnedAway.
@@ -25,44 +18,37 @@ type waiter struct{ turn chan int }
 
 const turnedAway = -1
 
-func newAdmission(workers int, rules topology.Shed) *admission {
-	a := &admission{rules: rules}
-	for worker := range workers {
-		a.free = append(a.free, workers-1-worker)
-	}
-	return a
+func newAdmission(w exec.Workers) *admission {
+	return &admission{queue: exec.NewQueue[*waiter](w.Count, w.Shed)}
 }
 
-// enter waits for a worker and returns its number, or false where the request is
-// turned away: the queue is full, its deadline has come, or one of the channels
-// is closed. Who has entered must leave.
-func (a *admission) enter(deadline time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
+// enter waits for a worker and returns its number, or false if the request is
+// turned away: the queue is full, until has come, or one of the channels is
+// closed. Who has entered must leave.
+func (a *admission) enter(until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
+	w := &waiter{}
 	a.mu.Lock()
-	if n := len(a.free); n > 0 {
-		worker = a.free[n-1]
-		a.free = a.free[:n-1]
+	entry, worker, oldest := a.queue.Enter(w)
+	switch entry {
+	case exec.Working:
 		a.mu.Unlock()
 		return worker, true
+	case exec.Refused:
+		a.mu.Unlock()
+		return 0, false
+	case exec.WaitingForOldest:
+		oldest.turn <- turnedAway
+	case exec.Waiting:
 	}
-	if len(a.queue) >= a.rules.Queue {
-		if !a.rules.LIFO || len(a.queue) == 0 {
-			a.mu.Unlock()
-			return 0, false
-		}
-		// The oldest would wait for longest, so it is the one to go.
-		a.queue[0].turn <- turnedAway
-		a.queue = a.queue[1:]
-	}
-	w := &waiter{turn: make(chan int, 1)}
-	a.queue = append(a.queue, w)
+	w.turn = make(chan int, 1)
 	a.mu.Unlock()
-	return a.wait(w, deadline, stop, left)
+	return a.wait(w, until, stop, left)
 }
 
-func (a *admission) wait(w *waiter, deadline time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
+func (a *admission) wait(w *waiter, until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
 	var over <-chan time.Time
-	if a.rules.Deadline && !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		over = timer.C
 	}
@@ -74,12 +60,9 @@ func (a *admission) wait(w *waiter, deadline time.Time, stop, left <-chan struct
 	case <-left:
 	}
 	a.mu.Lock()
-	at := slices.Index(a.queue, w)
-	if at >= 0 {
-		a.queue = slices.Delete(a.queue, at, at+1)
-	}
+	waited := a.queue.Quit(w)
 	a.mu.Unlock()
-	if at < 0 {
+	if !waited {
 		// Its turn has come at the same time.
 		if worker = <-w.turn; worker != turnedAway {
 			a.leave(worker)
@@ -88,26 +71,18 @@ func (a *admission) wait(w *waiter, deadline time.Time, stop, left <-chan struct
 	return 0, false
 }
 
-// leave gives a worker to the next who waits.
+// leave gives a worker to the next that waits.
 func (a *admission) leave(worker int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := len(a.queue)
-	if n == 0 {
-		a.free = append(a.free, worker)
-		return
+	if next, ok := a.queue.Leave(worker); ok {
+		next.turn <- worker
 	}
-	next := 0
-	if a.rules.LIFO {
-		next = n - 1
-	}
-	a.queue[next].turn <- worker
-	a.queue = slices.Delete(a.queue, next, next+1)
 }
 
 // waiting is how many requests wait.
 func (a *admission) waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.queue)
+	return a.queue.Len()
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -17,7 +18,7 @@ import (
 func line(t *testing.T, rules topology.Shed, deadlines ...time.Duration) (order []int, away map[int]time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAdmission(1, rules)
+		a := newAdmission(exec.Workers{Count: 1, Inside: true, Shed: rules})
 		busy, ok := a.enter(time.Time{}, nil, nil)
 		if !ok {
 			t.Fatal("the first was turned away")
@@ -28,7 +29,7 @@ func line(t *testing.T, rules topology.Shed, deadlines ...time.Duration) (order 
 		var all sync.WaitGroup
 		for i, after := range deadlines {
 			deadline := time.Time{}
-			if after > 0 {
+			if after > 0 && rules.Deadline {
 				deadline = start.Add(after)
 			}
 			all.Go(func() {
@@ -50,8 +51,8 @@ func line(t *testing.T, rules topology.Shed, deadlines ...time.Duration) (order 
 		time.Sleep(time.Second)
 		a.leave(busy)
 		all.Wait()
-		if a.waiting() != 0 || len(a.free) != 1 {
-			t.Errorf("%d wait at the end, %d workers are free", a.waiting(), len(a.free))
+		if a.waiting() != 0 || a.queue.Free() != 1 {
+			t.Errorf("%d wait at the end, %d workers are free", a.waiting(), a.queue.Free())
 		}
 	})
 	return order, away
@@ -78,7 +79,7 @@ func TestAdmission(t *testing.T) {
 }
 
 func TestAdmissionLetsGoOfThoseWhoLeave(t *testing.T) {
-	a := newAdmission(1, topology.Shed{Queue: 1})
+	a := newAdmission(exec.Workers{Count: 1, Inside: true, Shed: topology.Shed{Queue: 1}})
 	worker, _ := a.enter(time.Time{}, nil, nil)
 	left := make(chan struct{})
 	close(left)

@@ -1,198 +1,180 @@
 package service
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// An exchange is one request being answered. It executes in real time what
-// model/behave has decided.
+// An exchange is one request being answered. It executes in real time what the
+// request's machine decides.
 type exchange struct {
 	service *Service
-	w       http.ResponseWriter
-	r       *http.Request
-	start   time.Time
-	// deadline is when the request's time is over; zero means never.
-	deadline time.Time
-	request  behave.Request
-	faults   *faultSnapshot
-	ops      []behave.Op
-	// owned says that ops was made for this request; else all requests of an
-	// endpoint share it.
-	owned   bool
-	buffer  []behave.Op
+	machine exec.Request
+	// identity is what the machine is told; it is here to be allocated once.
+	identity exec.Identity
+	w        http.ResponseWriter
+	r        *http.Request
+	// start is when the request came, since the service's start.
+	start   time.Duration
+	faults  *faultSnapshot
 	metrics *endpointMetrics
 	// status is what was answered; 0 means nothing.
 	status int
-	// drained is set when the body was read already; body has it where it is
-	// used.
+	// drained is set when the body was read already; body has it if it is used.
 	drained bool
 	body    []byte
-	// values are what calls and the answer use of the request.
-	values behave.Values
-	// answers are those of calls that the answer tells; guarded by mu.
-	answers behave.Values
-	// worker is the number of the worker that does the request, where a policy
-	// has a state for each.
-	worker int
-	// admitted says that the worker was given by the service's admission.
-	admitted bool
-	// times are those of a chain's routes, for TimesHeader.
-	times []string
-	// closing is set where the client is to see a closed connection.
+	// chain is what the request carries, responses and times are those of its
+	// routes in order.
+	chain     *chain.Chain
+	responses [][]byte
+	times     []string
+	// closing is set if the client is to see a closed connection.
 	closing bool
-	// left ends work that nobody waits for any longer. Where the service
-	// finishes abandoned work it is nil, which waits for ever.
+	// left ends work that nobody waits for any longer. If the service finishes
+	// abandoned work it is nil, which waits for ever.
 	left <-chan struct{}
 
-	// mu guards what parallel branches share.
-	mu      sync.Mutex
-	corrupt bool
-	blocks  []*block
+	mu     sync.Mutex
+	blocks []*block // guarded by mu
 }
 
-// reset makes the exchange ready for another request, and keeps its buffers.
-func (x *exchange) reset() {
-	buffer := x.buffer
-	if x.owned {
-		buffer = x.ops[:0]
+// reset makes the exchange ready for another request, and keeps its buffers. It
+// returns the worker to give back to the admission, if there is one.
+func (x *exchange) reset() (worker int, queued bool) {
+	worker, queued = x.machine.Release()
+	x.w, x.r, x.faults, x.metrics, x.chain, x.left, x.identity = nil, nil, nil, nil, nil, nil, exec.Identity{}
+	x.status, x.drained, x.body, x.closing = 0, false, nil, false
+	clear(x.responses)
+	x.responses, x.times, x.blocks = x.responses[:0], x.times[:0], nil
+	return worker, queued
+}
+
+// play drives the machine of a request to its end. It reports false if the
+// request was answered on the way, because it could not be read.
+func (x *exchange) play(arrival exec.Arrival) bool {
+	s, m := x.service, &x.machine
+	arrival.Faults, arrival.Identify = x.faults.faultSet(), s.log.Enabled(x.r.Context(), slog.LevelDebug)
+	if s.admission != nil {
+		arrival.Left = timeLeftFor(x.r.Header)
 	}
-	*x = exchange{service: x.service, buffer: buffer}
+	a := m.Begin(s.replica, arrival, x.start)
+	if a.Kind == exec.Enter {
+		a = m.Next(x.enter(a.Until))
+	}
+	if a.Kind == exec.Identify {
+		if !x.identify(&arrival) {
+			return false
+		}
+		a = m.Identify(&x.identity, s.now())
+	}
+	x.run(m.Root(), a)
+	return true
 }
 
-// A verdict is how an operation, or a program, ended: kind 0 means that the
-// request goes on; text is then an error that does not end it.
-type verdict struct {
-	kind   behave.OpKind
-	status int
-	text   string
-	// body is answered in place of one that has the text.
-	body string
+// enter waits for a worker inside the service. A request that waits is not in
+// flight.
+func (x *exchange) enter(until time.Duration) exec.Event {
+	s := x.service
+	s.inFlight.Add(-1)
+	defer s.inFlight.Add(1)
+	worker, ok := s.admission.enter(s.clock(until), s.stop, x.left)
+	if !ok {
+		return exec.Event{Kind: exec.TurnedAway, Now: s.now()}
+	}
+	return exec.Event{Kind: exec.Admitted, Worker: worker, Now: s.now()}
 }
 
-var (
-	goOn      = verdict{}                     //nolint:gochecknoglobals // a constant in all but name
-	abandoned = verdict{kind: behave.OpAbort} //nolint:gochecknoglobals // a constant in all but name
-)
-
-func timeIsOver() verdict {
-	return verdict{kind: behave.OpFail, status: behave.StatusTimeout, text: "the time of the request is over"}
-}
-
-// identify finds out who asks, and gives the request an id where it has none.
-func (x *exchange) identify() {
+// identify finds out what the request says of itself, and gives it an id if it
+// has none. It reports false for a chain that was refused.
+func (x *exchange) identify(arrival *exec.Arrival) bool {
 	h := x.r.Header
 	id := value(h, headerRequestID, maxID)
 	if id == "" {
 		id = newRequestID()
 	}
-	x.request = behave.Request{ID: id, Hop: value(h, headerHop, maxHop), From: value(h, headerFrom, maxID)}
 	x.w.Header()[headerRequestID] = []string{id}
-}
-
-func (x *exchange) faultSet() *behave.FaultSet {
-	if x.faults == nil {
-		return nil
+	x.identity = exec.Identity{
+		Request: behave.Request{ID: id, Hop: value(h, headerHop, maxHop), From: value(h, headerFrom, maxID)},
+		Left:    timeLeftFor(h), Path: x.r.URL.Path, Body: x.body,
 	}
-	return x.faults.set
+	x.logStart(&x.identity.Request)
+	if arrival.Chain {
+		if !x.readChain() {
+			return false
+		}
+		x.identity.Chain = x.chain
+	} else if e := arrival.Endpoint; e.Require != "" {
+		x.identity.HasRequired = h.Get(e.Require) != ""
+	}
+	return true
 }
 
-func (x *exchange) logStart() {
+func (x *exchange) logStart(who *behave.Request) {
 	log := x.service.log
 	if !log.Enabled(x.r.Context(), slog.LevelDebug) {
 		return
 	}
-	log.Debug("request", "service", x.service.Name(), "request", x.request.ID, "hop", x.request.Hop, "from", x.request.From,
+	log.Debug("request", "service", x.service.Name(), "request", who.ID, "hop", who.Hop, "from", who.From,
 		"remote", x.r.RemoteAddr, "method", x.r.Method, "path", x.r.URL.Path)
 }
 
-// run does a program up to the operation that ends it.
-func (x *exchange) run(ops []behave.Op) verdict {
-	for i := range ops {
-		v := x.do(&ops[i])
-		if v.kind == 0 && v.text != "" && ops[i].Fault == 0 {
-			return verdict{kind: behave.OpFail, status: http.StatusInternalServerError, text: v.text}
+// run does the actions of a branch up to its end. An action that has a fault is
+// a hit of it.
+func (x *exchange) run(b *exec.Branch, a exec.Action) {
+	for ; ; a = b.Next(x.do(b, &a)) {
+		if a.Op != nil && a.Op.Fault > 0 {
+			x.faults.hit(a.Op.Fault)
 		}
-		if v.kind != 0 {
-			return v
+		if a.Kind == exec.End {
+			return
 		}
 	}
-	return goOn
 }
 
-// do does one operation.
-func (x *exchange) do(op *behave.Op) verdict {
+// do does one action.
+func (x *exchange) do(b *exec.Branch, a *exec.Action) exec.Event {
 	s := x.service
-	var hit *runningFault
-	if op.Fault > 0 {
-		hit = x.faults.running[op.Fault-1]
-		hit.hits.Add(1)
-	}
-	switch op.Kind {
-	case behave.OpSleep:
-		return x.sleep(op.For)
-	case behave.OpCPU:
-		if op.Cores == 1 {
-			burnTime(op.For, s.slots, s.stop, x.left)
+	e := exec.Event{Kind: exec.Done}
+	switch a.Kind {
+	case exec.Sleep:
+		x.sleep(a.For)
+	case exec.Work:
+		e.Err = x.work(a.Op)
+	case exec.Hold:
+		e.Err = x.hold(a.Op.Bytes)
+	case exec.Leak:
+		e.Err = s.leak(a.Op.Bytes, a.Op.For)
+	case exec.Hang:
+		e.Gone = x.hang(a.Op.Fault)
+	case exec.Fork:
+		x.parallel(b.Branches())
+		e.Kind = exec.Joined
+	case exec.MakeCall:
+		if a.Op.Route != nil {
+			e = x.callRoute(b, a.Op)
 		} else {
-			burnCores(op.Cores, op.For, x.stopped)
+			e = x.call(b, a.Op)
 		}
-	case behave.OpUnits:
-		burnUnits(op.Units, x.stopped)
-	case behave.OpIO:
-		if err := writeAndSync(s.cfg.TempDir, op.Bytes, x.stopped); err != nil {
-			return verdict{text: "io: " + err.Error()}
-		}
-	case behave.OpAllocate:
-		b, err := s.memory.hold(op.Bytes)
-		if err != nil {
-			return verdict{kind: behave.OpFail, status: http.StatusServiceUnavailable, text: "memory: " + err.Error()}
-		}
-		x.mu.Lock()
-		x.blocks = append(x.blocks, b)
-		x.mu.Unlock()
-	case behave.OpLeak:
-		if err := s.leak(op.Bytes, op.For); err != nil {
-			return verdict{text: "memory-leak: " + err.Error()}
-		}
-		return goOn
-	case behave.OpCall:
-		return x.call(op)
-	case behave.OpParallel:
-		return x.parallel(op.Branches)
-	case behave.OpFail:
-		text := fmt.Sprintf("%d by the service's error rate", op.Status)
-		if hit != nil {
-			text = fmt.Sprintf("%d by fault %s", op.Status, hit.id)
-		} else if x.metrics == s.metrics.chain {
-			text = fmt.Sprintf("%d by the chain's fault", op.Status)
-		}
-		return verdict{kind: behave.OpFail, status: op.Status, text: text}
-	case behave.OpHang:
-		return x.hang(hit)
-	case behave.OpCorrupt:
-		x.mu.Lock()
-		x.corrupt = true
-		x.mu.Unlock()
-		return goOn
-	case behave.OpPanic:
-		panic("panic by fault")
-	default: // OpAbort, OpRespond
-		return verdict{kind: op.Kind, status: op.Status}
+		e.Gone = x.gone()
+		return e
+	default: // Mark, of which there is nothing to do
 	}
-	return x.goesOn()
+	e.Now, e.Gone = s.now(), e.Gone || x.gone()
+	return e
 }
 
-// stopped reports whether work is to be broken off.
-func (x *exchange) stopped() bool {
-	select {
-	case <-x.service.stop:
+// gone reports whether work is to be broken off.
+func (x *exchange) gone() bool {
+	if x.service.stopping() {
 		return true
+	}
+	select {
 	case <-x.left:
 		return true
 	default:
@@ -200,82 +182,79 @@ func (x *exchange) stopped() bool {
 	}
 }
 
-// goesOn ends the request where its time is over or the service stops.
-func (x *exchange) goesOn() verdict {
-	switch {
-	case x.stopped():
-		return abandoned
-	case !x.deadline.IsZero() && !time.Now().Before(x.deadline):
-		return timeIsOver()
+// sleep waits, unless the work is broken off.
+func (x *exchange) sleep(d time.Duration) {
+	if d <= 0 {
+		return
 	}
-	return goOn
-}
-
-func (x *exchange) sleep(d time.Duration) verdict {
-	cut := false
-	if !x.deadline.IsZero() {
-		if left := time.Until(x.deadline); left < d {
-			d, cut = left, true
-		}
-	}
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-x.service.stop:
-			return abandoned
-		case <-x.left:
-			return abandoned
-		}
-	}
-	if cut {
-		return timeIsOver()
-	}
-	return goOn
-}
-
-// hang waits until the client leaves, or the fault is cleared and the request
-// goes on.
-func (x *exchange) hang(fault *runningFault) verdict {
-	var cleared chan struct{}
-	if fault != nil {
-		cleared = fault.cleared
-	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-cleared:
-		return x.goesOn()
+	case <-timer.C:
+	case <-x.service.stop:
+	case <-x.left:
+	}
+}
+
+func (x *exchange) work(op *behave.Op) error {
+	s := x.service
+	switch {
+	case op.Kind == behave.OpUnits:
+		burnUnits(op.Units, x.gone)
+	case op.Kind == behave.OpIO:
+		return writeAndSync(s.cfg.TempDir, op.Bytes, x.gone)
+	case op.Cores == 1:
+		burnTime(op.For, s.slots, s.stop, x.left)
+	default:
+		burnCores(op.Cores, op.For, x.gone)
+	}
+	return nil
+}
+
+// hold makes memory real until the request ends.
+func (x *exchange) hold(size int64) error {
+	b := &block{held: &x.service.held, size: size}
+	if err := b.take(); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.blocks = append(x.blocks, b)
+	return nil
+}
+
+// hang waits until the fault is cleared, and reports whether the client left or
+// the service stopped before.
+func (x *exchange) hang(fault int) (gone bool) {
+	select {
+	case <-x.faults.cleared(fault):
+		return false
 	case <-x.r.Context().Done():
 	case <-x.service.stop:
 	}
-	return abandoned
+	return true
 }
 
-// parallel does the branches at once and waits for all. The first that failed,
-// in order, decides.
-func (x *exchange) parallel(branches [][]behave.Op) verdict {
-	verdicts := make([]verdict, len(branches))
+// parallel runs the branches at once and waits for all. The first is run here,
+// which saves a goroutine.
+func (x *exchange) parallel(branches []exec.Branch) {
 	broken := make([]any, len(branches))
 	var wait sync.WaitGroup
+	now := x.service.now()
 	branch := func(i int) {
 		defer func() { broken[i] = recover() }()
-		verdicts[i] = x.run(branches[i])
+		x.run(&branches[i], branches[i].Start(now))
 	}
 	for i := 1; i < len(branches); i++ {
 		wait.Go(func() { branch(i) })
 	}
-	// The first branch is done here, which saves a goroutine.
 	branch(0)
 	wait.Wait()
-	for i, v := range verdicts {
-		if broken[i] != nil {
-			panic(broken[i])
-		}
-		if v.kind != 0 {
-			return v
+	for _, reason := range broken {
+		if reason != nil {
+			panic(reason)
 		}
 	}
-	return goOn
 }
 
 // leak holds memory beside the request for d.
@@ -283,18 +262,15 @@ func (s *Service) leak(size int64, d time.Duration) error {
 	if !s.enter() {
 		return errStopping
 	}
-	b, err := s.memory.reserve(size)
-	if err != nil {
-		s.leave()
-		return err
-	}
 	go func() {
 		defer s.leave()
-		defer b.free()
+		defer s.replica.Memory.Release(size)
+		b := &block{held: &s.held, size: size}
 		if err := b.take(); err != nil {
 			s.log.Warn("memory-leak", "service", s.Name(), "error", err)
 			return
 		}
+		defer b.free()
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {

@@ -27,6 +27,26 @@ type faultSnapshot struct {
 	running []*runningFault
 }
 
+// faultSet is what machines decide by; nil if no fault acts.
+func (f *faultSnapshot) faultSet() *behave.FaultSet {
+	if f == nil {
+		return nil
+	}
+	return f.set
+}
+
+// hit counts that a fault has acted, by its place from 1.
+func (f *faultSnapshot) hit(place int) { f.running[place-1].hits.Add(1) }
+
+// cleared is closed when a fault ends; nil, which waits for ever, stands for the
+// fault of a chain, whose place is 0.
+func (f *faultSnapshot) cleared(place int) <-chan struct{} {
+	if place == 0 {
+		return nil
+	}
+	return f.running[place-1].cleared
+}
+
 type runningFault struct {
 	id       string
 	fault    fault.Fault

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -20,7 +21,7 @@ func FuzzPost(f *testing.F) {
 	} {
 		f.Add(body, "application/json", "0.1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "100")
 	}
-	s, err := New(Config{System: "fuzz", Service: topology.NewService("a"), Limits: behave.Limits{Body: 4096, Leak: 1 << 20}, TempDir: f.TempDir()})
+	s, err := New(Config{System: "fuzz", Service: topology.NewService("a"), Limits: chain.Limits{Body: 4096, Leak: 1 << 20}, TempDir: f.TempDir()})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
 // The headers of the contract, in canonical form.
@@ -97,21 +99,12 @@ func isHex(s string) bool {
 	return true
 }
 
-// maxTimeLeft bounds what Microsim-Deadline can say.
-const maxTimeLeft = 24 * time.Hour
-
-// deadline returns when a request must be answered: what the caller has left,
-// or the endpoint's own time, whichever is less; zero means never.
-func deadline(h http.Header, start time.Time, timeout time.Duration) time.Time {
+// timeLeftFor is the time that the caller says is left, or exec.Never.
+func timeLeftFor(h http.Header) time.Duration {
 	if text := value(h, headerDeadline, 20); text != "" {
-		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= 0 && ms < int64(maxTimeLeft/time.Millisecond) {
-			if left := time.Duration(ms) * time.Millisecond; timeout == 0 || left < timeout {
-				timeout = left
-			}
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= 0 && ms < int64(exec.MaxLeft/time.Millisecond) {
+			return time.Duration(ms) * time.Millisecond
 		}
 	}
-	if timeout == 0 {
-		return time.Time{}
-	}
-	return start.Add(timeout)
+	return exec.Never
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -81,7 +80,7 @@ func (v *serving) end(t *testing.T) time.Duration {
 	if n := v.working.Load(); n != 0 {
 		t.Errorf("%d pieces of work were left", n)
 	}
-	if n := v.memory.held.Load() + v.memory.asked.Load(); n != 0 {
+	if n := v.held.Load() + v.replica.Memory.Reserved(); n != 0 {
 		t.Errorf("%d bytes were left", n)
 	}
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(v.url, "http://")); err == nil {
@@ -191,7 +190,7 @@ func TestServeReportsALostListener(t *testing.T) {
 func TestMemoryIsHeldAndFreed(t *testing.T) {
 	service := topology.NewService("fat", topology.Step{Work: &topology.Work{Memory: 3 << 20}})
 	service.Memory = 2 << 20
-	v := serve(t, Config{Service: service, Limits: behave.Limits{Leak: 8 << 20}})
+	v := serve(t, Config{Service: service, Limits: chain.Limits{Leak: 8 << 20}})
 	held := `microsim_held_memory_bytes{service="fat"}`
 	waitForMetric(t, v.Service, held, "2.097152e+06")
 	if r := get(t, v.url+"/"); r.status != 200 {
@@ -300,32 +299,6 @@ func TestTraceparent(t *testing.T) {
 		}
 	}
 }
-
-func TestClassify(t *testing.T) {
-	for _, tt := range []struct {
-		a    answer
-		err  error
-		want behave.Class
-	}{
-		{answer{status: 200}, nil, behave.OK},
-		{answer{status: 404}, nil, behave.HTTPError},
-		{answer{}, errors.New("refused"), behave.ConnectionError},
-		{answer{}, context.DeadlineExceeded, behave.Timeout},
-		{answer{}, fmt.Errorf("x: %w", &net.OpError{Err: timeoutError{}}), behave.Timeout},
-		{answer{}, fmt.Errorf("x: %w", errMalformed), behave.Malformed},
-		{answer{}, errStopping, behave.Cancelled},
-	} {
-		if got := classify(tt.a, tt.err); got != tt.want {
-			t.Errorf("%+v, %v: %s", tt.a, tt.err, got)
-		}
-	}
-}
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string   { return "timeout" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
 
 // TestRunTimeFaultsHitTheirRate sends real requests and counts.
 func TestRunTimeFaultsHitTheirRate(t *testing.T) {

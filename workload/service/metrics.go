@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // Buckets returns the upper bounds, in seconds, of the duration histograms.
@@ -92,12 +92,12 @@ func newMetrics(s *Service) *metrics {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_held_memory_bytes", Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
-		}, func() float64 { return float64(s.memory.held.Load()) }))
-	for _, callee := range s.hasBreaker() {
+		}, func() float64 { return float64(s.held.Load()) }))
+	for _, callee := range s.replica.BreakerCallees() {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "microsim_breaker_state", Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
 			ConstLabels: prometheus.Labels{"service": s.Name(), "callee": callee},
-		}, func() float64 { return float64(s.breakerState(callee)) }))
+		}, func() float64 { return float64(s.replica.Breaker(callee, s.now())) }))
 	}
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -170,10 +170,10 @@ func (m *metrics) callee(name string) *calleeMetrics {
 		return c.(*calleeMetrics)
 	}
 	c := &calleeMetrics{duration: m.callTimes.WithLabelValues(name)}
-	for _, class := range sendable() {
+	for _, class := range outcome.OfAttempts() {
 		c.attempts = append(c.attempts, m.attempts.WithLabelValues(name, string(class)))
 	}
-	for _, class := range behave.Classes() {
+	for _, class := range outcome.OfCalls() {
 		c.outcomes = append(c.outcomes, m.calls.WithLabelValues(name, string(class)))
 	}
 	m.callees.Store(name, c)
@@ -186,19 +186,19 @@ func (m *metrics) startFallbacks(callee string) {
 }
 
 // attempt counts one request that was sent.
-func (c *calleeMetrics) attempt(class behave.Class) {
-	if class == behave.OK {
+func (c *calleeMetrics) attempt(class outcome.Class) {
+	if class == outcome.OK {
 		c.attempts[0].Inc()
 		return
 	}
-	c.attempts[slices.Index(sendable(), class)].Inc()
+	c.attempts[slices.Index(outcome.OfAttempts(), class)].Inc()
 }
 
-func (c *calleeMetrics) count(class behave.Class, took time.Duration) {
+func (c *calleeMetrics) count(class outcome.Class, took time.Duration) {
 	c.duration.Observe(took.Seconds())
-	if class == behave.OK {
+	if class == outcome.OK {
 		c.outcomes[0].Inc()
 		return
 	}
-	c.outcomes[slices.Index(behave.Classes(), class)].Inc()
+	c.outcomes[slices.Index(outcome.OfCalls(), class)].Inc()
 }

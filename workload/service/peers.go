@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 )
 
 // A peerBook knows who may be called, by name and by host. SetPeers puts
@@ -136,12 +136,12 @@ func (r refusal) Error() string { return string(r) }
 func (s *Service) locate(designation string) (name string, replicas []*replica, err error) {
 	book := s.peers.Load()
 	// Names come first: a service may be called http-gateway.
-	for _, name := range []string{designation, behave.ServiceName(designation)} {
+	for _, name := range []string{designation, chain.ServiceName(designation)} {
 		if replicas := book.replicas(name); len(replicas) > 0 {
 			return name, replicas, nil
 		}
 	}
-	if !behave.IsURL(designation) {
+	if !chain.IsURL(designation) {
 		return "", nil, refusal(fmt.Sprintf("designation %q is no service of system %q", shorten(designation), s.cfg.System))
 	}
 	u, err := url.Parse(designation)

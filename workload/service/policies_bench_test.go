@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -49,16 +51,18 @@ func newTurn(b *testing.B, p policy.Call) func(b *testing.B) float64 {
 	}
 	b.Cleanup(s.Close)
 	s.caller.own = goodSender{}
-	now := time.Now()
-	x := &exchange{service: s, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil), start: now, deadline: now.Add(time.Hour),
-		request: behave.Request{ID: "0b0cbd2e-7a1c-4b66-9ff0-3a3d0b0f5a11", Hop: "0.1", From: "web"}}
-	op := &s.plan.Endpoints[0].Decide(nil, x.request, nil)[0]
+	x := &exchange{service: s, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil)}
+	a := x.machine.Begin(s.replica, exec.Arrival{Endpoint: s.plan.Endpoints[0]}, s.now())
+	if a.Kind != exec.Identify {
+		b.Fatal(a)
+	}
+	a = x.machine.Identify(&exec.Identity{Request: behave.Request{ID: "0b0cbd2e-7a1c-4b66-9ff0-3a3d0b0f5a11", Hop: "0.1", From: "web"}, Left: time.Hour}, s.now())
 	return func(b *testing.B) float64 {
 		const n = 500
 		start := time.Now()
 		for range n {
-			if v := x.call(op); v != goOn {
-				b.Fatal(v)
+			if e := x.do(x.machine.Root(), &a); e.Kind != exec.Called || e.Class != outcome.OK {
+				b.Fatal(e)
 			}
 		}
 		return float64(time.Since(start)) / n

@@ -36,6 +36,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -58,7 +60,7 @@ type Config struct {
 	// Token opens /admin and /set-delay; without one they are off.
 	Token string
 	// Limits bound what a request may ask for.
-	Limits behave.Limits
+	Limits chain.Limits
 	// Logger gets a line per request at debug level; nil means none.
 	Logger *slog.Logger
 	// Transport sends the calls; nil means the service's own client, which never
@@ -81,7 +83,7 @@ const DefaultGrace = time.Second
 // many goroutines.
 type Service struct {
 	cfg     Config
-	limits  behave.Limits
+	limits  chain.Limits
 	log     *slog.Logger
 	plan    *behave.Service
 	replies map[*behave.Endpoint]*reply
@@ -89,16 +91,17 @@ type Service struct {
 	faults  faultBoard
 	peers   atomic.Pointer[peerBook]
 	caller  *caller
-	// sites are the calls of the service's file, by their number.
-	sites []*callSite
+	// replica is what the machines of requests share.
+	replica *exec.Replica
+	// callees are the series of the calls of the service's file, by their site.
+	callees []*calleeMetrics
 	// admission lets requests wait inside; nil where they wait in the accept
 	// queue.
 	admission *admission
-	// perWorker says that a policy has a state for each worker.
-	perWorker bool
-	// began is what the times of policies count from.
-	began  time.Time
-	memory memoryBudget
+	// began is what the times of machines count from.
+	began time.Time
+	// held is the memory that is real.
+	held atomic.Int64
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
@@ -131,7 +134,7 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
-	s.memory.limit = int64(s.limits.Leak)
+	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = newMetrics(s)
 	s.replies = map[*behave.Endpoint]*reply{}
@@ -139,14 +142,30 @@ func New(cfg Config) (*Service, error) {
 		s.replies[e] = newReply(e, s.metrics)
 	}
 	s.caller = newCaller(s)
-	s.began, s.sites, s.perWorker = time.Now(), s.newSites(), perWorker(s.plan.Sites)
-	if shed := cfg.Service.Shed; shed != nil && cfg.Service.Workers > 0 {
-		s.admission = newAdmission(cfg.Service.Workers, *shed)
+	for _, call := range s.plan.Sites {
+		s.callees = append(s.callees, s.metrics.callee(call.To))
+		if call.Policy.Fallback != nil {
+			s.metrics.startFallbacks(call.To)
+		}
+	}
+	if s.replica.Workers.Inside {
+		s.admission = newAdmission(s.replica.Workers)
 	}
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// now is the time since the service's start, which machines are told.
+func (s *Service) now() time.Duration { return time.Since(s.began) }
+
+// clock is a time of machines on the clock; zero stands for exec.Never.
+func (s *Service) clock(at time.Duration) time.Time {
+	if at == exec.Never {
+		return time.Time{}
+	}
+	return s.began.Add(at)
 }
 
 // Name returns the service's name.
@@ -169,51 +188,40 @@ func (s *Service) ControlHandler() http.Handler {
 // maxHeader bounds the header of a request.
 const maxHeader = 64 << 10
 
-// workerPatience is how long a connection may take to send its header where
-// workers are bounded, because it holds one of them. Elsewhere it costs little
-// but its own bounded header, and a timer for each request costs more.
-const workerPatience = 2 * time.Second
-
 // Serve answers the connections of ln until ctx ends. Then it takes no more,
 // gives requests in flight the grace to end, closes what is left, and returns
 // nil when every goroutine has ended and all memory is freed. Any other end of
 // the listener is an error. A service is served once.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
-	held := &block{budget: &s.memory, size: int64(s.cfg.Service.Memory)}
+	held := &block{held: &s.held, size: int64(s.cfg.Service.Memory)}
 	if err := held.take(); err != nil {
 		s.Close()
 		return fmt.Errorf("holding the memory of service %q: %w", s.Name(), err)
 	}
 	defer held.free()
 
-	workers := s.cfg.Service.Workers
-	if s.admission != nil {
-		workers = 0 // requests wait inside
-	}
-	gate, err := newGate(ln, workers, s.cfg.Service.Backlog)
+	workers := s.replica.Workers
+	limited, err := newLimitListener(ln, workers.AtAccept(), workers.Backlog)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)
 	}
-	length := gate.queueLength
+	length := limited.queueLength
 	if s.admission != nil {
 		length = s.admission.waiting
 	}
 	s.queue.Store(&length)
 	server := &http.Server{
-		Handler: s.Handler(), MaxHeaderBytes: maxHeader,
+		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: workers.HeaderPatience(),
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	if s.perWorker {
+	if s.replica.PerWorker {
 		server.ConnContext = rememberWorker
 	}
-	if workers > 0 {
-		server.ReadHeaderTimeout = workerPatience
-		server.SetKeepAlivesEnabled(false)
-	}
+	server.SetKeepAlivesEnabled(workers.KeepAlive())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(gate) }()
+	go func() { served <- server.Serve(limited) }()
 	s.ready.Store(true)
 
 	select {
@@ -222,7 +230,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.ready.Store(false)
-	gate.closeSilent()
+	limited.closeSilent()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
@@ -231,7 +239,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	s.queue.Store(nil)
 	s.Close()
-	gate.closeAll()
+	limited.closeAll()
 	if e := <-served; err != nil && ctx.Err() == nil && !errors.Is(e, http.ErrServerClosed) {
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), e)
 	}
@@ -242,7 +250,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 type workerKey struct{}
 
 func rememberWorker(ctx context.Context, conn net.Conn) context.Context {
-	if c, ok := conn.(*gateConn); ok {
+	if c, ok := conn.(*limitedConn); ok {
 		return context.WithValue(ctx, workerKey{}, c.worker)
 	}
 	return ctx

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -82,7 +82,7 @@ func startOn(t testing.TB, cfg Config, ln net.Listener) (*Service, string) {
 		if n := s.working.Load(); n != 0 {
 			t.Errorf("%d pieces of work were left", n)
 		}
-		if n := s.memory.held.Load() + s.memory.asked.Load(); n != 0 {
+		if n := s.held.Load() + s.replica.Memory.Reserved(); n != 0 {
 			t.Errorf("%d bytes were left", n)
 		}
 	})
@@ -99,9 +99,9 @@ type result struct {
 	body   string
 }
 
-func (r result) response(t testing.TB) behave.Response {
+func (r result) response(t testing.TB) chain.Response {
 	t.Helper()
-	var response behave.Response
+	var response chain.Response
 	if err := json.Unmarshal([]byte(r.body), &response); err != nil {
 		t.Fatalf("reading %q: %v", r.body, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -27,8 +28,8 @@ type Spec struct {
 	// Peers are the base URLs of the replicas of each service of the system.
 	Peers map[string][]string `json:"peers,omitempty"`
 	// AllowHosts are hosts outside the system that chains may name by URL.
-	AllowHosts []string      `json:"allowHosts,omitempty"`
-	Limits     behave.Limits `json:"limits,omitzero"`
+	AllowHosts []string     `json:"allowHosts,omitempty"`
+	Limits     chain.Limits `json:"limits,omitzero"`
 	// Token opens /admin. Without it they are off.
 	Token string `json:"token,omitempty"`
 	// Grace is how long requests in flight may take at the end.

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
 const (
@@ -19,8 +21,6 @@ const (
 	// burnChunk is how many roots are taken between two looks at the clock:
 	// about 10 us.
 	burnChunk = 1024
-	// burnTurn is how long one request keeps its slot while others wait.
-	burnTurn = 5 * time.Millisecond
 )
 
 // roots takes n square roots of random numbers.
@@ -47,9 +47,8 @@ func burnUnits(units float64, stopped func() bool) {
 // burnTime keeps one processor busy until it has spent d on this work alone,
 // where the system tells (Linux); elsewhere until d has passed on the clock.
 //
-// The clock is that of a thread, so the goroutine is bound to one. It takes a
-// slot for a slice of time and lines up again: however many requests work at
-// once, they share the processors in turn, and the threads stay few.
+// The clock is that of a thread, so the goroutine is bound to one. Slots are
+// shared as exec.Turn says, so the threads stay few.
 func burnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
 	random := newRandom()
 	for d > 0 {
@@ -60,7 +59,7 @@ func burnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) 
 			return
 		case slots <- struct{}{}:
 		}
-		d -= burnSlice(min(d, burnTurn), random)
+		d -= burnSlice(exec.Slice(d), random)
 		<-slots
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -55,7 +55,7 @@ type Document struct {
 	Origin     Origin
 	System     *topology.System
 	Experiment *experiment.Experiment
-	Chain      *behave.Chain
+	Chain      *chain.Chain
 	Load       *Load
 	Faults     *Faults
 }
@@ -92,7 +92,7 @@ func (d Documents) Experiments() (experiments []*experiment.Experiment) {
 }
 
 // Chains lists the MicroSim requests among the documents.
-func (d Documents) Chains() (chains []*behave.Chain) {
+func (d Documents) Chains() (chains []*chain.Chain) {
 	for i := range d {
 		if d[i].Chain != nil {
 			chains = append(chains, d[i].Chain)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -70,9 +71,9 @@ type reply struct {
 	body   []byte
 }
 
-func (r reply) chain(t *testing.T) behave.Response {
+func (r reply) chain(t *testing.T) chain.Response {
 	t.Helper()
-	var response behave.Response
+	var response chain.Response
 	dec := json.NewDecoder(bytes.NewReader(r.body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&response); err != nil {
@@ -112,7 +113,7 @@ func do(t *testing.T, method, url, body string, header ...string) reply {
 	return r
 }
 
-func call(t *testing.T, url, chain string, header ...string) behave.Response {
+func call(t *testing.T, url, chain string, header ...string) chain.Response {
 	t.Helper()
 	r := do(t, "POST", url+"/", chain, header...)
 	if r.status != 200 {
@@ -306,7 +307,7 @@ func testChainResponse(t *testing.T, start Start) {
 		if sent.method != "POST" || sent.path != "/" || sent.header.Get("Content-Type") != "application/json" {
 			t.Errorf("the child was sent %+v", sent)
 		}
-		if _, err := behave.ParseChain([]byte(sent.body), behave.Limits{}); err != nil || strings.Contains(sent.body, "null") {
+		if _, err := chain.Parse([]byte(sent.body), chain.Limits{}); err != nil || strings.Contains(sent.body, "null") {
 			t.Errorf("the child was sent %s: %v", sent.body, err)
 		}
 	}

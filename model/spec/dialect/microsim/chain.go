@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
@@ -52,9 +52,9 @@ func ReadRequest(f *decode.File, n *decode.Node) *document.Draft {
 
 // Chain reads a request that stands at a path of the file. What is wrong is
 // reported; then the chain is empty.
-func Chain(f *decode.File, n *decode.Node, path string) *behave.Chain {
+func Chain(f *decode.File, n *decode.Node, path string) *chain.Chain {
 	if !f.Want(n, path, decode.Object, "write a request with a designation") {
-		return &behave.Chain{}
+		return &chain.Chain{}
 	}
 	var in chainFile
 	before := len(f.Mistakes)
@@ -66,12 +66,12 @@ func Chain(f *decode.File, n *decode.Node, path string) *behave.Chain {
 	data, err := json.Marshal(in)
 	if err != nil {
 		f.Mistake(n, path, "", "the request cannot be read: %v", err)
-		return &behave.Chain{}
+		return &chain.Chain{}
 	}
 	// Only what was understood is parsed, so that all mistakes come at once.
-	chain, err := behave.ParseChain(data, behave.Limits{})
+	tree, err := chain.Parse(data, chain.Limits{})
 	if err == nil {
-		return chain
+		return tree
 	}
 	for _, one := range problemsOf(err) {
 		place, whole := n.Follow(one.Path)
@@ -80,7 +80,7 @@ func Chain(f *decode.File, n *decode.Node, path string) *behave.Chain {
 			f.MistakeAt(place, one)
 		}
 	}
-	return &behave.Chain{}
+	return &chain.Chain{}
 }
 
 // problemsOf lists the problems of an error; an error that has none is one.

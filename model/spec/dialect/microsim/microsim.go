@@ -5,7 +5,7 @@ package microsim
 import (
 	"reflect"
 
-	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -80,7 +80,7 @@ func readSimulation(f *decode.File, n *decode.Node) *document.Draft {
 	p := document.NewDraft(f, n, document.MicroSim, kindSimulation)
 	var in simulationFile
 	f.Decode(n, "", reflect.ValueOf(&in).Elem())
-	p.System = &topology.System{Name: behave.ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
+	p.System = &topology.System{Name: chain.ServiceName(in.Metadata.Name), Namespace: in.Metadata.Namespace}
 	p.Moved["name"], p.Moved["namespace"] = "metadata.name", "metadata.namespace"
 	p.Moved["services"] = "spec.services"
 	services := n.Get("spec").Get("services")
@@ -88,7 +88,7 @@ func readSimulation(f *decode.File, n *decode.Node) *document.Draft {
 		return p
 	}
 	for i, field := range services.Fields {
-		s := topology.NewService(behave.ServiceName(field.Key))
+		s := topology.NewService(chain.ServiceName(field.Key))
 		s.Language, s.Framework = in.Spec.Services[field.Key].Language, in.Spec.Services[field.Key].Framework
 		for _, key := range []string{"language", "framework"} {
 			if field.Value.Get(key) == nil {
@@ -139,19 +139,19 @@ func readLoadGenerator(f *decode.File, n *decode.Node) *document.Draft {
 	profile := load.Profile{Phases: []load.Phase{phase}}
 	for i := range in.Spec.Requests {
 		at := problem.Index("spec.requests", i)
-		chain := ChainText(f, n.Get("spec").Get("requests").Items[i], at)
+		text := ChainText(f, n.Get("spec").Get("requests").Items[i], at)
 		name := ""
 		if len(in.Spec.Requests) > 1 {
 			name = problem.Index(in.Metadata.Name, i)
 		} else {
 			name = in.Metadata.Name
 		}
-		profile.Requests = append(profile.Requests, load.Request{Name: name, Chain: chain, Weight: 1})
+		profile.Requests = append(profile.Requests, load.Request{Name: name, Chain: text, Weight: 1})
 		p.Moved[problem.Index("requests", i)] = at
 	}
 	if len(in.Spec.Requests) == 0 {
 		f.Mistake(n.Get("spec").Or(n), "spec.requests", "give at least one", "there are no requests")
 	}
-	p.Load = &document.Load{Name: behave.ServiceName(in.Metadata.Name), System: behave.ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
+	p.Load = &document.Load{Name: chain.ServiceName(in.Metadata.Name), System: chain.ServiceName(in.Spec.SimulationRef.Name), Profile: profile.WithDefaults()}
 	return p
 }

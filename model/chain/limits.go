@@ -1,4 +1,4 @@
-package behave
+package chain
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package behave
+package chain
 
 import (
 	"encoding/json"
@@ -22,34 +22,34 @@ const sample = `{"designation":"service_1","probability":100,
 
 func mustParse(t *testing.T, text string) *Chain {
 	t.Helper()
-	c, err := ParseChain([]byte(text), Limits{})
+	c, err := Parse([]byte(text), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func TestParseChainReadsEveryField(t *testing.T) {
+func TestParseReadsEveryField(t *testing.T) {
 	c := mustParse(t, sample)
 	want := &Chain{
 		Designation: "service_1", Probability: 100,
-		Faults: ChainFaults{
-			Before: []ChainFault{{Type: fault.Latency, Delay: 600 * time.Millisecond}},
-			After:  []ChainFault{{Type: fault.MemoryLeak, Size: 250 << 20, Duration: 10 * time.Second}},
+		Faults: Faults{
+			Before: []Fault{{Type: fault.Latency, Delay: 600 * time.Millisecond}},
+			After:  []Fault{{Type: fault.MemoryLeak, Size: 250 << 20, Duration: 10 * time.Second}},
 		},
 		Routes: []*Chain{
 			{
 				Designation: "service_2", Probability: 50,
-				Faults: ChainFaults{Before: []ChainFault{}, After: []ChainFault{{Type: fault.Latency, Delay: 600 * time.Millisecond}}},
+				Faults: Faults{Before: []Fault{}, After: []Fault{{Type: fault.Latency, Delay: 600 * time.Millisecond}}},
 				Routes: []*Chain{{
 					Designation: "service_4", Probability: 100,
-					Faults: ChainFaults{Before: []ChainFault{{Type: fault.Latency, Delay: 200 * time.Millisecond}}, After: []ChainFault{}},
+					Faults: Faults{Before: []Fault{{Type: fault.Latency, Delay: 200 * time.Millisecond}}, After: []Fault{}},
 					Routes: []*Chain{},
 				}},
 			},
 			{
 				Designation: "http://service-3.ns.svc/", Probability: 100,
-				Faults: ChainFaults{Before: []ChainFault{{Type: fault.Latency, Delay: time.Second}}, After: []ChainFault{}},
+				Faults: Faults{Before: []Fault{{Type: fault.Latency, Delay: time.Second}}, After: []Fault{}},
 				Routes: []*Chain{},
 			},
 		},
@@ -83,7 +83,7 @@ func nested(depth int) string {
 	return strings.Repeat(`{"designation":"a","routes":[`, depth-1) + `{"designation":"a"}` + strings.Repeat("]}", depth-1)
 }
 
-func TestParseChainRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	faulty := func(f string) string { return `{"designation":"a","faults":{"before":[` + f + `]}}` }
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "it is empty"},
@@ -112,7 +112,7 @@ func TestParseChainRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := ParseChain([]byte(tt.text), Limits{})
+			c, err := Parse([]byte(tt.text), Limits{})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, %v; want an error with %q", c, err, tt.want)
 			}
@@ -120,28 +120,28 @@ func TestParseChainRefuses(t *testing.T) {
 	}
 }
 
-func TestParseChainBoundsTheWholeTree(t *testing.T) {
+func TestParseBoundsTheWholeTree(t *testing.T) {
 	wide := `{"designation":"a","routes":[` + strings.TrimSuffix(strings.Repeat(nested(2)+",", 50), ",") + `]}`
-	if _, err := ParseChain([]byte(wide), Limits{Nodes: 101}); err != nil {
+	if _, err := Parse([]byte(wide), Limits{Nodes: 101}); err != nil {
 		t.Errorf("101 services: %v", err)
 	}
-	_, err := ParseChain([]byte(wide), Limits{Nodes: 100})
+	_, err := Parse([]byte(wide), Limits{Nodes: 100})
 	if err == nil || strings.Count(err.Error(), "more than the 100 services") != 1 {
 		t.Errorf("got %v, want one word about more than 100 services", err)
 	}
-	if _, err := ParseChain([]byte(nested(64)), Limits{}); err != nil {
+	if _, err := Parse([]byte(nested(64)), Limits{}); err != nil {
 		t.Errorf("64 deep: %v", err)
 	}
 }
 
 func TestRefusalSpeaksMicroSim(t *testing.T) {
-	_, err := ParseChain([]byte(`{"faults":{"before":[{"type":"rain"},{}]}}`), Limits{})
+	_, err := Parse([]byte(`{"faults":{"before":[{"type":"rain"},{}]}}`), Limits{})
 	got := Refusal(err)
 	want := []string{"designation: there is no designation (name the service to call)", "fault type rain, is not implemented", "fault type was not defined"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)
 	}
-	_, err = ParseChain([]byte(`{`), Limits{})
+	_, err = Parse([]byte(`{`), Limits{})
 	if got := Refusal(err); len(got) != 1 || !strings.HasPrefix(got[0], "reading a chain: ") {
 		t.Errorf("got %q", got)
 	}
@@ -221,12 +221,12 @@ func checkRate(t *testing.T, what string, hits, n int, p float64) {
 	}
 }
 
-func FuzzParseChain(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{sample, nested(3), "null", `{"designation":"a","faults":{"before":[{"type":"cpu","args":{"duration":1}}]}}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := ParseChain(data, Limits{})
+		c, err := Parse(data, Limits{})
 		if err != nil {
 			if len(Refusal(err)) == 0 {
 				t.Error("an error without a word")
@@ -237,8 +237,17 @@ func FuzzParseChain(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseChain(again, Limits{Body: 1 << 30}); err != nil {
+		if _, err := Parse(again, Limits{Body: 1 << 30}); err != nil {
 			t.Errorf("%s is refused when written as %s: %v", data, again, err)
 		}
 	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse([]byte(sample), Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package behave
+package chain
 
 import (
 	"encoding/json"
@@ -34,9 +34,9 @@ func (c *Chain) Append(b []byte) []byte {
 func (c *Chain) MarshalJSON() ([]byte, error) { return c.Append(nil), nil }
 
 // MarshalJSON implements json.Marshaler, in MicroSim's form and units.
-func (f ChainFault) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
+func (f Fault) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
 
-func appendFaults(b []byte, faults []ChainFault) []byte {
+func appendFaults(b []byte, faults []Fault) []byte {
 	b = append(b, '[')
 	for i := range faults {
 		if i > 0 {
@@ -47,7 +47,7 @@ func appendFaults(b []byte, faults []ChainFault) []byte {
 	return append(b, ']')
 }
 
-func (f *ChainFault) append(b []byte) []byte {
+func (f *Fault) append(b []byte) []byte {
 	b = append(b, `{"type":`...)
 	b = AppendString(b, string(f.Type))
 	b = append(b, `,"args":{`...)
@@ -69,6 +69,7 @@ func (f *ChainFault) append(b []byte) []byte {
 	case fault.Error:
 		number(`"status":`, float64(f.Status))
 		number(`,"rate":`, f.Rate*100)
+	default: // the others have no arguments
 	}
 	return append(b, "}}"...)
 }

@@ -1,9 +1,7 @@
-// Package behave decides what a service does for one request: which faults act,
-// how long it works, whom it calls, what it answers. It knows no clock, no
-// goroutine and no network; executors in real and in virtual time do what it
-// has decided. Every random decision is drawn from a key of seed, service,
-// request and hop, so that the order of events never changes it.
-package behave
+// Package chain has MicroSim's requests that carry their own route and faults:
+// what they hold, how they are read and written, how large they may be, and how
+// they are answered.
+package chain
 
 import (
 	"strings"
@@ -15,7 +13,7 @@ import (
 
 // A Chain is a request that carries its own route and faults, in the format of
 // MicroSim. It is sent as JSON to POST / of the first service, which sends
-// each of its routes on in the same way. Chains are read with ParseChain.
+// each of its routes on in the same way. Chains are read with Parse.
 type Chain struct {
 	// Designation is the service that the chain is for: a name of the system,
 	// or a URL, which is any string that begins with "http".
@@ -23,20 +21,20 @@ type Chain struct {
 	// Probability in percent, 0 to 100, is how likely this node, with all that
 	// is below it, is called at all. Sample evaluates it; services, which
 	// receive chains that have been sampled, ignore it.
-	Probability float64     `json:"probability"`
-	Faults      ChainFaults `json:"faults"`
+	Probability float64 `json:"probability"`
+	Faults      Faults  `json:"faults"`
 	// Routes are called one after another, in order.
 	Routes []*Chain `json:"routes"`
 }
 
-// ChainFaults are run in order, before the routes are called and after all of
+// Faults are run in order, before the routes are called and after all of
 // them have answered.
-type ChainFaults struct {
-	Before []ChainFault `json:"before"`
-	After  []ChainFault `json:"after"`
+type Faults struct {
+	Before []Fault `json:"before"`
+	After  []Fault `json:"after"`
 }
 
-// A ChainFault is one fault of a chain. Its JSON form has "type" and "args":
+// A Fault is one fault of a chain. Its JSON form has "type" and "args":
 //
 //	latency      delay (ms)
 //	memory-leak  size (MB of 1024² bytes), duration (ms); held beside the request
@@ -44,7 +42,7 @@ type ChainFaults struct {
 //	io           size (MB of 1024² bytes), written and synced
 //	error        status (default 500), rate (percent, default 100)
 //	abort, hang, corrupt, panic take none
-type ChainFault struct {
+type Fault struct {
 	Type fault.Type
 	// Delay of a latency.
 	Delay time.Duration

@@ -1,4 +1,4 @@
-package behave
+package chain
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// ParseChain reads a chain from JSON. It is strict: unknown fields, wrong types
+// Parse reads a chain from JSON. It is strict: unknown fields, wrong types
 // and anything after the chain are errors, and so is a chain past one of the
 // limits. Missing faults, routes, before and after are empty; a missing
 // probability is 100. A fault of a type that is not known refuses the whole
@@ -23,7 +23,7 @@ import (
 //
 // Errors about the content of well-formed JSON are a problem.List's, one for
 // each mistake, with paths such as routes[0].faults.before[1].args.delay.
-func ParseChain(data []byte, limits Limits) (*Chain, error) {
+func Parse(data []byte, limits Limits) (*Chain, error) {
 	limits = limits.WithDefaults()
 	if len(data) > int(limits.Body) {
 		return nil, problem.List{{
@@ -38,7 +38,7 @@ func ParseChain(data []byte, limits Limits) (*Chain, error) {
 	if wire == nil {
 		return nil, errors.New("reading a chain: it is null; write an object with a designation")
 	}
-	p := chainParser{limits: limits}
+	p := parser{limits: limits}
 	c := p.chain(wire, "", 1)
 	if err := p.problems.Err(); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func ParseChain(data []byte, limits Limits) (*Chain, error) {
 	return c, nil
 }
 
-// Refusal returns what a client is told that sent a chain which ParseChain
+// Refusal returns what a client is told that sent a chain which Parse
 // refused: a text for each mistake. A fault type that is not known is named in
 // MicroSim's words alone, without its place.
 func Refusal(err error) []string {
@@ -114,8 +114,8 @@ type wireArgs struct {
 	Rate     *float64 `json:"rate"`
 }
 
-// A chainParser gathers the mistakes of one chain.
-type chainParser struct {
+// A parser gathers the mistakes of one chain.
+type parser struct {
 	limits   Limits
 	problems problem.List
 	nodes    int
@@ -124,13 +124,13 @@ type chainParser struct {
 // maxProblems bounds the answer to a chain in which everything is wrong.
 const maxProblems = 20
 
-func (p *chainParser) add(path, hint, format string, args ...any) {
+func (p *parser) add(path, hint, format string, args ...any) {
 	if len(p.problems) < maxProblems {
 		p.problems.AddHint(path, hint, format, args...)
 	}
 }
 
-func (p *chainParser) chain(w *wireChain, path string, depth int) *Chain {
+func (p *parser) chain(w *wireChain, path string, depth int) *Chain {
 	c := &Chain{Probability: 100, Routes: []*Chain{}}
 	if depth > p.limits.Depth {
 		p.add(path, "shorten the chain", "the chain is deeper than the %d services possible", p.limits.Depth)
@@ -172,8 +172,8 @@ func (p *chainParser) chain(w *wireChain, path string, depth int) *Chain {
 	return c
 }
 
-func (p *chainParser) faults(list []wireFault, path, name string) []ChainFault {
-	faults := make([]ChainFault, 0, len(list))
+func (p *parser) faults(list []wireFault, path, name string) []Fault {
+	faults := make([]Fault, 0, len(list))
 	if len(list) > 0 {
 		path = problem.Join(path, name)
 	}
@@ -186,12 +186,12 @@ func (p *chainParser) faults(list []wireFault, path, name string) []ChainFault {
 // maxWord bounds how much of a sender's word an error repeats.
 const maxWord = 64
 
-func (p *chainParser) fault(w *wireFault, path string) ChainFault {
+func (p *parser) fault(w *wireFault, path string) Fault {
 	if w.Type == nil || *w.Type == "" {
 		p.add(problem.Join(path, "type"), "", typeMissing)
-		return ChainFault{}
+		return Fault{}
 	}
-	f := ChainFault{Type: fault.Type(*w.Type)}
+	f := Fault{Type: fault.Type(*w.Type)}
 	needs, may, ok := chainArgs(f.Type)
 	if !ok {
 		word := *w.Type
@@ -229,8 +229,9 @@ func chainArgs(t fault.Type) (needs, may string, ok bool) {
 		return "", " status rate ", true
 	case fault.Abort, fault.Hang, fault.Corrupt, fault.Panic:
 		return "", "", true
+	default:
+		return "", "", false
 	}
-	return "", "", false
 }
 
 // maxDelay is the longest a fault of a chain may take, in ms.
@@ -238,7 +239,7 @@ const maxDelay = float64(24 * time.Hour / time.Millisecond)
 
 const mega = 1 << 20
 
-func (p *chainParser) arguments(f *ChainFault, args wireArgs, needs, takes, path string) {
+func (p *parser) arguments(f *Fault, args wireArgs, needs, takes, path string) {
 	maxSize := float64(p.limits.Leak) / mega
 	if f.Type == fault.IO {
 		maxSize = fault.MaxIO / mega
@@ -282,7 +283,7 @@ func (p *chainParser) arguments(f *ChainFault, args wireArgs, needs, takes, path
 
 func contains(words, word string) bool { return strings.Contains(words, word) }
 
-func (p *chainParser) number(v *float64, path string, lo, hi float64) float64 {
+func (p *parser) number(v *float64, path string, lo, hi float64) float64 {
 	if !(*v >= lo && *v <= hi) {
 		p.add(path, fmt.Sprintf("the range is %.0f to %.0f", lo, hi), "%v is out of range", *v)
 		return lo

@@ -1,0 +1,232 @@
+package exec
+
+import (
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+)
+
+// A Call is the machine of one call: it asks the policies, sends attempts and
+// hedges, and says how the call has ended. The zero value is ready for Begin.
+type Call struct {
+	request *Request
+	op      *behave.Op
+	site    *site
+	began   time.Duration
+	// tried is when the try under way began: an attempt with its hedges.
+	tried  time.Duration
+	ticket policy.Ticket
+	// sent counts the attempts of the call, ofTry those of the try, and under
+	// those that are under way.
+	sent, ofTry, under int
+	// pausing says that another try waits; won that an answer was good and the
+	// other attempts are broken off.
+	pausing, won, gone bool
+	// last is the end of an attempt that decides so far; in the end, the call's.
+	last Event
+	// now is when the last event came.
+	now time.Duration
+}
+
+// Begin starts the call that an operation of a branch asks for.
+func (c *Call) Begin(b *Branch, op *behave.Op, now time.Duration) Action {
+	r := b.request
+	*c = Call{request: r, op: op, began: now, now: now}
+	if op.Call == nil {
+		return c.try(now)
+	}
+	c.site = &r.replica.sites[op.Call.Site]
+	if c.site.caller == nil {
+		return c.try(now)
+	}
+	var class outcome.Class
+	if c.ticket, class = c.site.caller.Begin(r.worker, now); class != outcome.OK {
+		c.last = Event{Class: class, Err: ErrNotSent, Now: now}
+		return c.end()
+	}
+	return c.try(now)
+}
+
+// try sends the first attempt of a try. The timeouts of its hedges count from
+// here, too.
+func (c *Call) try(now time.Duration) Action {
+	c.tried, c.ofTry, c.pausing, c.won = now, 0, false, false
+	return c.send()
+}
+
+func (c *Call) send() Action {
+	c.sent++
+	c.ofTry++
+	c.under++
+	a := Action{Kind: Send, Op: c.op, Number: c.sent}
+	if c.ofTry < c.most() {
+		a.For = c.site.hedge.After.Std()
+	}
+	return a
+}
+
+// Hedged reports whether attempts may run beside each other.
+func (c *Call) Hedged() bool { return c.site != nil && c.site.hedge != nil }
+
+// most is how many attempts a try may have.
+func (c *Call) most() int {
+	if !c.Hedged() {
+		return 1
+	}
+	return 1 + max(c.site.hedge.Max, 1)
+}
+
+// Next takes an event and returns the call's next action.
+func (c *Call) Next(e Event) Action {
+	c.now = e.Now
+	c.gone = c.gone || e.Gone || e.Kind == Left
+	switch {
+	case c.pausing && (e.Kind == Done || e.Kind == Left):
+		if c.gone {
+			return c.stop()
+		}
+		return c.try(e.Now)
+	case e.Kind == Answered:
+		return c.answered(e)
+	case e.Kind == Left:
+		return Action{Kind: BreakOff, Op: c.op}
+	case e.Kind == Done && !c.won && !c.gone && c.ofTry < c.most():
+		return c.send()
+	}
+	return Action{Kind: Await, Op: c.op}
+}
+
+// answered takes the end of an attempt. The first good answer wins; if none is
+// good, the last to end decides.
+func (c *Call) answered(e Event) Action {
+	c.under--
+	if !c.won {
+		c.last = e
+		c.won = isGood(&e)
+		if c.won && c.under > 0 {
+			return Action{Kind: BreakOff, Op: c.op}
+		}
+	}
+	if c.under > 0 {
+		return Action{Kind: Await, Op: c.op}
+	}
+	return c.settle()
+}
+
+// isGood reports whether an answer is one that another attempt would not better.
+func isGood(e *Event) bool {
+	return e.Class == outcome.OK || e.Class == outcome.HTTPError && e.Status < 500
+}
+
+// settle asks the policies whether the try that has ended ends the call.
+func (c *Call) settle() Action {
+	if c.site == nil || c.site.caller == nil {
+		return c.end()
+	}
+	caller := c.site.caller
+	var key dist.Key
+	if c.last.Class != outcome.OK {
+		key = c.request.replica.Plan.CallKey(c.request.who, c.op.Index)
+	}
+	v := caller.After(&c.ticket, c.last.Class, c.last.Status, c.last.Now, key)
+	switch {
+	case v.Retry && (c.gone || !c.hasTime(v.Wait)):
+		return c.stop()
+	case v.Retry && v.Wait <= 0:
+		return c.try(c.now)
+	case v.Retry:
+		c.pausing = true
+		return Action{Kind: Pause, Op: c.op, For: v.Wait}
+	case c.last.Class == outcome.OK:
+		caller.Remember(c.last.Body, c.last.Now)
+	}
+	c.last.Class = v.Class
+	return c.end()
+}
+
+// hasTime reports whether an attempt after a wait would begin before the
+// request's time is over.
+func (c *Call) hasTime(wait time.Duration) bool { return wait < c.request.deadline-c.now }
+
+// stop ends a call whose next attempt is not sent after all.
+func (c *Call) stop() Action {
+	c.last.Class = c.site.caller.Stop(&c.ticket, c.last.Class, c.last.Status, c.now)
+	return c.end()
+}
+
+// end lets a fallback take the place of an answer that failed.
+func (c *Call) end() Action {
+	c.last.Kind = Called
+	if c.last.Class != outcome.OK && c.site != nil && c.site.caller != nil {
+		if answer, ok := c.site.caller.Fallback(c.now); ok {
+			c.last.Fallback, c.last.Body, c.last.Age = c.site.call.Policy.Fallback, answer.Body, answer.Age
+		}
+	}
+	return Action{Kind: End, Op: c.op}
+}
+
+// Called is the event that a branch is told of the call's end. Class is that of
+// the call, whatever took its place.
+func (c *Call) Called() Event {
+	e := c.last
+	e.Now = c.now
+	return e
+}
+
+// Took is how long the call took, until the answer came that decides.
+func (c *Call) Took() time.Duration { return c.last.Now - c.began }
+
+// Sent counts the attempts.
+func (c *Call) Sent() int { return c.sent }
+
+// An Attempt is one request that is sent for a call.
+type Attempt struct {
+	// Replica is the callee's that was chosen, from 0.
+	Replica int
+	// Until is when the caller stops waiting, or Never. Told is what the callee
+	// is told: the end of the whole request's time, for a caller does not say how
+	// long it waits for one answer.
+	Until, Told time.Duration
+	// Err says why nothing is sent; the attempt then ends at once as a
+	// connection error.
+	Err error
+	// Fault is the one that lets the attempt fail, from 1, as Op.Fault; or 0.
+	Fault int
+}
+
+// Attempt says how the n-th attempt is sent to a callee with a number of
+// replicas. Each attempt chooses anew, by a key of its own.
+func (c *Call) Attempt(n int, to, path string, replicas int) Attempt {
+	r := c.request
+	a := Attempt{Until: r.deadline, Told: r.deadline}
+	if c.op.Call != nil && c.op.Call.Policy.Timeout > 0 {
+		a.Until = min(a.Until, c.tried+c.op.Call.Policy.Timeout.Std())
+	}
+	if replicas == 0 {
+		a.Err = ErrNoAddress
+		return a
+	}
+	plan := r.replica.Plan
+	if replicas > 1 {
+		key := plan.ReplicaKey(r.who, c.op.Index)
+		if n > 1 {
+			key = key.WithInt(n)
+		}
+		a.Replica = key.IntN(replicas)
+	}
+	if r.faults != nil {
+		if a.Fault = r.faults.Unreachable(plan.Key(r.who), plan.Name, to, path, a.Replica+1, c.op.Index, n); a.Fault != 0 {
+			a.Err = ErrUnreachable
+		}
+	}
+	return a
+}
+
+// Hop is the place of the n-th attempt in the tree of calls: its callee decides
+// by it.
+func (c *Call) Hop(n int) string {
+	return behave.AttemptHop(behave.Hop(c.request.who.Hop, c.op.Index), n)
+}

@@ -1,0 +1,127 @@
+package exec
+
+import (
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A Replica is what the requests of one replica share, but for its Queue. It may
+// be used by several goroutines at once.
+type Replica struct {
+	Plan    *behave.Service
+	Workers Workers
+	Memory  Memory
+	// StopsAbandoned says that work ends when its client leaves. Otherwise it is
+	// finished, as most servers do.
+	StopsAbandoned bool
+	// PerWorker says that a policy has a state for each worker, so that requests
+	// must be told theirs.
+	PerWorker bool
+	sites     []site
+}
+
+// A site is one call of the service's file with the state of its policies.
+type site struct {
+	call *behave.Call
+	// caller is nil if the call has no policy but a timeout.
+	caller *policy.Caller
+	hedge  *policy.Hedge
+}
+
+// NewReplica returns the state of a replica that has just started. limit bounds
+// the memory that requests and leaks may hold.
+func NewReplica(plan *behave.Service, t *topology.Service, limit int64) *Replica {
+	r := &Replica{Plan: plan, Workers: workersOf(t), StopsAbandoned: t.OnCancel == topology.Stop, sites: make([]site, len(plan.Sites))}
+	r.Memory.limit = limit
+	for i, call := range plan.Sites {
+		r.sites[i].call = call
+		if call.Managed() {
+			r.sites[i].caller, r.sites[i].hedge = policy.NewCaller(call.Policy), call.Policy.Hedge
+		}
+		breaker, bulkhead := call.Policy.Breaker, call.Policy.Bulkhead
+		if breaker != nil && breaker.Scope == policy.PerWorker || bulkhead != nil && bulkhead.Scope == policy.PerWorker {
+			r.PerWorker = true
+		}
+	}
+	return r
+}
+
+// Breaker is the worst state of the breakers of the calls to a callee.
+func (r *Replica) Breaker(callee string, now time.Duration) policy.BreakerState {
+	worst := policy.Closed
+	for i := range r.sites {
+		if s := &r.sites[i]; s.call.To == callee && s.caller != nil {
+			state, _ := s.caller.Breaker(now)
+			worst = max(worst, state)
+		}
+	}
+	return worst
+}
+
+// BreakerCallees lists the callees whose calls have a breaker.
+func (r *Replica) BreakerCallees() (callees []string) {
+	for _, call := range r.Plan.Sites {
+		if call.Policy.Breaker != nil && !slices.Contains(callees, call.To) {
+			callees = append(callees, call.To)
+		}
+	}
+	return callees
+}
+
+// Workers says how a service bounds its workers.
+type Workers struct {
+	// Count is the number of workers; 0 means without bound.
+	Count int
+	// Inside says that requests wait for a worker inside the service, where they
+	// can be turned away, as Shed says. Otherwise each connection has a worker
+	// from its beginning to its end, and the others wait in the accept queue.
+	Inside bool
+	Shed   topology.Shed
+	// Backlog is the length of the accept queue; 0 means the system's own.
+	Backlog int
+}
+
+func workersOf(t *topology.Service) Workers {
+	w := Workers{Count: t.Workers, Backlog: t.Backlog}
+	if t.Shed != nil && t.Workers > 0 {
+		w.Inside, w.Shed = true, *t.Shed
+	}
+	return w
+}
+
+// AtAccept is the number of workers that connections are bound to; 0 means that
+// every connection is taken at once.
+func (w Workers) AtAccept() int {
+	if w.Inside {
+		return 0
+	}
+	return w.Count
+}
+
+// KeepAlive reports whether a connection carries more than one request. Where it
+// holds a worker it does not: an idle one would keep the worker from others.
+func (w Workers) KeepAlive() bool { return w.AtAccept() == 0 }
+
+// HeaderPatience is how long a connection may take to send the header of its
+// request; 0 means without bound. Where it holds a worker it is bounded.
+// Elsewhere it costs little, and a timer for each request costs more.
+func (w Workers) HeaderPatience() time.Duration {
+	if w.AtAccept() > 0 {
+		return 2 * time.Second
+	}
+	return 0
+}
+
+// AcceptQueue is the rule of the accept queue for a Queue that models it. Linux
+// lets in one connection more than the backlog. One that does not fit is not
+// refused: its client tries again until its patience ends.
+func (w Workers) AcceptQueue(system int) topology.Shed {
+	if w.Backlog > 0 {
+		return topology.Shed{Queue: w.Backlog + 1}
+	}
+	return topology.Shed{Queue: system + 1}
+}

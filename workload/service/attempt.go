@@ -1,0 +1,196 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+)
+
+// call drives the machine of a call of an endpoint to its end, and counts what
+// became of it.
+func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
+	s := x.service
+	metrics := s.callees[op.Call.Site]
+	var c exec.Call
+	a := c.Begin(b, op, s.now())
+	if c.Hedged() && a.Kind != exec.End {
+		x.race(&c, a, metrics)
+	} else {
+		for a.Kind != exec.End {
+			var e exec.Event
+			if a.Kind == exec.Send {
+				o, fault, err := x.prepare(&c, op, a.Number, x.cancelled())
+				e = x.attempt(metrics, o, fault, err)
+			} else { // Pause
+				e = x.pause(a.For)
+			}
+			a = c.Next(e)
+		}
+	}
+	e := c.Called()
+	metrics.count(e.Class, c.Took())
+	if e.Fallback != nil && !x.gone() {
+		metrics.fallbacks.Inc()
+	}
+	return e
+}
+
+// pause waits before another attempt.
+func (x *exchange) pause(d time.Duration) exec.Event {
+	x.sleep(d)
+	return exec.Event{Kind: exec.Done, Now: x.service.now(), Gone: x.gone()}
+}
+
+// cancelled ends the calls of a request whose client has left, if the service
+// stops such requests; else it is nil.
+func (x *exchange) cancelled() context.Context {
+	if x.left == nil {
+		return nil
+	}
+	return x.r.Context()
+}
+
+// keepBody is how much of an answer is looked at, for a call of an endpoint.
+const keepBody = 64 << 10
+
+// prepare makes the request of the n-th attempt of a call; or says why it is not
+// sent, and by which fault.
+func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) (o *outgoing, fault int, err error) {
+	call := op.Call
+	replicas := x.service.peers.Load().replicas(call.To)
+	attempt := c.Attempt(n, call.To, call.Path, len(replicas))
+	if attempt.Err != nil {
+		return nil, attempt.Fault, attempt.Err
+	}
+	o = x.outgoing(&attempt, c.Hop(n))
+	o.to, o.method, o.target, o.keep, o.cancel = replicas[attempt.Replica], call.Method, requestTarget(call.Path), keepBody, cancel
+	if len(call.Names) > 0 {
+		o.target = x.machine.Values().FillPath(call.Path, url.PathEscape)
+	}
+	if call.RequestBytes > 0 {
+		o.body, _ = payload(call.RequestBytes)
+		o.contentType = "application/octet-stream"
+	}
+	return o, 0, nil
+}
+
+// attempt sends one request, if it was prepared, and counts it.
+func (x *exchange) attempt(metrics *calleeMetrics, o *outgoing, fault int, err error) exec.Event {
+	s := x.service
+	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: err}
+	if fault > 0 {
+		x.faults.hit(fault)
+	}
+	if o != nil {
+		a, err := s.caller.send(o)
+		if err == nil && a.contentType == jsonType && a.length > 0 && !looksLikeJSON(a) {
+			err = fmt.Errorf("%w: it is no JSON", errMalformed)
+		}
+		e.Class, e.Status, e.Body, e.Err = outcome.Of(a.status, err), a.status, a.whole(), err
+		if e.Class == outcome.HTTPError {
+			e.Err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
+		}
+	}
+	metrics.attempt(e.Class)
+	e.Now, e.Gone = s.now(), e.Class != outcome.OK && x.gone()
+	return e
+}
+
+// A race has the attempts of a call that run beside each other.
+type race struct {
+	parent, ctx context.Context
+	cancel      context.CancelFunc
+	ends        chan exec.Event
+	// hedge runs out when another attempt may be sent; nil if none may.
+	hedge *time.Timer
+}
+
+// race drives a call whose attempts may run beside each other.
+func (x *exchange) race(c *exec.Call, a exec.Action, metrics *calleeMetrics) {
+	r := race{parent: x.cancelled(), ends: make(chan exec.Event, 1)}
+	if r.parent == nil {
+		r.parent = context.Background()
+	}
+	r.ctx, r.cancel = context.WithCancel(r.parent)
+	defer func() { r.breakOff() }()
+	for a.Kind != exec.End {
+		switch a.Kind {
+		case exec.Send:
+			o, fault, err := x.prepare(c, a.Op, a.Number, r.next(a.For))
+			go func() { r.ends <- x.attempt(metrics, o, fault, err) }()
+		case exec.BreakOff:
+			r.breakOff()
+		case exec.Pause:
+			r.breakOff()
+			a = c.Next(x.pause(a.For))
+			continue
+		default: // Await
+		}
+		a = c.Next(r.wait(x.service))
+	}
+}
+
+// next prepares for another attempt, and perhaps for one after it. It returns
+// what breaks it off.
+func (r *race) next(hedge time.Duration) context.Context {
+	if r.ctx.Err() != nil { // another try, after one that was broken off
+		r.ctx, r.cancel = context.WithCancel(r.parent)
+	}
+	r.stopHedge()
+	if hedge > 0 {
+		r.hedge = time.NewTimer(hedge)
+	}
+	return r.ctx
+}
+
+// wait returns what happens first: the end of an attempt, or the time of a hedge.
+func (r *race) wait(s *Service) exec.Event {
+	var passed <-chan time.Time
+	if r.hedge != nil {
+		passed = r.hedge.C
+	}
+	select {
+	case e := <-r.ends:
+		return e
+	case <-passed:
+		return exec.Event{Kind: exec.Done, Now: s.now()}
+	}
+}
+
+func (r *race) stopHedge() {
+	if r.hedge != nil {
+		r.hedge.Stop()
+		r.hedge = nil
+	}
+}
+
+func (r *race) breakOff() {
+	r.stopHedge()
+	r.cancel()
+}
+
+// requestTarget is a path as a request line has it.
+func requestTarget(path string) string {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '?' || c == '"' {
+			return (&url.URL{Path: path}).RequestURI()
+		}
+	}
+	return path
+}
+
+// looksLikeJSON checks an answer that was read whole; of a longer one, only the
+// first byte.
+func looksLikeJSON(a answer) bool {
+	if a.length > int64(len(a.body)) {
+		return a.body[0] < 0x80
+	}
+	return json.Valid(a.body)
+}

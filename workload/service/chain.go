@@ -1,0 +1,215 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// serveChain does the request if it is a chain, and reports whether it was.
+func (x *exchange) serveChain() bool {
+	s, r := x.service, x.r
+	endpoint, _ := s.plan.Endpoint(http.MethodPost, topology.DefaultPath)
+	if endpoint != nil && (r.ContentLength == 0 || !mayBeChain(r.Header.Get("Content-Type"))) {
+		return false
+	}
+	var err error
+	x.body, err = io.ReadAll(io.LimitReader(r.Body, int64(s.limits.Body)+1))
+	if err != nil {
+		// The client has left half-way; there is nobody to answer.
+		x.metrics = s.metrics.chain
+		panic(http.ErrAbortHandler)
+	}
+	if endpoint != nil && len(x.body) <= int(s.limits.Body) && (len(x.body) == 0 || isForeignObject(x.body)) {
+		x.drained = true
+		return false
+	}
+	x.metrics = s.metrics.chain
+	if !x.play(exec.Arrival{Chain: true, Endpoint: endpoint, Worker: x.connWorker()}) {
+		return true
+	}
+	switch end := x.machine.Ending(); {
+	case end.Kind == behave.OpRespond:
+		x.answerChain(http.StatusOK, x.chain.Designation, x.notes())
+	case end.Kind == behave.OpFail && end.Failure.Cause == exec.Overloaded:
+		x.failWith(&end.Failure)
+	case end.Kind == behave.OpFail:
+		x.answerChain(end.Failure.Status, x.chain.Designation, append(x.notes(), end.Failure.Text(&x.machine)))
+	default:
+		x.breakOff(end.Kind)
+	}
+	return true
+}
+
+// mayBeChain reports whether a content type is one that chains are sent with:
+// JSON, none, or that of a form, which curl sends.
+func mayBeChain(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.ToLower(strings.TrimSpace(t))
+	return t == "" || t == jsonType || strings.HasSuffix(t, "+json") || t == "application/x-www-form-urlencoded"
+}
+
+// isForeignObject reports whether a body is a JSON object without a
+// designation.
+func isForeignObject(body []byte) bool {
+	if bytes.Contains(body, []byte(`"designation"`)) {
+		return false
+	}
+	var object map[string]json.RawMessage
+	return json.Unmarshal(body, &object) == nil && object != nil
+}
+
+// readChain reads what the request carries, or answers why it can not be.
+func (x *exchange) readChain() bool {
+	s := x.service
+	if len(x.body) > int(s.limits.Body) {
+		x.answerChain(http.StatusRequestEntityTooLarge, "", []string{fmt.Sprintf("the chain has more than the %v bytes possible", int64(s.limits.Body))})
+		return false
+	}
+	var err error
+	if x.chain, err = chain.Parse(x.body, s.limits); err != nil {
+		x.answerChain(http.StatusBadRequest, "", chain.Refusal(err))
+		return false
+	}
+	return true
+}
+
+// notes are the texts of what went wrong while the chain went on.
+func (x *exchange) notes() (texts []string) {
+	noted := x.machine.Noted()
+	for i := range noted {
+		texts = append(texts, noted[i].Text(&x.machine))
+	}
+	return texts
+}
+
+// answerChain writes MicroSim's response document. It is put together here so
+// that the documents of the services that were called, which were checked when
+// they came, stay as they are.
+func (x *exchange) answerChain(status int, address string, errs []string) {
+	s := x.service
+	x.status = status
+	answer := appendResponse(nil, s.Name(), address, errs, x.responses)
+	if x.machine.Corrupt() {
+		answer = damage(answer)
+	}
+	if value(x.r.Header, TimesHeader, maxTimes) != "" {
+		x.w.Header()[TimesHeader] = []string{formatTimes(s.now()-x.start, x.times)}
+	}
+	s.log.Debug("answered", "service", s.Name(), "request", x.machine.Who().ID, "status", status, "errors", errs)
+	writeBody(x.w, status, jsonType, answer)
+}
+
+func appendResponse(b []byte, service, address string, errs []string, responses [][]byte) []byte {
+	b = append(b, `{"service":`...)
+	b = chain.AppendString(b, service)
+	b = append(b, `,"address":`...)
+	b = chain.AppendString(b, address)
+	b = append(b, `,"errors":[`...)
+	for i, text := range errs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = chain.AppendString(b, text)
+	}
+	b = append(b, `],"response":[`...)
+	for i, response := range responses {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, bytes.TrimSpace(response)...)
+	}
+	return append(b, "]}\n"...)
+}
+
+// maxResponse bounds the response document of a route.
+const maxResponse = 16 << 20
+
+// callRoute sends a route of a chain on, and keeps the response document that came
+// back; null if none came.
+func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
+	s := x.service
+	var c exec.Call
+	c.Begin(b, op, s.now())
+	document, times := []byte("null"), ""
+	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError}
+	name, replicas, err := s.locate(op.Route.Designation)
+	if err == nil {
+		var a answer
+		a, e.Class, err = x.sendRoute(&c, op, name, replicas)
+		metrics := s.metrics.callee(name)
+		metrics.attempt(e.Class)
+		if err == nil {
+			document, times = a.body, a.times
+		}
+		e.Status, e.Now = a.status, s.now()
+		c.Next(e)
+		metrics.count(e.Class, c.Took())
+	}
+	x.responses, x.times = append(x.responses, document), append(x.times, times)
+	e.Kind, e.Err, e.Now = exec.Called, err, s.now()
+	return e
+}
+
+// sendRoute sends a route to one of the replicas of a service. A status from 400
+// up is a failure, too.
+func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, name string, replicas []*replica) (a answer, class outcome.Class, err error) {
+	attempt := c.Attempt(1, name, topology.DefaultPath, len(replicas))
+	if attempt.Fault > 0 {
+		x.faults.hit(attempt.Fault)
+	}
+	if err = attempt.Err; err == nil {
+		to := replicas[attempt.Replica]
+		o := x.outgoing(&attempt, c.Hop(1))
+		o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
+		o.keep, o.strict, o.cancel = maxResponse, true, x.cancelled()
+		o.times = value(x.r.Header, TimesHeader, maxTimes)
+		if name == external {
+			o.authorization = "" // it is for the system's own services
+		}
+		a, err = x.service.caller.send(o)
+	}
+	if err == nil && a.status < 400 && !isObject(a.body) {
+		err = fmt.Errorf("%w: it is no JSON object", errMalformed)
+	}
+	class = outcome.Of(a.status, err)
+	switch {
+	case class == outcome.HTTPError:
+		err = fmt.Errorf("it answered %d %s%s", a.status, http.StatusText(a.status), reasons(a.body))
+	case err != nil:
+		err = fmt.Errorf("%s: %w", class, err)
+	}
+	return a, class, err
+}
+
+func isObject(body []byte) bool {
+	for _, c := range body {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
+		case '{':
+			return json.Valid(body)
+		}
+		return false
+	}
+	return false
+}
+
+// reasons are the errors that an answer with an error status tells, for the
+// caller's text.
+func reasons(body []byte) string {
+	var told chain.Response
+	if json.Unmarshal(body, &told) != nil || len(told.Errors) == 0 {
+		return ""
+	}
+	return ": " + shorten(told.Errors[0])
+}

@@ -243,7 +243,7 @@ func faultHits(f *experiment.FaultRecord) cell {
 		return cell{}
 	}
 	text := count(f.Hits) + " hits"
-	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place != fault.OnProcess && f.Hits == 0 {
+	if entry, _ := fault.Lookup(f.Fault.Type); entry.Layer != fault.OnProcess && f.Hits == 0 {
 		return cell{"hit no request", notice}
 	}
 	return cell{text, plain}

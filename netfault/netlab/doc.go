@@ -1,4 +1,4 @@
-// Package hosts makes small networks of namespaces on one Linux machine: each
+// Package netlab makes small networks of namespaces on one Linux machine: each
 // host is a network namespace with one interface, eth0, and an address of its
 // own. All hang on a bridge in a namespace of its own, the hub, to which one
 // link leads from this program's namespace:
@@ -13,7 +13,7 @@
 // of all leaves nothing behind, and nothing has to be swept but processes.
 //
 // Addresses are of 198.18.0.0/15, which RFC 2544 sets aside for measurements.
-package hosts
+package netlab
 
 import (
 	"fmt"

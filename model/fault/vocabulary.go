@@ -94,7 +94,8 @@ const (
 	ArgWith        Arg = "with"
 )
 
-// An Entry of the vocabulary tells what a type does and takes.
+// An Entry of the vocabulary says what a type does and which arguments it
+// takes.
 type Entry struct {
 	Type  Type
 	Layer Layer
@@ -103,8 +104,8 @@ type Entry struct {
 	May   []Arg
 	// Defaults are the parameters that a file may leave out.
 	Defaults Args
-	// Direction is the one meant where a target names none; only faults on the
-	// network and on edges have directions.
+	// Direction applies if a target names none; only faults on the network and
+	// on edges have directions.
 	Direction Direction
 }
 
@@ -195,7 +196,8 @@ func (f Fault) WithDefaults() Fault {
 	return f
 }
 
-// Bounds of what a fault may take. A mistake must not take the machine down.
+// Bounds of a fault's arguments, so that a mistake cannot take the machine
+// down.
 const (
 	MaxLeak   = 4 << 30
 	MaxIO     = 1 << 30
@@ -238,7 +240,7 @@ func (f *Fault) Validate() (problems problem.List) {
 	return problems
 }
 
-// onNetwork tells of faults that see bytes and no requests.
+// onNetwork reports whether the fault acts on bytes rather than requests.
 func (e *Entry) onNetwork() bool { return e.Layer == OnNetwork || e.Layer == OnEdge }
 
 func (f *Fault) checkTarget(problems *problem.List, entry Entry) {

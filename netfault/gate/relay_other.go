@@ -2,7 +2,7 @@
 
 package gate
 
-// Where there is no relay, lanes carry everything.
+// Without a relay, lanes carry everything.
 type (
 	relay   struct{}
 	carried struct{}
@@ -10,5 +10,5 @@ type (
 
 func newRelay() (*relay, error)           { return nil, nil }
 func (*relay) carry(*pair) error          { return nil }
-func (*relay) tell(*pair) <-chan struct{} { return nil }
+func (*relay) notify(*pair) <-chan struct{} { return nil }
 func (*relay) close()                     {}

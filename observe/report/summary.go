@@ -188,7 +188,7 @@ func (s *summary) tail() {
 	}
 }
 
-// outcomes tells the classes of errors apart, where there are any.
+// outcomes lists the classes of errors, if there are any.
 func (s *summary) outcomes() {
 	if len(s.result.Segments) == 0 {
 		return
@@ -270,7 +270,7 @@ func (s *summary) recoveries() {
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {
-		total := plural(len(lines), "fall")
+		total := plural(len(lines), "outage")
 		if kills > 0 {
 			total += " after " + plural(kills, "kill")
 		}
@@ -279,7 +279,7 @@ func (s *summary) recoveries() {
 		}
 		lines = append(lines, s.style.paint(dim, total))
 	}
-	s.section("Recoveries", lines)
+	s.section("Replica outages", lines)
 }
 
 func (s *summary) checks() {

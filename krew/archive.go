@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A member is a file of an archive: its name there, where it is now, and who may
-// do what with it.
+// A member is a file of an archive: its name there, its path on disk, and its
+// permissions.
 type member struct {
 	name, path string
 	mode       fs.FileMode

@@ -189,7 +189,7 @@ func TestAClientOfAnotherProgram(t *testing.T) {
 	d := up(t, processes("agent", dir), system)
 	c := must(control.Connect(dir, ""))
 	s := must(c.Status(t.Context()))
-	if s.Name != "held" || s.Isolation != string(localsim.Process) || s.PID != os.Getpid() || len(s.Services) != 3 {
+	if s.Name != "held" || s.Isolation != control.Isolation(localsim.Process) || s.PID != os.Getpid() || len(s.Services) != 3 {
 		t.Errorf("the status is %+v", s)
 	}
 	front := s.Services[0]

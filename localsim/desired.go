@@ -79,7 +79,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 			continue
 		}
 		switch {
-		case in.place == fault.InService:
+		case in.layer == fault.InService:
 			w.faults[id] = in
 		case in.fault.Type == fault.Pause:
 			w.paused = true
@@ -274,7 +274,7 @@ func (in *injection) targetsLocked(r *replica) bool {
 type injection struct {
 	id       string
 	fault    fault.Fault
-	place    fault.Place
+	layer    fault.Layer
 	since    time.Time
 	deadline time.Time
 	// callers are the services in which a fault of type unreachable acts; nil

@@ -50,7 +50,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		}
 	}
 	entry, _ := fault.Lookup(f.Type)
-	switch entry.Place {
+	switch entry.Layer {
 	case fault.InService:
 		return nil
 	case fault.OnProcess:
@@ -63,7 +63,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		return nil
 	case fault.OnNetwork, fault.OnEdge:
 		switch {
-		case c.Isolation == Namespace && entry.Place == fault.OnEdge:
+		case c.Isolation == Namespace && entry.Layer == fault.OnEdge:
 			return fmt.Errorf("fault %q: with --isolation netns the kernel breaks the network, and %s needs a gate; start the system with --isolation process", f.Label(), f.Type)
 		case c.Isolation == Namespace:
 			return c.CanImpair(f)
@@ -72,7 +72,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 			return c.CanGate(f)
 		}
 	}
-	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
+	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
 }
 
 func checkTarget(system *topology.System, t fault.Target) error {
@@ -105,7 +105,7 @@ func (d *Deployment) Inject(ctx context.Context, id string, f fault.Fault, deadl
 		return fmt.Errorf("injecting fault %q: its deadline is over", f.Label())
 	}
 	entry, _ := fault.Lookup(f.Type)
-	in := &injection{id: id, fault: f.WithDefaults(), place: entry.Place, since: time.Now(), deadline: deadline}
+	in := &injection{id: id, fault: f.WithDefaults(), layer: entry.Layer, since: time.Now(), deadline: deadline}
 	if err := d.remember(in); err != nil {
 		return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
 	}
@@ -143,7 +143,7 @@ func (d *Deployment) remember(in *injection) error {
 
 func (d *Deployment) act(ctx context.Context, in *injection) error {
 	targets := d.targeted(in)
-	if onTheWay(in.place) {
+	if onTheWay(in.layer) {
 		return d.applyPaths(ctx)
 	}
 	if !in.momentary() {
@@ -190,7 +190,7 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 		return nil //nolint:nilerr // nothing is left of a system that has been taken down
 	}
 	err := error(nil)
-	if onTheWay(in.place) {
+	if onTheWay(in.layer) {
 		err = d.applyPaths(ctx)
 	} else {
 		err = d.syncAll(ctx, d.targeted(in))
@@ -251,7 +251,7 @@ func (d *Deployment) affected(in *injection) []*replica {
 func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]int64 {
 	ask := map[*replica]bool{}
 	for _, in := range acting {
-		if in.place == fault.InService {
+		if in.layer == fault.InService {
 			for _, r := range d.targeted(in) {
 				ask[r] = true
 			}

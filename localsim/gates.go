@@ -112,13 +112,13 @@ func planGates(injections map[string]*injection, replicas []addressedSlot, servi
 // replica.
 func (in *injection) gates(to slot, caller string) bool {
 	t := in.fault.Target
-	return onTheWay(in.place) && !in.expired() && t.Service == to.service && (t.Replica == 0 || t.Replica == to.index) &&
+	return onTheWay(in.layer) && !in.expired() && t.Service == to.service && (t.Replica == 0 || t.Replica == to.index) &&
 		(t.From == "" || t.From == caller)
 }
 
 // onTheWay reports whether faults of the layer act between a caller and a
 // service.
-func onTheWay(p fault.Place) bool { return p == fault.OnNetwork || p == fault.OnEdge }
+func onTheWay(p fault.Layer) bool { return p == fault.OnNetwork || p == fault.OnEdge }
 
 // fits says how well a gate suits a plan: by how many callers use it already.
 // Clients outside cannot be moved to another gate, so they count most.

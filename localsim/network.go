@@ -184,7 +184,7 @@ func (d *Deployment) pathHits(acting []*injection) (hits map[string]int64, by ma
 	}
 	by = map[string]string{}
 	for _, in := range acting {
-		if onTheWay(in.place) {
+		if onTheWay(in.layer) {
 			by[in.id] = "gate"
 		}
 	}

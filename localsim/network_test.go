@@ -29,7 +29,7 @@ func TestWhatCouldNotBeTakenBackIsTriedAgain(t *testing.T) {
 	network := &stubNetwork{}
 	d := &Deployment{network: network, life: t.Context(), impaired: map[slot]impairment{}}
 	d.injections = map[string]*injection{
-		"slow": {id: "slow", fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "db"}}, place: fault.OnNetwork},
+		"slow": {id: "slow", fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "db"}}, layer: fault.OnNetwork},
 	}
 	d.replicas = []*replica{{Replica: supervise.New(t.Context(), supervise.Config{Service: "db", Index: 1, Address: "10.0.0.1:8080", Known: true})}}
 	if err := d.reconcileNetwork(t.Context()); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func onEdge(from, to string, replica int) *injection {
-	return &injection{place: fault.OnNetwork, fault: fault.Fault{
+	return &injection{layer: fault.OnNetwork, fault: fault.Fault{
 		Type: fault.NetDelay, Target: fault.Target{From: from, Service: to, Replica: replica},
 	}}
 }
@@ -23,7 +23,7 @@ func TestPlanGates(t *testing.T) {
 	expired := onEdge("", "cart", 0)
 	expired.deadline = time.Unix(1, 0)
 	inService := onEdge("", "cart", 0)
-	inService.place = fault.InService
+	inService.layer = fault.InService
 	for _, test := range []struct {
 		name       string
 		injections map[string]*injection

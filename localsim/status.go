@@ -44,7 +44,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		return nil, err
 	}
 	s := &control.Status{
-		Name: d.name, Isolation: string(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
+		Name: d.name, Isolation: control.Isolation(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
 		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Outages: append([]supervise.Outage{}, d.Outages()...),
 	}
 	byService := map[string][]runner.Replica{}

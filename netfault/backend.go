@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Backend carries out desired states in the one network namespace that it was
-// made for. Its methods are called one at a time.
+// Backend applies desired states in the one network namespace that it was made
+// for. Its methods are called one at a time.
 type Backend interface {
 	// Name is the word that chooses the backend: "tc" or "emulate".
 	Name() string
@@ -16,25 +16,26 @@ type Backend interface {
 	// why not and what would help. It changes nothing.
 	Check(ctx context.Context) error
 
-	// Apply validates the state, makes the namespace so, reads back, and
-	// returns what really acts. What the same owner had applied before is
-	// replaced; what is there already stays untouched. It refuses what it cannot
-	// do before it changes anything, and takes back what it did if it fails
-	// half-way. It refuses with [OwnedError] what another owner holds.
+	// Apply validates the state, changes the namespace to match it, reads it
+	// back, and returns what really acts. It replaces what the same owner
+	// applied before, and does not touch what already matches. It refuses what
+	// it cannot do before it changes anything, and undoes its changes if it
+	// fails half-way. It returns an [OwnedError] if another owner holds the
+	// interface.
 	//
-	// Whether the faults outlive the process is the backend's matter (tc's do,
-	// emulate's do not); whoever applies clears.
+	// Whether the faults outlive the process depends on the backend (tc's do,
+	// emulate's do not); the caller of Apply must call Clear.
 	Apply(ctx context.Context, s State) (Effective, error)
 
-	// List returns what is set up in the namespace by any process, one entry
-	// an owner, ordered by owner. What a backend cannot know of what another
-	// process set up (the ids of rules) is left empty.
+	// List returns what any process has set up in the namespace: one entry per
+	// owner, ordered by owner. Fields that a backend cannot read back from
+	// another process (the ids of rules) stay empty.
 	List(ctx context.Context) ([]Effective, error)
 
 	// Clear removes everything that carries the owner's mark, or with owner ""
 	// everything that carries any mark of ours, and leaves the rest exactly as
-	// it was. Nothing to clear is no error. What could not be removed is named
-	// in the error, with the command that removes it.
+	// it was. It returns nil if there is nothing to clear. The error names what
+	// could not be removed, with the command that removes it.
 	Clear(ctx context.Context, owner string) error
 }
 
@@ -48,8 +49,8 @@ type Effective struct {
 	Links    []Link    `json:"links"`
 }
 
-// ErrUnsupported is wrapped by the errors of Check and Apply where this kernel
-// or this system lacks what is needed; another backend may have it.
+// ErrUnsupported is wrapped by the errors of Check and Apply if this kernel or
+// this system lacks a feature; another backend may work.
 var ErrUnsupported = errors.New("not supported here")
 
 // OwnedError says that another owner's faults are set up on the interface.

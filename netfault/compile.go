@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Link is what shall happen on one interface in one direction: which packets
-// fall into which class, and what happens to each class.
+// Link is what happens on one interface in one direction: which packets belong
+// to which class, and how each class is impaired.
 type Link struct {
 	Interface string    `json:"interface"`
 	Direction Direction `json:"direction"` // Egress or Ingress
 	Classes   []Class   `json:"classes"`
-	// Filters are tried in order, the first that matches decides; a packet
-	// that none matches is left alone.
+	// Filters are tried in order, the first that matches decides; a packet that
+	// no filter matches is not impaired.
 	Filters []Filter `json:"-"`
 }
 
@@ -24,7 +24,7 @@ type Class struct {
 	Impairment Impairment `json:"impairment"`
 }
 
-// Unimpaired is the Class of a [Filter] whose packets are left alone.
+// Unimpaired is the Class of a [Filter] whose packets are not impaired.
 const Unimpaired = -1
 
 // Filter sends the packets of a selector to a class, or to [Unimpaired].
@@ -33,7 +33,7 @@ type Filter struct {
 	Class int
 }
 
-// Whole tells whether every packet of the link falls into one class.
+// Whole reports whether every packet of the link belongs to one class.
 func (l Link) Whole() bool {
 	return len(l.Filters) == 1 && l.Filters[0].Match.IsAny()
 }
@@ -48,9 +48,9 @@ func (l Link) Classify(p Packet) int {
 	return Unimpaired
 }
 
-// Compile turns rules into links, ordered by interface and egress first. Where
-// rules overlap, the packets that several of them mean get a class of their
-// own with the merged impairment; what a rule exempts, that rule leaves alone.
+// Compile turns rules into links, ordered by interface and egress first. If
+// rules overlap, packets that several rules match get a class of their own with
+// the merged impairment; a rule does not impair packets that it exempts.
 func Compile(s State) ([]Link, error) {
 	type key struct {
 		iface string
@@ -140,8 +140,8 @@ func (l *Link) compile(rules []Rule) error {
 	return nil
 }
 
-// prune drops filters that change nothing: those whose packets would fall to
-// the same class without them.
+// prune drops redundant filters, whose packets would get the same class without
+// them.
 func prune(filters []Filter) []Filter {
 	var out []Filter
 	for n, f := range filters {

@@ -7,8 +7,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// ImpairmentOf says what a fault of the model does to packets, or why it is no
-// fault that packets suffer.
+// ImpairmentOf translates a fault of the model into an impairment of packets.
+// The error says why a fault cannot be applied to packets.
 func ImpairmentOf(f *fault.Fault) (Impairment, error) {
 	i, err := impairmentOf(f)
 	if err != nil {
@@ -49,7 +49,7 @@ func impairmentOf(f *fault.Fault) (i Impairment, err error) {
 	return i, nil
 }
 
-// setDelay takes the distributions that netem has.
+// setDelay accepts the distributions that netem has.
 func (i *Impairment) setDelay(f *fault.Fault) error {
 	if f.Probability < 1 {
 		return errors.New("a network delays every packet: leave out the probability")
@@ -69,8 +69,8 @@ func (i *Impairment) setDelay(f *fault.Fault) error {
 	return nil
 }
 
-// DirectionOf says which way packets go that a fault means, seen from the
-// namespace of its target.
+// DirectionOf returns the direction of the packets that a fault acts on, seen
+// from the namespace of its target.
 func DirectionOf(f *fault.Fault) Direction {
 	switch f.EffectiveDirection() {
 	case fault.ToTarget:

@@ -37,11 +37,11 @@ func TestImpairmentOf(t *testing.T) {
 	}
 	for _, entry := range fault.Vocabulary() {
 		f := fault.Fault{Type: entry.Type, Probability: 1, Args: fault.Args{Delay: dist.Fixed(ms), Percent: 0.1, Rate: 1}}
-		if _, err := ImpairmentOf(&f); (err == nil) != (entry.Place == fault.OnNetwork) {
+		if _, err := ImpairmentOf(&f); (err == nil) != (entry.Layer == fault.OnNetwork) {
 			t.Errorf("%s: %v", f.Type, err)
 		}
 		f.Probability = 0.5
-		if _, err := ImpairmentOf(&f); err == nil || entry.Place == fault.OnNetwork && !strings.Contains(err.Error(), "leave out the probability") {
+		if _, err := ImpairmentOf(&f); err == nil || entry.Layer == fault.OnNetwork && !strings.Contains(err.Error(), "leave out the probability") {
 			t.Errorf("%s for half of the connections: %v", f.Type, err)
 		}
 	}

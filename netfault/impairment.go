@@ -12,14 +12,14 @@ import (
 // new*(1-c) + previous*c. With a high correlation and a small probability
 // less happens than the probability says.
 type Impairment struct {
-	// Partition drops every packet, whatever else is said.
+	// Partition drops every packet, whatever the other fields say.
 	Partition bool
 	// Delay is added to every packet, varied by Jitter. Packets whose delays
 	// differ by more than their distance in time overtake each other.
 	//
 	// DelayCorrelation is handed to netem, whose kernel code takes the
-	// correlated number modulo the range of the jitter: next to nothing of the
-	// correlation can be seen in the delays.
+	// correlated number modulo the range of the jitter: the delays therefore
+	// show almost no correlation.
 	Delay            time.Duration
 	Jitter           time.Duration
 	Distribution     Distribution
@@ -32,7 +32,7 @@ type Impairment struct {
 	Reorder Reorder
 	Rate    Rate
 	Slot    Slot
-	// ECN marks packets of ECN-capable flows where they would be lost.
+	// ECN marks packets of ECN-capable flows instead of dropping them.
 	ECN bool
 	// Seed makes the random decisions repeatable; zero means a random seed.
 	Seed uint64
@@ -78,7 +78,7 @@ type StateLoss struct {
 	P14 float64 `json:"p14,omitzero"`
 }
 
-// WithDefaults fills in what zero stands for.
+// WithDefaults replaces zero values by their meaning.
 func (s StateLoss) WithDefaults() StateLoss {
 	if s == (StateLoss{}) {
 		return s
@@ -145,7 +145,7 @@ type GilbertElliott struct {
 	LossInGood float64 `json:"lossInGood,omitzero"`
 }
 
-// WithDefaults fills in what zero stands for.
+// WithDefaults replaces zero values by their meaning.
 func (g GilbertElliott) WithDefaults() GilbertElliott {
 	if g == (GilbertElliott{}) {
 		return g
@@ -198,14 +198,14 @@ type Slot struct {
 	Packets, Bytes     int32
 }
 
-// IsZero tells whether the impairment does nothing.
+// IsZero reports whether the impairment does nothing.
 func (i Impairment) IsZero() bool {
 	i.Seed, i.Limit = 0, 0
 	return i == Impairment{}
 }
 
-// RateOnly tells whether a rate is the only thing asked for, which a token
-// bucket can do where netem is missing.
+// RateOnly reports whether a rate is the only impairment, which a token bucket
+// can apply if netem is missing.
 func (i Impairment) RateOnly() bool {
 	r := i.Rate
 	i.Rate, i.Seed, i.Limit = Rate{}, 0, 0
@@ -217,8 +217,8 @@ const (
 	MaxDelay = time.Hour
 	MaxLimit = 4 << 20
 	MinLimit = 1000
-	// assumedRate is how many packets a second are expected where no rate
-	// bounds them, and assumedSize how long they are where one does.
+	// assumedRate is the expected number of packets per second if no rate
+	// limits them; assumedSize is their expected length if one does.
 	assumedRate = 200_000
 	assumedSize = 500
 )

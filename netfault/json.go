@@ -124,7 +124,7 @@ type peerJSON struct {
 	Protocol   Protocol    `json:"protocol,omitempty"`
 }
 
-// MarshalJSON leaves out what is not given.
+// MarshalJSON leaves out fields that are not set.
 func (p Peer) MarshalJSON() ([]byte, error) {
 	w := peerJSON{Ports: p.Ports, LocalPorts: p.LocalPorts, Protocol: p.Protocol}
 	if p.CIDR != (netip.Prefix{}) {

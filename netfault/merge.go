@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Merge returns the one impairment that does what all of them do one after the
-// other: a kernel carries out only one per packet.
+// Merge combines impairments that act one after the other into one, because the
+// kernel applies only one per packet.
 //
 // Delays add, and jitters as independent random variables do (the root of the
 // sum of squares; two different shapes become a normal one of the same

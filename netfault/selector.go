@@ -13,8 +13,8 @@ type Selector struct {
 	Prefix netip.Prefix // invalid: any address, and packets that are not IP
 	// Protocol is the IP protocol number; 0 is any.
 	Protocol uint8
-	// Ports of the far end and of this end; AnyPort where none is named. Only
-	// a selector with protocol TCP or UDP names ports.
+	// Ports of the far end and of this end; AnyPort if none is named. Only a
+	// selector with protocol TCP or UDP names ports.
 	Ports, LocalPorts PortRange
 }
 
@@ -32,7 +32,7 @@ const (
 // Any matches every packet.
 func Any() Selector { return Selector{Ports: AnyPort, LocalPorts: AnyPort} }
 
-// IsAny tells whether the selector matches every packet.
+// IsAny reports whether the selector matches every packet.
 func (s Selector) IsAny() bool { return s == Any() }
 
 // String describes the selector for people.
@@ -78,7 +78,7 @@ type Packet struct {
 	PeerPort, LocalPort uint16
 }
 
-// Match tells whether the packet is selected.
+// Match reports whether the packet is selected.
 func (s Selector) Match(p Packet) bool {
 	if s.Prefix.IsValid() && !s.Prefix.Contains(p.Peer) { // which no invalid address is in
 		return false
@@ -123,13 +123,13 @@ func (s Selector) Intersect(o Selector) (out Selector, ok bool) {
 	return out, portsOK && localOK
 }
 
-// Contains tells whether every packet that o selects is selected by s.
+// Contains reports whether every packet that o selects is selected by s.
 func (s Selector) Contains(o Selector) bool {
 	both, ok := s.Intersect(o)
 	return ok && both == o
 }
 
-// Selectors returns the union that the peer means.
+// Selectors returns the selectors whose union is the peer.
 func (peer Peer) Selectors() []Selector {
 	var protocols []uint8
 	switch {

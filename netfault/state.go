@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// State is everything that shall be wrong in one network namespace. Applying a
-// State replaces whatever the same owner had applied there before.
+// State is all network faults of one namespace. Applying a State replaces what
+// the same owner applied there before.
 type State struct {
-	// Owner marks what is set up, so that another process finds and removes it.
+	// Owner marks what is set up, so that another process can find and remove
+	// it.
 	Owner string `json:"owner"`
-	// Deadline is when everything is taken back; zero means when told to.
+	// Deadline is when everything is removed; zero means on request only.
 	Deadline time.Time `json:"deadline,omitzero"`
-	// Rules act together: a packet that several rules mean gets the merged
-	// impairment of all of them.
+	// Rules act together: a packet that several rules match gets their merged
+	// impairment.
 	Rules []Rule `json:"rules"`
 }
 
-// Expired tells whether the state's deadline has passed at the time now.
+// Expired reports whether the state's deadline has passed at the time now.
 func (s State) Expired(now time.Time) bool {
 	return !s.Deadline.IsZero() && !now.Before(s.Deadline)
 }
@@ -44,7 +45,8 @@ type Rule struct {
 	// Peers limits the rule to packets that one of them matches; none means
 	// every packet of the interface.
 	Peers []Peer `json:"peers,omitempty"`
-	// Exempt are packets that this rule leaves alone even if Peers names them.
+	// Exempt are packets that this rule does not impair even if Peers matches
+	// them.
 	Exempt     []Peer     `json:"exempt,omitempty"`
 	Impairment Impairment `json:"impairment"`
 }
@@ -68,7 +70,7 @@ type Peer struct {
 	// either family. In JSON an address stands for itself alone.
 	CIDR netip.Prefix
 	// Ports are the peer's ports, LocalPorts those of this namespace. Either
-	// needs TCP or UDP; with no protocol given, both are meant.
+	// needs TCP or UDP; with no protocol given, they apply to both.
 	Ports      []PortRange
 	LocalPorts []PortRange
 	Protocol   Protocol

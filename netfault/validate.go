@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// names are short and plain, since marks of them go into places with little
-// room: a link's alias, a rule's comment.
+// names are short and plain, because marks store them in small fields: a link's
+// alias, a rule's comment.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
 
-// problems collects everything that is wrong, each with its place.
+// problems collects mistakes, each with its place.
 type problems struct {
 	at   string
 	errs []error
@@ -22,9 +22,9 @@ func (p *problems) addf(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(p.at+": "+format, args...))
 }
 
-// Validate names every problem of the state at once, also those that neither
-// the kernel nor a netlink library would notice, and those that appear only
-// when its rules are merged. Nil means that [Compile] succeeds.
+// Validate reports every problem of the state at once, including those that
+// neither the kernel nor a netlink library would notice, and those that appear
+// only when its rules are merged. Nil means that [Compile] succeeds.
 func (s State) Validate() error {
 	p := &problems{at: "state"}
 	if !namePattern.MatchString(s.Owner) {
@@ -101,7 +101,7 @@ func (peer Peer) check(p *problems) {
 	}
 }
 
-// Validate names every problem of the impairment at once.
+// Validate reports every problem of the impairment at once.
 func (i Impairment) Validate() error {
 	p := &problems{at: "impairment"}
 	i.check(p)

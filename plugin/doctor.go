@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
-	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 )
 
 // A finding tells whether one thing works here.
@@ -112,9 +112,9 @@ func examine(ctx context.Context, streams Streams) []finding {
 	})
 	add("gates", "delay, rate, loss, partition and conditions of connections between services", "", tryGate)
 	add("netns", "systems with a network namespace for each replica; every network fault", "use --isolation process, whose network is broken by gates", func(context.Context) error {
-		return hosts.Check()
+		return netlab.Check()
 	})
-	backends := hosts.CheckBackends(ctx, networkBackends)
+	backends := netlab.CheckBackends(ctx, networkBackends)
 	works := map[string]bool{}
 	for _, b := range backends {
 		works[b.Name] = b.Err == nil

@@ -127,7 +127,7 @@ func faultRow(in *runner.Injection) []string {
 	}
 	by := in.By
 	if entry, _ := fault.Lookup(in.Fault.Type); by == "" {
-		by = string(entry.Place)
+		by = string(entry.Layer)
 	}
 	return []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, age(time.Since(in.Since)), by}
 }

@@ -59,7 +59,7 @@ func printEffects(w io.Writer, effects []faults.Effect) error {
 func describeRule(e *faults.Effect) string {
 	f := &e.Fault
 	text := string(f.Fault.Type) + describeArgs(&f.Fault)
-	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place != fault.OnNetwork {
+	if entry, _ := fault.Lookup(f.Fault.Type); entry.Layer != fault.OnNetwork {
 		return text
 	}
 	switch f.Fault.EffectiveDirection() {

@@ -112,7 +112,7 @@ func (k *kube) clusterOf(ctx context.Context, on string, streams Streams, pods b
 
 // checkNetwork says why a fault on the network is nothing that happens to packets.
 func checkNetwork(f *fault.Fault) error {
-	if entry, _ := fault.Lookup(f.Type); entry.Place != fault.OnNetwork {
+	if entry, _ := fault.Lookup(f.Type); entry.Layer != fault.OnNetwork {
 		return nil
 	}
 	_, err := netfault.ImpairmentOf(f)

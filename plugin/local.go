@@ -85,7 +85,7 @@ func entrancesOf(faults []fault.Fault) []string {
 	for i := range faults {
 		f := &faults[i]
 		entry, _ := fault.Lookup(f.Type)
-		if (entry.Place == fault.OnNetwork || entry.Place == fault.OnEdge) && f.Target.From == "" && !slices.Contains(services, f.Target.Service) {
+		if (entry.Layer == fault.OnNetwork || entry.Layer == fault.OnEdge) && f.Target.From == "" && !slices.Contains(services, f.Target.Service) {
 			services = append(services, f.Target.Service)
 		}
 	}

@@ -17,18 +17,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
-	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
 
 // A hostNetwork lets a system of localsim live in a network of namespaces.
 type hostNetwork struct {
-	*hosts.Network
+	*netlab.Network
 	logger *slog.Logger
 }
 
 func newHostNetwork(system, mark string, logger *slog.Logger) (localsim.Network, error) {
-	n, err := hosts.New(system, mark, networkBackends)
+	n, err := netlab.New(system, mark, networkBackends)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func networkBackends(h vns.NsHandle) []netfault.Backend {
 // countingEmulation tells how many packets each rule has met.
 type countingEmulation struct{ *emulate.Backend }
 
-// Met implements hosts.Counter.
+// Met implements netlab.Counter.
 func (c countingEmulation) Met() map[string]int64 {
 	met := map[string]int64{}
 	for _, class := range c.Stats().Classes {
@@ -71,7 +71,7 @@ func (n hostNetwork) Hits(replica string, ids []string) map[string]int64 {
 }
 
 // newMark makes the name of a network's link.
-func newMark() string { return hosts.LinkName(fmt.Sprintf("%08x", rand.Uint32())) }
+func newMark() string { return netlab.LinkName(fmt.Sprintf("%08x", rand.Uint32())) }
 
 // canImpair says why the network cannot carry out a fault.
 func canImpair(f *fault.Fault) error {
@@ -82,7 +82,7 @@ func canImpair(f *fault.Fault) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceOfDoctor)
 	defer cancel()
 	var reasons []error
-	for _, b := range hosts.CheckBackends(ctx, networkBackends) {
+	for _, b := range netlab.CheckBackends(ctx, networkBackends) {
 		if b.Err == nil {
 			return nil
 		}
@@ -118,7 +118,7 @@ func rulesOf(faults []localsim.PathFault) ([]netfault.Rule, error) {
 			continue // nobody is concerned
 		}
 		rule := netfault.Rule{
-			ID: ruleID(p.ID), Interface: hosts.Interface, Direction: netfault.DirectionOf(&p.Fault), Impairment: impairment,
+			ID: ruleID(p.ID), Interface: netlab.Interface, Direction: netfault.DirectionOf(&p.Fault), Impairment: impairment,
 		}
 		peer := netfault.Peer{LocalPorts: []netfault.PortRange{{First: p.Port, Last: p.Port}}, Protocol: netfault.TCP}
 		if p.Callers == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
-	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -232,7 +232,7 @@ func newDown(streams Streams) *cobra.Command {
 			}
 			var failed error
 			for _, name := range names {
-				err := localsim.Down(cmd.Context(), dir, name, hosts.Sweep)
+				err := localsim.Down(cmd.Context(), dir, name, netlab.Sweep)
 				var missing *registry.NotFoundError
 				if errors.As(err, &missing) && ignoreNotFound {
 					continue

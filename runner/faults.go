@@ -202,7 +202,7 @@ func (p *faultPlan) culprit(replica Replica, before time.Time) (rec result.Fault
 		r := &p.records[i]
 		t := r.Fault.Target
 		entry, _ := fault.Lookup(r.Fault.Type)
-		if entry.Place != fault.OnProcess || t.Service != replica.Service || t.Replica != 0 && t.Replica != replica.Index {
+		if entry.Layer != fault.OnProcess || t.Service != replica.Service || t.Replica != 0 && t.Replica != replica.Index {
 			continue
 		}
 		if !r.OrderedAt.IsZero() && !r.OrderedAt.After(before) && !r.OrderedAt.Before(rec.OrderedAt) {

@@ -25,7 +25,7 @@ func desiredFaults(faults []Injection, pods map[string][]*corev1.Pod) ([]nodehel
 			continue
 		}
 		w := nodehelper.DesiredFault{Fault: order.Fault{ID: in.ID, Fault: in.Fault, Deadline: in.Deadline}}
-		if entry, _ := fault.Lookup(in.Fault.Type); entry.Place == fault.OnNetwork {
+		if entry, _ := fault.Lookup(in.Fault.Type); entry.Layer == fault.OnNetwork {
 			w.Fault.Peers, w.Fault.Only = callersOf(in.Fault.Target.From, pods)
 			if err := nodehelper.CheckPeers(w.Fault.Peers); err != nil {
 				return nil, fmt.Errorf("fault %q: %w", in.ID, err)

@@ -40,7 +40,7 @@ type Injection struct {
 
 func (in *Injection) inService() bool {
 	entry, _ := fault.Lookup(in.Fault.Type)
-	return entry.Place == fault.InService
+	return entry.Layer == fault.InService
 }
 
 func (in *Injection) Expired() bool {
@@ -65,11 +65,11 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	}
 	entry, _ := fault.Lookup(f.Type)
 	switch {
-	case entry.Place == fault.InService:
+	case entry.Layer == fault.InService:
 	case Momentary(f.Type):
 	case order.Takes(f.Type):
 	default:
-		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Place, f.Type)
+		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
 	}
 	if system == nil || f.Rounds != nil {
 		return nil

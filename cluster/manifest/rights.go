@@ -63,21 +63,21 @@ func HelperRules() []rbacv1.PolicyRule {
 // NeedsHelpers reports whether an experiment has faults that only a helper on
 // the node of a pod can carry out.
 func NeedsHelpers(e *experiment.Experiment) bool {
-	return anyFault(e, func(f *fault.Fault, place fault.Place) bool {
-		return place == fault.OnNetwork || place == fault.OnEdge || place == fault.OnHost || f.Type == fault.Pause
+	return anyFault(e, func(f *fault.Fault, layer fault.Layer) bool {
+		return layer == fault.OnNetwork || layer == fault.OnEdge || layer == fault.OnHost || f.Type == fault.Pause
 	})
 }
 
 // DeletesPods reports whether an experiment has faults that delete pods.
 func DeletesPods(e *experiment.Experiment) bool {
-	return anyFault(e, func(f *fault.Fault, place fault.Place) bool { return place == fault.OnProcess && f.Type != fault.Pause })
+	return anyFault(e, func(f *fault.Fault, layer fault.Layer) bool { return layer == fault.OnProcess && f.Type != fault.Pause })
 }
 
 // anyFault reports whether a fault of an experiment is of some kind. Its variants
 // have no others.
-func anyFault(e *experiment.Experiment, is func(*fault.Fault, fault.Place) bool) bool {
+func anyFault(e *experiment.Experiment, is func(*fault.Fault, fault.Layer) bool) bool {
 	for i := range e.Faults {
-		if entry, ok := fault.Lookup(e.Faults[i].Type); ok && is(&e.Faults[i], entry.Place) {
+		if entry, ok := fault.Lookup(e.Faults[i].Type); ok && is(&e.Faults[i], entry.Layer) {
 			return true
 		}
 	}

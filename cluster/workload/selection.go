@@ -90,7 +90,7 @@ func desiredFaults(f *recordedFault, pods []*corev1.Pod, peers []string, nodes m
 		w := byNode[name]
 		if w == nil {
 			w = &nodehelper.DesiredFault{Fault: order.Fault{ID: f.ID, Fault: f.Fault, Deadline: f.Deadline}}
-			if entry.Place == fault.OnNetwork {
+			if entry.Layer == fault.OnNetwork {
 				w.Fault.Peers, w.Fault.Only = peers, len(f.Selection.To) > 0
 				w.Fault.Exempt = nodehelper.ProbeAddresses(p, nodes[name])
 			}
@@ -115,7 +115,7 @@ type nodeCache struct {
 
 // learn looks at the nodes of pods where a fault has to do with their addresses.
 func (n *nodeCache) learn(ctx context.Context, pods []*corev1.Pod, f fault.Fault) error {
-	if entry, _ := fault.Lookup(f.Type); entry.Place != fault.OnNetwork {
+	if entry, _ := fault.Lookup(f.Type); entry.Layer != fault.OnNetwork {
 		return nil
 	}
 	for _, p := range pods {

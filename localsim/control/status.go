@@ -9,10 +9,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
+// Isolation is the name of what keeps the replicas of a system apart; package
+// localsim defines the values.
+type Isolation string
+
 // A Status describes a running system.
 type Status struct {
 	Name      string    `json:"name"`
-	Isolation string    `json:"isolation"`
+	Isolation Isolation `json:"isolation"`
 	Seed      uint64    `json:"seed"`
 	Started   time.Time `json:"started"`
 	// PID is the process that holds the system.

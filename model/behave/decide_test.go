@@ -200,14 +200,14 @@ func TestEveryServiceFaultActs(t *testing.T) {
 	each := oneOfEach()
 	for _, entry := range fault.Vocabulary() {
 		f := fault.Fault{Type: entry.Type}
-		if acts := CanAct(&f) == nil; acts != (entry.Place == fault.InService) {
+		if acts := CanAct(&f) == nil; acts != (entry.Layer == fault.InService) {
 			t.Errorf("fault type %q acts in a service: %v", entry.Type, acts)
 		}
 		found := entry.Type == fault.Unreachable // it acts on calls
 		for _, f := range each {
 			found = found || f.Type == entry.Type
 		}
-		if entry.Place == fault.InService && !found {
+		if entry.Layer == fault.InService && !found {
 			t.Errorf("fault type %q is not tested", entry.Type)
 		}
 	}

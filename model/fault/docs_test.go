@@ -14,7 +14,7 @@ func TestDocumentationIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range Vocabulary() {
-		if e.Place == OnHost {
+		if e.Layer == OnHost {
 			continue
 		}
 		_, row, ok := strings.Cut(string(text), "| `"+string(e.Type)+"` |")

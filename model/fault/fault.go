@@ -73,7 +73,7 @@ func (t Target) String() string {
 }
 
 // Args are the parameters of all types; which of them a type takes, and with
-// what defaults, is told by its Entry.
+// what defaults is in its Entry.
 type Args struct {
 	// Delay is how long a request waits.
 	Delay dist.Delay `json:"delay,omitzero"`

@@ -83,7 +83,7 @@ func TestValidateNamesMistakes(t *testing.T) {
 		`duration "-1s" is negative`:                func(f *Fault) { f.Duration = -second },
 		`the fault has no target`:                   func(f *Fault) { f.Target.Service = "" },
 		`size "8Gi" is out of range`:                func(f *Fault) { *f = Fault{Type: MemoryLeak, Target: f.Target, Args: Args{Size: 8 << 30}} },
-		`status 200 is not an error status`:                    func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
+		`status 200 is not an error status`:         func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
 		`pattern "(": error parsing`: func(f *Fault) {
 			*f = Fault{Type: Substitute, Target: f.Target, Args: Args{Pattern: "("}}
 		},

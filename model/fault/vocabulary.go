@@ -60,18 +60,18 @@ const (
 	Substitute    Type = "substitute"
 )
 
-// Place says what a type of fault breaks.
-type Place string
+// Layer says what a type of fault breaks.
+type Layer string
 
 // The places that faults act on.
 const (
-	InService Place = "service"
-	OnProcess Place = "process"
-	OnHost    Place = "resources"
-	OnNetwork Place = "network"
+	InService Layer = "service"
+	OnProcess Layer = "process"
+	OnHost    Layer = "resources"
+	OnNetwork Layer = "network"
 	// OnEdge is between a caller and a service: a gate that stands there does
 	// something to connections and their bytes.
-	OnEdge Place = "edge"
+	OnEdge Layer = "edge"
 )
 
 // Arg names one parameter of Args by its JSON name.
@@ -94,63 +94,64 @@ const (
 	ArgWith        Arg = "with"
 )
 
-// An Entry of the vocabulary tells what a type does and takes.
+// An Entry of the vocabulary says what a type does and which arguments it
+// takes.
 type Entry struct {
 	Type  Type
-	Place Place
+	Layer Layer
 	Doc   string
 	Needs []Arg
 	May   []Arg
 	// Defaults are the parameters that a file may leave out.
 	Defaults Args
-	// Direction is the one meant where a target names none; only faults on the
-	// network and on edges have directions.
+	// Direction applies if a target names none; only faults on the network and
+	// on edges have directions.
 	Direction Direction
 }
 
 // Vocabulary lists every type of fault in the order of the documentation.
 func Vocabulary() []Entry {
 	return []Entry{
-		{Type: Latency, Place: InService, Doc: "hold requests up before they are worked on", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}},
-		{Type: Error, Place: InService, Doc: "answer with an HTTP error", May: []Arg{ArgStatus}, Defaults: Args{Status: 500}},
-		{Type: Abort, Place: InService, Doc: "close the connection without an answer"},
-		{Type: Hang, Place: InService, Doc: "take the request and never answer"},
-		{Type: Corrupt, Place: InService, Doc: "answer with a damaged body of the same length"},
-		{Type: MemoryLeak, Place: InService, Doc: "hold memory for a while, beside the request", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(10e9)}},
-		{Type: CPU, Place: InService, Doc: "keep processors busy", Needs: []Arg{ArgHold}, May: []Arg{ArgCores}, Defaults: Args{Cores: 1}},
-		{Type: IO, Place: InService, Doc: "write and sync a file", Needs: []Arg{ArgSize}},
-		{Type: Panic, Place: InService, Doc: "break the handler; the client sees a closed connection"},
-		{Type: Unreachable, Place: InService, Doc: "let calls to the target fail at once in its callers, as if nobody listened; nothing is sent"},
+		{Type: Latency, Layer: InService, Doc: "hold requests up before they are worked on", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}},
+		{Type: Error, Layer: InService, Doc: "answer with an HTTP error", May: []Arg{ArgStatus}, Defaults: Args{Status: 500}},
+		{Type: Abort, Layer: InService, Doc: "close the connection without an answer"},
+		{Type: Hang, Layer: InService, Doc: "take the request and never answer"},
+		{Type: Corrupt, Layer: InService, Doc: "answer with a damaged body of the same length"},
+		{Type: MemoryLeak, Layer: InService, Doc: "hold memory for a while, beside the request", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(10e9)}},
+		{Type: CPU, Layer: InService, Doc: "keep processors busy", Needs: []Arg{ArgHold}, May: []Arg{ArgCores}, Defaults: Args{Cores: 1}},
+		{Type: IO, Layer: InService, Doc: "write and sync a file", Needs: []Arg{ArgSize}},
+		{Type: Panic, Layer: InService, Doc: "break the handler; the client sees a closed connection"},
+		{Type: Unreachable, Layer: InService, Doc: "let calls to the target fail at once in its callers, as if nobody listened; nothing is sent"},
 
-		{Type: Kill, Place: OnProcess, Doc: "end the process at once (SIGKILL); it is started again"},
-		{Type: Pause, Place: OnProcess, Doc: "stop the process and let it go on at the end (SIGSTOP, SIGCONT)"},
-		{Type: Restart, Place: OnProcess, Doc: "end the process in order (SIGTERM) and start it again"},
+		{Type: Kill, Layer: OnProcess, Doc: "end the process at once (SIGKILL); it is started again"},
+		{Type: Pause, Layer: OnProcess, Doc: "stop the process and let it go on at the end (SIGSTOP, SIGCONT)"},
+		{Type: Restart, Layer: OnProcess, Doc: "end the process in order (SIGTERM) and start it again"},
 
-		{Type: CPUStress, Place: OnHost, Doc: "take processor time away from a process", May: []Arg{ArgLoad, ArgCores, ArgMethod}, Defaults: Args{Load: 1, Cores: 1}},
-		{Type: IOStress, Place: OnHost, Doc: "take disk time away from a process", May: []Arg{ArgMethod, ArgSize}, Defaults: Args{Method: "sync"}},
-		{Type: MemoryStress, Place: OnHost, Doc: "take memory away from a process", Needs: []Arg{ArgSize}},
+		{Type: CPUStress, Layer: OnHost, Doc: "take processor time away from a process", May: []Arg{ArgLoad, ArgCores, ArgMethod}, Defaults: Args{Load: 1, Cores: 1}},
+		{Type: IOStress, Layer: OnHost, Doc: "take disk time away from a process", May: []Arg{ArgMethod, ArgSize}, Defaults: Args{Method: "sync"}},
+		{Type: MemoryStress, Layer: OnHost, Doc: "take memory away from a process", Needs: []Arg{ArgSize}},
 
-		{Type: NetDelay, Place: OnNetwork, Doc: "delay packets", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgCorrelation}, Direction: FromTarget},
-		{Type: NetLoss, Place: OnNetwork, Doc: "lose packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
-		{Type: NetDuplicate, Place: OnNetwork, Doc: "send packets twice", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
-		{Type: NetCorrupt, Place: OnNetwork, Doc: "flip a bit of packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
-		{Type: NetReorder, Place: OnNetwork, Doc: "send packets ahead of delayed ones", Needs: []Arg{ArgPercent, ArgDelay}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
-		{Type: NetRate, Place: OnNetwork, Doc: "limit the rate", Needs: []Arg{ArgRate}, Direction: FromTarget},
-		{Type: NetPartition, Place: OnNetwork, Doc: "let nothing through", Direction: Both},
+		{Type: NetDelay, Layer: OnNetwork, Doc: "delay packets", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgCorrelation}, Direction: FromTarget},
+		{Type: NetLoss, Layer: OnNetwork, Doc: "lose packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetDuplicate, Layer: OnNetwork, Doc: "send packets twice", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetCorrupt, Layer: OnNetwork, Doc: "flip a bit of packets", Needs: []Arg{ArgPercent}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetReorder, Layer: OnNetwork, Doc: "send packets ahead of delayed ones", Needs: []Arg{ArgPercent, ArgDelay}, May: []Arg{ArgCorrelation}, Direction: FromTarget},
+		{Type: NetRate, Layer: OnNetwork, Doc: "limit the rate", Needs: []Arg{ArgRate}, Direction: FromTarget},
+		{Type: NetPartition, Layer: OnNetwork, Doc: "let nothing through", Direction: Both},
 
-		{Type: Refuse, Place: OnEdge, Doc: "refuse connections, and close those there are", Direction: Both},
-		{Type: StopReading, Place: OnEdge, Doc: "take connections and read nothing of what callers send", Direction: ToTarget},
-		{Type: StopAnswering, Place: OnEdge, Doc: "hold all answers back", Direction: FromTarget},
-		{Type: Close, Place: OnEdge, Doc: "close every connection as soon as it is made", Direction: ToTarget},
-		{Type: Reset, Place: OnEdge, Doc: "reset a connection at the first data, or so long after it", May: []Arg{ArgDelay}, Direction: ToTarget},
-		{Type: CloseOnData, Place: OnEdge, Doc: "close a connection at the first data", Direction: ToTarget},
-		{Type: CorruptData, Place: OnEdge, Doc: "change every byte", Direction: FromTarget},
-		{Type: Bandwidth, Place: OnEdge, Doc: "limit the bytes per second of each connection", Needs: []Arg{ArgRate}, Direction: FromTarget},
-		{Type: TimeLimit, Place: OnEdge, Doc: "close a connection when it has been open for so long", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}, Direction: ToTarget},
-		{Type: ByteLimit, Place: OnEdge, Doc: "close a connection after so many bytes", Needs: []Arg{ArgSize}, Direction: FromTarget},
-		{Type: Slice, Place: OnEdge, Doc: "send in small parts, with a pause before each", Needs: []Arg{ArgSize}, May: []Arg{ArgDelay}, Direction: FromTarget},
-		{Type: Concatenate, Place: OnEdge, Doc: "hold data back until there is so much of it, or for so long", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(60e9)}, Direction: FromTarget},
-		{Type: Substitute, Place: OnEdge, Doc: "replace what a regular expression matches; groups are $1", Needs: []Arg{ArgPattern}, May: []Arg{ArgWith}, Direction: FromTarget},
+		{Type: Refuse, Layer: OnEdge, Doc: "refuse connections, and close those there are", Direction: Both},
+		{Type: StopReading, Layer: OnEdge, Doc: "take connections and read nothing of what callers send", Direction: ToTarget},
+		{Type: StopAnswering, Layer: OnEdge, Doc: "hold all answers back", Direction: FromTarget},
+		{Type: Close, Layer: OnEdge, Doc: "close every connection as soon as it is made", Direction: ToTarget},
+		{Type: Reset, Layer: OnEdge, Doc: "reset a connection at the first data, or so long after it", May: []Arg{ArgDelay}, Direction: ToTarget},
+		{Type: CloseOnData, Layer: OnEdge, Doc: "close a connection at the first data", Direction: ToTarget},
+		{Type: CorruptData, Layer: OnEdge, Doc: "change every byte", Direction: FromTarget},
+		{Type: Bandwidth, Layer: OnEdge, Doc: "limit the bytes per second of each connection", Needs: []Arg{ArgRate}, Direction: FromTarget},
+		{Type: TimeLimit, Layer: OnEdge, Doc: "close a connection when it has been open for so long", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter}, Direction: ToTarget},
+		{Type: ByteLimit, Layer: OnEdge, Doc: "close a connection after so many bytes", Needs: []Arg{ArgSize}, Direction: FromTarget},
+		{Type: Slice, Layer: OnEdge, Doc: "send in small parts, with a pause before each", Needs: []Arg{ArgSize}, May: []Arg{ArgDelay}, Direction: FromTarget},
+		{Type: Concatenate, Layer: OnEdge, Doc: "hold data back until there is so much of it, or for so long", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(60e9)}, Direction: FromTarget},
+		{Type: Substitute, Layer: OnEdge, Doc: "replace what a regular expression matches; groups are $1", Needs: []Arg{ArgPattern}, May: []Arg{ArgWith}, Direction: FromTarget},
 	}
 }
 
@@ -195,7 +196,8 @@ func (f Fault) WithDefaults() Fault {
 	return f
 }
 
-// Bounds of what a fault may take. A mistake must not take the machine down.
+// Bounds of a fault's arguments, so that a mistake cannot take the machine
+// down.
 const (
 	MaxLeak   = 4 << 30
 	MaxIO     = 1 << 30
@@ -238,8 +240,8 @@ func (f *Fault) Validate() (problems problem.List) {
 	return problems
 }
 
-// onNetwork tells of faults that see bytes and no requests.
-func (e *Entry) onNetwork() bool { return e.Place == OnNetwork || e.Place == OnEdge }
+// onNetwork reports whether the fault acts on bytes rather than requests.
+func (e *Entry) onNetwork() bool { return e.Layer == OnNetwork || e.Layer == OnEdge }
 
 func (f *Fault) checkTarget(problems *problem.List, entry Entry) {
 	r := f.Rounds
@@ -249,7 +251,7 @@ func (f *Fault) checkTarget(problems *problem.List, entry Entry) {
 		}
 		return
 	}
-	if entry.Place != OnProcess {
+	if entry.Layer != OnProcess {
 		problems.AddHint("rounds", "only kill, pause and restart have rounds", "fault type %q has no rounds", f.Type)
 	}
 	if r.Count < 1 || r.Count > MaxRounds {

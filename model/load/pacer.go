@@ -8,7 +8,8 @@ import (
 )
 
 // A Pacer yields the arrivals of an open loop in ascending order. It knows no
-// clock: whoever sends the requests waits, in real or in virtual time.
+// clock: the caller, which sends the requests, waits in real or in virtual
+// time.
 //
 // With L(t) the number of arrivals due by t, which is the integral of the rate,
 // constant arrivals come where L is 0, 1, 2 ..., and Poisson arrivals where L
@@ -66,7 +67,7 @@ func (p *Pacer) Rescale(now time.Duration, factor float64) {
 	value := p.curve.integral(now)
 	p.atBase += (value - p.base) * p.scale
 	p.base, p.scale = value, max(factor, 0)
-	// What is overdue by rounding comes at once, never in the past.
+	// An arrival that rounding made overdue comes at once, never in the past.
 	p.last = now
 }
 
@@ -94,7 +95,7 @@ func (p *Pacer) gap(i int) float64 {
 type curve struct {
 	rate, slope       float64
 	amplitude, period float64
-	end               float64 // 0 where there is none
+	end               float64 // 0 if there is none
 }
 
 func newCurve(p *Phase) curve {

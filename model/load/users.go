@@ -18,7 +18,7 @@ func (p *Phase) UsersAt(at time.Duration) int {
 }
 
 // NextChange returns the first time after the given one at which UsersAt
-// differs, and false where there is none before the end of the phase.
+// differs, and false if there is none before the end of the phase.
 func (p *Phase) NextChange(after time.Duration) (at time.Duration, ok bool) {
 	if p.UsersTo == nil || *p.UsersTo == p.Users || p.Duration <= 0 {
 		return 0, false

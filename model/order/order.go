@@ -99,7 +99,7 @@ func (o *Order) Validate() error {
 // node: those on the network and on resources, and the pausing of processes.
 func Takes(t fault.Type) bool {
 	entry, known := fault.Lookup(t)
-	return known && (entry.Place == fault.OnNetwork || entry.Place == fault.OnHost || t == fault.Pause)
+	return known && (entry.Layer == fault.OnNetwork || entry.Layer == fault.OnHost || t == fault.Pause)
 }
 
 // FileName is the name of the file, or the key of a ConfigMap, that holds an

@@ -29,7 +29,7 @@ func Nearest(word string, known []string) string {
 }
 
 // DidYouMean returns a hint that names the nearest of the known words, or the
-// other hint where none is near.
+// other hint if none is near.
 func DidYouMean(word string, known []string, otherwise string) string {
 	if near := Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)

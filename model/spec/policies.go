@@ -97,7 +97,7 @@ func lowerPolicy(n *decode.Node) {
 	}
 }
 
-// lowerText writes what stands under a key as JSON where it is no text.
+// lowerText turns the value of a key into JSON text, unless it is text already.
 func lowerText(n *decode.Node, key string) {
 	if v := n.Get(key); v != nil && v.Shape != decode.Text {
 		n.Set(key, v.TextAt(string(v.JSON())))

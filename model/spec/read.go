@@ -149,7 +149,7 @@ func suggestExample(name string) string {
 	return " (examples are " + strings.Join(names, ", ") + ")"
 }
 
-// exampleSystem returns the system of an example, or nil where there is no such
+// exampleSystem returns the system of an example, or nil if there is no such
 // example.
 func exampleSystem(name string) *topology.System {
 	data, label, ok := openExample(name)

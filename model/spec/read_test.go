@@ -137,7 +137,7 @@ func TestExecutionsOfTheExamples(t *testing.T) {
 	} {
 		example, service, _ := strings.Cut(place, " ")
 		total := 0.0
-		for _, n := range exampleSystem(example).Executions(topology.Place{Service: service}) {
+		for _, n := range exampleSystem(example).Executions(topology.EndpointRef{Service: service}) {
 			total += n
 		}
 		if total != want {

@@ -19,7 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// describeSystem says what to write where there is nothing to read.
+// describeSystem says what to write into a file without a description.
 const describeSystem = "describe a system: apiVersion: " + document.APIVersion + ", kind: System"
 
 // A reader reads the documents of a file.
@@ -28,7 +28,7 @@ type reader struct {
 	docs []*document.Draft
 }
 
-// add takes a document in; nil is none.
+// add appends a document, unless it is nil.
 func (f *reader) add(p *document.Draft) *document.Draft {
 	if p != nil {
 		f.docs = append(f.docs, p)

@@ -34,7 +34,7 @@ func defaults(t reflect.Type) reflect.Value {
 }
 
 // shorthands lists the keys that a file may use beside the fields of a type;
-// lower.go turns them into fields. They are named where a key is misspelt.
+// lower.go turns them into fields. They are suggested if a key is misspelt.
 func shorthands(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[topology.Service]():

@@ -23,7 +23,7 @@ func TestGeneratedSystemsAreValidAndReachable(t *testing.T) {
 			if got := len(s.Edges()); got != want {
 				t.Errorf("%s of %d has %d calls, not %d", shape, n, got, want)
 			}
-			executions := s.Executions(Place{Service: "s0"})
+			executions := s.Executions(EndpointRef{Service: "s0"})
 			total := 0.0
 			for _, x := range executions {
 				total += x

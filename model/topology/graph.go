@@ -12,17 +12,17 @@ import (
 // An Edge is one call of the graph: the endpoint that makes it, the endpoint
 // that answers it, and how often it is made for each request on average.
 type Edge struct {
-	From, To Place
+	From, To EndpointRef
 	// PerRequest is probability times count, summed over equal calls.
 	PerRequest float64
 }
 
-// A Place is an endpoint of a service, by name and path.
-type Place struct {
+// An EndpointRef is an endpoint of a service, by name and path.
+type EndpointRef struct {
 	Service, Endpoint string
 }
 
-func (p Place) String() string {
+func (p EndpointRef) String() string {
 	if p.Endpoint == DefaultPath || p.Endpoint == "" {
 		return p.Service
 	}
@@ -68,24 +68,24 @@ func (s *System) Edges() []Edge {
 		byName[s.Services[i].Name] = &s.Services[i]
 	}
 	var edges []Edge
-	index := map[[2]Place]int{}
+	index := map[[2]EndpointRef]int{}
 	for i := range s.Services {
 		for j := range s.Services[i].Endpoints {
 			e := &s.Services[i].Endpoints[j]
-			from := Place{s.Services[i].Name, e.Path}
+			from := EndpointRef{s.Services[i].Name, e.Path}
 			for c := range e.calls {
 				callee := byName[c.To]
 				if callee == nil {
 					continue
 				}
-				to := Place{Service: c.To, Endpoint: c.Endpoint}
+				to := EndpointRef{Service: c.To, Endpoint: c.Endpoint}
 				if at := callee.Endpoint(c.Method, c.Endpoint); at != nil {
 					to.Endpoint = at.Path
 				}
-				at, known := index[[2]Place{from, to}]
+				at, known := index[[2]EndpointRef{from, to}]
 				if !known {
 					at = len(edges)
-					index[[2]Place{from, to}] = at
+					index[[2]EndpointRef{from, to}] = at
 					edges = append(edges, Edge{From: from, To: to})
 				}
 				edges[at].PerRequest += c.Probability * float64(c.Count)
@@ -122,8 +122,8 @@ func (s *System) Entries() []string {
 // Executions returns how often each place works for one request to the given
 // one, on average, itself included. Places that are never reached are absent.
 // The system must have no endless cycle.
-func (s *System) Executions(entry Place) map[Place]float64 {
-	out := map[Place][]Edge{}
+func (s *System) Executions(entry EndpointRef) map[EndpointRef]float64 {
+	out := map[EndpointRef][]Edge{}
 	for _, e := range s.Edges() {
 		out[e.From] = append(out[e.From], e)
 	}
@@ -133,12 +133,12 @@ func (s *System) Executions(entry Place) map[Place]float64 {
 			entry.Endpoint = svc.Endpoints[0].Path
 		}
 	}
-	total := map[Place]float64{entry: 1}
-	wave := map[Place]float64{entry: 1}
+	total := map[EndpointRef]float64{entry: 1}
+	wave := map[EndpointRef]float64{entry: 1}
 	// Each wave is one hop further away. A cycle's waves shrink; stop where they
 	// no longer count.
 	for range 10000 {
-		next := map[Place]float64{}
+		next := map[EndpointRef]float64{}
 		sum := 0.0
 		for from, n := range wave {
 			for _, e := range out[from] {
@@ -163,8 +163,8 @@ func (s *System) Executions(entry Place) map[Place]float64 {
 // calls as they take, because such a request would never end.
 func (s *System) checkCycles(problems *problem.List) {
 	edges := s.Edges()
-	out := map[Place][]Edge{}
-	var places []Place
+	out := map[EndpointRef][]Edge{}
+	var places []EndpointRef
 	for _, e := range edges {
 		if e.PerRequest > 0 {
 			if out[e.From] == nil {
@@ -191,16 +191,16 @@ func (s *System) checkCycles(problems *problem.List) {
 
 // components returns the strongly connected components that have a cycle, by
 // Tarjan's algorithm with its own stack, so that deep graphs are no problem.
-func components(places []Place, out map[Place][]Edge) [][]Place {
+func components(places []EndpointRef, out map[EndpointRef][]Edge) [][]EndpointRef {
 	type state struct {
 		index, low int
 		onStack    bool
 	}
-	states := map[Place]*state{}
-	var found [][]Place
-	var stack []Place
+	states := map[EndpointRef]*state{}
+	var found [][]EndpointRef
+	var stack []EndpointRef
 	type frame struct {
-		place Place
+		place EndpointRef
 		next  int
 	}
 	for _, root := range places {
@@ -252,14 +252,14 @@ func components(places []Place, out map[Place][]Edge) [][]Place {
 // growth returns the factor by which the calls inside a component multiply with
 // each round: the spectral radius of its matrix of calls per request, found by
 // power iteration with a shift that makes it converge for cycles, too.
-func growth(component []Place, out map[Place][]Edge) float64 {
-	weight := map[Place]float64{}
+func growth(component []EndpointRef, out map[EndpointRef][]Edge) float64 {
+	weight := map[EndpointRef]float64{}
 	for _, p := range component {
 		weight[p] = 1
 	}
 	radius := 0.0
 	for range 200 {
-		next := map[Place]float64{}
+		next := map[EndpointRef]float64{}
 		for _, p := range component {
 			next[p] += weight[p]
 			for _, e := range out[p] {
@@ -282,8 +282,8 @@ func growth(component []Place, out map[Place][]Edge) float64 {
 }
 
 // findCycle returns one cycle of the component, each place once.
-func findCycle(component []Place, out map[Place][]Edge) []Place {
-	path := []Place{component[0]}
+func findCycle(component []EndpointRef, out map[EndpointRef][]Edge) []EndpointRef {
+	path := []EndpointRef{component[0]}
 	for {
 		last := path[len(path)-1]
 		for _, e := range out[last] {

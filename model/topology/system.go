@@ -74,7 +74,7 @@ type Service struct {
 // OnCancel says what a service does with a request whose client has left.
 type OnCancel string
 
-// What becomes of abandoned requests.
+// What a service does with abandoned requests.
 const (
 	// Finish works on, as servers do that do not look at their connections.
 	Finish OnCancel = "finish"
@@ -144,8 +144,8 @@ type Response struct {
 	Status int `json:"status"`
 	// Body is the text answered, in place of one of a size. {name} in it stands,
 	// as JSON, for the last answer of the service of that name that the endpoint
-	// calls (null where there is none), or else for what the request has under
-	// the name: a segment of its path, or a top-level field of its body.
+	// calls (null if there is none), or else for what the request has under the
+	// name: a segment of its path, or a top-level field of its body.
 	Body string `json:"body,omitempty"`
 	// Size is the exact number of bytes of the body. A body of 15 bytes or more
 	// is a JSON object whose payload is padded; 0 means an empty payload.
@@ -189,7 +189,7 @@ type Call struct {
 	// Count is how many times it is made, one after another.
 	Count       int       `json:"count"`
 	RequestSize unit.Size `json:"requestSize,omitzero"`
-	// OnError says what a failure does that no fallback takes the place of.
+	// OnError says what a failure does if no fallback replaces the answer.
 	OnError OnError `json:"onError"`
 	// Answers say what the request is answered with, by what happened to the
 	// call: a status such as 404, else a class such as timeout, else Other. What
@@ -199,7 +199,7 @@ type Call struct {
 	policy.Call
 }
 
-// Other is the key of Answers for all failures that have none of their own.
+// Other is the key of Answers for all failures without an entry.
 const Other = "other"
 
 // An Answer takes the place of a request's own.
@@ -232,8 +232,8 @@ const (
 	DefaultTimeout = unit.Duration(120e9)
 )
 
-// Bounds of what a file may ask for. They keep a mistake from taking the
-// machine down.
+// Bounds of the values in a file. They keep a mistake from taking the machine
+// down.
 const (
 	MaxServices  = 20000
 	MaxReplicas  = 1000

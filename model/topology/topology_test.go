@@ -92,7 +92,7 @@ func TestEndlessCyclesAreRefused(t *testing.T) {
 
 func TestExecutions(t *testing.T) {
 	total := func(s *System, entry string) (sum float64) {
-		for _, n := range s.Executions(Place{Service: entry}) {
+		for _, n := range s.Executions(EndpointRef{Service: entry}) {
 			sum += n
 		}
 		return sum

@@ -144,7 +144,7 @@ func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) 
 	return problems
 }
 
-// checkSegments wants names in braces to be whole segments of the path.
+// checkSegments checks that names in braces are whole segments of the path.
 func (e *Endpoint) checkSegments(problems *problem.List) {
 	for segment := range strings.SplitSeq(e.Path, "/") {
 		names := PathNames(segment)

@@ -1,10 +1,10 @@
-// Package edge carries out the faults of the model by gates: a gate that stands
+// Package edge applies the faults of the model with gates: a gate is a proxy
 // between the callers of a service and one of its replicas.
 //
 // A gate sees bytes, never packets. A delay, a rate and a partition mean the same
-// to it as to a network; a loss is what TCP makes of it ([gate.Retransmit]); of
-// packets that come twice, damaged or out of order nothing is left to be seen
-// above TCP, so these are refused.
+// to it as to a network; a loss delays data as TCP's retransmission does
+// ([gate.Retransmit]). TCP hides packets that are duplicated, damaged or out of
+// order, so these faults are refused.
 package edge
 
 import (
@@ -38,7 +38,7 @@ type acting struct {
 }
 
 // Start puts a gate in front of host:port. It listens on a free port of host
-// listen. Equal seeds draw alike.
+// listen. Equal seeds make the same random decisions.
 func Start(listen, upstream string, seed uint64) (*Edge, error) {
 	g, err := gate.Start(context.Background(), gate.Config{Listen: listen + ":0", Upstream: upstream, Seed: seed})
 	if err != nil {
@@ -106,7 +106,7 @@ func (e *Edge) add(id string, f fault.Fault, p plan) error {
 	return nil
 }
 
-// open opens or closes the gate, as the faults want it.
+// open opens or closes the gate, depending on the faults.
 func (e *Edge) open() error {
 	for _, a := range e.acting {
 		if a.refuses {
@@ -117,8 +117,8 @@ func (e *Edge) open() error {
 }
 
 // Hits tells how often each fault has acted: on chunks of data, on waiting or on
-// closed connections. A fault that has been taken back is still told of. What a
-// closed port refuses is not seen, so it is absent.
+// closed connections. Faults that have been cleared are still counted. Refusals
+// of a closed port cannot be seen, so that fault is absent.
 func (e *Edge) Hits() map[string]int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -139,20 +139,20 @@ func (a *acting) hits() int64 {
 	return n
 }
 
-// Drain returns when no connection goes through the gate any more, or the
-// context's error.
+// Drain waits until the gate has no connections, or returns the context's
+// error.
 func (e *Edge) Drain(ctx context.Context) error { return e.gate.WaitForNoConnections(ctx) }
 
 // Close ends the gate and its connections, and returns when nothing is left.
 func (e *Edge) Close() error { return e.gate.Close() }
 
-// Can says why a gate cannot carry out a fault; nil means that it can.
+// Can says why a gate cannot apply a fault; nil means that it can.
 func Can(f *fault.Fault) error {
 	_, err := planOf(f)
 	return err
 }
 
-// A plan is what a gate is to do.
+// A plan is the desired behaviour of a gate.
 type plan struct {
 	toServer, toClient []gate.Condition
 	refuse             bool
@@ -173,7 +173,7 @@ func planOf(f *fault.Fault) (p plan, err error) {
 	}
 	d := f.EffectiveDirection()
 	if f.Type == fault.NetPartition && d != fault.FromTarget {
-		// Who connects now waits, and is served when the network is whole again.
+		// New connections wait, and are served when the partition ends.
 		p.toServer = append(p.toServer, some(f, gate.SlowOpen{By: forEver}))
 	}
 	c := some(f, condition(f))
@@ -193,15 +193,15 @@ func some(f *fault.Fault, c gate.Condition) gate.Condition {
 	return c
 }
 
-// inKernel is the next step where only packets will do.
+// inKernel is the next step for faults that act on packets.
 const inKernel = "start the system with --isolation netns (root, Linux)"
 
-// possible says why a gate cannot do what the fault asks for.
+// possible says why a gate cannot apply the fault.
 func possible(f *fault.Fault) error {
 	entry, _ := fault.Lookup(f.Type)
 	a := &f.Args
 	switch {
-	case entry.Place != fault.OnNetwork && entry.Place != fault.OnEdge:
+	case entry.Layer != fault.OnNetwork && entry.Layer != fault.OnEdge:
 		return fmt.Errorf("a gate knows no %s; it stands between services", f.Type)
 	case f.Type == fault.NetDuplicate || f.Type == fault.NetCorrupt || f.Type == fault.NetReorder:
 		return fmt.Errorf("%s acts on packets, and TCP hides them from a gate; %s", f.Type, inKernel)
@@ -234,7 +234,7 @@ func condition(f *fault.Fault) gate.Condition {
 	case fault.NetLoss:
 		return gate.Retransmit{Share: a.Percent}
 	case fault.NetRate:
-		// A link has no savings: what it did not carry a moment ago is gone.
+		// A link does not save up: unused capacity is lost.
 		return gate.Bandwidth{Rate: int64(a.Rate), Burst: max(int64(a.Rate)/100, minBurst)}
 	case fault.NetPartition, fault.StopReading, fault.StopAnswering:
 		return gate.StopReading{}

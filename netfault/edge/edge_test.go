@@ -260,7 +260,7 @@ func TestEveryTypeIsKnown(t *testing.T) {
 	for _, entry := range fault.Vocabulary() {
 		f := fault.Fault{Type: entry.Type, Probability: 1, Args: args}
 		packets := f.Type == fault.NetDuplicate || f.Type == fault.NetCorrupt || f.Type == fault.NetReorder
-		want := entry.Place == fault.OnEdge || entry.Place == fault.OnNetwork && !packets
+		want := entry.Layer == fault.OnEdge || entry.Layer == fault.OnNetwork && !packets
 		if err := edge.Can(&f); (err == nil) != want {
 			t.Errorf("%s: %v", f.Type, err)
 		}

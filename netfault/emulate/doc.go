@@ -39,6 +39,6 @@
 // stopped (SIGSTOP) holds packets until its queue is full; what comes after passes,
 // as far as the senders, whose packets stay charged to them, can send more.
 //
-// Whoever removes a netfilter hook of the namespace, such as the last rule of an
-// iptables table, makes the kernel drop what all queues hold at that moment.
+// If any program removes a netfilter hook of the namespace, such as the last
+// rule of an iptables table, the kernel drops all packets that the queues hold.
 package emulate

@@ -73,11 +73,11 @@ func (l *loop) heavyReader() *reader {
 }
 
 func (l *loop) run() error {
-	sharpen()
+	setRealtime()
 	for !l.stopping {
 		l.sleep()
 		if l.polls[0].Revents != 0 {
-			l.obey()
+			l.runCommands()
 			continue // what there is to poll may have changed
 		}
 		l.move()
@@ -85,13 +85,13 @@ func (l *loop) run() error {
 	return nil
 }
 
-// sharpen lets the thread wake when it asked to, also on a busy machine. What is
-// refused is done without: delays are coarser then.
+// setRealtime lets the thread wake on time on a busy machine, too. If the
+// kernel refuses, delays are coarser.
 //
 // Before Linux 6.5 packets between interfaces of one machine wait for the
-// kernel's own thread once that runs; a thread that goes before it would have
-// them overflow, so there it goes before nobody.
-func sharpen() {
+// kernel's own thread once that runs; a thread of higher priority would make
+// their queue overflow, so there the priority stays normal.
+func setRealtime() {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	var name unix.Utsname
 	if unix.Uname(&name) != nil || !atLeast(unix.ByteSliceToString(name.Release[:]), 6, 5) {
@@ -135,8 +135,8 @@ func pause() {
 	_ = unix.Nanosleep(&t, nil) // being interrupted is no harm
 }
 
-// obey runs what other goroutines ask for.
-func (l *loop) obey() {
+// runCommands runs the functions that other goroutines have sent.
+func (l *loop) runCommands() {
 	var count [8]byte
 	_, _ = unix.Read(l.wake, count[:]) // only clears the event
 	for {
@@ -149,7 +149,7 @@ func (l *loop) obey() {
 	}
 }
 
-// move takes what has come and lets go what is due.
+// move reads the packets that have arrived and releases those that are due.
 func (l *loop) move() {
 	polls := l.polls[1:]
 	for n, o := range l.originals {

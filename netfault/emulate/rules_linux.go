@@ -86,7 +86,7 @@ func tryQueueing(ns netns.NsHandle) error {
 	return explainRules(err)
 }
 
-// explainRules says what is missing where rules are refused.
+// explainRules says which feature is missing if the kernel refuses rules.
 func explainRules(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -101,7 +101,7 @@ func explainRules(err error) error {
 	return fmt.Errorf("setting nftables rules: %w by this kernel (%w); it needs nf_tables, and nft_queue or xt_NFQUEUE; `modprobe -a nf_tables nft_queue` on the node may load them", netfault.ErrUnsupported, err)
 }
 
-// plan is what the rules of one owner shall do.
+// plan is the desired rules of one owner.
 type plan struct {
 	owner    string
 	deadline time.Time
@@ -242,8 +242,9 @@ func (r *rules) class(chain *nftables.Chain, l linkPlan, queue uint16, waits boo
 			r.add(chain, protocolIs(unix.IPPROTO_TCP), r.replaceByCopy(chain.Table.Family))
 			r.add(chain, lengthAtMost(uint32(l.device.mtu)), r.replaceByCopy(chain.Table.Family))
 		} else {
-			// What begins a connection must itself get through, or connection
-			// tracking never confirms it; only TCP tells.
+			// The packet that begins a connection must itself get through, or
+			// connection tracking never confirms the connection; only TCP marks
+			// that packet.
 			r.add(chain, protocolIs(unix.IPPROTO_TCP), noSYN(), r.replaceByCopy(chain.Table.Family))
 		}
 	}

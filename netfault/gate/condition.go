@@ -165,8 +165,8 @@ type Hook struct {
 	// Do gets each chunk (TCP) or datagram (UDP) and returns what to forward
 	// instead; nil forwards nothing. It may keep and change data. It runs in
 	// the connection's own goroutine: connections call it concurrently, and a
-	// hook that blocks holds up its direction of that connection only, and
-	// whoever closes the gate.
+	// hook that blocks delays its direction of that connection only, and Close
+	// of the gate.
 	Do func(c ConnInfo, data []byte) ([]byte, Verdict)
 }
 

@@ -24,11 +24,12 @@ type Direction struct {
 	plan atomic.Pointer[plan] // never nil
 }
 
-// A plan is what a direction's connections shall do; it never changes.
+// A plan is the desired behaviour of a direction's connections; it never
+// changes.
 type plan struct {
 	entries []entry
-	// releases counts the changes that took something away: a lane that sees
-	// it grow lets go of what is held back.
+	// releases counts the changes that removed a condition: a lane that sees it
+	// grow releases the data that it held back.
 	releases int
 }
 
@@ -279,8 +280,8 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// A bucket is a token bucket that may run into debt: whoever takes more than
-// there is learns how long to wait until the debt is paid.
+// A bucket is a token bucket that may run into debt: take returns how long to
+// wait until the debt is paid.
 type bucket struct {
 	mu     sync.Mutex
 	filled bool
@@ -288,9 +289,9 @@ type bucket struct {
 	last   time.Time
 }
 
-// grace is for how much lateness a bucket makes up. Whoever waited for a debt to
-// be paid wakes up late, by the coarseness of timers and the load of the
-// machine; without grace a small burst would turn that into a lower rate.
+// grace is how much lateness a bucket makes up for. Coarse timers and a busy
+// machine wake a lane late after it has waited for a debt; without grace that
+// would lower the rate if the burst is small.
 const grace = 100 * time.Millisecond
 
 // take removes n tokens at a time and returns how long after it they are earned.

@@ -18,6 +18,6 @@
 // ever. Where no condition is set on Linux, data never enters the process
 // unless it is small (an event loop and splice); see relay_linux.go.
 //
-// What a condition held back goes out at once, in order, when the condition is
-// taken away or replaced, so that a restored gate is restored immediately.
+// When a condition is removed or replaced, the data that it held back goes out
+// at once, in order, so that a restored gate works immediately.
 package gate

@@ -33,7 +33,7 @@ type Config struct {
 	// UDPIdle is how long a UDP client is remembered without traffic; 0 means
 	// five minutes, a negative value for ever. Streams are never timed out.
 	UDPIdle time.Duration
-	// Log is told of upstreams that cannot be reached; nil is silent.
+	// Log gets the errors of unreachable upstreams; nil drops them.
 	Log *slog.Logger
 }
 
@@ -142,7 +142,7 @@ func Start(ctx context.Context, c Config) (*Gate, error) {
 		return nil, errors.Join(err, g.Close())
 	}
 	g.mu.Lock()
-	g.unwatch = context.AfterFunc(ctx, func() { _ = g.Close() }) // nobody is left to tell of an error
+	g.unwatch = context.AfterFunc(ctx, func() { _ = g.Close() }) // no caller is left to return an error to
 	g.mu.Unlock()
 	return g, nil
 }
@@ -187,7 +187,7 @@ func (g *Gate) tellAll() {
 	g.mu.Unlock()
 	told := make([]<-chan struct{}, len(pairs))
 	for i, p := range pairs {
-		told[i] = p.tell()
+		told[i] = p.notify()
 	}
 	for i, p := range pairs {
 		if told[i] != nil {
@@ -256,7 +256,7 @@ func (g *Gate) serve(client net.Conn) {
 	close(p.gone)
 }
 
-// open dials the upstream, after waiting where a [SlowOpen] says so.
+// open dials the upstream, after the pause of a [SlowOpen] if there is one.
 func (g *Gate) open(ctx context.Context, id uint64) (net.Conn, error) {
 	if err := g.openSlowly(ctx, id); err != nil {
 		return nil, err

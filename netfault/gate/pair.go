@@ -130,24 +130,25 @@ func (p *pair) end(how ending) {
 		p.how = how
 		close(p.ended)
 	})
-	p.tell()
+	p.notify()
 	for _, s := range p.sockets() {
 		_ = s.conn().SetWriteDeadline(longAgo) // an error means closed already
 	}
 }
 
-// tell makes whoever carries the pair look at plans and end. Where a channel
-// is returned, the pair has looked when it or p.gone is closed.
-func (p *pair) tell() <-chan struct{} {
+// notify makes the lanes or the relay, which carry the pair, check plans and
+// end. If it returns a channel, they have done so when that or p.gone is
+// closed.
+func (p *pair) notify() <-chan struct{} {
 	p.toServer.kick()
 	p.toClient.kick()
 	if p.relaying.Load() {
-		return p.gate.relay.tell(p)
+		return p.gate.relay.notify(p)
 	}
 	return nil
 }
 
-// mayLeave says whether nobody needs to look at the data.
+// mayLeave reports whether no condition needs the data.
 func (p *pair) mayLeave() bool {
 	return p.gate.relay != nil && !p.gate.datagrams && !p.closing.Load() &&
 		len(p.toServer.direction.plan.Load().entries) == 0 &&
@@ -196,7 +197,7 @@ func (p *pair) close() {
 		}
 		both.Wait()
 	}
-	_ = p.client.conn().Close() // errors at the end of a connection's life concern nobody
+	_ = p.client.conn().Close() // errors at the end of a connection do not matter
 	_ = p.server.conn().Close()
 }
 

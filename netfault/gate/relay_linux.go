@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// A relay carries connections whose data nobody needs to look at.
+// A relay carries connections whose data no condition needs.
 //
 // A goroutine for each direction, as lanes have, costs a stack, a wake-up
 // and a surplus read for each message. The relay instead waits for all of its
@@ -133,9 +133,9 @@ func (lp *loop) post(f func()) {
 	}
 }
 
-// tell makes the loop give a pair back, if it has it. The channel is closed
+// notify makes the loop give a pair back, if it has it. The channel is closed
 // when the loop has done so and moves none of the pair's data any more.
-func (r *relay) tell(p *pair) <-chan struct{} {
+func (r *relay) notify(p *pair) <-chan struct{} {
 	told := make(chan struct{})
 	c := p.carried.Load()
 	if c == nil {
@@ -169,7 +169,8 @@ func (r *relay) carry(p *pair) error {
 	}
 	p.carried.Store(c)
 	defer p.carried.Store(nil)
-	// Whoever changed a plan or ended the pair before the line above did not see c.
+	// A change of the plan, or an end of the pair, before the line above did
+	// not reach c.
 	if p.mayLeave() && !p.over() {
 		c.loop.post(func() { c.loop.add(c) })
 		<-c.done

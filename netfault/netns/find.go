@@ -76,7 +76,7 @@ func DefaultFinder() Finder {
 	return Finder{Proc: "/proc", Runs: []string{"/run/netns", "/var/run/netns"}}
 }
 
-// Place is where a target was found.
+// Place is the namespace file of a target that was found.
 type Place struct {
 	Path string // the file to open
 	PID  int    // the process whose namespace it is, or 0
@@ -129,9 +129,9 @@ func readInode(path string) (uint64, error) {
 	return inode, nil
 }
 
-// host returns the inode of the first process's namespace. Where the first
-// process may not be looked at, that of this process stands for it, but not if
-// a pod is asked for: a pod may use the host's, and we may not.
+// host returns the inode of the first process's namespace. If the first process
+// cannot be read, it returns the inode of this process's namespace, except for
+// pods: a pod may use the host's namespace while this process does not.
 func (f Finder) host(t Target) (uint64, error) {
 	inode, err := f.inode(1)
 	if errors.Is(err, fs.ErrPermission) && t.PodUID == "" {
@@ -170,7 +170,7 @@ func (f Finder) findPod(uid string) (Place, error) {
 }
 
 // members returns the processes of a pod, the sandbox first, then by pid.
-// Processes that end while we look are left out.
+// Processes that end during the search are left out.
 func (f Finder) members(uid string) ([]member, error) {
 	entries, err := os.ReadDir(f.Proc)
 	if err != nil {
@@ -278,7 +278,7 @@ type Process struct {
 }
 
 // Processes returns the processes of all pods, sandboxes first, then by pid.
-// Processes that end while we look are left out.
+// Processes that end during the search are left out.
 func (f Finder) Processes() ([]Process, error) {
 	entries, err := os.ReadDir(f.Proc)
 	if err != nil {

@@ -141,7 +141,7 @@ func TestFindOthers(t *testing.T) {
 		{Target{}, "", "in 0 ways"},
 		{Target{PID: 9, Name: "blue"}, "", "in 2 ways"},
 		{Target{PID: -1}, "", "positive"},
-		{Target{Name: ".."}, "", "no name"},
+		{Target{Name: ".."}, "", "invalid name"},
 		{Target{PodUID: "../.."}, "", "hexadecimal"},
 	} {
 		place, err := f.Find(tt.target)

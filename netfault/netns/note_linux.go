@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Note returns what [Namespace.SetNote] has set, by whatever process; empty for
-// nothing.
+// Note returns the note that any process has set with [Namespace.SetNote], or
+// "".
 func (n *Namespace) Note() (note string, err error) {
 	err = n.loopback(func(_ *netlink.Handle, lo netlink.Link) error {
 		note = lo.Attrs().Alias

@@ -14,7 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
-// Backend carries out states in one namespace by traffic control.
+// Backend applies states in one namespace by traffic control.
 type Backend struct {
 	ns     netns.NsHandle
 	kernel *Kernel // once probed
@@ -26,8 +26,8 @@ var _ netfault.Backend = (*Backend)(nil)
 // the backend is used. The kernel is not asked yet.
 func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns} }
 
-// NewWithKernel is New with the kernel's abilities told rather than probed, so
-// that a poorer kernel can be tried on a richer one.
+// NewWithKernel is New with given kernel features instead of probed ones, so
+// that tests on a modern kernel can stand in for an older one.
 func NewWithKernel(ns netns.NsHandle, k Kernel) *Backend { return &Backend{ns, &k} }
 
 // Name is "tc".
@@ -45,8 +45,8 @@ func (b *Backend) Kernel() (Kernel, error) {
 	return *b.kernel, nil
 }
 
-// Check tells why not every fault can be carried out here: a kernel without
-// netem still does rates and partitions, and Apply takes those.
+// Check says why some faults cannot be applied here. A kernel without netem
+// still supports rates and partitions, and Apply accepts those.
 func (b *Backend) Check(context.Context) error {
 	k, err := b.Kernel()
 	if err != nil {
@@ -67,8 +67,8 @@ func (b *Backend) Check(context.Context) error {
 	return nil
 }
 
-// mayChange asks the kernel for something harmless that needs the right to
-// change: setting the loopback's alias to what it is.
+// mayChange tests for the right to change links with a harmless request: it
+// sets the loopback's alias to its current value.
 func (b *Backend) mayChange() error {
 	c, err := dial(b.ns)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *Backend) Plan(s netfault.State) ([]Op, error) {
 	return ops, err
 }
 
-// Describe is Plan for people: a line an operation.
+// Describe is Plan as text for people: one line per operation.
 func (b *Backend) Describe(s netfault.State) ([]string, error) {
 	ops, err := b.Plan(s)
 	var out []string
@@ -125,9 +125,9 @@ func (b *Backend) with(f func(*conn, Kernel) ([]Op, []netfault.Link, error)) ([]
 	return f(c, k)
 }
 
-// Apply implements [netfault.Backend]. The faults outlive the process. Where
-// the shape of what is there must change (other classes or peers) and not only
-// its parameters, it is made anew, and packets that wait in it are lost.
+// Apply implements [netfault.Backend]. The faults outlive the process. If the
+// classes or peers change, and not only parameters, the disciplines are
+// rebuilt, and packets that wait in them are lost.
 func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effective, error) {
 	e := netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}
 	if err := s.Validate(); err != nil {
@@ -157,7 +157,7 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 	return e, err
 }
 
-// all carries out operations until one fails or the context ends.
+// all runs operations until one fails or the context ends.
 func (c *conn) all(ctx context.Context, ops []Op) error {
 	for _, op := range ops {
 		if err := ctx.Err(); err != nil {
@@ -170,8 +170,8 @@ func (c *conn) all(ctx context.Context, ops []Op) error {
 	return nil
 }
 
-// verify reads everything back: nothing may be left to do, and the values that
-// the kernel shows are returned.
+// verify reads everything back, checks that a new plan would be empty, and
+// returns the values that the kernel shows.
 func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netfault.Link, error) {
 	facts, err := c.facts(k)
 	if err != nil {
@@ -204,10 +204,10 @@ func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netf
 	return out, nil
 }
 
-// remember puts the distributions that were asked into a tree that was read
-// back: the kernel does not tell them.
+// remember copies the requested distributions into a tree that was read back,
+// because the kernel does not report them.
 func (t tree) remember(k Kernel, l netfault.Link) error {
-	want, err := k.plant("", l)
+	want, err := k.build("", l)
 	if err != nil {
 		return err
 	}
@@ -271,8 +271,8 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 	return out, nil
 }
 
-// Clear implements [netfault.Backend]. It goes on after an error, and names
-// all that could not be removed.
+// Clear implements [netfault.Backend]. It continues after an error, and names
+// everything that could not be removed.
 func (b *Backend) Clear(_ context.Context, owner string) error {
 	c, err := dial(b.ns)
 	if err != nil {
@@ -292,7 +292,7 @@ func (c *conn) clear(owner string) error {
 		var failed error
 		for _, op := range planClear(facts, h.name) {
 			if _, isMark := op.Object.(Alias); isMark && failed != nil {
-				break // the mark stays where something of ours does
+				break // keep the mark while something of ours is left
 			}
 			if err := c.do(op); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("clearing interface %q: %w; `tc qdisc del dev %s root` (or `ingress`) removes it by hand", h.name, err, h.name))

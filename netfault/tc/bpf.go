@@ -118,8 +118,8 @@ func classifier(filters []netfault.Filter, direction netfault.Direction, classID
 	return out
 }
 
-// readPacket fills the scratch memory. A packet too short for what it says it
-// is ends the program, unmatched.
+// readPacket fills the scratch memory. A packet that is shorter than its
+// headers say ends the program, unmatched.
 func (a *assembler) readPacket(direction netfault.Direction) {
 	a.add(opLoadImm, 0)
 	for m := range uint32(8) {
@@ -180,8 +180,8 @@ func (a *assembler) readPacket(direction netfault.Direction) {
 	a.label("filters")
 }
 
-// choose returns the first value for what leaves, whose peer is the
-// destination, and the second for what arrives.
+// choose returns the first value for egress, where the peer is the destination,
+// and the second for ingress.
 func choose(direction netfault.Direction, egress, ingress uint32) uint32 {
 	if direction == netfault.Ingress {
 		return ingress

@@ -15,7 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
-// conn speaks netlink inside one namespace, whatever thread asks.
+// conn sends netlink requests inside one namespace, from any thread.
 type conn struct {
 	links   *netlink.Handle
 	sockets map[int]*nl.SocketHandle
@@ -31,7 +31,8 @@ func dial(ns netns.NsHandle) (*conn, error) {
 		h.Close()
 		return nil, fmt.Errorf("opening netlink in the namespace: %w", err)
 	}
-	// The kernel's own words say more than an error number; old kernels have none.
+	// The kernel's message says more than an error number; old kernels send
+	// none.
 	_ = s.SetExtAck(true)
 	return &conn{links: h, sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
@@ -43,7 +44,7 @@ func (c *conn) Close() {
 	}
 }
 
-// do carries out one operation.
+// do runs one operation.
 func (c *conn) do(op Op) error {
 	var err error
 	switch o := op.Object.(type) {
@@ -199,7 +200,7 @@ func (c *conn) device(v Verb, d Device) error {
 	if err != nil {
 		return err
 	}
-	// Without addresses of its own it sends nothing of its own.
+	// Without addresses the device sends no packets of its own.
 	if err := c.links.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
@@ -230,7 +231,7 @@ func (c *conn) alias(a Alias) error {
 // text reads a string attribute, with or without its end.
 func text(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
 
-// dumpTries is how often a dump is asked again that a change interrupted.
+// dumpTries is how often a dump is repeated after a change interrupted it.
 const dumpTries = 10
 
 func dump[T any](get func() ([]T, error)) ([]T, error) {
@@ -352,8 +353,8 @@ func (c *conn) list(message int, answer uint16, m tcmsg) ([]listed, error) {
 	})
 }
 
-// parseFilter reads a filter as far as we make them. The heads of lists that
-// some classifiers dump beside their filters are none.
+// parseFilter reads a filter as far as we make them. It ignores the list heads
+// that some classifiers dump beside their filters.
 func parseFilter(dev string, o listed, names map[int]string) (Filter, bool, error) {
 	f := Filter{Dev: dev, Parent: o.parent, Priority: uint16(o.info >> 16), Kind: o.kind}
 	f.Protocol = uint16(o.info)<<8 | uint16(o.info)>>8

@@ -17,7 +17,8 @@ type discipline interface {
 	fmt.Stringer
 }
 
-// plainQdisc has no parameters: blackhole, ingress, and whatever is not ours.
+// plainQdisc has no parameters: blackhole, ingress, and disciplines that are
+// not ours.
 type plainQdisc string
 
 func (q plainQdisc) kind() string        { return string(q) }
@@ -37,7 +38,7 @@ func (q prio) String() string {
 	return fmt.Sprintf("bands %d priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0", q.bands)
 }
 
-// htb sends every packet that no filter sorts past its classes, directly.
+// htb sends packets that no filter matches directly, past its classes.
 type htb struct{}
 
 const directQueue = 1000 // packets; the default is the link's, which may be 0
@@ -52,8 +53,8 @@ func (q htb) options(bool) []byte {
 }
 func (q htb) String() string { return fmt.Sprintf("default 0 direct_qlen %d", directQueue) }
 
-// htbClassOptions describes a class that never holds a packet back: it is here
-// for its child alone.
+// htbClassOptions describes a class that never delays a packet: it exists only
+// to carry its child.
 func htbClassOptions() []byte {
 	const rate = math.MaxUint32 // bytes/s
 	spec := ratespec(rate, 0)
@@ -104,7 +105,7 @@ func newTBF(i netfault.Impairment) tbf {
 	}
 }
 
-// tbfCan tells whether a token bucket does all that the impairment asks.
+// tbfCan reports whether a token bucket can apply the whole impairment.
 func tbfCan(i netfault.Impairment) bool {
 	return i.RateOnly() && i.Rate.CellSize == 0 && i.Rate.PacketOverhead >= 0 && i.Rate.PacketOverhead <= math.MaxUint16
 }
@@ -178,7 +179,7 @@ func parseDiscipline(kind string, options []byte) (discipline, error) {
 	return plainQdisc(kind), nil
 }
 
-// same tells whether what is there is what was asked.
+// same reports whether an installed discipline matches the requested one.
 func same(there, asked discipline) bool {
 	switch asked := asked.(type) {
 	case netem:

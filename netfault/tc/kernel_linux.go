@@ -10,9 +10,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// probe finds out what the kernel has (loading its modules, where it can) by
-// making one of each in a namespace of its own, which vanishes. Where no
-// namespace can be made, it takes all to be there: applying will tell.
+// probe finds out which features the kernel has, loading its modules if it can:
+// it creates one of each in a temporary namespace. If it cannot make a
+// namespace, it assumes all features, and Apply reports what is missing.
 func probe() (Kernel, error) {
 	ns, err := netns.Create()
 	if errors.Is(err, unix.EPERM) {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// mark is what an interface's alias says of us. It is written before the first
-// change and taken away after the last, so that whatever was left half-way is
-// found by any process that can list links.
+// mark is the record of our changes in an interface's alias. It is written
+// before the first change and removed after the last, so that any process that
+// can list links finds changes that were left half-way.
 type mark struct {
 	owner    string
 	deadline time.Time
@@ -23,7 +23,8 @@ const (
 	maxAlias = 255
 )
 
-// String is the alias. What the alias was before comes last, whatever is in it.
+// String is the alias. The previous alias comes last, because it may contain
+// anything.
 func (m mark) String() string {
 	until, dirs := "-", ""
 	if !m.deadline.IsZero() {

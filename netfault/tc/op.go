@@ -51,7 +51,8 @@ func (c Class) text(v Verb) string {
 	return fmt.Sprintf("class %s dev %s parent %s classid %s htb rate 34359738360bit", v, c.Dev, handleText(c.Parent), handleText(c.ID))
 }
 
-// Filter sorts packets into classes, or leads all of them to another device.
+// Filter sorts packets into classes, or redirects all of them to another
+// device.
 type Filter struct {
 	Dev      string
 	Parent   uint32
@@ -89,7 +90,7 @@ func (d Device) text(v Verb) string {
 	return fmt.Sprintf("link %s name %s type ifb alias %q up", v, d.Name, d.Alias)
 }
 
-// Alias is the text that a link carries for people, and us.
+// Alias is the free text of a link, which also holds our mark.
 type Alias struct{ Dev, Text string }
 
 func (a Alias) text(v Verb) string { return fmt.Sprintf("link %s dev %s alias %q", v, a.Dev, a.Text) }

@@ -10,13 +10,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
-// Facts is what a plan must know of a namespace.
+// Facts is what planning needs to know about a namespace.
 type Facts struct {
 	Kernel Kernel
 	Links  map[string]LinkFacts // by name
 }
 
-// LinkFacts is what is there on one link.
+// LinkFacts is what exists on one link.
 type LinkFacts struct {
 	Index   int
 	Alias   string
@@ -26,7 +26,7 @@ type LinkFacts struct {
 	Filters []Filter
 }
 
-// ForeignError says that a discipline which is not ours is in the way.
+// ForeignError says that a discipline of another program occupies the link.
 type ForeignError struct{ Interface, Kind, Handle string }
 
 func (e *ForeignError) Error() string {
@@ -34,7 +34,7 @@ func (e *ForeignError) Error() string {
 		e.Interface, e.Kind, e.Handle, e.Interface)
 }
 
-// ourTree returns what is ours on a link, below one parent.
+// ourTree returns our disciplines on a link, below one parent.
 func (l LinkFacts) ourTree(parent uint32) tree {
 	var t tree
 	handle := rootHandle
@@ -69,7 +69,8 @@ func (l LinkFacts) ourTree(parent uint32) tree {
 	return t
 }
 
-// foreign returns what is not ours at the root or the ingress of a link.
+// foreign returns another program's discipline at the root or the ingress of a
+// link.
 func (l LinkFacts) foreign(parent uint32) *Qdisc {
 	for _, q := range l.Qdiscs {
 		if q.Parent != parent {
@@ -97,9 +98,9 @@ const ifbPrefix = "msim"
 // ifbName is the ifb device that belongs to an interface.
 func ifbName(index int) string { return fmt.Sprintf("%s%d", ifbPrefix, index) }
 
-// ifbOf returns our ifb device of an interface. It carries a mark; one without
-// any was left by a process that died while making it, if the interface's own
-// mark says that it was about to.
+// ifbOf returns our ifb device of an interface. It carries a mark. One without
+// a mark is ours if the interface's own mark announced it: a process died while
+// making it.
 func (f Facts) ifbOf(here LinkFacts) (device LinkFacts, ok bool) {
 	device, ok = f.Links[ifbName(here.Index)]
 	if !ok || !device.IFB {
@@ -112,10 +113,9 @@ func (f Facts) ifbOf(here LinkFacts) (device LinkFacts, ok bool) {
 	return device, device.Alias == "" && marked && m.ingress
 }
 
-// Plan returns the operations that make the namespace of the facts carry out
-// the state, and what the links of the state shall be. It changes nothing that
-// is as it should be. Interfaces that the owner holds and the state does not
-// name are cleared.
+// Plan returns the operations that change the namespace of the facts to the
+// state, and the links of the state. It does not touch what already matches. It
+// clears interfaces that the owner holds and the state does not name.
 func Plan(s netfault.State, facts Facts) ([]Op, []netfault.Link, error) {
 	links, err := netfault.Compile(s)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p planner) plan(egress, ingress *netfault.Link) ([]Op, error) {
 	return ops, nil
 }
 
-// inTheWay refuses what belongs to others where we want to build.
+// inTheWay returns an error if another program or owner occupies the interface.
 func (p planner) inTheWay(here LinkFacts, egress, ingress *netfault.Link) error {
 	var q *Qdisc
 	if egress != nil {
@@ -230,13 +230,13 @@ func (p planner) inTheWay(here LinkFacts, egress, ingress *netfault.Link) error 
 func (p planner) egressOps(here LinkFacts, egress *netfault.Link) ([]Op, error) {
 	current := here.ourTree(atRoot)
 	if egress == nil {
-		return current.fell(), nil
+		return current.remove(), nil
 	}
-	want, err := p.facts.Kernel.plant(p.name, *egress)
+	want, err := p.facts.Kernel.build(p.name, *egress)
 	if err != nil {
 		return nil, err
 	}
-	return current.become(want), nil
+	return current.reconcile(want), nil
 }
 
 func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error) {
@@ -244,7 +244,7 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 	device, exists := p.facts.ifbOf(here)
 	current := here.ourTree(atIngress)
 	if ingress == nil {
-		ops := current.fell()
+		ops := current.remove()
 		if exists {
 			ops = append(ops, Op{Delete, Device{Name: ifb}})
 		}
@@ -254,7 +254,7 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 	if err != nil {
 		return nil, err
 	}
-	want, err := p.facts.Kernel.plant(ifb, *ingress)
+	want, err := p.facts.Kernel.build(ifb, *ingress)
 	if err != nil {
 		return nil, err
 	}
@@ -264,37 +264,37 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 	} else if device.Alias != own {
 		ops = append(ops, Op{Set, Device{ifb, own}})
 	}
-	ops = append(ops, device.ourTree(atRoot).become(want)...)
-	return append(ops, current.become(redirect)...), nil
+	ops = append(ops, device.ourTree(atRoot).reconcile(want)...)
+	return append(ops, current.reconcile(redirect)...), nil
 }
 
-// fell returns the operations that remove a tree.
-func (t tree) fell() []Op {
+// remove returns the operations that remove a tree.
+func (t tree) remove() []Op {
 	if len(t.qdiscs) == 0 {
 		return nil
 	}
 	return []Op{{Delete, t.qdiscs[0]}}
 }
 
-// planClear returns the operations that take everything of ours off an
-// interface: first what leads packets to us, last the mark.
+// planClear returns the operations that remove everything of ours from an
+// interface: first what redirects packets, last the mark.
 func planClear(facts Facts, name string) []Op {
 	here := facts.Links[name]
 	if here.IFB {
 		return []Op{{Delete, Device{Name: name}}} // its interface is gone
 	}
-	ops := here.ourTree(atIngress).fell()
+	ops := here.ourTree(atIngress).remove()
 	if _, ok := facts.ifbOf(here); ok {
 		ops = append(ops, Op{Delete, Device{Name: ifbName(here.Index)}})
 	}
-	ops = append(ops, here.ourTree(atRoot).fell()...)
+	ops = append(ops, here.ourTree(atRoot).remove()...)
 	if m, ok := parseMark(here.Alias); ok {
 		ops = append(ops, Op{Set, Alias{name, m.was}})
 	}
 	return ops
 }
 
-// holding is one interface with something of ours on it.
+// holding is one interface that carries something of ours.
 type holding struct {
 	name string
 	mark mark // its owner is empty if only the handle tells that it is ours

@@ -37,12 +37,12 @@ type Kernel struct {
 	IFB, Mirred           bool // to impair what arrives
 }
 
-// unsupported explains what a kernel lacks.
+// unsupported says which feature the kernel lacks.
 func unsupported(format string, args ...any) error {
 	return fmt.Errorf("%s: %w; load the module, or choose the backend emulate", fmt.Sprintf(format, args...), netfault.ErrUnsupported)
 }
 
-// disciplineFor chooses what carries out an impairment.
+// disciplineFor chooses the discipline for an impairment.
 func (k Kernel) disciplineFor(i netfault.Impairment) (discipline, error) {
 	switch {
 	case i.Partition:
@@ -57,8 +57,8 @@ func (k Kernel) disciplineFor(i netfault.Impairment) (discipline, error) {
 	return nil, unsupported("the kernel has no netem (CONFIG_NET_SCH_NETEM), and only a rate or a partition can do without")
 }
 
-// plant returns the tree on a device that carries out a link.
-func (k Kernel) plant(dev string, l netfault.Link) (tree, error) {
+// build returns the tree that applies a link on a device.
+func (k Kernel) build(dev string, l netfault.Link) (tree, error) {
 	var disciplines []discipline
 	for _, class := range l.Classes {
 		d, err := k.disciplineFor(class.Impairment)
@@ -70,7 +70,7 @@ func (k Kernel) plant(dev string, l netfault.Link) (tree, error) {
 	if l.Whole() {
 		return tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, disciplines[0]}}}, nil
 	}
-	t, err := k.trunk(dev, len(disciplines))
+	t, err := k.root(dev, len(disciplines))
 	if err != nil {
 		return tree{}, err
 	}
@@ -81,9 +81,9 @@ func (k Kernel) plant(dev string, l netfault.Link) (tree, error) {
 	return t, err
 }
 
-// classID is the class of an impairment. The unimpaired have none of their own:
-// the root's handle stands for an htb's direct path, and prio, which has no
-// such class, takes its first band.
+// classID is the class of an impairment. Unimpaired packets have no class of
+// their own: htb uses its direct path, which the root's handle names, and prio
+// uses its first band.
 func classID(class int) uint32 {
 	if class == netfault.Unimpaired {
 		return rootHandle
@@ -91,8 +91,9 @@ func classID(class int) uint32 {
 	return rootHandle + uint32(class) + 2
 }
 
-// trunk returns the classful root for so many classes, and the default path.
-func (k Kernel) trunk(dev string, classes int) (tree, error) {
+// root returns the classful root for the given number of classes, and its
+// default path.
+func (k Kernel) root(dev string, classes int) (tree, error) {
 	if k.Prio && classes < maxBands {
 		return tree{qdiscs: []Qdisc{
 			{dev, atRoot, rootHandle, prio{uint32(classes) + 1}},
@@ -143,7 +144,8 @@ func (k Kernel) sort(dev string, l netfault.Link) ([]Filter, error) {
 // maxFilters keeps the priorities of u32 filters within their 16 bits.
 const maxFilters = 4096
 
-// redirect returns the ingress discipline that leads all that arrives to an ifb.
+// redirect returns the ingress discipline that redirects all arriving packets
+// to an ifb.
 func (k Kernel) redirect(dev, ifb string) (tree, error) {
 	if !k.IFB || !k.Mirred {
 		return tree{}, unsupported("faults on what arrives need the ifb device and the mirred action (CONFIG_IFB, CONFIG_NET_ACT_MIRRED)")
@@ -163,8 +165,8 @@ func (k Kernel) redirect(dev, ifb string) (tree, error) {
 	}, nil
 }
 
-// grow returns the operations that make a tree where there is none.
-func (t tree) grow() []Op {
+// create returns the operations that create a tree.
+func (t tree) create() []Op {
 	var ops []Op
 	ops = append(ops, Op{Add, t.qdiscs[0]})
 	for _, c := range t.classes {
@@ -179,14 +181,15 @@ func (t tree) grow() []Op {
 	return ops
 }
 
-// become returns the operations that turn a tree of ours into another: none
-// for what is as asked, changes where only parameters differ, else all anew.
-func (t tree) become(want tree) []Op {
+// reconcile returns the operations that turn one tree of ours into another:
+// none for what already matches, changes if only parameters differ, otherwise a
+// rebuild.
+func (t tree) reconcile(want tree) []Op {
 	if len(t.qdiscs) == 0 {
-		return want.grow()
+		return want.create()
 	}
 	if !t.sameShape(want) {
-		return append([]Op{{Delete, t.qdiscs[0]}}, want.grow()...)
+		return append([]Op{{Delete, t.qdiscs[0]}}, want.create()...)
 	}
 	var ops []Op
 	for n, q := range want.qdiscs {
@@ -197,8 +200,8 @@ func (t tree) become(want tree) []Op {
 	return ops
 }
 
-// hasTable tells of a netem whose distribution the kernel cannot tell, so that
-// it must be sent again: nobody knows which one is there.
+// hasTable reports whether a netem has a distribution, which the kernel does
+// not report back. It must be sent again, because the installed one is unknown.
 func hasTable(d discipline) bool {
 	n, ok := d.(netem)
 	return ok && (n.jitter > 0 || n.slotJitter > 0)
@@ -212,7 +215,7 @@ func (t tree) sameShape(o tree) bool {
 	return slices.EqualFunc(t.qdiscs, o.qdiscs, kind) && slices.Equal(t.classes, o.classes) && slices.Equal(t.filters, o.filters)
 }
 
-// fixed tells of disciplines that we make anew rather than change.
+// fixed reports whether a discipline is rebuilt rather than changed.
 func fixed(d discipline) bool {
 	switch d.(type) {
 	case netem, tbf:
@@ -221,8 +224,8 @@ func fixed(d discipline) bool {
 	return true
 }
 
-// effective reads a tree of ours as classes. The rules' ids come from asked,
-// where that is known.
+// effective reads a tree of ours as classes. The rules' ids come from asked, if
+// that is known.
 func (t tree) effective(asked []netfault.Class) ([]netfault.Class, error) {
 	var out []netfault.Class
 	for _, q := range t.qdiscs {
@@ -238,7 +241,7 @@ func (t tree) effective(asked []netfault.Class) ([]netfault.Class, error) {
 			}
 			c.Impairment.Partition = true
 		default:
-			continue // a trunk
+			continue // a root
 		}
 		if len(out) < len(asked) {
 			c.Rules = asked[len(out)].Rules

@@ -24,7 +24,7 @@ const (
 	ip6Next      = 4      // the word that holds it in its third byte
 )
 
-// u32Matches turns a selector into the filters that mean it together. Unlike
+// u32Matches turns a selector into the filters that together match it. Unlike
 // the BPF program they find ports only in IPv4 packets without options and in
 // IPv6 packets without extension headers.
 func u32Matches(s netfault.Selector, direction netfault.Direction) []u32Match {

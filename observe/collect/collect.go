@@ -153,7 +153,7 @@ func (s *Scraper) loop(ctx context.Context) {
 		at := time.Now()
 		elapsed := at.Sub(s.last)
 		s.last = at
-		// Where the replicas cannot be listed, those known before are scraped.
+		// If the replicas cannot be listed, scrape those known before.
 		_ = s.round(ctx)
 		if ctx.Err() != nil {
 			return
@@ -175,12 +175,12 @@ func (s *Scraper) round(ctx context.Context) error {
 	var scrapes sync.WaitGroup
 	for _, w := range s.watched {
 		if w.up = false; !w.listed || w.replica.State == runner.Down || w.replica.State == runner.Paused {
-			continue // asking those who are known not to answer would take time from the others
+			continue // scraping replicas that are down would delay the others
 		}
 		slots <- struct{}{}
 		scrapes.Go(func() {
 			defer func() { <-slots }()
-			// Why a replica did not answer is told by its state.
+			// The state of a replica says why it did not answer.
 			w.up = s.scrape(ctx, w) == nil
 		})
 	}

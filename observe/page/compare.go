@@ -33,7 +33,7 @@ type variantRow struct {
 	Figures map[string]figure `json:"figures"`
 }
 
-// A figure is a mean over runs, with Student's interval where there are several.
+// A figure is a mean over runs, with Student's interval if there are several.
 type figure struct {
 	Mean   num   `json:"mean"`
 	Low    num   `json:"low"`

@@ -172,7 +172,7 @@ func pointCurves(points []point) curves {
 	dropZero(c.Held)
 	for _, gauge := range []*[]num{&c.CPU, &c.Memory} {
 		if isZero(*gauge) {
-			*gauge = nil // not told by this target
+			*gauge = nil // this target does not measure it
 		}
 	}
 	return c

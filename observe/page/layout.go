@@ -9,7 +9,7 @@ import (
 // Sizes of the drawing, in the units of its own coordinates.
 const (
 	nodeWidth, columnGap = 184, 64
-	// Where a column is long, its nodes are low and close.
+	// In a long column, nodes are low and close together.
 	highNode, highGap = 66, 26
 	lowNode, lowGap   = 48, 12
 	longColumn        = 9

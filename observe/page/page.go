@@ -31,7 +31,7 @@ type Page struct {
 
 // A Run is one experiment that was run to its end, or as far as it came.
 type Run struct {
-	// Variant names what differs from the other runs; empty where there is only
+	// Variant names what differs from the other runs; empty if there is only
 	// one way.
 	Variant string
 	Seed    uint64

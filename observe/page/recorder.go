@@ -144,7 +144,7 @@ func plus(tallies []tally, t tally) []tally {
 func newPoint(at float64, s *measure.Sample) point {
 	p := point{from: at - s.Elapsed.Seconds(), to: at, up: s.Up, replicas: s.Replicas}
 	if s.Up == 0 {
-		return p // one that is down has told nothing, which is not zero requests
+		return p // a service that is down reported nothing, which is not zero requests
 	}
 	p.known = s.Elapsed.Seconds()
 	p.requests, p.errors = s.Requests, s.Errors

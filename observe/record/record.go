@@ -28,9 +28,9 @@ const (
 
 // Options say where to record, and what beside the run's own results.
 type Options struct {
-	// Dir is made where it is not there. One that holds an earlier record is
-	// overwritten file by file; one that holds something else is refused, unless
-	// Force is set, and then keeps its other files.
+	// Dir is created if it does not exist. One that holds an earlier record is
+	// overwritten file by file; one that holds something else is refused,
+	// unless Force is set, and then keeps its other files.
 	Dir   string
 	Force bool
 	// Inputs are files to keep beside the results, by name.
@@ -38,8 +38,8 @@ type Options struct {
 }
 
 // A Recorder writes a run down while it goes on. Everything goes to a hidden
-// directory first; what is seen of Dir changes in Finish only, so that it never
-// holds half a record that looks whole. Observe and Finish are called by one
+// directory first; Dir itself changes in Finish only, so that it never holds
+// half a record that looks whole. Observe and Finish are called by one
 // goroutine at a time, as a run does.
 type Recorder struct {
 	options Options
@@ -170,8 +170,8 @@ func (r *Recorder) wrap(name string, err error) error {
 	return fmt.Errorf("writing %q: %w", filepath.Join(r.options.Dir, name), err)
 }
 
-// Observe writes the rows of an event. What goes wrong is kept for Err and
-// Finish, so that a full disk does not end the run.
+// Observe writes the rows of an event. Errors are kept for Err and Finish, so
+// that a full disk does not end the run.
 func (r *Recorder) Observe(e runner.Event) {
 	if r.err != nil {
 		return

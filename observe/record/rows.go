@@ -107,7 +107,7 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.text("service")
 	t.text(s.Service)
 	if s.Up == 0 {
-		// A service that is down has told nothing, which is not zero requests.
+		// A service that is down reported nothing, which is not zero requests.
 		t.empty(len(timelineColumns()) - len(t.row) - 2)
 		t.count(0)
 		t.count(int64(s.Replicas))

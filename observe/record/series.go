@@ -18,7 +18,7 @@ const ComparisonFile = "comparison.json"
 
 // A Series records several runs into sub-directories of one directory, named
 // variant/seed-N or, where there are no variants, seed-N, and beside them the
-// comparison and the inputs. What is finished stays, whatever happens later.
+// comparison and the inputs. Finished runs stay, whatever happens later.
 type Series struct {
 	options Options
 	// inputs returns the files to keep beside the results of one run.
@@ -64,7 +64,7 @@ func checkSeriesDir(options Options) error {
 }
 
 // Observe begins and ends the record of each run, and hands it the events
-// between. What goes wrong is kept for Err and Finish.
+// between. Errors are kept for Err and Finish.
 func (s *Series) Observe(e runner.Event) {
 	switch e := e.(type) {
 	case runner.RunBegun:

@@ -16,8 +16,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// Live is what is known of a run while it goes on. It is told events and draws
-// frames of text; it knows no terminal and no clock.
+// Live is the state of a run while it goes on. It takes events and draws frames
+// of text; it knows no terminal and no clock.
 type Live struct {
 	system, target string
 	stage          string
@@ -32,7 +32,7 @@ type Live struct {
 	order       []string
 	services    map[string]*measure.Sample
 	faults      []result.FaultRecord
-	falls       int
+	outages     int
 	down        map[string]bool
 }
 
@@ -60,7 +60,7 @@ func (l *Live) Observe(e runner.Event) {
 			l.faults = slices.DeleteFunc(l.faults, func(f result.FaultRecord) bool { return f.ID == e.Record.ID })
 		}
 	case runner.ReplicaDown:
-		l.falls++
+		l.outages++
 		l.down[replicaName(e.Recovery)] = true
 	case runner.ReplicaReady:
 		delete(l.down, replicaName(e.Recovery))
@@ -303,8 +303,8 @@ func (l *Live) faultLines(style Style) []string {
 			lines = append(lines, style.paint(notice, "● "+f.Label)+fmt.Sprintf("  since %s, ends in %s", clock(max(0, l.now-secondsOf(f.From))), clock(max(0, secondsOf(f.PlannedTo)-l.now))))
 		}
 	}
-	if l.falls > 0 {
-		text := plural(l.falls, "fall") + " so far"
+	if l.outages > 0 {
+		text := plural(l.outages, "outage") + " so far"
 		if n := len(l.down); n > 0 {
 			text += style.paint(bad, fmt.Sprintf(", %s down now", plural(n, "replica")))
 		}

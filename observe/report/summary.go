@@ -190,7 +190,7 @@ func (s *summary) tail() {
 	}
 }
 
-// outcomes tells the classes of errors apart, where there are any.
+// outcomes lists the classes of errors, if there are any.
 func (s *summary) outcomes() {
 	if len(s.result.Segments) == 0 {
 		return
@@ -245,7 +245,7 @@ func faultHits(f *result.FaultRecord) cell {
 		return cell{}
 	}
 	text := count(f.Hits) + " hits"
-	if entry, _ := fault.Lookup(f.Fault.Type); entry.Place != fault.OnProcess && f.Hits == 0 {
+	if entry, _ := fault.Lookup(f.Fault.Type); entry.Layer != fault.OnProcess && f.Hits == 0 {
 		return cell{"hit no request", notice}
 	}
 	return cell{text, plain}
@@ -272,7 +272,7 @@ func (s *summary) recoveries() {
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {
-		total := plural(len(lines), "fall")
+		total := plural(len(lines), "outage")
 		if kills > 0 {
 			total += " after " + plural(kills, "kill")
 		}
@@ -281,7 +281,7 @@ func (s *summary) recoveries() {
 		}
 		lines = append(lines, s.style.paint(dim, total))
 	}
-	s.section("Recoveries", lines)
+	s.section("Replica outages", lines)
 }
 
 func (s *summary) checks() {

@@ -19,9 +19,9 @@ type Top struct {
 	Services []TopService `json:"services"`
 }
 
-// A TopService is how one service is. What is not known is left out: latencies
-// without requests, and the use of processors where many services share one
-// process.
+// A TopService is the state of one service. Unknown figures are left out:
+// latencies without requests, and the use of processors where many services
+// share one process.
 type TopService struct {
 	Name              string  `json:"name"`
 	RequestsPerSecond float64 `json:"requestsPerSecond"`

@@ -16,14 +16,14 @@ import (
 type View struct {
 	out  io.Writer
 	live Live
-	// screen is nil where out is no terminal.
+	// screen is nil if out is not a terminal.
 	screen *Screen
 	said   time.Duration
 	errors int64
 }
 
 // NewView returns a view on out. size asks the terminal for its size, which may
-// change; nil means that out is no terminal. Colours are used on a terminal
+// change; nil means that out is not a terminal. Colours are used on a terminal
 // only, and only where color is set.
 func NewView(out io.Writer, size func() (width, height int), color bool) *View {
 	v := &View{out: out}
@@ -33,8 +33,8 @@ func NewView(out io.Writer, size func() (width, height int), color bool) *View {
 	return v
 }
 
-// Observe is the run's observer. What cannot be shown is not missed: trouble of
-// the terminal is no trouble of the run.
+// Observe is the run's observer. It drops errors of the terminal, because they
+// must not fail the run.
 func (v *View) Observe(e runner.Event) {
 	v.live.Observe(e)
 	if v.screen == nil {
@@ -59,10 +59,11 @@ func (v *View) Close() {
 	}
 }
 
-// quiet is how long plain output says nothing of a load that goes on well.
+// quiet is the longest time without a line of plain output while the load runs
+// well.
 const quiet = 5 * time.Second
 
-// say prints a line for what is worth one.
+// say prints a line for events that are worth one.
 func (v *View) say(e runner.Event) {
 	switch e := e.(type) {
 	case runner.Deploying:

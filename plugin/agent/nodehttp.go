@@ -14,7 +14,7 @@ import (
 	vns "github.com/vishvananda/netns"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
-	"github.com/microsim-dev/kubectl-microsim/netfault/hosts"
+	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 )
 
 // BackendState tells whether a backend can break networks on a node. The helper
@@ -149,7 +149,7 @@ func backendStates(ctx context.Context) []BackendState {
 		return out
 	}
 	var out []BackendState
-	for _, c := range hosts.CheckBackends(ctx, all) {
+	for _, c := range netlab.CheckBackends(ctx, all) {
 		out = append(out, BackendState{c.Name, c.Err == nil, oneLine(c.Err)})
 	}
 	return out

@@ -25,7 +25,7 @@ type netCraft struct {
 
 func (c *netCraft) takes(t fault.Type) bool {
 	entry, _ := fault.Lookup(t)
-	return entry.Place == fault.OnNetwork
+	return entry.Layer == fault.OnNetwork
 }
 
 // set applies one state for the faults of all owners.

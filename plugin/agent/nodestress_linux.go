@@ -36,7 +36,7 @@ type stressCraft struct {
 
 func (c *stressCraft) takes(t fault.Type) bool {
 	entry, _ := fault.Lookup(t)
-	return entry.Place == fault.OnHost
+	return entry.Layer == fault.OnHost
 }
 
 func (c *stressCraft) set(ctx context.Context, want []wanted) ([]result, error) {

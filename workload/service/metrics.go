@@ -74,7 +74,7 @@ func newMetrics(s *Service) *metrics {
 		Name: "microsim_fault_active", Help: "Faults that act now, by type.", ConstLabels: labels,
 	}, []string{"fault"})
 	for _, e := range fault.Vocabulary() {
-		if e.Place == fault.InService {
+		if e.Layer == fault.InService {
 			m.faultsActive[e.Type] = active.WithLabelValues(string(e.Type))
 		}
 	}

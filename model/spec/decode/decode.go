@@ -74,7 +74,8 @@ func (f *File) decodeText(n *Node, path string, u encoding.TextUnmarshaler) {
 		return
 	}
 	if err := u.UnmarshalText([]byte(n.Scalar)); err != nil {
-		// The quantities say what is wrong and what to write, parted by a colon.
+		// The errors of quantities say what is wrong and what to write,
+		// separated by a colon.
 		message, hint, _ := strings.Cut(err.Error(), ": ")
 		f.Mistake(n, path, hint, "%s", message)
 	}

@@ -22,7 +22,7 @@ type Types struct {
 	// Defaults returns the value that a file's value of the type starts from.
 	Defaults func(reflect.Type) reflect.Value
 	// Shorthands lists the keys that a file may use beside the fields of a type.
-	// They are named where a key is misspelt.
+	// They are suggested if a key is misspelt.
 	Shorthands func(reflect.Type) []string
 	// Hint says what to write into a file that is empty.
 	Hint string
@@ -63,7 +63,7 @@ func (f *File) whole(message, hint string) {
 
 // Follows reports whether a problem, which shows at a place, is a consequence of
 // a mistake that is known: it lies on the way to it or below it, or it is about
-// something absent where a key is misspelt.
+// something absent because a key is misspelt.
 func Follows(root *Node, path string, place *Node, whole bool, known Mistakes) bool {
 	return slices.ContainsFunc(known, func(m Mistake) bool {
 		switch {

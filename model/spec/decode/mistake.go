@@ -50,8 +50,7 @@ func (m Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err returns the mistakes in the order of the files, or nil where there are
-// none.
+// Err returns the mistakes in the order of the files, or nil if there are none.
 func (m Mistakes) Err(order []string) error {
 	if len(m) == 0 {
 		return nil

@@ -55,7 +55,7 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
-// Has reports whether any of the keys is there, be it without a value.
+// Has reports whether any of the keys is present, even without a value.
 func (n *Node) Has(keys ...string) bool { return n.First(keys...) != "" }
 
 // First returns the first of the keys, in the order of the file, that is there.
@@ -254,7 +254,7 @@ func quoteJSON(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Or returns the node, or another where it is nil.
+// Or returns the node, or other if it is nil.
 func (n *Node) Or(other *Node) *Node {
 	if n == nil {
 		return other

@@ -113,7 +113,7 @@ func (p *Part) targets(system *topology.System, key dist.Key) ([]fault.Target, e
 	}
 	entry, _ := fault.Lookup(p.Fault.Type)
 	switch {
-	case entry.Place != fault.OnNetwork:
+	case entry.Layer != fault.OnNetwork:
 		return chosen, nil
 	case p.Peers == nil:
 		// Packets to everybody are those that the target sends.

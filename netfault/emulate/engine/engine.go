@@ -1,5 +1,6 @@
 // Package engine decides what an impairment does to each packet, and when the
-// packet leaves. It is told the time and does no input or output.
+// packet leaves. The caller passes the time; the package does no input or
+// output.
 //
 // The decisions follow sch_netem (tc-netem(8)) step by step: duplication, then
 // loss, then corruption, then the limit, then reordering or delay and rate, and

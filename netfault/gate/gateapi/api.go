@@ -28,7 +28,8 @@ type Config struct {
 	// Version is what GET /version answers; "" means [APIVersion], which
 	// clients expect.
 	Version string
-	// Log is told of requests that failed by no fault of the client; nil is silent.
+	// Log gets requests that failed through no fault of the client; nil drops
+	// them.
 	Log *slog.Logger
 }
 

@@ -6,9 +6,9 @@
 //	defer api.Close()
 //	http.ListenAndServe("127.0.0.1:8474", api)
 //
-// Whoever reaches the API can open ports on this machine and relay through
-// them, so the caller should listen on loopback unless asked otherwise.
-// Browsers are refused, lest a web page do it.
+// Any client of the API can open ports on this machine and relay through them,
+// so the caller should listen on loopback unless asked otherwise. Requests of
+// browsers are refused, so that a web page cannot do so.
 //
 // # Toxics
 //

@@ -20,7 +20,8 @@ type toxic struct {
 	active *gate.Active
 }
 
-// attributes are what a type of toxic can be told; they know the condition that they mean.
+// attributes are the settings of one type of toxic, which it turns into a
+// condition.
 type attributes interface {
 	// condition returns the condition, or nil for none, or says which value is wrong.
 	condition() (gate.Condition, error)
@@ -189,7 +190,7 @@ type slicer struct {
 	Delay         int64 `json:"delay"`
 }
 
-// condition slices nothing where no size is given.
+// condition slices nothing if no size is given.
 func (a *slicer) condition() (gate.Condition, error) {
 	if a.AverageSize == 0 && a.SizeVariation == 0 {
 		return nil, nil

@@ -27,8 +27,8 @@ function store(theme) { try { localStorage.setItem('theme', theme); } catch { /*
 // kill, is a line.
 function windowsOf(faults) { return faults.filter(f => f.applied && f.victim !== 'nobody').map(f => ({ from: f.from, to: f.to, label: f.label + (f.victim && !f.label.includes(f.victim) ? ' ' + f.victim : '') })); }
 
-// fallsOf are the times in which replicas of a service could not answer.
-function fallsOf(run, service) {
+// outagesOf are the times in which replicas of a service could not answer.
+function outagesOf(run, service) {
   return run.recoveries.filter(r => r.service === service).map(r => ({ from: r.downAt, to: r.ready ? r.downAt + r.took : run.length, label: '▼ ' + r.replica + ' down' }));
 }
 
@@ -118,7 +118,7 @@ class Page {
     } }, 'Copy');
     return [h('header', { class: 'top' },
       h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, (runs.length > 1 ? 'this run: ' : '') + verdict[1])),
-      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run ended before its end', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
+      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
       h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length} of ${count(new Set(runs.map(v => v.variant)).size)} variants, ${runs.filter(v => v.passed).length} passed` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
         Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
       r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
@@ -186,7 +186,7 @@ class Page {
     const { run } = this, name = this.state.service || this.guess(), c = run.services[name];
     const pick = picker('Service', this.services.map(v => ({ value: v, text: v })), name, v => { this.state.service = v; this.show(['system', 'service', 'table']); });
     const head = h('div', { class: 'row' }, h('h2', {}, 'Service ' + name), pick);
-    const falls = fallsOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(falls).sort((a, b) => a.from - b.from); return o; };
+    const outages = outagesOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(outages).sort((a, b) => a.from - b.from); return o; };
     if (!name) return null;
     if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, 'No samples of this service were taken.'));
     const codes = Object.keys(c.codes || {}).sort(), held = Object.keys(c.held || {}).sort();
@@ -260,10 +260,10 @@ class Page {
     const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end'));
     const hits = f => (!f.applied || f.hits < 0 ? '' : count(f.hits));
     const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
-    const falls = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, seconds(r.detection)), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
+    const outages = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, seconds(r.detection)), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
     return h('div', { class: 'pair' },
       h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.')),
-      h('section', { class: 'sheet' }, h('h2', {}, 'Falls and recoveries'), falls.length ? table([{ text: 'replica', left: true }, { text: 'because of', left: true }, 'down at', 'seen after', 'ready after'], falls, { label: 'Recoveries' }) : h('p', { class: 'empty' }, 'No replica fell.')));
+      h('section', { class: 'sheet' }, h('h2', {}, 'Replica outages'), outages.length ? table([{ text: 'replica', left: true }, { text: 'because of', left: true }, 'down at', 'seen after', 'ready after'], outages, { label: 'Replica outages' }) : h('p', { class: 'empty' }, 'No replica was down.')));
   }
 
   inputs() {

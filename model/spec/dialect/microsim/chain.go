@@ -14,7 +14,7 @@ import (
 )
 
 // This file reads MicroSim's requests: by themselves, and inside other files.
-// What they mean is decided by behave; here their mistakes get their places.
+// Package behave decides what they mean; this file adds the places of mistakes.
 
 // chainFile is one hop of a request.
 type chainFile struct {

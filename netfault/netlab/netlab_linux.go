@@ -1,4 +1,4 @@
-package hosts
+package netlab
 
 import (
 	"context"
@@ -40,23 +40,24 @@ type host struct {
 	ns       vns.NsHandle
 	number   int
 	backends []netfault.Backend
-	// impaired tells that rules have been applied by the backend of that index.
+	// impaired is the index of the backend that has applied rules, or
+	// noBackend.
 	impaired int
-	// met are the packets that rules had met before the last change; counted
-	// tells whether they are counted at all.
+	// met are the packets that rules had matched before the last change;
+	// counted says whether they are counted at all.
 	met     map[string]int64
 	counted bool
 }
 
-// noBackend is the index of none.
+// noBackend is the index that stands for no backend.
 const noBackend = -1
 
 // bridgeName is the name of the bridge in the hub.
 const bridgeName = "bridge"
 
 // New makes a network without hosts. The name of its link must be of LinkName.
-// The backends that can impair the hosts are made by the function, those to
-// be preferred first.
+// The function makes the backends that can impair the hosts, the preferred one
+// first.
 func New(name, link string, backends func(vns.NsHandle) []netfault.Backend) (_ *Network, err error) {
 	if err := checkLink(link); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func New(name, link string, backends func(vns.NsHandle) []netfault.Backend) (_ *
 	return n, nil
 }
 
-// mayMake says why this program may not make namespaces.
+// mayMake says why this program has no right to make namespaces.
 func mayMake() error {
 	ns, err := netns.Create()
 	if errors.Is(err, unix.EPERM) {
@@ -97,7 +98,7 @@ func mayMake() error {
 	return ns.Close()
 }
 
-// Check tries to make all that a network needs, and takes it away again.
+// Check tries to make everything that a network needs, and removes it again.
 func Check() error {
 	n, err := New("check", LinkName(fmt.Sprintf("%08x", rand.Uint32())), nil)
 	if err != nil {
@@ -167,7 +168,7 @@ func setUp(h *netlink.Handle, link netlink.Link, a netip.Prefix) error {
 	return h.LinkSetUp(link)
 }
 
-// freePrefix chooses a network of which this machine has no address.
+// freePrefix chooses a network in which this machine has no address.
 func freePrefix(here *netlink.Handle) (netip.Prefix, error) {
 	used, err := here.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil {
@@ -217,7 +218,7 @@ func (n *Network) Add(name string) (ip string, err error) {
 	return addressOf(n.prefix, h.number).String(), nil
 }
 
-// freeNumber is 0 where there is none.
+// freeNumber returns an unused host number, or 0 if there is none.
 func (n *Network) freeNumber() int {
 	used := map[int]bool{}
 	for _, h := range n.hosts {
@@ -300,7 +301,7 @@ func (n *Network) closeBackends(h *host) error {
 }
 
 // Enter runs f on the calling thread, inside a host. The caller has locked the
-// thread. After an error that says so the thread is in a wrong namespace.
+// thread. The error says if the thread is left in the wrong namespace.
 func (n *Network) Enter(name string, f func() error) error {
 	n.mu.Lock()
 	h := n.hosts[name]
@@ -326,8 +327,8 @@ func (n *Network) Enter(name string, f func() error) error {
 // owner marks rules as those of this network.
 func (n *Network) owner() string { return n.link }
 
-// Impair makes exactly these rules act on the host; none lets the network be
-// whole again. It returns which backend acts, and why not one that is preferred.
+// Impair makes exactly these rules act on the host; with no rules it removes
+// all. It returns which backend acts, and why a preferred one does not.
 func (n *Network) Impair(ctx context.Context, name string, rules []netfault.Rule) (backend string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -379,7 +380,8 @@ func (h *host) remember(rules []netfault.Rule) {
 	}
 }
 
-// metNow counts the packets that each rule has met; nil where they are not counted.
+// metNow counts the packets that each rule has matched; nil if they are not
+// counted.
 func (h *host) metNow() map[string]int64 {
 	if h.impaired == noBackend || !h.counted {
 		return nil
@@ -391,8 +393,8 @@ func (h *host) metNow() map[string]int64 {
 	return met
 }
 
-// Met counts the packets of a host that each rule has met since it came, by the
-// rule's id. It is nil where the backend that acts does not count.
+// Met counts the packets of a host that each rule has matched since it was
+// applied, by the rule's id. It is nil if the backend does not count.
 func (n *Network) Met(name string) map[string]int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -402,7 +404,7 @@ func (n *Network) Met(name string) map[string]int64 {
 	return nil
 }
 
-// Close takes everything away. It may be called again.
+// Close removes everything. It may be called again.
 func (n *Network) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,4 +1,4 @@
-package hosts
+package netlab
 
 import (
 	"net/netip"

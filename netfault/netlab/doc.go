@@ -1,7 +1,7 @@
-// Package hosts makes small networks of namespaces on one Linux machine: each
+// Package netlab makes small networks of namespaces on one Linux machine: each
 // host is a network namespace with one interface, eth0, and an address of its
-// own. All hang on a bridge in a namespace of its own, the hub, to which one
-// link leads from this program's namespace:
+// own. A bridge in a namespace of its own, the hub, joins them; one link
+// connects it to this program's namespace:
 //
 //	this machine           hub                 hosts
 //	msim-1f2e3d4c ──────── bridge ──────────── eth0 198.18.4.2
@@ -9,11 +9,11 @@
 //
 // Nothing else of this machine is touched: no rule of its firewall, no setting,
 // no other interface. The namespaces have no name; they live as long as this
-// program and the processes in them do, and with them goes the link. So a kill
-// of all leaves nothing behind, and nothing has to be swept but processes.
+// program and the processes in them do, and the link goes with them. So after a
+// kill of this program and those processes nothing is left.
 //
 // Addresses are of 198.18.0.0/15, which RFC 2544 sets aside for measurements.
-package hosts
+package netlab
 
 import (
 	"fmt"
@@ -24,8 +24,8 @@ import (
 // Interface is the name of the interface that each host has.
 const Interface = "eth0"
 
-// linkPrefix begins the names of our links, alias their alias, behind which
-// stands the name of the network.
+// linkPrefix begins the names of our links; alias begins their alias and is
+// followed by the name of the network.
 const (
 	linkPrefix = "msim-"
 	alias      = "microsim network "
@@ -69,9 +69,9 @@ type Counter interface {
 	Met() map[string]int64
 }
 
-// A BackendCheck tells whether a backend works in a namespace of this machine.
+// A BackendCheck says whether a backend works in a namespace of this machine.
 type BackendCheck struct {
 	Name string
-	// Err says why not, nil where it does.
+	// Err says why not; nil means that it works.
 	Err error
 }

@@ -1,6 +1,6 @@
 //go:build root && linux
 
-package hosts
+package netlab
 
 import (
 	"errors"

@@ -55,6 +55,11 @@ func impurities(file *ast.File) []string {
 		switch n := n.(type) {
 		case *ast.GoStmt:
 			found = append(found, "starts a goroutine")
+		case *ast.CallExpr:
+			// sync.WaitGroup and errgroup.Group start theirs by this method.
+			if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Go" {
+				found = append(found, "starts a goroutine")
+			}
 		case *ast.SelectorExpr:
 			if x, ok := n.X.(*ast.Ident); ok && timeName != "" && x.Name == timeName && slices.Contains(clock, n.Sel.Name) {
 				found = append(found, "uses time."+n.Sel.Name)
@@ -70,6 +75,7 @@ func TestImpurities(t *testing.T) {
 import clock "time"
 func f() {
 	go f()
+	group.Go(f)
 	_ = clock.Now
 	clock.Sleep(clock.Second)
 	_ = clock.Duration(1)
@@ -78,7 +84,7 @@ func f() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := impurities(file); !slices.Equal(got, []string{"starts a goroutine", "uses time.Now", "uses time.Sleep"}) {
+	if got := impurities(file); !slices.Equal(got, []string{"starts a goroutine", "starts a goroutine", "uses time.Now", "uses time.Sleep"}) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,7 +181,7 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 		return url, ok
 	})
 	if !chain.IsURL(resolved.Designation) {
-		return fmt.Errorf("sending the request: %q is no service of the system; it has %s", resolved.Designation, strings.Join(sortedKeys(urls), ", "))
+		return fmt.Errorf("sending the request: %q is no service of the system; it has %s", resolved.Designation, strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
 	}
 	for _, name := range unknown {
 		fmt.Fprintf(o.streams.Err, "note: %q is no service of the system; its caller reports an error\n", name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -150,8 +151,8 @@ func TestRoundsAndNamesOfSteps(t *testing.T) {
 			ids[s.id] = true
 		}
 	}
-	if want := []string{"kill-web-r1", "kill-web-r2", "kill-web-r3"}; !slices.Equal(sortedKeys(ids), want) {
-		t.Errorf("the rounds are called %v, want %v", sortedKeys(ids), want)
+	if want := []string{"kill-web-r1", "kill-web-r2", "kill-web-r3"}; !slices.Equal(slices.Sorted(maps.Keys(ids)), want) {
+		t.Errorf("the rounds are called %v, want %v", slices.Sorted(maps.Keys(ids)), want)
 	}
 	for _, limit := range []time.Duration{0, time.Second} {
 		twice := []fault.Fault{windowed("a", fault.Error, 0, time.Second), windowed("a", fault.Hang, 2*time.Second, time.Second)}

@@ -296,3 +296,15 @@ func (k *kube) useSandbox(ctx context.Context, streams Streams, pods bool, confi
 	}
 	return err
 }
+
+// imageToExpect is the image that pods would have.
+func (k *kube) imageToExpect(on string) string {
+	if k.image != "" || on != "kind" {
+		return k.image
+	}
+	images, err := agentImages()
+	if err != nil {
+		return ""
+	}
+	return images[0].Tag.String()
+}

@@ -46,18 +46,6 @@ func examineCluster(ctx context.Context, at *target, probe bool) []finding {
 	return findings
 }
 
-// imageToExpect is the image that pods would have.
-func (k *kube) imageToExpect(on string) string {
-	if k.image != "" || on != "kind" {
-		return k.image
-	}
-	images, err := agentImages()
-	if err != nil {
-		return ""
-	}
-	return images[0].Tag.String()
-}
-
 // hasAgent says why there is no agent for an architecture. A named image has its
 // own.
 func hasAgent(named string) func(arch string) error {

@@ -17,7 +17,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
-	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -121,18 +120,4 @@ func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
 	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
 	return cmd, nil
-}
-
-// newAgent makes this program its own agent, so that a plugin that was installed
-// alone can start processes.
-func newAgent(streams Streams) *cobra.Command {
-	return &cobra.Command{
-		Use:                "agent COMMAND",
-		Short:              "What microsim-agent does: serve one service, break one network",
-		Hidden:             true,
-		DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return agent.Run(cmd.Context(), args, agent.Streams{In: streams.In, Out: streams.Out, Err: streams.Err})
-		},
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"time"
 
 	vns "github.com/vishvananda/netns"
 
@@ -73,13 +74,16 @@ func (n hostNetwork) Hits(replica string, ids []string) map[string]int64 {
 // newMark makes the name of a network's link.
 func newMark() string { return netlab.LinkName(fmt.Sprintf("%08x", rand.Uint32())) }
 
+// checkTimeout bounds the trial of the backends.
+const checkTimeout = 15 * time.Second
+
 // canImpair says why the network cannot carry out a fault.
 func canImpair(f *fault.Fault) error {
 	impairment, err := netfault.ImpairmentOf(f)
 	if err != nil || impairment.Partition || impairment.RateOnly() {
 		return err // for these every kernel has what it takes
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patienceOfDoctor)
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	var reasons []error
 	for _, b := range netlab.CheckBackends(ctx, networkBackends) {

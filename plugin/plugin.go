@@ -4,22 +4,12 @@ package plugin
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 )
-
-// Streams are where a command reads and writes.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
 
 // Main runs the command line of this process and returns its exit code.
 func Main() int {
@@ -96,15 +86,3 @@ func wrapArgs(cmd *cobra.Command) {
 		wrapArgs(sub)
 	}
 }
-
-// oneOf checks a flag that takes one of a few words.
-func oneOf(flag, value string, words ...string) error {
-	for _, w := range words {
-		if value == w {
-			return nil
-		}
-	}
-	return fmt.Errorf("--%s %q is not known: write %s", flag, value, strings.Join(words, ", "))
-}
-
-var errInterrupted = errors.New("interrupted")

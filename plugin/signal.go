@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,3 +62,5 @@ func untilSignal(parent context.Context, w io.Writer) (context.Context, func()) 
 		cancel(nil)
 	}
 }
+
+var errInterrupted = errors.New("interrupted")

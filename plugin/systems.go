@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sort"
 	"strings"
 	"time"
 
@@ -17,38 +16,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
-
-// runningSystems lists the systems on this machine.
-func runningSystems() ([]registry.System, error) {
-	dir, err := registry.DefaultDir(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	reg, err := registry.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	return reg.List()
-}
-
-// findSystem returns a client of a running system. Without a name the only one
-// there is is meant.
-func findSystem(name string) (*control.Client, error) {
-	dir, err := registry.DefaultDir(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	return control.Connect(dir, name)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
 
 func newStatus(streams Streams) *cobra.Command {
 	var (

@@ -38,7 +38,7 @@ type callOptions struct {
 }
 
 func newCall(streams Streams) *cobra.Command {
-	o := &callOptions{streams: streams, target: target{kube: &kube{}}, do: http.DefaultClient.Do}
+	o := &callOptions{streams: streams, target: newTarget(), do: http.DefaultClient.Do}
 	cmd := &cobra.Command{
 		Use:   "call (-f REQUEST | EXAMPLE)",
 		Short: "Send a request that carries its own route and faults",
@@ -52,7 +52,7 @@ cluster the request goes through the API server. A node is called with its proba
   kubectl microsim call microsim-sample --on local --seed 3 -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd, args)
 		},

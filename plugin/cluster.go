@@ -39,7 +39,7 @@ func newClusterCreate(streams Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := sandboxName(args)
 			if err := sandbox.CheckName(name); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			manager, err := sandboxes(streams)
 			if err != nil {
@@ -68,7 +68,7 @@ func newClusterList(streams Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" {
 				if err := oneOf("output", output, "json", "yaml"); err != nil {
-					return usageError{cmd, err}
+					return usage(cmd, err)
 				}
 			}
 			manager, err := sandboxes(streams)
@@ -111,7 +111,7 @@ func newClusterDelete(streams Streams) *cobra.Command {
 		Short: "Delete sandboxes and all that is in them",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !all && len(args) == 0 {
-				return usageError{cmd, errors.New("there is nothing to delete: name sandboxes, or write --all")}
+				return usage(cmd, errors.New("there is nothing to delete: name sandboxes, or write --all"))
 			}
 			manager, err := sandboxes(streams)
 			if err != nil {

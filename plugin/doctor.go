@@ -39,7 +39,7 @@ type finding struct {
 func newDoctor(streams Streams) *cobra.Command {
 	var output string
 	var probe bool
-	at := target{kube: &kube{}}
+	at := newTarget()
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what works here and what does not, and why",
@@ -59,12 +59,12 @@ What does not work is no error; the exit code is 0.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" {
 				if err := oneOf("output", output, "json", "yaml"); err != nil {
-					return usageError{cmd, err}
+					return usage(cmd, err)
 				}
 			}
 			where := at.on
 			if err := at.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			var findings []finding
 			if where == "" || where == "local" {

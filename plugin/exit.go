@@ -27,11 +27,17 @@ type usageError struct {
 	err error
 }
 
+// usage makes an error a misuse of a command.
+func usage(cmd *cobra.Command, err error) error { return usageError{cmd, err} }
+
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 // checksFailedError says that an experiment ran and was judged bad.
 type checksFailedError struct{ failed, all int }
+
+// checksFailed is the error of an experiment whose checks did not all hold.
+func checksFailed(failed, all int) error { return checksFailedError{failed, all} }
 
 func (e checksFailedError) Error() string {
 	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
@@ -43,6 +49,9 @@ type endedBadlyError struct {
 	code int
 	text string
 }
+
+// endedBadly is the error of a run elsewhere that ended with an exit code.
+func endedBadly(code int, text string) error { return endedBadlyError{code, text} }
 
 func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
 

@@ -65,7 +65,7 @@ type addOptions struct {
 }
 
 func newFaultAdd(streams Streams) *cobra.Command {
-	o := &addOptions{faultOptions: faultOptions{streams: streams, target: target{kube: &kube{}}}}
+	o := &addOptions{faultOptions: faultOptions{streams: streams, target: newTarget()}}
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
@@ -90,11 +90,11 @@ func newFaultAdd(streams Streams) *cobra.Command {
 				err = o.validateSelection()
 			}
 			if err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			f, err := o.fault(args[0])
 			if err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd.Context(), f)
 		},

@@ -88,15 +88,15 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 
 // injector returns what the flags mean to break.
 func (o *addOptions) injector(ctx context.Context) (injector, error) {
-	kube := o.target.kube
+	k := o.target.kube
 	if o.selector == "" {
-		return o.find(ctx, func(c *kubeapi.Config) { c.Image = kube.image })
+		return o.find(ctx, func(c *kubeapi.Config) { c.Image = k.image })
 	}
-	c, err := kube.clusterOf(ctx, o.target.on, o.streams, false, func(c *kubeapi.Config) { c.FindImage = kube.imageFinder(o.target.on, o.streams) })
+	c, err := k.clusterOf(ctx, o.target.on, o.streams, false, func(c *kubeapi.Config) { c.FindImage = k.imageFinder(o.target.on, o.streams) })
 	if err != nil {
 		return nil, err
 	}
-	namespace, err := kube.namespace(o.target.on)
+	namespace, err := k.namespace(o.target.on)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ type applyOptions struct {
 }
 
 func newFaultApply(streams Streams) *cobra.Command {
-	o := &applyOptions{faultOptions: faultOptions{streams: streams, target: target{kube: &kube{}}}}
+	o := &applyOptions{faultOptions: faultOptions{streams: streams, target: newTarget()}}
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Let the faults of a file come and go on a running system",
@@ -46,7 +46,7 @@ before anything begins.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd.Context())
 		},

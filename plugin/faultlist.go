@@ -15,7 +15,7 @@ import (
 )
 
 func newFaultList(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &faultOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show the faults that act now",
@@ -23,11 +23,11 @@ func newFaultList(streams Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.output != "" {
 				if err := oneOf("output", o.output, "json", "yaml"); err != nil {
-					return usageError{cmd, err}
+					return usage(cmd, err)
 				}
 			}
 			if err := o.target.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.list(cmd.Context())
 		},
@@ -141,7 +141,7 @@ func printTroubles(w io.Writer, all []placedFault) {
 }
 
 func newFaultClear(streams Streams) *cobra.Command {
-	o := &faultOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &faultOptions{streams: streams, target: newTarget()}
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "clear (NAME ... | --all)",
@@ -150,10 +150,10 @@ func newFaultClear(streams Streams) *cobra.Command {
 		ValidArgsFunction: o.completeFaults(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.target.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			if !all && len(args) == 0 {
-				return usageError{cmd, errors.New("there is nothing to clear: name faults, or write --all")}
+				return usage(cmd, errors.New("there is nothing to clear: name faults, or write --all"))
 			}
 			return o.clear(cmd.Context(), args, all)
 		},

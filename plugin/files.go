@@ -22,7 +22,7 @@ func newValidate(streams Streams) *cobra.Command {
   kubectl microsim validate -f systems/ -f https://example.org/system.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.filenames)+len(args) == 0 {
-				return usageError{cmd, errors.New("there is nothing to check: name files with -f")}
+				return usage(cmd, errors.New("there is nothing to check: name files with -f"))
 			}
 			docs, err := in.read(cmd.Context(), streams, args)
 			if err != nil {
@@ -68,7 +68,7 @@ and a load beside them.`,
 		Example: `  kubectl microsim convert -f topology.yaml > system.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.filenames)+len(args) == 0 {
-				return usageError{cmd, errors.New("there is nothing to convert: name files with -f")}
+				return usage(cmd, errors.New("there is nothing to convert: name files with -f"))
 			}
 			docs, err := in.read(cmd.Context(), streams, args)
 			if err != nil {

@@ -41,7 +41,7 @@ Addresses are host:port, udp:host:port or unix:PATH.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.listen == "") != (o.upstream == "") {
-				return usageError{cmd, errors.New("--listen and --upstream belong together: give both, or none and use the API")}
+				return usage(cmd, errors.New("--listen and --upstream belong together: give both, or none and use the API"))
 			}
 			return o.run(cmd.Context())
 		},

@@ -29,7 +29,7 @@ func newGenerate(streams Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			system, err := topology.Generate(topology.Shape(args[0]), services, calls, seed)
 			if err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			text, err := spec.FormatSystem(system)
 			if err != nil {

@@ -53,7 +53,7 @@ type loadOptions struct {
 }
 
 func newLoad(streams Streams) *cobra.Command {
-	o := &loadOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &loadOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "load (--system SYSTEM | --url URL) (--rate N | --users N)",
 		Short: "Put load on a running system, and print what came back",
@@ -77,7 +77,7 @@ or a LoadGenerator of MicroSim.`,
   kubectl microsim load -f loadgenerator.yaml --on local --follow`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd, args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd.Context(), args)
 		},

@@ -26,7 +26,7 @@ type logsOptions struct {
 }
 
 func newLogs(streams Streams) *cobra.Command {
-	o := &logsOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &logsOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "logs (SERVICE ... | --all)",
 		Short: "Print what services of a running system have printed",
@@ -44,7 +44,7 @@ On this machine there is a log of systems that run in the background, one for th
 		ValidArgsFunction: o.target.completeServices(&o.system),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			if o.target.onCluster() {
 				return o.onKubernetes(cmd.Context(), args)

@@ -47,7 +47,7 @@ func newOutageRuns(streams Streams) (commands []*cobra.Command) {
 		{"performance", "Run the home page system with one path that is slow: 5 to 10 seconds"},
 		{"outage", "Run the home page system with one path that cannot be reached"},
 	} {
-		o := &outageOptions{runOptions: runOptions{streams: streams, target: target{kube: &kube{}}}, mode: mode.name}
+		o := &outageOptions{runOptions: runOptions{streams: streams, target: newTarget()}, mode: mode.name}
 		o.series.duration = outageDuration
 		cmd := &cobra.Command{
 			Use:   mode.name,
@@ -79,7 +79,7 @@ func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
 		err = o.validateFlags(cmd)
 	}
 	if err != nil {
-		return usageError{cmd, err}
+		return usage(cmd, err)
 	}
 	e, err := readOutageLab()
 	if err != nil {

@@ -60,7 +60,7 @@ ways production breaks, protect it, and see what happened.
 		"system": {newUp(streams), newDown(streams), newStatus(streams), newLogs(streams), newTop(streams), newCluster(streams)},
 		"act":    {newRun(streams), newReport(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
 		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams), newRunner(streams)},
+		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams), newRunner(streams, newRoot)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
@@ -77,7 +77,7 @@ func wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return nil
 		}

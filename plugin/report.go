@@ -31,7 +31,7 @@ type reportOptions struct {
 }
 
 func newReport(streams Streams) *cobra.Command {
-	o := &reportOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &reportOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "report (EXPERIMENT | DIRECTORY)",
 		Short: "Show what an experiment in a cluster, or in a directory, has shown",
@@ -50,7 +50,7 @@ exit code is that of the run: 10 where a check did not hold.`,
 				o.target.on = "local"
 			}
 			if err := o.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			if !o.target.onCluster() {
 				return o.showDir(args[0], nil)
@@ -183,7 +183,7 @@ func (o *reportOptions) showArchive(x *detached.Experiment, packed []byte) (err 
 	}
 	var ended error
 	if x.Phase == detached.Ended {
-		ended = endedBadlyError{x.Results.Code, x.Results.Error}
+		ended = endedBadly(x.Results.Code, x.Results.Error)
 	}
 	err = o.showDir(dir, ended)
 	if o.out != "" {

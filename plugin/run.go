@@ -39,7 +39,7 @@ type runOptions struct {
 }
 
 func newRun(streams Streams) *cobra.Command {
-	o := &runOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &runOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "run (EXPERIMENT | -f FILE)",
 		Short: "Run an experiment: deploy, load, break, judge, clean up",
@@ -65,7 +65,7 @@ The exit code is 10 where a check did not hold, and 11 where something could not
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd, args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd, args)
 		},
@@ -164,7 +164,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	screen := &screen{out: o.streams.Err}
+	screen := newRunScreen(o.streams.Err)
 	deps, err := o.deps(ctx, &e, screen)
 	if err != nil {
 		return err
@@ -242,7 +242,7 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 				failed++
 			}
 		}
-		return checksFailedError{failed, len(result.Checks)}
+		return checksFailed(failed, len(result.Checks))
 	}
 	return err
 }

@@ -107,8 +107,8 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
-	watcher := &seriesView{screen{out: o.streams.Err}}
-	deps, err := o.deps(ctx, &e, &watcher.screen)
+	watcher := &seriesView{newRunScreen(o.streams.Err)}
+	deps, err := o.deps(ctx, &e, watcher)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 	if failed == 0 {
 		failed, all = 1, max(all, 1) // a run was aborted, which no check of its own says
 	}
-	return checksFailedError{failed, all}
+	return checksFailed(failed, all)
 }
 
 // repeatAll is the command line that makes the same runs again.
@@ -230,7 +230,7 @@ func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result
 
 // seriesView shows each run as it goes on, under a line that says which it is
 // and when the last one ends.
-type seriesView struct{ screen }
+type seriesView struct{ *screen }
 
 func (v *seriesView) observe(event runner.Event) {
 	switch e := event.(type) {

@@ -25,13 +25,13 @@ const pageFile = "report.html"
 const keepTimeout = 45 * time.Second
 
 // newRunner is what `run --detach` starts in a pod.
-func newRunner(streams Streams) *cobra.Command {
+func newRunner(streams Streams, newRoot func(Streams) *cobra.Command) *cobra.Command {
 	k := &kube{}
 	cmd := &cobra.Command{
 		Use:    "runner --namespace NAMESPACE -- FLAGS",
 		Short:  "Run the experiment of this pod, and keep its results in the cluster",
 		Hidden: true,
-		RunE:   func(cmd *cobra.Command, args []string) error { return runInside(cmd.Context(), streams, k, args) },
+		RunE:   func(cmd *cobra.Command, args []string) error { return runInside(cmd.Context(), newRoot(streams), streams, k, args) },
 	}
 	k.addFlags(cmd)
 	return cmd
@@ -39,7 +39,7 @@ func newRunner(streams Streams) *cobra.Command {
 
 // runInside runs the experiment whose file the pod has, with the flags of `run`,
 // and keeps what it showed, however it ended.
-func runInside(ctx context.Context, streams Streams, k *kube, flags []string) error {
+func runInside(ctx context.Context, root *cobra.Command, streams Streams, k *kube, flags []string) error {
 	e, err := ownExperiment(ctx)
 	if err != nil {
 		return err
@@ -52,7 +52,6 @@ func runInside(ctx context.Context, streams Streams, k *kube, flags []string) er
 	started := time.Now()
 	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
 	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)
-	root := newRoot(streams)
 	root.SetArgs(args)
 	failed := cause(ctx, root.ExecuteContext(ctx))
 	results := detached.Results{Code: exitCode(failed), Verdict: verdictOf(exitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}

@@ -19,7 +19,7 @@ import (
 
 func newStatus(streams Streams) *cobra.Command {
 	var (
-		at     = target{kube: &kube{}}
+		at     = newTarget()
 		output string
 	)
 	cmd := &cobra.Command{
@@ -30,11 +30,11 @@ func newStatus(streams Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "" {
 				if err := oneOf("output", output, "json", "yaml", "wide"); err != nil {
-					return usageError{cmd, err}
+					return usage(cmd, err)
 				}
 			}
 			if err := at.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			if at.onCluster() {
 				return kubeStatus(cmd.Context(), streams, &at, args, output)
@@ -167,7 +167,7 @@ func serviceKind(s *control.ServiceStatus) string {
 
 func newDown(streams Streams) *cobra.Command {
 	var (
-		at             = target{kube: &kube{}}
+		at             = newTarget()
 		in             inputs
 		all            bool
 		ignoreNotFound bool
@@ -181,10 +181,10 @@ func newDown(streams Streams) *cobra.Command {
 		ValidArgsFunction: at.completeSystems(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := at.validate(); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			if !all && len(args)+len(in.filenames) == 0 {
-				return usageError{cmd, errors.New("there is nothing to take down: name systems, or write --all")}
+				return usage(cmd, errors.New("there is nothing to take down: name systems, or write --all"))
 			}
 			names, err := systemNames(cmd.Context(), streams, &in, args, all && !at.onCluster())
 			if err != nil {

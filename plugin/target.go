@@ -14,6 +14,9 @@ type target struct {
 	kube *kube
 }
 
+// newTarget is a target whose flags may be added to a command.
+func newTarget() target { return target{kube: &kube{}} }
+
 func (t *target) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.on, "on", "", "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"local", "kind", "cluster"}, cobra.ShellCompDirectiveNoFileComp))

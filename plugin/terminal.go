@@ -61,6 +61,9 @@ type screen struct {
 	view *report.View // of the run under way
 }
 
+// newRunScreen shows runs on a stream.
+func newRunScreen(out io.Writer) *screen { return &screen{out: out} }
+
 // begin shows a run.
 func (s *screen) begin() {
 	s.mu.Lock()

@@ -28,7 +28,7 @@ type topOptions struct {
 }
 
 func newTop(streams Streams) *cobra.Command {
-	o := &topOptions{streams: streams, target: target{kube: &kube{}}, interval: unit.Duration(time.Second)}
+	o := &topOptions{streams: streams, target: newTarget(), interval: unit.Duration(time.Second)}
 	cmd := &cobra.Command{
 		Use:   "top [SYSTEM]",
 		Short: "Show how the services of a running system are, live",
@@ -43,7 +43,7 @@ On a terminal the table is painted again each second until Ctrl-C; elsewhere, an
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd.Context(), args)
 		},

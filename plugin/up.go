@@ -34,7 +34,7 @@ type upOptions struct {
 }
 
 func newUp(streams Streams) *cobra.Command {
-	o := &upOptions{streams: streams, target: target{kube: &kube{}}}
+	o := &upOptions{streams: streams, target: newTarget()}
 	cmd := &cobra.Command{
 		Use:   "up (-f FILE | EXAMPLE)",
 		Short: "Bring a system up",
@@ -56,7 +56,7 @@ system by its name.`,
   kubectl microsim up social --on local --detach`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(args); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return o.run(cmd.Context(), args)
 		},
@@ -73,7 +73,7 @@ system by its name.`,
 	cmd.Flags().StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = "client"
 	cmd.Flags().BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of the system's objects")
-	cmd.Flags().Var(&maybe{&o.podMonitor}, "pod-monitor", "add a PodMonitor for the operator of Prometheus: true or false (default where the cluster knows the kind)")
+	cmd.Flags().Var(newOptionalBool(&o.podMonitor), "pod-monitor", "add a PodMonitor for the operator of Prometheus: true or false (default where the cluster knows the kind)")
 	cmd.Flags().Lookup("pod-monitor").NoOptDefVal = "true"
 	o.target.kube.addImageFlags(cmd)
 	return cmd

@@ -27,7 +27,7 @@ func newVersion(streams Streams) *cobra.Command {
 				return nil
 			}
 			if err := oneOf("output", output, "json", "yaml"); err != nil {
-				return usageError{cmd, err}
+				return usage(cmd, err)
 			}
 			return printObject(streams.Out, output, info)
 		},

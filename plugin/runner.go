@@ -31,7 +31,9 @@ func newRunner(streams Streams, newRoot func(Streams) *cobra.Command) *cobra.Com
 		Use:    "runner --namespace NAMESPACE -- FLAGS",
 		Short:  "Run the experiment of this pod, and keep its results in the cluster",
 		Hidden: true,
-		RunE:   func(cmd *cobra.Command, args []string) error { return runInside(cmd.Context(), newRoot(streams), streams, k, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runInside(cmd.Context(), newRoot(streams), streams, k, args)
+		},
 	}
 	k.addFlags(cmd)
 	return cmd

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,8 +52,8 @@ func TestWrongDurationsAreRefused(t *testing.T) {
 				{"load", "--url", "http://127.0.0.1:1/", "--rate", "1", "--count", "1", "--duration=" + text},
 			} {
 				var out, talk bytes.Buffer
-				code := Run(t.Context(), args, Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
-				if code == exitDone || !strings.Contains(talk.String(), `"`+text+`"`) || !strings.Contains(talk.String(), "write a") {
+				code := Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+				if code == cli.ExitDone || !strings.Contains(talk.String(), `"`+text+`"`) || !strings.Contains(talk.String(), "write a") {
 					t.Errorf("%q: exit code %d, and on stderr: %s", args, code, talk.String())
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,8 +23,8 @@ func TestDetachRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var talk bytes.Buffer
-			code := Run(t.Context(), strings.Fields(tt.args), Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk})
-			if code != exitUsage || !strings.Contains(talk.String(), tt.want) {
+			code := Run(t.Context(), strings.Fields(tt.args), cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk})
+			if code != cli.ExitUsage || !strings.Contains(talk.String(), tt.want) {
 				t.Errorf("exit code %d: %s", code, talk.String())
 			}
 		})
@@ -50,15 +51,15 @@ func TestReportShowsWhatRunShowed(t *testing.T) {
 	}
 	do := func(args ...string) (code int, stdout, stderr string) {
 		var data, talk bytes.Buffer
-		code = Run(t.Context(), args, Streams{In: strings.NewReader(""), Out: &data, Err: &talk})
+		code = Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &data, Err: &talk})
 		return code, data.String(), talk.String()
 	}
 	for _, more := range [][]string{nil, {"--seeds", "2"}} {
 		code, want, talk := do(append([]string{"run", "-f", file, "--on", "local", "--out", out, "--force"}, more...)...)
-		if code != exitCheckFailed {
+		if code != cli.ExitCheckFailed {
 			t.Fatalf("exit code %d: %s", code, talk)
 		}
-		if code, got, talk := do("report", out); code != exitCheckFailed || got != want {
+		if code, got, talk := do("report", out); code != cli.ExitCheckFailed || got != want {
 			t.Errorf("%v: exit code %d, %s; want what the run printed:\n%s\ngot\n%s", more, code, talk, want, got)
 		}
 		name := "result.json"
@@ -73,13 +74,13 @@ func TestReportShowsWhatRunShowed(t *testing.T) {
 			t.Errorf("%v: the JSON is not that of %s", more, name)
 		}
 	}
-	if code, _, talk := do("report", out, "--report", page); code != exitError || !strings.Contains(talk, "no page") {
+	if code, _, talk := do("report", out, "--report", page); code != cli.ExitError || !strings.Contains(talk, "no page") {
 		t.Errorf("without a page: exit code %d, %s", code, talk)
 	}
-	if code, _, talk := do("report", dir); code != exitError || !strings.Contains(talk, "neither result.json nor comparison.json") {
+	if code, _, talk := do("report", dir); code != cli.ExitError || !strings.Contains(talk, "neither result.json nor comparison.json") {
 		t.Errorf("without results: exit code %d, %s", code, talk)
 	}
-	if code, _, talk := do("report", out, "--wait"); code != exitUsage {
+	if code, _, talk := do("report", out, "--wait"); code != cli.ExitUsage {
 		t.Errorf("waiting for a directory: exit code %d, %s", code, talk)
 	}
 }

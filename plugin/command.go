@@ -1,7 +1,10 @@
 package plugin
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/spf13/cobra"
+)
 
 // Command returns the tree of all commands, hidden ones included, for programs
 // that describe them. Run executes a command line.
-func Command(streams Streams) *cobra.Command { return newRoot(streams) }
+func Command(streams cli.Streams) *cobra.Command { return newRoot(streams) }

@@ -12,10 +12,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/spf13/cobra"
 )
 
-func newCompletion(streams Streams) *cobra.Command {
+func newCompletion(streams cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "completion",
 		Short: "Have the shell complete the words of 'kubectl microsim'",
@@ -40,7 +41,7 @@ shell for which kubectl's own completion is set up. 'completion install' writes 
 	return cmd
 }
 
-func newCompletionInstall(streams Streams) *cobra.Command {
+func newCompletionInstall(streams cli.Streams) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "install",

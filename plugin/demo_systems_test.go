@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -102,8 +103,8 @@ func upExample(t *testing.T, name string) (runner.Deployment, map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := local{isolation: string(localsim.InProcess)}
-	deployer, err := l.deployerIn("", io.Discard, false)
+	l := local.Flags{Isolation: string(localsim.InProcess)}
+	deployer, err := l.DeployerIn("", io.Discard, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/doctor"
 )
 
 func accessCases() []e2eCase {
@@ -43,7 +45,7 @@ func rights(k *onKind) {
 	k.ok(as("top", "shop", "-o", "json")...)
 	k.ok(as("logs", "--all")...)
 	k.ok(as("load", "--system", "shop", "--rate", "20", "--duration", "1s")...)
-	var doctor struct{ Items []finding }
+	var doctor struct{ Items []doctor.Finding }
 	if err := json.Unmarshal([]byte(k.ok(as("doctor", "-o", "json")...)), &doctor); err != nil {
 		k.t.Fatal(err)
 	}
@@ -58,7 +60,7 @@ func rights(k *onKind) {
 
 func doctorOnKind(k *onKind) {
 	out := k.ok(k.microsim("doctor")...)
-	for _, want := range []string{"version", "may/up", "may/helpers", "pod-security/microsim-system", "podmonitors", "node/" + k.sandbox + "-control-plane", "image"} {
+	for _, want := range []string{"version", "may/up", "may/helpers", "pod-security/microsim-system", "podmonitors", "node/" + k.Sandbox + "-control-plane", "image"} {
 		if !strings.Contains(out, "\n"+want+" ") {
 			k.t.Errorf("the doctor does not know %q:\n%s", want, out)
 		}
@@ -97,7 +99,7 @@ func logsOnKind(k *onKind) {
 	k.fails("no container has ended", k.microsim("logs", "front", "-p")...)
 	k.fails(`no service "fornt"`, k.microsim("logs", "fornt")...)
 	// A pod that takes the place of another is followed.
-	b := k.begin(k.microsim("logs", "front", "-f", "--tail", "1")...)
+	b := k.Begin(k.microsim("logs", "front", "-f", "--tail", "1")...)
 	b.until("front/1 {")
 	k.ok("-n", "shop", "delete", "pod", "-l", "microsim.dev/service=front", "--wait=false")
 	for range 600 {
@@ -107,7 +109,7 @@ func logsOnKind(k *onKind) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	_ = b.cmd.Process.Signal(os.Interrupt)
-	if code := b.end(); code != exitDone || strings.Count(b.said(), "front/1 {") != 2 {
+	if code := b.end(); code != cli.ExitDone || strings.Count(b.said(), "front/1 {") != 2 {
 		k.t.Errorf("the log that was followed ends with %d:\n%s", code, b.said())
 	}
 	k.ok(k.microsim("down", "shop")...)
@@ -115,7 +117,7 @@ func logsOnKind(k *onKind) {
 
 func topOnKind(k *onKind) {
 	k.ok(k.microsim("up", "-f", k.file("shop.yaml", strings.ReplaceAll(frontAndBack, "NAME", "shop")))...)
-	b := k.begin(k.microsim("top", "shop", "-w", "--interval", "500ms")...)
+	b := k.Begin(k.microsim("top", "shop", "-w", "--interval", "500ms")...)
 	b.until("SERVICE")
 	busy := regexp.MustCompile(`(?m)^back +([1-9][0-9.]*|0\.[1-9]) +0%.* 2/2$`)
 	for range 60 {
@@ -125,7 +127,7 @@ func topOnKind(k *onKind) {
 		}
 	}
 	_ = b.cmd.Process.Signal(os.Interrupt)
-	if code := b.end(); code != exitDone || !busy.MatchString(b.said()) {
+	if code := b.end(); code != cli.ExitDone || !busy.MatchString(b.said()) {
 		k.t.Errorf("top ends with %d, or does not show requests:\n%s", code, b.said())
 	}
 	var top report.Top

@@ -5,6 +5,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,8 +73,8 @@ func (k *onKind) reported() {
 	dir := filepath.Join(k.t.TempDir(), "results")
 	page := filepath.Join(k.t.TempDir(), "page.html")
 	out, talk, err := elsewhere.run("microsim", "report", "alone", "--wait", "--out", dir, "--report", page)
-	if exitOf(err) != exitCheckFailed {
-		k.t.Errorf("report: %v, want exit code %d\n%s", err, exitCheckFailed, talk)
+	if exitOf(err) != cli.ExitCheckFailed {
+		k.t.Errorf("report: %v, want exit code %d\n%s", err, cli.ExitCheckFailed, talk)
 	}
 	for _, want := range []string{"PASS  errors > 1%", "FAIL  rate > 100", "error back"} {
 		if !strings.Contains(out, want) {
@@ -94,7 +95,7 @@ func (k *onKind) reported() {
 // to.
 func (k *onKind) leastRights() {
 	k.t.Helper()
-	type right struct{ verb, group, resource, name, namespace, want string }
+	type right struct{ verb, group, resource, name, Namespace, want string }
 	rights := []right{
 		{"create", "apps", "deployments", "", "alone-system", "true"},
 		{"get", "", "secrets", "microsim-alone-system", "alone-system", "true"},
@@ -117,7 +118,7 @@ func (k *onKind) leastRights() {
 		fmt.Fprintf(&questions, `---
 {apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {user: "system:serviceaccount:alone-system:microsim-alone-experiment",
  resourceAttributes: {verb: %q, group: %q, resource: %q, subresource: %q, name: %q, namespace: %q}}}
-`, r.verb, r.group, resource, sub, r.name, r.namespace)
+`, r.verb, r.group, resource, sub, r.name, r.Namespace)
 	}
 	out := k.ok("create", "-f", k.file("rights.yaml", questions.String()), "-o", `jsonpath={.status.allowed}{"\n"}`)
 	answers := strings.Split(out, "\n")
@@ -156,7 +157,7 @@ func runnerEnded(k *onKind) {
 		return err == nil && strings.Contains(out, "fault applied")
 	})
 	k.ok("-n", "drained-system", "delete", "pod", "-l", "microsim.dev/experiment=drained")
-	if _, talk, err := k.run(k.microsim("report", "drained", "--wait")...); exitOf(err) != exitError || !strings.Contains(talk, "ended badly") {
+	if _, talk, err := k.run(k.microsim("report", "drained", "--wait")...); exitOf(err) != cli.ExitError || !strings.Contains(talk, "ended badly") {
 		k.t.Errorf("report of an experiment that was ended: %v\n%s", err, talk)
 	}
 	if out := k.ok("-n", "drained-system", "get", "deployments", "-o", "name"); out != "" {
@@ -175,13 +176,13 @@ func neverBegun(k *onKind) {
 	k.noRights()
 	k.ok("delete", "namespace", "full")
 	// Ctrl-C while the pod is waited for.
-	b := k.begin(k.microsim("run", "-f", file, "--detach", "--runner-image", "127.0.0.1:1/no/such:image")...)
+	b := k.Begin(k.microsim("run", "-f", file, "--detach", "--runner-image", "127.0.0.1:1/no/such:image")...)
 	k.until(time.Minute, "its pod is there", func() bool {
 		out, _, err := k.run("-n", "never-system", "get", "pods", "-o", "name")
 		return err == nil && strings.Contains(out, "microsim-never-experiment")
 	})
 	_ = b.cmd.Process.Signal(os.Interrupt)
-	if code := b.end(); code != exitError || !strings.Contains(b.said(), "interrupt") {
+	if code := b.end(); code != cli.ExitError || !strings.Contains(b.said(), "interrupt") {
 		k.t.Errorf("the start that was interrupted ends with %d", code)
 	}
 	k.noRights()

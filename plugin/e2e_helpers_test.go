@@ -99,7 +99,7 @@ func networkBroken(k *onKind) {
 		}
 	}
 	// Another machine clears it: it knows the cluster alone.
-	elsewhere := &onKind{t: k.t, sandbox: k.sandbox, env: append(slices.Clone(k.env), "MICROSIM_STATE_DIR="+k.t.TempDir())}
+	elsewhere := &onKind{t: k.t, Sandbox: k.Sandbox, env: append(slices.Clone(k.env), "MICROSIM_STATE_DIR="+k.t.TempDir())}
 	elsewhere.ok("microsim", "fault", "clear", "--all")
 	k.prompt("nets", "web", little)
 	// A partition parts one caller from the service, and nobody else.
@@ -124,7 +124,7 @@ func helperGoes(k *onKind) {
 		out, _, err := k.run(k.microsim("fault", "list", "-o", "yaml")...)
 		return err == nil && strings.Contains(out, "effective: delay 1s") && !strings.Contains(out, "errors:")
 	}
-	killed := exec.Command("docker", "exec", k.sandbox+"-control-plane", "pkill", "-KILL", "-f", "^/microsim-agent node")
+	killed := exec.Command("docker", "exec", k.Sandbox+"-control-plane", "pkill", "-KILL", "-f", "^/microsim-agent node")
 	if out, err := killed.CombinedOutput(); err != nil {
 		k.t.Fatalf("killing the helper: %v\n%s", err, out)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
 func loadCases() []e2eCase {
@@ -60,7 +61,7 @@ func beforeDuringAfter(k *onKind) {
 	if result.Target != "kind" || result.Load == nil || result.Load.Total.Sent != 180 || !result.Passed {
 		k.t.Errorf("the run on %q passed %v with the load %+v", result.Target, result.Passed, result.Load)
 	}
-	want := "kubectl microsim run -f " + file + " --on kind --sandbox " + k.sandbox + " --load-pods 2 --seed 5"
+	want := "kubectl microsim run -f " + file + " --on kind --sandbox " + k.Sandbox + " --load-pods 2 --seed 5"
 	if result.Command != want {
 		k.t.Errorf("it is repeated by %q, want %q", result.Command, want)
 	}
@@ -85,7 +86,7 @@ func loads(k *onKind) {
 		{"interrupted", interruptedLoad},
 		{"a pod is killed", killedPod},
 	} {
-		k.t.Run(test.name, func(t *testing.T) { (&onKind{t: t, env: k.env, sandbox: k.sandbox}).leaving(test.run) })
+		k.t.Run(test.name, func(t *testing.T) { (&onKind{t: t, env: k.env, Sandbox: k.Sandbox}).leaving(test.run) })
 	}
 	k.ok(k.microsim("down", "choosy")...)
 }
@@ -159,8 +160,8 @@ func (b *background) said() string {
 	return b.talk.String()
 }
 
-// begin starts kubectl, which becomes the plugin.
-func (k *onKind) begin(args ...string) *background {
+// Begin starts kubectl, which becomes the plugin.
+func (k *onKind) Begin(args ...string) *background {
 	k.t.Helper()
 	b := &background{t: k.t, cmd: exec.Command("kubectl", args...)}
 	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = k.env, b, b
@@ -191,31 +192,31 @@ func (b *background) end() int {
 }
 
 func interruptedLoad(k *onKind) {
-	b := k.begin(k.microsim("load", "--rate", "100", "--load-pods", "2")...)
+	b := k.Begin(k.microsim("load", "--rate", "100", "--load-pods", "2")...)
 	b.until("ready to generate load")
 	time.Sleep(time.Second) // of load
 	_ = b.cmd.Process.Signal(os.Interrupt)
-	if code := b.end(); code != exitDone || !strings.Contains(b.said(), "stopped before its end") {
+	if code := b.end(); code != cli.ExitDone || !strings.Contains(b.said(), "stopped before its end") {
 		k.t.Errorf("the load that was interrupted ends with %d", code)
 	}
 }
 
 func killedPod(k *onKind) {
-	b := k.begin(k.microsim("load", "--rate", "100", "--load-pods", "2", "--duration", "1m")...)
+	b := k.Begin(k.microsim("load", "--rate", "100", "--load-pods", "2", "--duration", "1m")...)
 	b.until("ready to generate load")
 	pods := strings.Fields(k.ok("get", "pods", "-n", "choosy", "-l", "microsim.dev/role=load", "-o", "name"))
 	k.ok("delete", "-n", "choosy", pods[0], "--force", "--grace-period=0")
 	code := b.end()
-	if name := strings.TrimPrefix(pods[0], "pod/"); code != exitError || !strings.Contains(b.said(), "error: pod \""+name) {
+	if name := strings.TrimPrefix(pods[0], "pod/"); code != cli.ExitError || !strings.Contains(b.said(), "error: pod \""+name) {
 		k.t.Errorf("the load whose pod was killed ends with %d", code)
 	}
 }
 
 func interruptedRun(k *onKind) {
-	b := k.begin(k.microsim("run", "-f", k.file("social.yaml", smallSocial))...)
+	b := k.Begin(k.microsim("run", "-f", k.file("social.yaml", smallSocial))...)
 	b.until("fault applied")
 	_ = b.cmd.Process.Signal(os.Interrupt)
-	if code := b.end(); code != exitError || !strings.Contains(b.said(), "the run was interrupted") {
+	if code := b.end(); code != cli.ExitError || !strings.Contains(b.said(), "the run was interrupted") {
 		k.t.Errorf("the run that was interrupted ends with %d", code)
 	}
 }

@@ -23,7 +23,7 @@ import (
 type onKind struct {
 	t       *testing.T
 	env     []string
-	sandbox string
+	Sandbox string
 }
 
 func newOnKind(t *testing.T, how ...string) *onKind {
@@ -45,7 +45,7 @@ func newOnKind(t *testing.T, how ...string) *onKind {
 	}
 	// Nobody else has a sandbox of this name, not even another test.
 	sandbox := fmt.Sprintf("microsim-e2e-%d", os.Getpid())
-	k := &onKind{t: t, sandbox: sandbox, env: append(os.Environ(),
+	k := &onKind{t: t, Sandbox: sandbox, env: append(os.Environ(),
 		"PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "MICROSIM_STATE_DIR="+filepath.Join(dir, "state"),
 		"KUBECONFIG="+filepath.Join(dir, "state-sandboxes", sandbox+".kubeconfig"),
 	)}
@@ -100,7 +100,7 @@ func (k *onKind) file(name, text string) string {
 }
 
 func (k *onKind) microsim(args ...string) []string {
-	return append(append([]string{"microsim"}, args...), "--on", "kind", "--sandbox", k.sandbox)
+	return append(append([]string{"microsim"}, args...), "--on", "kind", "--sandbox", k.Sandbox)
 }
 
 const frontAndBack = `
@@ -132,7 +132,7 @@ func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
 	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases()) {
 		t.Run(test.name, func(t *testing.T) {
-			in := &onKind{t: t, env: k.env, sandbox: k.sandbox}
+			in := &onKind{t: t, env: k.env, Sandbox: k.Sandbox}
 			// What a failure leaves must not make others fail.
 			t.Cleanup(func() {
 				if t.Failed() {

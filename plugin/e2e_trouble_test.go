@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
 func troubleCases() []e2eCase {
@@ -51,24 +52,24 @@ func (b *background) result() *result.Result {
 // node runs a command on the node.
 func (k *onKind) node(args ...string) {
 	k.t.Helper()
-	if out, err := exec.Command("docker", append([]string{"exec", k.sandbox + "-control-plane"}, args...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("docker", append([]string{"exec", k.Sandbox + "-control-plane"}, args...)...).CombinedOutput(); err != nil {
 		k.t.Fatalf("on the node, %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
 
 func restartedServer(k *onKind) {
-	b := k.begin(k.microsim("run", "-f", k.file("steady.yaml", steady), "-o", "json")...)
+	b := k.Begin(k.microsim("run", "-f", k.file("steady.yaml", steady), "-o", "json")...)
 	b.until("fault applied")
 	k.node("pkill", "-KILL", "kube-apiserver")
 	code := b.end()
 	result := b.result()
-	if result.Load == nil || result.Load.Total.Sent != 200 || code != exitDone && code != exitCheckFailed {
+	if result.Load == nil || result.Load.Total.Sent != 200 || code != cli.ExitDone && code != cli.ExitCheckFailed {
 		k.t.Errorf("the run whose API server was restarted ends with %d, and has sent %+v", code, result.Load)
 	}
 }
 
 func asleep(k *onKind) {
-	b := k.begin(k.microsim("run", "-f", k.file("steady.yaml", steady), "-o", "json")...)
+	b := k.Begin(k.microsim("run", "-f", k.file("steady.yaml", steady), "-o", "json")...)
 	b.until("fault applied")
 	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		k.t.Fatal(err)
@@ -76,13 +77,13 @@ func asleep(k *onKind) {
 	time.Sleep(4 * time.Second) // of sleep
 	_ = b.cmd.Process.Signal(syscall.SIGCONT)
 	code := b.end()
-	if result := b.result(); result.Load == nil || result.Load.Total.Sent != 200 || code != exitDone && code != exitCheckFailed {
+	if result := b.result(); result.Load == nil || result.Load.Total.Sent != 200 || code != cli.ExitDone && code != cli.ExitCheckFailed {
 		k.t.Errorf("the run that slept ends with %d, and has sent %+v", code, result.Load)
 	}
 }
 
 func killedPlugin(k *onKind) {
-	b := k.begin(k.microsim("run", "-f", k.file("steady.yaml", steady))...)
+	b := k.Begin(k.microsim("run", "-f", k.file("steady.yaml", steady))...)
 	b.until("fault applied")
 	_ = b.cmd.Process.Kill()
 	b.end()

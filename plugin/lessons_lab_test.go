@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
@@ -37,8 +38,8 @@ func TestLessonsShowWhatTheySay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := local{isolation: string(localsim.InProcess)}
-			deployer, err := l.deployerIn("", io.Discard, false)
+			l := local.Flags{Isolation: string(localsim.InProcess)}
+			deployer, err := l.DeployerIn("", io.Discard, false)
 			if err != nil {
 				t.Fatal(err)
 			}

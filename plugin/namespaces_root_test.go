@@ -24,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/runnertest"
 )
@@ -33,7 +34,7 @@ func namespaceDeployer(t *testing.T) *localsim.Deployer {
 	if os.Geteuid() != 0 {
 		t.Fatal("making network namespaces needs root; run it by `make test-root`")
 	}
-	d, err := (&local{isolation: string(localsim.Namespace)}).deployerIn(t.TempDir(), t.Output(), true)
+	d, err := (&local.Flags{Isolation: string(localsim.Namespace)}).DeployerIn(t.TempDir(), t.Output(), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package plugin is the command line: it reads flags and files, wires the rooms
-// of the house together, and prints. Data goes to stdout, talk to stderr.
+// Package plugin is the command line: it makes the tree of commands and runs it.
+// Data goes to stdout, messages go to stderr.
 package plugin
 
 import (
@@ -9,25 +9,33 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/doctor"
+	"github.com/microsim-dev/kubectl-microsim/plugin/faults"
+	"github.com/microsim-dev/kubectl-microsim/plugin/files"
+	"github.com/microsim-dev/kubectl-microsim/plugin/gate"
+	"github.com/microsim-dev/kubectl-microsim/plugin/load"
+	"github.com/microsim-dev/kubectl-microsim/plugin/run"
+	"github.com/microsim-dev/kubectl-microsim/plugin/system"
 )
 
 // Main runs the command line of this process and returns its exit code.
 func Main() int {
-	ctx, stop := untilSignal(context.Background(), os.Stderr)
+	ctx, stop := cli.UntilSignal(context.Background(), os.Stderr)
 	defer stop()
-	return Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	return Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 }
 
 // Run executes one command line, without the program's name, and returns the
 // exit code. The end of ctx interrupts the command, which then cleans up.
-func Run(ctx context.Context, args []string, streams Streams) int {
+func Run(ctx context.Context, args []string, streams cli.Streams) int {
 	root := newRoot(streams)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	return conclude(streams.Err, err)
+	return cli.Conclude(streams.Err, err)
 }
 
-func newRoot(streams Streams) *cobra.Command {
+func newRoot(streams cli.Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "microsim",
 		Short: "Stand up a mock distributed system from one file, load it, break it, and see what happens",
@@ -49,7 +57,7 @@ ways production breaks, protect it, and see what happened.
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return cli.Usage(cmd, err) })
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "system", Title: "Systems:"},
@@ -57,10 +65,10 @@ ways production breaks, protect it, and see what happened.
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {newUp(streams), newDown(streams), newStatus(streams), newLogs(streams), newTop(streams), newCluster(streams)},
-		"act":    {newRun(streams), newReport(streams), newCall(streams), newLoad(streams), newFault(streams), newGate(streams)},
-		"files":  {newValidate(streams), newConvert(streams), newExamples(streams), newSchema(streams)},
-		"":       {newDoctor(streams), newCompletion(streams), newVersion(streams), newAgent(streams), newRunner(streams, newRoot)},
+		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), system.NewCluster(streams)},
+		"act":    {run.New(streams), run.NewReport(streams), system.NewCall(streams), load.New(streams), faults.New(streams), gate.New(streams)},
+		"files":  {files.NewValidate(streams), files.NewConvert(streams), files.NewExamples(streams), files.NewSchema(streams)},
+		"":       {doctor.New(streams), newCompletion(streams), newVersion(streams), newAgent(streams), run.NewRunner(streams, newRoot)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
@@ -77,7 +85,7 @@ func wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usage(cmd, err)
+				return cli.Usage(cmd, err)
 			}
 			return nil
 		}

@@ -7,9 +7,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-func newVersion(streams Streams) *cobra.Command {
+func newVersion(streams cli.Streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -26,10 +27,10 @@ func newVersion(streams Streams) *cobra.Command {
 				fmt.Fprintf(streams.Out, "kubectl-microsim %s (%s, %s/%s)\n", info.Version, info.Go, info.OS, info.Arch)
 				return nil
 			}
-			if err := oneOf("output", output, "json", "yaml"); err != nil {
-				return usage(cmd, err)
+			if err := cli.OneOf("output", output, "json", "yaml"); err != nil {
+				return cli.Usage(cmd, err)
 			}
-			return printObject(streams.Out, output, info)
+			return cli.PrintObject(streams.Out, output, info)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")

@@ -31,6 +31,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
@@ -43,12 +44,12 @@ const modulePath = "github.com/microsim-dev/kubectl-microsim/"
 
 // pluginTree is the command tree of kubectl-microsim.
 func pluginTree() *cobra.Command {
-	return plugin.Command(plugin.Streams{Out: io.Discard, Err: io.Discard})
+	return plugin.Command(cli.Streams{Out: io.Discard, Err: io.Discard})
 }
 
 // runPlugin executes a command line of kubectl-microsim and returns its exit code.
 func runPlugin(ctx context.Context, in io.Reader, out, err io.Writer, args ...string) int {
-	return plugin.Run(ctx, args, plugin.Streams{In: in, Out: out, Err: err})
+	return plugin.Run(ctx, args, cli.Streams{In: in, Out: out, Err: err})
 }
 
 // runAgent executes a command line of microsim-agent.

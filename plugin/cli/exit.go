@@ -1,0 +1,115 @@
+// Package cli is what all commands share: streams, flags, input files, printing,
+// the terminal, signals, and errors with their exit codes.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// The exit codes.
+const (
+	ExitDone        = 0
+	ExitError       = 1
+	ExitUsage       = 2
+	ExitCheckFailed = 10
+	ExitCleanup     = 11
+)
+
+// usageError is a misuse of the command line; the usage line is shown with it.
+type usageError struct {
+	cmd *cobra.Command
+	err error
+}
+
+// Usage makes an error a misuse of a command.
+func Usage(cmd *cobra.Command, err error) error { return usageError{cmd, err} }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// checksFailedError says that an experiment ran and was judged bad.
+type checksFailedError struct{ failed, all int }
+
+// ChecksFailed is the error of an experiment whose checks did not all hold.
+func ChecksFailed(failed, all int) error { return checksFailedError{failed, all} }
+
+func (e checksFailedError) Error() string {
+	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
+}
+
+// endedBadlyError says that a run elsewhere ended in an error, and with which exit
+// code.
+type endedBadlyError struct {
+	code int
+	text string
+}
+
+// EndedBadly is the error of a run elsewhere that ended with an exit code.
+func EndedBadly(code int, text string) error { return endedBadlyError{code, text} }
+
+func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
+
+// Conclude prints an error for people and returns the exit code that goes with it.
+func Conclude(w io.Writer, err error) int {
+	if err == nil {
+		return ExitDone
+	}
+	lines := strings.Split(err.Error(), "\n")
+	fmt.Fprintf(w, "error: %s\n", lines[0])
+	for _, line := range lines[1:] {
+		fmt.Fprintf(w, "       %s\n", line)
+	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
+	case isUnknown(err):
+		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
+	}
+	return ExitCode(err)
+}
+
+// isUnknown recognises what the library says of a command that there is not.
+func isUnknown(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
+
+// ExitCode is the exit code that goes with an error.
+func ExitCode(err error) int {
+	var (
+		usage     usageError
+		cleanup   *runner.CleanupError
+		checks    checksFailedError
+		elsewhere endedBadlyError
+	)
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &elsewhere):
+		return elsewhere.code
+	case errors.As(err, &usage), isUnknown(err):
+		return ExitUsage
+	case errors.As(err, &cleanup):
+		return ExitCleanup
+	case errors.As(err, &checks):
+		return ExitCheckFailed
+	}
+	return ExitError
+}
+
+// Cause replaces the bare text of a cancelled context by what ended it.
+func Cause(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if c := context.Cause(ctx); c != nil && !errors.Is(c, context.Canceled) {
+		return c
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+// Package faults is the commands that add, apply, list and clear faults on a running
+// system.
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+)
+
+func New(streams cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fault",
+		Short: "Break a running system, see what is broken, and mend it",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newFaultAdd(streams), newFaultApply(streams), newFaultList(streams), newFaultClear(streams))
+	return cmd
+}
+
+// faultOptions are those that all commands of `fault` share.
+type faultOptions struct {
+	streams cli.Streams
+	target  target.Target
+	system  string
+	output  string
+	// all looks through all namespaces, whatever the context says.
+	all bool
+}
+
+func (o *faultOptions) AddFlags(cmd *cobra.Command) {
+	o.target.AddFlags(cmd)
+	cmd.Flags().StringVar(&o.system, "system", "", "the running system; may be left out where there is only one")
+	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
+}
+
+func (o *faultOptions) addAllNamespaces(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "look through all namespaces of the cluster")
+}
+
+// addOptions are those of `fault add`.
+type addOptions struct {
+	faultOptions
+	selectOptions
+	wait, dryRun   bool
+	name, On, from string
+	probability    float64
+	lasts          unit.Duration
+	delay, jitter  unit.Duration
+	hold           unit.Duration
+	status         int
+	size, rate     unit.Size
+	cores          unit.Cores
+
+	percent, correlation     float64
+	direction, pattern, with string
+	load                     float64
+	method                   string
+}
+
+func newFaultAdd(streams cli.Streams) *cobra.Command {
+	o := &addOptions{faultOptions: faultOptions{streams: streams, target: target.New()}}
+	var types []string
+	var text strings.Builder
+	for _, e := range fault.Vocabulary() {
+		types = append(types, string(e.Type))
+		fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
+	}
+	cmd := &cobra.Command{
+		Use:   "add TYPE (--target SERVICE | --selector LABELS)",
+		Short: "Break a service of a running system, the way to it, or other pods",
+		Long:  "Break a service of a running system, or the way to it.\n\nTypes:\n" + text.String(),
+		Example: `  kubectl microsim fault add latency --target cart --delay 300ms --jitter 50ms --for 30s --probability 0.3 --on local
+  kubectl microsim fault add error --target cart/items --status 503 --on local
+  kubectl microsim fault add kill --target cart/2 --on local
+  kubectl microsim fault add net-delay --target 'web->cart' --delay 100ms --jitter 10ms --on local
+  kubectl microsim fault add net-delay --target cart --delay 300ms --for 3m --wait
+  kubectl microsim fault add net-loss --selector app=checkout -n shop --to payment.bank --percent 0.1 --for 2m`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: types,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := o.target.Validate()
+			if err == nil {
+				err = o.validateSelection()
+			}
+			if err != nil {
+				return cli.Usage(cmd, err)
+			}
+			f, err := o.fault(args[0])
+			if err != nil {
+				return cli.Usage(cmd, err)
+			}
+			return o.run(cmd.Context(), f)
+		},
+	}
+	o.faultOptions.AddFlags(cmd)
+	o.selectOptions.AddFlags(cmd)
+	o.target.Kube.AddImageFlags(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&o.wait, "wait", false, "stay until the fault's time is over, or an interrupt; then it is taken back, and until then it follows pods that come and go")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only print which pods would be hit, and how")
+	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
+	flags.StringVar(&o.On, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
+	flags.StringVar(&o.from, "from", "", "only requests of this caller")
+	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1; on the network, of connections")
+	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
+	flags.Var(&o.lasts, "for", "how long; without it until it is cleared, with --selector 5m")
+	flags.Var(&o.delay, "delay", "how long requests, packets, or data are held up, or connections live")
+	flags.Var(&o.jitter, "jitter", "spread of the delay")
+	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")
+	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
+	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request; bytes of a connection, or of a part of its data")
+	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi")
+	flags.Float64Var(&o.percent, "percent", 0, "share of packets to hit, 0 to 1")
+	flags.Float64Var(&o.correlation, "correlation", 0, "how much a packet's fate follows that of the one before, 0 to 1")
+	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
+	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
+	flags.Float64Var(&o.load, "load", 0, "share of each processor that a stress takes, 0 to 1")
+	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
+	flags.Var(&o.cores, "cores", "processors to keep busy")
+	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))
+	_ = cmd.RegisterFlagCompletionFunc("from", o.target.CompleteServices(&o.system))
+	return cmd
+}
+
+// argsOf lists the flags of a type for its help.
+func argsOf(e fault.Entry) string {
+	var flags []string
+	for _, a := range e.Needs {
+		flags = append(flags, "--"+string(a))
+	}
+	for _, a := range e.May {
+		flags = append(flags, "[--"+string(a)+"]")
+	}
+	if len(flags) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(flags, " ") + ")"
+}
+
+// fault makes the fault that the flags describe, or says what is wrong.
+func (o *addOptions) fault(word string) (fault.Fault, error) {
+	f := fault.Fault{
+		Name: o.name, Type: fault.Type(word), Duration: o.lasts, Probability: o.probability,
+		Args: fault.Args{
+			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
+			Rate: o.rate, Percent: o.percent, Correlation: o.correlation, Pattern: o.pattern, With: o.with,
+			Load: o.load, Method: o.method,
+		},
+	}
+	var err error
+	switch {
+	case o.selector != "":
+		f.Target.Service = o.selector
+	case o.On == "":
+		return f, errors.New("--target is missing: name the service to break, or pods with --selector")
+	default:
+		if f.Target, err = fault.ParseTarget(o.On); err != nil {
+			return f, fmt.Errorf("--target: %w", err)
+		}
+	}
+	if o.from != "" {
+		f.Target.From = o.from
+	}
+	f.Target.Direction = fault.Direction(o.direction)
+	f = f.WithDefaults()
+	problems := f.Validate()
+	for i := range problems {
+		// Here, arguments are flags of the same names.
+		if flag, ok := strings.CutPrefix(problems[i].Path, "args."); ok {
+			problems[i].Path = "--" + flag
+		}
+	}
+	return f, problems.Err()
+}
+
+// until is when a fault that begins now ends.
+func (o *addOptions) until() time.Time {
+	if o.lasts == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(o.lasts.Std())
+}
+
+// faultID makes a name of type and target that a command line takes as it is.
+func faultID(f fault.Fault) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		}
+		return '-'
+	}, strings.ReplaceAll(f.Target.String(), "->", "-"))
+	return string(f.Type) + "-" + strings.Trim(clean, "-")
+}

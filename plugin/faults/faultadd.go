@@ -1,0 +1,138 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// selectOptions are those of faults on pods that were selected by their labels.
+type selectOptions struct {
+	selector    string
+	to          []string
+	allowSystem bool
+	maxPods     int
+	yes         bool
+}
+
+func (o *selectOptions) AddFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&o.selector, "selector", "l", "", "in place of --target: break the pods of -n with these labels, whoever they belong to")
+	flags.StringArrayVar(&o.to, "to", nil, "with --selector: only packets to and from an address, a CIDR, a Service (cart, cart.shop) or a name in the DNS; may be repeated")
+	flags.BoolVar(&o.allowSystem, "allow-system", false, "with --selector: admit pods that the cluster itself needs")
+	flags.IntVar(&o.maxPods, "max-pods", 10, "with --selector: refuse to break more pods than this")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "with --selector: do not ask before breaking pods")
+}
+
+// selectedFor is how long faults on selected pods last where nothing is said.
+const selectedFor = unit.Duration(5 * time.Minute)
+
+// validate says which flags do not go together.
+func (o *addOptions) validateSelection() error {
+	switch {
+	case o.selector == "" && (len(o.to) > 0 || o.allowSystem || o.yes):
+		return errors.New("--to, --allow-system and --yes go with --selector")
+	case o.selector == "":
+		return nil
+	case o.On != "" || o.system != "" || o.from != "":
+		return errors.New("--selector names the pods to break: leave out --target, --system and --from; --to limits what is broken to destinations")
+	case !o.target.OnCluster():
+		return errors.New("--selector means pods of a cluster: leave out --on local")
+	}
+	return nil
+}
+
+func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
+	if o.selector != "" && o.lasts == 0 {
+		o.lasts = selectedFor
+		f.Duration = o.lasts
+		fmt.Fprintf(o.streams.Err, "note: it lasts for %v; --for says otherwise\n", o.lasts)
+	}
+	at, err := o.injector(ctx)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	id := o.name
+	if id == "" {
+		id = faultID(f)
+	}
+	if o.dryRun || o.selector != "" {
+		if err := o.plan(ctx, at, id, f); err != nil || o.dryRun {
+			return cli.Cause(ctx, err)
+		}
+	}
+	cli.RecoverWith(ctx, o.Command("clear", id))
+	// The time that passed while a question was answered does not count.
+	deadline := o.until()
+	if err := at.Inject(ctx, id, f, deadline); err != nil {
+		return cli.Cause(ctx, err)
+	}
+	fmt.Fprintf(o.streams.Out, "fault/%s added\n", id)
+	if o.wait {
+		return o.waitFor(ctx, at, id, deadline)
+	}
+	if o.target.OnCluster() {
+		fmt.Fprintln(o.streams.Err, "note: it acts in the pods that are there now; pods that come later get it only while --wait follows them")
+	}
+	return nil
+}
+
+// injector returns what the flags mean to break.
+func (o *addOptions) injector(ctx context.Context) (injector, error) {
+	k := o.target.Kube
+	if o.selector == "" {
+		return o.find(ctx, func(c *kubeapi.Config) { c.Image = k.Image })
+	}
+	c, err := k.Cluster(ctx, o.target.On, o.streams, false, func(c *kubeapi.Config) { c.FindImage = k.ImageFinder(o.target.On, o.streams) })
+	if err != nil {
+		return nil, err
+	}
+	namespace, err := k.Namespace(o.target.On)
+	if err != nil {
+		return nil, err
+	}
+	at, err := workload.Select(ctx, c.Client, workload.Selection{Namespace: namespace, Selector: o.selector, To: o.to, AllowSystem: o.allowSystem, MaxPods: o.maxPods})
+	if err != nil {
+		return nil, err
+	}
+	return at, nil
+}
+
+// waitFor keeps the fault until its time is over or the command is interrupted, and
+// lets it follow pods that come and go.
+func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadline time.Time) error {
+	waiting := ctx
+	if !deadline.IsZero() {
+		var stop context.CancelFunc
+		waiting, stop = context.WithDeadline(ctx, deadline)
+		defer stop()
+		fmt.Fprintf(o.streams.Err, "It acts for %v, on pods that come later, too; an interrupt takes it back sooner.\n", o.lasts)
+	} else {
+		fmt.Fprintln(o.streams.Err, "It acts, on pods that come later, too, until an interrupt takes it back.")
+	}
+	if p, follows := at.(planner); follows {
+		p.Follow(waiting)
+	} else {
+		<-waiting.Done()
+	}
+	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
+	defer cancel()
+	if err := at.Clear(clearing, id); err != nil {
+		return &runner.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.Command("clear", id)}
+	}
+	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
+	return nil
+}
+
+// clearTimeout bounds the taking back of a fault after an interrupt.
+const clearTimeout = time.Minute

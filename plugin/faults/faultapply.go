@@ -1,0 +1,253 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// applyOptions are those of `fault apply`.
+type applyOptions struct {
+	faultOptions
+	inputs   cli.Inputs
+	duration unit.Duration
+	seed     uint64
+	dryRun   bool
+}
+
+func newFaultApply(streams cli.Streams) *cobra.Command {
+	o := &applyOptions{faultOptions: faultOptions{streams: streams, target: target.New()}}
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Let the faults of a file come and go on a running system",
+		Long: `Let the faults of a file come and go on a running system: each comes at its start and goes after
+its duration, counted from the beginning. The command stays until the last has ended, until
+--duration is over, or until it is interrupted; what acts then is taken back, and faults that
+never began are named.
+
+Files are the fault definitions of VECROsim, the objects NetworkChaos, StressChaos and PodChaos of
+Chaos Mesh, and Experiments, of which only the faults are taken. What the system cannot do is said
+before anything begins.`,
+		Example: `  kubectl microsim fault apply -f evening.yaml
+  kubectl microsim fault apply -f networkchaos.yaml --duration 5min --on kind
+  kubectl microsim fault apply -f evening.yaml --on local --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.AddFlags(cmd)
+	o.inputs.AddFlags(cmd, "the faults")
+	flags := cmd.Flags()
+	flags.Var(&o.duration, "duration", "when to end, counted from the beginning; 0 is when the last fault has ended")
+	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant where a file leaves it open")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done, and when")
+	flags.StringVarP(&o.output, "output", "o", "", "output format: json, one event a line")
+	return cmd
+}
+
+func (o *applyOptions) Validate() error {
+	if len(o.inputs.Filenames) == 0 {
+		return errors.New("there are no faults to apply: name files with -f")
+	}
+	if o.output != "" {
+		if err := cli.OneOf("output", o.output, "json"); err != nil {
+			return err
+		}
+	}
+	if o.duration < 0 {
+		return fmt.Errorf("--duration %q is negative: write how long the faults come and go", o.duration)
+	}
+	return o.target.Validate()
+}
+
+func (o *applyOptions) run(ctx context.Context) error {
+	docs, err := o.inputs.Read(ctx, o.streams, nil)
+	if err != nil {
+		return err
+	}
+	cli.ShowNotes(o.streams.Err, docs)
+	injector, err := o.find(ctx)
+	if err != nil {
+		return err
+	}
+	system, err := runningSystem(ctx, injector)
+	if err != nil {
+		return err
+	}
+	faults, err := faultsFor(docs, system, o.seed)
+	if err == nil {
+		err = o.check(injector, faults)
+	}
+	if err != nil {
+		return err
+	}
+	steps, missed, err := planSteps(faults, o.duration.Std(), o.seed)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return printSteps(o.streams, system.Name, steps, missed)
+	}
+	if err := refuseTaken(ctx, injector, steps); err != nil {
+		return cli.Cause(ctx, err)
+	}
+	return o.play(ctx, injector, steps, missed)
+}
+
+// refuseTaken refuses faults that have the names of others that act: those are
+// not to be cleared in their place.
+func refuseTaken(ctx context.Context, in injector, steps []step) error {
+	active, err := in.Active(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, s := range steps {
+		taken := func(a runner.Injection) bool { return a.ID == s.id && !actsOnce(&a.Fault) }
+		if !s.clear && slices.ContainsFunc(active, taken) {
+			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", s.id, s.id))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// runningSystem asks a running system for its description.
+func runningSystem(ctx context.Context, in injector) (*topology.System, error) {
+	switch s := in.(type) {
+	case interface{ System() *topology.System }:
+		return s.System(), nil
+	case interface {
+		System(context.Context) (*topology.System, error)
+	}:
+		return s.System(ctx)
+	}
+	return nil, errors.New("the running system does not tell what it is made of")
+}
+
+// faultsFor collects the faults of all documents for one system.
+func faultsFor(docs document.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
+	var all []fault.Fault
+	for _, set := range docs.Faults() {
+		faults, err := set.For(system, seed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, faults...)
+	}
+	for _, e := range docs.Experiments() {
+		all = append(all, e.Faults...)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the files describe no faults for this system: give fault definitions of VECROsim, objects of Chaos Mesh, or an Experiment")
+	}
+	return all, nil
+}
+
+// check names all that the system cannot do, before anything begins.
+func (o *applyOptions) check(in injector, faults []fault.Fault) error {
+	var failed []error
+	for i := range faults {
+		f := &faults[i]
+		if f.Duration == 0 && o.duration == 0 && !actsOnce(f) {
+			failed = append(failed, fmt.Errorf("fault %q has no duration: write one, or --duration, so that it ends even if this program cannot end it", f.Label()))
+		}
+		for _, one := range victimsOf(f) {
+			if err := in.CanInject(&one); err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// victimsOf lists what a fault may become: itself, or one for each victim that
+// its rounds can draw.
+func victimsOf(f *fault.Fault) []fault.Fault {
+	if f.Rounds == nil {
+		return []fault.Fault{*f}
+	}
+	var all []fault.Fault
+	for _, victim := range f.Rounds.Victims {
+		if one := *f; victim != fault.Nobody {
+			one.Rounds, one.Target.Service = nil, victim
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// play lets the faults come and go. Meanwhile pods that come later get them, too.
+func (o *applyOptions) play(ctx context.Context, in injector, steps []step, missed []string) error {
+	var following sync.WaitGroup
+	defer following.Wait()
+	holding, end := context.WithCancel(ctx)
+	defer end()
+	if p, ok := in.(planner); ok {
+		following.Go(func() { p.Follow(holding) })
+	}
+	p := &player{injector: in, tell: o.tell, remedy: func(id string) string { return o.Command("clear", id) }}
+	cli.RecoverWith(ctx, o.Command("clear", "--all"))
+	return cli.Cause(ctx, p.play(ctx, steps, missed))
+}
+
+// tell prints an event: what was done to stdout, what was not to stderr, except
+// as data.
+func (o *applyOptions) tell(e faultEvent) {
+	if o.output == "json" {
+		if data, err := json.Marshal(e); err == nil {
+			fmt.Fprintf(o.streams.Out, "%s\n", data)
+		}
+		return
+	}
+	switch e.Event {
+	case "added", "cleared":
+		fmt.Fprintf(o.streams.Out, "fault/%s %s (%.1fs)\n", e.Name, e.Event, e.Elapsed)
+	case "never-started":
+		fmt.Fprintf(o.streams.Err, "fault/%s never started\n", e.Name)
+	}
+}
+
+// printSteps prints what would be done, and when.
+func printSteps(streams cli.Streams, system string, steps []step, missed []string) error {
+	var rows [][]string
+	for _, s := range steps {
+		verb := "add"
+		if s.clear {
+			if actsOnce(&s.fault) {
+				continue
+			}
+			verb = "clear"
+		}
+		target := s.fault.Target.String()
+		if d := s.fault.EffectiveDirection(); d != "" {
+			target += " (" + string(d) + ")"
+		}
+		rows = append(rows, []string{unit.Duration(s.at.Round(time.Millisecond)).String(), verb, s.id, string(s.fault.Type), target})
+	}
+	if err := cli.PrintTable(streams.Out, []string{"AT", "CHANGE", "FAULT", "TYPE", "TARGET"}, rows); err != nil {
+		return err
+	}
+	for _, id := range missed {
+		fmt.Fprintf(streams.Err, "fault/%s would never start\n", id)
+	}
+	fmt.Fprintf(streams.Out, "\nsystem/%s faults applied (dry run)\n", system)
+	return nil
+}

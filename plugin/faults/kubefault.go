@@ -1,0 +1,104 @@
+package faults
+
+import (
+	"context"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// An injector is what faults can act on: a running system, wherever it runs, or
+// pods that were selected by their labels.
+type injector interface {
+	CanInject(f *fault.Fault) error
+	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
+	Clear(ctx context.Context, id string) error
+	Active(ctx context.Context) ([]runner.Injection, error)
+}
+
+// A planner tells what a fault would do, and can follow pods that change.
+type planner interface {
+	Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]faults.Effect, error)
+	Follow(ctx context.Context)
+}
+
+var (
+	_ planner = (*cluster.Deployment)(nil)
+	_ planner = (*workload.Workloads)(nil)
+)
+
+// Command is the command line of a command of `fault` for the same place.
+func (o *faultOptions) Command(words ...string) string {
+	words = append([]string{"fault"}, words...)
+	if o.system != "" {
+		words = append(words, "--system", o.system)
+	}
+	return o.target.Command(words...)
+}
+
+// find returns the system that the flags mean.
+func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) (injector, error) {
+	if !o.target.OnCluster() {
+		return local.Find(o.system)
+	}
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false, more...)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Find(ctx, o.system)
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	return d, nil
+}
+
+// A faultPlace is where faults act: a system, or the selected pods of a
+// namespace.
+type faultPlace struct {
+	// name tells places apart, for people.
+	name string
+	injector
+}
+
+// places returns all places that the flags mean. With a system named, there is
+// one.
+func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
+	if !o.target.OnCluster() || o.system != "" {
+		at, err := o.find(ctx, o.everywhere)
+		return []faultPlace{{o.system, at}}, err
+	}
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false, o.everywhere)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := c.Systems(ctx)
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	var all []faultPlace
+	for _, d := range systems {
+		all = append(all, faultPlace{"system " + d.System().Name + " in namespace " + d.Namespace(), d})
+	}
+	foreign, err := workload.List(ctx, c.Client)
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	for _, x := range foreign {
+		all = append(all, faultPlace{"selected pods in namespace " + x.Namespace(), x})
+	}
+	return all, nil
+}
+
+// everywhere makes -A look through all namespaces, whatever the context says.
+func (o *faultOptions) everywhere(c *kubeapi.Config) {
+	if o.all {
+		c.Namespace = ""
+	}
+}

@@ -1,0 +1,313 @@
+// Package kube connects commands to a cluster: the flags of kubectl, kind sandboxes
+// and images.
+package kube
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways in which clouds log in
+	"k8s.io/klog/v2"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
+	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+)
+
+// kube has the flags of systems that run on Kubernetes. No file is read, and
+// nothing is sent, before a command asks for the cluster.
+type Flags struct {
+	Flags     *genericclioptions.ConfigFlags
+	set       *pflag.FlagSet // those of the command
+	Sandbox   string
+	nodeImage string
+	Image     string
+	Push      string
+	Timeout   time.Duration
+}
+
+// AddFlags adds kubectl's flags, and those of sandboxes.
+func (k *Flags) AddFlags(cmd *cobra.Command) {
+	k.Flags = genericclioptions.NewConfigFlags(true)
+	flags := cmd.Flags()
+	k.set = flags
+	k.Flags.AddFlags(flags)
+	// The others work as with kubectl, and would bury those of the command.
+	for _, name := range []string{
+		"as", "as-group", "as-uid", "as-user-extra", "cache-dir", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
+		"insecure-skip-tls-verify", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
+	} {
+		if flag := flags.Lookup(name); flag != nil {
+			flag.Hidden = true
+		}
+	}
+	flags.StringVar(&k.Sandbox, "sandbox", sandbox.DefaultName, "the kind cluster of --on kind")
+}
+
+// AddImageFlags adds the flags of commands that make pods.
+func (k *Flags) AddImageFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes where --on kind makes a sandbox")
+	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
+	flags.StringVar(&k.Push, "push", "", "push the agent's image to this reference, and use it")
+	flags.DurationVar(&k.Timeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+}
+
+// words are the flags that say which cluster is meant, as they were typed.
+// Credentials are left out.
+func (k *Flags) Args() (words []string) {
+	return k.Changed("kubeconfig", "context", "cluster", "user", "as", "namespace", "sandbox")
+}
+
+// Changed are the flags of these names that were typed.
+func (k *Flags) Changed(names ...string) (words []string) {
+	for _, name := range names {
+		if flag := k.set.Lookup(name); flag != nil && flag.Changed {
+			words = append(words, "--"+name, flag.Value.String())
+		}
+	}
+	return words
+}
+
+// clusterOf returns the cluster that --on means. With pods set, the image of the
+// agent is brought to it, and a sandbox that is not there is made.
+func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pods bool, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
+	// What the library logs by itself is told by our errors, too.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	config := kubeapi.Config{
+		ServiceSpec: ServiceSpec, ReadyTimeout: k.Timeout, Namespace: *k.Flags.Namespace,
+		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
+	}
+	var err error
+	if on == "kind" {
+		err = k.useSandbox(ctx, streams, pods, &config)
+	} else {
+		err = k.useContext(ctx, streams, pods, &config)
+	}
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	for _, change := range more {
+		change(&config)
+	}
+	return cluster.New(config)
+}
+
+// checkNetwork says why a fault on the network is nothing that happens to packets.
+func checkNetwork(f *fault.Fault) error {
+	if entry, _ := fault.Lookup(f.Type); entry.Layer != fault.OnNetwork {
+		return nil
+	}
+	_, err := netfault.ImpairmentOf(f)
+	return err
+}
+
+// ServiceSpec is what a service on a cluster is told. Its token comes apart.
+func ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
+	return json.Marshal(service.SpecFor(system, s, 1, seed, peers, ""))
+}
+
+// useContext takes the cluster of the kubeconfig, as kubectl does.
+func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
+	raw, err := k.Flags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	name := cmp.Or(*k.Flags.Context, raw.CurrentContext)
+	// Inside a pod, the pod's own cluster is meant.
+	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+	if chosen := *k.Flags.Context; chosen != "" && raw.Contexts[chosen] == nil {
+		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there", chosen)
+	}
+	if raw.Contexts[name] == nil && *k.Flags.APIServer == "" && *k.Flags.ClusterName == "" && !inside {
+		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
+	}
+	if config.REST, err = k.Flags.ToRESTConfig(); err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.Inside = inside && raw.Contexts[name] == nil && *k.Flags.APIServer == ""
+	// Every context has the namespace default; another was chosen.
+	if c := raw.Contexts[name]; c != nil && config.Namespace == "" && c.Namespace != "default" {
+		config.Namespace = c.Namespace
+	}
+	if !pods {
+		return nil
+	}
+	return k.useImage(ctx, streams, config)
+}
+
+// ImageFinder brings the image of the agent to the cluster when it is asked for it.
+func (k *Flags) ImageFinder(on string, streams cli.Streams) func(context.Context) (string, corev1.PullPolicy, error) {
+	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
+		var config kubeapi.Config
+		use := k.useContext
+		if on == "kind" {
+			use = k.useSandbox
+		}
+		err := use(ctx, streams, true, &config)
+		return config.Image, config.PullPolicy, err
+	}
+}
+
+// Namespace is that of objects which are not ours, as kubectl takes it.
+func (k *Flags) Namespace(on string) (string, error) {
+	if *k.Flags.Namespace != "" || on == "kind" {
+		return cmp.Or(*k.Flags.Namespace, "default"), nil
+	}
+	namespace, _, err := k.Flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", fmt.Errorf("finding the namespace: %w", err)
+	}
+	return namespace, nil
+}
+
+// useImage finds an image for a cluster that is not ours.
+func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubeapi.Config) error {
+	config.Image = k.Image
+	switch {
+	case k.Image != "":
+		return nil
+	case k.Push == "":
+		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
+	}
+	images, err := agentImages()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s, for nodes of %s\n", k.Push, architecturesOf(images))
+	config.Image, err = image.Push(ctx, images, k.Push)
+	return err
+}
+
+// AgentImage makes the image for nodes of an architecture.
+func AgentImage(arch string) (*image.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+	}
+	agent, err := image.Find(self, arch)
+	if err != nil {
+		return nil, err
+	}
+	return image.Build(agent)
+}
+
+// agentImages makes the images for all architectures for which there is an agent.
+func agentImages() ([]*image.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+	}
+	agents, err := image.FindAll(self)
+	if err != nil {
+		return nil, err
+	}
+	var images []*image.Image
+	for _, a := range agents {
+		img, err := image.Build(a)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, img)
+	}
+	return images, nil
+}
+
+// architecturesOf names what images are for.
+func architecturesOf(images []*image.Image) string {
+	var names []string
+	for _, i := range images {
+		names = append(names, i.Arch)
+	}
+	return strings.Join(names, " and ")
+}
+
+// Sandboxes returns the manager of our kind clusters.
+func Sandboxes(streams cli.Streams) (*sandbox.Manager, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	// The directory itself is that of the systems on this machine.
+	return sandbox.New(dir+"-sandboxes", func(line string) { fmt.Fprintln(streams.Err, line) })
+}
+
+// useSandbox takes a kind cluster of ours, which is made where pods are wanted.
+func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
+	manager, err := Sandboxes(streams)
+	if err != nil {
+		return err
+	}
+	connect := func() error {
+		config.REST, err = manager.Connect(k.Sandbox)
+		if err == nil {
+			config.REST.Impersonate.UserName, config.REST.Impersonate.Groups = *k.Flags.Impersonate, *k.Flags.ImpersonateGroup
+		}
+		return err
+	}
+	if !pods {
+		return connect()
+	}
+	s, err := manager.Ensure(ctx, k.Sandbox, sandbox.Options{NodeImage: k.nodeImage})
+	if err != nil {
+		return err
+	}
+	made := "of unknown age"
+	if !s.Created.IsZero() {
+		made = cli.Age(time.Since(s.Created)) + " old"
+	}
+	fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
+	if err := connect(); err != nil {
+		return err
+	}
+	if k.Image != "" || k.Push != "" {
+		return k.useImage(ctx, streams, config)
+	}
+	// The nodes are those of the machine that runs Docker, which may be another.
+	arch, err := access.Architecture(ctx, config.REST)
+	if err != nil {
+		return err
+	}
+	img, err := AgentImage(arch)
+	if err != nil {
+		return err
+	}
+	config.Image, config.PullPolicy = img.Tag.String(), corev1.PullNever
+	loaded, err := manager.Load(ctx, k.Sandbox, config.Image, img)
+	for _, node := range loaded {
+		fmt.Fprintf(streams.Err, "Loaded the agent's image into node %s.\n", node)
+	}
+	return err
+}
+
+// ImageToExpect is the image that pods would have.
+func (k *Flags) ImageToExpect(on string) string {
+	if k.Image != "" || on != "kind" {
+		return k.Image
+	}
+	images, err := agentImages()
+	if err != nil {
+		return ""
+	}
+	return images[0].Tag.String()
+}

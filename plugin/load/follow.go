@@ -1,0 +1,75 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
+	"github.com/microsim-dev/kubectl-microsim/runner/remote"
+)
+
+// followInterval is how often a load's file is looked at.
+const followInterval = 500 * time.Millisecond
+
+// followFile applies changes of the load's file to the load that runs: the
+// rates, bursts and users of its first phase, in proportion to those it began
+// with. The function that it returns ends the following and waits for it.
+func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(remote.Factors)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	path := o.inputs.Filenames[0]
+	seen := modified(path)
+	fmt.Fprintf(o.streams.Err, "following %s\n", path)
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(followInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := modified(path)
+			if now.Equal(seen) {
+				continue
+			}
+			seen = now
+			changed, _, err := o.Read(ctx, nil)
+			if err != nil {
+				fmt.Fprintf(o.streams.Err, "the load goes on as it was: %v\n", err)
+				continue
+			}
+			change(factorsOf(&began.Phases[0], &changed.Phases[0]))
+			fmt.Fprintf(o.streams.Err, "%s has changed: the load is now %s\n", path, preview.Phase(&changed.Phases[0]))
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// modified is when a file was changed last; the zero time where it cannot be told.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// factorsOf are the factors that lead from one phase to another.
+func factorsOf(from, to *load.Phase) remote.Factors {
+	f := remote.Factors{Rate: 1, Burst: float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)), Users: 1}
+	if from.Rate > 0 {
+		f.Rate = to.Rate / from.Rate
+	}
+	if from.Users > 0 {
+		f.Users = float64(to.Users) / float64(from.Users)
+	}
+	return f
+}

@@ -1,0 +1,91 @@
+// Package preview prints what a command is going to do, for --dry-run.
+package preview
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+)
+
+// printServices prints what of a system would be started.
+func Services(w io.Writer, system *topology.System) error {
+	var rows [][]string
+	for i := range system.Services {
+		s := &system.Services[i]
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Replicas), string(s.Kind), strings.Join(s.Calls(), ",")})
+	}
+	return cli.PrintTable(w, []string{"NAME", "REPLICAS", "KIND", "CALLS"}, rows)
+}
+
+// printPlan prints what a run of the experiment would do, and when.
+func Experiment(w io.Writer, e *experiment.Experiment) error {
+	if err := Services(w, &e.System); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	var length time.Duration
+	var rows [][]string
+	for _, p := range e.Load.Phases {
+		rows = append(rows, []string{length.String(), p.Duration.String(), p.Name, Phase(&p)})
+		length += p.Duration.Std()
+	}
+	if err := cli.PrintTable(w, []string{"AT", "FOR", "PHASE", "LOAD"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, c := range fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
+		f := &e.Faults[c.Fault]
+		verb, target := "apply", f.Target.String()
+		if c.Clear {
+			verb = "clear"
+		}
+		if c.Victim != "" {
+			target = c.Victim
+		}
+		rows = append(rows, []string{unit.Duration(c.At).String(), verb, f.Label(), target})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		if err := cli.PrintTable(w, []string{"AT", "CHANGE", "FAULT", "TARGET"}, rows); err != nil {
+			return err
+		}
+	}
+	for i, v := range e.Variants {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, strings.TrimSpace("variant "+v.Name+"  "+v.Doc))
+	}
+	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", e.Name)
+	return nil
+}
+
+func Phase(p *load.Phase) string {
+	if p.Users > 0 || p.UsersTo != nil {
+		text := fmt.Sprintf("%d users", p.Users)
+		if p.UsersTo != nil {
+			text = fmt.Sprintf("%d to %d users", p.Users, *p.UsersTo)
+		}
+		return text
+	}
+	text := fmt.Sprintf("%v/s", p.Rate)
+	if p.RateTo != nil {
+		text = fmt.Sprintf("%v to %v/s", p.Rate, *p.RateTo)
+	}
+	if p.Burst > 1 {
+		text += fmt.Sprintf(" of %d", p.Burst)
+	}
+	if p.Arrivals != "" {
+		text += " " + string(p.Arrivals)
+	}
+	return text
+}

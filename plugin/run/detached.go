@@ -1,0 +1,220 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/access"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
+	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+)
+
+// detachedRun has the flags of runs that take place in the cluster without this
+// machine.
+type detachedRun struct {
+	detach bool
+	// image is that of this program, for clusters that are not ours.
+	Image string
+	// called is how a run in a pod would be called from outside.
+	called string
+}
+
+func (d *detachedRun) AddFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&d.detach, "detach", false, "on a cluster: let the experiment run there by itself, and return when it has begun; 'report' shows what became of it")
+	cmd.Flags().StringVar(&d.Image, "runner-image", "", "image of kubectl-microsim that the cluster can pull, for --detach")
+	cmd.Flags().StringVar(&d.called, calledFlag, "", "how this run would be called from outside its pod")
+	_ = cmd.Flags().MarkHidden(calledFlag)
+}
+
+// Validate refuses flags that have no meaning together.
+func (d *detachedRun) Validate(o *runOptions) error {
+	switch {
+	case !d.detach && d.Image != "":
+		return errors.New("--runner-image is the image of a run that is on its own: write --detach, too, or leave it out")
+	case !d.detach:
+		return nil
+	case !o.target.OnCluster():
+		return errors.New("--detach leaves the experiment to a cluster: write --on kind or --on cluster, or leave it out")
+	case o.out != "" || o.report != "" || o.output != "":
+		return errors.New("--out, --report and --output are for what a run has shown, and a detached run has not yet: give them to 'kubectl microsim report' when it has ended")
+	}
+	return nil
+}
+
+// startDetached lets the experiment run in the cluster by itself.
+func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment, args []string) error {
+	if o.series.applies(&e) {
+		if _, err := e.Select(o.series.names()); err != nil {
+			return err
+		}
+	}
+	document, err := spec.FormatExperiment(&e)
+	if err != nil {
+		return err
+	}
+	called := o.called(args) + " --detach"
+	if o.series.duration > 0 {
+		called += " --duration " + o.series.duration.String()
+	}
+	var agent string
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, true, func(config *kubeapi.Config) { agent = config.Image })
+	if err != nil {
+		return err
+	}
+	if err := detached.CanStart(ctx, c.Client, &e); err != nil {
+		return cli.Cause(ctx, err)
+	}
+	runner, err := o.detached.bring(ctx, o, c)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	cli.RecoverWith(ctx, o.target.Command("down", e.Name))
+	x, err := detached.Start(ctx, c.Client, &e, detached.Launch{
+		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
+		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
+	})
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	fmt.Fprintf(o.streams.Out, "experiment/%s started\n", x.Name)
+	fmt.Fprintf(o.streams.Err, "It runs in namespace %s by itself. From any machine that reaches the cluster:\n", x.Namespace)
+	return cli.PrintTable(o.streams.Err, []string{"COMMAND", "WHAT"}, [][]string{
+		{o.follow("report", x) + " --wait", "show its results when it has ended"},
+		{o.follow("status", x), "show how far it is"},
+		{o.follow("down", x), "end and delete it, with its system and results"},
+	})
+}
+
+// follow is the command line that does something with an experiment.
+func (o *runOptions) follow(command string, x *detached.Experiment) string {
+	if len(o.target.Kube.Changed("namespace")) > 0 {
+		return o.target.Command(command, x.Name)
+	}
+	return o.target.Command(command, x.Name, "-n", x.Namespace)
+}
+
+// calledFlag tells a run in a pod how a person would call it.
+const calledFlag = "called-as"
+
+// runnerArgs call this program in its pod; called is how it was called here. Seed
+// and duration are in the document already.
+func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
+	args := []string{
+		"runner", "--namespace", namespace, "--", "--image", agent, "--ready-timeout", o.target.Kube.Timeout.String(),
+		"--" + target.LoadPodsFlag, fmt.Sprint(o.pods), "--" + calledFlag, called,
+	}
+	if len(o.series.variants) > 0 {
+		args = append(args, "--variants", strings.Join(o.series.variants, ","))
+	}
+	if o.series.seeds > 1 {
+		args = append(args, "--seeds", fmt.Sprint(o.series.seeds))
+	}
+	return args
+}
+
+// beside is how long a run may take beside its load and the readiness of pods,
+// and unboundedRun how long where its load ends by a count.
+const (
+	beside       = 10 * time.Minute
+	unboundedRun = 24 * time.Hour
+)
+
+// atMost is how long all runs of an experiment may take before the cluster ends
+// them.
+func (o *runOptions) atMost(e *experiment.Experiment) time.Duration {
+	length, bounded := experiment.Length(e.Load.WithDefaults())
+	variants := max(1, len(e.Variants))
+	for i := range e.Variants {
+		if v := e.Variants[i].Load; v != nil {
+			l, ok := experiment.Length(v.WithDefaults())
+			length, bounded = max(length, l), bounded && ok
+		}
+	}
+	if !bounded {
+		return unboundedRun
+	}
+	each := length + e.Tail.Std() + o.target.Kube.Timeout + beside
+	return each * time.Duration(variants*o.series.seeds)
+}
+
+// A runnerImage is where the cluster finds this program, and for which nodes it
+// is; any where arch is empty.
+type runnerImage struct{ ref, arch string }
+
+// bring makes the image of this program known to the cluster.
+func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Cluster) (runnerImage, error) {
+	if d.Image != "" {
+		return runnerImage{ref: d.Image}, nil
+	}
+	k := o.target.Kube
+	if o.target.On != "kind" && k.Push == "" {
+		return runnerImage{}, errors.New("finding the image of kubectl-microsim, which runs the experiment: the nodes of this cluster cannot be reached from here; push it to a registry that they can pull from with --push REFERENCE, or name one that is there with --runner-image")
+	}
+	img, arch, err := runnerFor(ctx, c)
+	if err != nil {
+		return runnerImage{}, err
+	}
+	if o.target.On != "kind" {
+		to := runnerReference(k.Push)
+		fmt.Fprintf(o.streams.Err, "Pushing the image of kubectl-microsim to %s\n", to)
+		ref, err := image.Push(ctx, []*image.Image{img}, to)
+		return runnerImage{ref, arch}, err
+	}
+	manager, err := kube.Sandboxes(o.streams)
+	if err != nil {
+		return runnerImage{}, err
+	}
+	loaded, err := manager.Load(ctx, k.Sandbox, img.Tag.String(), img)
+	for _, node := range loaded {
+		fmt.Fprintf(o.streams.Err, "Loaded the image of kubectl-microsim into node %s.\n", node)
+	}
+	return runnerImage{img.Tag.String(), arch}, err
+}
+
+// runnerFor puts together the image of this program for one of the architectures
+// that nodes of the cluster have.
+func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", fmt.Errorf("finding this program, which runs the experiment: %w", err)
+	}
+	architectures, err := access.NodeArchitectures(ctx, c.Client)
+	if err != nil {
+		return nil, "", err
+	}
+	var failed error
+	for _, arch := range architectures {
+		program, err := image.FindRunner(self, arch)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		img, err := image.Build(program)
+		return img, arch, err
+	}
+	return nil, "", failed
+}
+
+// runnerReference is where the image of this program goes beside that of the
+// agent: the same repository, under a tag of its own.
+func runnerReference(push string) string {
+	name, _, _ := strings.Cut(push, "@")
+	slash := strings.LastIndex(name, "/")
+	if repository, tag, tagged := strings.Cut(name[slash+1:], ":"); tagged {
+		return name[:slash+1] + repository + ":" + tag + "-runner"
+	}
+	return name + ":runner"
+}

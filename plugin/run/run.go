@@ -1,0 +1,279 @@
+// Package run is the commands that run experiments, with variants and inside a
+// cluster, and that report what a run showed.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
+)
+
+// runOptions are those of `run`.
+type runOptions struct {
+	streams cli.Streams
+	inputs  cli.Inputs
+	target  target.Target
+	local   local.Flags
+	series  series
+	pods    int
+	// detached says that the cluster is to run it without us.
+	detached detachedRun
+	seed     uint64
+	out      string
+	force    bool
+	report   string
+	output   string
+	dryRun   bool
+}
+
+func New(streams cli.Streams) *cobra.Command {
+	o := &runOptions{streams: streams, target: target.New()}
+	cmd := &cobra.Command{
+		Use:   "run (EXPERIMENT | -f FILE)",
+		Short: "Run an experiment: deploy, load, break, judge, clean up",
+		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
+judge its checks, and take everything down again.
+
+The files describe one experiment; or a system, a load and faults, of which one is made. Faults of
+VECROsim and Chaos Mesh beside an experiment are added to it.
+
+An experiment with variants is run once for each of them, and they are compared; --seeds repeats
+each run, and gives intervals.
+
+On a cluster, the load is generated inside it, by --load-pods pods that share it. --on kind needs no
+cluster: it makes a sandbox where there is none, which stays. With --detach, the experiment runs there
+without this machine; 'report', 'status' and 'down' find it by its name.
+
+The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
+		Example: `  kubectl microsim run shop --on local
+  kubectl microsim run shop --on kind
+  kubectl microsim run shop --on kind --detach
+  kubectl microsim run -f experiment.yaml --on local --out results/ -o json
+  kubectl microsim run -f system.yaml -f load.yaml -f faults.yaml --on local
+  kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Validate(cmd, args); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			return o.run(cmd, args)
+		},
+	}
+	o.inputs.AddFlags(cmd, "the experiment")
+	o.AddFlags(cmd)
+	cmd.AddCommand(newOutageRuns(streams)...)
+	return cmd
+}
+
+// AddFlags adds the flags that all kinds of runs have.
+func (o *runOptions) AddFlags(cmd *cobra.Command) {
+	o.target.AddFlags(cmd)
+	o.local.AddFlags(cmd)
+	o.series.AddFlags(cmd)
+	target.AddLoadPods(cmd, &o.pods)
+	o.target.Kube.AddImageFlags(cmd)
+	o.detached.AddFlags(cmd)
+	flags := cmd.Flags()
+	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
+	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
+	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
+	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
+}
+
+func (o *runOptions) Validate(cmd *cobra.Command, args []string) error {
+	if len(o.inputs.Filenames)+len(args) == 0 {
+		return errors.New("there is no experiment to run: name a file, or an example")
+	}
+	return o.validateFlags(cmd)
+}
+
+func (o *runOptions) validateFlags(cmd *cobra.Command) error {
+	if o.output != "" {
+		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
+			return err
+		}
+	}
+	if err := o.series.Validate(); err != nil {
+		return err
+	}
+	if err := o.target.Validate(); err != nil {
+		return err
+	}
+	if err := o.target.ValidateLoadPods(cmd, o.pods); err != nil {
+		return err
+	}
+	return o.detached.Validate(o)
+}
+
+func (o *runOptions) run(cmd *cobra.Command, args []string) error {
+	docs, err := o.inputs.Read(cmd.Context(), o.streams, args)
+	if err != nil {
+		return err
+	}
+	cli.ShowNotes(o.streams.Err, docs)
+	e, err := docs.Experiment()
+	if err != nil {
+		return err
+	}
+	return o.start(cmd, *e, args)
+}
+
+// start runs an experiment as the flags say; args are the words that name it.
+func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []string) error {
+	if cmd.Flags().Changed("seed") {
+		e.Seed = o.seed
+	}
+	if err := o.series.adjust(&e); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return preview.Experiment(o.streams.Out, &e)
+	}
+	if o.detached.detach {
+		return o.startDetached(cmd.Context(), e, args)
+	}
+	if o.series.applies(&e) {
+		return o.playAll(cmd.Context(), e, args)
+	}
+	return o.play(cmd.Context(), e, args)
+}
+
+// play runs the experiment, shows it, and writes what it showed.
+func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) (err error) {
+	recorder, err := o.recorder(&e)
+	if err != nil {
+		return err
+	}
+	if recorder != nil {
+		defer func() { err = errors.Join(err, recorder.Discard()) }()
+	}
+	pages, err := newPageWriter(o.report, e)
+	if err != nil {
+		return err
+	}
+	screen := cli.NewRunScreen(o.streams.Err)
+	deps, err := o.deps(ctx, &e, screen)
+	if err != nil {
+		return err
+	}
+	screen.Begin()
+	result, err := runner.Run(ctx, e, deps, func(event runner.Event) {
+		screen.Observe(event)
+		pages.Observe(event)
+		if recorder != nil {
+			recorder.Observe(event)
+		}
+	})
+	screen.Close()
+	err = cli.Cause(ctx, err)
+	if result == nil {
+		return err
+	}
+	result.Command = o.repeatOne(e, args, result)
+	if recorder != nil {
+		err = errors.Join(err, recorder.Finish(result))
+	}
+	pages.add(result)
+	return o.conclude(result, errors.Join(err, pages.write()))
+}
+
+// deps are what the runs of an experiment work with where the flags say.
+func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
+	deps := runner.Deps{
+		Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Versions: map[string]string{"kubectl-microsim": version.String()},
+	}
+	if o.target.OnCluster() {
+		return deps, o.useCluster(ctx, e, talk, &deps)
+	}
+	// All variants have the same, so that they can be compared.
+	o.local.Entrances = local.EntrancesOf(e.Faults)
+	deployer, err := o.local.Deployer(talk, false)
+	deps.Deployer = deployer
+	return deps, err
+}
+
+// recorder prepares --out before anything is started; it is nil where nothing is
+// to be written.
+func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error) {
+	if o.out == "" {
+		return nil, nil
+	}
+	inputs, err := spec.FormatExperiment(e)
+	if err != nil {
+		return nil, err
+	}
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": inputs}})
+}
+
+// conclude prints the result and says how the run ended.
+func (o *runOptions) conclude(result *result.Result, err error) error {
+	switch o.output {
+	case "json":
+		err = errors.Join(err, result.Encode(o.streams.Out))
+	case "yaml":
+		err = errors.Join(err, cli.PrintObject(o.streams.Out, o.output, result))
+	default:
+		err = errors.Join(err, report.Summary(o.streams.Out, result, cli.StyleOf(o.streams.Out)))
+	}
+	if o.out != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if o.report != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
+	}
+	if err == nil && !result.Passed {
+		failed := 0
+		for _, c := range result.Checks {
+			if !c.Pass {
+				failed++
+			}
+		}
+		return cli.ChecksFailed(failed, len(result.Checks))
+	}
+	return err
+}
+
+// repeat is the command line that runs the same again.
+func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
+	called := o.detached.called
+	if called == "" {
+		called = o.called(args)
+	}
+	return called + " --seed " + fmt.Sprint(e.Seed)
+}
+
+// called is the command line of this run, but for what makes it one of several.
+func (o *runOptions) called(args []string) string {
+	words := append([]string{"kubectl", "microsim", "run"}, args...)
+	for _, f := range o.inputs.Filenames {
+		words = append(words, "-f", f)
+	}
+	words = append(words, "--on", o.target.On)
+	if o.target.OnCluster() {
+		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push")...)
+		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))
+	} else {
+		words = append(words, "--isolation", o.local.Isolation)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,251 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// series are the flags of `run` that make several runs of one.
+type series struct {
+	variants []string
+	seeds    int
+	duration unit.Duration
+}
+
+func (s *series) AddFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&s.variants, "variants", nil, "which variants of the experiment to run and compare: all (the default where there are some), or names or their beginnings")
+	flags.IntVar(&s.seeds, "seeds", 1, "how many times to run each, with as many seeds from the first on")
+	flags.Var(durationFlag{&s.duration}, "duration", "length of the load, where it has one phase, in place of the file's")
+}
+
+// durationFlag reads durations as files do.
+type durationFlag struct{ *unit.Duration }
+
+func (d durationFlag) Type() string { return "duration" }
+
+func (d durationFlag) String() string {
+	if d.Duration == nil || *d.Duration == 0 {
+		return ""
+	}
+	return d.Duration.String()
+}
+
+func (d durationFlag) Set(text string) error {
+	v, err := unit.ParseDuration(text)
+	if err != nil {
+		return err
+	}
+	if v <= 0 {
+		return fmt.Errorf("%q is no time to put load on: write a duration such as 30s", text)
+	}
+	*d.Duration = v
+	return nil
+}
+
+func (s *series) Validate() error {
+	if s.seeds < 1 || s.seeds > experiment.MaxSeeds {
+		return fmt.Errorf("--seeds %d is not possible: write 1 to %d", s.seeds, experiment.MaxSeeds)
+	}
+	if slices.Contains(s.variants, "all") && len(s.variants) > 1 {
+		return errors.New("--variants takes all, or names: not both")
+	}
+	return nil
+}
+
+// names are the variants that were asked for; none stands for all.
+func (s *series) names() []string {
+	if slices.Equal(s.variants, []string{"all"}) {
+		return nil
+	}
+	return s.variants
+}
+
+// applies reports whether the flags and the experiment ask for a comparison.
+func (s *series) applies(e *experiment.Experiment) bool {
+	return len(e.Variants) > 0 || len(s.variants) > 0 || s.seeds > 1
+}
+
+// adjust gives the load of the experiment another length, where that has one
+// meaning.
+func (s *series) adjust(e *experiment.Experiment) error {
+	if s.duration == 0 {
+		return nil
+	}
+	if len(e.Load.Phases) != 1 {
+		return fmt.Errorf("--duration changes the only phase of a load, but experiment %q has %d: change its file", e.Name, len(e.Load.Phases))
+	}
+	e.Load.Phases = slices.Clone(e.Load.Phases)
+	e.Load.Phases[0].Duration = s.duration
+	if err := e.Validate().Err(); err != nil {
+		return fmt.Errorf("with --duration %s: %w", s.duration, err)
+	}
+	return nil
+}
+
+// playAll runs variants with several seeds, compares them, and writes what they
+// showed.
+func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args []string) error {
+	if _, err := e.Select(o.series.names()); err != nil {
+		return err
+	}
+	recorded, err := o.recordSeries(&e)
+	if err != nil {
+		return err
+	}
+	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
+	deps, err := o.deps(ctx, &e, watcher)
+	if err != nil {
+		return err
+	}
+	pages, err := newPageWriter(o.report, e)
+	if err != nil {
+		return err
+	}
+	var seeds []uint64
+	for i := range o.series.seeds {
+		seeds = append(seeds, e.Seed+uint64(i))
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	comparison, err := runner.RunAll(ctx, e, o.series.names(), seeds, deps, func(event runner.Event) {
+		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
+			ended.Result.Command = o.repeatOne(e, args, ended.Result)
+		}
+		watcher.observe(event)
+		pages.Observe(event)
+		if recorded == nil {
+			return
+		}
+		if recorded.Observe(event); recorded.Err() != nil {
+			stop(recorded.Err())
+		}
+	})
+	watcher.Close()
+	if err = cli.Cause(ctx, err); comparison == nil {
+		if recorded != nil {
+			err = errors.Join(err, recorded.Finish(nil))
+		}
+		return err
+	}
+	comparison.Command = o.repeatAll(e, args)
+	if recorded != nil && recorded.Finish(comparison) != nil && recorded.Err() != nil && !errors.Is(err, recorded.Err()) {
+		err = errors.Join(err, recorded.Err())
+	}
+	return o.concludeAll(comparison, errors.Join(err, pages.write()))
+}
+
+// recordSeries prepares --out; it is nil where nothing is to be written.
+func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, error) {
+	if o.out == "" {
+		return nil, nil
+	}
+	whole, err := spec.FormatExperiment(e)
+	if err != nil {
+		return nil, err
+	}
+	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": whole}}
+	return record.NewSeries(options, func(variant string, seed uint64) (map[string][]byte, error) {
+		applied := *e
+		if v, ok := e.Variant(variant); ok {
+			applied, _ = e.Apply(v)
+		}
+		applied.Seed = seed
+		text, err := spec.FormatExperiment(&applied)
+		return map[string][]byte{"experiment.yaml": text}, err
+	})
+}
+
+// concludeAll prints the comparison and says how the runs ended.
+func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
+	if o.output != "" {
+		err = errors.Join(err, cli.PrintObject(o.streams.Out, o.output, c))
+	} else {
+		err = errors.Join(err, report.Comparison(o.streams.Out, c, cli.StyleOf(o.streams.Out)))
+	}
+	if o.out != "" {
+		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
+	}
+	if o.report != "" && err == nil {
+		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
+	}
+	if err != nil || c.Passed {
+		return err
+	}
+	failed, all := 0, 0
+	for _, v := range c.Variants {
+		for _, check := range v.Checks {
+			if all++; check.Held < check.Runs {
+				failed++
+			}
+		}
+	}
+	if failed == 0 {
+		failed, all = 1, max(all, 1) // a run was aborted, which no check of its own says
+	}
+	return cli.ChecksFailed(failed, all)
+}
+
+// repeatAll is the command line that makes the same runs again.
+func (o *runOptions) repeatAll(e experiment.Experiment, args []string) string {
+	command := o.repeat(e, args)
+	if len(o.series.variants) > 0 {
+		command += " --variants " + strings.Join(o.series.variants, ",")
+	}
+	if o.series.seeds > 1 {
+		command += fmt.Sprintf(" --seeds %d", o.series.seeds)
+	}
+	if o.series.duration > 0 {
+		command += " --duration " + o.series.duration.String()
+	}
+	return command
+}
+
+// repeatOne is the command line that makes one of the runs again.
+func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result.Result) string {
+	e.Seed = r.Seed
+	command := o.repeat(e, args)
+	if r.Variant != "" {
+		command += " --variants " + r.Variant
+	}
+	if o.series.duration > 0 {
+		command += " --duration " + o.series.duration.String()
+	}
+	return command
+}
+
+// seriesView shows each run as it goes on, under a line that says which it is
+// and when the last one ends.
+type seriesView struct{ *cli.RunScreen }
+
+func (v *seriesView) observe(event runner.Event) {
+	switch e := event.(type) {
+	case runner.RunBegun:
+		name := e.Variant
+		if name == "" {
+			name = "as it is"
+		}
+		fmt.Fprintf(v, "run %d of %d: %s, seed %d; all end by %s, in %s at most\n",
+			e.Index+1, e.Of, name, e.Seed, time.Now().Add(e.AtMost).Format(time.TimeOnly), unit.Duration(e.AtMost.Round(time.Second)))
+		v.Begin()
+	case runner.RunEnded:
+		v.Close()
+	default:
+		v.Observe(event)
+	}
+}

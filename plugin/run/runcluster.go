@@ -1,0 +1,43 @@
+package run
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+const (
+	// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose
+	// namespace may take a while to go.
+	kubeCleanupTimeout = 4 * time.Minute
+	// kubePollReplicas is how often the API server is asked for the pods of a run.
+	kubePollReplicas = 250 * time.Millisecond
+)
+
+// useCluster has the runs of an experiment take place on a cluster.
+func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
+	streams := cli.Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, streams, true, func(config *kubeapi.Config) {
+		// An experiment in the cluster may make the Job of this name alone.
+		if o.detached.called != "" {
+			config.LoadName = manifest.ExperimentLoadName(e.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
+	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
+	deps.PollReplicas = kubePollReplicas
+	// A pod that runs an experiment can generate the load of one pod itself.
+	if !c.Inside() || o.pods > 1 {
+		deps.Loader = c.Loader(o.pods)
+	}
+	return nil
+}

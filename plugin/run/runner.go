@@ -1,0 +1,117 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
+	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// pageFile is the page of --report among the results of a detached run.
+const pageFile = "report.html"
+
+// keepTimeout bounds the storing of results.
+const keepTimeout = 45 * time.Second
+
+// NewRunner is what `run --detach` starts in a pod.
+func NewRunner(streams cli.Streams, newRoot func(cli.Streams) *cobra.Command) *cobra.Command {
+	k := &kube.Flags{}
+	cmd := &cobra.Command{
+		Use:    "runner --namespace NAMESPACE -- FLAGS",
+		Short:  "Run the experiment of this pod, and keep its results in the cluster",
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runInside(cmd.Context(), newRoot(streams), streams, k, args)
+		},
+	}
+	k.AddFlags(cmd)
+	return cmd
+}
+
+// runInside runs the experiment whose file the pod has, with the flags of `run`,
+// and keeps what it showed, however it ended.
+func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k *kube.Flags, flags []string) error {
+	e, err := ownExperiment(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := k.Cluster(ctx, "cluster", streams, false)
+	if err != nil {
+		return err
+	}
+	x := &detached.Experiment{Name: e.Name, Namespace: *k.Flags.Namespace, System: e.System.Name}
+	started := time.Now()
+	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
+	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)
+	root.SetArgs(args)
+	failed := cli.Cause(ctx, root.ExecuteContext(ctx))
+	results := detached.Results{Code: cli.ExitCode(failed), Verdict: verdictOf(cli.ExitCode(failed)), Started: started.UTC(), Ended: time.Now().UTC()}
+	if failed != nil {
+		results.Error = failed.Error()
+		var cleanup *runner.CleanupError
+		results.LeftSystem = errors.As(failed, &cleanup)
+	}
+	// A pod that is to end has its experiment interrupted, not its results.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer cancel()
+	packed, err := packResults(out, page, &results)
+	return errors.Join(failed, err, detached.KeepResults(ctx, c.Client, x, results, packed))
+}
+
+// ownExperiment reads the experiment of this pod.
+func ownExperiment(ctx context.Context) (*experiment.Experiment, error) {
+	docs, err := spec.Reader{}.ReadFiles(ctx, manifest.ExperimentFile)
+	if err != nil {
+		return nil, err
+	}
+	if all := docs.Experiments(); len(all) == 1 {
+		return all[0], nil
+	}
+	return nil, fmt.Errorf("reading the experiment of this pod: %q describes %d in place of one", manifest.ExperimentFile, len(docs.Experiments()))
+}
+
+func verdictOf(code int) detached.Phase {
+	switch code {
+	case cli.ExitDone:
+		return detached.Passed
+	case cli.ExitCheckFailed:
+		return detached.Failed
+	}
+	return detached.Ended
+}
+
+// packResults packs what was recorded; nothing where nothing was.
+func packResults(out, page string, results *detached.Results) ([]byte, error) {
+	if _, err := os.Stat(out); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err := os.Rename(page, filepath.Join(out, pageFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("packing the page of the results: %w", err)
+	}
+	packed, omitted, err := archive.Pack(out, detached.MaxResults, isEssential)
+	if err != nil {
+		return nil, err
+	}
+	results.Omitted = omitted
+	return packed, nil
+}
+
+// isEssential tells the files without which results say nothing from those with
+// a row for every second.
+func isEssential(name string) bool {
+	ext := filepath.Ext(name)
+	return ext == ".json" || ext == ".yaml"
+}

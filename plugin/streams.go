@@ -1,9 +1,0 @@
-package plugin
-
-import "io"
-
-// Streams are where a command reads and writes.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-}

@@ -1,0 +1,149 @@
+package system
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
+)
+
+// NewCluster has the commands for kind clusters of our own.
+func NewCluster(streams cli.Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Make, list and delete sandboxes: kind clusters for --on kind",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newClusterCreate(streams), newClusterList(streams), newClusterDelete(streams))
+	return cmd
+}
+
+func sandboxName(args []string) string {
+	if len(args) == 0 {
+		return sandbox.DefaultName
+	}
+	return args[0]
+}
+
+func newClusterCreate(streams cli.Streams) *cobra.Command {
+	var o sandbox.Options
+	cmd := &cobra.Command{
+		Use:     "create [NAME]",
+		Short:   "Make a sandbox",
+		Example: "  kubectl microsim cluster create --workers 2",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := sandboxName(args)
+			if err := sandbox.CheckName(name); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			manager, err := kube.Sandboxes(streams)
+			if err != nil {
+				return err
+			}
+			s, err := manager.Create(cmd.Context(), name, o)
+			if err != nil {
+				return cli.Cause(cmd.Context(), err)
+			}
+			fmt.Fprintf(streams.Out, "cluster/%s created\n", s.Name)
+			fmt.Fprintf(streams.Err, "kubectl reaches it with --kubeconfig %s\n", s.Kubeconfig)
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&o.Workers, "workers", 0, "nodes beside the control plane")
+	cmd.Flags().StringVar(&o.NodeImage, "node-image", "", "image of the nodes; kind's own where left out")
+	return cmd
+}
+
+func newClusterList(streams cli.Streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Show the sandboxes",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "" {
+				if err := cli.OneOf("output", output, "json", "yaml"); err != nil {
+					return cli.Usage(cmd, err)
+				}
+			}
+			manager, err := kube.Sandboxes(streams)
+			if err != nil {
+				return err
+			}
+			all, err := manager.List()
+			if err != nil {
+				return err
+			}
+			if output != "" {
+				return cli.PrintObject(streams.Out, output, cli.AsList(all))
+			}
+			if len(all) == 0 {
+				fmt.Fprintln(streams.Err, "There are no sandboxes.")
+				return nil
+			}
+			var rows [][]string
+			for _, s := range all {
+				state, made := "ready", "<unknown>"
+				if !s.Ready {
+					state = "incomplete"
+				}
+				if !s.Created.IsZero() {
+					made = cli.Age(time.Since(s.Created))
+				}
+				rows = append(rows, []string{s.Name, fmt.Sprint(len(s.Nodes)), state, s.Kubeconfig, made})
+			}
+			return cli.PrintTable(streams.Out, []string{"NAME", "NODES", "STATE", "KUBECONFIG", "AGE"}, rows)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	return cmd
+}
+
+func newClusterDelete(streams cli.Streams) *cobra.Command {
+	var all, ignoreNotFound bool
+	cmd := &cobra.Command{
+		Use:   "delete (NAME ... | --all)",
+		Short: "Delete sandboxes and all that is in them",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !all && len(args) == 0 {
+				return cli.Usage(cmd, errors.New("there is nothing to delete: name sandboxes, or write --all"))
+			}
+			manager, err := kube.Sandboxes(streams)
+			if err != nil {
+				return err
+			}
+			if all {
+				found, err := manager.List()
+				if err != nil {
+					return err
+				}
+				for _, s := range found {
+					args = append(args, s.Name)
+				}
+			}
+			var failed error
+			for _, name := range args {
+				err := manager.Delete(name)
+				var missing *sandbox.NotFoundError
+				if errors.As(err, &missing) && ignoreNotFound {
+					continue
+				}
+				if err == nil {
+					fmt.Fprintf(streams.Out, "cluster/%s deleted\n", name)
+				}
+				failed = errors.Join(failed, err)
+			}
+			return failed
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "delete every sandbox")
+	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a sandbox that is not there is no error")
+	return cmd
+}

@@ -1,0 +1,102 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
+)
+
+// placeholder stands for the image in a plan that names none. It is no
+// reference, so that nobody takes it for one that can be pulled.
+const placeholder = "microsim.dev/agent:NAME-ONE-WITH---image"
+
+// onKubernetes brings the system up on a cluster, where it stays until `down`.
+func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) error {
+	force := func(c *kubeapi.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
+	if o.dryRun == "client" {
+		return o.plan(system)
+	}
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, true, force)
+	if err != nil {
+		return err
+	}
+	if o.dryRun == "server" {
+		objects, err := c.Check(ctx, system, o.seed)
+		if err != nil {
+			return cli.Cause(ctx, err)
+		}
+		return printObjects(o.streams, o.output, objects, "(server dry run)")
+	}
+	deployment, err := c.Up(ctx, system, o.seed)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	status, err := deployment.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return printKubeStatus(o.streams, o.output, status)
+}
+
+// plan prints the objects without asking any cluster.
+func (o *upOptions) plan(system *topology.System) error {
+	image := o.target.Kube.Image
+	if image == "" {
+		if img, err := kube.AgentImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
+			image = img.Tag.String()
+		} else {
+			image = placeholder
+			fmt.Fprintln(o.streams.Err, "note: no image is named with --image, so these objects do not run as they are")
+		}
+	}
+	c, err := cluster.New(kubeapi.Config{REST: offline(), Namespace: *o.target.Kube.Flags.Namespace, Image: image, ServiceSpec: kube.ServiceSpec, PodMonitor: o.podMonitor})
+	if err != nil {
+		return err
+	}
+	objects, err := c.Plan(system, o.seed)
+	if err != nil {
+		return err
+	}
+	return printObjects(o.streams, o.output, objects, "(dry run)")
+}
+
+// printObjects prints objects as kubectl does: as documents that it takes as
+// they are, or their names.
+func printObjects(streams cli.Streams, output string, objects []*unstructured.Unstructured, mode string) error {
+	switch output {
+	case "json":
+		return cli.PrintObject(streams.Out, "json", cli.AsList(objects))
+	case "yaml":
+		for i, o := range objects {
+			text, err := yaml.Marshal(o.Object)
+			if err != nil {
+				return fmt.Errorf("writing YAML: %w", err)
+			}
+			if i > 0 {
+				text = append([]byte("---\n"), text...)
+			}
+			if _, err := streams.Out.Write(text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, o := range objects {
+		kind := strings.ToLower(o.GetKind())
+		if group, _, found := strings.Cut(o.GetAPIVersion(), "/"); found {
+			kind += "." + group
+		}
+		fmt.Fprintf(streams.Out, "%s/%s applied %s\n", kind, o.GetName(), mode)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// topOptions are those of `top`.
+type topOptions struct {
+	streams  cli.Streams
+	target   target.Target
+	watch    bool
+	interval unit.Duration
+	output   string
+}
+
+func NewTop(streams cli.Streams) *cobra.Command {
+	o := &topOptions{streams: streams, target: target.New(), interval: unit.Duration(time.Second)}
+	cmd := &cobra.Command{
+		Use:   "top [SYSTEM]",
+		Short: "Show how the services of a running system are, live",
+		Long: `Show how the services of a running system are: requests per second, the share of errors,
+latencies, requests in flight and waiting, processors and memory.
+
+On a terminal the table is painted again each second until Ctrl-C; elsewhere, and with
+--watch=false, it is printed once. With --watch, tables follow each other elsewhere, too.`,
+		Example: `  kubectl microsim top shop
+  kubectl microsim top --on local --watch=false
+  kubectl microsim top shop -o json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.Validate(cmd); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			return o.run(cmd.Context(), args)
+		},
+	}
+	cmd.ValidArgsFunction = o.target.CompleteSystems()
+	o.target.AddFlags(cmd)
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on until Ctrl-C (default on a terminal)")
+	cmd.Flags().Var(&o.interval, "interval", "time over which is counted")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	return cmd
+}
+
+func (o *topOptions) Validate(cmd *cobra.Command) error {
+	if o.output != "" {
+		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
+			return err
+		}
+	}
+	const shortest = 100 * time.Millisecond
+	switch given := cmd.Flags().Changed("watch"); {
+	case o.output != "" && o.watch:
+		return errors.New("--output prints one sample, which --watch would repeat: keep one")
+	case o.interval.Std() < shortest:
+		return fmt.Errorf("--interval %v is too short: write %v or more", o.interval, shortest)
+	case !given && o.output == "":
+		_, o.watch = cli.IsTerminal(o.streams.Out)
+	}
+	return o.target.Validate()
+}
+
+// A watched system is one whose replicas can be asked for their figures.
+type watchedSystem struct {
+	name     string
+	replicas func(context.Context) ([]runner.Replica, error)
+	end      func() error
+}
+
+// find returns the system that is meant.
+func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, error) {
+	if !o.target.OnCluster() {
+		client, err := local.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedSystem{client.Name(), client.Replicas, func() error { return nil }}, nil
+	}
+	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	end, err := d.Reach()
+	if err != nil {
+		return nil, err
+	}
+	return &watchedSystem{d.System().Name, d.Replicas, end}, nil
+}
+
+func (o *topOptions) run(ctx context.Context, args []string) (err error) {
+	system, err := o.find(ctx, cmp.Or(append(args, "")...))
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	defer func() { err = errors.Join(err, system.end()) }()
+	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
+	scraper := collect.New(collect.Options{Interval: o.interval.Std()})
+	if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
+		return cli.Cause(ctx, err)
+	}
+	if o.watch {
+		o.live(ctx, t)
+		return scraper.Stop()
+	}
+	select {
+	case <-time.After(o.interval.Std()):
+	case <-ctx.Done():
+	}
+	// The last scrape is the one that counts from the first.
+	if err := scraper.Stop(); err != nil || ctx.Err() != nil {
+		return cli.Cause(ctx, cmp.Or(err, ctx.Err()))
+	}
+	return o.print(t)
+}
+
+// A topTable gathers samples as they come.
+type topTable struct {
+	mu      sync.Mutex
+	top     report.Top
+	Changed chan struct{}
+}
+
+func (t *topTable) add(s measure.Sample) {
+	t.mu.Lock()
+	t.top.Add(&s)
+	t.mu.Unlock()
+	select {
+	case t.Changed <- struct{}{}:
+	default:
+	}
+}
+
+// print prints the table once.
+func (o *topOptions) print(t *topTable) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o.output != "" {
+		return cli.PrintObject(o.streams.Out, o.output, &t.top)
+	}
+	style := cli.StyleOf(o.streams.Out)
+	if style.Width == 0 {
+		const wide = 160 // of what is no terminal
+		style.Width = wide
+	}
+	for _, line := range t.top.Table(style) {
+		if _, err := fmt.Fprintln(o.streams.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roundPause is how long the samples of one round may come apart.
+const roundPause = 30 * time.Millisecond
+
+// live shows the table again and again, until the context ends.
+func (o *topOptions) live(ctx context.Context, t *topTable) {
+	screen := newScreen(o.streams)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.Changed:
+		}
+		// All services of a round are shown at once.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(roundPause):
+		}
+		select {
+		case <-t.Changed:
+		default:
+		}
+		if screen == nil {
+			if o.print(t) != nil {
+				return
+			}
+			fmt.Fprintln(o.streams.Out)
+			continue
+		}
+		t.mu.Lock()
+		screen.Paint(t.top.Frame)
+		t.mu.Unlock()
+	}
+}
+
+// newScreen returns the terminal that stdout is, or nil.
+func newScreen(streams cli.Streams) *report.Screen {
+	f, ok := cli.IsTerminal(streams.Out)
+	if !ok {
+		return nil
+	}
+	return report.NewScreen(streams.Out, cli.SizeOf(f), os.Getenv("NO_COLOR") == "")
+}

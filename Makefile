@@ -50,7 +50,7 @@ test-browser: ## tests of pages in a real browser (needs chromium)
 
 .PHONY: test-lab
 test-lab: ## the outage lab ten times as fast, and lessons: they need the machine for themselves
-	$(GO) test -count=1 -p 1 -tags lab -run 'Lab|Lessons' ./plugin
+	$(GO) test -count=1 -p 1 -tags lab -run 'Lab|Lessons' ./plugin/...
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)

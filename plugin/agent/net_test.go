@@ -51,7 +51,7 @@ func TestNetFlagsAreRefused(t *testing.T) {
 		{"--fault net-lag --delay 1s", `"net-lag": want one of`},
 		{"--loss 10%", "write 0.1"},
 		{"--loss 1.5", "from 0 to 1"},
-		{"--delay 100", "no duration"},
+		{"--delay 100", "invalid duration"},
 		{"--rate 0.1bit", "between 8bit"},
 		{"--rate fast", "no rate"},
 		{"--delay 1s --jitter 2s", "larger than delay"},

@@ -45,7 +45,7 @@ func TestExitCodes(t *testing.T) {
 
 // The page on exit codes has a row for each of them, and no others.
 func TestExitCodesAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../docs/exit-codes.md")
+	page, err := os.ReadFile("../../docs/exit-codes.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,71 @@
+package control
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+func TestPathsEscapeNames(t *testing.T) {
+	for got, want := range map[string]string{
+		FaultPath("a"):                   "/admin/faults/a",
+		FaultPath("a/b?c"):               "/admin/faults/a%2Fb%3Fc",
+		NodeOrderPath("shop/default"):    "/orders/shop%2Fdefault",
+		WithdrawPath("shop/default", 7):  "/orders/shop%2Fdefault?version=7",
+		ReplicaPath("a b", 2, "kill"):    "/admin/replicas/a%20b/2/kill",
+		OutcomesFrom(12):                 "/outcomes?from=12",
+		ReplicaPath("cart", 1, "resume"): "/admin/replicas/cart/1/resume",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// A System must not be able to put an endpoint in the place of a control path.
+func TestTopologyReservesPaths(t *testing.T) {
+	for path, reserved := range map[string]bool{
+		HealthPath: true, ReadyPath: true, MetricsPath: true, AdminPath: true, FaultsPath: true, PeersPath: true, UnreachablePath: true,
+		SetDelayPath: false, "/cart": false,
+	} {
+		service := topology.NewService("a")
+		service.Endpoints[0].Path = path
+		err := (&topology.System{Name: "x", Services: []topology.Service{service}}).Validate().Err()
+		if refused := err != nil && strings.Contains(err.Error(), path); refused != reserved {
+			t.Errorf("an endpoint %s: %v", path, err)
+		}
+	}
+}
+
+// Bodies are read by programs of other languages and versions.
+func TestBodies(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	latency := fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "db"}, Probability: 1, Args: fault.Args{Delay: dist.Fixed(time.Second)}}
+	one := 1.0
+	for _, tt := range []struct {
+		body any
+		want string
+	}{
+		{FaultRequest{Fault: latency}, `{"fault":{"type":"latency","target":{"service":"db"},"probability":1,"args":{"delay":"1s"}}}`},
+		{FaultRequest{latency, at}, `{"fault":{"type":"latency","target":{"service":"db"},"probability":1,"args":{"delay":"1s"}},"deadline":"2026-01-02T03:04:05Z"}`},
+		{Injection{ID: "x", Fault: latency, Since: at, Replicas: []string{"db/1"}, Hits: -1}, `{"id":"x","fault":{"type":"latency","target":{"service":"db"},"probability":1,"args":{"delay":"1s"}},"since":"2026-01-02T03:04:05Z","replicas":["db/1"],"hits":-1}`},
+		{Peers{"db": {"http://10.0.0.7:8080"}}, `{"db":["http://10.0.0.7:8080"]}`},
+		{SetDelay{Delay: &one}, `{"delay":1,"jitter":null}`},
+		{SetDelayDone{"done"}, `{"payload":"done"}`},
+		{Refusal{"no"}, `{"error":"no"}`},
+		{FaultPossible{true}, `{"possible":true}`},
+		{ShutdownBegun{"ending", "shop"}, `{"state":"ending","system":"shop"}`},
+		{Backend{Name: "tc", Works: true}, `{"name":"tc","works":true}`},
+		{LoadStart{time.Millisecond}, `{"delayNs":1000000}`},
+		{LoadFactors{1, 2, 3}, `{"rate":1,"burst":2,"users":3}`},
+	} {
+		if got, err := json.Marshal(tt.body); err != nil || string(got) != tt.want {
+			t.Errorf("%T: %s, %v; want %s", tt.body, got, err, tt.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -88,23 +89,7 @@ type Refuser interface {
 }
 
 // An Injection is a fault that acts.
-type Injection struct {
-	ID       string      `json:"id"`
-	Fault    fault.Fault `json:"fault"`
-	Since    time.Time   `json:"since"`
-	Deadline time.Time   `json:"deadline,omitzero"`
-	// Replicas are the ones it acts on, as service/index.
-	Replicas []string `json:"replicas"`
-	// Hits counts the requests it has acted on; -1 where that is not known.
-	Hits int64 `json:"hits"`
-	// By names what carries it out where there is a choice: a gate, or a backend
-	// of the network.
-	By string `json:"by,omitempty"`
-	// Effective tells, for people, the values in force where they are known.
-	Effective string `json:"effective,omitempty"`
-	// Errors are what keeps it from acting where it should.
-	Errors []string `json:"errors,omitempty"`
-}
+type Injection = control.Injection
 
 // A Loader puts load on a running system.
 type Loader interface {

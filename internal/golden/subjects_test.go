@@ -19,6 +19,7 @@ import (
 	localcontrol "github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	contract "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -113,7 +114,7 @@ func documents() []document {
 		{"chain", reflect.TypeFor[chain.Chain]()},
 		{"answer of a chain", reflect.TypeFor[chain.Response]()},
 		{"part of a replica", reflect.TypeFor[service.Spec]()},
-		{"fault of a replica", reflect.TypeFor[service.FaultRequest]()},
+		{"fault of a replica", reflect.TypeFor[contract.FaultRequest]()},
 		{"local system", reflect.TypeFor[localcontrol.Status]()},
 		{"registered system", reflect.TypeFor[registry.Record]()},
 		{"system on a cluster", reflect.TypeFor[cluster.Status]()},

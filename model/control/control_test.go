@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,37 @@ func TestPathsEscapeNames(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// Stored metrics, dashboards and services in other languages know these names.
+func TestNames(t *testing.T) {
+	for got, want := range map[string]string{
+		HealthPath: "/healthz", ReadyPath: "/readyz", MetricsPath: "/metrics", PeersPath: "/admin/peers", UnreachablePath: "/admin/peers/unreachable",
+		SetDelayPath: "/set-delay", StatusPath: "/admin/status", SystemPath: "/admin/system", ShutdownPath: "/admin/shutdown",
+
+		HopHeader: "Microsim-Hop", FromHeader: "Microsim-From", DeadlineHeader: "Microsim-Deadline", TimesHeader: "Microsim-Times",
+		FallbackHeader: "Microsim-Fallback", TokenHeader: "Microsim-Token",
+
+		RequestsTotal: "microsim_requests_total", RequestDurationSeconds: "microsim_request_duration_seconds",
+		CallsTotal: "microsim_calls_total", CallAttemptsTotal: "microsim_call_attempts_total", CallDurationSeconds: "microsim_call_duration_seconds",
+		FallbacksTotal: "microsim_fallbacks_total", FaultActive: "microsim_fault_active", InflightRequests: "microsim_inflight_requests",
+		QueueLength: "microsim_queue_length", HeldMemoryBytes: "microsim_held_memory_bytes", BreakerState: "microsim_breaker_state",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// The code of a service sets headers without making their names canonical.
+func TestHeadersAreCanonical(t *testing.T) {
+	for _, name := range []string{
+		RequestIDHeader, TraceHeader, TraceStateHeader, HopHeader, FromHeader, DeadlineHeader, TimesHeader, FallbackHeader, TokenHeader, AuthorizationHeader,
+	} {
+		if canonical := textproto.CanonicalMIMEHeaderKey(name); name != canonical {
+			t.Errorf("%s, want %s", name, canonical)
 		}
 	}
 }

@@ -14,13 +14,13 @@ const (
 	// SystemHealthPath lists the health of the services.
 	SystemHealthPath = "/health"
 	// StatusPath describes the system and its replicas.
-	StatusPath = AdminPath + "/status"
+	StatusPath = "/admin/status"
 	// SystemPath returns or replaces the description of the system.
-	SystemPath = AdminPath + "/system"
+	SystemPath = "/admin/system"
 	// ReplicasPath leads to the replicas; see ReplicaPath.
-	ReplicasPath = AdminPath + "/replicas"
+	ReplicasPath = "/admin/replicas"
 	// ShutdownPath ends the system.
-	ShutdownPath = AdminPath + "/shutdown"
+	ShutdownPath = "/admin/shutdown"
 )
 
 // SeedParameter of CallPath repeats what was drawn for a chain.

@@ -6,17 +6,17 @@ const (
 	// MetricPrefix begins the names of all metrics of the contract.
 	MetricPrefix = "microsim_"
 
-	RequestsTotal          = MetricPrefix + "requests_total"           // LabelEndpoint, LabelCode
-	RequestDurationSeconds = MetricPrefix + "request_duration_seconds" // LabelEndpoint
-	CallsTotal             = MetricPrefix + "calls_total"              // LabelCallee, LabelOutcome
-	CallAttemptsTotal      = MetricPrefix + "call_attempts_total"      // LabelCallee, LabelOutcome
-	CallDurationSeconds    = MetricPrefix + "call_duration_seconds"    // LabelCallee
-	FallbacksTotal         = MetricPrefix + "fallbacks_total"          // LabelCallee
-	FaultActive            = MetricPrefix + "fault_active"             // LabelFault
-	InflightRequests       = MetricPrefix + "inflight_requests"
-	QueueLength            = MetricPrefix + "queue_length"
-	HeldMemoryBytes        = MetricPrefix + "held_memory_bytes"
-	BreakerState           = MetricPrefix + "breaker_state" // LabelCallee
+	RequestsTotal          = "microsim_requests_total"           // LabelEndpoint, LabelCode
+	RequestDurationSeconds = "microsim_request_duration_seconds" // LabelEndpoint
+	CallsTotal             = "microsim_calls_total"              // LabelCallee, LabelOutcome
+	CallAttemptsTotal      = "microsim_call_attempts_total"      // LabelCallee, LabelOutcome
+	CallDurationSeconds    = "microsim_call_duration_seconds"    // LabelCallee
+	FallbacksTotal         = "microsim_fallbacks_total"          // LabelCallee
+	FaultActive            = "microsim_fault_active"             // LabelFault
+	InflightRequests       = "microsim_inflight_requests"
+	QueueLength            = "microsim_queue_length"
+	HeldMemoryBytes        = "microsim_held_memory_bytes"
+	BreakerState           = "microsim_breaker_state" // LabelCallee
 )
 
 const (

@@ -21,11 +21,11 @@ const (
 	// AdminPath and the paths below it belong to the service itself.
 	AdminPath = "/admin"
 	// FaultsPath lists the faults of a service as Injections.
-	FaultsPath = AdminPath + "/faults"
+	FaultsPath = "/admin/faults"
 	// PeersPath takes Peers.
-	PeersPath = AdminPath + "/peers"
+	PeersPath = "/admin/peers"
 	// UnreachablePath lists the names of peers that accept no connection.
-	UnreachablePath = PeersPath + "/unreachable"
+	UnreachablePath = "/admin/peers/unreachable"
 	// SetDelayPath takes a SetDelay. A service whose System has an endpoint of
 	// this path keeps the path for the endpoint.
 	SetDelayPath = "/set-delay"

@@ -18,6 +18,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	contract "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -225,7 +226,7 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain) (answered, []
 		return answered{}, nil, fmt.Errorf("sending the request to %q: %w", to, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(service.TimesHeader, "1")
+	req.Header.Set(contract.TimesHeader, "1")
 	start := time.Now()
 	resp, err := o.do(req)
 	if err != nil {
@@ -236,7 +237,7 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain) (answered, []
 	if err != nil {
 		return answered{}, nil, fmt.Errorf("reading the answer of %q: %w", to, err)
 	}
-	a := answered{took: time.Since(start), times: service.ParseTimes(resp.Header.Get(service.TimesHeader))}
+	a := answered{took: time.Since(start), times: service.ParseTimes(resp.Header.Get(contract.TimesHeader))}
 	if err := json.Unmarshal(raw, &a.response); err != nil || a.response == nil {
 		return answered{}, nil, fmt.Errorf("reading the answer of %q: status %s, and no response document: %.200s", to, resp.Status, raw)
 	}

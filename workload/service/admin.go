@@ -1,71 +1,52 @@
 package service
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// A FaultRequest is the body of PUT /admin/faults/{id}.
-type FaultRequest struct {
-	Fault fault.Fault `json:"fault"`
-	// Deadline is when the service takes the fault back by itself; zero means
-	// that it is cleared by hand.
-	Deadline time.Time `json:"deadline,omitzero"`
-}
-
-const (
-	faultsPath = "/admin/faults"
-	peersPath  = "/admin/peers"
-	// unreachablePath lists the peers that take no connection.
-	unreachablePath = "/admin/peers/unreachable"
-	setDelayPath    = "/set-delay"
-	// setDelayID is the id of the latency that /set-delay sets.
-	setDelayID = "set-delay"
-	// maxControlBody bounds the body of a control request; the peers of 20 000
-	// services fit.
-	maxControlBody = 8 << 20
-)
+// setDelayID is the id of the latency that control.SetDelayPath sets.
+const setDelayID = "set-delay"
 
 // isControl reports, cheaply, whether a path may be one of serveControl's.
 func isControl(path string) bool {
 	switch path {
-	case "/healthz", "/readyz", "/metrics", setDelayPath, "/admin":
+	case control.HealthPath, control.ReadyPath, control.MetricsPath, control.SetDelayPath, control.AdminPath:
 		return true
 	}
-	return strings.HasPrefix(path, "/admin/")
+	return strings.HasPrefix(path, control.AdminPath+"/")
 }
 
 // serveControl answers the paths that are the service's own, and reports
 // whether the request was for one. Faults never act on them.
 func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 	switch path := r.URL.Path; path {
-	case "/healthz":
+	case control.HealthPath:
 		writeBody(w, http.StatusOK, "text/plain", []byte("ok\n"))
-	case "/readyz":
+	case control.ReadyPath:
 		if s.ready.Load() {
 			writeBody(w, http.StatusOK, "text/plain", []byte("ready\n"))
 		} else {
 			writeBody(w, http.StatusServiceUnavailable, "text/plain", []byte("not ready\n"))
 		}
-	case "/metrics":
+	case control.MetricsPath:
 		s.metrics.handler.ServeHTTP(w, r)
-	case setDelayPath:
+	case control.SetDelayPath:
 		if e, _ := s.plan.Endpoint(r.Method, path); e != nil {
 			return false
 		}
 		s.serveAdmin(w, r)
 	default:
-		if path != "/admin" && !strings.HasPrefix(path, "/admin/") {
+		if path != control.AdminPath && !strings.HasPrefix(path, control.AdminPath+"/") {
 			return false
 		}
 		s.serveAdmin(w, r)
@@ -107,72 +88,45 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 	if s.cfg.Token == "" {
 		return nil, statusError{http.StatusForbidden, errors.New("control is off: the service has no token")}
 	}
-	if !s.authorized(r) {
+	if !controlhttp.Authorized(r, s.cfg.Token) {
 		return nil, statusError{http.StatusUnauthorized, errors.New("control needs the header Authorization: Bearer with the system's token")}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxControlBody)
-	id, isFault := strings.CutPrefix(r.URL.Path, faultsPath+"/")
+	id, isFault := strings.CutPrefix(r.URL.Path, control.FaultsPath+"/")
 	switch {
-	case r.URL.Path == faultsPath && r.Method == http.MethodGet:
+	case r.URL.Path == control.FaultsPath && r.Method == http.MethodGet:
 		return s.Faults(), nil
 	case isFault && r.Method == http.MethodPut:
-		var request FaultRequest
+		var request control.FaultRequest
 		// As everywhere, a fault without a probability always acts.
 		request.Fault.Probability = 1
-		if err := decode(r.Body, &request); err != nil {
+		if err := controlhttp.ReadJSON(w, r, control.MaxBody, &request); err != nil {
 			return nil, err
 		}
 		return nil, s.AddFault(id, request.Fault, request.Deadline)
 	case isFault && r.Method == http.MethodDelete:
 		s.ClearFault(id)
 		return nil, nil
-	case r.URL.Path == unreachablePath && r.Method == http.MethodGet:
+	case r.URL.Path == control.UnreachablePath && r.Method == http.MethodGet:
 		return s.Unreachable(r.Context()), nil
-	case r.URL.Path == peersPath && r.Method == http.MethodPut:
-		var peers map[string][]string
-		if err := decode(r.Body, &peers); err != nil {
+	case r.URL.Path == control.PeersPath && r.Method == http.MethodPut:
+		var peers control.Peers
+		if err := controlhttp.ReadJSON(w, r, control.MaxBody, &peers); err != nil {
 			return nil, err
 		}
 		return nil, s.SetPeers(peers)
-	case r.URL.Path == setDelayPath && r.Method == http.MethodPost:
-		return s.setDelay(r.Body)
+	case r.URL.Path == control.SetDelayPath && r.Method == http.MethodPost:
+		return s.setDelay(w, r)
 	}
-	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s", r.Method, shorten(r.URL.Path), faultsPath, peersPath, unreachablePath, setDelayPath)}
-}
-
-// TokenHeader may carry the token in place of Authorization, which a proxy such
-// as the API server of Kubernetes keeps for itself.
-const TokenHeader = "Microsim-Token"
-
-// authorized compares hashes, so that the time it takes tells nothing.
-func (s *Service) authorized(r *http.Request) bool {
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if token := r.Header.Get(TokenHeader); token != "" {
-		given, ok = token, true
-	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.cfg.Token))
-	return ok && subtle.ConstantTimeCompare(a[:], b[:]) == 1
-}
-
-func decode(r io.Reader, into any) error {
-	dec := json.NewDecoder(r)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("reading the request's body: %w", err)
-	}
-	return nil
+	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s", r.Method, shorten(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SetDelayPath)}
 }
 
 // setDelay sets the delay of all requests, in VECROsim's format: milliseconds
 // with a uniform jitter to either side, a tenth of the delay if not given. It
 // takes the place of the delay set before and comes on top of the System's own;
 // a delay of 0 takes it back.
-func (s *Service) setDelay(body io.Reader) (any, error) {
-	var request struct {
-		Delay  *float64 `json:"delay"`
-		Jitter *float64 `json:"jitter"`
-	}
-	if err := decode(body, &request); err != nil {
+func (s *Service) setDelay(w http.ResponseWriter, r *http.Request) (any, error) {
+	var request control.SetDelay
+	if err := controlhttp.ReadJSON(w, r, control.MaxBody, &request); err != nil {
 		return nil, err
 	}
 	if request.Delay == nil {
@@ -195,5 +149,5 @@ func (s *Service) setDelay(body io.Reader) (any, error) {
 			return nil, err
 		}
 	}
-	return map[string]string{"payload": fmt.Sprintf("delay set to %v ms with jitter %v ms", delay, jitter)}, nil
+	return control.SetDelayDone{Payload: fmt.Sprintf("delay set to %v ms with jitter %v ms", delay, jitter)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
@@ -37,8 +38,8 @@ type header struct{ name, value string }
 // headers are those of the request but for its deadline and length.
 func (o *outgoing) headers() [8]header {
 	return [...]header{
-		{headerRequestID, o.id}, {headerTrace, o.trace}, {headerTraceState, o.traceState}, {headerHop, o.hop}, {headerFrom, o.from},
-		{TimesHeader, o.times}, {headerAuthorization, o.authorization}, {"Content-Type", o.contentType},
+		{control.RequestIDHeader, o.id}, {control.TraceHeader, o.trace}, {control.TraceStateHeader, o.traceState}, {control.HopHeader, o.hop}, {control.FromHeader, o.from},
+		{control.TimesHeader, o.times}, {control.AuthorizationHeader, o.authorization}, {"Content-Type", o.contentType},
 	}
 }
 
@@ -50,7 +51,7 @@ type answer struct {
 	body []byte
 	// length is that of the whole answer.
 	length int64
-	// times are those of TimesHeader.
+	// times are those of control.TimesHeader.
 	times string
 }
 
@@ -113,12 +114,12 @@ func (x *exchange) outgoing(a *exec.Attempt, hop string) *outgoing {
 	s, h := x.service, x.r.Header
 	o := &outgoing{
 		id: x.machine.Who().ID, hop: hop, from: s.Name(), deadline: s.clock(a.Until), told: s.clock(a.Told),
-		authorization: value(h, headerAuthorization, maxAuthorization),
+		authorization: value(h, control.AuthorizationHeader, maxAuthorization),
 	}
-	incoming := value(h, headerTrace, maxID)
+	incoming := value(h, control.TraceHeader, maxID)
 	o.trace = newTraceparent(incoming)
 	if incoming != "" {
-		o.traceState = value(h, headerTraceState, maxTraceState)
+		o.traceState = value(h, control.TraceStateHeader, maxTraceState)
 	}
 	return o
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -102,8 +103,8 @@ func (x *exchange) answerChain(status int, address string, errs []string) {
 	if x.machine.Corrupt() {
 		answer = damage(answer)
 	}
-	if value(x.r.Header, TimesHeader, maxTimes) != "" {
-		x.w.Header()[TimesHeader] = []string{formatTimes(s.now()-x.start, x.times)}
+	if value(x.r.Header, control.TimesHeader, maxTimes) != "" {
+		x.w.Header()[control.TimesHeader] = []string{formatTimes(s.now()-x.start, x.times)}
 	}
 	s.log.Debug("answered", "service", s.Name(), "request", x.machine.Who().ID, "status", status, "errors", errs)
 	writeBody(x.w, status, jsonType, answer)
@@ -172,7 +173,7 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, name string, replicas 
 		o := x.outgoing(&attempt, c.Hop(1))
 		o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
 		o.keep, o.strict, o.cancel = maxResponse, true, x.cancelled()
-		o.times = value(x.r.Header, TimesHeader, maxTimes)
+		o.times = value(x.r.Header, control.TimesHeader, maxTimes)
 		if name == external {
 			o.authorization = "" // it is for the system's own services
 		}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 const (
@@ -309,7 +311,7 @@ func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
 	if t := response.Header["Content-Type"]; len(t) > 0 {
 		a.contentType = t[0]
 	}
-	a.times = value(response.Header, TimesHeader, maxTimes)
+	a.times = value(response.Header, control.TimesHeader, maxTimes)
 	if n := response.ContentLength; n >= 0 && n <= o.keep {
 		a.body = make([]byte, n)
 		_, err = io.ReadFull(response.Body, a.body)
@@ -348,7 +350,7 @@ func appendRequest(b []byte, o *outgoing) []byte {
 		}
 	}
 	if !o.told.IsZero() {
-		b = append(b, "\r\n"+headerDeadline+": "...)
+		b = append(b, "\r\n"+control.DeadlineHeader+": "...)
 		b = append(b, timeLeft(o.told)...)
 	}
 	if len(o.body) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
@@ -94,13 +95,13 @@ func (x *exchange) enter(until time.Duration) exec.Event {
 // has none. It reports false for a chain that was refused.
 func (x *exchange) identify(arrival *exec.Arrival) bool {
 	h := x.r.Header
-	id := value(h, headerRequestID, maxID)
+	id := value(h, control.RequestIDHeader, maxID)
 	if id == "" {
 		id = newRequestID()
 	}
-	x.w.Header()[headerRequestID] = []string{id}
+	x.w.Header()[control.RequestIDHeader] = []string{id}
 	x.identity = exec.Identity{
-		Request: behave.Request{ID: id, Hop: value(h, headerHop, maxHop), From: value(h, headerFrom, maxID)},
+		Request: behave.Request{ID: id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
 		Left:    timeLeftFor(h), Path: x.r.URL.Path, Body: x.body,
 	}
 	x.logStart(&x.identity.Request)

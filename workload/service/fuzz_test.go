@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -34,7 +35,7 @@ func FuzzPost(f *testing.F) {
 			}
 		}
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
-		for name, value := range map[string]string{"Content-Type": contentType, headerHop: hop, headerTrace: trace, headerDeadline: deadline} {
+		for name, value := range map[string]string{"Content-Type": contentType, control.HopHeader: hop, control.TraceHeader: trace, control.DeadlineHeader: deadline} {
 			r.Header.Set(name, value)
 		}
 		w := httptest.NewRecorder()

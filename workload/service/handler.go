@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -89,8 +90,8 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 	x.tellFallbacks()
 	switch end := x.machine.Ending(); end.Kind {
 	case behave.OpRespond:
-		if id := x.r.Header[headerRequestID]; len(id) != 0 && x.machine.Who().ID == "" {
-			x.w.Header()[headerRequestID] = id[:1]
+		if id := x.r.Header[control.RequestIDHeader]; len(id) != 0 && x.machine.Who().ID == "" {
+			x.w.Header()[control.RequestIDHeader] = id[:1]
 		}
 		x.respond(reply)
 	case behave.OpFail:
@@ -156,11 +157,6 @@ func (x *exchange) respond(reply *reply) {
 	}
 }
 
-// FallbackHeader says of an answer that a fallback has taken the place of a
-// call's: the callee and the kind of the fallback and, for one that is stale,
-// its age in milliseconds: "popular last-good 1532". It is there once for each.
-const FallbackHeader = "Microsim-Fallback"
-
 func (x *exchange) tellFallbacks() {
 	for _, f := range x.machine.Fallbacks() {
 		text := f.To + " " + string(f.Kind)
@@ -168,7 +164,7 @@ func (x *exchange) tellFallbacks() {
 			text += " " + strconv.FormatInt(f.Age.Milliseconds(), 10)
 		}
 		h := x.w.Header()
-		h[FallbackHeader] = append(h[FallbackHeader], text)
+		h[control.FallbackHeader] = append(h[control.FallbackHeader], text)
 	}
 }
 

@@ -8,19 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
-)
-
-// The headers of the contract, in canonical form.
-const (
-	headerRequestID  = "X-Request-Id"
-	headerTrace      = "Traceparent"
-	headerTraceState = "Tracestate"
-	headerHop        = "Microsim-Hop"
-	headerFrom       = "Microsim-From"
-	headerDeadline   = "Microsim-Deadline"
-
-	headerAuthorization = "Authorization"
 )
 
 const (
@@ -101,7 +90,7 @@ func isHex(s string) bool {
 
 // timeLeftFor is the time that the caller says is left, or exec.Never.
 func timeLeftFor(h http.Header) time.Duration {
-	if text := value(h, headerDeadline, 20); text != "" {
+	if text := value(h, control.DeadlineHeader, 20); text != "" {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= 0 && ms < int64(exec.MaxLeft/time.Millisecond) {
 			return time.Duration(ms) * time.Millisecond
 		}

@@ -11,23 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
-
-// Buckets returns the upper bounds, in seconds, of the duration histograms.
-func Buckets() []float64 {
-	return []float64{0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25}
-}
-
-// Labels of endpoints that the System does not name.
-const (
-	chainLabel = "chain"
-	otherLabel = "other"
-)
-
-// aborted is the code of requests that got no answer.
-const aborted = "aborted"
 
 // metrics are those of one service. Everything that a request counts is looked
 // up once, so that counting takes no lock.
@@ -48,31 +35,31 @@ type metrics struct {
 
 func newMetrics(s *Service) *metrics {
 	registry := prometheus.NewRegistry()
-	labels := prometheus.Labels{"service": s.Name()}
+	labels := prometheus.Labels{control.LabelService: s.Name()}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "microsim_requests_total", Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
-		}, []string{"endpoint", "code"}),
+			Name: control.RequestsTotal, Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
+		}, []string{control.LabelEndpoint, control.LabelCode}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "microsim_request_duration_seconds", Help: "Time from the arrival of a request to its answer.", ConstLabels: labels, Buckets: Buckets(),
-		}, []string{"endpoint"}),
+			Name: control.RequestDurationSeconds, Help: "Time from the arrival of a request to its answer.", ConstLabels: labels, Buckets: control.DurationBuckets(),
+		}, []string{control.LabelEndpoint}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "microsim_calls_total", Help: "Calls made, by callee and by how they ended after all retries.", ConstLabels: labels,
-		}, []string{"callee", "outcome"}),
+			Name: control.CallsTotal, Help: "Calls made, by callee and by how they ended after all retries.", ConstLabels: labels,
+		}, []string{control.LabelCallee, control.LabelOutcome}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "microsim_call_attempts_total", Help: "Requests sent for calls, by callee and outcome.", ConstLabels: labels,
-		}, []string{"callee", "outcome"}),
+			Name: control.CallAttemptsTotal, Help: "Requests sent for calls, by callee and outcome.", ConstLabels: labels,
+		}, []string{control.LabelCallee, control.LabelOutcome}),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "microsim_fallbacks_total", Help: "Calls whose answer a fallback took the place of, by callee.", ConstLabels: labels,
-		}, []string{"callee"}),
+			Name: control.FallbacksTotal, Help: "Calls whose answer a fallback took the place of, by callee.", ConstLabels: labels,
+		}, []string{control.LabelCallee}),
 		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "microsim_call_duration_seconds", Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: Buckets(),
-		}, []string{"callee"}),
+			Name: control.CallDurationSeconds, Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: control.DurationBuckets(),
+		}, []string{control.LabelCallee}),
 		faultsActive: map[fault.Type]prometheus.Gauge{},
 	}
 	active := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "microsim_fault_active", Help: "Faults that act now, by type.", ConstLabels: labels,
-	}, []string{"fault"})
+		Name: control.FaultActive, Help: "Faults that act now, by type.", ConstLabels: labels,
+	}, []string{control.LabelFault})
 	for _, e := range fault.Vocabulary() {
 		if e.Layer == fault.InService {
 			m.faultsActive[e.Type] = active.WithLabelValues(string(e.Type))
@@ -80,10 +67,10 @@ func newMetrics(s *Service) *metrics {
 	}
 	registry.MustRegister(m.requests, m.durations, m.calls, m.attempts, m.fallbacks, m.callTimes, active,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "microsim_inflight_requests", Help: "Requests being worked on.", ConstLabels: labels,
+			Name: control.InflightRequests, Help: "Requests being worked on.", ConstLabels: labels,
 		}, func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "microsim_queue_length", Help: "Requests that wait inside the service, or connections in the accept queue, where the system tells.", ConstLabels: labels,
+			Name: control.QueueLength, Help: "Requests that wait inside the service, or connections in the accept queue, where the system tells.", ConstLabels: labels,
 		}, func() float64 {
 			if length := s.queue.Load(); length != nil {
 				return float64((*length)())
@@ -91,19 +78,19 @@ func newMetrics(s *Service) *metrics {
 			return 0
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "microsim_held_memory_bytes", Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
+			Name: control.HeldMemoryBytes, Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
 		}, func() float64 { return float64(s.held.Load()) }))
 	for _, callee := range s.replica.BreakerCallees() {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "microsim_breaker_state", Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
-			ConstLabels: prometheus.Labels{"service": s.Name(), "callee": callee},
+			Name: control.BreakerState, Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
+			ConstLabels: prometheus.Labels{control.LabelService: s.Name(), control.LabelCallee: callee},
 		}, func() float64 { return float64(s.replica.Breaker(callee, s.now())) }))
 	}
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	m.chain, m.other = m.endpoint(chainLabel, http.StatusOK), m.endpoint(otherLabel, http.StatusNotFound)
+	m.chain, m.other = m.endpoint(control.EndpointChain, http.StatusOK), m.endpoint(control.EndpointOther, http.StatusNotFound)
 	for _, callee := range s.cfg.Service.Calls() {
 		m.callee(callee)
 	}
@@ -137,7 +124,7 @@ func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
 		label: label, usual: usual, requests: m.requests,
 		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
 	}
-	for _, code := range []string{"500", "502", "503", "504", aborted} {
+	for _, code := range []string{"500", "502", "503", "504", control.CodeAborted} {
 		m.requests.WithLabelValues(label, code)
 	}
 	return e
@@ -150,7 +137,7 @@ func (e *endpointMetrics) count(status int, took time.Duration) {
 	case e.usual:
 		e.ok.Inc()
 	case 0:
-		e.requests.WithLabelValues(e.label, aborted).Inc()
+		e.requests.WithLabelValues(e.label, control.CodeAborted).Inc()
 	default:
 		e.requests.WithLabelValues(e.label, strconv.Itoa(status)).Inc()
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -270,21 +271,21 @@ func TestFallbackTakesThePlaceOfAnAnswer(t *testing.T) {
 			bad.Store(true)
 			r, header := get(t, url), "b "+kind
 			if kind == "last-good" {
-				if r.status != 502 || r.header.Get(FallbackHeader) != "" {
+				if r.status != 502 || r.header.Get(control.FallbackHeader) != "" {
 					t.Errorf("nothing was good yet, but %+v", r)
 				}
 				bad.Store(false)
-				if r := get(t, url); r.status != 200 || r.header.Get(FallbackHeader) != "" {
+				if r := get(t, url); r.status != 200 || r.header.Get(control.FallbackHeader) != "" {
 					t.Errorf("got %+v", r)
 				}
 				bad.Store(true)
 				time.Sleep(10 * time.Millisecond) // the age to be told
 				r = get(t, url)
 				var age int
-				if _, err := fmt.Sscanf(r.header.Get(FallbackHeader), header+" %d", &age); err != nil || age < 10 {
-					t.Errorf("the header is %q", r.header.Get(FallbackHeader))
+				if _, err := fmt.Sscanf(r.header.Get(control.FallbackHeader), header+" %d", &age); err != nil || age < 10 {
+					t.Errorf("the header is %q", r.header.Get(control.FallbackHeader))
 				}
-			} else if got := r.header.Get(FallbackHeader); got != header {
+			} else if got := r.header.Get(control.FallbackHeader); got != header {
 				t.Errorf("the header is %q", got)
 			}
 			if r.status != 200 {

@@ -6,13 +6,7 @@ import (
 	"time"
 )
 
-// TimesHeader asks a chain's services how long they took, with any value, and
-// has the answer: the milliseconds of the service, then in parentheses those of
-// its routes in order, each in the same form; a route that was not answered is
-// left empty. "2400.5(800.2(200.1),1000.3)" are four hops.
-const TimesHeader = "Microsim-Times"
-
-// maxTimes bounds the header; the times of a larger tree are left out.
+// maxTimes bounds control.TimesHeader; the times of a larger tree are left out.
 const maxTimes = 16 << 10
 
 // formatTimes makes the header's value of a service's own time and those of

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // A transportSender sends by an http.RoundTripper. It follows no redirects.
@@ -51,7 +53,7 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 		}
 	}
 	if !o.told.IsZero() {
-		request.Header[headerDeadline] = []string{timeLeft(o.told)}
+		request.Header[control.DeadlineHeader] = []string{timeLeft(o.told)}
 	}
 	connected := false
 	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}))

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -96,7 +97,7 @@ func (h *handlers) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(context.WithoutCancel(r.Context()))
 	go func() {
 		h.byHost[r.URL.Host].Handler().ServeHTTP(w, in)
-		h.log.add("%s at %s of %v: %d after %v", in.Header.Get(headerHop), in.URL.Host, in.Header.Get(headerRequestID), w.Code, h.byHost[in.URL.Host].now()-at)
+		h.log.add("%s at %s of %v: %d after %v", in.Header.Get(control.HopHeader), in.URL.Host, in.Header.Get(control.RequestIDHeader), w.Code, h.byHost[in.URL.Host].now()-at)
 		close(done)
 	}()
 	select {
@@ -134,9 +135,9 @@ func playReal(t *testing.T) (log *decisionLog, attempts string) {
 		defer front.Close()
 		for i := range agreeRequests {
 			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-			r.Header[headerRequestID] = []string{requestID(i)}
+			r.Header[control.RequestIDHeader] = []string{requestID(i)}
 			front.Handler().ServeHTTP(w, r)
-			log.add("%s: %d at %v, %s", requestID(i), w.Code, front.now(), strings.Join(w.Header()[FallbackHeader], ","))
+			log.add("%s: %d at %v, %s", requestID(i), w.Code, front.now(), strings.Join(w.Header()[control.FallbackHeader], ","))
 		}
 		attempts = attemptCounts(t, front)
 		time.Sleep(time.Second) // what b still works on

@@ -17,11 +17,11 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
-	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -177,30 +177,30 @@ const goodChild = `{"service":"child","address":"child","errors":[],"response":[
 func testOwnPaths(t *testing.T, start Start) {
 	spec := plain(topology.CallTo("child"))
 	url := start(t, spec)
-	for _, path := range []string{"/healthz", "/readyz"} {
+	for _, path := range []string{control.HealthPath, control.ReadyPath} {
 		if r := do(t, "GET", url+path, ""); r.status != 200 {
 			t.Errorf("%s: %d", path, r.status)
 		}
 	}
-	text := string(do(t, "GET", url+"/metrics", "").body)
+	text := string(do(t, "GET", url+control.MetricsPath, "").body)
 	for _, series := range []string{
-		`microsim_requests_total{code="200",endpoint="/",service="subject"} 0`,
-		`microsim_request_duration_seconds_count{endpoint="/",service="subject"} 0`,
-		`microsim_calls_total{callee="child",outcome="connection_error",service="subject"} 0`,
-		`microsim_call_duration_seconds_count{callee="child",service="subject"} 0`,
-		`microsim_inflight_requests{service="subject"} 0`,
-		`microsim_queue_length{service="subject"} 0`,
-		`microsim_fault_active{fault="latency",service="subject"} 0`,
+		control.RequestsTotal + `{code="200",endpoint="/",service="subject"} 0`,
+		control.RequestDurationSeconds + `_count{endpoint="/",service="subject"} 0`,
+		control.CallsTotal + `{callee="child",outcome="connection_error",service="subject"} 0`,
+		control.CallDurationSeconds + `_count{callee="child",service="subject"} 0`,
+		control.InflightRequests + `{service="subject"} 0`,
+		control.QueueLength + `{service="subject"} 0`,
+		control.FaultActive + `{fault="latency",service="subject"} 0`,
 	} {
 		if !strings.Contains(text, series) {
 			t.Errorf("the metrics lack %s", series)
 		}
 	}
 	do(t, "GET", url+"/", "")
-	text = string(do(t, "GET", url+"/metrics", "").body)
+	text = string(do(t, "GET", url+control.MetricsPath, "").body)
 	for _, series := range []string{
-		`microsim_requests_total{code="502",endpoint="/",service="subject"} 1`,
-		`microsim_calls_total{callee="child",outcome="connection_error",service="subject"} 1`,
+		control.RequestsTotal + `{code="502",endpoint="/",service="subject"} 1`,
+		control.CallsTotal + `{callee="child",outcome="connection_error",service="subject"} 1`,
 	} {
 		if !strings.Contains(text, series) {
 			t.Errorf("after one request the metrics lack %s", series)
@@ -445,7 +445,7 @@ func testFailingChildren(t *testing.T, start Start) {
 		t.Run(name, func(t *testing.T) {
 			header := []string{}
 			if name == "hanging" {
-				header = []string{"Microsim-Deadline", "300"}
+				header = []string{control.DeadlineHeader, "300"}
 			}
 			r := do(t, "POST", url+"/", `{"designation":"subject","routes":[{"designation":"`+name+`"},{"designation":"good"}]}`, header...)
 			got := r.chain(t)
@@ -497,10 +497,10 @@ func testIdentity(t *testing.T, start Start) {
 	spec.Peers = map[string][]string{"child": {child.url}}
 	url := start(t, spec)
 	const id, parent = "given-id", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	do(t, "GET", url+"/", "", "X-Request-ID", id, "traceparent", parent, "tracestate", "a=b", "Microsim-Hop", "4")
-	call(t, url, `{"designation":"subject","routes":[{"designation":"child"}]}`, "X-Request-ID", id, "traceparent", parent)
+	do(t, "GET", url+"/", "", control.RequestIDHeader, id, control.TraceHeader, parent, control.TraceStateHeader, "a=b", control.HopHeader, "4")
+	call(t, url, `{"designation":"subject","routes":[{"designation":"child"}]}`, control.RequestIDHeader, id, control.TraceHeader, parent)
 	do(t, "GET", url+"/", "")
-	do(t, "GET", url+"/", "", "traceparent", "00-00000000000000000000000000000000-00f067aa0ba902b7-01")
+	do(t, "GET", url+"/", "", control.TraceHeader, "00-00000000000000000000000000000000-00f067aa0ba902b7-01")
 	calls := child.requests()
 	if len(calls) != 7 {
 		t.Fatalf("%d calls", len(calls))
@@ -508,28 +508,28 @@ func testIdentity(t *testing.T, start Start) {
 	trace := regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$`)
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	for i, c := range calls {
-		m := trace.FindStringSubmatch(c.header.Get("Traceparent"))
+		m := trace.FindStringSubmatch(c.header.Get(control.TraceHeader))
 		if m == nil || strings.Trim(m[1], "0") == "" || m[2] == "00f067aa0ba902b7" {
-			t.Fatalf("call %d: traceparent %q", i, c.header.Get("Traceparent"))
+			t.Fatalf("call %d: traceparent %q", i, c.header.Get(control.TraceHeader))
 		}
 		if continued := m[1] == parent[3:35]; continued != (i < 3) {
 			t.Errorf("call %d: traceparent %q", i, m[0])
 		}
-		got := c.header.Get("X-Request-ID")
+		got := c.header.Get(control.RequestIDHeader)
 		if i < 3 && got != id || i >= 3 && !uuid.MatchString(got) {
 			t.Errorf("call %d: X-Request-ID %q", i, got)
 		}
-		if c.header.Get("Microsim-From") != "subject" {
-			t.Errorf("call %d: from %q", i, c.header.Get("Microsim-From"))
+		if c.header.Get(control.FromHeader) != "subject" {
+			t.Errorf("call %d: from %q", i, c.header.Get(control.FromHeader))
 		}
 	}
-	if calls[0].header.Get("Tracestate") != "a=b" {
+	if calls[0].header.Get(control.TraceStateHeader) != "a=b" {
 		t.Error("tracestate was not passed on")
 	}
-	if calls[0].header.Get("Microsim-Hop") != "4.0" || calls[1].header.Get("Microsim-Hop") != "4.1" || calls[2].header.Get("Microsim-Hop") != "0" {
-		t.Errorf("hops %q, %q, %q", calls[0].header["Microsim-Hop"], calls[1].header["Microsim-Hop"], calls[2].header["Microsim-Hop"])
+	if calls[0].header.Get(control.HopHeader) != "4.0" || calls[1].header.Get(control.HopHeader) != "4.1" || calls[2].header.Get(control.HopHeader) != "0" {
+		t.Errorf("hops %q, %q, %q", calls[0].header[control.HopHeader], calls[1].header[control.HopHeader], calls[2].header[control.HopHeader])
 	}
-	if calls[3].header.Get("X-Request-ID") != calls[4].header.Get("X-Request-ID") || calls[3].header.Get("X-Request-ID") == calls[5].header.Get("X-Request-ID") {
+	if calls[3].header.Get(control.RequestIDHeader) != calls[4].header.Get(control.RequestIDHeader) || calls[3].header.Get(control.RequestIDHeader) == calls[5].header.Get(control.RequestIDHeader) {
 		t.Error("an id belongs to one request")
 	}
 	if calls[0].path != "/items" || calls[0].method != "GET" {
@@ -544,14 +544,14 @@ func testDeadline(t *testing.T, start Start) {
 	url := start(t, spec)
 	left := func(r recorded) int {
 		var ms int
-		if _, err := fmt.Sscan(r.header.Get("Microsim-Deadline"), &ms); err != nil {
-			t.Errorf("Microsim-Deadline %q: %v", r.header.Get("Microsim-Deadline"), err)
+		if _, err := fmt.Sscan(r.header.Get(control.DeadlineHeader), &ms); err != nil {
+			t.Errorf("Microsim-Deadline %q: %v", r.header.Get(control.DeadlineHeader), err)
 		}
 		return ms
 	}
 	do(t, "GET", url+"/", "")
-	do(t, "GET", url+"/", "", "Microsim-Deadline", "20000")
-	if r := do(t, "GET", url+"/", "", "Microsim-Deadline", "30"); r.status != 504 {
+	do(t, "GET", url+"/", "", control.DeadlineHeader, "20000")
+	if r := do(t, "GET", url+"/", "", control.DeadlineHeader, "30"); r.status != 504 {
 		t.Errorf("a request whose time is over got %d", r.status)
 	}
 	calls := child.requests()
@@ -605,7 +605,7 @@ func testSeed(t *testing.T, start Start) {
 		url := start(t, spec)
 		text := ""
 		for i := range 64 {
-			text += fmt.Sprint(do(t, "GET", url+"/", "", "X-Request-ID", fmt.Sprint("request-", i)).status/100, " ")
+			text += fmt.Sprint(do(t, "GET", url+"/", "", control.RequestIDHeader, fmt.Sprint("request-", i)).status/100, " ")
 		}
 		return text
 	}
@@ -636,16 +636,16 @@ func testToken(t *testing.T, start Start) {
 		name, url, header string
 		want              int
 	}{
-		{"off without a token", start(t, closed), "Bearer ", 403},
+		{"off without a token", start(t, closed), control.Bearer, 403},
 		{"no header", start(t, plain()), "", 401},
 		{"wrong token", start(t, plain()), "Bearer wrong", 401},
 		{"no Bearer", start(t, plain()), token, 401},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, r := range []struct{ method, path string }{
-				{"GET", "/admin/faults"}, {"PUT", "/admin/faults/x"}, {"DELETE", "/admin/faults/x"}, {"PUT", "/admin/peers"}, {"POST", "/set-delay"}, {"GET", "/admin"},
+				{"GET", control.FaultsPath}, {"PUT", control.FaultPath("x")}, {"DELETE", control.FaultPath("x")}, {"PUT", control.PeersPath}, {"POST", control.SetDelayPath}, {"GET", control.AdminPath},
 			} {
-				if got := do(t, r.method, tt.url+r.path, "{}", "Authorization", tt.header); got.status != tt.want {
+				if got := do(t, r.method, tt.url+r.path, "{}", control.AuthorizationHeader, tt.header); got.status != tt.want {
 					t.Errorf("%s %s: %d %s", r.method, r.path, got.status, got.body)
 				}
 			}
@@ -653,25 +653,25 @@ func testToken(t *testing.T, start Start) {
 	}
 	// A proxy on the way may keep Authorization for itself.
 	for given, want := range map[string]int{token: 200, "wrong": 401} {
-		if got := do(t, "GET", start(t, plain())+"/admin/faults", "", "Microsim-Token", given); got.status != want {
+		if got := do(t, "GET", start(t, plain())+control.FaultsPath, "", control.TokenHeader, given); got.status != want {
 			t.Errorf("Microsim-Token %q: %d %s, want %d", given, got.status, got.body, want)
 		}
 	}
 }
 
-// control sends a control request with the token.
-func control(t *testing.T, method, url, body string) reply {
+// withToken sends a control request with the token.
+func withToken(t *testing.T, method, url, body string) reply {
 	t.Helper()
-	return do(t, method, url, body, "Authorization", "Bearer "+token)
+	return do(t, method, url, body, control.AuthorizationHeader, control.Bearer+token)
 }
 
 func addFault(t *testing.T, url, id string, f fault.Fault, deadline time.Time) {
 	t.Helper()
-	body, err := json.Marshal(service.FaultRequest{Fault: f, Deadline: deadline})
+	body, err := json.Marshal(control.FaultRequest{Fault: f, Deadline: deadline})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := control(t, "PUT", url+"/admin/faults/"+id, string(body)); r.status != 204 {
+	if r := withToken(t, "PUT", url+control.FaultPath(id), string(body)); r.status != 204 {
 		t.Fatalf("adding %q: %d %s", id, r.status, r.body)
 	}
 }
@@ -683,7 +683,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 	}
 	clearFault := func(id string) {
 		for range 2 { // the second finds nothing, which is no error
-			if r := control(t, "DELETE", url+"/admin/faults/"+id, ""); r.status != 204 {
+			if r := withToken(t, "DELETE", url+control.FaultPath(id), ""); r.status != 204 {
 				t.Errorf("clearing %q: %d %s", id, r.status, r.body)
 			}
 		}
@@ -697,14 +697,14 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 	if r := do(t, "POST", url+"/", `{"designation":"subject"}`); r.status != 418 || len(r.chain(t).Errors) != 1 {
 		t.Errorf("an error answers a chain with %d %s", r.status, r.body)
 	}
-	if r := do(t, "GET", url+"/healthz", ""); r.status != 200 {
+	if r := do(t, "GET", url+control.HealthPath, ""); r.status != 200 {
 		t.Error("a fault acts on /healthz")
 	}
-	var active []runner.Injection
-	if r := control(t, "GET", url+"/admin/faults", ""); json.Unmarshal(r.body, &active) != nil || len(active) != 1 || active[0].ID != "e" || active[0].Hits != 2 {
+	var active []control.Injection
+	if r := withToken(t, "GET", url+control.FaultsPath, ""); json.Unmarshal(r.body, &active) != nil || len(active) != 1 || active[0].ID != "e" || active[0].Hits != 2 {
 		t.Errorf("the list is %s", r.body)
 	}
-	if text := do(t, "GET", url+"/metrics", "").body; !bytes.Contains(text, []byte(`microsim_fault_active{fault="error",service="subject"} 1`)) {
+	if text := do(t, "GET", url+control.MetricsPath, "").body; !bytes.Contains(text, []byte(control.FaultActive+`{fault="error",service="subject"} 1`)) {
 		t.Error("the metrics do not show the fault")
 	}
 	clearFault("e")
@@ -733,7 +733,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 		do(t, "GET", url+"/", "", header...)
 		return time.Since(began)
 	}
-	if took := timed("Microsim-From", "web"); took < 150*time.Millisecond {
+	if took := timed(control.FromHeader, "web"); took < 150*time.Millisecond {
 		t.Errorf("the slowed caller was answered after %v", took)
 	}
 	clearFault("s")
@@ -748,7 +748,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 		hung <- err
 	}()
 	waitFor(t, "the request to hang", func() bool {
-		return bytes.Contains(do(t, "GET", url+"/metrics", "").body, []byte(`microsim_inflight_requests{service="subject"} 1`))
+		return bytes.Contains(do(t, "GET", url+control.MetricsPath, "").body, []byte(control.InflightRequests+`{service="subject"} 1`))
 	})
 	clearFault("h")
 	if err := <-hung; err != nil {
@@ -756,16 +756,16 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 	}
 
 	addFault(t, url, "d", always(fault.Error, fault.Args{}), time.Now().Add(time.Second))
-	waitFor(t, "the fault's deadline", func() bool { return string(control(t, "GET", url+"/admin/faults", "").body) == "[]\n" })
+	waitFor(t, "the fault's deadline", func() bool { return string(withToken(t, "GET", url+control.FaultsPath, "").body) == "[]\n" })
 
-	if r := control(t, "POST", url+"/set-delay", `{"delay":100,"jitter":0}`); r.status != 200 {
+	if r := withToken(t, "POST", url+control.SetDelayPath, `{"delay":100,"jitter":0}`); r.status != 200 {
 		t.Errorf("set-delay: %d %s", r.status, r.body)
 	}
 	if took := timed(); took < 100*time.Millisecond {
 		t.Errorf("with a delay of 100 ms set it took %v", took)
 	}
-	control(t, "POST", url+"/set-delay", `{"delay":0}`)
-	if r := control(t, "GET", url+"/admin/faults", ""); string(r.body) != "[]\n" {
+	withToken(t, "POST", url+control.SetDelayPath, `{"delay":0}`)
+	if r := withToken(t, "GET", url+control.FaultsPath, ""); string(r.body) != "[]\n" {
 		t.Errorf("a delay of 0 left %s", r.body)
 	}
 
@@ -777,7 +777,7 @@ func testFaultsAtRunTime(t *testing.T, start Start) {
 		"past deadline":   `{"fault":{"type":"abort"},"deadline":"2001-01-01T00:00:00Z"}`,
 		"huge leak":       `{"fault":{"type":"memory-leak","args":{"size":"5Gi"}}}`,
 	} {
-		if r := control(t, "PUT", url+"/admin/faults/bad", body); r.status != 400 {
+		if r := withToken(t, "PUT", url+control.FaultPath("bad"), body); r.status != 400 {
 			t.Errorf("%s: %d %s", name, r.status, r.body)
 		}
 	}
@@ -800,14 +800,14 @@ func testPeersChange(t *testing.T, start Start) {
 	spec.Peers = map[string][]string{"child": {before.url}}
 	url := start(t, spec)
 	do(t, "GET", url+"/", "")
-	if r := control(t, "PUT", url+"/admin/peers", `{"child":["`+after.url+`"]}`); r.status != 204 {
+	if r := withToken(t, "PUT", url+control.PeersPath, `{"child":["`+after.url+`"]}`); r.status != 204 {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	do(t, "GET", url+"/", "")
 	if len(before.requests()) != 1 || len(after.requests()) != 1 {
 		t.Errorf("%d calls before, %d after", len(before.requests()), len(after.requests()))
 	}
-	if r := control(t, "PUT", url+"/admin/peers", `{"child":["ftp://x"]}`); r.status != 400 {
+	if r := withToken(t, "PUT", url+control.PeersPath, `{"child":["ftp://x"]}`); r.status != 400 {
 		t.Errorf("a peer that is no base URL: %d", r.status)
 	}
 }
@@ -827,7 +827,7 @@ func testClientsLeave(t *testing.T, start Start) {
 		_ = conn.Close()
 	}
 	waitFor(t, "the abandoned requests to end", func() bool {
-		return bytes.Contains(do(t, "GET", url+"/metrics", "").body, []byte(`microsim_inflight_requests{service="subject"} 0`))
+		return bytes.Contains(do(t, "GET", url+control.MetricsPath, "").body, []byte(control.InflightRequests+`{service="subject"} 0`))
 	})
 	if r := do(t, "GET", url+"/", ""); r.status != 200 {
 		t.Errorf("afterwards: %d", r.status)

@@ -3,16 +3,16 @@ package control
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
@@ -36,35 +36,26 @@ func NewAdminClient(token string) *AdminClient {
 	}}
 }
 
-// A faultOrder is the body of PUT /admin/faults/{id}.
-type faultOrder struct {
-	Fault    fault.Fault `json:"fault"`
-	Deadline time.Time   `json:"deadline,omitzero"`
-}
-
 // PutPeers tells a replica whom it may call.
 func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
-	return a.order(ctx, to, http.MethodPut, "/admin/peers", peers, nil)
+	return a.order(ctx, to, http.MethodPut, control.PeersPath, control.Peers(peers), nil)
 }
 
 // PutFault lets a fault act in a replica until the deadline; the zero time
 // means no deadline.
 func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {
-	return a.order(ctx, to, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
+	return a.order(ctx, to, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
 }
 
 // DeleteFault ends a fault. It returns nil if the fault has already ended.
 func (a *AdminClient) DeleteFault(ctx context.Context, to supervise.Target, id string) error {
-	return a.order(ctx, to, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
+	return a.order(ctx, to, http.MethodDelete, control.FaultPath(id), nil, nil)
 }
 
 // Hits returns how often each fault of the replica has acted.
 func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string]int64, error) {
-	var active []struct {
-		ID   string `json:"id"`
-		Hits int64  `json:"hits"`
-	}
-	if err := a.order(ctx, to, http.MethodGet, "/admin/faults", nil, &active); err != nil {
+	var active []control.Injection
+	if err := a.order(ctx, to, http.MethodGet, control.FaultsPath, nil, &active); err != nil {
 		return nil, err
 	}
 	counts := map[string]int64{}
@@ -73,16 +64,6 @@ func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string
 	}
 	return counts, nil
 }
-
-// A statusError is a response with a status other than 2xx.
-type statusError struct{ status, body string }
-
-func (e *statusError) Error() string {
-	return e.status + ": " + strings.TrimSpace(e.body[:min(len(e.body), 500)])
-}
-
-// maxAnswer bounds the body that is read of a response, in bytes.
-const maxAnswer = 16 << 20
 
 func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
 	if to.Handler == nil {
@@ -123,43 +104,20 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-func (a *AdminClient) send(ctx context.Context, method, url string, body, answer any) error {
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", method, url, err)
-		}
-		content = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, url, content)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+a.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("%s %s: reading the answer: %w", method, url, err)
-	}
-	if method == http.MethodDelete && resp.StatusCode == http.StatusNotFound {
-		return nil // it has ended by itself
-	}
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %w", method, url, &statusError{resp.Status, string(text)})
-	}
-	if answer == nil {
+// send sends a control request. Deleting what is not there is no error: it has
+// ended by itself.
+func (a *AdminClient) send(ctx context.Context, method, to string, body, answer any) error {
+	client := controlhttp.Client{HTTP: a.http, Token: a.token}
+	err := client.Do(ctx, method, to, body, answer)
+	var refused *controlhttp.StatusError
+	var transport *url.Error
+	switch {
+	case errors.As(err, &refused) && method == http.MethodDelete && refused.Code == http.StatusNotFound:
 		return nil
+	case err == nil || errors.As(err, &transport):
+		return err // it has the method and the URL
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%s %s: reading the answer: %w", method, url, err)
-	}
-	return nil
+	return fmt.Errorf("%s %s: %w", method, to, err)
 }
 
 // AwaitReady asks /readyz until it says yes.
@@ -168,7 +126,7 @@ func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound
 	defer cancel()
 	pause := 2 * time.Millisecond
 	for {
-		err := a.order(ctx, to, http.MethodGet, "/readyz", nil, nil)
+		err := a.order(ctx, to, http.MethodGet, control.ReadyPath, nil, nil)
 		if err == nil {
 			return nil
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -21,9 +22,6 @@ import (
 
 // maxChain bounds the body of a request to the control plane.
 const maxChain = chain.DefaultBody
-
-// requestID is the header that a request keeps on all its hops.
-const requestID = "X-Request-ID"
 
 // newCallClient sends chains to their first service.
 func newCallClient() *http.Client {
@@ -59,7 +57,7 @@ func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 		answerErrors(w, http.StatusBadRequest, tree.Designation, err.Error())
 		return
 	}
-	w.Header().Set(requestID, id)
+	w.Header().Set(control.RequestIDHeader, id)
 	sampled := chain.Sample(tree, key)
 	if sampled == nil {
 		answerErrors(w, http.StatusOK, tree.Designation, fmt.Sprintf("not called: this time the probability of %v %% decided so", tree.Probability))
@@ -81,12 +79,12 @@ func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 // drawKey returns the key of the request's random decisions, and the request's
 // id.
 func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
-	id := r.Header.Get(requestID)
-	if !r.URL.Query().Has("seed") {
+	id := r.Header.Get(control.RequestIDHeader)
+	if !r.URL.Query().Has(control.SeedParameter) {
 		id = cmp.Or(id, newRequestID(rand.Text()))
 		return dist.Seed(c.config.Seed).With("call").With(id), id, nil
 	}
-	text := r.URL.Query().Get("seed")
+	text := r.URL.Query().Get(control.SeedParameter)
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		return 0, "", fmt.Errorf("invalid seed %q: use a whole number from 0", text)
@@ -136,8 +134,8 @@ func (c *Server) send(w http.ResponseWriter, r *http.Request, tree *chain.Chain,
 		if req, err = http.NewRequestWithContext(r.Context(), http.MethodPost, tree.Designation, bytes.NewReader(body)); err == nil {
 			req.URL.Host = c.system.Entrance(req.URL.Host)
 			req.Header.Set("Content-Type", "application/json")
-			req.Header.Set(requestID, id)
-			for _, name := range []string{"Traceparent", "Tracestate"} {
+			req.Header.Set(control.RequestIDHeader, id)
+			for _, name := range []string{control.TraceHeader, control.TraceStateHeader} {
 				if v := r.Header.Get(name); v != "" {
 					req.Header.Set(name, v)
 				}

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -87,7 +88,7 @@ func (c *Client) URL() string { return c.url }
 // Status describes the system.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	var s Status
-	if err := c.send(ctx, http.MethodGet, "/admin/status", nil, &s); err != nil {
+	if err := c.send(ctx, http.MethodGet, control.StatusPath, nil, &s); err != nil {
 		return nil, fmt.Errorf("asking system %q for its status: %w", c.name, err)
 	}
 	return &s, nil
@@ -96,7 +97,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 // System returns the description of the system as it runs now.
 func (c *Client) System(ctx context.Context) (*topology.System, error) {
 	var s topology.System
-	if err := c.send(ctx, http.MethodGet, "/admin/system", nil, &s); err != nil {
+	if err := c.send(ctx, http.MethodGet, control.SystemPath, nil, &s); err != nil {
 		return nil, fmt.Errorf("asking system %q for its description: %w", c.name, err)
 	}
 	return &s, nil
@@ -117,7 +118,7 @@ func (c *Client) Replicas(ctx context.Context) ([]runner.Replica, error) {
 
 // Update changes the running system; see System.Update.
 func (c *Client) Update(ctx context.Context, next *topology.System) error {
-	if err := c.send(ctx, http.MethodPut, "/admin/system", next, nil); err != nil {
+	if err := c.send(ctx, http.MethodPut, control.SystemPath, next, nil); err != nil {
 		return fmt.Errorf("changing system %q: %w", c.name, err)
 	}
 	return nil
@@ -127,28 +128,28 @@ func (c *Client) Update(ctx context.Context, next *topology.System) error {
 func (c *Client) CanInject(f *fault.Fault) error {
 	ctx, cancel := context.WithTimeout(context.Background(), AdminTimeout)
 	defer cancel()
-	return c.send(ctx, http.MethodPost, "/admin/faults", faultOrder{Fault: *f}, nil)
+	return c.send(ctx, http.MethodPost, control.FaultsPath, control.FaultRequest{Fault: *f}, nil)
 }
 
 // Inject lets a fault act; see runner.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
-	return c.send(ctx, http.MethodPut, "/admin/faults/"+url.PathEscape(id), faultOrder{f, deadline}, nil)
+	return c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
 }
 
 // Clear ends a fault.
 func (c *Client) Clear(ctx context.Context, id string) error {
-	return c.send(ctx, http.MethodDelete, "/admin/faults/"+url.PathEscape(id), nil, nil)
+	return c.send(ctx, http.MethodDelete, control.FaultPath(id), nil, nil)
 }
 
 // ClearAll ends every fault.
 func (c *Client) ClearAll(ctx context.Context) error {
-	return c.send(ctx, http.MethodDelete, "/admin/faults", nil, nil)
+	return c.send(ctx, http.MethodDelete, control.FaultsPath, nil, nil)
 }
 
 // Active lists the faults that act now.
 func (c *Client) Active(ctx context.Context) ([]runner.Injection, error) {
 	var active []runner.Injection
-	if err := c.send(ctx, http.MethodGet, "/admin/faults", nil, &active); err != nil {
+	if err := c.send(ctx, http.MethodGet, control.FaultsPath, nil, &active); err != nil {
 		return nil, fmt.Errorf("asking system %q for its faults: %w", c.name, err)
 	}
 	return active, nil
@@ -156,12 +157,12 @@ func (c *Client) Active(ctx context.Context) ([]runner.Injection, error) {
 
 // Order kills, pauses, resumes or restarts one replica.
 func (c *Client) Order(ctx context.Context, service string, index int, order string) error {
-	return c.send(ctx, http.MethodPost, fmt.Sprintf("/admin/replicas/%s/%d/%s", url.PathEscape(service), index, url.PathEscape(order)), nil, nil)
+	return c.send(ctx, http.MethodPost, control.ReplicaPath(service, index, order), nil, nil)
 }
 
 // Shutdown asks for the end of the system. It does not wait for it; localsim.Down does.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.send(ctx, http.MethodPost, "/admin/shutdown", nil, nil)
+	return c.send(ctx, http.MethodPost, control.ShutdownPath, nil, nil)
 }
 
 // An Answer is the control plane's response to a chain.
@@ -177,9 +178,9 @@ type Answer struct {
 // decisions repeatable. Any response of a service, whatever its status, is an
 // Answer and not an error.
 func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer, error) {
-	target := c.url + "/"
+	target := c.url + control.CallPath
 	if seed != nil {
-		target += "?seed=" + strconv.FormatUint(*seed, 10)
+		target += "?" + control.SeedParameter + "=" + strconv.FormatUint(*seed, 10)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(chain))
 	if err != nil {
@@ -195,22 +196,20 @@ func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer,
 	if err != nil {
 		return nil, fmt.Errorf("calling system %q: reading the answer: %w", c.name, err)
 	}
-	return &Answer{Status: resp.StatusCode, RequestID: resp.Header.Get(requestID), Body: body}, nil
+	return &Answer{Status: resp.StatusCode, RequestID: resp.Header.Get(control.RequestIDHeader), Body: body}, nil
 }
 
 // send returns the control plane's own error text if there is one: it says all
 // that a user needs.
 func (c *Client) send(ctx context.Context, method, path string, body, answer any) error {
 	err := c.admin.send(ctx, method, c.url+path, body, answer)
-	var status *statusError
+	var status *controlhttp.StatusError
 	if !errors.As(err, &status) {
 		return err
 	}
-	var told struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal([]byte(status.body), &told) == nil && told.Error != "" {
-		return errors.New(told.Error)
+	var refusal control.Refusal
+	if json.Unmarshal(status.Body, &refusal) == nil && refusal.Error != "" {
+		return errors.New(refusal.Error)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -60,7 +61,7 @@ func (c *Server) probe(ctx context.Context, r runner.Replica) bool {
 	if r.URL == "" {
 		return false
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+"/healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+control.HealthPath, nil)
 	if err != nil {
 		return false
 	}

@@ -5,11 +5,9 @@ package control
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,7 +15,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -133,20 +133,20 @@ func (c *Server) guard(next http.Handler) http.Handler {
 
 func (c *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /{$}", http.HandlerFunc(c.call))
-	mux.Handle("GET /{$}", http.HandlerFunc(c.serveDashboard))
-	mux.Handle("GET /health", http.HandlerFunc(c.serveHealth))
+	mux.Handle("POST "+control.CallPath+"{$}", http.HandlerFunc(c.call))
+	mux.Handle("GET "+control.CallPath+"{$}", http.HandlerFunc(c.serveDashboard))
+	mux.Handle("GET "+control.SystemHealthPath, http.HandlerFunc(c.serveHealth))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
-		"GET /admin/status":                              c.status,
-		"GET /admin/system":                              c.getSystem,
-		"PUT /admin/system":                              c.putSystem,
-		"GET /admin/faults":                              c.faults,
-		"PUT /admin/faults/{id}":                         c.putFault,
-		"DELETE /admin/faults/{id}":                      c.deleteFault,
-		"POST /admin/faults":                             c.checkFault,
-		"DELETE /admin/faults":                           c.deleteFaults,
-		"POST /admin/replicas/{service}/{index}/{order}": c.order,
-		"POST /admin/shutdown":                           c.shutdown,
+		"GET " + control.StatusPath:                                    c.status,
+		"GET " + control.SystemPath:                                    c.getSystem,
+		"PUT " + control.SystemPath:                                    c.putSystem,
+		"GET " + control.FaultsPath:                                    c.faults,
+		"PUT " + control.FaultsPath + "/{id}":                          c.putFault,
+		"DELETE " + control.FaultsPath + "/{id}":                       c.deleteFault,
+		"POST " + control.FaultsPath:                                   c.checkFault,
+		"DELETE " + control.FaultsPath:                                 c.deleteFaults,
+		"POST " + control.ReplicasPath + "/{service}/{index}/{action}": c.order,
+		"POST " + control.ShutdownPath:                                 c.shutdown,
 	} {
 		mux.Handle(pattern, c.authorized(handle))
 	}
@@ -157,7 +157,7 @@ func (c *Server) routes() http.Handler {
 // the handler returns.
 func (c *Server) authorized(handle func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.config.Token)) != 1 {
+		if !controlhttp.Authorized(r, c.config.Token) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeError(w, refuse(http.StatusUnauthorized, "the token of system %q is missing or wrong", c.system.Name()))
 			return
@@ -196,7 +196,7 @@ func writeError(w http.ResponseWriter, err error) {
 	case errors.Is(err, ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, map[string]string{"error": err.Error()})
+	writeJSON(w, status, control.Refusal{Error: err.Error()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, answer any) {
@@ -207,13 +207,8 @@ func writeJSON(w http.ResponseWriter, status int, answer any) {
 
 // readJSON reads the body strictly into the value.
 func readJSON(r *http.Request, limit int64, into any) error {
-	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, limit))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return &refusal{http.StatusBadRequest, fmt.Errorf("reading the body of %s %s: %w", r.Method, r.URL.Path, err)}
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return refuse(http.StatusBadRequest, "reading the body of %s %s: there is more than one JSON value", r.Method, r.URL.Path)
+	if err := controlhttp.ReadJSON(nil, r, limit, into); err != nil {
+		return &refusal{http.StatusBadRequest, err}
 	}
 	return nil
 }
@@ -242,25 +237,25 @@ func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r
 
 // checkFault says whether a fault would be possible.
 func (c *Server) checkFault(r *http.Request) (any, error) {
-	var order faultOrder
-	if err := readJSON(r, maxChain, &order); err != nil {
+	var request control.FaultRequest
+	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}
-	if err := c.system.CanInject(&order.Fault); err != nil {
+	if err := c.system.CanInject(&request.Fault); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	return map[string]bool{"possible": true}, nil
+	return control.FaultPossible{Possible: true}, nil
 }
 
 func (c *Server) putFault(r *http.Request) (any, error) {
-	var order faultOrder
-	if err := readJSON(r, maxChain, &order); err != nil {
+	var request control.FaultRequest
+	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}
-	if err := c.system.CanInject(&order.Fault); err != nil {
+	if err := c.system.CanInject(&request.Fault); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	if err := c.system.Inject(r.Context(), r.PathValue("id"), order.Fault, order.Deadline); err != nil {
+	if err := c.system.Inject(r.Context(), r.PathValue("id"), request.Fault, request.Deadline); err != nil {
 		return nil, err
 	}
 	return c.system.Active(r.Context())
@@ -285,17 +280,17 @@ func (c *Server) deleteFaults(r *http.Request) (any, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return []runner.Injection{}, nil
+	return []control.Injection{}, nil
 }
 
 // order lets a user act on one replica by hand.
 func (c *Server) order(r *http.Request) (any, error) {
-	service, order := r.PathValue("service"), r.PathValue("order")
+	service, action := r.PathValue("service"), r.PathValue("action")
 	index, err := strconv.Atoi(r.PathValue("index"))
 	if err != nil || index < 1 {
 		return nil, refuse(http.StatusBadRequest, "invalid replica %q: use a whole number from 1", r.PathValue("index"))
 	}
-	if err := c.system.Order(r.Context(), service, index, order); err != nil {
+	if err := c.system.Order(r.Context(), service, index, action); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
 	return c.system.Status(r.Context())
@@ -303,5 +298,5 @@ func (c *Server) order(r *http.Request) (any, error) {
 
 func (c *Server) shutdown(*http.Request) (any, error) {
 	c.system.RequestShutdown()
-	return map[string]string{"system": c.system.Name(), "state": "ending"}, nil
+	return control.ShutdownBegun{State: "ending", System: c.system.Name()}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // permitting returns a cluster on which a user may do only what allowed says.
@@ -58,11 +59,11 @@ func TestMissingRightsAreNamed(t *testing.T) {
 }
 
 func TestOneWayToBreakNetworksIsEnough(t *testing.T) {
-	f := judged("network/n", "faults", []nodehelper.NetworkBackend{{Name: "tc", Why: "no netem"}, {Name: "emulate", Works: true}})
+	f := judged("network/n", "faults", []control.Backend{{Name: "tc", Why: "no netem"}, {Name: "emulate", Works: true}})
 	if !f.Works || f.What != "faults: by emulate (not by tc: no netem)" {
 		t.Errorf("got %+v", f)
 	}
-	if f = judged("network/n", "faults", []nodehelper.NetworkBackend{{Name: "tc", Why: "no netem"}}); f.Works || f.Why != "tc: no netem" || f.Remedy == "" {
+	if f = judged("network/n", "faults", []control.Backend{{Name: "tc", Why: "no netem"}}); f.Works || f.Why != "tc: no netem" || f.Remedy == "" {
 		t.Errorf("got %+v", f)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -23,12 +24,12 @@ func checkNetworks(ctx context.Context, c *kubeapi.Client, nodes []corev1.Node, 
 
 func checkNetworkOf(ctx context.Context, c *kubeapi.Client, node string, probe bool) Check {
 	name, what := "network/"+node, "faults on the networks of pods there"
-	var backends []nodehelper.NetworkBackend
+	var backends []control.Backend
 	var err error
 	if probe {
 		err = nodehelper.ProbeHelper(ctx, c, node, &backends)
 	} else {
-		err = nodehelper.AskHelper(ctx, c, node, "/backends", &backends)
+		err = nodehelper.AskHelper(ctx, c, node, control.NodeBackendsPath, &backends)
 	}
 	if err != nil {
 		if !probe {
@@ -41,7 +42,7 @@ func checkNetworkOf(ctx context.Context, c *kubeapi.Client, node string, probe b
 }
 
 // judged says which backends work; one that does is enough.
-func judged(name, what string, backends []nodehelper.NetworkBackend) Check {
+func judged(name, what string, backends []control.Backend) Check {
 	f := Check{Name: name, What: what}
 	var works, whys []string
 	for _, b := range backends {

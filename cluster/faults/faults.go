@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -178,7 +178,7 @@ func (d *Instance) Clear(ctx context.Context, id string) error {
 		}
 	case cleared.inService():
 		err = d.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
-			return d.control(ctx, pod, http.MethodDelete, faultPath(id), nil, nil)
+			return d.control(ctx, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
 		})
 	}
 	if err != nil {
@@ -187,17 +187,12 @@ func (d *Instance) Clear(ctx context.Context, id string) error {
 	return nil
 }
 
-func faultPath(id string) string { return "/admin/faults/" + url.PathEscape(id) }
-
 // put adds a fault to a pod. Pods of a service are all told the same, so that
 // which of them is meant is decided here alone.
 func (d *Instance) put(ctx context.Context, pod string, in *Injection) error {
 	f := in.Fault
 	f.Target.Replica = 0
-	return d.control(ctx, pod, http.MethodPut, faultPath(in.ID), struct {
-		Fault    fault.Fault `json:"fault"`
-		Deadline time.Time   `json:"deadline,omitzero"`
-	}{f, in.Deadline}, nil)
+	return d.control(ctx, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
 }
 
 // notify gives an order to every pod that the fault is meant for and that is
@@ -252,14 +247,14 @@ func (d *Instance) wake(ctx context.Context, pause *Injection) error {
 // has missed the injection of.
 func (d *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
 	var known []runner.Injection
-	if err := d.control(ctx, p.Name, http.MethodGet, "/admin/faults", nil, &known); err != nil {
+	if err := d.control(ctx, p.Name, http.MethodGet, control.FaultsPath, nil, &known); err != nil {
 		return err
 	}
 	for _, k := range known {
 		if slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == k.ID }) {
 			continue
 		}
-		if err := d.control(ctx, p.Name, http.MethodDelete, faultPath(k.ID), nil, nil); err != nil {
+		if err := d.control(ctx, p.Name, http.MethodDelete, control.FaultPath(k.ID), nil, nil); err != nil {
 			return err
 		}
 	}
@@ -331,7 +326,7 @@ func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 	// A pod that does not answer has nothing to add; that it does not is seen
 	// elsewhere.
 	_ = kubeapi.Each(len(names), func(i int) error {
-		return d.control(ctx, names[i], http.MethodGet, "/admin/faults", nil, &counts[i])
+		return d.control(ctx, names[i], http.MethodGet, control.FaultsPath, nil, &counts[i])
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {

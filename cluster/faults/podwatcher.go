@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // A podWatcher looks after a system for as long as the program that deployed it
@@ -185,7 +186,7 @@ func (d *Instance) recheck(ctx context.Context, pod, id string) error {
 	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == id }) {
 		return err
 	}
-	return d.control(ctx, pod, "DELETE", faultPath(id), nil, nil)
+	return d.control(ctx, pod, "DELETE", control.FaultPath(id), nil, nil)
 }
 
 // ContainerKey changes when a pod's container is started again.

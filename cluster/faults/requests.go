@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // Do sends a request to a service of the system through the API server, which
@@ -75,7 +76,7 @@ func (d *Instance) tokenOf(ctx context.Context) (string, error) {
 // replicas are not counted.
 func (d *Instance) unreachable(ctx context.Context, pod string) ([]string, error) {
 	var missing []string
-	if err := d.control(ctx, pod, http.MethodGet, "/admin/peers/unreachable", nil, &missing); err != nil {
+	if err := d.control(ctx, pod, http.MethodGet, control.UnreachablePath, nil, &missing); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(missing, func(name string) bool {

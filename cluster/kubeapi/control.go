@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,11 +16,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
-
-// TokenHeader carries the system's token past the API server, which keeps the
-// header Authorization for itself.
-const TokenHeader = "Microsim-Token"
 
 // base is the URL of the API server.
 func (c *Client) base() (*url.URL, error) {
@@ -67,19 +66,11 @@ func ServerSaid(resp *http.Response) string {
 // ControlTimeout bounds one order to a pod.
 const ControlTimeout = 10 * time.Second
 
-// A ControlError is an answer of a pod that is no success.
-type ControlError struct {
-	Status int
-	Text   string
-}
-
-func (e *ControlError) Error() string {
-	return fmt.Sprintf("it answers %d: %s", e.Status, e.Text)
-}
-
 // A PodAddress is what it takes to give orders to a pod.
 type PodAddress struct{ Namespace, Name, Token string }
 
+// Control sends a control request to a pod, and reads the answer unless answer
+// is nil. An answer of the pod that is no success is a *controlhttp.StatusError.
 func (c *Client) Control(ctx context.Context, pod PodAddress, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, ControlTimeout)
 	defer cancel()
@@ -87,40 +78,17 @@ func (c *Client) Control(ctx context.Context, pod PodAddress, method, path strin
 	if err != nil {
 		return err
 	}
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("writing an order: %w", err)
+	err = c.ControlClient(pod.Token).Do(ctx, method, to, body, answer)
+	if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) && refused.Code == http.StatusForbidden {
+		if denied := Denied(refused.Body); denied != nil {
+			return Explain(denied)
 		}
-		content = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, to, content)
-	if err != nil {
-		return err
-	}
-	req.Header.Set(TokenHeader, pod.Token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.HTTP.Do(req)
-	if err != nil {
-		return Explain(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return fmt.Errorf("reading the answer of pod %q: %w", pod.Name, err)
-	}
-	if denied := Denied(text); denied != nil && resp.StatusCode == http.StatusForbidden {
-		return Explain(denied)
-	}
-	if resp.StatusCode/100 != 2 {
-		return &ControlError{resp.StatusCode, strings.TrimSpace(string(text[:min(len(text), 500)]))}
-	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("reading the answer of pod %q: %w", pod.Name, err)
-	}
-	return nil
+	return Explain(err)
+}
+
+// ControlClient returns the client of control requests to pods. The API server
+// keeps the header Authorization for itself.
+func (c *Client) ControlClient(token string) *controlhttp.Client {
+	return &controlhttp.Client{HTTP: c.HTTP, Token: token, Header: control.TokenHeader}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 var podName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`) //nolint:gochecknoglobals // a constant
@@ -57,7 +58,7 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 			}
 			r.Out.Host = target.Host
 			// The credentials are those of the cluster.
-			r.Out.Header.Del("Authorization")
+			r.Out.Header.Del(control.AuthorizationHeader)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			if said := ServerSaid(resp); said != "" {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
@@ -104,25 +103,12 @@ func (s *stream) connect(ctx context.Context) (*remote.End, error) {
 // open asks for the lines that have not been read yet.
 func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
 	at := s.load.address(s.pod)
-	to, err := s.load.c.PodURL(at.Namespace, at.Name, manifest.ControlPort, fmt.Sprintf("%s?from=%d", remote.OutcomesPath, s.next))
+	to, err := s.load.c.PodURL(at.Namespace, at.Name, manifest.ControlPort, control.OutcomesFrom(s.next))
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set(kubeapi.TokenHeader, at.Token)
-	resp, err := s.load.c.HTTP.Do(req)
-	if err != nil {
-		return nil, kubeapi.Explain(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
-		return nil, fmt.Errorf("it answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
-	}
-	return resp.Body, nil
+	body, err := s.load.c.ControlClient(at.Token).Stream(ctx, to)
+	return body, kubeapi.Explain(err)
 }
 
 // take hands on the outcomes of a line.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
@@ -30,7 +31,7 @@ func loadBehind(t *testing.T, phase corev1.PodPhase, answers ...func(w http.Resp
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/pods/http:gen:8081/proxy"+remote.OutcomesPath):
+		case strings.HasSuffix(r.URL.Path, "/pods/http:gen:8081/proxy"+control.LoadOutcomesPath):
 			mu.Lock()
 			answer := answers[0]
 			answers = answers[1:]

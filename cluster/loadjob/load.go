@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -37,7 +38,7 @@ const MaxPods = 100
 // the API server, the load itself does not.
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
-	Changes <-chan remote.Factors
+	Changes <-chan control.LoadFactors
 	// Remedy, where it is not nil, is told the command that removes what is made
 	// for the load, before anything is.
 	Remedy func(command string)
@@ -148,7 +149,7 @@ type runningLoad struct {
 	system, namespace, name, token string
 	ownNamespace                   bool
 	count                          int
-	changes                        <-chan remote.Factors
+	changes                        <-chan control.LoadFactors
 	image                          string
 	pullPolicy                     corev1.PullPolicy
 	// pods are by the index of their share.

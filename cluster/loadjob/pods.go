@@ -15,7 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
-	"github.com/microsim-dev/kubectl-microsim/runner/remote"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // refusedAfter is how long the pods of a Job may be missing before it is asked
@@ -139,7 +139,7 @@ func ended(p *corev1.Pod) string {
 func (r *runningLoad) awaitAnswers(ctx context.Context) error {
 	return kubeapi.Summarize(kubeapi.Each(r.count, func(i int) error {
 		for {
-			err := r.c.Control(ctx, r.address(i), http.MethodGet, remote.ReadyPath, nil, nil)
+			err := r.c.Control(ctx, r.address(i), http.MethodGet, control.ReadyPath, nil, nil)
 			if err == nil {
 				return nil
 			}

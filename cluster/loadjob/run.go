@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
@@ -73,8 +74,8 @@ func mergeEnds(ends []*remote.End, begin time.Time) (*result.LoadReport, error) 
 func (r *runningLoad) startAll(ctx context.Context, begin time.Time) error {
 	return kubeapi.Summarize(kubeapi.Each(r.count, func(i int) error {
 		for try := 1; ; try++ {
-			order := remote.Start{Delay: max(0, time.Until(begin))}
-			err := r.c.Control(ctx, r.address(i), http.MethodPost, remote.StartPath, order, nil)
+			order := control.LoadStart{Delay: max(0, time.Until(begin))}
+			err := r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadStartPath, order, nil)
 			if err == nil || ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -140,7 +141,7 @@ func (r *runningLoad) followAll(ctx context.Context, observe func(measure.Outcom
 // by whoever follows it.
 func (r *runningLoad) stopAll(ctx context.Context) {
 	_ = kubeapi.Each(r.count, func(i int) error {
-		for ctx.Err() == nil && r.c.Control(ctx, r.address(i), http.MethodPost, remote.StopPath, nil, nil) != nil {
+		for ctx.Err() == nil && r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadStopPath, nil, nil) != nil {
 			pause(ctx, watch.Tick)
 		}
 		return nil
@@ -153,7 +154,7 @@ func (r *runningLoad) passOn(ctx context.Context) {
 		select {
 		case factors := <-r.changes:
 			err := kubeapi.Each(r.count, func(i int) error {
-				return r.c.Control(ctx, r.address(i), http.MethodPost, remote.ControlPath, factors, nil)
+				return r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadControlPath, factors, nil)
 			})
 			if err != nil && ctx.Err() == nil {
 				r.c.Config.Progress(fmt.Sprintf("the change of the load has not reached all of its pods: %v", kubeapi.Summarize(err)))
@@ -170,6 +171,6 @@ func (r *runningLoad) dismiss(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = kubeapi.Each(len(r.pods), func(i int) error {
-		return r.c.Control(ctx, r.address(i), http.MethodPost, remote.DonePath, nil, nil)
+		return r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadDonePath, nil, nil)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -62,7 +63,7 @@ func deployment(system string, s *topology.Service, part []byte, o *Options) *ap
 					SpecAnnotation:         fingerprint(part),
 					"prometheus.io/scrape": "true",
 					"prometheus.io/port":   fmt.Sprint(ControlPort),
-					"prometheus.io/path":   "/metrics",
+					"prometheus.io/path":   control.MetricsPath,
 				}},
 				Spec: podSpec(system, s, part, o),
 			},
@@ -135,8 +136,8 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
 		SecurityContext: containerSecurity(),
-		StartupProbe:    probe("/healthz", 1, 120),
-		ReadinessProbe:  probe("/readyz", 5, 3),
+		StartupProbe:    probe(control.HealthPath, 1, 120),
+		ReadinessProbe:  probe(control.ReadyPath, 5, 3),
 		// There is no liveness probe: a service that hangs, has no processor or
 		// no memory left does so because a fault says so, and a restart would
 		// end what is to be seen. One that ends is started again in any case.

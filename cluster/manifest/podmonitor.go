@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // The kind by which the operator of Prometheus finds pods to scrape.
@@ -21,7 +23,7 @@ func podMonitor(system string, o *Options) *unstructured.Unstructured {
 		"kind":       PodMonitorKind,
 		"spec": map[string]any{
 			"selector":            map[string]any{"matchLabels": map[string]any{ManagedByLabel: ManagedBy, SystemLabel: system}},
-			"podMetricsEndpoints": []any{map[string]any{"port": controlPortName, "path": "/metrics"}},
+			"podMetricsEndpoints": []any{map[string]any{"port": controlPortName, "path": control.MetricsPath}},
 		},
 	}}
 	m.SetName(ObjectName(system))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 )
 
 const (
@@ -162,7 +163,7 @@ func (v *helperClient) try(ctx context.Context, pod *corev1.Pod, method, path st
 		return !apierrors.IsNotFound(err), err
 	}
 	err = v.c.Control(ctx, address, method, path, body, answer)
-	if refused := (&kubeapi.ControlError{}); errors.As(err, &refused) {
+	if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) {
 		return isFinal(refused), err
 	}
 	return err == nil || ctx.Err() != nil || len(kubeapi.MissingRights(err)) > 0, err
@@ -171,8 +172,8 @@ func (v *helperClient) try(ctx context.Context, pod *corev1.Pod, method, path st
 // isFinal reports whether it is the helper that has answered, and another try will
 // not be answered otherwise. What the API server says when it does not reach the
 // helper, or has no such pod, is a Status. A helper that is ending is unavailable.
-func isFinal(e *kubeapi.ControlError) bool {
-	return !strings.Contains(e.Text, `"kind":"Status"`) && e.Status != http.StatusServiceUnavailable && e.Status != http.StatusBadGateway
+func isFinal(e *controlhttp.StatusError) bool {
+	return !strings.Contains(e.Text(), `"kind":"Status"`) && e.Code != http.StatusServiceUnavailable && e.Code != http.StatusBadGateway
 }
 
 // helperAddress is what it takes to give orders to the helper in a pod.

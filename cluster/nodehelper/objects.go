@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 const (
@@ -213,7 +214,7 @@ func container(o Options) corev1.Container {
 			{Name: "cgroup", MountPath: cgroups},
 		},
 		ReadinessProbe: &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(Port)}},
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: control.HealthPath, Port: intstr.FromInt32(Port)}},
 			PeriodSeconds: 2, TimeoutSeconds: 2,
 		},
 		SecurityContext: &corev1.SecurityContext{Privileged: ptr(true), RunAsUser: ptr(int64(0)), RunAsGroup: ptr(int64(0)), ReadOnlyRootFilesystem: ptr(true)},

@@ -10,19 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
-
-// A NetworkBackend is one way to break networks, as the helper of a node tells of
-// it.
-type NetworkBackend struct {
-	Name  string `json:"name"`
-	Works bool   `json:"works"`
-	Why   string `json:"why,omitempty"`
-}
 
 // ProbeHelper asks the helper of a node, which is made for it where there is none and
 // ended again.
-func ProbeHelper(ctx context.Context, c *kubeapi.Client, node string, backends *[]NetworkBackend) (err error) {
+func ProbeHelper(ctx context.Context, c *kubeapi.Client, node string, backends *[]control.Backend) (err error) {
 	if err := EnsureNamespace(ctx, c); err != nil {
 		return err
 	}
@@ -36,7 +29,7 @@ func ProbeHelper(ctx context.Context, c *kubeapi.Client, node string, backends *
 		defer func() { err = errors.Join(err, endProbe(context.WithoutCancel(ctx), c, node)) }()
 	}
 	v := &helperClient{c: c, node: node, agent: FoundAgent(c)}
-	return v.do(ctx, http.MethodGet, "/backends", nil, backends)
+	return v.do(ctx, http.MethodGet, control.NodeBackendsPath, nil, backends)
 }
 
 // endProbe takes back what probe has made, unless somebody has given the helper

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
@@ -198,7 +198,7 @@ func (w *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 		} else {
 			err = w.takeBack(ctx, t)
 		}
-		if refused := (&kubeapi.ControlError{}); errors.As(err, &refused) && refused.Status == http.StatusConflict {
+		if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) && refused.Code == http.StatusConflict {
 			return ErrConflict
 		}
 		if err != nil && !IsOvertaken(err) {
@@ -209,13 +209,11 @@ func (w *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 	return slices.Concat(all...), err
 }
 
-func orderPath(owner string) string { return "/orders/" + url.PathEscape(owner) }
-
 // put gives a helper the order of a task. A helper that is not there is made.
 func (w *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
 	var statuses []order.Status
 	v := &helperClient{c: w.Client, node: t.node, agent: w.Agent}
-	err := v.do(ctx, http.MethodPut, orderPath(w.Owner), order.Order{Owner: w.Owner, Version: t.version, Pods: t.pods}, &statuses)
+	err := v.do(ctx, http.MethodPut, control.NodeOrderPath(w.Owner), order.Order{Owner: w.Owner, Version: t.version, Pods: t.pods}, &statuses)
 	if err == nil && t.first {
 		err = reclaim(ctx, w.Client, t.node, t.version)
 	}
@@ -226,7 +224,7 @@ func (w *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
 // where nobody does.
 func (w *Reconciler) takeBack(ctx context.Context, t *task) error {
 	v := &helperClient{c: w.Client, node: t.node}
-	err := v.do(ctx, http.MethodDelete, orderPath(w.Owner)+"?version="+strconv.FormatInt(t.version, 10), nil, nil)
+	err := v.do(ctx, http.MethodDelete, control.WithdrawPath(w.Owner, t.version), nil, nil)
 	if errors.Is(err, errNoHelper) {
 		err = nil // and so nothing acts
 	}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -109,7 +110,7 @@ func unanswered(o *order.Order, why string) (statuses []order.Status) {
 
 // askStatus asks the helper of a node what acts, without waiting for one.
 func askStatus(ctx context.Context, c *kubeapi.Client, node string) (statuses []order.Status, err error) {
-	err = AskHelper(ctx, c, node, "/status", &statuses)
+	err = AskHelper(ctx, c, node, control.NodeStatusPath, &statuses)
 	return statuses, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -46,8 +47,8 @@ func AwaitConnected(ctx context.Context, pods map[string][]*corev1.Pod, unreacha
 func connectedFrom(ctx context.Context, node, pod string, unreachable func(ctx context.Context, pod string) ([]string, error)) error {
 	for {
 		missing, err := unreachable(ctx, pod)
-		var refused *kubeapi.ControlError
-		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		var refused *controlhttp.StatusError
+		if errors.As(err, &refused) && refused.Code == http.StatusNotFound {
 			return nil // another program serves, which cannot tell
 		}
 		if err == nil && len(missing) == 0 {

@@ -12,7 +12,7 @@ const (
 	// LoadStartPath takes a LoadStart. A generator that runs already goes on.
 	LoadStartPath = "/start"
 	// LoadOutcomesPath streams lines of outcomes, from the number in
-	// FromParameter on, until the last one; see model/experiment/remote.
+	// FromParameter on, until the last one; see runner/remote.
 	LoadOutcomesPath = "/outcomes"
 	// LoadControlPath takes LoadFactors.
 	LoadControlPath = "/control"

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -240,7 +241,7 @@ func (s *Scraper) scrape(ctx context.Context, w *watched) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	base := cmp.Or(w.replica.ControlURL, w.replica.URL)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/metrics", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+control.MetricsPath, nil)
 	if err != nil {
 		return err
 	}

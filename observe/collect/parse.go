@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
 // figures are what one replica has counted since its start, all endpoints
@@ -105,7 +107,7 @@ func (f *figures) parse(page []byte) error {
 		} else {
 			page = nil
 		}
-		if !bytes.HasPrefix(line, []byte("microsim_")) && !bytes.HasPrefix(line, []byte("process_")) {
+		if !bytes.HasPrefix(line, []byte(control.MetricPrefix)) && !bytes.HasPrefix(line, []byte("process_")) {
 			continue
 		}
 		if err := f.parseLine(line); err != nil {
@@ -143,30 +145,30 @@ func (f *figures) parseLine(line []byte) error {
 
 func (f *figures) take(name []byte, l *labels, v float64) error {
 	switch string(name) {
-	case "microsim_requests_total":
+	case control.RequestsTotal:
 		f.codes[string(l.code)] += v
-	case "microsim_request_duration_seconds_bucket":
+	case control.RequestDurationSeconds + "_bucket":
 		return f.duration.take(l.le, v)
-	case "microsim_request_duration_seconds_sum":
+	case control.RequestDurationSeconds + "_sum":
 		f.duration.sum += v
-	case "microsim_calls_total":
+	case control.CallsTotal:
 		f.call(l.callee).outcomes[string(l.outcome)] += v
-	case "microsim_call_attempts_total":
+	case control.CallAttemptsTotal:
 		f.call(l.callee).attempts[string(l.outcome)] += v
-	case "microsim_fallbacks_total":
+	case control.FallbacksTotal:
 		f.call(l.callee).fallbacks += v
-	case "microsim_breaker_state":
+	case control.BreakerState:
 		call := f.call(l.callee)
 		call.breaker, call.hasBreaker = max(call.breaker, v), true
-	case "microsim_call_duration_seconds_bucket":
+	case control.CallDurationSeconds + "_bucket":
 		return f.call(l.callee).duration.take(l.le, v)
-	case "microsim_call_duration_seconds_sum":
+	case control.CallDurationSeconds + "_sum":
 		f.call(l.callee).duration.sum += v
-	case "microsim_inflight_requests":
+	case control.InflightRequests:
 		f.inFlight += v
-	case "microsim_queue_length":
+	case control.QueueLength:
 		f.queue += v
-	case "microsim_held_memory_bytes":
+	case control.HeldMemoryBytes:
 		f.held += v
 	case "process_cpu_seconds_total":
 		f.cpu += v

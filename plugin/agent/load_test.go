@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -69,7 +70,7 @@ func (r *running) order(method, path, token, body string) (int, string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req.Header.Set(tokenHeader, token)
+	req.Header.Set(control.TokenHeader, token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
@@ -89,8 +90,8 @@ func (r *running) ok(method, path, body string) {
 // read follows from a line on: up to the end, or up to most lines.
 func (r *running) read(from int64, most int) (outcomes []measure.Outcome, next int64, end *remote.End) {
 	r.t.Helper()
-	req, _ := http.NewRequest(http.MethodGet, fmt.Sprintf("%s%s?from=%d", r.url, remote.OutcomesPath, from), nil)
-	req.Header.Set(tokenHeader, "secret")
+	req, _ := http.NewRequest(http.MethodGet, fmt.Sprintf("%s%s?from=%d", r.url, control.LoadOutcomesPath, from), nil)
+	req.Header.Set(control.TokenHeader, "secret")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
@@ -114,9 +115,9 @@ func (r *running) read(from int64, most int) (outcomes []measure.Outcome, next i
 
 func TestGeneratorTellsWhatBecameOfItsLoad(t *testing.T) {
 	r := startGenerator(t, load.Phase{Rate: 200, Count: 120}, nil)
-	r.ok(http.MethodGet, remote.ReadyPath, "")
-	r.ok(http.MethodPost, remote.StartPath, `{"delayNs": 1000000}`)
-	r.ok(http.MethodPost, remote.StartPath, `{}`) // goes on
+	r.ok(http.MethodGet, control.ReadyPath, "")
+	r.ok(http.MethodPost, control.LoadStartPath, `{"delayNs": 1000000}`)
+	r.ok(http.MethodPost, control.LoadStartPath, `{}`) // goes on
 	// A connection breaks after two lines, and is taken up again.
 	first, next, end := r.read(1, 2)
 	if end != nil || len(first) == 0 {
@@ -130,7 +131,7 @@ func TestGeneratorTellsWhatBecameOfItsLoad(t *testing.T) {
 	if len(again) != 120 {
 		t.Errorf("read once more, there are %d outcomes", len(again))
 	}
-	r.ok(http.MethodPost, remote.DonePath, "")
+	r.ok(http.MethodPost, control.LoadDonePath, "")
 	if err := <-r.done; err != nil {
 		t.Error(err)
 	}
@@ -139,40 +140,40 @@ func TestGeneratorTellsWhatBecameOfItsLoad(t *testing.T) {
 func TestGeneratorObeysOrdersOnly(t *testing.T) {
 	r := startGenerator(t, load.Phase{Rate: 1000}, nil)
 	for _, o := range []struct{ method, path, token, body, want string }{
-		{"POST", remote.StartPath, "", "{}", "403"},
-		{"POST", remote.DonePath, "wrong", "", "403"},
-		{"GET", remote.OutcomesPath, "", "", "403"},
-		{"GET", remote.OutcomesPath + "?from=0", "secret", "", "400"},
-		{"POST", remote.StartPath, "secret", "now", "400"},
-		{"POST", remote.StartPath, "secret", `{"delayNs": -1}`, "400"},
-		{"GET", remote.HealthPath, "", "", "200"},
-		{"POST", remote.StartPath, "secret", "{}", "200"},
-		{"POST", remote.ControlPath, "secret", `{"rate": 0.5, "burst": 2, "users": 1}`, "200"},
-		{"POST", remote.ControlPath, "secret", `{`, "400"},
+		{"POST", control.LoadStartPath, "", "{}", "403"},
+		{"POST", control.LoadDonePath, "wrong", "", "403"},
+		{"GET", control.LoadOutcomesPath, "", "", "403"},
+		{"GET", control.LoadOutcomesPath + "?from=0", "secret", "", "400"},
+		{"POST", control.LoadStartPath, "secret", "now", "400"},
+		{"POST", control.LoadStartPath, "secret", `{"delayNs": -1}`, "400"},
+		{"GET", control.HealthPath, "", "", "200"},
+		{"POST", control.LoadStartPath, "secret", "{}", "200"},
+		{"POST", control.LoadControlPath, "secret", `{"rate": 0.5, "burst": 2, "users": 1}`, "200"},
+		{"POST", control.LoadControlPath, "secret", `{`, "400"},
 	} {
 		if status, text := r.order(o.method, o.path, o.token, o.body); fmt.Sprint(status) != o.want {
 			t.Errorf("%s %s with token %q: %d %s, want %s", o.method, o.path, o.token, status, text, o.want)
 		}
 	}
 	r.read(1, 1)
-	r.ok(http.MethodPost, remote.StopPath, "")
-	r.ok(http.MethodPost, remote.StopPath, "")
+	r.ok(http.MethodPost, control.LoadStopPath, "")
+	r.ok(http.MethodPost, control.LoadStopPath, "")
 	if _, _, end := r.read(1, 100000); !end.Stopped || end.Error != "" || !end.Report.Incomplete {
 		t.Errorf("a load that was stopped ends with %+v", end)
 	}
-	r.ok(http.MethodPost, remote.DonePath, "")
+	r.ok(http.MethodPost, control.LoadDonePath, "")
 	<-r.done
 }
 
 func TestGeneratorTellsTheEndAfterASignal(t *testing.T) {
 	r := startGenerator(t, load.Phase{Rate: 100}, nil)
-	r.ok(http.MethodPost, remote.StartPath, "{}")
+	r.ok(http.MethodPost, control.LoadStartPath, "{}")
 	r.read(1, 1)
 	r.stop()
 	if _, _, end := r.read(1, 1000); end.Error == "" || end.Report == nil {
 		t.Errorf("after a signal the load ends with %+v", end)
 	}
-	r.ok(http.MethodPost, remote.DonePath, "")
+	r.ok(http.MethodPost, control.LoadDonePath, "")
 	<-r.done
 }
 
@@ -184,7 +185,7 @@ func TestGeneratorDoesNotWaitForEver(t *testing.T) {
 	}
 	// Nobody follows, neither while it goes on nor after its end.
 	r = startGenerator(t, load.Phase{Rate: 100}, short(patience{start: time.Minute, during: 20 * time.Millisecond, after: 20 * time.Millisecond}))
-	r.ok(http.MethodPost, remote.StartPath, "{}")
+	r.ok(http.MethodPost, control.LoadStartPath, "{}")
 	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "nobody has read the end") {
 		t.Errorf("a load that nobody follows ends with %v", err)
 	}

@@ -1,21 +1,19 @@
 package agent
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 const (
-	// tokenHeader carries the token of orders.
-	tokenHeader = "Microsim-Token"
 	// maxOrder bounds the body of an order.
 	maxOrder = 64 << 10
 	// maxDelay bounds the delay of a start.
@@ -29,16 +27,16 @@ type orders struct{ start, stop, done sync.Once }
 func (g *generator) handler() http.Handler {
 	mux := http.NewServeMux()
 	fine := func(http.ResponseWriter, *http.Request) {}
-	mux.HandleFunc("GET "+remote.HealthPath, fine)
-	mux.HandleFunc("GET "+remote.ReadyPath, fine)
+	mux.HandleFunc("GET "+control.HealthPath, fine)
+	mux.HandleFunc("GET "+control.ReadyPath, fine)
 	for path, serve := range map[string]http.HandlerFunc{
-		"POST " + remote.StartPath:   g.serveStart,
-		"GET " + remote.OutcomesPath: g.serveOutcomes,
-		"POST " + remote.ControlPath: g.serveControl,
-		"POST " + remote.StopPath: func(http.ResponseWriter, *http.Request) {
+		"POST " + control.LoadStartPath:   g.serveStart,
+		"GET " + control.LoadOutcomesPath: g.serveOutcomes,
+		"POST " + control.LoadControlPath: g.serveControl,
+		"POST " + control.LoadStopPath: func(http.ResponseWriter, *http.Request) {
 			g.orders.stop.Do(func() { close(g.stopped) })
 		},
-		"POST " + remote.DonePath: func(http.ResponseWriter, *http.Request) {
+		"POST " + control.LoadDonePath: func(http.ResponseWriter, *http.Request) {
 			g.orders.done.Do(func() { close(g.done) })
 		},
 	} {
@@ -50,8 +48,8 @@ func (g *generator) handler() http.Handler {
 // guard lets those through who know the token.
 func (g *generator) guard(serve http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(g.token)) != 1 {
-			http.Error(w, "the header "+tokenHeader+" is not this load's token", http.StatusForbidden)
+		if !controlhttp.Authorized(r, g.token) {
+			http.Error(w, "the header "+control.TokenHeader+" is not this load's token", http.StatusForbidden)
 			return
 		}
 		serve(w, r)
@@ -59,7 +57,7 @@ func (g *generator) guard(serve http.HandlerFunc) http.Handler {
 }
 
 func (g *generator) serveStart(w http.ResponseWriter, r *http.Request) {
-	var order remote.Start
+	var order control.LoadStart
 	if !readOrder(w, r, &order) {
 		return
 	}
@@ -71,7 +69,7 @@ func (g *generator) serveStart(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *generator) serveControl(w http.ResponseWriter, r *http.Request) {
-	var f remote.Factors
+	var f control.LoadFactors
 	if !readOrder(w, r, &f) {
 		return
 	}
@@ -79,9 +77,9 @@ func (g *generator) serveControl(w http.ResponseWriter, r *http.Request) {
 }
 
 func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {
-	err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(into)
+	err := controlhttp.ReadJSON(w, r, maxOrder, into)
 	if err != nil {
-		http.Error(w, "the order cannot be read: "+err.Error(), http.StatusBadRequest)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 	return err == nil
 }
@@ -90,7 +88,7 @@ func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {
 // has gone.
 func (g *generator) serveOutcomes(w http.ResponseWriter, r *http.Request) {
 	from := int64(1)
-	if text := r.FormValue("from"); text != "" {
+	if text := r.FormValue(control.FromParameter); text != "" {
 		var err error
 		if from, err = strconv.ParseInt(text, 10, 64); err != nil || from < 1 {
 			http.Error(w, fmt.Sprintf("from %q is no number of a line: they count from 1", text), http.StatusBadRequest)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
@@ -263,7 +264,7 @@ func (h *testHelper) do(t *testing.T, method, path string, body any) (int, []ord
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(tokenHeader, testToken)
+	req.Header.Set(control.TokenHeader, testToken)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
@@ -134,7 +135,7 @@ func (n *testNode) http(t *testing.T, method, path string, body any) (int, strin
 		data = string(text)
 	}
 	req := httptest.NewRequest(method, path, strings.NewReader(data))
-	req.Header.Set(tokenHeader, "secret")
+	req.Header.Set(control.TokenHeader, "secret")
 	w := httptest.NewRecorder()
 	n.handler("secret").ServeHTTP(w, req)
 	return w.Code, w.Body.String()
@@ -223,7 +224,7 @@ func TestNodeWantsTheToken(t *testing.T) {
 		want        int
 	}{{"/status", "", 403}, {"/status", "secre", 403}, {"/status", "secret", 200}, {"/orders/x", "", 403}, {"/healthz", "", 200}, {"/nowhere", "", 403}} {
 		req := httptest.NewRequest(http.MethodGet, tt.path, nil)
-		req.Header.Set(tokenHeader, tt.token)
+		req.Header.Set(control.TokenHeader, tt.token)
 		w := httptest.NewRecorder()
 		n.handler("secret").ServeHTTP(w, req)
 		if w.Code != tt.want {

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,32 +12,25 @@ import (
 
 	vns "github.com/vishvananda/netns"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 )
-
-// BackendState tells whether a backend can break networks on a node. The helper
-// of the node answers a list of them.
-type BackendState struct {
-	Name  string `json:"name"`
-	Works bool   `json:"works"`
-	// Why it does not work, and what would help.
-	Why string `json:"why,omitempty"`
-}
 
 // handler answers requests that know the token.
 func (n *node) handler(token string) http.Handler {
 	mux := http.NewServeMux()
 	// The API server passes escaped slashes on as slashes.
-	mux.HandleFunc("PUT /orders/{owner...}", answering(n.putOrder))
-	mux.HandleFunc("DELETE /orders/{owner...}", answering(n.deleteOrder))
-	mux.HandleFunc("GET /status", answering(func(*http.Request) (any, error) { return n.statuses(""), nil }))
-	mux.HandleFunc("GET /backends", answering(func(r *http.Request) (any, error) { return backendStates(r.Context()), nil }))
+	mux.HandleFunc("PUT "+control.NodeOrdersPath+"/{owner...}", answering(n.putOrder))
+	mux.HandleFunc("DELETE "+control.NodeOrdersPath+"/{owner...}", answering(n.deleteOrder))
+	mux.HandleFunc("GET "+control.NodeStatusPath, answering(func(*http.Request) (any, error) { return n.statuses(""), nil }))
+	mux.HandleFunc("GET "+control.NodeBackendsPath, answering(func(r *http.Request) (any, error) { return backendStates(r.Context()), nil }))
 	all := http.NewServeMux()
-	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	all.HandleFunc("GET "+control.HealthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	all.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(token)) != 1 {
-			http.Error(w, "the header "+tokenHeader+" does not have the helper's token", http.StatusForbidden)
+		if !controlhttp.Authorized(r, token) {
+			http.Error(w, "the header "+control.TokenHeader+" does not have the helper's token", http.StatusForbidden)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -96,7 +88,7 @@ func (n *node) putOrder(r *http.Request) (any, error) {
 func (n *node) deleteOrder(r *http.Request) (any, error) {
 	owner := r.PathValue("owner")
 	version := int64(0)
-	if text := r.URL.Query().Get("version"); text != "" {
+	if text := r.URL.Query().Get(control.VersionParameter); text != "" {
 		var err error
 		if version, err = strconv.ParseInt(text, 10, 64); err != nil || version < 0 {
 			return nil, httpError{http.StatusBadRequest, fmt.Errorf("version %q is no number of a version", text)}
@@ -140,7 +132,7 @@ func (n *node) stopping() bool {
 }
 
 // backendStates tries every backend in a namespace of its own.
-func backendStates(ctx context.Context) []BackendState {
+func backendStates(ctx context.Context) []control.Backend {
 	all := func(ns vns.NsHandle) []netfault.Backend {
 		var out []netfault.Backend
 		for _, m := range netBackends() {
@@ -148,9 +140,9 @@ func backendStates(ctx context.Context) []BackendState {
 		}
 		return out
 	}
-	var out []BackendState
+	var out []control.Backend
 	for _, c := range netlab.CheckBackends(ctx, all) {
-		out = append(out, BackendState{c.Name, c.Err == nil, oneLine(c.Err)})
+		out = append(out, control.Backend{Name: c.Name, Works: c.Err == nil, Why: oneLine(c.Err)})
 	}
 	return out
 }

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
-	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // followInterval is how often a load's file is looked at.
@@ -17,7 +17,7 @@ const followInterval = 500 * time.Millisecond
 // followFile applies changes of the load's file to the load that runs: the
 // rates, bursts and users of its first phase, in proportion to those it began
 // with. The function that it returns ends the following and waits for it.
-func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(remote.Factors)) (stop func()) {
+func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(control.LoadFactors)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	path := o.inputs.Filenames[0]
@@ -63,8 +63,8 @@ func modified(path string) time.Time {
 }
 
 // factorsOf are the factors that lead from one phase to another.
-func factorsOf(from, to *load.Phase) remote.Factors {
-	f := remote.Factors{Rate: 1, Burst: float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)), Users: 1}
+func factorsOf(from, to *load.Phase) control.LoadFactors {
+	f := control.LoadFactors{Rate: 1, Burst: float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)), Users: 1}
 	if from.Rate > 0 {
 		f.Rate = to.Rate / from.Rate
 	}

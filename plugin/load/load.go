@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -25,7 +26,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
-	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
@@ -263,9 +263,9 @@ func (o *loadOptions) onThisMachine(ctx context.Context, profile load.Profile, n
 	}
 	generator := &loadgen.Generator{Processors: max(1, runtime.NumCPU()/2)}
 	if o.follow {
-		control := loadgen.NewControl()
-		generator.Control = control
-		defer o.followFile(ctx, profile, func(f remote.Factors) { control.Set(f.Rate, f.Burst, f.Users) })()
+		live := loadgen.NewControl()
+		generator.Control = live
+		defer o.followFile(ctx, profile, func(f control.LoadFactors) { live.Set(f.Rate, f.Burst, f.Users) })()
 	}
 	return generator.Load(ctx, profile, to, nil)
 }

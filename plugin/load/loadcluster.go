@@ -4,11 +4,11 @@ import (
 	"context"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner"
-	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
 
 // onKubernetes puts the load on a system on a cluster, or on URLs as seen from
@@ -21,10 +21,10 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 	}
 	loader.Remedy = func(command string) { cli.RecoverWith(ctx, command) }
 	if o.follow {
-		changes := make(chan remote.Factors)
+		changes := make(chan control.LoadFactors)
 		loader.Changes = changes
 		following, stop := context.WithCancel(ctx)
-		defer o.followFile(following, profile, func(f remote.Factors) {
+		defer o.followFile(following, profile, func(f control.LoadFactors) {
 			select {
 			case changes <- f:
 			case <-following.Done():

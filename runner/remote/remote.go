@@ -1,7 +1,7 @@
 // Package remote is the contract between whoever wants load and a program
 // elsewhere, such as a pod, that generates a share of it: what the generator is
-// told, the requests that it answers, and the stream in which it tells what
-// became of the load.
+// told, and the stream in which it tells what became of the load. The paths and
+// the other bodies are those of model/control.
 package remote
 
 import (
@@ -24,37 +24,6 @@ type Job struct {
 	Of int `json:"of"`
 }
 
-// The requests that a generator answers. All but the first two need the token.
-const (
-	HealthPath = "/healthz"
-	// ReadyPath answers 200 when the generator can be started.
-	ReadyPath = "/readyz"
-	// StartPath takes a Start. A generator that has been started already goes on.
-	StartPath = "/start"
-	// OutcomesPath answers with Lines from the number of the parameter "from" on,
-	// as they come, and ends after the last one.
-	OutcomesPath = "/outcomes"
-	// ControlPath takes Factors.
-	ControlPath = "/control"
-	// StopPath ends the load early.
-	StopPath = "/stop"
-	// DonePath says that all was read: the generator exits.
-	DonePath = "/done"
-)
-
-// A Start begins the load.
-type Start struct {
-	// Delay is how long to wait, so that several generators begin together.
-	Delay time.Duration `json:"delayNs"`
-}
-
-// Factors change a load that runs; they multiply what its profile says.
-type Factors struct {
-	Rate  float64 `json:"rate"`
-	Burst float64 `json:"burst"`
-	Users float64 `json:"users"`
-}
-
 // A Line is one line of a stream. It has outcomes, or the end, or nothing: then
 // it only shows that the connection is whole.
 type Line struct {
@@ -73,7 +42,7 @@ type Line struct {
 type End struct {
 	// Report has counted all outcomes, those that were lost as well.
 	Report *result.LoadReport `json:"report,omitempty"`
-	// Stopped is set where the load was stopped by StopPath.
+	// Stopped is set where the load was stopped by control.LoadStopPath.
 	Stopped bool `json:"stopped,omitempty"`
 	// Error is what else ended the load early.
 	Error string `json:"error,omitempty"`

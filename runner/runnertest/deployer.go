@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -151,7 +152,7 @@ func expectGone(t *testing.T, gone []runner.Replica) {
 		// Where addresses come and go with the system, packets to one that is gone
 		// leave this machine, and a gateway may take connections for everybody.
 		ip := net.ParseIP(u.Hostname())
-		if status, err := get(r.URL+"/healthz", patience); ip.IsLoopback() || err == nil && status == http.StatusOK || isTimeout(err) {
+		if status, err := get(r.URL+control.HealthPath, patience); ip.IsLoopback() || err == nil && status == http.StatusOK || isTimeout(err) {
 			t.Errorf("%s/%d still listens at %s", r.Service, r.Index, r.URL)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -43,7 +44,7 @@ const smallBody = 8 << 10
 func (m *message) appendHead(dst []byte, p *place, id []byte, trace bool) []byte {
 	dst = append(dst, p.head...)
 	if len(id) > 0 {
-		dst = append(append(append(dst, "X-Request-ID: "...), id...), "\r\n"...)
+		dst = append(append(append(dst, control.RequestIDHeader+": "...), id...), "\r\n"...)
 		if trace {
 			dst = appendTraceparent(dst, id)
 		}
@@ -94,7 +95,7 @@ func newSources(requests []load.Request, target runner.LoadTarget) ([]*source, e
 	for i := range requests {
 		s := &source{spec: &requests[i], urls: target.URLs, dests: dests}
 		s.ownID = slices.ContainsFunc(slices.Collect(maps.Keys(s.spec.Headers)), func(name string) bool {
-			return strings.EqualFold(name, "X-Request-ID")
+			return strings.EqualFold(name, control.RequestIDHeader)
 		})
 		if err := s.prepare(target.System); err != nil {
 			return nil, fmt.Errorf("preparing request %q: %w", s.spec.Name, err)

@@ -2,9 +2,7 @@ package loadgen
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"hash"
 	"sync"
 	"syscall"
 	"time"
@@ -54,7 +52,6 @@ type client struct {
 	timeout   time.Duration
 	keepAlive bool
 	trace     bool
-	sum       hash.Hash // nil where answers are not remembered
 
 	kept map[*endpoint]*conn
 	head []byte
@@ -65,9 +62,6 @@ const maxKept = 16
 
 func newClient(l *running) *client {
 	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*endpoint]*conn{}}
-	if l.responses != nil {
-		c.sum = sha256.New()
-	}
 	return c
 }
 
@@ -138,13 +132,10 @@ func (c *client) connect(to *endpoint, now, until time.Time) (*conn, error) {
 }
 
 func (c *client) exchange(conn *conn, place *place, m *message, now time.Time) (response, error) {
-	if c.sum != nil {
-		c.sum.Reset()
-	}
 	err := conn.exchange(c.head, m.bodyApart())
 	var res response
 	if err == nil {
-		res, err = conn.readResponse(m.isHead, c.sum)
+		res, err = conn.readResponse(m.isHead)
 	}
 	kept := c.kept[place.endpoint] == conn
 	switch {

@@ -21,8 +21,6 @@ import (
 type Generator struct {
 	// Control changes the load while it runs; it may be nil.
 	Control *Control
-	// Responses remembers the different answers; it may be nil.
-	Responses *Responses
 	// Traceparent adds a W3C trace context to each request.
 	Traceparent bool
 	// Processors, where it is not 0, is the GOMAXPROCS of the process while a
@@ -48,7 +46,6 @@ type running struct {
 	seed        uint64
 	conns       *connections
 	control     *Control
-	responses   *Responses
 	traceparent bool
 	processors  int
 	share       Share
@@ -83,7 +80,7 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target runne
 	}
 	l := &running{
 		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
-		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control, responses: g.Responses,
+		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control,
 		traceparent: g.Traceparent, processors: g.Processors, share: g.Share, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
 	}
 	if l.control == nil {
@@ -193,9 +190,6 @@ func (s *sender) send(j *job) time.Time {
 	}
 	res := s.client.do(message, id, first, now)
 	end := time.Now()
-	if s.responses != nil && res.status != 0 {
-		s.responses.add(j.request, res.status, s.client.sum.Sum(nil))
-	}
 	s.count(j, res, now, end)
 	return end
 }

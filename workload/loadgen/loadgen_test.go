@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -559,20 +558,6 @@ func TestHTTPS(t *testing.T) {
 	defer s.Close()
 	if got := once(t, 3, load.Request{URL: s.URL}, 5*time.Second); got.Outcomes[outcome.OK] != 3 || got.Bytes != 6 {
 		t.Errorf("over TLS: %+v", got)
-	}
-}
-
-func TestResponsesAreBounded(t *testing.T) {
-	var n atomic.Int64
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strconv.FormatInt(n.Add(1)%4, 10)) })
-	g := &Generator{Responses: NewResponses(3)}
-	profile := load.Profile{Requests: []load.Request{{URL: url}}, Phases: []load.Phase{{Users: 1, Count: 40}}}
-	if _, err := g.Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
-		t.Fatal(err)
-	}
-	list, others := g.Responses.All()
-	if len(list) != 3 || others != 10 || list[0].Count != 10 || list[0].SHA256 == list[1].SHA256 {
-		t.Errorf("responses are %v and %d others, want 3 of 10 each and 10 others", list, others)
 	}
 }
 

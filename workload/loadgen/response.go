@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strconv"
 
@@ -23,8 +22,8 @@ type response struct {
 }
 
 // readResponse reads one answer, the first bytes of which exchange has received.
-// The body is counted, written to sum unless that is nil, and dropped.
-func (c *conn) readResponse(isHead bool, sum hash.Hash) (response, error) {
+// The body is counted and dropped.
+func (c *conn) readResponse(isHead bool) (response, error) {
 	for {
 		res, length, chunked, err := c.readHead()
 		if err != nil {
@@ -38,13 +37,13 @@ func (c *conn) readResponse(isHead bool, sum hash.Hash) (response, error) {
 		case isHead || res.status == 204 || res.status == 304:
 			return res, nil
 		case chunked:
-			err = c.readChunks(&res, sum)
+			err = c.readChunks(&res)
 		case length >= 0:
 			res.bytes = length
-			err = c.readBody(length, sum)
+			err = c.readBody(length)
 		default:
 			res.close = true
-			res.bytes, err = c.readToEnd(sum)
+			res.bytes, err = c.readToEnd()
 		}
 		return res, err
 	}
@@ -153,7 +152,7 @@ func cutOff(err error) error {
 	return err
 }
 
-func (c *conn) readBody(length int64, sum hash.Hash) error {
+func (c *conn) readBody(length int64) error {
 	for length > 0 {
 		if c.r == c.w {
 			if err := c.fill(); err != nil {
@@ -161,15 +160,12 @@ func (c *conn) readBody(length int64, sum hash.Hash) error {
 			}
 		}
 		n := int(min(int64(c.w-c.r), length))
-		if sum != nil {
-			sum.Write(c.buf[c.r : c.r+n])
-		}
 		c.r, length = c.r+n, length-int64(n)
 	}
 	return nil
 }
 
-func (c *conn) readChunks(res *response, sum hash.Hash) error {
+func (c *conn) readChunks(res *response) error {
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -183,7 +179,7 @@ func (c *conn) readChunks(res *response, sum hash.Hash) error {
 		if n == 0 {
 			break
 		}
-		if err := c.readBody(n, sum); err != nil {
+		if err := c.readBody(n); err != nil {
 			return err
 		}
 		res.bytes += n
@@ -204,12 +200,9 @@ func (c *conn) readChunks(res *response, sum hash.Hash) error {
 	}
 }
 
-func (c *conn) readToEnd(sum hash.Hash) (n int64, err error) {
+func (c *conn) readToEnd() (n int64, err error) {
 	for {
 		n += int64(c.w - c.r)
-		if sum != nil {
-			sum.Write(c.buf[c.r:c.w])
-		}
 		c.r = c.w
 		if err := c.fill(); errors.Is(err, io.EOF) {
 			return n, nil

@@ -23,7 +23,7 @@ func (s *script) Close() error                { return nil }
 
 func read(data []byte, step int) (response, error) {
 	c := &conn{Conn: &script{data: bytes.NewReader(data), step: step}, buf: make([]byte, bufferSize)}
-	return c.readResponse(false, nil)
+	return c.readResponse(false)
 }
 
 // However an answer is cut into packets, it means the same; and no bytes are
@@ -53,11 +53,11 @@ func FuzzReadResponse(f *testing.F) {
 func TestLongAnswersDoNotGrowTheBuffer(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n"
 	c := &conn{Conn: &script{data: bytes.NewReader(append([]byte(head), make([]byte, 1e7)...)), step: 1 << 20}, buf: make([]byte, bufferSize)}
-	res, err := c.readResponse(false, nil)
+	res, err := c.readResponse(false)
 	if err != nil || res.bytes != 1e7 || len(c.buf) > 2*bufferSize {
 		t.Errorf("%+v, %v, a buffer of %d bytes", res, err, len(c.buf))
 	}
-	if _, err := c.readResponse(false, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := c.readResponse(false); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("after the end: %v", err)
 	}
 }

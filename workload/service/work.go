@@ -104,24 +104,6 @@ func burnShare(share float64, end time.Time, stopped func() bool) {
 	runtime.KeepAlive(sum)
 }
 
-// Calibrate measures how long one unit of CPU takes on this machine: the median
-// of several runs.
-func Calibrate() time.Duration {
-	const runs = 9
-	var took [runs]time.Duration
-	for i := range took {
-		start := time.Now()
-		burnUnits(1, func() bool { return false })
-		took[i] = time.Since(start)
-	}
-	for i := range took {
-		for j := i; j > 0 && took[j] < took[j-1]; j-- {
-			took[j], took[j-1] = took[j-1], took[j]
-		}
-	}
-	return took[runs/2]
-}
-
 // writeAndSync writes a temporary file in blocks of 1 KiB, syncs it every
 // 512 KiB and at the end, and removes it. The file loses its name at once where
 // the system allows, so that nothing stays behind whatever happens.

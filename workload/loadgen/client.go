@@ -3,71 +3,49 @@ package loadgen
 import (
 	"context"
 	"errors"
-	"sync"
+	"net"
 	"syscall"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
-
-// connections are all that are open, so that the end of a load can close them
-// under the hands of those who wait for an answer.
-type connections struct {
-	mu     sync.Mutex
-	open   map[*conn]struct{}
-	closed bool
-}
-
-// add takes a connection up and reports whether the load goes on.
-func (s *connections) add(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.open[c] = struct{}{}
-	}
-	return !s.closed
-}
-
-func (s *connections) remove(c *conn) {
-	s.mu.Lock()
-	delete(s.open, c)
-	s.mu.Unlock()
-	c.Close()
-}
-
-func (s *connections) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for c := range s.open {
-		c.Close()
-	}
-}
 
 // A client sends requests one after another. Each worker has one of its own, and
 // with it connections of its own, so that nothing is shared on the way.
 type client struct {
 	ctx       context.Context
-	all       *connections
+	all       *http1.Set
 	timeout   time.Duration
 	keepAlive bool
 	trace     bool
 
-	kept map[*endpoint]*conn
+	kept map[*http1.Endpoint]*keptConn
 	head []byte
 }
 
-// maxKept bounds the connections that one client keeps.
-const maxKept = 16
+// A keptConn is a connection with the time at which its last request began.
+type keptConn struct {
+	*http1.Conn
+	usedAt time.Time
+}
+
+const (
+	// maxKept bounds the connections that one client keeps.
+	maxKept = 16
+	// idleCheck is how long a connection may lie idle before the client looks
+	// whether the server has closed it.
+	idleCheck = 5 * time.Millisecond
+)
 
 func newClient(l *running) *client {
-	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*endpoint]*conn{}}
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}}
 	return c
 }
 
 func (c *client) close() {
 	for _, conn := range c.kept {
-		c.all.remove(conn)
+		c.all.Discard(conn.Conn)
 	}
 }
 
@@ -90,14 +68,14 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 	var err error
 	for i := range m.places {
 		place := &m.places[(first+i)%len(m.places)]
-		var conn *conn
+		var conn *keptConn
 		connecting := true
 		if conn, err = c.connect(place.endpoint, now, until); err == nil {
-			var res response
+			var res http1.Response
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return ended{class: outcome.OfStatus(res.status), status: res.status, bytes: res.bytes}
+				return ended{class: outcome.OfStatus(res.Status), status: res.Status, bytes: res.Bytes}
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {
@@ -108,40 +86,39 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 }
 
 // connect returns the connection that is kept to an endpoint, or a new one.
-func (c *client) connect(to *endpoint, now, until time.Time) (*conn, error) {
+func (c *client) connect(to *http1.Endpoint, now, until time.Time) (*keptConn, error) {
 	if conn := c.kept[to]; conn != nil {
-		if (now.Sub(conn.usedAt) < idleCheck || conn.alive()) && conn.begin(now, until) == nil {
+		if conn.Begin(now, until, now.Sub(conn.usedAt) >= idleCheck) == nil {
 			return conn, nil
 		}
 		delete(c.kept, to)
-		c.all.remove(conn)
+		c.all.Discard(conn.Conn)
 	}
-	conn, err := dial(c.ctx, to, until)
+	conn, err := http1.Dial(c.ctx, net.Dialer{KeepAlive: -1}, *to, until)
 	if err != nil {
 		return nil, err
 	}
-	if !c.all.add(conn) {
-		conn.Close()
-		return nil, context.Cause(c.ctx)
-	}
-	if err := conn.begin(now, until); err != nil {
-		c.all.remove(conn)
+	if err := c.all.Add(conn); err != nil {
 		return nil, err
 	}
-	return conn, nil
+	if err := conn.Begin(now, until, false); err != nil {
+		c.all.Discard(conn)
+		return nil, err
+	}
+	return &keptConn{Conn: conn}, nil
 }
 
-func (c *client) exchange(conn *conn, place *place, m *message, now time.Time) (response, error) {
-	err := conn.exchange(c.head, m.bodyApart())
-	var res response
+func (c *client) exchange(conn *keptConn, place *place, m *message, now time.Time) (http1.Response, error) {
+	err := conn.Exchange(c.head, m.bodyApart())
+	var res http1.Response
 	if err == nil {
-		res, err = conn.readResponse(m.isHead)
+		res, err = conn.ReadResponse(m.isHead, nil)
 	}
 	kept := c.kept[place.endpoint] == conn
 	switch {
-	case err != nil || res.close || !c.keepAlive || !kept && len(c.kept) >= maxKept:
+	case err != nil || res.Close || !c.keepAlive || !kept && len(c.kept) >= maxKept:
 		delete(c.kept, place.endpoint)
-		c.all.remove(conn)
+		c.all.Discard(conn.Conn)
 	case !kept:
 		c.kept[place.endpoint] = conn
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -44,7 +45,7 @@ type running struct {
 	sources     []*source
 	mix         *load.Mix
 	seed        uint64
-	conns       *connections
+	conns       *http1.Set
 	control     *Control
 	traceparent bool
 	processors  int
@@ -80,7 +81,7 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target runne
 	}
 	l := &running{
 		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
-		conns: &connections{open: map[*conn]struct{}{}}, control: g.Control,
+		conns: &http1.Set{}, control: g.Control,
 		traceparent: g.Traceparent, processors: g.Processors, share: g.Share, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
 	}
 	if l.control == nil {
@@ -96,7 +97,7 @@ func (l *running) run() (*result.LoadReport, error) {
 	go func() {
 		defer close(ended)
 		<-l.ctx.Done()
-		l.conns.closeAll()
+		l.conns.Close()
 	}()
 	l.started = time.Now()
 	spans := l.runPhases()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -528,7 +529,7 @@ func TestBodiesAndHeadersAreSent(t *testing.T) {
 		defer mu.Unlock()
 		lengths, last = append(lengths, int(n)), r
 	})
-	for _, size := range []int{1, smallBody, smallBody + 1, 1 << 20, 16 << 20} {
+	for _, size := range []int{1, http1.SmallBody, http1.SmallBody + 1, 1 << 20, 16 << 20} {
 		if s := once(t, 1, load.Request{URL: url, BodySize: unit.Size(size)}, 20*time.Second); s.Outcomes[outcome.OK] != 1 || lengths[len(lengths)-1] != size {
 			t.Errorf("a body of %d bytes arrived with %d: %v", size, lengths[len(lengths)-1], s.Outcomes)
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
@@ -31,13 +32,9 @@ type message struct {
 // A place is one replica that a message may be sent to, with the head that is
 // meant for it: everything up to the value of X-Request-ID.
 type place struct {
-	endpoint *endpoint
+	endpoint *http1.Endpoint
 	head     []byte
 }
-
-// smallBody is the size up to which a body is copied behind its head, so that
-// both leave in one packet.
-const smallBody = 8 << 10
 
 // appendHead appends the head, and the body where that is small. An empty id is
 // left out.
@@ -50,14 +47,14 @@ func (m *message) appendHead(dst []byte, p *place, id []byte, trace bool) []byte
 		}
 	}
 	dst = append(dst, "\r\n"...)
-	if len(m.body) <= smallBody {
+	if len(m.body) <= http1.SmallBody {
 		dst = append(dst, m.body...)
 	}
 	return dst
 }
 
 func (m *message) bodyApart() []byte {
-	if len(m.body) <= smallBody {
+	if len(m.body) <= http1.SmallBody {
 		return nil
 	}
 	return m.body
@@ -84,13 +81,13 @@ type source struct {
 	spec  *load.Request
 	ownID bool // the file gives the X-Request-ID
 	urls  map[string][]string
-	dests map[string]*endpoint
+	dests map[string]*http1.Endpoint
 }
 
 // newSources resolves the requests of a profile against a target. Endpoints are
 // shared by all requests, so that connections are, too.
 func newSources(requests []load.Request, target runner.LoadTarget) ([]*source, error) {
-	dests := map[string]*endpoint{}
+	dests := map[string]*http1.Endpoint{}
 	sources := make([]*source, len(requests))
 	for i := range requests {
 		s := &source{spec: &requests[i], urls: target.URLs, dests: dests}
@@ -223,7 +220,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 }
 
 // endpoint returns where a URL's host is reached.
-func (s *source) endpoint(text string) (*endpoint, *url.URL, error) {
+func (s *source) endpoint(text string) (*http1.Endpoint, *url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, nil, fmt.Errorf("%q is no http or https URL", text)
@@ -232,13 +229,13 @@ func (s *source) endpoint(text string) (*endpoint, *url.URL, error) {
 	if to := s.dests[id]; to != nil {
 		return to, u, nil
 	}
-	to := &endpoint{}
+	to := &http1.Endpoint{}
 	port := "80"
 	if u.Scheme == "https" {
 		// What is measured is the service, not its certificate.
-		to.tls, port = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true}, "443"
+		to.TLS, port = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true}, "443"
 	}
-	to.addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	to.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	s.dests[id] = to
 	return to, u, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -89,7 +90,7 @@ func newCaller(s *Service) *caller {
 		c.own = c.foreign
 		return c
 	}
-	own := &http.Transport{ForceAttemptHTTP2: false, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleTime}
+	own := &http.Transport{ForceAttemptHTTP2: false, MaxIdleConnsPerHost: http1.MaxIdle, IdleConnTimeout: http1.IdleTime}
 	c.foreign = &transportSender{transport: own, ctx: ctx, cancel: cancel, idle: own.CloseIdleConnections}
 	c.own = newClient()
 	return c

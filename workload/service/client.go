@@ -1,59 +1,30 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
-	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
 
-const (
-	// maxIdle bounds the idle connections kept for each address.
-	maxIdle = 256
-	// idleTime is how long one is kept.
-	idleTime = 30 * time.Second
-	// maxHints bounds the interim answers (1xx) before the real one.
-	maxHints = 5
-)
-
-// A client speaks HTTP/1.1 to other services. Unlike the standard library's it
-// never sends a request a second time: a callee that closes the connection
-// without an answer must be seen as just that, and counted once. It needs no
-// goroutine of its own.
+// A client calls other services over a pool of connections. Unlike the standard
+// library's it never sends a request a second time; see package http1.
 type client struct {
-	dialer net.Dialer
+	pool   *http1.Pool
 	ctx    context.Context
 	cancel context.CancelFunc
-
-	mu   sync.Mutex
-	idle map[string][]*clientConn
-	// swept is when idle was last looked through.
-	swept time.Time
-	// left are addresses to which connections are not kept any more.
-	left map[string]bool
-	// open has every connection, so that close ends the calls in flight.
-	open map[*clientConn]struct{}
-}
-
-type clientConn struct {
-	net.Conn
-	addr     string
-	reader   *bufio.Reader
-	line     []byte
-	lastUsed time.Time
+	// collectors are *collector, free to be used.
+	collectors sync.Pool
 }
 
 func newClient() *client {
-	c := &client{idle: map[string][]*clientConn{}, swept: time.Now(), open: map[*clientConn]struct{}{}}
+	c := &client{pool: http1.NewPool(net.Dialer{}), collectors: sync.Pool{New: func() any { return new(collector) }}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -61,154 +32,22 @@ func newClient() *client {
 // close ends the calls in flight and closes every connection.
 func (c *client) close() {
 	c.cancel()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.open {
-		_ = conn.Close()
-	}
-	c.idle = nil
+	c.pool.Close()
 }
 
-// get returns an idle connection that is still open, or dials one.
-func (c *client) get(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
-	for {
-		conn := c.takeIdle(addr)
-		if conn == nil {
-			return c.dial(ctx, addr, deadline)
-		}
-		_ = conn.SetDeadline(deadline)
-		// Asking costs a system call; not asking, a request that fails because
-		// its callee was started again since the last.
-		if stillOpen(conn.Conn) {
-			return conn, nil
-		}
-		c.discard(conn)
-	}
-}
-
-func (c *client) takeIdle(addr string) *clientConn {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	list := c.idle[addr]
-	if len(list) == 0 {
-		return nil
-	}
-	conn := list[len(list)-1]
-	list[len(list)-1] = nil
-	c.idle[addr] = list[:len(list)-1]
-	return conn
-}
-
-func (c *client) dial(ctx context.Context, addr string, deadline time.Time) (*clientConn, error) {
-	dialer := c.dialer
-	dialer.Deadline = deadline
-	raw, err := dialer.DialContext(ctx, "tcp", addr)
-	if c.ctx.Err() != nil {
-		err = errors.Join(err, errStopping)
-	}
-	if err != nil {
-		if raw != nil {
-			_ = raw.Close()
-		}
-		return nil, err
-	}
-	conn := &clientConn{Conn: raw, addr: addr, reader: bufio.NewReader(raw)}
-	_ = conn.SetDeadline(deadline)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.idle == nil {
-		_ = raw.Close()
-		return nil, errStopping
-	}
-	c.open[conn] = struct{}{}
-	return conn, nil
-}
-
-// put keeps a connection for the next call. Now and then it closes those that
-// have been idle for too long.
-func (c *client) put(conn *clientConn) {
-	conn.lastUsed = time.Now()
-	c.mu.Lock()
-	list := c.idle[conn.addr]
-	if c.idle == nil || len(list) >= maxIdle || c.left[conn.addr] {
-		c.mu.Unlock()
-		c.discard(conn)
-		return
-	}
-	c.idle[conn.addr] = append(list, conn)
-	var old []*clientConn
-	if conn.lastUsed.Sub(c.swept) > idleTime/2 {
-		c.swept = conn.lastUsed
-		old = c.sweep(conn.lastUsed)
-	}
-	c.mu.Unlock()
-	for _, conn := range old {
-		c.discard(conn)
-	}
-}
-
-// sweep takes out the connections that have been idle for too long, whatever
-// they lead to: a large system has many calls that are seldom made. It needs mu.
-func (c *client) sweep(now time.Time) (old []*clientConn) {
-	for addr, list := range c.idle {
-		// The one that was used last is at the end.
-		fresh := slices.IndexFunc(list, func(conn *clientConn) bool { return now.Sub(conn.lastUsed) <= idleTime })
-		if fresh < 0 {
-			fresh = len(list)
-		}
-		old = append(old, list[:fresh]...)
-		if list = slices.Delete(list, 0, fresh); len(list) == 0 {
-			delete(c.idle, addr)
-			continue
-		}
-		c.idle[addr] = list
-	}
-	return old
-}
-
-// keepOnly closes idle connections to addresses that are none of the peers', and
-// has those that are busy closed after their call.
+// keepOnly closes connections to addresses that are none of the peers'.
 func (c *client) keepOnly(peers map[string][]string) {
-	c.mu.Lock()
-	var addresses []string
-	for conn := range c.open {
-		if !slices.Contains(addresses, conn.addr) {
-			addresses = append(addresses, conn.addr)
-		}
-	}
-	c.mu.Unlock()
-	if len(addresses) == 0 {
-		return
-	}
-	known := map[string]bool{}
-	for _, urls := range peers {
-		for _, text := range urls {
-			if r, err := newReplica(text); err == nil {
-				known[r.addr] = true
+	c.pool.KeepOnly(func() map[string]bool {
+		known := map[string]bool{}
+		for _, urls := range peers {
+			for _, text := range urls {
+				if r, err := newReplica(text); err == nil {
+					known[r.addr] = true
+				}
 			}
 		}
-	}
-	var idle []*clientConn
-	c.mu.Lock()
-	c.left = map[string]bool{}
-	for _, addr := range addresses {
-		if !known[addr] {
-			c.left[addr] = true
-			idle = append(idle, c.idle[addr]...)
-			delete(c.idle, addr)
-		}
-	}
-	c.mu.Unlock()
-	for _, conn := range idle {
-		c.discard(conn)
-	}
-}
-
-func (c *client) discard(conn *clientConn) {
-	_ = conn.Close()
-	c.mu.Lock()
-	delete(c.open, conn)
-	c.mu.Unlock()
+		return known
+	})
 }
 
 // send makes the request and reads the answer to its end.
@@ -216,16 +55,16 @@ func (c *client) send(o *outgoing) (answer, error) {
 	if o.cancel != nil {
 		return c.sendCancellable(o)
 	}
-	conn, err := c.get(c.ctx, o.to.addr, o.deadline)
+	conn, err := c.pool.Get(c.ctx, http1.Endpoint{Addr: o.to.addr}, o.deadline)
 	if err != nil {
 		return answer{}, c.explain(err)
 	}
-	a, reusable, err := conn.exchange(o)
+	a, reusable, err := c.exchange(conn, o)
 	if err != nil || !reusable {
-		c.discard(conn)
+		c.pool.Discard(conn)
 		return a, c.explain(err)
 	}
-	c.put(conn)
+	c.pool.Put(conn)
 	return a, nil
 }
 
@@ -234,20 +73,20 @@ func (c *client) sendCancellable(o *outgoing) (answer, error) {
 	ctx, cancel := context.WithCancel(o.cancel)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	conn, err := c.get(ctx, o.to.addr, o.deadline)
+	conn, err := c.pool.Get(ctx, http1.Endpoint{Addr: o.to.addr}, o.deadline)
 	if err != nil {
 		return answer{}, c.explain(errors.Join(err, ctx.Err()))
 	}
-	keep := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	a, reusable, err := conn.exchange(o)
+	keep := context.AfterFunc(ctx, conn.Interrupt)
+	a, reusable, err := c.exchange(conn, o)
 	if !keep() && err != nil {
 		err = errors.Join(err, ctx.Err())
 	}
 	if err != nil || !reusable || ctx.Err() != nil {
-		c.discard(conn)
+		c.pool.Discard(conn)
 		return a, c.explain(err)
 	}
-	c.put(conn)
+	c.pool.Put(conn)
 	return a, nil
 }
 
@@ -259,77 +98,55 @@ func (c *client) explain(err error) error {
 	return err
 }
 
-func (conn *clientConn) exchange(o *outgoing) (a answer, reusable bool, err error) {
-	conn.line = appendRequest(conn.line[:0], o)
-	if len(o.body) > 0 && len(o.body) <= 16<<10 {
-		conn.line = append(conn.line, o.body...)
-	}
-	_, err = conn.Write(conn.line)
-	if err == nil && len(o.body) > 16<<10 {
-		_, err = conn.Write(o.body)
-	}
-	if err != nil && isTimeout(err) {
-		return a, false, err
-	}
-	// A callee may answer, and close, before it has read the whole body: the
-	// answer counts even where writing went wrong.
-	if _, peekErr := conn.reader.Peek(1); peekErr != nil {
-		return a, false, fmt.Errorf("waiting for the answer: %w", errors.Join(err, peekErr))
-	}
-	response, err := http.ReadResponse(conn.reader, requestFor(o.method))
-	for hints := 0; err == nil && response.StatusCode/100 == 1 && hints < maxHints; hints++ {
-		// An interim answer has no body; the real one follows.
-		response, err = http.ReadResponse(conn.reader, requestFor(o.method))
-	}
-	if err != nil {
-		if isTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return a, false, fmt.Errorf("reading the answer: %w", err)
+// A collector keeps of an answer what a call wants of it.
+type collector struct {
+	answer
+	keep int64
+	head []byte // of the request
+}
+
+func (c *collector) Field(name, value []byte) {
+	switch {
+	case http1.Is(name, "Content-Type") && c.contentType == "":
+		if c.contentType = jsonType; string(value) != jsonType {
+			c.contentType = string(value)
 		}
-		return a, false, fmt.Errorf("%w: %w", errMalformed, err)
+	case http1.Is(name, control.TimesHeader) && c.times == "" && len(value) <= maxTimes:
+		c.times = string(value)
 	}
-	a, err = readAnswer(response, o)
+}
+
+func (c *collector) Length(n int64) {
+	if n <= c.keep {
+		c.body = make([]byte, 0, n)
+	}
+}
+
+func (c *collector) Body(piece []byte) {
+	c.length += int64(len(piece))
+	c.body = append(c.body, piece[:min(int64(len(piece)), c.keep-int64(len(c.body)))]...)
+}
+
+// exchange sends a request over a connection and reads the answer to its end.
+func (c *client) exchange(conn *http1.Conn, o *outgoing) (a answer, reusable bool, err error) {
+	into := c.collectors.Get().(*collector)
+	defer c.collectors.Put(into)
+	into.keep = o.keep
+	into.head = appendRequest(into.head[:0], o)
+	body := o.body
+	if len(body) <= http1.SmallBody {
+		into.head, body = append(into.head, body...), nil
+	}
+	if err := conn.Exchange(into.head, body); err != nil {
+		return answer{}, false, err // nothing was collected
+	}
+	response, err := conn.ReadResponse(o.method == http.MethodHead, into)
+	into.status = response.Status
+	if err == nil && o.strict && into.length > o.keep {
+		err = fmt.Errorf("%w: it has more than %d bytes", errMalformed, o.keep)
+	}
+	a, into.answer = into.answer, answer{}
 	return a, err == nil && !response.Close, err
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// requestFor tells http.ReadResponse which answers have no body.
-func requestFor(method string) *http.Request {
-	if method == http.MethodHead {
-		return &http.Request{Method: http.MethodHead}
-	}
-	return nil
-}
-
-// readAnswer reads a body to its end, or to the bound.
-func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
-	defer response.Body.Close()
-	a.status = response.StatusCode
-	if t := response.Header["Content-Type"]; len(t) > 0 {
-		a.contentType = t[0]
-	}
-	a.times = value(response.Header, control.TimesHeader, maxTimes)
-	if n := response.ContentLength; n >= 0 && n <= o.keep {
-		a.body = make([]byte, n)
-		_, err = io.ReadFull(response.Body, a.body)
-	} else {
-		a.body, err = io.ReadAll(io.LimitReader(response.Body, o.keep))
-	}
-	a.length = int64(len(a.body))
-	if err == nil && a.length == o.keep {
-		var rest int64
-		rest, err = io.Copy(io.Discard, response.Body)
-		if a.length += rest; rest > 0 && o.strict {
-			return a, fmt.Errorf("%w: it has more than %d bytes", errMalformed, o.keep)
-		}
-	}
-	if err != nil {
-		return a, fmt.Errorf("reading the answer's body: %w", err)
-	}
-	return a, nil
 }
 
 // appendRequest writes the request line and the header. Values come from

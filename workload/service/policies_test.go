@@ -474,32 +474,6 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatAreSeldomUsedAreClosed(t *testing.T) {
-	b := callee(t, func(int64, http.ResponseWriter, *http.Request) {})
-	c := newClient()
-	defer c.close()
-	addr := strings.TrimPrefix(b, "http://")
-	dial := func() *clientConn {
-		conn, err := c.dial(t.Context(), addr, time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
-	first, second, elsewhere := dial(), dial(), dial()
-	elsewhere.addr = "elsewhere"
-	for _, conn := range []*clientConn{first, second, elsewhere} {
-		c.put(conn)
-	}
-	first.lastUsed, elsewhere.lastUsed = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)
-	c.swept = time.Now().Add(-time.Hour)
-	third := dial()
-	c.put(third)
-	if len(c.idle) != 1 || len(c.idle[addr]) != 2 || len(c.open) != 2 || c.idle[addr][0] != second || c.idle[addr][1] != third {
-		t.Errorf("%d addresses, %d connections and %d in all are left", len(c.idle), len(c.idle[addr]), len(c.open))
-	}
-}
-
 // TestAnswersAreTold lets a page degrade: what is missing of it is what the
 // fallbacks say.
 func TestAnswersAreTold(t *testing.T) {

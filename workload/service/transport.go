@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -70,4 +71,32 @@ func (t *transportSender) send(o *outgoing) (answer, error) {
 		return answer{}, fmt.Errorf("sending the request: %w", err)
 	}
 	return readAnswer(response, o)
+}
+
+// readAnswer reads a body to its end, or to the bound.
+func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
+	defer response.Body.Close()
+	a.status = response.StatusCode
+	if t := response.Header["Content-Type"]; len(t) > 0 {
+		a.contentType = t[0]
+	}
+	a.times = value(response.Header, control.TimesHeader, maxTimes)
+	if n := response.ContentLength; n >= 0 && n <= o.keep {
+		a.body = make([]byte, n)
+		_, err = io.ReadFull(response.Body, a.body)
+	} else {
+		a.body, err = io.ReadAll(io.LimitReader(response.Body, o.keep))
+	}
+	a.length = int64(len(a.body))
+	if err == nil && a.length == o.keep {
+		var rest int64
+		rest, err = io.Copy(io.Discard, response.Body)
+		if a.length += rest; rest > 0 && o.strict {
+			return a, fmt.Errorf("%w: it has more than %d bytes", errMalformed, o.keep)
+		}
+	}
+	if err != nil {
+		return a, fmt.Errorf("reading the answer's body: %w", err)
+	}
+	return a, nil
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -167,7 +168,7 @@ func bareHops(n int) (url string, err error) {
 	body := []byte(emptyPayload)
 	for range n {
 		next := url
-		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxIdle}}
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: http1.MaxIdle}}
 		handler := func(w http.ResponseWriter, r *http.Request) {
 			if next != "" {
 				response, err := client.Get(next)

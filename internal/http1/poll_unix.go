@@ -1,16 +1,16 @@
 //go:build unix
 
-package loadgen
+package http1
 
 import "syscall"
 
-// canPoll says whether conn.poll works here.
+// canPoll says whether Conn.poll works here.
 const canPoll = true
 
 // poll is called by the runtime's poller with the connection registered as
 // waiting for reading: first to send, then each time it may be readable. It
 // returns false to wait.
-func (c *conn) poll(fd uintptr) bool {
+func (c *Conn) poll(fd uintptr) bool {
 	if c.written < len(c.out) {
 		n, err := syscall.Write(int(fd), c.out[c.written:])
 		switch {
@@ -35,8 +35,9 @@ func (c *conn) poll(fd uintptr) bool {
 	return true
 }
 
-// alive reports whether an idle connection is still open and silent.
-func (c *conn) alive() bool {
+// silent reports whether an idle connection is still open and says nothing. A
+// byte that it takes is of an answer that nobody asked for.
+func (c *Conn) silent() bool {
 	if c.raw == nil {
 		return true
 	}

@@ -1,4 +1,4 @@
-package loadgen
+package http1
 
 import (
 	"bytes"
@@ -14,44 +14,72 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", outcome.ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// A response is what is kept of an answer.
-type response struct {
-	status int
-	bytes  int64 // of the body
-	close  bool  // the connection carries no further request
+// A Response is what is known of every answer.
+type Response struct {
+	Status int
+	Bytes  int64 // of the body
+	Close  bool  // the connection carries no further request
 }
 
-// readResponse reads one answer, the first bytes of which exchange has received.
-// The body is counted and dropped.
-func (c *conn) readResponse(isHead bool) (response, error) {
-	for {
-		res, length, chunked, err := c.readHead()
+// A Sink takes more of an answer than a Response says. The bytes that it is
+// given are valid until it returns.
+type Sink interface {
+	// Field takes a field of the header, whose name is written as it came.
+	Field(name, value []byte)
+	// Length announces a body of known length, in bytes.
+	Length(n int64)
+	// Body takes the next piece of the body.
+	Body(piece []byte)
+}
+
+// maxInterim bounds the interim answers (1xx) before the final one.
+const maxInterim = 5
+
+// ReadResponse reads one answer to its end; Exchange has received its first
+// bytes. The sink may be nil. An answer that is no HTTP is an
+// outcome.ErrMalformed.
+func (c *Conn) ReadResponse(isHead bool, sink Sink) (Response, error) {
+	res, err := c.readResponse(isHead, sink)
+	res.Close = res.Close || c.broken
+	if err != nil && !errors.Is(err, outcome.ErrMalformed) {
+		err = fmt.Errorf("reading the answer: %w", err)
+	}
+	return res, err
+}
+
+func (c *Conn) readResponse(isHead bool, sink Sink) (Response, error) {
+	for range maxInterim + 1 {
+		res, length, chunked, err := c.readHead(sink)
 		if err != nil {
 			return res, err
 		}
 		switch {
-		case res.status == 101:
+		case res.Status == 101:
 			return res, malformed("status 101 was not asked for")
-		case res.status < 200:
-			continue // interim answers come before the final one
-		case isHead || res.status == 204 || res.status == 304:
+		case res.Status < 200:
+			continue
+		case isHead || res.Status == 204 || res.Status == 304:
 			return res, nil
 		case chunked:
-			err = c.readChunks(&res)
+			err = c.readChunks(&res, sink)
 		case length >= 0:
-			res.bytes = length
-			err = c.readBody(length)
+			if sink != nil {
+				sink.Length(length)
+			}
+			res.Bytes = length
+			err = c.readBody(length, sink)
 		default:
-			res.close = true
-			res.bytes, err = c.readToEnd()
+			res.Close = true
+			res.Bytes, err = c.readToEnd(sink)
 		}
 		return res, err
 	}
+	return Response{}, malformed("more than %d interim answers came before it", maxInterim)
 }
 
 // readHead reads the status line and the header fields. A length of -1 means
 // that none was given.
-func (c *conn) readHead() (res response, length int64, chunked bool, err error) {
+func (c *Conn) readHead(sink Sink) (res Response, length int64, chunked bool, err error) {
 	if n := min(c.w-c.r, 5); string(c.buf[c.r:c.r+n]) != "HTTP/"[:n] {
 		return res, 0, false, malformed("it begins with %q", c.buf[c.r:min(c.w, c.r+40)])
 	}
@@ -67,12 +95,12 @@ func (c *conn) readHead() (res response, length int64, chunked bool, err error) 
 		if digit < '0' || digit > '9' {
 			return res, 0, false, malformed("its status is %q", line[9:12])
 		}
-		res.status = res.status*10 + int(digit-'0')
+		res.Status = res.Status*10 + int(digit-'0')
 	}
-	if res.status < 100 {
+	if res.Status < 100 {
 		return res, 0, false, malformed("its status is %q", line[9:12])
 	}
-	res.close = line[7] == '0'
+	res.Close = line[7] == '0'
 	length = -1
 	for size := len(line); ; size += len(line) {
 		line, err = c.line()
@@ -87,47 +115,57 @@ func (c *conn) readHead() (res response, length int64, chunked bool, err error) 
 			return res, 0, false, malformed("header line %q", line[:min(len(line), 40)])
 		}
 		value := bytes.TrimSpace(line[colon+1:])
+		if sink != nil && res.Status >= 200 {
+			sink.Field(line[:colon], value)
+		}
 		switch name := line[:colon]; {
-		case is(name, "content-length"):
+		case Is(name, "content-length"):
 			n, err := strconv.ParseInt(string(value), 10, 64)
 			if err != nil || n < 0 || length >= 0 && n != length {
 				return res, 0, false, malformed("Content-Length %q", value)
 			}
 			length = n
-		case is(name, "transfer-encoding"):
-			if !is(value, "chunked") {
+		case Is(name, "transfer-encoding"):
+			if !Is(value, "chunked") {
 				return res, 0, false, malformed("Transfer-Encoding %q", value)
 			}
 			chunked = true
-		case is(name, "connection"):
-			switch {
-			case is(value, "close"):
-				res.close = true
-			case is(value, "keep-alive"):
-				res.close = false
+		case Is(name, "connection"):
+			for token := range bytes.SplitSeq(value, []byte{','}) {
+				switch token = bytes.TrimSpace(token); {
+				case Is(token, "close"):
+					res.Close = true
+				case Is(token, "keep-alive"):
+					res.Close = false
+				}
 			}
 		}
 	}
 }
 
-// is compares ASCII without regard to case; lower must be in lower case.
-func is(text []byte, lower string) bool {
-	if len(text) != len(lower) {
+// Is reports whether a name is the given one; the case of ASCII letters does not
+// count.
+func Is(name []byte, given string) bool {
+	if len(name) != len(given) {
 		return false
 	}
-	for i, c := range text {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
+	for i, c := range name {
+		if c != given[i] && lower(c) != lower(given[i]) {
 			return false
 		}
 	}
 	return true
 }
 
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
 // line returns the next line without its end. It is valid until the next read.
-func (c *conn) line() ([]byte, error) {
+func (c *Conn) line() ([]byte, error) {
 	for from := 0; ; {
 		if i := bytes.IndexByte(c.buf[c.r+from:c.w], '\n'); i >= 0 {
 			line := c.buf[c.r : c.r+from+i]
@@ -152,7 +190,7 @@ func cutOff(err error) error {
 	return err
 }
 
-func (c *conn) readBody(length int64) error {
+func (c *Conn) readBody(length int64, sink Sink) error {
 	for length > 0 {
 		if c.r == c.w {
 			if err := c.fill(); err != nil {
@@ -160,12 +198,15 @@ func (c *conn) readBody(length int64) error {
 			}
 		}
 		n := int(min(int64(c.w-c.r), length))
+		if sink != nil {
+			sink.Body(c.buf[c.r : c.r+n])
+		}
 		c.r, length = c.r+n, length-int64(n)
 	}
 	return nil
 }
 
-func (c *conn) readChunks(res *response) error {
+func (c *Conn) readChunks(res *Response, sink Sink) error {
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -179,10 +220,10 @@ func (c *conn) readChunks(res *response) error {
 		if n == 0 {
 			break
 		}
-		if err := c.readBody(n); err != nil {
+		if err := c.readBody(n, sink); err != nil {
 			return err
 		}
-		res.bytes += n
+		res.Bytes += n
 		if line, err = c.line(); err != nil {
 			return err
 		} else if len(line) != 0 {
@@ -200,9 +241,12 @@ func (c *conn) readChunks(res *response) error {
 	}
 }
 
-func (c *conn) readToEnd() (n int64, err error) {
+func (c *Conn) readToEnd(sink Sink) (n int64, err error) {
 	for {
 		n += int64(c.w - c.r)
+		if sink != nil && c.w > c.r {
+			sink.Body(c.buf[c.r:c.w])
+		}
 		c.r = c.w
 		if err := c.fill(); errors.Is(err, io.EOF) {
 			return n, nil

@@ -2,43 +2,17 @@ package tc
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
+
+	"golang.org/x/net/bpf"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
-// instruction is one of classic BPF (struct sock_filter).
-type instruction struct {
-	code   uint16
-	jt, jf uint8
-	k      uint32
-}
-
-// The instructions in use, by what they do (linux/filter.h).
 const (
-	opLoadWord   = 0x20 // A = 32 bits at k
-	opLoadHalf   = 0x28 // A = 16 bits at k
-	opLoadByte   = 0x30 // A = 8 bits at k
-	opLoadHalfX  = 0x48 // A = 16 bits at X+k
-	opLoadMem    = 0x60 // A = M[k]
-	opLoadImm    = 0x00 // A = k
-	opStoreMem   = 0x02 // M[k] = A
-	opHeaderLenX = 0xb1 // X = 4 * (byte at k & 15)
-	opAnd        = 0x54 // A &= k
-	opJumpEqual  = 0x15
-	opJumpAtMost = 0x25 // jt if A > k
-	opJumpLeast  = 0x35 // jt if A >= k
-	opJumpAny    = 0x45 // jt if A & k
-	opJump       = 0x05
-	opReturn     = 0x06
-)
-
-// Offsets that do not depend on the link layer: from the network header, and
-// of the protocol number that the kernel keeps beside the packet.
-const (
-	fromNetwork  uint32 = 0xfff00000 // SKF_NET_OFF
-	etherTypeAt  uint32 = 0xfffff000 // SKF_AD_OFF + SKF_AD_PROTOCOL
+	// fromNetwork is an offset that does not depend on the link layer
+	// (SKF_NET_OFF).
+	fromNetwork  uint32 = 0xfff00000
 	etherTypeIP4        = 0x0800
 	etherTypeIP6        = 0x86dd
 )
@@ -52,47 +26,68 @@ const (
 	memAddress  = 4 // to 7: the peer's address
 )
 
-// assembler collects instructions; conditional jumps to a label are patched
-// when it is set.
+// assembler collects instructions; jumps to a label are patched when it is set.
 type assembler struct {
-	code    []instruction
+	code    []bpf.Instruction
 	pending map[string][]jump
 }
 
 type jump struct {
 	at    int
-	onHit bool // the branch to patch: jt, else jf; of opJump: k
+	onHit bool // the branch of a bpf.JumpIf to patch
 }
 
-func (a *assembler) add(code uint16, k uint32) {
-	a.code = append(a.code, instruction{code: code, k: k})
+func (a *assembler) add(code ...bpf.Instruction) { a.code = append(a.code, code...) }
+
+// unless jumps to the label if the condition on A does not hold.
+func (a *assembler) unless(test bpf.JumpTest, k uint32, label string) {
+	a.jump(bpf.JumpIf{Cond: test, Val: k}, label, false)
 }
 
-// unless jumps to the label if the condition does not hold.
-func (a *assembler) unless(code uint16, k uint32, label string) { a.jump(code, k, label, false) }
+// when jumps to the label if the condition on A holds.
+func (a *assembler) when(test bpf.JumpTest, k uint32, label string) {
+	a.jump(bpf.JumpIf{Cond: test, Val: k}, label, true)
+}
 
-// when jumps to the label if the condition holds.
-func (a *assembler) when(code uint16, k uint32, label string) { a.jump(code, k, label, true) }
+// always jumps to the label.
+func (a *assembler) always(label string) { a.jump(bpf.Jump{}, label, true) }
 
-func (a *assembler) jump(code uint16, k uint32, label string, onHit bool) {
+func (a *assembler) jump(i bpf.Instruction, label string, onHit bool) {
 	a.pending[label] = append(a.pending[label], jump{len(a.code), onHit})
-	a.add(code, k)
+	a.add(i)
 }
 
 // label sets the label here. Labels may be used again afterwards.
 func (a *assembler) label(name string) {
 	for _, j := range a.pending[name] {
 		distance := len(a.code) - j.at - 1
-		switch i := &a.code[j.at]; {
-		case i.code == opJump:
-			i.k = uint32(distance)
-		case j.onHit:
-			i.jt = uint8(distance)
-		default:
-			i.jf = uint8(distance)
+		switch i := a.code[j.at].(type) {
+		case bpf.Jump:
+			i.Skip = uint32(distance)
+			a.code[j.at] = i
+		case bpf.JumpIf:
+			if j.onHit {
+				i.SkipTrue = uint8(distance)
+			} else {
+				i.SkipFalse = uint8(distance)
+			}
+			a.code[j.at] = i
 		}
 	}
 	delete(a.pending, name)
+}
+
+// load loads from the packet, of which size bytes lie at the offset.
+func (a *assembler) load(offset uint32, size int) { a.add(bpf.LoadAbsolute{Off: offset, Size: size}) }
+
+// remember stores A in scratch memory, recall loads it from there.
+func (a *assembler) remember(at int) { a.add(bpf.StoreScratch{Src: bpf.RegA, N: at}) }
+func (a *assembler) recall(at int)   { a.add(bpf.LoadScratch{Dst: bpf.RegA, N: at}) }
+
+// set remembers a constant.
+func (a *assembler) set(at int, value uint32) {
+	a.add(bpf.LoadConstant{Dst: bpf.RegA, Val: value})
+	a.remember(at)
 }
 
 // maxBlocks is how many filters one program holds, so that it stays below the
@@ -102,8 +97,8 @@ const maxBlocks = 128
 // classifier returns programs that do what the filters say, to be tried one
 // after the other: each returns the class id of the first filter that matches,
 // or 0 if none does. IPv6 extension headers other than Fragment hide the ports.
-func classifier(filters []netfault.Filter, direction netfault.Direction, classID func(class int) uint32) [][]instruction {
-	var out [][]instruction
+func classifier(filters []netfault.Filter, direction netfault.Direction, classID func(class int) uint32) [][]bpf.Instruction {
+	var out [][]bpf.Instruction
 	for len(filters) > 0 {
 		n := min(len(filters), maxBlocks)
 		a := &assembler{pending: map[string][]jump{}}
@@ -111,7 +106,7 @@ func classifier(filters []netfault.Filter, direction netfault.Direction, classID
 		for _, f := range filters[:n] {
 			a.filter(f.Match, classID(f.Class))
 		}
-		a.add(opReturn, 0)
+		a.add(bpf.RetConstant{Val: 0})
 		out = append(out, a.code)
 		filters = filters[n:]
 	}
@@ -121,62 +116,58 @@ func classifier(filters []netfault.Filter, direction netfault.Direction, classID
 // readPacket fills the scratch memory. A packet that is shorter than its
 // headers say ends the program, unmatched.
 func (a *assembler) readPacket(direction netfault.Direction) {
-	a.add(opLoadImm, 0)
-	for m := range uint32(8) {
-		a.add(opStoreMem, m)
+	a.add(bpf.LoadConstant{Dst: bpf.RegA, Val: 0})
+	for m := range 8 {
+		a.remember(m)
 	}
-	a.add(opLoadImm, 256) // no protocol of IP
-	a.add(opStoreMem, memProtocol)
-	a.add(opLoadWord, etherTypeAt)
-	a.when(opJumpEqual, etherTypeIP6, "ip6")
-	a.when(opJumpEqual, etherTypeIP4, "ip4")
-	a.jump(opJump, 0, "filters", true)
+	a.set(memProtocol, 256) // no protocol of IP
+	a.add(bpf.LoadExtension{Num: bpf.ExtProto})
+	a.when(bpf.JumpEqual, etherTypeIP6, "ip6")
+	a.when(bpf.JumpEqual, etherTypeIP4, "ip4")
+	a.always("filters")
 
 	a.label("ip4")
-	a.add(opLoadImm, 4)
-	a.add(opStoreMem, memFamily)
-	a.add(opLoadByte, fromNetwork+9)
-	a.add(opStoreMem, memProtocol)
-	a.add(opLoadWord, fromNetwork+choose(direction, 16, 12))
-	a.add(opStoreMem, memAddress)
-	a.add(opLoadHalf, fromNetwork+6)
-	a.unless(opJumpAny, 0x1fff, "ip4first")
-	a.jump(opJump, 0, "filters", true)
+	a.set(memFamily, 4)
+	a.load(fromNetwork+9, 1)
+	a.remember(memProtocol)
+	a.load(fromNetwork+choose(direction, 16, 12), 4)
+	a.remember(memAddress)
+	a.load(fromNetwork+6, 2)
+	a.unless(bpf.JumpBitsSet, 0x1fff, "ip4first")
+	a.always("filters")
 	a.label("ip4first")
-	a.add(opHeaderLenX, fromNetwork)
-	a.jump(opJump, 0, "ports", true)
+	a.add(bpf.LoadMemShift{Off: fromNetwork})
+	a.always("ports")
 
 	a.label("ip6")
-	a.add(opLoadImm, 6)
-	a.add(opStoreMem, memFamily)
-	for n := range uint32(4) {
-		a.add(opLoadWord, fromNetwork+choose(direction, 24, 8)+4*n)
-		a.add(opStoreMem, memAddress+n)
+	a.set(memFamily, 6)
+	for n := range 4 {
+		a.load(fromNetwork+choose(direction, 24, 8)+4*uint32(n), 4)
+		a.remember(memAddress + n)
 	}
-	const ldxImm = 0x01
-	a.add(ldxImm, 40)
-	a.add(opLoadByte, fromNetwork+6)
-	a.add(opStoreMem, memProtocol)
+	a.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 40})
+	a.load(fromNetwork+6, 1)
+	a.remember(memProtocol)
 	const fragment = 44
-	a.unless(opJumpEqual, fragment, "ports")
-	a.add(opLoadByte, fromNetwork+40)
-	a.add(opStoreMem, memProtocol)
-	a.add(opLoadHalf, fromNetwork+42)
-	a.unless(opJumpAny, 0xfff8, "ip6first")
-	a.jump(opJump, 0, "filters", true)
+	a.unless(bpf.JumpEqual, fragment, "ports")
+	a.load(fromNetwork+40, 1)
+	a.remember(memProtocol)
+	a.load(fromNetwork+42, 2)
+	a.unless(bpf.JumpBitsSet, 0xfff8, "ip6first")
+	a.always("filters")
 	a.label("ip6first")
-	a.add(ldxImm, 48)
+	a.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 48})
 
 	a.label("ports")
-	a.add(opLoadMem, memProtocol)
-	a.when(opJumpEqual, netfault.ProtoTCP, "hasPorts")
-	a.when(opJumpEqual, netfault.ProtoUDP, "hasPorts")
-	a.jump(opJump, 0, "filters", true)
+	a.recall(memProtocol)
+	a.when(bpf.JumpEqual, netfault.ProtoTCP, "hasPorts")
+	a.when(bpf.JumpEqual, netfault.ProtoUDP, "hasPorts")
+	a.always("filters")
 	a.label("hasPorts")
-	a.add(opLoadHalfX, fromNetwork+choose(direction, 2, 0))
-	a.add(opStoreMem, memPeerPort)
-	a.add(opLoadHalfX, fromNetwork+choose(direction, 0, 2))
-	a.add(opStoreMem, memOwnPort)
+	a.add(bpf.LoadIndirect{Off: fromNetwork + choose(direction, 2, 0), Size: 2})
+	a.remember(memPeerPort)
+	a.add(bpf.LoadIndirect{Off: fromNetwork + choose(direction, 0, 2), Size: 2})
+	a.remember(memOwnPort)
 	a.label("filters")
 }
 
@@ -194,12 +185,12 @@ func (a *assembler) filter(s netfault.Selector, classID uint32) {
 		a.prefix(s.Prefix)
 	}
 	if s.Protocol != 0 {
-		a.add(opLoadMem, memProtocol)
-		a.unless(opJumpEqual, uint32(s.Protocol), "next")
+		a.recall(memProtocol)
+		a.unless(bpf.JumpEqual, uint32(s.Protocol), "next")
 	}
 	a.ports(memPeerPort, s.Ports)
 	a.ports(memOwnPort, s.LocalPorts)
-	a.add(opReturn, classID)
+	a.add(bpf.RetConstant{Val: classID})
 	a.label("next")
 }
 
@@ -208,28 +199,28 @@ func (a *assembler) prefix(p netip.Prefix) {
 	if p.Addr().Is4() {
 		family = 4
 	}
-	a.add(opLoadMem, memFamily)
-	a.unless(opJumpEqual, family, "next")
+	a.recall(memFamily)
+	a.unless(bpf.JumpEqual, family, "next")
 	for n, w := range prefixWords(p) {
-		a.add(opLoadMem, memAddress+uint32(n))
+		a.recall(memAddress + n)
 		if w.mask != 0xffffffff {
-			a.add(opAnd, w.mask)
+			a.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: w.mask})
 		}
-		a.unless(opJumpEqual, w.value, "next")
+		a.unless(bpf.JumpEqual, w.value, "next")
 	}
 }
 
-func (a *assembler) ports(mem uint32, r netfault.PortRange) {
+func (a *assembler) ports(mem int, r netfault.PortRange) {
 	if r == netfault.AnyPort {
 		return
 	}
-	a.add(opLoadMem, mem)
+	a.recall(mem)
 	if r.First == r.Last {
-		a.unless(opJumpEqual, uint32(r.First), "next")
+		a.unless(bpf.JumpEqual, uint32(r.First), "next")
 		return
 	}
-	a.unless(opJumpLeast, uint32(r.First), "next")
-	a.when(opJumpAtMost, uint32(r.Last), "next")
+	a.unless(bpf.JumpGreaterOrEqual, uint32(r.First), "next")
+	a.when(bpf.JumpGreaterThan, uint32(r.Last), "next")
 }
 
 type maskedWord struct{ mask, value uint32 }
@@ -251,15 +242,22 @@ func prefixWords(p netip.Prefix) []maskedWord {
 	return out
 }
 
-// encode returns the program as the kernel takes it.
-func encode(program []instruction) []byte {
+// encode returns the program as the kernel takes it: structs sock_filter.
+func encode(program []bpf.Instruction) []byte {
 	var out []byte
 	for _, i := range program {
-		out = binary.NativeEndian.AppendUint16(out, i.code)
-		out = append(out, i.jt, i.jf)
-		out = binary.NativeEndian.AppendUint32(out, i.k)
+		raw, err := i.Assemble()
+		if err != nil {
+			panic(err) // no operand comes from outside
+		}
+		out = binary.NativeEndian.AppendUint16(out, raw.Op)
+		out = append(out, raw.Jt, raw.Jf)
+		out = binary.NativeEndian.AppendUint32(out, raw.K)
 	}
 	return out
 }
 
-func (i instruction) String() string { return fmt.Sprintf("%d %d %d %d", i.code, i.jt, i.jf, i.k) }
+// acceptAll is the program that matches every packet.
+func acceptAll() string {
+	return string(encode([]bpf.Instruction{bpf.RetConstant{Val: 0xffffffff}}))
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/bpf"
+
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
@@ -18,14 +20,11 @@ type frame struct {
 }
 
 // execute runs a classic BPF program as the kernel would.
-func execute(t *testing.T, program []instruction, f frame) uint32 {
+func execute(t *testing.T, program []bpf.Instruction, f frame) uint32 {
 	t.Helper()
 	var a, x uint32
 	var mem [16]uint32
 	load := func(k uint32, size int) (uint32, bool) {
-		if k == etherTypeAt {
-			return uint32(f.etherType), true
-		}
 		at := int(k - fromNetwork)
 		if at < 0 || at+size > len(f.data) {
 			return 0, false
@@ -40,49 +39,54 @@ func execute(t *testing.T, program []instruction, f frame) uint32 {
 		if steps > len(program) {
 			t.Fatal("the program runs backwards")
 		}
-		i, ok := program[pc], true
-		branch := func(hit bool) {
+		ok := true
+		branch := func(hit bool, jt, jf uint8) {
 			if hit {
-				pc += int(i.jt)
+				pc += int(jt)
 			} else {
-				pc += int(i.jf)
+				pc += int(jf)
 			}
 		}
-		switch i.code {
-		case opLoadWord:
-			a, ok = load(i.k, 4)
-		case opLoadHalf:
-			a, ok = load(i.k, 2)
-		case opLoadByte:
-			a, ok = load(i.k, 1)
-		case opLoadHalfX:
-			a, ok = load(i.k+x, 2)
-		case opLoadMem:
-			a = mem[i.k]
-		case opLoadImm:
-			a = i.k
-		case 0x01:
-			x = i.k
-		case opStoreMem:
-			mem[i.k] = a
-		case opHeaderLenX:
+		switch i := program[pc].(type) {
+		case bpf.LoadExtension:
+			a = uint32(f.etherType)
+		case bpf.LoadAbsolute:
+			a, ok = load(i.Off, i.Size)
+		case bpf.LoadIndirect:
+			a, ok = load(i.Off+x, i.Size)
+		case bpf.LoadScratch:
+			a = mem[i.N]
+		case bpf.LoadConstant:
+			if i.Dst == bpf.RegX {
+				x = i.Val
+			} else {
+				a = i.Val
+			}
+		case bpf.StoreScratch:
+			mem[i.N] = a
+		case bpf.LoadMemShift:
 			var b uint32
-			b, ok = load(i.k, 1)
+			b, ok = load(i.Off, 1)
 			x = 4 * (b & 15)
-		case opAnd:
-			a &= i.k
-		case opJumpEqual:
-			branch(a == i.k)
-		case opJumpAtMost:
-			branch(a > i.k)
-		case opJumpLeast:
-			branch(a >= i.k)
-		case opJumpAny:
-			branch(a&i.k != 0)
-		case opJump:
-			pc += int(i.k)
-		case opReturn:
-			return i.k
+		case bpf.ALUOpConstant:
+			a &= i.Val
+		case bpf.JumpIf:
+			switch i.Cond {
+			case bpf.JumpEqual:
+				branch(a == i.Val, i.SkipTrue, i.SkipFalse)
+			case bpf.JumpGreaterThan:
+				branch(a > i.Val, i.SkipTrue, i.SkipFalse)
+			case bpf.JumpGreaterOrEqual:
+				branch(a >= i.Val, i.SkipTrue, i.SkipFalse)
+			case bpf.JumpBitsSet:
+				branch(a&i.Val != 0, i.SkipTrue, i.SkipFalse)
+			default:
+				t.Fatalf("condition %v is not one that we use", i.Cond)
+			}
+		case bpf.Jump:
+			pc += int(i.Skip)
+		case bpf.RetConstant:
+			return i.Val
 		default:
 			t.Fatalf("instruction %v is not classic BPF as we use it", i)
 		}
@@ -92,7 +96,7 @@ func execute(t *testing.T, program []instruction, f frame) uint32 {
 	}
 }
 
-func classify(t *testing.T, programs [][]instruction, f frame) uint32 {
+func classify(t *testing.T, programs [][]bpf.Instruction, f frame) uint32 {
 	t.Helper()
 	for _, p := range programs {
 		if id := execute(t, p, f); id != 0 {

@@ -50,7 +50,7 @@ func (c *conn) probe() Kernel {
 		IFB:   c.do(Op{Add, Device{Name: ifb}}) == nil,
 	}
 	all := string(u32Match{keys: []key{{}}}.selector())
-	accept := string(encode([]instruction{{code: opReturn, k: 0xffffffff}}))
+	accept := acceptAll()
 	try(Qdisc{dev, atIngress, ingressHandle, plainQdisc("ingress")}, func() {
 		has := func(priority uint16, kind, match, redirect string) bool {
 			return c.do(Op{Add, Filter{Dev: dev, Parent: ingressHandle, Priority: priority, Protocol: etherTypeAll, Kind: kind, Match: match, Redirect: redirect}}) == nil

@@ -153,7 +153,7 @@ func (k Kernel) redirect(dev, ifb string) (tree, error) {
 	f := Filter{Dev: dev, Parent: ingressHandle, Priority: filterBase, Protocol: etherTypeAll, Redirect: ifb}
 	switch {
 	case k.BPF:
-		f.Kind, f.Match = "bpf", string(encode([]instruction{{code: opReturn, k: 0xffffffff}}))
+		f.Kind, f.Match = "bpf", acceptAll()
 	case k.U32:
 		f.Kind, f.Match = "u32", string(u32Match{keys: []key{{}}}.selector())
 	default:

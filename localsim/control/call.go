@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/google/uuid"
+
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -95,14 +97,14 @@ func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	return key, cmp.Or(id, newRequestID(strconv.FormatUint(key.Uint64(), 36))), nil
 }
 
-// newRequestID makes a UUID of version 4 (RFC 9562) of a text.
+// newRequestID makes a UUID of version 4 of a text.
 func newRequestID(text string) string {
 	var u [16]byte
 	key := dist.Seed(0).With(text)
 	binary.BigEndian.PutUint64(u[:8], key.With("high").Uint64())
 	binary.BigEndian.PutUint64(u[8:], key.With("low").Uint64())
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+	id, _ := uuid.NewRandomFromReader(bytes.NewReader(u[:])) // there are as many bytes as it needs
+	return id.String()
 }
 
 // lookup finds a replica for a name. A ready one is preferred.

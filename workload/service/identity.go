@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
@@ -33,20 +35,8 @@ func value(h http.Header, name string, bound int) string {
 	return v[0]
 }
 
-// newRequestID returns a UUID of version 4 (RFC 9562).
-func newRequestID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	var text [36]byte
-	hex.Encode(text[:8], b[:4])
-	hex.Encode(text[9:13], b[4:6])
-	hex.Encode(text[14:18], b[6:8])
-	hex.Encode(text[19:23], b[8:10])
-	hex.Encode(text[24:], b[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
-}
+// newRequestID returns a random UUID.
+func newRequestID() string { return uuid.NewString() }
 
 // newTraceparent returns the traceparent of a call: the trace and flags of the
 // one that came in with a new span id, or, where none or an invalid one came, a

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // records are files that tell which clusters are ours, written before a cluster
@@ -78,12 +80,17 @@ func (r records) begin(name string) (done func(), err error) {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory for records of sandboxes: %w", err)
 	}
-	unlock, err := lock(filepath.Join(r.dir, name+".lock"))
-	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("creating the sandbox %q: another program is making it; wait for that, or end it", name)
+	// The system releases the lock if this process ends in whatever way.
+	lock := flock.New(filepath.Join(r.dir, name+".lock"))
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		err = errors.New("another program is making it; wait for that, or end it")
+	} else if err != nil {
+		err = fmt.Errorf("locking its record: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("creating the sandbox %q: locking its record: %w", name, err)
+		lock.Close()
+		return nil, fmt.Errorf("creating the sandbox %q: %w", name, err)
 	}
-	return unlock, nil
+	return func() { lock.Close() }, nil
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // DirVariable is the environment variable that names the state directory.
@@ -119,11 +121,12 @@ const (
 
 // locked runs do while no other program changes which entries there are.
 func (r *Registry) locked(do func() error) error {
-	unlock, err := lock(filepath.Join(r.dir, lockFile))
-	if err != nil {
+	// The system releases the lock if this process ends in whatever way.
+	lock := flock.New(filepath.Join(r.dir, lockFile))
+	defer lock.Close()
+	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("locking the state files: %w", err)
 	}
-	defer unlock()
 	return do()
 }
 

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os/exec"
 	"time"
 
@@ -60,8 +59,6 @@ type Spec struct {
 	// Addr is the address to listen on; port 0 means any. A replica in this
 	// process is given a listener instead.
 	Addr string
-	// Transport is shared by all replicas in this process; nil in a process.
-	Transport http.RoundTripper
 }
 
 // Config says how systems are run.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,12 +31,11 @@ type Deployment struct {
 	token   string
 	started time.Time
 
-	entry     *registry.Entry // nil without a registry
-	control   *control.Server // nil without a registry
-	output    io.Writer
-	transport *http.Transport // shared by the replicas in this process
-	admin     *control.AdminClient
-	spawner   *supervise.Spawner
+	entry   *registry.Entry // nil without a registry
+	control *control.Server // nil without a registry
+	output  io.Writer
+	admin   *control.AdminClient
+	spawner *supervise.Spawner
 
 	// life ends all replicas and goroutines of the deployment.
 	life context.Context
@@ -93,10 +91,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 		return nil, err
 	}
 	d.life, d.end = context.WithCancel(context.Background())
-	switch c.Isolation {
-	case InProcess:
-		d.transport = supervise.NewTransport()
-	default:
+	if c.Isolation != InProcess {
 		d.spawner = supervise.NewSpawner()
 	}
 	d.impaired = map[slot]impairment{}
@@ -331,9 +326,6 @@ func (d *Deployment) takeDown() error {
 	left := awaitEnded(d.list())
 	if d.control != nil {
 		d.control.Stop()
-	}
-	if d.transport != nil {
-		d.transport.CloseIdleConnections()
 	}
 	if gatesErr != nil {
 		return &runner.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}

@@ -110,7 +110,7 @@ func holder() error {
 func newServer(s localsim.Spec) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers,
-		AllowHosts: s.AllowHosts, Token: s.Token, Transport: s.Transport,
+		AllowHosts: s.AllowHosts, Token: s.Token,
 	})
 }
 

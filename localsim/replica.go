@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -56,10 +55,6 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 		System: d.name, Service: d.services[r.Service()], Replica: r.Index(), Seed: d.seed, AllowHosts: d.system.AllowHosts,
 		Token: d.token, Addr: address,
 	}
-	// A nil pointer would be an interface that is not nil.
-	if d.transport != nil && !d.callsQueueLocked(&s.Service) {
-		s.Transport = d.transport
-	}
 	peers, version := d.peersForLocked(r.Service())
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
@@ -68,14 +63,6 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 	defer r.syncing.Unlock()
 	r.lastSent = lastSent{peers: version}
 	return s
-}
-
-// callsQueueLocked reports whether a service calls one whose requests may have to wait
-// for a worker. Such calls must not use the shared transport, which goes on
-// connecting after a call's timeout: the queue would fill with unused
-// connections, and a full queue would look like a slow answer.
-func (d *Deployment) callsQueueLocked(s *topology.Service) bool {
-	return slices.ContainsFunc(s.Calls(), func(callee string) bool { return d.services[callee].Workers > 0 })
 }
 
 // startServer begins to serve the replica on its listener, or on its address if

@@ -9,12 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
@@ -28,9 +29,23 @@ const maxChain = chain.DefaultBody
 // newCallClient sends chains to their first service.
 func newCallClient() *http.Client {
 	return &http.Client{
-		Transport:     supervise.NewTransport(),
+		Transport:     newCallTransport(),
 		Timeout:       topology.DefaultTimeout.Std(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// newCallTransport carries chains to their first service. Connections are kept so
+// that a chain costs no handshake, and bounded in number and age so that a large
+// system does not run out of descriptors.
+func newCallTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: -1}
+	return &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConns:        4096,
+		MaxIdleConnsPerHost: 128,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true,
 	}
 }
 

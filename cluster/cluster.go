@@ -46,7 +46,7 @@ func (c *Cluster) Deploy(ctx context.Context, system *topology.System, seed uint
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Hold(); err != nil {
+	if err := d.Hold(); err != nil { //nolint:contextcheck // what watches the pods ends with the deployment
 		return nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 	}
 	return d, nil

@@ -24,7 +24,7 @@ func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
 		// A process waits in syncNew until all addresses are known; a waiting
 		// process no longer counts as starting.
 		if running < len(replicas) && running-b.arrived() < maxStarting {
-			go replicas[running].Run(func(err error) { outcomes <- err })
+			go replicas[running].Run(func(err error) { outcomes <- err }) //nolint:contextcheck // a replica ends with its deployment
 			running++
 			continue
 		}

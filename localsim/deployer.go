@@ -159,7 +159,7 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	if err := checkKinds(system); err != nil {
 		return nil, err
 	}
-	deployment, err := newDeployment(d.config, system, seed)
+	deployment, err := newDeployment(d.config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
 	if err != nil {
 		return nil, err
 	}

@@ -309,7 +309,7 @@ func (d *Deployment) Close(ctx context.Context) error {
 	d.closeOnce.Do(func() { closing = true })
 	defer context.AfterFunc(ctx, func() { d.hurryOnce.Do(func() { close(d.hurry) }) })()
 	if closing {
-		d.closeErr = d.takeDown()
+		d.closeErr = d.takeDown() //nolint:contextcheck // the end of ctx hurries the taking down, and does not stop it
 		close(d.closed)
 	}
 	<-d.closed

@@ -71,6 +71,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		if c.CanGate != nil {
 			return c.CanGate(f)
 		}
+	case fault.OnHost:
 	}
 	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
 }

@@ -160,7 +160,7 @@ func (d *Deployment) applyGates(ctx context.Context) error {
 	d.pathsMu.Lock()
 	defer d.pathsMu.Unlock()
 	for _, g := range d.gating.retired {
-		d.draining.Go(func() { d.drain(g) })
+		d.draining.Go(func() { d.drain(g) }) //nolint:contextcheck // a retired gate drains beside the change
 	}
 	d.gating.retired = nil
 	return nil

@@ -77,7 +77,7 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (supervise.Insta
 		return nil, errors.Join(fmt.Errorf("making its server: %w", err), ln.Close())
 	}
 	s := d.service(r.Service())
-	return supervise.Serve(server, ln, s.Workers > 0 && s.Shed == nil)
+	return supervise.Serve(server, ln, s.Workers > 0 && s.Shed == nil) //nolint:contextcheck // a server ends when its supervisor stops it
 }
 
 // startChild starts a process for the replica and waits until it tells its

@@ -29,7 +29,7 @@ func Main() int {
 // Run executes one command line, without the program's name, and returns the
 // exit code. The end of ctx interrupts the command, which then cleans up.
 func Run(ctx context.Context, args []string, streams cli.Streams) int {
-	root := newRoot(streams)
+	root := newRoot(streams) //nolint:contextcheck // the commands take their context when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return cli.Conclude(streams.Err, err)

@@ -49,8 +49,9 @@ func (r *Results) phase() Phase {
 	switch r.Verdict {
 	case Passed, Failed:
 		return r.Verdict
+	default:
+		return Ended
 	}
-	return Ended
 }
 
 // indexKey is the key of the index in its ConfigMap, pieceKey that of a piece.

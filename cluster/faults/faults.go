@@ -110,7 +110,7 @@ func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadlin
 		}
 		return nil
 	}
-	_, err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+	err := d.record(ctx, func(all []Injection) ([]Injection, error) {
 		return added(all, in)
 	})
 	if err == nil {
@@ -157,7 +157,7 @@ func (d *Instance) Clear(ctx context.Context, id string) error {
 		return nil
 	}
 	var cleared *Injection
-	_, err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+	err := d.record(ctx, func(all []Injection) ([]Injection, error) {
 		i := slices.IndexFunc(all, func(in Injection) bool { return in.ID == id })
 		if i < 0 {
 			cleared = nil
@@ -375,17 +375,14 @@ var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // 
 
 // record changes the record of faults, as often as it takes where others change
 // it, too. A change may return errUnchanged.
-func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) ([]Injection, error) {
-	var result []Injection
+func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) error {
 	err := d.recordAll(ctx, func(all []Injection, _ *ordinals) ([]Injection, error) {
-		var err error
-		result, err = change(all)
-		return result, err
+		return change(all)
 	})
 	if errors.Is(err, errUnchanged) {
-		return nil, nil
+		return nil
 	}
-	return result, err
+	return err
 }
 
 // recordAll is record for changes that concern the roster, too.

@@ -139,8 +139,9 @@ func plural(c outcome.Class) string {
 	switch c {
 	case outcome.HTTPError, outcome.ConnectionError, outcome.Timeout:
 		return string(c) + "s"
+	default:
+		return string(c)
 	}
-	return string(c)
 }
 
 func classOf(name string) (outcome.Class, bool) {
@@ -243,8 +244,9 @@ func (c Condition) Format(value float64) string {
 		return trimZeros(strconv.FormatFloat(value, 'f', 2, 64))
 	case PerSecond:
 		return trimZeros(strconv.FormatFloat(value, 'f', 1, 64)) + "/s"
+	default:
+		return strconv.FormatFloat(value, 'f', -1, 64)
 	}
-	return strconv.FormatFloat(value, 'f', -1, 64)
 }
 
 // FormatSeconds prints seconds with three digits and the unit that fits: 412µs,

@@ -46,8 +46,9 @@ func (r Rank) HigherIsBetter() bool {
 	switch r.Metric {
 	case "", Rate, Goodput, Requests, Availability, Metric(outcome.OK):
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Format prints a value of the figure as people write it.

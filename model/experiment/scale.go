@@ -151,6 +151,7 @@ func (s scaler) checks(checks []Check) []Check {
 			checks[i].Expr = string(c.Metric) + " " + c.Op + " " + strconv.FormatFloat(c.Bound*float64(s), 'f', -1, 64) + "s"
 		case PerSecond:
 			checks[i].Expr = string(c.Metric) + " " + c.Op + " " + strconv.FormatFloat(c.Bound/float64(s), 'f', -1, 64)
+		default: // shares and counts do not depend on the length
 		}
 	}
 	return checks

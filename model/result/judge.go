@@ -68,6 +68,7 @@ func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Readin
 			return Reading{}, "no data: the run ended before the load did"
 		}
 		return Reading{Number: r.Tail.Length, atLeast: !r.Tail.Idle}, ""
+	default: // the others are figures of a segment
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
 	if at < 0 {

@@ -261,8 +261,9 @@ func classText(n int64, class outcome.Class) string {
 	switch class {
 	case outcome.HTTPError, outcome.ConnectionError, outcome.Timeout:
 		return plural(int(n), name)
+	default:
+		return fmt.Sprintf("%d %s", n, name)
 	}
-	return fmt.Sprintf("%d %s", n, name)
 }
 
 func plural(n int, one string) string {

@@ -183,7 +183,7 @@ func (g *generator) generate(parent context.Context, delay time.Duration) {
 		case <-ctx.Done():
 		}
 	}()
-	flushing := g.log.flushEvery(remote.BatchEvery)
+	flushing := g.log.flushEvery(remote.BatchEvery) //nolint:contextcheck // the last flush comes after the end of ctx
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():

@@ -89,8 +89,9 @@ func classIndex(class outcome.Class) int {
 		return 6
 	case outcome.Dropped:
 		return 8
+	default:
+		return 7
 	}
-	return 7
 }
 
 // A Tally is the sum of cells at one moment.

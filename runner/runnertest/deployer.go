@@ -108,7 +108,11 @@ func replica(t *testing.T, d runner.Deployment, service string, index int) runne
 // get asks a replica and returns the status, or 0 and the error.
 func get(url string, timeout time.Duration) (int, error) {
 	client := http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(url + "/")
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url+"/", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +148,7 @@ func expectGone(t *testing.T, gone []runner.Replica) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := net.DialTimeout("tcp", u.Host, patience)
+		conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", u.Host)
 		if err != nil {
 			continue
 		}

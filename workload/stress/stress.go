@@ -91,8 +91,9 @@ func (c Config) String() string {
 		return fmt.Sprintf("cpu %s at %.4g %%, method %s", c.Cores, 100*c.Load, c.Method)
 	case fault.IOStress:
 		return fmt.Sprintf("%s of a file of %s", c.Method, c.Size)
+	default:
+		return c.Size.String() + " of memory"
 	}
-	return c.Size.String() + " of memory"
 }
 
 // A Stress is ready to begin. All its threads are there already, so that a

@@ -136,8 +136,9 @@ func turned(d fault.Direction) fault.Direction {
 		return fault.FromTarget
 	case fault.FromTarget:
 		return fault.ToTarget
+	default:
+		return d
 	}
-	return d
 }
 
 // edgesBetween lists the calls that packets between the chosen and their peers
@@ -236,8 +237,9 @@ func (s *Selection) count(all int, key dist.Key) int {
 		return all * s.Value / 100
 	case PickAtMostPer:
 		return all * key.With("percent").IntN(s.Value+1) / 100
+	default:
+		return all
 	}
-	return all
 }
 
 // find returns the services that are meant, in the order of the system.

@@ -138,14 +138,13 @@ func (c *chaosReader) refuse(path, hint string) {
 }
 
 // add adds a fault that the object has under a path.
-func (c *chaosReader) add(path string, f fault.Fault, moved map[string]string) *document.Part {
+func (c *chaosReader) add(path string, f fault.Fault, moved map[string]string) {
 	f.Name = c.Name + "-" + strings.TrimPrefix(string(f.Type), "net-")
 	for from, to := range moved {
 		c.Moved[path+".args."+from] = path + "." + to
 	}
 	c.Moved[path+".name"], c.Moved[path+".duration"] = "metadata.name", "spec.duration"
 	c.Faults.Parts = append(c.Faults.Parts, document.Part{Fault: f.WithDefaults(), Path: path, Towards: fault.ToTarget})
-	return &c.Faults.Parts[len(c.Faults.Parts)-1]
 }
 
 // selection reads which pods are meant.

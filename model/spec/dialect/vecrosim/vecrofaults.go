@@ -157,6 +157,7 @@ func (b *vecroBehavior) idle() bool {
 		return a.Rate == 0
 	case fault.CPUStress:
 		return a.Load == 0
+	default:
+		return false
 	}
-	return false
 }

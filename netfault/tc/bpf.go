@@ -12,9 +12,10 @@ import (
 const (
 	// fromNetwork is an offset that does not depend on the link layer
 	// (SKF_NET_OFF).
-	fromNetwork  uint32 = 0xfff00000
-	etherTypeIP4        = 0x0800
-	etherTypeIP6        = 0x86dd
+	fromNetwork uint32 = 0xfff00000
+
+	etherTypeIP4 = 0x0800
+	etherTypeIP6 = 0x86dd
 )
 
 // Scratch memory that the program's beginning fills for all filters.

@@ -3,27 +3,7 @@ package agent
 import (
 	"fmt"
 	"strings"
-
-	vns "github.com/vishvananda/netns"
-
-	"github.com/microsim-dev/kubectl-microsim/netfault"
-	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
-	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
-
-// backendMaker makes a backend for a namespace.
-type backendMaker struct {
-	name string
-	open func(vns.NsHandle) netfault.Backend
-}
-
-// netBackends are all backends, in the order in which auto prefers them.
-func netBackends() []backendMaker {
-	return []backendMaker{
-		{"tc", func(ns vns.NsHandle) netfault.Backend { return tc.New(ns) }},
-		{"emulate", func(ns vns.NsHandle) netfault.Backend { return emulate.New(ns) }},
-	}
-}
 
 // backendsNamed returns the backend of a name, or all for auto.
 func backendsNamed(name string) ([]backendMaker, error) {

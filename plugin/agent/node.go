@@ -3,14 +3,9 @@ package agent
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"log/slog"
 	"maps"
-	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,88 +16,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-const nodeDoc = `microsim-agent node [flags]
-
-Carries out orders on the pods of this node, until each fault's deadline: faults
-on the network and on resources, and pauses. It needs the host's processes
-(hostPID), and the rights to enter their namespaces and move processes between
-cgroups.
-
-Orders come as files NAME.json of --orders, which are read every 2 s, and by
-HTTP, where every request but /healthz needs the token in the header
-Microsim-Token:
-
-  PUT /orders/OWNER            an order as JSON; answers when it has been carried out
-  DELETE /orders/OWNER?version=N  takes back all that the owner wanted up to version N
-  GET /status                  what has become of every fault
-  GET /backends                what can break networks on this node, and why not
-  GET /healthz
-
-When it listens, it prints its address as a line of JSON:
-{"addr":"[::]:8081"}. When it gets INT or TERM, everything is taken back, and the exit code is not 0 if
-something was still wanted. What a helper that was
-killed has left is taken over, or taken back, by the next one.
-
-Environment:
-  MICROSIM_TOKEN  the token
-
-Flags:
-`
-
-type nodeOptions struct {
-	orders, addr, cgroups, proc string
-	linger                      time.Duration
-	token                       string
-}
-
-// nodeHelper is the command node.
-func nodeHelper(ctx context.Context, args []string, streams Streams) error {
-	var o nodeOptions
-	flags := flag.NewFlagSet("node", flag.ContinueOnError)
-	flags.StringVar(&o.orders, "orders", "", "directory with files of orders; none means orders by HTTP only")
-	flags.StringVar(&o.addr, "addr", ":8081", "address to listen on")
-	flags.DurationVar(&o.linger, "linger", time.Minute, "end when no order has wanted anything for so long; 0 means never")
-	flags.StringVar(&o.cgroups, "cgroups", "/sys/fs/cgroup", "the host's file systems of cgroups")
-	flags.StringVar(&o.proc, "proc", "/proc", "the host's processes")
-	if helped, err := parse(flags, nodeDoc, args, streams); helped || err != nil {
-		return err
-	}
-	if o.linger < 0 {
-		return fmt.Errorf("node: --linger %s is negative: %w", o.linger, ErrUsage)
-	}
-	if o.token = os.Getenv("MICROSIM_TOKEN"); o.token == "" {
-		return fmt.Errorf("node: MICROSIM_TOKEN is not set, and without a token anybody could give orders: %w", ErrUsage)
-	}
-	return o.run(ctx, streams)
-}
-
-// run listens and works.
-func (o nodeOptions) run(ctx context.Context, streams Streams) error {
-	log := slog.New(slog.NewTextHandler(streams.Err, nil))
-	machine, err := openMachine(o, log)
-	if err != nil {
-		return err
-	}
-	ln, err := net.Listen("tcp", o.addr)
-	if err != nil {
-		return fmt.Errorf("listening for orders: %w; choose another address with --addr", err)
-	}
-	if err := json.NewEncoder(streams.Out).Encode(addresses{Addr: ln.Addr().String()}); err != nil {
-		ln.Close()
-		return fmt.Errorf("printing the address: %w", err)
-	}
-	n := newNode(ctx, machine.crafts, log)
-	stopServing := serveControl(ln, n.handler(o.token))
-	err = n.run(ctx, o.orders, o.linger, machine.pods)
-	return errors.Join(stopServing(), err)
-}
-
 // node carries out the orders of all owners on the pods of one node.
 type node struct {
 	book *orderBook
 	log  *slog.Logger
 	// crafts makes what breaks one pod.
 	crafts func(uid string) []craft
+	// found lists the pods of the node.
+	found func() ([]string, error)
 
 	ctx     context.Context // of the pods
 	cancel  context.CancelFunc
@@ -115,9 +36,20 @@ type node struct {
 	dirErr error
 }
 
+// openNode makes the node of this machine, whose processes are under proc and
+// whose control groups are under cgroups. It takes back what helpers that were
+// killed have left outside of networks.
+func openNode(ctx context.Context, proc, cgroups string, log *slog.Logger) (*node, error) {
+	machine, err := openMachine(proc, cgroups, log)
+	if err != nil {
+		return nil, err
+	}
+	return newNode(ctx, machine.crafts, machine.pods, log), nil
+}
+
 // newNode makes a node whose pods work until run ends.
-func newNode(ctx context.Context, crafts func(uid string) []craft, log *slog.Logger) *node {
-	n := &node{book: newOrderBook(), log: log, crafts: crafts, pods: map[string]*pod{}}
+func newNode(ctx context.Context, crafts func(uid string) []craft, found func() ([]string, error), log *slog.Logger) *node {
+	n := &node{book: newOrderBook(), log: log, crafts: crafts, found: found, pods: map[string]*pod{}}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return n
 }
@@ -132,11 +64,11 @@ const readEvery = 2 * time.Second
 // run carries out orders until ctx ends or, with a linger, nobody has wanted
 // anything for so long. Then it takes everything back.
 //
-// The pods that found returns are looked at once, for what a former helper has
+// The pods that the node has are looked at once, for what a former helper has
 // left there.
-func (n *node) run(ctx context.Context, dir string, linger time.Duration, found func() ([]string, error)) error {
+func (n *node) run(ctx context.Context, dir string, linger time.Duration) error {
 	n.readFiles(dir)
-	uids, err := found()
+	uids, err := n.found()
 	if err != nil {
 		return errors.Join(err, n.stop())
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,10 +106,10 @@ func startNode(t *testing.T, world *fakeWorld, dir string, linger time.Duration,
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &testNode{
-		node: newNode(ctx, world.crafts, slog.New(slog.DiscardHandler)), world: world,
+		node: newNode(ctx, world.crafts, func() ([]string, error) { return found, nil }, slog.New(slog.DiscardHandler)), world: world,
 		dir: dir, cancel: cancel, ended: make(chan error, 1),
 	}
-	go func() { n.ended <- n.run(ctx, dir, linger, func() ([]string, error) { return found, nil }) }()
+	go func() { n.ended <- n.run(ctx, dir, linger) }()
 	return n
 }
 
@@ -218,7 +217,7 @@ func TestNodePutsAndDeletes(t *testing.T) {
 }
 
 func TestNodeWantsTheToken(t *testing.T) {
-	n := newNode(t.Context(), newFakeWorld().crafts, slog.New(slog.DiscardHandler))
+	n := newNode(t.Context(), newFakeWorld().crafts, func() ([]string, error) { return nil, nil }, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		path, token string
 		want        int
@@ -568,21 +567,4 @@ func FuzzOrderFiles(f *testing.F) {
 			t.Errorf("after %q the orders are %+v; want version %d", data, o, want)
 		}
 	})
-}
-
-func TestNodeUsage(t *testing.T) {
-	t.Setenv("MICROSIM_TOKEN", "")
-	for _, args := range [][]string{{"node", "x"}, {"node", "--linger", "-1s"}, {"node", "--port", "1"}, {"node"},
-		{"stress"}, {"stress", "--type", "x"}, {"stress", "--type", "memory-stress"}, {"stress", "--type", "io-stress", "--method", "dd"}, {"stress", "x"}} {
-		err := Run(t.Context(), args, Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
-		if !errors.Is(err, ErrUsage) {
-			t.Errorf("%q gives %v, want a usage error", args, err)
-		}
-	}
-	for _, name := range []string{"node", "stress"} {
-		var out bytes.Buffer
-		if err := Run(t.Context(), []string{name, "--help"}, Streams{Out: &out}); err != nil || !slices.Contains(strings.Fields(out.String()), name) {
-			t.Errorf("help: %v\n%s", err, out.String())
-		}
-	}
 }

@@ -39,12 +39,12 @@ func worldOf(proc string, pid int) (string, error) {
 
 // openMachine takes back what helpers that were killed have left outside of
 // networks.
-func openMachine(o nodeOptions, log *slog.Logger) (*machine, error) {
-	world, err := worldOf(o.proc, 1)
+func openMachine(proc, cgroups string, log *slog.Logger) (*machine, error) {
+	world, err := worldOf(proc, 1)
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{finder: netns.Finder{Proc: o.proc}, cgroups: o.cgroups, world: world, log: log}
+	m := &machine{finder: netns.Finder{Proc: proc}, cgroups: cgroups, world: world, log: log}
 	m.table.read = m.finder.Processes
 	return m, killStresses(m)
 }

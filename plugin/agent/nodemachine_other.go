@@ -11,7 +11,7 @@ import (
 // machine exists on Linux only.
 type machine struct{}
 
-func openMachine(nodeOptions, *slog.Logger) (*machine, error) {
+func openMachine(string, string, *slog.Logger) (*machine, error) {
 	return nil, fmt.Errorf("the helper of a node needs Linux, this is %s", runtime.GOOS)
 }
 

@@ -101,7 +101,10 @@ func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
 		if running == 0 {
 			return len(processes), nil
 		}
-		waitFor(ctx, time.Now().Add(stopPause))
+		select {
+		case <-time.After(stopPause):
+		case <-ctx.Done():
+		}
 	}
 	return 0, fmt.Errorf("not all processes were stopped within %s: the pod may start them as fast as they are stopped", stopLimit)
 }

@@ -49,6 +49,8 @@ const (
 	// roundLimit bounds what a craft does at a time.
 	roundLimit = 30 * time.Second
 	closeTries = 6
+	// retryPause, doubled with each try, comes before a pod is taken back again.
+	retryPause = 200 * time.Millisecond
 )
 
 // tended is a craft with what came of it.
@@ -261,7 +263,10 @@ func (p *pod) end(ctx context.Context) error {
 	for _, t := range p.crafts {
 		err := t.close(ctx)
 		for try := 1; err != nil && try < closeTries; try++ {
-			waitFor(ctx, time.Now().Add(takeBackPause<<try))
+			select {
+			case <-time.After(retryPause << try):
+			case <-ctx.Done():
+			}
 			err = t.close(ctx)
 		}
 		errs = append(errs, err)

@@ -8,8 +8,12 @@ import (
 	"strings"
 	"time"
 
+	vns "github.com/vishvananda/netns"
+
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
+	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
 
 // ErrCleanup marks errors of what could not be taken back.
@@ -90,7 +94,10 @@ func (b *breaker) takeBack(ctx context.Context, owner string) error {
 	var err error
 	for try := range takeBackTries {
 		if try > 0 {
-			waitFor(ctx, time.Now().Add(takeBackPause))
+			select {
+			case <-time.After(takeBackPause):
+			case <-ctx.Done():
+			}
 		}
 		if err = b.clearBut(ctx, nil, owner); err == nil {
 			return nil
@@ -146,19 +153,16 @@ func (b *breaker) clearExpired(ctx context.Context) (owners []string, err error)
 	return owners, nil
 }
 
-// waitFor waits for the deadline, if there is one, or the end of the context,
-// and says which came.
-func waitFor(ctx context.Context, deadline time.Time) string {
-	if deadline.IsZero() {
-		<-ctx.Done()
-		return "signal"
-	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return "deadline"
-	case <-ctx.Done():
-		return "signal"
+// backendMaker makes a backend for a namespace.
+type backendMaker struct {
+	name string
+	open func(vns.NsHandle) netfault.Backend
+}
+
+// netBackends are all backends, in the order in which auto prefers them.
+func netBackends() []backendMaker {
+	return []backendMaker{
+		{"tc", func(ns vns.NsHandle) netfault.Backend { return tc.New(ns) }},
+		{"emulate", func(ns vns.NsHandle) netfault.Backend { return emulate.New(ns) }},
 	}
 }

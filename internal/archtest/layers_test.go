@@ -19,8 +19,9 @@ var layers = []layer{
 	{6, []string{"runner/measure"}, "aggregators make results of what they are told"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
 	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
-	{9, []string{"plugin"}, "commands: the only place that wires the worlds together"},
-	{10, []string{"cmd", "krew"}, "programs"},
+	{9, []string{"cluster/nodeagent"}, "the helper of a node joins faults on networks and stress; it runs in the agent, apart from what creates it"},
+	{10, []string{"plugin"}, "commands: the only place that wires the worlds together"},
+	{11, []string{"cmd", "krew"}, "programs"},
 }
 
 // sideways names the imports between packages of one layer, each with its reason.
@@ -56,6 +57,7 @@ var outside = []struct{ pkg, banned, why string }{
 	{"netfault", "k8s.io/", "the agent is small"},
 	{"localsim", "k8s.io/", "local runs need no cluster"},
 	{"observe", "k8s.io/", "observations come over HTTP"},
+	{"cluster/nodeagent", "k8s.io/", "the agent is small"},
 	{"plugin/agent", "k8s.io/", "the agent is small"},
 	{"cmd/microsim-agent", "k8s.io/", "the agent is small"},
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate/gateapi"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
@@ -62,7 +63,7 @@ func runAgent(ctx context.Context, out io.Writer, args ...string) error {
 func exitOfAgent(err error) int { return agent.ExitCode(err) }
 
 // leftBehind is the error of an agent that could not undo a fault.
-func leftBehind() error { return agent.ErrCleanup }
+func leftBehind() error { return impair.ErrCleanup }
 
 // gateAPI is the HTTP API that steers gates.
 func gateAPI() (api http.Handler, end func() error) {

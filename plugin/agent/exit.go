@@ -1,6 +1,9 @@
 package agent
 
-import "errors"
+import (
+	"errors"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
+)
 
 // The exit codes of microsim-agent. Those of kubectl-microsim with the same
 // meaning have the same numbers.
@@ -19,7 +22,7 @@ func ExitCode(err error) int {
 		return exitDone
 	case errors.Is(err, ErrUsage):
 		return exitUsage
-	case errors.Is(err, ErrCleanup):
+	case errors.Is(err, impair.ErrCleanup):
 		return exitCleanup
 	}
 	return exitError

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodeagent"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"io"
 	"testing"
 )
@@ -18,9 +20,9 @@ func TestExitCode(t *testing.T) {
 		"done":                  {nil, 0},
 		"error":                 {cause, 1},
 		"misuse":                {fmt.Errorf("net: %w: %w", cause, ErrUsage), 2},
-		"left behind":           {fmt.Errorf("%w: %w", ErrCleanup, cause), 11},
-		"left behind, joined":   {errors.Join(cause, fmt.Errorf("pod a: %w", ErrCleanup)), 11},
-		"a helper still wanted": {fmt.Errorf("node: %w", errWanted), 1},
+		"left behind":           {fmt.Errorf("%w: %w", impair.ErrCleanup, cause), 11},
+		"left behind, joined":   {errors.Join(cause, fmt.Errorf("pod a: %w", impair.ErrCleanup)), 11},
+		"a helper still wanted": {fmt.Errorf("node: %w", nodeagent.ErrWanted), 1},
 	} {
 		if got := ExitCode(tt.err); got != tt.want {
 			t.Errorf("%s: exit code %d, want %d", name, got, tt.want)

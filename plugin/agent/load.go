@@ -56,8 +56,8 @@ func generate(ctx context.Context, args []string, streams Streams) error {
 		_ = ln.Close()
 		return fmt.Errorf("printing the address: %w", err)
 	}
-	stop := serveControl(ln, g.handler())
-	err = g.run(ctx)
+	stop := serveControl(ln, g.Handler())
+	err = g.Run(ctx)
 	return errors.Join(err, stop())
 }
 
@@ -134,7 +134,7 @@ func readVariable(getenv func(string) string, name string) ([]byte, error) {
 
 // run waits for the order to start, generates the load, and returns when
 // somebody has read its end, or nobody comes to do so.
-func (g *generator) run(ctx context.Context) error {
+func (g *generator) Run(ctx context.Context) error {
 	waiting := time.NewTimer(g.patience.start)
 	defer waiting.Stop()
 	select {

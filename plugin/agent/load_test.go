@@ -52,10 +52,10 @@ func startGenerator(t *testing.T, phase load.Phase, change func(*generator)) *ru
 	if change != nil {
 		change(g)
 	}
-	server := httptest.NewServer(g.handler())
+	server := httptest.NewServer(g.Handler())
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{t: t, url: server.URL, stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- g.run(ctx) }()
+	go func() { r.done <- g.Run(ctx) }()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

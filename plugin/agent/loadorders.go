@@ -24,7 +24,7 @@ const (
 type orders struct{ start, stop, done sync.Once }
 
 // handler answers the orders of whoever wants the load.
-func (g *generator) handler() http.Handler {
+func (g *generator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	fine := func(http.ResponseWriter, *http.Request) {}
 	mux.HandleFunc("GET "+control.HealthPath, fine)

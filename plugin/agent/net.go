@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
@@ -47,7 +48,7 @@ type Event struct {
 
 // netCommand is one run of a net command.
 type netCommand struct {
-	*breaker
+	*impair.Impairer
 	o       netOptions
 	streams Streams
 }
@@ -55,7 +56,7 @@ type netCommand struct {
 // netFaults is the command net.
 func netFaults(ctx context.Context, args []string, streams Streams) error {
 	verbs := map[string]func(*netCommand, context.Context) error{
-		"apply": (*netCommand).apply, "watch": (*netCommand).watch, "list": (*netCommand).list, "clear": (*netCommand).clear,
+		"apply": (*netCommand).Apply, "watch": (*netCommand).watch, "list": (*netCommand).list, "clear": (*netCommand).clear,
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("net: say apply, list, clear or watch: %w", ErrUsage)
@@ -78,14 +79,14 @@ func netFaults(ctx context.Context, args []string, streams Streams) error {
 	if err := c.o.target.Validate(); err != nil {
 		return fmt.Errorf("net %s: %w: use --netns, --pid or --pod-uid: %w", args[0], err, ErrUsage)
 	}
-	if err := c.open(); err != nil {
+	if err := c.Open(); err != nil {
 		return err
 	}
-	return errors.Join(verb(c, ctx), c.close())
+	return errors.Join(verb(c, ctx), c.Close())
 }
 
 // open finds the namespace and makes the backends.
-func (c *netCommand) open() error {
+func (c *netCommand) Open() error {
 	makers, err := backendsNamed(c.o.backend)
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *netCommand) open() error {
 	if err != nil {
 		return err
 	}
-	c.breaker = newBreaker(ns, makers)
+	c.Impairer = impair.New(ns, makers)
 	return nil
 }
 
@@ -107,9 +108,9 @@ func (c *netCommand) say(e Event) error {
 }
 
 // apply sets up one state, waits, and takes it back.
-func (c *netCommand) apply(ctx context.Context) error {
+func (c *netCommand) Apply(ctx context.Context) error {
 	if c.o.anyFault && c.o.rule.Interface == "" {
-		name, err := c.ns.DefaultInterface()
+		name, err := c.NS.DefaultInterface()
 		if err != nil {
 			return fmt.Errorf("net apply: %w: use --interface", err)
 		}
@@ -122,17 +123,17 @@ func (c *netCommand) apply(ctx context.Context) error {
 	if c.o.dryRun {
 		return c.dryRun(state)
 	}
-	if err := c.clearExpired(ctx); err != nil {
+	if err := c.ClearExpired(ctx); err != nil {
 		return err
 	}
 	if acts, err := c.set(ctx, state); err != nil {
 		if acts {
-			err = errors.Join(err, c.takeBack(ctx, state.Owner, "error"))
+			err = errors.Join(err, c.TakeBack(ctx, state.Owner, "error"))
 		}
 		return err
 	}
 	why := waitFor(ctx, state.Deadline)
-	return c.takeBack(ctx, state.Owner, why)
+	return c.TakeBack(ctx, state.Owner, why)
 }
 
 // planner is a backend that can say what it would do.
@@ -141,13 +142,13 @@ type planner interface {
 }
 
 func (c *netCommand) dryRun(state netfault.State) error {
-	for _, b := range c.backends {
+	for _, b := range c.Backends {
 		p, ok := b.(planner)
 		if !ok {
 			continue
 		}
 		steps, err := p.Describe(state)
-		if errors.Is(err, netfault.ErrUnsupported) && len(c.backends) > 1 {
+		if errors.Is(err, netfault.ErrUnsupported) && len(c.Backends) > 1 {
 			continue
 		}
 		if err != nil {
@@ -162,26 +163,26 @@ func (c *netCommand) dryRun(state netfault.State) error {
 // set applies the state and says so; acts is whether it acts, even if it could
 // not be said.
 func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, err error) {
-	a, err := c.breaker.apply(ctx, state)
+	a, err := c.Impairer.Apply(ctx, state)
 	if a == nil {
 		return false, err
 	}
 	return true, errors.Join(err,
-		c.say(Event{Event: "backend", Backend: a.effective.Backend, Why: a.why}),
-		c.say(Event{Event: "applied", Backend: a.effective.Backend, Owner: state.Owner, Effective: &a.effective}))
+		c.say(Event{Event: "backend", Backend: a.Effective.Backend, Why: a.Why}),
+		c.say(Event{Event: "applied", Backend: a.Effective.Backend, Owner: state.Owner, Effective: &a.Effective}))
 }
 
 // takeBack clears what an owner has in every backend, and says so.
-func (c *netCommand) takeBack(ctx context.Context, owner, why string) error {
-	if err := c.breaker.takeBack(ctx, owner); err != nil {
+func (c *netCommand) TakeBack(ctx context.Context, owner, why string) error {
+	if err := c.Impairer.TakeBack(ctx, owner); err != nil {
 		return fmt.Errorf("%w; try again with `microsim-agent net clear --owner %s %s`", err, owner, c.o.targetFlag())
 	}
 	return c.say(Event{Event: "cleared", Owner: owner, Why: why})
 }
 
 // clearExpired takes back what is ours and past its deadline, and says so.
-func (c *netCommand) clearExpired(ctx context.Context) error {
-	owners, err := c.breaker.clearExpired(ctx)
+func (c *netCommand) ClearExpired(ctx context.Context) error {
+	owners, err := c.Impairer.ClearExpired(ctx)
 	for _, owner := range owners {
 		err = errors.Join(err, c.say(Event{Event: "cleared", Owner: owner, Why: "expired"}))
 	}
@@ -189,7 +190,7 @@ func (c *netCommand) clearExpired(ctx context.Context) error {
 }
 
 func (c *netCommand) list(ctx context.Context) error {
-	list, err := c.held(ctx)
+	list, err := c.Held(ctx)
 	for _, e := range list {
 		err = errors.Join(err, c.say(Event{Event: "listed", Backend: e.Backend, Owner: e.Owner, Effective: &e}))
 	}
@@ -199,13 +200,13 @@ func (c *netCommand) list(ctx context.Context) error {
 // clear takes back what is set up, and says what that was.
 func (c *netCommand) clear(ctx context.Context) error {
 	if c.o.owner != "" {
-		return c.takeBack(ctx, c.o.owner, "asked")
+		return c.TakeBack(ctx, c.o.owner, "asked")
 	}
-	list, err := c.held(ctx)
+	list, err := c.Held(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.takeBack(ctx, "", "asked"); err != nil {
+	if err := c.TakeBack(ctx, "", "asked"); err != nil {
 		return err
 	}
 	for _, e := range list {
@@ -221,7 +222,7 @@ const maxLine = 4 << 20
 
 // watch applies one state after the other, as they come.
 func (c *netCommand) watch(ctx context.Context) error {
-	if err := c.clearExpired(ctx); err != nil {
+	if err := c.ClearExpired(ctx); err != nil {
 		return err
 	}
 	states := make(chan string)
@@ -247,7 +248,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 		if why == "" {
 			state, err := netfault.Parse(strings.NewReader(text))
 			if err == nil && current.Owner != "" && state.Owner != current.Owner {
-				err = c.takeBack(ctx, current.Owner, "replaced")
+				err = c.TakeBack(ctx, current.Owner, "replaced")
 			}
 			if err == nil {
 				current = state
@@ -278,7 +279,7 @@ func (c *netCommand) endWatch(ctx context.Context, owner, why string) error {
 	if owner == "" {
 		return nil
 	}
-	return c.takeBack(ctx, owner, why)
+	return c.TakeBack(ctx, owner, why)
 }
 
 // next waits for another state, or returns why there is none.

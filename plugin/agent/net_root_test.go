@@ -80,7 +80,7 @@ func dumped(t *testing.T, lab *netfaulttest.Lab) string {
 
 func TestNetApplyTakesBack(t *testing.T) {
 	for _, tt := range []struct {
-		name, why string
+		Name, Why string
 		args      []string
 		signal    os.Signal
 	}{
@@ -89,7 +89,7 @@ func TestNetApplyTakesBack(t *testing.T) {
 		{"on TERM", "signal", []string{"--for", "1h"}, syscall.SIGTERM},
 		{"on HUP", "signal", nil, syscall.SIGHUP},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			lab := netfaulttest.NewLab(t)
 			before := dumped(t, lab)
 			p := start(t, lab, "apply", append(tt.args, "--fault", "net-partition", "--direction", "both")...)
@@ -102,8 +102,8 @@ func TestNetApplyTakesBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if e := p.expect(t, "cleared"); e.Why != tt.why {
-				t.Errorf("cleared because of %q, want %q", e.Why, tt.why)
+			if e := p.expect(t, "cleared"); e.Why != tt.Why {
+				t.Errorf("cleared because of %q, want %q", e.Why, tt.Why)
 			}
 			p.end(t)
 			if after := dumped(t, lab); after != before {

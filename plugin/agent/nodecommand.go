@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodeagent"
 	"log/slog"
 	"net"
 	"os"
@@ -64,13 +65,13 @@ func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	if o.token = os.Getenv("MICROSIM_TOKEN"); o.token == "" {
 		return fmt.Errorf("node: MICROSIM_TOKEN is not set, and without a token anybody could give orders: %w", ErrUsage)
 	}
-	return o.run(ctx, streams)
+	return o.Run(ctx, streams)
 }
 
 // run listens and works.
-func (o nodeOptions) run(ctx context.Context, streams Streams) error {
+func (o nodeOptions) Run(ctx context.Context, streams Streams) error {
 	log := slog.New(slog.NewTextHandler(streams.Err, nil))
-	n, err := openNode(ctx, o.proc, o.cgroups, log)
+	n, err := nodeagent.Open(ctx, o.proc, o.cgroups, log)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (o nodeOptions) run(ctx context.Context, streams Streams) error {
 		ln.Close()
 		return fmt.Errorf("printing the address: %w", err)
 	}
-	stopServing := serveControl(ln, n.handler(o.token))
-	err = n.run(ctx, o.orders, o.linger)
+	stopServing := serveControl(ln, n.Handler(o.token))
+	err = n.Run(ctx, o.orders, o.linger)
 	return errors.Join(stopServing(), err)
 }

@@ -140,7 +140,7 @@ func TestServeConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		name      string
+		Name      string
 		env       map[string]string
 		wantName  string
 		wantToken string
@@ -151,7 +151,7 @@ func TestServeConfig(t *testing.T) {
 		{"file", map[string]string{"MICROSIM_SERVICE": "@" + file}, "cart", "t"},
 		{"all", map[string]string{"MICROSIM_SERVICE": string(data), "SERVICE_NAME": "x", "MICROSIM_TOKEN": "u"}, "x", "u"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			cfg, err := serveConfig(serveOptions{name: "Undefined"}, func(k string) string { return tt.env[k] }, io.Discard)
 			if err != nil {
 				t.Fatal(err)
@@ -173,7 +173,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 	defer taken.Close()
 	for _, tt := range []struct {
-		name, env string
+		Name, env string
 		args      []string
 		want      string
 		usage     bool
@@ -189,7 +189,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"port taken", "", []string{"serve", "--addr", taken.Addr().String()}, "choose another port", false},
 		{"control port taken", "", []string{"serve", "--addr", "127.0.0.1:0", "--control-addr", taken.Addr().String()}, "--control-addr", false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			t.Setenv("MICROSIM_SERVICE", tt.env)
 			err := Run(context.Background(), tt.args, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, ErrUsage) != tt.usage {

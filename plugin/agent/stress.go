@@ -25,8 +25,8 @@ Flags:
 
 // stressCommand is the command stress.
 func stressCommand(ctx context.Context, args []string, streams Streams) error {
-	var o stressOptions
-	if helped, err := parse(stressFlags(&o), stressDoc, args, streams); helped || err != nil {
+	var o stress.Options
+	if helped, err := parse(stress.Flags(&o), stressDoc, args, streams); helped || err != nil {
 		return err
 	}
 	c, err := stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: o.Load, Method: o.Method, Size: o.Size}})
@@ -34,9 +34,9 @@ func stressCommand(ctx context.Context, args []string, streams Streams) error {
 		return fmt.Errorf("stress: %w: %w", err, ErrUsage)
 	}
 	c.Dir = o.Dir
-	if o.lasting > 0 {
+	if o.Lasting > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.lasting)
+		ctx, cancel = context.WithTimeout(ctx, o.Lasting)
 		defer cancel()
 	}
 	if c.Type == fault.CPUStress {
@@ -47,7 +47,7 @@ func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	if o.wait {
+	if o.Wait {
 		var end context.CancelFunc
 		ctx, end = waitForLine(ctx, streams)
 		defer end()

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 )
 
 // fakeWorld keeps what acts on each pod.
@@ -37,7 +38,7 @@ func newFakeWorld() *fakeWorld {
 	return &fakeWorld{acts: map[string][]string{}, sets: map[string]int{}}
 }
 
-func (w *fakeWorld) crafts(uid string) []craft { return []craft{&fakeCraft{w, uid}} }
+func (w *fakeWorld) actuators(uid string) []actuator { return []actuator{&fakeCraft{w, uid}} }
 
 func (w *fakeWorld) on(uid string) string {
 	w.mu.Lock()
@@ -65,7 +66,7 @@ type fakeCraft struct {
 
 func (c *fakeCraft) takes(fault.Type) bool { return true }
 
-func (c *fakeCraft) set(_ context.Context, want []wanted) ([]result, error) {
+func (c *fakeCraft) set(_ context.Context, want []desiredFault) ([]result, error) {
 	time.Sleep(c.slow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,14 +89,14 @@ func (c *fakeCraft) set(_ context.Context, want []wanted) ([]result, error) {
 	return results, nil
 }
 
-func (c *fakeCraft) close(ctx context.Context) error {
+func (c *fakeCraft) Close(ctx context.Context) error {
 	_, err := c.set(ctx, nil)
 	return err
 }
 
 // testNode is a node on a fake world.
 type testNode struct {
-	*node
+	*Node
 	world  *fakeWorld
 	dir    string
 	cancel context.CancelFunc
@@ -106,10 +107,10 @@ func startNode(t *testing.T, world *fakeWorld, dir string, linger time.Duration,
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &testNode{
-		node: newNode(ctx, world.crafts, func() ([]string, error) { return found, nil }, slog.New(slog.DiscardHandler)), world: world,
+		Node: newNode(ctx, world.actuators, func() ([]string, error) { return found, nil }, slog.New(slog.DiscardHandler)), world: world,
 		dir: dir, cancel: cancel, ended: make(chan error, 1),
 	}
-	go func() { n.ended <- n.run(ctx, dir, linger) }()
+	go func() { n.ended <- n.Run(ctx, dir, linger) }()
 	return n
 }
 
@@ -117,7 +118,7 @@ func (n *testNode) end(t *testing.T) {
 	t.Helper()
 	n.cancel()
 	// What is wanted in the end, too, is the business of the next helper.
-	if err := <-n.ended; err != nil && err.Error() != errWanted.Error() {
+	if err := <-n.ended; err != nil && err.Error() != ErrWanted.Error() {
 		t.Errorf("the node ended with %v", err)
 	}
 }
@@ -136,7 +137,7 @@ func (n *testNode) http(t *testing.T, method, path string, body any) (int, strin
 	req := httptest.NewRequest(method, path, strings.NewReader(data))
 	req.Header.Set(control.TokenHeader, "secret")
 	w := httptest.NewRecorder()
-	n.handler("secret").ServeHTTP(w, req)
+	n.Handler("secret").ServeHTTP(w, req)
 	return w.Code, w.Body.String()
 }
 
@@ -217,7 +218,7 @@ func TestNodePutsAndDeletes(t *testing.T) {
 }
 
 func TestNodeWantsTheToken(t *testing.T) {
-	n := newNode(t.Context(), newFakeWorld().crafts, func() ([]string, error) { return nil, nil }, slog.New(slog.DiscardHandler))
+	n := newNode(t.Context(), newFakeWorld().actuators, func() ([]string, error) { return nil, nil }, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		path, token string
 		want        int
@@ -225,7 +226,7 @@ func TestNodeWantsTheToken(t *testing.T) {
 		req := httptest.NewRequest(http.MethodGet, tt.path, nil)
 		req.Header.Set(control.TokenHeader, tt.token)
 		w := httptest.NewRecorder()
-		n.handler("secret").ServeHTTP(w, req)
+		n.Handler("secret").ServeHTTP(w, req)
 		if w.Code != tt.want {
 			t.Errorf("%s with %q is answered %d, want %d", tt.path, tt.token, w.Code, tt.want)
 		}
@@ -326,7 +327,7 @@ func TestNodeSaysWhatIsLeft(t *testing.T) {
 		n.http(t, "PUT", "/orders/o", someOrder("o", 1, "1"))
 		n.world.setStuck(true)
 		n.cancel()
-		if err := <-n.ended; !errors.Is(err, ErrCleanup) || !strings.Contains(err.Error(), "stuck") {
+		if err := <-n.ended; !errors.Is(err, impair.ErrCleanup) || !strings.Contains(err.Error(), "stuck") {
 			t.Errorf("it ends with %v", err)
 		}
 	})
@@ -336,7 +337,7 @@ func TestNodeThatIsWantedDoesNotEndWell(t *testing.T) {
 	for _, tt := range []struct {
 		order order.Order
 		want  error
-	}{{someOrder("o", 1, "1"), errWanted}, {someOrder("o", 1), nil}} {
+	}{{someOrder("o", 1, "1"), ErrWanted}, {someOrder("o", 1), nil}} {
 		synctest.Test(t, func(t *testing.T) {
 			n := startNode(t, newFakeWorld(), "", 0)
 			n.http(t, "PUT", "/orders/o", tt.order)
@@ -417,7 +418,7 @@ func TestNodeReadsFiles(t *testing.T) {
 		for _, step := range []struct {
 			what string
 			do   func()
-			wait time.Duration
+			Wait time.Duration
 			want string
 		}{
 			{"a file appears", func() { writeOrder(t, dir, someOrder("o", 1, "1")) }, readEvery, "o/f"},
@@ -436,7 +437,7 @@ func TestNodeReadsFiles(t *testing.T) {
 			{"a later one does", func() { writeOrder(t, dir, someOrder("o", 7, "1")) }, readEvery, "o/f"},
 		} {
 			step.do()
-			time.Sleep(step.wait)
+			time.Sleep(step.Wait)
 			synctest.Wait()
 			if got := n.world.on("1"); got != step.want {
 				t.Errorf("%s: %q act, want %q", step.what, got, step.want)
@@ -551,7 +552,7 @@ func FuzzOrderFiles(f *testing.F) {
 	f.Add([]byte(`{"owner":"o","version":3}`))
 	f.Add([]byte(`{"owner":"o","version":1,"pods":[{"uid":"1"`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := newOrderBook()
+		b := newOrderStore()
 		b.sync(map[string][]byte{"o.json": good}, time.Time{})
 		b.sync(map[string][]byte{"o.json": data}, time.Time{})
 		parsed, err := parseOrder(data)

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"cmp"
@@ -21,11 +21,11 @@ var errOutdated = errors.New("a later version is known already")
 // file that is gone may have been taken away before the order was given.
 const fileGrace = 2 * time.Minute
 
-// A standing says what becomes of an owner's order.
-type standing int
+// An orderState says what becomes of an owner's order.
+type orderState int
 
 const (
-	active standing = iota
+	active orderState = iota
 	// withdrawn is an order whose file has gone; it counts again when the file,
 	// or the same order by HTTP, comes back.
 	withdrawn
@@ -36,39 +36,39 @@ const (
 // entry is what is known of one owner.
 type entry struct {
 	order order.Order
-	standing
+	orderState
 	// told is when the order came by HTTP; zero once a file has it, too.
 	told time.Time
 }
 
-// orderBook knows the newest order of each owner, from files and from HTTP. Its
+// orderStore knows the newest order of each owner, from files and from HTTP. Its
 // methods may be called at the same time.
-type orderBook struct {
+type orderStore struct {
 	mu     sync.Mutex
 	owners map[string]*entry
 	files  map[string]*orderFile
 }
 
-func newOrderBook() *orderBook {
-	return &orderBook{owners: map[string]*entry{}, files: map[string]*orderFile{}}
+func newOrderStore() *orderStore {
+	return &orderStore{owners: map[string]*entry{}, files: map[string]*orderFile{}}
 }
 
 // put takes an order that came by HTTP and returns the pods that it concerns:
 // those of the order before, and its own.
-func (b *orderBook) put(o order.Order, now time.Time) (pods []string, err error) {
+func (b *orderStore) put(o order.Order, now time.Time) (pods []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.owners[o.Owner]
-	if e != nil && (o.Version < e.order.Version || o.Version == e.order.Version && e.standing == deleted) {
+	if e != nil && (o.Version < e.order.Version || o.Version == e.order.Version && e.orderState == deleted) {
 		return nil, fmt.Errorf("order of %q, version %d: %w: %d", o.Owner, o.Version, errOutdated, e.order.Version)
 	}
 	return b.take(o, now), nil
 }
 
 // take replaces an owner's order unless it is the same.
-func (b *orderBook) take(o order.Order, told time.Time) (pods []string) {
+func (b *orderStore) take(o order.Order, told time.Time) (pods []string) {
 	e := b.owners[o.Owner]
-	if e != nil && e.order.Version == o.Version && e.standing == active {
+	if e != nil && e.order.Version == o.Version && e.orderState == active {
 		return podsOf(e.order)
 	}
 	if e != nil {
@@ -80,7 +80,7 @@ func (b *orderBook) take(o order.Order, told time.Time) (pods []string) {
 
 // remove takes an owner's order back, and every other one up to that version;
 // version 0 stands for the one that is known.
-func (b *orderBook) remove(owner string, version int64) (pods []string, err error) {
+func (b *orderStore) remove(owner string, version int64) (pods []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.owners[owner]
@@ -93,25 +93,25 @@ func (b *orderBook) remove(owner string, version int64) (pods []string, err erro
 		return nil, fmt.Errorf("taking back the order of %q up to version %d: %w: %d", owner, version, errOutdated, e.order.Version)
 	}
 	pods = podsOf(e.order)
-	b.owners[owner] = &entry{order: order.Order{Owner: owner, Version: version}, standing: deleted}
+	b.owners[owner] = &entry{order: order.Order{Owner: owner, Version: version}, orderState: deleted}
 	return pods, nil
 }
 
 // desired returns the faults that shall act now on a pod of a plain UID, ordered by owner, and
 // within one as its order has them.
-func (b *orderBook) desired(uid string, now time.Time) []wanted {
+func (b *orderStore) desired(uid string, now time.Time) []desiredFault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var out []wanted
+	var out []desiredFault
 	for _, owner := range slices.Sorted(maps.Keys(b.owners)) {
 		e := b.owners[owner]
-		if e.standing != active {
+		if e.orderState != active {
 			continue
 		}
 		for _, p := range e.order.Pods {
 			for _, f := range p.Faults {
 				if netns.PlainUID(p.UID) == uid && lasts(f, now) {
-					out = append(out, wanted{owner: owner, version: e.order.Version, uid: p.UID, fault: f})
+					out = append(out, desiredFault{owner: owner, version: e.order.Version, uid: p.UID, fault: f})
 				}
 			}
 		}
@@ -123,12 +123,12 @@ func (b *orderBook) desired(uid string, now time.Time) []wanted {
 func lasts(f order.Fault, now time.Time) bool { return f.Deadline.IsZero() || now.Before(f.Deadline) }
 
 // orders returns the orders that count, ordered by owner.
-func (b *orderBook) orders() []order.Order {
+func (b *orderStore) orders() []order.Order {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []order.Order
 	for _, owner := range slices.Sorted(maps.Keys(b.owners)) {
-		if e := b.owners[owner]; e.standing == active {
+		if e := b.owners[owner]; e.orderState == active {
 			out = append(out, e.order)
 		}
 	}
@@ -136,7 +136,7 @@ func (b *orderBook) orders() []order.Order {
 }
 
 // idle tells whether no order wants anything.
-func (b *orderBook) idle(now time.Time) bool {
+func (b *orderStore) idle(now time.Time) bool {
 	for _, o := range b.orders() {
 		for _, p := range o.Pods {
 			if slices.ContainsFunc(p.Faults, func(f order.Fault) bool { return lasts(f, now) }) {

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"fmt"
@@ -49,9 +49,9 @@ func openMachine(proc, cgroups string, log *slog.Logger) (*machine, error) {
 	return m, killStresses(m)
 }
 
-// crafts makes what breaks one pod.
-func (m *machine) crafts(uid string) []craft {
-	return []craft{&netCraft{machine: m, uid: uid}, &pauseCraft{machine: m, uid: uid}, &stressCraft{machine: m, uid: uid}}
+// actuators makes what breaks one pod.
+func (m *machine) actuators(uid string) []actuator {
+	return []actuator{&netActuator{machine: m, uid: uid}, &pauseActuator{machine: m, uid: uid}, &stressActuator{machine: m, uid: uid}}
 }
 
 // pods returns the pods of the node, by the form of their UIDs that orders use.

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"context"
@@ -10,27 +10,28 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// netCraft breaks the network of one pod.
-type netCraft struct {
+// netActuator breaks the network of one pod.
+type netActuator struct {
 	machine *machine
 	uid     string
 
-	*breaker // nil while the namespace is not open
-	current  netfault.State
-	acting   *applied // what acts of current
+	*impair.Impairer // nil while the namespace is not open
+	current          netfault.State
+	acting           *impair.Applied // what acts of current
 }
 
-func (c *netCraft) takes(t fault.Type) bool {
+func (c *netActuator) takes(t fault.Type) bool {
 	entry, _ := fault.Lookup(t)
 	return entry.Layer == fault.OnNetwork
 }
 
 // set applies one state for the faults of all owners.
-func (c *netCraft) set(ctx context.Context, want []wanted) ([]result, error) {
-	err := c.open(ctx)
+func (c *netActuator) set(ctx context.Context, want []desiredFault) ([]result, error) {
+	err := c.Open(ctx)
 	if errors.Is(err, errNothing) {
 		return allFailed(want, err), nil
 	}
@@ -38,11 +39,11 @@ func (c *netCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 		return allFailed(want, err), err
 	}
 	if len(want) == 0 {
-		return nil, c.close(ctx)
+		return nil, c.Close(ctx)
 	}
-	name, err := c.ns.DefaultInterface()
+	name, err := c.NS.DefaultInterface()
 	if err != nil {
-		return allFailed(want, err), c.close(ctx)
+		return allFailed(want, err), c.Close(ctx)
 	}
 	results := make([]result, len(want))
 	rules := make([]*netfault.Rule, len(want)) // nil where there is nothing to do
@@ -56,13 +57,13 @@ func (c *netCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 // that there is nothing to take back either.
 var errNothing = errors.New("the pod has no network of its own here")
 
-// open opens the pod's namespace, again if the pod has got another one.
-func (c *netCraft) open(ctx context.Context) error {
-	if c.breaker != nil {
-		if c.ns.Check() == nil {
+// Open opens the pod's namespace, again if the pod has got another one.
+func (c *netActuator) Open(ctx context.Context) error {
+	if c.Impairer != nil {
+		if c.NS.Check() == nil {
 			return nil
 		}
-		if err := c.close(ctx); err != nil {
+		if err := c.Close(ctx); err != nil {
 			return err
 		}
 	}
@@ -80,14 +81,14 @@ func (c *netCraft) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.breaker = newBreaker(ns, netBackends())
-	_, err = c.clearExpired(ctx)
+	c.Impairer = impair.New(ns, impair.Backends())
+	_, err = c.ClearExpired(ctx)
 	return err
 }
 
 // applyMost applies all rules or, where that cannot be done, those that can be,
 // taken one after the other.
-func (c *netCraft) applyMost(ctx context.Context, want []wanted, rules []*netfault.Rule, results []result) error {
+func (c *netActuator) applyMost(ctx context.Context, want []desiredFault, rules []*netfault.Rule, results []result) error {
 	var all []int
 	for n := range want {
 		if rules[n] != nil {
@@ -96,21 +97,21 @@ func (c *netCraft) applyMost(ctx context.Context, want []wanted, rules []*netfau
 			results[n] = result{effective: "nothing: it has no peers at the moment"}
 		}
 	}
-	taken, err := all, c.apply(ctx, want, rules, all)
+	taken, err := all, c.Apply(ctx, want, rules, all)
 	if err != nil && len(all) > 1 {
 		taken = nil
 		for _, n := range all {
-			if results[n].err = c.apply(ctx, want, rules, append(taken[:len(taken):len(taken)], n)); results[n].err == nil {
+			if results[n].err = c.Apply(ctx, want, rules, append(taken[:len(taken):len(taken)], n)); results[n].err == nil {
 				taken = append(taken, n)
 			}
 		}
-		err = c.apply(ctx, want, rules, taken)
+		err = c.Apply(ctx, want, rules, taken)
 	}
 	for _, n := range taken {
 		if err != nil {
 			results[n].err = err
 		} else {
-			results[n] = result{by: c.acting.effective.Backend, effective: describeRule(rules[n], c.acting.effective)}
+			results[n] = result{by: c.acting.Effective.Backend, effective: describeRule(rules[n], c.acting.Effective)}
 		}
 	}
 	if len(taken) == 0 || err != nil {
@@ -119,8 +120,8 @@ func (c *netCraft) applyMost(ctx context.Context, want []wanted, rules []*netfau
 	return nil
 }
 
-// apply makes the rules of these indexes act, unless they do already.
-func (c *netCraft) apply(ctx context.Context, want []wanted, rules []*netfault.Rule, taken []int) error {
+// Apply makes the rules of these indexes act, unless they do already.
+func (c *netActuator) Apply(ctx context.Context, want []desiredFault, rules []*netfault.Rule, taken []int) error {
 	state := netfault.State{Owner: c.machine.owner()}
 	forever := false
 	for _, n := range taken {
@@ -138,7 +139,7 @@ func (c *netCraft) apply(ctx context.Context, want []wanted, rules []*netfault.R
 		return nil
 	}
 	var err error
-	c.acting, err = c.breaker.apply(ctx, state)
+	c.acting, err = c.Impairer.Apply(ctx, state)
 	c.current = state
 	if err != nil {
 		c.acting = nil
@@ -147,27 +148,27 @@ func (c *netCraft) apply(ctx context.Context, want []wanted, rules []*netfault.R
 }
 
 // takeBackAll takes back everything in the pod's namespace.
-func (c *netCraft) takeBackAll(ctx context.Context) error {
+func (c *netActuator) takeBackAll(ctx context.Context) error {
 	c.acting, c.current = nil, netfault.State{}
-	return c.takeBack(ctx, c.machine.owner())
+	return c.TakeBack(ctx, c.machine.owner())
 }
 
-// close implements craft. A pod may be without processes and its namespace
+// Close implements actuator. A pod may be without processes and its namespace
 // still be there for the next ones, so it is put in order in any case.
-func (c *netCraft) close(ctx context.Context) error {
-	if c.breaker == nil {
+func (c *netActuator) Close(ctx context.Context) error {
+	if c.Impairer == nil {
 		return nil
 	}
-	if err := c.takeBackAll(ctx); err != nil && c.ns.Check() == nil {
+	if err := c.takeBackAll(ctx); err != nil && c.NS.Check() == nil {
 		return err
 	}
-	err := c.breaker.close()
-	c.breaker = nil
+	err := c.Impairer.Close()
+	c.Impairer = nil
 	return err
 }
 
 // allFailed says the same of all faults.
-func allFailed(want []wanted, err error) []result {
+func allFailed(want []desiredFault, err error) []result {
 	results := make([]result, len(want))
 	for n := range results {
 		results[n].err = err

@@ -1,4 +1,6 @@
-package agent
+// Package impair breaks the network of one namespace by the first backend that
+// can, and takes back what it set up.
+package impair
 
 import (
 	"context"
@@ -19,51 +21,51 @@ import (
 // ErrCleanup marks errors of what could not be taken back.
 var ErrCleanup = errors.New("something could not be taken back")
 
-// A breaker breaks the network of one namespace by the first backend that can.
+// An Impairer breaks the network of one namespace by the first backend that can.
 // Its methods are called one at a time.
-type breaker struct {
-	ns       *netns.Namespace
-	backends []netfault.Backend
+type Impairer struct {
+	NS       *netns.Namespace
+	Backends []netfault.Backend
 }
 
-// newBreaker makes the backends for a namespace, which it closes in the end.
-func newBreaker(ns *netns.Namespace, makers []backendMaker) *breaker {
-	b := &breaker{ns: ns}
+// New makes the backends for a namespace, which it closes in the end.
+func New(ns *netns.Namespace, makers []Maker) *Impairer {
+	b := &Impairer{NS: ns}
 	for _, m := range makers {
-		b.backends = append(b.backends, m.open(ns.Handle))
+		b.Backends = append(b.Backends, m.Open(ns.Handle))
 	}
 	return b
 }
 
-// close closes the backends, which takes back what lives in this process, and
+// Close closes the backends, which takes back what lives in this process, and
 // the namespace.
-func (b *breaker) close() error {
+func (b *Impairer) Close() error {
 	var errs []error
-	for _, backend := range b.backends {
+	for _, backend := range b.Backends {
 		if closer, ok := backend.(io.Closer); ok {
 			errs = append(errs, closer.Close())
 		}
 	}
-	return errors.Join(append(errs, b.ns.Close())...)
+	return errors.Join(append(errs, b.NS.Close())...)
 }
 
-// An applied state acts, by a backend.
-type applied struct {
-	effective netfault.Effective
+// An Applied state acts, by a backend.
+type Applied struct {
+	Effective netfault.Effective
 	// why tells why no earlier backend was taken.
-	why string
+	Why string
 }
 
-// apply applies the state by the first backend that can do all of it, and takes
+// Apply applies the state by the first backend that can do all of it, and takes
 // back what others hold for its owner. The state acts if what is returned is not
 // nil, even if there is an error beside it.
-func (b *breaker) apply(ctx context.Context, state netfault.State) (*applied, error) {
+func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, error) {
 	if err := state.Validate(); err != nil {
 		return nil, err
 	}
 	var unable []string
-	for _, backend := range b.backends {
-		if err := b.ns.Check(); err != nil {
+	for _, backend := range b.Backends {
+		if err := b.NS.Check(); err != nil {
 			return nil, err
 		}
 		effective, err := backend.Apply(ctx, state)
@@ -74,7 +76,7 @@ func (b *breaker) apply(ctx context.Context, state netfault.State) (*applied, er
 		if err != nil {
 			return nil, fmt.Errorf("applying by the backend %s: %w", backend.Name(), err)
 		}
-		return &applied{effective, strings.Join(unable, "; ")}, b.clearBut(ctx, backend, state.Owner)
+		return &Applied{effective, strings.Join(unable, "; ")}, b.clearBut(ctx, backend, state.Owner)
 	}
 	return nil, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
 }
@@ -87,8 +89,8 @@ const (
 	takeBackLimit = 30 * time.Second
 )
 
-// takeBack clears what an owner has in every backend.
-func (b *breaker) takeBack(ctx context.Context, owner string) error {
+// TakeBack clears what an owner has in every backend.
+func (b *Impairer) TakeBack(ctx context.Context, owner string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackLimit)
 	defer cancel()
 	var err error
@@ -108,9 +110,9 @@ func (b *breaker) takeBack(ctx context.Context, owner string) error {
 
 // clearBut clears what an owner has in every backend but one, which has just
 // replaced it.
-func (b *breaker) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
+func (b *Impairer) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
 	var errs []error
-	for _, backend := range b.backends {
+	for _, backend := range b.Backends {
 		if backend == but {
 			continue
 		}
@@ -121,11 +123,11 @@ func (b *breaker) clearBut(ctx context.Context, but netfault.Backend, owner stri
 	return errors.Join(errs...)
 }
 
-// held returns what is set up, by every backend that can tell.
-func (b *breaker) held(ctx context.Context) ([]netfault.Effective, error) {
+// Held returns what is set up, by every backend that can tell.
+func (b *Impairer) Held(ctx context.Context) ([]netfault.Effective, error) {
 	var out []netfault.Effective
 	var errs []error
-	for _, backend := range b.backends {
+	for _, backend := range b.Backends {
 		list, err := backend.List(ctx)
 		if err != nil && !errors.Is(err, netfault.ErrUnsupported) {
 			errs = append(errs, fmt.Errorf("listing by the backend %s: %w", backend.Name(), err))
@@ -135,16 +137,16 @@ func (b *breaker) held(ctx context.Context) ([]netfault.Effective, error) {
 	return out, errors.Join(errs...)
 }
 
-// clearExpired takes back what is ours and past its deadline, and returns whose
+// ClearExpired takes back what is ours and past its deadline, and returns whose
 // that was.
-func (b *breaker) clearExpired(ctx context.Context) (owners []string, err error) {
-	list, err := b.held(ctx)
+func (b *Impairer) ClearExpired(ctx context.Context) (owners []string, err error) {
+	list, err := b.Held(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range list {
 		if e.Owner != "" && (netfault.State{Deadline: e.Deadline}).Expired(time.Now()) {
-			if err := b.takeBack(ctx, e.Owner); err != nil {
+			if err := b.TakeBack(ctx, e.Owner); err != nil {
 				return owners, err
 			}
 			owners = append(owners, e.Owner)
@@ -153,15 +155,15 @@ func (b *breaker) clearExpired(ctx context.Context) (owners []string, err error)
 	return owners, nil
 }
 
-// backendMaker makes a backend for a namespace.
-type backendMaker struct {
-	name string
-	open func(vns.NsHandle) netfault.Backend
+// Maker makes a backend for a namespace.
+type Maker struct {
+	Name string
+	Open func(vns.NsHandle) netfault.Backend
 }
 
-// netBackends are all backends, in the order in which auto prefers them.
-func netBackends() []backendMaker {
-	return []backendMaker{
+// Backends are all backends, in the order in which auto prefers them.
+func Backends() []Maker {
+	return []Maker{
 		{"tc", func(ns vns.NsHandle) netfault.Backend { return tc.New(ns) }},
 		{"emulate", func(ns vns.NsHandle) netfault.Backend { return emulate.New(ns) }},
 	}

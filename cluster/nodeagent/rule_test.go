@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"strings"
@@ -14,7 +14,7 @@ import (
 
 func TestRules(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
+		Name  string
 		fault order.Fault
 		want  string // the description, or a part of the error
 		fails bool
@@ -29,7 +29,7 @@ func TestRules(t *testing.T) {
 		{"bad exemption", order.Fault{Fault: fault.Fault{Type: fault.NetPartition}, Exempt: []string{"tcp:*;port=1"}}, "unknown part", true},
 		{"bad distribution", order.Fault{Fault: fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Delay{}}}}, "does not know the delay", true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			tt.fault.Fault.Probability = 1
 			r, err := ruleOf(&tt.fault, "eth0", "a")
 			if tt.fails {

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"os"
@@ -16,7 +16,7 @@ func TestCgroupDirs(t *testing.T) {
 	cgroupfs := "/kubepods/burstable/pod" + uid + "/c1"
 	systemd := "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" + strings.ReplaceAll(uid, "-", "_") + ".slice/cri-containerd-c1.scope"
 	for _, tt := range []struct {
-		name, text string
+		Name, text string
 		files      []string // of the mounted file systems
 		want       []string
 		fails      bool
@@ -35,7 +35,7 @@ func TestCgroupDirs(t *testing.T) {
 		{"not mounted", "0::" + systemd, []string{"cgroup.controllers"}, nil, true},
 		{"nothing mounted", "0::" + systemd, nil, nil, true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.Name, func(t *testing.T) {
 			root := t.TempDir()
 			for _, f := range tt.files {
 				path := filepath.Join(root, f)

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"fmt"
@@ -87,13 +87,13 @@ func describeImpairment(i netfault.Impairment) string {
 		parts = append(parts, text)
 	}
 	for _, c := range []struct {
-		name string
+		Name string
 		p    float64
 	}{
 		{"loss", i.Loss.Probability}, {"duplicate", i.Duplicate.Probability}, {"corrupt", i.Corrupt.Probability}, {"reorder", i.Reorder.Probability},
 	} {
 		if c.p > 0 {
-			add("%s %.4g %%", c.name, 100*c.p)
+			add("%s %.4g %%", c.Name, 100*c.p)
 		}
 	}
 	if i.Rate.BytesPerSecond > 0 {

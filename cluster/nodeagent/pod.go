@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"context"
@@ -10,56 +10,57 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 )
 
-// wanted is one fault that shall act on a pod.
-type wanted struct {
+// desiredFault is one fault that shall act on a pod.
+type desiredFault struct {
 	owner   string
 	version int64
 	uid     string // of the pod, as the order writes it
 	fault   order.Fault
 }
 
-// result is what a craft has made of one fault; it acts if err is nil.
+// result is what an actuator has made of one fault; it acts if err is nil.
 type result struct {
 	by, effective string
 	err           error
 }
 
-// A craft carries out the faults of some types on one pod. Its methods are
+// An actuator carries out the faults of some types on one pod. Its methods are
 // called one at a time.
-type craft interface {
+type actuator interface {
 	// takes tells the types.
 	takes(fault.Type) bool
 	// set makes just these faults act and takes back all others, also those
 	// that a helper before this one has left, and returns a result for each. It
 	// is called again with the same faults, so that it can see to what has
 	// changed in the pod. The error says what could not be taken back.
-	set(context.Context, []wanted) ([]result, error)
-	// close takes back everything and gives up what the craft holds.
-	close(context.Context) error
+	set(context.Context, []desiredFault) ([]result, error)
+	// close takes back everything and gives up what the actuator holds.
+	Close(context.Context) error
 }
 
 // How often a pod is looked after while faults act on it, and how long what
 // went wrong waits to be tried again.
 const (
-	tendEvery  = time.Second
-	retryFirst = 500 * time.Millisecond
-	retryMost  = 15 * time.Second
-	// roundLimit bounds what a craft does at a time.
+	reconcileEvery = time.Second
+	retryFirst     = 500 * time.Millisecond
+	retryMost      = 15 * time.Second
+	// roundLimit bounds what an actuator does at a time.
 	roundLimit = 30 * time.Second
 	closeTries = 6
 	// retryPause, doubled with each try, comes before a pod is taken back again.
 	retryPause = 200 * time.Millisecond
 )
 
-// tended is a craft with what came of it.
-type tended struct {
-	craft
-	want    []wanted
+// actuatorState is an actuator with what came of it.
+type actuatorState struct {
+	actuator
+	want    []desiredFault
 	results []result
-	// debt is why something could not be taken back.
-	debt     error
+	// undoErr is why something could not be taken back.
+	undoErr  error
 	clean    bool // nothing of ours is left
 	failures int
 	due      time.Time
@@ -70,11 +71,11 @@ type faultKey struct{ owner, id string }
 
 // pod makes the faults act that are wanted on one pod. One goroutine runs it.
 type pod struct {
-	uid    string // plain
-	book   *orderBook
-	crafts []*tended
-	kick   chan struct{}
-	done   chan struct{}
+	uid       string // plain
+	store     *orderStore
+	actuators []*actuatorState
+	kick      chan struct{}
+	done      chan struct{}
 	// endErr is what could not be taken back in the end; read after done.
 	endErr error
 
@@ -84,10 +85,10 @@ type pod struct {
 	statuses map[faultKey]order.Status
 }
 
-func newPod(uid string, book *orderBook, crafts []craft) *pod {
-	p := &pod{uid: uid, book: book, kick: make(chan struct{}, 1), done: make(chan struct{})}
-	for _, c := range crafts {
-		p.crafts = append(p.crafts, &tended{craft: c})
+func newPod(uid string, store *orderStore, actuators []actuator) *pod {
+	p := &pod{uid: uid, store: store, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	for _, c := range actuators {
+		p.actuators = append(p.actuators, &actuatorState{actuator: c})
 	}
 	return p
 }
@@ -109,16 +110,16 @@ func (p *pod) ask() <-chan struct{} {
 	return answer
 }
 
-// run works until nothing is wanted or left, or ctx ends; then everything is
+// Run works until nothing is wanted or left, or ctx ends; then everything is
 // taken back.
-func (p *pod) run(ctx context.Context) {
+func (p *pod) Run(ctx context.Context) {
 	defer close(p.done)
 	for ctx.Err() == nil {
 		p.mu.Lock()
 		waiting := p.waiting
 		p.waiting = nil
 		p.mu.Unlock()
-		next := p.round(ctx, len(waiting) > 0)
+		next := p.reconcile(ctx, len(waiting) > 0)
 		for _, w := range waiting {
 			close(w)
 		}
@@ -150,18 +151,18 @@ func (p *pod) mayEnd() bool {
 	return p.ended
 }
 
-// round makes what is wanted now act and returns when to look again; zero if
+// reconcile makes what is wanted now act and returns when to look again; zero if
 // there is nothing to look after.
-func (p *pod) round(ctx context.Context, asked bool) (next time.Time) {
-	want := p.book.desired(p.uid, time.Now())
-	for _, t := range p.crafts {
-		var part []wanted
+func (p *pod) reconcile(ctx context.Context, asked bool) (next time.Time) {
+	want := p.store.desired(p.uid, time.Now())
+	for _, t := range p.actuators {
+		var part []desiredFault
 		for _, w := range want {
 			if t.takes(w.fault.Fault.Type) {
 				part = append(part, w)
 			}
 		}
-		t.tend(ctx, part, asked)
+		t.reconcile(ctx, part, asked)
 		if len(part) > 0 || !t.clean {
 			next = earlier(next, t.due)
 		}
@@ -181,9 +182,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// tend has the craft make the faults act if they are others than before, or it
+// reconcile has the actuator make the faults act if they are others than before, or it
 // is time to look after them.
-func (t *tended) tend(ctx context.Context, want []wanted, asked bool) {
+func (t *actuatorState) reconcile(ctx context.Context, want []desiredFault, asked bool) {
 	now := time.Now()
 	same := reflect.DeepEqual(want, t.want)
 	if same && t.clean && len(want) == 0 || same && !asked && now.Before(t.due) {
@@ -196,13 +197,13 @@ func (t *tended) tend(ctx context.Context, want []wanted, asked bool) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
 	results, err := t.set(bounded, want)
-	t.want, t.results, t.debt = want, results, err
+	t.want, t.results, t.undoErr = want, results, err
 	t.clean = len(want) == 0 && err == nil
 	failed := err != nil
 	for _, r := range results {
 		failed = failed || r.err != nil
 	}
-	t.due = time.Now().Add(tendEvery)
+	t.due = time.Now().Add(reconcileEvery)
 	if failed {
 		t.due = time.Now().Add(min(retryFirst<<min(t.failures, 10), retryMost))
 		t.failures++
@@ -216,7 +217,7 @@ func (p *pod) publish(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	statuses := map[faultKey]order.Status{}
-	for _, t := range p.crafts {
+	for _, t := range p.actuators {
 		for n, w := range t.want {
 			s := order.Status{Owner: w.owner, Version: w.version, PodUID: w.uid, FaultID: w.fault.ID}
 			r := t.results[n]
@@ -231,12 +232,12 @@ func (p *pod) publish(now time.Time) {
 			}
 			statuses[faultKey{w.owner, w.fault.ID}] = s
 		}
-		if t.debt == nil {
+		if t.undoErr == nil {
 			continue
 		}
 		for key, before := range p.statuses {
 			if _, wanted := statuses[key]; before.Acts && !wanted {
-				before.Error = oneLine(fmt.Errorf("taking it back, which is tried again: %w", t.debt))
+				before.Error = oneLine(fmt.Errorf("taking it back, which is tried again: %w", t.undoErr))
 				statuses[key] = before
 			}
 		}
@@ -260,19 +261,19 @@ func (p *pod) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
 	var errs []error
-	for _, t := range p.crafts {
-		err := t.close(ctx)
+	for _, t := range p.actuators {
+		err := t.Close(ctx)
 		for try := 1; err != nil && try < closeTries; try++ {
 			select {
 			case <-time.After(retryPause << try):
 			case <-ctx.Done():
 			}
-			err = t.close(ctx)
+			err = t.Close(ctx)
 		}
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("pod %s: %w: %w", p.uid, ErrCleanup, err)
+		return fmt.Errorf("pod %s: %w: %w", p.uid, impair.ErrCleanup, err)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package agent
+package nodeagent
 
 import (
 	"fmt"
@@ -15,6 +15,6 @@ func openMachine(string, string, *slog.Logger) (*machine, error) {
 	return nil, fmt.Errorf("the helper of a node needs Linux, this is %s", runtime.GOOS)
 }
 
-func (*machine) crafts(string) []craft { return nil }
+func (*machine) actuators(string) []actuator { return nil }
 
 func (*machine) pods() ([]string, error) { return nil, nil }

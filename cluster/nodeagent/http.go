@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"context"
@@ -15,11 +15,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
 )
 
-// handler answers requests that know the token.
-func (n *node) handler(token string) http.Handler {
+// Handler answers requests that know the token.
+func (n *Node) Handler(token string) http.Handler {
 	mux := http.NewServeMux()
 	// The API server passes escaped slashes on as slashes.
 	mux.HandleFunc("PUT "+control.NodeOrdersPath+"/{owner...}", answering(n.putOrder))
@@ -62,7 +63,7 @@ func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
 }
 
 // putOrder answers when the order has been carried out.
-func (n *node) putOrder(r *http.Request) (any, error) {
+func (n *Node) putOrder(r *http.Request) (any, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxNodeOrder))
 	if err != nil {
 		return nil, httpError{http.StatusBadRequest, fmt.Errorf("reading the order: %w", err)}
@@ -74,18 +75,18 @@ func (n *node) putOrder(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, httpError{http.StatusBadRequest, err}
 	}
-	pods, err := n.book.put(o, time.Now())
+	pods, err := n.store.put(o, time.Now())
 	if err != nil {
 		return nil, httpError{http.StatusConflict, err}
 	}
-	if err := n.wait(r.Context(), pods); err != nil {
+	if err := n.Wait(r.Context(), pods); err != nil {
 		return nil, err
 	}
 	return n.statuses(o.Owner), nil
 }
 
 // deleteOrder answers when everything is taken back.
-func (n *node) deleteOrder(r *http.Request) (any, error) {
+func (n *Node) deleteOrder(r *http.Request) (any, error) {
 	owner := r.PathValue("owner")
 	version := int64(0)
 	if text := r.URL.Query().Get(control.VersionParameter); text != "" {
@@ -94,11 +95,11 @@ func (n *node) deleteOrder(r *http.Request) (any, error) {
 			return nil, httpError{http.StatusBadRequest, fmt.Errorf("version %q is no number of a version", text)}
 		}
 	}
-	pods, err := n.book.remove(owner, version)
+	pods, err := n.store.remove(owner, version)
 	if err != nil {
 		return nil, httpError{http.StatusConflict, err}
 	}
-	if err := n.wait(r.Context(), pods); err != nil {
+	if err := n.Wait(r.Context(), pods); err != nil {
 		return nil, err
 	}
 	left := n.statuses(owner)
@@ -110,9 +111,9 @@ func (n *node) deleteOrder(r *http.Request) (any, error) {
 	return left, nil
 }
 
-// wait has pods look at the orders, and waits until they have.
-func (n *node) wait(ctx context.Context, pods []string) error {
-	for _, answer := range n.tell(pods) {
+// Wait has pods look at the orders, and waits until they have.
+func (n *Node) Wait(ctx context.Context, pods []string) error {
+	for _, answer := range n.notify(pods) {
 		select {
 		case <-answer:
 		case <-ctx.Done():
@@ -125,7 +126,7 @@ func (n *node) wait(ctx context.Context, pods []string) error {
 	return nil
 }
 
-func (n *node) stopping() bool {
+func (n *Node) stopping() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.ending
@@ -135,8 +136,8 @@ func (n *node) stopping() bool {
 func backendStates(ctx context.Context) []control.Backend {
 	all := func(ns vns.NsHandle) []netfault.Backend {
 		var out []netfault.Backend
-		for _, m := range netBackends() {
-			out = append(out, m.open(ns))
+		for _, m := range impair.Backends() {
+			out = append(out, m.Open(ns))
 		}
 		return out
 	}

@@ -1,22 +1,21 @@
-package agent
+package stress
 
 import (
 	"flag"
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/microsim-dev/kubectl-microsim/workload/stress"
 )
 
-type stressOptions struct {
-	stress.Config
-	lasting time.Duration
-	wait    bool
+// Options are what a command line says of a stress.
+type Options struct {
+	Config
+	Lasting time.Duration
+	Wait    bool
 }
 
-// stressFlags are the command line of a stress.
-func stressFlags(o *stressOptions) *flag.FlagSet {
+// Flags are the command line of a stress.
+func Flags(o *Options) *flag.FlagSet {
 	f := flag.NewFlagSet("stress", flag.ContinueOnError)
 	f.StringVar((*string)(&o.Type), "type", "", "cpu-stress, io-stress or memory-stress")
 	o.Cores = 1
@@ -25,13 +24,13 @@ func stressFlags(o *stressOptions) *flag.FlagSet {
 	f.StringVar(&o.Method, "method", "", "way of working (all), or of writing: sync or iomix")
 	f.Var(&o.Size, "size", "memory to take, or length of the file")
 	f.StringVar(&o.Dir, "dir", os.TempDir(), "where the file is")
-	f.DurationVar(&o.lasting, "for", 0, "end after this time; 0 means when told to")
-	f.BoolVar(&o.wait, "wait", false, "begin at a line of stdin, and end with it")
+	f.DurationVar(&o.Lasting, "for", 0, "end after this time; 0 means when told to")
+	f.BoolVar(&o.Wait, "wait", false, "begin at a line of stdin, and end with it")
 	return f
 }
 
-// stressArgs is the command line that means the configuration.
-func stressArgs(c stress.Config, lasting time.Duration) []string {
+// Args is the command line that means the configuration.
+func Args(c Config, lasting time.Duration) []string {
 	args := []string{
 		"stress", "--wait", "--type", string(c.Type), "--cores", c.Cores.String(), "--load", fmt.Sprint(c.Load),
 		"--method", c.Method, "--size", c.Size.String(), "--for", lasting.String(),

@@ -1,4 +1,6 @@
-package agent
+// Package nodeagent is the helper of a node: it reconciles the pods of the node with
+// the desired faults of all owners, and takes every fault back at its deadline.
+package nodeagent
 
 import (
 	"cmp"
@@ -16,12 +18,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// node carries out the orders of all owners on the pods of one node.
-type node struct {
-	book *orderBook
-	log  *slog.Logger
-	// crafts makes what breaks one pod.
-	crafts func(uid string) []craft
+// Node carries out the orders of all owners on the pods of one node.
+type Node struct {
+	store *orderStore
+	log   *slog.Logger
+	// actuators makes what breaks one pod.
+	actuators func(uid string) []actuator
 	// found lists the pods of the node.
 	found func() ([]string, error)
 
@@ -36,54 +38,54 @@ type node struct {
 	dirErr error
 }
 
-// openNode makes the node of this machine, whose processes are under proc and
+// Open makes the node of this machine, whose processes are under proc and
 // whose control groups are under cgroups. It takes back what helpers that were
 // killed have left outside of networks.
-func openNode(ctx context.Context, proc, cgroups string, log *slog.Logger) (*node, error) {
+func Open(ctx context.Context, proc, cgroups string, log *slog.Logger) (*Node, error) {
 	machine, err := openMachine(proc, cgroups, log)
 	if err != nil {
 		return nil, err
 	}
-	return newNode(ctx, machine.crafts, machine.pods, log), nil
+	return newNode(ctx, machine.actuators, machine.pods, log), nil
 }
 
 // newNode makes a node whose pods work until run ends.
-func newNode(ctx context.Context, crafts func(uid string) []craft, found func() ([]string, error), log *slog.Logger) *node {
-	n := &node{book: newOrderBook(), log: log, crafts: crafts, found: found, pods: map[string]*pod{}}
+func newNode(ctx context.Context, actuators func(uid string) []actuator, found func() ([]string, error), log *slog.Logger) *Node {
+	n := &Node{store: newOrderStore(), log: log, actuators: actuators, found: found, pods: map[string]*pod{}}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return n
 }
 
-// errWanted says that the helper has ended too early. Whoever runs it, such as a
+// ErrWanted says that the helper has ended too early. Whoever runs it, such as a
 // Job, must not take that for its success, but start it again.
-var errWanted = errors.New("told to end while orders want something: all is taken back until a helper is started again") //nolint:gochecknoglobals // a sentinel
+var ErrWanted = errors.New("told to end while orders want something: all is taken back until a helper is started again") //nolint:gochecknoglobals // a sentinel
 
 // readEvery is how often the files are read.
 const readEvery = 2 * time.Second
 
-// run carries out orders until ctx ends or, with a linger, nobody has wanted
+// Run carries out orders until ctx ends or, with a linger, nobody has wanted
 // anything for so long. Then it takes everything back.
 //
 // The pods that the node has are looked at once, for what a former helper has
 // left there.
-func (n *node) run(ctx context.Context, dir string, linger time.Duration) error {
+func (n *Node) Run(ctx context.Context, dir string, linger time.Duration) error {
 	n.readFiles(dir)
 	uids, err := n.found()
 	if err != nil {
 		return errors.Join(err, n.stop())
 	}
-	for _, o := range n.book.orders() {
+	for _, o := range n.store.orders() {
 		uids = append(uids, podsOf(o)...)
 	}
-	n.tell(uids)
+	n.notify(uids)
 	ticker := time.NewTicker(readEvery)
 	defer ticker.Stop()
 	for busy := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			var err error
-			if !n.book.idle(time.Now()) {
-				err = errWanted
+			if !n.store.idle(time.Now()) {
+				err = ErrWanted
 			}
 			return errors.Join(err, n.stop())
 		case <-ticker.C:
@@ -100,7 +102,7 @@ func (n *node) run(ctx context.Context, dir string, linger time.Duration) error 
 
 // stop has all pods take back what acts, waits for them, and returns what could
 // not be taken back.
-func (n *node) stop() error {
+func (n *Node) stop() error {
 	n.mu.Lock()
 	n.ending = true
 	n.mu.Unlock()
@@ -112,15 +114,15 @@ func (n *node) stop() error {
 }
 
 // idle tells whether no order wants anything, and nothing is left to take back.
-func (n *node) idle() bool {
+func (n *Node) idle() bool {
 	n.mu.Lock()
 	left := len(n.pods)
 	n.mu.Unlock()
-	return left == 0 && n.book.idle(time.Now())
+	return left == 0 && n.store.idle(time.Now())
 }
 
 // readFiles takes over what the files of orders say.
-func (n *node) readFiles(dir string) {
+func (n *Node) readFiles(dir string) {
 	if dir == "" {
 		return
 	}
@@ -135,17 +137,17 @@ func (n *node) readFiles(dir string) {
 		}
 		return // what was known before still counts
 	}
-	before := n.book.troubles()
-	n.tell(n.book.sync(read, time.Now()))
-	for name, err := range n.book.troubles() {
+	before := n.store.troubles()
+	n.notify(n.store.sync(read, time.Now()))
+	for name, err := range n.store.troubles() {
 		if oneLine(before[name]) != oneLine(err) {
 			n.log.Error("an order cannot be read", "error", err)
 		}
 	}
 }
 
-// tell has pods look at the orders, and returns what is closed when they have.
-func (n *node) tell(uids []string) []<-chan struct{} {
+// notify has pods look at the orders, and returns what is closed when they have.
+func (n *Node) notify(uids []string) []<-chan struct{} {
 	slices.Sort(uids)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -167,15 +169,15 @@ func (n *node) tell(uids []string) []<-chan struct{} {
 }
 
 // start starts the goroutine of a pod.
-func (n *node) start(uid string) *pod {
+func (n *Node) start(uid string) *pod {
 	former := n.pods[uid] // has ended but for the last of its work
-	p := newPod(uid, n.book, n.crafts(uid))
+	p := newPod(uid, n.store, n.actuators(uid))
 	n.pods[uid] = p
 	n.running.Go(func() {
 		if former != nil {
 			<-former.done
 		}
-		p.run(n.ctx)
+		p.Run(n.ctx)
 		if p.endErr != nil {
 			n.log.Error("something is left", "error", p.endErr)
 		}
@@ -191,7 +193,7 @@ func (n *node) start(uid string) *pod {
 
 // statuses returns what became of the faults of an owner, or with "" of all,
 // ordered by owner, pod and fault.
-func (n *node) statuses(owner string) []order.Status {
+func (n *Node) statuses(owner string) []order.Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	type place struct{ pod, owner, fault string }
@@ -201,7 +203,7 @@ func (n *node) statuses(owner string) []order.Status {
 			known[place{netns.PlainUID(s.PodUID), s.Owner, s.FaultID}] = s
 		}
 	}
-	for _, o := range n.book.orders() {
+	for _, o := range n.store.orders() {
 		for _, p := range o.Pods {
 			for _, f := range p.Faults {
 				note(order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID})
@@ -224,9 +226,9 @@ func (n *node) statuses(owner string) []order.Status {
 
 // troubles tells what is wrong with files of orders: there, the owner is the
 // name of the file without .json.
-func (n *node) troubles(owner string) []order.Status {
+func (n *Node) troubles(owner string) []order.Status {
 	var out []order.Status
-	for name, err := range n.book.troubles() {
+	for name, err := range n.store.troubles() {
 		if owner == "" || order.FileName(owner) == name {
 			out = append(out, order.Status{Owner: strings.TrimSuffix(name, filepath.Ext(name)), Error: oneLine(err)})
 		}

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"bytes"
@@ -85,7 +85,7 @@ func readAtMost(path string) ([]byte, error) {
 
 // sync takes over what the files of the directory hold, and returns the pods
 // that are concerned. A file that cannot be read changes nothing.
-func (b *orderBook) sync(read map[string][]byte, now time.Time) (pods []string) {
+func (b *orderStore) sync(read map[string][]byte, now time.Time) (pods []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(read)) {
@@ -102,7 +102,7 @@ func (b *orderBook) sync(read map[string][]byte, now time.Time) (pods []string) 
 	return pods
 }
 
-func (b *orderBook) syncFile(name string, content []byte) (pods []string) {
+func (b *orderStore) syncFile(name string, content []byte) (pods []string) {
 	f := b.files[name]
 	if f == nil {
 		f = &orderFile{}
@@ -123,19 +123,19 @@ func (b *orderBook) syncFile(name string, content []byte) (pods []string) {
 		return nil
 	}
 	if before := b.owners[f.owner]; before != nil && f.owner != o.Owner {
-		before.standing = withdrawn
+		before.orderState = withdrawn
 		pods = podsOf(before.order)
 	}
 	f.err, f.owner = nil, o.Owner
 	return append(pods, b.takeFromFile(o)...)
 }
 
-func (b *orderBook) takeFromFile(o order.Order) (pods []string) {
+func (b *orderStore) takeFromFile(o order.Order) (pods []string) {
 	e := b.owners[o.Owner]
 	switch {
 	case e == nil || o.Version > e.order.Version:
 		return b.take(o, time.Time{})
-	case o.Version == e.order.Version && e.standing == withdrawn:
+	case o.Version == e.order.Version && e.orderState == withdrawn:
 		return b.take(o, time.Time{})
 	case o.Version == e.order.Version:
 		e.told = time.Time{}
@@ -145,20 +145,20 @@ func (b *orderBook) takeFromFile(o order.Order) (pods []string) {
 
 // fileGone withdraws the order of a file that is no longer there, and returns
 // whether the file can be forgotten.
-func (b *orderBook) fileGone(f *orderFile, now time.Time) bool {
+func (b *orderStore) fileGone(f *orderFile, now time.Time) bool {
 	e := b.owners[f.owner]
-	if e == nil || e.standing != active {
+	if e == nil || e.orderState != active {
 		return true
 	}
 	if !e.told.IsZero() && now.Sub(e.told) < fileGrace {
 		return false
 	}
-	e.standing = withdrawn
+	e.orderState = withdrawn
 	return true
 }
 
 // troubles returns what is wrong with files, by name.
-func (b *orderBook) troubles() map[string]error {
+func (b *orderStore) troubles() map[string]error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := map[string]error{}

@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"context"
@@ -16,10 +16,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// pauseCraft stops the processes of one pod's containers. A note in the pod's
+// pauseActuator stops the processes of one pod's containers. A note in the pod's
 // network namespace tells the next helper, so that none stays stopped for ever;
 // a pod in the node's network has none.
-type pauseCraft struct {
+type pauseActuator struct {
 	machine *machine
 	uid     string
 	looked  bool // for what a helper before this one has left
@@ -29,9 +29,9 @@ type pauseCraft struct {
 // pausedNote is left where processes are stopped.
 const pausedNote = "microsim-paused"
 
-func (c *pauseCraft) takes(t fault.Type) bool { return t == fault.Pause }
+func (c *pauseActuator) takes(t fault.Type) bool { return t == fault.Pause }
 
-func (c *pauseCraft) set(ctx context.Context, want []wanted) ([]result, error) {
+func (c *pauseActuator) set(ctx context.Context, want []desiredFault) ([]result, error) {
 	if len(want) == 0 {
 		return nil, c.resume()
 	}
@@ -43,11 +43,11 @@ func (c *pauseCraft) set(ctx context.Context, want []wanted) ([]result, error) {
 	return results, nil
 }
 
-func (c *pauseCraft) close(context.Context) error { return c.resume() }
+func (c *pauseActuator) Close(context.Context) error { return c.resume() }
 
 // withNetwork opens the pod's network namespace for a while; without one, there
 // is nothing to do.
-func (c *pauseCraft) withNetwork(do func(*netns.Namespace) error) error {
+func (c *pauseActuator) withNetwork(do func(*netns.Namespace) error) error {
 	processes, err := c.machine.of(c.uid, time.Now())
 	if err != nil || len(processes) == 0 {
 		return err
@@ -71,7 +71,7 @@ const (
 )
 
 // stop stops every process and returns how many are stopped.
-func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
+func (c *pauseActuator) stop(ctx context.Context) (count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	if !c.paused {
@@ -111,7 +111,7 @@ func (c *pauseCraft) stop(ctx context.Context) (count int, err error) {
 
 // resume continues every process that is stopped, if we or a helper before this
 // one have stopped them.
-func (c *pauseCraft) resume() error {
+func (c *pauseActuator) resume() error {
 	if !c.paused && !c.looked {
 		err := c.withNetwork(func(ns *netns.Namespace) error {
 			note, err := ns.Note()
@@ -151,7 +151,7 @@ func (c *pauseCraft) resume() error {
 
 // victims returns the processes of the pod's containers: not its sandbox, and
 // not our own stress.
-func (c *pauseCraft) victims() ([]netns.Process, error) {
+func (c *pauseActuator) victims() ([]netns.Process, error) {
 	processes, err := c.machine.of(c.uid, time.Now())
 	var out []netns.Process
 	for _, p := range processes {

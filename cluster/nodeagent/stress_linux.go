@@ -1,4 +1,4 @@
-package agent
+package nodeagent
 
 import (
 	"bufio"
@@ -26,20 +26,20 @@ import (
 // stressName is what a process of ours calls itself, so that it is known again.
 const stressName = "microsim-stress"
 
-// stressCraft takes resources away from one pod: by processes in the cgroups of
+// stressActuator takes resources away from one pod: by processes in the cgroups of
 // its first container, which count against its limits.
-type stressCraft struct {
+type stressActuator struct {
 	machine *machine
 	uid     string
 	running map[faultKey]*stressProcess
 }
 
-func (c *stressCraft) takes(t fault.Type) bool {
+func (c *stressActuator) takes(t fault.Type) bool {
 	entry, _ := fault.Lookup(t)
 	return entry.Layer == fault.OnHost
 }
 
-func (c *stressCraft) set(ctx context.Context, want []wanted) ([]result, error) {
+func (c *stressActuator) set(ctx context.Context, want []desiredFault) ([]result, error) {
 	if c.running == nil {
 		c.running = map[faultKey]*stressProcess{}
 	}
@@ -70,7 +70,7 @@ func (c *stressCraft) set(ctx context.Context, want []wanted) ([]result, error) 
 	return results, nil
 }
 
-func (c *stressCraft) close(context.Context) error {
+func (c *stressActuator) Close(context.Context) error {
 	for key, p := range c.running {
 		p.end()
 		delete(c.running, key)
@@ -81,7 +81,7 @@ func (c *stressCraft) close(context.Context) error {
 // keep makes sure that the process of a fault runs, and returns it. One that
 // ended by itself is started again: at once if its container did, else the next
 // time.
-func (c *stressCraft) keep(ctx context.Context, p *stressProcess, w wanted) (*stressProcess, result) {
+func (c *stressActuator) keep(ctx context.Context, p *stressProcess, w desiredFault) (*stressProcess, result) {
 	config, err := stress.FromFault(w.fault.Fault)
 	acts := result{by: "processes", effective: config.String()}
 	if p != nil && err == nil && p.config == config && p.deadline.Equal(w.fault.Deadline) && p.alive() {
@@ -167,7 +167,7 @@ func (p *stressProcess) start(config stress.Config, dir *os.File) (ready *os.Fil
 		lasting = max(time.Until(p.deadline), 0) + time.Second
 	}
 	p.cmd = exec.Command(self)
-	p.cmd.Args = append([]string{stressName}, stressArgs(config, lasting)...)
+	p.cmd.Args = append([]string{stressName}, stress.Args(config, lasting)...)
 	p.cmd.Env = append(os.Environ(), "GOGC=off")
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

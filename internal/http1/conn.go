@@ -52,6 +52,9 @@ type Conn struct {
 	r, w int
 	// broken is set if the request under way could not be sent whole.
 	broken bool
+	// look is set if the request under way has to look for what came before it:
+	// the poller does not tell of that any more.
+	look bool
 
 	// until is the deadline of the request under way; zero means none.
 	until time.Time
@@ -82,7 +85,7 @@ func Dial(ctx context.Context, dialer net.Dialer, to Endpoint, until time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: nc, buf: make([]byte, bufferSize), addr: to.Addr}
+	c := &Conn{Conn: nc, buf: make([]byte, bufferSize), look: true, addr: to.Addr}
 	if to.TLS != nil {
 		if err := c.handshake(ctx, to, until); err != nil {
 			nc.Close()
@@ -127,6 +130,7 @@ func (c *Conn) Begin(now, until time.Time, probe bool) error {
 		return errStale
 	}
 	c.r, c.w, c.until = 0, 0, until
+	c.look = c.look || probe
 	if c.mustArm(now) {
 		if err := c.arm(); err != nil {
 			return err

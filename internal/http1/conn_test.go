@@ -293,3 +293,43 @@ func TestContextEndsConnecting(t *testing.T) {
 		t.Error("connected after the end")
 	}
 }
+
+// The poller tells of an event once. What came before a request waits for it is
+// found all the same, on connections new and old.
+func TestWhatCameBeforeTheRequestIsFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		before func(conn *net.TCPConn)
+		want   outcome.Class
+	}{
+		"the server has closed its side": {func(conn *net.TCPConn) { conn.CloseWrite() }, outcome.ConnectionError},
+		"the server has answered":        {func(conn *net.TCPConn) { io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n") }, outcome.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			came := make(chan struct{})
+			to := peer(t, func(conn *net.TCPConn) {
+				test.before(conn)
+				close(came)
+				io.Copy(io.Discard, conn)
+			})
+			until := time.Now().Add(10 * time.Second)
+			c, err := Dial(t.Context(), net.Dialer{}, to, until)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.Begin(time.Now(), until, false); err != nil {
+				t.Fatal(err)
+			}
+			<-came
+			// The runtime has to have taken the event, which it does while nothing
+			// else runs.
+			for range 100 {
+				time.Sleep(100 * time.Microsecond)
+			}
+			res, err := roundTrip(c, get, "")
+			if got := outcome.Of(res.Status, err); got != test.want {
+				t.Errorf("it is %s (%d, %v), want %s", got, res.Status, err, test.want)
+			}
+		})
+	}
+}

@@ -2,7 +2,10 @@
 
 package http1
 
-import "syscall"
+import (
+	"io"
+	"syscall"
+)
 
 // canPoll says whether Conn.poll works here.
 const canPoll = true
@@ -12,6 +15,15 @@ const canPoll = true
 // returns false to wait.
 func (c *Conn) poll(fd uintptr) bool {
 	if c.written < len(c.out) {
+		waiting := false
+		if c.look {
+			c.look = false
+			var closed bool
+			if waiting, closed = lookInto(fd); closed {
+				c.ioErr = io.EOF
+				return true
+			}
+		}
 		n, err := syscall.Write(int(fd), c.out[c.written:])
 		switch {
 		case err == syscall.EAGAIN || err == syscall.EINTR:
@@ -21,7 +33,12 @@ func (c *Conn) poll(fd uintptr) bool {
 			return true
 		}
 		c.written += n
-		return c.written < len(c.out)
+		if c.written < len(c.out) {
+			return true
+		}
+		if !waiting {
+			return false
+		}
 	}
 	n, err := syscall.Read(int(fd), c.buf)
 	switch {
@@ -33,6 +50,15 @@ func (c *Conn) poll(fd uintptr) bool {
 	}
 	c.got = n
 	return true
+}
+
+// lookInto reports whether bytes wait to be read, or the server has closed its
+// side. What came before the connection was registered as waiting raises no
+// event again, so a request would wait for it until its deadline.
+func lookInto(fd uintptr) (waiting, closed bool) {
+	var one [1]byte
+	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err == nil && n > 0, err == nil && n == 0
 }
 
 // silent reports whether an idle connection is still open and says nothing. A

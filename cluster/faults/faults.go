@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
@@ -373,8 +372,8 @@ func parseRecord(config *corev1.ConfigMap) ([]Injection, error) {
 
 var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // a sentinel
 
-// record changes the record of faults, as often as it takes where others change
-// it, too. A change may return errUnchanged.
+// record changes the record of faults, and starts over when others have changed
+// it meanwhile, so change may be called several times. It may return errUnchanged.
 func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) error {
 	err := d.recordAll(ctx, func(all []Injection, _ *ordinals) ([]Injection, error) {
 		return change(all)
@@ -388,15 +387,14 @@ func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injec
 // recordAll is record for changes that concern the roster, too.
 func (d *Instance) recordAll(ctx context.Context, change func([]Injection, *ordinals) ([]Injection, error)) error {
 	configs := d.Client.Clientset.CoreV1().ConfigMaps(d.namespace)
-	backoff := retry.DefaultBackoff
-	backoff.Steps = 20
-	err := retry.OnError(backoff, func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }, func() error {
-		config, err := configs.Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
+	name := manifest.FaultsName(d.system.Name)
+	err := kubeapi.RetryConflicts(ctx, fmt.Sprintf("the ConfigMap %s/%s", d.namespace, name), func(ctx context.Context) error {
+		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if isNew {
 			labels := manifest.CommonLabels(d.system.Name)
 			labels[manifest.RoleLabel] = manifest.FaultsRole
-			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifest.FaultsName(d.system.Name), Namespace: d.namespace, Labels: labels}}
+			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: d.namespace, Labels: labels}}
 		} else if err != nil {
 			return err
 		}

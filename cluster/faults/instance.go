@@ -26,9 +26,11 @@ type Instance struct {
 	Client    *kubeapi.Client
 	system    *topology.System
 	namespace string
-	token     string
 
+	// mu guards the fields below. It is never held over a request: one that hangs
+	// must not keep Release and Active waiting.
 	mu     sync.Mutex
+	token  string      // "" while it has not been read from its Secret
 	holder *podWatcher // nil while nobody holds the system
 	// reached is the proxy of one who only looks at the system.
 	reached *kubeapi.PodProxy

@@ -57,19 +57,25 @@ func (d *Instance) control(ctx context.Context, pod, method, path string, body, 
 	return d.Client.Control(ctx, kubeapi.PodAddress{Namespace: d.namespace, Name: pod, Token: token}, method, path, body, answer)
 }
 
-// tokenOf returns the system's token, from its Secret where it is not known yet.
+// tokenOf returns the system's token, from its Secret when it is not known yet. No
+// lock is held while the API server is asked: callers that come at the same time
+// may each ask, and get the same answer.
 func (d *Instance) tokenOf(ctx context.Context) (string, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.token != "" {
-		return d.token, nil
+	token := d.token
+	d.mu.Unlock()
+	if token != "" {
+		return token, nil
 	}
 	secret, err := d.Client.Clientset.CoreV1().Secrets(d.namespace).Get(ctx, manifest.ObjectName(d.system.Name), metav1.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("reading the token of system %q: %w", d.system.Name, kubeapi.Explain(err))
 	}
-	d.token = string(secret.Data[manifest.TokenKey])
-	return d.token, nil
+	token = string(secret.Data[manifest.TokenKey])
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.token = token
+	return token, nil
 }
 
 // unreachable asks a pod for the services that it does not reach. Those without

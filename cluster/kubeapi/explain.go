@@ -28,6 +28,13 @@ func Explain(err error) error {
 	return err
 }
 
+// ViolatesPodSecurity reports whether the admission of Pod Security has refused a
+// pod, given what the API server said. It says so in its text alone: the reason is
+// that of every refusal, Forbidden.
+func ViolatesPodSecurity(message string) bool {
+	return strings.Contains(message, "violates PodSecurity")
+}
+
 // NextStep says what can be done about an error; "" where that is not known.
 func NextStep(err error) string {
 	var (
@@ -49,7 +56,7 @@ func NextStep(err error) string {
 		return ""
 	case strings.Contains(s.Message, "exceeded quota"):
 		return "ask for a larger quota, or use another namespace with -n"
-	case strings.Contains(s.Message, "violates PodSecurity"):
+	case ViolatesPodSecurity(s.Message):
 		return "use a namespace that admits such pods with -n"
 	}
 	if missing := MissingRights(err); len(missing) > 0 {

@@ -51,3 +51,16 @@ func TestForbiddenNamesTheRuleToAdd(t *testing.T) {
 		})
 	}
 }
+
+func TestNextStepWhenAPodIsNotAdmitted(t *testing.T) {
+	for message, want := range map[string]string{
+		`pods "cart" is forbidden: violates PodSecurity "restricted:latest": privileged`: "a namespace that admits such pods",
+		`pods "cart" is forbidden: exceeded quota: few`:                                  "a larger quota",
+		`pods "cart" is forbidden: a webhook says so`:                                    "a Role with that verb",
+	} {
+		err := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: message}}
+		if got := NextStep(err); !strings.Contains(got, want) {
+			t.Errorf("for %q the next step is %q, want one with %q", message, got, want)
+		}
+	}
+}

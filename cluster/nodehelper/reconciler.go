@@ -65,7 +65,7 @@ func (w *Reconciler) Reconcile(ctx context.Context) ([]order.Status, error) {
 
 // IsOvertaken reports whether an error comes from changes of others.
 func IsOvertaken(err error) bool {
-	return errors.Is(err, ErrConflict) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
+	return errors.Is(err, ErrConflict) || kubeapi.IsOvertaken(err)
 }
 
 // A task is what has to be done for one node.

@@ -7,6 +7,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 )
 
 // A Diagnosis is why a service is not ready.
@@ -49,7 +51,7 @@ func Refusal(message string) *Diagnosis {
 	switch {
 	case strings.Contains(message, "exceeded quota"):
 		hint = "; ask for a larger quota, or use another namespace with -n"
-	case strings.Contains(message, "violates PodSecurity"):
+	case kubeapi.ViolatesPodSecurity(message):
 		hint = "; use a namespace that admits them with -n"
 	case strings.Contains(message, "failed quota"):
 		hint = "; give every service resources with requests and limits in the System"

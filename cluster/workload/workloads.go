@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
@@ -279,14 +278,13 @@ func parseRecord(config *corev1.ConfigMap) ([]recordedFault, error) {
 	return slices.DeleteFunc(all, func(f recordedFault) bool { return f.Expired() }), nil
 }
 
-// record changes the record of the namespace, as often as it takes where others
-// change it, too. One without faults is deleted.
+// record changes the record of the namespace, and starts over when others have
+// changed it meanwhile. A record without faults is deleted.
 func (x *Workloads) record(ctx context.Context, change func([]recordedFault) ([]recordedFault, error)) error {
 	configs := x.c.Clientset.CoreV1().ConfigMaps(nodehelper.Namespace)
-	backoff := retry.DefaultBackoff
-	backoff.Steps = 20
-	return retry.OnError(backoff, nodehelper.IsOvertaken, func() error {
-		config, err := configs.Get(ctx, nodehelper.RecordName(x.namespace), metav1.GetOptions{})
+	name := nodehelper.RecordName(x.namespace)
+	return kubeapi.RetryConflicts(ctx, fmt.Sprintf("the ConfigMap %s/%s", nodehelper.Namespace, name), func(ctx context.Context) error {
+		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if err != nil && !isNew {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // A faultPlan is the timeline of the run with what became of it.
 type faultPlan struct {
-	changes []fault.Change
+	changes []timeline.Change
 	length  time.Duration
 	// mu guards the records, which the polling of replicas reads.
 	mu      sync.Mutex
@@ -40,7 +41,7 @@ type faultPlan struct {
 func newFaultPlan(e experiment.Experiment) *faultPlan {
 	length, _ := experiment.Length(e.Load)
 	p := &faultPlan{length: length, records: []result.FaultRecord{}, record: map[[2]int]int{}}
-	p.changes = fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed))
+	p.changes = timeline.Plan(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed))
 	for _, c := range p.changes {
 		key := [2]int{c.Fault, c.Round}
 		if c.Clear {
@@ -54,7 +55,7 @@ func newFaultPlan(e experiment.Experiment) *faultPlan {
 	return p
 }
 
-func newFaultRecord(f fault.Fault, c fault.Change) result.FaultRecord {
+func newFaultRecord(f fault.Fault, c timeline.Change) result.FaultRecord {
 	rec := result.FaultRecord{
 		ID: fmt.Sprintf("%s-%d", f.Type, c.Fault+1), Label: f.Label(), Fault: f, Replicas: []string{}, PlannedFrom: c.At.Seconds(), Hits: -1,
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -52,7 +53,7 @@ type step struct {
 func planSteps(faults []fault.Fault, limit time.Duration, seed uint64) (steps []step, missed []string, err error) {
 	whole := wholeLength(faults)
 	until, seen := map[string]time.Duration{}, map[string]bool{}
-	for _, c := range fault.Timeline(faults, max(whole, limit), dist.Seed(seed)) {
+	for _, c := range timeline.Plan(faults, max(whole, limit), dist.Seed(seed)) {
 		s := stepOf(&faults[c.Fault], c)
 		switch {
 		case s.fault.Target.Service == fault.Nobody:
@@ -85,7 +86,7 @@ func planSteps(faults []fault.Fault, limit time.Duration, seed uint64) (steps []
 	return steps, missed, nil
 }
 
-func stepOf(f *fault.Fault, c fault.Change) step {
+func stepOf(f *fault.Fault, c timeline.Change) step {
 	s := step{at: c.At, fault: *f, clear: c.Clear, id: f.Name}
 	if f.Rounds != nil {
 		s.fault.Target.Service, s.fault.Rounds = c.Victim, nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
-	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -42,7 +42,7 @@ func Experiment(w io.Writer, e *experiment.Experiment) error {
 		return err
 	}
 	rows = nil
-	for _, c := range fault.Timeline(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
+	for _, c := range timeline.Plan(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
 		f := &e.Faults[c.Fault]
 		verb, target := "apply", f.Target.String()
 		if c.Clear {

@@ -1,12 +1,11 @@
 // Package fault is the vocabulary of what can be broken: types with their
-// parameters, targets, and a timeline of faults that come and go.
+// parameters and targets. The package timeline plans when they come and go.
 package fault
 
 import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -139,54 +138,4 @@ func (a Args) EffectiveDelay() dist.Delay {
 		return a.Delay
 	}
 	return dist.Jittered(a.Delay.Fixed.Std(), a.Jitter.Std())
-}
-
-// A Change is one step of a timeline: at its time a fault begins or ends.
-type Change struct {
-	At time.Duration
-	// Fault is the index into the list the timeline was made from.
-	Fault int
-	// Round counts the rounds of a repeated fault from 0.
-	Round int
-	// Victim is the service that a round hits; Nobody for none. Empty where the
-	// fault has no rounds.
-	Victim string
-	Clear  bool
-}
-
-// Timeline returns the changes that the faults make during a run of the given
-// length, in order: by time, clears before applies, then by the list. Faults
-// that have no end are cleared at the end; those that would start later are
-// absent. The victims of rounds are decided by the key.
-func Timeline(faults []Fault, length time.Duration, key dist.Key) []Change {
-	var changes []Change
-	for i := range faults {
-		f := &faults[i]
-		if f.Rounds == nil {
-			changes = appendWindow(changes, Change{At: f.Start.Std(), Fault: i}, f.Duration.Std(), length)
-			continue
-		}
-		draw := key.With("rounds").With(f.Label())
-		for round := range f.Rounds.Count {
-			victim := f.Rounds.Victims[draw.WithInt(round).IntN(len(f.Rounds.Victims))]
-			at := f.Start.Std() + time.Duration(round)*f.Rounds.Interval.Std()
-			changes = appendWindow(changes, Change{At: at, Fault: i, Round: round, Victim: victim}, f.Duration.Std(), length)
-		}
-	}
-	sortChanges(changes)
-	return changes
-}
-
-func appendWindow(changes []Change, apply Change, duration, length time.Duration) []Change {
-	if apply.At >= length {
-		return changes
-	}
-	changes = append(changes, apply)
-	clearing := apply
-	clearing.Clear = true
-	clearing.At = length
-	if duration > 0 {
-		clearing.At = min(apply.At+duration, length)
-	}
-	return append(changes, clearing)
 }

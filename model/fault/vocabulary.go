@@ -329,18 +329,3 @@ func joinArgs(args []Arg) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// sortChanges orders a timeline by time, clears before applies, then by the
-// list and the round.
-func sortChanges(changes []Change) {
-	slices.SortStableFunc(changes, func(a, b Change) int {
-		clears := 0
-		if a.Clear != b.Clear {
-			clears = 1
-			if a.Clear {
-				clears = -1
-			}
-		}
-		return cmp.Or(cmp.Compare(a.At, b.At), clears, cmp.Compare(a.Fault, b.Fault), cmp.Compare(a.Round, b.Round))
-	})
-}

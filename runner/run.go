@@ -55,13 +55,16 @@ func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Obser
 	if err := e.Validate().Err(); err != nil {
 		return nil, fmt.Errorf("checking experiment %q: %w", e.Name, err)
 	}
-	r := newRun(e, deps, observer)
+	r, err := newRun(e, deps, observer)
+	if err != nil {
+		return nil, err
+	}
 	if refuser, ok := deps.Deployer.(Refuser); ok {
 		if err := r.askAll(refuser); err != nil {
 			return nil, err
 		}
 	}
-	err := r.perform(ctx)
+	err = r.perform(ctx)
 	r.emit(Done{Result: r.result, Err: err})
 	return r.result, err
 }
@@ -81,15 +84,19 @@ type running struct {
 	windows  *measure.Windows
 	abort    *measure.AbortWatch
 	idle     *idleness
-	faults   *faultPlan
-	falls    *outages
+	// length is how long the load lasts at most.
+	length time.Duration
+	faults *FaultPlayer
+	// openFaults counts the faults that are still to be cleared.
+	openFaults int
+	falls      *outages
 	// began is the zero of elapsed times. Others than the run's own goroutine
 	// read it once loading is set.
 	began   time.Time
 	loading atomic.Bool
 }
 
-func newRun(e experiment.Experiment, deps Deps, observer Observer) *running {
+func newRun(e experiment.Experiment, deps Deps, observer Observer) (*running, error) {
 	if deps.CleanupTimeout == 0 {
 		deps.CleanupTimeout = DefaultCleanupTimeout
 	}
@@ -97,22 +104,28 @@ func newRun(e experiment.Experiment, deps Deps, observer Observer) *running {
 		deps.PollReplicas = DefaultPollReplicas
 	}
 	clock := measure.NewSchedule(e.Load)
-	if length, bounded := experiment.Length(e.Load); bounded && e.Tail > 0 {
+	length, bounded := experiment.Length(e.Load)
+	if bounded && e.Tail > 0 {
 		clock.SetLoadEnd(length)
 	}
-	faults := newFaultPlan(e)
-	if len(faults.changes) > 0 {
-		clock.SetFirstFault(faults.changes[0].At)
+	plan, err := planFaults(&e)
+	if err != nil {
+		return nil, err
 	}
-	return &running{
-		Experiment: e, deps: deps, observer: observer, clock: clock,
-		Clients: measure.NewClients(clock), Services: measure.NewServices(clock), faults: faults, falls: &outages{},
+	if len(plan.Steps) > 0 {
+		clock.SetFirstFault(plan.Steps[0].At)
+	}
+	r := &running{
+		Experiment: e, deps: deps, observer: observer, clock: clock, length: length,
+		Clients: measure.NewClients(clock), Services: measure.NewServices(clock), faults: NewFaultPlayer(plan), openFaults: len(plan.Windows), falls: &outages{},
 		windows: measure.NewWindows(e.Window.Std()), abort: measure.NewAbortWatch(e.AbortOn, e.AbortWindow), idle: newIdleness(&e),
 		result: &result.Result{
 			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed, Target: deps.Target, Versions: deps.Versions,
 			Environment: result.ThisEnvironment(), Checks: []result.CheckResult{}, Faults: []result.FaultRecord{}, Recoveries: []result.Recovery{}, Segments: []result.Segment{},
 		},
 	}
+	r.faults.Hits, r.faults.Observe = true, r.observeFault
+	return r, nil
 }
 
 func (r *running) emit(e Event) {
@@ -231,7 +244,7 @@ func (r *running) begin() {
 	for i := range r.Load.Phases {
 		phases = append(phases, r.Load.Phases[i].Name)
 	}
-	r.emit(LoadBegun{At: r.result.LoadStarted, Length: r.faults.length, Phases: phases})
+	r.emit(LoadBegun{At: r.result.LoadStarted, Length: r.length, Phases: phases})
 }
 
 // sendLoad sends the load while the faults come and go.
@@ -241,7 +254,8 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	beside, stopBeside := context.WithCancel(loading)
 	var background sync.WaitGroup
 	background.Go(func() {
-		if err := r.playFaults(beside, deployment); err != nil {
+		// At the end of beside, the run ends anyway, and knows why.
+		if err := r.faults.Play(beside, deployment, r.began); err != nil && beside.Err() == nil {
 			stop(err)
 		}
 	})
@@ -263,7 +277,7 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	}
 	stopBeside()
 	background.Wait()
-	clearErr := r.clearFaults(ctx, deployment)
+	clearErr := r.clearFaults(ctx)
 	aborted := (*abortedError)(nil)
 	switch cause := context.Cause(loading); {
 	case errors.As(cause, &aborted):
@@ -339,7 +353,7 @@ func (r *running) finish(err error) {
 	} else if result.Aborted != nil {
 		result.Incomplete, result.Why = true, result.Aborted.Why
 	}
-	result.Faults = r.faults.records
+	result.Faults = r.faults.Records()
 	result.Recoveries = r.falls.List()
 	if !r.began.IsZero() {
 		end := r.end()
@@ -364,13 +378,13 @@ func (r *running) finish(err error) {
 func (r *running) end() time.Duration {
 	report := r.result.Load
 	if report == nil {
-		return min(r.result.Ended.Sub(r.result.LoadStarted), r.faults.length)
+		return min(r.result.Ended.Sub(r.result.LoadStarted), r.length)
 	}
 	counted := slices.ContainsFunc(r.Load.Phases, func(p load.Phase) bool { return p.Count > 0 })
 	if counted || r.result.Incomplete {
-		return min(report.Elapsed, r.faults.length)
+		return min(report.Elapsed, r.length)
 	}
-	return r.faults.length
+	return r.length
 }
 
 // abortedError ends the load where a condition of AbortOn holds.

@@ -264,6 +264,9 @@ func TestSecondFaultFailsHalfWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"inject latency-1", "inject latency-2", "clear latency-1", "clear latency-2", "close"}
+	if len(world.log) == len(want) {
+		slices.Sort(world.log[2:4]) // they are cleared at the same time
+	}
 	if !slices.Equal(world.log, want) {
 		t.Errorf("the world saw %q, want %q", world.log, want)
 	}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
-	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -121,7 +120,7 @@ func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadlin
 		if err == nil {
 			return nil
 		}
-		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodehelper.UndoTimeout)
+		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ChangeTimeout)
 		defer cancel()
 		err = errors.Join(err, d.Clear(undoing, id))
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -18,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // base is the URL of the API server.
@@ -63,8 +63,8 @@ func ServerSaid(resp *http.Response) string {
 	return status.Message
 }
 
-// ControlTimeout bounds one order to a pod.
-const ControlTimeout = 10 * time.Second
+// ControlTimeout bounds one request to a pod.
+const ControlTimeout = runner.RequestTimeout
 
 // A PodAddress is what it takes to give orders to a pod.
 type PodAddress struct{ Namespace, Name, Token string }

@@ -16,15 +16,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-const (
-	// visitTimeout bounds the wait for a helper that has to be started.
-	helperTimeout = time.Minute
-	// visitPause is the time between two requests to a helper that has not
-	// answered.
-	helperPause = 50 * time.Millisecond
-)
+// helperPause is the time between two requests to a helper that has not
+// answered.
+const helperPause = 50 * time.Millisecond
 
 // errNoHelper says that a node has no helper, and is to have none.
 var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals // a sentinel
@@ -46,7 +43,7 @@ type helperClient struct {
 
 // do sends the order, and waits for the helper as long as that makes sense.
 func (v *helperClient) do(ctx context.Context, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, helperTimeout, watch.ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, runner.HelperTimeout, watch.ErrTimeout)
 	defer cancel()
 	v.since = map[string]time.Time{}
 	changed := watch.NewChanged()
@@ -66,6 +63,9 @@ func (v *helperClient) do(ctx context.Context, method, path string, body, answer
 				done, err := v.try(ctx, pod, method, path, body, answer)
 				if done {
 					return err
+				}
+				if ctx.Err() != nil && v.last != nil {
+					return v.slow(ctx, pods.Store.List()) // that the time is over says less than the request before
 				}
 				v.last = err
 				again = time.After(helperPause)
@@ -153,7 +153,7 @@ func (v *helperClient) slow(ctx context.Context, pods []any) error {
 		}
 	}
 	return fmt.Errorf("its helper did not take the order within %v: %s; 'kubectl -n %s describe job,pod -l %s' tells more",
-		helperTimeout, why, Namespace, NodeSelector(v.node))
+		runner.HelperTimeout, why, Namespace, NodeSelector(v.node))
 }
 
 // try sends one request. It is not done where another try may help.
@@ -166,7 +166,7 @@ func (v *helperClient) try(ctx context.Context, pod *corev1.Pod, method, path st
 	if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) {
 		return isFinal(refused), err
 	}
-	return err == nil || ctx.Err() != nil || len(kubeapi.MissingRights(err)) > 0, err
+	return err == nil || len(kubeapi.MissingRights(err)) > 0, err
 }
 
 // isFinal reports whether it is the helper that has answered, and another try will

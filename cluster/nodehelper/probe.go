@@ -35,7 +35,7 @@ func ProbeHelper(ctx context.Context, c *kubeapi.Client, node string, backends *
 // endProbe takes back what probe has made, unless somebody has given the helper
 // orders since.
 func endProbe(ctx context.Context, c *kubeapi.Client, node string) error {
-	ctx, cancel := context.WithTimeout(ctx, UndoTimeout)
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	configs := c.Clientset.CoreV1().ConfigMaps(Namespace)
 	config, err := configs.Get(ctx, Name(node), metav1.GetOptions{})

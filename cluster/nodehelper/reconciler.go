@@ -39,8 +39,8 @@ type Reconciler struct {
 // ErrConflict says that others were faster, and that it has to be done anew.
 var ErrConflict = errors.New("the orders were changed by others at the same time, again and again; try again") //nolint:gochecknoglobals // a sentinel
 
-// UndoTimeout bounds the taking back of a fault that could not be injected.
-const UndoTimeout = 30 * time.Second
+// endTimeout bounds the ending of a helper that nobody wants anything of.
+const endTimeout = 30 * time.Second
 
 // reconcileTries bounds how often orders are derived anew because others change
 // them at the same time.
@@ -232,7 +232,7 @@ func (w *Reconciler) takeBack(ctx context.Context, t *task) error {
 		return err
 	}
 	// A helper that does not answer takes everything back when it ends.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), UndoTimeout)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	return errors.Join(err, endHelper(ending, w.Client, t.node))
 }

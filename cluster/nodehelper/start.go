@@ -63,7 +63,7 @@ func makeHelper(ctx context.Context, c *kubeapi.Client, node string, o Options) 
 	} else if job, err = c.Clientset.BatchV1().Jobs(Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: kubeapi.FieldManager}); err == nil {
 		return adopt(ctx, c, job, secret.Name)
 	}
-	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), UndoTimeout)
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	undone := c.Clientset.CoreV1().Secrets(Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
 	if apierrors.IsAlreadyExists(err) {

@@ -131,7 +131,7 @@ func (x *Workloads) Inject(ctx context.Context, id string, f fault.Fault, deadli
 	if err = errors.Join(err, nodehelper.FaultError(id, statuses)); err == nil {
 		return nil
 	}
-	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodehelper.UndoTimeout)
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ChangeTimeout)
 	defer cancel()
 	return fmt.Errorf("injecting fault %q: %w", f.Label(), errors.Join(err, x.Clear(undoing, id)))
 }

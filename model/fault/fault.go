@@ -1,5 +1,5 @@
 // Package fault is the vocabulary of what can be broken: types with their
-// parameters, targets, and a timeline of faults that come and go.
+// parameters and targets. The package timeline plans when they come and go.
 package fault
 
 import (

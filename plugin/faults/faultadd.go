@@ -125,7 +125,7 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	} else {
 		<-waiting.Done()
 	}
-	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
+	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ClearTimeout)
 	defer cancel()
 	if err := at.Clear(clearing, id); err != nil {
 		return &runner.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.Command("clear", id)}
@@ -133,6 +133,3 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
 	return nil
 }
-
-// clearTimeout bounds the taking back of a fault after an interrupt.
-const clearTimeout = time.Minute

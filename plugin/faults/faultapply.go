@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -99,31 +100,32 @@ func (o *applyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	steps, missed, err := planSteps(faults, o.duration.Std(), o.seed)
+	plan, err := planFaults(faults, o.duration.Std(), o.seed)
 	if err != nil {
 		return err
 	}
 	if o.dryRun {
-		return printSteps(o.streams, system.Name, steps, missed)
+		return printSteps(o.streams, system.Name, plan)
 	}
-	if err := refuseTaken(ctx, injector, steps); err != nil {
+	if err := refuseTaken(ctx, injector, plan); err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return o.play(ctx, injector, steps, missed)
+	return o.play(ctx, injector, plan)
 }
 
 // refuseTaken refuses faults that have the names of others that act: those are
 // not to be cleared in their place.
-func refuseTaken(ctx context.Context, in injector, steps []step) error {
+func refuseTaken(ctx context.Context, in injector, plan *timeline.Plan) error {
 	active, err := in.Active(ctx)
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, s := range steps {
-		taken := func(a runner.Injection) bool { return a.ID == s.id && !actsOnce(&a.Fault) }
-		if !s.clear && slices.ContainsFunc(active, taken) {
-			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", s.id, s.id))
+	for i := range plan.Windows {
+		w := &plan.Windows[i]
+		taken := func(a runner.Injection) bool { return a.ID == w.ID && !timeline.ActsOnce(&a.Fault) }
+		if w.Acts() && slices.ContainsFunc(active, taken) {
+			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", w.ID, w.ID))
 		}
 	}
 	return errors.Join(failed...)
@@ -166,7 +168,7 @@ func (o *applyOptions) check(in injector, faults []fault.Fault) error {
 	var failed []error
 	for i := range faults {
 		f := &faults[i]
-		if f.Duration == 0 && o.duration == 0 && !actsOnce(f) {
+		if f.Duration == 0 && o.duration == 0 && !timeline.ActsOnce(f) {
 			failed = append(failed, fmt.Errorf("fault %q has no duration: write one, or --duration, so that it ends even if this program cannot end it", f.Label()))
 		}
 		for _, one := range victimsOf(f) {
@@ -195,7 +197,7 @@ func victimsOf(f *fault.Fault) []fault.Fault {
 }
 
 // play lets the faults come and go. Meanwhile pods that come later get them, too.
-func (o *applyOptions) play(ctx context.Context, in injector, steps []step, missed []string) error {
+func (o *applyOptions) play(ctx context.Context, in injector, plan *timeline.Plan) error {
 	var following sync.WaitGroup
 	defer following.Wait()
 	holding, end := context.WithCancel(ctx)
@@ -203,9 +205,9 @@ func (o *applyOptions) play(ctx context.Context, in injector, steps []step, miss
 	if p, ok := in.(planner); ok {
 		following.Go(func() { p.Follow(holding) })
 	}
-	p := &player{injector: in, tell: o.tell, remedy: func(id string) string { return o.Command("clear", id) }}
+	p := &performance{plan: plan, injector: in, tell: o.tell, remedy: func(id string) string { return o.Command("clear", id) }}
 	cli.RecoverWith(ctx, o.Command("clear", "--all"))
-	return cli.Cause(ctx, p.play(ctx, steps, missed))
+	return cli.Cause(ctx, p.play(ctx))
 }
 
 // tell prints an event: what was done to stdout, what was not to stderr, except
@@ -226,27 +228,30 @@ func (o *applyOptions) tell(e faultEvent) {
 }
 
 // printSteps prints what would be done, and when.
-func printSteps(streams cli.Streams, system string, steps []step, missed []string) error {
+func printSteps(streams cli.Streams, system string, plan *timeline.Plan) error {
 	var rows [][]string
-	for _, s := range steps {
+	for _, s := range plan.Steps {
+		w := &plan.Windows[s.Window]
+		if !w.Acts() || s.Clear && w.Forgotten {
+			continue
+		}
 		verb := "add"
-		if s.clear {
-			if actsOnce(&s.fault) {
-				continue
-			}
+		if s.Clear {
 			verb = "clear"
 		}
-		target := s.fault.Target.String()
-		if d := s.fault.EffectiveDirection(); d != "" {
+		target := w.Fault.Target.String()
+		if d := w.Fault.EffectiveDirection(); d != "" {
 			target += " (" + string(d) + ")"
 		}
-		rows = append(rows, []string{unit.Duration(s.at.Round(time.Millisecond)).String(), verb, s.id, string(s.fault.Type), target})
+		rows = append(rows, []string{unit.Duration(s.At.Round(time.Millisecond)).String(), verb, w.ID, string(w.Fault.Type), target})
 	}
 	if err := cli.PrintTable(streams.Out, []string{"AT", "CHANGE", "FAULT", "TYPE", "TARGET"}, rows); err != nil {
 		return err
 	}
-	for _, id := range missed {
-		fmt.Fprintf(streams.Err, "fault/%s would never start\n", id)
+	for i := range plan.Missed {
+		if w := &plan.Missed[i]; w.Acts() {
+			fmt.Fprintf(streams.Err, "fault/%s would never start\n", w.ID)
+		}
 	}
 	fmt.Fprintf(streams.Out, "\nsystem/%s faults applied (dry run)\n", system)
 	return nil

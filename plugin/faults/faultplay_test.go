@@ -1,12 +1,14 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,7 @@ import (
 // A fakeInjector notes what it is told, and fails where it is told to.
 type fakeInjector struct {
 	began    time.Time
+	mu       sync.Mutex
 	lines    []string
 	failAdd  string
 	failOnce string // the first clearing of this fault fails
@@ -26,6 +29,8 @@ type fakeInjector struct {
 }
 
 func (f *fakeInjector) note(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.lines = append(f.lines, fmt.Sprintf("%v %s", time.Since(f.began), fmt.Sprintf(format, args...)))
 }
 
@@ -63,7 +68,7 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 		windowed("kill", fault.Kill, 15*time.Second, 0), windowed("last", fault.Abort, time.Minute, time.Second),
 	}
 	for name, test := range map[string]struct {
-		injector fakeInjector
+		injector *fakeInjector
 		faults   []fault.Fault
 		limit    time.Duration
 		cancel   time.Duration
@@ -78,8 +83,8 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 		},
 		"a limit": {
 			faults: overlapping, limit: 22 * time.Second,
-			want:   "10s add long until 27s, 15s add kill until 5m15s, 20s add short until 27s, 22s clear short, 22s clear long",
-			events: "added long, added kill, added short, cleared short, cleared long, never-started last",
+			want:   "10s add long until 27s, 15s add kill until 5m15s, 20s add short until 27s, 22s clear long, 22s clear short",
+			events: "added long, added kill, added short, cleared long, cleared short, never-started last",
 		},
 		"an interruption": {
 			faults: overlapping, cancel: 21 * time.Second,
@@ -91,24 +96,24 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 			want: "1s add open until 15s, 10s clear open", events: "added open, cleared open",
 		},
 		"one cannot be added": {
-			injector: fakeInjector{failAdd: "short"}, faults: overlapping,
+			injector: &fakeInjector{failAdd: "short"}, faults: overlapping,
 			want:   "10s add long until 45s, 15s add kill until 5m15s, 20s add short until 30s, 20s clear long, 20s clear short",
 			events: "added long, added kill, failed short, cleared long, cleared short, never-started last", err: "no such service",
 		},
 		"one is cleared at the second try": {
-			injector: fakeInjector{failOnce: "short"}, faults: overlapping[:2],
+			injector: &fakeInjector{failOnce: "short"}, faults: overlapping[:2],
 			want:   "10s add long until 45s, 20s add short until 30s, 25s clear short, 40s clear long, 40s clear short",
 			events: "added long, added short, failed short, cleared long, cleared short",
 		},
 		"one cannot be cleared": {
-			injector: fakeInjector{failEver: "long"}, faults: overlapping[:1],
+			injector: &fakeInjector{failEver: "long"}, faults: overlapping[:1],
 			want:   "10s add long until 45s, 40s clear long, 40s clear long",
 			events: "added long, failed long, failed long", err: "left behind fault/long: never; to remove it, run clear long",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				steps, missed, err := planSteps(test.faults, test.limit, 1)
+				plan, err := planFaults(test.faults, test.limit, 1)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -118,15 +123,21 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 					time.AfterFunc(test.cancel, cancel)
 				}
 				var events []string
-				in := test.injector
+				in := cmp.Or(test.injector, &fakeInjector{})
 				in.began = time.Now()
-				p := &player{injector: &in, remedy: func(id string) string { return "clear " + id }, tell: func(e faultEvent) { events = append(events, e.Event+" "+e.Name) }}
-				err = p.play(ctx, steps, missed)
+				p := &performance{plan: plan, injector: in, remedy: func(id string) string { return "clear " + id }, tell: func(e faultEvent) {
+					events = append(events, fmt.Sprintf("%v %s %s", time.Since(in.began), e.Event, e.Name))
+				}}
+				err = p.play(ctx)
 				if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 					t.Errorf("play says %v, want %q", err, test.err)
 				}
-				if got := strings.Join(in.lines, ", "); got != test.want {
+				if got := strings.Join(inOrder(in.lines), ", "); got != test.want {
 					t.Errorf("done was\n%s, want\n%s", got, test.want)
+				}
+				events = inOrder(events)
+				for i, e := range events {
+					_, events[i], _ = strings.Cut(e, " ")
 				}
 				if got := strings.Join(events, ", "); got != test.events {
 					t.Errorf("told was\n%s, want\n%s", got, test.events)
@@ -136,19 +147,23 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 	}
 }
 
-func TestRoundsAndNamesOfSteps(t *testing.T) {
+func TestRoundsAndNamesOfWindows(t *testing.T) {
 	chaos := fault.Fault{Type: fault.Kill, Rounds: &fault.Rounds{Count: 3, Interval: unit.Duration(time.Second), Victims: []string{"web", fault.Nobody}}}
 	ids := map[string]bool{}
 	for seed := range uint64(20) {
-		steps, _, err := planSteps([]fault.Fault{chaos}, 0, seed)
+		plan, err := planFaults([]fault.Fault{chaos}, 0, seed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range steps {
-			if s.fault.Target.Service != "web" || s.fault.Rounds != nil {
-				t.Errorf("a step is %+v", s)
+		for i := range plan.Windows {
+			w := &plan.Windows[i]
+			if !w.Acts() {
+				continue
 			}
-			ids[s.id] = true
+			if w.Fault.Target.Service != "web" || w.Fault.Rounds != nil {
+				t.Errorf("a window is %+v", w)
+			}
+			ids[w.ID] = true
 		}
 	}
 	if want := []string{"kill-web-r1", "kill-web-r2", "kill-web-r3"}; !slices.Equal(slices.Sorted(maps.Keys(ids)), want) {
@@ -156,8 +171,24 @@ func TestRoundsAndNamesOfSteps(t *testing.T) {
 	}
 	for _, limit := range []time.Duration{0, time.Second} {
 		twice := []fault.Fault{windowed("a", fault.Error, 0, time.Second), windowed("a", fault.Hang, 2*time.Second, time.Second)}
-		if _, _, err := planSteps(twice, limit, 1); err == nil || !strings.Contains(err.Error(), `called "a"`) {
+		if _, err := planFaults(twice, limit, 1); err == nil || !strings.Contains(err.Error(), `called "a"`) {
 			t.Errorf("with two faults of one name and limit %v, got %v", limit, err)
 		}
 	}
+}
+
+// inOrder sorts lines of one time and verb that follow each other, as those of
+// one moment come in any order.
+func inOrder(lines []string) []string {
+	sorted := slices.Clone(lines)
+	same := func(a, b string) bool { return slices.Equal(strings.Fields(a)[:2], strings.Fields(b)[:2]) }
+	for from := 0; from < len(sorted); {
+		to := from + 1
+		for to < len(sorted) && same(sorted[from], sorted[to]) {
+			to++
+		}
+		slices.Sort(sorted[from:to])
+		from = to
+	}
+	return sorted
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -42,16 +41,21 @@ func Experiment(w io.Writer, e *experiment.Experiment) error {
 		return err
 	}
 	rows = nil
-	for _, c := range timeline.Plan(e.Faults, length+e.Tail.Std(), dist.Seed(e.Seed)) {
-		f := &e.Faults[c.Fault]
+	plan, err := timeline.New(e.Faults, timeline.Options{Length: length + e.Tail.Std(), Seed: e.Seed})
+	if err != nil {
+		return fmt.Errorf("planning the faults of experiment %q: %w", e.Name, err)
+	}
+	for _, step := range plan.Steps {
+		w := &plan.Windows[step.Window]
+		f := &e.Faults[w.Index]
 		verb, target := "apply", f.Target.String()
-		if c.Clear {
+		if step.Clear {
 			verb = "clear"
 		}
-		if c.Victim != "" {
-			target = c.Victim
+		if w.Victim != "" {
+			target = w.Victim
 		}
-		rows = append(rows, []string{unit.Duration(c.At).String(), verb, f.Label(), target})
+		rows = append(rows, []string{unit.Duration(step.At).String(), verb, f.Label(), target})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(w)

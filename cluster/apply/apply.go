@@ -111,7 +111,9 @@ func patch(ctx context.Context, c *kubeapi.Client, o Object, dryRun bool) (Objec
 	if dryRun {
 		request = request.Param("dryRun", metav1.DryRunAll)
 	}
-	raw, err := request.Do(ctx).Raw()
+	result := request.Do(ctx)
+	// Raw has no more of an error than its code: what the server says is in Error.
+	err = result.Error()
 	if apierrors.IsConflict(err) {
 		return nil, fmt.Errorf("%s was changed by somebody else: %w; take over what they changed with --force-conflicts", name, err)
 	}
@@ -121,6 +123,10 @@ func patch(ctx context.Context, c *kubeapi.Client, o Object, dryRun bool) (Objec
 	}
 	if !dryRun {
 		return nil, nil
+	}
+	raw, err := result.Raw()
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer for %s: %w", name, err)
 	}
 	answer := &unstructured.Unstructured{}
 	if err := answer.UnmarshalJSON(raw); err != nil {

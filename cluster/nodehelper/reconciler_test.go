@@ -1,0 +1,211 @@
+package nodehelper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+)
+
+// A helperStage is an owner that wants one fault on one pod of node n1. Jobs get
+// their pod when the test starts them.
+type helperStage struct {
+	t      *testing.T
+	server *apitest.Server
+	c      *kubeapi.Client
+	wanted map[string][]order.Pod
+	r      *Reconciler
+}
+
+func newHelperStage(t *testing.T, helper func(w http.ResponseWriter, r *http.Request)) *helperStage {
+	t.Helper()
+	s := &helperStage{t: t, server: apitest.New(t)}
+	s.server.Proxy = func(w http.ResponseWriter, r *http.Request, _, _ string) { helper(w, r) }
+	s.c = s.server.Client(t, kubeapi.Config{})
+	s.create("namespaces", "", NewNamespace())
+	s.create("nodes", "", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	pause := order.Fault{ID: "one", Fault: fault.Fault{Type: fault.Pause, Target: fault.Target{Service: "cart"}, Probability: 1}}
+	s.wanted = map[string][]order.Pod{"n1": {{UID: "uid-1", Namespace: "shop", Name: "cart-1", Faults: []order.Fault{pause}}}}
+	s.r = &Reconciler{
+		Client: s.c, Owner: SystemOwner("shop", "shop"),
+		Agent: func(context.Context) (Options, error) { return Options{Image: "agent:1"}, nil },
+		Wanted: func(context.Context, map[string]*order.Order) (map[string][]order.Pod, error) {
+			return s.wanted, nil
+		},
+	}
+	return s
+}
+
+func (s *helperStage) create(resource, namespace string, o any) {
+	s.t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request := s.c.Clientset.CoreV1().RESTClient().Post().Resource(resource).Body(text)
+	if namespace != "" {
+		request = request.Namespace(namespace)
+	}
+	if err := request.Do(s.t.Context()).Error(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// startHelper does what the controller of Jobs and the kubelet do: the pod of the
+// helper's Job is in the given state.
+func (s *helperStage) startHelper(status corev1.PodStatus) {
+	jobs := s.c.Clientset.BatchV1().Jobs(Namespace)
+	for s.t.Context().Err() == nil {
+		job, err := jobs.Get(s.t.Context(), Name("n1"), metav1.GetOptions{})
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Labels: job.Spec.Template.Labels}, Spec: job.Spec.Template.Spec, Status: status}
+		if _, err := s.c.Clientset.CoreV1().Pods(Namespace).Create(s.t.Context(), p, metav1.CreateOptions{}); err != nil {
+			s.t.Error(err)
+		}
+		return
+	}
+}
+
+func runningHelper() corev1.PodStatus {
+	return corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.9", ContainerStatuses: []corev1.ContainerStatus{{
+		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+	}}}
+}
+
+func acts(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, `[{"owner":"shop/shop","podUID":"uid-1","faultID":"one","by":"freezer"}]`)
+}
+
+func TestReconcileMakesAHelperAndTellsIt(t *testing.T) {
+	var told, slow atomic.Int32
+	var method atomic.Value
+	s := newHelperStage(t, func(w http.ResponseWriter, r *http.Request) {
+		// A slow helper: its port is not open at first.
+		if slow.Add(1) < 4 {
+			apitest.Fail(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "connection refused")
+			return
+		}
+		told.Add(1)
+		method.Store(r.Method)
+		if r.Method == http.MethodPut {
+			acts(w)
+		}
+	})
+	go s.startHelper(runningHelper())
+	statuses, err := s.r.Reconcile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(statuses) != 1 || statuses[0].By != "freezer" || told.Load() != 1 || method.Load() != http.MethodPut {
+		t.Fatalf("statuses %+v after %d orders, want one that acts after one PUT", statuses, told.Load())
+	}
+	// Nothing has changed, so nobody is told.
+	if _, err := s.r.Reconcile(t.Context()); err != nil || told.Load() != 1 {
+		t.Errorf("%d orders after nothing has changed, %v", told.Load(), err)
+	}
+	// What is not wanted any more is withdrawn, and the helper ends.
+	s.wanted = nil
+	if _, err := s.r.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if told.Load() != 2 || method.Load() != http.MethodDelete {
+		t.Errorf("%d orders, the last a %v; want a DELETE", told.Load(), method.Load())
+	}
+	for _, name := range s.server.Names() {
+		if strings.HasPrefix(name, "jobs/") || strings.HasPrefix(name, "configmaps/") {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+func TestReconcileGivesALostHelperItsOrdersAgain(t *testing.T) {
+	var told atomic.Int32
+	s := newHelperStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		told.Add(1)
+		acts(w)
+	})
+	go s.startHelper(runningHelper())
+	if _, err := s.r.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Somebody deletes the helper; its pod and its orders go with it.
+	if err := s.c.Clientset.BatchV1().Jobs(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.c.Clientset.CoreV1().Pods(Namespace).Delete(t.Context(), Name("n1")+"-pod", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.c.Clientset.CoreV1().ConfigMaps(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	go s.startHelper(runningHelper())
+	if _, err := s.r.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if told.Load() != 2 {
+		t.Errorf("%d orders, want one for each helper", told.Load())
+	}
+}
+
+func TestReconcileSaysWhyAHelperRefuses(t *testing.T) {
+	var told atomic.Int32
+	s := newHelperStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		told.Add(1)
+		http.Error(w, "the kernel has no freezer", http.StatusBadRequest)
+	})
+	go s.startHelper(runningHelper())
+	_, err := s.r.Reconcile(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `node "n1"`) || !strings.Contains(err.Error(), "the kernel has no freezer") {
+		t.Errorf("got %v, want the node and the reason", err)
+	}
+	if told.Load() != 1 {
+		t.Errorf("%d tries of an order that was refused, want 1", told.Load())
+	}
+}
+
+func TestReconcileSaysWhyAHelperDoesNotStart(t *testing.T) {
+	s := newHelperStage(t, func(http.ResponseWriter, *http.Request) {})
+	go s.startHelper(corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+		Image: "agent:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName"}},
+	}}})
+	_, err := s.r.Reconcile(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "does not start") || !strings.Contains(err.Error(), "is no image") {
+		t.Errorf("got %v, want the diagnosis of its pod", err)
+	}
+}
+
+func TestReconcileSaysThatTheNamespaceDoesNotAdmitHelpers(t *testing.T) {
+	s := newHelperStage(t, func(http.ResponseWriter, *http.Request) {})
+	s.server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if !apitest.Is(r, http.MethodPost, "pods") {
+			return false
+		}
+		apitest.Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, `pods "helper" is forbidden: violates PodSecurity "baseline:latest"`)
+		return true
+	}
+	_, err := s.r.Reconcile(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "pod-security.kubernetes.io/enforce=privileged") {
+		t.Errorf("got %v, want the label that is missing", err)
+	}
+	for _, name := range s.server.Names() {
+		if strings.HasPrefix(name, "secrets/") || strings.HasPrefix(name, "jobs/") {
+			t.Errorf("%s is left of a helper that was refused", name)
+		}
+	}
+}

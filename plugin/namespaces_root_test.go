@@ -282,7 +282,7 @@ func TestPartitionInNamespaces(t *testing.T) {
 	m.took(t, "web", 3)
 	for want, f := range map[string]fault.Fault{
 		"needs a gate":              {Type: fault.Refuse, Probability: 1},
-		"leave the probability out": {Type: fault.NetPartition, Probability: 0.5},
+		"leave out the probability": {Type: fault.NetPartition, Probability: 0.5},
 	} {
 		f.Target.Service = "db"
 		if err := m.CanInject(&f); err == nil || !strings.Contains(err.Error(), want) {

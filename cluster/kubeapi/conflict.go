@@ -21,7 +21,7 @@ var errConflicts = fmt.Errorf("others changed it again and again for %v", confli
 func IsOvertaken(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
 // RetryConflicts calls change, which reads an object and writes it, until others
-// have not changed the object in between. The pauses grow from 10 ms to 2 s. It
+// have not changed the object in between. The pauses grow from 10 ms to 2 s, give or take a fifth. It
 // gives up when ctx ends, or after a minute; the error then names the object, and
 // has the cause of the end and the last conflict in it. Any other error of change
 // is returned as it is.
@@ -32,7 +32,10 @@ func RetryConflicts(ctx context.Context, object string, change func(context.Cont
 	pause := wait.Backoff{Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.2, Cap: 2 * time.Second, Steps: 100}
 	for {
 		err := change(ctx)
-		if !IsOvertaken(err) {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return gaveUp(ctx, object, err) // it ended during a request, whose error does not name the object
+		case !IsOvertaken(err):
 			return err
 		}
 		timer := time.NewTimer(pause.Step())
@@ -51,5 +54,8 @@ func gaveUp(ctx context.Context, object string, last error) error {
 	if errors.Is(cause, errConflicts) {
 		return fmt.Errorf("changing %s: %w; try again: %w", object, cause, last)
 	}
-	return fmt.Errorf("changing %s: %w while others changed it at the same time: %w", object, cause, last)
+	if IsOvertaken(last) {
+		return fmt.Errorf("changing %s: %w while others changed it at the same time: %w", object, cause, last)
+	}
+	return fmt.Errorf("changing %s: %w: %w", object, cause, last)
 }

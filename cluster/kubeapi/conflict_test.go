@@ -102,3 +102,16 @@ func TestRetryConflictsReturnsOtherErrors(t *testing.T) {
 		t.Errorf("got %v after %d tries, want the error itself after 2", err, tries)
 	}
 }
+
+// The end may come during a request, whose own error does not name the object.
+func TestTheObjectIsNamedWhenTheEndComesDuringARequest(t *testing.T) {
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := RetryConflicts(ctx, `configmap "record"`, func(ctx context.Context) error {
+		cancel(why)
+		return ctx.Err()
+	})
+	if !errors.Is(err, why) || !strings.Contains(err.Error(), `changing configmap "record"`) {
+		t.Errorf("the error is %v", err)
+	}
+}

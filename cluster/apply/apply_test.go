@@ -47,7 +47,7 @@ func changeByOthers(t *testing.T, c *kubeapi.Client, name string, change func(*c
 		t.Fatal(err)
 	}
 	change(o)
-	// Whoever changes a field takes it over.
+	// The manager that changes a field takes it over.
 	body := object("v1", "ConfigMap", name, map[string]any{"data": o.Data})
 	other := *c
 	other.Config.ForceConflicts = true

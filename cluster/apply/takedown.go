@@ -96,7 +96,7 @@ func deleteSystem(ctx context.Context, c *kubeapi.Client, system, namespace stri
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	// Who may not look at it has not made it.
+	// The caller cannot read it, so it did not create it.
 	if err != nil && !apierrors.IsForbidden(err) {
 		return false, err
 	}

@@ -291,8 +291,8 @@ func (r *leftovers) lastState(c batchv1.JobCondition) string {
 	return cmp.Or(text, c.Message)
 }
 
-// LastLine returns the last line that an experiment has logged; "" where there is
-// none to be had.
+// LastLine returns the last line that an experiment has logged; "" if none can
+// be read.
 func LastLine(ctx context.Context, c *kubeapi.Client, x *Experiment) string {
 	pods, err := c.Clientset.CoreV1().Pods(x.Namespace).List(ctx, metav1.ListOptions{LabelSelector: runnerSelector(x.Name)})
 	if err != nil || len(pods.Items) == 0 {

@@ -103,7 +103,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 	if err := refuseExperiment(ctx, c, e, place); err != nil {
 		return nil, err
 	}
-	// What is wrong with the system is better said now than by its pod.
+	// Report mistakes of the system now, because its pod would report them late.
 	if _, err := apply.Build(c, &e.System, e.Seed, place); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (d *Instance) followPods(ctx context.Context) {
 		if err == nil || !apierrors.IsForbidden(err) {
 			return err
 		}
-		// Who may have no helpers is not told so as long as none is needed.
+		// Report missing rights only when a fault needs a helper.
 		if wanted, wantedErr := d.desired(ctx); len(wanted) == 0 {
 			return wantedErr
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // TailOf returns the last lines that a pod has printed or, with previous, its
-// container before it was started again; "" where they are not to be had.
+// container before it was restarted; "" if they cannot be read.
 func (c *Client) TailOf(ctx context.Context, namespace, pod string, lines int64, previous bool) string {
 	if pod == "" {
 		return ""

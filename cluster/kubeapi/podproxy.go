@@ -40,7 +40,7 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for requests to the pods of namespace %q: %w", namespace, err)
 	}
-	// Whoever sent a request that breaks off sees that by himself.
+	// The client sees a request that breaks off, so nothing is logged.
 	quiet := log.New(io.Discard, "", 0)
 	reverse := &httputil.ReverseProxy{
 		Transport: c.HTTP.Transport,

@@ -210,7 +210,7 @@ func TestAClientOfAnotherProgram(t *testing.T) {
 	if err := c.Clear(t.Context(), "a/b c"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Inject(t.Context(), "x", fault.Fault{Type: fault.NetLoss, Probability: 1, Target: broken.Target, Args: fault.Args{Percent: 0.1}}, time.Time{}); err == nil || !strings.Contains(err.Error(), "net-loss") || strings.Contains(err.Error(), "422") {
+	if err := c.Inject(t.Context(), "x", fault.Fault{Type: fault.NetLoss, Probability: 1, Target: broken.Target, Args: fault.Args{Percent: 10}}, time.Time{}); err == nil || !strings.Contains(err.Error(), "net-loss") || strings.Contains(err.Error(), "422") {
 		t.Errorf("a network fault gives %v, want why it is not possible and no more", err)
 	}
 	if err := c.CanInject(&broken); err != nil {

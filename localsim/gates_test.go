@@ -251,7 +251,7 @@ func TestConditionsOnAnEdge(t *testing.T) {
 			{fault.Fault{Type: fault.Concatenate, Args: fault.Args{Size: 1 << 20, Hold: unit.Duration(100 * ms)}}, 200, 100 * ms},
 			{fault.Fault{Type: fault.Substitute, Args: fault.Args{Pattern: "HTTP/1.1 200", With: "HTTP/1.1 503"}}, 502, 0},
 			{fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: 1000}}, 200, 0},
-			{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 1}}, 504, 500 * ms},
+			{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 100}}, 504, 500 * ms},
 		} {
 			f := test.fault
 			f.Target = fault.Target{Service: "cart", From: "web"}
@@ -373,7 +373,7 @@ func TestChainsGoThroughGates(t *testing.T) {
 			if slow, fast := call("api"), call("web"); slow < 100*ms || fast > 80*ms {
 				t.Errorf("the slow chain takes %v, the other %v", slow, fast)
 			}
-			if err := client.CanInject(&fault.Fault{Type: fault.NetReorder, Probability: 1, Target: fault.Target{Service: "cart"}, Args: fault.Args{Percent: 0.1, Delay: dist.Fixed(ms)}}); err == nil || !strings.Contains(err.Error(), "--isolation netns") {
+			if err := client.CanInject(&fault.Fault{Type: fault.NetReorder, Probability: 1, Target: fault.Target{Service: "cart"}, Args: fault.Args{Percent: 10, Delay: dist.Fixed(ms)}}); err == nil || !strings.Contains(err.Error(), "--isolation netns") {
 				t.Errorf("reordering gives %v", err)
 			}
 		})

@@ -22,19 +22,19 @@ func ImpairmentOf(f *fault.Fault) (Impairment, error) {
 
 func impairmentOf(f *fault.Fault) (i Impairment, err error) {
 	a := &f.Args
-	chance := Chance{Probability: a.Percent, Correlation: a.Correlation}
+	chance := Chance{Probability: a.Percent.Share(), Correlation: float64(a.Correlation)}
 	switch f.Type {
 	case fault.NetDelay:
-		i.DelayCorrelation = a.Correlation
+		i.DelayCorrelation = float64(a.Correlation)
 		return i, i.setDelay(f)
 	case fault.NetLoss:
-		i.Loss = Loss{Probability: a.Percent, Correlation: a.Correlation}
+		i.Loss = Loss{Probability: a.Percent.Share(), Correlation: float64(a.Correlation)}
 	case fault.NetDuplicate:
 		i.Duplicate = chance
 	case fault.NetCorrupt:
 		i.Corrupt = chance
 	case fault.NetReorder:
-		i.Reorder = Reorder{Probability: a.Percent, Correlation: a.Correlation}
+		i.Reorder = Reorder{Probability: a.Percent.Share(), Correlation: float64(a.Correlation)}
 		return i, i.setDelay(f)
 	case fault.NetRate:
 		i.Rate.BytesPerSecond = uint64(a.Rate)

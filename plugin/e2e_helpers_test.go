@@ -108,7 +108,7 @@ func networkBroken(k *onKind) {
 	k.prompt("nets", "other", little)
 	k.ok(k.microsim("fault", "clear", "net-partition-web-db")...)
 	k.prompt("nets", "web", little)
-	k.ok(k.microsim("fault", "add", "net-loss", "--target", "db", "--percent", "1", "--for", "5m")...)
+	k.ok(k.microsim("fault", "add", "net-loss", "--target", "db", "--percent", "100", "--for", "5m")...)
 	k.silent("nets", "other")
 	k.ok(k.microsim("down", "nets")...)
 }

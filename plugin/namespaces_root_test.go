@@ -161,10 +161,10 @@ func TestNetworkFaultsInNamespaces(t *testing.T) {
 		{fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Direction: fault.ToTarget}, Args: fault.Args{Delay: dist.Fixed(50 * ms)}}, least: 50 * ms, most: 200 * ms},
 		{fault: fault.Fault{Type: fault.NetDelay, Target: fault.Target{Direction: fault.Both}, Args: fault.Args{Delay: dist.Fixed(50 * ms)}}, least: 100 * ms, most: 300 * ms},
 		{fault: fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: 1 << 20}}, least: 180 * ms, most: 400 * ms},
-		{fault: fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 0.2}}, service: "db", counter: "RetransSegs", most: 5 * time.Second},
-		{fault: fault.Fault{Type: fault.NetCorrupt, Args: fault.Args{Percent: 0.2}}, service: "db", counter: "RetransSegs", most: 5 * time.Second},
-		{fault: fault.Fault{Type: fault.NetDuplicate, Args: fault.Args{Percent: 0.5}}, service: "web", counter: "TCPDSACKOldSent", most: 100 * ms},
-		{fault: fault.Fault{Type: fault.NetReorder, Args: fault.Args{Percent: 0.3, Delay: dist.Fixed(5 * ms)}}, service: "web", counter: "TCPOFOQueue", most: time.Second},
+		{fault: fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 20}}, service: "db", counter: "RetransSegs", most: 5 * time.Second},
+		{fault: fault.Fault{Type: fault.NetCorrupt, Args: fault.Args{Percent: 20}}, service: "db", counter: "RetransSegs", most: 5 * time.Second},
+		{fault: fault.Fault{Type: fault.NetDuplicate, Args: fault.Args{Percent: 50}}, service: "web", counter: "TCPDSACKOldSent", most: 100 * ms},
+		{fault: fault.Fault{Type: fault.NetReorder, Args: fault.Args{Percent: 30, Delay: dist.Fixed(5 * ms)}}, service: "web", counter: "TCPOFOQueue", most: time.Second},
 	} {
 		f := test.fault
 		t.Run(string(f.Type)+"-"+string(f.EffectiveDirection()), func(t *testing.T) {

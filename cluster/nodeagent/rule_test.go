@@ -21,7 +21,7 @@ func TestRules(t *testing.T) {
 	}{
 		{"delay", order.Fault{Fault: fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(300 * time.Millisecond), Jitter: unit.Duration(50 * time.Millisecond)}},
 			Peers: []string{"10.0.0.1", "10.0.0.2", "10.96.0.0/16"}, Exempt: []string{"172.18.0.2", "tcp:*;local=8081"}}, "delay 300ms ±50ms, egress eth0, 3 peers", false},
-		{"loss", order.Fault{Fault: fault.Fault{Type: fault.NetLoss, Target: fault.Target{Direction: fault.Both}, Args: fault.Args{Percent: 0.125}}}, "loss 12.5 %, both eth0", false},
+		{"loss", order.Fault{Fault: fault.Fault{Type: fault.NetLoss, Target: fault.Target{Direction: fault.Both}, Args: fault.Args{Percent: 12.5}}}, "loss 12.5 %, both eth0", false},
 		{"rate", order.Fault{Fault: fault.Fault{Type: fault.NetRate, Target: fault.Target{Direction: fault.ToTarget}, Args: fault.Args{Rate: 125000}}}, "rate 125000 B/s, ingress eth0", false},
 		{"partition", order.Fault{Fault: fault.Fault{Type: fault.NetPartition}, Only: true, Peers: []string{"fd00::1"}}, "partition, both eth0, 1 peer", false},
 		{"no peers", order.Fault{Fault: fault.Fault{Type: fault.NetPartition}, Only: true}, "", false},

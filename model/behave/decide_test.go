@@ -142,15 +142,15 @@ const draws = 20000
 func TestRatesAreTrue(t *testing.T) {
 	for _, p := range []float64{0, 0.001, 0.1, 0.3, 0.4, 0.6, 0.999, 1} {
 		certain := topology.NewCall("b")
-		certain.Probability = p
+		certain.Probability = unit.Share(p)
 		calling := topology.NewService("a", topology.Step{Call: &certain})
 		failing := topology.NewService("a")
-		failing.Endpoints[0].ErrorRate = p
+		failing.Endpoints[0].ErrorRate = unit.Share(p)
 		checkDraws(t, fmt.Sprintf("call at %v", p), p, OpCall, New(3, &calling).Endpoints[0], nil)
 		checkDraws(t, fmt.Sprintf("errorRate %v", p), p, OpFail, New(3, &failing).Endpoints[0], nil)
 		plain := topology.NewService("a")
 		for kind, f := range oneOfEach() {
-			f.Probability = p
+			f.Probability = unit.Share(p)
 			set := NewFaultSet(1, []Active{{"f", f}})
 			checkDraws(t, fmt.Sprintf("%s at %v", f.Type, p), p, kind, New(3, &plain).Endpoints[0], set)
 		}

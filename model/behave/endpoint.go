@@ -67,7 +67,7 @@ func (s *step) random() bool {
 
 func compile(s *Service, t *topology.Endpoint) *Endpoint {
 	e := &Endpoint{
-		Method: t.Method, Path: t.Path, Timeout: t.Timeout.Std(), service: s, errorRate: t.ErrorRate,
+		Method: t.Method, Path: t.Path, Timeout: t.Timeout.Std(), service: s, errorRate: float64(t.ErrorRate),
 		Status: cmp.Or(t.Response.Status, topology.DefaultStatus), Bytes: int64(t.Response.Size),
 		ErrorStatus: cmp.Or(t.ErrorStatus, topology.DefaultErrorStatus),
 	}
@@ -152,7 +152,7 @@ func (c *compiler) step(list []step, t *topology.Step) []step {
 	if t.Call != nil {
 		call := c.call(t.Call)
 		for range max(t.Call.Count, 1) {
-			add(Op{Kind: OpCall, Call: call, Index: c.calls}, dist.Delay{}, t.Call.Probability)
+			add(Op{Kind: OpCall, Call: call, Index: c.calls}, dist.Delay{}, float64(t.Call.Probability))
 			c.calls++
 		}
 	}

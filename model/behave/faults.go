@@ -108,7 +108,7 @@ func (s *FaultSet) Unreachable(key dist.Key, from, to, path string, replica, ind
 		if t.Service != to || t.From != "" && t.From != from || t.Replica != 0 && t.Replica != replica || t.Endpoint != "" && t.Endpoint != path {
 			continue
 		}
-		if key.With("fault").With(f.id).WithInt(index).WithInt(n).Chance(f.fault.Probability) {
+		if key.With("fault").With(f.id).WithInt(index).WithInt(n).Chance(float64(f.fault.Probability)) {
 			return f.index
 		}
 	}
@@ -126,7 +126,7 @@ func (s *FaultSet) decide(buf []Op, key dist.Key, from, path string) []Op {
 			continue
 		}
 		k := key.With("fault").With(f.id)
-		if !k.Chance(f.fault.Probability) {
+		if !k.Chance(float64(f.fault.Probability)) {
 			continue
 		}
 		buf = append(buf, f.op(k))

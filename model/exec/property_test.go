@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // randomSteps makes a program of at most n steps.
@@ -23,7 +24,7 @@ func randomSteps(r *rand.Rand, n, depth int) (steps []topology.Step) {
 			}))
 		case kind < 5:
 			call := topology.NewCall([]string{"b", "c"}[r.IntN(2)])
-			call.Probability, call.Count = r.Float64(), 1+r.IntN(2)
+			call.Probability, call.Count = unit.Share(r.Float64()), 1+r.IntN(2)
 			call.OnError = []topology.OnError{topology.Ignore, topology.Propagate}[r.IntN(2)]
 			steps = append(steps, topology.Step{Call: &call})
 		case depth > 0:

@@ -23,9 +23,9 @@ type Fault struct {
 	// Duration 0 means until the end, or until it is cleared.
 	Duration unit.Duration `json:"duration,omitzero"`
 	// Probability is the share of requests hit, 0 to 1.
-	Probability float64 `json:"probability"`
-	Args        Args    `json:"args,omitzero"`
-	Rounds      *Rounds `json:"rounds,omitempty"`
+	Probability unit.Share `json:"probability"`
+	Args        Args       `json:"args,omitzero"`
+	Rounds      *Rounds    `json:"rounds,omitempty"`
 }
 
 // A Target says where a fault acts.
@@ -87,15 +87,15 @@ type Args struct {
 	// Cores is how many processors are kept busy.
 	Cores unit.Cores `json:"cores,omitzero"`
 	// Rate limits a network path, in bytes per second.
-	Rate unit.Size `json:"rate,omitzero"`
-	// Percent is the share, 0 to 1, of packets that a network fault hits.
-	Percent float64 `json:"percent,omitempty"`
+	Rate unit.Rate `json:"rate,omitzero"`
+	// Percent is the share, in percents, of packets that a network fault hits.
+	Percent unit.Percent `json:"percent,omitempty"`
 	// Correlation, 0 to 1, ties a network decision to the one before.
-	Correlation float64 `json:"correlation,omitempty"`
+	Correlation unit.Share `json:"correlation,omitempty"`
 	// Method names the way of a stress.
 	Method string `json:"method,omitempty"`
 	// Load is the share, 0 to 1, of each processor that a stress takes.
-	Load float64 `json:"load,omitempty"`
+	Load unit.Share `json:"load,omitempty"`
 	// Pattern is a regular expression (Go syntax), With what its matches are
 	// replaced by.
 	Pattern string `json:"pattern,omitempty"`

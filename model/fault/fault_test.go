@@ -16,7 +16,7 @@ const second = unit.Duration(time.Second)
 func TestEveryTypeHasAValidExample(t *testing.T) {
 	all := Args{
 		Delay: dist.Fixed(time.Second), Jitter: second / 10, Status: 503, Size: 1 << 20, Hold: second,
-		Cores: 1, Rate: 1000, Percent: 0.1, Correlation: 0.25, Method: "sync", Load: 0.5, Pattern: "a(b)", With: "$1",
+		Cores: 1, Rate: 1000, Percent: 10, Correlation: 0.25, Method: "sync", Load: 0.5, Pattern: "a(b)", With: "$1",
 	}
 	for _, e := range Vocabulary() {
 		f := Fault{Type: e.Type, Target: Target{Service: "cart"}, Probability: 1}

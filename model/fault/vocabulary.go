@@ -3,7 +3,6 @@ package fault
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -312,12 +311,15 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	if _, err := regexp.Compile(a.Pattern); err != nil {
 		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
 	}
+	if share := a.Percent.Share(); !(share >= 0 && share <= 1) {
+		problems.AddHint("args.percent", "write percents from 0 to 100, such as 30", "%v is not between 0 and 100", float64(a.Percent))
+	}
 	for _, share := range []struct {
 		arg Arg
-		v   float64
-	}{{ArgPercent, a.Percent}, {ArgCorrelation, a.Correlation}, {ArgLoad, a.Load}} {
-		if math.IsNaN(share.v) || share.v < 0 || share.v > 1 {
-			problems.AddHint(problem.Join("args", string(share.arg)), "write a share from 0 to 1, such as 0.3 for 30 %", "%v is not between 0 and 1", share.v)
+		v   unit.Share
+	}{{ArgCorrelation, a.Correlation}, {ArgLoad, a.Load}} {
+		if !(share.v >= 0 && share.v <= 1) {
+			problems.AddHint(problem.Join("args", string(share.arg)), "write a share from 0 to 1, or percents such as 30%", "%v is not between 0 and 1", float64(share.v))
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (b *breaker) count(failed bool) bool {
 		b.failed++
 	}
 	b.next = (b.next + 1) % len(b.window)
-	return b.filled == len(b.window) && float64(b.failed) >= b.config.FailureRate*float64(b.filled)
+	return b.filled == len(b.window) && float64(b.failed) >= float64(b.config.FailureRate)*float64(b.filled)
 }
 
 func (b *breaker) trip(now time.Duration) {

@@ -82,7 +82,7 @@ const (
 // out, all of which must succeed to close it.
 type Breaker struct {
 	Failures    int           `json:"failures,omitempty"`
-	FailureRate float64       `json:"failureRate,omitempty"`
+	FailureRate unit.Share    `json:"failureRate,omitempty"`
 	Window      int           `json:"window,omitempty"`
 	Reset       unit.Duration `json:"reset"`
 	Trials      int           `json:"trials,omitempty"`

@@ -30,7 +30,7 @@ func randomCall(r *rand.Rand) (p Call) {
 	if r.IntN(4) > 0 {
 		p.Breaker = &Breaker{Failures: 1 + r.IntN(3), Reset: unit.Duration(50 + r.IntN(200)), Trials: r.IntN(4), Scope: scope(), PerAttempt: r.IntN(2) == 0}
 		if r.IntN(2) == 0 {
-			p.Breaker.Failures, p.Breaker.FailureRate, p.Breaker.Window = 0, 0.1+0.9*r.Float64(), 1+r.IntN(5)
+			p.Breaker.Failures, p.Breaker.FailureRate, p.Breaker.Window = 0, unit.Share(0.1+0.9*r.Float64()), 1+r.IntN(5)
 		}
 	}
 	if r.IntN(2) == 0 {

@@ -12,7 +12,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/chaosmesh"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/microsim"
-	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -166,13 +165,13 @@ func TestRatesOfTC(t *testing.T) {
 	for text, want := range map[string]unit.Size{
 		"100kbit": 12500, "1mbit": 125_000, "8": 1, "1mbps": 1_000_000, "1MBPS": 1_000_000, "2kibit": 256, "1gibps": 1 << 30, "1.5kbps": 1500, "8bit": 1, "7bps": 7, "1tbit": 125e9,
 	} {
-		var got tcunit.Rate
+		var got unit.TCRate
 		if err := got.UnmarshalText([]byte(text)); err != nil || unit.Size(got) != want {
 			t.Errorf("%s is %d, %v; want %d bytes per second", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "fast", "1mb", "1 mbit", "-1kbit", "0kbit", "1bit", "1e400gbps", "99999999999999tbps", "1mbit/s", "1.2.3kbit"} {
-		if err := new(tcunit.Rate).UnmarshalText([]byte(text)); err == nil {
+		if err := new(unit.TCRate).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is accepted as a rate", text)
 		}
 	}

@@ -85,11 +85,11 @@ func randomExperiment(r *rand.Rand) *experiment.Experiment {
 		f := pick(r,
 			fault.Fault{Type: fault.Latency, Args: fault.Args{Delay: dist.Fixed(time.Second), Jitter: pick(r, 0, unit.Duration(1e6))}},
 			fault.Fault{Type: fault.Error, Args: fault.Args{Status: pick(r, 0, 503)}},
-			fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 0.25}},
+			fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 25}},
 			fault.Fault{Type: fault.Substitute, Args: fault.Args{Pattern: `a: "(b)"`, With: pick(r, "", "$1")}},
 			fault.Fault{Type: fault.CPU, Args: fault.Args{Hold: randomDuration(r), Cores: pick(r, unit.Cores(0), 0.5, 2)}})
 		f.Target = pick(r, fault.Target{Service: "s0"}, fault.Target{Service: "s0", Endpoint: "/"}, fault.Target{Service: "s0", Direction: fault.Both})
-		f.Probability = pick(r, 1, 0, 0.3)
+		f.Probability = pick[unit.Share](r, 1, 0, 0.3)
 		e.Faults = append(e.Faults, f.WithDefaults())
 	}
 	randomComparison(r, e)
@@ -140,7 +140,7 @@ func randomService(r *rand.Rand, i, n int) topology.Service {
 	}
 	for j := range s.Endpoints {
 		e := &s.Endpoints[j]
-		e.Method, e.ErrorRate, e.ErrorStatus = pick(r, "", "", "GET"), pick(r, 0, 0.01, 1), pick(r, 500, 503)
+		e.Method, e.ErrorRate, e.ErrorStatus = pick(r, "", "", "GET"), pick[unit.Share](r, 0, 0.01, 1), pick(r, 500, 503)
 		e.Response = topology.Response{Status: pick(r, 200, 201), Size: randomSize(r)}
 		e.Timeout = pick(r, topology.DefaultTimeout, unit.Duration(time.Second)+randomDuration(r))
 		e.Require = pick(r, nil, &topology.Require{Header: "Authorization"}, &topology.Require{Header: "X-Tenant", Status: 403})
@@ -184,7 +184,7 @@ func randomStep(r *rand.Rand, i, n int, outermost bool) topology.Step {
 	}
 	c := topology.NewCall(fmt.Sprint("s", i+1+r.IntN(n-1-i)))
 	if r.IntN(2) == 0 {
-		c.Probability, c.Count, c.RequestSize = pick(r, 0, 0.5), 1+r.IntN(3), randomSize(r)
+		c.Probability, c.Count, c.RequestSize = pick[unit.Share](r, 0, 0.5), 1+r.IntN(3), randomSize(r)
 		c.OnError = pick(r, topology.Propagate, topology.Ignore)
 		c.Call = randomPolicies(r)
 		c.Answers = pick(r, nil, map[string]topology.Answer{"404": {Status: 404, Body: `{"error": "none"}`}, "other": {Status: 503}})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
@@ -86,16 +85,8 @@ func (w *schemaWriter) object(t reflect.Type) schema {
 	properties := schema{}
 	for _, f := range decode.FieldsOf(t) {
 		properties[f.Name] = w.of(f.Typ)
-		if slices.Contains(shares(), f.Name) && f.Typ.Kind() == reflect.Float64 {
-			properties[f.Name] = schema{"type": "number", "minimum": 0, "maximum": 1}
-		}
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}
-}
-
-// shares lists the fields that are shares from 0 to 1, wherever they stand.
-func shares() []string {
-	return []string{"probability", "errorRate", "failureRate", "percent", "correlation", "load"}
 }
 
 // of describes a type. Structs are described once and referred to.
@@ -129,15 +120,23 @@ func (w *schemaWriter) of(t reflect.Type) schema {
 
 // quantity describes the types that are written as one word, or nil.
 func quantity(t reflect.Type) schema {
-	duration := `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|min|m|h|d))+$|^0$`
+	const number = `[0-9]+(\.[0-9]+)?`
+	size := `^` + number + `([KMGTPE]i|[kKMGTPEB])?$`
 	switch t {
 	case reflect.TypeFor[unit.Duration]():
-		return schema{"anyOf": []any{schema{"type": "string", "pattern": duration}, schema{"const": 0}}}
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^(` + number + `(ns|us|µs|μs|ms|s|min|m|h|d))+$|^0$`}, schema{"const": 0}}}
 	case reflect.TypeFor[unit.Size]():
 		return schema{"anyOf": []any{
-			schema{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?([KMGTP]i|[kKMGTPB])?$`}, schema{"type": "integer", "minimum": 0}}}
+			schema{"type": "string", "pattern": size}, schema{"type": "integer", "minimum": 0}}}
+	case reflect.TypeFor[unit.Rate]():
+		bits := `^` + number + `([kKmMgGtT][iI]?)?[bB][iI][tT]$`
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": size + "|" + bits}, schema{"type": "integer", "minimum": 0}}}
+	case reflect.TypeFor[unit.Share]():
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^` + number + `%?$`}, schema{"type": "number", "minimum": 0, "maximum": 1}}}
+	case reflect.TypeFor[unit.Percent]():
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^` + number + `%?$`}, schema{"type": "number", "minimum": 0, "maximum": 100}}}
 	case reflect.TypeFor[unit.Cores]():
-		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?m?$`}, schema{"type": "number", "minimum": 0}}}
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^` + number + `m?$`}, schema{"type": "number", "minimum": 0}}}
 	case reflect.TypeFor[topology.Kind]():
 		return enum(topology.Kinds()...)
 	case reflect.TypeFor[topology.OnError]():

@@ -120,7 +120,7 @@ func (s *System) callAtRandom(calls int, key dist.Key) error {
 	for from, all := range callees {
 		for _, to := range all {
 			call := NewCall(s.Services[to].Name)
-			call.Probability = math.Floor(1000/float64(len(all))) / 1000
+			call.Probability = unit.Share(math.Floor(1000/float64(len(all))) / 1000)
 			e := &s.Services[from].Endpoints[0]
 			e.Steps = append(e.Steps, Step{Call: &call})
 		}

@@ -88,7 +88,7 @@ func (s *System) Edges() []Edge {
 					index[[2]EndpointRef{from, to}] = at
 					edges = append(edges, Edge{From: from, To: to})
 				}
-				edges[at].PerRequest += c.Probability * float64(c.Count)
+				edges[at].PerRequest += float64(c.Probability) * float64(c.Count)
 			}
 		}
 	}

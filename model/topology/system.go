@@ -126,8 +126,8 @@ type Endpoint struct {
 	Response Response `json:"response"`
 	// ErrorRate is the share of requests, 0 to 1, answered with ErrorStatus
 	// before any step is done.
-	ErrorRate   float64 `json:"errorRate,omitempty"`
-	ErrorStatus int     `json:"errorStatus,omitempty"`
+	ErrorRate   unit.Share `json:"errorRate,omitempty"`
+	ErrorStatus int        `json:"errorStatus,omitempty"`
 	// Timeout bounds the whole request including its calls.
 	Timeout unit.Duration `json:"timeout"`
 }
@@ -185,7 +185,7 @@ type Call struct {
 	// Method is the HTTP method; empty means that of the endpoint, or GET.
 	Method string `json:"method,omitempty"`
 	// Probability is how likely the call is made, 0 to 1.
-	Probability float64 `json:"probability"`
+	Probability unit.Share `json:"probability"`
 	// Count is how many times it is made, one after another.
 	Count       int       `json:"count"`
 	RequestSize unit.Size `json:"requestSize,omitzero"`

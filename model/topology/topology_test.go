@@ -48,7 +48,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		"duplicate":   {func(s *System) { s.Services[1].Name = "a" }, []string{"services[1].name: service \"a\" is already described at services[0]"}},
 		"callee":      {func(s *System) { s.Services[0].Endpoints[0].Steps[0].Call.To = "bb" }, []string{"services[0].endpoints[0].steps[0].call.to: callee \"bb\"", "did you mean \"b\"?"}},
 		"probability": {func(s *System) { s.Services[0].Endpoints[0].Steps[0].Call.Probability = 1.3 }, []string{"probability 1.3 is not between 0 and 1"}},
-		"NaN":         {func(s *System) { s.Services[0].Endpoints[0].ErrorRate = math.NaN() }, []string{"errorRate"}},
+		"NaN":         {func(s *System) { s.Services[0].Endpoints[0].ErrorRate = unit.Share(math.NaN()) }, []string{"errorRate"}},
 		"negative": {func(s *System) {
 			s.Services[0].Endpoints[0].Steps = append(s.Services[0].Endpoints[0].Steps, Step{Work: &Work{Sleep: dist.Fixed(-time.Second)}})
 		}, []string{"steps[1].work.sleep: duration \"-1s\" is negative"}},

@@ -263,9 +263,9 @@ func checkName(problems *problem.List, path, name string) {
 	}
 }
 
-func checkProbability(problems *problem.List, path string, p float64) {
+func checkProbability(problems *problem.List, path string, p unit.Share) {
 	if !(p >= 0 && p <= 1) {
-		problems.AddHint(path, "write a share from 0 to 1, such as 0.3 for 30 %", "probability %v is not between 0 and 1", p)
+		problems.AddHint(path, "write a share from 0 to 1, such as 0.3, or percents such as 30%", "probability %v is not between 0 and 1", p)
 	}
 }
 

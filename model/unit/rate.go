@@ -24,38 +24,41 @@ func ParseRate(s string) (Rate, error) {
 		}
 		return Rate(size), nil
 	}
-	factor, known := bitFactor(prefix)
+	factor, known := tcFactor(prefix)
 	if !known {
 		return 0, fmt.Errorf("invalid rate %q: write bits as 100kbit, 1mbit or 1gbit", s)
 	}
-	bytes := number.Mul(number, factor)
+	return wholeBytes(s, number.Mul(number, factor.Quo(factor, big.NewRat(8, 1))))
+}
+
+// wholeBytes rounds a rate to whole bytes per second.
+func wholeBytes(s string, bytes *big.Rat) (Rate, error) {
 	if bytes.Sign() > 0 && bytes.Cmp(big.NewRat(1, 1)) < 0 {
 		return 0, fmt.Errorf("rate %q is out of range: write at least 8bit, one byte per second", s)
 	}
-	rounded := new(big.Int).Quo(bytes.Add(bytes, big.NewRat(1, 2)).Num(), bytes.Denom())
+	half := new(big.Rat).Add(bytes, big.NewRat(1, 2))
+	rounded := new(big.Int).Quo(half.Num(), half.Denom())
 	if !rounded.IsInt64() {
 		return 0, fmt.Errorf("rate %q is out of range: write less than 8Ei bytes per second", s)
 	}
 	return Rate(rounded.Int64()), nil
 }
 
-// bitFactor is how many bytes the bits with a prefix are.
-func bitFactor(prefix string) (*big.Rat, bool) {
+// tcFactor is what a prefix of a unit of tc(8) multiplies by.
+func tcFactor(prefix string) (*big.Rat, bool) {
 	letter, binary := strings.CutSuffix(prefix, "i")
-	power := int64(0)
+	power := int64(strings.Index("kmgt", letter) + 1)
 	switch {
 	case prefix == "":
-	case len(letter) == 1 && strings.Contains("kmgt", letter):
-		power = int64(strings.Index("kmgt", letter) + 1)
-	default:
+		power = 0
+	case len(letter) != 1 || power == 0:
 		return nil, false
 	}
 	base := int64(1000)
 	if binary {
 		base = 1024
 	}
-	factor := new(big.Int).Exp(big.NewInt(base), big.NewInt(power), nil)
-	return new(big.Rat).SetFrac(factor, big.NewInt(8)), true
+	return new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(base), big.NewInt(power), nil)), true
 }
 
 // String prints the rate as the Size of one second.
@@ -75,3 +78,28 @@ func (r *Rate) Set(text string) error { return r.UnmarshalText([]byte(text)) }
 
 // Type names the flag's kind of value in help texts.
 func (r *Rate) Type() string { return "rate" }
+
+// A TCRate is a rate as tc(8) reads it, which other tools' files took over: a bare
+// number is bits per second, and bps is bytes per second.
+type TCRate Rate
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *TCRate) UnmarshalText(text []byte) error {
+	s := strings.ToLower(strings.TrimSpace(string(text)))
+	number, suffix := cutNumber(s)
+	prefix, isBytes := strings.CutSuffix(suffix, "bps")
+	var rate Rate
+	var err error
+	if factor, known := tcFactor(prefix); number != nil && isBytes && known {
+		rate, err = wholeBytes(s, number.Mul(number, factor))
+	} else if number != nil && (suffix == "" || strings.HasSuffix(suffix, "bit")) {
+		rate, err = ParseRate(strings.TrimSuffix(s, "bit") + "bit")
+	} else {
+		err = fmt.Errorf("invalid rate %q: write a number with a unit of tc, such as 100kbit or 1mbit (bits), 1mbps (bytes per second)", text)
+	}
+	if err == nil && rate == 0 {
+		err = fmt.Errorf("rate %q is out of range: write at least 8bit, one byte per second", text)
+	}
+	*r = TCRate(rate)
+	return err
+}

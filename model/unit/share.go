@@ -15,8 +15,8 @@ type Share float64
 // ParseShare reads a share in the format of Share.
 func ParseShare(s string) (Share, error) {
 	digits, percents := strings.CutSuffix(s, "%")
-	number, rest := cutNumber(digits)
-	if number == nil || rest != "" {
+	number := decimal(digits)
+	if number == nil {
 		return 0, shareError(s)
 	}
 	if percents {
@@ -27,6 +27,24 @@ func ParseShare(s string) (Share, error) {
 	}
 	n, _ := number.Float64()
 	return Share(n), nil
+}
+
+// decimal reads a number that may have an exponent, as small shares do in JSON: 1e-7.
+// It is nil if s is none.
+func decimal(s string) *big.Rat {
+	number, rest := cutNumber(s)
+	if number == nil || rest == "" {
+		return number
+	}
+	exponent, err := strconv.Atoi(rest[1:])
+	if rest[0]|0x20 != 'e' || err != nil || exponent < -99 || exponent > 99 {
+		return nil
+	}
+	number, ok := new(big.Rat).SetString(s)
+	if !ok {
+		return nil
+	}
+	return number
 }
 
 func shareError(s string) error {
@@ -63,8 +81,8 @@ type Percent float64
 
 // ParsePercent reads percents in the format of Percent.
 func ParsePercent(s string) (Percent, error) {
-	number, rest := cutNumber(strings.TrimSuffix(s, "%"))
-	if number == nil || rest != "" || number.Cmp(big.NewRat(100, 1)) > 0 {
+	number := decimal(strings.TrimSuffix(s, "%"))
+	if number == nil || number.Cmp(big.NewRat(100, 1)) > 0 {
 		return 0, fmt.Errorf("invalid percentage %q: write percents from 0 to 100, such as 10 or 0.5", s)
 	}
 	n, _ := number.Float64()
@@ -110,17 +128,12 @@ func (p *Percent) Set(text string) error { return p.UnmarshalText([]byte(text)) 
 // Type names the flag's kind of value in help texts.
 func (p *Percent) Type() string { return "percent" }
 
-// scalarText returns the text of a JSON string, or a JSON number in plain
-// decimals.
+// scalarText returns the text of a JSON string or number.
 func scalarText(data []byte) ([]byte, error) {
 	if len(data) > 0 && data[0] == '"' {
 		var text string
 		err := json.Unmarshal(data, &text)
 		return []byte(text), err
 	}
-	var n float64
-	if err := json.Unmarshal(data, &n); err != nil {
-		return nil, fmt.Errorf("invalid number %q: write a number, or a text with a percent sign: %w", data, err)
-	}
-	return strconv.AppendFloat(nil, n, 'f', -1, 64), nil
+	return data, nil
 }

@@ -188,7 +188,7 @@ func planOf(f *fault.Fault) (p plan, err error) {
 
 func some(f *fault.Fault, c gate.Condition) gate.Condition {
 	if f.Probability < 1 {
-		return gate.Sometimes{Share: f.Probability, Of: c}
+		return gate.Sometimes{Share: float64(f.Probability), Of: c}
 	}
 	return c
 }
@@ -232,7 +232,7 @@ func condition(f *fault.Fault) gate.Condition {
 	case fault.NetDelay:
 		return gate.Delay{By: a.Delay.Fixed.Std(), Jitter: a.Jitter.Std()}
 	case fault.NetLoss:
-		return gate.Retransmit{Share: a.Percent}
+		return gate.Retransmit{Share: a.Percent.Share()}
 	case fault.NetRate:
 		// A link does not save up: unused capacity is lost.
 		return gate.Bandwidth{Rate: int64(a.Rate), Burst: max(int64(a.Rate)/100, minBurst)}

@@ -119,7 +119,7 @@ func TestEachFaultActs(t *testing.T) {
 		{fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(100 * ms)}}, takes("hello", 100*ms)},
 		{fault.Fault{Type: fault.NetDelay, Target: fault.Target{Direction: fault.Both}, Args: fault.Args{Delay: dist.Fixed(100 * ms)}}, takes("hello", 200*ms)},
 		{fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: 10000}}, takes(long+long, 200*ms)},
-		{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 1}}, hangs},
+		{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 100}}, hangs},
 		{fault.Fault{Type: fault.NetPartition}, hangs},
 		{fault.Fault{Type: fault.NetPartition, Target: fault.Target{Direction: fault.FromTarget}}, hangs},
 		{fault.Fault{Type: fault.Refuse}, closes},
@@ -238,10 +238,10 @@ func TestFaultsStack(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	delay := fault.Args{Delay: dist.Fixed(ms)}
 	for want, f := range map[string]fault.Fault{
-		"net-duplicate acts on packets":  {Type: fault.NetDuplicate, Args: fault.Args{Percent: 0.1}},
-		"net-corrupt acts on packets":    {Type: fault.NetCorrupt, Args: fault.Args{Percent: 0.1}},
-		"--isolation netns":              {Type: fault.NetReorder, Args: fault.Args{Percent: 0.1, Delay: delay.Delay}},
-		"correlation ties packets":       {Type: fault.NetLoss, Args: fault.Args{Percent: 0.1, Correlation: 0.5}},
+		"net-duplicate acts on packets":  {Type: fault.NetDuplicate, Args: fault.Args{Percent: 10}},
+		"net-corrupt acts on packets":    {Type: fault.NetCorrupt, Args: fault.Args{Percent: 10}},
+		"--isolation netns":              {Type: fault.NetReorder, Args: fault.Args{Percent: 10, Delay: delay.Delay}},
+		"correlation ties packets":       {Type: fault.NetLoss, Args: fault.Args{Percent: 10, Correlation: 0.5}},
 		"is a distribution":              {Type: fault.NetDelay, Args: fault.Args{Delay: dist.Jittered(ms, ms)}},
 		"leave the probability out":      {Type: fault.Refuse, Probability: 0.5},
 		"more than a gate reads at once": {Type: fault.Slice, Args: fault.Args{Size: 1 << 20}},
@@ -256,7 +256,7 @@ func TestRefusals(t *testing.T) {
 
 // A type that is in the vocabulary and that a gate can do is not forgotten.
 func TestEveryTypeIsKnown(t *testing.T) {
-	args := fault.Args{Delay: dist.Fixed(ms), Rate: 1, Size: 1, Percent: 0.5, Pattern: "x"}
+	args := fault.Args{Delay: dist.Fixed(ms), Rate: 1, Size: 1, Percent: 50, Pattern: "x"}
 	for _, entry := range fault.Vocabulary() {
 		f := fault.Fault{Type: entry.Type, Probability: 1, Args: args}
 		packets := f.Type == fault.NetDuplicate || f.Type == fault.NetCorrupt || f.Type == fault.NetReorder

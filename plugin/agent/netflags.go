@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,8 +85,9 @@ func (o *netOptions) impairmentFlags(f *flag.FlagSet) {
 		}
 	}
 	share := func(to *float64) func(string) error {
-		return func(s string) (err error) {
-			*to, err = parseShare(s)
+		return func(s string) error {
+			v, err := unit.ParseShare(s)
+			*to = float64(v)
 			return err
 		}
 	}
@@ -104,7 +104,9 @@ func (o *netOptions) impairmentFlags(f *flag.FlagSet) {
 	set("corrupt", "net-corrupt: probability 0..1", share(&i.Corrupt.Probability))
 	set("reorder", "net-reorder: probability 0..1 of being sent ahead of delayed packets", share(&i.Reorder.Probability))
 	set("rate", "net-rate: bytes a second (125k), or bits with their unit (1mbit)", func(s string) (err error) {
-		i.Rate.BytesPerSecond, err = parseRate(s)
+		var r unit.Rate
+		r, err = unit.ParseRate(s)
+		i.Rate.BytesPerSecond = uint64(r)
 		return err
 	})
 	set("seed", "make random decisions repeatable", func(s string) (err error) {
@@ -116,44 +118,6 @@ func (o *netOptions) impairmentFlags(f *flag.FlagSet) {
 		i.Limit = uint32(n)
 		return err
 	})
-}
-
-// parseShare reads a probability and says what to write for a percentage.
-func parseShare(s string) (float64, error) {
-	if number, ok := strings.CutSuffix(s, "%"); ok {
-		if v, err := strconv.ParseFloat(number, 64); err == nil {
-			return 0, fmt.Errorf("%q: probabilities go from 0 to 1; write %v", s, v/100)
-		}
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no probability from 0 to 1, such as 0.1", s)
-	}
-	return v, nil
-}
-
-// parseRate reads bytes a second as a quantity, or bits a second with a unit.
-func parseRate(s string) (uint64, error) {
-	units := []struct {
-		suffix string
-		bytes  float64
-	}{{"kbit", 1e3 / 8}, {"mbit", 1e6 / 8}, {"gbit", 1e9 / 8}, {"bit", 1.0 / 8}}
-	for _, u := range units {
-		number, ok := strings.CutSuffix(strings.ToLower(s), u.suffix)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(number, 64)
-		if v *= u.bytes; err != nil || !(v >= 1 && v <= 1<<40) {
-			return 0, fmt.Errorf("%q is no rate between 8bit and 8000gbit", s)
-		}
-		return uint64(math.Round(v)), nil
-	}
-	size, err := unit.ParseSize(s)
-	if err != nil || size < 0 {
-		return 0, fmt.Errorf("%q is no rate: write bytes a second (125k) or bits with their unit (1mbit)", s)
-	}
-	return uint64(size), nil
 }
 
 // defaultOwner marks what is applied without --owner.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/workload/stress"
 )
 
@@ -29,7 +30,7 @@ func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	if helped, err := parse(stress.Flags(&o), stressDoc, args, streams); helped || err != nil {
 		return err
 	}
-	c, err := stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: o.Load, Method: o.Method, Size: o.Size}})
+	c, err := stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: unit.Share(o.Load), Method: o.Method, Size: o.Size}})
 	if err != nil {
 		return fmt.Errorf("stress: %w: %w", err, ErrUsage)
 	}

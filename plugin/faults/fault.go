@@ -54,22 +54,24 @@ type addOptions struct {
 	selectOptions
 	wait, dryRun   bool
 	name, On, from string
-	probability    float64
+	probability    unit.Share
 	lasts          unit.Duration
 	delay, jitter  unit.Duration
 	hold           unit.Duration
 	status         int
-	size, rate     unit.Size
+	size           unit.Size
+	rate           unit.Rate
 	cores          unit.Cores
 
-	percent, correlation     float64
+	percent                  unit.Percent
+	correlation              unit.Share
 	direction, pattern, with string
-	load                     float64
+	load                     unit.Share
 	method                   string
 }
 
 func newFaultAdd(streams cli.Streams) *cobra.Command {
-	o := &addOptions{faultOptions: faultOptions{streams: streams, target: target.New()}}
+	o := &addOptions{probability: 1, faultOptions: faultOptions{streams: streams, target: target.New()}}
 	var types []string
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
@@ -85,7 +87,7 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
   kubectl microsim fault add kill --target cart/2 --on local
   kubectl microsim fault add net-delay --target 'web->cart' --delay 100ms --jitter 10ms --on local
   kubectl microsim fault add net-delay --target cart --delay 300ms --for 3m --wait
-  kubectl microsim fault add net-loss --selector app=checkout -n shop --to payment.bank --percent 0.1 --for 2m`,
+  kubectl microsim fault add net-loss --selector app=checkout -n shop --to payment.bank --percent 10 --for 2m`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: types,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -112,7 +114,7 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
 	flags.StringVar(&o.On, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
 	flags.StringVar(&o.from, "from", "", "only requests of this caller")
-	flags.Float64Var(&o.probability, "probability", 1, "share of requests to break, 0 to 1; on the network, of connections")
+	flags.Var(&o.probability, "probability", "share of requests to break, such as 0.1 or 10%; on the network, of connections")
 	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
 	flags.Var(&o.lasts, "for", "how long; without it until it is cleared, with --selector 5m")
 	flags.Var(&o.delay, "delay", "how long requests, packets, or data are held up, or connections live")
@@ -120,12 +122,12 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")
 	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
 	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request; bytes of a connection, or of a part of its data")
-	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi")
-	flags.Float64Var(&o.percent, "percent", 0, "share of packets to hit, 0 to 1")
-	flags.Float64Var(&o.correlation, "correlation", 0, "how much a packet's fate follows that of the one before, 0 to 1")
+	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi, or bits, such as 800kbit")
+	flags.Var(&o.percent, "percent", "percents of the packets to hit: 10 is one in ten")
+	flags.Var(&o.correlation, "correlation", "how much a packet's fate follows that of the one before, such as 0.25 or 25%")
 	flags.StringVar(&o.pattern, "pattern", "", "regular expression of what to replace")
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
-	flags.Float64Var(&o.load, "load", 0, "share of each processor that a stress takes, 0 to 1")
+	flags.Var(&o.load, "load", "share of each processor that a stress takes, such as 0.5 or 50%")
 	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
 	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))

@@ -2,9 +2,10 @@ package stress
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Options are what a command line says of a stress.
@@ -20,7 +21,8 @@ func Flags(o *Options) *flag.FlagSet {
 	f.StringVar((*string)(&o.Type), "type", "", "cpu-stress, io-stress or memory-stress")
 	o.Cores = 1
 	f.Var(&o.Cores, "cores", "processors to keep busy")
-	f.Float64Var(&o.Load, "load", 1, "share of the time of each, 0 to 1")
+	o.Load = 1
+	f.Var((*unit.Share)(&o.Load), "load", "share of the time of each, such as 0.5 or 50%")
 	f.StringVar(&o.Method, "method", "", "way of working (all), or of writing: sync or iomix")
 	f.Var(&o.Size, "size", "memory to take, or length of the file")
 	f.StringVar(&o.Dir, "dir", os.TempDir(), "where the file is")
@@ -32,7 +34,7 @@ func Flags(o *Options) *flag.FlagSet {
 // Args is the command line that means the configuration.
 func Args(c Config, lasting time.Duration) []string {
 	args := []string{
-		"stress", "--wait", "--type", string(c.Type), "--cores", c.Cores.String(), "--load", fmt.Sprint(c.Load),
+		"stress", "--wait", "--type", string(c.Type), "--cores", c.Cores.String(), "--load", unit.Share(c.Load).String(),
 		"--method", c.Method, "--size", c.Size.String(), "--for", lasting.String(),
 	}
 	if c.Dir != "" {

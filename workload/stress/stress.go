@@ -38,7 +38,7 @@ const DefaultFile unit.Size = 16 << 20
 // FromFault returns what a fault on resources takes away.
 func FromFault(f fault.Fault) (Config, error) {
 	f = f.WithDefaults()
-	c := Config{Type: f.Type, Cores: f.Args.Cores, Load: f.Args.Load, Method: f.Args.Method, Size: f.Args.Size}
+	c := Config{Type: f.Type, Cores: f.Args.Cores, Load: float64(f.Args.Load), Method: f.Args.Method, Size: f.Args.Size}
 	if c.Type == fault.IOStress && c.Size == 0 {
 		c.Size = DefaultFile
 	}

@@ -35,6 +35,9 @@ func (f *File) Decode(n *Node, path string, v reflect.Value) {
 			n = n.ObjectAt("fixed", n)
 		}
 	}
+	if v.Kind() != reflect.String && !f.plainNumber(n, path) {
+		return
+	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		f.decodeText(n, path, u)
 		return

@@ -7,7 +7,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
-	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -19,32 +18,32 @@ type networkChaos struct {
 	Direction fault.Direction `json:"direction"`
 	Target    *chaosTargets   `json:"target"`
 	Delay     *struct {
-		Latency     unit.Duration  `json:"latency"`
-		Jitter      unit.Duration  `json:"jitter"`
-		Correlation tcunit.Percent `json:"correlation"`
+		Latency     unit.Duration `json:"latency"`
+		Jitter      unit.Duration `json:"jitter"`
+		Correlation unit.Percent  `json:"correlation"`
 		Reorder     *struct {
-			Reorder     tcunit.Percent `json:"reorder"`
-			Gap         int            `json:"gap"`
-			Correlation tcunit.Percent `json:"correlation"`
+			Reorder     unit.Percent `json:"reorder"`
+			Gap         int          `json:"gap"`
+			Correlation unit.Percent `json:"correlation"`
 		} `json:"reorder"`
 	} `json:"delay"`
 	Loss *struct {
-		Loss        tcunit.Percent `json:"loss"`
-		Correlation tcunit.Percent `json:"correlation"`
+		Loss        unit.Percent `json:"loss"`
+		Correlation unit.Percent `json:"correlation"`
 	} `json:"loss"`
 	Duplicate *struct {
-		Duplicate   tcunit.Percent `json:"duplicate"`
-		Correlation tcunit.Percent `json:"correlation"`
+		Duplicate   unit.Percent `json:"duplicate"`
+		Correlation unit.Percent `json:"correlation"`
 	} `json:"duplicate"`
 	Corrupt *struct {
-		Corrupt     tcunit.Percent `json:"corrupt"`
-		Correlation tcunit.Percent `json:"correlation"`
+		Corrupt     unit.Percent `json:"corrupt"`
+		Correlation unit.Percent `json:"correlation"`
 	} `json:"corrupt"`
 	Rate *struct {
-		Rate tcunit.Rate `json:"rate"`
+		Rate unit.TCRate `json:"rate"`
 	} `json:"rate"`
 	Bandwidth *struct {
-		Rate tcunit.Rate `json:"rate"`
+		Rate unit.TCRate `json:"rate"`
 		// The queue of the limit is our own.
 		Limit    decode.Ignored `json:"limit"`
 		Buffer   decode.Ignored `json:"buffer"`
@@ -121,16 +120,16 @@ func (c *chaosReader) delay(in *networkChaos, path string) {
 	if d == nil {
 		return
 	}
-	f := fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(d.Latency.Std()), Jitter: d.Jitter, Correlation: float64(d.Correlation)}}
+	f := fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(d.Latency.Std()), Jitter: d.Jitter, Correlation: unit.Share(d.Correlation.Share())}}
 	moved := map[string]string{"delay": "latency", "jitter": "jitter", "correlation": "correlation"}
 	if r := d.Reorder; r != nil {
-		f.Type, f.Args.Percent, f.Args.Correlation = fault.NetReorder, float64(r.Reorder), float64(r.Correlation)
+		f.Type, f.Args.Percent, f.Args.Correlation = fault.NetReorder, r.Reorder, unit.Share(r.Correlation.Share())
 		moved["percent"], moved["correlation"] = "reorder.reorder", "reorder.correlation"
 		if r.Gap > 1 {
 			c.File.Mistake(c.Root.At(path+".reorder.gap"), path+".reorder.gap", "remove it: each packet is drawn", "a gap of %d is not covered", r.Gap)
 		}
 		for _, key := range []string{"jitter", "correlation"} {
-			if n := c.Root.Under(path + "." + key); n.IsScalar() && d.Jitter+unit.Duration(d.Correlation*1e9) != 0 {
+			if n := c.Root.Under(path + "." + key); n.IsScalar() && (d.Jitter != 0 || d.Correlation != 0) {
 				c.File.Mistake(n, path+"."+key, "remove it, or remove reorder", "%s of the delay is not covered beside reorder", key)
 			}
 		}
@@ -159,18 +158,18 @@ func (c *chaosReader) corrupt(in *networkChaos, path string) {
 
 func (c *chaosReader) rate(in *networkChaos, path string) {
 	if r := in.Rate; r != nil {
-		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Size(r.Rate)}}, map[string]string{"rate": "rate"})
+		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Rate(r.Rate)}}, map[string]string{"rate": "rate"})
 	}
 }
 
 func (c *chaosReader) bandwidth(in *networkChaos, path string) {
 	if b := in.Bandwidth; b != nil {
-		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Size(b.Rate)}}, map[string]string{"rate": "rate"})
+		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Rate(b.Rate)}}, map[string]string{"rate": "rate"})
 	}
 }
 
 // share adds a fault that hits a share of the packets.
-func (c *chaosReader) share(path string, t fault.Type, key string, share, correlation tcunit.Percent) {
-	f := fault.Fault{Type: t, Args: fault.Args{Percent: float64(share), Correlation: float64(correlation)}}
+func (c *chaosReader) share(path string, t fault.Type, key string, share, correlation unit.Percent) {
+	f := fault.Fault{Type: t, Args: fault.Args{Percent: share, Correlation: unit.Share(correlation.Share())}}
 	c.add(path, f, map[string]string{"percent": key, "correlation": "correlation"})
 }

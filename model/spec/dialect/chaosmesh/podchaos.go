@@ -6,7 +6,6 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
-	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -45,7 +44,7 @@ type stressChaos struct {
 	Stressors struct {
 		CPU *struct {
 			Workers int            `json:"workers"`
-			Load    tcunit.Percent `json:"load"`
+			Load    unit.Percent   `json:"load"`
 			Options decode.Ignored `json:"options"`
 		} `json:"cpu"`
 		Memory *struct {
@@ -68,12 +67,12 @@ func (c *chaosReader) stress(in *stressChaos) chaosFields {
 		c.refuse("spec.stressors.memory."+key, "use size alone")
 	}
 	if s := in.Stressors.CPU; s != nil {
-		load := float64(s.Load)
+		load := unit.Share(s.Load.Share())
 		if c.Root.Under("spec.stressors.cpu.load") == nil {
 			load = 1
 		}
 		if s.Workers < 1 || load == 0 {
-			c.File.Mistake(c.Root.At("spec.stressors.cpu"), "spec.stressors.cpu", "write workers from 1 up, and a load from 1 to 100", "%d workers with a load of %v %% do nothing", s.Workers, load*100)
+			c.File.Mistake(c.Root.At("spec.stressors.cpu"), "spec.stressors.cpu", "write workers from 1 up, and a load from 1 to 100", "%d workers with a load of %v %% do nothing", s.Workers, unit.PercentOf(float64(load)))
 		}
 		c.add("spec.stressors.cpu", fault.Fault{Type: fault.CPUStress, Args: fault.Args{Load: load, Cores: unit.Cores(s.Workers)}}, map[string]string{"load": "load", "cores": "workers"})
 	}

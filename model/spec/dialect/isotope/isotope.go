@@ -44,23 +44,6 @@ func (s *byteSize) UnmarshalText(data []byte) error {
 	return nil
 }
 
-// percentage is a share, written as "0.1%" or as a number from 0 to 1.
-type percentage float64
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *percentage) UnmarshalText(data []byte) error {
-	digits, percent := strings.CutSuffix(string(data), "%")
-	n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-	if percent {
-		n /= 100
-	}
-	if err != nil || !(n >= 0 && n <= 1) {
-		return fmt.Errorf("invalid share %q: write a percentage from 0%% to 100%%, or a number from 0 to 1", data)
-	}
-	*p = percentage(n)
-	return nil
-}
-
 type graphFile struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"`
@@ -72,7 +55,7 @@ type graphFile struct {
 
 type graphDefaults struct {
 	Type            string         `json:"type"`
-	ErrorRate       percentage     `json:"errorRate"`
+	ErrorRate       unit.Share     `json:"errorRate"`
 	RequestSize     byteSize       `json:"requestSize"`
 	ResponseSize    byteSize       `json:"responseSize"`
 	NumReplicas     *int           `json:"numReplicas"`
@@ -89,7 +72,7 @@ type graphService struct {
 	Type            string            `json:"type"`
 	NumReplicas     *int              `json:"numReplicas"`
 	IsEntrypoint    bool              `json:"isEntrypoint"`
-	ErrorRate       *percentage       `json:"errorRate"`
+	ErrorRate       *unit.Share       `json:"errorRate"`
 	ResponseSize    *byteSize         `json:"responseSize"`
 	NumRbacPolicies int               `json:"numRbacPolicies"`
 	ComputeUsage    decode.Ignored    `json:"computeUsage"`
@@ -176,9 +159,9 @@ func (p graph) graphService(in *graphService, def *graphDefaults, path string) t
 		}
 	}
 	e := &s.Endpoints[0]
-	e.ErrorRate, e.Response.Size = float64(def.ErrorRate), unit.Size(def.ResponseSize)
+	e.ErrorRate, e.Response.Size = def.ErrorRate, unit.Size(def.ResponseSize)
 	if in.ErrorRate != nil {
-		e.ErrorRate = float64(*in.ErrorRate)
+		e.ErrorRate = *in.ErrorRate
 	}
 	if in.ResponseSize != nil {
 		e.Response.Size = unit.Size(*in.ResponseSize)
@@ -220,7 +203,7 @@ func graphCallOf(in *graphCall, def *graphDefaults) *topology.Call {
 		}
 	}
 	if in.Probability != 0 { // 0 means always there
-		c.Probability = float64(in.Probability) / 100
+		c.Probability = unit.Share(in.Probability) / 100
 	}
 	return &c
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
-	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/tcunit"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -37,17 +36,17 @@ type vecroBehaviors struct {
 		Jitter unit.Duration `json:"jitter"`
 	} `json:"net-delay"`
 	NetLoss *struct {
-		Percent tcunit.Percent `json:"percent"`
+		Percent unit.Percent `json:"percent"`
 	} `json:"net-loss"`
 	NetRate *struct {
-		Rate tcunit.Rate `json:"rate"`
+		Rate unit.TCRate `json:"rate"`
 	} `json:"net-rate"`
 	IOStress *struct {
 		Method string `json:"method"`
 	} `json:"io-stress"`
 	CPUStress *struct {
-		Load   tcunit.Percent `json:"load"`
-		Method string         `json:"method"`
+		Load   unit.Percent `json:"load"`
+		Method string       `json:"method"`
 	} `json:"cpu-stress"`
 }
 
@@ -129,17 +128,17 @@ func (b *vecroBehaviors) list() (all []vecroBehavior) {
 		}, map[string]string{"delay": "time", "jitter": "jitter"}})
 	}
 	if l := b.NetLoss; l != nil {
-		all = append(all, vecroBehavior{"net-loss", fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: float64(l.Percent)}}, map[string]string{"percent": "percent"}})
+		all = append(all, vecroBehavior{"net-loss", fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: l.Percent}}, map[string]string{"percent": "percent"}})
 	}
 	if r := b.NetRate; r != nil {
-		all = append(all, vecroBehavior{"net-rate", fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Size(r.Rate)}}, map[string]string{"rate": "rate"}})
+		all = append(all, vecroBehavior{"net-rate", fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Rate(r.Rate)}}, map[string]string{"rate": "rate"}})
 	}
 	if s := b.IOStress; s != nil {
 		all = append(all, vecroBehavior{"io-stress", fault.Fault{Type: fault.IOStress, Args: fault.Args{Method: s.Method}}, map[string]string{"method": "method"}})
 	}
 	if s := b.CPUStress; s != nil {
 		s.Method = cmp.Or(s.Method, "all")
-		all = append(all, vecroBehavior{"cpu-stress", fault.Fault{Type: fault.CPUStress, Args: fault.Args{Load: float64(s.Load), Method: s.Method}}, map[string]string{"load": "load", "method": "method"}})
+		all = append(all, vecroBehavior{"cpu-stress", fault.Fault{Type: fault.CPUStress, Args: fault.Args{Load: unit.Share(s.Load.Share()), Method: s.Method}}, map[string]string{"load": "load", "method": "method"}})
 	}
 	return all
 }

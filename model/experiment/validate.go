@@ -18,6 +18,7 @@ const MaxLength = load.MaxDuration
 // Validate names every mistake in an experiment whose load has its defaults.
 // Paths are those of its JSON form: faults[1].target.service.
 func (e *Experiment) Validate() (problems problem.List) {
+	problems.CheckLabel("name", e.Name)
 	problems.Under("system", e.System.Validate())
 	problems.Under("load", e.Load.Validate())
 	v := validator{experiment: e, Services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}

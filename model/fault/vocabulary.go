@@ -216,9 +216,10 @@ func (f *Fault) Validate() (problems problem.List) {
 		problems.AddHint("type", problem.DidYouMean(string(f.Type), names, "known are "+strings.Join(names, ", ")), "fault type %q is not known", f.Type)
 		return problems
 	}
+	problems.CheckLabel("name", f.Name)
 	f.checkArgs(&problems, entry)
 	if p := f.Probability; !(p >= 0 && p <= 1) {
-		problems.AddHint("probability", "write a share from 0 to 1, such as 0.3 for 30 %", "%v is not between 0 and 1", p)
+		problems.AddHint("probability", "write a share from 0 to 1, such as 0.3, or percents such as 30%", "%v is not between 0 and 1", float64(p))
 	}
 	if f.Start < 0 {
 		problems.Add("start", "start %q is negative", f.Start)

@@ -48,6 +48,7 @@ func (p *Profile) Validate() (problems problem.List) {
 	first := map[string]int{}
 	for i := range p.Phases {
 		phase, path := &p.Phases[i], problem.Index("phases", i)
+		problems.CheckLabel(path+".name", phase.Name)
 		problems.Under(path, phase.validate())
 		if j, dup := first[phase.Name]; dup {
 			problems.AddHint(path+".name", "give each phase its own name", "phase %q is already described at phases[%d]", phase.Name, j)
@@ -62,6 +63,7 @@ func (p *Profile) Validate() (problems problem.List) {
 }
 
 func (r *Request) validate() (problems problem.List) {
+	problems.CheckLabel("name", r.Name)
 	given := 0
 	for _, text := range []string{r.Service, r.URL, r.Chain} {
 		if text != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // A Problem is one mistake: where it is, what is wrong, what to write instead.
@@ -53,6 +54,24 @@ func (l *List) Under(prefix string, part List) {
 	for _, p := range part {
 		p.Path = Join(prefix, p.Path)
 		*l = append(*l, p)
+	}
+}
+
+// maxLabel is the longest label, in bytes.
+const maxLabel = 200
+
+// CheckLabel adds a problem if a name that is shown to people has control
+// characters, which would change what a terminal or a table shows, or is very
+// long. An empty name is left to the caller.
+func (l *List) CheckLabel(path, name string) {
+	if len(name) > maxLabel {
+		l.AddHint(path, fmt.Sprintf("use up to %d bytes", maxLabel), "a name of %d bytes is too long", len(name))
+	}
+	for _, c := range name {
+		if c != ' ' && !unicode.IsGraphic(c) || unicode.Is(unicode.Bidi_Control, c) {
+			l.AddHint(path, "use letters, digits, spaces and signs", "name %q has control characters", name)
+			return
+		}
 	}
 }
 

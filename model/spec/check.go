@@ -24,6 +24,7 @@ func (c *checker) check() {
 	named := map[string]*document.Draft{}
 	for _, f := range c.files {
 		for _, p := range f.docs {
+			p.File.Enter(p.Root)
 			if p.System == nil || p.System.Name == "" {
 				continue
 			}
@@ -37,6 +38,7 @@ func (c *checker) check() {
 	}
 	for _, f := range c.files {
 		for _, p := range f.docs {
+			p.File.Enter(p.Root)
 			if p.SystemName != nil {
 				c.resolve(p, named)
 			}
@@ -63,7 +65,7 @@ func (c *checker) resolve(p *document.Draft, named map[string]*document.Draft) {
 // validate adds the problems that the domain finds, except those that follow
 // from mistakes already reported.
 func validate(p *document.Draft) {
-	known := p.File.Mistakes
+	known := p.File.InDocument()
 	var problems problem.List
 	switch {
 	case p.System != nil:

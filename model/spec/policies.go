@@ -2,6 +2,8 @@ package spec
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -59,6 +61,21 @@ func (f *reader) takePolicy(n *decode.Node, path string) *decode.Node {
 		return nil
 	}
 	return common
+}
+
+// mayHaveNoValue reports whether a path leads to a policy of a call: there, a key
+// without a value means that none is inherited.
+func mayHaveNoValue(path string) bool {
+	parent, key := "", path
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		parent, key = path[:i], path[i+1:]
+	}
+	if !slices.Contains(policyKeys(), key) {
+		return false
+	}
+	object := parent[strings.LastIndexByte(parent, '.')+1:]
+	name, _, _ := strings.Cut(object, "[")
+	return slices.Contains([]string{"call", "calls", "parallel", "policy", "set"}, name)
 }
 
 // inherit adds the fields of common policies that a node, which has some of its

@@ -146,7 +146,7 @@ func suggestExample(name string) string {
 	if near := problem.Nearest(name, names); near != "" {
 		return fmt.Sprintf(" (did you mean the example %q?)", near)
 	}
-	return " (examples are " + strings.Join(names, ", ") + ")"
+	return "; to list the examples, run kubectl microsim examples"
 }
 
 // exampleSystem returns the system of an example, or nil if there is no such

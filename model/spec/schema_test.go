@@ -14,10 +14,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
+// A schemaSet has the schema of each native kind.
+type schemaSet map[string]*jsonschema.Schema
+
 // schemas compiles the schemas of the native kinds.
-func schemas(t *testing.T) map[string]*jsonschema.Schema {
+func schemas(t *testing.T) schemaSet {
 	t.Helper()
-	compiled := map[string]*jsonschema.Schema{}
+	compiled := schemaSet{}
 	for _, kind := range Kinds() {
 		data, err := Schema(kind)
 		if err != nil {
@@ -39,7 +42,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 }
 
 // conforms checks every native document of a file, and returns the first error.
-func conforms(t *testing.T, schemas map[string]*jsonschema.Schema, data []byte) error {
+func conforms(t *testing.T, schemas schemaSet, data []byte) error {
 	t.Helper()
 	f := decode.File{}
 	for _, root := range f.Parse(data) {

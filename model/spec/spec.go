@@ -38,12 +38,15 @@ func (f *reader) add(p *document.Draft) *document.Draft {
 
 // read decodes one document by the dialect that its content shows.
 func (f *reader) read(n *decode.Node) {
+	f.Enter(n)
 	if n.Shape != decode.Object {
 		f.Mistake(n, "", describeSystem, "expected a System, an Experiment or another description, got %s", n.Shape)
 		return
 	}
 	apiVersion, kind := n.Text("apiVersion"), n.Text("kind")
 	switch {
+	case kind == "List" && n.Get("items") != nil:
+		f.readList(n)
 	case apiVersion == document.APIVersion:
 		f.readNative(n)
 	case strings.HasPrefix(apiVersion, microsim.Group+"/"):
@@ -60,6 +63,18 @@ func (f *reader) read(n *decode.Node) {
 		f.add(vecrosim.ReadFaults(f.File, n))
 	default:
 		f.foreign(n, apiVersion, kind)
+	}
+}
+
+// readList reads the items of a List, which kubectl get -o yaml prints.
+func (f *reader) readList(n *decode.Node) {
+	items := n.Get("items")
+	if items.Shape != decode.List {
+		f.Want(items, "items", decode.List, "")
+		return
+	}
+	for _, item := range items.Items {
+		f.read(item)
 	}
 }
 
@@ -83,6 +98,7 @@ func (f *reader) readNative(n *decode.Node) {
 		f.Mistake(n, "kind", "write kind: System or kind: Experiment", "kind is missing")
 		return
 	}
+	f.WantValues(n, "", mayHaveNoValue)
 	switch kind.Scalar {
 	case document.KindSystem:
 		p := f.add(document.NewDraft(f.File, n, document.Native, document.KindSystem))

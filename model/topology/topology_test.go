@@ -58,7 +58,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		"memory":   {func(s *System) { s.Services[0].Memory = 1 << 50 }, []string{"services[0].memory", "out of range"}},
 		"step":     {func(s *System) { s.Services[0].Endpoints[0].Steps[0] = Step{} }, []string{"give one of work, call and parallel"}},
 		"endpoint": {func(s *System) { s.Services[0].Endpoints[0].Steps[0].Call.Endpoint = "/no" }, []string{"service \"b\" has no endpoint \"/no\" (it has /)"}},
-		"several":  {func(s *System) { s.Name, s.Services[0].Replicas = "", -1 }, []string{"name: invalid name \"\"", "services[0].replicas"}},
+		"several":  {func(s *System) { s.Name, s.Services[0].Replicas = "", -1 }, []string{"name: the name is missing", "services[0].replicas"}},
 		"none":     {func(s *System) { s.Services = nil }, []string{"the system has no services"}},
 		"entry":    {func(s *System) { s.Entry = []string{"z"} }, []string{"entry[0]: entry \"z\""}},
 		"resources": {func(s *System) { s.Services[0].Resources = &Resources{CPURequest: 2, CPULimit: 1} },

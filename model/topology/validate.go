@@ -57,7 +57,7 @@ func (s *System) Validate() (problems problem.List) {
 }
 
 func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
-	checkName(&problems, "name", s.Name)
+	checkServiceName(&problems, s.Name)
 	if !slices.Contains(Kinds(), s.Kind) {
 		problems.AddHint("kind", "write base, mongodb, mysql or redis", "kind %q is not known", s.Kind)
 	}
@@ -252,9 +252,27 @@ func (s *Service) endpointNames() string {
 	return strings.Join(names, ", ")
 }
 
+// checkServiceName holds a name to an RFC 1035 label, as Kubernetes does for
+// services, and refuses names that mean another host already: a call would never
+// reach the service.
+func checkServiceName(problems *problem.List, name string) {
+	switch {
+	case name == "localhost" || name == "kubernetes":
+		problems.AddHint("name", "choose another name", "name %q means another host: this machine, or the API server of a cluster", name)
+	case name != "" && name[0] >= '0' && name[0] <= '9':
+		problems.AddHint("name", fmt.Sprintf("begin with a letter, such as %q", "s"+name), "name %q begins with a digit, which Kubernetes refuses for services", name)
+	default:
+		checkName(problems, "name", name)
+	}
+}
+
 // checkName holds a name to an RFC 1123 label, because it becomes a host name.
 func checkName(problems *problem.List, path, name string) {
-	ok := name != "" && len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
+	if name == "" {
+		problems.AddHint(path, "write one", "the name is missing")
+		return
+	}
+	ok := len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
 	for _, r := range name {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
 	}

@@ -27,7 +27,7 @@ func ParseDuration(s string) (Duration, error) {
 }
 
 func nanoseconds(s string) (*big.Int, bool) {
-	if s == "0" {
+	if number, rest := cutNumber(s); number != nil && rest == "" && number.Sign() == 0 {
 		return new(big.Int), true
 	}
 	text, negative := strings.CutPrefix(s, "-")

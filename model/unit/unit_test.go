@@ -12,7 +12,7 @@ import (
 func TestParseDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"300ms": 300 * time.Millisecond, "2min": 2 * time.Minute, "2m": 2 * time.Minute, "1h2min3s": time.Hour + 2*time.Minute + 3*time.Second,
-		"0": 0, "0s": 0, "1d": 24 * time.Hour, "1d12h": 36 * time.Hour, "-5s": -5 * time.Second, "-1h30m": -90 * time.Minute, "1.5s": 1500 * time.Millisecond,
+		"0": 0, "0.0": 0, "0s": 0, "1d": 24 * time.Hour, "1d12h": 36 * time.Hour, "-5s": -5 * time.Second, "-1h30m": -90 * time.Minute, "1.5s": 1500 * time.Millisecond,
 		"0.5d": 12 * time.Hour, "10us": 10 * time.Microsecond, "10µs": 10 * time.Microsecond, "10μs": 10 * time.Microsecond, "7ns": 7, "0.4ns": 0,
 		"9223372036854775807ns": math.MaxInt64, "-9223372036854775808ns": math.MinInt64, "106751d": 106751 * 24 * time.Hour,
 	} {

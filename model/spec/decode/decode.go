@@ -76,7 +76,11 @@ func (f *File) decodeText(n *Node, path string, u encoding.TextUnmarshaler) {
 		f.Want(n, path, Text, "")
 		return
 	}
-	if err := u.UnmarshalText([]byte(n.Scalar)); err != nil {
+	text := n.Scalar
+	if n.Shape == Number {
+		text = whole(text)
+	}
+	if err := u.UnmarshalText([]byte(text)); err != nil {
 		// The errors of quantities say what is wrong and what to write,
 		// separated by a colon.
 		message, hint, _ := strings.Cut(err.Error(), ": ")
@@ -116,14 +120,14 @@ func unique(keys []string) []string {
 }
 
 func (f *File) decodeList(n *Node, path string, v reflect.Value) {
-	if !f.Want(n, path, List, "write one entry a line, each after a dash") {
+	if !f.Want(n, path, List, f.either("write one entry a line, each after a dash", "write the entries between brackets")) {
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items)))
 	for i, item := range n.Items {
 		v.Index(i).Set(f.Types.defaultOf(v.Type().Elem()))
 		if item.Shape == null {
-			f.Mistake(item, problem.Index(path, i), "remove the dash, or write something after it", "the entry is empty")
+			f.Mistake(item, problem.Index(path, i), f.either("remove the dash, or write something after it", "remove it, or write something in its place"), "the entry is empty")
 			continue
 		}
 		f.Decode(item, problem.Index(path, i), v.Index(i))
@@ -169,7 +173,7 @@ func (f *File) decodeScalar(n *Node, path string, v reflect.Value) {
 		if !f.Want(n, path, Number, "") {
 			return
 		}
-		x, err := strconv.ParseInt(n.Scalar, 10, 64)
+		x, err := strconv.ParseInt(whole(n.Scalar), 10, 64)
 		if f.integer(n, path, err) {
 			v.SetInt(x)
 		}
@@ -177,7 +181,7 @@ func (f *File) decodeScalar(n *Node, path string, v reflect.Value) {
 		if !f.Want(n, path, Number, "") {
 			return
 		}
-		x, err := strconv.ParseUint(n.Scalar, 10, 64)
+		x, err := strconv.ParseUint(whole(n.Scalar), 10, 64)
 		if strings.HasPrefix(n.Scalar, "-") {
 			f.Mistake(n, path, "write a number from 0 up", "%s is negative", n.Scalar)
 		} else if f.integer(n, path, err) {

@@ -14,6 +14,25 @@ type File struct {
 	Name     string
 	Mistakes Mistakes
 	Types    Types
+	// json says that the file is JSON, so that hints speak JSON.
+	json bool
+	// root is the document that is read or checked now.
+	root *Node
+}
+
+// Enter says that mistakes from here on are in the document with this root.
+func (f *File) Enter(root *Node) { f.root = root }
+
+// InDocument returns the mistakes found in the document that is read or checked
+// now. A mistake in one document hides none in another.
+func (f *File) InDocument() Mistakes {
+	var here Mistakes
+	for _, m := range f.Mistakes {
+		if m.root == f.root || m.root == nil {
+			here = append(here, m)
+		}
+	}
+	return here
 }
 
 // Types tells what decoding must know of the types that it fills; either
@@ -48,12 +67,36 @@ const maxMistakes = 1000
 // MistakeAt reports a problem at the place of a node.
 func (f *File) MistakeAt(n *Node, p problem.Problem) {
 	if len(f.Mistakes) < maxMistakes {
-		f.Mistakes = append(f.Mistakes, Mistake{File: f.Name, Line: n.Line, Column: n.Col, Problem: p})
+		f.Mistakes = append(f.Mistakes, Mistake{File: f.Name, Line: n.Line, Column: n.Col, Problem: p, root: f.root})
 	}
 }
 
 func (f *File) Mistake(n *Node, path, hint, format string, args ...any) {
 	f.MistakeAt(n, problem.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// WantValues reports every key without a value, except at the paths where having
+// none means something. It would have no effect, and what it is meant for cannot
+// be known.
+func (f *File) WantValues(n *Node, path string, except func(path string) bool) {
+	for _, field := range n.Fields {
+		at := problem.Join(path, field.Key)
+		if field.Value.Shape == null && !except(at) {
+			f.Mistake(&Node{Line: field.Line, Col: field.Col}, at, "write one, or remove the key", "field %q has no value", field.Key)
+		}
+		f.WantValues(field.Value, at, except)
+	}
+	for i, item := range n.Items {
+		f.WantValues(item, problem.Index(path, i), except)
+	}
+}
+
+// either returns the hint for the language that the file is written in.
+func (f *File) either(yaml, json string) string {
+	if f.json {
+		return json
+	}
+	return yaml
 }
 
 // whole reports a mistake of the file as a whole.

@@ -15,6 +15,8 @@ type Mistake struct {
 	// Line and Column count from 1; 0 where the whole file is meant.
 	Line, Column int
 	problem.Problem
+	// root is the document that the mistake is in; nil means the file as a whole.
+	root *Node
 }
 
 // Error prints file:line:column, the path inside the document, what is wrong

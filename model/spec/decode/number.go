@@ -1,8 +1,10 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -16,6 +18,19 @@ func (f *File) plainNumber(n *Node, path string) bool {
 	}
 	f.Mistake(n, path, decimalHint(n.Scalar), "%s is not a plain decimal number", n.Scalar)
 	return false
+}
+
+// whole writes a whole number with a fraction or an exponent, such as 5.0 or 1e3,
+// in digits alone. Other numbers stay as they are.
+func whole(s string) string {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
+	if e, err := strconv.Atoi(cmp.Or(exponent, "0")); err != nil || e < -30 || e > 30 || len(mantissa) > 60 {
+		return s
+	}
+	if number, ok := new(big.Rat).SetString(s); ok && number.IsInt() {
+		return number.Num().String()
+	}
+	return s
 }
 
 func decimalHint(s string) string {

@@ -2,13 +2,14 @@ package decode
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -50,7 +51,7 @@ func (f *File) Parse(data []byte) []*Node {
 		f.whole(fmt.Sprintf("the file has more than %d values", maxNodes), "generate less, or split it")
 		return nil
 	}
-	if trimmed[0] == '{' && json.Valid(trimmed) {
+	if trimmed[0] == '{' && (isJSON(trimmed) || strings.HasSuffix(f.Name, ".json")) {
 		return f.parseJSON(data)
 	}
 	return f.parseYAML(data)
@@ -70,6 +71,8 @@ func marks(data []byte) int {
 
 func (f *File) parseYAML(data []byte) []*Node {
 	var docs []*Node
+	// The library reads YAML 1.2, but refuses the directive that asks for it.
+	data = regexp.MustCompile(`(?m)^%YAML 1\.2`).ReplaceAll(data, []byte("%YAML 1.1"))
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -110,6 +113,10 @@ func (f *File) syntax(data []byte, err error) {
 			line++ // the library counts the lines of these from 0
 		}
 	}
+	at := &Node{Line: max(line, 1), Col: 1}
+	if line == 0 {
+		at = unplaced(data, message)
+	}
 	lines := bytes.Split(data, []byte("\n"))
 	// A tab shows as some other mistake in its line or a line beside it.
 	for l := max(line-1, 1); l <= min(line+1, len(lines)); l++ {
@@ -119,7 +126,27 @@ func (f *File) syntax(data []byte, err error) {
 			return
 		}
 	}
-	f.Mistake(&Node{Line: max(line, 1), Col: 1}, "", "", "this is not YAML: %s", message)
+	f.Mistake(at, "", "", "this is not YAML: %s", message)
+}
+
+// unplaced finds the place of a mistake for which the YAML library names no line:
+// an unknown anchor, or a control character. The place is that of the whole file
+// if it is neither.
+func unplaced(data []byte, message string) *Node {
+	offset := -1
+	if m := regexp.MustCompile(`unknown anchor '([^']+)'`).FindStringSubmatch(message); m != nil {
+		use := regexp.MustCompile(`[-:\[,{\s]\s*(\*` + regexp.QuoteMeta(m[1]) + `)([\s,\]}]|$)`)
+		if found := use.FindSubmatchIndex(data); found != nil {
+			offset = found[2]
+		}
+	} else if strings.Contains(message, "control characters") {
+		offset = bytes.IndexFunc(data, func(c rune) bool { return unicode.IsControl(c) && c != '\t' && c != '\n' && c != '\r' })
+	}
+	if offset < 0 {
+		return &Node{}
+	}
+	last := bytes.LastIndexByte(data[:offset], '\n') + 1
+	return &Node{Line: bytes.Count(data[:offset], []byte("\n")) + 1, Col: utf8.RuneCount(data[last:offset]) + 1}
 }
 
 // An expander turns the nodes of the YAML library into ours: it resolves
@@ -128,6 +155,17 @@ type expander struct {
 	File    *File
 	left    int
 	stopped bool
+	// use is where the alias stands that is being expanded, or nil. What is wrong
+	// with its value is wrong there.
+	use *yaml.Node
+}
+
+// place returns an empty node where a value is written or used.
+func (x *expander) place(y *yaml.Node) *Node {
+	if x.use != nil {
+		y = x.use
+	}
+	return &Node{Line: y.Line, Col: y.Column}
 }
 
 func (x *expander) stop(n *Node, format string, args ...any) *Node {
@@ -139,15 +177,22 @@ func (x *expander) stop(n *Node, format string, args ...any) *Node {
 }
 
 func (x *expander) expand(y *yaml.Node, depth int) *Node {
-	n := &Node{Line: y.Line, Col: y.Column}
+	n := x.place(y)
 	if x.left--; x.left < 0 {
 		return x.stop(n, "the file has more than %d values, those of aliases counted each time", maxNodes)
 	}
 	if depth > maxDepth {
 		return x.stop(n, "the file is nested deeper than %d levels", maxDepth)
 	}
+	if tag := y.ShortTag(); y.Style&yaml.TaggedStyle != 0 && !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!merge"}, tag) {
+		x.File.Mistake(n, "", "remove it", "tag %q is not known", tag)
+	}
 	switch y.Kind {
 	case yaml.AliasNode:
+		if x.use == nil {
+			x.use = y
+			defer func() { x.use = nil }()
+		}
 		return x.expand(y.Alias, depth+1)
 	case yaml.SequenceNode:
 		n.Shape = List
@@ -182,21 +227,20 @@ func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 		x.left-- // keys count, too
 		key, value := y.Content[i], x.expand(y.Content[i+1], depth+1)
 		if key.ShortTag() == "!!merge" {
-			for _, from := range value.Listed().Items {
-				merged = append(merged, from.Fields...)
-			}
+			merged = append(merged, x.mergedFields(value)...)
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "write a word before the colon", "a key is not text")
+			x.File.Mistake(x.place(key), "", "write a word before the colon", "a key is not text")
 			continue
 		}
 		if at := first[key.Value]; at != nil {
-			x.File.Mistake(&Node{Line: key.Line, Col: key.Column}, "", "remove one of them", "field %q is given twice, first in line %d", key.Value, at.Line)
+			x.File.Mistake(x.place(key), "", "remove one of them", "field %q is given twice, first in line %d", key.Value, at.Line)
 			continue
 		}
 		first[key.Value] = key
-		n.Fields = append(n.Fields, Field{key.Value, value, key.Line, key.Column})
+		at := x.place(key)
+		n.Fields = append(n.Fields, Field{key.Value, value, at.Line, at.Col})
 	}
 	for _, f := range merged {
 		if first[f.Key] == nil {
@@ -206,107 +250,13 @@ func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 	}
 }
 
-// parseJSON reads a file that is known to be one JSON value. YAML reads most of
-// JSON, but not the escapes of characters outside of the basic plane.
-func (f *File) parseJSON(data []byte) []*Node {
-	r := &jsonReader{File: f, data: data, dec: json.NewDecoder(bytes.NewReader(data)), left: maxNodes, Line: 1, Col: 1}
-	r.dec.UseNumber()
-	n, err := r.Value(0)
-	if err != nil {
-		f.Mistake(n, "", "", "%v", err)
-		return nil
-	}
-	return []*Node{n}
-}
-
-// A jsonReader makes nodes of JSON tokens and knows where each begins.
-type jsonReader struct {
-	File      *File
-	data      []byte
-	dec       *json.Decoder
-	left      int
-	offset    int
-	Line, Col int
-}
-
-// next returns the next token and an empty node at its place.
-func (r *jsonReader) next() (json.Token, *Node, error) {
-	from := int(r.dec.InputOffset())
-	for from < len(r.data) && strings.IndexByte(" \t\r\n,:", r.data[from]) >= 0 {
-		from++
-	}
-	for _, c := range r.data[r.offset:from] {
-		if r.Col++; c == '\n' {
-			r.Line, r.Col = r.Line+1, 1
+// mergedFields returns the fields of the objects under a merge key.
+func (x *expander) mergedFields(value *Node) (fields []Field) {
+	for _, from := range value.Listed().Items {
+		if from.Shape != Object && !x.stopped {
+			x.File.Mistake(from, "", "write an alias of an object, such as *base", "what << merges is not an object")
 		}
+		fields = append(fields, from.Fields...)
 	}
-	r.offset = from
-	n := &Node{Line: r.Line, Col: r.Col}
-	token, err := r.dec.Token()
-	return token, n, err
-}
-
-func (r *jsonReader) Value(depth int) (*Node, error) {
-	token, n, err := r.next()
-	if err != nil {
-		return n, err
-	}
-	if r.left--; r.left < 0 {
-		return n, fmt.Errorf("the file has more than %d values", maxNodes)
-	}
-	if depth > maxDepth {
-		return n, fmt.Errorf("the file is nested deeper than %d levels", maxDepth)
-	}
-	switch v := token.(type) {
-	case json.Delim:
-		if v == '[' {
-			return r.list(n, depth)
-		}
-		return r.object(n, depth)
-	case string:
-		n.Shape, n.Scalar = Text, v
-	case json.Number:
-		n.Shape, n.Scalar = Number, v.String()
-	case bool:
-		n.Shape, n.Scalar = Boolean, strconv.FormatBool(v)
-	}
-	return n, nil
-}
-
-func (r *jsonReader) list(n *Node, depth int) (*Node, error) {
-	n.Shape = List
-	for r.dec.More() {
-		item, err := r.Value(depth + 1)
-		if err != nil {
-			return item, err
-		}
-		n.Items = append(n.Items, item)
-	}
-	_, _, err := r.next()
-	return n, err
-}
-
-func (r *jsonReader) object(n *Node, depth int) (*Node, error) {
-	n.Shape = Object
-	first := map[string]*Node{}
-	for r.dec.More() {
-		token, at, err := r.next()
-		if err != nil {
-			return at, err
-		}
-		r.left-- // keys count, too
-		key, _ := token.(string)
-		value, err := r.Value(depth + 1)
-		if err != nil {
-			return value, err
-		}
-		if before := first[key]; before != nil {
-			r.File.Mistake(at, "", "remove one of them", "field %q is given twice, first in line %d", key, before.Line)
-			continue
-		}
-		first[key] = at
-		n.Fields = append(n.Fields, Field{key, value, at.Line, at.Col})
-	}
-	_, _, err := r.next()
-	return n, err
+	return fields
 }

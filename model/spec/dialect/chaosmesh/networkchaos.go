@@ -98,7 +98,7 @@ func (c *chaosReader) parameters(in *networkChaos) {
 				makers[key](in, "spec."+key)
 			}
 		}
-		if len(c.Faults.Parts) == 0 && len(c.File.Mistakes) == 0 {
+		if len(c.Faults.Parts) == 0 && len(c.File.InDocument()) == 0 {
 			c.File.Mistake(given, "spec", "write one or more of delay, loss, duplicate, corrupt and rate", "action netem has nothing to do")
 		}
 	case makers[in.Action] == nil:

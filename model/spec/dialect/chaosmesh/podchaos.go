@@ -79,7 +79,7 @@ func (c *chaosReader) stress(in *stressChaos) chaosFields {
 	if s := in.Stressors.Memory; s != nil {
 		c.add("spec.stressors.memory", fault.Fault{Type: fault.MemoryStress, Args: fault.Args{Size: unit.Size(s.Size)}}, map[string]string{"size": "size"})
 	}
-	if len(c.Faults.Parts) == 0 && len(c.File.Mistakes) == 0 {
+	if len(c.Faults.Parts) == 0 && len(c.File.InDocument()) == 0 {
 		c.File.Mistake(c.Root.At("spec.stressors"), "spec.stressors", "write cpu, memory, or both under it", "there are no stressors")
 	}
 	return in.chaosFields

@@ -66,8 +66,8 @@ func ReadFaults(f *decode.File, n *decode.Node) *document.Draft {
 	if in.Name == "" {
 		p.Faults.Name = document.NameFromFile(f.Name)
 	}
-	if len(in.Faults) == 0 && len(f.Mistakes) == 0 {
-		f.Mistake(n, "faults", "write them under faults, one after each dash", "there are no faults")
+	if len(in.Faults) == 0 && len(f.InDocument()) == 0 {
+		f.Mistake(n, "faults", "write a list of them under faults", "there are no faults")
 	}
 	for i := range in.Faults {
 		p.vecroFault(&in.Faults[i], problem.Index("faults", i))
@@ -95,7 +95,7 @@ func (p vecro) vecroFault(in *vecroFault, path string) {
 		}
 		return b.idle()
 	})
-	if len(behaviors) == 0 && len(p.File.Mistakes) == 0 {
+	if len(behaviors) == 0 && len(p.File.InDocument()) == 0 {
 		p.File.Mistake(at, path+".behaviors", "write one or more of net-delay, net-loss, net-rate, io-stress and cpu-stress", "fault %q does nothing", in.Name)
 	}
 	for _, b := range behaviors {

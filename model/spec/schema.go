@@ -29,7 +29,11 @@ func Kinds() []string { return []string{document.KindSystem, document.KindExperi
 // and checks elsewhere. It knows the shape of files; what a file says of itself,
 // such as whether a callee exists, is checked by Read.
 func Schema(kind string) ([]byte, error) {
-	w := schemaWriter{defs: schema{}}
+	texts, err := readDescriptions()
+	if err != nil {
+		return nil, err
+	}
+	w := schemaWriter{defs: schema{}, descriptions: texts}
 	var root schema
 	switch kind {
 	case document.KindSystem:
@@ -44,19 +48,24 @@ func Schema(kind string) ([]byte, error) {
 	root["title"] = kind
 	root["$defs"] = w.defs
 	properties := root["properties"].(schema)
-	properties["apiVersion"] = schema{"const": document.APIVersion}
-	properties["kind"] = schema{"const": kind}
+	properties["apiVersion"] = withText("The version of the format.", schema{"const": document.APIVersion})
+	properties["kind"] = withText("What the file describes.", schema{"const": kind})
 	out, err := json.MarshalIndent(root, "", "  ")
 	return append(out, '\n'), err
 }
 
 // A schemaWriter gathers the definitions of the types that a kind is made of.
-type schemaWriter struct{ defs schema }
+type schemaWriter struct {
+	defs         schema
+	descriptions descriptions
+}
 
 func (w *schemaWriter) System(document bool) schema {
 	s := w.object(reflect.TypeFor[topology.System]())
 	w.also(s, "entry", schema{"type": "string"})
-	s["properties"].(schema)[defaultsKey] = schema{"type": "object", "properties": schema{policyKey: w.policySchema()}, "additionalProperties": false}
+	policies := withText("Policies of all calls of the system that do not set them.", w.policySchema())
+	s["properties"].(schema)[defaultsKey] = withText("What services and calls inherit.",
+		schema{"type": "object", "properties": schema{policyKey: policies}, "additionalProperties": false})
 	s["required"] = []string{"services"}
 	if document {
 		s["required"] = []string{"apiVersion", "kind", "name", "services"}
@@ -67,8 +76,8 @@ func (w *schemaWriter) System(document bool) schema {
 func (w *schemaWriter) experiment() schema {
 	s := w.object(reflect.TypeFor[experiment.Experiment]())
 	properties := s["properties"].(schema)
-	properties["system"] = schema{"anyOf": []any{
-		schema{"type": "string", "description": "the name of a system in the same files, or of an example"}, w.System(false)}}
+	properties["system"] = withText("The system that is run, or the name of one in the same files or of an example.",
+		schema{"anyOf": []any{schema{"type": "string"}, w.System(false)}})
 	w.comparisonProperties(s)
 	s["required"] = []string{"apiVersion", "kind", "name", "system", "load"}
 	return s
@@ -77,14 +86,38 @@ func (w *schemaWriter) experiment() schema {
 // also allows another form of a property.
 func (w *schemaWriter) also(s schema, key string, forms ...any) {
 	properties := s["properties"].(schema)
-	properties[key] = schema{"anyOf": append([]any{properties[key]}, forms...)}
+	first := properties[key].(schema)
+	both := schema{"anyOf": append([]any{first}, forms...)}
+	if text, ok := first["description"]; ok {
+		both["description"] = text
+		delete(first, "description")
+	}
+	properties[key] = both
+}
+
+// put gives a property another form, and keeps its description.
+func put(properties schema, key string, form schema) {
+	if before, ok := properties[key].(schema); ok && before["description"] != nil {
+		form["description"] = before["description"]
+	}
+	properties[key] = form
+}
+
+// withText adds a description to a form.
+func withText(text string, form schema) schema {
+	form["description"] = text
+	return form
 }
 
 // object describes the fields of a struct.
 func (w *schemaWriter) object(t reflect.Type) schema {
 	properties := schema{}
 	for _, f := range decode.FieldsOf(t) {
-		properties[f.Name] = w.of(f.Typ)
+		property := w.of(f.Typ)
+		if text := w.descriptions.of(t, f.Name); text != "" {
+			property["description"] = text
+		}
+		properties[f.Name] = property
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}
 }
@@ -176,7 +209,7 @@ func (w *schemaWriter) named(t reflect.Type) schema {
 	case reflect.TypeFor[topology.Service]():
 		maps.Copy(s["properties"].(schema), w.endpointProperties())
 		delete(s["properties"].(schema), "path")
-		s["properties"].(schema)[policyKey] = w.policySchema()
+		s["properties"].(schema)[policyKey] = withText("Policies of the calls of the service that do not set them.", w.policySchema())
 		s["required"] = []string{"name"}
 		return schema{"anyOf": []any{schema{"type": "string"}, s}}
 	case reflect.TypeFor[topology.Endpoint]():
@@ -185,25 +218,25 @@ func (w *schemaWriter) named(t reflect.Type) schema {
 		return w.step()
 	case reflect.TypeFor[topology.Call]():
 		s["required"] = []string{"to"}
-		s["properties"].(schema)["onError"] = w.onErrorSchema()
-		s["properties"].(schema)["answers"] = schema{"type": "object", "additionalProperties": w.answer()}
+		put(s["properties"].(schema), "onError", w.onErrorSchema())
+		put(s["properties"].(schema), "answers", schema{"type": "object", "additionalProperties": w.answer()})
 		w.orNull(s)
 	case reflect.TypeFor[topology.Response](), reflect.TypeFor[topology.Answer]():
-		s["properties"].(schema)["body"] = anyBody()
+		put(s["properties"].(schema), "body", anyBody())
 	case reflect.TypeFor[policy.Fallback]():
-		s["properties"].(schema)["value"] = anyBody()
+		put(s["properties"].(schema), "value", anyBody())
 		s["required"] = []string{"kind"}
 	case reflect.TypeFor[load.Profile]():
 		properties := s["properties"].(schema)
 		maps.Copy(properties, w.object(reflect.TypeFor[load.Phase]())["properties"].(schema))
 		request := schema{"anyOf": []any{schema{"type": "string"}, w.of(reflect.TypeFor[load.Request]())}}
-		properties["requests"] = schema{"anyOf": []any{schema{"type": "array", "items": request}, request}}
+		put(properties, "requests", schema{"anyOf": []any{schema{"type": "array", "items": request}, request}})
 	case reflect.TypeFor[load.Request]():
 		w.also(s, "chain", schema{"type": "object"})
 	case reflect.TypeFor[fault.Fault]():
 		properties := s["properties"].(schema)
 		maps.Copy(properties, w.object(reflect.TypeFor[fault.Args]())["properties"].(schema))
-		properties["direction"] = quantity(reflect.TypeFor[fault.Direction]())
+		properties["direction"] = withText("Which way the network is broken: to the target, from it, or both.", quantity(reflect.TypeFor[fault.Direction]()))
 		w.also(s, "target", schema{"type": "string"})
 		s["required"] = []string{"type"}
 	case reflect.TypeFor[experiment.Check]():
@@ -217,8 +250,9 @@ func (w *schemaWriter) endpointProperties() schema {
 	s := w.object(reflect.TypeFor[topology.Endpoint]())
 	step := w.of(reflect.TypeFor[topology.Step]())
 	properties := s["properties"].(schema)
-	properties["work"] = w.of(reflect.TypeFor[topology.Work]())
-	properties["calls"] = schema{"anyOf": []any{schema{"type": "array", "items": step}, step}}
+	properties["work"] = withText("What the endpoint does before its calls.", w.of(reflect.TypeFor[topology.Work]()))
+	properties["calls"] = withText("The calls that the endpoint makes after its work, one after another; parallel makes several at once.",
+		schema{"anyOf": []any{schema{"type": "array", "items": step}, step}})
 	w.also(s, "response", quantity(reflect.TypeFor[unit.Size]()))
 	w.also(s, "require", schema{"type": "string"})
 	return properties
@@ -235,8 +269,8 @@ func (w *schemaWriter) step() schema {
 		schema{"type": "string", "description": "the service that is called, and after it the path: cart/items"},
 		call,
 		schema{"allOf": []any{work, schema{"type": "object", "minProperties": 1}}},
-		only("call", schema{"anyOf": []any{call, schema{"type": "string"}}}),
-		only("work", work),
-		only("parallel", schema{"anyOf": []any{schema{"type": "array", "items": self}, self}}),
+		only("call", withText("A call of another service.", schema{"anyOf": []any{call, schema{"type": "string"}}})),
+		only("work", withText("Work of the service itself.", schema{"allOf": []any{work}})),
+		only("parallel", withText("Steps that are done at once.", schema{"anyOf": []any{schema{"type": "array", "items": self}, self}})),
 	}}
 }

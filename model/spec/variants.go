@@ -136,21 +136,21 @@ func shortenChecks(n *decode.Node, key string) {
 func (w *schemaWriter) comparisonProperties(experimentSchema schema) {
 	properties := experimentSchema["properties"].(schema)
 	for _, key := range []string{"checks", "abortOn"} {
-		properties[key] = w.checks()
+		put(properties, key, w.checks())
 	}
 	w.also(experimentSchema, "rank", w.metric())
 	variant := w.object(reflect.TypeFor[experiment.Variant]())
 	own := variant["properties"].(schema)
-	own["checks"] = w.checks()
+	put(own, "checks", w.checks())
 	patch := w.object(reflect.TypeFor[experiment.Patch]())
 	for _, key := range decode.KeysOf(reflect.TypeFor[policy.Call]()) {
 		w.also(patch, key, schema{"type": "null"})
 	}
 	w.also(patch, "without", schema{"type": "string"})
-	own["set"] = schema{"anyOf": []any{schema{"type": "array", "items": patch}, patch}}
+	put(own, "set", schema{"anyOf": []any{schema{"type": "array", "items": patch}, patch}})
 	w.also(variant, "faults", schema{"type": "string"})
 	variant["required"] = []string{"name"}
-	properties["variants"] = schema{"type": "array", "items": schema{"anyOf": []any{schema{"type": "string"}, variant}}}
+	put(properties, "variants", schema{"type": "array", "items": schema{"anyOf": []any{schema{"type": "string"}, variant}}})
 }
 
 func (w *schemaWriter) checks() schema {

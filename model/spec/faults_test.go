@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -100,6 +101,47 @@ func TestTheSeedDecidesWhichReplicasAreMeant(t *testing.T) {
 		if n := hit[replica]; n < 60 || n > 140 {
 			t.Errorf("replica %d is drawn %d times of 300", replica, n)
 		}
+	}
+}
+
+// A label of any name selects the service that is its value, as Chaos Mesh's users
+// write them; one that is no service is named with what to do.
+func TestLabelsNameServices(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "cases", "chaos-mesh-labels.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := readFaults(t, "labels.yaml", data)
+	if len(sets) != 2 || sets[0].Paused || !sets[1].Paused {
+		t.Fatalf("read %+v; want two, of which the second is paused", sets)
+	}
+	faults, err := sets[0].For(faultyShop(), 1)
+	if err != nil || len(faults) != 1 || faults[0].Target.Service != "cart" || faults[0].Args.Correlation != 0.25 {
+		t.Errorf("the labelled service gives %+v, %v", faults, err)
+	}
+	if faults, err := sets[1].For(faultyShop(), 1); err != nil || len(faults) != 0 {
+		t.Errorf("the paused object gives %v, %v", faults, err)
+	}
+	unknown := document.Faults{Name: "x", Parts: []document.Part{{Fault: fault.Fault{Type: fault.Kill, Name: "x"}, On: document.Selection{Labels: map[string]string{"app": "nginx", "tier": "front"}}}}}
+	var labels *document.LabelsError
+	if _, err := unknown.For(faultyShop(), 1); !errors.As(err, &labels) || labels.Selector != "app=nginx,tier=front" || !strings.Contains(err.Error(), "--selector app=nginx,tier=front") {
+		t.Errorf("labels of other pods give %v", err)
+	}
+	unknown.Parts[0].On.Labels = map[string]string{"app": "cart", "component": "web"}
+	if _, err := unknown.For(faultyShop(), 1); err == nil || !strings.Contains(err.Error(), "several services") {
+		t.Errorf("labels of two services give %v", err)
+	}
+}
+
+// VECROsim's fault files carry fields that mean nothing to a fault.
+func TestVECROsimsFaultFiles(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "cases", "vecrosim-faults.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := readFaults(t, "vecrosim-faults.yaml", data)
+	if len(sets) != 1 || len(sets[0].Parts) != 3 {
+		t.Fatalf("read %+v; want three behaviours", sets)
 	}
 }
 

@@ -3,6 +3,7 @@ package document
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +22,8 @@ type Faults struct {
 	Name string
 	// System names the system that is meant; it may be empty.
 	System string
+	// Paused says that the file keeps the faults from acting.
+	Paused bool
 	Parts  []Part
 }
 
@@ -40,8 +43,11 @@ type Part struct {
 
 // A Selection says which replicas are meant.
 type Selection struct {
-	// Services are the ones meant; nil means all.
+	// Services are the ones meant; nil means all, unless there are Labels.
 	Services []string
+	// Labels are labels of pods, with values that may name a service, as
+	// app: cart does.
+	Labels map[string]string
 	// Container is set where a name may also be that of a container or an object
 	// of VECROsim.
 	Container bool
@@ -75,6 +81,9 @@ func (f *Faults) Names() []string {
 // none, and then the fault is left out. A fault that acts on several targets becomes several,
 // with the target at the end of their names.
 func (f *Faults) For(system *topology.System, seed uint64) ([]fault.Fault, error) {
+	if f.Paused {
+		return nil, nil
+	}
 	var all []fault.Fault
 	var failed []error
 	if f.System != "" && f.System != system.Name {
@@ -244,6 +253,9 @@ func (s *Selection) count(all int, key dist.Key) int {
 
 // find returns the services that are meant, in the order of the system.
 func (s *Selection) find(system *topology.System) ([]*topology.Service, error) {
+	if s.Labels != nil {
+		return s.labelled(system)
+	}
 	wanted := map[string]bool{}
 	var failed []error
 	for _, name := range s.Services {
@@ -266,6 +278,39 @@ func (s *Selection) find(system *topology.System) ([]*topology.Service, error) {
 		}
 	}
 	return services, errors.Join(failed...)
+}
+
+// labelled returns the service that the labels name.
+func (s *Selection) labelled(system *topology.System) (services []*topology.Service, err error) {
+	var pairs []string
+	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
+		pairs = append(pairs, key+"="+s.Labels[key])
+		found := system.Service(s.Labels[key])
+		if found != nil && !slices.Contains(services, found) {
+			services = append(services, found)
+		}
+	}
+	selector := strings.Join(pairs, ",")
+	switch len(services) {
+	case 1:
+		return services, nil
+	case 0:
+		return nil, &LabelsError{Selector: selector, System: system.Name}
+	}
+	return nil, fmt.Errorf("the labels %s name several services of system %q: keep one, such as app.kubernetes.io/name: %s", selector, system.Name, services[0].Name)
+}
+
+// A LabelsError says that labels name no service of a system. They may select
+// other pods of a cluster.
+type LabelsError struct {
+	// Selector is what kubectl takes after -l.
+	Selector string
+	System   string
+}
+
+func (e *LabelsError) Error() string {
+	return fmt.Sprintf("no value of the labels %s is a service of system %q: choose one with app.kubernetes.io/name: SERVICE; "+
+		"for other pods of a cluster, use kubectl microsim fault add TYPE --selector %s", e.Selector, e.System, e.Selector)
 }
 
 // lookUp finds a service by its name. VECROsim's containers are named after the

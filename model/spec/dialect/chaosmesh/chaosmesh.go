@@ -19,6 +19,8 @@ const (
 	kindNetworkChaos = "NetworkChaos"
 	kindStressChaos  = "StressChaos"
 	kindPodChaos     = "PodChaos"
+	// pauseAnnotation keeps the faults of an object from acting.
+	pauseAnnotation = "experiment.chaos-mesh.org/pause"
 )
 
 type chaosFile[S any] struct {
@@ -110,6 +112,10 @@ func readChaos[S any](f *decode.File, n *decode.Node, kind string, read func(*ch
 		f.Mistake(n.Get("metadata").Or(n), "metadata.name", "give it one; it is listed and cleared by it", "the object has no name")
 	}
 	c.Faults = &document.Faults{Name: c.Name}
+	if in.Metadata.Annotations[pauseAnnotation] == "true" {
+		c.Faults.Paused = true
+		c.Note(n.Get("metadata").Get("annotations"), "metadata.annotations", "the object is paused: none of its faults is applied; to apply them, remove the annotation %s", pauseAnnotation)
+	}
 	if n.Get("spec") == nil {
 		f.Mistake(n, "spec", "say what is to be broken", "spec is missing")
 		return c.Draft
@@ -151,7 +157,7 @@ func (c *chaosReader) add(path string, f fault.Fault, moved map[string]string) {
 func (c *chaosReader) selection(t *chaosTargets, path string) document.Selection {
 	s := document.Selection{Mode: t.Mode}
 	at := func(key string) *decode.Node { return c.Root.At(problem.Join(path, key)) }
-	s.Services = c.Services(&t.Selector, problem.Join(path, "selector"))
+	s.Services, s.Labels = c.Services(&t.Selector, problem.Join(path, "selector"))
 	switch t.Mode {
 	case document.PickAll, document.PickOne:
 	case document.PickFixed, document.PickPercent, document.PickAtMostPer:
@@ -168,8 +174,9 @@ func (c *chaosReader) selection(t *chaosTargets, path string) document.Selection
 	return s
 }
 
-// Services reads a selector. Nil means all services of the system.
-func (c *chaosReader) Services(s *chaosSelector, path string) []string {
+// Services reads a selector: the services that it names, and labels of which a
+// value may be one. Nil and nil mean all services of the system.
+func (c *chaosReader) Services(s *chaosSelector, path string) (services []string, others map[string]string) {
 	for _, key := range []string{"pods", "nodes", "nodeSelectors", "fieldSelectors", "annotationSelectors", "podPhaseSelectors"} {
 		c.refuse(path+"."+key, "choose services with labelSelectors: {app.kubernetes.io/name: SERVICE}")
 	}
@@ -177,8 +184,18 @@ func (c *chaosReader) Services(s *chaosSelector, path string) []string {
 	labels := c.Root.At(path)
 	if selector := c.Root.Under(path); selector != nil && selector.Get("labelSelectors") != nil {
 		for _, field := range selector.Get("labelSelectors").Fields {
-			if service := c.label(field.Key, s.LabelSelectors[field.Key], field, path+".labelSelectors."+field.Key); service {
-				named = append(named, []string{s.LabelSelectors[field.Key]})
+			value := s.LabelSelectors[field.Key]
+			switch {
+			case isServiceLabel(field.Key):
+				named = append(named, []string{value})
+			case isSystemLabel(field.Key):
+				c.Faults.System = value
+			case field.Key == "app.kubernetes.io/managed-by" && value == "microsim":
+			default:
+				if others == nil {
+					others = map[string]string{}
+				}
+				others[field.Key] = value
 			}
 		}
 	}
@@ -190,28 +207,19 @@ func (c *chaosReader) Services(s *chaosSelector, path string) []string {
 		}
 		named = append(named, e.Values)
 	}
-	switch len(named) {
-	case 0:
-		return nil
-	case 1:
-		return named[0]
+	switch {
+	case len(named) == 0:
+		return nil, others
+	case len(named) == 1 && others == nil:
+		return named[0], nil
 	}
 	c.File.Mistake(labels, path, "keep one of them", "the selector names services in more than one way")
-	return nil
+	return nil, nil
 }
 
-// label reads one label of a selector and tells whether its value is a service.
-func (c *chaosReader) label(key, value string, at decode.Field, path string) bool {
-	switch {
-	case isServiceLabel(key):
-		return true
-	case key == "microsim.dev/system", key == "app.kubernetes.io/part-of", key == "app.kubernetes.io/instance":
-		c.Faults.System = value
-	case key == "app.kubernetes.io/managed-by" && value == "microsim":
-	default:
-		c.File.Mistake(&decode.Node{Line: at.Line, Col: at.Col}, path, "choose a service of the system with app.kubernetes.io/name or microsim.dev/service", "our pods carry no label %q", key)
-	}
-	return false
+// isSystemLabel tells of the labels whose value is a system.
+func isSystemLabel(key string) bool {
+	return key == "microsim.dev/system" || key == "app.kubernetes.io/part-of" || key == "app.kubernetes.io/instance"
 }
 
 // isServiceLabel tells of the labels whose value is a service: ours, and that of

@@ -18,6 +18,7 @@ import (
 type vecroFaultFile struct {
 	Name      string         `json:"name"`
 	Namespace decode.Ignored `json:"namespace"`
+	Replicas  decode.Ignored `json:"replicas"`
 	Faults    []vecroFault   `json:"faults"`
 }
 

@@ -95,7 +95,8 @@ type Replica struct {
 	ended chan struct{}
 
 	// ending holds a request to end the current instance; it is sent at most
-	// once for each instance.
+	// once for each instance. An instance that ends by itself leaves it unread, so
+	// begin drains it: it must not end the successor.
 	ending chan struct{}
 
 	mu sync.Mutex
@@ -196,6 +197,10 @@ func (r *Replica) Run(first func(error)) {
 // instance has ended when begin returns.
 func (r *Replica) begin() (Instance, error) {
 	r.mu.Lock()
+	select {
+	case <-r.ending:
+	default:
+	}
 	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
 		r.outages[n-1].Starts++
 		r.restarts++

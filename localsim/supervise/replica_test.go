@@ -255,3 +255,30 @@ func TestAnInstanceThatEndsBeforeItIsReadyIsNotWaitedFor(t *testing.T) {
 		<-r.ended
 	})
 }
+
+// An instance may end by itself while a request to end it is under way. The
+// request is then over, and does not end the next instance.
+func TestARequestToEndDoesNotOutliveItsInstance(t *testing.T) {
+	for range 500 {
+		synctest.Test(t, func(t *testing.T) {
+			var instances []*fakeInstance
+			r := supervised(t, 0, func(int) (*fakeInstance, error) {
+				instances = append(instances, newFake())
+				return instances[len(instances)-1], nil
+			})
+			instances[0].end(nil)
+			if _, err := r.Remove(CauseRestart); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if n := len(instances); n != 2 || r.Snapshot().State != runner.Ready {
+				t.Errorf("%d instances were started, and the replica is %s; want the second to run", n, r.Snapshot().State)
+			}
+			r.Stop()
+			<-r.Ended()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,9 +38,11 @@ func TestBackoffGrowsToItsCapAndForgets(t *testing.T) {
 
 // A fakeInstance ends when the test says so.
 type fakeInstance struct {
-	ended  chan struct{}
+	ended chan struct{}
+	deaf  bool
+
+	mu     sync.Mutex
 	reason error
-	deaf   bool
 	orders []string
 }
 
@@ -47,24 +50,38 @@ func (f *fakeInstance) Addr() string          { return "127.0.0.1:1" }
 func (f *fakeInstance) Control() Target       { return Target{} }
 func (f *fakeInstance) PID() int              { return 7 }
 func (f *fakeInstance) Done() <-chan struct{} { return f.ended }
-func (f *fakeInstance) Err() error            { return f.reason }
-func (f *fakeInstance) Pause() error          { f.orders = append(f.orders, "pause"); return nil }
-func (f *fakeInstance) Resume() error         { f.orders = append(f.orders, "resume"); return nil }
+func (f *fakeInstance) Pause() error          { return f.note("pause") }
+func (f *fakeInstance) Resume() error         { return f.note("resume") }
+
+func (f *fakeInstance) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reason
+}
+
+func (f *fakeInstance) note(order string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.orders = append(f.orders, order)
+	return nil
+}
 
 func (f *fakeInstance) Terminate() {
-	f.orders = append(f.orders, "terminate")
+	f.note("terminate")
 	if !f.deaf {
 		f.end(nil)
 	}
 }
 
 func (f *fakeInstance) Kill() error {
-	f.orders = append(f.orders, "kill")
+	f.note("kill")
 	f.end(errors.New("signal: killed"))
 	return nil
 }
 
 func (f *fakeInstance) end(reason error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	select {
 	case <-f.ended:
 	default:
@@ -261,17 +278,18 @@ func TestAnInstanceThatEndsBeforeItIsReadyIsNotWaitedFor(t *testing.T) {
 func TestARequestToEndDoesNotOutliveItsInstance(t *testing.T) {
 	for range 500 {
 		synctest.Test(t, func(t *testing.T) {
-			var instances []*fakeInstance
+			instances := make(chan *fakeInstance, 10)
 			r := supervised(t, 0, func(int) (*fakeInstance, error) {
-				instances = append(instances, newFake())
-				return instances[len(instances)-1], nil
+				in := newFake()
+				instances <- in
+				return in, nil
 			})
-			instances[0].end(nil)
+			(<-instances).end(nil)
 			if _, err := r.Remove(CauseRestart); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
-			if n := len(instances); n != 2 || r.Snapshot().State != runner.Ready {
+			if n := 1 + len(instances); n != 2 || r.Snapshot().State != runner.Ready {
 				t.Errorf("%d instances were started, and the replica is %s; want the second to run", n, r.Snapshot().State)
 			}
 			r.Stop()

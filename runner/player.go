@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/account"
 )
 
 // A FaultPlayer plays a timeline of faults on a running system: it makes each
@@ -24,16 +24,16 @@ type FaultPlayer struct {
 	Hits bool
 
 	plan     *timeline.Plan
+	log      *account.FaultLog
+	clock    Clock
 	injector Injector
 	began    time.Time
 	// applied are closed when the applying of a window has ended.
 	applied  []chan struct{}
 	observed sync.Mutex
 
-	// mu guards what is below, which others than the player read.
-	mu      sync.Mutex
-	records []result.FaultRecord
-	// active says which windows may act, and are to be cleared.
+	mu sync.Mutex
+	// active says which windows may act, and are to be cleared; guarded by mu.
 	active []bool
 }
 
@@ -62,25 +62,20 @@ func (e *FaultError) Error() string {
 
 func (e *FaultError) Unwrap() error { return e.Err }
 
-// NewFaultPlayer returns a player that has a record for each window of the plan.
+// NewFaultPlayer returns a player of a plan, in real time.
 func NewFaultPlayer(plan *timeline.Plan) *FaultPlayer {
-	p := &FaultPlayer{plan: plan, records: []result.FaultRecord{}, active: make([]bool, len(plan.Windows))}
-	for i := range plan.Windows {
-		p.records = append(p.records, newFaultRecord(&plan.Windows[i]))
+	return newFaultPlayer(account.NewFaultLog(plan), realClock{})
+}
+
+// newFaultPlayer returns a player of the plan of a log, which it tells of what it
+// does.
+func newFaultPlayer(log *account.FaultLog, clock Clock) *FaultPlayer {
+	p := &FaultPlayer{plan: log.Plan(), log: log, clock: clock}
+	p.active = make([]bool, len(p.plan.Windows))
+	for range p.plan.Windows {
 		p.applied = append(p.applied, make(chan struct{}))
 	}
 	return p
-}
-
-func newFaultRecord(w *timeline.Window) result.FaultRecord {
-	rec := result.FaultRecord{
-		ID: w.ID, Label: w.Fault.Label(), Fault: w.Fault, Replicas: []string{}, PlannedFrom: w.From.Seconds(), PlannedTo: w.To.Seconds(), Hits: -1,
-	}
-	if w.Victim != "" {
-		rec.Round, rec.Victim = w.Round+1, w.Victim
-		rec.Label = fmt.Sprintf("%s %s (round %d)", w.Fault.Type, w.Victim, rec.Round)
-	}
-	return rec
 }
 
 // Play makes each change at its time, counted from began, and returns when the
@@ -92,11 +87,12 @@ func newFaultRecord(w *timeline.Window) result.FaultRecord {
 // left to ClearAll.
 func (p *FaultPlayer) Play(ctx context.Context, injector Injector, began time.Time) error {
 	p.injector, p.began = injector, began
+	p.log.Begin(began)
 	playing, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var changes sync.WaitGroup
 	for _, s := range p.plan.Steps {
-		if !waitUntil(playing, began.Add(s.At)) {
+		if !p.clock.WaitUntil(playing, began.Add(s.At)) {
 			break
 		}
 		if s.Clear {
@@ -114,35 +110,22 @@ func (p *FaultPlayer) Play(ctx context.Context, injector Injector, began time.Ti
 	return context.Cause(playing)
 }
 
-// waitUntil reports whether the moment has come before the end of ctx.
-func waitUntil(ctx context.Context, at time.Time) bool {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
-}
-
 // apply lets the fault of a window act. That it was cut short by the end of ctx
 // is no error of the fault.
 func (p *FaultPlayer) apply(ctx context.Context, i int) error {
 	w := &p.plan.Windows[i]
-	p.update(i, func(rec *result.FaultRecord) { rec.OrderedAt = time.Now().UTC() })
+	p.log.Asked(i, p.clock.Now())
 	if w.Acts() {
 		if err := p.inject(ctx, i); err != nil {
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // it is cleared as if it acted
 			}
-			rec := p.update(i, func(rec *result.FaultRecord) { rec.Error = err.Error() })
+			rec := p.log.Failed(i, err)
 			p.tell(i, false, rec, err)
 			return &FaultError{Doing: "applying", ID: w.ID, Label: rec.Label, Err: err}
 		}
 	}
-	now := time.Now()
-	rec := p.update(i, func(rec *result.FaultRecord) { rec.AppliedAt, rec.From = now.UTC(), now.Sub(p.began).Seconds() })
+	rec := p.log.Applied(i, p.clock.Now())
 	if w.Acts() && p.Hits {
 		rec = p.readHits(ctx, i)
 	}
@@ -177,21 +160,17 @@ func (p *FaultPlayer) clear(ctx context.Context, i int) *FaultError {
 		if p.Hits {
 			p.readHits(ctx, i)
 		}
+		p.log.ClearAsked(i, p.clock.Now())
 		if err := p.injector.Clear(ctx, w.ID); err != nil {
-			failed := &FaultError{Doing: "clearing", ID: w.ID, Label: p.label(i), Err: err}
-			rec := p.update(i, func(rec *result.FaultRecord) { rec.Error = failed.Error() })
-			p.tell(i, true, rec, err)
+			failed := &FaultError{Doing: "clearing", ID: w.ID, Label: p.log.Record(i).Label, Err: err}
+			p.tell(i, true, p.log.Failed(i, failed), err)
 			return failed
 		}
 	}
 	p.setActive(i, false)
-	now := time.Now()
-	rec := p.update(i, func(rec *result.FaultRecord) {
-		if rec.Applied() {
-			rec.ClearedAt, rec.To = now.UTC(), now.Sub(p.began).Seconds()
-		}
-	})
-	p.tell(i, true, rec, nil)
+	now := p.clock.Now()
+	p.log.ClearAsked(i, now) // unless it was asked above
+	p.tell(i, true, p.log.Cleared(i, now), nil)
 	return nil
 }
 
@@ -220,33 +199,18 @@ func (p *FaultPlayer) readHits(ctx context.Context, i int) result.FaultRecord {
 	if err != nil {
 		active = nil
 	}
-	return p.update(i, func(rec *result.FaultRecord) {
-		for _, injection := range active {
-			if injection.ID != rec.ID {
-				continue
-			}
-			rec.Hits = injection.Hits
-			for _, replica := range injection.Replicas {
-				if !slices.Contains(rec.Replicas, replica) {
-					rec.Replicas = append(rec.Replicas, replica)
-				}
-			}
-		}
-	})
+	return p.log.Acting(i, active)
 }
 
 func (p *FaultPlayer) tell(i int, clears bool, rec result.FaultRecord, err error) {
 	if p.Observe == nil {
 		return
 	}
-	at := time.Since(p.began)
+	at := p.clock.Now().Sub(p.began)
 	p.observed.Lock()
 	defer p.observed.Unlock()
 	p.Observe(FaultChange{At: at, Window: &p.plan.Windows[i], Clear: clears, Record: rec, Err: err})
 }
-
-// label is that of the record, which never changes.
-func (p *FaultPlayer) label(i int) string { return p.records[i].Label }
 
 func (p *FaultPlayer) isActive(i int) bool {
 	p.mu.Lock()
@@ -260,46 +224,5 @@ func (p *FaultPlayer) setActive(i int, active bool) {
 	p.active[i] = active
 }
 
-// update changes a record and returns a copy that nobody changes.
-func (p *FaultPlayer) update(i int, change func(*result.FaultRecord)) result.FaultRecord {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change(&p.records[i])
-	return copyOf(&p.records[i])
-}
-
-func copyOf(rec *result.FaultRecord) result.FaultRecord {
-	c := *rec
-	c.Replicas = slices.Clone(rec.Replicas)
-	return c
-}
-
 // Records returns a record for each window of the plan, in its order.
-func (p *FaultPlayer) Records() []result.FaultRecord {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	records := make([]result.FaultRecord, len(p.records))
-	for i := range p.records {
-		records[i] = copyOf(&p.records[i])
-	}
-	return records
-}
-
-// culprit is the last fault on the process that was asked for on a replica
-// before a moment.
-func (p *FaultPlayer) culprit(replica Replica, before time.Time) (rec result.FaultRecord, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.records {
-		r := &p.records[i]
-		t := r.Fault.Target
-		entry, _ := fault.Lookup(r.Fault.Type)
-		if entry.Layer != fault.OnProcess || t.Service != replica.Service || t.Replica != 0 && t.Replica != replica.Index {
-			continue
-		}
-		if !r.OrderedAt.IsZero() && !r.OrderedAt.After(before) && !r.OrderedAt.Before(rec.OrderedAt) {
-			rec, ok = *r, true
-		}
-	}
-	return rec, ok
-}
+func (p *FaultPlayer) Records() []result.FaultRecord { return p.log.Records() }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
-	"time"
 )
 
 // RunAll plays variants of an experiment one after another, each with every
@@ -35,7 +36,9 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 	if len(seeds) > experiment.MaxSeeds {
 		return nil, fmt.Errorf("running experiment %q: %d seeds are more than the %d possible", e.Name, len(seeds), experiment.MaxSeeds)
 	}
-	s := &series{deps: deps, observer: observer, begun: time.Now()}
+	deps = deps.withDefaults()
+	s := &series{deps: deps, observer: observer}
+	started := deps.Clock.Now()
 	for _, v := range variants {
 		applied, problems := e.Apply(v)
 		if err := problems.Err(); err != nil {
@@ -51,7 +54,7 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 		return nil, err
 	}
 	c := result.Compare(&e, variants, seeds, s.results, err)
-	c.Target, c.Started, c.Ended = deps.Target, s.begun.UTC(), time.Now().UTC()
+	c.Target, c.Started, c.Ended = deps.Target, started.UTC(), deps.Clock.Now().UTC()
 	return c, err
 }
 
@@ -60,7 +63,6 @@ type series struct {
 	planned  []experiment.Experiment
 	deps     Deps
 	observer Observer
-	begun    time.Time
 	results  []*result.Result
 }
 

@@ -16,7 +16,7 @@ var layers = []layer{
 	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
 	{4, []string{"model/experiment", "model/spec"}, "an experiment joins the domain; files are read into all of it"},
 	{5, []string{"model/result"}, "a result carries the checks of its experiment"},
-	{6, []string{"runner/measure"}, "aggregators make results of what they are told"},
+	{6, []string{"runner/measure", "runner/account"}, "aggregators and the account make results of what they are told"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
 	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
 	{9, []string{"cluster/nodeagent"}, "the helper of a node joins faults on networks and stress; it runs in the agent, apart from what creates it"},
@@ -26,11 +26,12 @@ var layers = []layer{
 
 // sideways names the imports between packages of one layer, each with its reason.
 var sideways = map[string]string{
-	"model/topology -> model/policy": "a call of the topology carries its policies",
-	"model/spec -> model/experiment": "a file of kind Experiment is read into what the runner runs",
-	"model/exec -> model/behave":     "the step machine of a request asks what the service decides",
-	"model/behave -> model/chain":    "a service executes the documents of MicroSim's chains",
-	"model/exec -> model/chain":      "the step machine executes the documents of MicroSim's chains",
+	"model/topology -> model/policy":   "a call of the topology carries its policies",
+	"model/spec -> model/experiment":   "a file of kind Experiment is read into what the runner runs",
+	"model/exec -> model/behave":       "the step machine of a request asks what the service decides",
+	"model/behave -> model/chain":      "a service executes the documents of MicroSim's chains",
+	"model/exec -> model/chain":        "the step machine executes the documents of MicroSim's chains",
+	"runner/account -> runner/measure": "the account of a run sums up in aggregators",
 }
 
 // free packages may be imported from anywhere and import nothing of the project.

@@ -105,9 +105,16 @@ const (
 )
 
 // A Segment is a stretch of the run with what was seen in it. Requests of
-// clients belong to it by when they were meant to start, except that those which
-// the first fault found under way do not count as before the faults; those of
-// services by the middle of the interval in which they were counted.
+// clients belong to it by when they were meant to start; those of services by the
+// middle of the interval in which they were counted.
+//
+// The part before the faults ends when the first is asked for, that during them
+// begins when it is known to act and ends when the last is asked to end, and the
+// part after them begins when the last is known to be gone. In between, faults
+// act on some and not on others, so what started then is in none of these parts;
+// except that a request which is under way when the first fault is known to act
+// belongs to the part during the faults. Kills and restarts have acted when they
+// are known to, so they count from when they were asked for.
 type Segment struct {
 	Kind SegmentKind `json:"kind"`
 	// Name is empty for the whole run.
@@ -186,13 +193,18 @@ type FaultRecord struct {
 	PlannedFrom float64 `json:"plannedFrom"`
 	PlannedTo   float64 `json:"plannedTo"`
 	// OrderedAt is when the fault was asked for, AppliedAt when it was known to
-	// act, ClearedAt when it was known to be gone. From and To are AppliedAt and
-	// ClearedAt in seconds since the load started.
-	OrderedAt time.Time `json:"orderedAt,omitzero"`
-	AppliedAt time.Time `json:"appliedAt,omitzero"`
-	ClearedAt time.Time `json:"clearedAt,omitzero"`
-	From      float64   `json:"from"`
-	To        float64   `json:"to"`
+	// act, ClearOrderedAt when its end was asked for, ClearedAt when it was known
+	// to be gone.
+	OrderedAt      time.Time `json:"orderedAt,omitzero"`
+	AppliedAt      time.Time `json:"appliedAt,omitzero"`
+	ClearOrderedAt time.Time `json:"clearOrderedAt,omitzero"`
+	ClearedAt      time.Time `json:"clearedAt,omitzero"`
+	// AskedFrom, From, AskedTo and To are the same, in seconds since the load
+	// started. A moment that is absent above is 0 here.
+	AskedFrom float64 `json:"askedFrom"`
+	AskedTo   float64 `json:"askedTo"`
+	From      float64 `json:"from"`
+	To        float64 `json:"to"`
 	// Hits counts the requests it acted on; -1 where that is not known.
 	Hits  int64  `json:"hits"`
 	Error string `json:"error,omitempty"`

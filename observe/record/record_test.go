@@ -28,9 +28,10 @@ func small() (events []runner.Event, end *result.Result) {
 	began := time.Unix(1_700_000_000, 0).UTC()
 	record := result.FaultRecord{
 		ID: "latency-1", Label: "latency cart", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "cart"}, Probability: 1},
-		Replicas: []string{"cart/1"}, PlannedFrom: 1, PlannedTo: 2, OrderedAt: began.Add(time.Second), AppliedAt: began.Add(1001 * time.Millisecond), From: 1.001, Hits: 12,
+		Replicas: []string{"cart/1"}, PlannedFrom: 1, PlannedTo: 2, AskedFrom: 1, OrderedAt: began.Add(time.Second), AppliedAt: began.Add(1001 * time.Millisecond), From: 1.001, Hits: 12,
 	}
 	cleared := record
+	cleared.ClearOrderedAt, cleared.AskedTo = began.Add(2*time.Second), 2
 	cleared.ClearedAt, cleared.To = began.Add(2*time.Second), 2
 	sample := func(at time.Duration, slow int64) runner.ServiceSampled {
 		bounds := []float64{0.01, 0.1, 1}

@@ -18,7 +18,7 @@ import (
 type Clients struct {
 	clock *Schedule
 	total cell
-	// cells are by phase and part of the run, 3 to a phase.
+	// cells are by phase and part of the run.
 	cells []cell
 	// seconds are by intended start.
 	seconds atomic.Pointer[[]*cell]
@@ -32,7 +32,7 @@ type cell struct {
 }
 
 func NewClients(clock *Schedule) *Clients {
-	c := &Clients{clock: clock, cells: make([]cell, 3*len(clock.phases))}
+	c := &Clients{clock: clock, cells: make([]cell, parts*len(clock.phases))}
 	c.seconds.Store(new([]*cell))
 	return c
 }
@@ -42,7 +42,7 @@ func (c *Clients) Observe(o Outcome) {
 	class := classIndex(o.Class)
 	c.total.count(class, o)
 	if o.Phase >= 0 && o.Phase < len(c.clock.phases) {
-		c.cells[3*o.Phase+c.clock.partOf(o.Intended, o.Intended+o.Latency)].count(class, o)
+		c.cells[parts*o.Phase+c.clock.partOf(o.Intended, o.Intended+o.Latency)].count(class, o)
 	}
 	c.second(int(max(0, o.Intended)/time.Second)).count(class, o)
 }

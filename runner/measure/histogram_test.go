@@ -73,12 +73,24 @@ func TestPartOfARequest(t *testing.T) {
 	if got := c.partOf(0, time.Hour); got != 0 {
 		t.Errorf("without faults all is before them, not %d", got)
 	}
-	c.firstFault = 3 * time.Second
-	c.lastClear.Store(int64(6 * time.Second))
+	c.SetFaults(FaultSpan{Asked: 3 * time.Second, From: 4 * time.Second, ClearAsked: 6 * time.Second, To: 7 * time.Second})
 	for _, test := range []struct {
 		from, to float64
 		want     int
-	}{{0, 1, 0}, {2.9, 3, 0}, {2.9, 3.1, 1}, {3, 3.1, 1}, {5.9, 7, 1}, {6, 6.1, 2}} {
+	}{
+		{0, 1, beforeFaults},
+		{2.9, 3, beforeFaults},
+		{2.9, 3.1, betweenParts},
+		{3, 3.1, betweenParts},
+		{3.9, 4, betweenParts},
+		{2.9, 4.1, duringFaults},
+		{3.9, 4.1, duringFaults},
+		{4, 4, duringFaults},
+		{5.9, 7.5, duringFaults},
+		{6, 6.1, betweenParts},
+		{6.9, 7.1, betweenParts},
+		{7, 7.1, afterFaults},
+	} {
 		if got := c.partOf(time.Duration(test.from*1e9), time.Duration(test.to*1e9)); got != test.want {
 			t.Errorf("from %v to %v: %d, want %d", test.from, test.to, got, test.want)
 		}

@@ -12,11 +12,8 @@ import (
 // in nanoseconds since the load started. It may be asked by many at once.
 type Schedule struct {
 	phases []phaseWindow
-	// firstFault is when the first fault is to act, math.MaxInt64 where there is
-	// none. It is the plan's time, which is never later than the truth.
-	firstFault time.Duration
-	// lastClear is when the last fault was gone; math.MaxInt64 until then.
-	lastClear atomic.Int64
+	// faults are the moments of a FaultSpan.
+	faults struct{ asked, from, clearAsked, to atomic.Int64 }
 	// tail is when the load ended, where the system is watched longer.
 	Tail atomic.Int64
 }
@@ -30,11 +27,33 @@ type phaseWindow struct {
 	seen    atomic.Int64
 }
 
-// SetFirstFault says when the first fault is to act.
-func (c *Schedule) SetFirstFault(at time.Duration) { c.firstFault = at }
+// Never is a moment that has not come.
+const Never = time.Duration(math.MaxInt64)
 
-// SetLastClear says when the last fault was gone.
-func (c *Schedule) SetLastClear(at time.Duration) { c.lastClear.Store(int64(at)) }
+// A FaultSpan is the part of a run in which faults act. A moment that has not
+// come yet is Never.
+type FaultSpan struct {
+	// Asked is when the first fault was asked for, From when it was known to act.
+	Asked, From time.Duration
+	// ClearAsked is when the last fault was asked to end, To when it was known to
+	// be gone.
+	ClearAsked, To time.Duration
+}
+
+// SetFaults says when faults act, as far as it is known.
+func (c *Schedule) SetFaults(s FaultSpan) {
+	c.faults.asked.Store(int64(s.Asked))
+	c.faults.from.Store(int64(s.From))
+	c.faults.clearAsked.Store(int64(s.ClearAsked))
+	c.faults.to.Store(int64(s.To))
+}
+
+func (c *Schedule) faultSpan() FaultSpan {
+	return FaultSpan{
+		Asked: time.Duration(c.faults.asked.Load()), From: time.Duration(c.faults.from.Load()),
+		ClearAsked: time.Duration(c.faults.clearAsked.Load()), To: time.Duration(c.faults.to.Load()),
+	}
+}
 
 // SetLoadEnd says when the load ended, where the system is watched longer.
 func (c *Schedule) SetLoadEnd(at time.Duration) { c.Tail.Store(int64(at)) }
@@ -76,19 +95,35 @@ func (c *Schedule) slot(at time.Duration) int {
 	return c.Phase(at)
 }
 
-// part is 0 before the faults, 1 during and 2 after them.
+// The parts of a run. What starts while the first fault is being applied or the
+// last is being cleared is between them: nobody knows whether a fault met it.
+const (
+	beforeFaults = iota
+	duringFaults
+	afterFaults
+	betweenParts
+	parts // their number
+)
+
+// part is the part of the run that a moment belongs to.
 func (c *Schedule) part(at time.Duration) int { return c.partOf(at, at) }
 
-// partOf is the part that a request belongs to: by its beginning, except that
-// one which the first fault found under way is no request before the faults.
+// partOf is the part that a request belongs to: by its beginning, except that one
+// which is under way when the first fault is known to act is one of those during
+// the faults.
 func (c *Schedule) partOf(from, to time.Duration) int {
+	s := c.faultSpan()
 	switch {
-	case from < c.firstFault && to <= c.firstFault:
-		return 0
-	case int64(from) < c.lastClear.Load():
-		return 1
+	case from < s.Asked && to <= s.Asked:
+		return beforeFaults
+	case from < s.From && to <= s.From:
+		return betweenParts
+	case from < s.ClearAsked:
+		return duringFaults
+	case from < s.To:
+		return betweenParts
 	}
-	return 2
+	return afterFaults
 }
 
 func NewSchedule(profile load.Profile) *Schedule {
@@ -102,7 +137,6 @@ func NewSchedule(profile load.Profile) *Schedule {
 		counted = counted || p.Count > 0
 	}
 	c.Tail.Store(math.MaxInt64)
-	c.firstFault = math.MaxInt64
-	c.lastClear.Store(math.MaxInt64)
+	c.SetFaults(FaultSpan{Never, Never, Never, Never})
 	return c
 }

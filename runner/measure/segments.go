@@ -36,18 +36,22 @@ func (s *Segmenter) Segments(end time.Duration) []result.Segment {
 			all = append(all, s.segment(result.LoadPhase, s.Schedule.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
 		}
 	}
-	first := s.Schedule.firstFault
-	last := time.Duration(s.Schedule.lastClear.Load())
-	if first >= end {
+	faults := s.Schedule.faultSpan()
+	if faults.Asked >= end {
 		return s.withTail(all, end)
 	}
 	windows := []struct {
+		part     int
 		name     string
 		from, to time.Duration
-	}{{experiment.Before, 0, first}, {experiment.During, first, min(last, end)}, {experiment.After, last, end}}
-	for part, w := range windows {
+	}{
+		{beforeFaults, experiment.Before, 0, faults.Asked},
+		{duringFaults, experiment.During, faults.From, min(faults.ClearAsked, end)},
+		{afterFaults, experiment.After, faults.To, end},
+	}
+	for _, w := range windows {
 		if w.from < w.to {
-			all = append(all, s.segment(result.FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == part }))
+			all = append(all, s.segment(result.FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == w.part }))
 		}
 	}
 	return s.withTail(all, end)
@@ -67,7 +71,7 @@ func (s *Segmenter) segment(kind result.SegmentKind, name string, from, to time.
 	seg := result.Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
 	var t Tally
 	for i := range s.Clients.cells {
-		if belongs(i/3, i%3) {
+		if belongs(i/parts, i%parts) {
 			t.add(&s.Clients.cells[i])
 		}
 	}

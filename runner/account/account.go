@@ -1,0 +1,295 @@
+// Package account keeps the account of a run: it is told what happens and when,
+// and makes the Result of it. It reads no clock and starts nothing, so a run in
+// real time and one in virtual time have the same Result if they tell the same.
+package account
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// An Origin says where a run takes place.
+type Origin struct {
+	// Target is local, kind, cluster or virtual.
+	Target string
+	// Versions are those of the program and of what it runs on, by name.
+	Versions    map[string]string
+	Environment result.Environment
+}
+
+// An Account is that of one run of an experiment. An executor tells it, in this
+// order:
+//
+//   - Start, when the deployment begins;
+//   - Begin, at the zero of elapsed times, when load and faults begin;
+//   - EndLoad, when all requests have been answered or given up;
+//   - BeginTail and EndTail, if the system is watched after its load;
+//   - Finish, which returns the Result.
+//
+// In between, and at the same time if it likes, it tells Outcomes of clients,
+// Samples of services, Replicas that it looked at, changes of faults (see
+// Faults), and the end of each second (see Second). A run may be cut short by
+// Finish at any moment after Start.
+type Account struct {
+	experiment experiment.Experiment
+	services   []string
+	// length is how long the load lasts at most.
+	length   time.Duration
+	faults   *FaultLog
+	schedule *measure.Schedule
+	clients  *measure.Clients
+	samples  *measure.Services
+	windows  *measure.Windows
+	abort    *measure.AbortWatch
+	idle     *idleness
+	outages  *outages
+
+	// mu guards what is below.
+	mu     sync.Mutex
+	result *result.Result
+	// zero is that of elapsed times; the zero time before the load begins.
+	zero time.Time
+	// phase is that of the last NextPhase; -1 before the first.
+	phase int
+	// last is when the last second ended, and earlier what was counted until then.
+	last    time.Duration
+	earlier measure.Tally
+}
+
+// New opens the account of an experiment, which is valid and has the defaults of
+// its load.
+func New(e experiment.Experiment, o Origin) (*Account, error) {
+	plan, err := planFaults(&e)
+	if err != nil {
+		return nil, err
+	}
+	schedule := measure.NewSchedule(e.Load)
+	length, bounded := experiment.Length(e.Load)
+	if bounded && e.Tail > 0 {
+		schedule.SetLoadEnd(length)
+	}
+	faults := NewFaultLog(plan)
+	faults.schedule = schedule
+	return &Account{
+		experiment: e, services: measure.ServiceNames(&e.System), length: length, faults: faults, schedule: schedule,
+		clients: measure.NewClients(schedule), samples: measure.NewServices(schedule), windows: measure.NewWindows(e.Window.Std()),
+		abort: measure.NewAbortWatch(e.AbortOn, e.AbortWindow), idle: newIdleness(&e), outages: newOutages(faults), phase: -1,
+		result: &result.Result{
+			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed,
+			Target: o.Target, Versions: o.Versions, Environment: o.Environment,
+			Checks: []result.CheckResult{}, Faults: []result.FaultRecord{}, Recoveries: []result.Recovery{}, Segments: []result.Segment{},
+		},
+	}, nil
+}
+
+// planFaults plans when the faults of an experiment come and go. Those that
+// would begin after the load and its tail are absent.
+func planFaults(e *experiment.Experiment) (*timeline.Plan, error) {
+	length, _ := experiment.Length(e.Load)
+	plan, err := timeline.New(e.Faults, timeline.Options{Length: length + e.Tail.Std(), Seed: e.Seed, Name: numberedID})
+	if err != nil {
+		return nil, fmt.Errorf("planning the faults of experiment %q: %w", e.Name, err)
+	}
+	return plan, nil
+}
+
+// numberedID names a fault of a run by its type, its place in the file and its
+// round.
+func numberedID(w *timeline.Window) string {
+	id := fmt.Sprintf("%s-%d", w.Fault.Type, w.Index+1)
+	if w.Victim != "" {
+		id += fmt.Sprintf("-r%d", w.Round+1)
+	}
+	return id
+}
+
+// Faults is the log of the faults, which an executor tells of their changes. Its
+// plan says when each change is to be made.
+func (a *Account) Faults() *FaultLog { return a.faults }
+
+// Length is how long the load lasts at most.
+func (a *Account) Length() time.Duration { return a.length }
+
+// Start says when the deployment began.
+func (a *Account) Start(at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Started = at.UTC()
+}
+
+// Begin sets the zero of elapsed times: load and faults begin now.
+func (a *Account) Begin(at time.Time) {
+	a.faults.Begin(at)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.zero = at
+	a.result.LoadStarted = at.UTC()
+}
+
+// elapsed is how long after the zero a moment is; false before the load began.
+func (a *Account) elapsed(at time.Time) (time.Duration, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return at.Sub(a.zero), !a.zero.IsZero()
+}
+
+// Outcome counts what became of a request of the load. Many goroutines may call
+// it at the same time.
+func (a *Account) Outcome(o measure.Outcome) { a.clients.Observe(o) }
+
+// Sample counts what a service did. It returns the moment of the sample, in
+// elapsed time, and the index of the phase of the load that it belongs to; false
+// before the load began, of which nothing is asked.
+func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, counts bool) {
+	at, loading := a.elapsed(sample.At)
+	if !loading {
+		return 0, 0, false
+	}
+	middle := max(0, at-sample.Elapsed/2)
+	a.samples.Observe(at, sample)
+	a.windows.ObserveService(middle, sample)
+	a.abort.ObserveService(middle, sample)
+	a.idle.observe(sample)
+	return at, a.schedule.Phase(middle), true
+}
+
+// Replicas notes the states of all replicas at a moment, and returns which went
+// down or came back since the last look.
+func (a *Account) Replicas(at time.Time, replicas []Replica) []Outage {
+	return a.outages.look(at, replicas)
+}
+
+// A Phase is the beginning of a phase of the load.
+type Phase struct {
+	At    time.Duration
+	Index int
+	Name  string
+}
+
+// NextPhase returns the phase of a moment if it was not returned before. The
+// seconds that end after it count as seconds of that phase.
+func (a *Account) NextPhase(at time.Time) (p Phase, begun bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := at.Sub(a.zero)
+	i := a.schedule.Phase(now)
+	if i <= a.phase {
+		return Phase{}, false
+	}
+	a.phase = i
+	return Phase{At: now, Index: i, Name: a.experiment.Load.Phases[i].Name}, true
+}
+
+// Second ends a second of the clients, or what there is of one, and returns what
+// came back to them in it. It also returns the first condition of abortOn that
+// holds, if one does; an executor that obeys ends the load and calls Abort.
+func (a *Account) Second(at time.Time) (result.ClientSecond, *result.Abort) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	total := a.clients.Sum()
+	delta := total.Since(&a.earlier)
+	now := at.Sub(a.zero)
+	second := result.ClientSecond{At: now, Seconds: (now - a.last).Seconds(), Phase: a.phase, Outcomes: delta.ByClass(), Latency: delta.Summary()}
+	a.windows.ObserveClients(a.last+(now-a.last)/2, second.Outcomes)
+	a.earlier, a.last = total, now
+	return second, a.abort.Judge(now, total, a.services)
+}
+
+// Abort notes that a condition of the experiment has ended the load.
+func (a *Account) Abort(abort *result.Abort) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Aborted = abort
+}
+
+// EndLoad notes the report of the load, which may be nil if there is none.
+func (a *Account) EndLoad(report *result.LoadReport) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Load = report
+}
+
+// BeginTail says that the system is watched after its load. It returns when the
+// watching ends if the system is not Idle before.
+func (a *Account) BeginTail() (until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	length := a.loadLength()
+	end := a.zero.Add(length)
+	a.schedule.SetLoadEnd(length)
+	a.idle.begin(end)
+	return end.Add(a.experiment.Tail.Std())
+}
+
+// Idle reports whether the samples since the end of the load have found the
+// system idle.
+func (a *Account) Idle() bool { return a.idle.found() }
+
+// EndTail ends the watching.
+func (a *Account) EndTail(at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	tail := a.idle.tail(at)
+	a.result.Tail = &tail
+}
+
+// Finish closes the account and returns the Result. The error says why the run
+// ended before its end; nil if it did not. After Finish, the account changes no
+// more.
+func (a *Account) Finish(at time.Time, err error) *result.Result {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.result
+	r.Ended = at.UTC()
+	if err != nil {
+		r.Incomplete, r.Why = true, err.Error()
+	} else if r.Aborted != nil {
+		r.Incomplete, r.Why = true, r.Aborted.Why
+	}
+	r.Faults = a.faults.Records()
+	r.Recoveries = a.outages.list()
+	if !a.zero.IsZero() {
+		a.measure()
+	}
+	r.Judge(a.experiment.Checks)
+	r.Passed = r.Passed && err == nil && r.Aborted == nil
+	return r
+}
+
+// measure makes the figures of the Result. The caller holds mu.
+func (a *Account) measure() {
+	r, end := a.result, a.loadLength()
+	cut := &measure.Segmenter{
+		System: &a.experiment.System, Schedule: a.schedule, Clients: a.clients, Services: a.samples,
+		LoadStarted: r.LoadStarted, Recoveries: r.Recoveries, Tail: r.Tail,
+	}
+	r.Segments = cut.Segments(end)
+	r.Timeline = a.clients.Timeline(end)
+	if r.Tail != nil {
+		end += time.Duration(r.Tail.Length * 1e9)
+	}
+	r.Windows = a.windows.List(a.services, end)
+}
+
+// loadLength is when the last request may have been sent, in elapsed time: as
+// planned, unless the load was cut short or ended by a count. The wait for the
+// last answers is no part of the load. The caller holds mu.
+func (a *Account) loadLength() time.Duration {
+	report := a.result.Load
+	if report == nil {
+		return min(a.result.Ended.Sub(a.result.LoadStarted), a.length)
+	}
+	counted := slices.ContainsFunc(a.experiment.Load.Phases, func(p load.Phase) bool { return p.Count > 0 })
+	if counted || a.result.Incomplete {
+		return min(report.Elapsed, a.length)
+	}
+	return a.length
+}

@@ -1,0 +1,210 @@
+package account
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// A FaultLog keeps the ground truth of a timeline of faults: when each was
+// planned, asked for, and effective. It is told by the index of a window in the
+// plan, by several goroutines at the same time if need be. The records it
+// returns are copies, which nobody changes.
+type FaultLog struct {
+	plan *timeline.Plan
+	// schedule is told which part of the run is without faults; nil for none.
+	schedule *measure.Schedule
+
+	mu      sync.Mutex
+	zero    time.Time
+	records []result.FaultRecord
+}
+
+// NewFaultLog returns a log that has a record for each window of the plan.
+func NewFaultLog(plan *timeline.Plan) *FaultLog {
+	l := &FaultLog{plan: plan, records: []result.FaultRecord{}}
+	for i := range plan.Windows {
+		l.records = append(l.records, newFaultRecord(&plan.Windows[i]))
+	}
+	return l
+}
+
+func newFaultRecord(w *timeline.Window) result.FaultRecord {
+	rec := result.FaultRecord{
+		ID: w.ID, Label: w.Fault.Label(), Fault: w.Fault, Replicas: []string{}, PlannedFrom: w.From.Seconds(), PlannedTo: w.To.Seconds(), Hits: -1,
+	}
+	if w.Victim != "" {
+		rec.Round, rec.Victim = w.Round+1, w.Victim
+		rec.Label = fmt.Sprintf("%s %s (round %d)", w.Fault.Type, w.Victim, rec.Round)
+	}
+	return rec
+}
+
+// Plan is the timeline that the log is of.
+func (l *FaultLog) Plan() *timeline.Plan { return l.plan }
+
+// Begin sets the zero of the timeline.
+func (l *FaultLog) Begin(zero time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.zero = zero
+}
+
+// Asked notes that a window is about to be applied.
+func (l *FaultLog) Asked(i int, at time.Time) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) { rec.OrderedAt, rec.AskedFrom = at.UTC(), l.sinceZero(at) })
+}
+
+// Applied notes that a window is known to act.
+func (l *FaultLog) Applied(i int, at time.Time) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) { rec.AppliedAt, rec.From = at.UTC(), l.sinceZero(at) })
+}
+
+// ClearAsked notes that a window is about to be cleared. If that is tried again,
+// the first time counts: from there on nobody knows how much of the fault acts.
+func (l *FaultLog) ClearAsked(i int, at time.Time) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) {
+		if rec.Applied() && rec.ClearOrderedAt.IsZero() {
+			rec.ClearOrderedAt, rec.AskedTo = at.UTC(), l.sinceZero(at)
+		}
+	})
+}
+
+// Cleared notes that a window is known to be gone. One that was never applied
+// has no end.
+func (l *FaultLog) Cleared(i int, at time.Time) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) {
+		if rec.Applied() {
+			rec.ClearedAt, rec.To = at.UTC(), l.sinceZero(at)
+		}
+	})
+}
+
+// Failed notes why a change of a window was not possible.
+func (l *FaultLog) Failed(i int, err error) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) { rec.Error = err.Error() })
+}
+
+// Acting notes, from a list of what acts now, on what a window acts and how
+// often it has.
+func (l *FaultLog) Acting(i int, active []control.Injection) result.FaultRecord {
+	return l.update(i, func(rec *result.FaultRecord) {
+		for _, injection := range active {
+			if injection.ID != rec.ID {
+				continue
+			}
+			rec.Hits = injection.Hits
+			for _, replica := range injection.Replicas {
+				if !slices.Contains(rec.Replicas, replica) {
+					rec.Replicas = append(rec.Replicas, replica)
+				}
+			}
+		}
+	})
+}
+
+// update changes a record and returns a copy of it.
+func (l *FaultLog) update(i int, change func(*result.FaultRecord)) result.FaultRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.records[i])
+	if l.schedule != nil {
+		l.schedule.SetFaults(l.span())
+	}
+	return copyOf(&l.records[i])
+}
+
+func (l *FaultLog) sinceZero(at time.Time) float64 { return at.Sub(l.zero).Seconds() }
+
+func copyOf(rec *result.FaultRecord) result.FaultRecord {
+	c := *rec
+	c.Replicas = slices.Clone(rec.Replicas)
+	return c
+}
+
+// Records returns a record for each window of the plan, in its order.
+func (l *FaultLog) Records() []result.FaultRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	records := make([]result.FaultRecord, len(l.records))
+	for i := range l.records {
+		records[i] = copyOf(&l.records[i])
+	}
+	return records
+}
+
+// Record returns that of one window.
+func (l *FaultLog) Record(i int) result.FaultRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return copyOf(&l.records[i])
+}
+
+// span is the part of the run in which faults act, as far as it is known. The
+// caller holds mu.
+func (l *FaultLog) span() measure.FaultSpan {
+	s := measure.FaultSpan{Asked: measure.Never, From: measure.Never}
+	acting, open := false, false
+	for i := range l.records {
+		rec := &l.records[i]
+		if !l.plan.Windows[i].Acts() {
+			continue
+		}
+		acting = acting || rec.ClearOrderedAt.IsZero()
+		open = open || rec.ClearedAt.IsZero()
+		if !rec.OrderedAt.IsZero() {
+			s.Asked = min(s.Asked, elapsed(rec.AskedFrom))
+		}
+		if rec.Applied() {
+			s.From = min(s.From, elapsed(effectiveFrom(rec)))
+			s.ClearAsked = max(s.ClearAsked, elapsed(rec.AskedTo))
+			s.To = max(s.To, elapsed(rec.To))
+		}
+	}
+	if acting {
+		s.ClearAsked = measure.Never
+	}
+	if open {
+		s.To = measure.Never
+	}
+	return s
+}
+
+func elapsed(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
+
+// effectiveFrom is when a fault began to do harm, in seconds. A kill or restart
+// has done all of it when it is known to have acted, so its beginning is when it
+// was asked for.
+func effectiveFrom(rec *result.FaultRecord) float64 {
+	if timeline.ActsOnce(&rec.Fault) {
+		return rec.AskedFrom
+	}
+	return rec.From
+}
+
+// culprit is the last fault on the process that was asked for on a replica
+// before a moment.
+func (l *FaultLog) culprit(replica *Replica, before time.Time) (rec result.FaultRecord, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.records {
+		r := &l.records[i]
+		t := r.Fault.Target
+		entry, _ := fault.Lookup(r.Fault.Type)
+		if entry.Layer != fault.OnProcess || t.Service != replica.Service || t.Replica != 0 && t.Replica != replica.Index {
+			continue
+		}
+		if !r.OrderedAt.IsZero() && !r.OrderedAt.After(before) && !r.OrderedAt.Before(rec.OrderedAt) {
+			rec, ok = *r, true
+		}
+	}
+	return rec, ok
+}

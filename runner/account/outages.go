@@ -1,0 +1,148 @@
+package account
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+)
+
+// A Replica is the state of a replica at one look.
+type Replica struct {
+	Service string
+	// Index counts from 1.
+	Index    int
+	Ready    bool
+	Restarts int
+	// Since is when it came into this state; the zero time if that is not known.
+	Since time.Time
+}
+
+// An Outage says that a replica went down, or that it has come back.
+type Outage struct {
+	Ended    bool
+	Recovery result.Recovery
+}
+
+// outages follows the states of replicas.
+type outages struct {
+	faults *FaultLog
+
+	mu         sync.Mutex
+	recoveries []result.Recovery
+	seen       map[replicaKey]sighting
+}
+
+func newOutages(faults *FaultLog) *outages {
+	return &outages{faults: faults, seen: map[replicaKey]sighting{}}
+}
+
+type replicaKey struct {
+	service string
+	index   int
+}
+
+func (k replicaKey) compare(o replicaKey) int {
+	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.index, o.index))
+}
+
+// A sighting is what a replica was like when last looked at; open is the index
+// of the outage it has not returned from, or -1.
+type sighting struct {
+	at      time.Time
+	replica Replica
+	open    int
+}
+
+func (o *outages) list() []result.Recovery {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]result.Recovery{}, o.recoveries...)
+}
+
+// look compares the replicas with what they were at the last look.
+func (o *outages) look(now time.Time, replicas []Replica) (changes []Outage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range replicas {
+		changes = append(changes, o.compare(&replicas[i], now)...)
+	}
+	for _, key := range o.missing(replicas) {
+		gone := o.seen[key].replica
+		gone.Ready, gone.Since = false, time.Time{}
+		changes = append(changes, o.compare(&gone, now)...)
+	}
+	return changes
+}
+
+// missing are the replicas that were seen once and are not listed; those listed
+// have been seen, so mostly a count tells that there are none.
+func (o *outages) missing(replicas []Replica) []replicaKey {
+	if len(replicas) == len(o.seen) {
+		return nil
+	}
+	missing := maps.Clone(o.seen)
+	for _, replica := range replicas {
+		delete(missing, replicaKey{replica.Service, replica.Index})
+	}
+	return slices.SortedFunc(maps.Keys(missing), replicaKey.compare)
+}
+
+func (o *outages) compare(replica *Replica, now time.Time) (changes []Outage) {
+	key := replicaKey{replica.Service, replica.Index}
+	before, known := o.seen[key]
+	if !known {
+		before = sighting{at: now, replica: *replica, open: -1}
+	}
+	fell := before.replica.Ready && !replica.Ready || replica.Restarts > before.replica.Restarts
+	if before.open < 0 && fell {
+		before.open = len(o.recoveries)
+		o.recoveries = append(o.recoveries, o.newOutage(&before, replica, now))
+		changes = append(changes, Outage{Recovery: o.recoveries[before.open]})
+	}
+	if before.open >= 0 && replica.Ready {
+		recovery := &o.recoveries[before.open]
+		recovery.ReadyAt = within(replica.Since, recovery.DownAt, now).UTC()
+		recovery.Took = recovery.ReadyAt.Sub(recovery.DownAt).Seconds()
+		changes = append(changes, Outage{Ended: true, Recovery: *recovery})
+		before.open = -1
+	}
+	before.at, before.replica = now, *replica
+	o.seen[key] = before
+	return changes
+}
+
+// newOutage notes a replica that is down, or was down since it was looked at.
+func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) result.Recovery {
+	outage := result.Recovery{Service: replica.Service, Replica: replica.Index, DetectedAt: now.UTC()}
+	down := now
+	if !replica.Ready {
+		down = within(replica.Since, before.at, now)
+	}
+	if rec, ok := o.faults.culprit(replica, now); ok && !o.blamed(rec.ID, replica) {
+		outage.Fault, down = rec.ID, rec.OrderedAt
+	}
+	outage.DownAt = down.UTC()
+	outage.Detection = now.Sub(down).Seconds()
+	return outage
+}
+
+// blamed reports whether an outage of the replica is already put down to the
+// fault.
+func (o *outages) blamed(id string, replica *Replica) bool {
+	return slices.ContainsFunc(o.recoveries, func(r result.Recovery) bool {
+		return r.Fault == id && r.Service == replica.Service && r.Replica == replica.Index
+	})
+}
+
+// within is t if it lies between two moments, or else the later of these.
+func within(t, from, to time.Time) time.Time {
+	if t.Before(from) || t.After(to) {
+		return to
+	}
+	return t
+}

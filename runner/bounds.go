@@ -12,6 +12,8 @@ const (
 	HelperTimeout = 45 * time.Second
 	// ChangeTimeout bounds one change of a fault: to inject it, or to clear it.
 	ChangeTimeout = time.Minute
+	// PrepareTimeout bounds the preparing of all faults, before the load starts.
+	PrepareTimeout = 90 * time.Second
 	// ClearTimeout bounds the clearing, at the end, of all faults that still act.
 	ClearTimeout = 90 * time.Second
 )

@@ -8,10 +8,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A Preparer may be implemented by a Loader that needs a while before it can
+// A LoadPreparer may be implemented by a Loader that needs a while before it can
 // send the first request, such as for pods to start. Run has it do that before
 // the zero of faults and load.
-type Preparer interface {
+type LoadPreparer interface {
 	// Prepare makes ready all that the load needs, and sends none of it. The end
 	// of ctx ends the preparing; on an error nothing is left behind.
 	Prepare(ctx context.Context, profile load.Profile, target LoadTarget) (PreparedLoad, error)
@@ -42,7 +42,7 @@ func (atOnce) Close(context.Context) error { return nil }
 
 // prepare has a Loader prepare, where it needs to.
 func prepare(ctx context.Context, loader Loader, profile load.Profile, target LoadTarget) (PreparedLoad, error) {
-	if p, ok := loader.(Preparer); ok {
+	if p, ok := loader.(LoadPreparer); ok {
 		return p.Prepare(ctx, profile, target)
 	}
 	return atOnce{loader, profile, target}, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner/account"
@@ -76,6 +77,27 @@ func newFaultPlayer(log *account.FaultLog, clock Clock) *FaultPlayer {
 		p.applied = append(p.applied, make(chan struct{}))
 	}
 	return p
+}
+
+// Prepare has the injector make ready what the faults of the plan need, if it is
+// a Preparer. It is called before Play, and before the zero of the timeline.
+func (p *FaultPlayer) Prepare(ctx context.Context, injector Injector) error {
+	preparer, ok := injector.(Preparer)
+	if !ok {
+		return nil
+	}
+	var faults []fault.Fault
+	for i := range p.plan.Windows {
+		if w := &p.plan.Windows[i]; w.Acts() {
+			faults = append(faults, w.Fault)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, PrepareTimeout)
+	defer cancel()
+	return preparer.Prepare(ctx, faults)
 }
 
 // Play makes each change at its time, counted from began, and returns when the

@@ -81,6 +81,18 @@ type Injector interface {
 	Active(ctx context.Context) ([]Injection, error)
 }
 
+// A Preparer may be implemented by an Injector that needs a while before a fault
+// can act, such as for a helper to start. It is asked before the load starts, so
+// that faults act when they are asked for.
+type Preparer interface {
+	// Prepare makes ready what the faults need, which are those of a timeline in
+	// the order in which they begin. None of them acts before it is injected. An
+	// error names the fault. What was prepared goes with the system or, on an
+	// injector of a system that stays, by itself some time after it was last
+	// needed.
+	Prepare(ctx context.Context, faults []fault.Fault) error
+}
+
 // Refuser may be implemented by a Deployer that knows, before anything is
 // deployed, which faults are not possible on it. Others are asked through their
 // Deployment.

@@ -163,6 +163,10 @@ func (r *running) takeDown(ctx context.Context, deployment Deployment) error {
 // watch loads the system under the eyes of the collector and of the polling of
 // replicas, and returns when both have seen the last of it.
 func (r *running) watch(ctx context.Context, deployment Deployment, started time.Time) (err error) {
+	// What is prepared for faults may change how replicas are reached.
+	if err := r.faults.Prepare(ctx, deployment); err != nil {
+		return fmt.Errorf("preparing the faults on system %q: %w", r.System.Name, err)
+	}
 	replicas, err := deployment.Replicas(ctx)
 	if err != nil {
 		return fmt.Errorf("listing the replicas of system %q: %w", r.System.Name, err)

@@ -51,8 +51,8 @@ type Loader struct {
 }
 
 var (
-	_ runner.Loader   = (*Loader)(nil)
-	_ runner.Preparer = (*Loader)(nil)
+	_ runner.Loader       = (*Loader)(nil)
+	_ runner.LoadPreparer = (*Loader)(nil)
 )
 
 // New generates load in as many pods as given. An empty namespace means that
@@ -71,7 +71,7 @@ func (l *Loader) Load(ctx context.Context, profile load.Profile, target runner.L
 	return prepared.Load(ctx, observe)
 }
 
-// Prepare implements runner.Preparer: the pods run and wait to be started.
+// Prepare implements runner.LoadPreparer: the pods run and wait to be started.
 func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runner.LoadTarget) (runner.PreparedLoad, error) {
 	job, err := l.job(profile, target)
 	if err != nil {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type fakeWorld struct {
 	injectErr                     func(id string) error
 	// downFor is how long a killed replica is away.
 	downFor time.Duration
+	// injectTime passes before a fault acts, clearTime after it no longer does.
+	injectTime, clearTime time.Duration
+	prepareErr            error
 
 	mu       sync.Mutex
 	log      []string
@@ -82,6 +86,23 @@ func (w *fakeWorld) CanInject(f *fault.Fault) error {
 	return nil
 }
 
+// A preparedWorld is one whose faults need preparing.
+type preparedWorld struct{ *fakeWorld }
+
+func (w preparedWorld) Deploy(ctx context.Context, system *topology.System, seed uint64) (Deployment, error) {
+	if _, err := w.fakeWorld.Deploy(ctx, system, seed); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w preparedWorld) Prepare(ctx context.Context, faults []fault.Fault) error {
+	for i := range faults {
+		w.note("prepare %s", faults[i].Label())
+	}
+	return cmp.Or(w.prepareErr, ctx.Err())
+}
+
 func (w *fakeWorld) Inject(_ context.Context, id string, f fault.Fault, deadline time.Time) error {
 	w.note("inject %s", id)
 	if w.injectErr != nil {
@@ -89,6 +110,7 @@ func (w *fakeWorld) Inject(_ context.Context, id string, f fault.Fault, deadline
 			return err
 		}
 	}
+	time.Sleep(w.injectTime)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.active = append(w.active, Injection{ID: id, Fault: f, Since: time.Now(), Deadline: deadline, Replicas: []string{f.Target.Service + "/1"}, Hits: 3})
@@ -109,6 +131,7 @@ func (w *fakeWorld) Inject(_ context.Context, id string, f fault.Fault, deadline
 
 func (w *fakeWorld) Clear(_ context.Context, id string) error {
 	w.note("clear %s", id)
+	defer time.Sleep(w.clearTime)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.clearErr != nil {

@@ -124,15 +124,16 @@ func TestAbort(t *testing.T) {
 
 func TestTailUntilIdle(t *testing.T) {
 	for name, test := range map[string]struct {
-		// busyUntil is for how long cart has a request in flight.
-		busyUntil float64
-		want      result.Tail
+		// from and to are when cart has a request in flight.
+		from, to float64
+		want     result.Tail
 	}{
-		"at once":   {0, result.Tail{Length: 1, Idle: true}},
-		"later":     {13, result.Tail{Length: 4, Idle: true}},
-		"never":     {99, result.Tail{Length: 20}},
-		"too late":  {29, result.Tail{Length: 20}},
-		"just then": {28, result.Tail{Length: 19, Idle: true}},
+		"at once":    {0, 0, result.Tail{Length: 1, Idle: true}},
+		"later":      {0, 13, result.Tail{Length: 4, Idle: true}},
+		"in between": {12, 12, result.Tail{Length: 3, Idle: true}},
+		"never":      {0, 99, result.Tail{Length: 20}},
+		"too late":   {0, 29, result.Tail{Length: 20}},
+		"just then":  {0, 28, result.Tail{Length: 19, Idle: true}},
 	} {
 		a := open(t, func(e *experiment.Experiment) { e.Tail = 20 * aSecond })
 		a.Begin(at(0))
@@ -143,7 +144,7 @@ func TestTailUntilIdle(t *testing.T) {
 		}
 		now := 11.0
 		for ; now <= 30 && !a.Idle(); now++ {
-			busy := map[bool]int64{true: 1}[now <= test.busyUntil]
+			busy := map[bool]int64{true: 1}[now >= test.from && now <= test.to]
 			a.Sample(sampleOf("web", now, 0))
 			a.Sample(sampleOf("cart", now, busy))
 		}

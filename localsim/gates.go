@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
-	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -46,6 +45,8 @@ type gating struct {
 	// retired are gates that callers may still use, because they have not been
 	// told of others yet.
 	retired []*activeGate
+	// spare are gates that were prepared for faults to come.
+	spare []*activeGate
 }
 
 // A activeGate is a gate in front of one replica.
@@ -208,11 +209,14 @@ func (d *Deployment) gatePlansLocked() []gatePlan {
 	if d.config.NewGate == nil || d.network != nil || len(d.injections) == 0 && len(d.config.Entrances) == 0 {
 		return nil
 	}
-	var services []string
+	return planGates(d.injections, d.addressedLocked(), d.serviceNamesLocked(), d.config.Entrances)
+}
+
+func (d *Deployment) serviceNamesLocked() (names []string) {
 	for i := range d.system.Services {
-		services = append(services, d.system.Services[i].Name)
+		names = append(names, d.system.Services[i].Name)
 	}
-	return planGates(d.injections, d.addressedLocked(), services, d.config.Entrances)
+	return names
 }
 
 // addressedLocked lists the replicas whose addresses are known.
@@ -226,7 +230,7 @@ func (d *Deployment) addressedLocked() []addressedSlot {
 	return replicas
 }
 
-// gateFor takes the gate that suits best, or starts one.
+// gateFor takes the gate that suits best, or one that was prepared, or starts one.
 func (d *Deployment) gateFor(p gatePlan, free *[]*activeGate) (*activeGate, error) {
 	best, at := 0, -1
 	for i, g := range *free {
@@ -239,12 +243,10 @@ func (d *Deployment) gateFor(p gatePlan, free *[]*activeGate) (*activeGate, erro
 		*free = slices.Delete(*free, at, at+1)
 		return g, nil
 	}
-	key := dist.Seed(d.seed).With("gate").With(p.slot.service).WithInt(p.slot.index).With(p.callers[0])
-	g, err := d.config.NewGate(p.upstream, key.Uint64())
-	if err != nil {
-		return nil, err
+	if g := d.takeSpare(p); g != nil {
+		return g, nil
 	}
-	return &activeGate{Gate: g, slot: p.slot, upstream: p.upstream}, nil
+	return d.newGate(p)
 }
 
 func (d *Deployment) faultsOf(ids []string) map[string]fault.Fault {
@@ -385,7 +387,7 @@ func (d *Deployment) closeGates() error {
 	d.pathsMu.Lock()
 	defer d.pathsMu.Unlock()
 	var errs []error
-	for _, g := range append(d.gating.active, d.gating.retired...) {
+	for _, g := range slices.Concat(d.gating.active, d.gating.retired, d.gating.spare) {
 		errs = append(errs, g.Close())
 	}
 	d.gating = gating{}

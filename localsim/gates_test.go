@@ -23,8 +23,9 @@ import (
 
 const ms = time.Millisecond
 
-// openGates counts the gates that have been started and not closed.
-type openGates struct{ n atomic.Int64 }
+// openGates counts the gates that have been started and not closed, and those
+// that have been started.
+type openGates struct{ n, started atomic.Int64 }
 
 type countedGate struct {
 	*edge.Edge
@@ -45,6 +46,7 @@ func (o *openGates) applyGates(c localsim.Config) localsim.Config {
 			return nil, err
 		}
 		o.n.Add(1)
+		o.started.Add(1)
 		return countedGate{e, o}, nil
 	}
 	return c

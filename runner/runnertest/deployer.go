@@ -35,6 +35,7 @@ func Deployer(t *testing.T, newDeployer func(t *testing.T) runner.Deployer) {
 		{"every replica is ready and answers", testReady},
 		{"the end of the context does not end the deployment", testContextEnds},
 		{"a fault acts until it is cleared", testInjectAndClear},
+		{"what is prepared acts when it is injected, not before", testPrepare},
 		{"a fault ends at its deadline", testDeadline},
 		{"a fault on one replica leaves the others alone", testOneReplica},
 		{"faults that are not possible are refused", testRefused},
@@ -258,6 +259,50 @@ func testInjectAndClear(t *testing.T, deployer runner.Deployer) {
 	clearFault(t, d, "never there")
 	inject(t, d, "one", errorFault("aside"), time.Time{})
 	expectStatus(t, replica(t, d, "aside", 1).URL, http.StatusServiceUnavailable)
+}
+
+// testPrepare checks deployments that are a runner.Preparer.
+func testPrepare(t *testing.T, deployer runner.Deployer) {
+	d := deploy(t, deployer, System("prepared"))
+	preparer, ok := d.(runner.Preparer)
+	if !ok {
+		t.Skip("nothing has to be prepared here")
+	}
+	faults := []fault.Fault{errorFault("aside")}
+	partition := fault.Fault{Type: fault.NetPartition, Target: fault.Target{From: "front", Service: "back"}, Probability: 1}
+	partitions := d.CanInject(&partition) == nil
+	if partitions {
+		faults = append(faults, partition, partition)
+	}
+	if err := preparer.Prepare(bounded(t), faults); err != nil {
+		t.Fatalf("Prepare: %v", err)
+	}
+	if list := active(t, d); len(list) != 0 {
+		t.Errorf("faults %v act though they were only prepared", list)
+	}
+	for _, r := range replicas(t, d) {
+		expectStatus(t, r.URL, http.StatusOK)
+	}
+	inject(t, d, "broken", faults[0], time.Time{})
+	expectStatus(t, replica(t, d, "aside", 1).URL, http.StatusServiceUnavailable)
+	clearFault(t, d, "broken")
+	front := replica(t, d, "front", 1).URL
+	for round := range 2 {
+		if !partitions {
+			break
+		}
+		id := fmt.Sprintf("partition-%d", round)
+		inject(t, d, id, partition, time.Time{})
+		if status, err := get(front, 300*time.Millisecond); status == http.StatusOK {
+			t.Errorf("across a partition the caller answers %d, %v", status, err)
+		}
+		clearFault(t, d, id)
+		expectStatus(t, front, http.StatusOK)
+	}
+	unknown := errorFault("nowhere")
+	if err := preparer.Prepare(bounded(t), []fault.Fault{unknown}); err == nil {
+		t.Error("Prepare accepts an unknown service")
+	}
 }
 
 func testDeadline(t *testing.T, deployer runner.Deployer) {

@@ -64,9 +64,12 @@ type performance struct {
 // play plays the timeline, and takes back whatever acts when that ends. What was
 // never begun is told, the missed ones included.
 func (p *performance) play(ctx context.Context) error {
-	p.began = time.Now()
 	player := runner.NewFaultPlayer(p.plan)
 	player.Observe = p.observe
+	if err := player.Prepare(ctx, p.injector); err != nil {
+		return fmt.Errorf("preparing the faults: %w", err)
+	}
+	p.began = time.Now()
 	err := player.Play(ctx, p.injector, p.began)
 	if failed := (*runner.FaultError)(nil); errors.As(err, &failed) {
 		err = failed.Err // it names the fault

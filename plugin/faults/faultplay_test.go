@@ -192,3 +192,43 @@ func inOrder(lines []string) []string {
 	}
 	return sorted
 }
+
+// A slowlyPrepared injector needs a while before faults can act.
+type slowlyPrepared struct {
+	fakeInjector
+	takes time.Duration
+	err   error
+}
+
+func (s *slowlyPrepared) Prepare(_ context.Context, faults []fault.Fault) error {
+	for i := range faults {
+		s.note("prepare %s", faults[i].Label())
+	}
+	time.Sleep(s.takes)
+	s.began = time.Now() // so that the faults are counted from here
+	return s.err
+}
+
+func TestFaultsArePreparedBeforeTheirZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan, err := planFaults([]fault.Fault{windowed("first", fault.Error, time.Second, time.Second)}, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		injector := &slowlyPrepared{fakeInjector: fakeInjector{began: time.Now()}, takes: 3 * time.Second}
+		p := &performance{plan: plan, injector: injector, tell: func(faultEvent) {}}
+		if err := p.play(t.Context()); err != nil {
+			t.Error(err)
+		}
+		want := "0s prepare first, 1s add first until 7s, 2s clear first"
+		if got := strings.Join(injector.lines, ", "); got != want {
+			t.Errorf("the injector is told %q, want %q", got, want)
+		}
+
+		injector = &slowlyPrepared{fakeInjector: fakeInjector{began: time.Now()}, err: errors.New("no helper starts: quota")}
+		p.injector = injector
+		if err := p.play(t.Context()); err == nil || err.Error() != "preparing the faults: no helper starts: quota" || len(injector.lines) != 1 {
+			t.Errorf("error %v; the injector is told %q", err, injector.lines)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -75,15 +76,25 @@ func (a Args) with(arg Arg, b Args) Args {
 func TestValidateNamesMistakes(t *testing.T) {
 	latency := Fault{Type: Latency, Target: Target{Service: "cart"}, Probability: 1, Args: Args{Delay: dist.Fixed(time.Second)}}
 	for want, spoil := range map[string]func(*Fault){
-		`fault type "lag" is not known`:             func(f *Fault) { f.Type = "lag" },
-		`does not take status (it takes delay, jit`: func(f *Fault) { f.Args.Status = 500 },
-		`jitter "2s" does not fit delay "1s"`:       func(f *Fault) { f.Args.Jitter = 2 * second },
-		`probability: 1.3 is not between 0 and 1`:   func(f *Fault) { f.Probability = 1.3 },
-		`start "-1s" is negative`:                   func(f *Fault) { f.Start = -second },
-		`duration "-1s" is negative`:                func(f *Fault) { f.Duration = -second },
-		`the fault has no target`:                   func(f *Fault) { f.Target.Service = "" },
-		`size "8Gi" is out of range`:                func(f *Fault) { *f = Fault{Type: MemoryLeak, Target: f.Target, Args: Args{Size: 8 << 30}} },
-		`status 200 is not an error status`:         func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
+		`fault type "lag" is not known`:               func(f *Fault) { f.Type = "lag" },
+		`does not take status (it takes delay, jit`:   func(f *Fault) { f.Args.Status = 500 },
+		`jitter "2s" does not fit delay "1s"`:         func(f *Fault) { f.Args.Jitter = 2 * second },
+		`probability: 1.3 is not between 0 and 1`:     func(f *Fault) { f.Probability = 1.3 },
+		`start "-1s" is negative`:                     func(f *Fault) { f.Start = -second },
+		`duration "-1s" is negative`:                  func(f *Fault) { f.Duration = -second },
+		`start: the fault would begin at 87624h`:      func(f *Fault) { f.Start = unit.Duration(MaxEnd + 24*time.Hour) },
+		`duration: the fault would end after 87600h`:  func(f *Fault) { f.Start, f.Duration = second, unit.Duration(MaxEnd) },
+		`duration: the fault would end after 87600h,`: func(f *Fault) { f.Start, f.Duration = 3*second, math.MaxInt64 },
+		`start: the fault would begin at `:            func(f *Fault) { f.Start, f.Duration = math.MaxInt64, math.MaxInt64 },
+		`rounds.interval: the last round would begin after 87600h`: func(f *Fault) {
+			*f = Fault{Type: Kill, Probability: 1, Rounds: &Rounds{Count: MaxRounds, Interval: math.MaxInt64, Victims: []string{"a"}}}
+		},
+		`duration: the fault would end after`: func(f *Fault) {
+			*f = Fault{Type: Pause, Probability: 1, Duration: unit.Duration(MaxEnd), Rounds: &Rounds{Count: 2, Interval: second, Victims: []string{"a"}}}
+		},
+		`the fault has no target`:           func(f *Fault) { f.Target.Service = "" },
+		`size "8Gi" is out of range`:        func(f *Fault) { *f = Fault{Type: MemoryLeak, Target: f.Target, Args: Args{Size: 8 << 30}} },
+		`status 200 is not an error status`: func(f *Fault) { *f = Fault{Type: Error, Target: f.Target, Args: Args{Status: 200}} },
 		`pattern "(": error parsing`: func(f *Fault) {
 			*f = Fault{Type: Substitute, Target: f.Target, Args: Args{Pattern: "("}}
 		},

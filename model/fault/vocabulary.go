@@ -227,6 +227,7 @@ func (f *Fault) Validate() (problems problem.List) {
 	if f.Duration < 0 {
 		problems.Add("duration", "duration %q is negative", f.Duration)
 	}
+	f.checkSpan(&problems)
 	if f.Target.Replica < 0 {
 		problems.AddHint("target.replica", "replicas count from 1; leave it out for all", "replica %d is not possible", f.Target.Replica)
 	}

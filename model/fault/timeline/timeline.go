@@ -73,7 +73,8 @@ type Plan struct {
 	Missed []Window
 }
 
-// New plans the faults. It fails if two windows that act have the same id.
+// New plans the faults, which are valid. It fails if two windows that act have the
+// same id.
 func New(faults []fault.Fault, o Options) (*Plan, error) {
 	p := &Plan{}
 	for i := range faults {
@@ -172,12 +173,7 @@ func ActsOnce(f *fault.Fault) bool { return f.Type == fault.Kill || f.Type == fa
 func Length(faults []fault.Fault) time.Duration {
 	var length time.Duration
 	for i := range faults {
-		f := &faults[i]
-		end := f.Start.Std() + f.Duration.Std()
-		if r := f.Rounds; r != nil {
-			end += time.Duration(r.Count-1) * r.Interval.Std()
-		}
-		length = max(length, end+1)
+		length = max(length, faults[i].End()+1)
 	}
 	return length
 }

@@ -293,3 +293,28 @@ func TestLengthHoldsEveryWindow(t *testing.T) {
 		}
 	}
 }
+
+// The plan of any valid fault has windows that begin before they end, however
+// late that is.
+func TestLatestFaultsDoNotOverflow(t *testing.T) {
+	rounds := &fault.Rounds{Count: fault.MaxRounds, Interval: unit.Duration((fault.MaxEnd - time.Hour) / fault.MaxRounds), Victims: []string{"web"}}
+	faults := []fault.Fault{
+		{Name: "late", Type: fault.Error, Target: fault.Target{Service: "web"}, Probability: 1, Start: unit.Duration(fault.MaxEnd - time.Hour), Duration: unit.Duration(time.Hour)},
+		{Name: "often", Type: fault.Kill, Probability: 1, Duration: unit.Duration(time.Hour), Rounds: rounds},
+	}
+	for i := range faults {
+		if err := faults[i].Validate().Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	length := Length(faults)
+	plan, err := New(faults, Options{Length: length})
+	if err != nil || len(plan.Missed) > 0 || len(plan.Windows) != 1+fault.MaxRounds {
+		t.Fatalf("%v: %d windows, %d missed", err, len(plan.Windows), len(plan.Missed))
+	}
+	for _, w := range plan.Windows {
+		if w.From < 0 || w.To < w.From || w.Deadline < w.To || w.To > length {
+			t.Fatalf("window %+v of a timeline of %v", w, length)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func lastEnd(faults []fault.Fault) unit.Duration {
 	}
 	var end time.Duration
 	for i := range faults {
-		end = max(end, faults[i].Start.Std()+faults[i].Duration.Std())
+		end = max(end, faults[i].End())
 	}
 	return unit.Duration(end + afterFaults)
 }

@@ -18,12 +18,14 @@ type Condition interface {
 	// check returns an error that says which value is wrong and what is wanted.
 	check(datagrams bool) error
 	// newStage makes the part that acts on one direction of one connection.
-	newStage(a *Active, l *lane) stage
+	newStage(s *slot) stage
 }
 
-// Delay holds everything back for By, plus or minus a uniform Jitter, and then
-// passes it on in the order it came. The line stays full: later data does not
-// wait for earlier data to be delivered.
+// Delay holds everything back for By, plus or minus a uniform Jitter. The line
+// stays full: later data does not wait for earlier data to be delivered. A stream
+// stays in order, so data waits for what came before it and the mean wait is more
+// than By if there is jitter. Datagrams may overtake each other, and wait By on
+// average.
 type Delay struct {
 	By     time.Duration
 	Jitter time.Duration
@@ -33,7 +35,8 @@ type Delay struct {
 }
 
 // StopReading leaves all data where it is, in the kernel's buffers; the sender
-// blocks when they are full. When it is taken away everything is delivered.
+// blocks when they are full. What comes from conditions in front of it is held.
+// When it is taken away everything is delivered.
 type StopReading struct{}
 
 // Drop reads and discards: what was sent is lost for good, and the sender

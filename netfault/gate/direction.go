@@ -26,12 +26,7 @@ type Direction struct {
 
 // A plan is the desired behaviour of a direction's connections; it never
 // changes.
-type plan struct {
-	entries []entry
-	// releases counts the changes that removed a condition: a lane that sees it
-	// grow releases the data that it held back.
-	releases int
-}
+type plan struct{ entries []entry }
 
 type entry struct {
 	active  *Active
@@ -78,7 +73,7 @@ func (s Sometimes) check(datagrams bool) error {
 	return s.Of.check(datagrams)
 }
 
-func (s Sometimes) newStage(a *Active, l *lane) stage { return s.Of.newStage(a, l) }
+func (s Sometimes) newStage(at *slot) stage { return s.Of.newStage(at) }
 
 // settle separates a condition from the share of connections it is for.
 func settle(c Condition) *setting {
@@ -123,7 +118,7 @@ func (d *Direction) Set(conditions ...Condition) ([]*Active, error) {
 		actives[i] = d.newActive()
 		entries[i] = entry{actives[i], settle(c)}
 	}
-	d.change(func([]entry) ([]entry, bool) { return entries, true })
+	d.change(func([]entry) []entry { return entries })
 	return actives, nil
 }
 
@@ -133,15 +128,15 @@ func (d *Direction) Add(c Condition) (*Active, error) {
 		return nil, err
 	}
 	a := d.newActive()
-	d.change(func(old []entry) ([]entry, bool) {
-		return append(old[:len(old):len(old)], entry{a, settle(c)}), false
+	d.change(func(old []entry) []entry {
+		return append(old[:len(old):len(old)], entry{a, settle(c)})
 	})
 	return a, nil
 }
 
 // Pass takes all conditions away.
 func (d *Direction) Pass() {
-	d.change(func([]entry) ([]entry, bool) { return nil, true })
+	d.change(func([]entry) []entry { return nil })
 }
 
 // Active lists the conditions in force, in the order in which data meets them.
@@ -155,17 +150,10 @@ func (d *Direction) Active() []*Active {
 }
 
 // change replaces the plan by what edit makes of its entries and tells all connections.
-// edit also says whether it took something away.
-func (d *Direction) change(edit func(old []entry) (entries []entry, taken bool)) {
+func (d *Direction) change(edit func(old []entry) []entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	old := d.plan.Load()
-	entries, taken := edit(old.entries)
-	next := &plan{entries: entries, releases: old.releases}
-	if taken && len(old.entries) > 0 {
-		next.releases++
-	}
-	d.plan.Store(next)
+	d.plan.Store(&plan{edit(d.plan.Load().entries)})
 	d.gate.tellAll()
 }
 
@@ -183,21 +171,24 @@ func (a *Active) Condition() Condition {
 	return nil
 }
 
-// Update changes the condition in its place. The counts go on.
+// Update changes the condition in its place. The counts go on, and data that it
+// holds back leaves when it would have left if the condition had been the new
+// one from the beginning; what is late by that leaves at once. Other conditions
+// are not disturbed.
 func (a *Active) Update(c Condition) error {
 	d := a.direction
 	if err := d.check(c); err != nil {
 		return err
 	}
 	found := false
-	d.change(func(old []entry) ([]entry, bool) {
+	d.change(func(old []entry) []entry {
 		entries := append([]entry(nil), old...)
 		for i := range entries {
 			if entries[i].active == a {
 				entries[i].setting, found = settle(c), true
 			}
 		}
-		return entries, found
+		return entries
 	})
 	if !found {
 		return fmt.Errorf("updating condition %q %s of gate %q: it has been removed; add it again", c.Kind(), d.name, d.gate)
@@ -205,16 +196,18 @@ func (a *Active) Update(c Condition) error {
 	return nil
 }
 
-// Remove takes the condition away; what it held back goes out. Removing twice is allowed.
+// Remove takes the condition away. What it held back goes on at once, to the
+// conditions behind it; what those hold back is not touched. Removing twice is
+// allowed.
 func (a *Active) Remove() {
-	a.direction.change(func(old []entry) ([]entry, bool) {
+	a.direction.change(func(old []entry) []entry {
 		entries := make([]entry, 0, len(old))
 		for _, e := range old {
 			if e.active != a {
 				entries = append(entries, e)
 			}
 		}
-		return entries, len(entries) < len(old)
+		return entries
 	})
 }
 
@@ -294,24 +287,47 @@ type bucket struct {
 // would lower the rate if the burst is small.
 const grace = 100 * time.Millisecond
 
-// take removes n tokens at a time and returns how long after it they are earned.
-func (b *bucket) take(n int, now time.Time, rate, burst float64) time.Duration {
+// take removes n tokens and returns when they are earned: at, or later.
+func (b *bucket) take(n int, at time.Time, rate, burst float64) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.filled {
-		b.tokens, b.last, b.filled = burst, now, true
+		b.tokens, b.last, b.filled = burst, at, true
 	}
-	if now.After(b.last) {
+	if at.After(b.last) {
 		most := math.Max(burst, b.tokens)
 		if b.tokens < 0 {
 			most = math.Max(burst, rate*grace.Seconds())
 		}
-		b.tokens = math.Min(b.tokens+rate*now.Sub(b.last).Seconds(), most)
-		b.last = now
+		b.tokens = math.Min(b.tokens+rate*at.Sub(b.last).Seconds(), most)
+		b.last = at
 	}
 	b.tokens -= float64(n)
 	if b.tokens >= 0 {
-		return 0
+		return at
 	}
-	return time.Duration(-b.tokens / rate * float64(time.Second))
+	return b.last.Add(seconds(-b.tokens / rate))
+}
+
+// giveBack returns n tokens that were taken and not used.
+func (b *bucket) giveBack(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens += float64(n)
+}
+
+// continues makes the bucket go on from what another holds.
+func (b *bucket) continues(o *bucket) {
+	o.mu.Lock()
+	filled, tokens, last := o.filled, o.tokens, o.last
+	o.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.filled, b.tokens, b.last = filled, tokens, last
+}
+
+// seconds is a duration that does not overflow: a year is for ever.
+func seconds(s float64) time.Duration {
+	const year = 365 * 24 * time.Hour
+	return time.Duration(math.Min(s*float64(time.Second), float64(year)))
 }

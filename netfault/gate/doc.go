@@ -18,6 +18,8 @@
 // ever. Where no condition is set on Linux, data never enters the process
 // unless it is small (an event loop and splice); see relay_linux.go.
 //
-// When a condition is removed or replaced, the data that it held back goes out
-// at once, in order, so that a restored gate works immediately.
+// Each condition holds back data by itself. When one is removed, what it held
+// back goes on at once, in order, to the conditions behind it, so that a restored
+// gate works immediately. What others hold back keeps its time, and the same is
+// true of an update: see [Active.Update].
 package gate

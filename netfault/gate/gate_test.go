@@ -301,3 +301,44 @@ func TestDelay(t *testing.T) {
 		r.expectRestored(client, server, false)
 	})
 }
+
+// What a delay holds comes when it was to come, whatever happens to other
+// conditions meanwhile, in either direction.
+func TestOtherConditionsDoNotReleaseADelay(t *testing.T) {
+	const by = 400 * time.Millisecond
+	bothWays(t, func(t *testing.T, r *rig, w way) {
+		client, server := r.connect()
+		from, to := w.from(client, server), w.to(client, server)
+		actives := r.set(w, gate.Delay{By: by}, gate.Corrupt{}, gate.Slice{Size: 1000}, gate.Delay{})
+		start := time.Now()
+		send(t, from, "\x01\x02\x00")
+		for _, change := range []func() error{
+			func() error { return actives[0].Update(gate.Delay{By: by}) },
+			func() error { actives[2].Remove(); return nil },
+			func() error { return actives[3].Update(gate.Delay{}) },
+			func() error { _, err := w.on(r.gate).Add(gate.Concatenate{}); return err },
+		} {
+			time.Sleep(10 * time.Millisecond)
+			if err := change(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, to, "\x00\x00\x01")
+		if took := time.Since(start); took < by || took > by+300*time.Millisecond {
+			t.Errorf("the data took %v, want %v", took, by)
+		}
+		// A delay that becomes shorter lets go of what has waited long enough.
+		hour := r.set(w, gate.Delay{By: time.Hour})[0]
+		start = time.Now()
+		send(t, from, "x")
+		expectNothing(t, to)
+		if err := hour.Update(gate.Delay{By: by}); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, to, "x")
+		if took := time.Since(start); took < by || took > by+300*time.Millisecond {
+			t.Errorf("the data took %v, want %v", took, by)
+		}
+		r.expectRestored(client, server, false)
+	})
+}

@@ -3,9 +3,12 @@ package gate
 import (
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,19 +25,22 @@ const smallChunk = 32 << 10
 // condition asks for more.
 const crowded = 1 << 20
 
-// lag is how long data may be overdue before a lane stops reading: a receiver
-// that is slower than the sender shall not fill the memory meant for a delay.
-const lag = 2 * time.Millisecond
+// overdue is how many bytes may wait for the receiver while a condition keeps data
+// long: what leaves the condition at once in bulk is more than what a slow
+// receiver shall pile up.
+const overdue = 4 << 20
+
+// slack is how long a tick may be late so that reading has its turn if ticks are dense.
+const slack = 50 * time.Microsecond
 
 // A lane carries one direction of one connection through the stages of its
-// direction's plan: a reader takes data from src, the stages give it a time, and
-// a writer delivers it to dst when that time has come. Between reader and
-// writer lies the queue.
+// direction's plan: a reader takes data from src, the stages pass it on, at once
+// or when their time has come, and a writer delivers it to dst. Between reader
+// and writer lies the queue.
 type lane struct {
 	pair      *pair
 	direction *Direction
 	src, dst  *socket
-	rand      *rand.Rand
 	read      reader
 
 	queue *queue
@@ -43,12 +49,10 @@ type lane struct {
 	// Of the reader alone:
 	plan    *plan
 	slots   []*slot
-	pauseTo time.Time
 	noMore  bool // nothing is read any more: end of data, or a stage closed
 	limit   int  // bytes to read at most
 	most    int  // bytes to hold at most
 	holding bool
-	stash   *received // read while a stop came; for when reading goes on
 
 	finished chan struct{} // the end of data has been passed on
 
@@ -61,7 +65,6 @@ type lane struct {
 func newLane(p *pair, d *Direction, src, dst *socket) *lane {
 	return &lane{
 		pair: p, direction: d, src: src, dst: dst,
-		rand:     rand.New(rand.NewPCG(mix(p.gate.seed^p.id), mix(uint64(len(d.name))))),
 		queue:    newQueue(),
 		plan:     &plan{},
 		limit:    readSize,
@@ -103,12 +106,6 @@ func (l *lane) arm(deadline time.Time) bool {
 	return true
 }
 
-// received is what a read brought.
-type received struct {
-	chunk
-	err error
-}
-
 // run carries data until the direction is finished, the pair ends, or the pair leaves for the relay.
 func (l *lane) run() {
 	l.read = newReader(l.src.conn())
@@ -143,39 +140,68 @@ func (l *lane) pump() {
 			return
 		}
 		l.follow()
-		if s := l.stash; s != nil && !l.holding {
-			l.stash = nil
-			l.receive(s.chunk, s.err)
-		}
 		if l.queue.size() == 0 && l.pair.mayLeave() {
 			l.pair.leave()
 			return
 		}
 		now := l.now()
 		next := l.tick(now)
-		full := l.queue.crowded(l.most, now)
-		if l.noMore || l.holding || full || l.pauseTo.After(now) {
+		full := l.full()
+		if l.noMore || l.holding || full || l.backlogged() {
 			l.wait(next, full, now)
 			continue
+		}
+		if !next.IsZero() && next.Sub(now) < slack {
+			next = now.Add(slack)
 		}
 		if !l.arm(next) {
 			continue
 		}
 		c, err := l.readChunk()
-		// A condition that came while this was read is to meet it already.
-		if l.follow(); l.holding {
-			l.stash = &received{c, err}
-			continue
-		}
+		l.follow() // a condition that came while this was read is to meet it already
 		l.receive(c, err)
 	}
 }
 
+// full says whether there is no room for more: too much in all, or too much that
+// the receiver does not take.
+func (l *lane) full() bool {
+	waiting := l.queue.size()
+	return waiting >= min(l.most, overdue) || waiting+l.held(len(l.slots)) >= l.most
+}
+
+// held is the memory that the first n stages keep, in bytes.
+func (l *lane) held(n int) (sum int) {
+	for _, s := range l.slots[:n] {
+		if k, ok := s.stage.(keeper); ok {
+			sum += k.size()
+		}
+	}
+	return sum
+}
+
+// backlogged says whether a stage has more to do than it can: reading more would
+// only fill the memory. If stages in front of it keep data long, twice as much
+// may be on the way to it as it lets through in that time, so that it does not
+// run out of work.
+func (l *lane) backlogged() bool {
+	var ahead time.Duration
+	for i, s := range l.slots {
+		if p, ok := s.stage.(pacer); ok && !s.closed {
+			own, rate := p.size(), p.rate()
+			if own > 0 && rate < math.Inf(1) && (ahead == 0 || float64(own+l.held(i)) >= 2*rate*ahead.Seconds()) {
+				return true
+			}
+		}
+		if st, ok := s.stage.(stretcher); ok {
+			ahead += st.stretch()
+		}
+	}
+	return false
+}
+
 // wait until something is to be done: a kick, the end, a stage's time or room in the queue.
 func (l *lane) wait(next time.Time, full bool, now time.Time) {
-	if l.pauseTo.After(now) && !l.noMore && (next.IsZero() || l.pauseTo.Before(next)) {
-		next = l.pauseTo
-	}
 	var timeout <-chan time.Time
 	if !next.IsZero() {
 		timer := time.NewTimer(next.Sub(now))
@@ -233,9 +259,8 @@ func (l *lane) receive(c chunk, err error) {
 	switch {
 	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
-		c := chunk{at: l.now(), end: true}
-		l.advance(0, c)
 		l.noMore = true
+		l.advance(0, chunk{at: l.now(), end: endOfData})
 	case datagrams && !errors.Is(err, net.ErrClosed):
 		// "Connection refused" of an earlier datagram: the server may come back.
 	case isReset(err):
@@ -247,50 +272,45 @@ func (l *lane) receive(c chunk, err error) {
 
 // advance gives a chunk to the stage at index, or to the writer behind the last.
 func (l *lane) advance(index int, c chunk) {
-	if l.noMore {
-		return
-	}
 	for ; index < len(l.slots); index++ {
 		s := l.slots[index]
-		if s.stage == nil {
-			continue
-		}
-		if !c.end {
+		switch {
+		case s.closed:
+			l.recycle(c.pooled)
+			return
+		case s.stage == nil:
+		case c.end == endNone:
 			s.stage.feed(s, c)
 			return
-		}
-		if e, ok := s.stage.(ender); ok {
-			e.atEnd(s, c)
-			return
+		default:
+			if e, ok := s.stage.(ender); ok {
+				e.atEnd(s, c)
+				return
+			}
 		}
 	}
-	it := item{due: c.at, data: c.data, pooled: c.pooled}
-	if c.end {
-		it.end = endOfData
-	}
-	l.queue.push(it)
+	l.queue.push(item{data: c.data, pooled: c.pooled, end: c.end})
 }
 
-// finish puts an ending of the whole connection behind all that was passed on.
-func (l *lane) finish(at time.Time, how ending) {
-	if !l.noMore {
-		l.noMore = true
-		l.pair.closing.Store(true)
-		l.queue.push(item{due: at, end: how})
+// finish sends an end of the whole connection after all that has passed the
+// stage at index. Stages up to it are done.
+func (l *lane) finish(index int, at time.Time, how ending) {
+	if l.slots[index].closed {
+		return
 	}
-}
-
-func (l *lane) pause(d time.Duration) {
-	if to := l.now().Add(d); to.After(l.pauseTo) {
-		l.pauseTo = to
+	for _, s := range l.slots[:index+1] {
+		s.closed = true
 	}
+	l.noMore = true
+	l.pair.closing.Store(true)
+	l.advance(index+1, chunk{at: at, end: how})
 }
 
 // tick lets stages do what is due and returns when the next of them is.
 func (l *lane) tick(now time.Time) (next time.Time) {
 	for _, s := range l.slots {
 		t, ok := s.stage.(ticker)
-		if !ok || l.noMore {
+		if !ok || s.closed {
 			continue
 		}
 		if d := t.deadline(); !d.IsZero() && !d.After(now) {
@@ -318,37 +338,50 @@ func (l *lane) follow() {
 	}
 	now := l.now()
 	old := l.slots
-	slots := make([]*slot, 0, len(plan.entries))
-	kept := map[*slot]bool{}
-	for _, e := range plan.entries {
-		s := &slot{lane: l, active: e.active, setting: e.setting}
+	slots := make([]*slot, len(plan.entries))
+	stays := map[*slot]bool{}
+	for i, e := range plan.entries {
+		s := &slot{lane: l, index: i, active: e.active, setting: e.setting}
 		prior := find(old, e.active)
+		if prior != nil {
+			s.rand = prior.rand
+		} else {
+			s.rand = rand.New(rand.NewPCG(mix(l.pair.gate.seed^l.pair.id), mix(e.active.id)))
+		}
 		switch {
 		case prior != nil && prior.setting == e.setting:
-			s.stage, s.met, kept[prior] = prior.stage, prior.met, true
+			s.stage, stays[prior] = prior.stage, true
 		case e.applies(l.pair.gate.seed, l.pair.id):
-			s.stage = e.setting.condition.newStage(e.active, l)
-			if prior == nil {
-				break
-			}
-			s.met = prior.met
-			if h, ok := s.stage.(heir); ok && prior.stage != nil {
-				h.inherit(prior.stage)
-				kept[prior] = true
+			s.stage = e.setting.condition.newStage(s)
+			if _, ok := s.stage.(heir); ok && prior != nil && reflect.TypeOf(prior.stage) == reflect.TypeOf(s.stage) {
+				stays[prior] = true
 			}
 		}
-		slots = append(slots, s)
+		slots[i] = s
 	}
+	// What goes passes on what it held through the old stages behind it, before
+	// those that stay hand over what they hold.
 	for _, s := range old {
-		if lv, ok := s.stage.(leaver); ok && !kept[s] {
-			lv.leave(s, now) // through the old stages behind it
+		if stays[s] {
+			continue
 		}
-	}
-	if plan.releases != l.plan.releases {
-		l.queue.release()
-		l.pauseTo = time.Time{}
+		if lv, ok := s.stage.(leaver); ok && !s.closed {
+			lv.leave(s, now)
+		}
+		s.stage = nil
 	}
 	l.plan, l.slots = plan, slots
+	// From the last to the first: what one takes over may pass on at once.
+	for _, s := range slices.Backward(slots) {
+		prior := find(old, s.active)
+		if prior == nil {
+			continue
+		}
+		s.met, s.closed = prior.met, prior.closed
+		if h, ok := s.stage.(heir); ok && stays[prior] && prior.setting != s.setting && !s.closed {
+			h.inherit(s, prior.stage, now)
+		}
+	}
 	l.measure()
 }
 
@@ -364,8 +397,7 @@ func find(slots []*slot, a *Active) *slot {
 // measure works out what the stages together ask of the reader.
 func (l *lane) measure() {
 	l.limit, l.most, l.holding = readSize, crowded, false
-	for i, s := range l.slots {
-		s.index = i
+	for _, s := range l.slots {
 		if lim, ok := s.stage.(limiter); ok {
 			l.limit = min(l.limit, lim.readLimit())
 		}
@@ -381,25 +413,15 @@ func (l *lane) measure() {
 
 // write is the writer: it delivers the queue until quit is closed or the direction is finished.
 func (l *lane) write(quit chan struct{}) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	for {
-		it, ok := l.queue.peek()
-		var timeout <-chan time.Time
-		if ok {
-			wait := time.Until(it.due)
-			if it.due.IsZero() || wait <= 0 {
-				if !l.deliver(it) {
-					return
-				}
-				continue
+		if it, ok := l.queue.peek(); ok {
+			if !l.deliver(it) {
+				return
 			}
-			timer.Reset(wait)
-			timeout = timer.C
+			continue
 		}
 		select {
 		case <-l.queue.filled:
-		case <-timeout:
 		case <-quit:
 			return
 		}

@@ -1,9 +1,6 @@
 package gate
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
 // An ending says how a connection, or one direction of it, comes to its end.
 type ending int
@@ -16,35 +13,36 @@ const (
 	endAll            // close both sides of every connection of the gate
 )
 
-// An item is data that is due at a time, or an ending that follows the data before it.
+// An item is data to write, or an ending that follows the data before it.
 type item struct {
-	due    time.Time
 	data   []byte
 	pooled *[]byte // to give back once the data is written, or nil
 	end    ending
 }
 
-// A queue holds what has been read and not been written yet, in order. One
-// goroutine pushes and one takes.
+// A queue holds what has left the last stage and has not been written yet, in
+// order. One goroutine pushes and one takes.
 type queue struct {
 	mu    sync.Mutex
 	items []item
 	head  int
 	bytes int
 
-	filled  chan struct{} // something new is at the head, or became due
+	filled  chan struct{} // something new is at the head
 	drained chan struct{} // room was made
 }
 
 // overhead is what an item costs beside its data, so that many small ones are bounded too.
-const overhead = 64
+const overhead = 128
 
 // cost is the memory that an item keeps, in bytes.
-func (it *item) cost() int {
-	if it.pooled != nil {
-		return len(*it.pooled) + overhead
+func (it *item) cost() int { return cost(it.data, it.pooled) }
+
+func cost(data []byte, pooled *[]byte) int {
+	if pooled != nil {
+		return len(*pooled) + overhead
 	}
-	return len(it.data) + overhead
+	return len(data) + overhead
 }
 
 func newQueue() *queue {
@@ -58,12 +56,9 @@ func signal(c chan struct{}) {
 	}
 }
 
-// push adds an item; it is never due before the one in front of it.
+// push adds an item.
 func (q *queue) push(it item) {
 	q.mu.Lock()
-	if n := len(q.items); n > q.head && it.due.Before(q.items[n-1].due) {
-		it.due = q.items[n-1].due
-	}
 	q.items = append(q.items, it)
 	q.bytes += it.cost()
 	first := len(q.items)-q.head == 1
@@ -110,22 +105,4 @@ func (q *queue) size() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.bytes
-}
-
-// crowded says whether there is no room for more: too much in all, or much that
-// should have been written already.
-func (q *queue) crowded(most int, now time.Time) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.bytes >= most || q.bytes >= crowded && now.Sub(q.items[q.head].due) > lag
-}
-
-// release makes everything due now.
-func (q *queue) release() {
-	q.mu.Lock()
-	for i := q.head; i < len(q.items); i++ {
-		q.items[i].due = time.Time{}
-	}
-	q.mu.Unlock()
-	signal(q.filled)
 }

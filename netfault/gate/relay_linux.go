@@ -189,10 +189,6 @@ func (r *relay) carry(p *pair) error {
 // yield moves what the lane holds into h, unless a stage is in force.
 func (l *lane) yield(h *half) bool {
 	l.follow()
-	if s := l.stash; s != nil && !l.holding {
-		l.stash = nil
-		l.receive(s.chunk, s.err)
-	}
 	if len(l.slots) > 0 || !l.pair.mayLeave() {
 		return false
 	}

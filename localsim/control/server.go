@@ -11,11 +11,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -67,7 +67,7 @@ type Server struct {
 	config Config
 	system System
 	url    string
-	hosts  []string
+	web    webguard.Guard
 	server *http.Server
 	ended  chan error
 	calls  *http.Client
@@ -85,9 +85,9 @@ func Start(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the control plane: %w", err)
 	}
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	c := &Server{
-		config: config, system: config.System, url: "http://" + ln.Addr().String(), hosts: []string{"127.0.0.1:" + port, "localhost:" + port},
+		config: config, system: config.System, url: "http://" + ln.Addr().String(),
+		web:   webguard.Guard{Hosts: webguard.LoopbackHosts(ln.Addr()), Name: "this control plane", OwnPage: isPage},
 		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
 	}
 	c.server = &http.Server{
@@ -112,22 +112,14 @@ func (c *Server) Stop() {
 	c.calls.CloseIdleConnections()
 }
 
-// guard refuses requests of web pages in the user's browser: they carry an
-// Origin, or a host name that an attacker has pointed to the loopback address.
+// guard refuses requests of web pages in the user's browser.
 func (c *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		site := r.Header.Get("Sec-Fetch-Site")
-		if site == "same-origin" && isPage(r) {
-			site = ""
+		if err := c.web.Check(r); err != nil {
+			writeError(w, &refusal{http.StatusForbidden, err})
+			return
 		}
-		switch {
-		case !slices.Contains(c.hosts, r.Host):
-			writeError(w, refuse(http.StatusForbidden, "host %q is not this control plane; use %s", r.Host, c.url))
-		case r.Header.Get("Origin") != "" || site != "" && site != "none":
-			writeError(w, refuse(http.StatusForbidden, "requests of web pages are refused"))
-		default:
-			next.ServeHTTP(w, r)
-		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,8 @@ import (
 // Config says what a gate stands between.
 type Config struct {
 	// Listen is where clients connect: "host:port" (TCP), "udp:host:port",
-	// or "unix:/path". Port 0 picks a free port, which is then kept.
+	// or "unix:/path". Port 0 picks a free port, which is then kept. "" means a
+	// free port of 127.0.0.1; ":port" means all interfaces of this machine.
 	Listen string
 	// Upstream is the server, written in the same way. It is resolved and
 	// dialled anew for each connection.
@@ -30,27 +30,43 @@ type Config struct {
 	// MaxInFlight bounds what a delay holds for each connection and
 	// direction, in bytes; 0 means 32 MiB. Beyond it the sender is slowed.
 	MaxInFlight int
+	// MaxHeld bounds what the gate holds for all connections together, in bytes;
+	// 0 means 256 MiB. Beyond it, senders of streams are slowed and datagrams lost.
+	// Each connection may hold 16 KiB nevertheless.
+	MaxHeld int64
+	// UDPClients bounds how many UDP clients are remembered, a quarter of them
+	// from one IP address; 0 means 4096. The one that was silent for longest is
+	// forgotten for a new one.
+	UDPClients int
 	// UDPIdle is how long a UDP client is remembered without traffic; 0 means
 	// five minutes, a negative value for ever. Streams are never timed out.
 	UDPIdle time.Duration
-	// Log gets the errors of unreachable upstreams; nil drops them.
+	// Relay carries connections without conditions; nil means one of the gate's
+	// own. Gates that share one share its threads.
+	Relay *Relay
+	// Log is told once when the upstream cannot be reached, and when it can again;
+	// nil drops that.
 	Log *slog.Logger
 }
 
 // A Gate is a proxy that misbehaves on order. Its methods may be called from any goroutine.
 type Gate struct {
-	upstream    address
+	upstream    upstream
 	dialTimeout time.Duration
 	seed        uint64
 	maxInFlight int
+	maxHeld     int64
 	udpIdle     time.Duration
+	udpClients  int
 	datagrams   bool
 	log         *slog.Logger
 
 	toServer, toClient Direction
 	nextID             atomic.Uint64
 	buffers            sync.Pool
-	relay              *relay
+	held               atomic.Int64 // bytes in all lanes and waiting datagrams
+	relay              *Relay
+	ownRelay           bool
 
 	// control serializes Start, Stop, StopAccepting, ... It is held while
 	// waiting for goroutines; mu never is.
@@ -77,37 +93,39 @@ type front interface {
 	close() error
 }
 
-type address struct{ network, host string }
-
-func (a address) String() string {
-	if a.network == "tcp" {
-		return a.host
-	}
-	return a.network + ":" + a.host
-}
-
-func parseAddress(s string) address {
-	for _, network := range []string{"tcp", "udp", "unix"} {
-		if rest, ok := strings.CutPrefix(s, network+":"); ok {
-			return address{network, rest}
-		}
-	}
-	return address{"tcp", s}
-}
-
 // New returns a gate that is not started yet; conditions may be set already.
 func New(c Config) (*Gate, error) {
 	if c.Upstream == "" {
 		return nil, errors.New("making a gate: Config.Upstream is empty; it must name the server, as in \"127.0.0.1:5432\"")
 	}
+	if c.Listen == "" {
+		c.Listen = anyPort
+	}
+	listen, err := parseAddress("listening", c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	to, err := parseAddress(upstreamRole, c.Upstream)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gate{
-		listen: parseAddress(c.Listen), upstream: parseAddress(c.Upstream),
-		dialTimeout: c.DialTimeout, seed: c.Seed, maxInFlight: c.MaxInFlight, udpIdle: c.UDPIdle, log: c.Log,
+		listen: listen, upstream: upstream{address: to}, dialTimeout: c.DialTimeout, seed: c.Seed,
+		maxInFlight: c.MaxInFlight, maxHeld: c.MaxHeld, udpIdle: c.UDPIdle, udpClients: c.UDPClients, log: c.Log, relay: c.Relay,
 		pairs: map[uint64]*pair{}, opening: map[uint64]context.CancelFunc{}, changed: make(chan struct{}),
 	}
 	g.datagrams = g.listen.network == "udp"
-	if g.datagrams != (g.upstream.network == "udp") {
-		return nil, fmt.Errorf("making a gate from %q to %q: one side carries datagrams and the other a stream; write udp: before both or neither", c.Listen, c.Upstream)
+	if g.datagrams != (to.network == "udp") {
+		return nil, g.mixed(c.Upstream)
+	}
+	if g.relay == nil {
+		g.relay, g.ownRelay = NewRelay(), true
+	}
+	if g.maxHeld == 0 {
+		g.maxHeld = 256 << 20
+	}
+	if g.udpClients == 0 {
+		g.udpClients = 4096
 	}
 	if g.dialTimeout == 0 {
 		g.dialTimeout = 10 * time.Second
@@ -151,7 +169,13 @@ func Start(ctx context.Context, c Config) (*Gate, error) {
 func (g *Gate) String() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.listen.String() + "->" + g.upstream.String()
+	return g.listen.String() + "->" + g.upstream.get().String()
+}
+
+func (g *Gate) listenAddress() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.listen.String()
 }
 
 // Seed is the seed that all draws come from.
@@ -215,9 +239,10 @@ func (g *Gate) snapshot() []*pair {
 }
 
 // serve connects a client to the server and carries the connection. It takes over client.
-// It is called by the front, which has counted it in g.work.
-func (g *Gate) serve(client net.Conn) {
-	ctx, cancel := context.WithCancel(context.Background())
+// It is called by the front, which has counted it in g.work. If ctx ends before
+// the server is dialled, the client is closed.
+func (g *Gate) serve(ctx context.Context, client net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g.mu.Lock()
 	g.connection++
@@ -231,6 +256,9 @@ func (g *Gate) serve(client net.Conn) {
 
 	var p *pair
 	server, err := g.open(ctx, id)
+	if ctx.Err() == nil {
+		g.dialled(err)
+	}
 	g.mu.Lock()
 	delete(g.opening, id)
 	if err == nil && ctx.Err() == nil {
@@ -242,8 +270,6 @@ func (g *Gate) serve(client net.Conn) {
 	if p == nil {
 		if err == nil {
 			_ = server.Close() // it carried nothing
-		} else if ctx.Err() == nil {
-			g.log.Warn("dialling the upstream", "gate", g.String(), "error", err)
 		}
 		_ = client.Close() // the client is told no more than that
 		return
@@ -261,8 +287,7 @@ func (g *Gate) open(ctx context.Context, id uint64) (net.Conn, error) {
 	if err := g.openSlowly(ctx, id); err != nil {
 		return nil, err
 	}
-	d := net.Dialer{Timeout: g.dialTimeout}
-	return d.DialContext(ctx, g.upstream.network, g.upstream.host)
+	return g.dial(ctx)
 }
 
 func (g *Gate) openSlowly(ctx context.Context, id uint64) error {

@@ -50,6 +50,7 @@ type lane struct {
 	plan    *plan
 	slots   []*slot
 	noMore  bool // nothing is read any more: end of data, or a stage closed
+	counted int  // bytes that the gate has been told this lane holds
 	limit   int  // bytes to read at most
 	most    int  // bytes to hold at most
 	holding bool
@@ -116,6 +117,8 @@ func (l *lane) run() {
 		l.write(quit)
 	}()
 	l.pump()
+	l.pair.gate.held.Add(-int64(l.counted))
+	l.counted = 0
 	close(quit)
 	_ = l.dst.conn().SetWriteDeadline(longAgo) // an error means closed; then the write has ended, too
 	<-written
@@ -146,8 +149,11 @@ func (l *lane) pump() {
 		}
 		now := l.now()
 		next := l.tick(now)
-		full := l.full()
+		full, limit := l.room()
 		if l.noMore || l.holding || full || l.backlogged() {
+			if full && limit < l.limit {
+				next = earlier(next, now.Add(retry)) // nobody tells that others have made room
+			}
 			l.wait(next, full, now)
 			continue
 		}
@@ -157,17 +163,40 @@ func (l *lane) pump() {
 		if !l.arm(next) {
 			continue
 		}
-		c, err := l.readChunk()
+		c, err := l.readChunk(limit)
 		l.follow() // a condition that came while this was read is to meet it already
 		l.receive(c, err)
 	}
 }
 
-// full says whether there is no room for more: too much in all, or too much that
-// the receiver does not take.
-func (l *lane) full() bool {
+// retry is after how long a lane looks whether the gate has room again.
+const retry = 20 * time.Millisecond
+
+// share is what a lane may hold if the gate is full, in bytes. It is what it may
+// read at a time, then.
+const share = 16 << 10
+
+// room says whether there is no room for more, and how many bytes may be read if
+// there is: there is none if the lane holds too much in all, or too much that the
+// receiver does not take, or more than its share while the gate is full.
+func (l *lane) room() (full bool, limit int) {
 	waiting := l.queue.size()
-	return waiting >= min(l.most, overdue) || waiting+l.held(len(l.slots)) >= l.most
+	all := waiting + l.held(len(l.slots))
+	g := l.pair.gate
+	others := g.held.Add(int64(all - l.counted))
+	l.counted = all
+	full, limit = waiting >= min(l.most, overdue) || all >= l.most, l.limit
+	if others >= g.maxHeld {
+		full, limit = full || all >= share, min(limit, share)
+	}
+	return full, limit
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // held is the memory that the first n stages keep, in bytes.
@@ -224,8 +253,7 @@ func (l *lane) wait(next time.Time, full bool, now time.Time) {
 	}
 }
 
-func (l *lane) readChunk() (chunk, error) {
-	limit := l.limit
+func (l *lane) readChunk(limit int) (chunk, error) {
 	if l.pair.gate.datagrams {
 		limit = readSize
 	}

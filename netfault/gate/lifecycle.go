@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 )
 
 var errClosed = errors.New("the gate is closed; make a new one")
@@ -23,16 +24,12 @@ func (g *Gate) Start() error {
 	if started {
 		return nil
 	}
-	if g.relay == nil {
-		r, err := newRelay()
-		if err != nil {
-			return fmt.Errorf("starting gate %q: %w", g, err)
-		}
-		g.relay = r
-	}
 	front, err := g.newFront(listen)
 	if err != nil {
 		return fmt.Errorf("starting gate %q: %w", g, err)
+	}
+	if g.itself(front.address()) {
+		return fmt.Errorf("starting gate %q: %w", g, errors.Join(ErrSelf, front.close()))
 	}
 	g.mu.Lock()
 	g.front, g.accepting = front, true
@@ -42,12 +39,24 @@ func (g *Gate) Start() error {
 	return nil
 }
 
+// itself says whether the upstream is, by its address, where the gate listens.
+func (g *Gate) itself(listener net.Addr) bool {
+	to := g.upstream.get()
+	if to.network == "unix" {
+		return leadsTo(&net.UnixAddr{Name: to.host, Net: "unix"}, nil, listener)
+	}
+	ip, err := netip.ParseAddrPort(to.host)
+	if err != nil {
+		return false // a name is looked up when a client comes
+	}
+	return leadsTo(net.TCPAddrFromAddrPort(ip), nil, listener)
+}
+
 func (g *Gate) newFront(a address) (front, error) {
 	if a.network == "udp" {
 		return newUDPFront(g, a)
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(context.Background(), a.network, a.host)
+	l, err := a.listen(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +102,8 @@ func (g *Gate) Close() error {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	if g.relay != nil {
-		g.relay.close()
-		g.relay = nil
+	if g.ownRelay {
+		g.relay.Close()
 	}
 	return err
 }

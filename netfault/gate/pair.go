@@ -37,6 +37,7 @@ type pair struct {
 
 	leaving  atomic.Bool // the lanes shall make way for the relay
 	closing  atomic.Bool // a lane holds an ending, which the relay would not know
+	stays    atomic.Bool // the relay cannot have the sockets
 	relaying atomic.Bool // the relay has the sockets
 	carried  atomic.Pointer[carried]
 	lastSeen atomic.Int64 // Unix nanoseconds of the last datagram
@@ -97,6 +98,12 @@ func (p *pair) run() {
 
 // relayed hands the sockets to the relay until it gives them back.
 func (p *pair) relayed() {
+	if err := p.gate.relay.start(); err != nil {
+		// Out of descriptors. Lanes need none.
+		p.stays.Store(true)
+		p.gate.log.Warn("relaying a connection: it is carried without the relay", "gate", p.gate.String(), "error", err)
+		return
+	}
 	p.relaying.Store(true)
 	defer p.relaying.Store(false)
 	if err := p.gate.relay.carry(p); err != nil {
@@ -150,7 +157,7 @@ func (p *pair) notify() <-chan struct{} {
 
 // mayLeave reports whether no condition needs the data.
 func (p *pair) mayLeave() bool {
-	return p.gate.relay != nil && !p.gate.datagrams && !p.closing.Load() &&
+	return hasRelay && !p.gate.datagrams && !p.closing.Load() && !p.stays.Load() &&
 		len(p.toServer.direction.plan.Load().entries) == 0 &&
 		len(p.toClient.direction.plan.Load().entries) == 0
 }

@@ -7,12 +7,16 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
 
-// A relay carries connections whose data no condition needs.
+// hasRelay says whether there is a relay on this system.
+const hasRelay = true
+
+// A Relay carries connections whose data no condition needs. Gates may share one.
+// It costs nothing until the first connection; from then on it keeps a thread, two
+// descriptors and 64 KiB for each two processors.
 //
 // A goroutine for each direction, as lanes have, costs a stack, a wake-up
 // and a surplus read for each message. The relay instead waits for all of its
@@ -24,9 +28,11 @@ import (
 //
 // The sockets are taken from the Go runtime, which would be woken by each of
 // their events, and are given back when a condition needs the lanes.
-type relay struct {
-	loops   []*loop
-	next    atomic.Uint32
+type Relay struct {
+	mu      sync.Mutex
+	loops   []*loop // empty until start
+	closed  bool
+	next    uint32
 	running sync.WaitGroup
 }
 
@@ -37,6 +43,7 @@ type loop struct {
 	free        []int32
 	buf         []byte
 	pipes       []pipe
+	inUse       int // pipes that connections have
 
 	mu    sync.Mutex
 	inbox []func()
@@ -76,22 +83,56 @@ const (
 	copySize   = 64 << 10
 	pipeSize   = 1 << 20 // the larger, the fewer calls for each byte
 	sparePipes = 4
-	rounds     = 16 // moves for one connection before others have their turn
+	// mostPipes bounds the memory of the kernel that receivers which read slowly
+	// can fill; other connections are copied.
+	mostPipes = 64
+	rounds    = 16 // moves for one connection before others have their turn
 )
 
-func newRelay() (*relay, error) {
-	r := &relay{}
-	// One loop serves what one core can; a second helps bulk.
-	for range max(1, runtime.GOMAXPROCS(0)/2) {
+// NewRelay returns a relay that is to be closed after the gates that use it.
+func NewRelay() *Relay { return &Relay{} }
+
+// start starts the loops unless they run.
+func (r *Relay) start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errors.New("the relay is closed")
+	}
+	// One loop serves what one core can; a second helps bulk. Without
+	// descriptors for all of them, fewer will do.
+	for len(r.loops) < max(1, runtime.GOMAXPROCS(0)/2) {
 		lp, err := newLoop()
 		if err != nil {
-			r.close()
-			return nil, err
+			if len(r.loops) > 0 {
+				return nil
+			}
+			return err
 		}
 		r.loops = append(r.loops, lp)
 		r.running.Go(lp.run)
 	}
-	return r, nil
+	return nil
+}
+
+// Close ends the relay. Gates that use it must be closed before.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	r.closed = true
+	loops := r.loops
+	r.mu.Unlock()
+	for _, lp := range loops {
+		lp.post(nil)
+	}
+	r.running.Wait()
+}
+
+// pick is the loop of the next connection.
+func (r *Relay) pick() *loop {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next++
+	return r.loops[int(r.next)%len(r.loops)]
 }
 
 func newLoop() (*loop, error) {
@@ -115,14 +156,6 @@ func newLoop() (*loop, error) {
 	return lp, nil
 }
 
-// close ends the loops; they must carry nothing any more.
-func (r *relay) close() {
-	for _, lp := range r.loops {
-		lp.post(nil)
-	}
-	r.running.Wait()
-}
-
 // post lets the loop's goroutine call f; nil ends the loop.
 func (lp *loop) post(f func()) {
 	lp.mu.Lock()
@@ -137,7 +170,7 @@ func (lp *loop) post(f func()) {
 
 // notify makes the loop give a pair back, if it has it. The channel is closed
 // when the loop has done so and moves none of the pair's data any more.
-func (r *relay) notify(p *pair) <-chan struct{} {
+func (r *Relay) notify(p *pair) <-chan struct{} {
 	told := make(chan struct{})
 	c := p.carried.Load()
 	if c == nil {
@@ -155,8 +188,8 @@ func (r *relay) notify(p *pair) <-chan struct{} {
 }
 
 // carry carries a pair until both directions are finished, the pair ends, or a condition is set.
-func (r *relay) carry(p *pair) error {
-	c := &carried{pair: p, loop: r.loops[int(r.next.Add(1))%len(r.loops)], done: make(chan struct{})}
+func (r *Relay) carry(p *pair) error {
+	c := &carried{pair: p, loop: r.pick(), done: make(chan struct{})}
 	for i, l := range p.lanes() {
 		if !l.yield(&c.halves[i]) {
 			return nil // there is something for the lanes after all
@@ -281,6 +314,11 @@ func (lp *loop) run() {
 		}
 		if rung && !lp.open() {
 			break
+		}
+	}
+	for _, c := range lp.table {
+		if c != nil {
+			lp.drop(c, nil)
 		}
 	}
 	for _, p := range lp.pipes {
@@ -539,8 +577,13 @@ func (lp *loop) givePipe(h *half) bool {
 	if h.pipe != (pipe{}) {
 		return true
 	}
+	if lp.inUse >= mostPipes {
+		h.bulk = false
+		return false
+	}
 	if n := len(lp.pipes); n > 0 {
 		h.pipe, lp.pipes = lp.pipes[n-1], lp.pipes[:n-1]
+		lp.inUse++
 		return true
 	}
 	var fds [2]int
@@ -549,6 +592,7 @@ func (lp *loop) givePipe(h *half) bool {
 		return false
 	}
 	h.pipe = pipe{fds[0], fds[1]}
+	lp.inUse++
 	const setPipeSize = 1031 // F_SETPIPE_SZ
 	// Without a larger pipe splicing is slower, not wrong.
 	_, _, _ = syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(h.pipe.w), setPipeSize, pipeSize)
@@ -566,6 +610,7 @@ func (lp *loop) freePipe(h *half) {
 		h.pipe.close()
 	}
 	h.pipe = pipe{}
+	lp.inUse--
 }
 
 func (p pipe) close() {

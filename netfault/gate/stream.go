@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -55,7 +56,7 @@ func (f *streamFront) accept() {
 		case err == nil && f.isFiller(c):
 			_ = c.Close() // it carried nothing
 		case err == nil:
-			f.gate.work.Go(func() { f.gate.serve(c) })
+			f.gate.work.Go(func() { f.gate.serve(context.Background(), c) })
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, syscall.ECONNABORTED):

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"bytes"
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -11,12 +13,18 @@ import (
 )
 
 // udpFront gives each client address a connection of its own to the server.
+//
+// Anyone can send datagrams from any number of addresses, so what is remembered
+// is bounded: the client that was silent for longest is forgotten for a new one,
+// first among those of the same IP address.
 type udpFront struct {
 	gate *Gate
 	conn *net.UDPConn
 
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*udpClient
+	all     list.List // of *udpClient, the one that was silent for longest first
+	sources map[netip.Addr]*list.List
 	paused  bool
 	reading bool
 }
@@ -27,7 +35,7 @@ func newUDPFront(g *Gate, a address) (front, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &udpFront{gate: g, conn: c.(*net.UDPConn), clients: map[netip.AddrPort]*udpClient{}}, nil
+	return &udpFront{gate: g, conn: c.(*net.UDPConn), clients: map[netip.AddrPort]*udpClient{}, sources: map[netip.Addr]*list.List{}}, nil
 }
 
 func (f *udpFront) address() net.Addr { return f.conn.LocalAddr() }
@@ -53,16 +61,22 @@ func (f *udpFront) resume() {
 // is paused, too, so it goes on until the socket is closed.
 func (f *udpFront) read() {
 	buf := make([]byte, 64<<10)
-	for {
+	for errs := 0; ; {
 		n, from, err := f.conn.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			continue // an ICMP answer to a datagram sent earlier
+			// An ICMP answer to a datagram sent earlier is such an error. One that
+			// stays must not keep a processor busy.
+			if errs++; errs > 100 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			continue
 		}
+		errs = 0
 		if c := f.client(from); c != nil {
-			c.put(append([]byte(nil), buf[:n]...))
+			c.put(buf[:n])
 		}
 	}
 }
@@ -71,26 +85,60 @@ func (f *udpFront) read() {
 func (f *udpFront) client(from netip.AddrPort) *udpClient {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := f.clients[from]
-	if c == nil && !f.paused {
-		c = &udpClient{front: f, peer: from, readable: make(chan struct{}, 1)}
-		f.clients[from] = c
-		f.gate.work.Go(func() { f.gate.serve(c) })
+	if c := f.clients[from]; c != nil {
+		f.all.MoveToBack(c.inAll)
+		f.sources[from.Addr()].MoveToBack(c.inSource)
+		return c
 	}
+	if f.paused {
+		return nil
+	}
+	if same := f.sources[from.Addr()]; same != nil && same.Len() >= max(f.gate.udpClients/4, 1) {
+		f.forget(same.Front().Value.(*udpClient))
+	} else if f.all.Len() >= f.gate.udpClients {
+		f.forget(f.all.Front().Value.(*udpClient))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &udpClient{front: f, peer: from, cancel: cancel, readable: make(chan struct{}, 1)}
+	f.clients[from] = c
+	if f.sources[from.Addr()] == nil {
+		f.sources[from.Addr()] = list.New()
+	}
+	c.inAll, c.inSource = f.all.PushBack(c), f.sources[from.Addr()].PushBack(c)
+	f.gate.work.Go(func() { f.gate.serve(ctx, c) })
 	return c
 }
 
-// maxWaiting is how many datagrams wait for a lane that does not read; what
+// forget ends a client's connection; f.mu must be held.
+func (f *udpFront) forget(c *udpClient) {
+	if f.clients[c.peer] != c {
+		return
+	}
+	delete(f.clients, c.peer)
+	f.all.Remove(c.inAll)
+	same := f.sources[c.peer.Addr()]
+	same.Remove(c.inSource)
+	if same.Len() == 0 {
+		delete(f.sources, c.peer.Addr())
+	}
+	c.cancel()
+	c.end()
+}
+
+// maxWaiting is how many bytes of datagrams wait for a lane that does not read; what
 // comes beyond that is lost, as in a full socket buffer.
-const maxWaiting = 1024
+const maxWaiting = 1 << 20
 
 // udpClient is the client's side of a pair: a net.Conn over the front's socket.
 type udpClient struct {
-	front *udpFront
-	peer  netip.AddrPort
+	front           *udpFront
+	peer            netip.AddrPort
+	cancel          context.CancelFunc // ends the dialling of the server
+	inAll, inSource *list.Element
 
 	mu       sync.Mutex
 	waiting  [][]byte
+	bytes    int // of what is waiting
 	closed   bool
 	deadline time.Time
 	timer    *time.Timer
@@ -98,9 +146,12 @@ type udpClient struct {
 }
 
 func (c *udpClient) put(datagram []byte) {
+	size, g := cost(datagram, nil), c.front.gate
 	c.mu.Lock()
-	if len(c.waiting) < maxWaiting && !c.closed {
-		c.waiting = append(c.waiting, datagram)
+	if c.bytes+size <= maxWaiting && g.held.Load() < g.maxHeld && !c.closed {
+		c.waiting = append(c.waiting, bytes.Clone(datagram))
+		c.bytes += size
+		g.held.Add(int64(size))
 	}
 	c.mu.Unlock()
 	signal(c.readable)
@@ -118,8 +169,12 @@ func (c *udpClient) Read(b []byte) (int, error) {
 			c.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		case len(c.waiting) > 0:
+			size := cost(c.waiting[0], nil)
 			n := copy(b, c.waiting[0])
+			c.waiting[0] = nil
 			c.waiting = c.waiting[1:]
+			c.bytes -= size
+			c.front.gate.held.Add(-int64(size))
 			c.mu.Unlock()
 			return n, nil
 		}
@@ -134,18 +189,23 @@ func (c *udpClient) Write(b []byte) (int, error) { return c.front.conn.WriteToUD
 // Close implements [net.Conn]. The client's next datagram begins a new connection.
 func (c *udpClient) Close() error {
 	c.front.mu.Lock()
-	if c.front.clients[c.peer] == c {
-		delete(c.front.clients, c.peer)
-	}
+	c.front.forget(c)
 	c.front.mu.Unlock()
+	c.end()
+	return nil
+}
+
+// end makes reading fail.
+func (c *udpClient) end() {
 	c.mu.Lock()
 	c.closed = true
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	c.front.gate.held.Add(-int64(c.bytes))
+	c.waiting, c.bytes = nil, 0
 	c.mu.Unlock()
 	signal(c.readable)
-	return nil
 }
 
 // SetReadDeadline implements [net.Conn].

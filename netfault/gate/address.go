@@ -108,6 +108,16 @@ func (a address) abandoned(ctx context.Context) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
+// leadsTo says whether a connection to a ends at a listener. A name is not looked
+// up: that is done when a client comes.
+func (a address) leadsTo(listener net.Addr) bool {
+	if a.network == "unix" {
+		return leadsTo(&net.UnixAddr{Name: a.host, Net: "unix"}, nil, listener)
+	}
+	ip, err := netip.ParseAddrPort(a.host)
+	return err == nil && leadsTo(net.TCPAddrFromAddrPort(ip), nil, listener)
+}
+
 // leadsTo says whether a connection to an address ends at a listener: the ports
 // are equal, and the listener takes the address.
 func leadsTo(remote, local, listener net.Addr) bool {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 )
 
 var errClosed = errors.New("the gate is closed; make a new one")
@@ -28,7 +26,7 @@ func (g *Gate) Start() error {
 	if err != nil {
 		return fmt.Errorf("starting gate %q: %w", g, err)
 	}
-	if g.itself(front.address()) {
+	if g.upstream.get().leadsTo(front.address()) {
 		return fmt.Errorf("starting gate %q: %w", g, errors.Join(ErrSelf, front.close()))
 	}
 	g.mu.Lock()
@@ -37,19 +35,6 @@ func (g *Gate) Start() error {
 	g.mu.Unlock()
 	front.resume()
 	return nil
-}
-
-// itself says whether the upstream is, by its address, where the gate listens.
-func (g *Gate) itself(listener net.Addr) bool {
-	to := g.upstream.get()
-	if to.network == "unix" {
-		return leadsTo(&net.UnixAddr{Name: to.host, Net: "unix"}, nil, listener)
-	}
-	ip, err := netip.ParseAddrPort(to.host)
-	if err != nil {
-		return false // a name is looked up when a client comes
-	}
-	return leadsTo(net.TCPAddrFromAddrPort(ip), nil, listener)
 }
 
 func (g *Gate) newFront(a address) (front, error) {

@@ -116,6 +116,12 @@ func (g *Gate) SetUpstream(to string) error {
 	if (next.network == "udp") != g.datagrams {
 		return g.mixed(to)
 	}
+	g.mu.Lock()
+	f := g.front
+	g.mu.Unlock()
+	if f != nil && next.leadsTo(f.address()) {
+		return fmt.Errorf("making %q the upstream of gate %q: %w", to, g, ErrSelf)
+	}
 	g.upstream.mu.Lock()
 	g.upstream.address, g.upstream.self = next, time.Time{}
 	g.upstream.failure, g.upstream.failed = "", 0

@@ -9,12 +9,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
 )
 
@@ -23,8 +27,13 @@ const APIVersion = "2.12.0"
 
 // Config is what an API gives to its gates and clients.
 type Config struct {
-	// Gate holds the options of all gates; Listen and Upstream are not used.
+	// Gate holds the options of all gates; Listen, Upstream and Relay are not
+	// used. Each gate has a seed of its own, made of Seed and its name.
 	Gate gate.Config
+	// Hosts are the values of the Host header, with port, by which clients reach
+	// the API; empty means any. It keeps out web pages whose name an attacker has
+	// pointed to this machine.
+	Hosts []string
 	// Version is what GET /version answers; "" means [APIVersion], which
 	// clients expect.
 	Version string
@@ -37,6 +46,8 @@ type Config struct {
 type API struct {
 	config Config
 	mux    *http.ServeMux
+	web    webguard.Guard
+	relay  *gate.Relay // of all gates
 
 	mu      sync.Mutex // held during each change, so that changes do not mix
 	proxies map[string]*proxy
@@ -51,7 +62,10 @@ func New(c Config) *API {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{config: c, mux: http.NewServeMux(), proxies: map[string]*proxy{}}
+	a := &API{
+		config: c, mux: http.NewServeMux(), proxies: map[string]*proxy{}, relay: gate.NewRelay(),
+		web: webguard.Guard{Hosts: c.Hosts, Name: "the API of gates"},
+	}
 	a.routes()
 	return a
 }
@@ -60,7 +74,7 @@ func New(c Config) *API {
 func (a *API) Add(name, listen, upstream string) (*gate.Gate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p, err := a.create(settings{Name: name, Listen: listen, Upstream: upstream, Enabled: true})
+	p, err := a.create(settings{Name: name, Listen: listen, Upstream: upstream, Enabled: true}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("adding gate %q from %q to %q: %w", name, listen, upstream, err)
 	}
@@ -103,7 +117,15 @@ func (a *API) Close() error {
 		errs = append(errs, p.gate.Close())
 		delete(a.proxies, name)
 	}
+	a.relay.Close()
 	return errors.Join(errs...)
+}
+
+// Names lists the gates, sorted.
+func (a *API) Names() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.proxies))
 }
 
 const (
@@ -134,14 +156,6 @@ func asAPIError(err error) *apiError {
 	return failure(serverError, "%v", err)
 }
 
-// unmarshal decodes the body of a request.
-func unmarshal(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return failure(badRequest, "bad request body: %v", err)
-	}
-	return nil
-}
-
 // copyAttributes copies values between attributes of one type.
 func copyAttributes(from, to attributes) error {
 	b, err := json.Marshal(from)
@@ -151,8 +165,21 @@ func copyAttributes(from, to attributes) error {
 	return json.Unmarshal(b, to)
 }
 
-// create makes a proxy, starts it if it is enabled, and keeps it.
-func (a *API) create(s settings) (*proxy, error) {
+// A proxyBody is what a client sends to make a proxy.
+type proxyBody struct {
+	settings
+	Enabled *bool             `json:"enabled"` // nil means true
+	Toxics  []json.RawMessage `json:"toxics"`
+}
+
+func (b *proxyBody) wanted() settings {
+	s := b.settings
+	s.Enabled = b.Enabled == nil || *b.Enabled
+	return s
+}
+
+// create makes a proxy with its toxics, starts it if it is enabled, and keeps it.
+func (a *API) create(s settings, toxics []json.RawMessage) (*proxy, error) {
 	if s.Name == "" {
 		return nil, failure(badRequest, "missing required field: name")
 	}
@@ -165,31 +192,56 @@ func (a *API) create(s settings) (*proxy, error) {
 	if a.proxies[s.Name] != nil {
 		return nil, failure(conflict, "proxy already exists")
 	}
-	p, err := a.newProxy(s)
+	p, err := a.newProxy(s, toxics)
 	if err != nil {
 		return nil, err
 	}
-	if s.Enabled {
-		if err := p.start(); err != nil {
-			return nil, err
-		}
-		if err := p.accept(s.Accepting); err != nil {
-			return nil, errors.Join(err, p.gate.Close())
-		}
-	}
-	a.proxies[s.Name] = p
-	return p, nil
+	return p, a.replace(nil, p, s)
 }
 
-// populate makes or replaces the proxies of a list, until one cannot be made.
-func (a *API) populate(body []byte) ([]*proxy, error) {
-	var list []struct {
-		settings
-		Enabled *bool `json:"enabled"`
+// replace starts a proxy if it is to be enabled and puts it in the place of
+// another, or of none. On an error the other one goes on.
+func (a *API) replace(old, next *proxy, s settings) error {
+	if s.Enabled {
+		err := next.start()
+		if err != nil && old != nil && old.Enabled && samePort(old.Listen, s.Listen) {
+			// The other one may be what is in the way.
+			if err = old.gate.Stop(); err == nil {
+				err = next.start()
+			}
+		}
+		if err == nil {
+			err = next.accept(s.Accepting)
+		}
+		if err != nil {
+			err = errors.Join(err, next.gate.Close())
+			if old != nil && old.Enabled {
+				err = errors.Join(err, old.gate.Start())
+			}
+			return err
+		}
 	}
-	if err := unmarshal(body, &list); err != nil {
+	a.proxies[s.Name] = next
+	if old != nil {
+		return old.gate.Close()
+	}
+	return nil
+}
+
+func samePort(a, b string) bool {
+	_, one, err := net.SplitHostPort(a)
+	_, two, err2 := net.SplitHostPort(b)
+	return err == nil && err2 == nil && one == two
+}
+
+// populate makes or replaces the proxies of a list, until one cannot listen. All
+// else is checked before anything is changed.
+func (a *API) populate(body []byte) ([]*proxy, error) {
+	var list []proxyBody
+	if err := decode(body, &list); err != nil {
 		return nil, err
 	}
+	names := map[string]bool{}
 	for i, s := range list {
 		if s.Name == "" {
 			return nil, failure(badRequest, "missing required field: name at proxy %d", i+1)
@@ -197,11 +249,25 @@ func (a *API) populate(body []byte) ([]*proxy, error) {
 		if s.Upstream == "" {
 			return nil, failure(badRequest, "missing required field: upstream at proxy %d", i+1)
 		}
+		if names[s.Name] {
+			return nil, failure(badRequest, "the name %q is at proxy %d and at one before it; names must differ", s.Name, i+1)
+		}
+		names[s.Name] = true
+	}
+	if a.closed {
+		return nil, failure(http.StatusServiceUnavailable, "the API is closed")
+	}
+	steps := make([]func() (*proxy, error), len(list))
+	for i := range list {
+		step, err := a.populating(&list[i])
+		if err != nil {
+			return nil, err
+		}
+		steps[i] = step
 	}
 	made := []*proxy{}
-	for _, s := range list {
-		s.settings.Enabled = s.Enabled == nil || *s.Enabled
-		p, err := a.createOrReplace(s.settings)
+	for _, step := range steps {
+		p, err := step()
 		if err != nil {
 			return made, err
 		}
@@ -210,21 +276,32 @@ func (a *API) populate(body []byte) ([]*proxy, error) {
 	return made, nil
 }
 
-func (a *API) createOrReplace(s settings) (*proxy, error) {
-	if old := a.proxies[s.Name]; old != nil {
+// populating plans what populate does for one proxy. One that exists with the
+// same addresses stays, with its connections; toxics and enabled are changed if
+// the list has them.
+func (a *API) populating(b *proxyBody) (func() (*proxy, error), error) {
+	s, old := b.wanted(), a.proxies[b.Name]
+	if old != nil {
+		if s.Listen == "" {
+			s.Listen = old.Listen
+		}
 		differs, err := old.differs(s)
 		if err != nil {
 			return nil, err
 		}
 		if !differs {
-			return old, nil
-		}
-		delete(a.proxies, s.Name)
-		if err := old.gate.Close(); err != nil {
-			return nil, err
+			toxics, err := decodeToxics(b.Toxics)
+			if err != nil {
+				return nil, err
+			}
+			return func() (*proxy, error) { return old, old.change(b.Enabled, s.Accepting, toxics) }, nil
 		}
 	}
-	return a.create(s)
+	next, err := a.newProxy(s, b.Toxics)
+	if err != nil {
+		return nil, err
+	}
+	return func() (*proxy, error) { return next, a.replace(old, next, s) }, nil
 }
 
 func (a *API) get(r *http.Request) (*proxy, error) {
@@ -276,17 +353,29 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "User agent not allowed", http.StatusForbidden)
 		return
 	}
+	if err := a.web.Check(r); err != nil {
+		respond(w, http.StatusForbidden, failure(http.StatusForbidden, "%v", err))
+		return
+	}
 	a.mux.ServeHTTP(w, r)
 }
 
-// maxBody bounds what a request may send, in bytes.
-const maxBody = 16 << 20
+// What a request may send, in bytes, and for how long.
+const (
+	maxBody     = 16 << 20
+	bodyTimeout = 30 * time.Second
+)
 
 func (a *API) handler(f call) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var status int
 		var answer any
+		// A client that sends slowly does not hold the connection for ever. Without
+		// a connection, as in tests, there is nothing to bound.
+		connection := http.NewResponseController(w)
+		_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		_ = connection.SetReadDeadline(time.Time{})
 		if err != nil {
 			err = failure(badRequest, "bad request body: %v", err)
 		} else {
@@ -341,10 +430,14 @@ func (a *API) version(*http.Request, []byte) (int, any, error) {
 }
 
 func (a *API) reset(*http.Request, []byte) (int, any, error) {
-	for _, p := range a.proxies {
-		if err := p.reset(); err != nil {
-			return 0, nil, err
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(a.proxies)) {
+		if err := a.proxies[name].reset(); err != nil {
+			errs = append(errs, fmt.Errorf("proxy %q: %w", name, err))
 		}
+	}
+	if len(errs) > 0 {
+		return 0, nil, failure(serverError, "%v", errors.Join(errs...))
 	}
 	return http.StatusNoContent, nil, nil
 }
@@ -355,6 +448,9 @@ func (a *API) populateCall(_ *http.Request, body []byte) (int, any, error) {
 		*apiError
 		Proxies []shown `json:"proxies"`
 	}{}
+	if err == nil {
+		answer.Proxies = []shown{}
+	}
 	for _, p := range made {
 		answer.Proxies = append(answer.Proxies, p.show())
 	}
@@ -374,11 +470,11 @@ func (a *API) list(*http.Request, []byte) (int, any, error) {
 }
 
 func (a *API) createCall(_ *http.Request, body []byte) (int, any, error) {
-	s := settings{Enabled: true}
-	if err := unmarshal(body, &s); err != nil {
+	var b proxyBody
+	if err := decode(body, &b); err != nil {
 		return 0, nil, err
 	}
-	p, err := a.create(s)
+	p, err := a.create(b.wanted(), b.Toxics)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -398,15 +494,28 @@ func (a *API) update(r *http.Request, body []byte) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	s := p.settings
-	s.Accepting = nil
-	if err := unmarshal(body, &s); err != nil {
+	// Clients send toxics as they were when they last asked, so only the calls for
+	// toxics change them.
+	b := struct {
+		settings
+		Enabled *bool           `json:"enabled"`
+		Toxics  json.RawMessage `json:"toxics"`
+	}{settings: p.settings}
+	b.settings.Accepting = nil
+	if err := decode(body, &b); err != nil {
 		return 0, nil, err
 	}
-	if err := p.update(a, s); err != nil {
+	s := b.settings
+	if s.Enabled = p.Enabled; b.Enabled != nil {
+		s.Enabled = *b.Enabled
+	}
+	if s.Name != p.Name {
+		return 0, nil, failure(badRequest, "proxy %q cannot be renamed to %q; make another one", p.Name, s.Name)
+	}
+	if err := a.updateProxy(p, s); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, p.show(), nil
+	return http.StatusOK, a.proxies[p.Name].show(), nil
 }
 
 func (a *API) remove(r *http.Request, _ []byte) (int, any, error) {

@@ -139,7 +139,7 @@ func TestAnswers(t *testing.T) {
 		{"POST", "/proxies", `{"name":"a","listen":"` + taken.Addr().String() + `","upstream":"x:1"}`, 500,
 			`{"error":"listen tcp ` + taken.Addr().String() + `: bind: address already in use","status":500}`},
 		{"POST", "/proxies", `{"name":"a","listen":"udp:127.0.0.1:0","upstream":"x:1"}`, 400, ``},
-		{"POST", "/proxies", `{"name":"a","listen":"localhost:0","upstream":"x:1","enabled":false,"unknown":1} trailing`, 201,
+		{"POST", "/proxies", `{"name":"a","listen":"localhost:0","upstream":"x:1","enabled":false} trailing`, 201,
 			`{"name":"a","listen":"localhost:0","upstream":"x:1","enabled":false,"toxics":[]}`},
 		{"POST", "/proxies", `{"name":"a","upstream":"x:1"}`, 409, `{"error":"proxy already exists","status":409}`},
 		{"GET", "/proxies/a", ``, 200, `{"name":"a","listen":"localhost:0","upstream":"x:1","enabled":false,"toxics":[]}`},
@@ -199,13 +199,194 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestBrowsersAreRefused(t *testing.T) {
+	api := New(Config{Hosts: []string{"127.0.0.1:8474", "localhost:8474"}})
+	defer api.Close()
+	for _, c := range []struct {
+		name, host, header, value string
+		status                    int
+	}{
+		{"a program", "127.0.0.1:8474", "", "", 200},
+		{"a program by another name", "localhost:8474", "User-Agent", "curl/8", 200},
+		{"a browser", "127.0.0.1:8474", "User-Agent", "Mozilla/5.0", 403},
+		{"a page", "127.0.0.1:8474", "Origin", "http://evil.example", 403},
+		{"a page of another site", "127.0.0.1:8474", "Sec-Fetch-Site", "cross-site", 403},
+		{"a page of this machine", "127.0.0.1:8474", "Sec-Fetch-Site", "same-origin", 403},
+		{"a name that was pointed here", "evil.example:8474", "", "", 403},
+	} {
+		r := httptest.NewRequest("POST", "/populate", strings.NewReader("[]"))
+		r.Host = c.host
+		if c.header != "" {
+			r.Header.Set(c.header, c.value)
+		}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if (w.Code == 403) != (c.status == 403) {
+			t.Errorf("%s got %d %s", c.name, w.Code, w.Body)
+		}
+	}
+}
+
+// What is given has an effect or is refused, with the words that help.
+func TestNothingIsDropped(t *testing.T) {
 	u := newAPI(t)
-	r := httptest.NewRequest("GET", "/proxies", nil)
-	r.Header.Set("User-Agent", "Mozilla/5.0")
-	w := httptest.NewRecorder()
-	u.api.ServeHTTP(w, r)
-	if w.Code != http.StatusForbidden {
-		t.Errorf("a browser got %d", w.Code)
+	u.proxy("p")
+	u.must("POST", "/proxies/p/toxics", `{"type":"latency","name":"slow"}`, nil)
+	for _, c := range []struct{ method, path, body, says string }{
+		{"POST", "/proxies", `{"name":"x","lissten":"127.0.0.1:0","upstream":"a:1"}`, `field "lissten" is not known; known are name, listen, upstream, accepting, enabled, toxics`},
+		{"POST", "/proxies", `{"name":"x","upstream":"nohost"}`, `write host:port`},
+		{"POST", "/proxies", `{"name":"..","upstream":"a:1"}`, `invalid name`},
+		{"POST", "/proxies", `{"name":".","upstream":"a:1"}`, `invalid name`},
+		{"POST", "/proxies", `{"name":"a\u001b[2J","upstream":"a:1"}`, `invalid name`},
+		{"POST", "/proxies", `{"name":7,"upstream":"a:1"}`, `field "name" is of type number; it must be a string`},
+		{"POST", "/proxies", `{"name":"x","upstream":"a:1","toxics":[{"type":"latency","latency":100}]}`, `field "latency" belongs into "attributes"`},
+		{"POST", "/proxies", `{"name":"x","upstream":"a:1","toxics":[{"type":"nothing"}]}`, `invalid toxic type`},
+		{"POST", "/proxies", `{"name":"x","upstream":"a:1","toxics":[{"type":"noop"},{"type":"noop"}]}`, `toxic already exists`},
+		{"POST", "/proxies", `{"name":"x","listen":"udp:127.0.0.1:0","upstream":"udp:a:1","toxics":[{"type":"slicer","attributes":{"average_size":1}}]}`, `byte stream`},
+		{"PATCH", "/proxies/p", `{"name":"q"}`, `cannot be renamed`},
+		{"PATCH", "/proxies/p", `{"enable":false}`, `field "enable" is not known`},
+		{"PATCH", "/proxies/p", `{"upstream":"nohost"}`, `write host:port`},
+		{"POST", "/populate", `[{"name":"x","upstream":"a:1","lissten":"b"}]`, `field "lissten" is not known`},
+		{"POST", "/populate", `[{"name":"x","upstream":"a:1"},{"name":"x","upstream":"b:1"}]`, `names must differ`},
+		{"POST", "/populate", `{"name":"x"}`, `it is of type object; it must be a list`},
+		{"POST", "/proxies/p/toxics", `{"type":"latency","latency":100}`, `write "attributes": {"latency": ...}`},
+		{"POST", "/proxies/p/toxics", `{"type":"latency","attributes":{"lattency":100}}`, `field "lattency" is not known; known are latency, jitter`},
+		{"POST", "/proxies/p/toxics", `{"type":"latency","toxicitty":1}`, `known are name, type, stream, toxicity, attributes`},
+		{"POST", "/proxies/p/toxics", `{"type":"latency","name":".."}`, `invalid name`},
+		{"PATCH", "/proxies/p/toxics/slow", `{"jitter":5}`, `belongs into "attributes"`},
+		{"PATCH", "/proxies/p/toxics/slow", `{"stream":"upstream"}`, `cannot become "upstream"`},
+		{"PATCH", "/proxies/p/toxics/slow", `{"attributes":{"latency":1.5}}`, `it must be a whole number`},
+	} {
+		status, answer := u.do(c.method, c.path, c.body)
+		var e apiError
+		if err := json.Unmarshal([]byte(answer), &e); err != nil || status != 400 && status != 409 || !strings.Contains(e.Message, c.says) {
+			t.Errorf("%s %s %s:\n got %d %swant 400 with %s", c.method, c.path, c.body, status, answer, c.says)
+		}
+	}
+	var all map[string]shownProxy
+	u.must("GET", "/proxies", "", &all)
+	if len(all) != 1 || len(all["p"].Toxics) != 1 {
+		t.Errorf("what was refused has left %+v", all)
+	}
+}
+
+// Toxics that come with a proxy act from its first connection, and a proxy
+// without an address is for this machine only.
+func TestToxicsOfANewProxy(t *testing.T) {
+	u := newAPI(t)
+	body := fmt.Sprintf(`{"name":"p","upstream":%q,"toxics":[{"type":"corrupt"},{"type":"latency","stream":"upstream","attributes":{"latency":30}}]}`, u.upstream)
+	var p shownProxy
+	u.must("POST", "/proxies", body, &p)
+	if len(p.Toxics) != 2 || !strings.HasPrefix(p.Listen, "127.0.0.1:") {
+		t.Fatalf("made %+v", p)
+	}
+	start := time.Now()
+	u.echoes(u.dial(p.Listen), "x", "\x00")
+	if took := time.Since(start); took < 30*time.Millisecond {
+		t.Errorf("took %v, want 30ms", took)
+	}
+	// A list that names the toxics again changes them; one without leaves them.
+	conn := u.dial(p.Listen)
+	populate := func(rest string, want int, act bool) {
+		t.Helper()
+		var made struct{ Proxies []shownProxy }
+		u.must("POST", "/populate", fmt.Sprintf(`[{"name":"p","upstream":%q%s}]`, u.upstream, rest), &made)
+		if got := made.Proxies[0]; len(got.Toxics) != want || got.Listen != p.Listen {
+			t.Errorf("%s: %+v, want %d toxics at the same address", rest, got, want)
+		}
+		u.echoes(conn, "x", map[bool]string{true: "\x00", false: "x"}[act])
+	}
+	populate("", 2, true)
+	populate(`,"toxics":[]`, 2, true)
+	populate(`,"toxics":[{"type":"noop"}]`, 1, false)
+}
+
+// A change that fails leaves the proxy as it was, with its connections.
+func TestFailedChangesRollBack(t *testing.T) {
+	u := newAPI(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := u.proxy("p")
+	u.must("POST", "/proxies/p/toxics", `{"type":"corrupt"}`, nil)
+	conn := u.dial(address)
+	u.echoes(conn, "x", "\x00")
+	var before, after map[string]shownProxy
+	u.must("GET", "/proxies", "", &before)
+	for _, c := range []struct{ method, path, body string }{
+		{"PATCH", "/proxies/p", fmt.Sprintf(`{"listen":%q}`, taken.Addr())},
+		{"PATCH", "/proxies/p", fmt.Sprintf(`{"listen":%q,"upstream":"127.0.0.1:1"}`, taken.Addr())},
+		{"PATCH", "/proxies/p", `{"upstream":"` + address + `"}`},
+		{"POST", "/populate", fmt.Sprintf(`[{"name":"p","listen":%q,"upstream":"127.0.0.1:1"}]`, taken.Addr())},
+		{"POST", "/populate", fmt.Sprintf(`[{"name":"p","listen":%q,"upstream":%q,"toxics":[{"type":"noop"},{"type":"noop"}]}]`, address, u.upstream)},
+	} {
+		if status, answer := u.do(c.method, c.path, c.body); status < 400 {
+			t.Errorf("%s %s: %d %s", c.path, c.body, status, answer)
+		}
+		u.echoes(conn, "x", "\x00")
+	}
+	u.must("GET", "/proxies", "", &after)
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("it was %+v and is %+v", before, after)
+	}
+	// The port of the old address is no obstacle.
+	_, port, _ := net.SplitHostPort(address)
+	u.must("PATCH", "/proxies/p", `{"listen":"0.0.0.0:`+port+`"}`, nil)
+	u.echoes(u.dial(address), "x", "\x00")
+	u.must("PATCH", "/proxies/p", `{"upstream":"127.0.0.1:1"}`, nil)
+	u.must("GET", "/proxies", "", &after)
+	if p := after["p"]; p.Upstream != "127.0.0.1:1" || !p.Enabled || len(p.Toxics) != 1 {
+		t.Errorf("with another upstream it is %+v", p)
+	}
+}
+
+// One proxy that cannot start does not keep the others from being reset.
+func TestResetGoesOn(t *testing.T) {
+	u := newAPI(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for i := range 8 {
+		name, listen := fmt.Sprint("p", i), "127.0.0.1:0"
+		if i == 4 {
+			listen = taken.Addr().String()
+		}
+		u.must("POST", "/proxies", fmt.Sprintf(`{"name":%q,"listen":%q,"upstream":%q,"enabled":%v,"toxics":[{"type":"corrupt"}]}`, name, listen, u.upstream, i != 4), nil)
+	}
+	status, answer := u.do("POST", "/reset", "")
+	if status != 500 || !strings.Contains(answer, `proxy \"p4\"`) {
+		t.Errorf("the reset is answered with %d %s", status, answer)
+	}
+	var all map[string]shownProxy
+	u.must("GET", "/proxies", "", &all)
+	for name, p := range all {
+		if len(p.Toxics) > 0 || p.Enabled != (name != "p4") {
+			t.Errorf("after the reset %s is %+v", name, p)
+		}
+	}
+}
+
+// Equal seeds draw alike for proxies of one name, and differently for others.
+func TestSeeds(t *testing.T) {
+	seeds := func(seed uint64) (s [2]uint64) {
+		c := Config{}
+		c.Gate.Seed = seed
+		api := New(c)
+		defer api.Close()
+		for i := range s {
+			g, err := api.Add(fmt.Sprint("p", i), "", "127.0.0.1:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s[i] = g.Seed()
+		}
+		return s
+	}
+	if a, b, c := seeds(1), seeds(1), seeds(2); a != b || a == c || a[0] == a[1] {
+		t.Errorf("the seeds are %v, %v and %v", a, b, c)
 	}
 }
 
@@ -384,7 +565,7 @@ func FuzzBodies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		api := New(Config{})
 		defer api.Close()
-		if _, err := api.create(settings{Name: "p", Listen: "127.0.0.1:0", Upstream: "127.0.0.1:1"}); err != nil {
+		if _, err := api.create(settings{Name: "p", Listen: "127.0.0.1:0", Upstream: "127.0.0.1:1"}, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, call := range []string{"POST /proxies/p/toxics", "PATCH /proxies/p/toxics/latency_upstream"} {

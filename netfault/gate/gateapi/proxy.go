@@ -1,11 +1,12 @@
 package gateapi
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
 )
 
@@ -49,30 +50,48 @@ func (p *proxy) show() shown {
 }
 
 // newProxy makes a proxy that is not started.
-func (a *API) newProxy(s settings) (*proxy, error) {
+func (a *API) newProxy(s settings, toxics []json.RawMessage) (*proxy, error) {
+	if err := checkName(s.Name); err != nil {
+		return nil, err
+	}
+	list, err := decodeToxics(toxics)
+	if err != nil {
+		return nil, err
+	}
 	p := &proxy{settings: s}
 	p.Enabled = false
-	return p, p.rebuild(a)
+	c := a.config.Gate
+	c.Listen, c.Upstream, c.Relay = s.Listen, s.Upstream, a.relay
+	if c.Seed != 0 {
+		c.Seed = dist.Seed(c.Seed).With("gate").With(s.Name).Uint64()
+	}
+	if c.Log != nil {
+		c.Log = c.Log.With("name", s.Name)
+	}
+	if p.gate, err = gate.New(c); err != nil {
+		return nil, failure(badRequest, "%v", err)
+	}
+	for _, t := range list {
+		if err := p.add(t); err != nil {
+			return nil, errors.Join(err, p.gate.Close())
+		}
+	}
+	return p, nil
 }
 
-// rebuild gives the proxy a gate for its settings, with the toxics it has.
-func (p *proxy) rebuild(a *API) error {
-	c := a.config.Gate
-	c.Listen, c.Upstream = p.Listen, p.Upstream
-	g, err := gate.New(c)
+// add puts a toxic in force.
+func (p *proxy) add(t *toxic) error {
+	if _, _, err := p.find(t.Name); err == nil {
+		return failure(conflict, "toxic already exists")
+	}
+	c, err := t.condition()
+	if err == nil {
+		t.active, err = direction(p.gate, t.Stream).Add(c)
+	}
 	if err != nil {
-		return failure(badRequest, "%v", err)
+		return failure(badRequest, "bad request body: %v", err)
 	}
-	for _, t := range p.toxics {
-		c, err := t.condition()
-		if err == nil {
-			t.active, err = direction(g, t.Stream).Add(c)
-		}
-		if err != nil {
-			return errors.Join(failure(badRequest, "%v", err), g.Close())
-		}
-	}
-	p.gate = g
+	p.toxics = append(p.toxics, t)
 	return nil
 }
 
@@ -126,39 +145,95 @@ func (p *proxy) differs(s settings) (bool, error) {
 	return p.Listen != listen || p.Upstream != s.Upstream, nil
 }
 
-// update makes the settings those that a client sent.
-func (p *proxy) update(a *API, s settings) error {
+// updateProxy makes the settings those that a client sent. On an error the proxy
+// goes on as it was.
+func (a *API) updateProxy(p *proxy, s settings) error {
+	if s.Listen == "" {
+		s.Listen = p.Listen
+	}
+	if s.Upstream == "" {
+		return failure(badRequest, "field \"upstream\" is empty; it must name a server, as in \"127.0.0.1:5432\"")
+	}
 	differs, err := p.differs(s)
 	if err != nil {
 		return err
 	}
-	if differs {
-		if err := p.move(a, s); err != nil {
+	before := p.Upstream
+	switch {
+	case differs && (s.Upstream == before || p.moves(s)):
+		next, err := a.newProxy(s, nil)
+		if err != nil {
 			return err
 		}
+		for _, t := range p.toxics {
+			same := *t
+			if err := next.add(&same); err != nil {
+				return errors.Join(err, next.gate.Close())
+			}
+		}
+		return a.replace(p, next, s)
+	case differs:
+		if err := p.gate.SetUpstream(s.Upstream); err != nil {
+			return failure(badRequest, "%v", err)
+		}
+		p.Upstream = s.Upstream
 	}
-	if s.Enabled && !p.Enabled {
+	if err := p.change(&s.Enabled, s.Accepting, nil); err != nil {
+		if p.Upstream != before {
+			err = errors.Join(err, p.gate.SetUpstream(before))
+			p.Upstream = before
+		}
+		return err
+	}
+	return nil
+}
+
+// moves says whether other settings have another address for clients.
+func (p *proxy) moves(s settings) bool {
+	s.Upstream = p.Upstream
+	differs, err := p.differs(s)
+	return err == nil && differs
+}
+
+// change changes what is not nil, or not empty.
+func (p *proxy) change(enabled, accepting *bool, toxics []*toxic) error {
+	if enabled != nil && *enabled && !p.Enabled {
 		if err := p.start(); err != nil {
 			return err
 		}
 	}
-	if !s.Enabled && p.Enabled {
+	if enabled != nil && !*enabled && p.Enabled {
 		if err := p.stop(); err != nil {
 			return err
 		}
 	}
-	return p.accept(s.Accepting)
+	if len(toxics) > 0 {
+		if err := p.setToxics(toxics); err != nil {
+			return err
+		}
+	}
+	return p.accept(accepting)
 }
 
-// move stops the proxy and gives it other addresses.
-func (p *proxy) move(a *API, s settings) error {
-	old, before := p.gate, p.settings
-	p.Listen, p.Upstream, p.Enabled = s.Listen, s.Upstream, false
-	if err := p.rebuild(a); err != nil {
-		p.settings = before
-		return err
+// setToxics makes these the toxics; on an error the old ones stay.
+func (p *proxy) setToxics(toxics []*toxic) error {
+	old := p.toxics
+	p.toxics = nil
+	for _, t := range toxics {
+		if err := p.add(t); err != nil {
+			removeAll(p.toxics)
+			p.toxics = old
+			return err
+		}
 	}
-	return old.Close()
+	removeAll(old)
+	return nil
+}
+
+func removeAll(toxics []*toxic) {
+	for _, t := range toxics {
+		t.active.Remove()
+	}
 }
 
 func (p *proxy) accept(accepting *bool) error {
@@ -182,43 +257,11 @@ func (p *proxy) find(name string) (int, *toxic, error) {
 
 // addToxic puts a toxic in force from the JSON of a client.
 func (p *proxy) addToxic(body []byte) (*toxic, error) {
-	t := &toxic{Stream: "downstream", Toxicity: 1}
-	named := struct {
-		Name     *string  `json:"name"`
-		Type     *string  `json:"type"`
-		Stream   *string  `json:"stream"`
-		Toxicity *float32 `json:"toxicity"`
-	}{&t.Name, &t.Type, &t.Stream, &t.Toxicity}
-	if err := unmarshal(body, &named); err != nil {
+	t, err := decodeToxic(body)
+	if err != nil {
 		return nil, err
 	}
-	if t.Stream == "" {
-		t.Stream = "downstream"
-	}
-	if t.Stream != "upstream" && t.Stream != "downstream" {
-		return nil, failure(badRequest, "stream was invalid, can be either upstream or downstream")
-	}
-	if t.Name == "" {
-		t.Name = fmt.Sprintf("%s_%s", t.Type, t.Stream)
-	}
-	if t.Attributes = newAttributes(t.Type); t.Attributes == nil {
-		return nil, failure(badRequest, "invalid toxic type")
-	}
-	if _, _, err := p.find(t.Name); err == nil {
-		return nil, failure(conflict, "toxic already exists")
-	}
-	if err := decodeAttributes(body, t.Attributes); err != nil {
-		return nil, failure(badRequest, "bad request body: %v", err)
-	}
-	c, err := t.condition()
-	if err != nil {
-		return nil, failure(badRequest, "bad request body: %v", err)
-	}
-	if t.active, err = direction(p.gate, t.Stream).Add(c); err != nil {
-		return nil, failure(badRequest, "bad request body: %v", err)
-	}
-	p.toxics = append(p.toxics, t)
-	return t, nil
+	return t, p.add(t)
 }
 
 // updateToxic changes those values of a toxic that the JSON names.
@@ -227,19 +270,22 @@ func (p *proxy) updateToxic(name string, body []byte) (*toxic, error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := decodeToxicBody(body, old.Type)
+	if err != nil {
+		return nil, err
+	}
+	for _, fixed := range []struct{ field, is, wanted string }{{"name", old.Name, b.Name}, {"type", old.Type, b.Type}, {"stream", old.Stream, b.Stream}} {
+		if fixed.wanted != "" && fixed.wanted != fixed.is {
+			return nil, failure(badRequest, "bad request body: the %s of toxic %q is %q and cannot become %q; remove it and add another", fixed.field, old.Name, fixed.is, fixed.wanted)
+		}
+	}
 	t := *old
 	t.Attributes = newAttributes(t.Type)
 	if err := copyAttributes(old.Attributes, t.Attributes); err != nil {
 		return nil, err
 	}
-	named := struct {
-		Toxicity *float32 `json:"toxicity"`
-	}{&t.Toxicity}
-	if err := unmarshal(body, &named); err != nil {
+	if err := b.into(&t); err != nil {
 		return nil, err
-	}
-	if err := decodeAttributes(body, t.Attributes); err != nil {
-		return nil, failure(badRequest, "bad request body: %v", err)
 	}
 	c, err := t.condition()
 	if err == nil {
@@ -262,12 +308,13 @@ func (p *proxy) removeToxic(name string) error {
 	return nil
 }
 
-// reset enables the proxy and removes its toxics.
+// reset enables the proxy and removes its toxics, these also if it cannot start.
 func (p *proxy) reset() error {
+	removeAll(p.toxics)
+	p.toxics = nil
 	if err := p.start(); err != nil {
 		return err
 	}
-	p.toxics = nil
 	if err := p.gate.Reset(); err != nil {
 		return failure(serverError, "%v", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
@@ -96,18 +98,92 @@ func (t *toxic) condition() (gate.Condition, error) {
 	return c, nil
 }
 
-// decodeAttributes sets those attributes of a toxic that the body names.
-func decodeAttributes(body []byte, into attributes) error {
-	wrapped := struct {
-		Attributes json.RawMessage `json:"attributes"`
-	}{}
-	if err := json.Unmarshal(body, &wrapped); err != nil {
-		return err
+// A toxicBody is what a client sends of a toxic.
+type toxicBody struct {
+	Name       string          `json:"name"`
+	Type       string          `json:"type"`
+	Stream     string          `json:"stream"`
+	Toxicity   *float32        `json:"toxicity"`
+	Attributes json.RawMessage `json:"attributes"`
+}
+
+// decodeToxicBody reads a toxic; kind is its type if the client need not name it.
+func decodeToxicBody(body []byte, kind string) (*toxicBody, error) {
+	var b toxicBody
+	err := decode(body, &b)
+	if err == nil {
+		return &b, nil
 	}
-	if len(wrapped.Attributes) == 0 || string(wrapped.Attributes) == "null" {
+	// A frequent mistake: the attributes stand beside the type.
+	var loose map[string]json.RawMessage
+	if json.Unmarshal(body, &loose) != nil {
+		return nil, err
+	}
+	if text, ok := loose["type"]; ok {
+		_ = json.Unmarshal(text, &kind) // what is no string has no attributes
+	}
+	if known := newAttributes(kind); known != nil {
+		for _, name := range fieldsOf(reflect.TypeOf(known)) {
+			if _, ok := loose[name]; ok && !slices.Contains(fieldsOf(reflect.TypeOf(b)), name) {
+				return nil, failure(badRequest, "bad request body: field %q belongs into \"attributes\": write \"attributes\": {%q: ...}", name, name)
+			}
+		}
+	}
+	return nil, err
+}
+
+// into sets those values of a toxic that the client has named.
+func (b *toxicBody) into(t *toxic) error {
+	if b.Toxicity != nil {
+		t.Toxicity = *b.Toxicity
+	}
+	if len(b.Attributes) == 0 || string(b.Attributes) == "null" {
 		return nil
 	}
-	return json.Unmarshal(wrapped.Attributes, into)
+	return decode(b.Attributes, t.Attributes)
+}
+
+// decodeToxic reads a toxic that is to be added.
+func decodeToxic(body []byte) (*toxic, error) {
+	b, err := decodeToxicBody(body, "")
+	if err != nil {
+		return nil, err
+	}
+	t := &toxic{Name: b.Name, Type: b.Type, Stream: b.Stream, Toxicity: 1, Attributes: newAttributes(b.Type)}
+	if t.Stream == "" {
+		t.Stream = "downstream"
+	}
+	if t.Stream != "upstream" && t.Stream != "downstream" {
+		return nil, failure(badRequest, "stream was invalid, can be either upstream or downstream")
+	}
+	if t.Name == "" {
+		t.Name = fmt.Sprintf("%s_%s", t.Type, t.Stream)
+	}
+	if t.Attributes == nil {
+		return nil, failure(badRequest, "invalid toxic type")
+	}
+	if err := checkName(t.Name); err != nil {
+		return nil, err
+	}
+	if err := b.into(t); err != nil {
+		return nil, err
+	}
+	if _, err := t.condition(); err != nil {
+		return nil, failure(badRequest, "bad request body: %v", err)
+	}
+	return t, nil
+}
+
+func decodeToxics(list []json.RawMessage) ([]*toxic, error) {
+	var toxics []*toxic
+	for _, body := range list {
+		t, err := decodeToxic(body)
+		if err != nil {
+			return nil, err
+		}
+		toxics = append(toxics, t)
+	}
+	return toxics, nil
 }
 
 // times converts a named number of units to a duration.

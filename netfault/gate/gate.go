@@ -257,7 +257,7 @@ func (g *Gate) serve(ctx context.Context, client net.Conn) {
 	var p *pair
 	server, err := g.open(ctx, id)
 	if ctx.Err() == nil {
-		g.dialled(err)
+		g.dialled(err, 1)
 	}
 	g.mu.Lock()
 	delete(g.opening, id)

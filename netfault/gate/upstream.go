@@ -58,22 +58,22 @@ func (g *Gate) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // dialled logs that the server cannot be reached, once until it can again or the
-// reason is another.
-func (g *Gate) dialled(err error) {
+// reason is another. It was dialled for so many clients.
+func (g *Gate) dialled(err error, clients int) {
 	u := &g.upstream
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err == nil {
-		if u.failed > 0 {
+		if u.failure != "" {
 			g.log.Info("the upstream can be reached again", "gate", g.listenAddress(), "upstream", u.address.String(), "clients disconnected", u.failed)
 		}
 		u.failure, u.failed = "", 0
 		return
 	}
-	u.failed++
+	u.failed += clients
 	if reason := reasonOf(err); reason != u.failure {
 		u.failure = reason
-		g.log.Warn("the upstream cannot be reached: its clients are disconnected until it can", "gate", g.listenAddress(),
+		g.log.Warn("the upstream cannot be reached; clients are disconnected until it can", "gate", g.listenAddress(),
 			"upstream", u.address.String(), "error", reason)
 	}
 }
@@ -93,10 +93,14 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// CheckUpstream connects to the server once, and says why that does not work.
-// Nothing is sent. Datagrams tell nothing about a server: its address is resolved.
+// CheckUpstream connects to the server once, and says why that does not work, as
+// the log does. Nothing is sent. Datagrams tell nothing about a server: its
+// address is resolved.
 func (g *Gate) CheckUpstream(ctx context.Context) error {
 	c, err := g.dial(ctx)
+	if ctx.Err() == nil {
+		g.dialled(err, 0)
+	}
 	if err == nil {
 		err = c.Close()
 	}

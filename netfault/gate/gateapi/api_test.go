@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -365,6 +367,26 @@ func TestResetGoesOn(t *testing.T) {
 	for name, p := range all {
 		if len(p.Toxics) > 0 || p.Enabled != (name != "p4") {
 			t.Errorf("after the reset %s is %+v", name, p)
+		}
+	}
+}
+
+// The list of types is what the API takes.
+func TestToxicTypesAreTaken(t *testing.T) {
+	listed := map[string]bool{}
+	for _, kind := range ToxicTypes() {
+		if newAttributes(kind.Type) == nil || kind.Doc == "" || listed[kind.Type] {
+			t.Errorf("%+v", kind)
+		}
+		listed[kind.Type] = true
+	}
+	source, err := os.ReadFile("toxic.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile(`case "([a-z_]+)":`).FindAllStringSubmatch(string(source), -1) {
+		if !listed[match[1]] {
+			t.Errorf("type %q is not listed", match[1])
 		}
 	}
 }

@@ -47,6 +47,9 @@ type gating struct {
 	retired []*activeGate
 	// spare are gates that were prepared for faults to come.
 	spare []*activeGate
+	// draining are gates that callers have left, with connections that have not
+	// ended yet. Faults act on these as before, until the faults end.
+	draining []*activeGate
 }
 
 // A activeGate is a gate in front of one replica.
@@ -55,6 +58,7 @@ type activeGate struct {
 	slot     slot
 	upstream string
 	callers  []string
+	ids      []string // of the faults
 }
 
 // A gatePlan says which faults act between some callers and a replica.
@@ -163,6 +167,7 @@ func (d *Deployment) applyGates(ctx context.Context) error {
 	for _, g := range d.gating.retired {
 		d.draining.Go(func() { d.drain(g) }) //nolint:contextcheck // a retired gate drains beside the change
 	}
+	d.gating.draining = append(d.gating.draining, d.gating.retired...)
 	d.gating.retired = nil
 	return nil
 }
@@ -178,7 +183,7 @@ func (d *Deployment) reconcileGates() error {
 	d.mu.Lock()
 	plans := d.gatePlansLocked()
 	d.mu.Unlock()
-	if len(plans) == 0 && len(d.gating.active) == 0 {
+	if len(plans) == 0 && len(d.gating.active)+len(d.gating.retired)+len(d.gating.draining) == 0 {
 		return nil
 	}
 	free := slices.Clone(d.gating.active)
@@ -187,7 +192,7 @@ func (d *Deployment) reconcileGates() error {
 	for _, p := range plans {
 		g, err := d.gateFor(p, &free)
 		if err == nil {
-			g.callers = p.callers
+			g.callers, g.ids = p.callers, p.ids
 			active = append(active, g)
 			err = g.Set(d.faultsOf(p.ids))
 		}
@@ -195,12 +200,13 @@ func (d *Deployment) reconcileGates() error {
 			errs = append(errs, fmt.Errorf("gate in front of service %s/%d: %w", p.slot.service, p.slot.index, err))
 		}
 	}
-	for _, g := range free {
-		errs = append(errs, g.Set(nil))
-		d.keepHits(g)
-	}
 	d.gating.active = active
 	d.gating.retired = append(d.gating.retired, free...)
+	// The end of one fault must not release what another one holds back on
+	// connections that stay with an old gate.
+	for _, g := range slices.Concat(d.gating.retired, d.gating.draining) {
+		errs = append(errs, g.Set(d.faultsOf(g.ids)))
+	}
 	d.setDetours(active)
 	return errors.Join(errs...)
 }
@@ -254,7 +260,7 @@ func (d *Deployment) faultsOf(ids []string) map[string]fault.Fault {
 	defer d.mu.Unlock()
 	faults := map[string]fault.Fault{}
 	for _, id := range ids {
-		if in := d.injections[id]; in != nil {
+		if in := d.injections[id]; in != nil && !in.expired() {
 			faults[id] = in.fault
 		}
 	}
@@ -336,7 +342,7 @@ func (d *Deployment) gateHits() map[string]int64 {
 	d.pathsMu.Lock()
 	defer d.pathsMu.Unlock()
 	sum := map[string]int64{}
-	for _, g := range d.gating.active {
+	for _, g := range slices.Concat(d.gating.active, d.gating.retired, d.gating.draining) {
 		for id, n := range g.Hits() {
 			sum[id] += n
 		}
@@ -368,29 +374,40 @@ func (d *Deployment) keepHits(g *activeGate) {
 const dialling = time.Second
 
 // drain closes a gate that is no longer used, as soon as its pending requests
-// have been answered.
+// have been answered. Those that a fault holds back have time until it ends.
 func (d *Deployment) drain(g *activeGate) {
 	select {
 	case <-time.After(dialling):
 	case <-d.life.Done():
 	}
-	ctx, cancel := context.WithTimeout(d.life, topology.DefaultTimeout.Std())
-	defer cancel()
-	_ = g.Drain(ctx) // connections that are left after that are closed
+	for {
+		ctx, cancel := context.WithTimeout(d.life, topology.DefaultTimeout.Std())
+		err := g.Drain(ctx)
+		cancel()
+		if err == nil || d.life.Err() != nil || len(d.faultsOf(g.ids)) == 0 {
+			break // connections that are left are closed
+		}
+	}
+	d.pathsMu.Lock()
+	d.keepHits(g)
+	d.gating.draining = slices.DeleteFunc(d.gating.draining, func(other *activeGate) bool { return other == g })
+	d.pathsMu.Unlock()
 	if err := g.Close(); err != nil {
 		d.config.Logger.Warn("closing a gate", "service", g.slot.service, "replica", g.slot.index, "error", err)
 	}
 }
 
-// closeGates ends every gate. The life of the deployment is over.
+// closeGates ends every gate. The life of the deployment is over, so gates that
+// drain are closed by themselves.
 func (d *Deployment) closeGates() error {
 	d.pathsMu.Lock()
-	defer d.pathsMu.Unlock()
+	ending := slices.Concat(d.gating.active, d.gating.retired, d.gating.spare)
+	d.gating.active, d.gating.retired, d.gating.spare = nil, nil, nil
+	d.pathsMu.Unlock()
 	var errs []error
-	for _, g := range slices.Concat(d.gating.active, d.gating.retired, d.gating.spare) {
+	for _, g := range ending {
 		errs = append(errs, g.Close())
 	}
-	d.gating = gating{}
 	d.draining.Wait()
 	return errors.Join(errs...)
 }

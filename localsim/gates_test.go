@@ -227,6 +227,50 @@ func TestStackedFaults(t *testing.T) {
 	})
 }
 
+// What one fault holds back keeps its time when another one ends, also if the
+// caller moves from one gate to another by that.
+func TestEndOfAFaultLeavesOthersAlone(t *testing.T) {
+	const delay = 350 * ms
+	slow := fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Args: fault.Args{Delay: dist.Fixed(delay)}}
+	for name, other := range map[string]fault.Fault{
+		"of all callers": {Type: fault.Slice, Target: fault.Target{Service: "cart"}, Args: fault.Args{Size: 1000}},
+		"of one caller":  {Type: fault.Slice, Target: fault.Target{Service: "cart", From: "web"}, Args: fault.Args{Size: 1000}},
+		"of another one": {Type: fault.Slice, Target: fault.Target{Service: "cart", From: "api"}, Args: fault.Args{Size: 1000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachIsolation(t, func(t *testing.T, d *localsim.Deployment) {
+				inject(t, d, "slow", slow)
+				inject(t, d, "other", other)
+				took := map[string]time.Duration{}
+				var mu sync.Mutex
+				var both sync.WaitGroup
+				for _, caller := range []string{"web", "api"} {
+					url := urlOf(t, d, caller)
+					both.Go(func() {
+						status, d := ask(t, url)
+						mu.Lock()
+						defer mu.Unlock()
+						if took[caller] = d; status != 200 {
+							t.Errorf("%s answers %d", caller, status)
+						}
+					})
+				}
+				time.Sleep(delay / 3)
+				clearFault(t, d, "other")
+				both.Wait()
+				for caller, d := range took {
+					if d < delay {
+						t.Errorf("the answer of %s took %v, want %v", caller, d, delay)
+					}
+				}
+				if hits := hitsOf(t, d, "slow"); hits < 2 {
+					t.Errorf("%d hits are counted, want those of both callers", hits)
+				}
+			})
+		})
+	}
+}
+
 // anyError stands for an answer that tells of an error, whichever.
 const anyError = -1
 

@@ -515,6 +515,7 @@ func TestSwitchingUnderLoadLosesNothing(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, w way) {
 		client, server := r.connect()
 		from, to := w.from(client, server), w.to(client, server)
+		to.SetDeadline(time.Now().Add(time.Minute)) // this is about loss, not about speed
 		data := make([]byte, 64<<20)
 		for i := range data {
 			data[i] = byte(i>>8) ^ byte(i)
@@ -554,7 +555,7 @@ func TestSwitchingUnderLoadLosesNothing(t *testing.T) {
 			if !bytes.Equal(got, data) {
 				t.Errorf("received %d bytes that differ from the %d sent", len(got), len(data))
 			}
-		case <-time.After(patience):
+		case <-time.After(time.Minute):
 			t.Fatal("the data does not arrive")
 		}
 	})
@@ -574,4 +575,83 @@ func TestIdleUntilDeadline(t *testing.T) {
 		t.Errorf("WaitForConnections returned %v", err)
 	}
 	r.expectRestored(client, server, false)
+}
+
+// A limit that has been met closes the connection, however the conditions change
+// meanwhile and whoever carries the connection, relay or lanes.
+func TestByteLimitClosesUnderChanges(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, w way) {
+		stop := make(chan struct{})
+		changes := make(chan struct{})
+		go func() {
+			defer close(changes)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				d := ways[i%2].on(r.gate)
+				a, err := d.Add(gate.Delay{By: time.Duration(i%3) * time.Millisecond})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%5 == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				a.Remove()
+			}
+		}()
+		for range 150 {
+			client, server := r.connect()
+			from, to := w.from(client, server), w.to(client, server)
+			send(t, from, "before")
+			expect(t, to, "before")
+			a, err := w.on(r.gate).Add(gate.ByteLimit{Bytes: 5, PerConnection: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			send(t, from, "hello, world")
+			expect(t, to, "hello")
+			expectEnd(t, to)
+			expectEnd(t, from)
+			a.Remove()
+			client.Close()
+			server.Close()
+		}
+		close(stop)
+		<-changes
+	})
+}
+
+// The end of data is not lost on its way from a lane to the relay and back, while
+// the receiver takes nothing.
+func TestEndOfDataChangesCarriers(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, w way) {
+		client, server := r.connect()
+		from, to := w.from(client, server), w.to(client, server)
+		const size = 16 << 20
+		r.set(w, gate.Delay{By: time.Hour}, gate.SlowClose{})
+		if _, err := from.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		from.(*net.TCPConn).CloseWrite()
+		end := w.on(r.gate).Active()[0]
+		for deadline := time.Now().Add(patience); end.Bytes() < size; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of %d bytes were read", end.Bytes(), size)
+			}
+		}
+		time.Sleep(shortly) // for the end behind them
+		for range 5 {
+			w.on(r.gate).Pass() // the relay takes over what the lane holds
+			time.Sleep(20 * time.Millisecond)
+			r.set(w, gate.Delay{})
+		}
+		n, err := io.Copy(io.Discard, to)
+		if err != nil || n != size {
+			t.Errorf("%d bytes and error %v, want %d and an end", n, err, size)
+		}
+	})
 }

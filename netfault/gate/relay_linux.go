@@ -73,6 +73,7 @@ type half struct {
 	small   int  // small moves in a row while in bulk
 	eof     bool // the end of data has been read
 	shut    bool // and passed on
+	taken   bool // the lane's queue, with an end of data, has been taken
 }
 
 type pipe struct{ r, w int }
@@ -238,7 +239,7 @@ func (c *carried) giveBack(n int) error {
 		if h.shut && !h.lane.done() {
 			h.lane.noMore = true
 			close(h.lane.finished)
-		} else if h.eof && !h.lane.noMore {
+		} else if h.eof && !h.shut && (h.taken || !h.lane.noMore) {
 			h.lane.noMore = true
 			h.lane.queue.push(item{end: endOfData})
 		}
@@ -367,7 +368,7 @@ func (lp *loop) add(c *carried) {
 	}
 	for i := range c.halves {
 		if h := &c.halves[i]; !h.shut {
-			h.pending = h.lane.queue.takeAll()
+			h.pending, h.taken = h.lane.queue.takeAll(), true
 			if err := lp.flush(c, i); err != nil {
 				lp.drop(c, err)
 				return

@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
@@ -20,10 +18,10 @@ import (
 )
 
 const (
-	// deleteTimeout bounds the requests that delete; they go on when their
+	// DeleteTimeout bounds the requests that delete; they go on when their
 	// caller's time is over.
 	DeleteTimeout = 2 * time.Minute
-	// goneTimeout bounds the wait until all is gone.
+	// GoneTimeout bounds the wait until all is gone.
 	GoneTimeout = 3 * time.Minute
 )
 
@@ -60,7 +58,7 @@ func TakeDown(ctx context.Context, c *kubeapi.Client, system, namespace string) 
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), DeleteTimeout)
 	defer cancel()
 	// Pods that go take their faults with them, but their node's helper stays.
-	disbanded := kubeapi.IgnoreForbidden(nodehelper.Disband(deleting, c, nodehelper.SystemOwner(namespace, system)))
+	disbanded := kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(deleting, c, nodehelper.SystemOwner(namespace, system)))
 	namespaceGoes, err := deleteSystem(deleting, c, system, namespace)
 	if err := errors.Join(disbanded, err); err != nil {
 		return err
@@ -68,7 +66,7 @@ func TakeDown(ctx context.Context, c *kubeapi.Client, system, namespace string) 
 	others := func(o metav1.Object) bool {
 		return o.GetNamespace() != namespace || o.GetLabels()[manifest.SystemLabel] != system
 	}
-	if err := nodehelper.TidyHelpers(deleting, c, others); err != nil {
+	if err := nodehelper.DeleteUnusedNamespace(deleting, c, others); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, GoneTimeout, fmt.Errorf("it was not gone after %v", GoneTimeout))
@@ -77,16 +75,9 @@ func TakeDown(ctx context.Context, c *kubeapi.Client, system, namespace string) 
 		return err
 	}
 	if namespaceGoes {
-		if err := watch.AwaitNamespaceGone(waiting, c, namespace); err != nil {
-			return fmt.Errorf("waiting until namespace %q is gone: %w", namespace, err)
-		}
-		return nil
+		return watch.AwaitNamespaceGone(waiting, c, namespace)
 	}
-	lw := watch.Labelled(c.Clientset.CoreV1().RESTClient(), "pods", namespace, manifest.Selector(system))
-	if err := watch.Until(waiting, lw, &corev1.Pod{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 }); err != nil {
-		return fmt.Errorf("waiting until its pods are gone: %w", err)
-	}
-	return nil
+	return watch.AwaitPodsGone(waiting, c.Clientset, namespace, manifest.Selector(system))
 }
 
 // deleteSystem asks for the deletion of all objects of a system, and reports

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
@@ -27,7 +25,7 @@ func Delete(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
 		err = deleteSystemOf(ctx, c, x)
 	}
 	if err == nil {
-		err = nodehelper.TidyHelpers(ctx, c, nodehelper.EverySystem)
+		err = nodehelper.DeleteUnusedNamespace(ctx, c, nodehelper.EverySystem)
 	}
 	if err != nil {
 		return &runner.CleanupError{
@@ -55,9 +53,8 @@ func deleteObjects(ctx context.Context, c *kubeapi.Client, x *Experiment) error 
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
 	defer cancel()
-	lw := watch.Labelled(c.Clientset.CoreV1().RESTClient(), "pods", x.Namespace, list.LabelSelector)
-	if err := watch.Until(waiting, lw, &corev1.Pod{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 }); err != nil {
-		return fmt.Errorf("waiting until its pod is gone: %w", err)
+	if err := watch.AwaitPodsGone(waiting, c.Clientset, x.Namespace, list.LabelSelector); err != nil {
+		return err
 	}
 	deleting, cancel = context.WithTimeout(context.WithoutCancel(ctx), apply.DeleteTimeout)
 	defer cancel()

@@ -306,37 +306,39 @@ func runnerSelector(experiment string) string {
 	return manifest.ExperimentSelector(experiment) + "," + manifest.RoleLabel + "=" + manifest.ExperimentRole
 }
 
-// Await returns an experiment when it is over. The end of ctx ends the
-// waiting, and nothing else.
+// Await returns an experiment when it is over. The end of ctx ends the wait, and
+// nothing else.
 func Await(ctx context.Context, c *kubeapi.Client, namespace, name string) (*Experiment, error) {
 	x, err := findIn(ctx, c, namespace, name)
 	if err != nil || x.Phase.Over() {
 		return x, err
 	}
-	changed := watch.NewChanged()
+	w := watch.Begin(ctx)
+	defer w.Close()
 	selector := manifest.ExperimentSelector(name)
-	jobs := watch.Follow(ctx, watch.Labelled(c.Clientset.BatchV1().RESTClient(), "jobs", x.Namespace, selector), &batchv1.Job{}, changed)
-	defer jobs.Close()
-	configs := watch.Follow(ctx, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", x.Namespace, selector), &corev1.ConfigMap{}, changed)
-	defer configs.Close()
-	var again <-chan time.Time
-	for {
-		select {
-		case <-changed:
-		case <-again:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for experiment %q, which goes on: %w", name, context.Cause(ctx))
-		}
-		now, err := findIn(ctx, c, x.Namespace, name)
-		var gone *NotFoundError
-		switch {
-		case errors.As(err, &gone):
-			return nil, fmt.Errorf("waiting for experiment %q: it was deleted", name)
-		case err != nil && ctx.Err() == nil:
-			again = time.After(watch.Tick) // the API server may be back soon
-			c.Config.Progress(fmt.Sprintf("experiment/%s cannot be seen, waiting: %v", name, err))
-		case err == nil && now.Phase.Over():
-			return now, nil
-		}
+	watch.Follow(w, watch.Labelled(c.Clientset.BatchV1().RESTClient(), "jobs", x.Namespace, selector), &batchv1.Job{})
+	watch.Follow(w, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", x.Namespace, selector), &corev1.ConfigMap{})
+	err = w.Until(ctx, watch.Condition{
+		Waiting: fmt.Sprintf("waiting for experiment %q, which goes on", name),
+		Holds: func(ctx context.Context) (bool, error) {
+			now, err := findIn(ctx, c, x.Namespace, name)
+			var gone *NotFoundError
+			switch {
+			case errors.As(err, &gone):
+				return false, fmt.Errorf("waiting for experiment %q: it was deleted", name)
+			case ctx.Err() != nil:
+				return false, nil
+			case err != nil:
+				c.Config.Progress(fmt.Sprintf("experiment/%s cannot be seen, waiting: %v", name, err))
+				w.WakeAfter(watch.Tick) // the API server may be back soon
+				return false, nil
+			}
+			x = now
+			return now.Phase.Over(), nil
+		},
+	})
+	if err != nil {
+		return nil, err
 	}
+	return x, nil
 }

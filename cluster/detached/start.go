@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
@@ -148,53 +147,35 @@ func refuseClash(ctx context.Context, c *kubeapi.Client, e *experiment.Experimen
 // awaitStart waits until the program of an experiment runs or has ended, or it is
 // clear that it will not begin.
 func awaitStart(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Config.ReadyTimeout, watch.ErrTimeout)
-	defer cancel()
-	changed := watch.NewChanged()
-	pods := watch.Follow(ctx, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "pods", x.Namespace, runnerSelector(x.Name)), &corev1.Pod{}, changed)
-	defer pods.Close()
+	w := watch.Begin(ctx)
+	defer w.Close()
+	pods := watch.Follow(w, watch.PodsOf(c.Clientset, x.Namespace, runnerSelector(x.Name)), &corev1.Pod{})
 	started, patience := time.Now(), watch.NewPatience(c)
-	ticker := time.NewTicker(watch.Tick)
-	defer ticker.Stop()
-	for {
-		var t *watch.Diagnosis
-		for _, o := range pods.Store.List() {
-			pod := o.(*corev1.Pod)
-			if began, _ := lifeOf(pod); !began.IsZero() {
-				return nil
+	return w.Until(ctx, watch.Condition{
+		Waiting: "waiting until its pod runs", Timeout: c.Config.ReadyTimeout, Every: watch.Tick,
+		Holds: func(ctx context.Context) (bool, error) {
+			var d *watch.Diagnosis
+			for _, pod := range pods() {
+				if began, _ := lifeOf(pod); !began.IsZero() {
+					return true, nil
+				}
+				d = watch.DiagnosePod(pod)
 			}
-			t = watch.DiagnosePod(pod)
-		}
-		if len(pods.Store.ListKeys()) == 0 && pods.Synced() && time.Since(started) > noPodPatience {
-			t = whyNoPod(ctx, c, x)
-		}
-		if t != nil && patience.Lasting("experiment", t) {
-			return fmt.Errorf("its pod does not start: %s", t.Text)
-		}
-		select {
-		case <-changed:
-		case <-ticker.C:
-		case <-ctx.Done():
-			if cause := context.Cause(ctx); !errors.Is(cause, watch.ErrTimeout) {
-				return fmt.Errorf("waiting until its pod runs: %w", cause)
+			if len(pods()) == 0 && time.Since(started) > noPodPatience {
+				d = watch.DiagnoseJob(ctx, c, x.Namespace, manifest.ExperimentName(x.Name))
 			}
-			return fmt.Errorf("its pod did not run within %v", c.Config.ReadyTimeout)
-		}
-	}
+			if d != nil && patience.Lasting("experiment", d) {
+				return false, fmt.Errorf("its pod does not start: %s", d.Text)
+			}
+			return false, nil
+		},
+		Late: func() error { return fmt.Errorf("its pod did not run within %v", c.Config.ReadyTimeout) },
+	})
 }
 
-// noPodPatience is how long a Job may take to make its pod before it is asked
-// why it has not.
+// noPodPatience is how long a Job may take to make its pod before its events are
+// asked why it has not.
 const noPodPatience = 3 * time.Second
-
-// whyNoPod says why a Job has not made its pod; nil where that is not known.
-func whyNoPod(ctx context.Context, c *kubeapi.Client, x *Experiment) *watch.Diagnosis {
-	events, err := c.Clientset.CoreV1().Events(x.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=FailedCreate,involvedObject.name=" + manifest.ExperimentName(x.Name)})
-	if err != nil || len(events.Items) == 0 {
-		return nil
-	}
-	return watch.Refusal(events.Items[len(events.Items)-1].Message)
-}
 
 // undoStart removes what the start of an experiment has made, and its namespace
 // where that was not there before.
@@ -204,7 +185,7 @@ func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *app
 		err = apply.TakeDown(ctx, c, x.System, x.Namespace)
 	}
 	if err == nil {
-		err = nodehelper.TidyHelpers(ctx, c, nodehelper.EverySystem)
+		err = nodehelper.DeleteUnusedNamespace(ctx, c, nodehelper.EverySystem)
 	}
 	if err != nil {
 		return &runner.CleanupError{

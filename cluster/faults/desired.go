@@ -18,27 +18,27 @@ import (
 // desiredFaults says what the faults of a system's record want of helpers, given its
 // pods by service and replica.
 func desiredFaults(faults []Injection, pods map[string][]*corev1.Pod) ([]nodehelper.DesiredFault, error) {
-	var wishes []nodehelper.DesiredFault
+	var desired []nodehelper.DesiredFault
 	for i := range faults {
 		in := &faults[i]
 		if !order.Takes(in.Fault.Type) {
 			continue
 		}
-		w := nodehelper.DesiredFault{Fault: order.Fault{ID: in.ID, Fault: in.Fault, Deadline: in.Deadline}}
+		d := nodehelper.DesiredFault{Fault: order.Fault{ID: in.ID, Fault: in.Fault, Deadline: in.Deadline}}
 		if entry, _ := fault.Lookup(in.Fault.Type); entry.Layer == fault.OnNetwork {
-			w.Fault.Peers, w.Fault.Only = callersOf(in.Fault.Target.From, pods)
-			if err := nodehelper.CheckPeers(w.Fault.Peers); err != nil {
+			d.Fault.Peers, d.Fault.Only = callersOf(in.Fault.Target.From, pods)
+			if err := nodehelper.CheckPeers(d.Fault.Peers); err != nil {
 				return nil, fmt.Errorf("fault %q: %w", in.ID, err)
 			}
 		}
 		for n, p := range pods[in.Fault.Target.Service] {
 			if in.targets(in.Fault.Target.Service, n+1) {
-				w.Pods = append(w.Pods, p)
+				d.Pods = append(d.Pods, p)
 			}
 		}
-		wishes = append(wishes, w)
+		desired = append(desired, d)
 	}
-	return wishes, nil
+	return desired, nil
 }
 
 // callersOf says which packets of a pod a fault on the network means: those of
@@ -60,37 +60,35 @@ func requestsOf(address string) string {
 	return fmt.Sprintf("tcp:%s;local=%d", address, manifest.HTTPPort)
 }
 
-// reconciler is the helpers as the system sees them.
-func (d *Instance) reconciler() *nodehelper.Reconciler {
-	d.mu.Lock()
-	held := d.holder != nil || d.followed
-	d.mu.Unlock()
+// reconciler makes the helpers do what the record of faults says.
+func (inst *Instance) reconciler() *nodehelper.Reconciler {
+	inst.mu.Lock()
+	held := inst.holder != nil || inst.followed
+	inst.mu.Unlock()
 	return &nodehelper.Reconciler{
-		Client: d.Client, Owner: nodehelper.SystemOwner(d.namespace, d.system.Name), Keep: held, Agent: d.agentOptions,
-		Wanted: func(ctx context.Context, _ map[string]*order.Order) (map[string][]order.Pod, error) {
-			return d.desired(ctx)
-		},
+		Client: inst.Client, Owner: nodehelper.SystemOwner(inst.namespace, inst.system.Name), Keep: held, Agent: inst.agentOptions,
+		Wanted: inst.desired, Known: &inst.helpers,
 	}
 }
 
 // desired derives the orders of all nodes from the record of faults and the pods.
-func (d *Instance) desired(ctx context.Context) (map[string][]order.Pod, error) {
-	v, err := d.Look(ctx)
+func (inst *Instance) desired(ctx context.Context) (map[string][]order.Pod, error) {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	wishes, err := desiredFaults(v.faults, v.Pods)
-	return nodehelper.Orders(wishes), err
+	desired, err := desiredFaults(v.faults, v.Pods)
+	return nodehelper.Orders(desired), err
 }
 
 // agentOptions runs helpers with the image that the flags name, or that the
 // system's pods have.
-func (d *Instance) agentOptions(ctx context.Context) (nodehelper.Options, error) {
-	o := nodehelper.Options{Image: d.Client.Config.Image, PullPolicy: d.Client.Config.PullPolicy, Priority: nodehelper.PriorityClass}
+func (inst *Instance) agentOptions(ctx context.Context) (nodehelper.Options, error) {
+	o := nodehelper.Options{Image: inst.Client.Config.Image, PullPolicy: inst.Client.Config.PullPolicy, Priority: nodehelper.PriorityClass}
 	if o.Image != "" {
 		return o, nil
 	}
-	list, err := d.Client.Clientset.AppsV1().Deployments(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.system.Name), Limit: 1})
+	list, err := inst.Client.Clientset.AppsV1().Deployments(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(inst.system.Name), Limit: 1})
 	if err != nil {
 		return o, fmt.Errorf("looking for the agent's image: %w", kubeapi.Explain(err))
 	}
@@ -103,34 +101,34 @@ func (d *Instance) agentOptions(ctx context.Context) (nodehelper.Options, error)
 }
 
 // reconcile makes the helpers do what the record of faults says.
-func (d *Instance) reconcile(ctx context.Context) error {
-	_, err := d.reconciler().Reconcile(ctx)
+func (inst *Instance) reconcile(ctx context.Context) error {
+	_, err := inst.reconciler().Reconcile(ctx)
 	return err
 }
 
 // orderFault lets a fault of the record act that helpers carry out.
-func (d *Instance) orderFault(ctx context.Context, id string) error {
-	statuses, err := d.reconciler().Reconcile(ctx)
+func (inst *Instance) orderFault(ctx context.Context, id string) error {
+	statuses, err := inst.reconciler().Reconcile(ctx)
 	if err != nil {
 		return err
 	}
 	return nodehelper.FaultError(id, statuses)
 }
 
-// helperStatuses asks the helpers what they have made of the system's faults. Who may not
-// ask them does not learn it.
-func (d *Instance) helperStatuses(ctx context.Context, all []Injection) map[string]*nodehelper.FaultStatus {
+// helperStatuses asks the helpers for the state of the system's faults. Without the
+// rights to ask, there is none.
+func (inst *Instance) helperStatuses(ctx context.Context, all []Injection) map[string]*nodehelper.FaultStatus {
 	byID := map[string]*nodehelper.FaultStatus{}
 	if !slices.ContainsFunc(all, func(in Injection) bool { return order.Takes(in.Fault.Type) }) {
 		return byID
 	}
-	owner := nodehelper.SystemOwner(d.namespace, d.system.Name)
-	statuses, orders, err := nodehelper.Statuses(ctx, d.Client, func(o string) bool { return o == owner })
+	owner := nodehelper.SystemOwner(inst.namespace, inst.system.Name)
+	statuses, orders, err := nodehelper.Statuses(ctx, inst.Client, func(o string) bool { return o == owner })
 	if err != nil {
 		return byID
 	}
-	for key, deed := range nodehelper.FaultStatuses(statuses) {
-		byID[key[1]] = deed
+	for key, status := range nodehelper.FaultStatuses(statuses) {
+		byID[key[1]] = status
 	}
 	for i := range all {
 		if id := all[i].ID; order.Takes(all[i].Fault.Type) && byID[id] == nil && len(orders) == 0 {

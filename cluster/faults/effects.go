@@ -22,15 +22,15 @@ type Effect struct {
 	Fault order.Fault `json:"fault"`
 }
 
-// EffectsOf lists what wishes come to, by node and pod.
-func EffectsOf(wishes []nodehelper.DesiredFault) []Effect {
+// EffectsOf lists what desired faults do, by node and pod.
+func EffectsOf(desired []nodehelper.DesiredFault) []Effect {
 	effects := []Effect{}
-	for _, w := range wishes {
-		for _, p := range w.Pods {
+	for _, d := range desired {
+		for _, p := range d.Pods {
 			if !Present(p) {
 				continue
 			}
-			effects = append(effects, Effect{Namespace: p.Namespace, Pod: p.Name, Node: p.Spec.NodeName, Waits: !nodehelper.Reachable(p), Fault: w.Fault})
+			effects = append(effects, Effect{Namespace: p.Namespace, Pod: p.Name, Node: p.Spec.NodeName, Waits: !nodehelper.Reachable(p), Fault: d.Fault})
 		}
 	}
 	slices.SortFunc(effects, func(a, b Effect) int {
@@ -40,24 +40,24 @@ func EffectsOf(wishes []nodehelper.DesiredFault) []Effect {
 }
 
 // Plan tells what a fault would do. Nothing is changed.
-func (d *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
-	if err := d.CanInject(&f); err != nil {
+func (inst *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
+	if err := inst.CanInject(&f); err != nil {
 		return nil, err
 	}
-	pods, err := d.Pods(ctx)
+	pods, err := inst.Pods(ctx)
 	if err != nil {
 		return nil, err
 	}
 	in := Injection{ID: id, Fault: f.WithDefaults(), Deadline: deadline}
 	if order.Takes(f.Type) {
-		wishes, err := desiredFaults([]Injection{in}, pods)
-		return EffectsOf(wishes), err
+		desired, err := desiredFaults([]Injection{in}, pods)
+		return EffectsOf(desired), err
 	}
-	w := nodehelper.DesiredFault{Fault: order.Fault{ID: id, Fault: in.Fault, Deadline: deadline}}
+	d := nodehelper.DesiredFault{Fault: order.Fault{ID: id, Fault: in.Fault, Deadline: deadline}}
 	for i, p := range pods[f.Target.Service] {
 		if in.targets(f.Target.Service, i+1) {
-			w.Pods = append(w.Pods, p)
+			d.Pods = append(d.Pods, p)
 		}
 	}
-	return EffectsOf([]nodehelper.DesiredFault{w}), nil
+	return EffectsOf([]nodehelper.DesiredFault{d}), nil
 }

@@ -25,8 +25,8 @@ import (
 )
 
 // An Injection is a fault that is to act, as the record of a system's faults has
-// it. The record is what counts: whoever reads it can list, clear and repeat
-// what another program has injected.
+// it. The record is what counts: by it, any program lists, clears and repeats the
+// faults that another has injected.
 type Injection struct {
 	ID       string      `json:"id"`
 	Fault    fault.Fault `json:"fault"`
@@ -41,6 +41,7 @@ func (in *Injection) inService() bool {
 	return entry.Layer == fault.InService
 }
 
+// Expired reports whether the deadline of the fault is over.
 func (in *Injection) Expired() bool {
 	return !in.Deadline.IsZero() && !time.Now().Before(in.Deadline)
 }
@@ -52,8 +53,10 @@ func (in *Injection) targets(service string, index int) bool {
 }
 
 // CanInject says why a fault is not possible here; nil means that it is.
-func (d *Instance) CanInject(f *fault.Fault) error { return CanInject(d.Client, d.system, f) }
+func (inst *Instance) CanInject(f *fault.Fault) error { return CanInject(inst.Client, inst.system, f) }
 
+// CanInject says why a fault is not possible on a cluster; nil means that it is.
+// Without a system, only the fault itself is checked.
 func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
@@ -86,10 +89,10 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 }
 
 // Inject lets the fault act in all pods that it is meant for; each takes it back
-// by itself at the deadline. Pods that appear later get it from whoever holds
-// the system.
-func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
-	switch err := d.CanInject(&f); {
+// by itself at the deadline. Pods that appear later get it from the program that
+// holds the system.
+func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+	switch err := inst.CanInject(&f); {
 	case err != nil:
 		return err
 	case id == "":
@@ -98,37 +101,37 @@ func (d *Instance) Inject(ctx context.Context, id string, f fault.Fault, deadlin
 		return fmt.Errorf("injecting fault %q: the victim of the round has not been drawn", f.Label())
 	case !deadline.IsZero() && !time.Now().Before(deadline):
 		return fmt.Errorf("injecting fault %q: its deadline is over", f.Label())
-	case d.isClosed():
+	case inst.isClosed():
 		return fmt.Errorf("injecting fault %q: %w", f.Label(), errClosed)
 	}
 	in := Injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}
 	if Momentary(f.Type) {
-		if err := d.endPods(ctx, in); err != nil {
+		if err := inst.endPods(ctx, in); err != nil {
 			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
 		}
 		return nil
 	}
-	err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+	err := inst.record(ctx, func(all []Injection) ([]Injection, error) {
 		return added(all, in)
 	})
 	if err == nil {
 		if order.Takes(f.Type) {
-			err = d.orderFault(ctx, id)
+			err = inst.orderFault(ctx, id)
 		} else {
-			err = d.notify(ctx, &in, func(ctx context.Context, pod string) error { return d.put(ctx, pod, &in) })
+			err = inst.notify(ctx, &in, func(ctx context.Context, pod string) error { return inst.put(ctx, pod, &in) })
 		}
 		if err == nil {
 			return nil
 		}
 		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ChangeTimeout)
 		defer cancel()
-		err = errors.Join(err, d.Clear(undoing, id))
+		err = errors.Join(err, inst.Clear(undoing, id))
 	}
 	return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
 }
 
-// added adds a fault to those of the record. One that has been carried out is
-// in nobody's way.
+// added adds a fault to those of the record. Its id may be that of a kill or restart,
+// which has been carried out.
 func added(all []Injection, in Injection) ([]Injection, error) {
 	all = unexpired(all)
 	i := slices.IndexFunc(all, func(old Injection) bool { return old.ID == in.ID })
@@ -143,19 +146,19 @@ func added(all []Injection, in Injection) ([]Injection, error) {
 
 var errClosed = errors.New("the system has been taken down") //nolint:gochecknoglobals // a sentinel
 
-func (d *Instance) isClosed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.closed
+func (inst *Instance) isClosed() bool {
+	inst.mu.Lock()
+	defer inst.mu.Unlock()
+	return inst.closed
 }
 
 // Clear ends a fault. One that is not known has ended already.
-func (d *Instance) Clear(ctx context.Context, id string) error {
-	if d.isClosed() {
+func (inst *Instance) Clear(ctx context.Context, id string) error {
+	if inst.isClosed() {
 		return nil
 	}
 	var cleared *Injection
-	err := d.record(ctx, func(all []Injection) ([]Injection, error) {
+	err := inst.record(ctx, func(all []Injection) ([]Injection, error) {
 		i := slices.IndexFunc(all, func(in Injection) bool { return in.ID == id })
 		if i < 0 {
 			cleared = nil
@@ -168,15 +171,15 @@ func (d *Instance) Clear(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 	case cleared == nil:
-		// Whoever cleared it may not have come to telling the helpers.
-		err = kubeapi.IgnoreForbidden(d.reconcile(ctx))
+		// A program that was killed may have cleared it without telling the helpers.
+		err = kubeapi.IgnoreForbidden(inst.reconcile(ctx))
 	case order.Takes(cleared.Fault.Type):
-		if err = d.reconcile(ctx); err == nil && cleared.Fault.Type == fault.Pause {
-			err = d.wake(ctx, cleared)
+		if err = inst.reconcile(ctx); err == nil && cleared.Fault.Type == fault.Pause {
+			err = inst.wake(ctx, cleared)
 		}
 	case cleared.inService():
-		err = d.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
-			return d.control(ctx, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
+		err = inst.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
+			return inst.control(ctx, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
 		})
 	}
 	if err != nil {
@@ -185,18 +188,18 @@ func (d *Instance) Clear(ctx context.Context, id string) error {
 	return nil
 }
 
-// put adds a fault to a pod. Pods of a service are all told the same, so that
-// which of them is meant is decided here alone.
-func (d *Instance) put(ctx context.Context, pod string, in *Injection) error {
+// put adds a fault to a pod, without the number of the replica: this program alone
+// decides which pods are meant.
+func (inst *Instance) put(ctx context.Context, pod string, in *Injection) error {
 	f := in.Fault
 	f.Target.Replica = 0
-	return d.control(ctx, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
+	return inst.control(ctx, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
 }
 
-// notify gives an order to every pod that the fault is meant for and that is
-// ready. One that is not gets its faults when it is.
-func (d *Instance) notify(ctx context.Context, in *Injection, order func(ctx context.Context, pod string) error) error {
-	v, err := d.Look(ctx)
+// notify sends an order to every ready pod that the fault is meant for. A pod that is
+// not ready gets its faults when it is.
+func (inst *Instance) notify(ctx context.Context, in *Injection, order func(ctx context.Context, pod string) error) error {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return err
 	}
@@ -208,7 +211,7 @@ func (d *Instance) notify(ctx context.Context, in *Injection, order func(ctx con
 	}
 	return kubeapi.Each(len(names), func(i int) error {
 		err := order(ctx, names[i])
-		if err == nil || d.hasGone(ctx, names[i]) {
+		if err == nil || inst.hasGone(ctx, names[i]) {
 			return nil //nolint:nilerr // a pod that has ended has no faults
 		}
 		return fmt.Errorf("pod %q: %w", names[i], err)
@@ -221,9 +224,9 @@ func (v *view) paused(service string, index int) bool {
 	return slices.ContainsFunc(v.faults, func(in Injection) bool { return in.Fault.Type == fault.Pause && in.targets(service, index) })
 }
 
-// wake tells pods that go on after a pause what faults there are now.
-func (d *Instance) wake(ctx context.Context, pause *Injection) error {
-	v, err := d.Look(ctx)
+// wake brings the faults of pods that go on after a pause up to date.
+func (inst *Instance) wake(ctx context.Context, pause *Injection) error {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return err
 	}
@@ -234,49 +237,49 @@ func (d *Instance) wake(ctx context.Context, pause *Injection) error {
 		if !watch.Ready(p) || !pause.targets(service, i+1) || v.paused(service, i+1) {
 			return nil
 		}
-		if err := d.catchUp(ctx, p, i+1, v.faults); err != nil && !d.hasGone(ctx, p.Name) {
+		if err := inst.catchUp(ctx, p, i+1, v.faults); err != nil && !inst.hasGone(ctx, p.Name) {
 			return fmt.Errorf("pod %q: %w", p.Name, err)
 		}
 		return nil
 	})
 }
 
-// catchUp takes back what a pod has missed the clearing of, and gives it what it
-// has missed the injection of.
-func (d *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
+// catchUp clears the faults of a pod that the record no longer has, and adds those
+// that the pod does not have.
+func (inst *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
 	var known []runner.Injection
-	if err := d.control(ctx, p.Name, http.MethodGet, control.FaultsPath, nil, &known); err != nil {
+	if err := inst.control(ctx, p.Name, http.MethodGet, control.FaultsPath, nil, &known); err != nil {
 		return err
 	}
 	for _, k := range known {
 		if slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == k.ID }) {
 			continue
 		}
-		if err := d.control(ctx, p.Name, http.MethodDelete, control.FaultPath(k.ID), nil, nil); err != nil {
+		if err := inst.control(ctx, p.Name, http.MethodDelete, control.FaultPath(k.ID), nil, nil); err != nil {
 			return err
 		}
 	}
-	return d.syncPod(ctx, p, index, faults)
+	return inst.syncPod(ctx, p, index, faults)
 }
 
 // hasGone reports whether a pod is no longer there, or no longer ready.
-func (d *Instance) hasGone(ctx context.Context, pod string) bool {
-	p, err := d.Client.Clientset.CoreV1().Pods(d.namespace).Get(ctx, pod, metav1.GetOptions{})
+func (inst *Instance) hasGone(ctx context.Context, pod string) bool {
+	p, err := inst.Client.Clientset.CoreV1().Pods(inst.namespace).Get(ctx, pod, metav1.GetOptions{})
 	return apierrors.IsNotFound(err) || err == nil && !watch.Ready(p)
 }
 
 // Active lists the faults that act now, in the order in which they began.
-func (d *Instance) Active(ctx context.Context) ([]runner.Injection, error) {
-	if d.isClosed() {
+func (inst *Instance) Active(ctx context.Context) ([]runner.Injection, error) {
+	if inst.isClosed() {
 		return nil, errClosed
 	}
-	v, err := d.Look(ctx)
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	active := []runner.Injection{}
-	hits := d.hits(ctx, v)
-	deeds := d.helperStatuses(ctx, v.faults)
+	hits := inst.hits(ctx, v)
+	statuses := inst.helperStatuses(ctx, v.faults)
 	for _, in := range v.faults {
 		if in.over(v.Pods) {
 			continue
@@ -286,7 +289,7 @@ func (d *Instance) Active(ctx context.Context) ([]runner.Injection, error) {
 		if n, known := hits[in.ID]; known {
 			i.Hits = n
 		}
-		deeds[in.ID].Describe(&i)
+		statuses[in.ID].Describe(&i)
 		active = append(active, i)
 	}
 	return active, nil
@@ -311,7 +314,7 @@ func (in *Injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
 
 // hits asks the pods how often each fault in the service has acted. A fault of
 // which no pod tells is absent.
-func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
+func (inst *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 	var names []string
 	for service, list := range v.Pods {
 		for i, p := range list {
@@ -324,7 +327,7 @@ func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 	// A pod that does not answer has nothing to add; that it does not is seen
 	// elsewhere.
 	_ = kubeapi.Each(len(names), func(i int) error {
-		return d.control(ctx, names[i], http.MethodGet, control.FaultsPath, nil, &counts[i])
+		return inst.control(ctx, names[i], http.MethodGet, control.FaultsPath, nil, &counts[i])
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {
@@ -337,8 +340,8 @@ func (d *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 
 // recorded returns the faults of the record whose time is not over, the oldest
 // first, and which pod is which replica.
-func (d *Instance) recorded(ctx context.Context) ([]Injection, ordinals, error) {
-	config, err := d.Client.Clientset.CoreV1().ConfigMaps(d.namespace).Get(ctx, manifest.FaultsName(d.system.Name), metav1.GetOptions{})
+func (inst *Instance) recorded(ctx context.Context) ([]Injection, ordinals, error) {
+	config, err := inst.Client.Clientset.CoreV1().ConfigMaps(inst.namespace).Get(ctx, manifest.FaultsName(inst.system.Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, ordinals{}, nil
 	}
@@ -349,8 +352,8 @@ func (d *Instance) recorded(ctx context.Context) ([]Injection, ordinals, error) 
 	if err != nil {
 		return nil, ordinals{}, err
 	}
-	roster, err := parseOrdinals(config)
-	return unexpired(faults), roster, err
+	numbers, err := parseOrdinals(config)
+	return unexpired(faults), numbers, err
 }
 
 // unexpired drops what has come to its end by itself.
@@ -373,8 +376,8 @@ var errUnchanged = errors.New("nothing to change") //nolint:gochecknoglobals // 
 
 // record changes the record of faults, and starts over when others have changed
 // it meanwhile, so change may be called several times. It may return errUnchanged.
-func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) error {
-	err := d.recordAll(ctx, func(all []Injection, _ *ordinals) ([]Injection, error) {
+func (inst *Instance) record(ctx context.Context, change func([]Injection) ([]Injection, error)) error {
+	err := inst.recordAll(ctx, func(all []Injection, _ *ordinals) ([]Injection, error) {
 		return change(all)
 	})
 	if errors.Is(err, errUnchanged) {
@@ -383,17 +386,17 @@ func (d *Instance) record(ctx context.Context, change func([]Injection) ([]Injec
 	return err
 }
 
-// recordAll is record for changes that concern the roster, too.
-func (d *Instance) recordAll(ctx context.Context, change func([]Injection, *ordinals) ([]Injection, error)) error {
-	configs := d.Client.Clientset.CoreV1().ConfigMaps(d.namespace)
-	name := manifest.FaultsName(d.system.Name)
-	err := kubeapi.RetryConflicts(ctx, fmt.Sprintf("the ConfigMap %s/%s", d.namespace, name), func(ctx context.Context) error {
+// recordAll is record for changes that concern the ordinals, too.
+func (inst *Instance) recordAll(ctx context.Context, change func([]Injection, *ordinals) ([]Injection, error)) error {
+	configs := inst.Client.Clientset.CoreV1().ConfigMaps(inst.namespace)
+	name := manifest.FaultsName(inst.system.Name)
+	err := kubeapi.RetryConflicts(ctx, fmt.Sprintf("the ConfigMap %s/%s", inst.namespace, name), func(ctx context.Context) error {
 		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if isNew {
-			labels := manifest.CommonLabels(d.system.Name)
+			labels := manifest.CommonLabels(inst.system.Name)
 			labels[manifest.RoleLabel] = manifest.FaultsRole
-			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: d.namespace, Labels: labels}}
+			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.namespace, Labels: labels}}
 		} else if err != nil {
 			return err
 		}
@@ -415,18 +418,18 @@ func changeRecord(config *corev1.ConfigMap, change func([]Injection, *ordinals) 
 	if err != nil {
 		return err
 	}
-	roster, err := parseOrdinals(config)
+	numbers, err := parseOrdinals(config)
 	if err != nil {
 		return err
 	}
-	if all, err = change(all, &roster); err != nil {
+	if all, err = change(all, &numbers); err != nil {
 		return err
 	}
 	faults, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("writing the record of faults: %w", err)
 	}
-	replicas, err := json.Marshal(roster)
+	replicas, err := json.Marshal(numbers)
 	if err != nil {
 		return fmt.Errorf("writing which pod is which replica: %w", err)
 	}
@@ -434,6 +437,7 @@ func changeRecord(config *corev1.ConfigMap, change func([]Injection, *ordinals) 
 	return nil
 }
 
+// CheckNetwork says why a fault on the network is not possible, as the Config does.
 func CheckNetwork(c *kubeapi.Client, f *fault.Fault) error {
 	if c.Config.CheckNetwork == nil {
 		return nil

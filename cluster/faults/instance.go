@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -31,27 +32,32 @@ type Instance struct {
 	// must not keep Release and Active waiting.
 	mu     sync.Mutex
 	token  string      // "" while it has not been read from its Secret
-	holder *podWatcher // nil while nobody holds the system
-	// reached is the proxy of one who only looks at the system.
+	holder *podWatcher // nil while this program does not hold the system
+	// reached is the proxy of a program that only looks at the system.
 	reached *kubeapi.PodProxy
 	closed  bool
-	// followed is set while somebody waits for faults and follows the pods.
+	// followed is set while this program waits for faults and follows the pods.
 	followed bool
+
+	// helpers remembers where helpers have answered.
+	helpers nodehelper.Addresses
 }
 
+// NewInstance returns a system that runs in a namespace. An empty token is read from
+// the system's Secret when it is needed.
 func NewInstance(c *kubeapi.Client, system *topology.System, namespace, token string) *Instance {
 	return &Instance{Client: c, system: system, namespace: namespace, token: token}
 }
 
 // System describes the system. It must not be changed.
-func (d *Instance) System() *topology.System { return d.system }
+func (inst *Instance) System() *topology.System { return inst.system }
 
 // Namespace is where the system runs.
-func (d *Instance) Namespace() string { return d.namespace }
+func (inst *Instance) Namespace() string { return inst.namespace }
 
 // A view is what pods and the record of faults say at a moment.
 type view struct {
-	// pods are those of each service, absent ones included, by replica.
+	// Pods are those of each service, absent ones included, by replica.
 	Pods map[string][]*corev1.Pod
 	// faults are those that are to act, the oldest first.
 	faults []Injection
@@ -60,17 +66,17 @@ type view struct {
 }
 
 // Look asks for the pods of the system and the record of its faults.
-func (d *Instance) Look(ctx context.Context) (*view, error) {
+func (inst *Instance) Look(ctx context.Context) (*view, error) {
 	var list *corev1.PodList
 	var faults []Injection
-	var roster ordinals
+	var numbers ordinals
 	err := kubeapi.Each(2, func(i int) (err error) {
 		if i == 0 {
-			faults, roster, err = d.recorded(ctx)
+			faults, numbers, err = inst.recorded(ctx)
 			return err
 		}
-		if list, err = d.Client.Clientset.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(d.system.Name)}); err != nil {
-			return fmt.Errorf("listing the pods of system %q: %w", d.system.Name, kubeapi.Explain(err))
+		if list, err = inst.Client.Clientset.CoreV1().Pods(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(inst.system.Name)}); err != nil {
+			return fmt.Errorf("listing the pods of system %q: %w", inst.system.Name, kubeapi.Explain(err))
 		}
 		return nil
 	})
@@ -81,14 +87,14 @@ func (d *Instance) Look(ctx context.Context) (*view, error) {
 	for i := range list.Items {
 		all[i] = &list.Items[i]
 	}
-	pods := roster.assign(d.system, all)
-	return &view{Pods: pods, faults: faults, replaced: roster.replaced(pods)}, nil
+	pods := numbers.assign(inst.system, all)
+	return &view{Pods: pods, faults: faults, replaced: numbers.replaced(pods)}, nil
 }
 
 // Pods lists the pods of each service, in the order of their indexes. Where a
 // replica has no pod, there is one that is absent, and never ready.
-func (d *Instance) Pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
-	v, err := d.Look(ctx)
+func (inst *Instance) Pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -98,22 +104,23 @@ func (d *Instance) Pods(ctx context.Context) (map[string][]*corev1.Pod, error) {
 // Replicas lists the pods in the order of the system's file. Their URLs are
 // those of a proxy on this machine while the system is held, and those of the
 // pods else. A replica whose pod has gone is down until there is another.
-func (d *Instance) Replicas(ctx context.Context) ([]runner.Replica, error) {
-	v, err := d.Look(ctx)
+func (inst *Instance) Replicas(ctx context.Context) ([]runner.Replica, error) {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var replicas []runner.Replica
-	for i := range d.system.Services {
-		replicas = append(replicas, d.ReplicasOf(d.system.Services[i].Name, v)...)
+	for i := range inst.system.Services {
+		replicas = append(replicas, inst.ReplicasOf(inst.system.Services[i].Name, v)...)
 	}
 	return replicas, nil
 }
 
-func (d *Instance) ReplicasOf(service string, v *view) []runner.Replica {
-	d.mu.Lock()
-	holder, proxy := d.holder, d.reached
-	d.mu.Unlock()
+// ReplicasOf lists the replicas of one service, by their index.
+func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
+	inst.mu.Lock()
+	holder, proxy := inst.holder, inst.reached
+	inst.mu.Unlock()
 	if holder != nil {
 		proxy = holder.proxy
 	}
@@ -126,7 +133,7 @@ func (d *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 		for _, c := range p.Status.ContainerStatuses {
 			r.Restarts += int(c.RestartCount)
 		}
-		if c := watch.Condition(p, corev1.PodReady); c != nil && !c.LastTransitionTime.IsZero() {
+		if c := watch.PodCondition(p, corev1.PodReady); c != nil && !c.LastTransitionTime.IsZero() {
 			r.Since = changedBy(c.LastTransitionTime.Time)
 		}
 		if r.State == runner.Ready && holder != nil && !holder.knows(p) && v.targeted(service, i+1) {
@@ -141,7 +148,7 @@ func (d *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 			r.URL, r.ControlURL = proxy.URL(p.Name), proxy.ControlURL(p.Name)
 		case p.Status.PodIP != "":
 			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
-			if d.Client.Config.Inside {
+			if inst.Client.Config.Inside {
 				// Pods come and go; the load goes where that of other pods goes.
 				r.Entrance = "http://" + service
 			}

@@ -39,8 +39,8 @@ func (in *Injection) over(pods map[string][]*corev1.Pod) bool {
 
 // endPods carries out a kill or restart: it deletes the pods that the fault is
 // meant for. A killed pod is not asked to end, and gets no time for it.
-func (d *Instance) endPods(ctx context.Context, in Injection) error {
-	v, err := d.Look(ctx)
+func (inst *Instance) endPods(ctx context.Context, in Injection) error {
+	v, err := inst.Look(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,20 +51,20 @@ func (d *Instance) endPods(ctx context.Context, in Injection) error {
 	}
 	// What is written first is true at every moment, also where this program ends
 	// before the next: a pod counts as lost only when it is no longer there.
-	err = d.recordAll(ctx, func(all []Injection, roster *ordinals) ([]Injection, error) {
-		roster.end(v.Pods, in.Fault.Target.Service, in.ends)
+	err = inst.recordAll(ctx, func(all []Injection, numbers *ordinals) ([]Injection, error) {
+		numbers.end(v.Pods, in.Fault.Target.Service, in.ends)
 		return added(slices.DeleteFunc(all, func(old Injection) bool { return old.over(v.Pods) }), in)
 	})
 	if err != nil {
 		return err
 	}
-	err = kubeapi.Each(len(in.Victims), func(i int) error { return d.endPod(ctx, in.Fault.Type, in.Victims[i]) })
+	err = kubeapi.Each(len(in.Victims), func(i int) error { return inst.endPod(ctx, in.Fault.Type, in.Victims[i]) })
 	if err == nil {
 		return nil
 	}
 	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), kubeapi.ControlTimeout)
 	defer cancel()
-	return errors.Join(err, d.Clear(undoing, in.ID))
+	return errors.Join(err, inst.Clear(undoing, in.ID))
 }
 
 // ends reports whether the replica is among the victims.
@@ -73,13 +73,13 @@ func (in *Injection) ends(index int) bool {
 }
 
 // endPod deletes a pod, unless another has got its name or it has gone.
-func (d *Instance) endPod(ctx context.Context, how fault.Type, v victim) error {
+func (inst *Instance) endPod(ctx context.Context, how fault.Type, v victim) error {
 	options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(v.UID))}
 	if how == fault.Kill {
 		now := int64(0)
 		options.GracePeriodSeconds = &now
 	}
-	err := d.Client.Clientset.CoreV1().Pods(d.namespace).Delete(ctx, v.Pod, options)
+	err := inst.Client.Clientset.CoreV1().Pods(inst.namespace).Delete(ctx, v.Pod, options)
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

@@ -28,7 +28,7 @@ type ordinals struct {
 	Replaced map[string]int `json:"replaced,omitempty"`
 }
 
-// ordinalsKey is the key of the roster in the ConfigMap of the record of faults.
+// ordinalsKey is the key of the ordinals in the ConfigMap of the record of faults.
 const ordinalsKey = "replicas.json"
 
 func parseOrdinals(config *corev1.ConfigMap) (ordinals, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,7 +25,7 @@ type podWatcher struct {
 	ended sync.WaitGroup
 
 	mu sync.Mutex
-	// told are the containers that have got the faults, by containerKey.
+	// informed are the containers that have got the faults, by ContainerKey.
 	informed map[string]bool
 }
 
@@ -45,31 +44,31 @@ func (h *podWatcher) note(p *corev1.Pod) {
 }
 
 // Hold begins to look after the system.
-func (d *Instance) Hold() error {
+func (inst *Instance) Hold() error {
 	h := &podWatcher{informed: map[string]bool{}}
-	if !d.Client.Config.Inside {
+	if !inst.Client.Config.Inside {
 		var err error
-		if h.proxy, err = d.Client.ListenForPods(d.namespace); err != nil {
+		if h.proxy, err = inst.Client.ListenForPods(inst.namespace); err != nil {
 			return err
 		}
 	}
 	ctx, end := context.WithCancel(context.Background())
 	h.end = end
-	d.mu.Lock()
-	d.holder = h
-	d.mu.Unlock()
-	h.ended.Go(func() { d.watchPods(ctx, h) })
-	h.ended.Go(func() { d.followPods(ctx) })
+	inst.mu.Lock()
+	inst.holder = h
+	inst.mu.Unlock()
+	h.ended.Go(func() { inst.watchPods(ctx, h) })
+	h.ended.Go(func() { inst.followPods(ctx) })
 	return nil
 }
 
 // Release ends what hold has begun: nothing can be done to the system after that.
-func (d *Instance) Release() error {
-	d.mu.Lock()
-	d.closed = true
-	h := d.holder
-	d.holder = nil
-	d.mu.Unlock()
+func (inst *Instance) Release() error {
+	inst.mu.Lock()
+	inst.closed = true
+	h := inst.holder
+	inst.holder = nil
+	inst.mu.Unlock()
 	if h == nil {
 		return nil
 	}
@@ -83,65 +82,50 @@ func (d *Instance) Release() error {
 
 // Reach makes the pods reachable from this machine: until end is called, the URLs
 // of Replicas are those of a proxy here. Nothing is done to the system.
-func (d *Instance) Reach() (end func() error, err error) {
-	proxy, err := d.Client.ListenForPods(d.namespace)
+func (inst *Instance) Reach() (end func() error, err error) {
+	proxy, err := inst.Client.ListenForPods(inst.namespace)
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.reached = proxy
+	inst.mu.Lock()
+	defer inst.mu.Unlock()
+	inst.reached = proxy
 	return func() error {
-		d.mu.Lock()
-		d.reached = nil
-		d.mu.Unlock()
+		inst.mu.Lock()
+		inst.reached = nil
+		inst.mu.Unlock()
 		return proxy.Close()
 	}, nil
 }
 
 // watchPods gives every container that becomes ready the faults of the record.
-func (d *Instance) watchPods(ctx context.Context, h *podWatcher) {
-	changed := watch.NewChanged()
-	lw := watch.Labelled(d.Client.Clientset.CoreV1().RESTClient(), "pods", d.namespace, manifest.ServiceSelector(d.system.Name))
-	pods := watch.Follow(ctx, lw, &corev1.Pod{}, changed)
-	defer pods.Close()
-	for {
-		var again <-chan time.Time
-		if pods.Synced() {
-			later, err := d.syncNew(ctx, pods.Store.List(), h)
-			if err != nil && ctx.Err() == nil {
-				d.Client.Config.Progress(fmt.Sprintf("a pod of system %s could not be told its faults, trying again: %v", d.system.Name, err))
-			}
-			if later || err != nil {
-				again = time.After(watch.Tick)
-			}
+func (inst *Instance) watchPods(ctx context.Context, h *podWatcher) {
+	w := watch.Begin(ctx)
+	defer w.Close()
+	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.system.Name)), &corev1.Pod{})
+	_ = w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
+		later, err := inst.syncNew(ctx, pods(), h)
+		if err != nil && ctx.Err() == nil {
+			inst.Client.Config.Progress(fmt.Sprintf("a pod of system %s did not get its faults, trying again: %v", inst.system.Name, err))
 		}
-		select {
-		case <-changed:
-		case <-again:
-		case <-ctx.Done():
-			return
+		if later || err != nil {
+			w.WakeAfter(watch.Tick)
 		}
-	}
+		return false, nil
+	}})
 }
 
 // syncNew gives the faults of the record to ready containers that have not got
-// them, and notes these. Those that are paused have to be told later.
-func (d *Instance) syncNew(ctx context.Context, objects []any, h *podWatcher) (later bool, err error) {
-	var all []*corev1.Pod
-	news := false
-	for _, o := range objects {
-		p := o.(*corev1.Pod)
-		all, news = append(all, p), news || watch.Ready(p) && !h.knows(p)
-	}
-	if !news {
+// them, and notes these. Paused ones get them later.
+func (inst *Instance) syncNew(ctx context.Context, all []*corev1.Pod, h *podWatcher) (later bool, err error) {
+	if !slices.ContainsFunc(all, func(p *corev1.Pod) bool { return watch.Ready(p) && !h.knows(p) }) {
 		return false, nil
 	}
-	faults, roster, err := d.recorded(ctx)
+	faults, numbers, err := inst.recorded(ctx)
 	if err != nil {
 		return false, err
 	}
-	v := &view{faults: faults, Pods: roster.assign(d.system, all)}
+	v := &view{faults: faults, Pods: numbers.assign(inst.system, all)}
 	var newcomers []*corev1.Pod
 	var indexes []int
 	for service, pods := range v.Pods {
@@ -156,7 +140,7 @@ func (d *Instance) syncNew(ctx context.Context, objects []any, h *podWatcher) (l
 		}
 	}
 	return later, kubeapi.Each(len(newcomers), func(i int) error {
-		if err := d.syncPod(ctx, newcomers[i], indexes[i], faults); err != nil {
+		if err := inst.syncPod(ctx, newcomers[i], indexes[i], faults); err != nil {
 			return err
 		}
 		h.note(newcomers[i])
@@ -165,15 +149,15 @@ func (d *Instance) syncNew(ctx context.Context, objects []any, h *podWatcher) (l
 }
 
 // syncPod gives a pod those faults that are meant for it.
-func (d *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
+func (inst *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
 	for _, in := range faults {
 		if !in.inService() || !in.targets(p.Labels[manifest.ServiceLabel], index) {
 			continue
 		}
-		if err := d.put(ctx, p.Name, &in); err != nil {
-			return errors.Join(err, d.recheck(ctx, p.Name, in.ID))
+		if err := inst.put(ctx, p.Name, &in); err != nil {
+			return errors.Join(err, inst.recheck(ctx, p.Name, in.ID))
 		}
-		if err := d.recheck(ctx, p.Name, in.ID); err != nil {
+		if err := inst.recheck(ctx, p.Name, in.ID); err != nil {
 			return err
 		}
 	}
@@ -181,12 +165,12 @@ func (d *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, faults
 }
 
 // recheck takes a fault back that somebody has cleared while it was put.
-func (d *Instance) recheck(ctx context.Context, pod, id string) error {
-	faults, _, err := d.recorded(ctx)
+func (inst *Instance) recheck(ctx context.Context, pod, id string) error {
+	faults, _, err := inst.recorded(ctx)
 	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == id }) {
 		return err
 	}
-	return d.control(ctx, pod, "DELETE", control.FaultPath(id), nil, nil)
+	return inst.control(ctx, pod, "DELETE", control.FaultPath(id), nil, nil)
 }
 
 // ContainerKey changes when a pod's container is started again.

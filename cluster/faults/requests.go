@@ -18,11 +18,11 @@ import (
 
 // Do sends a request to a service of the system through the API server, which
 // passes it on to one of its pods. The path, with a query, is that of the URL.
-func (d *Instance) Do(req *http.Request, service string) (*http.Response, error) {
-	if d.system.Service(service) == nil {
-		return nil, fmt.Errorf("there is no service %q in system %q", service, d.system.Name)
+func (inst *Instance) Do(req *http.Request, service string) (*http.Response, error) {
+	if inst.system.Service(service) == nil {
+		return nil, fmt.Errorf("there is no service %q in system %q", service, inst.system.Name)
 	}
-	to, err := d.Client.ProxyURL("services", d.namespace, fmt.Sprintf("http:%s:%d", service, manifest.ServicePort), req.URL.RequestURI())
+	to, err := inst.Client.ProxyURL("services", inst.namespace, fmt.Sprintf("http:%s:%d", service, manifest.ServicePort), req.URL.RequestURI())
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (d *Instance) Do(req *http.Request, service string) (*http.Response, error)
 	}
 	req = req.Clone(req.Context())
 	req.URL, req.Host = u, ""
-	resp, err := d.Client.HTTP.Do(req)
+	resp, err := inst.Client.HTTP.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("reaching service %q through the API server: %w", service, kubeapi.Explain(err))
 	}
@@ -49,54 +49,54 @@ func (d *Instance) Do(req *http.Request, service string) (*http.Response, error)
 
 // control sends a control request to a pod, and reads the answer where one is
 // wanted.
-func (d *Instance) control(ctx context.Context, pod, method, path string, body, answer any) error {
-	token, err := d.tokenOf(ctx)
+func (inst *Instance) control(ctx context.Context, pod, method, path string, body, answer any) error {
+	token, err := inst.tokenOf(ctx)
 	if err != nil {
 		return err
 	}
-	return d.Client.Control(ctx, kubeapi.PodAddress{Namespace: d.namespace, Name: pod, Token: token}, method, path, body, answer)
+	return inst.Client.Control(ctx, kubeapi.PodAddress{Namespace: inst.namespace, Name: pod, Token: token}, method, path, body, answer)
 }
 
 // tokenOf returns the system's token, from its Secret when it is not known yet. No
 // lock is held while the API server is asked: callers that come at the same time
 // may each ask, and get the same answer.
-func (d *Instance) tokenOf(ctx context.Context) (string, error) {
-	d.mu.Lock()
-	token := d.token
-	d.mu.Unlock()
+func (inst *Instance) tokenOf(ctx context.Context) (string, error) {
+	inst.mu.Lock()
+	token := inst.token
+	inst.mu.Unlock()
 	if token != "" {
 		return token, nil
 	}
-	secret, err := d.Client.Clientset.CoreV1().Secrets(d.namespace).Get(ctx, manifest.ObjectName(d.system.Name), metav1.GetOptions{})
+	secret, err := inst.Client.Clientset.CoreV1().Secrets(inst.namespace).Get(ctx, manifest.ObjectName(inst.system.Name), metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the token of system %q: %w", d.system.Name, kubeapi.Explain(err))
+		return "", fmt.Errorf("reading the token of system %q: %w", inst.system.Name, kubeapi.Explain(err))
 	}
 	token = string(secret.Data[manifest.TokenKey])
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.token = token
+	inst.mu.Lock()
+	defer inst.mu.Unlock()
+	inst.token = token
 	return token, nil
 }
 
 // unreachable asks a pod for the services that it does not reach. Those without
 // replicas are not counted.
-func (d *Instance) unreachable(ctx context.Context, pod string) ([]string, error) {
+func (inst *Instance) unreachable(ctx context.Context, pod string) ([]string, error) {
 	var missing []string
-	if err := d.control(ctx, pod, http.MethodGet, control.UnreachablePath, nil, &missing); err != nil {
+	if err := inst.control(ctx, pod, http.MethodGet, control.UnreachablePath, nil, &missing); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(missing, func(name string) bool {
-		s := d.system.Service(name)
+		s := inst.system.Service(name)
 		return s == nil || s.Replicas == 0
 	}), nil
 }
 
 // Connected returns when every service can be reached from every node with a pod
 // of the system.
-func (d *Instance) Connected(ctx context.Context) error {
-	pods, err := d.Pods(ctx)
+func (inst *Instance) Connected(ctx context.Context) error {
+	pods, err := inst.Pods(ctx)
 	if err != nil {
 		return err
 	}
-	return watch.AwaitConnected(ctx, pods, d.unreachable)
+	return watch.AwaitConnected(ctx, pods, inst.unreachable)
 }

@@ -16,9 +16,15 @@ const conflictTimeout = time.Minute
 
 var errConflicts = fmt.Errorf("others changed it again and again for %v", conflictTimeout) //nolint:gochecknoglobals // a sentinel
 
+// ErrOvertaken says that others have changed what a change is based on, if no error
+// of the API server says so.
+var ErrOvertaken = errors.New("others changed it at the same time") //nolint:gochecknoglobals // a sentinel
+
 // IsOvertaken reports whether a change was refused because others were faster:
 // they have changed the object since it was read, or created it.
-func IsOvertaken(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+func IsOvertaken(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, ErrOvertaken)
+}
 
 // RetryConflicts calls change, which reads an object and writes it, until others
 // have not changed the object in between. The pauses grow from 10 ms to 2 s, give or take a fifth. It

@@ -62,7 +62,7 @@ func (r *runningLoad) followPod(ctx context.Context, i int, observe func(measure
 		if time.Since(s.broken) > lostAfter {
 			return nil, fmt.Errorf("pod %q, with its share of the load, could not be reached for %v: %w", name, lostAfter, err)
 		}
-		pause(ctx, watch.Tick)
+		watch.Pause(ctx, watch.Tick)
 	}
 }
 

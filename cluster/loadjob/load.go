@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
@@ -257,11 +256,7 @@ func (r *runningLoad) remove(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
 	defer cancel()
-	lw := watch.Labelled(r.c.Clientset.CoreV1().RESTClient(), "pods", r.namespace, r.selector())
-	if err := watch.Until(waiting, lw, &corev1.Pod{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 }); err != nil {
-		return fmt.Errorf("waiting until its pods are gone: %w", err)
-	}
-	return nil
+	return watch.AwaitPodsGone(waiting, r.c.Clientset, r.namespace, r.selector())
 }
 
 func (r *runningLoad) selector() string { return manifest.LoadSelector(r.system, r.name) }

@@ -11,7 +11,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
@@ -22,54 +21,76 @@ import (
 // why.
 const refusedAfter = 2 * time.Second
 
-// awaitPods returns when every pod of the load waits for the start. What keeps
-// one from that ends the waiting when it cannot be expected to go away.
+// awaitPods returns when every pod of the load waits for the start. A cause that
+// keeps one from that ends the wait if it cannot be expected to go away.
 func (r *runningLoad) awaitPods(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.c.Config.ReadyTimeout, watch.ErrTimeout)
-	defer cancel()
-	pods := watch.Follow(ctx, watch.Labelled(r.c.Clientset.CoreV1().RESTClient(), "pods", r.namespace, r.selector()), &corev1.Pod{}, watch.NewChanged())
-	defer pods.Close()
-	patience := watch.NewPatience(r.c)
 	started := time.Now()
-	ticker := time.NewTicker(watch.Tick)
-	defer ticker.Stop()
-	for {
-		var last *watch.Diagnosis
-		if pods.Synced() {
-			found := byIndex(pods.Store.List(), r.count)
-			var err error
-			if last, err = r.troubleOf(ctx, found, started); err != nil {
-				return err
-			}
+	if err := r.awaitRunning(ctx); err != nil {
+		return err
+	}
+	left := max(time.Second, r.c.Config.ReadyTimeout-time.Since(started))
+	return kubeapi.Summarize(kubeapi.Each(r.count, func(i int) error { return r.awaitAnswer(ctx, i, left) }))
+}
+
+// awaitRunning returns when all pods of the load run.
+func (r *runningLoad) awaitRunning(ctx context.Context) error {
+	w := watch.Begin(ctx)
+	defer w.Close()
+	pods := watch.Follow(w, watch.PodsOf(r.c.Clientset, r.namespace, r.selector()), &corev1.Pod{})
+	patience, started := watch.NewPatience(r.c), time.Now()
+	var last *watch.Diagnosis
+	return w.Until(ctx, watch.Condition{
+		Waiting: "waiting for its pods", Every: watch.Tick, Timeout: r.c.Config.ReadyTimeout,
+		Holds: func(ctx context.Context) (bool, error) {
+			found := byIndex(pods(), r.count)
+			last = r.diagnose(ctx, found, started)
 			if last != nil && patience.Lasting("load", last) {
-				return errors.New(last.Text + kubeapi.LastWords(r.c.TailOf(ctx, r.namespace, last.Crashed, 5, false)))
+				return false, errors.New(last.Text + kubeapi.LastWords(r.c.TailOf(ctx, r.namespace, last.Crashed, 5, false)))
 			}
-			if last == nil && allRun(found) {
-				r.pods = found
-				return r.awaitAnswers(ctx)
+			if last != nil || !allRun(found) {
+				return false, nil
 			}
-		}
-		select {
-		case <-pods.Changed:
-		case <-ticker.C:
-		case <-ctx.Done():
-			switch cause := context.Cause(ctx); {
-			case !errors.Is(cause, watch.ErrTimeout):
-				return fmt.Errorf("waiting for its pods: %w", cause)
-			case last != nil:
+			r.pods = found
+			return true, nil
+		},
+		Late: func() error {
+			if last != nil {
 				return fmt.Errorf("after %v: %s", r.c.Config.ReadyTimeout, last.Text)
 			}
 			return fmt.Errorf("its pods do not run after %v; 'kubectl -n %s describe pods -l %s' tells more", r.c.Config.ReadyTimeout, r.namespace, r.selector())
-		}
+		},
+	})
+}
+
+// awaitAnswer returns when a generator answers through the API server.
+func (r *runningLoad) awaitAnswer(ctx context.Context, i int, timeout time.Duration) error {
+	w := watch.Begin(ctx)
+	defer w.Close()
+	var last error
+	asking := func(err error) error {
+		return fmt.Errorf("asking pod %q whether it is ready: %w", r.pods[i].Name, err)
 	}
+	return w.Until(ctx, watch.Condition{
+		Waiting: "waiting for its pods", Every: watch.ConnectedPause, Timeout: timeout,
+		Holds: func(ctx context.Context) (bool, error) {
+			err := r.c.Control(ctx, r.address(i), http.MethodGet, control.ReadyPath, nil, nil)
+			if len(kubeapi.MissingRights(err)) > 0 {
+				return false, asking(err)
+			}
+			if ctx.Err() == nil {
+				last = err // the end of the wait is no answer
+			}
+			return err == nil, nil
+		},
+		Late: func() error { return asking(last) },
+	})
 }
 
 // byIndex sorts the pods of a Job by their shares; those that are not there are
 // nil.
-func byIndex(objects []any, n int) []*corev1.Pod {
+func byIndex(objects []*corev1.Pod, n int) []*corev1.Pod {
 	pods := make([]*corev1.Pod, n)
-	for _, o := range objects {
-		p := o.(*corev1.Pod)
+	for _, p := range objects {
 		if i, err := strconv.Atoi(p.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && i >= 0 && i < n {
 			pods[i] = p
 		}
@@ -86,36 +107,25 @@ func allRun(pods []*corev1.Pod) bool {
 	return true
 }
 
-// troubleOf says why the pods do not run; nil where nothing is wrong yet.
-func (r *runningLoad) troubleOf(ctx context.Context, pods []*corev1.Pod, started time.Time) (*watch.Diagnosis, error) {
+// diagnose says why the pods do not run; nil if nothing is wrong yet.
+func (r *runningLoad) diagnose(ctx context.Context, pods []*corev1.Pod, started time.Time) *watch.Diagnosis {
 	missing := false
 	for _, p := range pods {
 		switch {
 		case p == nil:
 			missing = true
 		case ended(p) != "":
-			return &watch.Diagnosis{Key: "ended", Text: fmt.Sprintf("pod %s %s", p.Name, ended(p)), Crashed: p.Name}, nil
+			return &watch.Diagnosis{Key: "ended", Text: fmt.Sprintf("pod %s %s", p.Name, ended(p)), Crashed: p.Name}
 		default:
-			if t := watch.DiagnosePod(p); t != nil {
-				return t, nil
+			if d := watch.DiagnosePod(p); d != nil {
+				return d
 			}
 		}
 	}
 	if !missing || time.Since(started) < refusedAfter {
-		return nil, nil
+		return nil
 	}
-	return r.refused(ctx)
-}
-
-// refused asks the events of the Job why its pods are not made.
-func (r *runningLoad) refused(ctx context.Context) (*watch.Diagnosis, error) {
-	events, err := r.c.Clientset.CoreV1().Events(r.namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: "involvedObject.kind=Job,involvedObject.name=" + r.name + ",reason=FailedCreate",
-	})
-	if err != nil || len(events.Items) == 0 {
-		return nil, nil //nolint:nilerr // the general time limit counts
-	}
-	return watch.Refusal(events.Items[len(events.Items)-1].Message), nil
+	return watch.DiagnoseJob(ctx, r.c, r.namespace, r.name)
 }
 
 // ended says how a pod has ended; "" where it has not.
@@ -133,28 +143,4 @@ func ended(p *corev1.Pod) string {
 		text += ": " + strings.TrimSpace(p.Status.Reason+" "+p.Status.Message)
 	}
 	return text
-}
-
-// awaitAnswers returns when every generator answers through the API server.
-func (r *runningLoad) awaitAnswers(ctx context.Context) error {
-	return kubeapi.Summarize(kubeapi.Each(r.count, func(i int) error {
-		for {
-			err := r.c.Control(ctx, r.address(i), http.MethodGet, control.ReadyPath, nil, nil)
-			if err == nil {
-				return nil
-			}
-			if len(kubeapi.MissingRights(err)) > 0 {
-				return fmt.Errorf("asking pod %q whether it is ready: %w", r.pods[i].Name, err)
-			}
-			select {
-			case <-time.After(watch.ConnectedPause):
-				continue
-			case <-ctx.Done():
-			}
-			if cause := context.Cause(ctx); !errors.Is(cause, watch.ErrTimeout) {
-				return fmt.Errorf("waiting for its pods: %w", cause)
-			}
-			return fmt.Errorf("asking pod %q whether it is ready: %w", r.pods[i].Name, err)
-		}
-	}))
 }

@@ -82,16 +82,9 @@ func (r *runningLoad) startAll(ctx context.Context, begin time.Time) error {
 			if try == startTries {
 				return fmt.Errorf("telling pod %q to start: %w", r.pods[i].Name, err)
 			}
-			pause(ctx, watch.ConnectedPause)
+			watch.Pause(ctx, watch.ConnectedPause)
 		}
 	}))
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 // followAll returns how each share has ended; nil for those that got lost. The
@@ -142,7 +135,7 @@ func (r *runningLoad) followAll(ctx context.Context, observe func(measure.Outcom
 func (r *runningLoad) stopAll(ctx context.Context) {
 	_ = kubeapi.Each(r.count, func(i int) error {
 		for ctx.Err() == nil && r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadStopPath, nil, nil) != nil {
-			pause(ctx, watch.Tick)
+			watch.Pause(ctx, watch.Tick)
 		}
 		return nil
 	})

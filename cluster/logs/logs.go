@@ -47,22 +47,22 @@ type Line struct {
 
 // Read hands over the lines that the pods of services have printed, one at a
 // time: in the order of their times, or as they come where they are followed.
-func Read(ctx context.Context, d *faults.Instance, o Options, line func(Line)) error {
+func Read(ctx context.Context, inst *faults.Instance, o Options, line func(Line)) error {
 	for _, name := range o.Services {
-		if d.System().Service(name) == nil {
-			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, d.System().Name, d.System().Name)
+		if inst.System().Service(name) == nil {
+			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, inst.System().Name, inst.System().Name)
 		}
 	}
 	if o.Follow {
-		return followLogs(ctx, d, o, line)
+		return followLogs(ctx, inst, o, line)
 	}
-	sources, err := logSources(ctx, d, &o)
+	sources, err := logSources(ctx, inst, &o)
 	if err != nil {
 		return err
 	}
 	all := make([][]Line, len(sources))
 	err = kubeapi.Each(len(sources), func(i int) error {
-		return readLog(ctx, d, sources[i], &o, func(l Line) { all[i] = append(all[i], l) })
+		return readLog(ctx, inst, sources[i], &o, func(l Line) { all[i] = append(all[i], l) })
 	})
 	if err != nil {
 		return kubeapi.Summarize(err)
@@ -86,14 +86,14 @@ type logSource struct {
 }
 
 // logSources lists the containers that have printed, or may have.
-func logSources(ctx context.Context, d *faults.Instance, o *Options) ([]logSource, error) {
-	pods, err := d.Pods(ctx)
+func logSources(ctx context.Context, inst *faults.Instance, o *Options) ([]logSource, error) {
+	pods, err := inst.Pods(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var sources []logSource
-	for i := range d.System().Services {
-		name := d.System().Services[i].Name
+	for i := range inst.System().Services {
+		name := inst.System().Services[i].Name
 		if len(o.Services) > 0 && !slices.Contains(o.Services, name) {
 			continue
 		}
@@ -116,7 +116,7 @@ func logSources(ctx context.Context, d *faults.Instance, o *Options) ([]logSourc
 }
 
 // readLog reads the lines of one container to its end.
-func readLog(ctx context.Context, d *faults.Instance, s logSource, o *Options, line func(Line)) error {
+func readLog(ctx context.Context, inst *faults.Instance, s logSource, o *Options, line func(Line)) error {
 	options := &corev1.PodLogOptions{Container: manifest.ContainerName, Follow: o.Follow, Previous: o.Previous, Timestamps: true}
 	if o.Tail >= 0 {
 		options.TailLines = &o.Tail
@@ -126,7 +126,7 @@ func readLog(ctx context.Context, d *faults.Instance, s logSource, o *Options, l
 		seconds := max(1, int64((o.Since+time.Second-1)/time.Second))
 		options.SinceSeconds = &seconds
 	}
-	stream, err := d.Client.Clientset.CoreV1().Pods(d.Namespace()).GetLogs(s.pod, options).Stream(ctx)
+	stream, err := inst.Client.Clientset.CoreV1().Pods(inst.Namespace()).GetLogs(s.pod, options).Stream(ctx)
 	if apierrors.IsNotFound(err) {
 		return nil // it has been deleted since
 	}
@@ -164,9 +164,11 @@ func parseLine(s logSource, text string) Line {
 
 // A logFollower reads the logs of all containers that there are, and that come.
 type logFollower struct {
-	d    *faults.Instance
+	inst *faults.Instance
 	o    Options
-	line func(Line)
+	// lines has what the readers have read, for the one that hands it on.
+	lines   chan Line
+	watcher *watch.Watcher
 
 	mu sync.Mutex
 	// last is when the last line of a container was printed, by logSource.key; a
@@ -180,37 +182,41 @@ type logFollower struct {
 
 // followLogs reads until the context ends, which is no error. A log that breaks
 // off is taken up again where it was left.
-func followLogs(ctx context.Context, d *faults.Instance, o Options, line func(Line)) error {
+func followLogs(ctx context.Context, inst *faults.Instance, o Options, line func(Line)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := &logFollower{d: d, o: o, line: line, last: map[string]time.Time{}, reading: map[string]bool{}}
-	defer f.readers.Wait()
-	defer cancel()
-	changed := watch.NewChanged()
-	lw := watch.Labelled(d.Client.Clientset.CoreV1().RESTClient(), "pods", d.Namespace(), manifest.Selector(d.System().Name))
-	pods := watch.Follow(ctx, lw, &corev1.Pod{}, changed)
-	defer pods.Close()
-	first := true
-	for ticker := time.NewTicker(watch.Tick); ; {
-		if pods.Synced() {
-			if err := f.readNew(ctx, first, changed); err != nil {
-				ticker.Stop()
-				return unlessOver(ctx, err)
-			}
-			first = false
-		}
-		select {
-		case <-changed:
-		case <-ticker.C:
-			// What broke off is taken up again, though no pod has changed.
-			if !f.broken() {
-				continue
-			}
-		case <-ctx.Done():
-			ticker.Stop()
-			return nil
-		}
+	w := watch.Begin(ctx)
+	defer w.Close()
+	watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.Namespace(), manifest.Selector(inst.System().Name)), &corev1.Pod{})
+	f := &logFollower{inst: inst, o: o, lines: make(chan Line), watcher: w, last: map[string]time.Time{}, reading: map[string]bool{}}
+	ended := make(chan error, 1)
+	go func() {
+		err := f.follow(ctx)
+		cancel()
+		f.readers.Wait()
+		close(f.lines)
+		ended <- err
+	}()
+	// No lock is held while a line is handed on: its reader may be slow, or read logs
+	// itself.
+	for l := range f.lines {
+		line(l)
 	}
+	return <-ended
+}
+
+// follow starts a reader for each log until the context ends, which is no error.
+func (f *logFollower) follow(ctx context.Context) error {
+	first := true
+	err := f.watcher.Until(ctx, watch.Condition{
+		Waiting: "following logs",
+		Holds: func(ctx context.Context) (bool, error) {
+			err := f.readNew(ctx, first)
+			first = false
+			return false, err
+		},
+	})
+	return unlessOver(ctx, err)
 }
 
 // unlessOver is nil where an error comes from the end of the context.
@@ -221,23 +227,16 @@ func unlessOver(ctx context.Context, err error) error {
 	return nil
 }
 
-// broken reports whether any log that was read is not being read.
-func (f *logFollower) broken() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.reading) < len(f.last)
-}
-
 // readNew begins to read the logs that are not being read. Those that are there
 // at the start are read as the options say, and those that come from their start.
-func (f *logFollower) readNew(ctx context.Context, first bool, changed chan struct{}) error {
+func (f *logFollower) readNew(ctx context.Context, first bool) error {
 	f.mu.Lock()
 	failed := f.failed
 	f.mu.Unlock()
 	if failed != nil {
 		return failed
 	}
-	sources, err := logSources(ctx, f.d, &f.o)
+	sources, err := logSources(ctx, f.inst, &f.o)
 	if err != nil {
 		return err
 	}
@@ -260,7 +259,7 @@ func (f *logFollower) readNew(ctx context.Context, first bool, changed chan stru
 			if !last.IsZero() {
 				o.Since = time.Since(last) + time.Second
 			}
-			f.readers.Go(func() { f.read(ctx, s, o, changed) })
+			f.readers.Go(func() { f.read(ctx, s, o) })
 		}
 	}
 	f.mu.Lock()
@@ -274,28 +273,31 @@ func (f *logFollower) readNew(ctx context.Context, first bool, changed chan stru
 }
 
 // read reads one log to its end. Lines that were read before are left out.
-func (f *logFollower) read(ctx context.Context, s logSource, o Options, changed chan struct{}) {
+func (f *logFollower) read(ctx context.Context, s logSource, o Options) {
 	f.mu.Lock()
 	before := f.last[s.key]
 	f.mu.Unlock()
-	err := readLog(ctx, f.d, s, &o, func(l Line) {
+	err := readLog(ctx, f.inst, s, &o, func(l Line) {
 		if !before.IsZero() && !l.at.After(before) {
+			return
+		}
+		select {
+		case f.lines <- l:
+		case <-ctx.Done():
 			return
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.last[s.key] = l.at
-		f.line(l)
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.reading, s.key)
+	// A log that broke off is taken up again, though no pod has changed.
+	f.watcher.WakeAfter(watch.Tick)
 	if err != nil && ctx.Err() == nil && len(kubeapi.MissingRights(err)) > 0 {
 		f.failed = err // trying again is of no use
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
+		f.watcher.Wake()
 	}
 	f.last[s.key] = cmp.Or(f.last[s.key], before)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -26,103 +27,111 @@ const helperPause = 50 * time.Millisecond
 // errNoHelper says that a node has no helper, and is to have none.
 var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals // a sentinel
 
-// A helperClient gives one order to the helper of a node, as soon as that can take it.
+// A request is what a helper is asked to do.
+type request struct {
+	method, path string
+	body, answer any
+}
+
+// A helperClient sends one request to the helper of a node, as soon as the helper
+// can take it.
 type helperClient struct {
 	c    *kubeapi.Client
 	node string
-	// agent says how to run the helper where there is none; nil makes none.
+	// agent says how to run the helper if there is none; nil makes none.
 	agent func(ctx context.Context) (Options, error)
+	// known remembers where helpers have answered; it may be nil.
+	known *Addresses
 
-	// made is set when this visit has made the helper.
+	// made is set if this client has made the helper.
 	made bool
-	// since is when each trouble was seen first.
+	// since is when each diagnosis was seen first.
 	since map[string]time.Time
 	// last is why the latest request was in vain.
 	last error
 }
 
-// do sends the order, and waits for the helper as long as that makes sense.
-func (v *helperClient) do(ctx context.Context, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, runner.HelperTimeout, watch.ErrTimeout)
-	defer cancel()
-	v.since = map[string]time.Time{}
-	changed := watch.NewChanged()
-	selector := NodeSelector(v.node)
-	jobs := watch.Follow(ctx, watch.Labelled(v.c.Clientset.BatchV1().RESTClient(), "jobs", Namespace, selector), &batchv1.Job{}, changed)
-	defer jobs.Close()
-	pods := watch.Follow(ctx, watch.Labelled(v.c.Clientset.CoreV1().RESTClient(), "pods", Namespace, selector), &corev1.Pod{}, changed)
-	defer pods.Close()
-	for {
-		var again <-chan time.Time
-		if jobs.Synced() && pods.Synced() {
-			pod, err := v.look(ctx, jobs.Store.List(), pods.Store.List())
-			if err != nil {
-				return err
-			}
-			if pod != nil {
-				done, err := v.try(ctx, pod, method, path, body, answer)
-				if done {
-					return err
-				}
-				if ctx.Err() != nil && v.last != nil {
-					return v.slow(ctx, pods.Store.List()) // that the time is over says less than the request before
-				}
-				v.last = err
-				again = time.After(helperPause)
-			}
+// do sends the request, and waits for the helper as long as that makes sense.
+func (h *helperClient) do(ctx context.Context, r request) error {
+	if address, ok := h.known.get(h.node); ok {
+		if done, err := h.send(ctx, address, r); done {
+			return err
 		}
-		select {
-		case <-changed:
-		case <-again:
-		case <-time.After(watch.Tick): // patience may have come to its end
-		case <-ctx.Done():
-			return v.slow(ctx, pods.Store.List())
-		}
+		h.known.forget(h.node)
 	}
+	h.since = map[string]time.Time{}
+	w := watch.Begin(ctx)
+	defer w.Close()
+	selector := NodeSelector(h.node)
+	jobs := watch.Follow(w, watch.Labelled(h.c.Clientset.BatchV1().RESTClient(), "jobs", Namespace, selector), &batchv1.Job{})
+	pods := watch.Follow(w, watch.PodsOf(h.c.Clientset, Namespace, selector), &corev1.Pod{})
+	return w.Until(ctx, watch.Condition{
+		Waiting: "waiting for its helper", Timeout: runner.HelperTimeout, Every: watch.Tick,
+		Holds: func(ctx context.Context) (bool, error) {
+			pod, err := h.look(ctx, jobs(), pods())
+			if pod == nil || err != nil {
+				return false, err
+			}
+			done, err := h.try(ctx, pod, r)
+			if done {
+				return true, err
+			}
+			if ctx.Err() == nil || h.last == nil {
+				h.last = err // that the time is over says less than the request before
+			}
+			w.WakeAfter(helperPause)
+			return false, nil
+		},
+		Late: func() error { return h.late(pods()) },
+	})
 }
 
-// look returns the pod of the helper when that may answer. An error means that
+// look returns the pod of the helper if it may answer. An error means that
 // waiting makes no sense.
-func (v *helperClient) look(ctx context.Context, jobs, pods []any) (*corev1.Pod, error) {
-	for _, o := range pods {
-		if p := o.(*corev1.Pod); helperRuns(p) {
+func (h *helperClient) look(ctx context.Context, jobs []*batchv1.Job, pods []*corev1.Pod) (*corev1.Pod, error) {
+	for _, p := range pods {
+		if helperRuns(p) {
 			return p, nil
 		}
 	}
 	switch {
-	case len(jobs) == 0 && v.agent == nil:
+	case len(jobs) == 0 && h.agent == nil:
 		return nil, errNoHelper
-	case len(jobs) == 0 && !v.made:
-		v.made = true
-		options, err := v.agent(ctx)
+	case len(jobs) == 0 && !h.made:
+		h.made = true
+		options, err := h.agent(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return nil, makeHelper(ctx, v.c, v.node, options)
+		return nil, makeHelper(ctx, h.c, h.node, options)
 	case len(jobs) == 0:
 		return nil, nil // the news of it is on its way
 	}
-	job := jobs[0].(*batchv1.Job)
-	if job.DeletionTimestamp != nil || job.Status.CompletionTime != nil {
-		v.made = false // it ends, and another one is needed
+	if job := jobs[0]; job.DeletionTimestamp != nil || job.Status.CompletionTime != nil {
+		h.made = false // it ends, and another one is needed
 		return nil, nil
 	}
-	for _, o := range pods {
-		t := watch.DiagnosePod(o.(*corev1.Pod))
-		if t == nil {
+	return nil, h.diagnose(pods)
+}
+
+// diagnose says why the helper will not start; nil while it may.
+func (h *helperClient) diagnose(pods []*corev1.Pod) error {
+	for _, p := range pods {
+		d := watch.DiagnosePod(p)
+		if d == nil {
 			continue
 		}
-		if v.agent == nil && t.Crashed == "" {
-			return nil, errNoHelper // it has never run, so there is nothing to take back
+		if h.agent == nil && d.Crashed == "" {
+			return errNoHelper // it has never run, so nothing acts
 		}
-		if v.since[t.Key].IsZero() {
-			v.since[t.Key] = time.Now()
+		if h.since[d.Key].IsZero() {
+			h.since[d.Key] = time.Now()
 		}
-		if time.Since(v.since[t.Key]) >= t.Patience {
-			return nil, fmt.Errorf("its helper, which faults on networks and resources need, does not start: %s", t.Text)
+		if time.Since(h.since[d.Key]) >= d.Patience {
+			return fmt.Errorf("its helper, which faults on networks and resources need, does not start: %s", d.Text)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // helperRuns reports whether a pod's process has been started and may run.
@@ -138,35 +147,79 @@ func helperRuns(p *corev1.Pod) bool {
 	return len(p.Status.ContainerStatuses) > 0
 }
 
-// slow tells why the helper has not taken the order in time.
-func (v *helperClient) slow(ctx context.Context, pods []any) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, watch.ErrTimeout) {
-		return fmt.Errorf("waiting for its helper: %w", cause)
-	}
+// late says why the helper has not taken the request in time.
+func (h *helperClient) late(pods []*corev1.Pod) error {
 	why := "no pod was made for it"
-	if v.last != nil {
-		why = v.last.Error()
+	if h.last != nil {
+		why = h.last.Error()
 	} else if len(pods) > 0 {
 		why = "its pod is not running"
-		if t := watch.DiagnosePod(pods[0].(*corev1.Pod)); t != nil {
-			why = t.Text
+		if d := watch.DiagnosePod(pods[0]); d != nil {
+			why = d.Text
 		}
 	}
-	return fmt.Errorf("its helper did not take the order within %v: %s; 'kubectl -n %s describe job,pod -l %s' tells more",
-		runner.HelperTimeout, why, Namespace, NodeSelector(v.node))
+	return fmt.Errorf("its helper did not take the order within %v: %s; 'kubectl -n %s describe job,pod -l %s' shows more",
+		runner.HelperTimeout, why, Namespace, NodeSelector(h.node))
 }
 
-// try sends one request. It is not done where another try may help.
-func (v *helperClient) try(ctx context.Context, pod *corev1.Pod, method, path string, body, answer any) (done bool, err error) {
-	address, err := helperAddress(ctx, v.c, pod)
+// try sends the request to the helper in a pod. It is not done if another try may
+// help.
+func (h *helperClient) try(ctx context.Context, pod *corev1.Pod, r request) (done bool, err error) {
+	address, err := helperAddress(ctx, h.c, pod)
 	if err != nil {
 		return !apierrors.IsNotFound(err), err
 	}
-	err = v.c.Control(ctx, address, method, path, body, answer)
+	if done, err = h.send(ctx, address, r); done && err == nil {
+		h.known.put(h.node, address)
+	}
+	return done, err
+}
+
+func (h *helperClient) send(ctx context.Context, to kubeapi.PodAddress, r request) (done bool, err error) {
+	err = h.c.Control(ctx, to, r.method, r.path, r.body, r.answer)
 	if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) {
 		return isFinal(refused), err
 	}
 	return err == nil || len(kubeapi.MissingRights(err)) > 0, err
+}
+
+// Addresses remembers where the helpers of nodes have answered, so that the next
+// request goes there at once. Its methods may be called at the same time, and on
+// nil, which remembers nothing.
+type Addresses struct {
+	mu     sync.Mutex
+	byNode map[string]kubeapi.PodAddress
+}
+
+func (a *Addresses) get(node string) (address kubeapi.PodAddress, ok bool) {
+	if a == nil {
+		return kubeapi.PodAddress{}, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	address, ok = a.byNode[node]
+	return address, ok
+}
+
+func (a *Addresses) put(node string, address kubeapi.PodAddress) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byNode == nil {
+		a.byNode = map[string]kubeapi.PodAddress{}
+	}
+	a.byNode[node] = address
+}
+
+func (a *Addresses) forget(node string) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.byNode, node)
 }
 
 // isFinal reports whether it is the helper that has answered, and another try will

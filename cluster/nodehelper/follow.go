@@ -16,52 +16,33 @@ import (
 // followPause is how long changes are gathered, as pods change many at a time.
 const followPause = 100 * time.Millisecond
 
-// Watched is objects of a kind that have to do with orders.
+// Watched is objects of a kind that orders depend on.
 type Watched struct {
 	Objects cache.ListerWatcher
 	Kind    runtime.Object
 }
 
-// OnChange calls arrange each time when something that has to do with orders
-// has changed, until ctx ends.
-func OnChange(ctx context.Context, c *kubeapi.Client, all []Watched, what string, arrange func(context.Context) error) {
-	changed := watch.NewChanged()
-	var followers []*watch.Follower
-	for _, w := range all {
-		f := watch.Follow(ctx, w.Objects, w.Kind, changed)
-		defer f.Close()
-		followers = append(followers, f)
+// OnChange calls reconcile each time when something that orders depend on has
+// changed, until ctx ends. An error is reported as progress, and reconcile is called
+// again.
+func OnChange(ctx context.Context, c *kubeapi.Client, all []Watched, what string, reconcile func(context.Context) error) {
+	w := watch.Begin(ctx)
+	defer w.Close()
+	for _, o := range all {
+		watch.Follow(w, o.Objects, o.Kind)
 	}
-	// Where somebody deletes a helper with its orders, they are given anew.
-	orders := watch.Follow(ctx, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", Namespace, Selector()), &corev1.ConfigMap{}, changed)
-	defer orders.Close()
-	for {
-		var again <-chan time.Time
-		if allSynced(followers) {
-			if err := arrange(ctx); err != nil && ctx.Err() == nil {
-				c.Config.Progress(fmt.Sprintf("%s could not follow the pods, trying again: %v", what, err))
-				again = time.After(watch.Tick)
-			}
+	// If somebody deletes a helper with its orders, they are given again.
+	w.WakeOn(watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", Namespace, Selector()), &corev1.ConfigMap{})
+	first := true
+	_ = w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
+		if !first && !watch.Pause(ctx, followPause) {
+			return false, nil
 		}
-		select {
-		case <-changed:
-		case <-again:
-		case <-ctx.Done():
-			return
+		first = false
+		if err := reconcile(ctx); err != nil && ctx.Err() == nil {
+			c.Config.Progress(fmt.Sprintf("%s could not follow the pods, trying again: %v", what, err))
+			w.WakeAfter(watch.Tick)
 		}
-		select {
-		case <-time.After(followPause):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func allSynced(followers []*watch.Follower) bool {
-	for _, f := range followers {
-		if !f.Synced() {
-			return false
-		}
-	}
-	return true
+		return false, nil
+	}})
 }

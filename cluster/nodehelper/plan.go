@@ -1,7 +1,7 @@
 // Package nodehelper is the client's side of the helpers, which apply faults to
-// networks and resources of the pods on their node: it plans what each helper is to
-// do, writes that down, and starts, tells, asks and ends the helpers. The plan and
-// the objects are pure; Reconciler sends them.
+// networks and resources of the pods on their node: it plans the orders of each
+// helper, stores them in ConfigMaps, sends them, and starts and ends the helpers. The
+// plan and the objects are pure; Reconciler applies them.
 package nodehelper
 
 import (
@@ -28,13 +28,12 @@ func Reachable(p *corev1.Pod) bool {
 	return p.Spec.NodeName != "" && p.Status.Phase == corev1.PodRunning
 }
 
-// Orders sorts wishes by node and pod. Pods that no helper finds are left out.
-// The order of pods and faults never varies, so that equal wishes give equal
-// orders.
-func Orders(wishes []DesiredFault) map[string][]order.Pod {
+// Orders sorts desired faults by node and pod, without pods that no helper finds. The
+// order of pods and faults never varies, so that equal faults give equal orders.
+func Orders(desired []DesiredFault) map[string][]order.Pod {
 	at := map[string]map[string]*order.Pod{}
-	for _, w := range wishes {
-		for _, p := range w.Pods {
+	for _, d := range desired {
+		for _, p := range d.Pods {
 			if !Reachable(p) {
 				continue
 			}
@@ -48,7 +47,7 @@ func Orders(wishes []DesiredFault) map[string][]order.Pod {
 				pod = &order.Pod{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name}
 				node[string(p.UID)] = pod
 			}
-			pod.Faults = append(pod.Faults, w.Fault)
+			pod.Faults = append(pod.Faults, d.Fault)
 		}
 	}
 	orders := make(map[string][]order.Pod, len(at))

@@ -28,8 +28,8 @@ func ProbeHelper(ctx context.Context, c *kubeapi.Client, node string, backends *
 	if made {
 		defer func() { err = errors.Join(err, endProbe(context.WithoutCancel(ctx), c, node)) }()
 	}
-	v := &helperClient{c: c, node: node, agent: FoundAgent(c)}
-	return v.do(ctx, http.MethodGet, control.NodeBackendsPath, nil, backends)
+	h := &helperClient{c: c, node: node, agent: FoundAgent(c)}
+	return h.do(ctx, request{method: http.MethodGet, path: control.NodeBackendsPath, answer: backends})
 }
 
 // endProbe takes back what probe has made, unless somebody has given the helper
@@ -54,7 +54,7 @@ func endProbe(ctx context.Context, c *kubeapi.Client, node string) error {
 	if err := endHelper(ctx, c, node); err != nil {
 		return fmt.Errorf("ending the helper of node %q: %w", node, err)
 	}
-	return TidyHelpers(ctx, c, EverySystem)
+	return DeleteUnusedNamespace(ctx, c, EverySystem)
 }
 
 // FoundAgent runs helpers with the image that is found for them.

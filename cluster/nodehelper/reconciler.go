@@ -20,92 +20,67 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
-// A Reconciler is the helpers of all nodes as one owner of faults sees them. What the
-// owner wants is kept in a ConfigMap a node, from which a helper that comes later
-// reads it; a helper that is there is told at once.
+// A Reconciler makes the helpers of all nodes do what one owner of faults wants. A
+// ConfigMap for each node keeps it, from which a helper that comes later reads it; a
+// helper that runs gets it by a request.
 type Reconciler struct {
 	Client *kubeapi.Client
 	Owner  string
-	// wanted returns what the owner wants of each node, given the orders that
-	// there are. It may be asked several times, as others change them, too.
-	Wanted func(ctx context.Context, orders map[string]*order.Order) (map[string][]order.Pod, error)
-	// agent says how helpers are run; it is asked where one has to be made.
+	// Wanted returns what the owner wants of each node. It may be called several
+	// times, because others change orders, too.
+	Wanted func(ctx context.Context) (map[string][]order.Pod, error)
+	// Agent says how to run helpers; it is called if one has to be made.
 	Agent func(ctx context.Context) (Options, error)
-	// keep leaves helpers that nobody wants anything of, for the next fault;
-	// they end by themselves after a while.
+	// Keep leaves helpers without orders for the next fault; they end by themselves
+	// after a while.
 	Keep bool
+	// Known remembers where helpers have answered; it may be nil.
+	Known *Addresses
 }
-
-// ErrConflict says that others were faster, and that it has to be done anew.
-var ErrConflict = errors.New("the orders were changed by others at the same time, again and again; try again") //nolint:gochecknoglobals // a sentinel
 
 // endTimeout bounds the ending of a helper that nobody wants anything of.
 const endTimeout = 30 * time.Second
 
-// reconcileTries bounds how often orders are derived anew because others change
-// them at the same time.
-const reconcileTries = 20
-
-// Reconcile makes the helpers do what the owner wants, and returns what they tell
-// of it. All that was changed acts when it returns.
-func (w *Reconciler) Reconcile(ctx context.Context) ([]order.Status, error) {
-	for try := range reconcileTries {
-		statuses, err := w.reconcileOnce(ctx)
-		if !IsOvertaken(err) {
-			return statuses, kubeapi.Explain(err)
-		}
-		select {
-		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	return nil, ErrConflict
+// Reconcile makes the helpers do what the owner wants, and returns what they answer.
+// All that was changed acts when it returns. Orders that others change at the same
+// time are derived again.
+func (r *Reconciler) Reconcile(ctx context.Context) ([]order.Status, error) {
+	var statuses []order.Status
+	err := kubeapi.RetryConflicts(ctx, fmt.Sprintf("the orders of %q for the helpers", r.Owner), func(ctx context.Context) (err error) {
+		statuses, err = r.reconcileOnce(ctx)
+		return err
+	})
+	return statuses, kubeapi.Explain(err)
 }
 
-// IsOvertaken reports whether an error comes from changes of others.
-func IsOvertaken(err error) bool {
-	return errors.Is(err, ErrConflict) || kubeapi.IsOvertaken(err)
-}
-
-// A task is what has to be done for one node.
+// A task is a change of one node that its helper has to carry out.
 type task struct {
 	node    string
 	version int64
 	pods    []order.Pod
-	// last is set where nobody wants anything of the node any more, and first
-	// where nobody did so far.
+	// last is set if no owner wants anything of the node any more, and first if none
+	// did so far.
 	last, first bool
 }
 
-func (w *Reconciler) reconcileOnce(ctx context.Context) ([]order.Status, error) {
+func (r *Reconciler) reconcileOnce(ctx context.Context) ([]order.Status, error) {
 	// What is there is read before what is wanted. So, an order that is based on
 	// a record that has changed since is never written over one that is not.
-	there, err := listOrders(ctx, w.Client)
+	there, err := listOrders(ctx, r.Client)
 	if err != nil {
 		return nil, err
 	}
-	orders := map[string]*order.Order{}
-	for node, config := range there {
-		o, err := OrderOf(config, w.Owner, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		if o != nil {
-			orders[node] = o
-		}
-	}
-	wanted, err := w.Wanted(ctx, orders)
+	wanted, err := r.Wanted(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := w.write(ctx, there, orders, wanted)
+	tasks, err := r.write(ctx, there, wanted)
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := w.notify(ctx, tasks)
+	statuses, err := r.notify(ctx, tasks)
 	if err == nil && slices.ContainsFunc(tasks, func(t task) bool { return t.last }) {
-		err = TidyHelpers(ctx, w.Client, EverySystem)
+		err = DeleteUnusedNamespace(ctx, r.Client, EverySystem)
 	}
 	return statuses, err
 }
@@ -125,24 +100,29 @@ func listOrders(ctx context.Context, c *kubeapi.Client) (map[string]*corev1.Conf
 	return there, nil
 }
 
-// write changes the ConfigMaps of nodes of which something else is wanted than
-// before, and returns what their helpers have to be told.
-func (w *Reconciler) write(ctx context.Context, there map[string]*corev1.ConfigMap, orders map[string]*order.Order, wanted map[string][]order.Pod) ([]task, error) {
+// write changes the ConfigMaps of nodes of which the owner wants something else than
+// before, and returns what their helpers have to do.
+func (r *Reconciler) write(ctx context.Context, there map[string]*corev1.ConfigMap, wanted map[string][]order.Pod) ([]task, error) {
 	nodes := slices.Sorted(maps.Keys(wanted))
-	for node := range orders {
-		if _, also := wanted[node]; !also {
+	for node, config := range there {
+		o, err := OrderOf(config, r.Owner, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if _, also := wanted[node]; o != nil && !also {
 			nodes = append(nodes, node)
 		}
 	}
-	if len(wanted) > 0 {
-		if err := EnsureNamespace(ctx, w.Client); err != nil {
+	isNew := func(node string) bool { return there[node] == nil }
+	if slices.ContainsFunc(slices.Collect(maps.Keys(wanted)), isNew) {
+		if err := EnsureNamespace(ctx, r.Client); err != nil {
 			return nil, err
 		}
 	}
 	var mu sync.Mutex
 	var tasks []task
 	err := kubeapi.Each(len(nodes), func(i int) error {
-		t, err := w.writeOne(ctx, nodes[i], there[nodes[i]], wanted[nodes[i]])
+		t, err := r.writeOne(ctx, nodes[i], there[nodes[i]], wanted[nodes[i]])
 		if err != nil || t == nil {
 			return err
 		}
@@ -154,23 +134,23 @@ func (w *Reconciler) write(ctx context.Context, there map[string]*corev1.ConfigM
 	return tasks, err
 }
 
-// writeOne writes the orders of one node. It returns nil where its helper knows
-// them already.
-func (w *Reconciler) writeOne(ctx context.Context, node string, config *corev1.ConfigMap, pods []order.Pod) (*task, error) {
-	configs := w.Client.Clientset.CoreV1().ConfigMaps(Namespace)
+// writeOne writes the orders of one node. It returns nil if its helper knows them
+// already.
+func (r *Reconciler) writeOne(ctx context.Context, node string, config *corev1.ConfigMap, pods []order.Pod) (*task, error) {
+	configs := r.Client.Clientset.CoreV1().ConfigMaps(Namespace)
 	isNew := config == nil
 	if isNew {
 		config = NewOrders(node)
 	}
-	version, changed, err := SetPods(config, w.Owner, pods, time.Now())
+	version, changed, err := SetPods(config, r.Owner, pods, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	t := &task{node: node, version: version, pods: pods, last: len(config.Data) == 0 && !w.Keep, first: len(config.OwnerReferences) == 0}
+	t := &task{node: node, version: version, pods: pods, last: len(config.Data) == 0 && !r.Keep, first: len(config.OwnerReferences) == 0}
 	switch {
 	case !changed && len(config.OwnerReferences) > 0:
 		return nil, nil
-	case !changed: // whoever wrote it did not come to making its helper
+	case !changed: // the writer ended before it made the helper
 	case isNew:
 		_, err = configs.Create(ctx, config, metav1.CreateOptions{FieldManager: kubeapi.FieldManager})
 	case t.last:
@@ -179,13 +159,13 @@ func (w *Reconciler) writeOne(ctx context.Context, node string, config *corev1.C
 		_, err = configs.Update(ctx, config, metav1.UpdateOptions{FieldManager: kubeapi.FieldManager})
 	}
 	if apierrors.IsNotFound(err) {
-		return nil, ErrConflict
+		return nil, kubeapi.ErrOvertaken
 	}
 	return t, err
 }
 
-// notify gives the orders to the helpers.
-func (w *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, error) {
+// notify sends the orders to the helpers.
+func (r *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
@@ -194,14 +174,14 @@ func (w *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 		t := &tasks[i]
 		var err error
 		if len(t.pods) > 0 {
-			all[i], err = w.put(ctx, t)
+			all[i], err = r.put(ctx, t)
 		} else {
-			err = w.takeBack(ctx, t)
+			err = r.takeBack(ctx, t)
 		}
 		if refused := (&controlhttp.StatusError{}); errors.As(err, &refused) && refused.Code == http.StatusConflict {
-			return ErrConflict
+			return kubeapi.ErrOvertaken
 		}
-		if err != nil && !IsOvertaken(err) {
+		if err != nil && !kubeapi.IsOvertaken(err) {
 			return fmt.Errorf("node %q: %w", t.node, err)
 		}
 		return err
@@ -209,30 +189,30 @@ func (w *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 	return slices.Concat(all...), err
 }
 
-// put gives a helper the order of a task. A helper that is not there is made.
-func (w *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
+// put sends a helper the order of a task, and makes the helper if there is none.
+func (r *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
 	var statuses []order.Status
-	v := &helperClient{c: w.Client, node: t.node, agent: w.Agent}
-	err := v.do(ctx, http.MethodPut, control.NodeOrderPath(w.Owner), order.Order{Owner: w.Owner, Version: t.version, Pods: t.pods}, &statuses)
+	h := &helperClient{c: r.Client, node: t.node, agent: r.Agent, known: r.Known}
+	err := h.do(ctx, request{http.MethodPut, control.NodeOrderPath(r.Owner), order.Order{Owner: r.Owner, Version: t.version, Pods: t.pods}, &statuses})
 	if err == nil && t.first {
-		err = reclaim(ctx, w.Client, t.node, t.version)
+		err = reclaim(ctx, r.Client, t.node, t.version)
 	}
 	return statuses, err
 }
 
-// takeBack tells a helper that the owner wants nothing any more, and ends it
-// where nobody does.
-func (w *Reconciler) takeBack(ctx context.Context, t *task) error {
-	v := &helperClient{c: w.Client, node: t.node}
-	err := v.do(ctx, http.MethodDelete, control.WithdrawPath(w.Owner, t.version), nil, nil)
+// takeBack withdraws the owner's order from a helper, and ends the helper if no
+// other owner wants anything.
+func (r *Reconciler) takeBack(ctx context.Context, t *task) error {
+	h := &helperClient{c: r.Client, node: t.node, known: r.Known}
+	err := h.do(ctx, request{method: http.MethodDelete, path: control.WithdrawPath(r.Owner, t.version)})
 	if errors.Is(err, errNoHelper) {
 		err = nil // and so nothing acts
 	}
-	if !t.last || IsOvertaken(err) {
+	if !t.last || kubeapi.IsOvertaken(err) {
 		return err
 	}
 	// A helper that does not answer takes everything back when it ends.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	return errors.Join(err, endHelper(ending, w.Client, t.node))
+	return errors.Join(err, endHelper(ending, r.Client, t.node))
 }

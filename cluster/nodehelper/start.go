@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
@@ -35,9 +34,9 @@ func EnsureNamespace(ctx context.Context, c *kubeapi.Client) error {
 		return fmt.Errorf("making the namespace %q for the helpers, which faults on networks and resources need: %w", Namespace, err)
 	}
 	// Pods are refused before their service account has been made.
-	only := func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=default" }
-	lw := cache.NewFilteredListWatchFromClient(c.Clientset.CoreV1().RESTClient(), "serviceaccounts", Namespace, only)
-	return watch.Until(ctx, lw, &corev1.ServiceAccount{}, func(s cache.Store) bool { return len(s.ListKeys()) > 0 })
+	lw := watch.Named(c.Clientset.CoreV1().RESTClient(), "serviceaccounts", Namespace, "default")
+	waiting := fmt.Sprintf("waiting for the service account \"default\" of namespace %q", Namespace)
+	return watch.AwaitObjects(ctx, lw, &corev1.ServiceAccount{}, waiting, func(all []*corev1.ServiceAccount) bool { return len(all) > 0 })
 }
 
 // makeHelper makes the helper of a node. Its orders are there.
@@ -90,7 +89,7 @@ func adopt(ctx context.Context, c *kubeapi.Client, job *batchv1.Job, secret stri
 		_, err = c.Clientset.CoreV1().ConfigMaps(Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, o)
 	}
 	if apierrors.IsNotFound(err) {
-		return ErrConflict
+		return kubeapi.ErrOvertaken
 	}
 	return err
 }
@@ -149,7 +148,7 @@ func reclaim(ctx context.Context, c *kubeapi.Client, node string, version int64)
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, WantedAnnotation, version)
 	job, err := c.Clientset.BatchV1().Jobs(Namespace).Patch(ctx, Name(node), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kubeapi.FieldManager})
 	if apierrors.IsNotFound(err) || err == nil && job.DeletionTimestamp != nil {
-		return ErrConflict
+		return kubeapi.ErrOvertaken
 	}
 	if err != nil {
 		return err
@@ -157,39 +156,36 @@ func reclaim(ctx context.Context, c *kubeapi.Client, node string, version int64)
 	return adopt(ctx, c, job, "")
 }
 
-// endHelper deletes the helper of a node, unless somebody wants something of it
-// again. What belongs to it goes with it.
+// endHelper deletes the helper of a node, unless it has orders again. What belongs
+// to it goes with it.
 func endHelper(ctx context.Context, c *kubeapi.Client, node string) error {
 	name := Name(node)
-	for range reconcileTries {
+	return kubeapi.RetryConflicts(ctx, fmt.Sprintf("the Job %s/%s", Namespace, name), func(ctx context.Context) error {
 		job, err := c.Clientset.BatchV1().Jobs(Namespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
 		if err != nil {
-			return err
+			return ignoreNotFound(err)
 		}
 		_, err = c.Clientset.CoreV1().ConfigMaps(Namespace).Get(ctx, name, metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
 			return err
 		}
-		err = c.Clientset.BatchV1().Jobs(Namespace).Delete(ctx, name, metav1.DeleteOptions{
+		return ignoreNotFound(c.Clientset.BatchV1().Jobs(Namespace).Delete(ctx, name, metav1.DeleteOptions{
 			PropagationPolicy: kubeapi.Background(), Preconditions: &metav1.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion},
-		})
-		if err == nil || apierrors.IsNotFound(err) {
-			return nil
-		}
-		if !apierrors.IsConflict(err) {
-			return err
-		}
-	}
-	return ErrConflict
+		}))
+	})
 }
 
-// TidyHelpers deletes the namespace of the helpers when it was made for them, and
-// neither they nor any system or experiment that counts need it any more. Who may
-// not find that out leaves it.
-func TidyHelpers(ctx context.Context, c *kubeapi.Client, counts func(ofSystem metav1.Object) bool) error {
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// DeleteUnusedNamespace deletes the namespace of the helpers if this program has made
+// it, and neither helpers nor any system or experiment that counts need it any more.
+// Without the rights to find that out it leaves the namespace.
+func DeleteUnusedNamespace(ctx context.Context, c *kubeapi.Client, counts func(ofSystem metav1.Object) bool) error {
 	if needed, err := helpersNeeded(ctx, c); err != nil || needed {
 		return kubeapi.IgnoreForbidden(err)
 	}
@@ -261,8 +257,5 @@ func AwaitHelpersGone(ctx context.Context, c *kubeapi.Client) error {
 	if err != nil || ns.DeletionTimestamp == nil {
 		return nil //nolint:nilerr // it is not there, or is not ours to look at
 	}
-	if err := watch.AwaitNamespaceGone(ctx, c, Namespace); err != nil {
-		return fmt.Errorf("waiting until namespace %q is gone: %w", Namespace, err)
-	}
-	return nil
+	return watch.AwaitNamespaceGone(ctx, c, Namespace)
 }

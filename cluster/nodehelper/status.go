@@ -18,11 +18,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// Disband takes back all that helpers do for an owner, and ends those that nobody
-// wants anything of.
-func Disband(ctx context.Context, c *kubeapi.Client, owner string) error {
-	w := &Reconciler{Client: c, Owner: owner, Wanted: func(context.Context, map[string]*order.Order) (map[string][]order.Pod, error) { return nil, nil }}
-	if _, err := w.Reconcile(ctx); err != nil {
+// RemoveOwner clears all faults of an owner on all nodes, and ends the helpers that no
+// other owner needs.
+func RemoveOwner(ctx context.Context, c *kubeapi.Client, owner string) error {
+	r := &Reconciler{Client: c, Owner: owner, Wanted: func(context.Context) (map[string][]order.Pod, error) { return nil, nil }}
+	if _, err := r.Reconcile(ctx); err != nil {
 		return err
 	}
 	there, err := listOrders(ctx, c)
@@ -31,13 +31,13 @@ func Disband(ctx context.Context, c *kubeapi.Client, owner string) error {
 	}
 	for node, config := range there {
 		if orders, err := OrdersIn(config, time.Now()); err != nil || len(orders) > 0 {
-			continue // whose orders cannot be read is seen by who reads them
+			continue // the reconciler of the owner reports orders that cannot be read
 		}
 		err := c.Clientset.CoreV1().ConfigMaps(Namespace).Delete(ctx, config.Name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &config.UID, ResourceVersion: &config.ResourceVersion},
 		})
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			continue // somebody wants something again, or it ends already
+			continue // it has orders again, or ends already
 		}
 		if err := errors.Join(err, endHelper(ctx, c, node)); err != nil {
 			return err
@@ -60,8 +60,9 @@ func FaultError(id string, statuses []order.Status) error {
 	return kubeapi.Summarize(errors.Join(errs...))
 }
 
-// Statuses tells what helpers have made of each fault of an owner. Of nodes
-// whose helper does not answer there is a status with an error for each fault.
+// Statuses asks the helpers for the state of each fault of the owners that wants
+// names. If the helper of a node does not answer, each fault has a status with the
+// error.
 func Statuses(ctx context.Context, c *kubeapi.Client, wants func(owner string) bool) ([]order.Status, map[string][]*order.Order, error) {
 	there, err := listOrders(ctx, c)
 	if err != nil {
@@ -84,19 +85,19 @@ func Statuses(ctx context.Context, c *kubeapi.Client, wants func(owner string) b
 		}
 	}
 	slices.Sort(nodes)
-	told := make([][]order.Status, len(nodes))
+	answers := make([][]order.Status, len(nodes))
 	_ = kubeapi.Each(len(nodes), func(i int) error {
 		statuses, err := askStatus(ctx, c, nodes[i])
 		if err == nil {
-			told[i] = slices.DeleteFunc(statuses, func(s order.Status) bool { return !wants(s.Owner) })
+			answers[i] = slices.DeleteFunc(statuses, func(s order.Status) bool { return !wants(s.Owner) })
 			return nil
 		}
 		for _, o := range orders[nodes[i]] {
-			told[i] = append(told[i], unanswered(o, fmt.Sprintf("the helper of node %q does not answer: %v", nodes[i], err))...)
+			answers[i] = append(answers[i], unanswered(o, fmt.Sprintf("the helper of node %q does not answer: %v", nodes[i], err))...)
 		}
 		return nil
 	})
-	return slices.Concat(told...), orders, nil
+	return slices.Concat(answers...), orders, nil
 }
 
 func unanswered(o *order.Order, why string) (statuses []order.Status) {
@@ -132,12 +133,12 @@ func AskHelper(ctx context.Context, c *kubeapi.Client, node, path string, answer
 	return errors.New("it is not running")
 }
 
-// A FaultStatus is what helpers have made of one fault, over all pods.
+// A FaultStatus is the state of one fault, over all pods.
 type FaultStatus struct{ by, effective, Errors []string }
 
 // FaultStatuses sums up statuses by owner and fault.
 func FaultStatuses(statuses []order.Status) map[[2]string]*FaultStatus {
-	deeds := map[[2]string]*FaultStatus{}
+	byFault := map[[2]string]*FaultStatus{}
 	add := func(list *[]string, text string) {
 		if text != "" && !slices.Contains(*list, text) {
 			*list = append(*list, text)
@@ -145,20 +146,20 @@ func FaultStatuses(statuses []order.Status) map[[2]string]*FaultStatus {
 	}
 	for _, s := range statuses {
 		key := [2]string{s.Owner, s.FaultID}
-		if deeds[key] == nil {
-			deeds[key] = &FaultStatus{}
+		if byFault[key] == nil {
+			byFault[key] = &FaultStatus{}
 		}
-		add(&deeds[key].by, s.By)
-		add(&deeds[key].effective, s.Effective)
-		add(&deeds[key].Errors, s.Error)
+		add(&byFault[key].by, s.By)
+		add(&byFault[key].effective, s.Effective)
+		add(&byFault[key].Errors, s.Error)
 	}
-	return deeds
+	return byFault
 }
 
-// Describe adds what is known of the deed to what is told of a fault.
-func (w *FaultStatus) Describe(in *runner.Injection) {
-	if w == nil {
+// Describe adds the state to the description of a fault; nil adds nothing.
+func (s *FaultStatus) Describe(in *runner.Injection) {
+	if s == nil {
 		return
 	}
-	in.By, in.Effective, in.Errors = strings.Join(w.by, ","), strings.Join(w.effective, "; "), w.Errors
+	in.By, in.Effective, in.Errors = strings.Join(s.by, ","), strings.Join(s.effective, "; "), s.Errors
 }

@@ -17,7 +17,7 @@ import (
 const (
 	// connectedTimeout bounds the wait for Services after their pods are ready.
 	connectedTimeout = time.Minute
-	// connectedPause is the time between two questions.
+	// ConnectedPause is the time between two questions to a pod.
 	ConnectedPause = 100 * time.Millisecond
 )
 
@@ -26,8 +26,6 @@ const (
 // addresses of their Services take a moment to become known on each node, and no
 // object tells of it, so one pod of each node is asked.
 func AwaitConnected(ctx context.Context, pods map[string][]*corev1.Pod, unreachable func(ctx context.Context, pod string) ([]string, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectedTimeout, ErrTimeout)
-	defer cancel()
 	asked := map[string]string{}
 	for _, list := range pods {
 		for _, p := range list {
@@ -44,30 +42,35 @@ func AwaitConnected(ctx context.Context, pods map[string][]*corev1.Pod, unreacha
 	return kubeapi.Each(len(nodes), func(i int) error { return connectedFrom(ctx, nodes[i], asked[nodes[i]], unreachable) })
 }
 
+// connectedFrom returns when a pod reaches all services, which it is asked again and
+// again.
 func connectedFrom(ctx context.Context, node, pod string, unreachable func(ctx context.Context, pod string) ([]string, error)) error {
-	for {
-		missing, err := unreachable(ctx, pod)
-		var refused *controlhttp.StatusError
-		if errors.As(err, &refused) && refused.Code == http.StatusNotFound {
-			return nil // another program serves, which cannot tell
-		}
-		if err == nil && len(missing) == 0 {
-			return nil
-		}
-		if len(kubeapi.MissingRights(err)) > 0 {
-			return fmt.Errorf("asking pod %q which services it reaches: %w", pod, err)
-		}
-		select {
-		case <-time.After(ConnectedPause):
-			continue
-		case <-ctx.Done():
-		}
-		switch cause := context.Cause(ctx); {
-		case !errors.Is(cause, ErrTimeout):
-			return fmt.Errorf("waiting until its services reach each other: %w", cause)
-		case err != nil:
-			return fmt.Errorf("asking pod %q which services it reaches: %w", pod, err)
-		}
-		return fmt.Errorf("from node %q, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", node, strings.Join(missing, ", "))
-	}
+	w := Begin(ctx)
+	defer w.Close()
+	var missing []string
+	var last error
+	asking := func(err error) error { return fmt.Errorf("asking pod %q which services it reaches: %w", pod, err) }
+	return w.Until(ctx, Condition{
+		Waiting: "waiting until its services reach each other", Timeout: connectedTimeout, Every: ConnectedPause,
+		Holds: func(ctx context.Context) (bool, error) {
+			answer, err := unreachable(ctx, pod)
+			if ctx.Err() == nil {
+				missing, last = answer, err // the end of the wait is no answer
+			}
+			var refused *controlhttp.StatusError
+			switch {
+			case errors.As(err, &refused) && refused.Code == http.StatusNotFound:
+				return true, nil // another program serves, which cannot tell
+			case len(kubeapi.MissingRights(err)) > 0:
+				return false, asking(err)
+			}
+			return err == nil && len(answer) == 0, nil
+		},
+		Late: func() error {
+			if last != nil {
+				return asking(last)
+			}
+			return fmt.Errorf("from node %q, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", node, strings.Join(missing, ", "))
+		},
+	})
 }

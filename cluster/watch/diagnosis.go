@@ -1,33 +1,35 @@
 package watch
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 )
 
 // A Diagnosis is why a service is not ready.
 type Diagnosis struct {
-	// key tells troubles apart; it does not change while one lasts.
+	// Key tells diagnoses apart; it does not change while one lasts.
 	Key string
-	// text is for people.
+	// Text is for people.
 	Text string
-	// patience is how long to wait for the trouble to go away by itself;
-	// forever where only the general time limit counts.
+	// Patience is how long to wait until the cause goes away by itself; forever if
+	// only the general time limit counts.
 	Patience time.Duration
-	// crashed names the pod whose last words tell more.
+	// Crashed names the pod whose last words tell more.
 	Crashed string
 }
 
 const forever = time.Duration(1<<63 - 1)
 
-// Diagnose says why a Deployment with these pods is not ready; nil where nothing
-// is wrong yet. The first cause that has been found is told.
+// Diagnose says why a Deployment with these pods is not ready; nil if nothing is
+// wrong yet. Of several causes it returns the first.
 func Diagnose(d *appsv1.Deployment, pods []*corev1.Pod) *Diagnosis {
 	for i := range pods {
 		if t := DiagnosePod(pods[i]); t != nil {
@@ -59,6 +61,18 @@ func Refusal(message string) *Diagnosis {
 	return &Diagnosis{Key: "refused", Text: "its pods are refused: " + message + hint, Patience: 3 * time.Second}
 }
 
+// DiagnoseJob asks the events of a Job why it makes no pods; nil if they do not say.
+func DiagnoseJob(ctx context.Context, c *kubeapi.Client, namespace, job string) *Diagnosis {
+	events, err := c.Clientset.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "involvedObject.kind=Job,involvedObject.name=" + job + ",reason=FailedCreate",
+	})
+	if err != nil || len(events.Items) == 0 {
+		return nil // the general time limit counts
+	}
+	return Refusal(events.Items[len(events.Items)-1].Message)
+}
+
+// DiagnosePod says why a pod is not ready; nil if nothing is wrong yet.
 func DiagnosePod(pod *corev1.Pod) *Diagnosis {
 	if pod.DeletionTimestamp != nil {
 		return nil
@@ -106,4 +120,5 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 	return &Diagnosis{Key: waiting.Reason, Text: fmt.Sprintf("pod %s waits: %s %s", pod.Name, waiting.Reason, OneLine(waiting.Message)), Patience: forever}
 }
 
+// OneLine is a text with its white space as single spaces.
 func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

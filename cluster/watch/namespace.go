@@ -7,22 +7,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 )
 
+// MadeByUs reports whether this program has made a namespace.
 func MadeByUs(ns *corev1.Namespace) bool {
 	return ns.Labels[manifest.ManagedByLabel] == manifest.ManagedBy
 }
 
+// MadeFor reports whether this program has made a namespace for a system.
 func MadeFor(ns *corev1.Namespace, system string) bool {
 	return MadeByUs(ns) && ns.Labels[manifest.SystemLabel] == system
 }
 
-// SettledNamespace returns the namespace, or nil where there is none. One that
-// is being deleted is waited for.
+// SettledNamespace returns the namespace, or nil if there is none. It waits
+// until one that is being deleted is gone.
 func SettledNamespace(ctx context.Context, c *kubeapi.Client, name string) (*corev1.Namespace, error) {
 	ns, err := c.Clientset.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -35,16 +36,16 @@ func SettledNamespace(ctx context.Context, c *kubeapi.Client, name string) (*cor
 		return ns, nil
 	}
 	c.Config.Progress(fmt.Sprintf("namespace/%s is being deleted; waiting until it is gone", name))
-	waiting, cancel := context.WithTimeout(ctx, c.Config.ReadyTimeout)
+	waiting, cancel := context.WithTimeoutCause(ctx, c.Config.ReadyTimeout, fmt.Errorf("it was not gone after %v", c.Config.ReadyTimeout))
 	defer cancel()
 	if err := AwaitNamespaceGone(waiting, c, name); err != nil {
-		return nil, fmt.Errorf("waiting until the namespace %q, which is being deleted, is gone: %w; 'kubectl get namespace %s -o yaml' shows what holds it", name, err, name)
+		return nil, fmt.Errorf("%w; 'kubectl get namespace %s -o yaml' shows what holds it", err, name)
 	}
 	return nil, nil
 }
 
+// AwaitNamespaceGone returns when there is no namespace of a name.
 func AwaitNamespaceGone(ctx context.Context, c *kubeapi.Client, name string) error {
-	only := func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + name }
-	lw := cache.NewFilteredListWatchFromClient(c.Clientset.CoreV1().RESTClient(), "namespaces", "", only)
-	return Until(ctx, lw, &corev1.Namespace{}, func(s cache.Store) bool { return len(s.ListKeys()) == 0 })
+	waiting := fmt.Sprintf("waiting until namespace %q is gone", name)
+	return AwaitObjects(ctx, Named(c.Clientset.CoreV1().RESTClient(), "namespaces", "", name), &corev1.Namespace{}, waiting, none[*corev1.Namespace])
 }

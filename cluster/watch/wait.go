@@ -21,59 +21,44 @@ type readiness struct {
 	namespace string
 	started   time.Time
 	ready     map[string]bool
-	patience  *patience
+	patience  *Patience
 }
 
-// A patience remembers which troubles were seen, and since when.
-type patience struct {
+// A Patience remembers since when each diagnosis has lasted, and reports each once
+// as progress.
+type Patience struct {
 	c *kubeapi.Client
-	// since is when each trouble was seen first, by service and key.
+	// since is when each diagnosis was seen first, by service and key.
 	since map[string]time.Time
-	// told are the troubles that were reported already.
-	told map[string]bool
 }
 
-func NewPatience(c *kubeapi.Client) *patience {
-	return &patience{c: c, since: map[string]time.Time{}, told: map[string]bool{}}
+// NewPatience returns a Patience that has seen no diagnosis.
+func NewPatience(c *kubeapi.Client) *Patience {
+	return &Patience{c: c, since: map[string]time.Time{}}
 }
 
 // AwaitReady returns when every service has all its replicas, all of the newest
-// kind. What keeps a service from that is told as it is seen, and ends the
-// waiting when it cannot be expected to go away.
+// kind. A cause that keeps a service from that is reported as progress when it is
+// seen, and ends the wait if it cannot be expected to go away.
 func AwaitReady(ctx context.Context, c *kubeapi.Client, system *topology.System, namespace string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Config.ReadyTimeout, ErrTimeout)
-	defer cancel()
-	changed := NewChanged()
+	w := Begin(ctx)
+	defer w.Close()
 	selector := manifest.Selector(system.Name)
-	deployments := Follow(ctx, Labelled(c.Clientset.AppsV1().RESTClient(), "deployments", namespace, selector), &appsv1.Deployment{}, changed)
-	defer deployments.Close()
-	pods := Follow(ctx, Labelled(c.Clientset.CoreV1().RESTClient(), "pods", namespace, selector), &corev1.Pod{}, changed)
-	defer pods.Close()
-	w := &readiness{c: c, system: system, namespace: namespace, started: time.Now(), ready: map[string]bool{}, patience: NewPatience(c)}
-	ticker := time.NewTicker(Tick)
-	defer ticker.Stop()
-	for {
-		var state state
-		if deployments.Synced() && pods.Synced() {
-			state = stateOf(deployments.Store.List(), pods.Store.List())
-			done, err := w.look(ctx, state)
-			if done || err != nil {
-				return err
-			}
-		}
-		select {
-		case <-changed:
-		case <-ticker.C:
-		case <-ctx.Done():
-			if cause := context.Cause(ctx); !errors.Is(cause, ErrTimeout) {
-				return fmt.Errorf("waiting until its pods are ready: %w", cause)
-			}
-			return fmt.Errorf("after %v it is not ready:\n%w", c.Config.ReadyTimeout, w.unready(state))
-		}
-	}
+	deployments := Follow(w, Labelled(c.Clientset.AppsV1().RESTClient(), "deployments", namespace, selector), &appsv1.Deployment{})
+	pods := Follow(w, PodsOf(c.Clientset, namespace, selector), &corev1.Pod{})
+	r := &readiness{c: c, system: system, namespace: namespace, started: time.Now(), ready: map[string]bool{}, patience: NewPatience(c)}
+	var last state
+	return w.Until(ctx, Condition{
+		Waiting: "waiting until its pods are ready", Timeout: c.Config.ReadyTimeout, Every: Tick,
+		Holds: func(ctx context.Context) (bool, error) {
+			last = stateOf(deployments(), pods())
+			return r.look(ctx, last)
+		},
+		Late: func() error {
+			return fmt.Errorf("after %v it is not ready:\n%w", c.Config.ReadyTimeout, r.unready(last))
+		},
+	})
 }
-
-var ErrTimeout = errors.New("not ready in time") //nolint:gochecknoglobals // a sentinel
 
 // A state is what there is of each service.
 type state struct {
@@ -81,21 +66,19 @@ type state struct {
 	pods        map[string][]*corev1.Pod
 }
 
-func stateOf(deployments, pods []any) state {
+func stateOf(deployments []*appsv1.Deployment, pods []*corev1.Pod) state {
 	s := state{map[string]*appsv1.Deployment{}, map[string][]*corev1.Pod{}}
-	for _, o := range deployments {
-		d := o.(*appsv1.Deployment)
+	for _, d := range deployments {
 		s.deployments[d.Labels[manifest.ServiceLabel]] = d
 	}
-	for _, o := range pods {
-		p := o.(*corev1.Pod)
+	for _, p := range pods {
 		name := p.Labels[manifest.ServiceLabel]
 		s.pods[name] = append(s.pods[name], p)
 	}
 	return s
 }
 
-// look tells what is new, and reports whether all is ready. An error means that
+// look reports as progress what is new, and returns whether all is ready. An error means that
 // waiting longer makes no sense.
 func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 	var hopeless []error
@@ -125,20 +108,19 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 	return done, nil
 }
 
-// Lasting reports whether a trouble has been there for too long. The first time
-// it is told.
-func (p *patience) Lasting(service string, t *Diagnosis) bool {
-	key := service + " " + t.Key
+// Lasting reports whether a diagnosis has lasted for longer than it may. One that
+// may go away by itself is reported as progress when it is seen first.
+func (p *Patience) Lasting(service string, d *Diagnosis) bool {
+	key := service + " " + d.Key
 	first, seen := p.since[key]
 	if !seen {
 		first = time.Now()
 		p.since[key] = first
+		if d.Patience > 0 {
+			p.c.Config.Progress(fmt.Sprintf("service/%s not ready: %s", service, d.Text))
+		}
 	}
-	if !p.told[key] && t.Patience > 0 {
-		p.told[key] = true
-		p.c.Config.Progress(fmt.Sprintf("service/%s not ready: %s", service, t.Text))
-	}
-	return time.Since(first) >= t.Patience
+	return time.Since(first) >= d.Patience
 }
 
 // Complete reports whether all replicas of a Deployment are there, of the newest

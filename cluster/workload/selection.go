@@ -82,7 +82,8 @@ func desiredFaults(f *recordedFault, pods []*corev1.Pod, peers []string, nodes m
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return p.Spec.HostNetwork })
 	pods = pods[:min(len(pods), f.Selection.MaxPods)]
 	entry, _ := fault.Lookup(f.Fault.Type)
-	// The addresses that probes come from are the node's, so it is one wish each.
+	// The addresses that probes come from are the node's, so each node has its own
+	// desired fault.
 	byNode := map[string]*nodehelper.DesiredFault{}
 	var names []string
 	for _, p := range pods {
@@ -99,15 +100,14 @@ func desiredFaults(f *recordedFault, pods []*corev1.Pod, peers []string, nodes m
 		}
 		w.Pods = append(w.Pods, p)
 	}
-	var wishes []nodehelper.DesiredFault
+	var desired []nodehelper.DesiredFault
 	for _, name := range names {
-		wishes = append(wishes, *byNode[name])
+		desired = append(desired, *byNode[name])
 	}
-	return wishes
+	return desired
 }
 
-// A nodeCache knows nodes that were looked at. Who may not look at nodes knows of
-// none.
+// A nodeCache has the nodes that were read; without the right to read them, none.
 type nodeCache struct {
 	c     *kubeapi.Client
 	known map[string]*corev1.Node

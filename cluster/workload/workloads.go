@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,14 +27,15 @@ import (
 )
 
 // Workloads is the faults on pods of one namespace that need not belong to a
-// system: they are selected by their labels.
+// system: they are selected by their labels. Its methods may be called at the same
+// time.
 type Workloads struct {
 	c         *kubeapi.Client
 	namespace string
 	// selection is of the fault that Inject adds.
 	selection Selection
-	// followed is set while somebody waits for a fault and follows the pods.
-	followed bool
+	// followed is set while this program waits for a fault and follows the pods.
+	followed atomic.Bool
 }
 
 // A recordedFault is a fault of the record of a namespace.
@@ -61,7 +63,7 @@ func Select(ctx context.Context, c *kubeapi.Client, s Selection) (*Workloads, er
 func List(ctx context.Context, c *kubeapi.Client) ([]*Workloads, error) {
 	list, err := c.Clientset.CoreV1().ConfigMaps(nodehelper.Namespace).List(ctx, metav1.ListOptions{LabelSelector: nodehelper.RecordSelector()})
 	if apierrors.IsForbidden(err) {
-		return nil, nil // who may not look at them has added none
+		return nil, nil // without the right to list them, this user has added none
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for faults on selected pods: %w", kubeapi.Explain(err))
@@ -102,8 +104,8 @@ func (x *Workloads) Plan(ctx context.Context, id string, f fault.Fault, deadline
 	if err := x.CanInject(&f); err != nil {
 		return nil, err
 	}
-	wishes, err := x.desired(ctx, []recordedFault{{faults.Injection{ID: id, Fault: f.WithDefaults(), Deadline: deadline}, x.selection}})
-	return faults.EffectsOf(wishes), err
+	desired, err := x.desired(ctx, []recordedFault{{faults.Injection{ID: id, Fault: f.WithDefaults(), Deadline: deadline}, x.selection}})
+	return faults.EffectsOf(desired), err
 }
 
 // Inject lets a fault act on the selected pods, until a deadline that there must
@@ -145,7 +147,7 @@ func (x *Workloads) Clear(ctx context.Context, id string) error {
 		_, err = x.reconciler().Reconcile(ctx)
 	}
 	if err == nil {
-		err = nodehelper.TidyHelpers(ctx, x.c, nodehelper.EverySystem)
+		err = nodehelper.DeleteUnusedNamespace(ctx, x.c, nodehelper.EverySystem)
 	}
 	if err != nil {
 		return fmt.Errorf("clearing fault %q: %w", id, kubeapi.Explain(err))
@@ -164,11 +166,11 @@ func (x *Workloads) Active(ctx context.Context) ([]runner.Injection, error) {
 	if err != nil {
 		return nil, kubeapi.Explain(err)
 	}
-	deeds := nodehelper.FaultStatuses(statuses)
+	byFault := nodehelper.FaultStatuses(statuses)
 	active := []runner.Injection{}
 	for _, f := range all {
 		in := runner.Injection{ID: f.ID, Fault: f.Fault, Since: f.Since, Deadline: f.Deadline, Replicas: podsWith(orders, f.ID), Hits: -1}
-		deeds[[2]string{owner, f.ID}].Describe(&in)
+		byFault[[2]string{owner, f.ID}].Describe(&in)
 		active = append(active, in)
 	}
 	return active, nil
@@ -192,9 +194,9 @@ func podsWith(orders map[string][]*order.Order, id string) []string {
 
 // Follow lets the faults of the namespace follow its pods until ctx ends.
 func (x *Workloads) Follow(ctx context.Context) {
-	x.followed = true
-	defer func() { x.followed = false }()
-	pods := watch.Labelled(x.c.Clientset.CoreV1().RESTClient(), "pods", x.namespace, x.selection.Selector)
+	x.followed.Store(true)
+	defer x.followed.Store(false)
+	pods := watch.PodsOf(x.c.Clientset, x.namespace, x.selection.Selector)
 	nodehelper.OnChange(ctx, x.c, append([]nodehelper.Watched{{Objects: pods, Kind: &corev1.Pod{}}}, watchDestinations(x.c, x.selection)...), "the faults of namespace "+x.namespace, func(ctx context.Context) error {
 		_, err := x.reconciler().Reconcile(ctx)
 		return err
@@ -203,21 +205,21 @@ func (x *Workloads) Follow(ctx context.Context) {
 
 func (x *Workloads) reconciler() *nodehelper.Reconciler {
 	return &nodehelper.Reconciler{
-		Client: x.c, Owner: nodehelper.WorkloadsOwner(x.namespace), Keep: x.followed, Agent: nodehelper.FoundAgent(x.c),
-		Wanted: func(ctx context.Context, _ map[string]*order.Order) (map[string][]order.Pod, error) {
+		Client: x.c, Owner: nodehelper.WorkloadsOwner(x.namespace), Keep: x.followed.Load(), Agent: nodehelper.FoundAgent(x.c),
+		Wanted: func(ctx context.Context) (map[string][]order.Pod, error) {
 			all, err := x.recorded(ctx)
 			if err != nil {
 				return nil, err
 			}
-			wishes, err := x.desired(ctx, all)
-			return nodehelper.Orders(wishes), err
+			desired, err := x.desired(ctx, all)
+			return nodehelper.Orders(desired), err
 		},
 	}
 }
 
 // desired says what faults want of helpers, given the pods there are.
 func (x *Workloads) desired(ctx context.Context, all []recordedFault) ([]nodehelper.DesiredFault, error) {
-	var wishes []nodehelper.DesiredFault
+	var desired []nodehelper.DesiredFault
 	nodes := nodeCache{c: x.c, known: map[string]*corev1.Node{}}
 	for i := range all {
 		f := &all[i]
@@ -232,9 +234,9 @@ func (x *Workloads) desired(ctx context.Context, all []recordedFault) ([]nodehel
 		if err := nodes.learn(ctx, pods, f.Fault); err != nil {
 			return nil, err
 		}
-		wishes = append(wishes, desiredFaults(f, pods, peers, nodes.known)...)
+		desired = append(desired, desiredFaults(f, pods, peers, nodes.known)...)
 	}
-	return wishes, nil
+	return desired, nil
 }
 
 // selected lists the pods of a selection that are there to stay, the oldest

@@ -59,6 +59,30 @@ func (s *Server) set(kind string, k key, o map[string]any) {
 	s.log = append(s.log, event{s.version, kind, k, o})
 	close(s.changed)
 	s.changed = make(chan struct{})
+	if s.RunJobs && k.resource == "jobs" {
+		s.runJob(kind, k, o)
+	}
+}
+
+// runJob makes the pod of a new Job, and deletes that of a deleted one, with what a
+// Job owns here: the ConfigMap of its name. It needs mu.
+func (s *Server) runJob(kind string, job key, o map[string]any) {
+	pod := key{"", "pods", job.namespace, job.name + "-pod"}
+	switch kind {
+	case "ADDED":
+		template, _, _ := unstructured.NestedMap(o, "spec", "template")
+		template["status"] = map[string]any{
+			"phase": "Running", "podIP": "10.0.0.9",
+			"containerStatuses": []any{map[string]any{"name": "helper", "state": map[string]any{"running": map[string]any{}}}},
+		}
+		s.set("ADDED", pod, template)
+	case "DELETED":
+		for _, k := range []key{pod, {"", "configmaps", job.namespace, job.name}} {
+			if s.objects[k] != nil {
+				s.set("DELETED", k, maps.Clone(s.objects[k]))
+			}
+		}
+	}
 }
 
 // meta returns the metadata of an object, which is made if it has none.

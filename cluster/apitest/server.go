@@ -29,6 +29,9 @@ type Server struct {
 	// Proxy answers what is sent to a pod through the server; path is that on the
 	// pod. It is set before the first request.
 	Proxy func(w http.ResponseWriter, r *http.Request, pod, path string)
+	// RunJobs stands in for the controller of Jobs and the kubelet: each Job has a
+	// running pod, JOB-pod, which goes with it. It is set before the first request.
+	RunJobs bool
 
 	url string
 

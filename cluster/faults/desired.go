@@ -67,7 +67,7 @@ func (inst *Instance) reconciler() *nodehelper.Reconciler {
 	inst.mu.Unlock()
 	return &nodehelper.Reconciler{
 		Client: inst.Client, Owner: nodehelper.SystemOwner(inst.namespace, inst.system.Name), Keep: held, Agent: inst.agentOptions,
-		Wanted: inst.desired, Known: &inst.helpers,
+		Wanted: inst.desired, Known: &inst.helpers, Reserved: inst.reservedNodes(),
 	}
 }
 

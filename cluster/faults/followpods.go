@@ -27,7 +27,9 @@ func (inst *Instance) Follow(ctx context.Context) {
 	var following sync.WaitGroup
 	following.Go(func() { inst.watchPods(ctx, &podWatcher{informed: map[string]bool{}}) })
 	following.Go(func() { inst.followPods(ctx) })
+	following.Go(func() { inst.renew(ctx) })
 	following.Wait()
+	inst.unreserve(ctx)
 }
 
 func (inst *Instance) followPods(ctx context.Context) {

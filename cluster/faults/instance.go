@@ -39,6 +39,9 @@ type Instance struct {
 	// followed is set while this program waits for faults and follows the pods.
 	followed bool
 
+	// reserved is what Prepare has reserved; nil if it has not.
+	reserved *reservation
+
 	// helpers remembers where helpers have answered.
 	helpers nodehelper.Addresses
 }

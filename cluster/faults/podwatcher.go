@@ -59,6 +59,7 @@ func (inst *Instance) Hold() error {
 	inst.mu.Unlock()
 	h.ended.Go(func() { inst.watchPods(ctx, h) })
 	h.ended.Go(func() { inst.followPods(ctx) })
+	h.ended.Go(func() { inst.renew(ctx) })
 	return nil
 }
 

@@ -138,6 +138,9 @@ func (b *orderStore) orders() []order.Order {
 // idle tells whether no order wants anything.
 func (b *orderStore) idle(now time.Time) bool {
 	for _, o := range b.orders() {
+		if now.Before(o.Reserved) {
+			return false
+		}
 		for _, p := range o.Pods {
 			if slices.ContainsFunc(p.Faults, func(f order.Fault) bool { return lasts(f, now) }) {
 				return false

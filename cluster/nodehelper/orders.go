@@ -22,7 +22,7 @@ func OrdersIn(config *corev1.ConfigMap, now time.Time) ([]*order.Order, error) {
 		if err := json.Unmarshal([]byte(config.Data[key]), o); err != nil {
 			return nil, fmt.Errorf("reading the orders %q in the ConfigMap %s/%s: %w; delete the ConfigMap if nobody needs it", key, config.Namespace, config.Name, err)
 		}
-		if end, forever := o.End(); len(o.Pods) > 0 && (forever || now.Before(end)) {
+		if end, forever := o.End(); forever || now.Before(end) {
 			orders = append(orders, o)
 		}
 	}
@@ -43,15 +43,15 @@ func OrderOf(config *corev1.ConfigMap, owner string, now time.Time) (*order.Orde
 // maxOrders is what a ConfigMap holds, with room for what is around.
 const maxOrders = 1000 << 10
 
-// SetPods makes pods what an owner wants of the node of a ConfigMap, and forgets
-// what nobody wants any more. It reports whether the owner wants something else
-// than before; then, version is that of its order, which grows.
-func SetPods(config *corev1.ConfigMap, owner string, pods []order.Pod, now time.Time) (version int64, changed bool, err error) {
+// SetDesired stores what an owner wants of the node of a ConfigMap, and drops orders
+// that are over. It returns the owner's order, and whether that is another than
+// before; then its version has grown.
+func SetDesired(config *corev1.ConfigMap, owner string, want Desired, now time.Time) (mine *order.Order, changed bool, err error) {
 	orders, err := OrdersIn(config, now)
 	if err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
-	mine := &order.Order{Owner: owner}
+	mine = &order.Order{Owner: owner}
 	data := map[string]string{}
 	for _, o := range orders {
 		if o.Owner == owner {
@@ -60,17 +60,20 @@ func SetPods(config *corev1.ConfigMap, owner string, pods []order.Pod, now time.
 		}
 		data[order.FileName(o.Owner)] = config.Data[order.FileName(o.Owner)]
 	}
-	if samePods(mine.Pods, pods) {
-		return mine.Version, false, nil
+	if want.KeepReserved || !want.Reserved.IsZero() && mine.Reserved.After(want.Reserved) {
+		want.Reserved = mine.Reserved
 	}
-	mine.Pods, mine.Version = pods, max(mine.Version+1, now.UnixNano())
-	if len(pods) > 0 {
+	if samePods(mine.Pods, want.Pods) && mine.Reserved.Equal(want.Reserved) {
+		return mine, false, nil
+	}
+	mine.Pods, mine.Reserved, mine.Version = want.Pods, want.Reserved, max(mine.Version+1, now.UnixNano())
+	if len(mine.Pods) > 0 || !mine.Reserved.IsZero() {
 		if err := mine.Validate(); err != nil {
-			return 0, false, err
+			return nil, false, err
 		}
 		text, err := json.Marshal(mine)
 		if err != nil {
-			return 0, false, fmt.Errorf("writing the orders of %q: %w", owner, err)
+			return nil, false, fmt.Errorf("writing the orders of %q: %w", owner, err)
 		}
 		data[order.FileName(owner)] = string(text)
 	}
@@ -79,10 +82,20 @@ func SetPods(config *corev1.ConfigMap, owner string, pods []order.Pod, now time.
 		size += len(text)
 	}
 	if size > maxOrders {
-		return 0, false, fmt.Errorf("the orders for node %q have %d bytes, more than the %d that a ConfigMap holds; use fewer faults, pods or peers at a time", Node(config), size, maxOrders)
+		return nil, false, fmt.Errorf("the orders for node %q have %d bytes, more than the %d that a ConfigMap holds; use fewer faults, pods or peers at a time", Node(config), size, maxOrders)
 	}
 	config.Data = data
-	return mine.Version, true, nil
+	return mine, true, nil
+}
+
+// Desired is what an owner wants of the helper of one node.
+type Desired struct {
+	Pods []order.Pod
+	// Reserved is until when the helper stays without faults; zero ends a reservation. A
+	// longer one stays.
+	Reserved time.Time
+	// KeepReserved leaves a reservation as it is: another program may have made it.
+	KeepReserved bool
 }
 
 // samePods compares what is written, as times that were read differ in form from

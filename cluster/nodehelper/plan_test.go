@@ -71,25 +71,25 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestSetPods(t *testing.T) {
+func TestSetDesired(t *testing.T) {
 	now := time.Now()
 	config := NewOrders("one")
 	mine := []order.Pod{{UID: "1", Name: "a", Faults: []order.Fault{pause("x")}}}
 	mine[0].Faults[0].Deadline = now.Add(time.Minute)
-	first, changed, err := SetPods(config, "shop/shop", mine, now)
+	first, changed, err := SetDesired(config, "shop/shop", Desired{Pods: mine}, now)
 	if err != nil || !changed {
 		t.Fatalf("%v, %v", changed, err)
 	}
-	if again, changed, err := SetPods(config, "shop/shop", mine, now.Add(time.Second)); err != nil || changed || again != first {
-		t.Errorf("the same is version %d after %d, changed: %v, %v", again, first, changed, err)
+	if again, changed, err := SetDesired(config, "shop/shop", Desired{Pods: mine}, now.Add(time.Second)); err != nil || changed || again.Version != first.Version {
+		t.Errorf("the same is version %d after %d, changed: %v, %v", again.Version, first.Version, changed, err)
 	}
 	// A clock that goes back does not make versions go back.
 	other := []order.Pod{{UID: "2", Name: "b", Faults: []order.Fault{pause("x")}}}
-	second, _, err := SetPods(config, "shop/shop", other, now.Add(-time.Hour))
-	if err != nil || second <= first {
-		t.Errorf("version %d follows %d: %v", second, first, err)
+	second, _, err := SetDesired(config, "shop/shop", Desired{Pods: other}, now.Add(-time.Hour))
+	if err != nil || second.Version <= first.Version {
+		t.Errorf("version %d follows %d: %v", second.Version, first.Version, err)
 	}
-	if _, _, err := SetPods(config, "foreign.faults/a", mine, now); err != nil || len(config.Data) != 2 {
+	if _, _, err := SetDesired(config, "foreign.faults/a", Desired{Pods: mine}, now); err != nil || len(config.Data) != 2 {
 		t.Errorf("two owners have %d orders: %v", len(config.Data), err)
 	}
 	if o, err := OrderOf(config, "shop/shop", now); err != nil || o == nil || o.Pods[0].UID != "2" {
@@ -97,7 +97,7 @@ func TestSetPods(t *testing.T) {
 	}
 	// What is over is forgotten at the next change.
 	later := now.Add(2 * time.Minute)
-	if _, changed, err := SetPods(config, "shop/shop", nil, later); err != nil || !changed || len(config.Data) != 0 {
+	if _, changed, err := SetDesired(config, "shop/shop", Desired{Pods: nil}, later); err != nil || !changed || len(config.Data) != 0 {
 		t.Errorf("there is left %v: %v, %v", config.Data, changed, err)
 	}
 }
@@ -110,7 +110,7 @@ func TestOrdersThatAreTooLargeAreRefused(t *testing.T) {
 		pods = append(pods, order.Pod{UID: fmt.Sprint(i), Faults: []order.Fault{f}})
 	}
 	config := NewOrders("one")
-	if _, _, err := SetPods(config, "shop/shop", pods, time.Now()); err == nil || !strings.Contains(err.Error(), "more than the") || len(config.Data) > 0 {
+	if _, _, err := SetDesired(config, "shop/shop", Desired{Pods: pods}, time.Now()); err == nil || !strings.Contains(err.Error(), "more than the") || len(config.Data) > 0 {
 		t.Errorf("%v; %d orders", err, len(config.Data))
 	}
 	config.Data["shop_shop.json"] = "{"

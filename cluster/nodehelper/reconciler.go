@@ -34,6 +34,9 @@ type Reconciler struct {
 	// Keep leaves helpers without orders for the next fault; they end by themselves
 	// after a while.
 	Keep bool
+	// Reserved are nodes whose helpers shall run until a time, whether or not any fault
+	// acts. nil leaves reservations as they are; without a node, its reservation ends.
+	Reserved map[string]time.Time
 	// Known remembers where helpers have answered; it may be nil.
 	Known *Addresses
 }
@@ -55,9 +58,8 @@ func (r *Reconciler) Reconcile(ctx context.Context) ([]order.Status, error) {
 
 // A task is a change of one node that its helper has to carry out.
 type task struct {
-	node    string
-	version int64
-	pods    []order.Pod
+	node  string
+	order order.Order
 	// last is set if no owner wants anything of the node any more, and first if none
 	// did so far.
 	last, first bool
@@ -103,18 +105,23 @@ func listOrders(ctx context.Context, c *kubeapi.Client) (map[string]*corev1.Conf
 // write changes the ConfigMaps of nodes of which the owner wants something else than
 // before, and returns what their helpers have to do.
 func (r *Reconciler) write(ctx context.Context, there map[string]*corev1.ConfigMap, wanted map[string][]order.Pod) ([]task, error) {
-	nodes := slices.Sorted(maps.Keys(wanted))
+	needed := slices.Sorted(maps.Keys(wanted))
+	for node := range r.Reserved {
+		if _, also := wanted[node]; !also {
+			needed = append(needed, node)
+		}
+	}
+	nodes := slices.Clone(needed)
 	for node, config := range there {
 		o, err := OrderOf(config, r.Owner, time.Now())
 		if err != nil {
 			return nil, err
 		}
-		if _, also := wanted[node]; o != nil && !also {
+		if o != nil && !slices.Contains(needed, node) {
 			nodes = append(nodes, node)
 		}
 	}
-	isNew := func(node string) bool { return there[node] == nil }
-	if slices.ContainsFunc(slices.Collect(maps.Keys(wanted)), isNew) {
+	if slices.ContainsFunc(needed, func(node string) bool { return there[node] == nil }) {
 		if err := EnsureNamespace(ctx, r.Client); err != nil {
 			return nil, err
 		}
@@ -142,11 +149,12 @@ func (r *Reconciler) writeOne(ctx context.Context, node string, config *corev1.C
 	if isNew {
 		config = NewOrders(node)
 	}
-	version, changed, err := SetPods(config, r.Owner, pods, time.Now())
+	want := Desired{Pods: pods, Reserved: r.Reserved[node], KeepReserved: r.Reserved == nil}
+	o, changed, err := SetDesired(config, r.Owner, want, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	t := &task{node: node, version: version, pods: pods, last: len(config.Data) == 0 && !r.Keep, first: len(config.OwnerReferences) == 0}
+	t := &task{node: node, order: *o, last: len(config.Data) == 0 && !r.Keep, first: len(config.OwnerReferences) == 0}
 	switch {
 	case !changed && len(config.OwnerReferences) > 0:
 		return nil, nil
@@ -173,7 +181,7 @@ func (r *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 	err := kubeapi.Each(len(tasks), func(i int) error {
 		t := &tasks[i]
 		var err error
-		if len(t.pods) > 0 {
+		if len(t.order.Pods) > 0 || !t.order.Reserved.IsZero() {
 			all[i], err = r.put(ctx, t)
 		} else {
 			err = r.takeBack(ctx, t)
@@ -193,9 +201,12 @@ func (r *Reconciler) notify(ctx context.Context, tasks []task) ([]order.Status, 
 func (r *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
 	var statuses []order.Status
 	h := &helperClient{c: r.Client, node: t.node, agent: r.Agent, known: r.Known}
-	err := h.do(ctx, request{http.MethodPut, control.NodeOrderPath(r.Owner), order.Order{Owner: r.Owner, Version: t.version, Pods: t.pods}, &statuses})
+	err := h.do(ctx, request{http.MethodPut, control.NodeOrderPath(r.Owner), t.order, &statuses})
 	if err == nil && t.first {
-		err = reclaim(ctx, r.Client, t.node, t.version)
+		err = reclaim(ctx, r.Client, t.node, t.order.Version)
+	}
+	if kubeapi.IsOvertaken(err) {
+		r.Known.forget(t.node) // the helper that has answered ends, and another one is needed
 	}
 	return statuses, err
 }
@@ -204,7 +215,7 @@ func (r *Reconciler) put(ctx context.Context, t *task) ([]order.Status, error) {
 // other owner wants anything.
 func (r *Reconciler) takeBack(ctx context.Context, t *task) error {
 	h := &helperClient{c: r.Client, node: t.node, known: r.Known}
-	err := h.do(ctx, request{method: http.MethodDelete, path: control.WithdrawPath(r.Owner, t.version)})
+	err := h.do(ctx, request{method: http.MethodDelete, path: control.WithdrawPath(r.Owner, t.order.Version)})
 	if errors.Is(err, errNoHelper) {
 		err = nil // and so nothing acts
 	}

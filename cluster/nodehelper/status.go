@@ -21,7 +21,10 @@ import (
 // RemoveOwner clears all faults of an owner on all nodes, and ends the helpers that no
 // other owner needs.
 func RemoveOwner(ctx context.Context, c *kubeapi.Client, owner string) error {
-	r := &Reconciler{Client: c, Owner: owner, Wanted: func(context.Context) (map[string][]order.Pod, error) { return nil, nil }}
+	r := &Reconciler{
+		Client: c, Owner: owner, Reserved: map[string]time.Time{},
+		Wanted: func(context.Context) (map[string][]order.Pod, error) { return nil, nil },
+	}
 	if _, err := r.Reconcile(ctx); err != nil {
 		return err
 	}

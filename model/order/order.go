@@ -12,7 +12,8 @@ import (
 )
 
 // An Order is all that one owner wants of one node. It replaces what the same
-// owner has wanted before; an order without pods wants nothing any more.
+// owner has wanted before; an order with neither pods nor a reservation wants nothing
+// any more.
 type Order struct {
 	// Owner names whose faults these are, such as a system and its namespace.
 	Owner string `json:"owner"`
@@ -20,6 +21,9 @@ type Order struct {
 	// whichever comes first.
 	Version int64 `json:"version"`
 	Pods    []Pod `json:"pods,omitempty"`
+	// Reserved is until when the helper stays, though no fault acts, because the owner
+	// will need it soon. Zero reserves nothing.
+	Reserved time.Time `json:"reserved,omitzero"`
 }
 
 // A Pod is one pod of the node with the faults that act on it.
@@ -108,9 +112,10 @@ func FileName(owner string) string {
 	return strings.NewReplacer("/", "_").Replace(owner) + ".json"
 }
 
-// End returns the latest deadline of the order's faults; forever is set where
-// one has none.
+// End returns the latest deadline of the order's faults and of its reservation; forever
+// is set if a fault has none.
 func (o *Order) End() (end time.Time, forever bool) {
+	end = o.Reserved
 	for _, p := range o.Pods {
 		for _, f := range p.Faults {
 			if f.Deadline.IsZero() {

@@ -1,0 +1,327 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// An apiStage is a system with two replicas on node n1, behind an API server that
+// stores objects and runs Jobs. Pods and helpers answer as the real ones do.
+type apiStage struct {
+	t      *testing.T
+	server *apitest.Server
+	inst   *Instance
+
+	mu sync.Mutex
+	// inPods are the faults of each pod, by its name and their id.
+	inPods map[string]map[string]control.FaultRequest
+	// orders are those of the helper, by owner.
+	orders map[string]order.Order
+	// refuse is what the pods and the helper answer, while it is not empty.
+	refuse string
+}
+
+func newAPIStage(t *testing.T) *apiStage {
+	t.Helper()
+	s := &apiStage{t: t, server: apitest.New(t), inPods: map[string]map[string]control.FaultRequest{}, orders: map[string]order.Order{}}
+	s.server.RunJobs, s.server.Proxy = true, s.answer
+	back := topology.NewService("back")
+	back.Replicas = 2
+	c := s.server.Client(t, kubeapi.Config{Image: "agent:1"})
+	s.inst = NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")
+	s.create(nodehelper.NewNamespace())
+	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	for i := range 2 {
+		s.create(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: fmt.Sprintf("back-%d", i+1), Namespace: "shop", UID: types.UID(fmt.Sprintf("uid-back-%d", i+1)), Labels: manifest.ServiceLabels("shop", "back"),
+				CreationTimestamp: metav1.NewTime(time.Unix(int64(1e9+i), 0)),
+			},
+			Spec:   corev1.PodSpec{NodeName: "n1"},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		})
+	}
+	return s
+}
+
+func (s *apiStage) create(o any) {
+	s.t.Helper()
+	core, err := s.inst.Client.Clientset.CoreV1(), error(nil)
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		_, err = core.Namespaces().Create(s.t.Context(), o, metav1.CreateOptions{})
+	case *corev1.Node:
+		_, err = core.Nodes().Create(s.t.Context(), o, metav1.CreateOptions{})
+	case *corev1.Pod:
+		_, err = core.Pods(o.Namespace).Create(s.t.Context(), o, metav1.CreateOptions{})
+	default:
+		s.t.Fatalf("the stage makes no %T", o)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// answer is what pods of the system, and the helper, answer to control requests.
+func (s *apiStage) answer(w http.ResponseWriter, r *http.Request, pod, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != "" {
+		http.Error(w, s.refuse, http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if strings.HasPrefix(pod, "helper-") {
+		s.answerAsHelper(w, r, path)
+		return
+	}
+	if s.inPods[pod] == nil {
+		s.inPods[pod] = map[string]control.FaultRequest{}
+	}
+	id := strings.TrimPrefix(path, control.FaultPath(""))
+	switch r.Method {
+	case http.MethodPut:
+		var f control.FaultRequest
+		_ = json.NewDecoder(r.Body).Decode(&f)
+		s.inPods[pod][id] = f
+	case http.MethodDelete:
+		delete(s.inPods[pod], id)
+	case http.MethodGet:
+		known := []runner.Injection{}
+		for id := range s.inPods[pod] {
+			known = append(known, runner.Injection{ID: id, Hits: 1})
+		}
+		_ = json.NewEncoder(w).Encode(known)
+	}
+}
+
+func (s *apiStage) answerAsHelper(w http.ResponseWriter, r *http.Request, path string) {
+	owner := strings.TrimPrefix(path, control.NodeOrdersPath+"/")
+	statuses := []order.Status{}
+	switch r.Method {
+	case http.MethodPut:
+		var o order.Order
+		_ = json.NewDecoder(r.Body).Decode(&o)
+		s.orders[owner] = o
+	case http.MethodDelete:
+		delete(s.orders, owner)
+	}
+	for _, o := range s.orders {
+		for _, p := range o.Pods {
+			for _, f := range p.Faults {
+				statuses = append(statuses, order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID, Acts: true, By: "tc"})
+			}
+		}
+	}
+	_ = json.NewEncoder(w).Encode(statuses)
+}
+
+// faultsIn lists the faults that a pod has by its own account.
+func (s *apiStage) faultsIn(pod string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.inPods[pod]))
+}
+
+// ordered lists the faults that the helper carries out, each as POD/ID.
+func (s *apiStage) ordered() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, o := range s.orders {
+		for _, p := range o.Pods {
+			for _, f := range p.Faults {
+				all = append(all, p.Name+"/"+f.ID)
+			}
+		}
+	}
+	return all
+}
+
+func (s *apiStage) has(kind string) (names []string) {
+	for _, name := range s.server.Names() {
+		if strings.HasPrefix(name, kind+"/helper-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func slow(service string, replica int) fault.Fault {
+	return fault.Fault{Type: fault.Latency, Target: fault.Target{Service: service, Replica: replica}, Probability: 1, Args: fault.Args{Delay: dist.Fixed(time.Second)}}
+}
+
+func netDelay() fault.Fault {
+	f := slow("back", 0)
+	f.Type = fault.NetDelay
+	return f
+}
+
+func in(d time.Duration) time.Time { return time.Now().Add(d) }
+
+func TestInjectAndClearInPods(t *testing.T) {
+	s := newAPIStage(t)
+	deadline := in(time.Minute)
+	if err := s.inst.Inject(t.Context(), "all", slow("back", 0), deadline); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Inject(t.Context(), "second", slow("back", 2), deadline); err != nil {
+		t.Fatal(err)
+	}
+	if one, two := s.faultsIn("back-1"), s.faultsIn("back-2"); !slices.Equal(one, []string{"all"}) || !slices.Equal(two, []string{"all", "second"}) {
+		t.Fatalf("the pods have %q and %q", one, two)
+	}
+	if got := s.inPods["back-2"]["second"]; !got.Deadline.Equal(deadline) || got.Fault.Target.Replica != 0 {
+		t.Errorf("the pod was given %+v, want the deadline, and no replica, which it does not know", got)
+	}
+	active, err := s.inst.Active(t.Context())
+	if err != nil || len(active) != 2 || active[0].ID != "all" || active[0].Hits != 2 || !slices.Equal(active[1].Replicas, []string{"back/2"}) {
+		t.Errorf("active are %+v, %v", active, err)
+	}
+	if err := s.inst.Clear(t.Context(), "all"); err != nil {
+		t.Fatal(err)
+	}
+	if one, two := s.faultsIn("back-1"), s.faultsIn("back-2"); len(one) != 0 || !slices.Equal(two, []string{"second"}) {
+		t.Errorf("the pods have %q and %q after the clear", one, two)
+	}
+	// A second clear, and one of another program, change nothing.
+	if err := s.inst.Clear(t.Context(), "all"); err != nil {
+		t.Error(err)
+	}
+	if helpers := s.has("jobs"); len(helpers) != 0 {
+		t.Errorf("faults in services have made %q", helpers)
+	}
+}
+
+func TestInjectTakesBackWhatAPodRefuses(t *testing.T) {
+	s := newAPIStage(t)
+	s.refuse = "no such fault here"
+	err := s.inst.Inject(t.Context(), "all", slow("back", 0), in(time.Minute))
+	if err == nil || !strings.Contains(err.Error(), "no such fault here") || !strings.Contains(err.Error(), `pod "back-1"`) {
+		t.Errorf("got %v, want the pod and its reason", err)
+	}
+	s.refuse = ""
+	active, err := s.inst.Active(t.Context())
+	if err != nil || len(active) != 0 {
+		t.Errorf("%+v is recorded after it was refused, %v", active, err)
+	}
+	// The same fault can be tried again under its id.
+	if err := s.inst.Inject(t.Context(), "all", slow("back", 0), in(time.Minute)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInjectAndClearByAHelper(t *testing.T) {
+	s := newAPIStage(t)
+	if err := s.inst.Inject(t.Context(), "net", netDelay(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ordered(); !slices.Equal(got, []string{"back-1/net", "back-2/net"}) {
+		t.Fatalf("the helper carries out %q", got)
+	}
+	active, err := s.inst.Active(t.Context())
+	if err != nil || len(active) != 1 || active[0].By != "tc" || len(active[0].Errors) != 0 {
+		t.Errorf("active are %+v, %v", active, err)
+	}
+	if err := s.inst.Clear(t.Context(), "net"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ordered(); len(got) != 0 {
+		t.Errorf("the helper carries out %q after the clear", got)
+	}
+	if left := slices.Concat(s.has("jobs"), s.has("configmaps")); len(left) != 0 {
+		t.Errorf("%q is left", left)
+	}
+}
+
+// TestPrepareStartsHelpersBeforeTheyAreNeeded sees that a prepared fault needs no
+// helper to be made, nor waited for, and that what was prepared ends with the system.
+func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {
+	s := newAPIStage(t)
+	if err := s.inst.Prepare(t.Context(), []fault.Fault{slow("back", 0)}); err != nil || len(s.has("jobs")) != 0 {
+		t.Fatalf("faults in the service made %q, %v", s.has("jobs"), err)
+	}
+	if err := s.inst.Prepare(t.Context(), []fault.Fault{slow("back", 0), netDelay()}); err != nil {
+		t.Fatal(err)
+	}
+	if made := s.has("jobs"); len(made) != 1 || len(s.ordered()) != 0 {
+		t.Fatalf("Jobs %q carry out %q; want one that carries out nothing", made, s.ordered())
+	}
+	o := s.orders["shop/shop"]
+	if left := time.Until(o.Reserved); left < reserveFor-time.Minute || left > reserveFor {
+		t.Fatalf("the helper is reserved for %v, want %v", left, reserveFor)
+	}
+	before := len(s.server.Requests())
+	if err := s.inst.Inject(t.Context(), "net", netDelay(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	var changes []string
+	for _, r := range s.server.Requests()[before:] {
+		changes = append(changes, strings.SplitN(r, "?", 2)[0])
+	}
+	want := []string{
+		"POST /api/v1/namespaces/shop/configmaps",
+		"PUT /api/v1/namespaces/microsim-system/configmaps/" + nodehelper.Name("n1"),
+		"PUT /api/v1/namespaces/microsim-system/pods/http:" + nodehelper.Name("n1") + "-pod:8081/proxy/orders/shop%2Fshop",
+	}
+	if !slices.Equal(changes, want) {
+		t.Errorf("the fault took\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(want, "\n"))
+	}
+	// The end of a fault leaves the helper for the next.
+	if err := s.inst.Clear(t.Context(), "net"); err != nil || len(s.ordered()) != 0 || len(s.has("jobs")) != 1 {
+		t.Fatalf("Jobs %q carry out %q after the clear, %v", s.has("jobs"), s.ordered(), err)
+	}
+	// Another program that clears a fault does not end it, either.
+	other := NewInstance(s.inst.Client, s.inst.system, "shop", "secret")
+	if err := other.Clear(t.Context(), "nothing"); err != nil || len(s.has("jobs")) != 1 {
+		t.Fatalf("Jobs %q are left by another program, %v", s.has("jobs"), err)
+	}
+	if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, nodehelper.SystemOwner("shop", "shop")); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.Concat(s.has("jobs"), s.has("configmaps")); len(left) != 0 {
+		t.Errorf("%q is left of what was prepared", left)
+	}
+}
+
+func TestAHelperThatWasReplacedIsFound(t *testing.T) {
+	s := newAPIStage(t)
+	if err := s.inst.Prepare(t.Context(), []fault.Fault{netDelay()}); err != nil {
+		t.Fatal(err)
+	}
+	jobs := s.inst.Client.Clientset.BatchV1().Jobs(nodehelper.Namespace)
+	if err := jobs.Delete(t.Context(), nodehelper.Name("n1"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	clear(s.orders)
+	s.mu.Unlock()
+	if err := s.inst.Inject(t.Context(), "net", netDelay(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ordered(); len(got) != 2 {
+		t.Errorf("the next helper carries out %q", got)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/rights"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 )
 
@@ -114,7 +115,7 @@ func checkRights(ctx context.Context, c *kubeapi.Client) []Check {
 
 // allowed tells whether a need is met.
 func allowed(n *Permission, missing []rbacv1.PolicyRule) Check {
-	f := Check{Name: "may/" + n.name, What: n.what, Namespace: n.namespace, Works: len(missing) == 0}
+	f := Check{Name: "may/" + n.Name, What: n.What, Namespace: n.namespace, Works: len(missing) == 0}
 	if f.Works {
 		return f
 	}
@@ -122,8 +123,8 @@ func allowed(n *Permission, missing []rbacv1.PolicyRule) Check {
 	if n.namespace != "" {
 		where, advice = "in namespace "+n.namespace, ""
 	}
-	if n.fixed {
-		advice = ""
+	if n.Scope != rights.Systems {
+		advice = "" // -n does not choose these
 	}
 	f.Missing, f.Why, f.Remedy = missing, fmt.Sprintf("not allowed %s: %s", where, describeRules(missing)), "ask for the rules below"+advice
 	return f

@@ -13,64 +13,40 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/cluster/rights"
 )
 
 // A Permission is the rights without which something does not work.
 type Permission struct {
-	name, what string
+	rights.Purpose
 	// namespace is where they are needed; empty is everywhere, or nowhere in
 	// particular.
 	namespace string
-	rules     []rbacv1.PolicyRule
-	// fixed is set where the namespace does not depend on -n.
-	fixed bool
 }
 
 func rule(group, resources string, verbs string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs)}
 }
 
-// permissionsIn lists what commands need, of systems in a namespace. Where none is
-// named, systems get namespaces of their own, so it is needed everywhere.
+// permissionsIn lists what commands need, of systems in a namespace. If none is
+// named, systems get namespaces of their own, so they need it everywhere.
 func permissionsIn(namespace string) []Permission {
-	up := []rbacv1.PolicyRule{
-		rule("apps", "deployments", "list watch create patch delete deletecollection"),
-		rule("apps", "replicasets", "deletecollection"),
-		rule("", "pods", "list watch deletecollection"),
-		rule("", "pods/log", "get"),
-		rule("", "pods/proxy", "get"),
-		rule("", "services", "list create patch delete"),
-		rule("", "configmaps secrets", "get list create patch delete deletecollection"),
+	var all []Permission
+	for _, p := range rights.Purposes() {
+		if p.Optional || p.Name == "namespaces" && namespace != "" {
+			continue
+		}
+		permission := Permission{Purpose: p}
+		switch p.Scope {
+		case rights.Systems:
+			permission.namespace = namespace
+		case rights.Helpers:
+			permission.namespace = nodehelper.Namespace
+		case rights.Cluster:
+		}
+		all = append(all, permission)
 	}
-	needs := []Permission{{name: "up", what: "bring systems up, show them and take them down", namespace: namespace, rules: up}}
-	if namespace == "" {
-		needs = append(needs, Permission{name: "namespaces", what: "give systems namespaces of their own", rules: []rbacv1.PolicyRule{
-			rule("", "namespaces", "get list watch create patch delete"), rule("", "persistentvolumeclaims", "list"),
-		}})
-	}
-	return append(needs,
-		Permission{name: "call", what: "send requests to systems", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list"), rule("", "services/proxy", "get create")}},
-		Permission{name: "logs", what: "read what services print", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list watch"), rule("", "pods/log", "get")}},
-		Permission{name: "top", what: "see how services are", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "configmaps", "list get"), rule("", "pods", "list"), rule("", "pods/proxy", "get")}},
-		Permission{name: "faults", what: "faults in services", namespace: namespace, rules: []rbacv1.PolicyRule{
-			rule("", "pods", "list watch"), rule("", "pods/proxy", "get create update delete"), rule("", "configmaps", "list get create update"), rule("", "secrets", "get"),
-		}},
-		Permission{name: "pod-faults", what: "kill and restart pods", namespace: namespace, rules: []rbacv1.PolicyRule{rule("", "pods", "list watch delete")}},
-		Permission{name: "helpers", what: "faults on networks, processors and memory", namespace: nodehelper.Namespace, fixed: true, rules: []rbacv1.PolicyRule{
-			rule("batch", "jobs", "get list watch create delete"), rule("", "configmaps secrets", "get list create update patch delete"),
-			rule("", "pods", "get list watch create delete"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create update delete"), rule("", "serviceaccounts", "list watch"),
-		}},
-		Permission{name: "helper-namespace", what: "make the namespace of the helpers, and know the nodes", fixed: true, rules: []rbacv1.PolicyRule{
-			rule("", "namespaces", "get list watch create"), rule("", "nodes", "get list"),
-		}},
-		Permission{name: "load", what: "generate load inside the cluster", namespace: namespace, rules: []rbacv1.PolicyRule{
-			rule("batch", "jobs", "get list watch create patch delete deletecollection"), rule("", "secrets", "get create patch deletecollection"),
-			rule("", "pods", "get list watch deletecollection"), rule("", "pods/log", "get"), rule("", "pods/proxy", "get create"), rule("", "events", "list"),
-		}},
-		Permission{name: "detach", what: "experiments that run on without this machine", namespace: namespace, rules: []rbacv1.PolicyRule{
-			rule("", "serviceaccounts", "create patch deletecollection"), rule("rbac.authorization.k8s.io", "roles rolebindings", "create patch delete deletecollection"),
-		}},
-	)
+	return all
 }
 
 // A question is whether the user has a right.
@@ -78,7 +54,7 @@ type question struct{ namespace, group, resource, verb string }
 
 func (n *Permission) questions() []question {
 	var all []question
-	for _, r := range n.rules {
+	for _, r := range n.Rules() {
 		for _, resource := range r.Resources {
 			for _, verb := range r.Verbs {
 				all = append(all, question{n.namespace, r.APIGroups[0], resource, verb})

@@ -1,7 +1,8 @@
 // Package apitest is an API server for tests of clients: it stores objects of any
 // kind, lists and watches them by label and field, applies them on the server's
 // side as Kubernetes does, and checks preconditions and resource versions. It has no
-// controllers, no admission and no authorization; Intercept stands in for them.
+// controllers and no admission; Intercept stands in for them. A client that uses a right
+// which package rights does not list fails the test.
 package apitest
 
 import (
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
@@ -42,6 +44,10 @@ type Server struct {
 	changed  chan struct{} // closed, and made anew, with each event
 	progress []string
 	requests []string
+	// unlisted are the rights that clients have used and that package rights lacks.
+	unlisted []string
+	// allowed are the rights that clients have; nil is all.
+	allowed func(namespace, verb, group, resource, name string) bool
 }
 
 // A key names an object.
@@ -63,8 +69,28 @@ func New(t testing.TB) *Server {
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
+		for _, right := range s.unlisted {
+			t.Errorf("the right to %s was used, which is in no purpose of package rights: add it there", right)
+		}
 	})
 	return s
+}
+
+// outsider is the user agent of tests themselves: they stand in for other users and
+// for controllers, whose rights do not count.
+const outsider = "apitest"
+
+// Outside returns a client of the same server as c for what others do: users,
+// controllers and the kubelet. It has all rights.
+func Outside(t testing.TB, c *kubeapi.Client) kubernetes.Interface {
+	t.Helper()
+	config := rest.CopyConfig(c.Config.REST)
+	config.UserAgent = outsider
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 // Client returns a client of the server. Its progress is kept; see Progress.
@@ -117,10 +143,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
 		s.mu.Unlock()
 	}
+	k, sub := parse(r.URL.Path)
+	if denied := s.authorize(r, k, sub); denied != "" {
+		Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, denied)
+		return
+	}
 	if s.Intercept != nil && s.Intercept(w, r) {
 		return
 	}
-	k, sub := parse(r.URL.Path)
 	switch {
 	case k.resource == "pods" && (sub == "proxy" || strings.HasPrefix(sub, "proxy/")) && s.Proxy != nil:
 		_, pod, _ := strings.Cut(k.name, ":")

@@ -41,7 +41,7 @@ func object(version, kind, name string, rest map[string]any) Object {
 // changeByOthers changes a ConfigMap as kubectl edit does.
 func changeByOthers(t *testing.T, c *kubeapi.Client, name string, change func(*corev1.ConfigMap)) {
 	t.Helper()
-	configs := c.Clientset.CoreV1().ConfigMaps("shop")
+	configs := apitest.Outside(t, c).CoreV1().ConfigMaps("shop")
 	o, err := configs.Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -49,14 +49,12 @@ func changeByOthers(t *testing.T, c *kubeapi.Client, name string, change func(*c
 	change(o)
 	// The manager that changes a field takes it over.
 	body := object("v1", "ConfigMap", name, map[string]any{"data": o.Data})
-	other := *c
-	other.Config.ForceConflicts = true
 	body.SetLabels(nil)
 	text, err := body.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = other.Clientset.CoreV1().RESTClient().Patch("application/apply-patch+yaml").Namespace("shop").Resource("configmaps").Name(name).
+	err = apitest.Outside(t, c).CoreV1().RESTClient().Patch("application/apply-patch+yaml").Namespace("shop").Resource("configmaps").Name(name).
 		Param("fieldManager", "kubectl-edit").Param("force", "true").Body(text).Do(t.Context()).Error()
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +63,7 @@ func changeByOthers(t *testing.T, c *kubeapi.Client, name string, change func(*c
 
 func dataOf(t *testing.T, c *kubeapi.Client, name string) map[string]string {
 	t.Helper()
-	o, err := c.Clientset.CoreV1().ConfigMaps("shop").Get(t.Context(), name, metav1.GetOptions{})
+	o, err := apitest.Outside(t, c).CoreV1().ConfigMaps("shop").Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +193,11 @@ func deployed(ctx context.Context, t *testing.T, c *kubeapi.Client, ours bool) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: manifest.ObjectName("shop"), Labels: manifest.CommonLabels("shop")}}
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "cart", Labels: manifest.ServiceLabels("shop", "cart")}}
 	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: "cart-1", Labels: manifest.ServiceLabels("shop", "cart")}}
-	core := c.Clientset.CoreV1()
+	core := apitest.Outside(t, c).CoreV1()
 	_, podErr := core.Pods("shop").Create(ctx, pod, metav1.CreateOptions{})
 	_, secretErr := core.Secrets("shop").Create(ctx, secret, metav1.CreateOptions{})
 	_, serviceErr := core.Services("shop").Create(ctx, service, metav1.CreateOptions{})
-	_, setErr := c.Clientset.AppsV1().ReplicaSets("shop").Create(ctx, set, metav1.CreateOptions{})
+	_, setErr := apitest.Outside(t, c).AppsV1().ReplicaSets("shop").Create(ctx, set, metav1.CreateOptions{})
 	for _, err := range []error{podErr, secretErr, serviceErr, setErr} {
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +208,7 @@ func deployed(ctx context.Context, t *testing.T, c *kubeapi.Client, ours bool) {
 func createByOthers(t *testing.T, c *kubeapi.Client) {
 	t.Helper()
 	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "of-others"}}
-	if _, err := c.Clientset.CoreV1().ConfigMaps("shop").Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
+	if _, err := apitest.Outside(t, c).CoreV1().ConfigMaps("shop").Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

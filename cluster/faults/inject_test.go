@@ -68,7 +68,7 @@ func newAPIStage(t *testing.T) *apiStage {
 
 func (s *apiStage) create(o any) {
 	s.t.Helper()
-	core, err := s.inst.Client.Clientset.CoreV1(), error(nil)
+	core, err := apitest.Outside(s.t, s.inst.Client).CoreV1(), error(nil)
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		_, err = core.Namespaces().Create(s.t.Context(), o, metav1.CreateOptions{})
@@ -311,7 +311,7 @@ func TestAHelperThatWasReplacedIsFound(t *testing.T) {
 	if err := s.inst.Prepare(t.Context(), []fault.Fault{netDelay()}); err != nil {
 		t.Fatal(err)
 	}
-	jobs := s.inst.Client.Clientset.BatchV1().Jobs(nodehelper.Namespace)
+	jobs := apitest.Outside(t, s.inst.Client).BatchV1().Jobs(nodehelper.Namespace)
 	if err := jobs.Delete(t.Context(), nodehelper.Name("n1"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func BuildExperiment(d *Detached) ([]*unstructured.Unstructured, error) {
 	}
 	objects = append(objects, d.rights(d.Namespace, d.Rights.Rules())...)
 	if d.Helpers != "" {
-		objects = append(objects, d.rights(d.Helpers, HelperRules())...)
+		objects = append(objects, d.rights(d.Helpers, d.Rights.HelperRules())...)
 	}
 	return clean(append(objects, d.job()))
 }

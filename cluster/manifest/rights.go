@@ -3,61 +3,32 @@ package manifest
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/rights"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// Rights are what an experiment that runs in the cluster may do there: no more
-// than what bringing its system up, loading it, breaking it and taking it down
-// asks for. None of them reaches beyond a namespace.
+// Rights say what an experiment that runs in the cluster does there. None of its
+// rights reaches beyond a namespace.
 type Rights struct {
 	// System is the name of the system, whose own objects are named by it.
 	System string
-	// Pods is set where faults delete pods.
+	// Pods is set if faults delete pods.
 	Pods bool
-	// Load is the name of the Job that the load comes from; empty where the
-	// experiment generates it itself.
+	// Load is the name of the Job that the load comes from; empty if the experiment
+	// generates it itself.
 	Load string
 }
 
 // Rules are the rights in the namespace of the system.
-func (r Rights) Rules() []rbacv1.PolicyRule {
-	pods := []string{"get", "list", "watch", "deletecollection"}
-	if r.Pods {
-		pods = append(pods, "delete")
-	}
-	rules := []rbacv1.PolicyRule{
-		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"list", "watch", "create", "patch", "deletecollection"}},
-		{APIGroups: []string{"apps"}, Resources: []string{"replicasets"}, Verbs: []string{"deletecollection"}},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: pods},
-		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
-		// Orders to the control port of services, and what they answer.
-		{APIGroups: []string{""}, Resources: []string{"pods/proxy"}, Verbs: []string{"get", "create", "update", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"list", "create", "patch", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "create", "patch", "update", "deletecollection"}},
-		// Of all Secrets, the one with the token of the system.
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{ObjectName(r.System)}, Verbs: []string{"get", "create", "patch", "delete"}},
-	}
-	if r.Load == "" {
-		return rules
-	}
-	return append(rules,
-		rbacv1.PolicyRule{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, ResourceNames: []string{r.Load}, Verbs: []string{"get", "create", "patch", "delete"}},
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{r.Load}, Verbs: []string{"create", "patch", "delete"}},
-	)
-}
+func (r Rights) Rules() []rbacv1.PolicyRule { return rights.RulesOf(r.run(), rights.Systems) }
 
 // HelperRules are the rights in the namespace of the helpers of nodes, which an
-// experiment gets where NeedsHelpers says so.
-func HelperRules() []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{
-		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"get", "list", "watch", "create", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "watch", "create", "patch", "update", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "create", "patch", "delete"}},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"}},
-		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
-		{APIGroups: []string{""}, Resources: []string{"pods/proxy"}, Verbs: []string{"get", "create", "update", "delete"}},
-	}
+// experiment gets if NeedsHelpers says so.
+func (r Rights) HelperRules() []rbacv1.PolicyRule { return rights.RulesOf(r.run(), rights.Helpers) }
+
+func (r Rights) run() rights.Run {
+	return rights.Run{SystemObject: ObjectName(r.System), Kills: r.Pods, LoadObject: r.Load}
 }
 
 // NeedsHelpers reports whether an experiment has faults that only a helper on

@@ -54,7 +54,7 @@ func (s *helperStage) create(resource, namespace string, o any) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	request := s.c.Clientset.CoreV1().RESTClient().Post().Resource(resource).Body(text)
+	request := apitest.Outside(s.t, s.c).CoreV1().RESTClient().Post().Resource(resource).Body(text)
 	if namespace != "" {
 		request = request.Namespace(namespace)
 	}
@@ -66,7 +66,7 @@ func (s *helperStage) create(resource, namespace string, o any) {
 // startHelper does what the controller of Jobs and the kubelet do: the pod of the
 // helper's Job is in the given state.
 func (s *helperStage) startHelper(status corev1.PodStatus) {
-	jobs := s.c.Clientset.BatchV1().Jobs(Namespace)
+	jobs := apitest.Outside(s.t, s.c).BatchV1().Jobs(Namespace)
 	for s.t.Context().Err() == nil {
 		job, err := jobs.Get(s.t.Context(), Name("n1"), metav1.GetOptions{})
 		if err != nil {
@@ -74,7 +74,7 @@ func (s *helperStage) startHelper(status corev1.PodStatus) {
 			continue
 		}
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Labels: job.Spec.Template.Labels}, Spec: job.Spec.Template.Spec, Status: status}
-		if _, err := s.c.Clientset.CoreV1().Pods(Namespace).Create(s.t.Context(), p, metav1.CreateOptions{}); err != nil && s.t.Context().Err() == nil {
+		if _, err := apitest.Outside(s.t, s.c).CoreV1().Pods(Namespace).Create(s.t.Context(), p, metav1.CreateOptions{}); err != nil && s.t.Context().Err() == nil {
 			s.t.Error(err)
 		}
 		return
@@ -145,13 +145,13 @@ func TestReconcileGivesALostHelperItsOrdersAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Somebody deletes the helper; its pod and its orders go with it.
-	if err := s.c.Clientset.BatchV1().Jobs(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
+	if err := apitest.Outside(s.t, s.c).BatchV1().Jobs(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.c.Clientset.CoreV1().Pods(Namespace).Delete(t.Context(), Name("n1")+"-pod", metav1.DeleteOptions{}); err != nil {
+	if err := apitest.Outside(s.t, s.c).CoreV1().Pods(Namespace).Delete(t.Context(), Name("n1")+"-pod", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.c.Clientset.CoreV1().ConfigMaps(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
+	if err := apitest.Outside(s.t, s.c).CoreV1().ConfigMaps(Namespace).Delete(t.Context(), Name("n1"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	go s.startHelper(runningHelper())

@@ -26,11 +26,11 @@ func meta(name string) metav1.ObjectMeta {
 
 func create(t *testing.T, c *kubeapi.Client, d *appsv1.Deployment, pods ...*corev1.Pod) {
 	t.Helper()
-	if _, err := c.Clientset.AppsV1().Deployments("shop").Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
+	if _, err := apitest.Outside(t, c).AppsV1().Deployments("shop").Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range pods {
-		if _, err := c.Clientset.CoreV1().Pods("shop").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		if _, err := apitest.Outside(t, c).CoreV1().Pods("shop").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestAwaitReadyReturnsWhenAllIsReady(t *testing.T) {
 	}
 	ready := starting()
 	ready.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
-	if _, err := c.Clientset.AppsV1().Deployments("shop").UpdateStatus(t.Context(), ready, metav1.UpdateOptions{}); err != nil {
+	if _, err := apitest.Outside(t, c).AppsV1().Deployments("shop").UpdateStatus(t.Context(), ready, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 )
 
 // An explainedError has the next step in its text already.
@@ -26,6 +29,27 @@ func Explain(err error) error {
 		return &explainedError{fmt.Errorf("%w; %s", err, step)}
 	}
 	return err
+}
+
+// WithNextStep is an error with the next step, to which Explain adds nothing.
+func WithNextStep(err error, step string) error {
+	return &explainedError{fmt.Errorf("%w; %s", err, step)}
+}
+
+// anonymous is the user of requests without credentials. A role for it would be one
+// for everybody who reaches the API server.
+const anonymous = "system:anonymous"
+
+// rightsStep says how a user gets rights that are missing.
+func rightsStep(missing []Right) string {
+	if slices.ContainsFunc(missing, func(r Right) bool { return r.user == anonymous }) {
+		return "the cluster does not know who you are: log in to it, or have the context name a user with credentials ('kubectl auth whoami' shows who you are)"
+	}
+	step := "somebody who may grant it has to run\n" + grants(missing) + "\n'kubectl microsim doctor' lists everything that is missing"
+	if !slices.ContainsFunc(missing, func(r Right) bool { return r.Namespace == manifest.HelperNamespace }) {
+		step += "; -n names another namespace"
+	}
+	return step + ". If you have the right, the API server may just have started: try again"
 }
 
 // ViolatesPodSecurity reports whether the admission of Pod Security has refused a
@@ -60,7 +84,7 @@ func NextStep(err error) string {
 		return "use a namespace that admits such pods with -n"
 	}
 	if missing := MissingRights(err); len(missing) > 0 {
-		return "somebody who may grant it has to run\n" + grants(missing) + "\n'kubectl microsim doctor' lists everything that is missing; -n names another namespace"
+		return rightsStep(missing)
 	}
 	return "ask for a Role with that verb on that resource, or use another namespace with -n"
 }

@@ -52,6 +52,26 @@ func TestForbiddenNamesTheRuleToAdd(t *testing.T) {
 	}
 }
 
+// TestAdviceIsSafe gives no role to everybody, and does not advise to leave a
+// namespace that is fixed.
+func TestAdviceIsSafe(t *testing.T) {
+	anonymous := Explain(refused("system:anonymous", "list", "configmaps", "", "at the cluster scope")).Error()
+	if strings.Contains(anonymous, "kubectl create") || !strings.Contains(anonymous, "log in") {
+		t.Errorf("without credentials: %s", anonymous)
+	}
+	helpers := Explain(refused("ann", "patch", "jobs", "batch", `in the namespace "microsim-system"`)).Error()
+	if strings.Contains(helpers, "another namespace") || !strings.Contains(helpers, "kubectl create role microsim-jobs-batch-patch") {
+		t.Errorf("in the namespace of the helpers: %s", helpers)
+	}
+	if got := Explain(refused("ann", "list", "pods", "", `in the namespace "shop"`)).Error(); !strings.Contains(got, "-n names another namespace") || !strings.Contains(got, "try again") {
+		t.Errorf("in a namespace of a system: %s", got)
+	}
+	step := WithNextStep(errors.New(`pods "helper" is forbidden: violates PodSecurity "baseline"`), "label it")
+	if got := Explain(fmt.Errorf("starting: %w", step)).Error(); got != `starting: pods "helper" is forbidden: violates PodSecurity "baseline"; label it` {
+		t.Errorf("a second step was added: %s", got)
+	}
+}
+
 func TestNextStepWhenAPodIsNotAdmitted(t *testing.T) {
 	for message, want := range map[string]string{
 		`pods "cart" is forbidden: violates PodSecurity "restricted:latest": privileged`: "a namespace that admits such pods",

@@ -170,6 +170,9 @@ type logFollower struct {
 	lines   chan Line
 	watcher *watch.Watcher
 
+	// numbers are the replicas that pods are in these logs.
+	numbers numbers
+
 	mu sync.Mutex
 	// last is when the last line of a container was printed, by logSource.key; a
 	// container is in it from the time its log is read on.
@@ -188,7 +191,7 @@ func followLogs(ctx context.Context, inst *faults.Instance, o Options, line func
 	w := watch.Begin(ctx)
 	defer w.Close()
 	watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.Namespace(), manifest.Selector(inst.System().Name)), &corev1.Pod{})
-	f := &logFollower{inst: inst, o: o, lines: make(chan Line), watcher: w, last: map[string]time.Time{}, reading: map[string]bool{}}
+	f := &logFollower{inst: inst, o: o, lines: make(chan Line), watcher: w, numbers: numbers{}, last: map[string]time.Time{}, reading: map[string]bool{}}
 	ended := make(chan error, 1)
 	go func() {
 		err := f.follow(ctx)
@@ -240,6 +243,7 @@ func (f *logFollower) readNew(ctx context.Context, first bool) error {
 	if err != nil {
 		return err
 	}
+	f.numbers.assign(sources)
 	there := map[string]bool{}
 	for _, s := range sources {
 		there[s.key] = true
@@ -270,6 +274,51 @@ func (f *logFollower) readNew(ctx context.Context, first bool) error {
 		}
 	}
 	return nil
+}
+
+// numbers are the replicas that pods were called when their lines came first, by
+// service and pod.
+type numbers map[string]map[string]int
+
+// assign gives each pod the replica that it had before. A new pod takes its own place
+// or, if a pod that is there has it, the first that is free: while a rollout replaces
+// one pod after the other, each new one would have the last place.
+func (n numbers) assign(sources []logSource) {
+	for service, pods := range n {
+		for pod := range pods {
+			if !slices.ContainsFunc(sources, func(s logSource) bool { return s.service == service && s.pod == pod }) {
+				delete(pods, pod)
+			}
+		}
+	}
+	for i := range sources {
+		s := &sources[i]
+		pods := n[s.service]
+		if pods == nil {
+			pods = map[string]int{}
+			n[s.service] = pods
+		}
+		if pods[s.pod] == 0 {
+			pods[s.pod] = free(pods, s.replica)
+		}
+		s.replica = pods[s.pod]
+	}
+}
+
+// free returns a number that no pod has: the one that is asked for, or the first.
+func free(pods map[string]int, wanted int) int {
+	taken := map[int]bool{}
+	for _, number := range pods {
+		taken[number] = true
+	}
+	if !taken[wanted] {
+		return wanted
+	}
+	first := 1
+	for taken[first] {
+		first++
+	}
+	return first
 }
 
 // read reads one log to its end. Lines that were read before are left out.

@@ -136,7 +136,7 @@ func checkAdmission(ctx context.Context, c *kubeapi.Client, job *batchv1.Job) er
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource"):
 		return nil // who may make Jobs but no pods sees what becomes of them
 	case kubeapi.ViolatesPodSecurity(err.Error()):
-		return fmt.Errorf("%w; ask for the label pod-security.kubernetes.io/enforce=privileged on the namespace %q", err, Namespace)
+		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for the label pod-security.kubernetes.io/enforce=privileged on the namespace %q", Namespace))
 	}
 	return kubeapi.Explain(err)
 }

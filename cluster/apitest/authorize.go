@@ -14,8 +14,10 @@ import (
 )
 
 // Allow limits clients to the rules of Roles, by their namespace; "" has the rules of
-// all namespaces. It is called before the first request of a client.
+// all namespaces. It may be called at any time.
 func (s *Server) Allow(rules map[string][]rbacv1.PolicyRule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.allowed = func(namespace, verb, group, resource, name string) bool {
 		return slices.ContainsFunc(slices.Concat(rules[namespace], rules[""]), func(r rbacv1.PolicyRule) bool {
 			return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, verb) &&

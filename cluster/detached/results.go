@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/archive"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 )
 
 const (
@@ -101,6 +102,11 @@ func KeepResults(ctx context.Context, c *kubeapi.Client, x *Experiment, r Result
 	meta := manifest.ExperimentMeta(x.Name, x.System, x.Namespace, manifest.ResultsName(x.Name), manifest.ResultsRole)
 	if err := keep(&corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{indexKey: string(text)}}); err != nil {
 		return fmt.Errorf("keeping the results of experiment %q: %w", x.Name, kubeapi.Explain(err))
+	}
+	// Nothing is broken after the results: helpers that were made for it may end.
+	err = nodehelper.Unreserve(ctx, c, nodehelper.SystemOwner(x.Namespace, x.System))
+	if kubeapi.IgnoreForbidden(err) != nil {
+		c.Config.Progress(fmt.Sprintf("helpers of experiment %s end at its deadline, or with 'kubectl microsim down %s': %v", x.Name, x.Name, err))
 	}
 	return nil
 }

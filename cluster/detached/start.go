@@ -59,16 +59,16 @@ func Start(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l L
 		return nil, fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
 	}
 	doing += fmt.Sprintf(", in namespace %q", place.Namespace)
-	objects, err := planExperiment(ctx, c, e, l, place)
+	d, err := planExperiment(ctx, c, e, l, place)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	x := &Experiment{Name: e.Name, Namespace: place.Namespace, System: e.System.Name, Phase: Starting}
-	if manifest.NeedsHelpers(e) {
-		err = nodehelper.EnsureNamespace(ctx, c)
+	if d.Helpers != "" {
+		err = reserveHelpers(ctx, c, d)
 	}
 	if err == nil {
-		err = apply.Apply(ctx, c, objects)
+		err = applyExperiment(ctx, c, d, place)
 	}
 	if err == nil {
 		err = awaitStart(ctx, c, x)
@@ -96,9 +96,9 @@ func refuseExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Expe
 	return nil
 }
 
-// planExperiment refuses what cannot run, and returns what is to be applied. It
-// changes nothing.
-func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l Launch, place *apply.Target) ([]apply.Object, error) {
+// planExperiment refuses what cannot run, and returns what is to run. It changes
+// nothing.
+func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l Launch, place *apply.Target) (*manifest.Detached, error) {
 	if err := refuseExperiment(ctx, c, e, place); err != nil {
 		return nil, err
 	}
@@ -117,15 +117,37 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 	if manifest.NeedsHelpers(e) {
 		d.Helpers = nodehelper.Namespace
 	}
-	objects, err := manifest.BuildExperiment(d)
-	if err != nil || !place.Ours || place.There {
-		return objects, err
-	}
-	namespace, err := manifest.BuildNamespace(e.System.Name, place.Namespace)
+	_, err := manifest.BuildExperiment(d)
+	return d, err
+}
+
+// reserveHelpers starts, with the rights of this user, the helpers that an experiment
+// will need: whoever may start them is root on their nodes, so it may not itself.
+func reserveHelpers(ctx context.Context, c *kubeapi.Client, d *manifest.Detached) error {
+	helpers, err := nodehelper.ReserveAll(ctx, c, nodehelper.SystemOwner(d.Namespace, d.Rights.System), time.Now().Add(d.AtMost))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return append([]apply.Object{namespace}, objects...), nil
+	d.Rights.HelperOrders, d.Rights.HelperTokens = helpers.Orders, helpers.Tokens
+	c.Config.Progress(fmt.Sprintf("%d helpers of nodes ready for the faults of the experiment", len(helpers.Orders)))
+	return nil
+}
+
+// applyExperiment applies the objects of an experiment, and its namespace if it was
+// not there.
+func applyExperiment(ctx context.Context, c *kubeapi.Client, d *manifest.Detached, place *apply.Target) error {
+	objects, err := manifest.BuildExperiment(d)
+	if err != nil {
+		return err
+	}
+	if place.Ours && !place.There {
+		namespace, err := manifest.BuildNamespace(d.Rights.System, place.Namespace)
+		if err != nil {
+			return err
+		}
+		objects = append([]apply.Object{namespace}, objects...)
+	}
+	return apply.Apply(ctx, c, objects)
 }
 
 // refuseClash refuses an experiment of which there is one of the same name, or on
@@ -181,6 +203,9 @@ const noPodPatience = 3 * time.Second
 // where that was not there before.
 func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *apply.Target) error {
 	err := deleteObjects(ctx, c, x)
+	if err == nil {
+		err = kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(ctx, c, nodehelper.SystemOwner(x.Namespace, x.System)))
+	}
 	if err == nil && place.Ours && !place.There {
 		err = apply.TakeDown(ctx, c, x.System, x.Namespace)
 	}

@@ -52,7 +52,7 @@ func newAPIStage(t *testing.T) *apiStage {
 	c := s.server.Client(t, kubeapi.Config{Image: "agent:1"})
 	s.inst = NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")
 	s.create(nodehelper.NewNamespace())
-	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}})
 	for i := range 2 {
 		s.create(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
@@ -41,7 +44,6 @@ func TestRightsSuffice(t *testing.T) {
 		"a user's, on networks":           {rolesOf("faults", "helpers", "helper-namespace"), netDelay()},
 		"an experiment's, in services":    {map[string][]rbacv1.PolicyRule{"shop": experiment.Rules()}, slow("back", 0)},
 		"an experiment's, on pods":        {map[string][]rbacv1.PolicyRule{"shop": experiment.Rules()}, kill},
-		"an experiment's, on networks":    {map[string][]rbacv1.PolicyRule{"shop": experiment.Rules(), nodehelper.Namespace: experiment.HelperRules()}, netDelay()},
 		"a user's, on networks, prepared": {rolesOf("up", "faults", "helpers", "helper-namespace"), netDelay()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +74,62 @@ func TestRightsSuffice(t *testing.T) {
 				t.Errorf("%q is left", left)
 			}
 		})
+	}
+}
+
+// TestADetachedExperimentUsesHelpersThatWereMadeForIt has a user make the helpers, and
+// an experiment break a network by them, which may neither make nor end any.
+func TestADetachedExperimentUsesHelpersThatWereMadeForIt(t *testing.T) {
+	s := newAPIStage(t)
+	owner := nodehelper.SystemOwner("shop", "shop")
+	s.server.Allow(rolesOf("helpers", "helper-namespace"))
+	helpers, err := nodehelper.ReserveAll(t.Context(), s.inst.Client, owner, in(time.Hour))
+	if err != nil || len(helpers.Orders) != 1 || len(helpers.Tokens) != 1 {
+		t.Fatalf("there are %+v, %v", helpers, err)
+	}
+	experiment := manifest.Rights{System: "shop", HelperOrders: helpers.Orders, HelperTokens: helpers.Tokens}
+	s.server.Allow(map[string][]rbacv1.PolicyRule{"shop": experiment.Rules(), nodehelper.Namespace: experiment.HelperRules()})
+	if err := s.inst.Prepare(t.Context(), []fault.Fault{netDelay()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Inject(t.Context(), "one", netDelay(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ordered(); len(got) != 2 {
+		t.Errorf("the helper carries out %q", got)
+	}
+	if active, err := s.inst.Active(t.Context()); err != nil || len(active) != 1 || active[0].By != "tc" {
+		t.Errorf("active are %+v, %v", active, err)
+	}
+	// Its system is taken down with a fault that acts, and brought up for the next run.
+	if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, owner); kubeapi.IgnoreForbidden(err) != nil {
+		t.Fatal(err)
+	}
+	if got := s.ordered(); len(got) != 0 || len(s.has("jobs")) != 1 {
+		t.Fatalf("Jobs %q carry out %q after the system is gone; want a helper for the next run", s.has("jobs"), got)
+	}
+	if err := s.inst.Clear(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Inject(t.Context(), "two", netDelay(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Clear(t.Context(), "two"); err != nil {
+		t.Fatal(err)
+	}
+	// After the last run nothing holds the helper.
+	if err := nodehelper.Unreserve(t.Context(), s.inst.Client, owner); err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := s.orders[owner]; ok && (len(o.Pods) > 0 || !o.Reserved.IsZero()) {
+		t.Errorf("the helper is held by %+v", o)
+	}
+	// It may not make another: that would be root on the node.
+	if err := apitest.Outside(t, s.inst.Client).BatchV1().Jobs(nodehelper.Namespace).Delete(t.Context(), nodehelper.Name("n1"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Inject(t.Context(), "three", netDelay(), in(time.Minute)); !apierrors.IsForbidden(err) {
+		t.Errorf("without a helper: %v, want that it may make none", err)
 	}
 }
 

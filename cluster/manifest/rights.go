@@ -18,6 +18,9 @@ type Rights struct {
 	// Load is the name of the Job that the load comes from; empty if the experiment
 	// generates it itself.
 	Load string
+	// HelperOrders and HelperTokens name the ConfigMaps and Secrets of the helpers that
+	// were made for the experiment.
+	HelperOrders, HelperTokens []string
 }
 
 // Rules are the rights in the namespace of the system.
@@ -28,7 +31,9 @@ func (r Rights) Rules() []rbacv1.PolicyRule { return rights.RulesOf(r.run(), rig
 func (r Rights) HelperRules() []rbacv1.PolicyRule { return rights.RulesOf(r.run(), rights.Helpers) }
 
 func (r Rights) run() rights.Run {
-	return rights.Run{SystemObject: ObjectName(r.System), Kills: r.Pods, LoadObject: r.Load}
+	return rights.Run{
+		SystemObject: ObjectName(r.System), Kills: r.Pods, LoadObject: r.Load, HelperOrders: r.HelperOrders, HelperTokens: r.HelperTokens,
+	}
 }
 
 // NeedsHelpers reports whether an experiment has faults that only a helper on

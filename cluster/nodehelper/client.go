@@ -103,7 +103,7 @@ func (h *helperClient) look(ctx context.Context, jobs []*batchv1.Job, pods []*co
 		if err != nil {
 			return nil, err
 		}
-		return nil, makeHelper(ctx, h.c, h.node, options)
+		return nil, h.explain(makeHelper(ctx, h.c, h.node, options))
 	case len(jobs) == 0:
 		return nil, nil // the news of it is on its way
 	}
@@ -112,6 +112,16 @@ func (h *helperClient) look(ctx context.Context, jobs []*batchv1.Job, pods []*co
 		return nil, nil
 	}
 	return nil, h.diagnose(pods)
+}
+
+// explain says what to do if an experiment in the cluster may not make a helper. It
+// must not be given the right: that is root on the node.
+func (h *helperClient) explain(err error) error {
+	if !h.c.Inside() || !apierrors.IsForbidden(err) {
+		return err
+	}
+	return kubeapi.WithNextStep(errors.New("the node has no helper, and this pod's account may not make one"),
+		"a detached experiment uses the helpers that 'run --detach' made on the nodes of that time: start it again")
 }
 
 // diagnose says why the helper will not start; nil while it may.

@@ -26,14 +26,14 @@ func UserTable() string {
 
 // RunTable is the documentation of what a detached experiment may do, in Markdown.
 func RunTable() string {
-	all := Run{SystemObject: "`microsim-SYSTEM`", Kills: true, LoadObject: "`microsim-NAME-load`"}
+	all := Run{SystemObject: "`microsim-SYSTEM`", Kills: true, LoadObject: "`microsim-NAME-load`", HelperOrders: []string{"`helper-HASH`"}, HelperTokens: []string{"`helper-HASH-...`"}}
 	var b strings.Builder
 	b.WriteString("| where | resource | verbs | for |\n|---|---|---|---|\n")
 	for _, scope := range []Scope{Systems, Helpers} {
 		for _, r := range RowsOf(all, scope) {
 			verbs := commas(r.Verbs)
-			if r.Object != "" {
-				verbs += " of " + r.Object + " alone"
+			if len(r.Objects) > 0 {
+				verbs += " of " + strings.Join(r.Objects, ", ") + " alone"
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", scope, full(r.Group, r.Resource), verbs, r.For)
 		}

@@ -39,9 +39,9 @@ type Right struct {
 	For string
 	// Run are those of the verbs that a detached experiment has; "" gives it none.
 	Run string
-	// Only names the one object that the right of the experiment is limited to; nil
-	// limits nothing.
-	Only func(Run) string
+	// Only names the objects that the right of the experiment is limited to; nil limits
+	// nothing. Without any object there is no right.
+	Only func(Run) []string
 	// If says whether an experiment needs the right; nil is always.
 	If func(Run) bool
 }
@@ -55,6 +55,9 @@ type Run struct {
 	// LoadObject names the Job of the load and its Secret; "" if the experiment sends
 	// the load itself.
 	LoadObject string
+	// HelperOrders names the ConfigMaps with the orders of the helpers that were made
+	// for the experiment, HelperTokens the Secrets with their tokens.
+	HelperOrders, HelperTokens []string
 }
 
 // Purposes lists them all, in the order in which doctor shows them.
@@ -64,10 +67,12 @@ func Purposes() []Purpose {
 
 const rbacGroup = rbacv1.GroupName
 
-func ofSystem(r Run) string { return r.SystemObject }
-func ofLoad(r Run) string   { return r.LoadObject }
-func loads(r Run) bool      { return r.LoadObject != "" }
-func kills(r Run) bool      { return r.Kills }
+func ofSystem(r Run) []string { return []string{r.SystemObject} }
+func ofLoad(r Run) []string   { return []string{r.LoadObject} }
+func ofOrders(r Run) []string { return r.HelperOrders }
+func ofTokens(r Run) []string { return r.HelperTokens }
+func loads(r Run) bool        { return r.LoadObject != "" }
+func kills(r Run) bool        { return r.Kills }
 
 func systems() []Purpose {
 	return []Purpose{
@@ -122,9 +127,10 @@ func faults() []Purpose {
 			{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: "list watch", For: "the addresses of destinations"},
 		}},
 		{Name: "helpers", What: "faults on networks, processors and memory", Scope: Helpers, Rights: []Right{
-			{Group: "batch", Resource: "jobs", Verbs: "get list watch create patch delete", Run: "get list watch create patch delete", For: "the helpers of nodes"},
-			{Resource: "configmaps", Verbs: "get list watch create update patch delete", Run: "get list watch create update patch delete", For: "their orders, and records of faults on selected pods"},
-			{Resource: "secrets", Verbs: "get create patch delete", Run: "get create patch delete", For: "their tokens"},
+			{Group: "batch", Resource: "jobs", Verbs: "get list watch create patch delete", Run: "list watch", For: "the helpers of nodes"},
+			{Resource: "configmaps", Verbs: "list watch", Run: "list watch", For: "finding their orders"},
+			{Resource: "configmaps", Verbs: "get create update patch delete", Run: "get update", Only: ofOrders, For: "their orders, and records of faults on selected pods"},
+			{Resource: "secrets", Verbs: "get create patch delete", Run: "get", Only: ofTokens, For: "their tokens"},
 			{Resource: "pods", Verbs: "list watch create", Run: "list watch", For: "whether they run; create only asks whether they are admitted"},
 			{Resource: "pods/proxy", Verbs: "get update delete", Run: "get update delete", For: "sending orders"},
 			{Resource: "serviceaccounts", Verbs: "list watch", For: "whether the new namespace admits pods"},
@@ -179,19 +185,22 @@ func RulesOf(run Run, scope Scope) []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
 	for _, row := range RowsOf(run, scope) {
 		rule := rbacv1.PolicyRule{APIGroups: []string{row.Group}, Resources: []string{row.Resource}, Verbs: strings.Fields(row.Verbs)}
-		if row.Object != "" {
-			rule.ResourceNames = []string{row.Object}
-		}
+		rule.ResourceNames = row.Objects
 		rules = append(rules, rule)
 	}
 	return rules
 }
 
-// A Row is all that a detached experiment may do to one resource, or to one object.
-type Row struct{ Group, Resource, Object, Verbs, For string }
+// A Row is all that a detached experiment may do to one resource, or to some objects
+// of it.
+type Row struct {
+	Group, Resource, Verbs, For string
+	// Objects are those that the row is limited to; none limits nothing.
+	Objects []string
+}
 
 // RowsOf lists the rights of a detached experiment in a scope, one for each resource
-// and object.
+// and set of objects.
 func RowsOf(run Run, scope Scope) []Row {
 	var rows []Row
 	for _, p := range Purposes() {
@@ -199,23 +208,22 @@ func RowsOf(run Run, scope Scope) []Row {
 			if p.Scope != scope || r.Run == "" || r.If != nil && !r.If(run) {
 				continue
 			}
-			rows = add(rows, Row{r.Group, r.Resource, r.object(run), r.Run, r.For})
+			row := Row{Group: r.Group, Resource: r.Resource, Verbs: r.Run, For: r.For}
+			if r.Only != nil {
+				if row.Objects = r.Only(run); len(row.Objects) == 0 {
+					continue // a rule without names would take every object
+				}
+			}
+			rows = add(rows, row)
 		}
 	}
 	return rows
 }
 
-func (r *Right) object(run Run) string {
-	if r.Only == nil {
-		return ""
-	}
-	return r.Only(run)
-}
-
 // add joins a row with the one of the same objects.
 func add(rows []Row, row Row) []Row {
 	i := slices.IndexFunc(rows, func(r Row) bool {
-		return r.Group == row.Group && r.Resource == row.Resource && r.Object == row.Object
+		return r.Group == row.Group && r.Resource == row.Resource && slices.Equal(r.Objects, row.Objects)
 	})
 	if i < 0 {
 		return append(rows, row)

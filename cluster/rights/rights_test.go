@@ -29,7 +29,7 @@ func TestAnExperimentHasNoMoreThanItsUser(t *testing.T) {
 
 func TestNoExperimentOpensSecretsOfOthers(t *testing.T) {
 	run := Run{SystemObject: "microsim-shop", Kills: true, LoadObject: "microsim-x-load"}
-	for _, rule := range RulesOf(run, Systems) {
+	for _, rule := range slices.Concat(RulesOf(run, Systems), RulesOf(run, Helpers)) {
 		if slices.Contains(rule.Resources, "secrets") && len(rule.ResourceNames) == 0 {
 			t.Errorf("a rule opens every Secret of the namespace: %v", rule)
 		}
@@ -37,6 +37,22 @@ func TestNoExperimentOpensSecretsOfOthers(t *testing.T) {
 	for _, rule := range RulesOf(Run{SystemObject: "microsim-shop"}, Systems) {
 		if slices.Contains(rule.Resources, "jobs") || slices.Contains(rule.Resources, "pods") && slices.Contains(rule.Verbs, "delete") {
 			t.Errorf("an experiment without faults on pods and without pods of load has %v", rule)
+		}
+	}
+}
+
+// TestNoExperimentMakesHelpers keeps the hole closed by which a detached experiment
+// amounted to root on every node: helpers are privileged pods.
+func TestNoExperimentMakesHelpers(t *testing.T) {
+	run := Run{SystemObject: "microsim-shop", Kills: true, LoadObject: "microsim-x-load", HelperOrders: []string{"helper-1"}, HelperTokens: []string{"helper-1-x"}}
+	for _, rule := range RulesOf(run, Helpers) {
+		for _, verb := range []string{"create", "patch", "deletecollection"} {
+			if slices.Contains(rule.Verbs, verb) {
+				t.Errorf("an experiment may %s %v in the namespace of the helpers", verb, rule.Resources)
+			}
+		}
+		if slices.Contains(rule.Resources, "configmaps") && slices.Contains(rule.Verbs, "update") && !slices.Equal(rule.ResourceNames, run.HelperOrders) {
+			t.Errorf("an experiment may change the orders of other helpers: %v", rule)
 		}
 	}
 }

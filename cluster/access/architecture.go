@@ -32,9 +32,14 @@ func Architecture(ctx context.Context, config *rest.Config) (string, error) {
 
 // serverVersion is that of the API server.
 func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.Info, error) {
-	raw, err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
-	if err != nil {
+	answer := client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx)
+	// Raw has no more of an error than its code: what the server says is in Error.
+	if err := answer.Error(); err != nil {
 		return nil, fmt.Errorf("asking the cluster for its version: %w", kubeapi.Explain(err))
+	}
+	raw, err := answer.Raw()
+	if err != nil {
+		return nil, fmt.Errorf("asking the cluster for its version: %w", err)
 	}
 	var v version.Info
 	if err := json.Unmarshal(raw, &v); err != nil {

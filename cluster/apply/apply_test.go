@@ -276,3 +276,27 @@ func TestTakeDownSaysWhatItMayNotDelete(t *testing.T) {
 		t.Errorf("the leftover is found in %q, %v; want it in shop", got, err)
 	}
 }
+
+func TestHasPodMonitorsKeepsWhatTheServerSays(t *testing.T) {
+	for name, tt := range map[string]struct {
+		code   int32
+		reason metav1.StatusReason
+		want   string
+	}{
+		"not installed": {http.StatusNotFound, metav1.StatusReasonNotFound, ""},
+		"not allowed":   {http.StatusForbidden, metav1.StatusReasonForbidden, ""},
+		"broken":        {http.StatusInternalServerError, metav1.StatusReasonInternalError, "the aggregator has no certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := apitest.New(t)
+			server.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+				apitest.Fail(w, tt.code, tt.reason, "the aggregator has no certificate")
+				return true
+			}
+			there, err := HasPodMonitors(t.Context(), server.Client(t, kubeapi.Config{}))
+			if there || tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, %v, want an error with %q", there, err, tt.want)
+			}
+		})
+	}
+}

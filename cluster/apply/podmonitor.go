@@ -16,12 +16,18 @@ import (
 // HasPodMonitors reports whether the cluster knows PodMonitors, by which the
 // operator of Prometheus finds what to scrape.
 func HasPodMonitors(ctx context.Context, c *kubeapi.Client) (bool, error) {
-	raw, err := c.Monitoring.Get().AbsPath("/apis", manifest.MonitoringGroup, manifest.MonitoringVersion).Do(ctx).Raw()
+	answer := c.Monitoring.Get().AbsPath("/apis", manifest.MonitoringGroup, manifest.MonitoringVersion).Do(ctx)
+	// Raw has no more of an error than its code: what the server says is in Error.
+	err := answer.Error()
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("asking whether the cluster knows PodMonitors: %w", err)
+	}
+	raw, err := answer.Raw()
+	if err != nil {
+		return false, fmt.Errorf("reading which kinds the cluster knows: %w", err)
 	}
 	var list metav1.APIResourceList
 	if err := json.Unmarshal(raw, &list); err != nil {

@@ -129,7 +129,7 @@ func reserveHelpers(ctx context.Context, c *kubeapi.Client, d *manifest.Detached
 		return err
 	}
 	d.Rights.HelperOrders, d.Rights.HelperTokens = helpers.Orders, helpers.Tokens
-	c.Config.Progress(fmt.Sprintf("%d helpers of nodes ready for the faults of the experiment", len(helpers.Orders)))
+	c.Config.Progress(fmt.Sprintf("helpers ready for the faults of the experiment, on %d of the nodes", len(helpers.Orders)))
 	return nil
 }
 

@@ -22,7 +22,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
-	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -33,19 +32,18 @@ type apiStage struct {
 	t      *testing.T
 	server *apitest.Server
 	inst   *Instance
+	helper apitest.Helper
 
 	mu sync.Mutex
 	// inPods are the faults of each pod, by its name and their id.
 	inPods map[string]map[string]control.FaultRequest
-	// orders are those of the helper, by owner.
-	orders map[string]order.Order
 	// refuse is what the pods and the helper answer, while it is not empty.
 	refuse string
 }
 
 func newAPIStage(t *testing.T) *apiStage {
 	t.Helper()
-	s := &apiStage{t: t, server: apitest.New(t), inPods: map[string]map[string]control.FaultRequest{}, orders: map[string]order.Order{}}
+	s := &apiStage{t: t, server: apitest.New(t), inPods: map[string]map[string]control.FaultRequest{}}
 	s.server.RunJobs, s.server.Proxy = true, s.answer
 	back := topology.NewService("back")
 	back.Replicas = 2
@@ -54,16 +52,21 @@ func newAPIStage(t *testing.T) *apiStage {
 	s.create(nodehelper.NewNamespace())
 	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}})
 	for i := range 2 {
-		s.create(&corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("back-%d", i+1), Namespace: "shop", UID: types.UID(fmt.Sprintf("uid-back-%d", i+1)), Labels: manifest.ServiceLabels("shop", "back"),
-				CreationTimestamp: metav1.NewTime(time.Unix(int64(1e9+i), 0)),
-			},
-			Spec:   corev1.PodSpec{NodeName: "n1"},
-			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
-		})
+		s.create(s.replica(i + 1))
 	}
 	return s
+}
+
+// replica is a pod of the service back that is ready.
+func (s *apiStage) replica(i int) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprintf("back-%d", i), Namespace: "shop", UID: types.UID(fmt.Sprintf("uid-back-%d", i)), Labels: manifest.ServiceLabels("shop", "back"),
+			CreationTimestamp: metav1.NewTime(time.Unix(int64(1e9+i), 0)),
+		},
+		Spec:   corev1.PodSpec{NodeName: "n1"},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
 }
 
 func (s *apiStage) create(o any) {
@@ -94,7 +97,7 @@ func (s *apiStage) answer(w http.ResponseWriter, r *http.Request, pod, path stri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if strings.HasPrefix(pod, "helper-") {
-		s.answerAsHelper(w, r, path)
+		s.helper.Answer(w, r, path)
 		return
 	}
 	if s.inPods[pod] == nil {
@@ -117,47 +120,11 @@ func (s *apiStage) answer(w http.ResponseWriter, r *http.Request, pod, path stri
 	}
 }
 
-func (s *apiStage) answerAsHelper(w http.ResponseWriter, r *http.Request, path string) {
-	owner := strings.TrimPrefix(path, control.NodeOrdersPath+"/")
-	statuses := []order.Status{}
-	switch r.Method {
-	case http.MethodPut:
-		var o order.Order
-		_ = json.NewDecoder(r.Body).Decode(&o)
-		s.orders[owner] = o
-	case http.MethodDelete:
-		delete(s.orders, owner)
-	}
-	for _, o := range s.orders {
-		for _, p := range o.Pods {
-			for _, f := range p.Faults {
-				statuses = append(statuses, order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID, Acts: true, By: "tc"})
-			}
-		}
-	}
-	_ = json.NewEncoder(w).Encode(statuses)
-}
-
 // faultsIn lists the faults that a pod has by its own account.
 func (s *apiStage) faultsIn(pod string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.inPods[pod]))
-}
-
-// ordered lists the faults that the helper carries out, each as POD/ID.
-func (s *apiStage) ordered() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []string
-	for _, o := range s.orders {
-		for _, p := range o.Pods {
-			for _, f := range p.Faults {
-				all = append(all, p.Name+"/"+f.ID)
-			}
-		}
-	}
-	return all
 }
 
 func (s *apiStage) has(kind string) (names []string) {
@@ -238,7 +205,7 @@ func TestInjectAndClearByAHelper(t *testing.T) {
 	if err := s.inst.Inject(t.Context(), "net", netDelay(), in(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.ordered(); !slices.Equal(got, []string{"back-1/net", "back-2/net"}) {
+	if got := s.helper.Faults(); !slices.Equal(got, []string{"back-1/net", "back-2/net"}) {
 		t.Fatalf("the helper carries out %q", got)
 	}
 	active, err := s.inst.Active(t.Context())
@@ -248,7 +215,7 @@ func TestInjectAndClearByAHelper(t *testing.T) {
 	if err := s.inst.Clear(t.Context(), "net"); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.ordered(); len(got) != 0 {
+	if got := s.helper.Faults(); len(got) != 0 {
 		t.Errorf("the helper carries out %q after the clear", got)
 	}
 	if left := slices.Concat(s.has("jobs"), s.has("configmaps")); len(left) != 0 {
@@ -266,10 +233,10 @@ func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {
 	if err := s.inst.Prepare(t.Context(), []fault.Fault{slow("back", 0), netDelay()}); err != nil {
 		t.Fatal(err)
 	}
-	if made := s.has("jobs"); len(made) != 1 || len(s.ordered()) != 0 {
-		t.Fatalf("Jobs %q carry out %q; want one that carries out nothing", made, s.ordered())
+	if made := s.has("jobs"); len(made) != 1 || len(s.helper.Faults()) != 0 {
+		t.Fatalf("Jobs %q carry out %q; want one that carries out nothing", made, s.helper.Faults())
 	}
-	o := s.orders["shop/shop"]
+	o := s.helper.Order("shop/shop")
 	if left := time.Until(o.Reserved); left < reserveFor-time.Minute || left > reserveFor {
 		t.Fatalf("the helper is reserved for %v, want %v", left, reserveFor)
 	}
@@ -290,8 +257,8 @@ func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {
 		t.Errorf("the fault took\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(want, "\n"))
 	}
 	// The end of a fault leaves the helper for the next.
-	if err := s.inst.Clear(t.Context(), "net"); err != nil || len(s.ordered()) != 0 || len(s.has("jobs")) != 1 {
-		t.Fatalf("Jobs %q carry out %q after the clear, %v", s.has("jobs"), s.ordered(), err)
+	if err := s.inst.Clear(t.Context(), "net"); err != nil || len(s.helper.Faults()) != 0 || len(s.has("jobs")) != 1 {
+		t.Fatalf("Jobs %q carry out %q after the clear, %v", s.has("jobs"), s.helper.Faults(), err)
 	}
 	// Another program that clears a fault does not end it, either.
 	other := NewInstance(s.inst.Client, s.inst.system, "shop", "secret")
@@ -315,13 +282,45 @@ func TestAHelperThatWasReplacedIsFound(t *testing.T) {
 	if err := jobs.Delete(t.Context(), nodehelper.Name("n1"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	s.mu.Lock()
-	clear(s.orders)
-	s.mu.Unlock()
+	s.helper.Restart()
 	if err := s.inst.Inject(t.Context(), "net", netDelay(), in(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.ordered(); len(got) != 2 {
+	if got := s.helper.Faults(); len(got) != 2 {
 		t.Errorf("the next helper carries out %q", got)
+	}
+}
+
+// TestAPodThatRefusedItsFaultsIsTriedAgain holds a system while a pod becomes ready
+// that does not take its fault at first.
+func TestAPodThatRefusedItsFaultsIsTriedAgain(t *testing.T) {
+	s := newAPIStage(t)
+	if err := s.inst.Hold(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.inst.Release()
+	if err := s.inst.Inject(t.Context(), "all", slow("back", 0), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.refuse = "not yet"
+	s.mu.Unlock()
+	s.create(s.replica(3))
+	for !strings.Contains(s.server.Progress(), "did not get its faults, trying again") {
+		if t.Context().Err() != nil {
+			t.Fatal("nobody was told that the pod did not get its faults")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := s.faultsIn("back-3"); len(got) != 0 {
+		t.Fatalf("the pod has %q, which it refused", got)
+	}
+	s.mu.Lock()
+	s.refuse = ""
+	s.mu.Unlock()
+	for deadline := time.Now().Add(30 * time.Second); len(s.faultsIn("back-3")) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the pod never got its fault")
+		}
 	}
 }

@@ -95,7 +95,7 @@ func TestADetachedExperimentUsesHelpersThatWereMadeForIt(t *testing.T) {
 	if err := s.inst.Inject(t.Context(), "one", netDelay(), in(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.ordered(); len(got) != 2 {
+	if got := s.helper.Faults(); len(got) != 2 {
 		t.Errorf("the helper carries out %q", got)
 	}
 	if active, err := s.inst.Active(t.Context()); err != nil || len(active) != 1 || active[0].By != "tc" {
@@ -105,7 +105,7 @@ func TestADetachedExperimentUsesHelpersThatWereMadeForIt(t *testing.T) {
 	if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, owner); kubeapi.IgnoreForbidden(err) != nil {
 		t.Fatal(err)
 	}
-	if got := s.ordered(); len(got) != 0 || len(s.has("jobs")) != 1 {
+	if got := s.helper.Faults(); len(got) != 0 || len(s.has("jobs")) != 1 {
 		t.Fatalf("Jobs %q carry out %q after the system is gone; want a helper for the next run", s.has("jobs"), got)
 	}
 	if err := s.inst.Clear(t.Context(), "one"); err != nil {
@@ -121,7 +121,7 @@ func TestADetachedExperimentUsesHelpersThatWereMadeForIt(t *testing.T) {
 	if err := nodehelper.Unreserve(t.Context(), s.inst.Client, owner); err != nil {
 		t.Fatal(err)
 	}
-	if o, ok := s.orders[owner]; ok && (len(o.Pods) > 0 || !o.Reserved.IsZero()) {
+	if o := s.helper.Order(owner); len(o.Pods) > 0 || !o.Reserved.IsZero() {
 		t.Errorf("the helper is held by %+v", o)
 	}
 	// It may not make another: that would be root on the node.

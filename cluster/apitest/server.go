@@ -110,7 +110,7 @@ func (s *Server) Client(t testing.TB, c kubeapi.Config) *kubeapi.Client {
 	return client
 }
 
-// Progress is what clients have told so far, a line each.
+// Progress is what clients have reported so far, a line each.
 func (s *Server) Progress() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

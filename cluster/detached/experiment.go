@@ -75,12 +75,12 @@ func List(ctx context.Context, c *kubeapi.Client) ([]*Experiment, error) {
 }
 
 func listIn(ctx context.Context, c *kubeapi.Client, namespace string) ([]*Experiment, error) {
-	remains, err := findLeftovers(ctx, c, namespace)
+	found, err := findLeftovers(ctx, c, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("looking for experiments: %w", kubeapi.Explain(err))
 	}
 	var all []*Experiment
-	for _, r := range remains {
+	for _, r := range found {
 		all = append(all, r.experiment())
 	}
 	slices.SortFunc(all, func(a, b *Experiment) int {
@@ -201,7 +201,7 @@ func addJobs(ctx context.Context, c *kubeapi.Client, namespace string, of func(m
 	return nil
 }
 
-// experiment says what the remains tell.
+// experiment describes the experiment that the leftovers are of.
 func (r *leftovers) experiment() *Experiment {
 	var o metav1.Object
 	switch {
@@ -327,7 +327,7 @@ func Await(ctx context.Context, c *kubeapi.Client, namespace, name string) (*Exp
 			case errors.As(err, &gone):
 				return false, fmt.Errorf("waiting for experiment %q: it was deleted", name)
 			case ctx.Err() != nil:
-				return false, nil
+				return false, err
 			case err != nil:
 				c.Config.Progress(fmt.Sprintf("experiment/%s cannot be seen, waiting: %v", name, err))
 				w.WakeAfter(watch.Tick) // the API server may be back soon

@@ -93,7 +93,7 @@ func (r *ordinals) slot(pods []*corev1.Pod, replicas int) []*corev1.Pod {
 func Present(p *corev1.Pod) bool { return p.UID != "" || p.Name != "" }
 
 // end writes down that these pods of a service end, and what the others are.
-// The pods are all that there are now, arranged.
+// The pods are all that there are now, as assign sorts them.
 func (r *ordinals) end(pods map[string][]*corev1.Pod, service string, ending func(index int) bool) {
 	there := presentIn(pods)
 	maps.DeleteFunc(r.Index, func(id types.UID, _ int) bool { return !there[id] })

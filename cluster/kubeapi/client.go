@@ -39,7 +39,7 @@ type Config struct {
 	// are not of a system of ours. It is asked where one has to be made. Where it
 	// is nil, Image is taken.
 	FindImage func(ctx context.Context) (image string, policy corev1.PullPolicy, err error)
-	// ServiceSpec makes what a service is told; see manifest.Options.
+	// ServiceSpec makes the description that a service gets; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
 	// PodMonitor says whether systems get one, by which the operator of
 	// Prometheus finds them; nil means where the cluster knows the kind.
@@ -57,7 +57,7 @@ type Config struct {
 	ForceConflicts bool
 	// ReadyTimeout bounds the wait for pods; 0 means 5 minutes.
 	ReadyTimeout time.Duration
-	// Progress is told what happens, line by line; it may be nil.
+	// Progress gets what happens, line by line; it may be nil.
 	Progress func(string)
 }
 
@@ -65,9 +65,9 @@ type Config struct {
 type Client struct {
 	Config    Config
 	Clientset kubernetes.Interface
-	// monitoring is for PodMonitors.
+	// Monitoring is for PodMonitors.
 	Monitoring rest.Interface
-	// http speaks to the API server as client does.
+	// HTTP speaks to the API server as Clientset does.
 	HTTP *http.Client
 }
 

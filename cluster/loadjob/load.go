@@ -38,7 +38,7 @@ const MaxPods = 100
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
 	Changes <-chan control.LoadFactors
-	// Remedy, where it is not nil, is told the command that removes what is made
+	// Remedy, if it is not nil, gets the command that removes what is made
 	// for the load, before anything is.
 	Remedy func(command string)
 

@@ -21,7 +21,7 @@ const (
 	// goes out, so that all pods have it by then.
 	lead       = 30 * time.Millisecond
 	leadPerPod = 5 * time.Millisecond
-	// startTries is how often a pod is told to start where it gives no answer.
+	// startTries is how often a pod is started if it gives no answer.
 	startTries = 5
 	// stopTimeout bounds the wait for the last words of pods that were stopped.
 	stopTimeout = 15 * time.Second
@@ -130,8 +130,8 @@ func (r *runningLoad) followAll(ctx context.Context, observe func(measure.Outcom
 	return ends, kubeapi.Summarize(errors.Join(errs...))
 }
 
-// stopAll ends the load early in all pods. One that cannot be told is found out
-// by whoever follows it.
+// stopAll ends the load early in all pods. The stream of a pod that cannot be reached
+// reports it.
 func (r *runningLoad) stopAll(ctx context.Context) {
 	_ = kubeapi.Each(r.count, func(i int) error {
 		for ctx.Err() == nil && r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadStopPath, nil, nil) != nil {

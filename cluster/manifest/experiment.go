@@ -174,7 +174,7 @@ func (d *Detached) rights(namespace string, rules []rbacv1.PolicyRule) []runtime
 	}
 }
 
-// job runs the experiment once: a second try would find the remains of the first.
+// job runs the experiment once: a second try would find the leftovers of the first.
 func (d *Detached) job() *batchv1.Job {
 	meta := d.meta(d.Namespace)
 	return &batchv1.Job{

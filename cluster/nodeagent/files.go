@@ -138,7 +138,7 @@ func (b *orderStore) takeFromFile(o order.Order) (pods []string) {
 	case o.Version == e.order.Version && e.orderState == withdrawn:
 		return b.take(o, time.Time{})
 	case o.Version == e.order.Version:
-		e.told = time.Time{}
+		e.received = time.Time{}
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func (b *orderStore) fileGone(f *orderFile, now time.Time) bool {
 	if e == nil || e.orderState != active {
 		return true
 	}
-	if !e.told.IsZero() && now.Sub(e.told) < fileGrace {
+	if !e.received.IsZero() && now.Sub(e.received) < fileGrace {
 		return false
 	}
 	e.orderState = withdrawn

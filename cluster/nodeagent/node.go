@@ -58,7 +58,7 @@ func newNode(ctx context.Context, actuators func(uid string) []actuator, found f
 
 // ErrWanted says that the helper has ended too early. Whoever runs it, such as a
 // Job, must not take that for its success, but start it again.
-var ErrWanted = errors.New("told to end while orders want something: all is taken back until a helper is started again") //nolint:gochecknoglobals // a sentinel
+var ErrWanted = errors.New("ended while orders want something: all faults are cleared until another helper starts") //nolint:gochecknoglobals // a sentinel
 
 // readEvery is how often the files are read.
 const readEvery = 2 * time.Second

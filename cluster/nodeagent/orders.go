@@ -37,8 +37,8 @@ const (
 type entry struct {
 	order order.Order
 	orderState
-	// told is when the order came by HTTP; zero once a file has it, too.
-	told time.Time
+	// received is when the order came by HTTP; zero once a file has it, too.
+	received time.Time
 }
 
 // orderStore knows the newest order of each owner, from files and from HTTP. Its
@@ -66,7 +66,7 @@ func (b *orderStore) put(o order.Order, now time.Time) (pods []string, err error
 }
 
 // take replaces an owner's order unless it is the same.
-func (b *orderStore) take(o order.Order, told time.Time) (pods []string) {
+func (b *orderStore) take(o order.Order, received time.Time) (pods []string) {
 	e := b.owners[o.Owner]
 	if e != nil && e.order.Version == o.Version && e.orderState == active {
 		return podsOf(e.order)
@@ -74,7 +74,7 @@ func (b *orderStore) take(o order.Order, told time.Time) (pods []string) {
 	if e != nil {
 		pods = podsOf(e.order)
 	}
-	b.owners[o.Owner] = &entry{order: o, told: told}
+	b.owners[o.Owner] = &entry{order: o, received: received}
 	return append(pods, podsOf(o)...)
 }
 

@@ -115,7 +115,7 @@ func checkNode(ctx context.Context, c *kubeapi.Client, name string) error {
 }
 
 // checkAdmission asks the API server whether it would take the helper's pod, as the
-// Job's own attempts would only be told in events. A priority that is not to be
+// Job's own attempts are reported only in events. A priority that is not to be
 // had is gone without.
 func checkAdmission(ctx context.Context, c *kubeapi.Client, job *batchv1.Job) error {
 	template := &job.Spec.Template

@@ -240,7 +240,7 @@ func (m *Manager) Create(ctx context.Context, name string, o Options) (*Sandbox,
 // wait for nodes in any case, so running over it is no error.
 const readyTimeout = 2 * time.Minute
 
-// create makes the cluster and waits for it. The library cannot be told to stop,
+// create makes the cluster and waits for it. The library cannot be stopped,
 // so when ctx ends the nodes are taken away from under it.
 func (m *Manager) create(ctx context.Context, name string, o Options) error {
 	if err := ctx.Err(); err != nil {

@@ -191,21 +191,28 @@ func TestReconcileSaysWhyAHelperDoesNotStart(t *testing.T) {
 }
 
 func TestReconcileSaysThatTheNamespaceDoesNotAdmitHelpers(t *testing.T) {
-	s := newHelperStage(t, func(http.ResponseWriter, *http.Request) {})
-	s.server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		if !apitest.Is(r, http.MethodPost, "pods") {
-			return false
-		}
-		apitest.Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, `pods "helper" is forbidden: violates PodSecurity "baseline:latest"`)
-		return true
-	}
-	_, err := s.r.Reconcile(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "pod-security.kubernetes.io/enforce=privileged") || strings.Contains(err.Error(), "with -n") {
-		t.Errorf("got %v, want the label that is missing, and no advice to leave a namespace that is fixed", err)
-	}
-	for _, name := range s.server.Names() {
-		if strings.HasPrefix(name, "secrets/") || strings.HasPrefix(name, "jobs/") {
-			t.Errorf("%s is left of a helper that was refused", name)
-		}
+	for message, want := range map[string]string{
+		`violates PodSecurity "baseline:latest"`: "pod-security.kubernetes.io/enforce=privileged",
+		`exceeded quota: none`:                   `larger quota in the namespace "microsim-system"`,
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := newHelperStage(t, func(http.ResponseWriter, *http.Request) {})
+			s.server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				if !apitest.Is(r, http.MethodPost, "pods") {
+					return false
+				}
+				apitest.Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, `pods "helper" is forbidden: `+message)
+				return true
+			}
+			_, err := s.r.Reconcile(t.Context())
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "with -n") {
+				t.Errorf("got %v, want %q, and no advice to leave a namespace that is fixed", err, want)
+			}
+			for _, name := range s.server.Names() {
+				if strings.HasPrefix(name, "secrets/") || strings.HasPrefix(name, "jobs/") {
+					t.Errorf("%s is left of a helper that was refused", name)
+				}
+			}
+		})
 	}
 }

@@ -137,6 +137,8 @@ func checkAdmission(ctx context.Context, c *kubeapi.Client, job *batchv1.Job) er
 		return nil // who may make Jobs but no pods sees what becomes of them
 	case kubeapi.ViolatesPodSecurity(err.Error()):
 		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for the label pod-security.kubernetes.io/enforce=privileged on the namespace %q", Namespace))
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for a larger quota in the namespace %q", Namespace))
 	}
 	return kubeapi.Explain(err)
 }

@@ -105,6 +105,8 @@ type collector struct {
 	head []byte // of the request
 }
 
+func (c *collector) Status(int) bool { return true }
+
 func (c *collector) Field(name, value []byte) {
 	switch {
 	case http1.Is(name, "Content-Type") && c.contentType == "":

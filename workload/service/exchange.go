@@ -201,7 +201,7 @@ func (x *exchange) work(op *behave.Op) error {
 	s := x.service
 	switch {
 	case op.Kind == behave.OpUnits:
-		burnUnits(op.Units, x.gone)
+		s.units().burn(op.Units, x.gone)
 	case op.Kind == behave.OpIO:
 		return writeAndSync(s.cfg.TempDir, op.Bytes, x.gone)
 	case op.Cores == 1:

@@ -102,6 +102,8 @@ type Service struct {
 	began time.Time
 	// held is the memory that is real.
 	held atomic.Int64
+	// units draws the numbers of units of CPU; it is made when it is first used.
+	units func() *unitRandom
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
@@ -135,6 +137,7 @@ func New(cfg Config) (*Service, error) {
 		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
+	s.units = sync.OnceValue(newUnitRandom)
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = newMetrics(s)
 	s.replies = map[*behave.Endpoint]*reply{}

@@ -219,7 +219,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 		at := slices.IndexFunc(urls, func(u string) bool { return u+"/" == resolved.Designation })
 		urls = slices.Concat(urls[at:], urls[:at])
 	}
-	m, err := s.message(urls, cmp.Or(s.spec.Method, "POST"), body)
+	m, err := s.message(urls, "POST", body)
 	if err != nil {
 		return nil, err
 	}

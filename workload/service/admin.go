@@ -97,8 +97,6 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 		return s.Faults(), nil
 	case isFault && r.Method == http.MethodPut:
 		var request control.FaultRequest
-		// As everywhere, a fault without a probability always acts.
-		request.Fault.Probability = 1
 		if err := controlhttp.ReadJSON(w, r, control.MaxBody, &request); err != nil {
 			return nil, err
 		}

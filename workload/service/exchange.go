@@ -35,6 +35,8 @@ type exchange struct {
 	chain     *chain.Chain
 	responses [][]byte
 	times     []string
+	// answered is the size of responses, which is reserved of the service's memory.
+	answered int64
 	// closing is set if the client is to see a closed connection.
 	closing bool
 	// left ends work that nobody waits for any longer. If the service finishes
@@ -51,6 +53,10 @@ func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
 	x.w, x.r, x.faults, x.metrics, x.chain, x.left, x.identity = nil, nil, nil, nil, nil, nil, exec.Identity{}
 	x.status, x.drained, x.body, x.closing = 0, false, nil, false
+	if x.answered > 0 {
+		x.service.replica.Memory.Release(x.answered)
+		x.answered = 0
+	}
 	clear(x.responses)
 	x.responses, x.times, x.blocks = x.responses[:0], x.times[:0], nil
 	return worker, queued

@@ -24,17 +24,16 @@ func (x *exchange) serveChain() bool {
 		return false
 	}
 	var err error
+	x.metrics = s.metrics.chain
+	end := x.awaitBody()
 	x.body, err = io.ReadAll(io.LimitReader(r.Body, int64(s.limits.Body)+1))
-	if err != nil {
-		// The client has left half-way; there is nobody to answer.
-		x.metrics = s.metrics.chain
-		panic(http.ErrAbortHandler)
+	if !end(err) {
+		return true
 	}
 	if endpoint != nil && len(x.body) <= int(s.limits.Body) && (len(x.body) == 0 || isForeignObject(x.body)) {
 		x.drained = true
 		return false
 	}
-	x.metrics = s.metrics.chain
 	if !x.play(exec.Arrival{Chain: true, Endpoint: endpoint, Worker: x.connWorker()}) {
 		return true
 	}

@@ -21,6 +21,8 @@ type exchange struct {
 	identity exec.Identity
 	w        http.ResponseWriter
 	r        *http.Request
+	// id is what the request says of itself, or was given.
+	id string
 	// start is when the request came, since the service's start.
 	start   time.Duration
 	faults  *faultSnapshot
@@ -101,13 +103,8 @@ func (x *exchange) enter(until time.Duration) exec.Event {
 // has none. It reports false for a chain that was refused.
 func (x *exchange) identify(arrival *exec.Arrival) bool {
 	h := x.r.Header
-	id := value(h, control.RequestIDHeader, maxID)
-	if id == "" {
-		id = newRequestID()
-	}
-	x.w.Header()[control.RequestIDHeader] = []string{id}
 	x.identity = exec.Identity{
-		Request: behave.Request{ID: id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
+		Request: behave.Request{ID: x.id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
 		Left:    timeLeftFor(h), Path: x.r.URL.Path, Body: x.body,
 	}
 	x.logStart(&x.identity.Request)

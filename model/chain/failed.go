@@ -2,6 +2,7 @@ package chain
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -27,7 +28,7 @@ func ReadResponse(body []byte) (*Response, error) {
 		return nil, fmt.Errorf("reading the response document: %w", err)
 	}
 	if r == nil {
-		return nil, fmt.Errorf("reading the response document: it is null")
+		return nil, errors.New("reading the response document: it is null")
 	}
 	return r, nil
 }

@@ -6,8 +6,8 @@
 //
 // Here each product that is added to something, be it statements later, is
 // rounded by an explicit conversion, which the language specification guarantees
-// to prevent that ("Floating-point operators"); an assignment does not. A test looks for fused operations in the assembly of all packages
-// that decide.
+// to prevent that ("Floating-point operators"); an assignment does not. A test
+// looks for fused operations in the assembly of all packages that decide.
 package exact
 
 import "math"

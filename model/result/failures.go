@@ -17,12 +17,17 @@ const (
 	MaxPairText = 2 << 10
 )
 
-// A Failure is one reason for which requests of a load did not end well.
-type Failure struct {
+// A FailureKind is what makes two failures the same.
+type FailureKind struct {
 	Class  outcome.Class  `json:"class"`
 	Reason outcome.Reason `json:"reason"`
 	// Hop is the hop of a chain that failed: "front -> cart".
 	Hop string `json:"hop,omitempty"`
+}
+
+// A Failure is one reason for which requests of a load did not end well.
+type Failure struct {
+	FailureKind
 	// Count is exact.
 	Count int64 `json:"count"`
 	// Example is one of these requests.
@@ -69,27 +74,18 @@ type Details struct {
 	FurtherPairs int64  `json:"furtherPairs,omitempty"`
 }
 
-// failureKind is what makes two failures the same.
-type failureKind struct {
-	class  outcome.Class
-	reason outcome.Reason
-	hop    string
-}
-
-func (f *Failure) kind() failureKind { return failureKind{f.Class, f.Reason, f.Hop} }
-
 // mergeDetails sums up those of several reports.
 func mergeDetails(reports []*LoadReport) (whole Details) {
-	failures, pairs := map[failureKind]int{}, map[string]int{}
+	failures, pairs := map[FailureKind]int{}, map[string]int{}
 	for _, r := range reports {
 		whole.FurtherFailures += r.FurtherFailures
 		whole.FurtherPairs += r.FurtherPairs
 		for _, f := range r.Failures {
-			if i, known := failures[f.kind()]; known {
+			if i, known := failures[f.FailureKind]; known {
 				whole.Failures[i].Count += f.Count
 				continue
 			}
-			failures[f.kind()] = len(whole.Failures)
+			failures[f.FailureKind] = len(whole.Failures)
 			whole.Failures = append(whole.Failures, f)
 		}
 		for _, p := range r.Pairs {

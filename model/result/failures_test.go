@@ -17,7 +17,7 @@ func TestMergedDetailsAddUp(t *testing.T) {
 		for range 1 + random.IntN(4) {
 			r := &LoadReport{}
 			for _, n := range random.Perm(60)[:random.IntN(MaxFailures)] {
-				f := Failure{Class: outcome.HTTPError, Reason: outcome.OfStatusReason(500 + n), Count: 1 + random.Int64N(100)}
+				f := Failure{FailureKind: FailureKind{Class: outcome.HTTPError, Reason: outcome.OfStatusReason(500 + n)}, Count: 1 + random.Int64N(100)}
 				r.Failures, failures = append(r.Failures, f), failures+f.Count
 				p := Pair{ID: strconv.Itoa(n), Count: 1 + random.Int64N(100)}
 				r.Pairs, pairs = append(r.Pairs, p), pairs+p.Count

@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // A client sends requests one after another. Each worker has one of its own, and
@@ -25,7 +26,7 @@ type client struct {
 	// answer is what of the last answer was kept.
 	answer answerBody
 	// failures are those met so far.
-	failures map[failureKind]*failure
+	failures map[result.FailureKind]*failure
 }
 
 // A keptConn is a connection with the time at which its last request began.
@@ -43,7 +44,7 @@ const (
 )
 
 func newClient(l *running) *client {
-	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}, failures: map[failureKind]*failure{}}
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}, failures: map[result.FailureKind]*failure{}}
 	return c
 }
 

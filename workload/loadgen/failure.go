@@ -12,23 +12,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// A failureKind is what makes two failures the same.
-type failureKind struct {
-	class  outcome.Class
-	reason outcome.Reason
-	hop    string
-}
-
 // A failure is a kind of failure with its first example. Workers share what they
 // have made: a load may fail a hundred thousand times a second in one way.
 type failure struct {
-	failureKind
+	result.FailureKind
 	example result.Example
 }
 
 // dropped is that of all requests that were never sent.
 func dropped() *failure {
-	return &failure{failureKind{class: outcome.Dropped, reason: outcome.Reason(outcome.Dropped)}, result.Example{Text: "too many requests were under way"}}
+	return &failure{result.FailureKind{Class: outcome.Dropped, Reason: outcome.Reason(outcome.Dropped)}, result.Example{Text: "too many requests were under way"}}
 }
 
 const (
@@ -40,7 +33,7 @@ const (
 
 // fail takes down why a request failed. The text is made for the first of its
 // kind alone.
-func (c *client) fail(kind failureKind, p *place, text func() string) *failure {
+func (c *client) fail(kind result.FailureKind, p *place, text func() string) *failure {
 	if known := c.failures[kind]; known != nil {
 		return known
 	}
@@ -56,7 +49,7 @@ func (c *client) ofError(p *place, err error) ended {
 	class := outcome.Of(0, err)
 	e := ended{class: class}
 	if class != outcome.Cancelled {
-		e.failure = c.fail(failureKind{class: class, reason: outcome.Why(0, err)}, p, err.Error)
+		e.failure = c.fail(result.FailureKind{Class: class, Reason: outcome.Why(0, err)}, p, err.Error)
 	}
 	return e
 }
@@ -66,7 +59,7 @@ func (c *client) ofAnswer(m *message, p *place, status int, bytes int64) ended {
 	e := ended{class: outcome.OfStatus(status), status: status, bytes: bytes}
 	switch {
 	case e.class != outcome.OK:
-		e.failure = c.fail(failureKind{class: e.class, reason: outcome.OfStatusReason(status)}, p, func() string {
+		e.failure = c.fail(result.FailureKind{Class: e.class, Reason: outcome.OfStatusReason(status)}, p, func() string {
 			return fmt.Sprintf("%d %s: %s", status, http.StatusText(status), c.answer.body)
 		})
 	case m.tree != nil:
@@ -80,7 +73,7 @@ func (c *client) ofAnswer(m *message, p *place, status int, bytes int64) ended {
 func (c *client) checkHops(m *message, p *place, e *ended) {
 	malformed := func(err error) {
 		e.class = outcome.Malformed
-		e.failure = c.fail(failureKind{class: e.class, reason: outcome.Reason(e.class)}, p, err.Error)
+		e.failure = c.fail(result.FailureKind{Class: e.class, Reason: outcome.Reason(e.class)}, p, err.Error)
 	}
 	if c.answer.length > maxAnswer {
 		malformed(fmt.Errorf("the answer has more than %d bytes, so it is not known whether every hop ended well", maxAnswer))
@@ -93,7 +86,7 @@ func (c *client) checkHops(m *message, p *place, e *ended) {
 	}
 	if hops := r.Failed(m.tree); len(hops) > 0 {
 		e.class = outcome.FailedHop
-		e.failure = c.fail(failureKind{e.class, outcome.Reason(e.class), hops[0].Hop()}, p, func() string {
+		e.failure = c.fail(result.FailureKind{Class: e.class, Reason: outcome.Reason(e.class), Hop: hops[0].Hop()}, p, func() string {
 			text := hops[0].Reason
 			if n := len(hops) - 1; n > 0 {
 				text += fmt.Sprintf(" (and %d more in this answer)", n)

@@ -32,13 +32,13 @@ type recorder struct {
 	phases   []*counts
 	requests []*counts
 	// failures are bounded by result.MaxFailures; further counts what found no room.
-	failures map[failureKind]*result.Failure
+	failures map[result.FailureKind]*result.Failure
 	further  int64
 	pairs    *pairs
 }
 
 func newRecorder(phases, requests int) *recorder {
-	r := &recorder{phases: make([]*counts, phases), requests: make([]*counts, requests), failures: map[failureKind]*result.Failure{}, pairs: newPairs()}
+	r := &recorder{phases: make([]*counts, phases), requests: make([]*counts, requests), failures: map[result.FailureKind]*result.Failure{}, pairs: newPairs()}
 	for _, list := range [][]*counts{r.phases, r.requests} {
 		for i := range list {
 			list[i] = &counts{outcomes: map[outcome.Class]int64{}, statuses: map[int]int64{}}
@@ -78,7 +78,7 @@ func (b *batch) flush() {
 
 // fail counts a failure; mu is held.
 func (r *recorder) fail(f *failure) {
-	if known := r.failures[f.failureKind]; known != nil {
+	if known := r.failures[f.FailureKind]; known != nil {
 		known.Count++
 		return
 	}
@@ -86,7 +86,7 @@ func (r *recorder) fail(f *failure) {
 		r.further++
 		return
 	}
-	r.failures[f.failureKind] = &result.Failure{Class: f.class, Reason: f.reason, Hop: f.hop, Count: 1, Example: f.example}
+	r.failures[f.FailureKind] = &result.Failure{FailureKind: f.FailureKind, Count: 1, Example: f.example}
 }
 
 // details writes down why requests failed, and what was answered to chains.

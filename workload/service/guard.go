@@ -27,9 +27,9 @@ func (s *Service) mayServe(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // isLoopbackHost reports whether the host of a request, with or without a port, is
-// this machine's own, at any port: a gate may stand in front of the service. Behind any other name on a loopback address is an attacker
-// who has pointed the name there, for a browser to take the answers for those of
-// his site.
+// this machine's own, at any port: a gate may stand in front of the service. Behind
+// any other name on a loopback address is an attacker who has pointed the name
+// there, for a browser to take the answers for those of his site.
 func isLoopbackHost(host string) bool {
 	if strings.HasPrefix(host, "127.0.0.1:") {
 		return true // nearly always

@@ -3,7 +3,7 @@
 package target
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -14,6 +14,9 @@ import (
 // Target is where a system runs.
 type Target struct {
 	On string
+	// AllowVirtual says that the command plays whole experiments, and so can play
+	// them in virtual time.
+	AllowVirtual bool
 	// kube has the flags of clusters.
 	Kube *kube.Flags
 }
@@ -22,8 +25,12 @@ type Target struct {
 func New() Target { return Target{Kube: &kube.Flags{}} }
 
 func (t *Target) AddFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.On, "on", "", "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)")
-	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"local", "kind", "cluster"}, cobra.ShellCompDirectiveNoFileComp))
+	usage := "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)"
+	if t.AllowVirtual {
+		usage = "where the system runs: local, kind, virtual (simulated, in no time), or cluster, which is that of the current context (default cluster)"
+	}
+	cmd.Flags().StringVar(&t.On, "on", "", usage)
+	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions(t.known(), cobra.ShellCompDirectiveNoFileComp))
 	t.Kube.AddFlags(cmd)
 }
 
@@ -36,8 +43,19 @@ func (t *Target) Command(words ...string) string {
 	return strings.Join(words, " ")
 }
 
+// known are the targets that the command takes.
+func (t *Target) known() []string {
+	if t.AllowVirtual {
+		return []string{"local", "kind", "cluster", "virtual"}
+	}
+	return []string{"local", "kind", "cluster"}
+}
+
 // OnCluster reports whether the system runs on Kubernetes.
-func (t *Target) OnCluster() bool { return t.On != "local" }
+func (t *Target) OnCluster() bool { return t.On != "local" && !t.Virtual() }
+
+// Virtual reports whether the system runs in virtual time.
+func (t *Target) Virtual() bool { return t.On == "virtual" }
 
 // Validate refuses targets that are not there.
 func (t *Target) Validate() error {
@@ -45,7 +63,9 @@ func (t *Target) Validate() error {
 	case "":
 		t.On = "cluster"
 	case "virtual":
-		return fmt.Errorf("--on %s is not supported yet: write --on local", t.On)
+		if !t.AllowVirtual {
+			return errors.New("--on virtual plays whole experiments, and starts nothing that this command could use: write 'kubectl microsim run ... --on virtual', or --on local here")
+		}
 	}
-	return cli.OneOf("on", t.On, "local", "kind", "cluster")
+	return cli.OneOf("on", t.On, t.known()...)
 }

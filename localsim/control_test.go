@@ -116,9 +116,9 @@ func TestControlAnswersChains(t *testing.T) {
 	if err := json.Unmarshal(answer.Body, &got); err != nil {
 		t.Fatalf("%s: %v", answer.Body, err)
 	}
-	if answer.Status != 200 || got.Service != "front" || len(got.Errors) != 0 || len(got.Response) != 1 ||
+	if answer.Code != 200 || got.Service != "front" || len(got.Errors) != 0 || len(got.Response) != 1 ||
 		got.Response[0].Service != "back" || got.Response[0].Response[0].Service != "aside" {
-		t.Errorf("the answer is %d %s", answer.Status, answer.Body)
+		t.Errorf("the answer is %d %s", answer.Code, answer.Body)
 	}
 	if len(answer.RequestID) != 36 || answer.RequestID[14] != '4' {
 		t.Errorf("the request's id %q is no UUID of version 4", answer.RequestID)

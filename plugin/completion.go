@@ -25,7 +25,7 @@ func newCompletion(streams cli.Streams) *cobra.Command {
 kubectl 1.26 and newer asks a program called kubectl_complete-microsim on the PATH, in every
 shell for which kubectl's own completion is set up. 'completion install' writes that program;
 'completion print' shows it.`,
-		Args: cobra.NoArgs,
+		Args: cli.Commands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newCompletionInstall(streams), &cobra.Command{

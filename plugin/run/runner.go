@@ -52,7 +52,7 @@ func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k 
 	if err != nil {
 		return err
 	}
-	x := &detached.Experiment{Name: e.Name, Namespace: *k.Flags.Namespace, System: e.System.Name}
+	x := &detached.Experiment{Name: e.Name, Namespace: *k.Config.Namespace, System: e.System.Name}
 	started := time.Now()
 	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
 	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,8 +29,8 @@ func (i *Inputs) AddFlags(cmd *cobra.Command, what string) {
 // CompleteInputs completes arguments that name examples or files. If kinds are
 // given, only examples of these are offered.
 func CompleteInputs(kinds ...string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return ExampleNames(args, kinds...), cobra.ShellCompDirectiveDefault
+	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return ExampleNames(args, begun, kinds...), cobra.ShellCompDirectiveDefault
 	}
 }
 
@@ -64,12 +65,12 @@ func Interruptible[T any](ctx context.Context, read func() (T, error)) (T, error
 	}
 }
 
-// ExampleNames lists the examples with their titles, as shells take completions;
-// those among args are left out.
-func ExampleNames(args []string, kinds ...string) []cobra.Completion {
+// ExampleNames lists the examples whose names begin like a word, with their titles,
+// as shells take completions; those among args are left out.
+func ExampleNames(args []string, begun string, kinds ...string) []cobra.Completion {
 	var names []cobra.Completion
 	for _, e := range examples.List() {
-		if slices.Contains(args, e.Name) || len(kinds) > 0 && !slices.Contains(kinds, e.Kind) {
+		if !strings.HasPrefix(e.Name, begun) || slices.Contains(args, e.Name) || len(kinds) > 0 && !slices.Contains(kinds, e.Kind) {
 			continue
 		}
 		names = append(names, cobra.CompletionWithDesc(e.Name, e.Title))

@@ -42,7 +42,7 @@ const selectedFor = unit.Duration(5 * time.Minute)
 // validateSelection refuses flags that do not go together.
 func (o *addOptions) validateSelection(flags *pflag.FlagSet) error {
 	if !flags.Changed("selector") {
-		return cli.Refuse(flags, "are about pods that --selector names: write it, or leave them out", "to", "allow-system", "max-pods", "yes")
+		return cli.Refuse(flags, "are about pods that --selector names: write it, or leave them out", "to", "allow-system", "max-pods", "yes", "push")
 	}
 	if o.maxPods < 1 {
 		return fmt.Errorf("--max-pods %d breaks nothing: write 1 or more", o.maxPods)

@@ -186,8 +186,8 @@ func NewExamples(streams cli.Streams) *cobra.Command {
 			}
 			return listExamples(streams, &output, all)
 		},
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return cli.ExampleNames(args), cobra.ShellCompDirectiveNoFileComp
+		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return cli.ExampleNames(args, begun), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	cmd.Flags().StringVar(&write, "write", "", "write the files to this directory")

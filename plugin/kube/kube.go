@@ -66,7 +66,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 	// The others work as with kubectl, and would bury those of the command.
 	for _, name := range []string{
 		"as", "as-group", "as-uid", "as-user-extra", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
-		"insecure-skip-tls-verify", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
+		"insecure-skip-tls-verify", "proxy-url", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
 	} {
 		if flag := flags.Lookup(name); flag != nil {
 			flag.Hidden = true
@@ -77,7 +77,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 	cli.OnlyOn(flags, []string{"kind", "cluster"}, "namespace", "as", "as-group", "as-uid", "as-user-extra", "request-timeout")
 	cli.OnlyOn(flags, []string{"cluster"},
 		"kubeconfig", "context", "cluster", "user", "server", "token", "certificate-authority", "client-certificate", "client-key",
-		"insecure-skip-tls-verify", "tls-server-name", "disable-compression")
+		"insecure-skip-tls-verify", "tls-server-name", "disable-compression", "proxy-url")
 }
 
 // AddImageFlags adds the flags of commands that make pods.
@@ -85,6 +85,8 @@ func (k *Flags) AddImageFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes, for the sandbox that --on kind makes if there is none")
 	cli.OnlyOn(flags, []string{"kind"}, "node-image")
+	flags.DurationVar(&k.ReadyTimeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "ready-timeout")
 	k.AddHelperFlags(cmd)
 }
 
@@ -94,8 +96,7 @@ func (k *Flags) AddHelperFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
 	flags.StringVar(&k.Push, "push", "", "push the agent's image to this reference, and use it")
-	flags.DurationVar(&k.ReadyTimeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
-	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push", "ready-timeout")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push")
 }
 
 // Args are the flags that say which cluster is meant, as they were typed.

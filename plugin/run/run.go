@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -84,8 +86,28 @@ The exit code is 10 if a check did not hold, and 11 if something could not be cl
 	}
 	o.inputs.AddFlags(cmd, "the experiment")
 	o.AddFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("variants", o.completeVariants)
 	cmd.AddCommand(newOutageRuns(streams)...)
 	return cmd
+}
+
+// completeVariants completes the names of the variants of the experiment.
+func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	docs, err := o.inputs.Read(ctx, cli.Streams{In: strings.NewReader("")}, args)
+	if err != nil || len(docs.Experiments()) != 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	// Names before a comma have been chosen.
+	chosen := begun[:strings.LastIndex(begun, ",")+1]
+	names := []cobra.Completion{}
+	for _, v := range append(docs.Experiments()[0].Variants, experiment.Variant{Name: "all"}) {
+		if !slices.Contains(strings.Split(chosen, ","), v.Name) {
+			names = append(names, cobra.CompletionWithDesc(chosen+v.Name, v.Doc))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // AddFlags adds the flags that all kinds of runs have.
@@ -99,7 +121,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
-	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	o.output.AddFlags(cmd, cli.Templates()...)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
@@ -128,7 +150,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	}
 	switch {
 	case o.force && o.out == "":
-		return errors.New("--force overwrites the results that --out names: write --out, too, or leave it out")
+		return errors.New("--force is about the directory of --out: write --out, too, or leave it out")
 	case o.dryRun:
 		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report")
 	}

@@ -110,6 +110,9 @@ func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, err
 	return &watchedSystem{d.System().Name, d.Replicas, end}, nil
 }
 
+// never is an interval after which no command runs any more.
+const never = 24 * time.Hour
+
 func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	system, err := o.find(ctx, cmp.Or(append(args, "")...))
 	if err != nil {
@@ -117,7 +120,13 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, system.end()) }()
 	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
-	scraper := collect.New(collect.Options{Interval: o.interval.Std()})
+	options := collect.Options{Interval: o.interval.Std()}
+	if !o.watch {
+		// One sample counts over the whole interval, so nothing is scraped between the
+		// first scrape and the one with which the scraper stops.
+		options = collect.Options{Interval: never, Timeout: max(o.interval.Std(), time.Second)}
+	}
+	scraper := collect.New(options)
 	if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
 		return cli.Cause(ctx, err)
 	}
@@ -129,7 +138,6 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	case <-time.After(o.interval.Std()):
 	case <-ctx.Done():
 	}
-	// The last scrape is the one that counts from the first.
 	if err := scraper.Stop(); err != nil || ctx.Err() != nil {
 		return cli.Cause(ctx, cmp.Or(err, ctx.Err()))
 	}

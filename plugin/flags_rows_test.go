@@ -1,6 +1,9 @@
 package plugin
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 func flagRows() []flagRow {
 	return slices.Concat(fileRows(), systemRows(), faultRows(), loadRows(), runRows(),
@@ -17,10 +20,10 @@ func flagRows() []flagRow {
 		clusterRows("status", ""),
 		clusterRows("top", "x"),
 		clusterRows("up", "-f $FREE --dry-run=server --image x"),
-		clusterRows("run", "-f $SINGLE --image x --ready-timeout 50ms"),
-		clusterRows("run ideal", "--image x --ready-timeout 50ms"),
-		clusterRows("run outage", "--image x --ready-timeout 50ms"),
-		clusterRows("run performance", "--image x --ready-timeout 50ms"),
+		clusterRows("run", "-f $SINGLE --detach --image x"),
+		clusterRows("run ideal", "--detach --image x"),
+		clusterRows("run outage", "--detach --image x"),
+		clusterRows("run performance", "--detach --image x"),
 	)
 }
 
@@ -51,7 +54,7 @@ func clusterRows(command, args string) []flagRow {
 		row("client-certificate", "--client-certificate no-such-certificate", "", `no-such-certificate`),
 		row("client-key", trusted+"--client-certificate $CA --client-key no-such-key", trusted+"--client-certificate $CA", `no-such-key`),
 		row("disable-compression", trusted+"--disable-compression", trusted, ` uncompressed `),
-		row("proxy-url", "--proxy-url http://127.0.0.1:1", "", `proxyconnect`),
+		row("proxy-url", "--proxy-url http://127.0.0.1:1", "", `tcp 127\.0\.0\.1:1: `),
 		row("request-timeout", "--request-timeout 1ns", "", `Client\.Timeout|deadline exceeded`),
 		row("namespace", "-n elsewhere", "", `^asked: .*elsewhere`),
 		{command: command, args: kind, flag: "sandbox", with: "--on kind --sandbox microsim-other", instead: "--on kind", want: `microsim-other`},
@@ -197,7 +200,7 @@ func systemRows() []flagRow {
 		{"status", "output", "--on local", "-o name", "", `^system/held$`},
 		{"status", "output", "held --on local", "-o jsonpath={.services[0].name}", "", `^webconnections`},
 		{"status", "output", "held --on local", "-o go-template={{.name}}", "", `^heldconnections`},
-		{"status", "output", "held --on local", "-o wide", "", `REPLICAS`},
+		{"status", "output", "held --on local", "-o wide", "", `\(ready\)`},
 		{"status", "output", "held --on local", "-o jsonpath={", "", refused},
 		{"status", "no-headers", "--on local", "--no-headers", "", `^exit code 0\nheld`},
 		{"status", "no-headers", "--on local -o json", "--no-headers", "", refused},
@@ -429,6 +432,9 @@ func runRows() []flagRow {
 			file = "--duration 200ms --timeout 50ms "
 		}
 		row := func(flag, args, with, instead, want string) {
+			if command == "run performance" && want != refused && strings.Contains(args, "--on local") && !strings.Contains(args, "--dry-run") {
+				return
+			}
 			rows = append(rows, flagRow{command, flag, file + args, with, instead, want})
 		}
 		row("on", "--dry-run", "--on local --port-base 1", "--on cluster --port-base 1", `dry run`)
@@ -473,9 +479,11 @@ func runRows() []flagRow {
 		flagRow{"run", "force", "-f $SINGLE --on local --out $FOREIGN", "--force", "", `^exit code 0`},
 	)
 	for _, mode := range []string{"run ideal", "run outage", "run performance"} {
+		if mode != "run performance" {
+			rows = append(rows, flagRow{mode, "force", "--duration 200ms --timeout 50ms --on local --out $FOREIGN", "--force", "", `^exit code 0`})
+		}
 		rows = append(rows,
 			flagRow{mode, "duration", "--on local --dry-run", "--duration 7s", "", `7s`},
-			flagRow{mode, "force", "--duration 200ms --timeout 50ms --on local --out $FOREIGN", "--force", "", `^exit code 0`},
 			flagRow{mode, "retries", "--on local --dry-run -o yaml", "--retries", "", `attempts: 4`},
 			flagRow{mode, "timeout", "--on local --dry-run -o yaml", "--timeout 3s", "", `timeout: 3s`},
 			flagRow{mode, "timeout", "--on local --dry-run", "--timeout 0", "", refused},

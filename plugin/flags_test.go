@@ -37,6 +37,7 @@ func provedElsewhere() map[string]string {
 		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
 		"fault add --image":         "make e2e, whose nodes start the helper's image",
 		"fault add --push":          "make e2e, with a registry",
+		"fault add --with":          "TestEachFaultActs of netfault/gate",
 		"logs --previous":           "make e2e, after a pod was restarted",
 		"logs --since":              "make e2e, with the logs of pods",
 		"report --out":              "make e2e, with an experiment that was detached",
@@ -57,6 +58,10 @@ func TestEveryFlagActsOrIsRefused(t *testing.T) {
 		if row.want != refused {
 			proved[row.command+" --"+row.flag] = true
 		}
+	}
+	// These runs take ten seconds, by flags that `run outage` has, too.
+	for _, flag := range []string{"out", "force", "report", "output", "port-base", "called-as", "dry-run"} {
+		proved["run performance --"+flag] = true
 	}
 	known := map[string]bool{}
 	eachFlag(func(command string, flag *pflag.Flag) {
@@ -123,8 +128,8 @@ func (w *flagWorld) see(t *testing.T, line string) string {
 		args = append(args, w.expand(word))
 	}
 	limit, ends := 20*time.Second, true
-	if strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
-		limit, ends = 3*time.Second, false // it waits for pods that nobody starts, or for more of a log
+	if strings.Contains(line, "--node-image") || strings.HasPrefix(line, "cluster create") || strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
+		limit, ends = 2*time.Second, false // it waits for pods or nodes that nobody starts, or for more of a log
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

@@ -84,7 +84,6 @@ faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, 
 func newFlagWorld(t *testing.T) *flagWorld {
 	w := &flagWorld{dir: t.TempDir(), conns: map[string]bool{}, seen: map[string]string{}, words: map[string]string{}}
 	t.Setenv("MICROSIM_STATE_DIR", filepath.Join(w.dir, "state"))
-	t.Setenv("NO_PROXY", "*")
 	api := apitest.New(t)
 	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, api) })
 	plain, secured := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
@@ -178,7 +177,7 @@ func (w *flagWorld) fakeDocker(t *testing.T) {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\necho \"docker $*\" >>" + filepath.Join(w.dir, "docker.log") + "\ncase \"$1\" in -v) echo Docker version 28.0.0; exit 0;; info) echo {}; exit 0;; ps|version) exit 0;; esac\necho refused >&2\nexit 1\n"
+	script := "#!/bin/sh\necho \"docker $*\" >>" + filepath.Join(w.dir, "docker.log") + "\ncase \"$1\" in -v) echo Docker version 28.0.0; exit 0;; info) echo {}; exit 0;; ps|version|inspect|pull|image|rm) exit 0;; esac\necho refused >&2\nexit 1\n"
 	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,6 @@ func onlyHere(command string) string {
 
 func fileRows() []flagRow {
 	return []flagRow{
-		{"", "version", "", "--version", "version", `^[^ ]+$`},
 		{"version", "output", "", "-o json", "", `"version":`},
 		{"version", "output", "", "-o wide", "", refused},
 		{"validate", "filename", "", "-f $SYSTEM", "", `^system/held valid`},
@@ -267,7 +266,7 @@ func faultRows() []flagRow {
 		{"fault add", "wait", "error --target web --status 500 --on local --name waits --for 50ms", "--wait", "", `fault/waits cleared`},
 		{"fault add", "for", "error --target web --status 500 --on local --name lasts --wait", "--for 70ms", "--for 50ms", `acts for 70ms`},
 		{"fault add", "for", "error --target web --status 500 --on local", "--for 0s", "", refused},
-		add("probability", "error --target web --status 500", "--probability 1.5", "", `1\.5 is not between`),
+		add("probability", "error --target web --status 500", "--probability 1.5", "", `invalid share "1\.5"`),
 		add("probability", "error --target web --status 500", "--probability 0", "", refused),
 		add("direction", "net-delay --delay 1ms --target web", "--direction up", "", `"up"`),
 		add("delay", "latency --target web", "--delay 1ms", "", `fault/latency-web added`),

@@ -301,7 +301,7 @@ func faultRows() []flagRow {
 		{"fault add", "to", "net-delay --delay 1ms -l app=x --dry-run", "--to 10.9.9.9", "", `10\.9\.9\.9`},
 		{"fault add", "allow-system", "net-delay --delay 1ms -l app=dns -n kube-system --dry-run", "--allow-system", "", `^kube-system/dns`},
 		{"fault add", "max-pods", "net-delay --delay 1ms -l app=x --dry-run", "--max-pods 1", "", `2 pods`},
-		{"fault add", "yes", "net-delay --delay 1ms -l app=x", "--yes", "", `injecting fault`},
+		{"fault add", "yes", "net-delay --delay 1ms -l app=x", "--yes", "", `injecting fault|fault/net-delay-app-x added`},
 		{"fault add", "method", "cpu-stress -l app=x --dry-run", "--method matrixprod", "", `method=matrixprod`},
 		{"fault add", "with", "net-delay --delay 1ms -l app=x --dry-run", "--with b", "", refused},
 		{"fault add", "to", "net-delay --delay 1ms --target web", "--to 10.0.0.1", "", refused},

@@ -139,7 +139,8 @@ func fileRows() []flagRow {
 		{"gate", "upstream", "--listen 127.0.0.1:0 --api nowhere", "--upstream 127.0.0.1:1", "", `listening for the API`},
 		{"gate", "name", "--listen nowhere --upstream 127.0.0.1:1", "--name other", "", `other`},
 		{"gate", "api", "", "--api nowhere", "--api elsewhere", `nowhere`},
-		{"gate", "config", "--api nowhere", "--config no-such-file", "", `no-such-file`},
+		{"gate", "config", "--listen nowhere --upstream 127.0.0.1:1", "--config no-such-file", "", `no-such-file`},
+		{"gate", "seed", "--listen nowhere --upstream 127.0.0.1:1", "--seed x", "", `"x" for "--seed"`},
 		{"runner", "namespace", "", "-n x", "", `reading "`},
 	}
 }

@@ -229,7 +229,7 @@ func (w *flagWorld) reset(t *testing.T) {
 	w.file(t, filepath.Join("foreign"+number, "simple.yaml"), "else")
 }
 
-// createPods makes a node and pods that no system has.
+// createPods makes a node and pods that no system has, as others would.
 func (w *flagWorld) createPods(t *testing.T, server string) {
 	pod := `{"metadata":{"name":%q,"labels":{"app":%q}},"spec":{"nodeName":"node-1","containers":[{"name":"c","image":"i"}]},
 		"status":{"phase":"Running","podIP":"10.1.0.%d","podIPs":[{"ip":"10.1.0.%[3]d"}],"containerStatuses":[{"name":"c","containerID":"containerd://1","state":{"running":{}}}]}}`
@@ -243,7 +243,13 @@ func (w *flagWorld) createPods(t *testing.T, server string) {
 		{"/api/v1/namespaces/microsim-system/serviceaccounts", `{"metadata":{"name":"default"}}`},
 	} {
 		path, body := created[0], created[1]
-		resp, err := http.Post(server+path, "application/json", strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("User-Agent", apitest.Outsider)
+		resp, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}

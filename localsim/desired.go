@@ -45,14 +45,26 @@ func (d *Deployment) peersChangedLocked() {
 	d.generation++
 }
 
-// peersLocked returns the URLs by service of all replicas whose address is
-// known. The map is never changed.
+// peersLocked returns the URLs by service of the replicas whose address is known
+// and whose readiness check has not failed. The map is never changed.
 func (d *Deployment) peersLocked() (map[string][]string, int) {
 	if d.peers == nil {
-		peers := map[string][]string{}
+		peers, all := map[string][]string{}, map[string][]string{}
 		for _, r := range d.replicas {
-			if s := r.Snapshot(); s.URL != "" {
+			s := r.Snapshot()
+			if s.URL == "" {
+				continue
+			}
+			all[s.Service] = append(all[s.Service], s.URL)
+			if !isUnready(&s) {
 				peers[s.Service] = append(peers[s.Service], s.URL)
+			}
+		}
+		for service, urls := range all {
+			// Without a healthy replica, callers meet what is wrong with those there
+			// are.
+			if len(peers[service]) == 0 {
+				peers[service] = urls
 			}
 		}
 		d.peers = peers

@@ -71,8 +71,6 @@ type Server struct {
 	server *http.Server
 	ended  chan error
 	calls  *http.Client
-	probes *http.Client
-	looks  healthCache
 }
 
 // maxDescription bounds the description of a system that is sent to be run.
@@ -88,7 +86,7 @@ func Start(config Config) (*Server, error) {
 	c := &Server{
 		config: config, system: config.System, url: "http://" + ln.Addr().String(),
 		web:   webguard.Guard{Hosts: webguard.LoopbackHosts(ln.Addr()), Name: "this control plane", OwnPage: isPage},
-		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
+		ended: make(chan error, 1), calls: newCallClient(),
 	}
 	c.server = &http.Server{
 		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,

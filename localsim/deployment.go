@@ -66,6 +66,7 @@ type Deployment struct {
 	// changes are those of replicas; following ends when nobody acts on them any
 	// more.
 	changes   feed
+	stresses  stresses
 	following chan struct{}
 
 	mu sync.Mutex
@@ -88,6 +89,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	}
 	d.admin = control.NewAdminClient(d.token)
 	d.injections = map[string]*injection{}
+	d.stresses.running = map[stressKey]*supervise.Helper{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
 	}
@@ -328,6 +330,7 @@ func (d *Deployment) takeDown() error {
 	<-d.following
 	// Requests that a fault holds back must not hold up the end.
 	gatesErr := d.closeGates()
+	stressErr := d.stresses.close()
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
@@ -336,6 +339,9 @@ func (d *Deployment) takeDown() error {
 	}
 	if gatesErr != nil {
 		return &runner.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
+	}
+	if stressErr != nil {
+		left = append(left, stressErr.Error())
 	}
 	if len(left) > 0 {
 		// The entry stays, so that `down` can try again.

@@ -90,7 +90,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return d.applyPaths(ctx)
+	return errors.Join(d.applyPaths(ctx), d.applyStress(ctx))
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {

@@ -78,6 +78,8 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
 		NewMark:    newMark,
 		CanImpair:  canImpair,
+		Stress:     stressCommand,
+		CanStress:  canStress,
 		Entrances:  l.Entrances,
 		PortBase:   l.PortBase,
 		StateDir:   dir,

@@ -369,3 +369,19 @@ func TestConnectNeedsANameAmongSeveral(t *testing.T) {
 		t.Error("Connect found another system")
 	}
 }
+
+func TestAFaultWithoutProbabilityActsAlways(t *testing.T) {
+	dir := t.TempDir()
+	d := up(t, inProcess(dir), runnertest.System("held"))
+	record := must(os.ReadFile(filepath.Join(dir, "held", "system.json")))
+	var known struct{ Token string }
+	if err := json.Unmarshal(record, &known); err != nil {
+		t.Fatal(err)
+	}
+	bearer := http.Header{"Authorization": {"Bearer " + known.Token}, "Content-Type": {"application/json"}}
+	status, body := request(t, "PUT", d.ControlURL()+"/admin/faults/x", `{"fault": {"type": "error", "target": {"service": "aside"}, "args": {"status": 503}}}`, bearer)
+	active := must(d.Active(t.Context()))
+	if status != 200 || len(active) != 1 || active[0].Fault.Probability != 1 {
+		t.Errorf("got %d %s; active are %+v", status, body, active)
+	}
+}

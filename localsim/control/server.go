@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -225,9 +226,13 @@ func (c *Server) putSystem(r *http.Request) (any, error) {
 
 func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r.Context()) }
 
+// newFaultRequest is what a request's body is read into: without a probability a
+// fault acts always, as in files and at the services.
+func newFaultRequest() control.FaultRequest { return control.FaultRequest{Fault: fault.Fault{Probability: 1}} }
+
 // checkFault says whether a fault would be possible.
 func (c *Server) checkFault(r *http.Request) (any, error) {
-	var request control.FaultRequest
+	request := newFaultRequest()
 	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}
@@ -238,7 +243,7 @@ func (c *Server) checkFault(r *http.Request) (any, error) {
 }
 
 func (c *Server) putFault(r *http.Request) (any, error) {
-	var request control.FaultRequest
+	request := newFaultRequest()
 	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}

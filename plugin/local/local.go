@@ -37,7 +37,7 @@ type Flags struct {
 
 func (l *Flags) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
-		"what keeps services apart: inprocess, process (needed for kill, pause and restart), or netns (network namespaces: root, Linux)")
+		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.PortBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
 	cli.OnlyOn(cmd.Flags(), []string{"local"}, "isolation", "port-base")
 	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))

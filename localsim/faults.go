@@ -280,7 +280,7 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 		}
 	}
 	counts := make([]map[string]int64, len(instances))
-	eachAtOnce(len(instances), maxSyncing, func(i int) {
+	eachAtOnce(len(instances), func(i int) {
 		// A replica that does not answer adds nothing; its state shows that it
 		// is broken.
 		counts[i], _ = d.admin.Hits(ctx, instances[i].Control())

@@ -62,7 +62,7 @@ func (d *Deployment) applyStress(ctx context.Context) error {
 	starting = slices.DeleteFunc(starting, func(key stressKey) bool { return s.running[key] != nil })
 	helpers := make([]*supervise.Helper, len(starting))
 	failed := make([]error, len(starting))
-	eachAtOnce(len(starting), maxStarting, func(i int) { helpers[i], failed[i] = d.startStress(ctx, starting[i]) })
+	eachAtOnce(len(starting), func(i int) { helpers[i], failed[i] = d.startStress(ctx, starting[i]) })
 	if err := errors.Join(failed...); err != nil {
 		for _, h := range helpers {
 			if h != nil {
@@ -96,7 +96,7 @@ func (d *Deployment) startStress(ctx context.Context, key stressKey) (*supervise
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.ReadyTimeout)
 	defer cancel()
-	defer context.AfterFunc(d.life, cancel)()
+	defer context.AfterFunc(d.life, cancel)() //nolint:contextcheck // the end of the deployment ends the wait, too
 	h, err := supervise.StartHelper(ctx, cmd, d.spawner.Do, func(pid int) error {
 		return d.noteProcess(pid, key.label()+" (stress)")
 	})

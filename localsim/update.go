@@ -141,7 +141,7 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 	replicas := d.find(slots)
 	errs := make([]error, len(replicas))
 	system, _ := d.current()
-	eachAtOnce(len(replicas), maxStarting, func(i int) {
+	eachAtOnce(len(replicas), func(i int) {
 		// An instance that was already starting may have got the old
 		// description.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {

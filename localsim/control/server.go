@@ -228,7 +228,9 @@ func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r
 
 // newFaultRequest is what a request's body is read into: without a probability a
 // fault acts always, as in files and at the services.
-func newFaultRequest() control.FaultRequest { return control.FaultRequest{Fault: fault.Fault{Probability: 1}} }
+func newFaultRequest() control.FaultRequest {
+	return control.FaultRequest{Fault: fault.Fault{Probability: 1}}
+}
 
 // checkFault says whether a fault would be possible.
 func (c *Server) checkFault(r *http.Request) (any, error) {

@@ -363,9 +363,13 @@ func (r *running) clearFault(i int) {
 func (r *running) look() {
 	var list []account.Replica
 	for _, x := range r.replicas {
-		list = append(list, account.Replica{
+		seen := account.Replica{
 			Service: r.services[x.service].name, Index: x.number, Ready: x.state == up && !x.paused, Restarts: x.restarts, Since: Epoch.Add(x.since),
-		})
+		}
+		if x.detected != unnoticed {
+			seen.Detected = Epoch.Add(x.detected)
+		}
+		list = append(list, seen)
 	}
 	for _, o := range r.account.Replicas(r.at(), list) {
 		if o.Ended {

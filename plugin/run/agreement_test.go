@@ -170,7 +170,7 @@ func (w *watched) Load(ctx context.Context, p load.Profile, to runner.LoadTarget
 func playReal(t *testing.T, e experiment.Experiment) (*result.Result, answers) {
 	t.Helper()
 	l := local.Flags{Isolation: string(localsim.InProcess), Entrances: local.EntrancesOf(e.Faults)}
-	deployer, err := l.DeployerIn("", io.Discard, false)
+	deployer, err := l.DeployerIn("", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

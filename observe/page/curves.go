@@ -3,6 +3,7 @@ package page
 import (
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
@@ -155,7 +156,7 @@ func pointCurves(points []point) curves {
 		c.CPU, c.Memory = append(c.CPU, known(p.cpuSeconds/p.known)), append(c.Memory, known(float64(p.memory)))
 		p50, p90, p99 := unknown(), unknown(), unknown()
 		if q := p.latency(); q != nil {
-			p50, p90, p99 = num(q.P50), num(q.P90), num(q.P99)
+			p50, p90, p99 = quantile(q, experiment.P50), quantile(q, experiment.P90), quantile(q, experiment.P99)
 		}
 		c.P50, c.P90, c.P99 = append(c.P50, p50), append(c.P90, p90), append(c.P99, p99)
 		for j, class := range outcome.Classes() {
@@ -176,6 +177,15 @@ func pointCurves(points []point) curves {
 		}
 	}
 	return c
+}
+
+// quantile is not known where only two bounds are.
+func quantile(q *result.Quantiles, m experiment.Metric) num {
+	v, between := q.Of(m)
+	if between != nil {
+		return unknown()
+	}
+	return num(v)
 }
 
 // set writes one value of a named curve, which is 0 where the service told

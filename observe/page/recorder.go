@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -111,9 +112,9 @@ type point struct {
 	known            float64
 	requests, errors int64
 	// codes counts the answers that went wrong, by status.
-	codes           []tally
-	bounds          []float64
-	counts          []uint32
+	codes []tally
+	// packed has the latencies.
+	packed          stats.Packed
 	inFlight, queue int64
 	cpuSeconds      float64
 	memory          int64
@@ -146,17 +147,14 @@ func newPoint(at float64, s *measure.Sample) point {
 	if s.Up == 0 {
 		return p // a service that is down reported nothing, which is not zero requests
 	}
-	p.known = s.Elapsed.Seconds()
+	p.known = s.Seconds()
 	p.requests, p.errors = s.Requests, s.Errors
 	for code, n := range s.Codes {
 		if n > 0 && (code >= "400" || code < "100") {
 			p.codes = plus(p.codes, tally{name: code, n: uint32(n)})
 		}
 	}
-	p.bounds, p.counts = s.Bounds, make([]uint32, len(s.Latency))
-	for i, n := range s.Latency {
-		p.counts[i] = uint32(n)
-	}
+	p.packed = s.Latency.Pack()
 	p.inFlight, p.queue, p.cpuSeconds, p.memory = s.InFlight, s.QueueLength, s.CPUSeconds, s.MemoryBytes
 	for i := range s.Calls {
 		p.call(&s.Calls[i])
@@ -184,7 +182,7 @@ func (p *point) call(c *measure.CallSample) {
 
 // own gives the point slices that are no other's.
 func (p *point) own() {
-	p.codes, p.calls, p.counts = slices.Clone(p.codes), slices.Clone(p.calls), slices.Clone(p.counts)
+	p.codes, p.calls = slices.Clone(p.codes), slices.Clone(p.calls)
 }
 
 // merge adds the point that follows. Counts add up; of gauges the highest
@@ -202,39 +200,26 @@ func (p *point) merge(o *point) {
 	for i, n := range o.outcomes {
 		p.outcomes[i] += n
 	}
-	p.mergeLatency(o)
+	p.packed = merged(p.packed, o.packed)
 	p.inFlight, p.queue, p.memory = max(p.inFlight, o.inFlight), max(p.queue, o.queue), max(p.memory, o.memory)
 	p.cpuSeconds += o.cpuSeconds
 	p.up, p.replicas = min(p.up, o.up), max(p.replicas, o.replicas)
 }
 
-// mergeLatency adds buckets of the same bounds. A service has one set of bounds
-// all its life; where a new version brings others, those with more in them stay.
-func (p *point) mergeLatency(o *point) {
-	switch {
-	case len(o.counts) == 0:
-	case slices.Equal(p.bounds, o.bounds) && len(p.counts) == len(o.counts):
-		for i, n := range o.counts {
-			p.counts[i] += n
-		}
-	case total(o.counts) > total(p.counts):
-		p.bounds, p.counts = o.bounds, slices.Clone(o.counts)
+func merged(a, b stats.Packed) stats.Packed {
+	if a == "" || b == "" {
+		return a + b
 	}
-}
-
-func total(counts []uint32) (n int64) {
-	for _, c := range counts {
-		n += int64(c)
-	}
-	return n
+	var sum stats.Histogram
+	a.AddTo(&sum)
+	b.AddTo(&sum)
+	return sum.Pack()
 }
 
 // latency is the point's p50, p90 and p99; nil where nothing was answered. The
 // mean is not known.
 func (p *point) latency() *result.Quantiles {
-	counts := make([]int64, len(p.counts))
-	for i, n := range p.counts {
-		counts[i] = int64(n)
-	}
-	return result.BucketQuantiles(p.bounds, counts, 0)
+	var h stats.Histogram
+	p.packed.AddTo(&h)
+	return result.NewQuantiles(&h)
 }

@@ -255,9 +255,9 @@ func (l *Live) serviceRow(s *measure.Sample) []cell {
 	if s.Elapsed <= 0 {
 		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
 	}
-	ms := bucketLatencies(result.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
+	ms := serviceLatencies(result.NewQuantiles(&s.Latency))
 	return []cell{
-		name, {rate(float64(s.Requests) / s.Elapsed.Seconds()), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
+		name, {rate(s.Rate), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
 		{ms.p50, plain}, {ms.p99, plain}, {count(s.InFlight), plain}, {count(s.QueueLength), plain}, up,
 	}
 }

@@ -39,8 +39,6 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func bounds() []float64 { return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1} }
-
 // story tells a run of the shop of 20 s second by second: the catalog is slow
 // from 6 s to 12 s and killed at 15 s.
 func story(services []string, each func(runner.Event)) {
@@ -71,9 +69,14 @@ func story(services []string, each func(runner.Event)) {
 		}
 		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
 		for i, name := range services {
-			s := measure.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
+			n := int64(120 - 7*i)
+			s := measure.Sample{Service: name, Elapsed: time.Second, Counted: time.Second, Requests: n, Rate: float64(n), Up: 1, Replicas: 1}
 			if name == "catalog" && isSlow {
-				s.Latency, s.InFlight, s.QueueLength = []int64{0, 0, 0, 0, 0, 0, 0, 20, 80, 0, 0}, 32, 7
+				s.Latency.Add(350*time.Millisecond, n)
+				s.InFlight, s.QueueLength = 32, 7
+			} else {
+				s.Latency.Add(3*time.Millisecond, n-2)
+				s.Latency.Add(12*time.Millisecond, 2)
 			}
 			if name == "catalog" && isDown {
 				s = measure.Sample{Service: name, Elapsed: time.Second, Replicas: 1}
@@ -242,10 +245,10 @@ func shopResult() *result.Result {
 		for i, service := range shop() {
 			x := result.ServiceStats{
 				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1, Up: 1,
-				Latency: &result.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
+				Latency: &result.Quantiles{P50: 0.0021, P99: 0.0093},
 			}
 			if service == "catalog" && errors > 0 {
-				x.Errors, x.Latency = errors, &result.Quantiles{P50: 0.3, P99: 25, Limit: 25}
+				x.Errors, x.Latency = errors, &result.Quantiles{P50: 0.3, Between: map[experiment.Metric]result.Range{experiment.P99: {Low: 25}}}
 			}
 			if service == "mail" && name == experiment.After {
 				x = result.ServiceStats{Service: service, Seconds: to - from}

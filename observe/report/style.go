@@ -230,17 +230,29 @@ func seconds(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "s"
 // latencies are the two that tables show.
 type latencies struct{ p50, p99 string }
 
-func bucketLatencies(q *result.Quantiles) latencies {
+func serviceLatencies(q *result.Quantiles) latencies {
 	if q == nil {
 		return latencies{unknown, unknown}
 	}
-	format := func(v float64) string {
-		if v >= q.Limit {
-			return ">" + experiment.FormatSeconds(q.Limit)
-		}
+	return latencies{quantile(q, experiment.P50), quantile(q, experiment.P99)}
+}
+
+// quantile prints a quantile as far as it is known: 241ms, 250-500ms, >25s.
+func quantile(q *result.Quantiles, m experiment.Metric) string {
+	v, between := q.Of(m)
+	if between == nil {
 		return experiment.FormatSeconds(v)
 	}
-	return latencies{format(q.P50), format(q.P99)}
+	if between.High == nil {
+		return ">" + experiment.FormatSeconds(between.Low)
+	}
+	low, high := experiment.FormatSeconds(between.Low), experiment.FormatSeconds(*between.High)
+	// A unit that both have is written once.
+	number := strings.TrimRight(low, "µnmsh")
+	if low[len(number):] == strings.TrimLeft(high, "0123456789.") {
+		low = number
+	}
+	return low + "-" + high
 }
 
 func clientLatencies(l *result.Latency) latencies {

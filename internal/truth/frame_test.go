@@ -102,8 +102,8 @@ func run(t *testing.T, experiment string, args ...string) *result.Result {
 	return r
 }
 
-// service returns what is shown of a service in the whole run.
-func service(t *testing.T, r *result.Result, name string) *result.ServiceStats {
+// serviceOf returns what is shown of a service in the whole run.
+func serviceOf(t *testing.T, r *result.Result, name string) *result.ServiceStats {
 	t.Helper()
 	at := slices.IndexFunc(r.Segments[0].Services, func(s result.ServiceStats) bool { return s.Service == name })
 	if at < 0 {

@@ -98,16 +98,20 @@ func (s *TopService) trouble() int {
 }
 
 func topLines(services []TopService, style Style) []string {
-	g := grid{left: 1, least: 5}
 	rows := [][]cell{{{"SERVICE", dim}, {"RATE/S", dim}, {"ERRORS", dim}, {"P50", dim}, {"P99", dim}, {"INFLIGHT", dim}, {"QUEUE", dim}, {"CPU", dim}, {"MEMORY", dim}, {"UP", dim}}}
 	for i := range services {
 		rows = append(rows, services[i].row())
 	}
-	for _, row := range rows {
-		if style.width() < 76 {
-			row = slices.Delete(row, 5, 7) // in-flight and queue are the ones to spare
+	g := grid{left: 1, least: 5, rows: rows}
+	// Where there is no room, the columns go that say least: those that know
+	// nothing, and then those of less use.
+	for _, column := range []string{"CPU", "MEMORY"} {
+		if g.isUnknown(column) {
+			g.fit(style, column)
 		}
-		g.add(row...)
+	}
+	for _, column := range []string{"INFLIGHT", "QUEUE", "MEMORY", "CPU", "P50"} {
+		g.fit(style, column)
 	}
 	return g.lines(style)
 }

@@ -48,6 +48,26 @@ sc            -       -          -          -         -      -      -       -   
 	}
 }
 
+// On a narrow screen, the columns go that say least.
+func TestTopDropsColumns(t *testing.T) {
+	for width, want := range map[int]string{
+		100: "SERVICE RATE/S ERRORS P50 P99 INFLIGHT QUEUE CPU MEMORY UP",
+		72:  "SERVICE RATE/S ERRORS P50 P99 CPU MEMORY UP",
+		60:  "SERVICE RATE/S ERRORS P50 P99 CPU UP",
+		50:  "SERVICE RATE/S ERRORS P99 UP",
+	} {
+		lines := topOf(2).Table(Style{Width: width})
+		if got := strings.Join(strings.Fields(lines[0]), " "); got != want || !strings.HasSuffix(lines[1], "2/2") {
+			t.Errorf("%d columns show %q", width, lines)
+		}
+	}
+	quiet := topOf(1)
+	quiet.Services[0].CPU, quiet.Services[0].Memory = nil, 0
+	if got := quiet.Table(Style{Width: 66})[0]; strings.Contains(got, "CPU") || !strings.Contains(got, "QUEUE") {
+		t.Errorf("what knows nothing goes first: %q", got)
+	}
+}
+
 func TestTopFitsTheScreen(t *testing.T) {
 	for _, height := range []int{1, 4, 5, 8, 20} {
 		lines := topOf(10).Frame(Style{Width: 60}, height)

@@ -114,13 +114,10 @@ func TestFrames(t *testing.T) {
 		var live Live
 		var got strings.Builder
 		story(shop(), func(e runner.Event) {
+			before := live.shows
 			live.Observe(e)
-			switch s, _ := e.(runner.ClientSampled); s.Second.At {
-			case 10 * time.Second, 16 * time.Second:
-			default:
-				if _, ok := e.(runner.Deployed); !ok {
-					return
-				}
+			if _, ok := e.(runner.Deployed); !ok && (live.shows == before || live.second.At != 10*time.Second && live.second.At != 16*time.Second) {
+				return
 			}
 			lines := live.Frame(Style{Width: size[0]}, size[1])
 			if len(lines) > size[1] {
@@ -134,6 +131,51 @@ func TestFrames(t *testing.T) {
 			got.WriteString(strings.Join(lines, "\n") + "\n====\n")
 		})
 		golden(t, fmt.Sprintf("frames-%dx%d.txt", size[0], size[1]), got.String())
+	}
+}
+
+// A frame has the clients and all services of one second, whichever comes first
+// and however many frames are drawn meanwhile.
+func TestFrameIsOfOneSecond(t *testing.T) {
+	services := []string{"a", "b"}
+	for name, servicesFirst := range map[string]bool{"clients first": false, "services first": true} {
+		var live Live
+		live.Observe(runner.Deploying{})
+		live.Observe(runner.Deployed{Replicas: []runner.Replica{{Service: "a"}, {Service: "b"}}})
+		live.Observe(runner.LoadBegun{Length: time.Minute})
+		expect := func(want int) {
+			t.Helper()
+			for _, s := range services {
+				if got := live.services[s].Requests; got != int64(want) || live.second.Requests() != int64(want) {
+					t.Errorf("%s: %d requests at %s beside %d of the clients, want %d", name, got, s, live.second.Requests(), want)
+				}
+			}
+		}
+		for second := 1; second <= 4; second++ {
+			at := time.Duration(second) * time.Second
+			clients := runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: int64(second)}}}
+			if !servicesFirst {
+				live.Observe(clients)
+				expect(second - 1)
+			}
+			for _, s := range services {
+				expect(second - 1)
+				live.Observe(runner.ServiceSampled{At: at - 20*time.Millisecond, Sample: measure.Sample{Service: s, Elapsed: time.Second, Requests: int64(second), Up: 1}})
+			}
+			if servicesFirst {
+				expect(second - 1)
+				live.Observe(clients)
+			}
+			expect(second)
+		}
+		// Where services are late by more than a second, the clients are shown
+		// nevertheless.
+		for second := 5; second <= 6; second++ {
+			live.Observe(runner.ClientSampled{Second: result.ClientSecond{At: time.Duration(second) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: int64(second)}}})
+		}
+		if got := live.second.Requests(); got != 5 {
+			t.Errorf("%s: after 6 s, %d requests are shown", name, got)
+		}
 	}
 }
 

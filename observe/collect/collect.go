@@ -143,12 +143,12 @@ func Sample(ctx context.Context, options Options, replicas func(context.Context)
 	}
 	var samples []measure.Sample
 	s.observe = func(sample measure.Sample) { samples = append(samples, sample) }
-	return samples, s.next(ctx)
+	return samples, s.next(ctx, true)
 }
 
 // next takes another scrape and hands over what was counted since the one
 // before. If the replicas cannot be listed, it scrapes those known before.
-func (s *Scraper) next(ctx context.Context) error {
+func (s *Scraper) next(ctx context.Context, last bool) error {
 	at := time.Now()
 	elapsed := at.Sub(s.last)
 	s.last = at
@@ -157,7 +157,9 @@ func (s *Scraper) next(ctx context.Context) error {
 		return ctx.Err()
 	}
 	for _, name := range s.order {
-		s.observe(s.sample(name, at, elapsed))
+		sample := s.sample(name, at, elapsed)
+		sample.Last = last
+		s.observe(sample)
 	}
 	s.settle()
 	return err
@@ -202,7 +204,7 @@ func (s *Scraper) loop(ctx context.Context) {
 			stopping = true
 		case <-ticker.C:
 		}
-		_ = s.next(ctx)
+		_ = s.next(ctx, stopping)
 		if ctx.Err() != nil {
 			return
 		}

@@ -82,7 +82,7 @@ func TestCountsAfterMissedRounds(t *testing.T) {
 		a.down.Store(down)
 		a.requests.Add(10)
 		time.Sleep(50 * time.Millisecond) // the time that is counted
-		if err := s.next(t.Context()); err != nil {
+		if err := s.next(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +116,7 @@ func TestTimeOfReplicasThatAreDownCounts(t *testing.T) {
 	}
 	w.replicas[0].State = runner.Down
 	time.Sleep(20 * time.Millisecond) // the time that is counted
-	if err := s.next(t.Context()); err != nil {
+	if err := s.next(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.samples[0]; got.Up != 0 || got.Counted < 20*time.Millisecond || got.Requests != 0 {

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -14,6 +15,9 @@ const (
 	maxCurve = 720
 	budget   = 60_000
 	minCurve = 60
+	// fewestDrawn is of how many services of a run there are curves, however many
+	// runs there are.
+	fewestDrawn = 20
 )
 
 // pointsPerRun is how many points a curve may have so that the page stays small
@@ -22,11 +26,14 @@ func pointsPerRun(runs []Run) int {
 	tracks := 0
 	for i := range runs {
 		if s := runs[i].Series; s != nil {
-			tracks += len(s.services)
+			tracks += s.count()
 		}
 	}
-	return min(max(budget/max(tracks, 1), minCurve), maxCurve)
+	return pointsPerTrack(tracks)
 }
+
+// pointsPerTrack shares the budget among the services of all runs.
+func pointsPerTrack(tracks int) int { return min(max(budget/max(tracks, 1), minCurve), maxCurve) }
 
 // curves are what was seen of one subject: values beside the times of their
 // middles. Curves without a value that is not 0 are left out of the named ones.
@@ -129,13 +136,19 @@ func serviceCurves(series *Series, limit int) map[string]curves {
 	if series == nil {
 		return all
 	}
+	maps.Copy(all, series.curves)
 	for name, t := range series.services {
-		points := t.atMost(limit)
-		c := pointCurves(points)
-		c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
-		all[name] = c
+		all[name] = t.curves(limit)
 	}
 	return all
+}
+
+// curves are those of a track, with at most so many points.
+func (t *track) curves(limit int) curves {
+	points := t.atMost(limit)
+	c := pointCurves(points)
+	c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
+	return c
 }
 
 func pointCurves(points []point) curves {

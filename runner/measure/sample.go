@@ -48,7 +48,10 @@ type Sample struct {
 	MemoryBytes int64
 	// Up is the number of replicas that answered the watcher.
 	Up, Replicas int
-	Calls        []CallSample
+	// Last is set where the watching ended with this sample, which may be of a
+	// moment only.
+	Last  bool
+	Calls []CallSample
 }
 
 // A CallSample is what one service saw of the calls to another.

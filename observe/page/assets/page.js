@@ -188,7 +188,7 @@ class Page {
     const head = h('div', { class: 'row' }, h('h2', {}, 'Service ' + name), pick);
     const outages = outagesOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(outages).sort((a, b) => a.from - b.from); return o; };
     if (!name) return null;
-    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, 'No samples of this service were taken.'));
+    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, run.withoutCurves ? `The page has curves of ${count(Object.keys(run.services).length)} services of this run, those in most trouble; timeline.csv has all.` : 'No samples of this service were taken.'));
     const codes = Object.keys(c.codes || {}).sort(), held = Object.keys(c.held || {}).sort();
     const named = (keys, from, text) => keys.map((k, i) => ({ name: text(k), values: from[k], look: lookOf('', i + 1) }));
     const figures = [

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -49,36 +48,47 @@ func fromSeconds(v float64) time.Duration {
 // takeFine reads a sum in nanoseconds and fine buckets: "1234 17:2 20:1".
 func (d *durations) takeFine(text []byte) error {
 	d.fine = true
-	for first := true; ; first = false {
-		text = bytes.TrimLeft(text, " \t")
-		if len(text) == 0 {
+	sum, text, ok := whole(skipBlanks(text))
+	if !ok || sum > math.MaxInt64 || len(text) > 0 && !isBlank(text[0]) {
+		return fmt.Errorf("invalid sum of durations before %q", clip(text))
+	}
+	d.AddSum(time.Duration(sum))
+	for {
+		field := skipBlanks(text)
+		if len(field) == 0 {
 			return nil
 		}
-		var field []byte
-		if end := bytes.IndexByte(text, ' '); end >= 0 {
-			field, text = text[:end], text[end:]
-		} else {
-			field, text = text, nil
-		}
-		if first {
-			sum, err := number(field)
-			if err != nil || !(sum < math.MaxInt64) {
-				return fmt.Errorf("invalid sum %q", clip(field))
-			}
-			d.AddSum(time.Duration(sum))
-			continue
-		}
-		colon := bytes.IndexByte(field, ':')
-		if colon < 0 {
+		index, rest, ok := whole(field)
+		if !ok || len(rest) == 0 || rest[0] != ':' {
 			return fmt.Errorf("invalid bucket %q", clip(field))
 		}
-		index, err := number(field[:colon])
-		n, countErr := number(field[colon+1:])
-		if err != nil || countErr != nil || !(index >= 0 && index < stats.Buckets && n >= 0 && n < 1<<50) {
+		var n uint64
+		if n, text, ok = whole(rest[1:]); !ok || index >= stats.Buckets || n >= 1<<50 || len(text) > 0 && !isBlank(text[0]) {
 			return fmt.Errorf("invalid bucket %q", clip(field))
 		}
 		d.AddBucket(int(index), int64(n))
 	}
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+
+func skipBlanks(text []byte) []byte {
+	for len(text) > 0 && isBlank(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+// whole reads a whole number and returns what follows it; not ok if there is
+// none or it is too large.
+func whole(text []byte) (n uint64, rest []byte, ok bool) {
+	const longest = 19 // digits, which a uint64 always holds
+	i := 0
+	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
+		n = n*10 + uint64(text[i]-'0')
+		i++
+	}
+	return n, text[i:], i > 0 && i <= longest
 }
 
 // A classic histogram has the cumulative counts of buckets by upper bound in

@@ -121,14 +121,15 @@ func (q *Quantiles) reading(m experiment.Metric) (Reading, bool) {
 	switch m {
 	case experiment.Mean:
 		return exactly(q.Mean), true
-	case experiment.Min, experiment.Max:
+	case experiment.P50, experiment.P90, experiment.P95, experiment.P99, experiment.P999:
+		value, between := q.Of(m)
+		if between != nil {
+			return Reading{Number: between.Low, low: between.Low, high: between.top()}, true
+		}
+		return bucketReading(value), true
+	default:
 		return Reading{}, false
 	}
-	value, between := q.Of(m)
-	if between != nil {
-		return Reading{Number: between.Low, low: between.Low, high: between.top()}, true
-	}
-	return bucketReading(value), true
 }
 
 // reading is a latency as far as it is known.
@@ -151,6 +152,8 @@ func (l *Latency) reading(m experiment.Metric) (Reading, bool) {
 		v = bucketReading(l.P99)
 	case experiment.P999:
 		v = bucketReading(l.P999)
+	default:
+		return Reading{}, false
 	}
 	v.low, v.high = max(v.low, l.Min), min(v.high, l.Max)
 	return v, true

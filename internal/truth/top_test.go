@@ -74,6 +74,8 @@ func TestTopIsOfTheLastSecond(t *testing.T) {
 	background(t, "load", "--system", "steady", "--rate", "100", "--duration", "60s", "--on", "local")
 	time.Sleep(500 * time.Millisecond) // the load begins
 	line := regexp.MustCompile(`(?m)^web +([0-9.]+)`)
+	// The load itself is steady only where the machine is quiet.
+	within := size(0.3, 0.1)
 	var figures []figure
 	for range size(2, 8) {
 		var top report.Top
@@ -81,8 +83,8 @@ func TestTopIsOfTheLastSecond(t *testing.T) {
 			t.Fatalf("%v, %+v", err, top)
 		}
 		figures = append(figures,
-			figure{name: "top -o json, seconds", truth: 1, shown: top.Seconds, within: 0.1},
-			figure{name: "top -o json, per second", truth: 100, shown: top.Services[0].RequestsPerSecond, within: 0.1})
+			figure{name: "top -o json, seconds", truth: 1, shown: top.Seconds, within: within},
+			figure{name: "top -o json, per second", truth: 100, shown: top.Services[0].RequestsPerSecond, within: within})
 		text := command(t, "top", "--watch=false", "--on", "local")
 		found := line.FindStringSubmatch(text)
 		if found == nil {
@@ -92,7 +94,7 @@ func TestTopIsOfTheLastSecond(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		figures = append(figures, figure{name: "top --watch=false, per second", truth: 100, shown: rate, within: 0.1})
+		figures = append(figures, figure{name: "top --watch=false, per second", truth: 100, shown: rate, within: within})
 	}
 	compare(t, figures...)
 }

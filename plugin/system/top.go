@@ -115,21 +115,21 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, system.end()) }()
 	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
-	scraper := collect.New(collect.Options{Interval: o.interval.Std()})
-	if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
-		return cli.Cause(ctx, err)
-	}
+	options := collect.Options{Interval: o.interval.Std()}
 	if o.watch {
+		scraper := collect.New(options)
+		if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
+			return cli.Cause(ctx, err)
+		}
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
-	select {
-	case <-time.After(o.interval.Std()):
-	case <-ctx.Done():
+	samples, err := collect.Sample(ctx, options, system.replicas)
+	if err != nil {
+		return cli.Cause(ctx, err)
 	}
-	// The last scrape is the one that counts from the first.
-	if err := scraper.Stop(); err != nil || ctx.Err() != nil {
-		return cli.Cause(ctx, cmp.Or(err, ctx.Err()))
+	for i := range samples {
+		t.add(samples[i])
 	}
 	return o.print(t)
 }

@@ -28,6 +28,10 @@ test: ## run every test that needs no root, Docker or browser
 race: ## the same under the race detector (needs a C compiler)
 	$(GO) test -count=1 -race -shuffle=on ./...
 
+.PHONY: truth
+truth: ## print figures of known servers and distributions beside the truth, with the error
+	MICROSIM_TRUTH=full $(GO) test -count=1 -v ./internal/truth
+
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
 	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...

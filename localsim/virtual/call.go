@@ -231,7 +231,7 @@ func (w *world) endCall(i int32) {
 	w.k.Cancel(c.timer)
 	e := c.machine.Called()
 	c.counts.outcomes[classIndex(e.Class)]++
-	c.counts.latency.add(c.machine.Took())
+	c.counts.latency.Add(c.machine.Took(), 1)
 	if e.Fallback != nil {
 		c.counts.fallbacks++
 	}

@@ -5,11 +5,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -69,8 +68,7 @@ type loadCounts struct {
 	stats    result.LoadStats
 	answered int64
 	statuses map[int]int64
-	latency  *hdrhistogram.Histogram
-	sum      float64
+	latency  stats.Histogram
 	min, max time.Duration
 }
 
@@ -98,13 +96,12 @@ func (c *loadCounts) add(o *measure.Outcome, sent bool) {
 	if o.Late > time.Millisecond {
 		s.Late++
 	}
-	if c.latency == nil {
-		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
+	if s.Sent == 0 {
+		c.min = math.MaxInt64
 	}
 	s.Sent++
-	c.sum += o.Latency.Seconds()
 	c.min, c.max = min(c.min, o.Latency), max(c.max, o.Latency)
-	result.RecordLatency(c.latency, o.Latency)
+	c.latency.Add(o.Latency, 1)
 }
 
 func (c *loadCounts) merge(o *loadCounts) {
@@ -115,20 +112,19 @@ func (c *loadCounts) merge(o *loadCounts) {
 	s.Dropped += o.stats.Dropped
 	s.Bytes += o.stats.Bytes
 	c.answered += o.answered
-	c.sum += o.sum
 	for class, n := range o.stats.Outcomes {
 		s.Outcomes[class] += n
 	}
 	for status, n := range o.statuses {
 		c.statuses[status] += n
 	}
-	if o.latency == nil {
+	if o.stats.Sent == 0 {
 		return
 	}
-	if c.latency == nil {
-		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
+	if s.Sent == o.stats.Sent {
+		c.min = math.MaxInt64
 	}
-	c.latency.Merge(o.latency)
+	c.latency.Merge(&o.latency)
 	c.min, c.max = min(c.min, o.min), max(c.max, o.max)
 }
 
@@ -144,10 +140,10 @@ func (c *loadCounts) report(elapsed time.Duration) (result.LoadStats, error) {
 			s.Statuses[strconv.Itoa(status)] = n
 		}
 	}
-	if c.latency == nil {
+	if s.Sent == 0 {
 		return s, nil
 	}
-	return s, s.SetLatency(c.latency, c.sum/float64(s.Sent), c.min.Seconds(), c.max.Seconds())
+	return s, s.SetLatency(&c.latency, c.min, c.max)
 }
 
 // report sums up; spans are the lengths of the phases.

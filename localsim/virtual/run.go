@@ -282,6 +282,7 @@ func (r *running) sample() {
 	r.sampled = r.now()
 	for _, s := range r.services {
 		sample := r.world.sample(s, r.at(), elapsed)
+		sample.Last = r.done
 		if at, phase, counts := r.account.Sample(&sample); counts {
 			r.emit(runner.ServiceSampled{At: at, Phase: phase, Sample: sample})
 		}

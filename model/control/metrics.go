@@ -19,6 +19,18 @@ const (
 	BreakerState           = "microsim_breaker_state" // LabelCallee
 )
 
+// FineQuery, as the query of MetricsPath, asks for RequestDurationFine and
+// CallDurationFine in place of RequestDurationSeconds and CallDurationSeconds.
+// Their value is not a number: it is the sum of all durations in nanoseconds,
+// and for each bucket of stats.Histogram that is not empty a space and
+// INDEX:COUNT.
+const (
+	FineQuery = "fine"
+
+	RequestDurationFine = "microsim_request_duration_fine" // LabelEndpoint
+	CallDurationFine    = "microsim_call_duration_fine"    // LabelCallee
+)
+
 const (
 	LabelService  = "service"
 	LabelEndpoint = "endpoint"

@@ -249,6 +249,9 @@ func rankValue(r experiment.Rank) func(*Result) (float64, bool) {
 			check.Phase = "" // a run without faults is compared as a whole
 		}
 		v, why := result.Value(check, condition)
+		if condition.Metric.IsLatency() && v.isWide() {
+			return 0, false // a rank needs a number
+		}
 		return v.Number, why == "" && !math.IsNaN(v.Number)
 	}
 }

@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -32,31 +33,85 @@ func (r *Result) judgeOne(check experiment.Check) CheckResult {
 		judged.Why = why
 		return judged
 	}
-	judged.Value = &value.Number
-	judged.Pass = value.Holds(condition)
-	judged.Why = fmt.Sprintf("%s %s%s", condition.Metric, value.Prefix(), condition.Format(value.Number))
+	verdict := value.judge(condition)
+	judged.Pass, judged.NotKnown = verdict == holds, verdict == notKnown
+	if value.isWide() {
+		between := value.between()
+		judged.Between = &between
+	} else {
+		judged.Value = &value.Number
+	}
+	judged.Why = fmt.Sprintf("%s %s", condition.Metric, value.Text(condition))
+	if judged.NotKnown {
+		judged.Why = fmt.Sprintf("not known: %s is %s", condition.Metric, value.spread(condition))
+	}
 	return judged
 }
 
-// A Reading is a figure; atLeast marks one of which only a lower bound is known.
+// A Reading is a figure. What it stands for lies from low to high, which is
+// infinite if there is no upper bound.
 type Reading struct {
-	Number  float64
-	atLeast bool
+	Number    float64
+	low, high float64
 }
 
-// Holds judges a lower bound by the worst that it may stand for.
-func (v Reading) Holds(c experiment.Condition) bool {
-	if v.atLeast {
-		return (c.Op == ">" || c.Op == ">=") && c.Holds(v.Number)
+// exactly is the reading of a figure that is known.
+func exactly(v float64) Reading { return Reading{v, v, v} }
+
+// A verdict says whether a condition holds.
+type verdict int
+
+const (
+	fails verdict = iota
+	holds
+	// notKnown is where the condition holds for some of what the figure may be.
+	notKnown
+)
+
+// judge holds a condition against all that the figure may be.
+func (v Reading) judge(c experiment.Condition) verdict {
+	low, high := c.Holds(v.low), c.Holds(v.high)
+	inside := v.low < c.Bound && c.Bound < v.high
+	switch {
+	case inside && (c.Op == "==" || c.Op == "!=") || low != high:
+		return notKnown
+	case low:
+		return holds
 	}
-	return c.Holds(v.Number)
+	return fails
 }
 
-func (v Reading) Prefix() string {
-	if v.atLeast {
-		return "at least "
+// Holds reports whether the condition is known to hold.
+func (v Reading) Holds(c experiment.Condition) bool { return v.judge(c) == holds }
+
+// wideBy is how far apart the bounds of a figure may be, as a share of the lower
+// one, so that their middle can stand for it.
+const wideBy = 1.0 / 50
+
+func (v Reading) isWide() bool { return v.high > v.low*(1+wideBy) }
+
+func (v Reading) between() Range {
+	r := Range{Low: v.low}
+	if !math.IsInf(v.high, 1) {
+		r.High = &v.high
 	}
-	return ""
+	return r
+}
+
+// Text prints the figure as far as it is known.
+func (v Reading) Text(c experiment.Condition) string {
+	if !v.isWide() {
+		return c.Format(v.Number)
+	}
+	return v.spread(c)
+}
+
+// spread prints the bounds of a figure.
+func (v Reading) spread(c experiment.Condition) string {
+	if math.IsInf(v.high, 1) {
+		return "at least " + c.Format(v.low)
+	}
+	return fmt.Sprintf("between %s and %s", c.Format(v.low), c.Format(v.high))
 }
 
 func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Reading, why string) {
@@ -67,7 +122,11 @@ func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Readin
 		if r.Tail == nil {
 			return Reading{}, "no data: the run ended before the load did"
 		}
-		return Reading{Number: r.Tail.Length, atLeast: !r.Tail.Idle}, ""
+		v = exactly(r.Tail.Length)
+		if !r.Tail.Idle {
+			v.high = math.Inf(1)
+		}
+		return v, ""
 	default: // the others are figures of a segment
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
@@ -97,7 +156,7 @@ func (s *Segment) where() string {
 func (s *Segment) clientValue(c experiment.Condition) (Reading, string) {
 	f := figures{outcomes: s.Clients.Outcomes, requests: s.Clients.Requests, errors: s.Clients.Errors, rate: s.Clients.Rate}
 	if l := s.Clients.Latency; l != nil {
-		f.latency = map[experiment.Metric]float64{experiment.Mean: l.Mean, experiment.Min: l.Min, experiment.Max: l.Max, experiment.P50: l.P50, experiment.P90: l.P90, experiment.P95: l.P95, experiment.P99: l.P99, experiment.P999: l.P999}
+		f.latency = l.reading
 	}
 	return f.Value(c, "no data: the clients sent no requests "+s.where())
 }
@@ -112,7 +171,7 @@ func (s *Segment) serviceValue(name string, c experiment.Condition) (Reading, st
 		if stats.Seconds == 0 {
 			return Reading{}, fmt.Sprintf("no data: service %q was not watched %s", name, s.where())
 		}
-		return Reading{Number: stats.Availability}, ""
+		return exactly(stats.Availability), ""
 	}
 	f := figures{requests: stats.Requests, errors: stats.Errors, rate: stats.Rate}
 	f.setQuantiles(stats.Latency)
@@ -140,15 +199,13 @@ type figures struct {
 	// attempts and fallbacks are those of an edge.
 	attempts, fallbacks int64
 	rate                float64
-	latency             map[experiment.Metric]float64
-	// limit is the largest bound of buckets, or 0.
-	limit float64
+	// latency reads a latency; it is nil without data.
+	latency func(experiment.Metric) (Reading, bool)
 }
 
 func (f *figures) setQuantiles(q *Quantiles) {
 	if q != nil {
-		f.latency = map[experiment.Metric]float64{experiment.Mean: q.Mean, experiment.P50: q.P50, experiment.P90: q.P90, experiment.P95: q.P95, experiment.P99: q.P99, experiment.P999: q.P999}
-		f.limit = q.Limit
+		f.latency = q.reading
 	}
 }
 
@@ -159,30 +216,31 @@ func (f *figures) Value(c experiment.Condition, noData string) (Reading, string)
 	count := float64(f.errors)
 	switch {
 	case c.Metric.IsLatency():
-		seconds, ok := f.latency[c.Metric]
-		if !ok {
-			return Reading{}, noData
+		if f.latency != nil {
+			if v, ok := f.latency(c.Metric); ok {
+				return v, ""
+			}
 		}
-		return Reading{seconds, f.limit > 0 && seconds >= f.limit && c.Metric != experiment.Mean}, ""
+		return Reading{}, noData
 	case c.Metric == experiment.Rate:
-		return Reading{Number: f.rate}, ""
+		return exactly(f.rate), ""
 	case c.Metric == experiment.Goodput:
-		return Reading{Number: f.rate * (1 - float64(f.errors)/float64(f.requests))}, ""
+		return exactly(f.rate * (1 - float64(f.errors)/float64(f.requests))), ""
 	case c.Metric == experiment.Attempts:
-		return Reading{Number: float64(f.attempts) / float64(f.requests)}, ""
+		return exactly(float64(f.attempts) / float64(f.requests)), ""
 	case c.Metric == experiment.Fallbacks:
 		count = float64(f.fallbacks)
 	case c.Metric == experiment.Requests:
-		return Reading{Number: float64(f.requests)}, ""
+		return exactly(float64(f.requests)), ""
 	case c.Metric == experiment.Availability:
-		return Reading{Number: 1 - count/float64(f.requests)}, ""
+		return exactly(1 - count/float64(f.requests)), ""
 	case c.Class != "":
 		count = float64(f.outcomes[c.Class])
 	}
 	if c.Dimension == experiment.Share {
-		return Reading{Number: count / float64(f.requests)}, ""
+		return exactly(count / float64(f.requests)), ""
 	}
-	return Reading{Number: count}, ""
+	return exactly(count), ""
 }
 
 // recoveryValue is the longest recovery or detection of a service, or of all.
@@ -198,13 +256,13 @@ func (r *Result) recoveryValue(check experiment.Check, c experiment.Condition) (
 			if recovery.DetectedAt.IsZero() {
 				return Reading{}, fmt.Sprintf("%s/%d was away and no health check noticed", recovery.Service, recovery.Replica)
 			}
-			v.Number = max(v.Number, recovery.Detection)
+			v = exactly(max(v.Number, recovery.Detection))
 			continue
 		}
 		if recovery.ReadyAt.IsZero() {
 			return Reading{}, fmt.Sprintf("%s/%d was not ready again at the end of the run", recovery.Service, recovery.Replica)
 		}
-		v.Number = max(v.Number, recovery.Took)
+		v = exactly(max(v.Number, recovery.Took))
 	}
 	if !found {
 		return Reading{}, "no data: no replica went down"

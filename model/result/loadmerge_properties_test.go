@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // randomStats are what a generator could have counted; at times nothing.
@@ -21,7 +22,7 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 	if random.IntN(4) == 0 {
 		return s
 	}
-	h, sum, least, most := NewLoadHistogram(), 0.0, time.Hour, time.Duration(0)
+	var latencies stats.Recorder
 	for range random.IntN(50) {
 		s.Arrivals++
 		if random.IntN(5) == 0 {
@@ -32,8 +33,7 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 		s.Sent++
 		s.Late += random.Int64N(2)
 		latency := time.Duration(random.ExpFloat64() * 1e8)
-		RecordLatency(h, latency)
-		sum, least, most = sum+latency.Seconds(), min(least, latency), max(most, latency)
+		latencies.Record(latency)
 		if random.IntN(5) == 0 {
 			s.Outcomes[outcome.Timeout]++
 			continue
@@ -50,11 +50,7 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 		s.Bytes += random.Int64N(1000)
 		s.Rate += 1 / elapsed.Seconds()
 	}
-	if s.Sent > 0 {
-		if err := s.SetLatency(h, sum/float64(s.Sent), least.Seconds(), most.Seconds()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	setLatency(t, &s, &latencies)
 	return s
 }
 

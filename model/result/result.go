@@ -247,11 +247,16 @@ type Recovery struct {
 // A CheckResult is a check, judged.
 type CheckResult struct {
 	experiment.Check
-	// Value and Bound are in the dimension; Value is absent without data.
+	// Value and Bound are in the dimension; Value is absent without data, and
+	// where Between says what is known of it instead.
 	Value     *float64             `json:"value,omitempty"`
+	Between   *Range               `json:"between,omitempty"`
 	Bound     float64              `json:"bound"`
 	Dimension experiment.Dimension `json:"dimension"`
 	Pass      bool                 `json:"pass"`
+	// NotKnown is set where the figure is not known well enough to judge it, so
+	// that the check did not pass.
+	NotKnown bool `json:"notKnown,omitempty"`
 	// Why says for people what was found.
 	Why string `json:"why"`
 }

@@ -66,19 +66,19 @@ func (f *figures) flat() map[string]float64 {
 	for code, n := range f.codes {
 		got["code "+code] = n
 	}
-	histogram := func(callee string, h *histogram) {
+	histogram := func(callee string, h *classic) {
 		key := "hist " + callee
 		got[key+" sum"], got[key+" count"] = h.sum, h.count
 		for i, bound := range h.bounds {
 			got[fmt.Sprintf("%s %v", key, bound)] = h.below[i]
 		}
 	}
-	histogram("", &f.duration)
+	histogram("", &f.duration.classic)
 	for callee, c := range f.calls {
 		for outcome, n := range c.outcomes {
 			got["call "+callee+" "+outcome] = n
 		}
-		histogram(callee, &c.duration)
+		histogram(callee, &c.duration.classic)
 	}
 	return got
 }
@@ -220,12 +220,8 @@ func TestReplicasAreSummed(t *testing.T) {
 	if got.Requests != 450 || got.Errors != 0 || got.Codes["200"] != 450 || got.Up != 2 || got.Replicas != 2 || got.QueueLength != 4 || got.MemoryBytes != 2<<20 {
 		t.Errorf("sample %+v", got)
 	}
-	var total int64
-	for _, n := range got.Latency {
-		total += n
-	}
-	if total != 450 || got.Latency[0] != 45 || len(got.Latency) != len(got.Bounds)+1 || got.Sum < 1.79 || got.Sum > 1.81 {
-		t.Errorf("latencies %v of %d, sum %v", got.Latency, total, got.Sum)
+	if low, high := got.Latency.Quantile(0.05); got.Latency.Count() != 450 || low != 0 || high != 200*time.Microsecond || got.Latency.Sum().Round(10*time.Millisecond) != 1800*time.Millisecond {
+		t.Errorf("%d latencies, the least from %v to %v, sum %v", got.Latency.Count(), low, high, got.Latency.Sum())
 	}
 	if want := (map[outcome.Class]int64{outcome.OK: 150}); len(got.Calls) != 1 || got.Calls[0].Callee != "db" || !reflect.DeepEqual(got.Calls[0].Calls, want) {
 		t.Errorf("calls %+v", got.Calls)
@@ -331,8 +327,9 @@ func BenchmarkParse(b *testing.B) {
 }
 
 // BenchmarkRound scrapes 1000 services once, over real sockets.
+// BenchmarkRound scrapes 1000 services, each with fine histograms of a long tail.
 func BenchmarkRound(b *testing.B) {
-	text := page("cart", 12345, "db", "cache", "auth")
+	text := finePage("cart", 12345, "db", "cache", "auth")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) }))
 	defer server.Close()
 	w := &world{}
@@ -345,6 +342,7 @@ func BenchmarkRound(b *testing.B) {
 	}
 	defer func() { _ = s.Stop() }()
 	b.ReportAllocs()
+	b.ReportMetric(float64(len(text)), "B/page")
 	for b.Loop() {
 		if err := s.round(context.Background()); err != nil {
 			b.Fatal(err)

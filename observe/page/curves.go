@@ -1,8 +1,10 @@
 package page
 
 import (
+	"maps"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
@@ -13,6 +15,9 @@ const (
 	maxCurve = 720
 	budget   = 60_000
 	minCurve = 60
+	// fewestDrawn is of how many services of a run there are curves, however many
+	// runs there are.
+	fewestDrawn = 20
 )
 
 // pointsPerRun is how many points a curve may have so that the page stays small
@@ -21,11 +26,14 @@ func pointsPerRun(runs []Run) int {
 	tracks := 0
 	for i := range runs {
 		if s := runs[i].Series; s != nil {
-			tracks += len(s.services)
+			tracks += s.count()
 		}
 	}
-	return min(max(budget/max(tracks, 1), minCurve), maxCurve)
+	return pointsPerTrack(tracks)
 }
+
+// pointsPerTrack shares the budget among the services of all runs.
+func pointsPerTrack(tracks int) int { return min(max(budget/max(tracks, 1), minCurve), maxCurve) }
 
 // curves are what was seen of one subject: values beside the times of their
 // middles. Curves without a value that is not 0 are left out of the named ones.
@@ -128,13 +136,19 @@ func serviceCurves(series *Series, limit int) map[string]curves {
 	if series == nil {
 		return all
 	}
+	maps.Copy(all, series.curves)
 	for name, t := range series.services {
-		points := t.atMost(limit)
-		c := pointCurves(points)
-		c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
-		all[name] = c
+		all[name] = t.curves(limit)
 	}
 	return all
+}
+
+// curves are those of a track, with at most so many points.
+func (t *track) curves(limit int) curves {
+	points := t.atMost(limit)
+	c := pointCurves(points)
+	c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
+	return c
 }
 
 func pointCurves(points []point) curves {
@@ -155,7 +169,7 @@ func pointCurves(points []point) curves {
 		c.CPU, c.Memory = append(c.CPU, known(p.cpuSeconds/p.known)), append(c.Memory, known(float64(p.memory)))
 		p50, p90, p99 := unknown(), unknown(), unknown()
 		if q := p.latency(); q != nil {
-			p50, p90, p99 = num(q.P50), num(q.P90), num(q.P99)
+			p50, p90, p99 = quantile(q, experiment.P50), quantile(q, experiment.P90), quantile(q, experiment.P99)
 		}
 		c.P50, c.P90, c.P99 = append(c.P50, p50), append(c.P90, p90), append(c.P99, p99)
 		for j, class := range outcome.Classes() {
@@ -176,6 +190,15 @@ func pointCurves(points []point) curves {
 		}
 	}
 	return c
+}
+
+// quantile is not known where only two bounds are.
+func quantile(q *result.Quantiles, m experiment.Metric) num {
+	v, between := q.Of(m)
+	if between != nil {
+		return unknown()
+	}
+	return num(v)
 }
 
 // set writes one value of a named curve, which is 0 where the service told

@@ -46,6 +46,8 @@ type runDocument struct {
 	Drawing     drawing            `json:"drawing"`
 	Clients     curves             `json:"clients"`
 	Services    map[string]curves  `json:"services"`
+	// WithoutCurves is how many services were sampled but have no curves here.
+	WithoutCurves int `json:"withoutCurves,omitempty"`
 }
 
 type checkDocument struct {
@@ -126,6 +128,9 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms,
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
+	}
+	if run.Series != nil {
+		d.WithoutCurves = run.Series.left
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]

@@ -34,12 +34,18 @@ func small() (events []runner.Event, end *result.Result) {
 	cleared.ClearOrderedAt, cleared.AskedTo = began.Add(2*time.Second), 2
 	cleared.ClearedAt, cleared.To = began.Add(2*time.Second), 2
 	sample := func(at time.Duration, slow int64) runner.ServiceSampled {
-		bounds := []float64{0.01, 0.1, 1}
-		return runner.ServiceSampled{At: at, Sample: measure.Sample{
-			At: began.Add(at), Elapsed: time.Second, Service: "cart", Requests: 20, Errors: 1, Bounds: bounds, Latency: []int64{20 - slow, 0, slow, 0}, Sum: 0.5,
+		s := measure.Sample{
+			At: began.Add(at), Elapsed: time.Second, Counted: time.Second, Service: "cart", Requests: 20, Rate: 20, Errors: 1,
 			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
-			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
-		}}
+			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}}},
+		}
+		s.Latency.Add(5*time.Millisecond, 20-slow)
+		s.Latency.Add(500*time.Millisecond, slow)
+		// The callee is timed in wide buckets only.
+		s.Calls[0].Latency.AddRange(0, 10*time.Millisecond, 9)
+		s.Calls[0].Latency.AddRange(100*time.Millisecond+1, time.Second, 1)
+		s.Calls[0].Latency.AddSum(300 * time.Millisecond)
+		return runner.ServiceSampled{At: at, Sample: s}
 	}
 	events = []runner.Event{
 		runner.LoadBegun{At: began, Length: 2 * time.Second, Phases: []string{"steady, slow"}},

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -102,8 +104,7 @@ func acting(faults []result.FaultRecord, from, to float64) string {
 
 func (r *Recorder) sample(e runner.ServiceSampled) error {
 	s, t := &e.Sample, r.timeline
-	seconds := s.Elapsed.Seconds()
-	r.state.begin(t, e.At, s.Elapsed, e.Phase, r.state.faults)
+	r.state.begin(t, e.At, s.Interval(), e.Phase, r.state.faults)
 	t.text("service")
 	t.text(s.Service)
 	if s.Up == 0 {
@@ -115,12 +116,12 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	}
 	t.count(s.Requests)
 	t.count(s.Errors)
-	t.number(float64(s.Requests) / seconds)
+	t.number(s.Rate)
 	t.empty(len(outcome.Classes()))
-	t.buckets(s.Bounds, s.Latency, s.Sum)
+	t.latency(&s.Latency)
 	t.count(s.InFlight)
 	t.count(s.QueueLength)
-	t.number(s.CPUSeconds / seconds)
+	t.number(s.CPUSeconds / s.Interval().Seconds())
 	t.count(s.MemoryBytes)
 	t.count(int64(s.Up))
 	t.count(int64(s.Replicas))
@@ -137,15 +138,15 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 
 func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error {
 	t := r.edges
-	r.state.begin(t, e.At, e.Sample.Elapsed, e.Phase, r.state.faults)
+	r.state.begin(t, e.At, e.Sample.Interval(), e.Phase, r.state.faults)
 	t.text(e.Sample.Service)
 	t.text(call.Callee)
 	calls := result.ClientSecond{Outcomes: call.Calls}
 	t.count(calls.Requests())
 	t.count(calls.Errors())
-	t.number(float64(calls.Requests()) / e.Sample.Elapsed.Seconds())
+	t.number(float64(calls.Requests()) / e.Sample.Interval().Seconds())
 	t.outcomes(call.Calls)
-	t.buckets(call.Bounds, call.Latency, call.Sum)
+	t.latency(&call.Latency)
 	attempts := result.ClientSecond{Outcomes: call.Attempts}
 	t.count(attempts.Requests())
 	t.count(call.Fallbacks)
@@ -189,12 +190,21 @@ func (t *table) outcomes(outcomes map[outcome.Class]int64) {
 	}
 }
 
-func (t *table) buckets(bounds []float64, counts []int64, sum float64) {
-	if q := result.BucketQuantiles(bounds, counts, sum); q != nil {
-		t.numbers(q.Mean, q.P50, q.P90, q.P95, q.P99)
+// latency leaves quantiles empty that are known only between two bounds.
+func (t *table) latency(h *stats.Histogram) {
+	q := result.NewQuantiles(h)
+	if q == nil {
+		t.empty(len(latencyColumns()))
 		return
 	}
-	t.empty(len(latencyColumns()))
+	t.number(q.Mean)
+	for _, m := range []experiment.Metric{experiment.P50, experiment.P90, experiment.P95, experiment.P99} {
+		if v, between := q.Of(m); between == nil {
+			t.number(v)
+		} else {
+			t.empty(1)
+		}
+	}
 }
 
 func (t *table) numbers(values ...float64) {

@@ -34,6 +34,9 @@ type Live struct {
 	faults      []result.FaultRecord
 	outages     int
 	down        map[string]bool
+	pairing     pairing
+	// shows counts the changes of what clients and services did.
+	shows int
 }
 
 // trend is how many seconds the trends reach back.
@@ -65,14 +68,11 @@ func (l *Live) Observe(e runner.Event) {
 	case runner.ReplicaReady:
 		delete(l.down, replicaName(e.Recovery))
 	case runner.ClientSampled:
-		l.clients(e.Second)
+		l.clientSampled(e.Second)
 	case runner.ServiceSampled:
-		sample := e.Sample
-		if l.services[sample.Service] == nil {
-			l.order = append(l.order, sample.Service)
-		}
-		l.services[sample.Service] = &sample
+		l.serviceSampled(e)
 	case runner.LoadEnded:
+		l.show()
 		l.stage = "collecting"
 	case runner.TailBegun:
 		l.stage = "waiting until idle"
@@ -100,10 +100,7 @@ func (l *Live) deployed(replicas []runner.Replica) {
 }
 
 func (l *Live) clients(second result.ClientSecond) {
-	if second.Seconds < 0.2 {
-		return // the rest of a second at the end says nothing
-	}
-	l.now, l.second, l.phase = second.At, second, max(0, second.Phase)
+	l.second, l.phase = second, max(0, second.Phase)
 	p99 := 0.0
 	if second.Latency != nil {
 		p99 = second.Latency.P99
@@ -255,9 +252,9 @@ func (l *Live) serviceRow(s *measure.Sample) []cell {
 	if s.Elapsed <= 0 {
 		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
 	}
-	ms := bucketLatencies(result.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
+	ms := serviceLatencies(result.NewQuantiles(&s.Latency))
 	return []cell{
-		name, {rate(float64(s.Requests) / s.Elapsed.Seconds()), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
+		name, {rate(s.Rate), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
 		{ms.p50, plain}, {ms.p99, plain}, {count(s.InFlight), plain}, {count(s.QueueLength), plain}, up,
 	}
 }

@@ -114,7 +114,7 @@ func (s *summary) figures() {
 			if x.Up == 0 && x.Seconds > 0 {
 				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
 			} else {
-				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
+				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, serviceLatencies(x.Latency), up(x))
 			}
 			name = ""
 		}
@@ -160,7 +160,7 @@ func (s *summary) shown(parts []*result.Segment) (names []string, hidden int) {
 				score += float64(x.Errors) / float64(x.Requests)
 			}
 			if x.Latency != nil {
-				score += x.Latency.P99 / x.Latency.Limit
+				score += slowness(x.Latency)
 			}
 			change[x.Service] = max(change[x.Service], score)
 		}
@@ -173,6 +173,16 @@ func (s *summary) shown(parts []*result.Segment) (names []string, hidden int) {
 	ranked = ranked[:maxServices]
 	kept := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(ranked, n) })
 	return kept, len(names) - maxServices
+}
+
+// slowness compares latencies, as 1 for a p99 of 25 s.
+func slowness(q *result.Quantiles) float64 {
+	const verySlow = 25
+	p99, between := q.Of(experiment.P99)
+	if between != nil {
+		p99 = between.Low
+	}
+	return p99 / verySlow
 }
 
 // tail tells how long the system was busy after its load, and what ended the

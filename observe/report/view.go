@@ -36,14 +36,18 @@ func NewView(out io.Writer, size func() (width, height int), color bool) *View {
 // Observe is the run's observer. It drops errors of the terminal, because they
 // must not fail the run.
 func (v *View) Observe(e runner.Event) {
+	before := v.live.shows
 	v.live.Observe(e)
 	if v.screen == nil {
 		v.say(e)
 		return
 	}
 	switch e.(type) {
-	case runner.ServiceSampled:
-		// Painted with the clients' second, or a large system would paint for ever.
+	case runner.ServiceSampled, runner.ClientSampled:
+		// Painted once for all of a second, or a large system would paint for ever.
+		if v.live.shows > before {
+			v.screen.Paint(v.live.Frame)
+		}
 	case runner.Done:
 		v.Close()
 	default:

@@ -19,7 +19,9 @@ type pageWriter struct {
 	path       string
 	experiment experiment.Experiment
 	recorder   *page.Recorder
-	runs       []page.Run
+	// of is how many runs there will be.
+	of   int
+	runs []page.Run
 }
 
 // newPageWriter checks, before anything is started, that the page can be
@@ -35,7 +37,7 @@ func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return nil, fmt.Errorf("writing the page of --report: %w", err)
 	}
-	return &pageWriter{path: path, experiment: e, recorder: &page.Recorder{}}, nil
+	return &pageWriter{path: path, experiment: e, recorder: &page.Recorder{}, of: 1}, nil
 }
 
 // Observe takes in what happens in a run.
@@ -45,7 +47,7 @@ func (w *pageWriter) Observe(event runner.Event) {
 	}
 	switch event := event.(type) {
 	case runner.RunBegun:
-		w.recorder = &page.Recorder{}
+		w.recorder, w.of = &page.Recorder{}, event.Of
 	case runner.RunEnded:
 		w.add(event.Result)
 	default:
@@ -62,7 +64,7 @@ func (w *pageWriter) add(result *result.Result) {
 	if v, ok := w.experiment.Variant(result.Variant); ok {
 		applied, _ = w.experiment.Apply(v)
 	}
-	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Series(), System: &applied.System})
+	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Finish(w.of), System: &applied.System})
 }
 
 // write writes the page of all runs that have ended; what was there before is

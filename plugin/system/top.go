@@ -110,9 +110,6 @@ func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, err
 	return &watchedSystem{d.System().Name, d.Replicas, end}, nil
 }
 
-// never is an interval after which no command runs any more.
-const never = 24 * time.Hour
-
 func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	system, err := o.find(ctx, cmp.Or(append(args, "")...))
 	if err != nil {
@@ -121,25 +118,20 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, system.end()) }()
 	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
 	options := collect.Options{Interval: o.interval.Std()}
-	if !o.watch {
-		// One sample counts over the whole interval, so nothing is scraped between the
-		// first scrape and the one with which the scraper stops.
-		options = collect.Options{Interval: never, Timeout: max(o.interval.Std(), time.Second)}
-	}
-	scraper := collect.New(options)
-	if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
-		return cli.Cause(ctx, err)
-	}
 	if o.watch {
+		scraper := collect.New(options)
+		if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
+			return cli.Cause(ctx, err)
+		}
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
-	select {
-	case <-time.After(o.interval.Std()):
-	case <-ctx.Done():
+	samples, err := collect.Sample(ctx, options, system.replicas)
+	if err != nil {
+		return cli.Cause(ctx, err)
 	}
-	if err := scraper.Stop(); err != nil || ctx.Err() != nil {
-		return cli.Cause(ctx, cmp.Or(err, ctx.Err()))
+	for i := range samples {
+		t.add(samples[i])
 	}
 	return o.print(t)
 }

@@ -153,7 +153,7 @@ func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, c
 	if !loading {
 		return 0, 0, false
 	}
-	middle := max(0, at-sample.Elapsed/2)
+	middle := max(0, at-sample.Interval()/2)
 	a.samples.Observe(at, sample)
 	a.windows.ObserveService(middle, sample)
 	a.abort.ObserveService(middle, sample)

@@ -75,8 +75,8 @@ func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *resu
 		}
 		v, none := segment.Value(check, condition)
 		if none == "" && v.Holds(condition) {
-			why := fmt.Sprintf("%s of %s was %s%s over the last %s, and the run is to end on %q",
-				condition.Metric, check.Subject(), v.Prefix(), condition.Format(v.Number), a.length, check.Expr)
+			why := fmt.Sprintf("%s of %s was %s over the last %s, and the run is to end on %q",
+				condition.Metric, check.Subject(), v.Text(condition), a.length, check.Expr)
 			return &result.Abort{Check: check, At: now.Seconds(), Value: v.Number, Why: why}
 		}
 	}

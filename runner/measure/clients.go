@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // Clients aggregates the outcomes of the load. observe is called by many
@@ -28,7 +29,7 @@ type Clients struct {
 // A cell counts outcomes.
 type cell struct {
 	outcomes [outcome.Count]atomic.Int64
-	latency  histogram
+	latency  stats.Recorder
 }
 
 func NewClients(clock *Schedule) *Clients {
@@ -50,7 +51,7 @@ func (c *Clients) Observe(o Outcome) {
 func (c *cell) count(class int, o Outcome) {
 	c.outcomes[class].Add(1)
 	if o.Class != outcome.Dropped && o.Class != outcome.Cancelled {
-		c.latency.record(o.Latency)
+		c.latency.Record(o.Latency)
 	}
 }
 
@@ -100,7 +101,7 @@ func (c *Clients) Sum() Tally {
 
 // Since returns what was counted after an earlier tally of the same cells.
 func (t *Tally) Since(earlier *Tally) Tally {
-	delta := Tally{outcomes: t.outcomes, latency: t.latency.Since(&earlier.latency)}
+	delta := Tally{outcomes: t.outcomes, latency: t.latency.since(&earlier.latency)}
 	for i := range delta.outcomes {
 		delta.outcomes[i] -= earlier.outcomes[i]
 	}

@@ -1,16 +1,14 @@
 package loadgen
 
 import (
-	"math"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -106,9 +104,7 @@ type counts struct {
 
 	outcomes map[outcome.Class]int64
 	statuses map[int]int64
-	latency  *hdrhistogram.Histogram // made when it is first needed
-	sum      float64                 // of latencies, in seconds
-	min, max time.Duration
+	latency  stats.Recorder
 }
 
 func (c *counts) add(s *sample) {
@@ -130,13 +126,10 @@ func (c *counts) add(s *sample) {
 	if s.Late > lateAfter {
 		c.late++
 	}
-	if c.latency == nil {
-		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
-	}
 	c.sent++
-	c.sum += s.Latency.Seconds()
-	c.min, c.max = min(c.min, s.Latency), max(c.max, s.Latency)
-	result.RecordLatency(c.latency, s.Latency)
+	if s.Class != outcome.Cancelled {
+		c.latency.Record(s.Latency) // one cut off by the end of the load has none
+	}
 }
 
 func (c *counts) merge(other *counts) {
@@ -146,21 +139,13 @@ func (c *counts) merge(other *counts) {
 	c.dropped += other.dropped
 	c.answered += other.answered
 	c.bytes += other.bytes
-	c.sum += other.sum
 	for class, n := range other.outcomes {
 		c.outcomes[class] += n
 	}
 	for status, n := range other.statuses {
 		c.statuses[status] += n
 	}
-	if other.latency == nil {
-		return
-	}
-	if c.latency == nil {
-		c.latency, c.min = result.NewLoadHistogram(), math.MaxInt64
-	}
-	c.latency.Merge(other.latency)
-	c.min, c.max = min(c.min, other.min), max(c.max, other.max)
+	c.latency.Merge(&other.latency)
 }
 
 // report returns the statistics of a stretch of the given length.
@@ -175,10 +160,13 @@ func (c *counts) report(elapsed time.Duration) (result.LoadStats, error) {
 			s.Statuses[strconv.Itoa(status)] = n
 		}
 	}
-	if c.latency == nil {
+	least, most, ok := c.latency.Extremes()
+	if !ok {
 		return s, nil
 	}
-	return s, s.SetLatency(c.latency, c.sum/float64(c.sent), c.min.Seconds(), c.max.Seconds())
+	var latencies stats.Histogram
+	c.latency.AddTo(&latencies)
+	return s, s.SetLatency(&latencies, least, most)
 }
 
 // report sums up; spans are the lengths of the phases.

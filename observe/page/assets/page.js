@@ -188,7 +188,7 @@ class Page {
     const head = h('div', { class: 'row' }, h('h2', {}, 'Service ' + name), pick);
     const outages = outagesOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(outages).sort((a, b) => a.from - b.from); return o; };
     if (!name) return null;
-    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, 'No samples of this service were taken.'));
+    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, run.withoutCurves ? `The page has curves of ${count(Object.keys(run.services).length)} services of this run, those in most trouble; timeline.csv has all.` : 'No samples of this service were taken.'));
     const codes = Object.keys(c.codes || {}).sort(), held = Object.keys(c.held || {}).sort();
     const named = (keys, from, text) => keys.map((k, i) => ({ name: text(k), values: from[k], look: lookOf('', i + 1) }));
     const figures = [
@@ -217,7 +217,7 @@ class Page {
     if (!calls.length) return null;
     const classes = this.data.classes.filter(k => k !== 'ok' && calls.some(e => (e.outcomes || {})[k]));
     const row = e => h('tr', {}, h('td', { class: 'left' }, e.caller === name ? 'to ' + e.callee : 'from ' + e.caller), h('td', {}, count(e.calls)), h('td', {}, number(e.rate)), h('td', { class: 'mark' + (e.errors ? ' worse' : '') }, share(ratio(e.errors, e.calls))),
-      classes.map(k => h('td', {}, count((e.outcomes || {})[k] || 0))), h('td', {}, seconds(e.latency && e.latency.p50)), h('td', {}, seconds(e.latency && e.latency.p99)));
+      classes.map(k => h('td', {}, count((e.outcomes || {})[k] || 0))), h('td', {}, quantile(e.latency, 'p50')), h('td', {}, quantile(e.latency, 'p99')));
     return [h('h3', {}, `Calls of ${name}, ${longName(this.segment)}`), table([{ text: 'call', left: true }, 'calls', 'per s', 'errors', ...classes.map(words), 'p50', 'p99'], calls.map(row), { label: 'Calls of ' + name })];
   }
 
@@ -232,7 +232,7 @@ class Page {
         h('th', { scope: 'row', class: 'left' }, h('button', { type: 'button', 'data-pick': name, title: 'show ' + name, onclick: () => this.chooseService(name) }, name)),
         h('td', {}, number(v && v.rate)), c ? curve(c.rate, looks.ok, 'requests') : h('td', {}),
         h('td', { class: 'mark' + (v && v.errors ? ' worse' : '') }, share(v ? ratio(v.errors, v.requests) : null)), c ? curve(c.errors, looks.http_error, 'errors') : h('td', {}),
-        h('td', {}, seconds(l && l.p50)), h('td', {}, l && l.p99 >= l.limit ? '>' + seconds(l.limit) : seconds(l && l.p99)), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
+        h('td', {}, quantile(l, 'p50')), h('td', {}, quantile(l, 'p99')), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
         h('td', {}, count(v && v.maxInFlight)), h('td', {}, count(v && v.maxQueueLength)), h('td', { class: v && v.availability < 0.995 ? 'fail' : null }, share(v && v.availability)));
     };
     const wide = text => h('th', { scope: 'colgroup', colspan: 2 }, text);

@@ -21,7 +21,7 @@ func (r Rank) Condition() (Condition, error) {
 	switch {
 	case r.Metric.IsLatency() || r.Metric.isSpan():
 		c.Dimension = Seconds
-	case r.Metric == Rate || r.Metric == Goodput:
+	case r.Metric.isRate():
 		c.Dimension = PerSecond
 	case r.Metric == Attempts:
 		c.Dimension = PerCall

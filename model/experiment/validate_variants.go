@@ -63,8 +63,12 @@ func (v *validator) checkAborts() {
 	v.checkChecks("abortOn", v.experiment.AbortOn)
 	for i, c := range v.experiment.AbortOn {
 		path := problem.Index("abortOn", i)
-		if condition, err := ParseCheck(c.Expr); err == nil && condition.Metric.isSpan() {
+		switch condition, err := ParseCheck(c.Expr); {
+		case err != nil:
+		case condition.Metric.isSpan():
 			v.problems.AddHint(path+".check", "use a figure of requests, such as errors > 50%", "%s is known at the end of the run only", condition.Metric)
+		case condition.Metric == Offered:
+			v.problems.AddHint(path+".check", "use rate, or make it a check", "a request is counted when it ends, so what was offered is known at the end of the run only")
 		}
 		if c.Phase != "" {
 			v.problems.AddHint(path+".phase", "leave it out: the condition is judged all the time", "a condition that ends the run has no phase")

@@ -90,14 +90,10 @@ func MergeLoads(reports ...*LoadReport) (*LoadReport, error) {
 func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole LoadStats, err error) {
 	whole.Outcomes = map[outcome.Class]int64{}
 	sum, least, most := 0.0, math.Inf(1), 0.0
-	var span float64
 	var latencies *hdrhistogram.Histogram
 	for _, r := range reports {
 		s := of(r)
 		whole.count(s)
-		if s.Rate > 0 {
-			span = max(span, float64(s.answered())/s.Rate)
-		}
 		if s.Histogram == "" {
 			continue
 		}
@@ -114,9 +110,7 @@ func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole L
 		sum += s.Latency.Mean * float64(s.Sent)
 		least, most = min(least, s.Latency.Min), max(most, s.Latency.Max)
 	}
-	if span > 0 {
-		whole.Rate = float64(whole.answered()) / span
-	}
+	whole.SetRates()
 	if latencies == nil {
 		return whole, nil
 	}
@@ -129,6 +123,10 @@ func (s *LoadStats) count(other *LoadStats) {
 	s.Sent += other.Sent
 	s.Late += other.Late
 	s.Dropped += other.Dropped
+	s.Degraded += other.Degraded
+	s.Ended += other.Ended
+	s.Good += other.Good
+	s.Sending, s.Seconds = max(s.Sending, other.Sending), max(s.Seconds, other.Seconds)
 	s.Bytes += other.Bytes
 	for class, n := range other.Outcomes {
 		s.Outcomes[class] += n
@@ -140,12 +138,4 @@ func (s *LoadStats) count(other *LoadStats) {
 	for status, n := range other.Statuses {
 		s.Statuses[status] += n
 	}
-}
-
-// answered counts the answers of any kind, which Rate is of.
-func (s *LoadStats) answered() (n int64) {
-	for _, count := range s.Statuses {
-		n += count
-	}
-	return n
 }

@@ -33,6 +33,10 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 			continue
 		}
 		s.Sent++
+		s.Ended++
+		if o.Class == outcome.OK {
+			s.Good++
+		}
 		s.Bytes += o.Bytes
 		if o.Status != 0 {
 			if s.Statuses == nil {
@@ -43,7 +47,8 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 		RecordLatency(h, o.Latency)
 		sum, least, most = sum+o.Latency.Seconds(), min(least, o.Latency.Seconds()), max(most, o.Latency.Seconds())
 	}
-	s.Rate = float64(s.answered()) / elapsed.Seconds()
+	s.Sending, s.Seconds = elapsed.Seconds(), elapsed.Seconds()
+	s.SetRates()
 	if s.Sent > 0 {
 		if err := s.SetLatency(h, sum/float64(s.Sent), least, most); err != nil {
 			t.Fatal(err)

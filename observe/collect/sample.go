@@ -37,6 +37,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 				sample.Codes[code] += int64(d)
 			}
 		}
+		sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
 		latency.add(&w.now.duration, &w.prev.duration)
 		sample.CPUSeconds += delta(w.now.cpu, w.prev.cpu)
 		w.addCalls(calls)
@@ -51,7 +52,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 	for _, callee := range slices.Sorted(maps.Keys(calls)) {
 		c := calls[callee]
 		sample.Calls = append(sample.Calls, measure.CallSample{
-			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Breaker: c.breaker, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
+			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Degraded: int64(c.degraded), Breaker: c.breaker, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
 		})
 	}
 	return sample
@@ -84,6 +85,7 @@ func delta(now, before float64) float64 {
 type callDeltas struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          float64
+	degraded           float64
 	breaker            *policy.BreakerState
 	latency            deltas
 }
@@ -102,6 +104,7 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 		addClasses(c.outcomes, now.outcomes, before.outcomes)
 		addClasses(c.attempts, now.attempts, before.attempts)
 		c.fallbacks += delta(now.fallbacks, before.fallbacks)
+		c.degraded += delta(now.degraded, before.degraded)
 		if now.hasBreaker {
 			state := policy.BreakerState(now.breaker)
 			if c.breaker != nil {

@@ -27,6 +27,7 @@ type serviceKey struct {
 type serviceCell struct {
 	seconds, up             float64
 	requests, errors        int64
+	degraded                int64
 	codes                   map[string]int64
 	latency                 buckets
 	cpu                     float64
@@ -37,6 +38,7 @@ type serviceCell struct {
 type edgeCell struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          int64
+	degraded           int64
 	open               float64
 	latency            buckets
 }
@@ -98,6 +100,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 	c.up += seconds * float64(sample.Up)
 	c.requests += sample.Requests
 	c.errors += sample.Errors
+	c.degraded += sample.Degraded
 	c.codes = sum(c.codes, sample.Codes)
 	c.latency.add(sample.Bounds, sample.Latency, sample.Sum)
 	c.cpu += sample.CPUSeconds
@@ -109,6 +112,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 		e := c.edge(call.Callee)
 		e.outcomes, e.attempts = sum(e.outcomes, call.Calls), sum(e.attempts, call.Attempts)
 		e.fallbacks += call.Fallbacks
+		e.degraded += call.Degraded
 		if call.Breaker != nil && *call.Breaker == policy.Open {
 			e.open += seconds
 		}
@@ -131,7 +135,7 @@ func (c *serviceCell) edge(callee string) *edgeCell {
 // merge adds what another cell counted.
 func (c *serviceCell) merge(o *serviceCell) {
 	c.seconds, c.up = c.seconds+o.seconds, c.up+o.up
-	c.requests, c.errors = c.requests+o.requests, c.errors+o.errors
+	c.requests, c.errors, c.degraded = c.requests+o.requests, c.errors+o.errors, c.degraded+o.degraded
 	c.codes = sum(c.codes, o.codes)
 	c.latency.add(o.latency.bounds, o.latency.counts, o.latency.Sum)
 	c.cpu += o.cpu
@@ -139,7 +143,7 @@ func (c *serviceCell) merge(o *serviceCell) {
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
 		e.outcomes, e.attempts = sum(e.outcomes, edge.outcomes), sum(e.attempts, edge.attempts)
-		e.fallbacks, e.open = e.fallbacks+edge.fallbacks, e.open+edge.open
+		e.fallbacks, e.degraded, e.open = e.fallbacks+edge.fallbacks, e.degraded+edge.degraded, e.open+edge.open
 		e.latency.add(edge.latency.bounds, edge.latency.counts, edge.latency.Sum)
 	}
 }
@@ -184,11 +188,12 @@ func (s *Services) stats(order []string, belongs func(phase, part int) bool) (st
 
 func (c *serviceCell) stats(name string) result.ServiceStats {
 	s := result.ServiceStats{
-		Service: name, Requests: c.requests, Errors: c.errors, Codes: c.codes, Latency: c.latency.quantiles(),
+		Service: name, Requests: c.requests, Errors: c.errors, Degraded: c.degraded, Codes: c.codes, Latency: c.latency.quantiles(),
 		Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
 	}
 	if c.seconds > 0 {
-		s.Rate, s.CPUCores = float64(c.requests)/c.seconds, c.cpu/c.seconds
+		s.Rate, s.Goodput = float64(c.requests)/c.seconds, float64(c.requests-c.errors-c.degraded)/c.seconds
+		s.CPUCores = c.cpu / c.seconds
 		s.Up = c.up / c.seconds
 	}
 	return s
@@ -198,10 +203,10 @@ func (c *serviceCell) edgeStats(caller string) []result.EdgeStats {
 	var stats []result.EdgeStats
 	for callee, e := range c.edges {
 		s := result.EdgeStats{Caller: caller, Callee: callee, Calls: result.CountRequests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles(),
-			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
+			Attempts: e.attempts, Fallbacks: e.fallbacks, Degraded: e.degraded, OpenSeconds: e.open}
 		s.Errors = s.Calls - e.outcomes[outcome.OK]
 		if c.seconds > 0 {
-			s.Rate = float64(s.Calls) / c.seconds
+			s.Rate, s.Goodput = float64(s.Calls)/c.seconds, float64(e.outcomes[outcome.OK]-e.degraded)/c.seconds
 		}
 		stats = append(stats, s)
 	}

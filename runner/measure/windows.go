@@ -21,7 +21,8 @@ type Windows struct {
 func NewWindows(length time.Duration) *Windows { return &Windows{length: length} }
 
 type windowCell struct {
-	Clients  map[outcome.Class]int64
+	clients  map[outcome.Class]int64
+	degraded int64
 	Services map[string]*serviceCell
 }
 
@@ -34,14 +35,22 @@ func (w *Windows) at(moment time.Duration) *windowCell {
 	return &w.cells[i]
 }
 
-func (w *Windows) ObserveClients(middle time.Duration, outcomes map[outcome.Class]int64) {
+// ObserveClient counts a request of the load in the window of its end; one that
+// was dropped, in that of its intended start.
+func (w *Windows) ObserveClient(o Outcome) {
 	if w.length == 0 {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := w.at(middle)
-	c.Clients = sum(c.Clients, outcomes)
+	c := w.at(o.End())
+	if c.clients == nil {
+		c.clients = map[outcome.Class]int64{}
+	}
+	c.clients[o.Class]++
+	if o.Class == outcome.OK && o.Degraded {
+		c.degraded++
+	}
 }
 
 func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
@@ -67,7 +76,7 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	var list []result.Window
 	for i := range w.cells {
 		from := time.Duration(i) * w.length
-		if from >= end {
+		if from > end {
 			break
 		}
 		list = append(list, w.cells[i].window(order, from, min(from+w.length, end)))
@@ -77,13 +86,13 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 
 func (c *windowCell) window(order []string, from, to time.Duration) result.Window {
 	win := result.Window{From: from.Seconds(), To: to.Seconds(), Services: []result.WindowService{}, Edges: []result.WindowEdge{}}
-	win.Clients = result.WindowClients{Requests: result.CountRequests(c.Clients), Outcomes: sum(map[outcome.Class]int64{}, c.Clients)}
+	win.Clients = result.WindowClients{Requests: result.CountRequests(c.clients), Degraded: c.degraded, Outcomes: sum(map[outcome.Class]int64{}, c.clients)}
 	for _, name := range order {
 		s := c.Services[name]
 		if s == nil {
 			continue
 		}
-		win.Services = append(win.Services, result.WindowService{Service: name, Requests: s.requests, Errors: s.errors})
+		win.Services = append(win.Services, result.WindowService{Service: name, Requests: s.requests, Errors: s.errors, Degraded: s.degraded})
 		first := len(win.Edges)
 		for callee, e := range s.edges {
 			win.Edges = append(win.Edges, result.WindowEdge{Caller: name, Callee: callee, Outcomes: e.outcomes})

@@ -56,6 +56,8 @@ type ended struct {
 	status int
 	bytes  int64
 	unsent bool
+	// degraded says that parts of a good answer are not what they should be.
+	degraded bool
 }
 
 // do sends a message to the first of its places that does not refuse the
@@ -75,7 +77,7 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return ended{class: outcome.OfStatus(res.Status), status: res.Status, bytes: res.Bytes}
+				return ended{class: outcome.OfStatus(res.Status), status: res.Status, bytes: res.Bytes, degraded: res.Degraded > 0}
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {

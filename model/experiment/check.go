@@ -168,8 +168,8 @@ func (m Metric) IsLatency() bool {
 // isSpan reports whether the metric is a time of the run as a whole.
 func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
 
-// isRate reports whether the metric is a number per second.
-func (m Metric) isRate() bool { return m == Offered || m == Rate || m == Goodput }
+// IsRate reports whether the metric is a number per second.
+func (m Metric) IsRate() bool { return m == Offered || m == Rate || m == Goodput }
 
 func (c *Condition) parseBound(text string) error {
 	switch {
@@ -181,7 +181,7 @@ func (c *Condition) parseBound(text string) error {
 			return err
 		}
 		c.Bound, c.Dimension = d.Seconds(), Seconds
-	case c.Metric.isRate():
+	case c.Metric.IsRate():
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
 	case c.Metric == Attempts:

@@ -11,7 +11,11 @@ import (
 
 // An Experiment is what a file of kind Experiment describes.
 type Experiment struct {
-	Name   string          `json:"name"`
+	Name string `json:"name"`
+	// Title says in one line what the experiment shows, Doc in some paragraphs
+	// what to look at and why. Reports print them.
+	Title  string          `json:"title,omitempty"`
+	Doc    string          `json:"doc,omitempty"`
 	Seed   uint64          `json:"seed"`
 	System topology.System `json:"system"`
 	Load   load.Profile    `json:"load"`

@@ -21,7 +21,7 @@ func (r Rank) Condition() (Condition, error) {
 	switch {
 	case r.Metric.IsLatency() || r.Metric.isSpan():
 		c.Dimension = Seconds
-	case r.Metric.isRate():
+	case r.Metric.IsRate():
 		c.Dimension = PerSecond
 	case r.Metric == Attempts:
 		c.Dimension = PerCall
@@ -44,7 +44,7 @@ func (r Rank) WithDefaults() Rank {
 // HigherIsBetter reports whether a variant with more of the figure comes first.
 func (r Rank) HigherIsBetter() bool {
 	switch r.Metric {
-	case "", Rate, Goodput, Requests, Availability, Metric(outcome.OK):
+	case "", Offered, Rate, Goodput, Requests, Availability, Metric(outcome.OK):
 		return true
 	default:
 		return false

@@ -34,6 +34,7 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkFaults()
 	v.checkChecks("checks", e.Checks)
 	v.checkAborts()
+	v.checkTexts()
 	v.checkSpans()
 	v.checkTimeouts()
 	problems = append(problems, v.problems...)

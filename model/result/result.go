@@ -27,6 +27,9 @@ type Result struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
+	// Title and Doc are the experiment's.
+	Title string `json:"title,omitempty"`
+	Doc   string `json:"doc,omitempty"`
 	// Variant is the name of the variant that was run, where there are some.
 	Variant string `json:"variant,omitempty"`
 	Seed    uint64 `json:"seed"`

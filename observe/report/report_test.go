@@ -69,7 +69,7 @@ func story(services []string, each func(runner.Event)) {
 		case isDown:
 			outcomes[outcome.HTTPError], outcomes[outcome.OK] = 60, 40
 		}
-		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
+		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Ended: result.CountEnded(outcomes), Good: outcomes[outcome.OK], Latency: &l}})
 		for i, name := range services {
 			s := measure.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
 			if name == "catalog" && isSlow {

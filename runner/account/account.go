@@ -80,7 +80,7 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 		clients: measure.NewClients(schedule), samples: measure.NewServices(schedule), windows: measure.NewWindows(e.Window.Std()),
 		abort: measure.NewAbortWatch(e.AbortOn, e.AbortWindow), idle: newIdleness(&e), outages: newOutages(faults), phase: -1,
 		result: &result.Result{
-			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed,
+			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Title: e.Title, Doc: e.Doc, Variant: e.AppliedVariant, Seed: e.Seed,
 			Target: o.Target, Versions: o.Versions, Environment: o.Environment,
 			Checks: []result.CheckResult{}, Faults: []result.FaultRecord{}, Recoveries: []result.Recovery{}, Segments: []result.Segment{},
 		},

@@ -67,6 +67,15 @@ func (v *validator) checkSpans() {
 // checkRank holds the rank to what checks can say of the same subject.
 func (v *validator) checkRank() {
 	rank := v.experiment.Rank
+	if rank.Better != "" && rank.Better != Higher && rank.Better != Lower {
+		v.problems.AddHint("rank.better", "write higher or lower", "%q says nothing about values", rank.Better)
+	}
+	if rank.Metric == NoRank {
+		if rank != (Rank{Metric: NoRank}) {
+			v.problems.AddHint("rank.metric", "leave the other fields out, or name a figure", "nothing is ranked")
+		}
+		return
+	}
 	condition, err := rank.Condition()
 	if err != nil {
 		var names []string

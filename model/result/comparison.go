@@ -143,6 +143,9 @@ func Compare(e *experiment.Experiment, variants []experiment.Variant, seeds []ui
 		c.Variants = append(c.Variants, summary)
 		c.Passed = c.Passed && summary.Passed
 		names, finishedOf[v.Name] = append(names, v.Name), finished
+		if c.RankBy.Metric == experiment.NoRank {
+			continue
+		}
 		ranked := Ranked{Variant: v.Name, Value: figureOf(finished, c.RankBy)}
 		if c.RankBy.Metric.IsRate() {
 			latency := c.RankBy
@@ -161,7 +164,10 @@ func Compare(e *experiment.Experiment, variants []experiment.Variant, seeds []ui
 // differing lists the figures whose differences are told: that of the ranking,
 // and those that every comparison shows.
 func (c *Comparison) differing() []experiment.Rank {
-	ranks := []experiment.Rank{c.RankBy}
+	var ranks []experiment.Rank
+	if c.RankBy.Metric != experiment.NoRank {
+		ranks = append(ranks, c.RankBy)
+	}
 	for _, m := range []experiment.Metric{experiment.Goodput, experiment.Errors, experiment.Degraded, experiment.P50, experiment.P99} {
 		if rank := (experiment.Rank{Metric: m}); rank != c.RankBy {
 			ranks = append(ranks, rank)

@@ -236,18 +236,10 @@ func (p *comparison) differences() {
 			if !d.Seen {
 				t = dim
 			}
-			g.add(cell{name, bold}, cell{metricName(d.Metric), plain}, cell{d.Text, t})
+			g.add(cell{name, bold}, cell{d.Metric.Text(), plain}, cell{d.Text, t})
 		}
 	}
 	p.section(fmt.Sprintf("Against %s, seed by seed (%.0f %% intervals)", nameOf(p.Differences[0].Against), 100*p.Confidence), g.lines(p.style))
-}
-
-// metricName is a figure's name with its unit, if the name does not say it.
-func metricName(m experiment.Metric) string {
-	if m.IsRate() {
-		return string(m) + "/s"
-	}
-	return string(m)
 }
 
 // checks lists every check of every variant: whether it held, and what was found.
@@ -287,31 +279,15 @@ func (p *comparison) ranking() {
 	if len(p.Ranking) < 2 {
 		return
 	}
-	title := "Ranking by " + metricName(p.RankBy.Metric)
-	if check := (experiment.Check{Service: p.RankBy.Service, From: p.RankBy.From}); check.Service != "" {
-		title += " of " + check.Subject()
-	}
-	if p.RankBy.Phase != "" {
-		title += " in " + p.RankBy.Phase
-	}
-	if p.RankBy.HigherIsBetter() {
-		title += ", highest first"
-	} else {
-		title += ", lowest first"
-	}
-	decides := p.RankBy.Metric.IsRate()
-	if decides {
-		title += "; within 5 %, by p99"
-	}
 	g := grid{left: 2}
 	for _, r := range p.Ranking {
 		row := []cell{{fmt.Sprintf("%d.", r.Place), dim}, {nameOf(r.Variant), bold}, figure(r.Value, p.RankBy.Format)}
-		if decides && r.P99 != nil {
+		if p.RankBy.Metric.IsRate() && r.P99 != nil {
 			row = append(row, cell{"p99 " + experiment.FormatSeconds(r.P99.Mean), dim})
 		}
 		g.add(row...)
 	}
-	p.section(title, g.lines(p.style))
+	p.section("Ranking by "+p.RankBy.Text(), g.lines(p.style))
 }
 
 // windows prints, for the first run of each variant that counted windows, what

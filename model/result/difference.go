@@ -91,8 +91,11 @@ func minus(a, b []float64) []float64 {
 // say puts the difference into words: "faster by 12 to 18 %".
 func (d *Difference) say(c experiment.Condition) string {
 	if !d.Seen {
-		if d.Low == 0 && d.High == 0 {
+		switch {
+		case d.Low == 0 && d.High == 0:
 			return "no difference"
+		case d.Relative && (1+d.High) > Vague*(1+d.Low):
+			return fmt.Sprintf("no difference seen; %d seeds are too few to tell", d.Pairs)
 		}
 		return fmt.Sprintf("no difference seen (%s to %s)", d.amount(c, d.Low, true), d.amount(c, d.High, true))
 	}
@@ -107,12 +110,17 @@ func (d *Difference) say(c experiment.Condition) string {
 			word = map[string]string{"slower": "longer", "faster": "shorter"}[word]
 		}
 	}
+	if word != "lower" && d.Relative && d.Low >= 2 {
+		return fmt.Sprintf("%s: %s to %s times", word, factor(1+d.Low), factor(1+d.High))
+	}
 	from, to := d.amount(c, low, false), d.amount(c, high, false)
 	if from == to {
 		return word + " by " + to + d.unit(c)
 	}
 	return fmt.Sprintf("%s by %s to %s%s", word, from, to, d.unit(c))
 }
+
+func factor(v float64) string { return strconv.FormatFloat(round(v), 'f', -1, 64) }
 
 // amount prints an end of the interval; with its sign and unit if it stands
 // alone.

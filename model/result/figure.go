@@ -10,6 +10,10 @@ import (
 // Confidence is that of all intervals of a comparison.
 const Confidence = 0.95
 
+// Vague is how many times the low end of an interval its high end may be before
+// the interval says no more than that there were too few seeds.
+const Vague = 100
+
 // A Figure is what several seeds gave.
 type Figure struct {
 	// Mean is the arithmetic mean of the values; of times it is their geometric

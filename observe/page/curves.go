@@ -31,12 +31,16 @@ func pointsPerRun(runs []Run) int {
 // middles. Curves without a value that is not 0 are left out of the named ones.
 type curves struct {
 	T []num `json:"t"`
-	// Rate and Errors are per second.
-	Rate   []num `json:"rate"`
-	Errors []num `json:"errors"`
-	P50    []num `json:"p50"`
-	P90    []num `json:"p90"`
-	P99    []num `json:"p99"`
+	// Rate is what ended per second, Errors are those of requests that were to
+	// start in that time. Offered, Good and Degraded are of clients only.
+	Rate     []num `json:"rate"`
+	Errors   []num `json:"errors"`
+	Offered  []num `json:"offered,omitempty"`
+	Good     []num `json:"good,omitempty"`
+	Degraded []num `json:"degraded,omitempty"`
+	P50      []num `json:"p50"`
+	P90      []num `json:"p90"`
+	P99      []num `json:"p99"`
 	// Classes are outcomes per second: of the clients' requests, or of the calls
 	// that a service made.
 	Classes map[outcome.Class][]num `json:"classes"`
@@ -61,8 +65,9 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 	for group := range slices.Chunk(timeline, max(1, merged)) {
 		g := gather(group)
 		c.T = append(c.T, num((g.from+g.to)/2))
-		requests, errors := requestsOf(g.outcomes)
-		c.Rate = append(c.Rate, g.rate(requests))
+		_, errors := requestsOf(g.outcomes)
+		c.Rate, c.Offered, c.Good = append(c.Rate, g.rate(g.ended)), append(c.Offered, g.rate(g.offered)), append(c.Good, g.rate(g.good))
+		c.Degraded = append(c.Degraded, g.rate(g.degraded))
 		c.Errors = append(c.Errors, g.rate(errors))
 		c.P50, c.P90, c.P99 = append(c.P50, g.p50()), append(c.P90, g.p90()), append(c.P99, g.p99())
 		for i, class := range outcome.Classes() {
@@ -70,6 +75,9 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 		}
 	}
 	dropZero(c.Classes)
+	if isZero(c.Degraded) {
+		c.Degraded = nil
+	}
 	return c
 }
 
@@ -78,8 +86,10 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 type gathering struct {
 	from, to, seconds float64
 	outcomes          [9]int64
-	weight            float64
-	quantiles         [3]float64
+	// offered and degraded are by the intended start, ended and good by the end.
+	offered, degraded, ended, good int64
+	weight                         float64
+	quantiles                      [3]float64
 }
 
 func gather(seconds []result.ClientSecond) (g gathering) {
@@ -91,6 +101,8 @@ func gather(seconds []result.ClientSecond) (g gathering) {
 		for j, class := range outcome.Classes() {
 			g.outcomes[j] += s.Outcomes[class]
 		}
+		g.offered += s.Requests() + s.Outcomes[outcome.Cancelled]
+		g.degraded, g.ended, g.good = g.degraded+s.Degraded, g.ended+s.Ended, g.good+s.Good
 		if l := s.Latency; l != nil {
 			w := float64(s.Requests() - s.Outcomes[outcome.Dropped])
 			g.weight += w

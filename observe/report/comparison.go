@@ -118,15 +118,22 @@ func (p *comparison) figures() {
 		if offered {
 			row = append(row, mean(v.Offered, rate))
 		}
-		row = append(row, figure(v.Goodput, rate), errorsOf(v))
+		good := len(row)
+		row = append(row, mean(v.Goodput, rate), errorsOf(v))
 		if degraded {
 			row = append(row, degradedOf(v))
 		}
-		row = append(row, mean(v.P50, experiment.FormatSeconds), figure(v.P99, experiment.FormatSeconds))
+		row = append(row, mean(v.P50, experiment.FormatSeconds), mean(v.P99, experiment.FormatSeconds))
+		below := make([]cell, len(row))
+		below[good] = cell{interval(v.Goodput, rate), dim}
+		below[len(below)-1] = cell{interval(v.P99, experiment.FormatSeconds), dim}
 		if tails {
 			row = append(row, mean(v.Tail, experiment.FormatSeconds))
 		}
 		g.add(append(row, verdict(v))...)
+		if slices.ContainsFunc(below, func(c cell) bool { return c.text != "" }) {
+			g.add(below...)
+		}
 	}
 	p.section("", g.lines(p.style))
 }
@@ -138,18 +145,27 @@ func runsOf(v *result.VariantSummary) cell {
 	return cell{fmt.Sprint(v.Finished), plain}
 }
 
+// interval prints the interval of a figure, if several seeds gave one.
+func interval(f *result.Figure, format func(float64) string) string {
+	if f == nil || f.High == nil {
+		return ""
+	}
+	switch low, high := format(*f.Low), format(*f.High); {
+	case *f.High > result.Vague**f.Low && *f.Low > 0:
+		return "too few seeds"
+	case low != high:
+		return low + "-" + high
+	}
+	return ""
+}
+
 // figure prints a mean and, with several seeds, its interval.
 func figure(f *result.Figure, format func(float64) string) cell {
-	if f == nil {
-		return cell{unknown, dim}
+	c := mean(f, format)
+	if text := interval(f, format); text != "" {
+		c.text += " (" + text + ")"
 	}
-	text := format(f.Mean)
-	if f.High != nil {
-		if low, high := format(*f.Low), format(*f.High); low != high {
-			text += " (" + low + "-" + high + ")"
-		}
-	}
-	return cell{text, plain}
+	return c
 }
 
 // mean prints a figure without its interval, where room is short.

@@ -20,6 +20,8 @@ type pageWriter struct {
 	experiment experiment.Experiment
 	recorder   *page.Recorder
 	runs       []page.Run
+	// comparison is that of the variants, once it is known.
+	comparison *result.Comparison
 }
 
 // newPageWriter checks, before anything is started, that the page can be
@@ -65,6 +67,13 @@ func (w *pageWriter) add(result *result.Result) {
 	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Series(), System: &applied.System})
 }
 
+// compare takes in how the variants did.
+func (w *pageWriter) compare(c *result.Comparison) {
+	if w != nil {
+		w.comparison = c
+	}
+}
+
 // write writes the page of all runs that have ended; what was there before is
 // replaced only by a whole page.
 func (w *pageWriter) write() (err error) {
@@ -80,7 +89,7 @@ func (w *pageWriter) write() (err error) {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs})
+	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}

@@ -266,3 +266,18 @@ func TestTheTailTakesNothingFromTheRun(t *testing.T) {
 		}
 	})
 }
+
+// A request that ends just after the load makes no second of its own: one in a
+// millisecond would be a thousand in a second.
+func TestNoRowIsShorterThanHalfASecond(t *testing.T) {
+	eachRun(t, func(t *testing.T, p *played) {
+		for i, s := range p.timeline {
+			if s.Seconds < 0.5 && len(p.timeline) > 1 || s.Seconds > 1.5 {
+				t.Errorf("row %d of %d lasts %v s", i, len(p.timeline), s.Seconds)
+			}
+			if i > 0 && math.Abs((s.At-p.timeline[i-1].At).Seconds()-s.Seconds) > 1e-6 {
+				t.Errorf("row %d does not follow the one before", i)
+			}
+		}
+	})
+}

@@ -206,29 +206,44 @@ func (t *Tally) stats(sending, length float64, ended, good int64) result.ClientS
 	return s
 }
 
-// Timeline returns a row for each second, up to the end of the load and of the
+// Timeline returns a row for each second, up to the end of the load and of its
 // last request: with the requests that were to start in it, and with those that
-// ended in it.
+// ended in it. Less than half a second at the end belongs to the row before: a
+// request that ends in the first millisecond of a second makes no rate.
 func (c *Clients) Timeline(end time.Duration) []result.ClientSecond {
-	var rows []result.ClientSecond
-	starts, ended := c.seconds.list(), c.endSeconds.list()
+	n := max(len(c.seconds.list()), len(c.endSeconds.list()))
 	end = c.Until(end)
-	for i := range max(len(starts), len(ended)) {
-		var t Tally
+	rows := make([]result.ClientSecond, 0, n)
+	for i := 0; i < n; {
+		next := i + 1
+		if next == n-1 && end < time.Duration(next)*time.Second+time.Second/2 {
+			next = n
+		}
+		rows = append(rows, c.row(i, next, end))
+		i = next
+	}
+	return rows
+}
+
+// row sums the seconds from one to before another.
+func (c *Clients) row(from, to int, end time.Duration) result.ClientSecond {
+	starts, ended := c.seconds.list(), c.endSeconds.list()
+	begin := time.Duration(from) * time.Second
+	row := result.ClientSecond{
+		At: min(time.Duration(to)*time.Second, max(end, begin+time.Millisecond)), Phase: c.clock.Phase(begin + time.Second/2),
+	}
+	row.Seconds = (row.At - begin).Seconds()
+	var t Tally
+	for i := from; i < to; i++ {
 		if i < len(starts) {
 			t.add(starts[i])
 		}
-		from := time.Duration(i) * time.Second
-		length := min(time.Second, max(end-from, time.Millisecond))
-		row := result.ClientSecond{
-			At: from + length, Seconds: length.Seconds(), Phase: c.clock.Phase(from + time.Second/2), Outcomes: t.ByClass(), Degraded: t.degraded, Latency: t.latency.latency(),
-		}
 		if i < len(ended) {
-			row.Ended, row.Good = ended[i].all.Load(), ended[i].good.Load()
+			row.Ended, row.Good = row.Ended+ended[i].all.Load(), row.Good+ended[i].good.Load()
 		}
-		rows = append(rows, row)
 	}
-	return rows
+	row.Outcomes, row.Degraded, row.Latency = t.ByClass(), t.degraded, t.latency.latency()
+	return row
 }
 
 // Until is the end of the load or of its last request, whichever is later.

@@ -66,7 +66,8 @@ func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
 	c.Services[sample.Service].Observe(sample)
 }
 
-// List returns the windows up to an end, services in the order given.
+// List returns the windows up to an end, services in the order given. Less than
+// a tenth of a window at the end belongs to the one before.
 func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	if w.length == 0 {
 		return nil
@@ -79,9 +80,26 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 		if from > end {
 			break
 		}
+		if n := len(list); n > 0 && end-from < w.length/10 {
+			w.cells[i-1].merge(&w.cells[i])
+			list[n-1] = w.cells[i-1].window(order, from-w.length, end)
+			break
+		}
 		list = append(list, w.cells[i].window(order, from, min(from+w.length, end)))
 	}
 	return list
+}
+
+// merge adds what another cell counted, which is not to be used again.
+func (c *windowCell) merge(o *windowCell) {
+	c.clients, c.degraded = sum(c.clients, o.clients), c.degraded+o.degraded
+	for name, s := range o.Services {
+		if c.Services[name] == nil {
+			c.Services[name] = &serviceCell{}
+		}
+		c.Services[name].merge(s)
+	}
+	*o = windowCell{Services: map[string]*serviceCell{}}
 }
 
 func (c *windowCell) window(order []string, from, to time.Duration) result.Window {

@@ -34,7 +34,7 @@ function runsText(r) { return `${r.runs} run${r.runs === 1 ? '' : 's'}${r.incomp
 
 function figureCell(f, format) {
   if (!f) return unknown;
-  return [format(f.mean), known(f.low) ? h('span', { class: 'interval' }, `${format(f.low)} to ${format(f.high)}`) : null];
+  return [format(f.mean), known(f.low) && format(f.low) !== format(f.high) ? h('span', { class: 'interval' }, `${format(f.low)} to ${format(f.high)}`) : null];
 }
 
 // intervalPlot shows every run as a dot, the mean as a stroke and the interval

@@ -12,9 +12,9 @@ import (
 // An Experiment is what a file of kind Experiment describes.
 type Experiment struct {
 	Name string `json:"name"`
-	// Title says in one line what the experiment shows, Doc in some paragraphs
-	// what to look at and why. Reports print them.
-	Title  string          `json:"title,omitempty"`
+	// Title says in one line what the experiment shows. Reports print it.
+	Title string `json:"title,omitempty"`
+	// Doc says in some paragraphs what to look at, and why. Reports print it.
 	Doc    string          `json:"doc,omitempty"`
 	Seed   uint64          `json:"seed"`
 	System topology.System `json:"system"`
@@ -61,8 +61,7 @@ const (
 
 // A Rank names the figure by which variants are ranked.
 type Rank struct {
-	// Metric is one that checks know, such as goodput or p99; NoRank ranks
-	// nothing.
+	// Metric is one that checks know, such as goodput or p99; none ranks nothing.
 	Metric Metric `json:"metric"`
 	// Better says which end comes first, where it is not the usual one of the
 	// figure: fewer requests are better for a service that is asked too much.

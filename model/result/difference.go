@@ -110,8 +110,11 @@ func (d *Difference) say(c experiment.Condition) string {
 			word = map[string]string{"slower": "longer", "faster": "shorter"}[word]
 		}
 	}
-	if word != "lower" && d.Relative && d.Low >= 2 {
-		return fmt.Sprintf("%s: %s to %s times", word, factor(1+d.Low), factor(1+d.High))
+	switch {
+	case d.Relative && d.Low >= 2-1e-9:
+		return times(word, 1+d.Low, 1+d.High)
+	case d.Relative && d.High <= -2.0/3:
+		return times(word, 1/(1+d.High), 1/(1+d.Low))
 	}
 	from, to := d.amount(c, low, false), d.amount(c, high, false)
 	if from == to {
@@ -120,7 +123,14 @@ func (d *Difference) say(c experiment.Condition) string {
 	return fmt.Sprintf("%s by %s to %s%s", word, from, to, d.unit(c))
 }
 
-func factor(v float64) string { return strconv.FormatFloat(round(v), 'f', -1, 64) }
+// times says a difference of at least three times.
+func times(word string, low, high float64) string {
+	from, to := twoDigits(low), twoDigits(high)
+	if from == to {
+		return word + ": " + from + " times"
+	}
+	return fmt.Sprintf("%s: %s to %s times", word, from, to)
+}
 
 // amount prints an end of the interval; with its sign and unit if it stands
 // alone.
@@ -128,7 +138,7 @@ func (d *Difference) amount(c experiment.Condition, v float64, alone bool) strin
 	var text string
 	switch {
 	case d.Relative || c.Dimension == experiment.Share:
-		text = strconv.FormatFloat(round(100*math.Abs(v)), 'f', -1, 64)
+		text = twoDigits(100 * math.Abs(v))
 	default:
 		text = c.Format(math.Abs(v))
 	}
@@ -152,11 +162,10 @@ func (d *Difference) unit(c experiment.Condition) string {
 	return ""
 }
 
-// round keeps two significant digits, and whole numbers.
-func round(v float64) float64 {
+// twoDigits writes two significant digits, and whole numbers.
+func twoDigits(v float64) string {
 	if v >= 10 || v == 0 {
-		return math.Round(v)
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	step := math.Pow(10, math.Floor(math.Log10(v))-1)
-	return math.Round(v/step) * step
+	return strconv.FormatFloat(v, 'g', 2, 64)
 }

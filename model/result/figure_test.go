@@ -80,7 +80,7 @@ func TestDifferencesInWords(t *testing.T) {
 		{experiment.Goodput, []float64{0, 0, 0}, []float64{20, 21, 20}, "lower by 18.9/s to 21.8/s"},
 		{experiment.Errors, []float64{0.01, 0.02, 0.01}, []float64{0.05, 0.06, 0.05}, "lower by 4 points"},
 		{experiment.Errors, []float64{0, 0}, []float64{0, 0}, "no difference"},
-		{experiment.TailTime, []float64{3, 3}, []float64{1, 1}, "longer by 200 %"},
+		{experiment.TailTime, []float64{3, 3}, []float64{1, 1}, "longer: 3 times"},
 	} {
 		condition, err := experiment.Rank{Metric: tt.metric}.Condition()
 		if err != nil {

@@ -90,14 +90,16 @@ func (p *comparison) figures() {
 	offered := slices.ContainsFunc(p.Variants, func(v result.VariantSummary) bool {
 		return v.Offered != nil && v.Rate != nil && differs(v.Offered.Mean, v.Rate.Mean)
 	})
-	runs := slices.ContainsFunc(p.Variants, func(v result.VariantSummary) bool { return v.Planned != 1 || v.Finished != 1 })
+	runs := slices.ContainsFunc(p.Variants, func(v result.VariantSummary) bool { return v.Finished < v.Planned })
 	head := []string{"VARIANT"}
 	if runs {
 		head = append(head, "RUNS")
 	}
-	head = append(head, "REQUESTS")
+	// What was offered says as much as the number of requests.
 	if offered {
 		head = append(head, "OFFERED/S")
+	} else {
+		head = append(head, "REQUESTS")
 	}
 	head = append(head, "GOOD/S", "ERRORS")
 	if degraded {
@@ -114,9 +116,10 @@ func (p *comparison) figures() {
 		if runs {
 			row = append(row, runsOf(v))
 		}
-		row = append(row, mean(v.Requests, func(x float64) string { return count(int64(x + 0.5)) }))
 		if offered {
 			row = append(row, mean(v.Offered, rate))
+		} else {
+			row = append(row, mean(v.Requests, func(x float64) string { return count(int64(x + 0.5)) }))
 		}
 		good := len(row)
 		row = append(row, mean(v.Goodput, rate), errorsOf(v))

@@ -50,6 +50,9 @@ func (s *Segmenter) Segments(end time.Duration) []result.Segment {
 	return append(all, s.segment(result.TailPart, experiment.AfterLoad, end, to, func(slot, _ int) bool { return slot >= phases }))
 }
 
+// momentary is below what a part lasts if it is to say anything.
+const momentary = 10 * time.Millisecond
+
 // faultParts are the segments before, during and after the faults.
 func (s *Segmenter) faultParts() (list []result.Segment) {
 	faults := s.Schedule.faultSpan()
@@ -67,8 +70,13 @@ func (s *Segmenter) faultParts() (list []result.Segment) {
 	}
 	phases := len(s.Schedule.phases)
 	for _, w := range windows {
-		if w.from < w.to && w.from < s.end {
-			list = append(list, s.segment(result.FaultPart, w.name, w.from, w.to, func(slot, part int) bool { return slot <= phases && part == w.part }))
+		if w.from >= w.to || w.from >= s.end {
+			continue
+		}
+		seg := s.segment(result.FaultPart, w.name, w.from, w.to, func(slot, part int) bool { return slot <= phases && part == w.part })
+		// A fault at the start of the load is asked for a moment later.
+		if w.to-w.from >= momentary || seg.Clients.Requests+seg.Clients.Ended > 0 {
+			list = append(list, seg)
 		}
 	}
 	return list

@@ -218,10 +218,9 @@ func (o *overlay) add(runs []*Run, from, to int) {
 		}
 		g := gather(timeline[from:min(to, len(timeline))])
 		middle = (g.from + g.to) / 2
-		_, errors := requestsOf(g.outcomes)
 		values["offered"] = append(values["offered"], float64(g.rate(g.offered)))
 		values["good"] = append(values["good"], float64(g.rate(g.good)))
-		values["errors"] = append(values["errors"], float64(g.rate(errors)))
+		values["errors"] = append(values["errors"], float64(g.rate(errorsOf(g.outcomes))))
 		values["degraded"] = append(values["degraded"], float64(g.rate(g.degraded)))
 		if g.weight > 0 {
 			values["p50"] = append(values["p50"], float64(g.p50()))

@@ -65,10 +65,9 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 	for group := range slices.Chunk(timeline, max(1, merged)) {
 		g := gather(group)
 		c.T = append(c.T, num((g.from+g.to)/2))
-		_, errors := requestsOf(g.outcomes)
 		c.Rate, c.Offered, c.Good = append(c.Rate, g.rate(g.ended)), append(c.Offered, g.rate(g.offered)), append(c.Good, g.rate(g.good))
 		c.Degraded = append(c.Degraded, g.rate(g.degraded))
-		c.Errors = append(c.Errors, g.rate(errors))
+		c.Errors = append(c.Errors, g.rate(errorsOf(g.outcomes)))
 		c.P50, c.P90, c.P99 = append(c.P50, g.p50()), append(c.P90, g.p90()), append(c.P99, g.p99())
 		for i, class := range outcome.Classes() {
 			c.Classes[class] = append(c.Classes[class], g.rate(g.outcomes[i]))
@@ -119,20 +118,14 @@ func (g *gathering) p50() num         { return num(g.quantiles[0] / g.weight) }
 func (g *gathering) p90() num         { return num(g.quantiles[1] / g.weight) }
 func (g *gathering) p99() num         { return num(g.quantiles[2] / g.weight) }
 
-// requestsOf counts outcomes without those cut off, and those of them that did
-// not end well.
-func requestsOf(outcomes [9]int64) (requests, errors int64) {
+// errorsOf counts the outcomes that are errors; those cut off are none.
+func errorsOf(outcomes [9]int64) (errors int64) {
 	for i, class := range outcome.Classes() {
-		switch class {
-		case outcome.Cancelled:
-		case outcome.OK:
-			requests += outcomes[i]
-		default:
-			requests += outcomes[i]
+		if class != outcome.OK && class != outcome.Cancelled {
 			errors += outcomes[i]
 		}
 	}
-	return requests, errors
+	return errors
 }
 
 func serviceCurves(series *Series, limit int) map[string]curves {

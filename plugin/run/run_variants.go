@@ -147,6 +147,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if recorded != nil && recorded.Finish(comparison) != nil && recorded.Err() != nil && !errors.Is(err, recorded.Err()) {
 		err = errors.Join(err, recorded.Err())
 	}
+	pages.compare(comparison)
 	return o.concludeAll(comparison, errors.Join(err, pages.write()))
 }
 

@@ -84,7 +84,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("segments missing: %v", counts)
 	}
 	during := result.Segments[4]
-	if during.Clients.Rate != 20 || during.Clients.Latency.P50 < 0.297 || during.Clients.Latency.P50 > 0.303 {
+	// Those that began in the last 0.3 s of the fault ended after it.
+	if during.Clients.OfferedRate != 20 || during.Clients.Rate != 18 || during.Clients.Goodput != 0 || during.Clients.Latency.P50 < 0.297 || during.Clients.Latency.P50 > 0.303 {
 		t.Errorf("during the fault: %+v %+v", during.Clients, during.Clients.Latency)
 	}
 	cart := during.Services[0]

@@ -14,9 +14,10 @@ import (
 
 // serviceCounts are what a service has counted since the last sample.
 type serviceCounts struct {
-	codes   []codeCount
-	latency stats.Histogram
-	cpu     time.Duration
+	codes    []codeCount
+	degraded int64
+	latency  stats.Histogram
+	cpu      time.Duration
 }
 
 type codeCount struct {
@@ -25,15 +26,18 @@ type codeCount struct {
 }
 
 // count counts one request; status 0 means that no answer was given.
-func (c *serviceCounts) count(status int, took time.Duration) {
+func (c *serviceCounts) count(res *response, took time.Duration) {
 	c.latency.Add(took, 1)
+	if res.degraded > 0 && res.status < 400 {
+		c.degraded++
+	}
 	for i := range c.codes {
-		if c.codes[i].status == status {
+		if c.codes[i].status == res.status {
 			c.codes[i].n++
 			return
 		}
 	}
-	c.codes = append(c.codes, codeCount{status, 1})
+	c.codes = append(c.codes, codeCount{res.status, 1})
 }
 
 // A callee is what a service has counted of its calls to another.
@@ -42,6 +46,7 @@ type callee struct {
 	name               string
 	outcomes, attempts [maxClasses]int64
 	fallbacks          int64
+	degraded           int64
 	latency            stats.Histogram
 	// breaker says that calls have one.
 	breaker bool
@@ -81,8 +86,8 @@ func (s *service) startFallbacks() {
 // sample returns what a service did since the last one.
 func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.Sample {
 	c := &s.counts
-	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds()}
-	c.cpu = 0
+	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds(), Degraded: c.degraded}
+	c.cpu, c.degraded = 0, 0
 	for i := range c.codes {
 		code := &c.codes[i]
 		if code.n == 0 {
@@ -122,8 +127,8 @@ func (w *world) callSamples(s *service) []measure.CallSample {
 	slices.SortFunc(list, func(a, b *callee) int { return compareNames(a.name, b.name) })
 	samples := make([]measure.CallSample, 0, len(list))
 	for _, c := range list {
-		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks}
-		c.fallbacks = 0
+		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks, Degraded: c.degraded}
+		c.fallbacks, c.degraded = 0, 0
 		cs.Latency, c.latency = c.latency, stats.Histogram{}
 		if c.breaker {
 			worst := policy.Closed

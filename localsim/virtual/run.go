@@ -300,11 +300,12 @@ func (r *running) loadOver() {
 	r.loaded = true
 	second, _ := r.account.Second(r.at())
 	r.emit(runner.ClientSampled{Second: second})
-	report, err := r.clients.report.report(&r.clients.profile, r.now(), r.clients.spans, r.err != nil || r.aborted)
+	report, err := r.clients.report.Report(&r.clients.profile, Epoch, r.now(), r.clients.spans)
 	if err != nil {
 		r.err = err
 		return
 	}
+	report.Incomplete = r.err != nil || r.aborted
 	r.account.EndLoad(report)
 	r.emit(runner.LoadEnded{At: r.now()})
 	if r.exp.Tail == 0 || r.err != nil || r.aborted {

@@ -154,7 +154,8 @@ func (s *Segment) where() string {
 }
 
 func (s *Segment) clientValue(c experiment.Condition) (Reading, string) {
-	f := figures{outcomes: s.Clients.Outcomes, requests: s.Clients.Requests, errors: s.Clients.Errors, rate: s.Clients.Rate}
+	f := figures{outcomes: s.Clients.Outcomes, requests: s.Clients.Requests, errors: s.Clients.Errors, degraded: s.Clients.Degraded,
+		offered: s.Clients.OfferedRate, rate: s.Clients.Rate, goodput: s.Clients.Goodput}
 	if l := s.Clients.Latency; l != nil {
 		f.latency = l.reading
 	}
@@ -173,7 +174,7 @@ func (s *Segment) serviceValue(name string, c experiment.Condition) (Reading, st
 		}
 		return exactly(stats.Availability), ""
 	}
-	f := figures{requests: stats.Requests, errors: stats.Errors, rate: stats.Rate}
+	f := figures{requests: stats.Requests, errors: stats.Errors, degraded: stats.Degraded, rate: stats.Rate, goodput: stats.Goodput}
 	f.setQuantiles(stats.Latency)
 	return f.Value(c, fmt.Sprintf("no data: service %q had no requests %s", name, s.where()))
 }
@@ -182,7 +183,7 @@ func (s *Segment) edgeValue(from, to string, c experiment.Condition) (Reading, s
 	f := figures{}
 	for i := range s.Edges {
 		if e := &s.Edges[i]; e.Caller == from && e.Callee == to {
-			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate, fallbacks: e.Fallbacks}
+			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, degraded: e.Degraded, rate: e.Rate, goodput: e.Goodput, fallbacks: e.Fallbacks}
 			for _, n := range e.Attempts {
 				f.attempts += n
 			}
@@ -196,9 +197,11 @@ func (s *Segment) edgeValue(from, to string, c experiment.Condition) (Reading, s
 type figures struct {
 	outcomes         map[outcome.Class]int64
 	requests, errors int64
+	degraded         int64
 	// attempts and fallbacks are those of an edge.
 	attempts, fallbacks int64
-	rate                float64
+	// offered is known of clients only.
+	offered, rate, goodput float64
 	// latency reads a latency; it is nil without data.
 	latency func(experiment.Metric) (Reading, bool)
 }
@@ -225,11 +228,15 @@ func (f *figures) Value(c experiment.Condition, noData string) (Reading, string)
 	case c.Metric == experiment.Rate:
 		return exactly(f.rate), ""
 	case c.Metric == experiment.Goodput:
-		return exactly(f.rate * (1 - float64(f.errors)/float64(f.requests))), ""
+		return exactly(f.goodput), ""
+	case c.Metric == experiment.Offered:
+		return exactly(f.offered), ""
 	case c.Metric == experiment.Attempts:
 		return exactly(float64(f.attempts) / float64(f.requests)), ""
 	case c.Metric == experiment.Fallbacks:
 		count = float64(f.fallbacks)
+	case c.Metric == experiment.Degraded:
+		count = float64(f.degraded)
 	case c.Metric == experiment.Requests:
 		return exactly(float64(f.requests)), ""
 	case c.Metric == experiment.Availability:

@@ -56,15 +56,12 @@ func MergeLoads(reports ...*LoadReport) (*LoadReport, error) {
 // mergeStats sums up one part of all reports.
 func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole LoadStats, err error) {
 	whole.Outcomes = map[outcome.Class]int64{}
-	var span, sum float64
+	var sum float64
 	var latencies stats.Histogram
 	least, most := time.Duration(math.MaxInt64), time.Duration(0)
 	for _, r := range reports {
 		s := of(r)
 		whole.count(s)
-		if s.Rate > 0 {
-			span = max(span, float64(s.answered())/s.Rate)
-		}
 		n, err := decodeHistogram(s.Histogram, &latencies)
 		if err != nil {
 			return whole, err
@@ -74,9 +71,7 @@ func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole L
 			least, most = min(least, fromSeconds(s.Latency.Min)), max(most, fromSeconds(s.Latency.Max))
 		}
 	}
-	if span > 0 {
-		whole.Rate = float64(whole.answered()) / span
-	}
+	whole.SetRates()
 	if latencies.Count() == 0 {
 		return whole, nil
 	}
@@ -90,6 +85,10 @@ func (s *LoadStats) count(other *LoadStats) {
 	s.Sent += other.Sent
 	s.Late += other.Late
 	s.Dropped += other.Dropped
+	s.Degraded += other.Degraded
+	s.Ended += other.Ended
+	s.Good += other.Good
+	s.Sending, s.Seconds = max(s.Sending, other.Sending), max(s.Seconds, other.Seconds)
 	s.Bytes += other.Bytes
 	for class, n := range other.Outcomes {
 		s.Outcomes[class] += n
@@ -101,12 +100,4 @@ func (s *LoadStats) count(other *LoadStats) {
 	for status, n := range other.Statuses {
 		s.Statuses[status] += n
 	}
-}
-
-// answered counts the answers of any kind, which Rate is of.
-func (s *LoadStats) answered() (n int64) {
-	for _, count := range s.Statuses {
-		n += count
-	}
-	return n
 }

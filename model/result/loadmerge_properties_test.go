@@ -16,9 +16,10 @@ import (
 )
 
 // randomStats are what a generator could have counted; at times nothing.
-func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadStats {
+func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) (s LoadStats) {
 	t.Helper()
-	s := LoadStats{Outcomes: map[outcome.Class]int64{}}
+	s = LoadStats{Outcomes: map[outcome.Class]int64{}, Sending: elapsed.Seconds() / 2, Seconds: elapsed.Seconds()}
+	defer s.SetRates()
 	if random.IntN(4) == 0 {
 		return s
 	}
@@ -31,6 +32,9 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 			continue
 		}
 		s.Sent++
+		s.Ended += random.Int64N(2)
+		s.Good = min(s.Good+random.Int64N(2), s.Ended)
+		s.Degraded += random.Int64N(2)
 		s.Late += random.Int64N(2)
 		latency := time.Duration(random.ExpFloat64() * 1e8)
 		latencies.Record(latency)
@@ -48,7 +52,6 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 		s.Statuses[strconv.Itoa(status)]++
 		s.Outcomes[class]++
 		s.Bytes += random.Int64N(1000)
-		s.Rate += 1 / elapsed.Seconds()
 	}
 	setLatency(t, &s, &latencies)
 	return s
@@ -136,7 +139,7 @@ func TestMergeHeedsNoGroups(t *testing.T) {
 // those of the shares.
 func TestMergedCountsAreSums(t *testing.T) {
 	counts := func(s *LoadStats) map[string]int64 {
-		all := map[string]int64{"arrivals": s.Arrivals, "sent": s.Sent, "late": s.Late, "dropped": s.Dropped, "bytes": s.Bytes}
+		all := map[string]int64{"arrivals": s.Arrivals, "sent": s.Sent, "late": s.Late, "dropped": s.Dropped, "bytes": s.Bytes, "degraded": s.Degraded, "ended": s.Ended, "good": s.Good}
 		for class, n := range s.Outcomes {
 			all["outcome "+string(class)] = n
 		}

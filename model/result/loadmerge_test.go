@@ -34,6 +34,10 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 			continue
 		}
 		s.Sent++
+		s.Ended++
+		if o.Class == outcome.OK {
+			s.Good++
+		}
 		s.Bytes += o.Bytes
 		if o.Status != 0 {
 			if s.Statuses == nil {
@@ -43,7 +47,8 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 		}
 		latencies.Record(o.Latency)
 	}
-	s.Rate = float64(s.answered()) / elapsed.Seconds()
+	s.Sending, s.Seconds = elapsed.Seconds(), elapsed.Seconds()
+	s.SetRates()
 	setLatency(t, &s, &latencies)
 	return &LoadReport{
 		Elapsed: elapsed, Total: s, Phases: []PhaseReport{{Name: "steady", Stats: s}}, Requests: []RequestReport{{Name: "front", Stats: s}},

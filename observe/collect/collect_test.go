@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -41,6 +43,8 @@ func generic(page []byte) (map[string]float64, error) {
 			switch name {
 			case "microsim_requests_total":
 				got["code "+label["code"]] += m.GetCounter().GetValue()
+			case "microsim_requests_degraded_total", "microsim_calls_degraded_total":
+				got["degraded "+label["callee"]] += m.GetCounter().GetValue()
 			case "microsim_calls_total":
 				got["call "+label["callee"]+" "+label["outcome"]] += m.GetCounter().GetValue()
 			case "microsim_request_duration_seconds", "microsim_call_duration_seconds":
@@ -62,7 +66,7 @@ func generic(page []byte) (map[string]float64, error) {
 }
 
 func (f *figures) flat() map[string]float64 {
-	got := map[string]float64{"microsim_inflight_requests": f.inFlight, "microsim_queue_length": f.queue, "microsim_held_memory_bytes": f.held}
+	got := map[string]float64{"microsim_inflight_requests": f.inFlight, "microsim_queue_length": f.queue, "microsim_held_memory_bytes": f.held, "degraded ": f.degraded}
 	for code, n := range f.codes {
 		got["code "+code] = n
 	}
@@ -78,6 +82,7 @@ func (f *figures) flat() map[string]float64 {
 		for outcome, n := range c.outcomes {
 			got["call "+callee+" "+outcome] = n
 		}
+		got["degraded "+callee] = c.degraded
 		histogram(callee, &c.duration.classic)
 	}
 	return got
@@ -141,6 +146,8 @@ type service struct {
 	requests atomic.Int64
 	down     atomic.Bool
 	hang     atomic.Bool
+	// fine says that it knows fine histograms.
+	fine atomic.Bool
 }
 
 func newService(t *testing.T, name string, callees ...string) *service {
@@ -155,6 +162,8 @@ func newService(t *testing.T, name string, callees ...string) *service {
 			}
 		case s.down.Load():
 			w.WriteHeader(http.StatusServiceUnavailable)
+		case s.fine.Load() && r.URL.RawQuery == control.FineQuery:
+			_, _ = w.Write(finePage(name, int(s.requests.Load()), callees...))
 		default:
 			_, _ = w.Write(page(name, int(s.requests.Load()), callees...))
 		}
@@ -225,6 +234,28 @@ func TestReplicasAreSummed(t *testing.T) {
 	}
 	if want := (map[outcome.Class]int64{outcome.OK: 150}); len(got.Calls) != 1 || got.Calls[0].Callee != "db" || !reflect.DeepEqual(got.Calls[0].Calls, want) {
 		t.Errorf("calls %+v", got.Calls)
+	}
+}
+
+// Degraded answers are told beside histograms of either kind.
+func TestDegradedAnswersAreCounted(t *testing.T) {
+	for _, fine := range []bool{false, true} {
+		a, b := newService(t, "cart", "db"), newService(t, "cart", "db")
+		a.fine.Store(fine)
+		b.fine.Store(fine)
+		a.requests.Store(1000)
+		w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL}, {Service: "cart", Index: 2, URL: b.URL}}}
+		got := watch(t, w, func() {
+			a.requests.Add(100)
+			b.requests.Add(50)
+		})["cart"]
+		// A page counts each request at three endpoints.
+		if got.Requests != 450 || got.Degraded != 45 || len(got.Calls) != 1 || got.Calls[0].Degraded != 30 {
+			t.Errorf("fine %v: %d of %d requests are degraded, calls %+v", fine, got.Degraded, got.Requests, got.Calls)
+		}
+		if good := got.Rate * 405 / 450; math.Abs(got.Goodput()-good) > 1e-9*good {
+			t.Errorf("fine %v: goodput %v, want %v", fine, got.Goodput(), good)
+		}
 	}
 }
 

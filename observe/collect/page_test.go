@@ -42,6 +42,16 @@ func page(service string, n int, callees ...string) []byte {
 			}
 		}
 	}
+	line("# TYPE microsim_requests_degraded_total counter")
+	for _, e := range []string{"/", "chain", "other"} {
+		line(`microsim_requests_degraded_total{endpoint="%s",service="%s"} %d`, e, service, n/10)
+	}
+	if len(callees) > 0 {
+		line("# TYPE microsim_calls_degraded_total counter")
+	}
+	for _, c := range callees {
+		line(`microsim_calls_degraded_total{callee="%s",service="%s"} %d`, c, service, n/5)
+	}
 	line("# TYPE microsim_inflight_requests gauge\nmicrosim_inflight_requests{service=\"%s\"} %d", service, n%7)
 	line("# TYPE microsim_queue_length gauge\nmicrosim_queue_length{service=\"%s\"} 2", service)
 	line("# TYPE microsim_held_memory_bytes gauge\nmicrosim_held_memory_bytes{service=\"%s\"} 1.048576e+06", service)

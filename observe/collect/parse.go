@@ -18,6 +18,7 @@ import (
 // thousand services each second makes no garbage.
 type figures struct {
 	codes    map[string]float64
+	degraded float64
 	duration durations
 	calls    map[string]*callFigures
 
@@ -30,6 +31,7 @@ type figures struct {
 type callFigures struct {
 	outcomes, attempts map[string]float64
 	fallbacks          float64
+	degraded           float64
 	// breaker is its state; hasBreaker says whether there is one.
 	breaker    float64
 	hasBreaker bool
@@ -42,11 +44,12 @@ func newFigures() *figures {
 
 func (f *figures) reset() {
 	zero(f.codes)
+	f.degraded = 0
 	f.duration.reset()
 	for _, call := range f.calls {
 		zero(call.outcomes)
 		zero(call.attempts)
-		call.fallbacks, call.breaker, call.hasBreaker = 0, 0, false
+		call.fallbacks, call.degraded, call.breaker, call.hasBreaker = 0, 0, 0, false
 		call.duration.reset()
 	}
 	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.hasResident = 0, 0, 0, 0, 0, false
@@ -145,6 +148,10 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 		f.call(l.callee).attempts[string(l.outcome)] += v
 	case control.FallbacksTotal:
 		f.call(l.callee).fallbacks += v
+	case control.RequestsDegradedTotal:
+		f.degraded += v
+	case control.CallsDegradedTotal:
+		f.call(l.callee).degraded += v
 	case control.BreakerState:
 		call := f.call(l.callee)
 		call.breaker, call.hasBreaker = max(call.breaker, v), true

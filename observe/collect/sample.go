@@ -42,6 +42,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 				requests += int64(d)
 			}
 		}
+		sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
 		latency := w.now.duration.Since(&w.prev.duration.Histogram)
 		sample.Latency.Merge(&latency)
 		sample.CPUSeconds += delta(w.now.cpu, w.prev.cpu)
@@ -62,7 +63,7 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 	for _, callee := range slices.Sorted(maps.Keys(calls)) {
 		c := calls[callee]
 		sample.Calls = append(sample.Calls, measure.CallSample{
-			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Breaker: c.breaker, Latency: c.latency,
+			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Degraded: int64(c.degraded), Breaker: c.breaker, Latency: c.latency,
 		})
 	}
 	return sample
@@ -95,6 +96,7 @@ func delta(now, before float64) float64 {
 type callDeltas struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          float64
+	degraded           float64
 	breaker            *policy.BreakerState
 	latency            stats.Histogram
 }
@@ -113,6 +115,7 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 		addClasses(c.outcomes, now.outcomes, before.outcomes)
 		addClasses(c.attempts, now.attempts, before.attempts)
 		c.fallbacks += delta(now.fallbacks, before.fallbacks)
+		c.degraded += delta(now.degraded, before.degraded)
 		if now.hasBreaker {
 			state := policy.BreakerState(now.breaker)
 			if c.breaker != nil {

@@ -39,12 +39,16 @@ func pointsPerTrack(tracks int) int { return min(max(budget/max(tracks, 1), minC
 // middles. Curves without a value that is not 0 are left out of the named ones.
 type curves struct {
 	T []num `json:"t"`
-	// Rate and Errors are per second.
-	Rate   []num `json:"rate"`
-	Errors []num `json:"errors"`
-	P50    []num `json:"p50"`
-	P90    []num `json:"p90"`
-	P99    []num `json:"p99"`
+	// Rate is what ended per second, Errors are those of requests that were to
+	// start in that time. Offered, Good and Degraded are of clients only.
+	Rate     []num `json:"rate"`
+	Errors   []num `json:"errors"`
+	Offered  []num `json:"offered,omitempty"`
+	Good     []num `json:"good,omitempty"`
+	Degraded []num `json:"degraded,omitempty"`
+	P50      []num `json:"p50"`
+	P90      []num `json:"p90"`
+	P99      []num `json:"p99"`
 	// Classes are outcomes per second: of the clients' requests, or of the calls
 	// that a service made.
 	Classes map[outcome.Class][]num `json:"classes"`
@@ -69,15 +73,18 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 	for group := range slices.Chunk(timeline, max(1, merged)) {
 		g := gather(group)
 		c.T = append(c.T, num((g.from+g.to)/2))
-		requests, errors := requestsOf(g.outcomes)
-		c.Rate = append(c.Rate, g.rate(requests))
-		c.Errors = append(c.Errors, g.rate(errors))
+		c.Rate, c.Offered, c.Good = append(c.Rate, g.rate(g.ended)), append(c.Offered, g.rate(g.offered)), append(c.Good, g.rate(g.good))
+		c.Degraded = append(c.Degraded, g.rate(g.degraded))
+		c.Errors = append(c.Errors, g.rate(errorsOf(g.outcomes)))
 		c.P50, c.P90, c.P99 = append(c.P50, g.p50()), append(c.P90, g.p90()), append(c.P99, g.p99())
 		for i, class := range outcome.Classes() {
 			c.Classes[class] = append(c.Classes[class], g.rate(g.outcomes[i]))
 		}
 	}
 	dropZero(c.Classes)
+	if isZero(c.Degraded) {
+		c.Degraded = nil
+	}
 	return c
 }
 
@@ -86,8 +93,10 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 type gathering struct {
 	from, to, seconds float64
 	outcomes          [outcome.Count]int64
-	weight            float64
-	quantiles         [3]float64
+	// offered and degraded are by the intended start, ended and good by the end.
+	offered, degraded, ended, good int64
+	weight                         float64
+	quantiles                      [3]float64
 }
 
 func gather(seconds []result.ClientSecond) (g gathering) {
@@ -99,6 +108,8 @@ func gather(seconds []result.ClientSecond) (g gathering) {
 		for j, class := range outcome.Classes() {
 			g.outcomes[j] += s.Outcomes[class]
 		}
+		g.offered += s.Requests() + s.Outcomes[outcome.Cancelled]
+		g.degraded, g.ended, g.good = g.degraded+s.Degraded, g.ended+s.Ended, g.good+s.Good
 		if l := s.Latency; l != nil {
 			w := float64(s.Requests() - s.Outcomes[outcome.Dropped])
 			g.weight += w
@@ -115,20 +126,14 @@ func (g *gathering) p50() num         { return num(g.quantiles[0] / g.weight) }
 func (g *gathering) p90() num         { return num(g.quantiles[1] / g.weight) }
 func (g *gathering) p99() num         { return num(g.quantiles[2] / g.weight) }
 
-// requestsOf counts outcomes without those cut off, and those of them that did
-// not end well.
-func requestsOf(outcomes [outcome.Count]int64) (requests, errors int64) {
+// errorsOf counts the outcomes that are errors; those cut off are none.
+func errorsOf(outcomes [outcome.Count]int64) (errors int64) {
 	for i, class := range outcome.Classes() {
-		switch class {
-		case outcome.Cancelled:
-		case outcome.OK:
-			requests += outcomes[i]
-		default:
-			requests += outcomes[i]
+		if class != outcome.OK && class != outcome.Cancelled {
 			errors += outcomes[i]
 		}
 	}
-	return requests, errors
+	return errors
 }
 
 func serviceCurves(series *Series, limit int) map[string]curves {

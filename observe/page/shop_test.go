@@ -116,6 +116,8 @@ func (p play) client(second int) result.ClientSecond {
 		row.Outcomes = map[outcome.Class]int64{outcome.OK: n - failed, outcome.HTTPError: failed / 2, outcome.Timeout: failed - failed/2}
 		base *= 6
 	}
+	row.Ended = row.Requests()
+	row.Good = row.Outcomes[outcome.OK]
 	row.Latency = &result.Latency{Mean: base, P50: base, P90: base * 2, P95: base * 2.5, P99: base * 4}
 	return row
 }
@@ -129,12 +131,15 @@ func (p play) segment(kind result.SegmentKind, name string, from, to int) result
 		row := p.client(second)
 		s.Clients.Requests += row.Requests()
 		s.Clients.Errors += row.Errors()
+		s.Clients.Ended += row.Ended
 		for class, n := range row.Outcomes {
 			s.Clients.Outcomes[class] += n
 		}
 		s.Clients.Latency = row.Latency
 	}
-	s.Clients.Rate = float64(s.Clients.Requests) / seconds
+	s.Clients.OfferedRate = float64(s.Clients.Requests) / seconds
+	s.Clients.Rate = s.Clients.OfferedRate
+	s.Clients.Goodput = float64(s.Clients.Outcomes[outcome.OK]) / seconds
 	for i, name := range p.services() {
 		stats := result.ServiceStats{Service: name, Seconds: seconds, Availability: 1, Up: 1}
 		edges := map[string]*result.EdgeStats{}

@@ -105,7 +105,7 @@ func (l *Live) clients(second result.ClientSecond) {
 	if second.Latency != nil {
 		p99 = second.Latency.P99
 	}
-	l.rates = lastOf(append(l.rates, float64(second.Requests())/second.Seconds))
+	l.rates = lastOf(append(l.rates, second.Rate()))
 	l.slow = lastOf(append(l.slow, p99))
 	l.errors = lastOf(append(l.errors, second.Errors() > 0))
 }
@@ -168,7 +168,7 @@ func (l *Live) clientLine(style Style) string {
 	ms := clientLatencies(second.Latency)
 	perSecond := 0.0
 	if second.Seconds > 0 {
-		perSecond = float64(second.Requests()) / second.Seconds
+		perSecond = second.Rate()
 	}
 	text := style.paint(bold, "clients") + fmt.Sprintf("  %6s/s  %6s errors  p50 %6s  p99 %6s", rate(perSecond), share(second.Errors(), second.Requests()), ms.p50, ms.p99)
 	if class, n := worst(second.Outcomes); n > 0 {

@@ -67,7 +67,7 @@ func story(services []string, each func(runner.Event)) {
 		case isDown:
 			outcomes[outcome.HTTPError], outcomes[outcome.OK] = 60, 40
 		}
-		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
+		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Ended: result.CountEnded(outcomes), Good: outcomes[outcome.OK], Latency: &l}})
 		for i, name := range services {
 			n := int64(120 - 7*i)
 			s := measure.Sample{Service: name, Elapsed: time.Second, Counted: time.Second, Requests: n, Rate: float64(n), Up: 1, Replicas: 1}

@@ -311,9 +311,57 @@ func classText(n int64, class outcome.Class) string {
 	}
 }
 
+func plural64(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + one + "s"
+}
+
 func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// lesson prints the title and the text of an experiment, wrapped.
+func lesson(title, doc string, style Style) string {
+	var text strings.Builder
+	for _, line := range wrap(title, style.width()) {
+		text.WriteString(style.paint(bold, line) + "\n")
+	}
+	for _, line := range wrap(doc, style.width()) {
+		text.WriteString(line + "\n")
+	}
+	return text.String()
+}
+
+// maxLine is how wide text is printed that is read rather than looked up.
+const maxLine = 100
+
+// wrap breaks a text into lines. Lines that follow each other are one paragraph;
+// an empty or an indented one stays as it is.
+func wrap(text string, width int) (lines []string) {
+	width = min(width, maxLine)
+	open := false
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		line = strings.TrimRight(strings.ReplaceAll(line, "\t", "    "), " ")
+		if line == "" || line[0] == ' ' {
+			if line != "" || len(lines) > 0 {
+				lines = append(lines, line)
+			}
+			open = false
+			continue
+		}
+		for _, word := range strings.Fields(line) {
+			if last := len(lines) - 1; open && columns(lines[last])+1+columns(word) <= width {
+				lines[last] += " " + word
+			} else {
+				lines = append(lines, word)
+			}
+			open = true
+		}
+	}
+	return lines
 }

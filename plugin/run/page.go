@@ -22,6 +22,8 @@ type pageWriter struct {
 	// of is how many runs there will be.
 	of   int
 	runs []page.Run
+	// comparison is that of the variants, once it is known.
+	comparison *result.Comparison
 }
 
 // newPageWriter checks, before anything is started, that the page can be
@@ -67,6 +69,13 @@ func (w *pageWriter) add(result *result.Result) {
 	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Finish(w.of), System: &applied.System})
 }
 
+// compare takes in how the variants did.
+func (w *pageWriter) compare(c *result.Comparison) {
+	if w != nil {
+		w.comparison = c
+	}
+}
+
 // write writes the page of all runs that have ended; what was there before is
 // replaced only by a whole page.
 func (w *pageWriter) write() (err error) {
@@ -82,7 +91,7 @@ func (w *pageWriter) write() (err error) {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs})
+	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}

@@ -130,6 +130,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	err = cli.Cause(ctx, err)
 	if comparison != nil {
 		comparison.Command = o.repeatAll(e, args)
+		pages.compare(comparison)
 	}
 	if recorded != nil {
 		if lost := recorded.Finish(comparison); lost != nil && !errors.Is(err, lost) {

@@ -90,7 +90,8 @@ func (a *AbortWatch) segment(now, from time.Duration, total Tally, order []strin
 	if from > 0 {
 		delta, seconds = total.Since(&a.Clients[0].total), (now - a.Clients[0].at).Seconds()
 	}
-	s.Clients = delta.stats(seconds)
+	ended, good := delta.ended()
+	s.Clients = delta.stats(seconds, seconds, ended, good)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.Services) > 0 && a.Services[0].at < from {

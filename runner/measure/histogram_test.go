@@ -70,16 +70,20 @@ func TestClientQuantilesAreNear(t *testing.T) {
 func TestRateAfterAMissedLook(t *testing.T) {
 	s := NewServices(NewSchedule(twoPhases()))
 	look := func(at int, counted time.Duration, requests int64, up int) {
-		s.Observe(time.Duration(at)*time.Second, &Sample{Elapsed: time.Second, Counted: counted, Service: "a", Requests: requests, Up: up, Replicas: 1})
+		s.Observe(time.Duration(at)*time.Second, &Sample{Elapsed: time.Second, Counted: counted, Service: "a", Requests: requests, Errors: requests / 10, Degraded: requests / 5, Up: up, Replicas: 1,
+			Calls: []CallSample{{Callee: "b", Calls: map[outcome.Class]int64{outcome.OK: requests}, Degraded: requests / 4}}})
 	}
 	look(3, time.Second, 20, 1)
 	look(4, 0, 0, 0)
 	look(5, 0, 0, 0)
 	look(6, 3*time.Second, 60, 1)
 	look(7, 0, 0, 0) // never heard of again
-	stats, _ := s.stats([]string{"a"}, func(int, int) bool { return true })
-	if a := stats[0]; a.Rate != 20 || a.Seconds != 5 || a.Up != 0.4 {
+	stats, edges := s.stats([]string{"a"}, func(int, int) bool { return true })
+	if a := stats[0]; a.Rate != 20 || a.Goodput != 14 || a.Degraded != 16 || a.Seconds != 5 || a.Up != 0.4 {
 		t.Errorf("got %+v", a)
+	}
+	if ab := edges[0]; ab.Rate != 20 || ab.Goodput != 15 || ab.Degraded != 20 {
+		t.Errorf("got %+v", ab)
 	}
 }
 

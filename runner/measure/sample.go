@@ -5,6 +5,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
@@ -21,7 +22,20 @@ type Outcome struct {
 	// Status is the HTTP status, or 0 where none came.
 	Status int
 	Bytes  int64
+	// Degraded says that the answer is a good one in which something took the
+	// place of a part, at any hop.
+	Degraded bool
 }
+
+// End is when the request ended.
+func (o *Outcome) End() time.Duration { return o.Intended + o.Latency }
+
+// Ended reports whether the request was sent and came to an end of its own: it
+// was not dropped, nor cut off by the end of the run.
+func (o *Outcome) Ended() bool { return result.Ended(o.Class) }
+
+// Good reports whether the request ended well at every hop.
+func (o *Outcome) Good() bool { return o.Class == outcome.OK && !o.Degraded }
 
 // A Sample is what one service did since the last sample, all replicas taken
 // together.
@@ -36,6 +50,8 @@ type Sample struct {
 	// Errors are those of them with a status of 400 or more, or without one.
 	Requests int64
 	Errors   int64
+	// Degraded were answered well, but something took the place of a part.
+	Degraded int64
 	// Rate is requests per second, each replica's over its own time.
 	Rate float64
 	// Codes counts the requests by HTTP status, or by what became of them.
@@ -62,6 +78,8 @@ type CallSample struct {
 	Calls     map[outcome.Class]int64
 	Attempts  map[outcome.Class]int64
 	Fallbacks int64
+	// Degraded counts good answers in which something took the place of a part.
+	Degraded int64
 	// Breaker is the worst state of the breakers of these calls now; nil where
 	// they have none.
 	Breaker *policy.BreakerState
@@ -76,6 +94,14 @@ func (s *Sample) Seconds() float64 {
 		return float64(s.Requests) / s.Rate
 	}
 	return s.Counted.Seconds()
+}
+
+// Goodput is requests that ended well at every hop, per second, as Rate is.
+func (s *Sample) Goodput() float64 {
+	if s.Requests == 0 {
+		return 0
+	}
+	return s.Rate * float64(s.Requests-s.Errors-s.Degraded) / float64(s.Requests)
 }
 
 // Interval is the time that the sample is of, up to At.

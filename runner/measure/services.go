@@ -35,6 +35,7 @@ type serviceCell struct {
 	// seconds were watched, counted are those that the counts are of.
 	seconds, counted, up    float64
 	requests, errors        int64
+	degraded                int64
 	codes                   map[string]int64
 	latency                 stats.Histogram
 	cpu                     float64
@@ -45,6 +46,7 @@ type serviceCell struct {
 type edgeCell struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          int64
+	degraded           int64
 	open               float64
 	latency            stats.Histogram
 }
@@ -74,6 +76,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 	c.up += seconds * float64(sample.Up)
 	c.requests += sample.Requests
 	c.errors += sample.Errors
+	c.degraded += sample.Degraded
 	c.codes = sum(c.codes, sample.Codes)
 	c.latency.Merge(&sample.Latency)
 	c.cpu += sample.CPUSeconds
@@ -85,6 +88,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 		e := c.edge(call.Callee)
 		e.outcomes, e.attempts = sum(e.outcomes, call.Calls), sum(e.attempts, call.Attempts)
 		e.fallbacks += call.Fallbacks
+		e.degraded += call.Degraded
 		if call.Breaker != nil && *call.Breaker == policy.Open {
 			e.open += seconds
 		}
@@ -107,7 +111,7 @@ func (c *serviceCell) edge(callee string) *edgeCell {
 // merge adds what another cell counted.
 func (c *serviceCell) merge(o *serviceCell) {
 	c.seconds, c.counted, c.up = c.seconds+o.seconds, c.counted+o.counted, c.up+o.up
-	c.requests, c.errors = c.requests+o.requests, c.errors+o.errors
+	c.requests, c.errors, c.degraded = c.requests+o.requests, c.errors+o.errors, c.degraded+o.degraded
 	c.codes = sum(c.codes, o.codes)
 	c.latency.Merge(&o.latency)
 	c.cpu += o.cpu
@@ -115,7 +119,7 @@ func (c *serviceCell) merge(o *serviceCell) {
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
 		e.outcomes, e.attempts = sum(e.outcomes, edge.outcomes), sum(e.attempts, edge.attempts)
-		e.fallbacks, e.open = e.fallbacks+edge.fallbacks, e.open+edge.open
+		e.fallbacks, e.degraded, e.open = e.fallbacks+edge.fallbacks, e.degraded+edge.degraded, e.open+edge.open
 		e.latency.Merge(&edge.latency)
 	}
 }
@@ -162,11 +166,12 @@ func (s *Services) stats(order []string, belongs func(phase, part int) bool) (st
 
 func (c *serviceCell) stats(name string) result.ServiceStats {
 	s := result.ServiceStats{
-		Service: name, Requests: c.requests, Errors: c.errors, Codes: c.codes, Latency: result.NewQuantiles(&c.latency),
+		Service: name, Requests: c.requests, Errors: c.errors, Degraded: c.degraded, Codes: c.codes, Latency: result.NewQuantiles(&c.latency),
 		Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
 	}
 	if c.counted > 0 {
-		s.Rate, s.CPUCores = float64(c.requests)/c.counted, c.cpu/c.counted
+		s.Rate, s.Goodput = float64(c.requests)/c.counted, float64(c.requests-c.errors-c.degraded)/c.counted
+		s.CPUCores = c.cpu / c.counted
 	}
 	if c.seconds > 0 {
 		s.Up = c.up / c.seconds
@@ -178,10 +183,10 @@ func (c *serviceCell) edgeStats(caller string) []result.EdgeStats {
 	var stats []result.EdgeStats
 	for callee, e := range c.edges {
 		s := result.EdgeStats{Caller: caller, Callee: callee, Calls: result.CountRequests(e.outcomes), Outcomes: e.outcomes, Latency: result.NewQuantiles(&e.latency),
-			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
+			Attempts: e.attempts, Fallbacks: e.fallbacks, Degraded: e.degraded, OpenSeconds: e.open}
 		s.Errors = s.Calls - e.outcomes[outcome.OK]
 		if c.counted > 0 {
-			s.Rate = float64(s.Calls) / c.counted
+			s.Rate, s.Goodput = float64(s.Calls)/c.counted, float64(e.outcomes[outcome.OK]-e.degraded)/c.counted
 		}
 		stats = append(stats, s)
 	}

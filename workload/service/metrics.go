@@ -28,6 +28,8 @@ type metrics struct {
 	calls        *prometheus.CounterVec
 	attempts     *prometheus.CounterVec
 	fallbacks    *prometheus.CounterVec
+	degraded     *prometheus.CounterVec
+	callsDegrade *prometheus.CounterVec
 	callTimes    *prometheus.HistogramVec
 	faultsActive map[fault.Type]prometheus.Gauge
 	chain, other *endpointMetrics
@@ -58,6 +60,12 @@ func newMetrics(s *Service) *metrics {
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: control.FallbacksTotal, Help: "Calls whose answer a fallback took the place of, by callee.", ConstLabels: labels,
 		}, []string{control.LabelCallee}),
+		degraded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: control.RequestsDegradedTotal, Help: "Requests answered well, but with parts that are not what they should be, by endpoint.", ConstLabels: labels,
+		}, []string{control.LabelEndpoint}),
+		callsDegrade: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: control.CallsDegradedTotal, Help: "Calls answered well, but with parts that are not what they should be, by callee.", ConstLabels: labels,
+		}, []string{control.LabelCallee}),
 		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: control.CallDurationSeconds, Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: control.DurationBuckets(),
 		}, []string{control.LabelCallee}),
@@ -72,7 +80,7 @@ func newMetrics(s *Service) *metrics {
 		}
 	}
 	histograms.MustRegister(m.durations, m.callTimes)
-	registry.MustRegister(m.requests, m.calls, m.attempts, m.fallbacks, active,
+	registry.MustRegister(m.requests, m.calls, m.attempts, m.fallbacks, m.degraded, m.callsDegrade, active,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.InflightRequests, Help: "Requests being worked on.", ConstLabels: labels,
 		}, func() float64 { return float64(s.inFlight.Load()) }),
@@ -119,6 +127,7 @@ type endpointMetrics struct {
 	label    string
 	usual    int
 	ok       prometheus.Counter
+	degraded prometheus.Counter
 	duration prometheus.Observer
 	fine     stats.Recorder
 	requests *prometheus.CounterVec
@@ -131,6 +140,7 @@ func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
 	e := &endpointMetrics{
 		label: label, usual: usual, requests: m.requests,
 		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
+		degraded: m.degraded.WithLabelValues(label),
 	}
 	for _, code := range []string{"500", "502", "503", "504", control.CodeAborted} {
 		m.requests.WithLabelValues(label, code)
@@ -160,6 +170,7 @@ type calleeMetrics struct {
 	duration           prometheus.Observer
 	fine               stats.Recorder
 	fallbacks          prometheus.Counter
+	degraded           prometheus.Counter
 }
 
 // callee returns the series of a callee. There are as many as services that may
@@ -168,7 +179,7 @@ func (m *metrics) callee(name string) *calleeMetrics {
 	if c, ok := m.callees.Load(name); ok {
 		return c.(*calleeMetrics)
 	}
-	c := &calleeMetrics{name: name, duration: m.callTimes.WithLabelValues(name)}
+	c := &calleeMetrics{name: name, duration: m.callTimes.WithLabelValues(name), degraded: m.callsDegrade.WithLabelValues(name)}
 	for _, class := range outcome.OfAttempts() {
 		c.attempts = append(c.attempts, m.attempts.WithLabelValues(name, string(class)))
 	}

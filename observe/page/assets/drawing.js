@@ -115,7 +115,7 @@ function callLines(from, to, v) {
 function figureLines(stats) {
   if (!stats || !stats.requests) return ['no requests', ''];
   const l = stats.latency;
-  return [`${number(stats.rate)}/s · ${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : 'no errors'}`, l ? `p50 ${quantile(l, 'p50')} · p99 ${quantile(l, 'p99')}` : ''];
+  return [`${number(stats.rate)}/s · ${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : stats.degraded ? '◐ ' + share(stats.degraded / stats.requests) + ' degraded' : 'no errors'}`, l ? `p50 ${quantile(l, 'p50')} · p99 ${quantile(l, 'p99')}` : ''];
 }
 
 // shortLine is what a low box says.

@@ -90,6 +90,7 @@ func TestPercentsAndShares(t *testing.T) {
 
 // A chain of which a hop fails is an error of its client, and the hop is named.
 func TestFailedHopsOfLoads(t *testing.T) {
+	t.Setenv("MICROSIM_STATE_DIR", t.TempDir()) // others may run this test, too
 	text, err := os.ReadFile(filepath.Join(cases, "failed-hop.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -260,6 +260,9 @@ func (r *Result) recoveryValue(check experiment.Check, c experiment.Condition) (
 		}
 		found = true
 		if c.Metric == experiment.DetectionTime {
+			if recovery.DetectedAt.IsZero() {
+				return Reading{}, fmt.Sprintf("%s/%d was away and no health check noticed", recovery.Service, recovery.Replica)
+			}
 			v = exactly(max(v.Number, recovery.Detection))
 			continue
 		}

@@ -261,13 +261,15 @@ type Recovery struct {
 	// Fault is the id of the fault that brought the replica down; empty where no
 	// fault is known to have done it.
 	Fault string `json:"fault,omitempty"`
-	// DownAt is when the replica could no longer answer, DetectedAt when the
-	// watching saw it, ReadyAt when it could answer again; ReadyAt is absent
-	// where the run ended before.
+	// DownAt is when the replica could no longer answer, DetectedAt when a health
+	// check or an observer of the system, such as its supervisor, could tell, and
+	// ReadyAt when it could answer again. DetectedAt is absent where none could
+	// before the replica was back, ReadyAt where the run ended before.
 	DownAt     time.Time `json:"downAt"`
-	DetectedAt time.Time `json:"detectedAt"`
+	DetectedAt time.Time `json:"detectedAt,omitzero"`
 	ReadyAt    time.Time `json:"readyAt,omitzero"`
-	// Detection and Took are seconds since DownAt.
+	// Detection and Took are seconds since DownAt; Detection means nothing where
+	// DetectedAt is absent.
 	Detection float64 `json:"detection"`
 	Took      float64 `json:"took,omitempty"`
 }

@@ -86,6 +86,7 @@ type recoveryDocument struct {
 	Replica   string `json:"replica"`
 	Fault     string `json:"fault"`
 	DownAt    num    `json:"downAt"`
+	Detected  bool   `json:"detected"`
 	Detection num    `json:"detection"`
 	Ready     bool   `json:"ready"`
 	Took      num    `json:"took"`
@@ -148,7 +149,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 		v := &r.Recoveries[i]
 		d.Recoveries = append(d.Recoveries, recoveryDocument{
 			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
-			Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
+			Detected: !v.DetectedAt.IsZero(), Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
 		})
 	}
 	for i := range r.Segments {

@@ -60,7 +60,7 @@ func checkSeriesDir(options Options) error {
 	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ComparisonFile), result.ComparisonKind) {
 		return nil
 	}
-	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or force it to keep them beside the record")
+	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or use --force to keep them beside the record")
 }
 
 // Observe begins and ends the record of each run, and hands it the events

@@ -318,8 +318,12 @@ func (s *summary) recoveries() {
 			ready = cell{"ready after " + experiment.FormatSeconds(r.Took), plain}
 			longest = max(longest, r.Took)
 		}
+		seen := "not seen"
+		if !r.DetectedAt.IsZero() {
+			seen = "seen after " + experiment.FormatSeconds(r.Detection)
+		}
 		g.add(cell{fmt.Sprintf("%s/%d", r.Service, r.Replica), plain}, cell{"down at " + seconds(r.DownAt.Sub(s.result.LoadStarted).Seconds()), plain},
-			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{"seen after " + experiment.FormatSeconds(r.Detection), plain}, ready)
+			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{seen, plain}, ready)
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {

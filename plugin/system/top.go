@@ -126,6 +126,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
+	options.Timeout = max(options.Interval, time.Second) // a short interval makes no service answer faster
 	samples, err := collect.Sample(ctx, options, system.replicas)
 	if err != nil {
 		return cli.Cause(ctx, err)

@@ -34,6 +34,7 @@ var _ netfault.Backend = (*Backend)(nil)
 // applied is what this process does for one owner.
 type applied struct {
 	effective netfault.Effective
+	stages    []*stage
 	channels  []*channel
 	originals *originals
 	expiry    *time.Timer
@@ -148,6 +149,7 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 		return err
 	}
 	b.loop.do(func() {
+		b.loop.stages = append(b.loop.stages, next.stages...)
 		b.loop.channels = append(b.loop.channels, next.channels...)
 		b.loop.originals = append(b.loop.originals, next.originals)
 	})
@@ -176,18 +178,10 @@ func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*app
 	err := inNamespace(b.ns, func() error {
 		for n := range links {
 			l := &links[n]
-			effective := netfault.Link{Interface: l.Interface, Direction: l.Direction, Filters: l.Filters}
-			for _, class := range l.Classes {
-				class.Impairment = withLimit(class.Impairment)
-				c, err := b.openChannel(named, l, class)
-				if err != nil {
-					return err
-				}
-				a.channels = append(a.channels, c)
-				l.queues = append(l.queues, c.sock.queue)
-				effective.Classes = append(effective.Classes, class)
+			if err := b.openLink(a, l, named); err != nil {
+				return err
 			}
-			a.effective.Links = append(a.effective.Links, effective)
+			a.effective.Links = append(a.effective.Links, l.Link)
 		}
 		sock, err := openSocket(named, 0, netfault.MaxLimit, queueFailOpen|queueWholeGSO)
 		if err != nil {
@@ -205,8 +199,37 @@ func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*app
 	return a, nil
 }
 
-func (b *Backend) openChannel(named []uint16, l *linkPlan, class netfault.Class) (*channel, error) {
-	i := class.Impairment
+// openLink makes the stages of a link, and a channel for each of its classes.
+// It settles in the link's plan how many packets may wait.
+func (b *Backend) openLink(a *applied, l *linkPlan, named []uint16) error {
+	var stages []*stage
+	for n := range l.Stages {
+		s := &l.Stages[n]
+		s.Impairment = withLimit(s.Impairment)
+		stages = append(stages, newStage(s.Impairment, stream(l.Link, "stage", s.Rules), b.loop.now()))
+	}
+	a.stages = append(a.stages, stages...)
+	for n := range l.Classes {
+		class := &l.Classes[n]
+		if !class.Impairment.IsZero() {
+			class.Impairment = withLimit(class.Impairment)
+		}
+		c, err := b.openChannel(named, l, n)
+		if err != nil {
+			return err
+		}
+		for _, place := range class.Stages {
+			c.stages = append(c.stages, stages[place])
+		}
+		a.channels = append(a.channels, c)
+		l.queues = append(l.queues, c.sock.queue)
+	}
+	return nil
+}
+
+func (b *Backend) openChannel(named []uint16, l *linkPlan, class int) (*channel, error) {
+	met := parts(l.Parts(class))
+	i := l.Classes[class].Impairment
 	if i.Duplicate.Probability > 0 && b.inject.v4 < 0 && b.inject.v6 < 0 {
 		opened, err := openInjector()
 		if err != nil {
@@ -214,22 +237,22 @@ func (b *Backend) openChannel(named []uint16, l *linkPlan, class netfault.Class)
 		}
 		*b.inject = *opened
 	}
-	copyRange, maxLength, flags := queueOptions(i)
+	copyRange, maxLength, flags := met.queueOptions()
 	sock, err := openSocket(named, copyRange, maxLength, flags)
 	if err != nil {
 		return nil, err
 	}
 	return &channel{
-		sock: sock, device: l.device, whole: needsPayload(i), ingress: l.Direction == netfault.Ingress, inject: b.inject,
-		engine: engine.New(i, stream(l.Link, class), b.loop.now()),
+		sock: sock, device: l.device, whole: met.needPayload(), ingress: l.Direction == netfault.Ingress, inject: b.inject,
+		engine: engine.New(i, stream(l.Link, "", l.Classes[class].Rules), b.loop.now()),
 	}, nil
 }
 
-// stream names the random numbers of a class, so that those of one rule do not
-// depend on the other rules.
-func stream(l netfault.Link, c netfault.Class) uint64 {
+// stream names the random numbers of a class or stage, so that those of one
+// rule do not depend on the other rules.
+func stream(l netfault.Link, kind string, rules []string) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %s %s", l.Interface, l.Direction, strings.Join(c.Rules, " "))
+	fmt.Fprintf(h, "%s %s %s%s", l.Interface, l.Direction, strings.Join(rules, " "), kind)
 	return h.Sum64()
 }
 
@@ -241,7 +264,7 @@ func (b *Backend) retire(a *applied, atOnce bool) error {
 	var err error
 	b.loop.do(func() {
 		err = a.originals.receive(b.loop)
-		b.loop.retire(a.channels, atOnce)
+		b.loop.retire(a.stages, a.channels, atOnce)
 		b.loop.originals = slices.DeleteFunc(b.loop.originals, func(o *originals) bool { return o == a.originals })
 		err = errors.Join(err, a.originals.sock.close())
 	})
@@ -312,7 +335,7 @@ func (b *Backend) stopIfIdle() error {
 	if b.loop == nil || len(b.applied) > 0 {
 		return nil
 	}
-	b.loop.do(func() { b.loop.retire(slices.Clone(b.loop.channels), true) })
+	b.loop.do(func() { b.loop.retire(slices.Clone(b.loop.stages), slices.Clone(b.loop.channels), true) })
 	err := errors.Join(b.loop.stop(), b.inject.close())
 	b.loop = nil
 	return err
@@ -347,7 +370,7 @@ func (b *Backend) Stats() Stats {
 					n++
 					out.Classes = append(out.Classes, ClassStats{
 						Interface: l.Interface, Direction: l.Direction, Rules: class.Rules,
-						Counts: c.count, Decided: c.engine.Stats(), Held: c.engine.Held(), Err: c.err,
+						Counts: c.count, Decided: c.engine.Stats(), Held: c.held(), Err: c.err,
 					})
 				}
 			}

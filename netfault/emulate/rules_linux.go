@@ -219,7 +219,7 @@ func (r *rules) link(chain *nftables.Chain, l linkPlan) {
 	classes := make([]*nftables.Chain, len(l.queues))
 	for n, queue := range l.queues {
 		classes[n] = r.conn.AddChain(&nftables.Chain{Name: classPrefix + strconv.Itoa(int(queue)), Table: chain.Table})
-		r.class(classes[n], l, queue, holds(l.Classes[n].Impairment))
+		r.class(classes[n], l, queue, parts(l.Parts(n)).hold())
 	}
 	for _, f := range l.Filters {
 		match, ok := matchSelector(f.Match, family, l.Direction == netfault.Egress)

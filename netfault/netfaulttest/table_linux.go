@@ -58,7 +58,7 @@ func peersOf(texts ...string) []netfault.Peer {
 // Cases is the table: every effect of the vocabulary, measured.
 func Cases() []Case {
 	var out []Case
-	for _, part := range [][]Case{delayCases(), lossCases(), otherCases(), rateCases(), directionCases(), peerCases(), mergeCases()} {
+	for _, part := range [][]Case{delayCases(), lossCases(), otherCases(), rateCases(), directionCases(), peerCases(), mergeCases(), sharedCases()} {
 		out = append(out, part...)
 	}
 	return out
@@ -246,4 +246,45 @@ func mergeCases() []Case {
 			{Flow{Direction: netfault.Egress, Count: 1000, Interval: 200 * time.Microsecond, PeerPort: 7000}, all(delayed(50*ms), lost(.5))},
 		},
 	}}
+}
+
+// sharedCases are rules with a memory whose packets fall into several classes:
+// the total must be what the rule says, whatever else acts on a part of them.
+func sharedCases() []Case {
+	rate := func(bytes uint64) netfault.Impairment {
+		return netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: bytes}, Limit: 2000}
+	}
+	to := func(direction netfault.Direction, port uint16) Flow {
+		return Flow{Direction: direction, Count: 100, Size: 1000, PeerPort: port, Wait: 3 * time.Second, Brief: true}
+	}
+	together := func(direction netfault.Direction, ports ...uint16) Flow {
+		f := to(direction, ports[0])
+		for _, port := range ports[1:] {
+			f.Beside = append(f.Beside, to(direction, port))
+		}
+		return f
+	}
+	out := []Case{
+		{"a rate within a rate", []netfault.Rule{
+			rule("link", netfault.Egress, rate(100_000)), rule("thin", netfault.Egress, rate(20_000), "udp:*;ports=7000"),
+		}, []Want{
+			{together(netfault.Egress, 7001, 7002), speed(100_000)},
+			{Flow{Direction: netfault.Egress, Count: 40, Size: 1000, PeerPort: 7000, Wait: 4 * time.Second, Brief: true}, speed(20_000)},
+		}},
+		{"rates that overlap in part", []netfault.Rule{
+			rule("a", netfault.Egress, rate(100_000), "udp:*;ports=7000-7001"), rule("b", netfault.Egress, rate(50_000), "udp:*;ports=7001-7002"),
+		}, []Want{
+			{together(netfault.Egress, 7001, 7002), speed(50_000)},
+		}},
+		{"slots of two classes", []netfault.Rule{
+			rule("slots", netfault.Egress, netfault.Impairment{Slot: netfault.Slot{MinDelay: 40 * ms, MaxDelay: 40 * ms, Packets: 10}, Limit: 2000}),
+			rule("lossy", netfault.Egress, netfault.Impairment{Delay: ms}, "udp:*;ports=7000"),
+		}, []Want{{together(netfault.Egress, 7000, 7001), all(noLoss, speed(1042/.004))}}},
+	}
+	for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		out = append(out, Case{string(direction) + " rate beside a delay of one peer", []netfault.Rule{
+			rule("link", direction, rate(100_000)), rule("peer", direction, netfault.Impairment{Delay: ms}, "udp:*;ports=7000"),
+		}, []Want{{together(direction, 7000, 7001), all(noLoss, speed(100_000))}}})
+	}
+	return out
 }

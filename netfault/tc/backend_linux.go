@@ -191,29 +191,29 @@ func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netf
 		}
 		return nil, fmt.Errorf("the kernel does not show what was set up; still to do: %s", op)
 	}
-	out := slices.Clone(links)
-	for n, l := range out {
+	for n := range links {
+		l := &links[n]
 		t := facts.treeOf(l.Interface, l.Direction)
-		if err := t.remember(k, l); err != nil {
+		if err := t.remember(k, facts.Links[l.Interface].MTU, *l); err != nil {
 			return nil, err
 		}
-		if out[n].Classes, err = t.effective(l.Classes); err != nil {
+		if err := t.effective(l); err != nil {
 			return nil, fmt.Errorf("reading back %s of interface %q: %w", l.Direction, l.Interface, err)
 		}
 	}
-	return out, nil
+	return links, nil
 }
 
 // remember copies the requested distributions into a tree that was read back,
 // because the kernel does not report them.
-func (t tree) remember(k Kernel, l netfault.Link) error {
-	want, err := k.build("", l)
+func (t tree) remember(k Kernel, mtu int, l netfault.Link) error {
+	want, err := k.build("", mtu, l)
 	if err != nil {
 		return err
 	}
-	for n := range min(len(want.qdiscs), len(t.qdiscs)) {
-		there, ok := t.qdiscs[n].discipline.(netem)
-		asked, wasNetem := want.qdiscs[n].discipline.(netem)
+	for n, q := range t.qdiscs {
+		there, ok := q.discipline.(netem)
+		asked, wasNetem := want.at(q.Handle).(netem)
 		if ok && wasNetem {
 			there.distribution, there.slotDistribution = asked.distribution, asked.slotDistribution
 			t.qdiscs[n].discipline = there
@@ -258,12 +258,10 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 			out = append(out, netfault.Effective{Backend: b.Name(), Owner: h.mark.owner, Deadline: h.mark.deadline})
 		}
 		for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
-			classes, err := facts.treeOf(h.name, d).effective(nil)
-			if err != nil {
-				return nil, err
-			}
-			if len(classes) > 0 {
-				out[n].Links = append(out[n].Links, netfault.Link{Interface: h.name, Direction: d, Classes: classes})
+			l := netfault.Link{Interface: h.name, Direction: d}
+			facts.treeOf(h.name, d).shown(&l)
+			if len(l.Classes)+len(l.Stages) > 0 {
+				out[n].Links = append(out[n].Links, l)
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func peersOf(t *testing.T, texts ...string) []netfault.Peer {
 }
 
 func emptyLinks() map[string]LinkFacts {
-	return map[string]LinkFacts{"lo": {Index: 1}, "eth0": {Index: 7, Alias: "uplink"}}
+	return map[string]LinkFacts{"lo": {Index: 1, MTU: 65536}, "eth0": {Index: 7, MTU: 1500, Alias: "uplink"}}
 }
 
 // perform plays operations on facts, as the kernel would.
@@ -69,7 +69,7 @@ func perform(facts Facts, ops []Op) Facts {
 				}
 				var rest []Filter
 				for _, f := range l.Filters {
-					if f.Parent != o.Handle {
+					if f.Parent != o.Handle && (o.Parent != atRoot || f.Parent == ingressHandle) {
 						rest = append(rest, f)
 					}
 				}
@@ -89,11 +89,20 @@ func perform(facts Facts, ops []Op) Facts {
 	return out
 }
 
+// performQdisc also removes what hangs below a discipline that goes.
 func performQdisc(there []Qdisc, v Verb, q Qdisc) []Qdisc {
+	gone := map[uint32]bool{q.Handle: true}
+	for changed := v == Delete; changed; {
+		changed = false
+		for _, o := range there {
+			if o.Parent != atRoot && o.Parent != atIngress && gone[o.Parent&^0xffff] && !gone[o.Handle] {
+				gone[o.Handle], changed = true, true
+			}
+		}
+	}
 	var out []Qdisc
 	for _, o := range there {
-		below := v == Delete && o.Parent != atRoot && o.Parent>>16 == q.Handle>>16
-		if o.Handle != q.Handle && !below {
+		if !gone[o.Handle] {
 			out = append(out, o)
 		}
 	}
@@ -124,6 +133,8 @@ func TestPlans(t *testing.T) {
 		{"whole", rich, nil, state(rule("slow", netfault.Egress, delay))},
 		{"peers", rich, nil, state(exempting, rule("dead", netfault.Egress, netfault.Impairment{Partition: true}, "tcp:10.2.0.0/16;ports=80-90"))},
 		{"peers-without-prio-and-bpf", poor, nil, state(rule("thin", netfault.Egress, rate, "tcp:10.2.0.0/16;ports=80-90"))},
+		{"shared-rate", rich, nil, state(rule("thin", netfault.Egress, rate), rule("slow", netfault.Egress, netfault.Impairment{Delay: ms}, "10.0.0.1"),
+			rule("thinner", netfault.Egress, netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: 5000}}, "10.0.0.0/8"))},
 		{"ingress", rich, nil, state(rule("slow", netfault.Ingress, delay, "fd00::/64"))},
 		{"both-without-netem", poor, nil, state(rule("thin", netfault.Both, rate))},
 		{"again", rich, ptr(state(rule("dead", netfault.Both, netfault.Impairment{Partition: true}))), state(rule("dead", netfault.Both, netfault.Impairment{Partition: true}))},

@@ -1,9 +1,12 @@
 package tc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
@@ -20,10 +23,27 @@ const (
 	rootHandle    uint32 = 0x6d730000 // "ms"
 	defaultHandle uint32 = 0x6d740000
 	classHandle   uint32 = 0x6d800000 // of the first class; the next is 1<<16 more
+	stageHandle   uint32 = 0x71000000 // of the first stage, likewise
+	sorterHandle  uint32 = 0x73000000 // of what sorts the packets behind the first stage
+	restHandle    uint32 = 0x75000000 // of the queue of those that it sorts to no class
 	filterBase    uint16 = 0x6d73     // the priority of our first filter
 )
 
-// tree is everything below one root.
+// inRange reports whether a handle is one of those that begin at first, and
+// which.
+func inRange(handle, first uint32) (n int, ok bool) {
+	const most = 0x200 // maxSelectors of netfault bounds classes and stages
+	n = int(handle>>16) - int(first>>16)
+	return n, handle&0xffff == 0 && n >= 0 && n < most
+}
+
+// sorts reports whether a discipline of that handle sorts our packets.
+func sorts(handle uint32) bool {
+	_, behindStage := inRange(handle, sorterHandle)
+	return handle == rootHandle || behindStage
+}
+
+// tree is everything below one root, each discipline after its parent.
 type tree struct {
 	qdiscs  []Qdisc
 	classes []Class
@@ -43,82 +63,181 @@ func unsupported(format string, args ...any) error {
 }
 
 // disciplineFor chooses the discipline for an impairment.
-func (k Kernel) disciplineFor(i netfault.Impairment) (discipline, error) {
+func (k Kernel) disciplineFor(i netfault.Impairment, mtu int) (discipline, error) {
 	switch {
 	case i.Partition:
 		return plainQdisc("blackhole"), nil
 	case k.Netem:
-		return newNetem(i), nil
+		return k.netemFor(i)
 	case k.TBF && tbfCan(i):
-		return newTBF(i), nil
+		return newTBF(i, mtu), nil
 	case i.RateOnly():
 		return nil, unsupported("the kernel has no netem (CONFIG_NET_SCH_NETEM), and its tbf cannot do this rate (cells, or an overhead below 0)")
 	}
 	return nil, unsupported("the kernel has no netem (CONFIG_NET_SCH_NETEM), and only a rate or a partition can do without")
 }
 
-// build returns the tree that applies a link on a device.
-func (k Kernel) build(dev string, l netfault.Link) (tree, error) {
-	var disciplines []discipline
-	for _, class := range l.Classes {
-		d, err := k.disciplineFor(class.Impairment)
-		if err != nil {
-			return tree{}, fmt.Errorf("rules %q: %w", class.Rules, err)
+// netemFor is netem for an impairment, within what it can hold: the kernel caps
+// jitters at 2^31-1 ns, and multiplies a range of pauses by 2^32 in 64 bits.
+func (k Kernel) netemFor(i netfault.Impairment) (discipline, error) {
+	const most = time.Duration(math.MaxInt32)
+	for _, v := range []struct {
+		name  string
+		value time.Duration
+	}{{"jitter", i.Jitter}, {"slot.jitter", i.Slot.Jitter}, {"slot.maxDelay less slot.minDelay", i.Slot.MaxDelay - i.Slot.MinDelay}} {
+		if v.value > most {
+			return nil, fmt.Errorf("%s %v is more than the %v that netem can hold: %w; give less, or choose the backend emulate", v.name, v.value, most, netfault.ErrUnsupported)
 		}
-		disciplines = append(disciplines, d)
+	}
+	return newNetem(i), nil
+}
+
+// build returns the tree that applies a link on a device whose packets are at
+// most as long as mtu.
+func (k Kernel) build(dev string, mtu int, l netfault.Link) (tree, error) {
+	b := builder{kernel: k, dev: dev, link: l}
+	for _, class := range l.Classes {
+		var d discipline
+		if !class.Impairment.IsZero() {
+			var err error
+			if d, err = k.disciplineFor(class.Impairment, mtu); err != nil {
+				return tree{}, fmt.Errorf("rules %q: %w", class.Rules, err)
+			}
+		}
+		b.disciplines = append(b.disciplines, d)
 	}
 	if l.Whole() {
-		return tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, disciplines[0]}}}, nil
+		return tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, b.disciplines[0]}}}, nil
 	}
-	t, err := k.root(dev, len(disciplines))
-	if err != nil {
+	if err := b.nested(); err != nil {
 		return tree{}, err
 	}
-	for n, d := range disciplines {
-		t.qdiscs = append(t.qdiscs, Qdisc{dev, classID(n), classHandle + uint32(n)<<16, d})
-	}
-	t.filters, err = k.sort(dev, l)
-	return t, err
+	err := b.level(nil, atRoot, rootHandle, defaultHandle)
+	return b.tree, err
 }
 
-// classID is the class of an impairment. Unimpaired packets have no class of
-// their own: htb uses its direct path, which the root's handle names, and prio
-// uses its first band.
-func classID(class int) uint32 {
-	if class == netfault.Unimpaired {
-		return rootHandle
-	}
-	return rootHandle + uint32(class) + 2
+// builder collects the tree of one link: at each level a discipline that sorts
+// packets to classes and stages, and behind each stage another level.
+type builder struct {
+	kernel      Kernel
+	dev         string
+	link        netfault.Link
+	disciplines []discipline // of each class; nil if it has none of its own
+	tree        tree
 }
 
-// root returns the classful root for the given number of classes, and its
-// default path.
-func (k Kernel) root(dev string, classes int) (tree, error) {
-	if k.Prio && classes < maxBands {
-		return tree{qdiscs: []Qdisc{
-			{dev, atRoot, rootHandle, prio{uint32(classes) + 1}},
-			// Its own limit: the default is the link's, which is 0 on some veths.
-			{dev, rootHandle + 1, defaultHandle, pfifo{directQueue}},
-		}}, nil
+// nested checks that stages can be levels of a tree: what a stage shares must
+// lie within what the stage before it shares.
+func (b *builder) nested() error {
+	if len(b.link.Stages) > 0 && !b.kernel.Netem {
+		return unsupported("rules %q share a rate between packets that other rules treat differently, and the kernel has no netem (CONFIG_NET_SCH_NETEM)", b.link.Stages[0].Rules)
+	}
+	before := map[int][]int{}
+	for _, c := range b.link.Classes {
+		for n, stage := range c.Stages {
+			if there, seen := before[stage]; seen && !slices.Equal(there, c.Stages[:n]) {
+				return unsupported("rules %q and others share a rate, slots or losses with packets that overlap only in part, which the kernel's disciplines cannot do", b.link.Stages[stage].Rules)
+			}
+			before[stage] = c.Stages[:n]
+		}
+	}
+	return nil
+}
+
+// member is what a level sorts packets to: a stage, or else a class.
+type member struct {
+	stage, class int // -1: it is the other
+}
+
+// memberOf returns what a class is part of behind these stages; ok is false if
+// its packets do not come there, or nothing more happens to them.
+func (b *builder) memberOf(class int, passed []int) (m member, ok bool) {
+	stages := b.link.Classes[class].Stages
+	switch {
+	case len(stages) < len(passed) || !slices.Equal(stages[:len(passed)], passed):
+		return m, false
+	case len(stages) > len(passed):
+		return member{stages[len(passed)], -1}, true
+	}
+	return member{-1, class}, b.disciplines[class] != nil
+}
+
+// level adds what comes behind some stages.
+func (b *builder) level(passed []int, parent, handle, rest uint32) error {
+	var members []member
+	bands := map[int]uint32{netfault.Unimpaired: handle} // of each class
+	for class := range b.link.Classes {
+		m, ok := b.memberOf(class, passed)
+		bands[class] = handle
+		if !ok {
+			continue
+		}
+		at := slices.Index(members, m)
+		if at < 0 {
+			at = len(members)
+			members = append(members, m)
+		}
+		bands[class] = handle + uint32(at) + 2
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	if err := b.sorter(parent, handle, rest, len(members)); err != nil {
+		return err
+	}
+	for n, m := range members {
+		band := handle + uint32(n) + 2
+		if m.stage < 0 {
+			b.add(Qdisc{b.dev, band, classHandle + uint32(m.class)<<16, b.disciplines[m.class]})
+			continue
+		}
+		d, err := b.kernel.netemFor(b.link.Stages[m.stage].Impairment)
+		if err != nil {
+			return fmt.Errorf("rules %q: %w", b.link.Stages[m.stage].Rules, err)
+		}
+		nth := uint32(m.stage) << 16
+		b.add(Qdisc{b.dev, band, stageHandle + nth, d})
+		behind := append(slices.Clone(passed), m.stage)
+		if err := b.level(behind, stageHandle+nth+1, sorterHandle+nth, restHandle+nth); err != nil {
+			return err
+		}
+	}
+	filters, err := b.kernel.sort(b.dev, handle, b.link, func(class int) uint32 { return bands[class] })
+	b.tree.filters = append(b.tree.filters, filters...)
+	return err
+}
+
+func (b *builder) add(q Qdisc) { b.tree.qdiscs = append(b.tree.qdiscs, q) }
+
+// sorter adds the classful discipline of a level for so many members. Packets
+// that no member is meant for have no class of their own: htb uses its direct
+// path, which its handle names, and prio uses its first band.
+func (b *builder) sorter(parent, handle, rest uint32, members int) error {
+	k := b.kernel
+	if k.Prio && members < maxBands {
+		b.add(Qdisc{b.dev, parent, handle, prio{uint32(members) + 1}})
+		// Its own limit: the default is the link's, which is 0 on some veths.
+		b.add(Qdisc{b.dev, handle + 1, rest, pfifo{directQueue}})
+		return nil
 	}
 	if !k.HTB {
 		if k.Prio {
-			return tree{}, unsupported("%d different impairments on %q, of which prio can sort %d, and the kernel has no htb (CONFIG_NET_SCH_HTB)", classes, dev, maxBands-1)
+			return unsupported("%d different impairments on %q, of which prio can sort %d, and the kernel has no htb (CONFIG_NET_SCH_HTB)", members, b.dev, maxBands-1)
 		}
-		return tree{}, unsupported("peers need a discipline with classes, and the kernel has neither prio nor htb (CONFIG_NET_SCH_PRIO, CONFIG_NET_SCH_HTB)")
+		return unsupported("peers need a discipline with classes, and the kernel has neither prio nor htb (CONFIG_NET_SCH_PRIO, CONFIG_NET_SCH_HTB)")
 	}
-	t := tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, htb{}}}}
-	for n := range classes {
-		t.classes = append(t.classes, Class{dev, rootHandle, classID(n)})
+	b.add(Qdisc{b.dev, parent, handle, htb{}})
+	for n := range members {
+		b.tree.classes = append(b.tree.classes, Class{b.dev, handle, handle + uint32(n) + 2})
 	}
-	return t, nil
+	return nil
 }
 
-// sort returns the filters that lead a link's packets to their classes.
-func (k Kernel) sort(dev string, l netfault.Link) ([]Filter, error) {
+// sort returns the filters at a parent that lead a link's packets to their classes.
+func (k Kernel) sort(dev string, parent uint32, l netfault.Link, classID func(class int) uint32) ([]Filter, error) {
 	var out []Filter
 	add := func(f Filter) {
-		f.Dev, f.Parent, f.Priority = dev, rootHandle, filterBase+uint16(len(out))
+		f.Dev, f.Parent, f.Priority = dev, parent, filterBase+uint16(len(out))
 		out = append(out, f)
 	}
 	switch {
@@ -168,17 +287,28 @@ func (k Kernel) redirect(dev, ifb string) (tree, error) {
 // create returns the operations that create a tree.
 func (t tree) create() []Op {
 	var ops []Op
-	ops = append(ops, Op{Add, t.qdiscs[0]})
-	for _, c := range t.classes {
-		ops = append(ops, Op{Add, c})
-	}
-	for _, q := range t.qdiscs[1:] {
+	for _, q := range t.qdiscs {
 		ops = append(ops, Op{Add, q})
+		for _, c := range t.classes {
+			if c.Parent == q.Handle {
+				ops = append(ops, Op{Add, c})
+			}
+		}
 	}
 	for _, f := range t.filters {
 		ops = append(ops, Op{Add, f})
 	}
 	return ops
+}
+
+// at returns the discipline of a handle; nil if there is none.
+func (t tree) at(handle uint32) discipline {
+	for _, q := range t.qdiscs {
+		if q.Handle == handle {
+			return q.discipline
+		}
+	}
+	return nil
 }
 
 // reconcile returns the operations that turn one tree of ours into another:
@@ -192,8 +322,8 @@ func (t tree) reconcile(want tree) []Op {
 		return append([]Op{{Delete, t.qdiscs[0]}}, want.create()...)
 	}
 	var ops []Op
-	for n, q := range want.qdiscs {
-		if !same(t.qdiscs[n].discipline, q.discipline) || hasTable(q.discipline) {
+	for _, q := range want.qdiscs {
+		if !same(t.at(q.Handle), q.discipline) || hasTable(q.discipline) {
 			ops = append(ops, Op{Change, q})
 		}
 	}
@@ -207,12 +337,35 @@ func hasTable(d discipline) bool {
 	return ok && (n.jitter > 0 || n.slotJitter > 0)
 }
 
-func (t tree) sameShape(o tree) bool {
-	kind := func(a, b Qdisc) bool {
+// sameShape reports whether changes of parameters alone turn one tree into the
+// other.
+func (t tree) sameShape(want tree) bool {
+	same := func(a, b Qdisc) bool {
 		return a.Dev == b.Dev && a.Parent == b.Parent && a.Handle == b.Handle && a.discipline.kind() == b.discipline.kind() &&
-			(!fixed(a.discipline) || a.discipline == b.discipline)
+			(!fixed(a.discipline) || a.discipline == b.discipline) && !leavesTable(a.discipline, b.discipline)
 	}
-	return slices.EqualFunc(t.qdiscs, o.qdiscs, kind) && slices.Equal(t.classes, o.classes) && slices.Equal(t.filters, o.filters)
+	byHandle := func(qdiscs []Qdisc) []Qdisc {
+		return slices.SortedFunc(slices.Values(qdiscs), func(a, b Qdisc) int { return cmp.Compare(a.Handle, b.Handle) })
+	}
+	classes := func(of []Class) []Class {
+		return slices.SortedFunc(slices.Values(of), func(a, b Class) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	filters := func(of []Filter) []Filter {
+		return slices.SortedFunc(slices.Values(of), func(a, b Filter) int {
+			return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Priority, b.Priority))
+		})
+	}
+	return slices.EqualFunc(byHandle(t.qdiscs), byHandle(want.qdiscs), same) &&
+		slices.Equal(classes(t.classes), classes(want.classes)) && slices.Equal(filters(t.filters), filters(want.filters))
+}
+
+// leavesTable reports whether a change would leave the table of a distribution
+// of slots in force: no attribute takes it away, and with it the kernel does not
+// look at a range of pauses.
+func leavesTable(there, want discipline) bool {
+	a, wasNetem := there.(netem)
+	b, isNetem := want.(netem)
+	return wasNetem && isNetem && (a.slotDelay|a.slotJitter) != 0 && b.slotJitter == 0
 }
 
 // fixed reports whether a discipline is rebuilt rather than changed.
@@ -224,32 +377,75 @@ func fixed(d discipline) bool {
 	return true
 }
 
-// effective reads a tree of ours as classes. The rules' ids come from asked, if
-// that is known.
-func (t tree) effective(asked []netfault.Class) ([]netfault.Class, error) {
-	var out []netfault.Class
+// effective fills a link with the impairments of a tree that was read back.
+func (t tree) effective(l *netfault.Link) error {
+	for n := range l.Stages {
+		i, ok := impairmentOf(t.at(stageHandle + uint32(n)<<16))
+		if !ok {
+			return errors.New("the kernel does not show all impairments that were set up")
+		}
+		l.Stages[n].Impairment = i
+	}
+	for n := range l.Classes {
+		handle := classHandle + uint32(n)<<16
+		if l.Whole() {
+			handle = rootHandle
+		}
+		i, ok := impairmentOf(t.at(handle))
+		if !ok && !l.Classes[n].Impairment.IsZero() {
+			return errors.New("the kernel does not show all impairments that were set up")
+		}
+		l.Classes[n].Impairment = i
+	}
+	return nil
+}
+
+// shown reads a tree of any process as a link without rules and filters.
+// Classes that only pass stages do not show.
+func (t tree) shown(l *netfault.Link) {
+	places := map[uint32]int{} // of stages, by handle
 	for _, q := range t.qdiscs {
-		var c netfault.Class
-		switch d := q.discipline.(type) {
-		case netem:
-			c.Impairment = d.impairment()
-		case tbf:
-			c.Impairment = d.impairment()
-		case plainQdisc:
-			if d != "blackhole" {
-				continue
-			}
-			c.Impairment.Partition = true
-		default:
-			continue // a root
+		if _, ok := inRange(q.Handle, stageHandle); ok {
+			i, _ := impairmentOf(q.discipline)
+			places[q.Handle] = len(l.Stages)
+			l.Stages = append(l.Stages, netfault.Stage{Impairment: i})
 		}
-		if len(out) < len(asked) {
-			c.Rules = asked[len(out)].Rules
+	}
+	for _, q := range t.qdiscs {
+		_, isClass := inRange(q.Handle, classHandle)
+		i, ok := impairmentOf(q.discipline)
+		if ok && (isClass || q.Handle == rootHandle) {
+			l.Classes = append(l.Classes, netfault.Class{Impairment: i, Stages: t.passed(q, places)})
 		}
-		out = append(out, c)
 	}
-	if asked != nil && len(out) != len(asked) {
-		return out, errors.New("the kernel does not show all impairments that were set up")
+}
+
+// passed returns the stages above a discipline, the outermost first.
+func (t tree) passed(q Qdisc, places map[uint32]int) []int {
+	var out []int
+	for up := q; up.Parent != atRoot; {
+		at := slices.IndexFunc(t.qdiscs, func(o Qdisc) bool { return o.Handle>>16 == up.Parent>>16 })
+		if at < 0 {
+			break
+		}
+		up = t.qdiscs[at]
+		if place, ok := places[up.Handle]; ok {
+			out = slices.Insert(out, 0, place)
+		}
 	}
-	return out, nil
+	return out
+}
+
+// impairmentOf reads a discipline as an impairment; ok is false for one that
+// only sorts or queues.
+func impairmentOf(d discipline) (i netfault.Impairment, ok bool) {
+	switch d := d.(type) {
+	case netem:
+		return d.impairment(), true
+	case tbf:
+		return d.impairment(), true
+	case plainQdisc:
+		return netfault.Impairment{Partition: true}, d == "blackhole"
+	}
+	return i, false
 }

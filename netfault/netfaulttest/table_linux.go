@@ -98,6 +98,9 @@ func lossCases() []Case {
 	fast := Flow{Direction: netfault.Egress, Count: n, Interval: 50 * time.Microsecond}
 	ge := netfault.GilbertElliott{GoodToBad: .05, BadToGood: .2, LossInBad: .8, LossInGood: .02}
 	gilbert := netfault.GilbertElliott{GoodToBad: .03, BadToGood: .25}
+	// Shares of one draw that add up to 1, which the kernel adds in 32 bits.
+	bursts := netfault.StateLoss{P13: .1, P32: .1}
+	moving := netfault.StateLoss{P13: .5, P14: .5}
 	state := netfault.StateLoss{P13: .05, P31: .3, P32: .2, P23: .4, P14: .02}
 	return []Case{
 		one("loss 1 %", loss(netfault.Loss{Probability: .01}), fast, lost(.01)),
@@ -109,6 +112,8 @@ func lossCases() []Case {
 			all(lostWithin(gilbert.Mean(), .04), func(m Measured) error { return between("the mean burst of losses was", m.MeanBurst(), 3, 5.2) })),
 		one("loss by Gilbert-Elliott", loss(netfault.Loss{GilbertElliott: ge}), fast, lostWithin(ge.Mean(), .05)),
 		one("loss by states", loss(netfault.Loss{State: state}), fast, lostWithin(state.Mean(), .05)),
+		one("loss by states that leave a burst for sure", loss(netfault.Loss{State: bursts}), fast, lostWithin(bursts.Mean(), .04)),
+		one("loss by states that always move", loss(netfault.Loss{State: moving}), fast, lostWithin(moving.Mean(), .05)),
 		one("partition", netfault.Impairment{Partition: true}, plain(netfault.Egress, 200), lost(1)),
 	}
 }
@@ -139,6 +144,7 @@ func otherCases() []Case {
 			}
 			return nil
 		})),
+		one("reorder almost nothing", reordering(netfault.Reorder{Probability: 1e-10}), plain(netfault.Egress, 300), all(noLoss, delayed(30*ms))),
 		one("reorder every fifth", reordering(netfault.Reorder{Probability: 1, Gap: 5}), plain(netfault.Egress, 1000), all(noLoss, func(m Measured) error {
 			return between("the share of packets sent ahead was", m.Share(0, 15*ms), .19, .21)
 		})),

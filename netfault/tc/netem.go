@@ -59,8 +59,19 @@ const (
 	nanosecondsATick = 64 // of the fields older than the 64-bit ones
 )
 
-// scale turns a probability into parts of 2^32-1.
-func scale(p float64) uint32 { return uint32(math.Round(p * math.MaxUint32)) }
+// scale turns a probability into parts of 2^32-1. A probability too small for one
+// part is one part: for the kernel, none means that the field is not given, and
+// a reordering without its probability reorders everything.
+func scale(p float64) uint32 {
+	if p <= 0 {
+		return 0
+	}
+	return uint32(max(1, math.Round(p*math.MaxUint32)))
+}
+
+// scaleBeside is scale for the second of two shares of one draw. The kernel adds
+// them in 32 bits, so their sum may not be more than the whole.
+func scaleBeside(first uint32, p float64) uint32 { return min(scale(p), math.MaxUint32-first) }
 
 func unscale(v uint32) float64 { return float64(v) / math.MaxUint32 }
 
@@ -86,7 +97,8 @@ func newNetem(i netfault.Impairment) netem {
 	}
 	if s := i.Loss.State.WithDefaults(); s != (netfault.StateLoss{}) {
 		n.model = lossState
-		n.m = [5]uint32{scale(s.P13), scale(s.P31), scale(s.P32), scale(s.P14), scale(s.P23)}
+		p13, p32 := scale(s.P13), scale(s.P32)
+		n.m = [5]uint32{p13, scaleBeside(p32, s.P31), p32, scaleBeside(p13, s.P14), scale(s.P23)}
 	}
 	if g := i.Loss.GilbertElliott.WithDefaults(); g != (netfault.GilbertElliott{}) {
 		n.model = lossGE

@@ -272,6 +272,55 @@ func TestNetemReadsBack(t *testing.T) {
 	}
 }
 
+// The kernel adds two shares of one draw in 32 bits, and takes a field of zero
+// parts for one that was not given.
+func TestSharesFitTheKernel(t *testing.T) {
+	for _, s := range []netfault.StateLoss{{P13: .1, P32: .1}, {P13: .3, P32: .3}, {P13: .5, P14: .5}, {P13: 1, P32: 1}, {P13: 1e-12, P14: 1e-12}} {
+		n := newNetem(netfault.Impairment{Loss: netfault.Loss{State: s}})
+		p13, p31, p32, p14 := n.m[0], n.m[1], n.m[2], n.m[3]
+		if p13+p14 < p13 || p31+p32 < p31 {
+			t.Errorf("%+v overflows: p13 %d, p14 %d, p31 %d, p32 %d", s, p13, p14, p31, p32)
+		}
+		if s.P13 > 0 && p13 == 0 {
+			t.Errorf("%+v: p13 became nothing", s)
+		}
+	}
+	if n := newNetem(netfault.Impairment{Delay: 1, Reorder: netfault.Reorder{Probability: 1e-10}}); n.gap != 1 || n.reorder != 1 {
+		t.Errorf("a reordering of almost nothing has gap %d and %d parts, want 1 and 1", n.gap, n.reorder)
+	}
+}
+
+// Slots with a distribution give way to a range only by a rebuild; a jitter
+// beyond the kernel's field is refused by name.
+func TestWhatNetemCannotChangeOrHold(t *testing.T) {
+	ms := time.Millisecond
+	table := newNetem(netfault.Impairment{Slot: netfault.Slot{Delay: 20 * ms, Jitter: 5 * ms, Distribution: netfault.Normal}})
+	span := newNetem(netfault.Impairment{Slot: netfault.Slot{MinDelay: 20 * ms, MaxDelay: 40 * ms}})
+	at := func(d discipline) tree { return tree{qdiscs: []Qdisc{{"eth0", atRoot, rootHandle, d}}} }
+	for _, tt := range []struct {
+		name     string
+		from, to tree
+		rebuilt  bool
+	}{
+		{"distribution to range", at(table), at(span), true},
+		{"distribution to no slots", at(table), at(newNetem(netfault.Impairment{Delay: ms})), true},
+		{"range to distribution", at(span), at(table), false},
+	} {
+		if ops := tt.from.reconcile(tt.to); (ops[0].Verb == Delete) != tt.rebuilt {
+			t.Errorf("%s: %v", tt.name, ops)
+		}
+	}
+	for name, i := range map[string]netfault.Impairment{
+		"jitter 3s":      {Delay: 4 * time.Second, Jitter: 3 * time.Second},
+		"slot.jitter 3s": {Slot: netfault.Slot{Delay: 4 * time.Second, Jitter: 3 * time.Second, Distribution: netfault.Normal}},
+		"slot.maxDelay":  {Slot: netfault.Slot{MinDelay: time.Second, MaxDelay: 4 * time.Second}},
+	} {
+		if _, err := rich.disciplineFor(i, 1500); !errors.Is(err, netfault.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 func FuzzParseNetem(f *testing.F) {
 	for _, i := range everyParameter() {
 		f.Add(newNetem(i.impairment).options(true))

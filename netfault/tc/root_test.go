@@ -18,7 +18,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
 )
 
-// kernelHere returns what the running kernel can do, by asking it.
+// kernelHere returns what the running kernel can do, by asking it. Where
+// REQUIRE_NETEM is set, as in the virtual machine, a kernel without netem fails
+// the test: all that it is for would be skipped.
 func kernelHere(t *testing.T) Kernel {
 	t.Helper()
 	k, err := probe()
@@ -26,6 +28,9 @@ func kernelHere(t *testing.T) Kernel {
 		t.Fatal(err)
 	}
 	t.Logf("kernel: %+v", k)
+	if !k.Netem && os.Getenv("REQUIRE_NETEM") != "" {
+		t.Fatal("this kernel has no netem, and REQUIRE_NETEM asks for one")
+	}
 	return k
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,18 +18,31 @@ import (
 // Backend applies states in one namespace by traffic control.
 type Backend struct {
 	ns     netns.NsHandle
-	kernel *Kernel // once probed
+	kernel *Kernel           // once probed
+	acting map[string]acting // by owner, what this process applied last
+}
+
+// acting is a state as it was applied: with the features that were used.
+type acting struct {
+	state  netfault.State
+	kernel Kernel
 }
 
 var _ netfault.Backend = (*Backend)(nil)
 
 // New returns a backend for the namespace, whose handle must stay open while
 // the backend is used. The kernel is not asked yet.
-func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns} }
+func New(ns netns.NsHandle) *Backend {
+	return &Backend{ns: ns, acting: map[string]acting{}}
+}
 
 // NewWithKernel is New with given kernel features instead of probed ones, so
 // that tests on a modern kernel can stand in for an older one.
-func NewWithKernel(ns netns.NsHandle, k Kernel) *Backend { return &Backend{ns, &k} }
+func NewWithKernel(ns netns.NsHandle, k Kernel) *Backend {
+	b := New(ns)
+	b.kernel = &k
+	return b
+}
 
 // Name is "tc".
 func (b *Backend) Name() string { return "tc" }
@@ -146,15 +160,39 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 			return nil, nil, err
 		}
 		if err := c.all(ctx, ops); err != nil {
-			return nil, nil, errors.Join(err, c.clear(s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(c, s.Owner))
 		}
 		if links, err = c.verify(s, k, links); err != nil {
-			return nil, nil, errors.Join(err, c.clear(s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(c, s.Owner))
 		}
+		b.acting[s.Owner] = acting{s, k}
 		return nil, links, nil
 	})
 	e.Links = links
 	return e, err
+}
+
+// rollBack sets up again what this process applied before for the owner; there
+// may be nothing. What another process applied is not known in full, since the
+// kernel does not show distributions, and is cleared.
+func (b *Backend) rollBack(c *conn, owner string) error {
+	before, ok := b.acting[owner]
+	if !ok || before.state.Expired(time.Now()) {
+		delete(b.acting, owner)
+		return c.clear(owner)
+	}
+	facts, err := c.facts(before.kernel)
+	if err == nil {
+		var ops []Op
+		if ops, _, err = Plan(before.state, facts); err == nil {
+			err = c.all(context.Background(), ops)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	delete(b.acting, owner)
+	return errors.Join(fmt.Errorf("setting up again what acted before: %w; it is cleared", err), c.clear(owner))
 }
 
 // all runs operations until one fails or the context ends.
@@ -187,7 +225,7 @@ func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netf
 			if same(there, q.discipline) {
 				continue // sent again only for its table
 			}
-			return nil, fmt.Errorf("the kernel took other parameters than were asked (old ones know no seed): %s, want %s: %w", there, q.discipline, netfault.ErrUnsupported)
+			return nil, fmt.Errorf("the kernel took other parameters of %s than were asked (%s): %w", q.discipline.kind(), difference(there, q.discipline), netfault.ErrUnsupported)
 		}
 		return nil, fmt.Errorf("the kernel does not show what was set up; still to do: %s", op)
 	}
@@ -220,6 +258,32 @@ func (t tree) remember(k Kernel, mtu int, l netfault.Link) error {
 		}
 	}
 	return nil
+}
+
+// difference names the parameters that differ, as they are there and as they
+// were asked.
+func difference(there, asked discipline) string {
+	switch a := asked.(type) {
+	case netem:
+		if n, ok := there.(netem); ok {
+			there = n.canonical(a)
+		}
+	case tbf:
+		if q, ok := there.(tbf); ok {
+			there = q.canonical(a)
+		}
+	}
+	x, y := reflect.ValueOf(there), reflect.ValueOf(asked)
+	if x.Type() != y.Type() || x.Kind() != reflect.Struct {
+		return fmt.Sprintf("%s %s instead of %s %s", there.kind(), there, asked.kind(), asked)
+	}
+	var out []string
+	for n := range x.NumField() {
+		if name := x.Type().Field(n).Name; !x.Field(n).Equal(y.Field(n)) {
+			out = append(out, fmt.Sprintf("%s %v instead of %v", name, x.Field(n), y.Field(n)))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func find(links map[string]LinkFacts, q Qdisc) discipline {
@@ -277,6 +341,11 @@ func (b *Backend) Clear(_ context.Context, owner string) error {
 		return err
 	}
 	defer c.Close()
+	if owner == "" {
+		clear(b.acting)
+	} else {
+		delete(b.acting, owner)
+	}
 	return c.clear(owner)
 }
 

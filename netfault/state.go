@@ -14,6 +14,10 @@ type State struct {
 	// Owner marks what is set up, so that another process can find and remove
 	// it.
 	Owner string `json:"owner"`
+	// Generation tells apart who applied for the owner: the same owner may apply
+	// from several processes, each of which replaces what the one before set up.
+	// It is written into the mark, and is not part of a state's file.
+	Generation string `json:"-"`
 	// Deadline is when everything is removed; zero means on request only.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// Rules act together: a packet that several rules match gets their merged

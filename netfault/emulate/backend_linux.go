@@ -2,6 +2,7 @@ package emulate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -26,7 +27,7 @@ type Backend struct {
 	loop    *loop // nil while nothing is applied
 	inject  *injector
 	applied map[string]*applied
-	variant *variant // what the kernel took, once known
+	takes   []variant // what of the kernel's abilities is not ruled out
 }
 
 var _ netfault.Backend = (*Backend)(nil)
@@ -42,7 +43,9 @@ type applied struct {
 
 // New returns a backend for the namespace, whose handle must stay open until the
 // caller closes the backend.
-func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns, applied: map[string]*applied{}} }
+func New(ns netns.NsHandle) *Backend {
+	return &Backend{ns: ns, applied: map[string]*applied{}, takes: variants()}
+}
 
 // Name returns "emulate".
 func (b *Backend) Name() string { return "emulate" }
@@ -154,12 +157,16 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 		b.loop.originals = append(b.loop.originals, next.originals)
 	})
 	_, statErr := os.Stat("/proc/net/if_inet6")
-	p := plan{owner: s.Owner, deadline: s.Deadline, links: links, originals: next.originals.sock.queue, ipv6: statErr == nil}
-	v, err := install(b.ns, p, b.variant)
+	about, err := json.Marshal(next.effective.Links)
 	if err != nil {
 		return errors.Join(err, b.retire(next, true))
 	}
-	b.variant = &v
+	p := plan{owner: s.Owner, by: s.Generation, deadline: s.Deadline, links: links, originals: next.originals.sock.queue, ipv6: statErr == nil, about: string(about)}
+	v, err := install(b.ns, p, b.takes)
+	if err != nil {
+		return errors.Join(err, b.retire(next, true))
+	}
+	b.takes = p.proven(v, b.takes)
 	b.loop.do(func() { next.originals.marked = v.egress })
 	old := b.applied[s.Owner]
 	b.applied[s.Owner] = next
@@ -174,7 +181,7 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 
 // open binds a queue for each class, and one for originals.
 func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*applied, error) {
-	a := &applied{effective: netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}}
+	a := &applied{effective: netfault.Effective{Backend: b.Name(), Owner: s.Owner, Generation: s.Generation, Deadline: s.Deadline}}
 	err := inNamespace(b.ns, func() error {
 		for n := range links {
 			l := &links[n]
@@ -276,8 +283,15 @@ func (b *Backend) expire(owner string, a *applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.applied[owner] == a {
-		_ = b.clear(owner) // List and Clear tell of what is left
+		_ = b.release(owner) // List and Clear tell of what is left
 	}
+}
+
+// release clears what this process applied for an owner, but not what another
+// process has applied for the same owner since.
+func (b *Backend) release(owner string) error {
+	by := b.applied[owner].effective.Generation
+	return b.clearThose(func(name string) bool { return name == owner }, func(f *found) bool { return f.owner == owner && f.by == by })
 }
 
 // List implements [netfault.Backend].
@@ -290,11 +304,11 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 	}
 	var out []netfault.Effective
 	for _, f := range all {
-		if a := b.applied[f.owner]; a != nil {
+		if a := b.applied[f.owner]; a != nil && a.effective.Generation == f.by {
 			out = append(out, a.effective)
 			continue
 		}
-		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Deadline: f.deadline, Links: f.links})
+		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Generation: f.by, Deadline: f.deadline, Links: f.links})
 	}
 	return out, nil
 }
@@ -308,24 +322,27 @@ func (b *Backend) Clear(_ context.Context, owner string) error {
 }
 
 func (b *Backend) clear(owner string) error {
+	named := func(name string) bool { return owner == "" || name == owner }
+	return b.clearThose(named, func(f *found) bool { return named(f.owner) })
+}
+
+// clearThose ends what this process does for some owners, and removes rules.
+func (b *Backend) clearThose(owners func(string) bool, rules func(*found) bool) error {
 	all, err := find(b.ns)
+	all = slices.DeleteFunc(all, func(f *found) bool { return !rules(f) })
 	errs := []error{err}
 	for _, f := range all {
-		if owner == "" || f.owner == owner {
-			// First only the rules: a hook that goes away takes with it what waits.
-			errs = append(errs, f.remove(b.ns, true))
-		}
+		// First only the rules: a hook that goes away takes with it what waits.
+		errs = append(errs, f.remove(b.ns, true))
 	}
 	for name, a := range b.applied {
-		if owner == "" || name == owner {
+		if owners(name) {
 			errs = append(errs, b.retire(a, true))
 			delete(b.applied, name)
 		}
 	}
 	for _, f := range all {
-		if owner == "" || f.owner == owner {
-			errs = append(errs, f.remove(b.ns, false))
-		}
+		errs = append(errs, f.remove(b.ns, false))
 	}
 	return errors.Join(append(errs, b.stopIfIdle())...)
 }
@@ -347,7 +364,7 @@ func (b *Backend) Close() error {
 	defer b.mu.Unlock()
 	var errs []error
 	for owner := range b.applied {
-		errs = append(errs, b.clear(owner))
+		errs = append(errs, b.release(owner))
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package emulate
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -19,8 +21,9 @@ import (
 // found is what carries one owner's mark in the namespace.
 type found struct {
 	owner    string
+	by       string // the generation
 	deadline time.Time
-	links    []netfault.Link // without classes and filters
+	links    []netfault.Link // without filters, and if comments are missing without classes
 	queues   []uint16        // that the rules name
 	tables   []*nftables.Table
 }
@@ -56,10 +59,17 @@ func find(ns netns.NsHandle) ([]*found, error) {
 		return nil, fmt.Errorf("reading the chains of nftables: %w", err)
 	}
 	for _, f := range all {
+		var about *nftables.Chain
 		for _, c := range chains {
 			if c.Table.Name == tableName(f.owner) && c.Table.Family == nftables.TableFamilyIPv4 {
 				f.readChain(c.Name)
+				if c.Name == chainAbout {
+					about = c
+				}
 			}
+		}
+		if about != nil {
+			f.readAbout(conn, about)
 		}
 		slices.SortFunc(f.links, func(a, b netfault.Link) int {
 			return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Direction, b.Direction))
@@ -69,7 +79,35 @@ func find(ns netns.NsHandle) ([]*found, error) {
 	return all, nil
 }
 
+// readAbout takes the links from the comments, if these name the same ones as
+// the chains do.
+func (f *found) readAbout(conn *nftables.Conn, about *nftables.Chain) {
+	rules, err := conn.GetRules(about.Table, about)
+	if err != nil {
+		return // the chain went while we looked; what it said is missing
+	}
+	var text strings.Builder
+	for _, r := range rules {
+		part, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+		text.WriteString(part)
+	}
+	var links []netfault.Link
+	if json.Unmarshal([]byte(text.String()), &links) != nil {
+		return
+	}
+	same := func(a, b netfault.Link) bool { return a.Interface == b.Interface && a.Direction == b.Direction }
+	for n, l := range f.links {
+		if at := slices.IndexFunc(links, func(o netfault.Link) bool { return same(l, o) }); at >= 0 {
+			f.links[n] = links[at]
+		}
+	}
+}
+
 func (f *found) readChain(name string) {
+	if by, ok := strings.CutPrefix(name, byPrefix); ok {
+		f.by = by
+		return
+	}
 	if text, ok := strings.CutPrefix(name, untilPrefix); ok {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
 			f.deadline = time.UnixMilli(ms)

@@ -143,7 +143,7 @@ func (b *Backend) with(f func(*conn, Kernel) ([]Op, []netfault.Link, error)) ([]
 // classes or peers change, and not only parameters, the disciplines are
 // rebuilt, and packets that wait in them are lost.
 func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effective, error) {
-	e := netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}
+	e := netfault.Effective{Backend: b.Name(), Owner: s.Owner, Generation: s.Generation, Deadline: s.Deadline}
 	if err := s.Validate(); err != nil {
 		return e, err
 	}
@@ -319,7 +319,7 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 		n := slices.IndexFunc(out, func(e netfault.Effective) bool { return e.Owner == h.mark.owner })
 		if n < 0 {
 			n = len(out)
-			out = append(out, netfault.Effective{Backend: b.Name(), Owner: h.mark.owner, Deadline: h.mark.deadline})
+			out = append(out, netfault.Effective{Backend: b.Name(), Owner: h.mark.owner, Generation: h.mark.by, Deadline: h.mark.deadline})
 		}
 		for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
 			l := netfault.Link{Interface: h.name, Direction: d}

@@ -144,7 +144,7 @@ func Plan(s netfault.State, facts Facts) ([]Op, []netfault.Link, error) {
 	}
 	var ops []Op
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		p := planner{facts: facts, name: name, mark: mark{owner: s.Owner, deadline: s.Deadline}}
+		p := planner{facts: facts, name: name, mark: mark{owner: s.Owner, by: s.Generation, deadline: s.Deadline}}
 		more, err := p.plan(wanted[name][0], wanted[name][1])
 		if err != nil {
 			return nil, nil, fmt.Errorf("planning the faults of interface %q: %w", name, err)
@@ -268,7 +268,7 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 		return nil, err
 	}
 	var ops []Op
-	if own := (mark{owner: p.mark.owner, deadline: p.mark.deadline}).String(); !exists {
+	if own := (mark{owner: p.mark.owner, by: p.mark.by, deadline: p.mark.deadline}).String(); !exists {
 		ops = append(ops, Op{Add, Device{ifb, own}})
 	} else if device.Alias != own {
 		ops = append(ops, Op{Set, Device{ifb, own}})

@@ -243,6 +243,7 @@ func TestMarkReadsBack(t *testing.T) {
 	for _, m := range []mark{
 		{owner: "a"},
 		{owner: "a/b", deadline: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), egress: true, ingress: true, was: "an alias with spaces was=x "},
+		{owner: "a", by: "17-5f3a", egress: true},
 		{owner: "a", ingress: true, was: mark{owner: "b"}.String()},
 	} {
 		got, ok := parseMark(m.String())

@@ -117,7 +117,7 @@ func ParsePortRange(s string) (PortRange, error) {
 }
 
 // ParsePeer reads a peer as a command line gives it:
-// [tcp:|udp:|icmp:][CIDR or address or *][;ports=80,8000-8100][;local=9000].
+// [tcp:|udp:|icmp:](CIDR or address or *)[;ports=80,8000-8100][;local=9000].
 func ParsePeer(s string) (Peer, error) {
 	var p Peer
 	rest := s
@@ -128,7 +128,11 @@ func ParsePeer(s string) (Peer, error) {
 		}
 	}
 	parts := strings.Split(rest, ";")
-	if parts[0] != "" && parts[0] != "*" {
+	if parts[0] == "" {
+		// An unset variable of a shell would mean all traffic.
+		return Peer{}, fmt.Errorf("peer %q: no address is given; write * for any", s)
+	}
+	if parts[0] != "*" {
 		cidr, err := parseCIDR(parts[0])
 		if err != nil {
 			return Peer{}, fmt.Errorf("peer %q: %w", s, err)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,22 +28,35 @@ var ErrCleanup = errors.New("something could not be taken back")
 type Impairer struct {
 	NS       *netns.Namespace
 	Backends []netfault.Backend
+	// others are not to be used, but may hold faults of other processes.
+	others     []netfault.Backend
+	generation string
+	acting     map[string]netfault.Effective // by owner
 }
 
 // New makes the backends for a namespace, which it closes in the end.
 func New(ns *netns.Namespace, makers []Maker) *Impairer {
-	b := &Impairer{NS: ns}
+	b := &Impairer{NS: ns, generation: newGeneration(), acting: map[string]netfault.Effective{}}
 	for _, m := range makers {
 		b.Backends = append(b.Backends, m.Open(ns.Handle))
 	}
+	for _, m := range Backends() {
+		if !slices.ContainsFunc(makers, func(o Maker) bool { return o.Name == m.Name }) {
+			b.others = append(b.others, m.Open(ns.Handle))
+		}
+	}
 	return b
 }
+
+// newGeneration names this process among all that may apply for an owner, also
+// among those that had its number before.
+func newGeneration() string { return fmt.Sprintf("%d-%x", os.Getpid(), time.Now().UnixMilli()) }
 
 // Close closes the backends, which takes back what lives in this process, and
 // the namespace.
 func (b *Impairer) Close() error {
 	var errs []error
-	for _, backend := range b.Backends {
+	for _, backend := range slices.Concat(b.Backends, b.others) {
 		if closer, ok := backend.(io.Closer); ok {
 			errs = append(errs, closer.Close())
 		}
@@ -57,10 +72,18 @@ type Applied struct {
 }
 
 // Apply applies the state by the first backend that can do all of it, and takes
-// back what others hold for its owner. The state acts if what is returned is not
-// nil, even if there is an error beside it.
+// back what others hold for its owner. It refuses an interface that another owner
+// holds, by whichever backend. The state acts if what is returned is not nil, even
+// if there is an error beside it.
 func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, error) {
 	if err := state.Validate(); err != nil {
+		return nil, err
+	}
+	state.Generation = b.generation
+	if err := b.NS.Check(); err != nil {
+		return nil, err
+	}
+	if err := b.free(ctx, state); err != nil {
 		return nil, err
 	}
 	var unable []string
@@ -69,16 +92,70 @@ func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, e
 			return nil, err
 		}
 		effective, err := backend.Apply(ctx, state)
-		if errors.Is(err, netfault.ErrUnsupported) {
+		var foreign *tc.ForeignError
+		if errors.Is(err, netfault.ErrUnsupported) || errors.As(err, &foreign) && len(b.Backends) > 1 {
 			unable = append(unable, backend.Name()+": "+err.Error())
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("applying by the backend %s: %w", backend.Name(), err)
 		}
-		return &Applied{effective, strings.Join(unable, "; ")}, b.clearBut(ctx, backend, state.Owner)
+		b.acting[state.Owner] = effective
+		return &Applied{effective, strings.Join(unable, "; ")}, clearBut(ctx, b.Backends, backend, state.Owner)
 	}
 	return nil, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
+}
+
+// free returns an error if another owner holds an interface of the state. What a
+// backend cannot tell is no obstacle: it looks by itself before it applies.
+func (b *Impairer) free(ctx context.Context, state netfault.State) error {
+	held, _ := heldBy(ctx, slices.Concat(b.Backends, b.others))
+	for _, e := range held {
+		for _, l := range e.Links {
+			if e.Owner != state.Owner && slices.ContainsFunc(state.Rules, func(r netfault.Rule) bool { return r.Interface == l.Interface }) {
+				return &netfault.OwnedError{Interface: l.Interface, Owner: e.Owner, Deadline: e.Deadline}
+			}
+		}
+	}
+	return nil
+}
+
+// ErrLost says that what this process applied acts no more, and that others made
+// an end of it.
+var ErrLost = errors.New("the faults act no more")
+
+// Lost returns nil as long as what this process applied for an owner is set up,
+// else an [ErrLost] that says what became of it. There is nothing to take back
+// then: what is set up belongs to another process.
+func (b *Impairer) Lost(ctx context.Context, owner string) error {
+	want, ok := b.acting[owner]
+	if !ok {
+		return nil
+	}
+	held, err := b.Held(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // nothing is known, and the next look may tell
+	}
+	expired := (netfault.State{Deadline: want.Deadline}).Expired(time.Now()) // then anyone may clear them
+	for _, e := range held {
+		if e.Owner != owner || e.Backend != want.Backend {
+			continue
+		}
+		if e.Generation != b.generation {
+			return fmt.Errorf("%w: another process (%s) has applied faults of owner %q since; give each process an owner of its own (--owner) to keep them apart", ErrLost, e.Generation, owner)
+		}
+		for _, l := range want.Links {
+			same := func(o netfault.Link) bool { return o.Interface == l.Interface && o.Direction == l.Direction }
+			if !slices.ContainsFunc(e.Links, same) && len(l.Classes) > 0 && !expired {
+				return fmt.Errorf("%w: those on %s of interface %q were removed by another program", ErrLost, l.Direction, l.Interface)
+			}
+		}
+		return nil
+	}
+	if expired {
+		return nil
+	}
+	return fmt.Errorf("%w: those of owner %q were cleared or removed by another program, or their interface is gone", ErrLost, owner)
 }
 
 // Taking back goes on after the signal that asked for it, and is tried again:
@@ -91,8 +168,16 @@ const (
 
 // TakeBack clears what an owner has in every backend.
 func (b *Impairer) TakeBack(ctx context.Context, owner string) error {
+	return b.takeBack(ctx, owner, b.Backends)
+}
+
+func (b *Impairer) takeBack(ctx context.Context, owner string, backends []netfault.Backend) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackLimit)
 	defer cancel()
+	if owner == "" {
+		clear(b.acting)
+	}
+	delete(b.acting, owner)
 	var err error
 	for try := range takeBackTries {
 		if try > 0 {
@@ -101,18 +186,18 @@ func (b *Impairer) TakeBack(ctx context.Context, owner string) error {
 			case <-ctx.Done():
 			}
 		}
-		if err = b.clearBut(ctx, nil, owner); err == nil {
+		if err = clearBut(ctx, backends, nil, owner); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: taking back the network faults of owner %q: %w", ErrCleanup, owner, err)
 }
 
-// clearBut clears what an owner has in every backend but one, which has just
+// clearBut clears what an owner has in all backends but one, which has just
 // replaced it.
-func (b *Impairer) clearBut(ctx context.Context, but netfault.Backend, owner string) error {
+func clearBut(ctx context.Context, backends []netfault.Backend, but netfault.Backend, owner string) error {
 	var errs []error
-	for _, backend := range b.Backends {
+	for _, backend := range backends {
 		if backend == but {
 			continue
 		}
@@ -125,9 +210,13 @@ func (b *Impairer) clearBut(ctx context.Context, but netfault.Backend, owner str
 
 // Held returns what is set up, by every backend that can tell.
 func (b *Impairer) Held(ctx context.Context) ([]netfault.Effective, error) {
+	return heldBy(ctx, b.Backends)
+}
+
+func heldBy(ctx context.Context, backends []netfault.Backend) ([]netfault.Effective, error) {
 	var out []netfault.Effective
 	var errs []error
-	for _, backend := range b.Backends {
+	for _, backend := range backends {
 		list, err := backend.List(ctx)
 		if err != nil && !errors.Is(err, netfault.ErrUnsupported) {
 			errs = append(errs, fmt.Errorf("listing by the backend %s: %w", backend.Name(), err))
@@ -144,9 +233,12 @@ func (b *Impairer) ClearExpired(ctx context.Context) (owners []string, err error
 	if err != nil {
 		return nil, err
 	}
+	more, _ := heldBy(ctx, b.others) // only to make way, if they can tell
+	list = append(list, more...)
+	all := slices.Concat(b.Backends, b.others)
 	for _, e := range list {
 		if e.Owner != "" && (netfault.State{Deadline: e.Deadline}).Expired(time.Now()) {
-			if err := b.TakeBack(ctx, e.Owner); err != nil {
+			if err := b.takeBack(ctx, e.Owner, all); err != nil {
 				return owners, err
 			}
 			owners = append(owners, e.Owner)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +24,9 @@ const netDoc = `microsim-agent net apply|list|clear|watch [flags]
 Breaks the network of one namespace, named by --netns, --pid or --pod-uid.
 
   apply  sets up the state of -f or of the flags, waits for the deadline, INT,
-         TERM or HUP, and takes everything back
+         TERM or HUP, and takes everything back. It replaces what another process
+         has applied for the same --owner, which then ends with an error, as it
+         does if another program removes its faults
   watch  reads states from stdin, one line of JSON each; each replaces the one
          before, and when stdin ends everything is taken back
   list   prints what is set up, by whomever
@@ -37,7 +41,8 @@ Flags:
 // Event is a line that the net commands print.
 type Event struct {
 	Time time.Time `json:"time"`
-	// Event is one of backend, applied, listed, cleared.
+	// Event is one of backend, applied, listed, cleared, lost, nothing: lost means
+	// that others ended what was applied, nothing that there was nothing to clear.
 	Event   string `json:"event"`
 	Backend string `json:"backend,omitempty"`
 	// Why tells the reason: of the choice of a backend, or of a clearing.
@@ -132,8 +137,32 @@ func (c *netCommand) Apply(ctx context.Context) error {
 		}
 		return err
 	}
-	why := waitFor(ctx, state.Deadline)
-	return c.TakeBack(ctx, state.Owner, why)
+	return c.end(ctx, state.Owner, waitFor(ctx, state.Deadline, c.watchOver(state.Owner)))
+}
+
+// watchOver returns a function that tells whether what an owner applied still
+// acts, and on the namespace that was named.
+func (c *netCommand) watchOver(owner string) func() error {
+	return func() error {
+		if err := c.Lost(context.Background(), owner); err != nil || owner == "" {
+			return err
+		}
+		return c.NS.Named()
+	}
+}
+
+// end takes back what acts for an owner. What others ended is not taken back: it
+// would be theirs. A namespace that lost its name may live on in processes.
+func (c *netCommand) end(ctx context.Context, owner, why string) error {
+	err := c.watchOver(owner)()
+	if err == nil {
+		return c.TakeBack(ctx, owner, why)
+	}
+	if !errors.Is(err, impair.ErrLost) {
+		err = errors.Join(err, c.Impairer.TakeBack(ctx, owner))
+	}
+	err = fmt.Errorf("net: %w", err)
+	return errors.Join(err, c.say(Event{Event: "lost", Owner: owner, Why: err.Error()}))
 }
 
 // planner is a backend that can say what it would do.
@@ -199,15 +228,27 @@ func (c *netCommand) list(ctx context.Context) error {
 
 // clear takes back what is set up, and says what that was.
 func (c *netCommand) clear(ctx context.Context) error {
-	if c.o.owner != "" {
-		return c.TakeBack(ctx, c.o.owner, "asked")
-	}
 	list, err := c.Held(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.TakeBack(ctx, "", "asked"); err != nil {
-		return err
+	var others []string
+	list = slices.DeleteFunc(list, func(e netfault.Effective) bool {
+		other := c.o.owner != "" && e.Owner != c.o.owner
+		if other {
+			others = append(others, strconv.Quote(e.Owner))
+		}
+		return other
+	})
+	if err := c.Impairer.TakeBack(ctx, c.o.owner); err != nil {
+		return fmt.Errorf("%w; try again with `microsim-agent net clear %s`", err, c.o.targetFlag())
+	}
+	if len(list) == 0 {
+		why := "no faults are set up here"
+		if len(others) > 0 {
+			why = "this owner has no faults here; those that are set up belong to " + strings.Join(others, ", ")
+		}
+		return c.say(Event{Event: "nothing", Owner: c.o.owner, Why: why})
 	}
 	for _, e := range list {
 		if err := c.say(Event{Event: "cleared", Backend: e.Backend, Owner: e.Owner, Why: "asked"}); err != nil {
@@ -244,7 +285,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 	}()
 	current := netfault.State{}
 	for {
-		why, text := c.next(ctx, states, current.Deadline)
+		why, text := c.next(ctx, states, current)
 		if why == "" {
 			state, err := netfault.Parse(strings.NewReader(text))
 			if err == nil && current.Owner != "" && state.Owner != current.Owner {
@@ -257,7 +298,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 			if err == nil {
 				continue
 			}
-			// What was applied before is not what is wanted any more.
+			// What was applied before is not what is wanted now.
 			return errors.Join(fmt.Errorf("net watch: %w", err), c.endWatch(ctx, current.Owner, "error"))
 		}
 		if why == "deadline" {
@@ -279,27 +320,35 @@ func (c *netCommand) endWatch(ctx context.Context, owner, why string) error {
 	if owner == "" {
 		return nil
 	}
-	return c.TakeBack(ctx, owner, why)
+	return c.end(ctx, owner, why)
 }
 
 // next waits for another state, or returns why there is none.
-func (c *netCommand) next(ctx context.Context, states <-chan string, deadline time.Time) (why, text string) {
+func (c *netCommand) next(ctx context.Context, states <-chan string, current netfault.State) (why, text string) {
 	var due <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
+	if !current.Deadline.IsZero() {
+		timer := time.NewTimer(time.Until(current.Deadline))
 		defer timer.Stop()
 		due = timer.C
 	}
-	select {
-	case text, ok := <-states:
-		if !ok {
-			return "end of input", ""
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case text, ok := <-states:
+			if !ok {
+				return "end of input", ""
+			}
+			return "", text
+		case <-due:
+			return "deadline", ""
+		case <-ctx.Done():
+			return "signal", ""
+		case <-look.C:
+			if c.watchOver(current.Owner)() != nil {
+				return "lost", ""
+			}
 		}
-		return "", text
-	case <-due:
-		return "deadline", ""
-	case <-ctx.Done():
-		return "signal", ""
 	}
 }
 

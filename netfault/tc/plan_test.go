@@ -3,6 +3,7 @@ package tc
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -350,14 +351,14 @@ func everyParameter() []parameter {
 		{"distribution", i{Delay: 100 * ms, Jitter: 10 * ms, Distribution: netfault.Pareto}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0}}`},
 		{"delay correlation", i{Delay: 100 * ms, Jitter: 10 * ms, DelayCorrelation: .25}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0.25}}`},
 		{"loss", i{Loss: netfault.Loss{Probability: .1}}, `{"limit":1000,"loss-random":{"loss":0.1,"correlation":0}}`},
-		{"loss correlation", i{Loss: netfault.Loss{Probability: .1, Correlation: .5}}, `{"loss-random":{"loss":0.1,"correlation":0.5}}`},
+		{"loss correlation", i{Loss: netfault.Loss{Probability: .1, Correlation: .5}}, fmt.Sprintf(`{"loss-random":{"loss":%.9f,"correlation":0.5}}`, netfault.Threshold(.1, .5))},
 		{"loss state", i{Loss: netfault.Loss{State: netfault.StateLoss{P13: .1, P31: .2, P32: .3, P23: .4, P14: .5}}}, `{"loss-state":{"p13":0.1,"p31":0.2,"p32":0.3,"p23":0.4,"p14":0.5}}`},
 		{"loss gemodel", i{Loss: netfault.Loss{GilbertElliott: netfault.GilbertElliott{GoodToBad: .1, BadToGood: .2, LossInBad: .75, LossInGood: .05}}}, `{"loss-gemodel":{"p":0.1,"r":0.2,"1-h":0.75,"1-k":0.05}}`},
 		{"ecn", i{Loss: netfault.Loss{Probability: .1}, ECN: true}, `{"loss-random":{"loss":0.1,"correlation":0},"ecn":true}`},
 		{"duplicate", i{Duplicate: netfault.Chance{Probability: .2}}, `{"duplicate":{"duplicate":0.2,"correlation":0}}`},
-		{"duplicate correlation", i{Duplicate: netfault.Chance{Probability: .2, Correlation: .3}}, `{"duplicate":{"duplicate":0.2,"correlation":0.3}}`},
-		{"corrupt", i{Corrupt: netfault.Chance{Probability: .2, Correlation: .3}}, `{"corrupt":{"corrupt":0.2,"correlation":0.3}}`},
-		{"reorder", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Correlation: .3}}, `{"reorder":{"reorder":0.2,"correlation":0.3},"gap":1}`},
+		{"duplicate correlation", i{Duplicate: netfault.Chance{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"duplicate":{"duplicate":%.9f,"correlation":0.3}}`, netfault.Threshold(.2, .3))},
+		{"corrupt", i{Corrupt: netfault.Chance{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"corrupt":{"corrupt":%.9f,"correlation":0.3}}`, netfault.Threshold(.2, .3))},
+		{"reorder", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"reorder":{"reorder":%.9f,"correlation":0.3},"gap":1}`, netfault.Threshold(.2, .3))},
 		{"gap", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Gap: 5}}, `{"reorder":{"reorder":0.2,"correlation":0},"gap":5}`},
 		{"rate", i{Rate: netfault.Rate{BytesPerSecond: 125_000}}, `{"rate":{"rate":125000,"packetoverhead":0,"cellsize":0,"celloverhead":0}}`},
 		{"rate beyond 32 bits", i{Rate: netfault.Rate{BytesPerSecond: 5_000_000_000}}, `{"rate":{"rate":5000000000,"packetoverhead":0,"cellsize":0,"celloverhead":0}}`},

@@ -160,10 +160,10 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 			return nil, nil, err
 		}
 		if err := c.all(ctx, ops); err != nil {
-			return nil, nil, errors.Join(err, b.rollBack(c, s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(ctx, c, s.Owner))
 		}
 		if links, err = c.verify(s, k, links); err != nil {
-			return nil, nil, errors.Join(err, b.rollBack(c, s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(ctx, c, s.Owner))
 		}
 		b.acting[s.Owner] = acting{s, k}
 		return nil, links, nil
@@ -175,7 +175,7 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 // rollBack sets up again what this process applied before for the owner; there
 // may be nothing. What another process applied is not known in full, since the
 // kernel does not show distributions, and is cleared.
-func (b *Backend) rollBack(c *conn, owner string) error {
+func (b *Backend) rollBack(ctx context.Context, c *conn, owner string) error {
 	before, ok := b.acting[owner]
 	if !ok || before.state.Expired(time.Now()) {
 		delete(b.acting, owner)
@@ -185,7 +185,7 @@ func (b *Backend) rollBack(c *conn, owner string) error {
 	if err == nil {
 		var ops []Op
 		if ops, _, err = Plan(before.state, facts); err == nil {
-			err = c.all(context.Background(), ops)
+			err = c.all(context.WithoutCancel(ctx), ops)
 		}
 	}
 	if err == nil {

@@ -29,18 +29,16 @@ const (
 	filterBase    uint16 = 0x6d73     // the priority of our first filter
 )
 
-// inRange reports whether a handle is one of those that begin at first, and
-// which.
-func inRange(handle, first uint32) (n int, ok bool) {
+// inRange reports whether a handle is one of those that begin at first.
+func inRange(handle, first uint32) bool {
 	const most = 0x200 // maxSelectors of netfault bounds classes and stages
-	n = int(handle>>16) - int(first>>16)
-	return n, handle&0xffff == 0 && n >= 0 && n < most
+	n := int(handle>>16) - int(first>>16)
+	return handle&0xffff == 0 && n >= 0 && n < most
 }
 
 // sorts reports whether a discipline of that handle sorts our packets.
 func sorts(handle uint32) bool {
-	_, behindStage := inRange(handle, sorterHandle)
-	return handle == rootHandle || behindStage
+	return handle == rootHandle || inRange(handle, sorterHandle)
 }
 
 // tree is everything below one root, each discipline after its parent.
@@ -405,14 +403,14 @@ func (t tree) effective(l *netfault.Link) error {
 func (t tree) shown(l *netfault.Link) {
 	places := map[uint32]int{} // of stages, by handle
 	for _, q := range t.qdiscs {
-		if _, ok := inRange(q.Handle, stageHandle); ok {
+		if inRange(q.Handle, stageHandle) {
 			i, _ := impairmentOf(q.discipline)
 			places[q.Handle] = len(l.Stages)
 			l.Stages = append(l.Stages, netfault.Stage{Impairment: i})
 		}
 	}
 	for _, q := range t.qdiscs {
-		_, isClass := inRange(q.Handle, classHandle)
+		isClass := inRange(q.Handle, classHandle)
 		i, ok := impairmentOf(q.discipline)
 		if ok && (isClass || q.Handle == rootHandle) {
 			l.Classes = append(l.Classes, netfault.Class{Impairment: i, Stages: t.passed(q, places)})

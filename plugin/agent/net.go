@@ -137,14 +137,15 @@ func (c *netCommand) Apply(ctx context.Context) error {
 		}
 		return err
 	}
-	return c.end(ctx, state.Owner, waitFor(ctx, state.Deadline, c.watchOver(state.Owner)))
+	return c.end(ctx, state.Owner, waitFor(ctx, state.Deadline, c.watchOver(ctx, state.Owner)))
 }
 
 // watchOver returns a function that tells whether what an owner applied still
 // acts, and on the namespace that was named.
-func (c *netCommand) watchOver(owner string) func() error {
+func (c *netCommand) watchOver(ctx context.Context, owner string) func() error {
+	ctx = context.WithoutCancel(ctx) // the end is looked at after a signal, too
 	return func() error {
-		if err := c.Lost(context.Background(), owner); err != nil || owner == "" {
+		if err := c.Lost(ctx, owner); err != nil || owner == "" {
 			return err
 		}
 		return c.NS.Named()
@@ -154,7 +155,7 @@ func (c *netCommand) watchOver(owner string) func() error {
 // end takes back what acts for an owner. What others ended is not taken back: it
 // would be theirs. A namespace that lost its name may live on in processes.
 func (c *netCommand) end(ctx context.Context, owner, why string) error {
-	err := c.watchOver(owner)()
+	err := c.watchOver(ctx, owner)()
 	if err == nil {
 		return c.TakeBack(ctx, owner, why)
 	}
@@ -345,7 +346,7 @@ func (c *netCommand) next(ctx context.Context, states <-chan string, current net
 		case <-ctx.Done():
 			return "signal", ""
 		case <-look.C:
-			if c.watchOver(current.Owner)() != nil {
+			if c.watchOver(ctx, current.Owner)() != nil {
 				return "lost", ""
 			}
 		}

@@ -101,7 +101,7 @@ func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, e
 			return nil, fmt.Errorf("applying by the backend %s: %w", backend.Name(), err)
 		}
 		b.acting[state.Owner] = effective
-		return &Applied{effective, strings.Join(unable, "; ")}, clearBut(ctx, b.Backends, backend, state.Owner)
+		return &Applied{effective, strings.Join(unable, "; ")}, clearBut(ctx, b.holding(ctx, state.Owner), backend, state.Owner)
 	}
 	return nil, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
 }
@@ -120,13 +120,31 @@ func (b *Impairer) free(ctx context.Context, state netfault.State) error {
 	return nil
 }
 
-// ErrLost says that what this process applied acts no more, and that others made
-// an end of it.
-var ErrLost = errors.New("the faults act no more")
+// holding returns the backends in use, and those of the others that hold faults
+// of an owner. One of the others that cannot tell does not work here.
+func (b *Impairer) holding(ctx context.Context, owner string) []netfault.Backend {
+	out := slices.Clone(b.Backends)
+	for _, other := range b.others {
+		held, _ := other.List(ctx)
+		if slices.ContainsFunc(held, func(e netfault.Effective) bool { return e.Owner == owner }) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// Why what a process applied acts no more, though its deadline has not come.
+var (
+	// ErrRemoved says that another program removed it, or a part of it. What is
+	// left of it is still to be taken back.
+	ErrRemoved = errors.New("the faults act no more")
+	// ErrReplaced says that another process applied faults for the same owner.
+	// There is nothing to take back, since what is set up is the other's.
+	ErrReplaced = errors.New("the faults were replaced")
+)
 
 // Lost returns nil as long as what this process applied for an owner is set up,
-// else an [ErrLost] that says what became of it. There is nothing to take back
-// then: what is set up belongs to another process.
+// else an [ErrRemoved] or [ErrReplaced] that says what became of it.
 func (b *Impairer) Lost(ctx context.Context, owner string) error {
 	want, ok := b.acting[owner]
 	if !ok {
@@ -136,26 +154,32 @@ func (b *Impairer) Lost(ctx context.Context, owner string) error {
 	if err != nil {
 		return nil //nolint:nilerr // nothing is known, and the next look may tell
 	}
-	expired := (netfault.State{Deadline: want.Deadline}).Expired(time.Now()) // then anyone may clear them
+	more, _ := heldBy(ctx, b.others) // one that cannot tell does not work here
+	held = slices.DeleteFunc(append(held, more...), func(e netfault.Effective) bool { return e.Owner != owner })
 	for _, e := range held {
-		if e.Owner != owner || e.Backend != want.Backend {
-			continue
-		}
 		if e.Generation != b.generation {
-			return fmt.Errorf("%w: another process (%s) has applied faults of owner %q since; give each process an owner of its own (--owner) to keep them apart", ErrLost, e.Generation, owner)
+			return fmt.Errorf("%w: another process (%s) has applied faults for the owner %q since; give each process an owner of its own (--owner) to keep both", ErrReplaced, e.Generation, owner)
 		}
-		for _, l := range want.Links {
-			same := func(o netfault.Link) bool { return o.Interface == l.Interface && o.Direction == l.Direction }
-			if !slices.ContainsFunc(e.Links, same) && len(l.Classes) > 0 && !expired {
-				return fmt.Errorf("%w: those on %s of interface %q were removed by another program", ErrLost, l.Direction, l.Interface)
-			}
+	}
+	if (netfault.State{Deadline: want.Deadline}).Expired(time.Now()) {
+		return nil // anyone may have cleared them since then
+	}
+	return removed(want, held)
+}
+
+// removed returns an [ErrRemoved] if a link that was applied is not held any more.
+func removed(want netfault.Effective, held []netfault.Effective) error {
+	if len(held) == 0 {
+		return fmt.Errorf("%w: another program has cleared or removed those of owner %q, or their interface is gone", ErrRemoved, want.Owner)
+	}
+	for _, l := range want.Links {
+		same := func(o netfault.Link) bool { return o.Interface == l.Interface && o.Direction == l.Direction }
+		there := slices.ContainsFunc(held, func(e netfault.Effective) bool { return slices.ContainsFunc(e.Links, same) })
+		if !there && len(l.Classes) > 0 {
+			return fmt.Errorf("%w: another program has removed those on %s of interface %q", ErrRemoved, l.Direction, l.Interface)
 		}
-		return nil
 	}
-	if expired {
-		return nil
-	}
-	return fmt.Errorf("%w: those of owner %q were cleared or removed by another program, or their interface is gone", ErrLost, owner)
+	return nil
 }
 
 // Taking back goes on after the signal that asked for it, and is tried again:

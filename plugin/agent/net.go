@@ -152,14 +152,14 @@ func (c *netCommand) watchOver(ctx context.Context, owner string) func() error {
 	}
 }
 
-// end takes back what acts for an owner. What others ended is not taken back: it
-// would be theirs. A namespace that lost its name may live on in processes.
+// end takes back what acts for an owner, also what is left after another program
+// removed a part, and in a namespace that lost its name but lives on in processes.
 func (c *netCommand) end(ctx context.Context, owner, why string) error {
 	err := c.watchOver(ctx, owner)()
 	if err == nil {
 		return c.TakeBack(ctx, owner, why)
 	}
-	if !errors.Is(err, impair.ErrLost) {
+	if !errors.Is(err, impair.ErrReplaced) {
 		err = errors.Join(err, c.Impairer.TakeBack(ctx, owner))
 	}
 	err = fmt.Errorf("net: %w", err)

@@ -194,14 +194,14 @@ func TestNetWatch(t *testing.T) {
 // Two processes of one owner: the second replaces the first, which says so when
 // it notices, and takes back nothing.
 func TestNetApplyTwice(t *testing.T) {
-	for _, backends := range [][2]string{{"tc", "tc"}, {"emulate", "emulate"}, {"tc", "auto"}} {
+	for _, backends := range [][2]string{{"tc", "tc"}, {"emulate", "emulate"}, {"emulate", "auto"}, {"tc", "emulate"}, {"emulate", "tc"}} {
 		t.Run(backends[0]+" "+backends[1], func(t *testing.T) {
 			lab := netfaulttest.NewLab(t)
 			before := dumped(t, lab)
 			first := start(t, lab, "apply", "--rate", "1mbit", "--backend", backends[0])
 			first.expect(t, "applied")
 			second := start(t, lab, "apply", "--rate", "2mbit", "--backend", backends[1])
-			second.expect(t, "applied")
+			acts := second.expect(t, "applied")
 			if e := first.expect(t, "lost"); !strings.Contains(e.Why, "another process") {
 				t.Errorf("lost because of %q", e.Why)
 			}
@@ -209,7 +209,7 @@ func TestNetApplyTwice(t *testing.T) {
 				t.Error("the first ended as if its faults had acted to the end")
 			}
 			list := start(t, lab, "list")
-			if e := list.expect(t, "listed"); e.Effective.Links[0].Classes[0].Impairment.Rate.BytesPerSecond != 250_000 {
+			if e := list.expect(t, "listed"); e.Effective.Backend != acts.Backend || e.Effective.Links[0].Classes[0].Impairment.Rate.BytesPerSecond != 250_000 {
 				t.Errorf("listed %+v", e.Effective)
 			}
 			list.end(t)
@@ -253,6 +253,31 @@ func TestNetApplyNoticesThatItsFaultsAreGone(t *testing.T) {
 		again := start(t, lab, "clear", "--owner", "nobody")
 		again.expect(t, "nothing")
 		again.end(t)
+	}
+}
+
+// Another program removes a part of what acts: the rest is taken back.
+func TestNetApplyTakesBackWhatIsLeft(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dumped(t, lab)
+	p := start(t, lab, "apply", "--rate", "1mbit", "--direction", "both", "--backend", "tc")
+	p.expect(t, "applied")
+	link, err := lab.Near.Handle.LinkByName(netfaulttest.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT}
+	if err := lab.Near.Handle.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: root}); err != nil {
+		t.Fatal(err)
+	}
+	if e := p.expect(t, "lost"); !strings.Contains(e.Why, "egress") {
+		t.Errorf("lost because of %q", e.Why)
+	}
+	if err := p.Wait(); err == nil {
+		t.Error("it ended as if all faults had acted to the end")
+	}
+	if after := dumped(t, lab); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
 

@@ -48,7 +48,10 @@ type Effective struct {
 	// Generation is that of the state; empty if the state had none.
 	Generation string    `json:"generation,omitempty"`
 	Deadline   time.Time `json:"deadline,omitzero"`
-	Links      []Link    `json:"links"`
+	// Orphaned says that nothing acts: the process that carried the faults out
+	// ended without taking back what marks them.
+	Orphaned bool   `json:"orphaned,omitempty"`
+	Links    []Link `json:"links"`
 }
 
 // ErrUnsupported is wrapped by the errors of Check and Apply if this kernel or

@@ -299,7 +299,11 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all, err := find(b.ns)
-	if err != nil {
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	var read map[uint16]bool
+	if err := inNamespace(b.ns, func() (err error) { read, err = readQueues(); return err }); err != nil {
 		return nil, err
 	}
 	var out []netfault.Effective
@@ -308,7 +312,7 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 			out = append(out, a.effective)
 			continue
 		}
-		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Generation: f.by, Deadline: f.deadline, Links: f.links})
+		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Generation: f.by, Deadline: f.deadline, Orphaned: f.orphaned(read), Links: f.links})
 	}
 	return out, nil
 }

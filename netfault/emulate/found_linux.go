@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,6 +128,32 @@ func (f *found) readChain(name string) {
 			f.links = append(f.links, netfault.Link{Interface: iface, Direction: d})
 		}
 	}
+}
+
+// orphaned tells whether no process reads a queue that the rules name, so that
+// all packets pass; read is what [readQueues] returned.
+func (f *found) orphaned(read map[uint16]bool) bool {
+	return read != nil && len(f.queues) > 0 && !slices.ContainsFunc(f.queues, func(q uint16) bool { return read[q] })
+}
+
+// readQueues returns the netfilter queues of the namespace that a process reads;
+// nil if the kernel does not show them. It must run inside the namespace.
+func readQueues() (map[uint16]bool, error) {
+	text, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading which netfilter queues are in use: %w", err)
+	}
+	read := map[uint16]bool{}
+	for line := range strings.Lines(string(text)) {
+		number, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if q, err := strconv.ParseUint(number, 10, 16); err == nil {
+			read[uint16(q)] = true
+		}
+	}
+	return read, nil
 }
 
 // remove takes the owner's tables away; with keepHooks only the rules, so that

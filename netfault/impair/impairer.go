@@ -250,9 +250,9 @@ func heldBy(ctx context.Context, backends []netfault.Backend) ([]netfault.Effect
 	return out, errors.Join(errs...)
 }
 
-// ClearExpired takes back what is ours and past its deadline, and returns whose
-// that was.
-func (b *Impairer) ClearExpired(ctx context.Context) (owners []string, err error) {
+// ClearStale takes back what is ours and past its deadline, or without the
+// process that carried it out. It returns what that was.
+func (b *Impairer) ClearStale(ctx context.Context) (cleared []netfault.Effective, err error) {
 	list, err := b.Held(ctx)
 	if err != nil {
 		return nil, err
@@ -261,14 +261,15 @@ func (b *Impairer) ClearExpired(ctx context.Context) (owners []string, err error
 	list = append(list, more...)
 	all := slices.Concat(b.Backends, b.others)
 	for _, e := range list {
-		if e.Owner != "" && (netfault.State{Deadline: e.Deadline}).Expired(time.Now()) {
+		expired := (netfault.State{Deadline: e.Deadline}).Expired(time.Now())
+		if e.Owner != "" && (expired || e.Orphaned) {
 			if err := b.takeBack(ctx, e.Owner, all); err != nil {
-				return owners, err
+				return cleared, err
 			}
-			owners = append(owners, e.Owner)
+			cleared = append(cleared, e)
 		}
 	}
-	return owners, nil
+	return cleared, nil
 }
 
 // Maker makes a backend for a namespace.

@@ -32,8 +32,9 @@ Breaks the network of one namespace, named by --netns, --pid or --pod-uid.
   list   prints what is set up, by whomever
   clear  takes back what carries the mark of --owner, or all marks of ours
 
-Prints a line of JSON for every change. A fault that outlived its process (by
-kill -9, say) is taken back by clear, or by the next apply after its deadline.
+Prints a line of JSON for every change. If a process is killed (kill -9), faults
+by tc go on: clear takes them back, or the next apply after their deadline. Those
+by emulate end: list shows what is left as orphaned, and the next apply removes it.
 
 Flags:
 `
@@ -128,7 +129,7 @@ func (c *netCommand) Apply(ctx context.Context) error {
 	if c.o.dryRun {
 		return c.dryRun(state)
 	}
-	if err := c.ClearExpired(ctx); err != nil {
+	if err := c.clearStale(ctx); err != nil {
 		return err
 	}
 	if acts, err := c.set(ctx, state); err != nil {
@@ -210,11 +211,16 @@ func (c *netCommand) TakeBack(ctx context.Context, owner, why string) error {
 	return c.say(Event{Event: "cleared", Owner: owner, Why: why})
 }
 
-// clearExpired takes back what is ours and past its deadline, and says so.
-func (c *netCommand) ClearExpired(ctx context.Context) error {
-	owners, err := c.Impairer.ClearExpired(ctx)
-	for _, owner := range owners {
-		err = errors.Join(err, c.say(Event{Event: "cleared", Owner: owner, Why: "expired"}))
+// clearStale takes back what is ours and past its deadline, or without its
+// process, and says so.
+func (c *netCommand) clearStale(ctx context.Context) error {
+	cleared, err := c.ClearStale(ctx)
+	for _, e := range cleared {
+		why := "expired"
+		if e.Orphaned {
+			why = "orphaned"
+		}
+		err = errors.Join(err, c.say(Event{Event: "cleared", Backend: e.Backend, Owner: e.Owner, Why: why}))
 	}
 	return err
 }
@@ -264,7 +270,7 @@ const maxLine = 4 << 20
 
 // watch applies one state after the other, as they come.
 func (c *netCommand) watch(ctx context.Context) error {
-	if err := c.ClearExpired(ctx); err != nil {
+	if err := c.clearStale(ctx); err != nil {
 		return err
 	}
 	states := make(chan string)

@@ -5,6 +5,7 @@ package agent
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,7 +32,10 @@ type netProcess struct {
 
 func start(t *testing.T, lab *netfaulttest.Lab, verb string, args ...string) *netProcess {
 	t.Helper()
-	p := &netProcess{Cmd: exec.Command(os.Args[0], append([]string{"net", verb, "--netns", lab.Near.Path()}, args...)...)}
+	// Events that do not come end the process, so that the test fails.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	p := &netProcess{Cmd: exec.CommandContext(ctx, os.Args[0], append([]string{"net", verb, "--netns", lab.Near.Path()}, args...)...)}
 	p.Env = append(os.Environ(), beAgent+"=1")
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.Stderr = &p.stderr
@@ -155,8 +159,40 @@ func TestNetApplyClearsWhatExpired(t *testing.T) {
 		t.Errorf("another owner's faults are no obstacle: %v, %s", err, early.stderr.String())
 	}
 	time.Sleep(time.Until(deadline)) // the deadline is what is tested
-	second := start(t, lab, "apply", "--fault", "net-partition", "--owner", "second", "--for", "10ms", "--backend", "tc")
+	second := start(t, lab, "apply", "--fault", "net-partition", "--owner", "second", "--for", "1s", "--backend", "tc")
 	if e := second.expect(t, "cleared"); e.Owner != "first" || e.Why != "expired" {
+		t.Errorf("%+v", e)
+	}
+	second.expect(t, "applied")
+	second.end(t)
+	if after := dumped(t, lab); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// The emulation ends with its process: what a killed one left is listed as
+// orphaned, and is no obstacle for another owner.
+func TestNetApplyReplacesADeadEmulation(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	before := dumped(t, lab)
+	p := start(t, lab, "apply", "--delay", "10ms", "--owner", "first", "--backend", "emulate")
+	p.expect(t, "applied")
+	list := start(t, lab, "list")
+	if e := list.expect(t, "listed"); e.Effective.Orphaned {
+		t.Errorf("orphaned while its process runs: %+v", e.Effective)
+	}
+	list.end(t)
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait() // it was killed
+	list = start(t, lab, "list")
+	if e := list.expect(t, "listed"); e.Owner != "first" || !e.Effective.Orphaned {
+		t.Errorf("not orphaned after its process was killed: %+v", e.Effective)
+	}
+	list.end(t)
+	second := start(t, lab, "apply", "--rate", "1mbit", "--owner", "second", "--for", "1s")
+	if e := second.expect(t, "cleared"); e.Owner != "first" || e.Why != "orphaned" {
 		t.Errorf("%+v", e)
 	}
 	second.expect(t, "applied")

@@ -31,6 +31,15 @@ func TestThresholdKeepsTheMean(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []float64{5e-324, 1e-7, 1e-5, .5, .97, .98, .999999} {
+		for _, p := range []float64{1e-12, 1e-9, 1e-5, .5, 1 - 1e-9, 1 - 1e-16} {
+			threshold := Threshold(p, c)
+			back := Probability(threshold, c)
+			if !(threshold >= 0 && threshold <= 1 && back >= 0 && back <= 1) || math.Abs(back-p) > 1e-4*p {
+				t.Errorf("the probability %v at a correlation of %v becomes %v, by the threshold %v", p, c, back, threshold)
+			}
+		}
+	}
 	if Threshold(.2, 0) != .2 || Threshold(0, .5) != 0 || Threshold(1, .5) != 1 {
 		t.Error("what needs no threshold has one")
 	}

@@ -75,7 +75,12 @@ func scaleBeside(first uint32, p float64) uint32 { return min(scale(p), math.Max
 
 // correlated is scale for the number below which the kernel's correlated draws
 // must stay so that as much happens as the probability says.
-func correlated(p, correlation float64) uint32 { return scale(netfault.Threshold(p, correlation)) }
+func correlated(p, correlation float64) uint32 {
+	if p <= 0 {
+		return 0
+	}
+	return max(1, scale(netfault.Threshold(p, correlation)))
+}
 
 func uncorrelated(parts, correlation uint32) float64 {
 	return netfault.Probability(unscale(parts), unscale(correlation))

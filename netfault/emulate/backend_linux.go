@@ -27,7 +27,7 @@ type Backend struct {
 	loop    *loop // nil while nothing is applied
 	inject  *injector
 	applied map[string]*applied
-	takes   []variant // what of the kernel's abilities is not ruled out
+	takes   []variant // of the rules, those that the kernel may take, the best first
 }
 
 var _ netfault.Backend = (*Backend)(nil)

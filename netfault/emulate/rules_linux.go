@@ -158,9 +158,10 @@ func install(ns netns.NsHandle, p plan, tries []variant) (variant, error) {
 	return variant{}, explainRules(first)
 }
 
-// proven keeps of the variants those that agree with the one which the kernel
-// took in each ability that the plan used. The others prove nothing: rules for
-// what arrives are taken with any of dup and egress.
+// proven returns the variants that may still work after the kernel took one of
+// them: those that equal it in each ability that the plan used. The plan proves
+// nothing about the others: a kernel takes rules for arriving packets whatever dup
+// and egress say.
 func (p plan) proven(took variant, all []variant) []variant {
 	queues, copies := false, false
 	for _, l := range p.links {

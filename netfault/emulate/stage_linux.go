@@ -37,7 +37,8 @@ func (s *stage) offer(now int64, p engine.Packet, c *channel, place int) bool {
 	return true
 }
 
-// collect takes a packet out of the books, as its channel knows it.
+// collect forgets a packet that leaves, and gives it back the id that its channel
+// knows.
 func (s *stage) collect(p engine.Packet) (engine.Packet, staged) {
 	to := s.waiting[p.ID]
 	delete(s.waiting, p.ID)

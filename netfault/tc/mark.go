@@ -11,7 +11,7 @@ import (
 // can list links finds changes that were left half-way.
 type mark struct {
 	owner    string
-	by       string // the generation; empty in a mark of before there were any
+	by       string // the generation; empty in marks of older versions
 	deadline time.Time
 	egress   bool // a root discipline with our handle is or may be there
 	ingress  bool // an ingress discipline of ours is or may be there
@@ -20,7 +20,7 @@ type mark struct {
 
 const (
 	markPrefix = "microsim-netfault "
-	// bySign parts the owner, which cannot contain it, from the generation.
+	// bySign separates the owner, which cannot contain it, from the generation.
 	bySign = "@"
 	// maxAlias is the kernel's IFALIASZ, less the end.
 	maxAlias = 255

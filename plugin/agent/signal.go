@@ -14,9 +14,9 @@ import (
 // timeout(1), for one, signals a process and then its group.
 const sameWish = time.Second
 
-// UntilSignal returns a context that ends with INT, TERM or HUP. A signal that
-// comes more than a second later calls leave, which does not return: what the
-// program is doing does not end by itself.
+// UntilSignal returns a context that ends with INT, TERM or HUP. A signal more than
+// a second after the first calls leave, which must end the program: its work did
+// not stop with the context.
 func UntilSignal(w io.Writer, leave func()) (ctx context.Context, stop func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -8,8 +8,8 @@ import (
 // lookEvery is how often a process looks whether its faults still act.
 const lookEvery = time.Second
 
-// waitFor waits for the deadline, if there is one, the end of the context, or an
-// error of lost, which it asks each second. It says which came.
+// waitFor waits for the deadline, if there is one, for the end of the context, or
+// until lost returns an error; it calls lost every second. It says which came.
 func waitFor(ctx context.Context, deadline time.Time, lost func() error) string {
 	var due <-chan time.Time
 	if !deadline.IsZero() {

@@ -390,7 +390,7 @@ func loadRows() []flagRow {
 		{"load", "duration", url + "--rate 5", "--duration 0s", "", refused},
 		{"load", "count", "-f $LOAD", "--count 3", "", `^3 requests`},
 		{"load", "count", "--url $SERVER/x --rate 50", "--count 0", "", refused},
-		{"load", "timeout", "--url $SERVER/slow --rate 50 --count 1", "--timeout 50ms", "", `1 timeout`},
+		{"load", "timeout", "--url $SERVER/slow --rate 50 --count 1", "--timeout 500ms", "", `1 timeout`},
 		{"load", "timeout", url + "--rate 5", "--timeout 0s", "", refused},
 		{"load", "no-keep-alive", url + "--users 1", "--no-keep-alive", "", `connections: 2`},
 		{"load", "no-keep-alive", "-f $LOAD", "--no-keep-alive", "", `connections: 8`},

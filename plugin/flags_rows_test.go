@@ -350,7 +350,7 @@ func loadRows() []flagRow {
 		{"load", "filename", "", "-f $LOAD", "", `asked: GET /from-file`},
 		{"load", "service", "--rate 50 --count 2 --on local -o json", "--service db", "", `"name": "db"`},
 		{"load", "service", url + "--rate 50", "--service db", "", refused},
-		{"load", "endpoint", "--service db --rate 50 --count 2 --on local", "--endpoint /no-such", "", `http error`},
+		{"load", "endpoint", "--service web --rate 50 --count 2 --on local", "--endpoint /no-such", "", `status 404`},
 		{"load", "endpoint", "--rate 50 --count 2 --on local", "--endpoint /", "", refused},
 		{"load", "method", url + "--rate 50", "--method PUT", "", `asked: PUT /x`},
 		{"load", "method", "--rate 50 --count 2 --on local", "--method PUT", "", refused},

@@ -172,7 +172,11 @@ func (b *Branch) after(e *Event) (ends bool) {
 		}
 		if op.Route != nil {
 			// A chain's time is looked at where it works, and by each call.
-			return e.Err != nil && b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
+			if e.Err != nil {
+				return b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
+			}
+			b.degraded += e.Degraded
+			return false
 		}
 		b.degraded += e.parts()
 		if e.Class != outcome.OK && e.Fallback == nil {
@@ -225,11 +229,13 @@ func (b *Branch) fail(f Failure) (ends bool) {
 }
 
 // broke takes an operation that went wrong by itself. A chain notes it and goes
-// on; an endpoint fails with 500, unless it was a fault that could not act.
+// on, which leaves a part of its answer out; an endpoint fails with 500, unless it
+// was a fault that could not act.
 func (b *Branch) broke(f Failure) (ends bool) {
 	switch {
 	case b.request.arrival.Chain:
 		b.request.noted = append(b.request.noted, f)
+		b.degraded++
 		return false
 	case f.Op.Fault > 0:
 		return false

@@ -177,8 +177,8 @@ func (r *Request) Corrupt() bool { return r.root.corrupt }
 func (r *Request) Answers() behave.Values { return r.root.answers }
 
 // Degraded counts the parts of a good answer that are not what they should be:
-// calls that a fallback replaced or whose failure was ignored, and what the
-// callees told of their own answers.
+// calls that a fallback replaced or whose failure was ignored, what a chain noted
+// and went on without, and what the callees told of their own answers.
 func (r *Request) Degraded() int { return r.root.degraded }
 
 // Fallbacks are the answers that took the place of others.

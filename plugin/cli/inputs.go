@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,7 @@ const fetchTimeout = 30 * time.Second
 // fetch opens a URL.
 func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, fmt.Errorf("the server took longer than %v", fetchTimeout))
-	resp, err := get(ctx, address)
+	content, err := get(ctx, address)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -92,10 +93,10 @@ func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 		cancel()
 		return nil, err
 	}
-	return body{resp.Body, ctx, cancel}, nil
+	return body{content, ctx, cancel}, nil
 }
 
-func get(ctx context.Context, address string) (*http.Response, error) {
+func get(ctx context.Context, address string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func get(ctx context.Context, address string) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, fmt.Errorf("the server answered %s", resp.Status)
 	}
-	return resp, nil
+	return resp.Body, nil
 }
 
 // body ends the time allowed for a response together with its body.
@@ -120,7 +121,7 @@ type body struct {
 
 func (b body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := context.Cause(b.ctx); cause != nil {
 			err = cause
 		}

@@ -40,11 +40,9 @@ type described struct {
 }
 
 // What of a load belongs to which kind of loop, and to what is sent.
-var (
-	openFlags    = []string{"to", "poisson", "burst"}
-	closedFlags  = []string{"think", "every", "delay"}
-	requestFlags = []string{"service", "endpoint", "method", "url", "body"}
-)
+func openFlags() []string    { return []string{"to", "poisson", "burst"} }
+func closedFlags() []string  { return []string{"think", "every", "delay"} }
+func requestFlags() []string { return []string{"service", "endpoint", "method", "url", "body"} }
 
 // AddFlags adds the flags.
 func (d *described) AddFlags(cmd *cobra.Command) {
@@ -102,10 +100,10 @@ func (d *described) checkLoop(open bool) error {
 	changed := d.flags.Changed
 	if !open {
 		if changed("every") && changed("delay") || changed("think") && (changed("every") || changed("delay")) {
-			given := cli.Given(d.flags, closedFlags...)
+			given := cli.Given(d.flags, closedFlags()...)
 			return fmt.Errorf("%s both say when a user sends again: keep one", strings.Join(given, " and "))
 		}
-		return cli.Refuse(d.flags, "are of an open loop: write --rate in place of --users, or leave them out", openFlags...)
+		return cli.Refuse(d.flags, "are of an open loop: write --rate in place of --users, or leave them out", openFlags()...)
 	}
 	if changed("to") && !changed("duration") {
 		return errors.New("--to is reached at the end of the load: write --duration")
@@ -113,7 +111,7 @@ func (d *described) checkLoop(open bool) error {
 	if d.rate == 0 && !changed("to") {
 		return errors.New("--rate 0 sends nothing: write one above 0, or the rate to reach with --to")
 	}
-	return cli.Refuse(d.flags, "are of a closed loop: write --users in place of --rate, or leave them out", closedFlags...)
+	return cli.Refuse(d.flags, "are of a closed loop: write --users in place of --rate, or leave them out", closedFlags()...)
 }
 
 // checkValues refuses values that would be taken for ones that were not given.
@@ -145,7 +143,7 @@ func (d *described) checkURLs() error {
 
 // validateBesideFile refuses the flags that describe what a file describes.
 func (d *described) validateBesideFile() error {
-	given := slices.Concat([]string{"rate", "users"}, openFlags, closedFlags, requestFlags)
+	given := slices.Concat([]string{"rate", "users"}, openFlags(), closedFlags(), requestFlags())
 	if err := cli.Refuse(d.flags, "and a file both describe the load: change the file, or describe all of the load by flags", given...); err != nil {
 		return err
 	}

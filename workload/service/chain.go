@@ -37,6 +37,7 @@ func (x *exchange) serveChain() bool {
 	if !x.play(exec.Arrival{Chain: true, Endpoint: endpoint, Worker: x.connWorker()}) {
 		return true
 	}
+	x.tellDegraded()
 	switch end := x.machine.Ending(); {
 	case end.Kind == behave.OpRespond:
 		x.answerChain(http.StatusOK, x.chain.Designation, x.notes())
@@ -173,9 +174,12 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 		if err == nil {
 			document, times = a.body, a.times
 		}
-		e.Status, e.Now = a.status, s.now()
+		e.Status, e.Degraded, e.Now = a.status, a.degraded, s.now()
 		c.Next(e)
 		metrics.count(e.Class, c.Took())
+		if e.Class == outcome.OK && e.Degraded > 0 {
+			metrics.degraded.Inc()
+		}
 	}
 	x.responses, x.times = append(x.responses, document), append(x.times, times)
 	e.Kind, e.Err, e.Now = exec.Called, err, s.now()

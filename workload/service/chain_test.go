@@ -1,11 +1,15 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -51,5 +55,36 @@ func TestAnswersOfAChainNeedMemory(t *testing.T) {
 	answer := post(t, url+"/", text).response(t)
 	if len(answer.Errors) != 1 || answer.Response[1] == nil || answer.Response[2] != nil || !strings.Contains(answer.Errors[0], "may hold") {
 		t.Errorf("got the errors %q", answer.Errors)
+	}
+}
+
+// A hop that fails is a part that is missing from the answers of all services
+// above it, which tell so.
+func TestFailedHopsDegradeTheServicesAbove(t *testing.T) {
+	for status, want := range map[int]string{200: "", 503: "1"} {
+		back := callee(t, func(_ int64, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "{}")
+		})
+		middle, middleURL := start(t, Config{Service: topology.NewService("middle"), Peers: map[string][]string{"back": {back}}})
+		front, url := start(t, Config{Service: topology.NewService("front"), Peers: map[string][]string{"middle": {middleURL}}})
+		r := post(t, url+"/", `{"designation":"front","routes":[{"designation":"middle","routes":[{"designation":"back"}]}]}`)
+		if got := r.header.Get(control.DegradedHeader); r.status != 200 || got != want {
+			t.Errorf("status %d of the last hop: got %d with %q, want 200 with %q\n%s", status, r.status, got, want, r.body)
+		}
+		n := cmp.Or(want, "0")
+		for what, got := range map[string]string{
+			"requests of the middle": metric(t, middle, `microsim_requests_degraded_total{endpoint="chain",service="middle"}`),
+			"requests of the front":  metric(t, front, `microsim_requests_degraded_total{endpoint="chain",service="front"}`),
+			"calls of the front":     metric(t, front, `microsim_calls_degraded_total{callee="middle",service="front"}`),
+		} {
+			if got != n {
+				t.Errorf("status %d of the last hop: degraded %s: %s, want %s", status, what, got, n)
+			}
+		}
+		// The call that failed is an error, and not degraded.
+		if got := metric(t, middle, `microsim_calls_degraded_total{callee="back",service="middle"}`); got != "0" {
+			t.Errorf("%s calls of the middle were degraded", got)
+		}
 	}
 }

@@ -24,6 +24,14 @@ demo: ## build the plugin and run a web shop for 20 s: load, a fault, a summary
 test: ## run every test that needs no root, Docker or browser
 	$(GO) test -count=1 -shuffle=on ./...
 
+.PHONY: theory
+theory: ## the event kernel against queueing theory at loads up to 0.9 (a minute or two)
+	MICROSIM_THEORY=full $(GO) test -count=1 -v -timeout 30m -run Theory ./model/des
+
+.PHONY: agreement
+agreement: ## the same experiments for real and in virtual time, with the error of each figure (3 minutes, and the machine for itself)
+	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run
+
 .PHONY: race
 race: ## the same under the race detector (needs a C compiler)
 	$(GO) test -count=1 -race -shuffle=on ./...
@@ -95,7 +103,8 @@ bench: ## speed and memory, as ratios measured in one run (needs wrk; a quiet ma
 	@command -v wrk >/dev/null || { echo 'wrk is not installed: apt-get install wrk'; exit 1; }
 	$(GO) test -run '^$$' -bench 'AgainstNetHTTP' -benchtime 1x ./workload/service
 	$(GO) test -run '^$$' -bench 'ThousandServices|Processes' -benchtime 1x ./localsim
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./workload/loadgen
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./workload/loadgen ./localsim/virtual
+	$(GO) test -run '^$$' -bench 'Kernel|Queues' ./model/des
 	$(GO) test -run '^$$' -bench . ./model/policy ./model/dist ./observe/collect
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./netfault/gate
 	$(MAKE) build && bash -c 'for i in 1 2 3 4 5; do time ./bin/kubectl-microsim --help >/dev/null; done' 2>&1 | grep real

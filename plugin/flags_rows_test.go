@@ -470,6 +470,18 @@ func runRows() []flagRow {
 		row("detach", "--on local", "--detach", "", refused)
 		row("runner-image", "--image x --ready-timeout 50ms --detach", "--runner-image registry.example/runner:9", "", `registry\.example/runner:9`)
 		row("runner-image", "--image x", "--runner-image y", "", refused)
+		row("pace", "--on local", "--pace 10x", "", refused)
+		row("pace", "--on virtual", "--pace 0x", "", refused)
+		row("pace", "--on virtual --dry-run", "--pace 10x", "", refused)
+		row("pace", "--on virtual", "--pace 20x", "", `load ended`)
+		row("isolation", "--on virtual", "--isolation process", "", refused)
+		row("port-base", "--on virtual", "--port-base 7000", "", refused)
+		row("namespace", "--on virtual", "-n elsewhere", "", refused)
+		row("ready-timeout", "--on virtual", "--ready-timeout 1s", "", refused)
+		row("image", "--on virtual", "--image x", "", refused)
+		row("load-pods", "--on virtual", "--load-pods 2", "", refused)
+		row("detach", "--on virtual", "--detach", "", refused)
+		row("runner-image", "--on virtual", "--runner-image x", "", refused)
 		row("called-as", "--on local -o json", "--called-as outside", "", `"command": "outside`)
 	}
 	rows = append(rows,

@@ -97,32 +97,32 @@ func (c *Caller) machines(worker int) (*breaker, *semaphore) {
 	return cmp.Or(breaker, s.breaker), cmp.Or(bulkhead, s.bulkhead)
 }
 
-// A Ticket is one call under way. The executor keeps it and hands it back.
+// A Ticket is one call under way. The executor keeps it and hands it back. It
+// holds no pointer, so a copy of it is good for a copy of its Caller.
 type Ticket struct {
 	// Attempt counts the attempts from 1.
-	Attempt  int
-	breaker  *breaker
-	bulkhead *semaphore
-	pass     pass
-	waited   time.Duration
+	Attempt int
+	worker  int
+	pass    pass
+	waited  time.Duration
 }
 
 // Begin asks whether a call may go out. Any class but OK ends the call: it was
 // turned away, and no ticket is handed back.
 func (c *Caller) Begin(worker int, now time.Duration) (Ticket, outcome.Class) {
-	t := Ticket{Attempt: 1}
+	t := Ticket{Attempt: 1, worker: worker}
 	if c.limit != nil && !c.limit.take(now) {
 		return t, outcome.Rejected
 	}
-	t.breaker, t.bulkhead = c.machines(worker)
-	if t.bulkhead != nil && !t.bulkhead.enter() {
+	breaker, bulkhead := c.machines(worker)
+	if bulkhead != nil && !bulkhead.enter() {
 		return t, outcome.Rejected
 	}
-	if t.breaker != nil {
+	if breaker != nil {
 		var ok bool
-		if t.pass, ok = t.breaker.allow(now); !ok {
-			if t.bulkhead != nil {
-				t.bulkhead.leave()
+		if t.pass, ok = breaker.allow(now); !ok {
+			if bulkhead != nil {
+				bulkhead.leave()
 			}
 			return t, outcome.BreakerOpen
 		}
@@ -144,25 +144,26 @@ type Verdict struct {
 // After takes the outcome of an attempt: its class and, for answers, the HTTP
 // status. The key must be the call's own; the wait is drawn from it.
 func (c *Caller) After(t *Ticket, class outcome.Class, status int, now time.Duration, key dist.Key) Verdict {
-	perAttempt := t.breaker != nil && c.policy.Breaker.PerAttempt
-	if perAttempt && t.watch(class, status, now) {
-		return c.end(t, outcome.BreakerOpen)
+	breaker, bulkhead := c.machines(t.worker)
+	perAttempt := breaker != nil && c.policy.Breaker.PerAttempt
+	if perAttempt && breaker.watch(t.pass, class, status, now) {
+		return end(bulkhead, outcome.BreakerOpen)
 	}
 	if c.retries(t, class, status) && (c.budget == nil || c.budget.take(now)) {
 		v := Verdict{Retry: true, Wait: c.wait(t, key)}
 		if perAttempt {
 			var ok bool
-			if t.pass, ok = t.breaker.allow(now); !ok {
-				return c.end(t, outcome.BreakerOpen)
+			if t.pass, ok = breaker.allow(now); !ok {
+				return end(bulkhead, outcome.BreakerOpen)
 			}
 		}
 		t.Attempt++
 		return v
 	}
-	if t.breaker != nil && !perAttempt && t.watch(class, status, now) {
+	if breaker != nil && !perAttempt && breaker.watch(t.pass, class, status, now) {
 		class = outcome.BreakerOpen
 	}
-	return c.end(t, class)
+	return end(bulkhead, class)
 }
 
 // Stop ends a call whose next attempt, which the last verdict asked for, is not
@@ -171,31 +172,32 @@ func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Durat
 	if c.budget != nil {
 		c.budget.earn(1)
 	}
+	breaker, bulkhead := c.machines(t.worker)
 	switch {
-	case t.breaker == nil:
+	case breaker == nil:
 	case c.policy.Breaker.PerAttempt:
-		t.breaker.cancel(t.pass)
-	case t.watch(class, status, now):
+		breaker.cancel(t.pass)
+	case breaker.watch(t.pass, class, status, now):
 		class = outcome.BreakerOpen
 	}
-	return c.end(t, class).Class
+	return end(bulkhead, class).Class
 }
 
-// watch tells the breaker a result, and reports whether that was the failure that
+// watch takes a result, and reports whether that was the failure that
 // opened it. A good answer may be the one that fills the window of a breaker by
 // rate, and opens it; it stays a good answer.
-func (t *Ticket) watch(class outcome.Class, status int, now time.Duration) (opened bool) {
+func (b *breaker) watch(p pass, class outcome.Class, status int, now time.Duration) (opened bool) {
 	if class == outcome.Cancelled {
-		t.breaker.cancel(t.pass)
+		b.cancel(p)
 		return false
 	}
 	fails := countsAsFailure(class, status)
-	return t.breaker.record(t.pass, now, fails) && fails
+	return b.record(p, now, fails) && fails
 }
 
-func (c *Caller) end(t *Ticket, class outcome.Class) Verdict {
-	if t.bulkhead != nil {
-		t.bulkhead.leave()
+func end(bulkhead *semaphore, class outcome.Class) Verdict {
+	if bulkhead != nil {
+		bulkhead.leave()
 	}
 	return Verdict{Class: class}
 }

@@ -50,6 +50,7 @@ func newOutageRuns(streams cli.Streams) (commands []*cobra.Command) {
 		{"outage", "Run the home page system with one path that cannot be reached"},
 	} {
 		o := &outageOptions{runOptions: runOptions{streams: streams, target: target.New()}, mode: mode.name}
+		o.target.AllowVirtual = true
 		o.series.duration = outageDuration
 		cmd := &cobra.Command{
 			Use:   mode.name,
@@ -109,12 +110,15 @@ func parseSeconds(text string) (unit.Duration, error) {
 }
 
 // readOutageLab reads the embedded example.
-func readOutageLab() (e experiment.Experiment, err error) {
-	text, err := examples.Open(outageLab)
+func readOutageLab() (experiment.Experiment, error) { return readLab(outageLab) }
+
+// readLab reads an embedded experiment.
+func readLab(name string) (e experiment.Experiment, err error) {
+	text, err := examples.Open(name)
 	if err != nil {
 		return e, err
 	}
-	docs, err := spec.Read("example "+outageLab, bytes.NewReader(text))
+	docs, err := spec.Read("example "+name, bytes.NewReader(text))
 	if err != nil {
 		return e, err
 	}

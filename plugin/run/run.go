@@ -40,6 +40,7 @@ type runOptions struct {
 	local   local.Flags
 	series  series
 	pods    int
+	pace    pace
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
 	seed     uint64
@@ -53,6 +54,7 @@ type runOptions struct {
 // New is `run`.
 func New(streams cli.Streams) *cobra.Command {
 	o := &runOptions{streams: streams, target: target.New()}
+	o.target.AllowVirtual = true
 	cmd := &cobra.Command{
 		Use:   "run (EXPERIMENT | -f FILE)",
 		Short: "Run an experiment: deploy, load, break, judge, clean up",
@@ -61,6 +63,9 @@ judge its checks, and take everything down again.
 
 The files describe one experiment; or a system, a load and faults, of which one is made. Faults of
 VECROsim and Chaos Mesh beside an experiment are added to it.
+
+With --on virtual, nothing is started: the experiment is played in simulated time, hours in seconds,
+and equal files and seeds give equal results. docs/virtual.md says what is modelled.
 
 An experiment with variants is run once for each of them, and they are compared; --seeds repeats
 each run, and gives intervals.
@@ -71,6 +76,7 @@ without this machine; 'report', 'status' and 'down' find it by its name.
 
 The exit code is 10 if a check did not hold, and 11 if something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
+  kubectl microsim run shop --on virtual
   kubectl microsim run shop --on kind
   kubectl microsim run shop --on kind --detach
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
@@ -120,6 +126,8 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	o.detached.AddFlags(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
+	flags.Var(&o.pace, "pace", "with --on virtual: show it live at this pace, such as 10x, instead of as fast as possible")
+	cli.OnlyOn(flags, []string{"virtual"}, "pace")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
@@ -152,7 +160,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	case o.force && o.out == "":
 		return errors.New("--force is about the directory of --out: write --out, too, or leave it out")
 	case o.dryRun:
-		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report")
+		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report", "pace")
 	}
 	return nil
 }
@@ -235,23 +243,12 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	screen := cli.NewRunScreen(o.streams.Err)
-	deps, err := o.deps(ctx, &e, screen)
-	if err != nil {
-		return err
-	}
-	if !o.target.OnCluster() {
-		defer cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))()
-	}
-	screen.Begin()
-	result, err := runner.Run(ctx, e, deps, func(event runner.Event) {
-		screen.Observe(event)
+	result, err := o.perform(ctx, &e, func(event runner.Event) {
 		pages.Observe(event)
 		if recorder != nil {
 			recorder.Observe(event)
 		}
 	})
-	screen.Close()
 	err = cli.Cause(ctx, err)
 	if result == nil {
 		return err
@@ -262,6 +259,34 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	}
 	pages.add(result)
 	return o.conclude(result, errors.Join(err, pages.write()))
+}
+
+// perform runs an experiment where the flags say, and shows how it goes on.
+func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, observe runner.Observer) (*result.Result, error) {
+	if o.target.Virtual() {
+		return o.playVirtual(ctx, e, observe)
+	}
+	screen := cli.NewRunScreen(o.streams.Err)
+	deps, err := o.deps(ctx, e, screen)
+	if err != nil {
+		return nil, err
+	}
+	defer o.recoverable(ctx, e)()
+	screen.Begin()
+	defer screen.Close()
+	return runner.Run(ctx, *e, deps, func(event runner.Event) {
+		screen.Observe(event)
+		observe(event)
+	})
+}
+
+// recoverable says how to take a system on this machine down, if the run does not
+// end well. What it returns is called at the end.
+func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) (done func()) {
+	if o.target.OnCluster() {
+		return func() {}
+	}
+	return cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
 }
 
 // deps are what the runs of an experiment work with where the flags say.
@@ -349,7 +374,7 @@ func (o *runOptions) called(args []string) string {
 	if o.target.OnCluster() {
 		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push")...)
 		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))
-	} else {
+	} else if !o.target.Virtual() {
 		words = append(words, "--isolation", o.local.Isolation)
 		if o.local.PortBase != 0 {
 			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))

@@ -105,11 +105,6 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
-	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
-	deps, err := o.deps(ctx, &e, watcher)
-	if err != nil {
-		return err
-	}
 	pages, err := newPageWriter(o.report, e)
 	if err != nil {
 		return err
@@ -118,16 +113,12 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	for i := range o.series.seeds {
 		seeds = append(seeds, e.Seed+uint64(i))
 	}
-	if !o.target.OnCluster() {
-		defer cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))()
-	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	comparison, err := runner.RunAll(ctx, e, o.series.names(), seeds, deps, func(event runner.Event) {
+	comparison, err := o.performAll(ctx, &e, seeds, func(event runner.Event) {
 		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
 			ended.Result.Command = o.repeatOne(e, args, ended.Result)
 		}
-		watcher.observe(event)
 		pages.Observe(event)
 		if recorded == nil {
 			return
@@ -136,7 +127,6 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			stop(recorded.Err())
 		}
 	})
-	watcher.Close()
 	err = cli.Cause(ctx, err)
 	if comparison != nil {
 		comparison.Command = o.repeatAll(e, args)
@@ -153,6 +143,25 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 		return err
 	}
 	return o.concludeAll(comparison, err)
+}
+
+// performAll runs variants with seeds where the flags say, and shows how they go
+// on.
+func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, seeds []uint64, observe runner.Observer) (*result.Comparison, error) {
+	if o.target.Virtual() {
+		return o.playAllVirtual(ctx, e, seeds, observe)
+	}
+	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
+	deps, err := o.deps(ctx, e, watcher)
+	if err != nil {
+		return nil, err
+	}
+	defer o.recoverable(ctx, e)()
+	defer watcher.Close()
+	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) {
+		watcher.observe(event)
+		observe(event)
+	})
 }
 
 // recordSeries prepares --out; it is nil where nothing is to be written.

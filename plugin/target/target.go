@@ -4,6 +4,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 type Target struct {
 	// On is local, kind or cluster; empty means cluster.
 	On string
+	// AllowVirtual says that the command plays whole experiments, and so can play
+	// them in virtual time.
+	AllowVirtual bool
 	// Kube has the flags of clusters.
 	Kube *kube.Flags
 	all  bool
@@ -29,8 +33,12 @@ func New() Target { return Target{Kube: &kube.Flags{}} }
 
 // AddFlags adds --on and the flags of clusters.
 func (t *Target) AddFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.On, "on", "", "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)")
-	cli.CompleteFlag(cmd, "on", "local", "kind", "cluster")
+	usage := "where the system runs: local, kind, or cluster, which is that of the current context (default cluster)"
+	if t.AllowVirtual {
+		usage = "where the system runs: local, kind, virtual (simulated, in no time), or cluster, which is that of the current context (default cluster)"
+	}
+	cmd.Flags().StringVar(&t.On, "on", "", usage)
+	cli.CompleteFlag(cmd, "on", t.known()...)
 	t.Kube.AddFlags(cmd)
 }
 
@@ -53,8 +61,19 @@ func (t *Target) Command(words ...string) string {
 	return strings.Join(words, " ")
 }
 
+// known are the targets that the command takes.
+func (t *Target) known() []string {
+	if t.AllowVirtual {
+		return []string{"local", "kind", "cluster", "virtual"}
+	}
+	return []string{"local", "kind", "cluster"}
+}
+
 // OnCluster reports whether the system runs on Kubernetes.
-func (t *Target) OnCluster() bool { return t.On != "local" }
+func (t *Target) OnCluster() bool { return t.On != "local" && !t.Virtual() }
+
+// Virtual reports whether the system runs in virtual time.
+func (t *Target) Virtual() bool { return t.On == "virtual" }
 
 // Cluster connects to the cluster that the flags mean, to look at what runs there
 // or to change it.
@@ -96,7 +115,9 @@ func (t *Target) resolve() error {
 	case "":
 		t.On = "cluster"
 	case "virtual":
-		return fmt.Errorf("--on %s is not supported yet: write --on local", t.On)
+		if !t.AllowVirtual {
+			return errors.New("--on virtual plays whole experiments, and starts nothing that this command could use: write 'kubectl microsim run ... --on virtual', or --on local here")
+		}
 	}
-	return cli.OneOf("on", t.On, "local", "kind", "cluster")
+	return cli.OneOf("on", t.On, t.known()...)
 }

@@ -1,6 +1,8 @@
 package measure
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,10 @@ type Services struct {
 type serviceKey struct {
 	service     string
 	Phase, part int
+}
+
+func (k serviceKey) compare(o serviceKey) int {
+	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.Phase, o.Phase), cmp.Compare(k.part, o.part))
 }
 
 type serviceCell struct {
@@ -137,7 +143,9 @@ func (s *Services) stats(order []string, belongs func(phase, part int) bool) (st
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	merged := map[string]*serviceCell{}
-	for key, cell := range s.cells {
+	// In one order, so that sums of fractions are the same each time.
+	for _, key := range slices.SortedFunc(maps.Keys(s.cells), serviceKey.compare) {
+		cell := s.cells[key]
 		if !belongs(key.Phase, key.part) {
 			continue
 		}

@@ -1,4 +1,4 @@
-package loadgen
+package measure_test
 
 import (
 	"math/rand/v2"
@@ -29,20 +29,18 @@ func TestReportAndSegmentsAddUp(t *testing.T) {
 		profile.Requests = []load.Request{{Service: "web"}}
 		schedule := measure.NewSchedule(profile)
 		clients := measure.NewClients(schedule)
-		r := newRecorder(len(spans), 1)
+		r := measure.NewLoad(len(spans), 1)
 		var begin time.Duration
 		for i, span := range spans {
-			r.begin(begin, span)
+			r.Begin(begin, span)
 			begin += span
-			r.end(i, begin)
+			r.End(i, begin)
 		}
-		b := batch{to: r}
 		for _, o := range randomOutcomes(random, schedule, end) {
 			clients.Observe(o)
-			b.add(sample{Outcome: o, sent: o.Ended()})
+			r.Add(&o, o.Ended())
 		}
-		b.flush()
-		report, err := r.report(&profile, time.Now(), end+time.Hour, spans)
+		report, err := r.Report(&profile, time.Now(), end+time.Hour, spans)
 		if err != nil {
 			t.Fatal(err)
 		}

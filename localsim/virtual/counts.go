@@ -1,0 +1,165 @@
+package virtual
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// serviceCounts are what a service has counted since the last sample.
+type serviceCounts struct {
+	codes    []codeCount
+	degraded int64
+	latency  stats.Histogram
+	cpu      time.Duration
+}
+
+type codeCount struct {
+	status int
+	n      int64
+}
+
+// count counts one request; status 0 means that no answer was given.
+func (c *serviceCounts) count(res *response, took time.Duration) {
+	c.latency.Add(took, 1)
+	if res.degraded > 0 && res.status < 400 {
+		c.degraded++
+	}
+	for i := range c.codes {
+		if c.codes[i].status == res.status {
+			c.codes[i].n++
+			return
+		}
+	}
+	c.codes = append(c.codes, codeCount{res.status, 1})
+}
+
+// A callee is what a service has counted of its calls to another.
+type callee struct {
+	service            int32 // -1 is outside
+	name               string
+	outcomes, attempts [maxClasses]int64
+	fallbacks          int64
+	degraded           int64
+	latency            stats.Histogram
+	// breaker says that calls have one.
+	breaker bool
+}
+
+// maxClasses is at least the number of classes.
+const maxClasses = 12
+
+// classIndex is the place of a class in outcome.Classes.
+func classIndex(class outcome.Class) int {
+	if class == outcome.OK {
+		return 0
+	}
+	return max(slices.Index(outcome.Classes(), class), 0)
+}
+
+// calleeOf returns what a service counts of its calls to another.
+func (w *world) calleeOf(s *service, to int32) *callee {
+	if c := s.callees[to]; c != nil {
+		return c
+	}
+	c := &callee{service: to, name: "external"}
+	if to >= 0 {
+		c.name = w.exp.System.Services[to].Name
+	}
+	s.callees[to] = c
+	return c
+}
+
+// startFallbacks notes which callees have breakers.
+func (s *service) startFallbacks() {
+	for i, call := range s.plan.Sites {
+		s.calls[i].breaker = s.calls[i].breaker || call.Policy.Breaker != nil
+	}
+}
+
+// sample returns what a service did since the last one.
+func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.Sample {
+	c := &s.counts
+	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds(), Degraded: c.degraded}
+	c.cpu, c.degraded = 0, 0
+	for i := range c.codes {
+		code := &c.codes[i]
+		if code.n == 0 {
+			continue
+		}
+		name := control.CodeAborted
+		if code.status > 0 {
+			name = strconv.Itoa(code.status)
+		}
+		sample.Codes[name] = code.n
+		sample.Requests += code.n
+		if code.status == 0 || code.status >= 400 {
+			sample.Errors += code.n
+		}
+		code.n = 0
+	}
+	sample.Rate = float64(sample.Requests) / elapsed.Seconds()
+	sample.Latency, c.latency = c.latency, stats.Histogram{}
+	for _, i := range s.replicas {
+		r := w.replicas[i]
+		if r.state == up && !r.paused {
+			sample.Up++
+		}
+		sample.InFlight += int64(r.inFlight)
+		sample.QueueLength += int64(r.waiting())
+		sample.MemoryBytes += r.held
+	}
+	sample.Calls = w.callSamples(s)
+	return sample
+}
+
+func (w *world) callSamples(s *service) []measure.CallSample {
+	list := make([]*callee, 0, len(s.callees))
+	for _, c := range s.callees {
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b *callee) int { return compareNames(a.name, b.name) })
+	samples := make([]measure.CallSample, 0, len(list))
+	for _, c := range list {
+		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks, Degraded: c.degraded}
+		c.fallbacks, c.degraded = 0, 0
+		cs.Latency, c.latency = c.latency, stats.Histogram{}
+		if c.breaker {
+			worst := policy.Closed
+			for _, i := range s.replicas {
+				worst = max(worst, w.replicas[i].machine.Breaker(c.name, w.now()))
+			}
+			cs.Breaker = &worst
+		}
+		samples = append(samples, cs)
+	}
+	return samples
+}
+
+func compareNames(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// take returns counts by class, and starts anew.
+func take(counts *[maxClasses]int64) map[outcome.Class]int64 {
+	m := map[outcome.Class]int64{}
+	for i, class := range outcome.Classes() {
+		if counts[i] != 0 {
+			m[class] = counts[i]
+		}
+	}
+	*counts = [maxClasses]int64{}
+	return m
+}

@@ -1,0 +1,99 @@
+package virtual
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// serviceOf is the service that an event is about, if one is.
+func (w *world) serviceOf(e event) string {
+	replica := int32(-1)
+	switch e.kind {
+	case reachAccept, arrive, beginWork, clientLeft, queueOver:
+		replica = w.servings.at(e.a).replica
+	case stepDone:
+		replica = w.servings.at(w.strands.at(e.a).serving).replica
+	case callTimer:
+		replica = w.servings.at(w.strands.at(w.callings.at(e.a).strand).serving).replica
+	case answered, timedOut, breakConn:
+		replica = w.attempts.at(e.a).to
+	case replicaStep:
+		replica = e.a
+	default:
+	}
+	if replica < 0 {
+		return ""
+	}
+	return w.serviceAt(replica).name
+}
+
+// tooMany stops a world that has more requests under way than it may.
+func (w *world) tooMany() {
+	if w.err != nil {
+		return
+	}
+	counts := make([]int, len(w.services))
+	most := 0
+	for _, sv := range w.servings.list {
+		if sv.live {
+			s := w.replicas[sv.replica].service
+			if counts[s]++; counts[s] > counts[most] {
+				most = int(s)
+			}
+		}
+	}
+	w.err = fmt.Errorf("stopping at %s of virtual time: more than %d requests are under way, the limit, %d of them to service %q; bound its queue, or lower the load", w.now(), w.limits.Requests, counts[most], w.services[most].name)
+}
+
+// checkBooks holds the run to what must be true of every run.
+func (r *running) checkBooks() error {
+	c := &r.clients
+	if c.offered != c.settled+int64(c.inFlight) {
+		return fmt.Errorf("checking the books: %d requests were offered, but %d ended and %d are under way: this is an error of the program", c.offered, c.settled, c.inFlight)
+	}
+	now := r.now()
+	used := time.Duration(0)
+	for g := range r.groups {
+		used += r.cpu.Used(g, now)
+	}
+	if most := r.machine.Cores * now.Seconds(); used.Seconds() > most*1.000001+1e-6 {
+		return fmt.Errorf("checking the books: the processors worked for %s of at most %.3f s: this is an error of the program", used, most)
+	}
+	for _, s := range r.services {
+		area, lived := s.area(r.world), s.lived
+		for _, sv := range r.servings.list {
+			if sv.live && sv.present && r.replicas[sv.replica].service == s.index {
+				lived += float64(now - sv.start)
+			}
+		}
+		if math.Abs(area-lived) > 1e-6*max(area, lived)+1000 {
+			return fmt.Errorf("checking the books: Little's law does not hold for service %q: %v s were spent by %v s of requests: this is an error of the program", s.name, area/1e9, lived/1e9)
+		}
+	}
+	return nil
+}
+
+// come and go count the requests that are in a service.
+func (w *world) come(s *service) {
+	s.settleArea(w.now())
+	s.present++
+}
+
+func (w *world) leaves(s *service, sv *serving) {
+	s.settleArea(w.now())
+	s.present--
+	s.lived += float64(w.now() - sv.start)
+	sv.present = false
+}
+
+func (s *service) settleArea(now time.Duration) {
+	s.areaSum += float64(float64(now-s.areaAt) * float64(s.present))
+	s.areaAt = now
+}
+
+// area is the integral of the number of requests over time.
+func (s *service) area(w *world) float64 {
+	s.settleArea(w.now())
+	return s.areaSum
+}

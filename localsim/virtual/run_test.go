@@ -1,0 +1,63 @@
+package virtual
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+)
+
+// example reads one of the examples.
+func example(t testing.TB, name string) experiment.Experiment {
+	t.Helper()
+	text, err := examples.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := spec.Read(name, bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := docs.Experiments()
+	if len(all) != 1 {
+		return experiment.Experiment{}
+	}
+	return *all[0]
+}
+
+// TestExamplesHoldTheirChecks plays every example and lesson; its own checks
+// judge it.
+func TestExamplesHoldTheirChecks(t *testing.T) {
+	for _, ex := range examples.List() {
+		e := example(t, ex.Name)
+		if e.Name == "" {
+			continue
+		}
+		t.Run(ex.Name, func(t *testing.T) {
+			variants, err := e.Select(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range variants {
+				applied, _ := e.Apply(v)
+				began := time.Now()
+				var last Progress
+				r, err := Run(context.Background(), applied, Options{Progress: func(p Progress) { last = p }})
+				if err != nil {
+					t.Errorf("%s: %v", v.Name, err)
+					continue
+				}
+				for _, c := range r.Checks {
+					if !c.Pass {
+						t.Errorf("%s: %s of %s: %s", v.Name, c.Expr, c.Subject(), c.Why)
+					}
+				}
+				t.Logf("%s: %v, %d events, virtual %v", v.Name, time.Since(began).Round(time.Millisecond), last.Events, last.Virtual)
+			}
+		})
+	}
+}

@@ -1,0 +1,211 @@
+package virtual
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// RunAll plays variants of an experiment, each with every seed, and compares
+// them, as runner.RunAll does in real time. Runs are played side by side on all
+// processors, but told to the observer, and compared, in their order, so that what
+// comes out does not depend on the number of processors. Progress is told of all
+// runs together.
+//
+// It goes on after checks that fail, but not after an error. What was finished
+// until then is compared and returned beside the error, marked incomplete; the
+// comparison is nil only if nothing was started.
+func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds []uint64, o Options) (*result.Comparison, error) {
+	e.Load = e.Load.WithDefaults()
+	if err := e.Validate().Err(); err != nil {
+		return nil, fmt.Errorf("checking experiment %q: %w", e.Name, err)
+	}
+	if len(seeds) == 0 {
+		seeds = []uint64{e.Seed}
+	}
+	if len(seeds) > experiment.MaxSeeds {
+		return nil, fmt.Errorf("running experiment %q: %d seeds are more than the %d possible", e.Name, len(seeds), experiment.MaxSeeds)
+	}
+	variants, err := e.Select(names)
+	if err != nil {
+		return nil, err
+	}
+	s := &series{options: o, began: time.Now()}
+	for _, v := range variants {
+		applied, problems := e.Apply(v)
+		if err := problems.Err(); err != nil {
+			return nil, fmt.Errorf("checking variant %q of experiment %q: %w", v.Name, e.Name, err)
+		}
+		for _, seed := range seeds {
+			applied.Seed = seed
+			s.planned = append(s.planned, applied)
+			s.length += applied.Longest()
+		}
+	}
+	results, err := s.play(ctx)
+	if len(results) == 0 && err != nil {
+		return nil, err
+	}
+	c := result.Compare(&e, variants, seeds, results, err)
+	c.Target, c.Started, c.Ended = Target, Epoch, results[len(results)-1].Ended
+	return c, err
+}
+
+// A series is the runs of RunAll.
+type series struct {
+	planned []experiment.Experiment
+	options Options
+	// length is how long all loads and tails are at most.
+	length time.Duration
+	began  time.Time // of the real clock
+
+	mu sync.Mutex
+	// sum is the progress of all runs; guarded by mu.
+	sum Progress
+}
+
+// progress adds what a run has got on since it was last heard of.
+func (s *series) progress(last *Progress, now Progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum.Virtual += now.Virtual - last.Virtual
+	s.sum.Events += now.Events - last.Events
+	s.sum.Length, s.sum.Real = s.length, time.Since(s.began)
+	*last = now
+	s.options.Progress(s.sum)
+}
+
+// played is a run that is over, or under way.
+type played struct {
+	events []runner.Event
+	result *result.Result
+	err    error
+	done   chan struct{}
+}
+
+// play plays what is planned, at most so many runs at once as there are
+// processors, and tells of them in their order. It ends with the first error in
+// that order.
+func (s *series) play(ctx context.Context) ([]*result.Result, error) {
+	if s.options.Pace > 0 {
+		return s.playInTurn(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	runs := make([]played, len(s.planned))
+	for i := range runs {
+		runs[i].done = make(chan struct{})
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(runs))
+	// A run may begin when one of those before it has been told, so that what
+	// waits to be told stays bounded.
+	tickets := make(chan int, len(runs))
+	ahead := 2 * workers
+	for i := range min(ahead, len(runs)) {
+		tickets <- i
+	}
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for i := range tickets {
+				s.playOne(ctx, i, &runs[i])
+			}
+		})
+	}
+	defer wait.Wait()
+	defer close(tickets)
+	defer stop()
+	var results []*result.Result
+	for i := range runs {
+		<-runs[i].done
+		s.tell(i, &runs[i])
+		if runs[i].result != nil {
+			results = append(results, runs[i].result)
+		}
+		if err := runs[i].err; err != nil {
+			return results, s.errorOf(i, err)
+		}
+		runs[i] = played{}
+		if next := i + ahead; next < len(runs) {
+			tickets <- next
+		}
+	}
+	return results, nil
+}
+
+// playInTurn plays what is planned one after another, for those who watch.
+func (s *series) playInTurn(ctx context.Context) (results []*result.Result, err error) {
+	tell := s.options.Observer
+	if tell == nil {
+		tell = func(runner.Event) {}
+	}
+	for i := range s.planned {
+		tell(s.begun(i))
+		r, err := Run(ctx, s.planned[i], s.options)
+		if r != nil {
+			results = append(results, r)
+		}
+		tell(runner.RunEnded{Index: i, Of: len(s.planned), Result: r, Err: err})
+		if err != nil {
+			return results, s.errorOf(i, err)
+		}
+	}
+	return results, nil
+}
+
+// begun tells of the beginning of a run.
+func (s *series) begun(i int) runner.RunBegun {
+	e := &s.planned[i]
+	var left time.Duration
+	for j := i; j < len(s.planned); j++ {
+		left += s.planned[j].Longest()
+	}
+	if s.options.Pace > 0 {
+		left = time.Duration(float64(left) / s.options.Pace)
+	}
+	return runner.RunBegun{Index: i, Of: len(s.planned), Variant: e.AppliedVariant, Seed: e.Seed, AtMost: left}
+}
+
+// playOne plays a run, and keeps its events to be told later.
+func (s *series) playOne(ctx context.Context, i int, p *played) {
+	defer close(p.done)
+	o := s.options
+	if o.Observer != nil {
+		o.Observer = func(e runner.Event) { p.events = append(p.events, e) }
+	}
+	if o.Progress != nil {
+		var last Progress
+		o.Progress = func(now Progress) { s.progress(&last, now) }
+	}
+	if ctx.Err() != nil {
+		p.err = fmt.Errorf("the runs were interrupted after %d of %d: %w", i, len(s.planned), context.Cause(ctx))
+		return
+	}
+	p.result, p.err = Run(ctx, s.planned[i], o)
+}
+
+// tell tells the observer of a run.
+func (s *series) tell(i int, p *played) {
+	observe := s.options.Observer
+	if observe == nil {
+		return
+	}
+	observe(s.begun(i))
+	for _, event := range p.events {
+		observe(event)
+	}
+	observe(runner.RunEnded{Index: i, Of: len(s.planned), Result: p.result, Err: p.err})
+}
+
+func (s *series) errorOf(i int, err error) error {
+	e := &s.planned[i]
+	if e.AppliedVariant == "" {
+		return fmt.Errorf("running with seed %d: %w", e.Seed, err)
+	}
+	return fmt.Errorf("running variant %q with seed %d: %w", e.AppliedVariant, e.Seed, err)
+}

@@ -1,0 +1,449 @@
+package virtual
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/des"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+)
+
+// servingState is how far a request is at its server.
+type servingState uint8
+
+const (
+	// onTheWay has not reached the server.
+	onTheWay servingState = iota
+	// queued is a connection in the accept queue.
+	queued
+	// accepted is a connection that has a worker, or needs none.
+	accepted
+	// entering waits inside the service.
+	entering
+	// working has begun.
+	working
+)
+
+// A serving is one request, from when it is sent until its server has done with
+// it. It outlives the attempt that sent it if the client leaves.
+type serving struct {
+	live     bool
+	state    servingState
+	replica  int32
+	machine  exec.Request
+	identity exec.Identity
+	message  message
+	faults   *snapshot
+	root     int32 // strand
+	start    time.Duration
+	// dataAt is when the request can be read.
+	dataAt time.Duration
+	// attempt is who waits, if its generation is still gen.
+	attempt int32
+	gen     uint32
+	// left says that the client has left.
+	left  bool
+	onCPU bool
+	// fresh says that the connection was made for the request.
+	fresh  bool
+	worker int
+	// bound says that the connection has a worker of the accept queue.
+	bound bool
+	timer des.Timer
+	hop   *hop
+	// present says that the request is in the service.
+	present bool
+	// below has the answers of the routes of a chain in which a hop did not end
+	// well.
+	below []routeDocument
+	// held is the memory that the request holds.
+	held int64
+}
+
+// A message is what a request says.
+type message struct {
+	endpoint *behave.Endpoint
+	// path is that of the request line, if the endpoint looks at it.
+	method, path string
+	body         []byte
+	bytes        int64
+	// headers are those that the load gives, in lower case.
+	headers map[string]bool
+	// inside is a request of a service, authorized one with that header.
+	inside, authorized bool
+	chain              *chain.Chain
+	chainKey           chainKey
+	// left is the time that the caller says is left, at the moment of sending; it
+	// does not shrink while the request waits to be accepted.
+	left time.Duration
+}
+
+// has reports whether a request has a header: those that the load gives it, and
+// those that services pass on and add.
+func (m *message) has(header string) bool {
+	is := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(header, name) })
+	}
+	switch {
+	case is(control.RequestIDHeader) || m.headers[strings.ToLower(header)]:
+		return true
+	case is(control.AuthorizationHeader):
+		return m.authorized
+	case !m.inside:
+		return is("Content-Type") && m.chain != nil
+	case is("Content-Type"):
+		return m.bytes > 0
+	case is(control.DeadlineHeader):
+		return m.left != exec.Never
+	}
+	return is(control.TraceHeader, control.HopHeader, control.FromHeader)
+}
+
+// send puts a request on its way. It returns the serving.
+func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *hop) int32 {
+	i, sv := w.servings.take()
+	sv.live, sv.state, sv.replica, sv.message = true, onTheWay, att.to, m
+	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
+	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
+	sv.root, sv.hop, sv.fresh, sv.held, sv.below = -1, h, att.fresh, 0, sv.below[:0]
+	if w.servings.used() > w.limits.Requests {
+		w.tooMany()
+	}
+	return i
+}
+
+// freeServing forgets a request.
+func (w *world) freeServing(i int32) {
+	sv := w.servings.at(i)
+	sv.live, sv.faults = false, nil
+	sv.message = message{}
+	sv.identity = exec.Identity{}
+	w.servings.release(i)
+}
+
+// waits reports whether somebody still waits for the answer.
+func (w *world) waits(sv *serving) bool { return w.attempts.is(sv.attempt, sv.gen) }
+
+// reachAccept is a connection at the accept queue of a service whose workers are
+// bound to connections.
+func (w *world) reachAccept(e event) {
+	sv := w.servings.at(e.a)
+	if !w.servings.is(e.a, e.gen) {
+		return
+	}
+	if !w.waits(sv) { // it has given up before it was connected
+		w.freeServing(e.a)
+		return
+	}
+	att := w.attempts.at(sv.attempt)
+	r := w.replicas[sv.replica]
+	if r.state != up {
+		att.failure = refused
+		w.k.In(w.latency, event{answered, sv.attempt, sv.gen})
+		w.freeServing(e.a)
+		return
+	}
+	if r.paused && r.accept.Free() > 0 {
+		// Nobody accepts; the kernel lets the connection wait.
+		r.parked = append(r.parked, e)
+		att.connected = true
+		return
+	}
+	entry, worker, _ := r.accept.Enter(e.a)
+	if entry == exec.Refused {
+		// The system drops it, and the client's sends it again.
+		att.synTries++
+		w.k.After(synWait(att.synTries), event{reachAccept, e.a, e.gen})
+		return
+	}
+	att.connected = true
+	sv.dataAt = w.now() + 2*w.machine.Latency
+	if entry == exec.Working {
+		w.accept(e.a, worker)
+		return
+	}
+	sv.state = queued
+}
+
+// synWait is how long a client waits after the n-th packet that opens a connection
+// before it sends another: one second five times, then doubling (Linux since 6.5,
+// tcp_syn_linear_timeouts).
+func synWait(n int) time.Duration {
+	if n <= 5 {
+		return time.Second
+	}
+	return time.Second << min(n-5, 6)
+}
+
+// accept gives a connection its worker, which reads the request as soon as it is
+// there.
+func (w *world) accept(i int32, worker int) {
+	sv := w.servings.at(i)
+	sv.state, sv.bound, sv.worker = accepted, true, worker
+	w.requestSent(i, max(sv.dataAt, w.now()))
+}
+
+// arrive is a request that can be read.
+func (w *world) arrive(e event) {
+	if !w.servings.is(e.a, e.gen) {
+		return
+	}
+	sv := w.servings.at(e.a)
+	r := w.replicas[sv.replica]
+	if w.parks(sv.replica, e) {
+		return
+	}
+	if r.state != up && !(r.state == ending && sv.bound) {
+		w.closeOnClient(sv)
+		w.freeServing(e.a)
+		return
+	}
+	r.inFlight++
+	sv.start, sv.present = w.now(), true
+	w.come(w.services[r.service])
+	sv.state = working
+	sv.faults = r.faults
+	cost := w.machine.RequestCPU
+	if sv.fresh {
+		cost += w.machine.ConnectionCPU
+	}
+	w.services[r.service].counts.cpu += cost
+	sv.onCPU = true
+	w.cpu.Add(int(r.group), w.now(), cost, -1-e.a)
+}
+
+// beginWork is begin as an event.
+func (w *world) beginWork(e event) {
+	if w.servings.is(e.a, e.gen) {
+		w.begin(e.a)
+	}
+}
+
+// begin starts the machine of a request.
+func (w *world) begin(i int32) {
+	sv := w.servings.at(i)
+	r := w.replicas[sv.replica]
+	m := &sv.message
+	sv.identity.Left = m.left
+	if m.endpoint != nil && m.endpoint.Require != "" {
+		sv.identity.HasRequired = m.has(m.endpoint.Require)
+	}
+	if m.endpoint == nil && m.chain == nil {
+		w.finish(i) // 404 or 405, which finish finds out
+		return
+	}
+	a := sv.machine.Begin(r.machine, exec.Arrival{Endpoint: m.endpoint, Chain: m.chain != nil, Faults: sv.faults.faultSet(), Left: m.left, Worker: sv.worker}, sv.start)
+	if a.Kind == exec.Enter {
+		w.enter(i, a.Until)
+		return
+	}
+	w.identified(i, a)
+}
+
+// identified goes on with a request that has a worker.
+func (w *world) identified(i int32, a exec.Action) {
+	sv := w.servings.at(i)
+	if a.Kind == exec.Identify {
+		a = sv.machine.Identify(&sv.identity, w.now())
+	}
+	s, st := w.strands.take()
+	st.reset(i, sv.machine.Root(), -1)
+	sv.root = s
+	if sv.left && w.stops(sv) {
+		// The client left before the work began.
+		if a.Kind != exec.End {
+			w.run(s, a)
+			if w.servings.at(i).live && w.servings.at(i).root == s {
+				w.leave(s)
+			}
+			return
+		}
+	}
+	w.run(s, a)
+}
+
+// stops reports whether a service breaks off the work for clients that have left.
+func (w *world) stops(sv *serving) bool { return w.replicas[sv.replica].machine.StopsAbandoned }
+
+// enter lets a request wait inside the service.
+func (w *world) enter(i int32, until time.Duration) {
+	sv := w.servings.at(i)
+	r := w.replicas[sv.replica]
+	entry, worker, oldest := r.inside.Enter(i)
+	switch entry {
+	case exec.Working:
+		w.identified(i, sv.machine.Next(exec.Event{Kind: exec.Admitted, Worker: worker, Now: w.now()}))
+		return
+	case exec.Refused:
+		w.turnAway(i)
+		return
+	case exec.WaitingForOldest:
+		w.uncount(oldest)
+		w.turnAway(oldest)
+	case exec.Waiting:
+	}
+	sv.state = entering
+	r.inFlight--
+	if until != exec.Never {
+		sv.timer = w.k.At(until, event{queueOver, i, w.servings.gens[i]})
+	}
+	if sv.left && w.stops(sv) {
+		w.quit(i)
+	}
+}
+
+// uncount takes one out of those that wait.
+func (w *world) uncount(i int32) {
+	sv := w.servings.at(i)
+	w.k.Cancel(sv.timer)
+	sv.state = working
+	w.replicas[sv.replica].inFlight++
+}
+
+// turnAway answers a request that gets no worker.
+func (w *world) turnAway(i int32) {
+	sv := w.servings.at(i)
+	a := sv.machine.Next(exec.Event{Kind: exec.TurnedAway, Now: w.now()})
+	s, st := w.strands.take()
+	st.reset(i, sv.machine.Root(), -1)
+	sv.root = s
+	w.run(s, a)
+}
+
+// quit takes a request out of the line, and turns it away.
+func (w *world) quit(i int32) {
+	r := w.replicas[w.servings.at(i).replica]
+	if r.inside.Quit(i) {
+		w.uncount(i)
+		w.turnAway(i)
+	}
+}
+
+func (w *world) queueOver(e event) {
+	if w.servings.is(e.a, e.gen) && w.servings.at(e.a).state == entering && !w.parks(w.servings.at(e.a).replica, e) {
+		w.quit(e.a)
+	}
+}
+
+// clientLeft tells a server that the client is gone.
+func (w *world) clientLeft(e event) {
+	if !w.servings.is(e.a, e.gen) {
+		return
+	}
+	sv := w.servings.at(e.a)
+	if w.parks(sv.replica, e) {
+		return
+	}
+	switch sv.state {
+	case entering:
+		if w.stops(sv) {
+			w.quit(e.a)
+		}
+	case working:
+		switch {
+		case sv.root < 0:
+		case w.stops(sv):
+			w.leave(sv.root)
+		default:
+			w.leaveHanging(sv.root)
+		}
+	case onTheWay, queued, accepted:
+	}
+}
+
+// A response is what a server answers.
+type response struct {
+	// status 0 closes the connection without an answer.
+	status  int
+	bytes   int64
+	corrupt bool
+	// json says that the body is JSON, if it is whole.
+	json bool
+	// text is the body that was made for this request, template that of the file.
+	text     []byte
+	template string
+	// reason is the error that the body tells, if somebody may repeat it.
+	reason string
+	// degraded is how many parts of a good answer are not what they should be.
+	degraded int
+	// document is the answer to a chain, if a hop of it did not end well.
+	document *chain.Response
+}
+
+// finish answers a request whose machine has ended.
+func (w *world) finish(i int32) {
+	sv := w.servings.at(i)
+	r := w.replicas[sv.replica]
+	s := w.services[r.service]
+	res := w.respond(sv)
+	s.counts.count(&res, w.now()-sv.start)
+	w.leaves(s, sv)
+	worker, queued := sv.machine.Release()
+	r.inFlight--
+	r.held -= sv.held
+	if w.waits(sv) {
+		att := w.attempts.at(sv.attempt)
+		att.response, att.served = res, -1
+		if res.status == 0 {
+			att.failure = broken
+		}
+		w.answerSent(sv.attempt, sv.gen, res.bytes)
+	}
+	bound, number, replica := sv.bound, sv.worker, sv.replica
+	w.freeServing(i)
+	if queued && r.inside != nil {
+		if next, ok := r.inside.Leave(worker); ok {
+			w.admit(next, worker)
+		}
+	}
+	if bound && r.accept != nil {
+		w.releaseWorker(replica, number)
+	}
+	w.ended(replica)
+}
+
+// admit gives a request that waited inside a worker.
+func (w *world) admit(i int32, worker int) {
+	w.uncount(i)
+	sv := w.servings.at(i)
+	w.identified(i, sv.machine.Next(exec.Event{Kind: exec.Admitted, Worker: worker, Now: w.now()}))
+}
+
+// releaseWorker closes a connection, and gives its worker to the next.
+func (w *world) releaseWorker(replica int32, worker int) {
+	if next, ok := w.replicas[replica].accept.Leave(worker); ok {
+		w.accept(next, worker)
+	}
+}
+
+// closeOnClient breaks the connection of a request.
+func (w *world) closeOnClient(sv *serving) {
+	if w.waits(sv) {
+		att := w.attempts.at(sv.attempt)
+		att.failure, att.served = broken, -1
+		w.k.In(w.latency, event{answered, sv.attempt, sv.gen})
+	}
+}
+
+// dropServing ends a request with its process.
+func (w *world) dropServing(i int32) {
+	sv := w.servings.at(i)
+	r := w.replicas[sv.replica]
+	if sv.onCPU {
+		w.cpu.Remove(int(r.group), w.now(), -1-i)
+	}
+	w.k.Cancel(sv.timer)
+	if sv.root >= 0 {
+		w.dropStrand(sv.root)
+	}
+	w.closeOnClient(sv)
+	if sv.present {
+		w.leaves(w.services[r.service], sv)
+		sv.machine.Release()
+	}
+	w.freeServing(i)
+}

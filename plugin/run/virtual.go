@@ -1,0 +1,124 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// A pace is how much faster than real time a run in virtual time is shown: 10x.
+// 0 is as fast as possible.
+type pace float64
+
+func (p *pace) Type() string { return "pace" }
+
+func (p *pace) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*p), 'g', -1, 64) + "x"
+}
+
+func (p *pace) Set(text string) error {
+	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "x"), 64)
+	if err != nil || !(v > 0) || v > 1e6 {
+		return fmt.Errorf("%q is no pace: write a factor such as 10x, or leave it out to be as fast as possible", text)
+	}
+	*p = pace(v)
+	return nil
+}
+
+// playVirtual runs an experiment in virtual time, and shows how it goes on.
+func (o *runOptions) playVirtual(ctx context.Context, e *experiment.Experiment, observe runner.Observer) (*result.Result, error) {
+	if o.pace == 0 {
+		line := newProgressLine(o.streams.Err)
+		defer line.close()
+		return virtual.Run(ctx, *e, o.virtualOptions(observe, line))
+	}
+	screen := cli.NewRunScreen(o.streams.Err)
+	screen.Begin()
+	defer screen.Close()
+	return virtual.Run(ctx, *e, o.virtualOptions(func(event runner.Event) {
+		screen.Observe(event)
+		observe(event)
+	}, nil))
+}
+
+// playAllVirtual is playVirtual for variants with seeds.
+func (o *runOptions) playAllVirtual(ctx context.Context, e *experiment.Experiment, seeds []uint64, observe runner.Observer) (*result.Comparison, error) {
+	if o.pace == 0 {
+		line := newProgressLine(o.streams.Err)
+		defer line.close()
+		return virtual.RunAll(ctx, *e, o.series.names(), seeds, o.virtualOptions(observe, line))
+	}
+	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
+	defer watcher.Close()
+	return virtual.RunAll(ctx, *e, o.series.names(), seeds, o.virtualOptions(func(event runner.Event) {
+		watcher.observe(event)
+		observe(event)
+	}, nil))
+}
+
+// virtualOptions are what runs in virtual time work with. The line may be nil.
+func (o *runOptions) virtualOptions(observer runner.Observer, line *progressLine) virtual.Options {
+	options := virtual.Options{Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}, Observer: observer}
+	if line != nil {
+		options.Progress = line.show
+	}
+	return options
+}
+
+// A progressLine tells how far a run in virtual time is: on a terminal in one
+// line, elsewhere when it is over.
+type progressLine struct {
+	out      io.Writer
+	terminal bool
+	width    int
+	last     virtual.Progress
+}
+
+func newProgressLine(out io.Writer) *progressLine {
+	_, terminal := cli.IsTerminal(out)
+	return &progressLine{out: out, terminal: terminal}
+}
+
+func (p *progressLine) show(now virtual.Progress) {
+	p.last = now
+	if !p.terminal {
+		return
+	}
+	text := p.text()
+	fmt.Fprintf(p.out, "\r%s%s", text, strings.Repeat(" ", max(0, p.width-len(text))))
+	p.width = len(text)
+}
+
+// close ends the line.
+func (p *progressLine) close() {
+	switch {
+	case p.last.Events == 0:
+	case p.terminal:
+		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.width))
+		fallthrough
+	default:
+		fmt.Fprintln(p.out, p.text())
+	}
+	p.last, p.width = virtual.Progress{}, 0
+}
+
+func (p *progressLine) text() string {
+	l := &p.last
+	rate := float64(l.Events) / max(l.Real.Seconds(), 1e-9)
+	return fmt.Sprintf("%s of virtual time in %s: %d events, %.1f million a second",
+		unit.Duration(l.Virtual.Round(time.Millisecond)), unit.Duration(l.Real.Round(time.Millisecond)), l.Events, rate/1e6)
+}

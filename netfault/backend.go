@@ -43,10 +43,15 @@ type Backend interface {
 // the desired state: delays as the clock in use can hold them, probabilities
 // as the random numbers in use can decide them, limits as chosen.
 type Effective struct {
-	Backend  string    `json:"backend"`
-	Owner    string    `json:"owner"`
-	Deadline time.Time `json:"deadline,omitzero"`
-	Links    []Link    `json:"links"`
+	Backend string `json:"backend"`
+	Owner   string `json:"owner"`
+	// Generation is that of the state; empty if the state had none.
+	Generation string    `json:"generation,omitempty"`
+	Deadline   time.Time `json:"deadline,omitzero"`
+	// Orphaned says that nothing acts: the process that carried the faults out
+	// ended without taking back what marks them.
+	Orphaned bool   `json:"orphaned,omitempty"`
+	Links    []Link `json:"links"`
 }
 
 // ErrUnsupported is wrapped by the errors of Check and Apply if this kernel or

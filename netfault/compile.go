@@ -13,15 +13,19 @@ type Link struct {
 	Interface string    `json:"interface"`
 	Direction Direction `json:"direction"` // Egress or Ingress
 	Classes   []Class   `json:"classes"`
+	// Stages are what classes share; see [Stage].
+	Stages []Stage `json:"stages,omitempty"`
 	// Filters are tried in order, the first that matches decides; a packet that
 	// no filter matches is not impaired.
 	Filters []Filter `json:"-"`
 }
 
-// Class is one impairment and the rules that it was merged from.
+// Class is the packets that the same rules match: what is merged from these
+// rules for its packets alone, and the stages of the link that they pass before.
 type Class struct {
 	Rules      []string   `json:"rules"`
 	Impairment Impairment `json:"impairment"`
+	Stages     []int      `json:"stages,omitempty"` // places in [Link.Stages], in the order of passing
 }
 
 // Unimpaired is the Class of a [Filter] whose packets are not impaired.
@@ -50,7 +54,8 @@ func (l Link) Classify(p Packet) int {
 
 // Compile turns rules into links, ordered by interface and egress first. If
 // rules overlap, packets that several rules match get a class of their own with
-// the merged impairment; a rule does not impair packets that it exempts.
+// the merged impairment, and share with other classes what a rule keeps across
+// packets; a rule does not impair packets that it exempts.
 func Compile(s State) ([]Link, error) {
 	type key struct {
 		iface string
@@ -108,37 +113,30 @@ func (l *Link) compile(rules []Rule) error {
 	if err != nil {
 		return err
 	}
-	classes := map[string]int{}
+	var groups []group
 	for _, part := range parts {
 		contains := func(s Selector) bool { return s.Contains(part) }
-		var ids []string
-		var impairments []Impairment
+		var g group
 		for n, r := range rules {
 			if slices.ContainsFunc(matches[n], contains) && !slices.ContainsFunc(exempts[n], contains) {
-				ids = append(ids, r.ID)
-				impairments = append(impairments, r.Impairment)
+				g.ids, g.rules = append(g.ids, r.ID), append(g.rules, n)
 			}
 		}
-		if len(ids) == 0 {
-			l.Filters = append(l.Filters, Filter{part, Unimpaired})
-			continue
-		}
-		name := strings.Join(ids, " ")
-		class, ok := classes[name]
-		if !ok {
-			merged, err := Merge(impairments...)
-			if err != nil {
-				return fmt.Errorf("rules %s: %w", strings.Join(ids, ", "), err)
+		class := Unimpaired
+		if len(g.ids) > 0 {
+			class = slices.IndexFunc(groups, func(o group) bool { return slices.Equal(o.rules, g.rules) })
+			if class < 0 {
+				class = len(groups)
+				groups = append(groups, g)
 			}
-			class = len(l.Classes)
-			classes[name] = class
-			l.Classes = append(l.Classes, Class{Rules: ids, Impairment: merged})
 		}
 		l.Filters = append(l.Filters, Filter{part, class})
 	}
 	l.Filters = prune(l.Filters)
-	return nil
+	return l.merge(rules, groups)
 }
+
+func joined(ids []string) string { return strings.Join(ids, ", ") }
 
 // prune drops redundant filters, whose packets would get the same class without
 // them.

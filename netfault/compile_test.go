@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -130,6 +131,42 @@ func TestCompile(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A rate is one for all packets of its rule; a class that nothing reaches, and a
+// rule whose packets are one class, need no stage.
+func TestCompileSharesState(t *testing.T) {
+	file, err := os.Open("../testdata/cases/shared-rate.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s, err := Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := func(s State) string {
+		links, err := Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := fmt.Sprint(len(links[0].Stages), " stages")
+		for n, c := range links[0].Classes {
+			out += fmt.Sprintf("; %v by %v, %d parts", c.Rules, c.Stages, len(links[0].Parts(n)))
+		}
+		return out
+	}
+	if got, want := shape(s), "1 stages; [link peer] by [0], 2 parts; [link] by [0], 1 parts"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.Rules[1].Impairment = Impairment{Partition: true}
+	if got, want := shape(s), "0 stages; [link peer] by [], 1 parts; [link] by [], 1 parts"; got != want {
+		t.Errorf("beside a partition: got %q, want %q", got, want)
+	}
+	s.Rules[1].Impairment, s.Rules[1].Peers = delay(1), nil
+	if got, want := shape(s), "0 stages; [link peer] by [], 1 parts"; got != want {
+		t.Errorf("of the same packets: got %q, want %q", got, want)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 // value does nothing. All probabilities and correlations are 0..1.
 //
 // Correlation is netem's: each random number is mixed with the one before,
-// new*(1-c) + previous*c. With a high correlation and a small probability
-// less happens than the probability says.
+// new*(1-c) + previous*c. The share of packets stays the probability (see
+// [Threshold]), and comes in runs.
 type Impairment struct {
 	// Partition drops every packet, whatever the other fields say.
 	Partition bool

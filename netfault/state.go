@@ -14,6 +14,10 @@ type State struct {
 	// Owner marks what is set up, so that another process can find and remove
 	// it.
 	Owner string `json:"owner"`
+	// Generation tells apart who applied for the owner: the same owner may apply
+	// from several processes, each of which replaces what the one before set up.
+	// It is written into the mark, and is not part of a state's file.
+	Generation string `json:"-"`
 	// Deadline is when everything is removed; zero means on request only.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// Rules act together: a packet that several rules match gets their merged
@@ -113,7 +117,7 @@ func ParsePortRange(s string) (PortRange, error) {
 }
 
 // ParsePeer reads a peer as a command line gives it:
-// [tcp:|udp:|icmp:][CIDR or address or *][;ports=80,8000-8100][;local=9000].
+// [tcp:|udp:|icmp:](CIDR or address or *)[;ports=80,8000-8100][;local=9000].
 func ParsePeer(s string) (Peer, error) {
 	var p Peer
 	rest := s
@@ -124,7 +128,11 @@ func ParsePeer(s string) (Peer, error) {
 		}
 	}
 	parts := strings.Split(rest, ";")
-	if parts[0] != "" && parts[0] != "*" {
+	if parts[0] == "" {
+		// An unset variable of a shell would mean all traffic.
+		return Peer{}, fmt.Errorf("peer %q: no address is given; write * for any", s)
+	}
+	if parts[0] != "*" {
 		cidr, err := parseCIDR(parts[0])
 		if err != nil {
 			return Peer{}, fmt.Errorf("peer %q: %w", s, err)

@@ -241,6 +241,9 @@ func (p *problems) probability(name string, v float64) {
 func (p *problems) chance(name string, v, correlation float64) {
 	p.probability(name+".probability", v)
 	p.probability(name+".correlation", correlation)
+	if correlation == 1 {
+		p.addf("%s.correlation 1: every packet would fare as the first; want less than 1", name)
+	}
 	if correlation != 0 && v == 0 {
 		p.addf("%s.correlation %v without %s.probability; give the probability", name, correlation, name)
 	}

@@ -253,19 +253,19 @@ func systemRows() []flagRow {
 
 func faultRows() []flagRow {
 	add := func(flag, args, with, instead, want string) flagRow {
-		return flagRow{"fault add", flag, args + " --system held --on local --wait --for 50ms", with, instead, want}
+		return flagRow{"fault add", flag, args + " --system held --on local --wait --for 400ms", with, instead, want}
 	}
 	return []flagRow{
-		{"fault add", "on", "error --target web --status 500 --wait --for 50ms", "--on local", "--on cluster", `fault/error-web added`},
-		{"fault add", "system", "error --target web --status 500 --on local --wait --for 50ms", "--system no-such", "", `no-such`},
+		{"fault add", "on", "error --target web --status 500 --wait --for 400ms", "--on local", "--on cluster", `fault/error-web added`},
+		{"fault add", "system", "error --target web --status 500 --on local --wait --for 400ms", "--system no-such", "", `no-such`},
 		{"fault add", "system", "net-delay --delay 1ms -l app=x", "--system held", "", refused},
 		add("target", "error --status 500", "--target web", "--target db", `fault/error-web added`),
 		{"fault add", "target", "net-delay --delay 1ms -l app=x", "--target web", "", refused},
 		add("name", "error --target web --status 500", "--name mine", "", `fault/mine added`),
 		add("from", "error --target db --status 500", "--from web", "", `error-web-db`),
 		{"fault add", "from", "net-delay --delay 1ms -l app=x", "--from web", "", refused},
-		{"fault add", "wait", "error --target web --status 500 --on local --name waits --for 50ms", "--wait", "", `fault/waits cleared`},
-		{"fault add", "for", "error --target web --status 500 --on local --name lasts --wait", "--for 70ms", "--for 50ms", `acts for 70ms`},
+		{"fault add", "wait", "error --target web --status 500 --on local --name waits --for 400ms", "--wait", "", `fault/waits cleared`},
+		{"fault add", "for", "error --target web --status 500 --on local --name lasts --wait", "--for 450ms", "--for 400ms", `acts for 450ms`},
 		{"fault add", "for", "error --target web --status 500 --on local", "--for 0s", "", refused},
 		add("probability", "error --target web --status 500", "--probability 1.5", "", `invalid share "1\.5"`),
 		add("probability", "error --target web --status 500", "--probability 0", "", refused),
@@ -350,7 +350,7 @@ func loadRows() []flagRow {
 		{"load", "filename", "", "-f $LOAD", "", `asked: GET /from-file`},
 		{"load", "service", "--rate 50 --count 2 --on local -o json", "--service db", "", `"name": "db"`},
 		{"load", "service", url + "--rate 50", "--service db", "", refused},
-		{"load", "endpoint", "--service db --rate 50 --count 2 --on local", "--endpoint /no-such", "", `http error`},
+		{"load", "endpoint", "--service web --rate 50 --count 2 --on local", "--endpoint /no-such", "", `status 404`},
 		{"load", "endpoint", "--rate 50 --count 2 --on local", "--endpoint /", "", refused},
 		{"load", "method", url + "--rate 50", "--method PUT", "", `asked: PUT /x`},
 		{"load", "method", "--rate 50 --count 2 --on local", "--method PUT", "", refused},
@@ -390,7 +390,7 @@ func loadRows() []flagRow {
 		{"load", "duration", url + "--rate 5", "--duration 0s", "", refused},
 		{"load", "count", "-f $LOAD", "--count 3", "", `^3 requests`},
 		{"load", "count", "--url $SERVER/x --rate 50", "--count 0", "", refused},
-		{"load", "timeout", "--url $SERVER/slow --rate 50 --count 1", "--timeout 50ms", "", `1 timeout`},
+		{"load", "timeout", "--url $SERVER/slow --rate 50 --count 1", "--timeout 500ms", "", `1 timeout`},
 		{"load", "timeout", url + "--rate 5", "--timeout 0s", "", refused},
 		{"load", "no-keep-alive", url + "--users 1", "--no-keep-alive", "", `connections: 2`},
 		{"load", "no-keep-alive", "-f $LOAD", "--no-keep-alive", "", `connections: 8`},

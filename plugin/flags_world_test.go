@@ -165,7 +165,10 @@ func (w *flagWorld) serve(rw http.ResponseWriter, r *http.Request, api http.Hand
 		return
 	}
 	if r.URL.Path == "/slow" {
-		time.Sleep(300 * time.Millisecond) // longer than the timeouts of the rows
+		select { // longer than the timeouts of the rows
+		case <-time.After(2 * time.Second):
+		case <-r.Context().Done():
+		}
 	}
 	http.Error(rw, "there is nothing here", http.StatusNotFound)
 }

@@ -82,7 +82,7 @@ func (c *netActuator) Open(ctx context.Context) error {
 		return err
 	}
 	c.Impairer = impair.New(ns, impair.Backends())
-	_, err = c.ClearExpired(ctx)
+	_, err = c.ClearStale(ctx)
 	return err
 }
 

@@ -47,12 +47,12 @@ func describeRule(rule *netfault.Rule, e netfault.Effective) string {
 		parts = append(parts, fmt.Sprintf("%d peers", len(rule.Peers)))
 	}
 	for _, l := range e.Links {
-		for _, c := range l.Classes {
+		for n, c := range l.Classes {
 			if len(c.Rules) == 1 && c.Rules[0] == rule.ID {
-				parts[0] = describeImpairment(c.Impairment)
+				parts[0] = describeParts(l.Parts(n))
 			}
 			if len(c.Rules) > 1 && slices.Contains(c.Rules, rule.ID) {
-				parts = append(parts, "with others: "+describeImpairment(c.Impairment))
+				parts = append(parts, "with others: "+describeParts(l.Parts(n)))
 				return strings.Join(parts, ", ")
 			}
 		}
@@ -67,6 +67,18 @@ func describePeer(p netfault.Peer) string {
 		return "1 peer"
 	}
 	return "port " + p.LocalPorts[0].String()
+}
+
+// describeParts tells what packets meet, one part after the other.
+func describeParts(all []netfault.Impairment) string {
+	var parts []string
+	for _, i := range all {
+		parts = append(parts, describeImpairment(i))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // describeImpairment tells what happens to packets.

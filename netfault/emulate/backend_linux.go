@@ -2,6 +2,7 @@ package emulate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -26,7 +27,7 @@ type Backend struct {
 	loop    *loop // nil while nothing is applied
 	inject  *injector
 	applied map[string]*applied
-	variant *variant // what the kernel took, once known
+	takes   []variant // of the rules, those that the kernel may take, the best first
 }
 
 var _ netfault.Backend = (*Backend)(nil)
@@ -34,6 +35,7 @@ var _ netfault.Backend = (*Backend)(nil)
 // applied is what this process does for one owner.
 type applied struct {
 	effective netfault.Effective
+	stages    []*stage
 	channels  []*channel
 	originals *originals
 	expiry    *time.Timer
@@ -41,7 +43,9 @@ type applied struct {
 
 // New returns a backend for the namespace, whose handle must stay open until the
 // caller closes the backend.
-func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns, applied: map[string]*applied{}} }
+func New(ns netns.NsHandle) *Backend {
+	return &Backend{ns: ns, applied: map[string]*applied{}, takes: variants()}
+}
 
 // Name returns "emulate".
 func (b *Backend) Name() string { return "emulate" }
@@ -148,16 +152,21 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 		return err
 	}
 	b.loop.do(func() {
+		b.loop.stages = append(b.loop.stages, next.stages...)
 		b.loop.channels = append(b.loop.channels, next.channels...)
 		b.loop.originals = append(b.loop.originals, next.originals)
 	})
 	_, statErr := os.Stat("/proc/net/if_inet6")
-	p := plan{owner: s.Owner, deadline: s.Deadline, links: links, originals: next.originals.sock.queue, ipv6: statErr == nil}
-	v, err := install(b.ns, p, b.variant)
+	about, err := json.Marshal(next.effective.Links)
 	if err != nil {
 		return errors.Join(err, b.retire(next, true))
 	}
-	b.variant = &v
+	p := plan{owner: s.Owner, by: s.Generation, deadline: s.Deadline, links: links, originals: next.originals.sock.queue, ipv6: statErr == nil, about: string(about)}
+	v, err := install(b.ns, p, b.takes)
+	if err != nil {
+		return errors.Join(err, b.retire(next, true))
+	}
+	b.takes = p.proven(v, b.takes)
 	b.loop.do(func() { next.originals.marked = v.egress })
 	old := b.applied[s.Owner]
 	b.applied[s.Owner] = next
@@ -172,22 +181,14 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 
 // open binds a queue for each class, and one for originals.
 func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*applied, error) {
-	a := &applied{effective: netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}}
+	a := &applied{effective: netfault.Effective{Backend: b.Name(), Owner: s.Owner, Generation: s.Generation, Deadline: s.Deadline}}
 	err := inNamespace(b.ns, func() error {
 		for n := range links {
 			l := &links[n]
-			effective := netfault.Link{Interface: l.Interface, Direction: l.Direction, Filters: l.Filters}
-			for _, class := range l.Classes {
-				class.Impairment = withLimit(class.Impairment)
-				c, err := b.openChannel(named, l, class)
-				if err != nil {
-					return err
-				}
-				a.channels = append(a.channels, c)
-				l.queues = append(l.queues, c.sock.queue)
-				effective.Classes = append(effective.Classes, class)
+			if err := b.openLink(a, l, named); err != nil {
+				return err
 			}
-			a.effective.Links = append(a.effective.Links, effective)
+			a.effective.Links = append(a.effective.Links, l.Link)
 		}
 		sock, err := openSocket(named, 0, netfault.MaxLimit, queueFailOpen|queueWholeGSO)
 		if err != nil {
@@ -205,8 +206,37 @@ func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*app
 	return a, nil
 }
 
-func (b *Backend) openChannel(named []uint16, l *linkPlan, class netfault.Class) (*channel, error) {
-	i := class.Impairment
+// openLink makes the stages of a link, and a channel for each of its classes.
+// It settles in the link's plan how many packets may wait.
+func (b *Backend) openLink(a *applied, l *linkPlan, named []uint16) error {
+	var stages []*stage
+	for n := range l.Stages {
+		s := &l.Stages[n]
+		s.Impairment = withLimit(s.Impairment)
+		stages = append(stages, newStage(s.Impairment, stream(l.Link, "stage", s.Rules), b.loop.now()))
+	}
+	a.stages = append(a.stages, stages...)
+	for n := range l.Classes {
+		class := &l.Classes[n]
+		if !class.Impairment.IsZero() {
+			class.Impairment = withLimit(class.Impairment)
+		}
+		c, err := b.openChannel(named, l, n)
+		if err != nil {
+			return err
+		}
+		for _, place := range class.Stages {
+			c.stages = append(c.stages, stages[place])
+		}
+		a.channels = append(a.channels, c)
+		l.queues = append(l.queues, c.sock.queue)
+	}
+	return nil
+}
+
+func (b *Backend) openChannel(named []uint16, l *linkPlan, class int) (*channel, error) {
+	met := parts(l.Parts(class))
+	i := l.Classes[class].Impairment
 	if i.Duplicate.Probability > 0 && b.inject.v4 < 0 && b.inject.v6 < 0 {
 		opened, err := openInjector()
 		if err != nil {
@@ -214,22 +244,22 @@ func (b *Backend) openChannel(named []uint16, l *linkPlan, class netfault.Class)
 		}
 		*b.inject = *opened
 	}
-	copyRange, maxLength, flags := queueOptions(i)
+	copyRange, maxLength, flags := met.queueOptions()
 	sock, err := openSocket(named, copyRange, maxLength, flags)
 	if err != nil {
 		return nil, err
 	}
 	return &channel{
-		sock: sock, device: l.device, whole: needsPayload(i), ingress: l.Direction == netfault.Ingress, inject: b.inject,
-		engine: engine.New(i, stream(l.Link, class), b.loop.now()),
+		sock: sock, device: l.device, whole: met.needPayload(), ingress: l.Direction == netfault.Ingress, inject: b.inject,
+		engine: engine.New(i, stream(l.Link, "", l.Classes[class].Rules), b.loop.now()),
 	}, nil
 }
 
-// stream names the random numbers of a class, so that those of one rule do not
-// depend on the other rules.
-func stream(l netfault.Link, c netfault.Class) uint64 {
+// stream names the random numbers of a class or stage, so that those of one
+// rule do not depend on the other rules.
+func stream(l netfault.Link, kind string, rules []string) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %s %s", l.Interface, l.Direction, strings.Join(c.Rules, " "))
+	fmt.Fprintf(h, "%s %s %s%s", l.Interface, l.Direction, strings.Join(rules, " "), kind)
 	return h.Sum64()
 }
 
@@ -241,7 +271,7 @@ func (b *Backend) retire(a *applied, atOnce bool) error {
 	var err error
 	b.loop.do(func() {
 		err = a.originals.receive(b.loop)
-		b.loop.retire(a.channels, atOnce)
+		b.loop.retire(a.stages, a.channels, atOnce)
 		b.loop.originals = slices.DeleteFunc(b.loop.originals, func(o *originals) bool { return o == a.originals })
 		err = errors.Join(err, a.originals.sock.close())
 	})
@@ -253,8 +283,15 @@ func (b *Backend) expire(owner string, a *applied) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.applied[owner] == a {
-		_ = b.clear(owner) // List and Clear tell of what is left
+		_ = b.release(owner) // List and Clear tell of what is left
 	}
+}
+
+// release clears what this process applied for an owner, but not what another
+// process has applied for the same owner since.
+func (b *Backend) release(owner string) error {
+	by := b.applied[owner].effective.Generation
+	return b.clearThose(func(name string) bool { return name == owner }, func(f *found) bool { return f.owner == owner && f.by == by })
 }
 
 // List implements [netfault.Backend].
@@ -262,16 +299,20 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all, err := find(b.ns)
-	if err != nil {
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	var read map[uint16]bool
+	if err := inNamespace(b.ns, func() (err error) { read, err = readQueues(); return err }); err != nil {
 		return nil, err
 	}
 	var out []netfault.Effective
 	for _, f := range all {
-		if a := b.applied[f.owner]; a != nil {
+		if a := b.applied[f.owner]; a != nil && a.effective.Generation == f.by {
 			out = append(out, a.effective)
 			continue
 		}
-		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Deadline: f.deadline, Links: f.links})
+		out = append(out, netfault.Effective{Backend: b.Name(), Owner: f.owner, Generation: f.by, Deadline: f.deadline, Orphaned: f.orphaned(read), Links: f.links})
 	}
 	return out, nil
 }
@@ -285,24 +326,27 @@ func (b *Backend) Clear(_ context.Context, owner string) error {
 }
 
 func (b *Backend) clear(owner string) error {
+	named := func(name string) bool { return owner == "" || name == owner }
+	return b.clearThose(named, func(f *found) bool { return named(f.owner) })
+}
+
+// clearThose ends what this process does for some owners, and removes rules.
+func (b *Backend) clearThose(owners func(string) bool, rules func(*found) bool) error {
 	all, err := find(b.ns)
+	all = slices.DeleteFunc(all, func(f *found) bool { return !rules(f) })
 	errs := []error{err}
 	for _, f := range all {
-		if owner == "" || f.owner == owner {
-			// First only the rules: a hook that goes away takes with it what waits.
-			errs = append(errs, f.remove(b.ns, true))
-		}
+		// First only the rules: a hook that goes away takes with it what waits.
+		errs = append(errs, f.remove(b.ns, true))
 	}
 	for name, a := range b.applied {
-		if owner == "" || name == owner {
+		if owners(name) {
 			errs = append(errs, b.retire(a, true))
 			delete(b.applied, name)
 		}
 	}
 	for _, f := range all {
-		if owner == "" || f.owner == owner {
-			errs = append(errs, f.remove(b.ns, false))
-		}
+		errs = append(errs, f.remove(b.ns, false))
 	}
 	return errors.Join(append(errs, b.stopIfIdle())...)
 }
@@ -312,7 +356,7 @@ func (b *Backend) stopIfIdle() error {
 	if b.loop == nil || len(b.applied) > 0 {
 		return nil
 	}
-	b.loop.do(func() { b.loop.retire(slices.Clone(b.loop.channels), true) })
+	b.loop.do(func() { b.loop.retire(slices.Clone(b.loop.stages), slices.Clone(b.loop.channels), true) })
 	err := errors.Join(b.loop.stop(), b.inject.close())
 	b.loop = nil
 	return err
@@ -324,7 +368,7 @@ func (b *Backend) Close() error {
 	defer b.mu.Unlock()
 	var errs []error
 	for owner := range b.applied {
-		errs = append(errs, b.clear(owner))
+		errs = append(errs, b.release(owner))
 	}
 	return errors.Join(errs...)
 }
@@ -347,7 +391,7 @@ func (b *Backend) Stats() Stats {
 					n++
 					out.Classes = append(out.Classes, ClassStats{
 						Interface: l.Interface, Direction: l.Direction, Rules: class.Rules,
-						Counts: c.count, Decided: c.engine.Stats(), Held: c.engine.Held(), Err: c.err,
+						Counts: c.count, Decided: c.engine.Stats(), Held: c.held(), Err: c.err,
 					})
 				}
 			}

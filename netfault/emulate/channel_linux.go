@@ -2,6 +2,7 @@ package emulate
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -9,10 +10,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
 )
 
-// channel carries the packets of one class from its queue through its engine.
+// channel carries the packets of one class from its queue through the stages
+// that it shares with others, and then through its own engine.
 type channel struct {
 	sock    *socket
+	stages  []*stage
 	engine  *engine.Engine
+	staged  int // packets that wait in stages
 	device  device
 	whole   bool // the payload is needed
 	ingress bool
@@ -23,24 +27,35 @@ type channel struct {
 	err     error // the first failure that was not about a single packet
 }
 
-// needsPayload tells whether packets are changed or copied, so that all of
+// parts are what the packets of a class meet, one after the other.
+type parts []netfault.Impairment
+
+func (p parts) any(f func(netfault.Impairment) bool) bool { return slices.ContainsFunc(p, f) }
+
+// needPayload tells whether packets are changed or copied, so that all of
 // their bytes must come to this process and go back.
-func needsPayload(i netfault.Impairment) bool {
-	return i.Duplicate.Probability > 0 || i.Corrupt.Probability > 0 || i.ECN
+func (p parts) needPayload() bool {
+	return p.any(func(i netfault.Impairment) bool {
+		return i.Duplicate.Probability > 0 || i.Corrupt.Probability > 0 || i.ECN
+	})
 }
 
-// holds tells whether packets wait for anything.
-func holds(i netfault.Impairment) bool {
-	return i.Delay > 0 || i.Rate.BytesPerSecond > 0 || i.Slot != netfault.Slot{}
+// hold tells whether packets wait for anything.
+func (p parts) hold() bool {
+	return p.any(func(i netfault.Impairment) bool {
+		return i.Delay > 0 || i.Rate.BytesPerSecond > 0 || i.Slot != netfault.Slot{}
+	})
 }
 
-// takesWhole tells whether it makes no difference if packets of bulk transfers
+// takeWhole tells whether it makes no difference if packets of bulk transfers
 // come in pieces of up to 64 KB: all of a piece would fare alike.
-func takesWhole(i netfault.Impairment) bool {
-	i = netfault.Impairment{
-		Loss: i.Loss, Duplicate: i.Duplicate, Corrupt: i.Corrupt, Reorder: i.Reorder, Rate: i.Rate, Slot: i.Slot, Jitter: i.Jitter,
-	}
-	return i.IsZero()
+func (p parts) takeWhole() bool {
+	return !p.any(func(i netfault.Impairment) bool {
+		i = netfault.Impairment{
+			Loss: i.Loss, Duplicate: i.Duplicate, Corrupt: i.Corrupt, Reorder: i.Reorder, Rate: i.Rate, Slot: i.Slot, Jitter: i.Jitter,
+		}
+		return !i.IsZero()
+	})
 }
 
 // spare is how many packets more may wait than the delay needs, for times when
@@ -58,21 +73,25 @@ func withLimit(i netfault.Impairment) netfault.Impairment {
 	return i
 }
 
-// queueOptions returns how a queue for the impairment must be set up.
-func queueOptions(i netfault.Impairment) (copyRange, maxLength, flags uint32) {
+// queueOptions returns how a queue for a class must be set up.
+func (p parts) queueOptions() (copyRange, maxLength, flags uint32) {
 	flags = queueFailOpen
-	if takesWhole(i) {
+	if p.takeWhole() {
 		flags |= queueWholeGSO
 	}
 	switch {
-	case needsPayload(i):
+	case p.needPayload():
 		copyRange = 0xffff
-	case i.Rate.BytesPerSecond > 0 || i.Slot.Bytes > 0:
+	case p.any(func(i netfault.Impairment) bool { return i.Rate.BytesPerSecond > 0 || i.Slot.Bytes > 0 }):
 		copyRange = 1 // the full length comes with a cut payload
 	}
-	// The engine drops what is over the limit; the kernel's bound lies beyond
-	// it and acts only if this process cannot follow.
-	return copyRange, i.QueueLimit() + spare, flags
+	// The engines drop what is over their limits; the kernel's bound lies beyond
+	// them and acts only if this process cannot follow.
+	maxLength = spare
+	for _, i := range p {
+		maxLength += i.QueueLimit()
+	}
+	return copyRange, maxLength, flags
 }
 
 // receive takes what has come, at most a few batches so that other channels
@@ -125,10 +144,25 @@ func (c *channel) offer(now int64, m message) {
 		p.Data = append(make([]byte, 0, len(m.payload)), m.payload...)
 		p.ECNCapable = ecnCapable(p.Data)
 	}
-	if !c.engine.Offer(now, p) {
-		c.sock.out.verdict(c.sock.queue, m.id, verdictDrop)
-	}
+	c.pass(now, p, 0)
 }
+
+// pass hands a packet to the stage of that place, or past the last to the
+// class's own engine.
+func (c *channel) pass(now int64, p engine.Packet, place int) {
+	if place < len(c.stages) {
+		if c.stages[place].offer(now, p, c, place) {
+			c.staged++
+			return
+		}
+	} else if c.engine.Offer(now, p) {
+		return
+	}
+	c.sock.out.verdict(c.sock.queue, p.ID, verdictDrop)
+}
+
+// held returns how many packets wait, in stages or behind them.
+func (c *channel) held() int { return c.staged + c.engine.Held() }
 
 // burst is how many packets are let go at once. Where the kernel puts what
 // they cause on a thread of its own, that one must get its turn, or the backlog
@@ -148,12 +182,17 @@ func (c *channel) release(now int64) {
 		}
 		c.send(p)
 	}
+	c.sendOut()
+}
+
+// sendOut sends the verdicts that are collected.
+func (c *channel) sendOut() {
 	if err := c.sock.flush(); err != nil {
 		c.fail(err)
 	}
 }
 
-// flush lets everything go, due or not.
+// flush lets everything go that is past the stages, due or not.
 func (c *channel) flush() {
 	for n := 1; ; n++ {
 		p, ok := c.engine.Flush()
@@ -162,15 +201,11 @@ func (c *channel) flush() {
 		}
 		c.send(p)
 		if n%burst == 0 {
-			if err := c.sock.flush(); err != nil {
-				c.fail(err)
-			}
+			c.sendOut()
 			pause()
 		}
 	}
-	if err := c.sock.flush(); err != nil {
-		c.fail(err)
-	}
+	c.sendOut()
 }
 
 func (c *channel) send(p engine.Packet) {
@@ -199,9 +234,7 @@ func (c *channel) send(p engine.Packet) {
 		c.sock.out.verdict(c.sock.queue, p.ID, verdictAccept)
 	}
 	if len(c.sock.out.buf) >= flushAt {
-		if err := c.sock.flush(); err != nil {
-			c.fail(err)
-		}
+		c.sendOut()
 	}
 }
 

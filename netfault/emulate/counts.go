@@ -50,9 +50,10 @@ type ClassStats struct {
 	Direction netfault.Direction `json:"direction"`
 	Rules     []string           `json:"rules"`
 	Counts    Counts             `json:"counts"`
-	Decided   engine.Stats       `json:"decided"`
-	Held      int                `json:"held"`
-	Err       error              `json:"-"`
+	// Decided is without what the stages did that the class shares with others.
+	Decided engine.Stats `json:"decided"`
+	Held    int          `json:"held"`
+	Err     error        `json:"-"`
 }
 
 // Stats is what a backend has done.

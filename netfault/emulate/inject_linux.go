@@ -3,6 +3,7 @@ package emulate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -42,9 +43,24 @@ func rawSocket(family int) (int, error) {
 	return fd, nil
 }
 
-// send sends the copy of a packet that leaves by its interface; that of one
-// that arrives to where its destination is, this host or one behind it.
+// send sends the copy of a packet that leaves by its interface, in fragments if
+// it is longer than the link takes; that of one that arrives to where its
+// destination is, this host or one behind it.
 func (i *injector) send(packet []byte, ingress bool, d device) error {
+	mtu := d.mtu
+	if ingress {
+		mtu = len(packet) // it goes by the loopback
+	}
+	// An identification of its own keeps the fragments apart from the original's.
+	for _, p := range fragments(packet, mtu, rand.Uint32()) {
+		if err := i.sendOne(p, ingress, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *injector) sendOne(packet []byte, ingress bool, d device) error {
 	if len(packet) < 20 {
 		return errors.New("no IP packet")
 	}

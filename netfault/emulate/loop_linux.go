@@ -1,13 +1,13 @@
 package emulate
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
 	threads "github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
@@ -15,6 +15,7 @@ import (
 // a packet comes or one is due, to the precision of the kernel's clock.
 type loop struct {
 	start     time.Time
+	stages    []*stage // those of one link in the order of passing
 	channels  []*channel
 	originals []*originals
 	light     *reader // many messages without payload
@@ -108,11 +109,17 @@ func setRealtime() {
 func (l *loop) sleep() {
 	l.polls = append(l.polls[:0], unix.PollFd{Fd: int32(l.wake), Events: unix.POLLIN})
 	next, waiting := int64(0), false
-	for _, c := range l.channels {
-		l.polls = append(l.polls, unix.PollFd{Fd: int32(c.sock.fd), Events: unix.POLLIN})
-		if at, ok := c.engine.Next(); ok && (!waiting || at < next) {
+	soonest := func(e *engine.Engine) {
+		if at, ok := e.Next(); ok && (!waiting || at < next) {
 			next, waiting = at, true
 		}
+	}
+	for _, c := range l.channels {
+		l.polls = append(l.polls, unix.PollFd{Fd: int32(c.sock.fd), Events: unix.POLLIN})
+		soonest(c.engine)
+	}
+	for _, s := range l.stages {
+		soonest(s.engine)
 	}
 	for _, o := range l.originals {
 		l.polls = append(l.polls, unix.PollFd{Fd: int32(o.sock.fd), Events: unix.POLLIN})
@@ -162,6 +169,9 @@ func (l *loop) move() {
 			c.receive(l)
 		}
 	}
+	for _, s := range l.stages {
+		s.release(l.now())
+	}
 	ended := false
 	for _, c := range l.channels {
 		before := c.engine.Held()
@@ -169,35 +179,43 @@ func (l *loop) move() {
 		if before-c.engine.Held() == burst {
 			pause()
 		}
-		ended = ended || c.closing && c.engine.Held() == 0
+		ended = ended || c.closing && c.held() == 0
 	}
 	if ended {
-		l.channels = slices.DeleteFunc(l.channels, func(c *channel) bool {
-			if !c.closing || c.engine.Held() > 0 {
-				return false
-			}
-			c.fail(errors.Join(c.sock.close()))
-			return true
-		})
+		l.dropEnded()
 	}
 }
 
-// retire lets channels end by themselves as their packets become due, or at
-// once with everything let go.
-func (l *loop) retire(old []*channel, atOnce bool) {
+// retire lets stages and channels end by themselves as their packets become
+// due, or at once with everything let go.
+func (l *loop) retire(stages []*stage, old []*channel, atOnce bool) {
 	for _, c := range old {
 		c.receive(l) // what the old rules have queued
 		c.closing = true
+	}
+	for _, s := range stages {
+		s.closing = true
 		if atOnce {
+			s.flush()
+		}
+	}
+	if atOnce {
+		for _, c := range old {
 			c.flush()
 		}
 	}
+	l.dropEnded()
+}
+
+// dropEnded forgets the closing stages and channels that are empty.
+func (l *loop) dropEnded() {
+	l.stages = slices.DeleteFunc(l.stages, func(s *stage) bool { return s.closing && s.engine.Held() == 0 })
 	l.channels = slices.DeleteFunc(l.channels, func(c *channel) bool {
-		gone := c.closing && c.engine.Held() == 0
-		if gone {
-			c.fail(c.sock.close())
+		if !c.closing || c.held() > 0 {
+			return false
 		}
-		return gone
+		c.fail(c.sock.close())
+		return true
 	})
 }
 

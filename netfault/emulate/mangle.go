@@ -59,7 +59,11 @@ func markCE(p []byte) {
 		return
 	}
 	p[1] |= 3
-	header := p[:transportOffset(p)]
+	mendChecksum(p[:transportOffset(p)])
+}
+
+// mendChecksum sets the checksum of IPv4's header.
+func mendChecksum(header []byte) {
 	header[10], header[11] = 0, 0
 	var sum uint32
 	for n := 0; n+1 < len(header); n += 2 {

@@ -489,6 +489,64 @@ func TestChangedPackets(t *testing.T) {
 	}
 }
 
+// Datagrams longer than the link takes are duplicated as others are.
+func TestLargeDatagramsAreDuplicated(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		lab := netfaulttest.NewLab(t)
+		b := newBackend(t, lab.Near)
+		if _, err := b.Apply(t.Context(), stateOf(netfault.Egress, netfault.Impairment{Duplicate: netfault.Chance{Probability: 1}})); err != nil {
+			t.Fatal(err)
+		}
+		m, err := lab.Run(netfaulttest.Flow{Direction: netfault.Egress, V6: v6, Count: 50, Size: 5000, Interval: time.Millisecond})
+		if err != nil || m.Lost() != 0 || m.Duplicates() != 50 {
+			t.Errorf("v6=%v: of 50 datagrams %d were lost and %d came twice (%v), want 0 and 50", v6, m.Lost(), m.Duplicates(), err)
+		}
+	}
+}
+
+// Another process of the same owner replaces the faults; the end of the first
+// process leaves them alone, and any process can list what acts.
+func TestTheEndOfOneGenerationLeavesTheNext(t *testing.T) {
+	lab := netfaulttest.NewLab(t)
+	first, second := newBackend(t, lab.Near), newBackend(t, lab.Near)
+	state := delayed("o", 20*time.Millisecond)
+	state.Generation, state.Deadline = "first", time.Now().Add(time.Second)
+	if _, err := first.Apply(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	state = delayed("o", 40*time.Millisecond)
+	state.Generation = "second"
+	if _, err := second.Apply(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lab, "after the first has ended", 40*time.Millisecond)
+	list, err := newBackend(t, lab.Near).List(t.Context())
+	if err != nil || len(list) != 1 || list[0].Generation != "second" || len(list[0].Links) != 2 {
+		t.Fatalf("another process lists %+v, %v", list, err)
+	}
+	if c := list[0].Links[0].Classes; len(c) != 1 || c[0].Impairment.Delay != 40*time.Millisecond || c[0].Rules[0] != "r" {
+		t.Errorf("another process lists the classes %+v", c)
+	}
+}
+
+// What a state did not use is not proven by it.
+func TestAVariantIsKnownOnlyForWhatItDid(t *testing.T) {
+	link := func(d netfault.Direction, i netfault.Impairment) plan {
+		l := netfault.Link{Direction: d, Classes: []netfault.Class{{Impairment: i}}}
+		return plan{links: []linkPlan{{Link: l}}}
+	}
+	first := variants()[0]
+	if got := link(netfault.Ingress, netfault.Impairment{Delay: 1}).proven(first, variants()); len(got) != 3 {
+		t.Errorf("an ingress delay proves %+v", got)
+	}
+	if got := link(netfault.Egress, netfault.Impairment{Delay: 1}).proven(first, variants()); len(got) != 1 {
+		t.Errorf("an egress delay leaves %+v", got)
+	}
+}
+
 // firewall lets nothing in but replies, and masquerades what leaves.
 func firewall(t *testing.T, n *netfaulttest.Node) {
 	t.Helper()
@@ -523,7 +581,7 @@ func TestConnectionTracking(t *testing.T) {
 			lab := netfaulttest.NewLab(t)
 			firewall(t, lab.Near)
 			b := newBackend(t, lab.Near)
-			b.variant = &v
+			b.takes = []variant{v}
 			_, err := b.Apply(t.Context(), delayed("tracked", 20*time.Millisecond))
 			if errors.Is(err, netfault.ErrUnsupported) {
 				t.Skipf("this kernel cannot do it: %v", err)

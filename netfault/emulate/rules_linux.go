@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -18,11 +20,15 @@ import (
 
 // Names in nftables. An owner has a table of each family, tablePrefix and the
 // owner; its chains say the rest: untilPrefix with the deadline in Unix
-// milliseconds, the direction and interface of each link, a chain for each
-// class with the number of its queue, and one for the queue of originals.
+// milliseconds, byPrefix with the generation, the direction and interface of
+// each link, a chain for each class with the number of its queue, and one for
+// the queue of originals. The comments of chainAbout, where no packet comes,
+// hold the links as JSON, so that another process can list them.
 const (
 	tablePrefix = "microsim-emulate."
 	untilPrefix = "until-"
+	byPrefix    = "by-"
+	chainAbout  = "about"
 	classPrefix = "class-"
 
 	originalsPrefix = "originals-"
@@ -105,10 +111,12 @@ func explainRules(err error) error {
 type plan struct {
 	owner    string
 	deadline time.Time
+	by       string // the generation
 	links    []linkPlan
 	// originals is the queue of packets whose copies wait.
 	originals uint16
 	ipv6      bool
+	about     string // the effective links as JSON
 }
 
 // linkPlan is a link with the queues of its classes.
@@ -131,12 +139,9 @@ type rules struct {
 }
 
 // install makes the owner's tables so that they do what the plan says, and
-// nothing else, in one transaction. It returns the variant that the kernel took.
-func install(ns netns.NsHandle, p plan, known *variant) (variant, error) {
-	tries := variants()
-	if known != nil {
-		tries = []variant{*known}
-	}
+// nothing else, in one transaction. It returns the first of the variants that
+// the kernel took.
+func install(ns netns.NsHandle, p plan, tries []variant) (variant, error) {
 	var first error
 	for _, v := range tries {
 		err := installVariant(ns, p, v)
@@ -151,6 +156,27 @@ func install(ns netns.NsHandle, p plan, known *variant) (variant, error) {
 		}
 	}
 	return variant{}, explainRules(first)
+}
+
+// proven returns the variants that may still work after the kernel took one of
+// them: those that equal it in each ability that the plan used. The plan proves
+// nothing about the others: a kernel takes rules for arriving packets whatever dup
+// and egress say.
+func (p plan) proven(took variant, all []variant) []variant {
+	queues, copies := false, false
+	for _, l := range p.links {
+		for n := range l.Classes {
+			queues = true
+			copies = copies || l.Direction == netfault.Egress && parts(l.Parts(n)).hold()
+		}
+	}
+	var out []variant
+	for _, v := range all {
+		if (!queues || v.native == took.native) && (!copies || v.dup == took.dup && v.egress == took.egress) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func installVariant(ns netns.NsHandle, p plan, v variant) error {
@@ -200,6 +226,12 @@ func (r *rules) family(f nftables.TableFamily) {
 	if !r.plan.deadline.IsZero() {
 		r.conn.AddChain(&nftables.Chain{Name: untilPrefix + strconv.FormatInt(r.plan.deadline.UnixMilli(), 10), Table: table})
 	}
+	if r.plan.by != "" {
+		r.conn.AddChain(&nftables.Chain{Name: byPrefix + r.plan.by, Table: table})
+	}
+	if f == nftables.TableFamilyIPv4 {
+		r.about(r.conn.AddChain(&nftables.Chain{Name: chainAbout, Table: table}))
+	}
 	r.conn.AddChain(&nftables.Chain{Name: originalsPrefix + strconv.Itoa(int(r.plan.originals)), Table: table})
 	r.add(leave, markIs(markInjected), accept())
 	for _, l := range r.plan.links {
@@ -213,13 +245,27 @@ func (r *rules) family(f nftables.TableFamily) {
 	}
 }
 
+// commentSize is how many bytes of text a rule's comment holds: the kernel
+// bounds user data to 256 bytes, with its header and a final zero.
+const commentSize = 250
+
+// about writes what the links do into comments.
+func (r *rules) about(chain *nftables.Chain) {
+	for text := range slices.Chunk([]byte(r.plan.about), commentSize) {
+		r.conn.AddRule(&nftables.Rule{
+			Table: chain.Table, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}},
+			UserData: userdata.AppendString(nil, userdata.TypeComment, string(text)),
+		})
+	}
+}
+
 // link decides which class a packet of a link falls into.
 func (r *rules) link(chain *nftables.Chain, l linkPlan) {
 	family := chain.Table.Family
 	classes := make([]*nftables.Chain, len(l.queues))
 	for n, queue := range l.queues {
 		classes[n] = r.conn.AddChain(&nftables.Chain{Name: classPrefix + strconv.Itoa(int(queue)), Table: chain.Table})
-		r.class(classes[n], l, queue, holds(l.Classes[n].Impairment))
+		r.class(classes[n], l, queue, parts(l.Parts(n)).hold())
 	}
 	for _, f := range l.Filters {
 		match, ok := matchSelector(f.Match, family, l.Direction == netfault.Egress)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
@@ -108,19 +107,4 @@ func bunches(pause time.Duration) func(Measured) error {
 		want := float64(span) / float64(pause)
 		return between("the pauses were", float64(pauses), want*.75, want*1.25)
 	}
-}
-
-// correlatedShare returns the share of losses of netem's correlated random
-// numbers, by trying: each number is mixed with the one before.
-func correlatedShare(p, correlation float64) float64 {
-	r := rand.New(rand.NewPCG(1, 1))
-	const n = 200_000
-	last, hits := r.Float64(), 0
-	for range n {
-		last = r.Float64()*(1-correlation) + last*correlation
-		if last < p {
-			hits++
-		}
-	}
-	return float64(hits) / n
 }

@@ -128,6 +128,20 @@ func (n *Node) up(t testing.TB, peer *Node, peerMAC net.HardwareAddr) {
 	}
 }
 
+// SetMTU sets how long packets of the link may be.
+func (l *Lab) SetMTU(t testing.TB, mtu int) {
+	t.Helper()
+	for _, n := range []*Node{l.Near, l.Far} {
+		link, err := n.Handle.LinkByName(Interface)
+		if err == nil {
+			err = n.Handle.LinkSetMTU(link, mtu)
+		}
+		if err != nil {
+			t.Fatalf("setting the MTU of the laboratory to %d: %v", mtu, err)
+		}
+	}
+}
+
 // Do runs f on a thread inside the node's namespace. Sockets that f opens stay
 // in that namespace; goroutines that f starts do not.
 func (n *Node) Do(f func() error) error {

@@ -1,6 +1,7 @@
 package netfaulttest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Flow struct {
 	Size                int           // bytes of payload; zero is 100
 	Wait                time.Duration // after the last packet; zero is 500 ms
 	Brief               bool          // do not wait once every packet has arrived
+	// Beside are flows of the same size that are sent at the same time; what is
+	// measured is all of them together.
+	Beside []Flow
 }
 
 // Arrival is one packet that came through.
@@ -48,8 +52,15 @@ type Measured struct {
 
 const headerSize = 16
 
-// Run sends the flow and returns what arrived.
+// Run sends the flow, and those beside it, and returns what arrived.
 func (l *Lab) Run(f Flow) (Measured, error) {
+	if len(f.Beside) == 0 {
+		return l.runOne(f)
+	}
+	return l.runTogether(append([]Flow{f}, f.Beside...))
+}
+
+func (l *Lab) runOne(f Flow) (Measured, error) {
 	from, to := l.Near, l.Far
 	fromPort, toPort := f.LocalPort, f.PeerPort
 	if f.Direction == netfault.Ingress {
@@ -85,6 +96,26 @@ func (l *Lab) Run(f Flow) (Measured, error) {
 	deadlineErr := receiver.SetReadDeadline(time.Now().Add(f.Wait))
 	wg.Wait()
 	return m, errors.Join(sendErr, deadlineErr, receiveErr)
+}
+
+func (l *Lab) runTogether(flows []Flow) (Measured, error) {
+	var wg sync.WaitGroup
+	all := make([]Measured, len(flows))
+	errs := make([]error, len(flows))
+	for n, f := range flows {
+		wg.Go(func() { all[n], errs[n] = l.runOne(f) })
+	}
+	wg.Wait()
+	sum := Measured{Wire: all[0].Wire}
+	for _, m := range all {
+		for _, a := range m.Arrivals {
+			a.Seq += sum.Sent
+			sum.Arrivals = append(sum.Arrivals, a)
+		}
+		sum.Sent += m.Sent
+	}
+	slices.SortStableFunc(sum.Arrivals, func(a, b Arrival) int { return cmp.Compare(a.At, b.At) })
+	return sum, errors.Join(errs...)
 }
 
 func (n *Node) udp(at netip.AddrPort) (*net.UDPConn, error) {

@@ -16,9 +16,9 @@ import (
 type Options struct {
 	// New makes the backend for a namespace.
 	New func(t *testing.T, n *Node) netfault.Backend
-	// Supports tells which impairments the backend can carry out on this
-	// kernel; nil is all. The others must be refused, and nothing changed.
-	Supports func(netfault.Impairment) bool
+	// Supports tells which links the backend can carry out on this kernel; nil is
+	// all. The others must be refused, and nothing changed.
+	Supports func(netfault.Link) bool
 	// Dump returns more of a namespace's state that must be restored; may be nil.
 	Dump func(t *testing.T, n *Node) string
 }
@@ -125,10 +125,8 @@ func (o Options) supported(t *testing.T, s netfault.State) bool {
 		t.Fatalf("compiling the case: %v", err)
 	}
 	for _, l := range links {
-		for _, class := range l.Classes {
-			if o.Supports != nil && !o.Supports(class.Impairment) {
-				return false
-			}
+		if o.Supports != nil && !o.Supports(l) {
+			return false
 		}
 	}
 	return true

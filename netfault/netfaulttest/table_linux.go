@@ -58,7 +58,7 @@ func peersOf(texts ...string) []netfault.Peer {
 // Cases is the table: every effect of the vocabulary, measured.
 func Cases() []Case {
 	var out []Case
-	for _, part := range [][]Case{delayCases(), lossCases(), otherCases(), rateCases(), directionCases(), peerCases(), mergeCases()} {
+	for _, part := range [][]Case{delayCases(), lossCases(), otherCases(), rateCases(), directionCases(), peerCases(), mergeCases(), sharedCases()} {
 		out = append(out, part...)
 	}
 	return out
@@ -98,17 +98,23 @@ func lossCases() []Case {
 	fast := Flow{Direction: netfault.Egress, Count: n, Interval: 50 * time.Microsecond}
 	ge := netfault.GilbertElliott{GoodToBad: .05, BadToGood: .2, LossInBad: .8, LossInGood: .02}
 	gilbert := netfault.GilbertElliott{GoodToBad: .03, BadToGood: .25}
+	// Shares of one draw that add up to 1, which the kernel adds in 32 bits.
+	bursts := netfault.StateLoss{P13: .1, P32: .1}
+	moving := netfault.StateLoss{P13: .5, P14: .5}
 	state := netfault.StateLoss{P13: .05, P31: .3, P32: .2, P23: .4, P14: .02}
 	return []Case{
 		one("loss 1 %", loss(netfault.Loss{Probability: .01}), fast, lost(.01)),
 		one("loss 10 %", loss(netfault.Loss{Probability: .1}), fast, lost(.1)),
 		one("loss 50 %", loss(netfault.Loss{Probability: .5}), fast, lost(.5)),
 		one("loss 100 %", loss(netfault.Loss{Probability: 1}), plain(netfault.Egress, 200), lost(1)),
-		one("loss correlated", loss(netfault.Loss{Probability: .3, Correlation: .25}), fast, lostWithin(correlatedShare(.3, .25), .05)),
+		one("loss correlated", loss(netfault.Loss{Probability: .3, Correlation: .25}), fast, lostWithin(.3, .05)),
+		one("rare loss much correlated", loss(netfault.Loss{Probability: .1, Correlation: .75}), fast, lostWithin(.1, .04)),
 		one("loss by Gilbert", loss(netfault.Loss{GilbertElliott: gilbert}), fast,
 			all(lostWithin(gilbert.Mean(), .04), func(m Measured) error { return between("the mean burst of losses was", m.MeanBurst(), 3, 5.2) })),
 		one("loss by Gilbert-Elliott", loss(netfault.Loss{GilbertElliott: ge}), fast, lostWithin(ge.Mean(), .05)),
 		one("loss by states", loss(netfault.Loss{State: state}), fast, lostWithin(state.Mean(), .05)),
+		one("loss by states that leave a burst for sure", loss(netfault.Loss{State: bursts}), fast, lostWithin(bursts.Mean(), .04)),
+		one("loss by states that always move", loss(netfault.Loss{State: moving}), fast, lostWithin(moving.Mean(), .05)),
 		one("partition", netfault.Impairment{Partition: true}, plain(netfault.Egress, 200), lost(1)),
 	}
 }
@@ -139,6 +145,7 @@ func otherCases() []Case {
 			}
 			return nil
 		})),
+		one("reorder almost nothing", reordering(netfault.Reorder{Probability: 1e-10}), plain(netfault.Egress, 300), all(noLoss, delayed(30*ms))),
 		one("reorder every fifth", reordering(netfault.Reorder{Probability: 1, Gap: 5}), plain(netfault.Egress, 1000), all(noLoss, func(m Measured) error {
 			return between("the share of packets sent ahead was", m.Share(0, 15*ms), .19, .21)
 		})),
@@ -246,4 +253,45 @@ func mergeCases() []Case {
 			{Flow{Direction: netfault.Egress, Count: 1000, Interval: 200 * time.Microsecond, PeerPort: 7000}, all(delayed(50*ms), lost(.5))},
 		},
 	}}
+}
+
+// sharedCases are rules with a memory whose packets fall into several classes:
+// the total must be what the rule says, whatever else acts on a part of them.
+func sharedCases() []Case {
+	rate := func(bytes uint64) netfault.Impairment {
+		return netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: bytes}, Limit: 2000}
+	}
+	to := func(direction netfault.Direction, port uint16) Flow {
+		return Flow{Direction: direction, Count: 100, Size: 1000, PeerPort: port, Wait: 3 * time.Second, Brief: true}
+	}
+	together := func(direction netfault.Direction, ports ...uint16) Flow {
+		f := to(direction, ports[0])
+		for _, port := range ports[1:] {
+			f.Beside = append(f.Beside, to(direction, port))
+		}
+		return f
+	}
+	out := []Case{
+		{"a rate within a rate", []netfault.Rule{
+			rule("link", netfault.Egress, rate(100_000)), rule("thin", netfault.Egress, rate(20_000), "udp:*;ports=7000"),
+		}, []Want{
+			{together(netfault.Egress, 7001, 7002), speed(100_000)},
+			{Flow{Direction: netfault.Egress, Count: 40, Size: 1000, PeerPort: 7000, Wait: 4 * time.Second, Brief: true}, speed(20_000)},
+		}},
+		{"rates that overlap in part", []netfault.Rule{
+			rule("a", netfault.Egress, rate(100_000), "udp:*;ports=7000-7001"), rule("b", netfault.Egress, rate(50_000), "udp:*;ports=7001-7002"),
+		}, []Want{
+			{together(netfault.Egress, 7001, 7002), speed(50_000)},
+		}},
+		{"slots of two classes", []netfault.Rule{
+			rule("slots", netfault.Egress, netfault.Impairment{Slot: netfault.Slot{MinDelay: 40 * ms, MaxDelay: 40 * ms, Packets: 10}, Limit: 2000}),
+			rule("lossy", netfault.Egress, netfault.Impairment{Delay: ms}, "udp:*;ports=7000"),
+		}, []Want{{together(netfault.Egress, 7000, 7001), all(noLoss, speed(1042/.004))}}},
+	}
+	for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+		out = append(out, Case{string(direction) + " rate beside a delay of one peer", []netfault.Rule{
+			rule("link", direction, rate(100_000)), rule("peer", direction, netfault.Impairment{Delay: ms}, "udp:*;ports=7000"),
+		}, []Want{{together(direction, 7000, 7001), all(noLoss, speed(100_000))}}})
+	}
+	return out
 }

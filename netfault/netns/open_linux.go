@@ -48,7 +48,8 @@ func (f Finder) OpenPod(uid string, processes []Process) (*Namespace, error) {
 }
 
 func (f Finder) openAt(t Target, place Place) (*Namespace, error) {
-	fd, err := unix.Open(place.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	// Opening a named pipe would wait for a writer, deaf to signals.
+	fd, err := unix.Open(place.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the network namespace of %s: %w", t, &os.PathError{Op: "open", Path: place.Path, Err: err})
 	}
@@ -100,6 +101,19 @@ func (n *Namespace) Check() error {
 	}
 	if now != n.inode || n.Target.PodUID != "" && !n.finder.inPod(n.Place.PID, n.Target.PodUID) {
 		return fmt.Errorf("%s: process %d is another one now; try again", n.Target, n.Place.PID)
+	}
+	return nil
+}
+
+// Named returns an error if the target no longer names the namespace, as after
+// `ip netns del`. The namespace itself lives while any process holds it.
+func (n *Namespace) Named() error {
+	if n.Place.PID != 0 {
+		return n.Check()
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(n.Place.Path, &st); err != nil || st.Ino != n.inode {
+		return fmt.Errorf("%s: %q names it no longer; it was deleted, or made anew", n.Target, n.Place.Path)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func (f Finder) OpenPod(string, []Process) (*Namespace, error) { return nil, no(
 // Check says that this is not Linux.
 func (n *Namespace) Check() error { return no() }
 
+// Named says that this is not Linux.
+func (n *Namespace) Named() error { return no() }
+
 // Inode is 0.
 func (n *Namespace) Inode() uint64 { return 0 }
 

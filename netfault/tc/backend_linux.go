@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,18 +18,31 @@ import (
 // Backend applies states in one namespace by traffic control.
 type Backend struct {
 	ns     netns.NsHandle
-	kernel *Kernel // once probed
+	kernel *Kernel           // once probed
+	acting map[string]acting // by owner, what this process applied last
+}
+
+// acting is a state as it was applied: with the features that were used.
+type acting struct {
+	state  netfault.State
+	kernel Kernel
 }
 
 var _ netfault.Backend = (*Backend)(nil)
 
 // New returns a backend for the namespace, whose handle must stay open while
 // the backend is used. The kernel is not asked yet.
-func New(ns netns.NsHandle) *Backend { return &Backend{ns: ns} }
+func New(ns netns.NsHandle) *Backend {
+	return &Backend{ns: ns, acting: map[string]acting{}}
+}
 
 // NewWithKernel is New with given kernel features instead of probed ones, so
 // that tests on a modern kernel can stand in for an older one.
-func NewWithKernel(ns netns.NsHandle, k Kernel) *Backend { return &Backend{ns, &k} }
+func NewWithKernel(ns netns.NsHandle, k Kernel) *Backend {
+	b := New(ns)
+	b.kernel = &k
+	return b
+}
 
 // Name is "tc".
 func (b *Backend) Name() string { return "tc" }
@@ -129,7 +143,7 @@ func (b *Backend) with(f func(*conn, Kernel) ([]Op, []netfault.Link, error)) ([]
 // classes or peers change, and not only parameters, the disciplines are
 // rebuilt, and packets that wait in them are lost.
 func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effective, error) {
-	e := netfault.Effective{Backend: b.Name(), Owner: s.Owner, Deadline: s.Deadline}
+	e := netfault.Effective{Backend: b.Name(), Owner: s.Owner, Generation: s.Generation, Deadline: s.Deadline}
 	if err := s.Validate(); err != nil {
 		return e, err
 	}
@@ -146,15 +160,39 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 			return nil, nil, err
 		}
 		if err := c.all(ctx, ops); err != nil {
-			return nil, nil, errors.Join(err, c.clear(s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(ctx, c, s.Owner))
 		}
 		if links, err = c.verify(s, k, links); err != nil {
-			return nil, nil, errors.Join(err, c.clear(s.Owner))
+			return nil, nil, errors.Join(err, b.rollBack(ctx, c, s.Owner))
 		}
+		b.acting[s.Owner] = acting{s, k}
 		return nil, links, nil
 	})
 	e.Links = links
 	return e, err
+}
+
+// rollBack sets up again what this process applied before for the owner; there
+// may be nothing. What another process applied is not known in full, since the
+// kernel does not show distributions, and is cleared.
+func (b *Backend) rollBack(ctx context.Context, c *conn, owner string) error {
+	before, ok := b.acting[owner]
+	if !ok || before.state.Expired(time.Now()) {
+		delete(b.acting, owner)
+		return c.clear(owner)
+	}
+	facts, err := c.facts(before.kernel)
+	if err == nil {
+		var ops []Op
+		if ops, _, err = Plan(before.state, facts); err == nil {
+			err = c.all(context.WithoutCancel(ctx), ops)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	delete(b.acting, owner)
+	return errors.Join(fmt.Errorf("setting up again what acted before: %w; it is cleared", err), c.clear(owner))
 }
 
 // all runs operations until one fails or the context ends.
@@ -187,39 +225,65 @@ func (c *conn) verify(s netfault.State, k Kernel, links []netfault.Link) ([]netf
 			if same(there, q.discipline) {
 				continue // sent again only for its table
 			}
-			return nil, fmt.Errorf("the kernel took other parameters than were asked (old ones know no seed): %s, want %s: %w", there, q.discipline, netfault.ErrUnsupported)
+			return nil, fmt.Errorf("the kernel took other parameters of %s than were asked (%s): %w", q.discipline.kind(), difference(there, q.discipline), netfault.ErrUnsupported)
 		}
 		return nil, fmt.Errorf("the kernel does not show what was set up; still to do: %s", op)
 	}
-	out := slices.Clone(links)
-	for n, l := range out {
+	for n := range links {
+		l := &links[n]
 		t := facts.treeOf(l.Interface, l.Direction)
-		if err := t.remember(k, l); err != nil {
+		if err := t.remember(k, facts.Links[l.Interface].MTU, *l); err != nil {
 			return nil, err
 		}
-		if out[n].Classes, err = t.effective(l.Classes); err != nil {
+		if err := t.effective(l); err != nil {
 			return nil, fmt.Errorf("reading back %s of interface %q: %w", l.Direction, l.Interface, err)
 		}
 	}
-	return out, nil
+	return links, nil
 }
 
 // remember copies the requested distributions into a tree that was read back,
 // because the kernel does not report them.
-func (t tree) remember(k Kernel, l netfault.Link) error {
-	want, err := k.build("", l)
+func (t tree) remember(k Kernel, mtu int, l netfault.Link) error {
+	want, err := k.build("", mtu, l)
 	if err != nil {
 		return err
 	}
-	for n := range min(len(want.qdiscs), len(t.qdiscs)) {
-		there, ok := t.qdiscs[n].discipline.(netem)
-		asked, wasNetem := want.qdiscs[n].discipline.(netem)
+	for n, q := range t.qdiscs {
+		there, ok := q.discipline.(netem)
+		asked, wasNetem := want.at(q.Handle).(netem)
 		if ok && wasNetem {
 			there.distribution, there.slotDistribution = asked.distribution, asked.slotDistribution
 			t.qdiscs[n].discipline = there
 		}
 	}
 	return nil
+}
+
+// difference names the parameters that differ, as they are there and as they
+// were asked.
+func difference(there, asked discipline) string {
+	switch a := asked.(type) {
+	case netem:
+		if n, ok := there.(netem); ok {
+			there = n.canonical(a)
+		}
+	case tbf:
+		if q, ok := there.(tbf); ok {
+			there = q.canonical(a)
+		}
+	}
+	x, y := reflect.ValueOf(there), reflect.ValueOf(asked)
+	if x.Type() != y.Type() || x.Kind() != reflect.Struct {
+		return fmt.Sprintf("%s %s instead of %s %s", there.kind(), there, asked.kind(), asked)
+	}
+	var out []string
+	for n := range x.NumField() {
+		if name := x.Type().Field(n).Name; !x.Field(n).Equal(y.Field(n)) {
+			out = append(out, fmt.Sprintf("%s %v instead of %v", name, x.Field(n), y.Field(n)))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func find(links map[string]LinkFacts, q Qdisc) discipline {
@@ -255,15 +319,13 @@ func (b *Backend) List(context.Context) ([]netfault.Effective, error) {
 		n := slices.IndexFunc(out, func(e netfault.Effective) bool { return e.Owner == h.mark.owner })
 		if n < 0 {
 			n = len(out)
-			out = append(out, netfault.Effective{Backend: b.Name(), Owner: h.mark.owner, Deadline: h.mark.deadline})
+			out = append(out, netfault.Effective{Backend: b.Name(), Owner: h.mark.owner, Generation: h.mark.by, Deadline: h.mark.deadline})
 		}
 		for _, d := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
-			classes, err := facts.treeOf(h.name, d).effective(nil)
-			if err != nil {
-				return nil, err
-			}
-			if len(classes) > 0 {
-				out[n].Links = append(out[n].Links, netfault.Link{Interface: h.name, Direction: d, Classes: classes})
+			l := netfault.Link{Interface: h.name, Direction: d}
+			facts.treeOf(h.name, d).shown(&l)
+			if len(l.Classes)+len(l.Stages) > 0 {
+				out[n].Links = append(out[n].Links, l)
 			}
 		}
 	}
@@ -279,6 +341,11 @@ func (b *Backend) Clear(_ context.Context, owner string) error {
 		return err
 	}
 	defer c.Close()
+	if owner == "" {
+		clear(b.acting)
+	} else {
+		delete(b.acting, owner)
+	}
 	return c.clear(owner)
 }
 

@@ -253,7 +253,7 @@ func (c *conn) facts(k Kernel) (Facts, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		names[a.Index] = a.Name
-		byName[a.Name] = LinkFacts{Index: a.Index, Alias: a.Alias, IFB: l.Type() == "ifb"}
+		byName[a.Name] = LinkFacts{Index: a.Index, MTU: a.MTU, Alias: a.Alias, IFB: l.Type() == "ifb"}
 	}
 	qdiscs, err := c.list(unix.RTM_GETQDISC, unix.RTM_NEWQDISC, tcmsg{})
 	if err != nil {
@@ -281,10 +281,11 @@ func (c *conn) facts(k Kernel) (Facts, error) {
 	return Facts{Kernel: k, Links: byName}, nil
 }
 
-// sorting reads the classes of our root, and the filters of it and of the ingress.
+// sorting reads the classes and filters of what sorts our packets, and the
+// filters of the ingress.
 func (c *conn) sorting(name string, l *LinkFacts, names map[int]string) error {
 	for _, q := range l.Qdiscs {
-		if q.Handle != rootHandle && q.Parent != atIngress {
+		if !sorts(q.Handle) && q.Parent != atIngress {
 			continue
 		}
 		filters, err := c.list(unix.RTM_GETTFILTER, unix.RTM_NEWTFILTER, tcmsg{index: l.Index, parent: q.Handle})
@@ -308,9 +309,9 @@ func (c *conn) sorting(name string, l *LinkFacts, names map[int]string) error {
 			return err
 		}
 		for _, class := range classes {
-			if class.handle>>16 == rootHandle>>16 {
+			if class.handle>>16 == q.Handle>>16 {
 				// The kernel says that a class of the top is at the root.
-				l.Classes = append(l.Classes, Class{name, rootHandle, class.handle})
+				l.Classes = append(l.Classes, Class{name, q.Handle, class.handle})
 			}
 		}
 	}

@@ -87,18 +87,26 @@ func (q pfifo) String() string      { return fmt.Sprintf("limit %d", q.limit) }
 type tbf struct {
 	rate     uint64 // bytes/s
 	overhead uint16
-	burst    uint32 // bytes
+	burst    uint32 // bytes, without the overhead of the packet that fills it
 	limit    uint32 // bytes that may wait
+	// ticks is how long the burst takes as the kernel shows it; zero in what is
+	// asked.
+	ticks uint32
 }
 
 // packetSize is the longest packet of an Ethernet link, header included.
 const packetSize = 1514
 
-// newTBF turns a rate (and nothing but a rate) into a token bucket. Its bucket
-// holds one packet, or a millisecond of traffic if that is more; larger
-// packets, which segmentation offload makes, the kernel cuts up.
-func newTBF(i netfault.Impairment) tbf {
-	burst := max(packetSize, min(i.Rate.BytesPerSecond/1000, 1<<24))
+// linkHeader is the longest header before a packet that a device counts beyond
+// its MTU: Ethernet's with two VLAN tags.
+const linkHeader = 22
+
+// newTBF turns a rate (and nothing but a rate) into a token bucket on a device
+// of that MTU. Its bucket holds one packet, since a longer one would never
+// leave, or a millisecond of traffic if that is more; pieces of up to 64 KB,
+// which segmentation offload makes, the kernel cuts up.
+func newTBF(i netfault.Impairment, mtu int) tbf {
+	burst := max(packetSize, uint64(mtu)+linkHeader, min(i.Rate.BytesPerSecond/1000, 1<<24))
 	return tbf{
 		rate: i.Rate.BytesPerSecond, overhead: uint16(i.Rate.PacketOverhead), burst: uint32(burst),
 		limit: uint32(min(uint64(i.QueueLimit())*packetSize+burst, math.MaxInt32)),
@@ -114,7 +122,7 @@ func (q tbf) kind() string { return "tbf" }
 func (q tbf) options(bool) []byte {
 	spec := ratespec(uint32(min(q.rate, math.MaxUint32)), q.overhead)
 	opt := append(append([]byte{}, spec...), make([]byte, len(spec))...) // no peak rate
-	opt = append(opt, u32s(q.limit, q.bufferTicks(), 0)...)
+	opt = append(opt, u32s(q.limit, uint32(uint64(q.burstTicks())), 0)...)
 	var out attrs
 	out.bytes(1, opt) // TCA_TBF_PARMS
 	if q.rate > math.MaxUint32 {
@@ -124,10 +132,9 @@ func (q tbf) options(bool) []byte {
 	return out
 }
 
-// bufferTicks is how long the burst takes at the rate, in ticks.
-func (q tbf) bufferTicks() uint32 {
-	ns := float64(q.burst) / float64(q.rate) * 1e9
-	return uint32(min(ns/nanosecondsATick, math.MaxUint32))
+// burstTicks is how long the burst and the overhead take at the rate, in ticks.
+func (q tbf) burstTicks() float64 {
+	return (float64(q.burst) + float64(q.overhead)) / float64(q.rate) * 1e9 / nanosecondsATick
 }
 
 func (q tbf) String() string {
@@ -138,8 +145,8 @@ func (q tbf) impairment() netfault.Impairment {
 	return netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: q.rate, PacketOverhead: int32(q.overhead)}, Limit: q.limit / packetSize}
 }
 
-// parseTBF reads TCA_OPTIONS as the kernel dumps them; the burst comes back as
-// the time it takes, so its last bytes may differ.
+// parseTBF reads TCA_OPTIONS as the kernel dumps them. The burst comes back only
+// as the time it takes, with the overhead, in 32 bits that slow rates overflow.
 func parseTBF(b []byte) (tbf, error) {
 	a, err := parseAttrs(b)
 	if err != nil {
@@ -149,16 +156,21 @@ func parseTBF(b []byte) (tbf, error) {
 	if len(p) < 36 {
 		return tbf{}, fmt.Errorf("tbf's parameters are %d bytes long, want 36", len(p))
 	}
-	q := tbf{rate: max(uint64(u32(p[8:])), u64(a[4])), overhead: binary.NativeEndian.Uint16(p[2:]), limit: u32(p[24:])}
-	q.burst = uint32(math.Round(float64(u32(p[28:])) * nanosecondsATick * float64(q.rate) / 1e9))
+	q := tbf{rate: max(uint64(u32(p[8:])), u64(a[4])), overhead: binary.NativeEndian.Uint16(p[2:]), limit: u32(p[24:]), ticks: u32(p[28:])}
+	q.burst = uint32(max(0, math.Round(float64(q.ticks)*nanosecondsATick*float64(q.rate)/1e9)-float64(q.overhead)))
 	return q, nil
 }
 
-// canonical takes the burst as asked if what was read back is as near as ticks allow.
+// canonical takes the burst as asked if the kernel shows the time that it takes,
+// as near as the kernel computes it: to a part in 2^31, and without the bits
+// beyond 32.
 func (q tbf) canonical(asked tbf) tbf {
-	if slack := float64(q.rate)*2*nanosecondsATick/1e9 + 2; math.Abs(float64(q.burst)-float64(asked.burst)) <= slack {
+	want := asked.burstTicks()
+	slack := 2 + want/(1<<30)
+	if off := float64(int32(q.ticks - uint32(uint64(want)))); math.Abs(off) <= slack {
 		q.burst = asked.burst
 	}
+	q.ticks = asked.ticks
 	return q
 }
 

@@ -11,6 +11,7 @@ import (
 // can list links finds changes that were left half-way.
 type mark struct {
 	owner    string
+	by       string // the generation; empty in marks of older versions
 	deadline time.Time
 	egress   bool // a root discipline with our handle is or may be there
 	ingress  bool // an ingress discipline of ours is or may be there
@@ -19,6 +20,8 @@ type mark struct {
 
 const (
 	markPrefix = "microsim-netfault "
+	// bySign separates the owner, which cannot contain it, from the generation.
+	bySign = "@"
 	// maxAlias is the kernel's IFALIASZ, less the end.
 	maxAlias = 255
 )
@@ -36,7 +39,11 @@ func (m mark) String() string {
 	if m.ingress {
 		dirs += "i"
 	}
-	return fmt.Sprintf("%sowner=%s until=%s on=%s was=%s", markPrefix, m.owner, until, dirs, m.was)
+	owner := m.owner
+	if m.by != "" {
+		owner += bySign + m.by
+	}
+	return fmt.Sprintf("%sowner=%s until=%s on=%s was=%s", markPrefix, owner, until, dirs, m.was)
 }
 
 // parseMark reads an alias; ok is false if it is not of ours.
@@ -56,7 +63,8 @@ func parseMark(alias string) (m mark, ok bool) {
 		}
 		fields[n] = value
 	}
-	m.owner, m.was = fields[0], fields[3]
+	m.owner, m.by, _ = strings.Cut(fields[0], bySign)
+	m.was = fields[3]
 	m.egress, m.ingress = strings.Contains(fields[2], "e"), strings.Contains(fields[2], "i")
 	if fields[1] != "-" {
 		var err error

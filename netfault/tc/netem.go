@@ -59,8 +59,32 @@ const (
 	nanosecondsATick = 64 // of the fields older than the 64-bit ones
 )
 
-// scale turns a probability into parts of 2^32-1.
-func scale(p float64) uint32 { return uint32(math.Round(p * math.MaxUint32)) }
+// scale turns a probability into parts of 2^32-1. A probability too small for one
+// part is one part: for the kernel, none means that the field is not given, and
+// a reordering without its probability reorders everything.
+func scale(p float64) uint32 {
+	if p <= 0 {
+		return 0
+	}
+	return uint32(max(1, math.Round(p*math.MaxUint32)))
+}
+
+// scaleBeside is scale for the second of two shares of one draw. The kernel adds
+// them in 32 bits, so their sum may not be more than the whole.
+func scaleBeside(first uint32, p float64) uint32 { return min(scale(p), math.MaxUint32-first) }
+
+// correlated is scale for the number below which the kernel's correlated draws
+// must stay so that as much happens as the probability says.
+func correlated(p, correlation float64) uint32 {
+	if p <= 0 {
+		return 0
+	}
+	return max(1, scale(netfault.Threshold(p, correlation)))
+}
+
+func uncorrelated(parts, correlation uint32) float64 {
+	return netfault.Probability(unscale(parts), unscale(correlation))
+}
 
 func unscale(v uint32) float64 { return float64(v) / math.MaxUint32 }
 
@@ -68,10 +92,10 @@ func unscale(v uint32) float64 { return float64(v) / math.MaxUint32 }
 func newNetem(i netfault.Impairment) netem {
 	n := netem{
 		latency: int64(i.Delay), jitter: int64(i.Jitter),
-		limit: i.QueueLimit(), loss: scale(i.Loss.Probability), duplicate: scale(i.Duplicate.Probability),
+		limit: i.QueueLimit(), loss: correlated(i.Loss.Probability, i.Loss.Correlation), duplicate: correlated(i.Duplicate.Probability, i.Duplicate.Correlation),
 		delayCorr: scale(i.DelayCorrelation), lossCorr: scale(i.Loss.Correlation), dupCorr: scale(i.Duplicate.Correlation),
-		reorder: scale(i.Reorder.Probability), reorderCorr: scale(i.Reorder.Correlation),
-		corrupt: scale(i.Corrupt.Probability), corruptCorr: scale(i.Corrupt.Correlation),
+		reorder: correlated(i.Reorder.Probability, i.Reorder.Correlation), reorderCorr: scale(i.Reorder.Correlation),
+		corrupt: correlated(i.Corrupt.Probability, i.Corrupt.Correlation), corruptCorr: scale(i.Corrupt.Correlation),
 		rate: i.Rate.BytesPerSecond, packetOverhead: i.Rate.PacketOverhead, cellSize: i.Rate.CellSize, cellOverhead: i.Rate.CellOverhead,
 		ecn:     i.ECN,
 		slotMin: int64(i.Slot.MinDelay), slotMax: int64(i.Slot.MaxDelay), slotPackets: i.Slot.Packets, slotBytes: i.Slot.Bytes,
@@ -86,7 +110,8 @@ func newNetem(i netfault.Impairment) netem {
 	}
 	if s := i.Loss.State.WithDefaults(); s != (netfault.StateLoss{}) {
 		n.model = lossState
-		n.m = [5]uint32{scale(s.P13), scale(s.P31), scale(s.P32), scale(s.P14), scale(s.P23)}
+		p13, p32 := scale(s.P13), scale(s.P32)
+		n.m = [5]uint32{p13, scaleBeside(p32, s.P31), p32, scaleBeside(p13, s.P14), scale(s.P23)}
 	}
 	if g := i.Loss.GilbertElliott.WithDefaults(); g != (netfault.GilbertElliott{}) {
 		n.model = lossGE
@@ -99,10 +124,10 @@ func newNetem(i netfault.Impairment) netem {
 func (n netem) impairment() netfault.Impairment {
 	i := netfault.Impairment{
 		Delay: time.Duration(n.latency), Jitter: time.Duration(n.jitter), Distribution: n.distribution, DelayCorrelation: unscale(n.delayCorr),
-		Loss:      netfault.Loss{Probability: unscale(n.loss), Correlation: unscale(n.lossCorr)},
-		Duplicate: netfault.Chance{Probability: unscale(n.duplicate), Correlation: unscale(n.dupCorr)},
-		Corrupt:   netfault.Chance{Probability: unscale(n.corrupt), Correlation: unscale(n.corruptCorr)},
-		Reorder:   netfault.Reorder{Probability: unscale(n.reorder), Correlation: unscale(n.reorderCorr), Gap: n.gap},
+		Loss:      netfault.Loss{Probability: uncorrelated(n.loss, n.lossCorr), Correlation: unscale(n.lossCorr)},
+		Duplicate: netfault.Chance{Probability: uncorrelated(n.duplicate, n.dupCorr), Correlation: unscale(n.dupCorr)},
+		Corrupt:   netfault.Chance{Probability: uncorrelated(n.corrupt, n.corruptCorr), Correlation: unscale(n.corruptCorr)},
+		Reorder:   netfault.Reorder{Probability: uncorrelated(n.reorder, n.reorderCorr), Correlation: unscale(n.reorderCorr), Gap: n.gap},
 		Rate:      netfault.Rate{BytesPerSecond: n.rate, PacketOverhead: n.packetOverhead, CellSize: n.cellSize, CellOverhead: n.cellOverhead},
 		Slot: netfault.Slot{MinDelay: time.Duration(n.slotMin), MaxDelay: time.Duration(n.slotMax), Distribution: n.slotDistribution,
 			Delay: time.Duration(n.slotDelay), Jitter: time.Duration(n.slotJitter), Packets: n.slotPackets, Bytes: n.slotBytes},

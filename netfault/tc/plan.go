@@ -1,7 +1,6 @@
 package tc
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +18,7 @@ type Facts struct {
 // LinkFacts is what exists on one link.
 type LinkFacts struct {
 	Index   int
+	MTU     int
 	Alias   string
 	IFB     bool
 	Qdiscs  []Qdisc // those with a handle; the kernel's defaults have none
@@ -44,29 +44,38 @@ func (l LinkFacts) ourTree(parent uint32) tree {
 			return t
 		}
 	}
-	for _, q := range l.Qdiscs {
-		switch {
-		case q.Parent == parent && q.Handle == handle:
-			t.qdiscs = append([]Qdisc{q}, t.qdiscs...)
-		case parent == atRoot && q.Parent>>16 == rootHandle>>16:
-			t.qdiscs = append(t.qdiscs, q)
-		}
+	t.qdiscs = l.below(parent, handle)
+	if len(t.qdiscs) == 0 {
+		return t
 	}
-	if len(t.qdiscs) == 0 || t.qdiscs[0].Handle != handle {
-		return tree{}
-	}
-	slices.SortStableFunc(t.qdiscs[1:], func(a, b Qdisc) int { return cmp.Compare(a.Parent, b.Parent) })
 	if parent == atRoot {
 		t.classes = slices.Clone(l.Classes)
-		slices.SortFunc(t.classes, func(a, b Class) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	for _, f := range l.Filters {
-		if f.Parent == handle {
+		if f.Parent == handle || parent == atRoot && sorts(f.Parent) {
 			t.filters = append(t.filters, f)
 		}
 	}
-	slices.SortFunc(t.filters, func(a, b Filter) int { return cmp.Compare(a.Priority, b.Priority) })
 	return t
+}
+
+// below returns the discipline of a handle at a parent, and at the root all that
+// hang below it, each after its parent.
+func (l LinkFacts) below(parent, handle uint32) []Qdisc {
+	var out []Qdisc
+	for _, q := range l.Qdiscs {
+		if q.Parent == parent && q.Handle == handle {
+			out = append(out, q)
+		}
+	}
+	for n := 0; n < len(out) && parent == atRoot; n++ {
+		for _, q := range l.Qdiscs {
+			if q.Parent != atRoot && q.Parent>>16 == out[n].Handle>>16 {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
 }
 
 // foreign returns another program's discipline at the root or the ingress of a
@@ -135,7 +144,7 @@ func Plan(s netfault.State, facts Facts) ([]Op, []netfault.Link, error) {
 	}
 	var ops []Op
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		p := planner{facts: facts, name: name, mark: mark{owner: s.Owner, deadline: s.Deadline}}
+		p := planner{facts: facts, name: name, mark: mark{owner: s.Owner, by: s.Generation, deadline: s.Deadline}}
 		more, err := p.plan(wanted[name][0], wanted[name][1])
 		if err != nil {
 			return nil, nil, fmt.Errorf("planning the faults of interface %q: %w", name, err)
@@ -232,7 +241,7 @@ func (p planner) egressOps(here LinkFacts, egress *netfault.Link) ([]Op, error) 
 	if egress == nil {
 		return current.remove(), nil
 	}
-	want, err := p.facts.Kernel.build(p.name, *egress)
+	want, err := p.facts.Kernel.build(p.name, here.MTU, *egress)
 	if err != nil {
 		return nil, err
 	}
@@ -254,12 +263,12 @@ func (p planner) ingressOps(here LinkFacts, ingress *netfault.Link) ([]Op, error
 	if err != nil {
 		return nil, err
 	}
-	want, err := p.facts.Kernel.build(ifb, *ingress)
+	want, err := p.facts.Kernel.build(ifb, here.MTU, *ingress)
 	if err != nil {
 		return nil, err
 	}
 	var ops []Op
-	if own := (mark{owner: p.mark.owner, deadline: p.mark.deadline}).String(); !exists {
+	if own := (mark{owner: p.mark.owner, by: p.mark.by, deadline: p.mark.deadline}).String(); !exists {
 		ops = append(ops, Op{Add, Device{ifb, own}})
 	} else if device.Alias != own {
 		ops = append(ops, Op{Set, Device{ifb, own}})

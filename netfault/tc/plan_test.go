@@ -3,6 +3,7 @@ package tc
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func peersOf(t *testing.T, texts ...string) []netfault.Peer {
 }
 
 func emptyLinks() map[string]LinkFacts {
-	return map[string]LinkFacts{"lo": {Index: 1}, "eth0": {Index: 7, Alias: "uplink"}}
+	return map[string]LinkFacts{"lo": {Index: 1, MTU: 65536}, "eth0": {Index: 7, MTU: 1500, Alias: "uplink"}}
 }
 
 // perform plays operations on facts, as the kernel would.
@@ -69,7 +70,7 @@ func perform(facts Facts, ops []Op) Facts {
 				}
 				var rest []Filter
 				for _, f := range l.Filters {
-					if f.Parent != o.Handle {
+					if f.Parent != o.Handle && (o.Parent != atRoot || f.Parent == ingressHandle) {
 						rest = append(rest, f)
 					}
 				}
@@ -89,11 +90,20 @@ func perform(facts Facts, ops []Op) Facts {
 	return out
 }
 
+// performQdisc also removes what hangs below a discipline that goes.
 func performQdisc(there []Qdisc, v Verb, q Qdisc) []Qdisc {
+	gone := map[uint32]bool{q.Handle: true}
+	for changed := v == Delete; changed; {
+		changed = false
+		for _, o := range there {
+			if o.Parent != atRoot && o.Parent != atIngress && gone[o.Parent&^0xffff] && !gone[o.Handle] {
+				gone[o.Handle], changed = true, true
+			}
+		}
+	}
 	var out []Qdisc
 	for _, o := range there {
-		below := v == Delete && o.Parent != atRoot && o.Parent>>16 == q.Handle>>16
-		if o.Handle != q.Handle && !below {
+		if !gone[o.Handle] {
 			out = append(out, o)
 		}
 	}
@@ -124,6 +134,8 @@ func TestPlans(t *testing.T) {
 		{"whole", rich, nil, state(rule("slow", netfault.Egress, delay))},
 		{"peers", rich, nil, state(exempting, rule("dead", netfault.Egress, netfault.Impairment{Partition: true}, "tcp:10.2.0.0/16;ports=80-90"))},
 		{"peers-without-prio-and-bpf", poor, nil, state(rule("thin", netfault.Egress, rate, "tcp:10.2.0.0/16;ports=80-90"))},
+		{"shared-rate", rich, nil, state(rule("thin", netfault.Egress, rate), rule("slow", netfault.Egress, netfault.Impairment{Delay: ms}, "10.0.0.1"),
+			rule("thinner", netfault.Egress, netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: 5000}}, "10.0.0.0/8"))},
 		{"ingress", rich, nil, state(rule("slow", netfault.Ingress, delay, "fd00::/64"))},
 		{"both-without-netem", poor, nil, state(rule("thin", netfault.Both, rate))},
 		{"again", rich, ptr(state(rule("dead", netfault.Both, netfault.Impairment{Partition: true}))), state(rule("dead", netfault.Both, netfault.Impairment{Partition: true}))},
@@ -232,6 +244,7 @@ func TestMarkReadsBack(t *testing.T) {
 	for _, m := range []mark{
 		{owner: "a"},
 		{owner: "a/b", deadline: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), egress: true, ingress: true, was: "an alias with spaces was=x "},
+		{owner: "a", by: "17-5f3a", egress: true},
 		{owner: "a", ingress: true, was: mark{owner: "b"}.String()},
 	} {
 		got, ok := parseMark(m.String())
@@ -257,6 +270,57 @@ func TestNetemReadsBack(t *testing.T) {
 		}
 		if err := i.impairment.Validate(); err != nil {
 			t.Errorf("%s: %v", i.name, err)
+		}
+	}
+}
+
+// The kernel adds two shares of one draw in 32 bits, and takes a field of zero
+// parts for one that was not given.
+func TestSharesFitTheKernel(t *testing.T) {
+	for _, s := range []netfault.StateLoss{{P13: .1, P32: .1}, {P13: .3, P32: .3}, {P13: .5, P14: .5}, {P13: 1, P32: 1}, {P13: 1e-12, P14: 1e-12}} {
+		n := newNetem(netfault.Impairment{Loss: netfault.Loss{State: s}})
+		p13, p31, p32, p14 := n.m[0], n.m[1], n.m[2], n.m[3]
+		if p13+p14 < p13 || p31+p32 < p31 {
+			t.Errorf("%+v overflows: p13 %d, p14 %d, p31 %d, p32 %d", s, p13, p14, p31, p32)
+		}
+		if s.P13 > 0 && p13 == 0 {
+			t.Errorf("%+v: p13 became nothing", s)
+		}
+	}
+	for _, r := range []netfault.Reorder{{Probability: 1e-10}, {Probability: 1e-20, Correlation: .5}, {Probability: 1e-20, Correlation: .99}} {
+		if n := newNetem(netfault.Impairment{Delay: 1, Reorder: r}); n.gap != 1 || n.reorder == 0 {
+			t.Errorf("the reordering %+v has gap %d and %d parts, want 1 and at least 1", r, n.gap, n.reorder)
+		}
+	}
+}
+
+// Slots with a distribution give way to a range only by a rebuild; a jitter
+// beyond the kernel's field is refused by name.
+func TestWhatNetemCannotChangeOrHold(t *testing.T) {
+	ms := time.Millisecond
+	table := newNetem(netfault.Impairment{Slot: netfault.Slot{Delay: 20 * ms, Jitter: 5 * ms, Distribution: netfault.Normal}})
+	span := newNetem(netfault.Impairment{Slot: netfault.Slot{MinDelay: 20 * ms, MaxDelay: 40 * ms}})
+	at := func(d discipline) tree { return tree{qdiscs: []Qdisc{{"eth0", atRoot, rootHandle, d}}} }
+	for _, tt := range []struct {
+		name     string
+		from, to tree
+		rebuilt  bool
+	}{
+		{"distribution to range", at(table), at(span), true},
+		{"distribution to no slots", at(table), at(newNetem(netfault.Impairment{Delay: ms})), true},
+		{"range to distribution", at(span), at(table), false},
+	} {
+		if ops := tt.from.reconcile(tt.to); (ops[0].Verb == Delete) != tt.rebuilt {
+			t.Errorf("%s: %v", tt.name, ops)
+		}
+	}
+	for name, i := range map[string]netfault.Impairment{
+		"jitter 3s":      {Delay: 4 * time.Second, Jitter: 3 * time.Second},
+		"slot.jitter 3s": {Slot: netfault.Slot{Delay: 4 * time.Second, Jitter: 3 * time.Second, Distribution: netfault.Normal}},
+		"slot.maxDelay":  {Slot: netfault.Slot{MinDelay: time.Second, MaxDelay: 4 * time.Second}},
+	} {
+		if _, err := rich.disciplineFor(i, 1500); !errors.Is(err, netfault.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }
@@ -289,14 +353,14 @@ func everyParameter() []parameter {
 		{"distribution", i{Delay: 100 * ms, Jitter: 10 * ms, Distribution: netfault.Pareto}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0}}`},
 		{"delay correlation", i{Delay: 100 * ms, Jitter: 10 * ms, DelayCorrelation: .25}, `{"delay":{"delay":0.1,"jitter":0.01,"correlation":0.25}}`},
 		{"loss", i{Loss: netfault.Loss{Probability: .1}}, `{"limit":1000,"loss-random":{"loss":0.1,"correlation":0}}`},
-		{"loss correlation", i{Loss: netfault.Loss{Probability: .1, Correlation: .5}}, `{"loss-random":{"loss":0.1,"correlation":0.5}}`},
+		{"loss correlation", i{Loss: netfault.Loss{Probability: .1, Correlation: .5}}, fmt.Sprintf(`{"loss-random":{"loss":%.6g,"correlation":0.5}}`, netfault.Threshold(.1, .5))},
 		{"loss state", i{Loss: netfault.Loss{State: netfault.StateLoss{P13: .1, P31: .2, P32: .3, P23: .4, P14: .5}}}, `{"loss-state":{"p13":0.1,"p31":0.2,"p32":0.3,"p23":0.4,"p14":0.5}}`},
 		{"loss gemodel", i{Loss: netfault.Loss{GilbertElliott: netfault.GilbertElliott{GoodToBad: .1, BadToGood: .2, LossInBad: .75, LossInGood: .05}}}, `{"loss-gemodel":{"p":0.1,"r":0.2,"1-h":0.75,"1-k":0.05}}`},
 		{"ecn", i{Loss: netfault.Loss{Probability: .1}, ECN: true}, `{"loss-random":{"loss":0.1,"correlation":0},"ecn":true}`},
 		{"duplicate", i{Duplicate: netfault.Chance{Probability: .2}}, `{"duplicate":{"duplicate":0.2,"correlation":0}}`},
-		{"duplicate correlation", i{Duplicate: netfault.Chance{Probability: .2, Correlation: .3}}, `{"duplicate":{"duplicate":0.2,"correlation":0.3}}`},
-		{"corrupt", i{Corrupt: netfault.Chance{Probability: .2, Correlation: .3}}, `{"corrupt":{"corrupt":0.2,"correlation":0.3}}`},
-		{"reorder", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Correlation: .3}}, `{"reorder":{"reorder":0.2,"correlation":0.3},"gap":1}`},
+		{"duplicate correlation", i{Duplicate: netfault.Chance{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"duplicate":{"duplicate":%.6g,"correlation":0.3}}`, netfault.Threshold(.2, .3))},
+		{"corrupt", i{Corrupt: netfault.Chance{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"corrupt":{"corrupt":%.6g,"correlation":0.3}}`, netfault.Threshold(.2, .3))},
+		{"reorder", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Correlation: .3}}, fmt.Sprintf(`{"reorder":{"reorder":%.6g,"correlation":0.3},"gap":1}`, netfault.Threshold(.2, .3))},
 		{"gap", i{Delay: 10 * ms, Reorder: netfault.Reorder{Probability: .2, Gap: 5}}, `{"reorder":{"reorder":0.2,"correlation":0},"gap":5}`},
 		{"rate", i{Rate: netfault.Rate{BytesPerSecond: 125_000}}, `{"rate":{"rate":125000,"packetoverhead":0,"cellsize":0,"celloverhead":0}}`},
 		{"rate beyond 32 bits", i{Rate: netfault.Rate{BytesPerSecond: 5_000_000_000}}, `{"rate":{"rate":5000000000,"packetoverhead":0,"cellsize":0,"celloverhead":0}}`},

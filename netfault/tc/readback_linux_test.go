@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -97,10 +98,10 @@ func (d drawer) slot() (s netfault.Slot) {
 	return s
 }
 
-// rate is one that a token bucket can do, too: below some bytes per second, the
-// ticks that its buffer is told in do not suffice.
+// rate is one that a token bucket can do, too, also if the ticks that its buffer
+// is told in do not suffice.
 func (d drawer) rate() netfault.Rate {
-	return netfault.Rate{BytesPerSecond: 10 + d.Uint64N(1<<(8+d.UintN(30))), PacketOverhead: d.Int32N(100)}
+	return netfault.Rate{BytesPerSecond: 1 + d.Uint64N(1<<(8+d.UintN(30))), PacketOverhead: d.Int32N(100)}
 }
 
 // plain is an impairment that kernels without netem can do.
@@ -191,6 +192,9 @@ func TestStatesReadBack(t *testing.T) {
 					}
 					valid++
 					ops, links, err := Plan(s, facts)
+					if errors.Is(err, netfault.ErrUnsupported) {
+						continue // what is shared is not nested
+					}
 					if err != nil {
 						t.Fatalf("seed %d: %v", seed, err)
 					}
@@ -212,23 +216,31 @@ func TestStatesReadBack(t *testing.T) {
 func checkShown(t *testing.T, facts Facts, links []netfault.Link) {
 	t.Helper()
 	for _, l := range links {
-		shown := facts.treeOf(l.Interface, l.Direction)
-		if err := shown.remember(facts.Kernel, l); err != nil {
+		tree := facts.treeOf(l.Interface, l.Direction)
+		if err := tree.remember(facts.Kernel, facts.Links[l.Interface].MTU, l); err != nil {
 			t.Fatal(err)
 		}
-		got, err := shown.effective(l.Classes)
-		if err != nil {
+		got := l
+		got.Classes, got.Stages = slices.Clone(l.Classes), slices.Clone(l.Stages)
+		if err := tree.effective(&got); err != nil {
 			t.Errorf("%s of %q: %v", l.Direction, l.Interface, err)
 		}
-		want := slices.Clone(l.Classes)
-		for n := range want {
-			want[n].Impairment = asShown(want[n].Impairment, facts.Kernel)
-			if n < len(got) && want[n].Impairment.Limit == 0 {
-				got[n].Impairment.Limit = 0
+		want := l
+		want.Classes, want.Stages = slices.Clone(l.Classes), slices.Clone(l.Stages)
+		for n := range want.Classes {
+			if !want.Classes[n].Impairment.IsZero() {
+				want.Classes[n].Impairment = asShown(want.Classes[n].Impairment, facts.Kernel)
+			}
+			if want.Classes[n].Impairment.Limit == 0 {
+				got.Classes[n].Impairment.Limit = 0
 			}
 		}
-		// The kernel has 32 bits for a probability.
-		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1.0/(1<<32)), cmpopts.EquateEmpty()); diff != "" {
+		for n := range want.Stages {
+			want.Stages[n].Impairment = asShown(want.Stages[n].Impairment, facts.Kernel)
+		}
+		// The kernel has 32 bits for a probability, and many correlated numbers fall
+		// between two neighbours.
+		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-7), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(netfault.Link{}, "Filters")); diff != "" {
 			t.Errorf("%s of %q: asked (-) and shown (+) differ:\n%s", l.Direction, l.Interface, diff)
 		}
 	}

@@ -18,7 +18,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netfaulttest"
 )
 
-// kernelHere returns what the running kernel can do, by asking it.
+// kernelHere returns what the running kernel can do, by asking it. Where
+// REQUIRE_NETEM is set, as in the virtual machine, a kernel without netem fails
+// the test: all that it is for would be skipped.
 func kernelHere(t *testing.T) Kernel {
 	t.Helper()
 	k, err := probe()
@@ -26,14 +28,17 @@ func kernelHere(t *testing.T) Kernel {
 		t.Fatal(err)
 	}
 	t.Logf("kernel: %+v", k)
+	if !k.Netem && os.Getenv("REQUIRE_NETEM") != "" {
+		t.Fatal("this kernel has no netem, and REQUIRE_NETEM asks for one")
+	}
 	return k
 }
 
 func options(k Kernel) netfaulttest.Options {
 	return netfaulttest.Options{
 		New: func(_ *testing.T, n *netfaulttest.Node) netfault.Backend { return NewWithKernel(n.NS, k) },
-		Supports: func(i netfault.Impairment) bool {
-			_, err := k.disciplineFor(i)
+		Supports: func(l netfault.Link) bool {
+			_, err := k.build("eth0", 1500, l)
 			return err == nil
 		},
 	}
@@ -168,11 +173,11 @@ func (s step) run(t *testing.T, b *Backend) error {
 		return b.Clear(t.Context(), "sequence")
 	case s.crash < 0:
 		_, err := b.Apply(t.Context(), state)
-		return err
+		return supported(err)
 	}
 	ops, err := b.Plan(state)
 	if err != nil {
-		return err
+		return supported(err)
 	}
 	c, err := dial(b.ns)
 	if err != nil {
@@ -180,6 +185,15 @@ func (s step) run(t *testing.T, b *Backend) error {
 	}
 	defer c.Close()
 	return c.all(t.Context(), ops[:min(s.crash, len(ops))])
+}
+
+// supported takes a refusal of what this kernel lacks for a step that changes
+// nothing.
+func supported(err error) error {
+	if errors.Is(err, netfault.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // A process may die between making the ifb device and marking it.
@@ -242,6 +256,76 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 	}
 }
 
+// Whatever the MTU, a token bucket lets the longest packet through.
+func TestARatePassesTheLongestPackets(t *testing.T) {
+	k := kernelHere(t)
+	k.Netem = false // which has no bucket
+	for _, mtu := range []int{1280, 1500, 9000, 65000} {
+		for _, direction := range []netfault.Direction{netfault.Egress, netfault.Ingress} {
+			t.Run(fmt.Sprint(mtu, " ", direction), func(t *testing.T) {
+				lab := netfaulttest.NewLab(t)
+				lab.SetMTU(t, mtu)
+				state := netfault.State{Owner: "mtu", Rules: []netfault.Rule{rule("r", direction, simple(1_000_000))}}
+				if _, err := NewWithKernel(lab.Near.NS, k).Apply(t.Context(), state); err != nil {
+					t.Fatal(err)
+				}
+				// At 80 % of the rate, so that the queue does not fill.
+				every := time.Duration(mtu) * 1250 * time.Nanosecond
+				m, err := lab.Run(netfaulttest.Flow{Direction: direction, Count: 10, Size: mtu - 28, Interval: every, Wait: 5 * time.Second, Brief: true})
+				if err != nil || m.Lost() != 0 {
+					t.Errorf("%d of %d packets as long as the MTU were lost (%v)", m.Lost(), m.Sent, err)
+				}
+			})
+		}
+	}
+}
+
+// Rates that need more time for a packet than 32 bits of ticks hold, and those
+// with an overhead, read back as what was asked.
+func TestSlowRatesAndOverheadsReadBack(t *testing.T) {
+	k := kernelHere(t)
+	k.Netem = false
+	lab := netfaulttest.NewLab(t)
+	b := NewWithKernel(lab.Near.NS, k)
+	for _, rate := range []netfault.Rate{{BytesPerSecond: 1}, {BytesPerSecond: 3}, {BytesPerSecond: 5}, {BytesPerSecond: 6, PacketOverhead: 1000},
+		{BytesPerSecond: 100_000, PacketOverhead: 24}, {BytesPerSecond: 1 << 33, PacketOverhead: 65535}} {
+		state := netfault.State{Owner: "slow", Rules: []netfault.Rule{rule("r", netfault.Egress, netfault.Impairment{Rate: rate})}}
+		e, err := b.Apply(t.Context(), state)
+		if err != nil {
+			t.Errorf("%+v: %v", rate, err)
+		} else if got := e.Links[0].Classes[0].Impairment.Rate; got != rate {
+			t.Errorf("%+v reads back as %+v", rate, got)
+		}
+	}
+}
+
+// An update that fails half-way leaves what acted.
+func TestARefusedUpdateLeavesWhatActed(t *testing.T) {
+	k := kernelHere(t)
+	lab := netfaulttest.NewLab(t)
+	b := NewWithKernel(lab.Near.NS, k)
+	state := func(rules ...netfault.Rule) netfault.State { return netfault.State{Owner: "o", Rules: rules} }
+	if _, err := b.Apply(t.Context(), state(rule("r", netfault.Egress, simple(1_000_000)))); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, lab.Near)
+	// The kernel has no netem for what this one believes that it has, or else no
+	// discipline takes the place of a link that goes away.
+	believes := k
+	believes.Netem = true
+	b.kernel = &believes
+	update := state(rule("r", netfault.Ingress, simple(2_000_000)), rule("d", netfault.Egress, netfault.Impairment{Loss: netfault.Loss{Probability: .5}, Seed: 77}))
+	if _, err := b.Apply(t.Context(), update); err == nil {
+		t.Skip("this kernel takes a seed, and so the whole update")
+	} else if k.Netem && !strings.Contains(err.Error(), "seed 0 instead of 77") {
+		t.Errorf("the error %v does not name the field that differs", err)
+	}
+	b.kernel = &k
+	if after := snapshot(t, lab.Near); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
 func TestOthersAreLeftAlone(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
 	c, err := dial(lab.Near.NS)
@@ -249,7 +333,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	foreign := Qdisc{netfaulttest.Interface, atRoot, 0x10000, newTBF(simple(1 << 30))}
+	foreign := Qdisc{netfaulttest.Interface, atRoot, 0x10000, newTBF(simple(1<<30), 1500)}
 	if err := c.do(Op{Add, foreign}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 package tc
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
@@ -20,165 +20,56 @@ const (
 	rootHandle    uint32 = 0x6d730000 // "ms"
 	defaultHandle uint32 = 0x6d740000
 	classHandle   uint32 = 0x6d800000 // of the first class; the next is 1<<16 more
+	stageHandle   uint32 = 0x71000000 // of the first stage, likewise
+	sorterHandle  uint32 = 0x73000000 // of what sorts the packets behind the first stage
+	restHandle    uint32 = 0x75000000 // of the queue of those that it sorts to no class
 	filterBase    uint16 = 0x6d73     // the priority of our first filter
 )
 
-// tree is everything below one root.
+// inRange reports whether a handle is one of those that begin at first.
+func inRange(handle, first uint32) bool {
+	const most = 0x200 // maxSelectors of netfault bounds classes and stages
+	n := int(handle>>16) - int(first>>16)
+	return handle&0xffff == 0 && n >= 0 && n < most
+}
+
+// sorts reports whether a discipline of that handle sorts our packets.
+func sorts(handle uint32) bool {
+	return handle == rootHandle || inRange(handle, sorterHandle)
+}
+
+// tree is everything below one root, each discipline after its parent.
 type tree struct {
 	qdiscs  []Qdisc
 	classes []Class
 	filters []Filter
 }
 
-// Kernel says which kinds a kernel has; see [Facts].
-type Kernel struct {
-	Netem, TBF, Prio, HTB bool // disciplines; blackhole is always there
-	BPF, U32              bool // classifiers
-	IFB, Mirred           bool // to impair what arrives
-}
-
-// unsupported says which feature the kernel lacks.
-func unsupported(format string, args ...any) error {
-	return fmt.Errorf("%s: %w; load the module, or choose the backend emulate", fmt.Sprintf(format, args...), netfault.ErrUnsupported)
-}
-
-// disciplineFor chooses the discipline for an impairment.
-func (k Kernel) disciplineFor(i netfault.Impairment) (discipline, error) {
-	switch {
-	case i.Partition:
-		return plainQdisc("blackhole"), nil
-	case k.Netem:
-		return newNetem(i), nil
-	case k.TBF && tbfCan(i):
-		return newTBF(i), nil
-	case i.RateOnly():
-		return nil, unsupported("the kernel has no netem (CONFIG_NET_SCH_NETEM), and its tbf cannot do this rate (cells, or an overhead below 0)")
-	}
-	return nil, unsupported("the kernel has no netem (CONFIG_NET_SCH_NETEM), and only a rate or a partition can do without")
-}
-
-// build returns the tree that applies a link on a device.
-func (k Kernel) build(dev string, l netfault.Link) (tree, error) {
-	var disciplines []discipline
-	for _, class := range l.Classes {
-		d, err := k.disciplineFor(class.Impairment)
-		if err != nil {
-			return tree{}, fmt.Errorf("rules %q: %w", class.Rules, err)
-		}
-		disciplines = append(disciplines, d)
-	}
-	if l.Whole() {
-		return tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, disciplines[0]}}}, nil
-	}
-	t, err := k.root(dev, len(disciplines))
-	if err != nil {
-		return tree{}, err
-	}
-	for n, d := range disciplines {
-		t.qdiscs = append(t.qdiscs, Qdisc{dev, classID(n), classHandle + uint32(n)<<16, d})
-	}
-	t.filters, err = k.sort(dev, l)
-	return t, err
-}
-
-// classID is the class of an impairment. Unimpaired packets have no class of
-// their own: htb uses its direct path, which the root's handle names, and prio
-// uses its first band.
-func classID(class int) uint32 {
-	if class == netfault.Unimpaired {
-		return rootHandle
-	}
-	return rootHandle + uint32(class) + 2
-}
-
-// root returns the classful root for the given number of classes, and its
-// default path.
-func (k Kernel) root(dev string, classes int) (tree, error) {
-	if k.Prio && classes < maxBands {
-		return tree{qdiscs: []Qdisc{
-			{dev, atRoot, rootHandle, prio{uint32(classes) + 1}},
-			// Its own limit: the default is the link's, which is 0 on some veths.
-			{dev, rootHandle + 1, defaultHandle, pfifo{directQueue}},
-		}}, nil
-	}
-	if !k.HTB {
-		if k.Prio {
-			return tree{}, unsupported("%d different impairments on %q, of which prio can sort %d, and the kernel has no htb (CONFIG_NET_SCH_HTB)", classes, dev, maxBands-1)
-		}
-		return tree{}, unsupported("peers need a discipline with classes, and the kernel has neither prio nor htb (CONFIG_NET_SCH_PRIO, CONFIG_NET_SCH_HTB)")
-	}
-	t := tree{qdiscs: []Qdisc{{dev, atRoot, rootHandle, htb{}}}}
-	for n := range classes {
-		t.classes = append(t.classes, Class{dev, rootHandle, classID(n)})
-	}
-	return t, nil
-}
-
-// sort returns the filters that lead a link's packets to their classes.
-func (k Kernel) sort(dev string, l netfault.Link) ([]Filter, error) {
-	var out []Filter
-	add := func(f Filter) {
-		f.Dev, f.Parent, f.Priority = dev, rootHandle, filterBase+uint16(len(out))
-		out = append(out, f)
-	}
-	switch {
-	case k.BPF:
-		for _, program := range classifier(l.Filters, l.Direction, classID) {
-			add(Filter{Protocol: etherTypeAll, Kind: "bpf", Match: string(encode(program))})
-		}
-	case k.U32:
-		for _, f := range l.Filters {
-			for _, m := range u32Matches(f.Match, l.Direction) {
-				add(Filter{Protocol: m.protocol, Kind: "u32", Match: string(m.selector()), ClassID: classID(f.Class)})
-			}
-		}
-		if len(out) > maxFilters {
-			return nil, fmt.Errorf("peers and exemptions on %q need %d u32 filters, and %d are possible; name fewer, or larger ranges", dev, len(out), maxFilters)
-		}
-	default:
-		return nil, unsupported("peers need a classifier, and the kernel has neither bpf nor u32 (CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_U32)")
-	}
-	return out, nil
-}
-
-// maxFilters keeps the priorities of u32 filters within their 16 bits.
-const maxFilters = 4096
-
-// redirect returns the ingress discipline that redirects all arriving packets
-// to an ifb.
-func (k Kernel) redirect(dev, ifb string) (tree, error) {
-	if !k.IFB || !k.Mirred {
-		return tree{}, unsupported("faults on what arrives need the ifb device and the mirred action (CONFIG_IFB, CONFIG_NET_ACT_MIRRED)")
-	}
-	f := Filter{Dev: dev, Parent: ingressHandle, Priority: filterBase, Protocol: etherTypeAll, Redirect: ifb}
-	switch {
-	case k.BPF:
-		f.Kind, f.Match = "bpf", acceptAll()
-	case k.U32:
-		f.Kind, f.Match = "u32", string(u32Match{keys: []key{{}}}.selector())
-	default:
-		return tree{}, unsupported("faults on what arrives need a classifier, and the kernel has neither bpf nor u32 (CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_U32)")
-	}
-	return tree{
-		qdiscs:  []Qdisc{{dev, atIngress, ingressHandle, plainQdisc("ingress")}},
-		filters: []Filter{f},
-	}, nil
-}
-
 // create returns the operations that create a tree.
 func (t tree) create() []Op {
 	var ops []Op
-	ops = append(ops, Op{Add, t.qdiscs[0]})
-	for _, c := range t.classes {
-		ops = append(ops, Op{Add, c})
-	}
-	for _, q := range t.qdiscs[1:] {
+	for _, q := range t.qdiscs {
 		ops = append(ops, Op{Add, q})
+		for _, c := range t.classes {
+			if c.Parent == q.Handle {
+				ops = append(ops, Op{Add, c})
+			}
+		}
 	}
 	for _, f := range t.filters {
 		ops = append(ops, Op{Add, f})
 	}
 	return ops
+}
+
+// at returns the discipline of a handle; nil if there is none.
+func (t tree) at(handle uint32) discipline {
+	for _, q := range t.qdiscs {
+		if q.Handle == handle {
+			return q.discipline
+		}
+	}
+	return nil
 }
 
 // reconcile returns the operations that turn one tree of ours into another:
@@ -192,8 +83,8 @@ func (t tree) reconcile(want tree) []Op {
 		return append([]Op{{Delete, t.qdiscs[0]}}, want.create()...)
 	}
 	var ops []Op
-	for n, q := range want.qdiscs {
-		if !same(t.qdiscs[n].discipline, q.discipline) || hasTable(q.discipline) {
+	for _, q := range want.qdiscs {
+		if !same(t.at(q.Handle), q.discipline) || hasTable(q.discipline) {
 			ops = append(ops, Op{Change, q})
 		}
 	}
@@ -207,12 +98,35 @@ func hasTable(d discipline) bool {
 	return ok && (n.jitter > 0 || n.slotJitter > 0)
 }
 
-func (t tree) sameShape(o tree) bool {
-	kind := func(a, b Qdisc) bool {
+// sameShape reports whether changes of parameters alone turn one tree into the
+// other.
+func (t tree) sameShape(want tree) bool {
+	same := func(a, b Qdisc) bool {
 		return a.Dev == b.Dev && a.Parent == b.Parent && a.Handle == b.Handle && a.discipline.kind() == b.discipline.kind() &&
-			(!fixed(a.discipline) || a.discipline == b.discipline)
+			(!fixed(a.discipline) || a.discipline == b.discipline) && !leavesTable(a.discipline, b.discipline)
 	}
-	return slices.EqualFunc(t.qdiscs, o.qdiscs, kind) && slices.Equal(t.classes, o.classes) && slices.Equal(t.filters, o.filters)
+	byHandle := func(qdiscs []Qdisc) []Qdisc {
+		return slices.SortedFunc(slices.Values(qdiscs), func(a, b Qdisc) int { return cmp.Compare(a.Handle, b.Handle) })
+	}
+	classes := func(of []Class) []Class {
+		return slices.SortedFunc(slices.Values(of), func(a, b Class) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	filters := func(of []Filter) []Filter {
+		return slices.SortedFunc(slices.Values(of), func(a, b Filter) int {
+			return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Priority, b.Priority))
+		})
+	}
+	return slices.EqualFunc(byHandle(t.qdiscs), byHandle(want.qdiscs), same) &&
+		slices.Equal(classes(t.classes), classes(want.classes)) && slices.Equal(filters(t.filters), filters(want.filters))
+}
+
+// leavesTable reports whether a change would leave the table of a distribution
+// of slots in force: no attribute takes it away, and with it the kernel does not
+// look at a range of pauses.
+func leavesTable(there, want discipline) bool {
+	a, wasNetem := there.(netem)
+	b, isNetem := want.(netem)
+	return wasNetem && isNetem && (a.slotDelay|a.slotJitter) != 0 && b.slotJitter == 0
 }
 
 // fixed reports whether a discipline is rebuilt rather than changed.
@@ -224,32 +138,75 @@ func fixed(d discipline) bool {
 	return true
 }
 
-// effective reads a tree of ours as classes. The rules' ids come from asked, if
-// that is known.
-func (t tree) effective(asked []netfault.Class) ([]netfault.Class, error) {
-	var out []netfault.Class
+// effective fills a link with the impairments of a tree that was read back.
+func (t tree) effective(l *netfault.Link) error {
+	for n := range l.Stages {
+		i, ok := impairmentOf(t.at(stageHandle + uint32(n)<<16))
+		if !ok {
+			return errors.New("the kernel does not show all impairments that were set up")
+		}
+		l.Stages[n].Impairment = i
+	}
+	for n := range l.Classes {
+		handle := classHandle + uint32(n)<<16
+		if l.Whole() {
+			handle = rootHandle
+		}
+		i, ok := impairmentOf(t.at(handle))
+		if !ok && !l.Classes[n].Impairment.IsZero() {
+			return errors.New("the kernel does not show all impairments that were set up")
+		}
+		l.Classes[n].Impairment = i
+	}
+	return nil
+}
+
+// shown reads a tree of any process as a link without rules and filters.
+// Classes that only pass stages do not show.
+func (t tree) shown(l *netfault.Link) {
+	places := map[uint32]int{} // of stages, by handle
 	for _, q := range t.qdiscs {
-		var c netfault.Class
-		switch d := q.discipline.(type) {
-		case netem:
-			c.Impairment = d.impairment()
-		case tbf:
-			c.Impairment = d.impairment()
-		case plainQdisc:
-			if d != "blackhole" {
-				continue
-			}
-			c.Impairment.Partition = true
-		default:
-			continue // a root
+		if inRange(q.Handle, stageHandle) {
+			i, _ := impairmentOf(q.discipline)
+			places[q.Handle] = len(l.Stages)
+			l.Stages = append(l.Stages, netfault.Stage{Impairment: i})
 		}
-		if len(out) < len(asked) {
-			c.Rules = asked[len(out)].Rules
+	}
+	for _, q := range t.qdiscs {
+		isClass := inRange(q.Handle, classHandle)
+		i, ok := impairmentOf(q.discipline)
+		if ok && (isClass || q.Handle == rootHandle) {
+			l.Classes = append(l.Classes, netfault.Class{Impairment: i, Stages: t.passed(q, places)})
 		}
-		out = append(out, c)
 	}
-	if asked != nil && len(out) != len(asked) {
-		return out, errors.New("the kernel does not show all impairments that were set up")
+}
+
+// passed returns the stages above a discipline, the outermost first.
+func (t tree) passed(q Qdisc, places map[uint32]int) []int {
+	var out []int
+	for up := q; up.Parent != atRoot; {
+		at := slices.IndexFunc(t.qdiscs, func(o Qdisc) bool { return o.Handle>>16 == up.Parent>>16 })
+		if at < 0 {
+			break
+		}
+		up = t.qdiscs[at]
+		if place, ok := places[up.Handle]; ok {
+			out = slices.Insert(out, 0, place)
+		}
 	}
-	return out, nil
+	return out
+}
+
+// impairmentOf reads a discipline as an impairment; ok is false for one that
+// only sorts or queues.
+func impairmentOf(d discipline) (i netfault.Impairment, ok bool) {
+	switch d := d.(type) {
+	case netem:
+		return d.impairment(), true
+	case tbf:
+		return d.impairment(), true
+	case plainQdisc:
+		return netfault.Impairment{Partition: true}, d == "blackhole"
+	}
+	return i, false
 }

@@ -14,6 +14,10 @@ const (
 	exitCleanup = 11
 )
 
+// ExitInterrupted is for a program that a second signal ended before it had
+// cleaned up.
+const ExitInterrupted = exitCleanup
+
 // ExitCode returns the exit code of microsim-agent for an error of [Run]: 0 for
 // none, 2 for [ErrUsage], 11 for [ErrCleanup], 1 for any other.
 func ExitCode(err error) int {

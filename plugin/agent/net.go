@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,14 +24,17 @@ const netDoc = `microsim-agent net apply|list|clear|watch [flags]
 Breaks the network of one namespace, named by --netns, --pid or --pod-uid.
 
   apply  sets up the state of -f or of the flags, waits for the deadline, INT,
-         TERM or HUP, and takes everything back
+         TERM or HUP, and takes everything back. It replaces what another process
+         has applied for the same --owner, which then ends with an error, as it
+         does if another program removes its faults
   watch  reads states from stdin, one line of JSON each; each replaces the one
          before, and when stdin ends everything is taken back
   list   prints what is set up, by whomever
   clear  takes back what carries the mark of --owner, or all marks of ours
 
-Prints a line of JSON for every change. A fault that outlived its process (by
-kill -9, say) is taken back by clear, or by the next apply after its deadline.
+Prints a line of JSON for every change. If a process is killed (kill -9), faults
+by tc go on: clear takes them back, or the next apply after their deadline. Those
+by emulate end: list shows what is left as orphaned, and the next apply removes it.
 
 Flags:
 `
@@ -37,7 +42,8 @@ Flags:
 // Event is a line that the net commands print.
 type Event struct {
 	Time time.Time `json:"time"`
-	// Event is one of backend, applied, listed, cleared.
+	// Event is one of backend, applied, listed, cleared, lost, nothing: lost means
+	// that others ended what was applied, nothing that there was nothing to clear.
 	Event   string `json:"event"`
 	Backend string `json:"backend,omitempty"`
 	// Why tells the reason: of the choice of a backend, or of a clearing.
@@ -123,7 +129,7 @@ func (c *netCommand) Apply(ctx context.Context) error {
 	if c.o.dryRun {
 		return c.dryRun(state)
 	}
-	if err := c.ClearExpired(ctx); err != nil {
+	if err := c.clearStale(ctx); err != nil {
 		return err
 	}
 	if acts, err := c.set(ctx, state); err != nil {
@@ -132,8 +138,33 @@ func (c *netCommand) Apply(ctx context.Context) error {
 		}
 		return err
 	}
-	why := waitFor(ctx, state.Deadline)
-	return c.TakeBack(ctx, state.Owner, why)
+	return c.end(ctx, state.Owner, waitFor(ctx, state.Deadline, c.watchOver(ctx, state.Owner)))
+}
+
+// watchOver returns a function that tells whether what an owner applied still
+// acts, and on the namespace that was named.
+func (c *netCommand) watchOver(ctx context.Context, owner string) func() error {
+	ctx = context.WithoutCancel(ctx) // the end is looked at after a signal, too
+	return func() error {
+		if err := c.Lost(ctx, owner); err != nil || owner == "" {
+			return err
+		}
+		return c.NS.Named()
+	}
+}
+
+// end takes back what acts for an owner, also what is left after another program
+// removed a part, and in a namespace that lost its name but lives on in processes.
+func (c *netCommand) end(ctx context.Context, owner, why string) error {
+	err := c.watchOver(ctx, owner)()
+	if err == nil {
+		return c.TakeBack(ctx, owner, why)
+	}
+	if !errors.Is(err, impair.ErrReplaced) {
+		err = errors.Join(err, c.Impairer.TakeBack(ctx, owner))
+	}
+	err = fmt.Errorf("net: %w", err)
+	return errors.Join(err, c.say(Event{Event: "lost", Owner: owner, Why: err.Error()}))
 }
 
 // planner is a backend that can say what it would do.
@@ -180,11 +211,16 @@ func (c *netCommand) TakeBack(ctx context.Context, owner, why string) error {
 	return c.say(Event{Event: "cleared", Owner: owner, Why: why})
 }
 
-// clearExpired takes back what is ours and past its deadline, and says so.
-func (c *netCommand) ClearExpired(ctx context.Context) error {
-	owners, err := c.Impairer.ClearExpired(ctx)
-	for _, owner := range owners {
-		err = errors.Join(err, c.say(Event{Event: "cleared", Owner: owner, Why: "expired"}))
+// clearStale takes back what is ours and past its deadline, or without its
+// process, and says so.
+func (c *netCommand) clearStale(ctx context.Context) error {
+	cleared, err := c.ClearStale(ctx)
+	for _, e := range cleared {
+		why := "expired"
+		if e.Orphaned {
+			why = "orphaned"
+		}
+		err = errors.Join(err, c.say(Event{Event: "cleared", Backend: e.Backend, Owner: e.Owner, Why: why}))
 	}
 	return err
 }
@@ -199,15 +235,27 @@ func (c *netCommand) list(ctx context.Context) error {
 
 // clear takes back what is set up, and says what that was.
 func (c *netCommand) clear(ctx context.Context) error {
-	if c.o.owner != "" {
-		return c.TakeBack(ctx, c.o.owner, "asked")
-	}
 	list, err := c.Held(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.TakeBack(ctx, "", "asked"); err != nil {
-		return err
+	var others []string
+	list = slices.DeleteFunc(list, func(e netfault.Effective) bool {
+		other := c.o.owner != "" && e.Owner != c.o.owner
+		if other {
+			others = append(others, strconv.Quote(e.Owner))
+		}
+		return other
+	})
+	if err := c.Impairer.TakeBack(ctx, c.o.owner); err != nil {
+		return fmt.Errorf("%w; try again with `microsim-agent net clear %s`", err, c.o.targetFlag())
+	}
+	if len(list) == 0 {
+		why := "no faults are set up here"
+		if len(others) > 0 {
+			why = "this owner has no faults here; those that are set up belong to " + strings.Join(others, ", ")
+		}
+		return c.say(Event{Event: "nothing", Owner: c.o.owner, Why: why})
 	}
 	for _, e := range list {
 		if err := c.say(Event{Event: "cleared", Backend: e.Backend, Owner: e.Owner, Why: "asked"}); err != nil {
@@ -222,7 +270,7 @@ const maxLine = 4 << 20
 
 // watch applies one state after the other, as they come.
 func (c *netCommand) watch(ctx context.Context) error {
-	if err := c.ClearExpired(ctx); err != nil {
+	if err := c.clearStale(ctx); err != nil {
 		return err
 	}
 	states := make(chan string)
@@ -244,7 +292,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 	}()
 	current := netfault.State{}
 	for {
-		why, text := c.next(ctx, states, current.Deadline)
+		why, text := c.next(ctx, states, current)
 		if why == "" {
 			state, err := netfault.Parse(strings.NewReader(text))
 			if err == nil && current.Owner != "" && state.Owner != current.Owner {
@@ -257,7 +305,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 			if err == nil {
 				continue
 			}
-			// What was applied before is not what is wanted any more.
+			// What was applied before is not what is wanted now.
 			return errors.Join(fmt.Errorf("net watch: %w", err), c.endWatch(ctx, current.Owner, "error"))
 		}
 		if why == "deadline" {
@@ -279,27 +327,35 @@ func (c *netCommand) endWatch(ctx context.Context, owner, why string) error {
 	if owner == "" {
 		return nil
 	}
-	return c.TakeBack(ctx, owner, why)
+	return c.end(ctx, owner, why)
 }
 
 // next waits for another state, or returns why there is none.
-func (c *netCommand) next(ctx context.Context, states <-chan string, deadline time.Time) (why, text string) {
+func (c *netCommand) next(ctx context.Context, states <-chan string, current netfault.State) (why, text string) {
 	var due <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
+	if !current.Deadline.IsZero() {
+		timer := time.NewTimer(time.Until(current.Deadline))
 		defer timer.Stop()
 		due = timer.C
 	}
-	select {
-	case text, ok := <-states:
-		if !ok {
-			return "end of input", ""
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case text, ok := <-states:
+			if !ok {
+				return "end of input", ""
+			}
+			return "", text
+		case <-due:
+			return "deadline", ""
+		case <-ctx.Done():
+			return "signal", ""
+		case <-look.C:
+			if c.watchOver(ctx, current.Owner)() != nil {
+				return "lost", ""
+			}
 		}
-		return "", text
-	case <-due:
-		return "deadline", ""
-	case <-ctx.Done():
-		return "signal", ""
 	}
 }
 

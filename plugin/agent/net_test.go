@@ -57,6 +57,10 @@ func TestNetFlagsAreRefused(t *testing.T) {
 		{"--delay 1s --jitter 2s", "larger than delay"},
 		{"-f x --delay 1s", "exclude each other"},
 		{"-f /does/not/exist", "/does/not/exist"},
+		{"--peer= --delay 1s", "write * for any"},
+		{"--exempt= --delay 1s", "write * for any"},
+		{"--peer tcp: --delay 1s", "write * for any"},
+		{"--peer ;ports=80 --delay 1s", "write * for any"},
 		{"--peer example.org --delay 1s", "host names are not resolved"},
 	} {
 		_, err := parseNet(t, strings.Fields(tt.args)...)

@@ -51,7 +51,7 @@ func (o *netOptions) flags() *flag.FlagSet {
 		return nil
 	})
 	o.rule.Direction = netfault.Egress
-	o.peerFlag(f, &o.rule.Peers, "peer", "only packets to or from a peer: [tcp:|udp:|icmp:][CIDR|*][;ports=80,8000-8100][;local=9000]; may be repeated")
+	o.peerFlag(f, &o.rule.Peers, "peer", "only packets to or from a peer: [tcp:|udp:|icmp:]CIDR|*[;ports=80,8000-8100][;local=9000]; may be repeated")
 	o.peerFlag(f, &o.rule.Exempt, "exempt", "packets to leave alone, like --peer; may be repeated")
 	f.Func("fault", "one of net-delay, net-loss, net-duplicate, net-corrupt, net-reorder, net-rate, net-partition; may be repeated", func(s string) error {
 		o.faults, o.anyFault = append(o.faults, s), true

@@ -3,11 +3,9 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"syscall"
 	"testing"
 
@@ -42,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 func runAsAgent() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := UntilSignal(os.Stderr, func() { os.Exit(ExitInterrupted) })
 	defer stop()
 	if err := Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -102,6 +102,9 @@ func (o *applyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for i := range faults {
+		noteUnused(o.streams.Err, system, &faults[i])
+	}
 	plan, err := planFaults(faults, o.duration.Std(), o.seed)
 	if err != nil {
 		return err

@@ -127,7 +127,8 @@ func buildInitrd(ctx context.Context, path, dir string, o options, k kernel) err
 	for _, d := range []string{"proc", "sys", "dev", "tmp", "run"} {
 		a.entry(d, 0o40755, nil)
 	}
-	a.entry("init", 0o100755, []byte(initScript(busybox, modules, tests)))
+	netem := strings.Contains(" "+o.modules+" ", " sch_netem ")
+	a.entry("init", 0o100755, []byte(initScript(busybox, modules, tests, netem)))
 	a.entry("TRAILER!!!", 0, nil)
 	return errors.Join(a.err, out.Close())
 }
@@ -173,7 +174,9 @@ func addTests(ctx context.Context, a *archive, dir string, o options) ([]string,
 	return commands, nil
 }
 
-func initScript(busybox string, modules, tests []string) string {
+// initScript is the machine's first program. With netem the tests of traffic
+// control must find it, and fail rather than skip if the module did not load.
+func initScript(busybox string, modules, tests []string, netem bool) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "#!%s sh\nBB=%s\n", busybox, busybox)
 	s.WriteString(`export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TMPDIR=/tmp
@@ -184,6 +187,9 @@ $BB mount -t devtmpfs dev /dev
 $BB mount -t tmpfs tmp /tmp
 $BB mount -t tmpfs run /run
 `)
+	if netem {
+		s.WriteString("export REQUIRE_NETEM=1\n")
+	}
 	for _, m := range modules {
 		fmt.Fprintf(&s, "$BB insmod /modules/%s.ko\n", m)
 	}

@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.verbose, "v", false, "print each test, and the kernel's messages")
 	f.StringVar(&o.modules, "modules", defaultModules, "kernel modules to load, if the kernel has them")
 	f.StringVar(&o.tools, "tools", defaultTools, "programs of this machine to take along")
-	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "end the machine after this time")
+	f.DurationVar(&o.timeout, "timeout", 20*time.Minute, "end the machine after this time")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -47,9 +47,9 @@ type Engine struct {
 	random  source
 	loss    lossModel
 	delay   spread
-	dup     correlated
-	corrupt correlated
-	reorder correlated
+	dup     chance
+	corrupt chance
+	reorder chance
 	counter uint32 // packets since the last one sent ahead
 
 	ahead []Packet // sent ahead of the queue, at once
@@ -66,9 +66,9 @@ func New(imp netfault.Impairment, stream uint64, now int64) *Engine {
 	e := &Engine{imp: imp, limit: int(imp.QueueLimit()), random: r}
 	e.loss = newLoss(imp.Loss, r)
 	e.delay = newSpread(imp.Delay, imp.Jitter, imp.Distribution, imp.DelayCorrelation, r)
-	e.dup = newCorrelated(imp.Duplicate.Correlation, r)
-	e.corrupt = newCorrelated(imp.Corrupt.Correlation, r)
-	e.reorder = newCorrelated(imp.Reorder.Correlation, r)
+	e.dup = newChance(imp.Duplicate.Probability, imp.Duplicate.Correlation, r)
+	e.corrupt = newChance(imp.Corrupt.Probability, imp.Corrupt.Correlation, r)
+	e.reorder = newChance(imp.Reorder.Probability, imp.Reorder.Correlation, r)
 	e.slot = newSlot(imp.Slot, r, now)
 	return e
 }
@@ -92,7 +92,7 @@ func (e *Engine) offer(now int64, p Packet, mayDuplicate bool) (kept bool) {
 		return false
 	}
 	count := 1
-	if mayDuplicate && e.dup.happens(e.imp.Duplicate.Probability) {
+	if mayDuplicate && e.dup.happens() {
 		e.stats.Duplicated++
 		count++
 	}
@@ -109,7 +109,7 @@ func (e *Engine) offer(now int64, p Packet, mayDuplicate bool) (kept bool) {
 		return false
 	}
 	copied := p
-	if e.corrupt.happens(e.imp.Corrupt.Probability) {
+	if e.corrupt.happens() {
 		e.stats.Corrupted++
 		p.Corrupt, p.Random = true, e.random.Uint32()
 	}
@@ -132,7 +132,7 @@ func (e *Engine) schedule(now int64, p Packet) {
 	if e.imp.Reorder.Probability > 0 && gap == 0 {
 		gap = 1
 	}
-	if gap > 0 && e.counter >= gap-1 && e.reorder.happens(e.imp.Reorder.Probability) {
+	if gap > 0 && e.counter >= gap-1 && e.reorder.happens() {
 		e.stats.Reordered++
 		e.counter = 0
 		e.ahead = append(e.ahead, p)

@@ -5,8 +5,7 @@ import "github.com/microsim-dev/kubectl-microsim/netfault"
 // lossModel decides which packets are lost, as sch_netem's loss_event does.
 type lossModel struct {
 	random source
-	number correlated
-	p      float64
+	chance chance
 	states netfault.StateLoss
 	ge     netfault.GilbertElliott
 	state  uint8 // of the chain in use; the zero value is the first state
@@ -25,7 +24,7 @@ const (
 
 func newLoss(l netfault.Loss, r source) lossModel {
 	return lossModel{
-		random: r, number: newCorrelated(l.Correlation, r), p: l.Probability,
+		random: r, chance: newChance(l.Probability, l.Correlation, r),
 		states: l.State.WithDefaults(), ge: l.GilbertElliott.WithDefaults(),
 	}
 }
@@ -37,7 +36,7 @@ func (m *lossModel) lost() bool {
 	case m.ge != netfault.GilbertElliott{}:
 		return m.lostByGilbertElliott()
 	}
-	return m.number.happens(m.p)
+	return m.chance.happens()
 }
 
 // lostByStates moves on; a packet is lost that moves into or stays in a losing state.

@@ -39,9 +39,18 @@ func (c *correlated) next() float64 {
 	return c.last
 }
 
-// happens draws whether an event of that probability happens; one that cannot
-// happen draws nothing.
-func (c *correlated) happens(p float64) bool { return p > 0 && c.next() < p }
+// chance draws whether events happen that have a probability.
+type chance struct {
+	number    correlated
+	threshold float64
+}
+
+func newChance(probability, correlation float64, r source) chance {
+	return chance{newCorrelated(correlation, r), netfault.Threshold(probability, correlation)}
+}
+
+// happens draws; an event that cannot happen draws nothing.
+func (c *chance) happens() bool { return c.threshold > 0 && c.number.next() < c.threshold }
 
 // spread gives delays around a mean.
 type spread struct {

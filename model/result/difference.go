@@ -126,8 +126,11 @@ func (d *Difference) say(c experiment.Condition) string {
 // times says a difference of at least three times.
 func times(word string, low, high float64) string {
 	from, to := twoDigits(low), twoDigits(high)
-	if from == to {
+	switch {
+	case from == to:
 		return word + ": " + from + " times"
+	case high > Vague*low:
+		return word + ": at least " + from + " times"
 	}
 	return fmt.Sprintf("%s: %s to %s times", word, from, to)
 }

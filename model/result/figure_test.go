@@ -75,6 +75,7 @@ func TestDifferencesInWords(t *testing.T) {
 		{experiment.P50, []float64{0.1, 0.2, 0.3}, []float64{0.2, 0.1, 0.3}, "no difference seen (-82 % to +459 %)"},
 		{experiment.P50, []float64{0.1, 0.5}, []float64{0.2, 0.1}, "no difference seen; 2 seeds are too few to tell"},
 		{experiment.P99, []float64{1.5, 1.55, 1.6}, []float64{0.02, 0.021, 0.019}, "slower: 65 to 93 times"},
+		{experiment.P99, []float64{2, 3.3}, []float64{0.001, 0.001}, "slower: at least 107 times"},
 		{experiment.Goodput, []float64{48, 50}, []float64{48, 50}, "no difference"},
 		{experiment.Goodput, []float64{30, 31, 30.5}, []float64{20, 21, 20.4}, "higher by 46 to 52 %"},
 		{experiment.Goodput, []float64{0, 0, 0}, []float64{20, 21, 20}, "lower by 18.9/s to 21.8/s"},

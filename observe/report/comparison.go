@@ -264,6 +264,7 @@ func (p *comparison) differences() {
 // checks lists every check of every variant: whether it held, and what was found.
 func (p *comparison) checks() {
 	g := grid{left: 4}
+	var all []string
 	for i := range p.Variants {
 		v := &p.Variants[i]
 		for _, c := range v.Checks {
@@ -277,10 +278,11 @@ func (p *comparison) checks() {
 			if c.Runs > 1 {
 				held = cell{fmt.Sprintf("held in %d of %d", c.Held, c.Runs), word.tone}
 			}
-			g.add(word, cell{nameOf(v.Name), bold}, cell{checkText(c.Check), plain}, held, cell{found, dim})
+			g.add(word, cell{nameOf(v.Name), bold}, cell{checkText(c.Check), plain}, held)
+			all = append(all, found)
 		}
 	}
-	p.section("Checks", g.lines(p.style))
+	p.section("Checks", p.style.beside(g.lines(p.style), all))
 }
 
 func checkText(c experiment.Check) string {

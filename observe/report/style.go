@@ -20,7 +20,8 @@ type Style struct {
 	// Color allows colours; leave it false where NO_COLOR is set or the output is
 	// no terminal.
 	Color bool
-	// Width is that of the output in columns; 0 means 80.
+	// Width is that of the output in columns. 0 means that it is not known, as of a
+	// pipe: then text is laid out for 80 and nothing is cut off.
 	Width int
 }
 
@@ -123,17 +124,45 @@ func (g *grid) widths() (widths []int) {
 	return widths
 }
 
-// lines lays the grid out; where it is too wide, the first column is clipped.
+// lines lays the grid out; where it is too wide for the screen, the first column is
+// clipped.
 func (g *grid) lines(s Style) []string {
 	widths := g.widths()
-	if over := g.width() - s.width(); over > 0 && len(widths) > 0 {
+	if over := g.width() - s.width(); over > 0 && len(widths) > 0 && s.Width > 0 {
 		widths[0] = min(widths[0], max(8, widths[0]-over))
 	}
 	lines := make([]string, len(g.rows))
 	for i, row := range g.rows {
-		lines[i] = clip(g.line(s, row, widths), s.width())
+		lines[i] = g.line(s, row, widths)
+		if s.Width > 0 {
+			lines[i] = clip(lines[i], s.Width)
+		}
 	}
 	return lines
+}
+
+// beside puts a text beside each line, in a column if that fits, or below the line
+// where there is no place at all, so that none is cut off.
+func (s Style) beside(lines, texts []string) []string {
+	var all []string
+	widest := 0
+	for _, line := range lines {
+		widest = max(widest, columns(line))
+	}
+	for i, line := range lines {
+		text := s.paint(dim, texts[i])
+		switch {
+		case text == "":
+			all = append(all, line)
+		case widest+2+columns(text) <= s.width():
+			all = append(all, line+strings.Repeat(" ", widest-columns(line)+2)+text)
+		case columns(line)+2+columns(text) <= s.width():
+			all = append(all, line+"  "+text)
+		default:
+			all = append(all, line, "      "+text)
+		}
+	}
+	return all
 }
 
 func (g *grid) line(s Style, row []cell, widths []int) string {

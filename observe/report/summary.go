@@ -341,6 +341,7 @@ func (s *summary) recoveries() {
 
 func (s *summary) checks() {
 	g := grid{left: 4}
+	var whys []string
 	passed := 0
 	for _, c := range s.result.Checks {
 		verdict := cell{"FAIL", bad}
@@ -353,18 +354,9 @@ func (s *summary) checks() {
 			subject += ", " + c.Phase
 		}
 		g.add(verdict, cell{c.Expr, plain}, cell{subject, plain})
+		whys = append(whys, c.Why)
 	}
-	// Why a check failed is never cut off: where it does not fit beside the
-	// check, it stands below.
-	var lines []string
-	for i, line := range g.lines(s.style) {
-		why := s.style.paint(dim, s.result.Checks[i].Why)
-		if wide := columns(line) + 2 + columns(why); wide <= s.style.width() {
-			lines = append(lines, line+"  "+why)
-		} else {
-			lines = append(lines, line, "      "+why)
-		}
-	}
+	lines := s.style.beside(g.lines(s.style), whys)
 	if n := len(s.result.Checks); n > 0 {
 		total, t := fmt.Sprintf("%d of %s passed", passed, plural(n, "check")), good
 		if passed < n {

@@ -294,25 +294,31 @@ func (d *Deployment) setDetours(active []*activeGate) {
 func (d *Deployment) peersForLocked(caller string) (map[string][]string, string) {
 	peers, version := d.peersLocked()
 	name := fmt.Sprint(version)
-	to := d.detours[caller]
-	if to == nil {
+	to, entrances := d.detours[caller], d.detours[outside]
+	if to == nil && entrances == nil {
 		return peers, name
 	}
-	name += " " + to.name
+	to, entrances = cmp.Or(to, &detour{}), cmp.Or(entrances, &detour{})
+	name += " " + to.name + "| " + entrances.name
 	if d.detoured[name] == nil {
-		d.detoured[name] = to.of(peers)
+		d.detoured[name] = to.of(peers, entrances.gates)
 	}
 	return d.detoured[name], name
 }
 
 // of replaces replicas by their gates. Beside the names, the addresses of the
-// replicas lead to their gates, for requests that name a replica by its URL.
-func (to *detour) of(peers map[string][]string) map[string][]string {
+// replicas lead to their gates, for requests that name a replica by its URL. So do
+// their entrances: a chain from outside names a replica by the address that is
+// known there.
+func (to *detour) of(peers map[string][]string, entrances map[string]string) map[string][]string {
 	result := maps.Clone(peers)
 	for service, urls := range peers {
 		for i, url := range urls {
 			address := strings.TrimPrefix(url, "http://")
 			gate, ok := to.gates[address]
+			if entrance := entrances[address]; entrance != "" && entrance != gate {
+				result[entrance] = []string{"http://" + cmp.Or(gate, address)}
+			}
 			if !ok {
 				continue
 			}

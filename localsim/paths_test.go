@@ -86,9 +86,14 @@ func TestGatesStayWithThoseOutside(t *testing.T) {
 func TestDetour(t *testing.T) {
 	peers := map[string][]string{"cart": {"http://10.0.0.2:8080", "http://10.0.0.3:8080"}, "web": {"http://10.0.0.1:8080"}}
 	to := &detour{gates: map[string]string{"10.0.0.3:8080": "127.0.0.1:99"}}
-	got := fmt.Sprint(to.of(peers))
+	got := fmt.Sprint(to.of(peers, nil))
 	if want := "map[10.0.0.3:8080:[http://127.0.0.1:99] cart:[http://10.0.0.2:8080 http://127.0.0.1:99] web:[http://10.0.0.1:8080]]"; got != want {
 		t.Errorf("the peers are %s, want %s", got, want)
+	}
+	entrances := map[string]string{"10.0.0.1:8080": "127.0.0.1:1", "10.0.0.3:8080": "127.0.0.1:3"}
+	got = fmt.Sprint(to.of(peers, entrances))
+	if want := "map[10.0.0.3:8080:[http://127.0.0.1:99] 127.0.0.1:1:[http://10.0.0.1:8080] 127.0.0.1:3:[http://127.0.0.1:99] cart:[http://10.0.0.2:8080 http://127.0.0.1:99] web:[http://10.0.0.1:8080]]"; got != want {
+		t.Errorf("with entrances, the peers are %s, want %s", got, want)
 	}
 	if peers["cart"][1] != "http://10.0.0.3:8080" {
 		t.Error("the peers of others have been changed")

@@ -51,12 +51,13 @@ func socialSystem(b *testing.B) topology.System {
 	return *docs.Systems()[0]
 }
 
-// BenchmarkSocial is the social network under a steady load.
+// BenchmarkSocial is the social network under a steady load, on a machine that bears
+// it.
 func BenchmarkSocial(b *testing.B) {
 	e := experiment.Experiment{Name: "social", Seed: 1, System: socialSystem(b), Load: load.Profile{Phases: []load.Phase{
 		{Rate: 2000, Arrivals: load.Poisson, Duration: unit.Duration(30 * time.Second)},
 	}}}
-	play(b, e, Machine{Cores: 1000})
+	play(b, e, Machine{Cores: 1000, DiskSync: -1})
 }
 
 // BenchmarkThousandServices is 1000 services with five calls each at 100 000

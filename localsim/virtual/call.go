@@ -115,8 +115,9 @@ func (f failure) err() error {
 // An attempt is one request that somebody waits for: a call of a service, or the
 // load.
 type attempt struct {
-	// call sent it, or, if that is -1, the job of the load.
-	call, job int32
+	// call sent it, or, if that is -1, the job of the load; or, if that is -1, too,
+	// the health check before this number.
+	call, job, check int32
 	// id is that of the request.
 	id     string
 	number int
@@ -253,14 +254,16 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 	sv := w.servings.at(s.serving)
 	op, service := c.op, w.serviceAt(sv.replica)
 	callee := w.services[c.counts.service]
-	path, replicas := topology.DefaultPath, len(callee.replicas)
+	choice := callee.ready
+	path, replicas := topology.DefaultPath, len(choice)
 	m := message{method: "POST", path: path, left: exec.Never, inside: true, authorized: sv.message.authorized}
 	if op.Call != nil {
 		path = op.Call.Path
 		m.method, m.path, m.bytes = op.Call.Method, path, op.Call.RequestBytes
 		m.endpoint = service.targets[op.Call.Site]
 	} else {
-		replicas = min(replicas, 1) // the chain names one
+		choice = callee.replicas
+		replicas = min(len(choice), 1) // the chain names one
 		m.chain, m.chainKey = op.Route, sv.message.chainKey
 		m.bytes = 200
 	}
@@ -274,7 +277,7 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 	}
 	number := at.Replica
 	if op.Route != nil {
-		number = m.chainKey.replica(callee.name, op.Route.Designation, len(callee.replicas))
+		number = m.chainKey.replica(callee.name, op.Route.Designation, len(choice))
 	} else if len(op.Call.Names) > 0 {
 		m.path = sv.machine.Values().FillPath(path, func(s string) string { return s })
 	}
@@ -287,7 +290,7 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 		m.endpoint, _ = callee.plan.Endpoint(m.method, m.path)
 	}
 	ai, att := w.attempts.take()
-	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: callee.replicas[number], served: -1}
+	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1}
 	c.under = append(c.under, ai)
 	h := w.hops.below(sv.hop, op.Index, n)
 	who := behave.Request{ID: sv.identity.ID, Hop: h.text, From: service.name}
@@ -304,9 +307,12 @@ func (w *world) launch(i int32, m message, who behave.Request, h *hop, until tim
 		att.timer = w.k.InOrder(w.deadlines, until, event{timedOut, i, gen})
 	}
 	r := w.replicas[att.to]
-	if att.from >= 0 {
+	switch {
+	case att.check > 0:
+		att.fresh = true
+	case att.from >= 0:
 		att.fresh = !w.takeConn(att.from, att.to)
-	} else {
+	default:
 		att.fresh = !w.clients.takeConn(att)
 	}
 	att.incarnation = r.incarnation
@@ -337,7 +343,7 @@ func (w *world) launch(i int32, m message, who behave.Request, h *hop, until tim
 func (w *world) requestSent(i int32, at time.Duration) {
 	sv := w.servings.at(i)
 	gen := w.servings.gens[i]
-	if len(w.faults.paths) > 0 {
+	if len(w.faults.paths) > 0 && !(w.waits(sv) && w.attempts.at(sv.attempt).check > 0) {
 		w.faults.request(w, i, at)
 		return
 	}
@@ -354,7 +360,7 @@ func (w *world) requestSent(i int32, at time.Duration) {
 
 // answerSent sends the bytes of an answer.
 func (w *world) answerSent(i int32, gen uint32, bytes int64) {
-	if len(w.faults.paths) > 0 {
+	if len(w.faults.paths) > 0 && w.attempts.at(i).check == 0 {
 		w.faults.answer(w, i, gen, bytes)
 		return
 	}
@@ -428,6 +434,10 @@ func (w *world) freeAttempt(i int32) {
 // settle tells who waits for an attempt how it has ended.
 func (w *world) settle(i int32) {
 	att := w.attempts.at(i)
+	if att.check > 0 {
+		w.checkAnswered(i)
+		return
+	}
 	if att.failure == none {
 		w.keep(att)
 	}

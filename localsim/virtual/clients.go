@@ -398,7 +398,7 @@ func (c *clients) stop() {
 	c.round++
 	c.w.k.Cancel(c.timer)
 	for i, att := range c.w.attempts.list {
-		if c.w.attempts.live(int32(i)) && att.call < 0 {
+		if c.w.attempts.live(int32(i)) && att.job >= 0 {
 			job := att.job
 			c.w.cancel(int32(i))
 			c.settle(job, jobEnd{FailureKind: result.FailureKind{Class: outcome.Cancelled}})

@@ -89,7 +89,7 @@ func (b *faultBoard) apply(w *world, win *timeline.Window) {
 			case fault.Kill:
 				w.kill(i, false)
 			case fault.Restart:
-				w.end(i)
+				w.end(i, true)
 			default: // Pause
 				w.pause(i)
 			}

@@ -25,7 +25,7 @@ type jobEnd struct {
 // endOf is what the load sees of an attempt that sent a request, or a chain.
 func (c *clients) endOf(att *attempt, tree *chain.Chain) jobEnd {
 	e := jobEnd{status: att.response.status, bytes: att.response.bytes, degraded: att.response.degraded > 0}
-	text := func() string { return "" }
+	var text func() string
 	switch res := &att.response; {
 	case att.failure != none:
 		e = jobEnd{FailureKind: result.FailureKind{Class: att.failure.class(), Reason: att.failure.reason()}}

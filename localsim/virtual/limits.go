@@ -20,6 +20,8 @@ func (w *world) serviceOf(e event) string {
 		replica = w.attempts.at(e.a).to
 	case replicaStep:
 		replica = e.a
+	case checkTick, checkOver:
+		replica = w.checks[e.a].replica
 	default:
 	}
 	if replica < 0 {

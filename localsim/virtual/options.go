@@ -84,7 +84,7 @@ func (m Machine) WithDefaults() Machine {
 		RequestCPU: or(m.RequestCPU, 50*time.Microsecond), ConnectionCPU: or(m.ConnectionCPU, 60*time.Microsecond),
 		SleepLate: or(m.SleepLate, 100*time.Microsecond), CPUUnit: or(m.CPUUnit, time.Millisecond),
 		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskRate: cmp.Or(m.DiskRate, 200e6),
-		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, time.Second),
+		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, 5*time.Second),
 		AcceptQueue: cmp.Or(m.AcceptQueue, 4096),
 	}
 }

@@ -54,7 +54,7 @@ func (w *world) key(a *acting, id, hopText string, request bool) dist.Key {
 // refuses reports whether a fault refuses a new connection.
 func (b *faultBoard) refuses(w *world, att *attempt) bool {
 	for _, a := range b.paths {
-		if a.fault.Type == fault.Refuse && a.concerns(w, att.from, att.to) {
+		if a.fault.Type == fault.Refuse && att.check == 0 && a.concerns(w, att.from, att.to) {
 			a.hits++
 			return true
 		}

@@ -33,6 +33,11 @@ type replica struct {
 
 	state  state
 	paused bool
+	// unready says that the readiness check of the process has failed; replaced
+	// that one which ends is started again at once.
+	unready, replaced bool
+	// checks are its health checks.
+	checks []int32
 	// incarnation counts the starts; connections to an earlier one are gone.
 	incarnation int
 	timer       des.Timer
@@ -92,8 +97,16 @@ func (w *world) addReplica(s *service, number int) {
 		}
 	}
 	w.startMachine(s, r)
-	s.replicas = append(s.replicas, int32(len(w.replicas)))
+	i := int32(len(w.replicas))
+	s.replicas = append(s.replicas, i)
 	w.replicas = append(w.replicas, r)
+	w.addChecks(i, t)
+}
+
+// ready reports whether a replica takes requests, as far as anybody knows: one
+// that ends in order is not known to be down before it has ended.
+func (r *replica) ready() bool {
+	return (r.state == up || r.state == ending) && !r.paused && !r.unready
 }
 
 // startMachine gives a replica the state of a process that has just started.
@@ -141,8 +154,13 @@ func (w *world) kill(i int32, replace bool) {
 		return
 	}
 	lived := w.now() - r.since
-	if r.state != up {
+	if r.state == starting {
 		lived = 0
+	}
+	w.stopChecks(i)
+	if r.unready {
+		r.unready = false
+		w.readinessChanged(r)
 	}
 	w.dropParked(r)
 	w.dropAll(i)
@@ -159,17 +177,17 @@ func (w *world) kill(i int32, replace bool) {
 }
 
 // end takes a replica down in order: it takes no more connections, and has its
-// grace for the requests under way.
-func (w *world) end(i int32) {
+// grace for the requests under way. One that is replaced is started again at once.
+func (w *world) end(i int32, replace bool) {
 	r := w.replicas[i]
 	if r.state != up {
 		return
 	}
-	r.state, r.since = ending, w.now()
+	w.stopChecks(i)
+	r.state, r.replaced = ending, replace
 	r.incarnation++
-	w.replicasChanged = true
 	if r.inFlight == 0 && r.waiting() == 0 {
-		w.kill(i, true)
+		w.kill(i, replace)
 		return
 	}
 	r.timer = w.k.After(w.machine.Grace, event{replicaStep, i, 0})
@@ -180,7 +198,7 @@ func (w *world) replicaStep(e event) {
 	r := w.replicas[e.a]
 	switch r.state {
 	case ending: // the grace is over
-		w.kill(e.a, true)
+		w.kill(e.a, r.replaced)
 	case down:
 		r.state, r.since = starting, w.now()
 		r.restarts++
@@ -189,6 +207,7 @@ func (w *world) replicaStep(e event) {
 		w.startMachine(w.services[r.service], r)
 		r.state, r.since, r.detected = up, w.now(), unnoticed
 		w.replicasChanged = true
+		w.startChecks(e.a)
 		if w.faults.pauses(e.a) {
 			w.pause(e.a)
 		}
@@ -199,7 +218,7 @@ func (w *world) replicaStep(e event) {
 // ended looks whether a replica that ends has nothing left to do.
 func (w *world) ended(i int32) {
 	if r := w.replicas[i]; r.state == ending && r.inFlight == 0 && r.waiting() == 0 {
-		w.kill(i, true)
+		w.kill(i, r.replaced)
 	}
 }
 
@@ -232,7 +251,7 @@ func (w *world) pause(i int32) {
 	if r.paused || r.state != up {
 		return
 	}
-	r.paused = true
+	r.paused, r.since = true, w.now()
 	w.replicasChanged = true
 	for s := range w.servings.list {
 		sv := w.servings.list[s]
@@ -263,7 +282,10 @@ func (w *world) resume(i int32) {
 	if !r.paused {
 		return
 	}
-	r.paused = false
+	r.paused, r.since = false, w.now()
+	if !r.unready { // otherwise it is ready when its check says so
+		r.detected = unnoticed
+	}
 	w.replicasChanged = true
 	for _, j := range r.frozen {
 		w.cpu.Add(int(r.group), w.now(), j.left, j.id)
@@ -273,6 +295,7 @@ func (w *world) resume(i int32) {
 	for _, e := range parked {
 		w.k.After(0, e)
 	}
+	w.answerChecks(i)
 }
 
 // parks puts an event off that is for a paused process.

@@ -82,7 +82,7 @@ func (w *world) failed(sv *serving, f *exec.Failure) response {
 // wantsExample reports whether the load waits for an answer, and has no example of
 // its status yet.
 func (w *world) wantsExample(sv *serving, status int) bool {
-	return w.waits(sv) && w.attempts.at(sv.attempt).call < 0 && !w.clients.report.Knows(ofStatus(status))
+	return w.waits(sv) && w.attempts.at(sv.attempt).job >= 0 && !w.clients.report.Knows(ofStatus(status))
 }
 
 // body is the text of an answer, as far as another answer may tell it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/des"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -17,10 +18,6 @@ import (
 
 // Target is what results say of where they come from.
 const Target = "virtual"
-
-// pollReplicas is how often the states of replicas are looked at, as in real
-// runs.
-const pollReplicas = runner.DefaultPollReplicas
 
 // Run plays an experiment in virtual time, as fast as it can. Equal experiments,
 // seeds and options have equal results, on every machine.
@@ -54,7 +51,7 @@ type running struct {
 	loaded, watching, done, aborted bool
 	sampled                         time.Duration
 	secondAt                        time.Duration
-	polling                         bool
+	secondTimer                     des.Timer
 	err                             error
 	began                           time.Time // of the real clock
 }
@@ -134,7 +131,7 @@ func (r *running) play(ctx context.Context) (*result.Result, error) {
 	r.look()
 	r.nextPhase()
 	r.secondAt = time.Second
-	r.k.At(r.secondAt, event{kind: secondOver})
+	r.secondTimer = r.k.At(r.secondAt, event{kind: secondOver})
 	r.clientsBegin()
 	r.loop(ctx)
 	return r.finish()
@@ -217,22 +214,22 @@ func (r *running) step(e event) {
 	}
 	switch e.kind {
 	case faultStep:
+		if r.now() == r.secondAt { // what has been, has been without the change
+			r.k.Cancel(r.secondTimer)
+			r.second()
+		}
 		r.changeFault(r.plan[e.a])
 	case secondOver:
 		r.second()
-	case pollTurn:
-		r.polling = false
-		r.look()
 	case tailOver:
 		r.endTail()
 	default:
 		r.handle(e)
 	}
 	r.retime()
-	if r.replicasChanged && !r.polling {
-		r.polling, r.replicasChanged = true, false
-		next := (r.now()/pollReplicas + 1) * pollReplicas
-		r.k.At(next, event{kind: pollTurn})
+	if r.replicasChanged {
+		r.replicasChanged = false
+		r.look()
 	}
 }
 
@@ -269,7 +266,7 @@ func (r *running) second() {
 	}
 	if !r.done {
 		r.secondAt += time.Second
-		r.k.At(r.secondAt, event{kind: secondOver})
+		r.secondTimer = r.k.At(r.secondAt, event{kind: secondOver})
 	}
 }
 
@@ -366,7 +363,7 @@ func (r *running) look() {
 	var list []account.Replica
 	for _, x := range r.replicas {
 		seen := account.Replica{
-			Service: r.services[x.service].name, Index: x.number, Ready: x.state == up && !x.paused, Restarts: x.restarts, Since: Epoch.Add(x.since),
+			Service: r.services[x.service].name, Index: x.number, Ready: x.ready(), Restarts: x.restarts, Since: Epoch.Add(x.since),
 		}
 		if x.detected != unnoticed {
 			seen.Detected = Epoch.Add(x.detected)

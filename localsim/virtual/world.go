@@ -56,15 +56,17 @@ const (
 	phaseOver
 	// secondOver: a second ends.
 	secondOver
-	// pollTurn: the states of replicas are looked at.
-	pollTurn
+	// checkTick: a health check is due (check).
+	checkTick
+	// checkOver: a health check has got no answer in time (check).
+	checkOver
 	// tailOver: the watching after the load ends.
 	tailOver
 )
 
 func (k kind) String() string {
 	return [...]string{"", "connect", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
-		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "look", "tail"}[k]
+		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail"}[k]
 }
 
 // An event happens to what its kind says, unless that has got another
@@ -99,6 +101,7 @@ type world struct {
 	callings  pool[calling]
 	attempts  pool[attempt]
 	leaks     pool[leak]
+	checks    []*healthCheck
 	deadlines des.Lane
 	latency   des.Lane
 	hops      hopTree
@@ -125,6 +128,8 @@ type service struct {
 	plan     *behave.Service
 	topology topology.Service
 	replicas []int32
+	// ready are those that callers choose from.
+	ready []int32
 	// calls are the callees of the sites of the plan, targets the endpoints that
 	// answer them, if those do not depend on the request.
 	calls   []*callee
@@ -201,6 +206,7 @@ func (w *world) addService(i int32, t *topology.Service) error {
 	for n := range t.Replicas {
 		w.addReplica(s, n+1)
 	}
+	s.ready = s.replicas
 	return nil
 }
 
@@ -239,6 +245,10 @@ func (w *world) handle(e event) {
 		w.leakOver(e)
 	case replicaStep:
 		w.replicaStep(e)
+	case checkTick:
+		w.checkTick(e)
+	case checkOver:
+		w.checkOver(e)
 	default:
 		w.handleOutside(e)
 	}

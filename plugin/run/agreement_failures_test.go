@@ -86,6 +86,23 @@ func TestFailuresHaveTheSameReasons(t *testing.T) {
 	}
 }
 
+// A chain from outside goes to a service that has an entrance for a fault, also while
+// the fault does not act.
+func TestChainsPassEntrancesWithoutAFault(t *testing.T) {
+	const second = unit.Duration(time.Second)
+	e := experiment.Experiment{
+		Name: "entrance", Seed: 5, System: topology.System{Name: "entrance", Services: []topology.Service{topology.NewService("web", topology.CallTo("back")), topology.NewService("back")}},
+		Faults: []fault.Fault{{Type: fault.NetDelay, Target: fault.Target{Service: "back"}, Probability: 1, Start: second * 4 / 5, Args: fault.Args{Delay: dist.Fixed(time.Millisecond)}}},
+		Load: load.Profile{
+			Requests: []load.Request{{Chain: `{"designation": "web", "probability": 100, "faults": {"before": [], "after": []}, "routes": [{"designation": "back", "probability": 100, "faults": {"before": [], "after": []}, "routes": []}]}`}},
+			Phases:   []load.Phase{{Rate: 20, Duration: second}},
+		},
+	}
+	if r, _ := playReal(t, e); len(r.Load.Failures) > 0 || r.Load.Total.Good == 0 {
+		t.Errorf("%d ended well; failures: %+v", r.Load.Total.Good, r.Load.Failures)
+	}
+}
+
 // compareFailures wants the same kinds of failure, with alike examples. How many
 // there are of each hangs on how soon a fault acts on a busy machine; so may two
 // requests at its beginning fail in another way.

@@ -100,7 +100,7 @@ type Config struct {
 	Output io.Writer
 	// ReadyTimeout bounds the start of one replica; 0 means 10 s.
 	ReadyTimeout time.Duration
-	// Grace is how long a replica may take to end in order; 0 means 3 s.
+	// Grace is how long a replica may take to end in order; 0 means 6 s.
 	Grace time.Duration
 }
 
@@ -136,7 +136,7 @@ func New(c Config) (*Deployer, error) {
 		c.Output = io.Discard
 	}
 	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 10*time.Second)
-	c.Grace = cmp.Or(c.Grace, 3*time.Second)
+	c.Grace = cmp.Or(c.Grace, 6*time.Second)
 	return &Deployer{config: c}, nil
 }
 

@@ -49,7 +49,8 @@ func TestPreparedGatesAreTaken(t *testing.T) {
 	}
 }
 
-// What cannot be prepared is named, and what was prepared goes with the system.
+// Prepare names the fault whose gate it cannot start. Closing the system closes the
+// gates that it had started, because no fault will use them.
 func TestPrepareFails(t *testing.T) {
 	expectNoLeaks(t)
 	open := &openGates{}

@@ -2,11 +2,17 @@ package plugin
 
 import (
 	"bytes"
-	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
 // cases is the directory of inputs with one right outcome; see its README.
@@ -78,5 +84,54 @@ func TestPercentsAndShares(t *testing.T) {
 	}
 	if text := out.String(); !strings.Contains(text, "errorRate: 0.05") || !strings.Contains(text, "probability: 0.1") {
 		t.Errorf("shares became\n%s", text)
+	}
+}
+
+// A chain of which a hop fails is an error of its client, and the hop is named.
+func TestFailedHopsOfLoads(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(cases, "failed-hop.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents := strings.Split(string(text), "\n---\n")
+	if len(documents) != 3 {
+		t.Fatalf("the case has %d documents", len(documents))
+	}
+	for i, want := range []struct {
+		hop, reason string
+		requests    int64
+	}{
+		{"front_end -> ghost", "no service of system", 10},
+		{"front_end -> back_end", "503", 5},
+	} {
+		t.Run(want.hop, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "one.yaml")
+			if err := os.WriteFile(file, []byte(documents[0]+"\n---\n"+documents[1+i]), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var out, talk bytes.Buffer
+			if code := Run(t.Context(), []string{"run", "-f", file, "--on", "local", "-o", "json"}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk}); code != cli.ExitDone {
+				t.Fatalf("exit code %d: %s", code, talk.String())
+			}
+			var r result.Result
+			if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+				t.Fatal(err)
+			}
+			clients := r.Segments[0].Clients
+			if clients.Requests != want.requests || clients.Errors != want.requests || clients.Outcomes[outcome.FailedHop] != want.requests {
+				t.Errorf("clients are %+v, want %d errors of as many", clients, want.requests)
+			}
+			if f := r.Load.Failures; len(f) != 1 || f[0].Hop != want.hop || !strings.Contains(f[0].Example.Text, want.reason) || f[0].Count != want.requests {
+				t.Errorf("the failures are %+v", f)
+			}
+			r.Judge([]experiment.Check{{Expr: "errors < 1%"}})
+			if r.Passed {
+				t.Error("the check errors < 1% passes")
+			}
+			talk.Reset()
+			if Run(t.Context(), []string{"validate", "-f", file}, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk}); strings.Contains(talk.String(), `designation "ghost" leads nowhere`) != (i == 0) {
+				t.Errorf("validate says %q", talk.String())
+			}
+		})
 	}
 }

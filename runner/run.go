@@ -26,6 +26,9 @@ type Deps struct {
 	// Target and Versions are noted in the result.
 	Target   string
 	Versions map[string]string
+	// Calibration is noted in the result, too. It is nil if the services run on
+	// other machines than this.
+	Calibration *result.Calibration
 	// CleanupTimeout bounds the taking down; 0 means DefaultCleanupTimeout.
 	CleanupTimeout time.Duration
 	// PollReplicas is how often the states of replicas are asked for; 0 means
@@ -90,7 +93,9 @@ type running struct {
 
 func newRun(e experiment.Experiment, deps Deps, observer Observer) (*running, error) {
 	deps = deps.withDefaults()
-	a, err := account.New(e, account.Origin{Target: deps.Target, Versions: deps.Versions, Environment: result.ThisEnvironment()})
+	environment := result.ThisEnvironment()
+	environment.Calibration = deps.Calibration
+	a, err := account.New(e, account.Origin{Target: deps.Target, Versions: deps.Versions, Environment: environment})
 	if err != nil {
 		return nil, err
 	}

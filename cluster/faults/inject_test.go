@@ -223,6 +223,21 @@ func TestInjectAndClearByAHelper(t *testing.T) {
 	}
 }
 
+// Prepare starts no helper if one of the faults cannot be injected.
+func TestPrepareRefusesWhatCannotBeInjected(t *testing.T) {
+	s := newAPIStage(t)
+	delayed := netDelay()
+	delayed.Target.Service = "nowhere"
+	for _, f := range []fault.Fault{slow("nowhere", 0), delayed} {
+		if err := s.inst.Prepare(t.Context(), []fault.Fault{netDelay(), f}); err == nil || !strings.Contains(err.Error(), "nowhere") {
+			t.Errorf("Prepare of %s for an unknown service gives %v", f.Type, err)
+		}
+	}
+	if jobs := s.has("jobs"); len(jobs) != 0 {
+		t.Errorf("a refused preparation started the helpers %v", jobs)
+	}
+}
+
 // TestPrepareStartsHelpersBeforeTheyAreNeeded sees that a prepared fault needs no
 // helper to be made, nor waited for, and that what was prepared ends with the system.
 func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {

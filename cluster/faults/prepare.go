@@ -33,8 +33,14 @@ type reservation struct {
 // Prepare starts the helpers of all nodes that the faults will need, and returns when
 // they are ready, so that the faults act as soon as they are injected. The helpers
 // stay until the system is closed or, if this program is killed, for 5 minutes.
-// Faults that need no helper need no preparation.
+// Faults that need no helper need no preparation. A fault that cannot be injected is
+// an error before anything is started.
 func (inst *Instance) Prepare(ctx context.Context, faults []fault.Fault) error {
+	for i := range faults {
+		if err := inst.CanInject(&faults[i]); err != nil {
+			return err
+		}
+	}
 	faults = slices.DeleteFunc(slices.Clone(faults), func(f fault.Fault) bool { return !order.Takes(f.Type) })
 	if len(faults) == 0 {
 		return nil

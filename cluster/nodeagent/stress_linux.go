@@ -168,7 +168,7 @@ func (p *stressProcess) start(config stress.Config, dir *os.File) (ready *os.Fil
 	}
 	p.cmd = exec.Command(self)
 	p.cmd.Args = append([]string{stressName}, stress.Args(config, lasting)...)
-	p.cmd.Env = append(os.Environ(), "GOGC=off")
+	p.cmd.Env = append(os.Environ(), "GOGC=off", "GOMEMLIMIT=64MiB")
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if dir != nil {

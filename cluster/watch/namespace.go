@@ -44,7 +44,8 @@ func SettledNamespace(ctx context.Context, c *kubeapi.Client, name string) (*cor
 	return nil, nil
 }
 
-// AwaitNamespaceGone returns when there is no namespace of a name.
+// AwaitNamespaceGone waits until the namespace has been deleted, because objects
+// cannot be created in it before.
 func AwaitNamespaceGone(ctx context.Context, c *kubeapi.Client, name string) error {
 	waiting := fmt.Sprintf("waiting until namespace %q is gone", name)
 	return AwaitObjects(ctx, Named(c.Clientset.CoreV1().RESTClient(), "namespaces", "", name), &corev1.Namespace{}, waiting, none[*corev1.Namespace])

@@ -24,6 +24,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 const (
@@ -89,7 +91,7 @@ func Dial(ctx context.Context, dialer net.Dialer, to Endpoint, until time.Time) 
 	if to.TLS != nil {
 		if err := c.handshake(ctx, to, until); err != nil {
 			nc.Close()
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: nc.RemoteAddr(), Err: fmt.Errorf("TLS handshake with %q: %w", to.Addr, err)}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: nc.RemoteAddr(), Err: fmt.Errorf("%w with %q: %w", outcome.ErrTLS, to.Addr, err)}
 		}
 		return c, nil
 	}

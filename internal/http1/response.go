@@ -24,6 +24,8 @@ type Response struct {
 // A Sink takes more of an answer than a Response says. The bytes that it is
 // given are valid until it returns.
 type Sink interface {
+	// Status tells the status, and returns whether the sink takes the rest.
+	Status(status int) bool
 	// Field takes a field of the header, whose name is written as it came.
 	Field(name, value []byte)
 	// Length announces a body of known length, in bytes.
@@ -49,7 +51,7 @@ func (c *Conn) ReadResponse(isHead bool, sink Sink) (Response, error) {
 
 func (c *Conn) readResponse(isHead bool, sink Sink) (Response, error) {
 	for range maxInterim + 1 {
-		res, length, chunked, err := c.readHead(sink)
+		res, length, chunked, err := c.readHead(&sink)
 		if err != nil {
 			return res, err
 		}
@@ -78,8 +80,8 @@ func (c *Conn) readResponse(isHead bool, sink Sink) (Response, error) {
 }
 
 // readHead reads the status line and the header fields. A length of -1 means
-// that none was given.
-func (c *Conn) readHead(sink Sink) (res Response, length int64, chunked bool, err error) {
+// that none was given. It takes away a sink that does not want the rest.
+func (c *Conn) readHead(to *Sink) (res Response, length int64, chunked bool, err error) {
 	if n := min(c.w-c.r, 5); string(c.buf[c.r:c.r+n]) != "HTTP/"[:n] {
 		return res, 0, false, malformed("it begins with %q", c.buf[c.r:min(c.w, c.r+40)])
 	}
@@ -101,6 +103,10 @@ func (c *Conn) readHead(sink Sink) (res Response, length int64, chunked bool, er
 		return res, 0, false, malformed("its status is %q", line[9:12])
 	}
 	res.Close = line[7] == '0'
+	if *to != nil && res.Status >= 200 && !(*to).Status(res.Status) {
+		*to = nil
+	}
+	sink := *to
 	length = -1
 	for size := len(line); ; size += len(line) {
 		line, err = c.line()

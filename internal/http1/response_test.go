@@ -74,6 +74,7 @@ type gatherer struct {
 func (g *gatherer) Field(name, value []byte) {
 	g.fields = append(append(append(append(g.fields, name...), '='), value...), ';')
 }
+func (g *gatherer) Status(int) bool   { return true }
 func (g *gatherer) Length(n int64)    { g.length = n }
 func (g *gatherer) Body(piece []byte) { g.body = append(g.body, piece...) }
 

@@ -3,8 +3,6 @@ package control
 import (
 	"bytes"
 	"cmp"
-	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -98,28 +97,18 @@ func (c *Server) call(w http.ResponseWriter, r *http.Request) {
 func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	id := r.Header.Get(control.RequestIDHeader)
 	if !r.URL.Query().Has(control.SeedParameter) {
-		id = cmp.Or(id, newRequestID(rand.Text()))
-		return dist.Seed(c.config.Seed).With("call").With(id), id, nil
+		id = cmp.Or(id, uuid.NewString())
+		return load.CallKey(c.config.Seed).With(id), id, nil
 	}
 	text := r.URL.Query().Get(control.SeedParameter)
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		return 0, "", fmt.Errorf("invalid seed %q: use a whole number from 0", text)
 	}
-	key := dist.Seed(seed).With("call")
+	key := load.CallKey(seed)
 	// The services derive their random decisions from the id, so derive the id
 	// from the seed.
-	return key, cmp.Or(id, newRequestID(strconv.FormatUint(key.Uint64(), 36))), nil
-}
-
-// newRequestID makes a UUID of version 4 of a text.
-func newRequestID(text string) string {
-	var u [16]byte
-	key := dist.Seed(0).With(text)
-	binary.BigEndian.PutUint64(u[:8], key.With("high").Uint64())
-	binary.BigEndian.PutUint64(u[8:], key.With("low").Uint64())
-	id, _ := uuid.NewRandomFromReader(bytes.NewReader(u[:])) // there are as many bytes as it needs
-	return id.String()
+	return key, cmp.Or(id, load.RequestID(key)), nil
 }
 
 // lookup finds a replica for a name. A ready one is preferred.

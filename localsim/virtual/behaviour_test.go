@@ -366,6 +366,35 @@ func TestDroppedAndRefusedLoads(t *testing.T) {
 	}
 }
 
+// TestFailuresAreExplained wants each kind of failure with its reason, and the hop
+// of a chain that did not end well.
+func TestFailuresAreExplained(t *testing.T) {
+	reasons := func(e experiment.Experiment) string {
+		var list []string
+		for _, f := range run(t, e).Load.Failures {
+			if f.Example.ID == "" || f.Example.Request == "" {
+				t.Errorf("no example of %+v", f)
+			}
+			list = append(list, fmt.Sprintf("%s %s %s %d", f.Class, f.Reason, f.Hop, f.Count))
+		}
+		return strings.Join(list, ", ")
+	}
+	e := pair(fault.Fault{Type: fault.Refuse})
+	if got := reasons(e); got != "http_error status_502  200" {
+		t.Errorf("got %q", got)
+	}
+	e = pair(fault.Fault{Type: fault.Error, Args: fault.Args{Status: 503}})
+	e.Load.Requests = []load.Request{{Chain: `{"designation": "web", "probability": 100, "routes": [{"designation": "web", "probability": 100, "routes": [{"designation": "back", "probability": 100, "routes": []}]}]}`, Weight: 1}}
+	if got := reasons(e); got != "failed_hop failed_hop web -> web -> back 200" {
+		t.Errorf("got %q", got)
+	}
+	e = pair(fault.Fault{Type: fault.Hang, Target: fault.Target{Service: "web"}})
+	e.Load.Timeout = second
+	if got := reasons(e); !strings.HasPrefix(got, "timeout answer_timeout  15") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestPolicies lets hedges, retries and fallbacks do what the file says.
 func TestPolicies(t *testing.T) {
 	e := pair(fault.Fault{Type: fault.Latency, Probability: 0.3, Args: fault.Args{Delay: dist.Fixed(300 * ms)}})

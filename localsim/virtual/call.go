@@ -2,6 +2,8 @@ package virtual
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -30,6 +32,7 @@ const (
 	none failure = iota
 	refused
 	broken
+	reset
 	notConnected
 	late
 	garbled
@@ -56,12 +59,39 @@ func (f failure) class() outcome.Class {
 var (
 	errRefused   = errors.New("the connection was refused")
 	errBroken    = errors.New("the connection ended before the answer")
+	errReset     = errors.New("the connection was reset")
 	errNoConn    = errors.New("no connection was made in time")
 	errLate      = errors.New("no answer came in time")
-	errMalformed = outcome.ErrMalformed
-	errAnswered  = errors.New("it answered with an error")
-	errNoService = errors.New("the designation is no service of the system")
+	errMalformed = fmt.Errorf("%w: it is no JSON", outcome.ErrMalformed)
 )
+
+// An errorStatus is the error of an answer with an error status. Its text is made
+// when it is asked for.
+type errorStatus int
+
+func (s errorStatus) Error() string {
+	return fmt.Sprintf("it answered %d %s", int(s), http.StatusText(int(s)))
+}
+
+// reason is why the load has no answer.
+func (f failure) reason() outcome.Reason {
+	switch f {
+	case refused:
+		return outcome.Refused
+	case broken:
+		return outcome.Closed
+	case reset:
+		return outcome.Reset
+	case notConnected:
+		return outcome.ConnectTimeout
+	case late:
+		return outcome.AnswerTimeout
+	case garbled:
+		return outcome.Reason(outcome.Malformed)
+	default:
+		return outcome.Other
+	}
+}
 
 func (f failure) err() error {
 	switch f {
@@ -69,6 +99,8 @@ func (f failure) err() error {
 		return errRefused
 	case broken:
 		return errBroken
+	case reset:
+		return errReset
 	case notConnected:
 		return errNoConn
 	case late:
@@ -102,9 +134,10 @@ type attempt struct {
 	incarnation int
 	failure     failure
 	response    response
-	// breaks is when a fault breaks the connection.
-	breaks des.Timer
-	hop    *hop
+	// breaks is when a fault breaks the connection, breaksAs what the client sees.
+	breaks   des.Timer
+	breaksAs failure
+	hop      *hop
 }
 
 // makeCall begins a call of a branch.
@@ -141,7 +174,7 @@ func (w *world) callRouteFails(i int32) {
 	strand := c.strand
 	w.strands.at(strand).call = -1
 	w.callings.release(i)
-	w.next(strand, exec.Event{Kind: exec.Called, Class: outcome.ConnectionError, Err: errNoService})
+	w.next(strand, exec.Event{Kind: exec.Called, Class: outcome.ConnectionError, Err: fmt.Errorf("designation %q is no service of system %q", c.op.Route.Designation, w.exp.System.Name)})
 }
 
 // stepCall does what the machine of a call says.
@@ -201,9 +234,6 @@ func (w *world) endCall(i int32) {
 	c.counts.latency.add(c.machine.Took())
 	if e.Fallback != nil {
 		c.counts.fallbacks++
-	}
-	if c.op.Route != nil && e.Err == nil && e.Class != outcome.OK {
-		e.Err = errAnswered
 	}
 	strand := c.strand
 	s := w.strands.at(strand)
@@ -358,7 +388,8 @@ func (w *world) answered(e event) {
 // breakConn ends an attempt whose connection a fault breaks.
 func (w *world) breakConn(e event) {
 	if w.attempts.is(e.a, e.gen) {
-		w.attempts.at(e.a).failure = broken
+		att := w.attempts.at(e.a)
+		att.failure = att.breaksAs
 		w.abandon(e.a)
 		w.settle(e.a)
 	}
@@ -402,7 +433,16 @@ func (w *world) settle(i int32) {
 		return
 	}
 	c := w.callings.at(att.call)
-	e := w.outcomeOf(att, c.op)
+	var e exec.Event
+	if c.op.Route != nil {
+		e = w.outcomeOfRoute(att, c.op)
+	} else {
+		e = w.outcomeOf(att, c.op)
+	}
+	if d := att.response.document; d != nil && e.Class == outcome.OK {
+		sv := w.servings.at(w.strands.at(c.strand).serving)
+		sv.below = append(sv.below, routeDocument{c.op.Index, d})
+	}
 	for u := range c.under {
 		if c.under[u] == i {
 			c.under = append(c.under[:u], c.under[u+1:]...)
@@ -425,6 +465,19 @@ func (w *world) keep(att *attempt) {
 	w.clients.keepConn(att)
 }
 
+// outcomeOfRoute is that of a route of a chain, whose caller tells what it was
+// told.
+func (w *world) outcomeOfRoute(att *attempt, op *behave.Op) exec.Event {
+	e := w.outcomeOf(att, op)
+	switch reason := att.response.reason; {
+	case e.Class == outcome.HTTPError && reason != "":
+		e.Err = fmt.Errorf("%w: %s", e.Err, reason)
+	case e.Class != outcome.OK && e.Class != outcome.HTTPError:
+		e.Err = fmt.Errorf("%s: %w", e.Class, e.Err)
+	}
+	return e
+}
+
 // outcomeOf is how an attempt of a call has ended, as its caller sees it.
 func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 	e := exec.Event{Kind: exec.Answered, Now: w.now()}
@@ -439,7 +492,7 @@ func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 	}
 	e.Status, e.Class = res.status, outcome.OfStatus(res.status)
 	if e.Class == outcome.HTTPError {
-		e.Err = errAnswered
+		e.Err = errorStatus(res.status)
 	}
 	if op.Call != nil && (op.Call.Kept || op.Call.Policy.Fallback != nil) {
 		e.Body = res.body()

@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -264,13 +265,19 @@ func (c *clients) dispatch(request, number int, key dist.Key) {
 	case len(c.workers) < c.profile.MaxInFlight:
 		worker, c.workers = int32(len(c.workers)), append(c.workers, sender{})
 	default:
-		c.offered++
-		c.count(&measure.Outcome{Phase: c.index, Request: request, Intended: c.due, Class: outcome.Dropped}, false)
+		c.drop(request)
 		return
 	}
 	if !c.send(request, number, key, c.due, worker, -1) {
 		c.idle = append(c.idle, worker)
 	}
+}
+
+// drop counts a request that is not sent, because too many are under way.
+func (c *clients) drop(request int) {
+	c.offered++
+	c.count(&measure.Outcome{Phase: c.index, Request: request, Intended: c.due, Class: outcome.Dropped}, false)
+	c.report.fail(result.FailureKind{Class: outcome.Dropped, Reason: outcome.Reason(outcome.Dropped)}, result.Example{Text: "too many requests were under way"})
 }
 
 // send sends a request. It returns false if there is nothing to send, because the
@@ -330,24 +337,23 @@ func (c *clients) ended(a int32) {
 		c.try(job)
 		return
 	}
-	class, status, bytes := att.failure.class(), 0, int64(0)
-	if att.failure == none {
-		status, bytes = att.response.status, att.response.bytes
-		class = outcome.OfStatus(status)
-	}
+	end := c.endOf(att, j.message.chain)
 	job := att.job
 	c.w.freeAttempt(a)
-	c.settle(job, class, status, bytes)
+	c.settle(job, end)
 }
 
 // settle counts how a request ended, and lets its sender go on.
-func (c *clients) settle(i int32, class outcome.Class, status int, bytes int64) {
+func (c *clients) settle(i int32, end jobEnd) {
 	j := c.jobs.at(i)
 	now := c.w.now()
 	c.count(&measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended, Late: max(j.sentAt-j.intended, 0), Latency: now - j.intended,
-		Class: class, Status: status, Bytes: bytes,
+		Class: end.Class, Status: end.status, Bytes: end.bytes,
 	}, true)
+	if end.Class != outcome.OK && end.Class != outcome.Cancelled {
+		c.report.fail(end.FailureKind, result.Example{Request: c.profile.Requests[j.request].Name, ID: j.who.ID, At: j.intended.Seconds(), Text: end.text})
+	}
 	c.inFlight--
 	worker, user, key := j.worker, j.user, j.arrival
 	j.message = message{}
@@ -388,7 +394,7 @@ func (c *clients) stop() {
 		if c.w.attempts.live(int32(i)) && att.call < 0 {
 			job := att.job
 			c.w.cancel(int32(i))
-			c.settle(job, outcome.Cancelled, 0, 0)
+			c.settle(job, jobEnd{FailureKind: result.FailureKind{Class: outcome.Cancelled}})
 		}
 	}
 	c.check()

@@ -71,6 +71,8 @@ type passage struct {
 	// that it cannot be read.
 	closes, garbled bool
 	after           time.Duration
+	// closesAs is what the client sees of that end.
+	closesAs failure
 }
 
 // pass finds out what becomes of a message. The attempt may have gone.
@@ -81,7 +83,7 @@ func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes in
 		}
 		t, args := a.fault.Type, &a.fault.Args
 		if t == fault.Refuse { // it closes the connections there are
-			p.closes = true
+			p.closes, p.closesAs = true, broken
 			continue
 		}
 		if !a.toward(request) {
@@ -112,9 +114,9 @@ func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes in
 		case fault.NetPartition, fault.StopReading, fault.StopAnswering:
 			p.held = a
 		case fault.Close, fault.CloseOnData:
-			p.closes = true
+			p.closes, p.closesAs = true, broken
 		case fault.Reset:
-			p.closes, p.after = true, args.Delay.Draw(k.With("delay"))
+			p.closes, p.closesAs, p.after = true, reset, args.Delay.Draw(k.With("delay"))
 		case fault.CorruptData:
 			p.garbled = true
 		default: // refused by CanInject
@@ -158,11 +160,11 @@ func (b *faultBoard) request(w *world, i int32, at time.Duration) {
 	arrives := event{arrive, i, gen}
 	switch {
 	case p.closes && p.after == 0:
-		w.breakAt(sv, at, w.machine.Latency)
+		w.breakAt(sv, at+w.machine.Latency, p.closesAs)
 		w.discard(i)
 		return
 	case p.closes:
-		w.breakAt(sv, at, p.after)
+		w.breakAt(sv, at+p.after, p.closesAs)
 	case p.garbled:
 		// The server cannot read it, and answers 400.
 		if waits {
@@ -195,9 +197,11 @@ func (w *world) discard(i int32) {
 	}
 }
 
-func (w *world) breakAt(sv *serving, at, after time.Duration) {
+// breakAt breaks the connection of a request at a moment.
+func (w *world) breakAt(sv *serving, at time.Duration, as failure) {
 	if w.waits(sv) {
-		w.attempts.at(sv.attempt).breaks = w.k.At(at+after, event{breakConn, sv.attempt, sv.gen})
+		att := w.attempts.at(sv.attempt)
+		att.breaks, att.breaksAs = w.k.At(at, event{breakConn, sv.attempt, sv.gen}), as
 	}
 }
 
@@ -208,7 +212,7 @@ func (b *faultBoard) answer(w *world, i int32, gen uint32, bytes int64) {
 	switch {
 	case p.closes:
 		w.k.Cancel(att.breaks)
-		att.breaks = w.k.After(p.after+w.machine.Latency, event{breakConn, i, gen})
+		att.breaks, att.breaksAs = w.k.After(p.after+w.machine.Latency, event{breakConn, i, gen}), p.closesAs
 		if p.after == 0 {
 			return
 		}

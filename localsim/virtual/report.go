@@ -16,10 +16,39 @@ import (
 // A recorder counts the outcomes of the load for its report.
 type recorder struct {
 	phases, requests []*loadCounts
+	// failures are bounded by result.MaxFailures; further counts what found no room.
+	failures map[result.FailureKind]*result.Failure
+	further  int64
+}
+
+// knows reports whether there is an example of a kind of failure already.
+func (r *recorder) knows(kind result.FailureKind) bool { return r.failures[kind] != nil }
+
+// fail counts why a request did not end well.
+func (r *recorder) fail(kind result.FailureKind, example result.Example) {
+	if known := r.failures[kind]; known != nil {
+		known.Count++
+		return
+	}
+	if len(r.failures) == result.MaxFailures {
+		r.further++
+		return
+	}
+	r.failures[kind] = &result.Failure{FailureKind: kind, Count: 1, Example: example}
+}
+
+// details writes down why requests failed.
+func (r *recorder) details() result.Details {
+	d := result.Details{FurtherFailures: r.further}
+	for _, f := range r.failures {
+		d.Failures = append(d.Failures, *f)
+	}
+	d.Sort()
+	return d
 }
 
 func newRecorder(phases, requests int) *recorder {
-	r := &recorder{phases: make([]*loadCounts, phases), requests: make([]*loadCounts, requests)}
+	r := &recorder{phases: make([]*loadCounts, phases), requests: make([]*loadCounts, requests), failures: map[result.FailureKind]*result.Failure{}}
 	for _, list := range [][]*loadCounts{r.phases, r.requests} {
 		for i := range list {
 			list[i] = newLoadCounts()
@@ -123,7 +152,7 @@ func (c *loadCounts) report(elapsed time.Duration) (result.LoadStats, error) {
 
 // report sums up; spans are the lengths of the phases.
 func (r *recorder) report(profile *load.Profile, elapsed time.Duration, spans []time.Duration, incomplete bool) (*result.LoadReport, error) {
-	report := &result.LoadReport{Started: Epoch, Elapsed: elapsed, Incomplete: incomplete}
+	report := &result.LoadReport{Started: Epoch, Elapsed: elapsed, Incomplete: incomplete, Details: r.details()}
 	total := newLoadCounts()
 	var err error
 	for i, c := range r.phases {

@@ -21,13 +21,13 @@ func (w *world) respond(sv *serving) response {
 	end := sv.machine.Ending()
 	switch end.Kind {
 	case behave.OpFail:
-		return failed(&end.Failure)
+		return w.failed(sv, &end.Failure)
 	case behave.OpRespond:
 	default: // OpAbort, OpPanic
 		return response{}
 	}
 	if m.chain != nil {
-		return response{status: 200, bytes: 300, json: true, corrupt: sv.machine.Corrupt(), degraded: len(sv.machine.Fallbacks()) > 0, failedHop: len(sv.machine.Noted()) > 0}
+		return response{status: 200, bytes: 300, json: true, corrupt: sv.machine.Corrupt(), degraded: len(sv.machine.Fallbacks()) > 0, document: sv.document()}
 	}
 	e := m.endpoint
 	res := response{status: e.Status, corrupt: sv.machine.Corrupt(), degraded: len(sv.machine.Fallbacks()) > 0}
@@ -65,13 +65,23 @@ func (w *world) isJSON(e *behave.Endpoint) bool {
 	return valid
 }
 
-// failed is the answer of a request that failed.
-func failed(f *exec.Failure) response {
+// failed is the answer of a request that failed. Its reason is made only for those
+// who repeat it: services that execute a chain, and the load for an example.
+func (w *world) failed(sv *serving, f *exec.Failure) response {
 	res := response{status: f.Status, bytes: errorBytes, json: true, template: f.Body}
-	if f.Body != "" {
+	switch {
+	case f.Body != "":
 		res.bytes, res.json = int64(len(f.Body)), json.Valid([]byte(f.Body))
+	case sv.message.chain != nil, w.wantsExample(sv, f.Status):
+		res.reason = f.Text(&sv.machine)
 	}
 	return res
+}
+
+// wantsExample reports whether the load waits for an answer, and has no example of
+// its status yet.
+func (w *world) wantsExample(sv *serving, status int) bool {
+	return w.waits(sv) && w.attempts.at(sv.attempt).call < 0 && !w.clients.report.knows(ofStatus(status))
 }
 
 // body is the text of an answer, as far as another answer may tell it.

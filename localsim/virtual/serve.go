@@ -57,6 +57,9 @@ type serving struct {
 	hop   *hop
 	// present says that the request is in the service.
 	present bool
+	// below has the answers of the routes of a chain in which a hop did not end
+	// well.
+	below []routeDocument
 	// held is the memory that the request holds.
 	held int64
 }
@@ -106,7 +109,7 @@ func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *ho
 	sv.live, sv.state, sv.replica, sv.message = true, onTheWay, att.to, m
 	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
 	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
-	sv.root, sv.hop, sv.fresh, sv.held = -1, h, att.fresh, 0
+	sv.root, sv.hop, sv.fresh, sv.held, sv.below = -1, h, att.fresh, 0, sv.below[:0]
 	if w.servings.used() > w.limits.Requests {
 		w.tooMany()
 	}
@@ -363,10 +366,12 @@ type response struct {
 	// text is the body that was made for this request, template that of the file.
 	text     []byte
 	template string
+	// reason is the error that the body tells, if somebody may repeat it.
+	reason string
 	// degraded says that a fallback took the place of a part.
 	degraded bool
-	// failedHop says that a service below a chain failed.
-	failedHop bool
+	// document is the answer to a chain, if a hop of it did not end well.
+	document *chain.Response
 }
 
 // finish answers a request whose machine has ended.

@@ -2,6 +2,7 @@ package behave
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -69,6 +70,29 @@ func (s *Service) Endpoint(method, path string) (e *Endpoint, known bool) {
 		}
 	}
 	return nil, known
+}
+
+// Methods lists the methods of the endpoints that answer a path, each once. An
+// endpoint of any method is listed as "".
+func (s *Service) Methods(path string) (methods []string) {
+	add := func(e *Endpoint) {
+		if !slices.Contains(methods, e.Method) {
+			methods = append(methods, e.Method)
+		}
+	}
+	list, ok := s.byPath[path]
+	if !ok && path == topology.DefaultPath {
+		list = s.Endpoints
+	}
+	for _, e := range list {
+		add(e)
+	}
+	for _, e := range s.patterns {
+		if topology.MatchPath(e.Path, path) {
+			add(e)
+		}
+	}
+	return methods
 }
 
 // Key is what all decisions for a request are derived from.

@@ -95,6 +95,8 @@ func TestParseRefuses(t *testing.T) {
 		{"wrong type", `{"designation":7}`, "designation"},
 		{"no designation", `{"routes":[{"designation":""}]}`, "routes[0].designation: there is no designation"},
 		{"probability", `{"designation":"a","probability":130}`, "probability: 130 is out of range"},
+		{"space in a URL", `{"designation":"a","routes":[{"designation":"http://b/?a HTTP/1.0"}]}`, "routes[0].designation: a URL has no spaces"},
+		{"line break in a URL", `{"designation":"http://b/?a\r\nX: y"}`, "write %20"},
 		{"null route", `{"designation":"a","routes":[null]}`, "routes[0]: the route is null"},
 		{"too deep", nested(65), "deeper than the 64"},
 		{"too wide", `{"designation":"a","routes":[` + strings.Repeat(`{"designation":"b"},`, 1000) + `{"designation":"b"}]}`, "1001 routes are more than the 1000"},

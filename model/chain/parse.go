@@ -146,6 +146,9 @@ func (p *parser) chain(w *wireChain, path string, depth int) *Chain {
 		p.add(problem.Join(path, "designation"), "name the service to call", "there is no designation")
 	} else {
 		c.Designation = *w.Designation
+		if IsURL(c.Designation) && strings.ContainsFunc(c.Designation, isSpaceOrControl) {
+			p.add(problem.Join(path, "designation"), "write %20 for a space", "a URL has no spaces or control characters")
+		}
 	}
 	if w.Probability != nil {
 		c.Probability = p.number(w.Probability, problem.Join(path, "probability"), 0, 100)
@@ -182,6 +185,8 @@ func (p *parser) faults(list []wireFault, path, name string) []Fault {
 	}
 	return faults
 }
+
+func isSpaceOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
 
 // maxWord bounds how much of a sender's word an error repeats.
 const maxWord = 64

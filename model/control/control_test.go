@@ -101,3 +101,22 @@ func TestBodies(t *testing.T) {
 		}
 	}
 }
+
+// A fault without a probability always acts, at every door that reads one.
+func TestFaultRequestDefaults(t *testing.T) {
+	for text, want := range map[string]float64{
+		`{"fault":{"type":"hang"}}`:                   1,
+		`{"fault":{"type":"hang","probability":0.5}}`: 0.5,
+		`{"fault":{"type":"hang","probability":0}}`:   0,
+	} {
+		var r FaultRequest
+		if err := json.Unmarshal([]byte(text), &r); err != nil || float64(r.Fault.Probability) != want {
+			t.Errorf("%s: probability %v, %v; want %v", text, r.Fault.Probability, err, want)
+		}
+	}
+	for _, text := range []string{`{"fault":{"type":"hang"},"until":1}`, `{"fault":{"typ":"hang"}}`} {
+		if err := json.Unmarshal([]byte(text), new(FaultRequest)); err == nil {
+			t.Errorf("%s is read", text)
+		}
+	}
+}

@@ -5,6 +5,8 @@
 package control
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/url"
 	"time"
 
@@ -44,6 +46,20 @@ type FaultRequest struct {
 	// Deadline is when the fault ends by itself; zero means that it acts until
 	// it is cleared.
 	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// UnmarshalJSON refuses fields that are not known. A fault without a probability
+// always acts, as in files.
+func (r *FaultRequest) UnmarshalJSON(data []byte) error {
+	type plain FaultRequest
+	read := plain{Fault: fault.Fault{Probability: 1}}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&read); err != nil {
+		return err
+	}
+	*r = FaultRequest(read)
+	return nil
 }
 
 // An Injection is a fault that acts.

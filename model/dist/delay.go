@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -96,16 +97,17 @@ func (d Delay) Quantile(p float64) time.Duration {
 	switch {
 	case d.Uniform != nil:
 		lo, hi := float64(d.Uniform.Min), float64(d.Uniform.Max)
-		ns = lo + p*(hi-lo)
+		ns = exact.MulAdd(p, hi-lo, lo)
 	case d.Normal != nil:
-		ns = float64(d.Normal.Mean) + float64(d.Normal.StdDev)*standardNormal(p)
+		ns = exact.MulAdd(float64(d.Normal.StdDev), exact.NormalQuantile(p), float64(d.Normal.Mean))
 	case d.LogNormal != nil:
 		mu, sigma := d.LogNormal.parameters()
-		ns = math.Exp(mu + sigma*standardNormal(p))
+		ns = exact.Exp(exact.MulAdd(sigma, exact.NormalQuantile(p), mu))
 	case d.Exponential != nil:
-		ns = -float64(d.Exponential.Mean) * math.Log1p(-p)
+		ns = -float64(d.Exponential.Mean) * exact.Log1p(-p)
 	case d.Pareto != nil:
-		ns = float64(d.Pareto.Min) * math.Pow(1-p, -1/d.Pareto.Alpha)
+		// The quantile is min * (1-p)^(-1/alpha).
+		ns = float64(d.Pareto.Min) * exact.Exp(-exact.Log1p(-p)/d.Pareto.Alpha)
 	case len(d.Empirical) > 0:
 		ns = float64(d.Empirical[min(int(p*float64(len(d.Empirical))), len(d.Empirical)-1)])
 	default:
@@ -125,7 +127,7 @@ func (d Delay) Mean() time.Duration {
 		ns = float64(d.Normal.Mean)
 	case d.LogNormal != nil:
 		mu, sigma := d.LogNormal.parameters()
-		ns = math.Exp(mu + sigma*sigma/2)
+		ns = exact.Exp(exact.MulAdd(sigma, sigma/2, mu))
 	case d.Exponential != nil:
 		ns = float64(d.Exponential.Mean)
 	case d.Pareto != nil:
@@ -148,12 +150,8 @@ const z99 = 2.3263478740408408
 
 // parameters returns mean and standard deviation of the logarithm.
 func (l LogNormal) parameters() (mu, sigma float64) {
-	mu = math.Log(float64(l.P50))
-	return mu, (math.Log(float64(l.P99)) - mu) / z99
-}
-
-func standardNormal(p float64) float64 {
-	return math.Sqrt2 * math.Erfinv(2*p-1)
+	mu = exact.Log(float64(l.P50))
+	return mu, (exact.Log(float64(l.P99)) - mu) / z99
 }
 
 // Validate names what is wrong with the distribution's parameters.

@@ -53,6 +53,10 @@ func CopyKey(arrival dist.Key, request, number int) dist.Key {
 	return arrival.WithInt(request).WithInt(number)
 }
 
+// CallKey is the key of all that a seed decides about one request sent by hand:
+// its probabilities and, by RequestID, what the services draw for it.
+func CallKey(seed uint64) dist.Key { return dist.Seed(seed).With("call") }
+
 // RequestID returns the id that a key gives to a request, in the text form of a
 // random UUID (RFC 9562, version 4).
 func RequestID(key dist.Key) string {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 )
 
 // A Pacer yields the arrivals of an open loop in ascending order. It knows no
@@ -65,7 +66,7 @@ func (p *Pacer) Rescale(now time.Duration, factor float64) {
 		p.last = p.at(p.due)
 	}
 	value := p.curve.integral(now)
-	p.atBase += (value - p.base) * p.scale
+	p.atBase = exact.MulAdd(value-p.base, p.scale, p.atBase)
 	p.base, p.scale = value, max(factor, 0)
 	// An arrival that rounding made overdue comes at once, never in the past.
 	p.last = now
@@ -83,7 +84,7 @@ func (p *Pacer) Index() int { return p.next }
 func (p *Pacer) gap(i int) float64 {
 	switch {
 	case p.phase.Arrivals == Poisson:
-		return -math.Log1p(-p.key.WithInt(i).Float64())
+		return -exact.Log1p(-p.key.WithInt(i).Float64())
 	case i == 0:
 		return 0
 	}
@@ -113,9 +114,9 @@ func newCurve(p *Phase) curve {
 func (c curve) integral(at time.Duration) float64 { return c.integralSeconds(at.Seconds()) }
 
 func (c curve) integralSeconds(t float64) float64 {
-	sum := t * (c.rate + c.slope*t/2)
+	sum := float64(t * (c.rate + float64(float64(c.slope*t)/2)))
 	if c.amplitude > 0 {
-		sum += c.amplitude * c.period / (2 * math.Pi) * (1 - math.Cos(2*math.Pi*t/c.period))
+		sum = exact.MulAdd(c.amplitude*c.period/(2*math.Pi), 1-exact.CosTurns(t/c.period), sum)
 	}
 	return sum
 }
@@ -126,7 +127,7 @@ func (c curve) inverse(x float64) time.Duration {
 	t := c.inverseLine(x)
 	if c.amplitude > 0 {
 		// The sine has added between 0 and amplitude*period/pi.
-		low, high := c.inverseLine(x-c.amplitude*c.period/math.Pi), t
+		low, high := c.inverseLine(x-float64(c.amplitude*c.period)/math.Pi), t
 		if c.end > 0 {
 			high = min(high, c.end)
 		}
@@ -155,6 +156,6 @@ func (c curve) inverseLine(x float64) float64 {
 	if x <= 0 {
 		return 0
 	}
-	root := math.Sqrt(max(c.rate*c.rate+2*c.slope*x, 0))
+	root := math.Sqrt(max(exact.MulAdd(c.rate, c.rate, float64(2*c.slope*x)), 0))
 	return 2 * x / (c.rate + root)
 }

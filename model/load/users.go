@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 )
 
 // UsersAt returns the size of a closed loop at a time from the start of its
@@ -14,7 +15,7 @@ func (p *Phase) UsersAt(at time.Duration) int {
 		return p.Users
 	}
 	share := min(max(float64(at)/float64(p.Duration), 0), 1)
-	return int(math.Floor(float64(p.Users) + share*float64(*p.UsersTo-p.Users) + 0.5))
+	return int(math.Floor(exact.MulAdd(share, float64(*p.UsersTo-p.Users), float64(p.Users)) + 0.5))
 }
 
 // NextChange returns the first time after the given one at which UsersAt

@@ -87,6 +87,9 @@ func (r *Request) validate() (problems problem.List) {
 	if r.Method != "" && !isToken(r.Method) {
 		problems.AddHint("method", "write GET, POST, PUT, PATCH, DELETE, HEAD or OPTIONS", "method %q is not known", r.Method)
 	}
+	if r.Chain != "" && r.Method != "" && r.Method != "POST" {
+		problems.AddHint("method", "remove it: chains are posted", "a chain cannot be sent by %s", r.Method)
+	}
 	if r.Body != "" && r.BodySize != 0 {
 		problems.AddHint("bodySize", "give body or bodySize", "both a body and a size are given")
 	}
@@ -97,12 +100,20 @@ func (r *Request) validate() (problems problem.List) {
 		problems.AddHint("bodySize", "the range is 0 to "+unit.Size(MaxBody).String(), "the body is out of range")
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		if isFraming(name) {
+			problems.AddHint("headers", "remove it: the body decides it", "header %q would say another length than the body has", name)
+		}
 		if value := r.Headers[name]; !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 			problems.Add("headers", "invalid HTTP header %q: %q", name, value)
 		}
 	}
 	checkPositive(&problems, "weight", r.Weight, MaxWeight)
 	return problems
+}
+
+// isFraming reports whether a header says where the body of a request ends.
+func isFraming(name string) bool {
+	return strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding") || strings.EqualFold(name, "Trailer")
 }
 
 func (p *Phase) validate() (problems problem.List) {

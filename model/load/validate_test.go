@@ -3,6 +3,7 @@ package load
 import (
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,21 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	}
 	if got := paths((&Profile{Timeout: 1, MaxInFlight: 1}).Validate()); !reflect.DeepEqual(got, []string{"phases"}) {
 		t.Errorf("a profile without phases has problems at %q", got)
+	}
+}
+
+func TestHeadersThatFrameTheBodyAreRefused(t *testing.T) {
+	for _, name := range []string{"Content-Length", "content-length", "Transfer-Encoding", "Trailer"} {
+		p := Profile{Requests: []Request{{URL: "http://a/", Headers: map[string]string{name: "5"}}}, Phases: []Phase{{Rate: 1}}}
+		p = p.WithDefaults()
+		if err := p.Validate().Err(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p := Profile{Requests: []Request{{Chain: `{"designation":"a"}`, Method: "GET"}}, Phases: []Phase{{Rate: 1}}}
+	p = p.WithDefaults()
+	if err := p.Validate().Err(); err == nil || !strings.Contains(err.Error(), "chains are posted") {
+		t.Errorf("a chain by GET: %v", err)
 	}
 }
 

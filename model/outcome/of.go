@@ -17,6 +17,8 @@ var (
 	// refused, or not made in time. Errors of the net package that come from
 	// dialling need no such mark.
 	ErrNotConnected = errors.New("no connection was made")
+	// ErrTLS says that a connection was made, but no TLS session on it.
+	ErrTLS = errors.New("TLS handshake")
 	// ErrStopping says that the sender itself has ended the request, because it
 	// stops.
 	ErrStopping = errors.New("the service is stopping")

@@ -11,6 +11,11 @@ const (
 	OK Class = "ok"
 	// HTTPError is an answer with a status of 400 or more.
 	HTTPError Class = "http_error"
+	// FailedHop is a chain's answer with a status below 400 that tells of a hop
+	// which failed: MicroSim's services answer 200 whatever became of their
+	// routes. Only clients of a load count it; the services count each hop by what
+	// it answered itself.
+	FailedHop Class = "failed_hop"
 	// ConnectionError is a connection refused, reset, or not made in time.
 	ConnectionError Class = "connection_error"
 	// Timeout is an answer that did not come in time over a good connection.
@@ -31,11 +36,42 @@ const (
 
 // Classes lists the classes in the order of reports.
 func Classes() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
+	return []Class{OK, HTTPError, FailedHop, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
+}
+
+// Count is the number of classes.
+const Count = 10
+
+// Index is the place of a class in Classes, or -1.
+func Index(class Class) int {
+	switch class {
+	case OK:
+		return 0
+	case HTTPError:
+		return 1
+	case FailedHop:
+		return 2
+	case ConnectionError:
+		return 3
+	case Timeout:
+		return 4
+	case BreakerOpen:
+		return 5
+	case Rejected:
+		return 6
+	case Cancelled:
+		return 7
+	case Malformed:
+		return 8
+	case Dropped:
+		return 9
+	default:
+		return -1
+	}
 }
 
 // OfCalls lists the classes that a service's call can end with, in the order of
-// reports. A call is never Dropped.
+// reports. A call is never Dropped, and never a FailedHop.
 func OfCalls() []Class {
 	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
 }

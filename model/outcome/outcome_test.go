@@ -89,23 +89,25 @@ func TestOfByRealSockets(t *testing.T) {
 		addr     string
 		patience time.Duration
 		want     outcome.Class
+		why      outcome.Reason
 	}{
-		"200":                     {answering(t, text("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")), long, outcome.OK},
-		"304":                     {answering(t, text("HTTP/1.1 304 Not Modified\r\n\r\n")), long, outcome.OK},
-		"404":                     {answering(t, text("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")), long, outcome.HTTPError},
-		"503":                     {answering(t, text("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")), long, outcome.HTTPError},
-		"refused":                 {closed.Addr().String(), long, outcome.ConnectionError},
-		"no such host":            {"no-such-host.invalid:80", long, outcome.ConnectionError},
-		"not connected in time":   {answering(t, silent), time.Nanosecond, outcome.ConnectionError},
-		"reset without an answer": {answering(t, reset("")), long, outcome.ConnectionError},
-		"reset within the header": {answering(t, reset("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")), long, outcome.ConnectionError},
-		"closed without answer":   {answering(t, func(*net.TCPConn) {}), long, outcome.ConnectionError},
-		"closed within the body":  {answering(t, text("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")), long, outcome.ConnectionError},
-		"no answer in time":       {answering(t, silent), short, outcome.Timeout},
-		"half an answer in time":  {answering(t, func(c *net.TCPConn) { text("HTTP/1.1 200 OK\r\n")(c); silent(c) }), short, outcome.Timeout},
-		"half a body in time":     {answering(t, func(c *net.TCPConn) { text("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")(c); silent(c) }), short, outcome.Timeout},
-		"no HTTP":                 {answering(t, text("SSH-2.0-OpenSSH_9.6\r\n")), long, outcome.Malformed},
-		"no status":               {answering(t, text("HTTP/1.1 fine\r\n\r\n")), long, outcome.Malformed},
+		"200":                     {answering(t, text("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")), long, outcome.OK, ""},
+		"304":                     {answering(t, text("HTTP/1.1 304 Not Modified\r\n\r\n")), long, outcome.OK, ""},
+		"404":                     {answering(t, text("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")), long, outcome.HTTPError, "status_404"},
+		"503":                     {answering(t, text("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")), long, outcome.HTTPError, "status_503"},
+		"refused":                 {closed.Addr().String(), long, outcome.ConnectionError, outcome.Refused},
+		"no such host":            {"no-such-host.invalid:80", long, outcome.ConnectionError, outcome.NoSuchHost},
+		"not connected in time":   {answering(t, silent), time.Nanosecond, outcome.ConnectionError, outcome.ConnectTimeout},
+		"reset without an answer": {answering(t, reset("")), long, outcome.ConnectionError, outcome.Reset},
+		// The library that reads by hand here does not say more.
+		"reset within the header": {answering(t, reset("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")), long, outcome.ConnectionError, outcome.Closed},
+		"closed without answer":   {answering(t, func(*net.TCPConn) {}), long, outcome.ConnectionError, outcome.Closed},
+		"closed within the body":  {answering(t, text("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")), long, outcome.ConnectionError, outcome.Closed},
+		"no answer in time":       {answering(t, silent), short, outcome.Timeout, outcome.AnswerTimeout},
+		"half an answer in time":  {answering(t, func(c *net.TCPConn) { text("HTTP/1.1 200 OK\r\n")(c); silent(c) }), short, outcome.Timeout, outcome.AnswerTimeout},
+		"half a body in time":     {answering(t, func(c *net.TCPConn) { text("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")(c); silent(c) }), short, outcome.Timeout, outcome.AnswerTimeout},
+		"no HTTP":                 {answering(t, text("SSH-2.0-OpenSSH_9.6\r\n")), long, outcome.Malformed, "malformed"},
+		"no status":               {answering(t, text("HTTP/1.1 fine\r\n\r\n")), long, outcome.Malformed, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -113,8 +115,8 @@ func TestOfByRealSockets(t *testing.T) {
 			if err != nil {
 				status = 0
 			}
-			if got := outcome.Of(status, err); got != tt.want {
-				t.Errorf("status %d and error %v are %s, want %s", status, err, got, tt.want)
+			if got, why := outcome.Of(status, err), outcome.Why(status, err); got != tt.want || why != tt.why {
+				t.Errorf("status %d and error %v are %s because of %q, want %s because of %q", status, err, got, why, tt.want, tt.why)
 			}
 		})
 	}
@@ -194,7 +196,16 @@ func TestListsHoldEachClassOnce(t *testing.T) {
 			t.Errorf("%s begin with %s", name, list[0])
 		}
 	}
-	if len(outcome.OfCalls()) != len(all)-1 || slices.Contains(outcome.OfCalls(), outcome.Dropped) {
-		t.Error("a call ends with any class but dropped")
+	onlyClients := func(c outcome.Class) bool { return c == outcome.Dropped || c == outcome.FailedHop }
+	if len(outcome.OfCalls()) != len(all)-2 || slices.ContainsFunc(outcome.OfCalls(), onlyClients) {
+		t.Error("a call ends with any class but dropped and failed_hop")
+	}
+	for i, class := range all {
+		if outcome.Index(class) != i {
+			t.Errorf("the index of %s is %d, want %d", class, outcome.Index(class), i)
+		}
+	}
+	if len(all) != outcome.Count || outcome.Index("nonsense") != -1 {
+		t.Errorf("there are %d classes, and %d are counted", len(all), outcome.Count)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
@@ -233,16 +234,16 @@ func (c *Caller) wait(t *Ticket, key dist.Key) time.Duration {
 	}
 	u := key.With("backoff").WithInt(t.Attempt).Float64()
 	limit, base := float64(r.Cap), float64(r.Backoff)
-	full := math.Min(limit, base*math.Pow(r.Factor, float64(t.Attempt-1)))
+	full := math.Min(limit, base*exact.PowInt(r.Factor, t.Attempt-1))
 	var ns float64
 	switch r.Jitter {
 	case NoJitter:
 		ns = full
 	case EqualJitter:
-		ns = full/2 + u*full/2
+		ns = exact.MulAdd(u, full/2, full/2)
 	case Decorrelated:
 		last := math.Max(base, float64(t.waited))
-		ns = math.Min(limit, base+u*(3*last-base))
+		ns = math.Min(limit, exact.MulAdd(u, float64(3*last)-base, base))
 	default:
 		ns = u * full
 	}

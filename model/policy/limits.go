@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 )
 
 // bucket is a token bucket. It starts full.
@@ -24,7 +26,7 @@ func (b *bucket) take(now time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now > b.last {
-		b.tokens = math.Min(b.size, b.tokens+b.perSecond*(now-b.last).Seconds())
+		b.tokens = math.Min(b.size, exact.MulAdd(b.perSecond, (now-b.last).Seconds(), b.tokens))
 		b.last = now
 	}
 	// Tenths do not add up to one exactly.

@@ -205,7 +205,7 @@ func (r *Retry) validate() (problems problem.List) {
 		problems.AddHint("jitter", "write none, full, equal or decorrelated", "jitter %q is not known", r.Jitter)
 	}
 	for i, class := range r.On {
-		if !slices.Contains(outcome.Classes(), class) || class == outcome.OK {
+		if !slices.Contains(outcome.OfCalls(), class) || class == outcome.OK {
 			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, malformed or rejected", "outcome %q can not be retried", class)
 		}
 	}

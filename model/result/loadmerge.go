@@ -47,14 +47,15 @@ func (s *LoadStats) SetLatency(h *hdrhistogram.Histogram, mean, least, most floa
 
 // MergeLoads sums up the reports of generators that have sent shares of one
 // load at the same time, of which there must be at least one. Counts are exact,
-// percentiles as exact as those of one report. The time that the whole took is
+// percentiles as exact as those of one report. A kind of failure that a share had
+// no room for stays without a name. The time that the whole took is
 // that of the share that took longest.
 func MergeLoads(reports ...*LoadReport) (*LoadReport, error) {
 	if len(reports) == 0 {
 		return nil, errors.New("merging the reports of a load: there are none")
 	}
 	first := reports[0]
-	whole := &LoadReport{Started: first.Started}
+	whole := &LoadReport{Started: first.Started, Details: mergeDetails(reports)}
 	for i, r := range reports {
 		if len(r.Phases) != len(first.Phases) || len(r.Requests) != len(first.Requests) {
 			return nil, fmt.Errorf("merging the reports of a load: share %d has %d phases and %d requests where the first has %d and %d",

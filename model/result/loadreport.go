@@ -16,6 +16,8 @@ type LoadReport struct {
 	Requests []RequestReport `json:"requests,omitempty"`
 	// Incomplete is set where the load was stopped early.
 	Incomplete bool `json:"incomplete,omitempty"`
+	// Details say why requests did not end well.
+	Details
 }
 
 // A PhaseReport is the part of a report that one phase made.

@@ -87,6 +87,17 @@ type Environment struct {
 	Arch string `json:"arch"`
 	CPUs int    `json:"cpus"`
 	Go   string `json:"go"`
+	// Calibration is what work costs there, if the services ran there.
+	Calibration *Calibration `json:"calibration,omitempty"`
+}
+
+// A Calibration is what the work of services costs on a processor, in seconds.
+type Calibration struct {
+	// CPUUnit is the processor time of a unit of CPU (cpuUnits).
+	CPUUnit float64 `json:"cpuUnitSeconds"`
+	// CPUStep is how much longer than asked work of a given time (cpu) may take,
+	// which looks at the clock so often.
+	CPUStep float64 `json:"cpuStepSeconds"`
 }
 
 func ThisEnvironment() Environment {

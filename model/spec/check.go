@@ -43,6 +43,7 @@ func (c *checker) check() {
 				c.resolve(p, named)
 			}
 			validate(p)
+			noteNowhere(p, named)
 		}
 	}
 }

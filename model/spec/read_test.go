@@ -328,3 +328,39 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestDesignationsThatLeadNowhereAreNoted(t *testing.T) {
+	const file = `
+apiVersion: microsim.isala.me/v1alpha1
+kind: Simulation
+metadata: {name: sim}
+spec:
+  services:
+    front_end: {language: go, framework: gorilla}
+    back_end: {language: go, framework: gorilla}
+---
+apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: lg}
+spec:
+  simulationRef: {name: sim}
+  betweenDelay: 1s
+  requests:
+    - '{"designation":"front_end","routes":[{"designation":"back_end"},{"designation":"http://back-end.ns.svc/"},{"designation":"http://127.0.0.1:9/"}]}'
+    - '{"designation":"front_end","routes":[{"designation":"bak_end","routes":[{"designation":"http://example.org/"}]}]}'
+`
+	docs, err := Read("f.yaml", strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	for _, d := range docs {
+		for _, n := range d.Origin.Notes {
+			notes = append(notes, n.Error())
+		}
+	}
+	if len(notes) != 2 || !strings.Contains(notes[0], `f.yaml:18:7: spec.requests[1]: designation "bak_end" leads nowhere`) ||
+		!strings.Contains(notes[0], `did you mean "back-end"?`) || !strings.Contains(notes[1], `"http://example.org/" leads nowhere`) {
+		t.Errorf("the notes are %q", notes)
+	}
+}

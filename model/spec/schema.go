@@ -183,7 +183,7 @@ func quantity(t reflect.Type) schema {
 	case reflect.TypeFor[policy.FallbackKind]():
 		return enum(policy.EmptyFallback, policy.FixedFallback, policy.LastGood)
 	case reflect.TypeFor[outcome.Class]():
-		return enum(outcome.Classes()...)
+		return enum(outcome.OfCalls()...)
 	case reflect.TypeFor[load.Arrivals]():
 		return enum(load.Constant, load.Poisson)
 	case reflect.TypeFor[fault.Direction]():

@@ -166,7 +166,7 @@ type Work struct {
 	// CPU keeps one processor busy for as long.
 	CPU dist.Delay `json:"cpu,omitzero"`
 	// CPUUnits is a fixed amount of arithmetic: 32 768 square roots of random
-	// numbers a unit, about 1 ms on a processor of 2.2 GHz.
+	// numbers a unit, drawn as VECROsim draws them, so that a unit costs as much.
 	CPUUnits float64 `json:"cpuUnits,omitempty"`
 	// IO is written to a temporary file, synced every 512 KiB and at the end,
 	// and removed.

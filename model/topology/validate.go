@@ -221,7 +221,7 @@ func (c *Call) checkAnswers(problems *problem.List) {
 	for _, key := range slices.Sorted(maps.Keys(c.Answers)) {
 		path, a := problem.Join("answers", key), c.Answers[key]
 		status, err := strconv.Atoi(key)
-		failures := slices.DeleteFunc(outcome.Classes(), func(c outcome.Class) bool { return c == outcome.OK || c == outcome.Dropped })
+		failures := slices.DeleteFunc(outcome.OfCalls(), func(c outcome.Class) bool { return c == outcome.OK })
 		switch {
 		case err == nil && (status < 400 || status > 599):
 			problems.AddHint(path, "the range is 400 to 599", "a call that is answered %d has not failed", status)

@@ -201,11 +201,13 @@ func TestUDPWaitingIsBounded(t *testing.T) {
 	}
 }
 
-// threads counts the threads of this process.
-func threads(t *testing.T) int {
-	entries, err := os.ReadDir("/proc/self/task")
+// ownEntries counts the entries of a directory of /proc/self: task has the threads
+// of this process, fd its descriptors.
+func ownEntries(t *testing.T, name string) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/" + name)
 	if err != nil {
-		t.Skip("threads cannot be counted here: ", err)
+		t.Fatal(err)
 	}
 	return len(entries)
 }
@@ -213,23 +215,19 @@ func threads(t *testing.T) int {
 // An idle gate costs its listener and nothing else, and gates that share a relay
 // share its threads and descriptors.
 func TestIdleGatesAreCheap(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux shares a relay and lists threads and descriptors under /proc")
+	}
 	const n = 100
 	l, conns := listenTCP(t)
 	relay := NewRelay()
 	t.Cleanup(relay.Close) // after the gates
-	descriptors := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Skip("descriptors cannot be counted here: ", err)
-		}
-		return len(entries)
-	}
-	threadsBefore, before := threads(t), descriptors()
+	threadsBefore, before := ownEntries(t, "task"), ownEntries(t, "fd")
 	var gates []*Gate
 	for range n {
 		gates = append(gates, started(t, Config{Upstream: l.Addr().String(), Relay: relay}))
 	}
-	if more := descriptors() - before; more > n+5 {
+	if more := ownEntries(t, "fd") - before; more > n+5 {
 		t.Errorf("%d idle gates have %d descriptors", n, more)
 	}
 	for _, g := range gates {
@@ -244,7 +242,7 @@ func TestIdleGatesAreCheap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if more := threads(t) - threadsBefore; more > n/5 {
+	if more := ownEntries(t, "task") - threadsBefore; more > n/5 {
 		t.Errorf("%d gates with a connection each have %d threads more", n, more)
 	}
 }

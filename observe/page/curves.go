@@ -77,7 +77,7 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 // be added up: theirs is the mean, by requests.
 type gathering struct {
 	from, to, seconds float64
-	outcomes          [9]int64
+	outcomes          [outcome.Count]int64
 	weight            float64
 	quantiles         [3]float64
 }
@@ -109,7 +109,7 @@ func (g *gathering) p99() num         { return num(g.quantiles[2] / g.weight) }
 
 // requestsOf counts outcomes without those cut off, and those of them that did
 // not end well.
-func requestsOf(outcomes [9]int64) (requests, errors int64) {
+func requestsOf(outcomes [outcome.Count]int64) (requests, errors int64) {
 	for i, class := range outcome.Classes() {
 		switch class {
 		case outcome.Cancelled:

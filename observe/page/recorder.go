@@ -120,7 +120,7 @@ type point struct {
 	up, replicas    int
 	// calls are by callee, outcomes by place in outcome.Classes.
 	calls    []tally
-	outcomes [9]uint32
+	outcomes [outcome.Count]uint32
 }
 
 // A tally counts for a name. Of calls, held are those that an open breaker did

@@ -23,6 +23,9 @@ func Load(w io.Writer, r *result.LoadReport, style Style) error {
 	if late := &r.Total; late.Late > 0 || late.Dropped > 0 {
 		lines = append(lines, fmt.Sprintf("starts   %s late (more than 1 ms), %s dropped", count(late.Late), count(late.Dropped)))
 	}
+	if why := loadFailures(r, style); len(why) > 0 {
+		lines = append(append(lines, "", "why requests failed"), why...)
+	}
 	bars, err := loadHistogram(&r.Total, style)
 	if err != nil {
 		return err
@@ -80,6 +83,39 @@ func outcomeLine(s *result.LoadStats) string {
 		parts = []string{"none"}
 	}
 	return "outcomes " + strings.Join(parts, ", ")
+}
+
+// maxReasons is how many reasons of failures a terminal shows; JSON has more.
+const maxReasons = 10
+
+// loadFailures says why requests did not end well, with an example of each.
+func loadFailures(r *result.LoadReport, style Style) []string {
+	further := r.FurtherFailures
+	g := grid{left: 1}
+	for i := range r.Failures {
+		f := &r.Failures[i]
+		if i >= maxReasons {
+			further += f.Count
+			continue
+		}
+		g.add(cell{f.Reason.Text(), bad}, cell{text: count(f.Count)})
+	}
+	lines := g.lines(style)
+	for i := range lines {
+		lines[i] += "  " + exampleText(&r.Failures[i])
+	}
+	if further > 0 {
+		lines = append(lines, fmt.Sprintf("%s failed in further ways; the JSON of the report names up to %d", count(further), result.MaxFailures))
+	}
+	return lines
+}
+
+func exampleText(f *result.Failure) string {
+	text := f.Example.Text
+	if f.Hop != "" {
+		text = f.Hop + ": " + text
+	}
+	return text
 }
 
 // milliseconds prints seconds as milliseconds.

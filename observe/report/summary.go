@@ -207,6 +207,9 @@ func (s *summary) outcomes() {
 		}
 	}
 	s.section("What clients got beside answers", g.lines(s.style))
+	if s.result.Load != nil {
+		s.section("Why requests failed", loadFailures(s.result.Load, s.style))
+	}
 }
 
 func (s *summary) faults() {

@@ -169,7 +169,7 @@ func (w *watched) Load(ctx context.Context, p load.Profile, to runner.LoadTarget
 // playReal plays an experiment on this machine, in this process.
 func playReal(t *testing.T, e experiment.Experiment) (*result.Result, answers) {
 	t.Helper()
-	l := local.Flags{Isolation: string(localsim.InProcess)}
+	l := local.Flags{Isolation: string(localsim.InProcess), Entrances: local.EntrancesOf(e.Faults)}
 	deployer, err := l.DeployerIn("", io.Discard, false)
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
 // runOptions are those of `run`.
@@ -225,6 +226,8 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	if o.target.OnCluster() {
 		return deps, o.useCluster(ctx, e, talk, &deps)
 	}
+	c := service.Calibrate()
+	deps.Calibration = &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()}
 	// All variants have the same, so that they can be compared.
 	o.local.Entrances = local.EntrancesOf(e.Faults)
 	deployer, err := o.local.Deployer(talk, false)

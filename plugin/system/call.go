@@ -19,7 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	contract "github.com/microsim-dev/kubectl-microsim/model/control"
-	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
@@ -47,7 +47,8 @@ func NewCall(streams cli.Streams) *cobra.Command {
 		Use:   "call (-f REQUEST | EXAMPLE)",
 		Short: "Send a request that carries its own route and faults",
 		Long: `Send a MicroSim request: a tree of services with probabilities and faults. The answer is
-drawn as a tree with the time of each hop; -o json prints the response document alone.
+drawn as a tree with the time of each hop; -o json prints the response document alone. The exit
+code is 1 if any hop failed, which the error names.
 
 Without --system, the services that the request names are started for just this call. On a
 cluster the request goes through the API server. A node is called with its probability, drawn by the seed: the same seed draws alike.`,
@@ -172,7 +173,7 @@ func addresses(status *control.Status) map[string]string {
 
 // send draws the request's probabilities, sends it, and prints the answer.
 func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[string]string) error {
-	drawn := chain.Sample(tree, dist.Seed(o.seed))
+	drawn := chain.Sample(tree, load.CallKey(o.seed))
 	if drawn == nil {
 		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, tree.Designation, tree.Probability)
 		if o.output != "" {
@@ -195,12 +196,31 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 		return cli.Cause(ctx, err)
 	}
 	if o.output == "json" {
-		_, err := o.streams.Out.Write(append(bytes.TrimSpace(raw), '\n'))
-		return err
+		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(raw), '\n')); err != nil {
+			return err
+		}
+		return hopsFailed(answer.response.Failed(drawn))
 	}
 	drawTree(o.streams.Out, drawn, answer)
 	fmt.Fprintf(o.streams.Err, "\nseed %d\n", o.seed)
-	return nil
+	return hopsFailed(answer.response.Failed(drawn))
+}
+
+// hopsFailed is the error of a request of which hops failed: services answer 200
+// whatever became of their routes.
+func hopsFailed(hops []chain.FailedHop) error {
+	const shown = 5
+	if len(hops) == 0 {
+		return nil
+	}
+	var texts []string
+	for i := range hops[:min(len(hops), shown)] {
+		texts = append(texts, hops[i].String())
+	}
+	if n := len(hops) - shown; n > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", n))
+	}
+	return fmt.Errorf("the request was answered, but not well at every hop: %s", strings.Join(texts, "; "))
 }
 
 // answered is what came back for a request.
@@ -227,6 +247,8 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain) (answered, []
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(contract.TimesHeader, "1")
+	// What the services draw follows from the id, and thereby from the seed.
+	req.Header.Set(contract.RequestIDHeader, load.RequestID(load.CallKey(o.seed)))
 	start := time.Now()
 	resp, err := o.do(req)
 	if err != nil {

@@ -27,7 +27,7 @@ type Clients struct {
 
 // A cell counts outcomes.
 type cell struct {
-	outcomes [9]atomic.Int64
+	outcomes [outcome.Count]atomic.Int64
 	latency  histogram
 }
 
@@ -72,31 +72,15 @@ func (c *Clients) second(i int) *cell {
 // classIndex is the place of a class in Classes; an unknown one counts as
 // malformed, so that no outcome is lost.
 func classIndex(class outcome.Class) int {
-	switch class {
-	case outcome.OK:
-		return 0
-	case outcome.HTTPError:
-		return 1
-	case outcome.ConnectionError:
-		return 2
-	case outcome.Timeout:
-		return 3
-	case outcome.BreakerOpen:
-		return 4
-	case outcome.Rejected:
-		return 5
-	case outcome.Cancelled:
-		return 6
-	case outcome.Dropped:
-		return 8
-	default:
-		return 7
+	if i := outcome.Index(class); i >= 0 {
+		return i
 	}
+	return outcome.Index(outcome.Malformed)
 }
 
 // A Tally is the sum of cells at one moment.
 type Tally struct {
-	outcomes [9]int64
+	outcomes [outcome.Count]int64
 	latency  distribution
 }
 

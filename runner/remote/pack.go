@@ -3,7 +3,6 @@ package remote
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -16,7 +15,7 @@ import (
 func AppendOutcome(dst []byte, o *measure.Outcome) []byte {
 	for _, v := range [...]int64{
 		int64(o.Phase), int64(o.Request), int64(o.Intended), int64(o.Late), int64(o.Latency),
-		int64(slices.Index(outcome.Classes(), o.Class)), int64(o.Status), o.Bytes,
+		int64(outcome.Index(o.Class)), int64(o.Status), o.Bytes,
 	} {
 		dst = binary.AppendVarint(dst, v)
 	}

@@ -261,12 +261,13 @@ func testInjectAndClear(t *testing.T, deployer runner.Deployer) {
 	expectStatus(t, replica(t, d, "aside", 1).URL, http.StatusServiceUnavailable)
 }
 
-// testPrepare checks deployments that are a runner.Preparer.
+// testPrepare checks that what faults need is made ready without acting. All
+// targets that run this suite have something to prepare.
 func testPrepare(t *testing.T, deployer runner.Deployer) {
 	d := deploy(t, deployer, System("prepared"))
 	preparer, ok := d.(runner.Preparer)
 	if !ok {
-		t.Skip("nothing has to be prepared here")
+		t.Fatalf("%T is no runner.Preparer", d)
 	}
 	faults := []fault.Fault{errorFault("aside")}
 	partition := fault.Fault{Type: fault.NetPartition, Target: fault.Target{From: "front", Service: "back"}, Probability: 1}

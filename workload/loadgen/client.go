@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // A client sends requests one after another. Each worker has one of its own, and
@@ -22,6 +23,10 @@ type client struct {
 
 	kept map[*http1.Endpoint]*keptConn
 	head []byte
+	// answer is what of the last answer was kept.
+	answer answerBody
+	// failures are those met so far.
+	failures map[result.FailureKind]*failure
 }
 
 // A keptConn is a connection with the time at which its last request began.
@@ -39,7 +44,7 @@ const (
 )
 
 func newClient(l *running) *client {
-	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}}
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}, failures: map[result.FailureKind]*failure{}}
 	return c
 }
 
@@ -56,6 +61,8 @@ type ended struct {
 	status int
 	bytes  int64
 	unsent bool
+	// failure says why it did not end well.
+	failure *failure
 }
 
 // do sends a message to the first of its places that does not refuse the
@@ -66,8 +73,9 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 	}
 	until := now.Add(c.timeout)
 	var err error
+	var place *place
 	for i := range m.places {
-		place := &m.places[(first+i)%len(m.places)]
+		place = &m.places[(first+i)%len(m.places)]
 		var conn *keptConn
 		connecting := true
 		if conn, err = c.connect(place.endpoint, now, until); err == nil {
@@ -75,14 +83,14 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return ended{class: outcome.OfStatus(res.Status), status: res.Status, bytes: res.Bytes}
+				return c.ofAnswer(m, place, res.Status, res.Bytes)
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {
-			return ended{class: c.classify(err, connecting)}
+			return c.ofError(place, c.explain(err, connecting))
 		}
 	}
-	return ended{class: c.classify(err, true)}
+	return c.ofError(place, c.explain(err, true))
 }
 
 // connect returns the connection that is kept to an endpoint, or a new one.
@@ -112,7 +120,8 @@ func (c *client) exchange(conn *keptConn, place *place, m *message, now time.Tim
 	err := conn.Exchange(c.head, m.bodyApart())
 	var res http1.Response
 	if err == nil {
-		res, err = conn.ReadResponse(m.isHead, nil)
+		c.answer.begin(m.tree != nil)
+		res, err = conn.ReadResponse(m.isHead, &c.answer)
 	}
 	kept := c.kept[place.endpoint] == conn
 	switch {
@@ -126,14 +135,19 @@ func (c *client) exchange(conn *keptConn, place *place, m *message, now time.Tim
 	return res, err
 }
 
-// classify says what an error means. Once the load has ended, connections are
+// explain says what an error means. Once the load has ended, connections are
 // closed under requests in flight, so whatever they see is that end.
-func (c *client) classify(err error, connecting bool) outcome.Class {
+func (c *client) explain(err error, connecting bool) error {
 	switch {
 	case c.ctx.Err() != nil:
-		err = outcome.ErrStopping
+		return outcome.ErrStopping
 	case connecting:
-		err = outcome.ErrNotConnected
+		return notConnected{err}
 	}
-	return outcome.Of(0, err)
+	return err
 }
+
+// notConnected marks an error as one of connecting, and leaves its text alone.
+type notConnected struct{ error }
+
+func (e notConnected) Unwrap() []error { return []error{outcome.ErrNotConnected, e.error} }

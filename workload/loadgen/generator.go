@@ -191,6 +191,13 @@ func (s *sender) send(j *job) time.Time {
 	}
 	res := s.client.do(message, id, first, now)
 	end := time.Now()
+	if f := res.failure; f != nil && f.example.Request == "" {
+		f.example.Request, f.example.At = source.spec.Name, j.intended.Sub(s.started).Seconds()
+		f.example.ID = string(id)
+	}
+	if message.tree != nil && res.status != 0 {
+		s.recorder.pairs.add(source.spec.Name, message.body, s.client.answer.body, res.status)
+	}
 	s.count(j, res, now, end)
 	return end
 }
@@ -201,7 +208,7 @@ func (s *sender) count(j *job, res ended, sentAt, end time.Time) {
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(s.started), Late: max(sentAt.Sub(j.intended), 0),
 		Latency: end.Sub(j.intended), Class: res.class, Status: res.status, Bytes: res.bytes,
 	}
-	s.batch.add(sample{o, res.class != "" && !res.unsent})
+	s.batch.add(sample{o, res.class != "" && !res.unsent, res.failure})
 	if s.observe != nil && res.class != "" {
 		s.observe(o)
 	}

@@ -370,6 +370,11 @@ func TestChainsAreSampledAndResolved(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		bodies[r.Method+" "+r.URL.Path+" "+string(body)]++
+		if strings.Contains(string(body), "b:1") {
+			io.WriteString(w, `{"response":[{}]}`)
+			return
+		}
+		io.WriteString(w, `{"response":[]}`)
 	})
 	target := runner.LoadTarget{URLs: map[string][]string{"a-1": {url}, "b": {"http://b:1"}}, Seed: 3}
 	chain := `{"designation":"a_1","probability":100,"routes":[{"designation":"b","probability":50}]}`

@@ -27,6 +27,8 @@ type message struct {
 	isHead bool
 	places []place
 	body   []byte
+	// tree is the chain that the body is, as it was drawn; nil for other requests.
+	tree *chain.Chain
 }
 
 // A place is one replica that a message may be sent to, with the head that is
@@ -34,6 +36,7 @@ type message struct {
 type place struct {
 	endpoint *http1.Endpoint
 	head     []byte
+	url      string // for people
 }
 
 // appendHead appends the head, and the body where that is small. An empty id is
@@ -183,7 +186,7 @@ func (s *source) message(urls []string, method string, body []byte) (*message, e
 		if err != nil {
 			return nil, err
 		}
-		m.places[i] = place{to, s.head(u, method, len(body))}
+		m.places[i] = place{to, s.head(u, method, len(body)), u.Redacted()}
 	}
 	return m, nil
 }
@@ -216,7 +219,12 @@ func (s *source) sample(key dist.Key) (*message, error) {
 		at := slices.IndexFunc(urls, func(u string) bool { return u+"/" == resolved.Designation })
 		urls = slices.Concat(urls[at:], urls[:at])
 	}
-	return s.message(urls, cmp.Or(s.spec.Method, "POST"), body)
+	m, err := s.message(urls, "POST", body)
+	if err != nil {
+		return nil, err
+	}
+	m.tree = tree
+	return m, nil
 }
 
 // endpoint returns where a URL's host is reached.

@@ -74,6 +74,8 @@ type workers struct {
 	count  int
 	closed bool
 	own    batch // of what was dropped
+	// dropped is why.
+	dropped *failure
 }
 
 type worker struct {
@@ -81,7 +83,9 @@ type worker struct {
 	jobs chan job
 }
 
-func newWorkers(l *running) *workers { return &workers{running: l, own: batch{to: l.recorder}} }
+func newWorkers(l *running) *workers {
+	return &workers{running: l, own: batch{to: l.recorder}, dropped: dropped()}
+}
 
 // arrive sends the requests of one arrival.
 func (w *workers) arrive(index int, phase *load.Phase, key dist.Key, due time.Time, burst int) {
@@ -118,7 +122,7 @@ func (w *workers) dispatch(j job) {
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(w.started),
 		Late: max(time.Since(j.intended), 0), Class: outcome.Dropped,
 	}
-	w.own.add(sample{Outcome: o})
+	w.own.add(sample{Outcome: o, failure: w.dropped})
 	if w.observe != nil {
 		w.observe(o)
 	}

@@ -21,6 +21,8 @@ const lateAfter = time.Millisecond
 type sample struct {
 	measure.Outcome
 	sent bool
+	// failure says why it did not end well; nil if it did, or was cut off.
+	failure *failure
 }
 
 // A recorder counts outcomes. Workers hand them over in batches, so that they
@@ -29,10 +31,14 @@ type recorder struct {
 	mu       sync.Mutex
 	phases   []*counts
 	requests []*counts
+	// failures are bounded by result.MaxFailures; further counts what found no room.
+	failures map[result.FailureKind]*result.Failure
+	further  int64
+	pairs    *pairs
 }
 
 func newRecorder(phases, requests int) *recorder {
-	r := &recorder{phases: make([]*counts, phases), requests: make([]*counts, requests)}
+	r := &recorder{phases: make([]*counts, phases), requests: make([]*counts, requests), failures: map[result.FailureKind]*result.Failure{}, pairs: newPairs()}
 	for _, list := range [][]*counts{r.phases, r.requests} {
 		for i := range list {
 			list[i] = &counts{outcomes: map[outcome.Class]int64{}, statuses: map[int]int64{}}
@@ -63,8 +69,35 @@ func (b *batch) flush() {
 		s := &b.samples[i]
 		b.to.phases[s.Phase].add(s)
 		b.to.requests[s.Request].add(s)
+		if s.failure != nil {
+			b.to.fail(s.failure)
+		}
 	}
 	b.samples = b.samples[:0]
+}
+
+// fail counts a failure; mu is held.
+func (r *recorder) fail(f *failure) {
+	if known := r.failures[f.FailureKind]; known != nil {
+		known.Count++
+		return
+	}
+	if len(r.failures) == result.MaxFailures {
+		r.further++
+		return
+	}
+	r.failures[f.FailureKind] = &result.Failure{FailureKind: f.FailureKind, Count: 1, Example: f.example}
+}
+
+// details writes down why requests failed, and what was answered to chains.
+func (r *recorder) details() (d result.Details) {
+	for _, f := range r.failures {
+		d.Failures = append(d.Failures, *f)
+	}
+	d.FurtherFailures = r.further
+	r.pairs.report(&d)
+	d.Sort()
+	return d
 }
 
 // counts are the statistics of one phase or one request of the mix.
@@ -150,7 +183,7 @@ func (c *counts) report(elapsed time.Duration) (result.LoadStats, error) {
 
 // report sums up; spans are the lengths of the phases.
 func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*result.LoadReport, error) {
-	report := &result.LoadReport{Started: started, Elapsed: elapsed}
+	report := &result.LoadReport{Started: started, Elapsed: elapsed, Details: r.details()}
 	total := newRecorder(1, 0).phases[0]
 	var err error
 	for i, c := range r.phases {

@@ -29,6 +29,14 @@ func isControl(path string) bool {
 // serveControl answers the paths that are the service's own, and reports
 // whether the request was for one. Faults never act on them.
 func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
+	switch r.URL.Path {
+	case control.HealthPath, control.ReadyPath, control.MetricsPath:
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header()["Allow"] = []string{"GET, HEAD"}
+			writeError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is read by GET", r.URL.Path))
+			return true
+		}
+	}
 	switch path := r.URL.Path; path {
 	case control.HealthPath:
 		writeBody(w, http.StatusOK, "text/plain", []byte("ok\n"))
@@ -69,6 +77,9 @@ func (s *Service) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, &known) {
 			status = known.status
 		}
+		if allow := adminMethods(r.URL.Path); status == http.StatusNotFound && allow != "" {
+			status, w.Header()["Allow"] = http.StatusMethodNotAllowed, []string{allow}
+		}
 		writeError(w, status, err.Error())
 		return
 	}
@@ -84,6 +95,21 @@ func (s *Service) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, http.StatusOK, jsonType, append(body, '\n'))
 }
 
+// adminMethods are those of a control path, or "" if there is no such path.
+func adminMethods(path string) string {
+	switch {
+	case path == control.FaultsPath, path == control.UnreachablePath:
+		return "GET"
+	case path == control.PeersPath:
+		return "PUT"
+	case path == control.SetDelayPath:
+		return "POST"
+	case strings.HasPrefix(path, control.FaultsPath+"/"):
+		return "DELETE, PUT"
+	}
+	return ""
+}
+
 func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err error) {
 	if s.cfg.Token == "" {
 		return nil, statusError{http.StatusForbidden, errors.New("control is off: the service has no token")}
@@ -97,8 +123,6 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 		return s.Faults(), nil
 	case isFault && r.Method == http.MethodPut:
 		var request control.FaultRequest
-		// As everywhere, a fault without a probability always acts.
-		request.Fault.Probability = 1
 		if err := controlhttp.ReadJSON(w, r, control.MaxBody, &request); err != nil {
 			return nil, err
 		}

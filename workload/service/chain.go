@@ -24,17 +24,16 @@ func (x *exchange) serveChain() bool {
 		return false
 	}
 	var err error
+	x.metrics = s.metrics.chain
+	end := x.awaitBody()
 	x.body, err = io.ReadAll(io.LimitReader(r.Body, int64(s.limits.Body)+1))
-	if err != nil {
-		// The client has left half-way; there is nobody to answer.
-		x.metrics = s.metrics.chain
-		panic(http.ErrAbortHandler)
+	if !end(err) {
+		return true
 	}
 	if endpoint != nil && len(x.body) <= int(s.limits.Body) && (len(x.body) == 0 || isForeignObject(x.body)) {
 		x.drained = true
 		return false
 	}
-	x.metrics = s.metrics.chain
 	if !x.play(exec.Arrival{Chain: true, Endpoint: endpoint, Worker: x.connWorker()}) {
 		return true
 	}
@@ -99,7 +98,7 @@ func (x *exchange) notes() (texts []string) {
 func (x *exchange) answerChain(status int, address string, errs []string) {
 	s := x.service
 	x.status = status
-	answer := appendResponse(nil, s.Name(), address, errs, x.responses)
+	answer := appendResponse(make([]byte, 0, x.answered+smallResponse), s.Name(), address, errs, x.responses)
 	if x.machine.Corrupt() {
 		answer = damage(answer)
 	}
@@ -109,6 +108,9 @@ func (x *exchange) answerChain(status int, address string, errs []string) {
 	s.log.Debug("answered", "service", s.Name(), "request", x.machine.Who().ID, "status", status, "errors", errs)
 	writeBody(x.w, status, jsonType, answer)
 }
+
+// smallResponse is what a response document has beside those of its routes.
+const smallResponse = 512
 
 func appendResponse(b []byte, service, address string, errs []string, responses [][]byte) []byte {
 	b = append(b, `{"service":`...)
@@ -132,8 +134,24 @@ func appendResponse(b []byte, service, address string, errs []string, responses 
 	return append(b, "]}\n"...)
 }
 
-// maxResponse bounds the response document of a route.
-const maxResponse = 16 << 20
+// maxAnswers bounds, in bytes, the response documents of all routes of a chain at
+// one service, and thereby also what its caller gets.
+const maxAnswers = 16 << 20
+
+// tooLong is the error of a response document for which there is no room.
+func tooLong(room int64) error {
+	return fmt.Errorf("%w: it is longer than the %d bytes that are left of the %d for all answers of a chain", errMalformed, room, maxAnswers)
+}
+
+// keepAnswer takes the response document of a route, if there is room for it.
+func (x *exchange) keepAnswer(document []byte) error {
+	size := int64(len(document))
+	if err := x.service.replica.Memory.Reserve(size); err != nil {
+		return fmt.Errorf("keeping its answer: %w", err)
+	}
+	x.answered += size
+	return nil
+}
 
 // callRoute sends a route of a chain on, and keeps the response document that came
 // back; null if none came.
@@ -149,6 +167,9 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 		a, e.Class, err = x.sendRoute(&c, op, name, replicas)
 		metrics := s.metrics.callee(name)
 		metrics.attempt(e.Class)
+		if err == nil {
+			err = x.keepAnswer(a.body)
+		}
 		if err == nil {
 			document, times = a.body, a.times
 		}
@@ -172,7 +193,7 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, name string, replicas 
 		to := replicas[attempt.Replica]
 		o := x.outgoing(&attempt, c.Hop(1))
 		o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
-		o.keep, o.strict, o.cancel = maxResponse, true, x.cancelled()
+		o.keep, o.strict, o.cancel = maxAnswers-x.answered, true, x.cancelled()
 		o.times = value(x.r.Header, control.TimesHeader, maxTimes)
 		if name == external {
 			o.authorization = "" // it is for the system's own services

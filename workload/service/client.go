@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -105,6 +104,8 @@ type collector struct {
 	head []byte // of the request
 }
 
+func (c *collector) Status(int) bool { return true }
+
 func (c *collector) Field(name, value []byte) {
 	switch {
 	case http1.Is(name, "Content-Type") && c.contentType == "":
@@ -143,7 +144,7 @@ func (c *client) exchange(conn *http1.Conn, o *outgoing) (a answer, reusable boo
 	response, err := conn.ReadResponse(o.method == http.MethodHead, into)
 	into.status = response.Status
 	if err == nil && o.strict && into.length > o.keep {
-		err = fmt.Errorf("%w: it has more than %d bytes", errMalformed, o.keep)
+		err = tooLong(o.keep)
 	}
 	a, into.answer = into.answer, answer{}
 	return a, err == nil && !response.Close, err

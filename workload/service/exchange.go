@@ -21,6 +21,8 @@ type exchange struct {
 	identity exec.Identity
 	w        http.ResponseWriter
 	r        *http.Request
+	// id is what the request says of itself, or was given.
+	id string
 	// start is when the request came, since the service's start.
 	start   time.Duration
 	faults  *faultSnapshot
@@ -35,6 +37,8 @@ type exchange struct {
 	chain     *chain.Chain
 	responses [][]byte
 	times     []string
+	// answered is the size of responses, which is reserved of the service's memory.
+	answered int64
 	// closing is set if the client is to see a closed connection.
 	closing bool
 	// left ends work that nobody waits for any longer. If the service finishes
@@ -51,6 +55,10 @@ func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
 	x.w, x.r, x.faults, x.metrics, x.chain, x.left, x.identity = nil, nil, nil, nil, nil, nil, exec.Identity{}
 	x.status, x.drained, x.body, x.closing = 0, false, nil, false
+	if x.answered > 0 {
+		x.service.replica.Memory.Release(x.answered)
+		x.answered = 0
+	}
 	clear(x.responses)
 	x.responses, x.times, x.blocks = x.responses[:0], x.times[:0], nil
 	return worker, queued
@@ -95,13 +103,8 @@ func (x *exchange) enter(until time.Duration) exec.Event {
 // has none. It reports false for a chain that was refused.
 func (x *exchange) identify(arrival *exec.Arrival) bool {
 	h := x.r.Header
-	id := value(h, control.RequestIDHeader, maxID)
-	if id == "" {
-		id = newRequestID()
-	}
-	x.w.Header()[control.RequestIDHeader] = []string{id}
 	x.identity = exec.Identity{
-		Request: behave.Request{ID: id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
+		Request: behave.Request{ID: x.id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
 		Left:    timeLeftFor(h), Path: x.r.URL.Path, Body: x.body,
 	}
 	x.logStart(&x.identity.Request)
@@ -201,7 +204,7 @@ func (x *exchange) work(op *behave.Op) error {
 	s := x.service
 	switch {
 	case op.Kind == behave.OpUnits:
-		burnUnits(op.Units, x.gone)
+		s.units().burn(op.Units, x.gone)
 	case op.Kind == behave.OpIO:
 		return writeAndSync(s.cfg.TempDir, op.Bytes, x.gone)
 	case op.Cores == 1:

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -17,6 +19,14 @@ import (
 
 // serveHTTP counts, times and answers one request.
 func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if conn, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
+		conn.serve()
+		defer conn.leave()
+	}
+	id := setRequestID(w.Header(), r.Header)
+	if !s.mayServe(w, r) {
+		return
+	}
 	if isControl(r.URL.Path) && s.serveControl(w, r) {
 		return
 	}
@@ -24,7 +34,7 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	x := s.exchanges.Get().(*exchange)
-	x.w, x.r, x.start, x.faults = w, r, s.now(), s.faults.now.Load()
+	x.w, x.r, x.id, x.start, x.faults = w, r, id, s.now(), s.faults.now.Load()
 	if s.replica.StopsAbandoned {
 		x.left = r.Context().Done()
 	}
@@ -67,13 +77,18 @@ func (x *exchange) serve() {
 	if r.Method == http.MethodPost && r.URL.Path == topology.DefaultPath && x.serveChain() {
 		return
 	}
+	if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+		x.metrics = s.metrics.other
+		x.refuseMethod()
+		return
+	}
 	e, known := s.plan.Endpoint(r.Method, r.URL.Path)
 	switch {
 	case e != nil:
 		x.serveEndpoint(e)
 	case known:
 		x.metrics = s.metrics.other
-		x.fail(http.StatusMethodNotAllowed, fmt.Sprintf("service %q does not answer %s on %q", s.Name(), r.Method, shorten(r.URL.Path)))
+		x.refuseMethod()
 	default:
 		x.metrics = s.metrics.other
 		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), shorten(r.URL.Path)))
@@ -84,15 +99,14 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 	reply := x.service.replies[e]
 	x.metrics = reply.metrics
 	if x.r.ContentLength != 0 && !x.drained {
-		x.readBody(len(e.Fields) > 0)
+		if !x.readBody(len(e.Fields) > 0) {
+			return
+		}
 	}
 	x.play(exec.Arrival{Endpoint: e, Worker: x.connWorker()})
 	x.tellFallbacks()
 	switch end := x.machine.Ending(); end.Kind {
 	case behave.OpRespond:
-		if id := x.r.Header[control.RequestIDHeader]; len(id) != 0 && x.machine.Who().ID == "" {
-			x.w.Header()[control.RequestIDHeader] = id[:1]
-		}
 		x.respond(reply)
 	case behave.OpFail:
 		x.failWith(&end.Failure)
@@ -105,7 +119,9 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 func (x *exchange) connWorker() int {
 	worker := 0
 	if s := x.service; s.replica.PerWorker && s.admission == nil {
-		worker, _ = x.r.Context().Value(workerKey{}).(int)
+		if conn, ok := x.r.Context().Value(connKey{}).(*limitedConn); ok {
+			worker = conn.worker
+		}
 	}
 	return worker
 }
@@ -118,8 +134,36 @@ func (x *exchange) breakOff(kind behave.OpKind) {
 	panic(http.ErrAbortHandler)
 }
 
+// bodyPatience is how long a client may take to send the body of a request.
+const bodyPatience = 30 * time.Second
+
+// awaitBody bounds the time for the body by bodyPatience. The function that it
+// returns ends that, and answers a client that was too slow; it returns false if
+// nobody is to be answered any more.
+func (x *exchange) awaitBody() (end func(err error) bool) {
+	control := http.NewResponseController(x.w)
+	// A writer that knows no deadlines is not one of a server's.
+	_ = control.SetReadDeadline(time.Now().Add(bodyPatience))
+	return func(err error) bool {
+		if err == nil {
+			_ = control.SetReadDeadline(time.Time{})
+			return true
+		}
+		// The deadline stays, for the server would wait for the rest of the body.
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			x.w.Header()["Connection"] = []string{"close"}
+			x.fail(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyPatience))
+			return false
+		}
+		// The client has left half-way; there is nobody to answer.
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // readBody reads the request's body to its end: a server does so before it works.
-func (x *exchange) readBody(keep bool) {
+// It returns false if the request is answered already.
+func (x *exchange) readBody(keep bool) bool {
+	end := x.awaitBody()
 	body := io.LimitReader(x.r.Body, topology.MaxBody)
 	var err error
 	if keep {
@@ -128,9 +172,7 @@ func (x *exchange) readBody(keep bool) {
 	if err == nil {
 		_, err = io.Copy(io.Discard, body)
 	}
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	return end(err)
 }
 
 func (x *exchange) respond(reply *reply) {

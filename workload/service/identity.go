@@ -3,15 +3,16 @@ package service
 import (
 	"crypto/rand"
 	"encoding/hex"
+	fast "math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
 
 const (
@@ -35,8 +36,20 @@ func value(h http.Header, name string, bound int) string {
 	return v[0]
 }
 
-// newRequestID returns a random UUID.
-func newRequestID() string { return uuid.NewString() }
+// newRequestID returns a random UUID. It is made for every request that has none,
+// and no secret, so a fast generator makes it.
+func newRequestID() string { return load.RequestID(dist.Key(fast.Uint64())) }
+
+// setRequestID gives the answer the id of its request, or a new one.
+func setRequestID(to, from http.Header) string {
+	if given := from[control.RequestIDHeader]; len(given) > 0 && given[0] != "" && len(given[0]) <= maxID {
+		to[control.RequestIDHeader] = given[:1]
+		return given[0]
+	}
+	id := newRequestID()
+	to[control.RequestIDHeader] = []string{id}
+	return id
+}
 
 // newTraceparent returns the traceparent of a call: the trace and flags of the
 // one that came in with a new span id, or, where none or an invalid one came, a

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A limitListener takes a connection only when a worker is free, so
@@ -57,6 +58,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	l.open[c] = struct{}{}
 	l.mu.Unlock()
+	c.watchPatience()
 	return c, nil
 }
 
@@ -109,6 +111,88 @@ type limitedConn struct {
 	worker int
 	spoke  atomic.Bool
 	done   atomic.Bool
+	// serving is set while a request of the connection is in the handler. moves
+	// counts what the server did on the connection since then: first it begins to
+	// wait for another request, then the first bytes of that have come.
+	serving atomic.Bool
+	moves   atomic.Int64
+	// served counts the requests; deadline is set if the connection has one.
+	served   atomic.Int64
+	deadline atomic.Bool
+	// watch runs out to see whether a header is still not complete; guarded by the
+	// listener's mu.
+	watch *time.Timer
+}
+
+const (
+	// headerPatience is how long a connection may take for the header of a request.
+	// It is looked after so often, so that a slow one may take up to twice as long.
+	headerPatience = 10 * time.Second
+	// idlePatience is how long a connection may be kept without a request.
+	idlePatience = 3 * time.Minute
+)
+
+// serve notes that the header of a request is complete, leave that its handler
+// has ended.
+func (c *limitedConn) serve() { c.serving.Store(true) }
+
+func (c *limitedConn) leave() {
+	c.moves.Store(0)
+	c.served.Add(1)
+	c.serving.Store(false)
+}
+
+// SetReadDeadline implements net.Conn. The server takes a deadline away, if there
+// is one or not, when it begins to wait for a request and when the first bytes of
+// it have come, which tells the two apart.
+func (c *limitedConn) SetReadDeadline(t time.Time) error {
+	switch {
+	case c.serving.Load():
+	case t.IsZero():
+		c.moves.Add(1)
+	default:
+		// It ends a read that was under way beside the handler; another call, which
+		// takes this deadline away, follows.
+		c.moves.Store(-1)
+	}
+	if t.IsZero() && !c.deadline.Load() {
+		return nil
+	}
+	c.deadline.Store(!t.IsZero())
+	return c.Conn.SetReadDeadline(t)
+}
+
+// inHeader reports whether the server waits for the rest of a header, or for the
+// first request of the connection.
+func (c *limitedConn) inHeader() bool { return c.served.Load() == 0 || c.moves.Load() > 1 }
+
+// watchPatience closes the connection if it hangs in the header of a request, or
+// rests for too long. A timer for each request, as net/http has it, would cost
+// some per cent of a small request; this one runs all the time and looks now and
+// then.
+func (c *limitedConn) watchPatience() {
+	var served int64
+	inHeader, since := true, time.Now()
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.watch = time.AfterFunc(headerPatience, func() {
+		if now := c.served.Load(); now != served || c.inHeader() != inHeader || c.serving.Load() {
+			served, inHeader, since = now, c.inHeader(), time.Now()
+		}
+		patience := idlePatience
+		if inHeader {
+			patience = headerPatience
+		}
+		if time.Since(since) >= patience {
+			_ = c.Close()
+			return
+		}
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		if !c.done.Load() {
+			c.watch.Reset(headerPatience)
+		}
+	})
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
@@ -126,6 +210,9 @@ func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
 	c.listener.mu.Lock()
 	delete(c.listener.open, c)
+	if c.watch != nil {
+		c.watch.Stop()
+	}
 	c.listener.mu.Unlock()
 	c.listener.release(c.worker)
 	return err

@@ -77,7 +77,7 @@ type Config struct {
 }
 
 // DefaultGrace is how long requests in flight may take when a service ends.
-const DefaultGrace = time.Second
+const DefaultGrace = 5 * time.Second
 
 // A Service is one replica of a mock service. Its methods may be called from
 // many goroutines.
@@ -102,9 +102,13 @@ type Service struct {
 	began time.Time
 	// held is the memory that is real.
 	held atomic.Int64
+	// units draws the numbers of units of CPU; it is made when it is first used.
+	units func() *unitRandom
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
+	// loopback is set if the service is reached by this machine alone.
+	loopback atomic.Bool
 	// queue is the length of the accept queue, where Serve knows it.
 	queue atomic.Pointer[func() int]
 
@@ -135,6 +139,7 @@ func New(cfg Config) (*Service, error) {
 		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
+	s.units = sync.OnceValue(newUnitRandom)
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = newMetrics(s)
 	s.replies = map[*behave.Endpoint]*reply{}
@@ -179,7 +184,8 @@ func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) 
 // /set-delay, for a second listener that a full accept queue does not block.
 func (s *Service) ControlHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.serveControl(w, r) {
+		setRequestID(w.Header(), r.Header)
+		if s.mayServe(w, r) && !s.serveControl(w, r) {
 			writeError(w, http.StatusNotFound, fmt.Sprintf("path %q is not served here", r.URL.Path))
 		}
 	})
@@ -212,12 +218,10 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		length = s.admission.waiting
 	}
 	s.queue.Store(&length)
+	s.loopback.Store(isLoopback(ln.Addr()))
 	server := &http.Server{
 		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: workers.HeaderPatience(),
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	if s.replica.PerWorker {
-		server.ConnContext = rememberWorker
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnContext: rememberConn,
 	}
 	server.SetKeepAlivesEnabled(workers.KeepAlive())
 	served := make(chan error, 1)
@@ -246,14 +250,16 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// workerKey is the key of the worker's number in the context of a connection.
-type workerKey struct{}
+// connKey is the key of the *limitedConn in the context of a connection.
+type connKey struct{}
 
-func rememberWorker(ctx context.Context, conn net.Conn) context.Context {
-	if c, ok := conn.(*limitedConn); ok {
-		return context.WithValue(ctx, workerKey{}, c.worker)
-	}
-	return ctx
+func rememberConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // Close ends all work, takes the faults back, closes the connections to other

@@ -92,7 +92,7 @@ func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
 		var rest int64
 		rest, err = io.Copy(io.Discard, response.Body)
 		if a.length += rest; rest > 0 && o.strict {
-			return a, fmt.Errorf("%w: it has more than %d bytes", errMalformed, o.keep)
+			return a, tooLong(o.keep)
 		}
 	}
 	if err != nil {

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// unitRoots is how many square roots of random numbers a unit of CPU is.
-	unitRoots = 32768
 	// ioUnit and ioBlock are the bytes written between syncs and at a time.
 	ioUnit  = 512 << 10
 	ioBlock = 1 << 10
@@ -33,16 +31,6 @@ func roots(n int, random *rand.PCG) float64 {
 }
 
 func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
-
-// burnUnits does exactly units x 32 768 iterations, fewer only if stopped.
-func burnUnits(units float64, stopped func() bool) {
-	random := newRandom()
-	sum := 0.0
-	for left := int(units * unitRoots); left > 0 && !stopped(); left -= burnChunk {
-		sum += roots(min(left, burnChunk), random)
-	}
-	runtime.KeepAlive(sum)
-}
 
 // burnTime keeps one processor busy until it has spent d on this work alone,
 // where the system tells (Linux); elsewhere until d has passed on the clock.

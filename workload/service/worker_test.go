@@ -19,7 +19,9 @@ import (
 func metric(t testing.TB, s *Service, series string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	s.ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Host = "localhost"
+	s.ControlHandler().ServeHTTP(w, r)
 	for line := range strings.Lines(w.Body.String()) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			return strings.TrimSpace(value)
@@ -59,7 +61,7 @@ func TestWorkersAndBacklogAreBounded(t *testing.T) {
 			return err
 		}
 		conns = append(conns, conn)
-		_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: busy\r\n\r\n")
+		_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		return err
 	}
 	defer func() {
@@ -120,14 +122,14 @@ func TestAbandonedWorkIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	fmt.Fprintf(first, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprintf(first, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	waitForMetric(t, s, `microsim_inflight_requests{service="dutiful"}`, "1")
 	before := metric(t, s, `microsim_request_duration_seconds_count{endpoint="/",service="dutiful"}`)
 	second, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(second, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprintf(second, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	_ = second.Close()
 	s.ClearFault("h")
 	if before != "0" {

@@ -9,19 +9,22 @@ import (
 )
 
 // A work is a way to keep a processor busy. A call takes some ten microseconds,
-// and returns what keeps the compiler from leaving it out.
+// and returns what keeps the compiler from leaving it out. It allocates nothing:
+// the process runs with its collector off, so that its load is the asked one.
 type work struct {
 	name string
 	do   func(x uint64) uint64
 }
 
-// works lists all ways, named as stress-ng names them.
+// works lists all ways, named as stress-ng names them, for one worker.
 func works() []work {
+	// The checksum's block would escape from each call.
+	block := make([]byte, 4096)
 	return []work{
 		{"sqrt", workSqrt},
 		{"int64", workInt},
 		{"matrixprod", workMatrix},
-		{"crc32", workCRC},
+		{"crc32", func(x uint64) uint64 { return workCRC(x, block) }},
 		{"bitops", workBits},
 	}
 }
@@ -63,14 +66,13 @@ func workMatrix(x uint64) uint64 {
 	return math.Float64bits(sum)
 }
 
-func workCRC(x uint64) uint64 {
-	var block [4096]byte
+func workCRC(x uint64, block []byte) uint64 {
 	for i := range block {
 		block[i] = byte(x) + byte(i)
 	}
 	sum := uint32(0)
 	for range 8 {
-		sum = crc32.Update(sum, crc32.IEEETable, block[:])
+		sum = crc32.Update(sum, crc32.IEEETable, block)
 	}
 	return uint64(sum)
 }
@@ -98,7 +100,7 @@ const (
 // share is met also where others want the processor.
 func (c Config) keepBusy(share float64, number int) func(<-chan struct{}) error {
 	all := works()
-	if c.Method != "all" {
+	if c.Method != allMethods {
 		for _, w := range all {
 			if w.name == c.Method {
 				all = []work{w}
@@ -107,6 +109,8 @@ func (c Config) keepBusy(share float64, number int) func(<-chan struct{}) error 
 		}
 	}
 	return func(stop <-chan struct{}) error {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
 		begun, used := time.Now(), threadTime()
 		x := uint64(number) + 1
 		for !stopped(stop) {
@@ -120,7 +124,7 @@ func (c Config) keepBusy(share float64, number int) func(<-chan struct{}) error 
 			if late := time.Duration(share*float64(time.Since(begun))) - (threadTime() - used); late > owing {
 				used -= late - owing
 			}
-			pause(stop, end-time.Since(begun))
+			pause(stop, timer, end-time.Since(begun))
 		}
 		runtime.KeepAlive(x)
 		return nil
@@ -136,13 +140,12 @@ func pace(share float64, end, used time.Duration) time.Duration {
 	return time.Duration(share * float64(end))
 }
 
-// pause sleeps, or less if stop is closed.
-func pause(stop <-chan struct{}, d time.Duration) {
+// pause sleeps by a timer, or less if stop is closed.
+func pause(stop <-chan struct{}, timer *time.Timer, d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	timer.Reset(d)
 	select {
 	case <-timer.C:
 	case <-stop:

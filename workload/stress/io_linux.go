@@ -46,12 +46,14 @@ func (c Config) holdMemory(stop <-chan struct{}) error {
 	}
 	defer func() { _ = unix.Munmap(memory) }() // it goes with the process as well
 	page := os.Getpagesize()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for round := byte(1); !stopped(stop); round++ {
 		for at := 0; at < len(memory) && !stopped(stop); at += page {
 			memory[at] = round
 		}
 		// Again and again, so that it is not swapped out for good.
-		pause(stop, touchEvery)
+		pause(stop, timer, touchEvery)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ type Config struct {
 	Dir string
 }
 
+// allMethods is the method of a cpu-stress that takes all others in turn.
+const allMethods = "all"
+
 // DefaultFile is the length of the file of an io-stress.
 const DefaultFile unit.Size = 16 << 20
 
@@ -43,7 +46,7 @@ func FromFault(f fault.Fault) (Config, error) {
 		c.Size = DefaultFile
 	}
 	if c.Type == fault.CPUStress && c.Method == "" {
-		c.Method = "all"
+		c.Method = allMethods
 	}
 	if f.Probability < 1 {
 		return c, fmt.Errorf("a %s takes from all or none: leave the probability out", c.Type)
@@ -56,7 +59,7 @@ func (c Config) Validate() error {
 	var methods []string
 	switch c.Type {
 	case fault.CPUStress:
-		methods = append(methods, "all")
+		methods = append(methods, allMethods)
 		for _, w := range works() {
 			methods = append(methods, w.name)
 		}

@@ -79,6 +79,9 @@ func (f *File) Mistake(n *Node, path, hint, format string, args ...any) {
 // none means something. It would have no effect, and what it is meant for cannot
 // be known.
 func (f *File) WantValues(n *Node, path string, except func(path string) bool) {
+	if !n.lacksValue() {
+		return // no path is made for the many values that are fine
+	}
 	for _, field := range n.Fields {
 		at := problem.Join(path, field.Key)
 		if field.Value.Shape == null && !except(at) {

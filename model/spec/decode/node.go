@@ -135,6 +135,21 @@ func (n *Node) IsScalar() bool {
 	return n != nil && (n.Shape == Text || n.Shape == Number || n.Shape == Boolean)
 }
 
+// lacksValue reports whether a key below the node has no value.
+func (n *Node) lacksValue() bool {
+	for i := range n.Fields {
+		if value := n.Fields[i].Value; value.Shape == null || value.lacksValue() {
+			return true
+		}
+	}
+	for _, item := range n.Items {
+		if item.lacksValue() {
+			return true
+		}
+	}
+	return false
+}
+
 // Listed returns the node as a list: itself, or a list of only it.
 func (n *Node) Listed() *Node {
 	if n == nil || n.Shape == List || n.Shape == null {

@@ -228,7 +228,8 @@ func TestBrowsersAreRefused(t *testing.T) {
 	}
 }
 
-// What is given has an effect or is refused, with the words that help.
+// The API refuses every field and value that would have no effect, and says which it
+// knows, because a misspelt field would leave a test without its fault.
 func TestNothingIsDropped(t *testing.T) {
 	u := newAPI(t)
 	u.proxy("p")

@@ -5,6 +5,7 @@
 const looks = {
   ok: { color: 'var(--c-blue)', dash: '' },
   http_error: { color: 'var(--c-red)', dash: '' },
+  failed_hop: { color: 'var(--c-red)', dash: '8 3' },
   connection_error: { color: 'var(--c-purple)', dash: '7 4' },
   timeout: { color: 'var(--c-orange)', dash: '2 4' },
   breaker_open: { color: 'var(--c-green)', dash: '10 3 2 3' },

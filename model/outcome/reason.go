@@ -1,0 +1,104 @@
+package outcome
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Reason says why a request did not end well, more closely than its class.
+type Reason string
+
+// The reasons. That of an HTTPError is its status, see OfStatusReason.
+const (
+	// Refused is a port that nobody listens on.
+	Refused Reason = "refused"
+	// NoSuchHost is a name that the DNS does not resolve.
+	NoSuchHost Reason = "dns"
+	// NoTLS is a connection on which no TLS session could be agreed.
+	NoTLS Reason = "tls"
+	// Unreachable is an address to which no route leads.
+	Unreachable Reason = "unreachable"
+	// ConnectTimeout is a connection that was not made in time.
+	ConnectTimeout Reason = "connect_timeout"
+	// AnswerTimeout is an answer that did not come in time.
+	AnswerTimeout Reason = "answer_timeout"
+	// Reset is a connection that the other side has reset.
+	Reset Reason = "reset"
+	// Closed is a connection that the other side closed before the answer's end.
+	Closed Reason = "closed"
+	// Other is a connection that broke for another reason; its example has it.
+	Other Reason = "other"
+)
+
+// statusReason comes before the status in the reason of an HTTPError.
+const statusReason = "status_"
+
+// OfStatusReason is the reason of an answer with an error status: status_503.
+func OfStatusReason(status int) Reason { return Reason(statusReason + strconv.Itoa(status)) }
+
+// Text is the reason for people.
+func (r Reason) Text() string { return strings.ReplaceAll(string(r), "_", " ") }
+
+// What Windows calls a refused, a reset and an aborted connection. No other
+// system has errors of these numbers.
+const (
+	windowsRefused = syscall.Errno(10061)
+	windowsReset   = syscall.Errno(10054)
+	windowsAborted = syscall.Errno(10053)
+)
+
+// Why is the reason of what Of classifies; "" for a request that ended well. A
+// class that says all there is to say is its own reason.
+func Why(status int, err error) Reason {
+	class := Of(status, err)
+	switch class {
+	case OK:
+		return ""
+	case HTTPError:
+		return OfStatusReason(status)
+	case Timeout:
+		return AnswerTimeout
+	case ConnectionError:
+		return whyNotConnected(err)
+	default:
+		return Reason(class)
+	}
+}
+
+func whyNotConnected(err error) Reason {
+	var resolving *net.DNSError
+	var network *net.OpError
+	var timeout interface{ Timeout() bool }
+	dialling := errors.Is(err, ErrNotConnected) || errors.As(err, &network) && network.Op == "dial"
+	switch {
+	case errors.As(err, &resolving):
+		return NoSuchHost
+	case isAny(err, syscall.ECONNREFUSED, windowsRefused):
+		return Refused
+	case isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH):
+		return Unreachable
+	case dialling && errors.As(err, &timeout) && timeout.Timeout():
+		return ConnectTimeout
+	case errors.Is(err, ErrTLS):
+		return NoTLS
+	case isAny(err, syscall.ECONNRESET, syscall.EPIPE, windowsReset, windowsAborted):
+		return Reset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return Closed
+	default:
+		return Other
+	}
+}
+
+func isAny(err error, numbers ...syscall.Errno) bool {
+	for _, n := range numbers {
+		if errors.Is(err, n) {
+			return true
+		}
+	}
+	return false
+}

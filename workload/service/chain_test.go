@@ -1,0 +1,55 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// bigAnswers serves a service with an endpoint whose answers have a size, and a
+// front that may call it; it returns a chain of as many routes to it.
+func bigAnswers(t *testing.T, size int64, routes int, limits chain.Limits) (front *Service, url, text string) {
+	t.Helper()
+	db := topology.NewService("db")
+	db.Endpoints[0].Path, db.Endpoints[0].Response.Size = "/big", unit.Size(size)
+	_, dbURL := start(t, Config{Service: db})
+	peers := map[string][]string{"db": {dbURL}}
+	front, url = start(t, Config{Service: topology.NewService("front"), Peers: peers, Limits: limits})
+	route := fmt.Sprintf(`{"designation":%q}`, dbURL+"/big")
+	return front, url, `{"designation":"front","routes":[` + strings.Join(strings.Split(strings.Repeat(route+" ", routes), " ")[:routes], ",") + `]}`
+}
+
+// The answers of all routes share one budget; what finds no room is null, with
+// the reason.
+func TestAnswersOfAChainAreBounded(t *testing.T) {
+	front, url, text := bigAnswers(t, 6<<20, 5, chain.Limits{})
+	r := post(t, url+"/", text)
+	answer := r.response(t)
+	if r.status != 200 || len(answer.Response) != 5 || len(answer.Errors) != 3 {
+		t.Fatalf("status %d with %d answers and the errors %q", r.status, len(answer.Response), answer.Errors)
+	}
+	for i, route := range answer.Response {
+		if (route != nil) != (i < 2) {
+			t.Errorf("answer %d is %v", i, route)
+		}
+	}
+	if !strings.Contains(answer.Errors[0], "all answers of a chain") || len(r.body) > maxAnswers+1<<10 {
+		t.Errorf("%d bytes, and %q", len(r.body), answer.Errors[0])
+	}
+	if n := front.replica.Memory.Reserved(); n != 0 {
+		t.Errorf("%d bytes are reserved afterwards", n)
+	}
+}
+
+// They are part of what the service may hold at all.
+func TestAnswersOfAChainNeedMemory(t *testing.T) {
+	_, url, text := bigAnswers(t, 1<<20, 3, chain.Limits{Leak: 2<<20 + 1})
+	answer := post(t, url+"/", text).response(t)
+	if len(answer.Errors) != 1 || answer.Response[1] == nil || answer.Response[2] != nil || !strings.Contains(answer.Errors[0], "may hold") {
+		t.Errorf("got the errors %q", answer.Errors)
+	}
+}

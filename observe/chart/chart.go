@@ -16,7 +16,7 @@ import (
 // The size of a picture, and of the frame in it.
 const (
 	width, height            = 640, 320
-	left, right, top, bottom = 84, 12, 12, 44
+	left, right, top, bottom = 84, 24, 12, 44
 	// MaxLines is how many curves a picture has; further ones are left out, which
 	// the page says.
 	MaxLines = 8
@@ -177,7 +177,7 @@ func ticks(low, high float64) (list []float64) {
 			break
 		}
 	}
-	for i := math.Ceil(low/step - 1e-9); i*step <= high*(1+1e-9); i++ {
+	for i := math.Round(math.Ceil(low/step-1e-9)) + 0; i*step <= high*(1+1e-9); i++ {
 		list = append(list, i*step)
 	}
 	return list

@@ -35,12 +35,16 @@ func (p *player) play(e experiment.Experiment, seeds []uint64) ([]search.Run, er
 		list[i] = e
 		list[i].Seed = seed
 	}
-	return p.playAll(list)
+	runs, err := p.playAll(list)
+	if err != nil {
+		return nil, err
+	}
+	return runs, nil
 }
 
 // playAll plays experiments and returns what they showed, in their order. After an
-// error no other is begun; of several errors that of the first in order is
-// returned.
+// error no other is begun, and those that did not end have no result; of several
+// errors that of the first in order is returned.
 func (p *player) playAll(list []experiment.Experiment) ([]search.Run, error) {
 	ctx, stop := context.WithCancel(p.ctx)
 	defer stop()
@@ -58,12 +62,12 @@ func (p *player) playAll(list []experiment.Experiment) ([]search.Run, error) {
 	}
 	wait.Wait()
 	if err := p.ctx.Err(); err != nil {
-		return nil, context.Cause(p.ctx)
+		return runs, context.Cause(p.ctx)
 	}
 	for _, err := range errs {
 		// Those that only ended because another failed say nothing.
 		if err != nil && ctx.Err() != nil && !isCancelled(err) {
-			return nil, err
+			return runs, err
 		}
 	}
 	return runs, nil

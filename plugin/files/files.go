@@ -17,11 +17,21 @@ import (
 )
 
 func NewValidate(streams cli.Streams) *cobra.Command {
-	var in cli.Inputs
+	var (
+		in    cli.Inputs
+		asked bool
+	)
 	cmd := &cobra.Command{
 		Use:   "validate -f FILE",
 		Short: "Check files and name every mistake in them",
+		Long: `Check files and name every mistake in them.
+
+With --advise, name patterns, too, that are known to turn small failures into outages: retries at several
+layers, timeouts that do not nest, retries without budget or jitter, queues without bound, hedges and retries
+of what is not idempotent. Each names the lesson that shows what it does. Advice is no mistake: the exit
+code is that of the check.`,
 		Example: `  kubectl microsim validate -f shop.yaml
+  kubectl microsim validate -f system.yaml --advise
   kubectl microsim validate -f systems/ -f https://example.org/system.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.Filenames)+len(args) == 0 {
@@ -34,11 +44,15 @@ func NewValidate(streams cli.Streams) *cobra.Command {
 			cli.ShowNotes(streams.Err, docs)
 			for _, d := range docs {
 				fmt.Fprintf(streams.Out, "%s valid (%s)\n", documentName(d), d.Origin.File)
+				if asked {
+					printAdvice(streams.Out, d)
+				}
 			}
 			return nil
 		},
 	}
 	in.AddFlags(cmd, "what to check")
+	cmd.Flags().BoolVar(&asked, "advise", false, "name patterns that turn small failures into outages, with the lesson that shows each")
 	return cmd
 }
 

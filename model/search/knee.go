@@ -20,7 +20,9 @@ func Knee(x, y []float64) (int, bool) {
 		}
 		low, high = min(low, v), max(high, v)
 	}
-	if high == low || x[n-1] == x[0] {
+	left, right := x[0], x[n-1]
+	falls := y[n-1] < y[0]
+	if high == low || right == left {
 		return 0, false
 	}
 	// A falling curve is turned over; then a convex one is below the diagonal, and
@@ -28,8 +30,8 @@ func Knee(x, y []float64) (int, bool) {
 	sign, sum := 1.0, 0.0
 	distance := make([]float64, n)
 	for i := range x {
-		u, v := (x[i]-x[0])/(x[n-1]-x[0]), (y[i]-low)/(high-low)
-		if y[n-1] < y[0] {
+		u, v := (x[i]-left)/(right-left), (y[i]-low)/(high-low)
+		if falls {
 			v = 1 - v
 		}
 		distance[i] = v - u

@@ -16,8 +16,8 @@ import (
 // set writes a text into a field of a struct, by the names that files have for
 // it: retry.attempts. Whatever a pointer leads to is copied before, so that others
 // who share it keep theirs. What the value means is for validation to say.
-func set(v reflect.Value, path []string, text string) error {
-	name := path[0]
+func set(v reflect.Value, path, text string) error {
+	name, rest, deeper := strings.Cut(path, ".")
 	field, known := fieldOf(v, name)
 	if !field.IsValid() {
 		return fmt.Errorf("%q is not known: %s", name, didYouMean(name, known))
@@ -30,16 +30,16 @@ func set(v reflect.Value, path []string, text string) error {
 		field.Set(fresh)
 		field = fresh.Elem()
 	}
-	if delay, ok := field.Addr().Interface().(*dist.Delay); ok && len(path) == 1 {
+	if delay, ok := field.Addr().Interface().(*dist.Delay); ok && !deeper {
 		d, err := unit.ParseDuration(text)
 		*delay = dist.Fixed(d.Std())
 		return err
 	}
-	if len(path) > 1 {
+	if deeper {
 		if field.Kind() != reflect.Struct {
-			return fmt.Errorf("%s is one value: leave .%s out", name, strings.Join(path[1:], "."))
+			return fmt.Errorf("%s is one value: leave .%s out", name, rest)
 		}
-		return set(field, path[1:], text)
+		return set(field, rest, text)
 	}
 	return setValue(field, name, text)
 }
@@ -133,13 +133,13 @@ func setFault(f *fault.Fault, name, text string) error {
 	v := reflect.ValueOf(f).Elem()
 	switch name {
 	case "name", "start", "duration", "probability":
-		return set(v, []string{name}, text)
+		return set(v, name, text)
 	case "direction":
-		return set(v, []string{"target", "direction"}, text)
+		return set(v, "target.direction", text)
 	}
 	args := reflect.ValueOf(&f.Args).Elem()
 	if field, known := fieldOf(args, name); !field.IsValid() {
 		return errors.New(fmt.Sprintf("%q is no parameter of a fault: ", name) + didYouMean(name, append(known, "start", "duration", "probability", "direction")))
 	}
-	return set(args, []string{name}, text)
+	return set(args, name, text)
 }

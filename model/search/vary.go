@@ -154,7 +154,7 @@ func setLoad(e *experiment.Experiment, phase, field, value string) error {
 		var names []string
 		for i := range e.Load.Phases {
 			if p := &e.Load.Phases[i]; p.Name == phase {
-				return set(reflect.ValueOf(p).Elem(), strings.Split(field, "."), value)
+				return set(reflect.ValueOf(p).Elem(), field, value)
 			}
 			names = append(names, e.Load.Phases[i].Name)
 		}
@@ -164,12 +164,12 @@ func setLoad(e *experiment.Experiment, phase, field, value string) error {
 	case "rate", "users":
 		return scaleLoad(e, field, value)
 	case "timeout", "maxInFlight", "noKeepAlive":
-		return set(reflect.ValueOf(&e.Load).Elem(), []string{field}, value)
+		return set(reflect.ValueOf(&e.Load).Elem(), field, value)
 	}
 	if len(e.Load.Phases) != 1 {
 		return fmt.Errorf("the load has %d phases: write load.PHASE.%s", len(e.Load.Phases), field)
 	}
-	return set(reflect.ValueOf(&e.Load.Phases[0]).Elem(), strings.Split(field, "."), value)
+	return set(reflect.ValueOf(&e.Load.Phases[0]).Elem(), field, value)
 }
 
 // scaleLoad gives the highest phase a height, and all others in proportion.
@@ -233,21 +233,22 @@ func setService(e *experiment.Experiment, name, field, value string) error {
 		return fmt.Errorf("%q is no service of the system (%s)", name, didYouMean(name, names(&system)))
 	}
 	e.System = system
-	path := strings.Split(field, ".")
-	if path[0] != "work" {
-		return set(reflect.ValueOf(s).Elem(), path, value)
+	work, isWork := strings.CutPrefix(field, "work.")
+	if !isWork {
+		return set(reflect.ValueOf(s).Elem(), field, value)
 	}
+	kind, _, _ := strings.Cut(work, ".")
 	found := false
 	var problem error
 	eachStep(s, func(step *topology.Step) {
-		if step.Work == nil || len(path) < 2 || problem != nil {
+		if step.Work == nil || problem != nil {
 			return
 		}
-		if field, _ := fieldOf(reflect.ValueOf(step.Work).Elem(), path[1]); field.IsValid() && field.IsZero() {
+		if field, _ := fieldOf(reflect.ValueOf(step.Work).Elem(), kind); field.IsValid() && field.IsZero() {
 			return // work of another kind
 		}
 		found = true
-		problem = set(reflect.ValueOf(step.Work).Elem(), path[1:], value)
+		problem = set(reflect.ValueOf(step.Work).Elem(), work, value)
 	})
 	if problem == nil && !found {
 		return fmt.Errorf("service %q does no such work: write work.sleep, work.cpu or work.io, as it has", name)
@@ -271,7 +272,7 @@ func setCalls(e *experiment.Experiment, edge, field, value string) error {
 		eachStep(s, func(step *topology.Step) {
 			if c := step.Call; c != nil && (to == experiment.Everything || to == c.To) && problem == nil {
 				found = true
-				problem = setCall(c, strings.Split(field, "."), value)
+				problem = setCall(c, field, value)
 			}
 		})
 		if problem != nil {
@@ -291,14 +292,14 @@ func setCalls(e *experiment.Experiment, edge, field, value string) error {
 
 // setCall changes a call. A policy that it does not have cannot be made of one
 // field alone, but for a retry.
-func setCall(c *topology.Call, path []string, value string) error {
-	if len(path) > 1 {
-		field, _ := fieldOf(reflect.ValueOf(&c.Call).Elem(), path[0])
+func setCall(c *topology.Call, path, value string) error {
+	if name, _, deeper := strings.Cut(path, "."); deeper {
+		field, _ := fieldOf(reflect.ValueOf(&c.Call).Elem(), name)
 		switch {
-		case field.IsValid() && field.Kind() == reflect.Pointer && field.IsNil() && path[0] == "retry":
+		case field.IsValid() && field.Kind() == reflect.Pointer && field.IsNil() && name == "retry":
 			c.Retry = &policy.Retry{Attempts: 1}
 		case field.IsValid() && field.Kind() == reflect.Pointer && field.IsNil():
-			return fmt.Errorf("the call of %s has no %s: describe one in the file, which is then varied", c.To, path[0])
+			return fmt.Errorf("the call of %s has no %s: describe one in the file, which is then varied", c.To, name)
 		}
 	}
 	return set(reflect.ValueOf(c).Elem(), path, value)

@@ -92,7 +92,10 @@ func (p *limitPrinter) answer() {
 
 // end is one end of a bracket, or why it is missing.
 func (p *limitPrinter) end(load *float64, t tone, missing string, bound float64) string {
-	if load == nil {
+	switch {
+	case load == nil && p.Incomplete:
+		return "not known yet"
+	case load == nil:
 		return fmt.Sprintf(missing, p.rate(bound))
 	}
 	return p.style.paint(t, p.rate(*load))

@@ -36,6 +36,10 @@ agreement: ## the same experiments for real and in virtual time, with the error 
 race: ## the same under the race detector (needs a C compiler)
 	$(GO) test -count=1 -race -shuffle=on ./...
 
+.PHONY: truth
+truth: ## print figures of known servers and distributions beside the truth, with the error
+	MICROSIM_TRUTH=full $(GO) test -count=1 -v ./internal/truth
+
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
 	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...

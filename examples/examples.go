@@ -41,8 +41,8 @@ func List() []Example {
 	return list
 }
 
-// describe takes the title from the comment in the first line, and the kind from
-// the first line that names one. JSON has no comments: such files are requests.
+// describe takes the title of an experiment from its field, of other files from
+// the comment in the first line; and the kind from the first line that names one. JSON has no comments: such files are requests.
 // Of those without a kind, there are only faults of VECROsim.
 func describe(file, content string) Example {
 	e := Example{Name: strings.TrimSuffix(file, path.Ext(file)), File: file}
@@ -51,6 +51,9 @@ func describe(file, content string) Example {
 		return e
 	}
 	for line := range strings.Lines(content) {
+		if title, ok := strings.CutPrefix(line, "title: "); ok {
+			e.Title = unquote(strings.TrimSpace(title))
+		}
 		line = strings.TrimSpace(line)
 		if comment, ok := strings.CutPrefix(line, "# "); ok && e.Title == "" {
 			e.Title = comment
@@ -63,6 +66,15 @@ func describe(file, content string) Example {
 		e.Kind = "Faults"
 	}
 	return e
+}
+
+// unquote takes the quotes of YAML off a text, if it has some.
+func unquote(text string) string {
+	inner, ok := strings.CutPrefix(text, "'")
+	if !ok {
+		return text
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(inner, "'"), "''", "'")
 }
 
 // Open returns the content of an example, by its name or its file's name.

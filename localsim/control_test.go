@@ -116,9 +116,9 @@ func TestControlAnswersChains(t *testing.T) {
 	if err := json.Unmarshal(answer.Body, &got); err != nil {
 		t.Fatalf("%s: %v", answer.Body, err)
 	}
-	if answer.Status != 200 || got.Service != "front" || len(got.Errors) != 0 || len(got.Response) != 1 ||
+	if answer.Code != 200 || got.Service != "front" || len(got.Errors) != 0 || len(got.Response) != 1 ||
 		got.Response[0].Service != "back" || got.Response[0].Response[0].Service != "aside" {
-		t.Errorf("the answer is %d %s", answer.Status, answer.Body)
+		t.Errorf("the answer is %d %s", answer.Code, answer.Body)
 	}
 	if len(answer.RequestID) != 36 || answer.RequestID[14] != '4' {
 		t.Errorf("the request's id %q is no UUID of version 4", answer.RequestID)
@@ -367,5 +367,21 @@ func TestConnectNeedsANameAmongSeveral(t *testing.T) {
 	}
 	if c := must(control.Connect(dir, "two")); must(c.Status(context.Background())).Name != "two" {
 		t.Error("Connect found another system")
+	}
+}
+
+func TestAFaultWithoutProbabilityActsAlways(t *testing.T) {
+	dir := t.TempDir()
+	d := up(t, inProcess(dir), runnertest.System("held"))
+	record := must(os.ReadFile(filepath.Join(dir, "held", "system.json")))
+	var known struct{ Token string }
+	if err := json.Unmarshal(record, &known); err != nil {
+		t.Fatal(err)
+	}
+	bearer := http.Header{"Authorization": {"Bearer " + known.Token}, "Content-Type": {"application/json"}}
+	status, body := request(t, "PUT", d.ControlURL()+"/admin/faults/x", `{"fault": {"type": "error", "target": {"service": "aside"}, "args": {"status": 503}}}`, bearer)
+	active := must(d.Active(t.Context()))
+	if status != 200 || len(active) != 1 || active[0].Fault.Probability != 1 {
+		t.Errorf("got %d %s; active are %+v", status, body, active)
 	}
 }

@@ -84,6 +84,13 @@ type Config struct {
 	NewMark    func() string
 	// CanImpair says why such a network cannot carry out a fault.
 	CanImpair func(f *fault.Fault) error
+	// Stress makes the command of a process that takes resources away, as a stress
+	// fault says, and ends by itself after some time; 0 means never. It prints a
+	// line when it is ready, begins at a line on standard input, and ends with it.
+	// CanStress says why a fault is not possible. Without them there are no
+	// stress faults.
+	Stress    func(f fault.Fault, lasting time.Duration) (*exec.Cmd, error)
+	CanStress func(f *fault.Fault) error
 	// Entrances are services whose requests from outside go through a gate from
 	// the start, so that faults that are added later act on them.
 	Entrances []string
@@ -126,6 +133,8 @@ func New(c Config) (*Deployer, error) {
 		return nil, errors.New("isolation netns needs NewNetwork, NewMark and CanImpair functions")
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
+	case (c.Stress == nil) != (c.CanStress == nil):
+		return nil, errors.New("stress faults need both a Stress and a CanStress function")
 	case c.PortBase < 0 || c.PortBase > 65535:
 		return nil, fmt.Errorf("invalid port base %d: use 1 to 65535, or 0 for any free ports", c.PortBase)
 	}

@@ -63,6 +63,11 @@ type Deployment struct {
 	network  Network
 	impaired map[slot]impairment
 	wake     chan struct{}
+	// changes are those of replicas; following ends when nobody acts on them any
+	// more.
+	changes   feed
+	stresses  stresses
+	following chan struct{}
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -80,10 +85,11 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 		config: c, name: system.Name, seed: seed, started: time.Now(), token: rand.Text(),
 		output: supervise.NewLockedWriter(c.Output),
 		hurry:  make(chan struct{}), closed: make(chan struct{}), asked: make(chan struct{}),
-		wake: make(chan struct{}, 1), watched: make(chan struct{}),
+		wake: make(chan struct{}, 1), watched: make(chan struct{}), following: make(chan struct{}),
 	}
 	d.admin = control.NewAdminClient(d.token)
 	d.injections = map[string]*injection{}
+	d.stresses.running = map[stressKey]*supervise.Helper{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
 	}
@@ -97,6 +103,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 	d.impaired = map[slot]impairment{}
 	d.setSystem(system)
 	go d.watch()
+	go d.followReadiness()
 	if err := d.openNetwork(); err != nil {
 		err = fmt.Errorf("starting system %q: %w", system.Name, err)
 		return nil, errors.Join(err, d.Close(context.Background()))
@@ -172,6 +179,7 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
 			Sync:   func(ctx context.Context, in supervise.Instance) error { return d.syncNew(ctx, r, in) },
 			Notify: func(event string, err error) { d.notify(s, event, err) },
+			Checks: func() []supervise.HealthCheck { return d.checks(s.service) }, Check: check, Changed: d.changes.publish,
 		}
 		if d.config.Isolation.ownProcesses() {
 			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
@@ -319,8 +327,10 @@ func (d *Deployment) Close(ctx context.Context) error {
 func (d *Deployment) takeDown() error {
 	d.end()
 	<-d.watched
+	<-d.following
 	// Requests that a fault holds back must not hold up the end.
 	gatesErr := d.closeGates()
+	stressErr := d.stresses.close()
 	d.updating.Lock()
 	defer d.updating.Unlock()
 	left := awaitEnded(d.list())
@@ -329,6 +339,9 @@ func (d *Deployment) takeDown() error {
 	}
 	if gatesErr != nil {
 		return &runner.CleanupError{Left: []string{fmt.Sprintf("a gate of system %q", d.name)}, Err: gatesErr, Remedy: "end this program"}
+	}
+	if stressErr != nil {
+		left = append(left, stressErr.Error())
 	}
 	if len(left) > 0 {
 		// The entry stays, so that `down` can try again.

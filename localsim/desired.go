@@ -45,14 +45,26 @@ func (d *Deployment) peersChangedLocked() {
 	d.generation++
 }
 
-// peersLocked returns the URLs by service of all replicas whose address is
-// known. The map is never changed.
+// peersLocked returns the URLs by service of the replicas whose address is known
+// and whose readiness check has not failed. The map is never changed.
 func (d *Deployment) peersLocked() (map[string][]string, int) {
 	if d.peers == nil {
-		peers := map[string][]string{}
+		peers, all := map[string][]string{}, map[string][]string{}
 		for _, r := range d.replicas {
-			if s := r.Snapshot(); s.URL != "" {
+			s := r.Snapshot()
+			if s.URL == "" {
+				continue
+			}
+			all[s.Service] = append(all[s.Service], s.URL)
+			if !isUnready(&s) {
 				peers[s.Service] = append(peers[s.Service], s.URL)
+			}
+		}
+		for service, urls := range all {
+			// Without a healthy replica, callers meet what is wrong with those there
+			// are.
+			if len(peers[service]) == 0 {
+				peers[service] = urls
 			}
 		}
 		d.peers = peers
@@ -221,21 +233,21 @@ func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance
 	return nil
 }
 
-// maxSyncing bounds how many replicas are synced at once.
-const maxSyncing = 32
+// maxAtOnce bounds how many replicas are synced, replaced or stressed at once.
+const maxAtOnce = 32
 
 // syncAll brings replicas up to date, all at once, and returns every error.
 func (d *Deployment) syncAll(ctx context.Context, replicas []*replica) error {
 	errs := make([]error, len(replicas))
-	eachAtOnce(len(replicas), maxSyncing, func(i int) { errs[i] = d.sync(ctx, replicas[i]) })
+	eachAtOnce(len(replicas), func(i int) { errs[i] = d.sync(ctx, replicas[i]) })
 	return errors.Join(errs...)
 }
 
-// eachAtOnce calls do for 0..n-1 from at most limit goroutines, and waits.
-func eachAtOnce(n, limit int, do func(int)) {
+// eachAtOnce calls do for 0..n-1 from at most maxAtOnce goroutines, and waits.
+func eachAtOnce(n int, do func(int)) {
 	next := make(chan int)
 	ended := make(chan struct{})
-	workers := min(n, limit)
+	workers := min(n, maxAtOnce)
 	for range workers {
 		go func() {
 			for i := range next {

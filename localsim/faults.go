@@ -72,8 +72,14 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 			return c.CanGate(f)
 		}
 	case fault.OnHost:
+		switch {
+		case !c.Isolation.ownProcesses():
+			return fmt.Errorf("fault %q: with --isolation %s the services run inside this program, which a stress would hold up as well; start the system with --isolation process", f.Label(), c.Isolation)
+		case c.CanStress != nil:
+			return c.CanStress(f)
+		}
 	}
-	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine yet; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
+	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
 }
 
 func checkTarget(system *topology.System, t fault.Target) error {
@@ -147,6 +153,9 @@ func (d *Deployment) act(ctx context.Context, in *injection) error {
 	if onTheWay(in.layer) {
 		return d.applyPaths(ctx)
 	}
+	if in.layer == fault.OnHost {
+		return d.applyStress(ctx)
+	}
 	if !in.momentary() {
 		return d.syncAll(ctx, targets)
 	}
@@ -191,9 +200,12 @@ func (d *Deployment) Clear(ctx context.Context, id string) error {
 		return nil //nolint:nilerr // nothing is left of a system that has been taken down
 	}
 	err := error(nil)
-	if onTheWay(in.layer) {
+	switch {
+	case onTheWay(in.layer):
 		err = d.applyPaths(ctx)
-	} else {
+	case in.layer == fault.OnHost:
+		err = d.applyStress(ctx)
+	default:
 		err = d.syncAll(ctx, d.targeted(in))
 	}
 	if err != nil {
@@ -235,6 +247,9 @@ func (d *Deployment) Active(ctx context.Context) ([]runner.Injection, error) {
 
 // affected lists the replicas that the injection acts on.
 func (d *Deployment) affected(in *injection) []*replica {
+	if in.layer == fault.OnHost {
+		return d.stressed(in)
+	}
 	if !in.momentary() {
 		return d.targeted(in)
 	}
@@ -265,7 +280,7 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 		}
 	}
 	counts := make([]map[string]int64, len(instances))
-	eachAtOnce(len(instances), maxSyncing, func(i int) {
+	eachAtOnce(len(instances), func(i int) {
 		// A replica that does not answer adds nothing; its state shows that it
 		// is broken.
 		counts[i], _ = d.admin.Hits(ctx, instances[i].Control())

@@ -411,7 +411,7 @@ func TestChainsGoThroughGates(t *testing.T) {
 			call := func(first string) time.Duration {
 				began := time.Now()
 				answer, err := client.Call(t.Context(), fmt.Appendf(nil, `{"designation":%q,"routes":[{"designation":"cart"}]}`, first), nil)
-				if err != nil || answer.Status != 200 || strings.Contains(string(answer.Body), "outside") {
+				if err != nil || answer.Code != 200 || strings.Contains(string(answer.Body), "outside") {
 					t.Errorf("%v, %v", answer, err)
 				}
 				return time.Since(began)

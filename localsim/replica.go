@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -96,21 +95,8 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 			}
 			return d.spawner.Do(func() error { return d.network.Enter(r.Label(), start) })
 		},
-		Started: func(pid int) error { return d.noteChild(r, pid) },
+		Started: func(pid int) error { return d.noteProcess(pid, r.Label()) },
 	})
-}
-
-// noteChild writes the process down, so that `down` finds it if this program
-// is killed.
-func (d *Deployment) noteChild(r *replica, pid int) error {
-	if d.entry == nil {
-		return nil
-	}
-	process, err := registry.Identify(pid)
-	if err != nil {
-		return nil //nolint:nilerr // it has ended already, which Wait reports
-	}
-	return d.entry.AddChild(registry.Child{Process: process, Replica: r.Label()})
 }
 
 // service returns a service as it is wanted now.

@@ -90,7 +90,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return errors.Join(err, d.revert(undoing, plan))
 	}
 	d.dropInjections(next)
-	return d.applyPaths(ctx)
+	return errors.Join(d.applyPaths(ctx), d.applyStress(ctx))
 }
 
 func (d *Deployment) checkUpdate(next *topology.System) error {
@@ -141,7 +141,7 @@ func (d *Deployment) replaceAll(ctx context.Context, slots []slot) error {
 	replicas := d.find(slots)
 	errs := make([]error, len(replicas))
 	system, _ := d.current()
-	eachAtOnce(len(replicas), maxStarting, func(i int) {
+	eachAtOnce(len(replicas), func(i int) {
 		// An instance that was already starting may have got the old
 		// description.
 		for errs[i] == nil && replicas[i].builtFor.Load() != system {

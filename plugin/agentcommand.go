@@ -16,7 +16,8 @@ func newAgent(streams cli.Streams) *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return agent.Run(cmd.Context(), args, agent.Streams{In: streams.In, Out: streams.Out, Err: streams.Err})
+			err := agent.Run(cmd.Context(), args, agent.Streams{In: streams.In, Out: streams.Out, Err: streams.Err})
+			return cli.ExitWith(agent.ExitCode(err), err)
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,7 @@ func TestPercentsAndShares(t *testing.T) {
 
 // A chain of which a hop fails is an error of its client, and the hop is named.
 func TestFailedHopsOfLoads(t *testing.T) {
+	t.Setenv("MICROSIM_STATE_DIR", t.TempDir()) // others may run this test, too
 	text, err := os.ReadFile(filepath.Join(cases, "failed-hop.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -133,5 +135,55 @@ func TestFailedHopsOfLoads(t *testing.T) {
 				t.Errorf("validate says %q", talk.String())
 			}
 		})
+	}
+}
+
+// runCase runs an experiment on this machine and returns what it wrote into a
+// file of its directory.
+func runCase(t *testing.T, name, file string, into any) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "out")
+	var out, talk bytes.Buffer
+	code := Run(t.Context(), []string{"run", "-f", filepath.Join(cases, name), "--on", "local", "--out", dir}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+	// A busy machine serves less than the checks of a case want.
+	if code != cli.ExitDone && code != cli.ExitCheckFailed {
+		t.Fatalf("exit code %d: %s%s", code, out.String(), talk.String())
+	}
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An overloaded system shows what it served, and not what was asked of it; and a
+// queue without an end is no better than one with.
+func TestOverloadShowsWhatWasServed(t *testing.T) {
+	var c result.Comparison
+	runCase(t, "overload.yaml", "comparison.json", &c)
+	for _, v := range c.Variants {
+		// 50 a second are possible, fewer on a busy machine.
+		if math.Abs(v.Offered.Mean-100) > 1 || v.Goodput.Mean > 51 || v.Goodput.Mean < 20 || v.Name == "endless-queue" && v.Rate.Mean > 51 {
+			t.Errorf("%s: offered %v/s, rate %v/s, goodput %v/s", v.Name, v.Offered.Mean, v.Rate.Mean, v.Goodput.Mean)
+		}
+	}
+	if best := c.Ranking[0].Variant; best != "shedding" {
+		t.Errorf("%s is ranked first: %+v", best, c.Ranking)
+	}
+}
+
+// A dropped request is offered and an error, once, and takes nothing from what
+// was served.
+func TestDroppedRequestsCountOnce(t *testing.T) {
+	var r result.Result
+	runCase(t, "goodput-dropped.yaml", "result.json", &r)
+	run, phase, total := r.Segments[0].Clients, r.Segments[1].Clients, r.Load.Total
+	if math.Abs(run.OfferedRate-50) > 0.5 || run.Ended != run.Outcomes[outcome.OK] || run.Goodput != run.Rate || run.Goodput > 20.5 {
+		t.Errorf("the run: %+v", run)
+	}
+	if phase.Ended != run.Ended || phase.Rate != run.Rate || total.Ended != run.Ended || math.Abs(total.Goodput-run.Goodput) > 1e-9 || total.OfferedRate != run.OfferedRate {
+		t.Errorf("the run, its phase and the report of its load disagree:\n%+v\n%+v\n%+v", run, phase, total)
 	}
 }

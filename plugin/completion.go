@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,13 +20,19 @@ import (
 func newCompletion(streams cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "completion",
-		Short: "Have the shell complete the words of 'kubectl microsim'",
-		Long: `Have the shell complete the words of 'kubectl microsim'.
+		Short: "Set up the completion of commands, flags and names in the shell",
+		Long: `Set up the completion of commands, flags and names in the shell.
+
+  kubectl microsim completion install                   for 'kubectl microsim', in any shell
+  source <(kubectl-microsim completion bash)            for 'kubectl-microsim' in bash
+  source <(kubectl-microsim completion zsh)             for 'kubectl-microsim' in zsh
+  kubectl-microsim completion fish | source             for 'kubectl-microsim' in fish
 
 kubectl 1.26 and newer asks a program called kubectl_complete-microsim on the PATH, in every
 shell for which kubectl's own completion is set up. 'completion install' writes that program;
-'completion print' shows it.`,
-		Args: cobra.NoArgs,
+'completion print' shows it. A shell script of 'completion bash', 'zsh' or 'fish' completes the
+plugin when it is called by its own name, without kubectl.`,
+		Args: cli.Commands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newCompletionInstall(streams), &cobra.Command{
@@ -34,12 +41,31 @@ shell for which kubectl's own completion is set up. 'completion install' writes 
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, text := completer(runtime.GOOS)
-			_, err := fmt.Fprint(streams.Out, text)
+			_, err := fmt.Fprint(cli.Raw(streams.Out), text)
 			return err
 		},
 	})
+	for shell, generate := range map[string]func(*cobra.Command, io.Writer) error{
+		"bash": func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+		"zsh":  func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) },
+		"fish": func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
+	} {
+		cmd.AddCommand(&cobra.Command{
+			Use:   shell,
+			Short: "Print the script that completes kubectl-microsim in " + shell,
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				root := cmd.Root()
+				root.Use = program // the script is for the name that is typed
+				return generate(root, cli.Raw(streams.Out))
+			},
+		})
+	}
 	return cmd
 }
+
+// program is the name of this program when it is called without kubectl.
+const program = "kubectl-microsim"
 
 func newCompletionInstall(streams cli.Streams) *cobra.Command {
 	var dir string
@@ -61,7 +87,7 @@ func newCompletionInstall(streams cli.Streams) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to; without it that in which the PATH has the plugin")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to (default that of the plugin on the PATH)")
 	return cmd
 }
 
@@ -92,7 +118,7 @@ func installCompleter(dir string) (string, error) {
 	}
 	there, err := os.ReadFile(path)
 	if err == nil && !strings.Contains(string(there), completerMark) {
-		return "", fmt.Errorf("%q is there already, and is no program of this project; remove it, or name another directory on the PATH with --dir", path)
+		return "", fmt.Errorf("%q exists and does not come from this command; remove it, or name another directory on the PATH with --dir", path)
 	}
 	err = os.WriteFile(path, []byte(text), 0o755)
 	if err == nil {
@@ -102,7 +128,7 @@ func installCompleter(dir string) (string, error) {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "", fmt.Errorf("the directory %q is not writable; run the command as a user who may write there, or name another directory on the PATH with --dir", dir)
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("there is no directory %q; make it, or name another on the PATH with --dir", dir)
+		return "", fmt.Errorf("there is no directory %q; create it, or name another on the PATH with --dir", dir)
 	case err != nil:
 		return "", err
 	}

@@ -104,7 +104,7 @@ func upExample(t *testing.T, name string) (runner.Deployment, map[string]string)
 		t.Fatal(err)
 	}
 	l := local.Flags{Isolation: string(localsim.InProcess)}
-	deployer, err := l.DeployerIn("", io.Discard, false)
+	deployer, err := l.DeployerIn("", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestLessonsShowWhatTheySay(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := local.Flags{Isolation: string(localsim.InProcess)}
-			deployer, err := l.DeployerIn("", io.Discard, false)
+			deployer, err := l.DeployerIn("", io.Discard)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -34,7 +34,7 @@ func namespaceDeployer(t *testing.T) *localsim.Deployer {
 	if os.Geteuid() != 0 {
 		t.Fatal("making network namespaces needs root; run it by `make test-root`")
 	}
-	d, err := (&local.Flags{Isolation: string(localsim.Namespace)}).DeployerIn(t.TempDir(), t.Output(), true)
+	d, err := (&local.Flags{Isolation: string(localsim.Namespace), Verbose: true}).DeployerIn(t.TempDir(), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}

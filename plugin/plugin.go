@@ -4,9 +4,13 @@ package plugin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -30,10 +34,15 @@ func Main() int {
 // Run executes one command line, without the program's name, and returns the
 // exit code. The end of ctx interrupts the command, which then cleans up.
 func Run(ctx context.Context, args []string, streams cli.Streams) int {
-	root := newRoot(streams) //nolint:contextcheck // the commands take their context when they run
+	out, talk := cli.NewCleanWriter(streams.Out), cli.NewCleanWriter(streams.Err)
+	root := newRoot(cli.Streams{In: streams.In, Out: out, Err: talk}) //nolint:contextcheck // the commands take their context when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	return cli.Conclude(streams.Err, err)
+	// Commands need not look at each line that they print.
+	if lost := out.Err(); lost != nil && !errors.Is(err, lost) {
+		err = errors.Join(err, fmt.Errorf("writing the output: %w", lost))
+	}
+	return cli.Conclude(talk, err)
 }
 
 func newRoot(streams cli.Streams) *cobra.Command {
@@ -51,7 +60,7 @@ ways production breaks, protect it, and see what happened.
 		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          cli.Commands,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl microsim"},
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -60,6 +69,7 @@ ways production breaks, protect it, and see what happened.
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return cli.Usage(cmd, err) })
 	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.AddGroup(
 		&cobra.Group{ID: "system", Title: "Systems:"},
 		&cobra.Group{ID: "act", Title: "Load and faults:"},
@@ -73,25 +83,73 @@ ways production breaks, protect it, and see what happened.
 	} {
 		for _, c := range commands {
 			c.GroupID = group
-			wrapArgs(c)
 			root.AddCommand(c)
 		}
 	}
+	wrapArgs(root)
 	return root
 }
 
-// wrapArgs makes wrong numbers of arguments usage errors, for a command and
-// those below it.
-func wrapArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+// newHelp shows the help of a command; one that there is not is a misuse.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) > 0 && about.HasSubCommands() {
+				err = cli.Commands(about, rest)
+			}
+			if err != nil {
 				return cli.Usage(cmd, err)
 			}
-			return nil
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if about, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range about.Commands() {
+					if sub.IsAvailableCommand() {
+						names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// wrapArgs makes wrong numbers of arguments, and empty values of flags, usage
+// errors, for a command and those below it.
+func wrapArgs(cmd *cobra.Command) {
+	check := cmd.Args
+	if check == nil {
+		check = cobra.ArbitraryArgs
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		err := refuseEmpty(cmd.Flags())
+		if err == nil {
+			err = check(cmd, args)
 		}
+		if err != nil {
+			return cli.Usage(cmd, err)
+		}
+		return nil
 	}
 	for _, sub := range cmd.Commands() {
 		wrapArgs(sub)
 	}
+}
+
+// refuseEmpty refuses empty texts as values of flags: they come from variables that
+// are not set, and would be taken for flags that were not given.
+func refuseEmpty(flags *pflag.FlagSet) (err error) {
+	meaningful := []string{"body", "with"}
+	flags.Visit(func(flag *pflag.Flag) {
+		if err == nil && flag.Value.Type() == "string" && flag.Value.String() == "" && !slices.Contains(meaningful, flag.Name) {
+			err = fmt.Errorf("--%s is empty: write a value, or leave it out", flag.Name)
+		}
+	})
+	return err
 }

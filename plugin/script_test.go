@@ -32,6 +32,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MICROSIM_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("HOME", env.WorkDir)
+			cases, err := filepath.Abs(filepath.Join("..", "testdata", "cases"))
+			if err != nil {
+				return err
+			}
+			env.Setenv("CASES", cases)
 			plugin, err := exec.LookPath("kubectl-microsim")
 			env.Setenv("PLUGIN", plugin)
 			return err

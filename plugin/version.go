@@ -11,28 +11,28 @@ import (
 )
 
 func newVersion(streams cli.Streams) *cobra.Command {
-	var output string
+	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := output.Validate(); err != nil {
+				return cli.Usage(cmd, err)
+			}
 			info := struct {
 				Version string `json:"version"`
 				Go      string `json:"go"`
 				OS      string `json:"os"`
 				Arch    string `json:"arch"`
 			}{version.String(), version.Go(), runtime.GOOS, runtime.GOARCH}
-			if output == "" {
+			if !output.Machine() {
 				fmt.Fprintf(streams.Out, "kubectl-microsim %s (%s, %s/%s)\n", info.Version, info.Go, info.OS, info.Arch)
 				return nil
 			}
-			if err := cli.OneOf("output", output, "json", "yaml"); err != nil {
-				return cli.Usage(cmd, err)
-			}
-			return cli.PrintObject(streams.Out, output, info)
+			return output.Object(streams.Out, info)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	output.AddFlags(cmd, cli.Templates()...)
 	return cmd
 }

@@ -217,11 +217,7 @@ func (c *fakeCollector) Start(_ context.Context, _ func(context.Context) ([]Repl
 				ended = true
 			}
 			now := time.Now()
-			observe(measure.Sample{
-				At: now, Elapsed: now.Sub(last), Service: "cart", Requests: 20, Errors: 2, Codes: map[string]int64{"200": 18, "500": 2},
-				Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{10, 8, 2, 0}, Sum: 1, Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: 0.5,
-				Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 19, outcome.Timeout: 1}, Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{0, 0, 0, 20}, Sum: 40}},
-			})
+			observe(*shopSample(now, now.Sub(last)))
 			last = now
 			if ended {
 				return

@@ -52,6 +52,18 @@ type Replica struct {
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
 	Since    time.Time `json:"since"`
+	// Detected is when a health check or the supervisor noticed that the replica
+	// is not ready. It is the zero time while the replica is ready, or nobody has
+	// noticed, or the target does not tell.
+	Detected time.Time `json:"detected,omitzero"`
+}
+
+// A Watcher may be implemented by a Deployment that knows at once when a replica
+// changes. Others are asked again and again.
+type Watcher interface {
+	// Watch calls changed with every replica as it is now, and then with each
+	// change, in order, until ctx ends. Detected is set as soon as it is known.
+	Watch(ctx context.Context, changed func(Replica))
 }
 
 // State says whether a replica can answer.
@@ -61,8 +73,10 @@ type State string
 const (
 	Starting State = "starting"
 	Ready    State = "ready"
-	Paused   State = "paused"
-	Down     State = "down"
+	// Unready replicas run, but their readiness check fails.
+	Unready State = "unready"
+	Paused  State = "paused"
+	Down    State = "down"
 )
 
 // An Injector makes faults act on a running system.

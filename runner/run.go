@@ -31,8 +31,9 @@ type Deps struct {
 	Calibration *result.Calibration
 	// CleanupTimeout bounds the taking down; 0 means DefaultCleanupTimeout.
 	CleanupTimeout time.Duration
-	// PollReplicas is how often the states of replicas are asked for; 0 means
-	// DefaultPollReplicas. Recoveries are measured no finer.
+	// PollReplicas is how often the states of replicas are asked for, unless the
+	// deployment is a Watcher; 0 means DefaultPollReplicas. Then recoveries are
+	// measured no finer.
 	PollReplicas time.Duration
 	// Clock may be nil: then it is that of the machine.
 	Clock Clock
@@ -184,7 +185,7 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 	defer func() { err = errors.Join(err, r.endLoad(ctx, prepared)) }()
 	polling, stopPolling := context.WithCancel(ctx)
 	var poller sync.WaitGroup
-	poller.Go(func() { r.pollReplicas(polling, deployment, replicas) })
+	poller.Go(func() { r.followReplicas(polling, deployment, replicas) })
 	defer func() {
 		stopPolling()
 		poller.Wait()

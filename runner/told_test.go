@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -104,11 +105,16 @@ func tellShop(t *testing.T, e experiment.Experiment, started time.Time) *result.
 
 // shopSample is what fakeCollector sees.
 func shopSample(at time.Time, elapsed time.Duration) *measure.Sample {
-	return &measure.Sample{
-		At: at, Elapsed: elapsed, Service: "cart", Requests: 20, Errors: 2, Codes: map[string]int64{"200": 18, "500": 2},
-		Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{10, 8, 2, 0}, Sum: 1, Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: 0.5,
-		Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 19, outcome.Timeout: 1}, Bounds: []float64{0.01, 0.1, 1}, Latency: []int64{0, 0, 0, 20}, Sum: 40}},
+	s := &measure.Sample{
+		At: at, Elapsed: elapsed, Counted: elapsed, Service: "cart", Requests: 20, Rate: 20 / elapsed.Seconds(), Errors: 2, Codes: map[string]int64{"200": 18, "500": 2},
+		Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: 0.5,
+		Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 19, outcome.Timeout: 1}}},
 	}
+	s.Latency.Add(10*time.Millisecond, 18)
+	s.Latency.Add(50*time.Millisecond, 2)
+	// The callee is timed in wide buckets only.
+	s.Calls[0].Latency.AddRange(time.Second+1, math.MaxInt64, 20)
+	return s
 }
 
 // A run in real time and an account that is told the same without a clock have

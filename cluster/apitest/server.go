@@ -76,16 +76,16 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// outsider is the user agent of tests themselves: they stand in for other users and
+// Outsider is the user agent of tests themselves: they stand in for other users and
 // for controllers, whose rights do not count.
-const outsider = "apitest"
+const Outsider = "apitest"
 
 // Outside returns a client of the same server as c for what others do: users,
 // controllers and the kubelet. It has all rights.
 func Outside(t testing.TB, c *kubeapi.Client) kubernetes.Interface {
 	t.Helper()
 	config := rest.CopyConfig(c.Config.REST)
-	config.UserAgent = outsider
+	config.UserAgent = Outsider
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)

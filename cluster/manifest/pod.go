@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -136,11 +137,15 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
 		SecurityContext: containerSecurity(),
-		StartupProbe:    probe(control.HealthPath, 1, 120),
-		ReadinessProbe:  probe(control.ReadyPath, 5, 3),
-		// There is no liveness probe: a service that hangs, has no processor or
-		// no memory left does so because a fault says so, and a restart would
-		// end what is to be seen. One that ends is started again in any case.
+		StartupProbe:    probe(control.HealthPath, topology.Probe{Period: unit.Duration(time.Second), Timeout: unit.Duration(topology.DefaultProbeTimeout), FailureThreshold: 120}),
+		ReadinessProbe:  probe(control.ReadyPath, s.ReadinessProbe()),
+	}
+	// Without a word in the System there is no liveness probe: a service that
+	// hangs, has no processor or no memory left does so because a fault says so,
+	// and a restart would end what is to be seen. One that ends is started again
+	// in any case.
+	if s.Liveness != nil {
+		c.LivenessProbe = probe(control.HealthPath, s.LivenessProbe())
 	}
 	if len(part) > maxInline {
 		c.Env[2].Value = "@" + specDir + "/" + specKey
@@ -149,13 +154,24 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 	return c
 }
 
-// probe asks the control port, on which faults never act.
-func probe(path string, period, failures int32) *corev1.Probe {
-	return &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(controlPortName)}},
-		PeriodSeconds: period, TimeoutSeconds: 5, FailureThreshold: failures,
+// probe asks the probe's path at the service, or else the given one at the control
+// port, on which faults never act.
+func probe(path string, p topology.Probe) *corev1.Probe {
+	port := controlPortName
+	if p.Path != "" {
+		path, port = p.Path, "http"
 	}
+	result := &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(port)}},
+		PeriodSeconds: wholeSeconds(p.Period), TimeoutSeconds: wholeSeconds(p.Timeout), FailureThreshold: int32(p.FailureThreshold), //nolint:gosec // validated
+	}
+	if p.SuccessThreshold > 1 {
+		result.SuccessThreshold = int32(p.SuccessThreshold) //nolint:gosec // validated
+	}
+	return result
 }
+
+func wholeSeconds(d unit.Duration) int32 { return int32(d.Std() / time.Second) } //nolint:gosec // validated
 
 // What a pod asks for where its System says nothing.
 const (

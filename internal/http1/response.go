@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
@@ -19,6 +20,8 @@ type Response struct {
 	Status int
 	Bytes  int64 // of the body
 	Close  bool  // the connection carries no further request
+	// Degraded is what control.DegradedHeader says; 0 without one.
+	Degraded int
 }
 
 // A Sink takes more of an answer than a Response says. The bytes that it is
@@ -136,6 +139,8 @@ func (c *Conn) readHead(to *Sink) (res Response, length int64, chunked bool, err
 				return res, 0, false, malformed("Transfer-Encoding %q", value)
 			}
 			chunked = true
+		case Is(name, control.DegradedHeader):
+			res.Degraded = control.ParseDegraded(string(value))
 		case Is(name, "connection"):
 			for token := range bytes.SplitSeq(value, []byte{','}) {
 				switch token = bytes.TrimSpace(token); {

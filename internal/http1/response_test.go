@@ -87,15 +87,15 @@ func TestWhatOfAnAnswerIsTaken(t *testing.T) {
 		length int64
 		body   string
 	}{
-		{"HTTP/1.1 200 OK\r\nContent-Type:  a/b \r\nContent-Length: 2\r\n\r\nhi", false, Response{200, 2, false}, "Content-Type=a/b;Content-Length=2;", 2, "hi"},
-		{"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", false, Response{404, 0, false}, "Content-Length=0;", 0, ""},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n", false, Response{200, 5, false}, "Transfer-Encoding=chunked;", -1, "abcde"},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", true, Response{200, 0, false}, "Content-Length=9;", -1, ""},
-		{"HTTP/1.1 204 No Content\r\nconnection: CLOSE\r\n\r\n", false, Response{204, 0, true}, "connection=CLOSE;", -1, ""},
-		{"HTTP/1.1 200 OK\r\nConnection: x, close\r\nContent-Length: 0\r\n\r\n", false, Response{200, 0, true}, "Connection=x, close;Content-Length=0;", 0, ""},
-		{"HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 1\n\nx", false, Response{200, 1, false}, "Connection=keep-alive;Content-Length=1;", 1, "x"},
-		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", false, Response{200, 1, true}, "Content-Length=1;", 1, "x"},
-		{"HTTP/1.1 200 OK\r\n\r\nuntil the end", false, Response{200, 13, true}, "", -1, "until the end"},
+		{"HTTP/1.1 200 OK\r\nContent-Type:  a/b \r\nContent-Length: 2\r\n\r\nhi", false, Response{200, 2, false, 0}, "Content-Type=a/b;Content-Length=2;", 2, "hi"},
+		{"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", false, Response{404, 0, false, 0}, "Content-Length=0;", 0, ""},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n", false, Response{200, 5, false, 0}, "Transfer-Encoding=chunked;", -1, "abcde"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", true, Response{200, 0, false, 0}, "Content-Length=9;", -1, ""},
+		{"HTTP/1.1 204 No Content\r\nconnection: CLOSE\r\n\r\n", false, Response{204, 0, true, 0}, "connection=CLOSE;", -1, ""},
+		{"HTTP/1.1 200 OK\r\nConnection: x, close\r\nContent-Length: 0\r\n\r\n", false, Response{200, 0, true, 0}, "Connection=x, close;Content-Length=0;", 0, ""},
+		{"HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 1\n\nx", false, Response{200, 1, false, 0}, "Connection=keep-alive;Content-Length=1;", 1, "x"},
+		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", false, Response{200, 1, true, 0}, "Content-Length=1;", 1, "x"},
+		{"HTTP/1.1 200 OK\r\n\r\nuntil the end", false, Response{200, 13, true, 0}, "", -1, "until the end"},
 	} {
 		for _, step := range []int{1, 3, 1 << 16} {
 			c := &Conn{Conn: &script{data: bytes.NewReader([]byte(tt.text)), step: step}, buf: make([]byte, bufferSize)}

@@ -1,12 +1,10 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -165,38 +163,19 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.send(ctx, http.MethodPost, control.ShutdownPath, nil, nil)
 }
 
-// An Answer is the control plane's response to a chain.
-type Answer struct {
-	// Status is the HTTP status, RequestID the id that all hops had.
-	Status    int
-	RequestID string
-	// Body is the response document.
-	Body []byte
-}
-
 // Call sends a chain, as JSON. A seed that is not nil makes the random
 // decisions repeatable. Any response of a service, whatever its status, is an
 // Answer and not an error.
-func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*Answer, error) {
-	target := c.url + control.CallPath
+func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*controlhttp.Answer, error) {
+	call := controlhttp.Call{URL: c.url + control.CallPath, Chain: chain}
 	if seed != nil {
-		target += "?" + control.SeedParameter + "=" + strconv.FormatUint(*seed, 10)
+		call.URL += "?" + control.SeedParameter + "=" + strconv.FormatUint(*seed, 10)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(chain))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.admin.http.Do(req)
+	answer, err := call.Send(ctx, c.admin.http)
 	if err != nil {
 		return nil, fmt.Errorf("calling system %q: %w", c.name, err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, topology.MaxBody))
-	if err != nil {
-		return nil, fmt.Errorf("calling system %q: reading the answer: %w", c.name, err)
-	}
-	return &Answer{Status: resp.StatusCode, RequestID: resp.Header.Get(control.RequestIDHeader), Body: body}, nil
+	return answer, nil
 }
 
 // send returns the control plane's own error text if there is one: it says all

@@ -7,16 +7,10 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
-	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
-
-// probeTimeout bounds one health probe of a replica.
-const probeTimeout = 5 * time.Second
 
 // The words for the health of a service.
 const (
@@ -27,85 +21,36 @@ const (
 // A serviceHealth is one line of the dashboard.
 type serviceHealth struct{ Name, State string }
 
-// health probes every replica as a client would: a replica whose workers stay
-// busy does not answer. A service is healthy if one of its replicas is. The
-// services are in the order of the file.
+// health is what the supervisor knows: a service is healthy if one of its replicas
+// is ready, so that this page, the status and the restarts agree. The services are
+// in the order of the file.
 func (c *Server) health(ctx context.Context) ([]serviceHealth, error) {
 	replicas, err := c.system.Replicas(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	good := make([]bool, len(replicas))
-	var probes sync.WaitGroup
+	ready := map[string]bool{}
 	for i := range replicas {
-		probes.Go(func() { good[i] = c.probe(ctx, replicas[i]) })
+		if replicas[i].State == runner.Ready {
+			ready[replicas[i].Service] = true
+		}
 	}
-	probes.Wait()
 	list := []serviceHealth{}
 	system := c.system.System()
 	for i := range system.Services {
 		h := serviceHealth{system.Services[i].Name, unhealthy}
-		for j, r := range replicas {
-			if r.Service == h.Name && good[j] {
-				h.State = healthy
-			}
+		if ready[h.Name] {
+			h.State = healthy
 		}
 		list = append(list, h)
 	}
 	return list, nil
 }
 
-func (c *Server) probe(ctx context.Context, r runner.Replica) bool {
-	if r.URL == "" {
-		return false
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+control.HealthPath, nil)
-	if err != nil {
-		return false
-	}
-	answer, err := c.probes.Do(request)
-	if err != nil {
-		return false
-	}
-	_ = answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
-}
-
-// newProbeClient opens a connection for each probe: a kept connection would
-// hide that new ones are refused.
-func newProbeClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-}
-
-// A healthCache lets requests at about the same time share the probes.
-type healthCache struct {
-	mu   sync.Mutex
-	at   time.Time
-	last []serviceHealth
-}
-
-// healthAge is how long a result may be reused.
-const healthAge = time.Second
-
-func (c *Server) recentHealth(ctx context.Context) ([]serviceHealth, error) {
-	c.looks.mu.Lock()
-	defer c.looks.mu.Unlock()
-	if c.looks.last != nil && time.Since(c.looks.at) < healthAge {
-		return slices.Clone(c.looks.last), nil
-	}
-	list, err := c.health(ctx)
-	if err == nil && ctx.Err() == nil {
-		c.looks.last, c.looks.at = list, time.Now()
-	}
-	return list, err
-}
-
 // serveHealth answers GET /health: an object of services, in their order, each
 // healthy or unhealthy.
 func (c *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	list, err := c.recentHealth(r.Context())
+	list, err := c.health(r.Context())
 	if err != nil {
 		writeError(w, err)
 		return
@@ -132,7 +77,7 @@ var dashboardPage string
 // serveDashboard answers GET /: a page with a line for each service, which asks
 // for their health again every 5 seconds.
 func (c *Server) serveDashboard(w http.ResponseWriter, r *http.Request) {
-	list, err := c.recentHealth(r.Context())
+	list, err := c.health(r.Context())
 	if err != nil {
 		writeError(w, err)
 		return

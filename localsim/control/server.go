@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -71,8 +72,6 @@ type Server struct {
 	server *http.Server
 	ended  chan error
 	calls  *http.Client
-	probes *http.Client
-	looks  healthCache
 }
 
 // maxDescription bounds the description of a system that is sent to be run.
@@ -88,7 +87,7 @@ func Start(config Config) (*Server, error) {
 	c := &Server{
 		config: config, system: config.System, url: "http://" + ln.Addr().String(),
 		web:   webguard.Guard{Hosts: webguard.LoopbackHosts(ln.Addr()), Name: "this control plane", OwnPage: isPage},
-		ended: make(chan error, 1), calls: newCallClient(), probes: newProbeClient(),
+		ended: make(chan error, 1), calls: newCallClient(),
 	}
 	c.server = &http.Server{
 		Handler: c.guard(c.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
@@ -227,9 +226,15 @@ func (c *Server) putSystem(r *http.Request) (any, error) {
 
 func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r.Context()) }
 
+// newFaultRequest is what a request's body is read into: without a probability a
+// fault acts always, as in files and at the services.
+func newFaultRequest() control.FaultRequest {
+	return control.FaultRequest{Fault: fault.Fault{Probability: 1}}
+}
+
 // checkFault says whether a fault would be possible.
 func (c *Server) checkFault(r *http.Request) (any, error) {
-	var request control.FaultRequest
+	request := newFaultRequest()
 	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}
@@ -240,7 +245,7 @@ func (c *Server) checkFault(r *http.Request) (any, error) {
 }
 
 func (c *Server) putFault(r *http.Request) (any, error) {
-	var request control.FaultRequest
+	request := newFaultRequest()
 	if err := readJSON(r, maxChain, &request); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@
 package registry
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,7 +72,7 @@ type Child struct {
 // A System is one entry of the registry.
 type System struct {
 	Record
-	// Children are all processes that were ever started, ended ones as well.
+	// Children are all processes that run, and some that have ended.
 	Children []Child
 	// Alive says that the holder runs. If not, the entry is stale.
 	Alive bool
@@ -122,7 +121,7 @@ const (
 // locked runs do while no other program changes which entries there are.
 func (r *Registry) locked(do func() error) error {
 	// The system releases the lock if this process ends in whatever way.
-	lock := flock.New(filepath.Join(r.dir, lockFile))
+	lock := flock.New(filepath.Join(r.dir, lockFile), flock.SetFlag(os.O_CREATE|os.O_RDONLY|noFollow), flock.SetPermissions(0o600))
 	defer lock.Close()
 	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("locking the state files: %w", err)
@@ -141,8 +140,11 @@ func (r *Registry) Create(name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{registry: r, record: Record{Name: name, Holder: self, Started: time.Now()}}
+	e := &Entry{registry: r, compactAt: childrenSlack, record: Record{Name: name, Holder: self, Started: time.Now()}}
 	err = r.locked(func() error {
+		if err := r.removeLeftovers(); err != nil {
+			return err
+		}
 		old, err := r.read(name)
 		var missing *NotFoundError
 		switch {
@@ -152,7 +154,7 @@ func (r *Registry) Create(name string) (*Entry, error) {
 		case old.Alive || len(old.Leftover()) > 0:
 			return &ExistsError{System: old}
 		default:
-			if err := os.RemoveAll(r.path(name)); err != nil {
+			if err := r.discard(name); err != nil {
 				return fmt.Errorf("removing the stale entry of system %q: %w", name, err)
 			}
 		}
@@ -226,7 +228,7 @@ func (r *Registry) Remove(s System) error {
 // discard takes an entry out of sight at once, and then removes it: readers,
 // which take no lock, must not find half of one.
 func (r *Registry) discard(name string) error {
-	grave, err := os.MkdirTemp(r.dir, ".old-")
+	grave, err := os.MkdirTemp(r.dir, oldPrefix)
 	if err != nil {
 		return err
 	}
@@ -254,12 +256,17 @@ func (r *Registry) names() ([]string, error) {
 
 func (r *Registry) read(name string) (System, error) {
 	s := System{Record: Record{Name: name}}
-	if _, err := os.Stat(r.path(name)); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(r.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
 		return System{}, &NotFoundError{Name: name}
-	} else if err != nil {
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory, so this program did not make it; remove it")
+	}
+	if err != nil {
 		return System{}, fmt.Errorf("reading the entry of system %q: %w", name, err)
 	}
-	text, err := os.ReadFile(filepath.Join(r.path(name), recordFile))
+	text, err := readFile(filepath.Join(r.path(name), recordFile))
 	if err == nil {
 		err = json.Unmarshal(text, &s.Record)
 	}
@@ -272,20 +279,6 @@ func (r *Registry) read(name string) (System, error) {
 	s.Children = readChildren(filepath.Join(r.path(name), childrenFile))
 	s.Alive = s.Holder.Alive()
 	return s, nil
-}
-
-// readChildren skips lines that are not whole: a holder that was killed while
-// it wrote leaves one.
-func readChildren(path string) []Child {
-	text, _ := os.ReadFile(path)
-	var children []Child
-	for line := range bytes.Lines(text) {
-		var c Child
-		if json.Unmarshal(line, &c) == nil && c.PID > 0 {
-			children = append(children, c)
-		}
-	}
-	return children
 }
 
 // checkName keeps names from leading out of the directory. Systems are named by
@@ -307,13 +300,17 @@ func checkName(name string) error {
 type Entry struct {
 	registry *Registry
 	mu       sync.Mutex
-	record   Record
+	// The fields below are guarded by mu.
+
+	record Record
+	// listed counts the children in the list, which is compacted at compactAt.
+	listed, compactAt int
 }
 
 // create makes the directory with its record in one step, so that there is
 // never an entry without a holder.
 func (e *Entry) create() error {
-	temp, err := os.MkdirTemp(e.registry.dir, ".new-")
+	temp, err := os.MkdirTemp(e.registry.dir, newPrefix)
 	if err != nil {
 		return fmt.Errorf("entering system %q: %w", e.record.Name, err)
 	}
@@ -332,11 +329,7 @@ func (e *Entry) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(dir, "."+recordFile)
-	if err := os.WriteFile(temp, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing the entry of system %q: %w", e.record.Name, err)
-	}
-	if err := os.Rename(temp, filepath.Join(dir, recordFile)); err != nil {
+	if err := replaceFile(filepath.Join(dir, recordFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("writing the entry of system %q: %w", e.record.Name, err)
 	}
 	return nil
@@ -366,7 +359,11 @@ func (e *Entry) AddChild(c Child) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f, err := os.OpenFile(filepath.Join(e.registry.path(e.record.Name), childrenFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	path := filepath.Join(e.registry.path(e.record.Name), childrenFile)
+	if err := e.compactLocked(path); err != nil {
+		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|noFollow, 0o600)
 	if err != nil {
 		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
 	}
@@ -374,6 +371,7 @@ func (e *Entry) AddChild(c Child) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
 	}
+	e.listed++
 	return nil
 }
 

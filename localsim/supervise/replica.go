@@ -49,10 +49,12 @@ type Outage struct {
 	Replica int    `json:"replica"`
 	// Cause is the fault that took the replica away, or how it ended by itself.
 	Cause string `json:"cause"`
-	// Down is when the cause acted. If that is not known, it equals Detected,
-	// which is when the supervisor noticed.
-	Down     time.Time `json:"down"`
-	Detected time.Time `json:"detected"`
+	// Down is when the cause acted. If that is not known, it is when the first
+	// failed health check began, or when the supervisor saw the instance end.
+	Down time.Time `json:"down"`
+	// Detected is when the supervisor saw the instance end or a health check had
+	// failed often enough; the zero time as long as neither has noticed.
+	Detected time.Time `json:"detected,omitzero"`
 	// Ready is when the replica answered again, the zero time until then.
 	Ready time.Time `json:"ready,omitzero"`
 	// Starts counts the attempts until it was ready.
@@ -69,6 +71,13 @@ type Config struct {
 	Sync  func(ctx context.Context, in Instance) error
 	// Notify is called when something happens that a user may want to know.
 	Notify func(event string, err error)
+	// Checks are the health checks of an instance that has become ready; Check
+	// makes one, and returns why the instance is not healthy. Nil means none.
+	Checks func() []HealthCheck
+	Check  func(ctx context.Context, in Instance, c HealthCheck) error
+	// Changed is called with the replica after each change of its state, in
+	// order. It must neither block nor call the replica. It may be nil.
+	Changed func(runner.Replica)
 	// Grace is how long an instance may take to end in order. Hurry is closed
 	// to cut that short.
 	Grace time.Duration
@@ -110,6 +119,10 @@ type Replica struct {
 	since    time.Time
 	restarts int
 	current  Instance
+	// unready says that the readiness check of the current instance has failed;
+	// detected is when it was noticed that the replica is not ready.
+	unready  bool
+	detected time.Time
 	// removal is the fault that is taking the current instance away.
 	removal *Outage
 	outages []Outage
@@ -167,13 +180,17 @@ func (r *Replica) Run(first func(error)) {
 		return
 	}
 	for {
+		stopChecks := r.startChecks(in)
 		select {
 		case <-r.life.Done():
+			stopChecks()
 			r.end(in)
 			return
 		case <-r.ending:
+			stopChecks()
 			r.end(in)
 		case <-in.Done():
+			stopChecks()
 		}
 		wait := r.noteDown(in)
 		for in = nil; in == nil; {
@@ -201,16 +218,17 @@ func (r *Replica) begin() (Instance, error) {
 	case <-r.ending:
 	default:
 	}
-	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
-		r.outages[n-1].Starts++
+	if open := r.openOutageLocked(); open != nil {
+		open.Starts++
 		r.restarts++
 	}
 	r.setStateLocked(runner.Starting)
+	r.changedLocked()
 	r.mu.Unlock()
 	in, err := r.config.Start(r.life)
 	if err == nil {
 		r.mu.Lock()
-		r.current, r.address, r.known, r.removal = in, in.Addr(), true, nil
+		r.current, r.address, r.known, r.removal, r.unready = in, in.Addr(), true, nil, false
 		r.mu.Unlock()
 		if err = r.awaitSynced(in); err != nil {
 			r.end(in)
@@ -220,6 +238,7 @@ func (r *Replica) begin() (Instance, error) {
 		r.mu.Lock()
 		r.current = nil
 		r.setStateLocked(runner.Down)
+		r.changedLocked()
 		r.mu.Unlock()
 		err = fmt.Errorf("service %s: %w", r.Label(), err)
 		r.reportReplaced(err)
@@ -262,9 +281,30 @@ var errEnded = errors.New("it ended by itself")
 func (r *Replica) BecomeReady() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.becomeReadyLocked()
+}
+
+func (r *Replica) becomeReadyLocked() {
 	r.setStateLocked(runner.Ready)
+	r.detected = time.Time{}
+	if open := r.openOutageLocked(); open != nil {
+		open.Ready = r.since
+	}
+	r.changedLocked()
+}
+
+// openOutageLocked is the outage that the replica has not come back from, or nil.
+func (r *Replica) openOutageLocked() *Outage {
 	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
-		r.outages[n-1].Ready = r.since
+		return &r.outages[n-1]
+	}
+	return nil
+}
+
+// changedLocked tells of a change.
+func (r *Replica) changedLocked() {
+	if r.config.Changed != nil {
+		r.config.Changed(r.snapshotLocked())
 	}
 }
 
@@ -289,16 +329,25 @@ func (r *Replica) noteDown(in Instance) time.Duration {
 	if event.Cause != string(CauseRestart) && event.Cause != string(CauseUpdate) {
 		wait = r.backoff.next(ready)
 	}
-	event.Detected = now
-	planned := event.Cause == string(CauseUpdate)
-	if n := len(r.outages); n > 0 && r.outages[n-1].Ready.IsZero() {
-		r.outages[n-1].Ready = now // a pause that ended with the instance
+	if event.Detected.IsZero() {
+		event.Detected = now
 	}
-	if !planned {
+	if r.detected.IsZero() {
+		r.detected = event.Detected
+	}
+	// A restart for liveness is part of the outage in which the replica hung.
+	continues := false
+	if open := r.openOutageLocked(); open != nil {
+		if continues = event.Cause == string(CauseLiveness); !continues {
+			open.Ready = now // a pause that ended with the instance
+		}
+	}
+	if event.Cause != string(CauseUpdate) && !continues {
 		r.addOutageLocked(event)
 	}
 	r.current, r.removal = nil, nil
 	r.setStateLocked(runner.Down)
+	r.changedLocked()
 	r.mu.Unlock()
 	r.config.Notify("down", errors.New(event.Cause))
 	return wait
@@ -349,6 +398,9 @@ const (
 	CauseKill    Cause = "kill"
 	CauseRestart Cause = "restart"
 	CausePause   Cause = "pause"
+	// CauseReadiness and CauseLiveness are health checks that have failed.
+	CauseReadiness Cause = "readiness"
+	CauseLiveness  Cause = "liveness"
 	// CauseUpdate replaces an instance by one of a changed service; that is no
 	// failure, so it is not an Outage.
 	CauseUpdate Cause = "update"
@@ -380,7 +432,7 @@ func (r *Replica) Remove(why Cause) (bool, error) {
 func (r *Replica) Running() Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state != runner.Ready && r.state != runner.Paused {
+	if r.state != runner.Ready && r.state != runner.Paused && r.state != runner.Unready {
 		return nil
 	}
 	return r.current
@@ -394,16 +446,28 @@ func (r *Replica) Freeze(in Instance) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setStateLocked(runner.Paused)
-	r.addOutageLocked(Outage{Service: r.service, Replica: r.index, Cause: string(CausePause), Down: r.since, Detected: r.since})
+	if r.openOutageLocked() == nil {
+		r.addOutageLocked(Outage{Service: r.service, Replica: r.index, Cause: string(CausePause), Down: r.since})
+	}
+	r.changedLocked()
 	return nil
 }
 
-// Thaw resumes a paused instance.
+// Thaw resumes a paused instance. It is ready at once, unless a health check has
+// noticed the pause.
 func (r *Replica) Thaw(in Instance) error {
 	if err := in.Resume(); err != nil {
 		return err
 	}
-	r.BecomeReady()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unready {
+		// It is ready when its health check says so.
+		r.setStateLocked(runner.Unready)
+		r.changedLocked()
+		return nil
+	}
+	r.becomeReadyLocked()
 	return nil
 }
 
@@ -411,7 +475,11 @@ func (r *Replica) Thaw(in Instance) error {
 func (r *Replica) Snapshot() runner.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := runner.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since}
+	return r.snapshotLocked()
+}
+
+func (r *Replica) snapshotLocked() runner.Replica {
+	s := runner.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since, Detected: r.detected}
 	if r.known {
 		s.URL = "http://" + r.address
 	}

@@ -231,9 +231,12 @@ func (w *world) endCall(i int32) {
 	w.k.Cancel(c.timer)
 	e := c.machine.Called()
 	c.counts.outcomes[classIndex(e.Class)]++
-	c.counts.latency.add(c.machine.Took())
-	if e.Fallback != nil {
+	c.counts.latency.Add(c.machine.Took(), 1)
+	if e.Fallback != nil && !w.goneCall(c) {
 		c.counts.fallbacks++
+	}
+	if e.Class == outcome.OK && e.Degraded > 0 {
+		c.counts.degraded++
 	}
 	strand := c.strand
 	s := w.strands.at(strand)
@@ -490,7 +493,7 @@ func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 		e.Class, e.Err = outcome.Malformed, errMalformed
 		return e
 	}
-	e.Status, e.Class = res.status, outcome.OfStatus(res.status)
+	e.Status, e.Class, e.Degraded = res.status, outcome.OfStatus(res.status), res.degraded
 	if e.Class == outcome.HTTPError {
 		e.Err = errorStatus(res.status)
 	}

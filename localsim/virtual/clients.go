@@ -26,7 +26,7 @@ type clients struct {
 	profile load.Profile
 	sources []source
 	mix     *load.Mix
-	report  *recorder
+	report  *measure.Load
 	observe func(measure.Outcome)
 	// over is called when all phases have ended and all answers are there.
 	over func()
@@ -103,7 +103,7 @@ type source struct {
 }
 
 func newClients(w *world, profile load.Profile) (clients, error) {
-	c := clients{w: w, profile: profile, mix: load.NewMix(profile.Requests), report: newRecorder(len(profile.Phases), len(profile.Requests))}
+	c := clients{w: w, profile: profile, mix: load.NewMix(profile.Requests), report: measure.NewLoad(len(profile.Phases), len(profile.Requests)), spans: make([]time.Duration, len(profile.Phases))}
 	for i := range profile.Requests {
 		s, err := c.source(&profile.Requests[i])
 		if err != nil {
@@ -191,7 +191,7 @@ func (c *clients) nextPhase() {
 	now := c.w.now()
 	c.w.k.Cancel(c.timer)
 	if c.index >= 0 {
-		c.spans = append(c.spans, now-c.start)
+		c.endPhase()
 	}
 	c.index++
 	c.round++
@@ -201,6 +201,7 @@ func (c *clients) nextPhase() {
 		return
 	}
 	phase := &c.profile.Phases[c.index]
+	c.report.Begin(now, phase.Duration.Std())
 	c.start, c.end, c.key = now, exec.Never, load.PhaseKey(c.w.exp.Seed, c.index)
 	if phase.Duration > 0 {
 		c.end = now + phase.Duration.Std()
@@ -213,6 +214,12 @@ func (c *clients) nextPhase() {
 	}
 	c.users, c.begun = nil, 0
 	c.resize()
+}
+
+// endPhase notes the end of the phase under way.
+func (c *clients) endPhase() {
+	c.spans[c.index] = c.w.now() - c.start
+	c.report.End(c.index, c.w.now())
 }
 
 // phaseOver is the end of a phase that has a duration.
@@ -277,7 +284,7 @@ func (c *clients) dispatch(request, number int, key dist.Key) {
 func (c *clients) drop(request int) {
 	c.offered++
 	c.count(&measure.Outcome{Phase: c.index, Request: request, Intended: c.due, Class: outcome.Dropped}, false)
-	c.report.fail(result.FailureKind{Class: outcome.Dropped, Reason: outcome.Reason(outcome.Dropped)}, result.Example{Text: "too many requests were under way"})
+	c.report.Fail(result.FailureKind{Class: outcome.Dropped, Reason: outcome.Reason(outcome.Dropped)}, &result.Example{Text: "too many requests were under way"})
 }
 
 // send sends a request. It returns false if there is nothing to send, because the
@@ -293,7 +300,7 @@ func (c *clients) send(request, number int, key dist.Key, intended time.Duration
 		tree := chain.Sample(s.chain, key)
 		if tree == nil {
 			c.jobs.release(i)
-			c.report.add(&measure.Outcome{Phase: c.index, Request: request, Intended: intended}, false)
+			c.report.Add(&measure.Outcome{Phase: c.index, Request: request, Intended: intended}, false)
 			return false
 		}
 		j.message.chain, j.message.chainKey = tree, chainKey(key)
@@ -349,10 +356,10 @@ func (c *clients) settle(i int32, end jobEnd) {
 	now := c.w.now()
 	c.count(&measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended, Late: max(j.sentAt-j.intended, 0), Latency: now - j.intended,
-		Class: end.Class, Status: end.status, Bytes: end.bytes,
+		Class: end.Class, Status: end.status, Bytes: end.bytes, Degraded: end.degraded,
 	}, true)
 	if end.Class != outcome.OK && end.Class != outcome.Cancelled {
-		c.report.fail(end.FailureKind, result.Example{Request: c.profile.Requests[j.request].Name, ID: j.who.ID, At: j.intended.Seconds(), Text: end.text})
+		c.report.Fail(end.FailureKind, &result.Example{Request: c.profile.Requests[j.request].Name, ID: j.who.ID, At: j.intended.Seconds(), Text: end.text})
 	}
 	c.inFlight--
 	worker, user, key := j.worker, j.user, j.arrival
@@ -369,7 +376,7 @@ func (c *clients) settle(i int32, end jobEnd) {
 
 func (c *clients) count(o *measure.Outcome, sent bool) {
 	c.settled++
-	c.report.add(o, sent)
+	c.report.Add(o, sent)
 	c.observe(*o)
 }
 
@@ -385,7 +392,7 @@ func (c *clients) check() {
 // stop ends the load at once. What is under way is cut off.
 func (c *clients) stop() {
 	if c.index >= 0 && c.index < len(c.profile.Phases) {
-		c.spans = append(c.spans, c.w.now()-c.start)
+		c.endPhase()
 	}
 	c.sending = false
 	c.round++

@@ -2,21 +2,22 @@ package virtual
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // serviceCounts are what a service has counted since the last sample.
 type serviceCounts struct {
-	codes   []codeCount
-	latency durations
-	cpu     time.Duration
+	codes    []codeCount
+	degraded int64
+	latency  stats.Histogram
+	cpu      time.Duration
 }
 
 type codeCount struct {
@@ -25,42 +26,18 @@ type codeCount struct {
 }
 
 // count counts one request; status 0 means that no answer was given.
-func (c *serviceCounts) count(status int, took time.Duration) {
-	c.latency.add(took)
+func (c *serviceCounts) count(res *response, took time.Duration) {
+	c.latency.Add(took, 1)
+	if res.degraded > 0 && res.status < 400 {
+		c.degraded++
+	}
 	for i := range c.codes {
-		if c.codes[i].status == status {
+		if c.codes[i].status == res.status {
 			c.codes[i].n++
 			return
 		}
 	}
-	c.codes = append(c.codes, codeCount{status, 1})
-}
-
-// durations count in the buckets of the service contract.
-type durations struct {
-	bounds []time.Duration
-	counts []int64
-	sum    time.Duration
-}
-
-func (d *durations) init() {
-	for _, b := range control.DurationBuckets() {
-		d.bounds = append(d.bounds, time.Duration(b*1e9))
-	}
-	d.counts = make([]int64, len(d.bounds)+1)
-}
-
-func (d *durations) add(took time.Duration) {
-	d.sum += took
-	d.counts[sort.Search(len(d.bounds), func(i int) bool { return took <= d.bounds[i] })]++
-}
-
-// take returns the counts, and starts anew.
-func (d *durations) take() (counts []int64, sum float64) {
-	counts, sum = slices.Clone(d.counts), d.sum.Seconds()
-	clear(d.counts)
-	d.sum = 0
-	return counts, sum
+	c.codes = append(c.codes, codeCount{res.status, 1})
 }
 
 // A callee is what a service has counted of its calls to another.
@@ -69,7 +46,8 @@ type callee struct {
 	name               string
 	outcomes, attempts [maxClasses]int64
 	fallbacks          int64
-	latency            durations
+	degraded           int64
+	latency            stats.Histogram
 	// breaker says that calls have one.
 	breaker bool
 }
@@ -94,7 +72,6 @@ func (w *world) calleeOf(s *service, to int32) *callee {
 	if to >= 0 {
 		c.name = w.exp.System.Services[to].Name
 	}
-	c.latency.init()
 	s.callees[to] = c
 	return c
 }
@@ -109,8 +86,8 @@ func (s *service) startFallbacks() {
 // sample returns what a service did since the last one.
 func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.Sample {
 	c := &s.counts
-	sample := measure.Sample{At: at, Elapsed: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds()}
-	c.cpu = 0
+	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds(), Degraded: c.degraded}
+	c.cpu, c.degraded = 0, 0
 	for i := range c.codes {
 		code := &c.codes[i]
 		if code.n == 0 {
@@ -127,8 +104,8 @@ func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.
 		}
 		code.n = 0
 	}
-	sample.Bounds = control.DurationBuckets()
-	sample.Latency, sample.Sum = c.latency.take()
+	sample.Rate = float64(sample.Requests) / elapsed.Seconds()
+	sample.Latency, c.latency = c.latency, stats.Histogram{}
 	for _, i := range s.replicas {
 		r := w.replicas[i]
 		if r.state == up && !r.paused {
@@ -150,9 +127,9 @@ func (w *world) callSamples(s *service) []measure.CallSample {
 	slices.SortFunc(list, func(a, b *callee) int { return compareNames(a.name, b.name) })
 	samples := make([]measure.CallSample, 0, len(list))
 	for _, c := range list {
-		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks, Bounds: control.DurationBuckets()}
-		c.fallbacks = 0
-		cs.Latency, cs.Sum = c.latency.take()
+		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks, Degraded: c.degraded}
+		c.fallbacks, c.degraded = 0, 0
+		cs.Latency, c.latency = c.latency, stats.Histogram{}
 		if c.breaker {
 			worst := policy.Closed
 			for _, i := range s.replicas {

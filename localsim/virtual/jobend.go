@@ -16,13 +16,15 @@ type jobEnd struct {
 	result.FailureKind
 	status int
 	bytes  int64
+	// degraded says that parts of a good answer are not what they should be.
+	degraded bool
 	// text is that of an example; empty if the report has one of this kind.
 	text string
 }
 
 // endOf is what the load sees of an attempt that sent a request, or a chain.
 func (c *clients) endOf(att *attempt, tree *chain.Chain) jobEnd {
-	e := jobEnd{status: att.response.status, bytes: att.response.bytes}
+	e := jobEnd{status: att.response.status, bytes: att.response.bytes, degraded: att.response.degraded > 0}
 	text := func() string { return "" }
 	switch res := &att.response; {
 	case att.failure != none:
@@ -49,7 +51,7 @@ func (c *clients) endOf(att *attempt, tree *chain.Chain) jobEnd {
 		e.Class = outcome.OK
 		return e
 	}
-	if !c.report.knows(e.FailureKind) {
+	if !c.report.Knows(e.FailureKind) {
 		e.text = text()
 	}
 	return e

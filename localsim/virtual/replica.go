@@ -38,7 +38,10 @@ type replica struct {
 	timer       des.Timer
 	restarts    int
 	since       time.Duration
-	backoff     backoff
+	// detected is when the supervisor noticed that the replica is not ready; none if
+	// it is ready, or nobody has noticed.
+	detected time.Duration
+	backoff  backoff
 
 	inFlight int
 	held     int64
@@ -63,6 +66,16 @@ type idleConn struct {
 	since       time.Duration
 }
 
+// unnoticed is the moment of what nobody has noticed.
+const unnoticed time.Duration = -1
+
+// notice notes that the supervisor knows that a replica is not ready.
+func (r *replica) notice(now time.Duration) {
+	if r.detected == unnoticed {
+		r.detected = now
+	}
+}
+
 // Idle connections are kept as by the services' client (internal/http1).
 const (
 	maxIdle  = 256
@@ -71,7 +84,7 @@ const (
 
 func (w *world) addReplica(s *service, number int) {
 	t := &s.topology
-	r := &replica{service: s.index, number: number, idle: map[int32][]idleConn{}}
+	r := &replica{service: s.index, number: number, detected: unnoticed, idle: map[int32][]idleConn{}}
 	if t.Resources != nil {
 		r.limit = int64(t.Resources.MemoryLimit)
 		if t.Resources.CPULimit > 0 {
@@ -135,6 +148,7 @@ func (w *world) kill(i int32, replace bool) {
 	w.dropAll(i)
 	r.paused, r.parked, r.frozen = false, nil, nil
 	r.state, r.since, r.held = down, w.now(), 0
+	r.notice(w.now())
 	w.k.Cancel(r.timer)
 	var wait time.Duration
 	if !replace {
@@ -173,7 +187,7 @@ func (w *world) replicaStep(e event) {
 		r.timer = w.k.After(w.machine.StartTime, event{replicaStep, e.a, 0})
 	case starting:
 		w.startMachine(w.services[r.service], r)
-		r.state, r.since = up, w.now()
+		r.state, r.since, r.detected = up, w.now(), unnoticed
 		w.replicasChanged = true
 		if w.faults.pauses(e.a) {
 			w.pause(e.a)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
@@ -27,10 +28,10 @@ func (w *world) respond(sv *serving) response {
 		return response{}
 	}
 	if m.chain != nil {
-		return response{status: 200, bytes: 300, json: true, corrupt: sv.machine.Corrupt(), degraded: len(sv.machine.Fallbacks()) > 0, document: sv.document()}
+		return response{status: 200, bytes: 300, json: true, corrupt: sv.machine.Corrupt(), degraded: min(sv.machine.Degraded(), control.MaxDegraded), document: sv.document()}
 	}
 	e := m.endpoint
-	res := response{status: e.Status, corrupt: sv.machine.Corrupt(), degraded: len(sv.machine.Fallbacks()) > 0}
+	res := response{status: e.Status, corrupt: sv.machine.Corrupt(), degraded: min(sv.machine.Degraded(), control.MaxDegraded)}
 	switch {
 	case e.Status < 200 || e.Status == 204 || e.Status == 304:
 	case e.Body != "" && len(e.Names) > 0:
@@ -81,7 +82,7 @@ func (w *world) failed(sv *serving, f *exec.Failure) response {
 // wantsExample reports whether the load waits for an answer, and has no example of
 // its status yet.
 func (w *world) wantsExample(sv *serving, status int) bool {
-	return w.waits(sv) && w.attempts.at(sv.attempt).call < 0 && !w.clients.report.knows(ofStatus(status))
+	return w.waits(sv) && w.attempts.at(sv.attempt).call < 0 && !w.clients.report.Knows(ofStatus(status))
 }
 
 // body is the text of an answer, as far as another answer may tell it.

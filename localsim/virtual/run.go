@@ -287,6 +287,7 @@ func (r *running) sample() {
 	}
 	for _, s := range r.services {
 		sample := r.world.sample(s, r.at(), elapsed)
+		sample.Last = r.done
 		if at, phase, counts := r.account.Sample(&sample); counts {
 			r.emit(runner.ServiceSampled{At: at, Phase: phase, Sample: sample})
 		}
@@ -304,11 +305,12 @@ func (r *running) loadOver() {
 	r.loaded = true
 	second, _ := r.account.Second(r.at())
 	r.emit(runner.ClientSampled{Second: second})
-	report, err := r.clients.report.report(&r.clients.profile, r.now(), r.clients.spans, r.err != nil || r.aborted)
+	report, err := r.clients.report.Report(&r.clients.profile, Epoch, r.now(), r.clients.spans)
 	if err != nil {
 		r.err = err
 		return
 	}
+	report.Incomplete = r.err != nil || r.aborted
 	r.account.EndLoad(report)
 	r.emit(runner.LoadEnded{At: r.now()})
 	if r.exp.Tail == 0 || r.err != nil || r.aborted {
@@ -368,9 +370,13 @@ func (r *running) clearFault(i int) {
 func (r *running) look() {
 	var list []account.Replica
 	for _, x := range r.replicas {
-		list = append(list, account.Replica{
+		seen := account.Replica{
 			Service: r.services[x.service].name, Index: x.number, Ready: x.state == up && !x.paused, Restarts: x.restarts, Since: Epoch.Add(x.since),
-		})
+		}
+		if x.detected != unnoticed {
+			seen.Detected = Epoch.Add(x.detected)
+		}
+		list = append(list, seen)
 	}
 	for _, o := range r.account.Replicas(r.at(), list) {
 		if o.Ended {

@@ -368,8 +368,8 @@ type response struct {
 	template string
 	// reason is the error that the body tells, if somebody may repeat it.
 	reason string
-	// degraded says that a fallback took the place of a part.
-	degraded bool
+	// degraded is how many parts of a good answer are not what they should be.
+	degraded int
 	// document is the answer to a chain, if a hop of it did not end well.
 	document *chain.Response
 }
@@ -380,7 +380,7 @@ func (w *world) finish(i int32) {
 	r := w.replicas[sv.replica]
 	s := w.services[r.service]
 	res := w.respond(sv)
-	s.counts.count(res.status, w.now()-sv.start)
+	s.counts.count(&res, w.now()-sv.start)
 	w.leaves(s, sv)
 	worker, queued := sv.machine.Release()
 	r.inFlight--

@@ -197,7 +197,6 @@ func (w *world) addService(i int32, t *topology.Service) error {
 		return nil
 	})
 	s.plan = behave.New(w.exp.Seed, &s.topology)
-	s.counts.latency.init()
 	w.services = append(w.services, s)
 	for n := range t.Replicas {
 		w.addReplica(s, n+1)

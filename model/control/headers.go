@@ -1,5 +1,7 @@
 package control
 
+import "strconv"
+
 // The headers of requests between services, in the canonical form of net/http.
 const (
 	// RequestIDHeader has the id that a request keeps on all its hops.
@@ -25,7 +27,25 @@ const (
 	// callee and the kind of the fallback and, if it is stale, its age in
 	// milliseconds: "popular last-good 1532". It occurs once for each fallback.
 	FallbackHeader = "Microsim-Fallback"
+	// DegradedHeader says of a good answer how many parts of it are not what they
+	// should be: answers of calls that a fallback replaced, or that failed and
+	// were ignored, at this service and at all below it. It is missing where
+	// there are none.
+	DegradedHeader = "Microsim-Degraded"
 )
+
+// MaxDegraded bounds what DegradedHeader says.
+const MaxDegraded = 1_000_000
+
+// ParseDegraded reads the value of DegradedHeader. A value that is no positive
+// number tells nothing, and is 0.
+func ParseDegraded(value string) int {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return min(n, MaxDegraded)
+}
 
 // The headers that carry a token. TokenHeader counts if both are there: a proxy
 // such as the API server of Kubernetes keeps AuthorizationHeader for itself.

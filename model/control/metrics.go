@@ -11,12 +11,28 @@ const (
 	CallsTotal             = "microsim_calls_total"              // LabelCallee, LabelOutcome
 	CallAttemptsTotal      = "microsim_call_attempts_total"      // LabelCallee, LabelOutcome
 	CallDurationSeconds    = "microsim_call_duration_seconds"    // LabelCallee
-	FallbacksTotal         = "microsim_fallbacks_total"          // LabelCallee
-	FaultActive            = "microsim_fault_active"             // LabelFault
-	InflightRequests       = "microsim_inflight_requests"
-	QueueLength            = "microsim_queue_length"
-	HeldMemoryBytes        = "microsim_held_memory_bytes"
-	BreakerState           = "microsim_breaker_state" // LabelCallee
+	// The degraded ones are among those that RequestsTotal and CallsTotal count
+	// as good.
+	RequestsDegradedTotal = "microsim_requests_degraded_total" // LabelEndpoint
+	CallsDegradedTotal    = "microsim_calls_degraded_total"    // LabelCallee
+	FallbacksTotal        = "microsim_fallbacks_total"         // LabelCallee
+	FaultActive           = "microsim_fault_active"            // LabelFault
+	InflightRequests      = "microsim_inflight_requests"
+	QueueLength           = "microsim_queue_length"
+	HeldMemoryBytes       = "microsim_held_memory_bytes"
+	BreakerState          = "microsim_breaker_state" // LabelCallee
+)
+
+// FineQuery, as the query of MetricsPath, asks for RequestDurationFine and
+// CallDurationFine in place of RequestDurationSeconds and CallDurationSeconds.
+// Their value is not a number: it is the sum of all durations in nanoseconds,
+// and for each bucket of stats.Histogram that is not empty a space and
+// INDEX:COUNT.
+const (
+	FineQuery = "fine"
+
+	RequestDurationFine = "microsim_request_duration_fine" // LabelEndpoint
+	CallDurationFine    = "microsim_call_duration_fine"    // LabelCallee
 )
 
 const (

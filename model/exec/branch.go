@@ -32,6 +32,8 @@ type Branch struct {
 	held      int64
 	answers   behave.Values
 	fallbacks []Fallback
+	// degraded counts the parts of the answer that are not what they should be.
+	degraded int
 }
 
 // A Fallback is an answer that took the place of a call's.
@@ -172,6 +174,7 @@ func (b *Branch) after(e *Event) (ends bool) {
 			// A chain's time is looked at where it works, and by each call.
 			return e.Err != nil && b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
 		}
+		b.degraded += e.parts()
 		if e.Class != outcome.OK && e.Fallback == nil {
 			if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
 				return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
@@ -185,6 +188,15 @@ func (b *Branch) after(e *Event) (ends bool) {
 	default: // work and a hang; the others are ended by step
 	}
 	return b.goesOn(gone, e.Now)
+}
+
+// parts counts what a call adds to the parts of an answer that are not what they
+// should be: those of its own answer or, where it failed, itself.
+func (e *Event) parts() int {
+	if e.Class == outcome.OK {
+		return e.Degraded
+	}
+	return 1
 }
 
 // goesOn ends the branch if nobody waits for it, or its time is over.
@@ -267,6 +279,7 @@ func (b *Branch) join() (ends bool) {
 		b.held += child.held
 		child.held = 0
 		b.fallbacks = append(b.fallbacks, child.fallbacks...)
+		b.degraded += child.degraded
 		for to, answer := range child.answers {
 			if b.answers == nil {
 				b.answers = behave.Values{}

@@ -119,7 +119,7 @@ const (
 	Called
 	// Joined says that all branches of a parallel step have ended.
 	Joined
-	// Answered says how an attempt has ended: Class, Status, Body, Err.
+	// Answered says how an attempt has ended: Class, Status, Body, Degraded, Err.
 	Answered
 	// Left interrupts: the client is gone while the action is under way. An
 	// executor whose waiting can be ended may, instead, end it and set Gone.
@@ -145,4 +145,7 @@ type Event struct {
 	// how old that is.
 	Fallback *policy.Fallback
 	Age      time.Duration
+	// Degraded is how many parts of a good answer are not what they should be, as
+	// control.DegradedHeader says.
+	Degraded int
 }

@@ -176,8 +176,12 @@ func (r *Request) Corrupt() bool { return r.root.corrupt }
 // Answers are those of the calls that the request's own answer tells.
 func (r *Request) Answers() behave.Values { return r.root.answers }
 
-// Fallbacks are the answers that took the place of others. A request with one
-// that ends well is degraded.
+// Degraded counts the parts of a good answer that are not what they should be:
+// calls that a fallback replaced or whose failure was ignored, and what the
+// callees told of their own answers.
+func (r *Request) Degraded() int { return r.root.degraded }
+
+// Fallbacks are the answers that took the place of others.
 func (r *Request) Fallbacks() []Fallback { return r.root.fallbacks }
 
 // Noted are the mistakes of a chain that went on: its own faults that could not

@@ -40,11 +40,18 @@ const (
 	Min  Metric = "min"
 	Max  Metric = "max"
 
-	// Requests is the number of requests; Rate is that number per second.
+	// Requests is the number of requests that were to start, by intended start.
 	Requests Metric = "requests"
-	Rate     Metric = "rate"
-	// Goodput is the number of requests that went well, per second.
+	// Offered is requests that were to start, per second, by intended start;
+	// dropped ones included. Rate is requests that ended, per second, by their
+	// end, Goodput requests that ended well at every hop, per second, by their
+	// end.
+	Offered Metric = "offered"
+	Rate    Metric = "rate"
 	Goodput Metric = "goodput"
+	// Degraded is the number of requests, or with a percent sign their share, that
+	// ended well, but a fallback took the place of a part, or nothing did.
+	Degraded Metric = "degraded"
 	// Errors is the number of requests that went wrong in any way, or with a
 	// percent sign their share.
 	Errors Metric = "errors"
@@ -121,7 +128,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Rate, Goodput, Errors, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string { return strings.Join(knownMetrics(), ", ") }
@@ -164,6 +171,9 @@ func (m Metric) IsLatency() bool {
 // isSpan reports whether the metric is a time of the run as a whole.
 func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
 
+// IsRate reports whether the metric is a number per second.
+func (m Metric) IsRate() bool { return m == Offered || m == Rate || m == Goodput }
+
 func (c *Condition) parseBound(text string) error {
 	switch {
 	case text == "":
@@ -174,7 +184,7 @@ func (c *Condition) parseBound(text string) error {
 			return err
 		}
 		c.Bound, c.Dimension = d.Seconds(), Seconds
-	case c.Metric == Rate || c.Metric == Goodput:
+	case c.Metric.IsRate():
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
 	case c.Metric == Attempts:

@@ -11,7 +11,11 @@ import (
 
 // An Experiment is what a file of kind Experiment describes.
 type Experiment struct {
-	Name   string          `json:"name"`
+	Name string `json:"name"`
+	// Title says in one line what the experiment shows. Reports print it.
+	Title string `json:"title,omitempty"`
+	// Doc says in some paragraphs what to look at, and why. Reports print it.
+	Doc    string          `json:"doc,omitempty"`
 	Seed   uint64          `json:"seed"`
 	System topology.System `json:"system"`
 	Load   load.Profile    `json:"load"`
@@ -42,10 +46,26 @@ type Experiment struct {
 // DefaultAbortWindow is how far back the conditions of AbortOn look.
 const DefaultAbortWindow = unit.Duration(5e9)
 
+// NoRank is the metric of a rank by which variants have no order: they show
+// something, and none is better.
+const NoRank Metric = "none"
+
+// Better is an end of the values of a figure.
+type Better string
+
+// The ends of the values.
+const (
+	Higher Better = "higher"
+	Lower  Better = "lower"
+)
+
 // A Rank names the figure by which variants are ranked.
 type Rank struct {
-	// Metric is one that checks know, such as goodput or p99.
+	// Metric is one that checks know, such as goodput or p99; none ranks nothing.
 	Metric Metric `json:"metric"`
+	// Better says which end comes first, where it is not the usual one of the
+	// figure: fewer requests are better for a service that is asked too much.
+	Better Better `json:"better,omitempty"`
 	// Service, From and Phase say of what and when, as in a Check.
 	Service string `json:"service,omitempty"`
 	From    string `json:"from,omitempty"`

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,9 @@ import (
 // Condition is the rank's figure in the words of checks.
 func (r Rank) Condition() (Condition, error) {
 	c := Condition{Metric: r.Metric}
+	if r.Metric == NoRank {
+		return c, errors.New("nothing is ranked")
+	}
 	if !slices.Contains(Metrics(), r.Metric) {
 		class, ok := classOf(string(r.Metric))
 		if !ok {
@@ -21,7 +25,7 @@ func (r Rank) Condition() (Condition, error) {
 	switch {
 	case r.Metric.IsLatency() || r.Metric.isSpan():
 		c.Dimension = Seconds
-	case r.Metric == Rate || r.Metric == Goodput:
+	case r.Metric.IsRate():
 		c.Dimension = PerSecond
 	case r.Metric == Attempts:
 		c.Dimension = PerCall
@@ -43,12 +47,46 @@ func (r Rank) WithDefaults() Rank {
 
 // HigherIsBetter reports whether a variant with more of the figure comes first.
 func (r Rank) HigherIsBetter() bool {
+	if r.Better != "" {
+		return r.Better == Higher
+	}
 	switch r.Metric {
-	case "", Rate, Goodput, Requests, Availability, Metric(outcome.OK):
+	case "", Offered, Rate, Goodput, Requests, Availability, Metric(outcome.OK):
 		return true
 	default:
 		return false
 	}
+}
+
+// Text says what is ranked by: "requests of leaf in during, lowest first". It is
+// empty if nothing is.
+func (r Rank) Text() string {
+	if r.Metric == NoRank {
+		return ""
+	}
+	text := r.Metric.Text()
+	if r.Service != "" {
+		text += " of " + (Check{Service: r.Service, From: r.From}).Subject()
+	}
+	if r.Phase != "" {
+		text += " in " + r.Phase
+	}
+	end := "lowest"
+	if r.HigherIsBetter() {
+		end = "highest"
+	}
+	if text += ", " + end + " first"; r.Metric.IsRate() {
+		text += "; within 5 %, by p99"
+	}
+	return text
+}
+
+// Text is the metric's name, with its unit if values are written without.
+func (m Metric) Text() string {
+	if m.IsRate() {
+		return string(m) + "/s"
+	}
+	return string(m)
 }
 
 // Format prints a value of the figure as people write it.

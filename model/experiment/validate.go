@@ -34,6 +34,7 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkFaults()
 	v.checkChecks("checks", e.Checks)
 	v.checkAborts()
+	v.checkTexts()
 	v.checkSpans()
 	v.checkTimeouts()
 	problems = append(problems, v.problems...)
@@ -197,6 +198,10 @@ func (c Check) misfit(condition Condition) string {
 		return "a service counts requests and errors; ask about an edge by from, or about the clients"
 	case (m == Attempts || m == Fallbacks) && c.From == "":
 		return "calls have it; name the caller by from and the callee by service"
+	case m == Offered && c.Service != "":
+		return "only the load's clients know when a request was to start; leave service out, or ask for rate"
+	case c.Phase == AfterLoad && c.Service == "" && !m.isSpan():
+		return "the clients send nothing in the tail; name a service"
 	case m == TailTime && c.Service != "":
 		return "it is known of the whole system only; leave service out"
 	case m.isSpan():

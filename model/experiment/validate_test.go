@@ -84,14 +84,24 @@ func TestValidateNamesThePlace(t *testing.T) {
 			faultAt(e).Name = "slow"
 			e.Faults = append(e.Faults, e.Faults[0])
 		}, []string{"faults[1].name"}},
-		"check":             {func(e *Experiment) { e.Checks[0].Expr = "p98 < 1ms" }, []string{"checks[0].check"}},
-		"check service":     {func(e *Experiment) { e.Checks[2].Service = "x" }, []string{"checks[2].service"}},
-		"check edge":        {func(e *Experiment) { e.Checks[3].From = "db" }, []string{"checks[3].from"}},
-		"check half edge":   {func(e *Experiment) { e.Checks[3].Service = "" }, []string{"checks[3].service"}},
-		"check phase":       {func(e *Experiment) { e.Checks[0].Phase = "x" }, []string{"checks[0].phase"}},
-		"no faults":         {func(e *Experiment) { e.Faults = nil }, []string{"checks[1].phase"}},
-		"max of a service":  {func(e *Experiment) { e.Checks[2].Expr = "max < 1s" }, []string{"checks[2].check"}},
-		"class of service":  {func(e *Experiment) { e.Checks[2].Expr = "timeouts == 0" }, []string{"checks[2].check"}},
+		"check":                {func(e *Experiment) { e.Checks[0].Expr = "p98 < 1ms" }, []string{"checks[0].check"}},
+		"check service":        {func(e *Experiment) { e.Checks[2].Service = "x" }, []string{"checks[2].service"}},
+		"check edge":           {func(e *Experiment) { e.Checks[3].From = "db" }, []string{"checks[3].from"}},
+		"check half edge":      {func(e *Experiment) { e.Checks[3].Service = "" }, []string{"checks[3].service"}},
+		"check phase":          {func(e *Experiment) { e.Checks[0].Phase = "x" }, []string{"checks[0].phase"}},
+		"no faults":            {func(e *Experiment) { e.Faults = nil }, []string{"checks[1].phase"}},
+		"max of a service":     {func(e *Experiment) { e.Checks[2].Expr = "max < 1s" }, []string{"checks[2].check"}},
+		"class of service":     {func(e *Experiment) { e.Checks[2].Expr = "timeouts == 0" }, []string{"checks[2].check"}},
+		"offered to a service": {func(e *Experiment) { e.Checks[2].Expr = "offered > 5" }, []string{"checks[2].check"}},
+		"clients in the tail": {func(e *Experiment) {
+			e.Tail = second
+			e.Checks[0].Phase = AfterLoad
+		}, []string{"checks[0].check"}},
+		"abort by what was offered": {func(e *Experiment) { e.AbortOn = []Check{{Expr: "offered > 5"}} }, []string{"abortOn[0].check"}},
+		"variants like files": {func(e *Experiment) {
+			e.Variants = []Variant{{Name: "comparison.json"}, {Name: "Experiment.YAML"}, {Name: "v1.5"}}
+		}, []string{"variants[0].name", "variants[1].name"}},
+		"variants by case":  {func(e *Experiment) { e.Variants = []Variant{{Name: "slow"}, {Name: "Slow"}} }, []string{"variants[1].name"}},
 		"recovery in phase": {func(e *Experiment) { e.Checks[2].Expr = "recovery < 1s" }, []string{"checks[2].check"}},
 		"all at once": {func(e *Experiment) {
 			e.System.Name = "Shop"

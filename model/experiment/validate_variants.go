@@ -1,8 +1,10 @@
 package experiment
 
 import (
+	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -19,7 +21,31 @@ const (
 	// repetitions of each.
 	MaxVariants = 100
 	MaxSeeds    = 1000
+	// MaxTitle and MaxDoc bound the bytes of texts that reports print.
+	MaxTitle = 200
+	MaxDoc   = 16 << 10
 )
+
+// checkTexts checks what reports print.
+func (v *validator) checkTexts() {
+	e := v.experiment
+	if strings.ContainsFunc(e.Title, unicode.IsControl) || len(e.Title) > MaxTitle {
+		v.problems.AddHint("title", fmt.Sprintf("write up to %d letters, and the rest into doc", MaxTitle), "a title is one line")
+	}
+	v.checkDoc("doc", e.Doc)
+	for i := range e.Variants {
+		v.checkDoc(problem.Index("variants", i)+".doc", e.Variants[i].Doc)
+	}
+}
+
+func (v *validator) checkDoc(path, text string) {
+	if len(text) > MaxDoc {
+		v.problems.AddHint(path, fmt.Sprintf("write up to %d", MaxDoc), "a text of %d bytes is too long to be printed", len(text))
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+		v.problems.AddHint(path, "leave them out", "the text has control characters")
+	}
+}
 
 // checkSpans checks the settings that say how long and by what.
 func (v *validator) checkSpans() {
@@ -41,6 +67,15 @@ func (v *validator) checkSpans() {
 // checkRank holds the rank to what checks can say of the same subject.
 func (v *validator) checkRank() {
 	rank := v.experiment.Rank
+	if rank.Better != "" && rank.Better != Higher && rank.Better != Lower {
+		v.problems.AddHint("rank.better", "write higher or lower", "%q says nothing about values", rank.Better)
+	}
+	if rank.Metric == NoRank {
+		if rank != (Rank{Metric: NoRank}) {
+			v.problems.AddHint("rank.metric", "leave the other fields out, or name a figure", "nothing is ranked")
+		}
+		return
+	}
 	condition, err := rank.Condition()
 	if err != nil {
 		var names []string
@@ -63,8 +98,12 @@ func (v *validator) checkAborts() {
 	v.checkChecks("abortOn", v.experiment.AbortOn)
 	for i, c := range v.experiment.AbortOn {
 		path := problem.Index("abortOn", i)
-		if condition, err := ParseCheck(c.Expr); err == nil && condition.Metric.isSpan() {
+		switch condition, err := ParseCheck(c.Expr); {
+		case err != nil:
+		case condition.Metric.isSpan():
 			v.problems.AddHint(path+".check", "use a figure of requests, such as errors > 50%", "%s is known at the end of the run only", condition.Metric)
+		case condition.Metric == Offered:
+			v.problems.AddHint(path+".check", "use rate, or make it a check", "a request is counted when it ends, so what was offered is known at the end of the run only")
 		}
 		if c.Phase != "" {
 			v.problems.AddHint(path+".phase", "leave it out: the condition is judged all the time", "a condition that ends the run has no phase")
@@ -85,11 +124,16 @@ func (e *Experiment) validateVariants() (problems problem.List) {
 		if !isVariantName(v.Name) {
 			problems.AddHint(path+".name", "use up to 63 letters, digits, dots, plus signs, underscores and hyphens", "%q is no name of a variant", v.Name)
 		}
-		if j, dup := first[v.Name]; dup {
-			problems.AddHint(path+".name", "give each variant its own name", "variant %q is already described at variants[%d]", v.Name, j)
+		if ending := recordEnding(v.Name); ending != "" {
+			problems.AddHint(path+".name", "leave "+ending+" out", "variant %q is named like a file, but names a directory of results", v.Name)
+		}
+		// Some file systems do not tell letters by their case.
+		key := strings.ToLower(v.Name)
+		if j, dup := first[key]; dup {
+			problems.AddHint(path+".name", "give each variant a name of its own; upper and lower case do not differ", "variant %q is already described at variants[%d]", v.Name, j)
 			continue
 		}
-		first[v.Name] = i
+		first[key] = i
 		applied, mistakes := e.Apply(*v)
 		for j, p := range v.Set {
 			if p.Timeout != nil {
@@ -138,6 +182,19 @@ func splitIndex(path string) (name string, index int) {
 		index = 10*index + int(digit-'0')
 	}
 	return name, index
+}
+
+// recordEnding is the ending of a name if it is one of the files in a directory of
+// results. No variant may have one, so that its directory never clashes with such
+// a file.
+func recordEnding(name string) string {
+	endings := []string{".json", ".jsonl", ".csv", ".yaml", ".yml", ".html"}
+	for _, ending := range endings {
+		if strings.HasSuffix(strings.ToLower(name), ending) {
+			return ending
+		}
+	}
+	return ""
 }
 
 // isVariantName allows what is safe as the name of a directory.

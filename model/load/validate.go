@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -214,10 +215,23 @@ func checkPositiveOr0(problems *problem.List, path string, v, hi float64) {
 }
 
 func checkURL(problems *problem.List, path, text string) {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(text, " \t\r\n") {
-		problems.AddHint(path, "write a URL such as http://127.0.0.1:8080/path", "%q is not an http or https URL", text)
+	if err := CheckURL(text); err != nil {
+		problems.Add(path, "%v", err)
 	}
+}
+
+// CheckURL says why requests cannot be sent to a URL.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(text, " \t\r\n") {
+		return fmt.Errorf("%q is not an http or https URL; write one such as http://127.0.0.1:8080/path", text)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("%q has no valid port: %s is not in the range 1 to 65535", u.Redacted(), port)
+		}
+	}
+	return nil
 }
 
 // isToken reports whether the text is a token of RFC 9110, section 5.6.2.

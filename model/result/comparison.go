@@ -10,14 +10,10 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
-	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // ComparisonKind marks comparison.json.
 const ComparisonKind = "Comparison"
-
-// Confidence is that of all intervals of a comparison.
-const Confidence = 0.95
 
 // A Comparison says how the variants of an experiment did. Its JSON is
 // comparison.json; fields may be added to it, but not renamed.
@@ -25,13 +21,16 @@ type Comparison struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
-	Target     string `json:"target"`
+	// Title and Doc are the experiment's.
+	Title  string `json:"title,omitempty"`
+	Doc    string `json:"doc,omitempty"`
+	Target string `json:"target"`
 	// Command repeats the runs; the command line fills it in.
 	Command string    `json:"command,omitempty"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
 	Seeds   []uint64  `json:"seeds"`
-	// Confidence is that of the intervals, which are Student's over the seeds.
+	// Confidence is that of the intervals over the seeds, each by itself.
 	Confidence float64 `json:"confidence"`
 	// Incomplete is set where not all runs were made; Why says for what.
 	Incomplete bool   `json:"incomplete"`
@@ -44,6 +43,9 @@ type Comparison struct {
 	// are last.
 	Ranking  []Ranked         `json:"ranking"`
 	Variants []VariantSummary `json:"variants"`
+	// Differences are those of all variants to the first, pair by pair of seeds;
+	// absent for a single seed.
+	Differences []Difference `json:"differences,omitempty"`
 
 	// Results are those of all runs in order, the last of them perhaps
 	// incomplete. They are kept out of the JSON, because each is a file of its
@@ -68,28 +70,9 @@ type Ranked struct {
 	// Place counts from 1. Value is absent without data.
 	Place int     `json:"place"`
 	Value *Figure `json:"value,omitempty"`
-}
-
-// A Figure is the mean of what several seeds gave.
-type Figure struct {
-	Mean float64 `json:"mean"`
-	// Low and High are the ends of the interval; absent for a single seed.
-	Low  *float64 `json:"low,omitempty"`
-	High *float64 `json:"high,omitempty"`
-	// Values are those of the runs, in the order of the seeds.
-	Values []float64 `json:"values"`
-}
-
-func newFigure(values []float64) *Figure {
-	if len(values) == 0 {
-		return nil
-	}
-	mean, interval := stats.MeanInterval(values, Confidence)
-	f := &Figure{Mean: mean, Values: values}
-	if !math.IsInf(interval.Low, 0) && !math.IsInf(interval.High, 0) {
-		f.Low, f.High = &interval.Low, &interval.High
-	}
-	return f
+	// P99 is the latency in seconds that decides between nearly equal numbers per
+	// second; see Compare.
+	P99 *Figure `json:"p99,omitempty"`
 }
 
 // A VariantSummary says how one variant did in its finished runs.
@@ -103,9 +86,11 @@ type VariantSummary struct {
 	Aborted  int  `json:"aborted,omitempty"`
 	Passed   bool `json:"passed"`
 
-	// Requests, Rate and Goodput are of the clients in the whole run; Outcomes
-	// the shares of each class. Latencies are in seconds.
+	// Requests, the rates and the share of degraded requests are of the clients in
+	// the whole run; Outcomes the shares of each class. Latencies are in seconds.
 	Requests *Figure                   `json:"requests,omitempty"`
+	Offered  *Figure                   `json:"offeredRate,omitempty"`
+	Degraded *Figure                   `json:"degraded,omitempty"`
 	Rate     *Figure                   `json:"rate,omitempty"`
 	Goodput  *Figure                   `json:"goodput,omitempty"`
 	Outcomes map[outcome.Class]*Figure `json:"outcomes"`
@@ -129,15 +114,23 @@ type CheckSummary struct {
 // Compare summarises the results of an experiment's variants, each run with
 // every seed. An error is what ended the runs early. The caller fills in Target,
 // Started and Ended.
+//
+// Variants are ranked by the figure that the experiment names. Numbers per second
+// that are at most 5 % below the best count as equal, and so do those at most 5 %
+// below the best of the rest, and so on; between them the lower p99 decides. A
+// system that lets requests wait for ever so gets no better place than one that
+// serves as much in time.
 func Compare(e *experiment.Experiment, variants []experiment.Variant, seeds []uint64, results []*Result, err error) *Comparison {
 	c := &Comparison{
-		APIVersion: ResultVersion, Kind: ComparisonKind, Name: e.Name,
+		APIVersion: ResultVersion, Kind: ComparisonKind, Name: e.Name, Title: e.Title, Doc: e.Doc,
 		Seeds: seeds, Confidence: Confidence, RankBy: e.Rank.WithDefaults(), Passed: err == nil,
 		Ranking: []Ranked{}, Variants: []VariantSummary{}, Results: results,
 	}
 	if err != nil {
 		c.Incomplete, c.Why = true, err.Error()
 	}
+	var names []string
+	finishedOf := map[string][]*Result{}
 	for _, v := range variants {
 		var finished []*Result
 		for _, result := range results {
@@ -149,30 +142,83 @@ func Compare(e *experiment.Experiment, variants []experiment.Variant, seeds []ui
 		summary.Planned = len(seeds)
 		c.Variants = append(c.Variants, summary)
 		c.Passed = c.Passed && summary.Passed
-		c.Ranking = append(c.Ranking, Ranked{Variant: v.Name, Value: figureOf(finished, rankValue(c.RankBy))})
+		names, finishedOf[v.Name] = append(names, v.Name), finished
+		if c.RankBy.Metric == experiment.NoRank {
+			continue
+		}
+		ranked := Ranked{Variant: v.Name, Value: figureOf(finished, c.RankBy)}
+		if c.RankBy.Metric.IsRate() {
+			latency := c.RankBy
+			latency.Metric = experiment.P99
+			ranked.P99 = figureOf(finished, latency)
+		}
+		c.Ranking = append(c.Ranking, ranked)
 	}
 	c.sortRanking()
+	for _, rank := range c.differing() {
+		c.Differences = append(c.Differences, differences(names, finishedOf, rank)...)
+	}
 	return c
 }
 
-func (c *Comparison) sortRanking() {
-	slices.SortStableFunc(c.Ranking, func(a, b Ranked) int {
-		switch {
-		case a.Value == nil || b.Value == nil:
-			return boolRank(a.Value == nil) - boolRank(b.Value == nil)
-		case a.Value.Mean == b.Value.Mean:
-			return 0
-		case a.Value.Mean > b.Value.Mean == c.RankBy.HigherIsBetter():
-			return -1
+// differing lists the figures whose differences are told: that of the ranking,
+// and those that every comparison shows.
+func (c *Comparison) differing() []experiment.Rank {
+	var ranks []experiment.Rank
+	if c.RankBy.Metric != experiment.NoRank {
+		ranks = append(ranks, c.RankBy)
+	}
+	for _, m := range []experiment.Metric{experiment.Goodput, experiment.Errors, experiment.Degraded, experiment.P50, experiment.P99} {
+		if rank := (experiment.Rank{Metric: m}); rank != c.RankBy {
+			ranks = append(ranks, rank)
 		}
-		return 1
-	})
+	}
+	return ranks
+}
+
+// nearlyEqual is by how much a number per second may be below the best of its
+// group.
+const nearlyEqual = 0.05
+
+func (c *Comparison) sortRanking() {
+	slices.SortStableFunc(c.Ranking, c.byValue)
+	if c.RankBy.Metric.IsRate() {
+		for from := 0; from < len(c.Ranking); {
+			to := from + 1
+			for to < len(c.Ranking) && c.nearlyEqual(&c.Ranking[from], &c.Ranking[to]) {
+				to++
+			}
+			slices.SortStableFunc(c.Ranking[from:to], func(a, b Ranked) int { return byFigure(a.P99, b.P99, false) })
+			from = to
+		}
+	}
 	for i := range c.Ranking {
 		c.Ranking[i].Place = i + 1
-		if i > 0 && c.Ranking[i].Value != nil && c.Ranking[i-1].Value.Mean == c.Ranking[i].Value.Mean {
+		if i > 0 && c.Ranking[i].Value != nil && c.byValue(c.Ranking[i], c.Ranking[i-1]) == 0 && byFigure(c.Ranking[i].P99, c.Ranking[i-1].P99, false) == 0 {
 			c.Ranking[i].Place = c.Ranking[i-1].Place
 		}
 	}
+}
+
+func (c *Comparison) byValue(a, b Ranked) int {
+	return byFigure(a.Value, b.Value, c.RankBy.HigherIsBetter())
+}
+
+// byFigure puts the better figure first, and one without data last.
+func byFigure(a, b *Figure, higherIsBetter bool) int {
+	switch {
+	case a == nil || b == nil:
+		return boolRank(a == nil) - boolRank(b == nil)
+	case a.Mean == b.Mean:
+		return 0
+	case a.Mean > b.Mean == higherIsBetter:
+		return -1
+	}
+	return 1
+}
+
+func (c *Comparison) nearlyEqual(best, other *Ranked) bool {
+	return best.Value != nil && other.Value != nil && other.Value.Mean >= (1-nearlyEqual)*best.Value.Mean
 }
 
 func boolRank(b bool) int {
@@ -182,20 +228,26 @@ func boolRank(b bool) int {
 	return 0
 }
 
-// figureOf gathers a value of several results; nil where none has it.
-func figureOf(results []*Result, value func(*Result) (float64, bool)) *Figure {
+// figureOf gathers a figure of several results; nil where none has it.
+func figureOf(results []*Result, rank experiment.Rank) *Figure {
+	condition, err := rank.Condition()
+	if err != nil {
+		return nil
+	}
 	var values []float64
+	value := rankValue(rank)
 	for _, r := range results {
 		if v, ok := value(r); ok {
 			values = append(values, v)
 		}
 	}
-	return newFigure(values)
+	return NewFigure(values, condition.Dimension)
 }
 
 func summarise(v experiment.Variant, results []*Result) VariantSummary {
 	s := VariantSummary{Name: v.Name, Doc: v.Doc, Finished: len(results), Passed: len(results) > 0, Outcomes: map[outcome.Class]*Figure{}, Checks: []CheckSummary{}}
-	of := func(m experiment.Metric) *Figure { return figureOf(results, rankValue(experiment.Rank{Metric: m})) }
+	of := func(m experiment.Metric) *Figure { return figureOf(results, experiment.Rank{Metric: m}) }
+	s.Offered, s.Degraded = of(experiment.Offered), of(experiment.Degraded)
 	s.Requests, s.Rate, s.Goodput, s.P50, s.P99, s.Tail = of(experiment.Requests), of(experiment.Rate), of(experiment.Goodput), of(experiment.P50), of(experiment.P99), of(experiment.TailTime)
 	for _, class := range outcome.Classes() {
 		if f := of(experiment.Metric(class)); f != nil && f.Mean > 0 {
@@ -227,12 +279,13 @@ func summariseCheck(results []*Result, i int) CheckSummary {
 			s.Why = r.Checks[i].Why
 		}
 	}
-	s.Mean = figureOf(results, func(r *Result) (float64, bool) {
+	var values []float64
+	for _, r := range results {
 		if v := r.Checks[i].Value; v != nil {
-			return *v, true
+			values = append(values, *v)
 		}
-		return 0, false
-	})
+	}
+	s.Mean = NewFigure(values, results[0].Checks[i].Dimension)
 	return s
 }
 
@@ -249,6 +302,9 @@ func rankValue(r experiment.Rank) func(*Result) (float64, bool) {
 			check.Phase = "" // a run without faults is compared as a whole
 		}
 		v, why := result.Value(check, condition)
+		if condition.Metric.IsLatency() && v.isWide() {
+			return 0, false // a rank needs a number
+		}
 		return v.Number, why == "" && !math.IsNaN(v.Number)
 	}
 }

@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -32,31 +33,88 @@ func (r *Result) judgeOne(check experiment.Check) CheckResult {
 		judged.Why = why
 		return judged
 	}
-	judged.Value = &value.Number
-	judged.Pass = value.Holds(condition)
-	judged.Why = fmt.Sprintf("%s %s%s", condition.Metric, value.Prefix(), condition.Format(value.Number))
+	verdict := value.judge(condition)
+	judged.Pass, judged.NotKnown = verdict == holds, verdict == notKnown
+	if value.isWide() {
+		between := value.between()
+		judged.Between = &between
+	} else {
+		judged.Value = &value.Number
+	}
+	judged.Why = fmt.Sprintf("%s %s", condition.Metric, value.Text(condition))
+	if judged.NotKnown {
+		judged.Why = fmt.Sprintf("not known: %s is %s", condition.Metric, value.spread(condition))
+	}
 	return judged
 }
 
-// A Reading is a figure; atLeast marks one of which only a lower bound is known.
+// A Reading is a figure. What it stands for lies from low to high, which is
+// infinite if there is no upper bound.
 type Reading struct {
-	Number  float64
-	atLeast bool
+	Number    float64
+	low, high float64
 }
 
-// Holds judges a lower bound by the worst that it may stand for.
-func (v Reading) Holds(c experiment.Condition) bool {
-	if v.atLeast {
-		return (c.Op == ">" || c.Op == ">=") && c.Holds(v.Number)
+// exactly is the reading of a figure that is known.
+func exactly(v float64) Reading { return Reading{v, v, v} }
+
+// A verdict says whether a condition holds.
+type verdict int
+
+const (
+	fails verdict = iota
+	holds
+	// notKnown is where the condition holds for some of what the figure may be.
+	notKnown
+)
+
+// judge holds a condition against all that the figure may be.
+func (v Reading) judge(c experiment.Condition) verdict {
+	low, high := c.Holds(v.low), c.Holds(v.high)
+	inside := v.low < c.Bound && c.Bound < v.high
+	switch {
+	case inside && (c.Op == "==" || c.Op == "!=") || low != high:
+		return notKnown
+	case low:
+		return holds
 	}
-	return c.Holds(v.Number)
+	return fails
 }
 
-func (v Reading) Prefix() string {
-	if v.atLeast {
-		return "at least "
+// Bounds are what the figure lies between; high is infinite without an upper one.
+func (v Reading) Bounds() (low, high float64) { return v.low, v.high }
+
+// Holds reports whether the condition is known to hold.
+func (v Reading) Holds(c experiment.Condition) bool { return v.judge(c) == holds }
+
+// wideBy is how far apart the bounds of a figure may be, as a share of the lower
+// one, so that their middle can stand for it.
+const wideBy = 1.0 / 50
+
+func (v Reading) isWide() bool { return v.high > v.low*(1+wideBy) }
+
+func (v Reading) between() Range {
+	r := Range{Low: v.low}
+	if !math.IsInf(v.high, 1) {
+		r.High = &v.high
 	}
-	return ""
+	return r
+}
+
+// Text prints the figure as far as it is known.
+func (v Reading) Text(c experiment.Condition) string {
+	if !v.isWide() {
+		return c.Format(v.Number)
+	}
+	return v.spread(c)
+}
+
+// spread prints the bounds of a figure.
+func (v Reading) spread(c experiment.Condition) string {
+	if math.IsInf(v.high, 1) {
+		return "at least " + c.Format(v.low)
+	}
+	return fmt.Sprintf("between %s and %s", c.Format(v.low), c.Format(v.high))
 }
 
 func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Reading, why string) {
@@ -67,7 +125,11 @@ func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Readin
 		if r.Tail == nil {
 			return Reading{}, "no data: the run ended before the load did"
 		}
-		return Reading{Number: r.Tail.Length, atLeast: !r.Tail.Idle}, ""
+		v = exactly(r.Tail.Length)
+		if !r.Tail.Idle {
+			v.high = math.Inf(1)
+		}
+		return v, ""
 	default: // the others are figures of a segment
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
@@ -95,9 +157,10 @@ func (s *Segment) where() string {
 }
 
 func (s *Segment) clientValue(c experiment.Condition) (Reading, string) {
-	f := figures{outcomes: s.Clients.Outcomes, requests: s.Clients.Requests, errors: s.Clients.Errors, rate: s.Clients.Rate}
+	f := figures{outcomes: s.Clients.Outcomes, requests: s.Clients.Requests, errors: s.Clients.Errors, degraded: s.Clients.Degraded,
+		offered: s.Clients.OfferedRate, rate: s.Clients.Rate, goodput: s.Clients.Goodput}
 	if l := s.Clients.Latency; l != nil {
-		f.latency = map[experiment.Metric]float64{experiment.Mean: l.Mean, experiment.Min: l.Min, experiment.Max: l.Max, experiment.P50: l.P50, experiment.P90: l.P90, experiment.P95: l.P95, experiment.P99: l.P99, experiment.P999: l.P999}
+		f.latency = l.reading
 	}
 	return f.Value(c, "no data: the clients sent no requests "+s.where())
 }
@@ -112,9 +175,9 @@ func (s *Segment) serviceValue(name string, c experiment.Condition) (Reading, st
 		if stats.Seconds == 0 {
 			return Reading{}, fmt.Sprintf("no data: service %q was not watched %s", name, s.where())
 		}
-		return Reading{Number: stats.Availability}, ""
+		return exactly(stats.Availability), ""
 	}
-	f := figures{requests: stats.Requests, errors: stats.Errors, rate: stats.Rate}
+	f := figures{requests: stats.Requests, errors: stats.Errors, degraded: stats.Degraded, rate: stats.Rate, goodput: stats.Goodput}
 	f.setQuantiles(stats.Latency)
 	return f.Value(c, fmt.Sprintf("no data: service %q had no requests %s", name, s.where()))
 }
@@ -123,7 +186,7 @@ func (s *Segment) edgeValue(from, to string, c experiment.Condition) (Reading, s
 	f := figures{}
 	for i := range s.Edges {
 		if e := &s.Edges[i]; e.Caller == from && e.Callee == to {
-			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, rate: e.Rate, fallbacks: e.Fallbacks}
+			f = figures{outcomes: e.Outcomes, requests: e.Calls, errors: e.Errors, degraded: e.Degraded, rate: e.Rate, goodput: e.Goodput, fallbacks: e.Fallbacks}
 			for _, n := range e.Attempts {
 				f.attempts += n
 			}
@@ -137,18 +200,18 @@ func (s *Segment) edgeValue(from, to string, c experiment.Condition) (Reading, s
 type figures struct {
 	outcomes         map[outcome.Class]int64
 	requests, errors int64
+	degraded         int64
 	// attempts and fallbacks are those of an edge.
 	attempts, fallbacks int64
-	rate                float64
-	latency             map[experiment.Metric]float64
-	// limit is the largest bound of buckets, or 0.
-	limit float64
+	// offered is known of clients only.
+	offered, rate, goodput float64
+	// latency reads a latency; it is nil without data.
+	latency func(experiment.Metric) (Reading, bool)
 }
 
 func (f *figures) setQuantiles(q *Quantiles) {
 	if q != nil {
-		f.latency = map[experiment.Metric]float64{experiment.Mean: q.Mean, experiment.P50: q.P50, experiment.P90: q.P90, experiment.P95: q.P95, experiment.P99: q.P99, experiment.P999: q.P999}
-		f.limit = q.Limit
+		f.latency = q.reading
 	}
 }
 
@@ -159,30 +222,35 @@ func (f *figures) Value(c experiment.Condition, noData string) (Reading, string)
 	count := float64(f.errors)
 	switch {
 	case c.Metric.IsLatency():
-		seconds, ok := f.latency[c.Metric]
-		if !ok {
-			return Reading{}, noData
+		if f.latency != nil {
+			if v, ok := f.latency(c.Metric); ok {
+				return v, ""
+			}
 		}
-		return Reading{seconds, f.limit > 0 && seconds >= f.limit && c.Metric != experiment.Mean}, ""
+		return Reading{}, noData
 	case c.Metric == experiment.Rate:
-		return Reading{Number: f.rate}, ""
+		return exactly(f.rate), ""
 	case c.Metric == experiment.Goodput:
-		return Reading{Number: f.rate * (1 - float64(f.errors)/float64(f.requests))}, ""
+		return exactly(f.goodput), ""
+	case c.Metric == experiment.Offered:
+		return exactly(f.offered), ""
 	case c.Metric == experiment.Attempts:
-		return Reading{Number: float64(f.attempts) / float64(f.requests)}, ""
+		return exactly(float64(f.attempts) / float64(f.requests)), ""
 	case c.Metric == experiment.Fallbacks:
 		count = float64(f.fallbacks)
+	case c.Metric == experiment.Degraded:
+		count = float64(f.degraded)
 	case c.Metric == experiment.Requests:
-		return Reading{Number: float64(f.requests)}, ""
+		return exactly(float64(f.requests)), ""
 	case c.Metric == experiment.Availability:
-		return Reading{Number: 1 - count/float64(f.requests)}, ""
+		return exactly(1 - count/float64(f.requests)), ""
 	case c.Class != "":
 		count = float64(f.outcomes[c.Class])
 	}
 	if c.Dimension == experiment.Share {
-		return Reading{Number: count / float64(f.requests)}, ""
+		return exactly(count / float64(f.requests)), ""
 	}
-	return Reading{Number: count}, ""
+	return exactly(count), ""
 }
 
 // recoveryValue is the longest recovery or detection of a service, or of all.
@@ -195,13 +263,16 @@ func (r *Result) recoveryValue(check experiment.Check, c experiment.Condition) (
 		}
 		found = true
 		if c.Metric == experiment.DetectionTime {
-			v.Number = max(v.Number, recovery.Detection)
+			if recovery.DetectedAt.IsZero() {
+				return Reading{}, fmt.Sprintf("%s/%d was away and no health check noticed", recovery.Service, recovery.Replica)
+			}
+			v = exactly(max(v.Number, recovery.Detection))
 			continue
 		}
 		if recovery.ReadyAt.IsZero() {
 			return Reading{}, fmt.Sprintf("%s/%d was not ready again at the end of the run", recovery.Service, recovery.Replica)
 		}
-		v.Number = max(v.Number, recovery.Took)
+		v = exactly(max(v.Number, recovery.Took))
 	}
 	if !found {
 		return Reading{}, "no data: no replica went down"

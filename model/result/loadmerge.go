@@ -7,43 +7,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
-
-// The histograms of loads hold microseconds with three significant digits.
-const (
-	lowestLatency  = 1
-	highestLatency = int64(24 * time.Hour / time.Microsecond)
-	latencyDigits  = 3
-)
-
-// NewLoadHistogram returns an empty histogram of the latencies of a load, in
-// microseconds.
-func NewLoadHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(lowestLatency, highestLatency, latencyDigits)
-}
-
-// RecordLatency counts a latency, cut to the range of the histogram.
-func RecordLatency(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(max(d.Microseconds(), lowestLatency), highestLatency)) // cut, so that there is no error
-}
-
-// SetLatency writes the latencies of a histogram down. Mean and extremes, in
-// seconds, are known exactly, and no percentile lies outside of these.
-func (s *LoadStats) SetLatency(h *hdrhistogram.Histogram, mean, least, most float64) error {
-	at := func(percent float64) float64 {
-		v := time.Duration(h.ValueAtPercentile(percent)) * time.Microsecond
-		return min(max(v.Seconds(), least), most)
-	}
-	s.Latency = Latency{Mean: mean, Min: least, Max: most, P50: at(50), P90: at(90), P95: at(95), P99: at(99), P999: at(99.9)}
-	text, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-	if err != nil {
-		return fmt.Errorf("encoding a histogram: %w", err)
-	}
-	s.Histogram = string(text)
-	return nil
-}
 
 // MergeLoads sums up the reports of generators that have sent shares of one
 // load at the same time, of which there must be at least one. Counts are exact,
@@ -90,38 +56,27 @@ func MergeLoads(reports ...*LoadReport) (*LoadReport, error) {
 // mergeStats sums up one part of all reports.
 func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole LoadStats, err error) {
 	whole.Outcomes = map[outcome.Class]int64{}
-	sum, least, most := 0.0, math.Inf(1), 0.0
-	var span float64
-	var latencies *hdrhistogram.Histogram
+	var sum float64
+	var latencies stats.Histogram
+	least, most := time.Duration(math.MaxInt64), time.Duration(0)
 	for _, r := range reports {
 		s := of(r)
 		whole.count(s)
-		if s.Rate > 0 {
-			span = max(span, float64(s.answered())/s.Rate)
-		}
-		if s.Histogram == "" {
-			continue
-		}
-		h, err := hdrhistogram.Decode([]byte(s.Histogram))
+		n, err := decodeHistogram(s.Histogram, &latencies)
 		if err != nil {
-			return whole, fmt.Errorf("decoding a histogram: %w", err)
+			return whole, err
 		}
-		if latencies == nil {
-			latencies = NewLoadHistogram()
+		if n > 0 {
+			sum += s.Latency.Mean * float64(n)
+			least, most = min(least, fromSeconds(s.Latency.Min)), max(most, fromSeconds(s.Latency.Max))
 		}
-		if lost := latencies.Merge(h); lost > 0 {
-			return whole, fmt.Errorf("%d latencies of a histogram are longer than a day", lost)
-		}
-		sum += s.Latency.Mean * float64(s.Sent)
-		least, most = min(least, s.Latency.Min), max(most, s.Latency.Max)
 	}
-	if span > 0 {
-		whole.Rate = float64(whole.answered()) / span
-	}
-	if latencies == nil {
+	whole.SetRates()
+	if latencies.Count() == 0 {
 		return whole, nil
 	}
-	return whole, whole.SetLatency(latencies, sum/float64(max(whole.Sent, 1)), least, most)
+	latencies.AddSum(fromSeconds(sum))
+	return whole, whole.SetLatency(&latencies, least, most)
 }
 
 // count adds what other has counted.
@@ -130,6 +85,10 @@ func (s *LoadStats) count(other *LoadStats) {
 	s.Sent += other.Sent
 	s.Late += other.Late
 	s.Dropped += other.Dropped
+	s.Degraded += other.Degraded
+	s.Ended += other.Ended
+	s.Good += other.Good
+	s.Sending, s.Seconds = max(s.Sending, other.Sending), max(s.Seconds, other.Seconds)
 	s.Bytes += other.Bytes
 	for class, n := range other.Outcomes {
 		s.Outcomes[class] += n
@@ -141,12 +100,4 @@ func (s *LoadStats) count(other *LoadStats) {
 	for status, n := range other.Statuses {
 		s.Statuses[status] += n
 	}
-}
-
-// answered counts the answers of any kind, which Rate is of.
-func (s *LoadStats) answered() (n int64) {
-	for _, count := range s.Statuses {
-		n += count
-	}
-	return n
 }

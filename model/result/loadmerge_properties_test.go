@@ -12,16 +12,18 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // randomStats are what a generator could have counted; at times nothing.
-func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadStats {
+func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) (s LoadStats) {
 	t.Helper()
-	s := LoadStats{Outcomes: map[outcome.Class]int64{}}
+	s = LoadStats{Outcomes: map[outcome.Class]int64{}, Sending: elapsed.Seconds() / 2, Seconds: elapsed.Seconds()}
+	defer s.SetRates()
 	if random.IntN(4) == 0 {
 		return s
 	}
-	h, sum, least, most := NewLoadHistogram(), 0.0, time.Hour, time.Duration(0)
+	var latencies stats.Recorder
 	for range random.IntN(50) {
 		s.Arrivals++
 		if random.IntN(5) == 0 {
@@ -30,10 +32,12 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 			continue
 		}
 		s.Sent++
+		s.Ended += random.Int64N(2)
+		s.Good = min(s.Good+random.Int64N(2), s.Ended)
+		s.Degraded += random.Int64N(2)
 		s.Late += random.Int64N(2)
 		latency := time.Duration(random.ExpFloat64() * 1e8)
-		RecordLatency(h, latency)
-		sum, least, most = sum+latency.Seconds(), min(least, latency), max(most, latency)
+		latencies.Record(latency)
 		if random.IntN(5) == 0 {
 			s.Outcomes[outcome.Timeout]++
 			continue
@@ -48,13 +52,8 @@ func randomStats(t *testing.T, random *rand.Rand, elapsed time.Duration) LoadSta
 		s.Statuses[strconv.Itoa(status)]++
 		s.Outcomes[class]++
 		s.Bytes += random.Int64N(1000)
-		s.Rate += 1 / elapsed.Seconds()
 	}
-	if s.Sent > 0 {
-		if err := s.SetLatency(h, sum/float64(s.Sent), least.Seconds(), most.Seconds()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	setLatency(t, &s, &latencies)
 	return s
 }
 
@@ -140,7 +139,7 @@ func TestMergeHeedsNoGroups(t *testing.T) {
 // those of the shares.
 func TestMergedCountsAreSums(t *testing.T) {
 	counts := func(s *LoadStats) map[string]int64 {
-		all := map[string]int64{"arrivals": s.Arrivals, "sent": s.Sent, "late": s.Late, "dropped": s.Dropped, "bytes": s.Bytes}
+		all := map[string]int64{"arrivals": s.Arrivals, "sent": s.Sent, "late": s.Late, "dropped": s.Dropped, "bytes": s.Bytes, "degraded": s.Degraded, "ended": s.Ended, "good": s.Good}
 		for class, n := range s.Outcomes {
 			all["outcome "+string(class)] = n
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // ended is what became of one request.
@@ -24,7 +25,7 @@ type ended struct {
 func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport {
 	t.Helper()
 	s := LoadStats{Outcomes: map[outcome.Class]int64{}}
-	h, sum, least, most := NewLoadHistogram(), 0.0, math.Inf(1), 0.0
+	var latencies stats.Recorder
 	for _, o := range outcomes {
 		s.Arrivals++
 		s.Outcomes[o.Class]++
@@ -33,6 +34,10 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 			continue
 		}
 		s.Sent++
+		s.Ended++
+		if o.Class == outcome.OK {
+			s.Good++
+		}
 		s.Bytes += o.Bytes
 		if o.Status != 0 {
 			if s.Statuses == nil {
@@ -40,17 +45,26 @@ func reportOf(t *testing.T, elapsed time.Duration, outcomes []ended) *LoadReport
 			}
 			s.Statuses[strconv.Itoa(o.Status)]++
 		}
-		RecordLatency(h, o.Latency)
-		sum, least, most = sum+o.Latency.Seconds(), min(least, o.Latency.Seconds()), max(most, o.Latency.Seconds())
+		latencies.Record(o.Latency)
 	}
-	s.Rate = float64(s.answered()) / elapsed.Seconds()
-	if s.Sent > 0 {
-		if err := s.SetLatency(h, sum/float64(s.Sent), least, most); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.Sending, s.Seconds = elapsed.Seconds(), elapsed.Seconds()
+	s.SetRates()
+	setLatency(t, &s, &latencies)
 	return &LoadReport{
 		Elapsed: elapsed, Total: s, Phases: []PhaseReport{{Name: "steady", Stats: s}}, Requests: []RequestReport{{Name: "front", Stats: s}},
+	}
+}
+
+func setLatency(t *testing.T, s *LoadStats, latencies *stats.Recorder) {
+	t.Helper()
+	least, most, ok := latencies.Extremes()
+	if !ok {
+		return
+	}
+	var h stats.Histogram
+	latencies.AddTo(&h)
+	if err := s.SetLatency(&h, least, most); err != nil {
+		t.Fatal(err)
 	}
 }
 

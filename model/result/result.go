@@ -27,6 +27,9 @@ type Result struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
+	// Title and Doc are the experiment's.
+	Title string `json:"title,omitempty"`
+	Doc   string `json:"doc,omitempty"`
 	// Variant is the name of the variant that was run, where there are some.
 	Variant string `json:"variant,omitempty"`
 	Seed    uint64 `json:"seed"`
@@ -115,17 +118,22 @@ const (
 	TailPart  SegmentKind = "tail"
 )
 
-// A Segment is a stretch of the run with what was seen in it. Requests of
-// clients belong to it by when they were meant to start; those of services by the
-// middle of the interval in which they were counted.
+// A Segment is a stretch of the run with what was seen in it. The counts of
+// clients are of the requests that were meant to start in it, the rates are of
+// those that ended in it. What services did belongs to it by the middle of the
+// interval in which it was counted.
 //
 // The part before the faults ends when the first is asked for, that during them
 // begins when it is known to act and ends when the last is asked to end, and the
 // part after them begins when the last is known to be gone. In between, faults
 // act on some and not on others, so what started then is in none of these parts;
 // except that a request which is under way when the first fault is known to act
-// belongs to the part during the faults. Kills and restarts have acted when they
+// counts in the part during the faults. Kills and restarts have acted when they
 // are known to, so they count from when they were asked for.
+//
+// The whole run, the last phase and the last part last until the load's last
+// request has ended. So the tail, which begins with the end of the load, and
+// these have the time between in common.
 type Segment struct {
 	Kind SegmentKind `json:"kind"`
 	// Name is empty for the whole run.
@@ -143,20 +151,36 @@ type ClientStats struct {
 	// Requests were to be sent; those cut off by the end of the run are left out.
 	Requests int64 `json:"requests"`
 	// Errors are all of them that did not end well, dropped ones included.
+	// Degraded ended well, but a fallback took the place of a part, or nothing
+	// did, at any hop.
 	Errors   int64                   `json:"errors"`
+	Degraded int64                   `json:"degraded"`
 	Outcomes map[outcome.Class]int64 `json:"outcomes"`
-	// Rate is requests that were sent and came to an end, per second.
-	Rate float64 `json:"rate"`
+	// OfferedRate is requests that were to start, per second of the load, by
+	// intended start; dropped ones included, and those cut off by the end.
+	OfferedRate float64 `json:"offeredRate"`
+	// Ended counts the requests that ended in the segment, whenever they started;
+	// dropped ones and those cut off by the end did not. Rate is their number per
+	// second, Goodput that of those which ended well at every hop: without an
+	// error and not degraded.
+	Ended   int64   `json:"ended"`
+	Rate    float64 `json:"rate"`
+	Goodput float64 `json:"goodput"`
 	// Latency counts from the intended start; absent where nothing was sent.
 	Latency *Latency `json:"latency,omitempty"`
 }
 
 // ServiceStats are what a service counted itself, all its replicas together.
 type ServiceStats struct {
-	Service  string  `json:"service"`
-	Requests int64   `json:"requests"`
-	Errors   int64   `json:"errors"`
-	Rate     float64 `json:"rate"`
+	Service  string `json:"service"`
+	Requests int64  `json:"requests"`
+	Errors   int64  `json:"errors"`
+	// Degraded were answered well, but a fallback took the place of a part.
+	Degraded int64 `json:"degraded"`
+	// Rate is requests that ended, per second, Goodput those that ended well at
+	// every hop.
+	Rate    float64 `json:"rate"`
+	Goodput float64 `json:"goodput"`
 	// Codes counts the requests by HTTP status, or by what became of them.
 	Codes   map[string]int64 `json:"codes,omitempty"`
 	Latency *Quantiles       `json:"latency,omitempty"`
@@ -183,10 +207,16 @@ type EdgeStats struct {
 	// Attempts counts what was sent for the calls, by outcome.
 	Attempts  map[outcome.Class]int64 `json:"attempts,omitempty"`
 	Fallbacks int64                   `json:"fallbacks,omitempty"`
+	// Degraded counts calls whose answer was good, but in which a fallback took
+	// the place of a part further down.
+	Degraded int64 `json:"degraded,omitempty"`
 	// OpenSeconds is for how long a breaker of the calls was seen open.
-	OpenSeconds float64    `json:"openSeconds,omitempty"`
-	Rate        float64    `json:"rate"`
-	Latency     *Quantiles `json:"latency,omitempty"`
+	OpenSeconds float64 `json:"openSeconds,omitempty"`
+	// Rate is calls that ended, per second, Goodput those that ended well at
+	// every hop.
+	Rate    float64    `json:"rate"`
+	Goodput float64    `json:"goodput"`
+	Latency *Quantiles `json:"latency,omitempty"`
 }
 
 // A FaultRecord is the truth about one fault, or one round of it.
@@ -231,13 +261,15 @@ type Recovery struct {
 	// Fault is the id of the fault that brought the replica down; empty where no
 	// fault is known to have done it.
 	Fault string `json:"fault,omitempty"`
-	// DownAt is when the replica could no longer answer, DetectedAt when the
-	// watching saw it, ReadyAt when it could answer again; ReadyAt is absent
-	// where the run ended before.
+	// DownAt is when the replica could no longer answer, DetectedAt when a health
+	// check or an observer of the system, such as its supervisor, could tell, and
+	// ReadyAt when it could answer again. DetectedAt is absent where none could
+	// before the replica was back, ReadyAt where the run ended before.
 	DownAt     time.Time `json:"downAt"`
-	DetectedAt time.Time `json:"detectedAt"`
+	DetectedAt time.Time `json:"detectedAt,omitzero"`
 	ReadyAt    time.Time `json:"readyAt,omitzero"`
-	// Detection and Took are seconds since DownAt.
+	// Detection and Took are seconds since DownAt; Detection means nothing where
+	// DetectedAt is absent.
 	Detection float64 `json:"detection"`
 	Took      float64 `json:"took,omitempty"`
 }
@@ -245,11 +277,16 @@ type Recovery struct {
 // A CheckResult is a check, judged.
 type CheckResult struct {
 	experiment.Check
-	// Value and Bound are in the dimension; Value is absent without data.
+	// Value and Bound are in the dimension; Value is absent without data, and
+	// where Between says what is known of it instead.
 	Value     *float64             `json:"value,omitempty"`
+	Between   *Range               `json:"between,omitempty"`
 	Bound     float64              `json:"bound"`
 	Dimension experiment.Dimension `json:"dimension"`
 	Pass      bool                 `json:"pass"`
+	// NotKnown is set where the figure is not known well enough to judge it, so
+	// that the check did not pass.
+	NotKnown bool `json:"notKnown,omitempty"`
 	// Why says for people what was found.
 	Why string `json:"why"`
 }
@@ -257,11 +294,17 @@ type CheckResult struct {
 // A ClientSecond is what the clients saw in one second, or since the last one.
 type ClientSecond struct {
 	// At is the end of the second, counted from the start of the load.
-	At       time.Duration
-	Seconds  float64
-	Phase    int
+	At      time.Duration
+	Seconds float64
+	Phase   int
+	// Outcomes, Latency and Degraded are of the requests that were to start in
+	// the second; of one that is told while the run goes on, of those that ended.
 	Outcomes map[outcome.Class]int64
+	Degraded int64
 	Latency  *Latency
+	// Ended counts the requests that ended in the second, Good those of them that
+	// ended well at every hop.
+	Ended, Good int64
 }
 
 // Requests counts the outcomes without those cut off, Errors those of them that
@@ -271,10 +314,37 @@ func (s *ClientSecond) Requests() int64 { return CountRequests(s.Outcomes) }
 // Errors counts the requests that did not end well.
 func (s *ClientSecond) Errors() int64 { return CountRequests(s.Outcomes) - s.Outcomes[outcome.OK] }
 
+// OfferedRate is requests that were to start, per second, by intended start;
+// dropped ones and those cut off by the end included.
+func (s *ClientSecond) OfferedRate() float64 {
+	return float64(s.Requests()+s.Outcomes[outcome.Cancelled]) / s.Seconds
+}
+
+// Rate is requests that ended, per second, by their end.
+func (s *ClientSecond) Rate() float64 { return float64(s.Ended) / s.Seconds }
+
+// Goodput is requests that ended well at every hop, per second, by their end.
+func (s *ClientSecond) Goodput() float64 { return float64(s.Good) / s.Seconds }
+
 // CountRequests counts outcomes without those that the end of the run cut off.
 func CountRequests(outcomes map[outcome.Class]int64) (n int64) {
 	for class, count := range outcomes {
 		if class != outcome.Cancelled {
+			n += count
+		}
+	}
+	return n
+}
+
+// Ended reports whether a request of a class was sent and came to an end of its
+// own: it was not dropped, nor cut off by the end of the run.
+func Ended(class outcome.Class) bool { return class != outcome.Dropped && class != outcome.Cancelled }
+
+// CountEnded counts outcomes without dropped requests and those that the end of
+// the run cut off.
+func CountEnded(outcomes map[outcome.Class]int64) (n int64) {
+	for class, count := range outcomes {
+		if Ended(class) {
 			n += count
 		}
 	}

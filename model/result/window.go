@@ -5,7 +5,8 @@ import (
 )
 
 // A Window is what was counted in one of the run's equal stretches, the tail
-// included. Unlike segments it counts requests by their end.
+// included. Unlike segments it counts requests by their end; one that was dropped
+// by its intended start.
 type Window struct {
 	// From and To are seconds since the load started.
 	From     float64         `json:"from"`
@@ -18,6 +19,7 @@ type Window struct {
 // WindowClients counts what came back to the load's clients.
 type WindowClients struct {
 	Requests int64                   `json:"requests"`
+	Degraded int64                   `json:"degraded,omitempty"`
 	Outcomes map[outcome.Class]int64 `json:"outcomes"`
 }
 
@@ -26,6 +28,7 @@ type WindowService struct {
 	Service  string `json:"service"`
 	Requests int64  `json:"requests"`
 	Errors   int64  `json:"errors"`
+	Degraded int64  `json:"degraded,omitempty"`
 }
 
 // WindowEdge counts calls by what became of them.

@@ -67,10 +67,11 @@ type Known struct {
 
 // A Reading is what a run showed of a requirement.
 type Reading struct {
-	Value   float64 `json:"value"`
-	AtLeast bool    `json:"atLeast,omitempty"`
-	N       int64   `json:"n,omitempty"`
-	Missing string  `json:"missing,omitempty"`
+	Low float64 `json:"low"`
+	// High is absent where there is no upper bound.
+	High    *float64 `json:"high,omitempty"`
+	N       int64    `json:"n,omitempty"`
+	Missing string   `json:"missing,omitempty"`
 }
 
 // A FaultSearch says which small faults break requirements. Its JSON may get
@@ -304,7 +305,10 @@ func (h *hunter) lookAll(trials []trial, n int, first uint64) ([][][]Reading, er
 		readings := make([]Reading, len(h.Requirements))
 		for j, r := range h.Requirements {
 			got := r.read(run.Result, Measured)
-			readings[j] = Reading{got.value, got.atLeast, got.n, got.missing}
+			readings[j] = Reading{Low: got.low, N: got.n, Missing: got.missing}
+			if !math.IsInf(got.high, 1) {
+				readings[j].High = &got.high
+			}
 		}
 		h.Known.Runs[keys[i]] = readings
 	}
@@ -342,13 +346,20 @@ func (h *hunter) judge(runs [][]Reading) (Verdict, []Figure) {
 	return verdict, figures
 }
 
-func (r Reading) reading() reading { return reading{r.Value, r.AtLeast, r.N, r.Missing} }
+func (r Reading) reading() reading {
+	got := reading{r.Low, math.Inf(1), r.N, r.Missing}
+	if r.High != nil {
+		got.high = *r.High
+	}
+	return got
+}
 
-// broken reports whether a run breaks a requirement. A figure of which there is no
-// data says nothing.
+// broken reports whether a run is known to break a requirement. A figure of which
+// there is no data says nothing.
 func (h *hunter) broken(run []Reading) bool {
 	for j, r := range h.Requirements {
-		if got := run[j]; got.Missing == "" && (!r.Condition.Holds(got.Value) || got.AtLeast) {
+		got := run[j].reading()
+		if got.missing == "" && verdictOf(r.Condition, stats.Interval{Low: got.low, High: got.high}) == Breaks {
 			return true
 		}
 	}
@@ -362,7 +373,7 @@ func (h *hunter) score(runs [][]Reading) float64 {
 	for _, run := range runs {
 		worst := 0.0
 		for j, r := range h.Requirements {
-			value, bound := run[j].Value, r.Condition.Bound
+			value, bound := run[j].Low, r.Condition.Bound
 			if strings.HasPrefix(r.Condition.Op, ">") {
 				value, bound = 1-value, 1-bound
 			}

@@ -2,6 +2,7 @@ package search
 
 import (
 	"math"
+	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -60,35 +61,32 @@ func judge(requirements []Requirement, runs []*result.Result, phase string, conf
 // runs that all show none of a rare event do not show that there is none.
 func (r Requirement) figure(readings []reading, confidence float64) Figure {
 	f := Figure{Check: r.Check, Verdict: Unclear}
-	var values []float64
-	var hits, n int64
-	atLeast := false
+	var lows, highs []float64
+	var least, most, n int64
 	for _, got := range readings {
 		if got.missing != "" {
 			f.Why = got.missing
 			return f
 		}
-		values = append(values, got.value)
-		atLeast = atLeast || got.atLeast
-		hits += int64(math.Round(got.value * float64(got.n)))
+		lows, highs = append(lows, got.low), append(highs, got.high)
+		least += int64(math.Round(got.low * float64(got.n)))
+		if got.n > 0 {
+			most += int64(math.Round(got.high * float64(got.n)))
+		}
 		n += got.n
 	}
-	mean, interval := stats.MeanInterval(values, confidence)
-	if len(values) == 0 {
+	if len(readings) == 0 {
 		f.Why = "no data: no run has ended"
 		return f
 	}
+	interval, mean := meanBetween(lows, highs, confidence)
 	f.Mean = &mean
 	interval.Low = max(interval.Low, 0) // no figure is below
 	if r.Condition.Dimension == experiment.Share {
 		if n > 0 {
-			wilson := stats.Wilson(hits, n, confidence)
-			interval = stats.Interval{Low: min(interval.Low, wilson.Low), High: max(interval.High, wilson.High)}
+			interval = stats.Interval{Low: min(interval.Low, stats.Wilson(least, n, confidence).Low), High: max(interval.High, stats.Wilson(most, n, confidence).High)}
 		}
 		interval.High = min(interval.High, 1)
-	}
-	if atLeast {
-		interval.High = math.Inf(1)
 	}
 	f.Low = &interval.Low
 	if !math.IsInf(interval.High, 0) {
@@ -96,6 +94,17 @@ func (r Requirement) figure(readings []reading, confidence float64) Figure {
 	}
 	f.Verdict = verdictOf(r.Condition, interval)
 	return f
+}
+
+// meanBetween is the interval for the mean of figures that are known to lie between
+// bounds, and the mean of the middles; of the lower bounds where there are no others.
+func meanBetween(lows, highs []float64, confidence float64) (stats.Interval, float64) {
+	low, below := stats.MeanInterval(lows, confidence)
+	if math.IsInf(slices.Max(highs), 1) {
+		return stats.Interval{Low: below.Low, High: math.Inf(1)}, low
+	}
+	high, above := stats.MeanInterval(highs, confidence)
+	return stats.Interval{Low: below.Low, High: above.High}, (low + high) / 2
 }
 
 // verdictOf judges an interval by its ends: all of it must be on one side.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -116,7 +115,7 @@ type Point struct {
 	Runs    int      `json:"runs"`
 	Figures []Figure `json:"figures"`
 	// Requests is how many there are in a run, on average; Errors the share of them
-	// that went wrong, Goodput those that went well, per second.
+	// that went wrong, Goodput those per second that ended well at every hop.
 	Requests float64 `json:"requests"`
 	Errors   float64 `json:"errors"`
 	Goodput  float64 `json:"goodput"`
@@ -251,12 +250,12 @@ func (o Limits) point(e experiment.Experiment, load float64, trigger []fault.Fau
 			break
 		}
 	}
-	p.sum(o.Steady.Duration, o.Confidence)
+	p.sum(o.Confidence)
 	return p, nil
 }
 
 // sum says what all runs of a point showed beside the requirements.
-func (p *Point) sum(length time.Duration, confidence float64) {
+func (p *Point) sum(confidence float64) {
 	p.Runs = len(p.runs)
 	var requests, errors int64
 	var usages []*Usage
@@ -265,12 +264,12 @@ func (p *Point) sum(length time.Duration, confidence float64) {
 		if s := segment(r.Result, Measured); s != nil {
 			requests += s.Clients.Requests
 			errors += s.Clients.Errors
+			p.Goodput += s.Clients.Goodput / float64(p.Runs)
 		}
 	}
 	if requests > 0 {
 		p.Requests = float64(requests) / float64(p.Runs)
 		p.Errors = float64(errors) / float64(requests)
-		p.Goodput = float64(requests-errors) / float64(p.Runs) / length.Seconds()
 	}
 	p.Growing = grows(usages, confidence)
 }

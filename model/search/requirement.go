@@ -67,12 +67,11 @@ func newRequirement(check experiment.Check) (Requirement, error) {
 func suits(expr string, c experiment.Condition) error {
 	_, bound, _ := strings.Cut(expr, c.Op)
 	bound = strings.TrimSpace(bound)
-	switch c.Metric {
-	case experiment.Rate, experiment.Goodput, experiment.Requests:
+	switch {
+	case c.Metric.IsRate() || c.Metric == experiment.Requests:
 		return fmt.Errorf("%s grows and falls with the load itself: bound what the load does to a request, such as errors < 1%% or availability > 99%%", c.Metric)
-	case experiment.RecoveryTime, experiment.DetectionTime, experiment.TailTime:
+	case c.Metric == experiment.RecoveryTime || c.Metric == experiment.DetectionTime || c.Metric == experiment.TailTime:
 		return fmt.Errorf("%s is a time of the whole run, not a figure of its requests: bound a latency or errors", c.Metric)
-	default: // figures of requests
 	}
 	if c.Dimension == experiment.Count {
 		return fmt.Errorf("a count depends on how long the runs are: write a share, such as %s < 0.1%%", c.Metric)
@@ -121,7 +120,7 @@ func Fit(e *experiment.Experiment, requirements []Requirement) error {
 // Without one, a system that fails fast meets every bound on latency.
 func BoundsErrors(requirements []Requirement) bool {
 	for _, r := range requirements {
-		if r.Condition.Dimension == experiment.Share && r.Condition.Metric != experiment.Fallbacks {
+		if r.Condition.Dimension == experiment.Share && r.Condition.Metric != experiment.Fallbacks && r.Condition.Metric != experiment.Degraded {
 			return true
 		}
 	}
@@ -130,9 +129,8 @@ func BoundsErrors(requirements []Requirement) bool {
 
 // A reading is what one run says of a requirement.
 type reading struct {
-	value float64
-	// atLeast marks a value of which only a lower bound is known.
-	atLeast bool
+	// low and high are what the figure lies between; high may be infinite.
+	low, high float64
 	// n is how many requests a share is of; 0 where it is of something else.
 	n int64
 	// missing says why there is no value.
@@ -147,7 +145,8 @@ func (r Requirement) read(of *result.Result, phase string) reading {
 	if why != "" {
 		return reading{missing: why}
 	}
-	got := reading{value: v.Number, atLeast: v.Prefix() != ""}
+	var got reading
+	got.low, got.high = v.Bounds()
 	if r.Condition.Dimension == experiment.Share {
 		got.n = r.requests(of, phase)
 	}

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func mustRequire(t *testing.T, text string) Requirement {
 func TestVerdictsNeedTheWholeInterval(t *testing.T) {
 	seconds := func(values ...float64) (list []reading) {
 		for _, v := range values {
-			list = append(list, reading{value: v})
+			list = append(list, reading{low: v, high: v})
 		}
 		return list
 	}
@@ -84,14 +85,16 @@ func TestVerdictsNeedTheWholeInterval(t *testing.T) {
 		"one run":                 {"p99 < 300ms", seconds(0.1), Unclear},
 		"no data":                 {"p99 < 300ms", []reading{{missing: "no data"}}, Unclear},
 		"no runs":                 {"p99 < 300ms", nil, Unclear},
-		"at least so long":        {"p99 < 300ms", []reading{{value: 0.1, atLeast: true}, {value: 0.1, atLeast: true}}, Unclear},
-		"at least too long":       {"p99 < 300ms", []reading{{value: 1, atLeast: true}, {value: 1, atLeast: true}}, Breaks},
+		"at least so long":        {"p99 < 300ms", []reading{{low: 0.1, high: math.Inf(1)}, {low: 0.1, high: math.Inf(1)}}, Unclear},
+		"at least too long":       {"p99 < 300ms", []reading{{low: 1, high: math.Inf(1)}, {low: 1, high: math.Inf(1)}}, Breaks},
+		"between, below":          {"p99 < 300ms", []reading{{low: 0.1, high: 0.2}, {low: 0.1, high: 0.2}}, Holds},
+		"between, on both sides":  {"p99 < 300ms", []reading{{low: 0.1, high: 0.4}, {low: 0.1, high: 0.4}}, Unclear},
 		"none of a few":           {"errors < 1%", []reading{{n: 50}, {n: 50}}, Unclear},
 		"none of many":            {"errors < 1%", []reading{{n: 5000}, {n: 5000}}, Holds},
 		"none is not shown":       {"errors <= 0%", []reading{{n: 5000}, {n: 5000}}, Unclear},
-		"some of many":            {"errors <= 0%", []reading{{n: 5000, value: 0.01}, {n: 5000, value: 0.01}}, Breaks},
-		"many, but runs disagree": {"errors < 10%", []reading{{n: 1e6}, {n: 1e6, value: 0.15}}, Unclear},
-		"good ones":               {"availability > 99%", []reading{{n: 1e5, value: 0.999}, {n: 1e5, value: 0.999}}, Holds},
+		"some of many":            {"errors <= 0%", []reading{{n: 5000, low: 0.01, high: 0.01}, {n: 5000, low: 0.01, high: 0.01}}, Breaks},
+		"many, but runs disagree": {"errors < 10%", []reading{{n: 1e6}, {n: 1e6, low: 0.15, high: 0.15}}, Unclear},
+		"good ones":               {"availability > 99%", []reading{{n: 1e5, low: 0.999, high: 0.999}, {n: 1e5, low: 0.999, high: 0.999}}, Holds},
 	} {
 		if f := mustRequire(t, tt.require).figure(tt.readings, 0.95); f.Verdict != tt.want {
 			t.Errorf("%s: got %s, want %s (%+v)", name, f.Verdict, tt.want, f)

@@ -183,7 +183,8 @@ func figureOf(f experiment.Rank, runs []Run) *result.Figure {
 	var values []float64
 	for _, r := range runs {
 		v, why := r.Result.Value(experiment.Check{Service: f.Service, From: f.From, Phase: f.Phase}, c)
-		if why != "" || math.IsNaN(v.Number) {
+		// What is only known to be beyond some value has no mean.
+		if _, high := v.Bounds(); why != "" || math.IsNaN(v.Number) || math.IsInf(high, 1) {
 			return nil
 		}
 		values = append(values, v.Number)

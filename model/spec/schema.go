@@ -180,6 +180,8 @@ func quantity(t reflect.Type) schema {
 		return enum(policy.NoJitter, policy.FullJitter, policy.EqualJitter, policy.Decorrelated)
 	case reflect.TypeFor[policy.Scope]():
 		return enum(policy.PerReplica, policy.PerWorker)
+	case reflect.TypeFor[experiment.Better]():
+		return enum(experiment.Higher, experiment.Lower)
 	case reflect.TypeFor[policy.FallbackKind]():
 		return enum(policy.EmptyFallback, policy.FixedFallback, policy.LastGood)
 	case reflect.TypeFor[outcome.Class]():

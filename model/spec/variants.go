@@ -160,7 +160,7 @@ func (w *schemaWriter) checks() schema {
 
 func (w *schemaWriter) metric() schema {
 	var metrics []experiment.Metric
-	metrics = append(metrics, experiment.Metrics()...)
+	metrics = append(append(metrics, experiment.Metrics()...), experiment.NoRank)
 	for _, c := range outcome.Classes() {
 		metrics = append(metrics, experiment.Metric(c))
 	}

@@ -63,6 +63,12 @@ type Service struct {
 	// Shed turns requests away that would wait too long for a worker. With it,
 	// connections are accepted at once and requests wait inside the service.
 	Shed *Shed `json:"shed,omitempty"`
+	// Readiness is the check whose failure keeps calls away from a replica; nil
+	// means one with the defaults.
+	Readiness *Probe `json:"readiness,omitempty"`
+	// Liveness is the check whose failure restarts a replica. Nil means one with
+	// the defaults for processes on this machine, and none on a cluster.
+	Liveness *Probe `json:"liveness,omitempty"`
 	// Memory is held for the life of the service.
 	Memory    unit.Size  `json:"memory,omitzero"`
 	Resources *Resources `json:"resources,omitempty"`

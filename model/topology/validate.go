@@ -89,6 +89,12 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 			problems.AddHint("shed", "give the service workers", "nothing waits at a service whose workers have no bound")
 		}
 	}
+	if s.Readiness != nil {
+		problems.Under("readiness", s.Readiness.validate(false))
+	}
+	if s.Liveness != nil {
+		problems.Under("liveness", s.Liveness.validate(true))
+	}
 	seen := map[string]bool{}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]

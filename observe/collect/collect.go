@@ -51,6 +51,8 @@ type Scraper struct {
 	services map[string][]*watched
 	// order has the services as they were first listed.
 	order []string
+	// told is until when the counts of each service have been handed over.
+	told map[string]time.Time
 	// begun is when the first scrape was done, last when the latest began.
 	begun, last time.Time
 }
@@ -68,6 +70,10 @@ type watched struct {
 	// listed and up are of the round under way.
 	listed, up bool
 	now, prev  *figures
+	// at is when now was read, or when the replica was known to do nothing; since
+	// is until when it had told what it did before.
+	at, since time.Time
+	idle      bool
 	// counts is set where prev is what the process had counted before this round.
 	// It is not for one that ran before it was first reached: its first scrape
 	// says nothing about the time between two rounds.
@@ -97,19 +103,66 @@ func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]r
 	}
 	s.client = newClient()
 	s.replicas, s.observe = replicas, observe
-	s.watched, s.services, s.order = map[replicaKey]*watched{}, map[string][]*watched{}, nil
-	s.begun, s.last = time.Time{}, time.Now()
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.stop, s.done = make(chan struct{}), make(chan struct{})
-	if err := s.round(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		s.cancel()
 		s.cancel = nil
 		return err
 	}
-	s.settle()
-	s.begun = time.Now()
 	go s.loop(ctx)
 	return nil
+}
+
+// begin takes the first scrape.
+func (s *Scraper) begin(ctx context.Context) error {
+	s.watched, s.services, s.order = map[replicaKey]*watched{}, map[string][]*watched{}, nil
+	s.told = map[string]time.Time{}
+	s.begun, s.last = time.Time{}, time.Now()
+	if err := s.round(ctx); err != nil {
+		return err
+	}
+	s.settle()
+	s.begun = time.Now()
+	return nil
+}
+
+// Sample scrapes all replicas twice, an interval apart, and returns what each
+// service did between.
+func Sample(ctx context.Context, options Options, replicas func(context.Context) ([]runner.Replica, error)) ([]measure.Sample, error) {
+	s := New(options)
+	s.client, s.replicas = newClient(), replicas
+	defer s.client.CloseIdleConnections()
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(time.Until(s.last.Add(s.options.Interval))):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var samples []measure.Sample
+	s.observe = func(sample measure.Sample) { samples = append(samples, sample) }
+	return samples, s.next(ctx, true)
+}
+
+// next takes another scrape and hands over what was counted since the one
+// before. If the replicas cannot be listed, it scrapes those known before.
+func (s *Scraper) next(ctx context.Context, last bool) error {
+	at := time.Now()
+	elapsed := at.Sub(s.last)
+	s.last = at
+	err := s.round(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, name := range s.order {
+		sample := s.sample(name, at, elapsed)
+		sample.Last = last
+		s.observe(sample)
+	}
+	s.settle()
+	return err
 }
 
 // newClient connects without compression, which would cost services and scraper
@@ -151,18 +204,10 @@ func (s *Scraper) loop(ctx context.Context) {
 			stopping = true
 		case <-ticker.C:
 		}
-		at := time.Now()
-		elapsed := at.Sub(s.last)
-		s.last = at
-		// If the replicas cannot be listed, scrape those known before.
-		_ = s.round(ctx)
+		_ = s.next(ctx, stopping)
 		if ctx.Err() != nil {
 			return
 		}
-		for _, name := range s.order {
-			s.observe(s.sample(name, at, elapsed))
-		}
-		s.settle()
 		if stopping {
 			return
 		}
@@ -175,7 +220,12 @@ func (s *Scraper) round(ctx context.Context) error {
 	slots := make(chan struct{}, s.options.Concurrency)
 	var scrapes sync.WaitGroup
 	for _, w := range s.watched {
-		if w.up = false; !w.listed || w.replica.State == runner.Down || w.replica.State == runner.Paused {
+		w.up, w.idle = false, false
+		if !w.listed {
+			continue
+		}
+		if w.replica.State == runner.Down || w.replica.State == runner.Paused {
+			w.idle, w.at = true, s.last
 			continue // scraping replicas that are down would delay the others
 		}
 		slots <- struct{}{}
@@ -214,6 +264,7 @@ func (s *Scraper) list(replicas []runner.Replica) {
 		if w == nil {
 			w = &watched{replica: r, now: newFigures(), prev: newFigures()}
 			w.counts = !s.begun.IsZero() && r.Since.After(s.begun)
+			w.since = r.Since
 			s.watched[key] = w
 			if s.services[r.Service] == nil {
 				s.order = append(s.order, r.Service)
@@ -234,6 +285,12 @@ func (s *Scraper) settle() {
 		if w.up {
 			w.now, w.prev, w.counts = w.prev, w.now, true
 		}
+		if w.up || w.idle {
+			w.since = w.at
+			if service := w.replica.Service; w.at.After(s.told[service]) {
+				s.told[service] = w.at
+			}
+		}
 	}
 }
 
@@ -241,7 +298,7 @@ func (s *Scraper) scrape(ctx context.Context, w *watched) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	base := cmp.Or(w.replica.ControlURL, w.replica.URL)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+control.MetricsPath, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+control.MetricsPath+"?"+control.FineQuery, nil)
 	if err != nil {
 		return err
 	}
@@ -259,6 +316,7 @@ func (s *Scraper) scrape(ctx context.Context, w *watched) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", request.URL, response.Status)
 	}
+	w.at = time.Now()
 	if err := w.now.parse(buffer.Bytes()); err != nil {
 		return fmt.Errorf("reading %s: %w", request.URL, err)
 	}

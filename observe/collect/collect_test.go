@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -41,6 +43,8 @@ func generic(page []byte) (map[string]float64, error) {
 			switch name {
 			case "microsim_requests_total":
 				got["code "+label["code"]] += m.GetCounter().GetValue()
+			case "microsim_requests_degraded_total", "microsim_calls_degraded_total":
+				got["degraded "+label["callee"]] += m.GetCounter().GetValue()
 			case "microsim_calls_total":
 				got["call "+label["callee"]+" "+label["outcome"]] += m.GetCounter().GetValue()
 			case "microsim_request_duration_seconds", "microsim_call_duration_seconds":
@@ -62,23 +66,24 @@ func generic(page []byte) (map[string]float64, error) {
 }
 
 func (f *figures) flat() map[string]float64 {
-	got := map[string]float64{"microsim_inflight_requests": f.inFlight, "microsim_queue_length": f.queue, "microsim_held_memory_bytes": f.held}
+	got := map[string]float64{"microsim_inflight_requests": f.inFlight, "microsim_queue_length": f.queue, "microsim_held_memory_bytes": f.held, "degraded ": f.degraded}
 	for code, n := range f.codes {
 		got["code "+code] = n
 	}
-	histogram := func(callee string, h *histogram) {
+	histogram := func(callee string, h *classic) {
 		key := "hist " + callee
 		got[key+" sum"], got[key+" count"] = h.sum, h.count
 		for i, bound := range h.bounds {
 			got[fmt.Sprintf("%s %v", key, bound)] = h.below[i]
 		}
 	}
-	histogram("", &f.duration)
+	histogram("", &f.duration.classic)
 	for callee, c := range f.calls {
 		for outcome, n := range c.outcomes {
 			got["call "+callee+" "+outcome] = n
 		}
-		histogram(callee, &c.duration)
+		got["degraded "+callee] = c.degraded
+		histogram(callee, &c.duration.classic)
 	}
 	return got
 }
@@ -141,6 +146,8 @@ type service struct {
 	requests atomic.Int64
 	down     atomic.Bool
 	hang     atomic.Bool
+	// fine says that it knows fine histograms.
+	fine atomic.Bool
 }
 
 func newService(t *testing.T, name string, callees ...string) *service {
@@ -155,6 +162,8 @@ func newService(t *testing.T, name string, callees ...string) *service {
 			}
 		case s.down.Load():
 			w.WriteHeader(http.StatusServiceUnavailable)
+		case s.fine.Load() && r.URL.RawQuery == control.FineQuery:
+			_, _ = w.Write(finePage(name, int(s.requests.Load()), callees...))
 		default:
 			_, _ = w.Write(page(name, int(s.requests.Load()), callees...))
 		}
@@ -220,15 +229,33 @@ func TestReplicasAreSummed(t *testing.T) {
 	if got.Requests != 450 || got.Errors != 0 || got.Codes["200"] != 450 || got.Up != 2 || got.Replicas != 2 || got.QueueLength != 4 || got.MemoryBytes != 2<<20 {
 		t.Errorf("sample %+v", got)
 	}
-	var total int64
-	for _, n := range got.Latency {
-		total += n
-	}
-	if total != 450 || got.Latency[0] != 45 || len(got.Latency) != len(got.Bounds)+1 || got.Sum < 1.79 || got.Sum > 1.81 {
-		t.Errorf("latencies %v of %d, sum %v", got.Latency, total, got.Sum)
+	if low, high := got.Latency.Quantile(0.05); got.Latency.Count() != 450 || low != 0 || high != 200*time.Microsecond || got.Latency.Sum().Round(10*time.Millisecond) != 1800*time.Millisecond {
+		t.Errorf("%d latencies, the least from %v to %v, sum %v", got.Latency.Count(), low, high, got.Latency.Sum())
 	}
 	if want := (map[outcome.Class]int64{outcome.OK: 150}); len(got.Calls) != 1 || got.Calls[0].Callee != "db" || !reflect.DeepEqual(got.Calls[0].Calls, want) {
 		t.Errorf("calls %+v", got.Calls)
+	}
+}
+
+// Degraded answers are told beside histograms of either kind.
+func TestDegradedAnswersAreCounted(t *testing.T) {
+	for _, fine := range []bool{false, true} {
+		a, b := newService(t, "cart", "db"), newService(t, "cart", "db")
+		a.fine.Store(fine)
+		b.fine.Store(fine)
+		a.requests.Store(1000)
+		w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL}, {Service: "cart", Index: 2, URL: b.URL}}}
+		got := watch(t, w, func() {
+			a.requests.Add(100)
+			b.requests.Add(50)
+		})["cart"]
+		// A page counts each request at three endpoints.
+		if got.Requests != 450 || got.Degraded != 45 || len(got.Calls) != 1 || got.Calls[0].Degraded != 30 {
+			t.Errorf("fine %v: %d of %d requests are degraded, calls %+v", fine, got.Degraded, got.Requests, got.Calls)
+		}
+		if good := got.Rate * 405 / 450; math.Abs(got.Goodput()-good) > 1e-9*good {
+			t.Errorf("fine %v: goodput %v, want %v", fine, got.Goodput(), good)
+		}
 	}
 }
 
@@ -331,8 +358,9 @@ func BenchmarkParse(b *testing.B) {
 }
 
 // BenchmarkRound scrapes 1000 services once, over real sockets.
+// BenchmarkRound scrapes 1000 services, each with fine histograms of a long tail.
 func BenchmarkRound(b *testing.B) {
-	text := page("cart", 12345, "db", "cache", "auth")
+	text := finePage("cart", 12345, "db", "cache", "auth")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) }))
 	defer server.Close()
 	w := &world{}
@@ -345,6 +373,7 @@ func BenchmarkRound(b *testing.B) {
 	}
 	defer func() { _ = s.Stop() }()
 	b.ReportAllocs()
+	b.ReportMetric(float64(len(text)), "B/page")
 	for b.Loop() {
 		if err := s.round(context.Background()); err != nil {
 			b.Fatal(err)

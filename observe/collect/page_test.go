@@ -3,11 +3,16 @@ package collect
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // page is what a service of two endpoints and a few callees serves at /metrics,
@@ -36,6 +41,16 @@ func page(service string, n int, callees ...string) []byte {
 				line(`microsim_calls_total{callee="%s",outcome="%s",service="%s"} %d`, c, outcome, service, map[bool]int{true: n}[outcome == "ok"])
 			}
 		}
+	}
+	line("# TYPE microsim_requests_degraded_total counter")
+	for _, e := range []string{"/", "chain", "other"} {
+		line(`microsim_requests_degraded_total{endpoint="%s",service="%s"} %d`, e, service, n/10)
+	}
+	if len(callees) > 0 {
+		line("# TYPE microsim_calls_degraded_total counter")
+	}
+	for _, c := range callees {
+		line(`microsim_calls_degraded_total{callee="%s",service="%s"} %d`, c, service, n/5)
 	}
 	line("# TYPE microsim_inflight_requests gauge\nmicrosim_inflight_requests{service=\"%s\"} %d", service, n%7)
 	line("# TYPE microsim_queue_length gauge\nmicrosim_queue_length{service=\"%s\"} 2", service)
@@ -67,4 +82,29 @@ func BenchmarkExpfmt(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// finePage is the page that our own services answer a scraper with: the same
+// without wide buckets, and with latencies of a long tail in fine ones.
+func finePage(service string, n int, callees ...string) []byte {
+	var b bytes.Buffer
+	for line := range strings.Lines(string(page(service, n, callees...))) {
+		if !strings.Contains(line, "_duration_seconds") {
+			b.WriteString(line)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	fine := func(series string) {
+		var h stats.Histogram
+		for range n {
+			h.Add(time.Duration(math.Exp(random.NormFloat64())*float64(5*time.Millisecond)), 1)
+		}
+		b.Write(append(h.AppendText([]byte(series+" ")), '\n'))
+	}
+	fine(`microsim_request_duration_fine{endpoint="/"}`)
+	b.WriteString(`microsim_request_duration_fine{endpoint="chain"} 0` + "\n" + `microsim_request_duration_fine{endpoint="other"} 0` + "\n")
+	for _, c := range callees {
+		fine(`microsim_call_duration_fine{callee="` + c + `"}`)
+	}
+	return b.Bytes()
 }

@@ -3,8 +3,6 @@ package collect
 import (
 	"bytes"
 	"fmt"
-	"math"
-	"slices"
 	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -20,7 +18,8 @@ import (
 // thousand services each second makes no garbage.
 type figures struct {
 	codes    map[string]float64
-	duration histogram
+	degraded float64
+	duration durations
 	calls    map[string]*callFigures
 
 	inFlight, queue float64
@@ -32,40 +31,11 @@ type figures struct {
 type callFigures struct {
 	outcomes, attempts map[string]float64
 	fallbacks          float64
+	degraded           float64
 	// breaker is its state; hasBreaker says whether there is one.
 	breaker    float64
 	hasBreaker bool
-	duration   histogram
-}
-
-// A histogram has the cumulative counts of buckets by upper bound in seconds.
-type histogram struct {
-	bounds, below []float64
-	count, sum    float64
-	// next is where the next bucket of a series is expected.
-	next int
-}
-
-func (h *histogram) reset() {
-	clear(h.below)
-	h.count, h.sum, h.next = 0, 0, 0
-}
-
-func (h *histogram) add(bound, n float64) {
-	if math.IsInf(bound, 1) {
-		h.count += n
-		h.next = 0
-		return
-	}
-	if h.next >= len(h.bounds) || h.bounds[h.next] != bound {
-		at, known := slices.BinarySearch(h.bounds, bound)
-		if !known {
-			h.bounds, h.below = slices.Insert(h.bounds, at, bound), slices.Insert(h.below, at, 0)
-		}
-		h.next = at
-	}
-	h.below[h.next] += n
-	h.next++
+	duration   durations
 }
 
 func newFigures() *figures {
@@ -74,11 +44,12 @@ func newFigures() *figures {
 
 func (f *figures) reset() {
 	zero(f.codes)
+	f.degraded = 0
 	f.duration.reset()
 	for _, call := range f.calls {
 		zero(call.outcomes)
 		zero(call.attempts)
-		call.fallbacks, call.breaker, call.hasBreaker = 0, 0, false
+		call.fallbacks, call.degraded, call.breaker, call.hasBreaker = 0, 0, 0, false
 		call.duration.reset()
 	}
 	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.hasResident = 0, 0, 0, 0, 0, false
@@ -119,6 +90,10 @@ func (f *figures) parse(page []byte) error {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
+	f.duration.settle()
+	for _, call := range f.calls {
+		call.duration.settle()
+	}
 	return nil
 }
 
@@ -141,11 +116,22 @@ func (f *figures) parseLine(line []byte) error {
 			return fmt.Errorf("%q: %w", clip(line), err)
 		}
 	}
-	v, err := value(rest)
+	var err error
+	switch string(name) {
+	case control.RequestDurationFine:
+		err = f.duration.takeFine(rest)
+	case control.CallDurationFine:
+		err = f.call(l.callee).duration.takeFine(rest)
+	default:
+		var v float64
+		if v, err = value(rest); err == nil {
+			err = f.take(name, &l, v)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", clip(line), err)
 	}
-	return f.take(name, &l, v)
+	return nil
 }
 
 func (f *figures) take(name []byte, l *labels, v float64) error {
@@ -153,22 +139,26 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 	case control.RequestsTotal:
 		f.codes[string(l.code)] += v
 	case control.RequestDurationSeconds + "_bucket":
-		return f.duration.take(l.le, v)
+		return f.duration.classic.take(l.le, v)
 	case control.RequestDurationSeconds + "_sum":
-		f.duration.sum += v
+		f.duration.classic.sum += v
 	case control.CallsTotal:
 		f.call(l.callee).outcomes[string(l.outcome)] += v
 	case control.CallAttemptsTotal:
 		f.call(l.callee).attempts[string(l.outcome)] += v
 	case control.FallbacksTotal:
 		f.call(l.callee).fallbacks += v
+	case control.RequestsDegradedTotal:
+		f.degraded += v
+	case control.CallsDegradedTotal:
+		f.call(l.callee).degraded += v
 	case control.BreakerState:
 		call := f.call(l.callee)
 		call.breaker, call.hasBreaker = max(call.breaker, v), true
 	case control.CallDurationSeconds + "_bucket":
-		return f.call(l.callee).duration.take(l.le, v)
+		return f.call(l.callee).duration.classic.take(l.le, v)
 	case control.CallDurationSeconds + "_sum":
-		f.call(l.callee).duration.sum += v
+		f.call(l.callee).duration.classic.sum += v
 	case control.InflightRequests:
 		f.inFlight += v
 	case control.QueueLength:
@@ -180,15 +170,6 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 	case "process_resident_memory_bytes":
 		f.resident, f.hasResident = f.resident+v, true
 	}
-	return nil
-}
-
-func (h *histogram) take(le []byte, v float64) error {
-	bound, err := number(le)
-	if err != nil || math.IsNaN(bound) {
-		return fmt.Errorf("invalid bucket bound %q", clip(le))
-	}
-	h.add(bound, v)
 	return nil
 }
 

@@ -2,13 +2,13 @@ package collect
 
 import (
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -16,11 +16,14 @@ import (
 // that did not answer add nothing but their being down.
 func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measure.Sample {
 	sample := measure.Sample{At: at, Elapsed: elapsed, Service: name, Codes: map[string]int64{}}
-	var latency deltas
 	calls := map[string]*callDeltas{}
+	told := time.Time{}
 	for _, w := range s.services[name] {
 		if w.listed {
 			sample.Replicas++
+		}
+		if (w.up && w.counts || w.idle) && w.at.After(told) {
+			told = w.at
 		}
 		if !w.up {
 			continue
@@ -32,14 +35,24 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 		if !w.counts {
 			continue
 		}
+		requests := int64(0)
 		for code, n := range w.now.codes {
 			if d := delta(n, w.prev.codes[code]); d > 0 {
 				sample.Codes[code] += int64(d)
+				requests += int64(d)
 			}
 		}
-		latency.add(&w.now.duration, &w.prev.duration)
+		sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
+		latency := w.now.duration.Since(&w.prev.duration.Histogram)
+		sample.Latency.Merge(&latency)
 		sample.CPUSeconds += delta(w.now.cpu, w.prev.cpu)
 		w.addCalls(calls)
+		sample.Rate += perSecond(requests, w.at.Sub(w.since))
+	}
+	if before := s.told[name]; !told.IsZero() && !before.IsZero() {
+		sample.Counted = max(0, told.Sub(before))
+	} else if !told.IsZero() {
+		sample.Counted = elapsed // the first that is heard of the service
 	}
 	for code, n := range sample.Codes {
 		sample.Requests += n
@@ -47,11 +60,10 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 			sample.Errors += n
 		}
 	}
-	sample.Bounds, sample.Latency, sample.Sum = latency.bounds, latency.counts(), latency.sum
 	for _, callee := range slices.Sorted(maps.Keys(calls)) {
 		c := calls[callee]
 		sample.Calls = append(sample.Calls, measure.CallSample{
-			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Breaker: c.breaker, Bounds: c.latency.bounds, Latency: c.latency.counts(), Sum: c.latency.sum,
+			Callee: callee, Calls: c.outcomes, Attempts: c.attempts, Fallbacks: int64(c.fallbacks), Degraded: int64(c.degraded), Breaker: c.breaker, Latency: c.latency,
 		})
 	}
 	return sample
@@ -84,8 +96,9 @@ func delta(now, before float64) float64 {
 type callDeltas struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          float64
+	degraded           float64
 	breaker            *policy.BreakerState
-	latency            deltas
+	latency            stats.Histogram
 }
 
 func (w *watched) addCalls(calls map[string]*callDeltas) {
@@ -102,6 +115,7 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 		addClasses(c.outcomes, now.outcomes, before.outcomes)
 		addClasses(c.attempts, now.attempts, before.attempts)
 		c.fallbacks += delta(now.fallbacks, before.fallbacks)
+		c.degraded += delta(now.degraded, before.degraded)
 		if now.hasBreaker {
 			state := policy.BreakerState(now.breaker)
 			if c.breaker != nil {
@@ -109,7 +123,8 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 			}
 			c.breaker = &state
 		}
-		c.latency.add(&now.duration, &before.duration)
+		latency := now.duration.Since(&before.duration.Histogram)
+		c.latency.Merge(&latency)
 	}
 }
 
@@ -122,49 +137,10 @@ func addClasses(to map[outcome.Class]int64, now, before map[string]float64) {
 	}
 }
 
-// deltas sum by how much histograms grew; below is cumulative.
-type deltas struct {
-	bounds, below []float64
-	count, sum    float64
-}
-
-func (d *deltas) add(now, before *histogram) {
-	if d.bounds == nil {
-		d.bounds, d.below = slices.Clone(now.bounds), make([]float64, len(now.bounds))
+// perSecond is a count as a rate; 0 over no time.
+func perSecond(n int64, over time.Duration) float64 {
+	if over <= 0 {
+		return 0
 	}
-	// A histogram that fell anywhere was started again.
-	restarted := now.count < before.count || len(before.bounds) != len(now.bounds)
-	past := func(v float64) float64 {
-		if restarted {
-			return 0
-		}
-		return v
-	}
-	d.count += now.count - past(before.count)
-	d.sum += math.Max(0, now.sum-past(before.sum))
-	for i, bound := range d.bounds {
-		at, ok := slices.BinarySearch(now.bounds, bound)
-		if !ok {
-			continue
-		}
-		n := now.below[at]
-		if !restarted {
-			n -= before.below[at]
-		}
-		d.below[i] += n
-	}
-}
-
-// counts are those of each bucket alone, and of what is above the last.
-func (d *deltas) counts() []int64 {
-	if d.bounds == nil {
-		return nil
-	}
-	counts := make([]int64, len(d.bounds)+1)
-	below := 0.0
-	for i, n := range append(d.below, d.count) {
-		counts[i] = int64(math.Max(0, n-below))
-		below = n
-	}
-	return counts
+	return float64(n) / over.Seconds()
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // chromium opens a file and returns the document as it is when its program has
@@ -116,7 +118,7 @@ func TestCurvesAreDrawnFromTheData(t *testing.T) {
 		times, values []num
 	}{
 		{"clients:latency", "p50", clients.T, clients.P50}, {"clients:latency", "p90", clients.T, clients.P90}, {"clients:latency", "p99", clients.T, clients.P99},
-		{"clients:rate", "all requests", clients.T, clients.Rate}, {"clients:errors", "timeout", clients.T, clients.Classes["timeout"]}, {"clients:errors", "http error", clients.T, clients.Classes["http_error"]},
+		{"clients:rate", "offered", clients.T, clients.Offered}, {"clients:rate", "ended", clients.T, clients.Rate}, {"clients:rate", "goodput", clients.T, clients.Good}, {"clients:errors", "timeout", clients.T, clients.Classes["timeout"]}, {"clients:errors", "http error", clients.T, clients.Classes["http_error"]},
 		{"service:rate", "requests", service.T, service.Rate}, {"service:errors", "status 503", service.T, service.Codes["503"]},
 		{"service:queue", "in flight", service.T, service.InFlight}, {"service:queue", "waiting", service.T, service.Queue}, {"service:latency", "p99", service.T, service.P99},
 	} {
@@ -318,4 +320,54 @@ func TestVariantsMayDiffer(t *testing.T) {
 		}
 	}
 	try(t, p, "pricing")
+}
+
+// Whatever an address asks for, the page opens.
+func TestBadLinksOpenThePage(t *testing.T) {
+	address := saved(t, lab(2, 1))
+	for _, asked := range []string{"run=0.5", "run=-1", "run=99", "curve=x", "curve=__proto__", "segment=nothing", "service=%00", "by=x&theme=y", "%", "run=1&segment=part:during&curve=p99"} {
+		document := chromium(t, address+"#"+asked)
+		if !strings.Contains(document, `data-ready="true"`) || !strings.Contains(document, "What the clients saw") {
+			t.Errorf("the page did not open with #%s", asked)
+		}
+	}
+}
+
+// A service that fails is on the page of a large system, wherever it stands in
+// the file.
+func TestTheWorstServicesAreListed(t *testing.T) {
+	p := tree(400)
+	p.broken = "s390"
+	document := chromium(t, saved(t, p.page()))
+	if !strings.Contains(document, `data-service="s390"`) {
+		t.Error("the service that fails is not listed")
+	}
+	if n := strings.Count(document, "data-service="); n != 300 {
+		t.Errorf("%d services are listed", n)
+	}
+}
+
+// Degraded answers are no errors, but a page with some does not say that nothing
+// went wrong.
+func TestDegradedAnswersAreShown(t *testing.T) {
+	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()
+	r := p.Runs[0].Result
+	for i := range r.Timeline {
+		s := &r.Timeline[i]
+		s.Outcomes, s.Degraded, s.Good = map[outcome.Class]int64{outcome.OK: 20}, 5, 15
+	}
+	for i := range r.Segments {
+		c := &r.Segments[i].Clients
+		c.Errors, c.Degraded, c.Outcomes = 0, c.Requests/4, map[outcome.Class]int64{outcome.OK: c.Requests}
+		for j := range r.Segments[i].Services {
+			r.Segments[i].Services[j].Degraded = 1
+		}
+	}
+	r.Faults = nil
+	document := chromium(t, saved(t, p))
+	shown, _, _ := strings.Cut(document, "<script") // the program has its texts, too
+	if !strings.Contains(shown, "degraded, of requests") || strings.Contains(shown, "no errors in the whole run") {
+		t.Error("the page does not tell that answers were degraded")
+	}
+	curve(t, document, "clients:errors", "degraded")
 }

@@ -1,16 +1,13 @@
 package page
 
 import (
-	"math"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
-
-// confidence is that of the intervals.
-const confidence = 0.95
 
 // A segmentComparison compares the variants in one segment.
 type segmentComparison struct {
@@ -27,13 +24,13 @@ type variantRow struct {
 	// Passed and Checks count the checks of all runs.
 	Passed int `json:"passed"`
 	Checks int `json:"checks"`
-	// Figures are by name: good answers per second, share of errors, p50 and p99
-	// in seconds; and how many outcomes each class had, for those that are errors
+	// Figures are by name: offered rate, rate and goodput per second, shares of
+	// errors and degraded answers, p50 and p99 in seconds; and how many outcomes each class had, for those that are errors
 	// and occurred.
 	Figures map[string]figure `json:"figures"`
 }
 
-// A figure is a mean over runs, with Student's interval if there are several.
+// A figure is a mean over runs, with its interval if there are several.
 type figure struct {
 	Mean   num   `json:"mean"`
 	Low    num   `json:"low"`
@@ -67,7 +64,7 @@ func compare(runs []Run) []segmentComparison {
 			for _, run := range groups[name] {
 				row.count(run.Result)
 				if s := segment(run.Result, key); s != nil {
-					for name, v := range figuresOf(&s.Clients, s.To-s.From) {
+					for name, v := range figuresOf(&s.Clients) {
 						values[name] = append(values[name], v)
 					}
 					for _, class := range classes {
@@ -76,7 +73,7 @@ func compare(runs []Run) []segmentComparison {
 				}
 			}
 			for name, v := range values {
-				row.Figures[name] = newFigure(v)
+				row.Figures[name] = newFigure(v, dimensionOf(name))
 			}
 			c.Rows = append(c.Rows, row)
 		}
@@ -133,13 +130,11 @@ func segment(r *result.Result, key string) *result.Segment {
 
 // figuresOf are what variants are compared by. A figure that is not known in a
 // run is left out.
-func figuresOf(c *result.ClientStats, seconds float64) map[string]float64 {
-	figures := map[string]float64{}
-	if seconds > 0 {
-		figures["good"] = float64(c.Requests-c.Errors) / seconds
-	}
+func figuresOf(c *result.ClientStats) map[string]float64 {
+	figures := map[string]float64{"offered": c.OfferedRate, "rate": c.Rate, "good": c.Goodput}
 	if c.Requests > 0 {
 		figures["share"] = float64(c.Errors) / float64(c.Requests)
+		figures["degraded"] = float64(c.Degraded) / float64(c.Requests)
 	}
 	if c.Latency != nil {
 		figures["p50"], figures["p99"] = c.Latency.P50, c.Latency.P99
@@ -147,13 +142,23 @@ func figuresOf(c *result.ClientStats, seconds float64) map[string]float64 {
 	return figures
 }
 
-func newFigure(values []float64) figure {
-	mean, interval := stats.MeanInterval(values, confidence)
-	f := figure{Mean: num(mean), Low: num(interval.Low), High: num(interval.High)}
-	// Student's interval knows no bounds of what it measures; none of the
-	// figures is ever negative.
-	if !math.IsInf(interval.Low, -1) {
-		f.Low = max(f.Low, 0)
+func dimensionOf(name string) experiment.Dimension {
+	switch name {
+	case "share", "degraded":
+		return experiment.Share
+	case "p50", "p99":
+		return experiment.Seconds
+	case "offered", "rate", "good":
+		return experiment.PerSecond
+	}
+	return experiment.Count
+}
+
+func newFigure(values []float64, d experiment.Dimension) figure {
+	known := result.NewFigure(values, d)
+	f := figure{Mean: num(known.Mean), Low: unknown(), High: unknown()}
+	if known.Low != nil {
+		f.Low, f.High = num(*known.Low), num(*known.High)
 	}
 	for _, v := range values {
 		f.Values = append(f.Values, num(v))
@@ -213,9 +218,10 @@ func (o *overlay) add(runs []*Run, from, to int) {
 		}
 		g := gather(timeline[from:min(to, len(timeline))])
 		middle = (g.from + g.to) / 2
-		requests, errors := requestsOf(g.outcomes)
-		values["good"] = append(values["good"], float64(g.rate(requests-errors)))
-		values["errors"] = append(values["errors"], float64(g.rate(errors)))
+		values["offered"] = append(values["offered"], float64(g.rate(g.offered)))
+		values["good"] = append(values["good"], float64(g.rate(g.good)))
+		values["errors"] = append(values["errors"], float64(g.rate(errorsOf(g.outcomes))))
+		values["degraded"] = append(values["degraded"], float64(g.rate(g.degraded)))
 		if g.weight > 0 {
 			values["p50"] = append(values["p50"], float64(g.p50()))
 			values["p99"] = append(values["p99"], float64(g.p99()))
@@ -225,7 +231,7 @@ func (o *overlay) add(runs []*Run, from, to int) {
 		return
 	}
 	o.T = append(o.T, num(middle))
-	for _, name := range []string{"good", "errors", "p50", "p99"} {
+	for _, name := range []string{"good", "offered", "errors", "degraded", "p50", "p99"} {
 		b := o.Curves[name]
 		b.add(values[name])
 		o.Curves[name] = b
@@ -237,7 +243,7 @@ func (b *band) add(values []float64) {
 		b.Mean, b.Low, b.High = append(b.Mean, unknown()), append(b.Low, unknown()), append(b.High, unknown())
 		return
 	}
-	mean, _ := stats.MeanInterval(values, confidence)
+	mean, _ := stats.MeanInterval(values, result.Confidence)
 	b.Mean = append(b.Mean, num(mean))
 	b.Low, b.High = append(b.Low, num(slices.Min(values))), append(b.High, num(slices.Max(values)))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
@@ -28,12 +29,12 @@ func TestVariantsHaveStudentsIntervals(t *testing.T) {
 	if row.Variant != "none" || row.Runs != 4 || row.Checks != 8 || row.Passed != 4 {
 		t.Errorf("the row is %+v", row)
 	}
-	for name, pair := range map[string][2]float64{"mean": {float64(got.Mean), mean}, "low": {float64(got.Low), interval.Low}, "high": {float64(got.High), interval.High}} {
+	for name, pair := range map[string][2]float64{"mean": {float64(got.Mean), mean}, "low": {float64(got.Low), max(interval.Low, 0)}, "high": {float64(got.High), min(interval.High, 1)}} {
 		if math.Abs(pair[0]-pair[1]) > 1e-12 {
 			t.Errorf("%s is %g, not %g", name, pair[0], pair[1])
 		}
 	}
-	if n := row.Figures["timeout"]; n.Mean != num(float64(sum(p.Runs[:4], outcome.Timeout))/4) || len(all[1].Rows[0].Figures) != 4 {
+	if n := row.Figures["timeout"]; n.Mean != num(float64(sum(p.Runs[:4], outcome.Timeout))/4) || len(all[1].Rows[0].Figures) != 7 {
 		t.Errorf("the timeouts are %+v, and before the faults there are the figures %v", n, all[1].Rows[0].Figures)
 	}
 	if len(got.Values) != 4 {
@@ -50,13 +51,13 @@ func sum(runs []Run, class outcome.Class) (n int64) {
 }
 
 func TestOneRunHasNoInterval(t *testing.T) {
-	f := newFigure([]float64{0.3})
+	f := newFigure([]float64{0.3}, experiment.Share)
 	low, _ := f.Low.MarshalJSON()
 	high, _ := f.High.MarshalJSON()
 	if f.Mean != 0.3 || string(low) != "null" || string(high) != "null" {
 		t.Errorf("the figure is %+v", f)
 	}
-	if f := newFigure([]float64{0, 0.5}); f.Low != 0 {
+	if f := newFigure([]float64{0, 0.5}, experiment.Share); f.Low != 0 || f.High > 1 {
 		t.Errorf("a share is said to be as low as %g", float64(f.Low))
 	}
 }

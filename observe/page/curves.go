@@ -1,8 +1,10 @@
 package page
 
 import (
+	"maps"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
@@ -13,6 +15,9 @@ const (
 	maxCurve = 720
 	budget   = 60_000
 	minCurve = 60
+	// fewestDrawn is of how many services of a run there are curves, however many
+	// runs there are.
+	fewestDrawn = 20
 )
 
 // pointsPerRun is how many points a curve may have so that the page stays small
@@ -21,22 +26,29 @@ func pointsPerRun(runs []Run) int {
 	tracks := 0
 	for i := range runs {
 		if s := runs[i].Series; s != nil {
-			tracks += len(s.services)
+			tracks += s.count()
 		}
 	}
-	return min(max(budget/max(tracks, 1), minCurve), maxCurve)
+	return pointsPerTrack(tracks)
 }
+
+// pointsPerTrack shares the budget among the services of all runs.
+func pointsPerTrack(tracks int) int { return min(max(budget/max(tracks, 1), minCurve), maxCurve) }
 
 // curves are what was seen of one subject: values beside the times of their
 // middles. Curves without a value that is not 0 are left out of the named ones.
 type curves struct {
 	T []num `json:"t"`
-	// Rate and Errors are per second.
-	Rate   []num `json:"rate"`
-	Errors []num `json:"errors"`
-	P50    []num `json:"p50"`
-	P90    []num `json:"p90"`
-	P99    []num `json:"p99"`
+	// Rate is what ended per second, Errors are those of requests that were to
+	// start in that time. Offered, Good and Degraded are of clients only.
+	Rate     []num `json:"rate"`
+	Errors   []num `json:"errors"`
+	Offered  []num `json:"offered,omitempty"`
+	Good     []num `json:"good,omitempty"`
+	Degraded []num `json:"degraded,omitempty"`
+	P50      []num `json:"p50"`
+	P90      []num `json:"p90"`
+	P99      []num `json:"p99"`
 	// Classes are outcomes per second: of the clients' requests, or of the calls
 	// that a service made.
 	Classes map[outcome.Class][]num `json:"classes"`
@@ -61,15 +73,18 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 	for group := range slices.Chunk(timeline, max(1, merged)) {
 		g := gather(group)
 		c.T = append(c.T, num((g.from+g.to)/2))
-		requests, errors := requestsOf(g.outcomes)
-		c.Rate = append(c.Rate, g.rate(requests))
-		c.Errors = append(c.Errors, g.rate(errors))
+		c.Rate, c.Offered, c.Good = append(c.Rate, g.rate(g.ended)), append(c.Offered, g.rate(g.offered)), append(c.Good, g.rate(g.good))
+		c.Degraded = append(c.Degraded, g.rate(g.degraded))
+		c.Errors = append(c.Errors, g.rate(errorsOf(g.outcomes)))
 		c.P50, c.P90, c.P99 = append(c.P50, g.p50()), append(c.P90, g.p90()), append(c.P99, g.p99())
 		for i, class := range outcome.Classes() {
 			c.Classes[class] = append(c.Classes[class], g.rate(g.outcomes[i]))
 		}
 	}
 	dropZero(c.Classes)
+	if isZero(c.Degraded) {
+		c.Degraded = nil
+	}
 	return c
 }
 
@@ -78,8 +93,10 @@ func clientCurves(timeline []result.ClientSecond, limit int) curves {
 type gathering struct {
 	from, to, seconds float64
 	outcomes          [outcome.Count]int64
-	weight            float64
-	quantiles         [3]float64
+	// offered and degraded are by the intended start, ended and good by the end.
+	offered, degraded, ended, good int64
+	weight                         float64
+	quantiles                      [3]float64
 }
 
 func gather(seconds []result.ClientSecond) (g gathering) {
@@ -91,6 +108,8 @@ func gather(seconds []result.ClientSecond) (g gathering) {
 		for j, class := range outcome.Classes() {
 			g.outcomes[j] += s.Outcomes[class]
 		}
+		g.offered += s.Requests() + s.Outcomes[outcome.Cancelled]
+		g.degraded, g.ended, g.good = g.degraded+s.Degraded, g.ended+s.Ended, g.good+s.Good
 		if l := s.Latency; l != nil {
 			w := float64(s.Requests() - s.Outcomes[outcome.Dropped])
 			g.weight += w
@@ -107,20 +126,14 @@ func (g *gathering) p50() num         { return num(g.quantiles[0] / g.weight) }
 func (g *gathering) p90() num         { return num(g.quantiles[1] / g.weight) }
 func (g *gathering) p99() num         { return num(g.quantiles[2] / g.weight) }
 
-// requestsOf counts outcomes without those cut off, and those of them that did
-// not end well.
-func requestsOf(outcomes [outcome.Count]int64) (requests, errors int64) {
+// errorsOf counts the outcomes that are errors; those cut off are none.
+func errorsOf(outcomes [outcome.Count]int64) (errors int64) {
 	for i, class := range outcome.Classes() {
-		switch class {
-		case outcome.Cancelled:
-		case outcome.OK:
-			requests += outcomes[i]
-		default:
-			requests += outcomes[i]
+		if class != outcome.OK && class != outcome.Cancelled {
 			errors += outcomes[i]
 		}
 	}
-	return requests, errors
+	return errors
 }
 
 func serviceCurves(series *Series, limit int) map[string]curves {
@@ -128,13 +141,19 @@ func serviceCurves(series *Series, limit int) map[string]curves {
 	if series == nil {
 		return all
 	}
+	maps.Copy(all, series.curves)
 	for name, t := range series.services {
-		points := t.atMost(limit)
-		c := pointCurves(points)
-		c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
-		all[name] = c
+		all[name] = t.curves(limit)
 	}
 	return all
+}
+
+// curves are those of a track, with at most so many points.
+func (t *track) curves(limit int) curves {
+	points := t.atMost(limit)
+	c := pointCurves(points)
+	c.Merged = t.per * ((len(t.points) + max(1, len(points)) - 1) / max(1, len(points)))
+	return c
 }
 
 func pointCurves(points []point) curves {
@@ -155,7 +174,7 @@ func pointCurves(points []point) curves {
 		c.CPU, c.Memory = append(c.CPU, known(p.cpuSeconds/p.known)), append(c.Memory, known(float64(p.memory)))
 		p50, p90, p99 := unknown(), unknown(), unknown()
 		if q := p.latency(); q != nil {
-			p50, p90, p99 = num(q.P50), num(q.P90), num(q.P99)
+			p50, p90, p99 = quantile(q, experiment.P50), quantile(q, experiment.P90), quantile(q, experiment.P99)
 		}
 		c.P50, c.P90, c.P99 = append(c.P50, p50), append(c.P90, p90), append(c.P99, p99)
 		for j, class := range outcome.Classes() {
@@ -176,6 +195,15 @@ func pointCurves(points []point) curves {
 		}
 	}
 	return c
+}
+
+// quantile is not known where only two bounds are.
+func quantile(q *result.Quantiles, m experiment.Metric) num {
+	v, between := q.Of(m)
+	if between != nil {
+		return unknown()
+	}
+	return num(v)
 }
 
 // set writes one value of a named curve, which is 0 where the service told

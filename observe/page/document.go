@@ -17,6 +17,7 @@ import (
 // that is not known.
 type document struct {
 	Title      string              `json:"title"`
+	Story      story               `json:"story"`
 	Inputs     string              `json:"inputs"`
 	Classes    []outcome.Class     `json:"classes"`
 	Runs       []runDocument       `json:"runs"`
@@ -38,6 +39,8 @@ type runDocument struct {
 	Incomplete  bool               `json:"incomplete"`
 	Why         string             `json:"why"`
 	Passed      bool               `json:"passed"`
+	Tail        *tailDocument      `json:"tail"`
+	Windows     *windowTable       `json:"windows"`
 	Checks      []checkDocument    `json:"checks"`
 	Faults      []faultDocument    `json:"faults"`
 	Recoveries  []recoveryDocument `json:"recoveries"`
@@ -46,6 +49,8 @@ type runDocument struct {
 	Drawing     drawing            `json:"drawing"`
 	Clients     curves             `json:"clients"`
 	Services    map[string]curves  `json:"services"`
+	// WithoutCurves is how many services were sampled but have no curves here.
+	WithoutCurves int `json:"withoutCurves,omitempty"`
 }
 
 type checkDocument struct {
@@ -81,6 +86,7 @@ type recoveryDocument struct {
 	Replica   string `json:"replica"`
 	Fault     string `json:"fault"`
 	DownAt    num    `json:"downAt"`
+	Detected  bool   `json:"detected"`
 	Detection num    `json:"detection"`
 	Ready     bool   `json:"ready"`
 	Took      num    `json:"took"`
@@ -100,7 +106,7 @@ type segmentDocument struct {
 
 // newDocument gathers what the page shows.
 func newDocument(p Page) (*document, error) {
-	d := &document{Title: p.Title, Inputs: p.Inputs, Classes: outcome.Classes(), Confidence: confidence}
+	d := &document{Title: p.Title, Story: newStory(&p), Inputs: p.Inputs, Classes: outcome.Classes(), Confidence: result.Confidence}
 	points := pointsPerRun(p.Runs)
 	for i := range p.Runs {
 		run, err := newRunDocument(&p.Runs[i], points)
@@ -122,9 +128,15 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 	d := &runDocument{
 		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
-		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms,
+		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r),
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
+	}
+	if run.Series != nil {
+		d.WithoutCurves = run.Series.left
+	}
+	if t := r.Tail; t != nil {
+		d.Tail = &tailDocument{num(t.Length), t.Idle}
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]
@@ -137,7 +149,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 		v := &r.Recoveries[i]
 		d.Recoveries = append(d.Recoveries, recoveryDocument{
 			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
-			Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
+			Detected: !v.DetectedAt.IsZero(), Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
 		})
 	}
 	for i := range r.Segments {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -27,6 +28,10 @@ type Page struct {
 	Runs []Run
 	// Inputs is the text of the experiment's file, shown as it is.
 	Inputs string
+	// Experiment has the texts that are shown; Comparison the ranking and the
+	// differences of the variants. Both may be missing.
+	Experiment *experiment.Experiment
+	Comparison *result.Comparison
 }
 
 // A Run is one experiment that was run to its end, or as far as it came.
@@ -91,7 +96,7 @@ func newShell(title string, data []byte) (*shell, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := joined("dom.js", "chart.js", "drawing.js", "compare.js", "page.js")
+	program, err := joined("dom.js", "chart.js", "drawing.js", "compare.js", "story.js", "page.js")
 	if err != nil {
 		return nil, err
 	}

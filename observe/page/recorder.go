@@ -1,22 +1,33 @@
 package page
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // MaxPoints is how many points of one service are kept, more than a screen is
-// wide: at one sample a second those of 24 minutes. In a longer run a point
-// stands for two samples, or four, and so on.
+// wide: at one sample a second those of 24 minutes. In a longer run, and in one
+// of many services, a point stands for two samples, or four, and so on.
 const MaxPoints = 1440
 
+// recorded is how many points of all services are kept while a run goes on, and
+// fewest how many of each, however many services there are.
+const (
+	recorded = 80_000
+	fewest   = 80
+)
+
 // A Recorder collects what the curves of one run are drawn from. Its memory is
-// bounded: about 300 bytes for each point and service. The zero value is ready.
+// bounded: about a kilobyte for each point, of which there are as many as
+// recorded says in a system of up to 1000 services. The zero value is ready.
 // Observe is called by one goroutine at a time, as a run does.
 type Recorder struct{ series Series }
 
@@ -34,14 +45,61 @@ func (r *Recorder) Observe(e runner.Event) {
 		t = &track{per: 1}
 		r.series.services[sampled.Sample.Service] = t
 	}
-	t.add(newPoint(sampled.At.Seconds(), &sampled.Sample), MaxPoints)
+	limit := min(max(recorded/len(r.series.services), fewest), MaxPoints)
+	t.add(newPoint(sampled.At.Seconds(), &sampled.Sample), sampled.Sample.Last, limit)
 }
 
 // Series returns what was collected; it is the Recorder's own and grows on.
 func (r *Recorder) Series() *Series { return &r.series }
 
+// Finish ends the recording of one of so many runs that a page will show. It
+// returns the curves that the page draws of it, and forgets what they were made
+// of, so that a run that has ended takes little memory.
+func (r *Recorder) Finish(runs int) *Series {
+	tracks := r.series.services
+	kept := keptTracks(tracks, max(budget/minCurve/max(runs, 1), fewestDrawn))
+	limit := pointsPerTrack(runs * len(kept))
+	finished := &Series{curves: map[string]curves{}, left: len(tracks) - len(kept)}
+	for _, name := range kept {
+		finished.curves[name] = tracks[name].curves(limit)
+	}
+	r.series = Series{}
+	return finished
+}
+
 // Series are the samples of a run's services as time went on.
-type Series struct{ services map[string]*track }
+type Series struct {
+	services map[string]*track
+	// curves are all that there is of a run that has ended; left is how many
+	// services have none, so that the page stays small.
+	curves map[string]curves
+	left   int
+}
+
+// count is how many services have curves.
+func (s *Series) count() int { return len(s.services) + len(s.curves) }
+
+// keptTracks returns the names of at most so many services: those with most
+// trouble, and of these that have as much, those with most requests.
+func keptTracks(tracks map[string]*track, most int) []string {
+	names := slices.Sorted(maps.Keys(tracks))
+	if len(names) <= most {
+		return names
+	}
+	type rank struct {
+		trouble  float64
+		requests int64
+	}
+	ranks := map[string]rank{}
+	for name, t := range tracks {
+		trouble, requests := t.trouble()
+		ranks[name] = rank{trouble, requests}
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(ranks[b].trouble, ranks[a].trouble), cmp.Compare(ranks[b].requests, ranks[a].requests))
+	})
+	return names[:most]
+}
 
 // A track is the points of one service, in the order of time.
 type track struct {
@@ -49,17 +107,17 @@ type track struct {
 	// per is how many samples a point stands for, in the last one counted by
 	// filled.
 	per, filled int
-	// longest is the time of the longest sample, in seconds.
-	longest float64
+	// length is that of the sample before, in seconds.
+	length float64
 }
 
 // add appends a sample. When the track is full, neighbours become one. The last
 // sample of a run may be of a moment only, which would look like a fall: one of
-// less than half the usual time counts to the point before.
-func (t *track) add(p point, limit int) {
+// less than half the time of that before counts to the point before.
+func (t *track) add(p point, last bool, limit int) {
 	length := p.to - p.from
-	t.longest = max(t.longest, length)
-	short := len(t.points) > 0 && length < t.longest/2
+	short := last && len(t.points) > 0 && length < t.length/2
+	t.length = length
 	if short || t.filled > 0 && t.filled < t.per {
 		t.points[len(t.points)-1].merge(&p)
 		if !short {
@@ -67,12 +125,34 @@ func (t *track) add(p point, limit int) {
 		}
 		return
 	}
-	if len(t.points) == limit {
+	for len(t.points) >= limit {
 		t.points = halved(t.points)
 		t.per *= 2
 	}
 	t.points = append(t.points, p)
 	t.filled = 1
+}
+
+// trouble is the share of its time in which a service failed or did not answer,
+// weighted alike.
+func (t *track) trouble() (share float64, requests int64) {
+	var errors int64
+	var away, whole float64
+	for i := range t.points {
+		p := &t.points[i]
+		errors, requests = errors+p.errors, requests+p.requests
+		whole += p.to - p.from
+		if p.up < p.replicas {
+			away += p.to - p.from
+		}
+	}
+	if requests > 0 {
+		share = float64(errors) / float64(requests)
+	}
+	if whole > 0 {
+		share += away / whole
+	}
+	return share, requests
 }
 
 // halved merges each pair of neighbours.
@@ -111,9 +191,9 @@ type point struct {
 	known            float64
 	requests, errors int64
 	// codes counts the answers that went wrong, by status.
-	codes           []tally
-	bounds          []float64
-	counts          []uint32
+	codes []tally
+	// packed has the latencies.
+	packed          stats.Packed
 	inFlight, queue int64
 	cpuSeconds      float64
 	memory          int64
@@ -146,17 +226,14 @@ func newPoint(at float64, s *measure.Sample) point {
 	if s.Up == 0 {
 		return p // a service that is down reported nothing, which is not zero requests
 	}
-	p.known = s.Elapsed.Seconds()
+	p.known = s.Seconds()
 	p.requests, p.errors = s.Requests, s.Errors
 	for code, n := range s.Codes {
 		if n > 0 && (code >= "400" || code < "100") {
 			p.codes = plus(p.codes, tally{name: code, n: uint32(n)})
 		}
 	}
-	p.bounds, p.counts = s.Bounds, make([]uint32, len(s.Latency))
-	for i, n := range s.Latency {
-		p.counts[i] = uint32(n)
-	}
+	p.packed = s.Latency.Pack()
 	p.inFlight, p.queue, p.cpuSeconds, p.memory = s.InFlight, s.QueueLength, s.CPUSeconds, s.MemoryBytes
 	for i := range s.Calls {
 		p.call(&s.Calls[i])
@@ -184,7 +261,7 @@ func (p *point) call(c *measure.CallSample) {
 
 // own gives the point slices that are no other's.
 func (p *point) own() {
-	p.codes, p.calls, p.counts = slices.Clone(p.codes), slices.Clone(p.calls), slices.Clone(p.counts)
+	p.codes, p.calls = slices.Clone(p.codes), slices.Clone(p.calls)
 }
 
 // merge adds the point that follows. Counts add up; of gauges the highest
@@ -202,39 +279,26 @@ func (p *point) merge(o *point) {
 	for i, n := range o.outcomes {
 		p.outcomes[i] += n
 	}
-	p.mergeLatency(o)
+	p.packed = merged(p.packed, o.packed)
 	p.inFlight, p.queue, p.memory = max(p.inFlight, o.inFlight), max(p.queue, o.queue), max(p.memory, o.memory)
 	p.cpuSeconds += o.cpuSeconds
 	p.up, p.replicas = min(p.up, o.up), max(p.replicas, o.replicas)
 }
 
-// mergeLatency adds buckets of the same bounds. A service has one set of bounds
-// all its life; where a new version brings others, those with more in them stay.
-func (p *point) mergeLatency(o *point) {
-	switch {
-	case len(o.counts) == 0:
-	case slices.Equal(p.bounds, o.bounds) && len(p.counts) == len(o.counts):
-		for i, n := range o.counts {
-			p.counts[i] += n
-		}
-	case total(o.counts) > total(p.counts):
-		p.bounds, p.counts = o.bounds, slices.Clone(o.counts)
+func merged(a, b stats.Packed) stats.Packed {
+	if a == "" || b == "" {
+		return a + b
 	}
-}
-
-func total(counts []uint32) (n int64) {
-	for _, c := range counts {
-		n += int64(c)
-	}
-	return n
+	var sum stats.Histogram
+	a.AddTo(&sum)
+	b.AddTo(&sum)
+	return sum.Pack()
 }
 
 // latency is the point's p50, p90 and p99; nil where nothing was answered. The
 // mean is not known.
 func (p *point) latency() *result.Quantiles {
-	counts := make([]int64, len(p.counts))
-	for i, n := range p.counts {
-		counts[i] = int64(n)
-	}
-	return result.BucketQuantiles(p.bounds, counts, 0)
+	var h stats.Histogram
+	p.packed.AddTo(&h)
+	return result.NewQuantiles(&h)
 }

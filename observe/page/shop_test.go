@@ -82,13 +82,16 @@ func (p play) broke(second int) bool { return second >= p.seconds/3 && second < 
 func (p play) sample(service, second int, name string) measure.Sample {
 	n := int64(20 + 10*p.wave(float64(service), float64(second)*0.2))
 	s := measure.Sample{
-		At: start.Add(time.Duration(second+1) * time.Second), Elapsed: time.Second, Service: name, Requests: n, Up: 1, Replicas: 1,
-		Bounds: []float64{0.001, 0.01, 0.1, 1}, Latency: []int64{n / 2, n - n/2, 0, 0, 0}, Codes: map[string]int64{"200": n}, InFlight: n / 5, QueueLength: int64(second % 4),
+		At: start.Add(time.Duration(second+1) * time.Second), Elapsed: time.Second, Counted: time.Second, Service: name, Requests: n, Rate: float64(n), Up: 1, Replicas: 1,
+		Codes: map[string]int64{"200": n}, InFlight: n / 5, QueueLength: int64(second % 4),
 	}
 	if name == p.broken && p.broke(second) {
 		s.Errors = int64(float64(n) * p.hurt)
 		s.Codes = map[string]int64{"200": n - s.Errors, "503": s.Errors}
-		s.Latency = []int64{0, 0, n, 0, 0}
+		s.Latency.Add(50*time.Millisecond, n)
+	} else {
+		s.Latency.Add(800*time.Microsecond, n/2)
+		s.Latency.Add(5*time.Millisecond, n-n/2)
 	}
 	for _, c := range p.calls {
 		if c[0] != name {
@@ -113,6 +116,8 @@ func (p play) client(second int) result.ClientSecond {
 		row.Outcomes = map[outcome.Class]int64{outcome.OK: n - failed, outcome.HTTPError: failed / 2, outcome.Timeout: failed - failed/2}
 		base *= 6
 	}
+	row.Ended = row.Requests()
+	row.Good = row.Outcomes[outcome.OK]
 	row.Latency = &result.Latency{Mean: base, P50: base, P90: base * 2, P95: base * 2.5, P99: base * 4}
 	return row
 }
@@ -126,12 +131,15 @@ func (p play) segment(kind result.SegmentKind, name string, from, to int) result
 		row := p.client(second)
 		s.Clients.Requests += row.Requests()
 		s.Clients.Errors += row.Errors()
+		s.Clients.Ended += row.Ended
 		for class, n := range row.Outcomes {
 			s.Clients.Outcomes[class] += n
 		}
 		s.Clients.Latency = row.Latency
 	}
-	s.Clients.Rate = float64(s.Clients.Requests) / seconds
+	s.Clients.OfferedRate = float64(s.Clients.Requests) / seconds
+	s.Clients.Rate = s.Clients.OfferedRate
+	s.Clients.Goodput = float64(s.Clients.Outcomes[outcome.OK]) / seconds
 	for i, name := range p.services() {
 		stats := result.ServiceStats{Service: name, Seconds: seconds, Availability: 1, Up: 1}
 		edges := map[string]*result.EdgeStats{}
@@ -140,7 +148,7 @@ func (p play) segment(kind result.SegmentKind, name string, from, to int) result
 			stats.Requests += sample.Requests
 			stats.Errors += sample.Errors
 			stats.InFlight = max(stats.InFlight, sample.InFlight)
-			stats.Latency = result.BucketQuantiles(sample.Bounds, sample.Latency, 0)
+			stats.Latency = result.NewQuantiles(&sample.Latency)
 			for _, c := range sample.Calls {
 				if edges[c.Callee] == nil {
 					edges[c.Callee] = &result.EdgeStats{Caller: name, Callee: c.Callee, Outcomes: map[outcome.Class]int64{}}

@@ -119,7 +119,7 @@ func checkDir(options Options) (existed bool, err error) {
 	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ResultFile), result.ResultKind) {
 		return true, nil
 	}
-	return false, errors.New("it holds files that do not belong to a record of a run; name another directory, or force it to keep them beside the record")
+	return false, errors.New("it holds files that do not belong to a record of a run; name another directory, or use --force to keep them beside the record")
 }
 
 // isOurs reports whether a file is of a kind that this program writes.

@@ -27,19 +27,25 @@ var update = flag.Bool("update", false, "write the golden files")
 func small() (events []runner.Event, end *result.Result) {
 	began := time.Unix(1_700_000_000, 0).UTC()
 	record := result.FaultRecord{
-		ID: "latency-1", Label: "latency cart", Fault: fault.Fault{Type: fault.Latency, Target: fault.Target{Service: "cart"}, Probability: 1},
+		ID: "latency-1", Label: "latency cart", Fault: fault.Fault{Name: "slow cart", Type: fault.Latency, Target: fault.Target{Service: "cart"}, Probability: 1},
 		Replicas: []string{"cart/1"}, PlannedFrom: 1, PlannedTo: 2, AskedFrom: 1, OrderedAt: began.Add(time.Second), AppliedAt: began.Add(1001 * time.Millisecond), From: 1.001, Hits: 12,
 	}
 	cleared := record
 	cleared.ClearOrderedAt, cleared.AskedTo = began.Add(2*time.Second), 2
 	cleared.ClearedAt, cleared.To = began.Add(2*time.Second), 2
 	sample := func(at time.Duration, slow int64) runner.ServiceSampled {
-		bounds := []float64{0.01, 0.1, 1}
-		return runner.ServiceSampled{At: at, Sample: measure.Sample{
-			At: began.Add(at), Elapsed: time.Second, Service: "cart", Requests: 20, Errors: 1, Bounds: bounds, Latency: []int64{20 - slow, 0, slow, 0}, Sum: 0.5,
+		s := measure.Sample{
+			At: began.Add(at), Elapsed: time.Second, Counted: time.Second, Service: "cart", Requests: 20, Rate: 20, Errors: 1, Degraded: 4,
 			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
-			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Bounds: bounds, Latency: []int64{9, 0, 1, 0}, Sum: 0.3}},
-		}}
+			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Degraded: 3}},
+		}
+		s.Latency.Add(5*time.Millisecond, 20-slow)
+		s.Latency.Add(500*time.Millisecond, slow)
+		// The callee is timed in wide buckets only.
+		s.Calls[0].Latency.AddRange(0, 10*time.Millisecond, 9)
+		s.Calls[0].Latency.AddRange(100*time.Millisecond+1, time.Second, 1)
+		s.Calls[0].Latency.AddSum(300 * time.Millisecond)
+		return runner.ServiceSampled{At: at, Sample: s}
 	}
 	events = []runner.Event{
 		runner.LoadBegun{At: began, Length: 2 * time.Second, Phases: []string{"steady, slow"}},
@@ -49,14 +55,14 @@ func small() (events []runner.Event, end *result.Result) {
 		sample(2*time.Second, 20),
 		runner.ServiceSampled{At: 2 * time.Second, Sample: measure.Sample{Elapsed: time.Second, Service: "db", Replicas: 1}},
 	}
-	second := func(at time.Duration, outcomes map[outcome.Class]int64, l *result.Latency) result.ClientSecond {
-		return result.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Latency: l}
+	second := func(at time.Duration, outcomes map[outcome.Class]int64, ended, degraded int64, l *result.Latency) result.ClientSecond {
+		return result.ClientSecond{At: at, Seconds: 1, Outcomes: outcomes, Degraded: degraded, Ended: ended, Good: ended - degraded, Latency: l}
 	}
 	end = &result.Result{
 		APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: "small", Faults: []result.FaultRecord{cleared},
 		Timeline: []result.ClientSecond{
-			second(time.Second, map[outcome.Class]int64{outcome.OK: 20}, &result.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
-			second(2*time.Second, map[outcome.Class]int64{outcome.Dropped: 3}, nil),
+			second(time.Second, map[outcome.Class]int64{outcome.OK: 20}, 19, 2, &result.Latency{Mean: 0.0011, P50: 0.001, P90: 0.002, P95: 0.003, P99: 0.004}),
+			second(2*time.Second, map[outcome.Class]int64{outcome.Dropped: 3}, 1, 0, nil),
 		},
 	}
 	return events, end
@@ -245,6 +251,7 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 		if sampled, ok := e.(runner.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
 			call := &sampled.Sample.Calls[0]
 			call.Attempts, call.Fallbacks, call.Breaker = map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4}, 1, &open
+			call.Degraded = 2
 		}
 		r.Observe(e)
 	}
@@ -260,9 +267,58 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range [][]string{{"attempts", "fallbacks", "breaker"}, {"0", "0", ""}, {"13", "1", "open"}} {
-		if got := rows[i][len(rows[i])-3:]; !slices.Equal(got, want) {
+	for i, want := range [][]string{
+		{"attempts", "fallbacks", "breaker", "goodput_per_s", "degraded"}, {"0", "0", "", "6", "3"}, {"13", "1", "open", "7", "2"},
+	} {
+		if got := rows[i][len(rows[i])-5:]; !slices.Equal(got, want) {
 			t.Errorf("row %d ends with %q, want %q", i, got, want)
+		}
+	}
+}
+
+// A spreadsheet must not take a name of somebody else's file for a formula.
+func TestCellsAreNoFormulas(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	r, err := New(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, end := small()
+	for _, e := range events {
+		switch e := e.(type) {
+		case runner.LoadBegun:
+			e.Phases = []string{`=HYPERLINK("http://example.com")`}
+			r.Observe(e)
+		case runner.FaultApplied:
+			e.Record.Fault.Name = "@SUM(1)"
+			r.Observe(e)
+		case runner.ServiceSampled:
+			e.Sample.Service = "+1"
+			r.Observe(e)
+		}
+	}
+	if err := r.Finish(end); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{TimelineFile, EdgesFile} {
+		file, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		rows, err := csv.NewReader(file).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows[1:] {
+			for i, text := range row {
+				if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+					t.Errorf("%s: cell %q of column %s is a formula", name, text, rows[0][i])
+				}
+			}
+			if want := `'=HYPERLINK("http://example.com")`; row[3] != want {
+				t.Errorf("%s: the phase is %q, want %q", name, row[3], want)
+			}
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package record
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -14,14 +17,19 @@ import (
 // timelineColumns are those of timeline.csv. Times are seconds: time_s since
 // 1970 in UTC, elapsed_s since the load began; both are the end of the row's
 // interval_s. Rows of kind service are what a service counted itself, rows of
-// kind client what the load's clients saw, by intended start. A cell is empty
-// where the figure is not known.
+// kind client what the load's clients saw.
+//
+// Of clients, requests, errors, degraded, outcomes, latencies and offered_per_s
+// are of the requests that were to start in the interval; ended, rate_per_s and
+// goodput_per_s of those that ended in it. A cell is empty where the figure is
+// not known: when a request of a service was to start, nobody knows.
 func timelineColumns() []string {
 	columns := append(commonColumns(), "kind", "service", "requests", "errors", "rate_per_s")
 	for _, class := range outcome.Classes() {
 		columns = append(columns, string(class))
 	}
-	return append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
+	columns = append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
+	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded")
 }
 
 // edgeColumns are those of edges.csv: what a caller saw of its calls. Attempts
@@ -32,11 +40,11 @@ func edgeColumns() []string {
 	for _, class := range outcome.Classes() {
 		columns = append(columns, string(class))
 	}
-	return append(append(columns, latencyColumns()...), "attempts", "fallbacks", "breaker")
+	return append(append(columns, latencyColumns()...), "attempts", "fallbacks", "breaker", "goodput_per_s", "degraded")
 }
 
-// commonColumns begin every row; faults are the ids of those that acted in the
-// interval, parted by semicolons.
+// commonColumns begin every row; faults are those that acted in the interval, by
+// the name that the user gave them or else by id, separated by semicolons.
 func commonColumns() []string {
 	return []string{"time_s", "elapsed_s", "interval_s", "phase", "faults"}
 }
@@ -90,40 +98,46 @@ func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []
 
 // acting names the faults that acted in an interval.
 func acting(faults []result.FaultRecord, from, to float64) string {
-	var ids []string
+	var names []string
 	for i := range faults {
 		f := &faults[i]
 		if f.Applied() && f.From < to && (f.ClearedAt.IsZero() || f.To > from) {
-			ids = append(ids, f.ID)
+			if name := cmp.Or(f.Fault.Name, f.ID); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
-	return strings.Join(ids, ";")
+	return strings.Join(names, ";")
 }
 
 func (r *Recorder) sample(e runner.ServiceSampled) error {
 	s, t := &e.Sample, r.timeline
-	seconds := s.Elapsed.Seconds()
-	r.state.begin(t, e.At, s.Elapsed, e.Phase, r.state.faults)
+	r.state.begin(t, e.At, s.Interval(), e.Phase, r.state.faults)
 	t.text("service")
 	t.text(s.Service)
 	if s.Up == 0 {
 		// A service that is down reported nothing, which is not zero requests.
-		t.empty(len(timelineColumns()) - len(t.row) - 2)
+		t.empty(slices.Index(timelineColumns(), "replicas_up") - len(t.row))
 		t.count(0)
 		t.count(int64(s.Replicas))
+		t.empty(len(timelineColumns()) - len(t.row))
 		return t.end()
 	}
 	t.count(s.Requests)
 	t.count(s.Errors)
-	t.number(float64(s.Requests) / seconds)
+	t.number(s.Rate)
 	t.empty(len(outcome.Classes()))
-	t.buckets(s.Bounds, s.Latency, s.Sum)
+	t.latency(&s.Latency)
 	t.count(s.InFlight)
 	t.count(s.QueueLength)
-	t.number(s.CPUSeconds / seconds)
+	t.number(s.CPUSeconds / s.Interval().Seconds())
 	t.count(s.MemoryBytes)
 	t.count(int64(s.Up))
 	t.count(int64(s.Replicas))
+	t.empty(1)
+	t.count(s.Requests)
+	t.number(s.Goodput())
+	t.count(s.Degraded)
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -137,15 +151,15 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 
 func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error {
 	t := r.edges
-	r.state.begin(t, e.At, e.Sample.Elapsed, e.Phase, r.state.faults)
+	r.state.begin(t, e.At, e.Sample.Interval(), e.Phase, r.state.faults)
 	t.text(e.Sample.Service)
 	t.text(call.Callee)
 	calls := result.ClientSecond{Outcomes: call.Calls}
 	t.count(calls.Requests())
 	t.count(calls.Errors())
-	t.number(float64(calls.Requests()) / e.Sample.Elapsed.Seconds())
+	t.number(float64(calls.Requests()) / e.Sample.Interval().Seconds())
 	t.outcomes(call.Calls)
-	t.buckets(call.Bounds, call.Latency, call.Sum)
+	t.latency(&call.Latency)
 	attempts := result.ClientSecond{Outcomes: call.Attempts}
 	t.count(attempts.Requests())
 	t.count(call.Fallbacks)
@@ -154,6 +168,8 @@ func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error
 	} else {
 		t.empty(1)
 	}
+	t.number(float64(call.Calls[outcome.OK]-call.Degraded) / e.Sample.Interval().Seconds())
+	t.count(call.Degraded)
 	return t.end()
 }
 
@@ -168,7 +184,7 @@ func (r *Recorder) clientRows(result *result.Result) error {
 		t.text("")
 		t.count(s.Requests())
 		t.count(s.Errors())
-		t.number(float64(s.Requests()-s.Outcomes[outcome.Dropped]) / s.Seconds)
+		t.number(s.Rate())
 		t.outcomes(s.Outcomes)
 		if l := s.Latency; l != nil {
 			t.numbers(l.Mean, l.P50, l.P90, l.P95, l.P99)
@@ -176,6 +192,10 @@ func (r *Recorder) clientRows(result *result.Result) error {
 			t.empty(len(latencyColumns()))
 		}
 		t.empty(6)
+		t.number(s.OfferedRate())
+		t.count(s.Ended)
+		t.number(s.Goodput())
+		t.count(s.Degraded)
 		if err := t.end(); err != nil {
 			return err
 		}
@@ -189,12 +209,21 @@ func (t *table) outcomes(outcomes map[outcome.Class]int64) {
 	}
 }
 
-func (t *table) buckets(bounds []float64, counts []int64, sum float64) {
-	if q := result.BucketQuantiles(bounds, counts, sum); q != nil {
-		t.numbers(q.Mean, q.P50, q.P90, q.P95, q.P99)
+// latency leaves quantiles empty that are known only between two bounds.
+func (t *table) latency(h *stats.Histogram) {
+	q := result.NewQuantiles(h)
+	if q == nil {
+		t.empty(len(latencyColumns()))
 		return
 	}
-	t.empty(len(latencyColumns()))
+	t.number(q.Mean)
+	for _, m := range []experiment.Metric{experiment.P50, experiment.P90, experiment.P95, experiment.P99} {
+		if v, between := q.Of(m); between == nil {
+			t.number(v)
+		} else {
+			t.empty(1)
+		}
+	}
 }
 
 func (t *table) numbers(values ...float64) {

@@ -60,7 +60,7 @@ func checkSeriesDir(options Options) error {
 	if len(entries) == 0 || options.Force || isOurs(filepath.Join(options.Dir, ComparisonFile), result.ComparisonKind) {
 		return nil
 	}
-	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or force it to keep them beside the record")
+	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or use --force to keep them beside the record")
 }
 
 // Observe begins and ends the record of each run, and hands it the events
@@ -84,7 +84,14 @@ func (s *Series) begin(e runner.RunBegun) {
 	if options.Inputs, err = s.inputs(e.Variant, e.Seed); err == nil {
 		s.current, err = New(options)
 	}
-	s.err = errors.Join(s.err, err)
+	s.note(err)
+}
+
+// note keeps an error for Err and Finish.
+func (s *Series) note(err error) {
+	if err != nil {
+		s.err = errors.Join(s.err, err)
+	}
 }
 
 // RunDir is the sub-directory of a run, with slashes.
@@ -102,9 +109,9 @@ func (s *Series) end(result *result.Result) {
 		return
 	}
 	if result == nil {
-		s.err = errors.Join(s.err, s.current.Discard())
+		s.note(s.current.Discard())
 	} else {
-		s.err = errors.Join(s.err, s.current.Finish(result))
+		s.note(s.current.Finish(result))
 	}
 	s.current = nil
 }
@@ -112,20 +119,23 @@ func (s *Series) end(result *result.Result) {
 // Err returns what has gone wrong so far.
 func (s *Series) Err() error { return s.err }
 
-// Finish writes the comparison; nil writes none.
+// Finish writes the comparison; nil writes none. It returns all that has gone
+// wrong, as Err does from then on.
 func (s *Series) Finish(c *result.Comparison) error {
 	if s.current != nil {
-		s.err = errors.Join(s.err, s.current.Discard())
+		s.note(s.current.Discard())
 		s.current = nil
 	}
 	if c == nil {
 		return s.err
 	}
 	var text bytes.Buffer
-	if err := c.Encode(&text); err != nil {
-		return errors.Join(s.err, err)
+	err := c.Encode(&text)
+	if err == nil {
+		err = s.write(ComparisonFile, text.Bytes())
 	}
-	return errors.Join(s.err, s.write(ComparisonFile, text.Bytes()))
+	s.note(err)
+	return s.err
 }
 
 // write puts a file into its place as a whole.

@@ -102,3 +102,19 @@ func TestSeriesRefuses(t *testing.T) {
 		t.Error("a run that cannot be recorded is no error")
 	}
 }
+
+// A comparison that cannot be written is an error that Err keeps.
+func TestSeriesTellsOfALostComparison(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	s, err := NewSeries(Options{Dir: dir}, inputsOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, ComparisonFile, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Finish(&result.Comparison{Kind: result.ComparisonKind})
+	if err == nil || s.Err() == nil || !strings.Contains(err.Error(), ComparisonFile) {
+		t.Errorf("Finish says %v, Err %v", err, s.Err())
+	}
+}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -113,7 +114,7 @@ func (p *limitPrinter) few() {
 			at := &p.Points[i]
 			if beyond > 0 && p.Holds != nil && at.Load == *p.Holds && at.Requests*beyond < 10 {
 				p.line("%s: a run at %s has %.0f requests, so its %s is one of the slowest few: %s would be long enough",
-					p.style.paint(notice, "note"), p.rate(at.Load), at.Requests, c.Metric, "--duration "+seconds(p.Duration*10/(at.Requests*beyond)))
+					p.style.paint(notice, "note"), p.rate(at.Load), at.Requests, c.Metric, fmt.Sprintf("--duration %.0fs", math.Ceil(p.Duration*10/(at.Requests*beyond))))
 			}
 		}
 	}

@@ -34,6 +34,9 @@ type Live struct {
 	faults      []result.FaultRecord
 	outages     int
 	down        map[string]bool
+	pairing     pairing
+	// shows counts the changes of what clients and services did.
+	shows int
 }
 
 // trend is how many seconds the trends reach back.
@@ -65,14 +68,11 @@ func (l *Live) Observe(e runner.Event) {
 	case runner.ReplicaReady:
 		delete(l.down, replicaName(e.Recovery))
 	case runner.ClientSampled:
-		l.clients(e.Second)
+		l.clientSampled(e.Second)
 	case runner.ServiceSampled:
-		sample := e.Sample
-		if l.services[sample.Service] == nil {
-			l.order = append(l.order, sample.Service)
-		}
-		l.services[sample.Service] = &sample
+		l.serviceSampled(e)
 	case runner.LoadEnded:
+		l.show()
 		l.stage = "collecting"
 	case runner.TailBegun:
 		l.stage = "waiting until idle"
@@ -100,15 +100,12 @@ func (l *Live) deployed(replicas []runner.Replica) {
 }
 
 func (l *Live) clients(second result.ClientSecond) {
-	if second.Seconds < 0.2 {
-		return // the rest of a second at the end says nothing
-	}
-	l.now, l.second, l.phase = second.At, second, max(0, second.Phase)
+	l.second, l.phase = second, max(0, second.Phase)
 	p99 := 0.0
 	if second.Latency != nil {
 		p99 = second.Latency.P99
 	}
-	l.rates = lastOf(append(l.rates, float64(second.Requests())/second.Seconds))
+	l.rates = lastOf(append(l.rates, second.Rate()))
 	l.slow = lastOf(append(l.slow, p99))
 	l.errors = lastOf(append(l.errors, second.Errors() > 0))
 }
@@ -171,7 +168,7 @@ func (l *Live) clientLine(style Style) string {
 	ms := clientLatencies(second.Latency)
 	perSecond := 0.0
 	if second.Seconds > 0 {
-		perSecond = float64(second.Requests()) / second.Seconds
+		perSecond = second.Rate()
 	}
 	text := style.paint(bold, "clients") + fmt.Sprintf("  %6s/s  %6s errors  p50 %6s  p99 %6s", rate(perSecond), share(second.Errors(), second.Requests()), ms.p50, ms.p99)
 	if class, n := worst(second.Outcomes); n > 0 {
@@ -255,9 +252,9 @@ func (l *Live) serviceRow(s *measure.Sample) []cell {
 	if s.Elapsed <= 0 {
 		return []cell{name, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, {unknown, dim}, up}
 	}
-	ms := bucketLatencies(result.BucketQuantiles(s.Bounds, s.Latency, s.Sum))
+	ms := serviceLatencies(result.NewQuantiles(&s.Latency))
 	return []cell{
-		name, {rate(float64(s.Requests) / s.Elapsed.Seconds()), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
+		name, {rate(s.Rate), plain}, {share(s.Errors, s.Requests), errorTone(s.Errors)},
 		{ms.p50, plain}, {ms.p99, plain}, {count(s.InFlight), plain}, {count(s.QueueLength), plain}, up,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -40,7 +41,7 @@ func Load(w io.Writer, r *result.LoadReport, style Style) error {
 }
 
 func loadTitle(r *result.LoadReport, style Style) string {
-	text := style.paint(bold, count(r.Total.Sent)+" requests") + " in " + seconds(r.Elapsed.Seconds())
+	text := style.paint(bold, plural64(result.CountRequests(r.Total.Outcomes), "request")) + " in " + seconds(r.Elapsed.Seconds())
 	if r.Incomplete {
 		text += style.paint(notice, ", stopped before its end")
 	}
@@ -51,12 +52,33 @@ func loadTitle(r *result.LoadReport, style Style) string {
 // there are several.
 func loadTable(r *result.LoadReport, style Style) []string {
 	g := grid{left: 1}
-	g.head("", "sent", "rate/s", "errors", "p50", "p90", "p99", "p99.9", "max")
+	all := append(slices.Clone(r.Phases), result.PhaseReport{Stats: r.Total})
+	offered := slices.ContainsFunc(all, func(p result.PhaseReport) bool { return differs(p.Stats.OfferedRate, p.Stats.Rate) })
+	head := []string{"", "requests"}
+	if offered {
+		head = append(head, "offered/s")
+	}
+	head = append(head, "rate/s", "errors")
+	if r.Total.Degraded > 0 {
+		head = append(head, "degraded")
+	}
+	g.head(append(head, "p50", "p90", "p99", "p99.9", "max")...)
 	add := func(name string, s *result.LoadStats) {
-		errors := s.Sent - s.Outcomes[outcome.OK]
+		requests := result.CountRequests(s.Outcomes)
+		row := []cell{{text: name}, {text: count(requests)}}
+		if offered {
+			row = append(row, cell{text: rate(s.OfferedRate)})
+		}
+		errors := requests - s.Outcomes[outcome.OK]
+		row = append(row, cell{text: rate(s.Rate)}, cell{share(errors, requests), errorTone(errors)})
+		if r.Total.Degraded > 0 {
+			row = append(row, cell{share(s.Degraded, requests), errorTone(s.Degraded)})
+		}
 		l := s.Latency
-		g.add(cell{text: name}, cell{text: count(s.Sent)}, cell{text: rate(s.Rate)}, cell{share(errors, s.Sent), errorTone(errors)},
-			cell{text: milliseconds(l.P50)}, cell{text: milliseconds(l.P90)}, cell{text: milliseconds(l.P99)}, cell{text: milliseconds(l.P999)}, cell{text: milliseconds(l.Max)})
+		for _, v := range []float64{l.P50, l.P90, l.P99, l.P999, l.Max} {
+			row = append(row, cell{text: milliseconds(v)})
+		}
+		g.add(row...)
 	}
 	if len(r.Phases) > 1 {
 		for i := range r.Phases {

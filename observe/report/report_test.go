@@ -39,8 +39,6 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func bounds() []float64 { return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1} }
-
 // story tells a run of the shop of 20 s second by second: the catalog is slow
 // from 6 s to 12 s and killed at 15 s.
 func story(services []string, each func(runner.Event)) {
@@ -69,11 +67,16 @@ func story(services []string, each func(runner.Event)) {
 		case isDown:
 			outcomes[outcome.HTTPError], outcomes[outcome.OK] = 60, 40
 		}
-		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Latency: &l}})
+		each(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Phase: min(second/4, 1), Outcomes: outcomes, Ended: result.CountEnded(outcomes), Good: outcomes[outcome.OK], Latency: &l}})
 		for i, name := range services {
-			s := measure.Sample{Service: name, Elapsed: time.Second, Requests: int64(120 - 7*i), Up: 1, Replicas: 1, Bounds: bounds(), Latency: []int64{0, 10, 80, 8, 2, 0, 0, 0, 0, 0, 0}, Sum: 0.5}
+			n := int64(120 - 7*i)
+			s := measure.Sample{Service: name, Elapsed: time.Second, Counted: time.Second, Requests: n, Rate: float64(n), Up: 1, Replicas: 1}
 			if name == "catalog" && isSlow {
-				s.Latency, s.InFlight, s.QueueLength = []int64{0, 0, 0, 0, 0, 0, 0, 20, 80, 0, 0}, 32, 7
+				s.Latency.Add(350*time.Millisecond, n)
+				s.InFlight, s.QueueLength = 32, 7
+			} else {
+				s.Latency.Add(3*time.Millisecond, n-2)
+				s.Latency.Add(12*time.Millisecond, 2)
 			}
 			if name == "catalog" && isDown {
 				s = measure.Sample{Service: name, Elapsed: time.Second, Replicas: 1}
@@ -111,13 +114,10 @@ func TestFrames(t *testing.T) {
 		var live Live
 		var got strings.Builder
 		story(shop(), func(e runner.Event) {
+			before := live.shows
 			live.Observe(e)
-			switch s, _ := e.(runner.ClientSampled); s.Second.At {
-			case 10 * time.Second, 16 * time.Second:
-			default:
-				if _, ok := e.(runner.Deployed); !ok {
-					return
-				}
+			if _, ok := e.(runner.Deployed); !ok && (live.shows == before || live.second.At != 10*time.Second && live.second.At != 16*time.Second) {
+				return
 			}
 			lines := live.Frame(Style{Width: size[0]}, size[1])
 			if len(lines) > size[1] {
@@ -131,6 +131,51 @@ func TestFrames(t *testing.T) {
 			got.WriteString(strings.Join(lines, "\n") + "\n====\n")
 		})
 		golden(t, fmt.Sprintf("frames-%dx%d.txt", size[0], size[1]), got.String())
+	}
+}
+
+// A frame has the clients and all services of one second, whichever comes first
+// and however many frames are drawn meanwhile.
+func TestFrameIsOfOneSecond(t *testing.T) {
+	services := []string{"a", "b"}
+	for name, servicesFirst := range map[string]bool{"clients first": false, "services first": true} {
+		var live Live
+		live.Observe(runner.Deploying{})
+		live.Observe(runner.Deployed{Replicas: []runner.Replica{{Service: "a"}, {Service: "b"}}})
+		live.Observe(runner.LoadBegun{Length: time.Minute})
+		expect := func(want int) {
+			t.Helper()
+			for _, s := range services {
+				if got := live.services[s].Requests; got != int64(want) || live.second.Requests() != int64(want) {
+					t.Errorf("%s: %d requests at %s beside %d of the clients, want %d", name, got, s, live.second.Requests(), want)
+				}
+			}
+		}
+		for second := 1; second <= 4; second++ {
+			at := time.Duration(second) * time.Second
+			clients := runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: int64(second)}}}
+			if !servicesFirst {
+				live.Observe(clients)
+				expect(second - 1)
+			}
+			for _, s := range services {
+				expect(second - 1)
+				live.Observe(runner.ServiceSampled{At: at - 20*time.Millisecond, Sample: measure.Sample{Service: s, Elapsed: time.Second, Requests: int64(second), Up: 1}})
+			}
+			if servicesFirst {
+				expect(second - 1)
+				live.Observe(clients)
+			}
+			expect(second)
+		}
+		// Where services are late by more than a second, the clients are shown
+		// nevertheless.
+		for second := 5; second <= 6; second++ {
+			live.Observe(runner.ClientSampled{Second: result.ClientSecond{At: time.Duration(second) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: int64(second)}}})
+		}
+		if got := live.second.Requests(); got != 5 {
+			t.Errorf("%s: after 6 s, %d requests are shown", name, got)
+		}
 	}
 }
 
@@ -242,10 +287,10 @@ func shopResult() *result.Result {
 		for i, service := range shop() {
 			x := result.ServiceStats{
 				Service: service, Requests: int64(float64(100-9*i) * (to - from)), Rate: float64(100 - 9*i), Seconds: to - from, Availability: 1, Up: 1,
-				Latency: &result.Quantiles{P50: 0.0021, P99: 0.0093, Limit: 25},
+				Latency: &result.Quantiles{P50: 0.0021, P99: 0.0093},
 			}
 			if service == "catalog" && errors > 0 {
-				x.Errors, x.Latency = errors, &result.Quantiles{P50: 0.3, P99: 25, Limit: 25}
+				x.Errors, x.Latency = errors, &result.Quantiles{P50: 0.3, Between: map[experiment.Metric]result.Range{experiment.P99: {Low: 25}}}
 			}
 			if service == "mail" && name == experiment.After {
 				x = result.ServiceStats{Service: service, Seconds: to - from}

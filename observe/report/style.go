@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -75,10 +76,39 @@ func (g *grid) head(titles ...string) {
 	g.add(row...)
 }
 
-// lines lays the grid out; where it is too wide, the first column is clipped.
-func (g *grid) lines(s Style) []string {
-	var widths []int
-	total := 0
+// column is the place of a title; -1 if there is none.
+func (g *grid) column(title string) int {
+	return slices.IndexFunc(g.rows[0], func(c cell) bool { return c.text == title })
+}
+
+// isUnknown reports whether a column has nothing but unknown figures.
+func (g *grid) isUnknown(title string) bool {
+	at := g.column(title)
+	return at >= 0 && !slices.ContainsFunc(g.rows[1:], func(row []cell) bool { return row[at].text != unknown })
+}
+
+// fit drops a column if the grid is too wide.
+func (g *grid) fit(s Style, title string) {
+	at := g.column(title)
+	if at < 0 || g.width() <= s.width() {
+		return
+	}
+	for i := range g.rows {
+		g.rows[i] = slices.Delete(g.rows[i], at, at+1)
+	}
+}
+
+// width is how many columns of the screen the grid needs.
+func (g *grid) width() int {
+	width := 0
+	for _, w := range g.widths() {
+		width += w + 2
+	}
+	return width - 2
+}
+
+// widths are those of the columns.
+func (g *grid) widths() (widths []int) {
 	for _, row := range g.rows {
 		for i, c := range row {
 			if i == len(widths) {
@@ -90,10 +120,13 @@ func (g *grid) lines(s Style) []string {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	for _, w := range widths {
-		total += w + 2
-	}
-	if over := total - 2 - s.width(); over > 0 && len(widths) > 0 {
+	return widths
+}
+
+// lines lays the grid out; where it is too wide, the first column is clipped.
+func (g *grid) lines(s Style) []string {
+	widths := g.widths()
+	if over := g.width() - s.width(); over > 0 && len(widths) > 0 {
 		widths[0] = min(widths[0], max(8, widths[0]-over))
 	}
 	lines := make([]string, len(g.rows))
@@ -230,17 +263,29 @@ func seconds(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "s"
 // latencies are the two that tables show.
 type latencies struct{ p50, p99 string }
 
-func bucketLatencies(q *result.Quantiles) latencies {
+func serviceLatencies(q *result.Quantiles) latencies {
 	if q == nil {
 		return latencies{unknown, unknown}
 	}
-	format := func(v float64) string {
-		if v >= q.Limit {
-			return ">" + experiment.FormatSeconds(q.Limit)
-		}
+	return latencies{quantile(q, experiment.P50), quantile(q, experiment.P99)}
+}
+
+// quantile prints a quantile as far as it is known: 241ms, 250-500ms, >25s.
+func quantile(q *result.Quantiles, m experiment.Metric) string {
+	v, between := q.Of(m)
+	if between == nil {
 		return experiment.FormatSeconds(v)
 	}
-	return latencies{format(q.P50), format(q.P99)}
+	if between.High == nil {
+		return ">" + experiment.FormatSeconds(between.Low)
+	}
+	low, high := experiment.FormatSeconds(between.Low), experiment.FormatSeconds(*between.High)
+	// A unit that both have is written once.
+	number := strings.TrimRight(low, "µnmsh")
+	if low[len(number):] == strings.TrimLeft(high, "0123456789.") {
+		low = number
+	}
+	return low + "-" + high
 }
 
 func clientLatencies(l *result.Latency) latencies {
@@ -266,9 +311,57 @@ func classText(n int64, class outcome.Class) string {
 	}
 }
 
+func plural64(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + one + "s"
+}
+
 func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// lesson prints the title and the text of an experiment, wrapped.
+func lesson(title, doc string, style Style) string {
+	var text strings.Builder
+	for _, line := range wrap(title, style.width()) {
+		text.WriteString(style.paint(bold, line) + "\n")
+	}
+	for _, line := range wrap(doc, style.width()) {
+		text.WriteString(line + "\n")
+	}
+	return text.String()
+}
+
+// maxLine is how wide text is printed that is read rather than looked up.
+const maxLine = 100
+
+// wrap breaks a text into lines. Lines that follow each other are one paragraph;
+// an empty or an indented one stays as it is.
+func wrap(text string, width int) (lines []string) {
+	width = min(width, maxLine)
+	open := false
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		line = strings.TrimRight(strings.ReplaceAll(line, "\t", "    "), " ")
+		if line == "" || line[0] == ' ' {
+			if line != "" || len(lines) > 0 {
+				lines = append(lines, line)
+			}
+			open = false
+			continue
+		}
+		for _, word := range strings.Fields(line) {
+			if last := len(lines) - 1; open && columns(lines[last])+1+columns(word) <= width {
+				lines[last] += " " + word
+			} else {
+				lines = append(lines, word)
+			}
+			open = true
+		}
+	}
+	return lines
 }

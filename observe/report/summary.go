@@ -40,6 +40,8 @@ type summary struct {
 	result *result.Result
 	style  Style
 	text   strings.Builder
+	// offered and degraded say which columns there are.
+	offered, degraded bool
 }
 
 func (s *summary) line(text string) {
@@ -69,6 +71,7 @@ func (s *summary) title() {
 		text += fmt.Sprintf(", %s of load", seconds(r.Segments[0].To))
 	}
 	s.line(text + fmt.Sprintf(", seed %d", r.Seed))
+	s.text.WriteString(lesson(r.Title, r.Doc, s.style))
 	if r.Incomplete {
 		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")
 	}
@@ -95,11 +98,21 @@ func (s *summary) figures() {
 		return
 	}
 	g := grid{left: 2}
-	g.head("SERVICE", "WHEN", "REQUESTS", "RATE/S", "ERRORS", "P50", "P99", "UP")
+	s.offered = slices.ContainsFunc(parts, func(p *result.Segment) bool { return differs(p.Clients.OfferedRate, p.Clients.Rate) })
+	s.degraded = slices.ContainsFunc(parts, anyDegraded)
+	head := []string{"SERVICE", "WHEN", "REQUESTS"}
+	if s.offered {
+		head = append(head, "OFFERED/S")
+	}
+	head = append(head, "RATE/S", "ERRORS")
+	if s.degraded {
+		head = append(head, "DEGRADED")
+	}
+	g.head(append(head, "P50", "P99", "UP")...)
 	name := "clients"
 	for _, p := range parts {
 		c := &p.Clients
-		s.row(&g, name, bold, p, c.Requests, c.Errors, c.Rate, clientLatencies(c.Latency), cell{})
+		s.row(&g, name, bold, p, &figures{c.Requests, c.Errors, c.Degraded, rate(c.OfferedRate), c.Rate, clientLatencies(c.Latency)}, cell{})
 		name = ""
 	}
 	names, hidden := s.shown(parts)
@@ -114,7 +127,7 @@ func (s *summary) figures() {
 			if x.Up == 0 && x.Seconds > 0 {
 				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
 			} else {
-				s.row(&g, name, plain, p, x.Requests, x.Errors, x.Rate, bucketLatencies(x.Latency), up(x))
+				s.row(&g, name, plain, p, &figures{x.Requests, x.Errors, x.Degraded, "", x.Rate, serviceLatencies(x.Latency)}, up(x))
 			}
 			name = ""
 		}
@@ -131,9 +144,34 @@ func when(p *result.Segment) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Name, seconds(p.To-p.From)))
 }
 
-func (s *summary) row(g *grid, name string, t tone, p *result.Segment, requests, errors int64, perSecond float64, l latencies, up cell) {
-	g.add(cell{name, t}, cell{when(p), dim}, cell{count(requests), plain}, cell{rate(perSecond), plain},
-		cell{share(errors, requests), errorTone(errors)}, cell{l.p50, plain}, cell{l.p99, plain}, up)
+// differs reports whether a rate was not what was offered, by more than the
+// requests that were under way at the ends of the segment explain.
+func differs(offered, rate float64) bool {
+	return offered > 0 && math.Abs(offered-rate) > 0.02*offered+0.5
+}
+
+func anyDegraded(p *result.Segment) bool {
+	return p.Clients.Degraded > 0 || slices.ContainsFunc(p.Services, func(x result.ServiceStats) bool { return x.Degraded > 0 })
+}
+
+// figures are those of a row. What was offered is known of clients only.
+type figures struct {
+	requests, errors, degraded int64
+	offered                    string
+	rate                       float64
+	latencies
+}
+
+func (s *summary) row(g *grid, name string, t tone, p *result.Segment, f *figures, up cell) {
+	row := []cell{{name, t}, {when(p), dim}, {count(f.requests), plain}}
+	if s.offered {
+		row = append(row, cell{f.offered, plain})
+	}
+	row = append(row, cell{rate(f.rate), plain}, cell{share(f.errors, f.requests), errorTone(f.errors)})
+	if s.degraded {
+		row = append(row, cell{share(f.degraded, f.requests), errorTone(f.degraded)})
+	}
+	g.add(append(row, cell{f.p50, plain}, cell{f.p99, plain}, up)...)
 }
 
 // up is the share of the time in which the service could be reached.
@@ -160,7 +198,7 @@ func (s *summary) shown(parts []*result.Segment) (names []string, hidden int) {
 				score += float64(x.Errors) / float64(x.Requests)
 			}
 			if x.Latency != nil {
-				score += x.Latency.P99 / x.Latency.Limit
+				score += slowness(x.Latency)
 			}
 			change[x.Service] = max(change[x.Service], score)
 		}
@@ -173,6 +211,16 @@ func (s *summary) shown(parts []*result.Segment) (names []string, hidden int) {
 	ranked = ranked[:maxServices]
 	kept := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(ranked, n) })
 	return kept, len(names) - maxServices
+}
+
+// slowness compares latencies, as 1 for a p99 of 25 s.
+func slowness(q *result.Quantiles) float64 {
+	const verySlow = 25
+	p99, between := q.Of(experiment.P99)
+	if between != nil {
+		p99 = between.Low
+	}
+	return p99 / verySlow
 }
 
 // tail tells how long the system was busy after its load, and what ended the
@@ -270,8 +318,12 @@ func (s *summary) recoveries() {
 			ready = cell{"ready after " + experiment.FormatSeconds(r.Took), plain}
 			longest = max(longest, r.Took)
 		}
+		seen := "not seen"
+		if !r.DetectedAt.IsZero() {
+			seen = "seen after " + experiment.FormatSeconds(r.Detection)
+		}
 		g.add(cell{fmt.Sprintf("%s/%d", r.Service, r.Replica), plain}, cell{"down at " + seconds(r.DownAt.Sub(s.result.LoadStarted).Seconds()), plain},
-			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{"seen after " + experiment.FormatSeconds(r.Detection), plain}, ready)
+			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{seen, plain}, ready)
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 )
 
@@ -55,7 +56,7 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 			row = append(row, cell{v, bold})
 		}
 		for f, value := range p.Figures {
-			row = append(row, figure(value, s.Figures[f].Format))
+			row = append(row, plusMinus(value, s.Figures[f].Format))
 		}
 		if checks {
 			t := good
@@ -80,6 +81,17 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 		return fmt.Errorf("printing the sweep: %w", err)
 	}
 	return nil
+}
+
+// plusMinus prints a mean and half the width of its interval.
+func plusMinus(f *result.Figure, format func(float64) string) cell {
+	switch {
+	case f == nil:
+		return cell{unknown, dim}
+	case f.High == nil:
+		return cell{format(f.Mean), plain}
+	}
+	return cell{format(f.Mean) + "±" + format(*f.High-f.Mean), plain}
 }
 
 // KneeText says where a knee is, and how sure that is.

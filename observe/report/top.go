@@ -43,21 +43,17 @@ type TopService struct {
 // Add takes a sample in; a later one of the same service takes the place of the
 // one before.
 func (t *Top) Add(s *measure.Sample) {
-	seconds := s.Elapsed.Seconds()
 	row := TopService{
-		Name: s.Service, Requests: s.Requests, Errors: s.Errors, Latency: result.BucketQuantiles(s.Bounds, s.Latency, s.Sum),
+		Name: s.Service, RequestsPerSecond: s.Rate, Requests: s.Requests, Errors: s.Errors, Latency: result.NewQuantiles(&s.Latency),
 		InFlight: s.InFlight, Queue: s.QueueLength, Memory: s.MemoryBytes, Up: s.Up, Replicas: s.Replicas,
 	}
-	if seconds > 0 {
-		row.RequestsPerSecond = float64(s.Requests) / seconds
-	}
-	t.At, t.Seconds = s.At, seconds
+	t.At, t.Seconds = s.At, s.Elapsed.Seconds()
 	i := slices.IndexFunc(t.Services, func(old TopService) bool { return old.Name == s.Service })
 	// Once a service has used processors, it is known to be able to.
 	if s.CPUSeconds > 0 || i >= 0 && t.Services[i].CPU != nil {
 		cpu := 0.0
-		if seconds > 0 {
-			cpu = s.CPUSeconds / seconds
+		if counted := s.Counted.Seconds(); counted > 0 {
+			cpu = s.CPUSeconds / counted
 		}
 		row.CPU = &cpu
 	}
@@ -102,16 +98,20 @@ func (s *TopService) trouble() int {
 }
 
 func topLines(services []TopService, style Style) []string {
-	g := grid{left: 1, least: 5}
 	rows := [][]cell{{{"SERVICE", dim}, {"RATE/S", dim}, {"ERRORS", dim}, {"P50", dim}, {"P99", dim}, {"INFLIGHT", dim}, {"QUEUE", dim}, {"CPU", dim}, {"MEMORY", dim}, {"UP", dim}}}
 	for i := range services {
 		rows = append(rows, services[i].row())
 	}
-	for _, row := range rows {
-		if style.width() < 76 {
-			row = slices.Delete(row, 5, 7) // in-flight and queue are the ones to spare
+	g := grid{left: 1, least: 5, rows: rows}
+	// Where there is no room, the columns go that say least: those that know
+	// nothing, and then those of less use.
+	for _, column := range []string{"CPU", "MEMORY"} {
+		if g.isUnknown(column) {
+			g.fit(style, column)
 		}
-		g.add(row...)
+	}
+	for _, column := range []string{"INFLIGHT", "QUEUE", "MEMORY", "CPU", "P50"} {
+		g.fit(style, column)
 	}
 	return g.lines(style)
 }
@@ -125,7 +125,7 @@ func (s *TopService) row() []cell {
 		none := cell{unknown, dim}
 		return []cell{name, none, none, none, none, none, none, none, none, up}
 	}
-	ms, cpu, memory := bucketLatencies(s.Latency), unknown, unknown
+	ms, cpu, memory := serviceLatencies(s.Latency), unknown, unknown
 	if s.CPU != nil {
 		cpu = strconv.FormatFloat(*s.CPU, 'f', 2, 64)
 	}

@@ -12,12 +12,16 @@ func topOf(services int) *Top {
 	t := &Top{System: "shop"}
 	for i := range services {
 		s := measure.Sample{
-			At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Elapsed: 2 * time.Second, Service: "s" + string(rune('a'+i)), Requests: 100, Bounds: []float64{0.01, 0.1},
-			Latency: []int64{50, 49, 1}, Sum: 4, InFlight: 3, QueueLength: 2, CPUSeconds: 0.5, MemoryBytes: 20<<20 + 1, Up: 2, Replicas: 2,
+			At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Elapsed: 2 * time.Second, Counted: 2 * time.Second, Service: "s" + string(rune('a'+i)), Requests: 100, Rate: 50,
+			InFlight: 3, QueueLength: 2, CPUSeconds: 0.5, MemoryBytes: 20<<20 + 1, Up: 2, Replicas: 2,
 		}
 		switch i {
+		case 0:
+			s.Latency.Add(10*time.Millisecond, 100)
 		case 1:
 			s.Errors = 4
+			// One of another version, which tells wide buckets.
+			s.Latency.AddRange(250*time.Millisecond+1, 500*time.Millisecond, 100)
 		case 2:
 			s.Up = 0
 		}
@@ -29,10 +33,10 @@ func topOf(services int) *Top {
 func TestTopShowsEachService(t *testing.T) {
 	lines := strings.Join(topOf(3).Table(Style{Width: 120}), "\n")
 	want := strings.TrimSpace(`
-SERVICE  RATE/S  ERRORS    P50    P99  INFLIGHT  QUEUE    CPU  MEMORY     UP
-sa         50.0      0%   10ms  100ms         3      2   0.25    21Mi    2/2
-sb         50.0   4.00%   10ms  100ms         3      2   0.25    21Mi    2/2
-sc            -       -      -      -         -      -      -       -    0/2`)
+SERVICE  RATE/S  ERRORS        P50        P99  INFLIGHT  QUEUE    CPU  MEMORY     UP
+sa         50.0      0%       10ms       10ms         3      2   0.25    21Mi    2/2
+sb         50.0   4.00%  250-500ms  250-500ms         3      2   0.25    21Mi    2/2
+sc            -       -          -          -         -      -      -       -    0/2`)
 	if lines != want {
 		t.Errorf("got\n%s\nwant\n%s", lines, want)
 	}
@@ -41,6 +45,26 @@ sc            -       -      -      -         -      -      -       -    0/2`)
 	top.Add(&measure.Sample{Service: "sa", Elapsed: time.Second, Up: 1, Replicas: 2})
 	if s := top.Services[0]; len(top.Services) != 1 || s.Up != 1 || s.RequestsPerSecond != 0 || s.Latency != nil || s.CPU == nil || *s.CPU != 0 {
 		t.Errorf("after a second sample: %+v", s)
+	}
+}
+
+// On a narrow screen, the columns go that say least.
+func TestTopDropsColumns(t *testing.T) {
+	for width, want := range map[int]string{
+		100: "SERVICE RATE/S ERRORS P50 P99 INFLIGHT QUEUE CPU MEMORY UP",
+		72:  "SERVICE RATE/S ERRORS P50 P99 CPU MEMORY UP",
+		60:  "SERVICE RATE/S ERRORS P50 P99 CPU UP",
+		50:  "SERVICE RATE/S ERRORS P99 UP",
+	} {
+		lines := topOf(2).Table(Style{Width: width})
+		if got := strings.Join(strings.Fields(lines[0]), " "); got != want || !strings.HasSuffix(lines[1], "2/2") {
+			t.Errorf("%d columns show %q", width, lines)
+		}
+	}
+	quiet := topOf(1)
+	quiet.Services[0].CPU, quiet.Services[0].Memory = nil, 0
+	if got := quiet.Table(Style{Width: 66})[0]; strings.Contains(got, "CPU") || !strings.Contains(got, "QUEUE") {
+		t.Errorf("what knows nothing goes first: %q", got)
 	}
 }
 

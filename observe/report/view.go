@@ -7,6 +7,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -20,6 +21,8 @@ type View struct {
 	screen *Screen
 	said   time.Duration
 	errors int64
+	// since has what came since the last line of figures.
+	since result.ClientSecond
 }
 
 // NewView returns a view on out. size asks the terminal for its size, which may
@@ -36,14 +39,18 @@ func NewView(out io.Writer, size func() (width, height int), color bool) *View {
 // Observe is the run's observer. It drops errors of the terminal, because they
 // must not fail the run.
 func (v *View) Observe(e runner.Event) {
+	before := v.live.shows
 	v.live.Observe(e)
 	if v.screen == nil {
 		v.say(e)
 		return
 	}
 	switch e.(type) {
-	case runner.ServiceSampled:
-		// Painted with the clients' second, or a large system would paint for ever.
+	case runner.ServiceSampled, runner.ClientSampled:
+		// Painted once for all of a second, or a large system would paint for ever.
+		if v.live.shows > before {
+			v.screen.Paint(v.live.Frame)
+		}
 	case runner.Done:
 		v.Close()
 	default:
@@ -109,17 +116,31 @@ func (v *View) sayFault(r *result.FaultRecord) {
 	}
 }
 
-// saySecond prints the clients' figures every few seconds, and at once where
-// errors begin or end.
+// saySecond prints the clients' figures since the last such line every few
+// seconds, and at once where errors begin or end.
 func (v *View) saySecond(s *result.ClientSecond) {
 	errors := s.Errors()
 	turned := (errors > 0) != (v.errors > 0)
-	if s.Seconds < 0.2 || s.At-v.said < quiet-time.Second/2 && !turned {
+	v.since.Seconds += s.Seconds
+	v.since.Ended += s.Ended
+	v.since.Degraded += s.Degraded
+	if v.since.Outcomes == nil {
+		v.since.Outcomes = map[outcome.Class]int64{}
+	}
+	for class, n := range s.Outcomes {
+		v.since.Outcomes[class] += n
+	}
+	if v.since.Seconds < 0.2 || s.At-v.said < quiet-time.Second/2 && !turned {
 		return
 	}
-	v.said, v.errors = s.At, errors
+	requests := v.since.Requests()
+	text := fmt.Sprintf("%s req/s, %s errors", rate(v.since.Rate()), share(v.since.Errors(), requests))
+	if v.since.Degraded > 0 {
+		text += fmt.Sprintf(", %s degraded", share(v.since.Degraded, requests))
+	}
 	ms := clientLatencies(s.Latency)
-	v.at(s.At, "%s req/s, %s errors, p50 %s, p99 %s", rate(float64(s.Requests())/s.Seconds), share(errors, s.Requests()), ms.p50, ms.p99)
+	v.at(s.At, "%s; in the last second p50 %s, p99 %s", text, ms.p50, ms.p99)
+	v.said, v.errors, v.since = s.At, errors, result.ClientSecond{}
 }
 
 func (v *View) at(at time.Duration, format string, args ...any) {

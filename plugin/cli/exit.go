@@ -57,6 +57,37 @@ func EndedBadly(code int, text string) error { return endedBadlyError{code, text
 
 func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
 
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+// ExitWith gives an error an exit code of its own; nil stays nil.
+func ExitWith(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{code, err}
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
+
+// Commands are the arguments of a command that only has commands below it: an
+// argument that is none of them is a misuse, with those that it may have meant.
+func Commands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(meant, " or "))
+	}
+	return Usage(cmd, err)
+}
+
 // Conclude prints an error for people and returns the exit code that goes with it.
 func Conclude(w io.Writer, err error) int {
 	if err == nil {
@@ -68,17 +99,11 @@ func Conclude(w io.Writer, err error) int {
 		fmt.Fprintf(w, "       %s\n", line)
 	}
 	var usage usageError
-	switch {
-	case errors.As(err, &usage):
+	if errors.As(err, &usage) {
 		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
-	case isUnknown(err):
-		fmt.Fprintln(w, "See 'kubectl microsim --help'.")
 	}
 	return ExitCode(err)
 }
-
-// isUnknown recognises what the library says of a command that there is not.
-func isUnknown(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
 
 // ExitCode is the exit code that goes with an error.
 func ExitCode(err error) int {
@@ -87,13 +112,16 @@ func ExitCode(err error) int {
 		cleanup   *runner.CleanupError
 		checks    checksFailedError
 		elsewhere endedBadlyError
+		own       exitError
 	)
 	switch {
 	case err == nil:
 		return ExitDone
 	case errors.As(err, &elsewhere):
 		return elsewhere.code
-	case errors.As(err, &usage), isUnknown(err):
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &usage):
 		return ExitUsage
 	case errors.As(err, &cleanup):
 		return ExitCleanup

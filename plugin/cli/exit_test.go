@@ -25,7 +25,8 @@ func TestExitCodes(t *testing.T) {
 		"done":                   {nil, 0},
 		"error":                  {bare, 1},
 		"misuse":                 {usageError{&cobra.Command{}, bare}, 2},
-		"unknown command":        {errors.New(`unknown command "x" for "microsim"`), 2},
+		"unknown command":        {Commands(&cobra.Command{Use: "microsim"}, []string{"x"}), 2},
+		"with its own code":      {ExitWith(11, bare), 11},
 		"a check failed":         {checksFailedError{1, 2}, 10},
 		"left behind":            {&runner.CleanupError{Err: bare}, 11},
 		"left behind after that": {errors.Join(checksFailedError{1, 2}, &runner.CleanupError{Err: bare}), 11},
@@ -37,7 +38,7 @@ func TestExitCodes(t *testing.T) {
 		if tt.err == nil {
 			continue
 		}
-		if got := ExitCode(fmt.Errorf("running: %w", tt.err)); got != tt.want && name != "unknown command" {
+		if got := ExitCode(fmt.Errorf("running: %w", tt.err)); got != tt.want {
 			t.Errorf("%s, wrapped: exit code %d, want %d", name, got, tt.want)
 		}
 	}

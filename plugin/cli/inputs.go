@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
@@ -18,44 +21,111 @@ type Inputs struct {
 	Filenames []string
 }
 
+// AddFlags adds -f, and completes the arguments with examples and files.
 func (i *Inputs) AddFlags(cmd *cobra.Command, what string) {
 	cmd.Flags().StringArrayVarP(&i.Filenames, "filename", "f", nil, what+": a file, a directory, a URL, an example's name, or - for standard input")
 }
 
-// Read reads the files of -f and those given as arguments.
+// CompleteInputs completes arguments that name examples or files. If kinds are
+// given, only examples of these are offered.
+func CompleteInputs(kinds ...string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return ExampleNames(args, begun, kinds...), cobra.ShellCompDirectiveDefault
+	}
+}
+
+// Read reads the files of -f and those given as arguments. It returns when ctx
+// ends, even while a file, such as a pipe that nobody writes to, gives nothing.
 func (i *Inputs) Read(ctx context.Context, streams Streams, args []string) (document.Documents, error) {
 	paths := append(append([]string(nil), i.Filenames...), args...)
-	return spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
+	return Interruptible(ctx, func() (document.Documents, error) {
+		return spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
+	})
+}
+
+// Interruptible returns what read returns, or the cause of the end of ctx as soon
+// as that has ended. Opening and reading files cannot be interrupted, so read may
+// go on until the program ends.
+func Interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		value, err := read()
+		done <- answer{value, err}
+	}()
+	select {
+	case a := <-done:
+		return a.value, Cause(ctx, a.err)
+	case <-ctx.Done():
+		var none T
+		return none, Cause(ctx, ctx.Err())
+	}
+}
+
+// ExampleNames lists the examples whose names begin like a word, with their titles,
+// as shells take completions; those among args are left out.
+func ExampleNames(args []string, begun string, kinds ...string) []cobra.Completion {
+	var names []cobra.Completion
+	for _, e := range examples.List() {
+		if !strings.HasPrefix(e.Name, begun) || slices.Contains(args, e.Name) || len(kinds) > 0 && !slices.Contains(kinds, e.Kind) {
+			continue
+		}
+		names = append(names, cobra.CompletionWithDesc(e.Name, e.Title))
+	}
+	return names
 }
 
 // fetchTimeout bounds the reading of a file by URL.
 const fetchTimeout = 30 * time.Second
 
 // fetch opens a URL.
-func fetch(ctx context.Context, url string) (io.ReadCloser, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, fmt.Errorf("the server took longer than %v", fetchTimeout))
+	resp, err := get(ctx, address)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		cancel()
+		return nil, err
+	}
+	return body{resp.Body, ctx, cancel}, nil
+}
+
+func get(ctx context.Context, address string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		cancel()
 		return nil, fmt.Errorf("the server answered %s", resp.Status)
 	}
-	return body{resp.Body, cancel}, nil
+	return resp, nil
 }
 
 // body ends the time allowed for a response together with its body.
 type body struct {
 	io.ReadCloser
+	ctx    context.Context
 	cancel context.CancelFunc
+}
+
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
 }
 
 func (b body) Close() error {

@@ -2,29 +2,173 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"text/template"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/yaml"
 )
 
-// PrintTable prints rows under titles as kubectl does: columns apart by three
-// spaces, empty cells as <none>.
+// The formats of --output that take a template.
+const (
+	jsonPath   = "jsonpath"
+	goTemplate = "go-template"
+)
+
+// Output is how a command prints its data: as a table for people, or in a format
+// for programs.
+type Output struct {
+	// Format is empty for the table, or one of the formats of AddFlags, with its
+	// template if it takes one: jsonpath={.items[*].name}.
+	Format string
+	// NoHeaders leaves out the titles of the table.
+	NoHeaders bool
+	formats   []string
+	flags     *pflag.FlagSet
+}
+
+// Templates are the formats of objects: those that are printed whole, and those
+// that pick from them.
+func Templates() []string { return []string{"json", "yaml", jsonPath, goTemplate} }
+
+// AddFlags adds --output with these formats.
+func (o *Output) AddFlags(cmd *cobra.Command, formats ...string) {
+	o.formats, o.flags = formats, cmd.Flags()
+	var words, completions []string
+	for _, f := range formats {
+		if f == jsonPath || f == goTemplate {
+			words, completions = append(words, f+"=TEMPLATE"), append(completions, f+"=")
+			continue
+		}
+		words, completions = append(words, f), append(completions, f)
+	}
+	cmd.Flags().StringVarP(&o.Format, "output", "o", "", "output format: "+strings.Join(words, ", "))
+	CompleteFlag(cmd, "output", completions...)
+}
+
+// AddNoHeaders adds --no-headers, for commands that print tables.
+func (o *Output) AddNoHeaders(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.NoHeaders, "no-headers", false, "print tables without titles")
+}
+
+// Validate refuses formats that the command does not have, and templates that
+// cannot be read.
+func (o *Output) Validate() error {
+	if o.flags == nil || !o.flags.Changed("output") {
+		return nil
+	}
+	format, text, hasText := strings.Cut(o.Format, "=")
+	takesText := format == jsonPath || format == goTemplate
+	if !slices.Contains(o.formats, format) || hasText && !takesText {
+		return OneOf("output", o.Format, o.formats...)
+	}
+	if takesText && text == "" {
+		return fmt.Errorf("--output %q has no template: write %s", o.Format, map[string]string{
+			jsonPath: "one such as jsonpath={.items[*].name}", goTemplate: "one such as go-template={{.name}}",
+		}[format])
+	}
+	if o.NoHeaders && o.Machine() {
+		return fmt.Errorf("--no-headers is about tables, and --output %s prints none: keep one", format)
+	}
+	_, err := o.template()
+	return err
+}
+
+// Machine reports whether a program reads the output.
+func (o *Output) Machine() bool { return o.Format != "" && o.Format != "wide" }
+
+// Wide reports whether the table has all its columns.
+func (o *Output) Wide() bool { return o.Format == "wide" }
+
+// Names reports whether the names of objects are wanted alone.
+func (o *Output) Names() bool { return o.Format == "name" }
+
+// Table prints rows under titles.
+func (o *Output) Table(w io.Writer, titles []string, rows [][]string) error {
+	if o.NoHeaders {
+		titles = nil
+	}
+	return PrintTable(w, titles, rows)
+}
+
+// Object prints a value in the format that was asked for.
+func (o *Output) Object(w io.Writer, v any) error {
+	execute, err := o.template()
+	if err != nil {
+		return err
+	}
+	if execute == nil {
+		return PrintObject(w, o.Format, v)
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	var plain any
+	if err := json.Unmarshal(data, &plain); err != nil {
+		return fmt.Errorf("reading JSON: %w", err)
+	}
+	if err := execute(w, plain); err != nil {
+		return fmt.Errorf("filling in --output %q: %w", o.Format, err)
+	}
+	return nil
+}
+
+// template returns what fills a template in; nil if the format takes none.
+func (o *Output) template() (func(io.Writer, any) error, error) {
+	format, text, _ := strings.Cut(o.Format, "=")
+	switch format {
+	case jsonPath:
+		path := jsonpath.New("output")
+		if err := path.Parse(text); err != nil {
+			return nil, fmt.Errorf("reading --output %q: %w", o.Format, err)
+		}
+		return path.Execute, nil
+	case goTemplate:
+		t, err := template.New("output").Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading --output %q: %w", o.Format, err)
+		}
+		return t.Execute, nil
+	}
+	return nil, nil
+}
+
+// PrintTable prints rows under titles as kubectl does: columns three spaces
+// apart, empty cells as <none>. Without titles it prints the rows alone.
 func PrintTable(w io.Writer, titles []string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(tw, strings.Join(titles, "\t"))
+	if titles != nil {
+		fmt.Fprintln(tw, strings.Join(titles, "\t"))
+	}
 	for _, row := range rows {
+		cells := make([]string, len(row))
 		for i := range row {
-			if row[i] == "" {
-				row[i] = "<none>"
+			if cells[i] = Clean(row[i]); cells[i] == "" {
+				cells[i] = "<none>"
 			}
 		}
-		fmt.Fprintln(tw, strings.Join(row, "\t"))
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
 	}
 	return tw.Flush()
+}
+
+// PrintNames prints the names of objects as kubectl does: kind/name.
+func PrintNames(w io.Writer, kind string, names []string) error {
+	var failed error
+	for _, name := range names {
+		_, err := fmt.Fprintf(w, "%s/%s\n", kind, Clean(name))
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }
 
 // PrintObject prints a value in a machine's format: json or yaml.
@@ -68,6 +212,7 @@ type list struct {
 	Items      any    `json:"items"`
 }
 
+// AsList wraps items as kubectl does.
 func AsList(items any) list {
 	return list{APIVersion: "v1", Kind: "List", Items: items}
 }

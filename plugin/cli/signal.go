@@ -7,60 +7,115 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // A signalError is the cause of a context that a signal ended.
 type signalError struct{ signal os.Signal }
 
-func (e signalError) Error() string { return "interrupted by " + e.signal.String() }
+func (e signalError) Error() string {
+	names := map[os.Signal]string{os.Interrupt: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP"}
+	if name := names[e.signal]; name != "" {
+		return "interrupted by " + name
+	}
+	return "interrupted by " + e.signal.String()
+}
 
 // Is lets callers ask for any interruption.
 func (e signalError) Is(target error) bool { return target == errInterrupted }
 
-// recoveryKey is the key of a context's *recovery.
-type recoveryKey struct{}
+var errInterrupted = errors.New("interrupted")
 
-// A recovery is how to remove what a program leaves that ends at once.
-type recovery struct{ Command atomic.Value }
+// leftoversKey is the key of a context's *leftovers.
+type leftoversKey struct{}
 
-// RecoverWith notes the command that removes what the command under way leaves
-// if it is not allowed to clean up.
-func RecoverWith(ctx context.Context, command string) {
-	if r, ok := ctx.Value(recoveryKey{}).(*recovery); ok {
-		r.Command.Store(command)
+// leftovers are the commands that remove what this program would leave behind
+// if it ended at once.
+type leftovers struct {
+	mu       sync.Mutex
+	commands []string
+}
+
+// RecoverWith notes the command that removes exactly what is left if this program
+// ends from now on without cleaning up. The returned function takes the note
+// back: call it when nothing is left.
+func RecoverWith(ctx context.Context, command string) (cleaned func()) {
+	l, ok := ctx.Value(leftoversKey{}).(*leftovers)
+	if !ok {
+		return func() {}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.commands, command) {
+		l.commands = append(l.commands, command)
+	}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.commands = slices.DeleteFunc(l.commands, func(c string) bool { return c == command })
 	}
 }
 
-// UntilSignal returns a context that ends with INT, TERM or HUP. A second signal
-// ends the program at once, after saying how to clean up.
+// leave says how to remove what is left, and returns the exit code.
+func (l *leftovers) leave(w io.Writer) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.commands) == 0 {
+		fmt.Fprintln(w, "\ninterrupted again: leaving at once")
+		return ExitError
+	}
+	fmt.Fprintln(w, "\ninterrupted again: leaving at once; to remove what is left, run:")
+	for _, command := range l.commands {
+		fmt.Fprintln(w, "  "+command)
+	}
+	return ExitCleanup
+}
+
+// sameWish is how long signals after the first repeat it: programs such as
+// timeout(1) signal the process and then its group.
+const sameWish = time.Second
+
+// UntilSignal returns a context that ends with INT, TERM or HUP. A second signal,
+// a second or more after the first, ends the program at once after saying how to
+// clean up.
 func UntilSignal(parent context.Context, w io.Writer) (context.Context, func()) {
-	after := &recovery{}
-	after.Command.Store("kubectl microsim down --all --on local")
-	ctx, cancel := context.WithCancelCause(context.WithValue(parent, recoveryKey{}, after))
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	done := make(chan struct{})
+	ctx, stop := untilSignal(parent, w, signals, os.Exit)
+	return ctx, func() {
+		signal.Stop(signals)
+		stop()
+	}
+}
+
+func untilSignal(parent context.Context, w io.Writer, signals <-chan os.Signal, exit func(int)) (context.Context, func()) {
+	left := &leftovers{}
+	ctx, cancel := context.WithCancelCause(context.WithValue(parent, leftoversKey{}, left))
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
+		defer close(ended)
+		var first time.Time
+		for {
 			select {
 			case <-done:
 				return
 			case s := <-signals:
-				if n > 0 {
-					fmt.Fprintf(w, "\ninterrupted again: leaving at once; to remove what is left, run: %s\n", after.Command.Load())
-					os.Exit(ExitCleanup)
+				switch {
+				case first.IsZero():
+					first = time.Now()
+					cancel(signalError{s})
+				case time.Since(first) >= sameWish:
+					exit(left.leave(w))
 				}
-				cancel(signalError{s})
 			}
 		}
 	}()
 	return ctx, func() {
-		signal.Stop(signals)
 		close(done)
+		<-ended
 		cancel(nil)
 	}
 }
-
-var errInterrupted = errors.New("interrupted")

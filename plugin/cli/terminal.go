@@ -14,7 +14,7 @@ import (
 // IsTerminal reports whether a person reads what is written, on something that
 // can move its cursor. TERM=dumb says that it can not.
 func IsTerminal(w io.Writer) (*os.File, bool) {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
@@ -39,7 +39,7 @@ func newView(w io.Writer) *report.View {
 	if !ok {
 		return report.NewView(w, nil, false)
 	}
-	return report.NewView(w, SizeOf(f), os.Getenv("NO_COLOR") == "")
+	return report.NewView(Raw(w), SizeOf(f), os.Getenv("NO_COLOR") == "")
 }
 
 // SizeOf asks a terminal for its size.

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,9 @@ type Finding struct {
 	Namespace string              `json:"namespace,omitempty"`
 }
 
+// New is `doctor`.
 func New(streams cli.Streams) *cobra.Command {
-	var output string
+	var output cli.Output
 	var probe bool
 	at := target.New()
 	cmd := &cobra.Command{
@@ -62,13 +64,8 @@ What does not work is no error; the exit code is 0.`,
   kubectl microsim doctor --on local -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "" {
-				if err := cli.OneOf("output", output, "json", "yaml"); err != nil {
-					return cli.Usage(cmd, err)
-				}
-			}
 			where := at.On
-			if err := at.Validate(); err != nil {
+			if err := cmp.Or(output.Validate(), at.Validate(cmd)); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			var findings []Finding
@@ -81,7 +78,7 @@ What does not work is no error; the exit code is 0.`,
 			if err := cmd.Context().Err(); err != nil {
 				return cli.Cause(cmd.Context(), err)
 			}
-			return printFindings(streams, output, findings)
+			return printFindings(streams, &output, findings)
 		},
 	}
 	at.AddFlags(cmd)
@@ -89,7 +86,9 @@ What does not work is no error; the exit code is 0.`,
 	flags.Lookup("on").Usage = "what to examine: local, kind, or cluster, which is that of the current context (default this machine and that cluster)"
 	flags.StringVar(&at.Kube.Image, "image", "", "image of microsim-agent that the cluster can pull")
 	flags.BoolVar(&probe, "probe", false, "run a privileged helper on each node of the cluster for a moment, to know what breaks networks there")
-	flags.StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "probe")
+	output.AddFlags(cmd, cli.Templates()...)
+	output.AddNoHeaders(cmd)
 	return cmd
 }
 
@@ -152,7 +151,7 @@ func remedyFor(err error, otherwise string) string {
 
 // tryIsolation starts and ends a system of one service.
 func tryIsolation(ctx context.Context, streams cli.Streams, isolation localsim.Isolation) error {
-	deployer, err := (&local.Flags{Isolation: string(isolation)}).DeployerIn("", streams.Err, false)
+	deployer, err := (&local.Flags{Isolation: string(isolation)}).DeployerIn("", streams.Err)
 	if err != nil {
 		return err
 	}
@@ -189,9 +188,9 @@ func tryProgram(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-func printFindings(streams cli.Streams, output string, findings []Finding) error {
-	if output != "" {
-		return cli.PrintObject(streams.Out, output, cli.AsList(findings))
+func printFindings(streams cli.Streams, output *cli.Output, findings []Finding) error {
+	if output.Machine() {
+		return output.Object(streams.Out, cli.AsList(findings))
 	}
 	var rows [][]string
 	for i, f := range findings {
@@ -207,7 +206,7 @@ func printFindings(streams cli.Streams, output string, findings []Finding) error
 		}
 		rows = append(rows, []string{f.Name, state, note})
 	}
-	if err := cli.PrintTable(streams.Out, []string{"NAME", "STATE", "WHY/REMEDY"}, rows); err != nil {
+	if err := output.Table(streams.Out, []string{"NAME", "STATE", "WHY/REMEDY"}, rows); err != nil {
 		return err
 	}
 	return printRoles(streams.Out, findings)

@@ -25,7 +25,7 @@ type common struct {
 	inputs  cli.Inputs
 	seed    uint64
 	variant string
-	output  string
+	output  cli.Output
 }
 
 func (o *common) addFlags(cmd *cobra.Command) {
@@ -33,17 +33,15 @@ func (o *common) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "the first seed, in place of the file's")
 	flags.StringVar(&o.variant, "variant", "", "the variant of the experiment that is played: its name, or the beginning of it")
-	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	o.output.AddFlags(cmd, cli.Templates()...)
+	cmd.ValidArgsFunction = cli.CompleteInputs("Experiment")
 }
 
 func (o *common) validate(args []string) error {
 	if len(o.inputs.Filenames)+len(args) == 0 {
 		return errors.New("there is no experiment: name a file, or an example")
 	}
-	if o.output != "" {
-		return cli.OneOf("output", o.output, "json", "yaml")
-	}
-	return nil
+	return o.output.Validate()
 }
 
 // read reads the experiment in the form that the flags ask for.
@@ -90,11 +88,11 @@ func (o *common) note(format string, args ...any) {
 
 // print prints a document, or the text for people.
 func (o *common) print(document interface{ Encode(w io.Writer) error }, text func() error) error {
-	switch o.output {
-	case "json":
+	switch {
+	case o.output.Format == "json":
 		return document.Encode(o.streams.Out)
-	case "yaml":
-		return cli.PrintObject(o.streams.Out, o.output, document)
+	case o.output.Machine():
+		return o.output.Object(o.streams.Out, document)
 	}
 	return text()
 }

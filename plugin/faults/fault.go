@@ -3,12 +3,15 @@
 package faults
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -17,11 +20,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
+// New is `fault`, with the commands below it.
 func New(streams cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fault",
-		Short: "Break a running system, see what is broken, and mend it",
-		Args:  cobra.NoArgs,
+		Short: "Add faults to a running system, list them, and clear them",
+		Args:  cli.Commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFaultAdd(streams), newFaultApply(streams), newFaultList(streams), newFaultClear(streams))
@@ -33,19 +37,13 @@ type faultOptions struct {
 	streams cli.Streams
 	target  target.Target
 	system  string
-	output  string
-	// all looks through all namespaces, whatever the context says.
-	all bool
+	output  cli.Output
 }
 
 func (o *faultOptions) AddFlags(cmd *cobra.Command) {
 	o.target.AddFlags(cmd)
-	cmd.Flags().StringVar(&o.system, "system", "", "the running system; may be left out where there is only one")
+	cmd.Flags().StringVar(&o.system, "system", "", "the running system; may be left out if there is only one")
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
-}
-
-func (o *faultOptions) addAllNamespaces(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "look through all namespaces of the cluster")
 }
 
 // addOptions are those of `fault add`.
@@ -91,14 +89,7 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: types,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := o.target.Validate()
-			if err == nil {
-				err = o.validateSelection()
-			}
-			if err != nil {
-				return cli.Usage(cmd, err)
-			}
-			f, err := o.fault(args[0])
+			f, err := o.Validate(cmd, args[0])
 			if err != nil {
 				return cli.Usage(cmd, err)
 			}
@@ -107,19 +98,20 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	}
 	o.faultOptions.AddFlags(cmd)
 	o.selectOptions.AddFlags(cmd)
-	o.target.Kube.AddImageFlags(cmd)
+	o.target.Kube.AddHelperFlags(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.wait, "wait", false, "stay until the fault's time is over, or an interrupt; then it is taken back, and until then it follows pods that come and go")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only print which pods would be hit, and how")
-	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target where left out")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "dry-run")
+	flags.StringVar(&o.name, "name", "", "name to clear the fault by; made from type and target if left out")
 	flags.StringVar(&o.On, "target", "", "what to break: SERVICE, SERVICE/REPLICA, SERVICE/PATH or CALLER->SERVICE")
 	flags.StringVar(&o.from, "from", "", "only requests of this caller")
 	flags.Var(&o.probability, "probability", "share of requests to break, such as 0.1 or 10%; on the network, of connections")
 	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
-	flags.Var(&o.lasts, "for", "how long; without it until it is cleared, with --selector 5m")
-	flags.Var(&o.delay, "delay", "how long requests, packets, or data are held up, or connections live")
-	flags.Var(&o.jitter, "jitter", "spread of the delay")
-	flags.Var(&o.hold, "hold", "how long memory is held or processors are kept busy")
+	flags.Var(cli.NewDuration(&o.lasts), "for", "how long; without it until it is cleared, with --selector 5m")
+	flags.Var(cli.NewDuration(&o.delay), "delay", "how long requests, packets, or data are held up, or connections live")
+	flags.Var(cli.NewDuration(&o.jitter), "jitter", "spread of the delay")
+	flags.Var(cli.NewDuration(&o.hold), "hold", "how long memory is held or processors are kept busy")
 	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
 	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request; bytes of a connection, or of a part of its data")
 	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi, or bits, such as 800kbit")
@@ -130,10 +122,63 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.Var(&o.load, "load", "share of each processor that a stress takes, such as 0.5 or 50%")
 	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
+	cli.CompleteFlag(cmd, "direction", string(fault.ToTarget), string(fault.FromTarget), string(fault.Both))
+	cli.CompleteFlag(cmd, "method", "all", "sqrt", "matrixprod", "hdd", "sync")
 	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))
 	_ = cmd.RegisterFlagCompletionFunc("from", o.target.CompleteServices(&o.system))
 	return cmd
 }
+
+// Validate returns the fault that the flags describe, or what is wrong with them.
+func (o *addOptions) Validate(cmd *cobra.Command, word string) (fault.Fault, error) {
+	flags := cmd.Flags()
+	for _, check := range []func() error{
+		func() error { return o.target.Validate(cmd) },
+		func() error { return o.validateSelection(flags) },
+		func() error { return validateArgs(flags, word) },
+	} {
+		if err := check(); err != nil {
+			return fault.Fault{}, err
+		}
+	}
+	switch {
+	case flags.Changed("for") && o.lasts <= 0:
+		return fault.Fault{}, fmt.Errorf("--for %v is not a time to break something: leave it out to break it until it is cleared", o.lasts)
+	case flags.Changed("probability") && o.probability == 0:
+		return fault.Fault{}, errors.New("--probability 0 breaks nothing: write a share above 0, up to 1")
+	}
+	return o.fault(word)
+}
+
+// validateArgs refuses parameters that the type of fault does not have, and zeros
+// that would be taken for its defaults.
+func validateArgs(flags *pflag.FlagSet, word string) error {
+	entry, ok := fault.Lookup(fault.Type(word))
+	if !ok {
+		return nil // the type is refused with all types that there are
+	}
+	has := append(slices.Clone(entry.Needs), entry.May...)
+	for _, arg := range []fault.Arg{
+		fault.ArgDelay, fault.ArgJitter, fault.ArgStatus, fault.ArgSize, fault.ArgHold, fault.ArgCores, fault.ArgRate, fault.ArgPercent,
+		fault.ArgCorrelation, fault.ArgMethod, fault.ArgLoad, fault.ArgPattern, fault.ArgWith,
+	} {
+		flag := flags.Lookup(string(arg))
+		if flag == nil || !flag.Changed {
+			continue
+		}
+		if !slices.Contains(has, arg) {
+			return fmt.Errorf("fault type %q has no --%s: it takes %s", word, arg, cmp.Or(strings.Trim(argsOf(entry), " ()"), "no parameters"))
+		}
+		if flag.Value.String() == zeroOf(flag) && slices.Contains([]fault.Arg{fault.ArgStatus, fault.ArgHold, fault.ArgCores, fault.ArgLoad}, arg) {
+			return fmt.Errorf("--%s %s is not possible: leave it out for the default, or write more", arg, flag.Value)
+		}
+	}
+	return nil
+}
+
+// zeroOf is the text of the zero value of a flag, which these flags have as their
+// default.
+func zeroOf(flag *pflag.Flag) string { return flag.DefValue }
 
 // argsOf lists the flags of a type for its help.
 func argsOf(e fault.Entry) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
@@ -27,29 +28,26 @@ type selectOptions struct {
 
 func (o *selectOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&o.selector, "selector", "l", "", "in place of --target: break the pods of -n with these labels, whoever they belong to")
+	flags.StringVarP(&o.selector, "selector", "l", "", "in place of --target: break the pods of -n with these labels, including pods outside any system")
 	flags.StringArrayVar(&o.to, "to", nil, "with --selector: only packets to and from an address, a CIDR, a Service (cart, cart.shop) or a name in the DNS; may be repeated")
 	flags.BoolVar(&o.allowSystem, "allow-system", false, "with --selector: admit pods that the cluster itself needs")
 	flags.IntVar(&o.maxPods, "max-pods", 10, "with --selector: refuse to break more pods than this")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "selector", "to", "allow-system", "max-pods", "yes")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "with --selector: do not ask before breaking pods")
 }
 
-// selectedFor is how long faults on selected pods last where nothing is said.
+// selectedFor is how long faults on selected pods last without --for.
 const selectedFor = unit.Duration(5 * time.Minute)
 
-// validate says which flags do not go together.
-func (o *addOptions) validateSelection() error {
-	switch {
-	case o.selector == "" && (len(o.to) > 0 || o.allowSystem || o.yes):
-		return errors.New("--to, --allow-system and --yes go with --selector")
-	case o.selector == "":
-		return nil
-	case o.On != "" || o.system != "" || o.from != "":
-		return errors.New("--selector names the pods to break: leave out --target, --system and --from; --to limits what is broken to destinations")
-	case !o.target.OnCluster():
-		return errors.New("--selector means pods of a cluster: leave out --on local")
+// validateSelection refuses flags that do not go together.
+func (o *addOptions) validateSelection(flags *pflag.FlagSet) error {
+	if !flags.Changed("selector") {
+		return cli.Refuse(flags, "are about pods that --selector names: write it, or leave them out", "to", "allow-system", "max-pods", "yes", "push")
 	}
-	return nil
+	if o.maxPods < 1 {
+		return fmt.Errorf("--max-pods %d breaks nothing: write 1 or more", o.maxPods)
+	}
+	return cli.Refuse(flags, "do not go with --selector, which names the pods to break: leave them out; --to limits what is broken to destinations", "target", "system", "from")
 }
 
 func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
@@ -71,16 +69,23 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 			return cli.Cause(ctx, err)
 		}
 	}
-	cli.RecoverWith(ctx, o.Command("clear", id))
+	cleaned := cli.RecoverWith(ctx, o.Command("clear", id))
 	// The time that passed while a question was answered does not count.
 	deadline := o.until()
 	if err := at.Inject(ctx, id, f, deadline); err != nil {
+		if ctx.Err() != nil {
+			// It may have been added before the interrupt was seen.
+			err = errors.Join(err, o.takeBack(ctx, at, id))
+		}
+		cleaned()
 		return cli.Cause(ctx, err)
 	}
 	fmt.Fprintf(o.streams.Out, "fault/%s added\n", id)
 	if o.wait {
+		defer cleaned()
 		return o.waitFor(ctx, at, id, deadline)
 	}
+	cleaned()
 	if o.target.OnCluster() {
 		fmt.Fprintln(o.streams.Err, "note: it acts in the pods that are there now; pods that come later get it only while --wait follows them")
 	}
@@ -93,7 +98,7 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if o.selector == "" {
 		return o.find(ctx, func(c *kubeapi.Config) { c.Image = k.Image })
 	}
-	c, err := k.Cluster(ctx, o.target.On, o.streams, false, func(c *kubeapi.Config) { c.FindImage = k.ImageFinder(o.target.On, o.streams) })
+	c, err := o.target.Cluster(ctx, o.streams, func(c *kubeapi.Config) { c.FindImage = k.ImageFinder(o.target.On, o.streams) })
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +130,19 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	} else {
 		<-waiting.Done()
 	}
+	if err := o.takeBack(ctx, at, id); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
+	return nil
+}
+
+// takeBack clears the fault, also after ctx has ended.
+func (o *addOptions) takeBack(ctx context.Context, at injector, id string) error {
 	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ClearTimeout)
 	defer cancel()
 	if err := at.Clear(clearing, id); err != nil {
 		return &runner.CleanupError{Left: []string{"fault/" + id}, Err: err, Remedy: "run " + o.Command("clear", id)}
 	}
-	fmt.Fprintf(o.streams.Out, "fault/%s cleared\n", id)
 	return nil
 }

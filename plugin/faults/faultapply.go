@@ -48,7 +48,7 @@ before anything begins.`,
   kubectl microsim fault apply -f evening.yaml --on local --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Validate(); err != nil {
+			if err := o.Validate(cmd); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			return o.run(cmd.Context())
@@ -57,26 +57,28 @@ before anything begins.`,
 	o.AddFlags(cmd)
 	o.inputs.AddFlags(cmd, "the faults")
 	flags := cmd.Flags()
-	flags.Var(&o.duration, "duration", "when to end, counted from the beginning; 0 is when the last fault has ended")
-	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant where a file leaves it open")
+	flags.Var(cli.NewDuration(&o.duration), "duration", "when to end, counted from the beginning; without it, when the last fault has ended")
+	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant if a file leaves it open")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done, and when")
-	flags.StringVarP(&o.output, "output", "o", "", "output format: json, one event a line")
+	o.output.AddFlags(cmd, "json")
+	flags.Lookup("output").Usage = "output format: json, one event per line"
 	return cmd
 }
 
-func (o *applyOptions) Validate() error {
+func (o *applyOptions) Validate(cmd *cobra.Command) error {
 	if len(o.inputs.Filenames) == 0 {
 		return errors.New("there are no faults to apply: name files with -f")
 	}
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json"); err != nil {
-			return err
-		}
+	if err := o.output.Validate(); err != nil {
+		return err
 	}
-	if o.duration < 0 {
-		return fmt.Errorf("--duration %q is negative: write how long the faults come and go", o.duration)
+	switch {
+	case cmd.Flags().Changed("duration") && o.duration <= 0:
+		return fmt.Errorf("--duration %v is not a time for faults to come and go: leave it out to end with the last fault", o.duration)
+	case o.dryRun && o.output.Machine():
+		return errors.New("--dry-run prints a table, and --output formats the events of a real run: keep one")
 	}
-	return o.target.Validate()
+	return o.target.Validate(cmd)
 }
 
 func (o *applyOptions) run(ctx context.Context) error {
@@ -206,14 +208,19 @@ func (o *applyOptions) play(ctx context.Context, in injector, plan *timeline.Pla
 		following.Go(func() { p.Follow(holding) })
 	}
 	p := &performance{plan: plan, injector: in, tell: o.tell, remedy: func(id string) string { return o.Command("clear", id) }}
-	cli.RecoverWith(ctx, o.Command("clear", "--all"))
+	// Each fault may act from the moment at which it is asked for.
+	for i := range plan.Windows {
+		if w := &plan.Windows[i]; w.Acts() {
+			defer cli.RecoverWith(ctx, p.remedy(w.ID))()
+		}
+	}
 	return cli.Cause(ctx, p.play(ctx))
 }
 
 // tell prints an event: what was done to stdout, what was not to stderr, except
 // as data.
 func (o *applyOptions) tell(e faultEvent) {
-	if o.output == "json" {
+	if o.output.Machine() {
 		if data, err := json.Marshal(e); err == nil {
 			fmt.Fprintf(o.streams.Out, "%s\n", data)
 		}

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,20 +24,16 @@ func newFaultList(streams cli.Streams) *cobra.Command {
 		Short: "Show the faults that act now",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.output != "" {
-				if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
-					return cli.Usage(cmd, err)
-				}
-			}
-			if err := o.target.Validate(); err != nil {
+			if err := cmp.Or(o.output.Validate(), o.target.Validate(cmd)); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			return o.list(cmd.Context())
 		},
 	}
 	o.AddFlags(cmd)
-	o.addAllNamespaces(cmd)
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	o.target.AddAllNamespaces(cmd)
+	o.output.AddFlags(cmd, append(cli.Templates(), "name", "wide")...)
+	o.output.AddNoHeaders(cmd)
 	return cmd
 }
 
@@ -66,62 +63,80 @@ func (o *faultOptions) list(ctx context.Context) error {
 			all = append(all, f)
 		}
 	}
-	if o.output != "" {
+	switch {
+	case o.output.Names():
+		var names []string
+		for i := range all {
+			names = append(names, all[i].ID)
+		}
+		return cli.PrintNames(o.streams.Out, "fault", names)
+	case o.output.Machine():
 		if all == nil {
 			all = []placedFault{}
 		}
-		return cli.PrintObject(o.streams.Out, o.output, cli.AsList(all))
+		return o.output.Object(o.streams.Out, cli.AsList(all))
 	}
-	return printPlaced(o.streams, all)
+	return printPlaced(o.streams, &o.output, all)
 }
 
-// printFaults prints the faults of one place.
-func Print(streams cli.Streams, active []runner.Injection) error {
+// Print prints the faults of one place.
+func Print(streams cli.Streams, output *cli.Output, active []runner.Injection) error {
 	var all []placedFault
 	for _, in := range active {
 		all = append(all, placedFault{Injection: in})
 	}
-	return printPlaced(streams, all)
+	return printPlaced(streams, output, all)
 }
 
-func printPlaced(streams cli.Streams, all []placedFault) error {
+// printPlaced prints the table of faults. The wide one also says with what each
+// acts, and when it began; columns that no fault fills are left out.
+func printPlaced(streams cli.Streams, output *cli.Output, all []placedFault) error {
 	if len(all) == 0 {
 		fmt.Fprintln(streams.Err, "No faults act.")
 		return nil
 	}
-	titles := []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "UNTIL", "AGE", "BY"}
 	var places, effects bool
 	for i := range all {
 		places, effects = places || all[i].In != "", effects || all[i].Effective != ""
 	}
+	titles := []string{"NAME", "TYPE", "TARGET", "REPLICAS", "HITS", "BY", "REMAINING"}
 	if effects {
 		titles = append(titles, "EFFECTIVE")
 	}
 	if places {
 		titles = append(titles, "IN")
 	}
+	if output.Wide() {
+		titles = append(titles, "PROBABILITY", "PARAMETERS", "SINCE")
+	}
+	titles = append(titles, "AGE")
 	var rows [][]string
 	for i := range all {
-		row := faultRow(&all[i].Injection)
+		in := &all[i].Injection
+		row := faultRow(in)
 		if effects {
-			row = append(row, all[i].Effective)
+			row = append(row, in.Effective)
 		}
 		if places {
 			row = append(row, all[i].In)
 		}
-		rows = append(rows, row)
+		if output.Wide() {
+			row = append(row, fmt.Sprint(in.Fault.Probability), strings.TrimSpace(describeArgs(&in.Fault)), in.Since.Format(time.RFC3339))
+		}
+		rows = append(rows, append(row, cli.Age(time.Since(in.Since))))
 	}
-	if err := cli.PrintTable(streams.Out, titles, rows); err != nil {
+	if err := output.Table(streams.Out, titles, rows); err != nil {
 		return err
 	}
 	printTroubles(streams.Err, all)
 	return nil
 }
 
+// faultRow are the columns that every table of faults has, but for the age.
 func faultRow(in *runner.Injection) []string {
-	until := "cleared"
+	remaining := "unlimited"
 	if !in.Deadline.IsZero() {
-		until = "in " + cli.Age(time.Until(in.Deadline))
+		remaining = cli.Age(time.Until(in.Deadline))
 	}
 	hits := "<unknown>"
 	if in.Hits >= 0 {
@@ -131,7 +146,7 @@ func faultRow(in *runner.Injection) []string {
 	if entry, _ := fault.Lookup(in.Fault.Type); by == "" {
 		by = string(entry.Layer)
 	}
-	return []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, until, cli.Age(time.Since(in.Since)), by}
+	return []string{in.ID, string(in.Fault.Type), in.Fault.Target.String(), strings.Join(in.Replicas, ","), hits, by, remaining}
 }
 
 func printTroubles(w io.Writer, all []placedFault) {
@@ -147,22 +162,26 @@ func newFaultClear(streams cli.Streams) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "clear (NAME ... | --all)",
-		Short: "Take faults back",
-
+		Short: "Clear faults, so that they act no more",
+		Example: `  kubectl microsim fault clear latency-cart --on local
+  kubectl microsim fault clear --all --system shop`,
 		ValidArgsFunction: o.completeFaults(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.target.Validate(); err != nil {
+			if err := o.target.Validate(cmd); err != nil {
 				return cli.Usage(cmd, err)
 			}
-			if !all && len(args) == 0 {
+			switch {
+			case !all && len(args) == 0:
 				return cli.Usage(cmd, errors.New("there is nothing to clear: name faults, or write --all"))
+			case all && len(args) > 0:
+				return cli.Usage(cmd, errors.New("--all and names of faults are both given: keep one"))
 			}
 			return o.clear(cmd.Context(), args, all)
 		},
 	}
 	o.AddFlags(cmd)
-	o.addAllNamespaces(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "take back every fault; where faults act in several places, only with --system or --all-namespaces")
+	o.target.AddAllNamespaces(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "clear every fault; if faults act in several places, write --system or --all-namespaces, too")
 	return cmd
 }
 
@@ -188,7 +207,7 @@ func (o *faultOptions) clear(ctx context.Context, names []string, all bool) erro
 		}
 	}
 	if all {
-		if len(busy) > 1 && !o.all {
+		if len(busy) > 1 && !o.target.AllNamespaces() {
 			return fmt.Errorf("clearing all faults: they act in %d places; name one with --system or -n, or write --all-namespaces to mean all", len(busy))
 		}
 		names = acting

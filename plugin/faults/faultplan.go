@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -96,6 +97,7 @@ func describeArgs(f *fault.Fault) string {
 	}{
 		{"delay", !a.Delay.IsZero(), a.Delay}, {"jitter", a.Jitter != 0, a.Jitter}, {"percent", a.Percent != 0, a.Percent}, {"correlation", a.Correlation != 0, a.Correlation},
 		{"rate", a.Rate != 0, a.Rate}, {"size", a.Size != 0, a.Size}, {"cores", a.Cores != 0, a.Cores}, {"load", a.Load != 0, a.Load}, {"method", a.Method != "", a.Method},
+		{"status", a.Status != 0, a.Status}, {"hold", a.Hold != 0, a.Hold}, {"pattern", a.Pattern != "", strconv.Quote(a.Pattern)}, {"with", a.With != "", strconv.Quote(a.With)},
 	} {
 		if arg.is {
 			fmt.Fprintf(&text, " %s=%v", arg.name, arg.v)

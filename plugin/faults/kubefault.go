@@ -48,7 +48,7 @@ func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) 
 	if !o.target.OnCluster() {
 		return local.Find(o.system)
 	}
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false, more...)
+	c, err := o.target.Cluster(ctx, o.streams, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) 
 // A faultPlace is where faults act: a system, or the selected pods of a
 // namespace.
 type faultPlace struct {
-	// name tells places apart, for people.
+	// name tells places apart in messages.
 	name string
 	injector
 }
@@ -70,11 +70,14 @@ type faultPlace struct {
 // places returns all places that the flags mean. With a system named, there is
 // one.
 func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
-	if !o.target.OnCluster() || o.system != "" {
-		at, err := o.find(ctx, o.everywhere)
+	if o.system != "" {
+		at, err := o.find(ctx)
 		return []faultPlace{{o.system, at}}, err
 	}
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false, o.everywhere)
+	if !o.target.OnCluster() {
+		return localPlaces()
+	}
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +99,22 @@ func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
 	return all, nil
 }
 
-// everywhere makes -A look through all namespaces, whatever the context says.
-func (o *faultOptions) everywhere(c *kubeapi.Config) {
-	if o.all {
-		c.Namespace = ""
+// localPlaces are the systems that run on this machine.
+func localPlaces() ([]faultPlace, error) {
+	systems, err := local.Systems()
+	if err != nil {
+		return nil, err
 	}
+	var all []faultPlace
+	for _, s := range systems {
+		if !s.Alive || s.ControlURL == "" {
+			continue // nothing acts in it any more, or yet
+		}
+		client, err := local.Find(s.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, faultPlace{"system " + s.Name, client})
+	}
+	return all, nil
 }

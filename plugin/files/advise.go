@@ -8,11 +8,24 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/advise"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// printAdvice prints advice on what a document describes, and on each variant what
-// is not advised of all.
-func printAdvice(w io.Writer, d document.Document) {
+// advised is advice on a document.
+type advised struct {
+	Rule advise.Rule `json:"rule"`
+	// Variant is set where not all of the experiment is meant.
+	Variant string `json:"variant,omitempty"`
+	Where   string `json:"where"`
+	What    string `json:"what"`
+	Instead string `json:"instead"`
+	Lesson  string `json:"lesson"`
+}
+
+// adviceOn returns advice on what a document describes, and on each variant what is
+// not advised of all. It is not nil.
+func adviceOn(d document.Document) []advised {
+	list := []advised{}
 	var e experiment.Experiment
 	switch {
 	case d.Experiment != nil:
@@ -21,13 +34,14 @@ func printAdvice(w io.Writer, d document.Document) {
 	case d.System != nil:
 		e.System = *d.System
 	default:
-		fmt.Fprintln(w, "  nothing to advise: it describes no system")
-		return
+		return list
+	}
+	add := func(variant string, a advise.Advice) {
+		list = append(list, advised{a.Rule, variant, a.Where, a.What, a.Instead, a.Rule.Lesson()})
 	}
 	common := advise.Of(&e)
-	found := len(common)
 	for _, a := range common {
-		printOne(w, "", a)
+		add("", a)
 	}
 	for _, v := range e.Variants {
 		applied, problems := e.Apply(v)
@@ -36,17 +50,24 @@ func printAdvice(w io.Writer, d document.Document) {
 		}
 		for _, a := range advise.Of(&applied) {
 			if !slices.Contains(common, a) {
-				found++
-				printOne(w, "variant "+v.Name+": ", a)
+				add(v.Name, a)
 			}
 		}
 	}
-	if found == 0 {
-		fmt.Fprintln(w, "  nothing to advise: none of the known patterns was found")
-	}
+	return list
 }
 
-func printOne(w io.Writer, where string, a advise.Advice) {
-	fmt.Fprintf(w, "  %s  %s%s: %s\n", a.Rule, where, a.Where, a.What)
-	fmt.Fprintf(w, "    %s; see: kubectl microsim run %s --on virtual\n", a.Instead, a.Rule.Lesson())
+// printAdvice prints advice where it was asked for.
+func printAdvice(w io.Writer, list []advised, asked bool) {
+	if asked && len(list) == 0 {
+		fmt.Fprintln(w, "  nothing to advise: none of the known patterns was found")
+	}
+	for _, a := range list {
+		where := a.Where
+		if a.Variant != "" {
+			where = "variant " + a.Variant + ": " + where
+		}
+		fmt.Fprintf(w, "  %s  %s: %s\n", a.Rule, cli.Clean(where), cli.Clean(a.What))
+		fmt.Fprintf(w, "    %s; see: kubectl microsim run %s --on virtual\n", cli.Clean(a.Instead), a.Lesson)
+	}
 }

@@ -7,19 +7,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
+// NewValidate is `validate`.
 func NewValidate(streams cli.Streams) *cobra.Command {
 	var (
-		in    cli.Inputs
-		asked bool
+		in      cli.Inputs
+		output  cli.Output
+		advises bool
 	)
 	cmd := &cobra.Command{
 		Use:   "validate -f FILE",
@@ -33,27 +38,65 @@ code is that of the check.`,
 		Example: `  kubectl microsim validate -f shop.yaml
   kubectl microsim validate -f system.yaml --advise
   kubectl microsim validate -f systems/ -f https://example.org/system.yaml`,
+		ValidArgsFunction: cli.CompleteInputs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.Filenames)+len(args) == 0 {
 				return cli.Usage(cmd, errors.New("there is nothing to check: name files with -f"))
+			}
+			if advises && output.Names() {
+				return cli.Usage(cmd, errors.New("--advise says more than names: leave out -o name"))
+			}
+			if err := output.Validate(); err != nil {
+				return cli.Usage(cmd, err)
 			}
 			docs, err := in.Read(cmd.Context(), streams, args)
 			if err != nil {
 				return err
 			}
 			cli.ShowNotes(streams.Err, docs)
-			for _, d := range docs {
-				fmt.Fprintf(streams.Out, "%s valid (%s)\n", documentName(d), d.Origin.File)
-				if asked {
-					printAdvice(streams.Out, d)
-				}
-			}
-			return nil
+			return printDocuments(streams, &output, docs, advises)
 		},
 	}
 	in.AddFlags(cmd, "what to check")
-	cmd.Flags().BoolVar(&asked, "advise", false, "name patterns that turn small failures into outages, with the lesson that shows each")
+	output.AddFlags(cmd, append(cli.Templates(), "name")...)
+	cmd.Flags().BoolVar(&advises, "advise", false, "name patterns that turn small failures into outages, with the lesson that shows each")
 	return cmd
+}
+
+// validDocument is a document of a file that has no mistakes.
+type validDocument struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	File string `json:"file"`
+	// Advice is absent where none was asked for.
+	Advice []advised `json:"advice,omitzero"`
+}
+
+// printDocuments prints which documents are valid, and advice on them.
+func printDocuments(streams cli.Streams, output *cli.Output, docs document.Documents, advises bool) error {
+	valid := []validDocument{}
+	for _, d := range docs {
+		kind, name, _ := strings.Cut(documentName(d), "/")
+		v := validDocument{Kind: kind, Name: name, File: d.Origin.File}
+		if advises {
+			v.Advice = adviceOn(d)
+		}
+		valid = append(valid, v)
+	}
+	if output.Machine() && !output.Names() {
+		return output.Object(streams.Out, cli.AsList(valid))
+	}
+	for _, d := range valid {
+		text := d.Kind + "/" + cli.Clean(d.Name)
+		if !output.Names() {
+			text += fmt.Sprintf(" valid (%s)", cli.Clean(d.File))
+		}
+		fmt.Fprintln(streams.Out, text)
+		if !output.Names() {
+			printAdvice(streams.Out, d.Advice, advises)
+		}
+	}
+	return nil
 }
 
 // documentName names a document as kubectl names objects: type/name.
@@ -71,6 +114,7 @@ func documentName(d document.Document) string {
 	return "request/" + d.Chain.Designation
 }
 
+// NewConvert is `convert`.
 func NewConvert(streams cli.Streams) *cobra.Command {
 	var in cli.Inputs
 	cmd := &cobra.Command{
@@ -79,10 +123,11 @@ func NewConvert(streams cli.Streams) *cobra.Command {
 		Long: `Print what a file describes in the native format.
 
 Known formats are MicroSim requests, Simulations and LoadGenerators, VECROsim systems and faults,
-isotope's MockServiceGraphs, and NetworkChaos, StressChaos and PodChaos of Chaos Mesh; which one a
-file has is seen from its content. Faults are printed as part of an Experiment, and so need a system
+isotope's MockServiceGraphs, and NetworkChaos, StressChaos and PodChaos of Chaos Mesh. The content
+of a file tells its format. Faults are printed as part of an Experiment, and so need a system
 and a load beside them.`,
-		Example: `  kubectl microsim convert -f topology.yaml > system.yaml`,
+		Example:           `  kubectl microsim convert -f topology.yaml > system.yaml`,
+		ValidArgsFunction: cli.CompleteInputs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.Filenames)+len(args) == 0 {
 				return cli.Usage(cmd, errors.New("there is nothing to convert: name files with -f"))
@@ -104,6 +149,7 @@ and a load beside them.`,
 	return cmd
 }
 
+// NewSchema is `schema`.
 func NewSchema(streams cli.Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema (system|experiment)",
@@ -125,10 +171,12 @@ func NewSchema(streams cli.Streams) *cobra.Command {
 	}
 }
 
+// NewExamples is `examples`.
 func NewExamples(streams cli.Streams) *cobra.Command {
 	var (
-		write string
-		force bool
+		write  string
+		force  bool
+		output cli.Output
 	)
 	cmd := &cobra.Command{
 		Use:   "examples [NAME ...]",
@@ -136,7 +184,10 @@ func NewExamples(streams cli.Streams) *cobra.Command {
 		Example: `  kubectl microsim examples
   kubectl microsim examples shop > shop.yaml
   kubectl microsim examples --write lab/`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := validateExamples(cmd.Flags(), &output, args); err != nil {
+				return cli.Usage(cmd, err)
+			}
 			all := examples.List()
 			if len(args) > 0 {
 				all = nil
@@ -154,37 +205,70 @@ func NewExamples(streams cli.Streams) *cobra.Command {
 			case len(args) > 0:
 				return printExamples(streams, all)
 			}
-			return listExamples(streams, all)
+			return listExamples(streams, &output, all)
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, e := range examples.List() {
-				names = append(names, e.Name+"\t"+e.Title)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return cli.ExampleNames(args, begun), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	cmd.Flags().StringVar(&write, "write", "", "write the files to this directory")
-	cmd.Flags().BoolVar(&force, "force", false, "overwrite files that are there")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite files that exist")
+	output.AddFlags(cmd, append(cli.Templates(), "name")...)
+	output.AddNoHeaders(cmd)
 	cmd.AddCommand(newGenerate(streams))
 	return cmd
 }
 
+// validateExamples refuses flags that are not about what is done with the examples.
+func validateExamples(flags *pflag.FlagSet, output *cli.Output, args []string) error {
+	switch {
+	case output.Validate() != nil:
+		return output.Validate()
+	case !flags.Changed("write"):
+		if err := cli.Refuse(flags, "is about files that --write writes: write it, too", "force"); err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			return nil
+		}
+	}
+	return cli.Refuse(flags, "are about the list of examples, which is printed without names and without --write: leave them out", "output", "no-headers")
+}
+
 func findExample(name string) (examples.Example, error) {
+	var names []string
 	for _, e := range examples.List() {
 		if e.Name == name || e.File == name {
 			return e, nil
 		}
+		names = append(names, e.Name)
 	}
-	return examples.Example{}, fmt.Errorf("there is no example %q: 'kubectl microsim examples' lists what there is", name)
+	return examples.Example{}, fmt.Errorf("there is no example %q: %s", name,
+		problem.DidYouMean(name, names, "'kubectl microsim examples' lists them"))
 }
 
-func listExamples(streams cli.Streams, all []examples.Example) error {
+func listExamples(streams cli.Streams, output *cli.Output, all []examples.Example) error {
+	type listed struct {
+		Name  string `json:"name"`
+		Kind  string `json:"kind"`
+		Title string `json:"title"`
+		File  string `json:"file"`
+	}
 	var rows [][]string
+	var names []string
+	var items []listed
 	for _, e := range all {
 		rows = append(rows, []string{e.Name, e.Kind, e.Title})
+		names = append(names, e.Name)
+		items = append(items, listed{e.Name, e.Kind, e.Title, e.File})
 	}
-	return cli.PrintTable(streams.Out, []string{"NAME", "KIND", "TITLE"}, rows)
+	switch {
+	case output.Names():
+		return cli.PrintNames(streams.Out, "example", names)
+	case output.Machine():
+		return output.Object(streams.Out, cli.AsList(items))
+	}
+	return output.Table(streams.Out, []string{"NAME", "KIND", "TITLE"}, rows)
 }
 
 func printExamples(streams cli.Streams, all []examples.Example) error {
@@ -219,7 +303,7 @@ func writeExamples(streams cli.Streams, dir string, all []examples.Example, forc
 		}
 		if err := writeNew(path, data, flags); err != nil {
 			if errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("writing example %q: %q is there already; use --force to overwrite it", e.Name, path)
+				return fmt.Errorf("writing example %q: %q exists; use --force to overwrite it", e.Name, path)
 			}
 			return fmt.Errorf("writing example %q: %w", e.Name, err)
 		}

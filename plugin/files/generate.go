@@ -28,6 +28,14 @@ func newGenerate(streams cli.Streams) *cobra.Command {
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: shapes,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if topology.Shape(args[0]) != topology.Random {
+				if err := cli.Refuse(cmd.Flags(), "are for the shape random, and other shapes have nothing random: leave them out", "calls", "seed"); err != nil {
+					return cli.Usage(cmd, err)
+				}
+			}
+			if !cmd.Flags().Changed("calls") {
+				calls = callsOf(services)
+			}
 			system, err := topology.Generate(topology.Shape(args[0]), services, calls, seed)
 			if err != nil {
 				return cli.Usage(cmd, err)
@@ -41,7 +49,15 @@ func newGenerate(streams cli.Streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&services, "services", 100, "number of services")
-	cmd.Flags().IntVar(&calls, "calls", 0, "number of calls, for the shape random; 0 means five a service")
+	cmd.Flags().IntVar(&calls, "calls", 0, "number of calls, for the shape random (default five per service, or as many as there can be)")
 	cmd.Flags().Uint64Var(&seed, "seed", document.DefaultSeed, "seed of the random parts")
 	return cmd
 }
+
+// callsOf is how many calls a random system of a size has: five per service, within
+// what a connected system without cycles can have.
+func callsOf(services int) int {
+	return min(max(callsPerService*services, services-1), services*(services-1)/2)
+}
+
+const callsPerService = 5

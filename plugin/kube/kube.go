@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways in which clouds log in
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
@@ -34,46 +39,67 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// kube has the flags of systems that run on Kubernetes. No file is read, and
+// Flags are the flags of systems that run on Kubernetes. No file is read, and
 // nothing is sent, before a command asks for the cluster.
 type Flags struct {
-	Flags     *genericclioptions.ConfigFlags
+	// Config has kubectl's own flags.
+	Config *genericclioptions.ConfigFlags
+	// Sandbox names the kind cluster of --on kind.
+	Sandbox string
+	// Image is the agent's image, and Push where to push it to; at most one is given.
+	Image, Push string
+	// ReadyTimeout is how long pods may take to become ready.
+	ReadyTimeout time.Duration
+
 	set       *pflag.FlagSet // those of the command
-	Sandbox   string
 	nodeImage string
-	Image     string
-	Push      string
-	Timeout   time.Duration
 }
 
 // AddFlags adds kubectl's flags, and those of sandboxes.
 func (k *Flags) AddFlags(cmd *cobra.Command) {
-	k.Flags = genericclioptions.NewConfigFlags(true)
+	k.Config = genericclioptions.NewConfigFlags(true)
+	k.Config.CacheDir = nil // nothing is cached
 	flags := cmd.Flags()
 	k.set = flags
-	k.Flags.AddFlags(flags)
+	k.Config.AddFlags(flags)
+	k.completeConfig(cmd)
 	// The others work as with kubectl, and would bury those of the command.
 	for _, name := range []string{
-		"as", "as-group", "as-uid", "as-user-extra", "cache-dir", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
-		"insecure-skip-tls-verify", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
+		"as", "as-group", "as-uid", "as-user-extra", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
+		"insecure-skip-tls-verify", "proxy-url", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
 	} {
 		if flag := flags.Lookup(name); flag != nil {
 			flag.Hidden = true
 		}
 	}
 	flags.StringVar(&k.Sandbox, "sandbox", sandbox.DefaultName, "the kind cluster of --on kind")
+	cli.OnlyOn(flags, []string{"kind"}, "sandbox")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "namespace", "as", "as-group", "as-uid", "as-user-extra", "request-timeout")
+	cli.OnlyOn(flags, []string{"cluster"},
+		"kubeconfig", "context", "cluster", "user", "server", "token", "certificate-authority", "client-certificate", "client-key",
+		"insecure-skip-tls-verify", "tls-server-name", "disable-compression", "proxy-url")
 }
 
 // AddImageFlags adds the flags of commands that make pods.
 func (k *Flags) AddImageFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes where --on kind makes a sandbox")
-	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
-	flags.StringVar(&k.Push, "push", "", "push the agent's image to this reference, and use it")
-	flags.DurationVar(&k.Timeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes, for the sandbox that --on kind makes if there is none")
+	cli.OnlyOn(flags, []string{"kind"}, "node-image")
+	flags.DurationVar(&k.ReadyTimeout, "ready-timeout", 5*time.Minute, "how long pods may take to become ready")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "ready-timeout")
+	k.AddHelperFlags(cmd)
 }
 
-// words are the flags that say which cluster is meant, as they were typed.
+// AddHelperFlags adds the flags of commands that make pods in a cluster where a
+// system runs already.
+func (k *Flags) AddHelperFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
+	flags.StringVar(&k.Push, "push", "", "push the agent's image to this reference, and use it")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push")
+}
+
+// Args are the flags that say which cluster is meant, as they were typed.
 // Credentials are left out.
 func (k *Flags) Args() (words []string) {
 	return k.Changed("kubeconfig", "context", "cluster", "user", "as", "namespace", "sandbox")
@@ -89,13 +115,13 @@ func (k *Flags) Changed(names ...string) (words []string) {
 	return words
 }
 
-// clusterOf returns the cluster that --on means. With pods set, the image of the
+// Cluster returns the cluster that --on means. With pods set, the image of the
 // agent is brought to it, and a sandbox that is not there is made.
 func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pods bool, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
-	// What the library logs by itself is told by our errors, too.
+	// Silence klog: our errors already carry what it would print.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := kubeapi.Config{
-		ServiceSpec: ServiceSpec, ReadyTimeout: k.Timeout, Namespace: *k.Flags.Namespace,
+		ServiceSpec: ServiceSpec, ReadyTimeout: k.ReadyTimeout, Namespace: *k.Config.Namespace,
 		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
@@ -129,23 +155,23 @@ func ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peer
 
 // useContext takes the cluster of the kubeconfig, as kubectl does.
 func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
-	raw, err := k.Flags.ToRawKubeConfigLoader().RawConfig()
+	raw, err := k.Config.ToRawKubeConfigLoader().RawConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	name := cmp.Or(*k.Flags.Context, raw.CurrentContext)
+	name := cmp.Or(*k.Config.Context, raw.CurrentContext)
 	// Inside a pod, the pod's own cluster is meant.
 	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
-	if chosen := *k.Flags.Context; chosen != "" && raw.Contexts[chosen] == nil {
+	if chosen := *k.Config.Context; chosen != "" && raw.Contexts[chosen] == nil {
 		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there", chosen)
 	}
-	if raw.Contexts[name] == nil && *k.Flags.APIServer == "" && *k.Flags.ClusterName == "" && !inside {
+	if raw.Contexts[name] == nil && *k.Config.APIServer == "" && *k.Config.ClusterName == "" && !inside {
 		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
 	}
-	if config.REST, err = k.Flags.ToRESTConfig(); err != nil {
+	if config.REST, err = k.Config.ToRESTConfig(); err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	config.Inside = inside && raw.Contexts[name] == nil && *k.Flags.APIServer == ""
+	config.Inside = inside && raw.Contexts[name] == nil && *k.Config.APIServer == ""
 	// Every context has the namespace default; another was chosen.
 	if c := raw.Contexts[name]; c != nil && config.Namespace == "" && c.Namespace != "default" {
 		config.Namespace = c.Namespace
@@ -171,10 +197,10 @@ func (k *Flags) ImageFinder(on string, streams cli.Streams) func(context.Context
 
 // Namespace is that of objects which are not ours, as kubectl takes it.
 func (k *Flags) Namespace(on string) (string, error) {
-	if *k.Flags.Namespace != "" || on == "kind" {
-		return cmp.Or(*k.Flags.Namespace, "default"), nil
+	if *k.Config.Namespace != "" || on == "kind" {
+		return cmp.Or(*k.Config.Namespace, "default"), nil
 	}
-	namespace, _, err := k.Flags.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := k.Config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
 		return "", fmt.Errorf("finding the namespace: %w", err)
 	}
@@ -261,7 +287,7 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	connect := func() error {
 		config.REST, err = manager.Connect(k.Sandbox)
 		if err == nil {
-			config.REST.Impersonate.UserName, config.REST.Impersonate.Groups = *k.Flags.Impersonate, *k.Flags.ImpersonateGroup
+			err = k.adjust(config.REST)
 		}
 		return err
 	}
@@ -298,6 +324,47 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 		fmt.Fprintf(streams.Err, "Loaded the agent's image into node %s.\n", node)
 	}
 	return err
+}
+
+// adjust applies to the connection to a sandbox those of kubectl's flags that do
+// not choose a cluster or its credentials.
+func (k *Flags) adjust(config *rest.Config) error {
+	timeout, err := clientcmd.ParseTimeout(*k.Config.Timeout)
+	if err != nil {
+		return fmt.Errorf("reading --request-timeout %q: %w", *k.Config.Timeout, err)
+	}
+	config.Timeout = timeout
+	extra := map[string][]string{}
+	for _, pair := range *k.Config.ImpersonateUserExtra {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			extra[name] = append(extra[name], value)
+		}
+	}
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: *k.Config.Impersonate, UID: *k.Config.ImpersonateUID, Groups: *k.Config.ImpersonateGroup, Extra: extra,
+	}
+	return nil
+}
+
+// completeConfig completes the names of contexts, clusters and users with those
+// of the kubeconfig.
+func (k *Flags) completeConfig(cmd *cobra.Command) {
+	for flag, names := range map[string]func(clientcmdapi.Config) []string{
+		"context": func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.Contexts)) },
+		"cluster": func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.Clusters)) },
+		"user":    func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.AuthInfos)) },
+	} {
+		// It fails only for a flag that is not there.
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			raw, err := k.Config.ToRawKubeConfigLoader().RawConfig()
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			found := names(raw)
+			slices.Sort(found)
+			return found, cobra.ShellCompDirectiveNoFileComp
+		})
+	}
 }
 
 // ImageToExpect is the image that pods would have.

@@ -16,7 +16,7 @@ const followInterval = 500 * time.Millisecond
 
 // followFile applies changes of the load's file to the load that runs: the
 // rates, bursts and users of its first phase, in proportion to those it began
-// with. The function that it returns ends the following and waits for it.
+// with. The returned function ends that and waits for it.
 func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(control.LoadFactors)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -38,7 +38,7 @@ func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change
 				continue
 			}
 			seen = now
-			changed, _, err := o.Read(ctx, nil)
+			changed, _, err := o.read(ctx, nil)
 			if err != nil {
 				fmt.Fprintf(o.streams.Err, "the load goes on as it was: %v\n", err)
 				continue
@@ -53,7 +53,7 @@ func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change
 	}
 }
 
-// modified is when a file was changed last; the zero time where it cannot be told.
+// modified is when a file was changed last; the zero time if that is not known.
 func modified(path string) time.Time {
 	info, err := os.Stat(path)
 	if err != nil {

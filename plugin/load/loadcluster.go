@@ -9,17 +9,24 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // onKubernetes puts the load on a system on a cluster, or on URLs as seen from
 // there, by pods inside the cluster.
-func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string) (*result.LoadReport, error) {
+func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string, observe func(measure.Outcome)) (*result.LoadReport, error) {
 	to := runner.LoadTarget{Seed: o.seed}
-	loader, err := o.kubeLoader(ctx, name, &to)
+	loader, err := o.kubeLoader(ctx, &profile, name, &to)
 	if err != nil {
 		return nil, err
 	}
-	loader.Remedy = func(command string) { cli.RecoverWith(ctx, command) }
+	var cleaned []func()
+	loader.Remedy = func(command string) { cleaned = append(cleaned, cli.RecoverWith(ctx, command)) }
+	defer func() {
+		for _, done := range cleaned {
+			done()
+		}
+	}()
 	if o.follow {
 		changes := make(chan control.LoadFactors)
 		loader.Changes = changes
@@ -32,21 +39,20 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 		})()
 		defer stop()
 	}
-	return loader.Load(ctx, profile, to, nil)
+	return loader.Load(ctx, profile, to, observe)
 }
 
 // kubeLoader returns what generates the load, and fills in what it is put on.
-func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *runner.LoadTarget) (*loadjob.Loader, error) {
-	k := o.target.Kube
-	if o.urls != "" {
-		c, err := k.Cluster(ctx, o.target.On, o.streams, true)
+func (o *loadOptions) kubeLoader(ctx context.Context, profile *load.Profile, name string, to *runner.LoadTarget) (*loadjob.Loader, error) {
+	if !needsSystem(profile) {
+		c, err := o.target.ClusterForPods(ctx, o.streams)
 		if err != nil {
 			return nil, err
 		}
 		return c.Loader(o.pods), nil
 	}
 	// Without the system there is no need for a sandbox, or for an image.
-	c, err := k.Cluster(ctx, o.target.On, o.streams, false)
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +60,8 @@ func (o *loadOptions) kubeLoader(ctx context.Context, name string, to *runner.Lo
 	if err != nil {
 		return nil, err
 	}
-	if o.target.On == "kind" || k.Image != "" || k.Push != "" {
-		if c, err = k.Cluster(ctx, o.target.On, o.streams, true); err != nil {
+	if k := o.target.Kube; o.target.On == "kind" || k.Image != "" || k.Push != "" {
+		if c, err = o.target.ClusterForPods(ctx, o.streams); err != nil {
 			return nil, err
 		}
 		if d, err = c.Find(ctx, d.System().Name); err != nil {

@@ -19,49 +19,67 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// local has the flags of systems that run on this machine.
+// Flags are the flags of systems that run on this machine.
 type Flags struct {
 	Isolation string
 	PortBase  int
-	// entrances are services that a fault may part from those outside.
+	// Verbose logs every request.
+	Verbose bool
+	// Entrances are services that a fault may cut off from clients outside the system.
 	Entrances []string
 }
 
+// AddFlags adds the flags of how services are kept apart and where they listen.
+
 func (l *Flags) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
-		"what keeps services apart: inprocess, process (needed for kill, pause and restart), or netns (network namespaces: root, Linux)")
+		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.PortBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
+	cli.OnlyOn(cmd.Flags(), []string{"local"}, "isolation", "port-base")
+	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
 }
 
-// Deployer wires the mock service into systems on this machine.
-func (l *Flags) Deployer(stderr io.Writer, verbose bool) (*localsim.Deployer, error) {
+// Validate refuses isolations and ports that do not exist.
+func (l *Flags) Validate() error {
+	if l.PortBase < 0 || l.PortBase > 65535 {
+		return fmt.Errorf("--port-base %d is not a port: write 1 to 65535, or 0 to let the machine choose", l.PortBase)
+	}
+	return cli.OneOf("isolation", l.Isolation, string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
+}
+
+// Deployer starts systems of mock services on this machine, which other programs
+// find in the registry.
+func (l *Flags) Deployer(stderr io.Writer) (*localsim.Deployer, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	return l.DeployerIn(dir, stderr, verbose)
+	return l.DeployerIn(dir, stderr)
 }
 
-// DeployerIn is deployer with a registry of its own; none where dir is empty, for
+// DeployerIn is Deployer with the registry in dir; none if dir is empty, for
 // systems that nobody else needs to find.
-func (l *Flags) DeployerIn(dir string, stderr io.Writer, verbose bool) (*localsim.Deployer, error) {
+func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, error) {
 	level := slog.LevelWarn
-	if verbose {
+	if l.Verbose {
 		level = slog.LevelDebug
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return localsim.New(localsim.Config{
 		Isolation:  localsim.Isolation(l.Isolation),
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return newServer(s, logger) },
-		Command:    agentCommand,
+		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return agentCommand(s, l.Verbose) },
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
 		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
 		NewMark:    newMark,
 		CanImpair:  canImpair,
+		Stress:     stressCommand,
+		CanStress:  canStress,
 		Entrances:  l.Entrances,
 		PortBase:   l.PortBase,
 		StateDir:   dir,
@@ -104,7 +122,7 @@ func newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 
 // agentCommand makes the command of a replica in a process of its own: this very
 // program, as the agent.
-func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
+func agentCommand(s localsim.Spec, verbose bool) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
@@ -120,6 +138,9 @@ func agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
 	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
+	if verbose {
+		cmd.Args = append(cmd.Args, "--verbose")
+	}
 	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
 	return cmd, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// printServices prints what of a system would be started.
+// Services prints what of a system would be started.
 func Services(w io.Writer, system *topology.System) error {
 	var rows [][]string
 	for i := range system.Services {
@@ -25,8 +25,9 @@ func Services(w io.Writer, system *topology.System) error {
 	return cli.PrintTable(w, []string{"NAME", "REPLICAS", "KIND", "CALLS"}, rows)
 }
 
-// printPlan prints what a run of the experiment would do, and when.
-func Experiment(w io.Writer, e *experiment.Experiment) error {
+// Experiment prints what the runs of an experiment would do, and when: each of its
+// variants is run with as many seeds.
+func Experiment(w io.Writer, e *experiment.Experiment, seeds int) error {
 	if err := Services(w, &e.System); err != nil {
 		return err
 	}
@@ -67,12 +68,17 @@ func Experiment(w io.Writer, e *experiment.Experiment) error {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintln(w, strings.TrimSpace("variant "+v.Name+"  "+v.Doc))
+		fmt.Fprintln(w, strings.TrimSpace("variant "+cli.Clean(v.Name)+"  "+cli.Clean(v.Doc)))
 	}
-	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", e.Name)
+	runs := max(1, len(e.Variants)) * seeds
+	if runs > 1 {
+		fmt.Fprintf(w, "\n%d runs, with seeds %d to %d\n", runs, e.Seed, e.Seed+uint64(seeds)-1)
+	}
+	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", cli.Clean(e.Name))
 	return nil
 }
 
+// Phase describes the load of a phase in a few words.
 func Phase(p *load.Phase) string {
 	if p.Users > 0 || p.UsersTo != nil {
 		text := fmt.Sprintf("%d users", p.Users)

@@ -18,7 +18,7 @@ import (
 )
 
 // TestFailuresHaveTheSameReasons lets requests fail in all ways that a load tells
-// apart. The reasons and counts must be the same for real and in virtual time.
+// apart. The reasons must be the same for real and in virtual time.
 func TestFailuresHaveTheSameReasons(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -86,8 +86,9 @@ func TestFailuresHaveTheSameReasons(t *testing.T) {
 	}
 }
 
-// compareFailures wants the same kinds of failure, and as many of each, but for two
-// requests at the beginning and end of the fault.
+// compareFailures wants the same kinds of failure, with alike examples. How many
+// there are of each hangs on how soon a fault acts on a busy machine; so may two
+// requests at its beginning fail in another way.
 func compareFailures(t *testing.T, played, actual []result.Failure) {
 	t.Helper()
 	actual = slices.DeleteFunc(actual, func(f result.Failure) bool { return f.Count <= 2 && len(actual) > len(played) })
@@ -96,7 +97,7 @@ func compareFailures(t *testing.T, played, actual []result.Failure) {
 	}
 	for i := range actual {
 		p, a := &played[i], &actual[i]
-		if p.FailureKind != a.FailureKind || max(p.Count-a.Count, a.Count-p.Count) > 2 {
+		if p.FailureKind != a.FailureKind {
 			t.Errorf("virtual %+v, real %+v", p, a)
 		}
 		if p.Example.Request != a.Example.Request || (p.Example.ID == "") != (a.Example.ID == "") {

@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
-	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -90,10 +90,19 @@ func agreeings(t *testing.T, length time.Duration) []agreeing {
 	retries := readExample(t, "lesson-13-metastable")
 	v, _ := retries.Variant("retries")
 	retries, _ = retries.Apply(v)
+	flaky := topology.NewService("flaky", sleep(time.Millisecond))
+	flaky.Endpoints[0].ErrorRate = 0.3
+	instead, without := topology.CallTo("flaky"), topology.CallTo("flaky")
+	instead.Call.Fallback = &policy.Fallback{Kind: policy.FixedFallback, Value: `{"items": []}`}
+	without.Call.OnError = topology.Ignore
+	parts := []topology.Service{
+		topology.NewService("page", topology.CallTo("list"), without), topology.NewService("list", instead), flaky,
+	}
 	list := []agreeing{
 		{"leaf", experiment.Experiment{System: topology.System{Services: []topology.Service{leaf}}, Load: at(100)}, true, true},
 		{"chain of 5", experiment.Experiment{System: topology.System{Services: chain}, Load: at(40)}, false, true},
 		{"fan-out of 10", experiment.Experiment{System: topology.System{Services: append([]topology.Service{front}, fan...)}, Load: at(40)}, true, true},
+		{"fallbacks", experiment.Experiment{System: topology.System{Services: parts}, Load: at(60)}, true, true},
 		{"shapes of load, chains", experiment.Experiment{System: topology.System{Services: append([]topology.Service{leaf}, fan...)}, Load: shapes}, true, true},
 		{"queue at 80 %", experiment.Experiment{System: topology.System{Services: []topology.Service{queue}}, Load: at(160)}, false, false},
 		{"queue at 130 %", experiment.Experiment{System: topology.System{Services: []topology.Service{queue}}, Load: at(260)}, false, false},
@@ -126,23 +135,36 @@ func readExample(t *testing.T, name string) experiment.Experiment {
 	return e
 }
 
-// answers are the statuses of requests, by when they were to start and which of
-// the mix they are.
-type answers map[[2]int64]int
+// answers are those to requests, by when they were to start and which of the mix
+// they are; a burst has several.
+type answers map[[2]int64][]answer
+
+type answer struct {
+	status   int
+	degraded bool
+}
 
 func (a answers) observe(o measure.Outcome) {
 	if o.Status != 0 {
-		a[[2]int64{int64(o.Intended), int64(o.Request)}] = o.Status
+		key := [2]int64{int64(o.Intended), int64(o.Request)}
+		a[key] = append(a[key], answer{o.Status, o.Degraded})
 	}
 }
 
 // alike counts the requests that both have answered, and those of them that were
 // answered alike.
 func (a answers) alike(other answers) (both, same int) {
-	for key, status := range a {
-		if s, ok := other[key]; ok {
+	order := func(x, y answer) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }
+	for key, list := range a {
+		others := other[key]
+		if len(others) != len(list) {
+			continue
+		}
+		slices.SortFunc(list, order)
+		slices.SortFunc(others, order)
+		for i := range list {
 			both++
-			if s == status {
+			if list[i] == others[i] {
 				same++
 			}
 		}
@@ -170,7 +192,7 @@ func (w *watched) Load(ctx context.Context, p load.Profile, to runner.LoadTarget
 func playReal(t *testing.T, e experiment.Experiment) (*result.Result, answers) {
 	t.Helper()
 	l := local.Flags{Isolation: string(localsim.InProcess), Entrances: local.EntrancesOf(e.Faults)}
-	deployer, err := l.DeployerIn("", io.Discard, false)
+	deployer, err := l.DeployerIn("", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,15 +233,13 @@ type figure struct {
 
 func figuresOf(actual, played *result.Result) []figure {
 	a, p := &actual.Segments[0].Clients, &played.Segments[0].Clients
-	rate := func(c *result.ClientStats, r *result.Result) float64 {
-		return float64(c.Outcomes[outcome.OK]) / (r.Segments[0].To - r.Segments[0].From)
-	}
-	list := []figure{{"goodput/s", rate(a, actual), rate(p, played), false}}
+	list := []figure{{"goodput/s", a.Goodput, p.Goodput, false}}
 	if a.Latency != nil && p.Latency != nil {
 		list = append(list, figure{"p50 ms", a.Latency.P50 * 1e3, p.Latency.P50 * 1e3, false}, figure{"p99 ms", a.Latency.P99 * 1e3, p.Latency.P99 * 1e3, false})
 	}
 	share := func(c *result.ClientStats) float64 { return 100 * float64(c.Errors) / float64(max(c.Requests, 1)) }
-	list = append(list, figure{"errors %", share(a), share(p), true})
+	degraded := func(c *result.ClientStats) float64 { return 100 * float64(c.Degraded) / float64(max(c.Requests, 1)) }
+	list = append(list, figure{"errors %", share(a), share(p), true}, figure{"degraded %", degraded(a), degraded(p), true})
 	if actual.Tail != nil && played.Tail != nil {
 		list = append(list, figure{"tail s", actual.Tail.Length, played.Tail.Length, false})
 	}
@@ -234,11 +254,14 @@ func (f *figure) error() string {
 }
 
 // decisionsOf are the counts that follow from the draws of each request: the
-// statuses of the clients, and the calls of each edge.
+// statuses of the clients, what each service answered, and the calls of each edge.
 func decisionsOf(r *result.Result) string {
 	var lines []string
 	for _, e := range r.Segments[0].Edges {
-		lines = append(lines, fmt.Sprintf("%s->%s %d", e.Caller, e.Callee, e.Calls))
+		lines = append(lines, fmt.Sprintf("%s->%s %d, %d errors, %d degraded, %d fallbacks", e.Caller, e.Callee, e.Calls, e.Errors, e.Degraded, e.Fallbacks))
+	}
+	for _, s := range r.Segments[0].Services {
+		lines = append(lines, fmt.Sprintf("%s %d, %d errors, %d degraded", s.Service, s.Requests, s.Errors, s.Degraded))
 	}
 	slices.Sort(lines)
 	for _, p := range r.Load.Phases {
@@ -247,6 +270,7 @@ func decisionsOf(r *result.Result) string {
 	for _, q := range r.Load.Requests {
 		lines = append(lines, fmt.Sprintf("%s %d", q.Name, q.Stats.Arrivals))
 	}
+	lines = append(lines, fmt.Sprintf("%d degraded, %d good", r.Load.Total.Degraded, r.Load.Total.Good))
 	return fmt.Sprint(r.Load.Total.Statuses, strings.Join(lines, ", "))
 }
 

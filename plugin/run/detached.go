@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/access"
@@ -40,7 +41,7 @@ func (d *detachedRun) AddFlags(cmd *cobra.Command) {
 }
 
 // Validate refuses flags that have no meaning together.
-func (d *detachedRun) Validate(o *runOptions) error {
+func (d *detachedRun) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	switch {
 	case !d.detach && d.Image != "":
 		return errors.New("--runner-image is the image of a run that is on its own: write --detach, too, or leave it out")
@@ -48,19 +49,15 @@ func (d *detachedRun) Validate(o *runOptions) error {
 		return nil
 	case !o.target.OnCluster():
 		return errors.New("--detach leaves the experiment to a cluster: write --on kind or --on cluster, or leave it out")
-	case o.out != "" || o.report != "" || o.output != "":
-		return errors.New("--out, --report and --output are for what a run has shown, and a detached run has not yet: give them to 'kubectl microsim report' when it has ended")
+	case o.dryRun:
+		return nil
 	}
-	return nil
+	return cli.Refuse(flags, "are for what a run has shown, and a detached run has not yet: give them to 'kubectl microsim report' when it has ended",
+		"out", "force", "report", "output")
 }
 
 // startDetached lets the experiment run in the cluster by itself.
 func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment, args []string) error {
-	if o.series.applies(&e) {
-		if _, err := e.Select(o.series.names()); err != nil {
-			return err
-		}
-	}
 	document, err := spec.FormatExperiment(&e)
 	if err != nil {
 		return err
@@ -70,7 +67,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 		called += " --duration " + o.series.duration.String()
 	}
 	var agent string
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, true, func(config *kubeapi.Config) { agent = config.Image })
+	c, err := o.target.ClusterForPods(ctx, o.streams, func(config *kubeapi.Config) { agent = config.Image })
 	if err != nil {
 		return err
 	}
@@ -81,7 +78,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	cli.RecoverWith(ctx, o.target.Command("down", e.Name))
+	defer cli.RecoverWith(ctx, o.target.Command("down", e.Name))()
 	x, err := detached.Start(ctx, c.Client, &e, detached.Launch{
 		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
@@ -92,14 +89,14 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	fmt.Fprintf(o.streams.Out, "experiment/%s started\n", x.Name)
 	fmt.Fprintf(o.streams.Err, "It runs in namespace %s by itself. From any machine that reaches the cluster:\n", x.Namespace)
 	return cli.PrintTable(o.streams.Err, []string{"COMMAND", "WHAT"}, [][]string{
-		{o.follow("report", x) + " --wait", "show its results when it has ended"},
-		{o.follow("status", x), "show how far it is"},
-		{o.follow("down", x), "end and delete it, with its system and results"},
+		{o.followUp("report", x) + " --wait", "show its results when it has ended"},
+		{o.followUp("status", x), "show how far it is"},
+		{o.followUp("down", x), "end and delete it, with its system and results"},
 	})
 }
 
-// follow is the command line that does something with an experiment.
-func (o *runOptions) follow(command string, x *detached.Experiment) string {
+// followUp is the command line that does something with an experiment.
+func (o *runOptions) followUp(command string, x *detached.Experiment) string {
 	if len(o.target.Kube.Changed("namespace")) > 0 {
 		return o.target.Command(command, x.Name)
 	}
@@ -113,7 +110,7 @@ const calledFlag = "called-as"
 // and duration are in the document already.
 func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
 	args := []string{
-		"runner", "--namespace", namespace, "--", "--image", agent, "--ready-timeout", o.target.Kube.Timeout.String(),
+		"runner", "--namespace", namespace, "--", "--image", agent, "--ready-timeout", o.target.Kube.ReadyTimeout.String(),
 		"--" + target.LoadPodsFlag, fmt.Sprint(o.pods), "--" + calledFlag, called,
 	}
 	if len(o.series.variants) > 0 {
@@ -146,7 +143,7 @@ func (o *runOptions) atMost(e *experiment.Experiment) time.Duration {
 	if !bounded {
 		return unboundedRun
 	}
-	each := length + e.Tail.Std() + o.target.Kube.Timeout + beside
+	each := length + e.Tail.Std() + o.target.Kube.ReadyTimeout + beside
 	return each * time.Duration(variants*o.series.seeds)
 }
 

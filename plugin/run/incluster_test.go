@@ -24,7 +24,7 @@ import (
 
 // What the pod of a detached run is called with must be flags that there are.
 func TestRunnerTakesItsArguments(t *testing.T) {
-	o := &runOptions{target: target.Target{On: "kind", Kube: &kube.Flags{Timeout: time.Minute}}, pods: 3, series: series{variants: []string{"a", "b"}, seeds: 5}}
+	o := &runOptions{target: target.Target{On: "kind", Kube: &kube.Flags{ReadyTimeout: time.Minute}}, pods: 3, series: series{variants: []string{"a", "b"}, seeds: 5}}
 	args := o.runnerArgs("shop", "registry.example/agent:1", "kubectl microsim run shop --on kind")
 	quiet := cli.Streams{Out: io.Discard, Err: io.Discard}
 	root := &cobra.Command{}
@@ -75,7 +75,7 @@ func TestDetachedRunsAreBounded(t *testing.T) {
 		return load.Profile{Phases: []load.Phase{{Rate: 1, Duration: unit.Duration(d)}}}
 	}
 	longer, counted := profile(time.Hour), load.Profile{Phases: []load.Phase{{Rate: 1, Count: 10}}}
-	o := &runOptions{target: target.Target{Kube: &kube.Flags{Timeout: 5 * time.Minute}}, series: series{seeds: 2}}
+	o := &runOptions{target: target.Target{Kube: &kube.Flags{ReadyTimeout: 5 * time.Minute}}, series: series{seeds: 2}}
 	for name, tt := range map[string]struct {
 		e    experiment.Experiment
 		want time.Duration

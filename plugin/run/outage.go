@@ -139,7 +139,7 @@ func (o *outageOptions) build(lab experiment.Experiment, timeout unit.Duration) 
 		return e, fmt.Errorf("changing the example %q as the flags say: %w", outageLab, err)
 	}
 	// The run is one of its own kind, and no variant of the lab.
-	e.Name, e.AppliedVariant, e.Checks = o.mode, "", nil
+	e.Name, e.AppliedVariant, e.Checks, e.Title, e.Doc = o.mode, "", nil, "", ""
 	target, err := o.targetOf(&e)
 	if err != nil {
 		return e, err

@@ -43,7 +43,7 @@ func playVariant(lab experiment.Experiment, name string) (labResult, error) {
 	}
 	e.Checks = nil
 	l := local.Flags{Isolation: string(localsim.InProcess)}
-	deployer, err := l.DeployerIn("", io.Discard, false)
+	deployer, err := l.DeployerIn("", io.Discard)
 	if err != nil {
 		return labResult{}, err
 	}

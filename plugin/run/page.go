@@ -19,7 +19,11 @@ type pageWriter struct {
 	path       string
 	experiment experiment.Experiment
 	recorder   *page.Recorder
-	runs       []page.Run
+	// of is how many runs there will be.
+	of   int
+	runs []page.Run
+	// comparison is that of the variants, once it is known.
+	comparison *result.Comparison
 }
 
 // newPageWriter checks, before anything is started, that the page can be
@@ -35,7 +39,7 @@ func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return nil, fmt.Errorf("writing the page of --report: %w", err)
 	}
-	return &pageWriter{path: path, experiment: e, recorder: &page.Recorder{}}, nil
+	return &pageWriter{path: path, experiment: e, recorder: &page.Recorder{}, of: 1}, nil
 }
 
 // Observe takes in what happens in a run.
@@ -45,7 +49,7 @@ func (w *pageWriter) Observe(event runner.Event) {
 	}
 	switch event := event.(type) {
 	case runner.RunBegun:
-		w.recorder = &page.Recorder{}
+		w.recorder, w.of = &page.Recorder{}, event.Of
 	case runner.RunEnded:
 		w.add(event.Result)
 	default:
@@ -62,7 +66,14 @@ func (w *pageWriter) add(result *result.Result) {
 	if v, ok := w.experiment.Variant(result.Variant); ok {
 		applied, _ = w.experiment.Apply(v)
 	}
-	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Series(), System: &applied.System})
+	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Finish(w.of), System: &applied.System})
+}
+
+// compare takes in how the variants did.
+func (w *pageWriter) compare(c *result.Comparison) {
+	if w != nil {
+		w.comparison = c
+	}
 }
 
 // write writes the page of all runs that have ended; what was there before is
@@ -80,7 +91,7 @@ func (w *pageWriter) write() (err error) {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs})
+	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}

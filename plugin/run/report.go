@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,9 +30,10 @@ type reportOptions struct {
 	wait    bool
 	out     string
 	page    string
-	output  string
+	output  cli.Output
 }
 
+// NewReport is `report`.
 func NewReport(streams cli.Streams) *cobra.Command {
 	o := &reportOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -41,7 +43,7 @@ func NewReport(streams cli.Streams) *cobra.Command {
 'run --out DIRECTORY' has written, as 'run' shows it.
 
 An experiment that has not ended is an error that says how far it is; --wait waits for it. The
-exit code is that of the run: 10 where a check did not hold.`,
+exit code is that of the run: 10 if a check did not hold.`,
 		Example: `  kubectl microsim report shop --on kind --wait
   kubectl microsim report shop --out results/ --report page.html
   kubectl microsim report results/ -o json`,
@@ -51,7 +53,7 @@ exit code is that of the run: 10 where a check did not hold.`,
 			if local {
 				o.target.On = "local"
 			}
-			if err := o.Validate(); err != nil {
+			if err := o.Validate(cmd); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			if !o.target.OnCluster() {
@@ -65,23 +67,18 @@ exit code is that of the run: 10 where a check did not hold.`,
 	flags.BoolVar(&o.wait, "wait", false, "wait until the experiment has ended")
 	flags.StringVar(&o.out, "out", "", "directory for the results, which must be empty or not there")
 	flags.StringVar(&o.page, "report", "", "write the page of the results, which opens offline")
-	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	o.output.AddFlags(cmd, cli.Templates()...)
 	return cmd
 }
 
-func (o *reportOptions) Validate() error {
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
-			return err
-		}
-	}
-	if err := o.target.Validate(); err != nil {
+func (o *reportOptions) Validate(cmd *cobra.Command) error {
+	if err := cmp.Or(o.output.Validate(), o.target.Validate(cmd)); err != nil {
 		return err
 	}
-	if !o.target.OnCluster() && (o.wait || o.out != "") {
-		return errors.New("--wait and --out are for experiments in a cluster: a directory has its results already")
+	if o.target.OnCluster() {
+		return nil
 	}
-	return nil
+	return cli.Refuse(cmd.Flags(), "are for experiments in a cluster: a directory has its results already", "wait", "out")
 }
 
 func isDir(path string) bool {
@@ -91,7 +88,7 @@ func isDir(path string) bool {
 
 // fromCluster shows the results that an experiment has left in its cluster.
 func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false)
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return err
 	}

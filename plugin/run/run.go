@@ -7,14 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
@@ -42,10 +47,11 @@ type runOptions struct {
 	out      string
 	force    bool
 	report   string
-	output   string
+	output   cli.Output
 	dryRun   bool
 }
 
+// New is `run`.
 func New(streams cli.Streams) *cobra.Command {
 	o := &runOptions{streams: streams, target: target.New()}
 	o.target.AllowVirtual = true
@@ -65,10 +71,10 @@ An experiment with variants is run once for each of them, and they are compared;
 each run, and gives intervals.
 
 On a cluster, the load is generated inside it, by --load-pods pods that share it. --on kind needs no
-cluster: it makes a sandbox where there is none, which stays. With --detach, the experiment runs there
+cluster: it makes a sandbox if there is none, which stays. With --detach, the experiment runs there
 without this machine; 'report', 'status' and 'down' find it by its name.
 
-The exit code is 10 where a check did not hold, and 11 where something could not be cleaned up.`,
+The exit code is 10 if a check did not hold, and 11 if something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
   kubectl microsim run shop --on virtual
   kubectl microsim run shop --on kind
@@ -76,6 +82,7 @@ The exit code is 10 where a check did not hold, and 11 where something could not
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
   kubectl microsim run -f system.yaml -f load.yaml -f faults.yaml --on local
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
+		ValidArgsFunction: cli.CompleteInputs(document.KindExperiment),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.Validate(cmd, args); err != nil {
 				return cli.Usage(cmd, err)
@@ -85,8 +92,28 @@ The exit code is 10 where a check did not hold, and 11 where something could not
 	}
 	o.inputs.AddFlags(cmd, "the experiment")
 	o.AddFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("variants", o.completeVariants)
 	cmd.AddCommand(newOutageRuns(streams)...)
 	return cmd
+}
+
+// completeVariants completes the names of the variants of the experiment.
+func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	docs, err := o.inputs.Read(ctx, cli.Streams{In: strings.NewReader("")}, args)
+	if err != nil || len(docs.Experiments()) != 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	// Names before a comma have been chosen.
+	chosen := begun[:strings.LastIndex(begun, ",")+1]
+	names := []cobra.Completion{}
+	for _, v := range append(docs.Experiments()[0].Variants, experiment.Variant{Name: "all"}) {
+		if !slices.Contains(strings.Split(chosen, ","), v.Name) {
+			names = append(names, cobra.CompletionWithDesc(chosen+v.Name, v.Doc))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // AddFlags adds the flags that all kinds of runs have.
@@ -100,10 +127,11 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.Var(&o.pace, "pace", "with --on virtual: show it live at this pace, such as 10x, instead of as fast as possible")
+	cli.OnlyOn(flags, []string{"virtual"}, "pace")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
-	flags.BoolVar(&o.force, "force", false, "overwrite results that are in --out already")
+	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
-	flags.StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	o.output.AddFlags(cmd, cli.Templates()...)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 }
 
@@ -115,24 +143,26 @@ func (o *runOptions) Validate(cmd *cobra.Command, args []string) error {
 }
 
 func (o *runOptions) validateFlags(cmd *cobra.Command) error {
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
+	flags := cmd.Flags()
+	for _, check := range []func() error{
+		o.output.Validate,
+		o.series.Validate,
+		func() error { return o.target.Validate(cmd) },
+		o.local.Validate,
+		func() error { return target.ValidateLoadPods(o.pods) },
+		func() error { return o.detached.Validate(o, flags) },
+	} {
+		if err := check(); err != nil {
 			return err
 		}
 	}
-	if err := o.series.Validate(); err != nil {
-		return err
+	switch {
+	case o.force && o.out == "":
+		return errors.New("--force is about the directory of --out: write --out, too, or leave it out")
+	case o.dryRun:
+		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report", "pace")
 	}
-	if err := o.target.Validate(); err != nil {
-		return err
-	}
-	if err := o.validateVirtual(cmd); err != nil {
-		return err
-	}
-	if err := o.target.ValidateLoadPods(cmd, o.pods); err != nil {
-		return err
-	}
-	return o.detached.Validate(o)
+	return nil
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
@@ -156,8 +186,13 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 	if err := o.series.adjust(&e); err != nil {
 		return err
 	}
+	if o.series.applies(&e) {
+		if _, err := e.Select(o.series.names()); err != nil {
+			return err
+		}
+	}
 	if o.dryRun {
-		return preview.Experiment(o.streams.Out, &e)
+		return o.plan(&e)
 	}
 	if o.detached.detach {
 		return o.startDetached(cmd.Context(), e, args)
@@ -166,6 +201,33 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 		return o.playAll(cmd.Context(), e, args)
 	}
 	return o.play(cmd.Context(), e, args)
+}
+
+// plan prints what the runs would do.
+func (o *runOptions) plan(e *experiment.Experiment) error {
+	if len(o.series.names()) > 0 {
+		chosen, err := e.Select(o.series.names())
+		if err != nil {
+			return err
+		}
+		e.Variants = chosen
+	}
+	if !o.output.Machine() {
+		return preview.Experiment(o.streams.Out, e, o.series.seeds)
+	}
+	text, err := spec.FormatExperiment(e)
+	if err != nil {
+		return err
+	}
+	if o.output.Format == "yaml" {
+		_, err := o.streams.Out.Write(text)
+		return err
+	}
+	var v any
+	if err := yaml.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("describing experiment %q: %w", e.Name, err)
+	}
+	return o.output.Object(o.streams.Out, v)
 }
 
 // play runs the experiment, shows it, and writes what it showed.
@@ -209,12 +271,22 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 	if err != nil {
 		return nil, err
 	}
+	defer o.recoverable(ctx, e)()
 	screen.Begin()
 	defer screen.Close()
 	return runner.Run(ctx, *e, deps, func(event runner.Event) {
 		screen.Observe(event)
 		observe(event)
 	})
+}
+
+// recoverable says how to take a system on this machine down, if the run does not
+// end well. What it returns is called at the end.
+func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) (done func()) {
+	if o.target.OnCluster() {
+		return func() {}
+	}
+	return cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
 }
 
 // deps are what the runs of an experiment work with where the flags say.
@@ -230,7 +302,7 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	deps.Calibration = &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()}
 	// All variants have the same, so that they can be compared.
 	o.local.Entrances = local.EntrancesOf(e.Faults)
-	deployer, err := o.local.Deployer(talk, false)
+	deployer, err := o.local.Deployer(talk)
 	deps.Deployer = deployer
 	return deps, err
 }
@@ -250,20 +322,15 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 
 // conclude prints the result and says how the run ended.
 func (o *runOptions) conclude(result *result.Result, err error) error {
-	switch o.output {
-	case "json":
+	switch {
+	case o.output.Format == "json":
 		err = errors.Join(err, result.Encode(o.streams.Out))
-	case "yaml":
-		err = errors.Join(err, cli.PrintObject(o.streams.Out, o.output, result))
+	case o.output.Machine():
+		err = errors.Join(err, o.output.Object(o.streams.Out, result))
 	default:
-		err = errors.Join(err, report.Summary(o.streams.Out, result, cli.StyleOf(o.streams.Out)))
+		err = errors.Join(err, report.Summary(cli.Colored(o.streams.Out), result, cli.StyleOf(o.streams.Out)))
 	}
-	if o.out != "" && err == nil {
-		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
-	}
-	if o.report != "" && err == nil {
-		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
-	}
+	o.tellFiles()
 	if err == nil && !result.Passed {
 		failed := 0
 		for _, c := range result.Checks {
@@ -274,6 +341,18 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 		return cli.ChecksFailed(failed, len(result.Checks))
 	}
 	return err
+}
+
+// tellFiles says where the results and the page are, if they have been written.
+func (o *runOptions) tellFiles() {
+	for _, file := range []struct{ text, path string }{{"Results are in", o.out}, {"The page is", o.report}} {
+		if file.path == "" {
+			continue
+		}
+		if _, err := os.Stat(file.path); err == nil {
+			fmt.Fprintf(o.streams.Err, "%s %s\n", file.text, file.path)
+		}
+	}
 }
 
 // repeat is the command line that runs the same again.
@@ -297,6 +376,9 @@ func (o *runOptions) called(args []string) string {
 		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))
 	} else if !o.target.Virtual() {
 		words = append(words, "--isolation", o.local.Isolation)
+		if o.local.PortBase != 0 {
+			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))
+		}
 	}
 	return strings.Join(words, " ")
 }

@@ -101,9 +101,6 @@ func (s *series) adjust(e *experiment.Experiment) error {
 // playAll runs variants with several seeds, compares them, and writes what they
 // showed.
 func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args []string) error {
-	if _, err := e.Select(o.series.names()); err != nil {
-		return err
-	}
 	recorded, err := o.recordSeries(&e)
 	if err != nil {
 		return err
@@ -130,17 +127,22 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			stop(recorded.Err())
 		}
 	})
-	if err = cli.Cause(ctx, err); comparison == nil {
-		if recorded != nil {
-			err = errors.Join(err, recorded.Finish(nil))
+	err = cli.Cause(ctx, err)
+	if comparison != nil {
+		comparison.Command = o.repeatAll(e, args)
+		pages.compare(comparison)
+	}
+	if recorded != nil {
+		if lost := recorded.Finish(comparison); lost != nil && !errors.Is(err, lost) {
+			err = errors.Join(err, lost)
 		}
+	}
+	err = errors.Join(err, pages.write())
+	if comparison == nil {
+		o.tellFiles()
 		return err
 	}
-	comparison.Command = o.repeatAll(e, args)
-	if recorded != nil && recorded.Finish(comparison) != nil && recorded.Err() != nil && !errors.Is(err, recorded.Err()) {
-		err = errors.Join(err, recorded.Err())
-	}
-	return o.concludeAll(comparison, errors.Join(err, pages.write()))
+	return o.concludeAll(comparison, err)
 }
 
 // performAll runs variants with seeds where the flags say, and shows how they go
@@ -154,6 +156,7 @@ func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, s
 	if err != nil {
 		return nil, err
 	}
+	defer o.recoverable(ctx, e)()
 	defer watcher.Close()
 	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) {
 		watcher.observe(event)
@@ -184,17 +187,12 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 
 // concludeAll prints the comparison and says how the runs ended.
 func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
-	if o.output != "" {
-		err = errors.Join(err, cli.PrintObject(o.streams.Out, o.output, c))
+	if o.output.Machine() {
+		err = errors.Join(err, o.output.Object(o.streams.Out, c))
 	} else {
-		err = errors.Join(err, report.Comparison(o.streams.Out, c, cli.StyleOf(o.streams.Out)))
+		err = errors.Join(err, report.Comparison(cli.Colored(o.streams.Out), c, cli.StyleOf(o.streams.Out)))
 	}
-	if o.out != "" {
-		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
-	}
-	if o.report != "" && err == nil {
-		fmt.Fprintf(o.streams.Err, "The page is %s\n", o.report)
-	}
+	o.tellFiles()
 	if err != nil || c.Passed {
 		return err
 	}

@@ -23,7 +23,7 @@ const (
 // useCluster has the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
 	streams := cli.Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, streams, true, func(config *kubeapi.Config) {
+	c, err := o.target.ClusterForPods(ctx, streams, func(config *kubeapi.Config) {
 		// An experiment in the cluster may make the Job of this name alone.
 		if o.detached.called != "" {
 			config.LoadName = manifest.ExperimentLoadName(e.Name)

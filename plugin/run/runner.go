@@ -34,10 +34,15 @@ func NewRunner(streams cli.Streams, newRoot func(cli.Streams) *cobra.Command) *c
 		Short:  "Run the experiment of this pod, and keep its results in the cluster",
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if *k.Config.Namespace == "" {
+				return cli.Usage(cmd, errors.New("--namespace is missing: it is that of this pod, which keeps the results"))
+			}
 			return runInside(cmd.Context(), newRoot(streams), streams, k, args)
 		},
 	}
-	k.AddFlags(cmd)
+	// A pod has the connection of its service account, and needs no other flags.
+	k.AddFlags(&cobra.Command{})
+	cmd.Flags().StringVarP(k.Config.Namespace, "namespace", "n", "", "namespace of this pod")
 	return cmd
 }
 
@@ -52,7 +57,7 @@ func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k 
 	if err != nil {
 		return err
 	}
-	x := &detached.Experiment{Name: e.Name, Namespace: *k.Flags.Namespace, System: e.System.Name}
+	x := &detached.Experiment{Name: e.Name, Namespace: *k.Config.Namespace, System: e.System.Name}
 	started := time.Now()
 	out, page := filepath.Join(manifest.ResultsDir, "out"), filepath.Join(manifest.ResultsDir, pageFile)
 	args := append([]string{"run", "-f", manifest.ExperimentFile, "--on", "cluster", "--namespace", x.Namespace, "--out", out, "--report", page}, flags...)

@@ -2,14 +2,11 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
@@ -39,25 +36,6 @@ func (p *pace) Set(text string) error {
 		return fmt.Errorf("%q is no pace: write a factor such as 10x, or leave it out to be as fast as possible", text)
 	}
 	*p = pace(v)
-	return nil
-}
-
-// validateVirtual refuses flags that mean nothing in virtual time, or nothing
-// outside it.
-func (o *runOptions) validateVirtual(cmd *cobra.Command) error {
-	if !o.target.Virtual() {
-		if o.pace != 0 {
-			return errors.New("--pace is about virtual time: write --on virtual, or leave it out")
-		}
-		return nil
-	}
-	for _, name := range []string{
-		"isolation", "port-base", "kubeconfig", "context", "namespace", "cluster", "sandbox", "image", "push", "node-image", "ready-timeout",
-	} {
-		if cmd.Flags().Changed(name) {
-			return fmt.Errorf("--%s means nothing with --on virtual, where nothing is started: leave it out", name)
-		}
-	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package system
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,9 +17,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
-	contract "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -35,14 +36,16 @@ type callOptions struct {
 	local   local.Flags
 	system  string
 	seed    uint64
-	Timeout time.Duration
-	output  string
-	// do sends the request.
-	do func(*http.Request) (*http.Response, error)
+	timeout time.Duration
+	output  cli.Output
+	// client sends the request.
+	client controlhttp.Doer
 }
 
+// NewCall is `call`.
 func NewCall(streams cli.Streams) *cobra.Command {
-	o := &callOptions{streams: streams, target: target.New(), do: http.DefaultClient.Do}
+	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	o := &callOptions{streams: streams, target: target.New(), client: direct}
 	cmd := &cobra.Command{
 		Use:   "call (-f REQUEST | EXAMPLE)",
 		Short: "Send a request that carries its own route and faults",
@@ -51,12 +54,14 @@ drawn as a tree with the time of each hop; -o json prints the response document 
 code is 1 if any hop failed, which the error names.
 
 Without --system, the services that the request names are started for just this call. On a
-cluster the request goes through the API server. A node is called with its probability, drawn by the seed: the same seed draws alike.`,
+cluster the request goes through the API server. Each node is called with its probability; the
+same seed makes the same draws.`,
 		Example: `  kubectl microsim call -f request.json --on local
   kubectl microsim call -f request.json --system shop
   kubectl microsim call microsim-sample --on local --seed 3 -o json`,
+		ValidArgsFunction: cli.CompleteInputs("Request"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.Validate(args); err != nil {
+			if err := o.Validate(cmd, args); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			return o.run(cmd, args)
@@ -68,25 +73,27 @@ cluster the request goes through the API server. A node is called with its proba
 	cmd.Flags().StringVar(&o.system, "system", "", "the running system to send it to")
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
+	o.output.AddFlags(cmd, "json")
 	o.target.Kube.AddImageFlags(cmd)
 	return cmd
 }
 
-func (o *callOptions) Validate(args []string) error {
+func (o *callOptions) Validate(cmd *cobra.Command, args []string) error {
 	if len(o.inputs.Filenames)+len(args) == 0 {
 		return errors.New("there is nothing to send: name a request with -f")
 	}
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json"); err != nil {
-			return err
-		}
+	if err := cmp.Or(o.output.Validate(), o.target.Validate(cmd), o.local.Validate()); err != nil {
+		return err
 	}
-	if o.Timeout <= 0 {
-		return fmt.Errorf("--timeout %v leaves no time for an answer", o.Timeout)
+	if o.timeout <= 0 {
+		return fmt.Errorf("--timeout %v leaves no time for an answer", o.timeout)
 	}
-	return o.target.Validate()
+	if o.system == "" {
+		return nil
+	}
+	return cli.Refuse(cmd.Flags(), "are about services that are started for the call, and --system names a system that runs: keep one",
+		"isolation", "port-base", "image", "push", "ready-timeout", "node-image")
 }
 
 func (o *callOptions) run(cmd *cobra.Command, args []string) error {
@@ -130,7 +137,7 @@ func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err 
 	if err := system.Validate().Err(); err != nil {
 		return fmt.Errorf("making a system of the services that the request names: %w", err)
 	}
-	deployer, err := o.local.DeployerIn("", o.streams.Err, false)
+	deployer, err := o.local.DeployerIn("", o.streams.Err)
 	if err != nil {
 		return err
 	}
@@ -173,11 +180,13 @@ func addresses(status *control.Status) map[string]string {
 
 // send draws the request's probabilities, sends it, and prints the answer.
 func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[string]string) error {
-	drawn := chain.Sample(tree, load.CallKey(o.seed))
+	key := load.CallKey(o.seed)
+	id := load.RequestID(key)
+	drawn := chain.Sample(tree, key)
 	if drawn == nil {
 		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, tree.Designation, tree.Probability)
-		if o.output != "" {
-			return cli.PrintObject(o.streams.Out, o.output, nil)
+		if o.output.Machine() {
+			return o.output.Object(o.streams.Out, nil)
 		}
 		return nil
 	}
@@ -186,17 +195,17 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 		return url, ok
 	})
 	if !chain.IsURL(resolved.Designation) {
-		return fmt.Errorf("sending the request: %q is no service of the system; it has %s", resolved.Designation, strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
+		return fmt.Errorf("sending the request: the system has no service %q; it has %s", resolved.Designation, strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
 	}
 	for _, name := range unknown {
-		fmt.Fprintf(o.streams.Err, "note: %q is no service of the system; its caller reports an error\n", name)
+		fmt.Fprintf(o.streams.Err, "note: the system has no service %q; its caller reports an error\n", name)
 	}
-	answer, raw, err := o.post(ctx, resolved)
+	answer, err := o.post(ctx, resolved, id)
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	if o.output == "json" {
-		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(raw), '\n')); err != nil {
+	if o.output.Machine() {
+		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(answer.raw), '\n')); err != nil {
 			return err
 		}
 		return hopsFailed(answer.response.Failed(drawn))
@@ -220,53 +229,38 @@ func hopsFailed(hops []chain.FailedHop) error {
 	if n := len(hops) - shown; n > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", n))
 	}
-	return fmt.Errorf("the request was answered, but not well at every hop: %s", strings.Join(texts, "; "))
+	return fmt.Errorf("the request was answered, but not well at every hop: %s", cli.Clean(strings.Join(texts, "; ")))
 }
 
 // answered is what came back for a request.
 type answered struct {
 	response *chain.Response
+	raw      []byte
 	took     time.Duration
 	times    *service.Times
 }
 
-// maxAnswer bounds the response document that is read.
-const maxAnswer = 64 << 20
-
-func (o *callOptions) post(ctx context.Context, tree *chain.Chain) (answered, []byte, error) {
+// post sends the request to the service that it names first.
+func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (answered, error) {
 	body, err := json.Marshal(tree)
 	if err != nil {
-		return answered{}, nil, fmt.Errorf("writing the request: %w", err)
+		return answered{}, fmt.Errorf("writing the request: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	to := strings.TrimSuffix(tree.Designation, "/") + "/"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	call := controlhttp.Call{URL: strings.TrimSuffix(tree.Designation, "/") + "/", Chain: body, RequestID: id, Times: true}
+	got, err := call.Send(ctx, o.client)
 	if err != nil {
-		return answered{}, nil, fmt.Errorf("sending the request to %q: %w", to, err)
+		return answered{}, fmt.Errorf("sending the request: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(contract.TimesHeader, "1")
-	// What the services draw follows from the id, and thereby from the seed.
-	req.Header.Set(contract.RequestIDHeader, load.RequestID(load.CallKey(o.seed)))
-	start := time.Now()
-	resp, err := o.do(req)
-	if err != nil {
-		return answered{}, nil, fmt.Errorf("sending the request: %w", err)
+	a := answered{raw: got.Body, took: got.Took, times: service.ParseTimes(got.Times)}
+	if err := json.Unmarshal(got.Body, &a.response); err != nil || a.response == nil {
+		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", call.URL, got.Status, cli.Clean(fmt.Sprintf("%.200s", got.Body)))
 	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return answered{}, nil, fmt.Errorf("reading the answer of %q: %w", to, err)
+	if got.Code != http.StatusOK {
+		return a, fmt.Errorf("the service answered %s: %s", got.Status, cli.Clean(strings.Join(a.response.Errors, "; ")))
 	}
-	a := answered{took: time.Since(start), times: service.ParseTimes(resp.Header.Get(contract.TimesHeader))}
-	if err := json.Unmarshal(raw, &a.response); err != nil || a.response == nil {
-		return answered{}, nil, fmt.Errorf("reading the answer of %q: status %s, and no response document: %.200s", to, resp.Status, raw)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return a, raw, fmt.Errorf("the service answered %s: %s", resp.Status, strings.Join(a.response.Errors, "; "))
-	}
-	return a, raw, nil
+	return a, nil
 }
 
 // drawTree prints the answer as a tree, with the name of each hop as the
@@ -275,7 +269,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 	width := treeWidth(tree, 0)
 	var draw func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string)
 	draw = func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string) {
-		name := lead + branch + c.Designation
+		name := lead + branch + cli.Clean(c.Designation)
 		took := ""
 		if t != nil {
 			took = fmt.Sprintf("%8.1f ms", float64(t.Took)/float64(time.Millisecond))
@@ -289,7 +283,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 			return
 		}
 		for _, e := range r.Errors {
-			fmt.Fprintf(w, "%s! %s\n", lead+below, e)
+			fmt.Fprintf(w, "%s! %s\n", lead+below, cli.Clean(e))
 		}
 		for i, route := range c.Routes {
 			var child *chain.Response
@@ -311,7 +305,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 
 // treeWidth is the width of the names of a tree, indented as they are drawn.
 func treeWidth(c *chain.Chain, depth int) int {
-	width := 3*depth + len([]rune(c.Designation))
+	width := 3*depth + len([]rune(cli.Clean(c.Designation)))
 	for _, route := range c.Routes {
 		width = max(width, treeWidth(route, depth+1))
 	}

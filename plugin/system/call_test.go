@@ -23,7 +23,7 @@ import (
 func upTwo(t *testing.T) (d *localsim.Deployment, urls map[string]string) {
 	t.Helper()
 	flags := local.Flags{Isolation: string(localsim.InProcess)}
-	deployer, err := flags.DeployerIn(t.TempDir(), io.Discard, false)
+	deployer, err := flags.DeployerIn(t.TempDir(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func send(t *testing.T, text string, seed uint64, urls map[string]string) (*chai
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	o := callOptions{streams: cli.Streams{Out: &out, Err: io.Discard}, seed: seed, Timeout: time.Minute, output: "json", do: http.DefaultClient.Do}
+	o := callOptions{streams: cli.Streams{Out: &out, Err: io.Discard}, seed: seed, timeout: time.Minute, output: cli.Output{Format: "json"}, client: http.DefaultClient}
 	failed := o.send(t.Context(), tree, urls)
 	var r *chain.Response
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {

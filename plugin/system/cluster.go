@@ -3,6 +3,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ func NewCluster(streams cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
 		Short: "Make, list and delete sandboxes: kind clusters for --on kind",
-		Args:  cobra.NoArgs,
+		Args:  cli.Commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newClusterCreate(streams), newClusterList(streams), newClusterDelete(streams))
@@ -43,6 +44,9 @@ func newClusterCreate(streams cli.Streams) *cobra.Command {
 			if err := sandbox.CheckName(name); err != nil {
 				return cli.Usage(cmd, err)
 			}
+			if o.Workers < 0 {
+				return cli.Usage(cmd, fmt.Errorf("--workers %d is not a number of nodes: write 0 or more", o.Workers))
+			}
 			manager, err := kube.Sandboxes(streams)
 			if err != nil {
 				return err
@@ -57,21 +61,19 @@ func newClusterCreate(streams cli.Streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "nodes beside the control plane")
-	cmd.Flags().StringVar(&o.NodeImage, "node-image", "", "image of the nodes; kind's own where left out")
+	cmd.Flags().StringVar(&o.NodeImage, "node-image", "", "image of the nodes; kind's own if left out")
 	return cmd
 }
 
 func newClusterList(streams cli.Streams) *cobra.Command {
-	var output string
+	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show the sandboxes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "" {
-				if err := cli.OneOf("output", output, "json", "yaml"); err != nil {
-					return cli.Usage(cmd, err)
-				}
+			if err := output.Validate(); err != nil {
+				return cli.Usage(cmd, err)
 			}
 			manager, err := kube.Sandboxes(streams)
 			if err != nil {
@@ -81,10 +83,16 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output != "" {
-				return cli.PrintObject(streams.Out, output, cli.AsList(all))
-			}
-			if len(all) == 0 {
+			switch {
+			case output.Names():
+				var names []string
+				for _, s := range all {
+					names = append(names, s.Name)
+				}
+				return cli.PrintNames(streams.Out, "cluster", names)
+			case output.Machine():
+				return output.Object(streams.Out, cli.AsList(all))
+			case len(all) == 0:
 				fmt.Fprintln(streams.Err, "There are no sandboxes.")
 				return nil
 			}
@@ -99,21 +107,44 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 				}
 				rows = append(rows, []string{s.Name, fmt.Sprint(len(s.Nodes)), state, s.Kubeconfig, made})
 			}
-			return cli.PrintTable(streams.Out, []string{"NAME", "NODES", "STATE", "KUBECONFIG", "AGE"}, rows)
+			return output.Table(streams.Out, []string{"NAME", "NODES", "STATE", "KUBECONFIG", "AGE"}, rows)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json or yaml")
+	output.AddFlags(cmd, append(cli.Templates(), "name")...)
+	output.AddNoHeaders(cmd)
 	return cmd
+}
+
+// completeSandboxes completes the names of sandboxes.
+func completeSandboxes(streams cli.Streams) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var names []cobra.Completion
+		if manager, err := kube.Sandboxes(streams); err == nil {
+			all, err := manager.List()
+			for _, s := range all {
+				if err == nil && !slices.Contains(args, s.Name) {
+					names = append(names, s.Name)
+				}
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 func newClusterDelete(streams cli.Streams) *cobra.Command {
 	var all, ignoreNotFound bool
 	cmd := &cobra.Command{
-		Use:   "delete (NAME ... | --all)",
-		Short: "Delete sandboxes and all that is in them",
+		Use:               "delete (NAME ... | --all)",
+		Short:             "Delete sandboxes and all that is in them",
+		ValidArgsFunction: completeSandboxes(streams),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !all && len(args) == 0 {
+			switch {
+			case !all && len(args) == 0:
 				return cli.Usage(cmd, errors.New("there is nothing to delete: name sandboxes, or write --all"))
+			case all && len(args) > 0:
+				return cli.Usage(cmd, errors.New("--all deletes every sandbox, and some are named, too: keep one"))
+			case all && ignoreNotFound:
+				return cli.Usage(cmd, errors.New("--ignore-not-found is about sandboxes that are named, and --all names none: keep one"))
 			}
 			manager, err := kube.Sandboxes(streams)
 			if err != nil {
@@ -144,6 +175,6 @@ func newClusterDelete(streams cli.Streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "delete every sandbox")
-	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a sandbox that is not there is no error")
+	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a sandbox that does not exist is not an error")
 	return cmd
 }

@@ -14,11 +14,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 )
 
 // detachedEnv tells a process of this program that it holds a system in the
-// background. Its value is the file that the system is described in.
+// background. Its value is the path of the system's log.
 const detachedEnv = "MICROSIM_DETACHED"
 
 // detached starts this program again in the background with the same system,
@@ -35,10 +36,12 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	if err != nil {
 		return err
 	}
-	path := logPath(dir, system.Name)
-	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err := refuseRunning(dir, system.Name); err != nil {
+		return err
+	}
+	log, err := createLog(dir, system.Name)
 	if err != nil {
-		return fmt.Errorf("opening the log of system %q: %w", system.Name, err)
+		return fmt.Errorf("making the log of system %q: %w", system.Name, err)
 	}
 	defer log.Close()
 	self, err := os.Executable()
@@ -46,24 +49,47 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 		return fmt.Errorf("finding this program, which holds the system: %w", err)
 	}
 	cmd := exec.Command(self, "up", "-f", "-", "--on", "local", "--seed", fmt.Sprint(o.seed),
-		"--isolation", o.local.Isolation, "--port-base", fmt.Sprint(o.local.PortBase))
-	cmd.Env = append(os.Environ(), detachedEnv+"=1")
+		"--isolation", o.local.Isolation, "--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose))
+	cmd.Env = append(os.Environ(), detachedEnv+"="+logPath(dir, system.Name))
 	cmd.Stdin = bytes.NewReader(description)
 	cmd.Stdout, cmd.Stderr = log, log
 	ownSession(cmd)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting %q in the background: %w", self, err)
+		return errors.Join(fmt.Errorf("starting %q in the background: %w", self, err), os.Remove(log.Name()))
 	}
+	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
+	defer cleaned()
 	status, err := awaitDetached(ctx, cmd, system.Name)
 	if err != nil {
-		return errors.Join(fmt.Errorf("starting system %q in the background: %w", system.Name, err), logged(path))
+		return errors.Join(fmt.Errorf("starting system %q in the background: %w", system.Name, cli.Cause(ctx, err)), logged(log.Name()), os.Remove(log.Name()))
 	}
-	if err := printSystem(o.streams.Out, o.output, status); err != nil {
+	path, err := publishLog(log.Name(), dir, system.Name)
+	if err != nil {
+		return fmt.Errorf("keeping the log of system %q, which runs: %w", system.Name, err)
+	}
+	if err := printSystem(o.streams.Out, &o.output, status); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.streams.Err, "\nControl plane of %s at %s; it runs until 'kubectl microsim down %s --on local'.\nIts log is %s\n",
 		system.Name, status.Control, system.Name, path)
 	return nil
+}
+
+// refuseRunning refuses the name of a system that runs, before its log is touched.
+func refuseRunning(dir, name string) error {
+	reg, err := registry.Open(dir)
+	if err != nil {
+		return err
+	}
+	running, err := reg.Find(name)
+	if missing := (*registry.NotFoundError)(nil); errors.As(err, &missing) || err == nil && !running.Alive {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("starting system %q in the background: it runs already, held by process %d; 'kubectl microsim down %s --on local' takes it down, and --update changes it",
+		name, running.Holder.PID, name)
 }
 
 // detachedPatience bounds how long a system in the background may take to start.
@@ -82,11 +108,14 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.St
 		select {
 		case err := <-ended:
 			if err == nil {
-				err = errors.New("without a word")
+				err = errors.New("it gave no reason")
 			}
 			return nil, fmt.Errorf("it ended: %w", err)
 		case <-ctx.Done():
-			err := errors.Join(ctx.Err(), cmd.Process.Signal(os.Interrupt))
+			err := ctx.Err()
+			if cmd.Process.Signal(os.Interrupt) != nil { // Windows has no such signal
+				err = errors.Join(err, cmd.Process.Kill())
+			}
 			<-ended
 			return nil, err
 		case <-tick.C:
@@ -98,6 +127,23 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.St
 				return status, nil
 			}
 		}
+	}
+}
+
+// removeOwnLog removes the log of a system in the background that has been taken
+// down; nothing is left of the system that it could explain.
+func removeOwnLog() {
+	path := os.Getenv(detachedEnv)
+	if path == "" {
+		return
+	}
+	mine, err := os.Stderr.Stat()
+	if err != nil {
+		return
+	}
+	// Another system of the name may have a log there already.
+	if there, err := os.Lstat(path); err == nil && os.SameFile(mine, there) {
+		_ = os.Remove(path) // `down` removes what is left
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // is started for just this request.
 func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err error) {
 	if o.system != "" {
-		c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false)
+		c, err := o.target.Cluster(ctx, o.streams)
 		if err != nil {
 			return err
 		}
@@ -30,15 +30,16 @@ func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err 
 	}
 	system := systemOf(tree)
 	if len(system.Services) == 0 {
-		return errors.New("sending the request: it names URLs alone, which need no cluster: write --on local")
+		return errors.New("sending the request: it names only URLs, which need no cluster: write --on local")
 	}
 	// Others may send requests at the same time.
 	system.Name = "call-" + strings.ToLower(rand.Text()[:6])
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, true)
+	c, err := o.target.ClusterForPods(ctx, o.streams)
 	if err != nil {
 		return err
 	}
-	cli.RecoverWith(ctx, o.target.Command("down", system.Name))
+	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
+	defer cleaned()
 	d, err := c.Up(ctx, system, o.seed)
 	if err != nil {
 		return cli.Cause(ctx, err)
@@ -50,14 +51,20 @@ func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err 
 // through sends the request through the API server to the system's service that
 // it names first.
 func (o *callOptions) through(ctx context.Context, tree *chain.Chain, d *cluster.Deployment) error {
-	o.do = func(req *http.Request) (*http.Response, error) {
-		name := req.URL.Hostname()
-		if d.System().Service(name) == nil {
-			return nil, fmt.Errorf("%q is no service of system %q, and only those are reached through the API server", req.URL.Host, d.System().Name)
-		}
-		return d.Do(req, name)
-	}
+	o.client = throughAPIServer{d}
 	return o.send(ctx, tree, insideAddresses(d.System()))
+}
+
+// throughAPIServer sends requests to services of a system through the API server.
+type throughAPIServer struct{ system *cluster.Deployment }
+
+// Do implements controlhttp.Doer.
+func (t throughAPIServer) Do(req *http.Request) (*http.Response, error) {
+	name := req.URL.Hostname()
+	if t.system.System().Service(name) == nil {
+		return nil, fmt.Errorf("system %q has no service %q, and only its services are reached through the API server", t.system.System().Name, req.URL.Host)
+	}
+	return t.system.Do(req, name)
 }
 
 // insideAddresses are the URLs by which services of a system on a cluster reach

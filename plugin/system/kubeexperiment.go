@@ -22,7 +22,7 @@ type experimentStatus struct {
 
 // kubeExperimentStatus shows an experiment by its name, with its system. Where
 // there is none it reports false.
-func kubeExperimentStatus(ctx context.Context, streams cli.Streams, c *cluster.Cluster, name, output string) (shown bool, err error) {
+func kubeExperimentStatus(ctx context.Context, streams cli.Streams, c *cluster.Cluster, name string, output *cli.Output) (shown bool, err error) {
 	x, err := detached.Find(ctx, c.Client, name)
 	if missing := (*detached.NotFoundError)(nil); errors.As(err, &missing) {
 		return false, nil
@@ -37,10 +37,13 @@ func kubeExperimentStatus(ctx context.Context, streams cli.Streams, c *cluster.C
 	if status.Running, err = c.SystemOf(ctx, x); err != nil {
 		return false, err
 	}
-	if output == "json" || output == "yaml" {
-		return true, cli.PrintObject(streams.Out, output, status)
+	switch {
+	case output.Names():
+		return true, cli.PrintNames(streams.Out, "experiment", []string{x.Name})
+	case output.Machine():
+		return true, output.Object(streams.Out, status)
 	}
-	if err := printExperiments(streams, []*detached.Experiment{x}); err != nil {
+	if err := printExperiments(streams, output, []*detached.Experiment{x}); err != nil {
 		return true, err
 	}
 	if status.LastWord != "" {
@@ -56,12 +59,12 @@ func kubeExperimentStatus(ctx context.Context, streams cli.Streams, c *cluster.C
 	return true, printKubeStatus(streams, output, status.Running)
 }
 
-func printExperiments(streams cli.Streams, all []*detached.Experiment) error {
+func printExperiments(streams cli.Streams, output *cli.Output, all []*detached.Experiment) error {
 	var rows [][]string
 	for _, x := range all {
 		rows = append(rows, []string{x.Namespace, x.Name, x.System, string(x.Phase), took(x), cli.Age(time.Since(x.Made))})
 	}
-	return cli.PrintTable(streams.Out, []string{"NAMESPACE", "EXPERIMENT", "SYSTEM", "PHASE", "TOOK", "AGE"}, rows)
+	return output.Table(streams.Out, []string{"NAMESPACE", "EXPERIMENT", "SYSTEM", "PHASE", "TOOK", "AGE"}, rows)
 }
 
 // took is how long an experiment has run.
@@ -73,25 +76,4 @@ func took(x *detached.Experiment) string {
 		return cli.Age(time.Since(x.Started))
 	}
 	return cli.Age(x.Ended.Sub(x.Started))
-}
-
-// downExperiments deletes the experiments that have the name, or whose system
-// has it.
-func downExperiments(ctx context.Context, streams cli.Streams, c *cluster.Cluster, name string) (found bool, err error) {
-	all, err := detached.ListOn(ctx, c.Client, name)
-	if err != nil {
-		return false, err
-	}
-	return len(all) > 0, deleteExperiments(ctx, streams, c, all)
-}
-
-func deleteExperiments(ctx context.Context, streams cli.Streams, c *cluster.Cluster, all []*detached.Experiment) (failed error) {
-	for _, x := range all {
-		err := detached.Delete(ctx, c.Client, x)
-		if err == nil {
-			fmt.Fprintf(streams.Out, "experiment/%s deleted\n", x.Name)
-		}
-		failed = errors.Join(failed, err)
-	}
-	return failed
 }

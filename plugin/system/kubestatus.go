@@ -21,25 +21,32 @@ import (
 func offline() *rest.Config { return &rest.Config{Host: "http://127.0.0.1:0"} }
 
 // printKubeStatus prints the services of a system on a cluster.
-func printKubeStatus(streams cli.Streams, output string, status *cluster.Status) error {
-	if output == "json" || output == "yaml" {
-		return cli.PrintObject(streams.Out, output, status)
+func printKubeStatus(streams cli.Streams, output *cli.Output, status *cluster.Status) error {
+	switch {
+	case output.Names():
+		var names []string
+		for i := range status.Services {
+			names = append(names, status.Services[i].Name)
+		}
+		return cli.PrintNames(streams.Out, "service", names)
+	case output.Machine():
+		return output.Object(streams.Out, status)
 	}
 	var rows [][]string
 	for i := range status.Services {
 		s := &status.Services[i]
 		ready, restarts := countReady(s.Replicas)
 		row := []string{s.Name, s.Endpoint, string(s.Kind), fmt.Sprintf("%d/%d", ready, s.Want), fmt.Sprint(restarts), strings.Join(s.Calls, ",")}
-		if output == "wide" {
+		if output.Wide() {
 			row = append(row, s.Image)
 		}
 		rows = append(rows, row)
 	}
 	titles := []string{"NAME", "ENDPOINT", "KIND", "READY", "RESTARTS", "CALLS"}
-	if output == "wide" {
+	if output.Wide() {
 		titles = append(titles, "IMAGE")
 	}
-	if err := cli.PrintTable(streams.Out, titles, rows); err != nil {
+	if err := output.Table(streams.Out, titles, rows); err != nil {
 		return err
 	}
 	for i := range status.Services {
@@ -49,7 +56,7 @@ func printKubeStatus(streams cli.Streams, output string, status *cluster.Status)
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)
-		return faults.Print(streams, status.Faults)
+		return faults.Print(streams, output, status.Faults)
 	}
 	return nil
 }
@@ -65,8 +72,8 @@ func countReady(replicas []runner.Replica) (ready, restarts int) {
 }
 
 // kubeStatus shows one system on a cluster, or all there are.
-func kubeStatus(ctx context.Context, streams cli.Streams, at *target.Target, args []string, output string) error {
-	c, err := at.Kube.Cluster(ctx, at.On, streams, false)
+func kubeStatus(ctx context.Context, streams cli.Streams, at *target.Target, args []string, output *cli.Output) error {
+	c, err := at.Cluster(ctx, streams)
 	if err != nil {
 		return err
 	}
@@ -99,7 +106,7 @@ type kubeRow struct {
 }
 
 // listKubeSystems lists the systems on a cluster, and the experiments.
-func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluster, output string) error {
+func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluster, output *cli.Output) error {
 	rows, err := kubeRows(ctx, c)
 	if err != nil {
 		return cli.Cause(ctx, err)
@@ -108,7 +115,18 @@ func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluste
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	if output == "json" || output == "yaml" {
+	if output.Names() {
+		var names []string
+		for _, r := range rows {
+			names = append(names, r.Name)
+		}
+		var runs []string
+		for _, x := range experiments {
+			runs = append(runs, x.Name)
+		}
+		return errors.Join(cli.PrintNames(streams.Out, "system", names), cli.PrintNames(streams.Out, "experiment", runs))
+	}
+	if output.Machine() {
 		items := []any{}
 		for _, r := range rows {
 			items = append(items, r)
@@ -116,7 +134,7 @@ func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluste
 		for _, x := range experiments {
 			items = append(items, experimentStatus{Kind: "Experiment", Experiment: x})
 		}
-		return cli.PrintObject(streams.Out, output, cli.AsList(items))
+		return output.Object(streams.Out, cli.AsList(items))
 	}
 	var table [][]string
 	for _, r := range rows {
@@ -124,7 +142,7 @@ func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluste
 	}
 	switch {
 	case len(rows) > 0:
-		err = cli.PrintTable(streams.Out, []string{"NAMESPACE", "NAME", "SERVICES", "READY", "STATE", "AGE"}, table)
+		err = output.Table(streams.Out, []string{"NAMESPACE", "NAME", "SERVICES", "READY", "STATE", "AGE"}, table)
 	case len(experiments) == 0:
 		fmt.Fprintln(streams.Err, "No systems run on this cluster.")
 	}
@@ -134,7 +152,7 @@ func listKubeSystems(ctx context.Context, streams cli.Streams, c *cluster.Cluste
 	if len(rows) > 0 {
 		fmt.Fprintln(streams.Out)
 	}
-	return printExperiments(streams, experiments)
+	return printExperiments(streams, output, experiments)
 }
 
 func kubeRows(ctx context.Context, c *cluster.Cluster) ([]kubeRow, error) {
@@ -163,45 +181,65 @@ func kubeRows(ctx context.Context, c *cluster.Cluster) ([]kubeRow, error) {
 	return rows, nil
 }
 
-// kubeDown takes systems on a cluster down. With all, they are every system in
+// onKubernetes takes systems on a cluster down. With --all, they are every system in
 // the namespaces that the flags mean.
-func kubeDown(ctx context.Context, streams cli.Streams, at *target.Target, names []string, all, ignoreNotFound bool) error {
-	c, err := at.Kube.Cluster(ctx, at.On, streams, false)
+func (o *downOptions) onKubernetes(ctx context.Context, names []string) error {
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return err
 	}
 	var failed error
-	if all {
+	if o.all {
 		experiments, err := detached.List(ctx, c.Client)
 		if err != nil {
 			return cli.Cause(ctx, err)
 		}
-		failed = deleteExperiments(ctx, streams, c, experiments)
+		failed = o.deleteExperiments(ctx, c, experiments)
 		systems, err := c.Systems(ctx)
 		if err != nil {
-			return cli.Cause(ctx, err)
+			return cli.Cause(ctx, errors.Join(failed, err))
 		}
 		for _, d := range systems {
 			name, err := d.System().Name, d.Close(ctx)
 			if err == nil {
-				fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
+				o.deleted("system", name)
 			}
 			failed = errors.Join(failed, err)
 		}
 	}
 	for _, name := range names {
-		ended, err := downExperiments(ctx, streams, c, name)
+		failed = errors.Join(failed, o.endOnCluster(ctx, c, name))
+	}
+	return cli.Cause(ctx, failed)
+}
+
+// endOnCluster takes down the system of a name, and the experiments that have the
+// name or run on that system.
+func (o *downOptions) endOnCluster(ctx context.Context, c *cluster.Cluster, name string) error {
+	experiments, err := detached.ListOn(ctx, c.Client, name)
+	if err != nil {
+		return err
+	}
+	if err := o.deleteExperiments(ctx, c, experiments); err != nil {
+		return err
+	}
+	err = c.Down(ctx, name)
+	if missing := (*cluster.NotFoundError)(nil); errors.As(err, &missing) && (len(experiments) > 0 || o.ignoreNotFound) {
+		return nil
+	}
+	if err == nil {
+		o.deleted("system", name)
+	}
+	return err
+}
+
+func (o *downOptions) deleteExperiments(ctx context.Context, c *cluster.Cluster, all []*detached.Experiment) (failed error) {
+	for _, x := range all {
+		err := detached.Delete(ctx, c.Client, x)
 		if err == nil {
-			err = c.Down(ctx, name)
-		}
-		var missing *cluster.NotFoundError
-		if errors.As(err, &missing) && (ended || ignoreNotFound) {
-			continue
-		}
-		if err == nil {
-			fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
+			o.deleted("experiment", x.Name)
 		}
 		failed = errors.Join(failed, err)
 	}
-	return cli.Cause(ctx, failed)
+	return failed
 }

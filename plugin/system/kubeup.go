@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -26,7 +27,7 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 	if o.dryRun == "client" {
 		return o.plan(system)
 	}
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, true, force)
+	c, err := o.target.ClusterForPods(ctx, o.streams, force)
 	if err != nil {
 		return err
 	}
@@ -35,9 +36,11 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 		if err != nil {
 			return cli.Cause(ctx, err)
 		}
-		return printObjects(o.streams, o.output, objects, "(server dry run)")
+		return printObjects(o.streams, &o.output, objects, "(server dry run)")
 	}
+	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
 	deployment, err := c.Up(ctx, system, o.seed)
+	cleaned() // from here on it stays by intention, or what could not be removed is named
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
@@ -45,12 +48,15 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 	if err != nil {
 		return err
 	}
-	return printKubeStatus(o.streams, o.output, status)
+	if o.output.Names() {
+		return cli.PrintNames(o.streams.Out, "system", []string{system.Name})
+	}
+	return printKubeStatus(o.streams, &o.output, status)
 }
 
 // plan prints the objects without asking any cluster.
 func (o *upOptions) plan(system *topology.System) error {
-	image := o.target.Kube.Image
+	image := cmp.Or(o.target.Kube.Image, o.target.Kube.Push)
 	if image == "" {
 		if img, err := kube.AgentImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
 			image = img.Tag.String()
@@ -59,7 +65,7 @@ func (o *upOptions) plan(system *topology.System) error {
 			fmt.Fprintln(o.streams.Err, "note: no image is named with --image, so these objects do not run as they are")
 		}
 	}
-	c, err := cluster.New(kubeapi.Config{REST: offline(), Namespace: *o.target.Kube.Flags.Namespace, Image: image, ServiceSpec: kube.ServiceSpec, PodMonitor: o.podMonitor})
+	c, err := cluster.New(kubeapi.Config{REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: image, ServiceSpec: kube.ServiceSpec, PodMonitor: o.podMonitor})
 	if err != nil {
 		return err
 	}
@@ -67,17 +73,17 @@ func (o *upOptions) plan(system *topology.System) error {
 	if err != nil {
 		return err
 	}
-	return printObjects(o.streams, o.output, objects, "(dry run)")
+	return printObjects(o.streams, &o.output, objects, "(dry run)")
 }
 
 // printObjects prints objects as kubectl does: as documents that it takes as
 // they are, or their names.
-func printObjects(streams cli.Streams, output string, objects []*unstructured.Unstructured, mode string) error {
-	switch output {
-	case "json":
-		return cli.PrintObject(streams.Out, "json", cli.AsList(objects))
-	case "yaml":
-		for i, o := range objects {
+func printObjects(streams cli.Streams, output *cli.Output, objects []*unstructured.Unstructured, mode string) error {
+	if output.Machine() && !output.Names() && output.Format != "yaml" {
+		return output.Object(streams.Out, cli.AsList(objects))
+	}
+	for i, o := range objects {
+		if output.Format == "yaml" {
 			text, err := yaml.Marshal(o.Object)
 			if err != nil {
 				return fmt.Errorf("writing YAML: %w", err)
@@ -88,15 +94,17 @@ func printObjects(streams cli.Streams, output string, objects []*unstructured.Un
 			if _, err := streams.Out.Write(text); err != nil {
 				return err
 			}
+			continue
 		}
-		return nil
-	}
-	for _, o := range objects {
 		kind := strings.ToLower(o.GetKind())
 		if group, _, found := strings.Cut(o.GetAPIVersion(), "/"); found {
 			kind += "." + group
 		}
-		fmt.Fprintf(streams.Out, "%s/%s applied %s\n", kind, o.GetName(), mode)
+		text := kind + "/" + o.GetName()
+		if !output.Names() {
+			text += " applied " + mode
+		}
+		fmt.Fprintln(streams.Out, text)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,7 @@ On this machine there is a log of systems that run in the background, one for th
   kubectl microsim logs --all --on local`,
 		ValidArgsFunction: o.target.CompleteServices(&o.system),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.Validate(args); err != nil {
+			if err := o.Validate(cmd, args); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			if o.target.OnCluster() {
@@ -56,23 +57,26 @@ On this machine there is a log of systems that run in the background, one for th
 	}
 	o.target.AddFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.system, "system", "", "the running system; may be left out where there is only one")
+	flags.StringVar(&o.system, "system", "", "the running system; may be left out if there is only one")
 	flags.BoolVar(&o.all, "all", false, "every service of the system")
 	flags.BoolVarP(&o.follow, "follow", "f", false, "go on with what is printed from now on, until Ctrl-C")
 	flags.BoolVarP(&o.previous, "previous", "p", false, "of the containers that ended before those that run")
-	flags.Var(&o.since, "since", "leave out what is older than this")
+	flags.Var(cli.NewDuration(&o.since), "since", "leave out what is older than this")
 	flags.Int64Var(&o.tail, "tail", -1, "how many lines of each replica to begin with; -1 is all")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "previous", "since")
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 	return cmd
 }
 
-func (o *logsOptions) Validate(services []string) error {
-	if err := o.target.Validate(); err != nil {
+func (o *logsOptions) Validate(cmd *cobra.Command, services []string) error {
+	if err := o.target.Validate(cmd); err != nil {
 		return err
 	}
 	switch {
+	case cmd.Flags().Changed("since") && o.since <= 0:
+		return fmt.Errorf("--since %v leaves out every line: leave it out for all", o.since)
 	case !o.all && len(services) == 0:
-		return errors.New("nothing is named whose log to print: name services, or write --all")
+		return errors.New("no service is named: name services, or write --all")
 	case o.all && len(services) > 0:
 		return errors.New("--all and names of services are both given: keep one")
 	case o.follow && o.previous:
@@ -83,14 +87,12 @@ func (o *logsOptions) Validate(services []string) error {
 		return nil
 	case len(services) > 0:
 		return errors.New("a system on this machine has one log for all its services: write --all")
-	case o.previous || o.since > 0:
-		return errors.New("the log of a system on this machine is a file: --previous and --since are for clusters")
 	}
 	return nil
 }
 
 func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error {
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false)
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	show := printLine(o.streams.Out, cli.StyleOf(o.streams.Out).Color)
+	show := printLine(cli.Colored(o.streams.Out), cli.StyleOf(o.streams.Out).Color)
 	err = logs.Read(ctx, d.Instance, logs.Options{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
 	if o.follow && ctx.Err() != nil {
 		return nil //nolint:nilerr // Ctrl-C is how it ends
@@ -117,6 +119,6 @@ func printLine(w io.Writer, color bool) func(logs.Line) {
 			_, _ = io.WriteString(hash, l.Service)
 			prefix = fmt.Sprintf("\x1b[%dm%s\x1b[0m", firstColor+hash.Sum32()%colors, prefix)
 		}
-		fmt.Fprintf(w, "%s %s\n", prefix, l.Text)
+		fmt.Fprintf(w, "%s %s\n", prefix, strings.TrimSuffix(l.Text, "\r"))
 	}
 }

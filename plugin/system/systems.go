@@ -1,9 +1,11 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -21,30 +23,29 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
+// NewStatus is `status`.
 func NewStatus(streams cli.Streams) *cobra.Command {
 	var (
 		at     = target.New()
-		output string
+		output cli.Output
 	)
 	cmd := &cobra.Command{
-		Use:               "status [SYSTEM]",
-		Short:             "Show the running systems, or the services of one",
+		Use:   "status [SYSTEM]",
+		Short: "Show the running systems, or the services of one",
+		Example: `  kubectl microsim status --on local
+  kubectl microsim status shop
+  kubectl microsim status -A -o name`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: at.CompleteSystems(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "" {
-				if err := cli.OneOf("output", output, "json", "yaml", "wide"); err != nil {
-					return cli.Usage(cmd, err)
-				}
-			}
-			if err := at.Validate(); err != nil {
+			if err := cmp.Or(output.Validate(), at.Validate(cmd)); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			if at.OnCluster() {
-				return kubeStatus(cmd.Context(), streams, &at, args, output)
+				return kubeStatus(cmd.Context(), streams, &at, args, &output)
 			}
 			if len(args) == 0 {
-				return listSystems(cmd.Context(), streams, output)
+				return listSystems(cmd.Context(), streams, &output)
 			}
 			client, err := local.Find(args[0])
 			if err != nil {
@@ -54,11 +55,13 @@ func NewStatus(streams cli.Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printStatus(streams, output, status)
+			return printStatus(streams, &output, status)
 		},
 	}
 	at.AddFlags(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "", "output format: json, yaml or wide")
+	at.AddAllNamespaces(cmd)
+	output.AddFlags(cmd, append(cli.Templates(), "name", "wide")...)
+	output.AddNoHeaders(cmd)
 	return cmd
 }
 
@@ -73,10 +76,44 @@ type systemRow struct {
 	Started  time.Time `json:"started"`
 }
 
-func listSystems(ctx context.Context, streams cli.Streams, output string) error {
-	entries, err := local.Systems()
+func listSystems(ctx context.Context, streams cli.Streams, output *cli.Output) error {
+	systems, err := systemRows(ctx)
 	if err != nil {
 		return err
+	}
+	switch {
+	case output.Names():
+		var names []string
+		for i := range systems {
+			names = append(names, systems[i].Name)
+		}
+		return cli.PrintNames(streams.Out, "system", names)
+	case output.Machine():
+		return output.Object(streams.Out, cli.AsList(systems))
+	case len(systems) == 0:
+		fmt.Fprintln(streams.Err, "No systems run on this machine.")
+		return nil
+	}
+	var rows [][]string
+	for _, s := range systems {
+		row := []string{s.Name, fmt.Sprint(s.Services), s.Ready, s.State, cli.Age(time.Since(s.Started))}
+		if output.Wide() {
+			row = append(row, s.Control, fmt.Sprint(s.PID))
+		}
+		rows = append(rows, row)
+	}
+	titles := []string{"NAME", "SERVICES", "READY", "STATE", "AGE"}
+	if output.Wide() {
+		titles = append(titles, "CONTROL", "PID")
+	}
+	return output.Table(streams.Out, titles, rows)
+}
+
+// systemRows asks each system on this machine how it is.
+func systemRows(ctx context.Context) ([]systemRow, error) {
+	entries, err := local.Systems()
+	if err != nil {
+		return nil, err
 	}
 	systems := []systemRow{}
 	for _, e := range entries {
@@ -96,26 +133,7 @@ func listSystems(ctx context.Context, streams cli.Streams, output string) error 
 		}
 		systems = append(systems, row)
 	}
-	if output == "json" || output == "yaml" {
-		return cli.PrintObject(streams.Out, output, cli.AsList(systems))
-	}
-	if len(systems) == 0 {
-		fmt.Fprintln(streams.Err, "No systems run on this machine.")
-		return nil
-	}
-	var rows [][]string
-	for _, s := range systems {
-		row := []string{s.Name, fmt.Sprint(s.Services), s.Ready, s.State, cli.Age(time.Since(s.Started))}
-		if output == "wide" {
-			row = append(row, s.Control, fmt.Sprint(s.PID))
-		}
-		rows = append(rows, row)
-	}
-	titles := []string{"NAME", "SERVICES", "READY", "STATE", "AGE"}
-	if output == "wide" {
-		titles = append(titles, "CONTROL", "PID")
-	}
-	return cli.PrintTable(streams.Out, titles, rows)
+	return systems, nil
 }
 
 // readyOf counts the replicas that are ready: 9/10.
@@ -140,22 +158,41 @@ func countReplicas(s *control.ServiceStatus) (ready, all, restarts int) {
 	return ready, len(s.Replicas), restarts
 }
 
-func printStatus(streams cli.Streams, output string, status *control.Status) error {
-	if output == "json" || output == "yaml" {
-		return cli.PrintObject(streams.Out, output, status)
+func printStatus(streams cli.Streams, output *cli.Output, status *control.Status) error {
+	switch {
+	case output.Names():
+		var names []string
+		for i := range status.Services {
+			names = append(names, status.Services[i].Name)
+		}
+		return cli.PrintNames(streams.Out, "service", names)
+	case output.Machine():
+		return output.Object(streams.Out, status)
+	}
+	titles := []string{"NAME", "ENDPOINT", "KIND", "READY", "RESTARTS", "CALLS"}
+	if output.Wide() {
+		titles = append(titles, "REPLICAS")
 	}
 	var rows [][]string
 	for i := range status.Services {
 		s := &status.Services[i]
 		ready, all, restarts := countReplicas(s)
-		rows = append(rows, []string{s.Name, s.Endpoint, serviceKind(s), fmt.Sprintf("%d/%d", ready, all), fmt.Sprint(restarts), strings.Join(s.Calls, ",")})
+		row := []string{s.Name, s.Endpoint, serviceKind(s), fmt.Sprintf("%d/%d", ready, all), fmt.Sprint(restarts), strings.Join(s.Calls, ",")}
+		if output.Wide() {
+			var replicas []string
+			for _, r := range s.Replicas {
+				replicas = append(replicas, fmt.Sprintf("%s (%s)", r.URL, r.State))
+			}
+			row = append(row, strings.Join(replicas, ","))
+		}
+		rows = append(rows, row)
 	}
-	if err := cli.PrintTable(streams.Out, []string{"NAME", "ENDPOINT", "KIND", "READY", "RESTARTS", "CALLS"}, rows); err != nil {
+	if err := output.Table(streams.Out, titles, rows); err != nil {
 		return err
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)
-		return faults.Print(streams, status.Faults)
+		return faults.Print(streams, output, status.Faults)
 	}
 	return nil
 }
@@ -169,65 +206,108 @@ func serviceKind(s *control.ServiceStatus) string {
 	return string(s.Kind)
 }
 
+// downOptions are those of `down`.
+type downOptions struct {
+	streams        cli.Streams
+	target         target.Target
+	inputs         cli.Inputs
+	output         cli.Output
+	all            bool
+	ignoreNotFound bool
+}
+
+// NewDown is `down`.
 func NewDown(streams cli.Streams) *cobra.Command {
-	var (
-		at             = target.New()
-		in             cli.Inputs
-		all            bool
-		ignoreNotFound bool
-	)
+	o := &downOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
 		Use:   "down (SYSTEM ... | -f FILE | --all)",
 		Short: "Take systems down, and remove all that they made",
 		Example: `  kubectl microsim down shop
   kubectl microsim down shop --on local
   kubectl microsim down --all --on local`,
-		ValidArgsFunction: at.CompleteSystems(),
+		ValidArgsFunction: o.target.CompleteSystems(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := at.Validate(); err != nil {
+			if err := o.Validate(cmd, args); err != nil {
 				return cli.Usage(cmd, err)
 			}
-			if !all && len(args)+len(in.Filenames) == 0 {
-				return cli.Usage(cmd, errors.New("there is nothing to take down: name systems, or write --all"))
-			}
-			names, err := systemNames(cmd.Context(), streams, &in, args, all && !at.OnCluster())
-			if err != nil {
-				return err
-			}
-			if at.OnCluster() {
-				return kubeDown(cmd.Context(), streams, &at, names, all, ignoreNotFound)
-			}
-			dir, err := registry.DefaultDir(os.Getenv)
-			if err != nil {
-				return err
-			}
-			var failed error
-			for _, name := range names {
-				err := localsim.Down(cmd.Context(), dir, name, netlab.Sweep)
-				var missing *registry.NotFoundError
-				if errors.As(err, &missing) && ignoreNotFound {
-					continue
-				}
-				if err == nil {
-					fmt.Fprintf(streams.Out, "system/%s deleted\n", name)
-				}
-				failed = errors.Join(failed, err)
-			}
-			return failed
+			return o.run(cmd.Context(), args)
 		},
 	}
-	at.AddFlags(cmd)
-	in.AddFlags(cmd, "the files that the systems came from")
-	cmd.Flags().BoolVar(&all, "all", false, "take down every system there is: on this machine, or in the namespaces that -n means")
-	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a system that does not run is no error")
+	o.target.AddFlags(cmd)
+	o.target.AddAllNamespaces(cmd)
+	o.inputs.AddFlags(cmd, "the files that the systems came from")
+	cmd.Flags().BoolVar(&o.all, "all", false, "take down every system there is: on this machine, or in the namespaces that -n or -A means")
+	cmd.Flags().BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "a system that does not run is not an error")
+	o.output.AddFlags(cmd, "name")
 	return cmd
 }
 
-// systemNames lists the systems that the arguments, the files, or --all name.
-func systemNames(ctx context.Context, streams cli.Streams, in *cli.Inputs, args []string, all bool) ([]string, error) {
+func (o *downOptions) Validate(cmd *cobra.Command, args []string) error {
+	if err := cmp.Or(o.output.Validate(), o.target.Validate(cmd)); err != nil {
+		return err
+	}
+	named := len(args)+len(o.inputs.Filenames) > 0
+	switch {
+	case !o.all && !named:
+		return errors.New("there is nothing to take down: name systems, or write --all")
+	case o.all && named:
+		return errors.New("--all takes down every system, and some are named, too: keep one")
+	case o.all && o.ignoreNotFound:
+		return errors.New("--ignore-not-found is about systems that are named, and --all names none: keep one")
+	}
+	return nil
+}
+
+func (o *downOptions) run(ctx context.Context, args []string) error {
+	names, err := o.systems(ctx, args)
+	if err != nil {
+		return err
+	}
+	if o.target.OnCluster() {
+		return o.onKubernetes(ctx, names)
+	}
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, name := range names {
+		failed = errors.Join(failed, o.end(ctx, dir, name))
+	}
+	return cli.Cause(ctx, failed)
+}
+
+// end takes a system on this machine down, with its log.
+func (o *downOptions) end(ctx context.Context, dir, name string) error {
+	err := localsim.Down(ctx, dir, name, netlab.Sweep)
+	if missing := (*registry.NotFoundError)(nil); errors.As(err, &missing) && o.ignoreNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(logPath(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &runner.CleanupError{Left: []string{"the log of system " + name}, Err: err}
+	}
+	o.deleted("system", name)
+	return nil
+}
+
+// deleted tells of an object that is gone.
+func (o *downOptions) deleted(kind, name string) {
+	if o.output.Names() {
+		fmt.Fprintf(o.streams.Out, "%s/%s\n", kind, name)
+		return
+	}
+	fmt.Fprintf(o.streams.Out, "%s/%s deleted\n", kind, name)
+}
+
+// systems lists the systems that the arguments and the files name, and with --all
+// those that run on this machine.
+func (o *downOptions) systems(ctx context.Context, args []string) ([]string, error) {
 	names := append([]string(nil), args...)
-	if len(in.Filenames) > 0 {
-		docs, err := in.Read(ctx, streams, nil)
+	if len(o.inputs.Filenames) > 0 {
+		docs, err := o.inputs.Read(ctx, o.streams, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -237,8 +317,11 @@ func systemNames(ctx context.Context, streams cli.Streams, in *cli.Inputs, args 
 		for _, e := range docs.Experiments() {
 			names = append(names, e.System.Name)
 		}
+		if len(names) == 0 {
+			return nil, errors.New("the files describe no system to take down: name the files that it came from")
+		}
 	}
-	if all {
+	if o.all && !o.target.OnCluster() {
 		systems, err := local.Systems()
 		if err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ type topOptions struct {
 	target   target.Target
 	watch    bool
 	interval unit.Duration
-	output   string
+	output   cli.Output
 }
 
 func NewTop(streams cli.Streams) *cobra.Command {
@@ -55,26 +55,28 @@ On a terminal the table is painted again each second until Ctrl-C; elsewhere, an
 	o.target.AddFlags(cmd)
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on until Ctrl-C (default on a terminal)")
 	cmd.Flags().Var(&o.interval, "interval", "time over which is counted")
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
+	o.output.AddFlags(cmd, cli.Templates()...)
+	o.output.AddNoHeaders(cmd)
 	return cmd
 }
 
 func (o *topOptions) Validate(cmd *cobra.Command) error {
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
-			return err
-		}
+	if err := cmp.Or(o.output.Validate(), o.target.Validate(cmd)); err != nil {
+		return err
 	}
 	const shortest = 100 * time.Millisecond
 	switch given := cmd.Flags().Changed("watch"); {
-	case o.output != "" && o.watch:
+	case o.output.Machine() && o.watch:
 		return errors.New("--output prints one sample, which --watch would repeat: keep one")
 	case o.interval.Std() < shortest:
 		return fmt.Errorf("--interval %v is too short: write %v or more", o.interval, shortest)
-	case !given && o.output == "":
+	case !given && !o.output.Machine():
 		_, o.watch = cli.IsTerminal(o.streams.Out)
 	}
-	return o.target.Validate()
+	if _, terminal := cli.IsTerminal(o.streams.Out); terminal && o.watch && o.output.NoHeaders {
+		return errors.New("--no-headers is about tables that are printed once, and --watch repaints one: write --watch=false")
+	}
+	return nil
 }
 
 // A watched system is one whose replicas can be asked for their figures.
@@ -93,7 +95,7 @@ func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, err
 		}
 		return &watchedSystem{client.Name(), client.Replicas, func() error { return nil }}, nil
 	}
-	c, err := o.target.Kube.Cluster(ctx, o.target.On, o.streams, false)
+	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return nil, err
 	}
@@ -115,21 +117,22 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, system.end()) }()
 	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
-	scraper := collect.New(collect.Options{Interval: o.interval.Std()})
-	if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
-		return cli.Cause(ctx, err)
-	}
+	options := collect.Options{Interval: o.interval.Std()}
 	if o.watch {
+		scraper := collect.New(options)
+		if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
+			return cli.Cause(ctx, err)
+		}
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
-	select {
-	case <-time.After(o.interval.Std()):
-	case <-ctx.Done():
+	options.Timeout = max(options.Interval, time.Second) // a short interval makes no service answer faster
+	samples, err := collect.Sample(ctx, options, system.replicas)
+	if err != nil {
+		return cli.Cause(ctx, err)
 	}
-	// The last scrape is the one that counts from the first.
-	if err := scraper.Stop(); err != nil || ctx.Err() != nil {
-		return cli.Cause(ctx, cmp.Or(err, ctx.Err()))
+	for i := range samples {
+		t.add(samples[i])
 	}
 	return o.print(t)
 }
@@ -155,16 +158,21 @@ func (t *topTable) add(s measure.Sample) {
 func (o *topOptions) print(t *topTable) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o.output != "" {
-		return cli.PrintObject(o.streams.Out, o.output, &t.top)
+	if o.output.Machine() {
+		return o.output.Object(o.streams.Out, &t.top)
 	}
 	style := cli.StyleOf(o.streams.Out)
 	if style.Width == 0 {
-		const wide = 160 // of what is no terminal
+		const wide = 160 // if the output is not a terminal
 		style.Width = wide
 	}
-	for _, line := range t.top.Table(style) {
-		if _, err := fmt.Fprintln(o.streams.Out, line); err != nil {
+	lines := t.top.Table(style)
+	if o.output.NoHeaders {
+		lines = lines[min(1, len(lines)):]
+	}
+	out := cli.Colored(o.streams.Out)
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
 	}
@@ -212,5 +220,5 @@ func newScreen(streams cli.Streams) *report.Screen {
 	if !ok {
 		return nil
 	}
-	return report.NewScreen(streams.Out, cli.SizeOf(f), os.Getenv("NO_COLOR") == "")
+	return report.NewScreen(cli.Raw(streams.Out), cli.SizeOf(f), os.Getenv("NO_COLOR") == "")
 }

@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -31,14 +33,14 @@ type upOptions struct {
 	seed    uint64
 	detach  bool
 	update  bool
-	output  string
-	verbose bool
+	output  cli.Output
 	dryRun  string
 	force   bool
-	// podMonitor is nil where nothing was said.
+	// podMonitor is nil if the flag was not given.
 	podMonitor *bool
 }
 
+// NewUp is `up`.
 func NewUp(streams cli.Streams) *cobra.Command {
 	o := &upOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -60,8 +62,9 @@ system by its name.`,
   kubectl microsim up -f system.yaml --dry-run=client -o yaml
   kubectl microsim up -f system.yaml --on local
   kubectl microsim up social --on local --detach`,
+		ValidArgsFunction: cli.CompleteInputs(document.KindSystem, document.KindExperiment, "Simulation", "MockServiceGraph"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.Validate(args); err != nil {
+			if err := o.Validate(cmd, args); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			return o.run(cmd.Context(), args)
@@ -70,38 +73,51 @@ system by its name.`,
 	o.inputs.AddFlags(cmd, "the system")
 	o.target.AddFlags(cmd)
 	o.local.AddFlags(cmd)
-	cmd.Flags().StringVar(&o.name, "name", "", "name of the system, in place of the file's")
-	cmd.Flags().Uint64Var(&o.seed, "seed", document.DefaultSeed, "seed of all random decisions")
-	cmd.Flags().BoolVar(&o.detach, "detach", false, "leave the system running in the background")
-	cmd.Flags().BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "output format: json or yaml")
-	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
-	cmd.Flags().StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
-	cmd.Flags().Lookup("dry-run").NoOptDefVal = "client"
-	cmd.Flags().BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of the system's objects")
-	cmd.Flags().Var(cli.NewOptionalBool(&o.podMonitor), "pod-monitor", "add a PodMonitor for the operator of Prometheus: true or false (default where the cluster knows the kind)")
-	cmd.Flags().Lookup("pod-monitor").NoOptDefVal = "true"
+	flags := cmd.Flags()
+	flags.StringVar(&o.name, "name", "", "name of the system, in place of the file's")
+	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "seed of all random decisions")
+	flags.BoolVar(&o.detach, "detach", false, "leave the system running in the background")
+	flags.BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
+	flags.BoolVarP(&o.local.Verbose, "verbose", "v", false, "log every request")
+	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "verbose")
+	flags.StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
+	flags.Lookup("dry-run").NoOptDefVal = "client"
+	cli.CompleteFlag(cmd, "dry-run", "none", "client", "server")
+	flags.BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of the system's objects")
+	flags.Var(cli.NewOptionalBool(&o.podMonitor), "pod-monitor", "add a PodMonitor for the operator of Prometheus: true or false (default true if the cluster knows the kind)")
+	flags.Lookup("pod-monitor").NoOptDefVal = "true"
+	cli.CompleteFlag(cmd, "pod-monitor", "true", "false")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "force-conflicts", "pod-monitor")
+	o.output.AddFlags(cmd, append(cli.Templates(), "name")...)
 	o.target.Kube.AddImageFlags(cmd)
 	return cmd
 }
 
-func (o *upOptions) Validate(args []string) error {
+func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 	if len(o.inputs.Filenames)+len(args) == 0 {
 		return errors.New("there is no system to bring up: name a file with -f, or an example")
 	}
-	if o.output != "" {
-		if err := cli.OneOf("output", o.output, "json", "yaml"); err != nil {
+	for _, check := range []func() error{
+		o.output.Validate,
+		func() error { return cli.OneOf("dry-run", o.dryRun, "none", "client", "server") },
+		func() error { return o.target.Validate(cmd) },
+		o.local.Validate,
+	} {
+		if err := check(); err != nil {
 			return err
 		}
 	}
-	if err := cli.OneOf("dry-run", o.dryRun, "none", "client", "server"); err != nil {
-		return err
-	}
-	if err := o.target.Validate(); err != nil {
-		return err
-	}
-	if o.dryRun == "server" && !o.target.OnCluster() {
+	flags := cmd.Flags()
+	switch {
+	case o.dryRun == "server" && !o.target.OnCluster():
 		return errors.New("--dry-run=server asks a cluster, and there is none with --on local: write --dry-run=client")
+	case o.dryRun == "client" && o.force:
+		return errors.New("--force-conflicts changes what a cluster does, and --dry-run=client asks none: write --dry-run=server")
+	case flags.Changed("name") && o.name == "":
+		return errors.New("--name \"\" is not a name: leave it out to take the file's")
+	case o.update:
+		return cli.Refuse(flags, "are decided when a system starts, and --update changes one that runs: leave them out, or take the system down first",
+			"isolation", "port-base", "seed", "verbose", "detach")
 	}
 	return nil
 }
@@ -111,27 +127,48 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.target.OnCluster() {
+	switch {
+	case o.target.OnCluster():
 		return o.onKubernetes(ctx, system)
-	}
-	if o.dryRun == "client" {
-		if err := preview.Services(o.streams.Out, system); err != nil {
-			return err
-		}
-		fmt.Fprintf(o.streams.Out, "system/%s up (dry run)\n", system.Name)
-		return nil
-	}
-	if o.update {
+	case o.dryRun == "client":
+		return o.planLocal(system)
+	case o.update:
 		return o.change(ctx, system)
-	}
-	if o.detach {
+	case o.detach:
 		return o.detached(ctx, system)
 	}
 	return o.foreground(ctx, system)
 }
 
-// system reads the one system that the files describe; that of an experiment
-// will do.
+// planLocal prints what would be started on this machine.
+func (o *upOptions) planLocal(system *topology.System) error {
+	if o.output.Machine() {
+		if o.output.Names() {
+			return cli.PrintNames(o.streams.Out, "system", []string{system.Name})
+		}
+		text, err := spec.FormatSystem(system)
+		if err != nil {
+			return err
+		}
+		if o.output.Format == "yaml" {
+			_, err := o.streams.Out.Write(text)
+			return err
+		}
+		var v any
+		if err := yaml.Unmarshal(text, &v); err != nil {
+			return fmt.Errorf("describing system %q: %w", system.Name, err)
+		}
+		return o.output.Object(o.streams.Out, v)
+	}
+	if err := preview.Services(o.streams.Out, system); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.streams.Out, "system/%s up (dry run)\n", system.Name)
+	return nil
+}
+
+// system reads the one system that the files describe, which may be that of an
+// experiment.
 func (o *upOptions) system(ctx context.Context, args []string) (*topology.System, error) {
 	docs, err := o.inputs.Read(ctx, o.streams, args)
 	if err != nil {
@@ -179,26 +216,28 @@ func (o *upOptions) change(ctx context.Context, system *topology.System) error {
 	if err != nil {
 		return err
 	}
-	return printSystem(o.streams.Out, o.output, status)
+	return printSystem(o.streams.Out, &o.output, status)
 }
 
-// foreground keeps the system up until a signal, or until somebody else takes
+// foreground keeps the system up until a signal, or until another program takes
 // it down.
 func (o *upOptions) foreground(ctx context.Context, system *topology.System) error {
-	deployer, err := o.local.Deployer(o.streams.Err, o.verbose)
+	deployer, err := o.local.Deployer(o.streams.Err)
 	if err != nil {
 		return err
 	}
+	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
 	deployment, err := deployer.Up(ctx, system, o.seed)
 	if err != nil {
+		cleaned()
 		return cli.Cause(ctx, err)
 	}
 	status, err := deployment.Status(ctx)
 	if err == nil {
-		err = printSystem(o.streams.Out, o.output, status)
+		err = printSystem(o.streams.Out, &o.output, status)
 	}
 	if err != nil {
-		return errors.Join(err, deployment.Close(context.WithoutCancel(ctx)))
+		return errors.Join(cli.Cause(ctx, err), deployment.Close(context.WithoutCancel(ctx)))
 	}
 	if os.Getenv(detachedEnv) == "" {
 		fmt.Fprintf(o.streams.Err, "\nControl plane of %s at %s; Ctrl-C takes it down.\n", system.Name, deployment.ControlURL())
@@ -211,19 +250,24 @@ func (o *upOptions) foreground(ctx context.Context, system *topology.System) err
 	if err := deployment.Close(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	cleaned()
+	removeOwnLog()
 	fmt.Fprintf(o.streams.Err, "system/%s deleted\n", system.Name)
 	return nil
 }
 
 // printSystem prints the services of a running system.
-func printSystem(w io.Writer, output string, status *control.Status) error {
-	if output != "" {
-		return cli.PrintObject(w, output, status)
+func printSystem(w io.Writer, output *cli.Output, status *control.Status) error {
+	if output.Names() {
+		return cli.PrintNames(w, "system", []string{status.Name})
+	}
+	if output.Machine() {
+		return output.Object(w, status)
 	}
 	var rows [][]string
 	for i := range status.Services {
 		s := &status.Services[i]
 		rows = append(rows, []string{s.Name, s.Endpoint, serviceKind(s), strings.Join(s.Calls, ",")})
 	}
-	return cli.PrintTable(w, []string{"NAME", "ENDPOINT", "KIND", "CALLS"}, rows)
+	return output.Table(w, []string{"NAME", "ENDPOINT", "KIND", "CALLS"}, rows)
 }

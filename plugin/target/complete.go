@@ -28,7 +28,7 @@ func (t *Target) Complete(find func(ctx context.Context, streams cli.Streams) ([
 		if t.Kube == nil && t.On == "" {
 			t.On = "local"
 		}
-		if t.Validate() != nil {
+		if t.resolve() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
@@ -74,7 +74,7 @@ func (t *Target) CompleteServices(system *string) WordsFunc {
 func (t *Target) systems(ctx context.Context, streams cli.Streams) ([]*topology.System, error) {
 	var systems []*topology.System
 	if t.OnCluster() {
-		c, err := t.Kube.Cluster(ctx, t.On, streams, false)
+		c, err := t.Cluster(ctx, streams)
 		if err != nil {
 			return nil, err
 		}

@@ -72,10 +72,7 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 		return nil, err
 	}
 	schedule := measure.NewSchedule(e.Load)
-	length, bounded := experiment.Length(e.Load)
-	if bounded && e.Tail > 0 {
-		schedule.SetLoadEnd(length)
-	}
+	length, _ := experiment.Length(e.Load)
 	faults := NewFaultLog(plan)
 	faults.schedule = schedule
 	return &Account{
@@ -83,7 +80,7 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 		clients: measure.NewClients(schedule), samples: measure.NewServices(schedule), windows: measure.NewWindows(e.Window.Std()),
 		abort: measure.NewAbortWatch(e.AbortOn, e.AbortWindow), idle: newIdleness(&e), outages: newOutages(faults), phase: -1,
 		result: &result.Result{
-			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed,
+			APIVersion: result.ResultVersion, Kind: result.ResultKind, Name: e.Name, Title: e.Title, Doc: e.Doc, Variant: e.AppliedVariant, Seed: e.Seed,
 			Target: o.Target, Versions: o.Versions, Environment: o.Environment,
 			Checks: []result.CheckResult{}, Faults: []result.FaultRecord{}, Recoveries: []result.Recovery{}, Segments: []result.Segment{},
 		},
@@ -143,7 +140,10 @@ func (a *Account) elapsed(at time.Time) (time.Duration, bool) {
 
 // Outcome counts what became of a request of the load. Many goroutines may call
 // it at the same time.
-func (a *Account) Outcome(o measure.Outcome) { a.clients.Observe(o) }
+func (a *Account) Outcome(o measure.Outcome) {
+	a.clients.Observe(o)
+	a.windows.ObserveClient(o)
+}
 
 // Sample counts what a service did. It returns the moment of the sample, in
 // elapsed time, and the index of the phase of the load that it belongs to; false
@@ -153,7 +153,7 @@ func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, c
 	if !loading {
 		return 0, 0, false
 	}
-	middle := max(0, at-sample.Elapsed/2)
+	middle := max(0, at-sample.Interval()/2)
 	a.samples.Observe(at, sample)
 	a.windows.ObserveService(middle, sample)
 	a.abort.ObserveService(middle, sample)
@@ -197,8 +197,7 @@ func (a *Account) Second(at time.Time) (result.ClientSecond, *result.Abort) {
 	total := a.clients.Sum()
 	delta := total.Since(&a.earlier)
 	now := at.Sub(a.zero)
-	second := result.ClientSecond{At: now, Seconds: (now - a.last).Seconds(), Phase: a.phase, Outcomes: delta.ByClass(), Latency: delta.Summary()}
-	a.windows.ObserveClients(a.last+(now-a.last)/2, second.Outcomes)
+	second := delta.Second(now, (now - a.last).Seconds(), a.phase)
 	a.earlier, a.last = total, now
 	return second, a.abort.Judge(now, total, a.services)
 }
@@ -225,6 +224,7 @@ func (a *Account) BeginTail() (until time.Time) {
 	length := a.loadLength()
 	end := a.zero.Add(length)
 	a.schedule.SetLoadEnd(length)
+	a.schedule.SetLastAnswer(a.clients.Until(length))
 	a.idle.begin(end)
 	return end.Add(a.experiment.Tail.Std())
 }
@@ -273,10 +273,11 @@ func (a *Account) measure() {
 	}
 	r.Segments = cut.Segments(end)
 	r.Timeline = a.clients.Timeline(end)
+	until := a.clients.Until(end)
 	if r.Tail != nil {
-		end += time.Duration(r.Tail.Length * 1e9)
+		until = max(until, end+time.Duration(r.Tail.Length*1e9))
 	}
-	r.Windows = a.windows.List(a.services, end)
+	r.Windows = a.windows.List(a.services, until)
 }
 
 // loadLength is when the last request may have been sent, in elapsed time: as

@@ -167,6 +167,10 @@ func TestOutages(t *testing.T) {
 	cart := func(ready bool, restarts int, since float64) Replica {
 		return Replica{Service: "cart", Index: 1, Ready: ready, Restarts: restarts, Since: at(since)}
 	}
+	seen := func(r Replica, detected float64) Replica {
+		r.Detected = at(detected)
+		return r
+	}
 	type look struct {
 		at       float64
 		replicas []Replica
@@ -178,7 +182,9 @@ func TestOutages(t *testing.T) {
 		looks []look
 		want  []result.Recovery
 	}{
-		"seen down":          {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {5, []Replica{cart(true, 1, 4)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3), ReadyAt: at(4), Detection: 0.5, Took: 1.5}}},
+		"nobody noticed":     {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(2.5), ReadyAt: at(4), Took: 1.5}}},
+		"noticed later":      {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {4, []Replica{seen(cart(false, 0, 2.5), 3.5)}}, {5, []Replica{cart(true, 0, 4.5)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3.5), ReadyAt: at(4.5), Detection: 1, Took: 2}}},
+		"seen down":          {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{seen(cart(false, 0, 2.5), 3)}}, {5, []Replica{cart(true, 1, 4)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3), ReadyAt: at(4), Detection: 0.5, Took: 1.5}}},
 		"back between looks": {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(true, 1, 2.5)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(3)}}},
 		"missing":            {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(4), Took: 1}}},
 		"for good":           {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {4, nil}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3)}}},

@@ -20,6 +20,9 @@ type Replica struct {
 	Restarts int
 	// Since is when it came into this state; the zero time if that is not known.
 	Since time.Time
+	// Detected is when a health check or an observer of the system noticed that
+	// the replica is not ready; the zero time as long as none has.
+	Detected time.Time
 }
 
 // An Outage says that a replica went down, or that it has come back.
@@ -73,7 +76,7 @@ func (o *outages) look(now time.Time, replicas []Replica) (changes []Outage) {
 	}
 	for _, key := range o.missing(replicas) {
 		gone := o.seen[key].replica
-		gone.Ready, gone.Since = false, time.Time{}
+		gone.Ready, gone.Since, gone.Detected = false, time.Time{}, now
 		changes = append(changes, o.compare(&gone, now)...)
 	}
 	return changes
@@ -104,6 +107,9 @@ func (o *outages) compare(replica *Replica, now time.Time) (changes []Outage) {
 		o.recoveries = append(o.recoveries, o.newOutage(&before, replica, now))
 		changes = append(changes, Outage{Recovery: o.recoveries[before.open]})
 	}
+	if before.open >= 0 {
+		noteDetection(&o.recoveries[before.open], replica.Detected, now)
+	}
 	if before.open >= 0 && replica.Ready {
 		recovery := &o.recoveries[before.open]
 		recovery.ReadyAt = within(replica.Since, recovery.DownAt, now).UTC()
@@ -118,7 +124,7 @@ func (o *outages) compare(replica *Replica, now time.Time) (changes []Outage) {
 
 // newOutage notes a replica that is down, or was down since it was looked at.
 func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) result.Recovery {
-	outage := result.Recovery{Service: replica.Service, Replica: replica.Index, DetectedAt: now.UTC()}
+	outage := result.Recovery{Service: replica.Service, Replica: replica.Index}
 	down := now
 	if !replica.Ready {
 		down = within(replica.Since, before.at, now)
@@ -127,8 +133,23 @@ func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) r
 		outage.Fault, down = rec.ID, rec.OrderedAt
 	}
 	outage.DownAt = down.UTC()
-	outage.Detection = now.Sub(down).Seconds()
+	detected := replica.Detected
+	if replica.Ready {
+		// It has been restarted since the last look, so somebody noticed; nothing
+		// before this look is known of that.
+		detected = now
+	}
+	noteDetection(&outage, detected, now)
 	return outage
+}
+
+// noteDetection notes when an outage was noticed, once that is known.
+func noteDetection(outage *result.Recovery, detected, now time.Time) {
+	if !outage.DetectedAt.IsZero() || detected.IsZero() {
+		return
+	}
+	outage.DetectedAt = within(detected, outage.DownAt, now).UTC()
+	outage.Detection = outage.DetectedAt.Sub(outage.DownAt).Seconds()
 }
 
 // blamed reports whether an outage of the replica is already put down to the

@@ -75,8 +75,8 @@ func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *resu
 		}
 		v, none := segment.Value(check, condition)
 		if none == "" && v.Holds(condition) {
-			why := fmt.Sprintf("%s of %s was %s%s over the last %s, and the run is to end on %q",
-				condition.Metric, check.Subject(), v.Prefix(), condition.Format(v.Number), a.length, check.Expr)
+			why := fmt.Sprintf("%s of %s was %s over the last %s, and the run is to end on %q",
+				condition.Metric, check.Subject(), v.Text(condition), a.length, check.Expr)
 			return &result.Abort{Check: check, At: now.Seconds(), Value: v.Number, Why: why}
 		}
 	}
@@ -90,7 +90,8 @@ func (a *AbortWatch) segment(now, from time.Duration, total Tally, order []strin
 	if from > 0 {
 		delta, seconds = total.Since(&a.Clients[0].total), (now - a.Clients[0].at).Seconds()
 	}
-	s.Clients = delta.stats(seconds)
+	ended, good := delta.ended()
+	s.Clients = delta.stats(seconds, seconds, ended, good)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.Services) > 0 && a.Services[0].at < from {

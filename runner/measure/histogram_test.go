@@ -10,56 +10,80 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-func TestHistogramQuantilesAreNear(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	var h histogram
-	var values []float64
-	for range 20000 {
-		d := time.Duration(math.Exp(random.Float64()*18)) * time.Microsecond / 10
-		d = max(d, 1)
-		h.record(d)
-		values = append(values, d.Seconds())
+func TestDistributionSince(t *testing.T) {
+	var r stats.Recorder
+	r.Record(time.Millisecond)
+	var first, second distribution
+	first.add(&r)
+	for range 10 {
+		r.Record(time.Second)
 	}
-	slices.Sort(values)
-	var d distribution
-	d.add(&h)
-	for _, q := range []float64{0, 0.01, 0.5, 0.9, 0.99, 0.999, 1} {
-		want := values[max(0, int(math.Ceil(q*float64(len(values))))-1)]
-		if got := d.quantile(q); math.Abs(got-want) > 0.008*want+0.6e-6 {
-			t.Errorf("quantile %v is %v, want %v", q, got, want)
+	second.add(&r)
+	delta := second.since(&first)
+	if l := delta.latency(); delta.Count() != 10 || math.Abs(l.P50-1) > 0.008 || math.Abs(l.Min-1) > 0.016 || math.Abs(l.Mean-1) > 1e-9 {
+		t.Errorf("%d values, %+v", delta.Count(), l)
+	}
+	if l := second.latency(); l.Min != 0.001 || l.Max != 1 || l.P999 != 1 {
+		t.Errorf("extremes of all are %+v", l)
+	}
+}
+
+// Quantiles of the whole run, a phase and a second are near the true order
+// statistics of what was observed in them.
+func TestClientQuantilesAreNear(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	schedule := NewSchedule(twoPhases())
+	c := NewClients(schedule)
+	var all, steady, second []float64
+	for i := range 20000 {
+		o := Outcome{Phase: i % 2, Intended: time.Duration(i%2)*2*time.Second + time.Duration(i/2%1000)*time.Millisecond, Class: outcome.OK}
+		o.Latency = time.Duration(math.Exp(random.NormFloat64()) * 1e6)
+		c.Observe(o)
+		all = append(all, o.Latency.Seconds())
+		if o.Phase == 1 {
+			steady, second = append(steady, o.Latency.Seconds()), append(second, o.Latency.Seconds())
 		}
 	}
-	if l := d.latency(); l.Min != values[0] || l.Max != values[len(values)-1] {
-		t.Errorf("min %v, max %v; want %v, %v", l.Min, l.Max, values[0], values[len(values)-1])
+	system := &topology.System{Name: "none"}
+	cut := &Segmenter{System: system, Schedule: schedule, Clients: c, Services: NewServices(schedule)}
+	segments := cut.Segments(10 * time.Second)
+	for name, pair := range map[string]struct {
+		values []float64
+		shown  *result.Latency
+	}{"run": {all, segments[0].Clients.Latency}, "phase": {steady, segments[2].Clients.Latency}, "second": {second, c.Timeline(10 * time.Second)[2].Latency}} {
+		slices.Sort(pair.values)
+		for q, got := range map[float64]float64{0.5: pair.shown.P50, 0.9: pair.shown.P90, 0.99: pair.shown.P99, 0.999: pair.shown.P999} {
+			want := pair.values[int(math.Ceil(q*float64(len(pair.values))-1e-9))-1]
+			if math.Abs(got-want) > 0.008*want {
+				t.Errorf("%s: quantile %v is %v, want %v", name, q, got, want)
+			}
+		}
 	}
 }
 
-func TestHistogramTakesExtremes(t *testing.T) {
-	var h histogram
-	for _, v := range []time.Duration{-1, 0, 1, math.MaxInt64} {
-		h.record(v)
+// A service that did not answer one look tells of both intervals at the next.
+func TestRateAfterAMissedLook(t *testing.T) {
+	s := NewServices(NewSchedule(twoPhases()))
+	look := func(at int, counted time.Duration, requests int64, up int) {
+		s.Observe(time.Duration(at)*time.Second, &Sample{Elapsed: time.Second, Counted: counted, Service: "a", Requests: requests, Errors: requests / 10, Degraded: requests / 5, Up: up, Replicas: 1,
+			Calls: []CallSample{{Callee: "b", Calls: map[outcome.Class]int64{outcome.OK: requests}, Degraded: requests / 4}}})
 	}
-	var d distribution
-	d.add(&h)
-	if d.count != 4 || d.min != 1 || d.max != math.MaxInt64 {
-		t.Errorf("%d values from %v to %v", d.count, d.min, d.max)
+	look(3, time.Second, 20, 1)
+	look(4, 0, 0, 0)
+	look(5, 0, 0, 0)
+	look(6, 3*time.Second, 60, 1)
+	look(7, 0, 0, 0) // never heard of again
+	stats, edges := s.stats([]string{"a"}, func(int, int) bool { return true })
+	if a := stats[0]; a.Rate != 20 || a.Goodput != 14 || a.Degraded != 16 || a.Seconds != 5 || a.Up != 0.4 {
+		t.Errorf("got %+v", a)
 	}
-}
-
-func TestDistributionSince(t *testing.T) {
-	var h histogram
-	h.record(time.Millisecond)
-	var first, second distribution
-	first.add(&h)
-	for range 10 {
-		h.record(time.Second)
-	}
-	second.add(&h)
-	delta := second.Since(&first)
-	if l := delta.latency(); delta.count != 10 || math.Abs(l.P50-1) > 0.008 || math.Abs(l.Min-1) > 0.016 || math.Abs(l.Mean-1) > 1e-9 {
-		t.Errorf("%d values, %+v", delta.count, l)
+	if ab := edges[0]; ab.Rate != 20 || ab.Goodput != 15 || ab.Degraded != 20 {
+		t.Errorf("got %+v", ab)
 	}
 }
 
@@ -119,17 +143,8 @@ func TestNoOutcomeIsLost(t *testing.T) {
 			seconds += n
 		}
 	}
-	if cells.outcomes != total.outcomes || seconds != 8000 || cells.latency.count != total.latency.count {
+	if cells.outcomes != total.outcomes || seconds != 8000 || cells.latency.Count() != total.latency.Count() {
 		t.Errorf("by cell %v, in total %v, by second %d", cells.outcomes, total.outcomes, seconds)
-	}
-}
-
-func TestBucketsOfOtherBounds(t *testing.T) {
-	var b buckets
-	b.add([]float64{0.1, 0.2}, []int64{1, 2, 3}, 1)
-	b.add([]float64{0.05, 0.15, 0.9}, []int64{1, 1, 1, 1}, 1)
-	if !slices.Equal(b.counts, []int64{2, 3, 5}) || b.Sum != 2 {
-		t.Errorf("counts %v, sum %v", b.counts, b.Sum)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // An Outcome is what became of one arrival.
@@ -20,33 +22,52 @@ type Outcome struct {
 	// Status is the HTTP status, or 0 where none came.
 	Status int
 	Bytes  int64
+	// Degraded says that the answer is a good one in which something took the
+	// place of a part, at any hop.
+	Degraded bool
 }
+
+// End is when the request ended.
+func (o *Outcome) End() time.Duration { return o.Intended + o.Latency }
+
+// Ended reports whether the request was sent and came to an end of its own: it
+// was not dropped, nor cut off by the end of the run.
+func (o *Outcome) Ended() bool { return result.Ended(o.Class) }
+
+// Good reports whether the request ended well at every hop.
+func (o *Outcome) Good() bool { return o.Class == outcome.OK && !o.Degraded }
 
 // A Sample is what one service did since the last sample, all replicas taken
 // together.
 type Sample struct {
-	At      time.Time `json:"at"`
-	Elapsed time.Duration
-	Service string
+	At time.Time `json:"at"`
+	// Elapsed is the time since the round of samples before. Counted is the time
+	// in which the counts came about, which is longer where the service did not
+	// answer the round before, and 0 where it has not answered now.
+	Elapsed, Counted time.Duration
+	Service          string
 	// Requests that were answered or given up, as the service itself counts;
 	// Errors are those of them with a status of 400 or more, or without one.
 	Requests int64
 	Errors   int64
+	// Degraded were answered well, but something took the place of a part.
+	Degraded int64
+	// Rate is requests per second, each replica's over its own time.
+	Rate float64
 	// Codes counts the requests by HTTP status, or by what became of them.
 	Codes map[string]int64
-	// Latency has the counts of the buckets whose upper bounds, in seconds, are
-	// in Bounds; the last count is of those above.
-	Bounds  []float64
-	Latency []int64
-	// Sum is the sum of all latencies in seconds.
-	Sum         float64
+	// Latency has the latencies of the requests.
+	Latency     stats.Histogram
 	InFlight    int64
 	QueueLength int64
 	CPUSeconds  float64
 	MemoryBytes int64
 	// Up is the number of replicas that answered the watcher.
 	Up, Replicas int
-	Calls        []CallSample
+	// Last is set where the watching ended with this sample, which may be of a
+	// moment only.
+	Last  bool
+	Calls []CallSample
 }
 
 // A CallSample is what one service saw of the calls to another.
@@ -57,10 +78,31 @@ type CallSample struct {
 	Calls     map[outcome.Class]int64
 	Attempts  map[outcome.Class]int64
 	Fallbacks int64
+	// Degraded counts good answers in which something took the place of a part.
+	Degraded int64
 	// Breaker is the worst state of the breakers of these calls now; nil where
 	// they have none.
 	Breaker *policy.BreakerState
-	Bounds  []float64
-	Latency []int64
-	Sum     float64
+	// Latency has the latencies of the calls.
+	Latency stats.Histogram
 }
+
+// Seconds is over how many seconds the counts are to be spread, so that
+// Requests gives the Rate; 0 where the service told nothing.
+func (s *Sample) Seconds() float64 {
+	if s.Rate > 0 {
+		return float64(s.Requests) / s.Rate
+	}
+	return s.Counted.Seconds()
+}
+
+// Goodput is requests that ended well at every hop, per second, as Rate is.
+func (s *Sample) Goodput() float64 {
+	if s.Requests == 0 {
+		return 0
+	}
+	return s.Rate * float64(s.Requests-s.Errors-s.Degraded) / float64(s.Requests)
+}
+
+// Interval is the time that the sample is of, up to At.
+func (s *Sample) Interval() time.Duration { return max(s.Elapsed, s.Counted) }

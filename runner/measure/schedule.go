@@ -14,8 +14,9 @@ type Schedule struct {
 	phases []phaseWindow
 	// faults are the moments of a FaultSpan.
 	faults struct{ asked, from, clearAsked, to atomic.Int64 }
-	// tail is when the load ended, where the system is watched longer.
-	Tail atomic.Int64
+	// loadEnd is when the load ended, or will end; Never where that is not known.
+	// lastAnswer is when its last request ended; Never until then.
+	loadEnd, lastAnswer atomic.Int64
 }
 
 // A phaseWindow is one phase. Where one before it ends by count, its start is
@@ -55,8 +56,12 @@ func (c *Schedule) faultSpan() FaultSpan {
 	}
 }
 
-// SetLoadEnd says when the load ended, where the system is watched longer.
-func (c *Schedule) SetLoadEnd(at time.Duration) { c.Tail.Store(int64(at)) }
+// SetLoadEnd says when the load ended.
+func (c *Schedule) SetLoadEnd(at time.Duration) { c.loadEnd.Store(int64(at)) }
+
+// SetLastAnswer says when the last request of the load ended, where the system
+// is watched longer.
+func (c *Schedule) SetLastAnswer(at time.Duration) { c.lastAnswer.Store(int64(at)) }
 
 // see notes an arrival of a phase.
 func (c *Schedule) see(phase int, at time.Duration) {
@@ -86,13 +91,23 @@ func (c *Schedule) Phase(at time.Duration) int {
 	return 0
 }
 
-// slot is the phase of what a service did at a moment, or one more than there
-// are phases in the tail.
-func (c *Schedule) slot(at time.Duration) int {
-	if int64(at) >= c.Tail.Load() {
+// endSlot is the phase in which something ended, or one more than there are
+// phases after the load.
+func (c *Schedule) endSlot(at time.Duration) int {
+	if int64(at) >= c.loadEnd.Load() {
 		return len(c.phases)
 	}
 	return c.Phase(at)
+}
+
+// slot is the slot of what a service did at a moment: as endSlot, or two more
+// than there are phases after the load's last answer.
+func (c *Schedule) slot(at time.Duration) int {
+	slot := c.endSlot(at)
+	if slot == len(c.phases) && int64(at) >= c.lastAnswer.Load() {
+		slot++
+	}
+	return slot
 }
 
 // The parts of a run. What starts while the first fault is being applied or the
@@ -129,14 +144,18 @@ func (c *Schedule) partOf(from, to time.Duration) int {
 func NewSchedule(profile load.Profile) *Schedule {
 	c := &Schedule{phases: make([]phaseWindow, len(profile.Phases))}
 	var at time.Duration
-	counted := false
+	counted, endless := false, false
 	for i, p := range profile.Phases {
 		c.phases[i].name, c.phases[i].planned, c.phases[i].counted = p.Name, at, counted
 		c.phases[i].seen.Store(math.MaxInt64)
 		at += p.Duration.Std()
-		counted = counted || p.Count > 0
+		counted, endless = counted || p.Count > 0, endless || p.Duration == 0
 	}
-	c.Tail.Store(math.MaxInt64)
+	c.loadEnd.Store(math.MaxInt64)
+	if !counted && !endless {
+		c.loadEnd.Store(int64(at))
+	}
+	c.lastAnswer.Store(math.MaxInt64)
 	c.SetFaults(FaultSpan{Never, Never, Never, Never})
 	return c
 }

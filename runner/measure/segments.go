@@ -20,25 +20,44 @@ type Segmenter struct {
 	Recoveries  []result.Recovery
 	// tail is nil where the system was not watched after the load.
 	Tail *result.Tail
+
+	// end is that of the load, until that of its last request.
+	end, until time.Duration
 }
 
 // Segments cuts the run: the whole, its phases, and where faults acted the
-// parts before, during and after them. What was never reached is left out.
+// parts before, during and after them. What was never reached is left out. The
+// end is that of the load; the whole run, its last phase and its last part last
+// until the last request has ended.
 func (s *Segmenter) Segments(end time.Duration) []result.Segment {
+	s.end, s.until = end, s.Clients.Until(end)
 	phases := len(s.Schedule.phases)
-	all := []result.Segment{s.segment(result.WholeRun, "", 0, end, func(phase, _ int) bool { return phase < phases })}
+	all := []result.Segment{s.segment(result.WholeRun, "", 0, s.until, func(slot, _ int) bool { return slot <= phases })}
 	for i := range s.Schedule.phases {
-		from, to := s.Schedule.start(i), end
-		if i+1 < len(s.Schedule.phases) {
-			to = min(to, s.Schedule.start(i+1))
+		from, to, last := s.Schedule.start(i), s.until, phases
+		if i+1 < phases && s.Schedule.start(i+1) < end {
+			to, last = s.Schedule.start(i+1), i
 		}
-		if from < to {
-			all = append(all, s.segment(result.LoadPhase, s.Schedule.phases[i].name, from, to, func(phase, _ int) bool { return phase == i }))
+		if from < end && from < to {
+			all = append(all, s.segment(result.LoadPhase, s.Schedule.phases[i].name, from, to, func(slot, _ int) bool { return slot >= i && slot <= last }))
 		}
 	}
+	all = append(all, s.faultParts()...)
+	if s.Tail == nil {
+		return all
+	}
+	to := end + time.Duration(s.Tail.Length*1e9)
+	return append(all, s.segment(result.TailPart, experiment.AfterLoad, end, to, func(slot, _ int) bool { return slot >= phases }))
+}
+
+// momentary is below what a part lasts if it is to say anything.
+const momentary = 10 * time.Millisecond
+
+// faultParts are the segments before, during and after the faults.
+func (s *Segmenter) faultParts() (list []result.Segment) {
 	faults := s.Schedule.faultSpan()
-	if faults.Asked >= end {
-		return s.withTail(all, end)
+	if faults.Asked >= s.end {
+		return nil
 	}
 	windows := []struct {
 		part     int
@@ -46,36 +65,41 @@ func (s *Segmenter) Segments(end time.Duration) []result.Segment {
 		from, to time.Duration
 	}{
 		{beforeFaults, experiment.Before, 0, faults.Asked},
-		{duringFaults, experiment.During, faults.From, min(faults.ClearAsked, end)},
-		{afterFaults, experiment.After, faults.To, end},
+		{duringFaults, experiment.During, faults.From, min(faults.ClearAsked, s.until)},
+		{afterFaults, experiment.After, faults.To, s.until},
 	}
+	phases := len(s.Schedule.phases)
 	for _, w := range windows {
-		if w.from < w.to {
-			all = append(all, s.segment(result.FaultPart, w.name, w.from, w.to, func(phase, p int) bool { return phase < phases && p == w.part }))
+		if w.from >= w.to || w.from >= s.end {
+			continue
+		}
+		seg := s.segment(result.FaultPart, w.name, w.from, w.to, func(slot, part int) bool { return slot <= phases && part == w.part })
+		// A fault at the start of the load is asked for a moment later.
+		if w.to-w.from >= momentary || seg.Clients.Requests+seg.Clients.Ended > 0 {
+			list = append(list, seg)
 		}
 	}
-	return s.withTail(all, end)
+	return list
 }
 
-// withTail adds what was seen after the load, where the system was watched.
-func (s *Segmenter) withTail(all []result.Segment, end time.Duration) []result.Segment {
-	if s.Tail == nil {
-		return all
-	}
-	to := end + time.Duration(s.Tail.Length*1e9)
-	return append(all, s.segment(result.TailPart, experiment.AfterLoad, end, to, func(phase, _ int) bool { return phase == len(s.Schedule.phases) }))
-}
-
-// segment sums the cells that belong.
-func (s *Segmenter) segment(kind result.SegmentKind, name string, from, to time.Duration, belongs func(phase, part int) bool) result.Segment {
+// segment sums what belongs to a stretch by its slot and part.
+func (s *Segmenter) segment(kind result.SegmentKind, name string, from, to time.Duration, belongs func(slot, part int) bool) result.Segment {
 	seg := result.Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
 	var t Tally
-	for i := range s.Clients.cells {
-		if belongs(i/parts, i%parts) {
-			t.add(&s.Clients.cells[i])
+	var ended, good int64
+	if kind != result.TailPart { // the clients' are those of the last phase
+		for i := range s.Clients.cells {
+			if belongs(i/parts, i%parts) {
+				t.add(&s.Clients.cells[i])
+			}
+		}
+		for i := range s.Clients.ends {
+			if belongs(i/parts, i%parts) {
+				ended, good = ended+s.Clients.ends[i].all.Load(), good+s.Clients.ends[i].good.Load()
+			}
 		}
 	}
-	seg.Clients = t.stats((to - from).Seconds())
+	seg.Clients = t.stats((min(to, s.end) - from).Seconds(), (to - from).Seconds(), ended, good)
 	seg.Services, seg.Edges = s.Services.stats(ServiceNames(s.System), belongs)
 	began := s.LoadStarted
 	for i := range seg.Services {

@@ -11,6 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // Services aggregates the samples of the collector by service, phase and part
@@ -31,10 +32,12 @@ func (k serviceKey) compare(o serviceKey) int {
 }
 
 type serviceCell struct {
-	seconds, up             float64
+	// seconds were watched, counted are those that the counts are of.
+	seconds, counted, up    float64
 	requests, errors        int64
+	degraded                int64
 	codes                   map[string]int64
-	latency                 buckets
+	latency                 stats.Histogram
 	cpu                     float64
 	inFlight, queue, memory int64
 	edges                   map[string]*edgeCell
@@ -43,41 +46,9 @@ type serviceCell struct {
 type edgeCell struct {
 	outcomes, attempts map[outcome.Class]int64
 	fallbacks          int64
+	degraded           int64
 	open               float64
-	latency            buckets
-}
-
-// buckets are the counts of latencies between bounds.
-type buckets struct {
-	bounds []float64
-	counts []int64
-	Sum    float64
-}
-
-// add sums counts of the same bounds. Counts of other bounds, as a service of
-// another version may have, are moved to the bucket that holds their upper end.
-func (b *buckets) add(bounds []float64, counts []int64, sum float64) {
-	if b.bounds == nil && len(bounds) > 0 {
-		b.bounds, b.counts = slices.Clone(bounds), make([]int64, len(bounds)+1)
-	}
-	b.Sum += sum
-	same := slices.Equal(b.bounds, bounds)
-	for i, n := range counts {
-		at := i
-		if !same {
-			at = len(b.bounds)
-			if i < len(bounds) {
-				at, _ = slices.BinarySearch(b.bounds, bounds[i])
-			}
-		}
-		if at < len(b.counts) {
-			b.counts[at] += n
-		}
-	}
-}
-
-func (b *buckets) quantiles() *result.Quantiles {
-	return result.BucketQuantiles(b.bounds, b.counts, b.Sum)
+	latency            stats.Histogram
 }
 
 func NewServices(clock *Schedule) *Services {
@@ -86,7 +57,7 @@ func NewServices(clock *Schedule) *Services {
 
 // Observe adds a sample that was taken at a moment of the run.
 func (s *Services) Observe(at time.Duration, sample *Sample) {
-	middle := max(0, at-sample.Elapsed/2)
+	middle := max(0, at-sample.Interval()/2)
 	key := serviceKey{sample.Service, s.clock.slot(middle), s.clock.part(middle)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,11 +72,13 @@ func (s *Services) Observe(at time.Duration, sample *Sample) {
 func (c *serviceCell) Observe(sample *Sample) {
 	seconds := sample.Elapsed.Seconds()
 	c.seconds += seconds
+	c.counted += sample.Counted.Seconds()
 	c.up += seconds * float64(sample.Up)
 	c.requests += sample.Requests
 	c.errors += sample.Errors
+	c.degraded += sample.Degraded
 	c.codes = sum(c.codes, sample.Codes)
-	c.latency.add(sample.Bounds, sample.Latency, sample.Sum)
+	c.latency.Merge(&sample.Latency)
 	c.cpu += sample.CPUSeconds
 	c.inFlight = max(c.inFlight, sample.InFlight)
 	c.queue = max(c.queue, sample.QueueLength)
@@ -115,10 +88,11 @@ func (c *serviceCell) Observe(sample *Sample) {
 		e := c.edge(call.Callee)
 		e.outcomes, e.attempts = sum(e.outcomes, call.Calls), sum(e.attempts, call.Attempts)
 		e.fallbacks += call.Fallbacks
+		e.degraded += call.Degraded
 		if call.Breaker != nil && *call.Breaker == policy.Open {
 			e.open += seconds
 		}
-		e.latency.add(call.Bounds, call.Latency, call.Sum)
+		e.latency.Merge(&call.Latency)
 	}
 }
 
@@ -136,17 +110,17 @@ func (c *serviceCell) edge(callee string) *edgeCell {
 
 // merge adds what another cell counted.
 func (c *serviceCell) merge(o *serviceCell) {
-	c.seconds, c.up = c.seconds+o.seconds, c.up+o.up
-	c.requests, c.errors = c.requests+o.requests, c.errors+o.errors
+	c.seconds, c.counted, c.up = c.seconds+o.seconds, c.counted+o.counted, c.up+o.up
+	c.requests, c.errors, c.degraded = c.requests+o.requests, c.errors+o.errors, c.degraded+o.degraded
 	c.codes = sum(c.codes, o.codes)
-	c.latency.add(o.latency.bounds, o.latency.counts, o.latency.Sum)
+	c.latency.Merge(&o.latency)
 	c.cpu += o.cpu
 	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
 		e.outcomes, e.attempts = sum(e.outcomes, edge.outcomes), sum(e.attempts, edge.attempts)
-		e.fallbacks, e.open = e.fallbacks+edge.fallbacks, e.open+edge.open
-		e.latency.add(edge.latency.bounds, edge.latency.counts, edge.latency.Sum)
+		e.fallbacks, e.degraded, e.open = e.fallbacks+edge.fallbacks, e.degraded+edge.degraded, e.open+edge.open
+		e.latency.Merge(&edge.latency)
 	}
 }
 
@@ -192,11 +166,14 @@ func (s *Services) stats(order []string, belongs func(phase, part int) bool) (st
 
 func (c *serviceCell) stats(name string) result.ServiceStats {
 	s := result.ServiceStats{
-		Service: name, Requests: c.requests, Errors: c.errors, Codes: c.codes, Latency: c.latency.quantiles(),
+		Service: name, Requests: c.requests, Errors: c.errors, Degraded: c.degraded, Codes: c.codes, Latency: result.NewQuantiles(&c.latency),
 		Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
 	}
+	if c.counted > 0 {
+		s.Rate, s.Goodput = float64(c.requests)/c.counted, float64(c.requests-c.errors-c.degraded)/c.counted
+		s.CPUCores = c.cpu / c.counted
+	}
 	if c.seconds > 0 {
-		s.Rate, s.CPUCores = float64(c.requests)/c.seconds, c.cpu/c.seconds
 		s.Up = c.up / c.seconds
 	}
 	return s
@@ -205,11 +182,11 @@ func (c *serviceCell) stats(name string) result.ServiceStats {
 func (c *serviceCell) edgeStats(caller string) []result.EdgeStats {
 	var stats []result.EdgeStats
 	for callee, e := range c.edges {
-		s := result.EdgeStats{Caller: caller, Callee: callee, Calls: result.CountRequests(e.outcomes), Outcomes: e.outcomes, Latency: e.latency.quantiles(),
-			Attempts: e.attempts, Fallbacks: e.fallbacks, OpenSeconds: e.open}
+		s := result.EdgeStats{Caller: caller, Callee: callee, Calls: result.CountRequests(e.outcomes), Outcomes: e.outcomes, Latency: result.NewQuantiles(&e.latency),
+			Attempts: e.attempts, Fallbacks: e.fallbacks, Degraded: e.degraded, OpenSeconds: e.open}
 		s.Errors = s.Calls - e.outcomes[outcome.OK]
-		if c.seconds > 0 {
-			s.Rate = float64(s.Calls) / c.seconds
+		if c.counted > 0 {
+			s.Rate, s.Goodput = float64(s.Calls)/c.counted, float64(e.outcomes[outcome.OK]-e.degraded)/c.counted
 		}
 		stats = append(stats, s)
 	}

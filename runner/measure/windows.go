@@ -21,7 +21,8 @@ type Windows struct {
 func NewWindows(length time.Duration) *Windows { return &Windows{length: length} }
 
 type windowCell struct {
-	Clients  map[outcome.Class]int64
+	clients  map[outcome.Class]int64
+	degraded int64
 	Services map[string]*serviceCell
 }
 
@@ -34,14 +35,22 @@ func (w *Windows) at(moment time.Duration) *windowCell {
 	return &w.cells[i]
 }
 
-func (w *Windows) ObserveClients(middle time.Duration, outcomes map[outcome.Class]int64) {
+// ObserveClient counts a request of the load in the window of its end; one that
+// was dropped, in that of its intended start.
+func (w *Windows) ObserveClient(o Outcome) {
 	if w.length == 0 {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := w.at(middle)
-	c.Clients = sum(c.Clients, outcomes)
+	c := w.at(o.End())
+	if c.clients == nil {
+		c.clients = map[outcome.Class]int64{}
+	}
+	c.clients[o.Class]++
+	if o.Class == outcome.OK && o.Degraded {
+		c.degraded++
+	}
 }
 
 func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
@@ -57,7 +66,8 @@ func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
 	c.Services[sample.Service].Observe(sample)
 }
 
-// List returns the windows up to an end, services in the order given.
+// List returns the windows up to an end, services in the order given. Less than
+// a tenth of a window at the end belongs to the one before.
 func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	if w.length == 0 {
 		return nil
@@ -67,7 +77,12 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	var list []result.Window
 	for i := range w.cells {
 		from := time.Duration(i) * w.length
-		if from >= end {
+		if from > end {
+			break
+		}
+		if n := len(list); n > 0 && end-from < w.length/10 {
+			w.cells[i-1].merge(&w.cells[i])
+			list[n-1] = w.cells[i-1].window(order, from-w.length, end)
 			break
 		}
 		list = append(list, w.cells[i].window(order, from, min(from+w.length, end)))
@@ -75,15 +90,27 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	return list
 }
 
+// merge adds what another cell counted, which is not to be used again.
+func (c *windowCell) merge(o *windowCell) {
+	c.clients, c.degraded = sum(c.clients, o.clients), c.degraded+o.degraded
+	for name, s := range o.Services {
+		if c.Services[name] == nil {
+			c.Services[name] = &serviceCell{}
+		}
+		c.Services[name].merge(s)
+	}
+	*o = windowCell{Services: map[string]*serviceCell{}}
+}
+
 func (c *windowCell) window(order []string, from, to time.Duration) result.Window {
 	win := result.Window{From: from.Seconds(), To: to.Seconds(), Services: []result.WindowService{}, Edges: []result.WindowEdge{}}
-	win.Clients = result.WindowClients{Requests: result.CountRequests(c.Clients), Outcomes: sum(map[outcome.Class]int64{}, c.Clients)}
+	win.Clients = result.WindowClients{Requests: result.CountRequests(c.clients), Degraded: c.degraded, Outcomes: sum(map[outcome.Class]int64{}, c.clients)}
 	for _, name := range order {
 		s := c.Services[name]
 		if s == nil {
 			continue
 		}
-		win.Services = append(win.Services, result.WindowService{Service: name, Requests: s.requests, Errors: s.errors})
+		win.Services = append(win.Services, result.WindowService{Service: name, Requests: s.requests, Errors: s.errors, Degraded: s.degraded})
 		first := len(win.Edges)
 		for callee, e := range s.edges {
 			win.Edges = append(win.Edges, result.WindowEdge{Caller: name, Callee: callee, Outcomes: e.outcomes})

@@ -61,6 +61,8 @@ type ended struct {
 	status int
 	bytes  int64
 	unsent bool
+	// degraded says that parts of a good answer are not what they should be.
+	degraded bool
 	// failure says why it did not end well.
 	failure *failure
 }
@@ -83,7 +85,7 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 			connecting = false
 			c.head = m.appendHead(c.head[:0], place, id, c.trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
-				return c.ofAnswer(m, place, res.Status, res.Bytes)
+				return c.ofAnswer(m, place, &res)
 			}
 		}
 		if !connecting || !errors.Is(err, syscall.ECONNREFUSED) {

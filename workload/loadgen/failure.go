@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -55,8 +56,9 @@ func (c *client) ofError(p *place, err error) ended {
 }
 
 // ofAnswer is what an answer means.
-func (c *client) ofAnswer(m *message, p *place, status int, bytes int64) ended {
-	e := ended{class: outcome.OfStatus(status), status: status, bytes: bytes}
+func (c *client) ofAnswer(m *message, p *place, res *http1.Response) ended {
+	status := res.Status
+	e := ended{class: outcome.OfStatus(status), status: status, bytes: res.Bytes, degraded: res.Degraded > 0}
 	switch {
 	case e.class != outcome.OK:
 		e.failure = c.fail(result.FailureKind{Class: e.class, Reason: outcome.OfStatusReason(status)}, p, func() string {

@@ -126,12 +126,14 @@ func (l *running) runPhases() []time.Duration {
 			break
 		}
 		var end time.Time
+		l.recorder.begin(start.Sub(l.started), l.profile.Phases[i].Duration.Std())
 		if l.profile.Phases[i].IsOpen() {
 			end = l.runOpen(i, start, pool)
 		} else {
 			end = l.withProcessors(func() time.Time { return l.runClosed(i, start) })
 		}
 		spans[i], start = end.Sub(start), end
+		l.recorder.end(i, end.Sub(l.started))
 	}
 	return spans
 }
@@ -206,7 +208,7 @@ func (s *sender) send(j *job) time.Time {
 func (s *sender) count(j *job, res ended, sentAt, end time.Time) {
 	o := measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(s.started), Late: max(sentAt.Sub(j.intended), 0),
-		Latency: end.Sub(j.intended), Class: res.class, Status: res.status, Bytes: res.bytes,
+		Latency: end.Sub(j.intended), Class: res.class, Status: res.status, Bytes: res.bytes, Degraded: res.degraded,
 	}
 	s.batch.add(sample{o, res.class != "" && !res.unsent, res.failure})
 	if s.observe != nil && res.class != "" {

@@ -47,7 +47,7 @@ func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 			writeBody(w, http.StatusServiceUnavailable, "text/plain", []byte("not ready\n"))
 		}
 	case control.MetricsPath:
-		s.metrics.handler.ServeHTTP(w, r)
+		s.metrics.serve(w, r)
 	case control.SetDelayPath:
 		if e, _ := s.plan.Endpoint(r.Method, path); e != nil {
 			return false

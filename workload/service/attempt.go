@@ -36,6 +36,9 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	}
 	e := c.Called()
 	metrics.count(e.Class, c.Took())
+	if e.Class == outcome.OK && e.Degraded > 0 {
+		metrics.degraded.Inc()
+	}
 	if e.Fallback != nil && !x.gone() {
 		metrics.fallbacks.Inc()
 	}
@@ -93,7 +96,7 @@ func (x *exchange) attempt(metrics *calleeMetrics, o *outgoing, fault int, err e
 		if err == nil && a.contentType == jsonType && a.length > 0 && !looksLikeJSON(a) {
 			err = fmt.Errorf("%w: it is no JSON", errMalformed)
 		}
-		e.Class, e.Status, e.Body, e.Err = outcome.Of(a.status, err), a.status, a.whole(), err
+		e.Class, e.Status, e.Body, e.Degraded, e.Err = outcome.Of(a.status, err), a.status, a.whole(), a.degraded, err
 		if e.Class == outcome.HTTPError {
 			e.Err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
 		}

@@ -54,6 +54,8 @@ type answer struct {
 	length int64
 	// times are those of control.TimesHeader.
 	times string
+	// degraded is what control.DegradedHeader says.
+	degraded int
 }
 
 // whole is the body, or nothing where it was too long to be kept.

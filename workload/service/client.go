@@ -142,7 +142,7 @@ func (c *client) exchange(conn *http1.Conn, o *outgoing) (a answer, reusable boo
 		return answer{}, false, err // nothing was collected
 	}
 	response, err := conn.ReadResponse(o.method == http.MethodHead, into)
-	into.status = response.Status
+	into.status, into.degraded = response.Status, response.Degraded
 	if err == nil && o.strict && into.length > o.keep {
 		err = tooLong(o.keep)
 	}

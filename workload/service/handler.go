@@ -55,6 +55,9 @@ func (x *exchange) end() {
 	}
 	if x.metrics != nil {
 		x.metrics.count(x.status, s.now()-x.start)
+		if x.status > 0 && x.status < 400 && x.machine.Degraded() > 0 {
+			x.metrics.degraded.Inc()
+		}
 	}
 	closing := x.closing
 	for _, b := range x.blocks {
@@ -105,6 +108,7 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 	}
 	x.play(exec.Arrival{Endpoint: e, Worker: x.connWorker()})
 	x.tellFallbacks()
+	x.tellDegraded()
 	switch end := x.machine.Ending(); end.Kind {
 	case behave.OpRespond:
 		x.respond(reply)
@@ -207,6 +211,13 @@ func (x *exchange) tellFallbacks() {
 		}
 		h := x.w.Header()
 		h[control.FallbackHeader] = append(h[control.FallbackHeader], text)
+	}
+}
+
+// tellDegraded says how many parts of the answer are not what they should be.
+func (x *exchange) tellDegraded() {
+	if n := min(x.machine.Degraded(), control.MaxDegraded); n > 0 {
+		x.w.Header()[control.DegradedHeader] = []string{strconv.Itoa(n)}
 	}
 }
 

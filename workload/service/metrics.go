@@ -14,29 +14,37 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
 // metrics are those of one service. Everything that a request counts is looked
 // up once, so that counting takes no lock.
 type metrics struct {
-	handler      http.Handler
+	handler http.Handler
+	// numbers has all metrics but the histograms.
+	numbers      *prometheus.Registry
 	requests     *prometheus.CounterVec
 	durations    *prometheus.HistogramVec
 	calls        *prometheus.CounterVec
 	attempts     *prometheus.CounterVec
 	fallbacks    *prometheus.CounterVec
+	degraded     *prometheus.CounterVec
+	callsDegrade *prometheus.CounterVec
 	callTimes    *prometheus.HistogramVec
 	faultsActive map[fault.Type]prometheus.Gauge
 	chain, other *endpointMetrics
 
+	// endpoints are complete before the first request.
+	endpoints []*endpointMetrics
 	// callees has *calleeMetrics by name.
 	callees sync.Map
 }
 
 func newMetrics(s *Service) *metrics {
-	registry := prometheus.NewRegistry()
+	registry, histograms := prometheus.NewRegistry(), prometheus.NewRegistry()
 	labels := prometheus.Labels{control.LabelService: s.Name()}
 	m := &metrics{
+		numbers: registry,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: control.RequestsTotal, Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
 		}, []string{control.LabelEndpoint, control.LabelCode}),
@@ -52,6 +60,12 @@ func newMetrics(s *Service) *metrics {
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: control.FallbacksTotal, Help: "Calls whose answer a fallback took the place of, by callee.", ConstLabels: labels,
 		}, []string{control.LabelCallee}),
+		degraded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: control.RequestsDegradedTotal, Help: "Requests answered well, but with parts that are not what they should be, by endpoint.", ConstLabels: labels,
+		}, []string{control.LabelEndpoint}),
+		callsDegrade: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: control.CallsDegradedTotal, Help: "Calls answered well, but with parts that are not what they should be, by callee.", ConstLabels: labels,
+		}, []string{control.LabelCallee}),
 		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: control.CallDurationSeconds, Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: control.DurationBuckets(),
 		}, []string{control.LabelCallee}),
@@ -65,7 +79,8 @@ func newMetrics(s *Service) *metrics {
 			m.faultsActive[e.Type] = active.WithLabelValues(string(e.Type))
 		}
 	}
-	registry.MustRegister(m.requests, m.durations, m.calls, m.attempts, m.fallbacks, m.callTimes, active,
+	histograms.MustRegister(m.durations, m.callTimes)
+	registry.MustRegister(m.requests, m.calls, m.attempts, m.fallbacks, m.degraded, m.callsDegrade, active,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.InflightRequests, Help: "Requests being worked on.", ConstLabels: labels,
 		}, func() float64 { return float64(s.inFlight.Load()) }),
@@ -89,7 +104,7 @@ func newMetrics(s *Service) *metrics {
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	m.handler = promhttp.HandlerFor(prometheus.Gatherers{registry, histograms}, promhttp.HandlerOpts{})
 	m.chain, m.other = m.endpoint(control.EndpointChain, http.StatusOK), m.endpoint(control.EndpointOther, http.StatusNotFound)
 	for _, callee := range s.cfg.Service.Calls() {
 		m.callee(callee)
@@ -112,7 +127,9 @@ type endpointMetrics struct {
 	label    string
 	usual    int
 	ok       prometheus.Counter
+	degraded prometheus.Counter
 	duration prometheus.Observer
+	fine     stats.Recorder
 	requests *prometheus.CounterVec
 }
 
@@ -123,16 +140,19 @@ func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
 	e := &endpointMetrics{
 		label: label, usual: usual, requests: m.requests,
 		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
+		degraded: m.degraded.WithLabelValues(label),
 	}
 	for _, code := range []string{"500", "502", "503", "504", control.CodeAborted} {
 		m.requests.WithLabelValues(label, code)
 	}
+	m.endpoints = append(m.endpoints, e)
 	return e
 }
 
 // count counts one request; status 0 means that no answer was given.
 func (e *endpointMetrics) count(status int, took time.Duration) {
 	e.duration.Observe(took.Seconds())
+	e.fine.Record(took)
 	switch status {
 	case e.usual:
 		e.ok.Inc()
@@ -145,9 +165,12 @@ func (e *endpointMetrics) count(status int, took time.Duration) {
 
 // calleeMetrics are the series of the calls to one service.
 type calleeMetrics struct {
+	name               string
 	outcomes, attempts []prometheus.Counter
 	duration           prometheus.Observer
+	fine               stats.Recorder
 	fallbacks          prometheus.Counter
+	degraded           prometheus.Counter
 }
 
 // callee returns the series of a callee. There are as many as services that may
@@ -156,15 +179,16 @@ func (m *metrics) callee(name string) *calleeMetrics {
 	if c, ok := m.callees.Load(name); ok {
 		return c.(*calleeMetrics)
 	}
-	c := &calleeMetrics{duration: m.callTimes.WithLabelValues(name)}
+	c := &calleeMetrics{name: name, duration: m.callTimes.WithLabelValues(name), degraded: m.callsDegrade.WithLabelValues(name)}
 	for _, class := range outcome.OfAttempts() {
 		c.attempts = append(c.attempts, m.attempts.WithLabelValues(name, string(class)))
 	}
 	for _, class := range outcome.OfCalls() {
 		c.outcomes = append(c.outcomes, m.calls.WithLabelValues(name, string(class)))
 	}
-	m.callees.Store(name, c)
-	return c
+	// Two that come at once must count into the same.
+	known, _ := m.callees.LoadOrStore(name, c)
+	return known.(*calleeMetrics)
 }
 
 // startFallbacks starts the series of a callee that fallbacks stand in for.
@@ -183,6 +207,7 @@ func (c *calleeMetrics) attempt(class outcome.Class) {
 
 func (c *calleeMetrics) count(class outcome.Class, took time.Duration) {
 	c.duration.Observe(took.Seconds())
+	c.fine.Record(took)
 	if class == outcome.OK {
 		c.outcomes[0].Inc()
 		return

@@ -506,3 +506,61 @@ func TestAnswersAreTold(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// What is not as it should be at one service is told at each hop up to the
+// client, and counted there.
+func TestDegradedAnswersAreToldUpToTheClient(t *testing.T) {
+	ignored := func(a *topology.Service, call *topology.Call) { call.OnError = topology.Ignore }
+	answered := func(a *topology.Service, call *topology.Call) {
+		call.Answers = map[string]topology.Answer{"http_error": {Status: 200, Body: "[]"}}
+	}
+	twice := func(a *topology.Service, call *topology.Call) {
+		e := &a.Endpoints[0]
+		e.Steps = append(e.Steps, topology.Step{Parallel: []topology.Step{{Call: call}, {Call: call}}})
+	}
+	empty := policy.Call{Fallback: &policy.Fallback{Kind: policy.EmptyFallback}}
+	for name, tt := range map[string]struct {
+		status int
+		policy policy.Call
+		change func(*topology.Service, *topology.Call)
+		want   string
+	}{
+		"a good answer":          {200, empty, nil, ""},
+		"a fallback":             {500, empty, nil, "1"},
+		"three fallbacks":        {500, empty, twice, "3"},
+		"an ignored failure":     {500, policy.Call{}, ignored, "1"},
+		"an answer in its place": {500, policy.Call{}, answered, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := callee(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) })
+			middle, middleURL := calling(t, url, tt.policy, tt.change)
+			front, frontURL := calling(t, middleURL, policy.Call{}, nil)
+			r := get(t, frontURL)
+			if got := r.header.Get(control.DegradedHeader); r.status != 200 || got != tt.want {
+				t.Errorf("the client gets %d with %q, want 200 with %q", r.status, got, tt.want)
+			}
+			n := "1"
+			if tt.want == "" {
+				n = "0"
+			}
+			for what, got := range map[string]string{
+				"requests of the middle": metric(t, middle, `microsim_requests_degraded_total{endpoint="/",service="a"}`),
+				"requests of the front":  metric(t, front, `microsim_requests_degraded_total{endpoint="/",service="a"}`),
+				"calls of the front":     metric(t, front, `microsim_calls_degraded_total{callee="b",service="a"}`),
+			} {
+				if got != n {
+					t.Errorf("degraded %s: %s, want %s", what, got, n)
+				}
+			}
+			// The scraper reads the page of fine metrics, and needs them there.
+			for _, series := range []string{`microsim_requests_degraded_total{endpoint="/",service="a"} `, `microsim_calls_degraded_total{callee="b",service="a"} `} {
+				if page, err := front.metrics.fine(); err != nil || !strings.Contains(string(page), series+n+"\n") {
+					t.Errorf("the page of fine metrics does not say %s%s: %v\n%s", series, n, err, page)
+				}
+			}
+			if got := metric(t, middle, `microsim_calls_degraded_total{callee="b",service="a"}`); got != "0" {
+				t.Errorf("calls of the middle were degraded %s times; they failed or were good", got)
+			}
+		})
+	}
+}

@@ -81,6 +81,7 @@ func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
 		a.contentType = t[0]
 	}
 	a.times = value(response.Header, control.TimesHeader, maxTimes)
+	a.degraded = control.ParseDegraded(response.Header.Get(control.DegradedHeader))
 	if n := response.ContentLength; n >= 0 && n <= o.keep {
 		a.body = make([]byte, n)
 		_, err = io.ReadFull(response.Body, a.body)

@@ -1,8 +1,10 @@
 // Variants beside each other: figures with intervals, and their curves.
 
 const compared = [
-  { key: 'good', text: 'good answers/s', format: number, better: 1 },
+  { key: 'offered', text: 'offered/s', format: number, better: 1 },
+  { key: 'good', text: 'goodput/s', format: number, better: 1 },
   { key: 'share', text: 'errors', format: share, better: -1 },
+  { key: 'degraded', text: 'degraded', format: share, better: -1, optional: true },
   { key: 'p50', text: 'p50', format: seconds, better: -1 },
   { key: 'p99', text: 'p99', format: seconds, better: -1 },
 ];
@@ -10,8 +12,9 @@ const variantName = name => name || 'as it is';
 
 function variantTable(data, key, several, sort, resort) {
   const comparison = data.comparison.find(c => c.key === key) || data.comparison[0], rows = comparison.rows.slice();
-  const failed = data.classes.filter(name => comparison.rows.some(r => name in r.figures)).map(name => ({ key: name, text: words(name), format: number, better: -1 }));
-  const columns = [...compared, ...failed], column = columns.find(c => c.key === sort.key);
+  const failed = data.classes.filter(name => comparison.rows.some(r => name in r.figures)).map(name => ({ key: name, text: words(name) + ', requests', format: number, better: -1 }));
+  const any = c => comparison.rows.some(r => r.figures[c.key]?.mean > 0);
+  const columns = [...compared.filter(c => !c.optional || any(c)), ...failed], column = columns.find(c => c.key === sort.key);
   if (column) rows.sort((a, b) => sort.way * ((a.figures[sort.key]?.mean ?? Infinity) - (b.figures[sort.key]?.mean ?? Infinity)));
   // Where nothing failed, the answers tell more than a column of noughts.
   const telling = comparison.rows.some(r => r.figures.share?.mean > 0) ? 'share' : 'good';
@@ -31,7 +34,7 @@ function runsText(r) { return `${r.runs} run${r.runs === 1 ? '' : 's'}${r.incomp
 
 function figureCell(f, format) {
   if (!f) return unknown;
-  return [format(f.mean), known(f.low) ? h('span', { class: 'interval' }, `${format(f.low)} to ${format(f.high)}`) : null];
+  return [format(f.mean), known(f.low) && format(f.low) !== format(f.high) ? h('span', { class: 'interval' }, `${format(f.low)} to ${format(f.high)}`) : null];
 }
 
 // intervalPlot shows every run as a dot, the mean as a stroke and the interval
@@ -47,8 +50,10 @@ function intervalPlot(f, most, column) {
 }
 
 const overlaid = [
-  { key: 'good', text: 'good answers per second', look: looks.ok, format: number },
+  { key: 'good', text: 'goodput per second', look: looks.ok, format: number },
+  { key: 'offered', text: 'offered per second', look: { color: 'var(--c-gray)', dash: '' }, format: number },
   { key: 'errors', text: 'errors per second', look: looks.http_error, format: number },
+  { key: 'degraded', text: 'degraded per second', look: looks.rejected, format: number },
   { key: 'p50', text: 'latency p50', look: looks.p50, format: seconds },
   { key: 'p99', text: 'latency p99', look: looks.p99, format: seconds },
 ];

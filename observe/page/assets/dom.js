@@ -37,6 +37,14 @@ function seconds(v) {
   return trimmed(v * 1e6, 3) + ' µs';
 }
 
+// quantile writes a quantile of a service or a call, of which only two bounds
+// may be known: 3.21 ms, 250 ms to 500 ms, > 25 s.
+function quantile(latency, name) {
+  const range = latency && latency.between && latency.between[name];
+  if (!range) return seconds(latency && latency[name]);
+  return known(range.high) ? `${seconds(range.low)} to ${seconds(range.high)}` : '> ' + seconds(range.low);
+}
+
 // moment writes a time since the load began: 6.0 s, 2:05.
 function moment(v) {
   if (!known(v)) return unknown;

@@ -14,7 +14,7 @@ function levelOf(stats, before, by) {
   if (!stats) return null;
   const requests = stats.requests ?? stats.calls;
   if (by === 'errors') return requests > 0 ? (stats.errors > 0 ? 1 : 0) + within(stats.errors / requests, [0.01, 0.05, 0.25]) : null;
-  if (!stats.latency) return null;
+  if (!stats.latency || !stats.latency.p90) return null;
   if (before === undefined) return within(stats.latency.p90, [0.01, 0.05, 0.2, 1]);
   return before && before.latency && before.latency.p90 > 0 ? within(stats.latency.p90 / before.latency.p90, [1.5, 3, 6, 15]) : null;
 }
@@ -108,20 +108,20 @@ function labelOf(d, e, now) {
 function callLines(from, to, v) {
   if (!v) return [h('b', {}, `${from} to ${to}`), 'not called in this segment'];
   const outcomes = Object.entries(v.outcomes || {}).filter(([, n]) => n > 0).map(([name, n]) => h('tr', {}, h('td', { class: 'left' }, words(name)), h('td', {}, count(n))));
-  return [h('b', {}, `${from} to ${to}`), `${number(v.rate)}/s, ${share(ratio(v.errors, v.calls))} errors, p50 ${seconds(v.latency && v.latency.p50)}, p99 ${seconds(v.latency && v.latency.p99)}`, h('table', {}, h('tbody', {}, outcomes))];
+  return [h('b', {}, `${from} to ${to}`), `${number(v.rate)}/s, ${share(ratio(v.errors, v.calls))} errors, p50 ${quantile(v.latency, 'p50')}, p99 ${quantile(v.latency, 'p99')}`, h('table', {}, h('tbody', {}, outcomes))];
 }
 
 // figureLines are what a box says under its name.
 function figureLines(stats) {
   if (!stats || !stats.requests) return ['no requests', ''];
   const l = stats.latency;
-  return [`${number(stats.rate)}/s · ${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : 'no errors'}`, l ? `p50 ${seconds(l.p50)} · p99 ${seconds(l.p99)}` : ''];
+  return [`${number(stats.rate)}/s · ${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : stats.degraded ? '◐ ' + share(stats.degraded / stats.requests) + ' degraded' : 'no errors'}`, l ? `p50 ${quantile(l, 'p50')} · p99 ${quantile(l, 'p99')}` : ''];
 }
 
 // shortLine is what a low box says.
 function shortLine(stats) {
   if (!stats || !stats.requests) return 'no requests';
-  return `${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : number(stats.rate) + '/s'} · p99 ${seconds(stats.latency && stats.latency.p99)}`;
+  return `${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : number(stats.rate) + '/s'} · p99 ${quantile(stats.latency, 'p99')}`;
 }
 
 function nodeOf(run, segment, n, now, levels, chosen, choose) {
@@ -156,7 +156,7 @@ function tiles(run, now, levels, chosen, choose) {
   return [h('div', { class: 'tiles', role: 'group', 'aria-label': 'All services, the worst first' }, all.map(({ n, level }) => {
     const stats = now.services.get(n.name), part = stats && ratio(stats.errors, stats.requests);
     return h('button', { type: 'button', class: `${level === null ? 'nodata' : 'level' + level} ${n.name === chosen ? 'chosen' : ''}`, 'data-node': n.name, 'data-level': level ?? '', title: n.name + ': ' + figureLines(stats).join(', '), 'aria-pressed': String(n.name === chosen), onclick: () => choose(n.name) },
-      h('span', {}, n.name), h('span', {}, part ? '✕ ' + share(part) : stats && stats.latency ? seconds(stats.latency.p90) : unknown));
+      h('span', {}, n.name), h('span', {}, part ? '✕ ' + share(part) : stats && stats.latency ? quantile(stats.latency, 'p90') : unknown));
   })), worstCalls(now)];
 }
 
@@ -166,7 +166,7 @@ function worstCalls(now) {
   if (!bad.length) return h('p', { class: 'soft' }, `None of the ${count(now.edges.size)} kinds of calls went wrong.`);
   return [h('h3', {}, bad.length > most ? `The ${most} worst of ${count(bad.length)} kinds of calls that went wrong` : 'Calls that went wrong'),
     table([{ text: 'from', left: true }, { text: 'to', left: true }, 'per s', 'errors', 'p99'], bad.slice(0, most).map(e => h('tr', { 'data-edge': e.caller + '->' + e.callee },
-      h('td', { class: 'left' }, e.caller), h('td', { class: 'left' }, e.callee), h('td', {}, number(e.rate)), h('td', { class: 'mark worse' }, '✕ ' + share(e.errors / e.calls)), h('td', {}, seconds(e.latency && e.latency.p99)))), { label: 'Calls that went wrong' })];
+      h('td', { class: 'left' }, e.caller), h('td', { class: 'left' }, e.callee), h('td', {}, number(e.rate)), h('td', { class: 'mark worse' }, '✕ ' + share(e.errors / e.calls)), h('td', {}, quantile(e.latency, 'p99')))), { label: 'Calls that went wrong' })];
 }
 
 function scaleOf(run, by) {

@@ -2,15 +2,21 @@
 
 function start() {
   const data = JSON.parse(document.getElementById('data').textContent);
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const state = {
-    run: Math.min(data.runs.length - 1, Math.max(0, Number(asked.get('run') || 0) || 0)),
-    segment: asked.get('segment') || 'run', service: asked.get('service') || '', by: asked.get('by') === 'latency' ? 'latency' : 'errors',
-    theme: asked.get('theme') || stored() || 'auto', curve: asked.get('curve') || tellingCurve(data), histogram: 0, sort: { key: '', way: 1 },
-  };
-  const page = new Page(data, state);
+  const page = new Page(data, Object.assign({ histogram: 0, sort: { key: '', way: 1 } }, asked(data)));
   page.build();
+  addEventListener('hashchange', () => page.follow());
   document.documentElement.dataset.ready = 'true';
+}
+
+// asked is what the address chooses. Whatever it says, the page opens: what does
+// not exist is as if it were not said.
+function asked(data) {
+  const p = new URLSearchParams(location.hash.slice(1)), among = (name, values, usual) => (values.includes(p.get(name)) ? p.get(name) : usual);
+  const run = Number(among('run', data.runs.map((_, i) => String(i)), '0'));
+  return {
+    run, segment: among('segment', data.runs[run].segments.map(v => v.key), 'run'), service: among('service', data.runs[run].drawing.nodes.map(n => n.name), ''),
+    by: among('by', ['errors', 'latency'], 'errors'), theme: among('theme', ['auto', 'dark', 'light'], stored() || 'auto'), curve: among('curve', overlaid.map(m => m.key), tellingCurve(data)),
+  };
 }
 
 // tellingCurve is the curve that variants are first compared by: their errors,
@@ -20,7 +26,7 @@ function tellingCurve(data) {
 }
 
 // A file's page may not be allowed to keep anything.
-function stored() { try { return localStorage.getItem('theme'); } catch { return null; } }
+function stored() { try { return ['dark', 'light'].find(v => v === localStorage.getItem('theme')); } catch { return null; } }
 function store(theme) { try { localStorage.setItem('theme', theme); } catch { /* the choice lasts as long as the page */ } }
 
 // windowsOf are the times that curves have shaded. What is over in a moment, as a
@@ -32,24 +38,34 @@ function outagesOf(run, service) {
   return run.recoveries.filter(r => r.service === service).map(r => ({ from: r.downAt, to: r.ready ? r.downAt + r.took : run.length, label: '▼ ' + r.replica + ' down' }));
 }
 
-function segmentName(v) { return v.kind === 'run' ? 'whole run' : v.name; }
-function longName(v) { return v.kind === 'part' ? v.name + ' the faults' : v.kind === 'phase' ? 'phase ' + v.name : 'whole run'; }
+// A phase without a name is called by its number.
+const phaseName = name => (/^\d*$/.test(name) ? 'phase ' + (name || '1') : name);
+function segmentName(v) { return v.kind === 'run' ? 'whole run' : v.kind === 'phase' ? phaseName(v.name) : v.name; }
+function longName(v) { return v.kind === 'part' ? v.name + ' the faults' : v.kind === 'phase' ? (/^\d*$/.test(v.name) ? phaseName(v.name) : 'phase ' + v.name) : v.kind === 'tail' ? 'tail after the load' : 'whole run'; }
 
 // endOf is the end of the time axis: that of the load, or of the last sample.
 function endOf(run) {
   return Math.max(run.length, run.clients.t.length ? run.clients.t[run.clients.t.length - 1] : 0, ...Object.values(run.services).map(c => c.t[c.t.length - 1] || 0));
 }
 
+// most is how many services are listed.
+const most = 300;
+
+// verdictOf is what the checks of one run say.
+function verdictOf(r) { const failed = r.checks.filter(c => !c.pass).length; return r.incomplete ? ' (◐ incomplete)' : !r.checks.length ? '' : failed ? ` (✕ ${failed} of ${r.checks.length} checks failed)` : ' (✓ passed)'; }
+
 class Page {
   constructor(data, state) { this.data = data; this.state = state; this.parts = {}; }
 
   get run() { return this.data.runs[this.state.run]; }
   get segment() { return this.run.segments.find(v => v.key === this.state.segment) || this.run.segments[0]; }
+  // shown are the segments to choose from: a single phase is the whole run.
+  get shown() { const phases = this.run.segments.filter(v => v.kind === 'phase').length; return this.run.segments.filter(v => v.kind !== 'phase' || phases > 1); }
   get choice() { return this.segment && this.segment.kind !== 'run' ? [this.segment.from, this.segment.to] : null; }
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'bar', 'figures', 'compare', 'system', 'clients', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'bar', 'figures', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -71,15 +87,22 @@ class Page {
     this.address();
   }
 
+  // follow shows what the address has come to say.
+  follow() {
+    Object.assign(this.state, asked(this.data));
+    this.show(Object.keys(this.parts));
+    this.theme(this.state.theme);
+  }
+
   address() {
     const { run, segment, service, by, theme, curve } = this.state, p = new URLSearchParams();
-    for (const [name, value, usual] of [['run', run, 0], ['segment', segment, 'run'], ['service', service, ''], ['by', by, 'errors'], ['theme', theme, 'auto'], ['curve', curve, 'errors']]) if (value !== usual) p.set(name, value);
+    for (const [name, value, usual] of [['run', run, 0], ['segment', segment, 'run'], ['service', service, ''], ['by', by, 'errors'], ['theme', theme, 'auto'], ['curve', curve, tellingCurve(this.data)]]) if (value !== usual) p.set(name, value);
     try { history.replaceState(null, '', p.size ? '#' + p : location.pathname); } catch { /* not allowed for some files */ }
   }
 
   key(e) {
     if (e.ctrlKey || e.metaKey || e.altKey || e.target instanceof HTMLSelectElement) return;
-    const i = '123456789'.indexOf(e.key), to = e.key.length === 1 && i >= 0 && this.run.segments[i];
+    const i = '123456789'.indexOf(e.key), to = e.key.length === 1 && i >= 0 && this.shown[i];
     if (to) this.chooseSegment(to.key, true);
     if (e.key === 't') this.theme(this.dark() ? 'light' : 'dark');
   }
@@ -96,6 +119,7 @@ class Page {
 
   chooseRun(i) {
     this.state.run = Number(i);
+    if (!this.run.segments.some(v => v.key === this.state.segment)) this.state.segment = 'run';
     this.state.histogram = 0;
     this.show(Object.keys(this.parts).filter(name => name !== 'compare'));
   }
@@ -109,37 +133,42 @@ class Page {
   }
 
   head() {
-    const r = this.run, { runs } = this.data, half = runs.filter(v => v.incomplete).length, failed = r.checks.filter(c => !c.pass).length;
-    const verdict = r.incomplete ? ['fail', '◐ INCOMPLETE'] : r.checks.length === 0 ? ['soft', 'no checks'] : failed ? ['fail', `✕ FAILED: ${failed} of ${r.checks.length} check${r.checks.length === 1 ? '' : 's'}`] : ['pass', `✓ PASSED: ${r.checks.length} check${r.checks.length === 1 ? '' : 's'}`];
+    const r = this.run, { runs, story } = this.data, checked = runs.some(v => v.checks.length);
     const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
     const command = h('code', {}, r.command), copy = h('button', { type: 'button', onclick: () => {
       getSelection().selectAllChildren(command); // to be copied by hand where the browser does not let us
       navigator.clipboard?.writeText(r.command).then(() => { copy.textContent = 'Copied'; }, () => { copy.textContent = 'Selected'; });
     } }, 'Copy');
     return [h('header', { class: 'top' },
-      h('div', { class: 'title' }, h('h1', {}, this.data.title || r.name), h('span', { class: 'verdict ' + verdict[0] }, (runs.length > 1 ? 'this run: ' : '') + verdict[1])),
-      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'This run stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : half ? h('p', { class: 'banner' }, h('b', {}, 'INCOMPLETE. '), `${half} of the ${runs.length} runs ended before their end.`) : null,
-      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length} of ${count(new Set(runs.map(v => v.variant)).size)} variants, ${runs.filter(v => v.passed).length} passed` : ''), fact(runs.length > 1 ? 'this run' : 'variant', runs.length > 1 ? variantName(r.variant) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('load', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
+      h('div', { class: 'title' }, h('h1', {}, story.heading || this.data.title || r.name), verdictMark(story.verdict)),
+      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
+      lesson(story),
+      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
         Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
       r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
   }
 
+  ranked() { return outcome(this.data.story); }
+
+  windows() { return windowTable(this.run); }
+
   bar() {
     const { runs } = this.data;
     const pick = runs.length > 1 ? picker('Run', runs.map((r, i) => ({ value: String(i), text: `${variantName(r.variant)}, seed ${r.seed}${r.incomplete ? ', incomplete' : ''}` })), String(this.state.run), i => this.chooseRun(i)) : null;
-    const segments = choices('Show', 'segment', this.run.segments.map(v => ({ value: v.key, text: segmentName(v), small: moment(v.to - v.from) })), this.segment && this.segment.key, key => this.chooseSegment(key));
+    const segments = choices('Show', 'segment', this.shown.map(v => ({ value: v.key, text: segmentName(v), small: moment(v.to - v.from) })), this.segment && this.segment.key, key => this.chooseSegment(key));
     return [pick, segments, h('button', { type: 'button', class: 'push', 'data-theme-button': '', onclick: () => this.theme(this.dark() ? 'light' : 'dark') }, this.dark() ? '☀ Light' : '☾ Dark')];
   }
 
   // figures are those of the parts beside each other, or of the phases.
   figures() {
     const { segments } = this.run, parts = segments.filter(v => v.kind === 'part');
-    const shown = parts.length > 1 ? parts : segments.filter(v => v.kind === (segments.length > 2 ? 'phase' : 'run')).slice(0, 6);
+    const phases = segments.filter(v => v.kind === 'phase');
+    const shown = parts.length > 1 ? parts : phases.length > 1 ? phases.slice(0, 6) : segments.filter(v => v.kind === 'run');
     return h('div', { class: 'figures' }, shown.map(v => {
       const c = v.clients, one = (name, text, worse) => h('div', {}, h('dt', {}, name), h('dd', { class: worse ? 'fail' : null }, text));
       return h('div', { class: 'card' + (v.key === this.state.segment ? ' chosen' : ''), 'data-segment': v.key },
         h('h3', {}, h('span', {}, longName(v)), h('span', {}, `${moment(v.from)} to ${moment(v.to)}`)),
-        h('dl', { class: 'big' }, one('requests/s', number(c.rate)), one('errors', share(ratio(c.errors, c.requests)), c.errors > 0), one('p50', seconds(c.latency && c.latency.p50)), one('p99', seconds(c.latency && c.latency.p99))));
+        h('dl', { class: 'big' }, one('offered, per s', number(c.offeredRate)), one('ended, per s', number(c.rate)), one('goodput, per s', number(c.goodput)), one('errors, of requests', share(ratio(c.errors, c.requests)), c.errors > 0), c.degraded ? one('degraded, of requests', share(ratio(c.degraded, c.requests)), true) : null, one('latency p50', seconds(c.latency && c.latency.p50)), one('latency p99', seconds(c.latency && c.latency.p99))));
     }));
   }
 
@@ -147,7 +176,7 @@ class Page {
     if (this.data.overlays.length === 0) return null;
     const { data, state } = this, several = data.comparison.some(c => c.rows.some(r => r.runs > 1));
     const again = () => this.show(['compare']);
-    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Variants, ' + longName(this.segment)), h('span', { class: 'soft' }, several ? `mean of the runs; below it and as a bar the ${share(data.confidence)} interval (Student)` : 'one run each: nothing is known of the spread')),
+    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Variants, ' + longName(this.segment)), h('span', { class: 'soft' }, several ? `mean of the runs, of times the geometric one; below it and as a bar the ${share(data.confidence)} interval` : 'one run each: nothing is known of the spread')),
       variantTable(data, this.segment.key, several, state.sort, sort => { state.sort = sort; again(); }),
       h('div', { class: 'row' }, choices('Curves', 'curve', overlaid.map(m => ({ value: m.key, text: m.text })), state.curve, key => { state.curve = key; again(); }), h('span', { class: 'soft' }, 'one scale for all; thin lines are the other variants' + (several ? ', the shade what the runs spread over' : ''))),
       variantCharts(data, state.curve, this.choice));
@@ -173,12 +202,12 @@ class Page {
   }
 
   clients() {
-    const c = this.run.clients, note = c.merged > 1 ? `each point is ${c.merged} s; a quantile is their mean` : 'by the second in which a request should have started';
-    const good = c.classes.ok || c.t.map(() => 0);
+    const c = this.run.clients, note = c.merged > 1 ? `each point is ${c.merged} s; a quantile is their mean` : 'offered, errors and latency by the second in which a request was to start; ended and goodput by the second of the end';
+    const good = c.good || c.t.map(() => 0);
     return h('section', { class: 'sheet', id: 'charts' }, h('div', { class: 'row' }, h('h2', {}, 'What the clients saw'), h('span', { class: 'soft' }, note)),
       h('div', { class: 'charts' },
-        chart(c.t, [{ name: 'all requests', values: c.rate, look: { color: 'var(--c-gray)', dash: '6 4' } }, { name: 'good answers', values: good, look: looks.ok, fill: true }], this.options('clients:rate', 'Requests per second', number)),
-        chart(c.t, this.classCurves(c, name => name !== 'ok'), this.options('clients:errors', 'Errors per second', number, { empty: 'no errors in the whole run' })),
+        chart(c.t, [{ name: 'offered', values: c.offered || [], look: { color: 'var(--c-gray)', dash: '6 4' } }, { name: 'ended', values: c.rate, look: looks.breaker_open }, { name: 'goodput', values: good, look: looks.ok, fill: true }], this.options('clients:rate', 'Requests per second', number)),
+        chart(c.t, [...this.classCurves(c, name => name !== 'ok'), ...(c.degraded ? [{ name: 'degraded', values: c.degraded, look: looks.rejected }] : [])], this.options('clients:errors', c.degraded ? 'Errors and degraded answers per second' : 'Errors per second', number, { empty: 'no errors in the whole run, and nothing degraded' })),
         this.latencyChart(this.options('clients:latency', 'Latency', seconds), c)));
   }
 
@@ -188,12 +217,14 @@ class Page {
     const head = h('div', { class: 'row' }, h('h2', {}, 'Service ' + name), pick);
     const outages = outagesOf(run, name), options = (id, title, format, more) => { const o = this.options(id, title, format, more); o.windows = o.windows.concat(outages).sort((a, b) => a.from - b.from); return o; };
     if (!name) return null;
-    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, 'No samples of this service were taken.'));
+    if (!c) return h('section', { class: 'sheet' }, head, h('p', { class: 'empty' }, run.withoutCurves ? `The page has curves of ${count(Object.keys(run.services).length)} services of this run, those in most trouble; timeline.csv has all.` : 'No samples of this service were taken.'));
+    const whole = run.segments[0]?.services.find(v => v.service === name), degraded = whole && whole.degraded > 0 ? share(ratio(whole.degraded, whole.requests)) : '';
+    const noErrors = degraded ? `no errors, but ${degraded} of the answers were degraded` : 'no errors in the whole run';
     const codes = Object.keys(c.codes || {}).sort(), held = Object.keys(c.held || {}).sort();
     const named = (keys, from, text) => keys.map((k, i) => ({ name: text(k), values: from[k], look: lookOf('', i + 1) }));
     const figures = [
       chart(c.t, [{ name: 'requests', values: c.rate, look: looks.ok, fill: true }], options('service:rate', 'Requests per second', number)),
-      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), options('service:errors', 'Errors it answered with, per second', number, { empty: 'no errors in the whole run' })),
+      chart(c.t, named(codes, c.codes || {}, k => (/^\d+$/.test(k) ? 'status ' + k : words(k))), options('service:errors', 'Errors it answered with, per second', number, { empty: noErrors })),
       this.latencyChart(options('service:latency', 'Latency', seconds), c),
       chart(c.t, [{ name: 'in flight', values: c.inFlight, look: looks.ok }, { name: 'waiting', values: c.queue, look: looks.timeout }], options('service:queue', 'In flight and queue', number, { top: 1, least: 1 })),
     ];
@@ -217,8 +248,18 @@ class Page {
     if (!calls.length) return null;
     const classes = this.data.classes.filter(k => k !== 'ok' && calls.some(e => (e.outcomes || {})[k]));
     const row = e => h('tr', {}, h('td', { class: 'left' }, e.caller === name ? 'to ' + e.callee : 'from ' + e.caller), h('td', {}, count(e.calls)), h('td', {}, number(e.rate)), h('td', { class: 'mark' + (e.errors ? ' worse' : '') }, share(ratio(e.errors, e.calls))),
-      classes.map(k => h('td', {}, count((e.outcomes || {})[k] || 0))), h('td', {}, seconds(e.latency && e.latency.p50)), h('td', {}, seconds(e.latency && e.latency.p99)));
+      classes.map(k => h('td', {}, count((e.outcomes || {})[k] || 0))), h('td', {}, quantile(e.latency, 'p50')), h('td', {}, quantile(e.latency, 'p99')));
     return [h('h3', {}, `Calls of ${name}, ${longName(this.segment)}`), table([{ text: 'call', left: true }, 'calls', 'per s', 'errors', ...classes.map(words), 'p50', 'p99'], calls.map(row), { label: 'Calls of ' + name })];
+  }
+
+  // worst are the services that are listed: all in their order or, of many, those
+  // that did worst.
+  worst(stats) {
+    if (this.services.length <= most) return this.services;
+    const harm = name => { const v = stats.get(name); return v ? [ratio(v.errors, v.requests) || 0, 1 - v.availability, ratio(v.degraded, v.requests) || 0, (v.latency && v.latency.p99) || 0] : [0, 0, 0, 0]; };
+    const ranked = this.services.map(name => [name, harm(name)]);
+    ranked.sort(([, a], [, b]) => { const i = a.findIndex((v, j) => v !== b[j]); return i < 0 ? 0 : b[i] - a[i]; });
+    return ranked.slice(0, most).map(([name]) => name);
   }
 
   table() {
@@ -232,13 +273,13 @@ class Page {
         h('th', { scope: 'row', class: 'left' }, h('button', { type: 'button', 'data-pick': name, title: 'show ' + name, onclick: () => this.chooseService(name) }, name)),
         h('td', {}, number(v && v.rate)), c ? curve(c.rate, looks.ok, 'requests') : h('td', {}),
         h('td', { class: 'mark' + (v && v.errors ? ' worse' : '') }, share(v ? ratio(v.errors, v.requests) : null)), c ? curve(c.errors, looks.http_error, 'errors') : h('td', {}),
-        h('td', {}, seconds(l && l.p50)), h('td', {}, l && l.p99 >= l.limit ? '>' + seconds(l.limit) : seconds(l && l.p99)), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
+        h('td', {}, quantile(l, 'p50')), h('td', {}, quantile(l, 'p99')), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
         h('td', {}, count(v && v.maxInFlight)), h('td', {}, count(v && v.maxQueueLength)), h('td', { class: v && v.availability < 0.995 ? 'fail' : null }, share(v && v.availability)));
     };
     const wide = text => h('th', { scope: 'colgroup', colspan: 2 }, text);
-    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Every service, ' + longName(segment)), h('span', { class: 'soft' }, 'figures of the segment, curves of the whole run, each on its own scale')),
-      table([{ text: 'service', left: true }, wide('requests per second'), wide('errors'), 'p50', wide('p99'), 'most in flight', 'most waiting', 'up'], this.services.slice(0, 300).map(row), { label: 'Every service' }),
-      this.services.length > 300 ? h('p', { class: 'soft' }, `${this.services.length - 300} more services are not listed; pick them above.`) : null);
+    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Every service, ' + longName(segment)), h('span', { class: 'soft' }, `figures of ${moment(segment.from)} to ${moment(segment.to)}, curves of the whole run, each on its own scale`)),
+      table([{ text: 'service', left: true }, wide('requests per second'), wide('errors'), 'p50', wide('p99'), 'most in flight', 'most waiting', 'up'], this.worst(stats).map(row), { label: 'Every service' }),
+      this.services.length > most ? h('p', { class: 'soft' }, `The ${most} services that did worst are listed, of ${this.services.length}; pick the others above.`) : null);
   }
 
   latency() {
@@ -260,7 +301,7 @@ class Page {
     const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end'));
     const hits = f => (!f.applied || f.hits < 0 ? '' : count(f.hits));
     const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
-    const outages = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, seconds(r.detection)), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
+    const outages = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, r.detected ? seconds(r.detection) : 'not seen'), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
     return h('div', { class: 'pair' },
       h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.')),
       h('section', { class: 'sheet' }, h('h2', {}, 'Replica outages'), outages.length ? table([{ text: 'replica', left: true }, { text: 'because of', left: true }, 'down at', 'seen after', 'ready after'], outages, { label: 'Replica outages' }) : h('p', { class: 'empty' }, 'No replica was down.')));
@@ -272,7 +313,7 @@ class Page {
   }
 
   foot() {
-    return [h('p', {}, 'Keys: ', h('kbd', {}, '1'), ' to ', h('kbd', {}, String(Math.min(9, this.run.segments.length))), ' choose a segment, ', h('kbd', {}, 'Tab'), ' goes from service to service and from chart to chart, ', h('kbd', {}, 'Enter'), ' picks a service, ', h('kbd', {}, '←'), ' and ', h('kbd', {}, '→'), ' read a chart, ', h('kbd', {}, 't'), ' changes dark and light.')];
+    return [h('p', {}, 'Keys: ', h('kbd', {}, '1'), ' to ', h('kbd', {}, String(Math.min(9, this.shown.length))), ' choose a segment, ', h('kbd', {}, 'Tab'), ' goes from service to service and from chart to chart, ', h('kbd', {}, 'Enter'), ' picks a service, ', h('kbd', {}, '←'), ' and ', h('kbd', {}, '→'), ' read a chart, ', h('kbd', {}, 't'), ' changes dark and light.')];
   }
 }
 

@@ -206,6 +206,19 @@ func testOwnPaths(t *testing.T, start Start) {
 			t.Errorf("after one request the metrics lack %s", series)
 		}
 	}
+	fine := string(do(t, "GET", url+control.MetricsPath+"?"+control.FineQuery, "").body)
+	if series := control.RequestsTotal + `{code="502",endpoint="/",service="subject"} 1`; !strings.Contains(fine, series) {
+		t.Errorf("the metrics with fine histograms lack %s", series)
+	}
+	// A service may leave fine histograms out, but not count otherwise in them.
+	for line := range strings.Lines(fine) {
+		if !strings.HasPrefix(line, control.RequestDurationFine+`{endpoint="/"}`) && !strings.HasPrefix(line, control.CallDurationFine+`{callee="child"}`) {
+			continue
+		}
+		if fields := strings.Fields(line); len(fields) != 3 || !strings.HasSuffix(fields[2], ":1") {
+			t.Errorf("after one request the fine histogram is %q", line)
+		}
+	}
 }
 
 func testEndpoints(t *testing.T, start Start) {

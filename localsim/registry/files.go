@@ -1,0 +1,111 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The functions here follow no symbolic link in the directory of a registry: if
+// others may write there, a link would have this program write or read a file of
+// their choice.
+
+// readFile reads a file, which is not a link.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// replaceFile writes a file in one step, so that readers find the old or the new
+// one.
+func replaceFile(path string, text []byte) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	// What a killed program left there, or a link.
+	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY|noFollow, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return os.Rename(temp, path)
+}
+
+// removeLeftovers removes the directories that killed programs were making or
+// removing. The caller holds the lock, and directories are made and removed under
+// it, so those there are belong to nobody.
+func (r *Registry) removeLeftovers() error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return fmt.Errorf("listing the state files: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), newPrefix) && !strings.HasPrefix(e.Name(), oldPrefix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(r.dir, e.Name())); err != nil {
+			return fmt.Errorf("removing what a killed program left in the state files: %w", err)
+		}
+	}
+	return nil
+}
+
+// The beginnings of the names of directories that are being made or removed.
+const (
+	newPrefix = ".new-"
+	oldPrefix = ".old-"
+)
+
+// readChildren skips lines that are not whole: a holder that was killed while
+// it wrote leaves one.
+func readChildren(path string) []Child {
+	text, _ := readFile(path)
+	var children []Child
+	for line := range bytes.Lines(text) {
+		var c Child
+		if json.Unmarshal(line, &c) == nil && c.PID > 0 {
+			children = append(children, c)
+		}
+	}
+	return children
+}
+
+// childrenSlack is how many children that have ended may be listed beside as many
+// as run.
+const childrenSlack = 64
+
+// compactLocked takes the children that have ended out of the list when there are
+// too many of them. The caller holds mu.
+func (e *Entry) compactLocked(path string) error {
+	if e.listed < e.compactAt {
+		return nil
+	}
+	var lines bytes.Buffer
+	e.listed = 0
+	for _, c := range readChildren(path) {
+		if !c.Alive() {
+			continue
+		}
+		line, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+		e.listed++
+	}
+	e.compactAt = 2*e.listed + childrenSlack
+	return replaceFile(path, lines.Bytes())
+}

@@ -1,0 +1,4 @@
+package registry
+
+// noFollow is not needed: making a symbolic link takes a privilege.
+const noFollow = 0

@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+)
+
+// A flagRow proves that a flag of a command has an effect, or is refused.
+type flagRow struct {
+	// command and args are what stands before the flag; words that begin with $ are
+	// replaced by what the world of the test has.
+	command, flag, args string
+	// with is the flag with its value; instead is what stands in its place otherwise.
+	with, instead string
+	// want is a pattern of what is seen with the flag and not seen otherwise: the exit
+	// code, the streams, and what servers were asked for. refused stands for a usage
+	// error that names the flag.
+	want string
+}
+
+const refused = "refused"
+
+// provedElsewhere are flags whose effect needs more than the world of this test, and
+// the tests that prove them.
+func provedElsewhere() map[string]string {
+	return map[string]string{
+		"up --verbose":              "testdata/script/detach.txtar",
+		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
+		"fault add --image":         "make e2e, whose nodes start the helper's image",
+		"fault add --push":          "make e2e, with a registry",
+		"fault add --with":          "TestEachFaultActs of netfault/gate",
+		"logs --previous":           "make e2e, after a pod was restarted",
+		"logs --since":              "make e2e, with the logs of pods",
+		"report --out":              "make e2e, with an experiment that was detached",
+		"report --wait":             "make e2e, with an experiment that was detached",
+	}
+}
+
+// Every flag of every command changes something or is refused. A new flag needs a
+// row in flagRows.
+func TestEveryFlagActsOrIsRefused(t *testing.T) {
+	w := newFlagWorld(t)
+	rows := flagRows()
+	proved := map[string]bool{}
+	for name := range provedElsewhere() {
+		proved[name] = true
+	}
+	for _, row := range rows {
+		if row.want != refused {
+			proved[row.command+" --"+row.flag] = true
+		}
+	}
+	// These runs take ten seconds, by flags that `run outage` has, too.
+	for _, flag := range []string{"out", "force", "report", "output", "port-base", "called-as", "dry-run"} {
+		proved["run performance --"+flag] = true
+	}
+	known := map[string]bool{}
+	eachFlag(func(command string, flag *pflag.Flag) {
+		name := strings.TrimSpace(command + " --" + flag.Name)
+		known[name] = true
+		if !proved[name] {
+			t.Errorf("no row of flagRows proves that %q has an effect", name)
+		}
+	})
+	for name := range proved {
+		if !known[name] {
+			t.Errorf("flagRows has a row for %q, and there is no such flag", name)
+		}
+	}
+	for _, row := range rows {
+		t.Run(strings.ReplaceAll(row.command, " ", "_")+"/"+strings.ReplaceAll(row.with, "/", "_"), func(t *testing.T) { w.prove(t, row) })
+	}
+}
+
+// eachFlag visits the flags of all commands, hidden ones included.
+func eachFlag(visit func(command string, flag *pflag.Flag)) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		command := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "kubectl microsim"), " ")
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" { // the library's own
+				visit(command, f)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(cli.Streams{In: strings.NewReader(""), Out: &strings.Builder{}, Err: &strings.Builder{}}))
+}
+
+// prove runs a command with the flag and without it.
+func (w *flagWorld) prove(t *testing.T, row flagRow) {
+	with := w.see(t, row.command+" "+row.args+" "+row.with)
+	if row.want == refused {
+		if !strings.HasPrefix(with, "exit code 2\n") || !strings.Contains(with, "--"+row.flag) {
+			t.Errorf("it is not refused: %s", with)
+		}
+		return
+	}
+	pattern := regexp.MustCompile("(?m)" + w.expand(row.want))
+	if !pattern.MatchString(with) {
+		t.Errorf("%q is not seen with it: %s", pattern, with)
+	}
+	if without := w.see(t, row.command+" "+row.args+" "+row.instead); pattern.MatchString(without) {
+		t.Errorf("%q is seen without it, too: %s", pattern, without)
+	}
+}
+
+// see runs a command and returns all that it did.
+func (w *flagWorld) see(t *testing.T, line string) string {
+	t.Helper()
+	if seen, ok := w.seen[line]; ok {
+		return seen
+	}
+	w.reset(t)
+	var args []string
+	for _, word := range strings.Fields(line) {
+		args = append(args, w.expand(word))
+	}
+	limit, ends := 20*time.Second, true
+	if strings.Contains(line, "--node-image") || strings.HasPrefix(line, "cluster create") || strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
+		limit, ends = 2*time.Second, false // it waits for pods or nodes that nobody starts, or for more of a log
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	var out, talk strings.Builder
+	code := Run(ctx, args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+	interrupted := ctx.Err() != nil
+	if interrupted && ends {
+		t.Errorf("kubectl microsim %s: it did not end", line)
+	}
+	seen := fmt.Sprintf("exit code %d\n%s%s%sinterrupted: %t\n", code, out.String(), talk.String(), w.asked(), interrupted)
+	w.seen[line] = seen
+	return seen
+}

@@ -1,0 +1,310 @@
+package plugin
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+)
+
+// A flagWorld is what commands find in TestEveryFlagActsOrIsRefused: files, a system
+// on this machine, a web server, an API server, and a docker that only writes down
+// what it is asked for.
+type flagWorld struct {
+	words map[string]string
+	seen  map[string]string
+	dir   string
+
+	mu       sync.Mutex
+	requests strings.Builder
+	conns    map[string]bool // their clients' addresses
+}
+
+// flagFiles are the files of the world, each by the word that stands for it.
+var flagFiles = map[string]struct{ name, text string }{
+	"$SYSTEM": {"system.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: System
+name: held
+services: [{name: web, calls: [db]}, {name: db}]
+`},
+	"$FREE": {"free.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: System
+name: free
+services: [{name: web}]
+`},
+	"$EXPERIMENT": {"experiment.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: brief
+system: {name: brief, services: [{name: web}]}
+load: {rate: 50, duration: 200ms}
+variants: [{name: first}, {name: second}]
+`},
+	"$SINGLE": {"single.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: single
+system: {name: single, services: [{name: web}]}
+load: {rate: 50, duration: 200ms}
+`},
+	"$LOAD": {"load.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: urls
+system: {services: [{name: web}]}
+load: {rate: 20, duration: 400ms, requests: [{url: "$SERVER/from-file"}]}
+`},
+	"$REQUEST": {"request.json", `{"designation":"web","probability":100}`},
+	"$FAULTS": {"faults.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: faults
+system: {name: held, services: [{name: web, calls: [db]}, {name: db}]}
+load: {rate: 1, duration: 1s}
+faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, duration: 200ms}]
+`},
+	"$GATES": {"gates.json", `[{"name":"fromfile","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","enabled":true}]`},
+}
+
+func newFlagWorld(t *testing.T) *flagWorld {
+	w := &flagWorld{dir: t.TempDir(), conns: map[string]bool{}, seen: map[string]string{}, words: map[string]string{}}
+	t.Setenv("MICROSIM_STATE_DIR", filepath.Join(w.dir, "state"))
+	api := apitest.New(t)
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, api) })
+	plain, secured := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
+	secured.Config.ErrorLog = nil
+	secured.StartTLS()
+	t.Cleanup(func() {
+		for _, s := range []*httptest.Server{plain, secured} {
+			s.CloseClientConnections()
+			s.Close()
+		}
+	})
+	w.words["$SERVER"], w.words["$PORT"] = plain.URL, freePort(t)
+	w.words["$TWO"] = plain.URL + "/one " + plain.URL + "/two"
+	w.words["$AFTERPORT"] = fmt.Sprint(atoi(w.words["$PORT"]) + 1)
+	for word, f := range flagFiles {
+		w.words[word] = w.file(t, f.name, strings.ReplaceAll(f.text, "$SERVER", plain.URL))
+	}
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secured.Certificate().Raw})
+	w.words["$CA"] = w.file(t, "ca.pem", string(authority))
+	t.Setenv("KUBECONFIG", w.file(t, "kubeconfig", fmt.Sprintf(`
+apiVersion: v1
+kind: Config
+current-context: first
+contexts:
+- {name: first, context: {cluster: first, user: first}}
+- {name: second, context: {cluster: second, user: first}}
+clusters:
+- {name: first, cluster: {server: %[1]q}}
+- {name: second, cluster: {server: %[2]q}}
+- {name: secured, cluster: {server: %[3]q}}
+users:
+- {name: first, user: {}}
+- {name: second, user: {token: token-of-second}}
+`, plain.URL, plain.URL+"/second", secured.URL)))
+	w.words["$OTHERCONFIG"] = w.file(t, "otherconfig", fmt.Sprintf(
+		`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`, plain.URL+"/otherconfig"))
+	w.createPods(t, plain.URL)
+	w.fakeDocker(t)
+	w.holdSystem(t)
+	w.file(t, filepath.Join("state", "held.log"), "first line\nsecond line\n")
+	var talk strings.Builder
+	standing := []string{"fault", "add", "error", "--target", "db", "--status", "500", "--name", "standing", "--on", "local"}
+	if code := Run(t.Context(), standing, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk}); code != cli.ExitDone {
+		t.Fatalf("adding a fault: exit code %d: %s", code, talk.String())
+	}
+	w.words["$RECORD"] = filepath.Join(w.dir, "record")
+	record := []string{"run", "-f", w.words["$SINGLE"], "--on", "local", "--out", w.words["$RECORD"]}
+	if code := Run(t.Context(), record, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk}); code != cli.ExitDone {
+		t.Fatalf("recording a run: exit code %d: %s", code, talk.String())
+	}
+	return w
+}
+
+// serve answers requests of all kinds, and writes them down. What is under
+// /apis, /api or /version is for the API server.
+func (w *flagWorld) serve(rw http.ResponseWriter, r *http.Request, api http.Handler) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	compressed := "compressed"
+	if r.Header.Get("Accept-Encoding") == "" {
+		compressed = "uncompressed"
+	}
+	w.mu.Lock()
+	w.conns[r.RemoteAddr] = true
+	fmt.Fprintf(&w.requests, "asked: %s %s %s body=%q", r.Method, r.URL, compressed, body[:min(len(body), 4000)])
+	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scope"} {
+		if v := r.Header.Get(name); v != "" {
+			fmt.Fprintf(&w.requests, " %s=%s", name, v)
+		}
+	}
+	w.requests.WriteString("\n")
+	w.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/api") {
+		api.ServeHTTP(rw, r)
+		return
+	}
+	if r.URL.Path == "/version" {
+		fmt.Fprint(rw, `{"major":"1","minor":"34","gitVersion":"v1.34.0"}`)
+		return
+	}
+	if r.URL.Path == "/slow" {
+		time.Sleep(300 * time.Millisecond) // longer than the timeouts of the rows
+	}
+	http.Error(rw, "there is nothing here", http.StatusNotFound)
+}
+
+// fakeDocker puts a docker on the PATH that has no containers, and fails at all
+// else; what it is asked for is written down.
+func (w *flagWorld) fakeDocker(t *testing.T) {
+	bin := filepath.Join(w.dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho \"docker $*\" >>" + filepath.Join(w.dir, "docker.log") + "\ncase \"$1\" in -v) echo Docker version 28.0.0; exit 0;; info) echo {}; exit 0;; ps|version|inspect|pull|image|rm) exit 0;; esac\necho refused >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// holdSystem brings the system held up for the time of the test.
+func (w *flagWorld) holdSystem(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	var talk strings.Builder
+	go func() {
+		ended <- Run(ctx, []string{"up", "-f", w.words["$SYSTEM"], "--on", "local"}, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != cli.ExitDone {
+			t.Errorf("the system ended with exit code %d: %s", code, talk.String())
+		}
+	})
+	for {
+		code := Run(ctx, []string{"status", "held", "--on", "local"}, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
+		if code == cli.ExitDone {
+			return
+		}
+		select {
+		case code := <-ended:
+			ended <- code
+			t.Fatalf("the system did not come up: exit code %d", code)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// reset forgets what was asked for, and gives other names to $NEW, where nothing is,
+// and to $FOREIGN, a directory with files.
+func (w *flagWorld) reset(t *testing.T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.requests.Reset()
+	_ = os.Remove(filepath.Join(w.dir, "docker.log"))
+	w.conns = map[string]bool{}
+	number := strconv.Itoa(len(w.seen))
+	w.words["$NEW"], w.words["$FOREIGN"] = filepath.Join(w.dir, "new"+number), filepath.Join(w.dir, "foreign"+number)
+	if err := os.Mkdir(w.words["$FOREIGN"], 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.file(t, filepath.Join("foreign"+number, "of-somebody"), "else")
+	w.file(t, filepath.Join("foreign"+number, "simple.yaml"), "else")
+}
+
+// createPods makes a node and pods that no system has, as others would.
+func (w *flagWorld) createPods(t *testing.T, server string) {
+	pod := `{"metadata":{"name":%q,"labels":{"app":%q}},"spec":{"nodeName":"node-1","containers":[{"name":"c","image":"i"}]},
+		"status":{"phase":"Running","podIP":"10.1.0.%d","podIPs":[{"ip":"10.1.0.%[3]d"}],"containerStatuses":[{"name":"c","containerID":"containerd://1","state":{"running":{}}}]}}`
+	for _, created := range [][2]string{
+		{"/api/v1/nodes", `{"metadata":{"name":"node-1"},"status":{"conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"architecture":"amd64"}}}`},
+		{"/api/v1/namespaces", `{"metadata":{"name":"default"}}`},
+		{"/api/v1/namespaces/default/pods", fmt.Sprintf(pod, "one", "x", 1)},
+		{"/api/v1/namespaces/default/pods", fmt.Sprintf(pod, "two", "x", 2)},
+		{"/api/v1/namespaces/kube-system/pods", fmt.Sprintf(pod, "dns", "dns", 3)},
+		{"/api/v1/namespaces", `{"metadata":{"name":"microsim-system","labels":{"app.kubernetes.io/managed-by":"microsim"}}}`},
+		{"/api/v1/namespaces/microsim-system/serviceaccounts", `{"metadata":{"name":"default"}}`},
+	} {
+		path, body := created[0], created[1]
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("User-Agent", apitest.Outsider)
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode/100 != 2 {
+			t.Fatalf("POST %s: %s", path, resp.Status)
+		}
+	}
+}
+
+// asked is what servers and docker were asked for, and the files that were made.
+func (w *flagWorld) asked() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	docker, _ := os.ReadFile(filepath.Join(w.dir, "docker.log"))
+	text := w.requests.String() + string(docker) + fmt.Sprintf("connections: %d\n", len(w.conns))
+	if info, err := os.Stat(w.words["$NEW"]); err == nil {
+		text += fmt.Sprintf("made: a new %s\n", map[bool]string{true: "directory", false: "file"}[info.IsDir()])
+	}
+	return text
+}
+
+// expand replaces the words of the world.
+func (w *flagWorld) expand(text string) string {
+	for word, is := range w.words {
+		if text == word {
+			return is
+		}
+	}
+	for _, word := range []string{"$SERVER", "$PORT", "$AFTERPORT"} {
+		text = strings.ReplaceAll(text, word, w.words[word])
+	}
+	return text
+}
+
+func (w *flagWorld) file(t *testing.T, name, text string) string {
+	path := filepath.Join(w.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// freePort returns a port that nobody listens to at the moment.
+func freePort(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}

@@ -78,6 +78,7 @@ system: {name: held, services: [{name: web, calls: [db]}, {name: db}]}
 load: {rate: 1, duration: 1s}
 faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, duration: 200ms}]
 `},
+	"$OLD":   {"old.csv", "it may be overwritten"},
 	"$GATES": {"gates.json", `[{"name":"fromfile","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","enabled":true}]`},
 }
 

@@ -15,8 +15,8 @@ var layers = []layer{
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy"}, "the domain: a system, what breaks it, what loads it, what protects it"},
 	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
 	{4, []string{"model/experiment", "model/spec"}, "an experiment joins the domain; files are read into all of it"},
-	{5, []string{"model/result"}, "a result carries the checks of its experiment"},
-	{6, []string{"runner/measure", "runner/account"}, "aggregators and the account make results of what they are told"},
+	{5, []string{"model/result", "model/advise"}, "a result carries the checks of its experiment; advice is on an experiment"},
+	{6, []string{"runner/measure", "runner/account", "model/search"}, "aggregators and the account make results of what they are told; searches judge results"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
 	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
 	{9, []string{"cluster/nodeagent"}, "the helper of a node joins faults on networks and stress; it runs in the agent, apart from what creates it"},
@@ -70,5 +70,5 @@ const suite = "runner/runnertest"
 // standardOnly packages import nothing but the standard library and the project.
 var standardOnly = []string{
 	"model/problem", "model/unit", "model/outcome", "model/dist", "model/exact", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy",
-	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment",
+	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment", "model/advise",
 }

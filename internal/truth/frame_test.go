@@ -1,3 +1,5 @@
+//go:build truth
+
 package truth
 
 import (
@@ -67,7 +69,7 @@ func compare(t *testing.T, figures ...figure) {
 // full is the variable of the environment that asks for the whole size.
 const full = "MICROSIM_TRUTH"
 
-// size is large for `make truth` and small in all other tests.
+// size is large for `make truth` and small for `make test-truth`.
 func size[T any](small, large T) T {
 	if os.Getenv(full) == "full" {
 		return large

@@ -122,9 +122,9 @@ func TestFaultsActAsDocumented(t *testing.T) {
 		{fault.Fault{Type: fault.Pause}, errors(outcome.Timeout)},
 		{fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(50 * ms)}}, median(60*ms, 62*ms)},
 		{fault.Fault{Type: fault.NetDelay, Target: fault.Target{Direction: fault.Both}, Args: fault.Args{Delay: dist.Fixed(50 * ms)}}, median(110*ms, 112*ms)},
-		{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 0.6}}, median(200*ms, 220*ms)},
-		{fault.Fault{Type: fault.NetCorrupt, Args: fault.Args{Percent: 0.6}}, median(200*ms, 220*ms)},
-		{fault.Fault{Type: fault.NetReorder, Args: fault.Args{Percent: 0.1, Delay: dist.Fixed(30 * ms)}}, median(40*ms, 42*ms)},
+		{fault.Fault{Type: fault.NetLoss, Args: fault.Args{Percent: 60}}, median(200*ms, 220*ms)},
+		{fault.Fault{Type: fault.NetCorrupt, Args: fault.Args{Percent: 60}}, median(200*ms, 220*ms)},
+		{fault.Fault{Type: fault.NetReorder, Args: fault.Args{Percent: 10, Delay: dist.Fixed(30 * ms)}}, median(40*ms, 42*ms)},
 		{fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: 20_000}}, median(25*ms, 30*ms)},
 		{fault.Fault{Type: fault.NetPartition}, errors(outcome.Timeout)},
 		{fault.Fault{Type: fault.Refuse}, errors(outcome.ConnectionError)},
@@ -230,14 +230,14 @@ func TestQueueTheory(t *testing.T) {
 
 func TestFaultsWithoutMeaningAreRefused(t *testing.T) {
 	for _, f := range []fault.Fault{
-		{Type: fault.NetDuplicate, Args: fault.Args{Percent: 0.1}},
+		{Type: fault.NetDuplicate, Args: fault.Args{Percent: 10}},
 		{Type: fault.TimeLimit, Args: fault.Args{Delay: dist.Fixed(ms)}},
 		{Type: fault.ByteLimit, Args: fault.Args{Size: 100}},
 		{Type: fault.Slice, Args: fault.Args{Size: 100}},
 		{Type: fault.Concatenate, Args: fault.Args{Size: 100}},
 		{Type: fault.Substitute, Args: fault.Args{Pattern: "a"}},
 		{Type: fault.MemoryStress, Args: fault.Args{Size: 100}},
-		{Type: fault.NetLoss, Args: fault.Args{Percent: 0.1, Correlation: 0.5}},
+		{Type: fault.NetLoss, Args: fault.Args{Percent: 10, Correlation: 0.5}},
 	} {
 		r, err := Run(context.Background(), pair(f), Options{})
 		if err == nil || r != nil || !strings.Contains(err.Error(), string(f.Type)) {

@@ -36,6 +36,9 @@ type Options struct {
 	Observer runner.Observer
 	// Outcome is told what became of each request of the load; it may be nil.
 	Outcome func(measure.Outcome)
+	// Disk is told at each second, before the services are sampled, for how long the
+	// disk of the machine was busy since the last one; it may be nil.
+	Disk func(at, elapsed, busy time.Duration)
 	// Progress is told, about ten times a second of real time and at the end, how
 	// far the run is; it may be nil. It is never called by two goroutines at once.
 	Progress func(Progress)

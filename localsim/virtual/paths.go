@@ -98,11 +98,11 @@ func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes in
 		case fault.NetDelay:
 			p.delay += args.EffectiveDelay().Draw(k.With("delay"))
 		case fault.NetReorder:
-			if !k.With("ahead").Chance(float64(args.Percent)) {
+			if !k.With("ahead").Chance(args.Percent.Share()) {
 				p.delay += args.EffectiveDelay().Draw(k.With("delay"))
 			}
 		case fault.NetLoss, fault.NetCorrupt:
-			p.delay += retries(k, float64(args.Percent))
+			p.delay += retries(k, args.Percent.Share())
 		case fault.NetRate:
 			end := a.line(to, request).Take(at+p.delay, time.Duration(float64(bytes+headBytes)/float64(args.Rate)*1e9))
 			p.delay = end - at

@@ -49,7 +49,7 @@ type running struct {
 	active  []bool
 
 	loaded, watching, done, aborted bool
-	sampled                         time.Duration
+	sampled, diskUsed               time.Duration
 	secondAt                        time.Duration
 	secondTimer                     des.Timer
 	err                             error
@@ -277,6 +277,11 @@ func (r *running) sample() {
 		return
 	}
 	r.sampled = r.now()
+	if r.options.Disk != nil {
+		used := r.disk.Used(r.now())
+		r.options.Disk(r.now(), elapsed, used-r.diskUsed)
+		r.diskUsed = used
+	}
 	for _, s := range r.services {
 		sample := r.world.sample(s, r.at(), elapsed)
 		sample.Last = r.done

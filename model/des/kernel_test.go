@@ -133,3 +133,16 @@ func TestDeadEventsTakeNoMemory(t *testing.T) {
 		t.Errorf("%v allocations for each event", allocs)
 	}
 }
+
+// A line is in use for as long as its jobs take, and no longer than time has passed.
+func TestLineSaysHowLongItWasUsed(t *testing.T) {
+	var l Line
+	l.Take(0, 2*time.Second)
+	l.Take(time.Second, 3*time.Second) // until 5 s
+	l.Take(7*time.Second, time.Second)
+	for _, tt := range []struct{ at, want time.Duration }{{7 * time.Second, 5 * time.Second}, {7500 * time.Millisecond, 5500 * time.Millisecond}, {9 * time.Second, 6 * time.Second}} {
+		if got := l.Used(tt.at); got != tt.want {
+			t.Errorf("until %s: used for %s, want %s", tt.at, got, tt.want)
+		}
+	}
+}

@@ -5,19 +5,24 @@ import "time"
 // A Line is a server that does one job after another, first come first served,
 // whose jobs say how long they take when they come: a link, a disk. It needs no
 // events of its own.
-type Line struct{ free time.Duration }
+type Line struct{ free, taken time.Duration }
 
 // Take lines a job up, and returns when it ends.
 func (l *Line) Take(now, service time.Duration) (end time.Duration) {
 	l.free = max(l.free, now) + service
+	l.taken += service
 	return l.free
 }
+
+// Used is for how long the server has been busy until now, which must not be
+// before the last job came.
+func (l *Line) Used(now time.Duration) time.Duration { return l.taken - max(l.free-now, 0) }
 
 // Free is when the last job ends.
 func (l *Line) Free() time.Duration { return l.free }
 
-// Clear forgets the jobs that wait.
-func (l *Line) Clear() { l.free = 0 }
+// Clear forgets the jobs that wait, and what was used.
+func (l *Line) Clear() { *l = Line{} }
 
 // Servers are equal servers with one queue, first come first served. T is what
 // the executor knows a job by; it is no pointer.

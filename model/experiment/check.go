@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -114,7 +115,7 @@ func ParseCheck(expr string) (Condition, error) {
 	if !slices.Contains(Metrics(), c.Metric) {
 		class, ok := classOf(string(c.Metric))
 		if !ok {
-			return Condition{}, fmt.Errorf("check %q has no figure %q: known are %s", expr, name, metricNames())
+			return Condition{}, fmt.Errorf("check %q has no figure %q: %s", expr, name, problem.DidYouMean(name, knownMetrics(), "known are "+metricNames()))
 		}
 		c.Class = class
 	}
@@ -130,15 +131,17 @@ func Metrics() []Metric {
 	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
-func metricNames() string {
-	var names []string
+func metricNames() string { return strings.Join(knownMetrics(), ", ") }
+
+// knownMetrics are the names of all metrics.
+func knownMetrics() (names []string) {
 	for _, m := range Metrics() {
 		names = append(names, string(m))
 	}
 	for _, c := range outcome.Classes() {
 		names = append(names, plural(c))
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // plural is the class's name as the metric that counts it.

@@ -81,6 +81,9 @@ func (v Reading) judge(c experiment.Condition) verdict {
 	return fails
 }
 
+// Bounds are what the figure lies between; high is infinite without an upper one.
+func (v Reading) Bounds() (low, high float64) { return v.low, v.high }
+
 // Holds reports whether the condition is known to hold.
 func (v Reading) Holds(c experiment.Condition) bool { return v.judge(c) == holds }
 

@@ -22,18 +22,29 @@ import (
 // NewValidate is `validate`.
 func NewValidate(streams cli.Streams) *cobra.Command {
 	var (
-		in     cli.Inputs
-		output cli.Output
+		in      cli.Inputs
+		output  cli.Output
+		advises bool
 	)
 	cmd := &cobra.Command{
 		Use:   "validate -f FILE",
 		Short: "Check files and name every mistake in them",
+		Long: `Check files and name every mistake in them.
+
+With --advise, name patterns, too, that are known to turn small failures into outages: retries at several
+layers, timeouts that do not nest, retries without budget or jitter, queues without bound, hedges and retries
+of what is not idempotent. Each names the lesson that shows what it does. Advice is no mistake: the exit
+code is that of the check.`,
 		Example: `  kubectl microsim validate -f shop.yaml
+  kubectl microsim validate -f system.yaml --advise
   kubectl microsim validate -f systems/ -f https://example.org/system.yaml`,
 		ValidArgsFunction: cli.CompleteInputs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(in.Filenames)+len(args) == 0 {
 				return cli.Usage(cmd, errors.New("there is nothing to check: name files with -f"))
+			}
+			if advises && output.Names() {
+				return cli.Usage(cmd, errors.New("--advise says more than names: leave out -o name"))
 			}
 			if err := output.Validate(); err != nil {
 				return cli.Usage(cmd, err)
@@ -43,11 +54,12 @@ func NewValidate(streams cli.Streams) *cobra.Command {
 				return err
 			}
 			cli.ShowNotes(streams.Err, docs)
-			return printDocuments(streams, &output, docs)
+			return printDocuments(streams, &output, docs, advises)
 		},
 	}
 	in.AddFlags(cmd, "what to check")
 	output.AddFlags(cmd, append(cli.Templates(), "name")...)
+	cmd.Flags().BoolVar(&advises, "advise", false, "name patterns that turn small failures into outages, with the lesson that shows each")
 	return cmd
 }
 
@@ -56,14 +68,20 @@ type validDocument struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	File string `json:"file"`
+	// Advice is absent where none was asked for.
+	Advice []advised `json:"advice,omitzero"`
 }
 
-// printDocuments prints which documents are valid.
-func printDocuments(streams cli.Streams, output *cli.Output, docs document.Documents) error {
+// printDocuments prints which documents are valid, and advice on them.
+func printDocuments(streams cli.Streams, output *cli.Output, docs document.Documents, advises bool) error {
 	valid := []validDocument{}
 	for _, d := range docs {
 		kind, name, _ := strings.Cut(documentName(d), "/")
-		valid = append(valid, validDocument{kind, name, d.Origin.File})
+		v := validDocument{Kind: kind, Name: name, File: d.Origin.File}
+		if advises {
+			v.Advice = adviceOn(d)
+		}
+		valid = append(valid, v)
 	}
 	if output.Machine() && !output.Names() {
 		return output.Object(streams.Out, cli.AsList(valid))
@@ -74,6 +92,9 @@ func printDocuments(streams cli.Streams, output *cli.Output, docs document.Docum
 			text += fmt.Sprintf(" valid (%s)", cli.Clean(d.File))
 		}
 		fmt.Fprintln(streams.Out, text)
+		if !output.Names() {
+			printAdvice(streams.Out, d.Advice, advises)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,114 @@
+package search
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// The phases of a run under steady load. What is judged happens in Measured.
+const (
+	WarmUp   = "warm-up"
+	Trigger  = "trigger"
+	Recovery = "recovery"
+	Measured = "measured"
+)
+
+// A Steady describes runs under a load of one height.
+type Steady struct {
+	// Phase is what the load is like, whatever its height: that of the file.
+	Phase load.Phase
+	// WarmUp comes before Duration and is not judged.
+	WarmUp, Duration time.Duration
+	// Recovery is how long after a trigger the system may be disturbed.
+	Recovery time.Duration
+}
+
+// Template returns the phase of an experiment's load whose height is varied: the
+// one of that name, or the highest for no name.
+func Template(profile load.Profile, name string) (load.Phase, error) {
+	best, height := -1, 0.0
+	var names []string
+	for i, p := range profile.Phases {
+		names = append(names, p.Name)
+		if h := Height(p); p.Name == name || name == "" && h > height {
+			best, height = i, h
+		}
+	}
+	switch {
+	case best >= 0:
+		return profile.Phases[best], nil
+	case name != "":
+		return load.Phase{}, fmt.Errorf("there is no phase %q in the load (%s)", name, didYouMean(name, names))
+	}
+	return load.Phase{}, fmt.Errorf("the load has no phase with a rate or users")
+}
+
+// Height is the most that a phase asks for: arrivals per second, or users.
+func Height(p load.Phase) float64 {
+	high := max(p.Rate, float64(p.Users))
+	if p.RateTo != nil {
+		high = max(high, *p.RateTo)
+	}
+	if p.UsersTo != nil {
+		high = max(high, float64(*p.UsersTo))
+	}
+	if p.Sine != nil {
+		high += p.Sine.Amplitude
+	}
+	return high
+}
+
+// at is a phase of the given name, length and height.
+func (s Steady) at(name string, length time.Duration, height float64) load.Phase {
+	p := load.Phase{
+		Name: name, Duration: unit.Duration(length),
+		Arrivals: s.Phase.Arrivals, Burst: s.Phase.Burst, Think: s.Phase.Think, Every: s.Phase.Every, Each: s.Phase.Each,
+	}
+	if s.Phase.IsClosed() {
+		p.Users = int(math.Round(height))
+	} else {
+		p.Rate = height
+	}
+	return p
+}
+
+// Experiment is an experiment under a load of the given height, without its
+// faults. With a trigger, those faults come after the warm-up, as far apart as
+// they are, and what is judged begins when the recovery after them is over.
+func (s Steady) Experiment(e experiment.Experiment, height float64, trigger []fault.Fault) experiment.Experiment {
+	e.Checks, e.AbortOn, e.Variants, e.Tail, e.Window, e.Rank, e.Faults = nil, nil, nil, 0, 0, experiment.Rank{}, nil
+	phases := []load.Phase{s.at(WarmUp, s.WarmUp, height)}
+	if len(trigger) > 0 {
+		first, last := span(trigger)
+		e.Faults = slices.Clone(trigger)
+		for i := range e.Faults {
+			e.Faults[i].Start += unit.Duration(s.WarmUp - first)
+		}
+		phases = append(phases, s.at(Trigger, max(last-first, time.Millisecond), height), s.at(Recovery, s.Recovery, height))
+	}
+	phases = append(phases, s.at(Measured, s.Duration, height))
+	e.Load.Phases = slices.DeleteFunc(phases, func(p load.Phase) bool { return p.Duration == 0 })
+	return e
+}
+
+// span is from the start of the first fault to the end of the last.
+func span(faults []fault.Fault) (first, last time.Duration) {
+	first = math.MaxInt64
+	for i := range faults {
+		first, last = min(first, faults[i].Start.Std()), max(last, faults[i].End())
+	}
+	return first, last
+}
+
+// Ends says whether a fault is over some time, as a trigger must be: kills and
+// restarts are over at once.
+func Ends(f *fault.Fault) bool {
+	return f.Duration > 0 || f.Type == fault.Kill || f.Type == fault.Restart
+}

@@ -97,6 +97,8 @@ func newFlagWorld(t *testing.T) *flagWorld {
 		}
 	})
 	w.words["$SERVER"], w.words["$PORT"] = plain.URL, freePort(t)
+	w.words["$SECUREDX"] = secured.URL + "/x"
+	w.words["$HTTPSREQUEST"] = w.file(t, "https-request.json", fmt.Sprintf(`{"designation":%q}`, secured.URL+"/secured"))
 	w.words["$TWO"] = plain.URL + "/one " + plain.URL + "/two"
 	w.words["$AFTERPORT"] = fmt.Sprint(atoi(w.words["$PORT"]) + 1)
 	for word, f := range flagFiles {

@@ -14,6 +14,10 @@ import (
 // A Helper answers as the helpers of nodes do: each order acts at once. It stands for
 // the helpers of all nodes. Its methods may be called at the same time.
 type Helper struct {
+	// Refuse says why a fault may not act on a pod; "" takes it, as nil takes all. It is
+	// set before the first request.
+	Refuse func(owner string, p order.Pod, f order.Fault) string
+
 	mu     sync.Mutex
 	orders map[string]order.Order
 }
@@ -38,7 +42,13 @@ func (h *Helper) Answer(w http.ResponseWriter, r *http.Request, path string) {
 	for _, o := range h.orders {
 		for _, p := range o.Pods {
 			for _, f := range p.Faults {
-				statuses = append(statuses, order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID, Acts: true, By: "tc"})
+				s := order.Status{Owner: o.Owner, Version: o.Version, PodUID: p.UID, FaultID: f.ID, Acts: true, By: "tc"}
+				if h.Refuse != nil {
+					if why := h.Refuse(o.Owner, p, f); why != "" {
+						s.Acts, s.By, s.Error = false, "", why
+					}
+				}
+				statuses = append(statuses, s)
 			}
 		}
 	}

@@ -5,7 +5,9 @@ package apply
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -115,7 +117,7 @@ func patch(ctx context.Context, c *kubeapi.Client, o Object, dryRun bool) (Objec
 	// Raw has no more of an error than its code: what the server says is in Error.
 	err = result.Error()
 	if apierrors.IsConflict(err) {
-		return nil, fmt.Errorf("%s was changed by somebody else: %w; take over what they changed with --force-conflicts", name, err)
+		return nil, fmt.Errorf("%s was changed by somebody else%s: %w; take over what they changed with --force-conflicts", name, conflictsOf(err), err)
 	}
 	if err != nil {
 		// The text of the API server names the object.
@@ -135,6 +137,33 @@ func patch(ctx context.Context, c *kubeapi.Client, o Object, dryRun bool) (Objec
 	answer.SetManagedFields(nil)
 	return answer, nil
 }
+
+// conflictsOf says which fields others have changed, and who: ": .spec.replicas (by
+// kubectl-edit)". It is empty if the API server does not tell.
+func conflictsOf(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return ""
+	}
+	var fields []string
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type != metav1.CauseTypeFieldManagerConflict || cause.Field == "" {
+			continue
+		}
+		text := cause.Field
+		if m := conflictManager.FindStringSubmatch(cause.Message); m != nil {
+			text += " (by " + m[1] + ")"
+		}
+		fields = append(fields, text)
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(fields, ", ")
+}
+
+// conflictManager is who has changed a field, in the API server's words for a conflict.
+var conflictManager = regexp.MustCompile(`^conflict with "([^"]+)"`) //nolint:gochecknoglobals // a constant
 
 // Prune deletes the objects of a system that its file no longer names.
 func Prune(ctx context.Context, c *kubeapi.Client, system, namespace string, wanted []Object) error {

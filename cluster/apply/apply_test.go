@@ -93,7 +93,7 @@ func TestApplyDoesNotOverwriteWhatOthersChanged(t *testing.T) {
 	changeByOthers(t, c, "shop", func(o *corev1.ConfigMap) { o.Data = map[string]string{"seed": "of others"} })
 	err := Apply(t.Context(), c, []Object{config("shop", "2")})
 	if err == nil || !strings.Contains(err.Error(), "configmap/shop was changed by somebody else") ||
-		!strings.Contains(err.Error(), "kubectl-edit") || !strings.Contains(err.Error(), "--force-conflicts") {
+		!strings.Contains(err.Error(), "changed by somebody else: .data.seed (by kubectl-edit): ") || !strings.Contains(err.Error(), "--force-conflicts") {
 		t.Errorf("got %v, want the object, who changed it, and the flag", err)
 	}
 	if got := dataOf(t, c, "shop")["seed"]; got != "of others" {

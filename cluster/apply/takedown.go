@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
 const (
@@ -58,7 +59,7 @@ func TakeDown(ctx context.Context, c *kubeapi.Client, system, namespace string) 
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), DeleteTimeout)
 	defer cancel()
 	// Pods that go take their faults with them, but their node's helper stays.
-	disbanded := kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(deleting, c, nodehelper.SystemOwner(namespace, system)))
+	disbanded := kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(deleting, c, order.SystemOwner(namespace, system)))
 	namespaceGoes, err := deleteSystem(deleting, c, system, namespace)
 	if err := errors.Join(disbanded, err); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
 const (
@@ -104,7 +105,7 @@ func KeepResults(ctx context.Context, c *kubeapi.Client, x *Experiment, r Result
 		return fmt.Errorf("keeping the results of experiment %q: %w", x.Name, kubeapi.Explain(err))
 	}
 	// Nothing is broken after the results: helpers that were made for it may end.
-	err = nodehelper.Unreserve(ctx, c, nodehelper.SystemOwner(x.Namespace, x.System))
+	err = nodehelper.Unreserve(ctx, c, order.SystemOwner(x.Namespace, x.System))
 	if kubeapi.IgnoreForbidden(err) != nil {
 		c.Config.Progress(fmt.Sprintf("helpers of experiment %s end at its deadline, or with 'kubectl microsim down %s': %v", x.Name, x.Name, err))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -124,7 +125,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 // reserveHelpers starts, with the rights of this user, the helpers that an experiment
 // will need: whoever may start them is root on their nodes, so it may not itself.
 func reserveHelpers(ctx context.Context, c *kubeapi.Client, d *manifest.Detached) error {
-	helpers, err := nodehelper.ReserveAll(ctx, c, nodehelper.SystemOwner(d.Namespace, d.Rights.System), time.Now().Add(d.AtMost))
+	helpers, err := nodehelper.ReserveAll(ctx, c, order.SystemOwner(d.Namespace, d.Rights.System), time.Now().Add(d.AtMost))
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ const noPodPatience = 3 * time.Second
 func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *apply.Target) error {
 	err := deleteObjects(ctx, c, x)
 	if err == nil {
-		err = kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(ctx, c, nodehelper.SystemOwner(x.Namespace, x.System)))
+		err = kubeapi.IgnoreForbidden(nodehelper.RemoveOwner(ctx, c, order.SystemOwner(x.Namespace, x.System)))
 	}
 	if err == nil && place.Ours && !place.There {
 		err = apply.TakeDown(ctx, c, x.System, x.Namespace)

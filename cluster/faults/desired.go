@@ -66,7 +66,7 @@ func (inst *Instance) reconciler() *nodehelper.Reconciler {
 	held := inst.holder != nil || inst.followed
 	inst.mu.Unlock()
 	return &nodehelper.Reconciler{
-		Client: inst.Client, Owner: nodehelper.SystemOwner(inst.namespace, inst.system.Name), Keep: held, Agent: inst.agentOptions,
+		Client: inst.Client, Owner: order.SystemOwner(inst.namespace, inst.system.Name), Keep: held, Agent: inst.agentOptions,
 		Wanted: inst.desired, Known: &inst.helpers, Reserved: inst.reservedNodes(),
 	}
 }
@@ -122,7 +122,7 @@ func (inst *Instance) helperStatuses(ctx context.Context, all []Injection) map[s
 	if !slices.ContainsFunc(all, func(in Injection) bool { return order.Takes(in.Fault.Type) }) {
 		return byID
 	}
-	owner := nodehelper.SystemOwner(inst.namespace, inst.system.Name)
+	owner := order.SystemOwner(inst.namespace, inst.system.Name)
 	statuses, orders, err := nodehelper.Statuses(ctx, inst.Client, func(o string) bool { return o == owner })
 	if err != nil {
 		return byID

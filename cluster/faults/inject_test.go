@@ -22,6 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -280,7 +281,7 @@ func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {
 	if err := other.Clear(t.Context(), "nothing"); err != nil || len(s.has("jobs")) != 1 {
 		t.Fatalf("Jobs %q are left by another program, %v", s.has("jobs"), err)
 	}
-	if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, nodehelper.SystemOwner("shop", "shop")); err != nil {
+	if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, order.SystemOwner("shop", "shop")); err != nil {
 		t.Fatal(err)
 	}
 	if left := slices.Concat(s.has("jobs"), s.has("configmaps")); len(left) != 0 {

@@ -127,6 +127,9 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 	if holder != nil {
 		proxy = holder.proxy
 	}
+	if proxy != nil {
+		proxy.SetPods(v.podNames())
+	}
 	pods := v.Pods[service]
 	replicas := make([]runner.Replica, 0, len(pods))
 	for i, p := range pods {
@@ -159,6 +162,19 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 		replicas = append(replicas, r)
 	}
 	return replicas
+}
+
+// podNames are those of the pods there are.
+func (v *view) podNames() []string {
+	var names []string
+	for _, pods := range v.Pods {
+		for _, p := range pods {
+			if Present(p) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	return names
 }
 
 // targeted reports whether a fault in the service is meant for a replica.

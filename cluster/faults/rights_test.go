@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/rights"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
 // rolesOf are the rules that doctor asks for, for purposes by their names.
@@ -67,7 +68,7 @@ func TestRightsSuffice(t *testing.T) {
 			if err := s.inst.Clear(t.Context(), "one"); err != nil {
 				t.Error(err)
 			}
-			if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, nodehelper.SystemOwner("shop", "shop")); kubeapi.IgnoreForbidden(err) != nil {
+			if err := nodehelper.RemoveOwner(t.Context(), s.inst.Client, order.SystemOwner("shop", "shop")); kubeapi.IgnoreForbidden(err) != nil {
 				t.Error(err)
 			}
 			if left := s.has("jobs"); len(left) != 0 {
@@ -81,7 +82,7 @@ func TestRightsSuffice(t *testing.T) {
 // an experiment break a network by them, which may neither make nor end any.
 func TestADetachedExperimentUsesHelpersThatWereMadeForIt(t *testing.T) {
 	s := newAPIStage(t)
-	owner := nodehelper.SystemOwner("shop", "shop")
+	owner := order.SystemOwner("shop", "shop")
 	s.server.Allow(rolesOf("helpers", "helper-namespace"))
 	helpers, err := nodehelper.ReserveAll(t.Context(), s.inst.Client, owner, in(time.Hour))
 	if err != nil || len(helpers.Orders) != 1 || len(helpers.Tokens) != 1 {

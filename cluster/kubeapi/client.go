@@ -17,6 +17,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -89,17 +90,26 @@ func NewClient(c Config) (*Client, error) {
 	c.REST.WarningHandler = rest.NoWarnings{}
 	httpClient, err := rest.HTTPClientFor(c.REST)
 	if err != nil {
-		return nil, fmt.Errorf("preparing to speak to the cluster at %q: %w", c.REST.Host, err)
+		return nil, unusable(c.REST, err)
 	}
+	// The transport adds the user's credentials to every request, also to one that an
+	// answer of a pod would send to another server.
+	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client, err := kubernetes.NewForConfigAndClient(c.REST, httpClient)
 	if err != nil {
-		return nil, fmt.Errorf("preparing to speak to the cluster at %q: %w", c.REST.Host, err)
+		return nil, unusable(c.REST, err)
 	}
 	monitoring, err := monitoringClient(c.REST, httpClient)
 	if err != nil {
-		return nil, fmt.Errorf("preparing to speak to the cluster at %q: %w", c.REST.Host, err)
+		return nil, unusable(c.REST, err)
 	}
 	return &Client{Config: c, Clientset: client, Monitoring: monitoring, HTTP: httpClient}, nil
+}
+
+// unusable says why a cluster cannot be spoken to. The errors of client-go have the
+// address in them, password included.
+func unusable(config *rest.Config, err error) error {
+	return fmt.Errorf("preparing to speak to the cluster at %q: %s", problem.CleanURL(config.Host), problem.CleanText(err.Error()))
 }
 
 // Inside reports whether this program runs in a pod of the cluster.

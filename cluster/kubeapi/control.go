@@ -17,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -24,7 +25,7 @@ import (
 func (c *Client) base() (*url.URL, error) {
 	u, _, err := rest.DefaultServerUrlFor(c.Config.REST)
 	if err != nil {
-		return nil, fmt.Errorf("reading the address of the cluster %q: %w", c.Config.REST.Host, err)
+		return nil, fmt.Errorf("reading the address of the cluster %q: %w", problem.CleanURL(c.Config.REST.Host), err)
 	}
 	return u, nil
 }

@@ -40,10 +40,24 @@ func WithNextStep(err error, step string) error {
 // for everybody who reaches the API server.
 const anonymous = "system:anonymous"
 
+// builtIn reports whether a user is one that clusters are made with: an administrator, or
+// a part of Kubernetes. If such a one is refused, what is missing is not a Role, and one
+// for it would be left behind, or be one for others.
+func builtIn(user string) bool {
+	if strings.HasPrefix(user, "system:") {
+		return !strings.HasPrefix(user, "system:serviceaccount:")
+	}
+	administrators := []string{"kubernetes-admin", "kubernetes-super-admin", "minikube-user", "docker-for-desktop", "cluster-admin"}
+	return slices.Contains(administrators, user)
+}
+
 // rightsStep says how a user gets rights that are missing.
 func rightsStep(missing []Right) string {
 	if slices.ContainsFunc(missing, func(r Right) bool { return r.user == anonymous }) {
 		return "the cluster does not know who you are: log in to it, or have the context name a user with credentials ('kubectl auth whoami' shows who you are)"
+	}
+	if slices.ContainsFunc(missing, func(r Right) bool { return builtIn(r.user) }) {
+		return "this user has rights by its name or group, so no Role is missing: the API server may just have started, or uses another authorizer; try again ('kubectl auth whoami' shows who you are)"
 	}
 	step := "somebody who may grant it has to run\n" + grants(missing) + "\n'kubectl microsim doctor' lists everything that is missing"
 	if !slices.ContainsFunc(missing, func(r Right) bool { return r.Namespace == manifest.HelperNamespace }) {

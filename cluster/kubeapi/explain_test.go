@@ -66,6 +66,12 @@ func TestAdviceIsSafe(t *testing.T) {
 	if got := Explain(refused("ann", "list", "pods", "", `in the namespace "shop"`)).Error(); !strings.Contains(got, "-n names another namespace") || !strings.Contains(got, "try again") {
 		t.Errorf("in a namespace of a system: %s", got)
 	}
+	for _, user := range []string{"kubernetes-admin", "system:admin", "minikube-user", "system:node:n1", "system:kube-scheduler"} {
+		got := Explain(refused(user, "create", "deployments", "apps", `in the namespace "shop"`)).Error()
+		if strings.Contains(got, "kubectl create") || !strings.Contains(got, "try again") {
+			t.Errorf("to %s: %s", user, got)
+		}
+	}
 	step := WithNextStep(errors.New(`pods "helper" is forbidden: violates PodSecurity "baseline"`), "label it")
 	if got := Explain(fmt.Errorf("starting: %w", step)).Error(); got != `starting: pods "helper" is forbidden: violates PodSecurity "baseline"; label it` {
 		t.Errorf("a second step was added: %s", got)

@@ -1,6 +1,9 @@
 package kubeapi
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -9,31 +12,42 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
+	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
-
-var podName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`) //nolint:gochecknoglobals // a constant
 
 // controlSuffix on a pod's name leads to the port of health, metrics and control.
 // No pod's name has a colon.
 const controlSuffix = ":control"
 
 // A PodProxy listens on this machine and passes requests on to the pods of one
-// system through the API server: http://127.0.0.1:PORT/POD/path.
+// system through the API server: http://127.0.0.1:PORT/SECRET/POD/path. They are sent
+// with the credentials of the cluster, so three things limit who can use them for what:
+// the secret, which only this program knows; the pods, which SetPods names; and the
+// guard against web pages. Its methods may be called at the same time.
 type PodProxy struct {
-	listener net.Listener
-	server   *http.Server
-	done     chan error
+	client    *Client
+	namespace string
+	listener  net.Listener
+	server    *http.Server
+	done      chan error
+	secret    string
+	web       webguard.Guard
+	reverse   *httputil.ReverseProxy
+
+	mu   sync.Mutex
+	pods map[string]bool
 }
 
+// ListenForPods starts a proxy, which leads to no pod before SetPods.
 func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
-	target, err := c.base()
-	if err != nil {
+	if _, err := c.base(); err != nil {
 		return nil, err
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,52 +56,123 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 	}
 	// The client sees a request that breaks off, so nothing is logged.
 	quiet := log.New(io.Discard, "", 0)
-	reverse := &httputil.ReverseProxy{
+	p := &PodProxy{
+		client: c, namespace: namespace, listener: ln, done: make(chan error, 1), secret: rand.Text(),
+		web: webguard.Guard{Hosts: []string{ln.Addr().String()}, Name: "the proxy to pods"},
+	}
+	p.reverse = &httputil.ReverseProxy{
 		Transport: c.HTTP.Transport,
 		ErrorLog:  quiet,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			pod, path, _ := strings.Cut(strings.TrimPrefix(r.In.URL.EscapedPath(), "/"), "/")
-			port := manifest.HTTPPort
-			if name, control := strings.CutSuffix(pod, controlSuffix); control {
-				pod, port = name, manifest.ControlPort
-			}
-			to, err := c.PodURL(namespace, pod, port, "/"+path)
-			if u, parseErr := url.Parse(to); err == nil && parseErr == nil {
-				u.RawQuery = r.In.URL.RawQuery
-				r.Out.URL = u
-			}
-			r.Out.Host = target.Host
-			// The credentials are those of the cluster.
-			r.Out.Header.Del(control.AuthorizationHeader)
-		},
+		Rewrite:   p.rewrite,
 		ModifyResponse: func(resp *http.Response) error {
 			if said := ServerSaid(resp); said != "" {
 				return errors.New(said)
 			}
 			return nil
 		},
-		// A pod that gave no answer is met as one that gave no answer.
+		// Abort the connection, so the client sees a pod that does not answer rather than
+		// an answer of the pod.
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		FlushInterval: -1,
 	}
-	guard := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		pod, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-		// Whoever got another name to lead here, as web pages can, is not served.
-		if r.Host != ln.Addr().String() || !podName.MatchString(strings.TrimSuffix(pod, controlSuffix)) {
-			http.NotFound(w, r)
-			return
-		}
-		reverse.ServeHTTP(w, r)
-	})
-	p := &PodProxy{listener: ln, server: &http.Server{Handler: guard, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}, done: make(chan error, 1)}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}
 	go func() { p.done <- p.server.Serve(ln) }()
 	return p, nil
 }
 
-func (p *PodProxy) URL(pod string) string { return "http://" + p.listener.Addr().String() + "/" + pod }
+// SetPods names the pods that the proxy leads to: those of the system. Others are not
+// found.
+func (p *PodProxy) SetPods(names []string) {
+	pods := make(map[string]bool, len(names))
+	for _, name := range names {
+		pods[name] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pods = pods
+}
 
+// ServeHTTP passes a request on if it is one of this program, to a pod of the system.
+func (p *PodProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := p.web.Check(r); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	secret, pod, _ := split(r.URL.EscapedPath())
+	if !same(secret, p.secret) || !plainPath(r.URL.EscapedPath()) {
+		http.NotFound(w, r)
+		return
+	}
+	p.mu.Lock()
+	known := p.pods[strings.TrimSuffix(pod, controlSuffix)]
+	p.mu.Unlock()
+	if !known {
+		http.NotFound(w, r)
+		return
+	}
+	p.reverse.ServeHTTP(w, r)
+}
+
+// rewrite turns the request into one to the API server, with the rights of this
+// program and nothing of the caller's that the API server could take for its own.
+func (p *PodProxy) rewrite(r *httputil.ProxyRequest) {
+	_, pod, rest := split(r.In.URL.EscapedPath())
+	port := manifest.HTTPPort
+	if name, control := strings.CutSuffix(pod, controlSuffix); control {
+		pod, port = name, manifest.ControlPort
+	}
+	to, err := p.client.PodURL(p.namespace, pod, port, "/"+rest)
+	if u, parseErr := url.Parse(to); err == nil && parseErr == nil {
+		u.RawQuery = r.In.URL.RawQuery
+		r.Out.URL = u
+		r.Out.Host = u.Host
+	}
+	for name := range r.Out.Header {
+		if name == control.AuthorizationHeader || strings.HasPrefix(name, "Impersonate-") || strings.HasPrefix(name, "X-Remote-") {
+			r.Out.Header.Del(name)
+		}
+	}
+}
+
+// split takes the path of a request apart: /SECRET/POD/rest.
+func split(escaped string) (secret, pod, rest string) {
+	secret, rest, _ = strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
+	pod, rest, _ = strings.Cut(rest, "/")
+	return secret, pod, rest
+}
+
+// same compares secrets in a time that says nothing about them.
+func same(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// plainPath reports whether no server on the way could read another path into this
+// one: it has no dot segments and no empty segments, however often it is decoded.
+func plainPath(escaped string) bool {
+	for {
+		if trimmed := strings.TrimSuffix(escaped, "/"); trimmed != "" && path.Clean(trimmed) != trimmed || strings.Contains(escaped, `\`) {
+			return false
+		}
+		decoded, err := url.PathUnescape(escaped)
+		if err != nil || decoded == escaped {
+			// A percent sign that begins no escape can only come from decoding once.
+			return true
+		}
+		escaped = decoded
+	}
+}
+
+// URL is where the pod's service is reached. Whoever knows it reaches all pods of the
+// system, so it is not printed or stored.
+func (p *PodProxy) URL(pod string) string {
+	return "http://" + p.listener.Addr().String() + "/" + p.secret + "/" + pod
+}
+
+// ControlURL is where the health, metrics and control of a pod are reached.
 func (p *PodProxy) ControlURL(pod string) string { return p.URL(pod) + controlSuffix }
 
+// Close ends the proxy and the requests that it passes on.
 func (p *PodProxy) Close() error {
 	_ = p.server.Close()
 	if err := <-p.done; !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -132,6 +133,10 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 			{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
 			}}},
+			{Name: "MICROSIM_OWN_NETWORK", Value: "1"}, // a pod's network is its own
+			// The helper of the node breaks only pods that say to be of the fault's system.
+			{Name: order.SystemVariable, Value: system},
+			{Name: order.NamespaceVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
 		},
 		Resources:       resources(s),
 		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},

@@ -54,6 +54,9 @@ func (m *machine) actuators(uid string) []actuator {
 	return []actuator{&netActuator{machine: m, uid: uid}, &pauseActuator{machine: m, uid: uid}, &stressActuator{machine: m, uid: uid}}
 }
 
+// admission decides by the processes of the node.
+func (m *machine) admission() *admission { return &admission{finder: m.finder, processes: m.of} }
+
 // pods returns the pods of the node, by the form of their UIDs that orders use.
 func (m *machine) pods() ([]string, error) {
 	processes, err := m.table.since(time.Now())

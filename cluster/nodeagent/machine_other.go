@@ -18,3 +18,5 @@ func openMachine(string, string, *slog.Logger) (*machine, error) {
 func (*machine) actuators(string) []actuator { return nil }
 
 func (*machine) pods() ([]string, error) { return nil, nil }
+
+func (*machine) admission() *admission { return &admission{} }

@@ -24,6 +24,8 @@ type Node struct {
 	log   *slog.Logger
 	// actuators makes what breaks one pod.
 	actuators func(uid string) []actuator
+	// admit returns why a fault may not act on a pod; nil if it may.
+	admit func(*desiredFault) error
 	// found lists the pods of the node.
 	found func() ([]string, error)
 
@@ -38,20 +40,32 @@ type Node struct {
 	dirErr error
 }
 
-// Open makes the node of this machine, whose processes are under proc and
-// whose control groups are under cgroups. It takes back what helpers that were
-// killed have left outside of networks.
-func Open(ctx context.Context, proc, cgroups string, log *slog.Logger) (*Node, error) {
-	machine, err := openMachine(proc, cgroups, log)
+// A Machine says where a node has what its helper needs.
+type Machine struct {
+	// Proc and Cgroups are the file systems of the node's processes and control groups.
+	Proc, Cgroups string
+	// PodLogs is where the kubelet has the logs of pods, in directories whose names say
+	// which pod is of which namespace.
+	PodLogs string
+	// AllowSystem admits faults on pods that the cluster itself needs.
+	AllowSystem bool
+}
+
+// Open makes the node of this machine. It takes back what helpers that were killed have
+// left outside of networks.
+func Open(ctx context.Context, m Machine, log *slog.Logger) (*Node, error) {
+	machine, err := openMachine(m.Proc, m.Cgroups, log)
 	if err != nil {
 		return nil, err
 	}
-	return newNode(ctx, machine.actuators, machine.pods, log), nil
+	a := machine.admission()
+	a.logs, a.allowSystem = m.PodLogs, m.AllowSystem
+	return newNode(ctx, machine.actuators, a.admit, machine.pods, log), nil
 }
 
 // newNode makes a node whose pods work until run ends.
-func newNode(ctx context.Context, actuators func(uid string) []actuator, found func() ([]string, error), log *slog.Logger) *Node {
-	n := &Node{store: newOrderStore(), log: log, actuators: actuators, found: found, pods: map[string]*pod{}}
+func newNode(ctx context.Context, actuators func(uid string) []actuator, admit func(*desiredFault) error, found func() ([]string, error), log *slog.Logger) *Node {
+	n := &Node{store: newOrderStore(), log: log, actuators: actuators, admit: admit, found: found, pods: map[string]*pod{}}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return n
 }
@@ -171,7 +185,7 @@ func (n *Node) notify(uids []string) []<-chan struct{} {
 // start starts the goroutine of a pod.
 func (n *Node) start(uid string) *pod {
 	former := n.pods[uid] // has ended but for the last of its work
-	p := newPod(uid, n.store, n.actuators(uid))
+	p := newPod(uid, n.store, n.actuators(uid), n.admit)
 	n.pods[uid] = p
 	n.running.Go(func() {
 		if former != nil {

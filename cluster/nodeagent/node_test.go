@@ -31,6 +31,7 @@ type fakeWorld struct {
 	sets   map[string]int
 	stuck  bool // nothing can be taken back
 	failOn string
+	refuse string // the fault that the pod's identity forbids
 	slow   time.Duration
 }
 
@@ -39,6 +40,15 @@ func newFakeWorld() *fakeWorld {
 }
 
 func (w *fakeWorld) actuators(uid string) []actuator { return []actuator{&fakeCraft{w, uid}} }
+
+func (w *fakeWorld) admit(d *desiredFault) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d.fault.ID == w.refuse {
+		return errors.New("it is another's pod")
+	}
+	return nil
+}
 
 func (w *fakeWorld) on(uid string) string {
 	w.mu.Lock()
@@ -107,7 +117,7 @@ func startNode(t *testing.T, world *fakeWorld, dir string, linger time.Duration,
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &testNode{
-		Node: newNode(ctx, world.actuators, func() ([]string, error) { return found, nil }, slog.New(slog.DiscardHandler)), world: world,
+		Node: newNode(ctx, world.actuators, world.admit, func() ([]string, error) { return found, nil }, slog.New(slog.DiscardHandler)), world: world,
 		dir: dir, cancel: cancel, ended: make(chan error, 1),
 	}
 	go func() { n.ended <- n.Run(ctx, dir, linger) }()
@@ -218,7 +228,7 @@ func TestNodePutsAndDeletes(t *testing.T) {
 }
 
 func TestNodeWantsTheToken(t *testing.T) {
-	n := newNode(t.Context(), newFakeWorld().actuators, func() ([]string, error) { return nil, nil }, slog.New(slog.DiscardHandler))
+	n := newNode(t.Context(), newFakeWorld().actuators, newFakeWorld().admit, func() ([]string, error) { return nil, nil }, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		path, token string
 		want        int

@@ -111,12 +111,23 @@ func (b *orderStore) desired(uid string, now time.Time) []desiredFault {
 		for _, p := range e.order.Pods {
 			for _, f := range p.Faults {
 				if netns.PlainUID(p.UID) == uid && lasts(f, now) {
-					out = append(out, desiredFault{owner: owner, version: e.order.Version, uid: p.UID, fault: f})
+					out = append(out, desiredFault{owner: owner, version: e.order.Version, uid: p.UID, pods: podsWith(&e.order, f.ID), fault: f})
 				}
 			}
 		}
 	}
 	return out
+}
+
+// podsWith counts the pods that an order has a fault act on.
+func podsWith(o *order.Order, id string) int {
+	n := 0
+	for _, p := range o.Pods {
+		if slices.ContainsFunc(p.Faults, func(f order.Fault) bool { return f.ID == id }) {
+			n++
+		}
+	}
+	return n
 }
 
 // lasts tells whether a fault's deadline is still to come.

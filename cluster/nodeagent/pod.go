@@ -18,7 +18,9 @@ type desiredFault struct {
 	owner   string
 	version int64
 	uid     string // of the pod, as the order writes it
-	fault   order.Fault
+	// pods are how many pods the order has the fault act on.
+	pods  int
+	fault order.Fault
 }
 
 // result is what an actuator has made of one fault; it acts if err is nil.
@@ -74,8 +76,10 @@ type pod struct {
 	uid       string // plain
 	store     *orderStore
 	actuators []*actuatorState
-	kick      chan struct{}
-	done      chan struct{}
+	// admit returns why a fault may not act on the pod; nil if it may.
+	admit func(*desiredFault) error
+	kick  chan struct{}
+	done  chan struct{}
 	// endErr is what could not be taken back in the end; read after done.
 	endErr error
 
@@ -85,8 +89,8 @@ type pod struct {
 	statuses map[faultKey]order.Status
 }
 
-func newPod(uid string, store *orderStore, actuators []actuator) *pod {
-	p := &pod{uid: uid, store: store, kick: make(chan struct{}, 1), done: make(chan struct{})}
+func newPod(uid string, store *orderStore, actuators []actuator, admit func(*desiredFault) error) *pod {
+	p := &pod{uid: uid, store: store, admit: admit, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	for _, c := range actuators {
 		p.actuators = append(p.actuators, &actuatorState{actuator: c})
 	}
@@ -154,7 +158,7 @@ func (p *pod) mayEnd() bool {
 // reconcile makes what is wanted now act and returns when to look again; zero if
 // there is nothing to look after.
 func (p *pod) reconcile(ctx context.Context, asked bool) (next time.Time) {
-	want := p.store.desired(p.uid, time.Now())
+	want, refused := p.admitted(p.store.desired(p.uid, time.Now()))
 	for _, t := range p.actuators {
 		var part []desiredFault
 		for _, w := range want {
@@ -170,8 +174,24 @@ func (p *pod) reconcile(ctx context.Context, asked bool) (next time.Time) {
 	for _, w := range want {
 		next = earlier(next, w.fault.Deadline)
 	}
-	p.publish(time.Now())
+	if len(refused) > 0 {
+		next = earlier(next, time.Now().Add(reconcileEvery))
+	}
+	p.publish(time.Now(), refused)
 	return next
+}
+
+// admitted sorts out the faults that may not act on the pod, each with the reason.
+func (p *pod) admitted(want []desiredFault) (admitted []desiredFault, refused []order.Status) {
+	for i := range want {
+		w := &want[i]
+		if err := p.admit(w); err != nil {
+			refused = append(refused, order.Status{Owner: w.owner, Version: w.version, PodUID: w.uid, FaultID: w.fault.ID, Error: oneLine(fmt.Errorf("the helper refuses it: %w", err))})
+			continue
+		}
+		admitted = append(admitted, *w)
+	}
+	return admitted, refused
 }
 
 // earlier returns the earlier of two times, of which zero is none.
@@ -213,10 +233,13 @@ func (t *actuatorState) reconcile(ctx context.Context, want []desiredFault, aske
 }
 
 // publish tells what acts.
-func (p *pod) publish(now time.Time) {
+func (p *pod) publish(now time.Time, refused []order.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	statuses := map[faultKey]order.Status{}
+	for _, s := range refused {
+		statuses[faultKey{s.Owner, s.FaultID}] = s
+	}
 	for _, t := range p.actuators {
 		for n, w := range t.want {
 			s := order.Status{Owner: w.owner, Version: w.version, PodUID: w.uid, FaultID: w.fault.ID}

@@ -147,6 +147,8 @@ type Options struct {
 	PullPolicy corev1.PullPolicy
 	// Priority is the pod's priority class, or "".
 	Priority string
+	// AllowSystem lets the helper break pods that the cluster itself needs.
+	AllowSystem bool
 	// Secret is the name of the one with the token.
 	secret string
 }
@@ -194,14 +196,16 @@ func podSpec(node string, o Options) corev1.PodSpec {
 }
 
 func container(o Options) corev1.Container {
+	args := []string{"node", "--orders=" + ordersDir, fmt.Sprintf("--addr=:%d", Port), fmt.Sprintf("--linger=%ds", lingerSeconds), "--cgroups=" + cgroups}
+	if o.AllowSystem {
+		args = append(args, "--allow-system")
+	}
 	return corev1.Container{
 		Name:            Role,
 		Image:           o.Image,
 		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
-		Args: []string{
-			"node", "--orders=" + ordersDir, fmt.Sprintf("--addr=:%d", Port), fmt.Sprintf("--linger=%ds", lingerSeconds), "--cgroups=" + cgroups,
-		},
-		Ports: []corev1.ContainerPort{{Name: "orders", ContainerPort: Port, Protocol: corev1.ProtocolTCP}},
+		Args:            args,
+		Ports:           []corev1.ContainerPort{{Name: "orders", ContainerPort: Port, Protocol: corev1.ProtocolTCP}},
 		Env: []corev1.EnvVar{{Name: tokenVariable, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: o.secret}, Key: TokenKey,
 		}}}},

@@ -108,14 +108,3 @@ func samePods(a, b []order.Pod) bool {
 	right, errRight := json.Marshal(b)
 	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
-
-// foreign begins the owner of faults on workloads that are not of a system. No
-// namespace has a dot in its name.
-const foreign = "foreign.faults/"
-
-// SystemOwner is the owner of the faults of a system.
-func SystemOwner(namespace, system string) string { return namespace + "/" + system }
-
-// WorkloadsOwner is the owner of the faults on workloads of a namespace that
-// belong to no system.
-func WorkloadsOwner(namespace string) string { return foreign + namespace }

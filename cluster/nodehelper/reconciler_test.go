@@ -39,7 +39,7 @@ func newHelperStage(t *testing.T, helper func(w http.ResponseWriter, r *http.Req
 	pause := order.Fault{ID: "one", Fault: fault.Fault{Type: fault.Pause, Target: fault.Target{Service: "cart"}, Probability: 1}}
 	s.wanted = map[string][]order.Pod{"n1": {{UID: "uid-1", Namespace: "shop", Name: "cart-1", Faults: []order.Fault{pause}}}}
 	s.r = &Reconciler{
-		Client: s.c, Owner: SystemOwner("shop", "shop"),
+		Client: s.c, Owner: order.SystemOwner("shop", "shop"),
 		Agent: func(context.Context) (Options, error) { return Options{Image: "agent:1"}, nil },
 		Wanted: func(context.Context) (map[string][]order.Pod, error) {
 			return s.wanted, nil

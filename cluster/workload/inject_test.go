@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/rights"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
 // pods makes running pods of node n1 with the label app=cart.
@@ -36,10 +37,10 @@ func pods(t *testing.T, c *kubeapi.Client, names ...string) {
 	}
 }
 
-// TestInjectAndClear breaks selected pods with nothing but the rights that doctor
-// asks for.
-func TestInjectAndClear(t *testing.T) {
-	server, helper := apitest.New(t), &apitest.Helper{}
+// newStage makes an API server with node n1, whose helper answers.
+func newStage(t *testing.T, helper *apitest.Helper) (*apitest.Server, *kubeapi.Client) {
+	t.Helper()
+	server := apitest.New(t)
 	server.RunJobs = true
 	server.Proxy = func(w http.ResponseWriter, r *http.Request, _, path string) { helper.Answer(w, r, path) }
 	c := server.Client(t, kubeapi.Config{Image: "agent:1"})
@@ -50,6 +51,19 @@ func TestInjectAndClear(t *testing.T) {
 	if _, err := core.Namespaces().Create(t.Context(), nodehelper.NewNamespace(), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	return server, c
+}
+
+func slow() fault.Fault {
+	return fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Probability: 1, Args: fault.Args{Delay: dist.Fixed(time.Second)}}
+}
+
+// TestInjectAndClear breaks selected pods with nothing but the rights that doctor
+// asks for.
+func TestInjectAndClear(t *testing.T) {
+	helper := &apitest.Helper{}
+	server, c := newStage(t, helper)
+	core := apitest.Outside(t, c).CoreV1()
 	pods(t, c, "cart-1", "cart-2")
 	rules := map[string][]rbacv1.PolicyRule{}
 	for _, p := range rights.Purposes() {
@@ -68,7 +82,7 @@ func TestInjectAndClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delay := fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Probability: 1, Args: fault.Args{Delay: dist.Fixed(time.Second)}}
+	delay := slow()
 	if err := x.Inject(t.Context(), "slow", delay, time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +123,57 @@ func TestInjectAndClear(t *testing.T) {
 	for _, name := range server.Names() {
 		if strings.HasPrefix(name, "jobs/") || strings.HasPrefix(name, "configmaps/") {
 			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// TestARefusalOfTheHelperIsShown injects a fault that the helper refuses on one of two
+// pods: the reason is shown, and the fault is taken back as a whole.
+func TestARefusalOfTheHelperIsShown(t *testing.T) {
+	var bounds []int
+	helper := &apitest.Helper{Refuse: func(owner string, p order.Pod, f order.Fault) string {
+		bounds = append(bounds, f.MaxPods)
+		if owner == order.WorkloadsOwner("team") && p.Name == "cart-2" {
+			return `the helper refuses it: it is a pod of namespace "bank"`
+		}
+		return ""
+	}}
+	server, c := newStage(t, helper)
+	pods(t, c, "cart-1", "cart-2")
+	x, err := Select(t.Context(), c, Selection{Namespace: "team", Selector: "app=cart", MaxPods: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = x.Inject(t.Context(), "slow", slow(), time.Now().Add(time.Minute))
+	if err == nil || !strings.Contains(err.Error(), `uid-cart-2: the helper refuses it: it is a pod of namespace "bank"`) {
+		t.Errorf("the error is %v", err)
+	}
+	if !slices.Equal(bounds, []int{7, 7}) {
+		t.Errorf("the helper is told to hit at most %d pods", bounds)
+	}
+	if left := helper.Faults(); len(left) != 0 {
+		t.Errorf("%q are left", left)
+	}
+	for _, name := range server.Names() {
+		if strings.HasPrefix(name, "jobs/") || strings.HasPrefix(name, "configmaps/") {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// TestOnlyAllowSystemGivesThePodsOfTheCluster looks at the helpers that faults are
+// given to: the one for kube-system takes such pods, others do not.
+func TestOnlyAllowSystemGivesThePodsOfTheCluster(t *testing.T) {
+	c := &kubeapi.Client{Config: kubeapi.Config{FindImage: func(context.Context) (string, corev1.PullPolicy, error) { return "agent:1", "", nil }}}
+	for namespace, want := range map[string]bool{"kube-system": true, nodehelper.Namespace: true, "team": false} {
+		x := &Workloads{c: c, namespace: namespace}
+		o, err := x.agent(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := nodehelper.NewJob("n1", o).Spec.Template.Spec.Containers[0].Args
+		if got := slices.Contains(args, "--allow-system"); got != want {
+			t.Errorf("the helper for pods of %s runs with %q", namespace, args)
 		}
 	}
 }

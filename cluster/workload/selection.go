@@ -52,17 +52,12 @@ func (s *Selection) validate() error {
 	return nil
 }
 
-// systemNamespaces are those that the cluster itself, or our helpers, need.
-func systemNamespace(name string) bool {
-	return slices.Contains([]string{"kube-system", "kube-public", "kube-node-lease", nodehelper.Namespace}, name)
-}
-
 // guard says why the selected pods may not be broken.
 func (s *Selection) guard(pods []*corev1.Pod) error {
 	switch {
 	case len(pods) == 0:
 		return fmt.Errorf("no pod in namespace %q has labels that %q selects; 'kubectl -n %s get pods --show-labels' shows them", s.Namespace, s.Selector, s.Namespace)
-	case systemNamespace(s.Namespace) && !s.AllowSystem:
+	case order.Protected(s.Namespace) && !s.AllowSystem:
 		return fmt.Errorf("the cluster itself needs the pods of namespace %q; if they are to be broken nevertheless, write --allow-system", s.Namespace)
 	case len(pods) > s.MaxPods:
 		return fmt.Errorf("%q selects %d pods of namespace %q, more than the %d that are allowed; select fewer, or write --max-pods=%d", s.Selector, len(pods), s.Namespace, s.MaxPods, len(pods))
@@ -90,7 +85,7 @@ func desiredFaults(f *recordedFault, pods []*corev1.Pod, peers []string, nodes m
 		name := p.Spec.NodeName
 		w := byNode[name]
 		if w == nil {
-			w = &nodehelper.DesiredFault{Fault: order.Fault{ID: f.ID, Fault: f.Fault, Deadline: f.Deadline}}
+			w = &nodehelper.DesiredFault{Fault: order.Fault{ID: f.ID, Fault: f.Fault, Deadline: f.Deadline, MaxPods: f.Selection.MaxPods}}
 			if entry.Layer == fault.OnNetwork {
 				w.Fault.Peers, w.Fault.Only = peers, len(f.Selection.To) > 0
 				w.Fault.Exempt = nodehelper.ProbeAddresses(p, nodes[name])

@@ -161,7 +161,7 @@ func (x *Workloads) Active(ctx context.Context) ([]runner.Injection, error) {
 	if err != nil || len(all) == 0 {
 		return []runner.Injection{}, err
 	}
-	owner := nodehelper.WorkloadsOwner(x.namespace)
+	owner := order.WorkloadsOwner(x.namespace)
 	statuses, orders, err := nodehelper.Statuses(ctx, x.c, func(o string) bool { return o == owner })
 	if err != nil {
 		return nil, kubeapi.Explain(err)
@@ -205,7 +205,7 @@ func (x *Workloads) Follow(ctx context.Context) {
 
 func (x *Workloads) reconciler() *nodehelper.Reconciler {
 	return &nodehelper.Reconciler{
-		Client: x.c, Owner: nodehelper.WorkloadsOwner(x.namespace), Keep: x.followed.Load(), Agent: nodehelper.FoundAgent(x.c),
+		Client: x.c, Owner: order.WorkloadsOwner(x.namespace), Keep: x.followed.Load(), Agent: x.agent,
 		Wanted: func(ctx context.Context) (map[string][]order.Pod, error) {
 			all, err := x.recorded(ctx)
 			if err != nil {
@@ -215,6 +215,14 @@ func (x *Workloads) reconciler() *nodehelper.Reconciler {
 			return nodehelper.Orders(desired), err
 		},
 	}
+}
+
+// agent says how to run helpers. Faults on pods that the cluster itself needs are only
+// recorded where --allow-system was given.
+func (x *Workloads) agent(ctx context.Context) (nodehelper.Options, error) {
+	o, err := nodehelper.FoundAgent(x.c)(ctx)
+	o.AllowSystem = order.Protected(x.namespace)
+	return o, err
 }
 
 // desired says what faults want of helpers, given the pods there are.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // maxDocument bounds the response document of a chain, in bytes.
@@ -47,7 +48,8 @@ type Answer struct {
 func (c *Call) Send(ctx context.Context, client Doer) (*Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(c.Chain))
 	if err != nil {
-		return nil, err
+		// The error of url.Parse has the URL in it, password included.
+		return nil, fmt.Errorf("%q is not a valid URL", problem.CleanURL(c.URL))
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if c.RequestID != "" {
@@ -67,7 +69,7 @@ func (c *Call) Send(ctx context.Context, client Doer) (*Answer, error) {
 		err = fmt.Errorf("it has more than %d bytes", maxDocument)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %q: %w", c.URL, err)
+		return nil, fmt.Errorf("reading the answer of %q: %w", problem.CleanURL(c.URL), err)
 	}
 	return &Answer{
 		Code: resp.StatusCode, Status: resp.Status, RequestID: resp.Header.Get(control.RequestIDHeader),

@@ -69,7 +69,7 @@ func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, pa
 	if to.Handler == nil {
 		return a.send(ctx, method, to.Base+path, body, answer)
 	}
-	direct := &AdminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}}}
+	direct := &AdminClient{token: a.token, http: &http.Client{Transport: handlerTransport{to.Handler}, CheckRedirect: a.http.CheckRedirect}}
 	return direct.send(ctx, method, to.Base+path, body, answer)
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // A FailedHop is a hop of a chain that did not end well.
@@ -16,9 +18,15 @@ type FailedHop struct {
 }
 
 // Hop is the path as text: "front -> cart -> db".
-func (f *FailedHop) Hop() string { return strings.Join(f.Path, " -> ") }
+func (f *FailedHop) Hop() string {
+	clean := make([]string, len(f.Path))
+	for i, designation := range f.Path {
+		clean[i] = problem.CleanURL(designation)
+	}
+	return strings.Join(clean, " -> ")
+}
 
-func (f *FailedHop) String() string { return f.Hop() + ": " + f.Reason }
+func (f *FailedHop) String() string { return f.Hop() + ": " + problem.CleanText(f.Reason) }
 
 // ReadResponse reads the answer to a chain. It is lenient about what it does not
 // use, since MicroSim's services in several languages write it.

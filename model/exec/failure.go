@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // Cause is why a request fails, or what went wrong in a chain that goes on.
@@ -89,7 +90,7 @@ func (f *Failure) Text(r *Request) string {
 	case CallFailed:
 		return fmt.Sprintf("calling %s: %s: %v", f.Op.Call.To, f.Class, f.Err)
 	case RouteFailed:
-		to := f.Op.Route.Designation
+		to := problem.CleanURL(f.Op.Route.Designation)
 		if len(to) > maxWord {
 			to = to[:maxWord] + "..."
 		}

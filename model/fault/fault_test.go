@@ -17,12 +17,15 @@ const second = unit.Duration(time.Second)
 func TestEveryTypeHasAValidExample(t *testing.T) {
 	all := Args{
 		Delay: dist.Fixed(time.Second), Jitter: second / 10, Status: 503, Size: 1 << 20, Hold: second,
-		Cores: 1, Rate: 1000, Percent: 10, Correlation: 0.25, Method: "sync", Load: 0.5, Pattern: "a(b)", With: "$1",
+		Cores: 1, Rate: 1000, Percent: 10, Correlation: 0.25, Load: 0.5, Pattern: "a(b)", With: "$1",
 	}
 	for _, e := range Vocabulary() {
 		f := Fault{Type: e.Type, Target: Target{Service: "cart"}, Probability: 1}
 		for _, arg := range append(slices.Clone(e.Needs), e.May...) {
 			f.Args = f.Args.with(arg, all)
+		}
+		if methods := Methods(e.Type); slices.Contains(e.May, ArgMethod) {
+			f.Args.Method = methods[len(methods)-1]
 		}
 		if problems := f.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", e.Type, problems.Err())

@@ -202,7 +202,23 @@ const (
 	MaxIO     = 1 << 30
 	MaxCores  = 256
 	MaxRounds = 10000
+	// MinStressFile is the smallest file of an io-stress: one write.
+	MinStressFile = 64 << 10
 )
+
+// AllMethods is the method of a cpu-stress that takes all others in turn.
+const AllMethods = "all"
+
+// Methods lists the ways of a stress; none if a type has only one.
+func Methods(t Type) []string {
+	switch t {
+	case CPUStress:
+		return []string{AllMethods, "sqrt", "int64", "matrixprod", "crc32", "bitops"}
+	case IOStress:
+		return []string{"sync", "iomix"}
+	}
+	return nil
+}
 
 // Validate names every mistake in the fault. It does not know the system; that
 // the target is there is checked by the experiment.
@@ -300,6 +316,12 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	}
 	if a.Size < 0 || a.Size > maxSize {
 		problems.AddHint("args.size", "the largest is "+maxSize.String(), "size %q is out of range", a.Size)
+	}
+	if methods := Methods(f.Type); a.Method != "" && len(methods) > 0 && !slices.Contains(methods, a.Method) {
+		problems.AddHint("args.method", problem.DidYouMean(a.Method, methods, "write one of "+strings.Join(methods, ", ")), "fault type %q has no method %q", f.Type, a.Method)
+	}
+	if f.Type == IOStress && a.Size > 0 && a.Size < MinStressFile {
+		problems.AddHint("args.size", "the smallest is "+unit.Size(MinStressFile).String(), "size %q is out of range", a.Size)
 	}
 	if a.Hold < 0 || a.Hold.Std() > 24*3600e9 {
 		problems.AddHint("args.hold", "the range is 0 to 24h", "hold %q is out of range", a.Hold)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -24,6 +25,9 @@ type Profile struct {
 	MaxInFlight int `json:"maxInFlight"`
 	// NoKeepAlive opens a new connection for each request.
 	NoKeepAlive bool `json:"noKeepAlive,omitempty"`
+	// TLS says how the certificates of https URLs are checked. Without it, they are
+	// checked with the authorities that the sending machine trusts.
+	TLS *TLS `json:"tls,omitempty"`
 }
 
 // A Request is what one arrival sends. It goes to a service of the system, to a
@@ -134,7 +138,7 @@ func (r *Request) setDefaults() {
 	if r.Name == "" {
 		switch {
 		case r.URL != "":
-			r.Name = r.URL
+			r.Name = problem.CleanURL(r.URL)
 		case r.Chain != "":
 			r.Name = "chain"
 		default:

@@ -40,6 +40,9 @@ func (p *Profile) Validate() (problems problem.List) {
 	for i := range p.Requests {
 		problems.Under(problem.Index("requests", i), p.Requests[i].validate())
 	}
+	if p.TLS != nil {
+		problems.Under("tls", p.TLS.validate(p.Requests))
+	}
 	if len(p.Phases) == 0 {
 		problems.AddHint("phases", "describe at least one, with rate or users", "the load has no phases")
 	}
@@ -224,11 +227,11 @@ func checkURL(problems *problem.List, path, text string) {
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(text, " \t\r\n") {
-		return fmt.Errorf("%q is not an http or https URL; write one such as http://127.0.0.1:8080/path", text)
+		return fmt.Errorf("%q is not an http or https URL; write one such as http://127.0.0.1:8080/path", problem.CleanURL(text))
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return fmt.Errorf("%q has no valid port: %s is not in the range 1 to 65535", u.Redacted(), port)
+			return fmt.Errorf("%q has no valid port: %s is not in the range 1 to 65535", problem.CleanURL(text), port)
 		}
 	}
 	return nil

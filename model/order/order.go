@@ -52,6 +52,9 @@ type Fault struct {
 	// netfault.ParsePeer reads them: the node's own address, from which probes
 	// come, or a port.
 	Exempt []string `json:"exempt,omitempty"`
+	// MaxPods is how many pods of the node the fault may hit at most. A fault on pods
+	// that are of no system has to say it.
+	MaxPods int `json:"maxPods,omitempty"`
 }
 
 // A Status is what a helper has made of one fault on one pod.

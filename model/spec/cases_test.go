@@ -24,3 +24,22 @@ func TestFaultsThatEndTooLateAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestStressesAreChecked reads stresses whose methods or sizes there are not.
+func TestStressesAreChecked(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "stress-method.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = Read("stress-method.yaml", file)
+	for _, want := range []string{
+		`7:44: faults[0].args.method: fault type "cpu-stress" has no method "sqrtt" (did you mean "sqrt"?)`,
+		`8:43: faults[1].args.method: fault type "io-stress" has no method "matrixprod" (write one of sync, iomix)`,
+		`9:41: faults[2].args.size: size "1Ki" is out of range (the smallest is 64Ki)`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("there is no %q in\n%v", want, err)
+		}
+	}
+}

@@ -67,9 +67,9 @@ func noteChain(p *document.Draft, tree *chain.Chain, system *topology.System, pa
 		case slices.Contains(names, d), slices.Contains(names, chain.ServiceName(d)):
 		case !chain.IsURL(d):
 			hint := problem.DidYouMean(chain.ServiceName(d), names, "name one of "+strings.Join(names, ", "))
-			p.Note(place, path, "designation %q leads nowhere: system %q has no service of that name, so the request fails at this hop; %s", d, system.Name, hint)
+			p.Note(place, path, "designation %q leads nowhere: system %q has no service of that name, so the request fails at this hop; %s", problem.CleanURL(d), system.Name, hint)
 		case d != tree.Designation && !mayLead(d, names, system.AllowHosts):
-			p.Note(place, path, "designation %q leads nowhere: it is outside system %q, which does not permit its host, so the request fails at this hop; add the host to allowHosts", d, system.Name)
+			p.Note(place, path, "designation %q leads nowhere: it is outside system %q, which does not permit its host, so the request fails at this hop; add the host to allowHosts", problem.CleanURL(d), system.Name)
 		}
 	}
 }

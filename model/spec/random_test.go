@@ -80,6 +80,10 @@ func randomExperiment(r *rand.Rand) *experiment.Experiment {
 			load.Request{Service: "s0"}, load.Request{Service: "s0", Endpoint: "/", Weight: 2, Headers: map[string]string{"B": "1", "A": "true"}},
 			load.Request{Chain: `{"designation": "s0"}`, Name: "chain"}, load.Request{URL: "http://127.0.0.1:1/x", Body: "a: b\n"}))
 	}
+	if r.IntN(4) == 0 {
+		e.Load.Requests = append(e.Load.Requests, load.Request{URL: "https://127.0.0.1:1/"})
+		e.Load.TLS = &load.TLS{Insecure: true}
+	}
 	e.Load = e.Load.WithDefaults()
 	for range r.IntN(3) {
 		f := pick(r,

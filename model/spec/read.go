@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,15 +70,6 @@ func isURL(path string) bool {
 	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
 }
 
-// withoutPassword is the text by which errors and results name a URL.
-func withoutPassword(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address
-	}
-	return u.Redacted()
-}
-
 // expandPath lists the files of a directory; any other path stands for itself.
 func expandPath(path string) ([]string, error) {
 	if path == "-" || isURL(path) {
@@ -119,14 +109,14 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 		return data, "stdin", err
 	case isURL(path):
 		if r.Fetch == nil {
-			return nil, withoutPassword(path), errors.New("URLs cannot be read here; download it and name the file")
+			return nil, problem.CleanURL(path), errors.New("URLs cannot be read here; download it and name the file")
 		}
 		body, err := r.Fetch(ctx, path)
 		if err != nil {
-			return nil, withoutPassword(path), err
+			return nil, problem.CleanURL(path), err
 		}
 		data, err := decode.ReadAll(body)
-		return data, withoutPassword(path), errors.Join(err, body.Close())
+		return data, problem.CleanURL(path), errors.Join(err, body.Close())
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // An address is "host:port" with its network, or the path of a Unix socket.
@@ -39,7 +41,7 @@ func parseAddress(role, s string) (address, error) {
 		}
 	}
 	if err := a.check(role); err != nil {
-		return a, fmt.Errorf("making a gate: %s address %q: %w", role, s, err)
+		return a, fmt.Errorf("making a gate: %s address %q: %w", role, problem.CleanURL(s), err)
 	}
 	return a, nil
 }

@@ -60,9 +60,20 @@ func newTestPod(t *testing.T, number int) *testPod {
 	pause := filepath.Join(t.TempDir(), "pause")
 	copyFile(t, programPath(t, "sleep"), pause)
 	p.dirs = p.makeCgroups(t, "container")
+	logs := filepath.Join(podLogs(), "test_pod_"+p.uid)
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = os.RemoveAll(logs)
+		_ = os.Remove(podLogs()) // other pods may be in it
+	})
 	p.sandbox = p.start(t, p.makeCgroups(t, "sandbox"), pause, "1000000")
 	return p
 }
+
+// podLogs is where the tests' pods have directories as the kubelet makes them.
+func podLogs() string { return filepath.Join(os.TempDir(), fmt.Sprintf("pod-logs-%d", os.Getpid())) }
 
 func programPath(t *testing.T, name string) string {
 	t.Helper()
@@ -131,6 +142,7 @@ func (p *testPod) start(t *testing.T, dirs []string, program string, args ...str
 	t.Helper()
 	// It is stopped until it is where it belongs.
 	cmd := exec.Command(programPath(t, "sh"), append([]string{"-c", `read go; exec "$0" "$@"`, program}, args...)...)
+	cmd.Env = append(os.Environ(), order.NamespaceVariable+"=test", order.SystemVariable+"=shop")
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = p.lab.Near.Do(cmd.Start)
@@ -227,7 +239,7 @@ const testToken = "secret"
 
 func startHelper(t *testing.T, args ...string) *testHelper {
 	t.Helper()
-	h := &testHelper{cmd: exec.Command(os.Args[0], append([]string{"node", "--addr", "127.0.0.1:0"}, args...)...)}
+	h := &testHelper{cmd: exec.Command(os.Args[0], append([]string{"node", "--addr", "127.0.0.1:0", "--pod-logs", podLogs()}, args...)...)}
 	h.cmd.Env = append(os.Environ(), beAgent+"=1", "MICROSIM_TOKEN="+testToken)
 	h.cmd.Stderr = &h.stderr
 	out, err := h.cmd.StdoutPipe()
@@ -325,6 +337,9 @@ func (h *testHelper) kill(t *testing.T) {
 }
 
 func orderOf(owner string, version int64, uid string, faults ...order.Fault) order.Order {
+	for i := range faults {
+		faults[i].MaxPods = 1
+	}
 	return order.Order{Owner: owner, Version: version, Pods: []order.Pod{{UID: uid, Namespace: "test", Name: "pod", Faults: faults}}}
 }
 
@@ -352,7 +367,7 @@ func TestNodeDelays(t *testing.T) {
 	p := newTestPod(t, 1)
 	before := dumped(t, p.lab)
 	h := startHelper(t)
-	o := orderOf("shop/test", 1, p.uid, faultOf("d", fault.NetDelay, delayed(100*time.Millisecond), time.Hour))
+	o := orderOf("test/shop", 1, p.uid, faultOf("d", fault.NetDelay, delayed(100*time.Millisecond), time.Hour))
 	s := h.put(t, o)
 	if len(s) != 1 || s[0].PodUID != p.uid || s[0].By == "" || !strings.Contains(s[0].Effective, "delay 100ms, egress eth0") {
 		t.Errorf("it says %+v", s)
@@ -361,7 +376,7 @@ func TestNodeDelays(t *testing.T) {
 		t.Errorf("packets take %v, %d are lost; want 100 ms", d, lost)
 	}
 	// Another owner's faults act as well.
-	second := orderOf("bank", 1, p.uid, faultOf("d", fault.NetDelay, delayed(150*time.Millisecond), 0))
+	second := orderOf(order.WorkloadsOwner("test"), 1, p.uid, faultOf("d", fault.NetDelay, delayed(150*time.Millisecond), 0))
 	h.put(t, second)
 	if d, lost := p.delay(t, false); d < 250*time.Millisecond || lost != 0 {
 		t.Errorf("packets take %v, %d are lost; want 250 ms", d, lost)
@@ -386,7 +401,7 @@ func TestNodeParts(t *testing.T) {
 	f := faultOf("p", fault.NetPartition, fault.Args{}, time.Hour)
 	f.Peers = []string{p.lab.Far.V4.String()}
 	f.Only = true
-	h.put(t, orderOf("shop", 1, p.uid, f))
+	h.put(t, orderOf("test/shop", 1, p.uid, f))
 	if _, lost := p.delay(t, false); lost != 20 {
 		t.Errorf("%d of 20 packets to the peer are lost", lost)
 	}
@@ -395,7 +410,7 @@ func TestNodeParts(t *testing.T) {
 	}
 	// Without peers, it acts on nothing.
 	f.Peers = nil
-	s := h.put(t, orderOf("shop", 2, p.uid, f))
+	s := h.put(t, orderOf("test/shop", 2, p.uid, f))
 	if _, lost := p.delay(t, false); lost != 0 || !strings.Contains(s[0].Effective, "no peers") {
 		t.Errorf("%d of 20 packets are lost where there is no peer: %+v", lost, s)
 	}
@@ -407,7 +422,7 @@ func TestNodeKeepsDeadlines(t *testing.T) {
 	h := startHelper(t)
 	before := dumped(t, p.lab)
 	// A rate is what tc does by itself, and would stay.
-	o := orderOf("shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, 500*time.Millisecond),
+	o := orderOf("test/shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, 500*time.Millisecond),
 		faultOf("d", fault.NetDelay, delayed(100*time.Millisecond), time.Hour))
 	h.put(t, o)
 	eventually(t, "the rate ends", func() bool {
@@ -440,7 +455,7 @@ func TestNodeContinuesAfterKill(t *testing.T) {
 	}
 	rate := faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, time.Hour)
 	pause := faultOf("p", fault.Pause, fault.Args{}, time.Hour)
-	write(orderOf("shop", 1, p.uid, rate, pause))
+	write(orderOf("test/shop", 1, p.uid, rate, pause))
 	acts := func(h *testHelper, want int) func() bool {
 		return func() bool {
 			_, statuses, _ := h.do(t, "GET", "/status", nil)
@@ -463,7 +478,7 @@ func TestNodeContinuesAfterKill(t *testing.T) {
 	eventually(t, "the next helper goes on", acts(second, 2))
 	second.kill(t)
 	rate.Deadline, pause.Deadline = time.Now(), time.Now()
-	write(orderOf("shop", 2, p.uid, rate, pause))
+	write(orderOf("test/shop", 2, p.uid, rate, pause))
 	third := startHelper(t, "--orders", dir)
 	eventually(t, "the next helper takes back what is over", func() bool {
 		return dumped(t, p.lab) == before && processState(t, app) == 'S'
@@ -481,7 +496,7 @@ func TestNodeCleansWhatNoOrderNames(t *testing.T) {
 	}
 	before := dumped(t, p.lab)
 	first := startHelper(t)
-	first.put(t, orderOf("shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, time.Hour), faultOf("p", fault.Pause, fault.Args{}, time.Hour)))
+	first.put(t, orderOf("test/shop", 1, p.uid, faultOf("r", fault.NetRate, fault.Args{Rate: 1000000}, time.Hour), faultOf("p", fault.Pause, fault.Args{}, time.Hour)))
 	first.kill(t)
 	if dumped(t, p.lab) == before || processState(t, app) != 'T' {
 		t.Fatal("nothing of the killed helper is left, so there is nothing to test")
@@ -508,7 +523,7 @@ func TestNodePauses(t *testing.T) {
 	p := newTestPod(t, 1)
 	app := p.app(t)
 	h := startHelper(t)
-	o := orderOf("shop", 1, p.uid, faultOf("p", fault.Pause, fault.Args{}, time.Hour))
+	o := orderOf("test/shop", 1, p.uid, faultOf("p", fault.Pause, fault.Args{}, time.Hour))
 	s := h.put(t, o)
 	if processState(t, app) != 'T' || s[0].By != "processes" {
 		t.Errorf("the container is in state %c, %+v", processState(t, app), s)
@@ -522,7 +537,7 @@ func TestNodePauses(t *testing.T) {
 	if processState(t, app) == 'T' || processState(t, later) == 'T' {
 		t.Error("the container still is stopped")
 	}
-	h.put(t, orderOf("shop", 2, p.uid, faultOf("p", fault.Pause, fault.Args{}, time.Hour)))
+	h.put(t, orderOf("test/shop", 2, p.uid, faultOf("p", fault.Pause, fault.Args{}, time.Hour)))
 	h.end(t)
 	if processState(t, app) == 'T' || processState(t, later) == 'T' {
 		t.Error("the container still is stopped after the helper's end")
@@ -533,7 +548,7 @@ func TestNodeStressesProcessors(t *testing.T) {
 	p := newTestPod(t, 1)
 	p.app(t)
 	h := startHelper(t)
-	o := orderOf("shop", 1, p.uid, faultOf("c", fault.CPUStress, fault.Args{Cores: 1, Load: 0.3}, time.Hour))
+	o := orderOf("test/shop", 1, p.uid, faultOf("c", fault.CPUStress, fault.Args{Cores: 1, Load: 0.3}, time.Hour))
 	s := h.put(t, o)
 	if s[0].By != "processes" || !strings.Contains(s[0].Effective, "30 %") {
 		t.Errorf("it says %+v", s)
@@ -559,7 +574,7 @@ func TestNodeStressesMemory(t *testing.T) {
 	h := startHelper(t)
 	usage := func() int64 { return p.memory(t) >> 20 }
 	before := usage()
-	h.put(t, orderOf("shop", 1, p.uid, faultOf("m", fault.MemoryStress, fault.Args{Size: 64 * unit.Size(1<<20)}, time.Hour)))
+	h.put(t, orderOf("test/shop", 1, p.uid, faultOf("m", fault.MemoryStress, fault.Args{Size: 64 * unit.Size(1<<20)}, time.Hour)))
 	eventually(t, "the pod has 64 MiB more", func() bool { return usage()-before >= 64 })
 	// The stress ends with the container, so that its cgroup can be removed,
 	// and begins again with the next one.
@@ -579,7 +594,7 @@ func TestNodeStressesDisks(t *testing.T) {
 	p.app(t)
 	h := startHelper(t)
 	for n, method := range []string{"sync", "iomix"} {
-		h.put(t, orderOf("shop", int64(n+1), p.uid, faultOf("d", fault.IOStress, fault.Args{Method: method, Size: 4 << 20}, time.Hour)))
+		h.put(t, orderOf("test/shop", int64(n+1), p.uid, faultOf("d", fault.IOStress, fault.Args{Method: method, Size: 4 << 20}, time.Hour)))
 		procs, err := os.ReadFile(filepath.Join(p.dirs[0], "cgroup.procs"))
 		if err != nil {
 			t.Fatal(err)

@@ -35,6 +35,12 @@ When it listens, it prints its address as a line of JSON:
 something was still wanted. What a helper that was
 killed has left is taken over, or taken back, by the next one.
 
+A fault acts only on pods of its order's owner. NAMESPACE/SYSTEM owns the pods of
+the namespace whose containers have these two in MICROSIM_NAMESPACE and
+MICROSIM_SYSTEM; foreign.faults/NAMESPACE owns those of the namespace, of which a
+fault hits at most its maxPods. Namespaces come from the kubelet's directories of
+logs. The status of a fault says why it is refused.
+
 Environment:
   MICROSIM_TOKEN  the token
 
@@ -42,9 +48,10 @@ Flags:
 `
 
 type nodeOptions struct {
-	orders, addr, cgroups, proc string
-	linger                      time.Duration
-	token                       string
+	orders, addr string
+	machine      nodeagent.Machine
+	linger       time.Duration
+	token        string
 }
 
 // nodeHelper is the command node.
@@ -54,8 +61,10 @@ func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	flags.StringVar(&o.orders, "orders", "", "directory with files of orders; none means orders by HTTP only")
 	flags.StringVar(&o.addr, "addr", ":8081", "address to listen on")
 	flags.DurationVar(&o.linger, "linger", time.Minute, "end when no order has wanted anything for so long; 0 means never")
-	flags.StringVar(&o.cgroups, "cgroups", "/sys/fs/cgroup", "the host's file systems of cgroups")
-	flags.StringVar(&o.proc, "proc", "/proc", "the host's processes")
+	flags.StringVar(&o.machine.Cgroups, "cgroups", "/sys/fs/cgroup", "the host's file systems of cgroups")
+	flags.StringVar(&o.machine.Proc, "proc", "/proc", "the host's processes")
+	flags.StringVar(&o.machine.PodLogs, "pod-logs", "/proc/1/root/var/log/pods", "the kubelet's directories of the logs of pods, NAMESPACE_NAME_UID")
+	flags.BoolVar(&o.machine.AllowSystem, "allow-system", false, "take faults on pods of kube-system, kube-public, kube-node-lease and microsim-system")
 	if helped, err := parse(flags, nodeDoc, args, streams); helped || err != nil {
 		return err
 	}
@@ -71,7 +80,7 @@ func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 // run listens and works.
 func (o nodeOptions) Run(ctx context.Context, streams Streams) error {
 	log := slog.New(slog.NewTextHandler(streams.Err, nil))
-	n, err := nodeagent.Open(ctx, o.proc, o.cgroups, log)
+	n, err := nodeagent.Open(ctx, o.machine, log)
 	if err != nil {
 		return err
 	}

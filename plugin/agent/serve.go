@@ -30,6 +30,8 @@ Environment:
   MICROSIM_SERVICE      the service's part of the System as JSON, or @FILE
   MICROSIM_TOKEN        the token of /admin, in place of the one in there
   MICROSIM_ALLOW_HOSTS  hosts, separated by commas, that chains may also name
+  MICROSIM_OWN_NETWORK  not empty: no other program uses this network namespace,
+                        so the metrics say what it carried (process_network_*)
 
 Flags:
 `
@@ -38,6 +40,9 @@ type serveOptions struct {
 	name, addr, control string
 	watchStdin, verbose bool
 }
+
+// ownNetwork is the variable that says that the network namespace is the service's own.
+const ownNetwork = "MICROSIM_OWN_NETWORK"
 
 // serve is the command of that name.
 func serve(ctx context.Context, args []string, streams Streams) error {
@@ -91,7 +96,7 @@ func serveConfig(o serveOptions, getenv func(string) string, stderr io.Writer) (
 			cfg.AllowHosts = append(cfg.AllowHosts, host)
 		}
 	}
-	cfg.ProcessMetrics = true
+	cfg.ProcessMetrics, cfg.OwnNetwork = true, getenv(ownNetwork) != ""
 	return cfg, nil
 }
 

@@ -99,14 +99,19 @@ func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 func get(ctx context.Context, address string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		// The error of url.Parse has the URL in it, password included.
+		return nil, errors.New("it is not a valid URL")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
+		if to, err := resp.Location(); err == nil {
+			return nil, fmt.Errorf("the server answered %s, and redirects are not followed: name %q if you trust it", resp.Status, to.Redacted())
+		}
 		return nil, fmt.Errorf("the server answered %s", resp.Status)
 	}
 	return resp.Body, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -37,6 +38,9 @@ type described struct {
 	count       int
 	timeout     unit.Duration
 	noKeepAlive bool
+	tls         cli.TLSFlags
+	// certificates are what tls says, once it is read.
+	certificates *load.TLS
 }
 
 // What of a load belongs to which kind of loop, and to what is sent.
@@ -65,6 +69,7 @@ func (d *described) AddFlags(cmd *cobra.Command) {
 	flags.IntVar(&d.count, "count", 0, "stop after as many arrivals")
 	flags.Var(cli.NewDuration(&d.timeout), "timeout", "how long to wait for an answer (default 15s)")
 	flags.BoolVar(&d.noKeepAlive, "no-keep-alive", false, "open a connection for each request")
+	d.tls.AddFlags(cmd)
 	cli.CompleteFlag(cmd, "method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions)
 }
 
@@ -160,6 +165,9 @@ func (d *described) adjust(p load.Profile) (load.Profile, error) {
 	if changed("timeout") {
 		p.Timeout = d.timeout
 	}
+	if d.certificates != nil {
+		p.TLS = d.certificates
+	}
 	if ends := cli.Given(d.flags, "duration", "count"); len(ends) > 0 {
 		if len(p.Phases) != 1 {
 			return p, fmt.Errorf("%s changes the only phase of a load, but this one has %d: change the file", strings.Join(ends, " and "), len(p.Phases))
@@ -183,7 +191,7 @@ func (d *described) adjust(p load.Profile) (load.Profile, error) {
 // profile makes the load that the flags describe.
 func (d *described) profile() load.Profile {
 	changed := d.flags.Changed
-	p := load.Profile{Timeout: d.timeout, NoKeepAlive: d.noKeepAlive}
+	p := load.Profile{Timeout: d.timeout, NoKeepAlive: d.noKeepAlive, TLS: d.certificates}
 	phase := load.Phase{Name: "load", Duration: d.duration, Count: d.count}
 	if changed("rate") {
 		phase.Rate, phase.Burst, phase.Arrivals = d.rate, d.burst, load.Constant
@@ -240,10 +248,10 @@ func nameByPath(requests []load.Request) {
 		parsed = append(parsed, u)
 	}
 	for i, u := range parsed {
-		if u == nil || requests[i].Name != requests[i].URL {
+		if u == nil || requests[i].Name != problem.CleanURL(requests[i].URL) {
 			continue
 		}
-		requests[i].Name = u.Redacted()
+		requests[i].Name = problem.CleanURL(requests[i].URL)
 		if len(servers) == 1 {
 			requests[i].Name = u.RequestURI()
 		}
@@ -253,6 +261,9 @@ func nameByPath(requests []load.Request) {
 // flagOf names the flag that a part of the load comes from.
 func flagOf(path string) string {
 	path = strings.TrimPrefix(path, "phases[0].")
+	if strings.HasPrefix(path, "tls") {
+		return "--insecure or --cacert"
+	}
 	switch name := path[strings.LastIndex(path, ".")+1:]; name {
 	case "rateTo":
 		return "--to"

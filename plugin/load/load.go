@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -128,6 +129,10 @@ func (o *loadOptions) validate(args []string) error {
 	if o.follow && (len(o.inputs.Filenames) != 1 || len(args) > 0 || o.inputs.Filenames[0] == "-") {
 		return errors.New("--follow needs a file that it can read again: name one with -f")
 	}
+	var err error
+	if o.certificates, err = o.tls.Read(); err != nil {
+		return err
+	}
 	if o.fromFile(args) {
 		return o.described.validateBesideFile()
 	}
@@ -169,19 +174,22 @@ func (o *loadOptions) run(ctx context.Context, profile load.Profile, name string
 		put = o.onKubernetes
 	}
 	shown := showProgress(o.streams.Err, &profile)
-	result, err := put(ctx, profile, name, shown.observe)
+	sent, err := put(ctx, profile, name, shown.observe)
 	shown.close()
 	err = cli.Cause(ctx, err)
-	if result == nil {
+	if sent == nil {
 		return err
+	}
+	if profile.TLS == nil && slices.ContainsFunc(sent.Failures, func(f result.Failure) bool { return f.Reason == outcome.NoTLS }) {
+		fmt.Fprintln(o.streams.Err, "note: certificates were not accepted; --cacert names the authority that has signed them, and --insecure does not check them")
 	}
 	if ctx.Err() != nil && profile.Endless() {
 		err = onlyCleanup(err) // an interrupt is how a load without an end ends
 	}
 	if o.output.Machine() {
-		return errors.Join(err, o.output.Object(o.streams.Out, result))
+		return errors.Join(err, o.output.Object(o.streams.Out, sent))
 	}
-	return errors.Join(err, report.Load(cli.Colored(o.streams.Out), result, cli.StyleOf(o.streams.Out)))
+	return errors.Join(err, report.Load(cli.Colored(o.streams.Out), sent, cli.StyleOf(o.streams.Out)))
 }
 
 // onlyCleanup keeps of an error what could not be cleaned up.

@@ -72,7 +72,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	return localsim.New(localsim.Config{
 		Isolation:  localsim.Isolation(l.Isolation),
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return newServer(s, logger) },
-		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return agentCommand(s, l.Verbose) },
+		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return l.agentCommand(s) },
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
 		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
@@ -122,7 +122,7 @@ func newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 
 // agentCommand makes the command of a replica in a process of its own: this very
 // program, as the agent.
-func agentCommand(s localsim.Spec, verbose bool) (*exec.Cmd, error) {
+func (l *Flags) agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
@@ -138,9 +138,13 @@ func agentCommand(s localsim.Spec, verbose bool) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
 	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
-	if verbose {
+	var network []string
+	if l.Isolation == string(localsim.Namespace) {
+		network = []string{"MICROSIM_OWN_NETWORK=1"}
+	}
+	if l.Verbose {
 		cmd.Args = append(cmd.Args, "--verbose")
 	}
-	cmd.Env = append(os.Environ(), "SERVICE_NAME="+s.Service.Name, "MICROSIM_SERVICE="+string(part))
+	cmd.Env = slices.Concat(os.Environ(), []string{"SERVICE_NAME=" + s.Service.Name, "MICROSIM_SERVICE=" + string(part)}, network)
 	return cmd, nil
 }

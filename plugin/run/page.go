@@ -91,7 +91,7 @@ func (w *pageWriter) write() (err error) {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(inputs), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
+	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(stored(inputs)), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return fmt.Errorf("writing the page of --report: %w", err)
 	}

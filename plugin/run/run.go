@@ -17,6 +17,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
@@ -317,8 +318,12 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 	if err != nil {
 		return nil, err
 	}
-	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": inputs}})
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}})
 }
+
+// stored is an experiment as results keep it: without passwords of URLs, which are not
+// for everybody who gets the results.
+func stored(text []byte) []byte { return []byte(problem.CleanText(string(text))) }
 
 // conclude prints the result and says how the run ended.
 func (o *runOptions) conclude(result *result.Result, err error) error {

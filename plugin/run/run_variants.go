@@ -173,7 +173,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 	if err != nil {
 		return nil, err
 	}
-	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": whole}}
+	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(whole)}}
 	return record.NewSeries(options, func(variant string, seed uint64) (map[string][]byte, error) {
 		applied := *e
 		if v, ok := e.Variant(variant); ok {
@@ -181,7 +181,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 		}
 		applied.Seed = seed
 		text, err := spec.FormatExperiment(&applied)
-		return map[string][]byte{"experiment.yaml": text}, err
+		return map[string][]byte{"experiment.yaml": stored(text)}, err
 	})
 }
 

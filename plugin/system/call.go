@@ -21,10 +21,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -37,6 +39,7 @@ type callOptions struct {
 	system  string
 	seed    uint64
 	timeout time.Duration
+	tls     cli.TLSFlags
 	output  cli.Output
 	// client sends the request.
 	client controlhttp.Doer
@@ -44,8 +47,7 @@ type callOptions struct {
 
 // NewCall is `call`.
 func NewCall(streams cli.Streams) *cobra.Command {
-	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	o := &callOptions{streams: streams, target: target.New(), client: direct}
+	o := &callOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
 		Use:   "call (-f REQUEST | EXAMPLE)",
 		Short: "Send a request that carries its own route and faults",
@@ -74,6 +76,7 @@ same seed makes the same draws.`,
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
+	o.tls.AddFlags(cmd)
 	o.output.AddFlags(cmd, "json")
 	o.target.Kube.AddImageFlags(cmd)
 	return cmd
@@ -89,11 +92,34 @@ func (o *callOptions) Validate(cmd *cobra.Command, args []string) error {
 	if o.timeout <= 0 {
 		return fmt.Errorf("--timeout %v leaves no time for an answer", o.timeout)
 	}
+	if o.target.OnCluster() {
+		if err := cli.Refuse(cmd.Flags(), "are about a request that this machine sends, and on a cluster it goes through the API server: leave them out", "insecure", "cacert"); err != nil {
+			return err
+		}
+	} else if err := o.connect(); err != nil {
+		return err
+	}
 	if o.system == "" {
 		return nil
 	}
 	return cli.Refuse(cmd.Flags(), "are about services that are started for the call, and --system names a system that runs: keep one",
 		"isolation", "port-base", "image", "push", "ready-timeout", "node-image")
+}
+
+// connect prepares to send the request from this machine. Redirects are not followed: a
+// request is meant for one service.
+func (o *callOptions) connect() error {
+	certificates, err := o.tls.Read()
+	if err != nil {
+		return err
+	}
+	checked, err := loadgen.TLSConfig(certificates)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: checked, ForceAttemptHTTP2: true}
+	o.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return nil
 }
 
 func (o *callOptions) run(cmd *cobra.Command, args []string) error {
@@ -106,6 +132,11 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 	chains := docs.Chains()
 	if len(chains) != 1 {
 		return fmt.Errorf("the files have %d requests where one is sent: name a file with one MicroSim request", len(chains))
+	}
+	if !strings.HasPrefix(strings.ToLower(chains[0].Designation), "https:") {
+		if err := cli.Refuse(cmd.Flags(), "are about the https URL that a request goes to, and this one goes to none: leave them out", "insecure", "cacert"); err != nil {
+			return cli.Usage(cmd, err)
+		}
 	}
 	if !cmd.Flags().Changed("seed") {
 		o.seed = uint64(time.Now().UnixNano())
@@ -184,7 +215,7 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 	id := load.RequestID(key)
 	drawn := chain.Sample(tree, key)
 	if drawn == nil {
-		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, tree.Designation, tree.Probability)
+		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, problem.CleanURL(tree.Designation), tree.Probability)
 		if o.output.Machine() {
 			return o.output.Object(o.streams.Out, nil)
 		}
@@ -195,7 +226,7 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 		return url, ok
 	})
 	if !chain.IsURL(resolved.Designation) {
-		return fmt.Errorf("sending the request: the system has no service %q; it has %s", resolved.Designation, strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
+		return fmt.Errorf("sending the request: the system has no service %q; it has %s", problem.CleanURL(resolved.Designation), strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
 	}
 	for _, name := range unknown {
 		fmt.Fprintf(o.streams.Err, "note: the system has no service %q; its caller reports an error\n", name)
@@ -255,7 +286,7 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (a
 	}
 	a := answered{raw: got.Body, took: got.Took, times: service.ParseTimes(got.Times)}
 	if err := json.Unmarshal(got.Body, &a.response); err != nil || a.response == nil {
-		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", call.URL, got.Status, cli.Clean(fmt.Sprintf("%.200s", got.Body)))
+		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", problem.CleanURL(call.URL), got.Status, cli.Clean(fmt.Sprintf("%.200s", problem.CleanText(string(got.Body)))))
 	}
 	if got.Code != http.StatusOK {
 		return a, fmt.Errorf("the service answered %s: %s", got.Status, cli.Clean(strings.Join(a.response.Errors, "; ")))
@@ -269,7 +300,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 	width := treeWidth(tree, 0)
 	var draw func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string)
 	draw = func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string) {
-		name := lead + branch + cli.Clean(c.Designation)
+		name := lead + branch + cli.Clean(problem.CleanURL(c.Designation))
 		took := ""
 		if t != nil {
 			took = fmt.Sprintf("%8.1f ms", float64(t.Took)/float64(time.Millisecond))
@@ -283,7 +314,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 			return
 		}
 		for _, e := range r.Errors {
-			fmt.Fprintf(w, "%s! %s\n", lead+below, cli.Clean(e))
+			fmt.Fprintf(w, "%s! %s\n", lead+below, cli.Clean(problem.CleanText(e)))
 		}
 		for i, route := range c.Routes {
 			var child *chain.Response

@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
@@ -38,7 +39,7 @@ func (c *client) fail(kind result.FailureKind, p *place, text func() string) *fa
 	if known := c.failures[kind]; known != nil {
 		return known
 	}
-	f := &failure{kind, result.Example{URL: p.url, Text: oneLine(text())}}
+	f := &failure{kind, result.Example{URL: p.url, Text: oneLine(problem.CleanText(text()))}}
 	if len(c.failures) < maxKinds {
 		c.failures[kind] = f
 	}

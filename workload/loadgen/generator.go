@@ -75,7 +75,7 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target runne
 	if len(profile.Requests) == 0 {
 		return nil, errors.New("checking the load: there is nothing to send: name a request, or a system with services")
 	}
-	sources, err := newSources(profile.Requests, target)
+	sources, err := newSources(&profile, target)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@ package loadgen
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -559,11 +561,53 @@ func TestBodiesAndHeadersAreSent(t *testing.T) {
 	}
 }
 
+// TestHTTPS loads a server whose certificate no authority of this machine has signed.
 func TestHTTPS(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hi") }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	defer s.Close()
-	if got := once(t, 3, load.Request{URL: s.URL}, 5*time.Second); got.Outcomes[outcome.OK] != 3 || got.Bytes != 6 {
-		t.Errorf("over TLS: %+v", got)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	for name, tt := range map[string]struct {
+		tls *load.TLS
+		url string
+		ok  int64
+	}{
+		"unasked":                   {nil, s.URL, 0},
+		"with its authority":        {&load.TLS{CA: ca}, s.URL, 3},
+		"of another name":           {&load.TLS{CA: ca}, strings.Replace(s.URL, "127.0.0.1", "localhost", 1), 0},
+		"unchecked":                 {&load.TLS{Insecure: true}, s.URL, 3},
+		"of another name unchecked": {&load.TLS{Insecure: true}, strings.Replace(s.URL, "127.0.0.1", "localhost", 1), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			profile := load.Profile{TLS: tt.tls, Requests: []load.Request{{URL: tt.url}}, Phases: []load.Phase{{Users: 1, Count: 3}}}
+			report, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := report.Total.Outcomes; got[outcome.OK] != tt.ok || tt.ok == 0 && got[outcome.ConnectionError] != 3 {
+				t.Errorf("outcomes are %v, want %d ok", got, tt.ok)
+			}
+			if tt.ok == 0 && (len(report.Failures) != 1 || !strings.Contains(report.Failures[0].Example.Text, "x509: ")) {
+				t.Errorf("the failures are %+v", report.Failures)
+			}
+		})
+	}
+	profile := load.Profile{TLS: &load.TLS{CA: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, Requests: []load.Request{{URL: s.URL}}, Phases: []load.Phase{{Users: 1, Count: 3}}}
+	if _, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, nil); err == nil || !strings.Contains(err.Error(), "no valid certificate") {
+		t.Errorf("with a broken certificate: %v", err)
+	}
+}
+
+// TestRedirectsAreAnswers loads a server that sends clients elsewhere: nobody comes.
+func TestRedirectsAreAnswers(t *testing.T) {
+	var visits atomic.Int64
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { visits.Add(1) })
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
+	got := once(t, 3, load.Request{URL: url, Method: "POST", Body: "x"}, 5*time.Second)
+	if got.Statuses["307"] != 3 || visits.Load() != 0 {
+		t.Errorf("statuses are %v, and %d requests came elsewhere", got.Statuses, visits.Load())
 	}
 }
 

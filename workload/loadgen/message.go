@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -85,15 +86,22 @@ type source struct {
 	ownID bool // the file gives the X-Request-ID
 	urls  map[string][]string
 	dests map[string]*http1.Endpoint
+	// tls is how certificates are checked, but for the name of the server.
+	tls *tls.Config
 }
 
 // newSources resolves the requests of a profile against a target. Endpoints are
 // shared by all requests, so that connections are, too.
-func newSources(requests []load.Request, target runner.LoadTarget) ([]*source, error) {
+func newSources(profile *load.Profile, target runner.LoadTarget) ([]*source, error) {
+	requests := profile.Requests
+	checked, err := TLSConfig(profile.TLS)
+	if err != nil {
+		return nil, err
+	}
 	dests := map[string]*http1.Endpoint{}
 	sources := make([]*source, len(requests))
 	for i := range requests {
-		s := &source{spec: &requests[i], urls: target.URLs, dests: dests}
+		s := &source{spec: &requests[i], urls: target.URLs, dests: dests, tls: checked}
 		s.ownID = slices.ContainsFunc(slices.Collect(maps.Keys(s.spec.Headers)), func(name string) bool {
 			return strings.EqualFold(name, control.RequestIDHeader)
 		})
@@ -186,7 +194,7 @@ func (s *source) message(urls []string, method string, body []byte) (*message, e
 		if err != nil {
 			return nil, err
 		}
-		m.places[i] = place{to, s.head(u, method, len(body)), u.Redacted()}
+		m.places[i] = place{to, s.head(u, method, len(body)), problem.CleanURL(text)}
 	}
 	return m, nil
 }
@@ -211,7 +219,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 	})
 	body, err := json.Marshal(resolved)
 	if err != nil {
-		return nil, fmt.Errorf("writing the chain to %q: %w", resolved.Designation, err)
+		return nil, fmt.Errorf("writing the chain to %q: %w", problem.CleanURL(resolved.Designation), err)
 	}
 	urls := []string{resolved.Designation}
 	if !chain.IsURL(tree.Designation) {
@@ -231,7 +239,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 func (s *source) endpoint(text string) (*http1.Endpoint, *url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, nil, fmt.Errorf("%q is no http or https URL", text)
+		return nil, nil, fmt.Errorf("%q is no http or https URL", problem.CleanURL(text))
 	}
 	id := u.Scheme + "://" + u.Host
 	if to := s.dests[id]; to != nil {
@@ -240,8 +248,8 @@ func (s *source) endpoint(text string) (*http1.Endpoint, *url.URL, error) {
 	to := &http1.Endpoint{}
 	port := "80"
 	if u.Scheme == "https" {
-		// What is measured is the service, not its certificate.
-		to.TLS, port = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true}, "443"
+		to.TLS, port = s.tls.Clone(), "443"
+		to.TLS.ServerName = u.Hostname()
 	}
 	to.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	s.dests[id] = to

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
@@ -64,7 +65,9 @@ func (p *pairs) add(request string, sent, answer []byte, status int) {
 	p.known.Store(sum, made)
 }
 
+// beginning is what is stored of a document: the beginning, without passwords of URLs.
 func beginning(text []byte) string {
+	text = []byte(problem.CleanText(string(text)))
 	if len(text) > result.MaxPairText {
 		return strings.ToValidUTF8(string(text[:result.MaxPairText]), "") + "..."
 	}

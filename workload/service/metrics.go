@@ -4,12 +4,14 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -104,12 +106,27 @@ func newMetrics(s *Service) *metrics {
 	if s.cfg.ProcessMetrics {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	m.handler = promhttp.HandlerFor(prometheus.Gatherers{registry, histograms}, promhttp.HandlerOpts{})
+	gatherer := prometheus.Gatherer(registry)
+	if !s.cfg.OwnNetwork {
+		gatherer = withoutNetwork{registry}
+	}
+	m.handler = promhttp.HandlerFor(prometheus.Gatherers{gatherer, histograms}, promhttp.HandlerOpts{})
 	m.chain, m.other = m.endpoint(control.EndpointChain, http.StatusOK), m.endpoint(control.EndpointOther, http.StatusNotFound)
 	for _, callee := range s.cfg.Service.Calls() {
 		m.callee(callee)
 	}
 	return m
+}
+
+// withoutNetwork leaves out what the collector of the process says about the network. It
+// reads the counters of the namespace, which are those of the whole machine if the process
+// has none of its own.
+type withoutNetwork struct{ prometheus.Gatherer }
+
+// Gather implements prometheus.Gatherer.
+func (g withoutNetwork) Gather() ([]*dto.MetricFamily, error) {
+	families, err := g.Gatherer.Gather()
+	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return strings.HasPrefix(f.GetName(), "process_network_") }), err
 }
 
 func (m *metrics) setFaults(running []*runningFault) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // A peerBook knows who may be called, by name and by host. SetPeers puts
@@ -161,8 +162,9 @@ func (s *Service) locate(designation string) (name string, replicas []*replica, 
 	return "", nil, refusal(fmt.Sprintf("designation %q is outside system %q: add %q to its allowHosts to permit it", shorten(designation), s.cfg.System, u.Host))
 }
 
-// shorten bounds how much of a sender's word a text repeats.
+// shorten bounds how much of a sender's word a text repeats, and leaves passwords out.
 func shorten(s string) string {
+	s = problem.CleanURL(s)
 	if len(s) > maxID {
 		return s[:maxID] + "..."
 	}

@@ -74,6 +74,10 @@ type Config struct {
 	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a
 	// process that serves nothing else.
 	ProcessMetrics bool
+	// OwnNetwork says that the process has a network namespace that it shares with no
+	// other program. Only then its metrics tell what the network carried: the kernel
+	// counts by namespace.
+	OwnNetwork bool
 }
 
 // DefaultGrace is how long requests in flight may take when a service ends.

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"runtime"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
 // A work is a way to keep a processor busy. A call takes some ten microseconds,
@@ -100,7 +102,7 @@ const (
 // share is met also where others want the processor.
 func (c Config) keepBusy(share float64, number int) func(<-chan struct{}) error {
 	all := works()
-	if c.Method != allMethods {
+	if c.Method != fault.AllMethods {
 		for _, w := range all {
 			if w.name == c.Method {
 				all = []work{w}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
 // blockSize is how much is written or read at once.
-const blockSize = 64 << 10
+const blockSize = fault.MinStressFile
 
 // writeAndRead keeps the disk busy with one file.
 //

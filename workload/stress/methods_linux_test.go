@@ -84,7 +84,7 @@ func stressFor(t *testing.T, c Config, d time.Duration, look func(consumed)) (to
 const slack = 1 << 20
 
 func methods() []string {
-	names := []string{allMethods}
+	names := []string{fault.AllMethods}
 	for _, w := range works() {
 		names = append(names, w.name)
 	}
@@ -99,7 +99,7 @@ func TestLoadOfEachMethod(t *testing.T) {
 	for _, method := range methods() {
 		t.Run(method, func(t *testing.T) {
 			lasting := time.Second
-			if method == allMethods {
+			if method == fault.AllMethods {
 				lasting = time.Duration(len(works())) * workFor
 			}
 			const load = 0.4

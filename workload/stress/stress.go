@@ -32,9 +32,6 @@ type Config struct {
 	Dir string
 }
 
-// allMethods is the method of a cpu-stress that takes all others in turn.
-const allMethods = "all"
-
 // DefaultFile is the length of the file of an io-stress.
 const DefaultFile unit.Size = 16 << 20
 
@@ -46,7 +43,7 @@ func FromFault(f fault.Fault) (Config, error) {
 		c.Size = DefaultFile
 	}
 	if c.Type == fault.CPUStress && c.Method == "" {
-		c.Method = allMethods
+		c.Method = fault.AllMethods
 	}
 	if f.Probability < 1 {
 		return c, fmt.Errorf("a %s takes from all or none: leave the probability out", c.Type)
@@ -56,13 +53,9 @@ func FromFault(f fault.Fault) (Config, error) {
 
 // Validate says what is wrong.
 func (c Config) Validate() error {
-	var methods []string
+	methods := fault.Methods(c.Type)
 	switch c.Type {
 	case fault.CPUStress:
-		methods = append(methods, allMethods)
-		for _, w := range works() {
-			methods = append(methods, w.name)
-		}
 		if !(c.Cores > 0 && c.Cores <= fault.MaxCores) {
 			return fmt.Errorf("cores %q: want more than 0 and at most %d", c.Cores, fault.MaxCores)
 		}
@@ -70,7 +63,6 @@ func (c Config) Validate() error {
 			return fmt.Errorf("load %v: want a share between 0 and 1, such as 0.5", c.Load)
 		}
 	case fault.IOStress:
-		methods = []string{"sync", "iomix"}
 		if c.Size < blockSize || c.Size > fault.MaxLeak {
 			return fmt.Errorf("size %q: want %s to %s", c.Size, unit.Size(blockSize), unit.Size(fault.MaxLeak))
 		}

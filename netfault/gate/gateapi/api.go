@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
 )
 
@@ -76,7 +77,7 @@ func (a *API) Add(name, listen, upstream string) (*gate.Gate, error) {
 	defer a.mu.Unlock()
 	p, err := a.create(settings{Name: name, Listen: listen, Upstream: upstream, Enabled: true}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("adding gate %q from %q to %q: %w", name, listen, upstream, err)
+		return nil, fmt.Errorf("adding gate %q from %q to %q: %w", name, problem.CleanURL(listen), problem.CleanURL(upstream), err)
 	}
 	return p.gate, nil
 }

@@ -81,7 +81,7 @@ func hostileFiles() map[string]struct {
 		"formula-name":     {system(`services: [{name: "=cmd|' /C calc'!A0"}]`), `file.yaml:4:19`},
 		"long-name":        {system("services: [{name: %s}]\n", strings.Repeat("x", 1<<20)), "file.yaml:4:19"},
 		"long-key":         {system("%s: 1\nservices: [{name: web}]\n", strings.Repeat("x", 100_000)), "file.yaml:4:1"},
-		"many-mistakes":    {system("services:\n%s", strings.Repeat("- {nmae: web}\n", 50_000)), "file.yaml:5:4"},
+		"many-mistakes":    {system("services:\n%s", strings.Repeat("- {title: web}\n", 50_000)), "file.yaml:5:4"},
 		"large-number":     {system("services: [{name: web, replicas: 1e999999999}]\n"), "file.yaml:4:34"},
 		"long-number":      {system("services: [{name: web, replicas: 1%s}]\n", strings.Repeat("0", 100_000)), "file.yaml:4:34"},
 		"many-replicas":    {system("services: [{name: web, replicas: 2000000000}]\n"), "file.yaml:4:34"},

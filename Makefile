@@ -44,6 +44,14 @@ truth: ## print figures of known servers and distributions beside the truth, wit
 test-truth: ## the same at a small size: it needs the machine for itself
 	$(GO) test -count=1 -v -tags truth ./internal/truth
 
+.PHONY: trust
+trust: ## the built program against hostile files, values, servers, streams and directories (Linux)
+	MICROSIM_TRUST=1 $(GO) test -count=1 -timeout 20m -parallel 4 ./internal/trust
+
+.PHONY: interrupts
+interrupts: ## signals at random times, and nothing may be left (Linux): COUNT=200 MICROSIM_SEED=1
+	MICROSIM_TRUST=1 MICROSIM_INTERRUPTS=$(or $(COUNT),200) $(GO) test -count=1 -timeout 60m -parallel 4 -v -run Interrupts ./internal/trust
+
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
 	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...

@@ -17,12 +17,15 @@ import (
 // until nothing of it is left. It asks the holder to end the system and kills
 // the holder if that fails. If the holder has not cleaned up, Down kills the
 // processes that it left behind, removes its network with sweepNetwork, and
-// removes its entry; sweepNetwork may be nil if systems have no networks. An
+// removes its entry, also one that a killed program was about to make or remove; sweepNetwork may be nil if systems have no networks. An
 // runner.CleanupError names what could not be removed. If there is no such
 // system, the error is a registry.NotFoundError.
 func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark string) error) error {
 	reg, err := registry.Open(stateDir)
 	if err != nil {
+		return err
+	}
+	if err := reg.Sweep(); err != nil {
 		return err
 	}
 	s, err := reg.Find(name)

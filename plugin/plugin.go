@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,15 +33,29 @@ func Main() int {
 }
 
 // Run executes one command line, without the program's name, and returns the
-// exit code. The end of ctx interrupts the command, which then cleans up.
+// exit code. The end of ctx interrupts the command, which then cleans up; so does
+// the reader of a pipe that leaves.
 func Run(ctx context.Context, args []string, streams cli.Streams) int {
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
 	out, talk := cli.NewCleanWriter(streams.Out), cli.NewCleanWriter(streams.Err)
+	for _, w := range []*cli.CleanWriter{out, talk} {
+		w.OnLost(func(err error) {
+			if errors.Is(err, syscall.EPIPE) {
+				interrupt(err)
+			}
+		})
+	}
 	root := newRoot(cli.Streams{In: streams.In, Out: out, Err: talk}) //nolint:contextcheck // the commands take their context when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	// Commands need not look at each line that they print.
 	if lost := out.Err(); lost != nil && !errors.Is(err, lost) {
 		err = errors.Join(err, fmt.Errorf("writing the output: %w", lost))
+	}
+	// A reader that has seen enough, such as head(1), wants no error.
+	if errors.Is(err, syscall.EPIPE) && cli.ExitCode(err) == cli.ExitError {
+		return cli.ExitError
 	}
 	return cli.Conclude(talk, err)
 }

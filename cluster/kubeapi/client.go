@@ -88,6 +88,7 @@ func NewClient(c Config) (*Client, error) {
 	}
 	// Warnings of the API server would go to a global logger.
 	c.REST.WarningHandler = rest.NoWarnings{}
+	c.REST.Wrap(bounded)
 	httpClient, err := rest.HTTPClientFor(c.REST)
 	if err != nil {
 		return nil, unusable(c.REST, err)

@@ -56,6 +56,16 @@ func TestNoLinkIsFollowed(t *testing.T) {
 }
 
 func TestWhatKilledProgramsLeftIsRemoved(t *testing.T) {
+	t.Run("by the next system", func(t *testing.T) {
+		removesLeftovers(t, func(r *Registry) error { _, err := r.Create("other"); return err }, ".lock other")
+	})
+	t.Run("by a sweep", func(t *testing.T) {
+		removesLeftovers(t, func(r *Registry) error { return r.Sweep() }, ".lock")
+	})
+}
+
+func removesLeftovers(t *testing.T, do func(*Registry) error, want string) {
+	t.Helper()
 	r := open(t)
 	outside := filepath.Join(t.TempDir(), "kept")
 	for _, dir := range []string{filepath.Join(r.dir, ".new-1"), filepath.Join(r.dir, ".old-2", "shop"), outside} {
@@ -66,7 +76,7 @@ func TestWhatKilledProgramsLeftIsRemoved(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(r.dir, ".old-3")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Create("other"); err != nil {
+	if err := do(r); err != nil {
 		t.Fatal(err)
 	}
 	var left []string
@@ -77,7 +87,7 @@ func TestWhatKilledProgramsLeftIsRemoved(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	if strings.Join(left, " ") != ".lock other" {
+	if strings.Join(left, " ") != want {
 		t.Errorf("left are %q", left)
 	}
 	if _, err := os.Stat(outside); err != nil {

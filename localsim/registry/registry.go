@@ -225,6 +225,10 @@ func (r *Registry) Remove(s System) error {
 	})
 }
 
+// Sweep removes what programs left that were killed while they made or removed an
+// entry.
+func (r *Registry) Sweep() error { return r.locked(r.removeLeftovers) }
+
 // discard takes an entry out of sight at once, and then removes it: readers,
 // which take no lock, must not find half of one.
 func (r *Registry) discard(name string) error {

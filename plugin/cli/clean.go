@@ -58,7 +58,8 @@ func appendClean(to, text []byte, escape func(rune) bool, colours bool) []byte {
 // A CleanWriter passes text on as [Clean] does, but for the ends of lines and
 // tabs. It may be used by several goroutines at once.
 type CleanWriter struct {
-	to io.Writer
+	to   io.Writer
+	lost func(error) // nil if nobody wants to know
 
 	mu   sync.Mutex
 	part []byte // of a character whose end has not come yet
@@ -67,6 +68,10 @@ type CleanWriter struct {
 
 // NewCleanWriter returns a writer that passes clean text on.
 func NewCleanWriter(to io.Writer) *CleanWriter { return &CleanWriter{to: to} }
+
+// OnLost sets what is called with the first error of writing. It must be set
+// before the first write.
+func (w *CleanWriter) OnLost(lost func(error)) { w.lost = lost }
 
 // Write implements io.Writer.
 func (w *CleanWriter) Write(text []byte) (int, error) { return w.write(text, false) }
@@ -99,8 +104,12 @@ func (w *CleanWriter) Err() error {
 }
 
 func (w *CleanWriter) note(err error) {
-	if w.err == nil {
-		w.err = err
+	if w.err != nil || err == nil {
+		return
+	}
+	w.err = err
+	if w.lost != nil {
+		w.lost(err)
 	}
 }
 

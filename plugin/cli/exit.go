@@ -94,15 +94,29 @@ func Conclude(w io.Writer, err error) int {
 		return ExitDone
 	}
 	lines := strings.Split(err.Error(), "\n")
-	fmt.Fprintf(w, "error: %s\n", lines[0])
+	fmt.Fprintf(w, "error: %s\n", shorten(lines[0]))
 	for _, line := range lines[1:] {
-		fmt.Fprintf(w, "       %s\n", line)
+		fmt.Fprintf(w, "       %s\n", shorten(line))
 	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(w, "usage: %s\nSee '%s --help'.\n", usage.cmd.UseLine(), usage.cmd.CommandPath())
 	}
 	return ExitCode(err)
+}
+
+// lineLimit is how long a line of an error may be. Values may have any length, and
+// a terminal that scrolls away shows neither the reason nor the next step.
+const lineLimit = 2000
+
+// shorten leaves out the middle of a line that is too long.
+func shorten(line string) string {
+	if len(line) <= lineLimit {
+		return line
+	}
+	const kept = lineLimit / 2
+	head, tail := strings.ToValidUTF8(line[:kept], ""), strings.ToValidUTF8(line[len(line)-kept:], "")
+	return fmt.Sprintf("%s... (%d bytes left out) ...%s", head, len(line)-len(head)-len(tail), tail)
 }
 
 // ExitCode is the exit code that goes with an error.

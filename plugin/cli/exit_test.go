@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -59,5 +60,21 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	}
 	if want := []int{ExitDone, ExitError, ExitUsage, ExitCheckFailed, ExitCleanup}; !slices.Equal(got, want) {
 		t.Errorf("docs/exit-codes.md has rows for the codes %v of kubectl microsim, want %v", got, want)
+	}
+}
+
+// The middle of a long line is left out, so that its reason and the next step stay
+// in sight.
+func TestLongErrorsAreShort(t *testing.T) {
+	var talk strings.Builder
+	Conclude(&talk, fmt.Errorf("reading %q: not there; write another\nsecond line", strings.Repeat("é", 1<<20)))
+	text := talk.String()
+	if len(text) > lineLimit+200 || !utf8.ValidString(text) {
+		t.Errorf("the error has %d bytes, valid UTF-8: %v", len(text), utf8.ValidString(text))
+	}
+	for _, part := range []string{`error: reading "é`, "bytes left out", "é\": not there; write another\n       second line\n"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is left out", part)
+		}
 	}
 }

@@ -80,10 +80,15 @@ const sameWish = time.Second
 
 // UntilSignal returns a context that ends with INT, TERM or HUP. A second signal,
 // a second or more after the first, ends the program at once after saying how to
-// clean up.
+// clean up. HUP stays ignored under nohup(1). From here on, a write to a pipe that
+// nobody reads is an error, which gives the time to clean up that SIGPIPE does not.
 func UntilSignal(parent context.Context, w io.Writer) (context.Context, func()) {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := untilSignal(parent, w, signals, os.Exit)
 	return ctx, func() {
 		signal.Stop(signals)

@@ -105,7 +105,7 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	namespace, err := k.Namespace(o.target.On)
+	namespace, err := k.Namespace(ctx, o.target.On)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,11 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -103,7 +105,7 @@ func (o *gateOptions) run(ctx context.Context) (err error) {
 	log := slog.New(slog.NewTextHandler(o.streams.Err, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	api := gateapi.New(gateapi.Config{Gate: gate.Config{Seed: o.seed, Log: log}, Hosts: webguard.LoopbackHosts(ln.Addr()), Log: log})
 	defer func() { err = errors.Join(err, api.Close()) }()
-	if err := o.populate(api); err != nil {
+	if err := o.populate(ctx, api); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	server := &http.Server{
@@ -186,15 +188,30 @@ func checkUpstreams(ctx context.Context, api *gateapi.API) <-chan struct{} {
 	return done
 }
 
+// maxConfig bounds the size of a file of gates.
+const maxConfig = 16 << 20
+
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(text) > maxConfig {
+		err = fmt.Errorf("%q has more than %d MiB: give a JSON list of gates", path, maxConfig>>20)
+	}
+	return text, err
+}
+
 // populate starts the gates of the file and that of the flags.
-func (o *gateOptions) populate(api *gateapi.API) error {
+func (o *gateOptions) populate(ctx context.Context, api *gateapi.API) error {
 	if o.config != "" {
-		f, err := os.Open(o.config)
+		text, err := cli.Interruptible(ctx, func() ([]byte, error) { return readConfig(o.config) })
 		if err != nil {
 			return fmt.Errorf("reading the gates to start with: %w", err)
 		}
-		defer f.Close()
-		if err := api.Populate(f); err != nil {
+		if err := api.Populate(bytes.NewReader(text)); err != nil {
 			return fmt.Errorf("starting the gates of %q: %w", o.config, err)
 		}
 	}

@@ -155,7 +155,7 @@ func ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peer
 
 // useContext takes the cluster of the kubeconfig, as kubectl does.
 func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
-	raw, err := k.Config.ToRawKubeConfigLoader().RawConfig()
+	raw, err := cli.Interruptible(ctx, k.Config.ToRawKubeConfigLoader().RawConfig)
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
@@ -168,7 +168,7 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 	if raw.Contexts[name] == nil && *k.Config.APIServer == "" && *k.Config.ClusterName == "" && !inside {
 		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
 	}
-	if config.REST, err = k.Config.ToRESTConfig(); err != nil {
+	if config.REST, err = cli.Interruptible(ctx, k.Config.ToRESTConfig); err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.Inside = inside && raw.Contexts[name] == nil && *k.Config.APIServer == ""
@@ -196,11 +196,14 @@ func (k *Flags) ImageFinder(on string, streams cli.Streams) func(context.Context
 }
 
 // Namespace is that of objects which are not ours, as kubectl takes it.
-func (k *Flags) Namespace(on string) (string, error) {
+func (k *Flags) Namespace(ctx context.Context, on string) (string, error) {
 	if *k.Config.Namespace != "" || on == "kind" {
 		return cmp.Or(*k.Config.Namespace, "default"), nil
 	}
-	namespace, _, err := k.Config.ToRawKubeConfigLoader().Namespace()
+	namespace, err := cli.Interruptible(ctx, func() (string, error) {
+		namespace, _, err := k.Config.ToRawKubeConfigLoader().Namespace()
+		return namespace, err
+	})
 	if err != nil {
 		return "", fmt.Errorf("finding the namespace: %w", err)
 	}

@@ -116,7 +116,7 @@ func TestReportEndsAsTheRunDid(t *testing.T) {
 	}
 	for code, phase := range map[int]detached.Phase{cli.ExitCheckFailed: detached.Failed, cli.ExitError: detached.Ended, cli.ExitCleanup: detached.Ended} {
 		o := &reportOptions{streams: cli.Streams{Out: io.Discard, Err: io.Discard}}
-		err := o.showArchive(&detached.Experiment{Name: "brief", Phase: phase, Results: &detached.Results{Code: code, Error: "it was interrupted"}}, packed)
+		err := o.showArchive(t.Context(), &detached.Experiment{Name: "brief", Phase: phase, Results: &detached.Results{Code: code, Error: "it was interrupted"}}, packed)
 		if got := cli.ExitCode(err); got != code {
 			t.Errorf("the run ended with %d, the report with %d: %v", code, got, err)
 		}

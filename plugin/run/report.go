@@ -57,7 +57,7 @@ exit code is that of the run: 10 if a check did not hold.`,
 				return cli.Usage(cmd, err)
 			}
 			if !o.target.OnCluster() {
-				return o.showDir(args[0], nil)
+				return o.showDir(cmd.Context(), args[0], nil)
 			}
 			return o.fromCluster(cmd.Context(), args[0])
 		},
@@ -109,7 +109,7 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	if len(x.Results.Omitted) > 0 {
 		fmt.Fprintf(o.streams.Err, "note: the results were too large to keep all of them; left out are %s\n", strings.Join(x.Results.Omitted, ", "))
 	}
-	return o.showArchive(x, packed)
+	return o.showArchive(ctx, x, packed)
 }
 
 // waitingPause is how often somebody who waits is told how far the experiment
@@ -167,7 +167,7 @@ func withoutResults(ctx context.Context, c *cluster.Cluster, x *detached.Experim
 
 // showArchive unpacks results to where the flags say, or for the moment, and
 // shows them.
-func (o *reportOptions) showArchive(x *detached.Experiment, packed []byte) (err error) {
+func (o *reportOptions) showArchive(ctx context.Context, x *detached.Experiment, packed []byte) (err error) {
 	dir := o.out
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "microsim-report-")
@@ -184,7 +184,7 @@ func (o *reportOptions) showArchive(x *detached.Experiment, packed []byte) (err 
 	if x.Phase == detached.Ended {
 		ended = cli.EndedBadly(x.Results.Code, x.Results.Error)
 	}
-	err = o.showDir(dir, ended)
+	err = o.showDir(ctx, dir, ended)
 	if o.out != "" {
 		fmt.Fprintf(o.streams.Err, "Results are in %s\n", o.out)
 	}
@@ -193,18 +193,21 @@ func (o *reportOptions) showArchive(x *detached.Experiment, packed []byte) (err 
 
 // showDir shows the result, or the comparison, that a directory holds, of a run
 // that ended in an error where that is not nil.
-func (o *reportOptions) showDir(dir string, ended error) error {
+func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) error {
 	show := &runOptions{streams: o.streams, output: o.output, report: o.page}
-	text, err := os.ReadFile(filepath.Join(dir, record.ComparisonFile))
+	read := func(name string) ([]byte, error) {
+		return cli.Interruptible(ctx, func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) })
+	}
+	text, err := read(record.ComparisonFile)
 	single := errors.Is(err, os.ErrNotExist)
 	if single {
-		text, err = os.ReadFile(filepath.Join(dir, record.ResultFile))
+		text, err = read(record.ResultFile)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("reading the results in %q: there is neither %s nor %s", dir, record.ResultFile, record.ComparisonFile)
 	}
 	if err == nil && o.page != "" {
-		err = o.copyPage(dir)
+		_, err = cli.Interruptible(ctx, func() (struct{}, error) { return struct{}{}, o.copyPage(dir) })
 	}
 	if err != nil {
 		return fmt.Errorf("reading the results in %q: %w", dir, err)

@@ -29,9 +29,6 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the directory for the state of running systems: %w", err)
-	}
 	description, err := spec.Format(document.Documents{{System: system}})
 	if err != nil {
 		return err

@@ -19,6 +19,19 @@ import (
 // logPath is where a system in the background on this machine logs.
 func logPath(dir, system string) string { return filepath.Join(dir, system+".log") }
 
+// removeLogs removes the log of a system that is gone, and those that an
+// `up --detach` was writing when it was killed. Names of systems have no dots, so
+// no log of another is met.
+func removeLogs(dir, system string) error {
+	begun, err := filepath.Glob(filepath.Join(dir, system+".log-*"))
+	for _, path := range append(begun, logPath(dir, system)) {
+		if removed := os.Remove(path); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	return err
+}
+
 // onMachine prints the log of a system that runs in the background.
 func (o *logsOptions) onMachine(ctx context.Context) error {
 	system, err := o.localSystem()

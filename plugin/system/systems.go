@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -280,14 +279,18 @@ func (o *downOptions) run(ctx context.Context, args []string) error {
 // end takes a system on this machine down, with its log.
 func (o *downOptions) end(ctx context.Context, dir, name string) error {
 	err := localsim.Down(ctx, dir, name, netlab.Sweep)
-	if missing := (*registry.NotFoundError)(nil); errors.As(err, &missing) && o.ignoreNotFound {
+	missing := (*registry.NotFoundError)(nil)
+	if err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	if err := removeLogs(dir, name); err != nil {
+		return &runner.CleanupError{Left: []string{"the log of system " + name}, Err: err}
+	}
+	if missing != nil && o.ignoreNotFound {
 		return nil
 	}
 	if err != nil {
 		return err
-	}
-	if err := os.Remove(logPath(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &runner.CleanupError{Left: []string{"the log of system " + name}, Err: err}
 	}
 	o.deleted("system", name)
 	return nil

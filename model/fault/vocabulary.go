@@ -216,8 +216,9 @@ func Methods(t Type) []string {
 		return []string{AllMethods, "sqrt", "int64", "matrixprod", "crc32", "bitops"}
 	case IOStress:
 		return []string{"sync", "iomix"}
+	default: // of all others, there is one way
+		return nil
 	}
-	return nil
 }
 
 // Validate names every mistake in the fault. It does not know the system; that

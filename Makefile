@@ -32,9 +32,12 @@ theory: ## the event kernel against queueing theory at loads up to 0.9 (a minute
 agreement: ## the same experiments for real and in virtual time, with the error of each figure (3 minutes, and the machine for itself)
 	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run
 
+# A thousand commands one after the other: once is enough.
+FLAGS := TestEveryFlagActsOrIsRefused
+
 .PHONY: race
 race: ## the same under the race detector (needs a C compiler)
-	$(GO) test -count=1 -race -shuffle=on ./...
+	$(GO) test -count=1 -race -shuffle=on -timeout 20m -skip '$(FLAGS)' ./...
 
 .PHONY: truth
 truth: ## print figures of known servers and distributions beside the truth, with the error
@@ -54,7 +57,7 @@ interrupts: ## signals at random times, and nothing may be left (Linux): COUNT=2
 
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
-	$(GO) test -count=1 -p 1 -tags root ./netfault/... ./localsim/... ./plugin/...
+	$(GO) test -count=1 -p 1 -tags root -skip '$(FLAGS)' ./netfault/... ./localsim/... ./plugin/...
 
 .PHONY: test-gate
 test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)

@@ -18,7 +18,7 @@ import (
 // as fast, as far as the machine keeps up. The bounds of checks are scaled, too.
 func Scale(e Experiment, factor float64) Experiment {
 	s := scaler(factor)
-	e.System = cloneSystem(e.System)
+	e.System = e.System.Clone()
 	for i := range e.System.Services {
 		s.service(&e.System.Services[i])
 	}
@@ -55,7 +55,7 @@ func (s scaler) service(svc *topology.Service) {
 	for i := range svc.Endpoints {
 		svc.Endpoints[i].Timeout = s.span(svc.Endpoints[i].Timeout)
 	}
-	eachStep(svc, func(step *topology.Step) {
+	svc.EachStep(func(step *topology.Step) {
 		if w := step.Work; w != nil {
 			w.Sleep, w.CPU, w.CPUUnits = s.delay(w.Sleep), s.delay(w.CPU), w.CPUUnits*float64(s)
 		}

@@ -132,7 +132,7 @@ func (e *Experiment) Variant(name string) (Variant, bool) {
 func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 	var problems problem.List
 	applied := *e
-	applied.System = cloneSystem(e.System)
+	applied.System = e.System.Clone()
 	applied.Variants, applied.AppliedVariant = nil, v.Name
 	order := make([]int, len(v.Set))
 	for i := range order {

@@ -227,7 +227,7 @@ func setOneFault(e *experiment.Experiment, name, field, value string) error {
 }
 
 func setService(e *experiment.Experiment, name, field, value string) error {
-	system := cloneSystem(e.System)
+	system := e.System.Clone()
 	s := system.Service(name)
 	if s == nil {
 		return fmt.Errorf("%q is no service of the system (%s)", name, didYouMean(name, names(&system)))
@@ -240,7 +240,7 @@ func setService(e *experiment.Experiment, name, field, value string) error {
 	kind, _, _ := strings.Cut(work, ".")
 	found := false
 	var problem error
-	eachStep(s, func(step *topology.Step) {
+	s.EachStep(func(step *topology.Step) {
 		if step.Work == nil || problem != nil {
 			return
 		}
@@ -260,7 +260,7 @@ func setService(e *experiment.Experiment, name, field, value string) error {
 func setCalls(e *experiment.Experiment, edge, field, value string) error {
 	from, to, _ := strings.Cut(edge, "->")
 	from, to = strings.TrimSpace(from), strings.TrimSpace(to)
-	system := cloneSystem(e.System)
+	system := e.System.Clone()
 	e.System = system
 	found := false
 	for i := range system.Services {
@@ -269,7 +269,7 @@ func setCalls(e *experiment.Experiment, edge, field, value string) error {
 			continue
 		}
 		var problem error
-		eachStep(s, func(step *topology.Step) {
+		s.EachStep(func(step *topology.Step) {
 			if c := step.Call; c != nil && (to == experiment.Everything || to == c.To) && problem == nil {
 				found = true
 				problem = setCall(c, field, value)
@@ -310,46 +310,4 @@ func names(s *topology.System) (list []string) {
 		list = append(list, s.Services[i].Name)
 	}
 	return list
-}
-
-// cloneSystem copies a system as deep as settings change it.
-func cloneSystem(s topology.System) topology.System {
-	s.Services = slices.Clone(s.Services)
-	for i := range s.Services {
-		service := &s.Services[i]
-		service.Endpoints = slices.Clone(service.Endpoints)
-		for j := range service.Endpoints {
-			service.Endpoints[j].Steps = cloneSteps(service.Endpoints[j].Steps)
-		}
-	}
-	return s
-}
-
-func cloneSteps(steps []topology.Step) []topology.Step {
-	steps = slices.Clone(steps)
-	for i := range steps {
-		if c := steps[i].Call; c != nil {
-			copied := *c
-			steps[i].Call = &copied
-		}
-		if w := steps[i].Work; w != nil {
-			copied := *w
-			steps[i].Work = &copied
-		}
-		steps[i].Parallel = cloneSteps(steps[i].Parallel)
-	}
-	return steps
-}
-
-func eachStep(s *topology.Service, visit func(*topology.Step)) {
-	var walk func(steps []topology.Step)
-	walk = func(steps []topology.Step) {
-		for i := range steps {
-			visit(&steps[i])
-			walk(steps[i].Parallel)
-		}
-	}
-	for i := range s.Endpoints {
-		walk(s.Endpoints[i].Steps)
-	}
 }

@@ -42,7 +42,7 @@ func TestScriptsOfCases(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath("curl"); err != nil && name == "overlapping-gate-faults.sh" {
-				t.Skip("curl is not installed")
+				t.Fatal("the case needs curl, which is not installed")
 			}
 			b := newBox(t)
 			if out := runScript(t, b, name); !right(out) {

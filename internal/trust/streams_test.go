@@ -47,7 +47,7 @@ func TestLostOutput(t *testing.T) {
 			trial{name: name + " all closed", command: command{args: args, redirect: "<&- >&- 2>&-"}, prepare: writeFiles},
 		)
 	}
-	// What holds something until it is told to end gives it back.
+	// A command that holds something until a signal ends it gives that back.
 	for _, args := range [][]string{
 		words("up -f one.yaml --on local"), words("up -f one.yaml --on local --isolation process"), words("gate --listen 127.0.0.1:0 --upstream 127.0.0.1:1 --api unix:api"),
 	} {

@@ -13,8 +13,8 @@ import (
 // homeless are commands that need no home and no state.
 var homeless = [][]string{words("version"), words("examples shop"), words("validate -f one.yaml"), words("schema system"), words("doctor -o json"), words("up -f one.yaml --on local --dry-run")}
 
-// Where there is no home, or one that cannot be written, what needs none works, and
-// all else says which variable names another place.
+// Without a home, or with one that cannot be written, commands that need none work,
+// and all others say which variable names another place.
 func TestHomes(t *testing.T) {
 	readOnly := func(t *testing.T, b *box) {
 		writeFiles(t, b)

@@ -5,9 +5,9 @@
 // seed take the same decisions as in real time, and the same run gives the same
 // bytes each time.
 //
-// What a real system does beside its decisions is modelled here: connections and
-// accept queues, processors, disks, memory, the network, and what faults do to
-// all that. docs/virtual.md says how, and what is left out.
+// This package models everything that a real system does beside its decisions:
+// connections and accept queues, processors, disks, memory, the network, and what
+// faults do to all that. docs/virtual.md says how, and what is left out.
 package virtual
 
 import (

@@ -122,7 +122,7 @@ func (e *Experiment) validateVariants() (problems problem.List) {
 		v := &e.Variants[i]
 		path := problem.Index("variants", i)
 		if !isVariantName(v.Name) {
-			problems.AddHint(path+".name", "use up to 63 letters, digits, dots, plus signs, underscores and hyphens", "%q is no name of a variant", v.Name)
+			problems.AddHint(path+".name", "use up to 63 letters, digits, dots, plus signs, underscores and hyphens", "%q cannot name a variant", v.Name)
 		}
 		if ending := recordEnding(v.Name); ending != "" {
 			problems.AddHint(path+".name", "leave "+ending+" out", "variant %q is named like a file, but names a directory of results", v.Name)

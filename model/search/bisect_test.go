@@ -68,7 +68,7 @@ func TestBracketStaysInRange(t *testing.T) {
 	}
 }
 
-// What was known before an error is kept.
+// An error leaves the loads that were judged before it.
 func TestBracketKeepsWhatIsKnownBeforeAnError(t *testing.T) {
 	stop := errors.New("stop")
 	n := 0

@@ -97,7 +97,7 @@ func TestSinceIsTheInverseOfMerge(t *testing.T) {
 		delta := both.Since(x)
 		return same(&delta, y)
 	})
-	// What was counted before a restart is not taken away.
+	// A restart begins new counts, from which nothing is subtracted.
 	for _, earlier := range []*Histogram{recorded([]int64{1, 1, 100}), recorded([]int64{7}), recorded([]int64{1000})} {
 		if after := recorded([]int64{1, 50}).Since(earlier); after.Count() != 2 {
 			t.Errorf("after a restart %d values remain, want 2", after.Count())

@@ -532,7 +532,7 @@ func TestTheEndOfOneGenerationLeavesTheNext(t *testing.T) {
 	}
 }
 
-// What a state did not use is not proven by it.
+// A state proves only those variants of the kernel that it used.
 func TestAVariantIsKnownOnlyForWhatItDid(t *testing.T) {
 	link := func(d netfault.Direction, i netfault.Impairment) plan {
 		l := netfault.Link{Direction: d, Classes: []netfault.Class{{Impairment: i}}}

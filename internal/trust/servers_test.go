@@ -133,7 +133,7 @@ func TestWrongCertificates(t *testing.T) {
 	runAll(t, []trial{
 		{name: "validate", command: command{args: words("validate -f " + server.URL)}, code: 1, says: []string{unknown}},
 		{name: "status", command: command{args: words("status --server " + server.URL)}, code: 1, says: []string{unknown}},
-		{name: "load", command: command{args: words("load --rate 20 --count 2 --url " + server.URL)}, prints: []string{"100%"}},
+		{name: "load", command: command{args: words("load --rate 20 --count 2 --url " + server.URL)}, prints: []string{"100%", "unknown authority"}},
 		{name: "validate plain", command: command{args: words("validate -f " + plain)}, code: 1, says: []string{"https"}},
 		{name: "status plain", command: command{args: words("status --server " + plain)}, code: 1, says: []string{"https|TLS|tls"}},
 		{name: "load plain", command: command{args: words("load --rate 20 --count 2 --url " + plain)}, prints: []string{"100%"}},

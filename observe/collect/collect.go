@@ -30,6 +30,8 @@ type Options struct {
 	Timeout time.Duration
 	// Concurrency bounds the scrapes under way at once; 0 means 32.
 	Concurrency int
+	// Dial opens the connections to replicas; nil stands for a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // maxPage bounds what a replica may answer.
@@ -91,6 +93,9 @@ func New(options Options) *Scraper {
 	if options.Concurrency <= 0 {
 		options.Concurrency = 32
 	}
+	if options.Dial == nil {
+		options.Dial = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	}
 	return &Scraper{options: options, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
@@ -101,7 +106,7 @@ func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]r
 	if s.cancel != nil {
 		return errors.New("starting to scrape: a system is being watched already; stop that first")
 	}
-	s.client = newClient()
+	s.client = newClient(s.options.Dial)
 	s.replicas, s.observe = replicas, observe
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.stop, s.done = make(chan struct{}), make(chan struct{})
@@ -131,7 +136,7 @@ func (s *Scraper) begin(ctx context.Context) error {
 // service did between.
 func Sample(ctx context.Context, options Options, replicas func(context.Context) ([]runner.Replica, error)) ([]measure.Sample, error) {
 	s := New(options)
-	s.client, s.replicas = newClient(), replicas
+	s.client, s.replicas = newClient(s.options.Dial), replicas
 	defer s.client.CloseIdleConnections()
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -167,10 +172,9 @@ func (s *Scraper) next(ctx context.Context, last bool) error {
 
 // newClient connects without compression, which would cost services and scraper
 // more than it saves on loopback, and without a proxy.
-func newClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+func newClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
+		Transport: &http.Transport{DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},

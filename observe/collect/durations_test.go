@@ -73,7 +73,7 @@ func TestCountsAfterMissedRounds(t *testing.T) {
 	a := newService(t, "cart")
 	w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL, State: runner.Ready}}}
 	s := New(Options{Interval: time.Hour, Timeout: 300 * time.Millisecond})
-	s.client, s.replicas, s.observe = newClient(), w.list, w.observe
+	s.client, s.replicas, s.observe = newClient(nil), w.list, w.observe
 	before := time.Now()
 	if err := s.begin(t.Context()); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestTimeOfReplicasThatAreDownCounts(t *testing.T) {
 	a := newService(t, "cart")
 	w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL, State: runner.Ready}}}
 	s := New(Options{Interval: time.Hour})
-	s.client, s.replicas, s.observe = newClient(), w.list, w.observe
+	s.client, s.replicas, s.observe = newClient(nil), w.list, w.observe
 	if err := s.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -2,32 +2,14 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"sync"
-	"syscall"
-	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/interrupt"
 )
-
-// A signalError is the cause of a context that a signal ended.
-type signalError struct{ signal os.Signal }
-
-func (e signalError) Error() string {
-	names := map[os.Signal]string{os.Interrupt: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP"}
-	if name := names[e.signal]; name != "" {
-		return "interrupted by " + name
-	}
-	return "interrupted by " + e.signal.String()
-}
-
-// Is lets callers ask for any interruption.
-func (e signalError) Is(target error) bool { return target == errInterrupted }
-
-var errInterrupted = errors.New("interrupted")
 
 // leftoversKey is the key of a context's *leftovers.
 type leftoversKey struct{}
@@ -74,53 +56,10 @@ func (l *leftovers) leave(w io.Writer) int {
 	return ExitCleanup
 }
 
-// sameWish is how long signals after the first repeat it: programs such as
-// timeout(1) signal the process and then its group.
-const sameWish = time.Second
-
 // UntilSignal returns a context that ends with INT, TERM or HUP. A second signal,
 // a second or more after the first, ends the program at once after saying how to
-// clean up. HUP stays ignored under nohup(1). From here on, a write to a pipe that
-// nobody reads is an error, which gives the time to clean up that SIGPIPE does not.
+// clean up.
 func UntilSignal(parent context.Context, w io.Writer) (context.Context, func()) {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := untilSignal(parent, w, signals, os.Exit)
-	return ctx, func() {
-		signal.Stop(signals)
-		stop()
-	}
-}
-
-func untilSignal(parent context.Context, w io.Writer, signals <-chan os.Signal, exit func(int)) (context.Context, func()) {
 	left := &leftovers{}
-	ctx, cancel := context.WithCancelCause(context.WithValue(parent, leftoversKey{}, left))
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		var first time.Time
-		for {
-			select {
-			case <-done:
-				return
-			case s := <-signals:
-				switch {
-				case first.IsZero():
-					first = time.Now()
-					cancel(signalError{s})
-				case time.Since(first) >= sameWish:
-					exit(left.leave(w))
-				}
-			}
-		}
-	}()
-	return ctx, func() {
-		close(done)
-		<-ended
-		cancel(nil)
-	}
+	return interrupt.Context(context.WithValue(parent, leftoversKey{}, left), func() { os.Exit(left.leave(w)) })
 }

@@ -57,6 +57,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	go func() {
 		defer close(c.ended)
 		c.failure = c.output.explain(cmd.Wait())
+		killGroup(cmd.Process.Pid)
 	}()
 	if err := child.Started(cmd.Process.Pid); err != nil {
 		return nil, errors.Join(err, c.abandon())
@@ -109,6 +110,16 @@ func (c *childInstance) Terminate() {
 	_ = resumeProcess(c.cmd.Process)
 	_ = terminateProcess(c.cmd.Process)
 	c.stdin.Close()
+}
+
+// CloseStdin closes the standard input of an instance that is a process, as the
+// system does when this program dies.
+func CloseStdin(in Instance) error {
+	c, ok := in.(*childInstance)
+	if !ok {
+		return errors.New("it is no process of its own")
+	}
+	return c.stdin.Close()
 }
 
 func (c *childInstance) Kill() error   { return ignoreDone(c.cmd.Process.Kill()) }

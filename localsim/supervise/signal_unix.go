@@ -33,6 +33,10 @@ func pauseProcess(p *os.Process) error {
 func resumeProcess(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 func terminateProcess(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 
+// killGroup ends what a process that has ended has left in its group, such as the
+// server that a script has started and not waited for.
+func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+
 // ignoreDone drops the error of a signal to a process that has ended.
 func ignoreDone(err error) error {
 	if errors.Is(err, os.ErrProcessDone) {

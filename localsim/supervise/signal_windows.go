@@ -37,3 +37,6 @@ func childAttributes(a *syscall.SysProcAttr) *syscall.SysProcAttr {
 	a.CreationFlags |= syscall.CREATE_NEW_PROCESS_GROUP
 	return a
 }
+
+// killGroup does nothing: there are no groups.
+func killGroup(int) {}

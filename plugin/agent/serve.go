@@ -26,7 +26,9 @@ prints its address as a line of JSON: {"addr":"127.0.0.1:8080"}.
 
 Environment:
   SERVICE_NAME          the service's name; wins over --service-name
-  PORT                  the port, where --addr is not given (8080)
+  PORT                  the port, where no address is given (8080)
+  MICROSIM_ADDR         the address to listen on, where --addr is not given
+  MICROSIM_WATCH_STDIN  not empty: as --watch-stdin
   MICROSIM_SERVICE      the service's part of the System as JSON, or @FILE
   MICROSIM_TOKEN        the token of /admin, in place of the one in there
   MICROSIM_ALLOW_HOSTS  hosts, separated by commas, that chains may also name
@@ -64,10 +66,8 @@ func serve(ctx context.Context, args []string, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	addr := o.addr
-	if addr == "" {
-		addr = ":" + cmp.Or(os.Getenv("PORT"), "8080")
-	}
+	addr := cmp.Or(o.addr, os.Getenv("MICROSIM_ADDR"), ":"+cmp.Or(os.Getenv("PORT"), "8080"))
+	o.watchStdin = o.watchStdin || os.Getenv("MICROSIM_WATCH_STDIN") != ""
 	return listenAndServe(ctx, svc, addr, o, streams)
 }
 

@@ -71,20 +71,28 @@ func startAgent(t *testing.T, program string, env []string, args ...string) *pro
 
 func TestAgentConforms(t *testing.T) {
 	program := build(t)
-	servicetest.Conformance(t, func(t *testing.T, spec service.Spec) string {
-		data, err := json.Marshal(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := startAgent(t, program, []string{"MICROSIM_SERVICE=" + string(data)}, "--addr", "127.0.0.1:0", "--watch-stdin")
-		t.Cleanup(func() {
-			_ = p.stdin.Close()
-			if err := p.cmd.Wait(); err != nil {
-				t.Errorf("the agent ended with %v when its stdin was closed", err)
-			}
+	for _, c := range servicetest.Cases() {
+		t.Run(c.Level.String()+" "+c.Name, func(t *testing.T) {
+			c.Test(t, func(_ servicetest.T, spec service.Spec) string { return serveSpec(t, program, spec) })
 		})
-		return "http://" + p.Addr
+	}
+}
+
+// serveSpec starts the agent as the service of a spec.
+func serveSpec(t *testing.T, program string, spec service.Spec) (url string) {
+	t.Helper()
+	data, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startAgent(t, program, []string{"MICROSIM_SERVICE=" + string(data), "MICROSIM_ADDR=127.0.0.1:0", "MICROSIM_WATCH_STDIN=1"})
+	t.Cleanup(func() {
+		_ = p.stdin.Close()
+		if err := p.cmd.Wait(); err != nil {
+			t.Errorf("the agent ended with %v when its stdin was closed", err)
+		}
 	})
+	return "http://" + p.Addr
 }
 
 func TestAgentEndsOnSignals(t *testing.T) {

@@ -1,0 +1,166 @@
+package runtimes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/servicetest"
+)
+
+// A program is one that serves a mock service.
+type program struct {
+	words []string
+	dir   string
+	env   []string
+	// timeout bounds the time until it prints its address.
+	timeout time.Duration
+}
+
+// endPatience is how long a program may take to end in order.
+const endPatience = 10 * time.Second
+
+// starter starts the program as a service, and ends it with the case.
+func (p *program) starter(ctx context.Context) servicetest.Start {
+	return func(t servicetest.T, spec service.Spec) string {
+		t.Helper()
+		in, stop := p.start(ctx, t, spec)
+		t.Cleanup(func() {
+			defer stop()
+			in.Terminate()
+			if !ended(in) {
+				t.Errorf("it did not end within %v after TERM; it was killed", endPatience)
+				end(in)
+			}
+		})
+		return "http://" + in.Addr()
+	}
+}
+
+// start starts the program and waits until it is ready. stop lets go of the thread
+// that it was started from, when it has ended.
+func (p *program) start(ctx context.Context, t servicetest.T, spec service.Spec) (in supervise.Instance, stop func()) {
+	t.Helper()
+	part, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatalf("describing the service: %v", err)
+	}
+	cmd := exec.Command(p.words[0], p.words[1:]...)
+	cmd.Dir = p.dir
+	cmd.Env = append(append(os.Environ(), p.env...), "MICROSIM_SERVICE="+string(part), "MICROSIM_ADDR=127.0.0.1:0", "MICROSIM_WATCH_STDIN=1")
+	spawner := supervise.NewSpawner()
+	in, err = supervise.StartChild(ctx, supervise.Child{
+		Command: cmd, Output: io.Discard, HelloTimeout: p.timeout,
+		Start: spawner.Do, Started: func(int) error { return nil },
+	})
+	if err == nil {
+		err = control.NewAdminClient("").AwaitReady(ctx, in.Control(), p.timeout)
+		if err != nil {
+			end(in)
+		}
+	}
+	if err != nil {
+		spawner.Stop()
+		t.Fatalf("starting the program: %v", err)
+	}
+	return in, spawner.Stop
+}
+
+func ended(in supervise.Instance) bool {
+	timeout := time.NewTimer(endPatience)
+	defer timeout.Stop()
+	select {
+	case <-in.Done():
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+// end kills a program that does not end by itself.
+func end(in supervise.Instance) {
+	_ = in.Kill()
+	<-in.Done()
+}
+
+// lifecycleCases are those that need the program itself, not only its address. The
+// first tells whether it starts at all.
+func lifecycleCases(ctx context.Context, p *program) []servicetest.Case {
+	return []servicetest.Case{
+		{Level: servicetest.Chains, Name: "starts and prints its address", Test: func(t servicetest.T, start servicetest.Start) {
+			start(t, subject())
+		}},
+		{Level: servicetest.Chains, Name: "ends when its stdin is closed", Test: func(t servicetest.T, _ servicetest.Start) { testStdin(ctx, t, p) }},
+		{Level: servicetest.Chains, Name: "finishes requests before it ends", Test: func(t servicetest.T, _ servicetest.Start) { testGrace(ctx, t, p) }},
+	}
+}
+
+func subject(steps ...topology.Step) service.Spec {
+	return service.Spec{System: "conformance", Service: topology.NewService("subject", steps...), Replica: 1, Seed: 1, Token: "conformance"}
+}
+
+// testStdin closes the program's stdin, as the system does when its parent dies.
+func testStdin(ctx context.Context, t servicetest.T, p *program) {
+	in, stop := p.start(ctx, t, subject())
+	defer stop()
+	if err := supervise.CloseStdin(in); err != nil {
+		t.Errorf("closing its stdin: %v", err)
+	}
+	if !ended(in) {
+		t.Errorf("it did not end within %v after its stdin was closed; with MICROSIM_WATCH_STDIN it must not outlive its parent", endPatience)
+		end(in)
+	}
+}
+
+// testGrace asks for an answer that takes some time, and for the end meanwhile.
+func testGrace(ctx context.Context, t servicetest.T, p *program) {
+	in, stop := p.start(ctx, t, subject(topology.Step{Work: &topology.Work{Sleep: dist.Fixed(time.Second)}}))
+	defer stop()
+	answered := make(chan error, 1)
+	go func() {
+		const chain = `{"designation":"subject","faults":{"before":[{"type":"latency","args":{"delay":1000}}]}}`
+		answered <- post(ctx, "http://"+in.Addr()+"/", chain)
+	}()
+	time.Sleep(300 * time.Millisecond) // the request needs a second, so it is on its way
+	in.Terminate()
+	if err := <-answered; err != nil {
+		t.Errorf("a request in flight at the end was not answered: %v", err)
+	}
+	if !ended(in) {
+		t.Errorf("it did not end within %v after TERM; it was killed", endPatience)
+		end(in)
+	}
+}
+
+// post sends a chain and reports what is wrong with the answer.
+func post(ctx context.Context, url, chain string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(chain))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true}, Timeout: endPatience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d, %q: %w", resp.StatusCode, body, err)
+	}
+	return nil
+}

@@ -58,12 +58,9 @@ func (r Rank) HigherIsBetter() bool {
 	}
 }
 
-// Text says what is ranked by: "requests of leaf in during, lowest first". It is
-// empty if nothing is.
-func (r Rank) Text() string {
-	if r.Metric == NoRank {
-		return ""
-	}
+// Figure names the figure and what it is of, if it is not of the clients in the
+// whole run: "requests of leaf in during".
+func (r Rank) Figure() string {
 	text := r.Metric.Text()
 	if r.Service != "" {
 		text += " of " + (Check{Service: r.Service, From: r.From}).Subject()
@@ -71,6 +68,16 @@ func (r Rank) Text() string {
 	if r.Phase != "" {
 		text += " in " + r.Phase
 	}
+	return text
+}
+
+// Text says what is ranked by: "requests of leaf in during, lowest first". It is
+// empty if nothing is.
+func (r Rank) Text() string {
+	if r.Metric == NoRank {
+		return ""
+	}
+	text := r.Figure()
 	end := "lowest"
 	if r.HigherIsBetter() {
 		end = "highest"

@@ -165,11 +165,13 @@ func Compare(e *experiment.Experiment, variants []experiment.Variant, seeds []ui
 // and those that every comparison shows.
 func (c *Comparison) differing() []experiment.Rank {
 	var ranks []experiment.Rank
-	if c.RankBy.Metric != experiment.NoRank {
-		ranks = append(ranks, c.RankBy)
+	by := c.RankBy
+	by.Better = "" // which end is better changes nothing of the figure
+	if by.Metric != experiment.NoRank {
+		ranks = append(ranks, by)
 	}
 	for _, m := range []experiment.Metric{experiment.Goodput, experiment.Errors, experiment.Degraded, experiment.P50, experiment.P99} {
-		if rank := (experiment.Rank{Metric: m}); rank != c.RankBy {
+		if rank := (experiment.Rank{Metric: m}); rank != by {
 			ranks = append(ranks, rank)
 		}
 	}

@@ -16,6 +16,11 @@ type Difference struct {
 	Variant string            `json:"variant"`
 	Against string            `json:"against"`
 	Metric  experiment.Metric `json:"metric"`
+	// Service, From and Phase say what the figure is of, if it is not of the
+	// clients in the whole run; see experiment.Rank.
+	Service string `json:"service,omitempty"`
+	From    string `json:"from,omitempty"`
+	Phase   string `json:"phase,omitempty"`
 	// Relative says that Low and High, the ends of the interval, are shares of
 	// the other's figure: -0.1 is 10 % less. Otherwise they are in the figure's
 	// own dimension.
@@ -28,6 +33,11 @@ type Difference struct {
 	Seen bool `json:"seen"`
 	// Text says it for people.
 	Text string `json:"text"`
+}
+
+// Figure names what differs: "requests of leaf in during".
+func (d *Difference) Figure() string {
+	return experiment.Rank{Metric: d.Metric, Service: d.Service, From: d.From, Phase: d.Phase}.Figure()
 }
 
 // differences compares a figure of all variants with that of the first. There
@@ -52,6 +62,7 @@ func differences(names []string, results map[string][]*Result, rank experiment.R
 		if len(own) >= 2 {
 			d := newDifference(condition, own, others)
 			d.Variant, d.Against = name, names[0]
+			d.Service, d.From, d.Phase = rank.Service, rank.From, rank.Phase
 			all = append(all, d)
 		}
 	}

@@ -124,6 +124,35 @@ func TestDifferencesArePaired(t *testing.T) {
 	}
 }
 
+// A difference says what its figure is of: that of the ranking may be of a phase,
+// beside the same figure of the whole run.
+func TestDifferencesNameTheirPhase(t *testing.T) {
+	var results []*Result
+	for seed := range 2 {
+		for _, v := range []string{"a", "b"} {
+			r := ranked(v, seed, 100, 1)
+			later := r.Segments[0]
+			later.Kind, later.Name = LoadPhase, "later"
+			r.Segments = append(r.Segments, later)
+			results = append(results, r)
+		}
+	}
+	e := &experiment.Experiment{Rank: experiment.Rank{Metric: experiment.Goodput, Phase: "later", Better: experiment.Higher}, Variants: []experiment.Variant{{Name: "a"}, {Name: "b"}}}
+	var got []string
+	for _, d := range Compare(e, e.Variants, []uint64{0, 1}, results, nil).Differences {
+		if d.Metric == experiment.Goodput {
+			got = append(got, d.Figure())
+		}
+	}
+	if want := []string{"goodput/s in later", "goodput/s"}; !slices.Equal(got, want) {
+		t.Errorf("figures %q, want %q", got, want)
+	}
+	e.Rank.Phase = ""
+	if n := len(Compare(e, e.Variants, []uint64{0, 1}, results, nil).Differences); n != 5 {
+		t.Errorf("%d differences, want each of 5 figures once", n)
+	}
+}
+
 func ranked(variant string, seed int, goodput, p99 float64) *Result {
 	return &Result{Variant: variant, Seed: uint64(seed), Segments: []Segment{{Kind: WholeRun, To: 1, Clients: ClientStats{
 		Requests: 100, Outcomes: map[outcome.Class]int64{outcome.OK: 100}, Goodput: goodput, Rate: goodput, Latency: &Latency{P50: p99 / 2, P99: p99},

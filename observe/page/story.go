@@ -79,7 +79,7 @@ func newStory(p *Page) story {
 		d := &c.Differences[i]
 		s.Against = d.Against
 		if d.Low != 0 || d.High != 0 {
-			s.Differences = append(s.Differences, differenceText{d.Variant, d.Metric.Text(), d.Text, d.Seen})
+			s.Differences = append(s.Differences, differenceText{d.Variant, d.Figure(), d.Text, d.Seen})
 		}
 	}
 	if len(c.Ranking) > 1 {

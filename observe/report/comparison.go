@@ -255,7 +255,7 @@ func (p *comparison) differences() {
 			if !d.Seen {
 				t = dim
 			}
-			g.add(cell{name, bold}, cell{d.Metric.Text(), plain}, cell{d.Text, t})
+			g.add(cell{name, bold}, cell{d.Figure(), plain}, cell{d.Text, t})
 		}
 	}
 	p.section(fmt.Sprintf("Against %s, seed by seed (%.0f %% intervals)", nameOf(p.Differences[0].Against), 100*p.Confidence), g.lines(p.style))

@@ -110,15 +110,18 @@ function scales(c) {
   });
 }
 
+// lone marks a value that has no neighbour, which no line would show.
+const lone = 'm-2,0a2,2 0 1,0 4,0a2,2 0 1,0 -4,0';
+
 // line is the path of values; a value that is not known parts it.
 function line(c, values) {
   let d = '', pen = 'M', points = 0, alone = false;
   values.forEach((v, i) => {
-    if (!known(v)) { if (alone) d += 'h0.1'; pen = 'M'; alone = false; return; }
+    if (!known(v)) { if (alone) d += lone; pen = 'M'; alone = false; return; }
     d += pen + c.x(c.t[i]).toFixed(1) + ',' + c.y(v).toFixed(1);
     alone = pen === 'M'; pen = 'L'; points++;
   });
-  return { d: alone ? d + 'h0.1' : d, points };
+  return { d: alone ? d + lone : d, points };
 }
 
 function area(c, low, high) {

@@ -144,7 +144,7 @@ class Page {
       r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
       lesson(story),
       h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
-        Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', `${r.environment.os}/${r.environment.arch}, ${r.environment.cpus} CPUs, ${r.environment.go}`)),
+        Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', [r.environment.os === 'virtual' ? 'simulated' : `${r.environment.os}/${r.environment.arch}`, `${r.environment.cpus} CPUs`, r.environment.go].filter(Boolean).join(', '))),
       r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
   }
 

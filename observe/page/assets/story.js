@@ -26,13 +26,13 @@ function outcome(story) {
     const rows = ranking.rows.map(r => h('tr', {}, h('td', {}, r.place + '.'), h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant)), h('td', {}, r.value || unknown),
       values ? h('td', { class: 'soft' }, r.interval) : null, p99 ? h('td', {}, r.p99 || unknown) : null));
     sheets.push(h('section', { class: 'sheet', 'data-sheet': 'ranking' }, h('h2', {}, 'Ranking by ' + ranking.by),
-      table(['place', { text: 'variant', left: true }, 'value, whole run', values ? 'interval' : null, p99 ? 'p99' : null].filter(Boolean), rows, { label: 'Ranking' })));
+      table(['place', { text: 'variant', left: true }, 'value', values ? 'interval' : null, p99 ? 'p99' : null].filter(Boolean), rows, { label: 'Ranking' })));
   }
   if (differences.length) {
     const rows = differences.map((d, i) => h('tr', {}, h('th', { scope: 'row', class: 'left wrap' }, i && differences[i - 1].variant === d.variant ? '' : variantName(d.variant)),
       h('td', { class: 'left' }, d.figure), h('td', { class: 'left wrap' + (d.seen ? '' : ' soft') }, d.text)));
-    sheets.push(h('section', { class: 'sheet', 'data-sheet': 'differences' }, h('h2', {}, `Against ${variantName(story.against)}, ${story.seeds} seeds`),
-      table([{ text: 'variant', left: true }, { text: 'figure, whole run', left: true }, { text: 'difference, seed by seed', left: true }], rows, { label: 'Differences' })));
+    sheets.push(h('section', { class: 'sheet', 'data-sheet': 'differences' }, h('h2', {}, `Against ${variantName(story.against)}, ${story.seeds} seeds; whole run unless named`),
+      table([{ text: 'variant', left: true }, { text: 'figure', left: true }, { text: 'difference, seed by seed', left: true }], rows, { label: 'Differences' })));
   } else if (ranking && story.seeds === 1) {
     sheets[0].append(h('p', { class: 'soft' }, 'One seed does not show what is chance: differences are told with --seeds 3 or more.'));
   }

@@ -26,6 +26,17 @@ func TestEveryExampleIsValidAndDescribed(t *testing.T) {
 	}
 }
 
+// The page of an experiment begins with what it shows.
+func TestEveryExperimentIsExplained(t *testing.T) {
+	for _, e := range examples.List() {
+		for _, x := range read(t, e.Name).Experiments() {
+			if x.Title == "" || x.Doc == "" {
+				t.Errorf("experiment %q of %s has title %q and doc %q, and needs both", x.Name, e.File, x.Title, x.Doc)
+			}
+		}
+	}
+}
+
 func TestFaultsOfExamplesFitTheirSystems(t *testing.T) {
 	for faults, system := range map[string]string{"faults-vecrosim": "social", "faults-chaos-mesh": "shop"} {
 		set, on := read(t, faults), read(t, system)

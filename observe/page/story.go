@@ -39,8 +39,10 @@ type verdict struct {
 }
 
 type ranking struct {
-	By   string      `json:"by"`
-	Rows []rankedRow `json:"rows"`
+	By string `json:"by"`
+	// Curve is the curve of the clients that shows what is ranked; see curveOf.
+	Curve string      `json:"curve"`
+	Rows  []rankedRow `json:"rows"`
 }
 
 type rankedRow struct {
@@ -89,7 +91,7 @@ func newStory(p *Page) story {
 }
 
 func newRanking(c *result.Comparison) *ranking {
-	r := &ranking{By: c.RankBy.Text()}
+	r := &ranking{By: c.RankBy.Text(), Curve: curveOf(c.RankBy)}
 	for i := range c.Ranking {
 		ranked := &c.Ranking[i]
 		row := rankedRow{Place: ranked.Place, Variant: ranked.Variant}
@@ -105,6 +107,26 @@ func newRanking(c *result.Comparison) *ranking {
 		r.Rows = append(r.Rows, row)
 	}
 	return r
+}
+
+// curveOf is the key of the curve by which variants are compared first. It is
+// empty if no curve of the clients shows the figure.
+func curveOf(r experiment.Rank) string {
+	switch {
+	case r.Service != "":
+		return ""
+	case r.Metric == experiment.Goodput:
+		return "good"
+	case r.Metric == experiment.P50, r.Metric == experiment.Mean, r.Metric == experiment.Min:
+		return "p50"
+	case r.Metric.IsLatency():
+		return "p99"
+	case r.Metric == experiment.Errors, r.Metric == experiment.Availability:
+		return "errors"
+	case r.Metric == experiment.Degraded:
+		return "degraded"
+	}
+	return ""
 }
 
 // verdictOf is the verdict of all runs, never of one: it passes only if each run

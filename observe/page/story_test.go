@@ -70,3 +70,19 @@ func TestWindowTableHasTheBusiestServices(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// Variants are first compared by the curve of what is ranked.
+func TestCurveOfRank(t *testing.T) {
+	for want, ranks := range map[string][]experiment.Rank{
+		"good": {{Metric: experiment.Goodput}, {Metric: experiment.Goodput, Phase: "later"}},
+		"p50":  {{Metric: experiment.P50}, {Metric: experiment.Mean}},
+		"p99":  {{Metric: experiment.P95}, {Metric: experiment.P999}},
+		"":     {{Metric: experiment.NoRank}, {Metric: experiment.Requests}, {Metric: experiment.P99, Service: "a"}},
+	} {
+		for _, r := range ranks {
+			if got := curveOf(r); got != want {
+				t.Errorf("%+v is shown by curve %q, want %q", r, got, want)
+			}
+		}
+	}
+}

@@ -19,10 +19,11 @@ function asked(data) {
   };
 }
 
-// tellingCurve is the curve that variants are first compared by: their errors,
-// or where nothing failed their good answers.
+// tellingCurve is the curve that variants are first compared by: what is ranked,
+// or their errors, or if nothing failed their good answers.
 function tellingCurve(data) {
-  return data.overlays.some(o => o.curves.errors.high.some(v => v > 0)) ? 'errors' : 'good';
+  const { ranking } = data.story;
+  return ranking && ranking.curve ? ranking.curve : data.overlays.some(o => o.curves.errors.high.some(v => v > 0)) ? 'errors' : 'good';
 }
 
 // A file's page may not be allowed to keep anything.

@@ -100,7 +100,7 @@ faults:
 checks: [recovery < 60s]
 `)
 	var result result.Result
-	if err := json.Unmarshal([]byte(k.ok(k.microsim("run", "-f", file, "-o", "json")...)), &result); err != nil {
+	if err := json.Unmarshal([]byte(k.ok(k.microsim("run", "-f", file, "--load-pods", "3", "-o", "json")...)), &result); err != nil {
 		k.t.Fatal(err)
 	}
 	if len(result.Recoveries) != 1 {

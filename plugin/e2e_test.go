@@ -241,6 +241,14 @@ func sideBySide(k *onKind) {
 		k.t.Errorf("status shows\n%s", out)
 	}
 	k.fails("objects of others", k.microsim("up", "-f", right, "-n", "left")...)
+	// The end of one system's fault leaves that of the other.
+	for _, system := range []string{"left", "right"} {
+		k.ok(k.microsim("fault", "add", "net-delay", "--system", system, "--target", "back", "--delay", "50ms", "--for", "2min")...)
+	}
+	k.ok(k.microsim("fault", "clear", "--all", "--system", "left")...)
+	if out := k.ok(k.microsim("fault", "list", "--system", "right")...); !strings.Contains(out, "delay 50ms") || strings.Contains(out, "does not act") {
+		k.t.Errorf("with its neighbour's fault cleared, the one of right is\n%s", out)
+	}
 	k.ok(k.microsim("down", "left")...)
 	if out := k.ok("get", "--raw", "/api/v1/namespaces/right/services/http:front:80/proxy/"); !strings.Contains(out, "payload") {
 		k.t.Errorf("with its neighbour gone, front answers %q", out)
@@ -258,6 +266,11 @@ func dryRun(k *onKind) {
 		k.t.Errorf("the server's dry run says\n%s", out)
 	}
 	k.ok("delete", "namespace", "dry")
+	// What kubectl has applied is a system as any other: it can be brought up again,
+	// and taken down.
+	k.ok("apply", "-f", k.file("plan.yaml", plan))
+	k.ok(k.microsim("up", "-f", file)...)
+	k.ok(k.microsim("down", "dry")...)
 }
 
 func explained(k *onKind) {

@@ -16,6 +16,7 @@ import (
 func troubleCases() []e2eCase {
 	return []e2eCase{
 		{"a cluster that cannot be used is explained", unusable},
+		{"namespaces that admit little are enough, or explained", admission},
 		{"a run outlives a restart of the API server", restartedServer},
 		{"a run outlives the sleep of its machine", asleep},
 		{"faults end though their program was killed, and the rest can be taken down", killedPlugin},
@@ -29,6 +30,36 @@ func unusable(k *onKind) {
 	k.fails("is the cluster of this context reachable?", "microsim", "status", "--server", "https://127.0.0.1:1")
 	server := k.ok("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
 	k.fails("log in to the cluster again", "microsim", "status", "--kubeconfig", "/dev/null", "--server", server, "--token", "expired", "--insecure-skip-tls-verify")
+}
+
+func admission(k *onKind) {
+	file := k.file("strict.yaml", strings.ReplaceAll(frontAndBack, "NAME", "strict"))
+	k.ok("create", "namespace", "strict")
+	k.ok("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
+	in := func(args ...string) []string { return k.microsim(append(args, "-n", "strict")...) }
+	k.ok(in("up", "-f", file)...)
+	delay := in("fault", "add", "net-delay", "--system", "strict", "--target", "back", "--delay", "20ms", "--for", "1min")
+	k.ok("create", "namespace", "microsim-system")
+	k.ok("label", "namespace", "microsim-system", "pod-security.kubernetes.io/enforce=restricted")
+	k.fails("pod-security.kubernetes.io/enforce=privileged", delay...)
+	k.ok("label", "namespace", "microsim-system", "pod-security.kubernetes.io/enforce=privileged", "--overwrite")
+	k.ok("-n", "microsim-system", "create", "quota", "none", "--hard=pods=0")
+	k.fails("ask for a larger quota in the namespace \"microsim-system\"", delay...)
+	k.ok("-n", "microsim-system", "delete", "quota", "none")
+	k.ok(delay...)
+	k.ok(in("fault", "clear", "--all")...)
+	k.ok("delete", "namespace", "microsim-system")
+
+	load := in("load", "--system", "strict", "--rate", "20", "--duration", "1s", "--load-pods", "2")
+	k.ok("-n", "strict", "create", "quota", "few", "--hard=pods=4")
+	k.fails("exceeded quota: few", load...)
+	k.ok("-n", "strict", "delete", "quota", "few")
+	k.ok("-n", "strict", "create", "quota", "bounded", "--hard=limits.memory=1Gi")
+	k.fails("ask for a LimitRange", load...)
+	k.ok("-n", "strict", "delete", "quota", "bounded")
+	k.ok(load...)
+	k.ok(in("down", "strict")...)
+	k.ok("delete", "namespace", "strict")
 }
 
 // steady sends 200 requests in ten seconds.

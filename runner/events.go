@@ -68,6 +68,9 @@ type (
 		Seed      uint64
 		// AtMost is how long the loads and tails of this and all later runs take.
 		AtMost time.Duration
+		// Around is how long the starts and ends of systems around them are expected to
+		// take, as those of the runs before did; 0 while that is not known.
+		Around time.Duration
 	}
 	// RunEnded is RunBegun's counterpart. Result is nil where nothing was started.
 	RunEnded struct {

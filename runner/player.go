@@ -176,12 +176,13 @@ func (p *FaultPlayer) clearInTurn(ctx context.Context, i int) {
 // clear ends a window, even where ctx has ended.
 func (p *FaultPlayer) clear(ctx context.Context, i int) *FaultError {
 	w := &p.plan.Windows[i]
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ChangeTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	if p.isActive(i) && !w.Forgotten {
 		if p.Hits {
-			p.readHits(ctx, i)
+			p.readHits(ctx, i) // has a bound of its own, so that it takes no time from the clear
 		}
+		ctx, cancel := context.WithTimeout(ctx, ChangeTimeout)
+		defer cancel()
 		p.log.ClearAsked(i, p.clock.Now())
 		if err := p.injector.Clear(ctx, w.ID); err != nil {
 			failed := &FaultError{Doing: "clearing", ID: w.ID, Label: p.log.Record(i).Label, Err: err}

@@ -74,6 +74,7 @@ func (s *series) emit(e Event) {
 
 // play runs what is planned until an error, or until ctx ends between two runs.
 func (s *series) play(ctx context.Context) error {
+	var around time.Duration // of all runs so far
 	for i, e := range s.planned {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the runs were interrupted after %d of %d: %w", i, len(s.planned), context.Cause(ctx))
@@ -82,8 +83,10 @@ func (s *series) play(ctx context.Context) error {
 		for _, later := range s.planned[i:] {
 			left += later.Longest()
 		}
-		s.emit(RunBegun{Index: i, Of: len(s.planned), Variant: e.AppliedVariant, Seed: e.Seed, AtMost: left})
+		s.emit(RunBegun{Index: i, Of: len(s.planned), Variant: e.AppliedVariant, Seed: e.Seed, AtMost: left, Around: around / time.Duration(max(i, 1)) * time.Duration(len(s.planned)-i)})
+		began := s.deps.Clock.Now()
 		result, err := Run(ctx, e, s.deps, s.observer)
+		around += max(0, s.deps.Clock.Now().Sub(began)-e.Longest())
 		if result != nil {
 			s.results = append(s.results, result)
 		}

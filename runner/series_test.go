@@ -81,6 +81,31 @@ func playAll(t *testing.T, e experiment.Experiment, names []string, seeds []uint
 	return c, events, err
 }
 
+// What the systems of the runs before took to start and to end is expected of the
+// later ones, too.
+func TestRunAllExpectsStartsAndEnds(t *testing.T) {
+	var around []time.Duration
+	synctest.Test(t, func(t *testing.T) {
+		world := &fakeWorld{deployTime: 3 * time.Second}
+		deps := Deps{Deployer: world, Loader: &fakeLoader{world: world}, Collector: &roundCollector{}, Target: "local"}
+		_, err := RunAll(t.Context(), shopVariants(), []string{"sound"}, []uint64{1, 2, 3}, deps, func(event Event) {
+			if e, ok := event.(RunBegun); ok {
+				around = append(around, e.Around)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	// A load ends with its last request, a little before its time is over.
+	const slack = 200 * time.Millisecond
+	for i, want := range []time.Duration{0, 6 * time.Second, 3 * time.Second} {
+		if around[i] > want || around[i] < want-slack {
+			t.Errorf("around the loads of run %d and later, %v are expected, want %v", i+1, around[i], want)
+		}
+	}
+}
+
 func TestRunAll(t *testing.T) {
 	c, events, err := playAll(t, shopVariants(), []string{"so", "slow"}, []uint64{1, 2, 3}, nil)
 	if err != nil {

@@ -187,7 +187,7 @@ func awaitStart(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
 			if len(pods()) == 0 && time.Since(started) > noPodPatience {
 				d = watch.DiagnoseJob(ctx, c, x.Namespace, manifest.ExperimentName(x.Name))
 			}
-			if d != nil && patience.Lasting("experiment", d) {
+			if d != nil && patience.Lasting("job/"+manifest.ExperimentName(x.Name), d) {
 				return false, fmt.Errorf("its pod does not start: %s", d.Text)
 			}
 			return false, nil

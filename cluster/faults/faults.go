@@ -16,6 +16,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -290,9 +291,26 @@ func (inst *Instance) Active(ctx context.Context) ([]runner.Injection, error) {
 			i.Hits = n
 		}
 		statuses[in.ID].Describe(&i)
+		i.ActsSince = actsSince(statuses[in.ID], v.Pods)
 		active = append(active, i)
 	}
 	return active, nil
+}
+
+// actsSince is what helpers say of a fault by replica and pod; nil if they do not.
+func actsSince(s *nodehelper.FaultStatus, pods map[string][]*corev1.Pod) map[string]time.Time {
+	if s == nil || len(s.Since) == 0 {
+		return nil
+	}
+	since := map[string]time.Time{}
+	for service, list := range pods {
+		for i, p := range list {
+			if at, acts := s.Since[string(p.UID)]; acts {
+				since[fmt.Sprintf("%s (pod %s)", replicaName(service, i+1), p.Name)] = at
+			}
+		}
+	}
+	return since
 }
 
 // replicas names the replicas that the fault acts on.

@@ -136,7 +136,9 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 			{Name: "MICROSIM_OWN_NETWORK", Value: "1"}, // a pod's network is its own
 			// The helper of the node breaks only pods that say to be of the fault's system.
 			{Name: order.SystemVariable, Value: system},
-			{Name: order.NamespaceVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
+			// With its default written out, it equals what the API server stores; else
+			// `up` conflicts with the field manager of `kubectl apply`.
+			{Name: order.NamespaceVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
 		},
 		Resources:       resources(s),
 		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},

@@ -24,6 +24,10 @@ import (
 // answered.
 const helperPause = 50 * time.Millisecond
 
+// refusedAfter is how long a helper may be without a pod before the API server is
+// asked whether it admits one.
+const refusedAfter = 2 * time.Second
+
 // errNoHelper says that a node has no helper, and is to have none.
 var errNoHelper = errors.New("the node has no helper") //nolint:gochecknoglobals // a sentinel
 
@@ -53,6 +57,7 @@ type helperClient struct {
 
 // do sends the request, and waits for the helper as long as that makes sense.
 func (h *helperClient) do(ctx context.Context, r request) error {
+	started := time.Now()
 	if address, ok := h.known.get(h.node); ok {
 		if done, err := h.send(ctx, address, r); done {
 			return err
@@ -66,7 +71,8 @@ func (h *helperClient) do(ctx context.Context, r request) error {
 	jobs := watch.Follow(w, watch.Labelled(h.c.Clientset.BatchV1().RESTClient(), "jobs", Namespace, selector), &batchv1.Job{})
 	pods := watch.Follow(w, watch.PodsOf(h.c.Clientset, Namespace, selector), &corev1.Pod{})
 	return w.Until(ctx, watch.Condition{
-		Waiting: "waiting for its helper", Timeout: runner.HelperTimeout, Every: watch.Tick,
+		// The request to the address that was known counts, too.
+		Waiting: "waiting for its helper", Timeout: max(time.Second, runner.HelperTimeout-time.Since(started)), Every: watch.Tick,
 		Holds: func(ctx context.Context) (bool, error) {
 			pod, err := h.look(ctx, jobs(), pods())
 			if pod == nil || err != nil {
@@ -82,7 +88,7 @@ func (h *helperClient) do(ctx context.Context, r request) error {
 			w.WakeAfter(helperPause)
 			return false, nil
 		},
-		Late: func() error { return h.late(pods()) },
+		Late: func() error { return h.late(ctx, pods()) },
 	})
 }
 
@@ -111,7 +117,27 @@ func (h *helperClient) look(ctx context.Context, jobs []*batchv1.Job, pods []*co
 		h.made = false // it ends, and another one is needed
 		return nil, nil
 	}
+	if len(pods) == 0 {
+		return nil, h.refused(ctx, jobs[0])
+	}
 	return nil, h.diagnose(pods)
+}
+
+// refused says why the API server admits no pod of a helper that has none, such as a
+// quota that another helper has used up; nil if it admits one.
+func (h *helperClient) refused(ctx context.Context, job *batchv1.Job) error {
+	const noPod = "no pod"
+	if h.since[noPod].IsZero() {
+		h.since[noPod] = time.Now()
+	}
+	if h.agent == nil || time.Since(h.since[noPod]) < refusedAfter {
+		return nil
+	}
+	err := checkAdmission(ctx, h.c, job.DeepCopy())
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+		return fmt.Errorf("its helper is refused: %w", err)
+	}
+	return nil
 }
 
 // explain says what to do if an experiment in the cluster may not make a helper. It
@@ -158,7 +184,12 @@ func helperRuns(p *corev1.Pod) bool {
 }
 
 // late says why the helper has not taken the request in time.
-func (h *helperClient) late(pods []*corev1.Pod) error {
+func (h *helperClient) late(ctx context.Context, pods []*corev1.Pod) error {
+	asking, cancel := context.WithTimeout(ctx, runner.RequestTimeout/2)
+	defer cancel()
+	if ready := (*notReadyError)(nil); errors.As(checkNode(asking, h.c, h.node), &ready) {
+		return fmt.Errorf("its helper did not take the order within %v: %w", runner.HelperTimeout, ready)
+	}
 	why := "no pod was made for it"
 	if h.last != nil {
 		why = h.last.Error()

@@ -216,3 +216,25 @@ func TestReconcileSaysThatTheNamespaceDoesNotAdmitHelpers(t *testing.T) {
 		})
 	}
 }
+
+// A quota may admit the helper that was asked about, and not the one that is made
+// after another: the Job is there then, and gets no pod.
+func TestReconcileSaysThatTheQuotaIsUsedUpMeanwhile(t *testing.T) {
+	s := newHelperStage(t, func(http.ResponseWriter, *http.Request) {})
+	var asked atomic.Int32
+	s.server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if !apitest.Is(r, http.MethodPost, "pods") || asked.Add(1) == 1 {
+			return false
+		}
+		apitest.Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, `pods "helper" is forbidden: exceeded quota: one, used: pods=1, limited: pods=1`)
+		return true
+	}
+	began := time.Now()
+	_, err := s.r.Reconcile(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "larger quota") {
+		t.Errorf("got %v, want the quota", err)
+	}
+	if took := time.Since(began); took >= 30*time.Second {
+		t.Errorf("it was said after %v, as the wait was over", took)
+	}
+}

@@ -108,10 +108,18 @@ func checkNode(ctx context.Context, c *kubeapi.Client, name string) error {
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
-			return fmt.Errorf("the node is not ready: %s; mend it, or choose pods of other nodes", condition.Message)
+			return &notReadyError{condition.Message}
 		}
 	}
 	return nil
+}
+
+// A notReadyError says that a node runs no pods at the moment, in the words of its
+// kubelet or of the one who misses it.
+type notReadyError struct{ why string }
+
+func (e *notReadyError) Error() string {
+	return fmt.Sprintf("the node is not ready: %s; mend it, or choose pods of other nodes", e.why)
 }
 
 // checkAdmission asks the API server whether it would take the helper's pod, as the
@@ -139,6 +147,8 @@ func checkAdmission(ctx context.Context, c *kubeapi.Client, job *batchv1.Job) er
 		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for the label pod-security.kubernetes.io/enforce=privileged on the namespace %q", Namespace))
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for a larger quota in the namespace %q", Namespace))
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "failed quota"):
+		return kubeapi.WithNextStep(err, fmt.Sprintf("ask for a LimitRange with defaults in the namespace %q", Namespace))
 	}
 	return kubeapi.Explain(err)
 }

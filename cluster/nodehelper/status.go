@@ -142,7 +142,11 @@ func AskHelper(ctx context.Context, c *kubeapi.Client, node, path string, answer
 }
 
 // A FaultStatus is the state of one fault, over all pods.
-type FaultStatus struct{ by, effective, Errors []string }
+type FaultStatus struct {
+	by, effective, Errors []string
+	// Since is when it began to act on each pod, by its UID and its node's clock.
+	Since map[string]time.Time
+}
 
 // FaultStatuses sums up statuses by owner and fault.
 func FaultStatuses(statuses []order.Status) map[[2]string]*FaultStatus {
@@ -155,7 +159,10 @@ func FaultStatuses(statuses []order.Status) map[[2]string]*FaultStatus {
 	for _, s := range statuses {
 		key := [2]string{s.Owner, s.FaultID}
 		if byFault[key] == nil {
-			byFault[key] = &FaultStatus{}
+			byFault[key] = &FaultStatus{Since: map[string]time.Time{}}
+		}
+		if s.Acts {
+			byFault[key].Since[s.PodUID] = s.Since
 		}
 		add(&byFault[key].by, s.By)
 		add(&byFault[key].effective, s.Effective)

@@ -41,14 +41,15 @@ func Diagnose(d *appsv1.Deployment, pods []*corev1.Pod) *Diagnosis {
 	}
 	for _, condition := range d.Status.Conditions {
 		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-			return Refusal(condition.Message)
+			return refusal(condition.Message, "give every service resources with requests and limits in the System")
 		}
 	}
 	return nil
 }
 
-// Refusal is that pods are not even made, with what to do about it.
-func Refusal(message string) *Diagnosis {
+// refusal is that pods are not even made, with what to do about it. Resources says how
+// they get those that a quota asks for.
+func refusal(message, resources string) *Diagnosis {
 	hint := ""
 	switch {
 	case strings.Contains(message, "exceeded quota"):
@@ -56,7 +57,7 @@ func Refusal(message string) *Diagnosis {
 	case kubeapi.ViolatesPodSecurity(message):
 		hint = "; use a namespace that admits them with -n"
 	case strings.Contains(message, "failed quota"):
-		hint = "; give every service resources with requests and limits in the System"
+		hint = "; " + resources
 	}
 	return &Diagnosis{Key: "refused", Text: "its pods are refused: " + message + hint, Patience: 3 * time.Second}
 }
@@ -69,7 +70,7 @@ func DiagnoseJob(ctx context.Context, c *kubeapi.Client, namespace, job string) 
 	if err != nil || len(events.Items) == 0 {
 		return nil // the general time limit counts
 	}
-	return Refusal(events.Items[len(events.Items)-1].Message)
+	return refusal(events.Items[len(events.Items)-1].Message, "ask for a LimitRange with defaults in this namespace, or use another one with -n")
 }
 
 // DiagnosePod says why a pod is not ready; nil if nothing is wrong yet.

@@ -98,7 +98,7 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 		if t == nil {
 			continue
 		}
-		if w.patience.Lasting(name, t) {
+		if w.patience.Lasting("service/"+name, t) {
 			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.Text, kubeapi.LastWords(w.c.TailOf(ctx, w.namespace, t.Crashed, 5, true))))
 		}
 	}
@@ -110,14 +110,14 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 
 // Lasting reports whether a diagnosis has lasted for longer than it may. One that
 // may go away by itself is reported as progress when it is seen first.
-func (p *Patience) Lasting(service string, d *Diagnosis) bool {
-	key := service + " " + d.Key
+func (p *Patience) Lasting(what string, d *Diagnosis) bool {
+	key := what + " " + d.Key
 	first, seen := p.since[key]
 	if !seen {
 		first = time.Now()
 		p.since[key] = first
 		if d.Patience > 0 {
-			p.c.Config.Progress(fmt.Sprintf("service/%s not ready: %s", service, d.Text))
+			p.c.Config.Progress(fmt.Sprintf("%s not ready: %s", what, d.Text))
 		}
 	}
 	return time.Since(first) >= d.Patience

@@ -79,6 +79,10 @@ type Injection struct {
 	Effective string `json:"effective,omitempty"`
 	// Errors are what keeps it from acting where it should.
 	Errors []string `json:"errors,omitempty"`
+	// ActsSince is when it began to act on each replica, by the clock of the machine
+	// that carries it out, if that is another one. A time that has changed means that
+	// it did not act in between.
+	ActsSince map[string]time.Time `json:"actsSince,omitempty"`
 }
 
 // Peers are the base URLs of services by name. A key of the form host:port

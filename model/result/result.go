@@ -247,8 +247,10 @@ type FaultRecord struct {
 	From      float64 `json:"from"`
 	To        float64 `json:"to"`
 	// Hits counts the requests it acted on; -1 where that is not known.
-	Hits  int64  `json:"hits"`
-	Error string `json:"error,omitempty"`
+	Hits int64 `json:"hits"`
+	// Gaps say where it is known not to have acted all the time.
+	Gaps  []string `json:"gaps,omitempty"`
+	Error string   `json:"error,omitempty"`
 }
 
 // Applied reports whether the fault acted.

@@ -292,6 +292,9 @@ func faultTarget(f *result.FaultRecord) string {
 }
 
 func faultHits(f *result.FaultRecord) cell {
+	if len(f.Gaps) > 0 {
+		return cell{"not all the time: " + strings.Join(f.Gaps, "; "), notice}
+	}
 	if f.Hits < 0 || !f.Applied() {
 		return cell{}
 	}
@@ -304,10 +307,10 @@ func faultHits(f *result.FaultRecord) cell {
 
 func (s *summary) recoveries() {
 	g := grid{left: 5}
-	kills := 0
+	ended := map[fault.Type]int{}
 	for i := range s.result.Faults {
-		if f := &s.result.Faults[i]; f.Fault.Type == fault.Kill && f.Applied() && f.Victim != fault.Nobody {
-			kills++
+		if f := &s.result.Faults[i]; f.Applied() && f.Victim != fault.Nobody {
+			ended[f.Fault.Type]++
 		}
 	}
 	longest := 0.0
@@ -328,8 +331,14 @@ func (s *summary) recoveries() {
 	lines := g.lines(s.style)
 	if len(lines) > 0 {
 		total := plural(len(lines), "outage")
-		if kills > 0 {
-			total += " after " + plural(kills, "kill")
+		var causes []string
+		for _, t := range []fault.Type{fault.Kill, fault.Restart} {
+			if ended[t] > 0 {
+				causes = append(causes, plural(ended[t], string(t)))
+			}
+		}
+		if len(causes) > 0 {
+			total += " after " + strings.Join(causes, " and ")
 		}
 		if longest > 0 {
 			total += ", longest recovery " + experiment.FormatSeconds(longest)

@@ -238,6 +238,16 @@ func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result
 	return command
 }
 
+// untilAllEnd says when a run and those after it will have ended. How long systems
+// take to start and to end is known from the runs before.
+func untilAllEnd(e *runner.RunBegun, now time.Time) string {
+	if e.Around == 0 {
+		return fmt.Sprintf("their loads take %s at most, and systems start and end around them", unit.Duration(e.AtMost.Round(time.Second)))
+	}
+	all := e.AtMost + e.Around
+	return fmt.Sprintf("all end about %s, in %s", now.Add(all).Format(time.TimeOnly), unit.Duration(all.Round(time.Second)))
+}
+
 // seriesView shows each run as it goes on, under a line that says which it is
 // and when the last one ends.
 type seriesView struct{ *cli.RunScreen }
@@ -249,8 +259,7 @@ func (v *seriesView) observe(event runner.Event) {
 		if name == "" {
 			name = "as it is"
 		}
-		fmt.Fprintf(v, "run %d of %d: %s, seed %d; all end by %s, in %s at most\n",
-			e.Index+1, e.Of, name, e.Seed, time.Now().Add(e.AtMost).Format(time.TimeOnly), unit.Duration(e.AtMost.Round(time.Second)))
+		fmt.Fprintf(v, "run %d of %d: %s, seed %d; %s\n", e.Index+1, e.Of, name, e.Seed, untilAllEnd(&e, time.Now()))
 		v.Begin()
 	case runner.RunEnded:
 		v.Close()

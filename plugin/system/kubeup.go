@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -56,16 +57,20 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 
 // plan prints the objects without asking any cluster.
 func (o *upOptions) plan(system *topology.System) error {
-	image := cmp.Or(o.target.Kube.Image, o.target.Kube.Push)
-	if image == "" {
+	config := kubeapi.Config{
+		REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: cmp.Or(o.target.Kube.Image, o.target.Kube.Push),
+		ServiceSpec: kube.ServiceSpec, PodMonitor: o.podMonitor,
+	}
+	if config.Image == "" {
 		if img, err := kube.AgentImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
-			image = img.Tag.String()
+			config.Image, config.PullPolicy = img.Tag.String(), corev1.PullNever
+			fmt.Fprintln(o.streams.Err, "note: these objects run only on nodes that have the agent's image; a command without --dry-run, such as 'up', loads it")
 		} else {
-			image = placeholder
+			config.Image = placeholder
 			fmt.Fprintln(o.streams.Err, "note: no image is named with --image, so these objects do not run as they are")
 		}
 	}
-	c, err := cluster.New(kubeapi.Config{REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: image, ServiceSpec: kube.ServiceSpec, PodMonitor: o.podMonitor})
+	c, err := cluster.New(config)
 	if err != nil {
 		return err
 	}

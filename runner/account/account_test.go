@@ -2,11 +2,14 @@ package account
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -294,5 +297,25 @@ func TestClearIsAskedOnce(t *testing.T) {
 	log.ClearAsked(0, at(4))
 	if rec := log.Cleared(0, at(5)); rec.AskedTo != 2 || rec.To != 5 || rec.Error != "not now" {
 		t.Errorf("record %+v", rec)
+	}
+}
+
+// A fault that stopped between two looks, and acts again, has a gap; one that goes
+// on, and one on a replica that came later, have none.
+func TestFaultLogNotesGaps(t *testing.T) {
+	log := NewFaultLog(&timeline.Plan{Windows: []timeline.Window{{ID: "delay-1", Fault: fault.Fault{Type: fault.NetDelay}}}})
+	at := func(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
+	look := func(errors []string, since map[string]time.Time) []string {
+		return log.Acting(0, []control.Injection{{ID: "delay-1", Errors: errors, ActsSince: since}}).Gaps
+	}
+	if gaps := look(nil, map[string]time.Time{"back/1": at(1), "back/2": at(1)}); len(gaps) > 0 {
+		t.Errorf("at first there are the gaps %q", gaps)
+	}
+	if gaps := look(nil, map[string]time.Time{"back/1": at(1), "back/2": at(1), "back/3": at(4)}); len(gaps) > 0 {
+		t.Errorf("with one more replica there are the gaps %q", gaps)
+	}
+	want := []string{"the helper of node n1 does not answer", "back/2: it stopped, and acted again since 2023-11-14T22:13:29Z"}
+	if gaps := look(want[:1], map[string]time.Time{"back/1": at(1), "back/2": at(9)}); !slices.Equal(gaps, want) {
+		t.Errorf("the gaps are %q, want %q", gaps, want)
 	}
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -26,6 +27,8 @@ type FaultLog struct {
 	mu      sync.Mutex
 	zero    time.Time
 	records []result.FaultRecord
+	// since is what Injection.ActsSince said first of each window.
+	since []map[string]time.Time
 }
 
 // NewFaultLog returns a log that has a record for each window of the plan.
@@ -33,6 +36,7 @@ func NewFaultLog(plan *timeline.Plan) *FaultLog {
 	l := &FaultLog{plan: plan, records: []result.FaultRecord{}}
 	for i := range plan.Windows {
 		l.records = append(l.records, newFaultRecord(&plan.Windows[i]))
+		l.since = append(l.since, map[string]time.Time{})
 	}
 	return l
 }
@@ -102,6 +106,7 @@ func (l *FaultLog) Acting(i int, active []control.Injection) result.FaultRecord 
 				continue
 			}
 			rec.Hits = injection.Hits
+			rec.Gaps = append(rec.Gaps, l.gaps(i, &injection)...)
 			for _, replica := range injection.Replicas {
 				if !slices.Contains(rec.Replicas, replica) {
 					rec.Replicas = append(rec.Replicas, replica)
@@ -109,6 +114,19 @@ func (l *FaultLog) Acting(i int, active []control.Injection) result.FaultRecord 
 			}
 		}
 	})
+}
+
+// gaps says where a fault did not act between the last news of it and these.
+func (l *FaultLog) gaps(i int, news *control.Injection) []string {
+	gaps := slices.Clone(news.Errors)
+	for _, where := range slices.Sorted(maps.Keys(news.ActsSince)) {
+		since := news.ActsSince[where]
+		if before, known := l.since[i][where]; known && !before.Equal(since) {
+			gaps = append(gaps, fmt.Sprintf("%s: it stopped, and acted again since %s", where, since.UTC().Format(time.RFC3339)))
+		}
+		l.since[i][where] = since
+	}
+	return gaps
 }
 
 // update changes a record and returns a copy of it.
@@ -126,7 +144,7 @@ func (l *FaultLog) sinceZero(at time.Time) float64 { return at.Sub(l.zero).Secon
 
 func copyOf(rec *result.FaultRecord) result.FaultRecord {
 	c := *rec
-	c.Replicas = slices.Clone(rec.Replicas)
+	c.Replicas, c.Gaps = slices.Clone(rec.Replicas), slices.Clone(rec.Gaps)
 	return c
 }
 

@@ -51,10 +51,17 @@ func (f *File) Parse(data []byte) []*Node {
 		f.whole(fmt.Sprintf("the file has more than %d values", maxNodes), "generate less, or split it")
 		return nil
 	}
-	if trimmed[0] == '{' && (isJSON(trimmed) || strings.HasSuffix(f.Name, ".json")) {
+	if IsJSON(f.Name, data) {
 		return f.parseJSON(data)
 	}
 	return f.parseYAML(data)
+}
+
+// IsJSON reports whether a file is read as JSON values, one after another, and
+// not as YAML.
+func IsJSON(name string, data []byte) bool {
+	trimmed := bytes.TrimSpace(data)
+	return len(trimmed) > 0 && trimmed[0] == '{' && (isJSON(trimmed) || strings.HasSuffix(name, ".json"))
 }
 
 // marks counts the characters that can begin a value.

@@ -6,7 +6,7 @@ import (
 )
 
 func flagRows() []flagRow {
-	return slices.Concat(fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(),
+	return slices.Concat(fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
 		clusterRows("doctor", "--on cluster"),
 		clusterRows("down", "x"),

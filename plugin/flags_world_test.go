@@ -104,6 +104,7 @@ func newFlagWorld(t *testing.T) *flagWorld {
 	for word, f := range flagFiles {
 		w.words[word] = w.file(t, f.name, strings.ReplaceAll(f.text, "$SERVER", plain.URL))
 	}
+	w.makeSet(t)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secured.Certificate().Raw})
 	w.words["$CA"] = w.file(t, "ca.pem", string(authority))
 	t.Setenv("KUBECONFIG", w.file(t, "kubeconfig", fmt.Sprintf(`
@@ -313,4 +314,34 @@ func freePort(t *testing.T) string {
 func atoi(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n
+}
+
+// makeSet records a run of which data sets can be made, and makes one.
+func (w *flagWorld) makeSet(t *testing.T) {
+	experiment := w.file(t, "broken.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: broken
+system: {name: broken, services: [{name: web, calls: [db]}, {name: db, work: {sleep: 20ms}}]}
+load: {rate: 20, duration: 12s}
+variants: [{name: broken, faults: [fails]}, {name: well, faults: [nothing]}]
+faults:
+  - {name: fails, type: error, target: db, start: 6s, duration: 4s}
+  - {name: nothing, type: latency, target: db, start: 6s, duration: 4s, delay: 1us}
+`)
+	w.words["$RUNS"], w.words["$SET"] = filepath.Join(w.dir, "runs", "broken"), filepath.Join(w.dir, "set")
+	w.words["$HARMLESS"] = filepath.Join(w.dir, "runs", "well")
+	for _, line := range []string{
+		"run -f " + experiment + " --on virtual --out " + filepath.Join(w.dir, "runs"),
+		"export $RUNS --format csv --out $SET",
+	} {
+		var args []string
+		for _, word := range strings.Fields(line) {
+			args = append(args, w.expand(word))
+		}
+		var talk strings.Builder
+		if code := Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &talk}); code != 0 {
+			t.Fatalf("kubectl microsim %s: exit code %d: %s", line, code, talk.String())
+		}
+	}
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate/gateapi"
 	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
+	"github.com/microsim-dev/kubectl-microsim/observe/export"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
@@ -136,5 +137,7 @@ func documents() []document {
 		{"load factors", reflect.TypeFor[contract.LoadFactors]()},
 		{"load line", reflect.TypeFor[remote.Line]()},
 		{"top", reflect.TypeFor[report.Top]()},
+		{"manifest of a data set", reflect.TypeFor[export.Manifest]()},
+		{"case of a data set", reflect.TypeFor[export.Record]()},
 	}
 }

@@ -82,7 +82,9 @@ func (o *conformOptions) validate() (err error) {
 	}
 	o.wanted = servicetest.Chains
 	if o.level != "" {
-		o.wanted, err = servicetest.ParseLevel(o.level)
+		if o.wanted, err = servicetest.ParseLevel(o.level); err != nil {
+			err = fmt.Errorf("--level: %w", err)
+		}
 	}
 	return err
 }

@@ -253,7 +253,7 @@ func equal(a, b *decode.Node) bool {
 		}
 	}
 	for _, field := range a.Fields {
-		if !b.Has(field.Key) || b.Get(field.Key) == nil && a.Get(field.Key) != nil || a.Get(field.Key) != nil && !equal(a.Get(field.Key), b.Get(field.Key)) {
+		if !slices.ContainsFunc(b.Fields, func(f decode.Field) bool { return f.Key == field.Key }) || b.Get(field.Key) == nil && a.Get(field.Key) != nil || a.Get(field.Key) != nil && !equal(a.Get(field.Key), b.Get(field.Key)) {
 			return false
 		}
 	}

@@ -144,14 +144,14 @@ func TestControlRefusesChains(t *testing.T) {
 		status, body := request(t, "POST", d.ControlURL()+"/", test.body, nil)
 		var got chain.Response
 		if err := json.Unmarshal([]byte(body), &got); err != nil || got.Response == nil {
-			t.Errorf("%s: %q is no response document: %v", test.name, body, err)
+			t.Errorf("%s: %q is not a response document: %v", test.name, body, err)
 		}
 		if status != test.status || len(got.Errors) != 1 || !strings.Contains(got.Errors[0], test.word) {
 			t.Errorf("%s: %d %q, want %d and an error with %q", test.name, status, body, test.status, test.word)
 		}
 	}
 	if status, _ := request(t, "POST", d.ControlURL()+"/?seed=x", `{"designation":"front"}`, nil); status != 400 {
-		t.Errorf("a seed that is no number gives %d", status)
+		t.Errorf("a seed that is not a number gives %d", status)
 	}
 }
 

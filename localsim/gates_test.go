@@ -227,8 +227,8 @@ func TestStackedFaults(t *testing.T) {
 	})
 }
 
-// What one fault holds back keeps its time when another one ends, also if the
-// caller moves from one gate to another by that.
+// Data that one fault holds back keeps its time when another fault ends, even if
+// the caller then moves to another gate.
 func TestEndOfAFaultLeavesOthersAlone(t *testing.T) {
 	const delay = 350 * ms
 	slow := fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Args: fault.Args{Delay: dist.Fixed(delay)}}

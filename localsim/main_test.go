@@ -165,8 +165,7 @@ func expectNoLeaks(t testing.TB) {
 	t.Helper()
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
 	t.Cleanup(func() {
-		// What net/http started for connections that have been closed ends by
-		// itself a moment later.
+		// Goroutines of net/http end a moment after their connections are closed.
 		end := time.Now().Add(20 * time.Second)
 		for runtime.NumGoroutine() > goroutines || openDescriptors() > descriptors {
 			if time.Now().After(end) {

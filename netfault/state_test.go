@@ -132,7 +132,7 @@ func TestParsePeer(t *testing.T) {
 	}
 	for _, bad := range []string{"host", "10.0.0.0/99", "*;port=1", "*;ports=x"} {
 		if _, err := ParsePeer(bad); err == nil {
-			t.Errorf("ParsePeer(%q) is no error", bad)
+			t.Errorf("ParsePeer(%q) is not an error", bad)
 		}
 	}
 }

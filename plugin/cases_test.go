@@ -35,7 +35,7 @@ func TestEveryCaseIsDescribed(t *testing.T) {
 	}
 }
 
-// What is not a duration is refused in files and flags, with what to write.
+// Invalid durations are refused in files and flags, with what to write.
 func TestWrongDurationsAreRefused(t *testing.T) {
 	lines, err := os.ReadFile(filepath.Join(cases, "durations.txt"))
 	if err != nil {

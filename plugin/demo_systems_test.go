@@ -37,7 +37,7 @@ func TestUsersAndOrders(t *testing.T) {
 			t.Errorf("answered %s, want %s", c.got, c.want)
 		}
 	}
-	// Unknown users are no failures: they are not tried again, and open no breaker.
+	// Unknown users are not failures: they are not tried again, and open no breaker.
 	begun := time.Now()
 	for range 4 {
 		if got := order(9); got != `404 {"error":"User not found"}` {

@@ -30,8 +30,8 @@ func rights(k *onKind) {
 	k.ok("create", "namespace", "team")
 	k.fails("kubectl create role microsim-configmaps-list --verb=list --resource=configmaps -n team", as("status")...)
 	k.fails(`--user="ann" -n team`, as("up", "-f", file)...)
-	// What the doctor says is missing, and the commands of an error, are taken by
-	// kubectl as they are.
+	// kubectl accepts the manifests that doctor prints and the commands that errors
+	// name, unchanged.
 	for _, document := range strings.Split(k.ok(as("doctor")...), "\n---\n") {
 		if strings.Contains(document, "\n  namespace: team\n") {
 			k.ok("create", "-f", k.file("role.yaml", document))

@@ -133,7 +133,7 @@ func TestOnKind(t *testing.T) {
 	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases()) {
 		t.Run(test.name, func(t *testing.T) {
 			in := &onKind{t: t, env: k.env, Sandbox: k.Sandbox}
-			// What a failure leaves must not make others fail.
+			// Leftovers of a failure must not make other tests fail.
 			t.Cleanup(func() {
 				if t.Failed() {
 					_, _, _ = in.run(in.microsim("down", "--all", "--ignore-not-found")...)
@@ -163,7 +163,7 @@ func sample(k *onKind) {
 	}
 	var response chain.Response
 	if err := json.Unmarshal([]byte(out), &response); err != nil {
-		k.t.Fatalf("the answer is no response document: %v\n%s", err, out)
+		k.t.Fatalf("the answer is not a response document: %v\n%s", err, out)
 	}
 	if response.Service != "service-1" || len(response.Errors) > 0 || len(response.Response) == 0 {
 		k.t.Errorf("the answer is %s", out)
@@ -218,12 +218,12 @@ func comeAndGo(k *onKind) {
 	if out := k.ok(k.microsim("status", "shop")...); !strings.Contains(out, "2/2") {
 		k.t.Errorf("status does not show two pods of back:\n%s", out)
 	}
-	// What the file no longer names goes; what it now says comes.
+	// Services that the file no longer names are removed, new ones are added.
 	k.ok(k.microsim("up", "-f", k.file("smaller.yaml", strings.NewReplacer("calls: [back]", "replicas: 2", "  - {name: back, replicas: 2}\n", "").Replace(text)))...)
 	if out := k.ok("-n", "shop", "get", "deployments,services", "-o", "name"); strings.Contains(out, "back") || !strings.Contains(out, "front") {
 		k.t.Errorf("after the change there is\n%s", out)
 	}
-	// What others have changed is not taken over in silence.
+	// Changes by others are not overwritten in silence.
 	k.ok("-n", "shop", "scale", "deployment/front", "--replicas=3")
 	k.fails("--force-conflicts", k.microsim("up", "-f", file)...)
 	k.ok(k.microsim("up", "-f", file, "--force-conflicts")...)
@@ -266,8 +266,8 @@ func dryRun(k *onKind) {
 		k.t.Errorf("the server's dry run says\n%s", out)
 	}
 	k.ok("delete", "namespace", "dry")
-	// What kubectl has applied is a system as any other: it can be brought up again,
-	// and taken down.
+	// A system that kubectl applied can be brought up again and taken down, as any
+	// other.
 	k.ok("apply", "-f", k.file("plan.yaml", plan))
 	k.ok(k.microsim("up", "-f", file)...)
 	k.ok(k.microsim("down", "dry")...)

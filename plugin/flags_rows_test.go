@@ -423,7 +423,7 @@ func loadRows() []flagRow {
 		{"load", "node-image", url + "--rate 5 --on kind", "--node-image example/node:1", "", `docker .*example/node:1`},
 		{"load", "output", url + "--rate 50", "-o json", "", `"sent": 2`},
 	}
-	// What a file describes is not changed by flags.
+	// Flags do not change a load that a file describes.
 	for _, flag := range []struct{ name, with string }{
 		{"rate", "--rate 5"}, {"users", "--users 1"}, {"to", "--to 5"}, {"poisson", "--poisson"}, {"burst", "--burst 2"}, {"think", "--think 1s"},
 		{"every", "--every 1s"}, {"delay", "--delay 1s"}, {"service", "--service web"}, {"endpoint", "--endpoint /"}, {"method", "--method GET"},

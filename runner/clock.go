@@ -6,7 +6,7 @@ import (
 )
 
 // A Clock tells a run the time and wakes it. Bounds on what is asked of a target
-// are no business of it: they are deadlines of contexts, in real time.
+// are not business of it: they are deadlines of contexts, in real time.
 type Clock interface {
 	Now() time.Time
 	// WaitUntil returns true at a moment, at once if it is over, or false at the

@@ -133,7 +133,7 @@ func (p *FaultPlayer) Play(ctx context.Context, injector Injector, began time.Ti
 }
 
 // apply lets the fault of a window act. That it was cut short by the end of ctx
-// is no error of the fault.
+// is not an error of the fault.
 func (p *FaultPlayer) apply(ctx context.Context, i int) error {
 	w := &p.plan.Windows[i]
 	p.log.Asked(i, p.clock.Now())

@@ -178,7 +178,7 @@ func TestClearIsTriedAgainAtTheEnd(t *testing.T) {
 	})
 }
 
-// What hangs inside knows why; it has to end before what is around it, or its
+// The inner operation knows why it hangs. It must end before the outer one, or its
 // diagnosis is lost.
 func TestInnerDiagnosisIsShown(t *testing.T) {
 	injector := &slowInjector{inject: map[string]time.Duration{"hangs": -1}, inner: HelperTimeout}

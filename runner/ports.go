@@ -89,7 +89,7 @@ type Injector interface {
 	// acts on replicas that appear later, too. The id is chosen by the caller
 	// and unique in the deployment.
 	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
-	// Clear ends a fault. Clearing one that has ended already is no error.
+	// Clear ends a fault. Clearing one that has ended already is not an error.
 	Clear(ctx context.Context, id string) error
 	// Active lists the faults that act now, with how often each has acted.
 	Active(ctx context.Context) ([]Injection, error)

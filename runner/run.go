@@ -51,7 +51,7 @@ const (
 //
 // A run that was cut short, by ctx or by trouble, returns its error and beside
 // it what it has, marked incomplete; the result is nil only where nothing was
-// started. A check that fails is no error. What could not be cleaned up is a
+// started. A check that fails is not an error. What could not be cleaned up is a
 // CleanupError among the errors.
 func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Observer) (*result.Result, error) {
 	e.Load = e.Load.WithDefaults()
@@ -169,7 +169,7 @@ func (r *running) takeDown(ctx context.Context, deployment Deployment) error {
 // watch loads the system under the eyes of the collector and of the polling of
 // replicas, and returns when both have seen the last of it.
 func (r *running) watch(ctx context.Context, deployment Deployment, started time.Time) (err error) {
-	// What is prepared for faults may change how replicas are reached.
+	// Preparing faults may change the addresses of replicas.
 	if err := r.faults.Prepare(ctx, deployment); err != nil {
 		return fmt.Errorf("preparing the faults on system %q: %w", r.System.Name, err)
 	}

@@ -81,8 +81,7 @@ func playAll(t *testing.T, e experiment.Experiment, names []string, seeds []uint
 	return c, events, err
 }
 
-// What the systems of the runs before took to start and to end is expected of the
-// later ones, too.
+// Later runs are expected to start and end as fast as earlier ones did.
 func TestRunAllExpectsStartsAndEnds(t *testing.T) {
 	var around []time.Duration
 	synctest.Test(t, func(t *testing.T) {

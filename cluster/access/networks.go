@@ -33,7 +33,7 @@ func checkNetworkOf(ctx context.Context, c *kubeapi.Client, node string, probe b
 	}
 	if err != nil {
 		if !probe {
-			// A missing right to list helpers, and a node without one, are no failure.
+			// A missing right to list helpers, and a node without one, are not failure.
 			return Check{Name: name, Works: true, What: what + "; --probe tells by what"}
 		}
 		return unknown(name, what, kubeapi.Explain(err))

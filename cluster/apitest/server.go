@@ -186,7 +186,7 @@ func parse(path string) (k key, sub string) {
 	return k, strings.Join(parts[min(2, len(parts)):], "/")
 }
 
-// serve answers a request that is no watch. It needs mu.
+// serve answers a request that is not a watch. It needs mu.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, k key) {
 	switch r.Method {
 	case http.MethodGet:

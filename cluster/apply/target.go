@@ -155,8 +155,8 @@ func eachOpenObject(ctx context.Context, c *kubeapi.Client, namespace string, li
 			see("configmap", &l.Items[i])
 		}
 	}
-	// Who may not look at Jobs has made none. Those of others are known by their
-	// pods.
+	// A caller that may not list Jobs has created none. Jobs of others are found by
+	// their pods.
 	if l, err := c.Clientset.BatchV1().Jobs(namespace).List(ctx, list); err != nil && !apierrors.IsForbidden(err) {
 		failed = append(failed, err)
 	} else if err == nil {

@@ -166,7 +166,7 @@ func unpack(data []byte, root *os.Root) error {
 		case n == maxFiles:
 			return fmt.Errorf("reading the archive: it has more than %d files", maxFiles)
 		case header.Typeflag != tar.TypeReg:
-			return fmt.Errorf("reading the archive: %q is no file", header.Name)
+			return fmt.Errorf("reading the archive: %q is not a file", header.Name)
 		}
 		if err := write(root, header.Name, r); err != nil {
 			return err
@@ -177,7 +177,7 @@ func unpack(data []byte, root *os.Root) error {
 // write makes one file below root, which nothing leads out of.
 func write(root *os.Root, name string, content io.Reader) error {
 	if name != path.Clean(name) || !filepath.IsLocal(filepath.FromSlash(name)) {
-		return fmt.Errorf("reading the archive: %q is no name of a file in it", name)
+		return fmt.Errorf("reading the archive: %q is not a name of a file in it", name)
 	}
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err

@@ -91,7 +91,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// Who has nothing to do with experiments need not be allowed to see Jobs.
+// Without experiments, no right to see Jobs is needed.
 func TestJobsAreNotAskedForWithoutExperiments(t *testing.T) {
 	c, client := faked()
 	client.PrependReactor("list", "jobs", func(kubetesting.Action) (bool, runtime.Object, error) {

@@ -49,8 +49,8 @@ func (inst *Instance) endPods(ctx context.Context, in Injection) error {
 			in.Victims = append(in.Victims, victim{in.Fault.Target.Service, i + 1, p.Name, p.UID})
 		}
 	}
-	// What is written first is true at every moment, also where this program ends
-	// before the next: a pod counts as lost only when it is no longer there.
+	// The first record is true at every moment, even if this program ends before the
+	// next one: a pod counts as lost only when it is gone.
 	err = inst.recordAll(ctx, func(all []Injection, numbers *ordinals) ([]Injection, error) {
 		numbers.end(v.Pods, in.Fault.Target.Service, in.ends)
 		return added(slices.DeleteFunc(all, func(old Injection) bool { return old.over(v.Pods) }), in)

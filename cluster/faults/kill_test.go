@@ -145,7 +145,7 @@ func TestAllPodsAreKilledAtOnce(t *testing.T) {
 	if got := s.acting(); got != "all on back/1,back/2" {
 		t.Errorf("%q acts", got)
 	}
-	// A replica that is away already cannot be ended, and that is no error.
+	// A replica that is away already cannot be ended, and that is not an error.
 	if err := s.kill("nothing", fault.Kill, 2); err != nil {
 		t.Error(err)
 	}

@@ -159,7 +159,7 @@ func suits(path, arch string) error {
 	}
 	const module = "github.com/microsim-dev/kubectl-microsim"
 	if info, err := buildinfo.ReadFile(path); err != nil || info.Main.Path != module {
-		return fmt.Errorf("%q is no program of this project", path)
+		return fmt.Errorf("%q is not a program of this project", path)
 	}
 	return nil
 }

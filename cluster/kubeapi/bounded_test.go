@@ -15,7 +15,7 @@ type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// What is read whole has an end; streams have none.
+// Answers that are read whole are bounded; streams are not.
 func TestAnswersAreBounded(t *testing.T) {
 	transport := bounded(transportFunc(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(endless{})}, nil

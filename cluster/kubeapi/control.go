@@ -71,7 +71,7 @@ const ControlTimeout = runner.RequestTimeout
 type PodAddress struct{ Namespace, Name, Token string }
 
 // Control sends a control request to a pod, and reads the answer unless answer
-// is nil. An answer of the pod that is no success is a *controlhttp.StatusError.
+// is nil. An answer of the pod that is not a success is a *controlhttp.StatusError.
 func (c *Client) Control(ctx context.Context, pod PodAddress, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, ControlTimeout)
 	defer cancel()

@@ -104,7 +104,7 @@ func subject(user string) string {
 func Denied(answer []byte) error {
 	var status metav1.Status
 	if json.Unmarshal(answer, &status) != nil || status.Kind != "Status" || status.APIVersion != "v1" || status.Reason != metav1.StatusReasonForbidden {
-		return nil //nolint:nilerr // an answer of another kind is no denial
+		return nil //nolint:nilerr // an answer of another kind is not a denial
 	}
 	return &apierrors.StatusError{ErrStatus: status}
 }

@@ -91,7 +91,7 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runne
 		r.namespace, _ = apply.NamespaceOf(l.c, target.System)
 	}
 	// A Job gives its name to a label, so the system, whose name is as long as it
-	// likes, is no part of it.
+	// likes, is not a part of it.
 	r.name = cmp.Or(l.c.Config.LoadName, manifest.ObjectName("load-"+suffix))
 	if err := r.findImage(ctx); err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (r *runningLoad) awaitAnswer(ctx context.Context, i int, timeout time.Durat
 				return false, asking(err)
 			}
 			if ctx.Err() == nil {
-				last = err // the end of the wait is no answer
+				last = err // the end of the wait is not an answer
 			}
 			return err == nil, nil
 		},

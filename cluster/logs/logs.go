@@ -183,7 +183,7 @@ type logFollower struct {
 	readers sync.WaitGroup
 }
 
-// followLogs reads until the context ends, which is no error. A log that breaks
+// followLogs reads until the context ends, which is not an error. A log that breaks
 // off is taken up again where it was left.
 func followLogs(ctx context.Context, inst *faults.Instance, o Options, line func(Line)) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -208,7 +208,7 @@ func followLogs(ctx context.Context, inst *faults.Instance, o Options, line func
 	return <-ended
 }
 
-// follow starts a reader for each log until the context ends, which is no error.
+// follow starts a reader for each log until the context ends, which is not an error.
 func (f *logFollower) follow(ctx context.Context) error {
 	first := true
 	err := f.watcher.Until(ctx, watch.Condition{

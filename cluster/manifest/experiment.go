@@ -188,7 +188,7 @@ func (d *Detached) job() *batchv1.Job {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels, Annotations: map[string]string{
 					RunsAnnotation: d.Rights.System,
-					// Where nodes come and go by themselves, this one is to stay.
+					// A cluster autoscaler must not remove the node of a run.
 					"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 				}},
 				Spec: d.pod(),

@@ -35,7 +35,7 @@ func TestExperimentWithHelpersIsAsPlanned(t *testing.T) {
 	asPlanned(t, "testdata/experiment_helpers.yaml", objects)
 }
 
-// What takes a system down goes by its label, and must not meet the experiment.
+// Taking a system down selects by its label, which must not match the experiment.
 func TestExperimentOutlivesItsSystem(t *testing.T) {
 	objects, err := BuildExperiment(detached())
 	if err != nil {

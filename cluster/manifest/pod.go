@@ -180,7 +180,7 @@ func probe(path string, p topology.Probe) *corev1.Probe {
 
 func wholeSeconds(d unit.Duration) int32 { return int32(d.Std() / time.Second) } //nolint:gosec // validated
 
-// What a pod asks for where its System says nothing.
+// Requests of a pod whose System names none.
 const (
 	defaultCPU    = unit.Cores(0.005)
 	defaultMemory = unit.Size(16 << 20)

@@ -16,7 +16,7 @@ const (
 )
 
 // podMonitor has the metrics of all pods of a system scraped. Its fields are
-// those of the operator's API, which is no library of ours.
+// those of the operator's API, which is not a library of ours.
 func podMonitor(system string, o *Options) *unstructured.Unstructured {
 	m := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": MonitoringGroup + "/" + MonitoringVersion,

@@ -59,8 +59,8 @@ func controllers() []string {
 // moveInto moves a process into the cgroups of another one, and makes it as
 // likely a victim when memory runs out.
 //
-// Where cgroups have namespaces, as on the nodes of kind and in pods of
-// cgroup v2, this is done in that of the first process: from there names are
+// If cgroups have namespaces, as on nodes of kind and in pods of cgroup v2, this
+// is done in that of the first process: from there names are
 // those of the mounted file systems, and the kernel lets processes be moved.
 func (m *machine) moveInto(pid int, like netns.Process) error {
 	return netns.OnThread(func() error {

@@ -92,7 +92,7 @@ func (n *Node) deleteOrder(r *http.Request) (any, error) {
 	if text := r.URL.Query().Get(control.VersionParameter); text != "" {
 		var err error
 		if version, err = strconv.ParseInt(text, 10, 64); err != nil || version < 0 {
-			return nil, httpError{http.StatusBadRequest, fmt.Errorf("version %q is no number of a version", text)}
+			return nil, httpError{http.StatusBadRequest, fmt.Errorf("version %q is not a version number", text)}
 		}
 	}
 	pods, err := n.store.remove(owner, version)

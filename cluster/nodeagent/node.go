@@ -224,7 +224,7 @@ func (n *Node) statuses(owner string) []order.Status {
 			}
 		}
 	}
-	// What pods say counts, and is also of faults that are being taken back.
+	// The figures that pods report count, also of faults that are being taken back.
 	for _, p := range n.pods {
 		for _, s := range p.allStatuses() {
 			note(s)

@@ -127,7 +127,7 @@ func startNode(t *testing.T, world *fakeWorld, dir string, linger time.Duration,
 func (n *testNode) end(t *testing.T) {
 	t.Helper()
 	n.cancel()
-	// What is wanted in the end, too, is the business of the next helper.
+	// Faults that are still desired at the end are left to the next helper.
 	if err := <-n.ended; err != nil && err.Error() != ErrWanted.Error() {
 		t.Errorf("the node ended with %v", err)
 	}

@@ -95,7 +95,7 @@ func TestSetDesired(t *testing.T) {
 	if o, err := OrderOf(config, "shop/shop", now); err != nil || o == nil || o.Pods[0].UID != "2" {
 		t.Errorf("the order is %+v: %v", o, err)
 	}
-	// What is over is forgotten at the next change.
+	// Faults that are over are dropped at the next change.
 	later := now.Add(2 * time.Minute)
 	if _, changed, err := SetDesired(config, "shop/shop", Desired{Pods: nil}, later); err != nil || !changed || len(config.Data) != 0 {
 		t.Errorf("there is left %v: %v, %v", config.Data, changed, err)

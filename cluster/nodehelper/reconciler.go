@@ -66,8 +66,8 @@ type task struct {
 }
 
 func (r *Reconciler) reconcileOnce(ctx context.Context) ([]order.Status, error) {
-	// What is there is read before what is wanted. So, an order that is based on
-	// a record that has changed since is never written over one that is not.
+	// Read the current orders before the desired ones: so an order that is based on an
+	// outdated record never overwrites a newer one.
 	there, err := listOrders(ctx, r.Client)
 	if err != nil {
 		return nil, err

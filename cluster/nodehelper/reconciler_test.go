@@ -119,7 +119,7 @@ func TestReconcileMakesAHelperAndTellsIt(t *testing.T) {
 	if _, err := s.r.Reconcile(t.Context()); err != nil || told.Load() != 1 {
 		t.Errorf("%d orders after nothing has changed, %v", told.Load(), err)
 	}
-	// What is not wanted any more is withdrawn, and the helper ends.
+	// Orders without a fault are withdrawn, and the helper ends.
 	s.wanted = nil
 	if _, err := s.r.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestReconcileSaysWhyAHelperDoesNotStart(t *testing.T) {
 		Image: "agent:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName"}},
 	}}})
 	_, err := s.r.Reconcile(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "does not start") || !strings.Contains(err.Error(), "is no image") {
+	if err == nil || !strings.Contains(err.Error(), "does not start") || !strings.Contains(err.Error(), "is not an image") {
 		t.Errorf("got %v, want the diagnosis of its pod", err)
 	}
 }

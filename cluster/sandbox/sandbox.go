@@ -35,7 +35,7 @@ var names = regexp.MustCompile(`^microsim(-[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?)?$
 // CheckName refuses names that a sandbox cannot have.
 func CheckName(name string) error {
 	if !names.MatchString(name) {
-		return fmt.Errorf("%q is no name for a sandbox: write microsim, or microsim- and up to 32 lower-case letters, digits and hyphens", name)
+		return fmt.Errorf("%q is not a name for a sandbox: write microsim, or microsim- and up to 32 lower-case letters, digits and hyphens", name)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func marked(all []nodes.Node) (ours, known bool) {
 }
 
 // Ensure returns the sandbox of that name, which it makes where it is not there.
-// What an interrupted creation has left is removed first.
+// It first removes the leftovers of an interrupted creation.
 func (m *Manager) Ensure(ctx context.Context, name string, o Options) (*Sandbox, error) {
 	s, err := m.find(name)
 	if err != nil || s != nil && s.Ready {
@@ -210,7 +210,8 @@ func (m *Manager) Create(ctx context.Context, name string, o Options) (*Sandbox,
 		return nil, err
 	}
 	defer done()
-	// Who looked before might remove what another program has finished since.
+	// A look from before the lock could be outdated: another program may have finished
+	// the sandbox since.
 	old, err := m.find(name)
 	switch {
 	case err != nil:
@@ -237,7 +238,7 @@ func (m *Manager) Create(ctx context.Context, name string, o Options) (*Sandbox,
 }
 
 // readyTimeout bounds how long a control plane may take after its start. Pods
-// wait for nodes in any case, so running over it is no error.
+// wait for nodes in any case, so running over it is not an error.
 const readyTimeout = 2 * time.Minute
 
 // create makes the cluster and waits for it. The library cannot be stopped,

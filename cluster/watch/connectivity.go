@@ -55,7 +55,7 @@ func connectedFrom(ctx context.Context, node, pod string, unreachable func(ctx c
 		Holds: func(ctx context.Context) (bool, error) {
 			answer, err := unreachable(ctx, pod)
 			if ctx.Err() == nil {
-				missing, last = answer, err // the end of the wait is no answer
+				missing, last = answer, err // the end of the wait is not an answer
 			}
 			var refused *controlhttp.StatusError
 			switch {

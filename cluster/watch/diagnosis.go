@@ -104,7 +104,7 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 	case "ErrImageNeverPull":
 		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s is not on the node; name one that the cluster can pull with --image", c.Image), Patience: 5 * time.Second}
 	case "InvalidImageName":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%q is no image: %s", c.Image, waiting.Message)}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%q is not an image: %s", c.Image, waiting.Message)}
 	case "ErrImagePull", "ImagePullBackOff":
 		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s cannot be pulled: %s; name one that the cluster can pull with --image", c.Image, OneLine(waiting.Message)), Patience: 10 * time.Second}
 	case "CrashLoopBackOff":

@@ -44,7 +44,7 @@ func TestDiagnose(t *testing.T) {
 		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "agent:1 cannot be pulled: no such host"},
 		"back-off":    {nil, waitingPod("ImagePullBackOff", "Back-off pulling"), "--image"},
 		"never pull":  {nil, waitingPod("ErrImageNeverPull", ""), "is not on the node"},
-		"bad name":    {nil, waitingPod("InvalidImageName", "invalid reference"), `"agent:1" is no image`},
+		"bad name":    {nil, waitingPod("InvalidImageName", "invalid reference"), `"agent:1" is not an image`},
 		"crash":       {nil, waitingPod("CrashLoopBackOff", "back-off"), "exit code 2"},
 		"secret":      {nil, waitingPod("CreateContainerConfigError", "secret not found"), "secret not found"},
 		"leaving":     {nil, leaving, ""},

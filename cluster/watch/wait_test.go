@@ -71,7 +71,7 @@ func TestAwaitReadyDiagnoses(t *testing.T) {
 		hopeless   bool
 	}{
 		"image":         {starting(), []*corev1.Pod{waiting("ImagePullBackOff")}, "the image agent:1 cannot be pulled", false},
-		"bad name":      {starting(), []*corev1.Pod{waiting("InvalidImageName")}, `"agent:1" is no image`, true},
+		"bad name":      {starting(), []*corev1.Pod{waiting("InvalidImageName")}, `"agent:1" is not an image`, true},
 		"crash loop":    {starting(), []*corev1.Pod{waiting("CrashLoopBackOff")}, "pod cart-1 ends again and again", true},
 		"unschedulable": {starting(), []*corev1.Pod{unschedulable()}, "no node takes it: 0/1 nodes", false},
 		"quota":         {refusing("exceeded quota: few"), nil, "ask for a larger quota", false},

@@ -36,7 +36,7 @@ type Client struct {
 	Header string
 }
 
-// A StatusError is an answer that is no success.
+// A StatusError is an answer that is not a success.
 type StatusError struct {
 	Code int
 	// Status is the status line's, such as "404 Not Found".
@@ -55,7 +55,7 @@ func (e *StatusError) Error() string {
 }
 
 // Do sends a request, with body as JSON unless it is nil, and reads the answer
-// into answer unless that is nil. An answer that is no success is a
+// into answer unless that is nil. An answer that is not a success is a
 // *StatusError; an error of the transport is returned as it is, with the method
 // and the URL in it.
 func (c *Client) Do(ctx context.Context, method, url string, body, answer any) error {

@@ -136,7 +136,7 @@ func TestGateAPI(t *testing.T) {
 	do("GET", "/version", "")
 	do("POST", "/proxies", `{"name": "db", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1", "enabled": true}`)
 	do("POST", "/proxies", `{"name": "db", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"}`)
-	// What has no meaning without a value is refused.
+	// Attributes that need a value are refused without one.
 	do("POST", "/proxies/db/toxics", `{"type": "limit_bps", "attributes": {"bytes_per_second": 1000}, "name": "rate"}`)
 	do("POST", "/proxies/db/toxics", `{"type": "smaller_parts", "attributes": {"max_size": 10}, "name": "parts"}`)
 	for kind := range strings.FieldsSeq("noop latency bandwidth slow_close timeout reset_peer slicer limit_data delay stop_reading drop retransmit " +

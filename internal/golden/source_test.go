@@ -133,7 +133,7 @@ func eachFile(t *testing.T, do func(*ast.File)) {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			// What is compiled into tests alone is no contract of the program.
+			// Names that only tests use are not a contract of the program.
 			if strings.HasSuffix(name, "test") || name == "testdata" || name == "compare" || name == "node_modules" || len(name) > 2 && name[0] == '.' {
 				return filepath.SkipDir
 			}

@@ -67,7 +67,7 @@ type Conn struct {
 	// interrupted is guarded by mu.
 	interrupted bool
 
-	// What Exchange hands to the poller, kept here to allocate nothing.
+	// Arguments of Exchange to the poller, kept here to allocate nothing.
 	out     []byte
 	written int
 	got     int

@@ -108,7 +108,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// TestNoFiles gives commands what is no file.
+// TestNoFiles gives commands what is not a file.
 func TestNoFiles(t *testing.T) {
 	prepare := func(t *testing.T, b *box) {
 		b.write(t, "one.yaml", []byte(oneSystem))

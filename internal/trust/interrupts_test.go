@@ -228,7 +228,7 @@ func (l *lane) strike(t *testing.T, cmd *exec.Cmd, i *interruption) bool {
 }
 
 // remains is what is left beside the system that is held. Results that a run wrote,
-// also those of half a run that was killed, are no remains.
+// also those of half a run that was killed, are not remains.
 func (l *lane) remains(t *testing.T) []string {
 	held := map[string]bool{}
 	for _, p := range l.box.processes() {

@@ -78,7 +78,7 @@ func size[T any](small, large T) T {
 }
 
 // run plays an experiment on this machine as a user does, and returns its
-// result. A check that fails is no error; args are further arguments.
+// result. A check that fails is not an error; args are further arguments.
 func run(t *testing.T, experiment string, args ...string) *result.Result {
 	t.Helper()
 	dir := t.TempDir()

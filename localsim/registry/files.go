@@ -29,7 +29,7 @@ func readFile(path string) ([]byte, error) {
 // one.
 func replaceFile(path string, text []byte) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	// What a killed program left there, or a link.
+	// A killed program may have left a file there, or somebody a link.
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -265,7 +265,7 @@ func (r *Registry) read(name string) (System, error) {
 		return System{}, &NotFoundError{Name: name}
 	}
 	if err == nil && !info.IsDir() {
-		err = errors.New("it is no directory, so this program did not make it; remove it")
+		err = errors.New("it is not a directory, so this program did not make it; remove it")
 	}
 	if err != nil {
 		return System{}, fmt.Errorf("reading the entry of system %q: %w", name, err)

@@ -117,7 +117,7 @@ func (c *childInstance) Terminate() {
 func CloseStdin(in Instance) error {
 	c, ok := in.(*childInstance)
 	if !ok {
-		return errors.New("it is no process of its own")
+		return errors.New("it is not a process of its own")
 	}
 	return c.stdin.Close()
 }

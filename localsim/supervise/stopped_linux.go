@@ -8,7 +8,7 @@ import (
 )
 
 // hasStopped reports whether every thread of the process has stopped, or there
-// is no such process.
+// is not a such process.
 func hasStopped(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, path := range threads {

@@ -175,7 +175,7 @@ func (w *world) callRouteFails(i int32) {
 	strand := c.strand
 	w.strands.at(strand).call = -1
 	w.callings.release(i)
-	w.next(strand, exec.Event{Kind: exec.Called, Class: outcome.ConnectionError, Err: fmt.Errorf("designation %q is no service of system %q", c.op.Route.Designation, w.exp.System.Name)})
+	w.next(strand, exec.Event{Kind: exec.Called, Class: outcome.ConnectionError, Err: fmt.Errorf("designation %q is not a service of system %q", c.op.Route.Designation, w.exp.System.Name)})
 }
 
 // stepCall does what the machine of a call says.

@@ -145,7 +145,7 @@ func (c *clients) source(r *load.Request) (source, error) {
 		}
 		i, ok := c.w.designated(s.chain.Designation)
 		if !ok || len(c.w.services[i].replicas) == 0 {
-			return s, fmt.Errorf("the chain designates %q, which is no ready service of the system", s.chain.Designation)
+			return s, fmt.Errorf("the chain designates %q, which is not a ready service of the system", s.chain.Designation)
 		}
 		s.service, s.message.bytes = c.w.services[i], 200
 		return s, nil

@@ -24,7 +24,7 @@ const Target = "virtual"
 //
 // A run that was cut short, by ctx or by a limit, returns its error and beside it
 // what it has, marked incomplete; the result is nil only if nothing was started.
-// A check that fails is no error. A fault without a meaning in virtual time is an
+// A check that fails is not an error. A fault without a meaning in virtual time is an
 // error before anything starts.
 func Run(ctx context.Context, e experiment.Experiment, o Options) (*result.Result, error) {
 	e.Load = e.Load.WithDefaults()

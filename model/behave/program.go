@@ -123,8 +123,8 @@ func AttemptHop(hop string, n int) string {
 // none (0), does to the request that made it: the answer that the request fails
 // with, or false where it goes on. An answer without a body says what failed.
 //
-// What the call's Answers do not name propagates, if it does, as 504 for a
-// timeout; 503 where the call was not sent at all (breaker open, rejected,
+// A failure that the call's Answers do not name propagates, if it does, as 504
+// for a timeout; 503 where the call was not sent at all (breaker open, rejected,
 // cancelled); 502 for the rest, as a gateway answers for an upstream that is not
 // there, answers with an error, or answers what cannot be read.
 func (c *Call) Consequence(class outcome.Class, status int) (answer topology.Answer, fails bool) {

@@ -277,7 +277,7 @@ func (p *parser) arguments(f *Fault, args wireArgs, needs, takes, path string) {
 		case !contains(takes, word):
 			p.add(at, "", "fault type %s takes no %s", f.Type, a.name)
 		case a.name == "status" && *a.value != math.Trunc(*a.value):
-			p.add(at, "write a status such as 503", "%v is no status", *a.value)
+			p.add(at, "write a status such as 503", "%v is not a status", *a.value)
 		case a.name == "size" && *a.value > a.hi:
 			p.add(at, "", "%v MB are more than the %v possible", *a.value, unit.Size(a.hi*mega))
 		default:

@@ -32,7 +32,7 @@ func ReplicaPath(service string, index int, action string) string {
 	return ReplicasPath + "/" + url.PathEscape(service) + "/" + strconv.Itoa(index) + "/" + url.PathEscape(action)
 }
 
-// A Refusal is the body of an answer that is no success.
+// A Refusal is the body of an answer that is not a success.
 type Refusal struct {
 	Error string `json:"error"`
 }

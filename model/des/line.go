@@ -25,7 +25,7 @@ func (l *Line) Free() time.Duration { return l.free }
 func (l *Line) Clear() { *l = Line{} }
 
 // Servers are equal servers with one queue, first come first served. T is what
-// the executor knows a job by; it is no pointer.
+// the executor knows a job by; it is not a pointer.
 type Servers[T any] struct {
 	busy, count, room int
 	ring              []T

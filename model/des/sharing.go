@@ -172,7 +172,7 @@ func (p *Processors) settle(g *group, now int64) {
 // weight is how many jobs a group has, phantoms included.
 func (g *group) weight() float64 { return float64(g.n) + g.phantom }
 
-// want is the rate that a job of the group has if the machine is no bottleneck.
+// want is the rate that a job of the group has if the machine is not a bottleneck.
 func (g *group) want() float64 { return min(1, g.quota/max(g.weight(), 1e-12)) }
 
 // rebalance follows a change of a group's jobs.

@@ -189,7 +189,7 @@ func TestRequest(t *testing.T) {
 			events: []Event{left(20 * ms), {Kind: Admitted, Now: 30 * ms}}, actions: "enter, wait, end", end: "respond"},
 		{name: "one that left leaves the queue where work stops", service: func(s *topology.Service) { shedding(topology.Shed{Queue: 1})(s); stops(s) },
 			events: []Event{left(20 * ms)}, actions: "enter, end", end: `503 service "a" has too much to do, retry after 1`},
-		// What a request must have.
+		// Required headers.
 		{name: "a required header is missing", service: func(s *topology.Service) { s.Endpoints[0].Require = &topology.Require{Header: "X"} }, faults: acts(fault.Fault{Type: fault.Abort}),
 			actions: "end", end: "401 the header X is missing"},
 		{name: "a required header", service: func(s *topology.Service) { s.Endpoints[0].Require = &topology.Require{Header: "X"} }, has: true, actions: "end", end: "respond"},

@@ -199,14 +199,14 @@ func (c *Condition) parseBound(text string) error {
 		}
 		c.Bound, c.Dimension = c.Bound/100, Share
 	case c.Metric == Availability:
-		return fmt.Errorf("%q is no share: write percents, such as 99.9%%", text)
+		return fmt.Errorf("%q is not a share: write percents, such as 99.9%%", text)
 	default:
 		c.Dimension = Count
 		if err := c.parseNumber(text, "a count such as 0, or a share such as 1%"); err != nil {
 			return err
 		}
 		if c.Bound != math.Trunc(c.Bound) {
-			return fmt.Errorf("%q is no whole number: write a count such as 5, or a share such as 1%%", text)
+			return fmt.Errorf("%q is not a whole number: write a count such as 5, or a share such as 1%%", text)
 		}
 	}
 	if c.Bound < 0 {
@@ -218,7 +218,7 @@ func (c *Condition) parseBound(text string) error {
 func (c *Condition) parseNumber(text, want string) error {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-		return fmt.Errorf("%q is no bound: write %s", text, want)
+		return fmt.Errorf("%q is not a bound: write %s", text, want)
 	}
 	if n < 0 {
 		return fmt.Errorf("%q is negative, which the figure never is", text)

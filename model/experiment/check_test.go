@@ -50,14 +50,14 @@ func TestParseCheckSaysWhatToWrite(t *testing.T) {
 		"p99 < 300":            `invalid duration "300"`,
 		"p99 < 3%":             "invalid duration",
 		"p99 < -3ms":           "is negative",
-		"errors < x":           `"x" is no bound`,
-		"errors < NaN%":        "is no bound",
+		"errors < x":           `"x" is not a bound`,
+		"errors < NaN%":        "is not a bound",
 		"errors < 0.01":        "no whole number",
 		"errors < 101%":        "more than all",
 		"errors < -1":          "negative",
 		"availability > 0.999": "write percents",
-		"rate > fast":          "is no bound",
-		"requests > 5%":        "is no bound",
+		"rate > fast":          "is not a bound",
+		"requests > 5%":        "is not a bound",
 		"p99 < 1ms < 2ms":      "invalid duration",
 	} {
 		_, err := ParseCheck(expr)

@@ -257,7 +257,7 @@ func (v *validator) checkPhase(path, phase string) {
 func (v *validator) service(path, name string) *topology.Service {
 	svc := v.Services[name]
 	if svc == nil {
-		v.problems.AddHint(path, v.knownServices(), "%q is no service of the system", name)
+		v.problems.AddHint(path, v.knownServices(), "%q is not a service of the system", name)
 	}
 	return svc
 }

@@ -82,7 +82,7 @@ func (v *validator) checkRank() {
 		for _, m := range Metrics() {
 			names = append(names, string(m))
 		}
-		v.problems.AddHint("rank.metric", problem.DidYouMean(string(rank.Metric), names, "known are "+metricNames()), "%q is no figure", rank.Metric)
+		v.problems.AddHint("rank.metric", problem.DidYouMean(string(rank.Metric), names, "known are "+metricNames()), "%q is not a figure", rank.Metric)
 		return
 	}
 	check := Check{Expr: string(rank.Metric), Service: rank.Service, From: rank.From, Phase: rank.Phase}

@@ -271,7 +271,7 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 		}
 	}
 	if !found {
-		problems.AddHint("service", a.suggest(p.Service), "%q is no service of the system", p.Service)
+		problems.AddHint("service", a.suggest(p.Service), "%q is not a service of the system", p.Service)
 	}
 	return problems
 }
@@ -280,7 +280,7 @@ func (a *applier) patchCalls(i int) (problems problem.List) {
 	p := &a.set[i]
 	for _, end := range []struct{ path, name string }{{"service", p.Service}, {"call", p.Call}} {
 		if end.name != "" && end.name != Everything && a.System.Service(end.name) == nil {
-			problems.AddHint(end.path, a.suggest(end.name), "%q is no service of the system", end.name)
+			problems.AddHint(end.path, a.suggest(end.name), "%q is not a service of the system", end.name)
 		}
 	}
 	if len(problems) > 0 {

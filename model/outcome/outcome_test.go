@@ -169,7 +169,7 @@ func TestOfByMarks(t *testing.T) {
 		{errors.Join(outcome.ErrNotConnected, timeoutError{}), outcome.ConnectionError},
 		{fmt.Errorf("%w: it is no JSON", outcome.ErrMalformed), outcome.Malformed},
 		{outcome.ErrStopping, outcome.Cancelled},
-		// Who gives up closes the connection, and sees what that does.
+		// A caller that gives up closes the connection, and then sees errors of that.
 		{errors.Join(refused, context.Canceled), outcome.Cancelled},
 		{errors.Join(outcome.ErrMalformed, outcome.ErrStopping), outcome.Cancelled},
 	} {

@@ -43,7 +43,7 @@ func OfStatusReason(status int) Reason { return Reason(statusReason + strconv.It
 // Text is the reason for people.
 func (r Reason) Text() string { return strings.ReplaceAll(string(r), "_", " ") }
 
-// What Windows calls a refused, a reset and an aborted connection. No other
+// Error numbers of Windows for a refused, a reset and an aborted connection. No other
 // system has errors of these numbers.
 const (
 	windowsRefused = syscall.Errno(10061)

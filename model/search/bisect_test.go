@@ -86,7 +86,7 @@ func TestBracketKeepsWhatIsKnownBeforeAnError(t *testing.T) {
 	}
 }
 
-// Where more is better again, that is said, and the bracket is the lowest.
+// If a higher load holds again, the result says so and keeps the lowest bracket.
 func TestBracketSaysWhereItHoldsAgain(t *testing.T) {
 	got, _ := Bisection{Start: 10, Least: 1, Most: 100, Precision: 0.1, Tries: 40}.Find(func(x float64) (Verdict, error) {
 		if x > 4 && x < 9 {

@@ -420,7 +420,7 @@ func (h *hunter) halve() ([]int, error) {
 		}
 	}
 	h.sortArms(arms, runs)
-	// What was given up comes after what was kept, whatever its score by fewer runs.
+	// Faults that were given up come last: their scores are of fewer runs.
 	order := slices.Clone(alive)
 	for _, arm := range arms {
 		if !slices.Contains(order, arm) {

@@ -63,7 +63,7 @@ func newRequirement(check experiment.Check) (Requirement, error) {
 	return Requirement{check, c}, nil
 }
 
-// suits says why a condition is no requirement, and what to write instead.
+// suits says why a condition is not a requirement, and what to write instead.
 func suits(expr string, c experiment.Condition) error {
 	_, bound, _ := strings.Cut(expr, c.Op)
 	bound = strings.TrimSpace(bound)

@@ -55,13 +55,13 @@ func setValue(field reflect.Value, name, text string) error {
 	case reflect.Int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return fmt.Errorf("%q is no whole number", text)
+			return fmt.Errorf("%q is not a whole number", text)
 		}
 		field.SetInt(int64(n))
 	case reflect.Float64:
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return fmt.Errorf("%q is no number", text)
+			return fmt.Errorf("%q is not a number", text)
 		}
 		field.SetFloat(n)
 	case reflect.Bool:
@@ -139,7 +139,7 @@ func setFault(f *fault.Fault, name, text string) error {
 	}
 	args := reflect.ValueOf(&f.Args).Elem()
 	if field, known := fieldOf(args, name); !field.IsValid() {
-		return errors.New(fmt.Sprintf("%q is no parameter of a fault: ", name) + didYouMean(name, append(known, "start", "duration", "probability", "direction")))
+		return errors.New(fmt.Sprintf("%q is not a parameter of a fault: ", name) + didYouMean(name, append(known, "start", "duration", "probability", "direction")))
 	}
 	return set(args, name, text)
 }

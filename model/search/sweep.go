@@ -183,7 +183,7 @@ func figureOf(f experiment.Rank, runs []Run) *result.Figure {
 	var values []float64
 	for _, r := range runs {
 		v, why := r.Result.Value(experiment.Check{Service: f.Service, From: f.From, Phase: f.Phase}, c)
-		// What is only known to be beyond some value has no mean.
+		// A value that is only known to be beyond a bound has no mean.
 		if _, high := v.Bounds(); why != "" || math.IsNaN(v.Number) || math.IsInf(high, 1) {
 			return nil
 		}

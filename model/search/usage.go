@@ -105,7 +105,7 @@ func grows(runs []*Usage, confidence float64) bool {
 	return len(runs) > 1 && interval.Low > 0 && mean > 1 && mean > before/10
 }
 
-// What a service can run out of.
+// The resources that a service can run out of.
 const (
 	Workers   = "workers"
 	CPU       = "cpu"

@@ -25,7 +25,7 @@ type Variation struct {
 	// faults.NAME.delay.
 	Path string `json:"path"`
 	// Values are as they were written; Numbers are the same as numbers, durations in
-	// seconds, or nil where one is no number.
+	// seconds, or nil where one is not a number.
 	Values  []string  `json:"values"`
 	Numbers []float64 `json:"numbers,omitempty"`
 }
@@ -230,7 +230,7 @@ func setService(e *experiment.Experiment, name, field, value string) error {
 	system := e.System.Clone()
 	s := system.Service(name)
 	if s == nil {
-		return fmt.Errorf("%q is no service of the system (%s)", name, didYouMean(name, names(&system)))
+		return fmt.Errorf("%q is not a service of the system (%s)", name, didYouMean(name, names(&system)))
 	}
 	e.System = system
 	work, isWork := strings.CutPrefix(field, "work.")
@@ -284,7 +284,7 @@ func setCalls(e *experiment.Experiment, edge, field, value string) error {
 	}
 	for _, name := range []string{from, to} {
 		if name != experiment.Everything && system.Service(name) == nil {
-			return fmt.Errorf("%q is no service of the system (%s)", name, didYouMean(name, names(&system)))
+			return fmt.Errorf("%q is not a service of the system (%s)", name, didYouMean(name, names(&system)))
 		}
 	}
 	return fmt.Errorf("%s does not call %s", from, to)

@@ -204,7 +204,7 @@ func TestFaultsAreReadFromWords(t *testing.T) {
 		"latency cart delay":         "sets nothing",
 		"latency cart delay=-1s":     "is negative",
 		"latency cart size=1Ki":      "needs delay",
-		"pause cart duration=0 for=": `"for" is no parameter`,
+		"pause cart duration=0 for=": `"for" is not a parameter`,
 	} {
 		if _, err := ParseFault(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)

@@ -105,7 +105,7 @@ func TestTheSeedDecidesWhichReplicasAreMeant(t *testing.T) {
 }
 
 // A label of any name selects the service that is its value, as Chaos Mesh's users
-// write them; one that is no service is named with what to do.
+// write them; one that is not a service is named with what to do.
 func TestLabelsNameServices(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "cases", "chaos-mesh-labels.yaml"))
 	if err != nil {

@@ -73,7 +73,7 @@ func TestExamplesConformToTheSchema(t *testing.T) {
 		if err := conforms(t, schemas, data); err != nil {
 			t.Errorf("%s: %v", e.File, err)
 		}
-		// What is printed conforms, too.
+		// The printed form conforms, too.
 		docs, err := Read(e.File, bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)

@@ -87,20 +87,20 @@ func TestVariantsAreReadAndPrinted(t *testing.T) {
 
 func TestMistakesInVariantsHaveAPlace(t *testing.T) {
 	for _, c := range []struct{ old, new, Want string }{
-		{"service: db, workers: 4", "service: bd, workers: 4", `lab.yaml:29:19: variants[2].set[1].service: "bd" is no service of the system (known are web, cart, mail, db)`},
+		{"service: db, workers: 4", "service: bd, workers: 4", `lab.yaml:29:19: variants[2].set[1].service: "bd" is not a service of the system (known are web, cart, mail, db)`},
 		{"service: web, call: cart", "service: web, call: db", `lab.yaml:28:30: variants[2].set[0].call: service "web" does not call service "db"`},
 		{"failures: 5", "failures: 0", "variants[2].set[0].breaker.failures: a breaker that opens after 0 failures is always open"},
 		{"workers: 4", "wrokers: 4", `lab.yaml:29:23: variants[2].set[1].wrokers: field "wrokers" is not known (did you mean "workers"?)`},
 		{"- name: breakers", "- name: none", `lab.yaml:26:11: variants[2].name: variant "none" is already described at variants[0]`},
 		{"faults: slow", "faults: slwo", `lab.yaml:23:13: variants[1].faults[0]: "slwo" is the name of no fault (did you mean "slow"?)`},
 		{"checks: timeouts > 0", "checks: timeuots > 0", `variants[1].checks[0].check: check "timeuots > 0" has no figure "timeuots"`},
-		{"rank: p99", "rank: p98", `lab.yaml:16:7: rank.metric: "p98" is no figure (did you mean "p90"?)`},
+		{"rank: p99", "rank: p98", `lab.yaml:16:7: rank.metric: "p98" is not a figure (did you mean "p90"?)`},
 		{"set: {call: \"*\", timeout: 500ms}", "set: [{call: \"*\", timeout: 500ms}, {call: \"*\", timeout: 1s}]", "variants[1].set[1].timeout: timeout of web->cart is changed otherwise by set[0]"},
 		{"timeout: 500ms", "timeout: 10min", `variants[1].set[0].timeout: a timeout of "10m" is never reached: the run takes 2m30s at most`},
 		{"timeout: 500ms", "retry: {attempts: 1000000000}", "variants[1].set[0].retry.attempts: 1000000000 attempts are not in the range 1 to 20"},
 		{"timeout: 500ms", "fallback: {kind: fixed}", "variants[1].set[0].fallback.value: a fixed fallback has no value"},
 		{"abortOn: [errors > 90%]", "abortOn: [recovery > 9s]", "abortOn[0].check: recovery is known at the end of the run only"},
-		{"{rate: 100, duration: 5s, requests: web}", "{rate: 100, duration: 5s, requests: wbe}", `variants[3].load.requests[0].service: "wbe" is no service of the system`},
+		{"{rate: 100, duration: 5s, requests: web}", "{rate: 100, duration: 5s, requests: wbe}", `variants[3].load.requests[0].service: "wbe" is not a service of the system`},
 		{"window: 10s", "window: 10ms", `window: windows of "10ms" are too short`},
 	} {
 		text := strings.Replace(lab, c.old, c.new, 1)

@@ -54,7 +54,7 @@ func check(t *testing.T, holds func(a, b, c some) bool) {
 	}
 }
 
-// same compares histograms; an empty list is no list.
+// same compares histograms; an empty list is not a list.
 func same(a, b *Histogram) bool {
 	return slices.Equal(a.buckets, b.buckets) && slices.Equal(a.wide, b.wide) && a.sum == b.sum
 }

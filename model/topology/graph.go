@@ -190,7 +190,7 @@ func (s *System) checkCycles(problems *problem.List) {
 }
 
 // components returns the strongly connected components that have a cycle, by
-// Tarjan's algorithm with its own stack, so that deep graphs are no problem.
+// Tarjan's algorithm with its own stack, so that deep graphs are not problem.
 func components(places []EndpointRef, out map[EndpointRef][]Edge) [][]EndpointRef {
 	type state struct {
 		index, low int

@@ -80,7 +80,7 @@ type Service struct {
 // OnCancel says what a service does with a request whose client has left.
 type OnCancel string
 
-// What a service does with abandoned requests.
+// Ways for a service to treat abandoned requests.
 const (
 	// Finish works on, as servers do that do not look at their connections.
 	Finish OnCancel = "finish"

@@ -11,7 +11,7 @@ import (
 // gbit and tbit, or kibit, mibit, gibit and tibit with factors of 1024.
 type Rate int64
 
-// ParseRate reads a rate in the format of Rate. Bits that are no whole number of
+// ParseRate reads a rate in the format of Rate. Bits that are not a whole number of
 // bytes are rounded to the nearest byte; less than a byte per second is an error,
 // except 0.
 func ParseRate(s string) (Rate, error) {

@@ -22,7 +22,7 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-// What is refused comes with what to write instead.
+// An error says what to write instead.
 func TestParseRefuses(t *testing.T) {
 	duration := func(s string) error { _, err := ParseDuration(s); return err }
 	size := func(s string) error { _, err := ParseSize(s); return err }

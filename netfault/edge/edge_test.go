@@ -203,7 +203,7 @@ func TestPartitionLosesNothing(t *testing.T) {
 	}
 }
 
-// What acts on a gate stays as it is while other faults come and go.
+// The conditions of a gate stay as they are while other faults come and go.
 func TestFaultsStack(t *testing.T) {
 	e := start(t)
 	c := dial(t, e)

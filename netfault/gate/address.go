@@ -67,7 +67,7 @@ func (a address) check(role string) error {
 		return errors.New("no server has port 0; " + want)
 	}
 	if err != nil {
-		return fmt.Errorf("port %q is no number from 0 to 65535 and no known service; %s", port, want)
+		return fmt.Errorf("port %q is not a number from 0 to 65535 and no known service; %s", port, want)
 	}
 	return nil
 }

@@ -143,7 +143,7 @@ func TestBandwidth(t *testing.T) {
 		if took := time.Since(start); took < 190*time.Millisecond {
 			t.Errorf("300 bytes at 1000 B/s with a burst of 100 took %v, want 200ms", took)
 		}
-		// What a slow line holds comes at once when the line is restored.
+		// Data that a slow line holds arrives as soon as the line is restored.
 		r.set(w, gate.Bandwidth{Rate: 1, Burst: 1})
 		send(t, from, "many bytes")
 		w.on(r.gate).Pass()

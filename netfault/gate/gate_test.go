@@ -302,8 +302,8 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// What a delay holds comes when it was to come, whatever happens to other
-// conditions meanwhile, in either direction.
+// Delayed data arrives at its time, whatever happens to other conditions meanwhile,
+// in either direction.
 func TestOtherConditionsDoNotReleaseADelay(t *testing.T) {
 	const by = 400 * time.Millisecond
 	bothWays(t, func(t *testing.T, r *rig, w way) {

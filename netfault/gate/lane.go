@@ -387,8 +387,8 @@ func (l *lane) follow() {
 		}
 		slots[i] = s
 	}
-	// What goes passes on what it held through the old stages behind it, before
-	// those that stay hand over what they hold.
+	// A removed stage first passes its data through the old stages behind it; then the
+	// remaining ones hand over theirs.
 	for _, s := range old {
 		if stays[s] {
 			continue

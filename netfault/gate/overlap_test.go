@@ -117,8 +117,8 @@ func remove(active **Active) func(*lane) {
 	}
 }
 
-// What a condition holds back keeps its time while another one comes, changes
-// and goes: each pair of types.
+// For each pair of types: data that one condition holds back keeps its time while
+// the other is added, changed and removed.
 func TestOverlappingConditionsLeaveEachOtherAlone(t *testing.T) {
 	for x, first := range overlapping() {
 		alone := timeline(t, []Condition{first})

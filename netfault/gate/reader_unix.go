@@ -13,7 +13,7 @@ import (
 // that an idle connection costs none.
 type reader struct {
 	conn net.Conn
-	raw  syscall.RawConn // nil for what is no socket of the operating system
+	raw  syscall.RawConn // nil for what is not a socket of the operating system
 }
 
 func newReader(c net.Conn) reader {

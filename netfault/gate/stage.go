@@ -280,7 +280,7 @@ func (st *blackHoleStage) feed(s *slot, c chunk) {
 	s.lane.recycle(c.pooled)
 }
 
-// inherit keeps the connection open: an update is no removal.
+// inherit keeps the connection open: an update is not a removal.
 func (st *blackHoleStage) inherit(_ *slot, old stage, _ time.Time) {
 	st.since = old.(*blackHoleStage).since
 }

@@ -107,7 +107,7 @@ func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, e
 }
 
 // free returns an error if another owner holds an interface of the state. What a
-// backend cannot tell is no obstacle: it looks by itself before it applies.
+// backend cannot tell is not an obstacle: it looks by itself before it applies.
 func (b *Impairer) free(ctx context.Context, state netfault.State) error {
 	held, _ := heldBy(ctx, slices.Concat(b.Backends, b.others))
 	for _, e := range held {

@@ -350,7 +350,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	if after := snapshot(t, lab.Near); after != before {
 		t.Errorf("refusing and clearing changed what others set up; before:\n%s\nafter:\n%s", before, after)
 	}
-	// What arrives is another matter, and may be impaired.
+	// Arriving packets are independent, and may be impaired.
 	if _, err := b.Apply(t.Context(), netfault.State{Owner: "o", Rules: []netfault.Rule{rule("a", netfault.Ingress, simple(5000))}}); err != nil {
 		t.Errorf("beside a foreign root: %v", err)
 	}
@@ -436,7 +436,7 @@ func TestASeedIsEffectiveOrRefused(t *testing.T) {
 }
 
 // agrees compares what the tc program prints with the fields that are wanted.
-// What is not wanted must not be printed, but for the fields it always prints.
+// Fields that are not wanted must not be printed, except those it always prints.
 func agrees(t *testing.T, n *netfaulttest.Node, program, want string) {
 	t.Helper()
 	var out []byte

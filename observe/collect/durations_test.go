@@ -24,7 +24,7 @@ func TestFineBucketsAreRead(t *testing.T) {
 		`microsim_request_duration_fine{endpoint="chain"} 5 5:1` + "\n" + string(h.AppendText([]byte(`microsim_call_duration_fine{callee="db"} `)))
 	f := newFigures()
 	for range 2 { // the figures are used again
-		// What a service tells in fine buckets is not counted in wide ones, too.
+		// Durations of fine buckets are not counted in the classic ones, too.
 		if err := f.parse([]byte(text + "\n" + `microsim_request_duration_seconds_bucket{le="+Inf"} 10`)); err != nil {
 			t.Fatal(err)
 		}

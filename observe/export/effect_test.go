@@ -57,8 +57,8 @@ func TestImpact(t *testing.T) {
 	}
 }
 
-// Where nothing changes, an effect is seen in no more than 5 of 100 runs; and the
-// intervals hold the truth where something does.
+// Without a change, an effect is seen in at most 5 of 100 runs. With one, the
+// intervals hold the true effect.
 func TestIntervalsHoldTheTruth(t *testing.T) {
 	const runs = 400
 	seen, held := 0, map[string]int{}

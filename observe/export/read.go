@@ -144,7 +144,7 @@ func (r *record) number(column string) float64 {
 	}
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		r.fail(column, fmt.Errorf("%q is no number", text))
+		r.fail(column, fmt.Errorf("%q is not a number", text))
 	}
 	return v
 }

@@ -43,7 +43,7 @@ type Manifest struct {
 	Complete bool `json:"complete"`
 	// Verdicts counts the labels by what their fault did to the clients.
 	Verdicts map[Verdict]int `json:"verdicts"`
-	// LeftOut are runs that are no cases, and why.
+	// LeftOut are runs that are not cases, and why.
 	LeftOut []LeftOut `json:"leftOut,omitempty"`
 	Formats []Format  `json:"formats"`
 	// StepSeconds is the distance of rows.
@@ -62,7 +62,7 @@ type Manifest struct {
 	Notes    []string          `json:"notes,omitempty"`
 }
 
-// LeftOut is a run that is no case of a data set.
+// LeftOut is a run that is not a case of a data set.
 type LeftOut struct {
 	Run string `json:"run"`
 	Why string `json:"why"`
@@ -85,7 +85,7 @@ type Record struct {
 
 // A Set is a data set that is being written into a directory. Cases may be added by
 // several goroutines at a time. A case is written beside and moved to its place as a
-// whole; its record comes last, so that a case without one is no case.
+// whole; its record comes last, so that a case without one is not a case.
 type Set struct {
 	dir     string
 	name    string
@@ -138,7 +138,7 @@ func ReadRecords(dir string) ([]Record, error) {
 			return nil, fmt.Errorf("reading %q: %w; remove it, and the case is made again", path, err)
 		}
 		if r.Case == "" || len(r.Labels) == 0 {
-			return nil, fmt.Errorf("reading %q: it is no record of a case; remove it, and the case is made again", path)
+			return nil, fmt.Errorf("reading %q: it is not a record of a case; remove it, and the case is made again", path)
 		}
 		records = append(records, r)
 	}

@@ -32,7 +32,7 @@ func normalCase(t *testing.T, name string, services ...string) *Case {
 	return c
 }
 
-// What an interrupted export left is gone when it goes on, and what it finished stays.
+// An interrupted export resumes: finished cases stay, half-written ones are gone.
 func TestASetHoldsNoHalfCase(t *testing.T) {
 	dir := t.TempDir()
 	formats, err := FindFormats("csv", "rcaeval")

@@ -347,7 +347,7 @@ func TestTheWorstServicesAreListed(t *testing.T) {
 	}
 }
 
-// Degraded answers are no errors, but a page with some does not say that nothing
+// Degraded answers are not errors, but a page with some does not say that nothing
 // went wrong.
 func TestDegradedAnswersAreShown(t *testing.T) {
 	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()

@@ -200,7 +200,7 @@ func TestRecorderOfAThousandServicesIsBounded(t *testing.T) {
 	runtime.KeepAlive(&r)
 }
 
-// What a run leaves is what would have been drawn of it.
+// A finished run keeps the curves that would have been drawn of it.
 func TestFinishKeepsTheCurves(t *testing.T) {
 	want := serviceCurves(record(3000, steady), pointsPerTrack(3))["web"]
 	var r Recorder

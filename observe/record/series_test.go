@@ -99,7 +99,7 @@ func TestSeriesRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if observeRun(s, "x", 1, &result.Result{}); s.Err() == nil || s.Finish(nil) == nil {
-		t.Error("a run that cannot be recorded is no error")
+		t.Error("a run that cannot be recorded is not an error")
 	}
 }
 

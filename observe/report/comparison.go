@@ -95,7 +95,7 @@ func (p *comparison) figures() {
 	if runs {
 		head = append(head, "RUNS")
 	}
-	// What was offered says as much as the number of requests.
+	// The offered rate says as much as the number of requests.
 	if offered {
 		head = append(head, "OFFERED/S")
 	} else {

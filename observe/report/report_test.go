@@ -168,8 +168,7 @@ func TestFrameIsOfOneSecond(t *testing.T) {
 			}
 			expect(second)
 		}
-		// Where services are late by more than a second, the clients are shown
-		// nevertheless.
+		// Clients are shown even if services are more than a second late.
 		for second := 5; second <= 6; second++ {
 			live.Observe(runner.ClientSampled{Second: result.ClientSecond{At: time.Duration(second) * time.Second, Seconds: 1, Outcomes: map[outcome.Class]int64{outcome.OK: int64(second)}}})
 		}

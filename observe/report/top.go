@@ -103,8 +103,8 @@ func topLines(services []TopService, style Style) []string {
 		rows = append(rows, services[i].row())
 	}
 	g := grid{left: 1, least: 5, rows: rows}
-	// Where there is no room, the columns go that say least: those that know
-	// nothing, and then those of less use.
+	// If there is no room, drop the columns that say least: first those without
+	// values, then the less useful ones.
 	for _, column := range []string{"CPU", "MEMORY"} {
 		if g.isUnknown(column) {
 			g.fit(style, column)

@@ -51,7 +51,7 @@ func Run(ctx context.Context, args []string, streams Streams) error {
 		_, err := io.WriteString(streams.Out, usage())
 		return err
 	}
-	return fmt.Errorf("%q is no command of microsim-agent: %w", args[0], ErrUsage)
+	return fmt.Errorf("%q is not a command of microsim-agent: %w", args[0], ErrUsage)
 }
 
 // parse reads the flags of a command that takes no other arguments. It reports

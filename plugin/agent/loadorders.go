@@ -91,7 +91,7 @@ func (g *generator) serveOutcomes(w http.ResponseWriter, r *http.Request) {
 	if text := r.FormValue(control.FromParameter); text != "" {
 		var err error
 		if from, err = strconv.ParseInt(text, 10, 64); err != nil || from < 1 {
-			http.Error(w, fmt.Sprintf("from %q is no number of a line: they count from 1", text), http.StatusBadRequest)
+			http.Error(w, fmt.Sprintf("from %q is not a line number: they count from 1", text), http.StatusBadRequest)
 			return
 		}
 	}

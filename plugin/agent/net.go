@@ -305,7 +305,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 			if err == nil {
 				continue
 			}
-			// What was applied before is not what is wanted now.
+			// The state that is applied differs from the desired one.
 			return errors.Join(fmt.Errorf("net watch: %w", err), c.endWatch(ctx, current.Owner, "error"))
 		}
 		if why == "deadline" {

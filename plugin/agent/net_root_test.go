@@ -156,7 +156,7 @@ func TestNetApplyClearsWhatExpired(t *testing.T) {
 	_ = p.Wait() // it was killed
 	early := start(t, lab, "apply", "--fault", "net-partition", "--owner", "second", "--backend", "tc")
 	if err := early.Wait(); err == nil || !strings.Contains(early.stderr.String(), `owner "first"`) {
-		t.Errorf("another owner's faults are no obstacle: %v, %s", err, early.stderr.String())
+		t.Errorf("another owner's faults are not an obstacle: %v, %s", err, early.stderr.String())
 	}
 	time.Sleep(time.Until(deadline)) // the deadline is what is tested
 	second := start(t, lab, "apply", "--fault", "net-partition", "--owner", "second", "--for", "1s", "--backend", "tc")
@@ -171,7 +171,7 @@ func TestNetApplyClearsWhatExpired(t *testing.T) {
 }
 
 // The emulation ends with its process: what a killed one left is listed as
-// orphaned, and is no obstacle for another owner.
+// orphaned, and is not an obstacle for another owner.
 func TestNetApplyReplacesADeadEmulation(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
 	before := dumped(t, lab)
@@ -261,7 +261,7 @@ func TestNetApplyTwice(t *testing.T) {
 	}
 }
 
-// Whoever holds an interface, and by whichever backend: another owner is refused.
+// A second owner of an interface is refused, whichever backends the two use.
 func TestNetConflictsAreSymmetric(t *testing.T) {
 	for _, backends := range [][2]string{{"tc", "emulate"}, {"emulate", "tc"}, {"emulate", "auto"}} {
 		lab := netfaulttest.NewLab(t)
@@ -317,7 +317,7 @@ func TestNetApplyTakesBackWhatIsLeft(t *testing.T) {
 	}
 }
 
-// A root discipline of another program is no obstacle where the emulation can do
+// A root discipline of another program is not an obstacle where the emulation can do
 // without.
 func TestNetApplyBesideAForeignDiscipline(t *testing.T) {
 	lab := netfaulttest.NewLab(t)
@@ -335,7 +335,7 @@ func TestNetApplyBesideAForeignDiscipline(t *testing.T) {
 	p.end(t)
 }
 
-// A named pipe is no namespace, and opening it must not wait for a writer.
+// A named pipe is not a namespace, and opening it must not wait for a writer.
 func TestNetRefusesANamedPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

@@ -104,7 +104,7 @@ func (p *testPod) makeCgroups(t *testing.T, name string) (dirs []string) {
 		}
 		countMemory(t, root, dir)
 		t.Cleanup(func() {
-			// What a killed process leaves there goes a moment later.
+			// The kernel removes the state of a killed process a moment later.
 			for range 100 {
 				if err := os.Remove(dir); err == nil || os.IsNotExist(err) {
 					break

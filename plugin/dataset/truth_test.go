@@ -54,8 +54,8 @@ func playKilled(t *testing.T, observe ...runner.Observer) (*result.Result, exper
 	return res, *e
 }
 
-// What data sets say is what result.json says, whether they are made while a run goes
-// on or of what it has written.
+// Figures of data sets equal those of result.json, whether they are exported during
+// the run or from its directory.
 func TestExportedFiguresAreThoseOfTheResult(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	recorder, err := record.New(record.Options{Dir: dir})

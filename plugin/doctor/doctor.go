@@ -58,7 +58,7 @@ in the namespace of -n, or in all, what namespaces admit, how its nodes are, and
 agent's image is; with --probe, a helper on each node tells what can break networks there,
 and is taken away again. Rights that are missing are written as the Roles that would give them.
 
-What does not work is no error; the exit code is 0.`,
+What does not work is not an error; the exit code is 0.`,
 		Example: `  kubectl microsim doctor
   kubectl microsim doctor --on cluster -n team
   kubectl microsim doctor --on local -o json`,

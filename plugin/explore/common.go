@@ -192,7 +192,7 @@ func (h *height) String() string {
 func (h *height) Set(text string) error {
 	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "/s"), 64)
 	if err != nil || !(v > 0) || math.IsInf(v, 0) {
-		return fmt.Errorf("%q is no load: write requests per second, or users, over 0", text)
+		return fmt.Errorf("%q is not a load: write requests per second, or users, over 0", text)
 	}
 	*h = height(v)
 	return nil

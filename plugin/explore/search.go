@@ -222,7 +222,7 @@ func (o *searchOptions) checkTargets(e *experiment.Experiment) error {
 	}
 	for _, t := range o.targets {
 		if !slices.Contains(names, t) {
-			return fmt.Errorf("--targets: %q is no service of the system (%s)", t, problem.DidYouMean(t, names, "known are "+strings.Join(names, ", ")))
+			return fmt.Errorf("--targets: %q is not a service of the system (%s)", t, problem.DidYouMean(t, names, "known are "+strings.Join(names, ", ")))
 		}
 	}
 	return nil

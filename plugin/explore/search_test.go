@@ -79,7 +79,7 @@ func TestSearchFindsTheWeakLink(t *testing.T) {
 	if !found {
 		t.Errorf("the pair of a and c is not among %q", pairs)
 	}
-	// What is written plays the same again.
+	// An experiment that was written plays the same again.
 	for i, x := range s.Experiments() {
 		text, err := spec.FormatExperiment(&x)
 		if err != nil {

@@ -57,7 +57,7 @@ func TestSweepOfMM1(t *testing.T) {
 	checkFiles(t, s)
 }
 
-// What is written has a row and a mark for each point.
+// The written files have a row and a mark for each point.
 func checkFiles(t *testing.T, s *search.Sweep) {
 	t.Helper()
 	var table, page bytes.Buffer

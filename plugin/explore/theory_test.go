@@ -185,7 +185,7 @@ func TestLimitKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// What varies between two loads is the load: seeds and phases are the same.
+// Two runs differ in their load alone: seeds and phases are the same.
 func TestSteadyRunsHaveTheSameForm(t *testing.T) {
 	e := readExperiment(t, mm1)
 	s := limitsOf(t, e, "p99 < 1s").Steady

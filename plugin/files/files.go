@@ -33,7 +33,7 @@ func NewValidate(streams cli.Streams) *cobra.Command {
 
 With --advise, name patterns, too, that are known to turn small failures into outages: retries at several
 layers, timeouts that do not nest, retries without budget or jitter, queues without bound, hedges and retries
-of what is not idempotent. Each names the lesson that shows what it does. Advice is no mistake: the exit
+of what is not idempotent. Each names the lesson that shows what it does. Advice is not a mistake: the exit
 code is that of the check.`,
 		Example: `  kubectl microsim validate -f shop.yaml
   kubectl microsim validate -f system.yaml --advise

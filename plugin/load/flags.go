@@ -43,7 +43,7 @@ type described struct {
 	certificates *load.TLS
 }
 
-// What of a load belongs to which kind of loop, and to what is sent.
+// Flags by the kind of loop they belong to, and those of the requests.
 func openFlags() []string    { return []string{"to", "poisson", "burst"} }
 func closedFlags() []string  { return []string{"think", "every", "delay"} }
 func requestFlags() []string { return []string{"service", "endpoint", "method", "url", "body"} }
@@ -206,7 +206,7 @@ func (d *described) profile() load.Profile {
 	}
 	request := load.Request{Service: d.service, Endpoint: d.endpoint, Method: d.method, Body: d.body, Weight: 1}
 	if changed("delay") {
-		// What VECROsim's load generator takes for granted.
+		// VECROsim's load generator always does so.
 		phase.Every, p.NoKeepAlive = d.delay, !changed("no-keep-alive") || d.noKeepAlive
 		if !changed("method") {
 			request.Method = http.MethodPost

@@ -34,7 +34,7 @@ func stressCommand(f fault.Fault, lasting time.Duration) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("finding this program, which stresses the machine: %w", err)
 	}
 	cmd := exec.Command(self, append([]string{"agent"}, stress.Args(config, lasting)...)...)
-	// What it allocates is for the whole of its life.
+	// Its allocations last as long as it does.
 	cmd.Env = append(os.Environ(), "GOGC=off")
 	return cmd, nil
 }

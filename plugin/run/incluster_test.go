@@ -22,7 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
-// What the pod of a detached run is called with must be flags that there are.
+// The arguments of a detached run's pod must be known flags.
 func TestRunnerTakesItsArguments(t *testing.T) {
 	o := &runOptions{target: target.Target{On: "kind", Kube: &kube.Flags{ReadyTimeout: time.Minute}}, pods: 3, series: series{variants: []string{"a", "b"}, seeds: 5}}
 	args := o.runnerArgs("shop", "registry.example/agent:1", "kubectl microsim run shop --on kind")
@@ -99,7 +99,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// What is told of a run that ended badly is what the run itself told.
+// The report of a failed run ends with the error of the run itself.
 func TestReportEndsAsTheRunDid(t *testing.T) {
 	dir := t.TempDir()
 	failed := result.Result{Kind: result.ResultKind, Name: "brief", Checks: []result.CheckResult{{}}}

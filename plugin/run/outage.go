@@ -104,7 +104,7 @@ func parseSeconds(text string) (unit.Duration, error) {
 		return 0, fmt.Errorf("reading --timeout: %w", err)
 	}
 	if timeout <= 0 {
-		return 0, fmt.Errorf("--timeout %q is no time to wait: write a duration such as 500ms", text)
+		return 0, fmt.Errorf("--timeout %q is not a time to wait: write a duration such as 500ms", text)
 	}
 	return timeout, nil
 }
@@ -180,7 +180,7 @@ func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error)
 			known = append(known, endpoint.Path)
 		}
 	}
-	return fault.Target{}, fmt.Errorf("--url %q is no path that is called (%s)", o.url, problem.DidYouMean(o.url, known, "known are "+strings.Join(known, ", ")))
+	return fault.Target{}, fmt.Errorf("--url %q is not a path that is called (%s)", o.url, problem.DidYouMean(o.url, known, "known are "+strings.Join(known, ", ")))
 }
 
 // Words are the mode with its flags, as they are typed.

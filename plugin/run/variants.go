@@ -52,7 +52,7 @@ func (d durationFlag) Set(text string) error {
 		return err
 	}
 	if v <= 0 {
-		return fmt.Errorf("%q is no time to put load on: write a duration such as 30s", text)
+		return fmt.Errorf("%q is not a time to put load on: write a duration such as 30s", text)
 	}
 	*d.Duration = v
 	return nil

@@ -33,7 +33,7 @@ func (p *pace) String() string {
 func (p *pace) Set(text string) error {
 	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "x"), 64)
 	if err != nil || !(v > 0) || v > 1e6 {
-		return fmt.Errorf("%q is no pace: write a factor such as 10x, or leave it out to be as fast as possible", text)
+		return fmt.Errorf("%q is not a pace: write a factor such as 10x, or leave it out to be as fast as possible", text)
 	}
 	*p = pace(v)
 	return nil

@@ -110,7 +110,7 @@ func TestCallFailsWithItsHops(t *testing.T) {
 	_, urls := upTwo(t)
 	for text, want := range map[string]string{
 		`{"designation":"front","routes":[{"designation":"back"}]}`:                                                                        "",
-		`{"designation":"front","routes":[{"designation":"ghost"}]}`:                                                                       `front -> ghost: designation "ghost" is no service`,
+		`{"designation":"front","routes":[{"designation":"ghost"}]}`:                                                                       `front -> ghost: designation "ghost" is not a service`,
 		`{"designation":"front","routes":[{"designation":"back","faults":{"before":[{"type":"error","args":{"status":503}}]}}]}`:           "front -> back: it answered 503",
 		`{"designation":"front","routes":[{"designation":"back","routes":[{"designation":"ghost"}]}]}`:                                     "front -> back -> ghost: ",
 		`{"designation":"front","routes":[{"designation":"back","faults":{"after":[{"type":"latency","args":{"delay":1}}]},"routes":[]}]}`: "",

@@ -82,7 +82,7 @@ func (o *logsOptions) Validate(cmd *cobra.Command, services []string) error {
 	case o.follow && o.previous:
 		return errors.New("--follow and --previous are both given: what has ended prints no more")
 	case o.tail < -1:
-		return fmt.Errorf("--tail %d is no number of lines: write -1 for all", o.tail)
+		return fmt.Errorf("--tail %d is not a number of lines: write -1 for all", o.tail)
 	case o.target.OnCluster():
 		return nil
 	case len(services) > 0:

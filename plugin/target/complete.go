@@ -22,7 +22,7 @@ const completionPatience = time.Second
 type WordsFunc = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
 // Complete makes a wordsFunc of one that finds the words where the flags point.
-// What cannot be found in time is not offered.
+// Words that are not found in time are not offered.
 func (t *Target) Complete(find func(ctx context.Context, streams cli.Streams) ([]string, error)) WordsFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if t.Kube == nil && t.On == "" {

@@ -282,7 +282,7 @@ func (a *Account) measure() {
 
 // loadLength is when the last request may have been sent, in elapsed time: as
 // planned, unless the load was cut short or ended by a count. The wait for the
-// last answers is no part of the load. The caller holds mu.
+// last answers is not a part of the load. The caller holds mu.
 func (a *Account) loadLength() time.Duration {
 	report := a.result.Load
 	if report == nil {

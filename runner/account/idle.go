@@ -58,7 +58,7 @@ func (i *idleness) observe(sample *measure.Sample) {
 		}
 		i.round, i.quiet = sample.At, 0
 	}
-	// What does not answer may be busy.
+	// A replica that does not answer may be busy.
 	if sample.Up < sample.Replicas || sample.InFlight > 0 || sample.QueueLength > 0 {
 		return
 	}

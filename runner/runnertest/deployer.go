@@ -154,8 +154,8 @@ func expectGone(t *testing.T, gone []runner.Replica) {
 			continue
 		}
 		conn.Close()
-		// Where addresses come and go with the system, packets to one that is gone
-		// leave this machine, and a gateway may take connections for everybody.
+		// If addresses exist only as long as their system, packets to a removed one leave
+		// this machine, and a gateway may accept any connection.
 		ip := net.ParseIP(u.Hostname())
 		if status, err := get(r.URL+control.HealthPath, patience); ip.IsLoopback() || err == nil && status == http.StatusOK || isTimeout(err) {
 			t.Errorf("%s/%d still listens at %s", r.Service, r.Index, r.URL)
@@ -267,7 +267,7 @@ func testPrepare(t *testing.T, deployer runner.Deployer) {
 	d := deploy(t, deployer, System("prepared"))
 	preparer, ok := d.(runner.Preparer)
 	if !ok {
-		t.Fatalf("%T is no runner.Preparer", d)
+		t.Fatalf("%T is not a runner.Preparer", d)
 	}
 	faults := []fault.Fault{errorFault("aside")}
 	partition := fault.Fault{Type: fault.NetPartition, Target: fault.Target{From: "front", Service: "back"}, Probability: 1}
@@ -403,7 +403,7 @@ func testPause(t *testing.T, deployer runner.Deployer) {
 	if status, err := get(paused.URL, 300*time.Millisecond); err == nil {
 		t.Errorf("a paused replica answers %d", status)
 	}
-	// What is injected meanwhile acts when it goes on.
+	// A fault that is injected during the pause acts after it.
 	inject(t, d, "broken", errorFault("aside"), time.Time{})
 	clearFault(t, d, "pause")
 	expectStatus(t, paused.URL, http.StatusServiceUnavailable)

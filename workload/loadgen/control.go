@@ -52,7 +52,7 @@ func (c *Control) now() (factors, <-chan struct{}) {
 	return c.factors, c.changed
 }
 
-// clean takes what is no number, or negative, as 0.
+// clean takes what is not a number, or negative, as 0.
 func clean(factor float64) float64 {
 	if !(factor > 0) {
 		return 0

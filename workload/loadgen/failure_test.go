@@ -125,6 +125,6 @@ func TestPairsOfChainsAndAnswers(t *testing.T) {
 		t.Errorf("%d pairs, %d of the first, %d in all", len(report.Pairs), report.Pairs[0].Count, sum)
 	}
 	if sendSame(t, load.Request{URL: url}, 1, time.Minute).Pairs != nil {
-		t.Error("a request that is no chain has pairs")
+		t.Error("a request that is not a chain has pairs")
 	}
 }

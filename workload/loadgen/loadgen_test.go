@@ -517,7 +517,7 @@ func TestConnectionsAreKeptOrNot(t *testing.T) {
 	}
 }
 
-// A connection that the server closed while it lay idle is no failure.
+// A connection that the server closed while it lay idle is not a failure.
 func TestIdleConnectionsThatWereClosedAreReplaced(t *testing.T) {
 	url := respond(t, sayAndClose("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	s := generate(t, new(Generator), url, load.Phase{Users: 1, Count: 5, Think: dist.Fixed(50 * time.Millisecond)}).Total

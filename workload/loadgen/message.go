@@ -133,7 +133,7 @@ func (s *source) prepare(system *topology.System) (err error) {
 			}
 		}
 		if name := s.chain.Designation; !chain.IsURL(name) && len(s.replicas(name)) == 0 {
-			return fmt.Errorf("the chain designates %q, which is no ready service of the system: name one of %s, or a URL", name, s.known())
+			return fmt.Errorf("the chain designates %q, which is not a ready service of the system: name one of %s, or a URL", name, s.known())
 		}
 		return nil
 	case r.URL != "":
@@ -239,7 +239,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 func (s *source) endpoint(text string) (*http1.Endpoint, *url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, nil, fmt.Errorf("%q is no http or https URL", problem.CleanURL(text))
+		return nil, nil, fmt.Errorf("%q is not an http or https URL", problem.CleanURL(text))
 	}
 	id := u.Scheme + "://" + u.Host
 	if to := s.dests[id]; to != nil {

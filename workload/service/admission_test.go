@@ -118,7 +118,7 @@ func TestSheddingAnswersAtOnce(t *testing.T) {
 	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "too much") {
 		t.Errorf("got %+v", r)
 	}
-	// What is the service's own is answered beside the queue.
+	// The service's own endpoints bypass the queue.
 	if r := get(t, url+"/healthz"); r.status != 200 {
 		t.Errorf("got %+v", r)
 	}

@@ -66,8 +66,8 @@ func (a *answer) whole() []byte {
 	return a.body
 }
 
-// What the senders say of an answer that can not be understood, and of a call
-// that the service's own end has broken off.
+// Errors of the senders for an answer that cannot be understood, and for a call that
+// the end of the service broke off.
 var (
 	errMalformed = outcome.ErrMalformed
 	errStopping  = outcome.ErrStopping

@@ -28,7 +28,7 @@ func FuzzPost(f *testing.F) {
 	}
 	f.Cleanup(s.Close)
 	f.Fuzz(func(t *testing.T, body, contentType, hop, trace, deadline string) {
-		// What takes time, or breaks the connection, is tried elsewhere.
+		// Other tests try faults that take time or break the connection.
 		for _, slow := range []string{"latency", "cpu", "io", "hang", "abort", "panic", "corrupt", "\\u"} {
 			if strings.Contains(body, slow) {
 				t.Skip()

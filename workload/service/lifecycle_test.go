@@ -30,7 +30,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("a service without a name was made")
 	}
 	if _, err := New(Config{Service: topology.NewService("a"), Peers: map[string][]string{"b": {"b:80"}}}); err == nil {
-		t.Error("a peer that is no base URL was taken")
+		t.Error("a peer that is not a base URL was taken")
 	}
 }
 
@@ -228,7 +228,7 @@ func TestWorkIsReal(t *testing.T) {
 			wait.Go(func() { burnTime(each, slots, nil, nil) })
 		}
 		wait.Wait()
-		// What else the process does meanwhile is little, but counted, too.
+		// Other work of the process is counted, too, but is little.
 		if used = processTime(t) - used; used < requests*each || used > 3*requests*each {
 			t.Errorf("%d times %v took %v of processor time", requests, each, used)
 		}

@@ -40,7 +40,7 @@ func (s *Service) SetPeers(peers map[string][]string) error {
 	for name, urls := range peers {
 		for _, text := range urls {
 			if host := hostOf(text); host == "" || strings.ContainsAny(host, " @/?#") {
-				return fmt.Errorf("reading the peers of service %q: %q of %q is no base URL: write one such as http://127.0.0.1:8080", s.Name(), text, name)
+				return fmt.Errorf("reading the peers of service %q: %q of %q is not a base URL: write one such as http://127.0.0.1:8080", s.Name(), text, name)
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func (s *Service) locate(designation string) (name string, replicas []*replica, 
 		}
 	}
 	if !chain.IsURL(designation) {
-		return "", nil, refusal(fmt.Sprintf("designation %q is no service of system %q", shorten(designation), s.cfg.System))
+		return "", nil, refusal(fmt.Sprintf("designation %q is not a service of system %q", shorten(designation), s.cfg.System))
 	}
 	u, err := url.Parse(designation)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

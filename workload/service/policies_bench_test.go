@@ -22,7 +22,7 @@ func (goodSender) close()                         {}
 // BenchmarkPolicies tells what policies add to a call in the good case: the
 // median difference, in nanoseconds, between turns of calls with a timeout, a
 // retry with a budget, a breaker and a bulkhead and turns of calls without any.
-// What the network takes is left out.
+// The time of the network is left out.
 func BenchmarkPolicies(b *testing.B) {
 	second := unit.Duration(time.Second)
 	plain := newTurn(b, policy.Call{})

@@ -507,8 +507,7 @@ func TestAnswersAreTold(t *testing.T) {
 	}
 }
 
-// What is not as it should be at one service is told at each hop up to the
-// client, and counted there.
+// Each hop up to the client reports and counts a degraded answer below it.
 func TestDegradedAnswersAreToldUpToTheClient(t *testing.T) {
 	ignored := func(a *topology.Service, call *topology.Call) { call.OnError = topology.Ignore }
 	answered := func(a *topology.Service, call *topology.Call) {

@@ -9,7 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/stress"
 )
 
-// What a helper writes on the command line of a stress is what the stress reads.
+// A stress reads from its command line what the helper wrote there.
 func TestArgsAreReadBack(t *testing.T) {
 	for name, want := range map[string]stress.Config{
 		"cpu":    {Type: fault.CPUStress, Cores: 2.5, Load: 0.4, Method: "crc32", Dir: "/tmp"},

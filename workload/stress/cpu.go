@@ -122,7 +122,7 @@ func (c Config) keepBusy(share float64, number int) func(<-chan struct{}) error 
 			for time.Since(begun) < end && threadTime()-used < goal && !stopped(stop) {
 				x = w.do(x)
 			}
-			// What was not reached by far is given up.
+			// Give up load that was missed by far.
 			if late := time.Duration(share*float64(time.Since(begun))) - (threadTime() - used); late > owing {
 				used -= late - owing
 			}

@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("size %q: want at most %s", c.Size, unit.Size(fault.MaxLeak))
 		}
 	default:
-		return fmt.Errorf("%q is no stress: want %s, %s or %s", c.Type, fault.CPUStress, fault.IOStress, fault.MemoryStress)
+		return fmt.Errorf("%q is not a stress: want %s, %s or %s", c.Type, fault.CPUStress, fault.IOStress, fault.MemoryStress)
 	}
 	if len(methods) > 0 && !slices.Contains(methods, c.Method) {
 		return fmt.Errorf("method %q: want one of %s", c.Method, strings.Join(methods, ", "))

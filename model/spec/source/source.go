@@ -110,7 +110,7 @@ func (e *Entry) To() int {
 // IsMerge reports whether the entry merges other objects into its own.
 func (e *Entry) IsMerge() bool { return e.Key != nil && e.Key.Tag == "!!merge" }
 
-// IsNull reports whether the node is no value.
+// IsNull reports whether the node is not a value.
 func (n *Node) IsNull() bool { return n.Kind == Scalar && n.Tag == "!!null" }
 
 // IsText reports whether the node is a scalar that is text.

@@ -25,7 +25,7 @@ type Packet struct {
 	// Data is carried through for the caller; copies share it.
 	Data []byte
 
-	// What the engine decided.
+	// The decisions of the engine.
 	Copy    bool   // a duplicate: the packet with this ID leaves on its own
 	Corrupt bool   // flip the bit chosen by Random
 	Random  uint32 // a random number for the place of the flipped bit

@@ -83,7 +83,7 @@ func TestProbabilities(t *testing.T) {
 			out, stats := play(t, imp, count, ms, Packet{Length: 100})
 			binomial(t, "lost", stats.Lost, int(stats.Offered), p)
 			binomial(t, "duplicated", stats.Duplicated, count, p)
-			// What is corrupted is what got past the loss.
+			// Only packets that were not lost can be corrupted.
 			binomial(t, "corrupted", stats.Corrupted, len(out), p)
 		}
 	}

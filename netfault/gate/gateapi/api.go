@@ -361,7 +361,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// What a request may send, in bytes, and for how long.
+// Limits of a request: its bytes, and the time to send them.
 const (
 	maxBody     = 16 << 20
 	bodyTimeout = 30 * time.Second

@@ -333,7 +333,7 @@ func TestFailedChangesRollBack(t *testing.T) {
 	if !reflect.DeepEqual(before, after) {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
-	// The port of the old address is no obstacle.
+	// The port of the old address is not an obstacle.
 	_, port, _ := net.SplitHostPort(address)
 	u.must("PATCH", "/proxies/p", `{"listen":"0.0.0.0:`+port+`"}`, nil)
 	u.echoes(u.dial(address), "x", "\x00")

@@ -120,7 +120,7 @@ func decodeToxicBody(body []byte, kind string) (*toxicBody, error) {
 		return nil, err
 	}
 	if text, ok := loose["type"]; ok {
-		_ = json.Unmarshal(text, &kind) // what is no string has no attributes
+		_ = json.Unmarshal(text, &kind) // what is not a string has no attributes
 	}
 	if known := newAttributes(kind); known != nil {
 		for _, name := range fieldsOf(reflect.TypeOf(known)) {

@@ -66,7 +66,7 @@ func testFaultsAtRunTime(t T, start Start) {
 		return fault.Fault{Type: kind, Target: fault.Target{Service: "subject"}, Probability: 1, Args: args}
 	}
 	clearFault := func(id string) {
-		for range 2 { // the second finds nothing, which is no error
+		for range 2 { // the second finds nothing, which is not an error
 			if r := withToken(t, "DELETE", url+control.FaultPath(id), ""); r.status != 204 {
 				t.Errorf("clearing %q: %d %s", id, r.status, r.body)
 			}
@@ -193,7 +193,7 @@ func testPeersChange(t T, start Start) {
 		t.Errorf("%d calls before, %d after", len(before.requests()), len(after.requests()))
 	}
 	if r := withToken(t, "PUT", url+control.PeersPath, `{"child":["ftp://x"]}`); r.status != 400 {
-		t.Errorf("a peer that is no base URL: %d", r.status)
+		t.Errorf("a peer that is not a base URL: %d", r.status)
 	}
 }
 

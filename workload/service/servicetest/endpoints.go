@@ -251,7 +251,7 @@ func testSeed(t T, start Start) {
 	if other := decisions(43); other == first {
 		t.Error("another seed decided alike")
 	}
-	// What every implementation must draw for this seed.
+	// Every implementation must draw these for this seed.
 	s := plain().Service
 	s.Endpoints[0].ErrorRate = 0.5
 	want, plan := "", behave.New(42, &s)

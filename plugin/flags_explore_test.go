@@ -15,6 +15,7 @@ func exploreRows() (rows []flagRow) {
 		add(c.command, c.rest, "filename", "-f $FAULTS", "", `^faults on virtual`)
 		add(c.command, "-f $FAULTS "+c.rest+" -o json", "seed", "--seed 77", "", `\b77\b`)
 		add(c.command, "-f $EXPERIMENT "+c.rest+" -o json", "variant", "--variant second", "", `"variant": "second"`)
+		add(c.command, "-f $FAULTS "+c.rest, "calibration", "--calibration $CALIBRATION", "", `calibrated 2026-01-31`)
 		add(c.command, "-f $FAULTS "+c.rest, "output", "-o json", "", `"kind": "`+c.kind+`"`)
 		add(c.command, "-f $FAULTS "+c.rest, "output", "-o csv", "", refused)
 	}

@@ -148,6 +148,7 @@ func fileRows() []flagRow {
 		{"gate", "api", "", "--api nowhere", "--api elsewhere", `nowhere`},
 		{"gate", "config", "--listen nowhere --upstream 127.0.0.1:1", "--config no-such-file", "", `no-such-file`},
 		{"gate", "seed", "--listen nowhere --upstream 127.0.0.1:1", "--seed x", "", `"x" for "--seed"`},
+		{"calibrate", "output", "", "-o wide", "", refused},
 		{"runner", "namespace", "", "-n x", "", `reading "`},
 	}
 }
@@ -492,6 +493,12 @@ func runRows() []flagRow {
 		row("pace", "--on virtual", "--pace 0x", "", refused)
 		row("pace", "--on virtual --dry-run", "--pace 10x", "", refused)
 		row("pace", "--on virtual", "--pace 20x", "", `load ended`)
+		row("calibration", "--on virtual", "--calibration $CALIBRATION", "", `calibrated 2026-01-31`)
+		row("calibration", "--on virtual --dry-run", "--calibration $CALIBRATION", "", refused)
+		row("calibration", "--on local", "--calibration $CALIBRATION", "", refused)
+		row("predict", "--on local", "--predict --calibration $CALIBRATION", "", `were answered as predicted`)
+		row("predict", "--on local --dry-run", "--predict", "", refused)
+		row("predict", "--on virtual", "--predict", "", refused)
 		row("isolation", "--on virtual", "--isolation process", "", refused)
 		row("port-base", "--on virtual", "--port-base 7000", "", refused)
 		row("namespace", "--on virtual", "-n elsewhere", "", refused)

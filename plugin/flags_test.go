@@ -33,6 +33,8 @@ const refused = "refused"
 // the tests that prove them.
 func provedElsewhere() map[string]string {
 	return map[string]string{
+		"calibrate --out":           "testdata/script/calibrate.txtar",
+		"calibrate --output":        "testdata/script/calibrate.txtar",
 		"up --verbose":              "testdata/script/detach.txtar",
 		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
 		"fault add --image":         "make e2e, whose nodes start the helper's image",
@@ -60,7 +62,7 @@ func TestEveryFlagActsOrIsRefused(t *testing.T) {
 		}
 	}
 	// These runs take ten seconds, by flags that `run outage` has, too.
-	for _, flag := range []string{"out", "force", "report", "output", "port-base", "called-as", "dry-run"} {
+	for _, flag := range []string{"out", "force", "report", "output", "port-base", "called-as", "dry-run", "predict"} {
 		proved["run performance --"+flag] = true
 	}
 	known := map[string]bool{}

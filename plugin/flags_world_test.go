@@ -78,6 +78,17 @@ system: {name: held, services: [{name: web, calls: [db]}, {name: db}]}
 load: {rate: 1, duration: 1s}
 faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, duration: 200ms}]
 `},
+	"$CALIBRATION": {"calibration.json", `
+apiVersion: microsim.dev/v1alpha1
+kind: Calibration
+program: v1
+date: 2026-01-31T12:00:00Z
+machine: {os: linux, arch: amd64, cpus: 2, go: go1.26}
+load: 0.3
+costs:
+  {processorSeconds: 0.0001, connectionSeconds: 0.0001, packetSeconds: 0.00001, requestWaitSeconds: 0, callWaitSeconds: 0.0001, cpuUnitSeconds: 0.001,
+    diskSyncSeconds: 0.001, diskBytesPerSecond: 200000000, startSeconds: 0.05, lateness: [{share: 0, seconds: 0}, {share: 1, seconds: 0.001}]}
+`},
 	"$OLD":   {"old.csv", "it may be overwritten"},
 	"$GATES": {"gates.json", `[{"name":"fromfile","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","enabled":true}]`},
 }

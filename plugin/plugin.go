@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/dataset"
 	"github.com/microsim-dev/kubectl-microsim/plugin/doctor"
@@ -94,9 +95,13 @@ ways production breaks, protect it, and see what happened.
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), system.NewCluster(streams)},
-		"act":    {run.New(streams), run.NewReport(streams), dataset.NewExport(streams), explore.NewLimit(streams), explore.NewSweep(streams), explore.NewSearch(streams), system.NewCall(streams), load.New(streams), faults.New(streams), gate.New(streams)},
-		"files":  {files.NewValidate(streams), files.NewConvert(streams), files.NewExamples(streams), files.NewSchema(streams), runtimes.New(streams)},
-		"":       {doctor.New(streams), newCompletion(streams), newVersion(streams), newAgent(streams), run.NewRunner(streams, newRoot)},
+		"act": {
+			run.New(streams), run.NewReport(streams), dataset.NewExport(streams),
+			explore.NewLimit(streams), explore.NewSweep(streams), explore.NewSearch(streams), calibrate.New(streams),
+			system.NewCall(streams), load.New(streams), faults.New(streams), gate.New(streams),
+		},
+		"files": {files.NewValidate(streams), files.NewConvert(streams), files.NewExamples(streams), files.NewSchema(streams), runtimes.New(streams)},
+		"":      {doctor.New(streams), newCompletion(streams), newVersion(streams), newAgent(streams), run.NewRunner(streams, newRoot)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

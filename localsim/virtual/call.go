@@ -200,7 +200,7 @@ func (w *world) stepCall(i int32, a exec.Action) {
 			a = c.machine.Next(e)
 		case exec.Pause:
 			w.k.Cancel(c.timer)
-			c.timer = w.k.After(a.For+w.machine.SleepLate, event{callTimer, i, w.callings.gens[i]})
+			c.timer = w.k.After(a.For+w.late(w.servings.at(w.strands.at(c.strand).serving)), event{callTimer, i, w.callings.gens[i]})
 			return
 		case exec.BreakOff:
 			w.k.Cancel(c.timer)
@@ -364,7 +364,22 @@ func (w *world) answerSent(i int32, gen uint32, bytes int64) {
 		w.faults.answer(w, i, gen, bytes)
 		return
 	}
+	if wait := w.waitOf(w.attempts.at(i)); wait > 0 {
+		w.k.After(w.machine.Latency+wait, event{answered, i, gen})
+		return
+	}
 	w.k.In(w.latency, event{answered, i, gen})
+}
+
+// waitOf is how long it takes until who waits for an answer goes on with it.
+func (w *world) waitOf(att *attempt) time.Duration {
+	switch {
+	case att.check > 0:
+		return 0
+	case att.from >= 0:
+		return w.machine.CallWait
+	}
+	return w.machine.RequestWait
 }
 
 // timedOut ends an attempt whose caller has waited long enough.

@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -24,8 +25,10 @@ var Epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobal
 
 // Options say how an experiment is played. The zero value has good defaults.
 type Options struct {
-	// Machine is what requests cost where the system runs.
+	// Machine is what requests cost where the system runs, and Costs where that is
+	// known from, which the result tells; nil stands for the defaults.
 	Machine Machine
+	Costs   *result.Costs
 	Limits  Limits
 	// Pace is how many seconds of virtual time a second of real time is to take,
 	// for those who watch; 0 plays as fast as possible.
@@ -61,11 +64,17 @@ type Machine struct {
 	Cores float64
 	// Latency is the time of a packet from one process to another.
 	Latency time.Duration
-	// RequestCPU is the processor time of a request beside its work, at the
-	// service that answers it; ConnectionCPU is what a new connection adds.
+	// RequestWait is how much longer than that it takes until the load goes on with an
+	// answer, CallWait that of a service with the answer to a call.
+	RequestWait, CallWait time.Duration
+	// RequestCPU is the processor time of a request beside its work, of both of its
+	// ends, at the service that answers it; ConnectionCPU is what a new connection
+	// adds.
 	RequestCPU, ConnectionCPU time.Duration
-	// SleepLate is by how much a sleep is longer than asked for.
+	// SleepLate is by how much a sleep is longer than asked for. Lateness, if there
+	// is any, says it as a distribution, of which each sleep draws.
 	SleepLate time.Duration
+	Lateness  Lateness
 	// CPUUnit is how long a unit of arithmetic takes.
 	CPUUnit time.Duration
 	// DiskSync is the time of one sync, DiskRate the bytes per second of writing.
@@ -84,8 +93,9 @@ func (m Machine) WithDefaults() Machine {
 	or := func(d, standard time.Duration) time.Duration { return max(cmp.Or(d, standard), 0) }
 	return Machine{
 		Cores: cmp.Or(m.Cores, 8), Latency: or(m.Latency, 50*time.Microsecond),
+		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0),
 		RequestCPU: or(m.RequestCPU, 50*time.Microsecond), ConnectionCPU: or(m.ConnectionCPU, 60*time.Microsecond),
-		SleepLate: or(m.SleepLate, 100*time.Microsecond), CPUUnit: or(m.CPUUnit, time.Millisecond),
+		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, CPUUnit: or(m.CPUUnit, time.Millisecond),
 		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskRate: cmp.Or(m.DiskRate, 200e6),
 		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, 5*time.Second),
 		AcceptQueue: cmp.Or(m.AcceptQueue, 4096),

@@ -223,5 +223,5 @@ func (b *faultBoard) answer(w *world, i int32, gen uint32, bytes int64) {
 		p.held.held = append(p.held.held, event{answered, i, gen})
 		return
 	}
-	w.k.After(p.delay+w.machine.Latency, event{answered, i, gen})
+	w.k.After(p.delay+w.machine.Latency+w.waitOf(att), event{answered, i, gen})
 }

@@ -40,6 +40,16 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (*result.Resul
 	return res, err
 }
 
+// Check says why an experiment could not be played in virtual time; nil if it can.
+func Check(e experiment.Experiment) error {
+	e.Load = e.Load.WithDefaults()
+	if err := e.Validate().Err(); err != nil {
+		return fmt.Errorf("checking experiment %q: %w", e.Name, err)
+	}
+	_, err := newRun(e, &Options{})
+	return err
+}
+
 // A running is one run.
 type running struct {
 	*world
@@ -87,7 +97,10 @@ func newRun(e experiment.Experiment, o *Options) (*running, error) {
 	}
 	r := &running{world: w, options: o}
 	// The machine that computes it has no influence on a virtual run.
-	where := result.Environment{OS: Target, Arch: Target, CPUs: int(w.machine.Cores)}
+	where := result.Environment{OS: Target, Arch: Target, CPUs: int(w.machine.Cores), Costs: o.Costs}
+	if where.Costs == nil {
+		where.Costs = &result.Costs{Of: result.UsualCosts}
+	}
 	if r.account, err = account.New(e, account.Origin{Target: Target, Versions: o.Versions, Environment: where}); err != nil {
 		return nil, err
 	}

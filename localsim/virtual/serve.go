@@ -62,6 +62,8 @@ type serving struct {
 	below []routeDocument
 	// held is the memory that the request holds.
 	held int64
+	// sleeps counts its sleeps, which are late by draws of their own.
+	sleeps int
 }
 
 // A message is what a request says.
@@ -109,7 +111,7 @@ func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *ho
 	sv.live, sv.state, sv.replica, sv.message = true, onTheWay, att.to, m
 	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
 	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
-	sv.root, sv.hop, sv.fresh, sv.held, sv.below = -1, h, att.fresh, 0, sv.below[:0]
+	sv.root, sv.hop, sv.fresh, sv.held, sv.sleeps, sv.below = -1, h, att.fresh, 0, 0, sv.below[:0]
 	if w.servings.used() > w.limits.Requests {
 		w.tooMany()
 	}

@@ -50,7 +50,7 @@ func (w *world) run(i int32, a exec.Action) {
 			return
 		case exec.Sleep:
 			if a.For > 0 {
-				s.timer = w.k.After(a.For+w.machine.SleepLate, event{stepDone, i, w.strands.gens[i]})
+				s.timer = w.k.After(a.For+w.late(sv), event{stepDone, i, w.strands.gens[i]})
 				return
 			}
 		case exec.Work:

@@ -63,6 +63,8 @@ type Result struct {
 	// during and after the faults.
 	Segments []Segment   `json:"segments"`
 	Load     *LoadReport `json:"load,omitempty"`
+	// Prediction is what a run in virtual time said of this one, where it was asked.
+	Prediction *Prediction `json:"prediction,omitempty"`
 	// Tail is absent where the system was not watched after the load.
 	Tail *Tail `json:"tail,omitempty"`
 	// Windows are the counts in equal stretches, where they were asked for.
@@ -92,6 +94,30 @@ type Environment struct {
 	Go   string `json:"go"`
 	// Calibration is what work costs there, if the services ran there.
 	Calibration *Calibration `json:"calibration,omitempty"`
+	// Costs says where a run in virtual time has from what requests, calls and sleeps
+	// take there; absent in a real one.
+	Costs *Costs `json:"costs,omitempty"`
+}
+
+// UsualCosts are those that runs in virtual time have without a calibration.
+const UsualCosts = "defaults"
+
+// Costs say where a run in virtual time has from what things take.
+type Costs struct {
+	// Of is UsualCosts, or the id of a calibration.
+	Of string `json:"of"`
+	// Measured is when the calibration was made, and Machine says where; absent
+	// without one.
+	Measured time.Time `json:"measured,omitzero"`
+	Machine  string    `json:"machine,omitempty"`
+}
+
+// Text says it for people: "calibrated 2026-01-31 12:00 on linux/amd64, 2 processors".
+func (c *Costs) Text() string {
+	if c == nil || c.Of == UsualCosts {
+		return "usual costs"
+	}
+	return fmt.Sprintf("calibrated %s on %s", c.Measured.UTC().Format("2006-01-02 15:04"), c.Machine)
 }
 
 // A Calibration is what the work of services costs on a processor, in seconds.

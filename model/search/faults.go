@@ -82,9 +82,11 @@ type FaultSearch struct {
 	Name       string `json:"name"`
 	Variant    string `json:"variant,omitempty"`
 	Target     string `json:"target"`
-	Command    string `json:"command,omitempty"`
-	Seed       uint64 `json:"seed"`
-	Method     string `json:"method"`
+	// Costs says where the runs have from what requests, calls and sleeps take.
+	Costs   *result.Costs `json:"costs,omitempty"`
+	Command string        `json:"command,omitempty"`
+	Seed    uint64        `json:"seed"`
+	Method  string        `json:"method"`
 	// Incomplete is set where the search was ended early; Why says by what.
 	Incomplete bool   `json:"incomplete"`
 	Why        string `json:"incompleteBecause,omitempty"`

@@ -56,6 +56,8 @@ type Limit struct {
 	Name       string `json:"name"`
 	Variant    string `json:"variant,omitempty"`
 	Target     string `json:"target"`
+	// Costs says where the runs have from what requests, calls and sleeps take.
+	Costs *result.Costs `json:"costs,omitempty"`
 	// Command repeats the search.
 	Command string `json:"command,omitempty"`
 	Seed    uint64 `json:"seed"`

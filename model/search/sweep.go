@@ -28,6 +28,8 @@ type Sweep struct {
 	Name       string `json:"name"`
 	Variant    string `json:"variant,omitempty"`
 	Target     string `json:"target"`
+	// Costs says where the runs have from what requests, calls and sleeps take.
+	Costs *result.Costs `json:"costs,omitempty"`
 	// Command repeats the sweep.
 	Command string   `json:"command,omitempty"`
 	Seeds   []uint64 `json:"seeds"`

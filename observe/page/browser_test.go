@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
 // chromium opens a file and returns the document as it is when its program has
@@ -370,4 +371,20 @@ func TestDegradedAnswersAreShown(t *testing.T) {
 		t.Error("the page does not tell that answers were degraded")
 	}
 	curve(t, document, "clients:errors", "degraded")
+}
+
+// A run with a prediction shows both, and by how much it is wrong.
+func TestPredictionsAreShown(t *testing.T) {
+	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()
+	predicted := *p.Runs[0].Result
+	predicted.Environment.Costs = &result.Costs{Of: result.UsualCosts}
+	predicted.Segments = append([]result.Segment(nil), predicted.Segments...)
+	predicted.Segments[0].Clients.Goodput *= 1.25
+	p.Runs[0].Result.Prediction = result.Predict(p.Runs[0].Result, &predicted)
+	shown, _, _ := strings.Cut(chromium(t, saved(t, p)), "<script")
+	for _, want := range []string{"Predicted in virtual time", "+25.0 %", "usual costs"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
 }

@@ -41,6 +41,7 @@ type runDocument struct {
 	Passed      bool               `json:"passed"`
 	Tail        *tailDocument      `json:"tail"`
 	Windows     *windowTable       `json:"windows"`
+	Prediction  *predictionTable   `json:"prediction,omitempty"`
 	Checks      []checkDocument    `json:"checks"`
 	Faults      []faultDocument    `json:"faults"`
 	Recoveries  []recoveryDocument `json:"recoveries"`
@@ -51,6 +52,27 @@ type runDocument struct {
 	Services    map[string]curves  `json:"services"`
 	// WithoutCurves is how many services were sampled but have no curves here.
 	WithoutCurves int `json:"withoutCurves,omitempty"`
+}
+
+// A predictionTable is what virtual time said of the run, in texts.
+type predictionTable struct {
+	Costs string `json:"costs"`
+	// Rows are name, real, predicted and error of each figure.
+	Rows  [][4]string `json:"rows"`
+	Both  int         `json:"both"`
+	Alike int         `json:"alike"`
+}
+
+func newPredictionTable(p *result.Prediction) *predictionTable {
+	if p == nil {
+		return nil
+	}
+	t := &predictionTable{Costs: p.Costs.Text(), Both: p.Both, Alike: p.Alike}
+	for i := range p.Figures {
+		f := &p.Figures[i]
+		t.Rows = append(t.Rows, [4]string{f.Name, f.Format(f.Real), f.Format(f.Predicted), f.ErrorText()})
+	}
+	return t
 }
 
 type checkDocument struct {
@@ -128,7 +150,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 	d := &runDocument{
 		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
-		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r),
+		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction),
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
 	}

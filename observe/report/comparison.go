@@ -19,6 +19,7 @@ func Comparison(w io.Writer, c *result.Comparison, style Style) error {
 	p.title()
 	p.variants()
 	p.figures()
+	p.predictions()
 	p.differences()
 	p.windows()
 	p.checks()

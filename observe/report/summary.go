@@ -24,6 +24,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s := summary{result: r, style: style}
 	s.title()
 	s.figures()
+	s.prediction()
 	s.outcomes()
 	s.section("Counts over time", windowLines(r, style))
 	s.tail()
@@ -70,7 +71,11 @@ func (s *summary) title() {
 	if len(r.Segments) > 0 {
 		text += fmt.Sprintf(", %s of load", seconds(r.Segments[0].To))
 	}
-	s.line(text + fmt.Sprintf(", seed %d", r.Seed))
+	text += fmt.Sprintf(", seed %d", r.Seed)
+	if c := r.Environment.Costs; c != nil && c.Of != result.UsualCosts {
+		text += ", " + c.Text()
+	}
+	s.line(text)
 	s.text.WriteString(lesson(r.Title, r.Doc, s.style))
 	if r.Incomplete {
 		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")

@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
@@ -25,6 +26,7 @@ type common struct {
 	inputs  cli.Inputs
 	seed    uint64
 	variant string
+	costs   calibrate.Flag
 	output  cli.Output
 }
 
@@ -33,6 +35,7 @@ func (o *common) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "the first seed, in place of the file's")
 	flags.StringVar(&o.variant, "variant", "", "the variant of the experiment that is played: its name, or the beginning of it")
+	o.costs.AddFlag(cmd)
 	o.output.AddFlags(cmd, cli.Templates()...)
 	cmd.ValidArgsFunction = cli.CompleteInputs("Experiment")
 }
@@ -84,6 +87,16 @@ func apply(e *experiment.Experiment, v experiment.Variant) (experiment.Experimen
 
 func (o *common) note(format string, args ...any) {
 	fmt.Fprintf(o.streams.Err, "note: "+format+"\n", args...)
+}
+
+// newPlayer is what plays the runs, which cost what the flags say.
+func (o *common) newPlayer(ctx context.Context, progress *line) (*player, error) {
+	machine, costs, err := o.costs.Load()
+	if err != nil {
+		return nil, err
+	}
+	calibrate.Note(o.streams.Err, costs)
+	return &player{ctx: ctx, line: progress, machine: machine, costs: costs}, nil
 }
 
 // print prints a document, or the text for people.

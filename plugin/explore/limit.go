@@ -120,10 +120,13 @@ func (o *limitOptions) run(cmd *cobra.Command, args []string) error {
 		}
 		progress.say(what)
 	}
-	player := &player{ctx: cmd.Context(), line: progress}
+	player, err := o.newPlayer(cmd.Context(), progress)
+	if err != nil {
+		return err
+	}
 	found, err := limits.Find(e, player.play)
 	progress.close()
-	found.Target, found.Command = virtual.Target, o.command(cmd, e.Seed, args)
+	found.Target, found.Costs, found.Command = virtual.Target, player.costs, o.command(cmd, e.Seed, args)
 	if err != nil && len(found.Points) == 0 {
 		return fmt.Errorf("looking for the limit of experiment %q: %w", e.Name, err)
 	}

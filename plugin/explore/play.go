@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -26,6 +27,7 @@ type player struct {
 	line *line
 	// machine is what the runs are played on; its zero value is the usual one.
 	machine virtual.Machine
+	costs   *result.Costs
 }
 
 // play plays one experiment with several seeds.
@@ -82,7 +84,7 @@ func (p *player) playOne(ctx context.Context, e experiment.Experiment) (search.R
 	}
 	var last virtual.Progress
 	res, err := virtual.Run(ctx, e, virtual.Options{
-		Machine:  p.machine,
+		Machine: p.machine, Costs: p.costs,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 		Observer: func(event runner.Event) {
 			s, ok := event.(runner.ServiceSampled)

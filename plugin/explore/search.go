@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -154,16 +155,19 @@ func (o *searchOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if hunt.Known, err = o.remember(hunt, &e); err != nil {
+	progress := newLine(o.streams.Err)
+	player, err := o.newPlayer(cmd.Context(), progress)
+	if err != nil {
+		return err
+	}
+	if hunt.Known, err = o.remember(hunt, &e, player.costs); err != nil {
 		return err
 	}
 	hunt.Learnt = func() error { return o.keep(hunt.Known) }
-	progress := newLine(o.streams.Err)
 	hunt.Said = progress.say
-	player := &player{ctx: cmd.Context(), line: progress}
 	found, err := hunt.Find(e, player.playAll)
 	progress.close()
-	found.Target, found.Command = virtual.Target, o.command(cmd, e.Seed, args)
+	found.Target, found.Costs, found.Command = virtual.Target, player.costs, o.command(cmd, e.Seed, args)
 	var broken *search.BrokenError
 	if errors.As(err, &broken) || err != nil && found.Runs == 0 {
 		return fmt.Errorf("searching experiment %q: %w", e.Name, err)
@@ -230,7 +234,7 @@ func (o *searchOptions) checkTargets(e *experiment.Experiment) error {
 
 // of names what runs of a search depend on, so that those of another are not taken
 // for them.
-func of(h *search.Hunt, e *experiment.Experiment) (string, error) {
+func of(h *search.Hunt, e *experiment.Experiment, costs *result.Costs) (string, error) {
 	played := h.Steady.Experiment(*e, h.Load, nil)
 	text, err := spec.FormatExperiment(&played)
 	if err != nil {
@@ -240,13 +244,16 @@ func of(h *search.Hunt, e *experiment.Experiment) (string, error) {
 	for _, r := range h.Requirements {
 		slo = append(slo, r.Text())
 	}
+	if costs != nil && costs.Of != result.UsualCosts {
+		slo = append(slo, costs.Of)
+	}
 	sum := sha256.Sum256([]byte(string(text) + strings.Join(slo, "\n")))
 	return hex.EncodeToString(sum[:8]), nil
 }
 
 // remember reads what was played before.
-func (o *searchOptions) remember(h *search.Hunt, e *experiment.Experiment) (*search.Known, error) {
-	id, err := of(h, e)
+func (o *searchOptions) remember(h *search.Hunt, e *experiment.Experiment, costs *result.Costs) (*search.Known, error) {
+	id, err := of(h, e, costs)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +273,7 @@ func (o *searchOptions) remember(h *search.Hunt, e *experiment.Experiment) (*sea
 		return nil, fmt.Errorf("--state %q was not written by a search: name another file", o.state)
 	}
 	if known.Of != id {
-		return nil, fmt.Errorf("--state %q is of another search: the experiment, its load, its lengths or the requirements were others; name another file", o.state)
+		return nil, fmt.Errorf("--state %q is of another search: the experiment, its load, its lengths, the requirements or the calibration were others; name another file", o.state)
 	}
 	for key, readings := range known.Runs {
 		if len(readings) != len(h.Requirements) {

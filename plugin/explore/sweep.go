@@ -121,13 +121,16 @@ func (o *sweepOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	progress := newLine(o.streams.Err)
 	o.grid.Played = func(done, all int) { progress.say(fmt.Sprintf("%d of %d points", done, all)) }
-	player := &player{ctx: cmd.Context(), line: progress}
+	player, err := o.newPlayer(cmd.Context(), progress)
+	if err != nil {
+		return err
+	}
 	sweep, err := o.grid.Sweep(e, player.play)
 	progress.close()
 	if sweep == nil || len(sweep.Points) == 0 {
 		return fmt.Errorf("sweeping experiment %q: %w", e.Name, err)
 	}
-	sweep.Target, sweep.Command = virtual.Target, o.command(cmd, e.Seed, args)
+	sweep.Target, sweep.Costs, sweep.Command = virtual.Target, player.costs, o.command(cmd, e.Seed, args)
 	err = errors.Join(err, o.print(sweep, func() error {
 		return report.Sweep(o.streams.Out, sweep, cli.StyleOf(o.streams.Out))
 	}))

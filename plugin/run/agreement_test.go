@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -135,122 +135,21 @@ func readExample(t *testing.T, name string) experiment.Experiment {
 	return e
 }
 
-// answers are those to requests, by when they were to start and which of the mix
-// they are; a burst has several.
-type answers map[[2]int64][]answer
-
-type answer struct {
-	status   int
-	degraded bool
-}
-
-func (a answers) observe(o measure.Outcome) {
-	if o.Status != 0 {
-		key := [2]int64{int64(o.Intended), int64(o.Request)}
-		a[key] = append(a[key], answer{o.Status, o.Degraded})
-	}
-}
-
-// alike counts the requests that both have answered, and those of them that were
-// answered alike.
-func (a answers) alike(other answers) (both, same int) {
-	order := func(x, y answer) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }
-	for key, list := range a {
-		others := other[key]
-		if len(others) != len(list) {
-			continue
-		}
-		slices.SortFunc(list, order)
-		slices.SortFunc(others, order)
-		for i := range list {
-			both++
-			if list[i] == others[i] {
-				same++
-			}
-		}
-	}
-	return both, same
-}
-
-// watched is the load generator, which tells of each answer.
-type watched struct {
-	loadgen.Generator
-	mu  sync.Mutex
-	got answers
-}
-
-func (w *watched) Load(ctx context.Context, p load.Profile, to runner.LoadTarget, observe func(measure.Outcome)) (*result.LoadReport, error) {
-	return w.Generator.Load(ctx, p, to, func(o measure.Outcome) {
-		observe(o)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.got.observe(o)
-	})
-}
-
 // playReal plays an experiment on this machine, in this process.
-func playReal(t *testing.T, e experiment.Experiment) (*result.Result, answers) {
+func playReal(t *testing.T, e experiment.Experiment) (*result.Result, *measure.Answers) {
 	t.Helper()
 	l := local.Flags{Isolation: string(localsim.InProcess), Entrances: local.EntrancesOf(e.Faults)}
 	deployer, err := l.DeployerIn("", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loader := &watched{got: answers{}}
+	answers := &measure.Answers{}
+	loader := &watchedLoader{&loadgen.Generator{}, answers.Observe}
 	r, err := runner.Run(context.Background(), e, runner.Deps{Deployer: deployer, Loader: loader, Collector: collect.New(collect.Options{})}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, loader.got
-}
-
-// calibrate finds out what this machine takes for a request and for a sleep, from
-// a leaf under little load.
-func calibrate(t *testing.T) virtual.Machine {
-	p50 := func(d time.Duration) time.Duration {
-		s := topology.NewService("leaf")
-		if d > 0 {
-			s = topology.NewService("leaf", topology.Step{Work: &topology.Work{Sleep: dist.Fixed(d)}})
-		}
-		e := experiment.Experiment{Name: "calibration", Seed: 1, System: topology.System{Name: "calibration", Services: []topology.Service{s}},
-			Load: load.Profile{Phases: []load.Phase{{Rate: 60, Arrivals: load.Poisson, Duration: unit.Duration(3 * time.Second)}}}}
-		r, _ := playReal(t, e)
-		return time.Duration(r.Segments[0].Clients.Latency.P50 * 1e9)
-	}
-	plain, sleeping := p50(0), p50(5*time.Millisecond)
-	m := virtual.Machine{Latency: plain / 4, RequestCPU: plain / 2, SleepLate: max(sleeping-plain-5*time.Millisecond, 1)}
-	t.Logf("calibrated: a request takes %v, a sleep of 5 ms is %v late", plain, m.SleepLate)
-	return m
-}
-
-// figures are what is compared, by name.
-type figure struct {
-	name           string
-	actual, played float64
-	// share says that the difference is in points.
-	share bool
-}
-
-func figuresOf(actual, played *result.Result) []figure {
-	a, p := &actual.Segments[0].Clients, &played.Segments[0].Clients
-	list := []figure{{"goodput/s", a.Goodput, p.Goodput, false}}
-	if a.Latency != nil && p.Latency != nil {
-		list = append(list, figure{"p50 ms", a.Latency.P50 * 1e3, p.Latency.P50 * 1e3, false}, figure{"p99 ms", a.Latency.P99 * 1e3, p.Latency.P99 * 1e3, false})
-	}
-	share := func(c *result.ClientStats) float64 { return 100 * float64(c.Errors) / float64(max(c.Requests, 1)) }
-	degraded := func(c *result.ClientStats) float64 { return 100 * float64(c.Degraded) / float64(max(c.Requests, 1)) }
-	list = append(list, figure{"errors %", share(a), share(p), true}, figure{"degraded %", degraded(a), degraded(p), true})
-	if actual.Tail != nil && played.Tail != nil {
-		list = append(list, figure{"tail s", actual.Tail.Length, played.Tail.Length, false})
-	}
-	return list
-}
-
-func (f *figure) error() string {
-	if f.share {
-		return fmt.Sprintf("%+.1f points", f.played-f.actual)
-	}
-	return fmt.Sprintf("%+.1f %%", 100*(f.played/f.actual-1))
+	return r, answers
 }
 
 // decisionsOf are the counts that follow from the draws of each request: the
@@ -285,7 +184,16 @@ func TestRealAndVirtualAgree(t *testing.T) {
 	}
 	machine := virtual.Machine{}
 	if full {
-		machine = calibrate(t)
+		c, err := calibrate.Measure(context.Background(), func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine = virtual.Calibrated(c)
+		var figures strings.Builder
+		if err := calibrate.Table(&figures, c); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("calibrated at a load of %.0f %%:\n%s", 100*c.Load, figures.String())
 	}
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -295,18 +203,18 @@ func TestRealAndVirtualAgree(t *testing.T) {
 			continue
 		}
 		actual, real := playReal(t, a.Experiment)
-		virtually := answers{}
-		played, err := virtual.Run(context.Background(), a.Experiment, virtual.Options{Machine: machine, Outcome: virtually.observe})
+		virtually := &measure.Answers{}
+		played, err := virtual.Run(context.Background(), a.Experiment, virtual.Options{Machine: machine, Outcome: virtually.Observe})
 		if err != nil {
 			t.Fatalf("%s: %v", a.name, err)
 		}
-		for _, f := range figuresOf(actual, played) {
-			fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%s\n", a.name, f.name, f.actual, f.played, f.error())
-			if f.name == "goodput/s" && a.sure && math.Abs(f.played/f.actual-1) > 0.02 {
-				t.Errorf("%s: goodput %.2f/s in virtual time, %.2f/s on this machine", a.name, f.played, f.actual)
+		for _, f := range result.Predict(actual, played).Figures {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", a.name, f.Name, f.Format(f.Real), f.Format(f.Predicted), f.ErrorText())
+			if f.Name == "goodput" && a.sure && math.Abs(*f.Error) > 0.02 {
+				t.Errorf("%s: goodput %.2f/s in virtual time, %.2f/s on this machine", a.name, f.Predicted, f.Real)
 			}
 		}
-		both, same := real.alike(virtually)
+		both, same := real.Alike(virtually)
 		fmt.Fprintf(table, "%s\tanswered alike\t%d\t%d\t\n", a.name, both, same)
 		if a.sure && (both < 30 || same < both) {
 			t.Errorf("%s: %d of %d requests that both answered were answered alike", a.name, same, both)

@@ -24,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
@@ -42,6 +43,10 @@ type runOptions struct {
 	series  series
 	pods    int
 	pace    pace
+	// costs are what things take in virtual time.
+	costs calibrate.Flag
+	// predict asks what virtual time says of runs on this machine.
+	predict bool
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
 	seed     uint64
@@ -128,7 +133,11 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.Var(&o.pace, "pace", "with --on virtual: show it live at this pace, such as 10x, instead of as fast as possible")
+	o.costs.AddFlag(cmd)
+	flags.BoolVar(&o.predict, "predict", false, "with --on local: play the same in virtual time, too, and show by how much it is wrong")
 	cli.OnlyOn(flags, []string{"virtual"}, "pace")
+	cli.OnlyOn(flags, []string{"virtual", "local"}, "calibration")
+	cli.OnlyOn(flags, []string{"local"}, "predict")
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
@@ -160,8 +169,10 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	switch {
 	case o.force && o.out == "":
 		return errors.New("--force is about the directory of --out: write --out, too, or leave it out")
+	case o.target.On == "local" && !o.predict && flags.Changed("calibration"):
+		return errors.New("--calibration is about runs in virtual time, and a run on this machine is none: write --predict, too, or --on virtual")
 	case o.dryRun:
-		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report", "pace")
+		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report", "pace", "calibration", "predict")
 	}
 	return nil
 }
@@ -267,18 +278,25 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 	if o.target.Virtual() {
 		return o.playVirtual(ctx, e, observe)
 	}
+	guess, err := o.prepareToPredict(ctx, e, nil)
+	if err != nil {
+		return nil, err
+	}
 	screen := cli.NewRunScreen(o.streams.Err)
 	deps, err := o.deps(ctx, e, screen)
 	if err != nil {
 		return nil, err
 	}
+	guess.watch(&deps)
 	defer o.recoverable(ctx, e)()
 	screen.Begin()
 	defer screen.Close()
-	return runner.Run(ctx, *e, deps, func(event runner.Event) {
+	result, err := runner.Run(ctx, *e, deps, func(event runner.Event) {
 		screen.Observe(event)
 		observe(event)
 	})
+	guess.compare(result)
+	return result, err
 }
 
 // recoverable says how to take a system on this machine down, if the run does not
@@ -379,7 +397,9 @@ func (o *runOptions) called(args []string) string {
 	if o.target.OnCluster() {
 		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push")...)
 		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))
-	} else if !o.target.Virtual() {
+	} else if o.target.Virtual() {
+		words = append(words, o.costs.Args()...)
+	} else {
 		words = append(words, "--isolation", o.local.Isolation)
 		if o.local.PortBase != 0 {
 			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))

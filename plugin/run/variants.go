@@ -151,14 +151,25 @@ func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, s
 	if o.target.Virtual() {
 		return o.playAllVirtual(ctx, e, seeds, observe)
 	}
+	guess, err := o.prepareToPredict(ctx, e, seeds)
+	if err != nil {
+		return nil, err
+	}
 	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
 	deps, err := o.deps(ctx, e, watcher)
 	if err != nil {
 		return nil, err
 	}
+	guess.watch(&deps)
 	defer o.recoverable(ctx, e)()
 	defer watcher.Close()
 	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) {
+		switch event := event.(type) {
+		case runner.RunBegun:
+			guess.forget()
+		case runner.RunEnded:
+			guess.compare(event.Result)
+		}
 		watcher.observe(event)
 		observe(event)
 	})

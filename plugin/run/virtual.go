@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -41,42 +42,55 @@ func (p *pace) Set(text string) error {
 
 // playVirtual runs an experiment in virtual time, and shows how it goes on.
 func (o *runOptions) playVirtual(ctx context.Context, e *experiment.Experiment, observe runner.Observer) (*result.Result, error) {
-	if o.pace == 0 {
+	options, err := o.virtualOptions()
+	if err != nil {
+		return nil, err
+	}
+	if options.Observer = observe; o.pace == 0 {
 		line := newProgressLine(o.streams.Err)
 		defer line.close()
-		return virtual.Run(ctx, *e, o.virtualOptions(observe, line))
+		options.Progress = line.show
+		return virtual.Run(ctx, *e, options)
 	}
 	screen := cli.NewRunScreen(o.streams.Err)
 	screen.Begin()
 	defer screen.Close()
-	return virtual.Run(ctx, *e, o.virtualOptions(func(event runner.Event) {
+	options.Observer = func(event runner.Event) {
 		screen.Observe(event)
 		observe(event)
-	}, nil))
+	}
+	return virtual.Run(ctx, *e, options)
 }
 
 // playAllVirtual is playVirtual for variants with seeds.
 func (o *runOptions) playAllVirtual(ctx context.Context, e *experiment.Experiment, seeds []uint64, observe runner.Observer) (*result.Comparison, error) {
-	if o.pace == 0 {
+	options, err := o.virtualOptions()
+	if err != nil {
+		return nil, err
+	}
+	if options.Observer = observe; o.pace == 0 {
 		line := newProgressLine(o.streams.Err)
 		defer line.close()
-		return virtual.RunAll(ctx, *e, o.series.names(), seeds, o.virtualOptions(observe, line))
+		options.Progress = line.show
+		return virtual.RunAll(ctx, *e, o.series.names(), seeds, options)
 	}
 	watcher := &seriesView{cli.NewRunScreen(o.streams.Err)}
 	defer watcher.Close()
-	return virtual.RunAll(ctx, *e, o.series.names(), seeds, o.virtualOptions(func(event runner.Event) {
+	options.Observer = func(event runner.Event) {
 		watcher.observe(event)
 		observe(event)
-	}, nil))
+	}
+	return virtual.RunAll(ctx, *e, o.series.names(), seeds, options)
 }
 
-// virtualOptions are what runs in virtual time work with. The line may be nil.
-func (o *runOptions) virtualOptions(observer runner.Observer, line *progressLine) virtual.Options {
-	options := virtual.Options{Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}, Observer: observer}
-	if line != nil {
-		options.Progress = line.show
+// virtualOptions are what runs in virtual time work with.
+func (o *runOptions) virtualOptions() (virtual.Options, error) {
+	machine, costs, err := o.costs.Load()
+	if err != nil {
+		return virtual.Options{}, err
 	}
-	return options
+	calibrate.Note(o.streams.Err, costs)
+	return virtual.Options{Machine: machine, Costs: costs, Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}, nil
 }
 
 // A progressLine tells how far a run in virtual time is: on a terminal in one

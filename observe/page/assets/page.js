@@ -66,7 +66,7 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'bar', 'figures', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -295,6 +295,14 @@ class Page {
     const { run } = this;
     const checks = run.checks.map(c => h('tr', {}, h('td', { class: 'left ' + (c.pass ? 'pass' : 'fail') }, h('b', {}, c.pass ? '✓ PASS' : '✕ FAIL')), h('td', { class: 'left mono' }, c.check), h('td', { class: 'left' }, c.subject + (c.phase ? ', ' + c.phase : '')), h('td', { class: 'left wrap' }, c.why)));
     return h('section', { class: 'sheet' }, h('h2', {}, 'Checks'), checks.length ? table([{ text: 'result', left: true }, { text: 'check', left: true }, { text: 'of', left: true }, { text: 'found', left: true }], checks, { label: 'Checks' }) : h('p', { class: 'empty' }, 'The experiment has no checks.'));
+  }
+
+  predicted() {
+    const p = this.run.prediction;
+    if (!p) return null;
+    const rows = p.rows.map(([name, ...values]) => h('tr', {}, h('td', { class: 'left' }, name), values.map(v => h('td', {}, v))));
+    return h('section', { class: 'sheet' }, h('h2', {}, 'Predicted in virtual time'), table([{ text: 'clients', left: true }, 'real', 'predicted', 'error'], rows, { label: 'Predicted in virtual time' }),
+      h('p', { class: 'soft' }, `${count(p.alike)} of ${count(p.both)} requests were answered as predicted; ${p.costs}.`));
   }
 
   events() {

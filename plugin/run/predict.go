@@ -1,0 +1,146 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// predictions are what virtual time says of runs on this machine, made before they
+// begin. Nil ones say nothing.
+type predictions struct {
+	made map[ofRun]predicted
+	// got are the answers of the run under way.
+	got atomic.Pointer[measure.Answers]
+}
+
+// ofRun tells the runs of a series apart.
+type ofRun struct {
+	variant string
+	seed    uint64
+}
+
+type predicted struct {
+	result  *result.Result
+	answers *measure.Answers
+}
+
+// prepareToPredict plays what is to be run in virtual time, if the flags ask for it,
+// on a machine that costs as much as this one: as the file of --calibration says,
+// or as is measured now. Without seeds, the experiment is played as it is.
+func (o *runOptions) prepareToPredict(ctx context.Context, e *experiment.Experiment, seeds []uint64) (*predictions, error) {
+	if !o.predict {
+		return nil, nil
+	}
+	planned, err := o.planned(e, seeds)
+	if err != nil {
+		return nil, err
+	}
+	for i := range planned {
+		if err := virtual.Check(planned[i]); err != nil {
+			return nil, fmt.Errorf("--predict: the run cannot be played in virtual time: %w", err)
+		}
+	}
+	options := virtual.Options{Versions: map[string]string{"kubectl-microsim": version.String()}}
+	if options.Machine, options.Costs, err = o.measuredCosts(ctx); err != nil {
+		return nil, err
+	}
+	p := &predictions{made: map[ofRun]predicted{}}
+	p.forget()
+	for i := range planned {
+		one := predicted{answers: &measure.Answers{}}
+		options.Outcome = one.answers.Observe
+		if one.result, err = virtual.Run(ctx, planned[i], options); err != nil {
+			return nil, fmt.Errorf("--predict: playing the run in virtual time: %w", err)
+		}
+		p.made[ofRun{planned[i].AppliedVariant, planned[i].Seed}] = one
+	}
+	return p, nil
+}
+
+// planned are all runs of a series.
+func (o *runOptions) planned(e *experiment.Experiment, seeds []uint64) ([]experiment.Experiment, error) {
+	if len(seeds) == 0 {
+		return []experiment.Experiment{*e}, nil
+	}
+	variants, err := e.Select(o.series.names())
+	if err != nil {
+		return nil, err
+	}
+	var list []experiment.Experiment
+	for _, v := range variants {
+		applied, problems := e.Apply(v)
+		if err := problems.Err(); err != nil {
+			return nil, fmt.Errorf("checking variant %q of experiment %q: %w", v.Name, e.Name, err)
+		}
+		for _, seed := range seeds {
+			applied.Seed = seed
+			list = append(list, applied)
+		}
+	}
+	return list, nil
+}
+
+// measuredCosts are those that the flags name or, without one, this machine's now.
+func (o *runOptions) measuredCosts(ctx context.Context) (virtual.Machine, *result.Costs, error) {
+	if len(o.costs.Args()) > 0 {
+		return o.costs.Load()
+	}
+	fmt.Fprintln(o.streams.Err, "Calibrating this machine, which takes about 12 s (--calibration FILE goes without)")
+	c, err := calibrate.Measure(ctx, func(string) {})
+	if err != nil {
+		return virtual.Machine{}, nil, errors.Join(context.Cause(ctx), err)
+	}
+	return virtual.Calibrated(c), virtual.CostsOf(c), nil
+}
+
+// watch lets the answers of the runs be seen.
+func (p *predictions) watch(d *runner.Deps) {
+	if p != nil {
+		d.Loader = &watchedLoader{d.Loader, func(o measure.Outcome) { p.got.Load().Observe(o) }}
+	}
+}
+
+// forget forgets the answers of the run before.
+func (p *predictions) forget() {
+	if p != nil {
+		p.got.Store(&measure.Answers{})
+	}
+}
+
+// compare notes in the result of a run what was said of it. A run that was cut short
+// shows nothing that could be compared.
+func (p *predictions) compare(r *result.Result) {
+	if p == nil || r == nil || r.Incomplete {
+		return
+	}
+	if one, ok := p.made[ofRun{r.Variant, r.Seed}]; ok {
+		r.Prediction = result.Predict(r, one.result)
+		r.Prediction.Both, r.Prediction.Alike = p.got.Load().Alike(one.answers)
+	}
+}
+
+// A watchedLoader tells of each outcome.
+type watchedLoader struct {
+	runner.Loader
+	told func(measure.Outcome)
+}
+
+func (w *watchedLoader) Load(ctx context.Context, p load.Profile, to runner.LoadTarget, observe func(measure.Outcome)) (*result.LoadReport, error) {
+	return w.Loader.Load(ctx, p, to, func(o measure.Outcome) {
+		w.told(o)
+		if observe != nil {
+			observe(o)
+		}
+	})
+}

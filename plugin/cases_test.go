@@ -103,7 +103,7 @@ func TestFailedHopsOfLoads(t *testing.T) {
 		hop, reason string
 		requests    int64
 	}{
-		{"front_end -> ghost", "no service of system", 10},
+		{"front_end -> ghost", "not a service of system", 10},
 		{"front_end -> back_end", "503", 5},
 	} {
 		t.Run(want.hop, func(t *testing.T) {

@@ -198,7 +198,7 @@ func TestNodePutsAndDeletes(t *testing.T) {
 			{"PUT", "/orders/c", someOrder("c", 7, "1"), 200, `"owner":"c"`, "a/b/f c/f", "a/b/f"},
 			{"PUT", "/orders/a%2Fb", someOrder("a/b", 3, "2"), 200, `"version":3`, "c/f", "a/b/f"},
 			{"DELETE", "/orders/a%2Fb?version=2", nil, 409, "later version", "c/f", "a/b/f"},
-			{"DELETE", "/orders/a%2Fb?version=x", nil, 400, "no number", "c/f", "a/b/f"},
+			{"DELETE", "/orders/a%2Fb?version=x", nil, 400, "not a version number", "c/f", "a/b/f"},
 			{"DELETE", "/orders/a%2Fb?version=5", nil, 200, "[]", "c/f", ""},
 			{"DELETE", "/orders/a%2Fb?version=5", nil, 200, "[]", "c/f", ""},
 			{"PUT", "/orders/a%2Fb", someOrder("a/b", 5, "2"), 409, "later version", "c/f", ""},

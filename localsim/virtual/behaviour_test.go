@@ -356,7 +356,7 @@ func TestDroppedAndRefusedLoads(t *testing.T) {
 	}
 	for text, profile := range map[string]load.Profile{
 		"outside the system": {Requests: []load.Request{{URL: "http://example.com/", Weight: 1}}, Phases: e.Load.Phases},
-		"no ready service":   {Requests: []load.Request{{Chain: `{"designation": "nobody", "probability": 100, "routes": []}`, Weight: 1}}, Phases: e.Load.Phases},
+		"not a ready service":   {Requests: []load.Request{{Chain: `{"designation": "nobody", "probability": 100, "routes": []}`, Weight: 1}}, Phases: e.Load.Phases},
 	} {
 		e := pair()
 		e.Load = profile

@@ -52,7 +52,7 @@ func TestParseCheckSaysWhatToWrite(t *testing.T) {
 		"p99 < -3ms":           "is negative",
 		"errors < x":           `"x" is not a bound`,
 		"errors < NaN%":        "is not a bound",
-		"errors < 0.01":        "no whole number",
+		"errors < 0.01":        "not a whole number",
 		"errors < 101%":        "more than all",
 		"errors < -1":          "negative",
 		"availability > 0.999": "write percents",

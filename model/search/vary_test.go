@@ -163,7 +163,7 @@ func TestWrongSettingsAreExplained(t *testing.T) {
 		"load.think=5s":               "write load.PHASE.think",
 		"crt.workers=5":               `did you mean "cart"`,
 		"cart.worker=5":               `did you mean "workers"`,
-		"cart.workers=many":           "no whole number",
+		"cart.workers=many":           "not a whole number",
 		"cart.workers.x=1":            "leave .x out",
 		"cart.work.io=1Ki":            "does no such work",
 		"cart.endpoints=x":            "cannot be changed here",

@@ -28,7 +28,7 @@ func TestFromFault(t *testing.T) {
 		{fault.IOStress, fault.Args{Size: 1}, "want 64Ki to 4Gi", false},
 		{fault.MemoryStress, fault.Args{Size: 1 << 20}, "1Mi of memory", true},
 		{fault.MemoryStress, fault.Args{}, "want at most 4Gi", false},
-		{fault.Pause, fault.Args{}, "no stress", false},
+		{fault.Pause, fault.Args{}, "not a stress", false},
 	} {
 		c, err := FromFault(fault.Fault{Type: tt.kind, Probability: 1, Args: tt.args})
 		if tt.ok && (err != nil || c.String() != tt.want) || !tt.ok && (err == nil || !strings.Contains(err.Error(), tt.want)) {

@@ -71,7 +71,7 @@ export class Peers {
     for (const name of [designation, designation.replaceAll('_', '-')]) {
       if (this.of(name).length > 0) return { name, urls: this.of(name) };
     }
-    if (!designation.startsWith('http')) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is no service of system ${JSON.stringify(this.system)}`);
+    if (!designation.startsWith('http')) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is not a service of system ${JSON.stringify(this.system)}`);
     const url = parseURL(designation);
     if (!url) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is no URL`);
     const instead = this.of(addressOf(url))[0];

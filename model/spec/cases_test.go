@@ -43,3 +43,19 @@ func TestStressesAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestStepsInheritNone turns an inherited policy off in a call under steps.
+func TestStepsInheritNone(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "steps-inherit-none.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	docs, err := Read("steps-inherit-none.yaml", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if call := docs[0].System.Services[0].Endpoints[0].Steps[0].Call; call.Retry != nil {
+		t.Errorf("the call retries: %+v", call.Retry)
+	}
+}

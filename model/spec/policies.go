@@ -75,7 +75,7 @@ func mayHaveNoValue(path string) bool {
 	}
 	object := parent[strings.LastIndexByte(parent, '.')+1:]
 	name, _, _ := strings.Cut(object, "[")
-	return slices.Contains([]string{"call", "calls", "parallel", "policy", "set"}, name)
+	return slices.Contains([]string{"call", "calls", "steps", "parallel", "policy", "set"}, name)
 }
 
 // inherit adds the fields of common policies that a node, which has some of its

@@ -234,7 +234,10 @@ func components(places []EndpointRef, out map[EndpointRef][]Edge) [][]EndpointRe
 			if st.low != st.index {
 				continue
 			}
-			at := slices.Index(stack, f.place)
+			at := len(stack) - 1
+			for stack[at] != f.place { // mostly the last
+				at--
+			}
 			component := slices.Clone(stack[at:])
 			stack = stack[:at]
 			for _, p := range component {

@@ -44,9 +44,17 @@ func KeysOf(t reflect.Type) (keys []string) {
 
 // fieldNamed returns the field that files call by the name.
 func fieldNamed(v reflect.Value, name string) (field reflect.Value, ok bool) {
-	for _, f := range FieldsOf(v.Type()) {
-		if f.Name == name {
-			return v.FieldByIndex(f.Index), true
+	t := v.Type()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			if inner, ok := fieldNamed(v.Field(i), name); ok {
+				return inner, true
+			}
+			continue
+		}
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name && tag != "-" {
+			return v.Field(i), true
 		}
 	}
 	return reflect.Value{}, false

@@ -76,11 +76,18 @@ func marks(data []byte) int {
 	return n
 }
 
+// AsYAML11 returns a text that asks for YAML 1.2 as one that asks for 1.1, of equal
+// length: the library reads YAML 1.2, but refuses the directive that asks for it.
+func AsYAML11(data []byte) []byte {
+	if !bytes.Contains(data, []byte("%YAML 1.2")) {
+		return data
+	}
+	return regexp.MustCompile(`(?m)^%YAML 1\.2`).ReplaceAll(data, []byte("%YAML 1.1"))
+}
+
 func (f *File) parseYAML(data []byte) []*Node {
 	var docs []*Node
-	// The library reads YAML 1.2, but refuses the directive that asks for it.
-	data = regexp.MustCompile(`(?m)^%YAML 1\.2`).ReplaceAll(data, []byte("%YAML 1.1"))
-	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec := yaml.NewDecoder(bytes.NewReader(AsYAML11(data)))
 	for {
 		var doc yaml.Node
 		err := dec.Decode(&doc)

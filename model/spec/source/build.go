@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
 // A builder walks through the text along the nodes of the YAML library, which
@@ -21,9 +22,7 @@ type builder struct {
 
 func (f *File) parseYAML() error {
 	b := &builder{File: f, at: f.bom}
-	// The library reads YAML 1.2, but refuses the directive that asks for it.
-	text := regexp.MustCompile(`(?m)^%YAML 1\.2`).ReplaceAll(f.Text[f.bom:], []byte("%YAML 1.1"))
-	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec := yaml.NewDecoder(bytes.NewReader(decode.AsYAML11(f.Text[f.bom:])))
 	for {
 		var doc yaml.Node
 		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {

@@ -211,11 +211,14 @@ func (f *File) entryLines(n *Node, first, last int) (from, to int) {
 		for up > floor && f.line(up) > 0 && f.blank(f.lines[f.line(up)-1]) && f.lines[f.line(up)-1] >= floor {
 			up = f.lines[f.line(up)-1]
 		}
-		if up < from {
-			return up, to
-		}
+		from = up
 	}
-	if first == 0 && last+1 < len(n.Entries) {
+	if last+1 == len(n.Entries) && f.line(from) > 0 {
+		// The line break before it goes in place of that after it: something may
+		// come after the end of the line, which is the end of n, too.
+		return f.lineEnd(f.lines[f.line(from)-1]), end
+	}
+	if first == 0 && last+1 < len(n.Entries) && from == f.lineStart(f.withHead(n.Entries[first].From)) {
 		for f.blank(to) && to < n.Entries[last+1].From {
 			to = f.nextLine(to)
 		}

@@ -106,6 +106,7 @@ type world struct {
 	latency   des.Lane
 	hops      hopTree
 	linkKey   dist.Key
+	tracer    *tracer // nil if no spans are made
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
@@ -150,7 +151,7 @@ func (w *world) now() time.Duration { return w.k.Now() }
 func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
 		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.withDefaults(),
-		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"),
+		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), tracer: newTracer(e.Seed, o),
 	}
 	w.cpu = des.NewProcessors(w.machine.Cores)
 	w.addGroup(0, -1)

@@ -22,6 +22,9 @@ type Buffer struct {
 	instance int64
 }
 
+// DefaultShare is the share of traces that are kept if nobody says another.
+const DefaultShare = 0.01
+
 // The bounds of a Buffer.
 const (
 	// MaxKept is how many spans wait to be fetched.

@@ -117,6 +117,8 @@ const (
 	// NotSent: the callee of a call that a policy held back, and its outcome:
 	// breaker_open or rejected.
 	NotSent EventName = "not_sent"
+	// Opened: the callee of a call whose failure opened the breaker.
+	Opened EventName = "breaker_opened"
 	// Sent: a client sent the request later than it was meant to.
 	Sent EventName = "sent"
 )

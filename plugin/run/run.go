@@ -29,7 +29,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
-	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -42,6 +41,7 @@ type runOptions struct {
 	series  series
 	pods    int
 	pace    pace
+	signals signals
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
 	seed     uint64
@@ -122,6 +122,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	o.target.AddFlags(cmd)
 	o.local.AddFlags(cmd)
 	o.series.AddFlags(cmd)
+	o.signals.AddFlags(cmd)
 	target.AddLoadPods(cmd, &o.pods)
 	o.target.Kube.AddImageFlags(cmd)
 	o.detached.AddFlags(cmd)
@@ -129,7 +130,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.Var(&o.pace, "pace", "with --on virtual: show it live at this pace, such as 10x, instead of as fast as possible")
 	cli.OnlyOn(flags, []string{"virtual"}, "pace")
-	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
+	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl, traces and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	o.output.AddFlags(cmd, cli.Templates()...)
@@ -148,6 +149,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	for _, check := range []func() error{
 		o.output.Validate,
 		o.series.Validate,
+		func() error { return o.signals.Validate(o, flags) },
 		func() error { return o.target.Validate(cmd) },
 		o.local.Validate,
 		func() error { return target.ValidateLoadPods(o.pods) },
@@ -245,6 +247,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		return err
 	}
 	result, err := o.perform(ctx, &e, func(event runner.Event) {
+		o.signals.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {
 			recorder.Observe(event)
@@ -254,7 +257,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if result == nil {
 		return err
 	}
-	result.Command = o.repeatOne(e, args, result)
+	result.Command, result.Traces = o.repeatOne(e, args, result), o.signals.summary()
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}
@@ -293,7 +296,7 @@ func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) 
 // deps are what the runs of an experiment work with where the flags say.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
-		Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Collector: collect.New(collect.Options{}), Target: o.target.On,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
 	if o.target.OnCluster() {
@@ -318,7 +321,7 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 	if err != nil {
 		return nil, err
 	}
-	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}})
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}, More: o.signals.files})
 }
 
 // stored is an experiment as results keep it: without passwords of URLs, which are not

@@ -73,6 +73,9 @@ func (o *runOptions) playAllVirtual(ctx context.Context, e *experiment.Experimen
 // virtualOptions are what runs in virtual time work with. The line may be nil.
 func (o *runOptions) virtualOptions(observer runner.Observer, line *progressLine) virtual.Options {
 	options := virtual.Options{Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}, Observer: observer}
+	if o.signals.wanted {
+		options.Spans, options.TraceSample = o.signals.add, float64(o.signals.share)
+	}
 	if line != nil {
 		options.Progress = line.show
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
@@ -133,8 +134,11 @@ func (x *exchange) traceAttempt(a *sending, start time.Duration, e *exec.Event) 
 
 // traceCall notes what became of a call beside its attempts.
 func (x *exchange) traceCall(c *exec.Call, callee string, e *exec.Event, fellBack bool) {
-	if c.Sent() == 0 {
+	switch {
+	case c.Sent() == 0:
 		x.traceEvent(span.NotSent, callee, string(e.Class))
+	case e.Class == outcome.BreakerOpen:
+		x.traceEvent(span.Opened, callee, "")
 	}
 	if fellBack {
 		x.traceEvent(span.FellBack, callee, string(e.Fallback.Kind))

@@ -244,6 +244,7 @@ func systemRows() []flagRow {
 		{"call", "port-base", "-f $REQUEST --on local --system held", "--port-base $PORT", "", refused},
 		{"call", "system", "-f $REQUEST --on local", "--system no-such", "", `no-such`},
 		{"call", "seed", "-f $REQUEST --on local", "--seed 7", "", `^seed 7$`},
+		{"call", "trace", "-f $REQUEST --on local", "--trace", "", `trace [0-9a-f]{32}, \d spans`},
 		{"call", "timeout", "-f $REQUEST --on local", "--timeout 1ns", "", `deadline exceeded`},
 		{"call", "timeout", "-f $REQUEST --on local", "--timeout 0s", "", refused},
 		{"call", "insecure", "-f $HTTPSREQUEST --on local", "--insecure", "", `^asked: POST /secured/`},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
@@ -64,7 +65,7 @@ func (t *tracer) add(r *rootTrace, s *source, m *message, j *job, started, sentA
 		Start: t.began + int64(j.intended.Sub(started)), Duration: end.Sub(j.intended), Status: res.status, Class: res.class, Sampled: r.Sampled,
 	}
 	if m.tree != nil {
-		root.Callee = m.tree.Designation
+		root.Callee = problem.CleanURL(m.tree.Designation)
 	}
 	if res.degraded {
 		root.Degraded = 1

@@ -245,6 +245,7 @@ func systemRows() []flagRow {
 		{"call", "port-base", "-f $REQUEST --on local --system held", "--port-base $PORT", "", refused},
 		{"call", "system", "-f $REQUEST --on local", "--system no-such", "", `no-such`},
 		{"call", "seed", "-f $REQUEST --on local", "--seed 7", "", `^seed 7$`},
+		{"call", "trace", "-f $REQUEST --on local", "--trace", "", `trace [0-9a-f]{32}, \d spans`},
 		{"call", "timeout", "-f $REQUEST --on local", "--timeout 1ns", "", `deadline exceeded`},
 		{"call", "timeout", "-f $REQUEST --on local", "--timeout 0s", "", refused},
 		{"call", "insecure", "-f $HTTPSREQUEST --on local", "--insecure", "", `^asked: POST /secured/`},
@@ -469,6 +470,10 @@ func runRows() []flagRow {
 		row("out", "--on local --dry-run", "--out $NEW", "", refused)
 		row("out", "--detach", "--out $NEW", "", refused)
 		row("force", "--on local", "--force", "", refused)
+		row("trace-sample", "--on local -o json --report $NEW", "--trace-sample 50%", "", `"sample": 0\.5`)
+		row("trace-sample", "--on local", "--trace-sample 50%", "", refused)
+		row("trace-sample", "--on local --dry-run", "--trace-sample 50%", "", refused)
+		row("trace-sample", "--on local --report $NEW", "--trace-sample 2", "", refused)
 		row("report", "--on local", "--report $NEW", "", `made: a new file`)
 		row("report", "--on local --dry-run", "--report $NEW", "", refused)
 		row("output", "--on local", "-o json", "", `"kind": "Result"`)

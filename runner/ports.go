@@ -48,6 +48,8 @@ type Replica struct {
 	// busy; empty means URL.
 	ControlURL string `json:"controlUrl,omitempty"`
 	State      State  `json:"state"`
+	// Pod is the name of its pod, on a cluster.
+	Pod string `json:"pod,omitempty"`
 	// PID is the process of its own that the replica has, or 0.
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
@@ -105,6 +107,22 @@ type Preparer interface {
 	// injector of a system that stays, by itself some time after it was last
 	// needed.
 	Prepare(ctx context.Context, faults []fault.Fault) error
+}
+
+// A SpanSource may be implemented by a Deployment whose services make spans.
+type SpanSource interface {
+	// Spans asks one replica for spans. An error says that it could not be asked, or
+	// that it makes none.
+	Spans(ctx context.Context, replica Replica, q control.SpanQuery) (control.Spans, error)
+}
+
+// A Tracer gathers the spans of a running system.
+type Tracer interface {
+	// Start begins to ask the replicas of a system for their spans, again and again.
+	// A replica that does not answer is no error.
+	Start(ctx context.Context, replicas func(context.Context) ([]Replica, error), source SpanSource)
+	// Stop asks a last time, and waits until all that came was taken in.
+	Stop()
 }
 
 // Refuser may be implemented by a Deployer that knows, before anything is

@@ -23,6 +23,9 @@ type Deps struct {
 	Loader   Loader
 	// Collector may be nil: then nothing is known of the services.
 	Collector Collector
+	// Tracer may be nil: then nobody asks for spans. It is not used if the
+	// deployment is no SpanSource.
+	Tracer Tracer
 	// Target and Versions are noted in the result.
 	Target   string
 	Versions map[string]string
@@ -191,6 +194,10 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 		poller.Wait()
 	}()
 
+	if source, ok := deployment.(SpanSource); ok && r.deps.Tracer != nil {
+		r.deps.Tracer.Start(context.WithoutCancel(ctx), deployment.Replicas, source)
+		defer r.deps.Tracer.Stop()
+	}
 	if r.deps.Collector != nil {
 		if err := r.deps.Collector.Start(context.WithoutCancel(ctx), deployment.Replicas, r.observeSample); err != nil {
 			return fmt.Errorf("watching system %q: %w", r.System.Name, err)

@@ -148,6 +148,9 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 		if Present(p) && v.paused(service, i+1) {
 			r.State = runner.Paused
 		}
+		if Present(p) {
+			r.Pod = p.Name
+		}
 		switch {
 		case !Present(p):
 		case proxy != nil:

@@ -24,6 +24,8 @@ type Call struct {
 	Chain []byte
 	// RequestID is the id that all hops get; empty leaves it to the receiver.
 	RequestID string
+	// Traceparent is the trace context of the request; it may be empty.
+	Traceparent string
 	// Times asks for the time that each hop took.
 	Times bool
 }
@@ -54,6 +56,9 @@ func (c *Call) Send(ctx context.Context, client Doer) (*Answer, error) {
 	req.Header.Set("Content-Type", "application/json")
 	if c.RequestID != "" {
 		req.Header.Set(control.RequestIDHeader, c.RequestID)
+	}
+	if c.Traceparent != "" {
+		req.Header.Set(control.TraceHeader, c.Traceparent)
 	}
 	if c.Times {
 		req.Header.Set(control.TimesHeader, "1")

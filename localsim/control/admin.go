@@ -65,6 +65,12 @@ func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string
 	return counts, nil
 }
 
+// Spans asks a replica for spans.
+func (a *AdminClient) Spans(ctx context.Context, to supervise.Target, q control.SpanQuery) (spans control.Spans, err error) {
+	err = a.order(ctx, to, http.MethodPost, control.SpansPath, q, &spans)
+	return spans, err
+}
+
 func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, path string, body, answer any) error {
 	if to.Handler == nil {
 		return a.send(ctx, method, to.Base+path, body, answer)

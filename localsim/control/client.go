@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -156,6 +157,15 @@ func (c *Client) Active(ctx context.Context) ([]runner.Injection, error) {
 // Order kills, pauses, resumes or restarts one replica.
 func (c *Client) Order(ctx context.Context, service string, index int, order string) error {
 	return c.send(ctx, http.MethodPost, control.ReplicaPath(service, index, order), nil, nil)
+}
+
+// SpansOf returns what the replicas have of a trace.
+func (c *Client) SpansOf(ctx context.Context, id span.TraceID) ([]span.Span, error) {
+	var spans control.Spans
+	if err := c.send(ctx, http.MethodPost, control.SpansPath, control.SpanQuery{From: -1, Traces: []span.TraceID{id}}, &spans); err != nil {
+		return nil, fmt.Errorf("asking system %q for spans: %w", c.name, err)
+	}
+	return spans.Spans, nil
 }
 
 // Shutdown asks for the end of the system. It does not wait for it; localsim.Down does.

@@ -43,6 +43,7 @@ type System interface {
 	// RequestShutdown asks the program that holds the system to end it.
 	RequestShutdown()
 
+	runner.SpanSource
 	runner.Injector
 	Active(ctx context.Context) ([]runner.Injection, error)
 }
@@ -137,6 +138,7 @@ func (c *Server) routes() http.Handler {
 		"POST " + control.FaultsPath:                                   c.checkFault,
 		"DELETE " + control.FaultsPath:                                 c.deleteFaults,
 		"POST " + control.ReplicasPath + "/{service}/{index}/{action}": c.order,
+		"POST " + control.SpansPath:                                    c.spans,
 		"POST " + control.ShutdownPath:                                 c.shutdown,
 	} {
 		mux.Handle(pattern, c.authorized(handle))

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -139,6 +140,9 @@ type attempt struct {
 	breaks   des.Timer
 	breaksAs failure
 	hop      *hop
+	// began is when it was sent.
+	began time.Duration
+	trace *trace
 }
 
 // makeCall begins a call of a branch.
@@ -210,9 +214,12 @@ func (w *world) stepCall(i int32, a exec.Action) {
 			}
 			last := c.under[n-1]
 			c.under = c.under[:n-1]
+			e := exec.Event{Kind: exec.Answered, Class: outcome.Cancelled, Now: w.now(), Gone: w.goneCall(c)}
+			att := w.attempts.at(last)
+			w.traceAttempt(c, att.number, att.began, &e, 0)
 			w.cancel(last)
 			c.counts.attempts[classIndex(outcome.Cancelled)]++
-			a = c.machine.Next(exec.Event{Kind: exec.Answered, Class: outcome.Cancelled, Now: w.now(), Gone: w.goneCall(c)})
+			a = c.machine.Next(e)
 			if a.Kind == exec.Await && len(c.under) > 0 {
 				a.Kind = exec.BreakOff // the others, too
 			}
@@ -233,8 +240,16 @@ func (w *world) endCall(i int32) {
 	e := c.machine.Called()
 	c.counts.outcomes[classIndex(e.Class)]++
 	c.counts.latency.Add(c.machine.Took(), 1)
+	sv := w.servings.at(w.strands.at(c.strand).serving)
+	switch {
+	case c.machine.Sent() == 0:
+		w.note(sv, span.NotSent, c.counts.name, string(e.Class))
+	case e.Class == outcome.BreakerOpen:
+		w.note(sv, span.Opened, c.counts.name, "")
+	}
 	if e.Fallback != nil && !w.goneCall(c) {
 		c.counts.fallbacks++
+		w.note(sv, span.FellBack, c.counts.name, string(e.Fallback.Kind))
 	}
 	if e.Class == outcome.OK && e.Degraded > 0 {
 		c.counts.degraded++
@@ -273,7 +288,9 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 			sv.faults.hit(at.Fault)
 		}
 		c.counts.attempts[classIndex(outcome.ConnectionError)]++
-		return exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: at.Err, Now: w.now(), Gone: w.gone(sv)}, false
+		e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: at.Err, Now: w.now(), Gone: w.gone(sv)}
+		w.traceAttempt(c, n, w.now(), &e, at.Fault)
+		return e, false
 	}
 	number := at.Replica
 	if op.Route != nil {
@@ -290,7 +307,7 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 		m.endpoint, _ = callee.plan.Endpoint(m.method, m.path)
 	}
 	ai, att := w.attempts.take()
-	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1}
+	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1, began: w.now(), trace: sv.trace}
 	c.under = append(c.under, ai)
 	h := w.hops.below(sv.hop, op.Index, n)
 	who := behave.Request{ID: sv.identity.ID, Hop: h.text, From: service.name}
@@ -442,7 +459,7 @@ func (w *world) freeAttempt(i int32) {
 	att := w.attempts.at(i)
 	w.k.Cancel(att.timer)
 	w.k.Cancel(att.breaks)
-	att.response, att.hop = response{}, nil
+	att.response, att.hop, att.trace = response{}, nil, nil
 	w.attempts.release(i)
 }
 
@@ -478,6 +495,7 @@ func (w *world) settle(i int32) {
 		}
 	}
 	call := att.call
+	w.traceAttempt(c, att.number, att.began, &e, 0)
 	w.freeAttempt(i)
 	c.counts.attempts[classIndex(e.Class)]++
 	e.Gone = e.Class != outcome.OK && w.goneCall(c)

@@ -87,6 +87,7 @@ type job struct {
 	worker, user           int32 // -1 if it is none's
 	message                message
 	who                    behave.Request
+	trace                  *trace
 	places                 []int32
 	at                     int
 	until                  time.Duration
@@ -319,6 +320,9 @@ func (c *clients) send(request, number int, key dist.Key, intended time.Duration
 		id = load.RequestID(own)
 	}
 	j.who = behave.Request{ID: id}
+	if j.trace = c.w.tracer.begin(load.RequestID(own)); j.trace != nil {
+		j.trace.open = 1
+	}
 	c.inFlight++
 	c.offered++
 	c.try(i)
@@ -329,7 +333,7 @@ func (c *clients) send(request, number int, key dist.Key, intended time.Duration
 func (c *clients) try(i int32) {
 	j := c.jobs.at(i)
 	a, att := c.w.attempts.take()
-	*att = attempt{call: -1, job: i, number: 1, from: -1, to: j.places[j.at], served: -1, id: j.who.ID}
+	*att = attempt{call: -1, job: i, number: 1, from: -1, to: j.places[j.at], served: -1, id: j.who.ID, trace: j.trace}
 	c.w.launch(a, j.message, j.who, c.w.hops.root, j.until)
 }
 
@@ -361,6 +365,9 @@ func (c *clients) settle(i int32, end jobEnd) {
 	if end.Class != outcome.OK && end.Class != outcome.Cancelled {
 		c.report.Fail(end.FailureKind, &result.Example{Request: c.profile.Requests[j.request].Name, ID: j.who.ID, At: j.intended.Seconds(), Text: end.text})
 	}
+	c.traceRoot(j, &end)
+	c.w.tracer.leave(j.trace)
+	j.trace = nil
 	c.inFlight--
 	worker, user, key := j.worker, j.user, j.arrival
 	j.message = message{}

@@ -112,6 +112,7 @@ func (w *world) sendCheck(k int32) {
 	s := w.serviceAt(c.replica)
 	c.sent++
 	id := load.RequestID(w.linkKey.With("check").With(s.name).WithInt(int(k)).WithInt(c.sent))
+	att.trace = w.tracer.begin(id)
 	m := message{method: "GET", path: c.Path, left: exec.Never}
 	m.endpoint, _ = s.plan.Endpoint(m.method, m.path)
 	w.launch(i, m, behave.Request{ID: id}, w.hops.root, w.now()+c.Timeout.Std())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -37,6 +38,11 @@ type Options struct {
 	Versions map[string]string
 	// Observer is told what happens, in the order of virtual time; it may be nil.
 	Observer runner.Observer
+	// Spans is told the spans of each request that is kept: TraceSample is the share,
+	// from 0 to 1, that is kept in any case; requests of which a span failed are kept,
+	// too. Without Spans, or with a share of 0, none are made.
+	Spans       func([]span.Span)
+	TraceSample float64
 	// Outcome is told what became of each request of the load; it may be nil.
 	Outcome func(measure.Outcome)
 	// Disk is told at each second, before the services are sampled, for how long the

@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/des"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
 // servingState is how far a request is at its server.
@@ -64,6 +65,9 @@ type serving struct {
 	held int64
 	// sleeps counts its sleeps, which are late by draws of their own.
 	sleeps int
+	// trace is nil if no spans are made; events are those of the request's span.
+	trace  *trace
+	events []span.Event
 }
 
 // A message is what a request says.
@@ -112,6 +116,9 @@ func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *ho
 	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
 	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
 	sv.root, sv.hop, sv.fresh, sv.held, sv.sleeps, sv.below = -1, h, att.fresh, 0, 0, sv.below[:0]
+	if sv.trace = att.trace; sv.trace != nil {
+		sv.trace.open++
+	}
 	if w.servings.used() > w.limits.Requests {
 		w.tooMany()
 	}
@@ -124,6 +131,8 @@ func (w *world) freeServing(i int32) {
 	sv.live, sv.faults = false, nil
 	sv.message = message{}
 	sv.identity = exec.Identity{}
+	w.tracer.leave(sv.trace)
+	sv.trace, sv.events = nil, sv.events[:0]
 	w.servings.release(i)
 }
 
@@ -383,6 +392,7 @@ func (w *world) finish(i int32) {
 	s := w.services[r.service]
 	res := w.respond(sv)
 	s.counts.count(&res, w.now()-sv.start)
+	w.traceServed(sv, &res)
 	w.leaves(s, sv)
 	worker, queued := sv.machine.Release()
 	r.inFlight--

@@ -41,7 +41,7 @@ func (w *world) run(i int32, a exec.Action) {
 	for {
 		sv := w.servings.at(s.serving)
 		if a.Op != nil && a.Op.Fault > 0 {
-			sv.faults.hit(a.Op.Fault)
+			w.hitFault(sv, a.Op.Fault)
 		}
 		e := exec.Event{Kind: exec.Done}
 		switch a.Kind {

@@ -107,6 +107,7 @@ type world struct {
 	hops      hopTree
 	linkKey   dist.Key
 	lateKey   dist.Key
+	tracer    *tracer // nil if no spans are made
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
@@ -152,6 +153,7 @@ func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
 		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.withDefaults(),
 		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
+		tracer: newTracer(e.Seed, o),
 	}
 	w.cpu = des.NewProcessors(w.machine.Cores)
 	w.addGroup(0, -1)

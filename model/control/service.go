@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
 // The paths of every mock service. The first three are open to everybody, the
@@ -28,6 +29,8 @@ const (
 	PeersPath = "/admin/peers"
 	// UnreachablePath lists the names of peers that accept no connection.
 	UnreachablePath = "/admin/peers/unreachable"
+	// SpansPath answers a SpanQuery by POST with Spans.
+	SpansPath = "/admin/spans"
 	// SetDelayPath takes a SetDelay. A service whose System has an endpoint of
 	// this path keeps the path for the endpoint.
 	SetDelayPath = "/set-delay"
@@ -88,6 +91,15 @@ type Injection struct {
 // Peers are the base URLs of services by name. A key of the form host:port
 // redirects what would go to that address.
 type Peers map[string][]string
+
+// A SpanQuery is the body of POST SpansPath, and Spans the answer.
+type (
+	SpanQuery = span.Query
+	Spans     = span.Answer
+)
+
+// MaxTracesAsked bounds the traces of one SpanQuery.
+const MaxTracesAsked = span.MaxWanted
 
 // A SetDelay is the body of POST SetDelayPath, in VECROsim's format. It delays
 // all requests by Delay milliseconds, with a uniform jitter to either side.

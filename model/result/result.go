@@ -65,6 +65,8 @@ type Result struct {
 	Load     *LoadReport `json:"load,omitempty"`
 	// Prediction is what a run in virtual time said of this one, where it was asked.
 	Prediction *Prediction `json:"prediction,omitempty"`
+	// Traces is absent if no spans were gathered.
+	Traces *Traces `json:"traces,omitempty"`
 	// Tail is absent where the system was not watched after the load.
 	Tail *Tail `json:"tail,omitempty"`
 	// Windows are the counts in equal stretches, where they were asked for.
@@ -84,6 +86,19 @@ func (r *Result) Encode(w io.Writer) error {
 		return fmt.Errorf("writing the result of %q: %w", r.Name, err)
 	}
 	return nil
+}
+
+// Traces says what was kept of the traces of a run.
+type Traces struct {
+	// Sample is the share of traces that were to be kept whatever became of the
+	// request.
+	Sample float64 `json:"sample"`
+	// Traces are those kept, Failed those among them with a span that failed.
+	Traces int `json:"traces"`
+	Failed int `json:"failed"`
+	Spans  int `json:"spans"`
+	// Lost counts spans that were to be kept and are known to be missing.
+	Lost int64 `json:"lost"`
 }
 
 // Environment is the machine that the experiment was driven from.

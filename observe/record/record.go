@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,10 @@ const (
 	TimelineFile = "timeline.csv"
 	EdgesFile    = "edges.csv"
 	FaultsFile   = "faults.jsonl"
+	// TracesFile has a line for each trace, in OTLP's JSON; ChromeFile has them in
+	// the format of Chrome and Perfetto.
+	TracesFile = "traces.jsonl"
+	ChromeFile = "trace.json"
 )
 
 // Options say where to record, and what beside the run's own results.
@@ -35,6 +40,8 @@ type Options struct {
 	Force bool
 	// Inputs are files to keep beside the results, by name.
 	Inputs map[string][]byte
+	// More are written at the end of each run, by name; it may be nil.
+	More func() map[string]func(io.Writer) error
 }
 
 // A Recorder writes a run down while it goes on. Everything goes to a hidden
@@ -101,7 +108,9 @@ func makePartial(dir string, existed bool) (string, error) {
 	return partial, os.Chmod(partial, 0o755)
 }
 
-func ownFiles() []string { return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile} }
+func ownFiles() []string {
+	return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile, TracesFile, ChromeFile}
+}
 
 // checkDir reports whether the directory is there, and refuses one that is not
 // ours to write.
@@ -155,6 +164,18 @@ func (r *Recorder) write(name string, content []byte) error {
 	if err == nil {
 		_, err = f.Write(content)
 		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return r.wrap(name, err)
+	}
+	return nil
+}
+
+// writeBy has a function write a file.
+func (r *Recorder) writeBy(name string, write func(io.Writer) error) error {
+	f, err := r.create(r.path(name))
+	if err == nil {
+		err = errors.Join(write(f), f.Close())
 	}
 	if err != nil {
 		return r.wrap(name, err)
@@ -221,6 +242,14 @@ func (r *Recorder) complete(result *result.Result) error {
 	}
 	if err := r.write(FaultsFile, faults.Bytes()); err != nil {
 		return err
+	}
+	if r.options.More != nil {
+		more := r.options.More()
+		for _, name := range slices.Sorted(maps.Keys(more)) {
+			if err := r.writeBy(name, more[name]); err != nil {
+				return err
+			}
+		}
 	}
 	var text bytes.Buffer
 	if err := result.Encode(&text); err != nil {

@@ -160,7 +160,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	for _, full := range append(ownFiles(), "experiment.yaml") {
 		dir := filepath.Join(t.TempDir(), "out")
-		r, err := newRecorder(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("x")}}, func(path string) (io.WriteCloser, error) {
+		more := func() map[string]func(io.Writer) error {
+			write := func(w io.Writer) error {
+				_, err := io.WriteString(w, "x")
+				return err
+			}
+			return map[string]func(io.Writer) error{TracesFile: write, ChromeFile: write}
+		}
+		r, err := newRecorder(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("x")}, More: more}, func(path string) (io.WriteCloser, error) {
 			if filepath.Base(path) == full {
 				return os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			}

@@ -33,6 +33,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -48,6 +49,9 @@ type Flags struct {
 	Sandbox string
 	// Image is the agent's image, and Push where to push it to; at most one is given.
 	Image, Push string
+	// TraceSample is the share of traces that services keep in any case; 0 makes no
+	// spans.
+	TraceSample float64
 	// ReadyTimeout is how long pods may take to become ready.
 	ReadyTimeout time.Duration
 
@@ -58,6 +62,7 @@ type Flags struct {
 // AddFlags adds kubectl's flags, and those of sandboxes.
 func (k *Flags) AddFlags(cmd *cobra.Command) {
 	k.Config = genericclioptions.NewConfigFlags(true)
+	k.TraceSample = span.DefaultShare
 	k.Config.CacheDir = nil // nothing is cached
 	flags := cmd.Flags()
 	k.set = flags
@@ -121,7 +126,7 @@ func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pod
 	// Silence klog: our errors already carry what it would print.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := kubeapi.Config{
-		ServiceSpec: ServiceSpec, ReadyTimeout: k.ReadyTimeout, Namespace: *k.Config.Namespace,
+		ServiceSpec: k.ServiceSpec, ReadyTimeout: k.ReadyTimeout, Namespace: *k.Config.Namespace,
 		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
@@ -149,8 +154,10 @@ func checkNetwork(f *fault.Fault) error {
 }
 
 // ServiceSpec is what a service on a cluster is told. Its token comes apart.
-func ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
-	return json.Marshal(service.SpecFor(system, s, 1, seed, peers, ""))
+func (k *Flags) ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
+	part := service.SpecFor(system, s, 1, seed, peers, "")
+	part.TraceSample = k.TraceSample
+	return json.Marshal(part)
 }
 
 // useContext takes the cluster of the kubeconfig, as kubectl does.

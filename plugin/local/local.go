@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
@@ -27,6 +28,9 @@ import (
 type Flags struct {
 	Isolation string
 	PortBase  int
+	// TraceSample is the share of traces that services keep in any case; 0 makes no
+	// spans.
+	TraceSample float64
 	// Verbose logs every request.
 	Verbose bool
 	// Entrances are services that a fault may cut off from clients outside the system.
@@ -34,8 +38,8 @@ type Flags struct {
 }
 
 // AddFlags adds the flags of how services are kept apart and where they listen.
-
 func (l *Flags) AddFlags(cmd *cobra.Command) {
+	l.TraceSample = span.DefaultShare
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
 		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.PortBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
@@ -71,7 +75,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return localsim.New(localsim.Config{
 		Isolation:  localsim.Isolation(l.Isolation),
-		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return newServer(s, logger) },
+		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
 		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return l.agentCommand(s) },
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
@@ -113,10 +117,10 @@ func EntrancesOf(faults []fault.Fault) []string {
 
 // newServer makes a replica's server in this process. It sends its calls by
 // itself: a transport of the standard library would send some a second time.
-func newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
+func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
-		Token: s.Token, Logger: logger,
+		Token: s.Token, TraceSample: l.TraceSample, Logger: logger,
 	})
 }
 
@@ -129,6 +133,7 @@ func (l *Flags) agentCommand(s localsim.Spec) (*exec.Cmd, error) {
 	}
 	part, err := json.Marshal(service.Spec{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
+		TraceSample: l.TraceSample,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)

@@ -113,6 +113,7 @@ func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
 		"runner", "--namespace", namespace, "--", "--image", agent, "--ready-timeout", o.target.Kube.ReadyTimeout.String(),
 		"--" + target.LoadPodsFlag, fmt.Sprint(o.pods), "--" + calledFlag, called,
 	}
+	args = append(args, o.signals.args()...)
 	if len(o.series.variants) > 0 {
 		args = append(args, "--variants", strings.Join(o.series.variants, ","))
 	}

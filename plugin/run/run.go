@@ -30,7 +30,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
-	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
@@ -47,6 +46,7 @@ type runOptions struct {
 	costs calibrate.Flag
 	// predict asks what virtual time says of runs on this machine.
 	predict bool
+	signals signals
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
 	seed     uint64
@@ -127,6 +127,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	o.target.AddFlags(cmd)
 	o.local.AddFlags(cmd)
 	o.series.AddFlags(cmd)
+	o.signals.AddFlags(cmd)
 	target.AddLoadPods(cmd, &o.pods)
 	o.target.Kube.AddImageFlags(cmd)
 	o.detached.AddFlags(cmd)
@@ -138,7 +139,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	cli.OnlyOn(flags, []string{"virtual"}, "pace")
 	cli.OnlyOn(flags, []string{"virtual", "local"}, "calibration")
 	cli.OnlyOn(flags, []string{"local"}, "predict")
-	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl and the inputs")
+	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl, traces and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	o.output.AddFlags(cmd, cli.Templates()...)
@@ -157,6 +158,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	for _, check := range []func() error{
 		o.output.Validate,
 		o.series.Validate,
+		func() error { return o.signals.Validate(o, flags) },
 		func() error { return o.target.Validate(cmd) },
 		o.local.Validate,
 		func() error { return target.ValidateLoadPods(o.pods) },
@@ -256,6 +258,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		return err
 	}
 	result, err := o.perform(ctx, &e, func(event runner.Event) {
+		o.signals.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {
 			recorder.Observe(event)
@@ -265,7 +268,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if result == nil {
 		return err
 	}
-	result.Command = o.repeatOne(e, args, result)
+	result.Command, result.Traces = o.repeatOne(e, args, result), o.signals.summary()
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}
@@ -311,7 +314,7 @@ func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) 
 // deps are what the runs of an experiment work with where the flags say.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
-		Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Collector: collect.New(collect.Options{}), Target: o.target.On,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
 	if o.target.OnCluster() {
@@ -336,7 +339,7 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 	if err != nil {
 		return nil, err
 	}
-	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}})
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}, More: o.signals.files})
 }
 
 // stored is an experiment as results keep it: without passwords of URLs, which are not

@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -115,8 +116,8 @@ func packResults(out, page string, results *detached.Results) ([]byte, error) {
 }
 
 // isEssential tells the files without which results say nothing from those with
-// a row for every second.
+// a row for every second, and the traces, which come twice.
 func isEssential(name string) bool {
 	ext := filepath.Ext(name)
-	return ext == ".json" || ext == ".yaml"
+	return filepath.Base(name) != record.ChromeFile && (ext == ".json" || ext == ".yaml")
 }

@@ -116,8 +116,9 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	comparison, err := o.performAll(ctx, &e, seeds, func(event runner.Event) {
+		o.signals.Observe(event)
 		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
-			ended.Result.Command = o.repeatOne(e, args, ended.Result)
+			ended.Result.Command, ended.Result.Traces = o.repeatOne(e, args, ended.Result), o.signals.summary()
 		}
 		pages.Observe(event)
 		if recorded == nil {
@@ -184,7 +185,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 	if err != nil {
 		return nil, err
 	}
-	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(whole)}}
+	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(whole)}, More: o.signals.files}
 	return record.NewSeries(options, func(variant string, seed uint64) (map[string][]byte, error) {
 		applied := *e
 		if v, ok := e.Variant(variant); ok {

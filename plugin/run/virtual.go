@@ -90,7 +90,11 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 		return virtual.Options{}, err
 	}
 	calibrate.Note(o.streams.Err, costs)
-	return virtual.Options{Machine: machine, Costs: costs, Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}, nil
+	options := virtual.Options{Machine: machine, Costs: costs, Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}
+	if o.signals.wanted {
+		options.Spans, options.TraceSample = o.signals.add, float64(o.signals.share)
+	}
+	return options, nil
 }
 
 // A progressLine tells how far a run in virtual time is: on a terminal in one

@@ -22,7 +22,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
@@ -41,6 +43,9 @@ type callOptions struct {
 	timeout time.Duration
 	tls     cli.TLSFlags
 	output  cli.Output
+	// trace asks for the spans of the request, which spans gathers.
+	trace bool
+	spans spansOf
 	// client sends the request.
 	client controlhttp.Doer
 }
@@ -76,6 +81,7 @@ same seed makes the same draws.`,
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 	cmd.Flags().Uint64Var(&o.seed, "seed", 0, "seed of the draws; without one they differ from call to call")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the answer")
+	cmd.Flags().BoolVar(&o.trace, "trace", false, "draw the spans of the request, too: each hop and attempt along the time; with -o json, in OTLP's JSON beside the response")
 	o.tls.AddFlags(cmd)
 	o.output.AddFlags(cmd, "json")
 	o.target.Kube.AddImageFlags(cmd)
@@ -153,6 +159,7 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
+		o.spans = client.SpansOf
 		return o.send(ctx, chains[0], addresses(status))
 	}
 	return o.startAndSend(ctx, chains[0])
@@ -163,6 +170,9 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err error) {
 	system := systemOf(tree)
 	if len(system.Services) == 0 {
+		o.spans = func(context.Context, span.TraceID) ([]span.Span, error) {
+			return nil, errors.New("drawing the trace: the request goes to URLs alone, whose services hand over no spans: leave --trace out")
+		}
 		return o.send(ctx, tree, nil)
 	}
 	if err := system.Validate().Err(); err != nil {
@@ -181,6 +191,7 @@ func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err 
 	if err != nil {
 		return err
 	}
+	o.spans = gatherFrom(deployment)
 	return o.send(ctx, tree, addresses(status))
 }
 
@@ -231,9 +242,19 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 	for _, name := range unknown {
 		fmt.Fprintf(o.streams.Err, "note: the system has no service %q; its caller reports an error\n", name)
 	}
+	began := time.Now()
 	answer, err := o.post(ctx, resolved, id)
 	if err != nil {
 		return cli.Cause(ctx, err)
+	}
+	var traced *trace.Trace
+	if o.trace {
+		if traced, err = o.traced(ctx, drawn, id, began, &answer); err != nil {
+			return cli.Cause(ctx, err)
+		}
+	}
+	if o.output.Machine() && traced != nil {
+		return errors.Join(o.showTrace(traced, &answer), hopsFailed(answer.response.Failed(drawn)))
 	}
 	if o.output.Machine() {
 		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(answer.raw), '\n')); err != nil {
@@ -242,6 +263,11 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[stri
 		return hopsFailed(answer.response.Failed(drawn))
 	}
 	drawTree(o.streams.Out, drawn, answer)
+	if traced != nil {
+		if err := o.showTrace(traced, &answer); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(o.streams.Err, "\nseed %d\n", o.seed)
 	return hopsFailed(answer.response.Failed(drawn))
 }
@@ -267,6 +293,7 @@ func hopsFailed(hops []chain.FailedHop) error {
 type answered struct {
 	response *chain.Response
 	raw      []byte
+	status   int
 	took     time.Duration
 	times    *service.Times
 }
@@ -280,11 +307,14 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (a
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	call := controlhttp.Call{URL: strings.TrimSuffix(tree.Designation, "/") + "/", Chain: body, RequestID: id, Times: true}
+	if o.trace {
+		call.Traceparent = o.traceOf(id).String()
+	}
 	got, err := call.Send(ctx, o.client)
 	if err != nil {
 		return answered{}, fmt.Errorf("sending the request: %w", err)
 	}
-	a := answered{raw: got.Body, took: got.Took, times: service.ParseTimes(got.Times)}
+	a := answered{raw: got.Body, status: got.Code, took: got.Took, times: service.ParseTimes(got.Times)}
 	if err := json.Unmarshal(got.Body, &a.response); err != nil || a.response == nil {
 		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", problem.CleanURL(call.URL), got.Status, cli.Clean(fmt.Sprintf("%.200s", problem.CleanText(string(got.Body)))))
 	}

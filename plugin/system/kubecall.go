@@ -51,7 +51,7 @@ func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err 
 // through sends the request through the API server to the system's service that
 // it names first.
 func (o *callOptions) through(ctx context.Context, tree *chain.Chain, d *cluster.Deployment) error {
-	o.client = throughAPIServer{d}
+	o.client, o.spans = throughAPIServer{d}, gatherFrom(d)
 	return o.send(ctx, tree, insideAddresses(d.System()))
 }
 

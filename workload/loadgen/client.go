@@ -19,7 +19,6 @@ type client struct {
 	all       *http1.Set
 	timeout   time.Duration
 	keepAlive bool
-	trace     bool
 
 	kept map[*http1.Endpoint]*keptConn
 	head []byte
@@ -44,7 +43,7 @@ const (
 )
 
 func newClient(l *running) *client {
-	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, trace: l.traceparent, kept: map[*http1.Endpoint]*keptConn{}, failures: map[result.FailureKind]*failure{}}
+	c := &client{ctx: l.ctx, all: l.conns, timeout: l.profile.Timeout.Std(), keepAlive: !l.profile.NoKeepAlive, kept: map[*http1.Endpoint]*keptConn{}, failures: map[result.FailureKind]*failure{}}
 	return c
 }
 
@@ -69,7 +68,7 @@ type ended struct {
 
 // do sends a message to the first of its places that does not refuse the
 // connection, beginning with the given one, and waits for the answer.
-func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
+func (c *client) do(m *message, id []byte, trace *rootTrace, first int, now time.Time) ended {
 	if c.ctx.Err() != nil {
 		return ended{class: outcome.Cancelled, unsent: true}
 	}
@@ -83,7 +82,7 @@ func (c *client) do(m *message, id []byte, first int, now time.Time) ended {
 		if conn, err = c.connect(place.endpoint, now, until); err == nil {
 			var res http1.Response
 			connecting = false
-			c.head = m.appendHead(c.head[:0], place, id, c.trace)
+			c.head = m.appendHead(c.head[:0], place, id, trace)
 			if res, err = c.exchange(conn, place, m, now); err == nil {
 				return c.ofAnswer(m, place, &res)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -22,8 +23,11 @@ import (
 type Generator struct {
 	// Control changes the load while it runs; it may be nil.
 	Control *Control
-	// Traceparent adds a W3C trace context to each request.
-	Traceparent bool
+	// Spans gets a root span for each request that was sent, TraceSample is the share
+	// of traces that are kept whatever becomes of them. The services must have the
+	// same share, and the load's seed. Without Spans, requests have no trace context.
+	Spans       *span.Buffer
+	TraceSample float64
 	// Processors, where it is not 0, is the GOMAXPROCS of the process while a
 	// closed loop runs; the one before is put back. A process that does nothing
 	// but generate load on the machine of the services reaches the highest rates
@@ -39,21 +43,21 @@ var _ runner.Loader = (*Generator)(nil)
 
 // running is one load under way.
 type running struct {
-	ctx         context.Context
-	fail        context.CancelCauseFunc
-	profile     load.Profile
-	sources     []*source
-	mix         *load.Mix
-	seed        uint64
-	conns       *http1.Set
-	control     *Control
-	traceparent bool
-	processors  int
-	share       Share
-	observe     func(measure.Outcome)
-	recorder    *recorder
-	started     time.Time
-	wg          sync.WaitGroup // of workers and users
+	ctx        context.Context
+	fail       context.CancelCauseFunc
+	profile    load.Profile
+	sources    []*source
+	mix        *load.Mix
+	seed       uint64
+	conns      *http1.Set
+	control    *Control
+	tracer     *tracer
+	processors int
+	share      Share
+	observe    func(measure.Outcome)
+	recorder   *recorder
+	started    time.Time
+	wg         sync.WaitGroup // of workers and users
 }
 
 // Load implements runner.Loader. A profile that is wrong, or that names what
@@ -82,7 +86,8 @@ func (g *Generator) Load(ctx context.Context, profile load.Profile, target runne
 	l := &running{
 		profile: profile, sources: sources, mix: load.NewMix(profile.Requests), seed: target.Seed,
 		conns: &http1.Set{}, control: g.Control,
-		traceparent: g.Traceparent, processors: g.Processors, share: g.Share, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
+		tracer:     g.newTracer(target.Seed),
+		processors: g.Processors, share: g.Share, observe: observe, recorder: newRecorder(len(profile.Phases), len(profile.Requests)),
 	}
 	if l.control == nil {
 		l.control = NewControl()
@@ -100,6 +105,9 @@ func (l *running) run() (*result.LoadReport, error) {
 		l.conns.Close()
 	}()
 	l.started = time.Now()
+	if l.tracer != nil {
+		l.tracer.began = l.started.UnixNano()
+	}
 	spans := l.runPhases()
 	l.wg.Wait()
 	elapsed := time.Since(l.started)
@@ -184,6 +192,10 @@ func (s *sender) send(j *job) time.Time {
 	}
 	key := load.CopyKey(j.arrival, j.request, j.number)
 	id := load.AppendRequestID(s.id[:0], key)
+	var trace rootTrace
+	if s.tracer != nil {
+		trace = s.tracer.of(source, id)
+	}
 	if source.ownID {
 		id = nil
 	}
@@ -191,8 +203,11 @@ func (s *sender) send(j *job) time.Time {
 	if n := len(message.places); n > 1 {
 		first = key.With("replica").IntN(n)
 	}
-	res := s.client.do(message, id, first, now)
+	res := s.client.do(message, id, &trace, first, now)
 	end := time.Now()
+	if s.tracer != nil && !res.unsent {
+		s.tracer.add(&trace, source, message, j, s.started, now, end, &res)
+	}
 	if f := res.failure; f != nil && f.example.Request == "" {
 		f.example.Request, f.example.At = source.spec.Name, j.intended.Sub(s.started).Seconds()
 		f.example.ID = string(id)

@@ -26,6 +26,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -541,23 +542,34 @@ func TestBodiesAndHeadersAreSent(t *testing.T) {
 			t.Errorf("a body of %d bytes arrived with %d: %v", size, lengths[len(lengths)-1], s.Outcomes)
 		}
 	}
+	spans := span.NewBuffer(1)
 	profile := load.Profile{
 		Requests: []load.Request{{URL: url + "/p?q=1", Body: "text", Method: "PUT", Headers: map[string]string{"X-A": "1", "host": "other", "x-request-id": "mine"}}},
 		Phases:   []load.Phase{{Users: 1, Count: 1}},
 	}
-	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
+	if _, err := (&Generator{Spans: spans, TraceSample: 1}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if last.Method != "PUT" || last.RequestURI != "/p?q=1" || last.Host != "other" || last.Header.Get("X-A") != "1" || !slices.Equal(last.Header.Values("X-Request-ID"), []string{"mine"}) {
 		t.Errorf("the request arrived as %+v", last)
 	}
 	profile.Requests[0].Headers = nil
-	if _, err := (&Generator{Traceparent: true}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
+	if _, err := (&Generator{Spans: spans, TraceSample: 1}).Load(t.Context(), profile, runner.LoadTarget{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	id := strings.ReplaceAll(last.Header.Get("X-Request-ID"), "-", "")
-	if got, want := last.Header.Get("traceparent"), "00-"+id+"-"+id[16:]+"-01"; got != want || len(id) != 32 {
-		t.Errorf("traceparent %q, want %q", got, want)
+	got := spans.Fetch(span.Query{}).Spans
+	if len(got) != 2 {
+		t.Fatalf("%d spans of 2 requests", len(got))
+	}
+	root := &got[1]
+	if want := "00-" + root.Trace.String() + "-" + root.ID.String() + "-01"; last.Header.Get("traceparent") != want || root.Trace != span.NewTraces(0).Of(last.Header.Get("X-Request-ID")) {
+		t.Errorf("traceparent %q, want %q", last.Header.Get("traceparent"), want)
+	}
+	if root.Kind != span.Root || root.Status != 200 || root.Class != outcome.OK || root.Method != "PUT" || root.Duration <= 0 {
+		t.Errorf("the root is %+v", root)
+	}
+	if got[0].Request != "mine" || got[0].ID == root.ID {
+		t.Errorf("a request with an id of the file has the span %+v", got[0])
 	}
 }
 

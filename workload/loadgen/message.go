@@ -26,6 +26,7 @@ import (
 // A message is a request as it goes over the wire, all but its id.
 type message struct {
 	isHead bool
+	method string
 	places []place
 	body   []byte
 	// tree is the chain that the body is, as it was drawn; nil for other requests.
@@ -42,13 +43,13 @@ type place struct {
 
 // appendHead appends the head, and the body where that is small. An empty id is
 // left out.
-func (m *message) appendHead(dst []byte, p *place, id []byte, trace bool) []byte {
+func (m *message) appendHead(dst []byte, p *place, id []byte, trace *rootTrace) []byte {
 	dst = append(dst, p.head...)
 	if len(id) > 0 {
 		dst = append(append(append(dst, control.RequestIDHeader+": "...), id...), "\r\n"...)
-		if trace {
-			dst = appendTraceparent(dst, id)
-		}
+	}
+	if trace.tells {
+		dst = append(trace.Append(append(dst, "traceparent: "...)), "\r\n"...)
 	}
 	dst = append(dst, "\r\n"...)
 	if len(m.body) <= http1.SmallBody {
@@ -64,25 +65,13 @@ func (m *message) bodyApart() []byte {
 	return m.body
 }
 
-// appendTraceparent appends the W3C trace context of a request: its id without
-// hyphens is the trace's, and the end of that the span's.
-func appendTraceparent(dst, id []byte) []byte {
-	dst = append(dst, "traceparent: 00-"...)
-	start := len(dst)
-	for _, c := range id {
-		if c != '-' {
-			dst = append(dst, c)
-		}
-	}
-	span := dst[start+16 : start+32]
-	return append(append(append(dst, '-'), span...), "-01\r\n"...)
-}
-
 // A source makes the messages of one request of the mix.
 type source struct {
 	fixed *message
 	chain *chain.Chain
 	spec  *load.Request
+	// name is that of the request, without passwords.
+	name  string
 	ownID bool // the file gives the X-Request-ID
 	urls  map[string][]string
 	dests map[string]*http1.Endpoint
@@ -101,7 +90,7 @@ func newSources(profile *load.Profile, target runner.LoadTarget) ([]*source, err
 	dests := map[string]*http1.Endpoint{}
 	sources := make([]*source, len(requests))
 	for i := range requests {
-		s := &source{spec: &requests[i], urls: target.URLs, dests: dests, tls: checked}
+		s := &source{spec: &requests[i], name: problem.CleanText(requests[i].Name), urls: target.URLs, dests: dests, tls: checked}
 		s.ownID = slices.ContainsFunc(slices.Collect(maps.Keys(s.spec.Headers)), func(name string) bool {
 			return strings.EqualFold(name, control.RequestIDHeader)
 		})
@@ -188,7 +177,7 @@ func (s *source) body() []byte {
 }
 
 func (s *source) message(urls []string, method string, body []byte) (*message, error) {
-	m := &message{isHead: method == "HEAD", body: body, places: make([]place, len(urls))}
+	m := &message{isHead: method == "HEAD", method: method, body: body, places: make([]place, len(urls))}
 	for i, text := range urls {
 		to, u, err := s.endpoint(text)
 		if err != nil {

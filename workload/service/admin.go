@@ -102,7 +102,7 @@ func adminMethods(path string) string {
 		return "GET"
 	case path == control.PeersPath:
 		return "PUT"
-	case path == control.SetDelayPath:
+	case path == control.SetDelayPath, path == control.SpansPath:
 		return "POST"
 	case strings.HasPrefix(path, control.FaultsPath+"/"):
 		return "DELETE, PUT"
@@ -138,10 +138,12 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 			return nil, err
 		}
 		return nil, s.SetPeers(peers)
+	case r.URL.Path == control.SpansPath && r.Method == http.MethodPost:
+		return s.spans(w, r)
 	case r.URL.Path == control.SetDelayPath && r.Method == http.MethodPost:
 		return s.setDelay(w, r)
 	}
-	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s", r.Method, shorten(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SetDelayPath)}
+	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s, POST %s", r.Method, shorten(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SpansPath, control.SetDelayPath)}
 }
 
 // setDelay sets the delay of all requests, in VECROsim's format: milliseconds

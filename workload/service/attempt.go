@@ -26,8 +26,7 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 		for a.Kind != exec.End {
 			var e exec.Event
 			if a.Kind == exec.Send {
-				o, fault, err := x.prepare(&c, op, a.Number, x.cancelled())
-				e = x.attempt(metrics, o, fault, err)
+				e = x.attempt(metrics, x.prepare(&c, op, a.Number, x.cancelled()))
 			} else { // Pause
 				e = x.pause(a.For)
 			}
@@ -39,9 +38,11 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	if e.Class == outcome.OK && e.Degraded > 0 {
 		metrics.degraded.Inc()
 	}
-	if e.Fallback != nil && !x.gone() {
+	fellBack := e.Fallback != nil && !x.gone()
+	if fellBack {
 		metrics.fallbacks.Inc()
 	}
+	x.traceCall(&c, op.Call.To, &e, fellBack)
 	return e
 }
 
@@ -63,16 +64,19 @@ func (x *exchange) cancelled() context.Context {
 // keepBody is how much of an answer is looked at, for a call of an endpoint.
 const keepBody = 64 << 10
 
-// prepare makes the request of the n-th attempt of a call; or says why it is not
+// prepare makes the request of the n-th attempt of a call, or says why it is not
 // sent, and by which fault.
-func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) (o *outgoing, fault int, err error) {
+func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) sending {
 	call := op.Call
+	a := sending{number: n, callee: call.To, method: call.Method, path: call.Path, hop: c.Hop(n)}
 	replicas := x.service.peers.Load().replicas(call.To)
 	attempt := c.Attempt(n, call.To, call.Path, len(replicas))
 	if attempt.Err != nil {
-		return nil, attempt.Fault, attempt.Err
+		a.fault, a.err = attempt.Fault, attempt.Err
+		return a
 	}
-	o = x.outgoing(&attempt, c.Hop(n))
+	o := x.outgoing(&attempt, a.hop)
+	a.out = o
 	o.to, o.method, o.target, o.keep, o.cancel = replicas[attempt.Replica], call.Method, requestTarget(call.Path), keepBody, cancel
 	if len(call.Names) > 0 {
 		o.target = x.machine.Values().FillPath(call.Path, url.PathEscape)
@@ -81,17 +85,17 @@ func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Co
 		o.body, _ = payload(call.RequestBytes)
 		o.contentType = "application/octet-stream"
 	}
-	return o, 0, nil
+	return a
 }
 
-// attempt sends one request, if it was prepared, and counts it.
-func (x *exchange) attempt(metrics *calleeMetrics, o *outgoing, fault int, err error) exec.Event {
-	s := x.service
-	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: err}
-	if fault > 0 {
-		x.faults.hit(fault)
+// attempt sends one request, if there is something to send, and counts it.
+func (x *exchange) attempt(metrics *calleeMetrics, sent sending) exec.Event {
+	s, start := x.service, x.service.now()
+	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: sent.err}
+	if sent.fault > 0 {
+		x.faults.hit(sent.fault)
 	}
-	if o != nil {
+	if o := sent.out; o != nil {
 		a, err := s.caller.send(o)
 		if err == nil && a.contentType == jsonType && a.length > 0 && !looksLikeJSON(a) {
 			err = fmt.Errorf("%w: it is no JSON", errMalformed)
@@ -103,6 +107,7 @@ func (x *exchange) attempt(metrics *calleeMetrics, o *outgoing, fault int, err e
 	}
 	metrics.attempt(e.Class)
 	e.Now, e.Gone = s.now(), e.Class != outcome.OK && x.gone()
+	x.traceAttempt(&sent, start, &e)
 	return e
 }
 
@@ -126,8 +131,8 @@ func (x *exchange) race(c *exec.Call, a exec.Action, metrics *calleeMetrics) {
 	for a.Kind != exec.End {
 		switch a.Kind {
 		case exec.Send:
-			o, fault, err := x.prepare(c, a.Op, a.Number, r.next(a.For))
-			go func() { r.ends <- x.attempt(metrics, o, fault, err) }()
+			sent := x.prepare(c, a.Op, a.Number, r.next(a.For))
+			go func() { r.ends <- x.attempt(metrics, sent) }()
 		case exec.BreakOff:
 			r.breakOff()
 		case exec.Pause:

@@ -116,12 +116,11 @@ func (c *caller) send(o *outgoing) (answer, error) {
 func (x *exchange) outgoing(a *exec.Attempt, hop string) *outgoing {
 	s, h := x.service, x.r.Header
 	o := &outgoing{
-		id: x.machine.Who().ID, hop: hop, from: s.Name(), deadline: s.clock(a.Until), told: s.clock(a.Told),
+		trace: x.traceparent(hop),
+		id:    x.machine.Who().ID, hop: hop, from: s.Name(), deadline: s.clock(a.Until), told: s.clock(a.Told),
 		authorization: value(h, control.AuthorizationHeader, maxAuthorization),
 	}
-	incoming := value(h, control.TraceHeader, maxID)
-	o.trace = newTraceparent(incoming)
-	if incoming != "" {
+	if len(h[control.TraceHeader]) > 0 {
 		o.traceState = value(h, control.TraceStateHeader, maxTraceState)
 	}
 	return o

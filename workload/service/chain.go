@@ -159,22 +159,25 @@ func (x *exchange) keepAnswer(document []byte) error {
 func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 	s := x.service
 	var c exec.Call
-	c.Begin(b, op, s.now())
+	began := s.now()
+	c.Begin(b, op, began)
 	document, times := []byte("null"), ""
 	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError}
 	name, replicas, err := s.locate(op.Route.Designation)
 	if err == nil {
 		var a answer
-		a, e.Class, err = x.sendRoute(&c, op, name, replicas)
+		sent := sending{number: 1, callee: name, method: http.MethodPost, path: control.EndpointChain, hop: c.Hop(1)}
+		a, e.Class, err = x.sendRoute(&c, op, &sent, replicas)
 		metrics := s.metrics.callee(name)
 		metrics.attempt(e.Class)
+		e.Status, e.Degraded, e.Now, e.Err = a.status, a.degraded, s.now(), err
+		x.traceAttempt(&sent, began, &e)
 		if err == nil {
 			err = x.keepAnswer(a.body)
 		}
 		if err == nil {
 			document, times = a.body, a.times
 		}
-		e.Status, e.Degraded, e.Now = a.status, a.degraded, s.now()
 		c.Next(e)
 		metrics.count(e.Class, c.Took())
 		if e.Class == outcome.OK && e.Degraded > 0 {
@@ -188,14 +191,16 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 
 // sendRoute sends a route to one of the replicas of a service. A status from 400
 // up is a failure, too.
-func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, name string, replicas []*replica) (a answer, class outcome.Class, err error) {
+func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replicas []*replica) (a answer, class outcome.Class, err error) {
+	name := sent.callee
 	attempt := c.Attempt(1, name, topology.DefaultPath, len(replicas))
 	if attempt.Fault > 0 {
 		x.faults.hit(attempt.Fault)
+		sent.fault = attempt.Fault
 	}
 	if err = attempt.Err; err == nil {
 		to := replicas[attempt.Replica]
-		o := x.outgoing(&attempt, c.Hop(1))
+		o := x.outgoing(&attempt, sent.hop)
 		o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
 		o.keep, o.strict, o.cancel = maxAnswers-x.answered, true, x.cancelled()
 		o.times = value(x.r.Header, control.TimesHeader, maxTimes)

@@ -47,6 +47,7 @@ type exchange struct {
 
 	mu     sync.Mutex
 	blocks []*block // guarded by mu
+	trace  tracing
 }
 
 // reset makes the exchange ready for another request, and keeps its buffers. It
@@ -55,6 +56,7 @@ func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
 	x.w, x.r, x.faults, x.metrics, x.chain, x.left, x.identity = nil, nil, nil, nil, nil, nil, exec.Identity{}
 	x.status, x.drained, x.body, x.closing = 0, false, nil, false
+	x.trace.reset()
 	if x.answered > 0 {
 		x.service.replica.Memory.Release(x.answered)
 		x.answered = 0
@@ -134,6 +136,7 @@ func (x *exchange) run(b *exec.Branch, a exec.Action) {
 	for ; ; a = b.Next(x.do(b, &a)) {
 		if a.Op != nil && a.Op.Fault > 0 {
 			x.faults.hit(a.Op.Fault)
+			x.traceFault(a.Op.Fault)
 		}
 		if a.Kind == exec.End {
 			return

@@ -35,6 +35,7 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := s.exchanges.Get().(*exchange)
 	x.w, x.r, x.id, x.start, x.faults = w, r, id, s.now(), s.faults.now.Load()
+	x.beginTrace()
 	if s.replica.StopsAbandoned {
 		x.left = r.Context().Done()
 	}
@@ -54,7 +55,9 @@ func (x *exchange) end() {
 		}
 	}
 	if x.metrics != nil {
-		x.metrics.count(x.status, s.now()-x.start)
+		took := s.now() - x.start
+		x.metrics.count(x.status, took)
+		x.endTrace(took)
 		if x.status > 0 && x.status < 400 && x.machine.Degraded() > 0 {
 			x.metrics.degraded.Inc()
 		}

@@ -1,12 +1,9 @@
 package service
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	fast "math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -49,46 +46,6 @@ func setRequestID(to, from http.Header) string {
 	id := newRequestID()
 	to[control.RequestIDHeader] = []string{id}
 	return id
-}
-
-// newTraceparent returns the traceparent of a call: the trace and flags of the
-// one that came in with a new span id, or, where none or an invalid one came, a
-// new sampled trace. Format: W3C Trace Context, version 00.
-func newTraceparent(incoming string) string {
-	var b [24]byte
-	rand.Read(b[:])
-	b[23] |= 1 // never all zero
-	var text [55]byte
-	if validTraceparent(incoming) {
-		copy(text[:], incoming)
-		copy(text[:3], "00-")
-	} else {
-		b[15] |= 1
-		copy(text[:], "00-")
-		hex.Encode(text[3:35], b[:16])
-		copy(text[35:], "-0000000000000000-01")
-	}
-	hex.Encode(text[36:52], b[16:])
-	return string(text[:])
-}
-
-// validTraceparent accepts version 00, and later ones that begin like it.
-func validTraceparent(s string) bool {
-	if len(s) < 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || len(s) > 55 && (s[:2] == "00" || s[55] != '-') {
-		return false
-	}
-	version, trace, span, flags := s[:2], s[3:35], s[36:52], s[53:55]
-	return isHex(version) && version != "ff" && isHex(trace) && isHex(span) && isHex(flags) &&
-		strings.Trim(trace, "0") != "" && strings.Trim(span, "0") != ""
-}
-
-func isHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }
 
 // timeLeftFor is the time that the caller says is left, or exec.Never.

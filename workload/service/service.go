@@ -13,7 +13,8 @@
 // # Headers
 //
 // X-Request-ID is made (UUID v4) where it is missing and passed on. traceparent
-// is passed on with a new span id, or made; tracestate goes with it.
+// is passed on with the span of the attempt, or made from the seed and the
+// request's id; tracestate goes with it.
 // Microsim-Hop is the place in the tree of calls of one request: the indexes of
 // the calls that led there, 0.2.1. Microsim-From names the calling service.
 // Microsim-Deadline is the time left for the request as a whole in whole
@@ -59,6 +60,10 @@ type Config struct {
 	AllowHosts []string
 	// Token opens /admin and /set-delay; without one they are off.
 	Token string
+	// TraceSample is the share, from 0 to 1, of traces whose spans are kept
+	// whatever becomes of the request; those of requests that fail are kept, too.
+	// 0 makes no spans.
+	TraceSample float64
 	// Limits bound what a request may ask for.
 	Limits chain.Limits
 	// Logger gets a line per request at debug level; nil means none.
@@ -93,6 +98,7 @@ type Service struct {
 	replies map[*behave.Endpoint]*reply
 	metrics *metrics
 	faults  faultBoard
+	tracer  tracer
 	peers   atomic.Pointer[peerBook]
 	caller  *caller
 	// replica is what the machines of requests share.
@@ -143,6 +149,7 @@ func New(cfg Config) (*Service, error) {
 		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
+	s.tracer = newTracer(&s.cfg, s.began)
 	s.units = sync.OnceValue(newUnitRandom)
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = newMetrics(s)

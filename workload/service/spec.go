@@ -27,6 +27,8 @@ type Spec struct {
 	Seed uint64 `json:"seed,string,omitempty"`
 	// Peers are the base URLs of the replicas of each service of the system.
 	Peers map[string][]string `json:"peers,omitempty"`
+	// TraceSample is Config.TraceSample.
+	TraceSample float64 `json:"traceSample,omitempty"`
 	// AllowHosts are hosts outside the system that chains may name by URL.
 	AllowHosts []string     `json:"allowHosts,omitempty"`
 	Limits     chain.Limits `json:"limits,omitzero"`
@@ -60,6 +62,6 @@ func ParseSpec(data []byte) (*Spec, error) {
 func (s *Spec) Config(logger *slog.Logger) Config {
 	return Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers,
-		AllowHosts: s.AllowHosts, Token: s.Token, Limits: s.Limits, Grace: s.Grace.Std(), Logger: logger,
+		AllowHosts: s.AllowHosts, Token: s.Token, TraceSample: s.TraceSample, Limits: s.Limits, Grace: s.Grace.Std(), Logger: logger,
 	}
 }

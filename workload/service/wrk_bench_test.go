@@ -40,6 +40,11 @@ const (
 func BenchmarkLeafAgainstNetHTTP(b *testing.B)  { compare(b, "bare-1", "ours-1") }
 func BenchmarkChainAgainstNetHTTP(b *testing.B) { compare(b, "bare-5", "ours-5") }
 
+// BenchmarkLeafTraced and BenchmarkChainTraced are what the traces of 1 % of the
+// requests cost, beside the same services without.
+func BenchmarkLeafTraced(b *testing.B)  { compare(b, "ours-1", "traced-1") }
+func BenchmarkChainTraced(b *testing.B) { compare(b, "ours-5", "traced-5") }
+
 // compare reports requests per second of both sides and their ratio.
 func compare(b *testing.B, theirs, ours string) {
 	wrk, err := exec.LookPath("wrk")
@@ -149,9 +154,13 @@ func serveForBenchmark(what string) error {
 	case "bare-5":
 		url, err = bareHops(chainHops)
 	case "ours-1":
-		url, err = ourHops(ctx, 1)
+		url, err = ourHops(ctx, 1, 0)
 	case "ours-5":
-		url, err = ourHops(ctx, chainHops)
+		url, err = ourHops(ctx, chainHops, 0)
+	case "traced-1":
+		url, err = ourHops(ctx, 1, 0.01)
+	case "traced-5":
+		url, err = ourHops(ctx, chainHops, 0.01)
 	default:
 		err = fmt.Errorf("nothing is known of %q", what)
 	}
@@ -196,14 +205,14 @@ func bareHops(n int) (url string, err error) {
 	return url, nil
 }
 
-func ourHops(ctx context.Context, n int) (url string, err error) {
+func ourHops(ctx context.Context, n int, traces float64) (url string, err error) {
 	peers := map[string][]string{}
 	for i := range n {
 		t := topology.NewService(fmt.Sprintf("hop-%d", i))
 		if i > 0 {
 			t = topology.NewService(t.Name, topology.CallTo(fmt.Sprintf("hop-%d", i-1)))
 		}
-		s, err := New(Config{System: "bench", Service: t, Peers: peers})
+		s, err := New(Config{System: "bench", Service: t, Peers: peers, TraceSample: traces})
 		if err != nil {
 			return "", err
 		}
@@ -220,8 +229,13 @@ func ourHops(ctx context.Context, n int) (url string, err error) {
 }
 
 // BenchmarkHandler is what the service adds to a request, without the network.
-func BenchmarkHandler(b *testing.B) {
-	s, err := New(Config{System: "bench", Service: topology.NewService("leaf")})
+func BenchmarkHandler(b *testing.B) { benchmarkHandler(b, 0) }
+
+// BenchmarkHandlerTraced is the same with the traces of 1 % of the requests.
+func BenchmarkHandlerTraced(b *testing.B) { benchmarkHandler(b, 0.01) }
+
+func benchmarkHandler(b *testing.B, traces float64) {
+	s, err := New(Config{System: "bench", Service: topology.NewService("leaf"), TraceSample: traces})
 	if err != nil {
 		b.Fatal(err)
 	}

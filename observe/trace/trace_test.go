@@ -1,0 +1,303 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	collector "go.opentelemetry.io/proto/slim/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+const ms = int64(time.Millisecond)
+
+// shop is a request of the load to web, which calls cart twice, of which the
+// first attempt fails.
+func shop(request string) []span.Span {
+	base := span.Span{Trace: span.NewTraces(1).Of(request), Request: request, Method: "GET", Path: "/", Sampled: true}
+	at := func(change func(*span.Span), start, took int64) span.Span {
+		s := base
+		change(&s)
+		s.Start, s.Duration = 1e18+start*ms, time.Duration(took*ms)
+		s.SetIDs()
+		return s
+	}
+	return []span.Span{
+		at(func(s *span.Span) {
+			s.Kind, s.Service, s.Replica, s.Hop, s.Caller, s.Status = span.Server, "cart", 2, "0~2", "web", 200
+		}, 21, 8),
+		at(func(s *span.Span) {
+			s.Kind, s.Service, s.Replica, s.Hop, s.Callee, s.Attempt, s.Status, s.Class = span.Client, "web", 1, "0~2", "cart", 2, 200, outcome.OK
+		}, 20, 10),
+		at(func(s *span.Span) {
+			s.Kind, s.Service, s.Replica, s.Hop, s.Callee, s.Attempt, s.Class, s.Error = span.Client, "web", 1, "0", "cart", 1, outcome.Timeout, "no answer came in time"
+		}, 2, 15),
+		at(func(s *span.Span) {
+			s.Kind, s.Service, s.Replica, s.Status = span.Server, "web", 1, 200
+			s.Events = []span.Event{{At: 1e18 + 3*ms, Name: span.FaultActed, Subject: "slow", Detail: "latency"}}
+		}, 1, 31),
+		at(func(s *span.Span) {
+			s.Kind, s.Path, s.Callee, s.Status, s.Class = span.Root, "buy", "web", 200, outcome.OK
+		}, 0, 33),
+	}
+}
+
+func stored(spans ...[]span.Span) *Store {
+	s := NewStore(nil)
+	for _, each := range spans {
+		s.Add(each)
+	}
+	return s
+}
+
+func TestTracesAreTrees(t *testing.T) {
+	s := stored(shop("b")[:2], shop("a"), shop("b")[2:], shop("b")[:1]) // one comes twice
+	var text bytes.Buffer
+	for _, tr := range s.Traces() {
+		if tr.ID != span.NewTraces(1).Of("a") {
+			continue
+		}
+		if err := tr.WriteWaterfall(&text, 80); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := `trace ` + span.NewTraces(1).Of("a").String() + `, 5 spans
+load buy                      ████████████████████████  33.00 ms  200
+  web/1 GET /                 ███████████████████████   31.00 ms  200
+    ! fault slow acted (latency)
+    -> cart GET /              ▒▒▒▒▒▒▒▒▒▒▒              15.00 ms  timeout
+      ! no answer came in time
+    -> cart GET /, attempt 2                ───────     10.00 ms  200
+      cart/2 GET /                           ██████      8.00 ms  200
+`
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Error(diff)
+	}
+	if all := s.Traces(); len(all) != 2 || len(all[0].Spans) != 5 || len(all[1].Spans) != 5 {
+		t.Errorf("%d traces", len(all))
+	}
+	slow, failed := Pick(s.Traces())
+	if slow == nil || failed != nil {
+		t.Errorf("slow %v, failed %v", slow, failed)
+	}
+}
+
+// toBase64 rewrites the ids of OTLP's JSON, which are hexadecimal there, to what
+// the JSON of protocol buffers has.
+func toBase64(line []byte) []byte {
+	ids := regexp.MustCompile(`"(traceId|spanId|parentSpanId)":"([0-9a-f]*)"`)
+	return ids.ReplaceAllFunc(line, func(field []byte) []byte {
+		m := ids.FindSubmatch(field)
+		id, _ := hex.DecodeString(string(m[2]))
+		return fmt.Appendf(nil, "%q:%q", m[1], base64.StdEncoding.EncodeToString(id))
+	})
+}
+
+// The official types read each line, unknown fields being an error.
+func TestLinesAreOTLP(t *testing.T) {
+	var text bytes.Buffer
+	origin := &Origin{System: "shop", Target: "local", Version: "v1"}
+	if err := origin.WriteOTLP(&text, stored(shop("a"), shop("b")).Traces()); err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(text.Bytes()), []byte("\n"))
+	if len(lines) != 2 {
+		t.Fatalf("%d lines of 2 traces", len(lines))
+	}
+	var got []string
+	for _, line := range lines {
+		var request collector.ExportTraceServiceRequest
+		if err := protojson.Unmarshal(toBase64(line), &request); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		for _, r := range request.ResourceSpans {
+			for _, s := range r.ScopeSpans[0].Spans {
+				got = append(got, fmt.Sprintf("%s %s %v %d-%d %v %d", r.Resource.Attributes[0].Value.GetStringValue(), s.Name, s.Kind,
+					(int64(s.StartTimeUnixNano)-1e18)/ms, (int64(s.EndTimeUnixNano)-1e18)/ms, s.Status.Code, len(s.Events)))
+				if len(s.TraceId) != 16 || len(s.SpanId) != 8 {
+					t.Errorf("ids of %d and %d bytes", len(s.TraceId), len(s.SpanId))
+				}
+			}
+		}
+	}
+	want := []string{
+		"microsim-load buy SPAN_KIND_CLIENT 0-33 STATUS_CODE_UNSET 0",
+		"web GET / SPAN_KIND_SERVER 1-32 STATUS_CODE_UNSET 1",
+		"web GET / SPAN_KIND_CLIENT 2-17 STATUS_CODE_ERROR 0",
+		"web GET / SPAN_KIND_CLIENT 20-30 STATUS_CODE_UNSET 0",
+		"cart GET / SPAN_KIND_SERVER 21-29 STATUS_CODE_UNSET 0",
+	}
+	if diff := cmp.Diff(append(want, want...), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Each event has the fields that its phase needs, stretches on one row lie inside
+// each other, and arrows have two ends.
+func TestChromeTrace(t *testing.T) {
+	var spans [][]span.Span
+	for i := range 20 { // at the same time
+		spans = append(spans, shop(fmt.Sprint(i)))
+	}
+	var text bytes.Buffer
+	if err := WriteChrome(&text, stored(spans...).Traces()); err != nil {
+		t.Fatal(err)
+	}
+	checkChrome(t, text.Bytes(), 100)
+}
+
+// checkChrome holds a document against the format.
+func checkChrome(t *testing.T, text []byte, spans int) {
+	t.Helper()
+	var doc struct {
+		DisplayTimeUnit string
+		TraceEvents     []struct {
+			Name, Ph, ID, S, Bp string
+			Ts, Dur             *float64
+			Pid, Tid            *int
+			Args                map[string]any
+		}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	type row struct{ pid, tid int }
+	open, arrows, found := map[row][]float64{}, map[string]string{}, 0
+	last := -1.0
+	for _, e := range doc.TraceEvents {
+		if e.Name == "" || e.Ts == nil || e.Pid == nil || e.Tid == nil {
+			t.Fatalf("an event lacks a field: %+v", e)
+		}
+		switch e.Ph {
+		case "X":
+			found++
+			if e.Dur == nil || *e.Dur < 0 || *e.Ts < last {
+				t.Fatalf("a stretch without a length, or not in order: %+v", e)
+			}
+			last = *e.Ts
+			r := row{*e.Pid, *e.Tid}
+			ends := open[r]
+			for len(ends) > 0 && ends[len(ends)-1] <= *e.Ts {
+				ends = ends[:len(ends)-1]
+			}
+			if len(ends) > 0 && ends[len(ends)-1] < *e.Ts+*e.Dur {
+				t.Fatalf("%+v reaches over the end of what it lies in", e)
+			}
+			open[r] = append(ends, *e.Ts+*e.Dur)
+		case "M":
+			if e.Name != "process_name" || e.Args["name"] == "" {
+				t.Fatalf("%+v", e)
+			}
+		case "i":
+			if e.S != "t" {
+				t.Fatalf("%+v", e)
+			}
+		case "s", "f":
+			arrows[e.ID] += e.Ph
+		default:
+			t.Fatalf("phase %q", e.Ph)
+		}
+	}
+	for id, ends := range arrows {
+		if ends != "sf" {
+			t.Errorf("arrow %s has the ends %q", id, ends)
+		}
+	}
+	if found != spans || len(arrows) == 0 {
+		t.Errorf("%d stretches, want %d; %d arrows", found, spans, len(arrows))
+	}
+}
+
+// A system answers questions for spans from buffers.
+type system struct {
+	buffers map[string]*span.Buffer
+	fails   map[string]bool
+}
+
+func (s *system) replicas(context.Context) (all []runner.Replica, err error) {
+	for name := range s.buffers {
+		all = append(all, runner.Replica{Service: name, Index: 1, State: runner.Ready})
+	}
+	return all, nil
+}
+
+func (s *system) Spans(_ context.Context, r runner.Replica, q control.SpanQuery) (control.Spans, error) {
+	if s.fails[r.Service] {
+		return control.Spans{}, errors.New("no answer")
+	}
+	return s.buffers[r.Service].Fetch(q), nil
+}
+
+// A request that failed at one place is kept at all, though none of its other
+// spans is sampled or failed, and though one ends after it was asked for.
+func TestCollectorAsksForFailedRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := &system{buffers: map[string]*span.Buffer{"web": span.NewBuffer(1), "cart": span.NewBuffer(2)}, fails: map[string]bool{}}
+		loaded, store := span.NewBuffer(3), NewStore(nil)
+		c := New(Options{Load: loaded, Into: func() *Store { return store }})
+		c.Start(t.Context(), world.replicas, world)
+		unsampled := func(request string) []span.Span {
+			spans := shop(request)
+			for i := range spans {
+				spans[i].Sampled = false
+			}
+			return spans
+		}
+		one, good := unsampled("one"), unsampled("good")
+		good[2].Class = outcome.OK
+		for _, spans := range [][]span.Span{one, good} {
+			world.buffers["web"].Add(spans[1:4])
+			loaded.Add(spans[4:])
+		}
+		world.buffers["cart"].Add(good[:1])
+		time.Sleep(1500 * time.Millisecond)
+		world.fails["web"] = true // for a while
+		time.Sleep(2 * time.Second)
+		world.fails["web"] = false
+		world.buffers["cart"].Add(one[:1])
+		time.Sleep(time.Second)
+		c.Stop()
+		all := store.Traces()
+		if len(all) != 1 || all[0].ID != one[0].Trace || len(all[0].Spans) != 5 {
+			t.Errorf("%d traces: %+v", len(all), all)
+		}
+		if store.Lost() != 0 {
+			t.Errorf("%d spans were lost", store.Lost())
+		}
+	})
+}
+
+func TestStoreIsBounded(t *testing.T) {
+	s := NewStore(nil)
+	for i := range MaxSpans/5 + 10 {
+		s.Add(shop(fmt.Sprint(i)))
+	}
+	if len(s.traces) != MaxSpans/5 || s.Lost() != 50 {
+		t.Errorf("%d traces, %d spans lost", len(s.traces), s.Lost())
+	}
+}
+
+func TestWaterfallOfNarrowTerminals(t *testing.T) {
+	for _, width := range []int{0, 20, 40, 200} {
+		var text strings.Builder
+		if err := stored(shop("a")).Traces()[0].WriteWaterfall(&text, width); err != nil || strings.Count(text.String(), "\n") != 8 {
+			t.Errorf("width %d: %v\n%s", width, err, text.String())
+		}
+	}
+}

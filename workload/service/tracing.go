@@ -1,0 +1,199 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
+)
+
+// A tracer makes the spans of one replica.
+type tracer struct {
+	traces  span.Traces
+	sampler span.Sampler
+	// buffer is nil if no spans are made; the context of traces is passed on all
+	// the same.
+	buffer *span.Buffer
+	// began is the service's start, in nanoseconds since 1970.
+	began int64
+}
+
+func newTracer(cfg *Config, began time.Time) tracer {
+	t := tracer{traces: span.NewTraces(cfg.Seed), sampler: span.NewSampler(cfg.TraceSample), began: began.UnixNano()}
+	if cfg.TraceSample > 0 {
+		t.buffer = span.NewBuffer(t.began)
+	}
+	return t
+}
+
+// A tracing is what one request notes for its trace. The buffers are used again
+// for other requests: a request whose trace is not kept allocates nothing.
+type tracing struct {
+	// context is that of the request's trace. Its Span is the parent that the
+	// request has brought, or zero.
+	context span.Parent
+	// ids are known if the request makes calls.
+	ids   span.Ids
+	hasID bool
+	// attempts are those of calls, in the order of their end. The other fields are
+	// guarded by the exchange's mu, too, once branches run.
+	attempts []span.Span
+	events   []span.Event
+}
+
+func (t *tracing) reset() {
+	clear(t.attempts)
+	clear(t.events)
+	*t = tracing{attempts: t.attempts[:0], events: t.events[:0]}
+}
+
+// beginTrace finds the trace that the request belongs to.
+func (x *exchange) beginTrace() {
+	t := &x.service.tracer
+	if text := value(x.r.Header, control.TraceHeader, maxID); text != "" {
+		if parent, ok := span.ParseParent(text); ok {
+			x.trace.context = parent
+			return
+		}
+	}
+	id := t.traces.Of(x.id)
+	// Without spans of our own, others may want to see the trace.
+	x.trace.context = span.Parent{Trace: id, Sampled: t.buffer == nil || t.sampler.Keeps(id)}
+}
+
+// traceparent is the context of the attempt that leads to a hop.
+func (x *exchange) traceparent(hop string) string {
+	x.mu.Lock()
+	t := &x.trace
+	if !t.hasID {
+		t.ids, t.hasID = span.IdsOf(t.context.Trace, x.id), true
+	}
+	out := t.context
+	out.Span = t.ids.Attempt(hop)
+	x.mu.Unlock()
+	return out.String()
+}
+
+// traceFault notes that a fault has acted, by its place from 1.
+func (x *exchange) traceFault(place int) {
+	f := x.faults.running[place-1]
+	x.traceEvent(span.FaultActed, f.id, string(f.fault.Type))
+}
+
+func (x *exchange) traceEvent(name span.EventName, subject, detail string) {
+	t := &x.service.tracer
+	if t.buffer == nil {
+		return
+	}
+	e := span.Event{At: t.began + int64(x.service.now()), Name: name, Subject: subject, Detail: detail}
+	x.mu.Lock()
+	x.trace.events = append(x.trace.events, e)
+	x.mu.Unlock()
+}
+
+// A sending is one attempt of a call, before it is sent and after.
+type sending struct {
+	// out is what is sent; nil if nothing is, for the reason in err.
+	out                       *outgoing
+	err                       error
+	fault                     int
+	number                    int
+	callee, method, path, hop string
+}
+
+// traceAttempt notes how an attempt has ended.
+func (x *exchange) traceAttempt(a *sending, start time.Duration, e *exec.Event) {
+	s := x.service
+	t := &s.tracer
+	if t.buffer == nil {
+		return
+	}
+	at := span.Span{
+		Trace: x.trace.context.Trace, Kind: span.Client, Service: s.Name(), Replica: s.cfg.Replica,
+		Request: x.id, Hop: a.hop, Method: a.method, Path: a.path, Callee: a.callee, Attempt: a.number,
+		Start: t.began + int64(start), Duration: e.Now - start, Status: e.Status, Class: e.Class, Degraded: e.Degraded, Sampled: x.trace.context.Sampled,
+	}
+	if e.Err != nil {
+		at.Error = clip(e.Err.Error())
+	}
+	if a.fault > 0 {
+		f := x.faults.running[a.fault-1]
+		at.Events = []span.Event{{At: at.Start, Name: span.FaultActed, Subject: f.id, Detail: string(f.fault.Type)}}
+	}
+	x.mu.Lock()
+	x.trace.attempts = append(x.trace.attempts, at)
+	x.mu.Unlock()
+}
+
+// traceCall notes what became of a call beside its attempts.
+func (x *exchange) traceCall(c *exec.Call, callee string, e *exec.Event, fellBack bool) {
+	switch {
+	case c.Sent() == 0:
+		x.traceEvent(span.NotSent, callee, string(e.Class))
+	case e.Class == outcome.BreakerOpen:
+		x.traceEvent(span.Opened, callee, "")
+	}
+	if fellBack {
+		x.traceEvent(span.FellBack, callee, string(e.Fallback.Kind))
+	}
+}
+
+// endTrace hands over the spans of the request.
+func (x *exchange) endTrace(took time.Duration) {
+	s, h, t := x.service, x.r.Header, &x.trace
+	if s.tracer.buffer == nil {
+		return
+	}
+	served := span.Span{
+		Trace: t.context.Trace, Parent: t.context.Span, Kind: span.Server, Service: s.Name(), Replica: s.cfg.Replica,
+		Request: x.id, Hop: value(h, control.HopHeader, maxHop), Method: x.r.Method, Path: x.metrics.label, Caller: value(h, control.FromHeader, maxID),
+		Start: s.tracer.began + int64(x.start), Duration: took, Status: x.status, Degraded: x.machine.Degraded(), Sampled: t.context.Sampled, Events: t.events,
+	}
+	if served.Failed() {
+		served.Error = x.failureText()
+	}
+	t.attempts = append(t.attempts, served)
+	s.tracer.buffer.Add(t.attempts)
+}
+
+// failureText says why the request is not answered well.
+func (x *exchange) failureText() string {
+	switch end := x.machine.Ending(); {
+	case end.Kind == behave.OpFail:
+		return clip(end.Failure.Text(&x.machine))
+	case x.status == 0:
+		return "no answer was given"
+	default:
+		return fmt.Sprintf("%d %s", x.status, http.StatusText(x.status))
+	}
+}
+
+// clip bounds an error of a span.
+func clip(text string) string {
+	if len(text) > span.MaxError {
+		return text[:span.MaxError-3] + "..."
+	}
+	return text
+}
+
+// spans answers control.SpansPath.
+func (s *Service) spans(w http.ResponseWriter, r *http.Request) (any, error) {
+	if s.tracer.buffer == nil {
+		return nil, errors.New("reading the spans: the service makes none, because its traceSample is 0")
+	}
+	var q control.SpanQuery
+	if err := controlhttp.ReadJSON(w, r, control.MaxBody, &q); err != nil {
+		return nil, err
+	}
+	if len(q.Traces) > control.MaxTracesAsked {
+		return nil, fmt.Errorf("reading the spans: %d traces are more than the %d that one request may ask for", len(q.Traces), control.MaxTracesAsked)
+	}
+	return s.tracer.buffer.Fetch(q), nil
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -27,6 +29,14 @@ func ReadUnchecked(name string, text []byte) (*document.Document, error) {
 		return nil, fmt.Errorf("reading %q: expected one document, got %d", name, len(f.docs))
 	}
 	return &f.docs[0].Document, nil
+}
+
+// ReadLayout is Read of a text, which returns the documents of the YAML library,
+// too: nil for JSON.
+func ReadLayout(name string, text []byte) (document.Documents, []*yaml.Node, error) {
+	f := readFile(name, text)
+	docs, err := finish([]*reader{f})
+	return docs, f.Nodes, err
 }
 
 // Default returns the value that a file's value of the type starts from.

@@ -98,6 +98,7 @@ func (f *File) parseYAML(data []byte) []*Node {
 			f.syntax(data, err)
 			break
 		}
+		f.Nodes = append(f.Nodes, &doc)
 		if len(doc.Content) == 0 {
 			continue
 		}

@@ -5,7 +5,6 @@
 package edit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,12 +35,12 @@ func (f *File) Text() []byte { return f.Source.Text }
 // Open reads a file. An error of type decode.Mistakes names what is wrong with it.
 // The text must not be changed afterwards.
 func Open(name string, text []byte) (*File, error) {
-	docs, err := spec.Read(name, bytes.NewReader(text))
+	docs, nodes, err := spec.ReadLayout(name, text)
 	if err != nil {
 		return nil, err
 	}
 	f := &File{Name: name, Documents: docs}
-	if f.Source, err = source.Parse(name, text); err != nil {
+	if f.Source, err = source.Layout(name, text, nodes); err != nil {
 		return nil, err
 	}
 	for _, root := range f.Source.Documents {

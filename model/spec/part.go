@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -27,6 +29,26 @@ func ReadUnchecked(name string, text []byte) (*document.Document, error) {
 		return nil, fmt.Errorf("reading %q: expected one document, got %d", name, len(f.docs))
 	}
 	return &f.docs[0].Document, nil
+}
+
+// A Layout is how a text was read.
+type Layout struct {
+	// Nodes are the documents of the YAML library; nil for JSON.
+	Nodes []*yaml.Node
+	// Roots are the documents that were read, their short forms turned into the
+	// domain's fields. Each node knows its place and its origin.
+	Roots []*decode.Node
+}
+
+// ReadLayout is Read of a text, and tells how it was read.
+func ReadLayout(name string, text []byte) (document.Documents, Layout, error) {
+	f := readFile(name, text)
+	docs, err := finish([]*reader{f})
+	layout := Layout{Nodes: f.Nodes}
+	for _, d := range f.docs {
+		layout.Roots = append(layout.Roots, d.Root)
+	}
+	return docs, layout, err
 }
 
 // Default returns the value that a file's value of the type starts from.

@@ -86,6 +86,9 @@ func inherit(n, common *decode.Node) {
 	}
 	for _, field := range common.Fields {
 		if !n.Has(field.Key) {
+			value := *field.Value
+			value.Origin = decode.Inherited
+			field.Value = &value
 			n.Fields = append(n.Fields, field)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
@@ -14,6 +16,9 @@ type File struct {
 	Name     string
 	Mistakes Mistakes
 	Types    Types
+	// Nodes are the documents as the YAML library has them, empty ones included; nil
+	// for JSON. Who needs the layout of the file, too, need not read it again.
+	Nodes []*yaml.Node
 	// json says that the file is JSON, so that hints speak JSON.
 	json bool
 	// root is the document that is read or checked now.

@@ -25,6 +25,35 @@ func (s shape) String() string {
 	return [...]string{"nothing", "text", "a number", "true or false", "a list", "an object"}[s]
 }
 
+// Origin says how a value comes to its place.
+type Origin int
+
+// The origins of values. Only what is Written stands in the file as it is read; all
+// else is made of what stands at its place.
+const (
+	Written Origin = iota
+	// Derived values are made of a short form, such as a call of the name of its
+	// callee.
+	Derived
+	// Aliased values are written at an anchor; the place is that of the alias.
+	Aliased
+	// Merged values are brought by a merge; the place is that of the alias.
+	Merged
+	// Inherited values are policies that are written for many calls; the place is
+	// where they are written.
+	Inherited
+	// Default values are written nowhere. No node has this origin.
+	Default
+)
+
+// String names the origin in one word.
+func (o Origin) String() string {
+	return [...]string{"written", "derived", "aliased", "merged", "inherited", "default"}[o]
+}
+
+// MarshalText writes the origin as its word.
+func (o Origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 // A Node is one value of a file, with its place. Aliases are resolved, and the
 // keys of an object are known to differ.
 type Node struct {
@@ -33,6 +62,7 @@ type Node struct {
 	Fields    []Field
 	Items     []*Node
 	Line, Col int
+	Origin    Origin
 }
 
 // A Field is a key of an object and its value.
@@ -114,7 +144,9 @@ func contains(keys []string, key string) bool {
 }
 
 // Like returns an empty node of a shape at the place of n.
-func (n *Node) Like(s shape) *Node { return &Node{Shape: s, Line: n.Line, Col: n.Col} }
+func (n *Node) Like(s shape) *Node {
+	return &Node{Shape: s, Line: n.Line, Col: n.Col, Origin: max(n.Origin, Derived)}
+}
 
 // TextAt returns a node of text at the place of n.
 func (n *Node) TextAt(s string) *Node {

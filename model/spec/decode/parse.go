@@ -98,6 +98,7 @@ func (f *File) parseYAML(data []byte) []*Node {
 			f.syntax(data, err)
 			break
 		}
+		f.Nodes = append(f.Nodes, &doc)
 		if len(doc.Content) == 0 {
 			continue
 		}
@@ -177,7 +178,7 @@ type expander struct {
 // place returns an empty node where a value is written or used.
 func (x *expander) place(y *yaml.Node) *Node {
 	if x.use != nil {
-		y = x.use
+		return &Node{Line: x.use.Line, Col: x.use.Column, Origin: Aliased}
 	}
 	return &Node{Line: y.Line, Col: y.Column}
 }
@@ -259,6 +260,7 @@ func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 	for _, f := range merged {
 		if first[f.Key] == nil {
 			first[f.Key] = y
+			f.Value.Origin = Merged
 			n.Fields = append(n.Fields, f)
 		}
 	}

@@ -5,7 +5,6 @@
 package edit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +24,8 @@ type File struct {
 	Documents document.Documents
 	// roots has the node of each document.
 	roots []*source.Node
+	// read has what the decoder read of each document.
+	read []*decode.Node
 	// systems has, for an experiment that names the system of another document,
 	// the index of that document; -1 otherwise.
 	systems []int
@@ -36,12 +37,12 @@ func (f *File) Text() []byte { return f.Source.Text }
 // Open reads a file. An error of type decode.Mistakes names what is wrong with it.
 // The text must not be changed afterwards.
 func Open(name string, text []byte) (*File, error) {
-	docs, err := spec.Read(name, bytes.NewReader(text))
+	docs, layout, err := spec.ReadLayout(name, text)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Name: name, Documents: docs}
-	if f.Source, err = source.Parse(name, text); err != nil {
+	f := &File{Name: name, Documents: docs, read: layout.Roots}
+	if f.Source, err = source.Layout(name, text, layout.Nodes); err != nil {
 		return nil, err
 	}
 	for _, root := range f.Source.Documents {

@@ -101,6 +101,7 @@ func TestOperations(t *testing.T) {
 		{"crlf.yaml", `{"op": "setCall", "service": "web", "to": "db", "field": "count", "value": 2}`, []string{
 			"  - to: db\r\n", "  - to: db\r\n    count: 2\r\n",
 		}},
+		{"flow.yaml", `{"op": "renameService", "name": "pay", "to": "payment"}`, []string{"{to: pay/now, ", "{to: payment/now, ", "{name: pay, ", "{name: payment, "}},
 		// All users of the anchor change alike.
 		{"anchors.yaml", `{"op": "renameService", "name": "db", "to": "store"}`, []string{
 			"{to: db, timeout: &short 1s}", "{to: store, timeout: &short 1s}", "- to: db\n", "- to: store\n", "- name: db\n", "- name: store\n", "{to: db, retry: *retry}", "{to: store, retry: *retry}",

@@ -66,7 +66,7 @@ func TestRandomOperations(t *testing.T) {
 		}
 	}
 	t.Log(tally)
-	if tally["done"] < 500 || tally["mismatch"]+tally["layout"] > tally["done"]/50 {
+	if tally["done"] < 500 || tally["mismatch"]+tally["layout"] > 0 {
 		t.Errorf("what became of the operations: %v", tally)
 	}
 }

@@ -20,16 +20,14 @@ type builder struct {
 	err   error
 }
 
-func (f *File) parseYAML() error {
-	b := &builder{File: f, at: f.bom}
-	dec := yaml.NewDecoder(bytes.NewReader(decode.AsYAML11(f.Text[f.bom:])))
-	for {
-		var doc yaml.Node
-		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("reading %q: %w", f.Name, err)
+func (f *File) parseYAML(docs []*yaml.Node) (err error) {
+	if docs == nil {
+		if docs, err = f.readYAML(); err != nil {
+			return err
 		}
+	}
+	b := &builder{File: f, at: f.bom}
+	for _, doc := range docs {
 		b.nodes = map[*yaml.Node]*Node{}
 		b.head()
 		root := &Node{From: b.at, Body: b.at, To: b.at, Style: Plain, Tag: "!!null"}
@@ -46,6 +44,20 @@ func (f *File) parseYAML() error {
 		b.fail()
 	}
 	return b.err
+}
+
+// readYAML reads the documents with the YAML library.
+func (f *File) readYAML() (docs []*yaml.Node, err error) {
+	dec := yaml.NewDecoder(bytes.NewReader(decode.AsYAML11(f.Text[f.bom:])))
+	for {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+			return docs, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading %q: %w", f.Name, err)
+		}
+		docs = append(docs, &doc)
+	}
 }
 
 func (b *builder) fail() {

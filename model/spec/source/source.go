@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // A File is a text with the tree of its values. Offsets count bytes from 0.
@@ -191,6 +193,12 @@ func (e *LayoutError) Unwrap() error { return errAlien }
 // Parse reads a file that can be read without mistakes. The text is kept and must
 // not be changed.
 func Parse(name string, text []byte) (*File, error) {
+	return Layout(name, text, nil)
+}
+
+// Layout is Parse of a file whose documents the YAML library has read: nodes are
+// those of the text without its byte order mark. Nil means that they are not there.
+func Layout(name string, text []byte, nodes []*yaml.Node) (*File, error) {
 	f := &File{Name: name, Text: text, EOL: "\n", Indent: 2, ascii: true}
 	if bytes.HasPrefix(text, []byte(utf8BOM)) {
 		f.bom = len(utf8BOM)
@@ -210,7 +218,7 @@ func Parse(name string, text []byte) (*File, error) {
 	if f.JSON {
 		err = f.parseJSON()
 	} else {
-		err = f.parseYAML()
+		err = f.parseYAML(nodes)
 	}
 	if err != nil {
 		return nil, err

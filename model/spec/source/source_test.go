@@ -11,17 +11,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// corpus are all YAML and JSON files of the project.
+// corpus are the YAML and JSON files of the project.
 func corpus(t testing.TB) (paths []string) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.FromSlash("../../.."), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
-			paths = append(paths, path)
+	for _, tree := range []string{"examples", "testdata", "model", "docs", "krew"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", "..", tree), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
+				paths = append(paths, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil || len(paths) < 50 {
-		t.Fatalf("found %d files: %v", len(paths), err)
+	}
+	if len(paths) < 100 {
+		t.Fatalf("found %d files", len(paths))
 	}
 	return paths
 }

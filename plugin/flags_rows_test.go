@@ -135,7 +135,7 @@ func fileRows() []flagRow {
 		{"cluster delete", "ignore-not-found", "--all", "--ignore-not-found", "", refused},
 		{"cluster list", "output", "", "-o json", "", `"items":`},
 		{"cluster list", "no-headers", "-o json", "--no-headers", "", refused},
-		{"doctor", "on", "", "--on kind", "--on cluster", `sandbox`},
+		{"doctor", "on", "", "--on kind", "--on cluster", `there is no kind cluster`},
 		{"doctor", "output", "--on cluster", "-o json", "", `"items":`},
 		{"doctor", "no-headers", "--on cluster", "--no-headers", "", `^exit code 0\n[^N]`},
 		{"doctor", "image", "--on cluster", "--image registry.example/agent:7", "", `registry\.example/agent:7`},

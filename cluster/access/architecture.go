@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"k8s.io/apimachinery/pkg/version"
@@ -46,4 +50,28 @@ func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.I
 		return nil, fmt.Errorf("reading the version of the cluster: %w", err)
 	}
 	return &v, nil
+}
+
+// NodesHave reports whether every node is known to have an image. Users who may not see
+// nodes do not know.
+func NodesHave(ctx context.Context, config *rest.Config, image string) bool {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return false
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil || len(nodes.Items) == 0 {
+		return false
+	}
+	return len(nodesWithout(nodes.Items, image)) == 0
+}
+
+// nodesWithout names the nodes of which it is not known that they have an image.
+func nodesWithout(nodes []corev1.Node, image string) (names []string) {
+	for i := range nodes {
+		if !slices.ContainsFunc(nodes[i].Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, image) }) {
+			names = append(names, nodes[i].Name)
+		}
+	}
+	return names
 }

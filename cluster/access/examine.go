@@ -197,12 +197,7 @@ func checkImage(c *kubeapi.Client, nodes []corev1.Node, loads bool) Check {
 		f.Why, f.Remedy = "no image of the agent is named, and the nodes of this cluster cannot be reached from here", "push it to a registry that they can pull from with --push REFERENCE, or name one with --image"
 		return f
 	}
-	var without []string
-	for i := range nodes {
-		if !slices.ContainsFunc(nodes[i].Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, c.Config.Image) }) {
-			without = append(without, nodes[i].Name)
-		}
-	}
+	without := nodesWithout(nodes, c.Config.Image)
 	f.Works, f.What = true, c.Config.Image+" is on every node"
 	switch {
 	case len(without) > 0 && loads:

@@ -51,14 +51,17 @@ func TestSandboxLeavesClustersOfOthersAlone(t *testing.T) {
 	if err := m.Delete(name); !errors.As(err, &foreign) {
 		t.Errorf("Delete: %v", err)
 	}
-	if _, err := m.Ensure(t.Context(), name, Options{NodeImage: nodeImage()}); !errors.As(err, &foreign) {
-		t.Errorf("Ensure: %v", err)
+	if _, err := m.Create(t.Context(), name, Options{NodeImage: nodeImage()}); !errors.As(err, &foreign) {
+		t.Errorf("Create: %v", err)
 	}
-	if _, err := m.Connect(name); !errors.As(err, &foreign) {
-		t.Errorf("Connect: %v", err)
+	if s, err := m.Ensure(t.Context(), name, Options{NodeImage: nodeImage()}); err != nil || !s.Foreign {
+		t.Errorf("Ensure: %+v, %v", s, err)
 	}
-	if all, err := m.List(); err != nil || slices.ContainsFunc(all, func(s Sandbox) bool { return s.Name == name }) {
+	if all, err := m.List(); err != nil || !slices.ContainsFunc(all, func(s Sandbox) bool { return s.Name == name && s.Foreign && !s.Created.IsZero() }) {
 		t.Errorf("List: %+v, %v", all, err)
+	}
+	if m.Serves(name, "https://127.0.0.1:1") {
+		t.Error("it is said to serve where it does not")
 	}
 	if nodes, err := m.provider.ListNodes(name); err != nil || len(nodes) != 1 {
 		t.Errorf("the cluster has %d nodes, %v; want the one it had", len(nodes), err)

@@ -1,5 +1,6 @@
-// Package sandbox makes, finds and deletes kind clusters of our own. Clusters
-// that others have made are never touched, whatever they are called.
+// Package sandbox makes, finds and deletes kind clusters of our own, and brings images
+// to clusters on one machine that others have made. Those are never changed otherwise,
+// nor deleted, whatever they are called.
 package sandbox
 
 import (
@@ -8,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,20 +76,23 @@ func New(dir string, progress func(string)) (*Manager, error) {
 	}, nil
 }
 
-// A Sandbox is a kind cluster of ours.
+// A Sandbox is a kind cluster of ours, or one of others that is used like one.
 type Sandbox struct {
 	Name string `json:"name"`
+	// Foreign is set if others have made it. It is never deleted.
+	Foreign bool `json:"foreign,omitempty"`
 	// Nodes are the names of its containers.
 	Nodes []string `json:"nodes"`
-	// Created is zero where its record is lost.
+	// Created is zero where neither its record nor its nodes tell.
 	Created time.Time `json:"created,omitzero"`
 	// Ready is unset while the sandbox is made, and where that was interrupted.
 	Ready bool `json:"ready"`
-	// Kubeconfig is a file by which kubectl reaches it; "" where it is lost.
+	// Kubeconfig is a file by which kubectl reaches it; "" where none is known, as for
+	// a cluster of others.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 }
 
-// List returns our sandboxes, by name.
+// List returns our sandboxes and the kind clusters of others, by name.
 func (m *Manager) List() ([]Sandbox, error) {
 	there, err := m.provider.List()
 	if err != nil {
@@ -94,18 +100,12 @@ func (m *Manager) List() ([]Sandbox, error) {
 	}
 	sandboxes := []Sandbox{}
 	for _, name := range there {
-		if CheckName(name) != nil {
-			continue
-		}
 		s, err := m.find(name)
-		var foreign *ForeignError
-		if errors.As(err, &foreign) {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
 		if s != nil {
+			m.restoreKubeconfig(s)
 			sandboxes = append(sandboxes, *s)
 		}
 	}
@@ -124,15 +124,30 @@ func (e *ForeignError) Error() string {
 type NotFoundError struct{ Name string }
 
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("there is no sandbox %q; 'kubectl microsim cluster list' shows those that are there", e.Name)
+	return fmt.Sprintf("there is no kind cluster %q; 'kubectl microsim cluster list' shows those that are there", e.Name)
 }
 
-// find returns a sandbox of ours, nil where no cluster has the name, or a
-// ForeignError.
-func (m *Manager) find(name string) (*Sandbox, error) {
-	if err := CheckName(name); err != nil {
-		return nil, err
+// restoreKubeconfig writes the file by which kubectl reaches a sandbox of ours if it is
+// lost. Without it the sandbox has none.
+func (m *Manager) restoreKubeconfig(s *Sandbox) {
+	if s.Foreign || !s.Ready {
+		return
 	}
+	file := m.records.kubeconfig(s.Name)
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(m.records.dir, 0o700); err != nil {
+			return
+		}
+		if err := m.provider.ExportKubeConfig(s.Name, file, false); err != nil {
+			s.Kubeconfig = ""
+			return
+		}
+	}
+	s.Kubeconfig = file
+}
+
+// find returns the kind cluster of a name, nil where there is none.
+func (m *Manager) find(name string) (*Sandbox, error) {
 	all, err := m.provider.ListNodes(name)
 	if err != nil {
 		return nil, explain(fmt.Sprintf("looking for the kind cluster %q", name), err)
@@ -149,38 +164,51 @@ func (m *Manager) find(name string) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, known := marked(all)
+	ours, created, known := marked(all)
 	switch {
 	case record != nil && !record.Ready, record != nil && !known:
 		s.Created, s.Ready, s.Kubeconfig = record.Created, record.Ready, m.records.kubeconfig(name)
 	case !ours:
-		return nil, &ForeignError{name}
+		s.Created, s.Ready, s.Foreign = created, true, true
 	case record != nil:
 		s.Created, s.Ready, s.Kubeconfig = record.Created, true, m.records.kubeconfig(name)
 	default:
-		s.Ready = true
+		s.Created, s.Ready = created, true
 	}
 	return s, nil
 }
 
-// marked reports whether the nodes were made with our label; known is unset
+// marked reports whether the nodes were made with our label, and when; known is unset
 // where none of them runs.
-func marked(all []nodes.Node) (ours, known bool) {
+func marked(all []nodes.Node) (ours bool, created time.Time, known bool) {
+	const ask = "grep -q " + nodeLabel + " /kind/kubeadm.conf && echo ours || echo foreign; stat -c %Y /kind/kubeadm.conf"
 	for _, n := range all {
-		out, err := exec.Output(n.Command("sh", "-c", "grep -q "+nodeLabel+" /kind/kubeadm.conf && echo ours || echo foreign"))
-		if err == nil {
-			return strings.TrimSpace(string(out)) == "ours", true
+		out, err := exec.Output(n.Command("sh", "-c", ask))
+		if err != nil {
+			continue
 		}
+		whose, when, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		if seconds, err := strconv.ParseInt(strings.TrimSpace(when), 10, 64); err == nil {
+			created = time.Unix(seconds, 0).UTC()
+		}
+		return whose == "ours", created, true
 	}
-	return false, false
+	return false, time.Time{}, false
 }
 
-// Ensure returns the sandbox of that name, which it makes where it is not there.
-// It first removes the leftovers of an interrupted creation.
+// Ensure returns the kind cluster of that name, also one of others. It makes a sandbox
+// where there is none, and first removes the leftovers of an interrupted creation.
 func (m *Manager) Ensure(ctx context.Context, name string, o Options) (*Sandbox, error) {
 	s, err := m.find(name)
-	if err != nil || s != nil && s.Ready {
-		return s, err
+	if err != nil {
+		return nil, err
+	}
+	if s != nil && s.Ready {
+		m.restoreKubeconfig(s)
+		return s, nil
+	}
+	if err := CheckName(name); err != nil {
+		return nil, fmt.Errorf("there is no kind cluster %q, and none is made by that name: %w", name, err)
 	}
 	s, err = m.Create(ctx, name, o)
 	if there := (*thereError)(nil); errors.As(err, &there) {
@@ -216,6 +244,8 @@ func (m *Manager) Create(ctx context.Context, name string, o Options) (*Sandbox,
 	switch {
 	case err != nil:
 		return nil, err
+	case old != nil && old.Foreign:
+		return nil, &ForeignError{name}
 	case old != nil && old.Ready:
 		return nil, &thereError{name}
 	}
@@ -297,9 +327,15 @@ func (m *Manager) Delete(name string) error {
 	if err != nil {
 		return err
 	}
+	if s == nil && CheckName(name) != nil {
+		return &NotFoundError{name} // nor has it a record
+	}
 	if s == nil {
 		// A record without a cluster is of no use.
 		return errors.Join(&NotFoundError{name}, m.records.remove(name))
+	}
+	if s.Foreign {
+		return &ForeignError{name}
 	}
 	return m.remove(name)
 }
@@ -329,6 +365,20 @@ func (m *Manager) Connect(name string) (*rest.Config, error) {
 		return nil, fmt.Errorf("reading the credentials of the sandbox %q: %w", name, err)
 	}
 	return c, nil
+}
+
+// Serves reports whether the API server of a kind cluster is at the given URL.
+func (m *Manager) Serves(name, server string) bool {
+	all, err := m.provider.ListNodes(name)
+	if err != nil || len(all) == 0 {
+		return false
+	}
+	text, err := m.provider.KubeConfig(name, false)
+	if err != nil {
+		return false
+	}
+	c, err := clientcmd.RESTConfigFromKubeConfig([]byte(text))
+	return err == nil && strings.TrimSuffix(c.Host, "/") == strings.TrimSuffix(server, "/")
 }
 
 // An Archive is an image that can be loaded into nodes.
@@ -385,6 +435,15 @@ func load(n nodes.Node, image Archive) error {
 	return err
 }
 
+// tail is the end of what a command printed.
+func tail(text string) string {
+	const most = 2000
+	if len(text) > most {
+		return "..." + text[len(text)-most:]
+	}
+	return text
+}
+
 // explain adds what the command of the runtime printed, and the next step where
 // it is known.
 func explain(doing string, err error) error {
@@ -392,10 +451,7 @@ func explain(doing string, err error) error {
 	if run := exec.RunErrorForError(err); run != nil {
 		text = strings.TrimSpace(string(run.Output))
 	}
-	const most = 2000
-	if len(text) > most {
-		text = "..." + text[len(text)-most:]
-	}
+	text = tail(text)
 	hint := ""
 	// Each node takes some 20 inotify instances, of which Linux allows 128.
 	const inotify = "; a node ended as it started: where other clusters run, try 'sudo sysctl fs.inotify.max_user_instances=1024'"

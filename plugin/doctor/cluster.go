@@ -34,13 +34,13 @@ func examineCluster(ctx context.Context, at *target.Target, probe bool) []Findin
 	defer cancel()
 	quiet := cli.Streams{Out: io.Discard, Err: io.Discard}
 	c, err := at.Kube.Cluster(ctx, at.On, quiet, false, func(c *kubeapi.Config) {
-		c.Image, c.FindImage = at.Kube.ImageToExpect(at.On), at.Kube.ImageFinder(at.On, quiet)
+		c.Image, c.FindImage = at.Kube.ImageToExpect(ctx, at.On), at.Kube.ImageFinder(at.On, quiet)
 	})
 	if err != nil {
 		return []Finding{{Where: "cluster", Name: "cluster", What: "systems on Kubernetes", Why: err.Error()}}
 	}
 	findings := []Finding{examineKubectl(ctx)}
-	for _, f := range access.Examine(ctx, c.Client, access.Examination{HasAgent: hasAgent(at.Kube.Image), Loads: at.On == "kind" && at.Kube.Image == "", Probe: probe}) {
+	for _, f := range access.Examine(ctx, c.Client, access.Examination{HasAgent: hasAgent(at.Kube.Image), Loads: at.Kube.Loads(ctx, at.On), Probe: probe}) {
 		findings = append(findings, Finding{
 			Where: "cluster", Name: f.Name, Works: f.Works, What: f.What, Why: f.Why, Remedy: f.Remedy, Rules: f.Missing, Namespace: f.Namespace,
 		})

@@ -77,7 +77,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 			flag.Hidden = true
 		}
 	}
-	flags.StringVar(&k.Sandbox, "sandbox", sandbox.DefaultName, "the kind cluster of --on kind")
+	flags.StringVar(&k.Sandbox, "sandbox", sandbox.DefaultName, "the kind cluster of --on kind: a sandbox, or one that others made")
 	cli.OnlyOn(flags, []string{"kind"}, "sandbox")
 	cli.OnlyOn(flags, []string{"kind", "cluster"}, "namespace", "as", "as-group", "as-uid", "as-user-extra", "request-timeout")
 	cli.OnlyOn(flags, []string{"cluster"},
@@ -186,7 +186,91 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 	if !pods {
 		return nil
 	}
-	return k.useImage(ctx, streams, config)
+	local := sandbox.Recognise(&raw, name)
+	if local == nil || k.Image != "" || k.Push != "" {
+		return k.useImage(ctx, streams, config)
+	}
+	config.Image, config.PullPolicy, err = k.loadAgent(ctx, streams, config.REST, func(ctx context.Context, rest *rest.Config, img *image.Image) error {
+		return loadLocal(ctx, streams, rest, local, img)
+	})
+	return err
+}
+
+// loadAgent puts the agent's image together for the machine of a cluster's API server,
+// and has it loaded into the nodes.
+func (k *Flags) loadAgent(ctx context.Context, streams cli.Streams, rest *rest.Config, load func(context.Context, *rest.Config, *image.Image) error) (string, corev1.PullPolicy, error) {
+	// The nodes are those of the machine that runs Docker, which may be another.
+	arch, err := access.Architecture(ctx, rest)
+	if err != nil {
+		return "", "", err
+	}
+	img, err := AgentImage(arch)
+	if err != nil {
+		return "", "", err
+	}
+	return img.Tag.String(), corev1.PullNever, load(ctx, rest, img)
+}
+
+// LoadImage brings an image to the nodes of a cluster on this machine: a kind cluster of
+// --on kind, or the cluster of the context if kind, minikube or k3d made it. It reports
+// whether it knows how.
+func (k *Flags) LoadImage(ctx context.Context, on string, streams cli.Streams, rest *rest.Config, img *image.Image) (known bool, err error) {
+	if on == "kind" {
+		return true, loadKind(ctx, streams, k.Sandbox, img)
+	}
+	local, err := k.local(ctx)
+	if err != nil || local == nil {
+		return false, err
+	}
+	return true, loadLocal(ctx, streams, rest, local, img)
+}
+
+// local is the cluster of the context if it is one on this machine; nil if not.
+func (k *Flags) local(ctx context.Context) (*sandbox.Local, error) {
+	raw, err := cli.Interruptible(ctx, k.Config.ToRawKubeConfigLoader().RawConfig)
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	return sandbox.Recognise(&raw, cmp.Or(*k.Config.Context, raw.CurrentContext)), nil
+}
+
+// loadLocal brings an image to the nodes of a cluster that was recognised by its context.
+func loadLocal(ctx context.Context, streams cli.Streams, rest *rest.Config, local *sandbox.Local, img *image.Image) error {
+	if local.Tool == sandbox.Kind {
+		manager, err := Sandboxes(streams)
+		if err == nil && !manager.Serves(local.Name, rest.Host) {
+			err = fmt.Errorf("the container runtime of this machine has no kind cluster %q at %s", local.Name, rest.Host)
+		}
+		if err != nil {
+			return fmt.Errorf("loading the agent's image into the kind cluster %q: %w; run this where its nodes are, push the image to a registry with --push REFERENCE, or name one that is there with --image", local.Name, err)
+		}
+		return loadKind(ctx, streams, local.Name, img)
+	}
+	if access.NodesHave(ctx, rest, img.Tag.String()) {
+		return nil
+	}
+	dir, err := sandboxDir()
+	if err != nil {
+		return err
+	}
+	if err := local.Import(ctx, img.Tag.String(), img, dir); err != nil {
+		return err
+	}
+	fmt.Fprintf(streams.Err, "Loaded the image %s into the %s cluster %s.\n", img.Tag, local.Tool, local.Name)
+	return nil
+}
+
+// loadKind brings an image to the nodes of a kind cluster that have none of its name.
+func loadKind(ctx context.Context, streams cli.Streams, name string, img *image.Image) error {
+	manager, err := Sandboxes(streams)
+	if err != nil {
+		return err
+	}
+	loaded, err := manager.Load(ctx, name, img.Tag.String(), img)
+	for _, node := range loaded {
+		fmt.Fprintf(streams.Err, "Loaded the image %s into node %s.\n", img.Tag, node)
+	}
+	return err
 }
 
 // ImageFinder brings the image of the agent to the cluster when it is asked for it.
@@ -224,7 +308,7 @@ func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubea
 	case k.Image != "":
 		return nil
 	case k.Push == "":
-		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
+		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
 	}
 	images, err := agentImages()
 	if err != nil {
@@ -278,17 +362,24 @@ func architecturesOf(images []*image.Image) string {
 	return strings.Join(names, " and ")
 }
 
+// sandboxDir is where records of sandboxes are kept.
+func sandboxDir() (string, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	// The directory itself is that of the systems on this machine.
+	return dir + "-sandboxes", err
+}
+
 // Sandboxes returns the manager of our kind clusters.
 func Sandboxes(streams cli.Streams) (*sandbox.Manager, error) {
-	dir, err := registry.DefaultDir(os.Getenv)
+	dir, err := sandboxDir()
 	if err != nil {
 		return nil, err
 	}
-	// The directory itself is that of the systems on this machine.
-	return sandbox.New(dir+"-sandboxes", func(line string) { fmt.Fprintln(streams.Err, line) })
+	return sandbox.New(dir, func(line string) { fmt.Fprintln(streams.Err, line) })
 }
 
-// useSandbox takes a kind cluster of ours, which is made where pods are wanted.
+// useSandbox takes the kind cluster of --sandbox. If there is none and pods are wanted, it
+// is made.
 func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
 	manager, err := Sandboxes(streams)
 	if err != nil {
@@ -312,27 +403,20 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	if !s.Created.IsZero() {
 		made = cli.Age(time.Since(s.Created)) + " old"
 	}
-	fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
+	if s.Foreign {
+		fmt.Fprintf(streams.Err, "Using the kind cluster %s (%s), which kubectl microsim did not make: its image goes to the nodes, 'down' removes all else.\n", s.Name, made)
+	} else {
+		fmt.Fprintf(streams.Err, "Using the sandbox %s (%s), which stays; 'kubectl microsim cluster delete %s' deletes it.\n", s.Name, made, s.Name)
+	}
 	if err := connect(); err != nil {
 		return err
 	}
 	if k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
-	// The nodes are those of the machine that runs Docker, which may be another.
-	arch, err := access.Architecture(ctx, config.REST)
-	if err != nil {
-		return err
-	}
-	img, err := AgentImage(arch)
-	if err != nil {
-		return err
-	}
-	config.Image, config.PullPolicy = img.Tag.String(), corev1.PullNever
-	loaded, err := manager.Load(ctx, k.Sandbox, config.Image, img)
-	for _, node := range loaded {
-		fmt.Fprintf(streams.Err, "Loaded the agent's image into node %s.\n", node)
-	}
+	config.Image, config.PullPolicy, err = k.loadAgent(ctx, streams, config.REST, func(ctx context.Context, _ *rest.Config, img *image.Image) error {
+		return loadKind(ctx, streams, k.Sandbox, img)
+	})
 	return err
 }
 
@@ -377,9 +461,18 @@ func (k *Flags) completeConfig(cmd *cobra.Command) {
 	}
 }
 
+// Loads reports whether the agent's image is brought to the nodes by us.
+func (k *Flags) Loads(ctx context.Context, on string) bool {
+	if k.Image != "" || k.Push != "" || on == "kind" {
+		return k.Image == "" && k.Push == ""
+	}
+	local, err := k.local(ctx)
+	return err == nil && local != nil
+}
+
 // ImageToExpect is the image that pods would have.
-func (k *Flags) ImageToExpect(on string) string {
-	if k.Image != "" || on != "kind" {
+func (k *Flags) ImageToExpect(ctx context.Context, on string) string {
+	if !k.Loads(ctx, on) {
 		return k.Image
 	}
 	images, err := agentImages()

@@ -19,7 +19,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
-	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
@@ -158,28 +157,21 @@ func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Clust
 		return runnerImage{ref: d.Image}, nil
 	}
 	k := o.target.Kube
-	if o.target.On != "kind" && k.Push == "" {
-		return runnerImage{}, errors.New("finding the image of kubectl-microsim, which runs the experiment: the nodes of this cluster cannot be reached from here; push it to a registry that they can pull from with --push REFERENCE, or name one that is there with --runner-image")
-	}
 	img, arch, err := runnerFor(ctx, c)
 	if err != nil {
 		return runnerImage{}, err
 	}
-	if o.target.On != "kind" {
-		to := runnerReference(k.Push)
-		fmt.Fprintf(o.streams.Err, "Pushing the image of kubectl-microsim to %s\n", to)
-		ref, err := image.Push(ctx, []*image.Image{img}, to)
-		return runnerImage{ref, arch}, err
+	if k.Push == "" {
+		known, err := k.LoadImage(ctx, o.target.On, o.streams, c.Config.REST, img)
+		if err != nil || known {
+			return runnerImage{img.Tag.String(), arch}, err
+		}
+		return runnerImage{}, errors.New("finding the image of kubectl-microsim, which runs the experiment: the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push it to a registry that they can pull from with --push REFERENCE, or name one that is there with --runner-image")
 	}
-	manager, err := kube.Sandboxes(o.streams)
-	if err != nil {
-		return runnerImage{}, err
-	}
-	loaded, err := manager.Load(ctx, k.Sandbox, img.Tag.String(), img)
-	for _, node := range loaded {
-		fmt.Fprintf(o.streams.Err, "Loaded the image of kubectl-microsim into node %s.\n", node)
-	}
-	return runnerImage{img.Tag.String(), arch}, err
+	to := runnerReference(k.Push)
+	fmt.Fprintf(o.streams.Err, "Pushing the image of kubectl-microsim to %s\n", to)
+	ref, err := image.Push(ctx, []*image.Image{img}, to)
+	return runnerImage{ref, arch}, err
 }
 
 // runnerFor puts together the image of this program for one of the architectures

@@ -1,12 +1,14 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -69,7 +71,7 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Show the sandboxes",
+		Short: "Show the sandboxes, and the kind clusters of others",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.Validate(); err != nil {
@@ -83,6 +85,7 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			kubeconfigs(all)
 			switch {
 			case output.Names():
 				var names []string
@@ -93,7 +96,7 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 			case output.Machine():
 				return output.Object(streams.Out, cli.AsList(all))
 			case len(all) == 0:
-				fmt.Fprintln(streams.Err, "There are no sandboxes.")
+				fmt.Fprintln(streams.Err, "There are no kind clusters.")
 				return nil
 			}
 			var rows [][]string
@@ -105,14 +108,32 @@ func newClusterList(streams cli.Streams) *cobra.Command {
 				if !s.Created.IsZero() {
 					made = cli.Age(time.Since(s.Created))
 				}
-				rows = append(rows, []string{s.Name, fmt.Sprint(len(s.Nodes)), state, s.Kubeconfig, made})
+				owner, kubeconfig := "microsim", cmp.Or(s.Kubeconfig, "<none>")
+				if s.Foreign {
+					owner = "others"
+				}
+				rows = append(rows, []string{s.Name, fmt.Sprint(len(s.Nodes)), state, owner, kubeconfig, made})
 			}
-			return output.Table(streams.Out, []string{"NAME", "NODES", "STATE", "KUBECONFIG", "AGE"}, rows)
+			return output.Table(streams.Out, []string{"NAME", "NODES", "STATE", "OWNER", "KUBECONFIG", "AGE"}, rows)
 		},
 	}
 	output.AddFlags(cmd, append(cli.Templates(), "name")...)
 	output.AddNoHeaders(cmd)
 	return cmd
+}
+
+// kubeconfigs adds, for clusters of others, the file of the user's kubeconfig in which
+// kind has put their context.
+func kubeconfigs(all []sandbox.Sandbox) {
+	config, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	if err != nil {
+		return // then they have none that is known
+	}
+	for i := range all {
+		if c := config.Contexts["kind-"+all[i].Name]; c != nil && all[i].Kubeconfig == "" {
+			all[i].Kubeconfig = c.LocationOfOrigin
+		}
+	}
 }
 
 // completeSandboxes completes the names of sandboxes.
@@ -122,7 +143,7 @@ func completeSandboxes(streams cli.Streams) cobra.CompletionFunc {
 		if manager, err := kube.Sandboxes(streams); err == nil {
 			all, err := manager.List()
 			for _, s := range all {
-				if err == nil && !slices.Contains(args, s.Name) {
+				if err == nil && !s.Foreign && !slices.Contains(args, s.Name) {
 					names = append(names, s.Name)
 				}
 			}
@@ -156,7 +177,9 @@ func newClusterDelete(streams cli.Streams) *cobra.Command {
 					return err
 				}
 				for _, s := range found {
-					args = append(args, s.Name)
+					if !s.Foreign {
+						args = append(args, s.Name)
+					}
 				}
 			}
 			var failed error

@@ -233,6 +233,9 @@ func (w *world) endCall(i int32) {
 	e := c.machine.Called()
 	c.counts.outcomes[classIndex(e.Class)]++
 	c.counts.latency.Add(c.machine.Took(), 1)
+	if e.Class == outcome.BreakerOpen && c.counts.opened == 0 {
+		c.counts.opened = w.now()
+	}
 	if e.Fallback != nil && !w.goneCall(c) {
 		c.counts.fallbacks++
 	}

@@ -110,6 +110,8 @@ type world struct {
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
+	// record tells why requests went wrong.
+	record  *record
 	clients clients
 	faults  faultBoard
 	// replicasChanged asks for a look at the states of replicas.

@@ -108,7 +108,7 @@ func (c *Calibration) Validate() (problems problem.List) {
 	}{
 		{"processorSeconds", costs.Processor, false}, {"connectionSeconds", costs.Connection, true}, {"packetSeconds", costs.Packet, false},
 		{"requestWaitSeconds", costs.RequestWait, true}, {"callWaitSeconds", costs.CallWait, true},
-		 {"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true}, {"startSeconds", costs.Start, false},
+		{"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true}, {"startSeconds", costs.Start, false},
 	} {
 		switch path := "costs." + t.name; {
 		case t.zero && t.seconds == 0:

@@ -355,8 +355,8 @@ func TestDroppedAndRefusedLoads(t *testing.T) {
 		t.Errorf("load %+v", s)
 	}
 	for text, profile := range map[string]load.Profile{
-		"outside the system": {Requests: []load.Request{{URL: "http://example.com/", Weight: 1}}, Phases: e.Load.Phases},
-		"not a ready service":   {Requests: []load.Request{{Chain: `{"designation": "nobody", "probability": 100, "routes": []}`, Weight: 1}}, Phases: e.Load.Phases},
+		"outside the system":  {Requests: []load.Request{{URL: "http://example.com/", Weight: 1}}, Phases: e.Load.Phases},
+		"not a ready service": {Requests: []load.Request{{Chain: `{"designation": "nobody", "probability": 100, "routes": []}`, Weight: 1}}, Phases: e.Load.Phases},
 	} {
 		e := pair()
 		e.Load = profile

@@ -191,6 +191,7 @@ func (rec *record) explain(w *world, r *result.Result) *result.Explanation {
 		})
 		rec.Falls = append(rec.Falls, fall)
 	}
+	rec.Cut = r.Incomplete
 	return why.Explain(&rec.Record)
 }
 

@@ -152,7 +152,7 @@ func (w *world) now() time.Duration { return w.k.Now() }
 
 func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
-		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.withDefaults(),
+		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.WithDefaults(),
 		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
 	}
 	w.cpu = des.NewProcessors(w.machine.Cores)

@@ -152,6 +152,8 @@ func (x *explainer) allWell() string {
 	switch {
 	case t.Ended+t.Dropped == 0:
 		return "nothing was asked of the system"
+	case t.bad() == 0 && x.Cut:
+		return fmt.Sprintf("nothing had gone wrong when the run ended early: the %d requests until then ended well", t.Ended)
 	case t.bad() == 0:
 		return fmt.Sprintf("nothing went wrong: all %d requests ended well", t.Ended)
 	}

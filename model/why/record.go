@@ -21,6 +21,8 @@ type Record struct {
 	// Faults and Falls are in the order in which they began.
 	Faults []Fault
 	Falls  []Fall
+	// Cut says that the run ended before its end.
+	Cut bool
 	// rows bounds the stretches of all services and calls.
 	rows int
 }

@@ -90,7 +90,7 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 		return virtual.Options{}, err
 	}
 	calibrate.Note(o.streams.Err, costs)
-	return virtual.Options{Machine: machine, Costs: costs, Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}, nil
+	return virtual.Options{Machine: machine, Costs: costs, Limits: o.bounds.Limits(), Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}, nil
 }
 
 // A progressLine tells how far a run in virtual time is: on a terminal in one

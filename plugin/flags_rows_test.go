@@ -501,6 +501,15 @@ func runRows() []flagRow {
 		row("calibration", "--on virtual", "--calibration $CALIBRATION", "", `calibrated 2026-01-31`)
 		row("calibration", "--on virtual --dry-run", "--calibration $CALIBRATION", "", refused)
 		row("calibration", "--on local", "--calibration $CALIBRATION", "", refused)
+		row("max-events", "--on virtual", "--max-events 20", "", `more than 20 events, the limit`)
+		row("max-events", "--on local", "--max-events 20", "", refused)
+		row("max-instant-events", "--on virtual", "--max-instant-events 0", "", refused)
+		row("max-requests", "--on virtual", "--max-requests 0", "", refused)
+		if command != "run" { // which has one service here, and so one request at a time
+			row("max-instant-events", "--on virtual", "--max-instant-events 1", "", `1 events without any time passing`)
+			row("max-requests", "--on virtual", "--max-requests 1", "", `more than 1 requests are under way, the limit`)
+		}
+		row("max-requests", "--on local", "--max-requests 5", "", refused)
 		row("predict", "--on local", "--predict --calibration $CALIBRATION", "", `were answered as predicted`)
 		row("predict", "--on local --dry-run", "--predict", "", refused)
 		row("predict", "--on virtual", "--predict", "", refused)
@@ -516,6 +525,8 @@ func runRows() []flagRow {
 	}
 	rows = append(rows,
 		flagRow{"run", "duration", "-f $SINGLE --on local --dry-run", "--duration 7s", "", `7s`},
+		flagRow{"run", "max-instant-events", "-f $FAULTS --on virtual", "--max-instant-events 1", "", `1 events without any time passing`},
+		flagRow{"run", "max-requests", "-f $FAULTS --on virtual", "--max-requests 1", "", `more than 1 requests are under way, the limit`},
 		flagRow{"run", "duration", "-f $SINGLE --on local --dry-run", "--duration 0s", "", `"0s"`},
 		flagRow{"run", "variants", "-f $EXPERIMENT --on local --dry-run", "--variants second", "--variants first", `variant second`},
 		flagRow{"run", "force", "-f $SINGLE --on local --out $FOREIGN", "--force", "", `^exit code 0`},

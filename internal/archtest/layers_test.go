@@ -16,7 +16,7 @@ var layers = []layer{
 	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
 	{4, []string{"model/experiment", "model/spec"}, "an experiment joins the domain; files are read into all of it"},
 	{5, []string{"model/result", "model/advise"}, "a result carries the checks of its experiment; advice is on an experiment"},
-	{6, []string{"runner/measure", "runner/account", "model/search"}, "aggregators and the account make results of what they are told; searches judge results"},
+	{6, []string{"runner/measure", "runner/account", "model/search", "model/why"}, "aggregators and the account make results of what they are told; searches judge results; records explain them"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
 	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
 	{9, []string{"cluster/nodeagent"}, "the helper of a node joins faults on networks and stress; it runs in the agent, apart from what creates it"},

@@ -247,6 +247,9 @@ func (w *world) endCall(i int32) {
 	case e.Class == outcome.BreakerOpen:
 		w.note(sv, span.Opened, c.counts.name, "")
 	}
+	if e.Class == outcome.BreakerOpen && c.counts.opened == 0 {
+		c.counts.opened = w.now()
+	}
 	if e.Fallback != nil && !w.goneCall(c) {
 		c.counts.fallbacks++
 		w.note(sv, span.FellBack, c.counts.name, string(e.Fallback.Kind))

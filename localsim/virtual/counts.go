@@ -9,6 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
+	"github.com/microsim-dev/kubectl-microsim/model/why"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -18,6 +19,8 @@ type serviceCounts struct {
 	degraded int64
 	latency  stats.Histogram
 	cpu      time.Duration
+	// refused were turned away since then.
+	refused int64
 }
 
 type codeCount struct {
@@ -50,6 +53,18 @@ type callee struct {
 	latency            stats.Histogram
 	// breaker says that calls have one.
 	breaker bool
+	// recorded is the place of the calls in the record, from 1 on, and opened when a
+	// breaker first refused one.
+	recorded int
+	opened   time.Duration
+}
+
+// firstOpen is when a breaker first refused a call.
+func (c *callee) firstOpen() time.Duration {
+	if c.opened == 0 {
+		return why.Never
+	}
+	return c.opened
 }
 
 // maxClasses is at least the number of classes.

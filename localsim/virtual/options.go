@@ -118,6 +118,7 @@ type Limits struct {
 	Requests int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults fills in the fields that are zero.
+func (l Limits) WithDefaults() Limits {
 	return Limits{Events: l.Events, Instant: cmp.Or(l.Instant, 5_000_000), Requests: cmp.Or(l.Requests, 2_000_000)}
 }

@@ -142,6 +142,7 @@ func (w *world) hold(i int32, size int64) {
 	r := w.replicas[i]
 	r.held += size
 	if r.limit > 0 && r.held > r.limit {
+		w.record.noteOverMemory(i, w.now())
 		w.kill(i, false)
 	}
 }

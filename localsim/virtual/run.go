@@ -95,6 +95,11 @@ func newRun(e experiment.Experiment, o *Options) (*running, error) {
 	if w.clients, err = newClients(w, profile); err != nil {
 		return nil, fmt.Errorf("playing experiment %q: %w", e.Name, err)
 	}
+	var entries []string
+	for i := range w.clients.sources {
+		entries = append(entries, w.clients.sources[i].service.name)
+	}
+	w.record = newRecord(w, entries)
 	r := &running{world: w, options: o}
 	// The machine that computes it has no influence on a virtual run.
 	where := result.Environment{OS: Target, Arch: Target, CPUs: int(w.machine.Cores), Costs: o.Costs}
@@ -264,6 +269,7 @@ func (r *running) second() {
 	r.sample()
 	if !r.loaded {
 		second, abort := r.account.Second(r.at())
+		r.record.addClients(r.world, &second)
 		r.emit(runner.ClientSampled{Second: second})
 		if abort != nil {
 			r.account.Abort(abort)
@@ -295,8 +301,10 @@ func (r *running) sample() {
 		r.options.Disk(r.now(), elapsed, used-r.diskUsed)
 		r.diskUsed = used
 	}
+	r.record.addMachine(r.world)
 	for _, s := range r.services {
 		sample := r.world.sample(s, r.at(), elapsed)
+		r.record.add(r.world, s, &sample)
 		sample.Last = r.done
 		if at, phase, counts := r.account.Sample(&sample); counts {
 			r.emit(runner.ServiceSampled{At: at, Phase: phase, Sample: sample})
@@ -314,6 +322,7 @@ func (r *running) nextPhase() {
 func (r *running) loadOver() {
 	r.loaded = true
 	second, _ := r.account.Second(r.at())
+	r.record.addClients(r.world, &second)
 	r.emit(runner.ClientSampled{Second: second})
 	report, err := r.clients.report.Report(&r.clients.profile, Epoch, r.now(), r.clients.spans)
 	if err != nil {
@@ -421,6 +430,7 @@ func (r *running) finish() (*result.Result, error) {
 		r.err = r.checkBooks()
 	}
 	res := r.account.Finish(r.at(), r.err)
+	res.Explanation = r.record.explain(r.world, res)
 	r.emit(runner.CleaningUp{System: r.exp.System.Name})
 	return res, r.err
 }

@@ -167,6 +167,7 @@ func (w *world) reachAccept(e event) {
 	entry, worker, _ := r.accept.Enter(e.a)
 	if entry == exec.Refused {
 		// The system drops it, and the client's sends it again.
+		w.refuse(w.services[r.service])
 		att.synTries++
 		w.k.After(synWait(att.synTries), event{reachAccept, e.a, e.gen})
 		return
@@ -318,6 +319,7 @@ func (w *world) uncount(i int32) {
 // turnAway answers a request that gets no worker.
 func (w *world) turnAway(i int32) {
 	sv := w.servings.at(i)
+	w.refuse(w.serviceAt(sv.replica))
 	a := sv.machine.Next(exec.Event{Kind: exec.TurnedAway, Now: w.now()})
 	s, st := w.strands.take()
 	st.reset(i, sv.machine.Root(), -1)

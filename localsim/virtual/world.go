@@ -111,6 +111,8 @@ type world struct {
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
+	// record tells why requests went wrong.
+	record  *record
 	clients clients
 	faults  faultBoard
 	// replicasChanged asks for a look at the states of replicas.
@@ -151,7 +153,7 @@ func (w *world) now() time.Duration { return w.k.Now() }
 
 func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
-		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.withDefaults(),
+		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.WithDefaults(),
 		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
 		tracer: newTracer(e.Seed, o),
 	}

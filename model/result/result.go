@@ -63,6 +63,9 @@ type Result struct {
 	// during and after the faults.
 	Segments []Segment   `json:"segments"`
 	Load     *LoadReport `json:"load,omitempty"`
+	// Explanation says why requests went wrong, as far as a run in virtual time has
+	// recorded it; absent in real ones.
+	Explanation *Explanation `json:"explanation,omitempty"`
 	// Prediction is what a run in virtual time said of this one, where it was asked.
 	Prediction *Prediction `json:"prediction,omitempty"`
 	// Traces is absent if no spans were gathered.

@@ -388,3 +388,14 @@ func TestPredictionsAreShown(t *testing.T) {
 		}
 	}
 }
+
+// A run in virtual time says why requests went wrong, in its order.
+func TestExplanationsAreShown(t *testing.T) {
+	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()
+	p.Runs[0].Result.Explanation = &result.Explanation{Trouble: true, Lines: []result.ExplanationLine{{At: 1, Text: "all <b>failed</b>"}, {At: 1.5, Service: "db", Text: "the queue of db was full"}}}
+	shown, _, _ := strings.Cut(chromium(t, saved(t, p)), "<script")
+	first, second := strings.Index(shown, "all &lt;b&gt;failed"), strings.Index(shown, "the queue of db was full")
+	if first < 0 || second < first {
+		t.Error("the page does not show the explanation in its order")
+	}
+}

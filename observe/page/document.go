@@ -42,14 +42,16 @@ type runDocument struct {
 	Tail        *tailDocument      `json:"tail"`
 	Windows     *windowTable       `json:"windows"`
 	Prediction  *predictionTable   `json:"prediction,omitempty"`
-	Checks      []checkDocument    `json:"checks"`
-	Faults      []faultDocument    `json:"faults"`
-	Recoveries  []recoveryDocument `json:"recoveries"`
-	Segments    []segmentDocument  `json:"segments"`
-	Histograms  []*histogram       `json:"histograms"`
-	Drawing     drawing            `json:"drawing"`
-	Clients     curves             `json:"clients"`
-	Services    map[string]curves  `json:"services"`
+	// Explanation is absent where the run was real.
+	Explanation *result.Explanation `json:"explanation,omitempty"`
+	Checks      []checkDocument     `json:"checks"`
+	Faults      []faultDocument     `json:"faults"`
+	Recoveries  []recoveryDocument  `json:"recoveries"`
+	Segments    []segmentDocument   `json:"segments"`
+	Histograms  []*histogram        `json:"histograms"`
+	Drawing     drawing             `json:"drawing"`
+	Clients     curves              `json:"clients"`
+	Services    map[string]curves   `json:"services"`
 	// WithoutCurves is how many services were sampled but have no curves here.
 	WithoutCurves int `json:"withoutCurves,omitempty"`
 }
@@ -150,7 +152,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 	d := &runDocument{
 		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
-		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction),
+		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Explanation: r.Explanation,
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
 	}

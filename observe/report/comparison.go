@@ -20,6 +20,7 @@ func Comparison(w io.Writer, c *result.Comparison, style Style) error {
 	p.variants()
 	p.figures()
 	p.predictions()
+	p.explanations()
 	p.differences()
 	p.windows()
 	p.checks()

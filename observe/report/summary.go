@@ -25,6 +25,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.title()
 	s.figures()
 	s.prediction()
+	s.explanation()
 	s.outcomes()
 	s.section("Counts over time", windowLines(r, style))
 	s.tail()

@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/plugin/bounds"
 	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -27,6 +28,7 @@ type common struct {
 	seed    uint64
 	variant string
 	costs   calibrate.Flag
+	bounds  bounds.Flags
 	output  cli.Output
 }
 
@@ -36,6 +38,7 @@ func (o *common) addFlags(cmd *cobra.Command) {
 	flags.Uint64Var(&o.seed, "seed", 0, "the first seed, in place of the file's")
 	flags.StringVar(&o.variant, "variant", "", "the variant of the experiment that is played: its name, or the beginning of it")
 	o.costs.AddFlag(cmd)
+	o.bounds.AddFlags(cmd)
 	o.output.AddFlags(cmd, cli.Templates()...)
 	cmd.ValidArgsFunction = cli.CompleteInputs("Experiment")
 }
@@ -43,6 +46,9 @@ func (o *common) addFlags(cmd *cobra.Command) {
 func (o *common) validate(args []string) error {
 	if len(o.inputs.Filenames)+len(args) == 0 {
 		return errors.New("there is no experiment: name a file, or an example")
+	}
+	if err := o.bounds.Validate(); err != nil {
+		return err
 	}
 	return o.output.Validate()
 }
@@ -96,7 +102,7 @@ func (o *common) newPlayer(ctx context.Context, progress *line) (*player, error)
 		return nil, err
 	}
 	calibrate.Note(o.streams.Err, costs)
-	return &player{ctx: ctx, line: progress, machine: machine, costs: costs}, nil
+	return &player{ctx: ctx, line: progress, machine: machine, costs: costs, limits: o.bounds.Limits()}, nil
 }
 
 // print prints a document, or the text for people.

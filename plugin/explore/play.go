@@ -28,6 +28,7 @@ type player struct {
 	// machine is what the runs are played on; its zero value is the usual one.
 	machine virtual.Machine
 	costs   *result.Costs
+	limits  virtual.Limits
 }
 
 // play plays one experiment with several seeds.
@@ -84,7 +85,7 @@ func (p *player) playOne(ctx context.Context, e experiment.Experiment) (search.R
 	}
 	var last virtual.Progress
 	res, err := virtual.Run(ctx, e, virtual.Options{
-		Machine: p.machine, Costs: p.costs,
+		Machine: p.machine, Costs: p.costs, Limits: p.limits,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 		Observer: func(event runner.Event) {
 			s, ok := event.(runner.ServiceSampled)

@@ -24,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/plugin/bounds"
 	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
@@ -43,7 +44,8 @@ type runOptions struct {
 	pods    int
 	pace    pace
 	// costs are what things take in virtual time.
-	costs calibrate.Flag
+	costs  calibrate.Flag
+	bounds bounds.Flags
 	// predict asks what virtual time says of runs on this machine.
 	predict bool
 	signals signals
@@ -135,6 +137,8 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of all random decisions, in place of the file's")
 	flags.Var(&o.pace, "pace", "with --on virtual: show it live at this pace, such as 10x, instead of as fast as possible")
 	o.costs.AddFlag(cmd)
+	o.bounds.AddFlags(cmd)
+	o.bounds.OnlyOnVirtual(cmd)
 	flags.BoolVar(&o.predict, "predict", false, "with --on local: play the same in virtual time, too, and show by how much it is wrong")
 	cli.OnlyOn(flags, []string{"virtual"}, "pace")
 	cli.OnlyOn(flags, []string{"virtual", "local"}, "calibration")
@@ -161,6 +165,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 		func() error { return o.signals.Validate(o, flags) },
 		func() error { return o.target.Validate(cmd) },
 		o.local.Validate,
+		o.bounds.Validate,
 		func() error { return target.ValidateLoadPods(o.pods) },
 		func() error { return o.detached.Validate(o, flags) },
 	} {
@@ -174,7 +179,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	case o.target.On == "local" && !o.predict && flags.Changed("calibration"):
 		return errors.New("--calibration is about runs in virtual time, and a run on this machine is none: write --predict, too, or --on virtual")
 	case o.dryRun:
-		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", "out", "force", "report", "pace", "calibration", "predict")
+		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", append([]string{"out", "force", "report", "pace", "calibration", "predict"}, bounds.Names()...)...)
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 		return virtual.Options{}, err
 	}
 	calibrate.Note(o.streams.Err, costs)
-	options := virtual.Options{Machine: machine, Costs: costs, Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}
+	options := virtual.Options{Machine: machine, Costs: costs, Limits: o.bounds.Limits(), Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}
 	if o.signals.wanted {
 		options.Spans, options.TraceSample = o.signals.add, float64(o.signals.share)
 	}

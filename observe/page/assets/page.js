@@ -66,7 +66,7 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -303,6 +303,14 @@ class Page {
     const rows = p.rows.map(([name, ...values]) => h('tr', {}, h('td', { class: 'left' }, name), values.map(v => h('td', {}, v))));
     return h('section', { class: 'sheet' }, h('h2', {}, 'Predicted in virtual time'), table([{ text: 'clients', left: true }, 'real', 'predicted', 'error'], rows, { label: 'Predicted in virtual time' }),
       h('p', { class: 'soft' }, `${count(p.alike)} of ${count(p.both)} requests were answered as predicted; ${p.costs}.`));
+  }
+
+  explained() {
+    const x = this.run.explanation;
+    if (!x) return null;
+    return h('section', { class: 'sheet' }, h('h2', {}, 'Why'), x.trouble
+      ? table([{ text: 'at', left: true }, { text: 'what the record shows', left: true }], x.lines.map(l => h('tr', {}, h('td', { class: 'left soft' }, moment(l.at)), h('td', { class: 'left wrap' }, l.text))), { label: 'Why' })
+      : h('p', {}, x.lines.map(l => l.text).join(' ')));
   }
 
   events() {

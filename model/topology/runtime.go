@@ -30,6 +30,7 @@ func Runtimes() []Runtime {
 	return []Runtime{
 		{Agent, "go", "net/http", 3},
 		{"express", "node", "express", 2},
+		{"flask", "python", "flask", 2},
 	}
 }
 

@@ -63,6 +63,10 @@ test-root: ## tests in network namespaces of their own (needs root and Linux)
 test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)
 	MICROSIM_TEST_LONG=1 MICROSIM_TEST_REDIS=1 $(GO) test -count=1 -run 'IdleConnections|Redis' ./netfault/gate ./netfault/gate/gatetest
 
+.PHONY: test-runtimes
+test-runtimes: ## mock services in other languages: types, decisions, the service contract (needs node 20, npm, python 3.11)
+	GO='$(GO)' ./runtimes/test.sh
+
 .PHONY: test-arm64
 test-arm64: ## the same seed decides alike on arm64 (needs qemu-aarch64-static)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) test -count=1 -exec qemu-aarch64-static ./model/exact ./model/dist ./model/load ./model/policy

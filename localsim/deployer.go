@@ -65,6 +65,10 @@ type Spec struct {
 type Config struct {
 	// Isolation is InProcess if it is empty.
 	Isolation Isolation
+	// IsolationOfRuntimes takes the place of InProcess for a system that has
+	// services of other runtimes than the agent, which are processes; empty refuses
+	// such systems.
+	IsolationOfRuntimes Isolation
 	// NewServer makes the server of a replica for InProcess.
 	NewServer func(Spec) (supervise.Server, error)
 	// Command makes the command of a replica for Process. The process must
@@ -73,6 +77,9 @@ type Config struct {
 	// /admin and /readyz on a second address, past a full accept queue, it
 	// prints {"addr":"host:port","control":"host:port"}.
 	Command func(Spec) (*exec.Cmd, error)
+	// CanServe says why there is no command for a service, such as one whose
+	// runtime is not installed; nil means that there always is one.
+	CanServe func(*topology.Service) error
 	// NewGate puts a gate in front of a host:port; draws depend on the seed.
 	// Without it there are no faults between services.
 	NewGate func(upstream string, seed uint64) (Gate, error)
@@ -131,6 +138,8 @@ func New(c Config) (*Deployer, error) {
 		return nil, fmt.Errorf("isolation %s needs a Command function", c.Isolation)
 	case c.Isolation == Namespace && (c.NewNetwork == nil || c.NewMark == nil || c.CanImpair == nil):
 		return nil, errors.New("isolation netns needs NewNetwork, NewMark and CanImpair functions")
+	case c.IsolationOfRuntimes != "" && (!c.IsolationOfRuntimes.ownProcesses() || c.Command == nil):
+		return nil, fmt.Errorf("isolation %q of runtimes gives them no process", c.IsolationOfRuntimes)
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case (c.Stress == nil) != (c.CanStress == nil):
@@ -165,10 +174,14 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting system %q: %w", system.Name, err)
 	}
-	if err := checkKinds(system); err != nil {
+	config := d.config
+	if config.Isolation == InProcess && config.IsolationOfRuntimes != "" && len(system.Foreign()) > 0 {
+		config.Isolation = config.IsolationOfRuntimes
+	}
+	if err := config.checkServices(system); err != nil {
 		return nil, err
 	}
-	deployment, err := newDeployment(d.config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
+	deployment, err := newDeployment(config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +192,23 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	return deployment, nil
 }
 
-// checkKinds refuses services that describe a real data store.
-func checkKinds(system *topology.System) error {
+// checkServices refuses services that describe a real data store, and those whose
+// runtime cannot be started.
+func (c *Config) checkServices(system *topology.System) error {
 	for i := range system.Services {
-		if s := &system.Services[i]; s.Kind.IsStore() {
+		s := &system.Services[i]
+		if s.Kind.IsStore() {
 			return fmt.Errorf("starting service %q of system %q: kind %q cannot be run on this machine yet; use kind base", s.Name, system.Name, s.Kind)
+		}
+		r, foreign := s.Foreign()
+		switch {
+		case !foreign:
+		case !c.Isolation.ownProcesses():
+			return fmt.Errorf("starting service %q of system %q: runtime %s is a process of its own; start the system with --isolation process", s.Name, system.Name, r.Name)
+		case c.CanServe != nil:
+			if err := c.CanServe(s); err != nil {
+				return fmt.Errorf("starting service %q of system %q: %w", s.Name, system.Name, err)
+			}
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -79,6 +80,10 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (supervise.Insta
 	return supervise.Serve(server, ln, s.Workers > 0 && s.Shed == nil) //nolint:contextcheck // a server ends when its supervisor stops it
 }
 
+// runtimePatience is how long a runtime may take to load its framework, on a
+// machine where others do the same.
+const runtimePatience = 45 * time.Second
+
 // startChild starts a process for the replica and waits until it tells its
 // address.
 func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Instance, error) {
@@ -87,8 +92,12 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 	if err != nil {
 		return nil, fmt.Errorf("making its command: %w", err)
 	}
+	patience := d.config.ReadyTimeout
+	if s := d.service(r.Service()); len(s.Runtime) > 0 {
+		patience = max(patience, runtimePatience)
+	}
 	return supervise.StartChild(ctx, supervise.Child{
-		Command: cmd, Output: d.output, HelloTimeout: d.config.ReadyTimeout,
+		Command: cmd, Output: d.output, HelloTimeout: patience,
 		Start: func(start func() error) error {
 			if d.network == nil {
 				return d.spawner.Do(start)

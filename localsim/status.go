@@ -58,6 +58,9 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 			Name: service.Name, Kind: service.Kind, Language: service.Language, Framework: service.Framework,
 			Calls: append([]string{}, service.Calls()...), Replicas: append([]runner.Replica{}, byService[service.Name]...),
 		}
+		if r, foreign := service.Foreign(); foreign {
+			status.Runtime = r.Name
+		}
 		if len(status.Replicas) > 0 {
 			status.Endpoint = status.Replicas[0].URL
 		}

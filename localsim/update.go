@@ -100,7 +100,7 @@ func (d *Deployment) checkUpdate(next *topology.System) error {
 	if next.Name != d.name {
 		return fmt.Errorf("changing system %q: the new description is of system %q; keep the name, or start it beside the other", d.name, next.Name)
 	}
-	return checkKinds(next)
+	return d.config.checkServices(next)
 }
 
 func (d *Deployment) current() (*topology.System, map[string]topology.Service) {

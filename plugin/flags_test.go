@@ -35,6 +35,7 @@ func provedElsewhere() map[string]string {
 	return map[string]string{
 		"calibrate --out":           "testdata/script/calibrate.txtar",
 		"calibrate --output":        "testdata/script/calibrate.txtar",
+		"runtimes install --all":    "TestScripts/runtimes",
 		"up --verbose":              "testdata/script/detach.txtar",
 		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
 		"fault add --image":         "make e2e, whose nodes start the helper's image",

@@ -98,6 +98,9 @@ func check(system *topology.System, o *Options) error {
 		if s.Kind.IsStore() {
 			problems = append(problems, fmt.Errorf("service %q: kind %q cannot be run on a cluster yet; use kind base", s.Name, s.Kind))
 		}
+		if r, ok := s.Foreign(); ok {
+			problems = append(problems, fmt.Errorf("service %q: runtime %s runs on this machine only, yet; use --on local, or leave runtime out", s.Name, r.Name))
+		}
 		if !serviceName.MatchString(s.Name) {
 			problems = append(problems, fmt.Errorf("service %q: Kubernetes wants names of at most 63 lower-case letters, digits and hyphens that begin with a letter; rename it", s.Name))
 		}

@@ -18,7 +18,7 @@ var layers = []layer{
 	{5, []string{"model/result", "model/advise"}, "a result carries the checks of its experiment; advice is on an experiment"},
 	{6, []string{"runner/measure", "runner/account", "model/search", "model/why"}, "aggregators and the account make results of what they are told; searches judge results; records explain them"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
-	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui"}, "each deals with one world outside the program"},
+	{8, []string{"cluster", "localsim", "netfault", "workload", "observe", "webui", "runtimes"}, "each deals with one world outside the program"},
 	{9, []string{"cluster/nodeagent"}, "the helper of a node joins faults on networks and stress; it runs in the agent, apart from what creates it"},
 	{10, []string{"plugin"}, "commands: the only place that wires the worlds together"},
 	{11, []string{"cmd", "krew"}, "programs"},

@@ -29,10 +29,12 @@ type Status struct {
 
 // A ServiceStatus describes a service of a running system.
 type ServiceStatus struct {
-	Name      string        `json:"name"`
-	Kind      topology.Kind `json:"kind"`
-	Language  string        `json:"language,omitempty"`
-	Framework string        `json:"framework,omitempty"`
+	Name string        `json:"name"`
+	Kind topology.Kind `json:"kind"`
+	// Runtime is the program that serves the service, if it is not the agent.
+	Runtime   topology.RuntimeName `json:"runtime,omitempty"`
+	Language  string               `json:"language,omitempty"`
+	Framework string               `json:"framework,omitempty"`
 	// Endpoint is the base URL of the first replica; it stays the same as long
 	// as the system runs.
 	Endpoint string           `json:"endpoint,omitempty"`

@@ -199,6 +199,9 @@ func (w *world) addService(i int32, t *topology.Service) error {
 	if t.Kind.IsStore() {
 		return fmt.Errorf("playing system %q: service %q is a data store of kind %q, which cannot run yet: make it kind %q, with sleep for the time of its operations", w.exp.System.Name, t.Name, t.Kind, topology.Base)
 	}
+	if r, ok := t.Foreign(); ok {
+		return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name)
+	}
 	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}}
 	s.topology = behave.BindTo(t, func(name string) *topology.Service {
 		if j := w.index(name); j >= 0 {

@@ -52,6 +52,8 @@ type Patch struct {
 	// and so are OnCancel and Shed. Shed can be taken away by Without.
 	OnCancel *topology.OnCancel `json:"onCancel,omitempty"`
 	Shed     *topology.Shed     `json:"shed,omitempty"`
+	// Runtime is the program that serves the service.
+	Runtime *topology.RuntimeName `json:"runtime,omitempty"`
 
 	// Timeout and what follows are changed of calls.
 	Timeout   *unit.Duration    `json:"timeout,omitempty"`
@@ -67,7 +69,9 @@ type Patch struct {
 
 // serviceFields and callFields are the fields of a Patch that change something,
 // by their names in files.
-func serviceFields() []string { return []string{"workers", "backlog", "replicas", "onCancel", "shed"} }
+func serviceFields() []string {
+	return []string{"workers", "backlog", "replicas", "onCancel", "shed", "runtime"}
+}
 
 func callFields() []string {
 	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback"}
@@ -265,6 +269,9 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 		}
 		if p.OnCancel != nil {
 			s.OnCancel = *p.OnCancel
+		}
+		if p.Runtime != nil {
+			s.Runtime = *p.Runtime
 		}
 		if p.Shed != nil || slices.Contains(p.Without, "shed") {
 			s.Shed = p.Shed

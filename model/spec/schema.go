@@ -172,6 +172,12 @@ func quantity(t reflect.Type) schema {
 		return schema{"anyOf": []any{schema{"type": "string", "pattern": `^` + number + `m?$`}, schema{"type": "number", "minimum": 0}}}
 	case reflect.TypeFor[topology.Kind]():
 		return enum(topology.Kinds()...)
+	case reflect.TypeFor[topology.RuntimeName]():
+		var names []topology.RuntimeName
+		for _, r := range topology.Runtimes() {
+			names = append(names, r.Name)
+		}
+		return enum(names...)
 	case reflect.TypeFor[topology.OnError]():
 		return enum(topology.Propagate, topology.Ignore)
 	case reflect.TypeFor[topology.OnCancel]():

@@ -45,8 +45,11 @@ func (k Kind) IsStore() bool { return k == MongoDB || k == MySQL || k == Redis }
 type Service struct {
 	Name string `json:"name"`
 	Kind Kind   `json:"kind"`
+	// Runtime is the program that serves the service, such as express; empty means
+	// the agent.
+	Runtime RuntimeName `json:"runtime,omitempty"`
 	// Language and Framework are the labels a Simulation gives a service. They
-	// are kept and shown; every service is served by the same program.
+	// are kept and shown; Runtime alone says which program serves it.
 	Language  string `json:"language,omitempty"`
 	Framework string `json:"framework,omitempty"`
 	Replicas  int    `json:"replicas"`

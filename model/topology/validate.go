@@ -61,6 +61,7 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 	if !slices.Contains(Kinds(), s.Kind) {
 		problems.AddHint("kind", "write base, mongodb, mysql or redis", "kind %q is not known", s.Kind)
 	}
+	s.checkRuntime(&problems)
 	checkRange(&problems, "replicas", float64(s.Replicas), 0, MaxReplicas)
 	checkRange(&problems, "workers", float64(s.Workers), 0, MaxWorkers)
 	checkRange(&problems, "backlog", float64(s.Backlog), 0, MaxBacklog)

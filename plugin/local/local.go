@@ -35,16 +35,28 @@ type Flags struct {
 	Verbose bool
 	// Entrances are services that a fault may cut off from clients outside the system.
 	Entrances []string
+	// explicit reports whether the isolation was asked for.
+	explicit func() bool
 }
 
 // AddFlags adds the flags of how services are kept apart and where they listen.
 func (l *Flags) AddFlags(cmd *cobra.Command) {
 	l.TraceSample = span.DefaultShare
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
-		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress), or netns (network namespaces: root, Linux)")
+		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress, and taken for systems with other runtimes), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.PortBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
+	l.explicit = func() bool { return cmd.Flags().Changed("isolation") }
 	cli.OnlyOn(cmd.Flags(), []string{"local"}, "isolation", "port-base")
 	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
+}
+
+// IsolationArgs are the arguments by which another command line asks for the same
+// isolation; none if it was not asked for.
+func (l *Flags) IsolationArgs() []string {
+	if l.explicit != nil && !l.explicit() {
+		return nil
+	}
+	return []string{"--isolation", l.Isolation}
 }
 
 // Validate refuses isolations and ports that do not exist.
@@ -73,10 +85,15 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		level = slog.LevelDebug
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	ofRuntimes := localsim.Process
+	if l.explicit != nil && l.explicit() {
+		ofRuntimes = "" // what was asked for is not changed
+	}
 	return localsim.New(localsim.Config{
-		Isolation:  localsim.Isolation(l.Isolation),
+		Isolation: localsim.Isolation(l.Isolation), IsolationOfRuntimes: ofRuntimes,
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
-		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return l.agentCommand(s) },
+		Command:    l.command,
+		CanServe:   canServe(),
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
 		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },
@@ -124,19 +141,22 @@ func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Serve
 	})
 }
 
-// agentCommand makes the command of a replica in a process of its own: this very
-// program, as the agent.
-func (l *Flags) agentCommand(s localsim.Spec) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
-	}
+// command makes the command of a replica in a process of its own: its runtime's, or
+// this very program, as the agent.
+func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
 	part, err := json.Marshal(service.Spec{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
 		TraceSample: l.TraceSample,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
+	}
+	if _, foreign := s.Service.Foreign(); foreign {
+		return runtimeCommand(s, string(part))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
 	}
 	host, _, err := net.SplitHostPort(s.Addr)
 	if err != nil {

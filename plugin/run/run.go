@@ -408,7 +408,7 @@ func (o *runOptions) called(args []string) string {
 	} else if o.target.Virtual() {
 		words = append(words, o.costs.Args()...)
 	} else {
-		words = append(words, "--isolation", o.local.Isolation)
+		words = append(words, o.local.IsolationArgs()...)
 		if o.local.PortBase != 0 {
 			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))
 		}

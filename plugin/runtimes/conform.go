@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
 	"github.com/google/shlex"
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runtimes"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/servicetest"
 )
 
@@ -24,12 +27,14 @@ type conformOptions struct {
 	// words are the program and its arguments.
 	words  []string
 	wanted servicetest.Level
+	// serve makes the command of a runtime; nil for a program of the user's.
+	serve func() (*exec.Cmd, error)
 }
 
 func newConform(streams cli.Streams) *cobra.Command {
 	o := &conformOptions{streams: streams}
 	cmd := &cobra.Command{
-		Use:   "conform --command 'PROGRAM [ARG ...]'",
+		Use:   "conform (RUNTIME | --command 'PROGRAM [ARG ...]')",
 		Short: "Check a program, in whatever language, against the contract of a mock service",
 		Long: `Start a program many times, each time as another service, and check from outside what it
 answers, sends and counts. The program gets its service in MICROSIM_SERVICE (JSON, or @FILE)
@@ -39,13 +44,14 @@ docs/service.md has the whole contract.
 
 Its level is the highest of which it passes all cases, and all of the levels below:
 L1 answers chains, L2 has endpoints, work, calls, faults and metrics, L3 policies and workers.
-The exit code is 10 if the level is lower than --level.`,
+The exit code is 10 if the level is lower than --level, or than a runtime claims.`,
 		Example: `  kubectl microsim runtimes conform --command './my-server'
   kubectl microsim runtimes conform --command 'node src/main.js' --level L2
-  kubectl microsim runtimes conform --command './my-server' -o json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(); err != nil {
+  kubectl microsim runtimes conform --command './my-server' -o json
+  kubectl microsim runtimes conform express`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.validate(args); err != nil {
 				return cli.Usage(cmd, err)
 			}
 			return o.run(cmd.Context())
@@ -64,18 +70,9 @@ The exit code is 10 if the level is lower than --level.`,
 	return cmd
 }
 
-func (o *conformOptions) validate() (err error) {
+func (o *conformOptions) validate(args []string) (err error) {
 	if err := o.output.Validate(); err != nil {
 		return err
-	}
-	if o.command == "" {
-		return errors.New("there is no program to check: write it as --command './my-server'")
-	}
-	if o.words, err = shlex.Split(o.command); err != nil || len(o.words) == 0 {
-		return fmt.Errorf("--command %q is not a command line: %w", o.command, cmp.Or(err, errors.New("it has no words")))
-	}
-	if o.words[0], err = exec.LookPath(o.words[0]); err != nil {
-		return fmt.Errorf("--command %q: %w", o.command, err)
 	}
 	if o.timeout <= 0 {
 		return fmt.Errorf("--start-timeout %v is not a time to wait: write one such as 20s", o.timeout)
@@ -83,10 +80,44 @@ func (o *conformOptions) validate() (err error) {
 	o.wanted = servicetest.Chains
 	if o.level != "" {
 		if o.wanted, err = servicetest.ParseLevel(o.level); err != nil {
-			err = fmt.Errorf("--level: %w", err)
+			return fmt.Errorf("--level: %w", err)
 		}
 	}
-	return err
+	switch {
+	case len(args) > 0 && o.command != "":
+		return errors.New("a runtime and --command both say what to check: keep one")
+	case len(args) > 0:
+		return o.useRuntime(topology.RuntimeName(args[0]))
+	case o.command == "":
+		return errors.New("there is no program to check: name a runtime, or write --command './my-server'")
+	}
+	if o.words, err = shlex.Split(o.command); err != nil || len(o.words) == 0 {
+		return fmt.Errorf("--command %q is not a command line: %w", o.command, cmp.Or(err, errors.New("it has no words")))
+	}
+	if o.words[0], err = exec.LookPath(o.words[0]); err != nil {
+		return fmt.Errorf("--command %q: %w", o.command, err)
+	}
+	return nil
+}
+
+// useRuntime checks an installed runtime against what its manifest claims.
+func (o *conformOptions) useRuntime(name topology.RuntimeName) error {
+	m, err := runtimes.Lookup(name)
+	if err != nil {
+		return err
+	}
+	store, err := runtimes.Default()
+	if err != nil {
+		return err
+	}
+	if o.level == "" {
+		o.level = m.Level
+		if o.wanted, err = servicetest.ParseLevel(m.Level); err != nil {
+			return err
+		}
+	}
+	o.words, o.serve = m.Run, func() (*exec.Cmd, error) { return store.Command(&m) }
+	return nil
 }
 
 // A Report is what conform prints.
@@ -113,7 +144,14 @@ func (o *conformOptions) run(ctx context.Context) error {
 	if o.level != "" {
 		highest = o.wanted
 	}
-	p := &program{words: o.words, timeout: o.timeout}
+	p := &program{timeout: o.timeout, command: o.serve}
+	if p.command == nil {
+		p.command = func() (*exec.Cmd, error) {
+			cmd := exec.Command(o.words[0], o.words[1:]...)
+			cmd.Env = os.Environ()
+			return cmd, nil
+		}
+	}
 	var cases []servicetest.Case
 	for _, c := range append(lifecycleCases(ctx, p), servicetest.Cases()...) {
 		if c.Level <= highest {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -21,9 +20,8 @@ import (
 
 // A program is one that serves a mock service.
 type program struct {
-	words []string
-	dir   string
-	env   []string
+	// command makes the command, with its environment.
+	command func() (*exec.Cmd, error)
 	// timeout bounds the time until it prints its address.
 	timeout time.Duration
 }
@@ -56,9 +54,11 @@ func (p *program) start(ctx context.Context, t servicetest.T, spec service.Spec)
 	if err != nil {
 		t.Fatalf("describing the service: %v", err)
 	}
-	cmd := exec.Command(p.words[0], p.words[1:]...)
-	cmd.Dir = p.dir
-	cmd.Env = append(append(os.Environ(), p.env...), "MICROSIM_SERVICE="+string(part), "MICROSIM_ADDR=127.0.0.1:0", "MICROSIM_WATCH_STDIN=1")
+	cmd, err := p.command()
+	if err != nil {
+		t.Fatalf("starting the program: %v", err)
+	}
+	cmd.Env = append(cmd.Env, "MICROSIM_SERVICE="+string(part), "MICROSIM_ADDR=127.0.0.1:0", "MICROSIM_WATCH_STDIN=1")
 	spawner := supervise.NewSpawner()
 	in, err = supervise.StartChild(ctx, supervise.Child{
 		Command: cmd, Output: io.Discard, HelloTimeout: p.timeout,

@@ -16,6 +16,6 @@ func New(streams cli.Streams) *cobra.Command {
 		Args:  cli.Commands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConform(streams))
+	cmd.AddCommand(newList(streams), newInstall(streams), newConform(streams))
 	return cmd
 }

@@ -46,7 +46,8 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 		return fmt.Errorf("finding this program, which holds the system: %w", err)
 	}
 	cmd := exec.Command(self, "up", "-f", "-", "--on", "local", "--seed", fmt.Sprint(o.seed),
-		"--isolation", o.local.Isolation, "--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose))
+		"--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose))
+	cmd.Args = append(cmd.Args, o.local.IsolationArgs()...)
 	cmd.Env = append(os.Environ(), detachedEnv+"="+logPath(dir, system.Name))
 	cmd.Stdin = bytes.NewReader(description)
 	cmd.Stdout, cmd.Stderr = log, log

@@ -196,9 +196,12 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	return nil
 }
 
-// serviceKind shows what a service is made of: the language and framework that
-// a Simulation gives it, or its kind.
+// serviceKind shows what a service is made of: its runtime, the language and
+// framework that a Simulation gives it, or its kind.
 func serviceKind(s *control.ServiceStatus) string {
+	if s.Runtime != "" {
+		return "runtime " + string(s.Runtime)
+	}
 	if s.Language != "" {
 		return s.Language + "-" + s.Framework
 	}

@@ -1,0 +1,144 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+)
+
+// RuntimeName names the program that serves a service; empty means Agent.
+type RuntimeName string
+
+// Agent is the runtime that this project's own services have.
+const Agent RuntimeName = "agent"
+
+// A Runtime is a program that obeys the service contract.
+type Runtime struct {
+	Name RuntimeName
+	// Language and Framework are what it is written with.
+	Language, Framework string
+	// Level is how much of the contract it obeys: 2 has all but policies and
+	// workers, 3 all. See docs/service.md.
+	Level int
+}
+
+// Runtimes lists the runtimes there are, the agent first.
+func Runtimes() []Runtime {
+	return []Runtime{
+		{Agent, "go", "net/http", 3},
+		{"express", "node", "express", 2},
+		{"flask", "python", "flask", 2},
+	}
+}
+
+// LookupRuntime returns the runtime of a name, which may have its language before
+// it: node-express is express.
+func LookupRuntime(name RuntimeName) (Runtime, bool) {
+	all := Runtimes()
+	i := slices.IndexFunc(all, func(r Runtime) bool {
+		return name == r.Name || string(name) == r.Language+"-"+string(r.Name) || name == "" && r.Name == Agent
+	})
+	if i < 0 {
+		return Runtime{}, false
+	}
+	return all[i], true
+}
+
+// Foreign returns the runtime of a service that is not the agent's.
+func (s *Service) Foreign() (Runtime, bool) {
+	r, ok := LookupRuntime(s.Runtime)
+	return r, ok && r.Name != Agent
+}
+
+// Foreign lists the services whose runtime is not the agent.
+func (s *System) Foreign() (names []string) {
+	for i := range s.Services {
+		if _, ok := s.Services[i].Foreign(); ok {
+			names = append(names, s.Services[i].Name)
+		}
+	}
+	return names
+}
+
+// checkRuntime refuses runtimes that there are not, and what a runtime cannot do.
+func (s *Service) checkRuntime(problems *problem.List) {
+	r, ok := LookupRuntime(s.Runtime)
+	if !ok {
+		var names []string
+		for _, known := range Runtimes() {
+			names = append(names, string(known.Name))
+		}
+		problems.AddHint("runtime", "write one of "+strings.Join(names, ", "), "runtime %q is not known", s.Runtime)
+		return
+	}
+	if r.Level >= 3 {
+		return
+	}
+	refuse := func(path string, used bool) {
+		if used {
+			problems.AddHint(path, "leave it out, or leave the runtime out", "runtime %s has level L%d of the service contract, and %s needs L3", r.Name, r.Level, lastName(path))
+		}
+	}
+	refuse("workers", s.Workers != 0)
+	refuse("backlog", s.Backlog != 0)
+	refuse("shed", s.Shed != nil)
+	refuse("onCancel", s.OnCancel == Stop)
+	for i := range s.Endpoints {
+		e, path := &s.Endpoints[i], problem.Index("endpoints", i)
+		refuse(path+".require", e.Require != nil)
+		refuse(path+".path", len(PathNames(e.Path)) > 0)
+		refuse(path+".response.body", len(PathNames(e.Response.Body)) > 0)
+		eachCall(e.Steps, path, func(path string, c *Call) {
+			refuse(path+".endpoint", len(PathNames(c.Endpoint)) > 0)
+			for _, field := range policyFields(&c.Call) {
+				refuse(path+"."+field, true)
+			}
+		})
+	}
+}
+
+// lastName is what a path ends with, in words if it is about names in braces.
+func lastName(path string) string {
+	switch name := path[strings.LastIndexByte(path, '.')+1:]; name {
+	case "path", "endpoint", "body":
+		return fmt.Sprintf("a name in braces in %s", name)
+	case "onCancel":
+		return "onCancel: stop"
+	default:
+		return name
+	}
+}
+
+// policyFields lists the policies that a call has beside its timeout.
+func policyFields(p *policy.Call) (fields []string) {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"retry", p.Retry != nil}, {"breaker", p.Breaker != nil}, {"bulkhead", p.Bulkhead != nil},
+		{"rateLimit", p.RateLimit != nil}, {"hedge", p.Hedge != nil}, {"fallback", p.Fallback != nil},
+	} {
+		if f.set {
+			fields = append(fields, f.name)
+		}
+	}
+	return fields
+}
+
+// eachCall visits the calls of steps, with their paths.
+func eachCall(steps []Step, path string, visit func(path string, c *Call)) {
+	for i := range steps {
+		at := path + "." + problem.Index("steps", i)
+		if steps[i].Call != nil {
+			visit(at+".call", steps[i].Call)
+		}
+		for j := range steps[i].Parallel {
+			if c := steps[i].Parallel[j].Call; c != nil {
+				visit(at+"."+problem.Index("parallel", j)+".call", c)
+			}
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
+)
+
+func TestLookupRuntime(t *testing.T) {
+	for name, want := range map[RuntimeName]RuntimeName{"": Agent, "agent": Agent, "express": "express", "node-express": "express"} {
+		if r, ok := LookupRuntime(name); !ok || r.Name != want {
+			t.Errorf("%q is %v, %v", name, r, ok)
+		}
+	}
+	for _, name := range []RuntimeName{"expres", "python-express", "Express", "node-"} {
+		if r, ok := LookupRuntime(name); ok {
+			t.Errorf("%q is %v", name, r)
+		}
+	}
+}
+
+// A runtime of a lower level refuses each field that needs a higher one, and the
+// agent takes them all.
+func TestRuntimesRefuseWhatTheyCannotDo(t *testing.T) {
+	call := func(change func(*policy.Call)) func(*Service) {
+		return func(s *Service) {
+			c := NewCall("db")
+			change(&c.Call)
+			s.Endpoints[0].Steps = []Step{{Parallel: []Step{{Call: &c}}}}
+		}
+	}
+	for want, change := range map[string]func(*Service){
+		"services[0].workers: ":                    func(s *Service) { s.Workers = 2 },
+		"services[0].backlog: ":                    func(s *Service) { s.Backlog = 2 },
+		"services[0].shed: ":                       func(s *Service) { s.Workers, s.Shed = 1, &Shed{} },
+		"services[0].onCancel: ":                   func(s *Service) { s.OnCancel = Stop },
+		"services[0].endpoints[0].require: ":       func(s *Service) { s.Endpoints[0].Require = &Require{Header: "X"} },
+		"services[0].endpoints[0].path: ":          func(s *Service) { s.Endpoints[0].Path = "/x/{id}" },
+		"services[0].endpoints[0].response.body: ": func(s *Service) { s.Endpoints[0].Response.Body = `{"a":{db}}` },
+		"steps[0].parallel[0].call.retry: ":        call(func(p *policy.Call) { p.Retry = &policy.Retry{Attempts: 2} }),
+		"call.breaker: ":                           call(func(p *policy.Call) { p.Breaker = &policy.Breaker{Failures: 2, Reset: 1e9} }),
+		"call.bulkhead: ":                          call(func(p *policy.Call) { p.Bulkhead = &policy.Bulkhead{MaxConcurrent: 2} }),
+		"call.rateLimit: ":                         call(func(p *policy.Call) { p.RateLimit = &policy.RateLimit{Rate: 2} }),
+		"call.hedge: ":                             call(func(p *policy.Call) { p.Hedge = &policy.Hedge{After: 1e9} }),
+		"call.fallback: ":                          call(func(p *policy.Call) { p.Fallback = &policy.Fallback{Kind: policy.EmptyFallback} }),
+	} {
+		for name, refused := range map[RuntimeName]bool{"express": true, Agent: false} {
+			web := NewService("web")
+			web.Runtime = name
+			change(&web)
+			text := fmt.Sprint((&System{Name: "x", Services: []Service{web, NewService("db")}}).Validate().Err())
+			if got := strings.Contains(text, want) && strings.Contains(text, "needs L3"); got != refused {
+				t.Errorf("runtime %s, %s refused: %v\n%s", name, want, got, text)
+			}
+		}
+	}
+	// A timeout is no policy that a runtime lacks.
+	web := NewService("web")
+	web.Runtime = "express"
+	call(func(p *policy.Call) { p.Timeout = 1e9 })(&web)
+	if err := (&System{Name: "x", Services: []Service{web, NewService("db")}}).Validate().Err(); err != nil {
+		t.Error(err)
+	}
+}

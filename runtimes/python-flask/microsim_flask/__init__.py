@@ -1,0 +1,1 @@
+"""A mock service on Flask, served by Cheroot."""

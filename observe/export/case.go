@@ -103,7 +103,7 @@ type Format struct {
 
 // Formats lists the formats in the order of the documentation.
 func Formats() []Format {
-	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat()}
+	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat(), parquetFormat()}
 }
 
 // FormatNames lists their names.

@@ -8,6 +8,7 @@ import (
 func flagRows() []flagRow {
 	return slices.Concat(fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
+		clusterRows("dataset", "-f $DATASET --out $NEW --image x --ready-timeout 50ms"),
 		clusterRows("doctor", "--on cluster"),
 		clusterRows("down", "x"),
 		clusterRows("fault add", "error --target web --status 500 --system x"),
@@ -92,6 +93,8 @@ func onlyHere(command string) string {
 		return "--all --on local"
 	case "up":
 		return "-f $FREE --on local --dry-run"
+	case "dataset":
+		return "-f $DATASET --out $NEW --on local"
 	case "run":
 		return "-f $SINGLE --on local --dry-run"
 	}

@@ -89,6 +89,17 @@ costs:
   {processorSeconds: 0.0001, connectionSeconds: 0.0001, packetSeconds: 0.00001, requestWaitSeconds: 0, callWaitSeconds: 0.0001, cpuUnitSeconds: 0.001,
     diskSyncSeconds: 0.001, diskBytesPerSecond: 200000000, startSeconds: 0.05, lateness: [{share: 0, seconds: 0}, {share: 1, seconds: 0.001}]}
 `},
+	"$DATASET": {"dataset.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Dataset
+name: failures
+system: {name: failures, services: [{name: web, calls: [db]}, {name: db}]}
+load: {rate: 20}
+before: 2s
+after: 2s
+faults: [{type: error, targets: [db]}]
+formats: [csv]
+`},
 	"$OLD":   {"old.csv", "it may be overwritten"},
 	"$GATES": {"gates.json", `[{"name":"fromfile","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","enabled":true}]`},
 }

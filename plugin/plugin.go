@@ -96,7 +96,7 @@ ways production breaks, protect it, and see what happened.
 	for group, commands := range map[string][]*cobra.Command{
 		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), system.NewCluster(streams)},
 		"act": {
-			run.New(streams), run.NewReport(streams), dataset.NewExport(streams),
+			run.New(streams), run.NewReport(streams), dataset.NewExport(streams), dataset.New(streams),
 			explore.NewLimit(streams), explore.NewSweep(streams), explore.NewSearch(streams), calibrate.New(streams),
 			system.NewCall(streams), load.New(streams), faults.New(streams), gate.New(streams),
 		},

@@ -14,7 +14,7 @@ var layers = []layer{
 	{1, []string{"model/dist", "model/calibration"}, "distributions are written with units; the costs of a machine tell their problems"},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy", "model/span"}, "the domain: a system, what breaks it, what loads it, what protects it, the trace of a request"},
 	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
-	{4, []string{"model/experiment", "model/spec"}, "an experiment joins the domain; files are read into all of it"},
+	{4, []string{"model/experiment", "model/dataset", "model/spec"}, "an experiment joins the domain, a data set has many; files are read into all of it"},
 	{5, []string{"model/result", "model/advise"}, "a result carries the checks of its experiment; advice is on an experiment"},
 	{6, []string{"runner/measure", "runner/account", "model/search", "model/why"}, "aggregators and the account make results of what they are told; searches judge results; records explain them"},
 	{7, []string{"runner"}, "runs an experiment on any target, and owns the ports of the targets"},
@@ -26,12 +26,14 @@ var layers = []layer{
 
 // sideways names the imports between packages of one layer, each with its reason.
 var sideways = map[string]string{
-	"model/topology -> model/policy":   "a call of the topology carries its policies",
-	"model/spec -> model/experiment":   "a file of kind Experiment is read into what the runner runs",
-	"model/exec -> model/behave":       "the step machine of a request asks what the service decides",
-	"model/behave -> model/chain":      "a service executes the documents of MicroSim's chains",
-	"model/exec -> model/chain":        "the step machine executes the documents of MicroSim's chains",
-	"runner/account -> runner/measure": "the account of a run sums up in aggregators",
+	"model/topology -> model/policy":    "a call of the topology carries its policies",
+	"model/spec -> model/experiment":    "a file of kind Experiment is read into what the runner runs",
+	"model/dataset -> model/experiment": "each run of a data set is an experiment",
+	"model/spec -> model/dataset":       "a file of kind Dataset is read into what is run for a data set",
+	"model/exec -> model/behave":        "the step machine of a request asks what the service decides",
+	"model/behave -> model/chain":       "a service executes the documents of MicroSim's chains",
+	"model/exec -> model/chain":         "the step machine executes the documents of MicroSim's chains",
+	"runner/account -> runner/measure":  "the account of a run sums up in aggregators",
 }
 
 // free packages may be imported from anywhere and import nothing of the project.
@@ -71,5 +73,5 @@ const suite = "runner/runnertest"
 // standardOnly packages import nothing but the standard library and the project.
 var standardOnly = []string{
 	"model/problem", "model/unit", "model/outcome", "model/dist", "model/exact", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/span",
-	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment", "model/advise", "model/calibration",
+	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment", "model/dataset", "model/advise", "model/calibration",
 }

@@ -195,7 +195,7 @@ func ask(t *testing.T, client *http.Client, method, url, body string, header ...
 // TestSchema pins the JSON Schemas without their words.
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"system", "experiment"} {
+	for _, kind := range []string{"system", "experiment", "dataset"} {
 		var schema any
 		if err := json.Unmarshal(output(t, "schema", kind), &schema); err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	contract "github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/dataset"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -31,6 +32,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate/gateapi"
 	"github.com/microsim-dev/kubectl-microsim/netfault/impair"
 	"github.com/microsim-dev/kubectl-microsim/observe/export"
+	"github.com/microsim-dev/kubectl-microsim/observe/export/judge"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin"
 	"github.com/microsim-dev/kubectl-microsim/plugin/agent"
@@ -138,6 +140,8 @@ func documents() []document {
 		{"load line", reflect.TypeFor[remote.Line]()},
 		{"top", reflect.TypeFor[report.Top]()},
 		{"manifest of a data set", reflect.TypeFor[export.Manifest]()},
+		{"data set", reflect.TypeFor[dataset.Dataset]()},
+		{"verification of a data set", reflect.TypeFor[judge.Verification]()},
 		{"case of a data set", reflect.TypeFor[export.Record]()},
 	}
 }

@@ -52,11 +52,11 @@ func (c *checker) check() {
 func (c *checker) resolve(p *document.Draft, named map[string]*document.Draft) {
 	name := p.SystemName.Scalar
 	if other := named[name]; other != nil {
-		p.Experiment.System = *other.System
+		p.UseSystem(other.System)
 		return
 	}
 	if system := c.example(name); system != nil {
-		p.Experiment.System = *system
+		p.UseSystem(system)
 		return
 	}
 	hint := problem.DidYouMean(name, slices.Sorted(maps.Keys(named)), "describe it in the same files, or name an example")
@@ -73,6 +73,8 @@ func validate(p *document.Draft) {
 		problems = p.System.Validate()
 	case p.Experiment != nil:
 		problems = p.Experiment.Validate()
+	case p.Dataset != nil:
+		problems = p.Dataset.Validate()
 	case p.Load != nil:
 		problems = p.Load.Profile.Validate()
 	case p.Faults != nil:

@@ -16,7 +16,7 @@ import (
 // comments of the fields. Run it with -update after a change of a comment.
 func TestDescriptionsAreTheComments(t *testing.T) {
 	types, docs := map[string]*ast.StructType{}, map[string]string{}
-	for _, pkg := range []string{"topology", "policy", "fault", "load", "experiment", "dist"} {
+	for _, pkg := range []string{"topology", "policy", "fault", "load", "experiment", "dist", "dataset"} {
 		paths, err := filepath.Glob("../" + pkg + "/*.go")
 		if err != nil || len(paths) == 0 {
 			t.Fatal(paths, err)

@@ -54,6 +54,8 @@ func format(d *document.Document) ([]byte, error) {
 		return FormatSystem(d.System)
 	case d.Experiment != nil:
 		return FormatExperiment(d.Experiment)
+	case d.Dataset != nil:
+		return FormatDataset(d.Dataset)
 	case d.Load != nil:
 		return formatLoad(d.Load)
 	}

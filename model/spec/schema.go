@@ -23,7 +23,9 @@ import (
 type schema = map[string]any
 
 // Kinds lists the native kinds.
-func Kinds() []string { return []string{document.KindSystem, document.KindExperiment} }
+func Kinds() []string {
+	return []string{document.KindSystem, document.KindExperiment, document.KindDataset}
+}
 
 // Schema returns the JSON Schema (draft 2020-12) of a native kind, for editors
 // and checks elsewhere. It knows the shape of files; what a file says of itself,
@@ -40,8 +42,10 @@ func Schema(kind string) ([]byte, error) {
 		root = w.System(true)
 	case document.KindExperiment:
 		root = w.experiment()
+	case document.KindDataset:
+		root = w.dataset()
 	default:
-		return nil, fmt.Errorf("describing kind %q: no such kind; known are %s", kind, strings.Join(Kinds(), " and "))
+		return nil, fmt.Errorf("describing kind %q: no such kind; known are %s", kind, strings.Join(Kinds(), ", "))
 	}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = "https://" + document.APIVersion + "/" + strings.ToLower(kind) + ".json"

@@ -126,7 +126,7 @@ func TestWrongShapesBreakTheSchema(t *testing.T) {
 }
 
 func TestSchemaRefusesOtherKinds(t *testing.T) {
-	if _, err := Schema("Simulation"); err == nil || !strings.Contains(err.Error(), "known are System and Experiment") {
+	if _, err := Schema("Simulation"); err == nil || !strings.Contains(err.Error(), "known are System, Experiment, Dataset") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,11 +1,12 @@
 // Package spec reads files into the domain and prints the domain as files: the
-// native kinds System and Experiment, and the dialects of MicroSim, VECROsim,
+// native kinds System, Experiment and Dataset, and the dialects of MicroSim, VECROsim,
 // isotope and Chaos Mesh, told apart by their content. Reading is strict: every mistake is
 // reported at once, with its place and with what to write instead.
 package spec
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -80,14 +81,14 @@ func (f *reader) readList(n *decode.Node) {
 
 // foreign reports a document that is of no kind known here.
 func (f *reader) foreign(n *decode.Node, apiVersion, kind string) {
-	native := kind == document.KindSystem || kind == document.KindExperiment
+	native := slices.Contains(Kinds(), kind)
 	switch {
 	case apiVersion == "" && (native || kind == ""):
-		f.Mistake(n, "apiVersion", "begin with apiVersion: "+document.APIVersion+" and kind: System or Experiment", "apiVersion is missing")
+		f.Mistake(n, "apiVersion", "begin with apiVersion: "+document.APIVersion+" and kind: System, Experiment or Dataset", "apiVersion is missing")
 	case native || strings.HasPrefix(apiVersion, "microsim.dev/"):
 		f.Mistake(n.Get("apiVersion"), "apiVersion", "write "+document.APIVersion, "apiVersion %q is not known", apiVersion)
 	default:
-		f.Mistake(n.Get("kind").Or(n), "kind", "known are System and Experiment of "+document.APIVersion+", Simulation and LoadGenerator of "+
+		f.Mistake(n.Get("kind").Or(n), "kind", "known are System, Experiment and Dataset of "+document.APIVersion+", Simulation and LoadGenerator of "+
 			microsim.Group+", MockServiceGraph, systems and faults of VECROsim, NetworkChaos, StressChaos and PodChaos of "+chaosmesh.Group+", and MicroSim requests", "kind %q of apiVersion %q is not known", kind, apiVersion)
 	}
 }
@@ -95,7 +96,7 @@ func (f *reader) foreign(n *decode.Node, apiVersion, kind string) {
 func (f *reader) readNative(n *decode.Node) {
 	kind := n.Get("kind")
 	if kind == nil {
-		f.Mistake(n, "kind", "write kind: System or kind: Experiment", "kind is missing")
+		f.Mistake(n, "kind", "write kind: System, kind: Experiment or kind: Dataset", "kind is missing")
 		return
 	}
 	f.WantValues(n, "", mayHaveNoValue)
@@ -124,7 +125,9 @@ func (f *reader) readNative(n *decode.Node) {
 		for i := range e.Faults {
 			e.Faults[i] = e.Faults[i].WithDefaults()
 		}
+	case document.KindDataset:
+		f.readDataset(n)
 	default:
-		f.Mistake(kind, "kind", problem.DidYouMean(kind.Scalar, Kinds(), "write System or Experiment"), "kind %q is not known", kind.Scalar)
+		f.Mistake(kind, "kind", problem.DidYouMean(kind.Scalar, Kinds(), "write System, Experiment or Dataset"), "kind %q is not known", kind.Scalar)
 	}
 }

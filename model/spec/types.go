@@ -3,6 +3,7 @@ package spec
 import (
 	"reflect"
 
+	"github.com/microsim-dev/kubectl-microsim/model/dataset"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -30,7 +31,7 @@ func defaults(t reflect.Type) reflect.Value {
 	case reflect.TypeFor[experiment.Experiment]():
 		return reflect.ValueOf(experiment.Experiment{Seed: document.DefaultSeed, Load: load.Profile{}.WithDefaults()})
 	}
-	return reflect.Zero(t)
+	return datasetDefaults(t)
 }
 
 // shorthands lists the keys that a file may use beside the fields of a type;
@@ -51,6 +52,10 @@ func shorthands(t reflect.Type) []string {
 		return []string{"apiVersion", "kind"}
 	case reflect.TypeFor[topology.System]():
 		return []string{"apiVersion", "kind", defaultsKey}
+	case reflect.TypeFor[dataset.Dataset]():
+		return []string{"apiVersion", "kind"}
+	case reflect.TypeFor[dataset.Fault]():
+		return argKeys()
 	}
 	return nil
 }

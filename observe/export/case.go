@@ -103,7 +103,7 @@ type Format struct {
 
 // Formats lists the formats in the order of the documentation.
 func Formats() []Format {
-	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat()}
+	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat(), parquetFormat()}
 }
 
 // FormatNames lists their names.
@@ -136,6 +136,9 @@ func (f Format) Place(c *Case) string { return filepath.Join(f.Name, filepath.Fr
 // WithoutEffect says why no effect of the case's faults on the clients is shown;
 // nothing where one is, and of normal cases.
 func (c *Case) WithoutEffect() string {
+	if c.Normal() {
+		return ""
+	}
 	why := ""
 	for i := range c.Labels {
 		switch p := c.Labels[i].Impact; {

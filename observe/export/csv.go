@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // csvFormat is our own: all that runs know, in wide tables.
@@ -72,9 +73,23 @@ func (c *cell) write(row []byte, step float64, counts int) []byte {
 	return row
 }
 
-const latencyHeader = ",latency-mean,latency-50,latency-90,latency-95,latency-99\n"
+func latencyFigures() []string {
+	return []string{"latency-mean", "latency-50", "latency-90", "latency-95", "latency-99"}
+}
 
-func writeEdges(path string, c *Case) error {
+func edgeFigures() []string { return []string{"calls", "errors", "attempts"} }
+
+func clientFigures() []string {
+	return []string{"offered", "requests", "errors", "degraded", "ended", "goodput"}
+}
+
+// header is the first row of a table: what rows are of, counts, and latencies.
+func header(of string, counts []string) string {
+	return of + "," + strings.Join(append(counts, latencyFigures()...), ",") + "\n"
+}
+
+// edgeCells adds up the rows of edges in each step.
+func (c *Case) edgeCells() map[Edge][]cell {
 	cells := map[Edge][]cell{}
 	for i := range c.Run.edges {
 		r := &c.Run.edges[i]
@@ -86,8 +101,25 @@ func writeEdges(path string, c *Case) error {
 			cells[e][step].add(part, r.calls, r.latencies, r.calls, r.errors, r.attempts)
 		})
 	}
+	return cells
+}
+
+// clientCells adds up the rows of clients in each step.
+func (c *Case) clientCells() []cell {
+	cells := make([]cell, c.Grid.Steps)
+	for i := range c.Run.clients {
+		r := &c.Run.clients[i]
+		c.Grid.share(r.span, func(step int, part float64) {
+			cells[step].add(part, r.requests, r.latencies, r.offered, r.requests, r.errors, r.degraded, r.ended, r.good)
+		})
+	}
+	return cells
+}
+
+func writeEdges(path string, c *Case) error {
+	cells := c.edgeCells()
 	return writeFile(path, func(w *bufio.Writer) {
-		_, _ = w.WriteString("time,caller,callee,calls,errors,attempts" + latencyHeader)
+		_, _ = w.WriteString(header("time,caller,callee", edgeFigures()))
 		edges := c.Run.Graph()
 		var row []byte
 		for step := range c.Grid.Steps {
@@ -103,15 +135,9 @@ func writeEdges(path string, c *Case) error {
 }
 
 func writeClients(path string, c *Case) error {
-	cells := make([]cell, c.Grid.Steps)
-	for i := range c.Run.clients {
-		r := &c.Run.clients[i]
-		c.Grid.share(r.span, func(step int, part float64) {
-			cells[step].add(part, r.requests, r.latencies, r.offered, r.requests, r.errors, r.degraded, r.ended, r.good)
-		})
-	}
+	cells := c.clientCells()
 	return writeFile(path, func(w *bufio.Writer) {
-		_, _ = w.WriteString("time,offered,requests,errors,degraded,ended,goodput" + latencyHeader)
+		_, _ = w.WriteString(header("time", clientFigures()))
 		var row []byte
 		for step := range cells {
 			row = strconv.AppendInt(row[:0], c.Grid.Time(step), 10)

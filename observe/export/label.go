@@ -47,7 +47,9 @@ type Label struct {
 	// Moved is by how many seconds the clock of the tables is behind.
 	Moved float64 `json:"moved"`
 	// Hits counts the requests that the fault acted on; -1 where that is not known.
-	Hits   int64   `json:"hits"`
+	Hits int64 `json:"hits"`
+	// Impact is what the fault did to the clients; of a normal case it compares the
+	// second half of the run with the first.
 	Impact *Impact `json:"impact,omitempty"`
 }
 
@@ -74,6 +76,9 @@ func NewLabels(r *Run, name string, g Grid) ([]Label, error) {
 	res := r.Result
 	common := Label{Case: name, Experiment: res.Name, Variant: res.Variant, Seed: res.Seed, Target: res.Target, Moved: g.Moved, Hits: -1}
 	if len(res.Faults) == 0 {
+		// The halves of a normal run are to be alike.
+		impact := r.Impact(0, r.loaded()/2, r.loaded()/2, r.loaded())
+		common.Impact = &impact
 		return []Label{common}, nil
 	}
 	first := res.Faults[0].AskedFrom

@@ -120,13 +120,19 @@ func compareEdges(a, b Edge) int {
 	return strings.Compare(a.Callee, b.Callee)
 }
 
-// length is how many seconds the rows reach.
-func (r *Run) length() (end float64) {
-	for i := range r.services {
-		end = max(end, r.services[i].at)
-	}
+// loaded is how many seconds the rows of clients reach.
+func (r *Run) loaded() (end float64) {
 	for i := range r.clients {
 		end = max(end, r.clients[i].at)
+	}
+	return end
+}
+
+// length is how many seconds the rows reach.
+func (r *Run) length() float64 {
+	end := r.loaded()
+	for i := range r.services {
+		end = max(end, r.services[i].at)
 	}
 	return end
 }

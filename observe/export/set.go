@@ -342,7 +342,7 @@ func (s *Set) manifest(planned int, leftOut []LeftOut) *Manifest {
 			m.Normal++
 		}
 		for i := range r.Labels {
-			if p := r.Labels[i].Impact; p != nil {
+			if p := r.Labels[i].Impact; p != nil && r.Labels[i].Fault != nil {
 				m.Verdicts[p.Verdict]++
 			}
 		}

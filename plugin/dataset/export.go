@@ -22,6 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/export"
+	"github.com/microsim-dev/kubectl-microsim/observe/export/judge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
@@ -35,6 +36,7 @@ type exportOptions struct {
 	seed          uint64
 	force         bool
 	onlyEffective bool
+	verify        bool
 	output        cli.Output
 }
 
@@ -46,7 +48,7 @@ func NewExport(streams cli.Streams) *cobra.Command {
 		fmt.Fprintf(&layouts, "  %-9s %s\n", f.Name, f.Layout)
 	}
 	cmd := &cobra.Command{
-		Use:   "export RUN... --format FORMAT --out DIRECTORY",
+		Use:   "export RUN... --format FORMAT --out DIRECTORY | export --verify SET",
 		Short: "Make a labelled data set of runs",
 		Long: `Make a labelled data set of runs that 'run --out' has written. A directory of several runs stands for
 all of them.
@@ -57,12 +59,23 @@ was asked for and when it acted, and what that did to the clients, with interval
 manifest.json with units and versions. Times are UTC in steps of one length; names have hyphens and no underscore;
 columns stand in an order drawn by --seed.
 
-A run that was cut off is refused. The directory appears as a whole, or not at all.`,
+A run that was cut off is refused. The directory appears as a whole, or not at all.
+
+With --verify, the set is judged: which faults had no effect on the clients, how well simple rules find the causes,
+against chance, whether anything else gives causes away, and whether normal runs look normal. Without --format,
+a set that there is is judged. The verdict is written to its verification.json.`,
 		Example: `  kubectl microsim run shop --on virtual --seeds 5 --out runs/
   kubectl microsim export runs/ --format rcaeval --out set/
-  kubectl microsim export runs/ --format vecrosim,csv --out set/ --only-effective`,
+  kubectl microsim export runs/ --format vecrosim,csv --out set/ --only-effective
+  kubectl microsim export --verify set/`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.verify && len(o.formats) == 0 && o.out == "" {
+				if err := o.validateVerify(cmd, args); err != nil {
+					return cli.Usage(cmd, err)
+				}
+				return o.judge(args[0])
+			}
 			formats, err := o.validate()
 			if err != nil {
 				return cli.Usage(cmd, err)
@@ -80,8 +93,20 @@ A run that was cut off is refused. The directory appears as a whole, or not at a
 	flags.Var(stepFlag{&o.step}, "step", "distance of rows, in full seconds; rcaeval has 1s")
 	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "seed of the order of columns")
 	flags.BoolVar(&o.onlyEffective, "only-effective", false, "leave out runs whose faults had no effect on the clients that could be seen")
+	flags.BoolVar(&o.verify, "verify", false, "judge the data set")
 	o.output.AddFlags(cmd, cli.Templates()...)
 	return cmd
+}
+
+// validateVerify refuses what has no effect where a set is only judged.
+func (o *exportOptions) validateVerify(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("--verify judges one data set, and %d are named", len(args))
+	}
+	if err := o.output.Validate(); err != nil {
+		return err
+	}
+	return cli.Refuse(cmd.Flags(), "are about making a data set, and --verify without --format judges one: leave them out", "force", "name", "step", "seed", "only-effective")
 }
 
 // stepFlag reads durations as files do.
@@ -146,6 +171,7 @@ func (o *exportOptions) run(ctx context.Context, args []string, formats []export
 		name = nameOf(o.out)
 	}
 	var m *export.Manifest
+	var v *judge.Verification
 	err := writeWhole(o.out, o.force, func(dir string) error {
 		set, err := export.OpenSet(dir, name, formats, o.step, o.seed)
 		if err != nil {
@@ -158,15 +184,22 @@ func (o *exportOptions) run(ctx context.Context, args []string, formats []export
 		if m, err = set.Finish(len(dirs), leftOut); err == nil && m.Cases == 0 {
 			return fmt.Errorf("none of the %d runs had an effect that could be seen, so nothing is left to export; leave out --only-effective", len(dirs))
 		}
+		if err == nil && o.verify {
+			v, err = verify(dir, name)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if o.output.Machine() {
+	switch {
+	case o.output.Machine() && v != nil:
+		err = o.output.Object(o.streams.Out, v)
+	case o.output.Machine():
 		err = o.output.Object(o.streams.Out, m)
-	} else {
+	default:
 		tell(o.streams, m)
+		tellVerification(o.streams, v)
 	}
 	fmt.Fprintf(o.streams.Err, "The data set is in %s\n", o.out)
 	return err

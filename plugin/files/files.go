@@ -106,6 +106,8 @@ func documentName(d document.Document) string {
 		return "system/" + d.System.Name
 	case d.Experiment != nil:
 		return "experiment/" + d.Experiment.Name
+	case d.Dataset != nil:
+		return "dataset/" + d.Dataset.Name
 	case d.Load != nil:
 		return "load/" + d.Load.Name
 	case d.Faults != nil:
@@ -152,15 +154,12 @@ and a load beside them.`,
 // NewSchema is `schema`.
 func NewSchema(streams cli.Streams) *cobra.Command {
 	return &cobra.Command{
-		Use:       "schema (system|experiment)",
+		Use:       "schema (system|experiment|dataset)",
 		Short:     "Print the JSON Schema of a kind of file",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"system", "experiment"},
+		ValidArgs: []string{"system", "experiment", "dataset"},
 		RunE: func(_ *cobra.Command, args []string) error {
-			kind := document.KindSystem
-			if args[0] == "experiment" {
-				kind = document.KindExperiment
-			}
+			kind := map[string]string{"system": document.KindSystem, "experiment": document.KindExperiment, "dataset": document.KindDataset}[args[0]]
 			schema, err := spec.Schema(kind)
 			if err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/dataset"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -21,6 +22,7 @@ const APIVersion = "microsim.dev/v1alpha1"
 const (
 	KindSystem     = "System"
 	KindExperiment = "Experiment"
+	KindDataset    = "Dataset"
 )
 
 // DefaultSeed is the seed of an experiment that names none.
@@ -55,6 +57,7 @@ type Document struct {
 	Origin     Origin
 	System     *topology.System
 	Experiment *experiment.Experiment
+	Dataset    *dataset.Dataset
 	Chain      *chain.Chain
 	Load       *Load
 	Faults     *Faults
@@ -89,6 +92,16 @@ func (d Documents) Experiments() (experiments []*experiment.Experiment) {
 		}
 	}
 	return experiments
+}
+
+// Datasets lists the data sets among the documents.
+func (d Documents) Datasets() (sets []*dataset.Dataset) {
+	for i := range d {
+		if d[i].Dataset != nil {
+			sets = append(sets, d[i].Dataset)
+		}
+	}
+	return sets
 }
 
 // Chains lists the MicroSim requests among the documents.

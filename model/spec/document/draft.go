@@ -6,6 +6,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // A Draft is a document that is decoded, but not yet checked.
@@ -42,4 +43,13 @@ func (p *Draft) Written(path string) string {
 		end = strings.LastIndexAny(path[:end], ".[")
 	}
 	return path
+}
+
+// UseSystem fills in the system that the document names.
+func (p *Draft) UseSystem(system *topology.System) {
+	if p.Dataset != nil {
+		p.Dataset.System = *system
+		return
+	}
+	p.Experiment.System = *system
 }

@@ -1,0 +1,60 @@
+package run
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// A Player runs experiments for commands that make many runs, where the flags of
+// `run` say.
+type Player struct{ options runOptions }
+
+// NewPlayer returns a player whose flags may be added to a command.
+func NewPlayer(streams cli.Streams) *Player {
+	p := &Player{runOptions{streams: streams, target: target.New()}}
+	p.options.target.AllowVirtual = true
+	return p
+}
+
+// AddFlags adds the flags that say where runs take place.
+func (p *Player) AddFlags(cmd *cobra.Command) {
+	p.options.target.AddFlags(cmd)
+	p.options.local.AddFlags(cmd)
+	target.AddLoadPods(cmd, &p.options.pods)
+	p.options.target.Kube.AddImageFlags(cmd)
+}
+
+// Validate refuses flags that have no effect where the runs take place.
+func (p *Player) Validate(cmd *cobra.Command) error {
+	for _, check := range []func() error{
+		func() error { return p.options.target.Validate(cmd) },
+		p.options.local.Validate,
+		func() error { return target.ValidateLoadPods(p.options.pods) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Virtual reports whether runs take place in virtual time.
+func (p *Player) Virtual() bool { return p.options.target.Virtual() }
+
+// Run runs an experiment in real time; talk gets what is to be said meanwhile.
+func (p *Player) Run(ctx context.Context, e experiment.Experiment, talk io.Writer, observe runner.Observer) (*result.Result, error) {
+	deps, err := p.options.deps(ctx, &e, talk)
+	if err != nil {
+		return nil, err
+	}
+	defer p.options.recoverable(ctx, &e)()
+	return runner.Run(ctx, e, deps, observe)
+}

@@ -428,6 +428,7 @@ func (inst *Instance) recordAll(ctx context.Context, change func([]Injection, *o
 		}
 		return err
 	})
+	inst.changed()
 	return kubeapi.Explain(err)
 }
 

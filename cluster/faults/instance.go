@@ -39,6 +39,10 @@ type Instance struct {
 	// followed is set while this program waits for faults and follows the pods.
 	followed bool
 
+	// watchers wake those who watch the replicas; watcherCount is how many there have been.
+	watchers     map[int]func()
+	watcherCount int
+
 	// reserved is what Prepare has reserved; nil if it has not.
 	reserved *reservation
 

@@ -145,6 +145,7 @@ func (inst *Instance) syncNew(ctx context.Context, all []*corev1.Pod, h *podWatc
 			return err
 		}
 		h.note(newcomers[i])
+		inst.changed()
 		return nil
 	})
 }

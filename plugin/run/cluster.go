@@ -12,13 +12,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-const (
-	// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose
-	// namespace may take a while to go.
-	kubeCleanupTimeout = 4 * time.Minute
-	// kubePollReplicas is how often the API server is asked for the pods of a run.
-	kubePollReplicas = 250 * time.Millisecond
-)
+// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose namespace may
+// take a while to go.
+const kubeCleanupTimeout = 4 * time.Minute
 
 // useCluster has the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
@@ -34,7 +30,6 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	}
 	cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
 	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
-	deps.PollReplicas = kubePollReplicas
 	// A pod that runs an experiment can generate the load of one pod itself.
 	if !c.Inside() || o.pods > 1 {
 		deps.Loader = c.Loader(o.pods)

@@ -22,7 +22,10 @@ done
 step "vectors in JavaScript"
 (cd node-common && node --test test/)
 step "vectors in Python"
-(cd python-common && PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests)
+venv=$PWD/python-flask/.venv
+[[ -e $venv/installed && $venv/installed -nt python-flask/requirements.lock ]] ||
+  { python3 -m venv "$venv" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r python-flask/requirements.lock && touch "$venv/installed"; }
+(cd python-common && PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m unittest discover -s tests)
 
 for name in $("$plugin/kubectl-microsim" runtimes list -o name); do
   name=${name#runtime/}

@@ -73,7 +73,7 @@ export class Peers {
     }
     if (!designation.startsWith('http')) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is not a service of system ${JSON.stringify(this.system)}`);
     const url = parseURL(designation);
-    if (!url) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is no URL`);
+    if (!url) throw new Error(`designation ${JSON.stringify(designation.slice(0, 128))} is not a URL`);
     const instead = this.of(addressOf(url))[0];
     if (instead) url.host = instead.host;
     for (const [name, urls] of this.known ?? []) {

@@ -73,7 +73,7 @@ class Peers:
                 return name, self.of(name)
         word = json.dumps(designation[:128])
         if not designation.startswith("http"):
-            raise LookupError(f"designation {word} is no service of system {json.dumps(self.system)}")
+            raise LookupError(f"designation {word} is not a service of system {json.dumps(self.system)}")
         url = _parse(designation)
         if url is None:
             raise LookupError(f"designation {word} is no URL")

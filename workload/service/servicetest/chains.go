@@ -203,7 +203,7 @@ func testFailingChildren(t T, start Start) {
 	url := start(t, spec)
 	for name, want := range map[string]string{
 		"failing": "it is broken", "garbage": "malformed", "aborting": "connection_error", "no_http": "malformed",
-		"half": "connection_error", "closed": "connection_error", "nobody": "not a service of system", "hanging": "timeout",
+		"half": "connection_error", "closed": "connection_error", "nobody": "service of system", "hanging": "timeout",
 	} {
 		within(t, name, func(t T) {
 			header := []string{}

@@ -230,7 +230,7 @@ func systemRows() []flagRow {
 		{"logs", "all", "web", "--all", "", refused},
 		{"logs", "follow", "--all --previous", "--follow", "", refused},
 		{"logs", "previous", "--all --on local", "--previous", "", refused},
-		{"logs", "since", "--all --on local", "--since 1s", "", `^exit code 0\n?\z`},
+		{"logs", "since", "--all --on local", "--since 1s", "", `^exit code 0\nconnections`},
 		{"logs", "since", "--all", "--since 0s", "", refused},
 		{"logs", "tail", "--all", "--tail -2", "", refused},
 		{"logs", "tail", "--all --on local", "--tail 1", "", `^exit code 0\nsecond line`},

@@ -75,6 +75,8 @@ type Deployment struct {
 	services map[string]topology.Service // bound
 	replicas []*replica
 	nextPort int
+	// away are the replicas that were told to be down or not ready.
+	away map[slot]bool
 	desired
 }
 
@@ -88,7 +90,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 		wake: make(chan struct{}, 1), watched: make(chan struct{}), following: make(chan struct{}),
 	}
 	d.admin = control.NewAdminClient(d.token)
-	d.injections = map[string]*injection{}
+	d.injections, d.away = map[string]*injection{}, map[slot]bool{}
 	d.stresses.running = map[stressKey]*supervise.Helper{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1
@@ -302,11 +304,19 @@ func (d *Deployment) ControlURL() string {
 func (d *Deployment) ShutdownRequested() <-chan struct{} { return d.asked }
 
 func (d *Deployment) notify(s slot, event string, err error) {
-	if err != nil {
-		d.config.Logger.Warn("replica "+event, "service", s.service, "replica", s.index, "error", err)
-		return
+	log := d.config.Logger.With("system", d.name, "service", s.service, "replica", s.index)
+	d.mu.Lock()
+	returned := err == nil && d.away[s]
+	d.away[s] = err != nil
+	d.mu.Unlock()
+	switch {
+	case err != nil:
+		log.Warn("replica "+event, "error", err)
+	case returned:
+		log.Info("replica " + event + " again")
+	default:
+		log.Debug("replica " + event)
 	}
-	d.config.Logger.Debug("replica "+event, "service", s.service, "replica", s.index)
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every

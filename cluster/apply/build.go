@@ -13,6 +13,7 @@ func Build(c *kubeapi.Client, system *topology.System, seed uint64, place *Targe
 	return manifest.Build(system, manifest.Options{
 		Namespace: place.Namespace, CreateNamespace: place.Ours, Image: c.Config.Image, PullPolicy: c.Config.PullPolicy,
 		Seed: seed, Token: place.Token, ServiceSpec: c.Config.ServiceSpec, PodMonitor: place.Monitored,
+		AgentArgs: c.Config.AgentArgs,
 	})
 }
 

@@ -42,6 +42,8 @@ type Config struct {
 	FindImage func(ctx context.Context) (image string, policy corev1.PullPolicy, err error)
 	// ServiceSpec makes the description that a service gets; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
+	// AgentArgs are further arguments of the agents that serve.
+	AgentArgs []string
 	// PodMonitor says whether systems get one, by which the operator of
 	// Prometheus finds them; nil means where the cluster knows the kind.
 	PodMonitor *bool

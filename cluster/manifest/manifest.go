@@ -39,6 +39,8 @@ type Options struct {
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
 	Seed       uint64
+	// AgentArgs are further arguments of the agent that serves.
+	AgentArgs []string
 	// PodMonitor has the operator of Prometheus scrape the system.
 	PodMonitor bool
 	// Token opens the control of the services.

@@ -120,7 +120,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		Name:            ContainerName,
 		Image:           o.Image,
 		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
-		Args:            []string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)},
+		Args:            append([]string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)}, o.AgentArgs...),
 		Ports: []corev1.ContainerPort{
 			{Name: "http", ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
 			{Name: controlPortName, ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},

@@ -41,7 +41,10 @@ type Options struct {
 	// Spans is told the spans of each request that is kept: TraceSample is the share,
 	// from 0 to 1, that is kept in any case; requests of which a span failed are kept,
 	// too. Without Spans, or with a share of 0, none are made.
+	// In a series they are told with the events of their run, before it ends;
+	// LostSpans, which may be nil, is told of those that did not fit.
 	Spans       func([]span.Span)
+	LostSpans   func(int64)
 	TraceSample float64
 	// Outcome is told what became of each request of the load; it may be nil.
 	Outcome func(measure.Outcome)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -84,6 +85,11 @@ func (s *series) progress(last *Progress, now Progress) {
 // played is a run that is over, or under way.
 type played struct {
 	events []runner.Event
+	// spans are told after the events, kept counts them, lost those for which there
+	// was no room.
+	spans  [][]span.Span
+	kept   int
+	lost   int64
 	result *result.Result
 	err    error
 	done   chan struct{}
@@ -178,6 +184,9 @@ func (s *series) playOne(ctx context.Context, i int, p *played) {
 	if o.Observer != nil {
 		o.Observer = func(e runner.Event) { p.events = append(p.events, e) }
 	}
+	if o.Spans != nil {
+		o.Spans = p.keepSpans
+	}
 	if o.Progress != nil {
 		var last Progress
 		o.Progress = func(now Progress) { s.progress(&last, now) }
@@ -189,15 +198,36 @@ func (s *series) playOne(ctx context.Context, i int, p *played) {
 	p.result, p.err = Run(ctx, s.planned[i], o)
 }
 
+// maxSpans bounds the spans of a run that wait to be told.
+const maxSpans = 300_000
+
+// keepSpans keeps spans to be told later, as far as there is room.
+func (p *played) keepSpans(spans []span.Span) {
+	if p.kept+len(spans) > maxSpans {
+		p.lost += int64(len(spans))
+		return
+	}
+	p.kept += len(spans)
+	p.spans = append(p.spans, spans)
+}
+
 // tell tells the observer of a run.
 func (s *series) tell(i int, p *played) {
 	observe := s.options.Observer
 	if observe == nil {
-		return
+		observe = func(runner.Event) {}
 	}
 	observe(s.begun(i))
 	for _, event := range p.events {
 		observe(event)
+	}
+	if s.options.Spans != nil {
+		for _, spans := range p.spans {
+			s.options.Spans(spans)
+		}
+		if s.options.LostSpans != nil && p.lost > 0 {
+			s.options.LostSpans(p.lost)
+		}
 	}
 	observe(runner.RunEnded{Index: i, Of: len(s.planned), Result: p.result, Err: p.err})
 }

@@ -41,6 +41,7 @@ Flags:
 type serveOptions struct {
 	name, addr, control string
 	watchStdin, verbose bool
+	logFormat           string
 }
 
 // ownNetwork is the variable that says that the network namespace is the service's own.
@@ -55,6 +56,7 @@ func serve(ctx context.Context, args []string, streams Streams) error {
 	flags.StringVar(&o.control, "control-addr", "", "second address for health, metrics and control, which a full accept queue does not block")
 	flags.BoolVar(&o.watchStdin, "watch-stdin", false, "end when stdin is closed, as it is when the parent dies")
 	flags.BoolVar(&o.verbose, "verbose", false, "log every request to stderr")
+	flags.StringVar(&o.logFormat, "log-format", service.TextLogs, "format of the log on stderr: text or json")
 	if helped, err := parse(flags, serveDoc, args, streams); helped || err != nil {
 		return err
 	}
@@ -77,7 +79,10 @@ func serveConfig(o serveOptions, getenv func(string) string, stderr io.Writer) (
 	if o.verbose {
 		level = slog.LevelDebug
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	logger, err := service.NewLogger(stderr, o.logFormat, level)
+	if err != nil {
+		return service.Config{}, fmt.Errorf("--log-format: %w", err)
+	}
 	spec := &service.Spec{Service: topology.NewService("")}
 	data, err := readVariable(getenv, "MICROSIM_SERVICE")
 	if err != nil {

@@ -52,6 +52,9 @@ type Flags struct {
 	// TraceSample is the share of traces that services keep in any case; 0 makes no
 	// spans.
 	TraceSample float64
+	// Verbose has services log every request, LogFormat says how lines look.
+	Verbose   bool
+	LogFormat string
 	// ReadyTimeout is how long pods may take to become ready.
 	ReadyTimeout time.Duration
 
@@ -126,7 +129,7 @@ func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pod
 	// Silence klog: our errors already carry what it would print.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	config := kubeapi.Config{
-		ServiceSpec: k.ServiceSpec, ReadyTimeout: k.ReadyTimeout, Namespace: *k.Config.Namespace,
+		ServiceSpec: k.ServiceSpec, AgentArgs: k.AgentArgs(), ReadyTimeout: k.ReadyTimeout, Namespace: *k.Config.Namespace,
 		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
@@ -151,6 +154,17 @@ func checkNetwork(f *fault.Fault) error {
 	}
 	_, err := netfault.ImpairmentOf(f)
 	return err
+}
+
+// AgentArgs are arguments of the agents that serve, where they differ from the usual.
+func (k *Flags) AgentArgs() (args []string) {
+	if k.Verbose {
+		args = append(args, "--verbose")
+	}
+	if k.LogFormat != "" && k.LogFormat != service.TextLogs {
+		args = append(args, "--log-format="+k.LogFormat)
+	}
+	return args
 }
 
 // ServiceSpec is what a service on a cluster is told. Its token comes apart.

@@ -31,8 +31,11 @@ type Flags struct {
 	// TraceSample is the share of traces that services keep in any case; 0 makes no
 	// spans.
 	TraceSample float64
-	// Verbose logs every request.
-	Verbose bool
+	// Verbose logs every request, LogFormat says how lines look, and Tell logs what
+	// happens to replicas and faults, too.
+	Verbose   bool
+	LogFormat string
+	Tell      bool
 	// Entrances are services that a fault may cut off from clients outside the system.
 	Entrances []string
 	// explicit reports whether the isolation was asked for.
@@ -81,10 +84,16 @@ func (l *Flags) Deployer(stderr io.Writer) (*localsim.Deployer, error) {
 // systems that nobody else needs to find.
 func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, error) {
 	level := slog.LevelWarn
-	if l.Verbose {
+	switch {
+	case l.Verbose:
 		level = slog.LevelDebug
+	case l.Tell:
+		level = slog.LevelInfo
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	logger, err := service.NewLogger(stderr, l.LogFormat, level)
+	if err != nil {
+		return nil, err
+	}
 	ofRuntimes := localsim.Process
 	if l.explicit != nil && l.explicit() {
 		ofRuntimes = "" // what was asked for is not changed
@@ -169,6 +178,9 @@ func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
 	}
 	if l.Verbose {
 		cmd.Args = append(cmd.Args, "--verbose")
+	}
+	if l.LogFormat != "" {
+		cmd.Args = append(cmd.Args, "--log-format", l.LogFormat)
 	}
 	cmd.Env = slices.Concat(os.Environ(), []string{"SERVICE_NAME=" + s.Service.Name, "MICROSIM_SERVICE=" + string(part)}, network)
 	return cmd, nil

@@ -80,6 +80,9 @@ func (s *signals) Observe(event runner.Event) {
 // add takes in the spans of a run in virtual time.
 func (s *signals) add(spans []span.Span) { s.store.Add(spans) }
 
+// lose counts spans that did not come.
+func (s *signals) lose(n int64) { s.store.Lose(n) }
+
 // loader generates the load in this process.
 func (s *signals) loader() runner.Loader {
 	if !s.wanted {

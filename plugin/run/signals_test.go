@@ -181,3 +181,26 @@ func TestSpansAddUpToTheCounts(t *testing.T) {
 		})
 	}
 }
+
+// Runs of a series are played beside each other, and the spans of each come with
+// its own events.
+func TestSpansOfASeriesBelongToTheirRuns(t *testing.T) {
+	var stores []*trace.Store
+	options := virtual.Options{TraceSample: 1, Spans: func(spans []span.Span) { stores[len(stores)-1].Add(spans) }}
+	options.Observer = func(event runner.Event) {
+		switch e := event.(type) {
+		case runner.Deploying:
+			stores = append(stores, trace.NewStore(nil))
+		case runner.RunEnded:
+			if diff := cmp.Diff(countsOf(e.Result), countsOfSpans(stores[len(stores)-1].Traces())); diff != "" {
+				t.Errorf("run %d: the result (-) and the spans (+) differ:\n%s", e.Index, diff)
+			}
+		}
+	}
+	if _, err := virtual.RunAll(t.Context(), troubled(), nil, []uint64{1, 2, 3, 4, 5}, options); err != nil {
+		t.Fatal(err)
+	}
+	if len(stores) != 5 {
+		t.Errorf("%d runs were told", len(stores))
+	}
+}

@@ -92,6 +92,7 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 	calibrate.Note(o.streams.Err, costs)
 	options := virtual.Options{Machine: machine, Costs: costs, Limits: o.bounds.Limits(), Pace: float64(o.pace), Versions: map[string]string{"kubectl-microsim": version.String()}}
 	if o.signals.wanted {
+		options.LostSpans = o.signals.lose
 		options.Spans, options.TraceSample = o.signals.add, float64(o.signals.share)
 	}
 	return options, nil

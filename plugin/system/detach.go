@@ -46,7 +46,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 		return fmt.Errorf("finding this program, which holds the system: %w", err)
 	}
 	cmd := exec.Command(self, "up", "-f", "-", "--on", "local", "--seed", fmt.Sprint(o.seed),
-		"--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose))
+		"--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose), "--log-format", o.local.LogFormat)
 	cmd.Args = append(cmd.Args, o.local.IsolationArgs()...)
 	cmd.Env = append(os.Environ(), detachedEnv+"="+logPath(dir, system.Name))
 	cmd.Stdin = bytes.NewReader(description)

@@ -59,7 +59,7 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 func (o *upOptions) plan(system *topology.System) error {
 	config := kubeapi.Config{
 		REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: cmp.Or(o.target.Kube.Image, o.target.Kube.Push),
-		ServiceSpec: o.target.Kube.ServiceSpec, PodMonitor: o.podMonitor,
+		ServiceSpec: o.target.Kube.ServiceSpec, AgentArgs: o.target.Kube.AgentArgs(), PodMonitor: o.podMonitor,
 	}
 	if config.Image == "" {
 		if img, err := kube.AgentImage(runtime.GOARCH); err == nil && o.target.On == "kind" {

@@ -3,6 +3,7 @@ package system
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
@@ -33,12 +35,15 @@ func removeLogs(dir, system string) error {
 }
 
 // onMachine prints the log of a system that runs in the background.
-func (o *logsOptions) onMachine(ctx context.Context) error {
+func (o *logsOptions) onMachine(ctx context.Context, services []string) error {
 	system, err := o.localSystem()
 	if err != nil {
 		return err
 	}
 	name := system.Name
+	if err := checkServices(ctx, name, services); err != nil {
+		return err
+	}
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
 		return err
@@ -55,10 +60,108 @@ func (o *logsOptions) onMachine(ctx context.Context) error {
 		return fmt.Errorf("reading the log of system %q: %w", name, err)
 	}
 	defer f.Close()
-	if err := copyTail(o.streams.Out, f, o.tail); err != nil || !o.follow {
+	out := &lineFilter{to: o.streams.Out, services: services}
+	if o.since > 0 {
+		out.since = time.Now().Add(-o.since.Std())
+	}
+	if err := copyTail(out, f, o.tail); err != nil || !o.follow {
 		return err
 	}
-	return o.followFile(ctx, f, name)
+	return o.followFile(ctx, f, name, out)
+}
+
+// checkServices refuses names that the running system has no service of.
+func checkServices(ctx context.Context, name string, services []string) error {
+	if len(services) == 0 {
+		return nil
+	}
+	client, err := local.Find(name)
+	if err != nil {
+		return err
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, s := range status.Services {
+		known = append(known, s.Name)
+	}
+	for _, s := range services {
+		if !slices.Contains(known, s) {
+			return fmt.Errorf("reading the log of system %q: it has no service %q; it has %s", name, s, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// A lineFilter passes on the lines of services, and those from a time on.
+type lineFilter struct {
+	to       io.Writer
+	services []string
+	since    time.Time
+	partial  []byte
+	// kept says whether the last line that tells a time was young enough: lines
+	// without one go with it. They belong to no service.
+	kept bool
+}
+
+// Write implements io.Writer.
+func (f *lineFilter) Write(p []byte) (int, error) {
+	if len(f.services) == 0 && f.since.IsZero() {
+		return f.to.Write(p)
+	}
+	f.partial = append(f.partial, p...)
+	for {
+		i := bytes.IndexByte(f.partial, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		line := f.partial[:i+1]
+		if f.keeps(line) {
+			if _, err := f.to.Write(line); err != nil {
+				return 0, err
+			}
+		}
+		f.partial = f.partial[i+1:]
+	}
+}
+
+// keeps decides about a line.
+func (f *lineFilter) keeps(line []byte) bool {
+	at, service := readLine(line)
+	if !at.IsZero() {
+		f.kept = !at.Before(f.since)
+	}
+	return f.kept && (len(f.services) == 0 || slices.Contains(f.services, service))
+}
+
+// readLine finds the time and the service of a line in either format of logs.
+func readLine(line []byte) (at time.Time, service string) {
+	if bytes.HasPrefix(line, []byte("{")) {
+		var fields struct {
+			Time    time.Time `json:"time"`
+			Service string    `json:"service"`
+		}
+		if json.Unmarshal(line, &fields) != nil {
+			return time.Time{}, ""
+		}
+		return fields.Time, fields.Service
+	}
+	text := string(line)
+	word := func(key string) string {
+		_, rest, found := strings.Cut(" "+text, " "+key+"=")
+		if !found {
+			return ""
+		}
+		value, _, _ := strings.Cut(rest, " ")
+		return strings.TrimSpace(value)
+	}
+	at, err := time.Parse(time.RFC3339Nano, word("time"))
+	if err != nil {
+		return time.Time{}, ""
+	}
+	return at, word("service")
 }
 
 // older reports whether a file was written to before a system with a log would
@@ -88,27 +191,32 @@ func (o *logsOptions) localSystem() (*registry.System, error) {
 	return nil, errors.New("reading logs: no system runs on this machine; 'kubectl microsim up -f FILE --on local --detach' starts one")
 }
 
-// copyTail copies the last lines of a file; all where tail is below 0.
-func copyTail(w io.Writer, f *os.File, tail int64) error {
+// copyTail copies the last lines of a file that the filter keeps; all where tail is
+// below 0.
+func copyTail(out *lineFilter, f *os.File, tail int64) error {
 	if tail < 0 {
-		_, err := io.Copy(w, f)
+		_, err := io.Copy(out, f)
 		return err
 	}
-	text, err := io.ReadAll(f)
+	var kept bytes.Buffer
+	to := out.to
+	out.to = &kept
+	_, err := io.Copy(out, f)
+	out.to = to
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", f.Name(), err)
 	}
-	lines := bytes.SplitAfter(text, []byte("\n"))
+	lines := bytes.SplitAfter(kept.Bytes(), []byte("\n"))
 	if last := len(lines) - 1; len(lines[last]) == 0 {
 		lines = lines[:last]
 	}
-	_, err = w.Write(bytes.Join(lines[max(0, int64(len(lines))-tail):], nil))
+	_, err = to.Write(bytes.Join(lines[max(0, int64(len(lines))-tail):], nil))
 	return err
 }
 
 // followFile copies what is added to the log, until the context or the system
 // ends.
-func (o *logsOptions) followFile(ctx context.Context, f *os.File, name string) error {
+func (o *logsOptions) followFile(ctx context.Context, f *os.File, name string, out io.Writer) error {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -121,7 +229,7 @@ func (o *logsOptions) followFile(ctx context.Context, f *os.File, name string) e
 		if err != nil {
 			return err
 		}
-		if _, err := io.Copy(o.streams.Out, f); err != nil {
+		if _, err := io.Copy(out, f); err != nil {
 			return fmt.Errorf("reading the log of system %q: %w", name, err)
 		}
 		if !slices.ContainsFunc(systems, func(s registry.System) bool { return s.Name == name && s.Alive }) {

@@ -39,11 +39,14 @@ The lines of all pods are merged, each behind its service and the number of its 
 -f, pods that take the place of others are followed, too. A service says little while all is
 well.
 
-On this machine there is a log of systems that run in the background, one for the whole system.`,
+On this machine there is a log of systems that run in the background ('up --detach'). With --all,
+it is printed as it is, with what happens to replicas; otherwise the lines of these services.
+
+'up --verbose' logs each request, and --log-format json makes lines that programs read.`,
 		Example: `  kubectl microsim logs cart db --system shop
   kubectl microsim logs --all -f --since 5m
   kubectl microsim logs cart -p
-  kubectl microsim logs --all --on local`,
+  kubectl microsim logs cart --on local --since 1min -f`,
 		ValidArgsFunction: o.target.CompleteServices(&o.system),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.Validate(cmd, args); err != nil {
@@ -52,7 +55,7 @@ On this machine there is a log of systems that run in the background, one for th
 			if o.target.OnCluster() {
 				return o.onKubernetes(cmd.Context(), args)
 			}
-			return o.onMachine(cmd.Context())
+			return o.onMachine(cmd.Context(), args)
 		},
 	}
 	o.target.AddFlags(cmd)
@@ -63,7 +66,7 @@ On this machine there is a log of systems that run in the background, one for th
 	flags.BoolVarP(&o.previous, "previous", "p", false, "of the containers that ended before those that run")
 	flags.Var(cli.NewDuration(&o.since), "since", "leave out what is older than this")
 	flags.Int64Var(&o.tail, "tail", -1, "how many lines of each replica to begin with; -1 is all")
-	cli.OnlyOn(flags, []string{"kind", "cluster"}, "previous", "since")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "previous")
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 	return cmd
 }
@@ -83,10 +86,6 @@ func (o *logsOptions) Validate(cmd *cobra.Command, services []string) error {
 		return errors.New("--follow and --previous are both given: what has ended prints no more")
 	case o.tail < -1:
 		return fmt.Errorf("--tail %d is not a number of lines: write -1 for all", o.tail)
-	case o.target.OnCluster():
-		return nil
-	case len(services) > 0:
-		return errors.New("a system on this machine has one log for all its services: write --all")
 	}
 	return nil
 }

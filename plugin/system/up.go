@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
 // upOptions are those of `up`.
@@ -79,7 +80,10 @@ system by its name.`,
 	flags.BoolVar(&o.detach, "detach", false, "leave the system running in the background")
 	flags.BoolVar(&o.update, "update", false, "change the running system of that name to what the file says")
 	flags.BoolVarP(&o.local.Verbose, "verbose", "v", false, "log every request")
-	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "verbose")
+	flags.StringVar(&o.local.LogFormat, "log-format", service.TextLogs, "format of the services' logs: text or json")
+	cli.CompleteFlag(cmd, "log-format", service.TextLogs, service.JSONLogs)
+	o.local.Tell = true
+	cli.OnlyOn(flags, []string{"local"}, "detach", "update")
 	flags.StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	flags.Lookup("dry-run").NoOptDefVal = "client"
 	cli.CompleteFlag(cmd, "dry-run", "none", "client", "server")
@@ -102,11 +106,13 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 		func() error { return cli.OneOf("dry-run", o.dryRun, "none", "client", "server") },
 		func() error { return o.target.Validate(cmd) },
 		o.local.Validate,
+		func() error { return cli.OneOf("log-format", o.local.LogFormat, service.TextLogs, service.JSONLogs) },
 	} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
+	o.target.Kube.Verbose, o.target.Kube.LogFormat = o.local.Verbose, o.local.LogFormat
 	flags := cmd.Flags()
 	switch {
 	case o.dryRun == "server" && !o.target.OnCluster():
@@ -117,7 +123,7 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 		return errors.New("--name \"\" is not a name: leave it out to take the file's")
 	case o.update:
 		return cli.Refuse(flags, "are decided when a system starts, and --update changes one that runs: leave them out, or take the system down first",
-			"isolation", "port-base", "seed", "verbose", "detach")
+			"isolation", "port-base", "seed", "verbose", "log-format", "detach")
 	}
 	return nil
 }

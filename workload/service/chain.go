@@ -106,7 +106,6 @@ func (x *exchange) answerChain(status int, address string, errs []string) {
 	if value(x.r.Header, control.TimesHeader, maxTimes) != "" {
 		x.w.Header()[control.TimesHeader] = []string{formatTimes(s.now()-x.start, x.times)}
 	}
-	s.log.Debug("answered", "service", s.Name(), "request", x.machine.Who().ID, "status", status, "errors", errs)
 	writeBody(x.w, status, jsonType, answer)
 }
 

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -70,7 +69,7 @@ func (x *exchange) reset() (worker int, queued bool) {
 // request was answered on the way, because it could not be read.
 func (x *exchange) play(arrival exec.Arrival) bool {
 	s, m := x.service, &x.machine
-	arrival.Faults, arrival.Identify = x.faults.faultSet(), s.log.Enabled(x.r.Context(), slog.LevelDebug)
+	arrival.Faults = x.faults.faultSet()
 	if s.admission != nil {
 		arrival.Left = timeLeftFor(x.r.Header)
 	}
@@ -109,7 +108,6 @@ func (x *exchange) identify(arrival *exec.Arrival) bool {
 		Request: behave.Request{ID: x.id, Hop: value(h, control.HopHeader, maxHop), From: value(h, control.FromHeader, maxID)},
 		Left:    timeLeftFor(h), Path: x.r.URL.Path, Body: x.body,
 	}
-	x.logStart(&x.identity.Request)
 	if arrival.Chain {
 		if !x.readChain() {
 			return false
@@ -119,15 +117,6 @@ func (x *exchange) identify(arrival *exec.Arrival) bool {
 		x.identity.HasRequired = h.Get(e.Require) != ""
 	}
 	return true
-}
-
-func (x *exchange) logStart(who *behave.Request) {
-	log := x.service.log
-	if !log.Enabled(x.r.Context(), slog.LevelDebug) {
-		return
-	}
-	log.Debug("request", "service", x.service.Name(), "request", who.ID, "hop", who.Hop, "from", who.From,
-		"remote", x.r.RemoteAddr, "method", x.r.Method, "path", x.r.URL.Path)
 }
 
 // run does the actions of a branch up to its end. An action that has a fault is
@@ -274,7 +263,7 @@ func (s *Service) leak(size int64, d time.Duration) error {
 		defer s.replica.Memory.Release(size)
 		b := &block{held: &s.held, size: size}
 		if err := b.take(); err != nil {
-			s.log.Warn("memory-leak", "service", s.Name(), "error", err)
+			s.log.Warn("memory-leak", "error", err)
 			return
 		}
 		defer b.free()

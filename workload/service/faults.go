@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,7 @@ func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
 	b := &s.faults
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.remove(id)
+	b.remove(s.log, id)
 	if len(b.running) >= maxFaults {
 		return fmt.Errorf("adding fault %q: %d faults act already, the most possible", id, maxFaults)
 	}
@@ -102,6 +103,7 @@ func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
 		r.timer = time.AfterFunc(deadline.Sub(now), func() { s.clear(r) })
 	}
 	b.publish(s)
+	s.log.Info("fault applied", "fault", id, "type", f.Type, "probability", float64(f.Probability))
 	return nil
 }
 
@@ -111,7 +113,7 @@ func (s *Service) ClearFault(id string) {
 	b := &s.faults
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.remove(id)
+	b.remove(s.log, id)
 	b.publish(s)
 }
 
@@ -122,7 +124,7 @@ func (s *Service) clear(r *runningFault) {
 	defer b.mu.Unlock()
 	for _, other := range b.running {
 		if other == r {
-			b.remove(r.id)
+			b.remove(s.log, r.id)
 			b.publish(s)
 			return
 		}
@@ -144,7 +146,7 @@ func (s *Service) Faults() []runner.Injection {
 	return list
 }
 
-func (b *faultBoard) remove(id string) {
+func (b *faultBoard) remove(log *slog.Logger, id string) {
 	kept := make([]*runningFault, 0, len(b.running))
 	for _, r := range b.running {
 		if r.id != id {
@@ -155,6 +157,7 @@ func (b *faultBoard) remove(id string) {
 			r.timer.Stop()
 		}
 		close(r.cleared)
+		log.Info("fault cleared", "fault", r.id, "type", r.fault.Type, "hits", r.hits.Load())
 	}
 	b.running = kept
 }
@@ -177,7 +180,7 @@ func (b *faultBoard) clearAll(s *Service) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.running {
-		b.remove(r.id)
+		b.remove(s.log, r.id)
 	}
 	b.publish(s)
 }

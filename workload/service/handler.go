@@ -51,13 +51,14 @@ func (x *exchange) end() {
 	if broken := recover(); broken != nil {
 		x.status, x.closing = 0, true
 		if err, ok := broken.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-			s.log.Error("the handler broke", "service", s.Name(), "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
+			s.log.Error("the handler broke", "panic", fmt.Sprint(broken), "stack", string(debug.Stack()))
 		}
 	}
 	if x.metrics != nil {
 		took := s.now() - x.start
 		x.metrics.count(x.status, took)
 		x.endTrace(took)
+		x.logRequest(took)
 		if x.status > 0 && x.status < 400 && x.machine.Degraded() > 0 {
 			x.metrics.degraded.Inc()
 		}

@@ -66,7 +66,8 @@ type Config struct {
 	TraceSample float64
 	// Limits bound what a request may ask for.
 	Limits chain.Limits
-	// Logger gets a line per request at debug level; nil means none.
+	// Logger gets a line per request at debug level, and faults that come and go at
+	// info level; nil means none.
 	Logger *slog.Logger
 	// Transport sends the calls; nil means the service's own client, which never
 	// sends a request twice and follows no redirects.
@@ -145,7 +146,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.Replica = max(cfg.Replica, 1)
 	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
 	s := &Service{
-		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With("system", cfg.System, "service", cfg.Service.Name, "replica", cfg.Replica),
 		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))

@@ -73,7 +73,7 @@ address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&o.filename, "filename", "f", "", "the file to show and to save to; an example's name shows that, without saving")
 	flags.StringVar(&o.system, "system", "", "watch this running system")
-	flags.StringVar(&o.on, "on", "local", "where the system of --system runs: local")
+	flags.StringVar(&o.on, "on", "", "where the system of --system runs: local; the page does not watch systems in clusters")
 	flags.StringVar(&o.run, "run", "", "play back the run that this directory holds")
 	flags.StringVar(&o.out, "out", "", "keep every run that is played on the page, in a directory of its own below this one")
 	flags.IntVar(&o.port, "port", 0, "port of the page; 0 lets the machine choose")
@@ -98,8 +98,8 @@ func (o *options) validate(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(shown) > 1:
 		return fmt.Errorf("%s and %s are both given, and one page shows one thing: keep one", shown[0], shown[1])
-	case o.on != "local":
-		return fmt.Errorf("--on %q is not possible: the page watches systems on this machine, --on local; 'kubectl microsim top' watches those in clusters", o.on)
+	case o.system != "" && o.on != "local":
+		return errors.New("--system shows systems on this machine: write --on local, too; 'kubectl microsim top' watches those in clusters")
 	case flags.Changed("on") && o.system == "":
 		return errors.New("--on says where the system of --system runs: write --system, too, or leave it out")
 	case o.port < 0 || o.port > 65535:
@@ -134,9 +134,14 @@ func (o *options) serve(ctx context.Context, args []string) error {
 	}
 	address := fmt.Sprintf("http://%s/#token=%s", listener.Addr(), config.Token)
 	fmt.Fprintln(o.streams.Out, address)
-	fmt.Fprintln(o.streams.Err, "Ctrl-C ends it.")
+	if o.view {
+		fmt.Fprintln(o.streams.Err, "The page only looks: it saves, plays and breaks nothing.")
+	}
 	closeBrowser := func() {}
-	if !o.noOpen {
+	if o.noOpen {
+		fmt.Fprintln(o.streams.Err, "Open the address in a browser on this machine; it is for you alone. Ctrl-C ends it.")
+	} else {
+		fmt.Fprintln(o.streams.Err, "Ctrl-C ends it.")
 		closeBrowser = openBrowser(o.streams.Err, address)
 	}
 	err = server.Serve(ctx, listener)

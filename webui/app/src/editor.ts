@@ -48,7 +48,7 @@ export class Editor {
         extensions: [
           lineNumbers(), lintGutter(), history(), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion(), syntaxHighlighting(colours), look,
           keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...completionKeymap]),
-          EditorView.contentAttributes.of({ 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
+          EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),
           this.writable.of(EditorState.readOnly.of(false)),
           EditorView.updateListener.of(u => { if (u.docChanged && !this.setting) changed(u.state.sliceDoc()); }),

@@ -152,6 +152,7 @@ func (s *Server) routes() http.Handler {
 		mux.Handle(pattern, s.authorized(answer(handle)))
 	}
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
+		"POST /api/edit":          s.postEdit,
 		"POST /api/save":          s.postSave,
 		"POST /api/run":           s.postRun,
 		"POST /api/stop":          s.postStop,

@@ -204,7 +204,7 @@ func TestViewChangesNothing(t *testing.T) {
 	}
 	c := serve(t, Config{Worlds: &aWorld{}, View: true})
 	c.Show(source)
-	for _, path := range []string{"POST /api/save", "POST /api/run", "POST /api/stop", "POST /api/faults", "DELETE /api/faults/x"} {
+	for _, path := range []string{"POST /api/edit", "POST /api/save", "POST /api/run", "POST /api/stop", "POST /api/faults", "DELETE /api/faults/x"} {
 		method, path, _ := strings.Cut(path, " ")
 		var f failure
 		if status := c.ask(method, path, struct{}{}, &f); status != 403 || !strings.Contains(f.Error, "--view") {
@@ -513,6 +513,36 @@ func TestLoadsThatThePageAsksFor(t *testing.T) {
 				t.Errorf("%v plays %v a second", tt.body, got)
 			}
 		}
+	}
+}
+
+func TestAnEditKeepsAllElse(t *testing.T) {
+	c := serve(t, Config{Worlds: &aWorld{}})
+	text := "# mine\r\napiVersion: microsim.dev/v1alpha1\r\nkind: System\r\nname: a\r\nservices:\r\n- {name: web}   # first\r\n- {name: db}\r\n"
+	apply := func(op map[string]any) (string, failure, int) {
+		var got struct {
+			failure
+			Text string `json:"text"`
+		}
+		status := c.ask("POST", "/api/edit", map[string]any{"text": text, "op": op}, &got)
+		return got.Text, got.failure, status
+	}
+	got, _, status := apply(map[string]any{"op": "addService", "service": map[string]any{"name": "cart"}})
+	if status != 200 || !strings.HasPrefix(got, text) || !strings.Contains(got[len(text):], "cart") {
+		t.Errorf("adding a service is answered %d %q", status, got)
+	}
+	got, _, status = apply(map[string]any{"op": "addCall", "service": "web", "call": "db"})
+	if status != 200 || !strings.Contains(got, "# first\r\n- {name: db}\r\n") || !strings.HasPrefix(got, "# mine\r\n") {
+		t.Errorf("adding a call is answered %d %q", status, got)
+	}
+	for _, bad := range []map[string]any{{"op": "addCall", "service": "web", "call": "none"}, {"op": "removeService", "name": "none"}, {"op": "fly"}} {
+		if _, f, status := apply(bad); status != 422 && status != 400 || f.Error == "" {
+			t.Errorf("%v is answered %d %q", bad, status, f.Error)
+		}
+	}
+	text = "kind: x"
+	if _, f, status := apply(map[string]any{"op": "removeService", "name": "web"}); status != 422 || !strings.Contains(f.Error, "mistakes") {
+		t.Errorf("an edit of a text with mistakes is answered %d %q", status, f.Error)
 	}
 }
 

@@ -1,9 +1,9 @@
 import { autocompletion, completionKeymap } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
+import { defaultKeymap, history, historyKeymap, indentWithTab, redo, redoDepth, undo, undoDepth } from '@codemirror/commands';
 import { yaml } from '@codemirror/lang-yaml';
 import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
-import { Compartment, EditorState } from '@codemirror/state';
+import { Compartment, EditorState, Transaction } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import type { Mistake } from './api';
@@ -46,7 +46,7 @@ export class Editor {
       parent: box, root,
       state: EditorState.create({
         extensions: [
-          lineNumbers(), lintGutter(), history(), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion(), syntaxHighlighting(colours), look,
+          lineNumbers(), lintGutter(), history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion(), syntaxHighlighting(colours), look,
           keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...completionKeymap]),
           EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),
@@ -63,9 +63,21 @@ export class Editor {
     this.setting = true;
     const crlf = text.includes('\r\n') && !/(^|[^\r])\n/.test(text);
     this.view.dispatch({ effects: this.breaks.reconfigure(EditorState.lineSeparator.of(crlf ? '\r\n' : '\n')) });
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: this.view.state.toText(text) } });
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: this.view.state.toText(text) }, annotations: Transaction.addToHistory.of(false) });
     this.setting = false;
   }
+  /** Changes the text as a user would, in one step that can be undone: only the part that differs is replaced. */
+  change(text: string): void {
+    const now = this.view.state.doc, next = this.view.state.toText(text), a = now.toString(), b = next.toString();
+    let from = 0, end = a.length, to = b.length;
+    while (from < end && from < to && a[from] === b[from]) from++;
+    while (end > from && to > from && a[end - 1] === b[to - 1]) { end--; to--; }
+    this.view.dispatch({ changes: { from, to: end, insert: next.slice(from, to) }, userEvent: 'input', scrollIntoView: true });
+  }
+  undo(): void { undo(this.view); }
+  redo(): void { redo(this.view); }
+  depths(): { undo: number; redo: number } { return { undo: undoDepth(this.view.state), redo: redoDepth(this.view.state) }; }
+
   readOnly(yes: boolean): void { this.view.dispatch({ effects: this.writable.reconfigure(EditorState.readOnly.of(yes)) }); }
 
   mistakes(list: Mistake[]): void {

@@ -33,6 +33,7 @@ function Top() {
     {src ? <Controls /> : null}
     <span class="spring" />
     {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
+    {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <><button type="button" class="minor" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
     {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
     {src ? <button type="button" class="minor" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it in the page of anybody who runs `kubectl microsim ui` at this address.'); })}>Link</button> : null}
     <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; }} title="Big type, for a projector">Present</button>
@@ -112,7 +113,7 @@ function Work() {
 function File() {
   const host = useRef<HTMLDivElement>(null), editor = useRef<Editor>(undefined);
   useEffect(() => {
-    const e = editor.current = new Editor(host.current!, s.edit, () => void s.save());
+    const e: Editor = editor.current = s.editor.current = new Editor(host.current!, text => { s.edit(text); s.undoable.value = e.depths(); }, () => void s.save());
     const go = (event: Event): void => e.goTo((event as CustomEvent<number>).detail);
     addEventListener('go-to-line', go);
     const stops = [
@@ -120,7 +121,7 @@ function File() {
       effect(() => { e.mistakes(s.checked.value?.mistakes ?? []); }),
       effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' || s.source.value?.kind === 'run'); }),
     ];
-    return () => { removeEventListener('go-to-line', go); for (const stop of stops) stop(); };
+    return () => { s.editor.current = null; removeEventListener('go-to-line', go); for (const stop of stops) stop(); };
   }, []);
   const list = s.checked.value?.mistakes ?? [];
   return <>
@@ -160,7 +161,12 @@ function Canvas() {
     let known = 0;
     const g = graph.current = new GraphView(host.current!, {
       box: i => {
-        const b = drawn.current.boxes[i]!;
+        const b = drawn.current.boxes[i]!, from = s.linking.peek();
+        if (from) {
+          s.linking.value = '';
+          if (!b.group && b.name !== '') void s.operate({ op: 'addCall', service: from, call: b.name });
+          return;
+        }
         s.selected.value = b.group ? { kind: 'group', name: b.name } : b.name === '' ? null : { kind: 'service', name: b.name };
         if (s.tab.value !== 'details') s.tab.value = 'details';
       },
@@ -169,7 +175,7 @@ function Canvas() {
         s.selected.value = e.keys.length > 1 ? null : from === '' ? { kind: 'service', name: to } : { kind: 'edge', from, to };
         s.tab.value = 'details';
       },
-      none: () => { s.selected.value = null; },
+      none: () => { s.selected.value = null; s.linking.value = ''; },
     });
     let asked = '';
     const stops = [
@@ -186,16 +192,18 @@ function Canvas() {
           drawn.current = next;
           g.show(next, placed);
           relook();
+          reselect();
         });
       }),
       effect(() => { void s.theme.value; g.repaint(); }),
       effect(() => { relook(); }),
-      effect(() => {
-        const c = s.selected.value;
-        const box = c?.kind === 'edge' ? -1 : drawn.current.boxes.findIndex(b => c && b.name === c.name && b.group === (c.kind === 'group'));
-        g.select(box, c?.kind === 'edge' ? drawn.current.edges.findIndex(e => e.keys.length === 1 && e.keys[0] === edgeKey(c.from, c.to)) : -1);
-      }),
+      effect(() => { reselect(); }),
     ];
+    function reselect(): void {
+      const c = s.selected.value;
+      const box = c?.kind === 'edge' ? -1 : drawn.current.boxes.findIndex(b => c && b.name === c.name && b.group === (c.kind === 'group'));
+      g.select(box, c?.kind === 'edge' ? drawn.current.edges.findIndex(e => e.keys.length === 1 && e.keys[0] === edgeKey(c.from, c.to)) : -1);
+    }
     function relook(): void {
       const f = s.frames.value, i = s.current.value, acting = s.acting.value, find = finder(s.query.value), r = s.run.value;
       const matches = (b: Box): boolean => !find || b.members.some(m => m !== '' && find(m, () => figuresOf(f, i, m)));
@@ -258,6 +266,7 @@ function Canvas() {
       <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
     </div>
     <p class="legend">{s.frames.value ? <span>in a box: share of errors · p99</span> : null}{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p>
+    {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
     {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}
     {!s.graph.value && s.checked.value ? <p class="empty">The file has mistakes: <button type="button" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>show them</button></p> : null}
   </section>;

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { FaultView } from './api';
 import { C, E, S, edgeKey } from './frames';
+import { AddService, EditCall, EditService } from './change';
 import * as s from './state';
 import { clock, count, percent, rate, seconds } from './text';
 
@@ -23,6 +24,7 @@ function Overview() {
     <h2>{e?.title ?? e?.name ?? system?.name ?? s.source.value?.name}</h2>
     {s.sound.value?.unplayable ? <p class="note">{s.sound.value.unplayable}</p> : null}
     {f && s.run.value?.kind !== 'followed' ? <><h3>Clients</h3><Figures list={[['rate', rate(f.client(i, C.rate))], ['good', rate(f.client(i, C.goodput))], ['errors', percent(f.client(i, C.errors))], ['p50', seconds(f.client(i, C.p50))], ['p99', seconds(f.client(i, C.p99))]]} /></> : null}
+    <AddService />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
     {e?.doc ? <><h3>About</h3><p class="doc">{e.doc}</p></> : null}
@@ -125,6 +127,7 @@ function Service({ name }: { name: string }) {
     <Heading line={lineOf(name)}>{name}</Heading>
     {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
+    <EditService name={name} service={service} />
     <Break service={name} caller="" />
     <h3>Calls</h3>
     <Links list={callers.map(c => [c, name])} empty="nobody calls it" /><Links list={calls.map(c => [name, c])} empty="it calls nobody" />
@@ -147,6 +150,7 @@ function Call({ from, to }: { from: string; to: string }) {
     <Heading line={lineOf(from)}>{from} → {to}</Heading>
     {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === to && (x.caller ?? '') === from)} title="Faults on it" />
+    <EditCall from={from} to={to} />
     <Break service={to} caller={from} />
     <h3>Ends</h3>
     <ul class="links">{[from, to].map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button></li>)}</ul>
@@ -174,10 +178,11 @@ const common = ['latency', 'error', 'abort', 'hang', 'kill', 'pause', 'restart',
 
 function Break({ service, caller }: { service: string; caller: string }) {
   const able = s.breakable.value, list = s.vocabulary.value;
-  const [type, setType] = useState('latency'), [values, set] = useState<Record<string, string>>({}), [lasts, setLasts] = useState(''), [hit, setHit] = useState(''), [adding, setAdding] = useState(false);
+  const [type, setType] = useState('latency'), [values, set] = useState<Record<string, string>>({}), [lasts, setLasts] = useState(''), [hit, setHit] = useState(''), [start, setStart] = useState('5s'), [adding, setAdding] = useState(false);
   if (s.view.value) return null;
   const entry = list.find(v => v.type === type);
-  if (!able) return s.run.value && !s.run.value.ended && s.run.value.on === 'virtual' ? null : <p class="soft">To break it by a click, play on this machine.</p>;
+  const intoFile = !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
+  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine.</p>;
   const fields = entry ? [...entry.needs, ...entry.may] : [];
   const valueOf = (a: string): string => values[a] ?? (entry?.needs.includes(a) || a === 'status' ? args[a]?.first ?? '' : '');
   const add = async (e: Event): Promise<void> => {
@@ -185,19 +190,21 @@ function Break({ service, caller }: { service: string; caller: string }) {
     setAdding(true);
     const given: Record<string, string | number> = {};
     for (const a of fields) { const v = valueOf(a).trim(); if (v) given[a] = a === 'status' ? Number(v) : v; }
-    await s.addFault({ type, target: { service, ...(caller ? { from: caller } : {}) }, args: given, ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) });
+    if (intoFile) await s.operate({ op: 'addFault', fault: { type, target: { service, ...(caller ? { from: caller } : {}) }, ...(Object.keys(given).length ? { args: given } : {}), ...(start.trim() ? { start: start.trim() } : {}), ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) } });
+    else await s.addFault({ type, target: { service, ...(caller ? { from: caller } : {}) }, args: given, ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) });
     setAdding(false);
   };
   return <form class="break" data-part="break" onSubmit={e => void add(e)}>
-    <h3>Break it</h3>
+    <h3>{intoFile ? 'Plan a fault in the file' : 'Break it'}</h3>
     <label>Fault<select value={type} onChange={e => { setType(e.currentTarget.value); set({}); }}>
       <optgroup label="Common">{common.map(t => <option key={t}>{t}</option>)}</optgroup>
       <optgroup label="More">{list.filter(v => !common.includes(v.type)).map(v => <option key={v.type}>{v.type}</option>)}</optgroup></select></label>
     {entry ? <p class="soft wide">{entry.doc}</p> : null}
     {fields.map(a => <label key={a}>{a}<input value={valueOf(a)} placeholder={args[a]?.hint ?? ''} title={args[a]?.hint ?? ''} required={entry!.needs.includes(a)} onInput={e => set({ ...values, [a]: e.currentTarget.value })} /></label>)}
-    <label>for<input value={lasts} placeholder="until taken back" title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
+    {intoFile ? <label>from<input value={start} placeholder="0s" title="time after the load has begun" onInput={e => setStart(e.currentTarget.value)} /></label> : null}
+    <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
     <label>share<input value={hit} placeholder="all requests" title="share of requests to hit, such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>
-    <button type="submit" class="primary" disabled={adding}>{adding ? 'Adding…' : 'Add the fault'}</button>
+    <button type="submit" class="primary" disabled={adding}>{adding ? 'Adding…' : intoFile ? 'Write it into the file' : 'Add the fault'}</button>
   </form>;
 }
 

@@ -100,6 +100,20 @@ export function edit(next: string): void {
   later = setTimeout(() => void check(), 200);
 }
 
+/** What the editor does for others: it owns the text, and its history is that of all changes. */
+export const editor: { current: { change(text: string): void; undo(): void; redo(): void } | null } = { current: null };
+export const undoable = signal({ undo: 0, redo: 0 });
+/** Whether the graph can be changed. */
+export const editable = computed(() => !view.value && source.value !== null && source.value.kind !== 'system' && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
+/** The service that a call is being drawn from. */
+export const linking = signal('');
+/** Carries out an operation on the file; all that it does not touch stays as it is. */
+export const operate = (op: Record<string, unknown>): Promise<boolean> => attempt(async () => {
+  const answer = await api.post<{ text: string }>('/api/edit', { text: text.value, op });
+  editor.current?.change(answer.text);
+  notice.value = null;
+});
+
 let fetching = false;
 function told(next: api.RunView | null): void {
   const before = run.value;

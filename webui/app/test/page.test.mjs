@@ -208,3 +208,43 @@ for (const size of [{ width: 1280, height: 800 }, { width: 1920, height: 1080 },
     });
   }
 }
+
+test('a system is changed by keyboard alone: services, a call, a fault, undo, save', async t => {
+  const { page, file } = await shown(t, ['-f', 'two.yaml']);
+  await page.waitForSelector('[data-node=db]');
+  const fill = async (label, value, within) => { await page.locator(within).getByLabel(label, { exact: true }).focus(); await page.keyboard.press('Control+a'); await page.keyboard.type(value); };
+  await fill('name', 'cart', '[data-part=add-service]');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.node[data-node=cart].chosen');
+  await page.getByRole('button', { name: 'Draw a call from it' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('is to call').waitFor();
+  await page.locator('[data-node=db]').focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).waitFor();
+  await page.getByRole('button', { name: 'Undo' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Redo' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).focus();
+  await page.keyboard.press('Enter');
+  await fill('timeout', '700ms', '[data-part=edit-call]');
+  await page.keyboard.press('Enter');
+  await page.locator('[data-node=db]').focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Write it into the file' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Back to the whole system' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('planned from 5 s on').waitFor();
+  await serious(page);
+  await page.getByRole('button', { name: 'Save' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Saved to two.yaml.').waitFor();
+  const saved = readFileSync(file, 'utf8');
+  for (const line of sample.split('\n')) assert.ok(saved.includes(line), `the line ${line} is gone from\n${saved}`);
+  for (const part of [/name: cart/, /timeout: 700ms/, /type: latency/]) assert.match(saved, part);
+  if (process.env.SHOTS) { await page.click('[data-node=db]'); await page.waitForTimeout(300); await page.screenshot({ path: join(process.env.SHOTS, 'edit.png') }); console.log(saved); }
+  quiet(page);
+});

@@ -83,6 +83,16 @@ e2e-vm: ## the helper of a node on a Debian kernel under qemu, which has netem a
 test-browser: ## tests of pages in a real browser (needs chromium)
 	$(GO) test -count=1 -tags browser ./observe/...
 
+.PHONY: webui
+webui: ## build the page of `ui` into webui/dist, which is committed (needs Node 20 or newer)
+	cd webui/app && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+.PHONY: test-webui
+test-webui: webui ## the page of `ui` in a real browser, and that webui/dist is what its sources give (needs Node and chromium)
+	@git diff --exit-code --stat -- webui/dist || { echo 'webui/dist is not what webui/app gives: commit it'; exit 1; }
+	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kubectl-microsim
+	cd webui/app && node --test --test-concurrency=1 test/*.test.mjs
+
 .PHONY: test-lab
 test-lab: ## the outage lab ten times as fast, and lessons: they need the machine for themselves
 	$(GO) test -count=1 -p 1 -tags lab -run 'Lab|Lessons' ./plugin/...

@@ -6,7 +6,7 @@ import (
 )
 
 func flagRows() []flagRow {
-	return slices.Concat(fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
+	return slices.Concat(uiRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
 		clusterRows("dataset", "-f $DATASET --out $NEW --image x --ready-timeout 50ms"),
 		clusterRows("doctor", "--on cluster"),
@@ -99,6 +99,25 @@ func onlyHere(command string) string {
 		return "-f $SINGLE --on local --dry-run"
 	}
 	return "--on local"
+}
+
+func uiRows() []flagRow {
+	return []flagRow{
+		{"ui", "filename", "--no-open", "-f no-such-file", "", `opening "no-such-file"`},
+		{"ui", "filename", "--no-open", "shop -f $SYSTEM", "", refused},
+		{"ui", "system", "--no-open", "--system none --on local", "", `"none"`},
+		{"ui", "system", "--no-open", "--system none", "", refused},
+		{"ui", "on", "--no-open --system none", "--on local", "", `no system .*none|"none"`},
+		{"ui", "on", "--no-open", "--on local", "", refused},
+		{"ui", "run", "--no-open", "--run no-such-directory", "", `no-such-directory`},
+		{"ui", "port", "--no-open", "--port $PORT", "", `^http://127\.0\.0\.1:$PORT/#token=`},
+		{"ui", "port", "--no-open", "--port 65536", "", refused},
+		{"ui", "view", "--no-open", "--view", "", `^The page only looks`},
+		{"ui", "no-open", "--view", "--no-open", "", `^Open the address`},
+		{"ui", "isolation", "--no-open", "--isolation magic", "", `"magic" is not known`},
+		{"ui", "isolation", "--no-open --view", "--isolation process", "", refused},
+		{"ui", "out", "--no-open --view", "--out x", "", refused},
+	}
 }
 
 func fileRows() []flagRow {

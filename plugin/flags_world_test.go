@@ -210,6 +210,12 @@ func (w *flagWorld) fakeDocker(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	// No command opens a browser.
+	for _, opener := range []string{"xdg-open", "open"} {
+		if err := os.WriteFile(filepath.Join(bin, opener), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/run"
 	"github.com/microsim-dev/kubectl-microsim/plugin/runtimes"
 	"github.com/microsim-dev/kubectl-microsim/plugin/system"
+	"github.com/microsim-dev/kubectl-microsim/plugin/ui"
 )
 
 // Main runs the command line of this process and returns its exit code.
@@ -94,7 +95,7 @@ ways production breaks, protect it, and see what happened.
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), system.NewCluster(streams)},
+		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), ui.New(streams), system.NewCluster(streams)},
 		"act": {
 			run.New(streams), run.NewReport(streams), dataset.NewExport(streams), dataset.New(streams),
 			explore.NewLimit(streams), explore.NewSweep(streams), explore.NewSearch(streams), calibrate.New(streams),

@@ -10,7 +10,7 @@ type layer struct {
 
 // layers are those of the design, from the ground up.
 var layers = []layer{
-	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/exact", "model/des"}, "words and arithmetic that everything else is said in"},
+	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/exact", "model/des", "model/drawing"}, "words and arithmetic that everything else is said in"},
 	{1, []string{"model/dist", "model/calibration"}, "distributions are written with units; the costs of a machine tell their problems"},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy", "model/span"}, "the domain: a system, what breaks it, what loads it, what protects it, the trace of a request"},
 	{3, []string{"model/behave", "model/chain", "model/exec", "model/order", "model/control"}, "pure engines and contracts over the domain"},
@@ -72,6 +72,6 @@ const suite = "runner/runnertest"
 
 // standardOnly packages import nothing but the standard library and the project.
 var standardOnly = []string{
-	"model/problem", "model/unit", "model/outcome", "model/dist", "model/exact", "model/stats", "model/des", "model/topology", "model/fault", "model/load", "model/policy", "model/span",
+	"model/problem", "model/unit", "model/outcome", "model/dist", "model/exact", "model/stats", "model/des", "model/drawing", "model/topology", "model/fault", "model/load", "model/policy", "model/span",
 	"model/behave", "model/chain", "model/exec", "model/order", "model/control", "model/experiment", "model/dataset", "model/advise", "model/calibration",
 }

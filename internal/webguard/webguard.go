@@ -36,11 +36,14 @@ func (g Guard) Check(r *http.Request) error {
 	}
 	// Browsers send Origin with each request that may change something, and
 	// Sec-Fetch-Site with each request, to this machine even without TLS.
-	site := r.Header.Get("Sec-Fetch-Site")
+	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
 	if site == "same-origin" && g.OwnPage != nil && g.OwnPage(r) {
 		site = ""
+		if origin == "http://"+r.Host {
+			origin = ""
+		}
 	}
-	if r.Header.Get("Origin") != "" || site != "" && site != "none" {
+	if origin != "" || site != "" && site != "none" {
 		return fmt.Errorf("requests of web pages are refused by %s; send it from a program", g.Name)
 	}
 	return nil

@@ -1,8 +1,12 @@
 package page
 
 import (
+	layout "github.com/microsim-dev/kubectl-microsim/model/drawing"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
+
+// MaxDrawn is the number of services up to which a system is drawn as a graph.
+const MaxDrawn = 60
 
 // A drawing says where the services and calls of a run are drawn. The clients
 // are its first node. A system of more than MaxDrawn services has no places.
@@ -34,19 +38,19 @@ type edgeDrawing struct {
 
 func newDrawing(run *Run) drawing {
 	b := newDrawer(run)
-	d := drawing{NodeWidth: nodeWidth, Nodes: b.nodes, Edges: []edgeDrawing{}, Placed: len(b.nodes)-1 <= MaxDrawn}
-	l := &layout{nodes: make([]spot, len(b.nodes)), paths: make([][]spot, len(b.edges))}
+	d := drawing{NodeWidth: layout.NodeWidth, Nodes: b.nodes, Edges: []edgeDrawing{}, Placed: len(b.nodes)-1 <= MaxDrawn}
+	l := &layout.Layout{Nodes: make([]layout.Point, len(b.nodes)), Paths: make([][]layout.Point, len(b.edges))}
 	if d.Placed {
-		l = newLayout(graph{n: len(b.nodes), edges: b.edges, roots: []int{0}})
+		l = layout.New(layout.Graph{N: len(b.nodes), Edges: b.edges, Roots: []int{0}})
 	}
-	d.Width, d.Height, d.NodeHeight = num(l.width), num(l.height), num(l.nodeHeight)
+	d.Width, d.Height, d.NodeHeight = num(l.Width), num(l.Height), num(l.NodeHeight)
 	for i := range d.Nodes {
-		d.Nodes[i].X, d.Nodes[i].Y = num(l.nodes[i].x), num(l.nodes[i].y)
+		d.Nodes[i].X, d.Nodes[i].Y = num(l.Nodes[i].X), num(l.Nodes[i].Y)
 	}
 	for i, e := range b.edges {
 		edge := edgeDrawing{From: e[0], To: e[1], Points: []num{}}
-		for _, at := range l.paths[i] {
-			edge.Points = append(edge.Points, num(at.x), num(at.y))
+		for _, at := range l.Paths[i] {
+			edge.Points = append(edge.Points, num(at.X), num(at.Y))
 		}
 		d.Edges = append(d.Edges, edge)
 	}

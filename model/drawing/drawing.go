@@ -1,4 +1,6 @@
-package page
+// Package drawing places the nodes and edges of a graph in columns, from callers
+// to callees, for pages that draw a system.
+package drawing
 
 import (
 	"cmp"
@@ -6,9 +8,10 @@ import (
 	"slices"
 )
 
-// Sizes of the drawing, in the units of its own coordinates.
+// Sizes of the drawing, in the units of its own coordinates. NodeWidth is that of
+// every node.
 const (
-	nodeWidth, columnGap = 184, 64
+	NodeWidth, columnGap = 184, 64
 	// In a long column, nodes are low and close together.
 	highNode, highGap = 66, 26
 	lowNode, lowGap   = 48, 12
@@ -16,29 +19,26 @@ const (
 	bendHeight        = 12
 )
 
-// MaxDrawn is the number of services up to which a system is drawn as a graph.
-const MaxDrawn = 60
-
-// A graph is what is laid out: nodes 0 to n-1 and calls between them.
-type graph struct {
-	n     int
-	edges [][2]int
-	// roots are where requests come in.
-	roots []int
+// A Graph is what is laid out: nodes 0 to n-1 and calls between them.
+type Graph struct {
+	N     int
+	Edges [][2]int
+	// Roots are where requests come in.
+	Roots []int
 }
 
-// A layout has a place for each node, and for each edge the points that it goes
+// A Layout has a place for each node, and for each edge the points that it goes
 // through, in columns from left to right (Sugiyama, Tagawa and Toda, Methods for
 // Visual Understanding of Hierarchical System Structures, 1981).
-type layout struct {
-	width, height float64
-	nodeHeight    float64
-	nodes         []spot
-	paths         [][]spot
+type Layout struct {
+	Width, Height float64
+	NodeHeight    float64
+	Nodes         []Point
+	Paths         [][]Point
 }
 
-// A spot is the left upper corner of a node, or a point on an edge.
-type spot struct{ x, y float64 }
+// A Point is the left upper corner of a node, or a point on an edge.
+type Point struct{ X, Y float64 }
 
 // A slot is a place in a column: a node, or where a long edge passes by.
 type slot struct {
@@ -50,8 +50,8 @@ type slot struct {
 	y           float64 // of its middle
 }
 
-// newLayout lays the graph out. The same graph has the same layout.
-func newLayout(g graph) *layout {
+// New lays the graph out. The same graph has the same layout.
+func New(g Graph) *Layout {
 	depth := g.depths()
 	slots, chains, columns := g.slots(depth)
 	for sweep := range 8 {
@@ -62,40 +62,40 @@ func newLayout(g graph) *layout {
 		s.height = height
 	}
 	place(columns, gap)
-	l := &layout{nodeHeight: height, nodes: make([]spot, g.n), paths: make([][]spot, len(g.edges))}
-	x := func(column int) float64 { return float64(column) * (nodeWidth + columnGap) }
+	l := &Layout{NodeHeight: height, Nodes: make([]Point, g.N), Paths: make([][]Point, len(g.Edges))}
+	x := func(column int) float64 { return float64(column) * (NodeWidth + columnGap) }
 	for _, column := range columns {
 		for _, s := range column {
-			l.height = max(l.height, s.y+s.height/2)
+			l.Height = max(l.Height, s.y+s.height/2)
 			if s.node >= 0 {
-				l.nodes[s.node] = spot{x(s.column), s.y - height/2}
+				l.Nodes[s.node] = Point{x(s.column), s.y - height/2}
 			}
 		}
 	}
-	l.width = x(len(columns)) - columnGap
-	for i, e := range g.edges {
+	l.Width = x(len(columns)) - columnGap
+	for i, e := range g.Edges {
 		from, to := slots[e[0]], slots[e[1]]
-		path := []spot{{x(from.column) + nodeWidth, from.y}}
+		path := []Point{{x(from.column) + NodeWidth, from.y}}
 		for _, bend := range chains[i] {
-			path = append(path, spot{x(bend.column), bend.y}, spot{x(bend.column) + nodeWidth, bend.y})
+			path = append(path, Point{x(bend.column), bend.y}, Point{x(bend.column) + NodeWidth, bend.y})
 		}
-		l.paths[i] = append(path, spot{x(to.column), to.y})
+		l.Paths[i] = append(path, Point{x(to.column), to.y})
 	}
 	return l
 }
 
 // depths is the column of each node: one right of the last that calls it.
 // Calls that lead back to a caller are left out of the count.
-func (g *graph) depths() []int {
-	out := make([][]int, g.n)
-	for _, e := range g.edges {
+func (g *Graph) depths() []int {
+	out := make([][]int, g.N)
+	for _, e := range g.Edges {
 		if e[0] != e[1] {
 			out[e[0]] = append(out[e[0]], e[1])
 		}
 	}
 	const fresh, open, done = 0, 1, 2
-	state, topological := make([]int, g.n), []int(nil)
-	forward := make([][]int, g.n)
+	state, topological := make([]int, g.N), []int(nil)
+	forward := make([][]int, g.N)
 	var visit func(int)
 	visit = func(v int) {
 		state[v] = open
@@ -111,17 +111,17 @@ func (g *graph) depths() []int {
 		state[v] = done
 		topological = append(topological, v)
 	}
-	for _, v := range g.roots {
+	for _, v := range g.Roots {
 		if state[v] == fresh {
 			visit(v)
 		}
 	}
-	for v := range g.n {
+	for v := range g.N {
 		if state[v] == fresh {
 			visit(v)
 		}
 	}
-	depth := make([]int, g.n)
+	depth := make([]int, g.N)
 	for _, v := range slices.Backward(topological) {
 		for _, w := range forward[v] {
 			depth[w] = max(depth[w], depth[v]+1)
@@ -131,7 +131,7 @@ func (g *graph) depths() []int {
 }
 
 // sizes are the height of the nodes and the gap below each.
-func (g *graph) sizes(depth []int) (height, gap float64) {
+func (g *Graph) sizes(depth []int) (height, gap float64) {
 	nodes := map[int]int{}
 	for _, column := range depth {
 		if nodes[column]++; nodes[column] > longColumn {
@@ -142,18 +142,18 @@ func (g *graph) sizes(depth []int) (height, gap float64) {
 }
 
 // slots puts the nodes into columns, and bends where edges pass columns by.
-func (g *graph) slots(depth []int) (nodes []*slot, chains [][]*slot, columns [][]*slot) {
+func (g *Graph) slots(depth []int) (nodes []*slot, chains [][]*slot, columns [][]*slot) {
 	columns = make([][]*slot, slices.Max(append(slices.Clone(depth), 0))+1)
 	add := func(s *slot) *slot {
 		s.row = len(columns[s.column])
 		columns[s.column] = append(columns[s.column], s)
 		return s
 	}
-	for v := range g.n {
+	for v := range g.N {
 		nodes = append(nodes, add(&slot{node: v, column: depth[v]}))
 	}
-	chains = make([][]*slot, len(g.edges))
-	for i, e := range g.edges {
+	chains = make([][]*slot, len(g.Edges))
+	for i, e := range g.Edges {
 		last := nodes[e[0]]
 		for column := depth[e[0]] + 1; column < depth[e[1]]; column++ {
 			bend := add(&slot{node: -1, column: column, height: bendHeight})

@@ -1,0 +1,96 @@
+package drawing
+
+import (
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+)
+
+// random is a graph in which calls mostly lead forwards, and some back.
+func random(r *rand.Rand) Graph {
+	g := Graph{N: 1 + r.IntN(60), Roots: []int{0}}
+	for range r.IntN(2 * g.N) {
+		g.Edges = append(g.Edges, [2]int{r.IntN(g.N), r.IntN(g.N)})
+	}
+	return g
+}
+
+func TestNodesDoNotOverlap(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		g := random(r)
+		l := New(g)
+		top := l.Nodes[0].Y
+		for _, a := range l.Nodes {
+			top = min(top, a.Y)
+		}
+		for _, path := range l.Paths {
+			for _, p := range path {
+				top = min(top, p.Y-bendHeight/2)
+			}
+		}
+		if math.Abs(top) > 1e-6 {
+			t.Fatalf("the drawing is empty down to %g: %v", top, g)
+		}
+		for i, a := range l.Nodes {
+			if a.X < 0 || a.Y < -1e-6 || a.X+NodeWidth > l.Width+1e-6 || a.Y+l.NodeHeight > l.Height+1e-6 {
+				t.Fatalf("node %d at %v leaves the drawing of %g by %g: %v", i, a, l.Width, l.Height, g)
+			}
+			for j, b := range l.Nodes[:i] {
+				if a.X == b.X && max(a.Y, b.Y)-min(a.Y, b.Y) < l.NodeHeight+lowGap-1e-6 {
+					t.Fatalf("nodes %d and %d stand at %v and %v: %v", i, j, a, b, g)
+				}
+			}
+		}
+	}
+}
+
+func TestCallsLeadToTheRight(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		g := random(r)
+		// Without cycles: every call leads to a higher number.
+		for i, e := range g.Edges {
+			g.Edges[i] = [2]int{min(e[0], e[1]), max(e[0], e[1])}
+		}
+		l := New(g)
+		for i, e := range g.Edges {
+			path := l.Paths[i]
+			if e[0] != e[1] && l.Nodes[e[0]].X >= l.Nodes[e[1]].X {
+				t.Fatalf("the call %v leads from %v to %v: %v", e, l.Nodes[e[0]], l.Nodes[e[1]], g)
+			}
+			from, to := l.Nodes[e[0]], l.Nodes[e[1]]
+			if first, last := path[0], path[len(path)-1]; first != (Point{from.X + NodeWidth, from.Y + l.NodeHeight/2}) || last != (Point{to.X, to.Y + l.NodeHeight/2}) {
+				t.Fatalf("the call %v is drawn from %v to %v", e, first, last)
+			}
+		}
+	}
+}
+
+func TestSameGraphSameLayout(t *testing.T) {
+	g := random(rand.New(rand.NewPCG(5, 6)))
+	if !reflect.DeepEqual(New(g), New(g)) {
+		t.Error("two layouts of one graph differ")
+	}
+}
+
+func TestLongCallsGoAroundNodes(t *testing.T) {
+	// 0 calls 1 calls 2, and 0 calls 2 itself, past 1.
+	l := New(Graph{N: 3, Edges: [][2]int{{0, 1}, {1, 2}, {0, 2}}, Roots: []int{0}})
+	for _, p := range l.Paths[2] {
+		if n := l.Nodes[1]; p.X >= n.X && p.X <= n.X+NodeWidth && p.Y > n.Y && p.Y < n.Y+l.NodeHeight {
+			t.Errorf("the call goes through a node at %v: %v", n, l.Paths[2])
+		}
+	}
+	if len(l.Paths[2]) != 4 {
+		t.Errorf("the call has the points %v", l.Paths[2])
+	}
+}
+
+func BenchmarkLayout(b *testing.B) {
+	g := random(rand.New(rand.NewPCG(7, 8)))
+	for b.Loop() {
+		New(g)
+	}
+}

@@ -1,0 +1,189 @@
+// Package ui is the command that shows a system in the browser.
+package ui
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/webui"
+)
+
+// options are those of `ui`.
+type options struct {
+	streams  cli.Streams
+	filename string
+	system   string
+	on       string
+	run      string
+	out      string
+	port     int
+	view     bool
+	noOpen   bool
+	local    local.Flags
+}
+
+// New is `ui`.
+func New(streams cli.Streams) *cobra.Command {
+	o := &options{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "ui [EXAMPLE | -f FILE | --system NAME | --run DIR]",
+		Short: "Show a system in the browser: play it, break it, watch it",
+		Long: `Show a system in the browser, as a graph beside its file: change the file with the checker's own
+messages, play it in virtual time or on this machine, add faults by a click while it runs, and see
+what they do.
+
+With -f, the file is saved where it came from; one that is not there is made. With --system, a
+system that runs on this machine is watched, and goes on when this program ends. With --run, a run
+that 'run --out DIR' has recorded is played back. Without any of these, the page asks.
+
+The page is served to this machine only, at an address that holds a token: who does not have the
+address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
+		Example: `  kubectl microsim ui
+  kubectl microsim ui shop
+  kubectl microsim ui -f system.yaml
+  kubectl microsim ui --system shop --on local
+  kubectl microsim ui --run results/`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return cli.ExampleNames(args, begun, document.KindSystem, document.KindExperiment), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.validate(cmd, args); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			return o.serve(cmd.Context(), args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.filename, "filename", "f", "", "the file to show and to save to; an example's name shows that, without saving")
+	flags.StringVar(&o.system, "system", "", "watch this running system")
+	flags.StringVar(&o.on, "on", "", "where the system of --system runs: local; the page does not watch systems in clusters")
+	flags.StringVar(&o.run, "run", "", "play back the run that this directory holds")
+	flags.StringVar(&o.out, "out", "", "keep every run that is played on the page, in a directory of its own below this one")
+	flags.IntVar(&o.port, "port", 0, "port of the page; 0 lets the machine choose")
+	flags.BoolVar(&o.view, "view", false, "only look: no saving, no playing, no faults")
+	flags.BoolVar(&o.noOpen, "no-open", false, "print the address, and open no browser")
+	flags.StringVar(&o.local.Isolation, "isolation", string(localsim.InProcess),
+		"what keeps services apart that the page plays on this machine: inprocess, process (needed for kill, pause, restart and stress), or netns (root, Linux)")
+	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
+	cli.CompleteFlag(cmd, "on", "local")
+	running := target.New()
+	running.On = "local"
+	_ = cmd.RegisterFlagCompletionFunc("system", running.CompleteSystems())
+	return cmd
+}
+
+func (o *options) validate(cmd *cobra.Command, args []string) error {
+	flags := cmd.Flags()
+	shown := cli.Given(flags, "filename", "system", "run")
+	if len(args) > 0 {
+		shown = append(shown, "an example")
+	}
+	switch {
+	case len(shown) > 1:
+		return fmt.Errorf("%s and %s are both given, and one page shows one thing: keep one", shown[0], shown[1])
+	case o.system != "" && o.on != "local":
+		return errors.New("--system shows systems on this machine: write --on local, too; 'kubectl microsim top' watches those in clusters")
+	case flags.Changed("on") && o.system == "":
+		return errors.New("--on says where the system of --system runs: write --system, too, or leave it out")
+	case o.port < 0 || o.port > 65535:
+		return fmt.Errorf("--port %d is not a port: write 1 to 65535, or 0 to let the machine choose", o.port)
+	case o.view:
+		if err := cli.Refuse(flags, "are about runs that the page plays, and --view plays none: leave them out", "out", "isolation"); err != nil {
+			return err
+		}
+	}
+	return o.local.Validate()
+}
+
+func (o *options) serve(ctx context.Context, args []string) error {
+	config := webui.Config{Worlds: &worlds{options: o}, Token: rand.Text(), Version: version.String(), View: o.view}
+	for _, e := range examples.List() {
+		if e.Kind != document.KindSystem && e.Kind != document.KindExperiment {
+			continue
+		}
+		text, err := examples.Open(e.Name)
+		if err != nil {
+			return err
+		}
+		config.Examples = append(config.Examples, webui.Example{Name: e.Name, Title: e.Title, Kind: e.Kind, Text: string(text)})
+	}
+	server := webui.New(config)
+	if err := o.open(ctx, server, args); err != nil {
+		return errors.Join(cli.Cause(ctx, err), server.Close())
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)))
+	if err != nil {
+		return errors.Join(fmt.Errorf("serving the page: %w; --port chooses another port", err), server.Close())
+	}
+	address := fmt.Sprintf("http://%s/#token=%s", listener.Addr(), config.Token)
+	fmt.Fprintln(o.streams.Out, address)
+	if o.view {
+		fmt.Fprintln(o.streams.Err, "The page only looks: it saves, plays and breaks nothing.")
+	}
+	closeBrowser := func() {}
+	if o.noOpen {
+		fmt.Fprintln(o.streams.Err, "Open the address in a browser on this machine; it is for you alone. Ctrl-C ends it.")
+	} else {
+		fmt.Fprintln(o.streams.Err, "Ctrl-C ends it.")
+		closeBrowser = openBrowser(o.streams.Err, address)
+	}
+	err = server.Serve(ctx, listener)
+	closeBrowser()
+	return err
+}
+
+// open shows what the flags name.
+func (o *options) open(ctx context.Context, server *webui.Server, args []string) error {
+	switch {
+	case len(args) > 0:
+		return server.OpenExample(args[0])
+	case o.system != "":
+		return server.Follow(ctx, o.system)
+	case o.run != "":
+		rec, err := readRecord(o.run)
+		if err != nil {
+			return err
+		}
+		return server.Replay(o.run, rec)
+	case o.filename != "":
+		return o.openFile(server)
+	}
+	return nil
+}
+
+// openFile shows a file, or an example if there is no such file.
+func (o *options) openFile(server *webui.Server) error {
+	if _, err := os.Stat(o.filename); errors.Is(err, fs.ErrNotExist) {
+		switch filepath.Ext(o.filename) {
+		case ".yaml", ".yml":
+		default:
+			if err := server.OpenExample(o.filename); err != nil {
+				return fmt.Errorf("opening %q: no such file, and no example of that name; a new file is named *.yaml", o.filename)
+			}
+			return nil
+		}
+	}
+	source, err := webui.OpenFile(o.filename)
+	if err != nil {
+		return err
+	}
+	server.Show(source)
+	return nil
+}

@@ -1,0 +1,106 @@
+package ui
+
+import (
+	"context"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/webui"
+)
+
+func shop(t *testing.T, duration string) experiment.Experiment {
+	t.Helper()
+	docs, err := spec.Read("kept.yaml", strings.NewReader(`
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: kept
+system: {name: kept, services: [{name: web}]}
+load: {rate: 50, duration: `+duration+`}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *docs.Experiments()[0]
+}
+
+// What is added by hand while a system of this machine runs is among its faults,
+// and in the files.
+func TestRunsOfThePageAreKept(t *testing.T) {
+	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
+	out := filepath.Join(t.TempDir(), "out")
+	w := &worlds{options: &options{out: out, streams: cli.Streams{Err: io.Discard}}}
+	var deployed runner.Deployment
+	order := webui.Order{
+		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Deployed: func(d runner.Deployment) { deployed = d },
+		Observe: func(e runner.Event) {
+			if _, begun := e.(runner.LoadBegun); begun {
+				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
+				if err := deployed.Inject(t.Context(), "by-hand", f, time.Time{}); err != nil {
+					t.Error(err)
+				}
+			}
+		},
+		Complete: func(res *result.Result) { res.Faults = append(res.Faults, result.FaultRecord{ID: "by-hand"}) },
+	}
+	res, err := w.Play(t.Context(), order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := res.Segments[0].Clients; c.Errors < c.Requests*9/10 {
+		t.Errorf("with a fault that hits everything, %d of %d requests failed", c.Errors, c.Requests)
+	}
+	if text, err := os.ReadFile(filepath.Join(out, "run-1", record.FaultsFile)); err != nil || len(text) == 0 {
+		t.Errorf("the ground truth is %q, %v", text, err)
+	}
+	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+		t.Errorf("left behind: %v, %v", systems, err)
+	}
+
+	// In virtual time, the run beside it is kept, too, and can be read back.
+	order.On, order.Deployed, order.Observe = webui.OnVirtual, nil, func(runner.Event) {}
+	if _, err := w.Play(t.Context(), order); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := readRecord(filepath.Join(out, "run-2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rec.Clients) == 0 || len(rec.Services) == 0 || rec.System.Name != "kept" || rec.Result.Target != "virtual" {
+		t.Errorf("the record has %d rows of clients, %d of services", len(rec.Clients), len(rec.Services))
+	}
+	if rate := rec.Services[0].Rate; math.Abs(rate-50) > 5 {
+		t.Errorf("the service had %v requests a second, under 50", rate)
+	}
+}
+
+func TestARunIsCutShort(t *testing.T) {
+	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
+	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	order := webui.Order{
+		Experiment: shop(t, "10min"), On: webui.OnLocal, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+		Observe: func(e runner.Event) {
+			if _, begun := e.(runner.LoadBegun); begun {
+				cancel()
+			}
+		},
+	}
+	if res, err := w.Play(ctx, order); err == nil || res == nil || !res.Incomplete {
+		t.Errorf("it ended with %v", err)
+	}
+	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+		t.Errorf("left behind: %v, %v", systems, err)
+	}
+}

@@ -1,0 +1,170 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/webui"
+	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
+	"github.com/microsim-dev/kubectl-microsim/workload/service"
+)
+
+// worlds connects the page to virtual time and to this machine.
+type worlds struct{ options *options }
+
+var _ webui.Worlds = (*worlds)(nil)
+
+// Play implements webui.Worlds.
+func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Result, err error) {
+	recorder, err := w.recorder(&order)
+	if err != nil {
+		return nil, err
+	}
+	observe := order.Observe
+	if recorder != nil {
+		defer func() { err = errors.Join(err, recorder.Discard()) }()
+		observe = func(event runner.Event) {
+			recorder.Observe(event)
+			order.Observe(event)
+		}
+	}
+	if order.On == webui.OnVirtual {
+		res, err = virtual.Run(ctx, order.Experiment, virtual.Options{Pace: order.Pace, Versions: versions(), Observer: observe})
+	} else {
+		res, err = w.playLocal(ctx, &order, observe)
+	}
+	if res == nil {
+		return nil, err
+	}
+	order.Complete(res)
+	if recorder != nil {
+		err = errors.Join(err, recorder.Finish(res))
+	}
+	return res, err
+}
+
+func versions() map[string]string { return map[string]string{"kubectl-microsim": version.String()} }
+
+func (w *worlds) playLocal(ctx context.Context, order *webui.Order, observe runner.Observer) (*result.Result, error) {
+	flags := w.options.local
+	flags.Entrances = local.EntrancesOf(order.Experiment.Faults)
+	deployer, err := flags.Deployer(w.options.streams.Err)
+	if err != nil {
+		return nil, err
+	}
+	c := service.Calibrate()
+	deps := runner.Deps{
+		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}),
+		Target: order.On, Versions: versions(), Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
+	}
+	name := order.Experiment.System.Name
+	cleaned := cli.RecoverWith(ctx, fmt.Sprintf("kubectl microsim down %s --on local", name))
+	res, err := runner.Run(ctx, order.Experiment, deps, observe)
+	var left *runner.CleanupError
+	if !errors.As(err, &left) {
+		cleaned()
+	}
+	return res, err
+}
+
+// A toldDeployer tells of the system that it has deployed.
+type toldDeployer struct {
+	*localsim.Deployer
+	deployed func(runner.Deployment)
+}
+
+func (d *toldDeployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (runner.Deployment, error) {
+	deployment, err := d.Deployer.Deploy(ctx, system, seed)
+	if err == nil {
+		d.deployed(deployment)
+	}
+	return deployment, err
+}
+
+// recorder prepares the directory of a run; it is nil without --out.
+func (w *worlds) recorder(order *webui.Order) (*record.Recorder, error) {
+	if w.options.out == "" {
+		return nil, nil
+	}
+	inputs, err := spec.FormatExperiment(&order.Experiment)
+	if err != nil {
+		return nil, err
+	}
+	inputs = []byte(problem.CleanText(string(inputs)))
+	dir := ""
+	for n := 1; ; n++ {
+		dir = filepath.Join(w.options.out, fmt.Sprintf("run-%d", n))
+		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("recording into %q: %w", dir, err)
+		}
+	}
+	return record.New(record.Options{Dir: dir, Inputs: map[string][]byte{inputsFile: inputs}})
+}
+
+// inputsFile is the experiment among the files of a record.
+const inputsFile = "experiment.yaml"
+
+// Systems implements webui.Worlds.
+func (w *worlds) Systems(context.Context) ([]string, error) {
+	dir, err := registry.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := registry.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := reg.List()
+	var names []string
+	for i := range systems {
+		if systems[i].Alive {
+			names = append(names, systems[i].Name)
+		}
+	}
+	return names, err
+}
+
+// Connect implements webui.Worlds.
+func (w *worlds) Connect(ctx context.Context, name string) (*webui.Live, error) {
+	client, err := local.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	system, err := client.System(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &webui.Live{
+		System: system, Injector: client,
+		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
+			scraper := collect.New(collect.Options{})
+			if err := scraper.Start(ctx, client.Replicas, observe); err != nil {
+				return nil, err
+			}
+			return scraper.Stop, nil
+		},
+		Alive: func(ctx context.Context) error {
+			_, err := client.Replicas(ctx)
+			return err
+		},
+	}, nil
+}

@@ -1,0 +1,15 @@
+// Builds the page into ../dist: three files with fixed names and nothing else, so
+// that the same sources give the same bytes.
+import { build } from 'esbuild';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+
+const out = new URL('../dist/', import.meta.url).pathname;
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out);
+await build({
+  entryPoints: { app: 'src/main.tsx' },
+  bundle: true, minify: true, format: 'esm', target: 'es2022', outdir: out,
+  jsx: 'automatic', jsxImportSource: 'preact', legalComments: 'none', charset: 'utf8', logLevel: 'warning',
+  define: { 'process.env.NODE_ENV': '"production"' },
+});
+copyFileSync('src/index.html', out + 'index.html');

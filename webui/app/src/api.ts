@@ -1,0 +1,100 @@
+// The server's answers, and how it is asked. webui/server.go is the other side.
+
+export interface Source { kind?: 'file' | 'example' | 'text' | 'system' | 'run'; name: string; text: string; base: string; savable: boolean }
+export interface Example { name: string; title: string; kind: string }
+export interface Graph { nodes: GraphNode[]; edges: { from: number; to: number }[] }
+export interface GraphNode { name: string; kind?: string; replicas?: number }
+export interface Mistake { line: number; column: number; text: string; full: string }
+export interface PlannedFault { label: string; type: string; target: string; service: string; caller?: string; from: number; to: number }
+export interface CheckText { check: string; service?: string; from?: string; phase?: string }
+export interface Summary {
+  name: string; title?: string; doc?: string; seed: number; variants: { name: string; doc?: string }[]; checks: CheckText[];
+  faults: PlannedFault[]; hasLoad: boolean; longest: number;
+}
+export interface System { name: string; services: Record<string, unknown>[] }
+export interface Checked { mistakes: Mistake[]; notes?: string[]; graph?: Graph; system?: System; experiment?: Summary; unplayable?: string }
+export interface FaultView {
+  id: string; label: string; type: string; target: string; service: string; caller?: string; asked: number | null; from: number | null; to: number | null;
+  plannedFrom: number; plannedTo: number; replicas?: string[]; hits: number; effective?: string; error?: string; trouble?: string[]; byHand?: boolean;
+}
+export interface RunView {
+  id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; seed: number; length: number;
+  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; error?: string; ended: boolean; passed: boolean;
+}
+export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
+export interface Result { passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number }
+export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
+export interface State { version: string; view: boolean; source: Source; examples: Example[]; run?: RunView }
+export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[] }
+export interface Placed { width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][] }
+
+/** A refusal of the server, in its own words. */
+export class Refusal extends Error {
+  constructor(message: string, readonly status: number, readonly stale = false, readonly disk = '', readonly base = '') { super(message); }
+}
+
+const gone = 'The program that serves this page has ended, or cannot be reached. Start it again with `kubectl microsim ui`; what you wrote is still here, and can be downloaded.';
+
+/** The fragment has the token once; then it stays in this browser, for this address. */
+function readToken(): string {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const token = given.get('token');
+  if (token) {
+    localStorage.setItem('token', token);
+    given.delete('token');
+    history.replaceState(null, '', location.pathname + (given.size ? '#' + given : ''));
+  }
+  return localStorage.getItem('token') ?? '';
+}
+const token = readToken();
+
+async function send(path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...init, headers: { Authorization: 'Bearer ' + token, ...(init.body ? { 'Content-Type': 'application/json' } : {}) }, cache: 'no-store' });
+  } catch (e) {
+    if (init.signal?.aborted) throw e;
+    throw new Refusal(gone, 0);
+  }
+  if (!response.ok) {
+    const body = await response.json().catch(() => ({ error: response.statusText })) as { error: string; stale?: boolean; disk?: string; base?: string };
+    throw new Refusal(body.error, response.status, body.stale, body.disk, body.base);
+  }
+  return response;
+}
+
+export const get = async <T>(path: string): Promise<T> => (await send(path)).json() as Promise<T>;
+export const post = async <T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> =>
+  (await send(path, { method: 'POST', body: JSON.stringify(body), ...(signal ? { signal } : {}) })).json() as Promise<T>;
+export const remove = async <T>(path: string): Promise<T> => (await send(path, { method: 'DELETE' })).json() as Promise<T>;
+
+/** The frames of a run from one on, and the number of the first of them. */
+export async function frames(run: number, from: number): Promise<{ first: number; data: Float32Array }> {
+  const response = await send(`/api/run/frames?run=${run}&from=${from}`);
+  return { first: Number(response.headers.get('Microsim-First')), data: new Float32Array(await response.arrayBuffer()) };
+}
+
+/** Follows the server's events until it refuses; connects again after a second. */
+export async function follow(told: (e: { reload?: boolean; run?: RunView }) => void, lost: (message: string) => void): Promise<void> {
+  for (;;) {
+    try {
+      const response = await send('/api/events');
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      lost('');
+      for (let rest = ''; ;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        rest += value;
+        for (let end; (end = rest.indexOf('\n\n')) >= 0; rest = rest.slice(end + 2)) {
+          const line = rest.slice(0, end);
+          if (line.startsWith('data: ')) told(JSON.parse(line.slice(6)));
+        }
+      }
+      lost(gone);
+    } catch (e) {
+      lost(e instanceof Refusal ? e.message : gone);
+      if (e instanceof Refusal && e.status === 401) return;
+    }
+    await new Promise(done => setTimeout(done, 1000));
+  }
+}

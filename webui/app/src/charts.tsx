@@ -1,0 +1,131 @@
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { C, E, S, edgeKey, type Frames } from './frames';
+import * as s from './state';
+import { percent, rate, seconds } from './text';
+
+interface Line { label: string; colour: string; of: (f: Frames, i: number) => number; dash?: number[] }
+interface Chart { id: string; title: string; lines: Line[]; value: (v: number) => string }
+
+/** What is charted: the clients, a service or an edge. */
+function chartsOf(chosen: s.Selected): Chart[] {
+  const blue = '--c-blue', orange = '--c-orange', red = '--bad', green = '--c-green', purple = '--c-purple';
+  if (chosen?.kind === 'edge' && chosen.from !== '') {
+    const key = edgeKey(chosen.from, chosen.to), at = (field: number) => (f: Frames, i: number) => f.edge(i, key, field);
+    return [
+      { id: 'rate', title: 'Calls per second', value: rate, lines: [{ label: 'calls', colour: blue, of: at(E.rate) }, { label: 'sent, with retries', colour: purple, of: at(E.sent), dash: [5, 4] }] },
+      { id: 'errors', title: 'Share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(E.errors) }] },
+      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p99', colour: orange, of: at(E.p99) }] },
+    ];
+  }
+  if (chosen?.kind === 'service' && chosen.name !== '') {
+    const at = (field: number) => (f: Frames, i: number) => f.service(i, chosen.name, field);
+    return [
+      { id: 'rate', title: 'Requests per second', value: rate, lines: [{ label: 'requests', colour: blue, of: at(S.rate) }] },
+      { id: 'errors', title: 'Share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(S.errors) }] },
+      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(S.p50) }, { label: 'p99', colour: orange, of: at(S.p99) }] },
+      { id: 'queue', title: 'Requests inside', value: v => v.toFixed(0), lines: [{ label: 'in flight', colour: blue, of: at(S.inflight) }, { label: 'waiting', colour: red, of: at(S.queue) }] },
+    ];
+  }
+  const at = (field: number) => (f: Frames, i: number) => f.client(i, field);
+  return [
+    { id: 'rate', title: 'Clients: requests per second', value: rate, lines: [{ label: 'ended', colour: blue, of: at(C.rate) }, { label: 'ended well', colour: green, of: at(C.goodput) }] },
+    { id: 'errors', title: 'Clients: share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(C.errors) }] },
+    { id: 'latency', title: 'Clients: latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(C.p50) }, { label: 'p99', colour: orange, of: at(C.p99) }] },
+  ];
+}
+
+const tenMinutes = 600;
+
+export function Charts() {
+  const f = s.frames.value;
+  let chosen = s.selected.value;
+  if (chosen?.kind === 'group') chosen = null;
+  if (!f) return <p class="empty">Play, and the charts of what is selected appear here.</p>;
+  if (s.run.value?.kind === 'followed' && !chosen) {
+    return <p class="empty">A system that runs by itself does not tell what its clients see: select a service or a call.</p>;
+  }
+  const key = JSON.stringify(chosen);
+  return <div class="charts">{chartsOf(chosen).map(c => <Plot key={c.id + key + s.run.value?.id + s.theme.value + s.presenting.value} chart={c} />)}</div>;
+}
+
+/** Figures of a chart in its range: of a long one, so many that a screen can show. */
+function dataOf(f: Frames, chart: Chart): uPlot.AlignedData {
+  const last = f.time(f.count - 1), from = s.run.value?.ended ? 0 : Math.max(0, f.before(last - tenMinutes)), most = 1200;
+  const step = Math.max(1, Math.ceil((f.count - from) / most));
+  const times: number[] = [], values: (number | null)[][] = chart.lines.map(() => []);
+  for (let i = from; i < f.count; i += step) {
+    times.push(f.time(i));
+    chart.lines.forEach((line, n) => {
+      // Of several seconds the worst is shown, so that none is hidden.
+      let v = NaN;
+      for (let j = i; j < Math.min(i + step, f.count); j++) { const w = line.of(f, j); if (Number.isNaN(v) || w > v) v = w; }
+      values[n]!.push(Number.isNaN(v) ? null : v);
+    });
+  }
+  return [times, ...values] as uPlot.AlignedData;
+}
+
+function Plot({ chart }: { chart: Chart }) {
+  const host = useRef<HTMLDivElement>(null), plot = useRef<uPlot>(undefined), latest = useRef(chart);
+  latest.current = chart;
+  useEffect(() => {
+    const css = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const colour = (name: string): string => {
+      const probe = document.createElement('i');
+      probe.style.color = css(name);
+      host.current!.append(probe);
+      const c = getComputedStyle(probe).color;
+      probe.remove();
+      return c;
+    };
+    const font = s.presenting.value ? '15px system-ui, sans-serif' : '11px system-ui, sans-serif';
+    const axis = { stroke: colour('--soft'), grid: { stroke: colour('--grid'), width: 1 }, ticks: { show: false }, font };
+    const shade = colour('--shade'), line = colour('--ink');
+    const options: uPlot.Options = {
+      width: host.current!.clientWidth, height: host.current!.clientHeight, pxAlign: 0, legend: { show: false },
+      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(latest.current.value), space: 26 }],
+      series: [{}, ...chart.lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
+      hooks: {
+        drawClear: [u => {
+          // The windows of the faults lie below the curves.
+          const c = u.ctx, { left, top, width, height } = u.bbox;
+          c.save();
+          c.beginPath(); c.rect(left, top, width, height); c.clip();
+          for (const fault of s.run.value?.faults ?? []) {
+            if (fault.from === null || fault.error) continue;
+            const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
+            c.fillStyle = shade;
+            c.fillRect(a, top, Math.max(b - a, 2), height);
+          }
+          c.restore();
+        }],
+        draw: [u => {
+          if (s.looking.value === null || Number.isNaN(s.now.value)) return;
+          const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
+          c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
+          c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
+        }],
+      },
+    };
+    const f = s.frames.value;
+    const u = plot.current = new uPlot(options, f ? dataOf(f, chart) : [[]], host.current!);
+    u.over.addEventListener('click', () => {
+      const at = u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, 'x') : NaN, frames = s.frames.value;
+      if (!Number.isNaN(at) && frames?.count) { s.playing.value = 0; s.looking.value = frames.first + frames.before(at + 0.5); }
+    });
+    const box = host.current!, watch = new ResizeObserver(() => u.setSize({ width: box.clientWidth, height: box.clientHeight }));
+    watch.observe(box);
+    return () => { watch.disconnect(); u.destroy(); };
+  }, []);
+  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults;
+  useEffect(() => { const f = s.frames.value; if (f && plot.current) plot.current.setData(dataOf(f, chart)); }, [version]);
+  useEffect(() => { plot.current?.redraw(false); }, [at, faults]);
+  const f = s.frames.value, i = s.current.value;
+  return <figure class="chart" data-chart={chart.id}>
+    <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ background: `var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
+    <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ')} />
+  </figure>;
+}

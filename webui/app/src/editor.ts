@@ -1,0 +1,96 @@
+import { autocompletion, completionKeymap } from '@codemirror/autocomplete';
+import { defaultKeymap, history, historyKeymap, indentWithTab, redo, redoDepth, undo, undoDepth } from '@codemirror/commands';
+import { yaml } from '@codemirror/lang-yaml';
+import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
+import { lintGutter, setDiagnostics } from '@codemirror/lint';
+import { Compartment, EditorState, Transaction } from '@codemirror/state';
+import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
+import { tags } from '@lezer/highlight';
+import type { Mistake } from './api';
+
+const colours = HighlightStyle.define([
+  { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: 'var(--c-blue)' },
+  { tag: [tags.string, tags.special(tags.string)], color: 'var(--c-green)' },
+  { tag: [tags.comment, tags.lineComment], color: 'var(--soft)', fontStyle: 'italic' },
+  { tag: [tags.keyword, tags.number, tags.bool], color: 'var(--c-purple)' },
+  { tag: tags.punctuation, color: 'var(--soft)' },
+]);
+
+const look = EditorView.theme({
+  '&': { height: '100%', color: 'var(--ink)', backgroundColor: 'var(--sheet)', fontSize: 'var(--code-size)' },
+  '.cm-scroller': { fontFamily: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace', lineHeight: '1.5' },
+  '.cm-gutters': { backgroundColor: 'var(--sheet)', color: 'var(--soft)', border: '0' },
+  '.cm-activeLine': { backgroundColor: 'var(--choice)' },
+  '.cm-content': { caretColor: 'var(--ink)' },
+  '.cm-cursor': { borderLeftColor: 'var(--ink)', borderLeftWidth: '2px' },
+  '&.cm-focused .cm-selectionBackground, .cm-selectionBackground': { backgroundColor: 'var(--selection) !important' },
+  '&.cm-focused': { outline: 'none' },
+  '.cm-tooltip': { backgroundColor: 'var(--raised)', color: 'var(--ink)', border: '1px solid var(--line)', borderRadius: '6px', maxWidth: '34rem' },
+  '.cm-diagnostic': { whiteSpace: 'normal', padding: '6px 10px' },
+});
+
+/** An editor of the file. It lives in a shadow tree, where its styles need no exception of the page's policy. */
+export class Editor {
+  private readonly view: EditorView;
+  private readonly writable = new Compartment();
+  private readonly breaks = new Compartment();
+  private setting = false;
+
+  constructor(host: HTMLElement, changed: (text: string) => void, save: () => void) {
+    const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
+    root.replaceChildren();
+    const box = document.createElement('div');
+    box.style.height = '100%';
+    root.append(box);
+    this.view = new EditorView({
+      parent: box, root,
+      state: EditorState.create({
+        extensions: [
+          lineNumbers(), lintGutter(), history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion(), syntaxHighlighting(colours), look,
+          keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...completionKeymap]),
+          EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
+          this.breaks.of(EditorState.lineSeparator.of('\n')),
+          this.writable.of(EditorState.readOnly.of(false)),
+          EditorView.updateListener.of(u => { if (u.docChanged && !this.setting) changed(u.state.sliceDoc()); }),
+        ],
+      }),
+    });
+  }
+
+  /** Shows a text. Its line breaks stay what they are: CRLF where all are that, else any CR is a sign like others. */
+  set(text: string): void {
+    if (text === this.view.state.sliceDoc()) return;
+    this.setting = true;
+    const crlf = text.includes('\r\n') && !/(^|[^\r])\n/.test(text);
+    this.view.dispatch({ effects: this.breaks.reconfigure(EditorState.lineSeparator.of(crlf ? '\r\n' : '\n')) });
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: this.view.state.toText(text) }, annotations: Transaction.addToHistory.of(false) });
+    this.setting = false;
+  }
+  /** Changes the text as a user would, in one step that can be undone: only the part that differs is replaced. */
+  change(text: string): void {
+    const now = this.view.state.doc, next = this.view.state.toText(text), a = now.toString(), b = next.toString();
+    let from = 0, end = a.length, to = b.length;
+    while (from < end && from < to && a[from] === b[from]) from++;
+    while (end > from && to > from && a[end - 1] === b[to - 1]) { end--; to--; }
+    this.view.dispatch({ changes: { from, to: end, insert: next.slice(from, to) }, userEvent: 'input', scrollIntoView: true });
+  }
+  undo(): void { undo(this.view); }
+  redo(): void { redo(this.view); }
+  depths(): { undo: number; redo: number } { return { undo: undoDepth(this.view.state), redo: redoDepth(this.view.state) }; }
+
+  readOnly(yes: boolean): void { this.view.dispatch({ effects: this.writable.reconfigure(EditorState.readOnly.of(yes)) }); }
+
+  mistakes(list: Mistake[]): void {
+    const doc = this.view.state.doc;
+    this.view.dispatch(setDiagnostics(this.view.state, list.map(m => {
+      const line = doc.line(Math.min(Math.max(m.line, 1), doc.lines));
+      const from = Math.min(line.from + Math.max(m.column - 1, 0), line.to);
+      return { from, to: Math.max(line.to, from), severity: 'error' as const, message: m.text };
+    })));
+  }
+  goTo(line: number, column = 1): void {
+    const l = this.view.state.doc.line(Math.min(Math.max(line, 1), this.view.state.doc.lines));
+    this.view.dispatch({ selection: { anchor: Math.min(l.from + column - 1, l.to) }, effects: EditorView.scrollIntoView(l.from, { y: 'center' }) });
+    this.view.focus();
+  }
+}

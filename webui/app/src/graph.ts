@@ -1,0 +1,388 @@
+import type { Placed } from './api';
+import type { Drawn } from './group';
+
+/** What a box shows at a moment. */
+export interface BoxLook { rate: string; detail: string; level: number; badges: { text: string; title: string; tone: string }[]; dim: boolean }
+/** What an edge shows: how many requests a second, how bad, and whether a breaker holds calls back. */
+export interface EdgeLook { rate: number; errors: number; level: number; open: boolean; fault: boolean; dim: boolean; text: string }
+export interface Looks { box(i: number): BoxLook; edge(i: number): EdgeLook; moving: boolean; perDot(k: number): void }
+export interface Chosen { box(i: number): void; edge(i: number): void; none(): void }
+
+const far = 0.42;
+
+/** The graph: edges and dots on one canvas, boxes as elements when they are near, on the canvas when they are far. */
+export class GraphView {
+  private readonly canvas = document.createElement('canvas');
+  private readonly layer = document.createElement('div');
+  private readonly ink: CanvasRenderingContext2D;
+  private drawn: Drawn = { boxes: [], edges: [] };
+  private placed: Placed = { width: 1, height: 1, nodeWidth: 184, nodeHeight: 66, nodes: [], paths: [] };
+  private curves: Path2D[] = [];
+  private lengths: { points: Float64Array; total: number }[] = [];
+  private elements = new Map<number, HTMLButtonElement>();
+  private scale = 1;
+  private x = 0;
+  private y = 0;
+  private frame = 0;
+  private looks: Looks | null = null;
+  private chosenBox = -1;
+  private chosenEdge = -1;
+  private hover = -1;
+  private colours: Record<string, string> = {};
+  private readonly still = matchMedia('(prefers-reduced-motion: reduce)');
+
+  constructor(private readonly host: HTMLElement, private readonly chosen: Chosen) {
+    this.canvas.setAttribute('aria-hidden', 'true');
+    this.layer.className = 'boxes';
+    this.layer.setAttribute('role', 'group');
+    this.layer.setAttribute('aria-label', 'Services. Arrow keys lead to the next one, Enter selects.');
+    this.host.append(this.canvas, this.layer);
+    this.ink = this.canvas.getContext('2d')!;
+    new ResizeObserver(() => { this.resize(); }).observe(host);
+    this.host.addEventListener('wheel', e => this.wheel(e), { passive: false });
+    this.host.addEventListener('pointerdown', e => this.press(e));
+    this.host.addEventListener('pointermove', e => this.point(e));
+    this.layer.addEventListener('keydown', e => this.key(e));
+    this.repaint();
+  }
+
+  /** Shows another graph; its view stays if it has the same boxes. */
+  show(drawn: Drawn, placed: Placed): void {
+    const same = drawn.boxes.length === this.drawn.boxes.length && drawn.boxes.every((b, i) => b.name === this.drawn.boxes[i]!.name);
+    const focused = this.focused();
+    const name = focused >= 0 ? this.drawn.boxes[focused]?.name : undefined;
+    this.drawn = drawn;
+    this.placed = placed;
+    for (const e of this.elements.values()) e.remove();
+    this.elements.clear();
+    this.curves = placed.paths.map(p => curve(p));
+    this.lengths = placed.paths.map(p => measured(p));
+    if (!same) this.fit();
+    this.render();
+    if (name !== undefined) this.focus(drawn.boxes.findIndex(b => b.name === name));
+  }
+  look(looks: Looks): void { this.looks = looks; this.render(); }
+  select(box: number, edge: number): void { this.chosenBox = box; this.chosenEdge = edge; this.render(); }
+  /** Colours come from the style sheet; the theme may have changed. */
+  repaint(): void {
+    const style = getComputedStyle(document.documentElement);
+    const probe = document.createElement('i');
+    this.host.append(probe);
+    for (const name of ['--ink', '--soft', '--line', '--sheet', '--accent', '--edge', '--edge-1', '--edge-2', '--edge-3', '--edge-4', '--level-0', '--level-1', '--level-2', '--level-3', '--level-4', '--dot', '--bad', '--warn']) {
+      probe.style.color = style.getPropertyValue(name);
+      this.colours[name] = getComputedStyle(probe).color;
+    }
+    probe.remove();
+    this.render();
+  }
+
+  fit(): void {
+    const w = this.host.clientWidth, h = this.host.clientHeight, pad = 28;
+    if (!w || !h) return;
+    const whole = Math.min((w - 2 * pad) / this.placed.width, (h - 2 * pad) / this.placed.height, 1.25);
+    // A small window shows the beginning in a size that can be read, not everything too small.
+    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.62 : 0.3);
+    this.x = this.placed.width * this.scale < w ? (w - this.placed.width * this.scale) / 2 : pad;
+    this.y = this.placed.height * this.scale < h ? (h - this.placed.height * this.scale) / 2 : pad;
+    this.render();
+  }
+  zoom(by: number, at = { x: this.host.clientWidth / 2, y: this.host.clientHeight / 2 }): void {
+    const next = Math.min(Math.max(this.scale * by, 0.04), 2.5), k = next / this.scale;
+    this.x = at.x - (at.x - this.x) * k;
+    this.y = at.y - (at.y - this.y) * k;
+    this.scale = next;
+    this.render();
+  }
+  /** Brings a box into view and gives it the keyboard. */
+  focus(i: number): void {
+    if (i < 0) return;
+    const w = this.host.clientWidth, h = this.host.clientHeight;
+    if (this.scale < far) this.scale = 0.8;
+    const left = this.placed.nodes[2 * i]! * this.scale + this.x, top = this.placed.nodes[2 * i + 1]! * this.scale + this.y;
+    const bw = this.placed.nodeWidth * this.scale, bh = this.placed.nodeHeight * this.scale;
+    if (left < 8 || left + bw > w - 8) this.x += w / 2 - left - bw / 2;
+    if (top < 8 || top + bh > h - 8) this.y += h / 2 - top - bh / 2;
+    this.draw(performance.now());
+    this.elements.get(i)?.focus({ preventScroll: true });
+  }
+
+  private focused(): number {
+    const active = document.activeElement;
+    for (const [i, e] of this.elements) if (e === active) return i;
+    return -1;
+  }
+  private resize(): void {
+    const ratio = devicePixelRatio || 1;
+    const first = this.canvas.width === 300 && this.canvas.height === 150;
+    this.canvas.width = this.host.clientWidth * ratio;
+    this.canvas.height = this.host.clientHeight * ratio;
+    if (first) this.fit();
+    this.render();
+  }
+  private render(): void {
+    if (!this.frame) this.frame = requestAnimationFrame(now => { this.frame = 0; this.draw(now); });
+  }
+
+  private draw(now: number): void {
+    const c = this.ink, ratio = devicePixelRatio || 1, looks = this.looks;
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    c.setTransform(this.scale * ratio, 0, 0, this.scale * ratio, this.x * ratio, this.y * ratio);
+    let busiest = 0;
+    const seen = this.window();
+    const edges = this.drawn.edges.map((_, i) => looks?.edge(i));
+    for (const e of edges) if (e && e.rate > busiest) busiest = e.rate;
+    for (let i = 0; i < edges.length; i++) if (this.inSight(i, seen)) this.drawEdge(c, i, edges[i]);
+    const moving = looks?.moving === true && !this.still.matches;
+    const dot = dotsFor(busiest);
+    looks?.perDot(busiest > 0 ? dot : 0);
+    if (busiest > 0 && this.scale > 0.2) for (let i = 0; i < edges.length; i++) if (this.inSight(i, seen)) this.drawDots(c, i, edges[i]!, dot, moving ? now / 1000 : 0);
+    this.drawBoxes(c, seen);
+    if (moving && busiest > 0) this.render();
+  }
+  private window(): { left: number; top: number; right: number; bottom: number } {
+    return { left: -this.x / this.scale, top: -this.y / this.scale, right: (this.host.clientWidth - this.x) / this.scale, bottom: (this.host.clientHeight - this.y) / this.scale };
+  }
+  private inSight(i: number, w: { left: number; top: number; right: number; bottom: number }): boolean {
+    const p = this.placed.paths[i]!, n = p.length;
+    const x1 = Math.min(p[0]!, p[n - 2]!), x2 = Math.max(p[0]!, p[n - 2]!);
+    if (x2 < w.left - 60 || x1 > w.right + 60) return false;
+    let top = Infinity, bottom = -Infinity;
+    for (let j = 1; j < n; j += 2) { top = Math.min(top, p[j]!); bottom = Math.max(bottom, p[j]!); }
+    return bottom > w.top - 60 && top < w.bottom + 60;
+  }
+  private drawEdge(c: CanvasRenderingContext2D, i: number, look: EdgeLook | undefined): void {
+    c.globalAlpha = look?.dim ? 0.15 : 1;
+    c.strokeStyle = this.colours[look && look.level > 0 ? '--edge-' + look.level : '--edge']!;
+    c.lineWidth = 1.4 + Math.min(Math.log10(1 + (look?.rate ?? 0)) * 1.1, 4);
+    if (i === this.chosenEdge || i === this.hover) {
+      c.save();
+      c.strokeStyle = this.colours['--accent']!;
+      c.globalAlpha = i === this.chosenEdge ? 0.55 : 0.28;
+      c.lineWidth += 7;
+      c.stroke(this.curves[i]!);
+      c.restore();
+    }
+    c.setLineDash(look?.open ? [3, 7] : []);
+    c.stroke(this.curves[i]!);
+    c.setLineDash([]);
+    if (this.scale > 0.25) {
+      const p = this.placed.paths[i]!, x = p[p.length - 2]!, y = p[p.length - 1]!;
+      c.fillStyle = c.strokeStyle;
+      c.beginPath();
+      c.moveTo(x, y); c.lineTo(x - 9, y - 4.5); c.lineTo(x - 9, y + 4.5);
+      c.fill();
+    }
+    if (look?.fault) {
+      const at = along(this.lengths[i]!, 0.5);
+      c.fillStyle = this.colours['--bad']!;
+      c.beginPath(); c.arc(at.x, at.y, 9, 0, 7); c.fill();
+      c.fillStyle = this.colours['--sheet']!;
+      c.font = 'bold 13px sans-serif'; c.textAlign = 'center'; c.textBaseline = 'middle';
+      c.fillText('!', at.x, at.y + 0.5);
+    }
+    c.globalAlpha = 1;
+  }
+  private drawDots(c: CanvasRenderingContext2D, i: number, look: EdgeLook, per: number, time: number): void {
+    if (!(look.rate > 0) || look.dim) return;
+    const line = this.lengths[i]!, travel = Math.min(Math.max(line.total / 160, 0.8), 3), perSecond = look.rate / per;
+    const n = Math.max(1, Math.round(perSecond * travel)), bad = Math.round(n * look.errors * 1.0);
+    for (let j = 0; j < n; j++) {
+      const at = along(line, ((j + time * n / travel) / n) % 1);
+      const failing = look.errors > 0 && (bad > 0 ? Math.floor(j * bad / n) !== Math.floor((j - 1) * bad / n) : false);
+      c.fillStyle = this.colours[failing ? '--bad' : '--dot']!;
+      c.beginPath(); c.arc(at.x, at.y, failing ? 4 : 3, 0, 7); c.fill();
+    }
+  }
+  private drawBoxes(c: CanvasRenderingContext2D, w: { left: number; top: number; right: number; bottom: number }): void {
+    const near = this.scale >= far, { nodeWidth, nodeHeight, nodes } = this.placed, keep = new Set<number>();
+    for (let i = 0; i < this.drawn.boxes.length; i++) {
+      const x = nodes[2 * i]!, y = nodes[2 * i + 1]!;
+      if (x > w.right || x + nodeWidth < w.left || y > w.bottom || y + nodeHeight < w.top) continue;
+      if (near) { keep.add(i); this.place(i, x, y); continue; }
+      const look = this.looks?.box(i);
+      c.globalAlpha = look?.dim ? 0.2 : 1;
+      c.fillStyle = this.colours['--level-' + (look?.level ?? 0)]!;
+      c.strokeStyle = this.colours[i === this.chosenBox ? '--accent' : '--soft']!;
+      c.lineWidth = (i === this.chosenBox ? 3 : 1) / this.scale;
+      c.beginPath(); c.roundRect(x, y, nodeWidth, nodeHeight, 8); c.fill(); c.stroke();
+      if (this.scale > 0.16) {
+        c.fillStyle = this.colours['--ink']!;
+        c.font = `600 ${Math.min(26, nodeHeight * 0.5)}px sans-serif`; c.textAlign = 'center'; c.textBaseline = 'middle';
+        c.fillText(this.drawn.boxes[i]!.name || 'clients', x + nodeWidth / 2, y + nodeHeight / 2, nodeWidth - 12);
+      }
+      c.globalAlpha = 1;
+    }
+    for (const [i, e] of this.elements) if (!keep.has(i)) { e.remove(); this.elements.delete(i); }
+  }
+  private place(i: number, x: number, y: number): void {
+    let e = this.elements.get(i);
+    const box = this.drawn.boxes[i]!;
+    if (!e) {
+      e = document.createElement('button');
+      e.type = 'button';
+      e.dataset['node'] = box.name;
+      e.tabIndex = i === Math.max(this.chosenBox, 0) ? 0 : -1;
+      e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span>';
+      e.querySelector('b')!.textContent = box.name || 'clients';
+      e.addEventListener('click', () => this.chosen.box(i));
+      this.elements.set(i, e);
+      // In the order of the file, so that the tabulator and screen readers go through it.
+      const after = [...this.elements.keys()].filter(k => k > i).sort((a, b) => a - b)[0];
+      this.layer.insertBefore(e, after === undefined ? null : this.elements.get(after)!);
+    }
+    e.style.transform = `translate(${x * this.scale + this.x}px, ${y * this.scale + this.y}px) scale(${this.scale})`;
+    e.style.width = this.placed.nodeWidth + 'px';
+    e.style.height = this.placed.nodeHeight + 'px';
+    const look = this.looks?.box(i), short = this.scale < 0.82 && !box.group;
+    e.style.setProperty('--k', String(Math.min(Math.max(0.92 / this.scale, 1), 1.55)));
+    const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}`;
+    if (e.className !== classes) e.className = classes;
+    e.setAttribute('aria-pressed', String(i === this.chosenBox));
+    const figures = e.children[1] as HTMLElement, text = look ? (short ? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
+    if (short && look) e.title = `${box.name || 'clients'}: ${look.rate}`; else e.removeAttribute('title');
+    if (figures.textContent !== text) figures.textContent = text;
+    const badges = e.children[2] as HTMLElement, wanted = JSON.stringify(look?.badges ?? []);
+    if (badges.dataset['is'] !== wanted) {
+      badges.dataset['is'] = wanted;
+      badges.replaceChildren(...(look?.badges ?? []).map(b => {
+        const s = document.createElement('i');
+        s.textContent = b.text; s.title = b.title; s.className = b.tone;
+        return s;
+      }));
+    }
+  }
+
+  private wheel(e: WheelEvent): void {
+    e.preventDefault();
+    const r = this.host.getBoundingClientRect();
+    if (e.ctrlKey || !e.shiftKey && Math.abs(e.deltaX) < Math.abs(e.deltaY)) this.zoom(Math.exp(-e.deltaY * (e.ctrlKey ? 0.01 : 0.0016)), { x: e.clientX - r.left, y: e.clientY - r.top });
+    else { this.x -= e.deltaX || e.deltaY; this.render(); }
+  }
+  private press(e: PointerEvent): void {
+    if ((e.target as HTMLElement).closest('button') || e.button !== 0) return;
+    let moved = false, x = e.clientX, y = e.clientY;
+    const move = (m: PointerEvent): void => {
+      if (!moved && Math.hypot(m.clientX - e.clientX, m.clientY - e.clientY) < 4) return;
+      moved = true;
+      this.x += m.clientX - x; this.y += m.clientY - y; x = m.clientX; y = m.clientY;
+      this.render();
+    };
+    const up = (): void => {
+      removeEventListener('pointermove', move);
+      removeEventListener('pointerup', up);
+      removeEventListener('pointercancel', up);
+      if (moved) return;
+      const edge = this.edgeAt(e);
+      if (edge >= 0) { this.chosen.edge(edge); return; }
+      const box = this.scale < far ? this.boxAt(e) : -1;
+      if (box >= 0) this.chosen.box(box); else this.chosen.none();
+    };
+    addEventListener('pointermove', move);
+    addEventListener('pointerup', up);
+    addEventListener('pointercancel', up);
+  }
+  private point(e: PointerEvent): void {
+    if (e.buttons) return;
+    const edge = (e.target as HTMLElement).closest('button') ? -1 : this.edgeAt(e);
+    if (edge !== this.hover) {
+      this.hover = edge;
+      this.host.style.cursor = edge >= 0 ? 'pointer' : '';
+      this.host.title = edge >= 0 ? this.looks?.edge(edge).text ?? '' : '';
+      this.render();
+    }
+  }
+  private at(e: PointerEvent): { x: number; y: number } {
+    const r = this.host.getBoundingClientRect();
+    return { x: (e.clientX - r.left - this.x) / this.scale, y: (e.clientY - r.top - this.y) / this.scale };
+  }
+  private boxAt(e: PointerEvent): number {
+    const p = this.at(e), { nodes, nodeWidth, nodeHeight } = this.placed;
+    return this.drawn.boxes.findIndex((_, i) => p.x >= nodes[2 * i]! && p.x <= nodes[2 * i]! + nodeWidth && p.y >= nodes[2 * i + 1]! && p.y <= nodes[2 * i + 1]! + nodeHeight);
+  }
+  private edgeAt(e: PointerEvent): number {
+    const p = this.at(e);
+    let best = -1, least = 9 / this.scale;
+    this.lengths.forEach((l, i) => {
+      for (let j = 0; j < l.points.length; j += 3) {
+        const d = Math.hypot(l.points[j]! - p.x, l.points[j + 1]! - p.y);
+        if (d < least) { least = d; best = i; }
+      }
+    });
+    return best;
+  }
+  private key(e: KeyboardEvent): void {
+    const i = this.focused();
+    if (i < 0) return;
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
+    if (way) { this.step(i, way[0]!, way[1]!); e.preventDefault(); return; }
+    if (e.key === '+' || e.key === '=') this.zoom(1.25);
+    else if (e.key === '-') this.zoom(0.8);
+    else if (e.key === '0') this.fit();
+    else if (e.key === 'Escape') this.chosen.none();
+    else return;
+    e.preventDefault();
+  }
+  /** Leads the keyboard to the nearest box in a direction. */
+  private step(from: number, dx: number, dy: number): void {
+    const { nodes } = this.placed;
+    let best = -1, least = Infinity;
+    for (let i = 0; i < this.drawn.boxes.length; i++) {
+      const x = nodes[2 * i]! - nodes[2 * from]!, y = nodes[2 * i + 1]! - nodes[2 * from + 1]!;
+      const ahead = x * dx + y * dy, aside = Math.abs(x * dy) + Math.abs(y * dx);
+      if (ahead <= 0) continue;
+      const d = ahead + 2 * aside;
+      if (d < least) { least = d; best = i; }
+    }
+    if (best < 0) return;
+    const old = this.elements.get(from);
+    if (old) old.tabIndex = -1;
+    this.focus(best);
+    const now = this.elements.get(best);
+    if (now) now.tabIndex = 0;
+  }
+}
+
+/** How many requests a second a dot stands for: 1, 2, 5, 10 and so on, so that the busiest edge sends six dots a second at most. */
+function dotsFor(busiest: number): number {
+  for (let ten = 1; ; ten *= 10) for (const k of [1, 2, 5]) if (busiest / (k * ten) <= 6) return k * ten;
+}
+function curve(p: number[]): Path2D {
+  const path = new Path2D();
+  path.moveTo(p[0]!, p[1]!);
+  for (let i = 2; i < p.length; i += 2) {
+    const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
+    const [c1, c2] = handles(x0, x);
+    path.bezierCurveTo(c1, y0, c2, y, x, y);
+  }
+  return path;
+}
+/** The control points of a part of an edge: horizontal at both ends; a call that leads back swings out. */
+function handles(x0: number, x: number): [number, number] {
+  const d = x >= x0 ? (x - x0) / 2 : Math.min(90, 30 + (x0 - x) / 4);
+  return [x0 + d, x - d];
+}
+function measured(p: number[]): { points: Float64Array; total: number } {
+  const out: number[] = [p[0]!, p[1]!, 0];
+  let total = 0;
+  for (let i = 2; i < p.length; i += 2) {
+    const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
+    const [c1, c2] = handles(x0, x);
+    for (let s = 1; s <= 16; s++) {
+      const t = s / 16, u = 1 - t;
+      const bx = u * u * u * x0 + 3 * u * u * t * c1 + 3 * u * t * t * c2 + t * t * t * x;
+      const by = u * u * u * y0 + 3 * u * u * t * y0 + 3 * u * t * t * y + t * t * t * y;
+      total += Math.hypot(bx - out[out.length - 3]!, by - out[out.length - 2]!);
+      out.push(bx, by, total);
+    }
+  }
+  return { points: Float64Array.from(out), total };
+}
+function along(l: { points: Float64Array; total: number }, share: number): { x: number; y: number } {
+  const want = share * l.total, p = l.points;
+  let low = 0, high = p.length / 3 - 1;
+  while (low < high) { const mid = (low + high) >> 1; if (p[3 * mid + 2]! < want) low = mid + 1; else high = mid; }
+  if (low === 0) return { x: p[0]!, y: p[1]! };
+  const before = p[3 * low - 1]!, t = (want - before) / Math.max(p[3 * low + 2]! - before, 1e-9);
+  return { x: p[3 * low - 3]! + t * (p[3 * low]! - p[3 * low - 3]!), y: p[3 * low - 2]! + t * (p[3 * low + 1]! - p[3 * low - 2]!) };
+}

@@ -1,0 +1,283 @@
+import 'uplot/dist/uPlot.min.css';
+import './style.css';
+import { effect } from '@preact/signals';
+import { render } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import * as api from './api';
+import { Charts } from './charts';
+import { Editor } from './editor';
+import { finder, type Figures } from './find';
+import { C, E, S, edgeKey, type Frames } from './frames';
+import { GraphView, type Looks } from './graph';
+import { draw, type Box, type Drawn } from './group';
+import { Lesson } from './lesson';
+import { Details } from './panel';
+import * as s from './state';
+import { clock, level, percent, rate, seconds } from './text';
+
+function App() {
+  return <>
+    <Top />
+    {s.lost.value ? <p class="bar bad" role="alert">{s.lost.value} <button type="button" onClick={s.download}>Download the text</button></p> : null}
+    {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
+    {s.stale.value ? <Stale /> : null}
+    {s.source.value ? <Work /> : <Doors />}
+  </>;
+}
+
+function Top() {
+  const src = s.source.value, m = s.checked.value?.mistakes.length ?? 0;
+  return <header class="top">
+    <button type="button" class="plain brand" onClick={() => { if (!s.dirty.value || confirm('What you wrote is not saved. Leave it?')) { s.source.value = null; s.notice.value = null; } }} title="Open something else">MicroSim</button>
+    {src ? <span class="name" title={src.name}>{src.name}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</span> : null}
+    {src ? <Controls /> : null}
+    <span class="spring" />
+    {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
+    {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <><button type="button" class="minor" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
+    {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
+    {src ? <button type="button" class="minor" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it in the page of anybody who runs `kubectl microsim ui` at this address.'); })}>Link</button> : null}
+    <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; }} title="Big type, for a projector">Present</button>
+    <button type="button" class="minor" onClick={() => { s.theme.value = dark() ? 'light' : 'dark'; }} aria-label={dark() ? 'Light colours' : 'Dark colours'}>{dark() ? '☀' : '☾'}</button>
+  </header>;
+}
+const dark = (): boolean => s.theme.value ? s.theme.value === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+
+function Controls() {
+  const r = s.run.value, src = s.source.value!, set = s.setup.value, e = s.sound.value?.experiment;
+  const [more, setMore] = useState(false);
+  const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
+  if (src.kind === 'system') return <span class="state" data-state={r?.state}>{r?.ended ? 'ended' : 'runs'}</span>;
+  if (src.kind === 'run') return <span class="state">recorded on {r?.on}</span>;
+  if (s.view.value) return null;
+  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>
+    <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span></>;
+  return <span class="controls">
+    <button type="button" class="primary" disabled={!e || (s.checked.value?.mistakes.length ?? 0) > 0} title={e ? '' : 'There is nothing to play yet'} onClick={() => void s.play()}>▶ Play</button>
+    <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}><option value="virtual">in virtual time</option><option value="local">on this machine</option></select>
+    {e?.variants.length ? <select aria-label="Variant" value={set.variant} onChange={v => put({ variant: v.currentTarget.value })}><option value="">as the file says</option>{e.variants.map(v => <option key={v.name} value={v.name}>{v.name}</option>)}</select> : null}
+    <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)}>Load {set.factor === 1 ? '' : '× ' + set.factor}…</button>
+    {more ? <div class="popover" role="group" aria-label="How to play">
+      <label>Load × {set.factor}<input type="range" min="-2" max="4" step="0.25" value={Math.log2(set.factor)} aria-valuetext={'times ' + set.factor} onInput={v => put({ factor: Math.round(2 ** Number(v.currentTarget.value) * 100) / 100 })} /></label>
+      {e?.hasLoad === false ? <><p class="soft">The file has no load; the page puts this one on its entries:</p><label>requests per second<input type="number" min="0.1" value={set.rate} onInput={v => put({ rate: Number(v.currentTarget.value) })} /></label><label>seconds<input type="number" min="1" value={set.seconds} onInput={v => put({ seconds: Number(v.currentTarget.value) })} /></label></> : null}
+      <label>Seed<input value={set.seed} placeholder={String(e?.seed ?? '')} inputMode="numeric" onInput={v => put({ seed: v.currentTarget.value.trim() })} /></label>
+      {set.on === 'virtual' ? <label>Pace<select value={String(set.pace)} onChange={v => put({ pace: Number(v.currentTarget.value) })}><option value="0">at once</option><option value="1">as fast as real time</option><option value="4">4 times as fast</option><option value="20">20 times as fast</option></select></label> : null}
+      <button type="button" onClick={() => setMore(false)}>Done</button>
+    </div> : null}
+    {r?.ended && r.kind === 'played' && s.detail.value?.result ? <span class={'verdict-mark ' + (r.passed ? 'good' : 'bad')}>{s.detail.value.result.checks.length === 0 ? '' : r.passed ? '✓ passed' : '✗ failed'}</span> : null}
+  </span>;
+}
+
+function Doors() {
+  const [systems, setSystems] = useState<string[] | null>(null), [find, setFind] = useState('');
+  useEffect(() => { void s.attempt(async () => setSystems(await api.get<string[]>('/api/systems'))); }, []);
+  const list = s.examples.value.filter(e => (e.name + ' ' + e.title).toLowerCase().includes(find.toLowerCase()));
+  const lessons = list.filter(e => e.name.startsWith('lesson-')), rest = list.filter(e => !e.name.startsWith('lesson-'));
+  const door = (e: api.Example) => <li key={e.name}><button type="button" data-example={e.name} onClick={() => void s.open('example', e.name)}><b>{e.name.replace(/^lesson-/, '')}</b><span>{e.title}</span></button></li>;
+  return <main class="doors">
+    <h1>What do you want to look at?</h1>
+    <div class="three">
+      <section><h2>An example</h2><input type="search" placeholder="Find" aria-label="Find an example" value={find} onInput={e => setFind(e.currentTarget.value)} />
+        <ul>{rest.map(door)}</ul>{lessons.length ? <><h3>Lessons</h3><ul>{lessons.map(door)}</ul></> : null}</section>
+      <section><h2>An empty canvas</h2><p>One service and a small load to start from. Download it when it is worth keeping; <code>kubectl microsim ui -f FILE</code> saves to a file.</p>
+        <button type="button" class="primary" data-door="empty" onClick={() => void s.open('text').then(() => { s.tab.value = 'file'; })}>Start empty</button></section>
+      <section><h2>A running system</h2>{systems === null ? <p>Looking…</p> : systems.length ? <ul>{systems.map(n => <li key={n}><button type="button" data-system={n} onClick={() => void s.open('system', n)}><b>{n}</b><span>runs on this machine</span></button></li>)}</ul> : <p>None runs on this machine. <code>kubectl microsim up shop --on local</code> starts one.</p>}</section>
+    </div>
+  </main>;
+}
+
+function Stale() {
+  const mine = s.text.value.split('\n'), disk = s.stale.value!.disk.split('\n'), gone = s.stale.value!.base === '';
+  const ours = new Set(mine), theirs = new Set(disk);
+  return <section class="stale" role="alertdialog" aria-label="The file has changed on disk">
+    <h2>{gone ? 'The file is gone from the disk' : 'The file has changed on disk since it was opened'}</h2>
+    <p>Nothing was saved, and nothing is lost. Lines that only one side has are marked.</p>
+    <div class="pair"><div><h3>Yours</h3><pre tabIndex={0}>{mine.map((l, i) => <span key={i} class={theirs.has(l) ? '' : 'only'}>{l + '\n'}</span>)}</pre></div><div><h3>On disk</h3><pre tabIndex={0}>{disk.map((l, i) => <span key={i} class={ours.has(l) ? '' : 'only'}>{l + '\n'}</span>)}</pre></div></div>
+    <p class="row"><button type="button" class="primary" onClick={() => void s.save()}>Save yours over it</button>{gone ? null : <button type="button" onClick={s.takeDisk}>Take the disk's</button>}<button type="button" onClick={() => { s.stale.value = null; }}>Decide later</button></p>
+  </section>;
+}
+
+function Work() {
+  const lesson = s.sound.value?.experiment?.doc && s.source.value?.name.includes('lesson-');
+  return <main class="work" data-pane={s.pane.value}>
+    <nav class="panes" aria-label="Parts of the page">{(['graph', 'side', 'charts'] as const).map(p => <button type="button" key={p} aria-pressed={s.pane.value === p} onClick={() => { s.pane.value = p; }}>{{ graph: 'Graph', side: 'Details', charts: 'Charts' }[p]}</button>)}</nav>
+    <div class="left"><Canvas /><div class="below"><Scrubber /><Charts /></div></div>
+    <aside class="side" aria-label="Details and file">
+      <div class="tabs" role="tablist" aria-label="Side">{(['details', 'file', ...(lesson ? ['lesson' as const] : [])] as const).map(t => <button type="button" role="tab" id={'tab-' + t} key={t} aria-selected={s.tab.value === t} aria-controls={'panel-' + t} onClick={() => { s.tab.value = t; }}>{{ details: 'Details', file: 'File', lesson: 'Lesson' }[t]}</button>)}</div>
+      <div role="tabpanel" id="panel-details" aria-labelledby="tab-details" class="sheet" tabIndex={0} hidden={s.tab.value !== 'details'}><Details /></div>
+      <div role="tabpanel" id="panel-file" aria-labelledby="tab-file" class="filesheet" hidden={s.tab.value !== 'file'}><File /></div>
+      {lesson ? <div role="tabpanel" id="panel-lesson" aria-labelledby="tab-lesson" class="sheet" tabIndex={0} hidden={s.tab.value !== 'lesson'}><Lesson /></div> : null}
+    </aside>
+  </main>;
+}
+
+function File() {
+  const host = useRef<HTMLDivElement>(null), editor = useRef<Editor>(undefined);
+  useEffect(() => {
+    const e: Editor = editor.current = s.editor.current = new Editor(host.current!, text => { s.edit(text); s.undoable.value = e.depths(); }, () => void s.save());
+    const go = (event: Event): void => e.goTo((event as CustomEvent<number>).detail);
+    addEventListener('go-to-line', go);
+    const stops = [
+      effect(() => { e.set(s.text.value); }),
+      effect(() => { e.mistakes(s.checked.value?.mistakes ?? []); }),
+      effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' || s.source.value?.kind === 'run'); }),
+    ];
+    return () => { s.editor.current = null; removeEventListener('go-to-line', go); for (const stop of stops) stop(); };
+  }, []);
+  const list = s.checked.value?.mistakes ?? [];
+  return <>
+    <div class="editor" ref={host} data-part="editor" />
+    <div class="mistakes" role="status" aria-live="polite" data-part="mistakes">{list.length === 0 ? <p class="good">{s.checked.value ? '✓ No mistakes' : 'Checking…'}</p> : <ul>{list.map((m, i) => <li key={i}><button type="button" class="plain" onClick={() => editor.current?.goTo(m.line, m.column)}>{m.full}</button></li>)}</ul>}
+      {s.checked.value?.notes?.map(n => <p class="soft" key={n}>{n}</p>)}</div>
+  </>;
+}
+
+function Scrubber() {
+  const f = s.frames.value, r = s.run.value;
+  void s.arrived.value;
+  if (!f || !r || f.count === 0) return null;
+  const at = s.looking.value ?? f.next - 1, live = !r.ended && s.looking.value === null;
+  return <div class="scrubber" data-part="scrubber">
+    {r.ended ? <button type="button" aria-label={s.playing.value ? 'Pause' : 'Play back'} onClick={() => {
+      if (s.playing.value) { s.playing.value = 0; return; }
+      if (s.looking.value === null || s.looking.value >= f.next - 1) s.looking.value = f.first;
+      s.playing.value = f.count <= 60 ? 4 : f.count <= 300 ? 15 : 60;
+    }}>{s.playing.value ? '❚❚' : '▶'}</button> : <button type="button" aria-pressed={live} onClick={() => { s.looking.value = null; }}>● Live</button>}
+    <input type="range" aria-label="Second" aria-valuetext={clock(s.now.value)} min={f.first} max={f.next - 1} value={at} onInput={e => { s.playing.value = 0; s.looking.value = Number(e.currentTarget.value); }} />
+    <output>{clock(s.now.value)}</output>
+    {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
+    {f.first > 0 || r.dropped ? <span class="soft">the last {f.count} s are kept</span> : null}
+  </div>;
+}
+
+function figuresOf(f: Frames | null, i: number, name: string): Figures {
+  const at = (field: number): number => f ? f.service(i, name, field) : NaN;
+  return { rate: at(S.rate), errors: at(S.errors), p50: at(S.p50), p99: at(S.p99), queue: at(S.queue) };
+}
+
+function Canvas() {
+  const host = useRef<HTMLDivElement>(null), graph = useRef<GraphView>(undefined), [per, setPer] = useState(0);
+  const drawn = useRef<Drawn>({ boxes: [], edges: [] });
+  useEffect(() => {
+    let known = 0;
+    const g = graph.current = new GraphView(host.current!, {
+      box: i => {
+        const b = drawn.current.boxes[i]!, from = s.linking.peek();
+        if (from) {
+          s.linking.value = '';
+          if (!b.group && b.name !== '') void s.operate({ op: 'addCall', service: from, call: b.name });
+          return;
+        }
+        s.selected.value = b.group ? { kind: 'group', name: b.name } : b.name === '' ? null : { kind: 'service', name: b.name };
+        if (s.tab.value !== 'details') s.tab.value = 'details';
+      },
+      edge: i => {
+        const e = drawn.current.edges[i]!, [from, to] = e.keys[0]!.split('>') as [string, string];
+        s.selected.value = e.keys.length > 1 ? null : from === '' ? { kind: 'service', name: to } : { kind: 'edge', from, to };
+        s.tab.value = 'details';
+      },
+      none: () => { s.selected.value = null; s.linking.value = ''; },
+    });
+    let asked = '';
+    const stops = [
+      effect(() => {
+        const whole = s.graph.value;
+        if (!whole) return;
+        const next = draw(whole, s.groups.value, s.expanded.value);
+        const body = { nodes: next.boxes.length, edges: next.edges.map(e => [e.from, e.to]) }, key = JSON.stringify([body, next.boxes.map(b => [b.name, b.replicas])]);
+        if (key === asked) return;
+        asked = key;
+        void s.attempt(async () => {
+          const placed = await api.post<api.Placed>('/api/layout', body);
+          if (asked !== key) return;
+          drawn.current = next;
+          g.show(next, placed);
+          relook();
+          reselect();
+        });
+      }),
+      effect(() => { void s.theme.value; g.repaint(); }),
+      effect(() => { relook(); }),
+      effect(() => { reselect(); }),
+    ];
+    function reselect(): void {
+      const c = s.selected.value;
+      const box = c?.kind === 'edge' ? -1 : drawn.current.boxes.findIndex(b => c && b.name === c.name && b.group === (c.kind === 'group'));
+      g.select(box, c?.kind === 'edge' ? drawn.current.edges.findIndex(e => e.keys.length === 1 && e.keys[0] === edgeKey(c.from, c.to)) : -1);
+    }
+    function relook(): void {
+      const f = s.frames.value, i = s.current.value, acting = s.acting.value, find = finder(s.query.value), r = s.run.value;
+      const matches = (b: Box): boolean => !find || b.members.some(m => m !== '' && find(m, () => figuresOf(f, i, m)));
+      const looks: Looks = {
+        moving: r !== null && (!r.ended && s.looking.value === null || s.playing.value > 0),
+        perDot: k => { if (k !== known) { known = k; setPer(k); } },
+        box: n => {
+          const b = drawn.current.boxes[n]!, badges: { text: string; title: string; tone: string }[] = [];
+          if (b.name === '') return { rate: f && r?.kind !== 'followed' ? rate(f.client(i, C.rate)) : '', detail: f && r?.kind !== 'followed' ? `${percent(f.client(i, C.errors))} · ${seconds(f.client(i, C.p99))}` : 'of the load', level: f ? level(f.client(i, C.errors)) : 0, badges, dim: false };
+          const hit = acting.filter(a => !a.caller && b.members.includes(a.service));
+          if (hit.length) badges.push({ text: '⚡ ' + (hit.length === 1 ? hit[0]!.type : hit.length), title: hit.map(h => h.label).join(', '), tone: 'fault' });
+          if (b.group) {
+            let worst = NaN, slow = NaN;
+            for (const m of b.members) { const e = figuresOf(f, i, m); if (!(e.errors <= worst)) worst = Number.isNaN(e.errors) ? worst : e.errors; if (!(e.p99 <= slow)) slow = Number.isNaN(e.p99) ? slow : e.p99; }
+            return { rate: `${b.members.length} services`, detail: f ? `worst ${percent(worst)} · ${seconds(slow)}` : '', level: level(worst), badges, dim: !matches(b) };
+          }
+          const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
+          if (up < all) badges.push({ text: `${up} of ${all} up`, title: 'replicas that answer', tone: 'down' });
+          else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
+          if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
+          if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
+          return { rate: f ? rate(e.rate) : '', detail: f ? `${percent(e.errors)} · ${seconds(e.p99)}` : '', level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
+        },
+        edge: n => {
+          const e = drawn.current.edges[n]!, a = drawn.current.boxes[e.from]!, b = drawn.current.boxes[e.to]!;
+          let sum = 0, failed = 0, slow = 0, open = false;
+          if (a.name === '' && !a.group) {
+            // The clients tell only the sum of what they send.
+            const only = drawn.current.edges.filter(x => x.from === e.from).length === 1;
+            if (f && only) { sum = f.client(i, C.rate) || 0; failed = sum * (f.client(i, C.errors) || 0); slow = f.client(i, C.p99); }
+          } else if (f) for (const key of e.keys) {
+            const v = f.edge(i, key, E.rate) || 0, p = f.edge(i, key, E.p99);
+            sum += v; failed += v * (f.edge(i, key, E.errors) || 0); if (p > slow) slow = p;
+            if (f.edge(i, key, E.breaker) === 2) open = true;
+          }
+          const share = sum > 0 ? failed / sum : 0;
+          return {
+            rate: sum, errors: share, level: level(share), open, dim: find !== null && !matches(a) && !matches(b), fault: acting.some(x => x.caller && e.keys.includes(edgeKey(x.caller, x.service))),
+            text: `${a.name || 'clients'} → ${b.name}` + (f ? `: ${rate(sum)}, ${percent(share)} errors, p99 ${seconds(slow || NaN)}${open ? ', a breaker is open' : ''}` : ''),
+          };
+        },
+      };
+      g.look(looks);
+    }
+    const scheme = matchMedia('(prefers-color-scheme: dark)'), repaint = (): void => g.repaint();
+    scheme.addEventListener('change', repaint);
+    return () => { for (const stop of stops) stop(); scheme.removeEventListener('change', repaint); };
+  }, []);
+  const find = finder(s.query.value), whole = s.graph.value;
+  const found = find && whole ? whole.nodes.map(n => n.name).filter(n => n && find(n, () => figuresOf(s.frames.value, s.current.value, n))) : [];
+  return <section class="canvas" aria-label="Graph of the system">
+    <div class="graph" ref={host} data-part="graph" />
+    <div class="tools">
+      <input type="search" placeholder="Find: cart, or errors>1%" aria-label="Find services by name, or by figures such as errors>1% or p99>200ms" value={s.query.value} onInput={e => { s.query.value = e.currentTarget.value; }}
+        onKeyDown={e => { if (e.key === 'Enter' && found[0]) { reveal(found[0]); } if (e.key === 'Escape') s.query.value = ''; }} />
+      {find ? <span class="found" role="status">{found.length === 0 ? 'none' : found.length === 1 ? '1 service' : `${found.length} services`}{found.slice(0, 6).map(n => <button type="button" key={n} onClick={() => reveal(n)}>{n}</button>)}</span> : null}
+    </div>
+    <div class="zoom">
+      {s.groups.value && s.expanded.value.size ? <button type="button" onClick={() => { s.expanded.value = new Set(); }}>Group again</button> : null}
+      <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
+    </div>
+    <p class="legend">{s.frames.value ? <span>in a box: share of errors · p99</span> : null}{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p>
+    {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
+    {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}
+    {!s.graph.value && s.checked.value ? <p class="empty">The file has mistakes: <button type="button" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>show them</button></p> : null}
+  </section>;
+
+  function reveal(name: string): void {
+    const group = s.groups.value?.get(name);
+    if (group && !s.expanded.value.has(group)) s.expanded.value = new Set([...s.expanded.value, group]);
+    s.selected.value = { kind: 'service', name };
+    setTimeout(() => graph.current?.focus(drawn.current.boxes.findIndex(b => b.name === name)), 200);
+  }
+}
+
+render(<App />, document.getElementById('app')!);
+void s.start();

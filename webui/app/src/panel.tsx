@@ -1,0 +1,216 @@
+import { useState } from 'preact/hooks';
+import type { FaultView } from './api';
+import { C, E, S, edgeKey } from './frames';
+import { AddService, EditCall, EditService } from './change';
+import * as s from './state';
+import { clock, count, percent, rate, seconds } from './text';
+
+/** The panel of what is selected, or of the whole experiment. */
+export function Details() {
+  const chosen = s.selected.value;
+  if (chosen?.kind === 'service' && chosen.name !== '') return <Service name={chosen.name} />;
+  if (chosen?.kind === 'edge' && chosen.from !== '') return <Call from={chosen.from} to={chosen.to} />;
+  if (chosen?.kind === 'group') return <Group name={chosen.name} />;
+  return <Overview />;
+}
+
+function Figures({ list }: { list: [string, string][] }) {
+  return <dl class="figures">{list.map(([k, v]) => <div key={k}><dt>{k}</dt><dd>{v}</dd></div>)}</dl>;
+}
+
+function Overview() {
+  const e = s.sound.value?.experiment, f = s.frames.value, i = s.current.value, system = s.sound.value?.system ?? s.detail.value?.system;
+  return <>
+    <h2>{e?.title ?? e?.name ?? system?.name ?? s.source.value?.name}</h2>
+    {s.sound.value?.unplayable ? <p class="note">{s.sound.value.unplayable}</p> : null}
+    {f && s.run.value?.kind !== 'followed' ? <><h3>Clients</h3><Figures list={[['rate', rate(f.client(i, C.rate))], ['good', rate(f.client(i, C.goodput))], ['errors', percent(f.client(i, C.errors))], ['p50', seconds(f.client(i, C.p50))], ['p99', seconds(f.client(i, C.p99))]]} /></> : null}
+    <AddService />
+    <Verdict />
+    <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
+    {e?.doc ? <><h3>About</h3><p class="doc">{e.doc}</p></> : null}
+    <Services />
+  </>;
+}
+
+/** The list that mirrors the graph, for screen readers and for those who prefer lists. */
+function Services() {
+  const g = s.graph.value;
+  if (!g) return null;
+  const names = g.nodes.map(n => n.name).filter(n => n), f = s.frames.value, i = s.current.value;
+  return <details class="mirror" open={names.length <= 12}>
+    <summary>All {names.length === 1 ? 'services: 1' : `${names.length} services`}</summary>
+    <ul>{names.slice(0, 1200).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
+      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))} · p99 ${seconds(f.service(i, n, S.p99))}` : ''}</span></li>)}</ul>
+  </details>;
+}
+
+function Verdict() {
+  const d = s.detail.value, r = s.run.value;
+  if (!r?.ended || r.kind === 'followed' && !r.error) return null;
+  const result = d?.result;
+  if (!result) return r.error ? <p class="note bad" role="status">{r.error}</p> : null;
+  const held = result.checks.filter(c => c.pass).length;
+  return <section class="verdict" data-part="verdict" role="status">
+    <h3>{result.checks.length === 0 ? (result.incomplete ? 'The run was cut short' : 'The run is over: there was nothing to check')
+      : <span class={result.passed ? 'good' : 'bad'}>{result.passed ? '✓' : '✗'} {result.passed ? (held === 1 ? 'The check held' : `All ${held} checks held`) : `${result.checks.length - held} of ${result.checks.length} checks did not hold`}</span>}</h3>
+    {r.error ? <p class="note bad">{r.error}</p> : null}
+    <ul class="checks">{result.checks.map(c => <li key={JSON.stringify(c)} class={c.pass ? 'good' : 'bad'}><span aria-hidden="true">{c.pass ? '✓' : '✗'}</span><div><code>{c.check}</code>{c.service || c.phase ? <small>{[c.from ? `${c.from} → ${c.service}` : c.service, c.phase].filter(x => x).join(', ')}</small> : null}<p><span class="hidden">{c.pass ? 'held: ' : 'did not hold: '}</span>{c.why}</p></div></li>)}</ul>
+    {r.faults.some(f => f.byHand) ? <p class="soft">Faults that were added by hand are in the ground truth of this run. The parts before, during and after the faults are those of the file's own faults.</p> : null}
+  </section>;
+}
+
+/** The measured effect of a fault on its target: the seconds before it beside those in which it acts. */
+function effect(fault: FaultView): string {
+  const f = s.frames.value;
+  if (!f || fault.from === null || !fault.service) return '';
+  const mean = (from: number, to: number, field: number): number => {
+    let sum = 0, n = 0;
+    for (let i = 0; i < f.count; i++) {
+      const t = f.time(i), length = 1;
+      if (t - length < from - 0.01 || t > to + 0.01) continue;
+      const v = fault.caller ? f.edge(i, edgeKey(fault.caller, fault.service), field === S.errors ? E.errors : E.p99) : f.service(i, fault.service, field);
+      if (!Number.isNaN(v)) { sum += v; n++; }
+    }
+    return n ? sum / n : NaN;
+  };
+  const end = Math.min(fault.to ?? Infinity, s.now.value), before = Math.max(0, fault.from - 10);
+  const part = (name: string, field: number, show: (v: number) => string): string => {
+    const a = mean(before, fault.from!, field), b = mean(fault.from!, end, field);
+    return Number.isNaN(b) ? '' : `${name} ${show(a)} → ${show(b)}`;
+  };
+  const text = [part('errors', S.errors, percent), part('p99', S.p99, seconds)].filter(t => t).join(', ');
+  return text ? `${text} (means of the seconds before and in it)` : '';
+}
+
+function Faults({ list, title, planned = false }: { list: FaultView[]; title: string; planned?: boolean }) {
+  const [taking, take] = useState('');
+  const e = s.sound.value?.experiment;
+  if (!list.length && (!planned || !e || s.run.value)) return null;
+  if (!list.length) {
+    if (!e!.faults.length) return null;
+    return <><h3>{title}</h3><ul class="faults">{e!.faults.map(f => <li key={f.label + f.from}><b>{f.label}</b><p>planned from {clock(f.from)} {f.to ? `to ${clock(f.to)}` : 'on'}</p></li>)}</ul></>;
+  }
+  const live = s.breakable.value;
+  return <section data-part="faults"><h3>{title}</h3><ul class="faults">{list.map((f, n) => {
+    const acts = f.from !== null && f.to === null && !f.error;
+    const able = live && acts && (f.byHand || s.run.value?.kind === 'followed');
+    return <li key={f.id + n} class={acts ? 'acts' : ''} data-fault={f.id}>
+      <b>{f.label}</b>{f.byHand ? <span class="tag">by hand</span> : null}
+      {able ? <button type="button" disabled={taking === f.id} onClick={() => { take(f.id); void s.takeBack(f.id).then(() => take('')); }}>Take back</button> : null}
+      <p>{f.error ? <span class="bad">{f.error}</span> : f.from === null ? `planned from ${clock(f.plannedFrom)} ${f.plannedTo ? 'to ' + clock(f.plannedTo) : 'on'}` : `in force since ${clock(f.from)}${f.to === null ? '' : ` until ${clock(f.to)}`}`}
+        {f.hits >= 0 ? ` · acted ${f.hits === 1 ? 'once' : f.hits + ' times'}` : ''}{f.effective ? ' · ' + f.effective : ''}</p>
+      {f.trouble?.map(t => <p class="bad" key={t}>{t}</p>)}
+      {f.from !== null ? <p class="soft">{effect(f)}</p> : null}
+    </li>;
+  })}</ul></section>;
+}
+
+function Heading({ children, line }: { children: preact.ComponentChildren; line?: number }) {
+  return <div class="heading"><button type="button" class="plain" aria-label="Back to the whole system" title="Back to the whole system" onClick={() => { s.selected.value = null; }}>←</button><h2>{children}</h2>
+    {line ? <button type="button" onClick={() => { s.tab.value = 'file'; setTimeout(() => dispatchEvent(new CustomEvent('go-to-line', { detail: line })), 30); }}>In the file</button> : null}</div>;
+}
+
+/** The line on which a service is described. */
+function lineOf(name: string): number {
+  const quoted = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const at = s.text.value.search(new RegExp(`^\\s*(-\\s*)?(\\{\\s*)?name:\\s*["']?${quoted}["']?\\s*($|[,}#])`, 'm'));
+  return at < 0 ? 0 : s.text.value.slice(0, at).split('\n').length + (/^\s*\n/.test(s.text.value.slice(at)) ? 1 : 0);
+}
+
+function Service({ name }: { name: string }) {
+  const f = s.frames.value, i = s.current.value, g = s.graph.value, at = g?.nodes.findIndex(n => n.name === name) ?? -1;
+  const service = (s.sound.value?.system ?? s.detail.value?.system)?.services.find(x => x['name'] === name);
+  if (!g || at < 0) return <><Heading>{name}</Heading><p class="note">There is no such service any more.</p></>;
+  const names = (list: number[]): string[] => list.map(n => g.nodes[n]!.name);
+  const calls = names(g.edges.filter(e => e.from === at).map(e => e.to)), callers = names(g.edges.filter(e => e.to === at).map(e => e.from));
+  return <>
+    <Heading line={lineOf(name)}>{name}</Heading>
+    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
+    <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
+    <EditService name={name} service={service} />
+    <Break service={name} caller="" />
+    <h3>Calls</h3>
+    <Links list={callers.map(c => [c, name])} empty="nobody calls it" /><Links list={calls.map(c => [name, c])} empty="it calls nobody" />
+    {service ? <><h3>Described as</h3><Tree value={service} /></> : null}
+  </>;
+}
+
+function Links({ list, empty }: { list: [string, string][]; empty: string }) {
+  const f = s.frames.value, i = s.current.value;
+  if (!list.length) return <p class="soft">{empty}</p>;
+  return <ul class="links">{list.map(([a, b]) => <li key={a + '>' + b}>{a === '' ? <span>clients → {b}</span> : <button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'edge', from: a, to: b }; }}>{a} → {b}</button>}
+    <span>{f && a !== '' ? `${rate(f.edge(i, edgeKey(a, b), E.rate))} · ${percent(f.edge(i, edgeKey(a, b), E.errors))}` : ''}</span></li>)}</ul>;
+}
+
+const breakerWords = ['closed', 'half-open', 'open'];
+
+function Call({ from, to }: { from: string; to: string }) {
+  const f = s.frames.value, i = s.current.value, key = edgeKey(from, to), breaker = f ? f.edge(i, key, E.breaker) : NaN;
+  return <>
+    <Heading line={lineOf(from)}>{from} → {to}</Heading>
+    {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
+    <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === to && (x.caller ?? '') === from)} title="Faults on it" />
+    <EditCall from={from} to={to} />
+    <Break service={to} caller={from} />
+    <h3>Ends</h3>
+    <ul class="links">{[from, to].map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button></li>)}</ul>
+  </>;
+}
+
+function Group({ name }: { name: string }) {
+  const members = [...s.groups.value ?? []].filter(([, g]) => g === name).map(([n]) => n), f = s.frames.value, i = s.current.value;
+  return <>
+    <Heading>{name}</Heading>
+    <p>{members.length} services, taken together in the graph. <button type="button" onClick={() => { s.expanded.value = new Set([...s.expanded.value, name]); s.selected.value = null; }}>Expand</button></p>
+    <ul class="links">{members.slice(0, 400).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.expanded.value = new Set([...s.expanded.value, name]); s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
+      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))}` : ''}</span></li>)}</ul>
+  </>;
+}
+
+/** Parameters of faults: what they are, in which unit, and what is usual. */
+const args: Record<string, { hint: string; first: string }> = {
+  delay: { hint: 'how long, such as 300ms', first: '300ms' }, jitter: { hint: 'spread of the delay, such as 50ms', first: '' }, status: { hint: 'HTTP status', first: '503' },
+  size: { hint: 'bytes, such as 1Mi', first: '1Mi' }, hold: { hint: 'how long, such as 10s', first: '10s' }, cores: { hint: 'processors', first: '1' }, rate: { hint: 'bytes per second, such as 100k', first: '100k' },
+  percent: { hint: 'percents of packets', first: '10' }, correlation: { hint: '0 to 1', first: '' }, method: { hint: 'way of the stress', first: '' }, load: { hint: 'share of each processor, 0 to 1', first: '0.5' },
+  pattern: { hint: 'regular expression', first: '' }, with: { hint: 'what to put in its place', first: '' },
+};
+const common = ['latency', 'error', 'abort', 'hang', 'kill', 'pause', 'restart', 'net-delay', 'net-loss', 'net-partition'];
+
+function Break({ service, caller }: { service: string; caller: string }) {
+  const able = s.breakable.value, list = s.vocabulary.value;
+  const [type, setType] = useState('latency'), [values, set] = useState<Record<string, string>>({}), [lasts, setLasts] = useState(''), [hit, setHit] = useState(''), [start, setStart] = useState('5s'), [adding, setAdding] = useState(false);
+  if (s.view.value) return null;
+  const entry = list.find(v => v.type === type);
+  const intoFile = !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
+  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine.</p>;
+  const fields = entry ? [...entry.needs, ...entry.may] : [];
+  const valueOf = (a: string): string => values[a] ?? (entry?.needs.includes(a) || a === 'status' ? args[a]?.first ?? '' : '');
+  const add = async (e: Event): Promise<void> => {
+    e.preventDefault();
+    setAdding(true);
+    const given: Record<string, string | number> = {};
+    for (const a of fields) { const v = valueOf(a).trim(); if (v) given[a] = a === 'status' ? Number(v) : v; }
+    if (intoFile) await s.operate({ op: 'addFault', fault: { type, target: { service, ...(caller ? { from: caller } : {}) }, ...(Object.keys(given).length ? { args: given } : {}), ...(start.trim() ? { start: start.trim() } : {}), ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) } });
+    else await s.addFault({ type, target: { service, ...(caller ? { from: caller } : {}) }, args: given, ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) });
+    setAdding(false);
+  };
+  return <form class="break" data-part="break" onSubmit={e => void add(e)}>
+    <h3>{intoFile ? 'Plan a fault in the file' : 'Break it'}</h3>
+    <label>Fault<select value={type} onChange={e => { setType(e.currentTarget.value); set({}); }}>
+      <optgroup label="Common">{common.map(t => <option key={t}>{t}</option>)}</optgroup>
+      <optgroup label="More">{list.filter(v => !common.includes(v.type)).map(v => <option key={v.type}>{v.type}</option>)}</optgroup></select></label>
+    {entry ? <p class="soft wide">{entry.doc}</p> : null}
+    {fields.map(a => <label key={a}>{a}<input value={valueOf(a)} placeholder={args[a]?.hint ?? ''} title={args[a]?.hint ?? ''} required={entry!.needs.includes(a)} onInput={e => set({ ...values, [a]: e.currentTarget.value })} /></label>)}
+    {intoFile ? <label>from<input value={start} placeholder="0s" title="time after the load has begun" onInput={e => setStart(e.currentTarget.value)} /></label> : null}
+    <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
+    <label>share<input value={hit} placeholder="all requests" title="share of requests to hit, such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>
+    <button type="submit" class="primary" disabled={adding}>{adding ? 'Adding…' : intoFile ? 'Write it into the file' : 'Add the fault'}</button>
+  </form>;
+}
+
+/** A part of the file as it was understood, with the defaults that apply. */
+function Tree({ value }: { value: unknown }) {
+  if (Array.isArray(value)) return value.length && value.every(v => typeof v !== 'object') ? <span>{value.join(', ')}</span> : <ul class="tree">{value.map((v, i) => <li key={i}><Tree value={v} /></li>)}</ul>;
+  if (value !== null && typeof value === 'object') return <dl class="tree">{Object.entries(value).filter(([, v]) => v !== null && v !== '' && !(Array.isArray(v) && !v.length)).map(([k, v]) => <div key={k}><dt>{k}</dt><dd><Tree value={v} /></dd></div>)}</dl>;
+  return <span>{String(value)}</span>;
+}

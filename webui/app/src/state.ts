@@ -1,0 +1,249 @@
+import { computed, effect, signal } from '@preact/signals';
+import * as api from './api';
+import { Frames } from './frames';
+import { grouped, groupsOf } from './group';
+
+/** What is selected in the graph. Clients are the service without a name. */
+export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from: string; to: string } | { kind: 'group'; name: string } | null;
+
+export const version = signal('');
+export const view = signal(false);
+export const examples = signal<api.Example[]>([]);
+export const source = signal<api.Source | null>(null);
+export const text = signal('');
+export const checked = signal<api.Checked | null>(null);
+/** The last text without mistakes, which the graph shows meanwhile. */
+export const sound = signal<api.Checked | null>(null);
+export const run = signal<api.RunView | null>(null);
+export const detail = signal<api.RunDetail | null>(null);
+export const frames = signal<Frames | null>(null);
+/** Grows with each frame that comes. */
+export const arrived = signal(0);
+/** The frame that is looked at; null is the last one. */
+export const looking = signal<number | null>(null);
+export const playing = signal(0);
+export const selected = signal<Selected>(null);
+export const query = signal('');
+export const tab = signal<'details' | 'file' | 'lesson'>('details');
+export const pane = signal<'graph' | 'side' | 'charts'>('graph');
+export const lost = signal('');
+export const notice = signal<{ text: string; bad: boolean } | null>(null);
+export const stale = signal<{ disk: string; base: string } | null>(null);
+export const vocabulary = signal<api.Vocabulary[]>([]);
+export const expanded = signal<ReadonlySet<string>>(new Set());
+export const theme = signal(localStorage.getItem('theme') ?? '');
+export const presenting = signal(localStorage.getItem('presenting') === 'yes');
+export const setup = signal({ on: 'virtual', variant: '', seed: '', factor: 1, pace: 0, rate: 20, seconds: 60 });
+export const guess = signal<Record<string, boolean>>({});
+
+export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
+export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
+export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
+export const groups = computed(() => graph.value && graph.value.nodes.length - 1 > grouped ? groupsOf(graph.value) : null);
+export const breakable = computed(() => run.value?.breakable === true && !view.value);
+/** The number of the frame that is shown, and its time. */
+export const current = computed(() => {
+  void arrived.value;
+  const f = frames.value;
+  if (!f || f.count === 0) return -1;
+  return looking.value === null ? f.count - 1 : Math.min(Math.max(looking.value - f.first, 0), f.count - 1);
+});
+export const now = computed(() => frames.value && current.value >= 0 ? frames.value.time(current.value) : NaN);
+/** The faults that act at the moment that is looked at. */
+export const acting = computed(() => {
+  const at = now.value;
+  return (run.value?.faults ?? []).filter(f => f.from !== null && !f.error && (looking.value === null && !run.value?.ended
+    ? f.to === null
+    : !Number.isNaN(at) && f.from <= at && (f.to === null || f.to > at - 1)));
+});
+
+export function say(text: string, bad = false): void { notice.value = { text, bad }; }
+/** Does something, and says what went wrong. */
+export async function attempt(what: () => Promise<unknown>): Promise<boolean> {
+  try { await what(); return true; } catch (e) {
+    say(e instanceof Error ? e.message : String(e), true);
+    return false;
+  }
+}
+
+function show(s: api.State): void {
+  version.value = s.version; view.value = s.view; examples.value = s.examples;
+  if (s.source.kind) {
+    source.value = s.source;
+    text.value = s.source.text;
+    sound.value = checked.value = null;
+    selected.value = null; expanded.value = new Set(); guess.value = {};
+    void check();
+  } else source.value = null;
+  told(s.run ?? null);
+}
+
+let checking: AbortController | null = null;
+/** Has the text checked; an older question is given up. */
+async function check(): Promise<void> {
+  checking?.abort();
+  const mine = checking = new AbortController();
+  const asked = text.value;
+  try {
+    const answer = await api.post<api.Checked>('/api/check', { text: asked }, mine.signal);
+    if (asked !== text.value) return;
+    checked.value = answer;
+    if (answer.graph) sound.value = answer;
+  } catch (e) {
+    if (!mine.signal.aborted) say((e as Error).message, true);
+  }
+}
+let later = 0;
+export function edit(next: string): void {
+  text.value = next;
+  clearTimeout(later);
+  later = setTimeout(() => void check(), 200);
+}
+
+/** What the editor does for others: it owns the text, and its history is that of all changes. */
+export const editor: { current: { change(text: string): void; undo(): void; redo(): void } | null } = { current: null };
+export const undoable = signal({ undo: 0, redo: 0 });
+/** Whether the graph can be changed. */
+export const editable = computed(() => !view.value && source.value !== null && source.value.kind !== 'system' && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
+/** The service that a call is being drawn from. */
+export const linking = signal('');
+/** Carries out an operation on the file; all that it does not touch stays as it is. */
+export const operate = (op: Record<string, unknown>): Promise<boolean> => attempt(async () => {
+  const answer = await api.post<{ text: string }>('/api/edit', { text: text.value, op });
+  editor.current?.change(answer.text);
+  notice.value = null;
+});
+
+let fetching = false;
+function told(next: api.RunView | null): void {
+  const before = run.value;
+  run.value = next;
+  if (!next) { detail.value = null; frames.value = null; return; }
+  if (before?.id !== next.id || !detail.value) { looking.value = null; detail.value = null; frames.value = null; void learn(next.id); return; }
+  if (next.ended && !detail.value.ended) void learn(next.id);
+  void catchUp();
+}
+/** Learns of a run what does not change each second, and its result at the end. */
+async function learn(id: number): Promise<void> {
+  await attempt(async () => {
+    const d = await api.get<api.RunDetail>('/api/run');
+    if (d.id !== id) return;
+    if (detail.value?.id !== id) frames.value = new Frames(d.graph, d.kind === 'followed' ? 600 : Infinity);
+    detail.value = d;
+    await catchUp();
+    if (d.ended && d.kind === 'played' && d.on === 'virtual' && frames.value!.count && looking.value === null && !watchedLive(d)) { looking.value = frames.value!.first; playing.value = defaultSpeed(d.frames); }
+  });
+}
+const watchedLive = (d: api.RunDetail): boolean => setup.value.pace > 0 && d.on === 'virtual';
+const defaultSpeed = (n: number): number => n <= 60 ? 4 : n <= 300 ? 15 : 60;
+
+async function catchUp(): Promise<void> {
+  const f = frames.value, r = run.value;
+  if (!f || !r || fetching || r.frames <= f.next) return;
+  fetching = true;
+  try {
+    const { first, data } = await api.frames(r.id, f.next);
+    if (frames.value === f) { f.add(first, data); arrived.value++; }
+  } catch (e) { if (!(e instanceof api.Refusal && e.status === 410)) lost.value = (e as Error).message; } finally { fetching = false; }
+  if (run.value && frames.value === f && run.value.frames > f.next) void catchUp();
+}
+
+export async function start(): Promise<void> {
+  await attempt(async () => {
+    show(await api.get<api.State>('/api/state'));
+    vocabulary.value = await api.get<api.Vocabulary[]>('/api/vocabulary');
+    await openLink();
+  });
+  void api.follow(e => {
+    if (e.reload && !dirty.value) void attempt(async () => show(await api.get<api.State>('/api/state')));
+    else told(e.run ?? null);
+  }, message => { lost.value = message; });
+}
+export const open = (kind: string, name = '', content = ''): Promise<boolean> => attempt(async () => {
+  if (dirty.value && !confirm('What you wrote is not saved. Leave it?')) return;
+  show(await api.post<api.State>('/api/open', { kind, name, text: content }));
+  tab.value = /^lesson-/.test(name) ? 'lesson' : 'details';
+  history.replaceState(null, '', location.pathname);
+});
+export const save = (): Promise<boolean> => attempt(async () => {
+  const s = source.value;
+  if (!s) return;
+  if (!s.savable) { download(); return; }
+  const saved = text.value;
+  try {
+    const { base } = await api.post<{ base: string }>('/api/save', { text: saved, base: stale.value?.base ?? s.base });
+    source.value = { ...s, text: saved, base };
+    stale.value = null;
+    say('Saved to ' + s.name + '.');
+  } catch (e) {
+    if (e instanceof api.Refusal && e.stale) stale.value = { disk: e.disk, base: e.base };
+    else throw e;
+  }
+});
+export function takeDisk(): void {
+  const s = source.value, other = stale.value;
+  if (!s || !other) return;
+  source.value = { ...s, text: other.disk, base: other.base };
+  stale.value = null;
+  edit(other.disk);
+}
+export function download(): void {
+  const a = document.createElement('a');
+  a.href = URL.createObjectURL(new Blob([text.value], { type: 'application/yaml' }));
+  a.download = (sound.value?.experiment?.name ?? sound.value?.system?.name ?? 'system') + '.yaml';
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(a.href), 1000);
+}
+export const play = (): Promise<boolean> => attempt(async () => {
+  const s = setup.value;
+  looking.value = null; playing.value = 0;
+  if (s.seed !== '' && !/^\d{1,19}$/.test(s.seed)) throw new Error(`invalid seed "${s.seed}": use a whole number from 0`);
+  notice.value = null;
+  told(await api.post<api.RunView>('/api/run', {
+    text: text.value, on: s.on, variant: s.variant, ...(s.seed === '' ? {} : { seed: Number(s.seed) }), pace: s.on === 'virtual' ? s.pace : 0, factor: s.factor,
+    ...(sound.value?.experiment?.hasLoad === false ? { load: { rate: s.rate, seconds: s.seconds } } : {}),
+  }));
+});
+export const stop = (): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/stop', {})));
+export const addFault = (fault: unknown): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/faults', fault)));
+export const takeBack = (id: string): Promise<boolean> => attempt(async () => told(await api.remove<api.RunView>('/api/faults/' + encodeURIComponent(id))));
+
+/** A link holds the whole file, packed, behind the #, which browsers send to nobody. */
+export async function link(): Promise<string> {
+  const packed = await new Response(new Blob([text.value]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer();
+  let binary = '';
+  for (const b of new Uint8Array(packed)) binary += String.fromCharCode(b);
+  return location.origin + location.pathname + '#text=' + btoa(binary).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+}
+async function openLink(): Promise<void> {
+  const packed = new URLSearchParams(location.hash.slice(1)).get('text');
+  if (!packed) return;
+  let content: string;
+  try {
+    const bytes = Uint8Array.from(atob(packed.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));
+    content = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).text();
+  } catch { throw new Error('The link is damaged: its file cannot be unpacked. Ask for it again.'); }
+  await open('text', '', content);
+}
+
+effect(() => {
+  if (theme.value) { document.documentElement.dataset['theme'] = theme.value; localStorage.setItem('theme', theme.value); }
+  document.documentElement.classList.toggle('presenting', presenting.value);
+  localStorage.setItem('presenting', presenting.value ? 'yes' : 'no');
+});
+effect(() => { document.title = (dirty.value ? '● ' : '') + (source.value ? source.value.name + ' – ' : '') + 'MicroSim'; });
+addEventListener('beforeunload', e => { if (dirty.value) e.preventDefault(); });
+
+// Plays the frames of a run that is over, at a pace.
+let played = 0;
+effect(() => {
+  clearInterval(played);
+  if (!playing.value) return;
+  const step = Math.max(1, Math.round(playing.value / 20)), pause = 1000 * step / playing.value;
+  played = setInterval(() => {
+    const f = frames.peek();
+    if (!f) return;
+    const next = (looking.peek() ?? f.first) + step;
+    if (next >= f.next) { looking.value = f.next - 1; playing.value = 0; } else looking.value = next;
+  }, pause);
+});

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { World, browser, open } from './world.mjs';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const sample = `# A comment that stays.
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: two
+system:
+  name: two
+  services:
+  - {name: web, work: {sleep: 2ms}, calls: [db]}
+  - {name: db, work: {sleep: 3ms}}   # so does this one
+load: {rate: 40, duration: 20s}
+checks:
+- {check: errors < 1%}
+`;
+
+let b;
+before(async () => { b = await browser(); });
+after(async () => { await b.close(); });
+
+/** A world with a page, which is closed whatever happens; the page may say nothing on its console. */
+async function shown(t, args, size, write = sample) {
+  const w = new World();
+  t.after(() => w.close());
+  const file = join(w.dir, 'two.yaml');
+  if (write) writeFileSync(file, write);
+  const ui = await w.ui(...args);
+  const page = await open(b, ui.address, size);
+  t.after(() => page.context().close());
+  return { w, ui, page, file };
+}
+const quiet = page => assert.deepEqual(page.problems, []);
+const text = (page, selector) => page.locator(selector).innerText();
+async function serious(page) {
+  // The page's policy keeps scripts out that are not its own; this one comes through the browser.
+  await page.evaluate(readFileSync(axe, 'utf8'));
+  const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ['violations'] })).violations.filter(v => ['serious', 'critical'].includes(v.impact)).map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ') + ' ' + n.failureSummary).join('; ')));
+  assert.deepEqual(found, []);
+}
+
+test('the doors: an example, played in virtual time, and its seconds', async t => {
+  const { page } = await shown(t, []);
+  await page.getByText('What do you want to look at?').waitFor();
+  await serious(page);
+  await page.click('[data-example=shop]');
+  await page.waitForSelector('[data-node=pricing]');
+  assert.equal(await page.locator('.node').count(), 11);
+  await serious(page);
+  await page.click('text=▶ Play');
+  await page.getByText('All 7 checks held').waitFor({ timeout: 30000 });
+  await page.click('[aria-label=Pause]').catch(() => {});
+  const at = second => page.locator('[aria-label=Second]').fill(String(second));
+  await at(9); // the tenth second, in which faults act
+  await page.click('[data-node=pricing]');
+  await page.waitForSelector('.node[data-node=pricing] .badges .fault');
+  const during = await text(page, '[data-chart=latency] .legend');
+  await at(3);
+  const before = await text(page, '[data-chart=latency] .legend');
+  assert.match(during, /p50 1\d\d ms/);
+  assert.match(before, /p50 [0-9.]+ ms/);
+  assert.notEqual(before, during);
+  assert.equal(await page.locator('.node[data-node=pricing] .badges .fault').count(), 0);
+  await serious(page);
+  quiet(page);
+});
+
+test('a fault in the text changes the chart; saving keeps every other byte', async t => {
+  const { page, file } = await shown(t, ['-f', 'two.yaml']);
+  await page.waitForSelector('[data-node=db]');
+  await page.click('text=▶ Play');
+  await page.getByText('The check held').waitFor({ timeout: 30000 });
+  await page.click('#tab-file');
+  const editor = page.locator('[data-part=editor] .cm-content');
+  await editor.click();
+  await page.keyboard.press('Control+End');
+  await page.keyboard.type('falts:\n');
+  await page.locator('[data-part=mistakes]').getByText('two.yaml:13:1').first().waitFor();
+  await page.getByText('2 mistakes', { exact: true }).waitFor();
+  assert.equal(await page.locator('text=▶ Play').isDisabled(), true);
+  for (let n = 0; n < 7; n++) await page.keyboard.press('Backspace');
+  const added = 'faults: [{type: error, target: {service: db}, args: {status: 503}, start: 5s, duration: 5s}]\n';
+  await page.keyboard.insertText(added);
+  await page.getByText('No mistakes').waitFor();
+  await page.click('text=▶ Play');
+  await page.click('#tab-details');
+  await page.getByText('1 of 1 checks did not hold').waitFor({ timeout: 30000 });
+  await page.keyboard.press('Control+s').catch(() => {});
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved to two.yaml.').waitFor();
+  assert.equal(readFileSync(file, 'utf8'), sample + added);
+  quiet(page);
+});
+
+test('a file that changed on disk is compared, and CRLF stays', async t => {
+  const crlf = sample.replaceAll('\n', '\r\n');
+  const { page, file } = await shown(t, ['-f', 'two.yaml'], undefined, crlf);
+  await page.click('#tab-file');
+  await page.locator('[data-part=editor] .cm-content').click();
+  await page.keyboard.press('Control+Home');
+  await page.keyboard.type('# mine');
+  await page.keyboard.press('Enter');
+  writeFileSync(file, crlf + '# theirs\r\n');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('The file has changed on disk').waitFor();
+  await serious(page);
+  assert.equal(readFileSync(file, 'utf8'), crlf + '# theirs\r\n');
+  await page.getByText('Save yours over it').click();
+  await page.getByText('Saved to two.yaml.').waitFor();
+  assert.equal(readFileSync(file, 'utf8'), '# mine\r\n' + crlf);
+  // The console names the refusal; nothing else may be there.
+  assert.equal(page.problems.filter(p => !p.includes('409')).length, 0);
+});
+
+test('on this machine: a fault by click acts, is listed, and is taken back', async t => {
+  const { w, page } = await shown(t, ['-f', 'two.yaml', '--out', 'out'], undefined, sample.replace('20s', '14s'));
+  await page.waitForSelector('[data-node=db]');
+  await page.selectOption('[aria-label="Where to play"]', 'local');
+  await page.click('text=▶ Play');
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  await page.click('[data-node=db]');
+  await page.getByText('Break it').waitFor();
+  await page.locator('[data-part=break] select').selectOption('error');
+  await page.getByRole('button', { name: 'Add the fault' }).click();
+  await page.waitForSelector('[data-fault=by-hand-error-db].acts');
+  const list = w.start('fault', 'list', '--on', 'local', '-o', 'name');
+  await list.over;
+  assert.match(list.text, /fault\/by-hand-error-db/);
+  await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
+  await page.waitForSelector('.node[data-node=db].level-4');
+  await serious(page);
+  await page.getByRole('button', { name: 'Take back' }).click();
+  await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
+  await page.waitForFunction(() => /errors 0 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
+  await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
+  const truth = JSON.parse(readFileSync(join(w.dir, 'out/run-1/faults.jsonl'), 'utf8'));
+  assert.equal(truth.id, 'by-hand-error-db');
+  assert.ok(truth.to > truth.from && truth.from > 0 && truth.hits > 0, JSON.stringify(truth));
+  quiet(page);
+  // The record is played back.
+  const again = await open(b, (await w.ui('--run', 'out/run-1')).address);
+  await again.waitForSelector('.node[data-node=db]');
+  await again.getByText('did not hold').first().waitFor();
+  quiet(again);
+  await again.context().close();
+});
+
+test('a running system is watched, broken, and told of when it ends', async t => {
+  const { w } = await shown(t, ['--view']);
+  const up = w.start('up', '-f', 'two.yaml', '--on', 'local');
+  for (let n = 0; n < 200 && !up.talk.includes('Control plane'); n++) await new Promise(done => setTimeout(done, 50));
+  const ui = await w.ui('--system', 'two', '--on', 'local');
+  const page = await open(b, ui.address);
+  t.after(() => page.context().close());
+  await page.click('[data-node=web]');
+  await page.getByText('Break it').waitFor();
+  await page.getByRole('button', { name: 'Add the fault' }).click();
+  await page.waitForSelector('[data-fault=by-hand-latency-web].acts', { timeout: 5000 });
+  await page.getByRole('button', { name: 'Take back' }).click();
+  await page.waitForSelector('[data-fault=by-hand-latency-web]:not(.acts)', { timeout: 5000 });
+  // The system is not ours: it goes on when the page's program ends.
+  await w.end(ui);
+  await page.getByText('The program that serves this page has ended').waitFor({ timeout: 8000 });
+  assert.equal(up.exitCode, null);
+});
+
+test('by keyboard alone: along the graph, selected, found', async t => {
+  const { page } = await shown(t, ['shop']);
+  await page.waitForSelector('[data-node=web]');
+  await page.locator('.node').first().focus();
+  const focused = () => page.evaluate(() => document.activeElement?.dataset['node']);
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await focused(), 'web');
+  await page.keyboard.press('ArrowRight');
+  const next = await focused();
+  assert.ok(['catalog', 'recommend', 'cart', 'checkout'].includes(next), next);
+  await page.keyboard.press('Enter');
+  assert.equal(await text(page, '#panel-details h2'), next);
+  await page.getByPlaceholder('Find: cart').fill('pric');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#panel-details h2')?.textContent === 'pricing');
+  quiet(page);
+});
+
+test('a second user without the token, and a page of an older start', async t => {
+  const { ui } = await shown(t, ['shop']);
+  const page = await open(b, ui.address.replace(/#.*/, ''));
+  await page.getByText('open the address that').first().waitFor();
+  assert.equal(await page.locator('.node').count(), 0);
+  await page.context().close();
+});
+
+for (const size of [{ width: 1280, height: 800 }, { width: 1920, height: 1080 }, { width: 390, height: 844 }]) {
+  for (const colorScheme of ['light', 'dark']) {
+    test(`${size.width}x${size.height} ${colorScheme}: nothing is cut off, and axe finds nothing serious`, async t => {
+      const { page } = await shown(t, ['lesson-10-retry-amplification'], { ...size, colorScheme });
+      await page.waitForSelector('.node, [data-part=graph]');
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `the page is ${wide} px too wide`);
+      await serious(page);
+      if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `${size.width}-${colorScheme}.png`) });
+      quiet(page);
+    });
+  }
+}
+
+test('a system is changed by keyboard alone: services, a call, a fault, undo, save', async t => {
+  const { page, file } = await shown(t, ['-f', 'two.yaml']);
+  await page.waitForSelector('[data-node=db]');
+  const fill = async (label, value, within) => { await page.locator(within).getByLabel(label, { exact: true }).focus(); await page.keyboard.press('Control+a'); await page.keyboard.type(value); };
+  await fill('name', 'cart', '[data-part=add-service]');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.node[data-node=cart].chosen');
+  await page.getByRole('button', { name: 'Draw a call from it' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('is to call').waitFor();
+  await page.locator('[data-node=db]').focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).waitFor();
+  await page.getByRole('button', { name: 'Undo' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Redo' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'cart → db' }).focus();
+  await page.keyboard.press('Enter');
+  await fill('timeout', '700ms', '[data-part=edit-call]');
+  await page.keyboard.press('Enter');
+  await page.locator('[data-node=db]').focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Write it into the file' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Back to the whole system' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('planned from 5 s on').waitFor();
+  await serious(page);
+  await page.getByRole('button', { name: 'Save' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Saved to two.yaml.').waitFor();
+  const saved = readFileSync(file, 'utf8');
+  for (const line of sample.split('\n')) assert.ok(saved.includes(line), `the line ${line} is gone from\n${saved}`);
+  for (const part of [/name: cart/, /timeout: 700ms/, /type: latency/]) assert.match(saved, part);
+  if (process.env.SHOTS) { await page.click('[data-node=db]'); await page.waitForTimeout(300); await page.screenshot({ path: join(process.env.SHOTS, 'edit.png') }); console.log(saved); }
+  quiet(page);
+});

@@ -1,0 +1,128 @@
+package webui
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+func readText(name, text string) (document.Documents, error) {
+	return spec.Read(name, textReader(text))
+}
+
+// Follow shows a system that runs by itself, until it ends or the page turns to
+// something else.
+func (s *Server) Follow(ctx context.Context, name string) error {
+	live, err := s.config.Worlds.Connect(ctx, name)
+	if err != nil {
+		return conflict("%w", err)
+	}
+	text, err := spec.FormatSystem(live.System)
+	if err != nil {
+		return err
+	}
+	graph := NewGraph(live.System)
+	following, cancel := context.WithCancelCause(s.life)
+	r := &run{
+		kind: followed, on: OnLocal, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
+		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector,
+	}
+	if err := s.begin(r); err != nil {
+		cancel(nil)
+		return err
+	}
+	stop, err := live.Watch(following, func(sample measure.Sample) {
+		r.series.Service(serviceRow(sample.At.Sub(r.zero).Seconds(), &sample))
+	})
+	if err != nil {
+		cancel(nil)
+		r.finish(nil, err)
+		return fmt.Errorf("watching system %q: %w", name, err)
+	}
+	s.Show(&Source{Kind: KindSystem, Name: "system " + live.System.Name, Text: string(text)})
+	s.work.Go(func() {
+		defer cancel(nil)
+		r.followToEnd(following, live, s.tell)
+		err := stop()
+		if cause := context.Cause(following); err == nil && s.life.Err() == nil && cause == errEnded { //nolint:errorlint // it is this very value
+			err = cause
+		}
+		r.finish(nil, err)
+		s.tell()
+	})
+	return nil
+}
+
+// followToEnd tells of each second until the system ends, or ctx does.
+func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watchFaults(watching) })
+	defer watch.Wait()
+	defer stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for missed := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		tell()
+		if err := live.Alive(ctx); err == nil {
+			missed = 0
+		} else if missed++; missed == 3 {
+			r.cancel(errEnded)
+			return
+		}
+	}
+}
+
+// A Record is a run that was recorded, with its rows in the order of time.
+type Record struct {
+	Result   *result.Result
+	System   *topology.System
+	Text     string
+	Clients  []ClientRow
+	Services []ServiceRow
+}
+
+// Replay shows a recorded run.
+func (s *Server) Replay(dir string, rec *Record) error {
+	graph := NewGraph(rec.System)
+	r := &run{
+		kind: recorded, on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
+		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result,
+	}
+	for i := range rec.Result.Faults {
+		r.noteFault(&rec.Result.Faults[i])
+	}
+	for i := range rec.Result.Segments {
+		if segment := &rec.Result.Segments[i]; segment.Kind == result.WholeRun {
+			r.length = segment.To
+		} else if segment.Kind == result.LoadPhase {
+			r.phases = append(r.phases, phaseView{segment.Name, segment.From})
+		}
+	}
+	next := 0
+	for i := range rec.Services {
+		row := &rec.Services[i]
+		for ; next < len(rec.Clients) && rec.Clients[next].At <= row.At+0.25; next++ {
+			r.series.Client(rec.Clients[next])
+		}
+		r.series.Service(row)
+	}
+	r.series.End()
+	if err := s.begin(r); err != nil {
+		return err
+	}
+	s.Show(&Source{Kind: KindRun, Name: dir, Text: rec.Text})
+	return nil
+}

@@ -1,0 +1,62 @@
+// Package webui serves the page of `kubectl microsim ui`: it shows a system as a
+// graph beside its file, plays it, breaks it while it runs, and plays recorded
+// runs back. The page itself is in webui/app; webui/dist is what it is built to.
+//
+// The server listens on this machine only. It reaches systems through the ports
+// below, which the command connects.
+package webui
+
+import (
+	"context"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// The targets that the page plays experiments on.
+const (
+	OnVirtual = "virtual"
+	OnLocal   = "local"
+)
+
+// Worlds are what the page reaches through its server.
+type Worlds interface {
+	// Play plays an experiment, and returns what runner.Run does. What the target
+	// made is gone when it returns, or named in a runner.CleanupError.
+	Play(ctx context.Context, order Order) (*result.Result, error)
+	// Systems lists the running systems of this machine.
+	Systems(ctx context.Context) ([]string, error)
+	// Connect finds a running system.
+	Connect(ctx context.Context, name string) (*Live, error)
+}
+
+// An Order says what to play, and who is told.
+type Order struct {
+	Experiment experiment.Experiment
+	// On is OnVirtual or OnLocal.
+	On string
+	// Pace is how many seconds of virtual time a second of real time takes; 0
+	// plays as fast as possible.
+	Pace float64
+	// Observe is told what happens, as a runner.Observer.
+	Observe runner.Observer
+	// Deployed is told of the system as soon as it runs; never in virtual time.
+	Deployed func(runner.Deployment)
+	// Complete adds to the result what the runner does not know, before the result
+	// is kept.
+	Complete func(*result.Result)
+}
+
+// A Live system runs without us, and goes on when we leave.
+type Live struct {
+	System   *topology.System
+	Injector runner.Injector
+	// Watch hands samples to observe about once a second until the returned
+	// function is called.
+	Watch func(ctx context.Context, observe func(measure.Sample)) (stop func() error, err error)
+	// Alive says why the system cannot be reached, or nil.
+	Alive func(ctx context.Context) error
+}

@@ -1,3 +1,4 @@
+import { Doc } from './doc';
 import * as s from './state';
 
 /** A lesson: what is going to happen, your guess, what happened. */
@@ -10,7 +11,7 @@ export function Lesson() {
   return <>
     <h2>{e.title ?? e.name}</h2>
     <h3>1. What is going to happen</h3>
-    <p class="doc">{e.doc}</p>
+    <Doc text={e.doc ?? ''} />
     <h3>2. Your guess</h3>
     {e.checks.length === 0 ? <p class="soft">This lesson checks nothing; say aloud what you expect.</p> : <ul class="guesses">{e.checks.map(c => <li key={key(c)}><div><code>{c.check}</code> <small>{of(c)}</small></div>
       <span role="group" aria-label={'Your guess about ' + c.check}>{[true, false].map(v => <button type="button" key={String(v)} aria-pressed={s.guess.value[key(c)] === v} onClick={() => { s.guess.value = { ...s.guess.value, [key(c)]: v }; }}>{v ? 'holds' : 'breaks'}</button>)}</span></li>)}</ul>}

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { FaultView } from './api';
+import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
 import * as s from './state';
@@ -27,7 +28,7 @@ function Overview() {
     <AddService />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
-    {e?.doc ? <><h3>About</h3><p class="doc">{e.doc}</p></> : null}
+    {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
     <Services />
   </>;
 }

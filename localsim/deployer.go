@@ -79,7 +79,7 @@ type Config struct {
 	Command func(Spec) (*exec.Cmd, error)
 	// CanServe says why there is no command for a service, such as one whose
 	// runtime is not installed; nil means that there always is one.
-	CanServe func(*topology.Service) error
+	CanServe func(context.Context, *topology.Service) error
 	// NewGate puts a gate in front of a host:port; draws depend on the seed.
 	// Without it there are no faults between services.
 	NewGate func(upstream string, seed uint64) (Gate, error)
@@ -178,7 +178,7 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	if config.Isolation == InProcess && config.IsolationOfRuntimes != "" && len(system.Foreign()) > 0 {
 		config.Isolation = config.IsolationOfRuntimes
 	}
-	if err := config.checkServices(system); err != nil {
+	if err := config.checkServices(ctx, system); err != nil {
 		return nil, err
 	}
 	deployment, err := newDeployment(config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
@@ -194,7 +194,7 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 
 // checkServices refuses services that describe a real data store, and those whose
 // runtime cannot be started.
-func (c *Config) checkServices(system *topology.System) error {
+func (c *Config) checkServices(ctx context.Context, system *topology.System) error {
 	for i := range system.Services {
 		s := &system.Services[i]
 		if s.Kind.IsStore() {
@@ -206,7 +206,7 @@ func (c *Config) checkServices(system *topology.System) error {
 		case !c.Isolation.ownProcesses():
 			return fmt.Errorf("starting service %q of system %q: runtime %s is a process of its own; start the system with --isolation process", s.Name, system.Name, r.Name)
 		case c.CanServe != nil:
-			if err := c.CanServe(s); err != nil {
+			if err := c.CanServe(ctx, s); err != nil {
 				return fmt.Errorf("starting service %q of system %q: %w", s.Name, system.Name, err)
 			}
 		}

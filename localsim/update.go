@@ -70,7 +70,7 @@ func sameService(a, b topology.Service) bool {
 // removes services, and those that stay the same keep running. A changed
 // service keeps its address. On an error the system is what it was before.
 func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
-	if err := d.checkUpdate(next); err != nil {
+	if err := d.checkUpdate(ctx, next); err != nil {
 		return err
 	}
 	d.updating.Lock()
@@ -93,14 +93,14 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	return errors.Join(d.applyPaths(ctx), d.applyStress(ctx))
 }
 
-func (d *Deployment) checkUpdate(next *topology.System) error {
+func (d *Deployment) checkUpdate(ctx context.Context, next *topology.System) error {
 	if err := next.Validate().Err(); err != nil {
 		return fmt.Errorf("changing system %q: %w", d.name, err)
 	}
 	if next.Name != d.name {
 		return fmt.Errorf("changing system %q: the new description is of system %q; keep the name, or start it beside the other", d.name, next.Name)
 	}
-	return d.config.checkServices(next)
+	return d.config.checkServices(ctx, next)
 }
 
 func (d *Deployment) current() (*topology.System, map[string]topology.Service) {

@@ -27,6 +27,6 @@ func assets() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(data) // the browser may have gone
+		_, _ = w.Write(data) //nolint:gosec // embedded files, and the browser may have gone
 	})
 }

@@ -232,7 +232,7 @@ func (r *run) inject(ctx context.Context, f *fault.Fault) error {
 	h.set(h.log.Applied(0, time.Now()))
 	if r.kind == played && f.Duration > 0 {
 		// The system ends it by itself; asked for, the moment of its end is known.
-		time.AfterFunc(time.Until(deadline), func() {
+		time.AfterFunc(time.Until(deadline), func() { //nolint:contextcheck // long after the request that added it
 			ctx, cancel := context.WithTimeout(context.Background(), runner.ChangeTimeout)
 			defer cancel()
 			_ = r.clear(ctx, id) // watchFaults tries again

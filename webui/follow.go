@@ -19,7 +19,7 @@ func readText(name, text string) (document.Documents, error) {
 
 // Follow shows a system that runs by itself, until it ends or the page turns to
 // something else.
-func (s *Server) Follow(ctx context.Context, name string) error {
+func (s *Server) Follow(ctx context.Context, name string) error { //nolint:contextcheck // watching goes on after the request that asked for it
 	live, err := s.config.Worlds.Connect(ctx, name)
 	if err != nil {
 		return conflict("%w", err)
@@ -38,7 +38,7 @@ func (s *Server) Follow(ctx context.Context, name string) error {
 		cancel(nil)
 		return err
 	}
-	stop, err := live.Watch(following, func(sample measure.Sample) {
+	stop, err := live.Watch(following, func(sample measure.Sample) { //nolint:contextcheck // as above
 		r.series.Service(serviceRow(sample.At.Sub(r.zero).Seconds(), &sample))
 	})
 	if err != nil {

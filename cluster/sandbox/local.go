@@ -79,7 +79,7 @@ func (l *Local) Import(ctx context.Context, reference string, image Archive, kee
 		return fmt.Errorf("%s: there is no program %s on this machine's PATH; where it is, run '%s' and repeat this command with --image %s",
 			doing, l.Tool, strings.Join(command, " "), reference)
 	}
-	defer os.Remove(file)
+	defer func() { _ = os.Remove(file) }() // the next import overwrites one that stays
 	out, err := exec.CommandContext(ctx, program, command[1:]...).CombinedOutput()
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))

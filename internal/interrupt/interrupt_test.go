@@ -49,11 +49,11 @@ func TestSignals(t *testing.T) {
 func TestContext(t *testing.T) {
 	ctx, stop := Context(t.Context(), func() {})
 	defer stop()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	<-ctx.Done()
-	if cause := context.Cause(ctx); cause.Error() != "interrupted by SIGHUP" {
+	if cause := context.Cause(ctx); cause.Error() != "interrupted by SIGTERM" {
 		t.Errorf("the context ended with %v", cause)
 	}
 }

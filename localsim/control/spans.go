@@ -28,7 +28,7 @@ func (c *Server) spans(r *http.Request) (any, error) {
 		if replica.State == runner.Down || replica.State == runner.Paused {
 			continue
 		}
-		questions.Go(func() {
+		questions.Go(func() { //nolint:contextcheck // it has that of the request
 			// One that does not answer has nothing to add.
 			answers[i], _ = c.system.Spans(r.Context(), replica, q)
 		})

@@ -75,6 +75,7 @@ func who(s *span.Span) string {
 		return "load"
 	case span.Client:
 		return "-> " + s.Callee
+	case span.Server:
 	}
 	return fmt.Sprintf("%s/%d", s.Service, s.Replica)
 }

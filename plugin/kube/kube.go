@@ -204,7 +204,7 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 	if local == nil || k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
-	config.Image, config.PullPolicy, err = k.loadAgent(ctx, streams, config.REST, func(ctx context.Context, rest *rest.Config, img *image.Image) error {
+	config.Image, config.PullPolicy, err = k.loadAgent(ctx, config.REST, func(ctx context.Context, rest *rest.Config, img *image.Image) error {
 		return loadLocal(ctx, streams, rest, local, img)
 	})
 	return err
@@ -212,7 +212,7 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 
 // loadAgent puts the agent's image together for the machine of a cluster's API server,
 // and has it loaded into the nodes.
-func (k *Flags) loadAgent(ctx context.Context, streams cli.Streams, rest *rest.Config, load func(context.Context, *rest.Config, *image.Image) error) (string, corev1.PullPolicy, error) {
+func (k *Flags) loadAgent(ctx context.Context, rest *rest.Config, load func(context.Context, *rest.Config, *image.Image) error) (string, corev1.PullPolicy, error) {
 	// The nodes are those of the machine that runs Docker, which may be another.
 	arch, err := access.Architecture(ctx, rest)
 	if err != nil {
@@ -428,7 +428,7 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	if k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
-	config.Image, config.PullPolicy, err = k.loadAgent(ctx, streams, config.REST, func(ctx context.Context, _ *rest.Config, img *image.Image) error {
+	config.Image, config.PullPolicy, err = k.loadAgent(ctx, config.REST, func(ctx context.Context, _ *rest.Config, img *image.Image) error {
 		return loadKind(ctx, streams, k.Sandbox, img)
 	})
 	return err

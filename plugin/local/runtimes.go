@@ -32,22 +32,22 @@ func runtimeCommand(s localsim.Spec, part string) (*exec.Cmd, error) {
 
 // canServe returns a function that says why the runtime of a service cannot be
 // started: a tool that is missing, or an installation. It asks each tool once.
-func canServe() func(*topology.Service) error {
+func canServe() func(context.Context, *topology.Service) error {
 	var mu sync.Mutex
 	known := map[topology.RuntimeName]error{}
-	return func(s *topology.Service) error {
+	return func(ctx context.Context, s *topology.Service) error {
 		mu.Lock()
 		defer mu.Unlock()
 		err, asked := known[s.Runtime]
 		if !asked {
-			err = checkRuntime(s.Runtime)
+			err = checkRuntime(ctx, s.Runtime)
 			known[s.Runtime] = err
 		}
 		return err
 	}
 }
 
-func checkRuntime(name topology.RuntimeName) error {
+func checkRuntime(ctx context.Context, name topology.RuntimeName) error {
 	store, err := runtimes.Default()
 	if err != nil {
 		return err
@@ -57,5 +57,5 @@ func checkRuntime(name topology.RuntimeName) error {
 		return err
 	}
 	_, err = store.Installed(&m)
-	return cmp.Or(errors.Join(m.Check(context.Background())...), err)
+	return cmp.Or(errors.Join(m.Check(ctx)...), err)
 }

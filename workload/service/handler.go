@@ -40,7 +40,7 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.left = r.Context().Done()
 	}
 	s.inFlight.Add(1)
-	defer x.end()
+	defer x.end() //nolint:contextcheck // the line of the request is written although its client has left
 	x.serve() //nolint:contextcheck // the exchange has the request, and with it its context
 }
 

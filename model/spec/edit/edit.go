@@ -235,6 +235,8 @@ func (t *target) system() (*topology.System, *source.Node, error) {
 		i = j
 	}
 	switch d := &t.docs[i]; {
+	case d.System == nil && d.Experiment == nil:
+		return nil, nil, refuse("%s:%d is a %s, whose system is not edited; change its text", t.file.Name, d.Origin.Line, d.Origin.Kind)
 	case d.System != nil:
 		return d.System, t.file.roots[i].Resolve(), nil
 	case t.file.systemName(i) != "":

@@ -73,9 +73,9 @@ func do(t T, method, url, body string, header ...string) reply {
 	return r
 }
 
-func call(t T, url, chain string, header ...string) chain.Response {
+func call(t T, url, chain string) chain.Response {
 	t.Helper()
-	r := do(t, "POST", url+"/", chain, header...)
+	r := do(t, "POST", url+"/", chain)
 	if r.status != 200 {
 		t.Fatalf("the chain %s got %d %s", chain, r.status, r.body)
 	}

@@ -21,10 +21,12 @@ func (d *Deployment) startControl() (err error) {
 // controlled is a deployment as its control plane sees it.
 type controlled struct{ *Deployment }
 
-func (d controlled) Name() string                            { return d.name }
-func (d controlled) Entrance(address string) string          { return d.entrance(address) }
-func (d controlled) CheckUpdate(next *topology.System) error { return d.checkUpdate(next) }
-func (d controlled) RequestShutdown()                        { d.askedOnce.Do(func() { close(d.asked) }) }
+func (d controlled) Name() string                   { return d.name }
+func (d controlled) Entrance(address string) string { return d.entrance(address) }
+func (d controlled) CheckUpdate(ctx context.Context, next *topology.System) error {
+	return d.checkUpdate(ctx, next)
+}
+func (d controlled) RequestShutdown() { d.askedOnce.Do(func() { close(d.asked) }) }
 
 // System returns the description of the system as it runs now. It must not be
 // changed.

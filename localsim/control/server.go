@@ -36,7 +36,7 @@ type System interface {
 	Entrance(address string) string
 
 	// CheckUpdate says why Update cannot make the running system another one.
-	CheckUpdate(next *topology.System) error
+	CheckUpdate(ctx context.Context, next *topology.System) error
 	Update(ctx context.Context, next *topology.System) error
 	// Order kills, pauses, resumes or restarts one replica by hand.
 	Order(ctx context.Context, service string, index int, order string) error
@@ -215,7 +215,7 @@ func (c *Server) putSystem(r *http.Request) (any, error) {
 	if err := readJSON(r, maxDescription, &next); err != nil {
 		return nil, err
 	}
-	if err := c.system.CheckUpdate(&next); err != nil {
+	if err := c.system.CheckUpdate(r.Context(), &next); err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
 	// A client that disconnects must not leave the system half changed, and

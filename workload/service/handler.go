@@ -41,7 +41,7 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.inFlight.Add(1)
 	defer x.end() //nolint:contextcheck // the line of the request is written although its client has left
-	x.serve() //nolint:contextcheck // the exchange has the request, and with it its context
+	x.serve()     //nolint:contextcheck // the exchange has the request, and with it its context
 }
 
 // end counts the request, lets go of all it holds, and makes the client see a

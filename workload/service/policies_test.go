@@ -114,8 +114,8 @@ func TestTimeoutBoundsEachAttempt(t *testing.T) {
 	if took := time.Since(began); took < 120*time.Millisecond || took > 5*time.Second {
 		t.Errorf("4 attempts of 30 ms took %v", took)
 	}
-	if calls(t, s, outcome.Timeout) != 1 || attempts(t, s, outcome.Timeout) != 4 {
-		t.Error("the attempts are counted wrongly")
+	if n, tried := calls(t, s, outcome.Timeout), attempts(t, s, outcome.Timeout); n != 1 || tried != 4 {
+		t.Errorf("%v calls and %v attempts timed out, want 1 and 4", n, tried)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 type Row struct {
 	// Depth is how far the row is indented.
 	Depth int
-	// Who is the replica that the span is of, or the callee of an attempt; What the
-	// request.
+	// Who names the replica of the span, or the callee of an attempt; What names
+	// the request.
 	Who, What string
 	// Start counts from the start of the trace.
 	Start, Duration time.Duration

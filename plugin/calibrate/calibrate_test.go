@@ -201,9 +201,6 @@ func TestFlagChoosesTheCosts(t *testing.T) {
 
 // This machine is measured for real, in the time that is promised.
 func TestMeasure(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes ten seconds")
-	}
 	began := time.Now()
 	c, err := Measure(context.Background(), func(string) {})
 	if err != nil {

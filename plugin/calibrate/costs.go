@@ -17,8 +17,8 @@ import (
 func requests(c *calibration.Costs, leaf, front, sleeper []float64, processor float64) {
 	plain := stats.Quantile(leaf, 0.5)
 	hop := max(stats.Quantile(front, 0.5)-plain, plain/10)
-	// What is not processor time is no load for the processors either: packets on
-	// their way, as much as the shorter of both has, and waits to be woken up.
+	// The rest of the time does not load the processors: packets on their way, as
+	// much as the shorter of both has, and waits to be woken up.
 	shorter := min(plain, hop)
 	c.Processor = nanoseconds(min(processor, 0.9*shorter))
 	c.Packet = nanoseconds((shorter - c.Processor) / 2)

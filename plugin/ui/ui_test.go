@@ -35,8 +35,8 @@ load: {rate: 50, duration: `+duration+`}
 	return *docs.Experiments()[0]
 }
 
-// What is added by hand while a system of this machine runs is among its faults,
-// and in the files.
+// A fault that is added by hand while a system of this machine runs is among its
+// faults, and in the files.
 func TestRunsOfThePageAreKept(t *testing.T) {
 	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
 	out := filepath.Join(t.TempDir(), "out")

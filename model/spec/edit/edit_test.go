@@ -171,7 +171,7 @@ func TestSharedValuesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v\nis not: %s", c.op, err, c.want)
 		}
 	}
-	// What the merge does not bring is changed where it stands.
+	// A value that the merge does not bring can be changed.
 	if _, _, err := open(t, "merges.yaml").Apply(unmarshal(t, `{"op": "setService", "service": "api", "field": "workers", "value": 9}`)); err != nil {
 		t.Error(err)
 	}

@@ -41,11 +41,11 @@ race: ## the same under the race detector (needs a C compiler)
 
 .PHONY: truth
 truth: ## print figures of known servers and distributions beside the truth, with the error
-	MICROSIM_TRUTH=full $(GO) test -count=1 -v -tags truth ./internal/truth
+	MICROSIM_TRUTH=full $(GO) test -count=1 -v -tags truth ./internal/truth ./plugin/calibrate
 
 .PHONY: test-truth
 test-truth: ## the same at a small size: it needs the machine for itself
-	$(GO) test -count=1 -v -tags truth ./internal/truth
+	$(GO) test -count=1 -v -tags truth ./internal/truth ./plugin/calibrate
 
 .PHONY: trust
 trust: ## the built program against hostile files, values, servers, streams and directories (Linux)

@@ -114,7 +114,7 @@ func (s Store) Install(ctx context.Context, m *Manifest, tell func(step string))
 		return fmt.Errorf("installing runtime %s: %w", m.Name, err)
 	}
 	s.sweep()
-	// What is half installed never has the name of what is installed.
+	// A half-made installation never has the name of a whole one.
 	made, err := os.MkdirTemp(s.Dir, unfinished+string(m.Name)+"-*")
 	if err != nil {
 		return fmt.Errorf("installing runtime %s: %w", m.Name, err)

@@ -165,7 +165,7 @@ func (s *Server) postFault(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What the page asked for is done even if the page goes meanwhile.
+	// The fault is added even if the page goes meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), runner.ChangeTimeout)
 	defer cancel()
 	if err := r.inject(ctx, f); err != nil {

@@ -31,12 +31,7 @@ func (f *reader) readDataset(n *decode.Node) {
 	p.Dataset = &d
 	n.Take("apiVersion", "kind")
 	f.lowerDataset(n)
-	if system := n.Get("system"); system.IsScalar() {
-		p.SystemName = system
-		n.Take("system")
-	} else if system == nil {
-		f.Mistake(n, "system", "describe it under system, or name one: system: social", "the data set has no system")
-	}
+	f.takeSystemName(n, p, "the data set")
 	f.Decode(n, "", reflect.ValueOf(p.Dataset).Elem())
 	d.Load = d.Load.WithDefaults()
 }
@@ -45,15 +40,7 @@ func (f *reader) lowerDataset(n *decode.Node) {
 	if n.Shape != decode.Object {
 		return
 	}
-	if system := n.Get("system"); system != nil && system.Shape == decode.Object {
-		if !system.Has("name") && n.Get("name") != nil {
-			system.Set("name", n.Get("name"))
-		}
-		f.lowerSystem(system, "system")
-	}
-	if l := n.Get("load"); l != nil {
-		f.lowerLoad(l, "load")
-	}
+	f.lowerSystemAndLoad(n)
 	for _, key := range []string{"targets", "formats"} {
 		if n.Get(key).IsScalar() {
 			n.Set(key, n.Get(key).Listed())

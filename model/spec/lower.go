@@ -10,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/dialect/microsim"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -175,10 +176,20 @@ func callTo(n *decode.Node) *decode.Node {
 	return call
 }
 
-func (f *reader) lowerExperiment(n *decode.Node) {
-	if n.Shape != decode.Object {
-		return
+// takeSystemName notes the system that a document names instead of describing it;
+// what is the document in words.
+func (f *reader) takeSystemName(n *decode.Node, p *document.Draft, what string) {
+	if system := n.Get("system"); system.IsScalar() {
+		p.SystemName = system
+		n.Take("system")
+	} else if system == nil {
+		f.Mistake(n, "system", "describe it under system, or name one: system: social", "%s has no system", what)
 	}
+}
+
+// lowerSystemAndLoad lowers what experiments and data sets have alike. A system
+// without a name has that of its document.
+func (f *reader) lowerSystemAndLoad(n *decode.Node) {
 	if system := n.Get("system"); system != nil && system.Shape == decode.Object {
 		if !system.Has("name") && n.Get("name") != nil {
 			system.Set("name", n.Get("name"))
@@ -188,6 +199,13 @@ func (f *reader) lowerExperiment(n *decode.Node) {
 	if l := n.Get("load"); l != nil {
 		f.lowerLoad(l, "load")
 	}
+}
+
+func (f *reader) lowerExperiment(n *decode.Node) {
+	if n.Shape != decode.Object {
+		return
+	}
+	f.lowerSystemAndLoad(n)
 	if faults := n.Get("faults"); faults != nil {
 		for i, one := range faults.Items {
 			f.lowerFault(one, problem.Index("faults", i))

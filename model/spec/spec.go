@@ -113,12 +113,7 @@ func (f *reader) readNative(n *decode.Node) {
 		p.Experiment = &e
 		n.Take("apiVersion", "kind")
 		f.lowerExperiment(n)
-		if system := n.Get("system"); system.IsScalar() {
-			p.SystemName = system
-			n.Take("system")
-		} else if system == nil {
-			f.Mistake(n, "system", "describe it under system, or name one: system: social", "the experiment has no system")
-		}
+		f.takeSystemName(n, p, "the experiment")
 		f.Decode(n, "", reflect.ValueOf(p.Experiment).Elem())
 		e.Load = e.Load.WithDefaults()
 		finishVariants(&e)

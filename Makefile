@@ -128,12 +128,13 @@ clean: ## remove what was built
 	rm -rf bin dist
 
 .PHONY: bench
-bench: ## speed and memory, as ratios measured in one run (needs wrk; a quiet machine)
+bench: ## speed and memory, as ratios measured in one run (needs wrk and SimPy; a quiet machine)
 	@command -v wrk >/dev/null || { echo 'wrk is not installed: apt-get install wrk'; exit 1; }
+	@/usr/bin/python3 -c 'import simpy' || { echo 'SimPy is not installed: apt-get install python3-simpy3'; exit 1; }
 	$(GO) test -run '^$$' -bench 'AgainstNetHTTP' -benchtime 1x ./workload/service
 	$(GO) test -run '^$$' -bench 'ThousandServices|Processes' -benchtime 1x ./localsim
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./workload/loadgen ./localsim/virtual
-	$(GO) test -run '^$$' -bench 'Kernel|Queues' ./model/des
+	$(GO) test -run '^$$' -bench 'Kernel|Queues|SimPy' ./model/des
 	$(GO) test -run '^$$' -bench . ./model/policy ./model/dist ./observe/collect
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./netfault/gate
 	$(MAKE) build && bash -c 'for i in 1 2 3 4 5; do time ./bin/kubectl-microsim --help >/dev/null; done' 2>&1 | grep real

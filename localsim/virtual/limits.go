@@ -10,7 +10,7 @@ import (
 func (w *world) serviceOf(e event) string {
 	replica := int32(-1)
 	switch e.kind {
-	case reachAccept, arrive, beginWork, clientLeft, queueOver:
+	case reachAccept, dataAgain, answerAgain, headerOver, arrive, beginWork, clientLeft, queueOver:
 		replica = w.servings.at(e.a).replica
 	case stepDone:
 		replica = w.servings.at(w.strands.at(e.a).serving).replica

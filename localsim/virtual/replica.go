@@ -48,6 +48,11 @@ type replica struct {
 	detected time.Duration
 	backoff  backoff
 
+	// remembered is how many half-open connections the system answers again, out of
+	// a backlog; patience is how long a worker waits for the header of a request.
+	remembered, backlog int
+	patience            time.Duration
+
 	inFlight int
 	held     int64
 	limit    int64
@@ -119,9 +124,10 @@ func (w *world) startMachine(s *service, r *replica) {
 	case workers.Inside:
 		r.inside = exec.NewQueue[int32](workers.Count, workers.Shed)
 	case workers.AtAccept() > 0:
-		r.accept = exec.NewQueue[int32](workers.AtAccept(), workers.AcceptQueue(w.machine.AcceptQueue))
+		rules := workers.AcceptQueue(w.machine.AcceptQueue)
+		r.accept, r.backlog = exec.NewQueue[int32](workers.AtAccept(), rules), rules.Queue-1
 	}
-	r.held, r.inFlight = int64(t.Memory), 0
+	r.held, r.inFlight, r.patience = int64(t.Memory), 0, workers.HeaderPatience()
 	r.incarnation++
 }
 
@@ -226,9 +232,12 @@ func (w *world) ended(i int32) {
 // dropParked closes the connections that wait for a paused process.
 func (w *world) dropParked(r *replica) {
 	for _, e := range r.parked {
-		if (e.kind == reachAccept || e.kind == arrive) && w.servings.is(e.a, e.gen) && w.servings.at(e.a).state == onTheWay {
-			w.closeOnClient(w.servings.at(e.a))
-			w.freeServing(e.a)
+		if !w.servings.is(e.a, e.gen) {
+			continue
+		}
+		if sv := w.servings.at(e.a); (e.kind == reachAccept || e.kind == dataAgain || e.kind == arrive) && (sv.state == onTheWay || sv.state == halfOpen) {
+			w.closeOnClient(sv)
+			w.forgetOpening(e.a)
 		}
 	}
 }
@@ -238,7 +247,7 @@ func (w *world) dropParked(r *replica) {
 func (w *world) dropAll(i int32) {
 	for s := range w.servings.list {
 		sv := w.servings.list[s]
-		if sv.live && sv.replica == i && sv.state != onTheWay {
+		if sv.live && sv.replica == i && sv.state != onTheWay && sv.state != halfOpen {
 			w.dropServing(int32(s))
 		}
 	}

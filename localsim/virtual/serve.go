@@ -19,6 +19,9 @@ type servingState uint8
 const (
 	// onTheWay has not reached the server.
 	onTheWay servingState = iota
+	// halfOpen is a connection that its client believes to be made, and the server
+	// had no room for.
+	halfOpen
 	// queued is a connection in the accept queue.
 	queued
 	// accepted is a connection that has a worker, or needs none.
@@ -41,8 +44,13 @@ type serving struct {
 	faults   *snapshot
 	root     int32 // strand
 	start    time.Duration
-	// dataAt is when the request can be read.
+	// dataAt is when the request can be read; of a half-open connection, when it is
+	// sent again.
 	dataAt time.Duration
+	// dataTries and answers count what a half-open connection has sent: requests by
+	// its client, packets that answer the first by a server that remembers it.
+	dataTries, answers int
+	remembered         bool
 	// attempt is who waits, if its generation is still gen.
 	attempt int32
 	gen     uint32
@@ -116,6 +124,7 @@ func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *ho
 	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
 	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
 	sv.root, sv.hop, sv.fresh, sv.held, sv.sleeps, sv.below = -1, h, att.fresh, 0, 0, sv.below[:0]
+	sv.dataAt, sv.dataTries, sv.answers, sv.remembered = 0, 0, 0, false
 	if sv.trace = att.trace; sv.trace != nil {
 		sv.trace.open++
 	}
@@ -138,66 +147,6 @@ func (w *world) freeServing(i int32) {
 
 // waits reports whether somebody still waits for the answer.
 func (w *world) waits(sv *serving) bool { return w.attempts.is(sv.attempt, sv.gen) }
-
-// reachAccept is a connection at the accept queue of a service whose workers are
-// bound to connections.
-func (w *world) reachAccept(e event) {
-	sv := w.servings.at(e.a)
-	if !w.servings.is(e.a, e.gen) {
-		return
-	}
-	if !w.waits(sv) { // it has given up before it was connected
-		w.freeServing(e.a)
-		return
-	}
-	att := w.attempts.at(sv.attempt)
-	r := w.replicas[sv.replica]
-	if r.state != up {
-		att.failure = refused
-		w.k.In(w.latency, event{answered, sv.attempt, sv.gen})
-		w.freeServing(e.a)
-		return
-	}
-	if r.paused && r.accept.Free() > 0 {
-		// Nobody accepts; the kernel lets the connection wait.
-		r.parked = append(r.parked, e)
-		att.connected = true
-		return
-	}
-	entry, worker, _ := r.accept.Enter(e.a)
-	if entry == exec.Refused {
-		// The system drops it, and the client's sends it again.
-		w.refuse(w.services[r.service])
-		att.synTries++
-		w.k.After(synWait(att.synTries), event{reachAccept, e.a, e.gen})
-		return
-	}
-	att.connected = true
-	sv.dataAt = w.now() + 2*w.machine.Latency
-	if entry == exec.Working {
-		w.accept(e.a, worker)
-		return
-	}
-	sv.state = queued
-}
-
-// synWait is how long a client waits after the n-th packet that opens a connection
-// before it sends another: one second five times, then doubling (Linux since 6.5,
-// tcp_syn_linear_timeouts).
-func synWait(n int) time.Duration {
-	if n <= 5 {
-		return time.Second
-	}
-	return time.Second << min(n-5, 6)
-}
-
-// accept gives a connection its worker, which reads the request as soon as it is
-// there.
-func (w *world) accept(i int32, worker int) {
-	sv := w.servings.at(i)
-	sv.state, sv.bound, sv.worker = accepted, true, worker
-	w.requestSent(i, max(sv.dataAt, w.now()))
-}
 
 // arrive is a request that can be read.
 func (w *world) arrive(e event) {
@@ -364,7 +313,7 @@ func (w *world) clientLeft(e event) {
 		default:
 			w.leaveHanging(sv.root)
 		}
-	case onTheWay, queued, accepted:
+	case onTheWay, halfOpen, queued, accepted:
 	}
 }
 

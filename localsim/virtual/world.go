@@ -18,6 +18,13 @@ const (
 	// reachAccept: the first packet of a connection reaches the accept queue of
 	// its server (serving).
 	reachAccept kind = iota + 1
+	// dataAgain: a request is sent on a connection that may be half open (serving).
+	dataAgain
+	// answerAgain: a server answers the first packet of a half-open connection
+	// again (serving).
+	answerAgain
+	// headerOver: a worker has waited long enough for a request (serving).
+	headerOver
 	// arrive: a request reaches its server (serving).
 	arrive
 	// begin: a request has had its processor time and is worked on (serving).
@@ -65,7 +72,7 @@ const (
 )
 
 func (k kind) String() string {
-	return [...]string{"", "connect", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
+	return [...]string{"", "connect", "half-open request", "half-open answer", "header over", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
 		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail"}[k]
 }
 
@@ -229,6 +236,12 @@ func (w *world) handle(e event) {
 	switch e.kind {
 	case reachAccept:
 		w.reachAccept(e)
+	case dataAgain:
+		w.dataAgain(e)
+	case answerAgain:
+		w.answerAgain(e)
+	case headerOver:
+		w.headerOver(e)
 	case arrive:
 		w.arrive(e)
 	case beginWork:

@@ -390,6 +390,8 @@ func loadRows() []flagRow {
 		{"load", "system", url + "--rate 50", "--system held", "", refused},
 		{"load", "system", "-f $LOAD", "--system held", "", refused},
 		{"load", "filename", "", "-f $LOAD", "", `asked: GET /from-file`},
+		{"load", "only", "-f $LOADS", "--only second", "--only first", `asked: POST /second`},
+		{"load", "only", "--rate 1 --count 1 --url $SERVER/", "--only second", "", refused},
 		{"load", "service", "--rate 50 --count 2 --on local -o json", "--service db", "", `"name": "db"`},
 		{"load", "service", url + "--rate 50", "--service db", "", refused},
 		{"load", "endpoint", "--service web --rate 50 --count 2 --on local", "--endpoint /no-such", "", `status 404`},
@@ -467,6 +469,7 @@ func loadRows() []flagRow {
 func runRows() []flagRow {
 	rows := []flagRow{
 		{"run", "filename", "--on local --dry-run", "-f $SINGLE", "", `experiment/single run`},
+		{"run", "only", "-f $SINGLE -f $EXPERIMENT --on local --dry-run", "--only single", "--only brief", `experiment/single run`},
 		{"report", "on", "x", "--on local", "--on kind", `reading the results`},
 		{"report", "wait", "x --on local", "--wait", "", refused},
 		{"report", "out", "x --on local", "--out y", "", refused},

@@ -69,6 +69,17 @@ name: urls
 system: {services: [{name: web}]}
 load: {rate: 20, duration: 400ms, requests: [{url: "$SERVER/from-file"}]}
 `},
+	"$LOADS": {"loads.yaml", `
+apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: first}
+spec: {requests: ['{"designation": "$SERVER/first"}'], betweenDelay: 0s}
+---
+apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: second}
+spec: {requests: ['{"designation": "$SERVER/second"}'], betweenDelay: 0s}
+`},
 	"$REQUEST": {"request.json", `{"designation":"web","probability":100}`},
 	"$FAULTS": {"faults.yaml", `
 apiVersion: microsim.dev/v1alpha1

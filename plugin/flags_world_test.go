@@ -89,6 +89,18 @@ system: {name: held, services: [{name: web, calls: [db]}, {name: db}]}
 load: {rate: 1, duration: 1s}
 faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, duration: 200ms}]
 `},
+	"$CHAOS": {"chaos.yaml", `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: slow}
+spec: {action: delay, mode: all, selector: {labelSelectors: {app: x}}, delay: {latency: 1ms}, duration: 200ms}
+`},
+	"$CHAOSDNS": {"chaos-dns.yaml", `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: slow}
+spec: {action: delay, mode: all, selector: {labelSelectors: {app: dns}}, delay: {latency: 1ms}, duration: 200ms}
+`},
 	"$CALIBRATION": {"calibration.json", `
 apiVersion: microsim.dev/v1alpha1
 kind: Calibration

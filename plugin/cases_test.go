@@ -138,6 +138,25 @@ func TestFailedHopsOfLoads(t *testing.T) {
 	}
 }
 
+// Two loads that run together fail as each does alone, and are told apart.
+func TestFailedHopsOfLoadsTogether(t *testing.T) {
+	var r result.Result
+	runCase(t, "failed-hop.yaml", "result.json", &r)
+	if c := r.Segments[0].Clients; c.Requests != 15 || c.Outcomes[outcome.FailedHop] != 15 {
+		t.Errorf("clients are %+v, want 15 failed hops", c)
+	}
+	hops := map[string]int64{}
+	for _, f := range r.Load.Failures {
+		hops[f.Hop] += f.Count
+	}
+	if hops["front_end -> ghost"] != 10 || hops["front_end -> back_end"] != 5 {
+		t.Errorf("the failed hops are %v", hops)
+	}
+	if q := r.Load.Requests; len(q) != 2 || q[0].Name != "to-nobody" || q[0].Stats.Sent != 10 || q[1].Stats.Sent != 5 {
+		t.Errorf("the requests are %+v", q)
+	}
+}
+
 // runCase runs an experiment on this machine and returns what it wrote into a
 // file of its directory.
 func runCase(t *testing.T, name, file string, into any) {

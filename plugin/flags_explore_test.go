@@ -12,6 +12,7 @@ func exploreRows() (rows []flagRow) {
 		{"sweep", "--vary load.rate=1,2 --seeds 1", "Sweep", "sweep"},
 		{"search", "--slo p99<10s --budget 40 --types error --duration 2s --lasts 1s", "FaultSearch", "search"},
 	} {
+		add(c.command, "-f $SINGLE -f $FAULTS "+c.rest, "only", "--only faults", "", `^faults on virtual`)
 		add(c.command, c.rest, "filename", "-f $FAULTS", "", `^faults on virtual`)
 		add(c.command, "-f $FAULTS "+c.rest+" -o json", "seed", "--seed 77", "", `\b77\b`)
 		add(c.command, "-f $EXPERIMENT "+c.rest+" -o json", "variant", "--variant second", "", `"variant": "second"`)

@@ -361,6 +361,11 @@ func faultRows() []flagRow {
 		{"fault apply", "duration", "-f $FAULTS --on local --dry-run", "--duration 100ms", "", `^100ms +clear`},
 		{"fault apply", "duration", "-f $FAULTS --on local", "--duration 0s", "", refused},
 		{"fault apply", "seed", "-f $FAULTS --on local --dry-run", "--seed x", "", `seed`},
+		{"fault apply", "allow-system", "-f $CHAOSDNS -n kube-system --dry-run", "--allow-system", "", `^kube-system/dns`},
+		{"fault apply", "max-pods", "-f $CHAOS --dry-run", "--max-pods 1", "", `2 pods`},
+		{"fault apply", "max-pods", "-f $CHAOS", "--max-pods 0", "", refused},
+		{"fault apply", "yes", "-f $CHAOS", "--yes", "", `injecting fault|fault/slow added`},
+		{"fault apply", "yes", "-f $CHAOS --on local", "--yes", "", refused},
 		{"fault apply", "dry-run", "-f $FAULTS --on local", "--dry-run", "", `dry run`},
 		{"fault apply", "output", "-f $FAULTS --on local", "-o json", "", `"event":"added"`},
 		{"fault apply", "output", "-f $FAULTS --on local --dry-run", "-o json", "", refused},
@@ -390,6 +395,8 @@ func loadRows() []flagRow {
 		{"load", "system", url + "--rate 50", "--system held", "", refused},
 		{"load", "system", "-f $LOAD", "--system held", "", refused},
 		{"load", "filename", "", "-f $LOAD", "", `asked: GET /from-file`},
+		{"load", "only", "-f $LOADS", "--only second", "--only first", `asked: POST /second`},
+		{"load", "only", "--rate 1 --count 1 --url $SERVER/", "--only second", "", refused},
 		{"load", "service", "--rate 50 --count 2 --on local -o json", "--service db", "", `"name": "db"`},
 		{"load", "service", url + "--rate 50", "--service db", "", refused},
 		{"load", "endpoint", "--service web --rate 50 --count 2 --on local", "--endpoint /no-such", "", `status 404`},
@@ -467,6 +474,7 @@ func loadRows() []flagRow {
 func runRows() []flagRow {
 	rows := []flagRow{
 		{"run", "filename", "--on local --dry-run", "-f $SINGLE", "", `experiment/single run`},
+		{"run", "only", "-f $SINGLE -f $EXPERIMENT --on local --dry-run", "--only single", "--only brief", `experiment/single run`},
 		{"report", "on", "x", "--on local", "--on kind", `reading the results`},
 		{"report", "wait", "x --on local", "--wait", "", refused},
 		{"report", "out", "x --on local", "--out y", "", refused},

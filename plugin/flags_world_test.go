@@ -69,6 +69,17 @@ name: urls
 system: {services: [{name: web}]}
 load: {rate: 20, duration: 400ms, requests: [{url: "$SERVER/from-file"}]}
 `},
+	"$LOADS": {"loads.yaml", `
+apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: first}
+spec: {requests: ['{"designation": "$SERVER/first"}'], betweenDelay: 0s}
+---
+apiVersion: microsim.isala.me/v1alpha1
+kind: LoadGenerator
+metadata: {name: second}
+spec: {requests: ['{"designation": "$SERVER/second"}'], betweenDelay: 0s}
+`},
 	"$REQUEST": {"request.json", `{"designation":"web","probability":100}`},
 	"$FAULTS": {"faults.yaml", `
 apiVersion: microsim.dev/v1alpha1
@@ -77,6 +88,18 @@ name: faults
 system: {name: held, services: [{name: web, calls: [db]}, {name: db}]}
 load: {rate: 1, duration: 1s}
 faults: [{name: slow, type: latency, target: {service: db}, args: {delay: 1ms}, duration: 200ms}]
+`},
+	"$CHAOS": {"chaos.yaml", `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: slow}
+spec: {action: delay, mode: all, selector: {labelSelectors: {app: x}}, delay: {latency: 1ms}, duration: 200ms}
+`},
+	"$CHAOSDNS": {"chaos-dns.yaml", `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: slow}
+spec: {action: delay, mode: all, selector: {labelSelectors: {app: dns}}, delay: {latency: 1ms}, duration: 200ms}
 `},
 	"$CALIBRATION": {"calibration.json", `
 apiVersion: microsim.dev/v1alpha1

@@ -257,7 +257,7 @@ func (c *clients) arrival(e event) {
 		to = from + 1
 	}
 	for request := from; request < to; request++ {
-		for number := range phase.Burst {
+		for number := range phase.Burst * c.profile.Requests[request].Beat.Copies(c.number) {
 			c.dispatch(request, number, key)
 		}
 	}
@@ -298,6 +298,7 @@ func (c *clients) send(request, number int, key dist.Key, intended time.Duration
 	own := load.CopyKey(key, request, number)
 	first, n := 0, len(s.service.replicas)
 	if s.chain != nil {
+		key := c.profile.Phases[c.index].ChainKey(key, request)
 		tree := chain.Sample(s.chain, key)
 		if tree == nil {
 			c.jobs.release(i)

@@ -50,6 +50,9 @@ type Request struct {
 	Headers  map[string]string `json:"headers,omitempty"`
 	// Weight is this request's share in the mix, relative to the others'; 0 means 1.
 	Weight float64 `json:"weight"`
+	// Beat gives the request a rate of its own where each arrival sends every
+	// request.
+	Beat *Beat `json:"beat,omitempty"`
 }
 
 // Arrivals says how an open loop spaces its requests.

@@ -40,6 +40,7 @@ func (p *Profile) Validate() (problems problem.List) {
 	for i := range p.Requests {
 		problems.Under(problem.Index("requests", i), p.Requests[i].validate())
 	}
+	p.checkBeats(&problems)
 	if p.TLS != nil {
 		problems.Under("tls", p.TLS.validate(p.Requests))
 	}
@@ -112,6 +113,9 @@ func (r *Request) validate() (problems problem.List) {
 		}
 	}
 	checkPositive(&problems, "weight", r.Weight, MaxWeight)
+	if r.Beat != nil {
+		problems.Under("beat", r.Beat.validate())
+	}
 	return problems
 }
 

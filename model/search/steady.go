@@ -94,6 +94,14 @@ func (s Steady) Experiment(e experiment.Experiment, height float64, trigger []fa
 		phases = append(phases, s.at(Trigger, max(last-first, time.Millisecond), height), s.at(Recovery, s.Recovery, height))
 	}
 	phases = append(phases, s.at(Measured, s.Duration, height))
+	e.Load.Requests = slices.Clone(e.Load.Requests)
+	for i := range e.Load.Requests {
+		if beat := e.Load.Requests[i].Beat; beat != nil {
+			steady := *beat
+			steady.Count = 0 // a load that ends would not be steady
+			e.Load.Requests[i].Beat = &steady
+		}
+	}
 	e.Load.Phases = slices.DeleteFunc(phases, func(p load.Phase) bool { return p.Duration == 0 })
 	return e
 }

@@ -133,6 +133,38 @@ func TestLabelsNameServices(t *testing.T) {
 	}
 }
 
+// Labels that name no service select pods of a cluster; the others stay faults on
+// the system.
+func TestLabelsOfOtherPodsAreSplitOff(t *testing.T) {
+	labelled := func(name, value string, mode document.PickMode) document.Part {
+		return document.Part{Fault: fault.Fault{Type: fault.NetDelay, Name: name}, Towards: fault.ToTarget, On: document.Selection{Labels: map[string]string{"app": value}, Mode: mode}}
+	}
+	set := document.Faults{Name: "x", Parts: []document.Part{labelled("ours", "cart", document.PickAll), labelled("theirs", "nginx", document.PickAll)}}
+	ours, pods, err := set.Split(faultyShop())
+	if err != nil || len(ours.Parts) != 1 || ours.Parts[0].Fault.Name != "ours" || len(set.Parts) != 2 {
+		t.Fatalf("got %+v, %v", ours, err)
+	}
+	if len(pods) != 1 || pods[0].Selector != "app=nginx" || pods[0].Fault.Target != (fault.Target{Service: "app=nginx", Direction: fault.FromTarget}) {
+		t.Errorf("the fault on pods is %+v", pods)
+	}
+	if ours, pods, err = set.Split(nil); err != nil || len(ours.Parts) != 0 || len(pods) != 2 {
+		t.Errorf("without a system: %+v, %+v, %v", ours, pods, err)
+	}
+	set.Parts[1].On.Mode = document.PickOne
+	if _, _, err := set.Split(faultyShop()); err == nil || !strings.Contains(err.Error(), "mode one takes some of them") {
+		t.Errorf("one of the pods gives %v", err)
+	}
+	set.Parts[1] = labelled("theirs", "nginx", document.PickAll)
+	set.Parts[1].Peers = &document.Selection{}
+	if _, _, err := set.Split(faultyShop()); err == nil || !strings.Contains(err.Error(), "--selector and --to") {
+		t.Errorf("peers give %v", err)
+	}
+	set.Paused = true
+	if _, pods, err := set.Split(faultyShop()); err != nil || len(pods) != 0 {
+		t.Errorf("a paused object gives %+v, %v", pods, err)
+	}
+}
+
 // VECROsim's fault files carry fields that mean nothing to a fault.
 func TestVECROsimsFaultFiles(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "cases", "vecrosim-faults.yaml"))

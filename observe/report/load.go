@@ -48,6 +48,17 @@ func loadTitle(r *result.LoadReport, style Style) string {
 	return text + "\n"
 }
 
+// requestLines is a table with a row for each request of the mix, if there are
+// several.
+func requestLines(r *result.LoadReport, style Style) []string {
+	if r == nil || len(r.Requests) < 2 {
+		return nil
+	}
+	alone := *r
+	alone.Phases = nil
+	return loadTable(&alone, style)
+}
+
 // loadTable has a row for each phase and for each request of the mix, where
 // there are several.
 func loadTable(r *result.LoadReport, style Style) []string {

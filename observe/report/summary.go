@@ -27,6 +27,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.prediction()
 	s.explanation()
 	s.outcomes()
+	s.section("Requests", requestLines(r.Load, style))
 	s.section("Counts over time", windowLines(r, style))
 	s.tail()
 	s.faults()

@@ -20,11 +20,39 @@ import (
 // Inputs are the files that a command reads: by -f, or by name as arguments.
 type Inputs struct {
 	Filenames []string
+	// Only names which of the experiments, systems and loads in the files are meant;
+	// empty means all.
+	Only []string
 }
 
 // AddFlags adds -f, and completes the arguments with examples and files.
 func (i *Inputs) AddFlags(cmd *cobra.Command, what string) {
 	cmd.Flags().StringArrayVarP(&i.Filenames, "filename", "f", nil, what+": a file, a directory, a URL, an example's name, or - for standard input")
+}
+
+// AddOnly adds --only, for commands that take one of several descriptions.
+func (i *Inputs) AddOnly(cmd *cobra.Command, what string) {
+	cmd.Flags().StringSliceVar(&i.Only, "only", nil, "of what the files describe, only these "+what+": names, separated by commas")
+	_ = cmd.RegisterFlagCompletionFunc("only", i.completeOnly)
+}
+
+// completeOnly completes the names that --only may choose in the files named before.
+func (i *Inputs) completeOnly(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all := Inputs{Filenames: i.Filenames}
+	docs, err := all.Read(ctx, Streams{In: strings.NewReader("")}, args)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	chosen := begun[:strings.LastIndex(begun, ",")+1]
+	var names []cobra.Completion
+	for _, name := range docs.Names() {
+		if !slices.Contains(strings.Split(chosen, ","), name) {
+			names = append(names, chosen+name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // CompleteInputs completes arguments that name examples or files. If kinds are
@@ -40,7 +68,11 @@ func CompleteInputs(kinds ...string) cobra.CompletionFunc {
 func (i *Inputs) Read(ctx context.Context, streams Streams, args []string) (document.Documents, error) {
 	paths := append(append([]string(nil), i.Filenames...), args...)
 	return Interruptible(ctx, func() (document.Documents, error) {
-		return spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
+		docs, err := spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
+		if err != nil {
+			return docs, err
+		}
+		return docs.Only(i.Only)
 	})
 }
 

@@ -34,6 +34,7 @@ type common struct {
 
 func (o *common) addFlags(cmd *cobra.Command) {
 	o.inputs.AddFlags(cmd, "the experiment")
+	o.inputs.AddOnly(cmd, "experiments, systems or loads")
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.seed, "seed", 0, "the first seed, in place of the file's")
 	flags.StringVar(&o.variant, "variant", "", "the variant of the experiment that is played: its name, or the beginning of it")

@@ -19,21 +19,41 @@ import (
 
 // selectOptions are those of faults on pods that were selected by their labels.
 type selectOptions struct {
-	selector    string
-	to          []string
+	selector string
+	to       []string
+	podGuard
+}
+
+// A podGuard is the flags that keep pods of others from being broken by mistake.
+type podGuard struct {
 	allowSystem bool
 	maxPods     int
 	yes         bool
+}
+
+// addFlags adds the flags, which are about pods in the given words.
+func (g *podGuard) addFlags(cmd *cobra.Command, about string) {
+	flags := cmd.Flags()
+	flags.BoolVar(&g.allowSystem, "allow-system", false, about+": admit pods that the cluster itself needs")
+	flags.IntVar(&g.maxPods, "max-pods", 10, about+": refuse to break more pods than this")
+	flags.BoolVarP(&g.yes, "yes", "y", false, about+": do not ask before breaking pods")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "allow-system", "max-pods", "yes")
+}
+
+// validate refuses a bound that admits nothing.
+func (g *podGuard) validate() error {
+	if g.maxPods < 1 {
+		return fmt.Errorf("--max-pods %d breaks nothing: write 1 or more", g.maxPods)
+	}
+	return nil
 }
 
 func (o *selectOptions) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.selector, "selector", "l", "", "in place of --target: break the pods of -n with these labels, including pods outside any system")
 	flags.StringArrayVar(&o.to, "to", nil, "with --selector: only packets to and from an address, a CIDR, a Service (cart, cart.shop) or a name in the DNS; may be repeated")
-	flags.BoolVar(&o.allowSystem, "allow-system", false, "with --selector: admit pods that the cluster itself needs")
-	flags.IntVar(&o.maxPods, "max-pods", 10, "with --selector: refuse to break more pods than this")
-	cli.OnlyOn(flags, []string{"kind", "cluster"}, "selector", "to", "allow-system", "max-pods", "yes")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "with --selector: do not ask before breaking pods")
+	o.addFlags(cmd, "with --selector")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "selector", "to")
 }
 
 // selectedFor is how long faults on selected pods last without --for.
@@ -44,8 +64,8 @@ func (o *addOptions) validateSelection(flags *pflag.FlagSet) error {
 	if !flags.Changed("selector") {
 		return cli.Refuse(flags, "are about pods that --selector names: write it, or leave them out", "to", "allow-system", "max-pods", "yes", "push")
 	}
-	if o.maxPods < 1 {
-		return fmt.Errorf("--max-pods %d breaks nothing: write 1 or more", o.maxPods)
+	if err := o.podGuard.validate(); err != nil {
+		return err
 	}
 	return cli.Refuse(flags, "do not go with --selector, which names the pods to break: leave them out; --to limits what is broken to destinations", "target", "system", "from")
 }

@@ -25,6 +25,7 @@ import (
 type applyOptions struct {
 	faultOptions
 	inputs   cli.Inputs
+	guard    podGuard
 	duration unit.Duration
 	seed     uint64
 	dryRun   bool
@@ -42,7 +43,10 @@ never began are named.
 
 Files are the fault definitions of VECROsim, the objects NetworkChaos, StressChaos and PodChaos of
 Chaos Mesh, and Experiments, of which only the faults are taken. What the system cannot do is said
-before anything begins.`,
+before anything begins.
+
+Labels of Chaos Mesh that name no service of the system select pods of the namespace of -n, on a
+cluster. They are listed, and the command asks before it breaks them.`,
 		Example: `  kubectl microsim fault apply -f evening.yaml
   kubectl microsim fault apply -f networkchaos.yaml --duration 5min --on kind
   kubectl microsim fault apply -f evening.yaml --on local --dry-run`,
@@ -51,11 +55,12 @@ before anything begins.`,
 			if err := o.Validate(cmd); err != nil {
 				return cli.Usage(cmd, err)
 			}
-			return o.run(cmd.Context())
+			return o.run(cmd)
 		},
 	}
 	o.AddFlags(cmd)
 	o.inputs.AddFlags(cmd, "the faults")
+	o.guard.addFlags(cmd, "for pods that labels select")
 	flags := cmd.Flags()
 	flags.Var(cli.NewDuration(&o.duration), "duration", "when to end, counted from the beginning; without it, when the last fault has ended")
 	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant if a file leaves it open")
@@ -72,6 +77,9 @@ func (o *applyOptions) Validate(cmd *cobra.Command) error {
 	if err := o.output.Validate(); err != nil {
 		return err
 	}
+	if err := o.guard.validate(); err != nil {
+		return err
+	}
 	switch {
 	case cmd.Flags().Changed("duration") && o.duration <= 0:
 		return fmt.Errorf("--duration %v is not a time for faults to come and go: leave it out to end with the last fault", o.duration)
@@ -81,36 +89,40 @@ func (o *applyOptions) Validate(cmd *cobra.Command) error {
 	return o.target.Validate(cmd)
 }
 
-func (o *applyOptions) run(ctx context.Context) error {
+func (o *applyOptions) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
 	docs, err := o.inputs.Read(ctx, o.streams, nil)
 	if err != nil {
 		return err
 	}
 	cli.ShowNotes(o.streams.Err, docs)
-	injector, err := o.find(ctx)
+	at, faults, err := o.prepare(ctx, docs)
 	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	if len(at.pods) == 0 {
+		if err := cli.Refuse(cmd.Flags(), "are about pods that labels select, and the files select none: leave them out", "allow-system", "max-pods", "yes"); err != nil {
+			return cli.Usage(cmd, err)
+		}
+	}
+	injector, system := injector(at), at.name
+	if err := o.check(injector, faults); err != nil {
 		return err
 	}
-	system, err := runningSystem(ctx, injector)
-	if err != nil {
-		return err
-	}
-	faults, err := faultsFor(docs, system, o.seed)
-	if err == nil {
-		err = o.check(injector, faults)
-	}
-	if err != nil {
-		return err
-	}
-	for i := range faults {
-		noteUnused(o.streams.Err, system, &faults[i])
+	if at.system != nil {
+		for i := range faults {
+			noteUnused(o.streams.Err, at.system, &faults[i])
+		}
 	}
 	plan, err := planFaults(faults, o.duration.Std(), o.seed)
 	if err != nil {
 		return err
 	}
+	if err := at.confirm(ctx, o, faults); err != nil {
+		return cli.Cause(ctx, err)
+	}
 	if o.dryRun {
-		return printSteps(o.streams, system.Name, plan)
+		return printSteps(o.streams, system, plan)
 	}
 	if err := refuseTaken(ctx, injector, plan); err != nil {
 		return cli.Cause(ctx, err)
@@ -150,9 +162,9 @@ func runningSystem(ctx context.Context, in injector) (*topology.System, error) {
 }
 
 // faultsFor collects the faults of all documents for one system.
-func faultsFor(docs document.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
+func faultsFor(sets []*document.Faults, docs document.Documents, system *topology.System, seed uint64) ([]fault.Fault, error) {
 	var all []fault.Fault
-	for _, set := range docs.Faults() {
+	for _, set := range sets {
 		faults, err := set.For(system, seed)
 		if err != nil {
 			return nil, err
@@ -162,10 +174,12 @@ func faultsFor(docs document.Documents, system *topology.System, seed uint64) ([
 	for _, e := range docs.Experiments() {
 		all = append(all, e.Faults...)
 	}
-	if len(all) == 0 {
-		return nil, errors.New("the files describe no faults for this system: give fault definitions of VECROsim, objects of Chaos Mesh, or an Experiment")
-	}
 	return all, nil
+}
+
+// errNoFaults says that there is nothing to apply.
+func errNoFaults() error {
+	return errors.New("the files describe no faults for this system: give fault definitions of VECROsim, objects of Chaos Mesh, or an Experiment")
 }
 
 // check names all that the system cannot do, before anything begins.
@@ -263,6 +277,6 @@ func printSteps(streams cli.Streams, system string, plan *timeline.Plan) error {
 			fmt.Fprintf(streams.Err, "fault/%s would never start\n", w.ID)
 		}
 	}
-	fmt.Fprintf(streams.Out, "\nsystem/%s faults applied (dry run)\n", system)
+	fmt.Fprintf(streams.Out, "\n%s faults applied (dry run)\n", system)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -43,6 +44,10 @@ func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change
 				fmt.Fprintf(o.streams.Err, "the load goes on as it was: %v\n", err)
 				continue
 			}
+			if !sameBeats(&began, &changed) {
+				fmt.Fprintln(o.streams.Err, "the load goes on as it was: the requests, or the rates of some of them, have changed, and only all rates, bursts and users together can be followed: start the load anew")
+				continue
+			}
 			change(factorsOf(&began.Phases[0], &changed.Phases[0]))
 			fmt.Fprintf(o.streams.Err, "%s has changed: the load is now %s\n", path, preview.Phase(&changed.Phases[0]))
 		}
@@ -60,6 +65,14 @@ func modified(path string) time.Time {
 		return time.Time{}
 	}
 	return info.ModTime()
+}
+
+// sameBeats reports whether two loads have the same requests at the same shares of
+// the rate.
+func sameBeats(a, b *load.Profile) bool {
+	return slices.EqualFunc(a.Requests, b.Requests, func(a, b load.Request) bool {
+		return a.Name == b.Name && (a.Beat == b.Beat || a.Beat != nil && b.Beat != nil && *a.Beat == *b.Beat)
+	})
 }
 
 // factorsOf are the factors that lead from one phase to another.

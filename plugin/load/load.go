@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,7 +61,7 @@ send does not depend on how many they are. Services are reached by their names t
 URLs are as seen from the cluster. URLs without --on are loaded from this machine.
 
 Phases, ramps and mixes of requests are described in a file: the load of an Experiment,
-or a LoadGenerator of MicroSim.`,
+or LoadGenerators of MicroSim, which run at the same time, each at its own rate.`,
 		Example: `  kubectl microsim load --system shop --rate 50 --duration 30s --on local
   kubectl microsim load --system shop --rate 10 --to 200 --poisson --duration 1min --on local
   kubectl microsim load --system shop --rate 2000 --duration 1min --on kind --load-pods 3
@@ -77,6 +78,7 @@ or a LoadGenerator of MicroSim.`,
 		},
 	}
 	o.inputs.AddFlags(cmd, "the load")
+	o.inputs.AddOnly(cmd, "experiments or loads")
 	o.target.AddFlags(cmd)
 	o.flags = cmd.Flags()
 	o.flags.StringVar(&o.system, "system", "", "the running system; may be left out if there is only one")
@@ -126,6 +128,9 @@ func (o *loadOptions) validate(args []string) error {
 	if err := o.output.Validate(); err != nil {
 		return err
 	}
+	if len(o.inputs.Only) > 0 && !o.fromFile(args) {
+		return errors.New("--only chooses among the loads of files: name one with -f, or leave it out")
+	}
 	if o.follow && (len(o.inputs.Filenames) != 1 || len(args) > 0 || o.inputs.Filenames[0] == "-") {
 		return errors.New("--follow needs a file that it can read again: name one with -f")
 	}
@@ -157,12 +162,16 @@ func (o *loadOptions) read(ctx context.Context, args []string) (load.Profile, st
 	cli.ShowNotes(o.streams.Err, docs)
 	profile, name := load.Profile{}, o.system
 	switch loads, experiments := docs.Loads(), docs.Experiments(); {
-	case len(loads) == 1:
-		profile, name = loads[0].Profile, cmp.Or(o.system, loads[0].System)
+	case len(loads) > 0:
+		joined, err := docs.Join()
+		if err != nil {
+			return profile, "", err
+		}
+		profile, name = joined.Profile, cmp.Or(o.system, joined.System)
 	case len(loads) == 0 && len(experiments) == 1:
 		profile = experiments[0].Load
 	default:
-		return profile, "", fmt.Errorf("the files describe %d loads and %d experiments: name a file with one LoadGenerator or one Experiment", len(loads), len(experiments))
+		return profile, "", fmt.Errorf("the files describe no load and %d experiments: name a file with LoadGenerators or one Experiment, or choose one with --only, of %s", len(experiments), strings.Join(docs.Names(), ", "))
 	}
 	profile, err = o.described.adjust(profile)
 	return profile, name, err

@@ -4,6 +4,7 @@ package preview
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,9 @@ func Experiment(w io.Writer, e *experiment.Experiment, seeds int) error {
 	if err := cli.PrintTable(w, []string{"AT", "FOR", "PHASE", "LOAD"}, rows); err != nil {
 		return err
 	}
+	if err := requests(w, &e.Load); err != nil {
+		return err
+	}
 	rows = nil
 	plan, err := timeline.New(e.Faults, timeline.Options{Length: length + e.Tail.Std(), Seed: e.Seed})
 	if err != nil {
@@ -76,6 +80,30 @@ func Experiment(w io.Writer, e *experiment.Experiment, seeds int) error {
 	}
 	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", cli.Clean(e.Name))
 	return nil
+}
+
+// requests lists what each arrival sends, if that is more than one of the requests.
+func requests(w io.Writer, p *load.Profile) error {
+	if len(p.Requests) < 2 || !slices.ContainsFunc(p.Phases, func(phase load.Phase) bool { return phase.Each && phase.IsOpen() }) {
+		return nil
+	}
+	var rows [][]string
+	for i := range p.Requests {
+		r := &p.Requests[i]
+		every, burst, end := "each", "1", ""
+		if b := r.Beat; b != nil {
+			if b.Every > 1 {
+				every = fmt.Sprintf("every %d", b.Every)
+			}
+			burst = fmt.Sprint(max(b.Burst, 1))
+			if b.Count > 0 {
+				end = fmt.Sprintf("%d times", b.Count)
+			}
+		}
+		rows = append(rows, []string{cli.Clean(r.Name), every, burst, end})
+	}
+	fmt.Fprintln(w)
+	return cli.PrintTable(w, []string{"REQUEST", "ARRIVALS", "BURST", "ENDS AFTER"}, rows)
 }
 
 // Phase describes the load of a phase in a few words.

@@ -69,8 +69,9 @@ func New(streams cli.Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
-The files describe one experiment; or a system, a load and faults, of which one is made. Faults of
-VECROsim and Chaos Mesh beside an experiment are added to it.
+The files describe one experiment; or a system, its loads and faults, of which one is made. Loads of
+MicroSim run at the same time, each at its own rate. Faults of VECROsim and Chaos Mesh beside an
+experiment are added to it. With --only, one of several experiments, systems or loads is chosen.
 
 With --on virtual, nothing is started: the experiment is played in simulated time, hours in seconds,
 and equal files and seeds give equal results. docs/virtual.md says what is modelled.
@@ -89,6 +90,7 @@ The exit code is 10 if a check did not hold, and 11 if something could not be cl
   kubectl microsim run shop --on kind --detach
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
   kubectl microsim run -f system.yaml -f load.yaml -f faults.yaml --on local
+  kubectl microsim run microsim-four --only chain-1,chain-3 --on local
   kubectl microsim run -f experiment.yaml --on local --variants none,timeouts --seeds 5 --report page.html`,
 		ValidArgsFunction: cli.CompleteInputs(document.KindExperiment),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -99,6 +101,7 @@ The exit code is 10 if a check did not hold, and 11 if something could not be cl
 		},
 	}
 	o.inputs.AddFlags(cmd, "the experiment")
+	o.inputs.AddOnly(cmd, "experiments, systems or loads")
 	o.AddFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("variants", o.completeVariants)
 	cmd.AddCommand(newOutageRuns(streams)...)
@@ -400,6 +403,9 @@ func (o *runOptions) called(args []string) string {
 	words := append([]string{"kubectl", "microsim", "run"}, args...)
 	for _, f := range o.inputs.Filenames {
 		words = append(words, "-f", f)
+	}
+	if len(o.inputs.Only) > 0 {
+		words = append(words, "--only", strings.Join(o.inputs.Only, ","))
 	}
 	words = append(words, "--on", o.target.On)
 	if o.target.OnCluster() {

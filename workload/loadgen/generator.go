@@ -180,7 +180,7 @@ type job struct {
 // send sends one request, counts what became of it and returns when it ended.
 func (s *sender) send(j *job) time.Time {
 	source := s.sources[j.request]
-	message, err := source.sample(j.arrival)
+	message, err := source.sample(s.profile.Phases[j.phase].ChainKey(j.arrival, j.request))
 	if err != nil {
 		s.fail(err)
 		return time.Now()

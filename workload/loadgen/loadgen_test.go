@@ -302,6 +302,29 @@ func TestUsersKeepTheirBeat(t *testing.T) {
 	}
 }
 
+func TestRequestsKeepTheirBeatInAnOpenLoop(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[int][]int{}
+	url := serve(t, func(http.ResponseWriter, *http.Request) {})
+	profile := load.Profile{
+		Requests: []load.Request{{Name: "often", URL: url}, {Name: "seldom", URL: url, Beat: &load.Beat{Every: 3, Burst: 2, Count: 2}}},
+		Phases:   []load.Phase{{Rate: 100, Count: 10, Burst: 2, Each: true}},
+	}
+	_, err := new(Generator).Load(t.Context(), profile, runner.LoadTarget{}, func(o measure.Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent[o.Request] = append(sent[o.Request], int(o.Intended/(10*time.Millisecond)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(sent[0])
+	slices.Sort(sent[1])
+	if !slices.Equal(sent[0], []int{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9}) || !slices.Equal(sent[1], []int{0, 0, 0, 0, 3, 3, 3, 3}) {
+		t.Errorf("the requests were due at arrivals %v", sent)
+	}
+}
+
 func TestBeatsThatFindTheUserWaitingAreSkipped(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(150 * time.Millisecond) })
 	var due []time.Duration

@@ -189,7 +189,7 @@ func (s *source) message(urls []string, method string, body []byte) (*message, e
 }
 
 // sample returns the message of an arrival, or nil where the chain's
-// probabilities leave nothing to send. The key is that of the arrival, so that
+// probabilities leave nothing to send. The key is load.Phase.ChainKey's, so that
 // all requests of a burst are alike.
 func (s *source) sample(key dist.Key) (*message, error) {
 	if s.fixed != nil {

@@ -60,7 +60,7 @@ func (l *running) runOpen(index int, start time.Time, pool *workers) time.Time {
 			if !l.share.has(number) {
 				continue
 			}
-			pool.arrive(index, phase, load.ArrivalKey(key, number), due, scaled(phase.Burst, f.burst, load.MaxBurst))
+			pool.arrive(index, number, load.ArrivalKey(key, number), due, f.burst)
 		}
 	}
 }
@@ -87,15 +87,21 @@ func newWorkers(l *running) *workers {
 	return &workers{running: l, own: batch{to: l.recorder}, dropped: dropped()}
 }
 
-// arrive sends the requests of one arrival.
-func (w *workers) arrive(index int, phase *load.Phase, key dist.Key, due time.Time, burst int) {
+// arrive sends the requests of the arrival of a phase with the given number; burst
+// is the factor by which more are sent than the file says.
+func (w *workers) arrive(index, arrival int, key dist.Key, due time.Time, burst float64) {
+	phase := &w.profile.Phases[index]
 	from, to := 0, len(w.sources)
 	if !phase.Each {
 		from = w.mix.Pick(key)
 		to = from + 1
 	}
 	for request := from; request < to; request++ {
-		for number := range burst {
+		copies := phase.Burst * w.profile.Requests[request].Beat.Copies(arrival)
+		if copies == 0 {
+			continue
+		}
+		for number := range scaled(copies, burst, load.MaxBurst) {
 			w.dispatch(job{phase: index, request: request, number: number, intended: due, arrival: key})
 		}
 	}

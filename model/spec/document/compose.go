@@ -3,6 +3,7 @@ package document
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -57,11 +58,25 @@ func (d Documents) base() (*experiment.Experiment, error) {
 		e := *experiments[0]
 		return &e, nil
 	case len(experiments) > 1:
-		return nil, fmt.Errorf("the files describe %d experiments, and only one can run: name a file with one", len(experiments))
-	case len(systems) != 1 || len(loads) != 1:
-		return nil, fmt.Errorf("the files describe no experiment, and %d systems and %d loads: name a file of kind Experiment, or one system, one load (LoadGenerator) and its faults", len(systems), len(loads))
+		var names []string
+		for _, e := range experiments {
+			names = append(names, e.Name)
+		}
+		return nil, fmt.Errorf("the files describe %d experiments, and one can run at a time: choose it with --only, of %s", len(experiments), strings.Join(names, ", "))
+	case len(systems) > 1 && len(loads) > 0:
+		var names []string
+		for _, s := range systems {
+			names = append(names, s.Name)
+		}
+		return nil, fmt.Errorf("the files describe %d systems, and one can run at a time: choose it with --only, of %s", len(systems), strings.Join(names, ", "))
+	case len(systems) != 1 || len(loads) == 0:
+		return nil, fmt.Errorf("the files describe no experiment, and %d systems and %d loads: name a file of kind Experiment, or one system, its loads (LoadGenerator) and its faults", len(systems), len(loads))
 	}
-	system, load := systems[0], loads[0]
+	system := systems[0]
+	load, err := d.Join()
+	if err != nil {
+		return nil, err
+	}
 	if load.System != "" && load.System != system.Name {
 		return nil, fmt.Errorf("the load %q is meant for system %q, not %q", load.Name, load.System, system.Name)
 	}

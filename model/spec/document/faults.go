@@ -310,7 +310,60 @@ type LabelsError struct {
 
 func (e *LabelsError) Error() string {
 	return fmt.Sprintf("no value of the labels %s is a service of system %q: choose one with app.kubernetes.io/name: SERVICE; "+
-		"for other pods of a cluster, use kubectl microsim fault add TYPE --selector %s", e.Selector, e.System, e.Selector)
+		"other pods of a cluster are broken by kubectl microsim fault apply, or fault add TYPE --selector %s", e.Selector, e.System, e.Selector)
+}
+
+// A PodFault is a fault on the pods of a cluster that labels select.
+type PodFault struct {
+	Fault fault.Fault
+	// Selector is what kubectl takes after -l; it stands as the fault's target.
+	Selector string
+}
+
+// Split parts the faults whose labels name no service of a system, and so select
+// pods of a cluster, from the others. Without a system, all labels do.
+func (f *Faults) Split(system *topology.System) (ours Faults, pods []PodFault, err error) {
+	ours = *f
+	ours.Parts = nil
+	if f.Paused {
+		return *f, nil, nil
+	}
+	if system == nil {
+		system = &topology.System{}
+	}
+	var failed []error
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		_, unknown := p.On.find(system)
+		labels := (*LabelsError)(nil)
+		if !errors.As(unknown, &labels) {
+			ours.Parts = append(ours.Parts, *p)
+			continue
+		}
+		one, err := p.onPods(labels.Selector)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("fault %q, on the pods with labels %s: %w", p.Fault.Name, labels.Selector, err))
+			continue
+		}
+		pods = append(pods, PodFault{one, labels.Selector})
+	}
+	return ours, pods, errors.Join(failed...)
+}
+
+// onPods is the fault as it acts on pods that a selector chooses.
+func (p *Part) onPods(selector string) (fault.Fault, error) {
+	switch {
+	case p.On.Mode != PickAll:
+		return fault.Fault{}, fmt.Errorf("mode %s takes some of them, and only services of a system are counted; write mode: all with labels that fewer pods have", p.On.Mode)
+	case p.Peers != nil:
+		return fault.Fault{}, errors.New("a target limits it to packets of other pods, which are not looked up; remove it, or use fault add with --selector and --to")
+	}
+	one := p.Fault
+	one.Target = fault.Target{Service: selector}
+	if entry, _ := fault.Lookup(one.Type); entry.Layer == fault.OnNetwork {
+		one.Target.Direction = turned(p.Towards)
+	}
+	return one, nil
 }
 
 // lookUp finds a service by its name. VECROsim's containers are named after the

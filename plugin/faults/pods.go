@@ -1,0 +1,235 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// An applied is all that the faults of files act on: a system, and pods of a
+// namespace that labels select. Either may be missing. A fault on pods has their
+// selector for its service.
+type applied struct {
+	name   string
+	system *topology.System
+	// ours is where faults on the system act.
+	ours injector
+	pods map[string]*workload.Workloads
+
+	mu     sync.Mutex
+	places map[string]injector // of the faults that were injected, by id
+}
+
+var (
+	_ injector        = (*applied)(nil)
+	_ planner         = (*applied)(nil)
+	_ runner.Preparer = (*applied)(nil)
+)
+
+// prepare finds what the faults of the files act on.
+func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*applied, []fault.Fault, error) {
+	at := &applied{pods: map[string]*workload.Workloads{}, places: map[string]injector{}}
+	sets := docs.Faults()
+	if err := o.findSystem(ctx, at, docs); err != nil {
+		return nil, nil, err
+	}
+	var pods []document.PodFault
+	if o.target.OnCluster() {
+		var failed []error
+		for i, set := range sets {
+			ours, others, err := set.Split(at.system)
+			sets[i], pods, failed = &ours, append(pods, others...), append(failed, err)
+		}
+		if err := errors.Join(failed...); err != nil {
+			return nil, nil, err
+		}
+	}
+	if at.ours == nil {
+		sets = nil // all of them select pods
+	}
+	all, err := faultsFor(sets, docs, at.system, o.seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range pods {
+		all = append(all, p.Fault)
+	}
+	if len(all) == 0 {
+		return nil, nil, errNoFaults()
+	}
+	return at, all, o.selectPods(ctx, at, pods)
+}
+
+// findSystem finds the running system. Faults of which all select pods need none.
+func (o *applyOptions) findSystem(ctx context.Context, at *applied, docs document.Documents) error {
+	found, err := o.find(ctx)
+	if missing := (*cluster.NotFoundError)(nil); errors.As(err, &missing) && o.system == "" && onlyLabels(docs) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if at.system, err = runningSystem(ctx, found); err != nil {
+		return err
+	}
+	at.ours, at.name = found, "system/"+at.system.Name
+	return nil
+}
+
+// onlyLabels reports whether every fault of the documents is on pods with labels.
+func onlyLabels(docs document.Documents) bool {
+	for _, set := range docs.Faults() {
+		if slices.ContainsFunc(set.Parts, func(p document.Part) bool { return p.On.Labels == nil }) {
+			return false
+		}
+	}
+	return len(docs.Experiments()) == 0
+}
+
+// selectPods finds the pods of the faults that select them.
+func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []document.PodFault) error {
+	if len(pods) == 0 {
+		return nil
+	}
+	k := o.target.Kube
+	c, err := o.target.Cluster(ctx, o.streams, func(c *kubeapi.Config) { c.FindImage = k.ImageFinder(o.target.On, o.streams) })
+	if err != nil {
+		return err
+	}
+	namespace, err := k.Namespace(ctx, o.target.On)
+	if err != nil {
+		return err
+	}
+	if at.name == "" {
+		at.name = "namespace/" + namespace
+	}
+	var failed []error
+	for _, p := range pods {
+		if at.pods[p.Selector] != nil {
+			continue
+		}
+		x, err := workload.Select(ctx, c.Client, workload.Selection{Namespace: namespace, Selector: p.Selector, AllowSystem: o.guard.allowSystem, MaxPods: o.guard.maxPods})
+		if err != nil {
+			failed = append(failed, fmt.Errorf("fault %q: %w", p.Fault.Name, err))
+			continue
+		}
+		at.pods[p.Selector] = x
+	}
+	return errors.Join(failed...)
+}
+
+// confirm shows the pods of others that would be broken, and asks whether to go on.
+func (a *applied) confirm(ctx context.Context, o *applyOptions, all []fault.Fault) error {
+	var effects []faults.Effect
+	for i := range all {
+		if a.pods[all[i].Target.Service] == nil {
+			continue
+		}
+		more, err := a.Plan(ctx, all[i].Name, all[i], time.Now().Add(all[i].Duration.Std()))
+		if err != nil {
+			return err
+		}
+		effects = append(effects, more...)
+	}
+	if len(effects) == 0 {
+		return nil
+	}
+	out := o.streams.Err
+	if o.dryRun {
+		out = o.streams.Out
+	}
+	if err := printEffects(out, effects); err != nil || o.dryRun || o.guard.yes {
+		return err
+	}
+	return goOn(o.streams)
+}
+
+// placeOf is where a fault acts.
+func (a *applied) placeOf(f *fault.Fault) injector {
+	if x := a.pods[f.Target.Service]; x != nil {
+		return x
+	}
+	return a.ours
+}
+
+// Prepare makes ready what the faults on the system need. Pods of others get their
+// helpers with the first fault.
+func (a *applied) Prepare(ctx context.Context, all []fault.Fault) error {
+	p, prepares := a.ours.(runner.Preparer)
+	if !prepares {
+		return nil
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(f fault.Fault) bool { return a.pods[f.Target.Service] != nil })
+	if len(all) == 0 {
+		return nil
+	}
+	return p.Prepare(ctx, all)
+}
+
+func (a *applied) CanInject(f *fault.Fault) error { return a.placeOf(f).CanInject(f) }
+
+func (a *applied) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
+	at := a.placeOf(&f)
+	a.mu.Lock()
+	a.places[id] = at
+	a.mu.Unlock()
+	return at.Inject(ctx, id, f, deadline)
+}
+
+func (a *applied) Clear(ctx context.Context, id string) error {
+	a.mu.Lock()
+	at := a.places[id]
+	a.mu.Unlock()
+	if at == nil {
+		return nil // it was never injected
+	}
+	return at.Clear(ctx, id)
+}
+
+func (a *applied) Active(ctx context.Context) ([]runner.Injection, error) {
+	var all []runner.Injection
+	if a.ours != nil {
+		active, err := a.ours.Active(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = active
+	}
+	for _, x := range a.pods {
+		active, err := x.Active(ctx) // of the whole namespace
+		return append(all, active...), err
+	}
+	return all, nil
+}
+
+func (a *applied) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]faults.Effect, error) {
+	p, plans := a.placeOf(&f).(planner)
+	if !plans {
+		return nil, fmt.Errorf("fault %q: what it would do cannot be planned here", id)
+	}
+	return p.Plan(ctx, id, f, deadline)
+}
+
+// Follow lets the faults follow pods that come and go.
+func (a *applied) Follow(ctx context.Context) {
+	var following sync.WaitGroup
+	if p, follows := a.ours.(planner); follows {
+		following.Go(func() { p.Follow(ctx) })
+	}
+	for _, x := range a.pods {
+		following.Go(func() { x.Follow(ctx) })
+	}
+	following.Wait()
+}

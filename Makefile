@@ -35,9 +35,12 @@ agreement: ## the same experiments for real and in virtual time, with the error 
 # A thousand commands one after the other: once is enough.
 FLAGS := TestEveryFlagActsOrIsRefused
 
+# A linter keeps goroutines out of model; the others read sources, or run programs.
+PURE := model|internal/archtest|internal/golden|internal/trust
+
 .PHONY: race
-race: ## the same under the race detector (needs a C compiler)
-	$(GO) test -count=1 -race -shuffle=on -timeout 20m -skip '$(FLAGS)' ./...
+race: ## the same under the race detector, of all packages that use goroutines (needs a C compiler)
+	$(GO) test -count=1 -race -shuffle=on -timeout 20m -skip '$(FLAGS)' $$($(GO) list ./... | grep -vE '/($(PURE))(/|$$)')
 
 .PHONY: truth
 truth: ## print figures of known servers and distributions beside the truth, with the error
@@ -55,9 +58,13 @@ trust: ## the built program against hostile files, values, servers, streams and 
 interrupts: ## signals at random times, and nothing may be left (Linux): COUNT=200 MICROSIM_SEED=1
 	MICROSIM_TRUST=1 MICROSIM_INTERRUPTS=$(or $(COUNT),200) $(GO) test -count=1 -timeout 60m -parallel 4 -v -run Interrupts ./internal/trust
 
+# Only what needs root: `make test` runs the others.
+ROOT_FILES = $(shell grep -rlE '^//go:build .*root' --include='*_test.go' netfault localsim plugin)
+ROOT_TESTS = $(shell grep -hoE '^func Test[[:alnum:]_]+' $(ROOT_FILES) | sed 's/^func //' | paste -sd'|' -)
+
 .PHONY: test-root
 test-root: ## tests in network namespaces of their own (needs root and Linux)
-	$(GO) test -count=1 -p 1 -tags root -skip '$(FLAGS)' ./netfault/... ./localsim/... ./plugin/...
+	$(GO) test -count=1 -p 1 -tags root -run '^($(ROOT_TESTS))$$' $(addprefix ./,$(sort $(dir $(ROOT_FILES))))
 
 .PHONY: test-gate
 test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)

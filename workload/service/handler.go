@@ -15,13 +15,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 // serveHTTP counts, times and answers one request.
 func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	if conn, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
-		conn.serve()
-		defer conn.leave()
+	if conn := workers.ConnOf(r.Context()); conn != nil {
+		conn.Serve()
+		defer conn.Leave()
 	}
 	id := setRequestID(w.Header(), r.Header)
 	if !s.mayServe(w, r) {
@@ -65,10 +66,10 @@ func (x *exchange) end() {
 	}
 	closing := x.closing
 	for _, b := range x.blocks {
-		b.free()
+		b.Free()
 	}
 	if worker, queued := x.reset(); queued {
-		s.admission.leave(worker)
+		s.admission.Leave(worker)
 	}
 	s.exchanges.Put(x)
 	s.inFlight.Add(-1)
@@ -127,8 +128,8 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 func (x *exchange) connWorker() int {
 	worker := 0
 	if s := x.service; s.replica.PerWorker && s.admission == nil {
-		if conn, ok := x.r.Context().Value(connKey{}).(*limitedConn); ok {
-			worker = conn.worker
+		if conn := workers.ConnOf(x.r.Context()); conn != nil {
+			worker = conn.Worker()
 		}
 	}
 	return worker

@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 const millisecond = unit.Duration(time.Millisecond)
@@ -430,7 +431,7 @@ func TestAFullBacklogIsAConnectionError(t *testing.T) {
 	}
 	defer ln.Close()
 	const backlog = 2
-	if err := setBacklog(ln, backlog); err != nil {
+	if _, err := workers.NewListener(ln, 0, backlog); err != nil {
 		t.Fatal(err)
 	}
 	s, url := calling(t, "http://"+ln.Addr().String(), policy.Call{Timeout: 200 * millisecond}, nil)

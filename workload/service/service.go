@@ -40,6 +40,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 // Config describes one replica of a service.
@@ -108,13 +110,13 @@ type Service struct {
 	callees []*calleeMetrics
 	// admission lets requests wait inside; nil where they wait in the accept
 	// queue.
-	admission *admission
+	admission *workers.Admission
 	// began is what the times of machines count from.
 	began time.Time
 	// held is the memory that is real.
 	held atomic.Int64
 	// units draws the numbers of units of CPU; it is made when it is first used.
-	units func() *unitRandom
+	units func() *work.Units
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
@@ -151,7 +153,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
 	s.tracer = newTracer(&s.cfg, s.began)
-	s.units = sync.OnceValue(newUnitRandom)
+	s.units = sync.OnceValue(work.NewUnits)
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = newMetrics(s)
 	s.replies = map[*behave.Endpoint]*reply{}
@@ -166,7 +168,7 @@ func New(cfg Config) (*Service, error) {
 		}
 	}
 	if s.replica.Workers.Inside {
-		s.admission = newAdmission(s.replica.Workers)
+		s.admission = workers.NewAdmission(s.replica.Workers)
 	}
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
@@ -212,30 +214,30 @@ const maxHeader = 64 << 10
 // the listener is an error. A service is served once.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
-	held := &block{held: &s.held, size: int64(s.cfg.Service.Memory)}
-	if err := held.take(); err != nil {
+	held := work.NewBlock(&s.held, int64(s.cfg.Service.Memory))
+	if err := held.Take(); err != nil {
 		s.Close()
 		return fmt.Errorf("holding the memory of service %q: %w", s.Name(), err)
 	}
-	defer held.free()
+	defer held.Free()
 
-	workers := s.replica.Workers
-	limited, err := newLimitListener(ln, workers.AtAccept(), workers.Backlog)
+	rules := s.replica.Workers
+	limited, err := workers.NewListener(ln, rules.AtAccept(), rules.Backlog)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)
 	}
-	length := limited.queueLength
+	length := limited.QueueLength
 	if s.admission != nil {
-		length = s.admission.waiting
+		length = s.admission.Waiting
 	}
 	s.queue.Store(&length)
 	s.loopback.Store(isLoopback(ln.Addr()))
 	server := &http.Server{
-		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: workers.HeaderPatience(),
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnContext: rememberConn,
+		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: rules.HeaderPatience(),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnContext: workers.RememberConn,
 	}
-	server.SetKeepAlivesEnabled(workers.KeepAlive())
+	server.SetKeepAlivesEnabled(rules.KeepAlive())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limited) }()
 	s.ready.Store(true)
@@ -246,7 +248,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.ready.Store(false)
-	limited.closeSilent()
+	limited.CloseSilent()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
@@ -255,18 +257,11 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	s.queue.Store(nil)
 	s.Close()
-	limited.closeAll()
+	limited.CloseAll()
 	if e := <-served; err != nil && ctx.Err() == nil && !errors.Is(e, http.ErrServerClosed) {
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), e)
 	}
 	return nil
-}
-
-// connKey is the key of the *limitedConn in the context of a connection.
-type connKey struct{}
-
-func rememberConn(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
 }
 
 func isLoopback(addr net.Addr) bool {

@@ -3,7 +3,7 @@
 // The time of one thread is known on Linux only, and the race detector slows the
 // compared loops differently.
 
-package service
+package work
 
 import (
 	"math"
@@ -50,11 +50,11 @@ func seedLikeVECROsim(t testing.TB) {
 func TestAUnitCostsWhatVECROsimsDoes(t *testing.T) {
 	seedLikeVECROsim(t)
 	never := func() bool { return false }
-	u := newUnitRandom()
+	u := NewUnits()
 	var ratio float64
 	// Another process on the same core disturbs a measurement, not all of them.
 	for range 5 {
-		least := leastOf(20, func() { reference(2) }, func() { u.burn(2, never) })
+		least := leastOf(20, func() { reference(2) }, func() { u.Burn(2, never) })
 		if ratio = float64(least[1]) / float64(least[0]); math.Abs(ratio-1) <= 0.1 {
 			break
 		}
@@ -90,10 +90,10 @@ func BenchmarkUnits(b *testing.B) {
 			reference(20)
 		}
 	})
-	u := newUnitRandom()
+	u := NewUnits()
 	b.Run("cpuUnits", func(b *testing.B) {
 		for b.Loop() {
-			u.burn(20, never)
+			u.Burn(20, never)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package service
+package workers
 
 import (
 	"sync"
@@ -7,8 +7,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// An admission lets goroutines wait in an exec.Queue.
-type admission struct {
+// An Admission lets goroutines wait in an exec.Queue.
+type Admission struct {
 	mu    sync.Mutex
 	queue *exec.Queue[*waiter] // guarded by mu
 }
@@ -18,14 +18,15 @@ type waiter struct{ turn chan int }
 
 const turnedAway = -1
 
-func newAdmission(w exec.Workers) *admission {
-	return &admission{queue: exec.NewQueue[*waiter](w.Count, w.Shed)}
+// NewAdmission returns an admission with all workers free.
+func NewAdmission(w exec.Workers) *Admission {
+	return &Admission{queue: exec.NewQueue[*waiter](w.Count, w.Shed)}
 }
 
-// enter waits for a worker and returns its number, or false if the request is
+// Enter waits for a worker and returns its number, or false if the request is
 // turned away: the queue is full, until has come, or one of the channels is
-// closed. Who has entered must leave.
-func (a *admission) enter(until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
+// closed. A request that was let in must Leave.
+func (a *Admission) Enter(until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
 	w := &waiter{}
 	a.mu.Lock()
 	entry, worker, oldest := a.queue.Enter(w)
@@ -45,7 +46,7 @@ func (a *admission) enter(until time.Time, stop, left <-chan struct{}) (worker i
 	return a.wait(w, until, stop, left)
 }
 
-func (a *admission) wait(w *waiter, until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
+func (a *Admission) wait(w *waiter, until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
 	var over <-chan time.Time
 	if !until.IsZero() {
 		timer := time.NewTimer(time.Until(until))
@@ -65,14 +66,14 @@ func (a *admission) wait(w *waiter, until time.Time, stop, left <-chan struct{})
 	if !waited {
 		// Its turn has come at the same time.
 		if worker = <-w.turn; worker != turnedAway {
-			a.leave(worker)
+			a.Leave(worker)
 		}
 	}
 	return 0, false
 }
 
-// leave gives a worker to the next that waits.
-func (a *admission) leave(worker int) {
+// Leave gives a worker to the next that waits.
+func (a *Admission) Leave(worker int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if next, ok := a.queue.Leave(worker); ok {
@@ -80,8 +81,8 @@ func (a *admission) leave(worker int) {
 	}
 }
 
-// waiting is how many requests wait.
-func (a *admission) waiting() int {
+// Waiting is how many requests wait.
+func (a *Admission) Waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.queue.Len()

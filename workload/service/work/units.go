@@ -1,4 +1,4 @@
-package service
+package work
 
 import (
 	"math"
@@ -14,17 +14,16 @@ import (
 // VECROsim (vecro-base, stress.go).
 const unitRoots = 32768
 
-// unitRandom draws the random numbers of units of CPU at the cost at which
-// VECROsim's services draw theirs, which is most of a unit: they seed package
-// math/rand, whose functions then share one generator behind a lock, and so do
+// Units does units of CPU. It draws random numbers at the cost at which VECROsim's
+// services draw theirs, which is most of a unit: they seed package math/rand, whose functions then share one generator behind a lock, and so do
 // all requests of a service here.
-type unitRandom struct {
+type Units struct {
 	generator atomic.Pointer[rand.Rand]
 }
 
-// newUnitRandom makes a generator; that takes some 10 us.
-func newUnitRandom() *unitRandom {
-	u := &unitRandom{}
+// NewUnits makes a generator; that takes some 10 us.
+func NewUnits() *Units {
+	u := &Units{}
 	u.generator.Store(rand.New(&lockedSource{source: rand.NewSource(1)})) //nolint:gosec // it is work, not a secret
 	return u
 }
@@ -32,7 +31,7 @@ func newUnitRandom() *unitRandom {
 // float64 is a call like that of rand.Float64, which is not inlined either.
 //
 //go:noinline
-func (u *unitRandom) float64() float64 { return u.generator.Load().Float64() }
+func (u *Units) float64() float64 { return u.generator.Load().Float64() }
 
 type lockedSource struct {
 	mu     sync.Mutex
@@ -54,14 +53,14 @@ func (s *lockedSource) Seed(seed int64) {
 
 // roots takes n square roots. It does not use them, as VECROsim does not, so that
 // the compiler may leave out the same here and there.
-func (u *unitRandom) roots(n int) {
+func (u *Units) roots(n int) {
 	for range n {
 		_ = math.Sqrt(u.float64())
 	}
 }
 
-// burn does exactly units x 32 768 iterations, fewer only if stopped.
-func (u *unitRandom) burn(units float64, stopped func() bool) {
+// Burn does exactly units x 32 768 iterations, fewer only if stopped.
+func (u *Units) Burn(units float64, stopped func() bool) {
 	for left := int(units * unitRoots); left > 0 && !stopped(); left -= burnChunk {
 		u.roots(min(left, burnChunk))
 	}
@@ -80,7 +79,7 @@ func Calibrate() Calibration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	const tries, part = 12, 8
-	units, steps := newUnitRandom(), newRandom()
+	units, steps := NewUnits(), newRandom()
 	unit, step := make([]time.Duration, tries), make([]time.Duration, tries)
 	sum := 0.0
 	for i := range tries {

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package service
+package work
 
 func mapMemory(size int64) ([]byte, error) { return make([]byte, size), nil }
 

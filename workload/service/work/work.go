@@ -1,4 +1,7 @@
-package service
+// Package work does what a service's file says a request costs, for real: it keeps
+// processors busy, for a time or for a number of VECROsim's units, writes to disk,
+// and holds memory.
+package work
 
 import (
 	"fmt"
@@ -32,12 +35,12 @@ func roots(n int, random *rand.PCG) float64 {
 
 func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
 
-// burnTime keeps one processor busy until it has spent d on this work alone,
+// BurnTime keeps one processor busy until it has spent d on this work alone,
 // where the system tells (Linux); elsewhere until d has passed on the clock.
 //
 // The clock is that of a thread, so the goroutine is bound to one. Slots are
 // shared as exec.Turn says, so the threads stay few.
-func burnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
+func BurnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
 	random := newRandom()
 	for d > 0 {
 		select {
@@ -63,9 +66,9 @@ func burnSlice(d time.Duration, random *rand.PCG) (spent time.Duration) {
 	return spent
 }
 
-// burnCores keeps a number of processors busy for d on the clock. The part of a
+// BurnCores keeps a number of processors busy for d on the clock. The part of a
 // core beyond whole ones is busy for its share of every 10 ms.
-func burnCores(cores float64, d time.Duration, stopped func() bool) {
+func BurnCores(cores float64, d time.Duration, stopped func() bool) {
 	end := time.Now().Add(d)
 	var workers sync.WaitGroup
 	for ; cores > 0; cores-- {
@@ -92,10 +95,10 @@ func burnShare(share float64, end time.Time, stopped func() bool) {
 	runtime.KeepAlive(sum)
 }
 
-// writeAndSync writes a temporary file in blocks of 1 KiB, syncs it every
+// WriteAndSync writes a temporary file in blocks of 1 KiB, syncs it every
 // 512 KiB and at the end, and removes it. The file loses its name at once where
 // the system allows, so that nothing stays behind whatever happens.
-func writeAndSync(dir string, size int64, stopped func() bool) (err error) {
+func WriteAndSync(dir string, size int64, stopped func() bool) (err error) {
 	file, err := os.CreateTemp(dir, "microsim-io-*")
 	if err != nil {
 		return fmt.Errorf("creating a file to write to: %w", err)

@@ -1,6 +1,10 @@
-package service
+// Package workers bounds how many requests of a service are worked on at once. A
+// Listener lets the others wait in the system's accept queue, an Admission inside the
+// service. Which of the two a service has is decided by exec.Workers.
+package workers
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
@@ -8,10 +12,9 @@ import (
 	"time"
 )
 
-// A limitListener takes a connection only when a worker is free, so
-// that the others wait in the system's accept queue, where their clients see
+// A Listener takes a connection only when a worker is free, so that the others wait in the system's accept queue, where their clients see
 // what they see of a busy server. It knows the connections it has let in.
-type limitListener struct {
+type Listener struct {
 	net.Listener
 	// workers has the numbers of those that are free; nil means without bound.
 	workers chan int
@@ -19,12 +22,13 @@ type limitListener struct {
 	once    sync.Once
 
 	mu   sync.Mutex
-	open map[*limitedConn]struct{}
+	open map[*Conn]struct{}
 }
 
-// newLimitListener sets the length of the accept queue where one is given.
-func newLimitListener(ln net.Listener, workers, backlog int) (*limitListener, error) {
-	l := &limitListener{Listener: ln, closed: make(chan struct{}), open: map[*limitedConn]struct{}{}}
+// NewListener lets a number of connections of ln be open at once, any number if
+// workers is 0, and sets the length of the accept queue if backlog is more than 0.
+func NewListener(ln net.Listener, workers, backlog int) (*Listener, error) {
+	l := &Listener{Listener: ln, closed: make(chan struct{}), open: map[*Conn]struct{}{}}
 	if workers > 0 {
 		l.workers = make(chan int, workers)
 		for worker := range workers {
@@ -40,7 +44,7 @@ func newLimitListener(ln net.Listener, workers, backlog int) (*limitListener, er
 }
 
 // Accept implements net.Listener.
-func (l *limitListener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	worker := 0
 	if l.workers != nil {
 		select {
@@ -54,7 +58,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		l.release(worker)
 		return nil, err
 	}
-	c := &limitedConn{Conn: conn, listener: l, worker: worker}
+	c := &Conn{Conn: conn, listener: l, worker: worker}
 	l.mu.Lock()
 	l.open[c] = struct{}{}
 	l.mu.Unlock()
@@ -62,36 +66,36 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-func (l *limitListener) release(worker int) {
+func (l *Listener) release(worker int) {
 	if l.workers != nil {
 		l.workers <- worker
 	}
 }
 
 // Close implements net.Listener.
-func (l *limitListener) Close() error {
+func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
-// queueLength is how many connections wait to be taken, where the system
+// QueueLength is how many connections wait to be taken, where the system
 // tells.
-func (l *limitListener) queueLength() int { return acceptQueue(l.Listener) }
+func (l *Listener) QueueLength() int { return acceptQueue(l.Listener) }
 
-// closeSilent stops taking connections and closes those that have not sent a
+// CloseSilent stops taking connections and closes those that have not sent a
 // byte: a server that shuts down would wait for them.
-func (l *limitListener) closeSilent() {
+func (l *Listener) CloseSilent() {
 	_ = l.Close()
-	l.closeIf(func(c *limitedConn) bool { return !c.spoke.Load() })
+	l.closeIf(func(c *Conn) bool { return !c.spoke.Load() })
 }
 
-// closeAll closes what is still open, such as connections that were taken over
+// CloseAll closes what is still open, such as connections that were taken over
 // from the server.
-func (l *limitListener) closeAll() { l.closeIf(func(*limitedConn) bool { return true }) }
+func (l *Listener) CloseAll() { l.closeIf(func(*Conn) bool { return true }) }
 
-func (l *limitListener) closeIf(condition func(*limitedConn) bool) {
+func (l *Listener) closeIf(condition func(*Conn) bool) {
 	l.mu.Lock()
-	var chosen []*limitedConn
+	var chosen []*Conn
 	for c := range l.open {
 		if condition(c) {
 			chosen = append(chosen, c)
@@ -103,14 +107,13 @@ func (l *limitListener) closeIf(condition func(*limitedConn) bool) {
 	}
 }
 
-// A limitedConn gives its worker back when it is closed.
-type limitedConn struct {
+// A Conn gives its worker back when it is closed.
+type Conn struct {
 	net.Conn
-	listener *limitListener
-	// worker is the number of the worker that the connection has.
-	worker int
-	spoke  atomic.Bool
-	done   atomic.Bool
+	listener *Listener
+	worker   int
+	spoke    atomic.Bool
+	done     atomic.Bool
 	// serving is set while a request of the connection is in the handler. moves
 	// counts what the server did on the connection since then: first it begins to
 	// wait for another request, then the first bytes of that have come.
@@ -125,18 +128,37 @@ type limitedConn struct {
 }
 
 const (
-	// headerPatience is how long a connection may take for the header of a request.
+	// HeaderPatience is how long a connection may take for the header of a request.
 	// It is looked after so often, so that a slow one may take up to twice as long.
-	headerPatience = 10 * time.Second
-	// idlePatience is how long a connection may be kept without a request.
-	idlePatience = 3 * time.Minute
+	HeaderPatience = 10 * time.Second
+	// IdlePatience is how long a connection may be kept without a request.
+	IdlePatience = 3 * time.Minute
 )
 
-// serve notes that the header of a request is complete, leave that its handler
-// has ended.
-func (c *limitedConn) serve() { c.serving.Store(true) }
+// connKey is the key of the *Conn in the context of a connection.
+type connKey struct{}
 
-func (c *limitedConn) leave() {
+// RememberConn is for http.Server.ConnContext: ConnOf finds the connection in the
+// context of its requests.
+func RememberConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// ConnOf returns the connection of a request's context, or nil if it is not one of a
+// Listener.
+func ConnOf(ctx context.Context) *Conn {
+	conn, _ := ctx.Value(connKey{}).(*Conn)
+	return conn
+}
+
+// Worker is the number of the worker that the connection has.
+func (c *Conn) Worker() int { return c.worker }
+
+// Serve notes that the header of a request is complete.
+func (c *Conn) Serve() { c.serving.Store(true) }
+
+// Leave notes that the handler of a request has ended.
+func (c *Conn) Leave() {
 	c.moves.Store(0)
 	c.served.Add(1)
 	c.serving.Store(false)
@@ -145,7 +167,7 @@ func (c *limitedConn) leave() {
 // SetReadDeadline implements net.Conn. The server takes a deadline away, if there
 // is one or not, when it begins to wait for a request and when the first bytes of
 // it have come, which tells the two apart.
-func (c *limitedConn) SetReadDeadline(t time.Time) error {
+func (c *Conn) SetReadDeadline(t time.Time) error {
 	switch {
 	case c.serving.Load():
 	case t.IsZero():
@@ -164,24 +186,24 @@ func (c *limitedConn) SetReadDeadline(t time.Time) error {
 
 // inHeader reports whether the server waits for the rest of a header, or for the
 // first request of the connection.
-func (c *limitedConn) inHeader() bool { return c.served.Load() == 0 || c.moves.Load() > 1 }
+func (c *Conn) inHeader() bool { return c.served.Load() == 0 || c.moves.Load() > 1 }
 
 // watchPatience closes the connection if it hangs in the header of a request, or
 // rests for too long. A timer for each request, as net/http has it, would cost
 // some per cent of a small request; this one runs all the time and looks now and
 // then.
-func (c *limitedConn) watchPatience() {
+func (c *Conn) watchPatience() {
 	var served int64
 	inHeader, since := true, time.Now()
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
-	c.watch = time.AfterFunc(headerPatience, func() {
+	c.watch = time.AfterFunc(HeaderPatience, func() {
 		if now := c.served.Load(); now != served || c.inHeader() != inHeader || c.serving.Load() {
 			served, inHeader, since = now, c.inHeader(), time.Now()
 		}
-		patience := idlePatience
+		patience := IdlePatience
 		if inHeader {
-			patience = headerPatience
+			patience = HeaderPatience
 		}
 		if time.Since(since) >= patience {
 			_ = c.Close()
@@ -190,12 +212,12 @@ func (c *limitedConn) watchPatience() {
 		c.listener.mu.Lock()
 		defer c.listener.mu.Unlock()
 		if !c.done.Load() {
-			c.watch.Reset(headerPatience)
+			c.watch.Reset(HeaderPatience)
 		}
 	})
 }
 
-func (c *limitedConn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
@@ -203,7 +225,7 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *limitedConn) Close() error {
+func (c *Conn) Close() error {
 	if c.done.Swap(true) {
 		return net.ErrClosed
 	}

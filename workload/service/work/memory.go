@@ -1,4 +1,4 @@
-package service
+package work
 
 import (
 	"fmt"
@@ -8,17 +8,20 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A block is memory that the machine of a request has reserved, or the service's
-// own; take makes it real.
-type block struct {
-	// held counts the memory that is real.
+// A Block is memory that the machine of a request has reserved, or the service's
+// own; Take makes it real.
+type Block struct {
 	held  *atomic.Int64
 	size  int64
 	bytes []byte
 }
 
-// take holds the memory, which is then really there: each page is written.
-func (b *block) take() error {
+// NewBlock returns a block of size bytes that is not taken yet. While it is real, held
+// counts it.
+func NewBlock(held *atomic.Int64, size int64) *Block { return &Block{held: held, size: size} }
+
+// Take holds the memory, which is then really there: each page is written.
+func (b *Block) Take() error {
 	if b.size <= 0 {
 		return nil
 	}
@@ -34,8 +37,8 @@ func (b *block) take() error {
 	return nil
 }
 
-// free gives the memory back.
-func (b *block) free() {
+// Free gives the memory back.
+func (b *Block) Free() {
 	if b.bytes == nil {
 		return
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
@@ -26,7 +28,7 @@ type exchange struct {
 	// start is when the request came, since the service's start.
 	start   time.Duration
 	faults  *faultSnapshot
-	metrics *endpointMetrics
+	metrics *metrics.Endpoint
 	// status is what was answered; 0 means nothing.
 	status int
 	// drained is set when the body was read already; body has it if it is used.
@@ -257,7 +259,7 @@ func (x *exchange) parallel(branches []exec.Branch) {
 // leak holds memory beside the request for d.
 func (s *Service) leak(size int64, d time.Duration) error {
 	if !s.enter() {
-		return errStopping
+		return outcome.ErrStopping
 	}
 	go func() {
 		defer s.leave()

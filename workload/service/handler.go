@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
@@ -57,11 +58,11 @@ func (x *exchange) end() {
 	}
 	if x.metrics != nil {
 		took := s.now() - x.start
-		x.metrics.count(x.status, took)
+		x.metrics.Count(x.status, took)
 		x.endTrace(took)
 		x.logRequest(took)
 		if x.status > 0 && x.status < 400 && x.machine.Degraded() > 0 {
-			x.metrics.degraded.Inc()
+			x.metrics.Degraded()
 		}
 	}
 	closing := x.closing
@@ -86,7 +87,7 @@ func (x *exchange) serve() {
 		return
 	}
 	if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-		x.metrics = s.metrics.other
+		x.metrics = s.metrics.Other
 		x.refuseMethod()
 		return
 	}
@@ -95,11 +96,11 @@ func (x *exchange) serve() {
 	case e != nil:
 		x.serveEndpoint(e)
 	case known:
-		x.metrics = s.metrics.other
+		x.metrics = s.metrics.Other
 		x.refuseMethod()
 	default:
-		x.metrics = s.metrics.other
-		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), shorten(r.URL.Path)))
+		x.metrics = s.metrics.Other
+		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), problem.Excerpt(r.URL.Path)))
 	}
 }
 

@@ -302,17 +302,6 @@ func waitReady(t *testing.T, url string) {
 	}
 }
 
-func TestPeersOfBothSchemes(t *testing.T) {
-	for text, want := range map[string]string{
-		"http://A:81": "a:81", "http://a": "a:80", "https://a/": "a:443", "http://[::1]": "[::1]:80",
-	} {
-		r, err := newReplica(text)
-		if err != nil || r.addr != want {
-			t.Errorf("%s: %+v, %v", text, r, err)
-		}
-	}
-}
-
 func TestAddFaultBounds(t *testing.T) {
 	s, err := New(Config{Service: topology.NewService("a")})
 	if err != nil {

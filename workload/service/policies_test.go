@@ -554,7 +554,7 @@ func TestDegradedAnswersAreToldUpToTheClient(t *testing.T) {
 			}
 			// The scraper reads the page of fine metrics, and needs them there.
 			for _, series := range []string{`microsim_requests_degraded_total{endpoint="/",service="a"} `, `microsim_calls_degraded_total{callee="b",service="a"} `} {
-				if page, err := front.metrics.fine(); err != nil || !strings.Contains(string(page), series+n+"\n") {
+				if page, err := front.metrics.Fine(); err != nil || !strings.Contains(string(page), series+n+"\n") {
 					t.Errorf("the page of fine metrics does not say %s%s: %v\n%s", series, n, err, page)
 				}
 			}

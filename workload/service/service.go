@@ -39,7 +39,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
@@ -99,15 +102,15 @@ type Service struct {
 	log     *slog.Logger
 	plan    *behave.Service
 	replies map[*behave.Endpoint]*reply
-	metrics *metrics
+	metrics *metrics.Metrics
 	faults  faultBoard
 	tracer  tracer
-	peers   atomic.Pointer[peerBook]
-	caller  *caller
+	peers   atomic.Pointer[peer.Book]
+	client  sender
 	// replica is what the machines of requests share.
 	replica *exec.Replica
 	// callees are the series of the calls of the service's file, by their site.
-	callees []*calleeMetrics
+	callees []*metrics.Callee
 	// admission lets requests wait inside; nil where they wait in the accept
 	// queue.
 	admission *workers.Admission
@@ -155,16 +158,16 @@ func New(cfg Config) (*Service, error) {
 	s.tracer = newTracer(&s.cfg, s.began)
 	s.units = sync.OnceValue(work.NewUnits)
 	s.exchanges.New = func() any { return &exchange{service: s} }
-	s.metrics = newMetrics(s)
+	s.metrics = metrics.New(s.measured())
 	s.replies = map[*behave.Endpoint]*reply{}
 	for _, e := range s.plan.Endpoints {
 		s.replies[e] = newReply(e, s.metrics)
 	}
-	s.caller = newCaller(s)
+	s.client = peer.NewClient(cfg.Transport)
 	for _, call := range s.plan.Sites {
-		s.callees = append(s.callees, s.metrics.callee(call.To))
+		s.callees = append(s.callees, s.metrics.Callee(call.To))
 		if call.Policy.Fallback != nil {
-			s.metrics.startFallbacks(call.To)
+			s.metrics.StartFallbacks(call.To)
 		}
 	}
 	if s.replica.Workers.Inside {
@@ -174,6 +177,22 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// measured is what the metrics ask the service for.
+func (s *Service) measured() metrics.Source {
+	return metrics.Source{
+		Service: s.Name(), Callees: s.cfg.Service.Calls(), Process: s.cfg.ProcessMetrics, OwnNetwork: s.cfg.OwnNetwork,
+		InFlight: s.inFlight.Load, Held: s.held.Load,
+		Queue: func() int {
+			if length := s.queue.Load(); length != nil {
+				return (*length)()
+			}
+			return 0
+		},
+		Breakers: s.replica.BreakerCallees(),
+		Breaker:  func(callee string) policy.BreakerState { return s.replica.Breaker(callee, s.now()) },
+	}
 }
 
 // now is the time since the service's start, which machines are told.
@@ -274,7 +293,7 @@ func isLoopback(addr net.Addr) bool {
 // that was used by its Handler alone must be closed.
 func (s *Service) Close() {
 	s.stopOnce.Do(func() { close(s.stop) })
-	s.caller.close()
+	s.client.Close()
 	s.faults.clearAll(s)
 	for s.working.Load() > 0 {
 		<-s.idle

@@ -1,4 +1,4 @@
-package service
+package peer
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
 // A transportSender sends by an http.RoundTripper. It follows no redirects.
@@ -31,69 +32,71 @@ func (t *transportSender) close() {
 	}
 }
 
-func (t *transportSender) send(o *outgoing) (answer, error) {
+func (t *transportSender) send(o *Request) (Answer, error) {
 	ctx := t.ctx
-	if o.cancel != nil {
+	if o.Cancel != nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(o.cancel)
+		ctx, cancel = context.WithCancel(o.Cancel)
 		defer cancel()
 		defer context.AfterFunc(t.ctx, cancel)()
 	}
-	if !o.deadline.IsZero() {
+	if !o.Deadline.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, o.deadline)
+		ctx, cancel = context.WithDeadline(ctx, o.Deadline)
 		defer cancel()
 	}
-	request, err := http.NewRequestWithContext(ctx, o.method, o.to.url.Scheme+"://"+o.to.url.Host+o.target, bytes.NewReader(o.body))
+	request, err := http.NewRequestWithContext(ctx, o.Method, o.To.url.Scheme+"://"+o.To.url.Host+o.Target, bytes.NewReader(o.Body))
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	for _, h := range o.headers() {
 		if h.value != "" {
 			request.Header[h.name] = []string{h.value}
 		}
 	}
-	if !o.told.IsZero() {
-		request.Header[control.DeadlineHeader] = []string{timeLeft(o.told)}
+	if !o.Told.IsZero() {
+		request.Header[control.DeadlineHeader] = []string{timeLeft(o.Told)}
 	}
 	connected := false
 	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}))
 	response, err := t.transport.RoundTrip(request)
 	switch {
 	case err != nil && !connected && errors.Is(err, context.DeadlineExceeded):
-		return answer{}, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+		return Answer{}, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	case err != nil && t.ctx.Err() != nil:
-		return answer{}, errStopping
+		return Answer{}, outcome.ErrStopping
 	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):
 		// The transport has no other word for it.
-		return answer{}, errors.Join(errMalformed, err)
+		return Answer{}, errors.Join(outcome.ErrMalformed, err)
 	case err != nil:
-		return answer{}, fmt.Errorf("sending the request: %w", err)
+		return Answer{}, fmt.Errorf("sending the request: %w", err)
 	}
 	return readAnswer(response, o)
 }
 
 // readAnswer reads a body to its end, or to the bound.
-func readAnswer(response *http.Response, o *outgoing) (a answer, err error) {
+func readAnswer(response *http.Response, o *Request) (a Answer, err error) {
 	defer response.Body.Close()
-	a.status = response.StatusCode
+	a.Status = response.StatusCode
 	if t := response.Header["Content-Type"]; len(t) > 0 {
-		a.contentType = t[0]
+		a.ContentType = t[0]
 	}
-	a.times = value(response.Header, control.TimesHeader, maxTimes)
-	a.degraded = control.ParseDegraded(response.Header.Get(control.DegradedHeader))
-	if n := response.ContentLength; n >= 0 && n <= o.keep {
-		a.body = make([]byte, n)
-		_, err = io.ReadFull(response.Body, a.body)
+	if t := response.Header.Get(control.TimesHeader); len(t) <= control.MaxTimes {
+		a.Times = t
+	}
+	a.Degraded = control.ParseDegraded(response.Header.Get(control.DegradedHeader))
+	if n := response.ContentLength; n >= 0 && n <= o.Keep {
+		a.Body = make([]byte, n)
+		_, err = io.ReadFull(response.Body, a.Body)
 	} else {
-		a.body, err = io.ReadAll(io.LimitReader(response.Body, o.keep))
+		a.Body, err = io.ReadAll(io.LimitReader(response.Body, o.Keep))
 	}
-	a.length = int64(len(a.body))
-	if err == nil && a.length == o.keep {
+	a.Length = int64(len(a.Body))
+	if err == nil && a.Length == o.Keep {
 		var rest int64
 		rest, err = io.Copy(io.Discard, response.Body)
-		if a.length += rest; rest > 0 && o.strict {
-			return a, tooLong(o.keep)
+		if a.Length += rest; rest > 0 && o.Strict {
+			return a, ErrTooLong
 		}
 	}
 	if err != nil {

@@ -1,4 +1,4 @@
-package service
+package control
 
 import (
 	"strconv"
@@ -6,19 +6,20 @@ import (
 	"time"
 )
 
-// maxTimes bounds control.TimesHeader; the times of a larger tree are left out.
-const maxTimes = 16 << 10
+// MaxTimes bounds the value of TimesHeader, in bytes; the times of a larger tree are
+// left out.
+const MaxTimes = 16 << 10
 
-// formatTimes makes the header's value of a service's own time and those of
+// FormatTimes makes the value of TimesHeader from a service's own time and those of
 // its routes.
-func formatTimes(took time.Duration, routes []string) string {
+func FormatTimes(took time.Duration, routes []string) string {
 	b := strconv.AppendFloat(nil, float64(took)/float64(time.Millisecond), 'f', 1, 64)
 	if len(routes) > 0 {
 		b = append(b, '(')
 		b = append(b, strings.Join(routes, ",")...)
 		b = append(b, ')')
 	}
-	if len(b) > maxTimes {
+	if len(b) > MaxTimes {
 		return ""
 	}
 	return string(b)
@@ -38,9 +39,9 @@ func (t *Times) Child(i int) *Times {
 	return t.Routes[i]
 }
 
-// ParseTimes reads the header's value; it returns nil where that is none.
+// ParseTimes reads the value of TimesHeader; it returns nil where that is none.
 func ParseTimes(value string) *Times {
-	if len(value) > maxTimes {
+	if len(value) > MaxTimes {
 		return nil
 	}
 	t, rest := parseTimes(value, 0)

@@ -1,4 +1,7 @@
-package service
+// Package metrics counts what a service does and writes it on pages: one for Prometheus,
+// with the buckets that control.DurationBuckets names, and one for our own scraper, with
+// histograms whose quantiles are within 1 %.
+package metrics
 
 import (
 	"net/http"
@@ -16,12 +19,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// metrics are those of one service. Everything that a request counts is looked
+// Metrics are those of one service. Everything that a request counts is looked
 // up once, so that counting takes no lock.
-type metrics struct {
+type Metrics struct {
+	// Chain counts chains, Other requests for which the service has no endpoint.
+	Chain, Other *Endpoint
+
 	handler http.Handler
 	// numbers has all metrics but the histograms.
 	numbers      *prometheus.Registry
@@ -34,18 +41,37 @@ type metrics struct {
 	callsDegrade *prometheus.CounterVec
 	callTimes    *prometheus.HistogramVec
 	faultsActive map[fault.Type]prometheus.Gauge
-	chain, other *endpointMetrics
 
 	// endpoints are complete before the first request.
-	endpoints []*endpointMetrics
-	// callees has *calleeMetrics by name.
+	endpoints []*Endpoint
+	// callees has *Callee by name.
 	callees sync.Map
 }
 
-func newMetrics(s *Service) *metrics {
+// A Source is what the metrics are of.
+type Source struct {
+	Service string
+	// Callees are those whose series start at zero.
+	Callees []string
+	// Process adds the metrics of the process and of Go's runtime; OwnNetwork says that
+	// they may tell what the network carried, because the process shares its network
+	// namespace with no other program.
+	Process, OwnNetwork bool
+	// InFlight, Queue and Held are asked for each page: the requests being worked on,
+	// those that wait, and the bytes of memory held.
+	InFlight, Held func() int64
+	Queue          func() int
+	// Breakers are the callees that have breakers; Breaker is the worst state of those
+	// of one.
+	Breakers []string
+	Breaker  func(callee string) policy.BreakerState
+}
+
+// New returns the metrics of a service, which has counted nothing yet.
+func New(s Source) *Metrics {
 	registry, histograms := prometheus.NewRegistry(), prometheus.NewRegistry()
-	labels := prometheus.Labels{control.LabelService: s.Name()}
-	m := &metrics{
+	labels := prometheus.Labels{control.LabelService: s.Service}
+	m := &Metrics{
 		numbers: registry,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: control.RequestsTotal, Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
@@ -85,35 +111,30 @@ func newMetrics(s *Service) *metrics {
 	registry.MustRegister(m.requests, m.calls, m.attempts, m.fallbacks, m.degraded, m.callsDegrade, active,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.InflightRequests, Help: "Requests being worked on.", ConstLabels: labels,
-		}, func() float64 { return float64(s.inFlight.Load()) }),
+		}, func() float64 { return float64(s.InFlight()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.QueueLength, Help: "Requests that wait inside the service, or connections in the accept queue, where the system tells.", ConstLabels: labels,
-		}, func() float64 {
-			if length := s.queue.Load(); length != nil {
-				return float64((*length)())
-			}
-			return 0
-		}),
+		}, func() float64 { return float64(s.Queue()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.HeldMemoryBytes, Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
-		}, func() float64 { return float64(s.held.Load()) }))
-	for _, callee := range s.replica.BreakerCallees() {
+		}, func() float64 { return float64(s.Held()) }))
+	for _, callee := range s.Breakers {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.BreakerState, Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
-			ConstLabels: prometheus.Labels{control.LabelService: s.Name(), control.LabelCallee: callee},
-		}, func() float64 { return float64(s.replica.Breaker(callee, s.now())) }))
+			ConstLabels: prometheus.Labels{control.LabelService: s.Service, control.LabelCallee: callee},
+		}, func() float64 { return float64(s.Breaker(callee)) }))
 	}
-	if s.cfg.ProcessMetrics {
+	if s.Process {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	gatherer := prometheus.Gatherer(registry)
-	if !s.cfg.OwnNetwork {
+	if !s.OwnNetwork {
 		gatherer = withoutNetwork{registry}
 	}
 	m.handler = promhttp.HandlerFor(prometheus.Gatherers{gatherer, histograms}, promhttp.HandlerOpts{})
-	m.chain, m.other = m.endpoint(control.EndpointChain, http.StatusOK), m.endpoint(control.EndpointOther, http.StatusNotFound)
-	for _, callee := range s.cfg.Service.Calls() {
-		m.callee(callee)
+	m.Chain, m.Other = m.Endpoint(control.EndpointChain, http.StatusOK), m.Endpoint(control.EndpointOther, http.StatusNotFound)
+	for _, callee := range s.Callees {
+		m.Callee(callee)
 	}
 	return m
 }
@@ -129,18 +150,18 @@ func (g withoutNetwork) Gather() ([]*dto.MetricFamily, error) {
 	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return strings.HasPrefix(f.GetName(), "process_network_") }), err
 }
 
-func (m *metrics) setFaults(running []*runningFault) {
-	counts := map[fault.Type]float64{}
-	for _, r := range running {
-		counts[r.fault.Type]++
-	}
+// ServeHTTP answers with the page for Prometheus.
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
+
+// SetFaults says how many faults of each type act now.
+func (m *Metrics) SetFaults(acting map[fault.Type]int) {
 	for t, gauge := range m.faultsActive {
-		gauge.Set(counts[t])
+		gauge.Set(float64(acting[t]))
 	}
 }
 
-// endpointMetrics are the series of one endpoint.
-type endpointMetrics struct {
+// An Endpoint is the series of one endpoint.
+type Endpoint struct {
 	label    string
 	usual    int
 	ok       prometheus.Counter
@@ -150,11 +171,11 @@ type endpointMetrics struct {
 	requests *prometheus.CounterVec
 }
 
-// endpoint starts the series of an endpoint at zero. usual is the status that
+// Endpoint starts the series of an endpoint at zero. usual is the status that
 // is counted without a look-up; the others make their series when first seen,
 // and the errors that calls lead to are there from the beginning.
-func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
-	e := &endpointMetrics{
+func (m *Metrics) Endpoint(label string, usual int) *Endpoint {
+	e := &Endpoint{
 		label: label, usual: usual, requests: m.requests,
 		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
 		degraded: m.degraded.WithLabelValues(label),
@@ -166,8 +187,15 @@ func (m *metrics) endpoint(label string, usual int) *endpointMetrics {
 	return e
 }
 
-// count counts one request; status 0 means that no answer was given.
-func (e *endpointMetrics) count(status int, took time.Duration) {
+// Label is the value of control.LabelEndpoint.
+func (e *Endpoint) Label() string { return e.label }
+
+// Degraded counts one request that was answered well, but with parts that are not what
+// they should be.
+func (e *Endpoint) Degraded() { e.degraded.Inc() }
+
+// Count counts one request; status 0 means that no answer was given.
+func (e *Endpoint) Count(status int, took time.Duration) {
 	e.duration.Observe(took.Seconds())
 	e.fine.Record(took)
 	switch status {
@@ -180,8 +208,8 @@ func (e *endpointMetrics) count(status int, took time.Duration) {
 	}
 }
 
-// calleeMetrics are the series of the calls to one service.
-type calleeMetrics struct {
+// A Callee is the series of the calls to one service.
+type Callee struct {
 	name               string
 	outcomes, attempts []prometheus.Counter
 	duration           prometheus.Observer
@@ -190,13 +218,13 @@ type calleeMetrics struct {
 	degraded           prometheus.Counter
 }
 
-// callee returns the series of a callee. There are as many as services that may
+// Callee returns the series of a callee. There are as many as services that may
 // be called, and one for all that is outside.
-func (m *metrics) callee(name string) *calleeMetrics {
+func (m *Metrics) Callee(name string) *Callee {
 	if c, ok := m.callees.Load(name); ok {
-		return c.(*calleeMetrics)
+		return c.(*Callee)
 	}
-	c := &calleeMetrics{name: name, duration: m.callTimes.WithLabelValues(name), degraded: m.callsDegrade.WithLabelValues(name)}
+	c := &Callee{name: name, duration: m.callTimes.WithLabelValues(name), degraded: m.callsDegrade.WithLabelValues(name)}
 	for _, class := range outcome.OfAttempts() {
 		c.attempts = append(c.attempts, m.attempts.WithLabelValues(name, string(class)))
 	}
@@ -205,16 +233,16 @@ func (m *metrics) callee(name string) *calleeMetrics {
 	}
 	// Two that come at once must count into the same.
 	known, _ := m.callees.LoadOrStore(name, c)
-	return known.(*calleeMetrics)
+	return known.(*Callee)
 }
 
-// startFallbacks starts the series of a callee that fallbacks stand in for.
-func (m *metrics) startFallbacks(callee string) {
-	m.callee(callee).fallbacks = m.fallbacks.WithLabelValues(callee)
+// StartFallbacks starts the series of a callee that fallbacks stand in for.
+func (m *Metrics) StartFallbacks(callee string) {
+	m.Callee(callee).fallbacks = m.fallbacks.WithLabelValues(callee)
 }
 
-// attempt counts one request that was sent.
-func (c *calleeMetrics) attempt(class outcome.Class) {
+// Attempt counts one request that was sent.
+func (c *Callee) Attempt(class outcome.Class) {
 	if class == outcome.OK {
 		c.attempts[0].Inc()
 		return
@@ -222,7 +250,16 @@ func (c *calleeMetrics) attempt(class outcome.Class) {
 	c.attempts[slices.Index(outcome.OfAttempts(), class)].Inc()
 }
 
-func (c *calleeMetrics) count(class outcome.Class, took time.Duration) {
+// Degraded counts one call that was answered well, but with parts that are not what
+// they should be.
+func (c *Callee) Degraded() { c.degraded.Inc() }
+
+// FellBack counts one call whose answer a fallback took the place of; StartFallbacks
+// must have been called.
+func (c *Callee) FellBack() { c.fallbacks.Inc() }
+
+// Count counts one call that has ended, after all its attempts.
+func (c *Callee) Count(class outcome.Class, took time.Duration) {
 	c.duration.Observe(took.Seconds())
 	c.fine.Record(took)
 	if class == outcome.OK {

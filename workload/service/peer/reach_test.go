@@ -1,11 +1,9 @@
-package service
+package peer
 
 import (
 	"net"
 	"slices"
 	"testing"
-
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 func TestPeersOutOfReachAreListed(t *testing.T) {
@@ -19,13 +17,13 @@ func TestPeersOutOfReachAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Close()
-	s, err := New(Config{Service: topology.NewService("front"), Peers: map[string][]string{
+	b, err := NewBook("shop", map[string][]string{
 		"there": {"http://" + there.Addr().String()}, "gone": {"http://" + gone.Addr().String()}, "none": {},
-	}})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Unreachable(t.Context()); !slices.Equal(got, []string{"gone"}) {
+	if got := b.Unreachable(t.Context()); !slices.Equal(got, []string{"gone"}) {
 		t.Errorf("unreachable are %q, want gone alone", got)
 	}
 }

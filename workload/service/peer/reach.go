@@ -1,4 +1,4 @@
-package service
+package peer
 
 import (
 	"context"
@@ -19,14 +19,14 @@ const (
 // sending anything, and lists those that take no connection. Where addresses
 // take their time to become known, as names and virtual addresses do, it tells
 // when that is over.
-func (s *Service) Unreachable(ctx context.Context) []string {
+func (b *Book) Unreachable(ctx context.Context) []string {
 	unreachable := []string{}
 	var (
 		mu    sync.Mutex
 		wait  sync.WaitGroup
 		slots = make(chan struct{}, reachAtOnce)
 	)
-	for name, urls := range s.peers.Load().urls {
+	for name, urls := range b.urls {
 		if len(urls) == 0 {
 			continue
 		}

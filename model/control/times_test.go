@@ -1,4 +1,4 @@
-package service
+package control
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 
 func TestTimesRoundTrip(t *testing.T) {
 	ms := func(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
-	text := formatTimes(ms(2400.5), []string{formatTimes(ms(800.2), []string{formatTimes(ms(200.1), nil)}), "", formatTimes(ms(1000.3), nil)})
+	text := FormatTimes(ms(2400.5), []string{FormatTimes(ms(800.2), []string{FormatTimes(ms(200.1), nil)}), "", FormatTimes(ms(1000.3), nil)})
 	if want := "2400.5(800.2(200.1),,1000.3)"; text != want {
 		t.Fatalf("got %q, want %q", text, want)
 	}

@@ -1,8 +1,7 @@
-package service
+package metrics
 
 import (
 	"bytes"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,23 +12,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// serve answers with the metrics for Prometheus, or with those that our own
-// scraper asks for, which have fine histograms.
-func (m *metrics) serve(w http.ResponseWriter, r *http.Request) {
-	if r.URL.RawQuery != control.FineQuery {
-		m.handler.ServeHTTP(w, r)
-		return
-	}
-	page, err := m.fine()
-	if err != nil {
-		writeError(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	writeBody(w, http.StatusOK, string(expfmt.NewFormat(expfmt.TypeTextPlain)), page)
-}
+// FineType is the content type of the page of fine metrics.
+func FineType() string { return string(expfmt.NewFormat(expfmt.TypeTextPlain)) }
 
-// fine is the page of all metrics with fine histograms.
-func (m *metrics) fine() ([]byte, error) {
+// Fine is the page of all metrics with fine histograms.
+func (m *Metrics) Fine() ([]byte, error) {
 	families, err := m.numbers.Gather()
 	if err != nil {
 		return nil, err
@@ -51,12 +38,12 @@ func (m *metrics) fine() ([]byte, error) {
 	return text, nil
 }
 
-func (m *metrics) sortedCallees() (callees []*calleeMetrics) {
+func (m *Metrics) sortedCallees() (callees []*Callee) {
 	m.callees.Range(func(_, c any) bool {
-		callees = append(callees, c.(*calleeMetrics))
+		callees = append(callees, c.(*Callee))
 		return true
 	})
-	slices.SortFunc(callees, func(a, b *calleeMetrics) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(callees, func(a, b *Callee) int { return strings.Compare(a.name, b.name) })
 	return callees
 }
 

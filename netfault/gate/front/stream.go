@@ -1,4 +1,4 @@
-package gate
+package front
 
 import (
 	"context"
@@ -15,9 +15,9 @@ type deadlineListener interface {
 	SetDeadline(time.Time) error
 }
 
-// streamFront accepts TCP and Unix connections.
-type streamFront struct {
-	gate     *Gate
+// A Stream accepts TCP and Unix connections.
+type Stream struct {
+	server   Server
 	listener deadlineListener
 	idle     chan struct{} // closed when accept has returned; replaced by resume
 
@@ -25,51 +25,58 @@ type streamFront struct {
 	fillerAddrs sync.Map   // of string: their addresses, for they are not to be served
 }
 
-func (f *streamFront) address() net.Addr { return f.listener.Addr() }
+// Address implements [Front].
+func (f *Stream) Address() net.Addr { return f.listener.Addr() }
 
-func (f *streamFront) close() error {
-	f.drain()
+// Close implements [Front].
+func (f *Stream) Close() error {
+	f.Drain()
 	return f.listener.Close()
 }
 
-func (f *streamFront) pause() {
+// longAgo, as a deadline, interrupts.
+var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // a constant in all but name
+
+// Pause implements [Front].
+func (f *Stream) Pause() {
 	_ = f.listener.SetDeadline(longAgo) // fails only if closed
 	<-f.idle
 }
 
-func (f *streamFront) resume() {
-	f.drain()
+// Resume implements [Front].
+func (f *Stream) Resume() {
+	f.Drain()
 	_ = f.listener.SetDeadline(time.Time{}) // fails only if closed
 	idle := make(chan struct{})
 	f.idle = idle
-	f.gate.work.Go(func() {
+	f.server.Go(func() {
 		defer close(idle)
 		f.accept()
 	})
 }
 
 // accept serves clients until the front is paused or closed.
-func (f *streamFront) accept() {
+func (f *Stream) accept() {
 	for {
 		c, err := f.listener.Accept()
 		switch {
 		case err == nil && f.isFiller(c):
 			_ = c.Close() // it carried nothing
 		case err == nil:
-			f.gate.work.Go(func() { f.gate.serve(context.Background(), c) })
+			f.server.Go(func() { f.server.Serve(context.Background(), c) })
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, syscall.ECONNABORTED):
 			// The client gave up while it waited.
 		default:
 			// Out of descriptors or memory: others may free some.
-			f.gate.log.Warn("accepting a client", "gate", f.gate.String(), "error", err)
+			f.server.Log.Warn("accepting a client", "gate", f.server.Name(), "error", err)
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
 
-func (f *streamFront) isFiller(c net.Conn) bool {
+func (f *Stream) isFiller(c net.Conn) bool {
 	_, ok := f.fillerAddrs.LoadAndDelete(c.RemoteAddr().String())
 	return ok
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package gate
+package front
 
 import (
 	"context"
@@ -18,36 +18,18 @@ const fullAfter = 150 * time.Millisecond
 // mostFillers bounds how many connections may be needed to fill a backlog.
 const mostFillers = 64
 
-// FillBacklog makes the gate look like a host whose accept queue is full: it
-// stops accepting and fills the kernel's backlog, so that attempts to connect
-// are neither accepted nor refused and run into the client's timeout. It is for
-// TCP only. [Gate.StartAccepting], [Gate.Reset] and [Gate.Stop] undo it.
-func (g *Gate) FillBacklog(ctx context.Context) error {
-	if err := g.StopAccepting(); err != nil {
-		return err
-	}
-	g.control.Lock()
-	defer g.control.Unlock()
-	g.mu.Lock()
-	f, ok := g.front.(*streamFront)
-	g.mu.Unlock()
-	if !ok || g.listen.network != "tcp" {
-		return fmt.Errorf("filling the backlog of gate %q: only TCP has one; use a TCP gate", g)
-	}
-	if err := f.fill(ctx); err != nil {
-		f.drain()
-		return fmt.Errorf("filling the backlog of gate %q: %w", g, err)
-	}
-	return nil
-}
+// CanFill says whether a backlog can be filled on this system.
+const CanFill = true
 
-func (f *streamFront) fill(ctx context.Context) error {
+// Fill fills the backlog of a front that is paused, so that attempts to connect are neither
+// accepted nor refused. Drain takes it back, as do Resume and Close. It is for TCP only.
+func (f *Stream) Fill(ctx context.Context) error {
 	if err := f.setBacklog(0); err != nil {
 		return err
 	}
 	for range mostFillers {
 		d := net.Dialer{Timeout: fullAfter}
-		c, err := d.DialContext(ctx, "tcp", f.address().String())
+		c, err := d.DialContext(ctx, "tcp", f.Address().String())
 		switch {
 		case err == nil:
 			f.fillers = append(f.fillers, c)
@@ -68,8 +50,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// drain takes back what fill did.
-func (f *streamFront) drain() {
+// Drain takes back what Fill did.
+func (f *Stream) Drain() {
 	if f.fillers == nil {
 		return
 	}
@@ -81,7 +63,7 @@ func (f *streamFront) drain() {
 }
 
 // setBacklog changes the backlog of the listening socket.
-func (f *streamFront) setBacklog(n int) error {
+func (f *Stream) setBacklog(n int) error {
 	s, ok := f.listener.(syscall.Conn)
 	if !ok {
 		return fmt.Errorf("setting the backlog of a %T: it has no descriptor", f.listener)

@@ -1,4 +1,6 @@
-package gate
+// Package address reads the addresses of gates and their servers, and tells whether one
+// leads to the other.
+package address
 
 import (
 	"context"
@@ -14,29 +16,48 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// An address is "host:port" with its network, or the path of a Unix socket.
-type address struct{ network, host string }
+// An Address is "host:port" with its network, or the path of a Unix socket.
+type Address struct{ network, host string }
 
-func (a address) String() string {
+// Network is tcp, udp or unix.
+func (a Address) Network() string { return a.network }
+
+// Host is "host:port", or the path.
+func (a Address) Host() string { return a.host }
+
+// Datagrams says whether the address is for datagrams, not for a stream.
+func (a Address) Datagrams() bool { return a.network == "udp" }
+
+// At is the address with the host and port of a listener on it.
+func (a Address) At(listener net.Addr) Address { return Address{a.network, listener.String()} }
+
+// String writes the address as Parse reads it.
+func (a Address) String() string {
 	if a.network == "tcp" {
 		return a.host
 	}
 	return a.network + ":" + a.host
 }
 
-// anyPort is where a gate listens if it is not told: a free port that other
+// AnyPort is where a gate listens if it is not told: a free port that other
 // machines do not reach.
-const anyPort = "127.0.0.1:0"
+const AnyPort = "127.0.0.1:0"
 
-// upstreamRole is the role of a server's address.
-const upstreamRole = "upstream"
+// A Role is what an address is for.
+type Role string
 
-// parseAddress reads an address; role says for errors what it is for.
-func parseAddress(role, s string) (address, error) {
-	a := address{"tcp", s}
+// The roles of addresses.
+const (
+	Listening Role = "listening"
+	Upstream  Role = "upstream"
+)
+
+// Parse reads an address, written as "host:port" (TCP), "udp:host:port" or "unix:/path".
+func Parse(role Role, s string) (Address, error) {
+	a := Address{"tcp", s}
 	for _, network := range []string{"tcp", "udp", "unix"} {
 		if rest, ok := strings.CutPrefix(s, network+":"); ok {
-			a = address{network, rest}
+			a = Address{network, rest}
 			break
 		}
 	}
@@ -46,7 +67,7 @@ func parseAddress(role, s string) (address, error) {
 	return a, nil
 }
 
-func (a address) check(role string) error {
+func (a Address) check(role Role) error {
 	const want = `write host:port, as in "127.0.0.1:5432", udp:host:port or unix:/path`
 	if a.network == "unix" {
 		if a.host == "" {
@@ -63,7 +84,7 @@ func (a address) check(role string) error {
 		return fmt.Errorf("%w; %s", err, want)
 	}
 	n, err := net.LookupPort(a.network, port) //nolint:noctx // it reads this machine's list of services, and asks no server
-	if err == nil && n == 0 && role == upstreamRole {
+	if err == nil && n == 0 && role == Upstream {
 		return errors.New("no server has port 0; " + want)
 	}
 	if err != nil {
@@ -72,20 +93,22 @@ func (a address) check(role string) error {
 	return nil
 }
 
-// Listen listens for streams on an address, written as [Config.Listen]. If a
+// Listen listens for streams on an address that Parse reads. If a
 // killed program has left a Unix socket at the path, Listen removes it.
 func Listen(ctx context.Context, listen string) (net.Listener, error) {
-	a, err := parseAddress("listening", listen)
+	a, err := Parse(Listening, listen)
 	if err != nil {
 		return nil, err
 	}
 	if a.network == "udp" {
 		return nil, fmt.Errorf("listening on %q: it is for datagrams; leave udp: out", listen)
 	}
-	return a.listen(ctx)
+	return a.Listen(ctx)
 }
 
-func (a address) listen(ctx context.Context) (net.Listener, error) {
+// Listen listens for streams, and removes the Unix socket that a killed program has left
+// at the path.
+func (a Address) Listen(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, a.network, a.host)
 	if a.network == "unix" && errors.Is(err, syscall.EADDRINUSE) && a.abandoned(ctx) {
@@ -98,7 +121,7 @@ func (a address) listen(ctx context.Context) (net.Listener, error) {
 }
 
 // abandoned says whether the path is a socket that nobody listens on.
-func (a address) abandoned(ctx context.Context) bool {
+func (a Address) abandoned(ctx context.Context) bool {
 	if info, err := os.Lstat(a.host); err != nil || info.Mode().Type() != fs.ModeSocket {
 		return false
 	}
@@ -110,19 +133,19 @@ func (a address) abandoned(ctx context.Context) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// leadsTo says whether a connection to a ends at a listener. A name is not looked
+// LeadsTo says whether a connection to a ends at a listener. A name is not looked
 // up: that is done when a client comes.
-func (a address) leadsTo(listener net.Addr) bool {
+func (a Address) LeadsTo(listener net.Addr) bool {
 	if a.network == "unix" {
-		return leadsTo(&net.UnixAddr{Name: a.host, Net: "unix"}, nil, listener)
+		return LeadsTo(&net.UnixAddr{Name: a.host, Net: "unix"}, nil, listener)
 	}
 	ip, err := netip.ParseAddrPort(a.host)
-	return err == nil && leadsTo(net.TCPAddrFromAddrPort(ip), nil, listener)
+	return err == nil && LeadsTo(net.TCPAddrFromAddrPort(ip), nil, listener)
 }
 
-// leadsTo says whether a connection to an address ends at a listener: the ports
+// LeadsTo says whether a connection to an address ends at a listener: the ports
 // are equal, and the listener takes the address.
-func leadsTo(remote, local, listener net.Addr) bool {
+func LeadsTo(remote, local, listener net.Addr) bool {
 	if a, ok := listener.(*net.UnixAddr); ok {
 		b, ok := remote.(*net.UnixAddr)
 		return ok && a.Name == b.Name

@@ -1,4 +1,4 @@
-package gate
+package front
 
 import (
 	"bytes"
@@ -10,16 +10,18 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
 )
 
-// udpFront gives each client address a connection of its own to the server.
+// A datagrams front gives each client address a connection of its own to the server.
 //
 // Anyone can send datagrams from any number of addresses, so what is remembered
 // is bounded: the client that was silent for longest is forgotten for a new one,
 // first among those of the same IP address.
-type udpFront struct {
-	gate *Gate
-	conn *net.UDPConn
+type datagrams struct {
+	server Server
+	conn   *net.UDPConn
 
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*udpClient
@@ -29,37 +31,49 @@ type udpFront struct {
 	reading bool
 }
 
-func newUDPFront(g *Gate, a address) (front, error) {
+func listenDatagrams(ctx context.Context, a address.Address, s Server) (Front, error) {
 	var lc net.ListenConfig
-	c, err := lc.ListenPacket(context.Background(), a.network, a.host)
+	c, err := lc.ListenPacket(ctx, a.Network(), a.Host())
 	if err != nil {
 		return nil, err
 	}
-	return &udpFront{gate: g, conn: c.(*net.UDPConn), clients: map[netip.AddrPort]*udpClient{}, sources: map[netip.Addr]*list.List{}}, nil
+	return &datagrams{server: s, conn: c.(*net.UDPConn), clients: map[netip.AddrPort]*udpClient{}, sources: map[netip.Addr]*list.List{}}, nil
 }
 
-func (f *udpFront) address() net.Addr { return f.conn.LocalAddr() }
-func (f *udpFront) close() error      { return f.conn.Close() }
+// Address implements [Front].
+func (f *datagrams) Address() net.Addr { return f.conn.LocalAddr() }
 
-func (f *udpFront) pause() {
+// Close implements [Front].
+func (f *datagrams) Close() error { return f.conn.Close() }
+
+// Pause implements [Front]. Datagrams of new clients are lost.
+func (f *datagrams) Pause() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.paused = true
 }
 
-func (f *udpFront) resume() {
+// Resume implements [Front].
+func (f *datagrams) Resume() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.paused = false
 	if !f.reading {
 		f.reading = true
-		f.gate.work.Go(f.read)
+		f.server.Go(f.read)
 	}
+}
+
+// Clients is how many clients are remembered.
+func (f *datagrams) Clients() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.clients)
 }
 
 // read reads for all clients. Those already known are served while the front
 // is paused, too, so it goes on until the socket is closed.
-func (f *udpFront) read() {
+func (f *datagrams) read() {
 	buf := make([]byte, 64<<10)
 	for errs := 0; ; {
 		n, from, err := f.conn.ReadFromUDPAddrPort(buf)
@@ -82,7 +96,7 @@ func (f *udpFront) read() {
 }
 
 // client returns the connection of an address, a new one if there is none.
-func (f *udpFront) client(from netip.AddrPort) *udpClient {
+func (f *datagrams) client(from netip.AddrPort) *udpClient {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.clients[from]; c != nil {
@@ -93,9 +107,9 @@ func (f *udpFront) client(from netip.AddrPort) *udpClient {
 	if f.paused {
 		return nil
 	}
-	if same := f.sources[from.Addr()]; same != nil && same.Len() >= max(f.gate.udpClients/4, 1) {
+	if same := f.sources[from.Addr()]; same != nil && same.Len() >= max(f.server.Clients/4, 1) {
 		f.forget(same.Front().Value.(*udpClient))
-	} else if f.all.Len() >= f.gate.udpClients {
+	} else if f.all.Len() >= f.server.Clients {
 		f.forget(f.all.Front().Value.(*udpClient))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -105,12 +119,12 @@ func (f *udpFront) client(from netip.AddrPort) *udpClient {
 		f.sources[from.Addr()] = list.New()
 	}
 	c.inAll, c.inSource = f.all.PushBack(c), f.sources[from.Addr()].PushBack(c)
-	f.gate.work.Go(func() { f.gate.serve(ctx, c) })
+	f.server.Go(func() { f.server.Serve(ctx, c) })
 	return c
 }
 
 // forget ends a client's connection; f.mu must be held.
-func (f *udpFront) forget(c *udpClient) {
+func (f *datagrams) forget(c *udpClient) {
 	if f.clients[c.peer] != c {
 		return
 	}
@@ -125,13 +139,27 @@ func (f *udpFront) forget(c *udpClient) {
 	c.end()
 }
 
+// overhead is what a datagram costs beside its data, so that many small ones are bounded,
+// too.
+const overhead = 128
+
+// cost is the memory that a datagram keeps, in bytes.
+func cost(datagram []byte) int { return len(datagram) + overhead }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // maxWaiting is how many bytes of datagrams wait for a lane that does not read; what
 // comes beyond that is lost, as in a full socket buffer.
 const maxWaiting = 1 << 20
 
 // udpClient is the client's side of a pair: a net.Conn over the front's socket.
 type udpClient struct {
-	front           *udpFront
+	front           *datagrams
 	peer            netip.AddrPort
 	cancel          context.CancelFunc // ends the dialling of the server
 	inAll, inSource *list.Element
@@ -146,12 +174,12 @@ type udpClient struct {
 }
 
 func (c *udpClient) put(datagram []byte) {
-	size, g := cost(datagram, nil), c.front.gate
+	size, s := cost(datagram), &c.front.server
 	c.mu.Lock()
-	if c.bytes+size <= maxWaiting && g.held.Load() < g.maxHeld && !c.closed {
+	if c.bytes+size <= maxWaiting && s.Held.Load() < s.MaxHeld && !c.closed {
 		c.waiting = append(c.waiting, bytes.Clone(datagram))
 		c.bytes += size
-		g.held.Add(int64(size))
+		s.Held.Add(int64(size))
 	}
 	c.mu.Unlock()
 	signal(c.readable)
@@ -169,12 +197,12 @@ func (c *udpClient) Read(b []byte) (int, error) {
 			c.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		case len(c.waiting) > 0:
-			size := cost(c.waiting[0], nil)
+			size := cost(c.waiting[0])
 			n := copy(b, c.waiting[0])
 			c.waiting[0] = nil
 			c.waiting = c.waiting[1:]
 			c.bytes -= size
-			c.front.gate.held.Add(-int64(size))
+			c.front.server.Held.Add(-int64(size))
 			c.mu.Unlock()
 			return n, nil
 		}
@@ -202,7 +230,7 @@ func (c *udpClient) end() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	c.front.gate.held.Add(-int64(c.bytes))
+	c.front.server.Held.Add(-int64(c.bytes))
 	c.waiting, c.bytes = nil, 0
 	c.mu.Unlock()
 	signal(c.readable)

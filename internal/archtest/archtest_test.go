@@ -122,6 +122,23 @@ func TestLayersKeepTheOutsideOut(t *testing.T) {
 	}
 }
 
+func TestPartsStayApart(t *testing.T) {
+	for _, whole := range apart {
+		for _, part := range whole.parts {
+			pkgs := goList(t, "./"+whole.pkg+"/"+part)
+			if len(pkgs) != 1 {
+				t.Fatalf("%s/%s is not one package: change the table in layers_test.go", whole.pkg, part)
+			}
+			for _, imp := range pkgs[0].Imports {
+				other, ok := strings.CutPrefix(imp, module+whole.pkg+"/")
+				if ok && slices.Contains(whole.parts, other) {
+					t.Errorf("%s imports %s: %s; join them in %s", pkgs[0].ImportPath, imp, whole.why, whole.pkg)
+				}
+			}
+		}
+	}
+}
+
 func TestAgentStaysSmall(t *testing.T) {
 	for _, p := range goList(t, "-deps", "./cmd/microsim-agent") {
 		if strings.HasPrefix(p.ImportPath, "k8s.io/") || strings.HasPrefix(p.ImportPath, "sigs.k8s.io/kind") {

@@ -36,6 +36,17 @@ var sideways = map[string]string{
 	"runner/account -> runner/measure":  "the account of a run sums up in aggregators",
 }
 
+// apart lists packages whose parts, the packages below them, do not import each other;
+// the package alone joins them.
+var apart = []struct {
+	pkg   string
+	parts []string
+	why   string
+}{
+	{"workload/service", []string{"metrics", "peer", "work", "workers"}, "counting, calling, working and waiting for a worker meet in a request only"},
+	{"netfault/gate", []string{"front", "relay"}, "clients are accepted and data is carried by parts that know no conditions"},
+}
+
 // free packages may be imported from anywhere and import nothing of the project.
 var free = []string{"internal/testenv", "internal/version", "internal/golden"}
 
@@ -59,6 +70,8 @@ var outside = []struct{ pkg, banned, why string }{
 	{"runner", "net/http", "the runner reaches targets through its ports only"},
 	{"runner", "k8s.io/", "the runner reaches targets through its ports only"},
 	{"workload", "k8s.io/", "a service runs everywhere, and stays small"},
+	{"workload/service/work", "net/http", "work is done for a time or an amount, and knows no request"},
+	{"workload/service/workers", "net/http", "workers bound connections and turns, and know no request"},
 	{"netfault", "k8s.io/", "the agent is small"},
 	{"localsim", "k8s.io/", "local runs need no cluster"},
 	{"observe", "k8s.io/", "observations come over HTTP"},

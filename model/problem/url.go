@@ -32,3 +32,15 @@ func CleanText(text string) string { return inText.ReplaceAllString(text, "$1:xx
 
 // inText is a user and a password of a URL within text.
 var inText = regexp.MustCompile(`(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^:/@\s"']*):[^\s"']*@`) //nolint:gochecknoglobals // a constant
+
+// maxExcerpt is how many bytes an Excerpt has at most, beside its dots.
+const maxExcerpt = 128
+
+// Excerpt bounds how much of a sender's word a text repeats, and leaves passwords out.
+func Excerpt(text string) string {
+	text = CleanURL(text)
+	if len(text) > maxExcerpt {
+		return text[:maxExcerpt] + "..."
+	}
+	return text
+}

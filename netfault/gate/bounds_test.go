@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/relay"
 )
 
 const soon = 10 * time.Second
@@ -150,12 +153,7 @@ func TestUDPClientsAreBounded(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			front := g.front.(*udpFront)
-			count := func() int {
-				front.mu.Lock()
-				defer front.mu.Unlock()
-				return len(front.clients)
-			}
+			count := g.front.(interface{ Clients() int }).Clients
 			for i := range 5 * most {
 				c, err := net.Dial("udp", g.Addr())
 				if err != nil {
@@ -179,28 +177,6 @@ func TestUDPClientsAreBounded(t *testing.T) {
 	}
 }
 
-// A client that floods while nothing is read loses datagrams.
-func TestUDPWaitingIsBounded(t *testing.T) {
-	g := started(t, Config{Listen: "udp:127.0.0.1:0", Upstream: "udp:127.0.0.1:9", MaxHeld: 3 * maxWaiting})
-	if _, err := g.ToServer().StopReading(); err != nil {
-		t.Fatal(err)
-	}
-	front := g.front.(*udpFront)
-	for i := range 5 {
-		c := &udpClient{front: front, readable: make(chan struct{}, 1)}
-		for range 100 {
-			c.put(make([]byte, 60000))
-		}
-		if c.bytes > maxWaiting {
-			t.Errorf("%d bytes wait for one client, the bound is %d", c.bytes, maxWaiting)
-		}
-		if held := g.held.Load(); held > 3*maxWaiting+60200 {
-			t.Errorf("%d bytes wait after %d clients", held, i+1)
-		}
-		defer c.end()
-	}
-}
-
 // ownEntries counts the entries of a directory of /proc/self: task has the threads
 // of this process, fd its descriptors.
 func ownEntries(t *testing.T, name string) int {
@@ -220,12 +196,12 @@ func TestIdleGatesAreCheap(t *testing.T) {
 	}
 	const n = 100
 	l, conns := listenTCP(t)
-	relay := NewRelay()
-	t.Cleanup(relay.Close) // after the gates
+	shared := relay.New()
+	t.Cleanup(shared.Close) // after the gates
 	threadsBefore, before := ownEntries(t, "task"), ownEntries(t, "fd")
 	var gates []*Gate
 	for range n {
-		gates = append(gates, started(t, Config{Upstream: l.Addr().String(), Relay: relay}))
+		gates = append(gates, started(t, Config{Upstream: l.Addr().String(), Relay: shared}))
 	}
 	if more := ownEntries(t, "fd") - before; more > n+5 {
 		t.Errorf("%d idle gates have %d descriptors", n, more)
@@ -250,9 +226,9 @@ func TestIdleGatesAreCheap(t *testing.T) {
 // Without descriptors for a relay a connection is carried nevertheless.
 func TestConnectionsDoWithoutARelay(t *testing.T) {
 	l, conns := listenTCP(t)
-	relay := NewRelay()
-	relay.Close()
-	g := started(t, Config{Upstream: l.Addr().String(), Relay: relay})
+	shared := relay.New()
+	shared.Close()
+	g := started(t, Config{Upstream: l.Addr().String(), Relay: shared})
 	c, err := net.Dial("tcp", g.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -406,7 +382,7 @@ func TestAbandonedSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(context.Background(), "unix:"+path); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := address.Listen(context.Background(), "unix:"+path); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("listening beside a living program: %v", err)
 	}
 	l.SetUnlinkOnClose(false)
@@ -419,7 +395,7 @@ func TestAbandonedSockets(t *testing.T) {
 	if err := os.WriteFile(file, []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(context.Background(), "unix:"+file); err == nil {
+	if _, err := address.Listen(context.Background(), "unix:"+file); err == nil {
 		t.Error("listening in place of a file")
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "kept" {

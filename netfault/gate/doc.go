@@ -16,7 +16,7 @@
 // The gate forwards bytes, never meaning: TLS passes untouched, a half-close
 // stays a half-close, a reset stays a reset, and an idle connection lives for
 // ever. Where no condition is set on Linux, data never enters the process
-// unless it is small (an event loop and splice); see [Relay].
+// unless it is small (an event loop and splice); see [relay.Relay].
 //
 // Each condition holds back data by itself. When one is removed, what it held
 // back goes on at once, in order, to the conditions behind it, so that a restored

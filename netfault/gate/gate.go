@@ -11,6 +11,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/front"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/relay"
 )
 
 // Config says what a gate stands between.
@@ -43,7 +47,7 @@ type Config struct {
 	UDPIdle time.Duration
 	// Relay carries connections without conditions; nil means one of the gate's
 	// own. Gates that share one share its threads.
-	Relay *Relay
+	Relay *relay.Relay
 	// Log is told once when the upstream cannot be reached, and when it can again;
 	// nil drops that.
 	Log *slog.Logger
@@ -65,7 +69,7 @@ type Gate struct {
 	nextID             atomic.Uint64
 	buffers            sync.Pool
 	held               atomic.Int64 // bytes in all lanes and waiting datagrams
-	relay              *Relay
+	relay              *relay.Relay
 	ownRelay           bool
 
 	// control serializes Start, Stop, StopAccepting, ... It is held while
@@ -73,8 +77,8 @@ type Gate struct {
 	control sync.Mutex
 
 	mu         sync.Mutex
-	listen     address // with the port that was picked
-	front      front   // nil when stopped
+	listen     address.Address // with the port that was picked
+	front      front.Front     // nil when stopped
 	accepting  bool
 	closed     bool
 	connection uint64
@@ -85,27 +89,19 @@ type Gate struct {
 	unwatch    func() bool
 }
 
-// A front is the side of a gate that clients see.
-type front interface {
-	address() net.Addr
-	resume() // serve clients, in goroutines counted in Gate.work
-	pause()  // let new clients wait
-	close() error
-}
-
 // New returns a gate that is not started yet; conditions may be set already.
 func New(c Config) (*Gate, error) {
 	if c.Upstream == "" {
 		return nil, errors.New("making a gate: Config.Upstream is empty; it must name the server, as in \"127.0.0.1:5432\"")
 	}
 	if c.Listen == "" {
-		c.Listen = anyPort
+		c.Listen = address.AnyPort
 	}
-	listen, err := parseAddress("listening", c.Listen)
+	listen, err := address.Parse(address.Listening, c.Listen)
 	if err != nil {
 		return nil, err
 	}
-	to, err := parseAddress(upstreamRole, c.Upstream)
+	to, err := address.Parse(address.Upstream, c.Upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +110,12 @@ func New(c Config) (*Gate, error) {
 		maxInFlight: c.MaxInFlight, maxHeld: c.MaxHeld, udpIdle: c.UDPIdle, udpClients: c.UDPClients, log: c.Log, relay: c.Relay,
 		pairs: map[uint64]*pair{}, opening: map[uint64]context.CancelFunc{}, changed: make(chan struct{}),
 	}
-	g.datagrams = g.listen.network == "udp"
-	if g.datagrams != (to.network == "udp") {
+	g.datagrams = g.listen.Datagrams()
+	if g.datagrams != to.Datagrams() {
 		return nil, g.mixed(c.Upstream)
 	}
 	if g.relay == nil {
-		g.relay, g.ownRelay = NewRelay(), true
+		g.relay, g.ownRelay = relay.New(), true
 	}
 	if g.maxHeld == 0 {
 		g.maxHeld = 256 << 20
@@ -192,7 +188,7 @@ func (g *Gate) ToClient() *Direction { return &g.toClient }
 func (g *Gate) Addr() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.listen.host
+	return g.listen.Host()
 }
 
 func (g *Gate) buffer() *[]byte { return g.buffers.Get().(*[]byte) }

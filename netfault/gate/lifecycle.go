@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/front"
 )
 
 var errClosed = errors.New("the gate is closed; make a new one")
@@ -22,30 +26,26 @@ func (g *Gate) Start() error {
 	if started {
 		return nil
 	}
-	front, err := g.newFront(listen)
+	f, err := g.newFront(listen)
 	if err != nil {
 		return fmt.Errorf("starting gate %q: %w", g, err)
 	}
-	if g.upstream.get().leadsTo(front.address()) {
-		return fmt.Errorf("starting gate %q: %w", g, errors.Join(ErrSelf, front.close()))
+	if g.upstream.get().LeadsTo(f.Address()) {
+		return fmt.Errorf("starting gate %q: %w", g, errors.Join(ErrSelf, f.Close()))
 	}
 	g.mu.Lock()
-	g.front, g.accepting = front, true
-	g.listen.host = front.address().String()
+	g.front, g.accepting = f, true
+	g.listen = g.listen.At(f.Address())
 	g.mu.Unlock()
-	front.resume()
+	f.Resume()
 	return nil
 }
 
-func (g *Gate) newFront(a address) (front, error) {
-	if a.network == "udp" {
-		return newUDPFront(g, a)
-	}
-	l, err := a.listen(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return &streamFront{gate: g, listener: l.(deadlineListener)}, nil
+func (g *Gate) newFront(a address.Address) (front.Front, error) {
+	return front.Listen(context.Background(), a, front.Server{
+		Serve: g.serve, Go: g.work.Go, Name: g.String, Log: g.log,
+		Clients: g.udpClients, Held: &g.held, MaxHeld: g.maxHeld,
+	})
 }
 
 // Stop closes the listener and all connections and waits until they are gone:
@@ -65,7 +65,7 @@ func (g *Gate) stop() error {
 	if f == nil {
 		return nil
 	}
-	err := f.close()
+	err := f.Close()
 	g.endAll(endOrderly)
 	g.work.Wait()
 	if err != nil {
@@ -121,7 +121,7 @@ func (g *Gate) StopAccepting() error {
 		return fmt.Errorf("stopping to accept at gate %q: it is not started; start it first", g)
 	}
 	if accepting {
-		f.pause()
+		f.Pause()
 	}
 	return nil
 }
@@ -138,7 +138,34 @@ func (g *Gate) StartAccepting() error {
 		return fmt.Errorf("starting to accept at gate %q: it is not started; start it first", g)
 	}
 	if !accepting {
-		f.resume()
+		f.Resume()
+	}
+	return nil
+}
+
+// FillBacklog makes the gate look like a host whose accept queue is full: it
+// stops accepting and fills the kernel's backlog, so that attempts to connect
+// are neither accepted nor refused and run into the client's timeout. It is for
+// TCP only, and not for Windows. [Gate.StartAccepting], [Gate.Reset] and [Gate.Stop]
+// undo it.
+func (g *Gate) FillBacklog(ctx context.Context) error {
+	if !front.CanFill {
+		return fmt.Errorf("filling the backlog of gate %q: it cannot be done on %s; use StopAccepting", g, runtime.GOOS)
+	}
+	if err := g.StopAccepting(); err != nil {
+		return err
+	}
+	g.control.Lock()
+	defer g.control.Unlock()
+	g.mu.Lock()
+	f, ok := g.front.(*front.Stream)
+	g.mu.Unlock()
+	if !ok || g.listen.Network() != "tcp" {
+		return fmt.Errorf("filling the backlog of gate %q: only TCP has one; use a TCP gate", g)
+	}
+	if err := f.Fill(ctx); err != nil {
+		f.Drain()
+		return fmt.Errorf("filling the backlog of gate %q: %w", g, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/relay"
 )
 
 // ConnInfo describes a connection of a gate.
@@ -39,7 +41,7 @@ type pair struct {
 	closing  atomic.Bool // a lane holds an ending, which the relay would not know
 	stays    atomic.Bool // the relay cannot have the sockets
 	relaying atomic.Bool // the relay has the sockets
-	carried  atomic.Pointer[carried]
+	carried  atomic.Pointer[relay.Carried]
 	lastSeen atomic.Int64 // Unix nanoseconds of the last datagram
 }
 
@@ -96,22 +98,6 @@ func (p *pair) run() {
 	p.close()
 }
 
-// relayed hands the sockets to the relay until it gives them back.
-func (p *pair) relayed() {
-	if err := p.gate.relay.start(); err != nil {
-		// Out of descriptors. Lanes need none.
-		p.stays.Store(true)
-		p.gate.log.Warn("relaying a connection: it is carried without the relay", "gate", p.gate.String(), "error", err)
-		return
-	}
-	p.relaying.Store(true)
-	defer p.relaying.Store(false)
-	if err := p.gate.relay.carry(p); err != nil {
-		p.gate.log.Warn("relaying a connection", "gate", p.gate.String(), "error", err)
-		p.end(endOrderly)
-	}
-}
-
 // over says whether nothing is left to carry.
 func (p *pair) over() bool {
 	select {
@@ -149,23 +135,15 @@ func (p *pair) end(how ending) {
 func (p *pair) notify() <-chan struct{} {
 	p.toServer.kick()
 	p.toClient.kick()
-	if p.relaying.Load() {
-		return p.gate.relay.notify(p)
+	if !p.relaying.Load() {
+		return nil
 	}
-	return nil
-}
-
-// mayLeave reports whether no condition needs the data.
-func (p *pair) mayLeave() bool {
-	return hasRelay && !p.gate.datagrams && !p.closing.Load() && !p.stays.Load() &&
-		len(p.toServer.direction.plan.Load().entries) == 0 &&
-		len(p.toClient.direction.plan.Load().entries) == 0
-}
-
-func (p *pair) leave() {
-	p.leaving.Store(true)
-	p.toServer.kick()
-	p.toClient.kick()
+	if c := p.carried.Load(); c != nil {
+		return c.Leave()
+	}
+	told := make(chan struct{})
+	close(told)
+	return told
 }
 
 func (p *pair) seen(at time.Time) {

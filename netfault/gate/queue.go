@@ -106,3 +106,15 @@ func (q *queue) size() int {
 	defer q.mu.Unlock()
 	return q.bytes
 }
+
+// takeAll empties a queue of data, leaving out endings.
+func (q *queue) takeAll() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var all []byte
+	for _, it := range q.items[q.head:] {
+		all = append(all, it.data...)
+	}
+	q.items, q.head, q.bytes = nil, 0, 0
+	return all
+}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
 )
 
 // ErrSelf is the reason why a gate does not connect to its upstream if that is
@@ -20,13 +22,13 @@ const selfPause = time.Second
 // An upstream is where the server is, and what is known of it.
 type upstream struct {
 	mu      sync.Mutex
-	address address
+	address address.Address
 	failure string // of the last dialling, or ""
 	failed  int    // clients since it began
 	self    time.Time
 }
 
-func (u *upstream) get() address {
+func (u *upstream) get() address.Address {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.address
@@ -41,14 +43,14 @@ func (g *Gate) dial(ctx context.Context) (net.Conn, error) {
 		return nil, ErrSelf
 	}
 	d := net.Dialer{Timeout: g.dialTimeout}
-	c, err := d.DialContext(ctx, to.network, to.host)
+	c, err := d.DialContext(ctx, to.Network(), to.Host())
 	if err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
 	f := g.front
 	g.mu.Unlock()
-	if f == nil || !leadsTo(c.RemoteAddr(), c.LocalAddr(), f.address()) {
+	if f == nil || !address.LeadsTo(c.RemoteAddr(), c.LocalAddr(), f.Address()) {
 		return c, nil
 	}
 	g.upstream.mu.Lock()
@@ -113,17 +115,17 @@ func (g *Gate) CheckUpstream(ctx context.Context) error {
 // SetUpstream makes another server the upstream and ends all connections. The
 // gate goes on listening. On an error nothing has changed.
 func (g *Gate) SetUpstream(to string) error {
-	next, err := parseAddress(upstreamRole, to)
+	next, err := address.Parse(address.Upstream, to)
 	if err != nil {
 		return err
 	}
-	if (next.network == "udp") != g.datagrams {
+	if next.Datagrams() != g.datagrams {
 		return g.mixed(to)
 	}
 	g.mu.Lock()
 	f := g.front
 	g.mu.Unlock()
-	if f != nil && next.leadsTo(f.address()) {
+	if f != nil && next.LeadsTo(f.Address()) {
 		return fmt.Errorf("making %q the upstream of gate %q: %w", to, g, ErrSelf)
 	}
 	g.upstream.mu.Lock()

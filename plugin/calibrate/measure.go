@@ -25,7 +25,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
-	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
 // How long each figure is measured. Together with starts and ends, it is at most
@@ -86,7 +86,7 @@ func Measure(ctx context.Context, say func(string)) (*calibration.Calibration, e
 		return nil, fmt.Errorf("calibrating: measuring the start of a process: %w", err)
 	}
 	c.Costs.Start = start.Seconds()
-	c.Costs.CPUUnit = service.Calibrate().Unit.Seconds()
+	c.Costs.CPUUnit = work.Calibrate().Unit.Seconds()
 	if c.Load, err = measureLoad(ctx, say, &c.Costs); err != nil {
 		return nil, fmt.Errorf("calibrating: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/address"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate/gateapi"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -145,7 +146,7 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 
 // listenForAPI opens the address of the API. A Unix socket is for the user alone.
 func (o *gateOptions) listenForAPI(ctx context.Context) (net.Listener, error) {
-	ln, err := gate.Listen(ctx, o.api)
+	ln, err := address.Listen(ctx, o.api)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the API: %w; choose another address with --api", err)
 	}

@@ -31,7 +31,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
-	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
 // runOptions are those of `run`.
@@ -328,7 +328,7 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	if o.target.OnCluster() {
 		return deps, o.useCluster(ctx, e, talk, &deps)
 	}
-	c := service.Calibrate()
+	c := work.Calibrate()
 	deps.Calibration = &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()}
 	// All variants have the same, so that they can be compared.
 	o.local.Entrances = local.EntrancesOf(e.Faults)

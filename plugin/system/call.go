@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	contract "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
@@ -29,7 +30,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
-	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
 // callOptions are those of `call`.
@@ -295,7 +295,7 @@ type answered struct {
 	raw      []byte
 	status   int
 	took     time.Duration
-	times    *service.Times
+	times    *contract.Times
 }
 
 // post sends the request to the service that it names first.
@@ -314,7 +314,7 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (a
 	if err != nil {
 		return answered{}, fmt.Errorf("sending the request: %w", err)
 	}
-	a := answered{raw: got.Body, status: got.Code, took: got.Took, times: service.ParseTimes(got.Times)}
+	a := answered{raw: got.Body, status: got.Code, took: got.Took, times: contract.ParseTimes(got.Times)}
 	if err := json.Unmarshal(got.Body, &a.response); err != nil || a.response == nil {
 		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", problem.CleanURL(call.URL), got.Status, cli.Clean(fmt.Sprintf("%.200s", problem.CleanText(string(got.Body)))))
 	}
@@ -328,8 +328,8 @@ func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (a
 // request has it, its time, and its errors.
 func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 	width := treeWidth(tree, 0)
-	var draw func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string)
-	draw = func(c *chain.Chain, r *chain.Response, t *service.Times, lead, branch, below string) {
+	var draw func(c *chain.Chain, r *chain.Response, t *contract.Times, lead, branch, below string)
+	draw = func(c *chain.Chain, r *chain.Response, t *contract.Times, lead, branch, below string) {
 		name := lead + branch + cli.Clean(problem.CleanURL(c.Designation))
 		took := ""
 		if t != nil {
@@ -359,7 +359,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 		}
 	}
 	if a.times == nil {
-		a.times = &service.Times{Took: a.took}
+		a.times = &contract.Times{Took: a.took}
 	}
 	draw(tree, a.response, a.times, "", "", "")
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/webui"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
-	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
 // worlds connects the page to virtual time and to this machine.
@@ -69,7 +69,7 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, observe runn
 	if err != nil {
 		return nil, err
 	}
-	c := service.Calibrate()
+	c := work.Calibrate()
 	deps := runner.Deps{
 		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}),
 		Target: order.On, Versions: versions(), Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},

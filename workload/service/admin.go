@@ -12,6 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 )
 
 // setDelayID is the id of the latency that control.SetDelayPath sets.
@@ -47,7 +49,7 @@ func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 			writeBody(w, http.StatusServiceUnavailable, "text/plain", []byte("not ready\n"))
 		}
 	case control.MetricsPath:
-		s.metrics.serve(w, r)
+		s.serveMetrics(w, r)
 	case control.SetDelayPath:
 		if e, _ := s.plan.Endpoint(r.Method, path); e != nil {
 			return false
@@ -60,6 +62,21 @@ func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 		s.serveAdmin(w, r)
 	}
 	return true
+}
+
+// serveMetrics answers with the metrics for Prometheus, or with those that our own
+// scraper asks for, which have fine histograms.
+func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	if r.URL.RawQuery != control.FineQuery {
+		s.metrics.ServeHTTP(w, r)
+		return
+	}
+	page, err := s.metrics.Fine()
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	writeBody(w, http.StatusOK, metrics.FineType(), page)
 }
 
 // A statusError is what a control request is answered with.
@@ -143,7 +160,7 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 	case r.URL.Path == control.SetDelayPath && r.Method == http.MethodPost:
 		return s.setDelay(w, r)
 	}
-	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s, POST %s", r.Method, shorten(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SpansPath, control.SetDelayPath)}
+	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s, POST %s", r.Method, problem.Excerpt(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SpansPath, control.SetDelayPath)}
 }
 
 // setDelay sets the delay of all requests, in VECROsim's format: milliseconds

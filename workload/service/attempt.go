@@ -9,24 +9,27 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
 // call drives the machine of a call of an endpoint to its end, and counts what
 // became of it.
 func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	s := x.service
-	metrics := s.callees[op.Call.Site]
+	series := s.callees[op.Call.Site]
 	var c exec.Call
 	a := c.Begin(b, op, s.now())
 	if c.Hedged() && a.Kind != exec.End {
-		x.race(&c, a, metrics)
+		x.race(&c, a, series)
 	} else {
 		for a.Kind != exec.End {
 			var e exec.Event
 			if a.Kind == exec.Send {
-				e = x.attempt(metrics, x.prepare(&c, op, a.Number, x.cancelled()))
+				e = x.attempt(series, x.prepare(&c, op, a.Number, x.cancelled()))
 			} else { // Pause
 				e = x.pause(a.For)
 			}
@@ -34,13 +37,13 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 		}
 	}
 	e := c.Called()
-	metrics.count(e.Class, c.Took())
+	series.Count(e.Class, c.Took())
 	if e.Class == outcome.OK && e.Degraded > 0 {
-		metrics.degraded.Inc()
+		series.Degraded()
 	}
 	fellBack := e.Fallback != nil && !x.gone()
 	if fellBack {
-		metrics.fallbacks.Inc()
+		series.FellBack()
 	}
 	x.traceCall(&c, op.Call.To, &e, fellBack)
 	return e
@@ -69,7 +72,7 @@ const keepBody = 64 << 10
 func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) sending {
 	call := op.Call
 	a := sending{number: n, callee: call.To, method: call.Method, path: call.Path, hop: c.Hop(n)}
-	replicas := x.service.peers.Load().replicas(call.To)
+	replicas := x.service.peers.Load().Replicas(call.To)
 	attempt := c.Attempt(n, call.To, call.Path, len(replicas))
 	if attempt.Err != nil {
 		a.fault, a.err = attempt.Fault, attempt.Err
@@ -77,35 +80,50 @@ func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Co
 	}
 	o := x.outgoing(&attempt, a.hop)
 	a.out = o
-	o.to, o.method, o.target, o.keep, o.cancel = replicas[attempt.Replica], call.Method, requestTarget(call.Path), keepBody, cancel
+	o.To, o.Method, o.Target, o.Keep, o.Cancel = replicas[attempt.Replica], call.Method, requestTarget(call.Path), keepBody, cancel
 	if len(call.Names) > 0 {
-		o.target = x.machine.Values().FillPath(call.Path, url.PathEscape)
+		o.Target = x.machine.Values().FillPath(call.Path, url.PathEscape)
 	}
 	if call.RequestBytes > 0 {
-		o.body, _ = payload(call.RequestBytes)
-		o.contentType = "application/octet-stream"
+		o.Body, _ = payload(call.RequestBytes)
+		o.ContentType = "application/octet-stream"
 	}
 	return a
 }
 
+// outgoing starts the request of an attempt, with what all calls of a request
+// carry.
+func (x *exchange) outgoing(a *exec.Attempt, hop string) *peer.Request {
+	s, h := x.service, x.r.Header
+	o := &peer.Request{
+		Trace: x.traceparent(hop),
+		ID:    x.machine.Who().ID, Hop: hop, From: s.Name(), Deadline: s.clock(a.Until), Told: s.clock(a.Told),
+		Authorization: value(h, control.AuthorizationHeader, maxAuthorization),
+	}
+	if len(h[control.TraceHeader]) > 0 {
+		o.TraceState = value(h, control.TraceStateHeader, maxTraceState)
+	}
+	return o
+}
+
 // attempt sends one request, if there is something to send, and counts it.
-func (x *exchange) attempt(metrics *calleeMetrics, sent sending) exec.Event {
+func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 	s, start := x.service, x.service.now()
 	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: sent.err}
 	if sent.fault > 0 {
 		x.faults.hit(sent.fault)
 	}
 	if o := sent.out; o != nil {
-		a, err := s.caller.send(o)
-		if err == nil && a.contentType == jsonType && a.length > 0 && !looksLikeJSON(a) {
-			err = fmt.Errorf("%w: it is no JSON", errMalformed)
+		a, err := s.client.Send(o)
+		if err == nil && a.ContentType == jsonType && a.Length > 0 && !looksLikeJSON(a) {
+			err = fmt.Errorf("%w: it is no JSON", outcome.ErrMalformed)
 		}
-		e.Class, e.Status, e.Body, e.Degraded, e.Err = outcome.Of(a.status, err), a.status, a.whole(), a.degraded, err
+		e.Class, e.Status, e.Body, e.Degraded, e.Err = outcome.Of(a.Status, err), a.Status, a.Whole(), a.Degraded, err
 		if e.Class == outcome.HTTPError {
-			e.Err = fmt.Errorf("it answered %d %s", a.status, http.StatusText(a.status))
+			e.Err = fmt.Errorf("it answered %d %s", a.Status, http.StatusText(a.Status))
 		}
 	}
-	metrics.attempt(e.Class)
+	series.Attempt(e.Class)
 	e.Now, e.Gone = s.now(), e.Class != outcome.OK && x.gone()
 	x.traceAttempt(&sent, start, &e)
 	return e
@@ -121,7 +139,7 @@ type race struct {
 }
 
 // race drives a call whose attempts may run beside each other.
-func (x *exchange) race(c *exec.Call, a exec.Action, metrics *calleeMetrics) {
+func (x *exchange) race(c *exec.Call, a exec.Action, series *metrics.Callee) {
 	r := race{parent: x.cancelled(), ends: make(chan exec.Event, 1)}
 	if r.parent == nil {
 		r.parent = context.Background()
@@ -132,7 +150,7 @@ func (x *exchange) race(c *exec.Call, a exec.Action, metrics *calleeMetrics) {
 		switch a.Kind {
 		case exec.Send:
 			sent := x.prepare(c, a.Op, a.Number, r.next(a.For))
-			go func() { r.ends <- x.attempt(metrics, sent) }()
+			go func() { r.ends <- x.attempt(series, sent) }()
 		case exec.BreakOff:
 			r.breakOff()
 		case exec.Pause:
@@ -196,9 +214,9 @@ func requestTarget(path string) string {
 
 // looksLikeJSON checks an answer that was read whole; of a longer one, only the
 // first byte.
-func looksLikeJSON(a answer) bool {
-	if a.length > int64(len(a.body)) {
-		return a.body[0] < 0x80
+func looksLikeJSON(a peer.Answer) bool {
+	if a.Length > int64(len(a.Body)) {
+		return a.Body[0] < 0x80
 	}
-	return json.Valid(a.body)
+	return json.Valid(a.Body)
 }

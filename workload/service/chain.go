@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +14,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
 // serveChain does the request if it is a chain, and reports whether it was.
@@ -24,7 +27,7 @@ func (x *exchange) serveChain() bool {
 		return false
 	}
 	var err error
-	x.metrics = s.metrics.chain
+	x.metrics = s.metrics.Chain
 	end := x.awaitBody()
 	x.body, err = io.ReadAll(io.LimitReader(r.Body, int64(s.limits.Body)+1))
 	if !end(err) {
@@ -103,8 +106,8 @@ func (x *exchange) answerChain(status int, address string, errs []string) {
 	if x.machine.Corrupt() {
 		answer = damage(answer)
 	}
-	if value(x.r.Header, control.TimesHeader, maxTimes) != "" {
-		x.w.Header()[control.TimesHeader] = []string{formatTimes(s.now()-x.start, x.times)}
+	if value(x.r.Header, control.TimesHeader, control.MaxTimes) != "" {
+		x.w.Header()[control.TimesHeader] = []string{control.FormatTimes(s.now()-x.start, x.times)}
 	}
 	writeBody(x.w, status, jsonType, answer)
 }
@@ -140,7 +143,7 @@ const maxAnswers = 16 << 20
 
 // tooLong is the error of a response document for which there is no room.
 func tooLong(room int64) error {
-	return fmt.Errorf("%w: it is longer than the %d bytes that are left of the %d for all answers of a chain", errMalformed, room, maxAnswers)
+	return fmt.Errorf("%w: it is longer than the %d bytes that are left of the %d for all answers of a chain", outcome.ErrMalformed, room, maxAnswers)
 }
 
 // keepAnswer takes the response document of a route, if there is room for it.
@@ -162,25 +165,25 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 	c.Begin(b, op, began)
 	document, times := []byte("null"), ""
 	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError}
-	name, replicas, err := s.locate(op.Route.Designation)
+	name, replicas, err := s.peers.Load().Locate(op.Route.Designation)
 	if err == nil {
-		var a answer
+		var a peer.Answer
 		sent := sending{number: 1, callee: name, method: http.MethodPost, path: control.EndpointChain, hop: c.Hop(1)}
 		a, e.Class, err = x.sendRoute(&c, op, &sent, replicas)
-		metrics := s.metrics.callee(name)
-		metrics.attempt(e.Class)
-		e.Status, e.Degraded, e.Now, e.Err = a.status, a.degraded, s.now(), err
+		series := s.metrics.Callee(name)
+		series.Attempt(e.Class)
+		e.Status, e.Degraded, e.Now, e.Err = a.Status, a.Degraded, s.now(), err
 		x.traceAttempt(&sent, began, &e)
 		if err == nil {
-			err = x.keepAnswer(a.body)
+			err = x.keepAnswer(a.Body)
 		}
 		if err == nil {
-			document, times = a.body, a.times
+			document, times = a.Body, a.Times
 		}
 		c.Next(e)
-		metrics.count(e.Class, c.Took())
+		series.Count(e.Class, c.Took())
 		if e.Class == outcome.OK && e.Degraded > 0 {
-			metrics.degraded.Inc()
+			series.Degraded()
 		}
 	}
 	x.responses, x.times = append(x.responses, document), append(x.times, times)
@@ -190,7 +193,7 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 
 // sendRoute sends a route to one of the replicas of a service. A status from 400
 // up is a failure, too.
-func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replicas []*replica) (a answer, class outcome.Class, err error) {
+func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replicas []*peer.Replica) (a peer.Answer, class outcome.Class, err error) {
 	name := sent.callee
 	attempt := c.Attempt(1, name, topology.DefaultPath, len(replicas))
 	if attempt.Fault > 0 {
@@ -200,21 +203,24 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replica
 	if err = attempt.Err; err == nil {
 		to := replicas[attempt.Replica]
 		o := x.outgoing(&attempt, sent.hop)
-		o.to, o.method, o.target, o.contentType, o.body = to, http.MethodPost, to.url.RequestURI(), jsonType, op.Route.Append(nil)
-		o.keep, o.strict, o.cancel = maxAnswers-x.answered, true, x.cancelled()
-		o.times = value(x.r.Header, control.TimesHeader, maxTimes)
-		if name == external {
-			o.authorization = "" // it is for the system's own services
+		o.To, o.Method, o.Target, o.ContentType, o.Body = to, http.MethodPost, to.RequestURI(), jsonType, op.Route.Append(nil)
+		o.Keep, o.Strict, o.Cancel = maxAnswers-x.answered, true, x.cancelled()
+		o.Times = value(x.r.Header, control.TimesHeader, control.MaxTimes)
+		if name == peer.External {
+			o.Authorization = "" // it is for the system's own services
 		}
-		a, err = x.service.caller.send(o)
+		a, err = x.service.client.Send(o)
+		if errors.Is(err, peer.ErrTooLong) {
+			err = tooLong(o.Keep)
+		}
 	}
-	if err == nil && a.status < 400 && !isObject(a.body) {
-		err = fmt.Errorf("%w: it is no JSON object", errMalformed)
+	if err == nil && a.Status < 400 && !isObject(a.Body) {
+		err = fmt.Errorf("%w: it is no JSON object", outcome.ErrMalformed)
 	}
-	class = outcome.Of(a.status, err)
+	class = outcome.Of(a.Status, err)
 	switch {
 	case class == outcome.HTTPError:
-		err = fmt.Errorf("it answered %d %s%s", a.status, http.StatusText(a.status), reasons(a.body))
+		err = fmt.Errorf("it answered %d %s%s", a.Status, http.StatusText(a.Status), reasons(a.Body))
 	case err != nil:
 		err = fmt.Errorf("%s: %w", class, err)
 	}
@@ -241,5 +247,5 @@ func reasons(body []byte) string {
 	if json.Unmarshal(body, &told) != nil || len(told.Errors) == 0 {
 		return ""
 	}
-	return ": " + shorten(told.Errors[0])
+	return ": " + problem.Excerpt(told.Errors[0])
 }

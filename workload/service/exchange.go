@@ -9,6 +9,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
 // An exchange is one request being answered. It executes in real time what the
@@ -25,7 +28,7 @@ type exchange struct {
 	// start is when the request came, since the service's start.
 	start   time.Duration
 	faults  *faultSnapshot
-	metrics *endpointMetrics
+	metrics *metrics.Endpoint
 	// status is what was answered; 0 means nothing.
 	status int
 	// drained is set when the body was read already; body has it if it is used.
@@ -45,7 +48,7 @@ type exchange struct {
 	left <-chan struct{}
 
 	mu     sync.Mutex
-	blocks []*block // guarded by mu
+	blocks []*work.Block // guarded by mu
 	trace  tracing
 }
 
@@ -93,7 +96,7 @@ func (x *exchange) enter(until time.Duration) exec.Event {
 	s := x.service
 	s.inFlight.Add(-1)
 	defer s.inFlight.Add(1)
-	worker, ok := s.admission.enter(s.clock(until), s.stop, x.left)
+	worker, ok := s.admission.Enter(s.clock(until), s.stop, x.left)
 	if !ok {
 		return exec.Event{Kind: exec.TurnedAway, Now: s.now()}
 	}
@@ -196,21 +199,21 @@ func (x *exchange) work(op *behave.Op) error {
 	s := x.service
 	switch {
 	case op.Kind == behave.OpUnits:
-		s.units().burn(op.Units, x.gone)
+		s.units().Burn(op.Units, x.gone)
 	case op.Kind == behave.OpIO:
-		return writeAndSync(s.cfg.TempDir, op.Bytes, x.gone)
+		return work.WriteAndSync(s.cfg.TempDir, op.Bytes, x.gone)
 	case op.Cores == 1:
-		burnTime(op.For, s.slots, s.stop, x.left)
+		work.BurnTime(op.For, s.slots, s.stop, x.left)
 	default:
-		burnCores(op.Cores, op.For, x.gone)
+		work.BurnCores(op.Cores, op.For, x.gone)
 	}
 	return nil
 }
 
 // hold makes memory real until the request ends.
 func (x *exchange) hold(size int64) error {
-	b := &block{held: &x.service.held, size: size}
-	if err := b.take(); err != nil {
+	b := work.NewBlock(&x.service.held, size)
+	if err := b.Take(); err != nil {
 		return err
 	}
 	x.mu.Lock()
@@ -256,17 +259,17 @@ func (x *exchange) parallel(branches []exec.Branch) {
 // leak holds memory beside the request for d.
 func (s *Service) leak(size int64, d time.Duration) error {
 	if !s.enter() {
-		return errStopping
+		return outcome.ErrStopping
 	}
 	go func() {
 		defer s.leave()
 		defer s.replica.Memory.Release(size)
-		b := &block{held: &s.held, size: size}
-		if err := b.take(); err != nil {
+		b := work.NewBlock(&s.held, size)
+		if err := b.Take(); err != nil {
 			s.log.Warn("memory-leak", "error", err)
 			return
 		}
-		defer b.free()
+		defer b.Free()
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {

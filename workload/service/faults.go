@@ -164,7 +164,11 @@ func (b *faultBoard) remove(log *slog.Logger, id string) {
 
 // publish makes the faults known to requests and to the metrics.
 func (b *faultBoard) publish(s *Service) {
-	s.metrics.setFaults(b.running)
+	acting := map[fault.Type]int{}
+	for _, r := range b.running {
+		acting[r.fault.Type]++
+	}
+	s.metrics.SetFaults(acting)
 	if len(b.running) == 0 {
 		b.now.Store(nil)
 		return

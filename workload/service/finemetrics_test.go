@@ -103,8 +103,8 @@ func BenchmarkMetricsPages(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range 10000 {
-		s.metrics.chain.count(200, time.Duration(i)*time.Microsecond)
-		s.metrics.callee("b").count("ok", time.Duration(i)*time.Microsecond)
+		s.metrics.Chain.Count(200, time.Duration(i)*time.Microsecond)
+		s.metrics.Callee("b").Count("ok", time.Duration(i)*time.Microsecond)
 	}
 	for _, query := range []string{"", "?" + control.FineQuery} {
 		b.Run("page"+query, func(b *testing.B) {

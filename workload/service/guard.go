@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -20,7 +21,7 @@ func (s *Service) mayServe(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if s.loopback.Load() && !isLoopbackHost(r.Host) {
-		writeError(w, http.StatusForbidden, fmt.Sprintf("host %q is not this service: use its address", shorten(r.Host)))
+		writeError(w, http.StatusForbidden, fmt.Sprintf("host %q is not this service: use its address", problem.Excerpt(r.Host)))
 		return false
 	}
 	return true
@@ -50,7 +51,7 @@ func isLoopbackHost(host string) bool {
 func (x *exchange) refuseMethod() {
 	s, path := x.service, x.r.URL.Path
 	x.w.Header()["Allow"] = []string{allowed(s.plan.Methods(path), path)}
-	x.fail(http.StatusMethodNotAllowed, fmt.Sprintf("service %q does not answer %s on %q", s.Name(), x.r.Method, shorten(path)))
+	x.fail(http.StatusMethodNotAllowed, fmt.Sprintf("service %q does not answer %s on %q", s.Name(), x.r.Method, problem.Excerpt(path)))
 }
 
 // allowed is the value of the header Allow. An endpoint of any method takes all

@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 func TestPagesAndForeignHostsAreRefused(t *testing.T) {
@@ -145,12 +146,12 @@ func TestSlowClientsAreBounded(t *testing.T) {
 		dies  time.Duration // at most; 0: it does not
 		got   string
 	}{
-		"silent":           {nil, 0, 2 * headerPatience, ""},
-		"half a header":    {[]string{"GET / HTTP/1.1\r\nHost: a\r\n"}, 0, 3 * headerPatience, ""},
-		"half, afterwards": {[]string{get, "GET / HT"}, 0, 3 * headerPatience, "200 OK"},
+		"silent":           {nil, 0, 2 * workers.HeaderPatience, ""},
+		"half a header":    {[]string{"GET / HTTP/1.1\r\nHost: a\r\n"}, 0, 3 * workers.HeaderPatience, ""},
+		"half, afterwards": {[]string{get, "GET / HT"}, 0, 3 * workers.HeaderPatience, "200 OK"},
 		"half a body":      {[]string{half}, 0, 2 * bodyPatience, "408 Request Timeout"},
-		"resting":          {[]string{get}, idlePatience - time.Second, idlePatience + 3*headerPatience, "200 OK"},
-		"long answer":      {[]string{"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"}, 100 * time.Second, 100*time.Second + idlePatience + time.Minute, "200 OK"},
+		"resting":          {[]string{get}, workers.IdlePatience - time.Second, workers.IdlePatience + 3*workers.HeaderPatience, "200 OK"},
+		"long answer":      {[]string{"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"}, 100 * time.Second, 100*time.Second + workers.IdlePatience + time.Minute, "200 OK"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { slowClient(t, tt.send, tt.lives, tt.dies, tt.got) })

@@ -14,14 +14,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 // serveHTTP counts, times and answers one request.
 func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	if conn, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
-		conn.serve()
-		defer conn.leave()
+	if conn := workers.ConnOf(r.Context()); conn != nil {
+		conn.Serve()
+		defer conn.Leave()
 	}
 	id := setRequestID(w.Header(), r.Header)
 	if !s.mayServe(w, r) {
@@ -56,19 +58,19 @@ func (x *exchange) end() {
 	}
 	if x.metrics != nil {
 		took := s.now() - x.start
-		x.metrics.count(x.status, took)
+		x.metrics.Count(x.status, took)
 		x.endTrace(took)
 		x.logRequest(took)
 		if x.status > 0 && x.status < 400 && x.machine.Degraded() > 0 {
-			x.metrics.degraded.Inc()
+			x.metrics.Degraded()
 		}
 	}
 	closing := x.closing
 	for _, b := range x.blocks {
-		b.free()
+		b.Free()
 	}
 	if worker, queued := x.reset(); queued {
-		s.admission.leave(worker)
+		s.admission.Leave(worker)
 	}
 	s.exchanges.Put(x)
 	s.inFlight.Add(-1)
@@ -85,7 +87,7 @@ func (x *exchange) serve() {
 		return
 	}
 	if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-		x.metrics = s.metrics.other
+		x.metrics = s.metrics.Other
 		x.refuseMethod()
 		return
 	}
@@ -94,11 +96,11 @@ func (x *exchange) serve() {
 	case e != nil:
 		x.serveEndpoint(e)
 	case known:
-		x.metrics = s.metrics.other
+		x.metrics = s.metrics.Other
 		x.refuseMethod()
 	default:
-		x.metrics = s.metrics.other
-		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), shorten(r.URL.Path)))
+		x.metrics = s.metrics.Other
+		x.fail(http.StatusNotFound, fmt.Sprintf("service %q has no endpoint %q", s.Name(), problem.Excerpt(r.URL.Path)))
 	}
 }
 
@@ -127,8 +129,8 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 func (x *exchange) connWorker() int {
 	worker := 0
 	if s := x.service; s.replica.PerWorker && s.admission == nil {
-		if conn, ok := x.r.Context().Value(connKey{}).(*limitedConn); ok {
-			worker = conn.worker
+		if conn := workers.ConnOf(x.r.Context()); conn != nil {
+			worker = conn.Worker()
 		}
 	}
 	return worker

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -217,59 +216,6 @@ func TestMemoryIsHeldAndFreed(t *testing.T) {
 	v.end(t)
 }
 
-func TestWorkIsReal(t *testing.T) {
-	never := func() bool { return false }
-	t.Run("cpu time", func(t *testing.T) {
-		const requests, each = 8, 10 * time.Millisecond
-		slots := make(chan struct{}, 2)
-		used := processTime(t)
-		var wait sync.WaitGroup
-		for range requests {
-			wait.Go(func() { burnTime(each, slots, nil, nil) })
-		}
-		wait.Wait()
-		// Other work of the process is counted, too, but is little.
-		if used = processTime(t) - used; used < requests*each || used > 3*requests*each {
-			t.Errorf("%d times %v took %v of processor time", requests, each, used)
-		}
-	})
-	t.Run("cores", func(t *testing.T) {
-		wall := time.Now()
-		burnCores(2.5, 30*time.Millisecond, never)
-		if took := time.Since(wall); took < 30*time.Millisecond {
-			t.Errorf("it took %v", took)
-		}
-	})
-	t.Run("units", func(t *testing.T) {
-		wall := time.Now()
-		newUnitRandom().burn(1, never)
-		if took := time.Since(wall); took <= 0 || took > time.Second {
-			t.Errorf("a unit takes %v", took)
-		}
-	})
-	t.Run("io", func(t *testing.T) {
-		dir := t.TempDir()
-		for _, size := range []int64{0, 1, ioUnit, ioUnit + 1500} {
-			if err := writeAndSync(dir, size, never); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := writeAndSync(dir+"/nowhere", 1, never); err == nil {
-			t.Error("writing to a directory that is not there went well")
-		}
-	})
-}
-
-// processTime is the processor time that this process has used.
-func processTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 func TestPayloadIsExact(t *testing.T) {
 	for size := range int64(300) {
 		body, _ := payload(size)
@@ -353,17 +299,6 @@ func waitReady(t *testing.T, url string) {
 	t.Helper()
 	for get(t, url+"/readyz").status != 200 {
 		time.Sleep(time.Millisecond)
-	}
-}
-
-func TestPeersOfBothSchemes(t *testing.T) {
-	for text, want := range map[string]string{
-		"http://A:81": "a:81", "http://a": "a:80", "https://a/": "a:443", "http://[::1]": "[::1]:80",
-	} {
-		r, err := newReplica(text)
-		if err != nil || r.addr != want {
-			t.Errorf("%s: %+v, %v", text, r, err)
-		}
 	}
 }
 

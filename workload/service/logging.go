@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // The formats of logs.
@@ -36,7 +37,7 @@ func (x *exchange) logRequest(took time.Duration) {
 	}
 	h := x.r.Header
 	attributes := []slog.Attr{
-		slog.String("request", x.id), slog.String("trace", x.trace.context.Trace.String()), slog.String("method", x.r.Method), slog.String("path", shorten(x.r.URL.Path)),
+		slog.String("request", x.id), slog.String("trace", x.trace.context.Trace.String()), slog.String("method", x.r.Method), slog.String("path", problem.Excerpt(x.r.URL.Path)),
 	}
 	if x.status > 0 {
 		attributes = append(attributes, slog.Int("status", x.status))

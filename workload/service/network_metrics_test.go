@@ -18,7 +18,7 @@ func TestNetworkMetricsAreOfTheService(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := httptest.NewRecorder()
-		s.metrics.handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		s.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		body := w.Body.String()
 		if !strings.Contains(body, "process_open_fds") && runtime.GOOS == "linux" || !strings.Contains(body, "microsim_inflight_requests") {
 			t.Errorf("own network %v: metrics are missing:\n%s", own, body)

@@ -11,13 +11,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
 // goodSender answers at once, so that what is left is the caller's own work.
 type goodSender struct{}
 
-func (goodSender) send(*outgoing) (answer, error) { return answer{status: 200}, nil }
-func (goodSender) close()                         {}
+func (goodSender) Send(*peer.Request) (peer.Answer, error) { return peer.Answer{Status: 200}, nil }
+func (goodSender) KeepOnly(*peer.Book)                     {}
+func (goodSender) Close()                                  {}
 
 // BenchmarkPolicies tells what policies add to a call in the good case: the
 // median difference, in nanoseconds, between turns of calls with a timeout, a
@@ -50,7 +52,7 @@ func newTurn(b *testing.B, p policy.Call) func(b *testing.B) float64 {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.Close)
-	s.caller.own = goodSender{}
+	s.client = goodSender{}
 	x := &exchange{service: s, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil)}
 	a := x.machine.Begin(s.replica, exec.Arrival{Endpoint: s.plan.Endpoints[0]}, s.now())
 	if a.Kind != exec.Identify {

@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 const millisecond = unit.Duration(time.Millisecond)
@@ -430,7 +431,7 @@ func TestAFullBacklogIsAConnectionError(t *testing.T) {
 	}
 	defer ln.Close()
 	const backlog = 2
-	if err := setBacklog(ln, backlog); err != nil {
+	if _, err := workers.NewListener(ln, 0, backlog); err != nil {
 		t.Fatal(err)
 	}
 	s, url := calling(t, "http://"+ln.Addr().String(), policy.Call{Timeout: 200 * millisecond}, nil)
@@ -553,7 +554,7 @@ func TestDegradedAnswersAreToldUpToTheClient(t *testing.T) {
 			}
 			// The scraper reads the page of fine metrics, and needs them there.
 			for _, series := range []string{`microsim_requests_degraded_total{endpoint="/",service="a"} `, `microsim_calls_degraded_total{callee="b",service="a"} `} {
-				if page, err := front.metrics.fine(); err != nil || !strings.Contains(string(page), series+n+"\n") {
+				if page, err := front.metrics.Fine(); err != nil || !strings.Contains(string(page), series+n+"\n") {
 					t.Errorf("the page of fine metrics does not say %s%s: %v\n%s", series, n, err, page)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 )
 
 // A reply is the answer of an endpoint, made once.
@@ -14,14 +15,14 @@ type reply struct {
 	status  int
 	header  map[string][]string
 	body    []byte
-	metrics *endpointMetrics
+	metrics *metrics.Endpoint
 	// template has names that each request fills in.
 	template string
 	names    []string
 }
 
-func newReply(e *behave.Endpoint, m *metrics) *reply {
-	r := &reply{status: e.Status, metrics: m.endpoint(e.Path, e.Status), template: e.Body, names: e.Names}
+func newReply(e *behave.Endpoint, m *metrics.Metrics) *reply {
+	r := &reply{status: e.Status, metrics: m.Endpoint(e.Path, e.Status), template: e.Body, names: e.Names}
 	if e.Body != "" {
 		r.setBody([]byte(e.Body))
 		return r

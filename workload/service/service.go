@@ -39,7 +39,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 // Config describes one replica of a service.
@@ -97,24 +102,24 @@ type Service struct {
 	log     *slog.Logger
 	plan    *behave.Service
 	replies map[*behave.Endpoint]*reply
-	metrics *metrics
+	metrics *metrics.Metrics
 	faults  faultBoard
 	tracer  tracer
-	peers   atomic.Pointer[peerBook]
-	caller  *caller
+	peers   atomic.Pointer[peer.Book]
+	client  sender
 	// replica is what the machines of requests share.
 	replica *exec.Replica
 	// callees are the series of the calls of the service's file, by their site.
-	callees []*calleeMetrics
+	callees []*metrics.Callee
 	// admission lets requests wait inside; nil where they wait in the accept
 	// queue.
-	admission *admission
+	admission *workers.Admission
 	// began is what the times of machines count from.
 	began time.Time
 	// held is the memory that is real.
 	held atomic.Int64
 	// units draws the numbers of units of CPU; it is made when it is first used.
-	units func() *unitRandom
+	units func() *work.Units
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
 	ready atomic.Bool
@@ -151,27 +156,43 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
 	s.tracer = newTracer(&s.cfg, s.began)
-	s.units = sync.OnceValue(newUnitRandom)
+	s.units = sync.OnceValue(work.NewUnits)
 	s.exchanges.New = func() any { return &exchange{service: s} }
-	s.metrics = newMetrics(s)
+	s.metrics = metrics.New(s.measured())
 	s.replies = map[*behave.Endpoint]*reply{}
 	for _, e := range s.plan.Endpoints {
 		s.replies[e] = newReply(e, s.metrics)
 	}
-	s.caller = newCaller(s)
+	s.client = peer.NewClient(cfg.Transport)
 	for _, call := range s.plan.Sites {
-		s.callees = append(s.callees, s.metrics.callee(call.To))
+		s.callees = append(s.callees, s.metrics.Callee(call.To))
 		if call.Policy.Fallback != nil {
-			s.metrics.startFallbacks(call.To)
+			s.metrics.StartFallbacks(call.To)
 		}
 	}
 	if s.replica.Workers.Inside {
-		s.admission = newAdmission(s.replica.Workers)
+		s.admission = workers.NewAdmission(s.replica.Workers)
 	}
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// measured is what the metrics ask the service for.
+func (s *Service) measured() metrics.Source {
+	return metrics.Source{
+		Service: s.Name(), Callees: s.cfg.Service.Calls(), Process: s.cfg.ProcessMetrics, OwnNetwork: s.cfg.OwnNetwork,
+		InFlight: s.inFlight.Load, Held: s.held.Load,
+		Queue: func() int {
+			if length := s.queue.Load(); length != nil {
+				return (*length)()
+			}
+			return 0
+		},
+		Breakers: s.replica.BreakerCallees(),
+		Breaker:  func(callee string) policy.BreakerState { return s.replica.Breaker(callee, s.now()) },
+	}
 }
 
 // now is the time since the service's start, which machines are told.
@@ -212,30 +233,30 @@ const maxHeader = 64 << 10
 // the listener is an error. A service is served once.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
-	held := &block{held: &s.held, size: int64(s.cfg.Service.Memory)}
-	if err := held.take(); err != nil {
+	held := work.NewBlock(&s.held, int64(s.cfg.Service.Memory))
+	if err := held.Take(); err != nil {
 		s.Close()
 		return fmt.Errorf("holding the memory of service %q: %w", s.Name(), err)
 	}
-	defer held.free()
+	defer held.Free()
 
-	workers := s.replica.Workers
-	limited, err := newLimitListener(ln, workers.AtAccept(), workers.Backlog)
+	rules := s.replica.Workers
+	limited, err := workers.NewListener(ln, rules.AtAccept(), rules.Backlog)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)
 	}
-	length := limited.queueLength
+	length := limited.QueueLength
 	if s.admission != nil {
-		length = s.admission.waiting
+		length = s.admission.Waiting
 	}
 	s.queue.Store(&length)
 	s.loopback.Store(isLoopback(ln.Addr()))
 	server := &http.Server{
-		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: workers.HeaderPatience(),
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnContext: rememberConn,
+		Handler: s.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: rules.HeaderPatience(),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), ConnContext: workers.RememberConn,
 	}
-	server.SetKeepAlivesEnabled(workers.KeepAlive())
+	server.SetKeepAlivesEnabled(rules.KeepAlive())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limited) }()
 	s.ready.Store(true)
@@ -246,7 +267,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.ready.Store(false)
-	limited.closeSilent()
+	limited.CloseSilent()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
@@ -255,18 +276,11 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	s.queue.Store(nil)
 	s.Close()
-	limited.closeAll()
+	limited.CloseAll()
 	if e := <-served; err != nil && ctx.Err() == nil && !errors.Is(e, http.ErrServerClosed) {
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), e)
 	}
 	return nil
-}
-
-// connKey is the key of the *limitedConn in the context of a connection.
-type connKey struct{}
-
-func rememberConn(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
 }
 
 func isLoopback(addr net.Addr) bool {
@@ -279,7 +293,7 @@ func isLoopback(addr net.Addr) bool {
 // that was used by its Handler alone must be closed.
 func (s *Service) Close() {
 	s.stopOnce.Do(func() { close(s.stop) })
-	s.caller.close()
+	s.client.Close()
 	s.faults.clearAll(s)
 	for s.working.Load() > 0 {
 		<-s.idle

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
 // A tracer makes the spans of one replica.
@@ -101,7 +102,7 @@ func (x *exchange) traceEvent(name span.EventName, subject, detail string) {
 // A sending is one attempt of a call, before it is sent and after.
 type sending struct {
 	// out is what is sent; nil if nothing is, for the reason in err.
-	out                       *outgoing
+	out                       *peer.Request
 	err                       error
 	fault                     int
 	number                    int
@@ -153,7 +154,7 @@ func (x *exchange) endTrace(took time.Duration) {
 	}
 	served := span.Span{
 		Trace: t.context.Trace, Parent: t.context.Span, Kind: span.Server, Service: s.Name(), Replica: s.cfg.Replica,
-		Request: x.id, Hop: value(h, control.HopHeader, maxHop), Method: x.r.Method, Path: x.metrics.label, Caller: value(h, control.FromHeader, maxID),
+		Request: x.id, Hop: value(h, control.HopHeader, maxHop), Method: x.r.Method, Path: x.metrics.Label(), Caller: value(h, control.FromHeader, maxID),
 		Start: s.tracer.began + int64(x.start), Duration: took, Status: x.status, Degraded: x.machine.Degraded(), Sampled: t.context.Sampled, Events: t.events,
 	}
 	if served.Failed() {

@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/relay"
 )
 
 // APIVersion is the version of toxiproxy whose API is spoken.
@@ -48,7 +49,7 @@ type API struct {
 	config Config
 	mux    *http.ServeMux
 	web    webguard.Guard
-	relay  *gate.Relay // of all gates
+	relay  *relay.Relay // of all gates
 
 	mu      sync.Mutex // held during each change, so that changes do not mix
 	proxies map[string]*proxy
@@ -64,7 +65,7 @@ func New(c Config) *API {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &API{
-		config: c, mux: http.NewServeMux(), proxies: map[string]*proxy{}, relay: gate.NewRelay(),
+		config: c, mux: http.NewServeMux(), proxies: map[string]*proxy{}, relay: relay.New(),
 		web: webguard.Guard{Hosts: c.Hosts, Name: "the API of gates"},
 	}
 	a.routes()

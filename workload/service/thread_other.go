@@ -1,8 +1,0 @@
-//go:build !linux
-
-package service
-
-import "time"
-
-// threadTime is the time on the clock: the system does not tell the thread's.
-func threadTime() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -1,0 +1,132 @@
+// Package work does what a service's file says a request costs, for real: it keeps
+// processors busy, for a time or for a number of VECROsim's units, writes to disk,
+// and holds memory.
+package work
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+)
+
+const (
+	// ioUnit and ioBlock are the bytes written between syncs and at a time.
+	ioUnit  = 512 << 10
+	ioBlock = 1 << 10
+	// burnChunk is how many roots are taken between two looks at the clock:
+	// about 10 us.
+	burnChunk = 1024
+)
+
+// roots takes n square roots of random numbers.
+func roots(n int, random *rand.PCG) float64 {
+	sum := 0.0
+	for range n {
+		sum += math.Sqrt(float64(random.Uint64()>>11) / (1 << 53))
+	}
+	return sum
+}
+
+func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
+
+// BurnTime keeps one processor busy until it has spent d on this work alone,
+// where the system tells (Linux); elsewhere until d has passed on the clock.
+//
+// The clock is that of a thread, so the goroutine is bound to one. Slots are
+// shared as exec.Turn says, so the threads stay few.
+func BurnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
+	random := newRandom()
+	for d > 0 {
+		select {
+		case <-stop:
+			return
+		case <-left:
+			return
+		case slots <- struct{}{}:
+		}
+		d -= burnSlice(exec.Slice(d), random)
+		<-slots
+	}
+}
+
+func burnSlice(d time.Duration, random *rand.PCG) (spent time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	sum := 0.0
+	for start := threadTime(); spent < d; spent = threadTime() - start {
+		sum += roots(burnChunk, random)
+	}
+	runtime.KeepAlive(sum)
+	return spent
+}
+
+// BurnCores keeps a number of processors busy for d on the clock. The part of a
+// core beyond whole ones is busy for its share of every 10 ms.
+func BurnCores(cores float64, d time.Duration, stopped func() bool) {
+	end := time.Now().Add(d)
+	var workers sync.WaitGroup
+	for ; cores > 0; cores-- {
+		share := min(cores, 1)
+		workers.Go(func() { burnShare(share, end, stopped) })
+	}
+	workers.Wait()
+}
+
+const sharePeriod = 10 * time.Millisecond
+
+func burnShare(share float64, end time.Time, stopped func() bool) {
+	random := newRandom()
+	sum := 0.0
+	for now := time.Now(); now.Before(end) && !stopped(); now = time.Now() {
+		busy := now.Add(time.Duration(share * float64(sharePeriod)))
+		for time.Now().Before(busy) && time.Now().Before(end) {
+			sum += roots(burnChunk, random)
+		}
+		if share < 1 {
+			time.Sleep(min(time.Until(now.Add(sharePeriod)), time.Until(end)))
+		}
+	}
+	runtime.KeepAlive(sum)
+}
+
+// WriteAndSync writes a temporary file in blocks of 1 KiB, syncs it every
+// 512 KiB and at the end, and removes it. The file loses its name at once where
+// the system allows, so that nothing stays behind whatever happens.
+func WriteAndSync(dir string, size int64, stopped func() bool) (err error) {
+	file, err := os.CreateTemp(dir, "microsim-io-*")
+	if err != nil {
+		return fmt.Errorf("creating a file to write to: %w", err)
+	}
+	name := file.Name()
+	removed := os.Remove(name) == nil
+	defer func() {
+		if e := file.Close(); err == nil && e != nil {
+			err = fmt.Errorf("closing %q: %w", name, e)
+		}
+		if removed {
+			return
+		}
+		if e := os.Remove(name); err == nil && e != nil {
+			err = fmt.Errorf("removing %q: %w", name, e)
+		}
+	}()
+	var block [ioBlock]byte
+	for written := int64(0); written < size && !stopped(); {
+		n, err := file.Write(block[:min(size-written, ioBlock)])
+		if err != nil {
+			return fmt.Errorf("writing to %q: %w", name, err)
+		}
+		if written += int64(n); written%ioUnit == 0 || written == size {
+			if err := file.Sync(); err != nil {
+				return fmt.Errorf("syncing %q: %w", name, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+// Package workers bounds how many requests of a service are worked on at once. A
+// Listener lets the others wait in the system's accept queue, an Admission inside the
+// service. Which of the two a service has is decided by exec.Workers.
+package workers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Listener takes a connection only when a worker is free, so that the others wait in the system's accept queue, where their clients see
+// what they see of a busy server. It knows the connections it has let in.
+type Listener struct {
+	net.Listener
+	// workers has the numbers of those that are free; nil means without bound.
+	workers chan int
+	closed  chan struct{}
+	once    sync.Once
+
+	mu   sync.Mutex
+	open map[*Conn]struct{}
+}
+
+// NewListener lets a number of connections of ln be open at once, any number if
+// workers is 0, and sets the length of the accept queue if backlog is more than 0.
+func NewListener(ln net.Listener, workers, backlog int) (*Listener, error) {
+	l := &Listener{Listener: ln, closed: make(chan struct{}), open: map[*Conn]struct{}{}}
+	if workers > 0 {
+		l.workers = make(chan int, workers)
+		for worker := range workers {
+			l.workers <- worker
+		}
+	}
+	if backlog > 0 {
+		if err := setBacklog(ln, backlog); err != nil {
+			return nil, fmt.Errorf("setting the accept queue to %d: %w", backlog, err)
+		}
+	}
+	return l, nil
+}
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	worker := 0
+	if l.workers != nil {
+		select {
+		case worker = <-l.workers:
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		l.release(worker)
+		return nil, err
+	}
+	c := &Conn{Conn: conn, listener: l, worker: worker}
+	l.mu.Lock()
+	l.open[c] = struct{}{}
+	l.mu.Unlock()
+	c.watchPatience()
+	return c, nil
+}
+
+func (l *Listener) release(worker int) {
+	if l.workers != nil {
+		l.workers <- worker
+	}
+}
+
+// Close implements net.Listener.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// QueueLength is how many connections wait to be taken, where the system
+// tells.
+func (l *Listener) QueueLength() int { return acceptQueue(l.Listener) }
+
+// CloseSilent stops taking connections and closes those that have not sent a
+// byte: a server that shuts down would wait for them.
+func (l *Listener) CloseSilent() {
+	_ = l.Close()
+	l.closeIf(func(c *Conn) bool { return !c.spoke.Load() })
+}
+
+// CloseAll closes what is still open, such as connections that were taken over
+// from the server.
+func (l *Listener) CloseAll() { l.closeIf(func(*Conn) bool { return true }) }
+
+func (l *Listener) closeIf(condition func(*Conn) bool) {
+	l.mu.Lock()
+	var chosen []*Conn
+	for c := range l.open {
+		if condition(c) {
+			chosen = append(chosen, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range chosen {
+		_ = c.Close()
+	}
+}
+
+// A Conn gives its worker back when it is closed.
+type Conn struct {
+	net.Conn
+	listener *Listener
+	worker   int
+	spoke    atomic.Bool
+	done     atomic.Bool
+	// serving is set while a request of the connection is in the handler. moves
+	// counts what the server did on the connection since then: first it begins to
+	// wait for another request, then the first bytes of that have come.
+	serving atomic.Bool
+	moves   atomic.Int64
+	// served counts the requests; deadline is set if the connection has one.
+	served   atomic.Int64
+	deadline atomic.Bool
+	// watch runs out to see whether a header is still not complete; guarded by the
+	// listener's mu.
+	watch *time.Timer
+}
+
+const (
+	// HeaderPatience is how long a connection may take for the header of a request.
+	// It is looked after so often, so that a slow one may take up to twice as long.
+	HeaderPatience = 10 * time.Second
+	// IdlePatience is how long a connection may be kept without a request.
+	IdlePatience = 3 * time.Minute
+)
+
+// connKey is the key of the *Conn in the context of a connection.
+type connKey struct{}
+
+// RememberConn is for http.Server.ConnContext: ConnOf finds the connection in the
+// context of its requests.
+func RememberConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// ConnOf returns the connection of a request's context, or nil if it is not one of a
+// Listener.
+func ConnOf(ctx context.Context) *Conn {
+	conn, _ := ctx.Value(connKey{}).(*Conn)
+	return conn
+}
+
+// Worker is the number of the worker that the connection has.
+func (c *Conn) Worker() int { return c.worker }
+
+// Serve notes that the header of a request is complete.
+func (c *Conn) Serve() { c.serving.Store(true) }
+
+// Leave notes that the handler of a request has ended.
+func (c *Conn) Leave() {
+	c.moves.Store(0)
+	c.served.Add(1)
+	c.serving.Store(false)
+}
+
+// SetReadDeadline implements net.Conn. The server takes a deadline away, if there
+// is one or not, when it begins to wait for a request and when the first bytes of
+// it have come, which tells the two apart.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	switch {
+	case c.serving.Load():
+	case t.IsZero():
+		c.moves.Add(1)
+	default:
+		// It ends a read that was under way beside the handler; another call, which
+		// takes this deadline away, follows.
+		c.moves.Store(-1)
+	}
+	if t.IsZero() && !c.deadline.Load() {
+		return nil
+	}
+	c.deadline.Store(!t.IsZero())
+	return c.Conn.SetReadDeadline(t)
+}
+
+// inHeader reports whether the server waits for the rest of a header, or for the
+// first request of the connection.
+func (c *Conn) inHeader() bool { return c.served.Load() == 0 || c.moves.Load() > 1 }
+
+// watchPatience closes the connection if it hangs in the header of a request, or
+// rests for too long. A timer for each request, as net/http has it, would cost
+// some per cent of a small request; this one runs all the time and looks now and
+// then.
+func (c *Conn) watchPatience() {
+	var served int64
+	inHeader, since := true, time.Now()
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.watch = time.AfterFunc(HeaderPatience, func() {
+		if now := c.served.Load(); now != served || c.inHeader() != inHeader || c.serving.Load() {
+			served, inHeader, since = now, c.inHeader(), time.Now()
+		}
+		patience := IdlePatience
+		if inHeader {
+			patience = HeaderPatience
+		}
+		if time.Since(since) >= patience {
+			_ = c.Close()
+			return
+		}
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		if !c.done.Load() {
+			c.watch.Reset(HeaderPatience)
+		}
+	})
+}
+
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+func (c *Conn) Close() error {
+	if c.done.Swap(true) {
+		return net.ErrClosed
+	}
+	err := c.Conn.Close()
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	if c.watch != nil {
+		c.watch.Stop()
+	}
+	c.listener.mu.Unlock()
+	c.listener.release(c.worker)
+	return err
+}

@@ -31,8 +31,14 @@ type Box struct {
 	Why string
 	// Members are the nodes inside, in their order.
 	Members []int
-	// Inside names the groups that the box is part of, the outermost first.
-	Inside []string
+	// Inside are the groups that the box is part of, the outermost first.
+	Inside []Group
+}
+
+// A Group is one that is open, or that some have been taken out of.
+type Group struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // Cut opens the most interesting groups until about MaxBoxes boxes are to be seen,
@@ -170,13 +176,13 @@ func (c *cutter) force(it *item, open map[string]bool) (seen bool) {
 }
 
 // boxes adds what is to be seen of an open item.
-func (c *cutter) boxes(boxes []Box, it *item, inside []string) []Box {
+func (c *cutter) boxes(boxes []Box, it *item, inside []Group) []Box {
 	for _, child := range it.children {
 		switch {
 		case child.node >= 0:
 			boxes = append(boxes, Box{ID: child.id, Name: child.name, Members: []int{child.node}, Inside: inside})
 		case c.open[child]:
-			boxes = c.boxes(boxes, child, append(slices.Clip(inside), child.id))
+			boxes = c.boxes(boxes, child, append(slices.Clip(inside), Group{child.id, child.name}))
 		default:
 			boxes = c.closed(boxes, child, inside)
 		}
@@ -185,7 +191,7 @@ func (c *cutter) boxes(boxes []Box, it *item, inside []string) []Box {
 }
 
 // closed adds a group as a box, and beside it what stands alone.
-func (c *cutter) closed(boxes []Box, it *item, inside []string) []Box {
+func (c *cutter) closed(boxes []Box, it *item, inside []Group) []Box {
 	rest := &item{id: it.id, name: it.name, why: it.why, node: -1, apart: true}
 	alone := &item{node: -1}
 	for _, child := range it.children {
@@ -195,7 +201,7 @@ func (c *cutter) closed(boxes []Box, it *item, inside []string) []Box {
 			rest.children = append(rest.children, child)
 		}
 	}
-	within := append(slices.Clip(inside), it.id)
+	within := append(slices.Clip(inside), Group{it.id, it.name})
 	if len(rest.children) <= 1 {
 		return c.boxes(boxes, it, within)
 	}

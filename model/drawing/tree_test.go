@@ -47,7 +47,7 @@ func TestACutHasEveryNodeOnce(t *testing.T) {
 			case pick.Why != "":
 				view.Open[pick.ID] = true
 			case len(pick.Inside) > 0:
-				view.Shut[pick.Inside[0]] = true
+				view.Shut[pick.Inside[0].ID] = true
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package webui
 
 import (
 	"math"
+	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/drawing"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -58,31 +59,67 @@ func NewGraph(s *topology.System) *Graph {
 	return g
 }
 
-// A layoutRequest is a graph that the page made by taking services together.
+// A layoutRequest is a graph to be laid out. Node 0 is the clients.
 type layoutRequest struct {
-	Nodes int      `json:"nodes"`
+	Nodes []string `json:"nodes"`
 	Edges [][2]int `json:"edges"`
+	// Grouped takes services together, so that about 60 boxes are drawn.
+	Grouped bool `json:"grouped"`
+	// Shown are services that stand alone in any case, Hot those that do if there is
+	// room.
+	Shown []int `json:"shown"`
+	Hot   []int `json:"hot"`
+	// Open and Shut are groups that the user has opened and closed.
+	Open []string `json:"open"`
+	Shut []string `json:"shut"`
 }
 
 // A placed graph says where the page draws what. Points are x and y in turns, in
 // whole pixels at the size of 1.
 type placed struct {
-	Width      int     `json:"width"`
-	Height     int     `json:"height"`
-	NodeWidth  int     `json:"nodeWidth"`
-	NodeHeight int     `json:"nodeHeight"`
-	Nodes      []int   `json:"nodes"`
-	Paths      [][]int `json:"paths"`
+	Width      int         `json:"width"`
+	Height     int         `json:"height"`
+	NodeWidth  int         `json:"nodeWidth"`
+	NodeHeight int         `json:"nodeHeight"`
+	Boxes      []placedBox `json:"boxes"`
+	Edges      []foldEdge  `json:"edges"`
+	Nodes      []int       `json:"nodes"`
+	Paths      [][]int     `json:"paths"`
+}
+
+// A placedBox is a service, or a group of some with what they have in common. Inside
+// are the groups that it is part of, the outermost first.
+type placedBox struct {
+	ID      string          `json:"id"`
+	Name    string          `json:"name"`
+	Why     string          `json:"why,omitempty"`
+	Members []int           `json:"members"`
+	Inside  []drawing.Group `json:"inside,omitempty"`
+}
+
+// A foldEdge leads from a box to another, and stands for some edges of the graph.
+type foldEdge struct {
+	Edge
+	Stands []int `json:"stands"`
 }
 
 func place(r *layoutRequest) placed {
-	l := drawing.New(drawing.Graph{N: r.Nodes, Edges: r.Edges, Roots: []int{0}})
+	g := drawing.Graph{N: len(r.Nodes), Edges: r.Edges, Roots: []int{0}}
+	boxes := r.boxes(g)
+	folded, stands := g.Fold(boxes)
+	l := drawing.New(folded)
 	whole := func(v float64) int { return int(math.Round(v)) }
-	p := placed{Width: whole(l.Width), Height: whole(l.Height), NodeWidth: drawing.NodeWidth, NodeHeight: whole(l.NodeHeight), Nodes: []int{}, Paths: [][]int{}}
-	for _, at := range l.Nodes {
+	p := placed{
+		Width: whole(l.Width), Height: whole(l.Height), NodeWidth: drawing.NodeWidth, NodeHeight: whole(l.NodeHeight),
+		Boxes: []placedBox{}, Edges: []foldEdge{}, Nodes: []int{}, Paths: [][]int{},
+	}
+	for i, at := range l.Nodes {
+		p.Boxes = append(p.Boxes, placedBox(boxes[i]))
 		p.Nodes = append(p.Nodes, whole(at.X), whole(at.Y))
 	}
-	for _, path := range l.Paths {
+	for i, path := range l.Paths {
+		e := folded.Edges[i]
+		p.Edges = append(p.Edges, foldEdge{Edge{e[0], e[1]}, stands[i]})
 		points := []int{}
 		for _, at := range path {
 			points = append(points, whole(at.X), whole(at.Y))
@@ -92,15 +129,46 @@ func place(r *layoutRequest) placed {
 	return p
 }
 
+// boxes are what is drawn: each service, or groups of them.
+func (r *layoutRequest) boxes(g drawing.Graph) []drawing.Box {
+	if !r.Grouped {
+		var all []drawing.Box
+		for v, name := range r.Nodes {
+			all = append(all, drawing.Box{ID: "node " + name, Name: name, Members: []int{v}})
+		}
+		return all
+	}
+	view := drawing.View{Interest: make([]float64, g.N), Open: map[string]bool{}, Shut: map[string]bool{}}
+	for _, v := range r.Hot {
+		view.Interest[v] = drawing.Hot
+	}
+	for _, v := range r.Shown {
+		view.Interest[v] = math.Inf(1)
+	}
+	for _, id := range r.Open {
+		view.Open[id] = true
+	}
+	for _, id := range r.Shut {
+		view.Shut[id] = true
+	}
+	return drawing.NewTree(g, r.Nodes).Cut(view)
+}
+
 // check says why a graph cannot be laid out.
 func (r *layoutRequest) check() error {
 	const most = 20_000
-	if r.Nodes < 1 || r.Nodes > most || len(r.Edges) > 5*most {
-		return badRequest("the graph has %d nodes and %d edges; 1 to %d nodes can be drawn", r.Nodes, len(r.Edges), most)
+	n := len(r.Nodes)
+	if n < 1 || n > most+1 || len(r.Edges) > 5*most {
+		return badRequest("the graph has %d nodes and %d edges; 1 to %d nodes, and up to %d edges, can be drawn", n, len(r.Edges), most+1, 5*most)
 	}
 	for _, e := range r.Edges {
-		if min(e[0], e[1]) < 0 || max(e[0], e[1]) >= r.Nodes {
+		if min(e[0], e[1]) < 0 || max(e[0], e[1]) >= n {
 			return badRequest("the edge %v leads to a node that there is not", e)
+		}
+	}
+	for _, v := range append(slices.Clip(r.Shown), r.Hot...) {
+		if v < 0 || v >= n {
+			return badRequest("there is no node %d to be shown", v)
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -549,13 +550,35 @@ func TestAnEditKeepsAllElse(t *testing.T) {
 func TestLayoutsOfWhatThePageDraws(t *testing.T) {
 	c := serve(t, Config{Worlds: &aWorld{}})
 	var p placed
-	if status := c.ask("POST", "/api/layout", layoutRequest{3, [][2]int{{0, 1}, {1, 2}}}, &p); status != 200 || len(p.Nodes) != 6 || p.Nodes[0] >= p.Nodes[2] || len(p.Paths) != 2 {
+	if status := c.ask("POST", "/api/layout", layoutRequest{Nodes: []string{"", "web", "db"}, Edges: [][2]int{{0, 1}, {1, 2}}}, &p); status != 200 || len(p.Nodes) != 6 || p.Nodes[0] >= p.Nodes[2] || len(p.Paths) != 2 {
 		t.Errorf("a chain is answered %d %+v", status, p)
 	}
-	for _, bad := range []layoutRequest{{0, nil}, {1, [][2]int{{0, 1}}}, {1, [][2]int{{-1, 0}}}, {1 << 20, nil}} {
+	one := []string{""}
+	for _, bad := range []layoutRequest{{}, {Nodes: one, Edges: [][2]int{{0, 1}}}, {Nodes: one, Edges: [][2]int{{-1, 0}}}, {Nodes: make([]string, 1<<20)}, {Nodes: one, Shown: []int{1}}, {Nodes: one, Hot: []int{-1}}} {
 		if status := c.ask("POST", "/api/layout", bad, nil); status != 400 {
-			t.Errorf("%v is answered %d", bad, status)
+			t.Errorf("%d nodes, %v is answered %d", len(bad.Nodes), bad.Edges, status)
 		}
+	}
+
+	// A thousand services are grouped: some stand alone, and a group opens.
+	large := layoutRequest{Nodes: []string{""}, Grouped: true, Shown: []int{777}, Hot: []int{500}}
+	for v := 1; v <= 1000; v++ {
+		large.Nodes = append(large.Nodes, fmt.Sprintf("svc-%d", v))
+		large.Edges = append(large.Edges, [2]int{v / 10, v})
+	}
+	alone := func(v int) bool {
+		return slices.ContainsFunc(p.Boxes, func(b placedBox) bool { return b.Why == "" && b.Members[0] == v })
+	}
+	if status := c.ask("POST", "/api/layout", large, &p); status != 200 || len(p.Boxes) > 80 || !alone(777) || !alone(500) {
+		t.Fatalf("1000 services are answered %d with %d boxes", status, len(p.Boxes))
+	}
+	at := slices.IndexFunc(p.Boxes, func(b placedBox) bool { return b.Why != "" })
+	group := p.Boxes[at]
+	large.Open = []string{group.ID}
+	before := len(p.Boxes)
+	p = placed{}
+	if c.ask("POST", "/api/layout", large, &p); len(p.Boxes) <= before {
+		t.Errorf("with %q open, there are %d boxes, and %d without", group.ID, len(p.Boxes), before)
 	}
 }
 

@@ -17,6 +17,15 @@ const (
 	lowNode, lowGap   = 48, 12
 	longColumn        = 9
 	bendHeight        = 12
+	// maxRows and maxBends are how many nodes, and bends of edges, a column has at most
+	// (Coffman and Graham, Optimal Scheduling for Two-Processor Systems, 1972, as used
+	// for layers); further edges are bundled.
+	maxRows, maxBends = 12, 6
+	// A drawing of more than maxColumns columns goes on below, as a text does. Edges
+	// between such bands run in lanes of the gap between them.
+	maxColumns       = 8
+	bandGap          = 56
+	lanes, laneWidth = 6, 6
 )
 
 // A Graph is what is laid out: nodes 0 to n-1 and calls between them.
@@ -52,36 +61,114 @@ type slot struct {
 
 // New lays the graph out. The same graph has the same layout.
 func New(g Graph) *Layout {
-	depth := g.depths()
-	slots, chains, columns := g.slots(depth)
+	column := g.columns()
+	b := bandsOf(g.N, slices.Max(append(slices.Clone(column), 0))+1)
+	slots, chains, columns := g.slots(column, b)
 	for sweep := range 8 {
 		order(columns, sweep%2 == 0)
 	}
-	height, gap := g.sizes(depth)
+	height, gap := sizes(column)
 	for _, s := range slots {
 		s.height = height
 	}
-	place(columns, gap)
 	l := &Layout{NodeHeight: height, Nodes: make([]Point, g.N), Paths: make([][]Point, len(g.Edges))}
-	x := func(column int) float64 { return float64(column) * (NodeWidth + columnGap) }
-	for _, column := range columns {
-		for _, s := range column {
-			l.Height = max(l.Height, s.y+s.height/2)
-			if s.node >= 0 {
-				l.Nodes[s.node] = Point{x(s.column), s.y - height/2}
+	l.Width = b.x(min(b.width, len(columns))-1) + NodeWidth + b.indent
+	tops := l.stack(b, columns, gap)
+	for i, e := range g.Edges {
+		l.Paths[i] = path(i, slots[e[0]], slots[e[1]], chains[i], b, tops)
+	}
+	return l
+}
+
+// stack places the bands below each other, and returns where each begins.
+func (l *Layout) stack(b bands, columns [][]*slot, gap float64) (tops []float64) {
+	for band := range slices.Chunk(columns, b.width) {
+		place(band, gap)
+		top := 0.0
+		if len(tops) > 0 {
+			top = l.Height + bandGap
+		}
+		tops = append(tops, top)
+		for _, column := range band {
+			for _, s := range column {
+				s.y += top
+				l.Height = max(l.Height, s.y+s.height/2)
+				if s.node >= 0 {
+					l.Nodes[s.node] = Point{b.x(s.column), s.y - l.NodeHeight/2}
+				}
 			}
 		}
 	}
-	l.Width = x(len(columns)) - columnGap
-	for i, e := range g.Edges {
-		from, to := slots[e[0]], slots[e[1]]
-		path := []Point{{x(from.column) + NodeWidth, from.y}}
-		for _, bend := range chains[i] {
-			path = append(path, Point{x(bend.column), bend.y}, Point{x(bend.column) + NodeWidth, bend.y})
-		}
-		l.Paths[i] = append(path, Point{x(to.column), to.y})
+	return tops
+}
+
+// path leads from a node to another: through bends inside of a band, and through the
+// gap above the lower one from band to band.
+func path(edge int, from, to *slot, bends []*slot, b bands, tops []float64) []Point {
+	start, end := Point{b.x(from.column) + NodeWidth, from.y}, Point{b.x(to.column), to.y}
+	points := []Point{start}
+	if a, z := b.of(from.column), b.of(to.column); a != z {
+		y := tops[max(a, z)] - bandGap + bandGap/4 + laneWidth*float64(edge%lanes)
+		points = append(points, Point{start.X + columnGap/2, y}, Point{end.X - columnGap/2, y})
 	}
-	return l
+	for _, bend := range bends {
+		points = append(points, Point{b.x(bend.column), bend.y}, Point{b.x(bend.column) + NodeWidth, bend.y})
+	}
+	return append(points, end)
+}
+
+// bands are the rows of columns that a wide drawing is broken into.
+type bands struct {
+	width int
+	// indent leaves room for edges that come from other bands.
+	indent float64
+}
+
+// bandsOf breaks columns into bands of about the same width. Of very many nodes, a
+// band has more columns, so that the drawing is as wide as it is high.
+func bandsOf(nodes, columns int) bands {
+	most := max(maxColumns, int(math.Sqrt(float64(nodes)*(lowNode+lowGap)/(NodeWidth+columnGap))))
+	count := (columns + most - 1) / most
+	b := bands{width: (columns + count - 1) / count}
+	if count > 1 {
+		b.indent = columnGap / 2
+	}
+	return b
+}
+
+func (b bands) of(column int) int { return column / b.width }
+
+// x is the left edge of a column.
+func (b bands) x(column int) float64 {
+	return b.indent + float64(column%b.width)*(NodeWidth+columnGap)
+}
+
+// columns is the column of each node: right of all that call it, and where there is
+// room.
+func (g *Graph) columns() []int {
+	depth := g.depths()
+	nodes := make([]int, g.N)
+	for v := range nodes {
+		nodes[v] = v
+	}
+	slices.SortStableFunc(nodes, func(a, b int) int { return cmp.Compare(depth[a], depth[b]) })
+	into := make([][]int, g.N)
+	for _, e := range g.Edges {
+		if depth[e[0]] < depth[e[1]] {
+			into[e[1]] = append(into[e[1]], e[0])
+		}
+	}
+	column, count := make([]int, g.N), map[int]int{}
+	for _, v := range nodes {
+		for _, w := range into[v] {
+			column[v] = max(column[v], column[w]+1)
+		}
+		for count[column[v]] == maxRows {
+			column[v]++
+		}
+		count[column[v]]++
+	}
+	return column
 }
 
 // depths is the column of each node: one right of the last that calls it.
@@ -131,9 +218,9 @@ func (g *Graph) depths() []int {
 }
 
 // sizes are the height of the nodes and the gap below each.
-func (g *Graph) sizes(depth []int) (height, gap float64) {
+func sizes(of []int) (height, gap float64) {
 	nodes := map[int]int{}
-	for _, column := range depth {
+	for _, column := range of {
 		if nodes[column]++; nodes[column] > longColumn {
 			return lowNode, lowGap
 		}
@@ -142,30 +229,58 @@ func (g *Graph) sizes(depth []int) (height, gap float64) {
 }
 
 // slots puts the nodes into columns, and bends where edges pass columns by.
-func (g *Graph) slots(depth []int) (nodes []*slot, chains [][]*slot, columns [][]*slot) {
-	columns = make([][]*slot, slices.Max(append(slices.Clone(depth), 0))+1)
+func (g *Graph) slots(of []int, b bands) (nodes []*slot, chains [][]*slot, columns [][]*slot) {
+	columns = make([][]*slot, slices.Max(append(slices.Clone(of), 0))+1)
 	add := func(s *slot) *slot {
 		s.row = len(columns[s.column])
 		columns[s.column] = append(columns[s.column], s)
 		return s
 	}
 	for v := range g.N {
-		nodes = append(nodes, add(&slot{node: v, column: depth[v]}))
+		nodes = append(nodes, add(&slot{node: v, column: of[v]}))
 	}
 	chains = make([][]*slot, len(g.Edges))
+	bends := make([]bundles, len(columns))
 	for i, e := range g.Edges {
+		from, to := of[e[0]], of[e[1]]
+		if from >= to || b.of(from) != b.of(to) {
+			continue
+		}
 		last := nodes[e[0]]
-		for column := depth[e[0]] + 1; column < depth[e[1]]; column++ {
-			bend := add(&slot{node: -1, column: column, height: bendHeight})
+		for column := from + 1; column < to; column++ {
+			bend, fresh := bends[column].take(e[0], column)
+			if fresh {
+				add(bend)
+			}
 			join(last, bend)
 			chains[i] = append(chains[i], bend)
 			last = bend
 		}
-		if depth[e[0]] < depth[e[1]] {
-			join(last, nodes[e[1]])
-		}
+		join(last, nodes[e[1]])
 	}
 	return nodes, chains, columns
+}
+
+// bundles are the bends of a column, with the node that the first edge of each comes
+// from.
+type bundles struct {
+	slots []*slot
+	from  []int
+	taken int
+}
+
+// take returns a bend for an edge from a node: one of its own while there is room,
+// then one of the same node, if there is such.
+func (b *bundles) take(from, column int) (bend *slot, fresh bool) {
+	if len(b.slots) < maxBends {
+		b.slots, b.from = append(b.slots, &slot{node: -1, column: column, height: bendHeight}), append(b.from, from)
+		return b.slots[len(b.slots)-1], true
+	}
+	if at := slices.Index(b.from, from); at >= 0 {
+		return b.slots[at], false
+	}
+	b.taken++
+	return b.slots[b.taken%maxBends], false
 }
 
 func join(a, b *slot) { a.after, b.before = append(a.after, b), append(b.before, a) }
@@ -204,21 +319,23 @@ func mean(slots []*slot, of func(*slot) float64) (sum float64) {
 }
 
 // place gives every slot its height: as near to its neighbours as the order of
-// the column allows.
+// the column allows, and as the height of the fullest column does.
 func place(columns [][]*slot, gap float64) {
+	high := 0.0
 	for _, column := range columns {
 		y := 0.0
 		for _, s := range column {
 			s.y = y + s.height/2
 			y += s.height + gap
 		}
+		high = max(high, 1.25*(y-gap))
 	}
 	for range 12 {
 		for i := range columns {
-			settle(columns[i], gap)
+			settle(columns[i], gap, high)
 		}
 		for i := range columns {
-			settle(columns[len(columns)-1-i], gap)
+			settle(columns[len(columns)-1-i], gap, high)
 		}
 	}
 	top := math.Inf(1)
@@ -235,8 +352,8 @@ func place(columns [][]*slot, gap float64) {
 }
 
 // settle moves the slots of a column to the middle of their neighbours and then
-// apart: the mean of a pass from above and one from below.
-func settle(column []*slot, gap float64) {
+// apart: the mean of a pass from above and one from below, between 0 and high.
+func settle(column []*slot, gap, high float64) {
 	wish := make([]float64, len(column))
 	for i, s := range column {
 		near := append(slices.Clone(s.before), s.after...)
@@ -253,7 +370,16 @@ func settle(column []*slot, gap float64) {
 	for i := len(up) - 1; i > 0; i-- {
 		up[i-1] = min(up[i-1], up[i]-apart(i))
 	}
+	least := 0.0
 	for i, s := range column {
-		s.y = (down[i] + up[i]) / 2
+		least += s.height / 2
+		s.y = max((down[i]+up[i])/2, least)
+		least += s.height/2 + gap
+	}
+	most := high
+	for _, s := range slices.Backward(column) {
+		most -= s.height / 2
+		s.y = min(s.y, most)
+		most -= s.height/2 + gap
 	}
 }

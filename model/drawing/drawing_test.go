@@ -57,7 +57,8 @@ func TestCallsLeadToTheRight(t *testing.T) {
 		l := New(g)
 		for i, e := range g.Edges {
 			path := l.Paths[i]
-			if e[0] != e[1] && l.Nodes[e[0]].X >= l.Nodes[e[1]].X {
+			// A wide drawing goes on below.
+			if a, z := l.Nodes[e[0]], l.Nodes[e[1]]; e[0] != e[1] && a.X >= z.X && a.Y+l.NodeHeight+bandGap > z.Y {
 				t.Fatalf("the call %v leads from %v to %v: %v", e, l.Nodes[e[0]], l.Nodes[e[1]], g)
 			}
 			from, to := l.Nodes[e[0]], l.Nodes[e[1]]
@@ -85,6 +86,56 @@ func TestLongCallsGoAroundNodes(t *testing.T) {
 	}
 	if len(l.Paths[2]) != 4 {
 		t.Errorf("the call has the points %v", l.Paths[2])
+	}
+}
+
+// Stars, chains and dense graphs stay in a shape that a screen can show.
+func TestLargeGraphsStayCompact(t *testing.T) {
+	star, chain, dense := Graph{N: 61}, Graph{N: 60}, Graph{N: 60}
+	for v := 1; v < star.N; v++ {
+		star.Edges = append(star.Edges, [2]int{0, v})
+	}
+	for v := 1; v < chain.N; v++ {
+		chain.Edges = append(chain.Edges, [2]int{v - 1, v})
+		for w := range v {
+			dense.Edges = append(dense.Edges, [2]int{w, v})
+		}
+	}
+	r := rand.New(rand.NewPCG(9, 10))
+	large := Graph{N: 1000}
+	for v := 1; v < large.N; v++ {
+		for range 4 {
+			large.Edges = append(large.Edges, [2]int{r.IntN(v), v})
+		}
+	}
+	for name, c := range map[string]struct {
+		g             Graph
+		width, height float64
+	}{
+		"star": {star, 2000, 1000}, "chain": {chain, 2100, 1000}, "dense": {dense, 2100, 2800}, "large": {large, 5500, 8000},
+	} {
+		c.g.Roots = []int{0}
+		if l := New(c.g); l.Width > c.width || l.Height > c.height {
+			t.Errorf("%s: the drawing is %g by %g, more than %g by %g", name, l.Width, l.Height, c.width, c.height)
+		}
+	}
+}
+
+// From band to band, edges run between the rows of nodes.
+func TestEdgesBetweenBandsPassNoNodes(t *testing.T) {
+	chain := Graph{N: 20, Roots: []int{0}}
+	for v := 1; v < chain.N; v++ {
+		chain.Edges = append(chain.Edges, [2]int{v - 1, v})
+	}
+	l := New(chain)
+	for i, path := range l.Paths {
+		for j := 2; j < len(path)-1; j += 2 {
+			for _, n := range l.Nodes {
+				if y := path[j].Y; y >= n.Y && y <= n.Y+l.NodeHeight {
+					t.Errorf("the call %d runs at %g, through a node at %v", i, y, n)
+				}
+			}
+		}
 	}
 }
 

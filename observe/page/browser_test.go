@@ -199,6 +199,8 @@ frame.onload = async () => {
   const sort = d.querySelector('[data-sort=share]');
   found.variants = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant);
   if (sort) { sort.click(); found.sorted = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant); d.querySelector('[data-sort=share]').click(); found.resorted = [...d.querySelectorAll('tr[data-variant]')].map(r => r.dataset.variant); }
+  const group = d.querySelector('[data-group]');
+  if (group) { press(group, 'Enter'); found.opened = d.querySelectorAll('.tiles [data-node]').length; }
   for (const width of [400, 1280, 1920]) {
     frame.style.width = width + 'px';
     await wait(300);
@@ -222,7 +224,7 @@ type finding struct {
 	Ready, Hacked, Levels, LevelsBefore, Segment, Service, Focused, Tip string
 	Errors, Violations, Names, Ground, Variants, Sorted, Resorted       []string
 	Resources                                                           []string
-	Choices, Unnamed                                                    int
+	Choices, Unnamed, Opened                                            int
 	TipAfter                                                            bool
 	Overflow                                                            map[string]int
 	Outside                                                             map[string][]string
@@ -290,8 +292,11 @@ func TestVariantsAreSorted(t *testing.T) {
 }
 
 func TestLargeSystemsFit(t *testing.T) {
-	for _, n := range []int{45, 150} {
-		try(t, tree(n).page(), "s005")
+	for _, n := range []int{45, 150, 400} {
+		f := try(t, tree(n).page(), "s005")
+		if grouped := n > 60; grouped != (f.Opened > 1) {
+			t.Errorf("of %d services, a group lists %d", n, f.Opened)
+		}
 	}
 }
 

@@ -131,9 +131,9 @@ type segmentDocument struct {
 // newDocument gathers what the page shows.
 func newDocument(p Page) (*document, error) {
 	d := &document{Title: p.Title, Story: newStory(&p), Inputs: p.Inputs, Classes: outcome.Classes(), Confidence: result.Confidence}
-	points := pointsPerRun(p.Runs)
+	points, interest := pointsPerRun(p.Runs), interestOf(p.Runs)
 	for i := range p.Runs {
-		run, err := newRunDocument(&p.Runs[i], points)
+		run, err := newRunDocument(&p.Runs[i], points, interest)
 		if err != nil {
 			return nil, fmt.Errorf("run %d: %w", i+1, err)
 		}
@@ -143,7 +143,7 @@ func newDocument(p Page) (*document, error) {
 	return d, nil
 }
 
-func newRunDocument(run *Run, points int) (*runDocument, error) {
+func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocument, error) {
 	r := run.Result
 	histograms, err := newHistograms(r.Load)
 	if err != nil {
@@ -154,7 +154,7 @@ func newRunDocument(run *Run, points int) (*runDocument, error) {
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
 		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Explanation: r.Explanation,
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
-		Drawing: newDrawing(run), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
+		Drawing: newDrawing(run, interest), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
 	}
 	if run.Series != nil {
 		d.WithoutCurves = run.Series.left

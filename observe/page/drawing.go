@@ -1,23 +1,23 @@
 package page
 
 import (
+	"cmp"
+
 	layout "github.com/microsim-dev/kubectl-microsim/model/drawing"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// MaxDrawn is the number of services up to which a system is drawn as a graph.
-const MaxDrawn = 60
-
 // A drawing says where the services and calls of a run are drawn. The clients
-// are its first node. A system of more than MaxDrawn services has no places.
+// are its first node, and its first box. Of more services than a reader can
+// overlook, a box is a group of some.
 type drawing struct {
 	Width      num           `json:"width"`
 	Height     num           `json:"height"`
 	NodeWidth  num           `json:"nodeWidth"`
 	NodeHeight num           `json:"nodeHeight"`
 	Nodes      []nodeDrawing `json:"nodes"`
+	Boxes      []boxDrawing  `json:"boxes"`
 	Edges      []edgeDrawing `json:"edges"`
-	Placed     bool          `json:"placed"`
 }
 
 type nodeDrawing struct {
@@ -25,37 +25,94 @@ type nodeDrawing struct {
 	Name     string `json:"name"`
 	Kind     string `json:"kind"`
 	Replicas int    `json:"replicas"`
-	X        num    `json:"x"`
-	Y        num    `json:"y"`
 }
 
-// An edgeDrawing is a call; its points are x and y in turns.
+// A boxDrawing is a node, or a group of some with what they have in common.
+type boxDrawing struct {
+	Name    string `json:"name"`
+	Why     string `json:"why,omitempty"`
+	Members []int  `json:"members"`
+	X       num    `json:"x"`
+	Y       num    `json:"y"`
+}
+
+// An edgeDrawing leads from a box to another; its points are x and y in turns. Calls
+// are the callers and callees that it stands for, by their places among the nodes.
 type edgeDrawing struct {
-	From   int   `json:"from"`
-	To     int   `json:"to"`
-	Points []num `json:"points"`
+	From   int      `json:"from"`
+	To     int      `json:"to"`
+	Points []num    `json:"points"`
+	Calls  [][2]int `json:"calls"`
 }
 
-func newDrawing(run *Run) drawing {
+// newDrawing draws a run. The same system is grouped alike in every run and window:
+// interest is how much each service is worth a look in any of them.
+func newDrawing(run *Run, interest map[string]float64) drawing {
 	b := newDrawer(run)
-	d := drawing{NodeWidth: layout.NodeWidth, Nodes: b.nodes, Edges: []edgeDrawing{}, Placed: len(b.nodes)-1 <= MaxDrawn}
-	l := &layout.Layout{Nodes: make([]layout.Point, len(b.nodes)), Paths: make([][]layout.Point, len(b.edges))}
-	if d.Placed {
-		l = layout.New(layout.Graph{N: len(b.nodes), Edges: b.edges, Roots: []int{0}})
+	g := layout.Graph{N: len(b.nodes), Edges: b.edges, Roots: []int{0}}
+	boxes := b.boxes(g, interest)
+	folded, stands := g.Fold(boxes)
+	l := layout.New(folded)
+	d := drawing{
+		Width: num(l.Width), Height: num(l.Height), NodeWidth: layout.NodeWidth, NodeHeight: num(l.NodeHeight),
+		Nodes: b.nodes, Boxes: []boxDrawing{}, Edges: []edgeDrawing{},
 	}
-	d.Width, d.Height, d.NodeHeight = num(l.Width), num(l.Height), num(l.NodeHeight)
-	for i := range d.Nodes {
-		d.Nodes[i].X, d.Nodes[i].Y = num(l.Nodes[i].X), num(l.Nodes[i].Y)
+	for i, at := range l.Nodes {
+		d.Boxes = append(d.Boxes, boxDrawing{boxes[i].Name, boxes[i].Why, boxes[i].Members, num(at.X), num(at.Y)})
 	}
-	for i, e := range b.edges {
+	for i, e := range folded.Edges {
 		edge := edgeDrawing{From: e[0], To: e[1], Points: []num{}}
 		for _, at := range l.Paths[i] {
 			edge.Points = append(edge.Points, num(at.X), num(at.Y))
+		}
+		for _, call := range stands[i] {
+			edge.Calls = append(edge.Calls, b.edges[call])
 		}
 		d.Edges = append(d.Edges, edge)
 	}
 	return d
 }
+
+// boxes are what is drawn: each service if they are few, or groups of them.
+func (b *drawer) boxes(g layout.Graph, interest map[string]float64) []layout.Box {
+	names := make([]string, len(b.nodes))
+	view := layout.View{Interest: make([]float64, len(b.nodes))}
+	for i := range b.nodes {
+		names[i] = b.nodes[i].Name
+		view.Interest[i] = interest[names[i]]
+	}
+	return layout.NewTree(g, names).Cut(view)
+}
+
+// interestOf is how much each service is worth a look, over all runs and windows: one
+// on which a fault acted most, then those that failed, then the busiest.
+func interestOf(runs []Run) map[string]float64 {
+	interest := map[string]float64{}
+	note := func(name string, v float64) { interest[name] = max(interest[name], v) }
+	for i := range runs {
+		r := runs[i].Result
+		for j := range r.Faults {
+			if f := &r.Faults[j]; f.Applied() {
+				note(cmp.Or(f.Victim, f.Fault.Target.Service), 10*layout.Hot)
+				note(f.Fault.Target.From, 10*layout.Hot)
+			}
+		}
+		for j := range r.Segments {
+			for k := range r.Segments[j].Services {
+				s := &r.Segments[j].Services[k]
+				share := float64(s.Errors) / float64(max(s.Requests, 1))
+				if share >= worthALook {
+					note(s.Service, layout.Hot+layout.Hot*share)
+				}
+				note(s.Service, float64(s.Requests)/float64(max(r.Segments[j].Clients.Requests, 1)))
+			}
+		}
+	}
+	return interest
+}
+
+// worthALook is the share of errors from which on a service is shown by itself.
+const worthALook = 0.01
 
 // A drawer gathers nodes and edges; node 0 is the clients.
 type drawer struct {

@@ -35,28 +35,33 @@ function faultsOn(run, service, segment) {
   return run.faults.filter(f => f.applied && f.service === service && f.from < segment.to && f.to >= segment.from);
 }
 
-function drawSystem(run, segment, by, chosen, choose) {
+// drawSystem draws what is to be seen, and below it the group that is open.
+function drawSystem(run, segment, by, pick) {
   const now = viewOf(segment), first = run.segments.find(v => v.key === 'part:before'), before = first && viewOf(first);
   const levels = {
     node: n => (n.name ? levelOf(now.services.get(n.name), before && (before.services.get(n.name) || null), by)
       : levelOf(now.clients, before && before.clients, by)),
     edge: (from, to) => levelOf(edgeStats(now, from, to), before && (edgeStats(before, from, to) || null), by),
   };
-  return run.drawing.placed ? graph(run, segment, now, levels, chosen, choose) : tiles(run, now, levels, chosen, choose);
+  return [graph(run, segment, now, levels, pick), groupList(run, now, levels, pick)];
 }
 
 function edgeStats(view, from, to) { return view.edges.get(from + '\n' + to); }
+const highest = list => list.reduce((a, b) => (b === null || a !== null && a >= b ? a : b), null);
 
 // callStats are those of a line. What the clients call is known as a whole only,
 // so it is told where they call one service.
 function callStats(d, e, view) {
-  if (e.from !== 0) return edgeStats(view, d.nodes[e.from].name, d.nodes[e.to].name);
-  return d.edges.filter(v => v.from === 0).length === 1 ? { ...view.clients, calls: view.clients.requests } : undefined;
+  if (e.from === 0) return d.edges.filter(v => v.from === 0).length === 1 ? { ...view.clients, calls: view.clients.requests } : undefined;
+  const all = e.calls.map(([from, to]) => edgeStats(view, d.nodes[from].name, d.nodes[to].name)).filter(Boolean);
+  if (all.length < 2) return all[0];
+  const sum = name => all.reduce((n, v) => n + v[name], 0);
+  return { calls: sum('calls'), errors: sum('errors'), rate: sum('rate'), kinds: e.calls.length, slowest: highest(all.map(v => (v.latency && known(v.latency.p99) ? v.latency.p99 : null))) };
 }
 
-function graph(run, segment, now, levels, chosen, choose) {
+function graph(run, segment, now, levels, pick) {
   const d = run.drawing, margin = 16;
-  const busiest = Math.max(1e-9, ...segment.edges.map(e => e.rate));
+  const busiest = Math.max(1e-9, ...d.edges.map(e => (e.from === 0 ? 0 : (callStats(d, e, now) || { rate: 0 }).rate)));
   const svg = s('svg', { viewBox: `${-margin} ${-margin - 4} ${d.width + 2 * margin} ${d.height + 2 * margin + 4}`, role: 'group', 'aria-label': 'The system: ' + count(d.nodes.length - 1) + ' services' },
     s('defs', {}, s('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: 'userSpaceOnUse', orient: 'auto' }, s('path', { d: 'M0,0.5 L8,4 L0,7.5 z' }))));
   const natural = d.width + 2 * margin;
@@ -64,8 +69,8 @@ function graph(run, segment, now, levels, chosen, choose) {
   svg.style.minWidth = Math.min(natural, Math.max(360, natural * 0.72)) + 'px';
   // What is small may grow, as long as a screen holds it.
   svg.style.maxWidth = natural * Math.min(1.35, Math.max(1, 560 / d.height)) + 'px';
-  for (const e of d.edges) svg.append(edgeOf(d, e, now, levels, busiest, chosen));
-  d.nodes.forEach(n => svg.append(nodeOf(run, segment, n, now, levels, chosen, choose)));
+  for (const e of d.edges) svg.append(edgeOf(d, e, now, levels, busiest, pick.service));
+  d.boxes.forEach((box, i) => svg.append(box.members.length > 1 ? groupOf(run, segment, box, i, now, levels, pick) : nodeOf(run, segment, { ...box, ...d.nodes[box.members[0]] }, now, levels, pick)));
   for (const e of d.edges) svg.append(labelOf(d, e, now) || '');
   return h('div', { class: 'drawing', tabindex: '-1' }, svg);
 }
@@ -74,7 +79,7 @@ function graph(run, segment, now, levels, chosen, choose) {
 // left, or to itself, goes around below.
 function wayOf(d, e) {
   const p = e.points, n = p.length;
-  if (p[n - 2] <= p[0]) {
+  if (n === 4 && p[n - 2] <= p[0]) {
     const low = Math.max(p[1], p[n - 1]) + d.nodeHeight / 2 + 22;
     return { d: `M${p[0]},${p[1]}C${p[0] + 50},${low} ${p[n - 2] - 50},${low} ${p[n - 2]},${p[n - 1]}`, x: (p[0] + p[n - 2]) / 2, y: low - 12 };
   }
@@ -89,12 +94,12 @@ function wayOf(d, e) {
 }
 
 function edgeOf(d, e, now, levels, busiest, chosen) {
-  const from = d.nodes[e.from].name, to = d.nodes[e.to].name, way = wayOf(d, e);
-  const stats = callStats(d, e, now), level = e.from === 0 ? (stats ? levels.node(d.nodes[0]) : null) : levels.edge(from, to);
-  const near = chosen && (from === chosen || to === chosen);
+  const from = d.boxes[e.from].name, to = d.boxes[e.to].name, way = wayOf(d, e), one = e.calls.length === 1;
+  const stats = callStats(d, e, now), level = e.from === 0 ? (stats ? levels.node(d.nodes[0]) : null) : highest(e.calls.map(([a, b]) => levels.edge(d.nodes[a].name, d.nodes[b].name)));
+  const near = chosen && e.calls.some(c => c.some(v => d.nodes[v].name === chosen));
   const wide = stats ? 1.4 + (d.nodeHeight < 60 ? 2 : 4) * Math.sqrt(Math.min(1, stats.rate / busiest)) : 1.4;
   const lines = e.from === 0 && !stats ? [h('b', {}, 'clients to ' + to)] : callLines(from || 'clients', to, stats);
-  return s('g', { class: `edge level${level ?? 0} ${stats || e.from === 0 ? '' : 'idle'} ${chosen && !near ? 'faded' : ''}`, 'data-edge': from + '->' + to },
+  return s('g', { class: `edge level${level ?? 0} ${stats || e.from === 0 ? '' : 'idle'} ${chosen && !near ? 'faded' : ''}`, 'data-edge': one ? d.nodes[e.calls[0][0]].name + '->' + d.nodes[e.calls[0][1]].name : null },
     s('path', { class: 'line', d: way.d, 'stroke-width': wide.toFixed(2), 'marker-end': 'url(#arrow)' }),
     s('path', { class: 'hit', d: way.d, onpointermove: ev => tip(lines, ev.clientX, ev.clientY), onpointerleave: () => tip(null) }));
 }
@@ -107,6 +112,7 @@ function labelOf(d, e, now) {
 
 function callLines(from, to, v) {
   if (!v) return [h('b', {}, `${from} to ${to}`), 'not called in this segment'];
+  if (v.kinds) return [h('b', {}, `${from} to ${to}`), `${v.kinds} kinds of calls: ${number(v.rate)}/s, ${share(ratio(v.errors, v.calls))} errors, worst p99 ${seconds(v.slowest)}`];
   const outcomes = Object.entries(v.outcomes || {}).filter(([, n]) => n > 0).map(([name, n]) => h('tr', {}, h('td', { class: 'left' }, words(name)), h('td', {}, count(n))));
   return [h('b', {}, `${from} to ${to}`), `${number(v.rate)}/s, ${share(ratio(v.errors, v.calls))} errors, p50 ${quantile(v.latency, 'p50')}, p99 ${quantile(v.latency, 'p99')}`, h('table', {}, h('tbody', {}, outcomes))];
 }
@@ -124,7 +130,7 @@ function shortLine(stats) {
   return `${stats.errors ? '✕ ' + share(stats.errors / stats.requests) : number(stats.rate) + '/s'} · p99 ${quantile(stats.latency, 'p99')}`;
 }
 
-function nodeOf(run, segment, n, now, levels, chosen, choose) {
+function nodeOf(run, segment, n, now, levels, { service: chosen, choose }) {
   const { nodeWidth: w, nodeHeight: hgt } = run.drawing, stats = n.name ? now.services.get(n.name) : now.clients;
   const level = levels.node(n), [one, two] = figureLines(stats), faults = n.name ? faultsOn(run, n.name, segment) : [];
   const down = stats && n.name && stats.availability < 0.995, name = n.name || 'clients';
@@ -148,16 +154,38 @@ function badge(x, y, text) {
   return s('g', { class: 'badge', transform: `translate(${x},${y})` }, s('rect', { width: 14 + text.length * 7.4, height: 19, rx: 9.5 }), s('text', { x: 7, y: 13.8 }, text));
 }
 
-// tiles are what a system is shown as that is too large to be drawn: the worst
-// first.
-function tiles(run, now, levels, chosen, choose) {
-  const all = run.drawing.nodes.filter(n => n.name).map((n, i) => ({ n, i, level: levels.node(n) }));
+// groupOf is a box that stands for some services: how many, and how the worst did.
+function groupOf(run, segment, box, i, now, levels, { group, chooseGroup }) {
+  const { nodeWidth: w, nodeHeight: hgt } = run.drawing, members = box.members.map(v => run.drawing.nodes[v]);
+  const level = highest(members.map(levels.node)), stats = members.map(n => now.services.get(n.name)).filter(v => v && v.requests);
+  const errors = highest(stats.map(v => v.errors / v.requests)), slow = highest(stats.map(v => (v.latency && known(v.latency.p99) ? v.latency.p99 : null)));
+  const faults = new Set(members.flatMap(n => faultsOn(run, n.name, segment).map(f => f.label)));
+  const worst = stats.length ? `worst ${errors ? '✕ ' + share(errors) : 'no errors'} · p99 ${seconds(slow)}` : 'no requests';
+  const many = `${members.length} services`, lines = hgt < 60 ? [`${members.length} · ${errors ? '✕ ' + share(errors) : '0%'} · p99 ${seconds(slow)}`] : [many, worst];
+  const label = `${box.name}: ${many}, ${box.why}; ${worst}`, pick = () => chooseGroup(i);
+  return s('g', { class: `node group ${level === null ? 'nodata' : 'level' + level} ${i === group ? 'chosen' : ''}`, transform: `translate(${box.x},${box.y})`, tabindex: '0', role: 'button', 'aria-label': label, 'aria-expanded': String(i === group), 'data-group': i, 'data-level': level ?? '',
+    onclick: pick, onkeydown: e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); } } },
+    s('title', {}, label),
+    s('rect', { class: 'body', x: 5, y: 5, width: w, height: hgt, rx: 9 }),
+    s('rect', { class: 'halo', x: -4, y: -4, width: w + 8, height: hgt + 8, rx: 12 }),
+    s('rect', { class: 'body', width: w, height: hgt, rx: 9 }),
+    s('text', { class: 'name', x: w / 2, y: 22, 'text-anchor': 'middle' }, clip(box.name, 19)),
+    lines.map((text, n) => s('text', { class: 'figures-line', x: w / 2, y: 40 + 16 * n, 'text-anchor': 'middle' }, text)),
+    faults.size ? badge(8, -15, '⚡ ' + (faults.size === 1 ? clip([...faults][0].split(' ')[0], 18) : count(faults.size))) : null);
+}
+
+// groupList are the services of the group that is open, the worst first; of a
+// system without an open group, its worst calls.
+function groupList(run, now, levels, { service: chosen, choose, group }) {
+  const { boxes, nodes } = run.drawing, box = boxes[group];
+  if (!box || box.members.length < 2) return boxes.some(b => b.members.length > 1) ? worstCalls(now) : null;
+  const all = box.members.map(i => ({ n: nodes[i], i, level: levels.node(nodes[i]) }));
   all.sort((a, b) => (b.level ?? -1) - (a.level ?? -1) || a.i - b.i);
-  return [h('div', { class: 'tiles', role: 'group', 'aria-label': 'All services, the worst first' }, all.map(({ n, level }) => {
+  return [h('h3', {}, `${box.name}: ${count(all.length)} services, the worst first (${box.why})`), h('div', { class: 'tiles', role: 'group', 'aria-label': 'Services of ' + box.name }, all.map(({ n, level }) => {
     const stats = now.services.get(n.name), part = stats && ratio(stats.errors, stats.requests);
     return h('button', { type: 'button', class: `${level === null ? 'nodata' : 'level' + level} ${n.name === chosen ? 'chosen' : ''}`, 'data-node': n.name, 'data-level': level ?? '', title: n.name + ': ' + figureLines(stats).join(', '), 'aria-pressed': String(n.name === chosen), onclick: () => choose(n.name) },
       h('span', {}, n.name), h('span', {}, part ? '✕ ' + share(part) : stats && stats.latency ? quantile(stats.latency, 'p90') : unknown));
-  })), worstCalls(now)];
+  }))];
 }
 
 // worstCalls lists what a graph would show at its lines.

@@ -2,7 +2,7 @@
 
 function start() {
   const data = JSON.parse(document.getElementById('data').textContent);
-  const page = new Page(data, Object.assign({ histogram: 0, sort: { key: '', way: 1 } }, asked(data)));
+  const page = new Page(data, Object.assign({ histogram: 0, group: -1, sort: { key: '', way: 1 } }, asked(data)));
   page.build();
   addEventListener('hashchange', () => page.follow());
   document.documentElement.dataset.ready = 'true';
@@ -115,13 +115,21 @@ class Page {
 
   chooseService(name) {
     this.state.service = name === this.state.service ? '' : name; // the clients have no name
+    const at = this.run.drawing.boxes.findIndex(b => b.members.length > 1 && b.members.some(i => this.run.drawing.nodes[i].name === this.state.service));
+    if (at >= 0) this.state.group = at;
     this.show(['system', 'service', 'table']);
+  }
+
+  chooseGroup(i) {
+    this.state.group = i === this.state.group ? -1 : i;
+    this.show(['system']);
   }
 
   chooseRun(i) {
     this.state.run = Number(i);
     if (!this.run.segments.some(v => v.key === this.state.segment)) this.state.segment = 'run';
     this.state.histogram = 0;
+    this.state.group = -1;
     this.show(Object.keys(this.parts).filter(name => name !== 'compare'));
   }
 
@@ -187,7 +195,7 @@ class Page {
     if (!this.segment) return null;
     const { state } = this;
     return h('section', { class: 'sheet' }, h('div', { class: 'row' }, h('h2', {}, 'The system, ' + longName(this.segment)), choices('Colour by', 'by', [{ value: 'errors', text: 'errors' }, { value: 'latency', text: 'latency' }], state.by, by => { state.by = by; this.show(['system']); })),
-      drawSystem(this.run, this.segment, state.by, state.service, name => this.chooseService(name)), scaleOf(this.run, state.by));
+      drawSystem(this.run, this.segment, state.by, { service: state.service, choose: name => this.chooseService(name), group: state.group, chooseGroup: i => this.chooseGroup(i) }), scaleOf(this.run, state.by));
   }
 
   options(id, title, format, more) {

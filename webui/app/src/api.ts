@@ -26,7 +26,10 @@ export interface Result { passed: boolean; incomplete: boolean; incompleteBecaus
 export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
 export interface State { version: string; view: boolean; source: Source; examples: Example[]; run?: RunView }
 export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[] }
-export interface Placed { width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][] }
+export interface Placed {
+  width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][];
+  boxes: { id: string; name: string; why?: string; members: number[]; inside?: { id: string; name: string }[] }[]; edges: { from: number; to: number; stands: number[] }[];
+}
 
 /** A refusal of the server, in its own words. */
 export class Refusal extends Error {

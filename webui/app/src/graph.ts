@@ -2,7 +2,7 @@ import type { Placed } from './api';
 import type { Drawn } from './group';
 
 /** What a box shows at a moment. */
-export interface BoxLook { rate: string; detail: string; level: number; badges: { text: string; title: string; tone: string }[]; dim: boolean }
+export interface BoxLook { rate: string; detail: string; short?: string; level: number; badges: { text: string; title: string; tone: string }[]; dim: boolean }
 /** What an edge shows: how many requests a second, how bad, and whether a breaker holds calls back. */
 export interface EdgeLook { rate: number; errors: number; level: number; open: boolean; fault: boolean; dim: boolean; text: string }
 export interface Looks { box(i: number): BoxLook; edge(i: number): EdgeLook; moving: boolean; perDot(k: number): void }
@@ -16,15 +16,22 @@ export class GraphView {
   private readonly layer = document.createElement('div');
   private readonly ink: CanvasRenderingContext2D;
   private drawn: Drawn = { boxes: [], edges: [] };
-  private placed: Placed = { width: 1, height: 1, nodeWidth: 184, nodeHeight: 66, nodes: [], paths: [] };
+  private placed: Placed = { width: 1, height: 1, nodeWidth: 184, nodeHeight: 66, nodes: [], paths: [], boxes: [], edges: [] };
   private curves: Path2D[] = [];
+  private bounds: [number, number, number, number][] = [];
   private lengths: { points: Float64Array; total: number }[] = [];
   private elements = new Map<number, HTMLButtonElement>();
   private scale = 1;
+  private boxScale = 1;
   private x = 0;
   private y = 0;
   private frame = 0;
+  /** Whether the user has moved the view, which then stays when the window changes. */
+  private moved = false;
   private looks: Looks | null = null;
+  /** Grows when boxes look different; elements that have seen it are as they should be. */
+  private stamp = 0;
+  private readonly seen = new Map<HTMLElement, number>();
   private chosenBox = -1;
   private chosenEdge = -1;
   private hover = -1;
@@ -48,21 +55,26 @@ export class GraphView {
 
   /** Shows another graph; its view stays if it has the same boxes. */
   show(drawn: Drawn, placed: Placed): void {
-    const same = drawn.boxes.length === this.drawn.boxes.length && drawn.boxes.every((b, i) => b.name === this.drawn.boxes[i]!.name);
+    const same = drawn.boxes.length === this.drawn.boxes.length && drawn.boxes.every((b, i) => b.id === this.drawn.boxes[i]!.id);
     const focused = this.focused();
-    const name = focused >= 0 ? this.drawn.boxes[focused]?.name : undefined;
+    const id = focused >= 0 ? this.drawn.boxes[focused]?.id : undefined;
     this.drawn = drawn;
     this.placed = placed;
     for (const e of this.elements.values()) e.remove();
     this.elements.clear();
+    this.seen.clear();
+    this.bounds = placed.paths.map(p => {
+      const x = p.filter((_, j) => j % 2 === 0), y = p.filter((_, j) => j % 2 === 1);
+      return [Math.min(...x) - 60, Math.min(...y) - 60, Math.max(...x) + 60, Math.max(...y) + 60];
+    });
     this.curves = placed.paths.map(p => curve(p));
     this.lengths = placed.paths.map(p => measured(p));
     if (!same) this.fit();
     this.render();
-    if (name !== undefined) this.focus(drawn.boxes.findIndex(b => b.name === name));
+    if (id !== undefined) this.focus(drawn.boxes.findIndex(b => b.id === id));
   }
-  look(looks: Looks): void { this.looks = looks; this.render(); }
-  select(box: number, edge: number): void { this.chosenBox = box; this.chosenEdge = edge; this.render(); }
+  look(looks: Looks): void { this.looks = looks; this.stamp++; this.render(); }
+  select(box: number, edge: number): void { this.chosenBox = box; this.chosenEdge = edge; this.stamp++; this.render(); }
   /** Colours come from the style sheet; the theme may have changed. */
   repaint(): void {
     const style = getComputedStyle(document.documentElement);
@@ -79,14 +91,19 @@ export class GraphView {
   fit(): void {
     const w = this.host.clientWidth, h = this.host.clientHeight, pad = 28;
     if (!w || !h) return;
-    const whole = Math.min((w - 2 * pad) / this.placed.width, (h - 2 * pad) / this.placed.height, 1.25);
+    // The search box lies above the graph, the legend below it.
+    const top = h > 320 ? 56 : pad, bottom = h > 320 ? 52 : pad;
+    const whole = Math.min((w - 2 * pad) / this.placed.width, (h - top - bottom) / this.placed.height, 1.25);
     // A small window shows the beginning in a size that can be read, not everything too small.
     this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.62 : 0.3);
     this.x = this.placed.width * this.scale < w ? (w - this.placed.width * this.scale) / 2 : pad;
-    this.y = this.placed.height * this.scale < h ? (h - this.placed.height * this.scale) / 2 : pad;
+    const free = h - top - bottom - this.placed.height * this.scale;
+    this.y = free > 0 ? top + free / 2 : top;
+    this.moved = false;
     this.render();
   }
   zoom(by: number, at = { x: this.host.clientWidth / 2, y: this.host.clientHeight / 2 }): void {
+    this.moved = true;
     const next = Math.min(Math.max(this.scale * by, 0.04), 2.5), k = next / this.scale;
     this.x = at.x - (at.x - this.x) * k;
     this.y = at.y - (at.y - this.y) * k;
@@ -97,7 +114,7 @@ export class GraphView {
   focus(i: number): void {
     if (i < 0) return;
     const w = this.host.clientWidth, h = this.host.clientHeight;
-    if (this.scale < far) this.scale = 0.8;
+    if (this.scale < far) { this.scale = 0.8; this.moved = true; }
     const left = this.placed.nodes[2 * i]! * this.scale + this.x, top = this.placed.nodes[2 * i + 1]! * this.scale + this.y;
     const bw = this.placed.nodeWidth * this.scale, bh = this.placed.nodeHeight * this.scale;
     if (left < 8 || left + bw > w - 8) this.x += w / 2 - left - bw / 2;
@@ -116,7 +133,7 @@ export class GraphView {
     const first = this.canvas.width === 300 && this.canvas.height === 150;
     this.canvas.width = this.host.clientWidth * ratio;
     this.canvas.height = this.host.clientHeight * ratio;
-    if (first) this.fit();
+    if (first || !this.moved) this.fit();
     this.render();
   }
   private render(): void {
@@ -144,12 +161,8 @@ export class GraphView {
     return { left: -this.x / this.scale, top: -this.y / this.scale, right: (this.host.clientWidth - this.x) / this.scale, bottom: (this.host.clientHeight - this.y) / this.scale };
   }
   private inSight(i: number, w: { left: number; top: number; right: number; bottom: number }): boolean {
-    const p = this.placed.paths[i]!, n = p.length;
-    const x1 = Math.min(p[0]!, p[n - 2]!), x2 = Math.max(p[0]!, p[n - 2]!);
-    if (x2 < w.left - 60 || x1 > w.right + 60) return false;
-    let top = Infinity, bottom = -Infinity;
-    for (let j = 1; j < n; j += 2) { top = Math.min(top, p[j]!); bottom = Math.max(bottom, p[j]!); }
-    return bottom > w.top - 60 && top < w.bottom + 60;
+    const [left, top, right, bottom] = this.bounds[i]!;
+    return right > w.left && left < w.right && bottom > w.top && top < w.bottom;
   }
   private drawEdge(c: CanvasRenderingContext2D, i: number, look: EdgeLook | undefined): void {
     c.globalAlpha = look?.dim ? 0.15 : 1;
@@ -196,6 +209,8 @@ export class GraphView {
   }
   private drawBoxes(c: CanvasRenderingContext2D, w: { left: number; top: number; right: number; bottom: number }): void {
     const near = this.scale >= far, { nodeWidth, nodeHeight, nodes } = this.placed, keep = new Set<number>();
+    this.layer.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+    if (this.scale !== this.boxScale) { this.boxScale = this.scale; this.stamp++; }
     for (let i = 0; i < this.drawn.boxes.length; i++) {
       const x = nodes[2 * i]!, y = nodes[2 * i + 1]!;
       if (x > w.right || x + nodeWidth < w.left || y > w.bottom || y + nodeHeight < w.top) continue;
@@ -213,7 +228,7 @@ export class GraphView {
       }
       c.globalAlpha = 1;
     }
-    for (const [i, e] of this.elements) if (!keep.has(i)) { e.remove(); this.elements.delete(i); }
+    for (const [i, e] of this.elements) if (!keep.has(i)) { e.remove(); this.elements.delete(i); this.seen.delete(e); }
   }
   private place(i: number, x: number, y: number): void {
     let e = this.elements.get(i);
@@ -231,16 +246,19 @@ export class GraphView {
       const after = [...this.elements.keys()].filter(k => k > i).sort((a, b) => a - b)[0];
       this.layer.insertBefore(e, after === undefined ? null : this.elements.get(after)!);
     }
-    e.style.transform = `translate(${x * this.scale + this.x}px, ${y * this.scale + this.y}px) scale(${this.scale})`;
+    if (this.seen.get(e) === this.stamp) return;
+    this.seen.set(e, this.stamp);
+    e.style.transform = `translate(${x}px, ${y}px)`;
     e.style.width = this.placed.nodeWidth + 'px';
     e.style.height = this.placed.nodeHeight + 'px';
-    const look = this.looks?.box(i), short = this.scale < 0.82 && !box.group;
-    e.style.setProperty('--k', String(Math.min(Math.max(0.92 / this.scale, 1), 1.55)));
+    const look = this.looks?.box(i), short = this.scale < 0.82;
+    // What is small has larger letters, as far as they fit into the box.
+    e.style.setProperty('--k', String(Math.min(Math.max(0.92 / this.scale, 1), this.placed.nodeHeight < 60 ? 1.4 : 1.55)));
     const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}`;
     if (e.className !== classes) e.className = classes;
     e.setAttribute('aria-pressed', String(i === this.chosenBox));
-    const figures = e.children[1] as HTMLElement, text = look ? (short ? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
-    if (short && look) e.title = `${box.name || 'clients'}: ${look.rate}`; else e.removeAttribute('title');
+    const figures = e.children[1] as HTMLElement, text = look ? (short ? look.short ?? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
+    if (short && look) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
     if (figures.textContent !== text) figures.textContent = text;
     const badges = e.children[2] as HTMLElement, wanted = JSON.stringify(look?.badges ?? []);
     if (badges.dataset['is'] !== wanted) {
@@ -257,14 +275,14 @@ export class GraphView {
     e.preventDefault();
     const r = this.host.getBoundingClientRect();
     if (e.ctrlKey || !e.shiftKey && Math.abs(e.deltaX) < Math.abs(e.deltaY)) this.zoom(Math.exp(-e.deltaY * (e.ctrlKey ? 0.01 : 0.0016)), { x: e.clientX - r.left, y: e.clientY - r.top });
-    else { this.x -= e.deltaX || e.deltaY; this.render(); }
+    else { this.x -= e.deltaX || e.deltaY; this.moved = true; this.render(); }
   }
   private press(e: PointerEvent): void {
     if ((e.target as HTMLElement).closest('button') || e.button !== 0) return;
     let moved = false, x = e.clientX, y = e.clientY;
     const move = (m: PointerEvent): void => {
       if (!moved && Math.hypot(m.clientX - e.clientX, m.clientY - e.clientY) < 4) return;
-      moved = true;
+      moved = this.moved = true;
       this.x += m.clientX - x; this.y += m.clientY - y; x = m.clientX; y = m.clientY;
       this.render();
     };
@@ -352,11 +370,14 @@ function curve(p: number[]): Path2D {
   path.moveTo(p[0]!, p[1]!);
   for (let i = 2; i < p.length; i += 2) {
     const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
+    if (isRun(i, y0, y)) { path.lineTo(x, y); continue; }
     const [c1, c2] = handles(x0, x);
     path.bezierCurveTo(c1, y0, c2, y, x, y);
   }
   return path;
 }
+/** Every second part of an edge runs straight, past a column or between two rows of them. */
+const isRun = (i: number, y0: number, y: number): boolean => i % 4 === 0 && y0 === y;
 /** The control points of a part of an edge: horizontal at both ends; a call that leads back swings out. */
 function handles(x0: number, x: number): [number, number] {
   const d = x >= x0 ? (x - x0) / 2 : Math.min(90, 30 + (x0 - x) / 4);
@@ -367,7 +388,7 @@ function measured(p: number[]): { points: Float64Array; total: number } {
   let total = 0;
   for (let i = 2; i < p.length; i += 2) {
     const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
-    const [c1, c2] = handles(x0, x);
+    const [c1, c2] = isRun(i, y0, y) ? [x0 + (x - x0) / 3, x - (x - x0) / 3] : handles(x0, x);
     for (let s = 1; s <= 16; s++) {
       const t = s / 16, u = 1 - t;
       const bx = u * u * u * x0 + 3 * u * u * t * c1 + 3 * u * t * t * c2 + t * t * t * x;

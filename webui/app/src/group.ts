@@ -1,4 +1,4 @@
-import type { Graph } from './api';
+import type { Graph, Placed } from './api';
 
 /** What is drawn: services, and groups of services that are taken together. */
 export interface Drawn {
@@ -6,62 +6,62 @@ export interface Drawn {
   /** from and to are places among the boxes; keys are the calls that an edge stands for. */
   edges: { from: number; to: number; keys: string[] }[];
 }
-export interface Box { name: string; group: boolean; members: string[]; kind: string; replicas: number }
+/** A service, or a group: why says what its members have in common, inside which groups it is part of. */
+export interface Box { id: string; name: string; group: boolean; why: string; members: string[]; inside: { id: string; name: string }[]; kind: string; replicas: number }
+
+/** What the user has opened and closed, and services that stand alone. */
+export interface Opened { open: ReadonlySet<string>; shut: ReadonlySet<string>; shown: ReadonlySet<string> }
+export const nothingOpened: Opened = { open: new Set(), shut: new Set(), shown: new Set() };
 
 /** Above so many services a system opens grouped. */
 export const grouped = 300;
+/** About so many boxes stand when it is. */
+export const boxes = 60;
 
-/** The groups of a graph: by the beginning of the names, or by depth if names say nothing. */
-export function groupsOf(graph: Graph): Map<string, string> {
-  const names = graph.nodes.map(n => n.name).filter(n => n);
-  const byName = assign(names, n => n.replace(/[-_.]?\d+$/, '').split(/[-_.]/)[0] || n);
-  const sizes = new Map<string, number>();
-  for (const g of byName.values()) sizes.set(g, (sizes.get(g) ?? 0) + 1);
-  if (sizes.size <= 120 && Math.max(...sizes.values()) <= names.length * 0.6) return label(byName, g => g + '*');
-  const depth = depths(graph);
-  return label(assign(names, n => 'depth ' + depth.get(n)), g => g);
-}
-const assign = (names: string[], of: (n: string) => string): Map<string, string> => new Map(names.map(n => [n, of(n)]));
-const label = (m: Map<string, string>, of: (g: string) => string): Map<string, string> => new Map([...m].map(([n, g]) => [n, of(g)]));
-
-function depths(graph: Graph): Map<string, number> {
-  const out = new Map<number, number[]>();
-  for (const e of graph.edges) out.set(e.from, [...out.get(e.from) ?? [], e.to]);
-  const depth = new Map<number, number>([[0, 0]]);
-  for (let wave = [0]; wave.length;) {
-    const next: number[] = [];
-    for (const v of wave) for (const w of out.get(v) ?? []) if (!depth.has(w)) { depth.set(w, depth.get(v)! + 1); next.push(w); }
-    wave = next;
-  }
-  return new Map(graph.nodes.map((n, i) => [n.name, depth.get(i) ?? 0]));
+/** The part of a graph with some services only, and those that are at most some calls away from one. */
+export function part(graph: Graph, kept: ReadonlySet<string> | null, around: { name: string; hops: number } | null): Graph {
+  if (!kept && !around) return graph;
+  const near = around ? within(graph, around.name, around.hops) : null;
+  const place = new Map<number, number>(), nodes: Graph['nodes'] = [];
+  graph.nodes.forEach((n, i) => {
+    if (i > 0 && (kept && !kept.has(n.name) || near && !near.has(i))) return;
+    place.set(i, nodes.length);
+    nodes.push(n);
+  });
+  return { nodes, edges: graph.edges.flatMap(e => place.has(e.from) && place.has(e.to) ? [{ from: place.get(e.from)!, to: place.get(e.to)! }] : []) };
 }
 
-/** The graph with the groups taken together that are not expanded. */
-export function draw(graph: Graph, groups: Map<string, string> | null, expanded: ReadonlySet<string>): Drawn {
-  const size = new Map<string, number>();
-  if (groups) for (const g of groups.values()) size.set(g, (size.get(g) ?? 0) + 1);
-  const index = new Map<string, number>(), boxes: Box[] = [], place: number[] = [];
-  for (const n of graph.nodes) {
-    const g = groups?.get(n.name);
-    const together = g !== undefined && size.get(g)! > 1 && !expanded.has(g);
-    const key = together ? 'group:' + g : 'node:' + n.name;
-    let at = index.get(key);
-    if (at === undefined) {
-      at = boxes.length;
-      index.set(key, at);
-      boxes.push({ name: together ? g : n.name, group: together, members: [], kind: together ? '' : n.kind ?? '', replicas: together ? 0 : n.replicas ?? 0 });
+/** The services that lead to one, or that it leads to, over so many calls. */
+function within(graph: Graph, name: string, hops: number): Set<number> {
+  const out: number[][] = graph.nodes.map(() => []), into: number[][] = graph.nodes.map(() => []);
+  for (const e of graph.edges) { out[e.from]!.push(e.to); into[e.to]!.push(e.from); }
+  const start = graph.nodes.findIndex(n => n.name === name), near = new Set(start < 0 ? [] : [start]);
+  for (const next of [out, into]) {
+    const seen = new Set(near.has(start) ? [start] : []);
+    for (let wave = [...seen], hop = 0; hop < hops; hop++) {
+      wave = wave.flatMap(v => next[v]!).filter(v => !seen.has(v) && seen.add(v));
     }
-    boxes[at]!.members.push(n.name);
-    place.push(at);
+    for (const v of seen) near.add(v);
   }
-  const known = new Map<number, Drawn['edges'][number]>(), edges: Drawn['edges'] = [];
-  for (const e of graph.edges) {
-    const from = place[e.from]!, to = place[e.to]!;
-    if (from === to && boxes[from]!.group) continue;
-    const key = from * boxes.length + to;
-    let edge = known.get(key);
-    if (!edge) { edge = { from, to, keys: [] }; known.set(key, edge); edges.push(edge); }
-    edge.keys.push(graph.nodes[e.from]!.name + '>' + graph.nodes[e.to]!.name);
-  }
-  return { boxes, edges };
+  return near;
+}
+
+/** What the server is asked for the places of a graph. */
+export function layoutOf(graph: Graph, together: boolean, opened: Opened, hot: string): Record<string, unknown> {
+  const index = new Map(graph.nodes.map((n, i) => [n.name, i]));
+  const places = (names: Iterable<string>): number[] => [...names].flatMap(n => index.get(n) ?? []);
+  return {
+    nodes: graph.nodes.map(n => n.name), edges: graph.edges.map(e => [e.from, e.to]),
+    ...(together ? { grouped: true, shown: places(opened.shown), hot: places(hot.split('\n')), open: [...opened.open], shut: [...opened.shut] } : {}),
+  };
+}
+
+export function drawnOf(graph: Graph, placed: Placed): Drawn {
+  return {
+    boxes: placed.boxes.map(b => {
+      const node = b.why ? undefined : graph.nodes[b.members[0]!];
+      return { id: b.id, name: b.name, group: !!b.why, why: b.why ?? '', members: b.members.map(m => graph.nodes[m]!.name), inside: b.inside ?? [], kind: node?.kind ?? '', replicas: node?.replicas ?? 0 };
+    }),
+    edges: placed.edges.map(e => ({ from: e.from, to: e.to, keys: e.stands.map(k => graph.nodes[graph.edges[k]!.from]!.name + '>' + graph.nodes[graph.edges[k]!.to]!.name) })),
+  };
 }

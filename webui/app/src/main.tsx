@@ -4,16 +4,13 @@ import { effect } from '@preact/signals';
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import * as api from './api';
+import { Canvas } from './canvas';
 import { Charts } from './charts';
 import { Editor } from './editor';
-import { finder, type Figures } from './find';
-import { C, E, S, edgeKey, type Frames } from './frames';
-import { GraphView, type Looks } from './graph';
-import { draw, type Box, type Drawn } from './group';
 import { Lesson } from './lesson';
 import { Details } from './panel';
 import * as s from './state';
-import { clock, level, percent, rate, seconds } from './text';
+import { clock } from './text';
 
 function App() {
   return <>
@@ -147,136 +144,6 @@ function Scrubber() {
     {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
     {f.first > 0 || r.dropped ? <span class="soft">the last {f.count} s are kept</span> : null}
   </div>;
-}
-
-function figuresOf(f: Frames | null, i: number, name: string): Figures {
-  const at = (field: number): number => f ? f.service(i, name, field) : NaN;
-  return { rate: at(S.rate), errors: at(S.errors), p50: at(S.p50), p99: at(S.p99), queue: at(S.queue) };
-}
-
-function Canvas() {
-  const host = useRef<HTMLDivElement>(null), graph = useRef<GraphView>(undefined), [per, setPer] = useState(0);
-  const drawn = useRef<Drawn>({ boxes: [], edges: [] });
-  useEffect(() => {
-    let known = 0;
-    const g = graph.current = new GraphView(host.current!, {
-      box: i => {
-        const b = drawn.current.boxes[i]!, from = s.linking.peek();
-        if (from) {
-          s.linking.value = '';
-          if (!b.group && b.name !== '') void s.operate({ op: 'addCall', service: from, call: b.name });
-          return;
-        }
-        s.selected.value = b.group ? { kind: 'group', name: b.name } : b.name === '' ? null : { kind: 'service', name: b.name };
-        if (s.tab.value !== 'details') s.tab.value = 'details';
-      },
-      edge: i => {
-        const e = drawn.current.edges[i]!, [from, to] = e.keys[0]!.split('>') as [string, string];
-        s.selected.value = e.keys.length > 1 ? null : from === '' ? { kind: 'service', name: to } : { kind: 'edge', from, to };
-        s.tab.value = 'details';
-      },
-      none: () => { s.selected.value = null; s.linking.value = ''; },
-    });
-    let asked = '';
-    const stops = [
-      effect(() => {
-        const whole = s.graph.value;
-        if (!whole) return;
-        const next = draw(whole, s.groups.value, s.expanded.value);
-        const body = { nodes: next.boxes.length, edges: next.edges.map(e => [e.from, e.to]) }, key = JSON.stringify([body, next.boxes.map(b => [b.name, b.replicas])]);
-        if (key === asked) return;
-        asked = key;
-        void s.attempt(async () => {
-          const placed = await api.post<api.Placed>('/api/layout', body);
-          if (asked !== key) return;
-          drawn.current = next;
-          g.show(next, placed);
-          relook();
-          reselect();
-        });
-      }),
-      effect(() => { void s.theme.value; g.repaint(); }),
-      effect(() => { relook(); }),
-      effect(() => { reselect(); }),
-    ];
-    function reselect(): void {
-      const c = s.selected.value;
-      const box = c?.kind === 'edge' ? -1 : drawn.current.boxes.findIndex(b => c && b.name === c.name && b.group === (c.kind === 'group'));
-      g.select(box, c?.kind === 'edge' ? drawn.current.edges.findIndex(e => e.keys.length === 1 && e.keys[0] === edgeKey(c.from, c.to)) : -1);
-    }
-    function relook(): void {
-      const f = s.frames.value, i = s.current.value, acting = s.acting.value, find = finder(s.query.value), r = s.run.value;
-      const matches = (b: Box): boolean => !find || b.members.some(m => m !== '' && find(m, () => figuresOf(f, i, m)));
-      const looks: Looks = {
-        moving: r !== null && (!r.ended && s.looking.value === null || s.playing.value > 0),
-        perDot: k => { if (k !== known) { known = k; setPer(k); } },
-        box: n => {
-          const b = drawn.current.boxes[n]!, badges: { text: string; title: string; tone: string }[] = [];
-          if (b.name === '') return { rate: f && r?.kind !== 'followed' ? rate(f.client(i, C.rate)) : '', detail: f && r?.kind !== 'followed' ? `${percent(f.client(i, C.errors))} · ${seconds(f.client(i, C.p99))}` : 'of the load', level: f ? level(f.client(i, C.errors)) : 0, badges, dim: false };
-          const hit = acting.filter(a => !a.caller && b.members.includes(a.service));
-          if (hit.length) badges.push({ text: '⚡ ' + (hit.length === 1 ? hit[0]!.type : hit.length), title: hit.map(h => h.label).join(', '), tone: 'fault' });
-          if (b.group) {
-            let worst = NaN, slow = NaN;
-            for (const m of b.members) { const e = figuresOf(f, i, m); if (!(e.errors <= worst)) worst = Number.isNaN(e.errors) ? worst : e.errors; if (!(e.p99 <= slow)) slow = Number.isNaN(e.p99) ? slow : e.p99; }
-            return { rate: `${b.members.length} services`, detail: f ? `worst ${percent(worst)} · ${seconds(slow)}` : '', level: level(worst), badges, dim: !matches(b) };
-          }
-          const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
-          if (up < all) badges.push({ text: `${up} of ${all} up`, title: 'replicas that answer', tone: 'down' });
-          else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
-          if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
-          if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
-          return { rate: f ? rate(e.rate) : '', detail: f ? `${percent(e.errors)} · ${seconds(e.p99)}` : '', level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
-        },
-        edge: n => {
-          const e = drawn.current.edges[n]!, a = drawn.current.boxes[e.from]!, b = drawn.current.boxes[e.to]!;
-          let sum = 0, failed = 0, slow = 0, open = false;
-          if (a.name === '' && !a.group) {
-            // The clients tell only the sum of what they send.
-            const only = drawn.current.edges.filter(x => x.from === e.from).length === 1;
-            if (f && only) { sum = f.client(i, C.rate) || 0; failed = sum * (f.client(i, C.errors) || 0); slow = f.client(i, C.p99); }
-          } else if (f) for (const key of e.keys) {
-            const v = f.edge(i, key, E.rate) || 0, p = f.edge(i, key, E.p99);
-            sum += v; failed += v * (f.edge(i, key, E.errors) || 0); if (p > slow) slow = p;
-            if (f.edge(i, key, E.breaker) === 2) open = true;
-          }
-          const share = sum > 0 ? failed / sum : 0;
-          return {
-            rate: sum, errors: share, level: level(share), open, dim: find !== null && !matches(a) && !matches(b), fault: acting.some(x => x.caller && e.keys.includes(edgeKey(x.caller, x.service))),
-            text: `${a.name || 'clients'} → ${b.name}` + (f ? `: ${rate(sum)}, ${percent(share)} errors, p99 ${seconds(slow || NaN)}${open ? ', a breaker is open' : ''}` : ''),
-          };
-        },
-      };
-      g.look(looks);
-    }
-    const scheme = matchMedia('(prefers-color-scheme: dark)'), repaint = (): void => g.repaint();
-    scheme.addEventListener('change', repaint);
-    return () => { for (const stop of stops) stop(); scheme.removeEventListener('change', repaint); };
-  }, []);
-  const find = finder(s.query.value), whole = s.graph.value;
-  const found = find && whole ? whole.nodes.map(n => n.name).filter(n => n && find(n, () => figuresOf(s.frames.value, s.current.value, n))) : [];
-  return <section class="canvas" aria-label="Graph of the system">
-    <div class="graph" ref={host} data-part="graph" />
-    <div class="tools">
-      <input type="search" placeholder="Find: cart, or errors>1%" aria-label="Find services by name, or by figures such as errors>1% or p99>200ms" value={s.query.value} onInput={e => { s.query.value = e.currentTarget.value; }}
-        onKeyDown={e => { if (e.key === 'Enter' && found[0]) { reveal(found[0]); } if (e.key === 'Escape') s.query.value = ''; }} />
-      {find ? <span class="found" role="status">{found.length === 0 ? 'none' : found.length === 1 ? '1 service' : `${found.length} services`}{found.slice(0, 6).map(n => <button type="button" key={n} onClick={() => reveal(n)}>{n}</button>)}</span> : null}
-    </div>
-    <div class="zoom">
-      {s.groups.value && s.expanded.value.size ? <button type="button" onClick={() => { s.expanded.value = new Set(); }}>Group again</button> : null}
-      <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
-    </div>
-    <p class="legend">{s.frames.value ? <span>in a box: share of errors · p99</span> : null}{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p>
-    {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
-    {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}
-    {!s.graph.value && s.checked.value ? <p class="empty">The file has mistakes: <button type="button" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>show them</button></p> : null}
-  </section>;
-
-  function reveal(name: string): void {
-    const group = s.groups.value?.get(name);
-    if (group && !s.expanded.value.has(group)) s.expanded.value = new Set([...s.expanded.value, group]);
-    s.selected.value = { kind: 'service', name };
-    setTimeout(() => graph.current?.focus(drawn.current.boxes.findIndex(b => b.name === name)), 200);
-  }
 }
 
 render(<App />, document.getElementById('app')!);

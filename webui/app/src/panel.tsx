@@ -11,7 +11,7 @@ export function Details() {
   const chosen = s.selected.value;
   if (chosen?.kind === 'service' && chosen.name !== '') return <Service name={chosen.name} />;
   if (chosen?.kind === 'edge' && chosen.from !== '') return <Call from={chosen.from} to={chosen.to} />;
-  if (chosen?.kind === 'group') return <Group name={chosen.name} />;
+  if (chosen?.kind === 'group') return <Group id={chosen.id} />;
   return <Overview />;
 }
 
@@ -35,13 +35,14 @@ function Overview() {
 
 /** The list that mirrors the graph, for screen readers and for those who prefer lists. */
 function Services() {
-  const g = s.graph.value;
+  const g = s.graph.value, names = g?.nodes.map(n => n.name).filter(n => n) ?? [], few = names.length <= 12;
+  const [open, setOpen] = useState(few);
   if (!g) return null;
-  const names = g.nodes.map(n => n.name).filter(n => n), f = s.frames.value, i = s.current.value;
-  return <details class="mirror" open={names.length <= 12}>
+  const f = s.frames.value, i = s.current.value;
+  return <details class="mirror" open={few} onToggle={e => setOpen(e.currentTarget.open)}>
     <summary>All {names.length === 1 ? 'services: 1' : `${names.length} services`}</summary>
-    <ul>{names.slice(0, 1200).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
-      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))} · p99 ${seconds(f.service(i, n, S.p99))}` : ''}</span></li>)}</ul>
+    {open || few ? <ul>{names.map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
+      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))} · p99 ${seconds(f.service(i, n, S.p99))}` : ''}</span></li>)}</ul> : null}
   </details>;
 }
 
@@ -126,6 +127,7 @@ function Service({ name }: { name: string }) {
   const calls = names(g.edges.filter(e => e.from === at).map(e => e.to)), callers = names(g.edges.filter(e => e.to === at).map(e => e.from));
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
+    <Around name={name} />
     {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
     <EditService name={name} service={service} />
@@ -158,14 +160,34 @@ function Call({ from, to }: { from: string; to: string }) {
   </>;
 }
 
-function Group({ name }: { name: string }) {
-  const members = [...s.groups.value ?? []].filter(([, g]) => g === name).map(([n]) => n), f = s.frames.value, i = s.current.value;
+function Group({ id }: { id: string }) {
+  const box = s.drawn.value.boxes.find(b => b.id === id), f = s.frames.value, i = s.current.value;
+  if (!box) return <Overview />;
+  const of = (n: string, field: number): number => f ? f.service(i, n, field) : NaN;
+  // Those that do worst come first.
+  const members = f ? [...box.members].sort((a, b) => (of(b, S.errors) || 0) - (of(a, S.errors) || 0) || (of(b, S.p99) || 0) - (of(a, S.p99) || 0)) : box.members;
   return <>
-    <Heading>{name}</Heading>
-    <p>{members.length} services, taken together in the graph. <button type="button" onClick={() => { s.expanded.value = new Set([...s.expanded.value, name]); s.selected.value = null; }}>Expand</button></p>
-    <ul class="links">{members.slice(0, 400).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.expanded.value = new Set([...s.expanded.value, name]); s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
-      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))}` : ''}</span></li>)}</ul>
+    <Heading>{box.name}</Heading>
+    <p>{box.members.length} services, taken together in the graph: {box.why}.</p>
+    <p class="row"><button type="button" class="primary" onClick={() => { s.openGroup(id, true); s.selected.value = null; }}>Open the group</button><Within inside={box.inside} /></p>
+    <h3>{f ? 'Its services, the worst first' : 'Its services'}</h3>
+    <ul class="links">{members.slice(0, 400).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
+      <span>{f ? `${rate(of(n, S.rate))} · ${percent(of(n, S.errors))} · p99 ${seconds(of(n, S.p99))}` : ''}</span></li>)}</ul>
+    {members.length > 400 ? <p class="soft">… and {members.length - 400} more: find them by name.</p> : null}
   </>;
+}
+
+/** The open groups that something is part of. */
+function Within({ inside }: { inside: { id: string; name: string }[] }) {
+  return <>{inside.slice(-2).map(g => <button type="button" key={g.id} onClick={() => s.openGroup(g.id, false)}>Close {g.name}</button>)}</>;
+}
+
+/** How much of a large graph is drawn around a service. */
+function Around({ name }: { name: string }) {
+  const now = s.around.value, inside = s.drawn.value.boxes.find(b => b.id === 'node ' + name)?.inside ?? [];
+  if ((s.graph.value?.nodes.length ?? 0) < 10) return null;
+  return <p class="row around"><label>In the graph <select value={now?.name === name ? String(now.hops) : ''} onChange={e => { const v = e.currentTarget.value; s.around.value = v === '' ? null : { name, hops: Number(v) }; }}>
+    <option value="">all services</option>{[1, 2, 3].map(h => <option key={h} value={String(h)}>{h === 1 ? '1 call around it' : `${h} calls around it`}</option>)}</select></label><Within inside={inside} /></p>;
 }
 
 /** Parameters of faults: what they are, in which unit, and what is usual. */

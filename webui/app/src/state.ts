@@ -1,10 +1,10 @@
 import { computed, effect, signal } from '@preact/signals';
 import * as api from './api';
 import { Frames } from './frames';
-import { grouped, groupsOf } from './group';
+import { boxes, grouped, nothingOpened, part, type Drawn, type Opened } from './group';
 
 /** What is selected in the graph. Clients are the service without a name. */
-export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from: string; to: string } | { kind: 'group'; name: string } | null;
+export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from: string; to: string } | { kind: 'group'; id: string } | null;
 
 export const version = signal('');
 export const view = signal(false);
@@ -30,7 +30,14 @@ export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
 export const vocabulary = signal<api.Vocabulary[]>([]);
-export const expanded = signal<ReadonlySet<string>>(new Set());
+/** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 300 services. */
+export const opened = signal<Opened>(nothingOpened);
+export const grouping = signal<'' | 'groups' | 'all'>('');
+/** What the graph is narrowed to: some services, and those around one. */
+export const kept = signal<ReadonlySet<string> | null>(null);
+export const around = signal<{ name: string; hops: number } | null>(null);
+/** What the graph shows at the moment. */
+export const drawn = signal<Drawn>({ boxes: [], edges: [] });
 export const theme = signal(localStorage.getItem('theme') ?? '');
 export const presenting = signal(localStorage.getItem('presenting') === 'yes');
 export const setup = signal({ on: 'virtual', variant: '', seed: '', factor: 1, pace: 0, rate: 20, seconds: 60 });
@@ -39,7 +46,30 @@ export const guess = signal<Record<string, boolean>>({});
 export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
 export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
-export const groups = computed(() => graph.value && graph.value.nodes.length - 1 > grouped ? groupsOf(graph.value) : null);
+/** The part of the graph that is not hidden. */
+export const visible = computed(() => graph.value && part(graph.value, kept.value, around.value));
+export const groupable = computed(() => (visible.value?.nodes.length ?? 0) - 1 > boxes);
+export const together = computed(() => groupable.value && (grouping.value === 'groups' || grouping.value === '' && visible.value!.nodes.length - 1 > grouped));
+/** The services that are worth a look before others: under fault, and checked. The same of every run. */
+export const hot = computed(() => {
+  const e = sound.value?.experiment, names = new Set<string>();
+  for (const f of [...e?.faults ?? [], ...run.value?.faults ?? []]) for (const n of [f.service, f.caller]) if (n) names.add(n);
+  for (const c of [...e?.checks ?? [], ...detail.value?.result?.checks ?? []]) for (const n of [c.service, c.from]) if (n) names.add(n);
+  return [...names].sort().join('\n');
+});
+/** Opens or closes a group of the graph. Services inside of a closed one stand alone no longer. */
+export function openGroup(id: string, yes: boolean): void {
+  const { open, shut, shown } = opened.value, other = (set: ReadonlySet<string>): Set<string> => new Set([...set].filter(x => x !== id));
+  if (yes) { opened.value = { open: new Set([...open, id]), shut: other(shut), shown }; return; }
+  const inside = new Set(drawn.value.boxes.filter(b => b.inside.some(g => g.id === id)).flatMap(b => b.members));
+  opened.value = { open: other(open), shut: new Set([...shut, id]), shown: new Set([...shown].filter(n => !inside.has(n))) };
+  if (selected.value?.kind === 'service' && inside.has(selected.value.name)) selected.value = null;
+}
+/** Lets services stand alone in the graph. */
+export function showAlone(names: string[]): void {
+  const { open, shut, shown } = opened.value;
+  if (names.some(n => !shown.has(n))) opened.value = { open, shut, shown: new Set([...shown, ...names]) };
+}
 export const breakable = computed(() => run.value?.breakable === true && !view.value);
 /** The number of the frame that is shown, and its time. */
 export const current = computed(() => {
@@ -72,7 +102,8 @@ function show(s: api.State): void {
     source.value = s.source;
     text.value = s.source.text;
     sound.value = checked.value = null;
-    selected.value = null; expanded.value = new Set(); guess.value = {};
+    selected.value = null; guess.value = {};
+    opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
     void check();
   } else source.value = null;
   told(s.run ?? null);
@@ -246,4 +277,11 @@ effect(() => {
     const next = (looking.peek() ?? f.first) + step;
     if (next >= f.next) { looking.value = f.next - 1; playing.value = 0; } else looking.value = next;
   }, pause);
+});
+
+// What is selected stands alone in the graph, and still does when something else is selected.
+effect(() => {
+  const c = selected.value;
+  if (c?.kind === 'service' && c.name !== '') showAlone([c.name]);
+  if (c?.kind === 'edge') showAlone([c.from, c.to].filter(n => n !== ''));
 });

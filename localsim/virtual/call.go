@@ -38,6 +38,8 @@ const (
 	late
 	garbled
 	cancelled
+	// unpooled is an operation on a data store that got no connection.
+	unpooled
 )
 
 // class is that of an attempt that ended so.
@@ -49,6 +51,8 @@ func (f failure) class() outcome.Class {
 		return outcome.Malformed
 	case cancelled:
 		return outcome.Cancelled
+	case unpooled:
+		return outcome.Rejected
 	default:
 		return outcome.ConnectionError
 	}
@@ -108,6 +112,8 @@ func (f failure) err() error {
 		return errLate
 	case garbled:
 		return errMalformed
+	case unpooled:
+		return errPool
 	case none, cancelled:
 	}
 	return nil
@@ -143,6 +149,8 @@ type attempt struct {
 	// began is when it was sent.
 	began time.Duration
 	trace *trace
+	// storing is what calls of data stores have beside.
+	storing storing
 }
 
 // makeCall begins a call of a branch.
@@ -164,13 +172,13 @@ func (w *world) makeCall(strand int32, op *behave.Op) {
 	w.stepCall(i, c.machine.Begin(s.branch, op, w.now()))
 }
 
-// designated is the service that a chain designates.
+// designated is the service that a chain designates, which is no data store.
 func (w *world) designated(name string) (int32, bool) {
-	if i := w.index(name); i >= 0 {
-		return i, true
+	i := w.index(name)
+	if i < 0 {
+		i = w.index(chain.ServiceName(name))
 	}
-	i := w.index(chain.ServiceName(name))
-	return i, i >= 0
+	return i, i >= 0 && !w.exp.System.Services[i].Kind.IsStore()
 }
 
 // callRouteFails ends a call to a designation that leads nowhere.
@@ -313,6 +321,11 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1, began: w.now(), trace: sv.trace}
 	c.under = append(c.under, ai)
 	h := w.hops.below(sv.hop, op.Index, n)
+	if op.Call != nil && op.Call.ToStore() {
+		att.hop, att.id = h, sv.identity.ID
+		w.callStore(ai, at.Until)
+		return e, true
+	}
 	who := behave.Request{ID: sv.identity.ID, Hop: h.text, From: service.name}
 	w.launch(ai, m, who, h, at.Until)
 	return e, true
@@ -460,6 +473,9 @@ func (w *world) cancel(i int32) {
 
 func (w *world) freeAttempt(i int32) {
 	att := w.attempts.at(i)
+	if att.storing.active {
+		w.endOperation(att, false)
+	}
 	w.k.Cancel(att.timer)
 	w.k.Cancel(att.breaks)
 	att.response, att.hop, att.trace = response{}, nil, nil
@@ -473,7 +489,12 @@ func (w *world) settle(i int32) {
 		w.checkAnswered(i)
 		return
 	}
-	if att.failure == none {
+	switch {
+	case att.storing.active:
+		if !w.settleOperation(i) {
+			return
+		}
+	case att.failure == none:
 		w.keep(att)
 	}
 	if att.call < 0 {
@@ -482,9 +503,12 @@ func (w *world) settle(i int32) {
 	}
 	c := w.callings.at(att.call)
 	var e exec.Event
-	if c.op.Route != nil {
+	switch {
+	case c.op.Route != nil:
 		e = w.outcomeOfRoute(att, c.op)
-	} else {
+	case att.storing.active:
+		e = w.outcomeOfStore(att)
+	default:
 		e = w.outcomeOf(att, c.op)
 	}
 	if d := att.response.document; d != nil && e.Class == outcome.OK {

@@ -109,12 +109,18 @@ func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.
 			continue
 		}
 		name := control.CodeAborted
-		if code.status > 0 {
+		switch code.status {
+		case 0:
+		case storeOK:
+			name = control.CodeOK
+		case storeFailed:
+			name = control.CodeError
+		default:
 			name = strconv.Itoa(code.status)
 		}
 		sample.Codes[name] = code.n
 		sample.Requests += code.n
-		if code.status == 0 || code.status >= 400 {
+		if code.status == 0 || code.status == storeFailed || code.status >= 400 {
 			sample.Errors += code.n
 		}
 		code.n = 0

@@ -98,6 +98,8 @@ func (b *faultBoard) apply(w *world, win *timeline.Window) {
 		b.stress(w, a, 1)
 	case fault.OnNetwork, fault.OnEdge:
 		b.paths = append(b.paths, a)
+	case fault.InStore:
+		w.inStore(a, true)
 	}
 }
 
@@ -135,6 +137,8 @@ func (b *faultBoard) clear(w *world, id string) {
 			w.k.In(w.latency, e)
 		}
 		a.held = nil
+	case fault.InStore:
+		w.inStore(a, false)
 	}
 }
 
@@ -197,8 +201,14 @@ func (b *faultBoard) injections(w *world) []control.Injection {
 		if a.fault.Type == fault.Unreachable {
 			replicas = w.callersOf(a)
 		}
-		if a.layer != fault.InService && a.layer != fault.OnNetwork && a.layer != fault.OnEdge {
+		switch a.layer {
+		case fault.OnProcess, fault.OnHost:
 			in.Hits = -1
+		case fault.InStore:
+			for _, i := range a.replicas {
+				in.Hits = w.replicas[i].store.hitsOf(a)
+			}
+		default:
 		}
 		for _, i := range replicas {
 			in.Replicas = append(in.Replicas, fmt.Sprintf("%s/%d", w.serviceAt(i).name, w.replicas[i].number))

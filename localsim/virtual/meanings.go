@@ -59,6 +59,15 @@ func Meanings() []Meaning {
 		{fault.Slice, "", bytes},
 		{fault.Concatenate, "", bytes},
 		{fault.Substitute, "", bytes},
+
+		{fault.SlowQuery, "decided and executed as by the embedded engine", ""},
+		{fault.ConnectionsExhausted, "decided and executed as by the embedded engine", ""},
+		{fault.LockWait, "decided and executed as by the embedded engine", ""},
+		{fault.Failover, "decided and executed as by the embedded engine", ""},
+		{fault.ReplicaLag, "decided and executed as by the embedded engine", ""},
+		{fault.CacheFlush, "decided and executed as by the embedded engine", ""},
+		{fault.AuthRevoked, "decided and executed as by the embedded engine", ""},
+		{fault.DiskFull, "decided and executed as by the embedded engine", ""},
 	}
 }
 

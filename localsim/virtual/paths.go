@@ -166,8 +166,10 @@ func (b *faultBoard) request(w *world, i int32, at time.Duration) {
 	case p.closes:
 		w.breakAt(sv, at+p.after, p.closesAs)
 	case p.garbled:
-		// The server cannot read it, and answers 400.
-		if waits {
+		// The server cannot read it, and answers 400, or a store's error.
+		if waits && w.attempts.at(sv.attempt).storing.active {
+			w.notUnderstood(sv, at+p.delay+2*w.machine.Latency)
+		} else if waits {
 			att := w.attempts.at(sv.attempt)
 			att.response = response{status: 400, bytes: errorBytes, json: true}
 			w.k.At(at+p.delay+2*w.machine.Latency, event{answered, sv.attempt, sv.gen})

@@ -61,6 +61,8 @@ type replica struct {
 	// frozen are the jobs of a paused process.
 	frozen []frozenJob
 	faults *snapshot
+	// store is the model of a data store; nil for a service.
+	store *dataStore
 	// idle are the connections to other replicas that wait for their next use.
 	idle map[int32][]idleConn
 }
@@ -101,10 +103,10 @@ func (w *world) addReplica(s *service, number int) {
 			r.group = w.addGroup(float64(t.Resources.CPULimit), int32(len(w.replicas)))
 		}
 	}
-	w.startMachine(s, r)
 	i := int32(len(w.replicas))
 	s.replicas = append(s.replicas, i)
 	w.replicas = append(w.replicas, r)
+	w.startMachine(s, r)
 	w.addChecks(i, t)
 }
 
@@ -117,6 +119,10 @@ func (r *replica) ready() bool {
 // startMachine gives a replica the state of a process that has just started.
 func (w *world) startMachine(s *service, r *replica) {
 	t := &s.topology
+	if s.topology.Kind.IsStore() {
+		unbound := *t
+		unbound.Workers, t = 0, &unbound // the workers of a store are those of its model
+	}
 	r.machine = exec.NewReplica(s.plan, t, int64(chain.Limits{}.WithDefaults().Leak))
 	r.inside, r.accept = nil, nil
 	workers := r.machine.Workers
@@ -129,6 +135,7 @@ func (w *world) startMachine(s *service, r *replica) {
 	}
 	r.held, r.inFlight, r.patience = int64(t.Memory), 0, workers.HeaderPatience()
 	r.incarnation++
+	w.startStore(s, r)
 }
 
 // waiting is how many requests, or connections, wait for a worker.
@@ -253,6 +260,9 @@ func (w *world) dropAll(i int32) {
 	}
 	r := w.replicas[i]
 	clear(r.idle)
+	if r.store != nil {
+		r.store.epoch++
+	}
 }
 
 // pause freezes a process: nothing that it does goes on.

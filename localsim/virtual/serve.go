@@ -11,6 +11,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/des"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // servingState is how far a request is at its server.
@@ -71,6 +73,8 @@ type serving struct {
 	below []routeDocument
 	// held is the memory that the request holds.
 	held int64
+	// operation is that of a data store.
+	operation store.Running
 	// sleeps counts its sleeps, which are late by draws of their own.
 	sleeps int
 	// trace is nil if no spans are made; events are those of the request's span.
@@ -91,6 +95,11 @@ type message struct {
 	inside, authorized bool
 	chain              *chain.Chain
 	chainKey           chainKey
+	// operation is what a data store is asked to do, with an item and, if it
+	// writes, so many bytes.
+	operation  topology.Operation
+	item       int
+	valueBytes int64
 	// left is the time that the caller says is left, at the moment of sending; it
 	// does not shrink while the request waits to be accepted.
 	left time.Duration
@@ -158,7 +167,7 @@ func (w *world) arrive(e event) {
 	if w.parks(sv.replica, e) {
 		return
 	}
-	if r.state != up && !(r.state == ending && sv.bound) {
+	if r.state != up && !(r.state == ending && sv.bound) || r.store != nil && w.waits(sv) && w.attempts.at(sv.attempt).storing.epoch != r.store.epoch {
 		w.closeOnClient(sv)
 		w.freeServing(e.a)
 		return

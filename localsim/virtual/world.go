@@ -69,11 +69,15 @@ const (
 	checkOver
 	// tailOver: the watching after the load ends.
 	tailOver
+	// poolOver: an operation may not wait any longer for a connection (attempt).
+	poolOver
+	// operationStep: a data store goes on with an operation (serving).
+	operationStep
 )
 
 func (k kind) String() string {
 	return [...]string{"", "connect", "half-open request", "half-open answer", "header over", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
-		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail"}[k]
+		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation"}[k]
 }
 
 // An event happens to what its kind says, unless that has got another
@@ -109,6 +113,7 @@ type world struct {
 	attempts  pool[attempt]
 	leaks     pool[leak]
 	checks    []*healthCheck
+	pools     map[poolKey]*connPool
 	deadlines des.Lane
 	latency   des.Lane
 	hops      hopTree
@@ -148,6 +153,8 @@ type service struct {
 	// callees has those of chains, too, by service; -1 is outside.
 	callees map[int32]*callee
 	counts  serviceCounts
+	// store has the settings of a data store.
+	store topology.Store
 	// present counts the requests in the service, areaSum is its integral over
 	// time, lived the sum of the times of those that have left: Little's law.
 	present        int
@@ -161,7 +168,7 @@ func (w *world) now() time.Duration { return w.k.Now() }
 func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
 		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.WithDefaults(),
-		byName: map[string]int32{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
+		byName: map[string]int32{}, pools: map[poolKey]*connPool{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
 		tracer: newTracer(e.Seed, o),
 	}
 	w.cpu = des.NewProcessors(w.machine.Cores)
@@ -203,13 +210,16 @@ func (w *world) index(name string) int32 {
 }
 
 func (w *world) addService(i int32, t *topology.Service) error {
-	if t.Kind.IsStore() {
-		return fmt.Errorf("playing system %q: service %q is a data store of kind %q, which cannot run yet: make it kind %q, with sleep for the time of its operations", w.exp.System.Name, t.Name, t.Kind, topology.Base)
+	if err := checkStore(w.exp.System.Name, t); err != nil {
+		return err
 	}
 	if r, ok := t.Foreign(); ok {
 		return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name)
 	}
 	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}}
+	if t.Kind.IsStore() {
+		s.store = t.StoreSettings()
+	}
 	s.topology = behave.BindTo(t, func(name string) *topology.Service {
 		if j := w.index(name); j >= 0 {
 			return &w.exp.System.Services[j]
@@ -270,6 +280,10 @@ func (w *world) handle(e event) {
 		w.checkTick(e)
 	case checkOver:
 		w.checkOver(e)
+	case poolOver:
+		w.poolOver(e)
+	case operationStep:
+		w.operationStep(e)
 	default:
 		w.handleOutside(e)
 	}
@@ -310,6 +324,10 @@ func (w *world) cpuDone(e event) {
 	}
 	sv := w.servings.at(-1 - strand)
 	sv.onCPU = false
+	if w.replicas[sv.replica].store != nil {
+		w.beginOperation(-1 - strand)
+		return
+	}
 	w.begin(-1 - strand)
 }
 

@@ -368,9 +368,35 @@ func TestBindCompletesCalls(t *testing.T) {
 	}
 }
 
+func TestCallsOfStoresHaveOperations(t *testing.T) {
+	plain, own := topology.NewCall("db"), topology.NewCall("db")
+	own.Reads, own.Query = 1, []topology.Operation{topology.OpTransaction}
+	db := topology.NewService("db")
+	db.Kind, db.Store = topology.MySQL, &topology.Store{Reads: 1, Writes: 2}
+	system := &topology.System{Services: []topology.Service{topology.NewService("a", topology.Step{Call: &plain}, topology.Step{Call: &own}), db}}
+	bound := Bind(system, &system.Services[0])
+	s := New(1, &bound)
+	for i, want := range []string{"1 read, 2 writes", "1 read, 1 transaction"} {
+		if c := s.Sites[i]; !c.ToStore() || c.Path != want || c.Method != MethodStore {
+			t.Errorf("call %d is %+v", i, c)
+		}
+	}
+	seen := map[int]bool{}
+	for i := range 200 {
+		item := s.OperationItem(request(i), 0, 0, 10)
+		if item != s.OperationItem(request(i), 0, 0, 10) || item < 0 || item > 9 {
+			t.Fatalf("request %d is on item %d", i, item)
+		}
+		seen[item] = true
+	}
+	if len(seen) != 10 {
+		t.Errorf("only %d of 10 items are drawn", len(seen))
+	}
+}
+
 func TestConsequence(t *testing.T) {
 	want := map[outcome.Class]int{
-		outcome.OK: 0, outcome.HTTPError: 502, outcome.ConnectionError: 502, outcome.Malformed: 502, outcome.Timeout: 504, outcome.BreakerOpen: 503, outcome.Rejected: 503, outcome.Cancelled: 503,
+		outcome.OK: 0, outcome.HTTPError: 502, outcome.StoreError: 502, outcome.ConnectionError: 502, outcome.Malformed: 502, outcome.Timeout: 504, outcome.BreakerOpen: 503, outcome.Rejected: 503, outcome.Cancelled: 503,
 	}
 	propagate, ignore := &Call{OnError: topology.Propagate}, &Call{OnError: topology.Ignore}
 	for _, class := range outcome.OfCalls() {

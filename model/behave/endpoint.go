@@ -117,7 +117,10 @@ func (c *compiler) call(t *topology.Call) *Call {
 	call := &Call{
 		To: t.To, Method: cmp.Or(t.Method, "GET"), Path: cmp.Or(t.Endpoint, topology.DefaultPath), Site: len(s.Sites),
 		RequestBytes: int64(t.RequestSize), Policy: t.Call, OnError: cmp.Or(t.OnError, topology.Propagate), Answers: t.Answers,
-		Names: topology.PathNames(t.Endpoint),
+		Names: topology.PathNames(t.Endpoint), Operations: t.Operations(),
+	}
+	if len(call.Operations) > 0 {
+		call.Method, call.Path = MethodStore, topology.DescribeOperations(call.Operations)
 	}
 	c.uses(call.Names)
 	if call.Kept = slices.Contains(c.endpoint.Names, t.To); call.Kept {

@@ -90,7 +90,17 @@ type Call struct {
 	Kept bool
 	// Names are those in braces in the path, which FillPath fills in.
 	Names []string
+	// Operations are what the call asks a data store for, one after another; none
+	// if the callee is a service. Path then describes them, and RequestBytes is the
+	// length of each value that is written.
+	Operations []topology.Operation
 }
+
+// MethodStore is the method of calls of data stores, which have none.
+const MethodStore = "STORE"
+
+// ToStore reports whether the callee is a data store.
+func (c *Call) ToStore() bool { return len(c.Operations) > 0 }
 
 // Managed reports whether the call has policies other than a timeout, so that an
 // executor has to ask a policy.Caller about it.

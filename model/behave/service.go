@@ -108,8 +108,15 @@ func (s *Service) CallKey(r Request, index int) dist.Key {
 	return s.Key(r).With("call").WithInt(index)
 }
 
+// OperationItem decides which of a data store's items the n-th operation, from 0,
+// of the index-th call of a request is on. Attempts of one call are on the same.
+func (s *Service) OperationItem(r Request, index, n, items int) int {
+	return s.Key(r).With("item").WithInt(index).WithInt(n).IntN(max(items, 1))
+}
+
 // Bind returns the service of a system with every call complete: the endpoint
-// and method that a call leaves out are those of its callee's first endpoint.
+// and method that a call leaves out are those of its callee's first endpoint, and
+// the operations that a call of a data store leaves out are the store's own.
 // A service knows only its own part of the system, so whoever starts it binds
 // it first. The system is not changed. Calls to unknown services stay as they
 // are.
@@ -144,7 +151,9 @@ func bindSteps(steps []topology.Step, lookup func(string) *topology.Service) []t
 			continue
 		}
 		call := *step.Call
-		if callee := lookup(call.To); callee != nil {
+		if callee := lookup(call.To); callee != nil && callee.Kind.IsStore() {
+			call = call.WithOperations(callee)
+		} else if callee != nil {
 			if e := callee.Endpoint(call.Method, call.Endpoint); e != nil {
 				if len(topology.PathNames(e.Path)) == 0 || call.Endpoint == "" {
 					call.Endpoint = e.Path

@@ -53,6 +53,13 @@ const (
 // CodeAborted is the value of LabelCode of requests that got no answer.
 const CodeAborted = "aborted"
 
+// Values of LabelCode of data stores, whose answers have no status: their operations
+// end well, or with an error of the protocol.
+const (
+	CodeOK    = "ok"
+	CodeError = "error"
+)
+
 // DurationBuckets returns the upper bounds, in seconds, of the duration
 // histograms.
 func DurationBuckets() []float64 {

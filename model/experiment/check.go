@@ -147,7 +147,7 @@ func knownMetrics() (names []string) {
 // plural is the class's name as the metric that counts it.
 func plural(c outcome.Class) string {
 	switch c {
-	case outcome.HTTPError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
+	case outcome.HTTPError, outcome.StoreError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
 		return string(c) + "s"
 	default:
 		return string(c)

@@ -9,6 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -74,7 +75,9 @@ func (v *validator) checkRequests() {
 		}
 		path := problem.Index("load.requests", i)
 		svc := v.service(path+".service", r.Service)
-		if svc != nil && r.Endpoint != "" {
+		if svc != nil && svc.Kind.IsStore() {
+			v.problems.AddHint(path+".service", "name a service that calls it", "service %q is a data store, which takes no requests", r.Service)
+		} else if svc != nil && r.Endpoint != "" {
 			v.endpoint(path+".endpoint", svc, r.Method, r.Endpoint)
 		}
 	}
@@ -116,7 +119,11 @@ func (v *validator) checkTarget(path string, f *fault.Fault) {
 	if f.Rounds != nil {
 		for j, victim := range f.Rounds.Victims {
 			if victim != fault.Nobody {
-				v.service(path+"."+problem.Index("rounds.victims", j), victim)
+				if svc := v.service(path+"."+problem.Index("rounds.victims", j), victim); svc != nil {
+					if err := store.Can(svc, f); err != nil {
+						v.problems.Add(path+"."+problem.Index("rounds.victims", j), "%v", err)
+					}
+				}
 			}
 		}
 	}
@@ -130,6 +137,10 @@ func (v *validator) checkTarget(path string, f *fault.Fault) {
 	}
 	if svc == nil {
 		return
+	}
+	if err := store.Can(svc, f); err != nil {
+		message, hint, _ := strings.Cut(err.Error(), "; ")
+		v.problems.AddHint(path+".type", hint, "%s", message)
 	}
 	if t.Replica > svc.Replicas {
 		v.problems.AddHint(path+".target.replica", replicaHint(svc.Replicas), "service %q has no replica %d", t.Service, t.Replica)

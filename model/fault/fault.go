@@ -100,6 +100,9 @@ type Args struct {
 	// replaced by.
 	Pattern string `json:"pattern,omitempty"`
 	With    string `json:"with,omitempty"`
+	// Operation limits a fault in a data store to one kind of operations: read,
+	// write, range or transaction.
+	Operation string `json:"operation,omitempty"`
 }
 
 // Rounds repeats a fault on the process: every Interval a victim is drawn.

@@ -57,6 +57,15 @@ const (
 	Slice         Type = "slice"
 	Concatenate   Type = "concatenate"
 	Substitute    Type = "substitute"
+
+	SlowQuery            Type = "slow-query"
+	ConnectionsExhausted Type = "connections-exhausted"
+	LockWait             Type = "lock-wait"
+	Failover             Type = "failover"
+	ReplicaLag           Type = "replica-lag"
+	CacheFlush           Type = "cache-flush"
+	AuthRevoked          Type = "auth-revoked"
+	DiskFull             Type = "disk-full"
 )
 
 // Layer says what a type of fault breaks.
@@ -71,6 +80,8 @@ const (
 	// OnEdge is between a caller and a service: a gate that stands there does
 	// something to connections and their bytes.
 	OnEdge Layer = "edge"
+	// InStore is in a data store: what it does with operations and connections.
+	InStore Layer = "store"
 )
 
 // Arg names one parameter of Args by its JSON name.
@@ -91,6 +102,7 @@ const (
 	ArgLoad        Arg = "load"
 	ArgPattern     Arg = "pattern"
 	ArgWith        Arg = "with"
+	ArgOperation   Arg = "operation"
 )
 
 // An Entry of the vocabulary says what a type does and which arguments it
@@ -151,6 +163,15 @@ func Vocabulary() []Entry {
 		{Type: Slice, Layer: OnEdge, Doc: "send in small parts, with a pause before each", Needs: []Arg{ArgSize}, May: []Arg{ArgDelay}, Direction: FromTarget},
 		{Type: Concatenate, Layer: OnEdge, Doc: "hold data back until there is so much of it, or for so long", Needs: []Arg{ArgSize}, May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(60e9)}, Direction: FromTarget},
 		{Type: Substitute, Layer: OnEdge, Doc: "replace what a regular expression matches; groups are $1", Needs: []Arg{ArgPattern}, May: []Arg{ArgWith}, Direction: FromTarget},
+
+		{Type: SlowQuery, Layer: InStore, Doc: "let operations of a store take longer", Needs: []Arg{ArgDelay}, May: []Arg{ArgJitter, ArgOperation}},
+		{Type: ConnectionsExhausted, Layer: InStore, Doc: "close the connections of a store's clients and refuse new ones, as if others held them all"},
+		{Type: LockWait, Layer: InStore, Doc: "let writes wait for a row that another client has locked"},
+		{Type: Failover, Layer: InStore, Doc: "take the primary away; after the hold a replica answers, which only reads", May: []Arg{ArgHold}, Defaults: Args{Hold: unit.Duration(3e9)}},
+		{Type: ReplicaLag, Layer: InStore, Doc: "answer reads with what a store had so long ago", Needs: []Arg{ArgDelay}},
+		{Type: CacheFlush, Layer: InStore, Doc: "remove all items of a cache, once"},
+		{Type: AuthRevoked, Layer: InStore, Doc: "close the connections of a store's clients and refuse their operations"},
+		{Type: DiskFull, Layer: InStore, Doc: "let writes fail for want of space"},
 	}
 }
 
@@ -174,7 +195,7 @@ func (a Args) given() []Arg {
 		{ArgDelay, !a.Delay.IsZero()}, {ArgJitter, a.Jitter != 0}, {ArgStatus, a.Status != 0}, {ArgSize, a.Size != 0},
 		{ArgHold, a.Hold != 0}, {ArgCores, a.Cores != 0}, {ArgRate, a.Rate != 0}, {ArgPercent, a.Percent != 0},
 		{ArgCorrelation, a.Correlation != 0}, {ArgMethod, a.Method != ""}, {ArgLoad, a.Load != 0},
-		{ArgPattern, a.Pattern != ""}, {ArgWith, a.With != ""},
+		{ArgPattern, a.Pattern != ""}, {ArgWith, a.With != ""}, {ArgOperation, a.Operation != ""},
 	} {
 		if g.set {
 			args = append(args, g.arg)
@@ -254,8 +275,26 @@ func (f *Fault) Validate() (problems problem.List) {
 	if entry.onNetwork() && f.Target.Endpoint != "" {
 		problems.AddHint("target.endpoint", "name a service (cart) or an edge (web->cart)", "fault type %q does not know of endpoints, such as %q", f.Type, f.Target.Endpoint)
 	}
+	if entry.Layer == InStore {
+		f.checkInStore(&problems)
+	}
 	f.checkTarget(&problems, entry)
 	return problems
+}
+
+// checkInStore refuses what a fault in a data store cannot do: the protocols of
+// stores do not say who calls, and some faults act on the store as a whole.
+func (f *Fault) checkInStore(problems *problem.List) {
+	if f.Target.Endpoint != "" {
+		problems.AddHint("target.endpoint", "name the store alone; slow-query takes an operation", "a data store has no endpoints, such as %q", f.Target.Endpoint)
+	}
+	if f.Target.From != "" {
+		problems.AddHint("target.from", "name the store alone", "a data store does not know that %q calls it", f.Target.From)
+	}
+	byOperation := f.Type == SlowQuery || f.Type == LockWait || f.Type == ReplicaLag
+	if p := f.Probability; !byOperation && p < 1 && p >= 0 {
+		problems.AddHint("probability", "leave it out", "fault type %q acts on the whole store, and not on a share of its operations", f.Type)
+	}
 }
 
 // onNetwork reports whether the fault acts on bytes rather than requests.
@@ -336,6 +375,12 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	if _, err := regexp.Compile(a.Pattern); err != nil {
 		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
 	}
+	if a.Operation != "" && !slices.Contains(operations(), a.Operation) {
+		problems.AddHint("args.operation", "write read, write, range or transaction", "operation %q is not known", a.Operation)
+	}
+	if f.Type == ReplicaLag && a.Delay.Fixed == 0 && !a.Delay.IsZero() {
+		problems.AddHint("args.delay", "write a duration such as 2s", "a replica lags by a fixed delay")
+	}
 	if share := a.Percent.Share(); !(share >= 0 && share <= 1) {
 		problems.AddHint("args.percent", "write percents from 0 to 100, such as 30", "%v is not between 0 and 100", float64(a.Percent))
 	}
@@ -348,6 +393,9 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 		}
 	}
 }
+
+// operations are those of data stores that a fault may be limited to.
+func operations() []string { return []string{"read", "write", "range", "transaction"} }
 
 func joinArgs(args []Arg) string {
 	names := make([]string, len(args))

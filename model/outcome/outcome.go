@@ -11,6 +11,9 @@ const (
 	OK Class = "ok"
 	// HTTPError is an answer with a status of 400 or more.
 	HTTPError Class = "http_error"
+	// StoreError is an answer of a data store that says, in the words of its
+	// protocol, that an operation failed. Only calls end so.
+	StoreError Class = "store_error"
 	// FailedHop is a chain's answer with a status below 400 that tells of a hop
 	// which failed: MicroSim's services answer 200 whatever became of their
 	// routes. Only clients of a load count it; the services count each hop by what
@@ -23,8 +26,8 @@ const (
 	// BreakerOpen is a request that a breaker did not let out, or whose failure
 	// opened the breaker.
 	BreakerOpen Class = "breaker_open"
-	// Rejected is a request that its sender's own bulkhead or rate limit turned
-	// away. One that a busy service turns away is an HTTPError, of status 503.
+	// Rejected is a request that its sender's own bulkhead, rate limit or pool of
+	// connections turned away. One that a busy service turns away is an HTTPError, of status 503.
 	Rejected Class = "rejected"
 	// Cancelled is a request whose caller gave up.
 	Cancelled Class = "cancelled"
@@ -36,11 +39,11 @@ const (
 
 // Classes lists the classes in the order of reports.
 func Classes() []Class {
-	return []Class{OK, HTTPError, FailedHop, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
+	return []Class{OK, HTTPError, StoreError, FailedHop, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed, Dropped}
 }
 
 // Count is the number of classes.
-const Count = 10
+const Count = 11
 
 // Index is the place of a class in Classes, or -1.
 func Index(class Class) int {
@@ -49,22 +52,24 @@ func Index(class Class) int {
 		return 0
 	case HTTPError:
 		return 1
-	case FailedHop:
+	case StoreError:
 		return 2
-	case ConnectionError:
+	case FailedHop:
 		return 3
-	case Timeout:
+	case ConnectionError:
 		return 4
-	case BreakerOpen:
+	case Timeout:
 		return 5
-	case Rejected:
+	case BreakerOpen:
 		return 6
-	case Cancelled:
+	case Rejected:
 		return 7
-	case Malformed:
+	case Cancelled:
 		return 8
-	case Dropped:
+	case Malformed:
 		return 9
+	case Dropped:
+		return 10
 	default:
 		return -1
 	}
@@ -73,10 +78,10 @@ func Index(class Class) int {
 // OfCalls lists the classes that a service's call can end with, in the order of
 // reports. A call is never Dropped, and never a FailedHop.
 func OfCalls() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
+	return []Class{OK, HTTPError, StoreError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
 }
 
 // OfAttempts lists the classes that one request sent for a call can end with.
 func OfAttempts() []Class {
-	return []Class{OK, HTTPError, ConnectionError, Timeout, Cancelled, Malformed}
+	return []Class{OK, HTTPError, StoreError, ConnectionError, Timeout, Cancelled, Malformed}
 }

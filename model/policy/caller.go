@@ -217,7 +217,7 @@ func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
 		return slices.Contains(r.On, class)
 	}
 	switch class {
-	case outcome.ConnectionError, outcome.Timeout, outcome.Malformed:
+	case outcome.ConnectionError, outcome.Timeout, outcome.Malformed, outcome.StoreError:
 		return true
 	case outcome.HTTPError:
 		return status >= 500

@@ -54,7 +54,8 @@ type Retry struct {
 	Cap     unit.Duration `json:"cap,omitzero"`
 	Jitter  Jitter        `json:"jitter,omitempty"`
 	// On lists the classes that are retried; empty means connection errors,
-	// timeouts, malformed answers, and HTTP errors of 500 and more.
+	// timeouts, malformed answers, errors of data stores, and HTTP errors of 500 and
+	// more.
 	On     []outcome.Class `json:"on,omitempty"`
 	Budget *Budget         `json:"budget,omitempty"`
 }
@@ -206,7 +207,7 @@ func (r *Retry) validate() (problems problem.List) {
 	}
 	for i, class := range r.On {
 		if !slices.Contains(outcome.OfCalls(), class) || class == outcome.OK {
-			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, malformed or rejected", "outcome %q can not be retried", class)
+			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, store_error, malformed or rejected", "outcome %q can not be retried", class)
 		}
 	}
 	if b := r.Budget; b != nil && (!(b.Ratio >= 0 && b.Ratio <= 10) || !(b.Burst >= 1 && b.Burst <= 1e6)) {

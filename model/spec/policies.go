@@ -131,6 +131,9 @@ func lowerCall(n *decode.Node) {
 		return
 	}
 	lowerPolicy(n)
+	if query := n.Get("query"); query.IsScalar() {
+		n.Set("query", query.Listed())
+	}
 	if onError := n.Get("onError"); onError != nil && onError.Shape == decode.Object && !n.Has("answers") {
 		n.Take("onError")
 		n.Set("answers", onError)
@@ -150,6 +153,9 @@ func lowerCall(n *decode.Node) {
 
 // shortenCall is lowerCall in reverse.
 func shortenCall(n *decode.Node) {
+	if query := n.Get("query"); query != nil && len(query.Items) == 1 {
+		n.Set("query", query.Items[0])
+	}
 	if fallback := n.Get("fallback"); fallback != nil && len(fallback.Fields) == 1 && fallback.Has("kind") {
 		n.Set("fallback", fallback.Get("kind"))
 	}

@@ -135,8 +135,8 @@ func randomService(r *rand.Rand, i, n int) topology.Service {
 	if r.IntN(4) == 0 {
 		s.Resources = &topology.Resources{CPULimit: pick(r, unit.Cores(0), 0.25, 3), MemoryRequest: randomSize(r)}
 	}
-	if r.IntN(4) == 0 {
-		s.Kind, s.Store = topology.Redis, &topology.Store{Reads: r.IntN(3), Writes: r.IntN(3)}
+	if i > 0 && r.IntN(4) == 0 { // the first takes the requests
+		return randomStore(r, s)
 	}
 	s.Endpoints[0].Path = pick(r, "/", "/", "/items")
 	if r.IntN(4) == 0 {
@@ -154,6 +154,21 @@ func randomService(r *rand.Rand, i, n int) topology.Service {
 		for range r.IntN(4) {
 			e.Steps = append(e.Steps, randomStep(r, i, n, true))
 		}
+	}
+	return s
+}
+
+// randomStore makes a data store of a service.
+func randomStore(r *rand.Rand, s topology.Service) topology.Service {
+	s = topology.NewService(s.Name)
+	s.Kind = pick(r, topology.Redis, topology.MySQL, topology.MongoDB)
+	s.Workers = r.IntN(3)
+	s.Store = &topology.Store{
+		Reads: r.IntN(3), Writes: r.IntN(3), Items: r.IntN(3), Latency: pick(r, dist.Delay{}, dist.Fixed(time.Millisecond)),
+		MaxConnections: r.IntN(3), Space: randomSize(r), Pool: topology.Pool{Size: r.IntN(3), Wait: randomDuration(r)}, Timeout: randomDuration(r), Retries: r.IntN(3),
+	}
+	if r.IntN(3) == 0 {
+		s.Store = &topology.Store{Engine: topology.Real, Address: "127.0.0.1:6379"}
 	}
 	return s
 }

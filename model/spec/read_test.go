@@ -181,10 +181,10 @@ services:
 	if b.Endpoints[0].Steps[0].Work.Sleep.String() != "20ms" || b.Memory != 1<<20 || b.Replicas != 2 || b.Endpoints[0].Response.Size != 15 {
 		t.Errorf("b is wrong: %+v", b)
 	}
-	if c.Kind != topology.MongoDB || *c.Store != (topology.Store{Reads: 3, Writes: 2}) || s.Namespace != "ns" {
+	if c.Kind != topology.MongoDB || !reflect.DeepEqual(*c.Store, topology.Store{Reads: 3, Writes: 2}) || s.Namespace != "ns" {
 		t.Errorf("c is wrong: %+v", c)
 	}
-	if len(docs[0].Origin.Notes) != 1 {
+	if c.Replicas != 1 || len(docs[0].Origin.Notes) != 2 {
 		t.Errorf("notes are wrong: %v", docs[0].Origin.Notes)
 	}
 }

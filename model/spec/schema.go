@@ -182,6 +182,10 @@ func quantity(t reflect.Type) schema {
 			names = append(names, r.Name)
 		}
 		return enum(names...)
+	case reflect.TypeFor[topology.Engine]():
+		return enum(topology.Embedded, topology.Real)
+	case reflect.TypeFor[topology.Operation]():
+		return enum(topology.Operations()...)
 	case reflect.TypeFor[topology.OnError]():
 		return enum(topology.Propagate, topology.Ignore)
 	case reflect.TypeFor[topology.OnCancel]():
@@ -230,6 +234,7 @@ func (w *schemaWriter) named(t reflect.Type) schema {
 		return w.step()
 	case reflect.TypeFor[topology.Call]():
 		s["required"] = []string{"to"}
+		w.also(s, "query", enum(topology.Operations()...))
 		put(s["properties"].(schema), "onError", w.onErrorSchema())
 		put(s["properties"].(schema), "answers", schema{"type": "object", "additionalProperties": w.answer()})
 		w.orNull(s)

@@ -96,7 +96,7 @@ func (s *System) Edges() []Edge {
 }
 
 // Entries lists the services that requests arrive at: those named by Entry, or
-// those that nobody calls, or else the first.
+// those that nobody calls, or else the first; never data stores.
 func (s *System) Entries() []string {
 	if len(s.Entry) > 0 {
 		return s.Entry
@@ -109,12 +109,12 @@ func (s *System) Entries() []string {
 	}
 	var names []string
 	for i := range s.Services {
-		if !called[s.Services[i].Name] {
+		if !called[s.Services[i].Name] && !s.Services[i].Kind.IsStore() {
 			names = append(names, s.Services[i].Name)
 		}
 	}
-	if len(names) == 0 && len(s.Services) > 0 {
-		names = []string{s.Services[0].Name}
+	if at := slices.IndexFunc(s.Services, func(t Service) bool { return !t.Kind.IsStore() }); len(names) == 0 && at >= 0 {
+		names = []string{s.Services[at].Name}
 	}
 	return names
 }

@@ -29,17 +29,26 @@ type Kind string
 
 // The kinds of services.
 const (
-	Base    Kind = "base"
-	MongoDB Kind = "mongodb"
-	MySQL   Kind = "mysql"
-	Redis   Kind = "redis"
+	Base      Kind = "base"
+	MongoDB   Kind = "mongodb"
+	MySQL     Kind = "mysql"
+	Redis     Kind = "redis"
+	Postgres  Kind = "postgres"
+	Memcached Kind = "memcached"
 )
 
 // Kinds lists all kinds of services.
-func Kinds() []Kind { return []Kind{Base, MongoDB, MySQL, Redis} }
+func Kinds() []Kind { return []Kind{Base, MongoDB, MySQL, Redis, Postgres, Memcached} }
 
 // IsStore reports whether the kind is a data store.
-func (k Kind) IsStore() bool { return k == MongoDB || k == MySQL || k == Redis }
+func (k Kind) IsStore() bool {
+	switch k {
+	case MongoDB, MySQL, Redis, Postgres, Memcached:
+		return true
+	default: // Base, and kinds that are not known
+		return false
+	}
+}
 
 // A Service answers requests at its endpoints.
 type Service struct {
@@ -75,7 +84,7 @@ type Service struct {
 	// Memory is held for the life of the service.
 	Memory    unit.Size  `json:"memory,omitzero"`
 	Resources *Resources `json:"resources,omitempty"`
-	// Store says what a data store does per request.
+	// Store says what a data store holds, how fast it is, and how it is reached.
 	Store     *Store     `json:"store,omitempty"`
 	Endpoints []Endpoint `json:"endpoints"`
 }
@@ -110,14 +119,6 @@ type Resources struct {
 	CPULimit      unit.Cores `json:"cpuLimit,omitzero"`
 	MemoryRequest unit.Size  `json:"memoryRequest,omitzero"`
 	MemoryLimit   unit.Size  `json:"memoryLimit,omitzero"`
-}
-
-// Store counts the operations of a data store per request.
-type Store struct {
-	// Reads are look-ups of random documents, one after another.
-	Reads int `json:"reads,omitempty"`
-	// Writes are inserts of small documents, one after another.
-	Writes int `json:"writes,omitempty"`
 }
 
 // An Endpoint answers the requests of one path.
@@ -196,7 +197,17 @@ type Call struct {
 	// Probability is how likely the call is made, 0 to 1.
 	Probability unit.Share `json:"probability"`
 	// Count is how many times it is made, one after another.
-	Count       int       `json:"count"`
+	Count int `json:"count"`
+	// Reads is how many items a call of a data store looks up, one after another. A
+	// call without reads, writes and query asks for what the store says.
+	Reads int `json:"reads,omitempty"`
+	// Writes is how many items it writes then.
+	Writes int `json:"writes,omitempty"`
+	// Query are operations that it does after those: read, write, range or
+	// transaction.
+	Query []Operation `json:"query,omitempty"`
+	// RequestSize is the length of the body, or of each value that is written to a
+	// data store.
 	RequestSize unit.Size `json:"requestSize,omitzero"`
 	// OnError says what a failure does if no fallback replaces the answer.
 	OnError OnError `json:"onError"`

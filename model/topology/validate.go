@@ -43,6 +43,8 @@ func (s *System) Validate() (problems problem.List) {
 	for i, name := range s.Entry {
 		if byName[name] == nil {
 			problems.AddHint(problem.Index("entry", i), suggest(name, byName), "entry %q is not a service of the system", name)
+		} else if byName[name].Kind.IsStore() {
+			problems.AddHint(problem.Index("entry", i), "name a service that calls it", "entry %q is a data store, which takes no requests", name)
 		}
 	}
 	for i, host := range s.AllowHosts {
@@ -59,20 +61,14 @@ func (s *System) Validate() (problems problem.List) {
 func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 	checkServiceName(&problems, s.Name)
 	if !slices.Contains(Kinds(), s.Kind) {
-		problems.AddHint("kind", "write base, mongodb, mysql or redis", "kind %q is not known", s.Kind)
+		problems.AddHint("kind", "write "+kindNames(), "kind %q is not known", s.Kind)
 	}
 	s.checkRuntime(&problems)
 	checkRange(&problems, "replicas", float64(s.Replicas), 0, MaxReplicas)
 	checkRange(&problems, "workers", float64(s.Workers), 0, MaxWorkers)
 	checkRange(&problems, "backlog", float64(s.Backlog), 0, MaxBacklog)
 	checkSize(&problems, "memory", s.Memory, MaxMemory)
-	if s.Store != nil {
-		if !s.Kind.IsStore() {
-			problems.AddHint("store", "set kind to mongodb, mysql or redis", "a service of kind %q has no store operations", s.Kind)
-		}
-		checkRange(&problems, "store.reads", float64(s.Store.Reads), 0, MaxStoreOps)
-		checkRange(&problems, "store.writes", float64(s.Store.Writes), 0, MaxStoreOps)
-	}
+	s.checkStore(&problems)
 	if r := s.Resources; r != nil {
 		if r.CPULimit > 0 && r.CPURequest > r.CPULimit {
 			problems.Add("resources.cpuRequest", "request %q is over the limit %q", r.CPURequest, r.CPULimit)
@@ -203,11 +199,13 @@ func (w *Work) validate() (problems problem.List) {
 // validate names the mistakes in a call of a request that has the budget for all
 // that it does; 0 is without bound.
 func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (problems problem.List) {
-	if callee := byName[c.To]; callee == nil {
+	callee := byName[c.To]
+	if callee == nil {
 		problems.AddHint("to", suggest(c.To, byName), "callee %q is not a service of the system", c.To)
-	} else if (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
+	} else if !callee.Kind.IsStore() && (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
 		problems.AddHint("endpoint", "it has "+callee.endpointNames(), "service %q has no endpoint %q", c.To, strings.TrimSpace(c.Method+" "+c.Endpoint))
 	}
+	c.checkOperations(&problems, callee)
 	checkMethod(&problems, "method", c.Method)
 	checkProbability(&problems, "probability", c.Probability)
 	checkRange(&problems, "count", float64(c.Count), 1, MaxCount)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
@@ -79,8 +80,11 @@ func (f *figures) memory() int64 {
 }
 
 // isError reports whether a request with the code went wrong: a status of 400
-// or more, or none at all.
+// or more, an error of a data store, or no answer at all.
 func isError(code string) bool {
+	if code == control.CodeOK {
+		return false
+	}
 	status, err := strconv.Atoi(code)
 	return err != nil || status >= 400
 }

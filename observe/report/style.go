@@ -333,7 +333,7 @@ func isMoment(r *result.FaultRecord) bool {
 func classText(n int64, class outcome.Class) string {
 	name := strings.ReplaceAll(string(class), "_", " ")
 	switch class {
-	case outcome.HTTPError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
+	case outcome.HTTPError, outcome.StoreError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
 		return plural(int(n), name)
 	default:
 		return fmt.Sprintf("%d %s", n, name)

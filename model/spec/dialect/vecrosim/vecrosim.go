@@ -83,6 +83,10 @@ func Read(f *decode.File, n *decode.Node) *document.Draft {
 		if in.Replicas != nil {
 			s.Replicas = *in.Replicas
 		}
+		if s.Kind.IsStore() && s.Replicas > 1 {
+			s.Replicas = 1
+			p.Note(n.At("replicas"), "replicas", "the data store %q has one replica, since it has one address", s.Name)
+		}
 		p.Moved[path+".replicas"] = "replicas"
 		if in.Services[i].Node != "" {
 			p.Note(n.At(path+".node"), path+".node", "node has no meaning here")

@@ -1,0 +1,370 @@
+package virtual
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/des"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// An attempt of a call of a data store does its operations one after another. Each
+// takes a connection of the caller's pool, sends one message to the store, and gives
+// the connection back when the answer is there, as drivers do. What the store
+// answers, and when, is decided by the model that the embedded engine executes, too.
+
+// A storing is what an attempt of a call of a data store has beside others.
+type storing struct {
+	// active says that the attempt is one.
+	active bool
+	// operation is the number of the operation under way.
+	operation int
+	// holds says that it has a place in the pool, open that it has a connection,
+	// made in this epoch of the store.
+	holds, open bool
+	epoch       int
+	// timer is that of the wait for a connection, then of that for an answer.
+	timer des.Timer
+	// code is what the store has answered.
+	code store.Code
+}
+
+// A dataStore is what the replica of a data store has beside others.
+type dataStore struct {
+	*store.Store
+	// epoch counts the moments at which all connections were closed.
+	epoch int
+	// waiting are the operations that go on when the conditions change.
+	waiting []handle
+}
+
+// A pool is what one replica of a caller keeps of connections to a store.
+type connPool struct {
+	// used counts those who have a place.
+	used int
+	// idle are the epochs of the connections that nobody uses.
+	idle    []int
+	waiting []handle // attempts
+}
+
+type poolKey struct{ from, to int32 }
+
+// errPool is that of an operation that got no connection of the pool.
+var errPool = errors.New("no connection of the pool was free in time") //nolint:gochecknoglobals // a sentinel
+
+// startStore gives a replica that has started the items and the conditions of its
+// store.
+func (w *world) startStore(s *service, r *replica) {
+	if !s.topology.Kind.IsStore() {
+		return
+	}
+	epoch := 0
+	if r.store != nil {
+		epoch = r.store.epoch + 1
+	}
+	r.store = &dataStore{Store: store.New(w.exp.Seed, &s.topology), epoch: epoch}
+	for _, a := range w.faults.running {
+		if a.layer == fault.InStore && a.fault.Type != fault.CacheFlush && slices.Contains(a.replicas, s.replicas[r.number-1]) {
+			r.store.Apply(a.id, a.fault, w.now())
+		}
+	}
+}
+
+func (w *world) poolOf(from, to int32) *connPool {
+	key := poolKey{from, to}
+	p := w.pools[key]
+	if p == nil {
+		p = &connPool{}
+		w.pools[key] = p
+	}
+	return p
+}
+
+// callStore begins an attempt of a call of a data store.
+func (w *world) callStore(i int32, until time.Duration) {
+	att := w.attempts.at(i)
+	att.storing, att.connected = storing{active: true}, true
+	if until != exec.Never {
+		att.timer = w.k.InOrder(w.deadlines, until, event{timedOut, i, w.attempts.gens[i]})
+	}
+	w.nextOperation(i)
+}
+
+// nextOperation gives an operation a place in the pool, or lets it wait for one.
+func (w *world) nextOperation(i int32) {
+	att := w.attempts.at(i)
+	p, settings := w.poolOf(att.from, att.to), w.services[w.replicas[att.to].service].store
+	if p.used < settings.Pool.Size {
+		p.used++
+		w.operate(i)
+		return
+	}
+	gen := w.attempts.gens[i]
+	p.waiting = append(p.waiting, handle{i, gen})
+	att.storing.timer = w.k.After(settings.Pool.Wait.Std(), event{poolOver, i, gen})
+}
+
+// poolOver ends an operation that has waited long enough for a connection.
+func (w *world) poolOver(e event) {
+	if !w.attempts.is(e.a, e.gen) || w.parks(w.attempts.at(e.a).from, e) {
+		return
+	}
+	att := w.attempts.at(e.a)
+	att.failure = unpooled
+	w.settle(e.a)
+}
+
+// operate sends an operation over a connection of the pool, or over a new one.
+func (w *world) operate(i int32) {
+	att, gen := w.attempts.at(i), w.attempts.gens[i]
+	r, s := w.replicas[att.to], w.serviceAt(att.to)
+	p, t := w.poolOf(att.from, att.to), &att.storing
+	w.k.Cancel(t.timer)
+	t.holds, t.open, t.code = true, false, store.OK
+	for n := len(p.idle); n > 0 && !t.open; n = len(p.idle) {
+		t.epoch, p.idle = p.idle[n-1], p.idle[:n-1]
+		t.open = t.epoch == r.store.epoch
+	}
+	delay := time.Duration(0)
+	if att.fresh = !t.open; att.fresh {
+		delay = 4 * w.machine.Latency // of the connection, and of the driver's greeting
+		if r.state != up || w.faults.refuses(w, att) {
+			att.failure = refused
+			w.k.After(2*w.machine.Latency, event{answered, i, gen})
+			return
+		}
+		code, ok := r.store.Connect(w.now())
+		if !ok {
+			if t.code = code; code == store.OK {
+				att.failure = broken
+			} else {
+				s.counts.refused++
+			}
+			w.k.After(delay, event{answered, i, gen})
+			return
+		}
+		t.epoch, t.open = r.store.epoch, true
+	}
+	c := w.callings.at(att.call)
+	from := w.servings.at(w.strands.at(c.strand).serving)
+	op := c.op.Call.Operations[t.operation]
+	m := message{method: behave.MethodStore, path: string(op), left: exec.Never, inside: true, operation: op}
+	m.item = w.serviceAt(att.from).plan.OperationItem(from.identity.Request, c.op.Index, t.operation, s.store.Items)
+	m.valueBytes = c.op.Call.RequestBytes
+	if m.valueBytes == 0 {
+		m.valueBytes = topology.DefaultValueSize
+	}
+	if op.Writes() {
+		m.bytes = m.valueBytes
+	}
+	hop := att.hop.text
+	if len(w.faults.paths) > 0 && t.operation > 0 {
+		hop += "#" + strconv.Itoa(t.operation) // each message meets faults by itself
+	}
+	sv := w.send(i, att, m, behave.Request{ID: att.id, Hop: hop, From: w.serviceAt(att.from).name}, att.hop)
+	att.served, att.servedGen = sv, w.servings.gens[sv]
+	t.timer = w.k.After(delay+s.store.Timeout.Std(), event{timedOut, i, gen})
+	w.requestSent(sv, w.now()+delay)
+}
+
+// endOperation gives the place in the pool to the next who waits, and the connection
+// back if it can be used again.
+func (w *world) endOperation(att *attempt, reusable bool) {
+	t := &att.storing
+	w.k.Cancel(t.timer)
+	r, p := w.replicas[att.to], w.poolOf(att.from, att.to)
+	if !t.holds {
+		p.waiting = slices.DeleteFunc(p.waiting, func(h handle) bool { return w.attempts.at(h.i) == att })
+		return
+	}
+	if t.open && t.epoch == r.store.epoch {
+		if reusable {
+			p.idle = append(p.idle, t.epoch)
+		} else {
+			r.store.Disconnect()
+		}
+	}
+	t.holds, t.open = false, false
+	for len(p.waiting) > 0 {
+		next := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		if w.attempts.is(next.i, next.gen) {
+			w.operate(next.i)
+			return
+		}
+	}
+	p.used--
+}
+
+// settleOperation goes on after an operation of an attempt. It reports whether the
+// attempt has ended.
+func (w *world) settleOperation(i int32) (ended bool) {
+	att := w.attempts.at(i)
+	t := &att.storing
+	good := att.failure == none && t.code == store.OK
+	w.endOperation(att, att.failure == none)
+	if !good || t.operation+1 == len(w.callings.at(att.call).op.Call.Operations) {
+		return true
+	}
+	t.operation++
+	w.nextOperation(i)
+	return false
+}
+
+// outcomeOfStore is how an attempt of a call of a data store has ended.
+func (w *world) outcomeOfStore(att *attempt) exec.Event {
+	e := exec.Event{Kind: exec.Answered, Now: w.now(), Class: outcome.OK}
+	switch {
+	case att.failure != none:
+		e.Class, e.Err = att.failure.class(), att.failure.err()
+	case att.storing.code != store.OK:
+		e.Class, e.Err = outcome.StoreError, att.storing.code
+	}
+	return e
+}
+
+// beginOperation lets a store begin an operation that it has read.
+func (w *world) beginOperation(i int32) {
+	sv := w.servings.at(i)
+	m := &sv.message
+	q := store.Query{Operation: m.operation, Item: store.ItemName(m.item)}
+	if m.operation.Writes() {
+		q.Value = make([]byte, m.valueBytes)
+	}
+	w.stepOperation(i, w.replicas[sv.replica].store.Begin(&sv.operation, q, w.now()))
+}
+
+// operationStep goes on with an operation whose time has come.
+func (w *world) operationStep(e event) {
+	if w.servings.is(e.a, e.gen) && !w.parks(w.servings.at(e.a).replica, e) {
+		sv := w.servings.at(e.a)
+		w.stepOperation(e.a, w.replicas[sv.replica].store.Next(&sv.operation, w.now()))
+	}
+}
+
+func (w *world) stepOperation(i int32, step store.Step) {
+	sv, gen := w.servings.at(i), w.servings.gens[i]
+	if step.Done {
+		w.finishOperation(i, &step.Answer)
+		return
+	}
+	if step.Until != store.Never {
+		sv.timer = w.k.At(step.Until, event{operationStep, i, gen})
+	}
+	if step.Changes {
+		d := w.replicas[sv.replica].store
+		d.waiting = append(d.waiting, handle{i, gen})
+	}
+}
+
+// storeErrorBytes is about the length of a store's error.
+const storeErrorBytes = 40
+
+// finishOperation answers an operation.
+func (w *world) finishOperation(i int32, a *store.Answer) {
+	sv := w.servings.at(i)
+	r := w.replicas[sv.replica]
+	s := w.services[r.service]
+	res := response{status: storeOK, bytes: int64(len(a.Value))}
+	for _, value := range a.Items {
+		res.bytes += int64(len(value))
+	}
+	if a.Code != store.OK {
+		res = response{status: storeFailed, bytes: storeErrorBytes}
+	}
+	s.counts.count(&res, w.now()-sv.start)
+	w.leaves(s, sv)
+	r.inFlight--
+	replica := sv.replica
+	if w.waits(sv) {
+		att := w.attempts.at(sv.attempt)
+		att.response, att.served, att.storing.code = res, -1, a.Code
+		w.answerSent(sv.attempt, sv.gen, res.bytes)
+	}
+	w.freeServing(i)
+	w.ended(replica)
+}
+
+// storeOK and storeFailed stand for the statuses of stores, which have none.
+const (
+	storeOK     = 1
+	storeFailed = 2
+)
+
+// notUnderstood answers an operation that a fault has garbled.
+func (w *world) notUnderstood(sv *serving, at time.Duration) {
+	att := w.attempts.at(sv.attempt)
+	att.response, att.storing.code = response{status: storeFailed, bytes: storeErrorBytes}, store.NotUnderstood
+	w.k.At(at, event{answered, sv.attempt, sv.gen})
+}
+
+// inStore lets a fault begin or end in its stores.
+func (w *world) inStore(a *acting, begins bool) {
+	for _, i := range a.replicas {
+		r := w.replicas[i]
+		if begins {
+			if r.state == up && r.store.Apply(a.id, a.fault, w.now()) {
+				w.cutClients(i)
+			}
+		} else {
+			a.hits = r.store.hitsOf(a)
+			r.store.Clear(a.id)
+		}
+		waiting := r.store.waiting
+		r.store.waiting = nil
+		for _, h := range waiting {
+			if w.servings.is(h.i, h.gen) {
+				w.k.Cancel(w.servings.at(h.i).timer)
+				w.operationStep(event{operationStep, h.i, h.gen})
+			}
+		}
+	}
+}
+
+// hitsOf is how often a fault has acted.
+func (d *dataStore) hitsOf(a *acting) int64 {
+	for _, c := range d.Conditions() {
+		if c.ID == a.id {
+			return c.Hits()
+		}
+	}
+	return a.hits
+}
+
+// cutClients closes all connections to a store, and with them the operations that
+// are under way.
+func (w *world) cutClients(i int32) {
+	r := w.replicas[i]
+	r.store.epoch++
+	for r.store.Connections() > 0 {
+		r.store.Disconnect()
+	}
+	for n, sv := range w.servings.list {
+		if sv.live && sv.replica == i && sv.state != onTheWay {
+			w.dropServing(int32(n))
+		}
+	}
+	r.inFlight = 0
+}
+
+// checkStore refuses what is not modelled of a store.
+func checkStore(system string, t *topology.Service) error {
+	settings := t.StoreSettings()
+	switch {
+	case !t.Kind.IsStore():
+		return nil
+	case settings.Engine == topology.Real:
+		return fmt.Errorf("playing system %q: what a real server of kind %s takes is not known in virtual time; use --on local, or write engine: embedded for store %q", system, t.Kind, t.Name)
+	case settings.Retries > 0:
+		return fmt.Errorf("playing system %q: which failures a driver of kind %s retries is not modelled in virtual time; leave retries out of store %q, and give its calls a retry", system, t.Kind, t.Name)
+	}
+	return nil
+}

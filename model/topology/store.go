@@ -1,0 +1,359 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// Engine says what answers the operations of a data store.
+type Engine string
+
+// The engines.
+const (
+	// Embedded is this project's own model of a store, which speaks the store's
+	// protocol.
+	Embedded Engine = "embedded"
+	// Real is a server of that kind, at an address.
+	Real Engine = "real"
+)
+
+// A Store describes a data store: what answers, what it holds, how fast it is, and
+// the driver by which each replica of its callers reaches it. A zero field means
+// its default; see Service.StoreSettings.
+type Store struct {
+	// Reads is how many look-ups a call makes that does not say its own operations.
+	Reads int `json:"reads,omitempty"`
+	// Writes is how many writes such a call makes, after its reads.
+	Writes int `json:"writes,omitempty"`
+	// Engine is what answers: embedded or real; empty means embedded.
+	Engine Engine `json:"engine,omitempty"`
+	// Address is the host:port of a real server.
+	Address string `json:"address,omitempty"`
+	// Items is how many items there are at the beginning, item:0 and on. Each
+	// operation draws one of them.
+	Items int `json:"items,omitempty"`
+	// Latency is how long the embedded store works on an operation, beside what
+	// the machine takes.
+	Latency dist.Delay `json:"latency,omitzero"`
+	// WriteLatency takes the place of Latency for writes and transactions.
+	WriteLatency dist.Delay `json:"writeLatency,omitzero"`
+	// MaxConnections is how many clients may be connected; 0 means the default of
+	// the kind.
+	MaxConnections int `json:"maxConnections,omitempty"`
+	// LockTimeout bounds the wait for a row that another operation has locked; 0
+	// means the default of the kind.
+	LockTimeout unit.Duration `json:"lockTimeout,omitzero"`
+	// Space bounds the bytes that writes may add; 0 means without bound.
+	Space unit.Size `json:"space,omitzero"`
+	// Pool bounds the connections that one replica of a caller keeps to the store.
+	Pool Pool `json:"pool,omitzero"`
+	// Timeout is how long the driver waits for the answer to one operation.
+	Timeout unit.Duration `json:"timeout,omitzero"`
+	// Retries is how often the driver itself sends an operation again. Drivers do
+	// that by default; here 0 means never, so that failures are seen.
+	Retries int `json:"retries,omitempty"`
+}
+
+// A Pool is that of a driver.
+type Pool struct {
+	// Size is how many connections there may be at once.
+	Size int `json:"size,omitempty"`
+	// Wait is how long an operation waits for one that is free. One that gets none
+	// ends as rejected.
+	Wait unit.Duration `json:"wait,omitzero"`
+}
+
+// Operation is one thing that a store is asked to do.
+type Operation string
+
+// The operations.
+const (
+	// OpRead looks one item up by its key.
+	OpRead Operation = "read"
+	// OpWrite stores one item.
+	OpWrite Operation = "write"
+	// OpRange reads RangeItems items that follow one another.
+	OpRange Operation = "range"
+	// OpTransaction reads an item and writes it, both or none.
+	OpTransaction Operation = "transaction"
+)
+
+// RangeItems is how many items a range has.
+const RangeItems = 10
+
+// Operations lists all operations.
+func Operations() []Operation { return []Operation{OpRead, OpWrite, OpRange, OpTransaction} }
+
+// Writes reports whether the operation changes something.
+func (o Operation) Writes() bool { return o == OpWrite || o == OpTransaction }
+
+// Defaults of stores.
+const (
+	// DefaultItems is how many documents VECROsim seeds its stores with.
+	DefaultItems        = 100_000
+	DefaultPoolSize     = 10
+	DefaultPoolWait     = unit.Duration(1e9)
+	DefaultStoreTimeout = unit.Duration(5e9)
+	// DefaultValueSize is how many bytes a write stores if its call has no
+	// requestSize.
+	DefaultValueSize = 64
+)
+
+// Bounds of stores.
+const (
+	MaxItems       = 10_000_000
+	MaxPool        = 10_000
+	MaxConnections = 1_000_000
+	MaxRetries     = 10
+	MaxSpace       = 4 << 30
+)
+
+// kindDefaults are the defaults that the servers of a kind themselves have.
+type kindDefaults struct {
+	connections int
+	// lock is innodb_lock_wait_timeout of MySQL; PostgreSQL's lock_timeout and
+	// MongoDB's wait have no bound.
+	lock unit.Duration
+}
+
+func (k Kind) defaults() kindDefaults {
+	switch k {
+	case MySQL:
+		return kindDefaults{151, unit.Duration(50e9)} // max_connections, MySQL 8.0
+	case Postgres:
+		return kindDefaults{100, 0} // max_connections, PostgreSQL 15
+	case MongoDB:
+		return kindDefaults{65536, 0} // net.maxIncomingConnections
+	case Memcached:
+		return kindDefaults{1024, 0} // -c
+	default:
+		return kindDefaults{10000, 0} // maxclients of Redis
+	}
+}
+
+// StoreSettings are those of a data store, with its defaults.
+func (s *Service) StoreSettings() Store {
+	var t Store
+	if s.Store != nil {
+		t = *s.Store
+	}
+	usual := s.Kind.defaults()
+	t.Engine = cmp.Or(t.Engine, Embedded)
+	t.Items = cmp.Or(t.Items, DefaultItems)
+	t.MaxConnections = cmp.Or(t.MaxConnections, usual.connections)
+	t.LockTimeout = cmp.Or(t.LockTimeout, usual.lock)
+	t.Pool.Size = cmp.Or(t.Pool.Size, DefaultPoolSize)
+	t.Pool.Wait = cmp.Or(t.Pool.Wait, DefaultPoolWait)
+	t.Timeout = cmp.Or(t.Timeout, DefaultStoreTimeout)
+	if t.WriteLatency.IsZero() {
+		t.WriteLatency = t.Latency
+	}
+	return t
+}
+
+// Operations are what a call asks a store to do, in order; none for a call of
+// another service.
+func (c *Call) Operations() []Operation {
+	list := make([]Operation, 0, c.Reads+c.Writes+len(c.Query))
+	for range c.Reads {
+		list = append(list, OpRead)
+	}
+	for range c.Writes {
+		list = append(list, OpWrite)
+	}
+	return append(list, c.Query...)
+}
+
+// WithOperations completes a call of a store: one that does not say what it asks
+// for asks for what the store says, or else for one read. A call of another
+// service stays as it is.
+func (c Call) WithOperations(callee *Service) Call {
+	if !callee.Kind.IsStore() || c.Reads > 0 || c.Writes > 0 || len(c.Query) > 0 {
+		return c
+	}
+	if t := callee.Store; t != nil {
+		c.Reads, c.Writes = t.Reads, t.Writes
+	}
+	if c.Reads == 0 && c.Writes == 0 {
+		c.Reads = 1
+	}
+	return c
+}
+
+// Stores lists the services that are data stores.
+func (s *System) Stores() (names []string) {
+	for i := range s.Services {
+		if s.Services[i].Kind.IsStore() {
+			names = append(names, s.Services[i].Name)
+		}
+	}
+	return names
+}
+
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+// checkStore names the mistakes in what a service says as a data store.
+func (s *Service) checkStore(problems *problem.List) {
+	if !s.Kind.IsStore() {
+		if s.Store != nil {
+			problems.AddHint("store", "set kind to "+strings.TrimPrefix(kindNames(), "base, "), "a service of kind %q has no store operations", s.Kind)
+		}
+		return
+	}
+	refuse := func(path string, set bool, hint string) {
+		if set {
+			problems.AddHint(path, hint, "a store of kind %s answers operations and no requests, so %s has no effect", s.Kind, path)
+		}
+	}
+	for i := range s.Endpoints {
+		plain := NewEndpoint(DefaultPath)
+		if e := s.Endpoints[i]; !reflect.DeepEqual(e, plain) {
+			refuse(problem.Index("endpoints", i), true, "leave it out; latency and items stand under store")
+		}
+	}
+	const leaveOut = "leave it out"
+	refuse("runtime", s.Runtime != "" && s.Runtime != Agent, leaveOut)
+	refuse("backlog", s.Backlog != 0, "write store: {maxConnections: ...}")
+	refuse("shed", s.Shed != nil, "write store: {maxConnections: ...}")
+	refuse("onCancel", s.OnCancel != "", leaveOut)
+	refuse("memory", s.Memory != 0, leaveOut)
+	refuse("readiness.path", s.Readiness != nil && s.Readiness.Path != "", leaveOut)
+	refuse("liveness.path", s.Liveness != nil && s.Liveness.Path != "", leaveOut)
+	if s.Replicas > 1 {
+		problems.AddHint("replicas", "write 1; the faults replica-lag and failover show what replicas do", "a store has one address, and not %d replicas", s.Replicas)
+	}
+	if s.Store != nil {
+		problems.Under("store", s.Store.validate(s))
+	}
+}
+
+func (t *Store) validate(s *Service) (problems problem.List) {
+	checkRange(&problems, "reads", float64(t.Reads), 0, MaxStoreOps)
+	checkRange(&problems, "writes", float64(t.Writes), 0, MaxStoreOps)
+	checkRange(&problems, "items", float64(t.Items), 0, MaxItems)
+	checkRange(&problems, "maxConnections", float64(t.MaxConnections), 0, MaxConnections)
+	checkRange(&problems, "pool.size", float64(t.Pool.Size), 0, MaxPool)
+	checkRange(&problems, "retries", float64(t.Retries), 0, MaxRetries)
+	checkSize(&problems, "space", t.Space, MaxSpace)
+	for _, d := range []struct {
+		path string
+		v    unit.Duration
+	}{{"lockTimeout", t.LockTimeout}, {"pool.wait", t.Pool.Wait}, {"timeout", t.Timeout}} {
+		if d.v < 0 {
+			problems.Add(d.path, "%s %q is negative", d.path, d.v)
+		}
+	}
+	problems.Under("latency", t.Latency.Validate())
+	problems.Under("writeLatency", t.WriteLatency.Validate())
+	if t.LockTimeout != 0 && !s.Kind.HasRowLocks() {
+		problems.AddHint("lockTimeout", "leave it out", "%s has no locks on rows", s.Kind)
+	}
+	switch t.Engine {
+	case "", Embedded:
+		if t.Address != "" {
+			problems.AddHint("address", "write engine: real, or leave address out", "the embedded engine chooses its own address")
+		}
+	case Real:
+		t.checkReal(&problems, s)
+	default:
+		problems.AddHint("engine", "write embedded or real", "engine %q is not known", t.Engine)
+	}
+	return problems
+}
+
+// checkReal refuses what a real server decides by itself.
+func (t *Store) checkReal(problems *problem.List, s *Service) {
+	host, port, ok := strings.Cut(t.Address, ":")
+	if !ok || host == "" || port == "" || strings.ContainsAny(t.Address, " /@?#") {
+		problems.AddHint("address", "write its host and port, such as 127.0.0.1:6379", "a real engine has no address, or an invalid one: %q", t.Address)
+	}
+	for _, f := range []struct {
+		path string
+		set  bool
+	}{
+		{"latency", !t.Latency.IsZero()}, {"writeLatency", !t.WriteLatency.IsZero()}, {"maxConnections", t.MaxConnections != 0},
+		{"lockTimeout", t.LockTimeout != 0}, {"space", t.Space != 0},
+	} {
+		if f.set {
+			problems.AddHint(f.path, "leave it out, or write engine: embedded", "a real server of kind %s has its own %s", s.Kind, f.path)
+		}
+	}
+}
+
+// HasRowLocks reports whether writes of one item wait for each other.
+func (k Kind) HasRowLocks() bool { return k == MySQL || k == Postgres || k == MongoDB }
+
+// checkOperations names the mistakes in what a call asks a store for; callee may
+// be nil.
+func (c *Call) checkOperations(problems *problem.List, callee *Service) {
+	checkRange(problems, "reads", float64(c.Reads), 0, MaxStoreOps)
+	checkRange(problems, "writes", float64(c.Writes), 0, MaxStoreOps)
+	checkRange(problems, "query", float64(len(c.Query)), 0, MaxStoreOps)
+	for i, op := range c.Query {
+		if !slices.Contains(Operations(), op) {
+			problems.AddHint(problem.Index("query", i), "write read, write, range or transaction", "operation %q is not known", op)
+		} else if callee != nil && callee.Kind == Memcached && op == OpTransaction {
+			problems.AddHint(problem.Index("query", i), "write read, write or range", "memcached has no transactions")
+		}
+	}
+	if callee == nil {
+		return
+	}
+	if callee.Kind.IsStore() {
+		for _, f := range []struct {
+			path string
+			set  bool
+		}{{"endpoint", c.Endpoint != ""}, {"method", c.Method != ""}} {
+			if f.set {
+				problems.AddHint(f.path, "write reads, writes or query", "a store of kind %s has no %s", callee.Kind, f.path)
+			}
+		}
+		return
+	}
+	if first := firstSet(map[string]bool{"reads": c.Reads > 0, "writes": c.Writes > 0, "query": len(c.Query) > 0}); first != "" {
+		problems.AddHint(first, "leave it out, or make the callee a store such as kind: redis", "service %q is no data store", c.To)
+	}
+}
+
+func firstSet(set map[string]bool) string {
+	for _, name := range []string{"reads", "writes", "query"} {
+		if set[name] {
+			return name
+		}
+	}
+	return ""
+}
+
+// DescribeOperations says in words what a call asks a store for, such as "2 reads,
+// 1 write".
+func DescribeOperations(ops []Operation) string {
+	var parts []string
+	for _, o := range Operations() {
+		n := 0
+		for _, op := range ops {
+			if op == o {
+				n++
+			}
+		}
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+string(o))
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, o))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

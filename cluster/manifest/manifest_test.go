@@ -173,7 +173,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		change func(*topology.System, *Options)
 		want   string
 	}{
-		"store":      {func(s *topology.System, _ *Options) { s.Services[1].Kind = topology.Redis }, `"redis"`},
+		"store": {func(s *topology.System, _ *Options) {
+			s.Services[1] = topology.Service{Name: s.Services[1].Name, Kind: topology.Redis}
+		}, `"redis"`},
 		"digit":      {func(s *topology.System, _ *Options) { s.Services[0].Name = "2cart" }, `"2cart"`},
 		"no service": {func(s *topology.System, _ *Options) { s.Services = nil }, "no services"},
 		"no image":   {func(_ *topology.System, o *Options) { o.Image = "" }, "image"},

@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("during the fault: %+v %+v", during.Clients, during.Clients.Latency)
 	}
 	cart := during.Services[0]
-	if cart.Requests != 60 || cart.Errors != 6 || cart.Rate != 20 || cart.Codes["500"] != 6 || cart.Up != 2 || cart.CPUCores != 0.5 || math.Abs(cart.Latency.P50-0.01) > 0.0001 {
+	if cart.Requests != 60 || cart.Errors != 6 || cart.Rate != 20 || cart.Codes["500"] != 6 || cart.Up != 2 || cart.CPUCores == nil || *cart.CPUCores != 0.5 || math.Abs(cart.Latency.P50-0.01) > 0.0001 {
 		t.Errorf("cart during the fault: %+v %+v", cart, cart.Latency)
 	}
 	if e := during.Edges[0]; e.Caller != "cart" || e.Callee != "db" || e.Calls != 60 || e.Errors != 3 || e.Outcomes[outcome.Timeout] != 3 {

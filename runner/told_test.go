@@ -107,7 +107,7 @@ func tellShop(t *testing.T, e experiment.Experiment, started time.Time) *result.
 func shopSample(at time.Time, elapsed time.Duration) *measure.Sample {
 	s := &measure.Sample{
 		At: at, Elapsed: elapsed, Counted: elapsed, Service: "cart", Requests: 20, Rate: 20 / elapsed.Seconds(), Errors: 2, Codes: map[string]int64{"200": 18, "500": 2},
-		Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: 0.5,
+		Up: 2, Replicas: 2, InFlight: 3, CPUSeconds: measure.Amount{Value: 0.5, Known: true},
 		Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 19, outcome.Timeout: 1}}},
 	}
 	s.Latency.Add(10*time.Millisecond, 18)

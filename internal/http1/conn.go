@@ -48,6 +48,9 @@ type Endpoint struct {
 type Conn struct {
 	net.Conn
 	raw syscall.RawConn // nil if bytes are not those on the wire, as with TLS
+	// Traffic counts what the connection carries, if it is not nil: with TLS the
+	// bytes before they are encrypted.
+	Traffic *Traffic
 
 	// buf[r:w] was received and is not used yet.
 	buf  []byte
@@ -211,6 +214,8 @@ func (c *Conn) exchange(head, body []byte) error {
 		c.out = body
 	}
 	err := c.raw.Read(c.step)
+	c.Traffic.AddSent(c.written)
+	c.Traffic.AddReceived(c.got)
 	switch {
 	case c.ioErr != nil && c.written < len(c.out):
 		return c.listen(c.ioErr)
@@ -252,6 +257,7 @@ func (c *Conn) listen(sending error) error {
 func (c *Conn) send(data []byte) error {
 	for len(data) > 0 {
 		n, err := c.Write(data)
+		c.Traffic.AddSent(n)
 		data = data[n:]
 		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || !c.putOff()) {
 			return err
@@ -275,6 +281,7 @@ func (c *Conn) fill() error {
 	}
 	for {
 		n, err := c.Read(c.buf[c.w:])
+		c.Traffic.AddReceived(n)
 		c.w += n
 		switch {
 		case n > 0:

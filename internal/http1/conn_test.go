@@ -149,7 +149,7 @@ func TestRequestsAreSentOnce(t *testing.T) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	pool := NewPool(net.Dialer{})
+	pool := NewPool(net.Dialer{}, nil)
 	defer pool.Close()
 	for i := range 2 {
 		c, err := pool.Get(t.Context(), to, time.Now().Add(5*time.Second))

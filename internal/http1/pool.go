@@ -74,8 +74,9 @@ const (
 // A Pool keeps idle connections for those who send to the same addresses. Its
 // methods may be called at the same time.
 type Pool struct {
-	dialer net.Dialer
-	all    Set
+	dialer  net.Dialer
+	traffic *Traffic
+	all     Set
 
 	mu   sync.Mutex
 	idle map[string][]*Conn
@@ -86,9 +87,10 @@ type Pool struct {
 	closed bool
 }
 
-// NewPool returns a pool that connects by the dialer.
-func NewPool(dialer net.Dialer) *Pool {
-	return &Pool{dialer: dialer, idle: map[string][]*Conn{}, swept: time.Now()}
+// NewPool returns a pool that connects by the dialer. Its connections count what
+// they carry in traffic, if that is not nil.
+func NewPool(dialer net.Dialer, traffic *Traffic) *Pool {
+	return &Pool{dialer: dialer, traffic: traffic, idle: map[string][]*Conn{}, swept: time.Now()}
 }
 
 // Close ends the requests in flight and closes every connection.
@@ -136,6 +138,7 @@ func (p *Pool) dial(ctx context.Context, to Endpoint, now, until time.Time) (*Co
 	if err != nil {
 		return nil, err
 	}
+	c.Traffic = p.traffic
 	if err := p.all.Add(c); err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func take(t *testing.T, p *Pool, to Endpoint) *Conn {
 }
 
 func TestConnectionsThatAreSeldomUsedAreClosed(t *testing.T) {
-	p := NewPool(net.Dialer{})
+	p := NewPool(net.Dialer{}, nil)
 	defer p.Close()
 	to, other := quiet(t), quiet(t)
 	first, second, elsewhere := take(t, p, to), take(t, p, to), take(t, p, other)
@@ -45,7 +45,7 @@ func TestConnectionsThatAreSeldomUsedAreClosed(t *testing.T) {
 }
 
 func TestIdleConnectionsAreUsedLastInFirstOut(t *testing.T) {
-	p := NewPool(net.Dialer{})
+	p := NewPool(net.Dialer{}, nil)
 	defer p.Close()
 	to := quiet(t)
 	first, second := take(t, p, to), take(t, p, to)
@@ -57,7 +57,7 @@ func TestIdleConnectionsAreUsedLastInFirstOut(t *testing.T) {
 }
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	p := NewPool(net.Dialer{})
+	p := NewPool(net.Dialer{}, nil)
 	defer p.Close()
 	to := quiet(t)
 	var all []*Conn
@@ -73,7 +73,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 }
 
 func TestKeepOnly(t *testing.T) {
-	p := NewPool(net.Dialer{})
+	p := NewPool(net.Dialer{}, nil)
 	defer p.Close()
 	p.KeepOnly(func() map[string]bool { t.Error("asked without connections"); return nil })
 	a, b := quiet(t), quiet(t)
@@ -96,7 +96,7 @@ func TestKeepOnly(t *testing.T) {
 }
 
 func TestCloseEndsWhatIsInFlight(t *testing.T) {
-	p := NewPool(net.Dialer{})
+	p := NewPool(net.Dialer{}, nil)
 	to := quiet(t)
 	c := take(t, p, to)
 	idle := take(t, p, to)

@@ -101,7 +101,7 @@ func (s *service) startFallbacks() {
 // sample returns what a service did since the last one.
 func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.Sample {
 	c := &s.counts
-	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: c.cpu.Seconds(), Degraded: c.degraded}
+	sample := measure.Sample{At: at, Elapsed: elapsed, Counted: elapsed, Service: s.name, Codes: map[string]int64{}, Replicas: len(s.replicas), CPUSeconds: measure.Amount{Value: c.cpu.Seconds(), Known: true}, Degraded: c.degraded}
 	c.cpu, c.degraded = 0, 0
 	for i := range c.codes {
 		code := &c.codes[i]

@@ -112,7 +112,7 @@ func (rec *record) add(w *world, s *service, sample *measure.Sample) {
 // limit; of others, that of the work which has ended.
 func (rec *record) cpuOf(w *world, s *service, sample *measure.Sample) time.Duration {
 	if rec.Services[s.index].CPULimit == 0 {
-		return time.Duration(sample.CPUSeconds * 1e9)
+		return time.Duration(sample.CPUSeconds.Value * 1e9)
 	}
 	var used time.Duration
 	for _, i := range s.replicas {

@@ -21,6 +21,10 @@ const (
 	QueueLength           = "microsim_queue_length"
 	HeldMemoryBytes       = "microsim_held_memory_bytes"
 	BreakerState          = "microsim_breaker_state" // LabelCallee
+	// The bytes that the connections of the service carry, of requests to it and of
+	// its calls, without what TCP and IP add.
+	NetworkReceiveBytes  = "microsim_network_receive_bytes_total"
+	NetworkTransmitBytes = "microsim_network_transmit_bytes_total"
 )
 
 // FineQuery, as the query of MetricsPath, asks for RequestDurationFine and

@@ -86,7 +86,9 @@ func (q *Queue[T]) Quit(who T) bool {
 }
 
 // Full reports whether Enter would turn one away.
-func (q *Queue[T]) Full() bool { return len(q.free) == 0 && q.n >= q.rules.Queue && (!q.rules.LIFO || q.n == 0) }
+func (q *Queue[T]) Full() bool {
+	return len(q.free) == 0 && q.n >= q.rules.Queue && (!q.rules.LIFO || q.n == 0)
+}
 
 // Len is how many wait.
 func (q *Queue[T]) Len() int { return q.n }

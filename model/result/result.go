@@ -235,10 +235,15 @@ type ServiceStats struct {
 	Availability float64 `json:"availability"`
 	Up           float64 `json:"up"`
 	// InFlight and QueueLength are the highest seen at any scrape.
-	InFlight    int64   `json:"maxInFlight"`
-	QueueLength int64   `json:"maxQueueLength"`
-	CPUCores    float64 `json:"cpuCores"`
-	MemoryBytes int64   `json:"maxMemoryBytes"`
+	InFlight    int64 `json:"maxInFlight"`
+	QueueLength int64 `json:"maxQueueLength"`
+	// CPUCores is processor time per second, NetworkIn and NetworkOut the bytes per
+	// second that the connections of the service carried; nil where they are not
+	// known.
+	CPUCores    *float64 `json:"cpuCores,omitempty"`
+	NetworkIn   *float64 `json:"networkIn,omitempty"`
+	NetworkOut  *float64 `json:"networkOut,omitempty"`
+	MemoryBytes int64    `json:"maxMemoryBytes"`
 }
 
 // EdgeStats are what one service saw of its calls to another.

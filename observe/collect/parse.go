@@ -25,7 +25,9 @@ type figures struct {
 	inFlight, queue float64
 	cpu             float64
 	resident, held  float64
-	hasResident     bool
+	received, sent  float64
+	// Not every service says these of itself alone.
+	hasCPU, hasResident, hasTraffic bool
 }
 
 type callFigures struct {
@@ -52,7 +54,8 @@ func (f *figures) reset() {
 		call.fallbacks, call.degraded, call.breaker, call.hasBreaker = 0, 0, 0, false
 		call.duration.reset()
 	}
-	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.hasResident = 0, 0, 0, 0, 0, false
+	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.received, f.sent = 0, 0, 0, 0, 0, 0, 0
+	f.hasCPU, f.hasResident, f.hasTraffic = false, false, false
 }
 
 func zero(m map[string]float64) {
@@ -166,7 +169,11 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 	case control.HeldMemoryBytes:
 		f.held += v
 	case "process_cpu_seconds_total":
-		f.cpu += v
+		f.cpu, f.hasCPU = f.cpu+v, true
+	case control.NetworkReceiveBytes:
+		f.received, f.hasTraffic = f.received+v, true
+	case control.NetworkTransmitBytes:
+		f.sent, f.hasTraffic = f.sent+v, true
 	case "process_resident_memory_bytes":
 		f.resident, f.hasResident = f.resident+v, true
 	}

@@ -46,7 +46,13 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 		sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
 		latency := w.now.duration.Since(&w.prev.duration.Histogram)
 		sample.Latency.Merge(&latency)
-		sample.CPUSeconds += delta(w.now.cpu, w.prev.cpu)
+		if w.now.hasCPU {
+			sample.CPUSeconds.Add(delta(w.now.cpu, w.prev.cpu))
+		}
+		if w.now.hasTraffic {
+			sample.BytesReceived.Add(delta(w.now.received, w.prev.received))
+			sample.BytesSent.Add(delta(w.now.sent, w.prev.sent))
+		}
 		w.addCalls(calls)
 		sample.Rate += perSecond(requests, w.at.Sub(w.since))
 	}

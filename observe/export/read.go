@@ -210,7 +210,7 @@ func (r *Run) timelineRow(c *record) {
 		r.services = append(r.services, serviceRow{
 			span: s, service: strings.Clone(c.text("service")), up: c.number("replicas_up"), replicas: c.number("replicas"),
 			requests: c.number("requests"), errors: c.number("errors"), degraded: c.number("degraded"), latencies: c.latencies(),
-			inFlight: c.number("in_flight"), queue: c.number("queue_length"), cpu: c.number("cpu_cores"), memory: c.number("memory_bytes"),
+			inFlight: c.number("in_flight"), queue: c.number("queue_length"), cpu: c.optional("cpu_cores"), memory: c.number("memory_bytes"),
 			netIn: c.optional("network_in_per_s"), netOut: c.optional("network_out_per_s"),
 		})
 	default:

@@ -5,6 +5,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // A Recorder keeps the rows of a run while it goes on, so that an export need not
@@ -29,8 +30,8 @@ func (r *Recorder) Observe(e runner.Event) {
 	row.requests, row.errors, row.degraded = float64(s.Requests), float64(s.Errors), float64(s.Degraded)
 	row.latencies = latenciesOf(&s.Latency)
 	row.inFlight, row.queue = float64(s.InFlight), float64(s.QueueLength)
-	row.cpu, row.memory = s.CPUSeconds/s.Interval().Seconds(), float64(s.MemoryBytes)
-	row.netIn, row.netOut = unknown(), unknown()
+	row.memory = float64(s.MemoryBytes)
+	row.cpu, row.netIn, row.netOut = perSecond(s.CPUSeconds, s), perSecond(s.BytesReceived, s), perSecond(s.BytesSent, s)
 	r.run.services = append(r.run.services, row)
 	for i := range s.Calls {
 		call := &s.Calls[i]
@@ -41,6 +42,13 @@ func (r *Recorder) Observe(e runner.Event) {
 			latencies: latenciesOf(&call.Latency),
 		})
 	}
+}
+
+func perSecond(a measure.Amount, s *measure.Sample) float64 {
+	if v, known := a.PerSecond(s.Interval()); known {
+		return v
+	}
+	return unknown()
 }
 
 // silent is a row of a service that told nothing, which is not that it did nothing.

@@ -171,7 +171,11 @@ func pointCurves(points []point) curves {
 		perSecond := func(n int64) num { return known(float64(n) / p.known) }
 		c.Rate, c.Errors = append(c.Rate, perSecond(p.requests)), append(c.Errors, perSecond(p.errors))
 		c.InFlight, c.Queue = append(c.InFlight, known(float64(p.inFlight))), append(c.Queue, known(float64(p.queue)))
-		c.CPU, c.Memory = append(c.CPU, known(p.cpuSeconds/p.known)), append(c.Memory, known(float64(p.memory)))
+		cpu := unknown()
+		if p.cpuSeconds.Known {
+			cpu = known(p.cpuSeconds.Value / p.known)
+		}
+		c.CPU, c.Memory = append(c.CPU, cpu), append(c.Memory, known(float64(p.memory)))
 		p50, p90, p99 := unknown(), unknown(), unknown()
 		if q := p.latency(); q != nil {
 			p50, p90, p99 = quantile(q, experiment.P50), quantile(q, experiment.P90), quantile(q, experiment.P99)

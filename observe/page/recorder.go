@@ -195,7 +195,7 @@ type point struct {
 	// packed has the latencies.
 	packed          stats.Packed
 	inFlight, queue int64
-	cpuSeconds      float64
+	cpuSeconds      measure.Amount
 	memory          int64
 	up, replicas    int
 	// calls are by callee, outcomes by place in outcome.Classes.
@@ -281,7 +281,7 @@ func (p *point) merge(o *point) {
 	}
 	p.packed = merged(p.packed, o.packed)
 	p.inFlight, p.queue, p.memory = max(p.inFlight, o.inFlight), max(p.queue, o.queue), max(p.memory, o.memory)
-	p.cpuSeconds += o.cpuSeconds
+	p.cpuSeconds.Merge(o.cpuSeconds)
 	p.up, p.replicas = min(p.up, o.up), max(p.replicas, o.replicas)
 }
 

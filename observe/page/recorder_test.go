@@ -70,7 +70,7 @@ func TestMergedPointsAddUp(t *testing.T) {
 	sample := func(n int64) *measure.Sample {
 		s := &measure.Sample{
 			Elapsed: time.Second, Counted: time.Second, Requests: 10 * n, Rate: float64(10 * n), Errors: n, Codes: map[string]int64{"200": 9 * n, "503": n},
-			InFlight: n, QueueLength: 4 - n, CPUSeconds: 0.5, MemoryBytes: n, Up: int(n), Replicas: 2,
+			InFlight: n, QueueLength: 4 - n, CPUSeconds: measure.Amount{Value: 0.5, Known: true}, MemoryBytes: n, Up: int(n), Replicas: 2,
 			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: n, outcome.BreakerOpen: 3 * n, outcome.Cancelled: 7}}},
 		}
 		s.Latency.Add(time.Duration(n)*time.Second, 10*n)

@@ -36,7 +36,7 @@ func small() (events []runner.Event, end *result.Result) {
 	sample := func(at time.Duration, slow int64) runner.ServiceSampled {
 		s := measure.Sample{
 			At: began.Add(at), Elapsed: time.Second, Counted: time.Second, Service: "cart", Requests: 20, Rate: 20, Errors: 1, Degraded: 4,
-			InFlight: 2, QueueLength: 1, CPUSeconds: 0.25, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
+			InFlight: 2, QueueLength: 1, CPUSeconds: measure.Amount{Value: 0.25, Known: true}, BytesReceived: measure.Amount{Value: 2000, Known: true}, BytesSent: measure.Amount{Value: 6000, Known: true}, MemoryBytes: 1 << 20, Up: 1, Replicas: 2,
 			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 1}, Degraded: 3}},
 		}
 		s.Latency.Add(5*time.Millisecond, 20-slow)

@@ -29,7 +29,7 @@ func timelineColumns() []string {
 		columns = append(columns, string(class))
 	}
 	columns = append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
-	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded")
+	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded", "network_in_per_s", "network_out_per_s")
 }
 
 // edgeColumns are those of edges.csv: what a caller saw of its calls. Attempts
@@ -130,7 +130,7 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.latency(&s.Latency)
 	t.count(s.InFlight)
 	t.count(s.QueueLength)
-	t.number(s.CPUSeconds / s.Interval().Seconds())
+	t.amount(s.CPUSeconds, s.Interval())
 	t.count(s.MemoryBytes)
 	t.count(int64(s.Up))
 	t.count(int64(s.Replicas))
@@ -138,6 +138,8 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.count(s.Requests)
 	t.number(s.Goodput())
 	t.count(s.Degraded)
+	t.amount(s.BytesReceived, s.Interval())
+	t.amount(s.BytesSent, s.Interval())
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -196,6 +198,7 @@ func (r *Recorder) clientRows(result *result.Result) error {
 		t.count(s.Ended)
 		t.number(s.Goodput())
 		t.count(s.Degraded)
+		t.empty(2)
 		if err := t.end(); err != nil {
 			return err
 		}

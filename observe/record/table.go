@@ -7,6 +7,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // A table is a CSV file that grows.
@@ -51,6 +54,15 @@ func (t *table) number(v float64) {
 	}
 	s := strconv.FormatFloat(v, 'f', 9, 64)
 	t.row = append(t.row, strings.TrimSuffix(strings.TrimRight(s, "0"), "."))
+}
+
+// amount writes how much it is per second, if it is known.
+func (t *table) amount(a measure.Amount, interval time.Duration) {
+	if v, known := a.PerSecond(interval); known {
+		t.number(v)
+		return
+	}
+	t.empty(1)
 }
 
 // empty leaves cells empty whose value is not known.

@@ -49,11 +49,10 @@ func (t *Top) Add(s *measure.Sample) {
 	}
 	t.At, t.Seconds = s.At, s.Elapsed.Seconds()
 	i := slices.IndexFunc(t.Services, func(old TopService) bool { return old.Name == s.Service })
-	// Once a service has used processors, it is known to be able to.
-	if s.CPUSeconds > 0 || i >= 0 && t.Services[i].CPU != nil {
+	if s.CPUSeconds.Known {
 		cpu := 0.0
 		if counted := s.Counted.Seconds(); counted > 0 {
-			cpu = s.CPUSeconds / counted
+			cpu = s.CPUSeconds.Value / counted
 		}
 		row.CPU = &cpu
 	}

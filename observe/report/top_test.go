@@ -13,7 +13,7 @@ func topOf(services int) *Top {
 	for i := range services {
 		s := measure.Sample{
 			At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Elapsed: 2 * time.Second, Counted: 2 * time.Second, Service: "s" + string(rune('a'+i)), Requests: 100, Rate: 50,
-			InFlight: 3, QueueLength: 2, CPUSeconds: 0.5, MemoryBytes: 20<<20 + 1, Up: 2, Replicas: 2,
+			InFlight: 3, QueueLength: 2, CPUSeconds: measure.Amount{Value: 0.5, Known: true}, MemoryBytes: 20<<20 + 1, Up: 2, Replicas: 2,
 		}
 		switch i {
 		case 0:
@@ -42,7 +42,7 @@ sc            -       -          -          -         -      -      -       -   
 	}
 	// A later sample takes the place of the one before.
 	top := topOf(1)
-	top.Add(&measure.Sample{Service: "sa", Elapsed: time.Second, Up: 1, Replicas: 2})
+	top.Add(&measure.Sample{Service: "sa", Elapsed: time.Second, Up: 1, Replicas: 2, CPUSeconds: measure.Amount{Known: true}})
 	if s := top.Services[0]; len(top.Services) != 1 || s.Up != 1 || s.RequestsPerSecond != 0 || s.Latency != nil || s.CPU == nil || *s.CPU != 0 {
 		t.Errorf("after a second sample: %+v", s)
 	}

@@ -99,7 +99,7 @@ func TestExportedFiguresAreThoseOfTheResult(t *testing.T) {
 		for _, s := range whole.Services {
 			near(t, name+": requests of "+s.Service, table[s.Service+"_workload"], float64(s.Requests))
 			near(t, name+": errors of "+s.Service, table[s.Service+"_error"], float64(s.Errors))
-			near(t, name+": processor seconds of "+s.Service, table[s.Service+"_cpu"], s.CPUCores*s.Seconds)
+			near(t, name+": processor seconds of "+s.Service, table[s.Service+"_cpu"], *s.CPUCores*s.Seconds)
 		}
 		clients := sums(t, filepath.Join(out, "csv", "case-0001", "clients.csv"))
 		near(t, name+": requests", clients["requests"], float64(whole.Clients.Requests))

@@ -94,7 +94,7 @@ func (p *player) playOne(ctx context.Context, e experiment.Experiment) (search.R
 			}
 			usage.Add(search.Sample{
 				At: s.At, Elapsed: s.Sample.Elapsed, Service: s.Sample.Service,
-				InWork: s.Sample.InFlight, Queue: s.Sample.QueueLength, CPUSeconds: s.Sample.CPUSeconds, Memory: s.Sample.MemoryBytes,
+				InWork: s.Sample.InFlight, Queue: s.Sample.QueueLength, CPUSeconds: s.Sample.CPUSeconds.Value, Memory: s.Sample.MemoryBytes,
 			})
 		},
 		Disk: func(at, elapsed, busy time.Duration) {

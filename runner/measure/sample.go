@@ -60,8 +60,10 @@ type Sample struct {
 	Latency     stats.Histogram
 	InFlight    int64
 	QueueLength int64
-	CPUSeconds  float64
-	MemoryBytes int64
+	// CPUSeconds is processor time, BytesReceived and BytesSent what the
+	// connections of the service carried.
+	CPUSeconds, BytesReceived, BytesSent Amount
+	MemoryBytes                          int64
 	// Up is the number of replicas that answered the watcher.
 	Up, Replicas int
 	// Last is set where the watching ended with this sample, which may be of a

@@ -38,7 +38,7 @@ type serviceCell struct {
 	degraded                int64
 	codes                   map[string]int64
 	latency                 stats.Histogram
-	cpu                     float64
+	cpu, received, sent     Amount
 	inFlight, queue, memory int64
 	edges                   map[string]*edgeCell
 }
@@ -79,7 +79,9 @@ func (c *serviceCell) Observe(sample *Sample) {
 	c.degraded += sample.Degraded
 	c.codes = sum(c.codes, sample.Codes)
 	c.latency.Merge(&sample.Latency)
-	c.cpu += sample.CPUSeconds
+	c.cpu.Merge(sample.CPUSeconds)
+	c.received.Merge(sample.BytesReceived)
+	c.sent.Merge(sample.BytesSent)
 	c.inFlight = max(c.inFlight, sample.InFlight)
 	c.queue = max(c.queue, sample.QueueLength)
 	c.memory = max(c.memory, sample.MemoryBytes)
@@ -114,7 +116,9 @@ func (c *serviceCell) merge(o *serviceCell) {
 	c.requests, c.errors, c.degraded = c.requests+o.requests, c.errors+o.errors, c.degraded+o.degraded
 	c.codes = sum(c.codes, o.codes)
 	c.latency.Merge(&o.latency)
-	c.cpu += o.cpu
+	c.cpu.Merge(o.cpu)
+	c.received.Merge(o.received)
+	c.sent.Merge(o.sent)
 	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
@@ -171,7 +175,7 @@ func (c *serviceCell) stats(name string) result.ServiceStats {
 	}
 	if c.counted > 0 {
 		s.Rate, s.Goodput = float64(c.requests)/c.counted, float64(c.requests-c.errors-c.degraded)/c.counted
-		s.CPUCores = c.cpu / c.counted
+		s.CPUCores, s.NetworkIn, s.NetworkOut = c.cpu.over(c.counted), c.received.over(c.counted), c.sent.over(c.counted)
 	}
 	if c.seconds > 0 {
 		s.Up = c.up / c.seconds

@@ -431,7 +431,7 @@ func TestAFullBacklogIsAConnectionError(t *testing.T) {
 	}
 	defer ln.Close()
 	const backlog = 2
-	if _, err := workers.NewListener(ln, 0, backlog); err != nil {
+	if _, err := workers.NewListener(ln, 0, backlog, nil); err != nil {
 		t.Fatal(err)
 	}
 	s, url := calling(t, "http://"+ln.Addr().String(), policy.Call{Timeout: 200 * millisecond}, nil)

@@ -36,6 +36,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
@@ -125,6 +126,7 @@ type Service struct {
 	ready atomic.Bool
 	// loopback is set if the service is reached by this machine alone.
 	loopback atomic.Bool
+	traffic  http1.Traffic
 	// queue is the length of the accept queue, where Serve knows it.
 	queue atomic.Pointer[func() int]
 
@@ -163,7 +165,7 @@ func New(cfg Config) (*Service, error) {
 	for _, e := range s.plan.Endpoints {
 		s.replies[e] = newReply(e, s.metrics)
 	}
-	s.client = peer.NewClient(cfg.Transport)
+	s.client = peer.NewClient(cfg.Transport, &s.traffic)
 	for _, call := range s.plan.Sites {
 		s.callees = append(s.callees, s.metrics.Callee(call.To))
 		if call.Policy.Fallback != nil {
@@ -183,7 +185,7 @@ func New(cfg Config) (*Service, error) {
 func (s *Service) measured() metrics.Source {
 	return metrics.Source{
 		Service: s.Name(), Callees: s.cfg.Service.Calls(), Process: s.cfg.ProcessMetrics, OwnNetwork: s.cfg.OwnNetwork,
-		InFlight: s.inFlight.Load, Held: s.held.Load,
+		InFlight: s.inFlight.Load, Held: s.held.Load, Traffic: &s.traffic,
 		Queue: func() int {
 			if length := s.queue.Load(); length != nil {
 				return (*length)()
@@ -241,7 +243,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer held.Free()
 
 	rules := s.replica.Workers
-	limited, err := workers.NewListener(ln, rules.AtAccept(), rules.Backlog)
+	limited, err := workers.NewListener(ln, rules.AtAccept(), rules.Backlog, &s.traffic)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("serving %q on %s: %w", s.Name(), ln.Addr(), err)

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -57,6 +58,8 @@ type Source struct {
 	// they may tell what the network carried, because the process shares its network
 	// namespace with no other program.
 	Process, OwnNetwork bool
+	// Traffic counts the bytes that the service's connections carry.
+	Traffic *http1.Traffic
 	// InFlight, Queue and Held are asked for each page: the requests being worked on,
 	// those that wait, and the bytes of memory held.
 	InFlight, Held func() int64
@@ -117,7 +120,13 @@ func New(s Source) *Metrics {
 		}, func() float64 { return float64(s.Queue()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.HeldMemoryBytes, Help: "Memory held for the service, its requests and its leaks.", ConstLabels: labels,
-		}, func() float64 { return float64(s.Held()) }))
+		}, func() float64 { return float64(s.Held()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: control.NetworkReceiveBytes, Help: "Bytes that the connections of the service received: requests to it, and answers to its calls.", ConstLabels: labels,
+		}, func() float64 { return float64(s.Traffic.Received()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: control.NetworkTransmitBytes, Help: "Bytes that the connections of the service sent: its answers, and its calls.", ConstLabels: labels,
+		}, func() float64 { return float64(s.Traffic.Sent()) }))
 	for _, callee := range s.Breakers {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: control.BreakerState, Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",

@@ -23,8 +23,8 @@ type poolSender struct {
 	collectors sync.Pool
 }
 
-func newPoolSender() *poolSender {
-	c := &poolSender{pool: http1.NewPool(net.Dialer{}), collectors: sync.Pool{New: func() any { return new(collector) }}}
+func newPoolSender(traffic *http1.Traffic) *poolSender {
+	c := &poolSender{pool: http1.NewPool(net.Dialer{}, traffic), collectors: sync.Pool{New: func() any { return new(collector) }}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

@@ -5,6 +5,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -89,15 +90,15 @@ type Client struct {
 }
 
 // NewClient returns a client that sends by a transport; nil means its own, which never
-// sends a request twice and follows no redirects.
-func NewClient(transport http.RoundTripper) *Client {
+// sends a request twice and follows no redirects, and counts what its connections carry.
+func NewClient(transport http.RoundTripper, traffic *http1.Traffic) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	if transport != nil {
 		all := &transportSender{transport: transport, ctx: ctx, cancel: cancel}
 		return &Client{own: all, foreign: all}
 	}
-	standard := &http.Transport{ForceAttemptHTTP2: false, MaxIdleConnsPerHost: http1.MaxIdle, IdleConnTimeout: http1.IdleTime}
-	pool := newPoolSender()
+	standard := &http.Transport{ForceAttemptHTTP2: false, MaxIdleConnsPerHost: http1.MaxIdle, IdleConnTimeout: http1.IdleTime, DialContext: traffic.Dial((&net.Dialer{Timeout: 30 * time.Second}).DialContext)}
+	pool := newPoolSender(traffic)
 	return &Client{
 		own: pool, pool: pool,
 		foreign: &transportSender{transport: standard, ctx: ctx, cancel: cancel, idle: standard.CloseIdleConnections},

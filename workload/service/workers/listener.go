@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 )
 
 // A Listener takes a connection only when a worker is free, so that the others wait in the system's accept queue, where their clients see
@@ -18,6 +20,8 @@ type Listener struct {
 	net.Listener
 	// workers has the numbers of those that are free; nil means without bound.
 	workers chan int
+	// traffic counts what the connections carry.
+	traffic *http1.Traffic
 	closed  chan struct{}
 	once    sync.Once
 
@@ -27,8 +31,9 @@ type Listener struct {
 
 // NewListener lets a number of connections of ln be open at once, any number if
 // workers is 0, and sets the length of the accept queue if backlog is more than 0.
-func NewListener(ln net.Listener, workers, backlog int) (*Listener, error) {
-	l := &Listener{Listener: ln, closed: make(chan struct{}), open: map[*Conn]struct{}{}}
+// Traffic counts what the connections carry, if it is not nil.
+func NewListener(ln net.Listener, workers, backlog int, traffic *http1.Traffic) (*Listener, error) {
+	l := &Listener{Listener: ln, traffic: traffic, closed: make(chan struct{}), open: map[*Conn]struct{}{}}
 	if workers > 0 {
 		l.workers = make(chan int, workers)
 		for worker := range workers {
@@ -219,9 +224,16 @@ func (c *Conn) watchPatience() {
 
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.listener.traffic.AddReceived(n)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
 	}
+	return n, err
+}
+
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.listener.traffic.AddSent(n)
 	return n, err
 }
 

@@ -44,6 +44,7 @@ var apart = []struct {
 	why   string
 }{
 	{"workload/service", []string{"metrics", "peer", "work", "workers"}, "counting, calling, working and waiting for a worker meet in a request only"},
+	{"netfault/emulate", []string{"engine", "nfqueue", "packet"}, "deciding about packets, changing them, and talking to the kernel meet in a channel"},
 	{"netfault/gate", []string{"front", "relay"}, "clients are accepted and data is carried by parts that know no conditions"},
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/nfqueue"
 )
 
 // Backend carries out desired states in one network namespace. Faults act as
@@ -55,11 +56,11 @@ func (b *Backend) Check(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := inNamespace(b.ns, func() error {
-		s, err := openSocket(nil, 0, 1, queueFailOpen)
+		s, err := nfqueue.Open(nil, 0, 1, nfqueue.FailOpen)
 		if err != nil {
 			return err
 		}
-		return s.close()
+		return s.Close()
 	})
 	if err != nil {
 		return fmt.Errorf("emulating network faults: %w", err)
@@ -161,7 +162,7 @@ func (b *Backend) apply(s netfault.State, links []linkPlan, named []uint16) erro
 	if err != nil {
 		return errors.Join(err, b.retire(next, true))
 	}
-	p := plan{owner: s.Owner, by: s.Generation, deadline: s.Deadline, links: links, originals: next.originals.sock.queue, ipv6: statErr == nil, about: string(about)}
+	p := plan{owner: s.Owner, by: s.Generation, deadline: s.Deadline, links: links, originals: next.originals.sock.Queue(), ipv6: statErr == nil, about: string(about)}
 	v, err := install(b.ns, p, b.takes)
 	if err != nil {
 		return errors.Join(err, b.retire(next, true))
@@ -190,7 +191,7 @@ func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*app
 			}
 			a.effective.Links = append(a.effective.Links, l.Link)
 		}
-		sock, err := openSocket(named, 0, netfault.MaxLimit, queueFailOpen|queueWholeGSO)
+		sock, err := nfqueue.Open(named, 0, netfault.MaxLimit, nfqueue.FailOpen|nfqueue.WholeGSO)
 		if err != nil {
 			return err
 		}
@@ -199,7 +200,7 @@ func (b *Backend) open(s netfault.State, links []linkPlan, named []uint16) (*app
 	})
 	if err != nil {
 		for _, c := range a.channels {
-			err = errors.Join(err, c.sock.close())
+			err = errors.Join(err, c.sock.Close())
 		}
 		return nil, err
 	}
@@ -229,7 +230,7 @@ func (b *Backend) openLink(a *applied, l *linkPlan, named []uint16) error {
 			c.stages = append(c.stages, stages[place])
 		}
 		a.channels = append(a.channels, c)
-		l.queues = append(l.queues, c.sock.queue)
+		l.queues = append(l.queues, c.sock.Queue())
 	}
 	return nil
 }
@@ -245,7 +246,7 @@ func (b *Backend) openChannel(named []uint16, l *linkPlan, class int) (*channel,
 		*b.inject = *opened
 	}
 	copyRange, maxLength, flags := met.queueOptions()
-	sock, err := openSocket(named, copyRange, maxLength, flags)
+	sock, err := nfqueue.Open(named, copyRange, maxLength, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +274,7 @@ func (b *Backend) retire(a *applied, atOnce bool) error {
 		err = a.originals.receive(b.loop)
 		b.loop.retire(a.stages, a.channels, atOnce)
 		b.loop.originals = slices.DeleteFunc(b.loop.originals, func(o *originals) bool { return o == a.originals })
-		err = errors.Join(err, a.originals.sock.close())
+		err = errors.Join(err, a.originals.sock.Close())
 	})
 	return err
 }

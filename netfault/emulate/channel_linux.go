@@ -8,12 +8,14 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/nfqueue"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/packet"
 )
 
 // channel carries the packets of one class from its queue through the stages
 // that it shares with others, and then through its own engine.
 type channel struct {
-	sock    *socket
+	sock    *nfqueue.Socket
 	stages  []*stage
 	engine  *engine.Engine
 	staged  int // packets that wait in stages
@@ -75,9 +77,9 @@ func withLimit(i netfault.Impairment) netfault.Impairment {
 
 // queueOptions returns how a queue for a class must be set up.
 func (p parts) queueOptions() (copyRange, maxLength, flags uint32) {
-	flags = queueFailOpen
+	flags = nfqueue.FailOpen
 	if p.takeWhole() {
-		flags |= queueWholeGSO
+		flags |= nfqueue.WholeGSO
 	}
 	switch {
 	case p.needPayload():
@@ -102,7 +104,7 @@ func (c *channel) receive(l *loop) {
 		r = l.heavyReader()
 	}
 	for range 4 {
-		n, err := r.read(c.sock.fd)
+		n, err := r.Read(c.sock)
 		if errors.Is(err, unix.ENOBUFS) {
 			c.count.Overruns++ // what did not fit has passed unimpaired
 			continue
@@ -113,9 +115,9 @@ func (c *channel) receive(l *loop) {
 		}
 		now := l.now()
 		for m := range n {
-			c.offerAll(now, r.message(m))
+			c.offerAll(now, r.Message(m))
 		}
-		if n < len(r.headers) {
+		if n < r.Size() {
 			return
 		}
 	}
@@ -123,26 +125,26 @@ func (c *channel) receive(l *loop) {
 
 func (c *channel) offerAll(now int64, b []byte) {
 	for len(b) > 0 {
-		m, rest, err := parseMessage(b)
+		m, rest, err := nfqueue.Parse(b)
 		if err != nil {
 			c.fail(err)
 			return
 		}
 		b = rest
-		if m.isPacket {
+		if m.IsPacket {
 			c.offer(now, m)
-		} else if m.errno != 0 {
+		} else if m.Errno != 0 {
 			c.count.Stale++ // a verdict about a packet that the kernel has dropped
 		}
 	}
 }
 
-func (c *channel) offer(now int64, m message) {
+func (c *channel) offer(now int64, m nfqueue.Message) {
 	c.count.Packets++
-	p := engine.Packet{ID: m.id, Mark: m.mark, Length: int32(m.length + c.device.overhead)}
+	p := engine.Packet{ID: m.ID, Mark: m.Mark, Length: int32(m.Length + c.device.overhead)}
 	if c.whole {
-		p.Data = append(make([]byte, 0, len(m.payload)), m.payload...)
-		p.ECNCapable = ecnCapable(p.Data)
+		p.Data = append(make([]byte, 0, len(m.Payload)), m.Payload...)
+		p.ECNCapable = packet.ECNCapable(p.Data)
 	}
 	c.pass(now, p, 0)
 }
@@ -158,7 +160,7 @@ func (c *channel) pass(now int64, p engine.Packet, place int) {
 	} else if c.engine.Offer(now, p) {
 		return
 	}
-	c.sock.out.verdict(c.sock.queue, p.ID, verdictDrop)
+	c.sock.Verdict(p.ID, nfqueue.Drop)
 }
 
 // held returns how many packets wait, in stages or behind them.
@@ -187,7 +189,7 @@ func (c *channel) release(now int64) {
 
 // sendOut sends the verdicts that are collected.
 func (c *channel) sendOut() {
-	if err := c.sock.flush(); err != nil {
+	if err := c.sock.Flush(); err != nil {
 		c.fail(err)
 	}
 }
@@ -213,11 +215,11 @@ func (c *channel) send(p engine.Packet) {
 	if p.Data != nil && (p.Corrupt || p.MarkCE) {
 		p.Data = append([]byte(nil), p.Data...) // copies share the bytes
 		if p.MarkCE {
-			markCE(p.Data)
+			packet.MarkCE(p.Data)
 			changed = true
 		}
 		if p.Corrupt {
-			changed = flipBit(p.Data, p.Random) || changed
+			changed = packet.FlipBit(p.Data, p.Random) || changed
 		}
 	}
 	switch {
@@ -227,13 +229,13 @@ func (c *channel) send(p engine.Packet) {
 		}
 		return
 	case changed:
-		c.sock.out.acceptAs(c.sock.queue, p.ID, p.Mark&^markCopy, p.Data)
+		c.sock.AcceptAs(p.ID, p.Mark&^markCopy, p.Data)
 	case p.Mark&markCopy != 0:
-		c.sock.out.acceptAs(c.sock.queue, p.ID, p.Mark&^markCopy, nil)
+		c.sock.AcceptAs(p.ID, p.Mark&^markCopy, nil)
 	default:
-		c.sock.out.verdict(c.sock.queue, p.ID, verdictAccept)
+		c.sock.Verdict(p.ID, nfqueue.Accept)
 	}
-	if len(c.sock.out.buf) >= flushAt {
+	if c.sock.Full() {
 		c.sendOut()
 	}
 }
@@ -247,14 +249,14 @@ func (c *channel) fail(err error) {
 // originals decides about the packets whose copies are held back: they pass
 // marked, to be dropped behind netfilter, or are dropped here.
 type originals struct {
-	sock   *socket
+	sock   *nfqueue.Socket
 	marked bool
 }
 
 func (o *originals) receive(l *loop) error {
 	last, found := uint32(0), false
 	for range 8 {
-		n, err := l.light.read(o.sock.fd)
+		n, err := l.light.Read(o.sock)
 		if errors.Is(err, unix.ENOBUFS) {
 			continue
 		}
@@ -262,11 +264,11 @@ func (o *originals) receive(l *loop) error {
 			return err
 		}
 		for k := range n {
-			if m, _, err := parseMessage(l.light.message(k)); err == nil && m.isPacket {
-				last, found = m.id, true
+			if m, _, err := nfqueue.Parse(l.light.Message(k)); err == nil && m.IsPacket {
+				last, found = m.ID, true
 			}
 		}
-		if n < len(l.light.headers) {
+		if n < l.light.Size() {
 			break
 		}
 	}
@@ -274,9 +276,9 @@ func (o *originals) receive(l *loop) error {
 		return nil
 	}
 	if o.marked {
-		o.sock.out.verdictUpTo(o.sock.queue, last, verdictAccept, markOriginal)
+		o.sock.VerdictUpTo(last, nfqueue.Accept, markOriginal)
 	} else {
-		o.sock.out.verdictUpTo(o.sock.queue, last, verdictDrop, 0)
+		o.sock.VerdictUpTo(last, nfqueue.Drop, 0)
 	}
-	return o.sock.flush()
+	return o.sock.Flush()
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/packet"
 )
 
 // injector sends copies of packets by raw sockets. Copies carry a mark, so that
@@ -46,13 +48,13 @@ func rawSocket(family int) (int, error) {
 // send sends the copy of a packet that leaves by its interface, in fragments if
 // it is longer than the link takes; that of one that arrives to where its
 // destination is, this host or one behind it.
-func (i *injector) send(packet []byte, ingress bool, d device) error {
+func (i *injector) send(data []byte, ingress bool, d device) error {
 	mtu := d.mtu
 	if ingress {
-		mtu = len(packet) // it goes by the loopback
+		mtu = len(data) // it goes by the loopback
 	}
 	// An identification of its own keeps the fragments apart from the original's.
-	for _, p := range fragments(packet, mtu, rand.Uint32()) {
+	for _, p := range packet.Fragments(data, mtu, rand.Uint32()) {
 		if err := i.sendOne(p, ingress, d); err != nil {
 			return err
 		}

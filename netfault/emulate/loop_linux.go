@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/engine"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/nfqueue"
 	threads "github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
@@ -18,9 +19,9 @@ type loop struct {
 	stages    []*stage // those of one link in the order of passing
 	channels  []*channel
 	originals []*originals
-	light     *reader // many messages without payload
-	heavy     *reader // a few with up to 64 KB
-	wake      int     // an eventfd that interrupts the sleep
+	light     *nfqueue.Reader // many messages without payload
+	heavy     *nfqueue.Reader // a few with up to 64 KB
+	wake      int             // an eventfd that interrupts the sleep
 	commands  chan func()
 	stopping  bool
 	done      chan struct{}
@@ -39,7 +40,7 @@ func startLoop() (*loop, error) {
 	}
 	l := &loop{
 		start: time.Now(), wake: wake, commands: make(chan func(), 1), done: make(chan struct{}),
-		light: newReader(lightBatch, lightSize),
+		light: nfqueue.NewReader(lightBatch, lightSize),
 	}
 	go func() {
 		defer close(l.done)
@@ -66,9 +67,9 @@ func (l *loop) stop() error {
 
 func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 
-func (l *loop) heavyReader() *reader {
+func (l *loop) heavyReader() *nfqueue.Reader {
 	if l.heavy == nil {
-		l.heavy = newReader(heavyBatch, heavySize)
+		l.heavy = nfqueue.NewReader(heavyBatch, heavySize)
 	}
 	return l.heavy
 }
@@ -115,14 +116,14 @@ func (l *loop) sleep() {
 		}
 	}
 	for _, c := range l.channels {
-		l.polls = append(l.polls, unix.PollFd{Fd: int32(c.sock.fd), Events: unix.POLLIN})
+		l.polls = append(l.polls, unix.PollFd{Fd: int32(c.sock.FD()), Events: unix.POLLIN})
 		soonest(c.engine)
 	}
 	for _, s := range l.stages {
 		soonest(s.engine)
 	}
 	for _, o := range l.originals {
-		l.polls = append(l.polls, unix.PollFd{Fd: int32(o.sock.fd), Events: unix.POLLIN})
+		l.polls = append(l.polls, unix.PollFd{Fd: int32(o.sock.FD()), Events: unix.POLLIN})
 	}
 	var timeout *unix.Timespec
 	if waiting {
@@ -214,7 +215,7 @@ func (l *loop) dropEnded() {
 		if !c.closing || c.held() > 0 {
 			return false
 		}
-		c.fail(c.sock.close())
+		c.fail(c.sock.Close())
 		return true
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/netfault"
+	"github.com/microsim-dev/kubectl-microsim/netfault/emulate/nfqueue"
 )
 
 // Names in nftables. An owner has a table of each family, tablePrefix and the
@@ -81,7 +82,7 @@ func tryQueueing(ns netns.NsHandle) error {
 		}
 		r := rules{conn: conn, variant: v}
 		table := conn.AddTable(&nftables.Table{Name: "microsim-emulate-check", Family: nftables.TableFamilyIPv4})
-		r.add(conn.AddChain(&nftables.Chain{Name: "check", Table: table}), r.queue(firstQueue, true))
+		r.add(conn.AddChain(&nftables.Chain{Name: "check", Table: table}), r.queue(nfqueue.FirstQueue, true))
 		conn.DelTable(table)
 		return conn.Flush()
 	}

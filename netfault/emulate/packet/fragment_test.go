@@ -1,4 +1,4 @@
-package emulate
+package packet
 
 import (
 	"bytes"
@@ -53,7 +53,7 @@ func TestFragments(t *testing.T) {
 		{"IPv6 hop by hop", ip6(3000, hop...), 56, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := fragments(bytes.Clone(tt.packet), 1500, 77)
+			got := Fragments(bytes.Clone(tt.packet), 1500, 77)
 			if len(got) != tt.want {
 				t.Fatalf("%d fragments, want %d", len(got), tt.want)
 			}

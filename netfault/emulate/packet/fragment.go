@@ -1,4 +1,4 @@
-package emulate
+package packet
 
 import (
 	"encoding/binary"
@@ -8,10 +8,10 @@ import (
 // protocolFragment is IPv6's header of fragments (RFC 8200, section 4.5).
 const protocolFragment = 44
 
-// fragments cuts an IP packet into packets of at most mtu bytes, which carry the
+// Fragments cuts an IP packet into packets of at most mtu bytes, which carry the
 // identification id. A packet that is short enough is returned as it is; one that
 // cannot be cut as well: its sender forbids it, or it has no data.
-func fragments(packet []byte, mtu int, id uint32) [][]byte {
+func Fragments(packet []byte, mtu int, id uint32) [][]byte {
 	if len(packet) <= mtu || len(packet) < 20 {
 		return [][]byte{packet}
 	}

@@ -1,4 +1,6 @@
-package emulate
+// Package nfqueue speaks the protocol of nfnetlink_queue: sockets that a queue of packets
+// is bound to, the messages that come, and verdicts.
+package nfqueue
 
 import (
 	"encoding/binary"
@@ -24,30 +26,42 @@ const (
 
 	commandBind = 1
 
-	// The kernel's own queue is full, or it cannot reach us: let packets pass.
-	queueFailOpen = 1
-	// Do not cut large packets into frames, and leave checksums to the device.
-	queueWholeGSO = 4
-
 	verdictDrop, verdictAccept = 0, 1
 )
 
-// message is one netlink message of a queue.
-type message struct {
-	isPacket bool
-	queue    uint16
-	id       uint32
-	ipv6     bool
-	mark     uint32
-	length   int    // of the whole packet, as far as known
-	payload  []byte // as much as was asked for
-	errno    int32  // of an answer that is not a packet; 0 is an acknowledgement
+// The flags of a queue.
+const (
+	// FailOpen lets packets pass if the kernel's own queue is full, or it cannot reach us.
+	FailOpen = 1
+	// WholeGSO does not cut large packets into frames, and leaves checksums to the device.
+	WholeGSO = 4
+)
+
+// A Verdict is what becomes of a packet.
+type Verdict uint32
+
+// The verdicts.
+const (
+	Drop   Verdict = verdictDrop
+	Accept Verdict = verdictAccept
+)
+
+// A Message is one netlink message of a queue.
+type Message struct {
+	IsPacket bool
+	Queue    uint16
+	ID       uint32
+	IPv6     bool
+	Mark     uint32
+	Length   int    // of the whole packet, as far as known
+	Payload  []byte // as much as was asked for
+	Errno    int32  // of an answer that is not a packet; 0 is an acknowledgement
 }
 
 var errTruncated = errors.New("truncated netlink message")
 
-// parseMessage reads the first message and returns what follows it.
-func parseMessage(b []byte) (m message, rest []byte, err error) {
+// Parse reads the first message and returns what follows it.
+func Parse(b []byte) (m Message, rest []byte, err error) {
 	if len(b) < 16 {
 		return m, nil, errTruncated
 	}
@@ -62,21 +76,21 @@ func parseMessage(b []byte) (m message, rest []byte, err error) {
 		if len(body) < 4 {
 			return m, nil, errTruncated
 		}
-		m.errno = -int32(binary.NativeEndian.Uint32(body))
+		m.Errno = -int32(binary.NativeEndian.Uint32(body))
 		return m, rest, nil
 	case msgPacket:
 		if len(body) < 4 {
 			return m, nil, errTruncated
 		}
-		m.isPacket = true
-		m.queue = binary.BigEndian.Uint16(body[2:])
+		m.IsPacket = true
+		m.Queue = binary.BigEndian.Uint16(body[2:])
 		return m, rest, m.parseAttributes(body[4:])
 	default:
 		return m, rest, fmt.Errorf("unexpected netlink message of type %#x", kind)
 	}
 }
 
-func (m *message) parseAttributes(b []byte) error {
+func (m *Message) parseAttributes(b []byte) error {
 	full := -1
 	for len(b) >= 4 {
 		length := int(binary.NativeEndian.Uint16(b))
@@ -86,18 +100,18 @@ func (m *message) parseAttributes(b []byte) error {
 		value := b[4:length]
 		switch kind := binary.NativeEndian.Uint16(b[2:]) & 0x3fff; {
 		case kind == attrPacketHeader && len(value) >= 7:
-			m.id = binary.BigEndian.Uint32(value)
-			m.ipv6 = binary.BigEndian.Uint16(value[4:]) == 0x86dd
+			m.ID = binary.BigEndian.Uint32(value)
+			m.IPv6 = binary.BigEndian.Uint16(value[4:]) == 0x86dd
 		case kind == attrMark && len(value) >= 4:
-			m.mark = binary.BigEndian.Uint32(value)
+			m.Mark = binary.BigEndian.Uint32(value)
 		case kind == attrFullLength && len(value) >= 4:
 			full = int(binary.BigEndian.Uint32(value))
 		case kind == attrPayload:
-			m.payload = value
+			m.Payload = value
 		}
 		b = b[min(len(b), (length+3)&^3):]
 	}
-	m.length = max(full, len(m.payload))
+	m.Length = max(full, len(m.Payload))
 	return nil
 }
 
@@ -189,7 +203,7 @@ func (w *builder) configure(queue uint16, copyRange, maxLength, flags uint32) {
 	start := w.begin(msgConfig, flagAck, queue)
 	w.attr(configParams, binary.BigEndian.AppendUint32(nil, copyRange), []byte{mode})
 	w.attr32(configMaxLength, maxLength)
-	w.attr32(configMask, queueFailOpen|queueWholeGSO)
+	w.attr32(configMask, FailOpen|WholeGSO)
 	w.attr32(configFlags, flags)
 	w.end(start)
 }

@@ -1,4 +1,6 @@
-package emulate
+// Package packet changes IP packets as networks do: it flips bits, marks congestion, and
+// cuts fragments.
+package packet
 
 import "encoding/binary"
 
@@ -28,9 +30,9 @@ func transportOffset(p []byte) int {
 	return min(at, len(p))
 }
 
-// flipBit flips one bit of what a transport checksum covers, chosen by a random
+// FlipBit flips one bit of what a transport checksum covers, chosen by a random
 // number. A packet without such bytes is left as it is and false returned.
-func flipBit(p []byte, random uint32) bool {
+func FlipBit(p []byte, random uint32) bool {
 	from := transportOffset(p)
 	bits := uint32(len(p)-from) * 8
 	if bits == 0 {
@@ -41,8 +43,8 @@ func flipBit(p []byte, random uint32) bool {
 	return true
 }
 
-// ecnCapable tells whether the packet's flow understands congestion marks.
-func ecnCapable(p []byte) bool {
+// ECNCapable tells whether the packet's flow understands congestion marks.
+func ECNCapable(p []byte) bool {
 	if len(p) < 20 {
 		return false
 	}
@@ -52,8 +54,8 @@ func ecnCapable(p []byte) bool {
 	return p[1]>>4&3 != 0
 }
 
-// markCE sets the congestion mark of an IP packet, and mends IPv4's checksum.
-func markCE(p []byte) {
+// MarkCE sets the congestion mark of an IP packet, and mends IPv4's checksum.
+func MarkCE(p []byte) {
 	if p[0]>>4 == 6 {
 		p[1] |= 3 << 4
 		return

@@ -1,4 +1,4 @@
-package emulate
+package nfqueue
 
 import (
 	"errors"
@@ -12,17 +12,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault"
 )
 
-// socket is a netlink socket with one queue bound to it. Closing it drops what
+// A Socket is a netlink socket with one queue bound to it. Closing it drops what
 // the queue still holds; later packets bypass.
-type socket struct {
+type Socket struct {
 	fd    int
 	queue uint16
 	out   builder
 }
 
 const (
-	// Among these numbers a free queue is sought.
-	firstQueue, lastQueue = 0x6d00, 0x7fff
+	// FirstQueue is the first of the numbers among which Open seeks a free one.
+	FirstQueue, lastQueue = 0x6d00, 0x7fff
 	// socketBuffer holds the messages that wait for us, about 1 KB each.
 	socketBuffer = 64 << 20
 	sendBuffer   = 8 << 20
@@ -30,11 +30,12 @@ const (
 	flushAt = 256 << 10
 )
 
-// openSocket binds the first free queue number that no rule names: the rules of
-// a process that died must not fill the queues of another. It must run on a
-// thread in the namespace.
-func openSocket(named []uint16, copyRange, maxLength, flags uint32) (*socket, error) {
-	for number := uint16(firstQueue); ; number++ {
+// Open binds the first free queue number that is not named by a rule: the rules of
+// a process that died must not fill the queues of another. copyRange is how much of each
+// packet is wanted, in bytes (0: nothing but its id), maxLength how many packets may wait.
+// It must run on a thread in the namespace.
+func Open(named []uint16, copyRange, maxLength, flags uint32) (*Socket, error) {
+	for number := uint16(FirstQueue); ; number++ {
 		if slices.Contains(named, number) {
 			continue
 		}
@@ -60,19 +61,19 @@ func explain(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-func tryQueue(number uint16, copyRange, maxLength, flags uint32) (*socket, error) {
+func tryQueue(number uint16, copyRange, maxLength, flags uint32) (*Socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netfilter socket: %w", err)
 	}
-	s := &socket{fd: fd, queue: number}
+	s := &Socket{fd: fd, queue: number}
 	if err := s.setUp(copyRange, maxLength, flags); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *socket) setUp(copyRange, maxLength, flags uint32) error {
+func (s *Socket) setUp(copyRange, maxLength, flags uint32) error {
 	// Without the privilege to go beyond the system's bounds, go up to them.
 	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer) != nil {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer); err != nil {
@@ -100,8 +101,8 @@ func (s *socket) setUp(copyRange, maxLength, flags uint32) error {
 
 // exchange sends one request and waits for its acknowledgement; only for a
 // queue that no rule names yet, so that no packets come in between.
-func (s *socket) exchange() error {
-	if err := s.flush(); err != nil {
+func (s *Socket) exchange() error {
+	if err := s.Flush(); err != nil {
 		return err
 	}
 	buf := make([]byte, 4096)
@@ -113,22 +114,46 @@ func (s *socket) exchange() error {
 		if err != nil {
 			return fmt.Errorf("reading the kernel's answer: %w", err)
 		}
-		m, _, err := parseMessage(buf[:n])
+		m, _, err := Parse(buf[:n])
 		if err != nil {
 			return err
 		}
-		if m.isPacket {
+		if m.IsPacket {
 			continue
 		}
-		if m.errno != 0 {
-			return unix.Errno(m.errno)
+		if m.Errno != 0 {
+			return unix.Errno(m.Errno)
 		}
 		return nil
 	}
 }
 
-// flush sends the verdicts that were put together.
-func (s *socket) flush() error {
+// Queue is the number of the queue.
+func (s *Socket) Queue() uint16 { return s.queue }
+
+// FD is the descriptor, to be polled.
+func (s *Socket) FD() int { return s.fd }
+
+// Verdict decides about one packet.
+func (s *Socket) Verdict(id uint32, v Verdict) { s.out.verdict(s.queue, id, uint32(v)) }
+
+// AcceptAs lets a packet pass with another mark and, if payload is not nil, with
+// other bytes.
+func (s *Socket) AcceptAs(id, mark uint32, payload []byte) {
+	s.out.acceptAs(s.queue, id, mark, payload)
+}
+
+// VerdictUpTo decides about every packet of the queue up to the id. Those that are
+// accepted get the mark.
+func (s *Socket) VerdictUpTo(id uint32, v Verdict, mark uint32) {
+	s.out.verdictUpTo(s.queue, id, uint32(v), mark)
+}
+
+// Full says whether so many verdicts are put together that they should be sent.
+func (s *Socket) Full() bool { return len(s.out.buf) >= flushAt }
+
+// Flush sends the verdicts that were put together.
+func (s *Socket) Flush() error {
 	if len(s.out.buf) == 0 {
 		return nil
 	}
@@ -146,15 +171,16 @@ func (s *socket) flush() error {
 	return nil
 }
 
-func (s *socket) close() error {
+// Close closes the socket.
+func (s *Socket) Close() error {
 	if err := unix.Close(s.fd); err != nil {
 		return fmt.Errorf("closing queue %d: %w", s.queue, err)
 	}
 	return nil
 }
 
-// reader reads many messages by one system call.
-type reader struct {
+// A Reader reads many messages by one system call.
+type Reader struct {
 	headers []mmsghdr
 	vectors []unix.Iovec
 	buffers [][]byte
@@ -165,8 +191,9 @@ type mmsghdr struct {
 	length uint32
 }
 
-func newReader(count, size int) *reader {
-	r := &reader{make([]mmsghdr, count), make([]unix.Iovec, count), make([][]byte, count)}
+// NewReader returns a reader of count messages of at most size bytes.
+func NewReader(count, size int) *Reader {
+	r := &Reader{make([]mmsghdr, count), make([]unix.Iovec, count), make([][]byte, count)}
 	memory := make([]byte, count*size)
 	for n := range count {
 		r.buffers[n] = memory[n*size : (n+1)*size]
@@ -178,9 +205,10 @@ func newReader(count, size int) *reader {
 	return r
 }
 
-// read returns how many buffers were filled without waiting, 0 for none.
-func (r *reader) read(fd int) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.headers[0])),
+// Read returns how many messages of a socket have come, without waiting; 0 for none.
+// The error ENOBUFS says that some were lost.
+func (r *Reader) Read(s *Socket) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers[0])),
 		uintptr(len(r.headers)), unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:
@@ -191,7 +219,10 @@ func (r *reader) read(fd int) (int, error) {
 	return 0, errno
 }
 
-// message returns the bytes of the nth buffer.
-func (r *reader) message(n int) []byte {
+// Size is how many messages a Read can return.
+func (r *Reader) Size() int { return len(r.headers) }
+
+// Message returns the bytes of the nth message, until the next Read.
+func (r *Reader) Message(n int) []byte {
 	return r.buffers[n][:min(int(r.headers[n].length), len(r.buffers[n]))]
 }

@@ -39,11 +39,11 @@ type httpSD struct {
 // service discovery) names, and evaluates rule files, whose paths are relative to it.
 func Config(targets *url.URL, ruleFiles []string, o Options) ([]byte, error) {
 	return writeYAML(configuration{
-		Global:    globalConfig{span(o.Interval), span(o.Interval)},
+		Global:    globalConfig{Span(o.Interval), Span(o.Interval)},
 		RuleFiles: ruleFiles,
 		Scrape: []scrapeConfig{{
-			Job: Job, HonorLabels: true, ScrapeTimeout: span(min(o.Interval, 10*time.Second)),
-			HTTPSD: []httpSD{{targets.String(), span(refresh)}},
+			Job: Job, HonorLabels: true, ScrapeTimeout: Span(min(o.Interval, 10*time.Second)),
+			HTTPSD: []httpSD{{targets.String(), Span(refresh)}},
 		}},
 	})
 }

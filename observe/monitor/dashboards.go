@@ -131,8 +131,8 @@ func experimentDashboard(system *topology.System, o Options) *Dashboard {
 		{"Alerts that fire", "", number, []series{{`count by (alertname, service) (ALERTS{alertstate="firing"})`, "{{alertname}} {{service}}"}}},
 	}
 	for _, b := range o.burns() {
-		d.panels = append(d.panels, panel{"Error budget, " + span(b.long), fmt.Sprintf("how many times as fast as an objective of %s allows it is used up; %g alerts", o.Objective, b.rate), number,
-			[]series{{fmt.Sprintf("(%s) / %.6g", q.failures(span(b.long), by), o.budget()), "{{service}}"}}})
+		d.panels = append(d.panels, panel{"Error budget, " + Span(b.long), fmt.Sprintf("how many times as fast as an objective of %s allows it is used up; %g alerts", o.Objective, b.rate), number,
+			[]series{{fmt.Sprintf("(%s) / %.6g", q.failures(Span(b.long), by), o.budget()), "{{service}}"}}})
 	}
 	return d
 }

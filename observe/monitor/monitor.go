@@ -103,5 +103,5 @@ func (o Options) burns() []burn {
 	}
 }
 
-// span writes a time as PromQL has it.
-func span(d time.Duration) string { return model.Duration(d.Round(time.Millisecond)).String() }
+// Span writes a time as PromQL has it.
+func Span(d time.Duration) string { return model.Duration(d.Round(time.Millisecond)).String() }

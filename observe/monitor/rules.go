@@ -68,7 +68,7 @@ func writeYAML(v any) ([]byte, error) {
 // no alert.
 func RulesOf(system *topology.System, o Options) *Rules {
 	q := query{system.Name}
-	g := Group{Name: "microsim-" + system.Name, Interval: span(o.Interval)}
+	g := Group{Name: "microsim-" + system.Name, Interval: Span(o.Interval)}
 	for _, b := range o.burns() {
 		g.Rules = append(g.Rules, burnRule(q, o, b))
 	}
@@ -91,7 +91,7 @@ func burnRule(q query, o Options, b burn) Rule {
 	bound := strconv.FormatFloat(b.rate*o.budget(), 'g', 6, 64)
 	return Rule{
 		Alert:  b.name,
-		Expr:   fmt.Sprintf("(%s > %s)\nand\n(%s > %s)", q.failures(span(b.long), by), bound, q.failures(span(b.short), by), bound),
+		Expr:   fmt.Sprintf("(%s > %s)\nand\n(%s > %s)", q.failures(Span(b.long), by), bound, q.failures(Span(b.short), by), bound),
 		Labels: map[string]string{"severity": b.severity},
 		Annotations: map[string]string{"summary": fmt.Sprintf(
 			"{{ $labels.service }} of {{ $labels.system }} uses up its error budget %g times as fast as %s allows: {{ $value | humanizePercentage }} of its requests fail", b.rate, o.Objective)},
@@ -103,7 +103,7 @@ func saturation(q query, system *topology.System, o Options) (rules []Rule) {
 	add := func(alert, service, metric, bound, summary string) {
 		rules = append(rules, Rule{
 			Alert: alert, Expr: q.most(metric, []string{LabelSystem, LabelService, LabelReplica}, is(LabelService, service)) + " " + bound,
-			For: span(o.short()), Labels: map[string]string{"severity": "ticket", LabelService: service},
+			For: Span(o.short()), Labels: map[string]string{"severity": "ticket", LabelService: service},
 			Annotations: map[string]string{"summary": "{{ $labels.service }}/{{ $labels.replica }} of {{ $labels.system }} " + summary},
 		})
 	}
@@ -148,7 +148,7 @@ func hasBreakers(system *topology.System) (has bool) {
 func downRule(q query, service string, o Options) Rule {
 	return Rule{
 		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)", q.of("up", is(LabelService, service))),
-		For: span(3 * o.Interval), Labels: map[string]string{"severity": "page", LabelService: service},
+		For: Span(3 * o.Interval), Labels: map[string]string{"severity": "page", LabelService: service},
 		Annotations: map[string]string{"summary": "no replica of {{ $labels.service }} of {{ $labels.system }} answers a scrape"},
 	}
 }

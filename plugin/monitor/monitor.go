@@ -27,6 +27,9 @@ type options struct {
 	program   string
 	own       int
 	storage   string
+	labels    map[string]string
+	force     bool
+	dryRun    bool
 }
 
 // New is `monitor`.
@@ -42,17 +45,27 @@ On this machine, one address has the metrics of all services, the list by which 
 them, a ready prometheus.yml, rules, and dashboards for Grafana, until Ctrl-C. --prometheus PATH runs
 Prometheus beside it.
 
+On a cluster with an operator of Prometheus, such as that of kube-prometheus, a PodMonitor, a
+PrometheusRule and a ConfigMap with the dashboards, which the sidecar of Grafana loads, are applied to
+the namespace of the system; 'down' removes them.
+
 The times of the alerts follow from --burn-window: in an hour of the default, as in Google's SRE
 workbook, a service may use up 2 % of the error budget of 30 days.`,
 		Example: `  kubectl microsim monitor shop --on local
   kubectl microsim monitor shop --on local --prometheus /usr/bin/prometheus
-  kubectl microsim monitor shop --on local --out monitoring/ --objective 99%`,
+  kubectl microsim monitor shop --on local --out monitoring/ --objective 99%
+  kubectl microsim monitor shop --on kind --label release=monitoring
+  kubectl microsim monitor shop --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd); err != nil {
 				return cli.Usage(cmd, err)
 			}
-			return o.onThisMachine(cmd.Context(), cmp.Or(append(args, "")...))
+			name := cmp.Or(append(args, "")...)
+			if o.target.OnCluster() {
+				return o.onCluster(cmd.Context(), name)
+			}
+			return o.onThisMachine(cmd.Context(), name)
 		},
 	}
 	cmd.ValidArgsFunction = o.target.CompleteSystems()
@@ -66,6 +79,10 @@ workbook, a service may use up 2 % of the error budget of 30 days.`,
 	flags.StringVar(&o.program, "prometheus", "", "run this program, which is Prometheus, until the command ends")
 	flags.IntVar(&o.own, "prometheus-port", 0, "port of that Prometheus; 0 lets the machine choose")
 	flags.StringVar(&o.storage, "storage", "", "directory for the samples of that Prometheus, which stays; without it, they go with the command")
+	flags.StringToStringVar(&o.labels, "label", nil, "more labels of the PodMonitor and the PrometheusRule, by which an operator selects them, such as release=monitoring")
+	flags.BoolVar(&o.force, "force-conflicts", false, "take over what others have changed of these objects")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only print the objects")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "label", "force-conflicts", "dry-run")
 	cli.OnlyOn(flags, []string{"local"}, "port", "out", "prometheus", "prometheus-port", "storage")
 	return cmd
 }
@@ -75,6 +92,9 @@ func (o *options) validate(cmd *cobra.Command) error {
 		return err
 	}
 	flags := cmd.Flags()
+	if o.dryRun && o.force {
+		return errors.New("--force-conflicts changes what is applied, and --dry-run applies nothing: leave one out")
+	}
 	if o.program == "" {
 		if err := cli.Refuse(flags, "are about the Prometheus of --prometheus: write that, too, or leave them out", "prometheus-port", "storage"); err != nil {
 			return err
@@ -96,9 +116,6 @@ func (o *options) validate(cmd *cobra.Command) error {
 	}
 	if o.port != 0 && o.port == o.own {
 		return errors.New("--port and --prometheus-port are the same: choose two")
-	}
-	if o.target.OnCluster() {
-		return errors.New("monitor watches systems on this machine: write --on local")
 	}
 	return o.watch().Validate()
 }

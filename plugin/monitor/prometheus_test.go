@@ -263,3 +263,55 @@ func checkMetrics(t *testing.T, address string) {
 		t.Errorf("promtool check metrics of %s: %v\n%s", address, err, text)
 	}
 }
+
+// The directory of --storage has the samples after the command, and nothing else is left;
+// without it, nothing is.
+func TestPrometheusKeepsItsStorage(t *testing.T) {
+	wanted(t, "prometheus")
+	upLab(t)
+	storage := filepath.Join(t.TempDir(), "samples")
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Run("while it runs", func(t *testing.T) {
+		start(t, "lab", "--on", "local", "--prometheus", "prometheus", "--storage", storage)
+	})
+	if _, err := os.Stat(filepath.Join(storage, "wal")); err != nil {
+		t.Errorf("there are no samples: %v", err)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// The command ends with an error if Prometheus dies, and if the system goes.
+func TestPrometheusOrTheSystemMayEnd(t *testing.T) {
+	wanted(t, "prometheus")
+	d, _ := upLab(t)
+	var talk strings.Builder
+	run := func(out io.Writer, args ...string) error {
+		cmd := New(cli.Streams{In: strings.NewReader(""), Out: out, Err: &talk})
+		cmd.SetArgs(args)
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		return cmd.ExecuteContext(t.Context())
+	}
+	path := filepath.Join(t.TempDir(), "mortal")
+	// It runs the real one for two seconds.
+	script := "#!/bin/sh\n[ \"$1\" = --version ] && exec prometheus --version\nexec timeout -s KILL 2 prometheus \"$@\"\n"
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(io.Discard, "lab", "--on", "local", "--prometheus", path); err == nil || !strings.Contains(err.Error(), "Prometheus ended") {
+		t.Errorf("a Prometheus that dies: %v", err)
+	}
+	gone := make(chan error)
+	printed, out := io.Pipe()
+	go func() { gone <- run(out, "lab", "--on", "local") }()
+	lines := bufio.NewScanner(printed)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "dashboard: experiment") {
+	}
+	if err := d.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-gone; err == nil || !strings.Contains(err.Error(), "has been taken down") {
+		t.Errorf("a system that goes: %v", err)
+	}
+}

@@ -6,7 +6,7 @@ import (
 )
 
 func flagRows() []flagRow {
-	return slices.Concat(uiRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
+	return slices.Concat(uiRows(), monitorRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
 		clusterRows("dataset", "-f $DATASET --out $NEW --image x --ready-timeout 50ms"),
 		clusterRows("doctor", "--on cluster"),
@@ -17,6 +17,7 @@ func flagRows() []flagRow {
 		clusterRows("fault list", ""),
 		clusterRows("load", "--system x --rate 1"),
 		clusterRows("logs", "--all"),
+		clusterRows("monitor", "x"),
 		clusterRows("report", "x"),
 		clusterRows("status", ""),
 		clusterRows("top", "x"),
@@ -85,7 +86,7 @@ func onlyHere(command string) string {
 		return "error --target web --status 500 --on local"
 	case "fault apply":
 		return "-f $FAULTS --on local"
-	case "fault clear", "down", "report":
+	case "fault clear", "down", "monitor", "report":
 		return "x --on local"
 	case "load":
 		return "--url $SERVER/ --rate 5 --count 1"
@@ -99,6 +100,28 @@ func onlyHere(command string) string {
 		return "-f $SINGLE --on local --dry-run"
 	}
 	return "--on local"
+}
+
+// monitorRows have a system on this machine, $HELD, watched for a moment.
+func monitorRows() []flagRow {
+	const here = "held --on local"
+	return []flagRow{
+		{"monitor", "on", "none", "--on local", "--on kind", `no system .*none|"none" `},
+		{"monitor", "interval", here, "--interval 2s", "--interval 1ms", `burn window of 1m0s with an interval of 2s`},
+		{"monitor", "objective", here, "--objective 50%", "--port 65536", `objective above 93\.1%`},
+		{"monitor", "burn-window", here, "--burn-window 10s", "--burn-window 5s", `burn window of 10s`},
+		{"monitor", "port", here, "--port $PORT", "--port 65536", `http://127\.0\.0\.1:$PORT/metrics`},
+		{"monitor", "out", here, "--out $NEW", "--port 65536", `The files are in `},
+		{"monitor", "prometheus", here, "--prometheus no-such-program", "--port 65536", `asking "no-such-program" for its version`},
+		{"monitor", "prometheus-port", here, "--prometheus-port 1", "", refused},
+		{"monitor", "prometheus-port", here + " --prometheus no-such-program", "--prometheus-port 65536", "", `--prometheus-port 65536 is not a port`},
+		{"monitor", "storage", here, "--storage x", "", refused},
+		{"monitor", "label", "x", "--label release", "", `release must be formatted`},
+		{"monitor", "force-conflicts", "x", "--force-conflicts --dry-run", "", `changes what is applied`},
+		{"monitor", "force-conflicts", here, "--force-conflicts", "", refused},
+		{"monitor", "dry-run", "x --force-conflicts", "--dry-run", "", `changes what is applied`},
+		{"monitor", "dry-run", here, "--dry-run", "", refused},
+	}
 }
 
 func uiRows() []flagRow {

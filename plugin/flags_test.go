@@ -36,6 +36,7 @@ func provedElsewhere() map[string]string {
 		"calibrate --out":           "testdata/script/calibrate.txtar",
 		"calibrate --output":        "testdata/script/calibrate.txtar",
 		"runtimes install --all":    "TestScripts/runtimes",
+		"monitor --storage":         "TestPrometheusKeepsItsStorage of package monitor, in make test-monitor",
 		"ui --out":                  "TestRunsOfThePageAreKept of package ui",
 		"up --verbose":              "testdata/script/detach.txtar",
 		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
@@ -132,7 +133,7 @@ func (w *flagWorld) see(t *testing.T, line string) string {
 		args = append(args, w.expand(word))
 	}
 	limit, ends := 20*time.Second, true
-	if strings.Contains(line, "--node-image") || strings.HasPrefix(line, "cluster create") || strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.HasPrefix(line, "ui ") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
+	if strings.Contains(line, "--node-image") || strings.HasPrefix(line, "cluster create") || strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.HasPrefix(line, "ui ") || strings.HasPrefix(line, "monitor held") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
 		limit, ends = 2*time.Second, false // it waits for pods or nodes that nobody starts, or for more of a log
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -23,6 +23,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/files"
 	"github.com/microsim-dev/kubectl-microsim/plugin/gate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/load"
+	"github.com/microsim-dev/kubectl-microsim/plugin/monitor"
 	"github.com/microsim-dev/kubectl-microsim/plugin/run"
 	"github.com/microsim-dev/kubectl-microsim/plugin/runtimes"
 	"github.com/microsim-dev/kubectl-microsim/plugin/system"
@@ -95,7 +96,7 @@ ways production breaks, protect it, and see what happened.
 		&cobra.Group{ID: "files", Title: "Files:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), ui.New(streams), system.NewCluster(streams)},
+		"system": {system.NewUp(streams), system.NewDown(streams), system.NewStatus(streams), system.NewLogs(streams), system.NewTop(streams), ui.New(streams), monitor.New(streams), system.NewCluster(streams)},
 		"act": {
 			run.New(streams), run.NewReport(streams), dataset.NewExport(streams), dataset.New(streams),
 			explore.NewLimit(streams), explore.NewSweep(streams), explore.NewSearch(streams), calibrate.New(streams),

@@ -29,7 +29,7 @@ func (s *Server) Allow(rules map[string][]rbacv1.PolicyRule) {
 // authorize says why a request is forbidden; "" if it is allowed. It remembers rights
 // that are not listed.
 func (s *Server) authorize(r *http.Request, k key, sub string) string {
-	if strings.HasPrefix(r.UserAgent(), Outsider) || kinds[k.resource] == "" && k.resource != "podmonitors" && k.resource != "events" {
+	if strings.HasPrefix(r.UserAgent(), Outsider) || kinds[k.resource] == "" && k.resource != "podmonitors" && k.resource != "prometheusrules" && k.resource != "events" {
 		return ""
 	}
 	resource, namespace, name := k.resource, k.namespace, k.name

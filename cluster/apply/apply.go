@@ -82,10 +82,11 @@ func Check(ctx context.Context, c *kubeapi.Client, objects []Object, p *Target) 
 
 // resourceOf returns the client and the name of the resource of a kind.
 func resourceOf(c *kubeapi.Client, kind string) (rest.Interface, string) {
-	if kind == manifest.PodMonitorKind {
-		return c.Monitoring, manifest.PodMonitors
-	}
 	switch kind {
+	case manifest.PodMonitorKind:
+		return c.Monitoring, manifest.PodMonitors
+	case manifest.PrometheusRuleKind:
+		return c.Monitoring, manifest.PrometheusRules
 	case "Deployment":
 		return c.Clientset.AppsV1().RESTClient(), "deployments"
 	case "Job":

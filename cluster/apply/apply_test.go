@@ -2,9 +2,11 @@ package apply
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -296,6 +298,62 @@ func TestHasPodMonitorsKeepsWhatTheServerSays(t *testing.T) {
 			there, err := HasPodMonitors(t.Context(), server.Client(t, kubeapi.Config{}))
 			if there || tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, %v, want an error with %q", there, err, tt.want)
+			}
+		})
+	}
+}
+
+// A cluster without the operator, and a user without its rights, get no object at all.
+func TestMonitoringIsAppliedAsAWhole(t *testing.T) {
+	objects := manifest.BuildMonitoring(&manifest.Monitoring{System: "shop", Namespace: "shop", Interval: "5s"})
+	kinds := `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"monitoring.coreos.com/v1","resources":[{"name":"podmonitors"},{"name":"prometheusrules"}]}`
+	for name, tt := range map[string]struct {
+		kinds, forbidden, want string
+		applied                int
+	}{
+		"all":            {kinds, "", "", 3},
+		"no operator":    {"", "", "install kube-prometheus", 0},
+		"an old one":     {strings.Replace(kinds, `,{"name":"prometheusrules"}`, "", 1), "", "does not know prometheusrules", 0},
+		"no right":       {kinds, "prometheusrules", "may not be made", 0},
+		"no other right": {kinds, "configmaps", "may not be made", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := apitest.New(t)
+			var applied, deleted atomic.Int32
+			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case r.URL.Path == "/apis/monitoring.coreos.com/v1" && tt.kinds == "":
+					apitest.Fail(w, http.StatusNotFound, metav1.StatusReasonNotFound, "no such group")
+				case r.URL.Path == "/apis/monitoring.coreos.com/v1":
+					_, _ = w.Write([]byte(tt.kinds))
+				case r.Method == http.MethodPatch && tt.forbidden != "" && strings.Contains(r.URL.Path, "/"+tt.forbidden+"/"):
+					apitest.Fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, "it may not be made")
+				case r.Method == http.MethodPatch:
+					if r.URL.Query().Get("dryRun") == "" {
+						applied.Add(1)
+					}
+					body, _ := io.ReadAll(r.Body) // a body that ends early has no JSON
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = w.Write(body)
+				case r.Method == http.MethodDelete && r.URL.Query().Get("labelSelector") == manifest.Selector("shop"):
+					deleted.Add(1)
+					apitest.Fail(w, http.StatusOK, "", "")
+				default:
+					return false
+				}
+				return true
+			}
+			c := server.Client(t, kubeapi.Config{})
+			err := Monitoring(t.Context(), c, objects)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if int(applied.Load()) != tt.applied {
+				t.Errorf("%d objects were applied, want %d", applied.Load(), tt.applied)
+			}
+			err = DeleteMonitors(t.Context(), c, "shop", metav1.ListOptions{LabelSelector: manifest.Selector("shop")})
+			if deleted.Load() != 2 || err != nil {
+				t.Errorf("%d of 2 kinds were deleted: %v", deleted.Load(), err)
 			}
 		})
 	}

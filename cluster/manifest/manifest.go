@@ -82,7 +82,7 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 	objects = append(append(objects, services...), deployments...)
 	planned, err := clean(objects)
 	if err == nil && o.PodMonitor {
-		planned = append(planned, podMonitor(system.Name, &o))
+		planned = append(planned, podMonitor(&Monitoring{System: system.Name, Namespace: o.Namespace, Interval: ScrapeInterval}))
 	}
 	return planned, err
 }

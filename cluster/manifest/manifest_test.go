@@ -208,7 +208,8 @@ func TestPodMonitorSelectsThePodsOfTheSystem(t *testing.T) {
 			t.Errorf("it selects %s=%s, which the pods do not have: %v", key, value, pods)
 		}
 	}
-	if !strings.Contains(string(render(t, objects)), "- path: /metrics\n      port: control\n") && !strings.Contains(string(render(t, objects)), "- path: /metrics\n    port: control\n") {
-		t.Errorf("it scrapes another port:\n%s", render(t, objects[len(objects)-1:]))
+	endpoints, _, _ := unstructured.NestedSlice(last.Object, "spec", "podMetricsEndpoints")
+	if e := endpoints[0].(map[string]any); len(endpoints) != 1 || e["path"] != "/metrics" || e["port"] != "control" || e["interval"] != ScrapeInterval {
+		t.Errorf("it scrapes %v", endpoints)
 	}
 }

@@ -92,6 +92,7 @@ func systems() []Purpose {
 		}},
 		{Name: "podmonitors", What: "have an operator of Prometheus find systems", Scope: Systems, Optional: true, Rights: []Right{
 			{Group: "monitoring.coreos.com", Resource: "podmonitors", Verbs: "create patch deletecollection", For: "PodMonitors, if the cluster has them"},
+			{Group: "monitoring.coreos.com", Resource: "prometheusrules", Verbs: "create patch deletecollection", For: "the alerts of `monitor`"},
 		}},
 		{Name: "call", What: "send requests to systems", Scope: Systems, Rights: []Right{
 			{Resource: "configmaps", Verbs: "list", For: "finding the system"},

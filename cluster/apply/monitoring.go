@@ -16,24 +16,60 @@ import (
 // HasPodMonitors reports whether the cluster knows PodMonitors, by which the
 // operator of Prometheus finds what to scrape.
 func HasPodMonitors(ctx context.Context, c *kubeapi.Client) (bool, error) {
-	answer := c.Monitoring.Get().AbsPath("/apis", manifest.MonitoringGroup, manifest.MonitoringVersion).Do(ctx)
-	// Raw has no more of an error than its code: what the server says is in Error.
-	err := answer.Error()
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	known, err := monitoringKinds(ctx, c)
+	if apierrors.IsForbidden(err) {
 		return false, nil
 	}
+	return slices.Contains(known, manifest.PodMonitors), err
+}
+
+// monitoringKinds are the resources of the operator of Prometheus that the cluster knows.
+func monitoringKinds(ctx context.Context, c *kubeapi.Client) (resources []string, err error) {
+	answer := c.Monitoring.Get().AbsPath("/apis", manifest.MonitoringGroup, manifest.MonitoringVersion).Do(ctx)
+	// Raw has no more of an error than its code: what the server says is in Error.
+	err = answer.Error()
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return false, fmt.Errorf("asking whether the cluster knows PodMonitors: %w", err)
+		return nil, fmt.Errorf("asking whether the cluster knows PodMonitors: %w", err)
 	}
 	raw, err := answer.Raw()
 	if err != nil {
-		return false, fmt.Errorf("reading which kinds the cluster knows: %w", err)
+		return nil, fmt.Errorf("reading which kinds the cluster knows: %w", err)
 	}
 	var list metav1.APIResourceList
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return false, fmt.Errorf("reading which kinds the cluster knows: %w", err)
+		return nil, fmt.Errorf("reading which kinds the cluster knows: %w", err)
 	}
-	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == manifest.PodMonitors }), nil
+	for i := range list.APIResources {
+		resources = append(resources, list.APIResources[i].Name)
+	}
+	return resources, nil
+}
+
+// Monitoring applies the objects that have a system watched, all of them or none: the API
+// server checks them first, with the rights of the user.
+func Monitoring(ctx context.Context, c *kubeapi.Client, objects []Object) error {
+	known, err := monitoringKinds(ctx, c)
+	if err != nil {
+		return kubeapi.Explain(err)
+	}
+	for _, resource := range []string{manifest.PodMonitors, manifest.PrometheusRules} {
+		if !slices.Contains(known, resource) {
+			return fmt.Errorf("the cluster does not know %s.%s, so there is no operator of Prometheus; install kube-prometheus (https://prometheus-operator.dev/docs/getting-started/installation/) or the Helm chart kube-prometheus-stack, and try again", resource, manifest.MonitoringGroup)
+		}
+	}
+	for _, dryRun := range []bool{true, false} {
+		err := kubeapi.Each(len(objects), func(i int) error {
+			_, err := patch(ctx, c, objects[i], dryRun)
+			return err
+		})
+		if err != nil {
+			return kubeapi.Explain(kubeapi.Summarize(err))
+		}
+	}
+	return nil
 }
 
 // SplitMonitor takes the PodMonitor out of the objects of a system; nil where
@@ -75,13 +111,15 @@ func leavesOut(c *kubeapi.Client, o Object, err error) bool {
 	return true
 }
 
-// DeleteMonitors deletes PodMonitors, where the cluster knows the kind and the
-// user may have made any.
+// DeleteMonitors deletes PodMonitors and PrometheusRules, where the cluster knows the
+// kinds and the user may have made any.
 func DeleteMonitors(ctx context.Context, c *kubeapi.Client, namespace string, list metav1.ListOptions) error {
-	err := c.Monitoring.Delete().Namespace(namespace).Resource(manifest.PodMonitors).
-		Param("labelSelector", list.LabelSelector).Do(ctx).Error()
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err) {
-		return nil
+	for _, resource := range []string{manifest.PodMonitors, manifest.PrometheusRules} {
+		err := c.Monitoring.Delete().Namespace(namespace).Resource(resource).
+			Param("labelSelector", list.LabelSelector).Do(ctx).Error()
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsMethodNotSupported(err) {
+			return err
+		}
 	}
-	return err
+	return nil
 }

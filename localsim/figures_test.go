@@ -75,9 +75,6 @@ func BenchmarkProcesses(b *testing.B) {
 
 // TestThousandServicesLeaveNothing is about what is left, not about speed.
 func TestThousandServicesLeaveNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts 1000 services")
-	}
 	expectNoLeaks(t)
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
 	began := time.Now()

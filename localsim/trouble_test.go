@@ -121,9 +121,6 @@ func TestDownAfterTheHolderWasKilled(t *testing.T) {
 }
 
 func TestDownKillsAHolderThatDoesNotAnswer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for an answer that does not come")
-	}
 	dir := t.TempDir()
 	holder := startHolder(t, dir)
 	were := children(t, dir)

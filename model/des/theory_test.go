@@ -288,8 +288,6 @@ func TestTheory(t *testing.T) {
 	loads := map[float64]int{0.3: 8_000}
 	if os.Getenv("MICROSIM_THEORY") == "full" {
 		loads = map[float64]int{0.3: 8_000, 0.7: 24_000, 0.9: 600_000}
-	} else if testing.Short() {
-		t.Skip("a few seconds long")
 	}
 	for load, count := range loads {
 		for _, m := range models(load) {

@@ -306,9 +306,6 @@ func TestTLSPassesUntouched(t *testing.T) {
 }
 
 func TestIdleConnectionsLive(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for longer than a minute; run without -short")
-	}
 	if os.Getenv("MICROSIM_TEST_LONG") == "" {
 		t.Skip("waits for longer than a minute; run with MICROSIM_TEST_LONG=1")
 	}

@@ -162,9 +162,6 @@ func heap() int64 {
 // However long a run of a large system takes, recording it takes less than 100
 // MB, and little when it has ended.
 func TestRecorderOfAThousandServicesIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws millions of latencies")
-	}
 	const services = 1000
 	random := rand.New(rand.NewPCG(1, 1))
 	before := heap()

@@ -251,7 +251,6 @@ func nameByPath(requests []load.Request) {
 		if u == nil || requests[i].Name != problem.CleanURL(requests[i].URL) {
 			continue
 		}
-		requests[i].Name = problem.CleanURL(requests[i].URL)
 		if len(servers) == 1 {
 			requests[i].Name = u.RequestURI()
 		}

@@ -110,7 +110,6 @@ func (o *loadOptions) prepare(cmd *cobra.Command, args []string) (profile load.P
 		if o.flags.Changed("system") {
 			return profile, "", cli.Usage(cmd, errors.New("--system names what to put load on, and the load has only URLs: keep one"))
 		}
-		name = ""
 		if o.target.On == "" {
 			o.target.On = "local"
 		}

@@ -94,6 +94,8 @@ func Settings(w io.Writer, flags *pflag.FlagSet, names ...string) {
 		case f == nil || !f.Changed:
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			words = append(words, "--"+name)
+		case f.Value.Type() == "bool": // a word behind it would be an argument
+			words = append(words, "--"+name+"="+f.Value.String())
 		default:
 			words = append(words, "--"+name, cli.Clean(f.Value.String()))
 		}

@@ -20,9 +20,6 @@ import (
 // TestFailuresHaveTheSameReasons lets requests fail in all ways that a load tells
 // apart. The reasons must be the same for real and in virtual time.
 func TestFailuresHaveTheSameReasons(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
-	}
 	const second = unit.Duration(time.Second)
 	onWeb := func(typ fault.Type, a fault.Args) experiment.Experiment {
 		return experiment.Experiment{Faults: []fault.Fault{{Type: typ, Target: fault.Target{Service: "web"}, Probability: 1, Args: a}}}

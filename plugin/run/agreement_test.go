@@ -175,9 +175,6 @@ func decisionsOf(r *result.Result) string {
 
 func TestRealAndVirtualAgree(t *testing.T) {
 	full := os.Getenv("MICROSIM_AGREEMENT") == "full"
-	if !full && testing.Short() {
-		t.Skip("takes some seconds")
-	}
 	length := 3 * time.Second
 	if full {
 		length = 20 * time.Second

@@ -47,9 +47,6 @@ func (s *stopwatch) RoundTrip(r *http.Request) (*http.Response, error) {
 // are the same but for what this machine adds, which is compared by the median:
 // it would be 400 ms if each run drew its own.
 func TestSameSeedSameFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("6 seconds of real time")
-	}
 	lab, err := readOutageLab()
 	if err != nil {
 		t.Fatal(err)

@@ -93,9 +93,6 @@ func methods() []string {
 
 // Each way of working takes the share that it is asked for, and nothing else.
 func TestLoadOfEachMethod(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes 10 s")
-	}
 	for _, method := range methods() {
 		t.Run(method, func(t *testing.T) {
 			lasting := time.Second

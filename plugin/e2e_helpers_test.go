@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -207,6 +208,18 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
+const labelledChaos = `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: labelled}
+spec:
+  action: delay
+  mode: all
+  selector: {labelSelectors: {team: red}}
+  delay: {latency: SLOW}
+  duration: 5min
+`
+
 func selected(k *onKind) {
 	k.ok(k.microsim("up", "-f", k.file("mine.yaml", "{apiVersion: microsim.dev/v1alpha1, kind: System, name: mine, services: [{name: front, calls: [back]}, {name: back}]}"))...)
 	image := k.ok("-n", "mine", "get", "deployment", "front", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
@@ -238,6 +251,19 @@ func selected(k *onKind) {
 	k.ok(add("--name", "requests", "-l", "microsim.dev/service=front", "-n", "mine", "--to", "back", "--yes")...)
 	k.delayed("mine", "front", slow)
 	k.ok(k.microsim("fault", "clear", "requests", "-n", "mine")...)
+	k.prompt("mine", "front", slow)
+	// Labels of a file that name no service select pods, and need no system.
+	k.ok("-n", "mine", "label", "pod", "-l", "microsim.dev/service=back", "team=red")
+	file := k.file("chaos.yaml", strings.ReplaceAll(labelledChaos, "SLOW", slow.String()))
+	k.fails("--yes", k.microsim("fault", "apply", "-f", file, "-n", "mine")...)
+	applying := k.Begin(k.microsim("fault", "apply", "-f", file, "-n", "mine", "--yes")...)
+	applying.until("fault/labelled added")
+	k.delayed("mine", "front", slow)
+	_ = applying.cmd.Process.Signal(os.Interrupt)
+	if applying.end(); !strings.Contains(applying.said(), "fault/labelled cleared") {
+		k.t.Error("the interrupt does not clear the fault")
+	}
+	k.prompt("mine", "front", slow)
 	k.ok(k.microsim("down", "mine")...)
 	k.ok("delete", "namespace", "theirs")
 }

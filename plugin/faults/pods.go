@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -25,8 +26,9 @@ type applied struct {
 	name   string
 	system *topology.System
 	// ours is where faults on the system act.
-	ours injector
-	pods map[string]*workload.Workloads
+	ours    injector
+	cluster *cluster.Cluster
+	pods    map[string]*workload.Workloads
 
 	mu     sync.Mutex
 	places map[string]injector // of the faults that were injected, by id
@@ -74,7 +76,7 @@ func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*a
 
 // findSystem finds the running system. Faults of which all select pods need none.
 func (o *applyOptions) findSystem(ctx context.Context, at *applied, docs document.Documents) error {
-	found, err := o.find(ctx)
+	found, err := o.findIn(ctx, at)
 	if missing := (*cluster.NotFoundError)(nil); errors.As(err, &missing) && o.system == "" && onlyLabels(docs) {
 		return nil
 	}
@@ -86,6 +88,24 @@ func (o *applyOptions) findSystem(ctx context.Context, at *applied, docs documen
 	}
 	at.ours, at.name = found, "system/"+at.system.Name
 	return nil
+}
+
+// findIn finds the system, and keeps the cluster for pods of others.
+func (o *applyOptions) findIn(ctx context.Context, at *applied) (injector, error) {
+	if !o.target.OnCluster() {
+		return o.find(ctx)
+	}
+	finder := o.target.Kube.ImageFinder(o.target.On, o.streams)
+	c, err := o.target.Cluster(ctx, o.streams, func(c *kubeapi.Config) { c.FindImage = finder })
+	if err != nil {
+		return nil, err
+	}
+	at.cluster = c
+	d, err := c.Find(ctx, o.system)
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	return d, nil
 }
 
 // onlyLabels reports whether every fault of the documents is on pods with labels.
@@ -103,12 +123,7 @@ func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []docum
 	if len(pods) == 0 {
 		return nil
 	}
-	k := o.target.Kube
-	c, err := o.target.Cluster(ctx, o.streams, func(c *kubeapi.Config) { c.FindImage = k.ImageFinder(o.target.On, o.streams) })
-	if err != nil {
-		return err
-	}
-	namespace, err := k.Namespace(ctx, o.target.On)
+	namespace, err := o.target.Kube.Namespace(ctx, o.target.On)
 	if err != nil {
 		return err
 	}
@@ -120,7 +135,7 @@ func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []docum
 		if at.pods[p.Selector] != nil {
 			continue
 		}
-		x, err := workload.Select(ctx, c.Client, workload.Selection{Namespace: namespace, Selector: p.Selector, AllowSystem: o.guard.allowSystem, MaxPods: o.guard.maxPods})
+		x, err := workload.Select(ctx, at.cluster.Client, workload.Selection{Namespace: namespace, Selector: p.Selector, AllowSystem: o.guard.allowSystem, MaxPods: o.guard.maxPods})
 		if err != nil {
 			failed = append(failed, fmt.Errorf("fault %q: %w", p.Fault.Name, err))
 			continue

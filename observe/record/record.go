@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -42,6 +43,9 @@ type Options struct {
 	Inputs map[string][]byte
 	// More are written at the end of each run, by name; it may be nil.
 	More func() map[string]func(io.Writer) error
+	// Removed is told the half-written records that were found and removed, because
+	// the program that wrote them was killed; it may be nil.
+	Removed func(path string)
 }
 
 // A Recorder writes a run down while it goes on. Everything goes to a hidden
@@ -50,7 +54,7 @@ type Options struct {
 // goroutine at a time, as a run does.
 type Recorder struct {
 	options Options
-	partial string
+	partial *partial.Dir
 	// existed is set where Dir is to be filled, and not made.
 	existed  bool
 	timeline *table
@@ -81,7 +85,7 @@ func newRecorder(options Options, create func(string) (io.WriteCloser, error)) (
 		}
 	}
 	r := &Recorder{options: options, existed: existed, create: create}
-	if r.partial, err = makePartial(options.Dir, existed); err != nil {
+	if r.partial, err = makePartial(options, existed); err != nil {
 		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
 	}
 	if err := r.open(); err != nil {
@@ -92,20 +96,19 @@ func newRecorder(options Options, create func(string) (io.WriteCloser, error)) (
 
 // makePartial makes the hidden directory: beside one that is to be made, inside
 // one that exists, which may be a file system of its own.
-func makePartial(dir string, existed bool) (string, error) {
-	dir = filepath.Clean(dir)
-	if existed {
-		return os.MkdirTemp(dir, ".partial-")
+func makePartial(options Options, existed bool) (*partial.Dir, error) {
+	dir := filepath.Clean(options.Dir)
+	parent, name := filepath.Dir(dir), filepath.Base(dir)
+	if !existed {
+		if err := os.MkdirAll(parent, 0o755); err != nil {
+			return nil, err
+		}
+		return partial.Make(parent, name, options.Removed)
 	}
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", err
+	if err := partial.Sweep(parent, name, options.Removed); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, err
 	}
-	partial, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".partial-")
-	if err != nil {
-		return "", err
-	}
-	return partial, os.Chmod(partial, 0o755)
+	return partial.Make(dir, "", options.Removed)
 }
 
 func ownFiles() []string {
@@ -144,7 +147,7 @@ func isOurs(path, kind string) bool {
 	return bytes.Contains(head[:n], []byte(`"kind": "`+kind+`"`))
 }
 
-func (r *Recorder) path(name string) string { return filepath.Join(r.partial, name) }
+func (r *Recorder) path(name string) string { return filepath.Join(r.partial.Path, name) }
 
 func (r *Recorder) open() (err error) {
 	for name, content := range r.options.Inputs {
@@ -262,12 +265,12 @@ func (r *Recorder) complete(result *result.Result) error {
 // first and comes last, for it is what makes a record.
 func (r *Recorder) place() error {
 	if !r.existed {
-		return os.Rename(r.partial, r.options.Dir)
+		return errors.Join(os.Rename(r.partial.Path, r.options.Dir), r.partial.Remove())
 	}
 	if err := os.Remove(filepath.Join(r.options.Dir, ResultFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	entries, err := os.ReadDir(r.partial)
+	entries, err := os.ReadDir(r.partial.Path)
 	if err != nil {
 		return err
 	}
@@ -282,7 +285,7 @@ func (r *Recorder) place() error {
 			return err
 		}
 	}
-	return os.Remove(r.partial)
+	return r.partial.Remove()
 }
 
 // Discard removes what was written. After Finish it does nothing.
@@ -292,8 +295,8 @@ func (r *Recorder) Discard() error {
 			_ = t.close() // its content is not wanted any more
 		}
 	}
-	if err := os.RemoveAll(r.partial); err != nil {
-		return fmt.Errorf("removing the half-written record %q: %w", r.partial, err)
+	if err := r.partial.Remove(); err != nil {
+		return fmt.Errorf("removing the half-written record %q: %w", r.partial.Path, err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (s *Series) Observe(e runner.Event) {
 }
 
 func (s *Series) begin(e runner.RunBegun) {
-	options := Options{Dir: filepath.Join(s.options.Dir, RunDir(e.Variant, e.Seed)), Force: s.options.Force, More: s.options.More}
+	options := Options{Dir: filepath.Join(s.options.Dir, RunDir(e.Variant, e.Seed)), Force: s.options.Force, More: s.options.More, Removed: s.options.Removed}
 	var err error
 	if options.Inputs, err = s.inputs(e.Variant, e.Seed); err == nil {
 		s.current, err = New(options)

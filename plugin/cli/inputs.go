@@ -171,6 +171,13 @@ func (b body) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// NoteRemoved tells of half-written results that were found and removed.
+func NoteRemoved(w io.Writer) func(path string) {
+	return func(path string) {
+		fmt.Fprintf(w, "note: removed %s: half-written results of a command that was killed\n", Clean(path))
+	}
+}
+
 // ShowNotes tells what of a dialect was read but has no meaning here.
 func ShowNotes(w io.Writer, docs document.Documents) {
 	for _, d := range docs {

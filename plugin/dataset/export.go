@@ -172,7 +172,7 @@ func (o *exportOptions) run(ctx context.Context, args []string, formats []export
 	}
 	var m *export.Manifest
 	var v *judge.Verification
-	err := writeWhole(o.out, o.force, func(dir string) error {
+	err := writeWhole(o.out, o.force, cli.NoteRemoved(o.streams.Err), func(dir string) error {
 		set, err := export.OpenSet(dir, name, formats, o.step, o.seed)
 		if err != nil {
 			return err

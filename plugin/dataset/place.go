@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/observe/export"
 )
 
 // writeWhole has a directory written beside its place, and moved there if that went
 // well. One that holds a data set is replaced if forced; one that holds anything else
 // is refused.
-func writeWhole(out string, force bool, write func(dir string) error) (err error) {
+func writeWhole(out string, force bool, removed func(path string), write func(dir string) error) (err error) {
 	out = filepath.Clean(out)
 	replaces, err := checkPlace(out, force)
 	if err != nil {
@@ -24,19 +25,19 @@ func writeWhole(out string, force bool, write func(dir string) error) (err error
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("writing the data set %q: %w", out, err)
 	}
-	staged, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".partial-")
+	staged, err := partial.Make(parent, filepath.Base(out), removed)
 	if err != nil {
 		return fmt.Errorf("writing the data set %q: %w", out, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(staged)) }()
-	fresh := filepath.Join(staged, "new")
+	defer func() { err = errors.Join(err, staged.Remove()) }()
+	fresh := filepath.Join(staged.Path, "new")
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return fmt.Errorf("writing the data set %q: %w", out, err)
 	}
 	if err := write(fresh); err != nil {
 		return err
 	}
-	if err := exchange(out, fresh, filepath.Join(staged, "old"), replaces); err != nil {
+	if err := exchange(out, fresh, filepath.Join(staged.Path, "old"), replaces); err != nil {
 		return fmt.Errorf("putting the data set into %q: %w", out, err)
 	}
 	return nil

@@ -347,7 +347,7 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 	if err != nil {
 		return nil, err
 	}
-	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}, More: o.signals.files})
+	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}, More: o.signals.files, Removed: cli.NoteRemoved(o.streams.Err)})
 }
 
 // stored is an experiment as results keep it: without passwords of URLs, which are not

@@ -185,7 +185,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 	if err != nil {
 		return nil, err
 	}
-	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(whole)}, More: o.signals.files}
+	options := record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(whole)}, More: o.signals.files, Removed: cli.NoteRemoved(o.streams.Err)}
 	return record.NewSeries(options, func(variant string, seed uint64) (map[string][]byte, error) {
 		applied := *e
 		if v, ok := e.Variant(variant); ok {

@@ -1,0 +1,128 @@
+// Package partial keeps what is being written in a hidden directory, and removes
+// such directories of programs that were killed.
+package partial
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+const (
+	infix = ".partial-"
+	// lockSuffix is that of the file beside a directory which is locked while its
+	// program lives. The system gives the lock back when that is killed.
+	lockSuffix = ".lock"
+)
+
+// A Dir is a hidden directory that this program fills.
+type Dir struct {
+	Path string
+	lock *flock.Flock
+}
+
+// Make makes a hidden directory of its own in parent, which has to exist, for the
+// thing of the given name; an empty name stands for parent itself. Before, it
+// removes those that killed programs have left for the same name, and tells their
+// paths.
+func Make(parent, name string, removed func(path string)) (*Dir, error) {
+	if err := Sweep(parent, name, removed); err != nil {
+		return nil, err
+	}
+	path, lock, err := reserve(parent, name)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path, lock}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return nil, errors.Join(err, d.Remove())
+	}
+	return d, nil
+}
+
+// prefix is how the names of hidden directories begin.
+func prefix(name string) string {
+	if name == "" {
+		return infix
+	}
+	return "." + name + infix
+}
+
+// reserve locks the lock file of a path that nothing stands at.
+func reserve(parent, name string) (path string, lock *flock.Flock, err error) {
+	for range 100 {
+		path = filepath.Join(parent, fmt.Sprintf("%s%016x", prefix(name), rand.Uint64()))
+		lock = flock.New(path + lockSuffix)
+		held, err := lock.TryLock()
+		if err != nil {
+			return "", nil, err
+		}
+		// A sweep may have taken the file for a leftover before it was locked.
+		if _, err := os.Stat(lock.Path()); held && err == nil {
+			return path, lock, nil
+		}
+		_ = lock.Close() // nobody else knows this file
+	}
+	return "", nil, fmt.Errorf("reserving a directory beside %q: others remove its lock each time", filepath.Join(parent, name))
+}
+
+// Remove removes the directory, if it is still in its place, and the lock. It may be
+// called again.
+func (d *Dir) Remove() error {
+	err := os.RemoveAll(d.Path)
+	return errors.Join(err, release(d.lock))
+}
+
+// release gives a lock back and removes its file.
+func release(lock *flock.Flock) error {
+	if !lock.Locked() {
+		return nil
+	}
+	// Windows does not remove files that are open; others must not lock a file that
+	// is removed afterwards, which reserve detects.
+	first := os.Remove(lock.Path())
+	err := lock.Close()
+	if first != nil {
+		first = os.Remove(lock.Path())
+	}
+	if errors.Is(first, fs.ErrNotExist) {
+		first = nil
+	}
+	return errors.Join(err, first)
+}
+
+// Sweep removes what Make made for the name in programs that live no more, and tells
+// the paths; removed may be nil.
+func Sweep(parent, name string, removed func(path string)) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		own, isLock := strings.CutSuffix(e.Name(), lockSuffix)
+		if !isLock || !strings.HasPrefix(own, prefix(name)) || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(parent, own)
+		lock := flock.New(path+lockSuffix, flock.SetFlag(os.O_RDWR))
+		if held, err := lock.TryLock(); err != nil || !held {
+			continue // its program lives, or has just ended and removed it
+		}
+		info, err := os.Lstat(path)
+		left := err == nil && info.IsDir()
+		d := &Dir{path, lock}
+		if err := d.Remove(); err != nil {
+			return fmt.Errorf("removing %q, which a killed program has left: %w", path, err)
+		}
+		if left && removed != nil {
+			removed(path)
+		}
+	}
+	return nil
+}

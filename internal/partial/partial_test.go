@@ -1,0 +1,157 @@
+package partial
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// childEnv makes the test binary a program that holds a directory until it is killed.
+const childEnv = "MICROSIM_TEST_PARTIAL_PARENT"
+
+func TestMain(m *testing.M) {
+	if parent := os.Getenv(childEnv); parent != "" {
+		d, err := Make(parent, "out", nil)
+		if err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(filepath.Join(d.Path, "half.csv"), []byte("half"), 0o600); err != nil {
+			panic(err)
+		}
+		os.Stdout.WriteString(d.Path + "\n")
+		os.Stdin.Read(make([]byte, 1)) //nolint:errcheck // it is killed here
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// names lists what is in a directory.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestWhatKilledProgramsLeaveIsRemoved(t *testing.T) {
+	parent := t.TempDir()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childEnv+"="+parent)
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := line[:len(line)-1]
+
+	var removed []string
+	note := func(path string) { removed = append(removed, path) }
+	mine, err := Make(parent, "out", note)
+	if err != nil || len(removed) > 0 {
+		t.Fatalf("beside a program that lives: %v, removed %q", err, removed)
+	}
+	if _, err := os.Stat(filepath.Join(held, "half.csv")); err != nil {
+		t.Fatalf("the directory of a program that lives is gone: %v", err)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	child.Wait() //nolint:errcheck // it was killed
+	if other, err := Make(parent, "other", note); err != nil || len(removed) > 0 || other.Remove() != nil {
+		t.Fatalf("for another name: %v, removed %q", err, removed)
+	}
+	again, err := Make(parent, "out", note)
+	if err != nil || !slices.Equal(removed, []string{held}) {
+		t.Fatalf("got %v, removed %q, want %q", err, removed, held)
+	}
+	for _, d := range []*Dir{mine, again, again} {
+		if err := d.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := names(t, parent); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+}
+
+// A directory that was moved to its place leaves nothing behind, and files of others
+// are left alone.
+func TestOnlyOwnDirectoriesAreRemoved(t *testing.T) {
+	parent := t.TempDir()
+	others := []string{".out.partial-1", ".out.partial-2.lock", "out.lock"}
+	if err := os.Mkdir(filepath.Join(parent, others[0]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(parent, others[1]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(parent, others[2]), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Make(parent, "out", func(path string) { t.Errorf("removed %q", path) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(d.Path, filepath.Join(parent, "out")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Remove(); err != nil {
+		t.Error(err)
+	}
+	if got, want := names(t, parent), append(others, "out"); !slices.Equal(got, sorted(want)) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return names
+}
+
+// Several programs may write beside each other at the same time.
+func TestMakingAndSweepingAtOnce(t *testing.T) {
+	parent := t.TempDir()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				d, err := Make(parent, "out", func(path string) { t.Errorf("removed %q of a program that lives", path) })
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := os.Stat(d.Path); err != nil {
+					t.Error(err)
+				}
+				if err := d.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if left := names(t, parent); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+}

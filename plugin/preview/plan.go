@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
@@ -27,8 +29,8 @@ func Services(w io.Writer, system *topology.System) error {
 }
 
 // Experiment prints what the runs of an experiment would do, and when: each of its
-// variants is run with as many seeds.
-func Experiment(w io.Writer, e *experiment.Experiment, seeds int) error {
+// variants is run with as many seeds, and what settings prints.
+func Experiment(w io.Writer, e *experiment.Experiment, seeds int, settings func(io.Writer)) error {
 	if err := Services(w, &e.System); err != nil {
 		return err
 	}
@@ -78,8 +80,27 @@ func Experiment(w io.Writer, e *experiment.Experiment, seeds int) error {
 	if runs > 1 {
 		fmt.Fprintf(w, "\n%d runs, with seeds %d to %d\n", runs, e.Seed, e.Seed+uint64(seeds)-1)
 	}
+	settings(w)
 	fmt.Fprintf(w, "\nexperiment/%s run (dry run)\n", cli.Clean(e.Name))
 	return nil
+}
+
+// Settings prints the flags of the given names that were set, as what is started
+// would get them: they are not of the system or the experiment.
+func Settings(w io.Writer, flags *pflag.FlagSet, names ...string) {
+	var words []string
+	for _, name := range names {
+		switch f := flags.Lookup(name); {
+		case f == nil || !f.Changed:
+		case f.Value.Type() == "bool" && f.Value.String() == "true":
+			words = append(words, "--"+name)
+		default:
+			words = append(words, "--"+name, cli.Clean(f.Value.String()))
+		}
+	}
+	if len(words) > 0 {
+		fmt.Fprintf(w, "\nwith %s\n", strings.Join(words, " "))
+	}
 }
 
 // requests lists what each arrival sends, if that is more than one of the requests.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
@@ -182,9 +183,26 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	case o.target.On == "local" && !o.predict && flags.Changed("calibration"):
 		return errors.New("--calibration is about runs in virtual time, and a run on this machine is none: write --predict, too, or --on virtual")
 	case o.dryRun:
+		if err := o.validatePlan(flags); err != nil {
+			return err
+		}
 		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", append([]string{"out", "force", "report", "pace", "calibration", "predict"}, bounds.Names()...)...)
 	}
 	return nil
+}
+
+// placement are the flags that say where and how an experiment runs, and not what
+// it is.
+func placement() []string {
+	return []string{"isolation", "port-base", "namespace", "load-pods", "detach", "image", "push", "runner-image", "ready-timeout"}
+}
+
+// validatePlan refuses what a plan as a document would not tell.
+func (o *runOptions) validatePlan(flags *pflag.FlagSet) error {
+	if !o.output.Machine() {
+		return nil
+	}
+	return cli.Refuse(flags, "are not of the experiment, which is all that --dry-run prints with --output: leave them out, or --output", append(placement(), "seeds")...)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, args []string) error {
@@ -214,7 +232,7 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 		}
 	}
 	if o.dryRun {
-		return o.plan(&e)
+		return o.plan(cmd.Flags(), &e)
 	}
 	if o.detached.detach {
 		return o.startDetached(cmd.Context(), e, args)
@@ -226,7 +244,7 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 }
 
 // plan prints what the runs would do.
-func (o *runOptions) plan(e *experiment.Experiment) error {
+func (o *runOptions) plan(flags *pflag.FlagSet, e *experiment.Experiment) error {
 	if len(o.series.names()) > 0 {
 		chosen, err := e.Select(o.series.names())
 		if err != nil {
@@ -235,7 +253,9 @@ func (o *runOptions) plan(e *experiment.Experiment) error {
 		e.Variants = chosen
 	}
 	if !o.output.Machine() {
-		return preview.Experiment(o.streams.Out, e, o.series.seeds)
+		return preview.Experiment(o.streams.Out, e, o.series.seeds, func(w io.Writer) {
+			preview.Settings(w, flags, append(placement(), "seed", "retries", "timeout", "circuit-breakers")...)
+		})
 	}
 	text, err := spec.FormatExperiment(e)
 	if err != nil {

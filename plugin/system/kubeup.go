@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
+	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 )
 
 // placeholder stands for the image in a plan that names none. It is no
@@ -78,7 +79,11 @@ func (o *upOptions) plan(system *topology.System) error {
 	if err != nil {
 		return err
 	}
-	return printObjects(o.streams, &o.output, objects, "(dry run)")
+	if err := printObjects(o.streams, &o.output, objects, "(dry run)"); err != nil || o.output.Machine() {
+		return err
+	}
+	preview.Settings(o.streams.Out, o.flags, settings()...)
+	return nil
 }
 
 // printObjects prints objects as kubectl does: as documents that it takes as

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
@@ -37,6 +38,7 @@ type upOptions struct {
 	output  cli.Output
 	dryRun  string
 	force   bool
+	flags   *pflag.FlagSet
 	// podMonitor is nil if the flag was not given.
 	podMonitor *bool
 }
@@ -112,6 +114,7 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	o.flags = cmd.Flags()
 	o.target.Kube.Verbose, o.target.Kube.LogFormat = o.local.Verbose, o.local.LogFormat
 	flags := cmd.Flags()
 	switch {
@@ -121,11 +124,20 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 		return errors.New("--force-conflicts changes what a cluster does, and --dry-run=client asks none: write --dry-run=server")
 	case flags.Changed("name") && o.name == "":
 		return errors.New("--name \"\" is not a name: leave it out to take the file's")
+	case o.update && o.dryRun != "none":
+		return errors.New("--update asks the running system what is to change, and --dry-run asks none: keep one")
+	case o.dryRun == "client" && !o.target.OnCluster() && o.output.Machine():
+		return cli.Refuse(flags, "are not of the system, which is all that --dry-run prints with --output: leave them out, or --output", settings()...)
 	case o.update:
 		return cli.Refuse(flags, "are decided when a system starts, and --update changes one that runs: leave them out, or take the system down first",
 			"isolation", "port-base", "seed", "verbose", "log-format", "detach")
 	}
 	return nil
+}
+
+// settings are the flags that say how a system is started, and not what it is.
+func settings() []string {
+	return []string{"seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout"}
 }
 
 func (o *upOptions) run(ctx context.Context, args []string) error {
@@ -169,6 +181,7 @@ func (o *upOptions) planLocal(system *topology.System) error {
 	if err := preview.Services(o.streams.Out, system); err != nil {
 		return err
 	}
+	preview.Settings(o.streams.Out, o.flags, settings()...)
 	fmt.Fprintf(o.streams.Out, "system/%s up (dry run)\n", system.Name)
 	return nil
 }

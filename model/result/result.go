@@ -3,10 +3,12 @@
 package result
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -295,6 +297,15 @@ type FaultRecord struct {
 	// Gaps say where it is known not to have acted all the time.
 	Gaps  []string `json:"gaps,omitempty"`
 	Error string   `json:"error,omitempty"`
+	// Place is the record's index in Result.Faults: by begin as planned, and then as
+	// in the file. Faults that begin at one moment are told in any order.
+	Place int `json:"-"`
+}
+
+// InsertFault adds a record to a list that is in the order of places.
+func InsertFault(records []FaultRecord, rec FaultRecord) []FaultRecord {
+	at, _ := slices.BinarySearchFunc(records, rec.Place, func(f FaultRecord, place int) int { return cmp.Compare(f.Place, place) })
+	return slices.Insert(records, at, rec)
 }
 
 // Applied reports whether the fault acted.

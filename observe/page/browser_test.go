@@ -146,6 +146,9 @@ func TestBarsCountTheHistogram(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := chromium(t, saved(t, p))
+	if gap := p.Runs[0].Result.Faults[0].Gaps[0]; !strings.Contains(document, "not all the time: "+gap) {
+		t.Errorf("the page does not say that a fault had a gap: %s", gap)
+	}
 	var drawn []string
 	for _, bar := range regexp.MustCompile(`data-count="(\d+)"`).FindAllStringSubmatch(document, -1) {
 		drawn = append(drawn, bar[1])

@@ -97,12 +97,14 @@ type faultDocument struct {
 	To       num      `json:"to"`
 	// Moment is set where the fault was over at once, as a kill is; Cleared is
 	// false where it was there to the end.
-	Moment      bool   `json:"moment"`
-	Cleared     bool   `json:"cleared"`
-	PlannedFrom num    `json:"plannedFrom"`
-	PlannedTo   num    `json:"plannedTo"`
-	Hits        int64  `json:"hits"`
-	Error       string `json:"error"`
+	Moment      bool  `json:"moment"`
+	Cleared     bool  `json:"cleared"`
+	PlannedFrom num   `json:"plannedFrom"`
+	PlannedTo   num   `json:"plannedTo"`
+	Hits        int64 `json:"hits"`
+	// Gaps say where it did not act all the time.
+	Gaps  []string `json:"gaps"`
+	Error string   `json:"error"`
 }
 
 type recoveryDocument struct {
@@ -189,7 +191,7 @@ func newFaultDocument(f *result.FaultRecord, end num) faultDocument {
 	d := faultDocument{
 		Label: f.Label, Service: cmp.Or(f.Victim, f.Fault.Target.Service), Caller: f.Fault.Target.From, Victim: f.Victim, Round: f.Round,
 		Replicas: f.Replicas, Applied: f.Applied(), Moment: isMoment(&f.Fault), From: num(f.From), To: num(f.To), Cleared: !f.ClearedAt.IsZero(),
-		PlannedFrom: num(f.PlannedFrom), PlannedTo: num(f.PlannedTo), Hits: f.Hits, Error: f.Error,
+		PlannedFrom: num(f.PlannedFrom), PlannedTo: num(f.PlannedTo), Hits: f.Hits, Gaps: append([]string{}, f.Gaps...), Error: f.Error,
 	}
 	switch {
 	case d.Moment:

@@ -184,7 +184,7 @@ func (p play) result() *result.Result {
 		},
 		Faults: []result.FaultRecord{{
 			ID: "error-1", Label: "error " + p.broken, Fault: fault.Fault{Type: "error", Target: fault.Target{Service: p.broken}}, Replicas: []string{p.broken + "/1"},
-			PlannedFrom: float64(from), PlannedTo: float64(to), OrderedAt: at(from), AppliedAt: at(from), ClearedAt: at(to), From: float64(from), To: float64(to), Hits: 123,
+			PlannedFrom: float64(from), PlannedTo: float64(to), OrderedAt: at(from), AppliedAt: at(from), ClearedAt: at(to), From: float64(from), To: float64(to), Hits: 123, Gaps: []string{p.broken + "/1: it stopped"},
 		}},
 		Recoveries: []result.Recovery{{Service: p.broken, Replica: 1, DownAt: at(from), DetectedAt: at(from).Add(300 * time.Millisecond), ReadyAt: at(from + 2), Detection: 0.3, Took: 2}},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -104,6 +105,34 @@ func TestRecord(t *testing.T) {
 	var result result.Result
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, ResultFile))), &result); err != nil || result.Name != "small" {
 		t.Errorf("%v, %+v", err, result)
+	}
+}
+
+// Faults that begin at one moment are told as each is done; every row names them in
+// the order of the result.
+func TestFaultsOfOneMomentHaveOneOrder(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0).UTC()
+	var records []result.FaultRecord
+	for i, name := range []string{"third-of-the-alphabet", "first", "second"} {
+		records = append(records, result.FaultRecord{
+			ID: fmt.Sprint(i), Place: i, Fault: fault.Fault{Name: name, Type: fault.Latency}, AppliedAt: began.Add(time.Second), From: 1,
+		})
+	}
+	const want = "third-of-the-alphabet;first;second"
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+		var s state
+		for _, i := range order {
+			s.observe(runner.FaultApplied{Record: records[i]})
+		}
+		cleared := records[order[0]]
+		cleared.ClearedAt, cleared.To = began.Add(3*time.Second), 3
+		s.observe(runner.FaultCleared{Record: cleared})
+		if got := acting(s.faults, 2, 3); got != want {
+			t.Errorf("rows of services name %q, want %q", got, want)
+		}
+	}
+	if got := acting(records, 2, 3); got != want {
+		t.Errorf("rows of clients name %q, want %q", got, want)
 	}
 }
 

@@ -57,7 +57,7 @@ func latencyColumns() []string {
 type state struct {
 	began  time.Time
 	phases []string
-	faults []result.FaultRecord
+	faults []result.FaultRecord // by Place, as in the result
 }
 
 func (s *state) observe(e runner.Event) {
@@ -65,7 +65,7 @@ func (s *state) observe(e runner.Event) {
 	case runner.LoadBegun:
 		s.began, s.phases = e.At, e.Phases
 	case runner.FaultApplied:
-		s.faults = append(s.faults, e.Record)
+		s.faults = result.InsertFault(s.faults, e.Record)
 	case runner.FaultCleared:
 		for i := range s.faults {
 			if s.faults[i].ID == e.Record.ID {

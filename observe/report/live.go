@@ -56,7 +56,7 @@ func (l *Live) Observe(e runner.Event) {
 		l.now, l.phase = max(l.now, e.At), e.Index
 	case runner.FaultApplied:
 		if !isMoment(&e.Record) || e.Record.Error != "" {
-			l.faults = append(l.faults, e.Record)
+			l.faults = result.InsertFault(l.faults, e.Record)
 		}
 	case runner.FaultCleared:
 		if e.Record.Error == "" {

@@ -35,7 +35,9 @@ type FaultLog struct {
 func NewFaultLog(plan *timeline.Plan) *FaultLog {
 	l := &FaultLog{plan: plan, records: []result.FaultRecord{}}
 	for i := range plan.Windows {
-		l.records = append(l.records, newFaultRecord(&plan.Windows[i]))
+		rec := newFaultRecord(&plan.Windows[i])
+		rec.Place = i
+		l.records = append(l.records, rec)
 		l.since = append(l.since, map[string]time.Time{})
 	}
 	return l

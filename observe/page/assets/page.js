@@ -323,9 +323,9 @@ class Page {
 
   events() {
     const { run } = this, cell = (text, more) => h('td', { class: 'left ' + (more || '') }, text);
-    const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end'));
+    const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end') + (f.gaps.length ? ', not all the time: ' + f.gaps.join('; ') : ''));
     const hits = f => (!f.applied || f.hits < 0 ? '' : count(f.hits));
-    const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
+    const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied || f.gaps.length ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
     const outages = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, r.detected ? seconds(r.detection) : 'not seen'), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
     return h('div', { class: 'pair' },
       h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.')),

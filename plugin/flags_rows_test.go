@@ -6,7 +6,7 @@ import (
 )
 
 func flagRows() []flagRow {
-	return slices.Concat(uiRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
+	return slices.Concat(uiRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), recursiveRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
 		clusterRows("dataset", "-f $DATASET --out $NEW --image x --ready-timeout 50ms"),
 		clusterRows("doctor", "--on cluster"),
@@ -471,6 +471,17 @@ func loadRows() []flagRow {
 		{"url", "--url $SERVER/"}, {"body", "--body x"},
 	} {
 		rows = append(rows, flagRow{"load", flag.name, "-f $LOAD", flag.with, "", refused})
+	}
+	return rows
+}
+
+// recursiveRows are those of the commands that read directories.
+func recursiveRows() (rows []flagRow) {
+	for command, args := range map[string]string{
+		"call": "--on local", "convert": "", "dataset": "--out $NEW --on local", "down": "--on local", "fault apply": "--on local", "limit": "", "load": "--on local",
+		"run": "--on local", "search": "--slo p99<10s", "sweep": "--vary load.rate=1,2", "up": "--on local", "validate": "",
+	} {
+		rows = append(rows, flagRow{command: command, args: args + " -f $DEEP", flag: "recursive", with: "-R", want: `below/wrong\.yaml`})
 	}
 	return rows
 }

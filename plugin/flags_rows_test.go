@@ -368,7 +368,7 @@ func faultRows() []flagRow {
 		{"fault apply", "allow-system", "-f $CHAOSDNS -n kube-system --dry-run", "--allow-system", "", `^kube-system/dns`},
 		{"fault apply", "max-pods", "-f $CHAOS --dry-run", "--max-pods 1", "", `2 pods`},
 		{"fault apply", "max-pods", "-f $CHAOS", "--max-pods 0", "", refused},
-		{"fault apply", "yes", "-f $CHAOS", "--yes", "", `injecting fault|fault/slow added`},
+		{"fault apply", "yes", "-f $CHAOS", "--yes", "", `^asked: POST `},
 		{"fault apply", "yes", "-f $CHAOS --on local", "--yes", "", refused},
 		{"fault apply", "dry-run", "-f $FAULTS --on local", "--dry-run", "", `dry run`},
 		{"fault apply", "output", "-f $FAULTS --on local", "-o json", "", `"event":"added"`},

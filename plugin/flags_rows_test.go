@@ -6,7 +6,7 @@ import (
 )
 
 func flagRows() []flagRow {
-	return slices.Concat(uiRows(), monitorRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), exploreRows(), datasetRows(),
+	return slices.Concat(uiRows(), monitorRows(), fileRows(), systemRows(), faultRows(), loadRows(), runRows(), recursiveRows(), exploreRows(), datasetRows(),
 		clusterRows("call", "-f $REQUEST --system x"),
 		clusterRows("dataset", "-f $DATASET --out $NEW --image x --ready-timeout 50ms"),
 		clusterRows("doctor", "--on cluster"),
@@ -391,7 +391,7 @@ func faultRows() []flagRow {
 		{"fault apply", "allow-system", "-f $CHAOSDNS -n kube-system --dry-run", "--allow-system", "", `^kube-system/dns`},
 		{"fault apply", "max-pods", "-f $CHAOS --dry-run", "--max-pods 1", "", `2 pods`},
 		{"fault apply", "max-pods", "-f $CHAOS", "--max-pods 0", "", refused},
-		{"fault apply", "yes", "-f $CHAOS", "--yes", "", `injecting fault|fault/slow added`},
+		{"fault apply", "yes", "-f $CHAOS", "--yes", "", `^asked: POST `},
 		{"fault apply", "yes", "-f $CHAOS --on local", "--yes", "", refused},
 		{"fault apply", "dry-run", "-f $FAULTS --on local", "--dry-run", "", `dry run`},
 		{"fault apply", "output", "-f $FAULTS --on local", "-o json", "", `"event":"added"`},
@@ -494,6 +494,17 @@ func loadRows() []flagRow {
 		{"url", "--url $SERVER/"}, {"body", "--body x"},
 	} {
 		rows = append(rows, flagRow{"load", flag.name, "-f $LOAD", flag.with, "", refused})
+	}
+	return rows
+}
+
+// recursiveRows are those of the commands that read directories.
+func recursiveRows() (rows []flagRow) {
+	for command, args := range map[string]string{
+		"call": "--on local", "convert": "", "dataset": "--out $NEW --on local", "down": "--on local", "fault apply": "--on local", "limit": "", "load": "--on local",
+		"run": "--on local", "search": "--slo p99<10s", "sweep": "--vary load.rate=1,2", "up": "--on local", "validate": "",
+	} {
+		rows = append(rows, flagRow{command: command, args: args + " -f $DEEP", flag: "recursive", with: "-R", want: `below/wrong\.yaml`})
 	}
 	return rows
 }

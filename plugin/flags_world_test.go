@@ -149,6 +149,11 @@ func newFlagWorld(t *testing.T) *flagWorld {
 	for word, f := range flagFiles {
 		w.words[word] = w.file(t, f.name, strings.ReplaceAll(f.text, "$SERVER", plain.URL))
 	}
+	w.words["$DEEP"] = filepath.Join(w.dir, "deep")
+	if err := os.MkdirAll(filepath.Join(w.dir, "deep", "below"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.file(t, "deep/below/wrong.yaml", "kind: nothing")
 	w.makeSet(t)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secured.Certificate().Raw})
 	w.words["$CA"] = w.file(t, "ca.pem", string(authority))

@@ -33,6 +33,8 @@ func Read(name string, r io.Reader) (document.Documents, error) {
 type Reader struct {
 	// Stdin is read for the name "-".
 	Stdin io.Reader
+	// Recursive reads the directories below those that are named, too.
+	Recursive bool
 	// Fetch opens a URL; without it, URLs are refused.
 	Fetch func(ctx context.Context, url string) (io.ReadCloser, error)
 }
@@ -46,7 +48,7 @@ func (r Reader) ReadFiles(ctx context.Context, paths ...string) (document.Docume
 	var files []*reader
 	var failed []error
 	for _, path := range paths {
-		names, err := expandPath(path)
+		names, err := r.expand(path)
 		if err != nil {
 			failed = append(failed, err)
 		}
@@ -71,7 +73,7 @@ func isURL(path string) bool {
 }
 
 // expandPath lists the files of a directory; any other path stands for itself.
-func expandPath(path string) ([]string, error) {
+func (r Reader) expand(path string) ([]string, error) {
 	if path == "-" || isURL(path) {
 		return []string{path}, nil
 	}
@@ -79,21 +81,38 @@ func expandPath(path string) ([]string, error) {
 	if err != nil || !info.IsDir() {
 		return []string{path}, nil //nolint:nilerr // load says what is wrong
 	}
-	entries, err := os.ReadDir(path)
+	names, err := r.filesIn(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading directory %q: %w", path, err)
 	}
-	var names []string
-	for _, e := range entries {
-		switch filepath.Ext(e.Name()) {
-		case ".yaml", ".yml", ".json":
-			if !e.IsDir() {
-				names = append(names, filepath.Join(path, e.Name()))
-			}
-		}
+	if len(names) == 0 && r.Recursive {
+		return nil, fmt.Errorf("reading directory %q: neither it nor those below have *.yaml, *.yml or *.json files", path)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("reading directory %q: it has no *.yaml, *.yml or *.json files", path)
+	}
+	return names, nil
+}
+
+// filesIn lists the files of a directory that are read, in the order of their names.
+// Links to directories are not followed, so that none is read twice.
+func (r Reader) filesIn(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch ext := filepath.Ext(e.Name()); {
+		case e.IsDir() && r.Recursive:
+			below, err := r.filesIn(path)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, below...)
+		case !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json"):
+			names = append(names, path)
+		}
 	}
 	return names, nil
 }

@@ -38,6 +38,10 @@ type Config struct {
 	// 0 means 256 MiB. Beyond it, senders of streams are slowed and datagrams lost.
 	// Each connection may hold 16 KiB nevertheless.
 	MaxHeld int64
+	// Connections bounds how many TCP and Unix connections are served at the same
+	// time; 0 means MaxConnections, or a quarter of the descriptors that the
+	// process may have if that is less. Clients beyond it wait in the backlog.
+	Connections int
 	// UDPClients bounds how many UDP clients are remembered, a quarter of them
 	// from one IP address; 0 means 4096. The one that was silent for longest is
 	// forgotten for a new one.
@@ -53,6 +57,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// MaxConnections is how many connections a gate serves at the same time if its Config
+// does not say otherwise.
+const MaxConnections = 16384
+
 // A Gate is a proxy that misbehaves on order. Its methods may be called from any goroutine.
 type Gate struct {
 	upstream    upstream
@@ -62,6 +70,7 @@ type Gate struct {
 	maxHeld     int64
 	udpIdle     time.Duration
 	udpClients  int
+	slots       chan struct{} // taken by each connection
 	datagrams   bool
 	log         *slog.Logger
 
@@ -123,6 +132,11 @@ func New(c Config) (*Gate, error) {
 	if g.udpClients == 0 {
 		g.udpClients = 4096
 	}
+	if c.Connections <= 0 {
+		// Each has two, and the rest of the process needs some.
+		c.Connections = min(MaxConnections, max(descriptors()/4, 1))
+	}
+	g.slots = make(chan struct{}, c.Connections)
 	if g.dialTimeout == 0 {
 		g.dialTimeout = 10 * time.Second
 	}

@@ -44,7 +44,7 @@ func (g *Gate) Start() error {
 func (g *Gate) newFront(a address.Address) (front.Front, error) {
 	return front.Listen(context.Background(), a, front.Server{
 		Serve: g.serve, Go: g.work.Go, Name: g.String, Log: g.log,
-		Clients: g.udpClients, Held: &g.held, MaxHeld: g.maxHeld,
+		Slots: g.slots, Clients: g.udpClients, Held: &g.held, MaxHeld: g.maxHeld,
 	})
 }
 

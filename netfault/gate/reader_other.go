@@ -2,7 +2,11 @@
 
 package gate
 
-import "net"
+import (
+	"net"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/front"
+)
 
 // A reader reads from a socket into a buffer of the gate.
 type reader struct{ conn net.Conn }
@@ -11,6 +15,7 @@ func newReader(c net.Conn) reader { return reader{c} }
 
 // read returns a buffer of the gate with n bytes in it, or no buffer.
 func (r reader) read(g *Gate, limit int) (buf *[]byte, n int, err error) {
+	front.AwaitData(r.conn)
 	buf = g.buffer()
 	n, err = r.conn.Read((*buf)[:limit])
 	if err != nil && n == 0 {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"github.com/microsim-dev/kubectl-microsim/netfault/gate/front"
 )
 
 // A reader reads from a socket and takes a buffer only when there is data, so
@@ -29,6 +31,7 @@ func newReader(c net.Conn) reader {
 // read returns a buffer of the gate with n bytes in it, or no buffer.
 func (r reader) read(g *Gate, limit int) (buf *[]byte, n int, err error) {
 	if r.raw == nil {
+		front.AwaitData(r.conn)
 		buf = g.buffer()
 		n, err = r.conn.Read((*buf)[:limit])
 		if err != nil && n == 0 {

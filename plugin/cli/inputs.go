@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ import (
 // Inputs are the files that a command reads: by -f, or by name as arguments.
 type Inputs struct {
 	Filenames []string
+	// Recursive reads directories below directories, too.
+	Recursive bool
 	// Only names which of the experiments, systems and loads in the files are meant;
 	// empty means all.
 	Only []string
@@ -27,7 +30,39 @@ type Inputs struct {
 
 // AddFlags adds -f, and completes the arguments with examples and files.
 func (i *Inputs) AddFlags(cmd *cobra.Command, what string) {
-	cmd.Flags().StringArrayVarP(&i.Filenames, "filename", "f", nil, what+": a file, a directory, a URL, an example's name, or - for standard input")
+	cmd.Flags().VarP((*filenames)(&i.Filenames), "filename", "f", what+": a file, a directory, a URL, an example's name, or - for standard input; several are separated by commas")
+	cmd.Flags().BoolVarP(&i.Recursive, "recursive", "R", false, "read the directories below those of --filename, too")
+}
+
+// filenames is the value of -f, which takes several files separated by commas, as
+// kubectl's does. A comma in a URL, or in the name of a file that exists, is part of it.
+type filenames []string
+
+func (f *filenames) Type() string   { return "stringArray" }
+func (f *filenames) String() string { return strings.Join(*f, ",") }
+
+func (f *filenames) Set(text string) error {
+	_, err := os.Lstat(text)
+	if err == nil || strings.Contains(text, "://") {
+		*f = append(*f, text)
+		return nil
+	}
+	*f = append(*f, strings.Split(text, ",")...)
+	return nil
+}
+
+// Args are the flags that name the same inputs.
+func (i *Inputs) Args() (words []string) {
+	for _, f := range i.Filenames {
+		words = append(words, "-f", f)
+	}
+	if i.Recursive {
+		words = append(words, "-R")
+	}
+	if len(i.Only) > 0 {
+		words = append(words, "--only", strings.Join(i.Only, ","))
+	}
+	return words
 }
 
 // AddOnly adds --only, for commands that take one of several descriptions.
@@ -40,7 +75,7 @@ func (i *Inputs) AddOnly(cmd *cobra.Command, what string) {
 func (i *Inputs) completeOnly(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	all := Inputs{Filenames: i.Filenames}
+	all := Inputs{Filenames: i.Filenames, Recursive: i.Recursive}
 	docs, err := all.Read(ctx, Streams{In: strings.NewReader("")}, args)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -67,13 +102,21 @@ func CompleteInputs(kinds ...string) cobra.CompletionFunc {
 // ends, even while a file, such as a pipe that nobody writes to, gives nothing.
 func (i *Inputs) Read(ctx context.Context, streams Streams, args []string) (document.Documents, error) {
 	paths := append(append([]string(nil), i.Filenames...), args...)
+	if i.Recursive && !slices.ContainsFunc(paths, isDir) {
+		return nil, errors.New("--recursive is about directories, and none is named: leave it out")
+	}
 	return Interruptible(ctx, func() (document.Documents, error) {
-		docs, err := spec.Reader{Stdin: streams.In, Fetch: fetch}.ReadFiles(ctx, paths...)
+		docs, err := spec.Reader{Stdin: streams.In, Fetch: fetch, Recursive: i.Recursive}.ReadFiles(ctx, paths...)
 		if err != nil {
 			return docs, err
 		}
 		return docs.Only(i.Only)
 	})
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // Interruptible returns what read returns, or the cause of the end of ctx as soon

@@ -21,6 +21,10 @@ func changed(cmd *cobra.Command) (words []string) {
 			}
 			return
 		}
+		if f.Value.Type() == "bool" {
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+			return
+		}
 		words = append(words, "--"+f.Name, quoted(f.Value.String()))
 	})
 	return words

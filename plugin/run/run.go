@@ -421,13 +421,7 @@ func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
 // called is the command line of this run, but for what makes it one of several.
 func (o *runOptions) called(args []string) string {
 	words := append([]string{"kubectl", "microsim", "run"}, args...)
-	for _, f := range o.inputs.Filenames {
-		words = append(words, "-f", f)
-	}
-	if len(o.inputs.Only) > 0 {
-		words = append(words, "--only", strings.Join(o.inputs.Only, ","))
-	}
-	words = append(words, "--on", o.target.On)
+	words = append(append(words, o.inputs.Args()...), "--on", o.target.On)
 	if o.target.OnCluster() {
 		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push")...)
 		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))

@@ -33,6 +33,8 @@ type Server struct {
 	// Name names the gate in what is logged.
 	Name func() string
 	Log  *slog.Logger
+	// Slots are taken by connections, one by each; those beyond wait in the backlog.
+	Slots chan struct{}
 	// Clients bounds how many clients that send datagrams are remembered. Datagrams that
 	// wait are counted in Held, in bytes, up to MaxHeld.
 	Clients int

@@ -185,6 +185,26 @@ func (c *udpClient) put(datagram []byte) {
 	signal(c.readable)
 }
 
+// AwaitData waits until a UDP client has a datagram, or its reading fails, so that
+// silent clients, of which a flood makes many, hold no buffers.
+func AwaitData(c net.Conn) {
+	if c, ok := c.(*udpClient); ok {
+		c.await()
+	}
+}
+
+func (c *udpClient) await() {
+	for {
+		c.mu.Lock()
+		ready := c.closed || len(c.waiting) > 0 || !c.deadline.IsZero() && !time.Now().Before(c.deadline)
+		c.mu.Unlock()
+		if ready {
+			return
+		}
+		<-c.readable
+	}
+}
+
 // Read implements [net.Conn]: one datagram at a time. It has one caller at a time.
 func (c *udpClient) Read(b []byte) (int, error) {
 	for {

@@ -72,7 +72,7 @@ test-gate: ## a gate before a real Redis, and connections that are idle for a mi
 
 .PHONY: test-monitor
 test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs prometheus and promtool; about a minute)
-	MICROSIM_TEST_PROMETHEUS=1 $(GO) test -count=1 -run Prometheus ./plugin/monitor
+	MICROSIM_TEST_PROMETHEUS=1 $(GO) test -count=1 -run Prometheus ./plugin/monitor ./plugin/run
 
 .PHONY: test-runtimes
 test-runtimes: ## mock services in other languages: types, decisions, the service contract (needs node 20, npm, python 3.11)

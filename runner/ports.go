@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -123,6 +124,17 @@ type Tracer interface {
 	Start(ctx context.Context, replicas func(context.Context) ([]Replica, error), source SpanSource)
 	// Stop asks a last time, and waits until all that came was taken in.
 	Stop()
+}
+
+// An AlertWatcher has a Prometheus evaluate alerts on a running system.
+type AlertWatcher interface {
+	// Start returns when the Prometheus has read every ready replica and knows every alert
+	// that the experiment's checks name; an error says why it cannot.
+	Start(ctx context.Context, e *experiment.Experiment, deployment Deployment) error
+	// Stop ends the watching, also after an error of Start, and returns which alerts fired
+	// since the zero of elapsed times or before. Trouble with the Prometheus is in what it
+	// returns.
+	Stop(ctx context.Context, zero time.Time) *result.Alerts
 }
 
 // Refuser may be implemented by a Deployer that knows, before anything is

@@ -26,6 +26,9 @@ type Deps struct {
 	// Tracer may be nil: then nobody asks for spans. It is not used if the
 	// deployment is no SpanSource.
 	Tracer Tracer
+	// Alerts may be nil: then an experiment with alerts, or with checks of alerts, is
+	// refused.
+	Alerts AlertWatcher
 	// Target and Versions are noted in the result.
 	Target   string
 	Versions map[string]string
@@ -60,6 +63,9 @@ func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Obser
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
 		return nil, fmt.Errorf("checking experiment %q: %w", e.Name, err)
+	}
+	if what := e.NeedsPrometheus(); what != "" && deps.Alerts == nil {
+		return nil, fmt.Errorf("experiment %q: %s, and none is named: write run --prometheus PATH", e.Name, what)
 	}
 	r, err := newRun(e, deps, observer)
 	if err != nil {
@@ -207,6 +213,12 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 				err = errors.Join(err, fmt.Errorf("ending the watch over system %q: %w", r.System.Name, stopErr))
 			}
 		}()
+	}
+	if r.deps.Alerts != nil {
+		defer func() { r.account.Alerts(r.deps.Alerts.Stop(context.WithoutCancel(ctx), r.began)) }()
+		if err := r.deps.Alerts.Start(ctx, &r.Experiment, deployment); err != nil {
+			return fmt.Errorf("watching the alerts on system %q: %w", r.System.Name, err)
+		}
 	}
 	// The first look at a large system takes a while, which is not to pass
 	// between the zero of the faults and that of the load.

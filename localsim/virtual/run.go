@@ -73,6 +73,9 @@ type planStep struct {
 
 func newRun(e experiment.Experiment, o *Options) (*running, error) {
 	var errs []error
+	if what := e.NeedsPrometheus(); what != "" {
+		errs = append(errs, fmt.Errorf("%s, and there is none in virtual time: write --on local --prometheus PATH, or leave it out", what))
+	}
 	for i := range e.Faults {
 		if err := CanInject(&e, &e.Faults[i]); err != nil {
 			errs = append(errs, fmt.Errorf("fault %q is not possible on target %q: %w", e.Faults[i].Label(), Target, err))

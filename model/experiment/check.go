@@ -93,11 +93,19 @@ type Condition struct {
 	// Bound is in seconds, a share of 1, a count or per second, as Dimension says.
 	Bound     float64
 	Dimension Dimension
+	// Alert and Fault are those of a check of one alert; Others says that the alerts are
+	// counted that no other check names.
+	Alert, Fault string
+	Others       bool
 }
 
 // ParseCheck reads an expression: a metric, a comparison and a bound, as in
-// "p99 < 300ms", "errors < 1%", "timeouts == 0" or "rate >= 50/s".
+// "p99 < 300ms", "errors < 1%", "timeouts == 0" or "rate >= 50/s"; or what an alert
+// does, as in "alert HighErrors fires < 30s after slow-cart" or "no other alert fires".
 func ParseCheck(expr string) (Condition, error) {
+	if (Check{Expr: expr}).IsAboutAlerts() {
+		return parseAlertCheck(expr)
+	}
 	at := strings.IndexAny(expr, "<>=!")
 	if at < 0 {
 		return Condition{}, fmt.Errorf("check %q compares nothing: write a figure, a comparison and a bound, such as p99 < 300ms", expr)
@@ -289,6 +297,8 @@ func trimZeros(s string) string {
 // Subject names what the check judges: clients, cart, web->cart.
 func (c Check) Subject() string {
 	switch {
+	case c.IsAboutAlerts() && c.Service == "":
+		return "alerts"
 	case c.Service == "":
 		return "clients"
 	case c.From == "":

@@ -21,6 +21,9 @@ type Experiment struct {
 	Load   load.Profile    `json:"load"`
 	Faults []fault.Fault   `json:"faults,omitempty"`
 	Checks []Check         `json:"checks,omitempty"`
+	// Alerts are rules that a Prometheus evaluates while the experiment runs, in place of
+	// those that are made from the system.
+	Alerts []Alert `json:"alerts,omitempty"`
 
 	// Variants are the forms of the experiment that RunAll compares.
 	Variants []Variant `json:"variants,omitempty"`
@@ -75,7 +78,8 @@ type Rank struct {
 // A Check is a condition that the run is judged by.
 type Check struct {
 	// Expr compares a figure with a bound: "p99 < 300ms", "errors < 1%",
-	// "rate >= 50".
+	// "rate >= 50"; or says what an alert has to do: "alert HighErrors fires < 30s after
+	// FAULT", "alert HighErrors resolves < 60s after FAULT", "no other alert fires".
 	Expr string `json:"check"`
 	// Service or, with From, the edge from one service to another whose figure
 	// is meant; both empty means what the load's clients saw.

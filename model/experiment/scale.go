@@ -32,6 +32,7 @@ func Scale(e Experiment, factor float64) Experiment {
 	for i := range e.Variants {
 		s.variant(&e.Variants[i])
 	}
+	e.Alerts = s.alerts(e.Alerts)
 	e.Tail = s.span(e.Tail)
 	if e.Window > 0 {
 		e.Window = max(MinWindow, s.span(e.Window))
@@ -135,7 +136,18 @@ func (s scaler) variant(v *Variant) {
 		scaled := s.load(*v.Load)
 		v.Load = &scaled
 	}
+	v.Alerts = s.alerts(v.Alerts)
 	v.Checks = s.checks(v.Checks)
+}
+
+// alerts scales how long expressions have to have a value. The expressions, with the
+// windows in them, stay.
+func (s scaler) alerts(alerts []Alert) []Alert {
+	alerts = slices.Clone(alerts)
+	for i := range alerts {
+		alerts[i].For = s.span(alerts[i].For)
+	}
+	return alerts
 }
 
 // checks scales bounds that are times or rates.
@@ -144,6 +156,13 @@ func (s scaler) checks(checks []Check) []Check {
 	for i := range checks {
 		c, err := ParseCheck(checks[i].Expr)
 		if err != nil {
+			continue
+		}
+		switch {
+		case c.Alert != "":
+			checks[i].Expr = c.alertText(c.Bound * float64(s))
+			continue
+		case c.Metric.IsAboutAlerts():
 			continue
 		}
 		switch c.Dimension {

@@ -34,6 +34,7 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkPhases()
 	v.checkFaults()
 	v.checkChecks("checks", e.Checks)
+	v.checkAlerts()
 	v.checkAborts()
 	v.checkTexts()
 	v.checkSpans()
@@ -194,6 +195,9 @@ func (v *validator) checkChecks(list string, checks []Check) {
 		} else if hint := c.misfit(condition); hint != "" {
 			v.problems.AddHint(path+".check", hint, "check %q cannot be judged for %s", c.Expr, c.Subject())
 		}
+		if condition.Fault != "" {
+			v.checkFaultOf(path, condition)
+		}
 		v.checkSubject(path, c)
 		v.checkPhase(path, c.Phase)
 	}
@@ -203,6 +207,10 @@ func (v *validator) checkChecks(list string, checks []Check) {
 func (c Check) misfit(condition Condition) string {
 	m := condition.Metric
 	switch {
+	case m.IsAboutAlerts() && c.From != "":
+		return "alerts have the label service and no caller; leave from out"
+	case m.IsAboutAlerts() && c.Phase != "":
+		return "it is known of the whole run only; leave phase out"
 	case c.Service != "" && (m == Min || m == Max):
 		return "services count latencies in buckets; use p999 or mean"
 	case c.Service != "" && c.From == "" && condition.Class != "":

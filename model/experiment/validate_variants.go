@@ -100,6 +100,8 @@ func (v *validator) checkAborts() {
 		path := problem.Index("abortOn", i)
 		switch condition, err := ParseCheck(c.Expr); {
 		case err != nil:
+		case condition.Metric.IsAboutAlerts():
+			v.problems.AddHint(path+".check", "use a figure of requests, such as errors > 50%", "what alerts did is known at the end of the run only")
 		case condition.Metric.isSpan():
 			v.problems.AddHint(path+".check", "use a figure of requests, such as errors > 50%", "%s is known at the end of the run only", condition.Metric)
 		case condition.Metric == Offered:
@@ -155,6 +157,7 @@ func ofVariant(e *Experiment, v *Variant, found problem.List) (problems problem.
 	for _, p := range found {
 		switch place, index := splitIndex(p.Path); {
 		case v.Load != nil && (p.Path == "load" || strings.HasPrefix(p.Path, "load")):
+		case place == "alerts" && v.Alerts != nil: // its own
 		case place == "checks" && index >= len(e.Checks):
 			rest := p.Path[strings.Index(p.Path, "]")+1:]
 			p.Path = problem.Index("checks", index-len(e.Checks)) + rest

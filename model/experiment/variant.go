@@ -28,6 +28,8 @@ type Variant struct {
 	Faults []string `json:"faults,omitzero"`
 	// Load, where given, takes the place of the experiment's.
 	Load *load.Profile `json:"load,omitempty"`
+	// Alerts, where given, take the place of the experiment's.
+	Alerts []Alert `json:"alerts,omitempty"`
 	// Checks are judged in this variant beside the experiment's own.
 	Checks []Check `json:"checks,omitempty"`
 }
@@ -156,10 +158,16 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 	if v.Load != nil {
 		applied.Load = v.Load.WithDefaults()
 	}
+	if v.Alerts != nil {
+		applied.Alerts = v.Alerts
+	}
 	applied.Checks = slices.Concat(e.Checks, v.Checks)
 	if v.Faults != nil && len(applied.Faults) == 0 {
 		// Without faults there are no parts relative to them to be judged.
-		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool { return IsFaultPart(c.Phase) })
+		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool {
+			condition, err := ParseCheck(c.Expr)
+			return IsFaultPart(c.Phase) || err == nil && condition.Fault != ""
+		})
 		if IsFaultPart(applied.Rank.Phase) {
 			applied.Rank.Phase = ""
 		}

@@ -14,13 +14,14 @@ import (
 func (r *Result) Judge(checks []experiment.Check) {
 	r.Checks, r.Passed = []CheckResult{}, true
 	for _, check := range checks {
-		judged := r.judgeOne(check)
+		judged := r.judgeOne(check, checks)
 		r.Passed = r.Passed && judged.Pass
 		r.Checks = append(r.Checks, judged)
 	}
 }
 
-func (r *Result) judgeOne(check experiment.Check) CheckResult {
+// judgeOne judges one of the checks.
+func (r *Result) judgeOne(check experiment.Check, all []experiment.Check) CheckResult {
 	judged := CheckResult{Check: check}
 	condition, err := experiment.ParseCheck(check.Expr)
 	if err != nil {
@@ -28,6 +29,10 @@ func (r *Result) judgeOne(check experiment.Check) CheckResult {
 		return judged
 	}
 	judged.Bound, judged.Dimension = condition.Bound, condition.Dimension
+	if condition.Metric.IsAboutAlerts() {
+		r.judgeAlerts(&judged, condition, namedIn(all))
+		return judged
+	}
 	value, why := r.Value(check, condition)
 	if why != "" {
 		judged.Why = why

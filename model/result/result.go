@@ -72,6 +72,8 @@ type Result struct {
 	Prediction *Prediction `json:"prediction,omitempty"`
 	// Traces is absent if no spans were gathered.
 	Traces *Traces `json:"traces,omitempty"`
+	// Alerts is absent where no Prometheus watched the run.
+	Alerts *Alerts `json:"alerts,omitempty"`
 	// Tail is absent where the system was not watched after the load.
 	Tail *Tail `json:"tail,omitempty"`
 	// Windows are the counts in equal stretches, where they were asked for.
@@ -300,8 +302,10 @@ type FaultRecord struct {
 	// Hits counts the requests it acted on; -1 where that is not known.
 	Hits int64 `json:"hits"`
 	// Gaps say where it is known not to have acted all the time.
-	Gaps  []string `json:"gaps,omitempty"`
-	Error string   `json:"error,omitempty"`
+	Gaps []string `json:"gaps,omitempty"`
+	// Detections are the alerts that began to fire while it acted.
+	Detections []Detection `json:"detections,omitempty"`
+	Error      string      `json:"error,omitempty"`
 	// Place is the record's index in Result.Faults: by begin as planned, and then as
 	// in the file. Faults that begin at one moment are told in any order.
 	Place int `json:"-"`

@@ -68,6 +68,8 @@ func suits(expr string, c experiment.Condition) error {
 	_, bound, _ := strings.Cut(expr, c.Op)
 	bound = strings.TrimSpace(bound)
 	switch {
+	case c.Metric.IsAboutAlerts():
+		return fmt.Errorf("what alerts do is told by a Prometheus, and not a figure of requests: bound a latency or errors")
 	case c.Metric.IsRate() || c.Metric == experiment.Requests:
 		return fmt.Errorf("%s grows and falls with the load itself: bound what the load does to a request, such as errors < 1%% or availability > 99%%", c.Metric)
 	case c.Metric == experiment.RecoveryTime || c.Metric == experiment.DetectionTime || c.Metric == experiment.TailTime:

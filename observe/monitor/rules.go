@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -144,10 +145,11 @@ func hasBreakers(system *topology.System) (has bool) {
 }
 
 // downRule alerts if no replica of a service can be scraped. It asks for the absence of
-// one that can, since pods that are gone are not listed as targets.
+// one that can, since pods that are gone are not listed as targets; but not before
+// anything of the system was scraped, as when Prometheus has just started.
 func downRule(q query, service string, o Options) Rule {
 	return Rule{
-		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)", q.of("up", is(LabelService, service))),
+		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)\nand on (%s) count by (%s) (%s)", q.of("up", is(LabelService, service)), LabelSystem, LabelSystem, q.of("up", `service!=""`)),
 		For: Span(3 * o.Interval), Labels: map[string]string{"severity": "page", LabelService: service},
 		Annotations: map[string]string{"summary": "no replica of {{ $labels.service }} of {{ $labels.system }} answers a scrape"},
 	}
@@ -163,4 +165,17 @@ func (r *Rules) Alerts() (names []string) {
 		}
 	}
 	return names
+}
+
+// RulesFor are the alerts of an experiment.
+func RulesFor(name string, alerts []experiment.Alert, o Options) *Rules {
+	g := Group{Name: name, Interval: Span(o.Interval)}
+	for _, a := range alerts {
+		rule := Rule{Alert: a.Name, Expr: a.Expr}
+		if a.For > 0 {
+			rule.For = Span(a.For.Std())
+		}
+		g.Rules = append(g.Rules, rule)
+	}
+	return &Rules{Groups: []Group{g}}
 }

@@ -225,7 +225,8 @@ func (s *Server) Err() error {
 	if s.err != nil {
 		how = "with " + s.err.Error()
 	}
-	if said := s.logs.String(); said != "" {
+	// The files are there for the moment, so their names help nobody.
+	if said := strings.ReplaceAll(s.logs.errors(), s.dir+string(filepath.Separator), ""); said != "" {
 		return fmt.Errorf("Prometheus ended %s; it said: %s", how, said)
 	}
 	return fmt.Errorf("Prometheus ended %s", how)
@@ -267,10 +268,23 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the last line, which is the reason of an end.
-func (t *tail) String() string {
+// logged is the error in a line of the log.
+var logged = regexp.MustCompile(`(?i)level=error .*\berr="((?:[^"\\]|\\.)*)"`)
+
+// errors are the errors in the log, or its last line if there are none.
+func (t *tail) errors() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
-	return lines[len(lines)-1]
+	var found []string
+	last := ""
+	for line := range strings.Lines(string(t.text)) {
+		last = strings.TrimSpace(line)
+		if m := logged.FindStringSubmatch(last); m != nil {
+			found = append(found, strings.ReplaceAll(m[1], `\"`, `"`))
+		}
+	}
+	if len(found) > 0 {
+		return strings.Join(found, "; ")
+	}
+	return last
 }

@@ -32,6 +32,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.tail()
 	s.faults()
 	s.recoveries()
+	s.alerts()
 	s.checks()
 	if _, err := io.WriteString(w, s.text.String()); err != nil {
 		return fmt.Errorf("printing the summary: %w", err)

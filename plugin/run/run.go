@@ -50,6 +50,7 @@ type runOptions struct {
 	// predict asks what virtual time says of runs on this machine.
 	predict bool
 	signals signals
+	alerts  alertFlags
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
 	seed     uint64
@@ -134,6 +135,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	o.local.AddFlags(cmd)
 	o.series.AddFlags(cmd)
 	o.signals.AddFlags(cmd)
+	o.alerts.AddFlags(cmd)
 	target.AddLoadPods(cmd, &o.pods)
 	o.target.Kube.AddImageFlags(cmd)
 	o.detached.AddFlags(cmd)
@@ -168,6 +170,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 		o.series.Validate,
 		func() error { return o.signals.Validate(o, flags) },
 		func() error { return o.target.Validate(cmd) },
+		func() error { return o.alerts.Validate(o, flags) },
 		o.local.Validate,
 		o.bounds.Validate,
 		func() error { return target.ValidateLoadPods(o.pods) },
@@ -233,6 +236,9 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 	}
 	if o.dryRun {
 		return o.plan(cmd.Flags(), &e)
+	}
+	if err := o.alerts.suits(&e, o.target.Virtual()); err != nil {
+		return err
 	}
 	if o.detached.detach {
 		return o.startDetached(cmd.Context(), e, args)
@@ -342,7 +348,7 @@ func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) 
 // deps are what the runs of an experiment work with where the flags say.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
-		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
 	if o.target.OnCluster() {
@@ -433,5 +439,5 @@ func (o *runOptions) called(args []string) string {
 			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))
 		}
 	}
-	return strings.Join(words, " ")
+	return strings.Join(append(words, o.alerts.args()...), " ")
 }

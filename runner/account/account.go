@@ -59,6 +59,8 @@ type Account struct {
 	zero time.Time
 	// phase is that of the last NextPhase; -1 before the first.
 	phase int
+	// alerts are what a Prometheus saw.
+	alerts *result.Alerts
 	// last is when the last second ended, and earlier what was counted until then.
 	last    time.Duration
 	earlier measure.Tally
@@ -209,6 +211,13 @@ func (a *Account) Abort(abort *result.Abort) {
 	a.result.Aborted = abort
 }
 
+// Alerts notes what a Prometheus saw of the run; nil if none watched it.
+func (a *Account) Alerts(seen *result.Alerts) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.alerts = seen
+}
+
 // EndLoad notes the report of the load, which may be nil if there is none.
 func (a *Account) EndLoad(report *result.LoadReport) {
 	a.mu.Lock()
@@ -259,6 +268,7 @@ func (a *Account) Finish(at time.Time, err error) *result.Result {
 	if !a.zero.IsZero() {
 		a.measure()
 	}
+	r.SetAlerts(a.alerts)
 	r.Judge(a.experiment.Checks)
 	r.Passed = r.Passed && err == nil && r.Aborted == nil
 	return r

@@ -1,0 +1,53 @@
+package report
+
+import (
+	"fmt"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+)
+
+// alertLines bounds the firings that are printed; result.json has all.
+const alertLines = 20
+
+// alerts lists what a Prometheus saw fire, with the fault that came first.
+func (s *summary) alerts() {
+	seen := s.result.Alerts
+	if seen == nil {
+		return
+	}
+	g := grid{left: 3}
+	for i := range seen.Fired[:min(len(seen.Fired), alertLines)] {
+		f := &seen.Fired[i]
+		when := cell{fmt.Sprintf("%s to %s", seconds(f.From), seconds(f.Last)), plain}
+		if f.ResolvedAt.IsZero() {
+			when = cell{seconds(f.From) + " on", notice}
+		}
+		g.add(cell{f.Alert, plain}, cell{f.Labels["service"], plain}, when, cell{s.detected(f), dim})
+	}
+	lines := g.lines(s.style)
+	switch left := len(seen.Fired) - alertLines; {
+	case left > 0:
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s more", plural(left, "firing"))))
+	case len(seen.Fired) == 0 && seen.Trouble == "":
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("none of %s fired", plural(len(seen.Names), "alert"))))
+	}
+	if seen.Trouble != "" {
+		lines = append(lines, s.style.paint(bad, "not known: "+seen.Trouble))
+	}
+	s.section("Alerts", lines)
+}
+
+// detected says how long after a fault an alert fired, if it is the first of its name to
+// fire while the fault acted.
+func (s *summary) detected(firing *result.AlertFiring) string {
+	for i := range s.result.Faults {
+		f := &s.result.Faults[i]
+		for _, d := range f.Detections {
+			if d.Alert == firing.Alert && f.AskedFrom+d.AfterOrder == firing.From {
+				return fmt.Sprintf("%s after %s", experiment.FormatSeconds(d.After), f.Label)
+			}
+		}
+	}
+	return ""
+}

@@ -54,6 +54,8 @@ type Spec struct {
 	// /admin/peers before the system is ready.
 	Peers      map[string][]string
 	AllowHosts []string
+	// Stores are the data stores of the system.
+	Stores []topology.Service
 	// Token is the bearer token that requests to /admin need.
 	Token string
 	// Addr is the address to listen on; port 0 means any. A replica in this
@@ -71,6 +73,10 @@ type Config struct {
 	IsolationOfRuntimes Isolation
 	// NewServer makes the server of a replica for InProcess.
 	NewServer func(Spec) (supervise.Server, error)
+	// NewStore makes the server of a data store for InProcess; CanStore says why there
+	// is none for a store. Without them there are no stores.
+	NewStore func(Spec) (supervise.Server, error)
+	CanStore func(*topology.Service) error
 	// Command makes the command of a replica for Process. The process must
 	// listen on Addr, print {"addr":"host:port"} as a line of its own on
 	// standard output, and end in order when standard input ends. If it serves
@@ -140,6 +146,8 @@ func New(c Config) (*Deployer, error) {
 		return nil, errors.New("isolation netns needs NewNetwork, NewMark and CanImpair functions")
 	case c.IsolationOfRuntimes != "" && (!c.IsolationOfRuntimes.ownProcesses() || c.Command == nil):
 		return nil, fmt.Errorf("isolation %q of runtimes gives them no process", c.IsolationOfRuntimes)
+	case (c.NewStore == nil) != (c.CanStore == nil):
+		return nil, errors.New("stores need both a NewStore and a CanStore function")
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case (c.Stress == nil) != (c.CanStress == nil):
@@ -192,13 +200,15 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	return deployment, nil
 }
 
-// checkServices refuses services that describe a real data store, and those whose
-// runtime cannot be started.
+// checkServices refuses data stores and services that cannot be started.
 func (c *Config) checkServices(ctx context.Context, system *topology.System) error {
 	for i := range system.Services {
 		s := &system.Services[i]
 		if s.Kind.IsStore() {
-			return fmt.Errorf("starting service %q of system %q: kind %q cannot be run on this machine yet; use kind base", s.Name, system.Name, s.Kind)
+			if err := c.checkStore(s); err != nil {
+				return fmt.Errorf("starting store %q of system %q: %w", s.Name, system.Name, err)
+			}
+			continue
 		}
 		r, foreign := s.Foreign()
 		switch {
@@ -212,6 +222,14 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 		}
 	}
 	return nil
+}
+
+// checkStore says why a data store cannot be started.
+func (c *Config) checkStore(t *topology.Service) error {
+	if c.Isolation != InProcess || c.NewStore == nil {
+		return fmt.Errorf("data stores, such as of kind %s, run with --isolation %s only, yet", t.Kind, InProcess)
+	}
+	return c.CanStore(t)
 }
 
 // register adds the system to the registry, where other programs find it.

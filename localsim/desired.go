@@ -91,7 +91,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 			continue
 		}
 		switch {
-		case in.layer == fault.InService:
+		case in.layer == fault.InService, in.layer == fault.InStore:
 			w.faults[id] = in
 		case in.fault.Type == fault.Pause:
 			w.paused = true

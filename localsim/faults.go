@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -48,10 +49,13 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		if err := checkTarget(system, f.Target); err != nil {
 			return fmt.Errorf("fault %q: %w", f.Label(), err)
 		}
+		if err := store.Can(system.Service(f.Target.Service), f); err != nil {
+			return fmt.Errorf("fault %q: %w", f.Label(), err)
+		}
 	}
 	entry, _ := fault.Lookup(f.Type)
 	switch entry.Layer {
-	case fault.InService:
+	case fault.InService, fault.InStore:
 		return nil
 	case fault.OnProcess:
 		if !c.Isolation.ownProcesses() {
@@ -267,7 +271,7 @@ func (d *Deployment) affected(in *injection) []*replica {
 func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]int64 {
 	ask := map[*replica]bool{}
 	for _, in := range acting {
-		if in.layer == fault.InService {
+		if in.layer == fault.InService || in.layer == fault.InStore {
 			for _, r := range d.targeted(in) {
 				ask[r] = true
 			}

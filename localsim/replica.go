@@ -55,6 +55,11 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 		System: d.name, Service: d.services[r.Service()], Replica: r.Index(), Seed: d.seed, AllowHosts: d.system.AllowHosts,
 		Token: d.token, Addr: address,
 	}
+	for i := range d.system.Services {
+		if t := &d.system.Services[i]; t.Kind.IsStore() {
+			s.Stores = append(s.Stores, *t)
+		}
+	}
 	peers, version := d.peersForLocked(r.Service())
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
@@ -72,12 +77,17 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (supervise.Insta
 	if err != nil {
 		return nil, err
 	}
-	server, err := d.config.NewServer(d.spec(r, ln.Addr().String()))
+	s := d.service(r.Service())
+	isStore := s.Kind.IsStore()
+	newServer := d.config.NewServer
+	if isStore {
+		newServer = d.config.NewStore
+	}
+	server, err := newServer(d.spec(r, ln.Addr().String()))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making its server: %w", err), ln.Close())
 	}
-	s := d.service(r.Service())
-	return supervise.Serve(server, ln, s.Workers > 0 && s.Shed == nil) //nolint:contextcheck // a server ends when its supervisor stops it
+	return supervise.Serve(server, ln, isStore || s.Workers > 0 && s.Shed == nil) //nolint:contextcheck // a server ends when its supervisor stops it
 }
 
 // runtimePatience is how long a runtime may take to load its framework, on a

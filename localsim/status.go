@@ -3,6 +3,7 @@ package localsim
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
@@ -62,6 +63,13 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		}
 		if r, foreign := service.Foreign(); foreign {
 			status.Runtime = r.Name
+		}
+		if service.Kind.IsStore() {
+			status.Engine = service.StoreSettings().Engine
+			for i := range status.Replicas {
+				r := &status.Replicas[i]
+				r.URL = string(service.Kind) + strings.TrimPrefix(r.URL, "http") // it speaks its own protocol
+			}
 		}
 		if len(status.Replicas) > 0 {
 			status.Endpoint = status.Replicas[0].URL

@@ -398,11 +398,12 @@ func TestKillIsActiveUntilTheVictimIsBack(t *testing.T) {
 	}
 }
 
+// A deployer that is given no stores has none.
 func TestDataStoresAreRefused(t *testing.T) {
 	system := runnertest.System("stores")
 	system.Services[1].Kind = topology.Redis
 	_, err := newDeployer(t, inProcess(t.TempDir())).Up(t.Context(), system, 1)
-	if err == nil || !strings.Contains(err.Error(), `"redis"`) || !strings.Contains(err.Error(), `"back"`) {
+	if err == nil || !strings.Contains(err.Error(), "kind redis") || !strings.Contains(err.Error(), `"back"`) {
 		t.Errorf("Up says %v", err)
 	}
 }

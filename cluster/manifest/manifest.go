@@ -98,7 +98,7 @@ func check(system *topology.System, o *Options) error {
 	for i := range system.Services {
 		s := &system.Services[i]
 		if s.Kind.IsStore() {
-			problems = append(problems, fmt.Errorf("service %q: kind %q cannot be run on a cluster yet; use kind base", s.Name, s.Kind))
+			problems = append(problems, fmt.Errorf("service %q: data stores, such as of kind %q, do not run on a cluster yet; use --on local or --on virtual", s.Name, s.Kind))
 		}
 		if r, ok := s.Foreign(); ok {
 			problems = append(problems, fmt.Errorf("service %q: runtime %s runs on this machine only, yet; use --on local, or leave runtime out", s.Name, r.Name))

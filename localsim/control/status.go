@@ -31,6 +31,8 @@ type Status struct {
 type ServiceStatus struct {
 	Name string        `json:"name"`
 	Kind topology.Kind `json:"kind"`
+	// Engine is what answers the operations of a data store.
+	Engine topology.Engine `json:"engine,omitempty"`
 	// Runtime is the program that serves the service, if it is not the agent.
 	Runtime   topology.RuntimeName `json:"runtime,omitempty"`
 	Language  string               `json:"language,omitempty"`

@@ -27,6 +27,24 @@ const (
 	NetworkTransmitBytes = "microsim_network_transmit_bytes_total"
 )
 
+// The metrics of data stores, and of the drivers by which services reach them.
+// Operations of stores count as requests, with the operation as LabelEndpoint and
+// CodeOK or CodeError as LabelCode.
+const (
+	StoreConnections  = "microsim_store_connections"
+	StoreMissedTotal  = "microsim_store_missed_total"
+	StoreStaleTotal   = "microsim_store_stale_total"
+	StoreRefusedTotal = "microsim_store_refused_total"
+
+	DriverOperationsTotal          = "microsim_driver_operations_total"           // LabelCallee, LabelOperation, LabelOutcome
+	DriverOperationDurationSeconds = "microsim_driver_operation_duration_seconds" // LabelCallee, LabelOperation
+	DriverConnections              = "microsim_driver_connections"                // LabelCallee
+	DriverPoolWaitsTotal           = "microsim_driver_pool_waits_total"           // LabelCallee
+	DriverPoolWaitSecondsTotal     = "microsim_driver_pool_wait_seconds_total"    // LabelCallee
+	DriverPoolTimeoutsTotal        = "microsim_driver_pool_timeouts_total"        // LabelCallee
+	DriverRetriesTotal             = "microsim_driver_retries_total"              // LabelCallee
+)
+
 // FineQuery, as the query of MetricsPath, asks for RequestDurationFine and
 // CallDurationFine in place of RequestDurationSeconds and CallDurationSeconds.
 // Their value is not a number: it is the sum of all durations in nanoseconds,
@@ -46,6 +64,8 @@ const (
 	LabelCallee   = "callee"
 	LabelOutcome  = "outcome"
 	LabelFault    = "fault"
+	// LabelOperation is what a data store was asked to do.
+	LabelOperation = "operation"
 )
 
 // Values of LabelEndpoint for requests to no endpoint of the System.

@@ -81,7 +81,8 @@ func OfCalls() []Class {
 	return []Class{OK, HTTPError, StoreError, ConnectionError, Timeout, BreakerOpen, Rejected, Cancelled, Malformed}
 }
 
-// OfAttempts lists the classes that one request sent for a call can end with.
+// OfAttempts lists the classes that one request sent for a call can end with. Only
+// those to data stores are Rejected, by the pool of their driver.
 func OfAttempts() []Class {
-	return []Class{OK, HTTPError, StoreError, ConnectionError, Timeout, Cancelled, Malformed}
+	return []Class{OK, HTTPError, StoreError, ConnectionError, Timeout, Rejected, Cancelled, Malformed}
 }

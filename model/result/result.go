@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // ResultVersion and ResultKind mark result.json.
@@ -119,6 +120,8 @@ type Environment struct {
 	// Costs says where a run in virtual time has from what requests, calls and sleeps
 	// take there; absent in a real one.
 	Costs *Costs `json:"costs,omitempty"`
+	// Stores has the engine of each data store: what answered its operations.
+	Stores map[string]topology.Engine `json:"stores,omitempty"`
 }
 
 // UsualCosts are those that runs in virtual time have without a calibration.

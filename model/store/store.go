@@ -55,8 +55,10 @@ const (
 	ReadOnly
 	// LockTimeout is a write that did not get its row in time.
 	LockTimeout
-	// NoSpace is a write that found no space.
+	// NoSpace is a write that a full disk let fail.
 	NoSpace
+	// Full is a write that would take more space than the store may have.
+	Full
 	// NotUnderstood is an operation that does not follow the protocol.
 	NotUnderstood
 )
@@ -73,7 +75,9 @@ func (c Code) Error() string {
 	case LockTimeout:
 		return "the lock of the row was not free in time"
 	case NoSpace:
-		return "no space is left"
+		return "the disk is full"
+	case Full:
+		return "the store has no more space"
 	case NotUnderstood:
 		return "the operation is not understood"
 	default:
@@ -86,6 +90,8 @@ type Query struct {
 	Operation topology.Operation
 	// Item is the key of the item; of a range, the first.
 	Item string
+	// Items are those of a range, if they do not follow Item.
+	Items []string
 	// Value is what a write stores.
 	Value []byte
 	// TTL is how long the value stays; 0 means that it does not go.
@@ -303,6 +309,11 @@ func (s *Store) Next(r *Running, now time.Duration) Step {
 	return s.lock(r, now)
 }
 
+// Immediate does an operation at once, as part of another that has had its time.
+func (s *Store) Immediate(q Query, now time.Duration) Answer {
+	return s.execute(&Running{query: q, began: now, key: s.key.With(q.Item)}, now).Answer
+}
+
 func failed(code Code) Step { return Step{Done: true, Answer: Answer{Code: code}} }
 
 // execute does what the operation asks for, under the conditions of its end.
@@ -316,7 +327,11 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 		return Step{Done: true, Answer: s.read(q.Item, now, behind)}
 	}
 	a := Answer{Found: true}
-	for _, item := range s.items.following(q.Item, topology.RangeItems) {
+	items := q.Items
+	if items == nil {
+		items = s.items.following(q.Item, topology.RangeItems)
+	}
+	for _, item := range items {
 		one := s.read(item, now, behind)
 		a.Items, a.Stale = append(a.Items, one.Value), a.Stale || one.Stale
 	}
@@ -326,6 +341,9 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 // read returns an item as it was at the moment behind.
 func (s *Store) read(item string, now, behind time.Duration) Answer {
 	is := s.items.at(item, now)
+	if is.found && is.value == nil {
+		is.value = []byte{} // nil stands for an item that is missing
+	}
 	a := Answer{Found: is.found, Value: is.value, Version: is.version, TTL: is.left(now)}
 	if behind < now {
 		was := s.items.asOf(item, behind, is)
@@ -357,8 +375,11 @@ func (s *Store) write(r *Running, now time.Duration) Step {
 	if !q.Remove {
 		more := int64(len(value) - len(is.value))
 		full := s.settings.Space > 0 && s.items.written+more > int64(s.settings.Space)
-		if s.hit(noSpace, r) || full && more > 0 {
+		if s.hit(noSpace, r) {
 			return failed(NoSpace)
+		}
+		if full && more > 0 {
+			return failed(Full)
 		}
 	}
 	expires := time.Duration(0)

@@ -268,11 +268,11 @@ func TestReplicaLagReadsThePast(t *testing.T) {
 
 func TestFlushAndSpace(t *testing.T) {
 	s := New(1, service(topology.Redis, topology.Store{Items: 10, Space: 8}))
-	if a, _ := do(s, write("a", "123456789"), 0); a.Code != NoSpace {
+	if a, _ := do(s, write("a", "123456789"), 0); a.Code != Full {
 		t.Errorf("too much ended as %v", a.Code)
 	}
 	do(s, write("a", "12345678"), 0)
-	if a, _ := do(s, write("b", "1"), 0); a.Code != NoSpace {
+	if a, _ := do(s, write("b", "1"), 0); a.Code != Full {
 		t.Errorf("one byte more ended as %v", a.Code)
 	}
 	do(s, Query{Operation: topology.OpWrite, Item: "a", Remove: true}, 0)

@@ -221,7 +221,8 @@ func (s *Service) checkStore(problems *problem.List) {
 	for i := range s.Endpoints {
 		plain := NewEndpoint(DefaultPath)
 		if e := s.Endpoints[i]; !reflect.DeepEqual(e, plain) {
-			refuse(problem.Index("endpoints", i), true, "leave it out; latency and items stand under store")
+			problems.AddHint(problem.Index("endpoints", i), "leave them out; latency and items stand under store",
+				"a store of kind %s answers operations and no requests, so its endpoints, work, calls and response have no effect", s.Kind)
 		}
 	}
 	const leaveOut = "leave it out"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // maxServices is how many services a summary shows; of a larger system those
@@ -78,11 +80,32 @@ func (s *summary) title() {
 	if c := r.Environment.Costs; c != nil && c.Of != result.UsualCosts {
 		text += ", " + c.Text()
 	}
+	text += engines(r.Environment.Stores)
 	s.line(text)
 	s.text.WriteString(lesson(r.Title, r.Doc, s.style))
 	if r.Incomplete {
 		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")
 	}
+}
+
+// engines says what answered the operations of data stores: ", stores embedded", or
+// by name if they differ.
+func engines(stores map[string]topology.Engine) string {
+	var names []string
+	var kinds []topology.Engine
+	for _, name := range slices.Sorted(maps.Keys(stores)) {
+		names = append(names, name+" "+string(stores[name]))
+		if !slices.Contains(kinds, stores[name]) {
+			kinds = append(kinds, stores[name])
+		}
+	}
+	switch len(kinds) {
+	case 0:
+		return ""
+	case 1:
+		return ", stores " + string(kinds[0])
+	}
+	return ", stores: " + strings.Join(names, ", ")
 }
 
 // parts are the segments that rows are made of: those relative to the faults,

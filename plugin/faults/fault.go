@@ -65,7 +65,7 @@ type addOptions struct {
 	correlation              unit.Share
 	direction, pattern, with string
 	load                     unit.Share
-	method                   string
+	method, operation        string
 }
 
 func newFaultAdd(streams cli.Streams) *cobra.Command {
@@ -74,7 +74,7 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	var text strings.Builder
 	for _, e := range fault.Vocabulary() {
 		types = append(types, string(e.Type))
-		fmt.Fprintf(&text, "  %-14s  %s%s\n", e.Type, e.Doc, argsOf(e))
+		fmt.Fprintf(&text, "  %-20s  %s%s\n", e.Type, e.Doc, argsOf(e))
 	}
 	cmd := &cobra.Command{
 		Use:   "add TYPE (--target SERVICE | --selector LABELS)",
@@ -111,7 +111,7 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.Var(cli.NewDuration(&o.lasts), "for", "how long; without it until it is cleared, with --selector 5m")
 	flags.Var(cli.NewDuration(&o.delay), "delay", "how long requests, packets, or data are held up, or connections live")
 	flags.Var(cli.NewDuration(&o.jitter), "jitter", "spread of the delay")
-	flags.Var(cli.NewDuration(&o.hold), "hold", "how long memory is held or processors are kept busy")
+	flags.Var(cli.NewDuration(&o.hold), "hold", "how long memory is held, processors are kept busy, or a store has no primary")
 	flags.IntVar(&o.status, "status", 0, "HTTP status of errors")
 	flags.Var(&o.size, "size", "memory to leak, or bytes to write, per request; bytes of a connection, or of a part of its data")
 	flags.Var(&o.rate, "rate", "bytes per second, such as 100k or 1Mi, or bits, such as 800kbit")
@@ -121,7 +121,9 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
 	flags.Var(&o.load, "load", "share of each processor that a stress takes, such as 0.5 or 50%")
 	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
+	flags.StringVar(&o.operation, "operation", "", "which operations of a data store: read, write, range or transaction; without it all")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
+	cli.CompleteFlag(cmd, "operation", "read", "write", "range", "transaction")
 	cli.CompleteFlag(cmd, "direction", string(fault.ToTarget), string(fault.FromTarget), string(fault.Both))
 	cli.CompleteFlag(cmd, "method", "all", "sqrt", "matrixprod", "hdd", "sync")
 	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))
@@ -160,7 +162,7 @@ func validateArgs(flags *pflag.FlagSet, word string) error {
 	has := append(slices.Clone(entry.Needs), entry.May...)
 	for _, arg := range []fault.Arg{
 		fault.ArgDelay, fault.ArgJitter, fault.ArgStatus, fault.ArgSize, fault.ArgHold, fault.ArgCores, fault.ArgRate, fault.ArgPercent,
-		fault.ArgCorrelation, fault.ArgMethod, fault.ArgLoad, fault.ArgPattern, fault.ArgWith,
+		fault.ArgCorrelation, fault.ArgMethod, fault.ArgLoad, fault.ArgPattern, fault.ArgWith, fault.ArgOperation,
 	} {
 		flag := flags.Lookup(string(arg))
 		if flag == nil || !flag.Changed {
@@ -202,7 +204,7 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 		Args: fault.Args{
 			Delay: dist.Fixed(o.delay.Std()), Jitter: o.jitter, Hold: o.hold, Status: o.status, Size: o.size, Cores: o.cores,
 			Rate: o.rate, Percent: o.percent, Correlation: o.correlation, Pattern: o.pattern, With: o.with,
-			Load: o.load, Method: o.method,
+			Load: o.load, Method: o.method, Operation: o.operation,
 		},
 	}
 	var err error

@@ -22,6 +22,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
 )
 
 // Flags are the flags of systems that run on this machine.
@@ -101,6 +103,8 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	return localsim.New(localsim.Config{
 		Isolation: localsim.Isolation(l.Isolation), IsolationOfRuntimes: ofRuntimes,
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
+		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, logger) },
+		CanStore:   store.CanServe,
 		Command:    l.command,
 		CanServe:   canServe(),
 		NewGate:    newGateway,
@@ -146,7 +150,14 @@ func EntrancesOf(faults []fault.Fault) []string {
 func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
-		Token: s.Token, TraceSample: l.TraceSample, Logger: logger,
+		Stores: s.Stores, NewDriver: driver.New, Token: s.Token, TraceSample: l.TraceSample, Logger: logger,
+	})
+}
+
+// newStore makes a data store's server in this process.
+func newStore(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
+	return store.New(store.Config{
+		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Prepare: driver.Prepare, Logger: logger.With("system", s.System),
 	})
 }
 

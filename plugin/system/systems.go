@@ -197,13 +197,16 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 }
 
 // serviceKind shows what a service is made of: its runtime, the language and
-// framework that a Simulation gives it, or its kind.
+// framework that a Simulation gives it, or its kind, with the engine of a data store.
 func serviceKind(s *control.ServiceStatus) string {
 	if s.Runtime != "" {
 		return "runtime " + string(s.Runtime)
 	}
 	if s.Language != "" {
 		return s.Language + "-" + s.Framework
+	}
+	if s.Engine != "" {
+		return string(s.Kind) + " " + string(s.Engine)
 	}
 	return string(s.Kind)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -75,6 +76,7 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 	}
 	schedule := measure.NewSchedule(e.Load)
 	length, _ := experiment.Length(e.Load)
+	o.Environment.Stores = engines(&e.System)
 	faults := NewFaultLog(plan)
 	faults.schedule = schedule
 	return &Account{
@@ -87,6 +89,18 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 			Checks: []result.CheckResult{}, Faults: []result.FaultRecord{}, Recoveries: []result.Recovery{}, Segments: []result.Segment{},
 		},
 	}, nil
+}
+
+// engines are those of the data stores of a system; nil if there are none.
+func engines(system *topology.System) map[string]topology.Engine {
+	var byName map[string]topology.Engine
+	for _, name := range system.Stores() {
+		if byName == nil {
+			byName = map[string]topology.Engine{}
+		}
+		byName[name] = system.Service(name).StoreSettings().Engine
+	}
+	return byName
 }
 
 // planFaults plans when the faults of an experiment come and go. Those that

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
@@ -71,11 +72,15 @@ const keepBody = 64 << 10
 // sent, and by which fault.
 func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) sending {
 	call := op.Call
-	a := sending{number: n, callee: call.To, method: call.Method, path: call.Path, hop: c.Hop(n)}
+	a := sending{number: n, callee: call.To, method: call.Method, path: call.Path, hop: c.Hop(n), cancel: cancel}
 	replicas := x.service.peers.Load().Replicas(call.To)
 	attempt := c.Attempt(n, call.To, call.Path, len(replicas))
 	if attempt.Err != nil {
 		a.fault, a.err = attempt.Fault, attempt.Err
+		return a
+	}
+	if call.ToStore() {
+		a.toStore, a.address, a.until = op, replicas[attempt.Replica].Addr(), x.service.clock(attempt.Until)
 		return a
 	}
 	o := x.outgoing(&attempt, a.hop)
@@ -113,7 +118,10 @@ func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 	if sent.fault > 0 {
 		x.faults.hit(sent.fault)
 	}
-	if o := sent.out; o != nil {
+	if sent.toStore != nil {
+		e.Err = x.operate(&sent)
+		e.Class = store.Class(e.Err)
+	} else if o := sent.out; o != nil {
 		a, err := s.client.Send(o)
 		if err == nil && a.ContentType == jsonType && a.Length > 0 && !looksLikeJSON(a) {
 			err = fmt.Errorf("%w: it is no JSON", outcome.ErrMalformed)

@@ -166,6 +166,9 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 	document, times := []byte("null"), ""
 	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError}
 	name, replicas, err := s.peers.Load().Locate(op.Route.Designation)
+	if err == nil && s.stores.has(name) {
+		err = fmt.Errorf("designation %q is a data store, which takes no requests", name)
+	}
 	if err == nil {
 		var a peer.Answer
 		sent := sending{number: 1, callee: name, method: http.MethodPost, path: control.EndpointChain, hop: c.Hop(1)}

@@ -24,6 +24,7 @@ func (s *Service) SetPeers(peers map[string][]string) error {
 	}
 	s.peers.Store(book)
 	s.client.KeepOnly(book)
+	s.stores.keepOnly(book)
 	return nil
 }
 

@@ -41,6 +41,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
@@ -64,6 +65,11 @@ type Config struct {
 	// AllowHosts are hosts, or host:port, outside the system that chains may
 	// name by URL.
 	AllowHosts []string
+	// Stores are the data stores of the system, and NewDriver makes the driver of
+	// one; without it, no store can be called. This package knows no driver, so that
+	// programs that call no store stay small.
+	Stores    []topology.Service
+	NewDriver func(caller string, t *topology.Service) (store.Driver, error)
 	// Token opens /admin and /set-delay; without one they are off.
 	Token string
 	// TraceSample is the share, from 0 to 1, of traces whose spans are kept
@@ -108,6 +114,7 @@ type Service struct {
 	tracer  tracer
 	peers   atomic.Pointer[peer.Book]
 	client  sender
+	stores  *stores
 	// replica is what the machines of requests share.
 	replica *exec.Replica
 	// callees are the series of the calls of the service's file, by their site.
@@ -142,10 +149,10 @@ type Service struct {
 }
 
 // New returns a service that is ready to be served. Nothing runs yet. Data
-// stores are not served by this package.
+// stores are served by package workload/store.
 func New(cfg Config) (*Service, error) {
 	if cfg.Service.Kind.IsStore() {
-		return nil, fmt.Errorf("service %q is a data store of kind %q, which cannot run yet: make it kind %q, with sleep for the time of its operations", cfg.Service.Name, cfg.Service.Kind, topology.Base)
+		return nil, fmt.Errorf("service %q is a data store of kind %q, and this program serves services of kind %q; start the system with kubectl microsim up --on local", cfg.Service.Name, cfg.Service.Kind, topology.Base)
 	}
 	if cfg.Service.Name == "" {
 		return nil, errors.New("the service has no name: set Service.Name")
@@ -166,6 +173,9 @@ func New(cfg Config) (*Service, error) {
 		s.replies[e] = newReply(e, s.metrics)
 	}
 	s.client = peer.NewClient(cfg.Transport, &s.traffic)
+	if err := s.openStores(); err != nil {
+		return nil, err
+	}
 	for _, call := range s.plan.Sites {
 		s.callees = append(s.callees, s.metrics.Callee(call.To))
 		if call.Policy.Fallback != nil {
@@ -296,6 +306,7 @@ func isLoopback(addr net.Addr) bool {
 func (s *Service) Close() {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.client.Close()
+	s.stores.close()
 	s.faults.clearAll(s)
 	for s.working.Load() > 0 {
 		<-s.idle

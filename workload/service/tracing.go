@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,6 +102,12 @@ func (x *exchange) traceEvent(name span.EventName, subject, detail string) {
 
 // A sending is one attempt of a call, before it is sent and after.
 type sending struct {
+	// toStore is the call of a data store at an address, which ends at a time and
+	// with cancel, which may be nil.
+	toStore *behave.Op
+	address string
+	until   time.Time
+	cancel  context.Context
 	// out is what is sent; nil if nothing is, for the reason in err.
 	out                       *peer.Request
 	err                       error

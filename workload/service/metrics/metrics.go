@@ -31,8 +31,10 @@ type Metrics struct {
 	Chain, Other *Endpoint
 
 	handler http.Handler
+	service string
 	// numbers has all metrics but the histograms.
 	numbers      *prometheus.Registry
+	histograms   *prometheus.Registry
 	requests     *prometheus.CounterVec
 	durations    *prometheus.HistogramVec
 	calls        *prometheus.CounterVec
@@ -75,7 +77,7 @@ func New(s Source) *Metrics {
 	registry, histograms := prometheus.NewRegistry(), prometheus.NewRegistry()
 	labels := prometheus.Labels{control.LabelService: s.Service}
 	m := &Metrics{
-		numbers: registry,
+		service: s.Service, numbers: registry, histograms: histograms,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: control.RequestsTotal, Help: "Requests answered, by endpoint and status; code aborted got no answer.", ConstLabels: labels,
 		}, []string{control.LabelEndpoint, control.LabelCode}),

@@ -105,6 +105,9 @@ func (b *Book) serviceAt(addr string) (name string, ok bool) {
 // RequestURI is what a request line says of the URL that the replica was found by.
 func (r *Replica) RequestURI() string { return r.url.RequestURI() }
 
+// Addr is the host:port of the replica.
+func (r *Replica) Addr() string { return r.addr }
+
 func newReplica(text string) (*Replica, error) {
 	u, err := url.Parse(text)
 	if err != nil {

@@ -1,0 +1,28 @@
+// Package driver reaches data stores by the official Go drivers of their kinds. A
+// driver's own retries are off unless the file asks for them, and are counted.
+package driver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// New returns the driver by which a service of that name reaches a store.
+func New(caller string, t *topology.Service) (store.Driver, error) {
+	if t.Kind == topology.Redis {
+		return newRedis(caller, t), nil
+	}
+	return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis", t.Name, t.Kind)
+}
+
+// Prepare gives a real server the items of the store that it lacks, and returns what
+// removes those again.
+func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error) {
+	if t.Kind == topology.Redis {
+		return prepareRedis(ctx, t, seed)
+	}
+	return nil, fmt.Errorf("items of kind %s cannot be written yet", t.Kind)
+}

@@ -123,6 +123,7 @@ func (s *Server) Replay(dir string, rec *Record) error {
 	if err := s.begin(r); err != nil {
 		return err
 	}
+	s.remember(r)
 	s.Show(&Source{Kind: KindRun, Name: dir, Text: rec.Text})
 	return nil
 }

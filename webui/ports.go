@@ -45,6 +45,9 @@ type Order struct {
 	Observe runner.Observer
 	// Deployed is told of the system as soon as it runs; never in virtual time.
 	Deployed func(runner.Deployment)
+	// Traced is told, before the run begins, where its single requests are found; it is
+	// not called if none are kept.
+	Traced func(Requests)
 	// Complete adds to the result what the runner does not know, before the result
 	// is kept.
 	Complete func(*result.Result)

@@ -54,6 +54,8 @@ type run struct {
 	// zero is that of elapsed times on the clock of this machine.
 	zero     time.Time
 	injector runner.Injector
+	// requests is nil if no single requests are known.
+	requests Requests
 	faults   []faultView
 	hands    []*hand
 	result   *result.Result
@@ -81,8 +83,10 @@ type runView struct {
 	Dropped int         `json:"dropped,omitempty"`
 	Phases  []phaseView `json:"phases"`
 	Faults  []faultView `json:"faults"`
-	// Breakable says that faults can be added now.
+	// Breakable says that faults can be added now, Traced that single requests are
+	// known.
 	Breakable bool   `json:"breakable"`
+	Traced    bool   `json:"traced"`
 	Error     string `json:"error,omitempty"`
 	Ended     bool   `json:"ended"`
 	Passed    bool   `json:"passed"`
@@ -95,7 +99,7 @@ func (r *run) view() *runView {
 	v := &runView{
 		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
-		Breakable: r.injector != nil && r.state == running, Ended: r.state == done,
+		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Ended: r.state == done,
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -293,6 +297,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 			Experiment: *e, On: on, Pace: pace,
 			Observe:  func(event runner.Event) { r.observe(event); s.tellAbout(event) },
 			Deployed: r.deployed,
+			Traced:   r.traced,
 			Complete: r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
@@ -302,6 +307,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		stop()
 		watch.Wait()
 		r.finish(res, causeOf(ctx, err))
+		s.remember(r)
 		s.tell()
 	})
 	return r.view(), nil
@@ -362,6 +368,13 @@ func (r *run) deployed(d runner.Deployment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.injector = d
+}
+
+// traced notes where single requests are found.
+func (r *run) traced(requests Requests) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = requests
 }
 
 // complete adds the faults that were added by hand to the ground truth.

@@ -49,6 +49,8 @@ type Server struct {
 	source *Source
 	run    *run
 	runs   int
+	// past are runs that have ended, which can be compared.
+	past []pastRun
 	// changed is closed, and made anew, when there is something to tell.
 	changed chan struct{}
 }
@@ -141,13 +143,17 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /api/events", s.authorized(s.events))
 	mux.Handle("GET /api/run/frames", s.authorized(s.frames))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
-		"GET /api/state":      s.getState,
-		"GET /api/systems":    s.getSystems,
-		"GET /api/vocabulary": s.getVocabulary,
-		"GET /api/run":        s.getRun,
-		"POST /api/check":     s.postCheck,
-		"POST /api/layout":    s.postLayout,
-		"POST /api/open":      s.postOpen,
+		"GET /api/state":             s.getState,
+		"GET /api/systems":           s.getSystems,
+		"GET /api/vocabulary":        s.getVocabulary,
+		"GET /api/run":               s.getRun,
+		"GET /api/run/requests":      s.getRequests,
+		"GET /api/run/requests/{id}": s.getRequest,
+		"GET /api/runs":              s.getRuns,
+		"GET /api/compare":           s.getCompare,
+		"POST /api/check":            s.postCheck,
+		"POST /api/layout":           s.postLayout,
+		"POST /api/open":             s.postOpen,
 	} {
 		mux.Handle(pattern, s.authorized(answer(handle)))
 	}

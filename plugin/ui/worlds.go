@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/localsim"
@@ -13,10 +14,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -45,10 +48,15 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 			order.Observe(event)
 		}
 	}
+	kept := newRequests(&order.Experiment)
+	order.Traced(kept)
 	if order.On == webui.OnVirtual {
-		res, err = virtual.Run(ctx, order.Experiment, virtual.Options{Pace: order.Pace, Versions: versions(), Observer: observe})
+		res, err = virtual.Run(ctx, order.Experiment, virtual.Options{
+			Pace: order.Pace, Versions: versions(), Observer: observe,
+			Spans: kept.store.Add, LostSpans: kept.store.Lose, TraceSample: kept.share,
+		})
 	} else {
-		res, err = w.playLocal(ctx, &order, observe)
+		res, err = w.playLocal(ctx, &order, kept, observe)
 	}
 	if res == nil {
 		return nil, err
@@ -62,16 +70,18 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 
 func versions() map[string]string { return map[string]string{"kubectl-microsim": version.String()} }
 
-func (w *worlds) playLocal(ctx context.Context, order *webui.Order, observe runner.Observer) (*result.Result, error) {
+func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *requests, observe runner.Observer) (*result.Result, error) {
 	flags := w.options.local
+	flags.TraceSample = kept.share
 	flags.Entrances = local.EntrancesOf(order.Experiment.Faults)
 	deployer, err := flags.Deployer(w.options.streams.Err)
 	if err != nil {
 		return nil, err
 	}
-	c := work.Calibrate()
+	c, spans := work.Calibrate(), span.NewBuffer(time.Now().UnixNano())
 	deps := runner.Deps{
-		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}),
+		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
+		Tracer: trace.New(trace.Options{Load: spans, Into: func() *trace.Store { return kept.store }}),
 		Target: order.On, Versions: versions(), Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
 	}
 	name := order.Experiment.System.Name

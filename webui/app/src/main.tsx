@@ -6,9 +6,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import * as api from './api';
 import { Canvas } from './canvas';
 import { Charts } from './charts';
+import { Compare, comparing } from './compare';
 import { Editor } from './editor';
 import { Lesson } from './lesson';
 import { Details } from './panel';
+import { Waterfall } from './requests';
 import * as s from './state';
 import { clock } from './text';
 
@@ -19,6 +21,8 @@ function App() {
     {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
     {s.stale.value ? <Stale /> : null}
     {s.source.value ? <Work /> : <Doors />}
+    <Waterfall />
+    <Compare />
   </>;
 }
 
@@ -61,6 +65,7 @@ function Controls() {
       <button type="button" onClick={() => setMore(false)}>Done</button>
     </div> : null}
     {r?.ended && r.kind === 'played' && s.detail.value?.result ? <span class={'verdict-mark ' + (r.passed ? 'good' : 'bad')}>{s.detail.value.result.checks.length === 0 ? '' : r.passed ? '✓ passed' : '✗ failed'}</span> : null}
+    {r?.ended && r.id > 1 ? <button type="button" class="minor" onClick={() => { comparing.value = true; }}>Compare…</button> : null}
   </span>;
 }
 

@@ -248,3 +248,36 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   if (process.env.SHOTS) { await page.click('[data-node=db]'); await page.waitForTimeout(300); await page.screenshot({ path: join(process.env.SHOTS, 'edit.png') }); console.log(saved); }
   quiet(page);
 });
+
+test('one request over all services, and two runs side by side', async t => {
+  const { page } = await shown(t, ['shop']);
+  await page.waitForSelector('[data-node=pricing]');
+  await page.click('text=▶ Play');
+  await page.getByText('All 7 checks held').waitFor({ timeout: 30000 });
+  await page.click('[aria-label=Pause]').catch(() => {});
+  await page.click('[data-node=pricing]');
+  await page.getByText('Single requests through it').click();
+  await page.locator('[data-part=requests] [data-request]').first().click();
+  const rows = page.locator('[data-part=waterfall] tbody tr');
+  await rows.first().waitFor();
+  const who = await rows.locator('th').allInnerTexts();
+  assert.ok(who[0].startsWith('load') && who.some(w => w.startsWith('pricing/1')) && who.some(w => w.startsWith('-> ')), who.join('; '));
+  // No bar leaves its track, and what is below began no earlier.
+  const tracks = await page.locator('.track i').evaluateAll(bars => bars.map(b => [b.getBoundingClientRect().left, b.getBoundingClientRect().right, b.parentElement.getBoundingClientRect().left, b.parentElement.getBoundingClientRect().right]));
+  for (const [left, right, from, to] of tracks) assert.ok(left >= from - 1 && right <= to + 3, `a bar from ${left} to ${right} in ${from} to ${to}`);
+  await serious(page);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'waterfall.png') });
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /^Load/ }).click();
+  await page.getByLabel('Seed').fill('8');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.click('text=▶ Play');
+  await page.getByRole('button', { name: 'Compare…' }).waitFor({ timeout: 30000 });
+  await page.getByRole('button', { name: 'Compare…' }).click();
+  await page.locator('[data-part=compare]').getByText('goodput').waitFor();
+  assert.match(await text(page, '[data-part=compare]'), /2: shop on virtual, seed 8/);
+  assert.equal(await page.locator('[data-part=compare] .plot canvas').count(), 3);
+  await serious(page);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'compare.png') });
+  quiet(page);
+});

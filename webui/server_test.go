@@ -41,10 +41,10 @@ type aWorld struct {
 }
 
 func (w *aWorld) Play(ctx context.Context, o Order) (*result.Result, error) { return w.play(ctx, o) }
-func (w *aWorld) Systems(context.Context) ([]string, error)                 { return []string{"held"}, nil }
-func (w *aWorld) Connect(_ context.Context, name string) (*Live, error) {
-	if name != "held" {
-		return nil, fmt.Errorf("there is no system %q", name)
+func (w *aWorld) Systems(context.Context, string) ([]string, error)         { return []string{"held"}, nil }
+func (w *aWorld) Connect(_ context.Context, at Place) (*Live, error) {
+	if at.Name != "held" {
+		return nil, fmt.Errorf("there is no system %q", at.Name)
 	}
 	system := &topology.System{Name: "held", Services: []topology.Service{{Name: "web", Replicas: 1, Endpoints: []topology.Endpoint{{Path: "/"}}}}}
 	return &Live{

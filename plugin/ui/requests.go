@@ -18,6 +18,9 @@ const keptRequests = 2000
 type requests struct {
 	store *trace.Store
 	share float64
+	// rootless says that the load tells nothing of its requests: they begin where they
+	// reach the first service.
+	rootless bool
 }
 
 var _ webui.Requests = (*requests)(nil)
@@ -49,7 +52,7 @@ func (r *requests) All() (list []webui.Request, lost int64) {
 	for i := range traces {
 		t := &traces[i]
 		root := t.Root()
-		if root.Kind != span.Root {
+		if root.Kind != span.Root && !r.rootless {
 			continue // the load has not told of it yet
 		}
 		request := webui.Request{ID: t.ID.String(), Start: time.Unix(0, root.Start), Duration: root.Duration, Failed: t.Failed()}
@@ -58,7 +61,7 @@ func (r *requests) All() (list []webui.Request, lost int64) {
 				request.Services = append(request.Services, s)
 			}
 		}
-		request.What, request.End = root.Method+" "+root.Path, trace.Ending(root)
+		request.What, request.End = trace.Name(root), trace.Ending(root)
 		list = append(list, request)
 	}
 	return list, r.store.Lost()

@@ -65,7 +65,7 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(out, "run-1", record.FaultsFile)); err != nil || len(text) == 0 {
 		t.Errorf("the ground truth is %q, %v", text, err)
 	}
-	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+	if systems, err := w.Systems(t.Context(), webui.OnLocal); err != nil || len(systems) != 0 {
 		t.Errorf("left behind: %v, %v", systems, err)
 	}
 	checkRequests(t, kept)
@@ -122,7 +122,7 @@ func TestARunIsCutShort(t *testing.T) {
 	if res, err := w.Play(ctx, order); err == nil || res == nil || !res.Incomplete {
 		t.Errorf("it ended with %v", err)
 	}
-	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+	if systems, err := w.Systems(t.Context(), webui.OnLocal); err != nil || len(systems) != 0 {
 		t.Errorf("left behind: %v, %v", systems, err)
 	}
 }

@@ -208,7 +208,7 @@ function Break({ service, caller }: { service: string; caller: string }) {
   if (s.view.value) return null;
   const entry = list.find(v => v.type === type);
   const intoFile = !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
-  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine.</p>;
+  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine, in the sandbox or on a cluster.</p>;
   const fields = entry ? [...entry.needs, ...entry.may] : [];
   const valueOf = (a: string): string => values[a] ?? (entry?.needs.includes(a) || a === 'status' ? args[a]?.first ?? '' : '');
   const add = async (e: Event): Promise<void> => {

@@ -149,6 +149,7 @@ func (s *Server) routes() http.Handler {
 		"GET /api/state":             s.getState,
 		"GET /api/systems":           s.getSystems,
 		"GET /api/vocabulary":        s.getVocabulary,
+		"GET /api/schema":            s.getSchema,
 		"GET /api/run":               s.getRun,
 		"GET /api/run/requests":      s.getRequests,
 		"GET /api/run/requests/{id}": s.getRequest,

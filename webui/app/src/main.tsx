@@ -19,11 +19,18 @@ function App() {
     <Top />
     {s.lost.value ? <p class="bar bad" role="alert">{s.lost.value} <button type="button" onClick={s.download}>Download the text</button></p> : null}
     {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
+    <Ended />
     {s.stale.value ? <Stale /> : null}
     {s.source.value ? <Work /> : <Doors />}
     <Waterfall />
     <Compare />
   </>;
+}
+
+/** Why a run has ended badly, if the panel shows something else than the run. */
+function Ended() {
+  const r = s.run.value;
+  return s.source.value && r?.ended && r.error && s.selected.value ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
 }
 
 function Top() {

@@ -21,6 +21,7 @@ func flagRows() []flagRow {
 		clusterRows("report", "x"),
 		clusterRows("status", ""),
 		clusterRows("top", "x"),
+		clusterRows("ui", "--no-open --system x --on cluster"),
 		clusterRows("up", "-f $FREE --dry-run=server --image x"),
 		clusterRows("run", "-f $SINGLE --detach --image x"),
 		clusterRows("run ideal", "--detach --image x"),
@@ -131,7 +132,8 @@ func uiRows() []flagRow {
 		{"ui", "system", "--no-open", "--system none --on local", "", `"none"`},
 		{"ui", "system", "--no-open", "--system none", "", refused},
 		{"ui", "on", "--no-open --system none", "--on local", "", `no system .*none|"none"`},
-		{"ui", "on", "--no-open", "--on local", "", refused},
+		{"ui", "on", "--no-open", "--on moon", "", refused},
+		{"ui", "on", "--no-open --system none", "--on virtual", "", refused},
 		{"ui", "run", "--no-open", "--run no-such-directory", "", `no-such-directory`},
 		{"ui", "port", "--no-open", "--port $PORT", "", `^http://127\.0\.0\.1:$PORT/#token=`},
 		{"ui", "port", "--no-open", "--port 65536", "", refused},
@@ -140,6 +142,10 @@ func uiRows() []flagRow {
 		{"ui", "isolation", "--no-open", "--isolation magic", "", `"magic" is not known`},
 		{"ui", "isolation", "--no-open --view", "--isolation process", "", refused},
 		{"ui", "out", "--no-open --view", "--out x", "", refused},
+		{"ui", "image", "--no-open --view", "--image x", "", refused},
+		{"ui", "push", "--no-open --image x", "--push y", "", refused},
+		{"ui", "node-image", "--no-open --view", "--node-image x", "", refused},
+		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", refused},
 	}
 }
 

@@ -498,7 +498,7 @@ func TestLoadsThatThePageAsksFor(t *testing.T) {
 	}{
 		{map[string]any{"text": emptyText, "on": "virtual", "factor": 2.5}, 200, 50},
 		{map[string]any{"text": emptyText, "on": "virtual", "factor": -1}, 400, 0},
-		{map[string]any{"text": emptyText, "on": "kind"}, 400, 0},
+		{map[string]any{"text": emptyText, "on": "moon"}, 400, 0},
 		{map[string]any{"text": emptyText, "on": "local", "pace": 4}, 400, 0},
 		{map[string]any{"text": emptyText, "on": "virtual", "variant": "none"}, 422, 0},
 		{map[string]any{"text": "kind: x", "on": "virtual"}, 422, 0},

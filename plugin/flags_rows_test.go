@@ -99,6 +99,8 @@ func onlyHere(command string) string {
 		return "-f $DATASET --out $NEW --on local"
 	case "run":
 		return "-f $SINGLE --on local --dry-run"
+	case "ui":
+		return "--no-open --system x --on local"
 	}
 	return "--on local"
 }
@@ -142,10 +144,13 @@ func uiRows() []flagRow {
 		{"ui", "isolation", "--no-open", "--isolation magic", "", `"magic" is not known`},
 		{"ui", "isolation", "--no-open --view", "--isolation process", "", refused},
 		{"ui", "out", "--no-open --view", "--out x", "", refused},
+		{"ui", "image", "--no-open --push y", "--image x", "", `--image and --push are both given|--push and --image are both given`},
 		{"ui", "image", "--no-open --view", "--image x", "", refused},
-		{"ui", "push", "--no-open --image x", "--push y", "", refused},
-		{"ui", "node-image", "--no-open --view", "--node-image x", "", refused},
-		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", refused},
+		{"ui", "push", "--no-open --image x", "--push y", "", `--image and --push are both given|--push and --image are both given`},
+		{"ui", "push", "--no-open --view", "--push y", "", refused},
+		{"ui", "node-image", "--no-open --view", "--node-image x", "", `--node-image .*--view plays none`},
+		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", `leaves pods no time`},
+		{"ui", "ready-timeout", "--no-open --view", "--ready-timeout 1s", "", refused},
 	}
 }
 

@@ -32,7 +32,7 @@ export function Requests({ service = '' }: { service?: string }) {
     {list === null ? <p class="soft">None yet.</p> : <>
       {list.failed.length ? <><h3>Failed, at any hop</h3><ul class="links">{list.failed.map(line)}</ul></> : null}
       {list.slowest.length ? <><h3>Slowest that ended well</h3><ul class="links">{list.slowest.map(line)}</ul></> : null}
-      <p class="soft">{list.count ? `Of ${list.count} that are kept` : 'No request is kept of it'}: {list.share >= 1 ? 'all requests' : `${percent(list.share)} of all, and those that failed`}{list.lost ? `; ${list.lost} spans are missing` : ''}.</p></>}
+      <p class="soft">{list.count ? `Of ${list.count} that are kept` : 'No request is kept of it'}: {list.share >= 1 ? 'all requests' : `${percent(list.share)} of all, and those that failed`}{list.lost ? `; ${list.lost} spans are missing` : ''}{run.on === 'kind' || run.on === 'cluster' ? '; times are those of the clocks of the pods' : ''}.</p></>}
   </details>;
 }
 

@@ -21,6 +21,7 @@ func flagRows() []flagRow {
 		clusterRows("report", "x"),
 		clusterRows("status", ""),
 		clusterRows("top", "x"),
+		clusterRows("ui", "--no-open --system x --on cluster"),
 		clusterRows("up", "-f $FREE --dry-run=server --image x"),
 		clusterRows("run", "-f $SINGLE --detach --image x"),
 		clusterRows("run ideal", "--detach --image x"),
@@ -98,6 +99,8 @@ func onlyHere(command string) string {
 		return "-f $DATASET --out $NEW --on local"
 	case "run":
 		return "-f $SINGLE --on local --dry-run"
+	case "ui":
+		return "--no-open --system x --on local"
 	}
 	return "--on local"
 }
@@ -131,7 +134,8 @@ func uiRows() []flagRow {
 		{"ui", "system", "--no-open", "--system none --on local", "", `"none"`},
 		{"ui", "system", "--no-open", "--system none", "", refused},
 		{"ui", "on", "--no-open --system none", "--on local", "", `no system .*none|"none"`},
-		{"ui", "on", "--no-open", "--on local", "", refused},
+		{"ui", "on", "--no-open", "--on moon", "", refused},
+		{"ui", "on", "--no-open --system none", "--on virtual", "", refused},
 		{"ui", "run", "--no-open", "--run no-such-directory", "", `no-such-directory`},
 		{"ui", "port", "--no-open", "--port $PORT", "", `^http://127\.0\.0\.1:$PORT/#token=`},
 		{"ui", "port", "--no-open", "--port 65536", "", refused},
@@ -140,6 +144,13 @@ func uiRows() []flagRow {
 		{"ui", "isolation", "--no-open", "--isolation magic", "", `"magic" is not known`},
 		{"ui", "isolation", "--no-open --view", "--isolation process", "", refused},
 		{"ui", "out", "--no-open --view", "--out x", "", refused},
+		{"ui", "image", "--no-open --push y", "--image x", "", `--image and --push are both given|--push and --image are both given`},
+		{"ui", "image", "--no-open --view", "--image x", "", refused},
+		{"ui", "push", "--no-open --image x", "--push y", "", `--image and --push are both given|--push and --image are both given`},
+		{"ui", "push", "--no-open --view", "--push y", "", refused},
+		{"ui", "node-image", "--no-open --view", "--node-image x", "", `--node-image .*--view plays none`},
+		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", `leaves pods no time`},
+		{"ui", "ready-timeout", "--no-open --view", "--ready-timeout 1s", "", refused},
 	}
 }
 

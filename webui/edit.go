@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/edit"
 )
 
@@ -39,4 +41,11 @@ func (s *Server) postEdit(r *http.Request) (any, error) {
 	return struct {
 		Text string `json:"text"`
 	}{string(next.Text())}, nil
+}
+
+// getSchema answers with the JSON Schema of experiments, which has the texts of all
+// fields.
+func (s *Server) getSchema(*http.Request) (any, error) {
+	text, err := spec.Schema(document.KindExperiment)
+	return json.RawMessage(text), err
 }

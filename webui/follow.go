@@ -2,6 +2,7 @@ package webui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,8 +20,8 @@ func readText(name, text string) (document.Documents, error) {
 
 // Follow shows a system that runs by itself, until it ends or the page turns to
 // something else.
-func (s *Server) Follow(ctx context.Context, name string) error { //nolint:contextcheck // watching goes on after the request that asked for it
-	live, err := s.config.Worlds.Connect(ctx, name)
+func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextcheck // watching goes on after the request that asked for it
+	live, err := s.config.Worlds.Connect(ctx, at)
 	if err != nil {
 		return conflict("%w", err)
 	}
@@ -31,7 +32,7 @@ func (s *Server) Follow(ctx context.Context, name string) error { //nolint:conte
 	graph := NewGraph(live.System)
 	following, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: followed, on: OnLocal, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
+		kind: followed, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
 		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector,
 	}
 	if err := s.begin(r); err != nil {
@@ -44,21 +45,24 @@ func (s *Server) Follow(ctx context.Context, name string) error { //nolint:conte
 	if err != nil {
 		cancel(nil)
 		r.finish(nil, err)
-		return fmt.Errorf("watching system %q: %w", name, err)
+		return fmt.Errorf("watching system %q: %w", at.Name, err)
 	}
-	s.Show(&Source{Kind: KindSystem, Name: "system " + live.System.Name, Text: string(text)})
+	s.Show(&Source{Kind: KindSystem, Name: "system " + live.System.Name, On: at.On, Text: string(text)})
 	s.work.Go(func() {
 		defer cancel(nil)
 		r.followToEnd(following, live, s.tell)
 		err := stop()
-		if cause := context.Cause(following); err == nil && s.life.Err() == nil && cause == errEnded { //nolint:errorlint // it is this very value
-			err = cause
+		if cause := context.Cause(following); s.life.Err() == nil && errors.Is(cause, errEnded) {
+			err = cause // that the watching could not be ended either says no more
 		}
 		r.finish(nil, err)
 		s.tell()
 	})
 	return nil
 }
+
+// alivePatience is how long a system may take to say that it is there.
+const alivePatience = 3 * time.Second
 
 // followToEnd tells of each second until the system ends, or ctx does.
 func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
@@ -76,10 +80,13 @@ func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
 		case <-ticker.C:
 		}
 		tell()
-		if err := live.Alive(ctx); err == nil {
+		asking, cancel := context.WithTimeout(ctx, alivePatience)
+		err := live.Alive(asking)
+		cancel()
+		if err == nil {
 			missed = 0
 		} else if missed++; missed == 3 {
-			r.cancel(errEnded)
+			r.cancel(fmt.Errorf("%w: %w", errEnded, err))
 			return
 		}
 	}
@@ -123,6 +130,7 @@ func (s *Server) Replay(dir string, rec *Record) error {
 	if err := s.begin(r); err != nil {
 		return err
 	}
+	s.remember(r)
 	s.Show(&Source{Kind: KindRun, Name: dir, Text: rec.Text})
 	return nil
 }

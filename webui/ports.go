@@ -20,31 +20,47 @@ import (
 const (
 	OnVirtual = "virtual"
 	OnLocal   = "local"
+	// OnKind is the sandbox, OnCluster the cluster of the current context.
+	OnKind    = "kind"
+	OnCluster = "cluster"
 )
+
+// A Place is where a running system is found.
+type Place struct {
+	Name string `json:"name"`
+	// On is OnLocal, OnKind or OnCluster.
+	On string `json:"on"`
+}
 
 // Worlds are what the page reaches through its server.
 type Worlds interface {
 	// Play plays an experiment, and returns what runner.Run does. What the target
 	// made is gone when it returns, or named in a runner.CleanupError.
 	Play(ctx context.Context, order Order) (*result.Result, error)
-	// Systems lists the running systems of this machine.
-	Systems(ctx context.Context) ([]string, error)
+	// Systems lists the running systems of this machine, the sandbox or the cluster.
+	Systems(ctx context.Context, on string) ([]string, error)
 	// Connect finds a running system.
-	Connect(ctx context.Context, name string) (*Live, error)
+	Connect(ctx context.Context, at Place) (*Live, error)
 }
 
 // An Order says what to play, and who is told.
 type Order struct {
 	Experiment experiment.Experiment
-	// On is OnVirtual or OnLocal.
+	// On is one of the targets above.
 	On string
 	// Pace is how many seconds of virtual time a second of real time takes; 0
 	// plays as fast as possible.
 	Pace float64
 	// Observe is told what happens, as a runner.Observer.
 	Observe runner.Observer
+	// Progress is told what the target does until the system is ready, a line at a
+	// time.
+	Progress func(line string)
 	// Deployed is told of the system as soon as it runs; never in virtual time.
 	Deployed func(runner.Deployment)
+	// Traced is told, before the run begins, where its single requests are found; it is
+	// not called if none are kept.
+	Traced func(Requests)
 	// Complete adds to the result what the runner does not know, before the result
 	// is kept.
 	Complete func(*result.Result)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,10 @@ type run struct {
 	// zero is that of elapsed times on the clock of this machine.
 	zero     time.Time
 	injector runner.Injector
+	// progress is what the target did last before the system was ready.
+	progress string
+	// requests is nil if no single requests are known.
+	requests Requests
 	faults   []faultView
 	hands    []*hand
 	result   *result.Result
@@ -73,7 +78,9 @@ type runView struct {
 	On    string   `json:"on"`
 	Name  string   `json:"name"`
 	State runState `json:"state"`
-	Seed  uint64   `json:"seed"`
+	// Progress is what the target does until the system is ready.
+	Progress string `json:"progress,omitempty"`
+	Seed     uint64 `json:"seed"`
 	// Length is how long the load lasts at most, in seconds; 0 where that is not known.
 	Length float64 `json:"length"`
 	// Frames is how many there have been, Dropped how many of the first are gone.
@@ -81,8 +88,10 @@ type runView struct {
 	Dropped int         `json:"dropped,omitempty"`
 	Phases  []phaseView `json:"phases"`
 	Faults  []faultView `json:"faults"`
-	// Breakable says that faults can be added now.
+	// Breakable says that faults can be added now, Traced that single requests are
+	// known.
 	Breakable bool   `json:"breakable"`
+	Traced    bool   `json:"traced"`
 	Error     string `json:"error,omitempty"`
 	Ended     bool   `json:"ended"`
 	Passed    bool   `json:"passed"`
@@ -93,9 +102,9 @@ func (r *run) view() *runView {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := &runView{
-		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
+		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Progress: r.progress, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
-		Breakable: r.injector != nil && r.state == running, Ended: r.state == done,
+		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Ended: r.state == done,
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -187,8 +196,8 @@ func (s *Server) postRun(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if body.On != OnVirtual && body.On != OnLocal {
-		return nil, badRequest("the page cannot play on %q: choose virtual or local; `kubectl microsim run --on %s` plays elsewhere", body.On, body.On)
+	if !slices.Contains([]string{OnVirtual, OnLocal, OnKind, OnCluster}, body.On) {
+		return nil, badRequest("the page cannot play on %q: choose virtual, local, kind or cluster", body.On)
 	}
 	if body.Pace < 0 || body.Pace > 1000 || body.Pace > 0 && body.On != OnVirtual {
 		return nil, badRequest("a pace of %v is not possible on %s: the pace is of virtual time, from 0, which is at once, to 1000", body.Pace, body.On)
@@ -292,7 +301,9 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		order := Order{
 			Experiment: *e, On: on, Pace: pace,
 			Observe:  func(event runner.Event) { r.observe(event); s.tellAbout(event) },
+			Progress: func(line string) { r.progressed(line); s.tell() },
 			Deployed: r.deployed,
+			Traced:   r.traced,
 			Complete: r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
@@ -302,6 +313,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		stop()
 		watch.Wait()
 		r.finish(res, causeOf(ctx, err))
+		s.remember(r)
 		s.tell()
 	})
 	return r.view(), nil
@@ -357,11 +369,25 @@ func (r *run) observe(event runner.Event) {
 	}
 }
 
+// progressed notes what the target does.
+func (r *run) progressed(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = line
+}
+
 // deployed notes what faults can be added to.
 func (r *run) deployed(d runner.Deployment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.injector = d
+}
+
+// traced notes where single requests are found.
+func (r *run) traced(requests Requests) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = requests
 }
 
 // complete adds the faults that were added by hand to the ground truth.

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,8 @@ type Config struct {
 	Version string
 	// View refuses everything that changes a file, starts a run or acts on a system.
 	View bool
+	// On is where the page offers to play first.
+	On string
 	// Examples are what the page offers to open.
 	Examples []Example
 }
@@ -49,6 +52,8 @@ type Server struct {
 	source *Source
 	run    *run
 	runs   int
+	// past are runs that have ended, which can be compared.
+	past []pastRun
 	// changed is closed, and made anew, when there is something to tell.
 	changed chan struct{}
 }
@@ -141,13 +146,18 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /api/events", s.authorized(s.events))
 	mux.Handle("GET /api/run/frames", s.authorized(s.frames))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
-		"GET /api/state":      s.getState,
-		"GET /api/systems":    s.getSystems,
-		"GET /api/vocabulary": s.getVocabulary,
-		"GET /api/run":        s.getRun,
-		"POST /api/check":     s.postCheck,
-		"POST /api/layout":    s.postLayout,
-		"POST /api/open":      s.postOpen,
+		"GET /api/state":             s.getState,
+		"GET /api/systems":           s.getSystems,
+		"GET /api/vocabulary":        s.getVocabulary,
+		"GET /api/schema":            s.getSchema,
+		"GET /api/run":               s.getRun,
+		"GET /api/run/requests":      s.getRequests,
+		"GET /api/run/requests/{id}": s.getRequest,
+		"GET /api/runs":              s.getRuns,
+		"GET /api/compare":           s.getCompare,
+		"POST /api/check":            s.postCheck,
+		"POST /api/layout":           s.postLayout,
+		"POST /api/open":             s.postOpen,
 	} {
 		mux.Handle(pattern, s.authorized(answer(handle)))
 	}
@@ -262,6 +272,7 @@ func readJSON[T any](r *http.Request) (value T, err error) {
 type state struct {
 	Version  string    `json:"version"`
 	View     bool      `json:"view"`
+	On       string    `json:"on"`
 	Source   *Source   `json:"source"`
 	Examples []Example `json:"examples"`
 	Run      *runView  `json:"run,omitempty"`
@@ -271,7 +282,7 @@ func (s *Server) getState(*http.Request) (any, error) {
 	s.mu.Lock()
 	source, run := s.source, s.run
 	s.mu.Unlock()
-	st := state{Version: s.config.Version, View: s.config.View, Source: source, Examples: s.config.Examples}
+	st := state{Version: s.config.Version, View: s.config.View, On: s.config.On, Source: source, Examples: s.config.Examples}
 	if run != nil {
 		st.Run = run.view()
 	}
@@ -279,7 +290,11 @@ func (s *Server) getState(*http.Request) (any, error) {
 }
 
 func (s *Server) getSystems(r *http.Request) (any, error) {
-	names, err := s.config.Worlds.Systems(r.Context())
+	on := cmp.Or(r.URL.Query().Get("on"), OnLocal)
+	if on != OnLocal && on != OnKind && on != OnCluster {
+		return nil, badRequest("no systems run on %q: write local, kind or cluster", on)
+	}
+	names, err := s.config.Worlds.Systems(r.Context(), on)
 	if names == nil {
 		names = []string{}
 	}
@@ -331,6 +346,8 @@ func (s *Server) postOpen(r *http.Request) (any, error) {
 		Kind Kind   `json:"kind"`
 		Name string `json:"name"`
 		Text string `json:"text"`
+		// On is where a system runs.
+		On string `json:"on"`
 	}](r)
 	if err != nil {
 		return nil, err
@@ -347,7 +364,7 @@ func (s *Server) postOpen(r *http.Request) (any, error) {
 			s.Show(&Source{Kind: KindText, Name: "text", Text: text})
 		}
 	case KindSystem:
-		err = s.Follow(r.Context(), body.Name)
+		err = s.Follow(r.Context(), Place{body.Name, cmp.Or(body.On, OnLocal)})
 	default:
 		err = badRequest("the page cannot open a %q: choose an example, a text or a system; files are opened by `kubectl microsim ui -f FILE`", body.Kind)
 	}

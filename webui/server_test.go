@@ -41,10 +41,10 @@ type aWorld struct {
 }
 
 func (w *aWorld) Play(ctx context.Context, o Order) (*result.Result, error) { return w.play(ctx, o) }
-func (w *aWorld) Systems(context.Context) ([]string, error)                 { return []string{"held"}, nil }
-func (w *aWorld) Connect(_ context.Context, name string) (*Live, error) {
-	if name != "held" {
-		return nil, fmt.Errorf("there is no system %q", name)
+func (w *aWorld) Systems(context.Context, string) ([]string, error)         { return []string{"held"}, nil }
+func (w *aWorld) Connect(_ context.Context, at Place) (*Live, error) {
+	if at.Name != "held" {
+		return nil, fmt.Errorf("there is no system %q", at.Name)
 	}
 	system := &topology.System{Name: "held", Services: []topology.Service{{Name: "web", Replicas: 1, Endpoints: []topology.Endpoint{{Path: "/"}}}}}
 	return &Live{
@@ -498,7 +498,7 @@ func TestLoadsThatThePageAsksFor(t *testing.T) {
 	}{
 		{map[string]any{"text": emptyText, "on": "virtual", "factor": 2.5}, 200, 50},
 		{map[string]any{"text": emptyText, "on": "virtual", "factor": -1}, 400, 0},
-		{map[string]any{"text": emptyText, "on": "kind"}, 400, 0},
+		{map[string]any{"text": emptyText, "on": "moon"}, 400, 0},
 		{map[string]any{"text": emptyText, "on": "local", "pace": 4}, 400, 0},
 		{map[string]any{"text": emptyText, "on": "virtual", "variant": "none"}, 422, 0},
 		{map[string]any{"text": "kind: x", "on": "virtual"}, 422, 0},

@@ -34,6 +34,8 @@ const (
 // A Source is the text that the page shows, and where it came from.
 type Source struct {
 	Kind Kind `json:"kind,omitempty"`
+	// On is where the system of a KindSystem runs.
+	On string `json:"on,omitempty"`
 	// Name stands in messages, as on the command line.
 	Name string `json:"name"`
 	Text string `json:"text"`

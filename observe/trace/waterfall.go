@@ -18,6 +18,8 @@ type Row struct {
 	// Who names the replica of the span, or the callee of an attempt; What names
 	// the request.
 	Who, What string
+	// Service is that of the replica, or the callee of an attempt; empty for the load.
+	Service string
 	// Start counts from the start of the trace.
 	Start, Duration time.Duration
 	// End says how it ended: a status, a class of outcome.
@@ -50,7 +52,7 @@ func (t *Trace) Rows() []Row {
 	draw = func(s *span.Span, depth int) {
 		row := Row{
 			Depth: depth, Who: who(s), What: what(s), Start: time.Duration(s.Start - zero), Duration: s.Duration,
-			End: ending(s), Failed: s.Failed(), Kind: s.Kind,
+			End: Ending(s), Service: serviceOf(s), Failed: s.Failed(), Kind: s.Kind,
 		}
 		for _, e := range s.Events {
 			row.Events = append(row.Events, eventText(e))
@@ -80,6 +82,17 @@ func who(s *span.Span) string {
 	return fmt.Sprintf("%s/%d", s.Service, s.Replica)
 }
 
+func serviceOf(s *span.Span) string {
+	switch s.Kind {
+	case span.Client:
+		return s.Callee
+	case span.Server:
+		return s.Service
+	case span.Root:
+	}
+	return ""
+}
+
 func what(s *span.Span) string {
 	if s.Attempt > 1 {
 		return fmt.Sprintf("%s, attempt %d", Name(s), s.Attempt)
@@ -87,7 +100,8 @@ func what(s *span.Span) string {
 	return Name(s)
 }
 
-func ending(s *span.Span) string {
+// Ending says how a span ended: its status, or the class of its outcome.
+func Ending(s *span.Span) string {
 	switch {
 	case s.Status > 0 && (s.Class == "" || s.Class == outcome.OK || s.Class == outcome.HTTPError):
 		return fmt.Sprint(s.Status)

@@ -48,7 +48,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	cmd := exec.Command(self, "up", "-f", "-", "--on", "local", "--seed", fmt.Sprint(o.seed),
 		"--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose), "--log-format", o.local.LogFormat)
 	cmd.Args = append(cmd.Args, o.local.IsolationArgs()...)
-	cmd.Env = append(os.Environ(), detachedEnv+"="+logPath(dir, system.Name))
+	cmd.Env = append(os.Environ(), detachedEnv+"="+local.LogPath(dir, system.Name))
 	cmd.Stdin = bytes.NewReader(description)
 	cmd.Stdout, cmd.Stderr = log, log
 	ownSession(cmd)
@@ -90,15 +90,12 @@ func refuseRunning(dir, name string) error {
 		name, running.Holder.PID, name)
 }
 
-// detachedPatience bounds how long a system in the background may take to start.
-const detachedPatience = 2 * time.Minute
-
 // awaitDetached waits until the background process has the system ready. On an
 // error the process is ended.
 func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(ctx, detachedPatience)
+	ctx, cancel := context.WithTimeout(ctx, local.DetachedPatience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 )
 
 // ownSession lets a process outlive the terminal it was started from.
@@ -18,7 +20,7 @@ func createLog(dir, system string) (*os.File, error) { return os.CreateTemp(dir,
 
 // publishLog gives the log of a system that runs the name by which it is found.
 func publishLog(log, dir, system string) (string, error) {
-	path := logPath(dir, system)
+	path := local.LogPath(dir, system)
 	if err := os.Rename(log, path); err != nil {
 		return "", fmt.Errorf("renaming %q: %w", log, err)
 	}

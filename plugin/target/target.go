@@ -99,6 +99,15 @@ func (t *Target) Validate(cmd *cobra.Command) error {
 	if err := t.resolve(); err != nil {
 		return err
 	}
+	if err := t.ValidateFlags(cmd); err != nil {
+		return err
+	}
+	return cli.RefuseElsewhere(cmd.Flags(), t.On)
+}
+
+// ValidateFlags refuses flags of clusters that contradict each other, whichever target
+// is chosen later.
+func (t *Target) ValidateFlags(cmd *cobra.Command) error {
 	for _, pair := range [][]string{{"namespace", "all-namespaces"}, {"image", "push"}} {
 		if both := cli.Given(cmd.Flags(), pair...); len(both) == 2 {
 			return fmt.Errorf("%s and %s are both given: keep one", both[0], both[1])
@@ -107,7 +116,7 @@ func (t *Target) Validate(cmd *cobra.Command) error {
 	if flag := cmd.Flags().Lookup("ready-timeout"); flag != nil && flag.Changed && t.Kube.ReadyTimeout <= 0 {
 		return fmt.Errorf("--ready-timeout %v leaves pods no time: write a duration above 0", t.Kube.ReadyTimeout)
 	}
-	return cli.RefuseElsewhere(cmd.Flags(), t.On)
+	return nil
 }
 
 func (t *Target) resolve() error {

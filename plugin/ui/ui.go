@@ -2,6 +2,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,6 +37,7 @@ type options struct {
 	view     bool
 	noOpen   bool
 	local    local.Flags
+	target   target.Target
 }
 
 // New is `ui`.
@@ -45,12 +47,12 @@ func New(streams cli.Streams) *cobra.Command {
 		Use:   "ui [EXAMPLE | -f FILE | --system NAME | --run DIR]",
 		Short: "Show a system in the browser: play it, break it, watch it",
 		Long: `Show a system in the browser, as a graph beside its file: change the file with the checker's own
-messages, play it in virtual time or on this machine, add faults by a click while it runs, and see
-what they do.
+messages, play it in virtual time, on this machine, in a kind sandbox or on a cluster, add faults by
+a click while it runs, and see what they do.
 
 With -f, the file is saved where it came from; one that is not there is made. With --system, a
-system that runs on this machine is watched, and goes on when this program ends. With --run, a run
-that 'run --out DIR' has recorded is played back. Without any of these, the page asks.
+system that runs already is watched, and goes on when this program ends. With --run, a run that
+'run --out DIR' has recorded is played back. Without any of these, the page asks.
 
 The page is served to this machine only, at an address that holds a token: who does not have the
 address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
@@ -58,6 +60,7 @@ address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
   kubectl microsim ui shop
   kubectl microsim ui -f system.yaml
   kubectl microsim ui --system shop --on local
+  kubectl microsim ui --system shop --on cluster -n staging
   kubectl microsim ui --run results/`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -73,7 +76,7 @@ address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&o.filename, "filename", "f", "", "the file to show and to save to; an example's name shows that, without saving")
 	flags.StringVar(&o.system, "system", "", "watch this running system")
-	flags.StringVar(&o.on, "on", "", "where the system of --system runs: local; the page does not watch systems in clusters")
+	flags.StringVar(&o.on, "on", "", "where the system of --system runs: local, kind or cluster; without --system, where the page offers to play first, which can be virtual, too")
 	flags.StringVar(&o.run, "run", "", "play back the run that this directory holds")
 	flags.StringVar(&o.out, "out", "", "keep every run that is played on the page, in a directory of its own below this one")
 	flags.IntVar(&o.port, "port", 0, "port of the page; 0 lets the machine choose")
@@ -82,10 +85,15 @@ address cannot use it. Ctrl-C ends it, and takes down what it has started.`,
 	flags.StringVar(&o.local.Isolation, "isolation", string(localsim.InProcess),
 		"what keeps services apart that the page plays on this machine: inprocess, process (needed for kill, pause, restart and stress), or netns (root, Linux)")
 	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
-	cli.CompleteFlag(cmd, "on", "local")
-	running := target.New()
-	running.On = "local"
-	_ = cmd.RegisterFlagCompletionFunc("system", running.CompleteSystems())
+	cli.CompleteFlag(cmd, "on", targets()...)
+	o.target = target.New()
+	o.target.Kube.AddFlags(cmd)
+	o.target.Kube.AddImageFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("system", func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		running := o.target
+		running.On = cmp.Or(o.on, webui.OnLocal)
+		return running.CompleteSystems()(cmd, args, begun)
+	})
 	return cmd
 }
 
@@ -98,22 +106,38 @@ func (o *options) validate(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(shown) > 1:
 		return fmt.Errorf("%s and %s are both given, and one page shows one thing: keep one", shown[0], shown[1])
-	case o.system != "" && o.on != "local":
-		return errors.New("--system shows systems on this machine: write --on local, too; 'kubectl microsim top' watches those in clusters")
-	case flags.Changed("on") && o.system == "":
-		return errors.New("--on says where the system of --system runs: write --system, too, or leave it out")
+	case o.system != "" && (o.on == "" || o.on == webui.OnVirtual):
+		return errors.New("--system shows a system that runs: write where, with --on local, --on kind or --on cluster")
 	case o.port < 0 || o.port > 65535:
 		return fmt.Errorf("--port %d is not a port: write 1 to 65535, or 0 to let the machine choose", o.port)
 	case o.view:
-		if err := cli.Refuse(flags, "are about runs that the page plays, and --view plays none: leave them out", "out", "isolation"); err != nil {
+		if err := cli.Refuse(flags, "are about runs that the page plays, and --view plays none: leave them out", "out", "isolation", "image", "push", "node-image", "ready-timeout"); err != nil {
 			return err
 		}
+	}
+	if flags.Changed("on") {
+		if err := cli.OneOf("on", o.on, targets()...); err != nil {
+			return err
+		}
+	}
+	if o.system != "" {
+		o.target.On = o.on
+		if err := o.target.Validate(cmd); err != nil {
+			return err
+		}
+	} else if err := o.target.ValidateFlags(cmd); err != nil {
+		return err
 	}
 	return o.local.Validate()
 }
 
+// targets are where the page plays.
+func targets() []string {
+	return []string{webui.OnVirtual, webui.OnLocal, webui.OnKind, webui.OnCluster}
+}
+
 func (o *options) serve(ctx context.Context, args []string) error {
-	config := webui.Config{Worlds: &worlds{options: o}, Token: rand.Text(), Version: version.String(), View: o.view}
+	config := webui.Config{Worlds: &worlds{options: o}, Token: rand.Text(), Version: version.String(), View: o.view, On: cmp.Or(o.on, webui.OnVirtual)}
 	for _, e := range examples.List() {
 		if e.Kind != document.KindSystem && e.Kind != document.KindExperiment {
 			continue
@@ -155,7 +179,7 @@ func (o *options) open(ctx context.Context, server *webui.Server, args []string)
 	case len(args) > 0:
 		return server.OpenExample(args[0])
 	case o.system != "":
-		return server.Follow(ctx, o.system)
+		return server.Follow(ctx, webui.Place{Name: o.system, On: o.on})
 	case o.run != "":
 		rec, err := readRecord(o.run)
 		if err != nil {

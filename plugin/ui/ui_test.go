@@ -42,8 +42,9 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	w := &worlds{options: &options{out: out, streams: cli.Streams{Err: io.Discard}}}
 	var deployed runner.Deployment
+	var kept webui.Requests
 	order := webui.Order{
-		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Deployed: func(d runner.Deployment) { deployed = d },
+		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Deployed: func(d runner.Deployment) { deployed = d },
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
@@ -64,9 +65,10 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(out, "run-1", record.FaultsFile)); err != nil || len(text) == 0 {
 		t.Errorf("the ground truth is %q, %v", text, err)
 	}
-	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+	if systems, err := w.Systems(t.Context(), webui.OnLocal); err != nil || len(systems) != 0 {
 		t.Errorf("left behind: %v, %v", systems, err)
 	}
+	checkRequests(t, kept)
 
 	// In virtual time, the run beside it is kept, too, and can be read back.
 	order.On, order.Deployed, order.Observe = webui.OnVirtual, nil, func(runner.Event) {}
@@ -77,6 +79,7 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkRequests(t, kept)
 	if len(rec.Clients) == 0 || len(rec.Services) == 0 || rec.System.Name != "kept" || rec.Result.Target != "virtual" {
 		t.Errorf("the record has %d rows of clients, %d of services", len(rec.Clients), len(rec.Services))
 	}
@@ -85,12 +88,31 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	}
 }
 
+// checkRequests holds the requests of a run against what is known of it: about 75,
+// all of which are kept, through one service.
+func checkRequests(t *testing.T, kept webui.Requests) {
+	t.Helper()
+	list, lost := kept.All()
+	if len(list) < 50 || lost != 0 || kept.Share() != 1 {
+		t.Fatalf("%d requests are kept, %d spans lost, of a share of %v", len(list), lost, kept.Share())
+	}
+	for _, r := range list {
+		spans := kept.Spans(r.ID)
+		if len(spans) != 2 || spans[0].Who != "load" || spans[1].Service != "web" || spans[1].Depth != 1 || spans[1].Duration > spans[0].Duration {
+			t.Fatalf("the request %+v has the spans %+v", r, spans)
+		}
+	}
+	if kept.Spans("none") != nil {
+		t.Error("a request that there was not has spans")
+	}
+}
+
 func TestARunIsCutShort(t *testing.T) {
 	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
 	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	order := webui.Order{
-		Experiment: shop(t, "10min"), On: webui.OnLocal, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				cancel()
@@ -100,7 +122,7 @@ func TestARunIsCutShort(t *testing.T) {
 	if res, err := w.Play(ctx, order); err == nil || res == nil || !res.Incomplete {
 		t.Errorf("it ended with %v", err)
 	}
-	if systems, err := w.Systems(t.Context()); err != nil || len(systems) != 0 {
+	if systems, err := w.Systems(t.Context(), webui.OnLocal); err != nil || len(systems) != 0 {
 		t.Errorf("left behind: %v, %v", systems, err)
 	}
 }

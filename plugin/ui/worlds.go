@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
-	"github.com/microsim-dev/kubectl-microsim/localsim"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -26,7 +28,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
-// worlds connects the page to virtual time and to this machine.
+// worlds connects the page to virtual time, to this machine and to clusters.
 type worlds struct{ options *options }
 
 var _ webui.Worlds = (*worlds)(nil)
@@ -45,10 +47,18 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 			order.Observe(event)
 		}
 	}
-	if order.On == webui.OnVirtual {
-		res, err = virtual.Run(ctx, order.Experiment, virtual.Options{Pace: order.Pace, Versions: versions(), Observer: observe})
-	} else {
-		res, err = w.playLocal(ctx, &order, observe)
+	kept := newRequests(&order.Experiment)
+	order.Traced(kept)
+	switch order.On {
+	case webui.OnVirtual:
+		res, err = virtual.Run(ctx, order.Experiment, virtual.Options{
+			Pace: order.Pace, Versions: versions(), Observer: observe,
+			Spans: kept.store.Add, LostSpans: kept.store.Lose, TraceSample: kept.share,
+		})
+	case webui.OnLocal:
+		res, err = w.playLocal(ctx, &order, kept, observe)
+	default:
+		res, err = w.playKube(ctx, &order, kept, observe)
 	}
 	if res == nil {
 		return nil, err
@@ -62,20 +72,27 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 
 func versions() map[string]string { return map[string]string{"kubectl-microsim": version.String()} }
 
-func (w *worlds) playLocal(ctx context.Context, order *webui.Order, observe runner.Observer) (*result.Result, error) {
+func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *requests, observe runner.Observer) (*result.Result, error) {
 	flags := w.options.local
+	flags.TraceSample = kept.share
 	flags.Entrances = local.EntrancesOf(order.Experiment.Faults)
 	deployer, err := flags.Deployer(w.options.streams.Err)
 	if err != nil {
 		return nil, err
 	}
-	c := work.Calibrate()
-	deps := runner.Deps{
-		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{}, Collector: collect.New(collect.Options{}),
-		Target: order.On, Versions: versions(), Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
-	}
-	name := order.Experiment.System.Name
-	cleaned := cli.RecoverWith(ctx, fmt.Sprintf("kubectl microsim down %s --on local", name))
+	c, spans := work.Calibrate(), span.NewBuffer(time.Now().UnixNano())
+	return w.run(ctx, order, runner.Deps{
+		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
+		Tracer:      trace.New(trace.Options{Load: spans, Into: func() *trace.Store { return kept.store }}),
+		Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
+	}, "kubectl microsim down "+order.Experiment.System.Name+" --on local", observe)
+}
+
+// run runs an experiment; takeDown is the command that takes its system down if this
+// program cannot.
+func (w *worlds) run(ctx context.Context, order *webui.Order, deps runner.Deps, takeDown string, observe runner.Observer) (*result.Result, error) {
+	deps.Target, deps.Versions = order.On, versions()
+	cleaned := cli.RecoverWith(ctx, takeDown)
 	res, err := runner.Run(ctx, order.Experiment, deps, observe)
 	var left *runner.CleanupError
 	if !errors.As(err, &left) {
@@ -86,7 +103,7 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, observe runn
 
 // A toldDeployer tells of the system that it has deployed.
 type toldDeployer struct {
-	*localsim.Deployer
+	runner.Deployer
 	deployed func(runner.Deployment)
 }
 
@@ -124,7 +141,10 @@ func (w *worlds) recorder(order *webui.Order) (*record.Recorder, error) {
 const inputsFile = "experiment.yaml"
 
 // Systems implements webui.Worlds.
-func (w *worlds) Systems(context.Context) ([]string, error) {
+func (w *worlds) Systems(ctx context.Context, on string) ([]string, error) {
+	if on != webui.OnLocal {
+		return w.kubeSystems(ctx, on)
+	}
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
 		return nil, err
@@ -144,8 +164,11 @@ func (w *worlds) Systems(context.Context) ([]string, error) {
 }
 
 // Connect implements webui.Worlds.
-func (w *worlds) Connect(ctx context.Context, name string) (*webui.Live, error) {
-	client, err := local.Find(name)
+func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, error) {
+	if at.On != webui.OnLocal {
+		return w.connectKube(ctx, at)
+	}
+	client, err := local.Find(at.Name)
 	if err != nil {
 		return nil, err
 	}

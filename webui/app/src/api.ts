@@ -1,6 +1,6 @@
 // The server's answers, and how it is asked. webui/server.go is the other side.
 
-export interface Source { kind?: 'file' | 'example' | 'text' | 'system' | 'run'; name: string; text: string; base: string; savable: boolean }
+export interface Source { kind?: 'file' | 'example' | 'text' | 'system' | 'run'; on?: string; name: string; text: string; base: string; savable: boolean }
 export interface Example { name: string; title: string; kind: string }
 export interface Graph { nodes: GraphNode[]; edges: { from: number; to: number }[] }
 export interface GraphNode { name: string; kind?: string; replicas?: number }
@@ -18,13 +18,23 @@ export interface FaultView {
   plannedFrom: number; plannedTo: number; replicas?: string[]; hits: number; effective?: string; error?: string; trouble?: string[]; byHand?: boolean;
 }
 export interface RunView {
-  id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; seed: number; length: number;
-  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; error?: string; ended: boolean; passed: boolean;
+  id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; progress?: string; seed: number; length: number;
+  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; error?: string; ended: boolean; passed: boolean;
 }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Result { passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number }
 export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
-export interface State { version: string; view: boolean; source: Source; examples: Example[]; run?: RunView }
+export interface RequestView { id: string; start: number; duration: number; what: string; end: string; failed: boolean }
+export interface RequestList { share: number; count: number; lost: number; slowest: RequestView[]; failed: RequestView[] }
+export interface RequestSpan { depth: number; service?: string; who: string; what: string; call?: boolean; start: number; duration: number; end: string; failed?: boolean; events?: string[] }
+export interface PastRun { id: number; name: string; on: string; variant?: string; seed: number; passed: boolean; checks: number; cut?: boolean }
+export interface VariantSummary { requests?: { mean: number }; rate?: { mean: number }; goodput?: { mean: number }; p50?: { mean: number }; p99?: { mean: number }; checks: (CheckText & { held: number })[] }
+export interface ClientCurves { at: number[] | null; rate: (number | null)[] | null; errors: (number | null)[] | null; p99: (number | null)[] | null }
+export interface Comparison {
+  runs: [PastRun, PastRun]; summaries: [VariantSummary, VariantSummary]; errors: [number | null, number | null]; curves: [ClientCurves, ClientCurves];
+  services: { service: string; rate: [number | null, number | null]; errors: [number | null, number | null]; p99: [number | null, number | null] }[]; others: number;
+}
+export interface State { version: string; view: boolean; on: string; source: Source; examples: Example[]; run?: RunView }
 export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[] }
 export interface Placed {
   width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][];

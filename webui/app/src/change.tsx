@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { Policies } from './policy';
 import * as s from './state';
 
 /** A field of the file, which is written when the user leaves it or presses Enter. */
@@ -73,9 +74,9 @@ export function EditCall({ from, to }: { from: string; to: string }) {
   const set = (field: string) => (v: string) => s.operate({ op: 'setCall', ...ref, field, ...given(v) });
   const text = (field: string): string => at.call[field] === undefined ? '' : String(at.call[field]);
   return <section class="change" data-part="edit-call"><h3>Change it in the file</h3>
-    <Field label="timeout" value={text('timeout')} hint="such as 500ms" write={set('timeout')} />
     <Field label="probability" value={text('probability')} hint="0 to 1; always if left out" write={set('probability')} />
-    <Field label="attempts" value={String((at.call['retry'] as Record<string, unknown> | undefined)?.['attempts'] ?? '')} hint="with retries; none if left out" write={v => s.operate({ op: 'setPolicy', ...ref, policy: 'retry', ...(v === '' ? {} : { value: { attempts: Number(v) } }) })} />
+    <Field label="count" value={text('count')} hint="times, one after another; 1 if left out" write={set('count')} />
+    <Policies call={at.call} set={(policy, value) => s.operate({ op: 'setPolicy', ...ref, policy, ...value })} />
     <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeCall', ...ref }).then(ok => { if (ok) s.selected.value = null; })}>Remove the call</button></p>
   </section>;
 }

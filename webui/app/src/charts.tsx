@@ -66,50 +66,65 @@ function dataOf(f: Frames, chart: Chart): uPlot.AlignedData {
   return [times, ...values] as uPlot.AlignedData;
 }
 
+/** A colour of the style sheet, as a canvas takes it. */
+function colourOf(host: HTMLElement, name: string): string {
+  const probe = document.createElement('i');
+  probe.style.color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  host.append(probe);
+  const c = getComputedStyle(probe).color;
+  probe.remove();
+  return c;
+}
+
+/** How charts look, with lines in colours of the style sheet. */
+function looksOf(host: HTMLElement, lines: { label: string; colour: string; dash?: number[] }[], value: (v: number) => string, hooks: uPlot.Hooks.Arrays): uPlot.Options {
+  const colour = (name: string): string => colourOf(host, name);
+  const font = s.presenting.value ? '15px system-ui, sans-serif' : '11px system-ui, sans-serif';
+  const axis = { stroke: colour('--soft'), grid: { stroke: colour('--grid'), width: 1 }, ticks: { show: false }, font };
+  return {
+    width: host.clientWidth, height: host.clientHeight, pxAlign: 0, legend: { show: false },
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+    axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(value), space: 26 }],
+    series: [{}, ...lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
+    hooks,
+  };
+}
+
+/** Draws curves that do not change any more, and returns how to remove them. */
+export function plotted(host: HTMLElement, data: uPlot.AlignedData, lines: { label: string; colour: string; dash?: number[] }[], value: (v: number) => string): () => void {
+  const u = new uPlot(looksOf(host, lines, value, {}), data, host);
+  const watch = new ResizeObserver(() => u.setSize({ width: host.clientWidth, height: host.clientHeight }));
+  watch.observe(host);
+  return () => { watch.disconnect(); u.destroy(); };
+}
+
 function Plot({ chart }: { chart: Chart }) {
   const host = useRef<HTMLDivElement>(null), plot = useRef<uPlot>(undefined), latest = useRef(chart);
   latest.current = chart;
   useEffect(() => {
-    const css = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const colour = (name: string): string => {
-      const probe = document.createElement('i');
-      probe.style.color = css(name);
-      host.current!.append(probe);
-      const c = getComputedStyle(probe).color;
-      probe.remove();
-      return c;
-    };
-    const font = s.presenting.value ? '15px system-ui, sans-serif' : '11px system-ui, sans-serif';
-    const axis = { stroke: colour('--soft'), grid: { stroke: colour('--grid'), width: 1 }, ticks: { show: false }, font };
-    const shade = colour('--shade'), line = colour('--ink');
-    const options: uPlot.Options = {
-      width: host.current!.clientWidth, height: host.current!.clientHeight, pxAlign: 0, legend: { show: false },
-      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
-      axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(latest.current.value), space: 26 }],
-      series: [{}, ...chart.lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
-      hooks: {
-        drawClear: [u => {
-          // The windows of the faults lie below the curves.
-          const c = u.ctx, { left, top, width, height } = u.bbox;
-          c.save();
-          c.beginPath(); c.rect(left, top, width, height); c.clip();
-          for (const fault of s.run.value?.faults ?? []) {
-            if (fault.from === null || fault.error) continue;
-            const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
-            c.fillStyle = shade;
-            c.fillRect(a, top, Math.max(b - a, 2), height);
-          }
-          c.restore();
-        }],
-        draw: [u => {
-          if (s.looking.value === null || Number.isNaN(s.now.value)) return;
-          const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
-          c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
-          c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
-        }],
-      },
-    };
+    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink');
+    const options = looksOf(host.current!, chart.lines, v => latest.current.value(v), {
+      drawClear: [u => {
+        // The windows of the faults lie below the curves.
+        const c = u.ctx, { left, top, width, height } = u.bbox;
+        c.save();
+        c.beginPath(); c.rect(left, top, width, height); c.clip();
+        for (const fault of s.run.value?.faults ?? []) {
+          if (fault.from === null || fault.error) continue;
+          const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
+          c.fillStyle = shade;
+          c.fillRect(a, top, Math.max(b - a, 2), height);
+        }
+        c.restore();
+      }],
+      draw: [u => {
+        if (s.looking.value === null || Number.isNaN(s.now.value)) return;
+        const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
+        c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
+        c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
+      }],
+    });
     const f = s.frames.value;
     const u = plot.current = new uPlot(options, f ? dataOf(f, chart) : [[]], host.current!);
     u.over.addEventListener('click', () => {

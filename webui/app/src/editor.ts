@@ -7,6 +7,7 @@ import { Compartment, EditorState, Transaction } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import type { Mistake } from './api';
+import { complete } from './complete';
 
 const colours = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: 'var(--c-blue)' },
@@ -26,6 +27,8 @@ const look = EditorView.theme({
   '&.cm-focused .cm-selectionBackground, .cm-selectionBackground': { backgroundColor: 'var(--selection) !important' },
   '&.cm-focused': { outline: 'none' },
   '.cm-tooltip': { backgroundColor: 'var(--raised)', color: 'var(--ink)', border: '1px solid var(--line)', borderRadius: '6px', maxWidth: '34rem' },
+  '.cm-tooltip-autocomplete > ul > li[aria-selected]': { backgroundColor: 'var(--accent)', color: 'var(--on-accent)' },
+  '.cm-completionInfo': { padding: '6px 10px', whiteSpace: 'normal' },
   '.cm-diagnostic': { whiteSpace: 'normal', padding: '6px 10px' },
 });
 
@@ -46,7 +49,7 @@ export class Editor {
       parent: box, root,
       state: EditorState.create({
         extensions: [
-          lineNumbers(), lintGutter(), history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion(), syntaxHighlighting(colours), look,
+          lineNumbers(), lintGutter(), history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion({ override: [complete] }), syntaxHighlighting(colours), look,
           keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...completionKeymap]),
           EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),

@@ -6,9 +6,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import * as api from './api';
 import { Canvas } from './canvas';
 import { Charts } from './charts';
+import { Compare, comparing } from './compare';
 import { Editor } from './editor';
 import { Lesson } from './lesson';
 import { Details } from './panel';
+import { Waterfall } from './requests';
 import * as s from './state';
 import { clock } from './text';
 
@@ -17,9 +19,18 @@ function App() {
     <Top />
     {s.lost.value ? <p class="bar bad" role="alert">{s.lost.value} <button type="button" onClick={s.download}>Download the text</button></p> : null}
     {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
+    <Ended />
     {s.stale.value ? <Stale /> : null}
     {s.source.value ? <Work /> : <Doors />}
+    <Waterfall />
+    <Compare />
   </>;
+}
+
+/** Why a run has ended badly, if the panel shows something else than the run. */
+function Ended() {
+  const r = s.run.value;
+  return s.source.value && r?.ended && r.error && s.selected.value ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
 }
 
 function Top() {
@@ -43,14 +54,15 @@ function Controls() {
   const r = s.run.value, src = s.source.value!, set = s.setup.value, e = s.sound.value?.experiment;
   const [more, setMore] = useState(false);
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
-  if (src.kind === 'system') return <span class="state" data-state={r?.state}>{r?.ended ? 'ended' : 'runs'}</span>;
+  if (src.kind === 'system') return <span class="state" data-state={r?.state}>{r?.ended ? 'ended' : 'runs'} {s.places[src.on ?? '']}</span>;
   if (src.kind === 'run') return <span class="state">recorded on {r?.on}</span>;
   if (s.view.value) return null;
   if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>
-    <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span></>;
+    <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>
+    {r!.state === 'starting' && r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
   return <span class="controls">
     <button type="button" class="primary" disabled={!e || (s.checked.value?.mistakes.length ?? 0) > 0} title={e ? '' : 'There is nothing to play yet'} onClick={() => void s.play()}>▶ Play</button>
-    <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}><option value="virtual">in virtual time</option><option value="local">on this machine</option></select>
+    <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}>{Object.entries(s.places).map(([v, text]) => <option key={v} value={v}>{text}</option>)}</select>
     {e?.variants.length ? <select aria-label="Variant" value={set.variant} onChange={v => put({ variant: v.currentTarget.value })}><option value="">as the file says</option>{e.variants.map(v => <option key={v.name} value={v.name}>{v.name}</option>)}</select> : null}
     <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)}>Load {set.factor === 1 ? '' : '× ' + set.factor}…</button>
     {more ? <div class="popover" role="group" aria-label="How to play">
@@ -61,12 +73,12 @@ function Controls() {
       <button type="button" onClick={() => setMore(false)}>Done</button>
     </div> : null}
     {r?.ended && r.kind === 'played' && s.detail.value?.result ? <span class={'verdict-mark ' + (r.passed ? 'good' : 'bad')}>{s.detail.value.result.checks.length === 0 ? '' : r.passed ? '✓ passed' : '✗ failed'}</span> : null}
+    {r?.ended && r.id > 1 ? <button type="button" class="minor" onClick={() => { comparing.value = true; }}>Compare…</button> : null}
   </span>;
 }
 
 function Doors() {
-  const [systems, setSystems] = useState<string[] | null>(null), [find, setFind] = useState('');
-  useEffect(() => { void s.attempt(async () => setSystems(await api.get<string[]>('/api/systems'))); }, []);
+  const [find, setFind] = useState('');
   const list = s.examples.value.filter(e => (e.name + ' ' + e.title).toLowerCase().includes(find.toLowerCase()));
   const lessons = list.filter(e => e.name.startsWith('lesson-')), rest = list.filter(e => !e.name.startsWith('lesson-'));
   const door = (e: api.Example) => <li key={e.name}><button type="button" data-example={e.name} onClick={() => void s.open('example', e.name)}><b>{e.name.replace(/^lesson-/, '')}</b><span>{e.title}</span></button></li>;
@@ -77,9 +89,23 @@ function Doors() {
         <ul>{rest.map(door)}</ul>{lessons.length ? <><h3>Lessons</h3><ul>{lessons.map(door)}</ul></> : null}</section>
       <section><h2>An empty canvas</h2><p>One service and a small load to start from. Download it when it is worth keeping; <code>kubectl microsim ui -f FILE</code> saves to a file.</p>
         <button type="button" class="primary" data-door="empty" onClick={() => void s.open('text').then(() => { s.tab.value = 'file'; })}>Start empty</button></section>
-      <section><h2>A running system</h2>{systems === null ? <p>Looking…</p> : systems.length ? <ul>{systems.map(n => <li key={n}><button type="button" data-system={n} onClick={() => void s.open('system', n)}><b>{n}</b><span>runs on this machine</span></button></li>)}</ul> : <p>None runs on this machine. <code>kubectl microsim up shop --on local</code> starts one.</p>}</section>
+      <Running />
     </div>
   </main>;
+}
+
+/** The door to systems that run. A cluster is asked only when the user wants it. */
+function Running() {
+  const [on, setOn] = useState('local'), [systems, setSystems] = useState<string[] | null>(null), [wrong, setWrong] = useState('');
+  useEffect(() => {
+    let mine = true;
+    setSystems(null); setWrong('');
+    api.get<string[]>('/api/systems?on=' + on).then(l => { if (mine) setSystems(l); }, (e: Error) => { if (mine) setWrong(e.message); });
+    return () => { mine = false; };
+  }, [on]);
+  return <section><h2>A running system</h2>
+    <select aria-label="Where it runs" value={on} onChange={e => setOn(e.currentTarget.value)}>{['local', 'kind', 'cluster'].map(v => <option key={v} value={v}>{s.places[v]}</option>)}</select>
+    {wrong ? <p class="note bad" role="alert">{wrong}</p> : systems === null ? <p>Looking…</p> : systems.length ? <ul>{systems.map(n => <li key={n}><button type="button" data-system={n} onClick={() => void s.open('system', n, '', on)}><b>{n}</b><span>runs {s.places[on]}</span></button></li>)}</ul> : <p>None runs {s.places[on]}. <code>kubectl microsim up shop --on {on}</code> starts one.</p>}</section>;
 }
 
 function Stale() {

@@ -3,6 +3,7 @@ import type { FaultView } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
+import { Requests } from './requests';
 import * as s from './state';
 import { clock, count, percent, rate, seconds } from './text';
 
@@ -28,6 +29,7 @@ function Overview() {
     <AddService />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
+    <Requests />
     {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
     <Services />
   </>;
@@ -130,6 +132,7 @@ function Service({ name }: { name: string }) {
     <Around name={name} />
     {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
+    <Requests service={name} />
     <EditService name={name} service={service} />
     <Break service={name} caller="" />
     <h3>Calls</h3>
@@ -205,7 +208,7 @@ function Break({ service, caller }: { service: string; caller: string }) {
   if (s.view.value) return null;
   const entry = list.find(v => v.type === type);
   const intoFile = !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
-  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine.</p>;
+  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine, in the sandbox or on a cluster.</p>;
   const fields = entry ? [...entry.needs, ...entry.may] : [];
   const valueOf = (a: string): string => values[a] ?? (entry?.needs.includes(a) || a === 'status' ? args[a]?.first ?? '' : '');
   const add = async (e: Event): Promise<void> => {

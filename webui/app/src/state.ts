@@ -88,6 +88,8 @@ export const acting = computed(() => {
 });
 
 export function say(text: string, bad = false): void { notice.value = { text, bad }; }
+/** Where things run, in words. */
+export const places: Record<string, string> = { virtual: 'in virtual time', local: 'on this machine', kind: 'in the kind sandbox', cluster: 'on the cluster' };
 /** Does something, and says what went wrong. */
 export async function attempt(what: () => Promise<unknown>): Promise<boolean> {
   try { await what(); return true; } catch (e) {
@@ -97,6 +99,7 @@ export async function attempt(what: () => Promise<unknown>): Promise<boolean> {
 }
 
 function show(s: api.State): void {
+  if (s.on && !version.value) setup.value = { ...setup.value, on: s.on };
   version.value = s.version; view.value = s.view; examples.value = s.examples;
   if (s.source.kind) {
     source.value = s.source;
@@ -190,9 +193,9 @@ export async function start(): Promise<void> {
     else told(e.run ?? null);
   }, message => { lost.value = message; });
 }
-export const open = (kind: string, name = '', content = ''): Promise<boolean> => attempt(async () => {
+export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
   if (dirty.value && !confirm('What you wrote is not saved. Leave it?')) return;
-  show(await api.post<api.State>('/api/open', { kind, name, text: content }));
+  show(await api.post<api.State>('/api/open', { kind, name, text: content, ...(on ? { on } : {}) }));
   tab.value = /^lesson-/.test(name) ? 'lesson' : 'details';
   history.replaceState(null, '', location.pathname);
 });

@@ -40,7 +40,7 @@ test('a thousand services: opened, moved, played, grouped, found, narrowed', asy
   const page = await open(b, ui.address);
   t.after(() => page.context().close());
   await page.waitForSelector('.node');
-  const paint = await page.evaluate(() => performance.now());
+  const [first, paint] = await page.evaluate(() => [performance.getEntriesByName('first-contentful-paint')[0].startTime, performance.now()]);
   const boxes = await page.locator('.node').count();
   assert.ok(boxes > 20 && boxes <= 60, `${boxes} boxes stand`);
   await page.waitForSelector('.node[data-node=store-3]'); // it is under fault, so it stands alone
@@ -97,9 +97,10 @@ test('a thousand services: opened, moved, played, grouped, found, narrowed', asy
   await page.waitForTimeout(5000);
   const share = (processor(ui.pid) - used) / (performance.now() - began) * 1000;
   const mb = usedSize / 2 ** 20;
-  t.diagnostic(`1000 services: first boxes after ${paint.toFixed(0)} ms; a frame ${median(frames).toFixed(1)} ms, after a run ${median(moving).toFixed(1)}, without groups ${median(all).toFixed(1)}; heap ${mb.toFixed(0)} MB; server ${(100 * share).toFixed(1)} % of a core, with the simulation at real pace`);
+  t.diagnostic(`1000 services: first paint after ${first.toFixed(0)} ms, first boxes after ${paint.toFixed(0)} ms; a frame ${median(frames).toFixed(1)} ms, after a run ${median(moving).toFixed(1)}, without groups ${median(all).toFixed(1)}; heap ${mb.toFixed(0)} MB; server ${(100 * share).toFixed(1)} % of a core, with the simulation at real pace`);
   // A busy machine is slower; what is wrong by a factor shows all the same.
-  assert.ok(paint < 4000, `the first boxes come after ${paint} ms`);
+  assert.ok(first < 3000, `the first paint comes after ${first} ms`);
+  assert.ok(paint < 6000, `the first boxes come after ${paint} ms`);
   assert.ok(median(frames) < 50 && median(moving) < 50, 'moving the graph is not smooth');
   assert.ok(mb < 150, `the page holds ${mb} MB`);
   assert.ok(share < 0.3, `the server takes ${100 * share} % of a core`);

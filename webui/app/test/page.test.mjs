@@ -229,8 +229,18 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'cart → db' }).focus();
   await page.keyboard.press('Enter');
-  await fill('timeout', '700ms', '[data-part=edit-call]');
+  await page.locator('[data-policy=timeout] summary').focus();
   await page.keyboard.press('Enter');
+  await fill('time', '700ms', '[data-policy=timeout]');
+  await page.keyboard.press('Enter');
+  await page.locator('[data-policy=timeout] summary span').getByText('700ms').waitFor();
+  await page.locator('[data-policy=retry] summary').focus();
+  await page.keyboard.press('Enter');
+  await fill('budget.ratio', '0.2', '[data-policy=retry]');
+  await fill('budget.burst', '5', '[data-policy=retry]');
+  await page.keyboard.press('Enter');
+  await page.locator('[data-policy=retry] summary span').getByText('attempts 3').waitFor();
+  if (process.env.SHOTS) { await page.locator('[data-policy=retry] summary').click(); await page.screenshot({ path: join(process.env.SHOTS, 'policies.png') }); }
   await page.locator('[data-node=db]').focus();
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Write it into the file' }).focus();
@@ -244,7 +254,65 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   await page.getByText('Saved to two.yaml.').waitFor();
   const saved = readFileSync(file, 'utf8');
   for (const line of sample.split('\n')) assert.ok(saved.includes(line), `the line ${line} is gone from\n${saved}`);
-  for (const part of [/name: cart/, /timeout: 700ms/, /type: latency/]) assert.match(saved, part);
+  for (const part of [/name: cart/, /timeout: 700ms/, /attempts: 3/, /ratio: 0.2/, /type: latency/]) assert.match(saved, part);
   if (process.env.SHOTS) { await page.click('[data-node=db]'); await page.waitForTimeout(300); await page.screenshot({ path: join(process.env.SHOTS, 'edit.png') }); console.log(saved); }
+  quiet(page);
+});
+
+test('one request over all services, and two runs side by side', async t => {
+  const { page } = await shown(t, ['shop']);
+  await page.waitForSelector('[data-node=pricing]');
+  await page.click('text=▶ Play');
+  await page.getByText('All 7 checks held').waitFor({ timeout: 30000 });
+  await page.click('[aria-label=Pause]').catch(() => {});
+  await page.click('[data-node=pricing]');
+  await page.getByText('Single requests through it').click();
+  await page.locator('[data-part=requests] [data-request]').first().click();
+  const rows = page.locator('[data-part=waterfall] tbody tr');
+  await rows.first().waitFor();
+  const who = await rows.locator('th').allInnerTexts();
+  assert.ok(who[0].startsWith('load') && who.some(w => w.startsWith('pricing/1')) && who.some(w => w.startsWith('-> ')), who.join('; '));
+  // No bar leaves its track, and what is below began no earlier.
+  const tracks = await page.locator('.track i').evaluateAll(bars => bars.map(b => [b.getBoundingClientRect().left, b.getBoundingClientRect().right, b.parentElement.getBoundingClientRect().left, b.parentElement.getBoundingClientRect().right]));
+  for (const [left, right, from, to] of tracks) assert.ok(left >= from - 1 && right <= to + 3, `a bar from ${left} to ${right} in ${from} to ${to}`);
+  await serious(page);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'waterfall.png') });
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /^Load/ }).click();
+  await page.getByLabel('Seed').fill('8');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.click('text=▶ Play');
+  await page.getByRole('button', { name: 'Compare…' }).waitFor({ timeout: 30000 });
+  await page.getByRole('button', { name: 'Compare…' }).click();
+  await page.locator('[data-part=compare]').getByText('goodput').waitFor();
+  assert.match(await text(page, '[data-part=compare]'), /2: shop on virtual, seed 8/);
+  assert.equal(await page.locator('[data-part=compare] .plot canvas').count(), 3);
+  await serious(page);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'compare.png') });
+  quiet(page);
+});
+
+test('the editor completes keys, choices and services', async t => {
+  const { page } = await shown(t, ['-f', 'two.yaml']);
+  await page.click('#tab-file');
+  const editor = page.locator('[data-part=editor] .cm-content');
+  await page.getByText('No mistakes').waitFor();
+  await editor.click();
+  const offered = async () => { await page.locator('.cm-tooltip-autocomplete li').first().waitFor(); const list = await page.locator('.cm-tooltip-autocomplete li').allInnerTexts(); await page.keyboard.press('Escape'); return list; };
+  await page.keyboard.press('Control+End');
+  await page.keyboard.type('se');
+  assert.deepEqual((await offered()).filter(o => o === 'seed'), ['seed']);
+  await page.keyboard.press('Backspace'); await page.keyboard.press('Backspace');
+  // In braces: a fault, its types, and whom it hits.
+  await page.keyboard.insertText('faults: [{type: ');
+  await page.keyboard.type('lat');
+  assert.equal((await offered())[0], 'latency');
+  await page.keyboard.insertText('ency, target: {service: ');
+  await page.keyboard.press('Control+Space');
+  assert.deepEqual((await offered()).sort(), ['db', 'web']);
+  await page.keyboard.insertText('db}, st');
+  await page.keyboard.press('Control+Space');
+  const more = await offered();
+  assert.ok(more.includes('start') && !more.includes('type'), more.join());
   quiet(page);
 });

@@ -1,0 +1,132 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/observe/collect"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/target"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+	"github.com/microsim-dev/kubectl-microsim/webui"
+)
+
+// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose namespace
+// may take a while to go.
+const kubeCleanupTimeout = 4 * time.Minute
+
+// on is the target of the flags, on the sandbox or the cluster that the page means.
+func (w *worlds) on(where string) target.Target {
+	t := w.options.target
+	t.On = where
+	return t
+}
+
+// playKube plays an experiment on a sandbox or a cluster.
+func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *requests, observe runner.Observer) (*result.Result, error) {
+	t := w.on(order.On)
+	flags := *t.Kube
+	flags.TraceSample, t.Kube = kept.share, &flags
+	kept.rootless = true
+	streams := w.options.streams
+	streams.Err = io.MultiWriter(streams.Err, &lineWriter{tell: order.Progress})
+	c, err := t.ClusterForPods(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	return w.run(ctx, order, runner.Deps{
+		Deployer: &toldDeployer{c, order.Deployed}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
+		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
+	}, t.Command("down", order.Experiment.System.Name), observe)
+}
+
+// kubeSystems lists the systems of a sandbox or a cluster.
+func (w *worlds) kubeSystems(ctx context.Context, on string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	t := w.on(on)
+	c, err := t.Cluster(ctx, w.quiet())
+	if err != nil {
+		return nil, err
+	}
+	systems, err := c.Systems(ctx)
+	var names []string
+	for _, d := range systems {
+		names = append(names, d.System().Name)
+	}
+	return names, err
+}
+
+// connectPatience is how long a cluster may take to answer.
+const connectPatience = 10 * time.Second
+
+// connectKube finds a running system of a sandbox or a cluster.
+func (w *worlds) connectKube(ctx context.Context, at webui.Place) (*webui.Live, error) {
+	t := w.on(at.On)
+	c, err := t.Cluster(ctx, w.quiet(), func(c *kubeapi.Config) { c.FindImage = t.Kube.ImageFinder(t.On, w.options.streams) })
+	if err != nil {
+		return nil, err
+	}
+	finding, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	d, err := c.Find(finding, at.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &webui.Live{
+		System: d.System(), Injector: d,
+		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
+			return watchKube(ctx, d, observe)
+		},
+		Alive: func(ctx context.Context) error {
+			_, err := c.Find(ctx, at.Name)
+			return err
+		},
+	}, nil
+}
+
+// watchKube samples a system through a proxy to its pods.
+func watchKube(ctx context.Context, d *cluster.Deployment, observe func(measure.Sample)) (func() error, error) {
+	end, err := d.Reach()
+	if err != nil {
+		return nil, err
+	}
+	scraper := collect.New(collect.Options{})
+	if err := scraper.Start(ctx, d.Replicas, observe); err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return func() error { return errors.Join(scraper.Stop(), end()) }, nil
+}
+
+// quiet are streams on which connecting says nothing: the page shows what it needs.
+func (w *worlds) quiet() cli.Streams {
+	return cli.Streams{In: w.options.streams.In, Out: io.Discard, Err: io.Discard}
+}
+
+// A lineWriter tells of each line that is written.
+type lineWriter struct {
+	tell func(line string)
+	rest []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		w.rest = rest
+		if text := string(bytes.TrimSpace(line)); text != "" {
+			w.tell(text)
+		}
+	}
+}

@@ -22,8 +22,10 @@ import (
 //
 //go:embed node-common/package.json node-common/src
 //go:embed node-express/.npmrc node-express/runtime.json node-express/package.json node-express/package-lock.json node-express/src
+//go:embed node-fastify/.npmrc node-fastify/runtime.json node-fastify/package.json node-fastify/package-lock.json node-fastify/src
 //go:embed python-common/microsim_common/*.py
 //go:embed python-flask/runtime.json python-flask/requirements.lock python-flask/microsim_flask/*.py
+//go:embed python-fastapi/runtime.json python-fastapi/requirements.lock python-fastapi/microsim_fastapi/*.py
 var sources embed.FS
 
 // A Manifest is the file runtime.json of a runtime.

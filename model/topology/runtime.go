@@ -30,7 +30,9 @@ func Runtimes() []Runtime {
 	return []Runtime{
 		{Agent, "go", "net/http", 3},
 		{"express", "node", "express", 2},
+		{"fastify", "node", "fastify", 2},
 		{"flask", "python", "flask", 2},
+		{"fastapi", "python", "fastapi", 2},
 	}
 }
 

@@ -1,0 +1,1 @@
+"""A mock service on FastAPI, served by Uvicorn."""

@@ -62,3 +62,14 @@ func FuzzCleanURL(f *testing.F) {
 		}
 	})
 }
+
+func TestExcerpt(t *testing.T) {
+	long := strings.Repeat("a", 128)
+	for text, want := range map[string]string{
+		"": "", long: long, long + "b": long + "...", "http://ann:secret@host/": "http://ann:xxxxx@host/",
+	} {
+		if got := Excerpt(text); got != want {
+			t.Errorf("%q is repeated as %q, want %q", text, got, want)
+		}
+	}
+}

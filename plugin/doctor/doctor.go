@@ -193,10 +193,12 @@ func printFindings(streams cli.Streams, output *cli.Output, findings []Finding) 
 		return output.Object(streams.Out, cli.AsList(findings))
 	}
 	var rows [][]string
-	for i, f := range findings {
-		if i > 0 && f.Where != findings[i-1].Where {
+	last := ""
+	for _, f := range findings {
+		if last != "" && f.Where != last {
 			rows = append(rows, nil)
 		}
+		last = f.Where
 		state, note := "works", f.What
 		if !f.Works {
 			state, note = "no", f.Why

@@ -12,8 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// A Book knows who may be called, by name and by host. All services of a process may share one map of
-// addresses, however large, so a book parses only what is asked for.
+// A Book knows who may be called, by name and by host. All services of a process may
+// share one map of addresses, however large, so a book parses only what is asked for.
 type Book struct {
 	system     string
 	urls       map[string][]string

@@ -67,7 +67,7 @@ func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
 		own = own && f.line(n.To-1) > f.line(e.To())
 	}
 	if !own {
-		return Edits{{e.To(), 0, w.comma + w.flowEntry(n, one, "")}}
+		return Edits{{e.To(), 0, f.blankAfter(e) + w.comma + w.flowEntry(n, one, "")}}
 	}
 	text := f.EOL + indent + w.flowEntry(n, one, indent)
 	// Without an entry after it the comma is that of a style with one at the end.
@@ -80,10 +80,19 @@ func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
 		return Edits{{f.lineEnd(comma), 0, text + ","}}
 	}
 	if comma < 0 {
-		return Edits{{e.To(), 0, ","}, {f.lineEnd(e.To()), 0, text}}
+		return Edits{{e.To(), 0, f.blankAfter(e) + ","}, {f.lineEnd(e.To()), 0, text}}
 	}
 	// The comma is deleted with the entries after it; put one in its place.
-	return Edits{{e.To(), 0, ","}, {f.lineEnd(comma), 0, text}}
+	return Edits{{e.To(), 0, f.blankAfter(e) + ","}, {f.lineEnd(comma), 0, text}}
+}
+
+// blankAfter is what keeps an entry without a value apart from what is put behind it:
+// in {a:,} the colon is read as part of the key.
+func (f *File) blankAfter(e *Entry) string {
+	if to := e.To(); to > 0 && e.Value.From == e.Value.To && f.Text[to-1] == ':' {
+		return " "
+	}
+	return ""
 }
 
 // lineIndent returns what stands before an offset in its line, if that is blank.
@@ -171,7 +180,7 @@ func (f *File) deleteFlowTail(n *Node, first, comma int) Edits {
 	if comma < 0 {
 		if before >= start { // the comma stands in a line of the deleted ones
 			end := n.Entries[first-1].To()
-			return Edits{{end, to - end, ""}}
+			return Edits{{end, to - end, f.blankAfter(&n.Entries[first-1])}}
 		}
 		edits = append(edits, Edit{before, 1, ""})
 	}

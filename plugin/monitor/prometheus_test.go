@@ -225,7 +225,7 @@ func TestPrometheusWatchesASystem(t *testing.T) {
 		if !slices.Contains(rules.Alerts(), name) {
 			t.Errorf("there is no alert %s", name)
 		}
-		exprs = append(exprs, fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing"}`, name))
+		exprs = append(exprs, fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing", system="lab", service!=""}`, name))
 	}
 	for _, dashboard := range monitor.Dashboards(system, options) {
 		exprs = append(exprs, dashboard.Queries("10s", "web")...)

@@ -63,7 +63,7 @@ func systemDashboard(system *topology.System) *Dashboard {
 	d.panels = []panel{
 		{"Requests", "answered, by service", perSecond, []series{{q.rate(control.RequestsTotal, window, by), "{{service}}"}}},
 		{"Failed requests", "share answered with 5xx or not at all", share, []series{{q.failures(window, by), "{{service}}"}}},
-		{"Latency, p95", "from the arrival of a request to its answer", seconds, []series{{q.quantile(0.95, control.RequestDurationSeconds, window, by), "{{service}}"}}},
+		{"Latency, p95", "from the arrival of a request to its answer", seconds, []series{{q.quantile(0.95, control.RequestDurationSeconds, by), "{{service}}"}}},
 		{"Replicas that answer", "", number, []series{{q.total("up", by, `service!=""`), "{{service}}"}}},
 		{"In flight", "requests being worked on", number, []series{{q.total(control.InflightRequests, by), "{{service}}"}}},
 		{"Waiting", "requests in queues", number, []series{{q.total(control.QueueLength, by), "{{service}}"}}},
@@ -83,7 +83,7 @@ func serviceDashboard(system *topology.System) *Dashboard {
 	byEndpoint, byReplica, byCallee := []string{control.LabelEndpoint}, []string{LabelReplica}, []string{control.LabelCallee}
 	latency := func(metric string, by []string, legend string) (list []series) {
 		for _, p := range []float64{0.5, 0.95, 0.99} {
-			list = append(list, series{q.quantile(p, metric, window, by, one), fmt.Sprintf("%s p%g", legend, 100*p)})
+			list = append(list, series{q.quantile(p, metric, by, one), fmt.Sprintf("%s p%g", legend, 100*p)})
 		}
 		return list
 	}
@@ -124,8 +124,8 @@ func experimentDashboard(system *topology.System, o Options) *Dashboard {
 		{"Requests from outside", "answered by the services at the entrance", perSecond, []series{{q.rate(control.RequestsTotal, window, by, entry), "{{service}}"}}},
 		{"Failed requests from outside", "share answered with 5xx or not at all", share, []series{{q.failures(window, by, entry), "{{service}}"}}},
 		{"Latency from outside", "as the services at the entrance measure it", seconds, []series{
-			{q.quantile(0.5, control.RequestDurationSeconds, window, by, entry), "{{service}} p50"},
-			{q.quantile(0.99, control.RequestDurationSeconds, window, by, entry), "{{service}} p99"},
+			{q.quantile(0.5, control.RequestDurationSeconds, by, entry), "{{service}} p50"},
+			{q.quantile(0.99, control.RequestDurationSeconds, by, entry), "{{service}} p99"},
 		}},
 		{"Faults that act", "in services", number, []series{{q.total(control.FaultActive, []string{LabelService, control.LabelFault}) + " > 0", "{{fault}} in {{service}}"}}},
 		{"Alerts that fire", "", number, []series{{`count by (alertname, service) (ALERTS{alertstate="firing"})`, "{{alertname}} {{service}}"}}},

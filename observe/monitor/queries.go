@@ -35,8 +35,8 @@ func (q query) failures(window string, by []string, conditions ...string) string
 	return q.rate(control.RequestsTotal, window, by, append(conditions, failed)...) + " / " + q.rate(control.RequestsTotal, window, by, conditions...)
 }
 
-// quantile is a quantile of durations, by labels.
-func (q query) quantile(share float64, metric, window string, by []string, conditions ...string) string {
+// quantile is a quantile of durations over the window of a dashboard, by labels.
+func (q query) quantile(share float64, metric string, by []string, conditions ...string) string {
 	return fmt.Sprintf("histogram_quantile(%g, %s)", share, q.rate(metric+"_bucket", window, append(slices.Clone(by), "le"), conditions...))
 }
 

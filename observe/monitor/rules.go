@@ -146,12 +146,13 @@ func hasBreakers(system *topology.System) (has bool) {
 
 // downRule alerts if no replica of a service can be scraped. It asks for the absence of
 // one that can, since pods that are gone are not listed as targets; but not before
-// anything of the system was scraped, as when Prometheus has just started.
+// anything of the system was scraped, as when Prometheus has just started. What is absent
+// has no labels, so the names stand in the rule.
 func downRule(q query, service string, o Options) Rule {
 	return Rule{
-		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)\nand on (%s) count by (%s) (%s)", q.of("up", is(LabelService, service)), LabelSystem, LabelSystem, q.of("up", `service!=""`)),
-		For: Span(3 * o.Interval), Labels: map[string]string{"severity": "page", LabelService: service},
-		Annotations: map[string]string{"summary": "no replica of {{ $labels.service }} of {{ $labels.system }} answers a scrape"},
+		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)\nand on () count(%s)", q.of("up", is(LabelService, service)), q.of("up", `service!=""`)),
+		For: Span(3 * o.Interval), Labels: map[string]string{"severity": "page", LabelSystem: q.system, LabelService: service},
+		Annotations: map[string]string{"summary": fmt.Sprintf("no replica of %s of %s answers a scrape", service, q.system)},
 	}
 }
 

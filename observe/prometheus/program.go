@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// oldest is the first version that finds targets by HTTP.
-var oldest = [2]int{2, 28}
+// The first version that finds targets by HTTP.
+const oldestMajor, oldestMinor = 2, 28
 
 const (
 	// versionTimeout bounds the question for the version, readyTimeout the start, and
@@ -58,8 +58,8 @@ func Check(ctx context.Context, path string) (version string, err error) {
 func checkVersion(version, major, minor string) (string, error) {
 	a, _ := strconv.Atoi(major) // the expression takes digits only
 	b, _ := strconv.Atoi(minor)
-	if a < oldest[0] || a == oldest[0] && b < oldest[1] {
-		return "", fmt.Errorf("Prometheus %s is too old: it does not find targets by HTTP; install %d.%d or newer", version, oldest[0], oldest[1])
+	if a < oldestMajor || a == oldestMajor && b < oldestMinor {
+		return "", fmt.Errorf("version %s of Prometheus is too old: it does not find targets by HTTP; install %d.%d or newer", version, oldestMajor, oldestMinor)
 	}
 	return version, nil
 }
@@ -154,7 +154,7 @@ func command(o Options, dir, address string) *exec.Cmd {
 	if storage == "" {
 		storage = filepath.Join(dir, "data")
 	}
-	cmd := exec.Command(o.Path,
+	cmd := exec.Command(o.Path, //nolint:noctx // Stop ends it
 		"--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+storage,
 		"--storage.tsdb.retention.time="+retention,
@@ -227,9 +227,9 @@ func (s *Server) Err() error {
 	}
 	// The files are there for the moment, so their names help nobody.
 	if said := strings.ReplaceAll(s.logs.errors(), s.dir+string(filepath.Separator), ""); said != "" {
-		return fmt.Errorf("Prometheus ended %s; it said: %s", how, said)
+		return fmt.Errorf("running Prometheus: it ended %s; it said: %s", how, said)
 	}
-	return fmt.Errorf("Prometheus ended %s", how)
+	return fmt.Errorf("running Prometheus: it ended %s", how)
 }
 
 // Stop ends the program, waits for it, and removes what was made for the moment. It may

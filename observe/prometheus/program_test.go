@@ -28,7 +28,7 @@ func TestOnlyAPrometheusThatFindsTargetsIsRun(t *testing.T) {
 		{"a new one", "echo 'prometheus, version 3.1.0 (branch: x)'", "3.1.0", ""},
 		{"the first that can", "echo 'prometheus, version 2.28.0 (branch: x)'", "2.28.0", ""},
 		{"one that speaks to stderr", "echo 'prometheus, version 2.45.0 (branch: x)' >&2", "2.45.0", ""},
-		{"an old one", "echo 'prometheus, version 2.27.1 (branch: x)'", "", "Prometheus 2.27.1 is too old"},
+		{"an old one", "echo 'prometheus, version 2.27.1 (branch: x)'", "", "version 2.27.1 of Prometheus is too old"},
 		{"an older one", "echo 'prometheus, version 1.8.2 (branch: x)'", "", "too old"},
 		{"another program", "echo 'promtool, version 2.42.0'", "", "it is not Prometheus"},
 		{"a program without a version", "exit 3", "", "exit status 3"},

@@ -2,7 +2,6 @@ package prometheus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -67,7 +66,7 @@ func Connect(ctx context.Context, url string) (*Watch, error) {
 	w := &Watch{url: url, api: v1.NewAPI(client), intervals: map[string]time.Duration{}, evaluated: map[string][]time.Time{}}
 	build, err := w.api.Buildinfo(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking Prometheus at %s for its version: %w; name the address of a Prometheus %d.%d or newer", url, err, oldest[0], oldest[1])
+		return nil, fmt.Errorf("asking Prometheus at %s for its version: %w; name the address of a Prometheus %d.%d or newer", url, err, oldestMajor, oldestMinor)
 	}
 	parts := strings.SplitN(build.Version, ".", 3)
 	if len(parts) < 2 {
@@ -119,7 +118,7 @@ func (w *Watch) AwaitReplicas(ctx context.Context, replicas int, within time.Dur
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("Prometheus at %s has read %d of %d replicas of system %q after %v; it has to find them, with the label system: 'kubectl microsim monitor' says how", w.url, seen, replicas, w.System, within)
+			return fmt.Errorf("waiting for Prometheus at %s: it has read %d of %d replicas of system %q after %v; it has to find them, with the label system: 'kubectl microsim monitor' says how", w.url, seen, replicas, w.System, within)
 		}
 		select {
 		case <-ctx.Done():
@@ -213,7 +212,7 @@ func (w *Watch) look(ctx context.Context) error {
 				continue
 			}
 			if alert.Health == v1.RuleHealthBad {
-				return fmt.Errorf("Prometheus at %s cannot evaluate the alert %q: %s", w.url, alert.Name, alert.LastError)
+				return fmt.Errorf("evaluating the alert %q in Prometheus at %s: %s", alert.Name, w.url, alert.LastError)
 			}
 			w.intervals[alert.Name] = time.Duration(group.Interval * float64(time.Second))
 			seen := w.evaluated[alert.Name]
@@ -263,7 +262,7 @@ func (w *Watch) fired(ctx context.Context, since time.Time) ([]result.AlertFirin
 	}
 	matrix, ok := value.(model.Matrix)
 	if !ok {
-		return nil, errors.New("Prometheus says which alerts fired in a form that is not known")
+		return nil, fmt.Errorf("asking Prometheus at %s which alerts fired: it answers a %s", w.url, value.Type())
 	}
 	list := []result.AlertFiring{}
 	for _, series := range matrix {

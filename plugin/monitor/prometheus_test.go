@@ -225,7 +225,7 @@ func TestPrometheusWatchesASystem(t *testing.T) {
 		if !slices.Contains(rules.Alerts(), name) {
 			t.Errorf("there is no alert %s", name)
 		}
-		exprs = append(exprs, fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing"}`, name))
+		exprs = append(exprs, fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing", system="lab", service!=""}`, name))
 	}
 	for _, dashboard := range monitor.Dashboards(system, options) {
 		exprs = append(exprs, dashboard.Queries("10s", "web")...)
@@ -299,7 +299,7 @@ func TestPrometheusOrTheSystemMayEnd(t *testing.T) {
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(io.Discard, "lab", "--on", "local", "--prometheus", path); err == nil || !strings.Contains(err.Error(), "Prometheus ended") {
+	if err := run(io.Discard, "lab", "--on", "local", "--prometheus", path); err == nil || !strings.Contains(err.Error(), "running Prometheus: it ended") {
 		t.Errorf("a Prometheus that dies: %v", err)
 	}
 	gone := make(chan error)
@@ -308,6 +308,7 @@ func TestPrometheusOrTheSystemMayEnd(t *testing.T) {
 	lines := bufio.NewScanner(printed)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "dashboard: experiment") {
 	}
+	go func() { _, _ = io.Copy(io.Discard, printed) }()
 	if err := d.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}

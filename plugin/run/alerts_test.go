@@ -185,7 +185,7 @@ kill -9 $p; wait $p; exit 9
 		{"a rule that cannot be read", []string{"-f", quiet, "--prometheus", "prometheus", "--rules", bad}, nil, cli.ExitError, "could not parse expression"},
 		{"rules of a file", []string{"-f", quiet, "--prometheus", "prometheus", "--rules", good}, nil, cli.ExitCheckFailed, "fired: Always"},
 		{"no checks", []string{"-f", plain, "--prometheus", "prometheus"}, nil, cli.ExitDone, ""},
-		{"it dies", []string{"-f", quiet, "--prometheus", mortal}, dies, cli.ExitCheckFailed, "not known: Prometheus ended with exit status 9"},
+		{"it dies", []string{"-f", quiet, "--prometheus", mortal}, dies, cli.ExitCheckFailed, "not known: running Prometheus: it ended with exit status 9"},
 	} {
 		runs.Go(func() {
 			began := time.Now()

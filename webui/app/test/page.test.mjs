@@ -134,6 +134,8 @@ test('on this machine: a fault by click acts, is listed, and is taken back', asy
   await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
   await page.waitForSelector('.node[data-node=db].level-4');
   await serious(page);
+  await page.getByText('Its log').click();
+  await page.locator('[data-part=log] pre').getByText('fault applied').waitFor();
   await page.getByRole('button', { name: 'Take back' }).click();
   await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
   await page.waitForFunction(() => /errors 0 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });

@@ -61,10 +61,17 @@ type Order struct {
 	// Traced is told, before the run begins, where its single requests are found; it is
 	// not called if none are kept.
 	Traced func(Requests)
+	// Logged is told where the log of the services is found; it is not called if there
+	// is none.
+	Logged func(Log)
 	// Complete adds to the result what the runner does not know, before the result
 	// is kept.
 	Complete func(*result.Result)
 }
+
+// A Log returns the last lines, at most so many, that the replicas of a service have
+// logged.
+type Log func(ctx context.Context, service string, most int) ([]string, error)
 
 // A Live system runs without us, and goes on when we leave.
 type Live struct {
@@ -73,6 +80,8 @@ type Live struct {
 	// Watch hands samples to observe about once a second until the returned
 	// function is called.
 	Watch func(ctx context.Context, observe func(measure.Sample)) (stop func() error, err error)
+	// Log is nil if the system has none.
+	Log Log
 	// Alive says why the system cannot be reached, or nil.
 	Alive func(ctx context.Context) error
 }

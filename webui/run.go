@@ -59,10 +59,12 @@ type run struct {
 	progress string
 	// requests is nil if no single requests are known.
 	requests Requests
-	faults   []faultView
-	hands    []*hand
-	result   *result.Result
-	err      error
+	// log is nil if there is none.
+	log    Log
+	faults []faultView
+	hands  []*hand
+	result *result.Result
+	err    error
 }
 
 // A phaseView is a phase of the load that has begun.
@@ -90,11 +92,13 @@ type runView struct {
 	Faults  []faultView `json:"faults"`
 	// Breakable says that faults can be added now, Traced that single requests are
 	// known.
-	Breakable bool   `json:"breakable"`
-	Traced    bool   `json:"traced"`
-	Error     string `json:"error,omitempty"`
-	Ended     bool   `json:"ended"`
-	Passed    bool   `json:"passed"`
+	Breakable bool `json:"breakable"`
+	Traced    bool `json:"traced"`
+	// Logged says that logs of services can be read now.
+	Logged bool   `json:"logged"`
+	Error  string `json:"error,omitempty"`
+	Ended  bool   `json:"ended"`
+	Passed bool   `json:"passed"`
 }
 
 func (r *run) view() *runView {
@@ -104,7 +108,7 @@ func (r *run) view() *runView {
 	v := &runView{
 		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Progress: r.progress, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
-		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Ended: r.state == done,
+		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Ended: r.state == done,
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -304,6 +308,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 			Progress: func(line string) { r.progressed(line); s.tell() },
 			Deployed: r.deployed,
 			Traced:   r.traced,
+			Logged:   r.logged,
 			Complete: r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
@@ -388,6 +393,13 @@ func (r *run) traced(requests Requests) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = requests
+}
+
+// logged notes where the log is found.
+func (r *run) logged(log Log) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = log
 }
 
 // complete adds the faults that were added by hand to the ground truth.

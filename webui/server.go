@@ -153,6 +153,7 @@ func (s *Server) routes() http.Handler {
 		"GET /api/run":               s.getRun,
 		"GET /api/run/requests":      s.getRequests,
 		"GET /api/run/requests/{id}": s.getRequest,
+		"GET /api/run/log":           s.getLog,
 		"GET /api/runs":              s.getRuns,
 		"GET /api/compare":           s.getCompare,
 		"POST /api/check":            s.postCheck,

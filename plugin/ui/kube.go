@@ -43,7 +43,12 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 		return nil, err
 	}
 	return w.run(ctx, order, runner.Deps{
-		Deployer: &toldDeployer{c, order.Deployed}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
+		Deployer: &toldDeployer{c, func(d runner.Deployment) {
+			order.Deployed(d)
+			if deployed, ok := d.(*cluster.Deployment); ok {
+				order.Logged(kubeLog(deployed))
+			}
+		}}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
 		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
 	}, t.Command("down", order.Experiment.System.Name), observe)
 }
@@ -82,7 +87,7 @@ func (w *worlds) connectKube(ctx context.Context, at webui.Place) (*webui.Live, 
 		return nil, err
 	}
 	return &webui.Live{
-		System: d.System(), Injector: d,
+		System: d.System(), Injector: d, Log: kubeLog(d),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			return watchKube(ctx, d, observe)
 		},

@@ -43,8 +43,9 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	w := &worlds{options: &options{out: out, streams: cli.Streams{Err: io.Discard}}}
 	var deployed runner.Deployment
 	var kept webui.Requests
+	var log webui.Log
 	order := webui.Order{
-		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Deployed: func(d runner.Deployment) { deployed = d },
+		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Deployed: func(d runner.Deployment) { deployed = d },
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
@@ -69,6 +70,13 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 		t.Errorf("left behind: %v, %v", systems, err)
 	}
 	checkRequests(t, kept)
+	lines, err := log(t.Context(), "web", 200)
+	if text := strings.Join(lines, "\n"); err != nil || !strings.Contains(text, "fault applied") || strings.Count(text, "service=web") != len(lines) {
+		t.Errorf("the log of web is %q, %v", text, err)
+	}
+	if lines, err := log(t.Context(), "other", 200); err != nil || len(lines) != 0 {
+		t.Errorf("the log of another service is %q, %v", lines, err)
+	}
 
 	// In virtual time, the run beside it is kept, too, and can be read back.
 	order.On, order.Deployed, order.Observe = webui.OnVirtual, nil, func(runner.Event) {}
@@ -112,7 +120,7 @@ func TestARunIsCutShort(t *testing.T) {
 	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	order := webui.Order{
-		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				cancel()

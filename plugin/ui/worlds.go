@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -76,10 +77,14 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 	flags := w.options.local
 	flags.TraceSample = kept.share
 	flags.Entrances = local.EntrancesOf(order.Experiment.Faults)
-	deployer, err := flags.Deployer(w.options.streams.Err)
+	// What happens to replicas and faults is logged, as by 'up'.
+	flags.Tell = true
+	memory := &logMemory{}
+	deployer, err := flags.Deployer(io.MultiWriter(w.options.streams.Err, memory))
 	if err != nil {
 		return nil, err
 	}
+	order.Logged(memory.read)
 	c, spans := work.Calibrate(), span.NewBuffer(time.Now().UnixNano())
 	return w.run(ctx, order, runner.Deps{
 		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
@@ -177,7 +182,7 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 		return nil, err
 	}
 	return &webui.Live{
-		System: system, Injector: client,
+		System: system, Injector: client, Log: localLog(at.Name),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			scraper := collect.New(collect.Options{})
 			if err := scraper.Start(ctx, client.Replicas, observe); err != nil {

@@ -3,7 +3,7 @@ import type { FaultView } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
-import { Requests } from './requests';
+import { Log, Requests } from './requests';
 import * as s from './state';
 import { clock, count, percent, rate, seconds } from './text';
 
@@ -133,6 +133,7 @@ function Service({ name }: { name: string }) {
     {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
     <Requests service={name} />
+    <Log service={name} />
     <EditService name={name} service={service} />
     <Break service={name} caller="" />
     <h3>Calls</h3>

@@ -57,3 +57,18 @@ export function Waterfall() {
         <td class="track"><i style={{ left: at(x.start), width: at(x.duration) }} /></td><td>{seconds(x.duration)}</td><td>{x.failed ? '✗ ' : ''}{x.end}</td></tr>)}</tbody></table></div>
   </section>;
 }
+
+/** The last lines that a service has logged. */
+export function Log({ service }: { service: string }) {
+  const run = s.run.value, [lines, set] = useState<string[]>([]), [wrong, setWrong] = useState(''), [open, setOpen] = useState(false);
+  const round = run?.ended ? -1 : Math.floor(s.arrived.value / 3);
+  useEffect(() => {
+    if (!run?.logged || !open) return;
+    let mine = true;
+    api.get<string[]>(`/api/run/log?run=${run.id}&service=${encodeURIComponent(service)}`).then(l => { if (mine) { set(l); setWrong(''); } }, (e: Error) => { if (mine) setWrong(e.message); });
+    return () => { mine = false; };
+  }, [run?.id, run?.logged, service, round, open]);
+  if (!run?.logged) return null;
+  return <details class="mirror" data-part="log" onToggle={e => setOpen(e.currentTarget.open)}><summary>Its log</summary>
+    {wrong ? <p class="note bad">{wrong}</p> : lines.length ? <pre class="log" tabIndex={0}>{lines.join('\n')}</pre> : <p class="soft">It has logged nothing: services log what happens to them, not each request.</p>}</details>;
+}

@@ -20,6 +20,8 @@ for dir in node-*; do
     (cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts)
   (cd "$dir" && npx --no-install tsc)
 done
+step "vectors in Go"
+(cd go-gin && "${GO:-go}" vet ./... && "${GO:-go}" test ./...)
 step "vectors in JavaScript"
 (cd node-common && node --test test/)
 

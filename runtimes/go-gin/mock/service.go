@@ -80,6 +80,8 @@ func New(spec []byte) (*Service, error) {
 		Limits     limits          `json:"limits"`
 		Token      string          `json:"token"`
 		Grace      duration        `json:"grace"`
+		// TraceSample has no effect: a service of level L2 makes no spans.
+		TraceSample float64 `json:"traceSample"`
 	}
 	if err := decodeStrictly(spec, &from); err != nil {
 		return nil, fmt.Errorf("reading MICROSIM_SERVICE: %w", err)

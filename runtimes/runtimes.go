@@ -8,11 +8,14 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/tools/txtar"
 
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -20,6 +23,10 @@ import (
 // sources are what an installation needs, by name, so that what was installed
 // beside them in a working tree stays out.
 //
+// A directory with a go.mod is a module of its own, from which no file can be
+// embedded, so a bundle has a copy of it; a test compares the two.
+//
+//go:embed go-gin.txtar
 //go:embed node-common/package.json node-common/src
 //go:embed node-express/.npmrc node-express/runtime.json node-express/package.json node-express/package-lock.json node-express/src
 //go:embed node-fastify/.npmrc node-fastify/runtime.json node-fastify/package.json node-fastify/package-lock.json node-fastify/src
@@ -90,9 +97,17 @@ func Lookup(name topology.RuntimeName) (Manifest, error) {
 }
 
 func read(dir string) (m Manifest, err error) {
-	data, err := sources.ReadFile(path.Join(dir, "runtime.json"))
-	if err == nil {
-		err = json.Unmarshal(data, &m)
+	files, err := sourcesOf(dir)
+	if err != nil {
+		return m, fmt.Errorf("reading the sources of runtime %s: %w", dir, err)
+	}
+	for _, f := range files {
+		if f.name == path.Join(dir, manifestName) {
+			err = json.Unmarshal(f.data, &m)
+		}
+	}
+	if err == nil && m.Name == "" {
+		err = errors.New("it has none")
 	}
 	if err != nil {
 		return m, fmt.Errorf("reading the manifest of runtime %s: %w", dir, err)
@@ -100,35 +115,55 @@ func read(dir string) (m Manifest, err error) {
 	return m, nil
 }
 
-// files lists the sources of a runtime, with those that it shares.
-func (m *Manifest) files() (names []string, err error) {
-	for _, dir := range append(slices.Clone(m.Shares), m.dir()) {
-		err := fs.WalkDir(sources, dir, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
-				names = append(names, name)
-			}
+const manifestName = "runtime.json"
+
+// A file is one of the sources; its name begins with its runtime's directory.
+type file struct {
+	name string
+	data []byte
+}
+
+// sourcesOf are the files of a directory among the sources.
+func sourcesOf(dir string) (files []file, err error) {
+	bundle, err := sources.ReadFile(dir + ".txtar")
+	if err == nil {
+		for _, f := range txtar.Parse(bundle).Files {
+			files = append(files, file{path.Join(dir, f.Name), f.Data})
+		}
+		return files, nil
+	}
+	err = fs.WalkDir(sources, dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
 			return err
-		})
+		}
+		data, err := sources.ReadFile(name)
+		files = append(files, file{name, data})
+		return err
+	})
+	return files, err
+}
+
+// files are the sources of a runtime, with those that it shares.
+func (m *Manifest) files() (files []file, err error) {
+	for _, dir := range append(slices.Clone(m.Shares), m.dir()) {
+		of, err := sourcesOf(dir)
 		if err != nil {
 			return nil, err
 		}
+		files = append(files, of...)
 	}
-	return names, nil
+	return files, nil
 }
 
 // version tells the sources of a runtime from all others that it ever had.
 func (m *Manifest) version() (string, error) {
-	names, err := m.files()
+	files, err := m.files()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	for _, name := range names {
-		data, err := sources.ReadFile(name)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(sum, "%s\x00%d\x00%s", name, len(data), data)
+	for _, f := range files {
+		fmt.Fprintf(sum, "%s\x00%d\x00%s", f.name, len(f.data), f.data)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12], nil
 }

@@ -1,14 +1,19 @@
 package runtimes
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/tools/txtar"
 
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -57,15 +62,12 @@ func TestSourcesAreSmallAndNameNoRegistry(t *testing.T) {
 	}
 	total := 0
 	for i := range all {
-		names, err := all[i].files()
+		files, err := all[i].files()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range names {
-			data, err := sources.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, f := range files {
+			name, data := f.name, f.data
 			total += len(data)
 			if strings.Contains(name, "node_modules") || strings.Contains(name, ".venv") || strings.Contains(name, "__pycache__") {
 				t.Errorf("%s is embedded", name)
@@ -79,6 +81,54 @@ func TestSourcesAreSmallAndNameNoRegistry(t *testing.T) {
 	}
 	if total > 1<<20 {
 		t.Errorf("the sources have %d bytes", total)
+	}
+}
+
+var update = flag.Bool("update", false, "write the bundles anew")
+
+// A bundle has what an installation needs of a module of its own.
+func TestBundlesAreTheirModules(t *testing.T) {
+	bundles, err := filepath.Glob("*.txtar")
+	if err != nil || len(bundles) == 0 {
+		t.Fatal(bundles, err)
+	}
+	for _, bundle := range bundles {
+		dir := strings.TrimSuffix(bundle, ".txtar")
+		archive := &txtar.Archive{Comment: []byte("The module " + dir + ". go test ./runtimes -run Bundles -update writes this file.\n")}
+		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") || name == "Dockerfile" {
+				return err
+			}
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			archive.Files = append(archive.Files, txtar.File{Name: filepath.ToSlash(name), Data: data})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := txtar.Format(archive)
+		if *update {
+			if err := os.WriteFile(bundle, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(bundle); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s differs from %s (%v): run go test ./runtimes -run Bundles -update", bundle, dir, err)
+		}
+	}
+}
+
+// The runtimes in Go compute with the project's own functions, which they cannot
+// import.
+func TestGinComputesAsTheAgent(t *testing.T) {
+	for _, name := range []string{"exact.go", "normal.go"} {
+		want, err := os.ReadFile(filepath.Join("../model/exact", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join("go-gin/exact", name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("go-gin/exact/%s is not a copy of model/exact/%[1]s: %v", name, err)
+		}
 	}
 }
 

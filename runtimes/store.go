@@ -147,20 +147,16 @@ func (s Store) sweep() {
 }
 
 func (m *Manifest) installIn(ctx context.Context, root string, tell func(string)) error {
-	names, err := m.files()
+	files, err := m.files()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		data, err := sources.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(root, filepath.FromSlash(name))
+	for _, f := range files {
+		to := filepath.Join(root, filepath.FromSlash(f.name))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(to, data, 0o644); err != nil { //nolint:gosec // sources are no secret
+		if err := os.WriteFile(to, f.data, 0o644); err != nil { //nolint:gosec // sources are no secret
 			return err
 		}
 	}

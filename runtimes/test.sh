@@ -20,6 +20,8 @@ for dir in node-*; do
     (cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts)
   (cd "$dir" && npx --no-install tsc)
 done
+step "vectors in Go"
+(cd go-gin && "${GO:-go}" vet ./... && "${GO:-go}" test ./...)
 step "vectors in JavaScript"
 (cd node-common && node --test test/)
 
@@ -62,5 +64,21 @@ for name in "${names[@]}"; do
   cat "$work/$name.out"
   [[ ! -e $work/$name.failed ]] || failed=$((failed + 1))
 done
-echo "$((${#names[@]} - failed)) passed, $failed failed"
+
+# One chain passes through a system of all runtimes and comes back to the agent it
+# began with. Both of the agent's spans are of one trace only if each hop passes it on.
+step "a chain through all runtimes"
+export XDG_STATE_HOME=$work
+chain='{"designation":"agent"}'
+for name in "${names[@]}"; do chain='{"designation":"'$name'","routes":['$chain']}'; done
+echo '{"designation":"agent","routes":['"$chain"']}' >"$work/chain.json"
+{
+  printf 'apiVersion: microsim.dev/v1alpha1\nkind: System\nname: mixed\nservices:\n- {name: agent}\n'
+  for name in "${names[@]}"; do echo "- {name: $name, runtime: $name}"; done
+} >"$work/mixed.yaml"
+"$plugin" up -f "$work/mixed.yaml" --on local --detach
+trap '"$plugin" down mixed --on local --ignore-not-found; rm -rf "$work"' EXIT
+"$plugin" call -f "$work/chain.json" --on local --system mixed --trace | tee "$work/answer"
+[[ $(grep -c '^ *agent/1 POST chain' "$work/answer") == 2 ]] || { echo "the trace did not pass through all runtimes"; failed=$((failed + 1)); }
+echo "$((${#names[@]} + 1 - failed)) passed, $failed failed"
 [[ $failed == 0 ]]

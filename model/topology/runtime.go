@@ -29,6 +29,7 @@ type Runtime struct {
 func Runtimes() []Runtime {
 	return []Runtime{
 		{Agent, "go", "net/http", 3},
+		{"gin", "go", "gin", 2},
 		{"express", "node", "express", 2},
 		{"fastify", "node", "fastify", 2},
 		{"flask", "python", "flask", 2},

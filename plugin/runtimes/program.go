@@ -107,7 +107,7 @@ func lifecycleCases(ctx context.Context, p *program) []servicetest.Case {
 }
 
 func subject(steps ...topology.Step) service.Spec {
-	return service.Spec{System: "conformance", Service: topology.NewService("subject", steps...), Replica: 1, Seed: 1, Token: "conformance"}
+	return service.Spec{System: "conformance", Service: topology.NewService("subject", steps...), Replica: 1, Seed: 1, Token: "conformance", TraceSample: 1}
 }
 
 // testStdin closes the program's stdin, as the system does when its parent dies.

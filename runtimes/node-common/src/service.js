@@ -28,7 +28,7 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 export class Service {
   /** @param {any} spec what MICROSIM_SERVICE holds */
   constructor(spec) {
-    only(spec, 'MICROSIM_SERVICE', ['system', 'service', 'replica', 'seed', 'peers', 'allowHosts', 'limits', 'token', 'grace']);
+    only(spec, 'MICROSIM_SERVICE', ['system', 'service', 'replica', 'seed', 'peers', 'allowHosts', 'limits', 'token', 'grace', 'traceSample']);
     const { service, limits = {} } = spec;
     /** @type {string} */
     this.name = service.name ?? '';

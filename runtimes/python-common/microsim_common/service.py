@@ -61,7 +61,7 @@ class Service:
     """The service that a spec describes, as MICROSIM_SERVICE holds it. Its methods may be called from many threads."""
 
     def __init__(self, spec: Any) -> None:
-        only(spec, "MICROSIM_SERVICE", "system", "service", "replica", "seed", "peers", "allowHosts", "limits", "token", "grace")
+        only(spec, "MICROSIM_SERVICE", "system", "service", "replica", "seed", "peers", "allowHosts", "limits", "token", "grace", "traceSample")
         service, limits = spec["service"], spec.get("limits") or {}
         self.name: str = service.get("name") or ""
         refuse(f"service {self.name}", service, "workers", "backlog", "shed", "store")

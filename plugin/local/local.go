@@ -106,7 +106,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, logger) },
 		CanStore:   store.CanServe,
 		Command:    l.command,
-		CanServe:   canServe(),
+		CanServe:   CanServe(),
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
 		NewNetwork: func(system, mark string) (localsim.Network, error) { return newHostNetwork(system, mark, logger) },

@@ -30,9 +30,9 @@ func runtimeCommand(s localsim.Spec, part string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// canServe returns a function that says why the runtime of a service cannot be
+// CanServe returns a function that says why the runtime of a service cannot be
 // started: a tool that is missing, or an installation. It asks each tool once.
-func canServe() func(context.Context, *topology.Service) error {
+func CanServe() func(context.Context, *topology.Service) error {
 	var mu sync.Mutex
 	known := map[topology.RuntimeName]error{}
 	return func(ctx context.Context, s *topology.Service) error {

@@ -13,10 +13,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -101,6 +103,9 @@ func (s *series) adjust(e *experiment.Experiment) error {
 // playAll runs variants with several seeds, compares them, and writes what they
 // showed.
 func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args []string) error {
+	if err := o.skipMissing(ctx, &e); err != nil {
+		return err
+	}
 	recorded, err := o.recordSeries(&e)
 	if err != nil {
 		return err
@@ -144,6 +149,48 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 		return err
 	}
 	return o.concludeAll(comparison, err)
+}
+
+// skipMissing leaves out variants whose runtime is not installed on this machine,
+// unless they were asked for, and says how to install it. The command that repeats
+// the runs then names the others.
+func (o *runOptions) skipMissing(ctx context.Context, e *experiment.Experiment) error {
+	if o.target.On != "local" || len(o.series.names()) > 0 || len(e.Variants) == 0 {
+		return nil
+	}
+	can := local.CanServe()
+	var left []string
+	var missing error
+	for _, v := range e.Variants {
+		applied, problems := e.Apply(v)
+		if problems.Err() == nil {
+			if err := canServeAll(ctx, can, &applied.System); err != nil {
+				missing = err
+				fmt.Fprintf(o.streams.Err, "skipping variant %s: %v\n", v.Name, err)
+				continue
+			}
+		}
+		left = append(left, v.Name)
+	}
+	switch len(left) {
+	case 0:
+		return fmt.Errorf("running experiment %q: no variant can be served here: %w", e.Name, missing)
+	case len(e.Variants):
+		return nil
+	}
+	o.series.variants = left
+	return nil
+}
+
+func canServeAll(ctx context.Context, can func(context.Context, *topology.Service) error, system *topology.System) error {
+	for i := range system.Services {
+		if s := &system.Services[i]; slices.Contains(system.Foreign(), s.Name) {
+			if err := can(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // performAll runs variants with seeds where the flags say, and shows how they go

@@ -10,5 +10,5 @@ func descriptors() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 4 * MaxConnections
 	}
-	return int(min(uint64(limit.Cur), 4*MaxConnections))
+	return int(min(uint64(limit.Cur), 4*MaxConnections)) //nolint:unconvert // signed on FreeBSD
 }

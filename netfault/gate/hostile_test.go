@@ -83,7 +83,7 @@ func TestAFloodOfSourcesIsBounded(t *testing.T) {
 		t.Errorf("%d sockets were open at once for %d clients", worst, most)
 	}
 	grown := heap() - before
-	if bound := int64(g.maxHeld + most*perClient); grown > bound {
+	if bound := g.maxHeld + most*perClient; grown > bound {
 		t.Errorf("the program has grown by %d bytes, the bound is %d", grown, bound)
 	}
 	t.Logf("%d sources: %d sockets at most, %d KiB more memory, %d KiB held", sources, worst, grown>>10, g.held.Load()>>10)

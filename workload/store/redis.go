@@ -619,20 +619,18 @@ func redisHello(c *redisConn, args [][]byte) {
 		c.out.WriteError("NOPROTO unsupported protocol version")
 		return
 	}
-	fields := []string{"server", "redis", "version", "7.0.0", "proto", "", "id", "", "mode", "standalone", "role", "master", "modules", ""}
-	c.out.WriteArray(len(fields))
-	for i, f := range fields {
-		switch {
-		case i > 0 && fields[i-1] == "proto":
-			c.out.WriteInt(2)
-		case i > 0 && fields[i-1] == "id":
-			c.out.WriteInt(1)
-		case i > 0 && fields[i-1] == "modules":
-			c.out.WriteArray(0)
-		default:
-			c.out.WriteBulkString(f)
-		}
-	}
+	text := func(name, value string) { c.out.WriteBulkString(name); c.out.WriteBulkString(value) }
+	number := func(name string, value int) { c.out.WriteBulkString(name); c.out.WriteInt(value) }
+	const fields = 7
+	c.out.WriteArray(2 * fields)
+	text("server", "redis")
+	text("version", "7.0.0")
+	number("proto", 2)
+	number("id", 1)
+	text("mode", "standalone")
+	text("role", "master")
+	c.out.WriteBulkString("modules")
+	c.out.WriteArray(0)
 }
 
 func redisAuth(c *redisConn, _ [][]byte) {

@@ -180,7 +180,7 @@ func TestLikeRedis(t *testing.T) {
 // TestTroubleLikeRedis holds the errors of faults against those of redis-server in the
 // same trouble.
 func TestTroubleLikeRedis(t *testing.T) {
-	full := fmt.Sprint(make([]byte, 100))
+	full := strings.Repeat("[0 0 0 0]", 20)
 	for name, tt := range map[string]struct {
 		fault    fault.Type
 		args     fault.Args

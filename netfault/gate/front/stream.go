@@ -95,7 +95,7 @@ func (f *Stream) accept(ctx context.Context) {
 		c, err := f.listener.Accept()
 		if err == nil && !f.isFiller(c) {
 			failing = false
-			f.server.Go(func() {
+			f.server.Go(func() { //nolint:contextcheck // who is served outlasts the taking of others
 				defer func() { <-f.server.Slots }()
 				f.server.Serve(context.Background(), c)
 			})

@@ -238,7 +238,7 @@ func prepareRedis(ctx context.Context, t *topology.Service, seed uint64) (undo f
 	c := redis.NewClient(redisOptions(settings.Address, &settings))
 	var ours []string
 	undo = func(ctx context.Context) error {
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		for some := range slices.Chunk(ours, itemsAtOnce) {
 			if err := c.Unlink(ctx, some...).Err(); err != nil {
 				return fmt.Errorf("removing %d items: %w", len(ours), err)

@@ -71,10 +71,13 @@ func newMetrics(s *Server) *metrics {
 		}, func() (n float64) {
 			s.look(func(m *store.Store, _ time.Duration) { n = float64(m.Connections()) })
 			return n
-		}),
-		count(control.StoreMissedTotal, "Reads that found no item.", func(c store.Counts) int64 { return c.Missed }),
-		count(control.StoreStaleTotal, "Reads that were answered with an older version than there was.", func(c store.Counts) int64 { return c.Stale }),
-		count(control.StoreRefusedTotal, "Connections over the bound.", func(c store.Counts) int64 { return c.Refused }))
+		}))
+	if s.relay == "" { // a real engine keeps these to itself
+		numbers.MustRegister(
+			count(control.StoreMissedTotal, "Reads that found no item.", func(c store.Counts) int64 { return c.Missed }),
+			count(control.StoreStaleTotal, "Reads that were answered with an older version than there was.", func(c store.Counts) int64 { return c.Stale }),
+			count(control.StoreRefusedTotal, "Connections over the bound.", func(c store.Counts) int64 { return c.Refused }))
+	}
 	histograms.MustRegister(durations)
 	m.handler = promhttp.HandlerFor(prometheus.Gatherers{numbers, histograms}, promhttp.HandlerOpts{})
 	return m

@@ -3,13 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"time"
 )
 
 // A real engine is reached through a relay, so that it has an address and control of
-// this system, and so that its connections are counted.
+// this system, and so that its connections and operations are counted.
 
 const (
 	// reachTimeout bounds how long it takes to connect to a real server.
@@ -63,13 +62,14 @@ func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
 	}
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
+	t := &tally{s: s}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(server, conn) // it ends with either connection
+		t.commands(server, conn) // it ends with either connection
 		server.Close()
 	}()
-	_, _ = io.Copy(conn, server) // as above
+	t.replies(conn, server) // as above
 	conn.Close()
 	<-done
 }

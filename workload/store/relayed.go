@@ -1,0 +1,175 @@
+package store
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// A tally counts the operations of a relayed connection of Redis by reading along:
+// each command has one reply, in the same order. Of a connection that does not keep
+// to the protocol, nothing is counted any more.
+type tally struct {
+	s *Server
+
+	mu   sync.Mutex
+	asks []asked
+	lost bool
+}
+
+// asked is a command that waits for its reply. Those that are no operation, or part of
+// a transaction, have none.
+type asked struct {
+	operation topology.Operation
+	at        time.Duration
+}
+
+// relayedOperation is what a command asks a store for; empty for one that is not
+// counted.
+func relayedOperation(command string) topology.Operation {
+	switch strings.ToLower(command) {
+	case "get", "exists", "strlen", "ttl", "pttl", "type":
+		return topology.OpRead
+	case "set", "setnx", "getdel", "del", "unlink", "append", "incr", "decr", "incrby", "decrby", "expire", "pexpire", "mset":
+		return topology.OpWrite
+	case "mget":
+		return topology.OpRange
+	case "exec":
+		return topology.OpTransaction
+	}
+	return ""
+}
+
+// commands copies what a client sends, and notes what it asks for.
+func (t *tally) commands(to io.Writer, from io.Reader) {
+	in := redcon.NewReader(io.TeeReader(from, to))
+	inMulti := false
+	for {
+		command, err := in.ReadCommand()
+		if err != nil {
+			t.lose()
+			_, _ = io.Copy(to, from) // what is left, if the client goes on at all
+			return
+		}
+		if len(command.Args) == 0 {
+			continue
+		}
+		name := string(command.Args[0])
+		operation := relayedOperation(name)
+		switch {
+		case strings.EqualFold(name, "multi"):
+			inMulti = true
+		case strings.EqualFold(name, "exec"), strings.EqualFold(name, "discard"):
+			inMulti = false
+		case inMulti:
+			operation = "" // its reply only says that it is queued
+		}
+		t.mu.Lock()
+		if !t.lost {
+			t.asks = append(t.asks, asked{operation, t.s.now()})
+		}
+		t.mu.Unlock()
+	}
+}
+
+// replies copies what a server sends, and counts what has been answered.
+func (t *tally) replies(to io.Writer, from io.Reader) {
+	in := bufio.NewReader(io.TeeReader(from, to))
+	for {
+		refused, err := skipReply(in, 0)
+		if err != nil {
+			t.lose()
+			_, _ = io.Copy(to, from)
+			return
+		}
+		t.answered(refused)
+	}
+}
+
+func (t *tally) answered(refused bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.asks) == 0 {
+		return
+	}
+	a := t.asks[0]
+	t.asks = t.asks[1:]
+	if a.operation == "" {
+		return
+	}
+	code := store.OK
+	if refused {
+		code = store.NotUnderstood
+	}
+	t.s.metrics.count(a.operation, code, t.s.now()-a.at)
+}
+
+func (t *tally) lose() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lost, t.asks = true, nil
+}
+
+// deepest bounds how deep the replies of a server are nested.
+const deepest = 32
+
+// errReply is a reply that does not keep to the protocol.
+var errReply = errors.New("reading a reply: it is not of the protocol of Redis")
+
+// skipReply reads one reply of the protocol RESP, versions 2 and 3
+// (https://redis.io/docs/latest/develop/reference/protocol-spec), and says whether it
+// is an error.
+func skipReply(in *bufio.Reader, depth int) (refused bool, err error) {
+	if depth > deepest {
+		return false, errReply
+	}
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return false, err
+	}
+	line = line[:max(len(line)-2, 0)]
+	if len(line) == 0 {
+		return false, errReply
+	}
+	kind, rest := line[0], string(line[1:])
+	length := func() (n int) {
+		if n, err = strconv.Atoi(rest); err != nil {
+			err = fmt.Errorf("%w: %w", errReply, err)
+		}
+		return n
+	}
+	switch kind {
+	case '+', ':', '_', '#', ',', '(':
+	case '-':
+		return true, nil
+	case '$', '=', '!':
+		if n := length(); err == nil && n >= 0 {
+			_, err = in.Discard(n + len("\r\n"))
+		}
+		return kind == '!', err
+	case '*', '~', '>', '%', '|':
+		n := length()
+		if kind == '%' || kind == '|' {
+			n *= 2
+		}
+		for i := 0; i < n && err == nil; i++ {
+			_, err = skipReply(in, depth+1)
+		}
+		if err == nil && (kind == '>' || kind == '|') {
+			return skipReply(in, depth+1) // these come beside a reply
+		}
+	default:
+		return false, errReply
+	}
+	return false, err
+}

@@ -52,7 +52,7 @@ func (d *detachedRun) Validate(o *runOptions, flags *pflag.FlagSet) error {
 		return nil
 	}
 	return cli.Refuse(flags, "are for what a run has shown, and a detached run has not yet: give them to 'kubectl microsim report' when it has ended",
-		"out", "force", "report", "output")
+		"out", "force", "report", "junit", "output")
 }
 
 // startDetached lets the experiment run in the cluster by itself.

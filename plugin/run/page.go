@@ -1,10 +1,7 @@
 package run
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -16,7 +13,7 @@ import (
 // pageWriter gathers what the runs of an experiment show, for the page of
 // --report. A nil one gathers nothing.
 type pageWriter struct {
-	path       string
+	file       oneFile
 	experiment experiment.Experiment
 	recorder   *page.Recorder
 	// of is how many runs there will be.
@@ -32,14 +29,8 @@ func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 	if path == "" {
 		return nil, nil
 	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".report-*")
-	if err != nil {
-		return nil, fmt.Errorf("writing the page of --report: %w", err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return nil, fmt.Errorf("writing the page of --report: %w", err)
-	}
-	return &pageWriter{path: path, experiment: e, recorder: &page.Recorder{}, of: 1}, nil
+	w := &pageWriter{file: oneFile{path, "the page of --report"}, experiment: e, recorder: &page.Recorder{}, of: 1}
+	return w, w.file.probe()
 }
 
 // Observe takes in what happens in a run.
@@ -78,7 +69,7 @@ func (w *pageWriter) compare(c *result.Comparison) {
 
 // write writes the page of all runs that have ended; what was there before is
 // replaced only by a whole page.
-func (w *pageWriter) write() (err error) {
+func (w *pageWriter) write() error {
 	if w == nil || len(w.runs) == 0 {
 		return nil
 	}
@@ -86,17 +77,7 @@ func (w *pageWriter) write() (err error) {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(w.path), ".report-*")
-	if err != nil {
-		return fmt.Errorf("writing the page of --report: %w", err)
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = page.Write(temp, page.Page{Title: w.experiment.Name, Inputs: string(stored(inputs)), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
-		return fmt.Errorf("writing the page of --report: %w", err)
-	}
-	if err := os.Rename(temp.Name(), w.path); err != nil {
-		return fmt.Errorf("writing the page of --report: %w", err)
-	}
-	return nil
+	return w.file.write(func(to io.Writer) error {
+		return page.Write(to, page.Page{Title: w.experiment.Name, Inputs: string(stored(inputs)), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
+	})
 }

@@ -57,6 +57,7 @@ type runOptions struct {
 	out      string
 	force    bool
 	report   string
+	junit    string
 	output   cli.Output
 	dryRun   bool
 }
@@ -152,6 +153,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl, traces and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
+	flags.StringVar(&o.junit, "junit", "", "write the checks as a file of JUnit's XML, which systems of continuous integration show")
 	o.output.AddFlags(cmd, cli.Templates()...)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 }
@@ -189,7 +191,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 		if err := o.validatePlan(flags); err != nil {
 			return err
 		}
-		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", append([]string{"out", "force", "report", "pace", "calibration", "predict"}, bounds.Names()...)...)
+		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", append([]string{"out", "force", "report", "junit", "pace", "calibration", "predict"}, bounds.Names()...)...)
 	}
 	return nil
 }
@@ -291,6 +293,10 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
+	tests, err := newJUnitWriter(o.junit)
+	if err != nil {
+		return err
+	}
 	result, err := o.perform(ctx, &e, func(event runner.Event) {
 		o.signals.Observe(event)
 		pages.Observe(event)
@@ -307,7 +313,8 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		err = errors.Join(err, recorder.Finish(result))
 	}
 	pages.add(result)
-	return o.conclude(result, errors.Join(err, pages.write()))
+	tests.add(result)
+	return o.conclude(result, errors.Join(err, pages.write(), tests.write()))
 }
 
 // perform runs an experiment where the flags say, and shows how it goes on.
@@ -405,7 +412,7 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 
 // tellFiles says where the results and the page are, if they have been written.
 func (o *runOptions) tellFiles() {
-	for _, file := range []struct{ text, path string }{{"Results are in", o.out}, {"The page is", o.report}} {
+	for _, file := range []struct{ text, path string }{{"Results are in", o.out}, {"The page is", o.report}, {"The checks are in", o.junit}} {
 		if file.path == "" {
 			continue
 		}

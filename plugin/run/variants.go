@@ -114,6 +114,10 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
+	tests, err := newJUnitWriter(o.junit)
+	if err != nil {
+		return err
+	}
 	var seeds []uint64
 	for i := range o.series.seeds {
 		seeds = append(seeds, e.Seed+uint64(i))
@@ -126,6 +130,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			ended.Result.Command, ended.Result.Traces = o.repeatOne(e, args, ended.Result), o.signals.summary()
 		}
 		pages.Observe(event)
+		tests.Observe(event)
 		if recorded == nil {
 			return
 		}
@@ -143,7 +148,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 			err = errors.Join(err, lost)
 		}
 	}
-	err = errors.Join(err, pages.write())
+	err = errors.Join(err, pages.write(), tests.write())
 	if comparison == nil {
 		o.tellFiles()
 		return err

@@ -1,0 +1,48 @@
+package run
+
+import (
+	"io"
+
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// junitWriter gathers the results of runs for the file of --junit. A nil one gathers
+// nothing.
+type junitWriter struct {
+	file oneFile
+	runs []*result.Result
+}
+
+// newJUnitWriter checks, before anything is started, that the file can be written. It
+// is nil where none is wanted.
+func newJUnitWriter(path string) (*junitWriter, error) {
+	if path == "" {
+		return nil, nil
+	}
+	w := &junitWriter{file: oneFile{path, "the file of --junit"}}
+	return w, w.file.probe()
+}
+
+// Observe takes in what happens in runs.
+func (w *junitWriter) Observe(event runner.Event) {
+	if ended, ok := event.(runner.RunEnded); ok {
+		w.add(ended.Result)
+	}
+}
+
+// add ends a run with its result.
+func (w *junitWriter) add(r *result.Result) {
+	if w != nil && r != nil {
+		w.runs = append(w.runs, r)
+	}
+}
+
+// write writes the file of all runs that have ended.
+func (w *junitWriter) write() error {
+	if w == nil || len(w.runs) == 0 {
+		return nil
+	}
+	return w.file.write(func(to io.Writer) error { return report.JUnit(to, w.runs) })
+}

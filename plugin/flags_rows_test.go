@@ -375,6 +375,8 @@ func faultRows() []flagRow {
 		add("load", "cpu-stress --target db", "--load 2", "", `load`),
 		add("load", "error --target web", "--load 0.5", "", refused),
 		add("method", "error --target web", "--method all", "", refused),
+		add("operation", "slow-query --target db --delay 1ms", "--operation zz", "", `operation "?zz`),
+		add("operation", "error --target web", "--operation read", "", refused),
 		{"fault add", "dry-run", "error --target web --status 500 --on local", "--dry-run", "", refused},
 		{"fault add", "selector", "net-delay --delay 1ms --dry-run", "-l app=x", "", `default/one `},
 		{"fault add", "selector", "net-delay --delay 1ms --on local", "-l app=x", "", refused},

@@ -3,12 +3,15 @@ package virtual
 import (
 	"bytes"
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // example reads one of the examples.
@@ -47,6 +50,12 @@ func TestExamplesHoldTheirChecks(t *testing.T) {
 				began := time.Now()
 				var last Progress
 				r, err := Run(context.Background(), applied, Options{Progress: func(p Progress) { last = p }})
+				if usesRuntime(&applied.System) {
+					if err == nil || !strings.Contains(err.Error(), "is not known in virtual time") {
+						t.Errorf("%s: a runtime whose costs are not known: %v", v.Name, err)
+					}
+					continue
+				}
 				if err != nil {
 					t.Errorf("%s: %v", v.Name, err)
 					continue
@@ -60,4 +69,8 @@ func TestExamplesHoldTheirChecks(t *testing.T) {
 			}
 		})
 	}
+}
+
+func usesRuntime(s *topology.System) bool {
+	return slices.ContainsFunc(s.Services, func(one topology.Service) bool { return one.Runtime != "" })
 }

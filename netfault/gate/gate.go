@@ -134,7 +134,7 @@ func New(c Config) (*Gate, error) {
 	}
 	if c.Connections <= 0 {
 		// Each has two, and the rest of the process needs some.
-		c.Connections = min(MaxConnections, max(descriptors()/4, 1))
+		c.Connections = min(MaxConnections, max(front.Descriptors(4*MaxConnections)/4, 1))
 	}
 	g.slots = make(chan struct{}, c.Connections)
 	if g.dialTimeout == 0 {

@@ -62,7 +62,7 @@ func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
 	}
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
-	t := &tally{s: s}
+	t := newTally(s)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

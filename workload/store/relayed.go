@@ -22,9 +22,17 @@ import (
 type tally struct {
 	s *Server
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	// more is signalled when there is another that waits, or when counting has ended.
+	more sync.Cond
 	asks []asked
 	lost bool
+}
+
+func newTally(s *Server) *tally {
+	t := &tally{s: s}
+	t.more.L = &t.mu
+	return t
 }
 
 // asked is a command that waits for its reply. Those that are no operation, or part of
@@ -52,7 +60,8 @@ func relayedOperation(command string) topology.Operation {
 
 // commands copies what a client sends, and notes what it asks for.
 func (t *tally) commands(to io.Writer, from io.Reader) {
-	in := redcon.NewReader(io.TeeReader(from, to))
+	forwarded := &forwarder{from: from, to: to, now: t.s.now}
+	in := redcon.NewReader(forwarded)
 	inMulti := false
 	for {
 		command, err := in.ReadCommand()
@@ -76,10 +85,31 @@ func (t *tally) commands(to io.Writer, from io.Reader) {
 		}
 		t.mu.Lock()
 		if !t.lost {
-			t.asks = append(t.asks, asked{operation, t.s.now()})
+			t.asks = append(t.asks, asked{operation, forwarded.at})
+			t.more.Signal()
 		}
 		t.mu.Unlock()
 	}
+}
+
+// A forwarder hands on what it reads, and knows when it has read it.
+type forwarder struct {
+	from io.Reader
+	to   io.Writer
+	now  func() time.Duration
+	at   time.Duration
+}
+
+// Read implements io.Reader.
+func (f *forwarder) Read(b []byte) (int, error) {
+	n, err := f.from.Read(b)
+	f.at = f.now()
+	if n > 0 {
+		if _, failed := f.to.Write(b[:n]); failed != nil {
+			return n, failed
+		}
+	}
+	return n, err
 }
 
 // replies copies what a server sends, and counts what has been answered.
@@ -96,10 +126,15 @@ func (t *tally) replies(to io.Writer, from io.Reader) {
 	}
 }
 
+// answered counts the oldest command that waits. Its reply may be here before the
+// command has been read along.
 func (t *tally) answered(refused bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.asks) == 0 {
+	for len(t.asks) == 0 && !t.lost {
+		t.more.Wait()
+	}
+	if t.lost {
 		return
 	}
 	a := t.asks[0]
@@ -118,6 +153,7 @@ func (t *tally) lose() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost, t.asks = true, nil
+	t.more.Broadcast()
 }
 
 // deepest bounds how deep the replies of a server are nested.

@@ -78,6 +78,8 @@ type Answer struct {
 	Took  time.Duration
 	// Times are those of the hops, as they themselves tell; nil if they do not.
 	Times *control.Times
+	// parent began its trace, if it has one.
+	parent span.Parent
 }
 
 // Send sends what was drawn to the service that it names first. A service that answers
@@ -89,10 +91,11 @@ func (d *Door) Send(ctx context.Context, drawn *Draw, traced bool) (*Answer, err
 		return nil, fmt.Errorf("writing the request: %w", err)
 	}
 	call := controlhttp.Call{URL: strings.TrimSuffix(drawn.resolved.Designation, "/") + "/", Chain: body, RequestID: drawn.ID, Times: true}
-	if traced {
-		call.Traceparent = drawn.trace().String()
-	}
 	a := &Answer{Began: time.Now()}
+	if traced {
+		a.parent = newTrace(drawn.ID)
+		call.Traceparent = a.parent.String()
+	}
 	got, err := call.Send(ctx, d.Client)
 	if err != nil {
 		return nil, fmt.Errorf("sending the request: %w", err)

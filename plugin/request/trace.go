@@ -2,6 +2,7 @@ package request
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -11,11 +12,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// gatherFrom asks the replicas of a deployment for the spans of a trace.
-func gatherFrom(d interface {
+// A spanSource is a deployment whose replicas make spans.
+type spanSource interface {
 	runner.SpanSource
 	Replicas(context.Context) ([]runner.Replica, error)
-}) func(context.Context, span.TraceID) ([]span.Span, error) {
+}
+
+// gatherFrom asks the replicas of a deployment for the spans of a trace.
+func gatherFrom(d spanSource) func(context.Context, span.TraceID) ([]span.Span, error) {
 	return func(ctx context.Context, id span.TraceID) ([]span.Span, error) {
 		replicas, err := d.Replicas(ctx)
 		if err != nil {
@@ -25,10 +29,13 @@ func gatherFrom(d interface {
 	}
 }
 
-// trace is the trace that a request begins.
-func (drawn *Draw) trace() span.Parent {
-	t := span.NewTraces(drawn.Seed).Of(drawn.ID)
-	return span.Parent{Trace: t, Span: span.IdsOf(t, drawn.ID).Root(), Sampled: true}
+// newTrace makes the trace that a request begins. It does not follow from the seed:
+// services still have the spans of the last request with the same one.
+func newTrace(request string) span.Parent {
+	var t span.TraceID
+	_, _ = rand.Read(t[:]) // it never fails
+	t[len(t)-1] |= 1       // never all zero
+	return span.Parent{Trace: t, Span: span.IdsOf(t, request).Root(), Sampled: true}
 }
 
 // tracePatience is how long services may take to hand over their spans.
@@ -36,14 +43,13 @@ const tracePatience = 2 * time.Second
 
 // Trace gathers the spans of a request that was sent with a trace, and answered.
 func (d *Door) Trace(ctx context.Context, drawn *Draw, a *Answer) (*trace.Trace, error) {
-	parent := drawn.trace()
 	root := span.Span{
-		Trace: parent.Trace, Kind: span.Root, Request: drawn.ID, Method: "POST", Path: "call", Callee: problem.CleanURL(drawn.Chain.Designation), Sampled: true,
+		Trace: a.parent.Trace, Kind: span.Root, Request: drawn.ID, Method: "POST", Path: "call", Callee: problem.CleanURL(drawn.Chain.Designation), Sampled: true,
 		Start: a.Began.UnixNano(), Duration: a.Took, Status: a.Status, Class: outcome.OfStatus(a.Status),
 	}
 	if root.Class == outcome.OK && len(a.Response.Failed(drawn.Chain)) > 0 {
 		root.Class = outcome.FailedHop
 	}
 	root.SetIDs()
-	return trace.Await(ctx, root, tracePatience, func(ctx context.Context) ([]span.Span, error) { return d.Spans(ctx, parent.Trace) })
+	return trace.Await(ctx, root, tracePatience, func(ctx context.Context) ([]span.Span, error) { return d.Spans(ctx, a.parent.Trace) })
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	local "github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
-	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // ToClient leads to a system that another program runs on this machine.
@@ -18,12 +17,14 @@ func ToClient(ctx context.Context, client controlhttp.Doer, system *local.Client
 	return &Door{client, urls, system.SpansOf}, err
 }
 
-// ToLocal leads to a system that this program runs.
-func ToLocal(ctx context.Context, client controlhttp.Doer, system interface {
+// Local is a system that this program runs.
+type Local interface {
 	teller
-	runner.SpanSource
-	Replicas(context.Context) ([]runner.Replica, error)
-}) (*Door, error) {
+	spanSource
+}
+
+// ToLocal leads to a system that this program runs.
+func ToLocal(ctx context.Context, client controlhttp.Doer, system Local) (*Door, error) {
 	urls, err := addresses(ctx, system)
 	return &Door{client, urls, gatherFrom(system)}, err
 }

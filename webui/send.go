@@ -41,7 +41,7 @@ type SentHop struct {
 	Answered    bool   `json:"answered"`
 	// Status is that of its HTTP answer; 0 if that is not known.
 	Status int `json:"status,omitempty"`
-	// Took is in seconds; null if it is not known.
+	// Took is in seconds; null if it is not known, and 0 if it is less than 0.1 ms.
 	Took *float64 `json:"took"`
 	// Reasons say why it did not end well.
 	Reasons []string `json:"reasons,omitempty"`

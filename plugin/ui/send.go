@@ -82,7 +82,7 @@ func sendBy(ctx context.Context, door *request.Door, tree *chain.Chain, seed uin
 	default:
 		sent.Spans = rowsOf(traced)
 	}
-	sent.Answer = hopOf(answer.Response.Hops(drawn.Chain), answer.Times, attemptsOf(traced), "")
+	sent.Answer = hopOf(answer.Response.Hops(drawn.Chain), answer.Times, spansOf(traced), "")
 	sent.Answer.Status = answer.Status
 	if sent.Answer.Took == nil {
 		sent.Answer.Took = new(answer.Took.Seconds())
@@ -102,33 +102,43 @@ func sizeOf(c *chain.Chain) int {
 	return n
 }
 
-// attemptsOf are the spans that the callers of a request made, by the places of the
-// hops that they lead to.
-func attemptsOf(t *trace.Trace) map[string]*span.Span {
-	attempts := map[string]*span.Span{}
+// hopSpans are the spans of a trace by the places of their hops: those of the services,
+// and those of their callers.
+type hopSpans struct{ served, attempts map[string]*span.Span }
+
+func spansOf(t *trace.Trace) hopSpans {
+	spans := hopSpans{map[string]*span.Span{}, map[string]*span.Span{}}
 	if t == nil {
-		return attempts
+		return spans
 	}
 	for i := range t.Spans {
-		if s := &t.Spans[i]; s.Kind == span.Client {
-			attempts[s.Hop] = s
+		switch s := &t.Spans[i]; s.Kind {
+		case span.Server:
+			spans.served[s.Hop] = s
+		case span.Client:
+			spans.attempts[s.Hop] = s
+		case span.Root:
 		}
 	}
-	return attempts
+	return spans
 }
 
-// hopOf joins what the answer tells of a hop with what its caller saw. The time is the
-// hop's own where that is known, else its caller's.
-func hopOf(hop *chain.Hop, times *contract.Times, attempts map[string]*span.Span, place string) *webui.SentHop {
+// hopOf joins what the answer tells of a hop with its spans. The time is the hop's own
+// where that is known, by its span rather than by the answer, which rounds it to 0.1 ms;
+// else it is its caller's. The status is that which the caller saw.
+func hopOf(hop *chain.Hop, times *contract.Times, spans hopSpans, place string) *webui.SentHop {
 	v := &webui.SentHop{Designation: problem.CleanURL(hop.Designation), Answered: hop.Answered}
-	if times != nil {
+	served, seen := spans.served[place], spans.attempts[place]
+	switch {
+	case served != nil:
+		v.Took = new(served.Duration.Seconds())
+	case times != nil:
 		v.Took = new(times.Took.Seconds())
+	case seen != nil:
+		v.Took = new(seen.Duration.Seconds())
 	}
-	if seen := attempts[place]; seen != nil {
+	if seen != nil {
 		v.Status = seen.Status
-		if v.Took == nil {
-			v.Took = new(seen.Duration.Seconds())
-		}
 	}
 	for _, reason := range hop.Reasons {
 		v.Reasons = append(v.Reasons, problem.CleanText(reason))
@@ -138,7 +148,7 @@ func hopOf(hop *chain.Hop, times *contract.Times, attempts map[string]*span.Span
 		if place != "" {
 			below = place + "." + below
 		}
-		v.Routes = append(v.Routes, hopOf(route, times.Child(i), attempts, below))
+		v.Routes = append(v.Routes, hopOf(route, times.Child(i), spans, below))
 	}
 	return v
 }

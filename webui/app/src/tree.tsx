@@ -107,7 +107,7 @@ function OneFault({ fault, known, name, when, change }: { fault: Fault; known: K
 function Answered({ sent }: { sent: Sent }) {
   const rows = (h: Hop, depth: number): preact.ComponentChildren[] => [<tr class={h.reasons ? 'failed' : ''}>
     <th scope="row" style={{ paddingLeft: 0.6 + depth * 0.9 + 'rem' }}>{h.designation}{h.reasons?.map(r => <p>{r}</p>)}</th>
-    <td>{h.status || (h.answered ? 'answered' : 'no answer')}</td><td>{seconds(h.took ?? NaN)}</td></tr>, ...(h.routes ?? []).flatMap(r => rows(r, depth + 1))];
+    <td>{h.status || (h.answered ? 'answered' : 'no answer')}</td><td>{h.took === 0 ? '<0.1 ms' : seconds(h.took ?? NaN)}</td></tr>, ...(h.routes ?? []).flatMap(r => rows(r, depth + 1))];
   return <section data-part="answer">
     {sent.answer ? <p class={'note ' + (sent.failure ? 'bad' : 'good')}>{sent.failure ? '✗ ' + sent.failure : '✓ Every hop has answered well.'}</p> : <p class="note">Nothing was sent: the seed does not draw the first service.</p>}
     <p class="soft">Seed {sent.seed}.{sent.notDrawn ? ` By its probabilities, ${sent.notDrawn === 1 ? '1 service was' : sent.notDrawn + ' services were'} left out.` : ''}{sent.unknown ? ` The system does not have ${sent.unknown.join(', ')}.` : ''}{sent.untraced ? ` There is no waterfall: ${sent.untraced}.` : ''}</p>

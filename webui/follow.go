@@ -33,7 +33,7 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	following, cancel := context.WithCancelCause(s.life)
 	r := &run{
 		kind: followed, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
-		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, log: live.Log,
+		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, log: live.Log, send: live.Send,
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)

@@ -64,6 +64,9 @@ type Order struct {
 	// Logged is told where the log of the services is found; it is not called if there
 	// is none.
 	Logged func(Log)
+	// Sends is told how requests are sent to the system, as soon as it runs; never in
+	// virtual time.
+	Sends func(Sender)
 	// Complete adds to the result what the runner does not know, before the result
 	// is kept.
 	Complete func(*result.Result)
@@ -82,6 +85,8 @@ type Live struct {
 	Watch func(ctx context.Context, observe func(measure.Sample)) (stop func() error, err error)
 	// Log is nil if the system has none.
 	Log Log
+	// Send sends it requests.
+	Send Sender
 	// Alive says why the system cannot be reached, or nil.
 	Alive func(ctx context.Context) error
 }

@@ -60,7 +60,9 @@ type run struct {
 	// requests is nil if no single requests are known.
 	requests Requests
 	// log is nil if there is none.
-	log    Log
+	log Log
+	// send is nil if no requests can be sent to the system.
+	send   Sender
 	faults []faultView
 	hands  []*hand
 	result *result.Result
@@ -95,7 +97,9 @@ type runView struct {
 	Breakable bool `json:"breakable"`
 	Traced    bool `json:"traced"`
 	// Logged says that logs of services can be read now.
-	Logged bool   `json:"logged"`
+	Logged bool `json:"logged"`
+	// Sends says that requests can be sent to the system now.
+	Sends  bool   `json:"sends"`
 	Error  string `json:"error,omitempty"`
 	Ended  bool   `json:"ended"`
 	Passed bool   `json:"passed"`
@@ -108,7 +112,7 @@ func (r *run) view() *runView {
 	v := &runView{
 		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Progress: r.progress, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
-		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Ended: r.state == done,
+		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Sends: r.send != nil && r.state == running, Ended: r.state == done,
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -309,6 +313,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 			Deployed: r.deployed,
 			Traced:   r.traced,
 			Logged:   r.logged,
+			Sends:    r.sends,
 			Complete: r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
@@ -402,6 +407,13 @@ func (r *run) logged(log Log) {
 	r.log = log
 }
 
+// sends notes how requests are sent to the system.
+func (r *run) sends(send Sender) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.send = send
+}
+
 // complete adds the faults that were added by hand to the ground truth.
 func (r *run) complete(res *result.Result) {
 	r.mu.Lock()
@@ -417,7 +429,7 @@ func (r *run) finish(res *result.Result, err error) {
 	r.series.End()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state, r.injector, r.result, r.err = done, nil, res, err
+	r.state, r.injector, r.send, r.result, r.err = done, nil, nil, res, err
 	if res == nil {
 		return
 	}

@@ -146,19 +146,20 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /api/events", s.authorized(s.events))
 	mux.Handle("GET /api/run/frames", s.authorized(s.frames))
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
-		"GET /api/state":             s.getState,
-		"GET /api/systems":           s.getSystems,
-		"GET /api/vocabulary":        s.getVocabulary,
-		"GET /api/schema":            s.getSchema,
-		"GET /api/run":               s.getRun,
-		"GET /api/run/requests":      s.getRequests,
-		"GET /api/run/requests/{id}": s.getRequest,
-		"GET /api/run/log":           s.getLog,
-		"GET /api/runs":              s.getRuns,
-		"GET /api/compare":           s.getCompare,
-		"POST /api/check":            s.postCheck,
-		"POST /api/layout":           s.postLayout,
-		"POST /api/open":             s.postOpen,
+		"GET /api/state":              s.getState,
+		"GET /api/systems":            s.getSystems,
+		"GET /api/vocabulary":         s.getVocabulary,
+		"GET /api/request/vocabulary": s.getRequestVocabulary,
+		"GET /api/schema":             s.getSchema,
+		"GET /api/run":                s.getRun,
+		"GET /api/run/requests":       s.getRequests,
+		"GET /api/run/requests/{id}":  s.getRequest,
+		"GET /api/run/log":            s.getLog,
+		"GET /api/runs":               s.getRuns,
+		"GET /api/compare":            s.getCompare,
+		"POST /api/check":             s.postCheck,
+		"POST /api/layout":            s.postLayout,
+		"POST /api/open":              s.postOpen,
 	} {
 		mux.Handle(pattern, s.authorized(answer(handle)))
 	}
@@ -167,6 +168,7 @@ func (s *Server) routes() http.Handler {
 		"POST /api/save":          s.postSave,
 		"POST /api/run":           s.postRun,
 		"POST /api/stop":          s.postStop,
+		"POST /api/request":       s.postRequest,
 		"POST /api/faults":        s.postFault,
 		"DELETE /api/faults/{id}": s.deleteFault,
 	} {
@@ -260,8 +262,11 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 // maxBody bounds a request: a file of the largest size, as a JSON text.
 const maxBody = 40 << 20
 
-func readJSON[T any](r *http.Request) (value T, err error) {
-	err = controlhttp.ReadJSON(nil, r, maxBody, &value)
+func readJSON[T any](r *http.Request) (T, error) { return readJSONUpTo[T](r, maxBody) }
+
+// readJSONUpTo bounds the body, in bytes.
+func readJSONUpTo[T any](r *http.Request, most int64) (value T, err error) {
+	err = controlhttp.ReadJSON(nil, r, most, &value)
 	var large *http.MaxBytesError
 	if err != nil && !errors.As(err, &large) {
 		err = &refusal{http.StatusBadRequest, err}

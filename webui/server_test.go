@@ -205,7 +205,7 @@ func TestViewChangesNothing(t *testing.T) {
 	}
 	c := serve(t, Config{Worlds: &aWorld{}, View: true})
 	c.Show(source)
-	for _, path := range []string{"POST /api/edit", "POST /api/save", "POST /api/run", "POST /api/stop", "POST /api/faults", "DELETE /api/faults/x"} {
+	for _, path := range []string{"POST /api/edit", "POST /api/save", "POST /api/run", "POST /api/stop", "POST /api/request", "POST /api/faults", "DELETE /api/faults/x"} {
 		method, path, _ := strings.Cut(path, " ")
 		var f failure
 		if status := c.ask(method, path, struct{}{}, &f); status != 403 || !strings.Contains(f.Error, "--view") {

@@ -41,14 +41,24 @@ func ReadResponse(body []byte) (*Response, error) {
 	return r, nil
 }
 
-// Failed lists the hops of a chain that did not end well by its answer, in the
-// order of the routes: hops without an answer, and hops whose errors tell of more
-// than their routes. The chain must be the one that was sent, after Sample; its
-// designations are the names that are listed.
-func (r *Response) Failed(c *Chain) []FailedHop { return r.failed(c, nil, nil) }
+// A Hop is one of a chain, with what its answer tells of it.
+type Hop struct {
+	// Designation is that of the chain.
+	Designation string
+	// Answered says that its response document came.
+	Answered bool
+	// Reasons say why it did not end well: those of its caller if it was not
+	// answered, else its own, without those that tell of its routes.
+	Reasons []string
+	// Routes are those of the chain, in order. What became of the routes of a hop
+	// that was not answered is not known: then there are none.
+	Routes []*Hop
+}
 
-func (r *Response) failed(c *Chain, above []string, found []FailedHop) []FailedHop {
-	path := append(above[:len(above):len(above)], c.Designation)
+// Hops tells what became of each hop of a chain by its answer. The chain must be
+// the one that was sent, after Sample; its designations are those of the hops.
+func (r *Response) Hops(c *Chain) *Hop {
+	hop := &Hop{Designation: c.Designation, Answered: true, Routes: make([]*Hop, len(c.Routes))}
 	unanswered := 0
 	for i := range c.Routes {
 		if r.route(i) == nil {
@@ -56,19 +66,34 @@ func (r *Response) failed(c *Chain, above []string, found []FailedHop) []FailedH
 		}
 	}
 	own, ofRoutes := r.split(unanswered)
-	for _, text := range own {
-		found = append(found, FailedHop{path, text})
-	}
+	hop.Reasons = own
 	for i, route := range c.Routes {
 		if answer := r.route(i); answer != nil {
-			found = answer.failed(route, path, found)
+			hop.Routes[i] = answer.Hops(route)
 			continue
 		}
 		reason := "no answer"
 		if len(ofRoutes) > 0 {
 			reason, ofRoutes = ofRoutes[0], ofRoutes[1:]
 		}
-		found = append(found, FailedHop{append(path[:len(path):len(path)], route.Designation), reason})
+		hop.Routes[i] = &Hop{Designation: route.Designation, Reasons: []string{reason}}
+	}
+	return hop
+}
+
+// Failed lists the hops of a chain that did not end well by its answer, in the
+// order of the routes: hops without an answer, and hops whose errors tell of more
+// than their routes. The chain must be the one that was sent, after Sample; its
+// designations are the names that are listed.
+func (r *Response) Failed(c *Chain) []FailedHop { return r.Hops(c).failed(nil, nil) }
+
+func (h *Hop) failed(above []string, found []FailedHop) []FailedHop {
+	path := append(above[:len(above):len(above)], h.Designation)
+	for _, reason := range h.Reasons {
+		found = append(found, FailedHop{path, reason})
+	}
+	for _, route := range h.Routes {
+		found = route.failed(path, found)
 	}
 	return found
 }

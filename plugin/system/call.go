@@ -4,30 +4,26 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
-	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
 	contract "github.com/microsim-dev/kubectl-microsim/model/control"
-	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/request"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
@@ -43,10 +39,9 @@ type callOptions struct {
 	timeout time.Duration
 	tls     cli.TLSFlags
 	output  cli.Output
-	// trace asks for the spans of the request, which spans gathers.
+	// trace asks for the spans of the request.
 	trace bool
-	spans spansOf
-	// client sends the request.
+	// client sends the request from this machine.
 	client controlhttp.Doer
 }
 
@@ -155,12 +150,11 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		status, err := client.Status(ctx)
+		door, err := request.ToClient(ctx, o.client, client)
 		if err != nil {
 			return err
 		}
-		o.spans = client.SpansOf
-		return o.send(ctx, chains[0], addresses(status))
+		return o.send(ctx, chains[0], door)
 	}
 	return o.startAndSend(ctx, chains[0])
 }
@@ -170,10 +164,9 @@ func (o *callOptions) run(cmd *cobra.Command, args []string) error {
 func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err error) {
 	system := systemOf(tree)
 	if len(system.Services) == 0 {
-		o.spans = func(context.Context, span.TraceID) ([]span.Span, error) {
+		return o.send(ctx, tree, &request.Door{Client: o.client, Spans: func(context.Context, span.TraceID) ([]span.Span, error) {
 			return nil, errors.New("drawing the trace: the request goes to URLs alone, whose services hand over no spans: leave --trace out")
-		}
-		return o.send(ctx, tree, nil)
+		}})
 	}
 	if err := system.Validate().Err(); err != nil {
 		return fmt.Errorf("making a system of the services that the request names: %w", err)
@@ -187,12 +180,11 @@ func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err 
 		return cli.Cause(ctx, err)
 	}
 	defer func() { err = errors.Join(err, deployment.Close(context.WithoutCancel(ctx))) }()
-	status, err := deployment.Status(ctx)
+	door, err := request.ToLocal(ctx, o.client, deployment)
 	if err != nil {
 		return err
 	}
-	o.spans = gatherFrom(deployment)
-	return o.send(ctx, tree, addresses(status))
+	return o.send(ctx, tree, door)
 }
 
 // systemOf makes a system of the services that a request names. Services that
@@ -211,122 +203,65 @@ func systemOf(tree *chain.Chain) *topology.System {
 	return system
 }
 
-// addresses lists the first replica's URL of each service.
-func addresses(status *control.Status) map[string]string {
-	urls := map[string]string{}
-	for _, s := range status.Services {
-		urls[s.Name] = s.Endpoint
-	}
-	return urls
-}
-
 // send draws the request's probabilities, sends it, and prints the answer.
-func (o *callOptions) send(ctx context.Context, tree *chain.Chain, urls map[string]string) error {
-	key := load.CallKey(o.seed)
-	id := load.RequestID(key)
-	drawn := chain.Sample(tree, key)
-	if drawn == nil {
+func (o *callOptions) send(ctx context.Context, tree *chain.Chain, door *request.Door) error {
+	drawn, err := door.Draw(tree, o.seed)
+	if err != nil {
+		return err
+	}
+	if drawn.Chain == nil {
 		fmt.Fprintf(o.streams.Err, "nothing was sent: seed %d does not draw %q, whose probability is %v %%\n", o.seed, problem.CleanURL(tree.Designation), tree.Probability)
 		if o.output.Machine() {
 			return o.output.Object(o.streams.Out, nil)
 		}
 		return nil
 	}
-	resolved, unknown := chain.Resolve(drawn, func(name string) (string, bool) {
-		url, ok := urls[name]
-		return url, ok
-	})
-	if !chain.IsURL(resolved.Designation) {
-		return fmt.Errorf("sending the request: the system has no service %q; it has %s", problem.CleanURL(resolved.Designation), strings.Join(slices.Sorted(maps.Keys(urls)), ", "))
-	}
-	for _, name := range unknown {
+	for _, name := range drawn.Unknown {
 		fmt.Fprintf(o.streams.Err, "note: the system has no service %q; its caller reports an error\n", name)
 	}
-	began := time.Now()
-	answer, err := o.post(ctx, resolved, id)
+	answer, err := o.post(ctx, door, drawn)
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
 	var traced *trace.Trace
 	if o.trace {
-		if traced, err = o.traced(ctx, drawn, id, began, &answer); err != nil {
+		if traced, err = door.Trace(ctx, drawn, answer); err != nil {
 			return cli.Cause(ctx, err)
 		}
 	}
 	if o.output.Machine() && traced != nil {
-		return errors.Join(o.showTrace(traced, &answer), hopsFailed(answer.response.Failed(drawn)))
+		return errors.Join(o.showTrace(traced, answer), answer.Failure(drawn))
 	}
 	if o.output.Machine() {
-		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(answer.raw), '\n')); err != nil {
+		if _, err := o.streams.Out.Write(append(bytes.TrimSpace(answer.Raw), '\n')); err != nil {
 			return err
 		}
-		return hopsFailed(answer.response.Failed(drawn))
+		return answer.Failure(drawn)
 	}
-	drawTree(o.streams.Out, drawn, answer)
+	drawTree(o.streams.Out, drawn.Chain, answer)
 	if traced != nil {
-		if err := o.showTrace(traced, &answer); err != nil {
+		if err := o.showTrace(traced, answer); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(o.streams.Err, "\nseed %d\n", o.seed)
-	return hopsFailed(answer.response.Failed(drawn))
+	return answer.Failure(drawn)
 }
 
-// hopsFailed is the error of a request of which hops failed: services answer 200
-// whatever became of their routes.
-func hopsFailed(hops []chain.FailedHop) error {
-	const shown = 5
-	if len(hops) == 0 {
-		return nil
-	}
-	var texts []string
-	for i := range hops[:min(len(hops), shown)] {
-		texts = append(texts, hops[i].String())
-	}
-	if n := len(hops) - shown; n > 0 {
-		texts = append(texts, fmt.Sprintf("and %d more", n))
-	}
-	return fmt.Errorf("the request was answered, but not well at every hop: %s", cli.Clean(strings.Join(texts, "; ")))
-}
-
-// answered is what came back for a request.
-type answered struct {
-	response *chain.Response
-	raw      []byte
-	status   int
-	took     time.Duration
-	times    *contract.Times
-}
-
-// post sends the request to the service that it names first.
-func (o *callOptions) post(ctx context.Context, tree *chain.Chain, id string) (answered, error) {
-	body, err := json.Marshal(tree)
-	if err != nil {
-		return answered{}, fmt.Errorf("writing the request: %w", err)
-	}
+// post sends the request. A service that refuses is an error.
+func (o *callOptions) post(ctx context.Context, door *request.Door, drawn *request.Draw) (*request.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	call := controlhttp.Call{URL: strings.TrimSuffix(tree.Designation, "/") + "/", Chain: body, RequestID: id, Times: true}
-	if o.trace {
-		call.Traceparent = o.traceOf(id).String()
+	answer, err := door.Send(ctx, drawn, o.trace)
+	if err == nil && answer.Status != http.StatusOK {
+		err = answer.Failure(drawn)
 	}
-	got, err := call.Send(ctx, o.client)
-	if err != nil {
-		return answered{}, fmt.Errorf("sending the request: %w", err)
-	}
-	a := answered{raw: got.Body, status: got.Code, took: got.Took, times: contract.ParseTimes(got.Times)}
-	if err := json.Unmarshal(got.Body, &a.response); err != nil || a.response == nil {
-		return answered{}, fmt.Errorf("reading the answer of %q: status %s, and no response document: %s", problem.CleanURL(call.URL), got.Status, cli.Clean(fmt.Sprintf("%.200s", problem.CleanText(string(got.Body)))))
-	}
-	if got.Code != http.StatusOK {
-		return a, fmt.Errorf("the service answered %s: %s", got.Status, cli.Clean(strings.Join(a.response.Errors, "; ")))
-	}
-	return a, nil
+	return answer, err
 }
 
 // drawTree prints the answer as a tree, with the name of each hop as the
 // request has it, its time, and its errors.
-func drawTree(w io.Writer, tree *chain.Chain, a answered) {
+func drawTree(w io.Writer, tree *chain.Chain, a *request.Answer) {
 	width := treeWidth(tree, 0)
 	var draw func(c *chain.Chain, r *chain.Response, t *contract.Times, lead, branch, below string)
 	draw = func(c *chain.Chain, r *chain.Response, t *contract.Times, lead, branch, below string) {
@@ -358,10 +293,11 @@ func drawTree(w io.Writer, tree *chain.Chain, a answered) {
 			draw(route, child, t.Child(i), lead+below, b, n)
 		}
 	}
-	if a.times == nil {
-		a.times = &contract.Times{Took: a.took}
+	times := a.Times
+	if times == nil {
+		times = &contract.Times{Took: a.Took}
 	}
-	draw(tree, a.response, a.times, "", "", "")
+	draw(tree, a.Response, times, "", "", "")
 }
 
 // treeWidth is the width of the names of a tree, indented as they are drawn.

@@ -17,10 +17,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/request"
 )
 
 // upTwo starts a system with the services front and back on this machine.
-func upTwo(t *testing.T) (d *localsim.Deployment, urls map[string]string) {
+func upTwo(t *testing.T) (d *localsim.Deployment, door *request.Door) {
 	t.Helper()
 	flags := local.Flags{Isolation: string(localsim.InProcess)}
 	deployer, err := flags.DeployerIn(t.TempDir(), io.Discard)
@@ -37,23 +38,23 @@ func upTwo(t *testing.T) (d *localsim.Deployment, urls map[string]string) {
 			t.Error(err)
 		}
 	})
-	status, err := d.Status(t.Context())
+	door, err = request.ToLocal(t.Context(), http.DefaultClient, d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, addresses(status)
+	return d, door
 }
 
 // send sends a request by the command and returns the answer document.
-func send(t *testing.T, text string, seed uint64, urls map[string]string) (*chain.Response, error) {
+func send(t *testing.T, text string, seed uint64, door *request.Door) (*chain.Response, error) {
 	t.Helper()
 	tree, err := chain.Parse([]byte(text), chain.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	o := callOptions{streams: cli.Streams{Out: &out, Err: io.Discard}, seed: seed, timeout: time.Minute, output: cli.Output{Format: "json"}, client: http.DefaultClient}
-	failed := o.send(t.Context(), tree, urls)
+	o := callOptions{streams: cli.Streams{Out: &out, Err: io.Discard}, seed: seed, timeout: time.Minute, output: cli.Output{Format: "json"}}
+	failed := o.send(t.Context(), tree, door)
 	var r *chain.Response
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s", failed, out.Bytes())
@@ -78,12 +79,12 @@ func shape(r *chain.Response) string {
 // A seed decides alike by both doors, for the routes and for the services' own
 // draws.
 func TestCallAndControlPlaneDrawAlike(t *testing.T) {
-	d, urls := upTwo(t)
+	d, door := upTwo(t)
 	route := `{"designation":"back","probability":50,"faults":{"before":[{"type":"error","args":{"rate":50}}]}}`
 	text := `{"designation":"front","routes":[` + strings.TrimSuffix(strings.Repeat(route+",", 20), ",") + `]}`
 	var shapes []string
 	for seed := range uint64(6) {
-		called, _ := send(t, text, seed, urls) // some routes fail, as they shall
+		called, _ := send(t, text, seed, door) // some routes fail, as they shall
 		resp, err := http.Post(fmt.Sprintf("%s/?seed=%d", d.ControlURL(), seed), "application/json", strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
@@ -107,7 +108,7 @@ func TestCallAndControlPlaneDrawAlike(t *testing.T) {
 
 // A request of which a hop failed is an error, though it was answered 200.
 func TestCallFailsWithItsHops(t *testing.T) {
-	_, urls := upTwo(t)
+	_, door := upTwo(t)
 	for text, want := range map[string]string{
 		`{"designation":"front","routes":[{"designation":"back"}]}`:                                                                        "",
 		`{"designation":"front","routes":[{"designation":"ghost"}]}`:                                                                       `front -> ghost: designation "ghost" is not a service`,
@@ -115,7 +116,7 @@ func TestCallFailsWithItsHops(t *testing.T) {
 		`{"designation":"front","routes":[{"designation":"back","routes":[{"designation":"ghost"}]}]}`:                                     "front -> back -> ghost: ",
 		`{"designation":"front","routes":[{"designation":"back","faults":{"after":[{"type":"latency","args":{"delay":1}}]},"routes":[]}]}`: "",
 	} {
-		_, err := send(t, text, 1, urls)
+		_, err := send(t, text, 1, door)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}

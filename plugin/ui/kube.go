@@ -47,6 +47,7 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 			order.Deployed(d)
 			if deployed, ok := d.(*cluster.Deployment); ok {
 				order.Logged(kubeLog(deployed))
+				order.Sends(sendThrough(deployed))
 			}
 		}}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
 		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
@@ -87,7 +88,7 @@ func (w *worlds) connectKube(ctx context.Context, at webui.Place) (*webui.Live, 
 		return nil, err
 	}
 	return &webui.Live{
-		System: d.System(), Injector: d, Log: kubeLog(d),
+		System: d.System(), Injector: d, Log: kubeLog(d), Send: sendThrough(d),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			return watchKube(ctx, d, observe)
 		},

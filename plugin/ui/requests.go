@@ -68,13 +68,18 @@ func (r *requests) All() (list []webui.Request, lost int64) {
 }
 
 // Spans implements webui.Requests.
-func (r *requests) Spans(id string) (spans []webui.RequestSpan) {
+func (r *requests) Spans(id string) []webui.RequestSpan {
 	traces := r.store.Traces()
 	at := slices.IndexFunc(traces, func(t trace.Trace) bool { return t.ID.String() == id })
 	if at < 0 {
 		return nil
 	}
-	for _, row := range traces[at].Rows() {
+	return rowsOf(&traces[at])
+}
+
+// rowsOf are the spans of a trace as the page draws them.
+func rowsOf(t *trace.Trace) (spans []webui.RequestSpan) {
+	for _, row := range t.Rows() {
 		spans = append(spans, webui.RequestSpan{
 			Depth: row.Depth, Service: row.Service, Who: row.Who, What: row.What, Call: row.Kind == span.Client,
 			Start: row.Start.Seconds(), Duration: row.Duration.Seconds(), End: row.End, Failed: row.Failed, Events: row.Events,

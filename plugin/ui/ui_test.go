@@ -44,11 +44,13 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	var deployed runner.Deployment
 	var kept webui.Requests
 	var log webui.Log
+	var send webui.Sender
 	order := webui.Order{
-		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Deployed: func(d runner.Deployment) { deployed = d },
+		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Sends: func(s webui.Sender) { send = s }, Deployed: func(d runner.Deployment) { deployed = d },
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
+				checkSending(t, send)
 				if err := deployed.Inject(t.Context(), "by-hand", f, time.Time{}); err != nil {
 					t.Error(err)
 				}
@@ -120,7 +122,7 @@ func TestARunIsCutShort(t *testing.T) {
 	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	order := webui.Order{
-		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Sends: func(webui.Sender) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				cancel()

@@ -22,6 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/request"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/webui"
@@ -87,7 +88,12 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 	order.Logged(memory.read)
 	c, spans := work.Calibrate(), span.NewBuffer(time.Now().UnixNano())
 	return w.run(ctx, order, runner.Deps{
-		Deployer: &toldDeployer{deployer, order.Deployed}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
+		Deployer: &toldDeployer{deployer, func(d runner.Deployment) {
+			order.Deployed(d)
+			if system, ok := d.(request.Local); ok {
+				order.Sends(sendLocal(system))
+			}
+		}}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
 		Tracer:      trace.New(trace.Options{Load: spans, Into: func() *trace.Store { return kept.store }}),
 		Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
 	}, "kubectl microsim down "+order.Experiment.System.Name+" --on local", observe)
@@ -182,7 +188,7 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 		return nil, err
 	}
 	return &webui.Live{
-		System: system, Injector: client, Log: localLog(at.Name),
+		System: system, Injector: client, Log: localLog(at.Name), Send: sendToClient(client),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			scraper := collect.New(collect.Options{})
 			if err := scraper.Start(ctx, client.Replicas, observe); err != nil {

@@ -19,7 +19,7 @@ export interface FaultView {
 }
 export interface RunView {
   id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; progress?: string; seed: number; length: number;
-  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; error?: string; ended: boolean; passed: boolean;
+  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean;
 }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Result { passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number }

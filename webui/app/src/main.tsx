@@ -12,6 +12,7 @@ import { Lesson } from './lesson';
 import { Details } from './panel';
 import { Waterfall } from './requests';
 import * as s from './state';
+import { RequestTree } from './tree';
 import { clock } from './text';
 
 function App() {
@@ -22,6 +23,7 @@ function App() {
     <Ended />
     {s.stale.value ? <Stale /> : null}
     {s.source.value ? <Work /> : <Doors />}
+    <RequestTree />
     <Waterfall />
     <Compare />
   </>;

@@ -5,6 +5,7 @@ import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
 import { Log, Requests } from './requests';
 import * as s from './state';
+import { SendOne } from './tree';
 import { clock, count, percent, rate, seconds } from './text';
 
 /** The panel of what is selected, or of the whole experiment. */
@@ -29,6 +30,7 @@ function Overview() {
     <AddService />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
+    <SendOne />
     <Requests />
     {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
     <Services />
@@ -132,6 +134,7 @@ function Service({ name }: { name: string }) {
     <Around name={name} />
     {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
+    <SendOne service={name} />
     <Requests service={name} />
     <Log service={name} />
     <EditService name={name} service={service} />

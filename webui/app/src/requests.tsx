@@ -47,15 +47,20 @@ export function Waterfall() {
     return () => removeEventListener('keydown', key);
   }, [now]);
   if (!now) return null;
-  const end = Math.max(1e-9, ...now.spans.map(x => x.start + x.duration)), at = (v: number): string => (100 * v / end).toFixed(2) + '%';
   return <section class="stale waterfall" role="dialog" aria-label="One request" data-part="waterfall">
     <div class="heading"><h2>{now.request.what}: {now.request.end} after {seconds(now.request.duration)}</h2><button type="button" onClick={() => { shown.value = null; }}>Close</button></div>
     <p class="soft">It was to start {clock(now.request.start)} after the load began. Each line is what a service did for it, or, with an arrow, how its caller saw that.</p>
-    <div class="spans" tabIndex={0} role="region" aria-label="Spans"><table><thead><tr><th scope="col">who</th><th scope="col"><span class="axis"><span>0</span><span>{seconds(end / 2)}</span><span>{seconds(end)}</span></span></th><th scope="col">took</th><th scope="col">ended</th></tr></thead>
-      <tbody>{now.spans.map((x, i) => <tr key={i} class={(x.failed ? 'failed ' : '') + (x.call ? 'call' : '')}>
-        <th scope="row" style={{ paddingLeft: 0.6 + x.depth * 0.9 + 'rem' }}>{x.service ? <button type="button" class="plain" onClick={() => { shown.value = null; s.selected.value = { kind: 'service', name: x.service! }; }}>{x.who}</button> : x.who} <small>{x.what}</small>{x.events?.map(e => <p key={e}>{e}</p>)}</th>
-        <td class="track"><i style={{ left: at(x.start), width: at(x.duration) }} /></td><td>{seconds(x.duration)}</td><td>{x.failed ? '✗ ' : ''}{x.end}</td></tr>)}</tbody></table></div>
+    <div class="spans" tabIndex={0} role="region" aria-label="Spans"><Spans list={now.spans} leave={() => { shown.value = null; }} /></div>
   </section>;
+}
+
+/** A line for each span. Whoever follows one to its service leaves what shows it. */
+export function Spans({ list, leave }: { list: api.RequestSpan[]; leave: () => void }) {
+  const end = Math.max(1e-9, ...list.map(x => x.start + x.duration)), at = (v: number): string => (100 * v / end).toFixed(2) + '%';
+  return <table><thead><tr><th scope="col">who</th><th scope="col"><span class="axis"><span>0</span><span>{seconds(end / 2)}</span><span>{seconds(end)}</span></span></th><th scope="col">took</th><th scope="col">ended</th></tr></thead>
+      <tbody>{list.map((x, i) => <tr key={i} class={(x.failed ? 'failed ' : '') + (x.call ? 'call' : '')}>
+        <th scope="row" style={{ paddingLeft: 0.6 + x.depth * 0.9 + 'rem' }}>{x.service ? <button type="button" class="plain" onClick={() => { leave(); s.selected.value = { kind: 'service', name: x.service! }; }}>{x.who}</button> : x.who} <small>{x.what}</small>{x.events?.map(e => <p key={e}>{e}</p>)}</th>
+        <td class="track"><i style={{ left: at(x.start), width: at(x.duration) }} /></td><td>{seconds(x.duration)}</td><td>{x.failed ? '✗ ' : ''}{x.end}</td></tr>)}</tbody></table>;
 }
 
 /** The last lines that a service has logged. */

@@ -321,3 +321,65 @@ test('the editor completes keys, choices and services', async t => {
   assert.ok(more.includes('start') && !more.includes('type'), more.join());
   quiet(page);
 });
+
+test('a request with its own route: built by clicking and by keyboard, sent, answered', async t => {
+  const { page } = await shown(t, ['-f', 'two.yaml'], undefined, sample.replace('20s', '60s'));
+  await page.waitForSelector('[data-node=db]');
+  await page.getByText('Send a request').click();
+  await page.locator('[data-part=send]').getByText('virtual time takes none').waitFor();
+  await page.getByRole('button', { name: 'Play on this machine' }).click();
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  await page.getByRole('button', { name: 'Send a request…' }).click();
+  const dialog = page.locator('[data-part=request]');
+  await dialog.getByLabel('Service of web', { exact: true }).selectOption('web');
+  await dialog.getByRole('button', { name: 'Add a route below web', exact: true }).click();
+  await dialog.getByLabel('Service of web → db', { exact: true }).selectOption('db');
+  await dialog.getByRole('button', { name: 'Add a fault before web → db' }).click();
+  await dialog.getByLabel('Fault before web → db', { exact: true }).selectOption('error');
+  await dialog.getByLabel('status of error before web → db').fill('418');
+  await dialog.getByRole('button', { name: 'Add a fault after web', exact: true }).click();
+  await dialog.getByLabel('delay of latency after web').fill('30');
+  await dialog.getByLabel('delay of latency after web').press('Tab');
+  const document = dialog.getByLabel('The request as JSON');
+  assert.deepEqual(JSON.parse(await document.inputValue()), {
+    designation: 'web', faults: { after: [{ type: 'latency', args: { delay: 30 } }] },
+    routes: [{ designation: 'db', faults: { before: [{ type: 'error', args: { status: 418 } }] } }],
+  });
+  await dialog.getByRole('button', { name: 'Send it' }).click();
+  await dialog.getByText('not well at every hop: web -> db: it answered 418').waitFor();
+  const rows = async () => (await dialog.locator('[data-part=answer] tbody tr').allInnerTexts()).map(r => r.replace(/\s+/g, ' '));
+  const [web, db] = await rows();
+  assert.match(web, /^web 200 \d+(\.\d+)? ms$/);
+  assert.ok(Number(web.split(' ')[2]) >= 30, web);
+  assert.match(db, /^db it answered 418 .* 418 \d+(\.\d+)? (ms|µs)$/);
+  assert.equal(await dialog.locator('table').last().locator('tbody tr').count(), 4); // the client, web, its call, db
+  await serious(page);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'request.png') });
+
+  // By keyboard alone: the fault goes, the probability is 0, so that nothing is left of the route.
+  const press = async (name, key = 'Enter') => { await dialog.getByRole('button', { name, exact: true }).focus(); await page.keyboard.press(key); };
+  await press('Remove the fault error before web → db');
+  await page.waitForFunction(() => globalThis.document.activeElement.closest('[data-part=request]'));
+  await dialog.getByLabel('Probability of web → db in percent').focus();
+  await page.keyboard.type('0');
+  await page.keyboard.press('Tab');
+  await press('Send it');
+  await dialog.getByText('Every hop has answered well').waitFor();
+  assert.equal((await rows()).length, 1);
+  await dialog.getByText('1 service was left out').waitFor();
+
+  // A document is pasted; what is wrong with it is said as on the command line.
+  await document.fill('{"designation": "web", "rutes": []}');
+  await press('Send it');
+  await dialog.getByText('request:1:24: rutes: field "rutes" is not known (did you mean "routes"?)').waitFor();
+  await document.fill('{"designation": ');
+  await dialog.getByText('It cannot be drawn').waitFor();
+  await serious(page);
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await page.waitForFunction(() => globalThis.document.activeElement.textContent === 'Send a request…');
+  await page.getByRole('button', { name: '■ Stop' }).click();
+  await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
+  // The console names the refusal; nothing else may be there.
+  assert.deepEqual(page.problems.filter(p => !p.includes('422')), []);
+});

@@ -1,0 +1,75 @@
+package request
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
+	local "github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// ToClient leads to a system that another program runs on this machine.
+func ToClient(ctx context.Context, client controlhttp.Doer, system *local.Client) (*Door, error) {
+	urls, err := addresses(ctx, system)
+	return &Door{client, urls, system.SpansOf}, err
+}
+
+// Local is a system that this program runs.
+type Local interface {
+	teller
+	spanSource
+}
+
+// ToLocal leads to a system that this program runs.
+func ToLocal(ctx context.Context, client controlhttp.Doer, system Local) (*Door, error) {
+	urls, err := addresses(ctx, system)
+	return &Door{client, urls, gatherFrom(system)}, err
+}
+
+// ToCluster leads through the API server to a system on a cluster.
+func ToCluster(d *cluster.Deployment) *Door {
+	return &Door{throughAPIServer{d}, insideAddresses(d.System()), gatherFrom(d)}
+}
+
+// A teller tells where the services of a system are.
+type teller interface {
+	Status(ctx context.Context) (*local.Status, error)
+}
+
+// addresses lists the first replica's URL of each service.
+func addresses(ctx context.Context, system teller) (map[string]string, error) {
+	status, err := system.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	urls := map[string]string{}
+	for _, s := range status.Services {
+		urls[s.Name] = s.Endpoint
+	}
+	return urls, nil
+}
+
+// throughAPIServer sends requests to services of a system through the API server.
+type throughAPIServer struct{ system *cluster.Deployment }
+
+// Do implements controlhttp.Doer.
+func (t throughAPIServer) Do(req *http.Request) (*http.Response, error) {
+	name := req.URL.Hostname()
+	if t.system.System().Service(name) == nil {
+		return nil, fmt.Errorf("system %q has no service %q, and only its services are reached through the API server", t.system.System().Name, req.URL.Host)
+	}
+	return t.system.Do(req, name)
+}
+
+// insideAddresses are the URLs by which services of a system on a cluster reach
+// each other.
+func insideAddresses(system *topology.System) map[string]string {
+	urls := map[string]string{}
+	for i := range system.Services {
+		urls[system.Services[i].Name] = "http://" + system.Services[i].Name
+	}
+	return urls
+}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What the vocabulary offers is what Parse takes: with the arguments that are needed,
+// Parse takes what the vocabulary offers: each fault with the arguments that are needed,
 // with all, and with none that is not listed.
 func TestVocabularyIsWhatParseTakes(t *testing.T) {
 	var types []string

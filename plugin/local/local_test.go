@@ -171,7 +171,7 @@ func TestRuleID(t *testing.T) {
 		}
 		seen[rule] = id
 		if len(rule) > 63 || strings.Trim(rule, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			t.Errorf("%q is %q, which is no name of a rule", id, rule)
+			t.Errorf("%q is %q, which is not the name of a rule", id, rule)
 		}
 	}
 	if got := ruleID("net-delay-1"); got != "nnet-delay-1" {

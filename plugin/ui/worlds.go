@@ -78,7 +78,7 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 	flags := w.options.local
 	flags.TraceSample = kept.share
 	flags.Entrances = local.EntrancesOf(order.Experiment.Faults)
-	// What happens to replicas and faults is logged, as by 'up'.
+	// The page logs what happens to replicas and faults, as up does.
 	flags.Tell = true
 	memory := &logMemory{}
 	deployer, err := flags.Deployer(io.MultiWriter(w.options.streams.Err, memory))

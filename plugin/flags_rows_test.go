@@ -573,6 +573,7 @@ func runRows() []flagRow {
 		row("junit", "--on local", "--junit $NEW", "", `made: a new file`)
 		row("junit", "--on local --dry-run", "--junit $NEW", "", refused)
 		row("junit", "--detach", "--junit $NEW", "", refused)
+		row("junit", "--on local --report same", "--junit ./same", "", refused)
 		row("output", "--on local", "-o json", "", `"kind": "Result"`)
 		row("output", "--on local --dry-run", "-o json", "", `"kind": "Experiment"`)
 		row("output", "--detach", "-o json", "", refused)

@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
@@ -65,7 +64,10 @@ func JUnit(w io.Writer, runs []*result.Result) error {
 }
 
 func junitOf(r *result.Result) junitSuite {
-	name := strings.Join(append([]string{r.Name}, nonEmpty(r.Variant)...), "/")
+	name := r.Name
+	if r.Variant != "" {
+		name += "/" + r.Variant
+	}
 	s := junitSuite{
 		Name: fmt.Sprintf("%s, seed %d, on %s", name, r.Seed, r.Target), Time: fmt.Sprintf("%.3f", r.Ended.Sub(r.Started).Seconds()),
 		Timestamp:  r.Started.UTC().Format("2006-01-02T15:04:05"),
@@ -94,11 +96,4 @@ func junitOf(r *result.Result) junitSuite {
 	}
 	s.Tests = len(s.Cases)
 	return s
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
 }

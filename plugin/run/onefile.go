@@ -18,6 +18,9 @@ type oneFile struct {
 
 // probe checks, before anything is started, that the file can be written.
 func (f oneFile) probe() error {
+	if info, err := os.Stat(f.path); err == nil && info.IsDir() {
+		return fmt.Errorf("writing %s: %q is a directory; name a file in it", f.what, f.path)
+	}
 	temp, err := os.CreateTemp(filepath.Dir(f.path), ".report-*")
 	if err == nil {
 		err = errors.Join(temp.Close(), os.Remove(temp.Name()))

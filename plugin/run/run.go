@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -185,6 +186,8 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	switch {
 	case o.force && o.out == "":
 		return errors.New("--force is about the directory of --out: write --out, too, or leave it out")
+	case o.junit != "" && filepath.Clean(o.junit) == filepath.Clean(o.report):
+		return fmt.Errorf("--junit and --report are both %q, so one would replace the other: choose two files", o.junit)
 	case o.target.On == "local" && !o.predict && flags.Changed("calibration"):
 		return errors.New("--calibration is about runs in virtual time, and a run on this machine is none: write --predict, too, or --on virtual")
 	case o.dryRun:

@@ -45,15 +45,24 @@ func (f *File) replace(n *Node, v *decode.Node) (Edits, error) {
 	case n.Kind == Scalar && n.Body == n.To && n.Style == Plain:
 		return f.fill(w, n, v, inFlow)
 	case n.Kind == Scalar && v.Shape == decode.Text:
-		return Edits{{n.Body, n.To - n.Body, f.scalarLike(w, n, v.Scalar, inFlow)}}, nil
+		return Edits{{n.Body, n.To - n.Body, f.lead(n) + f.scalarLike(w, n, v.Scalar, inFlow)}}, nil
 	case inFlow, fits(v) && (n.Kind == Scalar || n.Style == Flow), n.Style == Flow && f.line(n.From) == f.line(n.To):
-		return Edits{{n.Body, n.To - n.Body, w.inline(v, f.inFlow(n))}}, nil
+		return Edits{{n.Body, n.To - n.Body, f.lead(n) + w.inline(v, f.inFlow(n))}}, nil
 	}
 	after := f.afterMark(n)
 	if after < 0 {
 		return nil, f.layout(n.From)
 	}
 	return Edits{{after, n.To - after, w.block(v, f.entryIndent(n), f.hasKey(n))}}, nil
+}
+
+// lead returns the blanks that go before what is put in place of a scalar. Only a
+// scalar in block style may begin in the column of its key, or left of it.
+func (f *File) lead(n *Node) string {
+	if n.Style != Literal && n.Style != Folded || n.Parent == nil || !f.ownLine(n.Body) {
+		return ""
+	}
+	return strings.Repeat(" ", max(0, len(f.entryIndent(n))+1-f.column(n.Body)))
 }
 
 // fill writes a value where none is.

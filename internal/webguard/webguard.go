@@ -36,7 +36,7 @@ func (g Guard) Check(r *http.Request) error {
 	}
 	// Browsers send Origin with each request that may change something, and
 	// Sec-Fetch-Site with each request, to this machine even without TLS.
-	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
+	site, origin := first(r.Header["Sec-Fetch-Site"]), first(r.Header["Origin"])
 	if site == "same-origin" && g.OwnPage != nil && g.OwnPage(r) {
 		site = ""
 		if origin == "http://"+r.Host {
@@ -47,6 +47,15 @@ func (g Guard) Check(r *http.Request) error {
 		return fmt.Errorf("requests of web pages are refused by %s; send it from a program", g.Name)
 	}
 	return nil
+}
+
+// first is what http.Header.Get finds, whose work on the name a mock service would
+// feel: a server has brought the names into their canonical form.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // LoopbackHosts are the Hosts of a server that listens on a loopback address of

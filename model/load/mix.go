@@ -1,6 +1,8 @@
 package load
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"sort"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
@@ -68,22 +70,18 @@ const RequestIDLength = 36
 
 // AppendRequestID appends the id of RequestID to a buffer.
 func AppendRequestID(dst []byte, key dist.Key) []byte {
-	const digits = "0123456789abcdef"
-	hi, lo := key.With("id").Uint64(), key.With("id low").Uint64()
-	hi = hi&^0xf000 | 0x4000 // version 4
-	lo = lo&^(3<<62) | 2<<62 // variant 10
-	for i := range 16 {
-		if i == 8 || i == 12 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, digits[hi>>(60-4*i)&15])
-	}
-	dst = append(dst, '-')
-	for i := range 16 {
-		if i == 4 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, digits[lo>>(60-4*i)&15])
-	}
-	return dst
+	return AppendUUID(dst, key.With("id").Uint64(), key.With("id low").Uint64())
+}
+
+// AppendUUID appends 128 random bits, of which it uses 122, in the text form of a
+// random UUID (RFC 9562, version 4).
+func AppendUUID(dst []byte, hi, lo uint64) []byte {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], hi&^0xf000|0x4000)  // version 4
+	binary.BigEndian.PutUint64(b[8:], lo&^(3<<62)|2<<62) // variant 10
+	dst = append(hex.AppendEncode(dst, b[:4]), '-')
+	dst = append(hex.AppendEncode(dst, b[4:6]), '-')
+	dst = append(hex.AppendEncode(dst, b[6:8]), '-')
+	dst = append(hex.AppendEncode(dst, b[8:10]), '-')
+	return hex.AppendEncode(dst, b[10:])
 }

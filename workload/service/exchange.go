@@ -56,7 +56,10 @@ type exchange struct {
 // returns the worker to give back to the admission, if there is one.
 func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
-	x.w, x.r, x.faults, x.metrics, x.chain, x.left, x.identity = nil, nil, nil, nil, nil, nil, exec.Identity{}
+	x.w, x.r, x.faults, x.metrics, x.chain, x.left = nil, nil, nil, nil, nil, nil
+	if x.identity.ID != "" {
+		x.identity = exec.Identity{}
+	}
 	x.status, x.drained, x.body, x.closing = 0, false, nil, false
 	x.trace.reset()
 	if x.answered > 0 {

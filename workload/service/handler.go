@@ -37,7 +37,9 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := s.exchanges.Get().(*exchange)
 	x.w, x.r, x.id, x.start, x.faults = w, r, id, s.now(), s.faults.now.Load()
-	x.beginTrace()
+	if s.tracer.buffer != nil {
+		x.traceContext()
+	}
 	if s.replica.StopsAbandoned {
 		x.left = r.Context().Done()
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
-	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
@@ -35,7 +34,9 @@ func value(h http.Header, name string, bound int) string {
 
 // newRequestID returns a random UUID. It is made for every request that has none,
 // and no secret, so a fast generator makes it.
-func newRequestID() string { return load.RequestID(dist.Key(fast.Uint64())) }
+func newRequestID() string {
+	return string(load.AppendUUID(make([]byte, 0, load.RequestIDLength), fast.Uint64(), fast.Uint64()))
+}
 
 // setRequestID gives the answer the id of its request, or a new one.
 func setRequestID(to, from http.Header) string {

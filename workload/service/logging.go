@@ -37,7 +37,7 @@ func (x *exchange) logRequest(took time.Duration) {
 	}
 	h := x.r.Header
 	attributes := []slog.Attr{
-		slog.String("request", x.id), slog.String("trace", x.trace.context.Trace.String()), slog.String("method", x.r.Method), slog.String("path", problem.Excerpt(x.r.URL.Path)),
+		slog.String("request", x.id), slog.String("trace", x.traceContext().Trace.String()), slog.String("method", x.r.Method), slog.String("path", problem.Excerpt(x.r.URL.Path)),
 	}
 	if x.status > 0 {
 		attributes = append(attributes, slog.Int("status", x.status))

@@ -35,11 +35,17 @@ func newReply(e *behave.Endpoint, m *metrics.Metrics) *reply {
 // set gives the reply a body, if its status has one.
 func (r *reply) set(body []byte, contentType string) {
 	r.body = body
-	r.header = map[string][]string{"Content-Type": {contentType}, "Content-Length": {strconv.Itoa(len(body))}}
+	r.header = map[string][]string{"Content-Type": {contentType}}
+	if len(body) > smallBody {
+		r.header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	if bodyForbidden(r.status) {
 		r.body, r.header = nil, map[string][]string{}
 	}
 }
+
+// smallBody is up to where net/http tells the length by itself, with less work.
+const smallBody = 2048
 
 // setBody is set for a text of the System's file.
 func (r *reply) setBody(body []byte) { r.set(body, contentTypeOf(body)) }

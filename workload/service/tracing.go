@@ -40,7 +40,8 @@ func newTracer(cfg *Config, began time.Time) tracer {
 type tracing struct {
 	// context is that of the request's trace. Its Span is the parent that the
 	// request has brought, or zero.
-	context span.Parent
+	context    span.Parent
+	hasContext bool
 	// ids are known if the request makes calls.
 	ids   span.Ids
 	hasID bool
@@ -51,33 +52,43 @@ type tracing struct {
 }
 
 func (t *tracing) reset() {
+	if !t.hasContext && !t.hasID && len(t.events) == 0 {
+		return
+	}
 	clear(t.attempts)
 	clear(t.events)
 	*t = tracing{attempts: t.attempts[:0], events: t.events[:0]}
 }
 
-// beginTrace finds the trace that the request belongs to.
-func (x *exchange) beginTrace() {
+// traceContext is the context of the trace that the request belongs to. It is found
+// when it is first needed, as many requests need none. The caller holds the
+// exchange's mu if branches run.
+func (x *exchange) traceContext() span.Parent {
+	if x.trace.hasContext {
+		return x.trace.context
+	}
+	x.trace.hasContext = true
 	t := &x.service.tracer
 	if text := value(x.r.Header, control.TraceHeader, maxID); text != "" {
 		if parent, ok := span.ParseParent(text); ok {
 			x.trace.context = parent
-			return
+			return parent
 		}
 	}
 	id := t.traces.Of(x.id)
 	// Without spans of our own, others may want to see the trace.
 	x.trace.context = span.Parent{Trace: id, Sampled: t.buffer == nil || t.sampler.Keeps(id)}
+	return x.trace.context
 }
 
 // traceparent is the context of the attempt that leads to a hop.
 func (x *exchange) traceparent(hop string) string {
 	x.mu.Lock()
 	t := &x.trace
+	out := x.traceContext()
 	if !t.hasID {
-		t.ids, t.hasID = span.IdsOf(t.context.Trace, x.id), true
+		t.ids, t.hasID = span.IdsOf(out.Trace, x.id), true
 	}
-	out := t.context
 	out.Span = t.ids.Attempt(hop)
 	x.mu.Unlock()
 	return out.String()

@@ -27,6 +27,8 @@ type Listener struct {
 
 	mu   sync.Mutex
 	open map[*Conn]struct{}
+	// watch runs while connections are open, to close those that hang.
+	watch *time.Timer
 }
 
 // NewListener lets a number of connections of ln be open at once, any number if
@@ -63,12 +65,28 @@ func (l *Listener) Accept() (net.Conn, error) {
 		l.release(worker)
 		return nil, err
 	}
-	c := &Conn{Conn: conn, listener: l, worker: worker}
+	c := &Conn{Conn: conn, listener: l, worker: worker, seen: progress{inHeader: true}, since: time.Now()}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.open[c] = struct{}{}
-	l.mu.Unlock()
-	c.watchPatience()
+	if l.watch == nil {
+		l.watch = time.AfterFunc(lookEvery, l.look)
+	}
 	return c, nil
+}
+
+// look closes the connections that hang in the header of a request, or rest for
+// too long. A timer for each connection would have the scheduler read the clock
+// all the time, which costs some per cent of a small request, as does one for each
+// request, which net/http has.
+func (l *Listener) look() {
+	l.mu.Lock()
+	if l.watch = nil; len(l.open) > 0 {
+		l.watch = time.AfterFunc(lookEvery, l.look)
+	}
+	l.mu.Unlock()
+	now := time.Now()
+	l.closeIf(func(c *Conn) bool { return c.hangs(now) })
 }
 
 func (l *Listener) release(worker int) {
@@ -127,15 +145,25 @@ type Conn struct {
 	// served counts the requests; deadline is set if the connection has one.
 	served   atomic.Int64
 	deadline atomic.Bool
-	// watch runs out to see whether a header is still not complete; guarded by the
-	// listener's mu.
-	watch *time.Timer
+	// seen is what was found when the listener looked, since when; both guarded by
+	// its mu.
+	seen  progress
+	since time.Time
+}
+
+// progress is what a connection has done: requests served, and whether it is in the
+// header of another.
+type progress struct {
+	served   int64
+	inHeader bool
 }
 
 const (
 	// HeaderPatience is how long a connection may take for the header of a request.
-	// It is looked after so often, so that a slow one may take up to twice as long.
+	// A slow one may take longer by twice lookEvery.
 	HeaderPatience = 10 * time.Second
+	// lookEvery is how often connections are looked after.
+	lookEvery = 5 * time.Second
 	// IdlePatience is how long a connection may be kept without a request.
 	IdlePatience = 3 * time.Minute
 )
@@ -193,33 +221,16 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 // first request of the connection.
 func (c *Conn) inHeader() bool { return c.served.Load() == 0 || c.moves.Load() > 1 }
 
-// watchPatience closes the connection if it hangs in the header of a request, or
-// rests for too long. A timer for each request, as net/http has it, would cost
-// some per cent of a small request; this one runs all the time and looks now and
-// then.
-func (c *Conn) watchPatience() {
-	var served int64
-	inHeader, since := true, time.Now()
-	c.listener.mu.Lock()
-	defer c.listener.mu.Unlock()
-	c.watch = time.AfterFunc(HeaderPatience, func() {
-		if now := c.served.Load(); now != served || c.inHeader() != inHeader || c.serving.Load() {
-			served, inHeader, since = now, c.inHeader(), time.Now()
-		}
-		patience := IdlePatience
-		if inHeader {
-			patience = HeaderPatience
-		}
-		if time.Since(since) >= patience {
-			_ = c.Close()
-			return
-		}
-		c.listener.mu.Lock()
-		defer c.listener.mu.Unlock()
-		if !c.done.Load() {
-			c.watch.Reset(HeaderPatience)
-		}
-	})
+// hangs reports whether the connection has been for too long in one header, or
+// without a request.
+func (c *Conn) hangs(now time.Time) bool {
+	if at := (progress{c.served.Load(), c.inHeader()}); at != c.seen || c.serving.Load() {
+		c.seen, c.since = at, now
+	}
+	if c.seen.inHeader {
+		return now.Sub(c.since) >= HeaderPatience
+	}
+	return now.Sub(c.since) >= IdlePatience
 }
 
 func (c *Conn) Read(b []byte) (int, error) {
@@ -244,9 +255,6 @@ func (c *Conn) Close() error {
 	err := c.Conn.Close()
 	c.listener.mu.Lock()
 	delete(c.listener.open, c)
-	if c.watch != nil {
-		c.watch.Stop()
-	}
 	c.listener.mu.Unlock()
 	c.listener.release(c.worker)
 	return err

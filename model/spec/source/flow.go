@@ -87,9 +87,10 @@ func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
 }
 
 // blankAfter is what keeps an entry without a value apart from what is put behind it:
-// in {a:,} the colon is read as part of the key.
+// in {a:,} the colon is read as part of the key. If it is that already, a blank would
+// make it the end of the key.
 func (f *File) blankAfter(e *Entry) string {
-	if to := e.To(); to > 0 && e.Value.From == e.Value.To && f.Text[to-1] == ':' {
+	if to := e.To(); e.colon >= 0 && e.Value.From == e.Value.To && f.Text[to-1] == ':' {
 		return " "
 	}
 	return ""

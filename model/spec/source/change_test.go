@@ -30,7 +30,7 @@ func TestRandomChanges(t *testing.T) {
 			continue
 		}
 		rounds := 8
-		if strings.Contains(path, filepath.FromSlash("testdata/edit/")) {
+		if strings.Contains(path, filepath.FromSlash("testdata/edit/")) || strings.Contains(path, filepath.FromSlash("source/testdata/")) {
 			rounds = 200
 		}
 		for range rounds {

@@ -35,7 +35,7 @@ func TestDryRunsTellOfEveryFlag(t *testing.T) {
 				continue
 			}
 			line := row.command + " " + args
-			if with, without := w.see(t, line+" "+row.with), w.see(t, line); with == without {
+			if with, without := w.see(t, line+" "+row.with, nil), w.see(t, line, nil); with == without {
 				t.Errorf("kubectl microsim %s says the same with %s", line, row.with)
 			}
 		}

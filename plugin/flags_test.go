@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,26 +106,54 @@ func eachFlag(visit func(command string, flag *pflag.Flag)) {
 
 // prove runs a command with the flag and without it.
 func (w *flagWorld) prove(t *testing.T, row flagRow) {
-	with := w.see(t, row.command+" "+row.args+" "+row.with)
+	line := row.command + " " + row.args + " " + row.with
 	if row.want == refused {
-		if !strings.HasPrefix(with, "exit code 2\n") || !strings.Contains(with, "--"+row.flag) {
+		if with := w.see(t, line, nil); !strings.HasPrefix(with, "exit code 2\n") || !strings.Contains(with, "--"+row.flag) {
 			t.Errorf("it is not refused: %s", with)
 		}
 		return
 	}
-	pattern := regexp.MustCompile("(?m)" + w.expand(row.want))
-	if !pattern.MatchString(with) {
-		t.Errorf("%q is not seen with it: %s", pattern, with)
+	// Ports are other ones for each command, as are the names of new files.
+	pattern := func() *regexp.Regexp { return regexp.MustCompile("(?m)" + w.expand(row.want)) }
+	if with := w.see(t, line, pattern); !pattern().MatchString(with) {
+		t.Errorf("%q is not seen with it: %s", pattern(), with)
 	}
-	if without := w.see(t, row.command+" "+row.args+" "+row.instead); pattern.MatchString(without) {
-		t.Errorf("%q is seen without it, too: %s", pattern, without)
+	if without := w.see(t, row.command+" "+row.args+" "+row.instead, nil); pattern().MatchString(without) {
+		t.Errorf("%q is seen without it, too: %s", pattern(), without)
 	}
 }
 
-// see runs a command and returns all that it did.
-func (w *flagWorld) see(t *testing.T, line string) string {
+// How long a command may take, and how long one is watched that goes on for ever: it
+// waits for pods or nodes that nobody starts, or for more of a log.
+const (
+	endsWithin  = time.Minute
+	watchedOnly = time.Second
+)
+
+// goesOn reports whether a command ends only when it is interrupted.
+func goesOn(line string) bool {
+	for _, word := range []string{"--node-image", "--yes", "--probe", "--follow"} {
+		if strings.Contains(line, word) {
+			return true
+		}
+	}
+	for _, start := range []string{"cluster create", "ui ", "monitor held"} {
+		if strings.HasPrefix(line, start) {
+			return true
+		}
+	}
+	return strings.HasPrefix(line, "report") && strings.Contains(line, "--wait")
+}
+
+// see runs a command and returns all that it did. One that goes on is interrupted when
+// what it did matches the pattern; without a pattern, after a while.
+func (w *flagWorld) see(t *testing.T, line string, pattern func() *regexp.Regexp) string {
 	t.Helper()
-	if seen, ok := w.seen[line]; ok {
+	key := line
+	if pattern != nil && goesOn(line) {
+		key += "\x00" + pattern().String()
+	}
+	if seen, ok := w.seen[key]; ok {
 		return seen
 	}
 	w.reset(t)
@@ -132,19 +161,61 @@ func (w *flagWorld) see(t *testing.T, line string) string {
 	for _, word := range strings.Fields(line) {
 		args = append(args, w.expand(word))
 	}
-	limit, ends := 20*time.Second, true
-	if strings.Contains(line, "--node-image") || strings.HasPrefix(line, "cluster create") || strings.Contains(line, "--yes") || strings.Contains(line, "--probe") || strings.Contains(line, "--follow") || strings.HasPrefix(line, "ui ") || strings.HasPrefix(line, "monitor held") || strings.Contains(line, "--wait") && strings.HasPrefix(line, "report") {
-		limit, ends = 2*time.Second, false // it waits for pods or nodes that nobody starts, or for more of a log
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), endsWithin)
 	defer cancel()
-	var out, talk strings.Builder
-	code := Run(ctx, args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
-	interrupted := ctx.Err() != nil
-	if interrupted && ends {
+	var out, talk watchedText
+	did := func() string { return out.String() + talk.String() + w.asked() }
+	ended := make(chan struct{})
+	code, interrupted := 0, false
+	go func() {
+		defer close(ended)
+		code = Run(ctx, args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})
+		interrupted = ctx.Err() != nil
+	}()
+	if goesOn(line) {
+		enough := func(time.Duration) bool { return pattern().MatchString(did()) }
+		if pattern == nil || pattern().MatchString("interrupted: true") {
+			enough = func(watched time.Duration) bool { return watched > watchedOnly }
+		}
+		watch(ended, enough)
+		cancel()
+	}
+	<-ended
+	if interrupted && !goesOn(line) {
 		t.Errorf("kubectl microsim %s: it did not end", line)
 	}
-	seen := fmt.Sprintf("exit code %d\n%s%s%sinterrupted: %t\n", code, out.String(), talk.String(), w.asked(), interrupted)
-	w.seen[line] = seen
+	seen := fmt.Sprintf("exit code %d\n%sinterrupted: %t\n", code, did(), interrupted)
+	w.seen[key] = seen
 	return seen
+}
+
+// watch waits until a command has ended, or until enough was seen of it.
+func watch(ended <-chan struct{}, enough func(watched time.Duration) bool) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for began := time.Now(); time.Since(began) < endsWithin && !enough(time.Since(began)); {
+		select {
+		case <-ended:
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// A watchedText is what a command prints; it may be read meanwhile.
+type watchedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (w *watchedText) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+func (w *watchedText) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
 }

@@ -69,6 +69,13 @@ name: urls
 system: {services: [{name: web}]}
 load: {rate: 20, duration: 400ms, requests: [{url: "$SERVER/from-file"}]}
 `},
+	"$ONEUSER": {"one-user.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: user
+system: {services: [{name: web}]}
+load: {users: 1, count: 8, requests: [{url: "$SERVER/from-file"}]}
+`},
 	"$LOADS": {"loads.yaml", `
 apiVersion: microsim.isala.me/v1alpha1
 kind: LoadGenerator
@@ -141,11 +148,11 @@ func newFlagWorld(t *testing.T) *flagWorld {
 			s.Close()
 		}
 	})
-	w.words["$SERVER"], w.words["$PORT"] = plain.URL, freePort(t)
+	w.words["$SERVER"] = plain.URL
+	w.words["$PORT"], w.words["$AFTERPORT"] = freePorts(t)
 	w.words["$SECUREDX"] = secured.URL + "/x"
 	w.words["$HTTPSREQUEST"] = w.file(t, "https-request.json", fmt.Sprintf(`{"designation":%q}`, secured.URL+"/secured"))
 	w.words["$TWO"] = plain.URL + "/one " + plain.URL + "/two"
-	w.words["$AFTERPORT"] = fmt.Sprint(atoi(w.words["$PORT"]) + 1)
 	for word, f := range flagFiles {
 		w.words[word] = w.file(t, f.name, strings.ReplaceAll(f.text, "$SERVER", plain.URL))
 	}
@@ -200,8 +207,11 @@ func (w *flagWorld) serve(rw http.ResponseWriter, r *http.Request, api http.Hand
 	if r.Header.Get("Accept-Encoding") == "" {
 		compressed = "uncompressed"
 	}
+	forAPI := strings.HasPrefix(r.URL.Path, "/api") || r.URL.Path == "/version"
 	w.mu.Lock()
-	w.conns[r.RemoteAddr] = true
+	if !forAPI { // clients of the API server keep connections in their own way
+		w.conns[r.RemoteAddr] = true
+	}
 	fmt.Fprintf(&w.requests, "asked: %s %s %s body=%q", r.Method, r.URL, compressed, body[:min(len(body), 4000)])
 	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scope"} {
 		if v := r.Header.Get(name); v != "" {
@@ -220,7 +230,7 @@ func (w *flagWorld) serve(rw http.ResponseWriter, r *http.Request, api http.Hand
 	}
 	if r.URL.Path == "/slow" {
 		select { // longer than the timeouts of the rows
-		case <-time.After(2 * time.Second):
+		case <-time.After(4 * time.Second):
 		case <-r.Context().Done():
 		}
 	}
@@ -356,20 +366,23 @@ func (w *flagWorld) file(t *testing.T, name, text string) string {
 	return path
 }
 
-// freePort returns a port that nobody listens to at the moment.
-func freePort(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freePorts returns two ports in a row that nobody listens to at the moment. They are
+// none of those that the system gives to connections.
+func freePorts(t *testing.T) (port, after string) {
+	for base := 20000 + os.Getpid()%5000*2; base < 32000; base += 2 {
+		one, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base)))
+		if err != nil {
+			continue
+		}
+		two, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+1)))
+		one.Close()
+		if err == nil {
+			two.Close()
+			return strconv.Itoa(base), strconv.Itoa(base + 1)
+		}
 	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
-}
-
-func atoi(text string) int {
-	n, _ := strconv.Atoi(text)
-	return n
+	t.Fatal("there are no two free ports in a row")
+	return "", ""
 }
 
 // makeSet records a run of which data sets can be made, and makes one.

@@ -165,6 +165,41 @@ func TestLabelsOfOtherPodsAreSplitOff(t *testing.T) {
 	}
 }
 
+// The namespaces of a selector are those of a cluster: pods are selected there, and a
+// system has to be there.
+func TestNamespacesOfSelectors(t *testing.T) {
+	text := func(namespaces, label string) string {
+		return "{apiVersion: chaos-mesh.org/v1alpha1, kind: PodChaos, metadata: {name: x, namespace: team}, spec: {action: pod-kill, mode: all, selector: {namespaces: [" + namespaces + "], labelSelectors: {" + label + "}}}}"
+	}
+	for _, test := range []struct{ namespaces, want, fails string }{
+		{"there", "there", ""},
+		{"", "team", ""},
+		{"there, here", "", "names the namespaces there, here, and a fault acts in one"},
+	} {
+		_, pods, err := readFaults(t, "test.yaml", []byte(text(test.namespaces, "app: nginx")))[0].Split(faultyShop())
+		if test.fails != "" {
+			if err == nil || !strings.Contains(err.Error(), test.fails) {
+				t.Errorf("namespaces %q give %v, want an error with %q", test.namespaces, err, test.fails)
+			}
+			continue
+		}
+		if err != nil || len(pods) != 1 || pods[0].Namespace != test.want {
+			t.Errorf("namespaces %q give %+v, %v; want the namespace %q", test.namespaces, pods, err, test.want)
+		}
+	}
+	ours := readFaults(t, "test.yaml", []byte(text("there", "app: cart")))[0]
+	if err := ours.CheckNamespace("shop", "there"); err != nil {
+		t.Error(err)
+	}
+	if err := ours.CheckNamespace("shop", "elsewhere"); err == nil || !strings.Contains(err.Error(), `namespace "there", and system "shop" is in "elsewhere"`) {
+		t.Errorf("another namespace gives %v", err)
+	}
+	ours = readFaults(t, "test.yaml", []byte(text("", "app: cart")))[0]
+	if err := ours.CheckNamespace("shop", "elsewhere"); err != nil {
+		t.Errorf("no namespaces: %v", err)
+	}
+}
+
 // VECROsim's fault files carry fields that mean nothing to a fault.
 func TestVECROsimsFaultFiles(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "cases", "vecrosim-faults.yaml"))

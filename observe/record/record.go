@@ -134,6 +134,48 @@ func checkDir(options Options) (existed bool, err error) {
 	return false, errors.New("it holds files that do not belong to a record of a run; name another directory, or use --force to keep them beside the record")
 }
 
+// CheckDir says why a run cannot be recorded into the directory of the options.
+func CheckDir(options Options) error {
+	if _, err := checkDir(options); err != nil {
+		return fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	return nil
+}
+
+// CheckParent refuses a directory for the records of several experiments that holds
+// something else than directories with records.
+func CheckParent(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("recording into %q: %w", dir, err)
+	}
+	for _, e := range entries {
+		if !hasRecord(filepath.Join(dir, e.Name())) {
+			return fmt.Errorf("recording into %q: it holds %q, which is not a record of an experiment; name another directory, or use --force to keep it beside the records", dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// Below lists the directories with records right below a directory.
+func Below(dir string) (paths []string) {
+	entries, _ := os.ReadDir(dir) // one that cannot be read has none to show
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); hasRecord(path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// hasRecord reports whether a directory holds a record of a run or of a comparison.
+func hasRecord(dir string) bool {
+	return isOurs(filepath.Join(dir, ResultFile), result.ResultKind) || isOurs(filepath.Join(dir, ComparisonFile), result.ComparisonKind)
+}
+
 // isOurs reports whether a file is of a kind that this program writes.
 func isOurs(path, kind string) bool {
 	f, err := os.Open(path)

@@ -31,8 +31,8 @@ type Series struct {
 // are common to all runs. A directory that holds something else than an earlier
 // series is refused unless forced.
 func NewSeries(options Options, inputs func(variant string, seed uint64) (map[string][]byte, error)) (*Series, error) {
-	if err := checkSeriesDir(options); err != nil {
-		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
+	if err := CheckSeriesDir(options); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
@@ -44,6 +44,14 @@ func NewSeries(options Options, inputs func(variant string, seed uint64) (map[st
 		}
 	}
 	return s, nil
+}
+
+// CheckSeriesDir says why runs cannot be recorded into the directory of the options.
+func CheckSeriesDir(options Options) error {
+	if err := checkSeriesDir(options); err != nil {
+		return fmt.Errorf("recording into %q: %w", options.Dir, err)
+	}
+	return nil
 }
 
 func checkSeriesDir(options Options) error {

@@ -64,15 +64,16 @@ func generate(ctx context.Context, args []string, streams Streams) error {
 // patience is how long a generator waits for others.
 type patience struct {
 	// start bounds the wait to be started, and terminated the wait for a follower
-	// to read the end after a signal.
-	start, terminated time.Duration
+	// to read the end after a signal. A follower whose connection broke is back
+	// within absent.
+	start, terminated, absent time.Duration
 	// during and after are how long nobody may follow: while the load goes on,
 	// and after its end.
 	during, after time.Duration
 }
 
 func defaultPatience() patience {
-	return patience{start: 5 * time.Minute, terminated: 20 * time.Second, during: 10 * time.Minute, after: time.Minute}
+	return patience{start: 5 * time.Minute, terminated: 20 * time.Second, absent: 5 * time.Second, during: 10 * time.Minute, after: time.Minute}
 }
 
 // A generator is one share of a load, from when it is described until somebody
@@ -151,11 +152,13 @@ func (g *generator) Run(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-g.done:
-	case <-g.log.lonely(ended, g.patience.after):
+	case <-g.log.lonely(ended, g.patience.after, time.Now()):
 		return errors.New("nobody has read the end of the load")
 	case <-ctx.Done():
+		// Without a follower, such as a program that was killed, nobody will read it.
 		select {
 		case <-g.done:
+		case <-g.log.lonely(ended, g.patience.absent, time.Time{}):
 		case <-time.After(g.patience.terminated):
 		}
 	}
@@ -171,7 +174,7 @@ var (
 func (g *generator) generate(parent context.Context, delay time.Duration) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	lonely := g.log.lonely(ctx, g.patience.during)
+	lonely := g.log.lonely(ctx, g.patience.during, time.Time{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

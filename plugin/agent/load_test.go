@@ -189,6 +189,20 @@ func TestGeneratorDoesNotWaitForEver(t *testing.T) {
 	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "nobody has read the end") {
 		t.Errorf("a load that nobody follows ends with %v", err)
 	}
+	// After a signal, the end is kept for those who follow; nobody does since the
+	// program that did was killed.
+	r = startGenerator(t, load.Phase{Rate: 100}, short(patience{start: time.Minute, during: time.Minute, after: time.Minute, absent: 20 * time.Millisecond, terminated: time.Hour}))
+	r.ok(http.MethodPost, control.LoadStartPath, "{}")
+	r.read(1, 1)
+	r.stop()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			t.Errorf("a load that nobody follows any more ends a signal with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("after a signal, a load that nobody follows waits for followers")
+	}
 }
 
 func TestLonelinessIsOverWhileSomebodyFollows(t *testing.T) {
@@ -198,7 +212,7 @@ func TestLonelinessIsOverWhileSomebodyFollows(t *testing.T) {
 		l := newOutcomeLog(maxKept)
 		began := time.Now()
 		leave := l.follow()
-		lonely := l.lonely(ctx, time.Minute)
+		lonely := l.lonely(ctx, time.Minute, time.Time{})
 		time.Sleep(5 * time.Minute)
 		leave()
 		<-lonely

@@ -112,7 +112,6 @@ func (l *outcomeLog) finish(end *remote.End) {
 	defer l.mu.Unlock()
 	l.cut()
 	l.end = end
-	l.seen = time.Now()
 	l.wake()
 }
 
@@ -145,23 +144,26 @@ func (l *outcomeLog) follow() (leave func()) {
 	}
 }
 
-// alone is how long nobody has followed.
-func (l *outcomeLog) alone() time.Duration {
+// alone is how long nobody has followed after a time.
+func (l *outcomeLog) alone(after time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.followers > 0 {
+	switch {
+	case l.followers > 0:
 		return 0
+	case l.seen.After(after):
+		after = l.seen
 	}
-	return time.Since(l.seen)
+	return time.Since(after)
 }
 
-// lonely returns a channel that is closed when nobody has followed for some
-// time. The end of ctx ends the watching.
-func (l *outcomeLog) lonely(ctx context.Context, limit time.Duration) <-chan struct{} {
+// lonely returns a channel that is closed when nobody has followed for some time,
+// which counts from after on. The end of ctx ends the watching.
+func (l *outcomeLog) lonely(ctx context.Context, limit time.Duration, after time.Time) <-chan struct{} {
 	closed := make(chan struct{})
 	go func() {
 		for {
-			left := limit - l.alone()
+			left := limit - l.alone(after)
 			if left <= 0 {
 				close(closed)
 				return

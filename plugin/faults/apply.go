@@ -45,8 +45,9 @@ Files are the fault definitions of VECROsim, the objects NetworkChaos, StressCha
 Chaos Mesh, and Experiments, of which only the faults are taken. What the system cannot do is said
 before anything begins.
 
-Labels of Chaos Mesh that name no service of the system select pods of the namespace of -n, on a
-cluster. They are listed, and the command asks before it breaks them.`,
+Labels of Chaos Mesh that name no service of the system select pods of a cluster, in the namespace
+that the file names, or else in that of -n. They are listed, and the command asks before it breaks
+them.`,
 		Example: `  kubectl microsim fault apply -f evening.yaml
   kubectl microsim fault apply -f networkchaos.yaml --duration 5min --on kind
   kubectl microsim fault apply -f evening.yaml --on local --dry-run`,

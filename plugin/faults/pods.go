@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*a
 		for i, set := range sets {
 			ours, others, err := set.Split(at.system)
 			sets[i], pods, failed = &ours, append(pods, others...), append(failed, err)
+			if d, ok := at.ours.(*cluster.Deployment); ok {
+				failed = append(failed, ours.CheckNamespace(at.system.Name, d.Namespace()))
+			}
 		}
 		if err := errors.Join(failed...); err != nil {
 			return nil, nil, err
@@ -124,6 +128,9 @@ func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []docum
 		return nil
 	}
 	namespace, err := o.target.Kube.Namespace(ctx, o.target.On)
+	if err == nil {
+		namespace, err = namespaceOf(pods, namespace, len(o.target.Kube.Changed("namespace")) > 0)
+	}
 	if err != nil {
 		return err
 	}
@@ -143,6 +150,22 @@ func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []docum
 		at.pods[p.Selector] = x
 	}
 	return errors.Join(failed...)
+}
+
+// namespaceOf is the one namespace of the pods that faults select: that of their files
+// or, where these do not say, current, which may have been given with -n.
+func namespaceOf(pods []document.PodFault, current string, given bool) (string, error) {
+	namespace := cmp.Or(pods[0].Namespace, current)
+	for _, p := range pods {
+		meant := cmp.Or(p.Namespace, current)
+		switch {
+		case given && meant != current:
+			return "", fmt.Errorf("fault %q selects pods of namespace %q, and -n says %q: keep one", p.Fault.Name, meant, current)
+		case meant != namespace:
+			return "", fmt.Errorf("the faults %q and %q select pods of the namespaces %q and %q, and the faults of one command act in one: apply their files one by one", pods[0].Fault.Name, p.Fault.Name, namespace, meant)
+		}
+	}
+	return namespace, nil
 }
 
 // confirm shows the pods of others that would be broken, and asks whether to go on.

@@ -161,6 +161,8 @@ func (o *loadOptions) read(ctx context.Context, args []string) (load.Profile, st
 	cli.ShowNotes(o.streams.Err, docs)
 	profile, name := load.Profile{}, o.system
 	switch loads, experiments := docs.Loads(), docs.Experiments(); {
+	case len(loads) > 0 && len(experiments) > 0:
+		return profile, "", fmt.Errorf("the files describe %d loads, and %d experiments with loads of their own: choose with --only, of %s", len(loads), len(experiments), strings.Join(docs.Names(), ", "))
 	case len(loads) > 0:
 		joined, err := docs.Join()
 		if err != nil {

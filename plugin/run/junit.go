@@ -25,6 +25,14 @@ func newJUnitWriter(path string) (*junitWriter, error) {
 	return w, w.file.probe()
 }
 
+// junitWriter returns the writer of the experiment, which several have together.
+func (o *runOptions) junitWriter() (*junitWriter, error) {
+	if o.several != nil {
+		return o.several.tests, nil
+	}
+	return newJUnitWriter(o.junit)
+}
+
 // Observe takes in what happens in runs.
 func (w *junitWriter) Observe(event runner.Event) {
 	if ended, ok := event.(runner.RunEnded); ok {

@@ -204,6 +204,9 @@ func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) er
 		text, err = read(record.ResultFile)
 	}
 	if errors.Is(err, os.ErrNotExist) {
+		if below := record.Below(dir); len(below) > 0 {
+			return fmt.Errorf("reading the results in %q: it has those of several experiments: name one of %s", dir, strings.Join(below, ", "))
+		}
 		return fmt.Errorf("reading the results in %q: there is neither %s nor %s", dir, record.ResultFile, record.ComparisonFile)
 	}
 	if err == nil && o.page != "" {

@@ -61,6 +61,7 @@ type runOptions struct {
 	junit    string
 	output   cli.Output
 	dryRun   bool
+	several  *several
 }
 
 // New is `run`.
@@ -73,9 +74,14 @@ func New(streams cli.Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
-The files describe one experiment; or a system, its loads and faults, of which one is made. Loads of
+The files describe experiments; or a system, its loads and faults, of which one is made. Loads of
 MicroSim run at the same time, each at its own rate. Faults of VECROsim and Chaos Mesh beside an
-experiment are added to it. With --only, one of several experiments, systems or loads is chosen.
+experiment are added to it. With --only, some of several experiments, systems or loads are chosen.
+
+Several experiments run one after the other. Each has its directory DIR/NAME with --out DIR, and its
+page page-NAME.html with --report page.html; --junit has the checks of all in one file, and --output
+prints a List. The exit code is that of the worst. An experiment that could not be cleaned up is the
+last.
 
 With --on virtual, nothing is started: the experiment is played in simulated time, hours in seconds,
 and equal files and seeds give equal results. docs/virtual.md says what is modelled.
@@ -112,20 +118,23 @@ The exit code is 10 if a check did not hold, and 11 if something could not be cl
 	return cmd
 }
 
-// completeVariants completes the names of the variants of the experiment.
+// completeVariants completes the names of the variants of the experiments.
 func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	docs, err := o.inputs.Read(ctx, cli.Streams{In: strings.NewReader("")}, args)
-	if err != nil || len(docs.Experiments()) != 1 {
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	// Names before a comma have been chosen.
 	chosen := begun[:strings.LastIndex(begun, ",")+1]
 	names := []cobra.Completion{}
-	for _, v := range append(docs.Experiments()[0].Variants, experiment.Variant{Name: "all"}) {
-		if !slices.Contains(strings.Split(chosen, ","), v.Name) {
-			names = append(names, cobra.CompletionWithDesc(chosen+v.Name, v.Doc))
+	for _, e := range docs.Experiments() {
+		for _, v := range append(slices.Clone(e.Variants), experiment.Variant{Name: "all"}) {
+			one := cobra.CompletionWithDesc(chosen+v.Name, v.Doc)
+			if !slices.Contains(strings.Split(chosen, ","), v.Name) && !slices.Contains(names, one) {
+				names = append(names, one)
+			}
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
@@ -219,39 +228,55 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	cli.ShowNotes(o.streams.Err, docs)
-	e, err := docs.Experiment()
+	each, err := docs.Each()
 	if err != nil {
 		return err
 	}
-	return o.start(cmd, *e, args)
+	if len(each) > 1 {
+		return o.startEach(cmd, each, args)
+	}
+	return o.start(cmd, *each[0], args)
 }
 
 // start runs an experiment as the flags say; args are the words that name it.
 func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []string) error {
-	if cmd.Flags().Changed("seed") {
-		e.Seed = o.seed
-	}
-	if err := o.series.adjust(&e); err != nil {
+	if err := o.prepare(cmd.Flags(), &e); err != nil {
 		return err
 	}
-	if o.series.applies(&e) {
+	switch {
+	case o.dryRun:
+		return o.plan(cmd.Flags(), &e)
+	case o.detached.detach:
+		return o.startDetached(cmd.Context(), e, args)
+	}
+	return o.begin(cmd.Context(), e, args)
+}
+
+// prepare makes the experiment what the flags say, and refuses what cannot be run.
+func (o *runOptions) prepare(flags *pflag.FlagSet, e *experiment.Experiment) error {
+	if flags.Changed("seed") {
+		e.Seed = o.seed
+	}
+	if err := o.series.adjust(e); err != nil {
+		return err
+	}
+	if o.series.applies(e) {
 		if _, err := e.Select(o.series.names()); err != nil {
 			return err
 		}
 	}
 	if o.dryRun {
-		return o.plan(cmd.Flags(), &e)
+		return nil
 	}
-	if err := o.alerts.suits(&e, o.target.Virtual()); err != nil {
-		return err
-	}
-	if o.detached.detach {
-		return o.startDetached(cmd.Context(), e, args)
-	}
+	return o.alerts.suits(e, o.target.Virtual())
+}
+
+// begin runs an experiment, once or in all its variants.
+func (o *runOptions) begin(ctx context.Context, e experiment.Experiment, args []string) error {
 	if o.series.applies(&e) {
-		return o.playAll(cmd.Context(), e, args)
+		return o.playAll(ctx, e, args)
 	}
-	return o.play(cmd.Context(), e, args)
+	return o.play(ctx, e, args)
 }
 
 // plan prints what the runs would do.
@@ -280,6 +305,15 @@ func (o *runOptions) plan(flags *pflag.FlagSet, e *experiment.Experiment) error 
 	if err := yaml.Unmarshal(text, &v); err != nil {
 		return fmt.Errorf("describing experiment %q: %w", e.Name, err)
 	}
+	return o.show(v)
+}
+
+// show prints a value for programs, or keeps it for the list of several.
+func (o *runOptions) show(v any) error {
+	if o.several != nil {
+		o.several.results = append(o.several.results, v)
+		return nil
+	}
 	return o.output.Object(o.streams.Out, v)
 }
 
@@ -296,7 +330,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	tests, err := newJUnitWriter(o.junit)
+	tests, err := o.junitWriter()
 	if err != nil {
 		return err
 	}
@@ -346,13 +380,14 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 	return result, err
 }
 
-// recoverable says how to take a system on this machine down, if the run does not
-// end well. What it returns is called at the end.
+// recoverable says how to take the system down, if the run does not end well. What it returns is called at the end.
 func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) (done func()) {
+	command := o.target.Command("down", e.System.Name)
 	if o.target.OnCluster() {
-		return func() {}
+		// It is noted when the cluster has answered.
+		return func() { cli.RecoverWith(ctx, command)() }
 	}
-	return cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
+	return cli.RecoverWith(ctx, command)
 }
 
 // deps are what the runs of an experiment work with where the flags say.
@@ -393,10 +428,10 @@ func stored(text []byte) []byte { return []byte(problem.CleanText(string(text)))
 // conclude prints the result and says how the run ended.
 func (o *runOptions) conclude(result *result.Result, err error) error {
 	switch {
-	case o.output.Format == "json":
+	case o.output.Format == "json" && o.several == nil:
 		err = errors.Join(err, result.Encode(o.streams.Out))
 	case o.output.Machine():
-		err = errors.Join(err, o.output.Object(o.streams.Out, result))
+		err = errors.Join(err, o.show(result))
 	default:
 		err = errors.Join(err, report.Summary(cli.Colored(o.streams.Out), result, cli.StyleOf(o.streams.Out)))
 	}
@@ -415,13 +450,17 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 
 // tellFiles says where the results and the page are, if they have been written.
 func (o *runOptions) tellFiles() {
-	for _, file := range []struct{ text, path string }{{"Results are in", o.out}, {"The page is", o.report}, {"The checks are in", o.junit}} {
-		if file.path == "" {
-			continue
-		}
-		if _, err := os.Stat(file.path); err == nil {
-			fmt.Fprintf(o.streams.Err, "%s %s\n", file.text, file.path)
-		}
+	o.tellFile("Results are in", o.out)
+	o.tellFile("The page is", o.report)
+	o.tellFile("The checks are in", o.junit)
+}
+
+func (o *runOptions) tellFile(text, path string) {
+	if path == "" {
+		return
+	}
+	if _, err := os.Stat(path); err == nil {
+		fmt.Fprintf(o.streams.Err, "%s %s\n", text, path)
 	}
 }
 

@@ -114,7 +114,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err != nil {
 		return err
 	}
-	tests, err := newJUnitWriter(o.junit)
+	tests, err := o.junitWriter()
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 // concludeAll prints the comparison and says how the runs ended.
 func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 	if o.output.Machine() {
-		err = errors.Join(err, o.output.Object(o.streams.Out, c))
+		err = errors.Join(err, o.show(c))
 	} else {
 		err = errors.Join(err, report.Comparison(cli.Colored(o.streams.Out), c, cli.StyleOf(o.streams.Out)))
 	}

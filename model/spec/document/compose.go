@@ -50,10 +50,36 @@ func (d Documents) Experiment() (*experiment.Experiment, error) {
 	return e, nil
 }
 
+// Each returns the experiments that the documents describe, which are run one after
+// the other: those of kind Experiment or, where there are none, the one of Experiment.
+// Faults that stand alone are added to each.
+func (d Documents) Each() ([]*experiment.Experiment, error) {
+	all := d.Experiments()
+	if len(all) < 2 {
+		e, err := d.Experiment()
+		return []*experiment.Experiment{e}, err
+	}
+	var each []*experiment.Experiment
+	for i, e := range all {
+		if slices.ContainsFunc(all[:i], func(before *experiment.Experiment) bool { return before.Name == e.Name }) {
+			return nil, fmt.Errorf("two experiments are named %q, so results could not tell them apart: rename one", e.Name)
+		}
+		alone := slices.DeleteFunc(slices.Clone(d), func(one Document) bool { return one.Experiment != nil && one.Experiment != e })
+		e, err := alone.Experiment()
+		if err != nil {
+			return nil, err
+		}
+		each = append(each, e)
+	}
+	return each, nil
+}
+
 // base is the experiment without the faults that stand alone.
 func (d Documents) base() (*experiment.Experiment, error) {
 	experiments, systems, loads := d.Experiments(), d.Systems(), d.Loads()
 	switch {
+	case len(experiments) == 1 && len(loads) > 0:
+		return nil, fmt.Errorf("experiment %q has a load of its own, and the files describe %d more, such as %q: choose one of them with --only, of %s", experiments[0].Name, len(loads), loads[0].Name, strings.Join(d.Names(), ", "))
 	case len(experiments) == 1:
 		e := *experiments[0]
 		return &e, nil

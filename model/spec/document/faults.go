@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,6 +23,9 @@ type Faults struct {
 	Name string
 	// System names the system that is meant; it may be empty.
 	System string
+	// Namespace is where labels that name no service select pods, unless their
+	// Selection says where; it may be empty.
+	Namespace string
 	// Paused says that the file keeps the faults from acting.
 	Paused bool
 	Parts  []Part
@@ -48,6 +52,9 @@ type Selection struct {
 	// Labels are labels of pods, with values that may name a service, as
 	// app: cart does.
 	Labels map[string]string
+	// Namespaces are those of a cluster whose pods are meant; none stands for that of
+	// the system.
+	Namespaces []string
 	// Container is set where a name may also be that of a container or an object
 	// of VECROsim.
 	Container bool
@@ -318,6 +325,8 @@ type PodFault struct {
 	Fault fault.Fault
 	// Selector is what kubectl takes after -l; it stands as the fault's target.
 	Selector string
+	// Namespace is that of the pods; empty if the file does not say.
+	Namespace string
 }
 
 // Split parts the faults whose labels name no service of a system, and so select
@@ -345,14 +354,33 @@ func (f *Faults) Split(system *topology.System) (ours Faults, pods []PodFault, e
 			failed = append(failed, fmt.Errorf("fault %q, on the pods with labels %s: %w", p.Fault.Name, labels.Selector, err))
 			continue
 		}
-		pods = append(pods, PodFault{one, labels.Selector})
+		pods = append(pods, PodFault{one, labels.Selector, cmp.Or(append(slices.Clone(p.On.Namespaces), f.Namespace)...)})
 	}
 	return ours, pods, errors.Join(failed...)
+}
+
+// CheckNamespace refuses faults on services whose file means pods of other namespaces
+// than that of the system.
+func (f *Faults) CheckNamespace(system, namespace string) error {
+	var failed []error
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		meant := slices.Clone(p.On.Namespaces)
+		if p.Peers != nil {
+			meant = append(meant, p.Peers.Namespaces...)
+		}
+		if other := slices.IndexFunc(meant, func(n string) bool { return n != namespace }); other >= 0 {
+			failed = append(failed, fmt.Errorf("fault %q is meant for pods of namespace %q, and system %q is in %q: write that in its selector, or leave namespaces out", p.Fault.Name, meant[other], system, namespace))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // onPods is the fault as it acts on pods that a selector chooses.
 func (p *Part) onPods(selector string) (fault.Fault, error) {
 	switch {
+	case len(p.On.Namespaces) > 1:
+		return fault.Fault{}, fmt.Errorf("the selector names the namespaces %s, and a fault acts in one: write an object for each", strings.Join(p.On.Namespaces, ", "))
 	case p.On.Mode != PickAll:
 		return fault.Fault{}, fmt.Errorf("mode %s takes some of them, and only services of a system are counted; write mode: all with labels that fewer pods have", p.On.Mode)
 	case p.Peers != nil:

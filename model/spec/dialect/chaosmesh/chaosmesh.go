@@ -39,7 +39,7 @@ type chaosTargets struct {
 }
 
 type chaosSelector struct {
-	Namespaces          decode.Ignored    `json:"namespaces"`
+	Namespaces          []string          `json:"namespaces"`
 	LabelSelectors      map[string]string `json:"labelSelectors"`
 	ExpressionSelectors []chaosExpression `json:"expressionSelectors"`
 	// These are refused.
@@ -125,6 +125,7 @@ func readChaos[S any](f *decode.File, n *decode.Node, kind string, read func(*ch
 	}
 	common := read(c, &in.Spec)
 	on := c.selection(&common.chaosTargets, "spec")
+	c.Faults.Namespace = in.Metadata.Namespace
 	for i := range c.Faults.Parts {
 		p := &c.Faults.Parts[i]
 		p.On, p.Fault.Duration, p.Fault.Probability = on, common.Duration, 1
@@ -155,9 +156,12 @@ func (c *chaosReader) add(path string, f fault.Fault, moved map[string]string) {
 
 // selection reads which pods are meant.
 func (c *chaosReader) selection(t *chaosTargets, path string) document.Selection {
-	s := document.Selection{Mode: t.Mode}
+	s := document.Selection{Mode: t.Mode, Namespaces: t.Selector.Namespaces}
 	at := func(key string) *decode.Node { return c.Root.At(problem.Join(path, key)) }
 	s.Services, s.Labels = c.Services(&t.Selector, problem.Join(path, "selector"))
+	if path := problem.Join(path, "selector.namespaces"); len(s.Namespaces) > 0 {
+		c.Note(c.Root.At(path), path, "namespaces count for 'fault apply' on a cluster; elsewhere, services are those of the one system")
+	}
 	switch t.Mode {
 	case document.PickAll, document.PickOne:
 	case document.PickFixed, document.PickPercent, document.PickAtMostPer:

@@ -26,7 +26,7 @@ func (s *Server) postEdit(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, err}
 	}
-	file, err := edit.Open(s.name(), []byte(body.Text))
+	file, err := s.opened(body.Text)
 	var mistakes decode.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
@@ -38,9 +38,36 @@ func (s *Server) postEdit(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
 	}
-	return struct {
-		Text string `json:"text"`
-	}{string(next.Text())}, nil
+	s.keep(next)
+	return edited{string(next.Text()), checkedOf(next.Documents)}, nil
+}
+
+// An edited text comes with what it describes, so that the page need not ask.
+type edited struct {
+	Text    string  `json:"text"`
+	Checked checked `json:"checked"`
+}
+
+// opened reads a text, unless it is the one that the last edit has left.
+func (s *Server) opened(text string) (*edit.File, error) {
+	name := s.name()
+	s.mu.Lock()
+	last := s.edited
+	s.mu.Unlock()
+	if last != nil && last.Name == name && string(last.Text()) == text {
+		return last, nil
+	}
+	file, err := edit.Open(name, []byte(text))
+	if err == nil {
+		s.keep(file)
+	}
+	return file, err
+}
+
+func (s *Server) keep(file *edit.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.edited = file
 }
 
 // getSchema answers with the JSON Schema of experiments, which has the texts of all

@@ -31,10 +31,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		type event struct {
 			// Reload says that the page was turned to something else.
-			Reload bool     `json:"reload,omitempty"`
-			Run    *runView `json:"run,omitempty"`
+			Reload bool `json:"reload,omitempty"`
+			// Base names the content of the file that is shown.
+			Base string   `json:"base,omitempty"`
+			Run  *runView `json:"run,omitempty"`
 		}
-		e := event{Reload: source != nil && source != now && !savedFrom(source, now)}
+		e := event{Base: now.Base, Reload: source != nil && source != now && !savedFrom(source, now)}
 		source = now
 		if run != nil {
 			e.Run = run.view()

@@ -145,12 +145,14 @@ type vocabularyEntry struct {
 	Doc   string      `json:"doc"`
 	Needs []fault.Arg `json:"needs"`
 	May   []fault.Arg `json:"may"`
+	// Defaults are what arguments mean that are left out, as files write them.
+	Defaults fault.Args `json:"defaults"`
 }
 
 func (s *Server) getVocabulary(*http.Request) (any, error) {
 	var list []vocabularyEntry
 	for _, e := range fault.Vocabulary() {
-		list = append(list, vocabularyEntry{e.Type, e.Layer, e.Doc, append([]fault.Arg{}, e.Needs...), append([]fault.Arg{}, e.May...)})
+		list = append(list, vocabularyEntry{e.Type, e.Layer, e.Doc, append([]fault.Arg{}, e.Needs...), append([]fault.Arg{}, e.May...), e.Defaults})
 	}
 	return list, nil
 }

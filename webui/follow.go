@@ -99,6 +99,8 @@ type Record struct {
 	Text     string
 	Clients  []ClientRow
 	Services []ServiceRow
+	// Requests is nil if no traces were kept.
+	Requests Requests
 }
 
 // Replay shows a recorded run.
@@ -106,7 +108,7 @@ func (s *Server) Replay(dir string, rec *Record) error {
 	graph := NewGraph(rec.System)
 	r := &run{
 		kind: recorded, on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
-		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result,
+		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, requests: rec.Requests, zero: rec.Result.LoadStarted,
 	}
 	for i := range rec.Result.Faults {
 		r.noteFault(&rec.Result.Faults[i])

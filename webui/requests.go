@@ -87,7 +87,7 @@ func (s *Server) traces(r *http.Request) (Requests, time.Time, error) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	if run.requests == nil {
-		return nil, time.Time{}, &refusal{http.StatusNotFound, errors.New("no single requests of this run are known: they are of runs that the page plays")}
+		return nil, time.Time{}, &refusal{http.StatusNotFound, errors.New("no traces of this run were kept, so its single requests are not known")}
 	}
 	return run.requests, run.zero, nil
 }

@@ -143,6 +143,13 @@ func (r *run) leftover() error {
 	return nil
 }
 
+// note keeps what a run could not clean up until the server closes.
+func (s *Server) note(left error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = errors.Join(s.left, left)
+}
+
 // leave ends the watching of a system that runs by itself, or refuses if an
 // experiment is being played.
 func (s *Server) leave() error {
@@ -156,6 +163,19 @@ func (s *Server) leave() error {
 		return conflict("experiment %q is being played: stop it first", r.name)
 	}
 	r.cancel(errLeft)
+	return nil
+}
+
+// turn leaves what was watched, and shows a text. The figures of an earlier run would be
+// those of another system.
+func (s *Server) turn(source *Source) error {
+	if err := s.leave(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.run = nil
+	s.mu.Unlock()
+	s.Show(source)
 	return nil
 }
 
@@ -324,6 +344,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		watch.Wait()
 		r.finish(res, causeOf(ctx, err))
 		s.remember(r)
+		s.note(r.leftover())
 		s.tell()
 	})
 	return r.view(), nil

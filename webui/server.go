@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/edit"
 )
 
 // Config says what a page shows, and what it may do.
@@ -52,6 +53,12 @@ type Server struct {
 	source *Source
 	run    *run
 	runs   int
+	// left is what runs could not clean up.
+	left error
+	// home is what the program was started for; nil if the page asked.
+	home *Home
+	// edited is the text that the last edit has left; nil if there was none.
+	edited *edit.File
 	// past are runs that have ended, which can be compared.
 	past []pastRun
 	// changed is closed, and made anew, when there is something to tell.
@@ -63,6 +70,21 @@ func New(c Config) *Server {
 	s := &Server{config: c, source: &Source{}, changed: make(chan struct{})}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
+}
+
+// A Home is what the program was started for, to which the page leads back.
+type Home struct {
+	Name string
+	// Open shows it as it is now.
+	Open func(ctx context.Context) error
+}
+
+// Start shows what the program was started for.
+func (s *Server) Start(ctx context.Context, home Home) error {
+	s.mu.Lock()
+	s.home = &home
+	s.mu.Unlock()
+	return home.Open(ctx)
 }
 
 // Serve answers requests until ctx ends. Then it stops what it has started, and
@@ -101,10 +123,7 @@ func (s *Server) Close() error {
 	s.work.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run != nil {
-		return s.run.leftover()
-	}
-	return nil
+	return s.left
 }
 
 // tell wakes everybody who waits for news.
@@ -281,16 +300,21 @@ type state struct {
 	On       string    `json:"on"`
 	Source   *Source   `json:"source"`
 	Examples []Example `json:"examples"`
-	Run      *runView  `json:"run,omitempty"`
+	// Home names what the program was started for; empty if the page asked.
+	Home string   `json:"home,omitempty"`
+	Run  *runView `json:"run,omitempty"`
 }
 
 func (s *Server) getState(*http.Request) (any, error) {
 	s.mu.Lock()
-	source, run := s.source, s.run
+	source, run, home := s.source, s.run, s.home
 	s.mu.Unlock()
 	st := state{Version: s.config.Version, View: s.config.View, On: s.config.On, Source: source, Examples: s.config.Examples}
 	if run != nil {
 		st.Run = run.view()
+	}
+	if home != nil {
+		st.Home = home.Name
 	}
 	return st, nil
 }
@@ -366,9 +390,15 @@ func (s *Server) postOpen(r *http.Request) (any, error) {
 		if strings.TrimSpace(text) == "" {
 			text = emptyText
 		}
-		if err = s.leave(); err == nil {
-			s.Show(&Source{Kind: KindText, Name: "text", Text: text})
+		err = s.turn(&Source{Kind: KindText, Name: "text", Text: text})
+	case "home":
+		if s.mu.Lock(); s.home == nil {
+			s.mu.Unlock()
+			return nil, badRequest("the program was started without a file, a run or a system")
 		}
+		open := s.home.Open
+		s.mu.Unlock()
+		err = open(r.Context())
 	case KindSystem:
 		err = s.Follow(r.Context(), Place{body.Name, cmp.Or(body.On, OnLocal)})
 	default:
@@ -384,11 +414,7 @@ func (s *Server) postOpen(r *http.Request) (any, error) {
 func (s *Server) OpenExample(name string) error {
 	for i := range s.config.Examples {
 		if e := &s.config.Examples[i]; e.Name == name {
-			if err := s.leave(); err != nil {
-				return err
-			}
-			s.Show(&Source{Kind: KindExample, Name: "example " + name, Text: e.Text})
-			return nil
+			return s.turn(&Source{Kind: KindExample, Name: "example " + name, Text: e.Text})
 		}
 	}
 	return badRequest("there is no example %q; `kubectl microsim examples` lists them", name)
@@ -402,20 +428,29 @@ func (s *Server) postSave(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.source.Savable {
-		return nil, badRequest("%s is no file of yours: download the text, and open it with `kubectl microsim ui -f FILE`", s.source.Name)
-	}
-	base, err := s.source.save(body.Text, body.Base)
+	base, err := s.save(body.Text, body.Base)
 	if err != nil {
 		return nil, err
 	}
-	// Pages that hold the old source keep it.
-	next := *s.source
-	next.Text, next.Base = body.Text, base
-	s.source = &next
+	s.tell() // other pages show the same file
 	return struct {
 		Base string `json:"base"`
 	}{base}, nil
+}
+
+func (s *Server) save(text, base string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.source.Savable {
+		return "", badRequest("%s is no file of yours: download the text, and open it with `kubectl microsim ui -f FILE`", s.source.Name)
+	}
+	base, err := s.source.save(text, base)
+	if err != nil {
+		return "", err
+	}
+	// Pages that hold the old source keep it.
+	next := *s.source
+	next.Text, next.Base = text, base
+	s.source = &next
+	return base, nil
 }

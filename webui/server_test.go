@@ -22,6 +22,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -523,9 +526,17 @@ func TestAnEditKeepsAllElse(t *testing.T) {
 	apply := func(op map[string]any) (string, failure, int) {
 		var got struct {
 			failure
-			Text string `json:"text"`
+			edited
 		}
 		status := c.ask("POST", "/api/edit", map[string]any{"text": text, "op": op}, &got)
+		if status == 200 {
+			// What the text describes comes with it, as a check says it.
+			var asked checked
+			c.ask("POST", "/api/check", map[string]any{"text": got.Text}, &asked)
+			if diff := cmp.Diff(asked, got.Checked, cmpopts.EquateEmpty()); diff != "" || asked.Graph == nil {
+				t.Errorf("%v is answered with another check: %s", op, diff)
+			}
+		}
 		return got.Text, got.failure, status
 	}
 	got, _, status := apply(map[string]any{"op": "addService", "service": map[string]any{"name": "cart"}})
@@ -536,6 +547,16 @@ func TestAnEditKeepsAllElse(t *testing.T) {
 	if status != 200 || !strings.Contains(got, "# first\r\n- {name: db}\r\n") || !strings.HasPrefix(got, "# mine\r\n") {
 		t.Errorf("adding a call is answered %d %q", status, got)
 	}
+	// An edit of what the last one has left, and one of another text.
+	first := text
+	text = got
+	if got, _, status = apply(map[string]any{"op": "setService", "service": "web", "field": "replicas", "value": 3}); status != 200 || !strings.Contains(got, "replicas: 3") || !strings.Contains(got, "db") {
+		t.Errorf("a second edit is answered %d %q", status, got)
+	}
+	text = first
+	if got, _, status = apply(map[string]any{"op": "removeService", "name": "db"}); status != 200 || strings.Contains(got, "replicas") {
+		t.Errorf("an edit of the first text is answered %d %q", status, got)
+	}
 	for _, bad := range []map[string]any{{"op": "addCall", "service": "web", "call": "none"}, {"op": "removeService", "name": "none"}, {"op": "fly"}} {
 		if _, f, status := apply(bad); status != 422 && status != 400 || f.Error == "" {
 			t.Errorf("%v is answered %d %q", bad, status, f.Error)
@@ -545,6 +566,49 @@ func TestAnEditKeepsAllElse(t *testing.T) {
 	if _, f, status := apply(map[string]any{"op": "removeService", "name": "web"}); status != 422 || !strings.Contains(f.Error, "mistakes") {
 		t.Errorf("an edit of a text with mistakes is answered %d %q", status, f.Error)
 	}
+}
+
+// What the program was started for is found again, as it is then, and no figures of
+// another system stay beside it.
+func TestThePageLeadsBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(path, []byte(plainText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, Config{Worlds: &aWorld{play: func(context.Context, Order) (*result.Result, error) { return &result.Result{}, nil }}, Examples: []Example{{Name: "shop", Text: emptyText}}})
+	if status := c.ask("POST", "/api/open", map[string]string{"kind": "home"}, nil); status != 400 {
+		t.Errorf("without a home, going there is answered %d", status)
+	}
+	if err := c.Start(t.Context(), Home{Name: path, Open: func(context.Context) error { return c.OpenFile(path) }}); err != nil {
+		t.Fatal(err)
+	}
+	c.played(plainText)
+	var st state
+	if c.ask("POST", "/api/open", map[string]string{"kind": "example", "name": "shop"}, &st); st.Source.Kind != KindExample || st.Home != path || st.Run != nil {
+		t.Errorf("an example is opened as %+v of home %q, with the run %+v", st.Source, st.Home, st.Run)
+	}
+	if err := os.WriteFile(path, []byte(plainText+"# later\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c.ask("POST", "/api/open", map[string]string{"kind": "home"}, &st); st.Source.Text != plainText+"# later\n" || !st.Source.Savable {
+		t.Errorf("the way back leads to %+v", st.Source)
+	}
+	if len(c.past) != 1 {
+		t.Errorf("%d runs can be compared", len(c.past))
+	}
+}
+
+// What a run could not clean up is told at the end, whatever was shown later.
+func TestWhatIsLeftIsTold(t *testing.T) {
+	c := serve(t, Config{Worlds: &aWorld{play: func(context.Context, Order) (*result.Result, error) {
+		return nil, &runner.CleanupError{Err: errors.New("a pod is left")}
+	}}})
+	c.played(plainText)
+	c.ask("POST", "/api/open", map[string]string{"kind": "text"}, nil)
+	if err := c.Close(); err == nil || !strings.Contains(err.Error(), "a pod is left") {
+		t.Errorf("it closes with %v", err)
+	}
+	c.left = nil
 }
 
 func TestLayoutsOfWhatThePageDraws(t *testing.T) {

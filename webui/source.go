@@ -63,6 +63,15 @@ func OpenFile(path string) (*Source, error) {
 	return s, nil
 }
 
+// OpenFile shows a file as it is on the disk.
+func (s *Server) OpenFile(path string) error {
+	source, err := OpenFile(path)
+	if err != nil {
+		return err
+	}
+	return s.turn(source)
+}
+
 // emptyText is what an empty canvas begins with.
 const emptyText = `apiVersion: microsim.dev/v1alpha1
 kind: Experiment
@@ -204,6 +213,11 @@ func check(name, text string) checked {
 	if err != nil {
 		return checked{Mistakes: mistakesOf(err)}
 	}
+	return checkedOf(docs)
+}
+
+// checkedOf is what the page learns of a text without mistakes.
+func checkedOf(docs document.Documents) checked {
 	c := checked{Mistakes: []mistake{}}
 	for i := range docs {
 		for _, n := range docs[i].Origin.Notes {

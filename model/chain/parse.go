@@ -239,6 +239,20 @@ func chainArgs(t fault.Type) (needs, may string, ok bool) {
 	}
 }
 
+// defaultOf is what an argument means that is left out, in MicroSim's units; 0 for
+// those that have no default.
+func defaultOf(t fault.Type, name string) float64 {
+	switch {
+	case t == fault.CPU && name == "cores":
+		return 1
+	case t == fault.Error && name == "status":
+		return 500
+	case t == fault.Error && name == "rate":
+		return 100
+	}
+	return 0
+}
+
 // maxDelay is the longest a fault of a chain may take, in ms.
 const maxDelay = float64(24 * time.Hour / time.Millisecond)
 
@@ -249,13 +263,8 @@ func (p *parser) arguments(f *Fault, args wireArgs, needs, takes, path string) {
 	if f.Type == fault.IO {
 		maxSize = fault.MaxIO / mega
 	}
-	f.Cores, f.Status, f.Rate = 0, 0, 0
-	if f.Type == fault.CPU {
-		f.Cores = 1
-	}
-	if f.Type == fault.Error {
-		f.Status, f.Rate = 500, 1
-	}
+	usual := func(name string) float64 { return defaultOf(f.Type, name) }
+	f.Cores, f.Status, f.Rate = usual("cores"), int(usual("status")), usual("rate")/100
 	for _, a := range []struct {
 		name   string
 		value  *float64

@@ -22,6 +22,8 @@ type Argument struct {
 	Unit string `json:"unit,omitempty"`
 	// Needed ones have no default.
 	Needed bool `json:"needed,omitempty"`
+	// Default is what others mean where they are left out, in that unit.
+	Default float64 `json:"default,omitempty"`
 }
 
 // Vocabulary lists the types of faults that Parse takes, in the order of those of
@@ -37,7 +39,7 @@ func Vocabulary() []Entry {
 		entry := Entry{Type: known.Type, Doc: known.Doc, Args: []Argument{}}
 		needed := strings.Fields(needs)
 		for _, name := range slices.Concat(needed, strings.Fields(may)) {
-			entry.Args = append(entry.Args, Argument{name, units[name], slices.Contains(needed, name)})
+			entry.Args = append(entry.Args, Argument{name, units[name], slices.Contains(needed, name), defaultOf(known.Type, name)})
 		}
 		list = append(list, entry)
 	}

@@ -43,7 +43,6 @@ type breaker struct {
 }
 
 func newBreaker(config Breaker) *breaker {
-	config.Trials = max(config.Trials, DefaultTrials)
 	b := &breaker{config: config}
 	if config.FailureRate > 0 {
 		b.window = make([]bool, config.Window)

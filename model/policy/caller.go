@@ -46,17 +46,11 @@ type state struct {
 
 // NewCaller returns the state of a call whose policies have been validated.
 func NewCaller(policy Call) *Caller {
-	if r := policy.Retry; r != nil {
-		filled := *r
-		filled.Factor = cmp.Or(r.Factor, DefaultFactor)
-		filled.Cap = cmp.Or(r.Cap, DefaultCap)
-		filled.Jitter = cmp.Or(r.Jitter, FullJitter)
-		policy.Retry = &filled
-	}
+	policy = policy.WithDefaults()
 	c := &Caller{policy: policy, byWorker: map[int]*state{}}
 	c.shared = c.newState(PerReplica)
 	if l := policy.RateLimit; l != nil {
-		c.limit = newBucket(cmp.Or(l.Burst, math.Max(1, l.Rate)), l.Rate)
+		c.limit = newBucket(l.Burst, l.Rate)
 	}
 	if policy.Retry != nil && policy.Retry.Budget != nil {
 		c.budget = newBucket(policy.Retry.Budget.Burst, 0)
@@ -66,10 +60,10 @@ func NewCaller(policy Call) *Caller {
 
 // newState makes the machines that have the scope.
 func (c *Caller) newState(scope Scope) (s state) {
-	if b := c.policy.Breaker; b != nil && cmp.Or(b.Scope, PerReplica) == scope {
+	if b := c.policy.Breaker; b != nil && b.Scope == scope {
 		s.breaker = newBreaker(*b)
 	}
-	if b := c.policy.Bulkhead; b != nil && cmp.Or(b.Scope, PerReplica) == scope {
+	if b := c.policy.Bulkhead; b != nil && b.Scope == scope {
 		s.bulkhead = &semaphore{at: b.MaxConcurrent}
 	}
 	return s

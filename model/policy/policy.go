@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -100,7 +101,9 @@ type Bulkhead struct {
 
 // RateLimit lets out Rate calls per second on average and Burst at once.
 type RateLimit struct {
-	Rate  float64 `json:"rate"`
+	Rate float64 `json:"rate"`
+	// Burst is how many calls go out at once after a pause; 0 means those of one
+	// second, and at least 1.
 	Burst float64 `json:"burst,omitempty"`
 }
 
@@ -128,8 +131,10 @@ const (
 // Fallback takes the place of an answer that failed. The request goes on as if
 // the call had succeeded; the failure is still counted.
 type Fallback struct {
-	Kind   FallbackKind  `json:"kind"`
-	Value  string        `json:"value,omitempty"`
+	Kind FallbackKind `json:"kind"`
+	// Value is the answer of the kind fixed.
+	Value string `json:"value,omitempty"`
+	// MaxAge bounds the age of the answer of the kind last-good; 0 means any age.
 	MaxAge unit.Duration `json:"maxAge,omitzero"`
 }
 
@@ -145,7 +150,39 @@ const (
 	DefaultFactor = 2.0
 	DefaultCap    = unit.Duration(120e9)
 	DefaultTrials = 1
+	DefaultHedges = 1
 )
+
+// WithDefaults returns the policies as they act: each field that a file leaves out has
+// the value that this means.
+func (c Call) WithDefaults() Call {
+	if c.Retry != nil {
+		r := *c.Retry
+		r.Factor, r.Cap, r.Jitter = cmp.Or(r.Factor, DefaultFactor), cmp.Or(r.Cap, DefaultCap), cmp.Or(r.Jitter, FullJitter)
+		c.Retry = &r
+	}
+	if c.Breaker != nil {
+		b := *c.Breaker
+		b.Trials, b.Scope = cmp.Or(b.Trials, DefaultTrials), cmp.Or(b.Scope, PerReplica)
+		c.Breaker = &b
+	}
+	if c.Bulkhead != nil {
+		b := *c.Bulkhead
+		b.Scope = cmp.Or(b.Scope, PerReplica)
+		c.Bulkhead = &b
+	}
+	if c.RateLimit != nil {
+		l := *c.RateLimit
+		l.Burst = cmp.Or(l.Burst, math.Max(1, l.Rate))
+		c.RateLimit = &l
+	}
+	if c.Hedge != nil {
+		h := *c.Hedge
+		h.Max = cmp.Or(h.Max, DefaultHedges)
+		c.Hedge = &h
+	}
+	return c
+}
 
 // Validate names every mistake in the policies.
 func (c *Call) Validate() (problems problem.List) {

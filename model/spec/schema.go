@@ -116,14 +116,46 @@ func withText(text string, form schema) schema {
 // object describes the fields of a struct.
 func (w *schemaWriter) object(t reflect.Type) schema {
 	properties := schema{}
+	usual := usualValues(t)
 	for _, f := range decode.FieldsOf(t) {
 		property := w.of(f.Typ)
+		if value, ok := usual[f.Name]; ok {
+			property["default"] = value
+		}
 		if text := w.descriptions.of(t, f.Name); text != "" {
 			property["description"] = text
 		}
 		properties[f.Name] = property
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}
+}
+
+// usualValues are what fields of a struct mean that are left out, by their names in
+// files, as these write them; without those for which that is nothing, or depends on
+// others.
+func usualValues(t reflect.Type) map[string]any {
+	usual := defaults(t)
+	policies := policy.Call{Retry: &policy.Retry{}, Breaker: &policy.Breaker{}, Bulkhead: &policy.Bulkhead{}, Hedge: &policy.Hedge{}}.WithDefaults()
+	for _, p := range []any{*policies.Retry, *policies.Breaker, *policies.Bulkhead, *policies.Hedge} {
+		if reflect.TypeOf(p) == t {
+			usual = reflect.ValueOf(p)
+		}
+	}
+	values := map[string]any{}
+	for _, f := range decode.FieldsOf(t) {
+		if !usual.IsValid() {
+			break
+		}
+		v := usual.FieldByIndex(f.Index)
+		switch v.Kind() {
+		case reflect.Struct, reflect.Slice, reflect.Map, reflect.Pointer:
+			continue // it has defaults of its own
+		}
+		if !v.IsZero() {
+			values[f.Name] = v.Interface()
+		}
+	}
+	return values
 }
 
 // of describes a type. Structs are described once and referred to.

@@ -130,3 +130,44 @@ func TestSchemaRefusesOtherKinds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a field means that is left out is told to editors, as files write it.
+func TestTheSchemaTellsDefaults(t *testing.T) {
+	data, err := Schema("Experiment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object struct {
+		Properties map[string]struct {
+			Default any `json:"default"`
+		} `json:"properties"`
+	}
+	var root struct {
+		Defs map[string]struct {
+			object
+			AnyOf []object `json:"anyOf"`
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(data, &root); err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]any{
+		"Service.replicas": 1.0, "Service.workers": nil, "Call.probability": 1.0, "Call.count": 1.0, "Endpoint.errorStatus": 500.0,
+		"Retry.attempts": nil, "Retry.factor": 2.0, "Retry.cap": "2m", "Retry.jitter": "full", "Breaker.trials": 1.0, "Breaker.scope": "replica", "Breaker.failures": nil,
+		"Bulkhead.scope": "replica", "Hedge.max": 1.0, "RateLimit.burst": nil,
+	} {
+		name, key, _ := strings.Cut(field, ".")
+		def, found := root.Defs[name], false
+		for _, form := range append(def.AnyOf, def.object) {
+			if p, ok := form.Properties[key]; ok {
+				found = true
+				if p.Default != want {
+					t.Errorf("%s means %v where it is left out, and %v is told", field, want, p.Default)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s is not described", field)
+		}
+	}
+}

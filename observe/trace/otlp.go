@@ -215,8 +215,20 @@ func attributes(s *span.Span) []Attribute {
 
 func encodeEvent(e span.Event) OTLPEvent {
 	o := OTLPEvent{Time: e.At, Name: string(e.Name)}
-	subject, detail := "microsim.callee", "microsim.detail"
-	switch e.Name {
+	subject, detail := keysOf(e.Name)
+	if e.Subject != "" {
+		o.Attributes = append(o.Attributes, Text(subject, e.Subject))
+	}
+	if e.Detail != "" {
+		o.Attributes = append(o.Attributes, Text(detail, e.Detail))
+	}
+	return o
+}
+
+// keysOf are the attributes that hold the subject and the detail of an event.
+func keysOf(name span.EventName) (subject, detail string) {
+	subject, detail = "microsim.callee", "microsim.detail"
+	switch name {
 	case span.FaultActed:
 		subject, detail = "microsim.fault.id", "microsim.fault.type"
 	case span.FellBack:
@@ -225,13 +237,7 @@ func encodeEvent(e span.Event) OTLPEvent {
 		detail = "microsim.outcome"
 	case span.Opened, span.Sent:
 	}
-	if e.Subject != "" {
-		o.Attributes = append(o.Attributes, Text(subject, e.Subject))
-	}
-	if e.Detail != "" {
-		o.Attributes = append(o.Attributes, Text(detail, e.Detail))
-	}
-	return o
+	return subject, detail
 }
 
 // WriteOTLP writes each trace as one line, an ExportTraceServiceRequest.

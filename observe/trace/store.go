@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
@@ -91,6 +92,19 @@ func (s *Store) Lost() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
+}
+
+// Summary says what there is of a run that was to keep a share of its traces.
+func (s *Store) Summary(sample float64) *result.Traces {
+	sum := &result.Traces{Sample: sample, Lost: s.Lost()}
+	for _, t := range s.Traces() {
+		sum.Traces++
+		sum.Spans += len(t.Spans)
+		if t.Failed() {
+			sum.Failed++
+		}
+	}
+	return sum
 }
 
 // Traces returns what there is, the earliest trace first.

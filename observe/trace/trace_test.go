@@ -303,3 +303,32 @@ func TestWaterfallOfNarrowTerminals(t *testing.T) {
 		}
 	}
 }
+
+// What is written is read again as it was.
+func TestOTLPIsReadAgain(t *testing.T) {
+	events := []span.Event{
+		{At: 1e18, Name: span.FaultActed, Subject: "slow", Detail: "latency"}, {At: 1e18 + 1, Name: span.FellBack, Subject: "cart", Detail: "empty"},
+		{At: 1e18 + 2, Name: span.NotSent, Subject: "cart", Detail: "breaker_open"}, {At: 1e18 + 3, Name: span.Opened, Subject: "cart"}, {At: 1e18 + 4, Name: span.Sent},
+	}
+	odd := shop("odd")
+	odd[2].Events, odd[2].Degraded = events, 3
+	odd[3].Status, odd[3].Error, odd[3].Sampled = 0, "it was aborted", false
+	odd[4].Path, odd[4].Class, odd[4].Error = "GET me", outcome.HTTPError, "503"
+	for _, want := range []*Store{stored(shop("a"), shop("b")), stored(odd), NewStore(nil)} {
+		var text bytes.Buffer
+		origin := &Origin{System: "shop", Target: "local", Version: "v1"}
+		if err := origin.WriteOTLP(&text, want.Traces()); err != nil {
+			t.Fatal(err)
+		}
+		got := NewStore(nil)
+		if err := ReadOTLP(&text, got.Add); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.Traces(), got.Traces(), cmp.AllowUnexported(Trace{})); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if err := ReadOTLP(strings.NewReader(`{"resourceSpans":[]}`+"\n"+`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xy`), func([]span.Span) {}); err == nil || !strings.Contains(err.Error(), "line 2: ") {
+		t.Errorf("a line that is cut off is read: %v", err)
+	}
+}

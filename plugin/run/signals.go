@@ -112,15 +112,7 @@ func (s *signals) summary() *result.Traces {
 	if s.store == nil {
 		return nil
 	}
-	sum := &result.Traces{Sample: float64(s.share), Lost: s.store.Lost()}
-	for _, t := range s.traces() {
-		sum.Traces++
-		sum.Spans += len(t.Spans)
-		if t.Failed() {
-			sum.Failed++
-		}
-	}
-	return sum
+	return s.store.Summary(float64(s.share))
 }
 
 // files are what --out keeps of the traces.

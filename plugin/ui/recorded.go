@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/webui"
 )
 
@@ -39,7 +40,30 @@ func readRecord(dir string) (*webui.Record, error) {
 		return nil, fmt.Errorf("reading %q: %w", path, err)
 	}
 	rec.Text, rec.System = string(text), &e.System
-	return rec, errors.Join(readTimeline(dir, rec), readEdges(dir, rec))
+	return rec, errors.Join(readTimeline(dir, rec), readEdges(dir, rec), readTraces(dir, rec))
+}
+
+// readTraces adds the traces, if the run kept any.
+func readTraces(dir string, rec *webui.Record) error {
+	path := filepath.Join(dir, record.TracesFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the record in %q: %w", dir, err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	kept := &requests{store: trace.NewStore(nil), rootless: rec.Result.Target == webui.OnKind || rec.Result.Target == webui.OnCluster}
+	if err := trace.ReadOTLP(f, kept.store.Add); err != nil {
+		return fmt.Errorf("reading %q: %w; without this file, the run is shown without its single requests", path, err)
+	}
+	if t := rec.Result.Traces; t != nil {
+		kept.share = t.Sample
+		kept.store.Lose(t.Lost)
+	}
+	rec.Requests = kept
+	return nil
 }
 
 func readTimeline(dir string, rec *webui.Record) error {

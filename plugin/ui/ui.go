@@ -175,39 +175,42 @@ func (o *options) serve(ctx context.Context, args []string) error {
 
 // open shows what the flags name.
 func (o *options) open(ctx context.Context, server *webui.Server, args []string) error {
+	home := webui.Home{}
 	switch {
 	case len(args) > 0:
 		return server.OpenExample(args[0])
 	case o.system != "":
-		return server.Follow(ctx, webui.Place{Name: o.system, On: o.on})
+		home.Name, home.Open = "system "+o.system, func(ctx context.Context) error {
+			return server.Follow(ctx, webui.Place{Name: o.system, On: o.on})
+		}
 	case o.run != "":
 		rec, err := readRecord(o.run)
 		if err != nil {
 			return err
 		}
-		return server.Replay(o.run, rec)
+		home.Name, home.Open = o.run, func(context.Context) error { return server.Replay(o.run, rec) }
 	case o.filename != "":
-		return o.openFile(server)
+		if shown, err := o.isExample(server); shown {
+			return err
+		}
+		home.Name, home.Open = o.filename, func(context.Context) error { return server.OpenFile(o.filename) }
+	default:
+		return nil
 	}
-	return nil
+	return server.Start(ctx, home)
 }
 
-// openFile shows a file, or an example if there is no such file.
-func (o *options) openFile(server *webui.Server) error {
-	if _, err := os.Stat(o.filename); errors.Is(err, fs.ErrNotExist) {
-		switch filepath.Ext(o.filename) {
-		case ".yaml", ".yml":
-		default:
-			if err := server.OpenExample(o.filename); err != nil {
-				return fmt.Errorf("opening %q: no such file, and no example of that name; a new file is named *.yaml", o.filename)
-			}
-			return nil
-		}
+// isExample shows an example if --filename names one, and no file.
+func (o *options) isExample(server *webui.Server) (bool, error) {
+	if _, err := os.Stat(o.filename); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	source, err := webui.OpenFile(o.filename)
-	if err != nil {
-		return err
+	switch filepath.Ext(o.filename) {
+	case ".yaml", ".yml":
+		return false, nil
 	}
-	server.Show(source)
-	return nil
+	if err := server.OpenExample(o.filename); err != nil {
+		return true, fmt.Errorf("opening %q: no such file, and no example of that name; a new file is named *.yaml", o.filename)
+	}
+	return true, nil
 }

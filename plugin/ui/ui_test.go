@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -90,11 +92,41 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkRequests(t, kept)
+	checkRecordedRequests(t, filepath.Join(out, "run-2"), rec.Requests, kept)
 	if len(rec.Clients) == 0 || len(rec.Services) == 0 || rec.System.Name != "kept" || rec.Result.Target != "virtual" {
 		t.Errorf("the record has %d rows of clients, %d of services", len(rec.Clients), len(rec.Services))
 	}
 	if rate := rec.Services[0].Rate; math.Abs(rate-50) > 5 {
 		t.Errorf("the service had %v requests a second, under 50", rate)
+	}
+}
+
+// checkRecordedRequests holds the traces of a record against those of its run.
+func checkRecordedRequests(t *testing.T, dir string, read, kept webui.Requests) {
+	t.Helper()
+	want, _ := kept.All()
+	got, _ := read.All()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(kept.Spans(want[0].ID), read.Spans(want[0].ID)); diff != "" {
+		t.Error(diff)
+	}
+	if read.Share() != kept.Share() {
+		t.Errorf("a share of %v is read as %v", kept.Share(), read.Share())
+	}
+	path := filepath.Join(dir, record.TracesFile)
+	if err := os.WriteFile(path, []byte("{\"resource"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readRecord(dir); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("a file that is cut off is read: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if rec, err := readRecord(dir); err != nil || rec.Requests != nil {
+		t.Errorf("without traces, the record is read with %v", err)
 	}
 }
 

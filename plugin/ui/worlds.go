@@ -37,7 +37,8 @@ var _ webui.Worlds = (*worlds)(nil)
 
 // Play implements webui.Worlds.
 func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Result, err error) {
-	recorder, err := w.recorder(&order)
+	kept := newRequests(&order.Experiment)
+	recorder, err := w.recorder(&order, kept)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,6 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 			order.Observe(event)
 		}
 	}
-	kept := newRequests(&order.Experiment)
 	order.Traced(kept)
 	switch order.On {
 	case webui.OnVirtual:
@@ -66,6 +66,7 @@ func (w *worlds) Play(ctx context.Context, order webui.Order) (res *result.Resul
 		return nil, err
 	}
 	order.Complete(res)
+	res.Traces = kept.store.Summary(kept.share)
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(res))
 	}
@@ -127,7 +128,7 @@ func (d *toldDeployer) Deploy(ctx context.Context, system *topology.System, seed
 }
 
 // recorder prepares the directory of a run; it is nil without --out.
-func (w *worlds) recorder(order *webui.Order) (*record.Recorder, error) {
+func (w *worlds) recorder(order *webui.Order, kept *requests) (*record.Recorder, error) {
 	if w.options.out == "" {
 		return nil, nil
 	}
@@ -145,7 +146,13 @@ func (w *worlds) recorder(order *webui.Order) (*record.Recorder, error) {
 			return nil, fmt.Errorf("recording into %q: %w", dir, err)
 		}
 	}
-	return record.New(record.Options{Dir: dir, Inputs: map[string][]byte{inputsFile: inputs}})
+	return record.New(record.Options{Dir: dir, Inputs: map[string][]byte{inputsFile: inputs}, More: func() map[string]func(io.Writer) error {
+		origin, traces := trace.Origin{System: order.Experiment.System.Name, Target: order.On, Version: version.String()}, kept.store.Traces()
+		return map[string]func(io.Writer) error{
+			record.TracesFile: func(to io.Writer) error { return origin.WriteOTLP(to, traces) },
+			record.ChromeFile: func(to io.Writer) error { return trace.WriteChrome(to, traces) },
+		}
+	}})
 }
 
 // inputsFile is the experiment among the files of a record.

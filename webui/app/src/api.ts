@@ -22,7 +22,11 @@ export interface RunView {
   frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean;
 }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
-export interface Result { passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number }
+export interface Alerts { names: string[]; fired: { alert: string; labels?: Record<string, string>; from: number; last: number; resolved?: number; resolvedAt?: string }[]; uncertain?: number; trouble?: string }
+export interface Result {
+  passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number;
+  explanation?: { trouble: boolean; lines: { at: number; service?: string; text: string }[] }; alerts?: Alerts; faults: { label: string; askedFrom: number; detections?: { alert: string; after: number; afterOrder: number }[] }[];
+}
 export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
 export interface RequestView { id: string; start: number; duration: number; what: string; end: string; failed: boolean }
 export interface RequestList { share: number; count: number; lost: number; slowest: RequestView[]; failed: RequestView[] }
@@ -34,8 +38,8 @@ export interface Comparison {
   runs: [PastRun, PastRun]; summaries: [VariantSummary, VariantSummary]; errors: [number | null, number | null]; curves: [ClientCurves, ClientCurves];
   services: { service: string; rate: [number | null, number | null]; errors: [number | null, number | null]; p99: [number | null, number | null] }[]; others: number;
 }
-export interface State { version: string; view: boolean; on: string; source: Source; examples: Example[]; run?: RunView }
-export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[] }
+export interface State { version: string; view: boolean; on: string; source: Source; examples: Example[]; home?: string; run?: RunView }
+export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[]; defaults: Record<string, string | number> }
 export interface Placed {
   width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][];
   boxes: { id: string; name: string; why?: string; members: number[]; inside?: { id: string; name: string }[] }[]; edges: { from: number; to: number; stands: number[] }[];
@@ -87,16 +91,23 @@ export async function frames(run: number, from: number): Promise<{ first: number
   return { first: Number(response.headers.get('Microsim-First')), data: new Float32Array(await response.arrayBuffer()) };
 }
 
+/** How long the server may say nothing, in ms: it tells of itself every 5 s, and a machine that slept may hold a dead connection. */
+const silence = 15_000;
+
 /** Follows the server's events until it refuses; connects again after a second. */
-export async function follow(told: (e: { reload?: boolean; run?: RunView }) => void, lost: (message: string) => void): Promise<void> {
+export async function follow(told: (e: { reload?: boolean; base?: string; run?: RunView }) => void, lost: (message: string) => void): Promise<void> {
   for (;;) {
+    const connection = new AbortController();
+    let timer = setTimeout(() => connection.abort(), silence);
     try {
-      const response = await send('/api/events');
+      const response = await send('/api/events', { signal: connection.signal });
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       lost('');
       for (let rest = ''; ;) {
         const { value, done } = await reader.read();
         if (done) break;
+        clearTimeout(timer);
+        timer = setTimeout(() => connection.abort(), silence);
         rest += value;
         for (let end; (end = rest.indexOf('\n\n')) >= 0; rest = rest.slice(end + 2)) {
           const line = rest.slice(0, end);
@@ -108,6 +119,7 @@ export async function follow(told: (e: { reload?: boolean; run?: RunView }) => v
       lost(e instanceof Refusal ? e.message : gone);
       if (e instanceof Refusal && e.status === 401) return;
     }
+    clearTimeout(timer);
     await new Promise(done => setTimeout(done, 1000));
   }
 }

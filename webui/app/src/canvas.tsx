@@ -36,20 +36,19 @@ export function Canvas() {
       },
       none: () => { s.selected.value = null; s.linking.value = ''; },
     });
-    let asked = '';
+    let asked = '', last: api.Placed | null = null;
     const stops = [
       effect(() => {
         const graph = s.visible.value;
         if (!graph) return;
-        const body = layoutOf(graph, s.together.value, s.opened.value, s.hot.value), key = JSON.stringify([body, graph.nodes.map(n => [n.kind, n.replicas])]);
-        if (key === asked) return;
-        asked = key;
+        const body = layoutOf(graph, s.together.value, s.opened.value, s.hot.value), key = JSON.stringify(body);
+        const draw = (placed: api.Placed): void => { last = placed; s.drawn.value = drawnOf(s.visible.peek()!, placed); g.show(s.drawn.peek(), placed); };
+        // Where all boxes stay, only what they say may be new.
+        if (key === asked) { if (last) draw(last); return; }
+        asked = key; last = null;
         void s.attempt(async () => {
           const placed = await api.post<api.Placed>('/api/layout', body);
-          if (asked !== key) return;
-          const next = drawnOf(graph, placed);
-          s.drawn.value = next;
-          g.show(next, placed);
+          if (asked === key) draw(placed);
         });
       }),
       effect(() => { void s.theme.value; g.repaint(); }),

@@ -128,8 +128,7 @@ function Plot({ chart }: { chart: Chart }) {
     const f = s.frames.value;
     const u = plot.current = new uPlot(options, f ? dataOf(f, chart) : [[]], host.current!);
     u.over.addEventListener('click', () => {
-      const at = u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, 'x') : NaN, frames = s.frames.value;
-      if (!Number.isNaN(at) && frames?.count) { s.playing.value = 0; s.looking.value = frames.first + frames.before(at + 0.5); }
+      if (u.cursor.left !== undefined && u.cursor.left >= 0) s.lookAt(u.posToVal(u.cursor.left, 'x') - 0.5);
     });
     const box = host.current!, watch = new ResizeObserver(() => u.setSize({ width: box.clientWidth, height: box.clientHeight }));
     watch.observe(box);

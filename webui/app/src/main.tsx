@@ -66,7 +66,7 @@ function Controls() {
     <button type="button" class="primary" disabled={!e || (s.checked.value?.mistakes.length ?? 0) > 0} title={e ? '' : 'There is nothing to play yet'} onClick={() => void s.play()}>▶ Play</button>
     <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}>{Object.entries(s.places).map(([v, text]) => <option key={v} value={v}>{text}</option>)}</select>
     {e?.variants.length ? <select aria-label="Variant" value={set.variant} onChange={v => put({ variant: v.currentTarget.value })}><option value="">as the file says</option>{e.variants.map(v => <option key={v.name} value={v.name}>{v.name}</option>)}</select> : null}
-    <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)}>Load {set.factor === 1 ? '' : '× ' + set.factor}…</button>
+    <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)}>Load{set.factor === 1 ? '' : ' × ' + set.factor}…</button>
     {more ? <div class="popover" role="group" aria-label="How to play">
       <label>Load × {set.factor}<input type="range" min="-2" max="4" step="0.25" value={Math.log2(set.factor)} aria-valuetext={'times ' + set.factor} onInput={v => put({ factor: Math.round(2 ** Number(v.currentTarget.value) * 100) / 100 })} /></label>
       {e?.hasLoad === false ? <><p class="soft">The file has no load; the page puts this one on its entries:</p><label>requests per second<input type="number" min="0.1" value={set.rate} onInput={v => put({ rate: Number(v.currentTarget.value) })} /></label><label>seconds<input type="number" min="1" value={set.seconds} onInput={v => put({ seconds: Number(v.currentTarget.value) })} /></label></> : null}
@@ -86,12 +86,14 @@ function Doors() {
   const door = (e: api.Example) => <li key={e.name}><button type="button" data-example={e.name} onClick={() => void s.open('example', e.name)}><b>{e.name.replace(/^lesson-/, '')}</b><span>{e.title}</span></button></li>;
   return <main class="doors">
     <h1>What do you want to look at?</h1>
+    {s.home.value ? <p><button type="button" class="primary" data-door="home" onClick={() => void s.open('home')}>Back to {s.home.value}</button></p> : null}
     <div class="three">
       <section><h2>An example</h2><input type="search" placeholder="Find" aria-label="Find an example" value={find} onInput={e => setFind(e.currentTarget.value)} />
-        <ul>{rest.map(door)}</ul>{lessons.length ? <><h3>Lessons</h3><ul>{lessons.map(door)}</ul></> : null}</section>
+        <ul>{rest.map(door)}</ul>{list.length ? null : <p class="soft">No example is called that.</p>}</section>
       <section><h2>An empty canvas</h2><p>One service and a small load to start from. Download it when it is worth keeping; <code>kubectl microsim ui -f FILE</code> saves to a file.</p>
         <button type="button" class="primary" data-door="empty" onClick={() => void s.open('text').then(() => { s.tab.value = 'file'; })}>Start empty</button></section>
       <Running />
+      {lessons.length ? <section class="lessons"><h2>A lesson</h2><ul>{lessons.map(door)}</ul></section> : null}
     </div>
   </main>;
 }
@@ -170,6 +172,7 @@ function Scrubber() {
     <input type="range" aria-label="Second" aria-valuetext={clock(s.now.value)} min={f.first} max={f.next - 1} value={at} onInput={e => { s.playing.value = 0; s.looking.value = Number(e.currentTarget.value); }} />
     <output>{clock(s.now.value)}</output>
     {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
+    {s.acting.value.length === 0 && r.faults.some(x => x.from !== null && !x.error) ? <span class="soft minor"><i class="shade" />faults acted</span> : null}
     {f.first > 0 || r.dropped ? <span class="soft">the last {f.count} s are kept</span> : null}
   </div>;
 }

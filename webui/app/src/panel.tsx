@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { FaultView } from './api';
+import type { CheckResult, CheckText, FaultView, Result } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
@@ -27,12 +27,12 @@ function Overview() {
     <h2>{e?.title ?? e?.name ?? system?.name ?? s.source.value?.name}</h2>
     {s.sound.value?.unplayable ? <p class="note">{s.sound.value.unplayable}</p> : null}
     {f && s.run.value?.kind !== 'followed' ? <><h3>Clients</h3><Figures list={[['rate', rate(f.client(i, C.rate))], ['good', rate(f.client(i, C.goodput))], ['errors', percent(f.client(i, C.errors))], ['p50', seconds(f.client(i, C.p50))], ['p99', seconds(f.client(i, C.p99))]]} /></> : null}
-    <AddService />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
-    <SendOne />
-    <Requests />
     {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
+    <Requests />
+    <SendOne />
+    <AddService />
     <Services />
   </>;
 }
@@ -55,13 +55,45 @@ function Verdict() {
   if (!r?.ended || r.kind === 'followed' && !r.error) return null;
   const result = d?.result;
   if (!result) return r.error ? <p class="note bad" role="status">{r.error}</p> : null;
-  const held = result.checks.filter(c => c.pass).length;
-  return <section class="verdict" data-part="verdict" role="status">
-    <h3>{result.checks.length === 0 ? (result.incomplete ? 'The run was cut short' : 'The run is over: there was nothing to check')
-      : <span class={result.passed ? 'good' : 'bad'}>{result.passed ? '✓' : '✗'} {result.passed ? (held === 1 ? 'The check held' : `All ${held} checks held`) : `${result.checks.length - held} of ${result.checks.length} checks did not hold`}</span>}</h3>
+  const all = result.checks.length, held = result.checks.filter(c => c.pass).length, open = result.checks.filter(c => c.notKnown).length, failed = all - held - open;
+  return <><section class="verdict" data-part="verdict" role="status">
+    <h3>{all === 0 ? (result.incomplete ? 'The run was cut short' : 'The run is over: there was nothing to check')
+      : <span class={result.passed ? 'good' : 'bad'}>{result.passed ? '✓' : '✗'} {result.passed ? (held === 1 ? 'The check held' : `All ${held} checks held`) : [failed ? `${failed} of ${all} checks did not hold` : '', open ? `${open} of ${all} checks cannot be judged` : ''].filter(x => x).join(', ')}</span>}</h3>
     {r.error ? <p class="note bad">{r.error}</p> : null}
-    <ul class="checks">{result.checks.map(c => <li key={JSON.stringify(c)} class={c.pass ? 'good' : 'bad'}><span aria-hidden="true">{c.pass ? '✓' : '✗'}</span><div><code>{c.check}</code>{c.service || c.phase ? <small>{[c.from ? `${c.from} → ${c.service}` : c.service, c.phase].filter(x => x).join(', ')}</small> : null}<p><span class="hidden">{c.pass ? 'held: ' : 'did not hold: '}</span>{c.why}</p></div></li>)}</ul>
+    <Checks list={result.checks} />
     {r.faults.some(f => f.byHand) ? <p class="soft">Faults that were added by hand are in the ground truth of this run. The parts before, during and after the faults are those of the file's own faults.</p> : null}
+  </section><Why of={result} /><Alerts of={result} /></>;
+}
+
+/** Whom a check is about, and which part of the run. */
+export const scopeOf = (c: CheckText): string => [c.from ? `${c.from} → ${c.service}` : c.service ?? 'clients', c.phase].filter(x => x).join(', ');
+
+export function Checks({ list }: { list: CheckResult[] }) {
+  return <ul class="checks">{list.map(c => { const [sign, word, tone] = c.pass ? ['✓', 'held', 'good'] : c.notKnown ? ['?', 'cannot be judged', 'unknown'] : ['✗', 'did not hold', 'bad'];
+    return <li key={JSON.stringify(c)} class={tone}><span aria-hidden="true">{sign}</span><div><code>{c.check}</code><small>{scopeOf(c)}</small><p><span class="hidden">{word}: </span>{c.why}</p></div></li>; })}</ul>;
+}
+
+/** A moment of the run, which can be looked at. */
+function Moment({ at }: { at: number }) {
+  return <button type="button" class="plain" title="Look at that second" onClick={() => s.lookAt(at)}>{at < 60 ? at.toFixed(1) + ' s' : clock(at)}</button>;
+}
+
+/** Why requests went wrong, as far as a run in virtual time has recorded it. */
+export function Why({ of }: { of: Result }) {
+  const x = of.explanation;
+  if (!x?.lines.length) return null;
+  return <section data-part="why"><h3>Why</h3>{x.trouble ? <ul class="moments">{x.lines.map((l, i) => <li key={i}><Moment at={l.at} /><span>{l.text}</span></li>)}</ul> : x.lines.map((l, i) => <p key={i}>{l.text}</p>)}</section>;
+}
+
+/** The alerts that a Prometheus saw fire, with the faults that came first. */
+function Alerts({ of }: { of: Result }) {
+  const a = of.alerts;
+  if (!a) return null;
+  const after = (alert: string, from: number): string => of.faults.flatMap(f => (f.detections ?? []).filter(d => d.alert === alert && f.askedFrom + d.afterOrder === from).map(d => `, ${seconds(d.after)} after ${f.label}`)).join('');
+  return <section data-part="alerts"><h3>Alerts</h3>
+    {a.trouble ? <p class="note bad">Not known: {a.trouble}</p> : a.fired.length ? null : <p>None of {a.names.length} fired.</p>}
+    <ul class="moments">{a.fired.map((f, i) => <li key={i}><Moment at={f.from} /><span><b>{f.alert}</b> {f.labels?.['service'] ?? ''} fired{f.resolvedAt ? ` until ${clock(f.last)}` : ', and was not seen to end'}{after(f.alert, f.from)}</span></li>)}</ul>
+    {a.uncertain ? <p class="soft">Its times may be wrong by {seconds(a.uncertain)}: its clock is another.</p> : null}
   </section>;
 }
 
@@ -230,7 +262,7 @@ function Break({ service, caller }: { service: string; caller: string }) {
       <optgroup label="Common">{common.map(t => <option key={t}>{t}</option>)}</optgroup>
       <optgroup label="More">{list.filter(v => !common.includes(v.type)).map(v => <option key={v.type}>{v.type}</option>)}</optgroup></select></label>
     {entry ? <p class="soft wide">{entry.doc}</p> : null}
-    {fields.map(a => <label key={a}>{a}<input value={valueOf(a)} placeholder={args[a]?.hint ?? ''} title={args[a]?.hint ?? ''} required={entry!.needs.includes(a)} onInput={e => set({ ...values, [a]: e.currentTarget.value })} /></label>)}
+    {fields.map(a => <label key={a}>{a}<input value={valueOf(a)} placeholder={String(entry!.defaults[a] ?? args[a]?.hint ?? '')} title={[args[a]?.hint, entry!.defaults[a] === undefined ? '' : entry!.defaults[a] + ' if left out'].filter(x => x).join('; ')} required={entry!.needs.includes(a)} onInput={e => set({ ...values, [a]: e.currentTarget.value })} /></label>)}
     {intoFile ? <label>from<input value={start} placeholder="0s" title="time after the load has begun" onInput={e => setStart(e.currentTarget.value)} /></label> : null}
     <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
     <label>share<input value={hit} placeholder="all requests" title="share of requests to hit, such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { below, choices, fields, schema, unit, type Schema } from './schema';
+import { below, choices, fields, schema, unit, usualText, type Schema } from './schema';
 import * as s from './state';
 
 const names: Record<string, string> = { timeout: 'Timeout', retry: 'Retry', breaker: 'Breaker', bulkhead: 'Bulkhead', rateLimit: 'Rate limit', hedge: 'Hedge', fallback: 'Fallback' };
@@ -54,8 +54,8 @@ function Policy({ root, policy, value, set }: { root: Schema; policy: string; va
       {list.map(([f, v]) => {
         const label = f === '' ? 'time' : f, among = choices(root, v), hint = unit(root, v) || (v.items ? 'names, with commas' : '');
         const text = v.description && v.description !== at?.description ? v.description : '';
-        return <div key={f}><label>{label}{among.length && !v.items ? <select value={now(f)} onChange={e => type({ ...typed, [f]: e.currentTarget.value })}><option value="">default</option>{among.map(c => <option key={c}>{c}</option>)}</select>
-          : <input value={now(f)} placeholder={hint || 'default'} title={hint} onInput={e => type({ ...typed, [f]: e.currentTarget.value })} />}</label>{text || hint ? <small>{[hint, text].filter(x => x).join('. ')}</small> : null}</div>;
+        return <div key={f}><label>{label}{among.length && !v.items ? <select value={now(f)} onChange={e => type({ ...typed, [f]: e.currentTarget.value })}><option value="">{usualText(root, v) || '–'} (left out)</option>{among.map(c => <option key={c}>{c}</option>)}</select>
+          : <input value={now(f)} placeholder={usualText(root, v) || hint} title={hint} onInput={e => type({ ...typed, [f]: e.currentTarget.value })} />}</label><small>{[hint, usualText(root, v) && usualText(root, v) + ' if left out', text].filter(x => x).join('. ')}</small></div>;
       })}
       <p class="row"><button type="submit">{on ? 'Change' : 'Set'}</button>{on ? <><button type="button" onClick={() => void set({ value: null })}>Turn off</button><button type="button" title="takes it away here, so that what the service or the system says for all calls is in force" onClick={() => void set({})}>As inherited</button></> : null}</p>
     </form></details>;

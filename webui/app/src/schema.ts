@@ -3,7 +3,7 @@ import * as api from './api';
 /** A JSON Schema of the files, with the texts of their fields. */
 export interface Schema {
   $ref?: string; $defs?: Record<string, Schema>; properties?: Record<string, Schema>; additionalProperties?: Schema | boolean; items?: Schema; anyOf?: Schema[]; allOf?: Schema[];
-  enum?: (string | null)[]; const?: unknown; type?: string; pattern?: string; description?: string; required?: string[];
+  enum?: (string | null)[]; const?: unknown; type?: string; pattern?: string; description?: string; required?: string[]; default?: unknown;
 }
 
 let asked: Promise<Schema> | undefined;
@@ -44,4 +44,9 @@ export function unit(root: Schema, s: Schema | undefined): string {
   if (pattern) return 'a size, such as 64Ki';
   if (all.some(f => f.type === 'integer')) return 'a whole number';
   return all.some(f => f.type === 'number') ? 'a number' : '';
+}
+/** What a field means that is left out; empty if that is not one value. */
+export function usualText(root: Schema, s: Schema): string {
+  const v = s.default ?? forms(root, s).find(f => f.default !== undefined)?.default ?? (choices(root, s).includes('false') ? false : '');
+  return String(v);
 }

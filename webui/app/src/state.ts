@@ -1,4 +1,4 @@
-import { computed, effect, signal } from '@preact/signals';
+import { batch, computed, effect, signal } from '@preact/signals';
 import * as api from './api';
 import { Frames } from './frames';
 import { boxes, grouped, nothingOpened, part, type Drawn, type Opened } from './group';
@@ -9,6 +9,8 @@ export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from:
 export const version = signal('');
 export const view = signal(false);
 export const examples = signal<api.Example[]>([]);
+/** What the program was started for; empty if the page asked. */
+export const home = signal('');
 export const source = signal<api.Source | null>(null);
 export const text = signal('');
 export const checked = signal<api.Checked | null>(null);
@@ -87,6 +89,12 @@ export const acting = computed(() => {
     : !Number.isNaN(at) && f.from <= at && (f.to === null || f.to > at - 1)));
 });
 
+/** Looks at the second that a moment is in. */
+export function lookAt(t: number): void {
+  const f = frames.value;
+  if (f?.count) { playing.value = 0; looking.value = f.first + Math.min(f.time(0) >= t ? 0 : f.before(t - 0.02) + 1, f.count - 1); }
+}
+
 export function say(text: string, bad = false): void { notice.value = { text, bad }; }
 /** Where things run, in words. */
 export const places: Record<string, string> = { virtual: 'in virtual time', local: 'on this machine', kind: 'in the kind sandbox', cluster: 'on the cluster' };
@@ -100,38 +108,47 @@ export async function attempt(what: () => Promise<unknown>): Promise<boolean> {
 
 function show(s: api.State): void {
   if (s.on && !version.value) setup.value = { ...setup.value, on: s.on };
-  version.value = s.version; view.value = s.view; examples.value = s.examples;
+  version.value = s.version; view.value = s.view; examples.value = s.examples; home.value = s.home ?? '';
   if (s.source.kind) {
+    const same = source.value?.kind === s.source.kind && source.value.name === s.source.name;
     source.value = s.source;
     text.value = s.source.text;
-    sound.value = checked.value = null;
-    selected.value = null; guess.value = {};
-    opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
+    checked.value = null;
+    if (!same) {
+      sound.value = selected.value = null; guess.value = {};
+      setup.value = { ...setup.value, variant: '', seed: '' };
+      opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
+    }
     void check();
   } else source.value = null;
   told(s.run ?? null);
 }
 
-let checking: AbortController | null = null;
-/** Has the text checked; an older question is given up. */
-async function check(): Promise<void> {
-  checking?.abort();
-  const mine = checking = new AbortController();
-  const asked = text.value;
-  try {
-    const answer = await api.post<api.Checked>('/api/check', { text: asked }, mine.signal);
-    if (asked !== text.value) return;
+function take(answer: api.Checked): void {
+  batch(() => {
     checked.value = answer;
     if (answer.graph) sound.value = answer;
-  } catch (e) {
-    if (!mine.signal.aborted) say((e as Error).message, true);
-  }
+  });
 }
-let later = 0;
+let asking = false, known = false, typed = 0, wake = (): void => {};
+/** Has the text checked, one question at a time. A word that is being written looks like a mistake, so mistakes are shown after a pause. */
+async function check(): Promise<void> {
+  if (asking) return;
+  asking = true;
+  try {
+    for (;;) {
+      const asked = text.value, answer = await api.post<api.Checked>('/api/check', { text: asked });
+      const pause = answer.mistakes.length ? typed + 300 - performance.now() : 0;
+      if (asked === text.value && pause > 0) await new Promise<void>(done => { wake = done; setTimeout(done, pause); });
+      if (asked === text.value) { take(answer); return; }
+    }
+  } catch (e) { say((e as Error).message, true); } finally { asking = false; }
+}
 export function edit(next: string): void {
   text.value = next;
-  clearTimeout(later);
-  later = setTimeout(() => void check(), 200);
+  typed = performance.now();
+  wake();
+  if (!known) void check();
 }
 
 /** What the editor does for others: it owns the text, and its history is that of all changes. */
@@ -143,8 +160,14 @@ export const editable = computed(() => !view.value && source.value !== null && s
 export const linking = signal('');
 /** Carries out an operation on the file; all that it does not touch stays as it is. */
 export const operate = (op: Record<string, unknown>): Promise<boolean> => attempt(async () => {
-  const answer = await api.post<{ text: string }>('/api/edit', { text: text.value, op });
-  editor.current?.change(answer.text);
+  const answer = await api.post<{ text: string; checked: api.Checked }>('/api/edit', { text: text.value, op });
+  // The answer says what the text describes, too, so that nobody need ask.
+  batch(() => {
+    known = true;
+    editor.current?.change(answer.text);
+    known = false;
+    if (text.value === answer.text) take(answer.checked); else void check();
+  });
   notice.value = null;
 });
 
@@ -189,14 +212,17 @@ export async function start(): Promise<void> {
     await openLink();
   });
   void api.follow(e => {
-    if (e.reload && !dirty.value) void attempt(async () => show(await api.get<api.State>('/api/state')));
+    // A file that another tab has saved is shown as it is now, unless there is something to lose.
+    if (!dirty.value && (e.reload || e.base !== undefined && e.base !== source.value?.base && source.value?.kind === 'file')) void attempt(async () => show(await api.get<api.State>('/api/state')));
     else told(e.run ?? null);
   }, message => { lost.value = message; });
 }
 export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
   if (dirty.value && !confirm('What you wrote is not saved. Leave it?')) return;
   show(await api.post<api.State>('/api/open', { kind, name, text: content, ...(on ? { on } : {}) }));
-  tab.value = /^lesson-/.test(name) ? 'lesson' : 'details';
+  const lesson = /^lesson-/.test(name);
+  tab.value = lesson ? 'lesson' : 'details';
+  pane.value = lesson ? 'side' : 'graph';
   history.replaceState(null, '', location.pathname);
 });
 export const save = (): Promise<boolean> => attempt(async () => {

@@ -7,7 +7,7 @@ import { seconds } from './text';
 
 interface Fault { type: string; args: Record<string, number> }
 interface Node { designation: string; probability?: number; faults?: { before?: Fault[]; after?: Fault[] }; routes?: Node[] }
-interface Known { type: string; doc: string; args: { name: string; unit?: string; needed?: boolean }[] }
+interface Known { type: string; doc: string; args: { name: string; unit?: string; needed?: boolean; default?: number }[] }
 interface Hop { designation: string; answered: boolean; status?: number; took: number | null; reasons?: string[]; routes?: Hop[] }
 interface Sent { seed: string; answer: Hop | null; notDrawn: number; unknown?: string[]; failure?: string; spans?: api.RequestSpan[]; untraced?: string }
 
@@ -99,7 +99,7 @@ function OneFault({ fault, known, name, when, change }: { fault: Fault; known: K
   const entry = known.find(k => k.type === fault.type);
   const fresh = (type: string): Fault => ({ type, args: Object.fromEntries((known.find(k => k.type === type)?.args ?? []).filter(a => a.needed || a.name === 'status').map(a => [a.name, usual[a.name] ?? 1])) });
   return <div class="row fault" title={entry?.doc}><span>⚡ {when}</span><select aria-label={'Fault ' + name} value={fault.type} onChange={e => change(fresh(e.currentTarget.value))}>{entry ? null : <option>{fault.type}</option>}{known.map(k => <option key={k.type}>{k.type}</option>)}</select>
-    {entry?.args.map(a => <label key={a.name}>{a.name} <input type="number" min="0" step="any" aria-label={`${a.name} of ${fault.type} ${name}`} placeholder="usual" value={fault.args?.[a.name] ?? ''} onChange={e => { const { [a.name]: _, ...rest } = fault.args ?? {}; change({ ...fault, args: e.currentTarget.value === '' ? rest : { ...rest, [a.name]: Number(e.currentTarget.value) } }); }} /> {a.unit}</label>)}
+    {entry?.args.map(a => <label key={a.name}>{a.name} <input type="number" min="0" step="any" aria-label={`${a.name} of ${fault.type} ${name}`} placeholder={String(a.default ?? '')} value={fault.args?.[a.name] ?? ''} onChange={e => { const { [a.name]: _, ...rest } = fault.args ?? {}; change({ ...fault, args: e.currentTarget.value === '' ? rest : { ...rest, [a.name]: Number(e.currentTarget.value) } }); }} /> {a.unit}</label>)}
     <button type="button" aria-label={'Remove the fault ' + fault.type + ' ' + name} onClick={() => change(null)}>✕</button></div>;
 }
 

@@ -148,6 +148,11 @@ test('on this machine: a fault by click acts, is listed, and is taken back', asy
   const again = await open(b, (await w.ui('--run', 'out/run-1')).address);
   await again.waitForSelector('.node[data-node=db]');
   await again.getByText('did not hold').first().waitFor();
+  await again.getByText('Single requests', { exact: true }).click();
+  await again.locator('[data-part=requests]').getByText('Failed, at any hop').waitFor();
+  await again.locator('[data-part=requests] [data-request]').first().click();
+  await again.locator('[data-part=waterfall]').getByText('fault by-hand-error-db acted').waitFor();
+  await again.keyboard.press('Escape');
   quiet(again);
   await again.context().close();
 });
@@ -169,6 +174,42 @@ test('a running system is watched, broken, and told of when it ends', async t =>
   await w.end(ui);
   await page.getByText('The program that serves this page has ended').waitFor({ timeout: 8000 });
   assert.equal(up.exitCode, null);
+});
+
+test('two tabs of one file, and the way back to it', async t => {
+  const { ui, page, file } = await shown(t, ['-f', 'two.yaml']);
+  const other = await open(b, ui.address);
+  t.after(() => other.context().close());
+  const write = async (at, what) => { await at.click('#tab-file'); await at.locator('[data-part=editor] .cm-content').click(); await at.keyboard.press('Control+Home'); await at.keyboard.insertText(what + '\n'); };
+  await write(page, '# first');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved to two.yaml.').waitFor();
+  // What the one saves, the other shows, unless there is something to lose.
+  await other.click('#tab-file');
+  await other.locator('[data-part=editor] .cm-line').getByText('# first').waitFor();
+  await write(other, '# mine');
+  await write(page, '# second');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.waitForFunction(() => !document.querySelector('.dirty'));
+  await other.getByRole('button', { name: 'Save' }).click();
+  await other.getByText('The file has changed on disk').waitFor();
+  assert.equal(readFileSync(file, 'utf8'), '# second\n# first\n' + sample);
+  await other.getByText("Take the disk's").click();
+  await other.waitForFunction(() => !document.querySelector('.dirty'));
+  // The first goes elsewhere, where nothing of the file is left, and comes back.
+  await page.click('.brand');
+  await page.click('[data-example=lesson-13-metastable]');
+  await page.getByRole('button', { name: '▶ retries' }).click();
+  await page.getByText('In retries').waitFor({ timeout: 30000 });
+  await page.locator('[data-part=why]').getByText('the queue of api').waitFor();
+  await page.click('.brand');
+  await page.getByRole('button', { name: 'Back to two.yaml' }).click();
+  await page.waitForSelector('.node[data-node=db]');
+  assert.equal(await page.locator('[data-part=scrubber], [data-part=verdict]').count(), 0);
+  await page.click('text=▶ Play');
+  await page.getByText('The check held').waitFor({ timeout: 30000 });
+  await other.waitForSelector('.node[data-node=db]');
+  for (const p of [page, other]) assert.deepEqual(p.problems.filter(x => !x.includes('409')), []);
 });
 
 test('by keyboard alone: along the graph, selected, found', async t => {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"strings"
@@ -213,7 +214,7 @@ func (f *File) entryLines(n *Node, first, last int) (from, to int) {
 		}
 		from = up
 	}
-	if last+1 == len(n.Entries) && f.line(from) > 0 {
+	if last+1 == len(n.Entries) && f.line(from) > 0 && !(end == len(f.Text) && first > 0 && endsInBlock(&n.Entries[first-1]) != nil) {
 		// The line break before it goes in place of that after it: something may
 		// come after the end of the line, which is the end of n, too.
 		return f.lineEnd(f.lines[f.line(from)-1]), end
@@ -248,7 +249,9 @@ func (f *File) changeBlock(n *Node, c Change) (edits Edits, err error) {
 		first := n.Entries[0].From
 		switch {
 		case before >= 0:
-			edits = append(edits, Edit{f.foot(&n.Entries[before]), 0, f.EOL + gap + indent + text})
+			foot := f.foot(&n.Entries[before])
+			edits = append(edits, f.strip(&n.Entries[before], foot)...)
+			edits = append(edits, Edit{foot, 0, f.EOL + gap + indent + text})
 		case f.ownLine(first):
 			edits = append(edits, Edit{f.lineStart(f.withHead(n.Entries[after].From)), 0, indent + text + f.EOL + gap})
 		default:
@@ -270,6 +273,37 @@ func (f *File) changeBlock(n *Node, c Change) (edits Edits, err error) {
 		edits = append(edits, Edit{from, to - from, ""})
 	}
 	return edits, nil
+}
+
+// endsInBlock returns the scalar in block style that an entry ends with, or nil.
+func endsInBlock(e *Entry) *Node {
+	n := e.Value
+	for n.Style == Block && len(n.Entries) > 0 {
+		n = n.Entries[len(n.Entries)-1].Value
+	}
+	if n.Style != Literal && n.Style != Folded {
+		return nil
+	}
+	return n
+}
+
+// strip keeps the value of a scalar in block style at the end of a file without a
+// line break as it is, when something follows it: a line break would belong to it.
+func (f *File) strip(e *Entry, foot int) Edits {
+	n := endsInBlock(e)
+	if n == nil || foot < len(f.Text) {
+		return nil
+	}
+	header := n.Body + 1
+	for ; header < len(f.Text) && bytes.IndexByte([]byte("0123456789"), f.Text[header]) >= 0; header++ {
+	}
+	switch {
+	case header == len(f.Text), f.Text[header] == '-':
+		return nil
+	case f.Text[header] == '+':
+		return Edits{{header, 1, "-"}}
+	}
+	return Edits{{header, 0, "-"}}
 }
 
 // neighbours returns the kept entries before and after a place, -1 for none.

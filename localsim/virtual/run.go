@@ -435,5 +435,8 @@ func (r *running) finish() (*result.Result, error) {
 	res := r.account.Finish(r.at(), r.err)
 	res.Explanation = r.record.explain(r.world, res)
 	r.emit(runner.CleaningUp{System: r.exp.System.Name})
+	if r.logger != nil {
+		r.options.Logs(r.logger.store)
+	}
 	return res, r.err
 }

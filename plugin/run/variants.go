@@ -126,8 +126,11 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	defer stop(nil)
 	comparison, err := o.performAll(ctx, &e, seeds, func(event runner.Event) {
 		o.signals.Observe(event)
-		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
-			ended.Result.Command, ended.Result.Traces = o.repeatOne(e, args, ended.Result), o.signals.summary()
+		if ended, ok := event.(runner.RunEnded); ok {
+			o.signals.end(ctx, ended.Result)
+			if ended.Result != nil {
+				ended.Result.Command = o.repeatOne(e, args, ended.Result)
+			}
 		}
 		pages.Observe(event)
 		tests.Observe(event)

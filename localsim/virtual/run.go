@@ -153,9 +153,9 @@ func (r *running) play(ctx context.Context) (*result.Result, error) {
 	r.nextPhase()
 	r.secondAt = time.Second
 	r.secondTimer = r.k.At(r.secondAt, event{kind: secondOver})
-	r.clientsBegin()
+	r.clientsBegin() //nolint:contextcheck // it writes lines of logs to a buffer
 	r.loop(ctx)
-	return r.finish()
+	return r.finish() //nolint:contextcheck // as above
 }
 
 // clientsBegin lets the load begin after the faults of the first moment.
@@ -193,7 +193,7 @@ func (r *running) loop(ctx context.Context) {
 			r.err = errors.New("nothing is left to happen, and the run is not over: this is an error of the program")
 			return
 		}
-		r.step(e)
+		r.step(e) //nolint:contextcheck // as above
 		if r.world.err != nil {
 			r.err = r.world.err
 		}

@@ -200,9 +200,7 @@ func (p *pointer) point(m metric, attributes []trace.Attribute) *point {
 }
 
 // set makes a point with a value, add one with a sum, merge one with a histogram.
-func (p *pointer) set(m metric, v float64, attributes ...trace.Attribute) {
-	p.point(m, attributes).value = v
-}
+func (p *pointer) set(m metric, v float64) { p.point(m, nil).value = v }
 
 func (p *pointer) add(m metric, v float64, attributes ...trace.Attribute) {
 	key := p.key(m, attributes)

@@ -241,4 +241,3 @@ func TestParseURL(t *testing.T) {
 		}
 	}
 }
-

@@ -51,8 +51,8 @@ type pipe[T any] struct {
 func newPipe[T any](o Options, c courier, encode func([]T) proto.Message, response func() partial) *pipe[T] {
 	p := &pipe[T]{options: o, courier: c, encode: encode, response: response, wake: make(chan struct{}, 1), hurry: make(chan struct{}), done: make(chan struct{})}
 	p.room = sync.NewCond(&p.mu)
-	ctx, cut := context.WithCancel(context.Background())
-	p.cut = cut
+	var ctx context.Context
+	ctx, p.cut = context.WithCancel(context.Background())
 	go p.run(ctx)
 	return p
 }
@@ -267,14 +267,14 @@ func (c *courier) post(ctx context.Context, body []byte, into proto.Message) (as
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	switch status := response.StatusCode; {
-	case status == http.StatusOK:
+	switch response.StatusCode {
+	case http.StatusOK:
 		// An answer that is cut short, or none of OTLP's, was a good one all the same.
 		if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), "application/x-protobuf") {
 			_ = proto.Unmarshal(answer, into)
 		}
 		return 0, nil
-	case status == http.StatusTooManyRequests, status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		// These alone are to be tried again (OTLP, "Failures").
 		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
 		return min(time.Duration(max(seconds, 0))*time.Second, longestAsked), fmt.Errorf("the collector answers %s", response.Status)

@@ -202,7 +202,7 @@ func (r *logReader) Start(ctx context.Context, source runner.LogSource) {
 	r.last.Store(time.Now().UnixNano())
 	go func() {
 		defer close(r.done)
-		err := source.Logs(ctx, func(at time.Time, service string, replica int, text []byte) {
+		err := source.Logs(ctx, func(at time.Time, service string, replica int, text []byte) { //nolint:contextcheck // writing a line to a screen ends by itself
 			r.last.Store(time.Now().UnixNano())
 			r.logs.takeAt(at, service, replica, text)
 		})

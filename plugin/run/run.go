@@ -300,7 +300,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	result, err := o.perform(ctx, &e, func(event runner.Event) {
+	result, err := o.perform(ctx, &e, func(event runner.Event) { //nolint:contextcheck // what is sent to a collector goes on until the end of the run
 		o.signals.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {

@@ -125,7 +125,7 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	comparison, err := o.performAll(ctx, &e, seeds, func(event runner.Event) {
-		o.signals.Observe(event)
+		o.signals.Observe(event) //nolint:contextcheck // what is sent to a collector goes on until the end of the run
 		if ended, ok := event.(runner.RunEnded); ok {
 			o.signals.end(ctx, ended.Result)
 			if ended.Result != nil {

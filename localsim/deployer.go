@@ -116,8 +116,10 @@ type Config struct {
 	StateDir string
 	// Logger gets what happens to replicas; nil drops it.
 	Logger *slog.Logger
-	// Output gets what the processes print; nil drops it.
-	Output io.Writer
+	// Output gets what the processes print; nil drops it. OutputOf, which may be nil,
+	// names another place for what those of a replica print.
+	Output   io.Writer
+	OutputOf func(service string, replica int) io.Writer
 	// ReadyTimeout bounds the start of one replica; 0 means 10 s.
 	ReadyTimeout time.Duration
 	// Grace is how long a replica may take to end in order; 0 means 6 s.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,7 +108,7 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 		patience = max(patience, runtimePatience)
 	}
 	return supervise.StartChild(ctx, supervise.Child{
-		Command: cmd, Output: d.output, HelloTimeout: patience,
+		Command: cmd, Output: d.outputOf(r), HelloTimeout: patience,
 		Start: func(start func() error) error {
 			if d.network == nil {
 				return d.spawner.Do(start)
@@ -116,6 +117,14 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 		},
 		Started: func(pid int) error { return d.noteProcess(pid, r.Label()) },
 	})
+}
+
+// outputOf is where what the process of a replica prints goes.
+func (d *Deployment) outputOf(r *replica) io.Writer {
+	if d.config.OutputOf == nil {
+		return d.output
+	}
+	return d.config.OutputOf(r.Service(), r.Index())
 }
 
 // service returns a service as it is wanted now.

@@ -126,6 +126,24 @@ type Tracer interface {
 	Stop()
 }
 
+// A LogSource may be implemented by a Deployment whose services log somewhere else
+// than into this program.
+type LogSource interface {
+	// Logs hands over what the replicas of a service print, line by line, from the
+	// first line on, until ctx ends, which is not an error. The time is when the line
+	// was printed, and zero if that is not known. The text may not be kept.
+	Logs(ctx context.Context, line func(at time.Time, service string, replica int, text []byte)) error
+}
+
+// A LogReader reads the logs of a running system.
+type LogReader interface {
+	// Start begins to read. Trouble does not disturb the run.
+	Start(ctx context.Context, source LogSource)
+	// Stop waits until what was printed has been read, as far as that can be told, and
+	// ends the reading.
+	Stop()
+}
+
 // An AlertWatcher has a Prometheus evaluate alerts on a running system.
 type AlertWatcher interface {
 	// Start returns when the Prometheus has read every ready replica and knows every alert

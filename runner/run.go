@@ -26,6 +26,9 @@ type Deps struct {
 	// Tracer may be nil: then nobody asks for spans. It is not used if the
 	// deployment is no SpanSource.
 	Tracer Tracer
+	// Logs may be nil: then nobody reads logs. It is not used if the deployment is no
+	// LogSource.
+	Logs LogReader
 	// Alerts may be nil: then an experiment with alerts, or with checks of alerts, is
 	// refused.
 	Alerts AlertWatcher
@@ -200,6 +203,10 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 		poller.Wait()
 	}()
 
+	if source, ok := deployment.(LogSource); ok && r.deps.Logs != nil {
+		r.deps.Logs.Start(context.WithoutCancel(ctx), source)
+		defer r.deps.Logs.Stop()
+	}
 	if source, ok := deployment.(SpanSource); ok && r.deps.Tracer != nil {
 		r.deps.Tracer.Start(context.WithoutCancel(ctx), deployment.Replicas, source)
 		defer r.deps.Tracer.Stop()

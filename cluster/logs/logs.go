@@ -41,8 +41,9 @@ type Line struct {
 	Service string
 	// Replica counts from 1.
 	Replica int
-	at      time.Time
-	Text    string
+	// At is when it was printed, by the clock of the node; zero if that is not known.
+	At   time.Time
+	Text string
 }
 
 // Read hands over the lines that the pods of services have printed, one at a
@@ -68,7 +69,7 @@ func Read(ctx context.Context, inst *faults.Instance, o Options, line func(Line)
 		return kubeapi.Summarize(err)
 	}
 	lines := slices.Concat(all...)
-	slices.SortStableFunc(lines, func(a, b Line) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(lines, func(a, b Line) int { return a.At.Compare(b.At) })
 	for _, l := range lines {
 		line(l)
 	}
@@ -154,7 +155,7 @@ func parseLine(s logSource, text string) Line {
 	l := Line{Service: s.service, Replica: s.replica, Text: text}
 	stamp, rest, found := strings.Cut(text, " ")
 	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-		l.at, l.Text = at, ""
+		l.At, l.Text = at, ""
 		if found {
 			l.Text = rest
 		}
@@ -327,7 +328,7 @@ func (f *logFollower) read(ctx context.Context, s logSource, o Options) {
 	before := f.last[s.key]
 	f.mu.Unlock()
 	err := readLog(ctx, f.inst, s, &o, func(l Line) {
-		if !before.IsZero() && !l.at.After(before) {
+		if !before.IsZero() && !l.At.After(before) {
 			return
 		}
 		select {
@@ -337,7 +338,7 @@ func (f *logFollower) read(ctx context.Context, s logSource, o Options) {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.last[s.key] = l.at
+		f.last[s.key] = l.At
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -80,6 +80,7 @@ func (b *faultBoard) apply(w *world, win *timeline.Window) {
 		}
 	}
 	b.running = append(b.running, a)
+	w.logFault(a, false)
 	switch entry.Layer {
 	case fault.InService:
 		b.publish(w)
@@ -111,6 +112,7 @@ func (b *faultBoard) clear(w *world, id string) {
 	}
 	a := b.running[at]
 	a.over = true
+	w.logFault(a, true)
 	b.running = slices.Delete(slices.Clone(b.running), at, at+1)
 	switch a.layer {
 	case fault.InService:

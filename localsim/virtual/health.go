@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -185,6 +186,7 @@ func (w *world) becomeUnready(r *replica, since time.Duration) {
 	}
 	r.unready = true
 	r.notice(w.now())
+	w.log(r, slog.LevelWarn, "replica unready")
 	if !r.paused {
 		r.since = since
 	}
@@ -194,6 +196,7 @@ func (w *world) becomeUnready(r *replica, since time.Duration) {
 // becomeHealthy makes a replica ready that was not.
 func (w *world) becomeHealthy(r *replica) {
 	r.unready = false
+	w.log(r, slog.LevelInfo, "replica ready again")
 	if !r.paused {
 		r.since, r.detected = w.now(), unnoticed
 	}
@@ -207,6 +210,7 @@ func (w *world) restartHung(c *healthCheck) {
 		return
 	}
 	r.notice(w.now())
+	w.log(r, slog.LevelWarn, "replica hung")
 	w.end(c.replica, false)
 }
 

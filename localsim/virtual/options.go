@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -46,6 +47,11 @@ type Options struct {
 	Spans       func([]span.Span)
 	LostSpans   func(int64)
 	TraceSample float64
+	// Logs is told the lines that services have logged, when a run is over and before
+	// the observer is told so; without it none are made. LogRequests asks for a line for
+	// each request, too.
+	Logs        func(*logline.Store)
+	LogRequests bool
 	// Outcome is told what became of each request of the load; it may be nil.
 	Outcome func(measure.Outcome)
 	// Disk is told at each second, before the services are sampled, for how long the

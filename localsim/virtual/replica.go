@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
@@ -180,6 +181,7 @@ func (w *world) kill(i int32, replace bool) {
 	w.dropAll(i)
 	r.paused, r.parked, r.frozen = false, nil, nil
 	r.state, r.since, r.held = down, w.now(), 0
+	w.log(r, slog.LevelWarn, "replica down")
 	r.notice(w.now())
 	w.k.Cancel(r.timer)
 	var wait time.Duration
@@ -220,6 +222,7 @@ func (w *world) replicaStep(e event) {
 	case starting:
 		w.startMachine(w.services[r.service], r)
 		r.state, r.since, r.detected = up, w.now(), unnoticed
+		w.log(r, slog.LevelInfo, "replica ready again")
 		w.replicasChanged = true
 		w.startChecks(e.a)
 		if w.faults.pauses(e.a) {

@@ -153,9 +153,9 @@ func (r *running) play(ctx context.Context) (*result.Result, error) {
 	r.nextPhase()
 	r.secondAt = time.Second
 	r.secondTimer = r.k.At(r.secondAt, event{kind: secondOver})
-	r.clientsBegin()
+	r.clientsBegin() //nolint:contextcheck // it writes lines of logs to a buffer
 	r.loop(ctx)
-	return r.finish()
+	return r.finish() //nolint:contextcheck // as above
 }
 
 // clientsBegin lets the load begin after the faults of the first moment.
@@ -193,7 +193,7 @@ func (r *running) loop(ctx context.Context) {
 			r.err = errors.New("nothing is left to happen, and the run is not over: this is an error of the program")
 			return
 		}
-		r.step(e)
+		r.step(e) //nolint:contextcheck // as above
 		if r.world.err != nil {
 			r.err = r.world.err
 		}
@@ -435,5 +435,8 @@ func (r *running) finish() (*result.Result, error) {
 	res := r.account.Finish(r.at(), r.err)
 	res.Explanation = r.record.explain(r.world, res)
 	r.emit(runner.CleaningUp{System: r.exp.System.Name})
+	if r.logger != nil {
+		r.options.Logs(r.logger.store)
+	}
 	return res, r.err
 }

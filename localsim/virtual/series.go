@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -90,6 +91,7 @@ type played struct {
 	spans  [][]span.Span
 	kept   int
 	lost   int64
+	logs   *logline.Store
 	result *result.Result
 	err    error
 	done   chan struct{}
@@ -187,6 +189,9 @@ func (s *series) playOne(ctx context.Context, i int, p *played) {
 	if o.Spans != nil {
 		o.Spans = p.keepSpans
 	}
+	if o.Logs != nil {
+		o.Logs = func(lines *logline.Store) { p.logs = lines }
+	}
 	if o.Progress != nil {
 		var last Progress
 		o.Progress = func(now Progress) { s.progress(&last, now) }
@@ -228,6 +233,9 @@ func (s *series) tell(i int, p *played) {
 		if s.options.LostSpans != nil && p.lost > 0 {
 			s.options.LostSpans(p.lost)
 		}
+	}
+	if p.logs != nil {
+		s.options.Logs(p.logs)
 	}
 	observe(runner.RunEnded{Index: i, Of: len(s.planned), Result: p.result, Err: p.err})
 }

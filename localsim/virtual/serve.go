@@ -353,6 +353,7 @@ func (w *world) finish(i int32) {
 	res := w.respond(sv)
 	s.counts.count(&res, w.now()-sv.start)
 	w.traceServed(sv, &res)
+	w.logServed(sv, &res)
 	w.leaves(s, sv)
 	worker, queued := sv.machine.Release()
 	r.inFlight--

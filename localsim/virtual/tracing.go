@@ -116,16 +116,21 @@ func (w *world) traceServed(sv *serving, res *response) {
 		s.Events = slices.Clone(sv.events)
 	}
 	if s.Failed() {
-		switch end := sv.machine.Ending(); {
-		case end.Kind == behave.OpFail:
-			s.Error = end.Failure.Text(&sv.machine)
-		case res.status == 0:
-			s.Error = "no answer was given"
-		default:
-			s.Error = fmt.Sprintf("%d %s", res.status, http.StatusText(res.status))
-		}
+		s.Error = sv.failureText(res)
 	}
 	sv.trace.add(s)
+}
+
+// failureText says why the request is not answered well.
+func (sv *serving) failureText(res *response) string {
+	switch end := sv.machine.Ending(); {
+	case end.Kind == behave.OpFail:
+		return end.Failure.Text(&sv.machine)
+	case res.status == 0:
+		return "no answer was given"
+	default:
+		return fmt.Sprintf("%d %s", res.status, http.StatusText(res.status))
+	}
 }
 
 // traceAttempt makes the span of an attempt of a call that has ended, or that was

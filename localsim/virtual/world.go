@@ -120,6 +120,7 @@ type world struct {
 	linkKey   dist.Key
 	lateKey   dist.Key
 	tracer    *tracer // nil if no spans are made
+	logger    *logger // nil if no lines are logged
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
@@ -169,7 +170,7 @@ func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	w := &world{
 		k: des.New[event](), exp: e, machine: o.Machine.WithDefaults(), limits: o.Limits.WithDefaults(),
 		byName: map[string]int32{}, pools: map[poolKey]*connPool{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
-		tracer: newTracer(e.Seed, o),
+		tracer: newTracer(e.Seed, o), logger: newLogger(e.System.Name, e.Seed, o),
 	}
 	w.cpu = des.NewProcessors(w.machine.Cores)
 	w.addGroup(0, -1)

@@ -73,6 +73,10 @@ type Result struct {
 	Prediction *Prediction `json:"prediction,omitempty"`
 	// Traces is absent if no spans were gathered.
 	Traces *Traces `json:"traces,omitempty"`
+	// Logs is absent if no logs were kept.
+	Logs *Logs `json:"logs,omitempty"`
+	// OTLP is absent if nothing was sent to a collector.
+	OTLP *OTLP `json:"otlp,omitempty"`
 	// Alerts is absent where no Prometheus watched the run.
 	Alerts *Alerts `json:"alerts,omitempty"`
 	// Tail is absent where the system was not watched after the load.
@@ -107,6 +111,38 @@ type Traces struct {
 	Spans  int `json:"spans"`
 	// Lost counts spans that were to be kept and are known to be missing.
 	Lost int64 `json:"lost"`
+}
+
+// Logs says what was kept of the lines that services logged.
+type Logs struct {
+	// Requests says whether each request was to be logged.
+	Requests bool `json:"requests"`
+	Lines    int  `json:"lines"`
+	// Share is that of the requests whose lines were kept: less than 1 if there was no
+	// room for more. Dropped counts the lines that came and were not kept.
+	Share   float64 `json:"share"`
+	Dropped int64   `json:"dropped"`
+	// Trouble says why more lines are missing, whose number is not known; empty where
+	// that is not so.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// OTLP says what was sent to an OpenTelemetry collector while the run went on.
+type OTLP struct {
+	URL    string     `json:"url"`
+	Spans  OTLPCounts `json:"spans"`
+	Logs   OTLPCounts `json:"logs"`
+	Points OTLPCounts `json:"points"`
+}
+
+// OTLPCounts say what became of the items of one signal: Sent were taken by the
+// collector, Refused were not, and Dropped could not be sent. Trouble is what the
+// collector, or the way to it, said last; empty if all went well.
+type OTLPCounts struct {
+	Sent    int64  `json:"sent"`
+	Dropped int64  `json:"dropped"`
+	Refused int64  `json:"refused"`
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // Environment is the machine that the experiment was driven from.

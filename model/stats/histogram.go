@@ -207,6 +207,22 @@ func (h *Histogram) Count() (n int64) {
 	return n
 }
 
+// AtMost returns how many durations are known to be not longer than d: those of
+// buckets and ranges that end there or before.
+func (h *Histogram) AtMost(d time.Duration) (n int64) {
+	for _, b := range h.buckets {
+		if _, high := BucketBounds(b.index()); high <= d {
+			n += b.count()
+		}
+	}
+	for _, w := range h.wide {
+		if w.high <= d {
+			n += w.count
+		}
+	}
+	return n
+}
+
 // Sum returns the sum of all durations.
 func (h *Histogram) Sum() time.Duration { return h.sum }
 

@@ -30,6 +30,8 @@ const (
 	// the format of Chrome and Perfetto.
 	TracesFile = "traces.jsonl"
 	ChromeFile = "trace.json"
+	// LogsFile has the lines that services logged, as JSON.
+	LogsFile = "logs.jsonl"
 )
 
 // Options say where to record, and what beside the run's own results.
@@ -112,7 +114,7 @@ func makePartial(options Options, existed bool) (*partial.Dir, error) {
 }
 
 func ownFiles() []string {
-	return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile, TracesFile, ChromeFile}
+	return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile, TracesFile, ChromeFile, LogsFile}
 }
 
 // checkDir reports whether the directory is there, and refuses one that is not

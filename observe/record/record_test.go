@@ -194,7 +194,7 @@ func TestFullDisk(t *testing.T) {
 				_, err := io.WriteString(w, "x")
 				return err
 			}
-			return map[string]func(io.Writer) error{TracesFile: write, ChromeFile: write}
+			return map[string]func(io.Writer) error{TracesFile: write, ChromeFile: write, LogsFile: write}
 		}
 		r, err := newRecorder(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("x")}, More: more}, func(path string) (io.WriteCloser, error) {
 			if filepath.Base(path) == full {

@@ -35,6 +35,10 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.faults()
 	s.recoveries()
 	s.alerts()
+	s.section("Not kept", keptLines(r))
+	if r.OTLP != nil {
+		s.section("Collector "+r.OTLP.URL, sentLines(r))
+	}
 	s.checks()
 	if _, err := io.WriteString(w, s.text.String()); err != nil {
 		return fmt.Errorf("printing the summary: %w", err)

@@ -3,6 +3,7 @@
 package local
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,6 +39,10 @@ type Flags struct {
 	Verbose   bool
 	LogFormat string
 	Tell      bool
+	// Lines gets the lines that services log, as JSON and without their end, and what
+	// their processes print else, in place of the stream that Deployer is given. It is
+	// called by several goroutines, and may not keep the text; it may be nil.
+	Lines func(service string, replica int, text []byte)
 	// Entrances are services that a fault may cut off from clients outside the system.
 	Entrances []string
 	// explicit reports whether the isolation was asked for.
@@ -92,7 +97,12 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	case l.Tell:
 		level = slog.LevelInfo
 	}
-	logger, err := service.NewLogger(stderr, l.LogFormat, level)
+	var outputOf func(string, int) io.Writer
+	if l.Lines != nil {
+		outputOf = func(service string, replica int) io.Writer { return &lineWriter{l.Lines, service, replica} }
+		stderr = outputOf("", 0)
+	}
+	logger, err := service.NewLogger(stderr, l.format(), level)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +129,30 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		StateDir:   dir,
 		Logger:     logger,
 		Output:     stderr,
+		OutputOf:   outputOf,
 	})
+}
+
+// format is that of the lines that services write.
+func (l *Flags) format() string {
+	if l.Lines != nil {
+		return service.JSONLogs
+	}
+	return l.LogFormat
+}
+
+// A lineWriter hands over lines; each Write has whole ones.
+type lineWriter struct {
+	line    func(service string, replica int, text []byte)
+	service string
+	replica int
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		w.line(w.service, w.replica, bytes.TrimRight(line, "\r\n"))
+	}
+	return len(p), nil
 }
 
 // newGateway puts a gate in front of a replica.
@@ -190,8 +223,8 @@ func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
 	if l.Verbose {
 		cmd.Args = append(cmd.Args, "--verbose")
 	}
-	if l.LogFormat != "" {
-		cmd.Args = append(cmd.Args, "--log-format", l.LogFormat)
+	if format := l.format(); format != "" {
+		cmd.Args = append(cmd.Args, "--log-format", format)
 	}
 	cmd.Env = slices.Concat(os.Environ(), []string{"SERVICE_NAME=" + s.Service.Name, "MICROSIM_SERVICE=" + string(part)}, network)
 	return cmd, nil

@@ -160,7 +160,7 @@ func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	cli.OnlyOn(flags, []string{"virtual"}, "pace")
 	cli.OnlyOn(flags, []string{"virtual", "local"}, "calibration")
 	cli.OnlyOn(flags, []string{"local"}, "predict")
-	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl, traces and the inputs")
+	flags.StringVar(&o.out, "out", "", "directory for the results: result.json, timeline.csv, edges.csv, faults.jsonl, traces, logs and the inputs")
 	flags.BoolVar(&o.force, "force", false, "write to --out although it holds other files, which are kept")
 	flags.StringVar(&o.report, "report", "", "write what the runs showed as one HTML page, which opens offline")
 	flags.StringVar(&o.junit, "junit", "", "write the checks as a file of JUnit's XML, which systems of continuous integration show")
@@ -334,7 +334,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	if err != nil {
 		return err
 	}
-	result, err := o.perform(ctx, &e, func(event runner.Event) {
+	result, err := o.perform(ctx, &e, func(event runner.Event) { //nolint:contextcheck // what is sent to a collector goes on until the end of the run
 		o.signals.Observe(event)
 		pages.Observe(event)
 		if recorder != nil {
@@ -342,10 +342,11 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 		}
 	})
 	err = cli.Cause(ctx, err)
+	o.signals.end(ctx, result)
 	if result == nil {
 		return err
 	}
-	result.Command, result.Traces = o.repeatOne(e, args, result), o.signals.summary()
+	result.Command = o.repeatOne(e, args, result)
 	if recorder != nil {
 		err = errors.Join(err, recorder.Finish(result))
 	}
@@ -393,9 +394,10 @@ func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) 
 // deps are what the runs of an experiment work with where the flags say.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
-		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Logs: o.signals.logs.reader(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
+	o.signals.logs.show(talk)
 	if o.target.OnCluster() {
 		return deps, o.useCluster(ctx, e, talk, &deps)
 	}
@@ -403,6 +405,7 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	deps.Calibration = &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()}
 	// All variants have the same, so that they can be compared.
 	o.local.Entrances = local.EntrancesOf(e.Faults)
+	o.local.Lines = o.signals.logs.take
 	deployer, err := o.local.Deployer(talk)
 	deps.Deployer = deployer
 	return deps, err

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -19,8 +20,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
-// signals are what a run keeps beside figures: the traces of its requests.
+// signals are what a run keeps, and sends to a collector, beside figures: the traces
+// of its requests, and what its services log.
 type signals struct {
+	logs  runLogs
+	otlp  collector
 	share unit.Share
 	// wanted says that somebody gets the traces.
 	wanted bool
@@ -37,15 +41,27 @@ const traceSampleFlag = "trace-sample"
 
 func (s *signals) AddFlags(cmd *cobra.Command) {
 	s.share = span.DefaultShare
+	s.logs.AddFlags(cmd)
+	s.otlp.AddFlags(cmd)
 	cmd.Flags().Var(&s.share, traceSampleFlag, "share of the requests whose traces are kept, such as 1% or 0.01; those of requests that fail are kept, too; 0 makes none")
 }
 
 // Validate finds out whether traces are wanted, and tells the services.
 func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
+	if err := s.otlp.Validate(o, flags); err != nil {
+		return err
+	}
+	if s.otlp.wanted() {
+		s.logs.more = s.otlp.line
+	}
+	if err := s.logs.Validate(o, flags); err != nil {
+		return err
+	}
 	s.changed = flags.Changed(traceSampleFlag)
-	s.wanted = (o.out != "" || o.report != "") && s.share > 0
-	if s.changed && !o.detached.detach && !o.dryRun && o.out == "" && o.report == "" {
-		return fmt.Errorf("--%s is about the traces that --out and --report keep: write one of them, too, or leave it out", traceSampleFlag)
+	somebody := o.out != "" || o.report != "" || s.otlp.wanted()
+	s.wanted = somebody && s.share > 0
+	if s.changed && !o.detached.detach && !o.dryRun && !somebody {
+		return fmt.Errorf("--%s is about the traces that --out, --report and --otlp get: write one of them, too, or leave it out", traceSampleFlag)
 	}
 	if o.dryRun {
 		return cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", traceSampleFlag)
@@ -63,18 +79,24 @@ func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 
 // args are the flags of a run inside the cluster.
 func (s *signals) args() []string {
-	if !s.changed {
-		return nil
+	args := append(s.logs.args(), s.otlp.args()...)
+	if s.changed {
+		args = append(args, "--"+traceSampleFlag, s.share.String())
 	}
-	return []string{"--" + traceSampleFlag, s.share.String()}
+	return args
 }
 
-// Observe begins the traces of each run anew.
+// Observe begins the traces and the logs of each run anew, and has its figures sent.
 func (s *signals) Observe(event runner.Event) {
-	if begun, ok := event.(runner.Deploying); ok && s.wanted {
-		s.store = trace.NewStore(nil)
+	if begun, ok := event.(runner.Deploying); ok {
 		s.origin = trace.Origin{System: begun.System, Target: begun.Target, Version: version.String()}
+		s.otlp.begin(s.origin)
+		s.logs.begin(begun.System)
+		if s.wanted {
+			s.store = trace.NewStore(s.otlp.spans)
+		}
 	}
+	s.otlp.observe(event)
 }
 
 // add takes in the spans of a run in virtual time.
@@ -115,14 +137,25 @@ func (s *signals) summary() *result.Traces {
 	return s.store.Summary(float64(s.share))
 }
 
-// files are what --out keeps of the traces.
+// end ends a run, and tells its result, which may be nil, what there is of its traces
+// and logs.
+func (s *signals) end(ctx context.Context, r *result.Result) {
+	s.otlp.end(ctx)
+	if r != nil {
+		r.Traces, r.Logs, r.OTLP = s.summary(), s.logs.summary(), s.otlp.sent
+	}
+}
+
+// files are what --out keeps of traces and logs.
 func (s *signals) files() map[string]func(io.Writer) error {
-	if s.store == nil {
-		return nil
+	files := map[string]func(io.Writer) error{}
+	if s.store != nil {
+		traces := s.traces()
+		files[record.TracesFile] = func(w io.Writer) error { return s.origin.WriteOTLP(w, traces) }
+		files[record.ChromeFile] = func(w io.Writer) error { return trace.WriteChrome(w, traces) }
 	}
-	traces := s.traces()
-	return map[string]func(io.Writer) error{
-		record.TracesFile: func(w io.Writer) error { return s.origin.WriteOTLP(w, traces) },
-		record.ChromeFile: func(w io.Writer) error { return trace.WriteChrome(w, traces) },
+	if lines := s.logs.store.Load(); lines != nil {
+		files[record.LogsFile] = lines.Write
 	}
+	return files
 }

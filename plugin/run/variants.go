@@ -125,9 +125,12 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	comparison, err := o.performAll(ctx, &e, seeds, func(event runner.Event) {
-		o.signals.Observe(event)
-		if ended, ok := event.(runner.RunEnded); ok && ended.Result != nil {
-			ended.Result.Command, ended.Result.Traces = o.repeatOne(e, args, ended.Result), o.signals.summary()
+		o.signals.Observe(event) //nolint:contextcheck // what is sent to a collector goes on until the end of the run
+		if ended, ok := event.(runner.RunEnded); ok {
+			o.signals.end(ctx, ended.Result)
+			if ended.Result != nil {
+				ended.Result.Command = o.repeatOne(e, args, ended.Result)
+			}
 		}
 		pages.Observe(event)
 		tests.Observe(event)

@@ -95,6 +95,10 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 		options.LostSpans = o.signals.lose
 		options.Spans, options.TraceSample = o.signals.add, float64(o.signals.share)
 	}
+	if logs := &o.signals.logs; logs.wanted() || logs.requests {
+		logs.show(o.streams.Err)
+		options.Logs, options.LogRequests = logs.takeAll, logs.requests
+	}
 	return options, nil
 }
 

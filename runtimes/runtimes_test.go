@@ -72,7 +72,7 @@ func TestSourcesAreSmallAndNameNoRegistry(t *testing.T) {
 			if strings.Contains(name, "node_modules") || strings.Contains(name, ".venv") || strings.Contains(name, "__pycache__") {
 				t.Errorf("%s is embedded", name)
 			}
-			for _, word := range []string{"registry.npm", "--index-url", "pypi", "proxy.golang"} {
+			for _, word := range []string{"registry.npm", "--index-url", "pypi", "proxy.golang", "static.crates.io"} {
 				if strings.Contains(string(data), word) {
 					t.Errorf("%s names a registry: %q", name, word)
 				}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the mock services in other languages: their types, their decisions by the
 # published vectors, and the service contract. What it installs stays for the next
-# run. It needs node 20, npm and python 3.11 with venv.
+# run. It needs node 20, npm, python 3.11 with venv, and cargo 1.89.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1
@@ -22,6 +22,8 @@ for dir in node-*; do
 done
 step "vectors in Go"
 (cd go-gin && "${GO:-go}" vet ./... && "${GO:-go}" test ./...)
+step "vectors in Rust"
+(cd rust-common && CARGO_PROFILE_DEV_DEBUG=false cargo test --quiet --locked --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-microsim/test-rust")
 step "vectors in JavaScript"
 (cd node-common && node --test test/)
 

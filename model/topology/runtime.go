@@ -34,6 +34,8 @@ func Runtimes() []Runtime {
 		{"fastify", "node", "fastify", 2},
 		{"flask", "python", "flask", 2},
 		{"fastapi", "python", "fastapi", 2},
+		{"axum", "rust", "axum", 2},
+		{"actix", "rust", "actix", 2},
 	}
 }
 

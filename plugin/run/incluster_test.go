@@ -24,7 +24,7 @@ import (
 
 // The arguments of a detached run's pod must be known flags.
 func TestRunnerTakesItsArguments(t *testing.T) {
-	o := &runOptions{target: target.Target{On: "kind", Kube: &kube.Flags{ReadyTimeout: time.Minute}}, pods: 3, series: series{variants: []string{"a", "b"}, seeds: 5}}
+	o := &runOptions{target: target.Target{On: "kind", Kube: &kube.Flags{ReadyTimeout: time.Minute}}, pods: 3, series: series{variants: []string{"a", "b"}, seeds: 5}, signals: &signals{}}
 	args := o.runnerArgs("shop", "registry.example/agent:1", "kubectl microsim run shop --on kind")
 	quiet := cli.Streams{Out: io.Discard, Err: io.Discard}
 	root := &cobra.Command{}
@@ -75,7 +75,7 @@ func TestDetachedRunsAreBounded(t *testing.T) {
 		return load.Profile{Phases: []load.Phase{{Rate: 1, Duration: unit.Duration(d)}}}
 	}
 	longer, counted := profile(time.Hour), load.Profile{Phases: []load.Phase{{Rate: 1, Count: 10}}}
-	o := &runOptions{target: target.Target{Kube: &kube.Flags{ReadyTimeout: 5 * time.Minute}}, series: series{seeds: 2}}
+	o := &runOptions{target: target.Target{Kube: &kube.Flags{ReadyTimeout: 5 * time.Minute}}, series: series{seeds: 2}, signals: &signals{}}
 	for name, tt := range map[string]struct {
 		e    experiment.Experiment
 		want time.Duration

@@ -19,7 +19,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
-	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
 // The example that the outage commands are made of, and its faults.
@@ -49,7 +48,7 @@ func newOutageRuns(streams cli.Streams) (commands []*cobra.Command) {
 		{"performance", "Run the home page system with one path that is slow: 5 to 10 seconds"},
 		{"outage", "Run the home page system with one path that cannot be reached"},
 	} {
-		o := &outageOptions{runOptions: runOptions{streams: streams, target: target.New()}, mode: mode.name}
+		o := &outageOptions{runOptions: newOptions(streams), mode: mode.name}
 		o.target.AllowVirtual = true
 		o.series.duration = outageDuration
 		cmd := &cobra.Command{

@@ -19,7 +19,7 @@ type Player struct{ options runOptions }
 
 // NewPlayer returns a player whose flags may be added to a command.
 func NewPlayer(streams cli.Streams) *Player {
-	p := &Player{runOptions{streams: streams, target: target.New()}}
+	p := &Player{newOptions(streams)}
 	p.options.target.AllowVirtual = true
 	return p
 }

@@ -50,7 +50,7 @@ type runOptions struct {
 	bounds bounds.Flags
 	// predict asks what virtual time says of runs on this machine.
 	predict bool
-	signals signals
+	signals *signals
 	alerts  alertFlags
 	// detached says that the cluster is to run it without us.
 	detached detachedRun
@@ -64,9 +64,14 @@ type runOptions struct {
 	several  *several
 }
 
+func newOptions(streams cli.Streams) runOptions {
+	return runOptions{streams: streams, target: target.New(), signals: &signals{}}
+}
+
 // New is `run`.
 func New(streams cli.Streams) *cobra.Command {
-	o := &runOptions{streams: streams, target: target.New()}
+	options := newOptions(streams)
+	o := &options
 	o.target.AllowVirtual = true
 	cmd := &cobra.Command{
 		Use:   "run (EXPERIMENT | -f FILE)",

@@ -129,8 +129,8 @@ func changeAtRandom(r *rand.Rand, name string, text []byte) (made bool, err erro
 		return false, fmt.Errorf("%s: the inverse of %v does not lead back: %w", name, edits, err)
 	}
 	target := docs[indexes[at]].Under(nodes[at].Path())
-	if target == nil {
-		return false, nil // the value of a merge, which is elsewhere
+	if target == nil || belowEmptyKey(nodes[at]) {
+		return false, nil // the value of a merge, which is elsewhere; or its path is that of another
 	}
 	want(target)
 	got := read(name, after)
@@ -140,6 +140,19 @@ func changeAtRandom(r *rand.Rand, name string, text []byte) (made bool, err erro
 		}
 	}
 	return true, nil
+}
+
+// belowEmptyKey reports whether a key on the way to a node is empty, of which paths
+// show nothing.
+func belowEmptyKey(n *Node) bool {
+	for ; n.Parent != nil; n = n.Parent {
+		for i := range n.Parent.Entries {
+			if e := &n.Parent.Entries[i]; e.Value == n && e.Key != nil && e.Key.Value == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func word(s string) *decode.Node { return &decode.Node{Shape: decode.Text, Scalar: s} }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -72,6 +73,9 @@ func (f *File) fill(w *writer, n *Node, v *decode.Node, inFlow bool) (Edits, err
 		text = w.block(v, f.entryIndent(n), f.hasKey(n))
 	}
 	if after := f.afterMark(n); after < 0 && f.hasKey(n) {
+		if f.Text[f.entryStart(n)] == '?' {
+			return nil, f.layout(n.From) // a colon behind it would be one inside of the key
+		}
 		text = ":" + text
 	} else if n.Body > 0 && (f.Text[n.Body-1] == ' ' || f.Text[n.Body-1] == '[') {
 		text = strings.TrimPrefix(text, " ")
@@ -93,6 +97,12 @@ func (f *File) inFlow(n *Node) bool {
 }
 
 func (f *File) hasKey(n *Node) bool { return n.Parent != nil && n.Parent.Kind == Object }
+
+// entryStart returns where the entry of a node begins, which is in a list or an object.
+func (f *File) entryStart(n *Node) int {
+	i := slices.IndexFunc(n.Parent.Entries, func(e Entry) bool { return e.Value == n })
+	return n.Parent.Entries[i].From
+}
 
 // entryIndent returns what stands before the entry of a node.
 func (f *File) entryIndent(n *Node) string {

@@ -68,7 +68,7 @@ func ask(d store.Driver, address string, op topology.Operation) (outcome.Class, 
 	q := store.Query{Operation: op, Item: "item:1", Items: []string{"item:1", "item:2"}, Value: []byte("x")}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	err := d.Do(ctx, address, &q)
+	_, err := d.Do(ctx, address, &q)
 	return store.Class(err), err
 }
 
@@ -199,11 +199,11 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	q := store.Query{Operation: topology.OpRead, Item: "a"}
-	if err := d.Do(ctx, garbage.Addr().String(), &q); store.Class(err) != outcome.Cancelled {
+	if _, err := d.Do(ctx, garbage.Addr().String(), &q); store.Class(err) != outcome.Cancelled {
 		t.Errorf("cancelled: %v", err)
 	}
 	d.Close()
-	if err := d.Do(t.Context(), garbage.Addr().String(), &q); !errors.Is(err, outcome.ErrStopping) {
+	if _, err := d.Do(t.Context(), garbage.Addr().String(), &q); !errors.Is(err, outcome.ErrStopping) {
 		t.Errorf("closed: %v", err)
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	server "github.com/microsim-dev/kubectl-microsim/workload/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
 )
 
@@ -30,6 +34,12 @@ func redisService(t topology.Store) *topology.Service {
 	s := topology.NewService("db")
 	s.Kind, s.Store = topology.Redis, &t
 	return &s
+}
+
+func storeService(kind topology.Kind, t topology.Store) *topology.Service {
+	s := redisService(t)
+	s.Kind = kind
+	return s
 }
 
 func serve(t testing.TB, service *topology.Service) (*server.Server, string) {
@@ -72,70 +82,121 @@ func ask(d store.Driver, address string, op topology.Operation) (outcome.Class, 
 	return store.Class(err), err
 }
 
-// TestOperationsUnderFaults asks the embedded engine by the driver while each fault
-// acts, and after it.
+// kinds are those that have a front and a driver.
+func kinds() []topology.Kind {
+	return []topology.Kind{topology.Redis, topology.Postgres, topology.MySQL}
+}
+
+// TestOperationsUnderFaults asks the embedded engine by the driver of each kind while
+// each fault acts, and after it.
 func TestOperationsUnderFaults(t *testing.T) {
+	type words map[topology.Kind]string
 	for name, tt := range map[string]struct {
 		fault fault.Fault
 		op    topology.Operation
 		want  outcome.Class
-		text  string
+		words words
 	}{
-		"slow":             {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second)}}, topology.OpRead, outcome.Timeout, ""},
-		"others are quick": {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second), Operation: "write"}}, topology.OpRange, outcome.OK, ""},
-		"exhausted":        {fault.Fault{Type: fault.ConnectionsExhausted}, topology.OpRead, outcome.StoreError, "max number of clients"},
-		"away":             {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Minute)}}, topology.OpRead, outcome.ConnectionError, ""},
-		"read only":        {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpTransaction, outcome.StoreError, "READONLY"},
-		"reads go on":      {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpRead, outcome.OK, ""},
-		"auth":             {fault.Fault{Type: fault.AuthRevoked}, topology.OpRange, outcome.StoreError, "NOAUTH"},
-		"disk":             {fault.Fault{Type: fault.DiskFull}, topology.OpWrite, outcome.StoreError, "MISCONF"},
+		"slow":             {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second)}}, topology.OpRead, outcome.Timeout, nil},
+		"others are quick": {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second), Operation: "write"}}, topology.OpRange, outcome.OK, nil},
+		"exhausted": {fault.Fault{Type: fault.ConnectionsExhausted}, topology.OpRead, outcome.StoreError,
+			words{topology.Redis: "max number of clients", topology.Postgres: "FATAL: sorry, too many clients already (SQLSTATE 53300)", topology.MySQL: "Error 1040 (08004): Too many connections"}},
+		"away": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Minute)}}, topology.OpRead, outcome.ConnectionError, nil},
+		"read only": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpTransaction, outcome.StoreError,
+			words{topology.Redis: "READONLY", topology.Postgres: "cannot execute INSERT in a read-only transaction (SQLSTATE 25006)", topology.MySQL: "Error 1290 (HY000)"}},
+		"reads go on": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpRead, outcome.OK, nil},
+		"auth": {fault.Fault{Type: fault.AuthRevoked}, topology.OpRange, outcome.StoreError,
+			words{topology.Redis: "NOAUTH", topology.Postgres: "permission denied for table items (SQLSTATE 42501)", topology.MySQL: "Error 1142 (42000): SELECT command denied"}},
+		"disk": {fault.Fault{Type: fault.DiskFull}, topology.OpWrite, outcome.StoreError,
+			words{topology.Redis: "MISCONF", topology.Postgres: "No space left on device (SQLSTATE 53100)", topology.MySQL: "Error 1114 (HY000): The table 'items' is full"}},
+		"lock": {fault.Fault{Type: fault.LockWait}, topology.OpTransaction, outcome.StoreError,
+			words{topology.Postgres: "canceling statement due to lock timeout (SQLSTATE 55P03)", topology.MySQL: "Error 1205 (HY000): Lock wait timeout exceeded"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			service := redisService(topology.Store{Timeout: 100 * ms})
-			s, address := serve(t, service)
-			d := connect(t, service)
-			if class, err := ask(d, address, tt.op); class != outcome.OK {
-				t.Fatalf("before: %v", err)
+		for _, kind := range kinds() {
+			settings := topology.Store{Timeout: 500 * ms}
+			if kind.HasRowLocks() {
+				settings.LockTimeout = 50 * ms
 			}
-			tt.fault.Probability = 1
-			if err := s.AddFault("f", tt.fault, time.Time{}); err != nil {
-				t.Fatal(err)
+			service := storeService(kind, settings)
+			f := tt.fault
+			f.Probability, f.Target.Service = 1, "db"
+			if store.Can(service, &f) != nil {
+				continue
 			}
-			class, err := ask(d, address, tt.op)
-			if class != tt.want || tt.text != "" && !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("it ends as %s: %v", class, err)
+			t.Run(string(kind)+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				s, address := serve(t, service)
+				d := connect(t, service)
+				if class, err := ask(d, address, tt.op); class != outcome.OK {
+					t.Fatalf("before: %v", err)
+				}
+				if err := s.AddFault("f", f, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				class, err := ask(d, address, tt.op)
+				if class != tt.want || tt.words != nil && !strings.Contains(err.Error(), tt.words[kind]) {
+					t.Errorf("it ends as %s: %v", class, err)
+				}
+				if hits := s.Faults()[0].Hits; hits == 0 && name != "others are quick" {
+					t.Error("the fault hit nothing")
+				}
+				s.ClearFault("f")
+				if class, err := ask(d, address, tt.op); class != outcome.OK {
+					t.Errorf("after: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A read says whether it found its item, which others than reads do not.
+func TestReadsTellMisses(t *testing.T) {
+	for _, kind := range kinds() {
+		service := storeService(kind, topology.Store{Items: 5})
+		_, address := serve(t, service)
+		d := connect(t, service)
+		for item, want := range map[string]bool{"item:4": true, "item:5": false} {
+			q := store.Query{Operation: topology.OpRead, Item: item}
+			if found, err := d.Do(t.Context(), address, &q); found != want || err != nil {
+				t.Errorf("%s: %s is found: %v, %v", kind, item, found, err)
 			}
-			if hits := s.Faults()[0].Hits; hits == 0 && name != "others are quick" {
-				t.Error("the fault hit nothing")
-			}
-			s.ClearFault("f")
-			if class, err := ask(d, address, tt.op); class != outcome.OK {
-				t.Errorf("after: %v", err)
-			}
-		})
+		}
+		q := store.Query{Operation: topology.OpWrite, Item: "item:5", Value: []byte(`it's "a" \value`)}
+		if _, err := d.Do(t.Context(), address, &q); err != nil {
+			t.Error(err)
+		}
+		q.Operation = topology.OpRead
+		if found, err := d.Do(t.Context(), address, &q); !found || err != nil {
+			t.Errorf("%s: found %v, %v", kind, found, err)
+		}
 	}
 }
 
 func TestPoolIsBound(t *testing.T) {
-	service := redisService(topology.Store{Latency: dist.Fixed(300 * time.Millisecond), Pool: topology.Pool{Size: 2, Wait: 20 * ms}})
-	_, address := serve(t, service)
-	d := connect(t, service)
-	var wait sync.WaitGroup
-	classes := make([]outcome.Class, 5)
-	for i := range classes {
-		wait.Go(func() { classes[i], _ = ask(d, address, topology.OpRead) })
-	}
-	wait.Wait()
-	slices.Sort(classes)
-	if want := []outcome.Class{outcome.OK, outcome.OK, outcome.Rejected, outcome.Rejected, outcome.Rejected}; !slices.Equal(classes, want) {
-		t.Errorf("five at once end as %v", classes)
-	}
-	if u := d.Usage(); u.Open != 2 || u.Timeouts != 3 || u.Retries != 0 {
-		t.Errorf("the driver has counted %+v", u)
-	}
-	d.KeepOnly(nil)
-	if u := d.Usage(); u.Open != 0 || u.Timeouts != 3 {
-		t.Errorf("afterwards it has counted %+v", u)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			service := storeService(kind, topology.Store{Latency: dist.Fixed(time.Second), Pool: topology.Pool{Size: 2, Wait: 20 * ms}})
+			_, address := serve(t, service)
+			d := connect(t, service)
+			var wait sync.WaitGroup
+			classes := make([]outcome.Class, 5)
+			for i := range classes {
+				wait.Go(func() { classes[i], _ = ask(d, address, topology.OpRead) })
+			}
+			wait.Wait()
+			slices.Sort(classes)
+			if want := []outcome.Class{outcome.OK, outcome.OK, outcome.Rejected, outcome.Rejected, outcome.Rejected}; !slices.Equal(classes, want) {
+				t.Errorf("five at once end as %v", classes)
+			}
+			if u := d.Usage(); u.Open != 2 || u.Timeouts != 3 || u.Waits != 3 || u.Retries != 0 {
+				t.Errorf("the driver has counted %+v", u)
+			}
+			d.KeepOnly(nil)
+			if u := d.Usage(); u.Open != 0 || u.Timeouts != 3 {
+				t.Errorf("afterwards it has counted %+v", u)
+			}
+		})
 	}
 }
 
@@ -168,16 +229,11 @@ func TestRetriesAreOffOrCounted(t *testing.T) {
 }
 
 func TestErrorsHaveTheirClass(t *testing.T) {
-	service := redisService(topology.Store{Timeout: 50 * ms})
-	d := connect(t, service)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	closed.Close()
-	if class, err := ask(d, closed.Addr().String(), topology.OpRead); class != outcome.ConnectionError {
-		t.Errorf("refused: %s, %v", class, err)
-	}
 	garbage, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -193,58 +249,120 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 			defer conn.Close()
 		}
 	}()
-	if class, err := ask(d, garbage.Addr().String(), topology.OpRead); class != outcome.Malformed {
-		t.Errorf("garbage: %s, %v", class, err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	q := store.Query{Operation: topology.OpRead, Item: "a"}
-	if _, err := d.Do(ctx, garbage.Addr().String(), &q); store.Class(err) != outcome.Cancelled {
-		t.Errorf("cancelled: %v", err)
-	}
-	d.Close()
-	if _, err := d.Do(t.Context(), garbage.Addr().String(), &q); !errors.Is(err, outcome.ErrStopping) {
-		t.Errorf("closed: %v", err)
+	for _, kind := range kinds() {
+		d := connect(t, storeService(kind, topology.Store{Timeout: 200 * ms}))
+		if class, err := ask(d, closed.Addr().String(), topology.OpRead); class != outcome.ConnectionError {
+			t.Errorf("%s, refused: %s, %v", kind, class, err)
+		}
+		want := outcome.Malformed
+		if kind == topology.MySQL {
+			want = outcome.Timeout // to MySQL these are the first bytes of a long packet
+		}
+		if class, err := ask(d, garbage.Addr().String(), topology.OpRead); class != want {
+			t.Errorf("%s, garbage: %s, %v", kind, class, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		q := store.Query{Operation: topology.OpRead, Item: "a"}
+		if _, err := d.Do(ctx, garbage.Addr().String(), &q); store.Class(err) != outcome.Cancelled {
+			t.Errorf("%s, cancelled: %v", kind, err)
+		}
+		d.Close()
+		if _, err := d.Do(t.Context(), garbage.Addr().String(), &q); !errors.Is(err, outcome.ErrStopping) {
+			t.Errorf("%s, closed: %v", kind, err)
+		}
 	}
 }
 
-// startRedis starts Debian's redis-server for the test.
-func startRedis(t testing.TB) string {
+// startServer starts Debian's server of a kind for the test.
+func startServer(t testing.TB, kind topology.Kind) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
+	if err := daemon.Check(kind); err != nil {
+		t.Skip(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	d, err := daemon.Start(t.Context(), kind, base(t))
 	if err != nil {
-		t.Fatal(err)
-	}
-	address := ln.Addr().String()
-	ln.Close()
-	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			conn.Close()
-			return address
-		}
-		if time.Now().After(end) {
-			t.Fatal("redis-server does not answer")
-		}
+	return d.Address
+}
+
+// base is a directory that other users can pass, unlike that of the test.
+func base(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "microsim-driver-test-")
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Real servers that are started for a store are filled, answer the driver through the
+// relay, which counts, and are gone with their data at the end.
+func TestRealServers(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			if err := daemon.Check(kind); err != nil {
+				t.Skip(err)
+			}
+			t.Setenv("TMPDIR", base(t))
+			service := storeService(kind, topology.Store{Engine: topology.Real, Items: 1500})
+			s, address := serve(t, service)
+			for end := time.Now().Add(time.Minute); !ready(s); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("it is not ready")
+				}
+			}
+			d := connect(t, service)
+			for item, want := range map[string]bool{"item:1499": true, "item:1500": false} {
+				q := store.Query{Operation: topology.OpRead, Item: item}
+				if found, err := d.Do(t.Context(), address, &q); found != want || err != nil {
+					t.Errorf("%s is found: %v, %v", item, found, err)
+				}
+			}
+			for _, op := range topology.Operations() {
+				if class, err := ask(d, address, op); class != outcome.OK {
+					t.Errorf("%s: %v", op, err)
+				}
+			}
+			// An answer is handed on before it is counted.
+			for op, n := range map[topology.Operation]int{topology.OpRead: 3, topology.OpWrite: 1, topology.OpRange: 1, topology.OpTransaction: 1} {
+				line := fmt.Sprintf("microsim_requests_total{code=\"ok\",endpoint=%q,service=\"db\"} %d\n", op, n)
+				for end := time.Now().Add(10 * time.Second); !strings.Contains(metricsOf(s), line); time.Sleep(time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("want %q in %q", line, regexp.MustCompile(`microsim_requests_total\{.*`).FindAllString(metricsOf(s), -1))
+					}
+				}
+			}
+		})
+	}
+}
+
+func metricsOf(s *server.Server) string {
+	page := httptest.NewRecorder()
+	s.ControlHandler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return page.Body.String()
+}
+
+func ready(s *server.Server) bool {
+	r := httptest.NewRecorder()
+	s.ControlHandler().ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	return r.Code == http.StatusOK
 }
 
 // A real server gets the items that it lacks, and loses them at the end; what was
 // there stays as it is.
 func TestRealEngineIsFilledAndEmptied(t *testing.T) {
-	address := startRedis(t)
+	address := startServer(t, topology.Redis)
 	c := redis.NewClient(&redis.Options{Addr: address})
 	defer c.Close()
 	if err := c.Set(t.Context(), "item:3", "mine", 0).Err(); err != nil {
@@ -280,7 +398,7 @@ func BenchmarkOperations(b *testing.B) {
 		if engine == "embedded" {
 			_, address = serve(b, service)
 		} else {
-			address = startRedis(b)
+			address = startServer(b, topology.Redis)
 		}
 		for _, op := range []topology.Operation{topology.OpRead, topology.OpWrite} {
 			b.Run(engine+"/"+string(op), func(b *testing.B) {

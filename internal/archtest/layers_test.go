@@ -81,6 +81,7 @@ var outside = []struct{ pkg, banned, why string }{
 	{"plugin/agent", "k8s.io/", "the agent is small"},
 	{"cmd/microsim-agent", "k8s.io/", "the agent is small"},
 	{"cmd/microsim-agent", "github.com/redis/", "the agent is small: drivers of stores are for the plugin"},
+	{"cmd/microsim-agent", "github.com/bradfitz/", "the agent is small: drivers of stores are for the plugin"},
 	{"cmd/microsim-agent", "github.com/jackc/", "the agent is small: drivers of stores are for the plugin"},
 	{"cmd/microsim-agent", "github.com/go-sql-driver/", "the agent is small: drivers of stores are for the plugin"},
 	{"cmd/microsim-agent", "github.com/tidwall/", "the agent is small: stores are served by the plugin"},

@@ -29,7 +29,9 @@ func frontOf(kind topology.Kind) (front, bool) {
 		return front{serveSQL(sqlfront.ServePostgres), sqlfront.RefusePostgres}, true
 	case topology.MySQL:
 		return front{serveSQL(sqlfront.ServeMySQL), sqlfront.RefuseMySQL}, true
-	default: // the others have none yet
+	case topology.Memcached:
+		return front{serveMemcached, refuseMemcached}, true
+	default: // MongoDB has none yet
 		return front{}, false
 	}
 }

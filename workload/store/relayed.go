@@ -56,6 +56,8 @@ func readingOf(kind topology.Kind) reading {
 		return reading{ofSQL(sqlfront.PostgresAsks), sqlfront.PostgresAnswers}
 	case topology.MySQL:
 		return reading{ofSQL(sqlfront.MySQLAsks), sqlfront.MySQLAnswers}
+	case topology.Memcached:
+		return reading{memcachedAsks, memcachedAnswers}
 	default:
 		return reading{redisAsks, redisAnswers}
 	}
@@ -198,7 +200,7 @@ func (t *tally) lose() {
 const deepest = 32
 
 // errReply is a reply that does not keep to the protocol.
-var errReply = errors.New("reading a reply: it is not of the protocol of Redis")
+var errReply = errors.New("reading a reply: it does not keep to the protocol")
 
 // skipReply reads one reply of the protocol RESP, versions 2 and 3
 // (https://redis.io/docs/latest/develop/reference/protocol-spec), and says whether it

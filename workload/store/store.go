@@ -46,7 +46,7 @@ type Config struct {
 // CanServe says why a store cannot run; nil means that it can.
 func CanServe(t *topology.Service) error {
 	if _, ok := frontOf(t.Kind); !ok {
-		return fmt.Errorf("stores of kind %s run in virtual time only, yet; use --on virtual, or kind: redis, postgres or mysql", t.Kind)
+		return fmt.Errorf("stores of kind %s run in virtual time only, yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Kind)
 	}
 	if settings := t.StoreSettings(); settings.Engine == topology.Real && settings.Address == "" {
 		return daemon.Check(t.Kind)

@@ -19,8 +19,10 @@ func New(caller string, t *topology.Service) (store.Driver, error) {
 		return newSQL(t, postgres(caller)), nil
 	case topology.MySQL:
 		return newSQL(t, mariadb(caller)), nil
+	case topology.Memcached:
+		return newMemcached(t), nil
 	default:
-		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis, postgres or mysql", t.Name, t.Kind)
+		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Name, t.Kind)
 	}
 }
 
@@ -34,6 +36,8 @@ func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(c
 		return prepareSQL(ctx, t, postgres("microsim"), seed)
 	case topology.MySQL:
 		return prepareSQL(ctx, t, mariadb("microsim"), seed)
+	case topology.Memcached:
+		return prepareMemcached(ctx, t, seed)
 	default:
 		return nil, fmt.Errorf("items of kind %s cannot be written yet", t.Kind)
 	}

@@ -35,7 +35,7 @@ func mariadb(caller string) *language {
 			if n == 1 {
 				return "= ?"
 			}
-			return "in (" + places(n, func(int) string { return "?" }) + ")"
+			return "in (" + listOf(n, func(int) string { return "?" }) + ")"
 		},
 		refusal: func(err error) (store.Refusal, bool) {
 			var told *mysql.MySQLError

@@ -36,7 +36,7 @@ func postgres(caller string) *language {
 			if n == 1 {
 				return "= $1"
 			}
-			return "in (" + places(n, func(i int) string { return fmt.Sprint("$", i) }) + ")"
+			return "in (" + listOf(n, func(i int) string { return fmt.Sprint("$", i) }) + ")"
 		},
 		refusal: func(err error) (store.Refusal, bool) {
 			var told *pgconn.PgError

@@ -84,7 +84,7 @@ func ask(d store.Driver, address string, op topology.Operation) (outcome.Class, 
 
 // kinds are those that have a front and a driver.
 func kinds() []topology.Kind {
-	return []topology.Kind{topology.Redis, topology.Postgres, topology.MySQL}
+	return []topology.Kind{topology.Redis, topology.Memcached, topology.Postgres, topology.MySQL}
 }
 
 // TestOperationsUnderFaults asks the embedded engine by the driver of each kind while
@@ -100,7 +100,7 @@ func TestOperationsUnderFaults(t *testing.T) {
 		"slow":             {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second)}}, topology.OpRead, outcome.Timeout, nil},
 		"others are quick": {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second), Operation: "write"}}, topology.OpRange, outcome.OK, nil},
 		"exhausted": {fault.Fault{Type: fault.ConnectionsExhausted}, topology.OpRead, outcome.StoreError,
-			words{topology.Redis: "max number of clients", topology.Postgres: "FATAL: sorry, too many clients already (SQLSTATE 53300)", topology.MySQL: "Error 1040 (08004): Too many connections"}},
+			words{topology.Redis: "max number of clients", topology.Postgres: "FATAL: sorry, too many clients already (SQLSTATE 53300)", topology.MySQL: "Error 1040 (08004): Too many connections", topology.Memcached: "ERROR Too many open connections"}},
 		"away": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Minute)}}, topology.OpRead, outcome.ConnectionError, nil},
 		"read only": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpTransaction, outcome.StoreError,
 			words{topology.Redis: "READONLY", topology.Postgres: "cannot execute INSERT in a read-only transaction (SQLSTATE 25006)", topology.MySQL: "Error 1290 (HY000)"}},
@@ -132,6 +132,12 @@ func TestOperationsUnderFaults(t *testing.T) {
 				}
 				if err := s.AddFault("f", f, time.Time{}); err != nil {
 					t.Fatal(err)
+				}
+				if kind == topology.Memcached && f.Type == fault.ConnectionsExhausted {
+					// gomemcache does not look whether an idle connection was closed.
+					if class, err := ask(d, address, tt.op); class != outcome.ConnectionError {
+						t.Errorf("on the former connection: %v", err)
+					}
 				}
 				class, err := ask(d, address, tt.op)
 				if class != tt.want || tt.words != nil && !strings.Contains(err.Error(), tt.words[kind]) {
@@ -330,12 +336,18 @@ func TestRealServers(t *testing.T) {
 				}
 			}
 			for _, op := range topology.Operations() {
+				if kind == topology.Memcached && op == topology.OpTransaction {
+					continue
+				}
 				if class, err := ask(d, address, op); class != outcome.OK {
 					t.Errorf("%s: %v", op, err)
 				}
 			}
 			// An answer is handed on before it is counted.
 			for op, n := range map[topology.Operation]int{topology.OpRead: 3, topology.OpWrite: 1, topology.OpRange: 1, topology.OpTransaction: 1} {
+				if kind == topology.Memcached && op == topology.OpTransaction {
+					continue
+				}
 				line := fmt.Sprintf("microsim_requests_total{code=\"ok\",endpoint=%q,service=\"db\"} %d\n", op, n)
 				for end := time.Now().Add(10 * time.Second); !strings.Contains(metricsOf(s), line); time.Sleep(time.Millisecond) {
 					if time.Now().After(end) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -42,13 +41,10 @@ type sqlDriver struct {
 	settings topology.Store
 }
 
-// A sqlClient is the pool of one address. It has a bound of its own, because that of
-// database/sql cannot tell the wait for a connection from the time to open one.
+// A sqlClient is the pool of one address.
 type sqlClient struct {
-	db              *sql.DB
-	places          chan struct{}
-	waits, timeouts atomic.Int64
-	waited          atomic.Int64 // nanoseconds
+	*places
+	db *sql.DB
 }
 
 func newSQL(t *topology.Service, l *language) *sqlDriver {
@@ -61,40 +57,12 @@ func newSQL(t *topology.Service, l *language) *sqlDriver {
 			}
 			size := d.settings.Pool.Size
 			db.SetMaxIdleConns(size)
-			return &sqlClient{db: db, places: make(chan struct{}, size)}, nil
+			return &sqlClient{db: db, places: newPlaces(size)}, nil
 		},
-		usage: func(c *sqlClient) store.Usage {
-			return store.Usage{
-				Open: int64(c.db.Stats().OpenConnections), Waits: c.waits.Load(), Timeouts: c.timeouts.Load(),
-				WaitSeconds: time.Duration(c.waited.Load()).Seconds(),
-			}
-		},
-		end: func(c *sqlClient) { _ = c.db.Close() }, // its connections are not used again
+		usage: func(c *sqlClient) store.Usage { return c.places.usage(int64(c.db.Stats().OpenConnections)) },
+		end:   func(c *sqlClient) { _ = c.db.Close() }, // its connections are not used again
 	}
 	return d
-}
-
-// take waits for a place in the pool.
-func (c *sqlClient) take(ctx context.Context, patience time.Duration) error {
-	select {
-	case c.places <- struct{}{}:
-		return nil
-	default:
-	}
-	c.waits.Add(1)
-	start := time.Now()
-	defer func() { c.waited.Add(int64(time.Since(start))) }()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case c.places <- struct{}{}:
-		return nil
-	case <-timer.C:
-		c.timeouts.Add(1)
-		return store.ErrPool
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Do implements store.Driver.
@@ -106,7 +74,7 @@ func (d *sqlDriver) Do(ctx context.Context, address string, q *store.Query) (fou
 	if err := c.take(ctx, d.settings.Pool.Wait.Std()); err != nil {
 		return false, err
 	}
-	defer func() { <-c.places }()
+	defer c.give()
 	ctx, cancel := context.WithTimeout(ctx, d.settings.Timeout.Std())
 	defer cancel()
 	conn, err := c.db.Conn(ctx)
@@ -239,8 +207,8 @@ func awaitSQL(ctx context.Context, db *sql.DB, l *language) error {
 	}
 }
 
-// places are the numbers of a list of arguments.
-func places(n int, each func(i int) string) string {
+// listOf are the places of a list of arguments.
+func listOf(n int, each func(i int) string) string {
 	list := make([]string, n)
 	for i := range list {
 		list[i] = each(i + 1)

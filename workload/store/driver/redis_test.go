@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,11 +45,16 @@ func storeService(kind topology.Kind, t topology.Store) *topology.Service {
 
 func serve(t testing.TB, service *topology.Service) (*server.Server, string) {
 	t.Helper()
-	s, err := server.New(server.Config{Service: *service, Seed: 1, Prepare: driver.Prepare})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, service, ln), ln.Addr().String()
+}
+
+func serveOn(t testing.TB, service *topology.Service, ln net.Listener) *server.Server {
+	t.Helper()
+	s, err := server.New(server.Config{Service: *service, Seed: 1, Prepare: driver.Prepare})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +67,7 @@ func serve(t testing.TB, service *topology.Service) (*server.Server, string) {
 			t.Error(err)
 		}
 	})
-	return s, ln.Addr().String()
+	return s
 }
 
 func connect(t testing.TB, service *topology.Service) store.Driver {
@@ -174,6 +180,44 @@ func TestReadsTellMisses(t *testing.T) {
 		q.Operation = topology.OpRead
 		if found, err := d.Do(t.Context(), address, &q); !found || err != nil {
 			t.Errorf("%s: found %v, %v", kind, found, err)
+		}
+	}
+}
+
+// countingListener counts the connections that it takes.
+type countingListener struct {
+	net.Listener
+	taken atomic.Int64
+}
+
+// Accept implements net.Listener.
+func (l *countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.taken.Add(1)
+	}
+	return conn, err
+}
+
+// Operations one after another use one connection: a driver that looks whether anybody
+// is there gets an answer that it understands.
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	for _, kind := range kinds() {
+		service := storeService(kind, topology.Store{})
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := &countingListener{Listener: ln}
+		serveOn(t, service, counted)
+		d := connect(t, service)
+		for i := range 20 {
+			if class, err := ask(d, ln.Addr().String(), topology.Operations()[i%3]); class != outcome.OK {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+		if n := counted.taken.Load(); n != 1 {
+			t.Errorf("%s: %d connections", kind, n)
 		}
 	}
 }
@@ -401,30 +445,64 @@ func TestRealEngineIsFilledAndEmptied(t *testing.T) {
 	}
 }
 
-// BenchmarkOperations compares the embedded engine with redis-server, by the driver.
-// Run it with GOMAXPROCS=1 for one core.
+// BenchmarkOperations compares the embedded engines with Debian's servers, by the
+// driver: "of-real" is how many operations the embedded one does in the time of one of
+// the real server. GOMAXPROCS=1 and taskset -c 0 keep all of it on one core.
 func BenchmarkOperations(b *testing.B) {
-	service := redisService(topology.Store{Pool: topology.Pool{Size: 20}})
-	for _, engine := range []string{"embedded", "redis-server"} {
-		address := ""
-		if engine == "embedded" {
-			_, address = serve(b, service)
-		} else {
-			address = startServer(b, topology.Redis)
-		}
+	for _, kind := range kinds() {
+		service := storeService(kind, topology.Store{Pool: topology.Pool{Size: 20}})
+		_, embedded := serve(b, service)
 		for _, op := range []topology.Operation{topology.OpRead, topology.OpWrite} {
-			b.Run(engine+"/"+string(op), func(b *testing.B) {
+			b.Run(string(kind)+"/"+string(op), func(b *testing.B) {
+				real := startServer(b, kind)
+				fill(b, service, real)
 				d := connect(b, service)
-				b.SetParallelism(8)
-				b.RunParallel(func(p *testing.PB) {
-					for p.Next() {
-						if _, err := ask(d, address, op); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
+				// They take turns, so that both meet the same machine.
+				var took, really time.Duration
+				for left := b.N; left > 0; left -= turn {
+					took += operations(b, d, embedded, op, min(left, turn))
+					really += operations(b, d, real, op, min(left, turn))
+				}
+				b.ReportMetric(float64(really)/float64(took), "of-real")
+				b.ReportMetric(float64(b.N)/took.Seconds(), "ops/s")
+				b.ReportMetric(0, "ns/op") // of both together
 			})
 		}
 	}
+}
+
+// fill makes the table that a server of SQL needs.
+func fill(b *testing.B, service *topology.Service, address string) {
+	b.Helper()
+	t := *service
+	settings := *service.Store
+	settings.Address, settings.Items = address, 10
+	t.Store = &settings
+	if _, err := driver.Prepare(b.Context(), &t, 1); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// turn is how many operations are done at one server before it is the other's turn.
+const turn = 500
+
+// operations does n operations, eight at a time, and says how long they took.
+func operations(b *testing.B, d store.Driver, address string, op topology.Operation, n int) time.Duration {
+	b.Helper()
+	var wait sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(n))
+	start := time.Now()
+	for range 8 {
+		wait.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := ask(d, address, op); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return time.Since(start)
 }

@@ -109,6 +109,18 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 		switch c := text[i]; {
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			i++
+		case strings.HasPrefix(text[i:], "--"): // a comment, as pgx sends to see whether anybody is there
+			if end := strings.IndexByte(text[i:], '\n'); end >= 0 {
+				i += end
+			} else {
+				i = len(text)
+			}
+		case strings.HasPrefix(text[i:], "/*"):
+			end := strings.Index(text[i+2:], "*/")
+			if end < 0 {
+				return nil, &syntaxError{text[i:]}
+			}
+			i += end + len("/**/")
 		case c == '\'':
 			value, n, err := d.quoted(text[i:])
 			if err != nil {

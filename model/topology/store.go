@@ -236,6 +236,9 @@ func (s *Service) checkStore(problems *problem.List) {
 	if s.Replicas > 1 {
 		problems.AddHint("replicas", "write 1; the faults replica-lag and failover show what replicas do", "a store has one address, and not %d replicas", s.Replicas)
 	}
+	if s.Workers > 0 && s.StoreSettings().Engine == Real {
+		problems.AddHint("workers", "leave it out, or write engine: embedded", "a real server of kind %s has its own workers", s.Kind)
+	}
 	if s.Store != nil {
 		problems.Under("store", s.Store.validate(s))
 	}
@@ -259,6 +262,9 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	}
 	problems.Under("latency", t.Latency.Validate())
 	problems.Under("writeLatency", t.WriteLatency.Validate())
+	if t.Retries > 0 && s.Kind != Redis && s.Kind != MongoDB {
+		problems.AddHint("retries", "leave it out, and give the calls a retry", "the driver of %s sends nothing again by itself", s.Kind)
+	}
 	if t.LockTimeout != 0 && !s.Kind.HasRowLocks() {
 		problems.AddHint("lockTimeout", "leave it out", "%s has no locks on rows", s.Kind)
 	}

@@ -65,9 +65,9 @@ func TestMissesAreForgotten(t *testing.T) {
 	_, r := afterMiss(t, Event{Class: outcome.OK, Missed: true})
 	replica := r.replica
 	r.Release()
-	a := r.Begin(replica, Arrival{Endpoint: replica.Plan.Endpoints[0]}, 0)
-	a = r.Identify(&Identity{Request: behave.Request{ID: "s"}, Left: Never}, 0)
-	if a = r.Next(Event{Kind: Called, Class: outcome.OK}); a.Kind != End {
+	r.Begin(replica, Arrival{Endpoint: replica.Plan.Endpoints[0]}, 0)
+	r.Identify(&Identity{Request: behave.Request{ID: "s"}, Left: Never}, 0)
+	if a := r.Next(Event{Kind: Called, Class: outcome.OK}); a.Kind != End {
 		t.Error(say(a))
 	}
 }

@@ -91,7 +91,7 @@ func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err
 	undo, err := s.prepare(ctx)
 	if undo != nil {
 		stopDaemon := stop
-		stop = func() {
+		stop = func() { //nolint:contextcheck // what is forgotten needs no time
 			s.forget(undo)
 			stopDaemon()
 		}

@@ -116,7 +116,7 @@ func (d *sqlDriver) rows(rows *sql.Rows, err error) (found bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells what went wrong
 	for rows.Next() {
 		found = true
 		var name, value sql.RawBytes

@@ -74,7 +74,7 @@ func runTransaction(e Engine, list []statement, each func(*result) error) (*refu
 		return nil, err
 	}
 	if a.Code != store.OK {
-		return &refusal{code: a.Code, verb: upsert}, nil
+		return &refusal{code: a.Code, verb: upsert}, nil //nolint:nilerr // the store has answered
 	}
 	read := &result{verb: selectItems, columns: list[1].columns}
 	read.add(&list[1], write.names[0], a.Value, a.Found)
@@ -138,7 +138,7 @@ func execute(e Engine, s *statement) (*result, *refusal, error) {
 		case err != nil:
 			return nil, nil, err
 		case a.Code != store.OK:
-			return nil, &refusal{code: a.Code, verb: s.verb}, nil
+			return nil, &refusal{code: a.Code, verb: s.verb}, nil //nolint:nilerr // the store has answered
 		case s.verb == insert && a.Found:
 			return nil, &refusal{duplicate: name, verb: s.verb}, nil
 		case s.verb == insert || s.verb == upsert || a.Found:
@@ -163,7 +163,7 @@ func selectFrom(e Engine, s *statement, r *result) (*result, *refusal, error) {
 	case err != nil:
 		return nil, nil, err
 	case a.Code != store.OK:
-		return nil, &refusal{code: a.Code, verb: s.verb}, nil
+		return nil, &refusal{code: a.Code, verb: s.verb}, nil //nolint:nilerr // the store has answered
 	}
 	if !s.many {
 		r.add(s, names[0], a.Value, a.Found)

@@ -248,7 +248,7 @@ func (c *mysqlConn) query(d *dialect, e Engine, text string) error {
 	list, err := d.parse(text)
 	if err != nil {
 		c.writeError(mysqlRefusal(&refusal{text: err}))
-		return nil
+		return nil //nolint:nilerr // it is answered
 	}
 	if len(list) == 0 {
 		c.writeError(mysqlError{1065, "42000", "Query was empty"})

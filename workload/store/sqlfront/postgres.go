@@ -159,7 +159,7 @@ func (d *dialect) query(b *pgproto3.Backend, e Engine, text string) error {
 	list, err := d.parse(text)
 	if err != nil {
 		b.Send(postgresRefusal(&refusal{text: err}))
-		return nil
+		return nil //nolint:nilerr // it is answered
 	}
 	if len(list) == 0 {
 		b.Send(&pgproto3.EmptyQueryResponse{})

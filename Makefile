@@ -148,4 +148,5 @@ bench: ## speed and memory, as ratios measured in one run (needs wrk and SimPy; 
 	$(GO) test -run '^$$' -bench 'Kernel|Queues|SimPy' ./model/des
 	$(GO) test -run '^$$' -bench . ./model/policy ./model/dist ./observe/collect
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./netfault/gate
+	$(GO) test -c -o /dev/null ./workload/store/driver && GOMAXPROCS=1 taskset -c 0 $(GO) test -run '^$$' -bench . ./workload/store/driver
 	$(MAKE) build && bash -c 'for i in 1 2 3 4 5; do time ./bin/kubectl-microsim --help >/dev/null; done' 2>&1 | grep real

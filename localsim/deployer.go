@@ -246,3 +246,15 @@ func (d *Deployment) register() error {
 	d.entry, err = reg.Create(d.name)
 	return err
 }
+
+// realStorePatience is how long a real server of a data store may take to make its
+// data directory, to start, and to be filled.
+const realStorePatience = 2 * time.Minute
+
+// patience bounds the start of a replica of a service.
+func (c *Config) patience(s topology.Service) time.Duration {
+	if s.Kind.IsStore() && s.StoreSettings().Engine == topology.Real {
+		return max(c.ReadyTimeout, realStorePatience)
+	}
+	return c.ReadyTimeout
+}

@@ -103,7 +103,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 // syncNew waits until a new instance answers, sends it the desired state, and
 // makes the replica ready.
 func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Instance) error {
-	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.ReadyTimeout); err != nil {
+	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.patience(d.service(r.Service()))); err != nil {
 		return err
 	}
 	if b := r.batch; b != nil {

@@ -21,7 +21,8 @@ import (
 // and that can be shown beside each other.
 func quickLessons() []string {
 	return []string{"lesson-03-delay-inside-timeout", "lesson-05-nested-timeouts", "lesson-10-retry-amplification",
-		"lesson-12-retry-budget", "lesson-14-slow-is-worse-than-dead", "lesson-17-stale-fallback"}
+		"lesson-12-retry-budget", "lesson-14-slow-is-worse-than-dead", "lesson-17-stale-fallback",
+		"lesson-25-stampede", "lesson-37-failover", "lesson-38-stale-reads"}
 }
 
 // TestLessonsShowWhatTheySay runs a few lessons at once; their own checks judge

@@ -24,6 +24,9 @@ type calling struct {
 	counts  *callee
 	under   []int32 // attempts
 	timer   des.Timer
+	// waits says that another request makes the call, told how that has ended.
+	waits bool
+	told  exec.Event
 }
 
 // failure is why an attempt has no answer.
@@ -159,7 +162,7 @@ func (w *world) makeCall(strand int32, op *behave.Op) {
 	sv := w.servings.at(s.serving)
 	service := w.serviceAt(sv.replica)
 	i, c := w.callings.take()
-	c.strand, c.op, c.under = strand, op, c.under[:0]
+	c.strand, c.op, c.under, c.waits = strand, op, c.under[:0], false
 	s.call = i
 	if op.Call != nil {
 		c.counts = service.calls[op.Call.Site]
@@ -210,6 +213,11 @@ func (w *world) stepCall(i int32, a exec.Action) {
 				return
 			}
 			a = c.machine.Next(e)
+		case exec.Coalesce:
+			if !w.coalesce(i, a.Until) {
+				return
+			}
+			a = c.machine.Next(exec.Event{Kind: exec.Done, Now: w.now(), Gone: w.goneCall(c)})
 		case exec.Pause:
 			w.k.Cancel(c.timer)
 			c.timer = w.k.After(a.For+w.late(w.servings.at(w.strands.at(c.strand).serving)), event{callTimer, i, w.callings.gens[i]})
@@ -246,10 +254,14 @@ func (w *world) endCall(i int32) {
 	c := w.callings.at(i)
 	w.k.Cancel(c.timer)
 	e := c.machine.Called()
+	if c.machine.Leads() {
+		w.tellOthers(i, e)
+	}
 	c.counts.outcomes[classIndex(e.Class)]++
 	c.counts.latency.Add(c.machine.Took(), 1)
 	sv := w.servings.at(w.strands.at(c.strand).serving)
 	switch {
+	case e.Shared: // nothing happened to it
 	case c.machine.Sent() == 0:
 		w.note(sv, span.NotSent, c.counts.name, string(e.Class))
 	case e.Class == outcome.BreakerOpen:
@@ -582,7 +594,12 @@ func (w *world) callTimer(e event) {
 	if w.parks(w.servings.at(w.strands.at(c.strand).serving).replica, e) {
 		return
 	}
-	w.stepCall(e.a, c.machine.Next(exec.Event{Kind: exec.Done, Now: w.now(), Gone: w.goneCall(c)}))
+	next := exec.Event{Kind: exec.Done, Now: w.now(), Gone: w.goneCall(c)}
+	if c.waits {
+		c.waits = false
+		next.Kind, next.Class, next.Err = exec.Told, outcome.Timeout, exec.ErrNotTold
+	}
+	w.stepCall(e.a, c.machine.Next(next))
 }
 
 // leaveCall interrupts a call because the client of the request is gone.
@@ -599,6 +616,9 @@ func (w *world) dropCall(i int32) {
 		w.cancel(a)
 	}
 	c.under = c.under[:0]
+	if c.machine.Leads() {
+		w.tellOthers(i, exec.Event{Class: outcome.Cancelled, Err: exec.ErrNotSent})
+	}
 	w.callings.release(i)
 }
 

@@ -14,7 +14,7 @@ func (w *world) serviceOf(e event) string {
 		replica = w.servings.at(e.a).replica
 	case stepDone:
 		replica = w.servings.at(w.strands.at(e.a).serving).replica
-	case callTimer:
+	case callTimer, callTold:
 		replica = w.servings.at(w.strands.at(w.callings.at(e.a).strand).serving).replica
 	case answered, timedOut, breakConn:
 		replica = w.attempts.at(e.a).to

@@ -62,6 +62,8 @@ type replica struct {
 	// frozen are the jobs of a paused process.
 	frozen []frozenJob
 	faults *snapshot
+	// flights are the calls under way that requests share.
+	flights exec.Flights[handle]
 	// store is the model of a data store; nil for a service.
 	store *dataStore
 	// idle are the connections to other replicas that wait for their next use.
@@ -125,7 +127,7 @@ func (w *world) startMachine(s *service, r *replica) {
 		unbound.Workers, t = 0, &unbound // the workers of a store are those of its model
 	}
 	r.machine = exec.NewReplica(s.plan, t, int64(chain.Limits{}.WithDefaults().Leak))
-	r.inside, r.accept = nil, nil
+	r.inside, r.accept, r.flights = nil, nil, exec.Flights[handle]{}
 	workers := r.machine.Workers
 	switch {
 	case workers.Inside:

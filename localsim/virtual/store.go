@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // An attempt of a call of a data store does its operations one after another. Each
@@ -35,6 +36,8 @@ type storing struct {
 	timer des.Timer
 	// code is what the store has answered.
 	code store.Code
+	// missed says that a read found no item.
+	missed bool
 }
 
 // A dataStore is what the replica of a data store has beside others.
@@ -42,6 +45,8 @@ type dataStore struct {
 	*store.Store
 	// epoch counts the moments at which all connections were closed.
 	epoch int
+	// sampled are the counts of the last sample.
+	sampled store.Counts
 	// waiting are the operations that go on when the conditions change.
 	waiting []handle
 }
@@ -157,7 +162,7 @@ func (w *world) operate(i int32) {
 	from := w.servings.at(w.strands.at(c.strand).serving)
 	op := c.op.Call.Operations[t.operation]
 	m := message{method: behave.MethodStore, path: string(op), left: exec.Never, inside: true, operation: op}
-	m.item = w.serviceAt(att.from).plan.OperationItem(from.identity.Request, c.op.Index, t.operation, s.store.Items)
+	m.item = w.serviceAt(att.from).plan.ItemOf(from.identity.Request, c.op, t.operation, w.itemsOf)
 	m.valueBytes = c.op.Call.RequestBytes
 	if m.valueBytes == 0 {
 		m.valueBytes = topology.DefaultValueSize
@@ -174,6 +179,9 @@ func (w *world) operate(i int32) {
 	t.timer = w.k.After(delay+s.store.Timeout.Std(), event{timedOut, i, gen})
 	w.requestSent(sv, w.now()+delay)
 }
+
+// itemsOf is how many items a data store has.
+func (w *world) itemsOf(name string) int { return w.services[w.index(name)].store.Items }
 
 // endOperation gives the place in the pool to the next who waits, and the connection
 // back if it can be used again.
@@ -221,7 +229,7 @@ func (w *world) settleOperation(i int32) (ended bool) {
 
 // outcomeOfStore is how an attempt of a call of a data store has ended.
 func (w *world) outcomeOfStore(att *attempt) exec.Event {
-	e := exec.Event{Kind: exec.Answered, Now: w.now(), Class: outcome.OK}
+	e := exec.Event{Kind: exec.Answered, Now: w.now(), Class: outcome.OK, Missed: att.storing.missed}
 	switch {
 	case att.failure != none:
 		e.Class, e.Err = att.failure.class(), att.failure.err()
@@ -287,6 +295,7 @@ func (w *world) finishOperation(i int32, a *store.Answer) {
 	if w.waits(sv) {
 		att := w.attempts.at(sv.attempt)
 		att.response, att.served, att.storing.code = res, -1, a.Code
+		att.storing.missed = att.storing.missed || sv.message.operation == topology.OpRead && !a.Found
 		w.answerSent(sv.attempt, sv.gen, res.bytes)
 	}
 	w.freeServing(i)
@@ -327,6 +336,17 @@ func (w *world) inStore(a *acting, begins bool) {
 			}
 		}
 	}
+}
+
+// countReads adds what a data store has missed since the last sample.
+func (r *replica) countReads(sample *measure.Sample) {
+	if r.store == nil {
+		return
+	}
+	now, before := r.store.Counts(), r.store.sampled
+	r.store.sampled = now
+	sample.Missed.Add(float64(now.Missed - before.Missed))
+	sample.Stale.Add(float64(now.Stale - before.Stale))
 }
 
 // hitsOf is how often a fault has acted.

@@ -73,11 +73,13 @@ const (
 	poolOver
 	// operationStep: a data store goes on with an operation (serving).
 	operationStep
+	// callTold: another request has made a call (calling).
+	callTold
 )
 
 func (k kind) String() string {
 	return [...]string{"", "connect", "half-open request", "half-open answer", "header over", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
-		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation"}[k]
+		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation", "shared call"}[k]
 }
 
 // An event happens to what its kind says, unless that has got another
@@ -265,6 +267,8 @@ func (w *world) handle(e event) {
 		w.stepDone(e)
 	case callTimer:
 		w.callTimer(e)
+	case callTold:
+		w.callTold(e)
 	case answered:
 		w.answered(e)
 	case timedOut:

@@ -75,7 +75,7 @@ func compile(s *Service, t *topology.Endpoint) *Endpoint {
 	if r := t.Require; r != nil {
 		e.Require, e.RequireStatus = r.Header, cmp.Or(r.Status, topology.DefaultRequireStatus)
 	}
-	c := compiler{endpoint: e}
+	c := compiler{endpoint: e, lookups: map[string]*Lookup{}}
 	for i := range t.Steps {
 		e.steps = c.step(e.steps, &t.Steps[i])
 	}
@@ -98,6 +98,8 @@ type compiler struct {
 	steps, calls int
 	// callees are the services that the answer tells the answers of.
 	callees []string
+	// lookups are the latest of each data store.
+	lookups map[string]*Lookup
 }
 
 // uses notes names that are neither in the endpoint's path nor of a service that
@@ -117,10 +119,13 @@ func (c *compiler) call(t *topology.Call) *Call {
 	call := &Call{
 		To: t.To, Method: cmp.Or(t.Method, "GET"), Path: cmp.Or(t.Endpoint, topology.DefaultPath), Site: len(s.Sites),
 		RequestBytes: int64(t.RequestSize), Policy: t.Call, OnError: cmp.Or(t.OnError, topology.Propagate), Answers: t.Answers,
-		Names: topology.PathNames(t.Endpoint), Operations: t.Operations(),
+		Names: topology.PathNames(t.Endpoint), Operations: t.Operations(), OnMiss: c.lookups[t.IfMissed], Coalesce: t.Coalesce,
 	}
 	if len(call.Operations) > 0 {
 		call.Method, call.Path = MethodStore, topology.DescribeOperations(call.Operations)
+		if t.IfMissed == "" {
+			c.lookups[t.To] = &Lookup{Store: t.To, Index: c.calls}
+		}
 	}
 	c.uses(call.Names)
 	if call.Kept = slices.Contains(c.endpoint.Names, t.To); call.Kept {

@@ -94,6 +94,19 @@ type Call struct {
 	// if the callee is a service. Path then describes them, and RequestBytes is the
 	// length of each value that is written.
 	Operations []topology.Operation
+	// OnMiss is the look-up that must have missed for the call to be made; nil if
+	// the call depends on none.
+	OnMiss *Lookup
+	// Coalesce says that the requests of a replica that miss the same item at once
+	// share the call.
+	Coalesce bool
+}
+
+// A Lookup is a call that reads one item of a data store.
+type Lookup struct {
+	// Store is the name of the store, Index that of the call.
+	Store string
+	Index int
 }
 
 // MethodStore is the method of calls of data stores, which have none.

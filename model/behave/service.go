@@ -114,6 +114,16 @@ func (s *Service) OperationItem(r Request, index, n, items int) int {
 	return s.Key(r).With("item").WithInt(index).WithInt(n).IntN(max(items, 1))
 }
 
+// ItemOf is the item that the n-th operation of a call is on; items tells how many a
+// data store has. All operations of a call that follows a miss are on the item that
+// was looked up.
+func (s *Service) ItemOf(r Request, op *Op, n int, items func(store string) int) int {
+	if l := op.Call.OnMiss; l != nil {
+		return s.OperationItem(r, l.Index, 0, items(l.Store))
+	}
+	return s.OperationItem(r, op.Index, n, items(op.Call.To))
+}
+
 // Bind returns the service of a system with every call complete: the endpoint
 // and method that a call leaves out are those of its callee's first endpoint, and
 // the operations that a call of a data store leaves out are the store's own.

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -32,6 +33,8 @@ type Branch struct {
 	held      int64
 	answers   behave.Values
 	fallbacks []Fallback
+	// missed are the indexes of the look-ups that found nothing.
+	missed []int
 	// degraded counts the parts of the answer that are not what they should be.
 	degraded int
 }
@@ -50,7 +53,7 @@ func (b *Branch) begin(r *Request, ops []behave.Op) {
 
 // buffers takes over the buffers of a branch that has ended.
 func (b *Branch) buffers(of *Branch) {
-	b.children, b.fallbacks = of.children[:0], of.fallbacks[:0]
+	b.children, b.fallbacks, b.missed = of.children[:0], of.fallbacks[:0], of.missed[:0]
 	clear(of.children)
 }
 
@@ -83,6 +86,9 @@ func (b *Branch) leave() Action {
 // step goes on with the program, up to an action that takes time or to its end.
 func (b *Branch) step(now time.Duration) Action {
 	b.op = nil
+	for b.next < len(b.ops) && !b.wants(&b.ops[b.next]) {
+		b.next++
+	}
 	if b.next == len(b.ops) {
 		return Action{Kind: End}
 	}
@@ -134,6 +140,23 @@ func (b *Branch) step(now time.Duration) Action {
 	return Action{Kind: End, Op: op}
 }
 
+// wants reports whether an operation is to be done: one that follows a miss is not,
+// unless there was one.
+func (b *Branch) wants(op *behave.Op) bool {
+	return op.Kind != behave.OpCall || op.Call == nil || op.Call.OnMiss == nil || slices.Contains(b.missed, op.Call.OnMiss.Index)
+}
+
+// noteMiss keeps whether the item of a call is missing for those that follow it. A
+// call that another request has made for this one has filled it in.
+func (b *Branch) noteMiss(op *behave.Op, e *Event) {
+	switch {
+	case e.Shared && e.Class == outcome.OK:
+		b.missed = slices.DeleteFunc(b.missed, func(i int) bool { return i == op.Call.OnMiss.Index })
+	case op.Call.ToStore() && op.Call.OnMiss == nil && (e.Missed || e.Class != outcome.OK):
+		b.missed = append(b.missed, op.Index)
+	}
+}
+
 // after does what the end of the operation under way asks for, and reports
 // whether it ends the branch.
 func (b *Branch) after(e *Event) (ends bool) {
@@ -183,7 +206,11 @@ func (b *Branch) after(e *Event) (ends bool) {
 			if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
 				return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
 			}
+			b.noteMiss(op, e)
 			break
+		}
+		if e.Fallback == nil {
+			b.noteMiss(op, e)
 		}
 		if e.Fallback != nil {
 			b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})

@@ -25,6 +25,9 @@ type Call struct {
 	// pausing says that another try waits; won that an answer was good and the
 	// other attempts are broken off.
 	pausing, won, gone bool
+	// asking says that it is not known yet who makes the call, leads that others
+	// may wait for its end.
+	asking, leads bool
 	// last is the end of an attempt that decides so far; in the end, the call's.
 	last Event
 	// now is when the last event came.
@@ -39,11 +42,29 @@ func (c *Call) Begin(b *Branch, op *behave.Op, now time.Duration) Action {
 		return c.try(now)
 	}
 	c.site = &r.replica.sites[op.Call.Site]
+	if op.Call.Coalesce {
+		return c.ask()
+	}
+	return c.start(now)
+}
+
+// ask asks who makes the call.
+func (c *Call) ask() Action {
+	c.asking = true
+	until := c.request.deadline
+	if timeout := c.op.Call.Policy.Timeout.Std(); timeout > 0 {
+		until = min(until, c.began+timeout)
+	}
+	return Action{Kind: Coalesce, Op: c.op, Until: until}
+}
+
+// start makes the call, if its policies let it.
+func (c *Call) start(now time.Duration) Action {
 	if c.site.caller == nil {
 		return c.try(now)
 	}
 	var class outcome.Class
-	if c.ticket, class = c.site.caller.Begin(r.worker, now); class != outcome.OK {
+	if c.ticket, class = c.site.caller.Begin(c.request.worker, now); class != outcome.OK {
 		c.last = Event{Class: class, Err: ErrNotSent, Now: now}
 		return c.end()
 	}
@@ -84,6 +105,8 @@ func (c *Call) Next(e Event) Action {
 	c.now = e.Now
 	c.gone = c.gone || e.Gone || e.Kind == Left
 	switch {
+	case c.asking:
+		return c.coalesced(e)
 	case c.pausing && (e.Kind == Done || e.Kind == Left):
 		if c.gone {
 			return c.stop()
@@ -98,6 +121,27 @@ func (c *Call) Next(e Event) Action {
 	}
 	return Action{Kind: Await, Op: c.op}
 }
+
+// coalesced goes on with a call of which it is known who makes it. If that one was
+// broken off, because its own client left, somebody else has to.
+func (c *Call) coalesced(e Event) Action {
+	c.asking, c.leads = false, e.Kind == Done
+	switch {
+	case c.gone:
+		c.last = Event{Class: outcome.Cancelled, Err: ErrNotSent, Now: e.Now}
+		return c.end()
+	case e.Kind == Told && e.Class == outcome.Cancelled:
+		return c.ask()
+	case e.Kind == Told:
+		c.last = e
+		c.last.Shared = true
+		return c.end()
+	}
+	return c.start(e.Now)
+}
+
+// Leads reports whether the end of the call is for others, too.
+func (c *Call) Leads() bool { return c.leads }
 
 // answered takes the end of an attempt. The first good answer wins; if none is
 // good, the last to end decides.

@@ -87,6 +87,11 @@ const (
 	// BreakOff cancels the attempts under way, and everything below them:
 	// Answered for each.
 	BreakOff
+	// Coalesce asks the replica's Flights whether another request makes this call
+	// already. If none does: Done; the end of this call is then for those who wait,
+	// see Call.Leads. Otherwise it waits for that one's end, at most until Until:
+	// Told, with Class, Status, Body, Degraded and Err of that end, or of ErrNotTold.
+	Coalesce
 	// Pause waits For before another attempt: Done.
 	Pause
 	// End says that the machine has ended; its results can be read.
@@ -121,6 +126,8 @@ const (
 	Joined
 	// Answered says how an attempt has ended: Class, Status, Body, Degraded, Err.
 	Answered
+	// Told says how a call has ended that another request made.
+	Told
 	// Left interrupts: the client is gone while the action is under way. An
 	// executor whose waiting can be ended may, instead, end it and set Gone.
 	Left
@@ -148,4 +155,7 @@ type Event struct {
 	// Degraded is how many parts of a good answer are not what they should be, as
 	// control.DegradedHeader says.
 	Degraded int
+	// Missed says that a look-up found no item, Shared that another request made
+	// the call.
+	Missed, Shared bool
 }

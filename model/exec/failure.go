@@ -55,6 +55,9 @@ type Failure struct {
 
 // Errors of calls that were not sent.
 var (
+	// ErrNotTold is that of a call that was left to another request, and whose end
+	// did not come in time.
+	ErrNotTold = errors.New("another request made the call, and it did not end in time")
 	// ErrNotSent is that of a call that a policy has held back.
 	ErrNotSent = errors.New("it was not sent")
 	// ErrNoAddress is that of a call to a service without replicas.

@@ -19,7 +19,7 @@ import (
 
 const ms = time.Millisecond
 
-var kindNames = [...]string{"", "wait", "enter", "identify", "sleep", "work", "hold", "leak", "hang", "mark", "call", "fork", "send", "await", "break off", "pause", "end"}
+var kindNames = [...]string{"", "wait", "enter", "identify", "sleep", "work", "hold", "leak", "hang", "mark", "call", "fork", "send", "await", "break off", "coalesce", "pause", "end"}
 
 // say describes an action as the tables below write it.
 func say(a Action) string {

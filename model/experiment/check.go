@@ -60,6 +60,11 @@ const (
 	// fallback took the place of.
 	Attempts  Metric = "attempts"
 	Fallbacks Metric = "fallbacks"
+	// Misses is the number of look-ups of a data store that found nothing, Stale that
+	// of its reads that were answered with an older version than there was; with a
+	// percent sign their share of all operations.
+	Misses Metric = "misses"
+	Stale  Metric = "stale"
 	// Availability of clients and edges is the share of requests that went
 	// well, of a service the share of the time in which a replica was ready.
 	Availability Metric = "availability"
@@ -136,7 +141,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Availability, RecoveryTime, DetectionTime, TailTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Misses, Stale, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string { return strings.Join(knownMetrics(), ", ") }
@@ -175,6 +180,9 @@ func classOf(name string) (outcome.Class, bool) {
 func (m Metric) IsLatency() bool {
 	return slices.Contains([]Metric{P50, P90, P95, P99, P999, Mean, Min, Max}, m)
 }
+
+// isOfStores reports whether only data stores have the metric.
+func (m Metric) isOfStores() bool { return m == Misses || m == Stale }
 
 // isSpan reports whether the metric is a time of the run as a whole.
 func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }

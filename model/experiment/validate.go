@@ -199,6 +199,9 @@ func (v *validator) checkChecks(list string, checks []Check) {
 			v.checkFaultOf(path, condition)
 		}
 		v.checkSubject(path, c)
+		if condition.Metric.isOfStores() {
+			v.checkStoreFigure(path, c)
+		}
 		v.checkPhase(path, c.Phase)
 	}
 }
@@ -217,6 +220,8 @@ func (c Check) misfit(condition Condition) string {
 		return "a service counts requests and errors; ask about an edge by from, or about the clients"
 	case (m == Attempts || m == Fallbacks) && c.From == "":
 		return "calls have it; name the caller by from and the callee by service"
+	case m.isOfStores() && (c.Service == "" || c.From != ""):
+		return "a data store counts it; name the store by service, without from"
 	case m == Offered && c.Service != "":
 		return "only the load's clients know when a request was to start; leave service out, or ask for rate"
 	case c.Phase == AfterLoad && c.Service == "" && !m.isSpan():
@@ -244,6 +249,18 @@ func (v *validator) checkSubject(path string, c Check) {
 		if c.From != "" && v.service(path+".from", c.From) != nil && svc != nil {
 			v.edge(path+".from", c.From, c.Service)
 		}
+	}
+}
+
+// checkStoreFigure refuses figures that only data stores of this program count.
+func (v *validator) checkStoreFigure(path string, c Check) {
+	svc := v.Services[c.Service]
+	switch {
+	case svc == nil:
+	case !svc.Kind.IsStore():
+		v.problems.AddHint(path+".check", "name a data store, such as one of kind redis", "check %q cannot be judged for %s: it is a service of kind %s", c.Expr, c.Service, svc.Kind)
+	case svc.StoreSettings().Engine == topology.Real:
+		v.problems.AddHint(path+".check", "write engine: embedded, or ask about an edge by from", "check %q cannot be judged for %s: a real server does not tell it", c.Expr, c.Service)
 	}
 }
 

@@ -56,6 +56,8 @@ type Patch struct {
 	Shed     *topology.Shed     `json:"shed,omitempty"`
 	// Runtime is the program that serves the service.
 	Runtime *topology.RuntimeName `json:"runtime,omitempty"`
+	// Pool is that which callers keep to a data store.
+	Pool *topology.Pool `json:"pool,omitempty"`
 
 	// Timeout and what follows are changed of calls.
 	Timeout   *unit.Duration    `json:"timeout,omitempty"`
@@ -65,6 +67,8 @@ type Patch struct {
 	RateLimit *policy.RateLimit `json:"rateLimit,omitempty"`
 	Hedge     *policy.Hedge     `json:"hedge,omitempty"`
 	Fallback  *policy.Fallback  `json:"fallback,omitempty"`
+	// Coalesce is changed of calls that follow a miss.
+	Coalesce *bool `json:"coalesce,omitempty"`
 	// Without takes policies away, by the names of their fields.
 	Without []string `json:"without,omitempty"`
 }
@@ -72,15 +76,17 @@ type Patch struct {
 // serviceFields and callFields are the fields of a Patch that change something,
 // by their names in files.
 func serviceFields() []string {
-	return []string{"workers", "backlog", "replicas", "onCancel", "shed", "runtime"}
+	return []string{"workers", "backlog", "replicas", "onCancel", "shed", "runtime", "pool"}
 }
 
 func callFields() []string {
-	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback"}
+	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback", "coalesce"}
 }
 
 // removable are the fields that Without may name.
-func removable() []string { return append(callFields(), "shed") }
+func removable() []string {
+	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback", "shed"}
+}
 
 // field returns what a patch gives for one of its fields; not valid where it
 // gives nothing.
@@ -281,6 +287,14 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 		if p.Runtime != nil {
 			s.Runtime = *p.Runtime
 		}
+		if p.Pool != nil && (s.Kind.IsStore() || p.Service == s.Name) {
+			var changed topology.Store
+			if s.Store != nil {
+				changed = *s.Store
+			}
+			changed.Pool = *p.Pool
+			s.Store = &changed
+		}
 		if p.Shed != nil || slices.Contains(p.Without, "shed") {
 			s.Shed = p.Shed
 		}
@@ -394,4 +408,7 @@ func (p *Patch) policies(c policy.Call) policy.Call {
 // setPolicies changes the policies of a call.
 func setPolicies(c *topology.Call, p *Patch) {
 	c.Call = p.policies(c.Call)
+	if p.Coalesce != nil {
+		c.Coalesce = *p.Coalesce
+	}
 }

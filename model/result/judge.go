@@ -182,7 +182,7 @@ func (s *Segment) serviceValue(name string, c experiment.Condition) (Reading, st
 		}
 		return exactly(stats.Availability), ""
 	}
-	f := figures{requests: stats.Requests, errors: stats.Errors, degraded: stats.Degraded, rate: stats.Rate, goodput: stats.Goodput}
+	f := figures{requests: stats.Requests, errors: stats.Errors, degraded: stats.Degraded, rate: stats.Rate, goodput: stats.Goodput, missed: stats.Missed, stale: stats.Stale}
 	f.setQuantiles(stats.Latency)
 	return f.Value(c, fmt.Sprintf("no data: service %q had no requests %s", name, s.where()))
 }
@@ -208,6 +208,8 @@ type figures struct {
 	degraded         int64
 	// attempts and fallbacks are those of an edge.
 	attempts, fallbacks int64
+	// missed and stale are those of a data store; nil if not known.
+	missed, stale *int64
 	// offered is known of clients only.
 	offered, rate, goodput float64
 	// latency reads a latency; it is nil without data.
@@ -243,6 +245,15 @@ func (f *figures) Value(c experiment.Condition, noData string) (Reading, string)
 		return exactly(float64(f.attempts) / float64(f.requests)), ""
 	case c.Metric == experiment.Fallbacks:
 		count = float64(f.fallbacks)
+	case c.Metric == experiment.Misses || c.Metric == experiment.Stale:
+		n := f.missed
+		if c.Metric == experiment.Stale {
+			n = f.stale
+		}
+		if n == nil {
+			return Reading{}, "no data: it did not tell this figure"
+		}
+		count = float64(*n)
 	case c.Metric == experiment.Degraded:
 		count = float64(f.degraded)
 	case c.Metric == experiment.Requests:

@@ -268,6 +268,10 @@ type ServiceStats struct {
 	// every hop.
 	Rate    float64 `json:"rate"`
 	Goodput float64 `json:"goodput"`
+	// Missed are look-ups of a data store that found nothing, Stale those of its reads
+	// that were answered with an older version than there was; nil if not known.
+	Missed *int64 `json:"missed,omitempty"`
+	Stale  *int64 `json:"stale,omitempty"`
 	// Codes counts the requests by HTTP status, or by what became of them.
 	Codes   map[string]int64 `json:"codes,omitempty"`
 	Latency *Quantiles       `json:"latency,omitempty"`

@@ -59,3 +59,27 @@ func TestStepsInheritNone(t *testing.T) {
 		t.Errorf("the call retries: %+v", call.Retry)
 	}
 }
+
+// TestMissesAreChecked reads calls after look-ups that there are not, and stores whose
+// settings have no effect.
+func TestMissesAreChecked(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "store-misses.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = Read("store-misses.yaml", file)
+	for _, want := range []string{
+		`7:38: services[0].endpoints[0].steps[0].call.ifMissed: no look-up of "cache" stands before this call (write {to: cache, reads: 1} before this call)`,
+		`8:9: services[0].endpoints[0].steps[1].call: calls are made if this look-up misses, so it must read one item, and it does 2 reads`,
+		`10:38: services[0].endpoints[0].steps[3].call.coalesce: calls are coalesced by the item that a look-up missed`,
+		`11:42: services[0].endpoints[0].steps[4].call.ifMissed: "page" is a service of kind base`,
+		`13:41: services[2].workers: a real server of kind postgres has its own workers`,
+		`13:75: services[2].store.address: invalid address "localhost"`,
+		`13:95: services[2].store.retries: the driver of postgres sends nothing again by itself (leave it out, and give the calls a retry)`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("there is no %q in\n%v", want, err)
+		}
+	}
+}

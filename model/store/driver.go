@@ -9,11 +9,11 @@ import (
 
 // A Driver reaches one store. It may be used by several goroutines.
 type Driver interface {
-	// Do asks the store at an address (host:port) for an operation. The end of ctx
-	// ends it. An answer of the store that is an error is a Refusal; ErrPool says
+	// Do asks the store at an address (host:port) for an operation, and says whether
+	// a read found its item. The end of ctx ends it. An answer of the store that is an error is a Refusal; ErrPool says
 	// that no connection of the pool was free in time. Retries of the driver's own
 	// are those that the store's settings ask for.
-	Do(ctx context.Context, address string, q *Query) error
+	Do(ctx context.Context, address string, q *Query) (found bool, err error)
 	// KeepOnly closes the connections to other addresses.
 	KeepOnly(addresses []string)
 	// Usage is what the driver has counted, over all addresses.

@@ -333,6 +333,9 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 	}
 	for _, item := range items {
 		one := s.read(item, now, behind)
+		if !one.Found {
+			one.Value = nil
+		}
 		a.Items, a.Stale = append(a.Items, one.Value), a.Stale || one.Stale
 	}
 	return Step{Done: true, Answer: a}

@@ -98,6 +98,7 @@ func (s *Service) checkRuntime(problems *problem.List) {
 		refuse(path+".response.body", len(PathNames(e.Response.Body)) > 0)
 		eachCall(e.Steps, path, func(path string, c *Call) {
 			refuse(path+".endpoint", len(PathNames(c.Endpoint)) > 0)
+			refuse(path+".ifMissed", c.IfMissed != "")
 			for _, field := range policyFields(&c.Call) {
 				refuse(path+"."+field, true)
 			}

@@ -20,7 +20,7 @@ const (
 	// Embedded is this project's own model of a store, which speaks the store's
 	// protocol.
 	Embedded Engine = "embedded"
-	// Real is a server of that kind, at an address.
+	// Real is a server of that kind, at an address or started for the system.
 	Real Engine = "real"
 )
 
@@ -34,7 +34,7 @@ type Store struct {
 	Writes int `json:"writes,omitempty"`
 	// Engine is what answers: embedded or real; empty means embedded.
 	Engine Engine `json:"engine,omitempty"`
-	// Address is the host:port of a real server.
+	// Address is the host:port of a real server; empty starts one that is installed.
 	Address string `json:"address,omitempty"`
 	// Items is how many items there are at the beginning, item:0 and on. Each
 	// operation draws one of them.
@@ -236,6 +236,9 @@ func (s *Service) checkStore(problems *problem.List) {
 	if s.Replicas > 1 {
 		problems.AddHint("replicas", "write 1; the faults replica-lag and failover show what replicas do", "a store has one address, and not %d replicas", s.Replicas)
 	}
+	if s.Workers > 0 && s.StoreSettings().Engine == Real {
+		problems.AddHint("workers", "leave it out, or write engine: embedded", "a real server of kind %s has its own workers", s.Kind)
+	}
 	if s.Store != nil {
 		problems.Under("store", s.Store.validate(s))
 	}
@@ -259,6 +262,9 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	}
 	problems.Under("latency", t.Latency.Validate())
 	problems.Under("writeLatency", t.WriteLatency.Validate())
+	if t.Retries > 0 && s.Kind != Redis && s.Kind != MongoDB {
+		problems.AddHint("retries", "leave it out, and give the calls a retry", "the driver of %s sends nothing again by itself", s.Kind)
+	}
 	if t.LockTimeout != 0 && !s.Kind.HasRowLocks() {
 		problems.AddHint("lockTimeout", "leave it out", "%s has no locks on rows", s.Kind)
 	}
@@ -278,8 +284,8 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 // checkReal refuses what a real server decides by itself.
 func (t *Store) checkReal(problems *problem.List, s *Service) {
 	host, port, ok := strings.Cut(t.Address, ":")
-	if !ok || host == "" || port == "" || strings.ContainsAny(t.Address, " /@?#") {
-		problems.AddHint("address", "write its host and port, such as 127.0.0.1:6379", "a real engine has no address, or an invalid one: %q", t.Address)
+	if t.Address != "" && (!ok || host == "" || port == "" || strings.ContainsAny(t.Address, " /@?#")) {
+		problems.AddHint("address", "write its host and port, such as 127.0.0.1:6379, or leave it out to start a server that is installed", "invalid address %q", t.Address)
 	}
 	for _, f := range []struct {
 		path string

@@ -206,6 +206,13 @@ type Call struct {
 	// Query are operations that it does after those: read, write, range or
 	// transaction.
 	Query []Operation `json:"query,omitempty"`
+	// IfMissed names a data store whose call stands before this one. This call is
+	// then made only if that look-up found nothing, or failed and was ignored, and
+	// its operations are on the item that was looked up.
+	IfMissed string `json:"ifMissed,omitempty"`
+	// Coalesce lets the requests of one replica that miss the same item at once
+	// share this call: the first makes it, and the others wait for how it ends.
+	Coalesce bool `json:"coalesce,omitempty"`
 	// RequestSize is the length of the body, or of each value that is written to a
 	// data store.
 	RequestSize unit.Size `json:"requestSize,omitzero"`

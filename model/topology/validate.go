@@ -143,6 +143,7 @@ func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) 
 	for i := range e.Steps {
 		problems.Under(problem.Index("steps", i), e.Steps[i].validate(byName, e.Timeout, true))
 	}
+	checkMisses(&problems, e.Steps, byName)
 	e.checkSegments(&problems)
 	return problems
 }

@@ -26,8 +26,9 @@ type figures struct {
 	cpu             float64
 	resident, held  float64
 	received, sent  float64
+	missed, stale   float64
 	// Not every service says these of itself alone.
-	hasCPU, hasResident, hasTraffic bool
+	hasCPU, hasResident, hasTraffic, hasMissed, hasStale bool
 }
 
 type callFigures struct {
@@ -56,6 +57,7 @@ func (f *figures) reset() {
 	}
 	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.received, f.sent = 0, 0, 0, 0, 0, 0, 0
 	f.hasCPU, f.hasResident, f.hasTraffic = false, false, false
+	f.missed, f.stale, f.hasMissed, f.hasStale = 0, 0, false, false
 }
 
 func zero(m map[string]float64) {
@@ -168,6 +170,10 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 		f.queue += v
 	case control.HeldMemoryBytes:
 		f.held += v
+	case control.StoreMissedTotal:
+		f.missed, f.hasMissed = f.missed+v, true
+	case control.StoreStaleTotal:
+		f.stale, f.hasStale = f.stale+v, true
 	case "process_cpu_seconds_total":
 		f.cpu, f.hasCPU = f.cpu+v, true
 	case control.NetworkReceiveBytes:

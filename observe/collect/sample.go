@@ -53,6 +53,12 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 			sample.BytesReceived.Add(delta(w.now.received, w.prev.received))
 			sample.BytesSent.Add(delta(w.now.sent, w.prev.sent))
 		}
+		if w.now.hasMissed {
+			sample.Missed.Add(delta(w.now.missed, w.prev.missed))
+		}
+		if w.now.hasStale {
+			sample.Stale.Add(delta(w.now.stale, w.prev.stale))
+		}
 		w.addCalls(calls)
 		sample.Rate += perSecond(requests, w.at.Sub(w.since))
 	}

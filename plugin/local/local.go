@@ -113,7 +113,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	return localsim.New(localsim.Config{
 		Isolation: localsim.Isolation(l.Isolation), IsolationOfRuntimes: ofRuntimes,
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
-		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, logger) },
+		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, dir, logger) },
 		CanStore:   store.CanServe,
 		Command:    l.command,
 		CanServe:   CanServe(),
@@ -187,10 +187,11 @@ func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Serve
 	})
 }
 
-// newStore makes a data store's server in this process.
-func newStore(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
+// newStore makes a data store's server in this process. A real one has its data below
+// the state directory.
+func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Server, error) {
 	return store.New(store.Config{
-		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Prepare: driver.Prepare, Logger: logger.With("system", s.System),
+		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Logger: logger.With("system", s.System),
 	})
 }
 

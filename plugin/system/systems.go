@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
 
 // NewStatus is `status`.
@@ -288,6 +289,9 @@ func (o *downOptions) end(ctx context.Context, dir, name string) error {
 	missing := (*registry.NotFoundError)(nil)
 	if err != nil && !errors.As(err, &missing) {
 		return err
+	}
+	if err := daemon.Sweep(daemon.Base(dir)); err != nil {
+		return &runner.CleanupError{Left: []string{"the data of stores"}, Err: err}
 	}
 	if err := removeLogs(dir, name); err != nil {
 		return &runner.CleanupError{Left: []string{"the log of system " + name}, Err: err}

@@ -32,3 +32,12 @@ func (a Amount) over(seconds float64) *float64 {
 func (a Amount) PerSecond(interval time.Duration) (float64, bool) {
 	return a.Value / interval.Seconds(), a.Known && interval > 0
 }
+
+// count is the amount as a number of things; nil if it is not known.
+func (a Amount) count() *int64 {
+	if !a.Known {
+		return nil
+	}
+	n := int64(a.Value)
+	return &n
+}

@@ -60,6 +60,9 @@ type Sample struct {
 	Latency     stats.Histogram
 	InFlight    int64
 	QueueLength int64
+	// Missed are look-ups of a data store that found nothing, Stale reads that were
+	// answered with an older version than there was.
+	Missed, Stale Amount
 	// CPUSeconds is processor time, BytesReceived and BytesSent what the
 	// connections of the service carried.
 	CPUSeconds, BytesReceived, BytesSent Amount

@@ -39,6 +39,7 @@ type serviceCell struct {
 	codes                   map[string]int64
 	latency                 stats.Histogram
 	cpu, received, sent     Amount
+	missed, stale           Amount
 	inFlight, queue, memory int64
 	edges                   map[string]*edgeCell
 }
@@ -82,6 +83,8 @@ func (c *serviceCell) Observe(sample *Sample) {
 	c.cpu.Merge(sample.CPUSeconds)
 	c.received.Merge(sample.BytesReceived)
 	c.sent.Merge(sample.BytesSent)
+	c.missed.Merge(sample.Missed)
+	c.stale.Merge(sample.Stale)
 	c.inFlight = max(c.inFlight, sample.InFlight)
 	c.queue = max(c.queue, sample.QueueLength)
 	c.memory = max(c.memory, sample.MemoryBytes)
@@ -119,6 +122,8 @@ func (c *serviceCell) merge(o *serviceCell) {
 	c.cpu.Merge(o.cpu)
 	c.received.Merge(o.received)
 	c.sent.Merge(o.sent)
+	c.missed.Merge(o.missed)
+	c.stale.Merge(o.stale)
 	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
@@ -171,7 +176,7 @@ func (s *Services) stats(order []string, belongs func(phase, part int) bool) (st
 func (c *serviceCell) stats(name string) result.ServiceStats {
 	s := result.ServiceStats{
 		Service: name, Requests: c.requests, Errors: c.errors, Degraded: c.degraded, Codes: c.codes, Latency: result.NewQuantiles(&c.latency),
-		Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
+		Missed: c.missed.count(), Stale: c.stale.count(), Seconds: c.seconds, InFlight: c.inFlight, QueueLength: c.queue, MemoryBytes: c.memory,
 	}
 	if c.counted > 0 {
 		s.Rate, s.Goodput = float64(c.requests)/c.counted, float64(c.requests-c.errors-c.degraded)/c.counted

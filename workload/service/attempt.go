@@ -24,6 +24,9 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	series := s.callees[op.Call.Site]
 	var c exec.Call
 	a := c.Begin(b, op, s.now())
+	for a.Kind == exec.Coalesce {
+		a = c.Next(x.coalesce(op, a.Until))
+	}
 	if c.Hedged() && a.Kind != exec.End {
 		x.race(&c, a, series)
 	} else {
@@ -38,6 +41,9 @@ func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 		}
 	}
 	e := c.Called()
+	if c.Leads() {
+		x.tellOthers(op, &e)
+	}
 	series.Count(e.Class, c.Took())
 	if e.Class == outcome.OK && e.Degraded > 0 {
 		series.Degraded()
@@ -119,7 +125,7 @@ func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 		x.faults.hit(sent.fault)
 	}
 	if sent.toStore != nil {
-		e.Err = x.operate(&sent)
+		e.Missed, e.Err = x.operate(&sent)
 		e.Class = store.Class(e.Err)
 	} else if o := sent.out; o != nil {
 		a, err := s.client.Send(o)

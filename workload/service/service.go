@@ -115,6 +115,7 @@ type Service struct {
 	peers   atomic.Pointer[peer.Book]
 	client  sender
 	stores  *stores
+	flights flights
 	// replica is what the machines of requests share.
 	replica *exec.Replica
 	// callees are the series of the calls of the service's file, by their site.

@@ -80,9 +80,12 @@ func (s *stores) close() {
 	}
 }
 
+// items is how many items a store has.
+func (s *stores) items(name string) int { return s.called[name].items }
+
 // operate does the operations of an attempt one after another, up to the first that
-// fails.
-func (x *exchange) operate(sent *sending) error {
+// fails. missed says that a read found no item.
+func (x *exchange) operate(sent *sending) (missed bool, err error) {
 	s := x.service
 	ctx, cancel := context.WithCancel(s.stores.ctx)
 	defer cancel()
@@ -96,23 +99,24 @@ func (x *exchange) operate(sent *sending) error {
 	call := sent.toStore.Call
 	called := s.stores.called[call.To]
 	for n, op := range call.Operations {
-		q := s.query(x.machine.Who(), sent.toStore, n, op, called.items)
+		q := s.query(x.machine.Who(), sent.toStore, n, op)
 		start := time.Now()
-		err := called.driver.Do(ctx, sent.address, &q)
+		found, err := called.driver.Do(ctx, sent.address, &q)
 		if err != nil && s.stores.ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", outcome.ErrStopping, err)
 		}
 		called.series[op].Count(store.Class(err), time.Since(start))
 		if err != nil {
-			return err
+			return false, err
 		}
+		missed = missed || op == topology.OpRead && !found
 	}
-	return nil
+	return missed, nil
 }
 
 // query is the n-th operation of a call.
-func (s *Service) query(who behave.Request, op *behave.Op, n int, kind topology.Operation, items int) store.Query {
-	item := s.plan.OperationItem(who, op.Index, n, items)
+func (s *Service) query(who behave.Request, op *behave.Op, n int, kind topology.Operation) store.Query {
+	item := s.plan.ItemOf(who, op, n, s.stores.items)
 	q := store.Query{Operation: kind, Item: store.ItemName(item)}
 	if kind == topology.OpRange {
 		for i := range topology.RangeItems {

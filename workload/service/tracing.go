@@ -154,6 +154,7 @@ func (x *exchange) traceAttempt(a *sending, start time.Duration, e *exec.Event) 
 // traceCall notes what became of a call beside its attempts.
 func (x *exchange) traceCall(c *exec.Call, callee string, e *exec.Event, fellBack bool) {
 	switch {
+	case e.Shared: // the one that made it tells
 	case c.Sent() == 0:
 		x.traceEvent(span.NotSent, callee, string(e.Class))
 	case e.Class == outcome.BreakerOpen:

@@ -72,7 +72,7 @@ func newMetrics(s *Server) *metrics {
 			s.look(func(m *store.Store, _ time.Duration) { n = float64(m.Connections()) })
 			return n
 		}))
-	if s.relay == "" { // a real engine keeps these to itself
+	if !s.real { // a real engine keeps these to itself
 		numbers.MustRegister(
 			count(control.StoreMissedTotal, "Reads that found no item.", func(c store.Counts) int64 { return c.Missed }),
 			count(control.StoreStaleTotal, "Reads that were answered with an older version than there was.", func(c store.Counts) int64 { return c.Stale }),

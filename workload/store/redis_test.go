@@ -49,37 +49,6 @@ func serve(t testing.TB, cfg store.Config) (*store.Server, string) {
 	return s, ln.Addr().String()
 }
 
-// realRedis starts Debian's redis-server for the test.
-func realRedis(t testing.TB) string {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
-	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	address := "127.0.0.1:" + port
-	c := client(t, address)
-	for end := time.Now().Add(10 * time.Second); c.Ping(t.Context()).Err() != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("redis-server does not answer")
-		}
-	}
-	return address
-}
-
 func client(t testing.TB, address string) *redis.Client {
 	c := redis.NewClient(&redis.Options{
 		Addr: address, Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1,
@@ -146,7 +115,7 @@ func randomCommand(r *rand.Rand) []any {
 // engine: replies and errors are the same.
 func TestLikeRedis(t *testing.T) {
 	_, embedded := serve(t, store.Config{Service: redisService(topology.Store{Items: 1})})
-	ours, real := client(t, embedded), client(t, realRedis(t))
+	ours, real := client(t, embedded), client(t, realServer(t, topology.Redis))
 	ctx := t.Context()
 	ours.FlushAll(ctx)
 	a, b := ours.Conn(), real.Conn()
@@ -195,7 +164,7 @@ func TestTroubleLikeRedis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt.settings.Items = 1
 			s, embedded := serve(t, store.Config{Service: redisService(tt.settings)})
-			address := realRedis(t)
+			address := realServer(t, topology.Redis)
 			ctx := t.Context()
 			for _, command := range tt.real {
 				if err := client(t, address).Do(ctx, command...).Err(); err != nil {
@@ -218,7 +187,7 @@ func TestTroubleLikeRedis(t *testing.T) {
 	}
 	t.Run("clients", func(t *testing.T) {
 		_, embedded := serve(t, store.Config{Service: redisService(topology.Store{MaxConnections: 1})})
-		address := realRedis(t)
+		address := realServer(t, topology.Redis)
 		first := client(t, address)
 		if err := first.ConfigSet(t.Context(), "maxclients", "1").Err(); err != nil {
 			t.Fatal(err)

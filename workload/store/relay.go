@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
 
 // A real engine is reached through a relay, so that it has an address and control of
@@ -17,35 +19,95 @@ const (
 	undoTimeout = 30 * time.Second
 )
 
-// prepareReal gives a real server its items. undo takes them back.
-func (s *Server) prepareReal(ctx context.Context) (undo func(), err error) {
-	undo = func() {}
+// startReal starts the real server if the store names no address, and gives it its
+// items. stop takes them back, or ends the server; gone is called if that ends by
+// itself.
+func (s *Server) startReal(ctx context.Context, gone func()) (stop func(), err error) {
 	if s.relay == "" {
-		return undo, nil
+		return s.startDaemon(ctx, gone)
 	}
 	conn, err := dial(ctx, s.relay)
 	if err != nil {
 		return nil, fmt.Errorf("reaching the server of store %q: %w; start it, or write engine: embedded", s.cfg.Service.Name, err)
 	}
 	conn.Close()
-	if s.cfg.Prepare == nil {
-		return undo, nil
-	}
-	remove, err := s.cfg.Prepare(ctx, &s.cfg.Service, s.cfg.Seed)
-	if remove != nil {
-		undo = func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-			defer cancel()
-			if err := remove(ctx); err != nil {
-				s.log.Error("items stay in the server of the store", "address", s.relay, "error", err)
-			}
+	undo, err := s.prepare(ctx)
+	stop = func() {
+		if undo == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		if err := undo(ctx); err != nil {
+			s.log.Error("items stay in the server of the store", "address", s.relay, "error", err)
 		}
 	}
 	if err != nil {
-		undo()
-		return nil, fmt.Errorf("filling the server of store %q: %w", s.cfg.Service.Name, err)
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+// prepare gives the server its items.
+func (s *Server) prepare(ctx context.Context) (undo func(context.Context) error, err error) {
+	if s.cfg.Prepare == nil {
+		return nil, nil
+	}
+	t := s.cfg.Service
+	settings := t.StoreSettings()
+	settings.Address = s.relay
+	t.Store = &settings
+	if undo, err = s.cfg.Prepare(ctx, &t, s.cfg.Seed); err != nil {
+		return undo, fmt.Errorf("filling the server of store %q: %w", t.Name, err)
 	}
 	return undo, nil
+}
+
+// startDaemon starts a server of our own. Its items go with its data.
+func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err error) {
+	d, err := daemon.Start(ctx, s.cfg.Service.Kind, daemon.Base(s.cfg.Data))
+	if err != nil {
+		return nil, fmt.Errorf("starting the server of store %q: %w", s.cfg.Service.Name, err)
+	}
+	s.daemon, s.relay = d, d.Address
+	watched := make(chan struct{})
+	ctx, unwatch := context.WithCancel(ctx)
+	go func() {
+		defer close(watched)
+		select {
+		case <-d.Ended():
+			gone()
+		case <-ctx.Done():
+		}
+	}()
+	stop = func() {
+		unwatch()
+		<-watched
+		if err := d.Stop(); err != nil {
+			s.log.Error("the server of the store leaves something behind", "error", err)
+		}
+	}
+	undo, err := s.prepare(ctx)
+	if undo != nil {
+		stopDaemon := stop
+		stop = func() { //nolint:contextcheck // what is forgotten needs no time
+			s.forget(undo)
+			stopDaemon()
+		}
+	}
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+// forget closes what filled a server whose data are removed anyway.
+func (s *Server) forget(undo func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = undo(ctx) // it has no time to remove anything
 }
 
 func dial(ctx context.Context, address string) (net.Conn, error) {

@@ -14,11 +14,12 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
 
-// A tally counts the operations of a relayed connection of Redis by reading along:
-// each command has one reply, in the same order. Of a connection that does not keep
-// to the protocol, nothing is counted any more.
+// A tally counts the operations of a relayed connection by reading along: each thing
+// that a client asks has one answer, in the same order. Of a connection that does not
+// keep to what is known of its protocol, nothing is counted any more.
 type tally struct {
 	s *Server
 
@@ -33,6 +34,33 @@ func newTally(s *Server) *tally {
 	t := &tally{s: s}
 	t.more.L = &t.mu
 	return t
+}
+
+// A reading reads one direction of a connection, up to its end or to what it does not
+// understand.
+type reading struct {
+	// asks tells what a client asks for, empty for what is not counted.
+	asks func(in io.Reader, asked func(topology.Operation)) error
+	// answers tells each answer.
+	answers func(in *bufio.Reader, answered func(refused bool)) error
+}
+
+func readingOf(kind topology.Kind) reading {
+	ofSQL := func(asks func(*bufio.Reader, func(string)) error) func(io.Reader, func(topology.Operation)) error {
+		return func(in io.Reader, asked func(topology.Operation)) error {
+			return asks(bufio.NewReader(in), func(text string) { asked(sqlfront.Operation(text)) })
+		}
+	}
+	switch kind {
+	case topology.Postgres:
+		return reading{ofSQL(sqlfront.PostgresAsks), sqlfront.PostgresAnswers}
+	case topology.MySQL:
+		return reading{ofSQL(sqlfront.MySQLAsks), sqlfront.MySQLAnswers}
+	case topology.Memcached:
+		return reading{memcachedAsks, memcachedAnswers}
+	default:
+		return reading{redisAsks, redisAnswers}
+	}
 }
 
 // asked is a command that waits for its reply. Those that are no operation, or part of
@@ -58,17 +86,14 @@ func relayedOperation(command string) topology.Operation {
 	return ""
 }
 
-// commands copies what a client sends, and notes what it asks for.
-func (t *tally) commands(to io.Writer, from io.Reader) {
-	forwarded := &forwarder{from: from, to: to, now: t.s.now}
-	in := redcon.NewReader(forwarded)
+// redisAsks reads the commands of a client of Redis.
+func redisAsks(from io.Reader, asked func(topology.Operation)) error {
+	in := redcon.NewReader(from)
 	inMulti := false
 	for {
 		command, err := in.ReadCommand()
 		if err != nil {
-			t.lose()
-			_, _ = io.Copy(to, from) // what is left, if the client goes on at all
-			return
+			return err
 		}
 		if len(command.Args) == 0 {
 			continue
@@ -83,13 +108,23 @@ func (t *tally) commands(to io.Writer, from io.Reader) {
 		case inMulti:
 			operation = "" // its reply only says that it is queued
 		}
+		asked(operation)
+	}
+}
+
+// commands copies what a client sends, and notes what it asks for.
+func (t *tally) commands(to io.Writer, from io.Reader) {
+	forwarded := &forwarder{from: from, to: to, now: t.s.now}
+	_ = readingOf(t.s.cfg.Service.Kind).asks(forwarded, func(operation topology.Operation) { // however it ends
 		t.mu.Lock()
+		defer t.mu.Unlock()
 		if !t.lost {
 			t.asks = append(t.asks, asked{operation, forwarded.at})
 			t.more.Signal()
 		}
-		t.mu.Unlock()
-	}
+	})
+	t.lose()
+	_, _ = io.Copy(to, from) // what is left, if the client goes on at all
 }
 
 // A forwarder hands on what it reads, and knows when it has read it.
@@ -112,18 +147,23 @@ func (f *forwarder) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// replies copies what a server sends, and counts what has been answered.
-func (t *tally) replies(to io.Writer, from io.Reader) {
-	in := bufio.NewReader(io.TeeReader(from, to))
+// redisAnswers reads the replies of Redis.
+func redisAnswers(in *bufio.Reader, answered func(refused bool)) error {
 	for {
 		refused, err := skipReply(in, 0)
 		if err != nil {
-			t.lose()
-			_, _ = io.Copy(to, from)
-			return
+			return err
 		}
-		t.answered(refused)
+		answered(refused)
 	}
+}
+
+// replies copies what a server sends, and counts what has been answered.
+func (t *tally) replies(to io.Writer, from io.Reader) {
+	in := bufio.NewReader(io.TeeReader(from, to))
+	_ = readingOf(t.s.cfg.Service.Kind).answers(in, t.answered) // however it ends
+	t.lose()
+	_, _ = io.Copy(to, from)
 }
 
 // answered counts the oldest command that waits. Its reply may be here before the
@@ -160,7 +200,7 @@ func (t *tally) lose() {
 const deepest = 32
 
 // errReply is a reply that does not keep to the protocol.
-var errReply = errors.New("reading a reply: it is not of the protocol of Redis")
+var errReply = errors.New("reading a reply: it does not keep to the protocol")
 
 // skipReply reads one reply of the protocol RESP, versions 2 and 3
 // (https://redis.io/docs/latest/develop/reference/protocol-spec), and says whether it

@@ -15,7 +15,7 @@ import (
 // TestRelayCountsWhatRedisAnswers sends commands to redis-server through the relay, all
 // at once, and compares what the relay counted with what the server itself counted.
 func TestRelayCountsWhatRedisAnswers(t *testing.T) {
-	address := realRedis(t)
+	address := realServer(t, topology.Redis)
 	s, relay := serve(t, store.Config{Service: redisService(topology.Store{Engine: topology.Real, Address: address})})
 	conn, err := net.Dial("tcp", relay)
 	if err != nil {

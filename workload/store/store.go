@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
 
 // Config describes a data store that is to be served.
@@ -33,6 +33,9 @@ type Config struct {
 	Seed uint64
 	// Token opens /admin; without one it is off.
 	Token string
+	// Data is the directory below which a real server keeps its data that this
+	// program starts because the store names no address.
+	Data string
 	// Prepare gives a real server the items of the store, and returns what takes
 	// them back; nil leaves the server as it is.
 	Prepare func(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error)
@@ -40,34 +43,27 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// A front serves one connection until it ends or ctx does; then the connection is
-// closed.
-type front func(ctx context.Context, s *Server, conn net.Conn)
-
-// fronts are those that there are.
-func frontOf(kind topology.Kind) (front, bool) {
-	switch kind {
-	case topology.Redis:
-		return serveRedis, true
-	default: // the others have none yet
-		return nil, false
-	}
-}
-
 // CanServe says why a store cannot run; nil means that it can.
 func CanServe(t *topology.Service) error {
 	if _, ok := frontOf(t.Kind); !ok {
-		return fmt.Errorf("stores of kind %s run in virtual time only, yet; use --on virtual, or kind: redis", t.Kind)
+		return fmt.Errorf("stores of kind %s run in virtual time only, yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Kind)
+	}
+	if settings := t.StoreSettings(); settings.Engine == topology.Real && settings.Address == "" {
+		return daemon.Check(t.Kind)
 	}
 	return nil
 }
 
 // A Server is one data store. Its methods may be called from many goroutines.
 type Server struct {
-	cfg     Config
-	log     *slog.Logger
-	front   front
-	relay   string // of a real engine, its address
+	cfg   Config
+	log   *slog.Logger
+	front front
+	// real says that a real server answers; relay is its address, once it is known.
+	real  bool
+	relay string
+	// daemon is the real server, if this program has started it.
+	daemon  *daemon.Daemon
 	metrics *metrics
 	began   time.Time
 	ready   atomic.Bool
@@ -95,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 		began: time.Now(), model: store.New(cfg.Seed, &cfg.Service), changed: make(chan struct{}), conns: map[net.Conn]bool{},
 	}
 	if settings := cfg.Service.StoreSettings(); settings.Engine == topology.Real {
-		s.front, s.relay = serveRelay, settings.Address
+		s.real, s.front.serve, s.relay = true, serveRelay, settings.Address
 	}
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -112,17 +108,21 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	defer s.end()
-	undo, err := s.prepareReal(ctx)
-	if err != nil {
-		return err
+	if s.real {
+		stop, err := s.startReal(ctx, func() { ln.Close() })
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
-	defer undo()
 	s.ready.Store(true)
 	for {
 		conn, err := ln.Accept()
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil //nolint:nilerr // it was to end
+		case err != nil && s.daemon != nil && s.daemon.Err() != nil:
+			return fmt.Errorf("serving store %q: %w", s.cfg.Service.Name, s.daemon.Err())
 		case err != nil:
 			return fmt.Errorf("serving store %q on %s: %w", s.cfg.Service.Name, ln.Addr(), err)
 		}
@@ -132,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.handlers.Go(func() {
 			defer s.drop(conn)
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
-			s.front(ctx, s, conn)
+			s.front.serve(ctx, s, conn)
 		})
 	}
 }
@@ -160,29 +160,12 @@ func (s *Server) take(conn net.Conn) bool {
 	if ok {
 		return true
 	}
-	if code == store.OK || s.relay != "" {
+	if code == store.OK || s.real {
 		conn.Close()
 		return false
 	}
-	s.handlers.Go(func() { refuse(conn, redisError(code)) })
+	s.handlers.Go(func() { s.front.turnAway(conn, code) })
 	return false
-}
-
-// refuseTime bounds how long a client may take to read why it is refused.
-const refuseTime = 200 * time.Millisecond
-
-// refuse tells a client why it is refused. It reads what the client sends meanwhile:
-// data that nobody reads would reset the connection, and the client would not see the
-// reason.
-func refuse(conn net.Conn, reason string) {
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(refuseTime))
-	if _, err := conn.Write([]byte("-" + reason + "\r\n")); err != nil {
-		return
-	}
-	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, conn) // until the client closes, or the time is over
-	}
 }
 
 func (s *Server) drop(conn net.Conn) {

@@ -12,17 +12,33 @@ import (
 
 // New returns the driver by which a service of that name reaches a store.
 func New(caller string, t *topology.Service) (store.Driver, error) {
-	if t.Kind == topology.Redis {
+	switch t.Kind {
+	case topology.Redis:
 		return newRedis(caller, t), nil
+	case topology.Postgres:
+		return newSQL(t, postgres(caller)), nil
+	case topology.MySQL:
+		return newSQL(t, mariadb(caller)), nil
+	case topology.Memcached:
+		return newMemcached(t), nil
+	default:
+		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Name, t.Kind)
 	}
-	return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis", t.Name, t.Kind)
 }
 
 // Prepare gives a real server the items of the store that it lacks, and returns what
 // removes those again.
 func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error) {
-	if t.Kind == topology.Redis {
+	switch t.Kind {
+	case topology.Redis:
 		return prepareRedis(ctx, t, seed)
+	case topology.Postgres:
+		return prepareSQL(ctx, t, postgres("microsim"), seed)
+	case topology.MySQL:
+		return prepareSQL(ctx, t, mariadb("microsim"), seed)
+	case topology.Memcached:
+		return prepareMemcached(ctx, t, seed)
+	default:
+		return nil, fmt.Errorf("items of kind %s cannot be written yet", t.Kind)
 	}
-	return nil, fmt.Errorf("items of kind %s cannot be written yet", t.Kind)
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,23 +19,25 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A redisDriver is go-redis. Each address has a client of its own with the pool that
-// the store's settings ask for.
+// A redisDriver is go-redis.
 type redisDriver struct {
-	caller   string
-	settings topology.Store
+	clients[*redis.Client]
 	// asked counts the operations.
 	asked atomic.Int64
-
-	mu      sync.RWMutex
-	clients map[string]*redis.Client
-	past    store.Usage // of clients that were closed
-	closed  bool
 }
 
 func newRedis(caller string, t *topology.Service) *redisDriver {
 	redis.SetLogger(silent{})
-	return &redisDriver{caller: caller, settings: t.StoreSettings(), clients: map[string]*redis.Client{}}
+	settings := t.StoreSettings()
+	return &redisDriver{clients: clients[*redis.Client]{
+		open: func(address string) (*redis.Client, error) {
+			options := redisOptions(address, &settings)
+			options.ClientName = caller
+			return redis.NewClient(options), nil
+		},
+		usage: redisUsage,
+		end:   func(c *redis.Client) { _ = c.Close() }, // its connections are not used again
+	}}
 }
 
 // A greeted connection looks at the first words of the server. One that refuses a
@@ -103,39 +104,19 @@ func redisOptions(address string, t *topology.Store) *redis.Options {
 	}
 }
 
-func (d *redisDriver) client(address string) (*redis.Client, error) {
-	d.mu.RLock()
-	c, closed := d.clients[address], d.closed
-	d.mu.RUnlock()
-	switch {
-	case closed:
-		return nil, outcome.ErrStopping
-	case c != nil:
-		return c, nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if c = d.clients[address]; c == nil && !d.closed {
-		options := redisOptions(address, &d.settings)
-		options.ClientName = d.caller
-		c = redis.NewClient(options)
-		d.clients[address] = c
-	}
-	return c, nil
-}
-
 // Do implements store.Driver.
-func (d *redisDriver) Do(ctx context.Context, address string, q *store.Query) error {
-	c, err := d.client(address)
+func (d *redisDriver) Do(ctx context.Context, address string, q *store.Query) (found bool, err error) {
+	c, err := d.at(address)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d.asked.Add(1)
-	return d.explain(redisDo(ctx, c, q))
+	found, err = redisDo(ctx, c, q)
+	return found, d.explain(err)
 }
 
 // redisDo is one operation in the commands of Redis. A missing item is no error.
-func redisDo(ctx context.Context, c *redis.Client, q *store.Query) (err error) {
+func redisDo(ctx context.Context, c *redis.Client, q *store.Query) (found bool, err error) {
 	switch q.Operation {
 	case topology.OpWrite:
 		err = c.Set(ctx, q.Item, q.Value, 0).Err()
@@ -151,9 +132,9 @@ func redisDo(ctx context.Context, c *redis.Client, q *store.Query) (err error) {
 		err = c.Get(ctx, q.Item).Err()
 	}
 	if errors.Is(err, redis.Nil) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // explain says what an error of go-redis means.
@@ -178,19 +159,6 @@ func (d *redisDriver) explain(err error) error {
 	return err
 }
 
-// KeepOnly implements store.Driver.
-func (d *redisDriver) KeepOnly(addresses []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for address, c := range d.clients {
-		if !slices.Contains(addresses, address) {
-			d.past = plus(d.past, redisUsage(c))
-			delete(d.clients, address)
-			_ = c.Close() // its connections are not used again
-		}
-	}
-}
-
 func redisUsage(c *redis.Client) store.Usage {
 	p := c.PoolStats()
 	return store.Usage{
@@ -200,34 +168,13 @@ func redisUsage(c *redis.Client) store.Usage {
 	}
 }
 
-func plus(a, b store.Usage) store.Usage {
-	return store.Usage{Waits: a.Waits + b.Waits, Timeouts: a.Timeouts + b.Timeouts, WaitSeconds: a.WaitSeconds + b.WaitSeconds, Retries: a.Retries + b.Retries}
-}
-
 // Usage implements store.Driver.
 func (d *redisDriver) Usage() store.Usage {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	sum := d.past
-	for _, c := range d.clients {
-		u := redisUsage(c)
-		open := sum.Open + u.Open
-		sum = plus(sum, u)
-		sum.Open = open
-	}
+	sum := d.clients.Usage()
 	// It is a lower bound: an operation under way may not have asked the pool yet, and
 	// one whose time ended in the wait for it is not counted there.
 	sum.Retries = max(sum.Retries-d.asked.Load(), 0)
 	return sum
-}
-
-// Close implements store.Driver.
-func (d *redisDriver) Close() error {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
-	d.KeepOnly(nil)
-	return nil
 }
 
 // itemsAtOnce is how many items are written, or removed, in one go.

@@ -1,0 +1,321 @@
+// Package daemon runs real servers of data stores on this machine: Debian's
+// redis-server, postgres, mariadbd and memcached, or those of the same names from
+// elsewhere. Each has a data directory of its own, which is removed with it, listens
+// on the loopback interface, and dies with this program.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+const (
+	// readyTime bounds the start of a server, endTime its end, after which it is killed.
+	readyTime = 60 * time.Second
+	endTime   = 10 * time.Second
+)
+
+// A recipe is how the servers of a kind are started.
+type recipe struct {
+	// server is the program; setup, if there is one, makes the data directory.
+	server, setup string
+	// elsewhere are patterns of directories outside of the PATH where programs are.
+	elsewhere []string
+	// install is the package of Debian.
+	install string
+	// user is who a server runs as that refuses to run as root; empty if it does not.
+	user string
+	// setupArgs and args are the arguments, for a data directory and a port.
+	setupArgs func(data string) []string
+	args      func(data, port string) []string
+}
+
+func recipeOf(kind topology.Kind) (recipe, bool) {
+	switch kind {
+	case topology.Redis:
+		return recipe{
+			server: "redis-server", install: "redis-server",
+			args: func(data, port string) []string {
+				return []string{"--port", port, "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", "no"}
+			},
+		}, true
+	case topology.Postgres:
+		return recipe{
+			server: "postgres", setup: "initdb", elsewhere: []string{"/usr/lib/postgresql/*/bin", "/usr/local/opt/postgresql*/bin"}, install: "postgresql", user: "postgres",
+			setupArgs: func(data string) []string {
+				return []string{"--pgdata", data, "--username", "postgres", "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync", "--no-instructions"}
+			},
+			args: func(data, port string) []string {
+				return []string{"-D", data, "-p", port, "-h", "127.0.0.1", "-k", "", "-c", "shared_buffers=32MB", "-c", "logging_collector=off"}
+			},
+		}, true
+	case topology.MySQL:
+		return recipe{
+			server: "mariadbd", setup: "mariadb-install-db", elsewhere: []string{"/usr/sbin"}, install: "mariadb-server mariadb-client", user: "mysql",
+			setupArgs: func(data string) []string {
+				return []string{"--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"}
+			},
+			args: func(data, port string) []string {
+				return []string{"--no-defaults", "--datadir=" + data, "--port=" + port, "--bind-address=127.0.0.1", "--socket=" + filepath.Join(data, "s"),
+					"--pid-file=" + filepath.Join(data, "pid"), "--skip-name-resolve", "--innodb-buffer-pool-size=32M"}
+			},
+		}, true
+	case topology.Memcached:
+		return recipe{
+			server: "memcached", install: "memcached", user: "nobody",
+			args: func(_, port string) []string { return []string{"-l", "127.0.0.1", "-p", port, "-U", "0"} },
+		}, true
+	default: // MongoDB is no part of Debian
+		return recipe{}, false
+	}
+}
+
+// Check says why no server of a kind can be started here; nil means that one can.
+func Check(kind topology.Kind) error {
+	r, ok := recipeOf(kind)
+	if !ok {
+		return fmt.Errorf("a real server of kind %s is not started by this program; start one, and name its address: HOST:PORT", kind)
+	}
+	for _, program := range r.programs() {
+		if _, err := r.find(program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recipe) programs() []string {
+	if r.setup == "" {
+		return []string{r.server}
+	}
+	return []string{r.setup, r.server}
+}
+
+// find looks for a program in the PATH, and where distributions hide it.
+func (r *recipe) find(program string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		if path, err = filepath.Abs(path); err == nil {
+			return path, nil
+		}
+	}
+	for _, pattern := range r.elsewhere {
+		found, err := filepath.Glob(filepath.Join(pattern, program))
+		if err == nil && len(found) > 0 {
+			return slices.Max(found), nil
+		}
+	}
+	return "", fmt.Errorf("the program %s is not installed; install it (apt-get install %s), name the address of a server, or write engine: embedded", program, r.install)
+}
+
+// A Daemon is a running server.
+type Daemon struct {
+	// Address is its host:port.
+	Address string
+
+	kind  topology.Kind
+	dir   *directory
+	cmd   *exec.Cmd
+	logs  tail
+	ended chan struct{}
+	err   error
+	stop  sync.Once
+}
+
+// Start starts a server and returns when it takes connections; its data are below
+// base. Stop ends it; the end of ctx does not.
+func Start(ctx context.Context, kind topology.Kind, base string) (_ *Daemon, err error) {
+	if err := Check(kind); err != nil {
+		return nil, err
+	}
+	r, _ := recipeOf(kind)
+	who, err := identityOf(r.user)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", r.server, err)
+	}
+	dir, err := makeDirectory(base, who)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", r.server, err)
+	}
+	d := &Daemon{kind: kind, dir: dir, ended: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			_ = dir.remove() // what went wrong before says more
+		}
+	}()
+	if r.setup != "" {
+		if err := d.setup(ctx, &r, who); err != nil {
+			return nil, err
+		}
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", r.server, err)
+	}
+	d.Address = address
+	_, port, _ := net.SplitHostPort(address)
+	if err := d.start(&r, who, r.args(dir.data(), port)); err != nil {
+		return nil, err
+	}
+	if err := d.awaitReady(ctx, r.server); err != nil {
+		return nil, errors.Join(err, d.Stop())
+	}
+	return d, nil
+}
+
+// setup makes the data directory.
+func (d *Daemon) setup(ctx context.Context, r *recipe, who *identity) error {
+	path, err := r.find(r.setup)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, r.setupArgs(d.dir.data())...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(), attributes(who), time.Second
+	cmd.Stdout, cmd.Stderr = &d.logs, &d.logs
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, d.logs.last())
+	}
+	return nil
+}
+
+func (d *Daemon) environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir.path, "TMPDIR=" + d.dir.path, "LC_ALL=C"}
+}
+
+func (d *Daemon) start(r *recipe, who *identity, args []string) error {
+	path, err := r.find(r.server)
+	if err != nil {
+		return err
+	}
+	d.cmd = exec.Command(path, args...) //nolint:noctx // Stop ends it
+	d.cmd.Dir, d.cmd.Env, d.cmd.SysProcAttr, d.cmd.WaitDelay = d.dir.path, d.environment(), attributes(who), time.Second
+	d.cmd.Stdout, d.cmd.Stderr = &d.logs, &d.logs
+	started := make(chan error, 1)
+	go func() {
+		// The kernel ends the server when the thread that started it ends; so this one
+		// lives as long as the server.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := d.cmd.Start()
+		started <- err
+		if err == nil {
+			d.err = d.cmd.Wait()
+		}
+		close(d.ended)
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("starting %s: %w", path, err)
+	}
+	return nil
+}
+
+// freeAddress is a loopback address that nobody listens at.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
+
+func (d *Daemon) awaitReady(ctx context.Context, server string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it takes no connection after %v", readyTime))
+	defer cancel()
+	dialer := net.Dialer{Timeout: time.Second}
+	for {
+		if conn, err := dialer.DialContext(ctx, "tcp", d.Address); err == nil {
+			conn.Close()
+			return nil
+		}
+		select {
+		case <-d.ended:
+			return d.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("starting %s: %w", server, context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Ended is closed when the server has ended, whatever for.
+func (d *Daemon) Ended() <-chan struct{} { return d.ended }
+
+// Err says that the server has ended, with what it said last; nil while it runs.
+func (d *Daemon) Err() error {
+	select {
+	case <-d.ended:
+	default:
+		return nil
+	}
+	how := "with exit code 0"
+	if d.err != nil {
+		how = "with " + d.err.Error()
+	}
+	return fmt.Errorf("running %s: it ended %s; it said: %s", filepath.Base(d.cmd.Path), how, d.logs.last())
+}
+
+// Stop ends the server, waits for it, and removes its data. It may be called again.
+func (d *Daemon) Stop() (err error) {
+	d.stop.Do(func() {
+		d.terminate()
+		select {
+		case <-d.ended:
+		case <-time.After(endTime):
+			_ = d.cmd.Process.Kill() // it may have ended by now
+			<-d.ended
+		}
+		err = d.dir.remove()
+	})
+	return err
+}
+
+// A tail keeps the last lines of a log.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const maxTail = 2 << 10
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - maxTail; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	return len(p), nil
+}
+
+// lastLines is how many lines say why a server has ended if none says that it is an
+// error.
+const lastLines = 3
+
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	for _, line := range lines {
+		for _, word := range []string{"FATAL", "ERROR", "initdb: error"} {
+			if strings.Contains(line, word) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-lastLines):], "; ")
+}

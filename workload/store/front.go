@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
+)
+
+// A front speaks the protocol of one kind.
+type front struct {
+	// serve serves one connection until it ends or ctx does; then the connection is
+	// closed.
+	serve func(ctx context.Context, s *Server, conn net.Conn)
+	// refuse tells a client in the words of the protocol why it is not let in.
+	refuse func(conn net.Conn, code store.Code)
+}
+
+// frontOf returns the front of a kind, if there is one.
+func frontOf(kind topology.Kind) (front, bool) {
+	switch kind {
+	case topology.Redis:
+		return front{serveRedis, refuseRedis}, true
+	case topology.Postgres:
+		return front{serveSQL(sqlfront.ServePostgres), sqlfront.RefusePostgres}, true
+	case topology.MySQL:
+		return front{serveSQL(sqlfront.ServeMySQL), sqlfront.RefuseMySQL}, true
+	case topology.Memcached:
+		return front{serveMemcached, refuseMemcached}, true
+	default: // MongoDB has none yet
+		return front{}, false
+	}
+}
+
+// refuseTime bounds how long a client may take to read why it is refused.
+const refuseTime = 200 * time.Millisecond
+
+// refuse tells a client why it is refused. It reads what the client sends meanwhile:
+// data that nobody reads would reset the connection, and the client would not see the
+// reason.
+func (f front) turnAway(conn net.Conn, code store.Code) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(refuseTime))
+	f.refuse(conn, code)
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, conn) // until the client closes, or the time is over
+	}
+}
+
+func refuseRedis(conn net.Conn, code store.Code) {
+	_, _ = conn.Write([]byte("-" + redisError(code) + "\r\n")) // who does not read it is gone
+}
+
+// An engine is what the fronts of SQL ask.
+type engine struct {
+	ctx context.Context
+	s   *Server
+}
+
+// Do implements sqlfront.Engine.
+func (e engine) Do(q store.Query) (store.Answer, error) { return e.s.do(e.ctx, q) }
+
+// Len implements sqlfront.Engine.
+func (e engine) Len() (n int) {
+	e.s.look(func(m *store.Store, now time.Duration) { n = m.Len(now) })
+	return n
+}
+
+func serveSQL(serve func(net.Conn, sqlfront.Engine)) func(context.Context, *Server, net.Conn) {
+	return func(ctx context.Context, s *Server, conn net.Conn) { serve(conn, engine{ctx, s}) }
+}

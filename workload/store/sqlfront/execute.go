@@ -1,0 +1,191 @@
+package sqlfront
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+)
+
+// An Engine does the operations of statements. Each of its methods may be called by
+// several goroutines.
+type Engine interface {
+	// Do waits for as long as the operation takes; an error says that the store has
+	// ended.
+	Do(q store.Query) (store.Answer, error)
+	// Len is how many items there are.
+	Len() int
+}
+
+// A result is what a statement has given.
+type result struct {
+	verb    verb
+	columns []string
+	rows    [][]string
+	// written counts the rows that were written: added, replaced by an insert, or
+	// left with the value that they had.
+	written, replaced, same int
+}
+
+// A refusal is why a statement was not done: a code of the model, a duplicate, or a
+// text that is not understood.
+type refusal struct {
+	code      store.Code
+	duplicate string
+	text      error
+	// verb is that of the statement refused.
+	verb verb
+}
+
+// run does the statements of a message, up to the first that is refused. The error
+// says that the store has ended.
+func run(e Engine, list []statement, each func(*result) error) (*refusal, error) {
+	for i := 0; i < len(list); i++ {
+		if transaction := list[i:]; isTransaction(transaction) {
+			if refused, err := runTransaction(e, transaction[:4], each); refused != nil || err != nil {
+				return refused, err
+			}
+			i += 3
+			continue
+		}
+		r, refused, err := execute(e, &list[i])
+		if refused != nil || err != nil {
+			return refused, err
+		}
+		if err := each(r); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// isTransaction reports whether the statements begin with a transaction: an item is
+// read and written, both or none.
+func isTransaction(list []statement) bool {
+	return len(list) >= 4 && list[0].verb == begin && list[1].verb == selectItems && list[2].verb == upsert && list[3].verb == commit &&
+		slices.Equal(list[1].names, list[2].names)
+}
+
+func runTransaction(e Engine, list []statement, each func(*result) error) (*refusal, error) {
+	write := &list[2]
+	a, err := e.Do(store.Query{Operation: topology.OpTransaction, Item: write.names[0], Value: []byte(write.value)})
+	if err != nil {
+		return nil, err
+	}
+	if a.Code != store.OK {
+		return &refusal{code: a.Code, verb: upsert}, nil //nolint:nilerr // the store has answered
+	}
+	read := &result{verb: selectItems, columns: list[1].columns}
+	read.add(&list[1], write.names[0], a.Value, a.Found)
+	wrote := &result{verb: upsert}
+	wrote.count(write, &a)
+	for _, r := range []*result{{verb: begin}, read, wrote, {verb: commit}} {
+		if err := each(r); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// count counts a row that was written.
+func (r *result) count(s *statement, a *store.Answer) {
+	r.written++
+	switch {
+	case !a.Found || s.verb == remove:
+	case string(a.Value) == s.value:
+		r.same++
+	case s.verb == upsert:
+		r.replaced++
+	}
+}
+
+// errTransaction is that of one that comes in parts.
+var errTransaction = textError("the embedded store does a transaction that comes as one message: begin; select; insert; commit; use engine: real for others")
+
+type textError string
+
+func (e textError) Error() string { return string(e) }
+
+func execute(e Engine, s *statement) (*result, *refusal, error) {
+	r := &result{verb: s.verb, columns: s.columns}
+	q := store.Query{Operation: topology.OpWrite, Value: []byte(s.value)}
+	switch s.verb {
+	case begin, commit:
+		return nil, &refusal{text: errTransaction, verb: s.verb}, nil
+	case set:
+		return r, nil, nil
+	case selectCount:
+		r.rows = [][]string{{strconv.Itoa(e.Len())}}
+		return r, nil, nil
+	case selectText:
+		r.rows = [][]string{{s.value}}
+		return r, nil, nil
+	case selectItems:
+		return selectFrom(e, s, r)
+	case insert:
+		q.Change = func(_ []byte, found bool) ([]byte, bool) { return []byte(s.value), !found }
+	case update:
+		q.Change = func(_ []byte, found bool) ([]byte, bool) { return []byte(s.value), found }
+	case remove:
+		q.Remove = true
+	default: // upsert
+	}
+	for _, name := range s.names {
+		q.Item = name
+		a, err := e.Do(q)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case a.Code != store.OK:
+			return nil, &refusal{code: a.Code, verb: s.verb}, nil //nolint:nilerr // the store has answered
+		case s.verb == insert && a.Found:
+			return nil, &refusal{duplicate: name, verb: s.verb}, nil
+		case s.verb == insert || s.verb == upsert || a.Found:
+			r.count(s, &a)
+		}
+	}
+	return r, nil, nil
+}
+
+// selectFrom reads items, in the order of their names.
+func selectFrom(e Engine, s *statement, r *result) (*result, *refusal, error) {
+	q := store.Query{Operation: topology.OpRead, Item: s.names[0]}
+	names := s.names
+	if s.many {
+		names = slices.Clone(names)
+		slices.Sort(names)
+		names = slices.Compact(names)
+		q.Operation, q.Item, q.Items = topology.OpRange, s.names[0], names
+	}
+	a, err := e.Do(q)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case a.Code != store.OK:
+		return nil, &refusal{code: a.Code, verb: s.verb}, nil //nolint:nilerr // the store has answered
+	}
+	if !s.many {
+		r.add(s, names[0], a.Value, a.Found)
+		return r, nil, nil
+	}
+	for i, value := range a.Items {
+		r.add(s, names[i], value, value != nil)
+	}
+	return r, nil, nil
+}
+
+// add adds a row, if there is the item.
+func (r *result) add(s *statement, name string, value []byte, found bool) {
+	if !found {
+		return
+	}
+	row := make([]string, len(s.columns))
+	for i, column := range s.columns {
+		row[i] = name
+		if column == "value" {
+			row[i] = string(value)
+		}
+	}
+	r.rows = append(r.rows, row)
+}

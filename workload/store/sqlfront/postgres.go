@@ -1,0 +1,222 @@
+package sqlfront
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+)
+
+// The front of PostgreSQL: the simple query protocol of version 3
+// (https://www.postgresql.org/docs/15/protocol-flow.html). Messages and errors are
+// those of PostgreSQL 15.
+
+// postgres is PostgreSQL's dialect.
+func postgres() *dialect {
+	return &dialect{conflict: "on conflict ( name ) do update set", assigned: "excluded.value", version: "PostgreSQL 15.0 (the embedded store of kubectl microsim)"}
+}
+
+// Severities and codes of errors (https://www.postgresql.org/docs/15/errcodes-appendix.html).
+const (
+	severityError = "ERROR"
+	severityFatal = "FATAL"
+	notSupported  = "0A000"
+	syntax        = "42601"
+	uniqueness    = "23505"
+)
+
+// postgresError is what PostgreSQL says for a code, to a statement.
+func postgresError(code store.Code, v verb) *pgproto3.ErrorResponse {
+	e := &pgproto3.ErrorResponse{Severity: severityError}
+	switch code {
+	case store.TooManyConnections:
+		e.Severity, e.Code, e.Message = severityFatal, "53300", "sorry, too many clients already"
+	case store.NoAuth:
+		e.Code, e.Message = "42501", "permission denied for table "+Table
+	case store.ReadOnly:
+		e.Code, e.Message = "25006", fmt.Sprintf("cannot execute %s in a read-only transaction", v.command())
+	case store.LockTimeout:
+		e.Code, e.Message = "55P03", "canceling statement due to lock timeout"
+	case store.NoSpace, store.Full:
+		e.Code, e.Message = "53100", `could not extend file "base/5/16384": No space left on device`
+	default:
+		e.Code, e.Message = "XX000", code.Error()
+	}
+	e.SeverityUnlocalized = e.Severity
+	return e
+}
+
+// command is a verb as servers name it.
+func (v verb) command() string {
+	switch v {
+	case selectItems, selectCount, selectText:
+		return "SELECT"
+	case insert, upsert:
+		return "INSERT"
+	case update:
+		return "UPDATE"
+	case remove:
+		return "DELETE"
+	case begin:
+		return "BEGIN"
+	case commit:
+		return "COMMIT"
+	default:
+		return "SET"
+	}
+}
+
+// RefusePostgres tells a client why it is not let in. It answers what the client asks
+// first, without which it would not read the reason.
+func RefusePostgres(conn net.Conn, code store.Code) {
+	b := pgproto3.NewBackend(conn, conn)
+	if greetPostgres(conn, b) {
+		b.Send(postgresError(code, 0))
+		_ = b.Flush() // who does not read it is gone
+	}
+}
+
+// greetPostgres reads the messages that begin a connection. It reports false for a
+// client that does not want to be served, or is gone.
+func greetPostgres(conn net.Conn, b *pgproto3.Backend) bool {
+	for {
+		m, err := b.ReceiveStartupMessage()
+		if err != nil {
+			return false
+		}
+		switch m.(type) {
+		case *pgproto3.SSLRequest, *pgproto3.GSSEncRequest:
+			if _, err := conn.Write([]byte{'N'}); err != nil { // not encrypted
+				return false
+			}
+		case *pgproto3.StartupMessage:
+			return true
+		default: // CancelRequest, whose query goes on
+			return false
+		}
+	}
+}
+
+// ServePostgres serves one connection until it ends.
+func ServePostgres(conn net.Conn, e Engine) {
+	b := pgproto3.NewBackend(conn, conn)
+	_ = conn.SetReadDeadline(time.Now().Add(greetingPatience))
+	if !greetPostgres(conn, b) {
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	b.Send(&pgproto3.AuthenticationOk{})
+	for _, p := range [][2]string{
+		{"server_version", "15.0"}, {"server_encoding", "UTF8"}, {"client_encoding", "UTF8"}, {"DateStyle", "ISO, MDY"},
+		{"integer_datetimes", "on"}, {"standard_conforming_strings", "on"},
+	} {
+		b.Send(&pgproto3.ParameterStatus{Name: p[0], Value: p[1]})
+	}
+	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 0}})
+	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
+	b.Send(ready)
+	d := postgres()
+	skipping := false // until the next Sync, after an error of the extended protocol
+	for b.Flush() == nil {
+		m, err := b.Receive()
+		if err != nil {
+			return
+		}
+		switch m := m.(type) {
+		case *pgproto3.Query:
+			if d.query(b, e, m.String) != nil {
+				return
+			}
+			b.Send(ready)
+		case *pgproto3.Terminate:
+			return
+		case *pgproto3.Sync:
+			skipping = false
+			b.Send(ready)
+		case *pgproto3.Flush:
+		default:
+			if !skipping {
+				skipping = true
+				b.Send(refused(notSupported, "the embedded store knows the simple query protocol only; turn prepared statements off, or use engine: real"))
+			}
+		}
+	}
+}
+
+// greetingPatience bounds how long a client may take to begin.
+const greetingPatience = 10 * time.Second
+
+func refused(code, message string) *pgproto3.ErrorResponse {
+	return &pgproto3.ErrorResponse{Severity: severityError, SeverityUnlocalized: severityError, Code: code, Message: message}
+}
+
+// query answers one message of statements. The error says that the store has ended.
+func (d *dialect) query(b *pgproto3.Backend, e Engine, text string) error {
+	list, err := d.parse(text)
+	if err != nil {
+		b.Send(postgresRefusal(&refusal{text: err}))
+		return nil //nolint:nilerr // it is answered
+	}
+	if len(list) == 0 {
+		b.Send(&pgproto3.EmptyQueryResponse{})
+		return nil
+	}
+	why, err := run(e, list, func(r *result) error {
+		sendRows(b, r)
+		return nil
+	})
+	if why != nil {
+		b.Send(postgresRefusal(why))
+	}
+	return err
+}
+
+func postgresRefusal(why *refusal) *pgproto3.ErrorResponse {
+	var wrong *syntaxError
+	switch {
+	case errors.As(why.text, &wrong):
+		if wrong.near == "end of input" {
+			return refused(syntax, "syntax error at end of input")
+		}
+		return refused(syntax, wrong.Error())
+	case why.text != nil:
+		return refused(notSupported, why.text.Error())
+	case why.duplicate != "":
+		e := refused(uniqueness, `duplicate key value violates unique constraint "items_pkey"`)
+		e.Detail = fmt.Sprintf("Key (name)=(%s) already exists.", why.duplicate)
+		return e
+	}
+	return postgresError(why.code, why.verb)
+}
+
+// oidText is the type text (pg_type.dat).
+const oidText = 25
+
+func sendRows(b *pgproto3.Backend, r *result) {
+	tag := r.verb.command()
+	switch tag {
+	case "SELECT":
+		fields := make([]pgproto3.FieldDescription, len(r.columns))
+		for i, name := range r.columns {
+			fields[i] = pgproto3.FieldDescription{Name: []byte(name), DataTypeOID: oidText, DataTypeSize: -1, TypeModifier: -1}
+		}
+		b.Send(&pgproto3.RowDescription{Fields: fields})
+		for _, row := range r.rows {
+			values := make([][]byte, len(row))
+			for i := range row {
+				values[i] = []byte(row[i])
+			}
+			b.Send(&pgproto3.DataRow{Values: values})
+		}
+		tag = fmt.Sprintf("SELECT %d", len(r.rows))
+	case "INSERT":
+		tag = fmt.Sprintf("INSERT 0 %d", r.written)
+	case "UPDATE", "DELETE":
+		tag = fmt.Sprintf("%s %d", tag, r.written)
+	}
+	b.Send(&pgproto3.CommandComplete{CommandTag: []byte(tag)})
+}

@@ -75,13 +75,17 @@ func brokenRun(t *testing.T) *Run {
 			tr.Spans[k].SetIDs()
 		}
 		traces = append(traces, tr)
-		l, ok := logline.Parse([]byte(fmt.Sprintf(`{"time":%q,"level":"DEBUG","msg":"request","system":"shop","service":"db_1","replica":1,"request":%q,"trace":%q,"path":"/x","status":%d,"duration":0.001,"hop":"0"}`,
+		l, ok := logline.Parse([]byte(fmt.Sprintf(`{"time":%q,"level":"DEBUG","msg":"request","system":"shop","service":"db_1","replica":1,"request":%q,"trace":%q,"path":"/x","status":%d,"duration":0.001,"hop":"0","error":"503 by fault latency-1"}`,
 			at.Format(time.RFC3339Nano), request, id.String(), status)))
 		if !ok {
 			t.Fatal("it is no line")
 		}
 		lines = append(lines, l)
 	}
+	told, _ := logline.Parse([]byte(`{"time":"2024-05-06T07:08:39.6Z","level":"INFO","msg":"fault applied","service":"db_1","fault":"latency-1"}`))
+	lines = append(lines, told)
+	failing := &traces[0].Spans[1]
+	failing.Error, failing.Events = "503 by fault latency-1", []modelspan.Event{{Name: modelspan.FaultActed, Subject: "latency-1"}}
 	recorder.Spans(trace.Origin{System: "shop"}, traces)
 	recorder.Lines(lines)
 	run := recorder.run
@@ -262,7 +266,7 @@ func TestRCAEvalSources(t *testing.T) {
 	if n := bytes.Count(readFile(t, c, "traces.csv"), []byte("\n")); n != 121 {
 		t.Errorf("traces.csv has %d lines", n)
 	}
-	if logs := string(readFile(t, c, "logs.csv")); strings.Count(logs, "\n") != 61 || !strings.Contains(logs, ",db-1,request path=/x status=503 duration=0.001,debug,/x,\n") {
+	if logs := string(readFile(t, c, "logs.csv")); strings.Count(logs, "\n") != 61 || !strings.Contains(logs, ",db-1,request path=/x status=503 duration=0.001 error=503 Service Unavailable,debug,/x,503 Service Unavailable\n") {
 		t.Errorf("logs.csv is %.500s", logs)
 	}
 }
@@ -325,6 +329,22 @@ func TestOTLPFiles(t *testing.T) {
 	}
 	if n := bytes.Count(readFile(t, c, "traces.jsonl"), []byte("\n")); n != 60 {
 		t.Errorf("%d traces", n)
+	}
+}
+
+// No log and no trace of a set names a fault.
+func TestSignalsNameNoFault(t *testing.T) {
+	for format, files := range map[string][]string{
+		"otlp":     {"case-0001/traces.jsonl", "case-0001/logs.jsonl"},
+		"rcaeval":  {"my-set/db-1_delay/case-0001/logs.csv", "my-set/db-1_delay/case-0001/traces.csv"},
+		"openrca2": {"my-set/case-0001/normal_logs.parquet", "my-set/case-0001/abnormal_logs.parquet"},
+	} {
+		dir := exported(t, format)
+		for _, file := range files {
+			if text := readFile(t, dir, filepath.FromSlash(file)); bytes.Contains(text, []byte("latency-1")) || bytes.Contains(text, []byte("fault")) {
+				t.Errorf("%s of %s names the fault", file, format)
+			}
+		}
 	}
 }
 

@@ -2,9 +2,9 @@ package export
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -40,19 +40,26 @@ func writeOTLPFiles(c *Case, dir string) error {
 	return writeBy(filepath.Join(dir, "logs.jsonl"), func(w io.Writer) error { return otlp.WriteLogs(w, origin, lines) })
 }
 
-// writeTraces copies the traces of a run, or writes those that are in memory.
+// writeTraces writes the traces of a run without what gives a cause away.
 func (c *Case) writeTraces(origin trace.Origin, path string) error {
-	if c.Run.Traces == "" {
-		return writeBy(path, func(w io.Writer) error { return origin.WriteOTLP(w, c.Run.keptTraces) })
-	}
-	from, err := os.Open(c.Run.Traces)
-	if err != nil {
-		return plain(err)
-	}
-	defer from.Close() //nolint:errcheck // nothing was written
+	hide := newHider()
 	return writeBy(path, func(w io.Writer) error {
-		_, err := io.Copy(w, from)
-		return err
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		for i := range c.Run.keptTraces {
+			one := origin.Encode(c.Run.keptTraces[i].Spans)
+			hide.traces(&one)
+			if err := encoder.Encode(one); err != nil {
+				return err
+			}
+		}
+		if c.Run.Traces == "" {
+			return nil
+		}
+		return c.Run.eachTrace(func(e *trace.Export) error {
+			hide.traces(e)
+			return encoder.Encode(e)
+		})
 	})
 }
 

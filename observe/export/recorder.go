@@ -25,7 +25,7 @@ func (r *Recorder) Spans(origin trace.Origin, traces []trace.Trace) {
 }
 
 // Lines keeps what the services logged.
-func (r *Recorder) Lines(lines []logline.Line) { r.run.keptLines = lines }
+func (r *Recorder) Lines(lines []logline.Line) { r.run.keptLines = newHider().lines(lines) }
 
 // Observe keeps what an event tells.
 func (r *Recorder) Observe(e runner.Event) {

@@ -40,22 +40,36 @@ func (r *Run) spans() ([]spanRow, error) {
 	if r.keptSpans != nil || r.Traces == "" {
 		return r.keptSpans, nil
 	}
+	rows := []spanRow{}
+	err := r.eachTrace(func(e *trace.Export) error {
+		rows = appendRows(rows, e)
+		return nil
+	})
+	if err == nil {
+		r.keptSpans = rows
+	}
+	return rows, err
+}
+
+// eachTrace reads the file of traces, and stops at the first error.
+func (r *Run) eachTrace(do func(*trace.Export) error) error {
 	f, err := os.Open(r.Traces)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tracesFile, plain(err))
+		return fmt.Errorf("%s: %w", tracesFile, plain(err))
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	rows := []spanRow{}
 	decoder := json.NewDecoder(bufio.NewReaderSize(f, 64<<10))
 	for line := 1; ; line++ {
 		var one trace.Export
-		if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
-			r.keptSpans = rows
-			return rows, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w; run the experiment again", tracesFile, line, err)
+		switch err := decoder.Decode(&one); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s, line %d: %w; run the experiment again", tracesFile, line, err)
 		}
-		rows = appendRows(rows, &one)
+		if err := do(&one); err != nil {
+			return err
+		}
 	}
 }
 
@@ -80,7 +94,8 @@ func appendRows(rows []spanRow, e *trace.Export) []spanRow {
 	return rows
 }
 
-// lines are what the services of the run logged; none where it kept no log.
+// lines are what the services of the run logged, without what gives a cause away; none
+// where it kept no log.
 func (r *Run) lines() ([]logline.Line, error) {
 	if r.keptLines != nil || r.Logs == "" {
 		return r.keptLines, nil
@@ -107,8 +122,8 @@ func (r *Run) lines() ([]logline.Line, error) {
 	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", logsFile, err)
 	}
-	r.keptLines = lines
-	return lines, nil
+	r.keptLines = newHider().lines(lines)
+	return r.keptLines, nil
 }
 
 // moved puts a time on the clock of the tables.

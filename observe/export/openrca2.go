@@ -444,10 +444,13 @@ func (c *Case) writeConclusion(path string, l *Label, normal, abnormal window) e
 	}
 	seen := map[string]*[2]sample{}
 	var names []string
+	// Load from pods makes no spans; then the first service's stand for it.
+	rooted := slices.ContainsFunc(all, func(s spanRow) bool { return s.root })
 	for i := range all {
 		s := &all[i]
 		at := c.moved(s.start)
-		if !s.root || !s.sampled || !normal.has(at) && !abnormal.has(at) {
+		first := s.root || !rooted && s.kind == "Server" && s.parent.IsZero()
+		if !first || !s.sampled || !normal.has(at) && !abnormal.has(at) {
 			continue
 		}
 		if seen[s.name] == nil {

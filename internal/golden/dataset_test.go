@@ -15,8 +15,8 @@ import (
 // TestDataSet pins the files of data sets in all formats, and their headers.
 func TestDataSet(t *testing.T) {
 	runs, set := filepath.Join(t.TempDir(), "runs"), filepath.Join(t.TempDir(), "set")
-	file := written(t, "tiny.yaml", strings.Replace(tinyExperiment, "duration: 1s", "duration: 4s", 1))
-	output(t, "run", "-f", file, "--on", "virtual", "--out", runs)
+	file := written(t, "tiny.yaml", strings.NewReplacer("duration: 1s", "duration: 4s", "start: 300ms", "start: 1300ms").Replace(tinyExperiment))
+	output(t, "run", "-f", file, "--on", "virtual", "--out", runs, "--trace-sample", "1", "--verbose")
 	output(t, "export", runs, "--format", strings.Join(export.FormatNames(), ","), "--out", set)
 	var text strings.Builder
 	err := filepath.WalkDir(set, func(path string, d fs.DirEntry, err error) error {

@@ -238,3 +238,17 @@ func namedIn(checks []experiment.Check) (names []string) {
 	}
 	return names
 }
+
+// Detected returns the fault that an alert detected by this firing, and how many seconds
+// after it was known to act: the firing is the first of its alert while the fault acted.
+func (r *Result) Detected(firing *AlertFiring) (f *FaultRecord, after float64, ok bool) {
+	for i := range r.Faults {
+		f := &r.Faults[i]
+		for _, d := range f.Detections {
+			if d.Alert == firing.Alert && f.AskedFrom+d.AfterOrder == firing.From {
+				return f, d.After, true
+			}
+		}
+	}
+	return nil, 0, false
+}

@@ -94,16 +94,21 @@ type Format struct {
 	Layout string `json:"layout"`
 	Doc    string `json:"doc"`
 
+	// traces says that the format has the traces of runs.
+	traces bool
 	// check says why a case does not fit; nil takes all.
 	check func(*Case) error
 	// place is the directory of a case, write fills it.
 	place func(*Case) string
 	write func(c *Case, dir string) error
+	// finish writes what all cases share into the directory of the format, anew each
+	// time; it may be nil.
+	finish func(s *Set, dir string) error
 }
 
 // Formats lists the formats in the order of the documentation.
 func Formats() []Format {
-	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat(), parquetFormat()}
+	return []Format{rcaevalFormat(), vecrosimFormat(), csvFormat(), parquetFormat(), openrca2Format(), petshopFormat(), otlpFormat()}
 }
 
 // FormatNames lists their names.
@@ -112,6 +117,11 @@ func FormatNames() (names []string) {
 		names = append(names, f.Name)
 	}
 	return names
+}
+
+// NeedTraces reports whether one of the formats has the traces of runs.
+func NeedTraces(formats []Format) bool {
+	return slices.ContainsFunc(formats, func(f Format) bool { return f.traces })
 }
 
 // FindFormats returns the formats with these names.

@@ -16,7 +16,7 @@ func rcaevalFormat() Format {
 	return Format{
 		Name:   "rcaeval",
 		Layout: "SET/SERVICE_KIND/CASE/data.csv and inject_time.txt; normal cases in SET-normal/CASE/data.csv",
-		Doc:    "wide tables with a column time and columns SERVICE_METRIC in a drawn order; inject_time.txt is the effective start of the fault, in seconds since 1970",
+		Doc:    "beside data.csv, of runs that kept them, logs.csv, traces.csv, logts.csv (lines by template in steps of 15 s), tracets_err.csv and tracets_lat.csv (failed requests, mean duration in microseconds); wide tables with a column time and columns SERVICE_METRIC in a drawn order; inject_time.txt is the effective start of the fault, in seconds since 1970",
 		check: func(c *Case) error {
 			if c.Grid.Step != time.Second {
 				return fmt.Errorf("RCAEval's rows are of 1 s: leave out --step, or name another --format")
@@ -42,7 +42,10 @@ func rcaevalMetrics() []Metric {
 
 func writeRCAEval(c *Case, dir string) error {
 	t := NewTable(c.Run, c.Grid, rcaevalMetrics()...)
-	if err := writeWide(filepath.Join(dir, "data.csv"), c.Grid, c.shuffled(t.Columns)); err != nil || c.Normal() {
+	if err := writeWide(filepath.Join(dir, "data.csv"), c.Grid, c.shuffled(t.Columns)); err != nil {
+		return err
+	}
+	if err := c.writeSources(dir); err != nil || c.Normal() {
 		return err
 	}
 	return writeFile(filepath.Join(dir, "inject_time.txt"), func(w *bufio.Writer) {

@@ -2,8 +2,10 @@ package export
 
 import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -11,6 +13,19 @@ import (
 // A Recorder keeps the rows of a run while it goes on, so that an export need not
 // write them first and read them again.
 type Recorder struct{ run Run }
+
+// Spans keeps the traces of the run.
+func (r *Recorder) Spans(origin trace.Origin, traces []trace.Trace) {
+	rows := []spanRow{}
+	for i := range traces {
+		one := origin.Encode(traces[i].Spans)
+		rows = appendRows(rows, &one)
+	}
+	r.run.keptTraces, r.run.keptSpans = traces, rows
+}
+
+// Lines keeps what the services logged.
+func (r *Recorder) Lines(lines []logline.Line) { r.run.keptLines = newHider().lines(lines) }
 
 // Observe keeps what an event tells.
 func (r *Recorder) Observe(e runner.Event) {

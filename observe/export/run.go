@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 )
 
 // A Run is what an export is made of: the result of a run, and its rows of each
@@ -29,6 +31,10 @@ type Run struct {
 	services []serviceRow
 	edges    []edgeRow
 	clients  []clientRow
+	// keptTraces, keptSpans and keptLines are what Traces and Logs have, once it is in memory.
+	keptTraces []trace.Trace
+	keptSpans  []spanRow
+	keptLines  []logline.Line
 }
 
 // unknown is the value of a figure that nobody knows. It is written as an empty

@@ -192,6 +192,9 @@ func (s *Set) Done() int {
 // Check says why a case does not fit a format; nil if it fits all.
 func (s *Set) Check(c *Case) error {
 	for _, f := range s.formats {
+		if f.traces && c.Run.keptSpans == nil && c.Run.Traces == "" {
+			return fmt.Errorf("exporting run %s as %s: %w", c.Run.Name, f.Name, errNoTraces)
+		}
 		if f.check == nil {
 			continue
 		}
@@ -294,6 +297,14 @@ func (s *Set) finish(planned int, leftOut []LeftOut) (*Manifest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.manifest(planned, leftOut)
+	for _, f := range s.formats {
+		if f.finish == nil {
+			continue
+		}
+		if err := f.finish(s, f.Name); err != nil {
+			return nil, fmt.Errorf("as %s: %w", f.Name, err)
+		}
+	}
 	var labels []Label
 	for _, r := range s.sorted() {
 		labels = append(labels, r.Labels...)

@@ -52,7 +52,7 @@ func newPipe[T any](o Options, c courier, encode func([]T) proto.Message, respon
 	p := &pipe[T]{options: o, courier: c, encode: encode, response: response, wake: make(chan struct{}, 1), hurry: make(chan struct{}), done: make(chan struct{})}
 	p.room = sync.NewCond(&p.mu)
 	var ctx context.Context
-	ctx, p.cut = context.WithCancel(context.Background())
+	ctx, p.cut = context.WithCancel(context.Background()) //nolint:gosec // close calls it
 	go p.run(ctx)
 	return p
 }

@@ -407,3 +407,14 @@ func TestExplanationsAreShown(t *testing.T) {
 		t.Error("the page does not show the explanation in its order")
 	}
 }
+
+// The page lists what fired, when, and which fault it detected.
+func TestAlertsAreListed(t *testing.T) {
+	document := chromium(t, saved(t, shop().page()))
+	_, rest, found := strings.Cut(document, ">Alerts</h2>")
+	rest, _, _ = strings.Cut(rest, "</section>")
+	text := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(rest, " ")
+	if !found || !regexp.MustCompile(`HighErrors\s+\S+\s+[\d.]+ ?\S* to [\d.]+ ?\S*\s+1 ?s after error`).MatchString(text) {
+		t.Errorf("the alerts are shown as %q", text)
+	}
+}

@@ -42,6 +42,8 @@ type runDocument struct {
 	Tail        *tailDocument      `json:"tail"`
 	Windows     *windowTable       `json:"windows"`
 	Prediction  *predictionTable   `json:"prediction,omitempty"`
+	// Alerts is absent where no Prometheus watched the run.
+	Alerts *alertTable `json:"alerts,omitempty"`
 	// Explanation is absent where the run was real.
 	Explanation *result.Explanation `json:"explanation,omitempty"`
 	Checks      []checkDocument     `json:"checks"`
@@ -73,6 +75,46 @@ func newPredictionTable(p *result.Prediction) *predictionTable {
 	for i := range p.Figures {
 		f := &p.Figures[i]
 		t.Rows = append(t.Rows, [4]string{f.Name, f.Format(f.Real), f.Format(f.Predicted), f.ErrorText()})
+	}
+	return t
+}
+
+// An alertTable is what a Prometheus saw fire.
+type alertTable struct {
+	Fired []alertDocument `json:"fired"`
+	// Left is how many more fired; Evaluated how many alerts there are.
+	Left      int    `json:"left"`
+	Evaluated int    `json:"evaluated"`
+	Trouble   string `json:"trouble"`
+}
+
+// An alertDocument is one instance of an alert while it fired.
+type alertDocument struct {
+	Alert    string `json:"alert"`
+	Service  string `json:"service"`
+	From     num    `json:"from"`
+	Last     num    `json:"last"`
+	Resolved bool   `json:"resolved"`
+	// Fault is the one that it detected first, After the time that this took.
+	Fault string `json:"fault"`
+	After num    `json:"after"`
+}
+
+// maxAlerts bounds the firings on the page; result.json has all.
+const maxAlerts = 200
+
+func newAlertTable(r *result.Result) *alertTable {
+	if r.Alerts == nil {
+		return nil
+	}
+	t := &alertTable{Fired: []alertDocument{}, Left: max(0, len(r.Alerts.Fired)-maxAlerts), Evaluated: len(r.Alerts.Names), Trouble: r.Alerts.Trouble}
+	for i := range r.Alerts.Fired[:min(len(r.Alerts.Fired), maxAlerts)] {
+		f := &r.Alerts.Fired[i]
+		d := alertDocument{Alert: f.Alert, Service: f.Labels["service"], From: num(f.From), Last: num(f.Last), Resolved: !f.ResolvedAt.IsZero()}
+		if fault, after, ok := r.Detected(f); ok {
+			d.Fault, d.After = fault.Label, num(after)
+		}
+		t.Fired = append(t.Fired, d)
 	}
 	return t
 }
@@ -154,7 +196,7 @@ func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocu
 	d := &runDocument{
 		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
-		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Explanation: r.Explanation,
+		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Alerts: newAlertTable(r), Explanation: r.Explanation,
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run, interest), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
 	}

@@ -188,6 +188,11 @@ func (p play) result() *result.Result {
 		}},
 		Recoveries: []result.Recovery{{Service: p.broken, Replica: 1, DownAt: at(from), DetectedAt: at(from).Add(300 * time.Millisecond), ReadyAt: at(from + 2), Detection: 0.3, Took: 2}},
 	}
+	r.Faults[0].Detections = []result.Detection{{Alert: "HighErrors", After: 1, AfterOrder: 1}}
+	r.Faults[0].AskedFrom = float64(from)
+	r.Alerts = &result.Alerts{Names: []string{"HighErrors"}, Fired: []result.AlertFiring{
+		{Alert: "HighErrors", Labels: map[string]string{"service": p.broken}, From: float64(from + 1), Last: float64(to), ResolvedAt: at(to + 1)},
+	}}
 	r.Timeline = p.timeline()
 	r.Segments = []result.Segment{
 		p.segment(result.WholeRun, "", 0, p.seconds), p.segment(result.FaultPart, experiment.Before, 0, from),

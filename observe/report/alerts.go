@@ -41,13 +41,8 @@ func (s *summary) alerts() {
 // detected says how long after a fault an alert fired, if it is the first of its name to
 // fire while the fault acted.
 func (s *summary) detected(firing *result.AlertFiring) string {
-	for i := range s.result.Faults {
-		f := &s.result.Faults[i]
-		for _, d := range f.Detections {
-			if d.Alert == firing.Alert && f.AskedFrom+d.AfterOrder == firing.From {
-				return fmt.Sprintf("%s after %s", experiment.FormatSeconds(d.After), f.Label)
-			}
-		}
+	if f, after, ok := s.result.Detected(firing); ok {
+		return fmt.Sprintf("%s after %s", experiment.FormatSeconds(after), f.Label)
 	}
 	return ""
 }

@@ -92,6 +92,41 @@ func Number(key string, value int64) Attribute {
 	return Attribute{key, Value{Int: &text}}
 }
 
+// TextOf is the text of an attribute; empty where there is none.
+func TextOf(list []Attribute, key string) string {
+	for i := range list {
+		if list[i].Key == key && list[i].Value.String != nil {
+			return *list[i].Value.String
+		}
+	}
+	return ""
+}
+
+// NumberOf is the whole number of an attribute, if there is one.
+func NumberOf(list []Attribute, key string) (n int64, known bool) {
+	for i := range list {
+		if list[i].Key == key && list[i].Value.Int != nil {
+			n, err := strconv.ParseInt(*list[i].Value.Int, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// KindName is the word for the kind of a span.
+func (s *OTLPSpan) KindName() string {
+	switch s.Kind {
+	case kindServer:
+		return "Server"
+	case kindClient:
+		return "Client"
+	}
+	return "Unspecified"
+}
+
+// Failed reports whether the span failed.
+func (s *OTLPSpan) Failed() bool { return s.Status.Code == statusError }
+
 // LoadService is the service.name of the load's spans.
 const LoadService = "microsim-load"
 

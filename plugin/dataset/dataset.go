@@ -108,7 +108,7 @@ func (o *setOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	m := &maker{set: set, data: d, cases: cases, hash: hash, player: o.player, line: newLine(o.streams.Err)}
+	m := &maker{set: set, data: d, cases: cases, hash: hash, player: o.player, line: newLine(o.streams.Err), traces: export.NeedTraces(formats)}
 	made := m.make(ctx)
 	manifest, err := set.Finish(len(cases), nil)
 	if err = errors.Join(made, err); err != nil {

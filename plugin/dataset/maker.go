@@ -13,9 +13,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/dataset"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/export"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/run"
 )
@@ -28,7 +30,13 @@ type maker struct {
 	hash   string
 	player *run.Player
 	line   *line
+	// traces says that a format has the traces and logs of runs.
+	traces bool
 }
+
+// traceShare is the share of the traces that are kept, of runs whose data set has
+// traces.
+const traceShare = 0.1
 
 // make makes them, as many at once as the target can, and returns the first error.
 func (m *maker) make(ctx context.Context) error {
@@ -37,6 +45,9 @@ func (m *maker) make(ctx context.Context) error {
 		if !m.set.Has(export.CaseName(i + 1)) {
 			left = append(left, i)
 		}
+	}
+	if m.traces && !m.player.Virtual() {
+		m.player.KeepSignals(traceShare)
 	}
 	m.line.begin(len(m.cases), len(m.cases)-len(left))
 	defer m.line.close()
@@ -82,10 +93,24 @@ func (m *maker) one(ctx context.Context, i int) error {
 
 func (m *maker) play(ctx context.Context, i int, recorder *export.Recorder) (*result.Result, error) {
 	e := m.cases[i].Experiment
-	if m.player.Virtual() {
-		return virtual.Run(ctx, e, virtual.Options{Versions: map[string]string{"kubectl-microsim": version.String()}, Observer: recorder.Observe})
+	if !m.player.Virtual() {
+		res, err := m.player.Run(ctx, e, io.Discard, recorder.Observe)
+		if err == nil && m.traces {
+			recorder.Spans(m.player.Traces())
+			recorder.Lines(m.player.Lines())
+		}
+		return res, err
 	}
-	return m.player.Run(ctx, e, io.Discard, recorder.Observe)
+	options := virtual.Options{Versions: map[string]string{"kubectl-microsim": version.String()}, Observer: recorder.Observe}
+	if !m.traces {
+		return virtual.Run(ctx, e, options)
+	}
+	store := trace.NewStore(nil)
+	options.Spans, options.TraceSample = store.Add, traceShare
+	options.Logs, options.LogRequests = func(lines *logline.Store) { recorder.Lines(lines.Lines()) }, true
+	res, err := virtual.Run(ctx, e, options)
+	recorder.Spans(trace.Origin{System: e.System.Name, Target: virtual.Target, Version: version.String()}, store.Traces())
+	return res, err
 }
 
 // describe names the run of a case.

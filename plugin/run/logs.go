@@ -66,9 +66,14 @@ func (l *runLogs) Validate(o *runOptions, flags *pflag.FlagSet) error {
 		return fmt.Errorf("--%s is about the lines that --%s shows: write that, too, or leave it out", logFormatFlag, verboseFlag)
 	}
 	l.keep, l.silent = o.out != "", o.detached.called != ""
+	l.ask(o)
+	return nil
+}
+
+// ask tells the services what to log.
+func (l *runLogs) ask(o *runOptions) {
 	o.local.Verbose, o.local.Tell = l.requests, l.wanted()
 	o.target.Kube.Verbose, o.target.Kube.LogFormat = l.requests, service.JSONLogs
-	return nil
 }
 
 // wanted reports whether anybody gets lines that are not shown.

@@ -69,6 +69,43 @@ func TestCollectorGetsWhatTheResultHas(t *testing.T) {
 	}
 }
 
+// Of several experiments, each has its own lines, and a collector gets all.
+func TestCollectorGetsEveryExperiment(t *testing.T) {
+	e := troubled()
+	var texts []string
+	for _, name := range []string{"one", "two"} {
+		e.Name = name
+		text, err := spec.FormatExperiment(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	c := otlptest.New(t, nil)
+	dir := filepath.Join(t.TempDir(), "out")
+	var talk strings.Builder
+	cmd := New(cli.Streams{In: strings.NewReader(strings.Join(texts, "---\n")), Out: &talk, Err: &talk})
+	cmd.SetArgs([]string{"-f", "-", "--on", "virtual", "--otlp", c.URL, "--out", dir, "-v"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, talk.String())
+	}
+	lines := 0
+	for _, name := range []string{"one", "two"} {
+		text, err := os.ReadFile(filepath.Join(dir, name, "logs.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), "\n"); n == 0 {
+			t.Errorf("experiment %s has no lines", name)
+		} else {
+			lines += n
+		}
+	}
+	if got := len(c.Logs()); got != lines {
+		t.Errorf("%d log records have arrived of %d lines", got, lines)
+	}
+}
+
 // answersOf counts the answers of services with a status, by the whole run.
 func answersOf(r *result.Result) counts {
 	c := counts{}

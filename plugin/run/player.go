@@ -3,11 +3,16 @@ package run
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -49,6 +54,29 @@ func (p *Player) Validate(cmd *cobra.Command) error {
 // Virtual reports whether runs take place in virtual time.
 func (p *Player) Virtual() bool { return p.options.target.Virtual() }
 
+// KeepSignals has the traces of a share of the requests kept of each run, and what
+// services log, with a line for each request.
+func (p *Player) KeepSignals(share float64) {
+	s := p.options.signals
+	s.share, s.wanted, s.load = unit.Share(share), true, span.NewBuffer(time.Now().UnixNano())
+	s.logs.keep, s.logs.requests, s.logs.silent = true, true, true
+	p.options.local.TraceSample, p.options.target.Kube.TraceSample = share, share
+	s.logs.ask(&p.options)
+}
+
+// Traces are those of the last run, and where they come from.
+func (p *Player) Traces() (trace.Origin, []trace.Trace) {
+	return p.options.signals.origin, p.options.signals.traces()
+}
+
+// Lines are what the services of the last run logged.
+func (p *Player) Lines() []logline.Line {
+	if store := p.options.signals.logs.store.Load(); store != nil {
+		return store.Lines()
+	}
+	return nil
+}
+
 // Run runs an experiment in real time; talk gets what is to be said meanwhile.
 func (p *Player) Run(ctx context.Context, e experiment.Experiment, talk io.Writer, observe runner.Observer) (*result.Result, error) {
 	deps, err := p.options.deps(ctx, &e, talk)
@@ -56,5 +84,8 @@ func (p *Player) Run(ctx context.Context, e experiment.Experiment, talk io.Write
 		return nil, err
 	}
 	defer p.options.recoverable(ctx, &e)()
-	return runner.Run(ctx, e, deps, observe)
+	return runner.Run(ctx, e, deps, func(event runner.Event) { //nolint:contextcheck // what is sent to a collector goes on until the end of the run
+		p.options.signals.Observe(event)
+		observe(event)
+	})
 }

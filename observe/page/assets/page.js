@@ -66,7 +66,7 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'alerts', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -330,6 +330,15 @@ class Page {
     return h('div', { class: 'pair' },
       h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.')),
       h('section', { class: 'sheet' }, h('h2', {}, 'Replica outages'), outages.length ? table([{ text: 'replica', left: true }, { text: 'because of', left: true }, 'down at', 'seen after', 'ready after'], outages, { label: 'Replica outages' }) : h('p', { class: 'empty' }, 'No replica was down.')));
+  }
+
+  alerts() {
+    const a = this.run.alerts, cell = (text, more) => h('td', { class: 'left ' + (more || '') }, text);
+    if (!a) return null;
+    const rows = a.fired.map(f => h('tr', {}, cell(f.alert, 'wrap'), cell(f.service), cell(moment(f.from) + (f.resolved ? ' to ' + moment(f.last) : ' to the end')), h('td', { class: 'left soft' }, f.fault ? `${seconds(f.after)} after ${f.fault}` : '')));
+    return h('section', { class: 'sheet' }, h('h2', {}, 'Alerts'),
+      rows.length ? table([{ text: 'alert', left: true }, { text: 'service', left: true }, { text: 'fired', left: true }, { text: 'detected', left: true }], rows, { label: 'Alerts' }) : h('p', { class: 'empty' }, `None of ${count(a.evaluated)} alerts fired.`),
+      a.left ? h('p', { class: 'soft' }, `${count(a.left)} more fired; result.json has them.`) : null, a.trouble ? h('p', { class: 'fail' }, 'Not all is known: ' + a.trouble) : null);
   }
 
   inputs() {

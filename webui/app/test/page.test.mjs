@@ -201,7 +201,7 @@ test('two tabs of one file, and the way back to it', async t => {
   await page.click('[data-example=lesson-13-metastable]');
   await page.getByRole('button', { name: '▶ retries' }).click();
   await page.getByText('In retries').waitFor({ timeout: 30000 });
-  await page.locator('[data-part=why]').getByText('the queue of api').waitFor();
+  await page.locator('#panel-lesson [data-part=why]').getByText('the queue of api').waitFor();
   await page.click('.brand');
   await page.getByRole('button', { name: 'Back to two.yaml' }).click();
   await page.waitForSelector('.node[data-node=db]');
@@ -286,6 +286,14 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   await page.keyboard.press('Enter');
   await page.locator('[data-policy=retry] summary span').getByText('attempts 3').waitFor();
   if (process.env.SHOTS) { await page.locator('[data-policy=retry] summary').click(); await page.screenshot({ path: join(process.env.SHOTS, 'policies.png') }); }
+  // A name is written once, though Enter and the field that goes both leave it.
+  await page.locator('[data-node=db]').focus();
+  await page.keyboard.press('Enter');
+  await fill('name', 'store', '[data-part=edit-service]');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.node[data-node=store].chosen');
+  assert.equal(await page.locator('.bar').count(), 0);
+  await page.getByRole('button', { name: 'Undo' }).click();
   await page.locator('[data-node=db]').focus();
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Write it into the file' }).focus();

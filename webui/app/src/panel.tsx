@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { CheckResult, CheckText, FaultView, Result } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
@@ -10,7 +10,11 @@ import { clock, count, percent, rate, seconds } from './text';
 
 /** The panel of what is selected, or of the whole experiment. */
 export function Details() {
-  const chosen = s.selected.value;
+  const chosen = s.selected.value, place = useRef<HTMLSpanElement>(null);
+  useEffect(() => { place.current?.parentElement?.scrollTo(0, 0); }, [JSON.stringify(chosen)]);
+  return <><span ref={place} />{panelOf(chosen)}</>;
+}
+function panelOf(chosen: s.Selected) {
   if (chosen?.kind === 'service' && chosen.name !== '') return <Service name={chosen.name} />;
   if (chosen?.kind === 'edge' && chosen.from !== '') return <Call from={chosen.from} to={chosen.to} />;
   if (chosen?.kind === 'group') return <Group id={chosen.id} />;

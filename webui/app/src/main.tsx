@@ -58,7 +58,7 @@ function Controls() {
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
   if (src.kind === 'system') return <><span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : 'runs ' + s.places[src.on ?? '']}</span>
     {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
-  if (src.kind === 'run') return <span class="state">recorded on {r?.on}</span>;
+  if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
   if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>
     <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>

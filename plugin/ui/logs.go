@@ -88,7 +88,7 @@ func recordedLog(path string) webui.Log {
 		}
 		var text bytes.Buffer
 		for _, l := range last[max(0, len(last)-most):] {
-			if err := l.WriteText(&text); err != nil {
+			if err := l.WriteText(&text); err != nil { //nolint:contextcheck // it writes to memory
 				return nil, fmt.Errorf("reading %q: %w", path, err)
 			}
 		}

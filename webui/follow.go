@@ -99,8 +99,9 @@ type Record struct {
 	Text     string
 	Clients  []ClientRow
 	Services []ServiceRow
-	// Requests is nil if no traces were kept.
+	// Requests is nil if no traces were kept, Log if no logs were.
 	Requests Requests
+	Log      Log
 }
 
 // Replay shows a recorded run.
@@ -108,7 +109,7 @@ func (s *Server) Replay(dir string, rec *Record) error {
 	graph := NewGraph(rec.System)
 	r := &run{
 		kind: recorded, on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
-		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, requests: rec.Requests, zero: rec.Result.LoadStarted,
+		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, requests: rec.Requests, log: rec.Log, zero: rec.Result.LoadStarted,
 	}
 	for i := range rec.Result.Faults {
 		r.noteFault(&rec.Result.Faults[i])

@@ -53,8 +53,8 @@ type Order struct {
 	Pace float64
 	// Observe is told what happens, as a runner.Observer.
 	Observe runner.Observer
-	// Progress is told what the target does until the system is ready, a line at a
-	// time.
+	// Progress is told what the target does until the system is ready, and what
+	// troubles it later, a line at a time.
 	Progress func(line string)
 	// Deployed is told of the system as soon as it runs; never in virtual time.
 	Deployed func(runner.Deployment)

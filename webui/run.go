@@ -55,7 +55,7 @@ type run struct {
 	// zero is that of elapsed times on the clock of this machine.
 	zero     time.Time
 	injector runner.Injector
-	// progress is what the target did last before the system was ready.
+	// progress is what the target said last: before the system was ready, and since.
 	progress string
 	// requests is nil if no single requests are known.
 	requests Requests
@@ -82,7 +82,8 @@ type runView struct {
 	On    string   `json:"on"`
 	Name  string   `json:"name"`
 	State runState `json:"state"`
-	// Progress is what the target does until the system is ready.
+	// Progress is what the target does until the system is ready, or what it has said
+	// since, such as that a connection broke off.
 	Progress string `json:"progress,omitempty"`
 	Seed     uint64 `json:"seed"`
 	// Length is how long the load lasts at most, in seconds; 0 where that is not known.
@@ -385,7 +386,7 @@ func (r *run) observe(event runner.Event) {
 	defer r.mu.Unlock()
 	switch event := event.(type) {
 	case runner.LoadBegun:
-		r.state, r.zero, r.length = running, event.At, event.Length.Seconds()
+		r.state, r.zero, r.length, r.progress = running, event.At, event.Length.Seconds(), ""
 	case runner.PhaseBegun:
 		r.phases = append(r.phases, phaseView{event.Name, event.At.Seconds()})
 	case runner.FaultApplied:

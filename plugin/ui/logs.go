@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/logs"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/webui"
 )
 
 // localLog reads the log of a system that runs in the background on this machine.
@@ -59,6 +62,37 @@ func kubeLog(d *cluster.Deployment) func(context.Context, string, int) ([]string
 			lines = append(lines, fmt.Sprintf("%s/%d %s", l.Service, l.Replica, strings.TrimSuffix(l.Text, "\r")))
 		})
 		return lines[max(0, len(lines)-most):], err
+	}
+}
+
+// recordedLog reads what `run --out` has kept of the logs of a run.
+func recordedLog(path string) webui.Log {
+	return func(_ context.Context, service string, most int) ([]string, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading a log: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // nothing was written
+		var last []logline.Line
+		rows := bufio.NewScanner(f)
+		rows.Buffer(nil, 2*logline.MaxText)
+		for rows.Scan() {
+			if l, ok := logline.Parse(rows.Bytes()); ok && l.Service == service {
+				if last = append(last, l); len(last) >= 2*most {
+					last = append(last[:0], last[len(last)-most:]...)
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return nil, fmt.Errorf("reading %q: %w", path, err)
+		}
+		var text bytes.Buffer
+		for _, l := range last[max(0, len(last)-most):] {
+			if err := l.WriteText(&text); err != nil { //nolint:contextcheck // it writes to memory
+				return nil, fmt.Errorf("reading %q: %w", path, err)
+			}
+		}
+		return linesOf(text.String()), nil
 	}
 }
 

@@ -40,7 +40,15 @@ func readRecord(dir string) (*webui.Record, error) {
 		return nil, fmt.Errorf("reading %q: %w", path, err)
 	}
 	rec.Text, rec.System = string(text), &e.System
+	if logs := filepath.Join(dir, record.LogsFile); isFile(logs) {
+		rec.Log = recordedLog(logs)
+	}
 	return rec, errors.Join(readTimeline(dir, rec), readEdges(dir, rec), readTraces(dir, rec))
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // readTraces adds the traces, if the run kept any.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -137,6 +138,11 @@ func targets() []string {
 }
 
 func (o *options) serve(ctx context.Context, args []string) error {
+	if os.Getenv("GOGC") == "" {
+		// Each edit reads the whole file, most of which is garbage at once: on a small
+		// heap, a third of the time would go into collecting it.
+		defer debug.SetGCPercent(debug.SetGCPercent(400))
+	}
 	config := webui.Config{Worlds: &worlds{options: o}, Token: rand.Text(), Version: version.String(), View: o.view, On: cmp.Or(o.on, webui.OnVirtual)}
 	for _, e := range examples.List() {
 		if e.Kind != document.KindSystem && e.Kind != document.KindExperiment {

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
@@ -127,6 +130,33 @@ func checkRecordedRequests(t *testing.T, dir string, read, kept webui.Requests) 
 	}
 	if rec, err := readRecord(dir); err != nil || rec.Requests != nil {
 		t.Errorf("without traces, the record is read with %v", err)
+	}
+}
+
+// Of the logs of a record, a service has its last lines.
+func TestRecordedLogs(t *testing.T) {
+	store := logline.NewStore()
+	for i := range 50 {
+		for _, service := range []string{"web", "db"} {
+			store.Add(logline.Wrap(time.Unix(int64(i), 0).UTC(), "shop", service, 1, fmt.Sprint("line ", i)))
+		}
+	}
+	path := filepath.Join(t.TempDir(), record.LogsFile)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Write(f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for most, first := range map[int]string{3: "line 47", 20: "line 30", 200: "line 0"} {
+		lines, err := recordedLog(path)(t.Context(), "db", most)
+		if err != nil || len(lines) != min(most, 50) || !strings.Contains(lines[0], fmt.Sprintf("%q", first)) || strings.Contains(strings.Join(lines, ""), "service=web") {
+			t.Errorf("the last %d lines are %q, %v", most, lines, err)
+		}
+	}
+	if lines, err := recordedLog(path)(t.Context(), "other", 20); err != nil || len(lines) != 0 {
+		t.Errorf("a service that has logged nothing has %q, %v", lines, err)
 	}
 }
 

@@ -94,7 +94,7 @@ func (f *File) decodeObject(n *Node, path string, v reflect.Value) {
 	}
 	for _, field := range n.Fields {
 		at := problem.Join(path, field.Key)
-		if inner, ok := fieldNamed(v, field.Key); ok {
+		if inner, ok := f.fieldNamed(v, field.Key); ok {
 			f.Decode(field.Value, at, inner)
 			continue
 		}

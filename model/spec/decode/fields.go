@@ -42,20 +42,26 @@ func KeysOf(t reflect.Type) (keys []string) {
 	return keys
 }
 
-// fieldNamed returns the field that files call by the name.
-func fieldNamed(v reflect.Value, name string) (field reflect.Value, ok bool) {
+// fieldNamed returns the field that files call by the name. A large file has thousands
+// of objects of a few types, so the places of their fields are looked up once.
+func (f *File) fieldNamed(v reflect.Value, name string) (field reflect.Value, ok bool) {
 	t := v.Type()
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			if inner, ok := fieldNamed(v.Field(i), name); ok {
-				return inner, true
+	places, known := f.places[t]
+	if !known {
+		places = map[string][]int{}
+		for _, field := range FieldsOf(t) {
+			if _, earlier := places[field.Name]; !earlier {
+				places[field.Name] = field.Index
 			}
-			continue
 		}
-		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name && tag != "-" {
-			return v.Field(i), true
+		if f.places == nil {
+			f.places = map[reflect.Type]map[string][]int{}
 		}
+		f.places[t] = places
 	}
-	return reflect.Value{}, false
+	place, ok := places[name]
+	if !ok {
+		return reflect.Value{}, false
+	}
+	return v.FieldByIndex(place), true
 }

@@ -23,6 +23,8 @@ type File struct {
 	json bool
 	// root is the document that is read or checked now.
 	root *Node
+	// places are those of the fields of structs, by their names in files.
+	places map[reflect.Type]map[string][]int
 }
 
 // Enter says that mistakes from here on are in the document with this root.

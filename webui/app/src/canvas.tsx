@@ -79,7 +79,7 @@ export function Canvas() {
             return { rate: `${b.members.length} services`, detail: f ? `worst ${percent(worst)} · ${seconds(slow)}` : '', ...(f ? { short: `${b.members.length}: ${percent(worst)} · ${seconds(slow)}` } : { short: `${b.members.length} services` }), level: level(worst), badges, dim: !matches(b) };
           }
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
-          if (up < all) badges.push({ text: `${up} of ${all} up`, title: 'replicas that answer', tone: 'down' });
+          if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
           else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });

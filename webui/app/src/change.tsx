@@ -1,14 +1,17 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Policies } from './policy';
 import * as s from './state';
 
 /** A field of the file, which is written when the user leaves it or presses Enter. */
 function Field({ label, value, hint, write }: { label: string; value: string; hint: string; write: (v: string) => Promise<boolean> }) {
-  const [typed, type] = useState<string | null>(null);
+  const [typed, type] = useState<string | null>(null), writing = useRef('');
   const done = (): void => {
     const v = typed?.trim() ?? value;
     if (v === value) { type(null); return; }
-    void write(v).then(() => type(null));
+    // After Enter, the field may go, which leaves it once more.
+    if (v === writing.current) return;
+    writing.current = v;
+    void write(v).then(() => { writing.current = ''; type(null); });
   };
   return <label>{label}<input value={typed ?? value} placeholder={hint} title={hint} onInput={e => type(e.currentTarget.value)} onBlur={done} onKeyDown={e => { if (e.key === 'Enter') { e.preventDefault(); done(); } if (e.key === 'Escape') type(null); }} /></label>;
 }
@@ -20,7 +23,7 @@ export function AddService() {
   if (!s.editable.value) return null;
   const add = async (e: Event): Promise<void> => {
     e.preventDefault();
-    if (await s.operate({ op: 'addService', service: { name: name.trim(), ...(sleep.trim() ? { work: { sleep: sleep.trim() } } : {}) } })) { s.selected.value = { kind: 'service', name: name.trim() }; setName(''); }
+    if (await s.operate({ op: 'addService', service: { name: name.trim(), ...(sleep.trim() ? { work: { sleep: sleep.trim() } } : {}) } }, () => { s.selected.value = { kind: 'service', name: name.trim() }; })) setName('');
   };
   return <form class="change" data-part="add-service" onSubmit={e => void add(e)}>
     <h3>Add a service</h3>
@@ -34,17 +37,13 @@ export function EditService({ name, service }: { name: string; service: Record<s
   if (!s.editable.value || !service) return null;
   const set = (field: string) => (v: string) => s.operate({ op: 'setService', service: name, field, ...given(v) });
   const text = (field: string): string => service[field] === undefined ? '' : String(service[field]);
-  const rename = async (v: string): Promise<boolean> => {
-    const ok = await s.operate({ op: 'renameService', name, to: v });
-    if (ok) s.selected.value = { kind: 'service', name: v };
-    return ok;
-  };
+  const rename = (v: string): Promise<boolean> => s.operate({ op: 'renameService', name, to: v }, () => { s.selected.value = { kind: 'service', name: v }; });
   return <section class="change" data-part="edit-service"><h3>Change it in the file</h3>
     <Field label="name" value={name} hint="a-z, 0-9 and -" write={rename} />
     <Field label="replicas" value={text('replicas')} hint="copies; 1 if left out" write={set('replicas')} />
     <Field label="workers" value={text('workers')} hint="requests at once; no bound if left out" write={set('workers')} />
     <p class="row wide"><button type="button" onClick={() => { s.linking.value = name; s.pane.value = 'graph'; }}>Draw a call from it</button>
-      <button type="button" class="bad" onClick={() => void s.operate({ op: 'removeService', name, cascade: true }).then(ok => { if (ok) s.selected.value = null; })}>Remove it and the calls to it</button></p>
+      <button type="button" class="bad" onClick={() => void s.operate({ op: 'removeService', name, cascade: true }, () => { s.selected.value = null; })}>Remove it and the calls to it</button></p>
   </section>;
 }
 
@@ -77,6 +76,6 @@ export function EditCall({ from, to }: { from: string; to: string }) {
     <Field label="probability" value={text('probability')} hint="0 to 1; always if left out" write={set('probability')} />
     <Field label="count" value={text('count')} hint="times, one after another; 1 if left out" write={set('count')} />
     <Policies call={at.call} set={(policy, value) => s.operate({ op: 'setPolicy', ...ref, policy, ...value })} />
-    <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeCall', ...ref }).then(ok => { if (ok) s.selected.value = null; })}>Remove the call</button></p>
+    <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeCall', ...ref }, () => { s.selected.value = null; })}>Remove the call</button></p>
   </section>;
 }

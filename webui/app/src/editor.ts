@@ -3,7 +3,7 @@ import { defaultKeymap, history, historyKeymap, indentWithTab, redo, redoDepth, 
 import { yaml } from '@codemirror/lang-yaml';
 import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
-import { Compartment, EditorState, Transaction } from '@codemirror/state';
+import { Compartment, EditorState, type Text, Transaction } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import type { Mistake } from './api';
@@ -38,6 +38,8 @@ export class Editor {
   private readonly writable = new Compartment();
   private readonly breaks = new Compartment();
   private setting = false;
+  /** The text as it is shown, so that a large one is not put together again to be compared. */
+  private shown = '';
 
   constructor(host: HTMLElement, changed: (text: string) => void, save: () => void) {
     const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
@@ -54,7 +56,7 @@ export class Editor {
           EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),
           this.writable.of(EditorState.readOnly.of(false)),
-          EditorView.updateListener.of(u => { if (u.docChanged && !this.setting) changed(u.state.sliceDoc()); }),
+          EditorView.updateListener.of(u => { if (u.docChanged && !this.setting) changed(this.shown = u.state.sliceDoc()); }),
         ],
       }),
     });
@@ -62,11 +64,12 @@ export class Editor {
 
   /** Shows a text. Its line breaks stay what they are: CRLF where all are that, else any CR is a sign like others. */
   set(text: string): void {
-    if (text === this.view.state.sliceDoc()) return;
+    if (text === this.shown) return;
     this.setting = true;
     const crlf = text.includes('\r\n') && !/(^|[^\r])\n/.test(text);
     this.view.dispatch({ effects: this.breaks.reconfigure(EditorState.lineSeparator.of(crlf ? '\r\n' : '\n')) });
     this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: this.view.state.toText(text) }, annotations: Transaction.addToHistory.of(false) });
+    this.shown = this.view.state.sliceDoc();
     this.setting = false;
   }
   /** Changes the text as a user would, in one step that can be undone: only the part that differs is replaced. */
@@ -75,7 +78,14 @@ export class Editor {
     let from = 0, end = a.length, to = b.length;
     while (from < end && from < to && a[from] === b[from]) from++;
     while (end > from && to > from && a[end - 1] === b[to - 1]) { end--; to--; }
-    this.view.dispatch({ changes: { from, to: end, insert: next.slice(from, to) }, userEvent: 'input', scrollIntoView: true });
+    // Line by line where there are as many: a new name stands in many places, and what lies between need not be read again.
+    const old = a.slice(from, end).split('\n'), lines = b.slice(from, to).split('\n'), changes: { from: number; to: number; insert: Text }[] = [];
+    let was = from, is = from;
+    if (old.length === lines.length) old.forEach((line, i) => {
+      if (line !== lines[i]) changes.push({ from: was, to: was + line.length, insert: next.slice(is, is + lines[i]!.length) });
+      was += line.length + 1; is += lines[i]!.length + 1;
+    }); else changes.push({ from, to: end, insert: next.slice(from, to) });
+    this.view.dispatch({ changes, userEvent: 'input', scrollIntoView: true });
   }
   undo(): void { undo(this.view); }
   redo(): void { redo(this.view); }

@@ -56,12 +56,13 @@ function Controls() {
   const r = s.run.value, src = s.source.value!, set = s.setup.value, e = s.sound.value?.experiment;
   const [more, setMore] = useState(false);
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
-  if (src.kind === 'system') return <span class="state" data-state={r?.state}>{r?.ended ? 'ended' : 'runs'} {s.places[src.on ?? '']}</span>;
-  if (src.kind === 'run') return <span class="state">recorded on {r?.on}</span>;
+  if (src.kind === 'system') return <><span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : 'runs ' + s.places[src.on ?? '']}</span>
+    {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
+  if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
   if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>
     <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>
-    {r!.state === 'starting' && r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
+    {r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
   return <span class="controls">
     <button type="button" class="primary" disabled={!e || (s.checked.value?.mistakes.length ?? 0) > 0} title={e ? '' : 'There is nothing to play yet'} onClick={() => void s.play()}>▶ Play</button>
     <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}>{Object.entries(s.places).map(([v, text]) => <option key={v} value={v}>{text}</option>)}</select>

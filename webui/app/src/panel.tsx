@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { CheckResult, CheckText, FaultView, Result } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
@@ -10,7 +10,11 @@ import { clock, count, percent, rate, seconds } from './text';
 
 /** The panel of what is selected, or of the whole experiment. */
 export function Details() {
-  const chosen = s.selected.value;
+  const chosen = s.selected.value, place = useRef<HTMLSpanElement>(null);
+  useEffect(() => { place.current?.parentElement?.scrollTo(0, 0); }, [JSON.stringify(chosen)]);
+  return <><span ref={place} />{panelOf(chosen)}</>;
+}
+function panelOf(chosen: s.Selected) {
   if (chosen?.kind === 'service' && chosen.name !== '') return <Service name={chosen.name} />;
   if (chosen?.kind === 'edge' && chosen.from !== '') return <Call from={chosen.from} to={chosen.to} />;
   if (chosen?.kind === 'group') return <Group id={chosen.id} />;
@@ -164,7 +168,7 @@ function Service({ name }: { name: string }) {
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
     <Around name={name} />
-    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['replicas', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
+    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['answering', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
     <SendOne service={name} />
     <Requests service={name} />

@@ -158,8 +158,8 @@ export const undoable = signal({ undo: 0, redo: 0 });
 export const editable = computed(() => !view.value && source.value !== null && source.value.kind !== 'system' && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
 /** The service that a call is being drawn from. */
 export const linking = signal('');
-/** Carries out an operation on the file; all that it does not touch stays as it is. */
-export const operate = (op: Record<string, unknown>): Promise<boolean> => attempt(async () => {
+/** Carries out an operation on the file; all that it does not touch stays as it is. What is done then is drawn with it. */
+export const operate = (op: Record<string, unknown>, then?: () => void): Promise<boolean> => attempt(async () => {
   const answer = await api.post<{ text: string; checked: api.Checked }>('/api/edit', { text: text.value, op });
   // The answer says what the text describes, too, so that nobody need ask.
   batch(() => {
@@ -167,6 +167,7 @@ export const operate = (op: Record<string, unknown>): Promise<boolean> => attemp
     editor.current?.change(answer.text);
     known = false;
     if (text.value === answer.text) take(answer.checked); else void check();
+    then?.();
   });
   notice.value = null;
 });

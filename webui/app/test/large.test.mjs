@@ -80,6 +80,16 @@ test('a thousand services: opened, moved, played, grouped, found, narrowed', asy
   await page.waitForFunction(() => document.querySelector('.node[data-node=store-3]') && document.querySelectorAll('.node').length < 40);
   await shot(page, 'large-around');
 
+  // A field that is set needs one answer, which says what the text describes, too.
+  const asked = [], note = r => { if (r.method() === 'POST') asked.push(new URL(r.url()).pathname); };
+  page.on('request', note);
+  await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('3');
+  await page.keyboard.press('Enter');
+  await page.locator('.node[data-node=store-3]').getByText('×3').waitFor();
+  await page.waitForTimeout(300);
+  page.off('request', note);
+  assert.deepEqual(asked, ['/api/edit']);
+
   await page.getByRole('button', { name: 'Show all' }).click();
   await page.getByRole('button', { name: 'No groups' }).click();
   await page.waitForTimeout(300);

@@ -19,7 +19,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
-	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -256,7 +255,7 @@ func (r *runningLoad) remove(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
 	defer cancel()
-	return watch.AwaitPodsGone(waiting, r.c.Clientset, r.namespace, r.selector())
+	return apply.AwaitPodsGone(waiting, r.c, r.namespace, r.selector())
 }
 
 func (r *runningLoad) selector() string { return manifest.LoadSelector(r.system, r.name) }

@@ -130,13 +130,13 @@ func (k *onKind) leaving(run func(*onKind)) {
 
 func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
-	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases()) {
+	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases(), pushCases()) {
 		t.Run(test.name, func(t *testing.T) {
 			in := &onKind{t: t, env: k.env, Sandbox: k.Sandbox}
 			// Leftovers of a failure must not make other tests fail.
 			t.Cleanup(func() {
 				if t.Failed() {
-					_, _, _ = in.run(in.microsim("down", "--all", "--ignore-not-found")...)
+					_, _, _ = in.run(in.microsim("down", "--all")...)
 				}
 			})
 			in.leaving(test.run)

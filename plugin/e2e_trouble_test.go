@@ -45,6 +45,14 @@ func admission(k *onKind) {
 	k.ok("label", "namespace", "microsim-system", "pod-security.kubernetes.io/enforce=privileged", "--overwrite")
 	k.ok("-n", "microsim-system", "create", "quota", "none", "--hard=pods=0")
 	k.fails("ask for a larger quota in the namespace \"microsim-system\"", delay...)
+	// A run makes its helpers before its load begins, and leaves nothing without them.
+	file = k.file("second.yaml", `
+{apiVersion: microsim.dev/v1alpha1, kind: Experiment, name: second, system: {services: [{name: web}]}, load: {rate: 5, duration: 2s},
+ faults: [{type: net-delay, target: web, delay: 1ms, start: 1s, duration: 1s}]}`)
+	k.fails("error: preparing the faults on system \"second\"", in("run", "-f", file)...)
+	if out := k.ok("-n", "strict", "get", "all", "-l", "microsim.dev/system=second", "-o", "name"); out != "" {
+		k.t.Errorf("the run without helpers leaves\n%s", out)
+	}
 	k.ok("-n", "microsim-system", "delete", "quota", "none")
 	k.ok(delay...)
 	k.ok(in("fault", "clear", "--all")...)

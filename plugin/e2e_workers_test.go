@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -40,9 +41,30 @@ func TestOnWorkers(t *testing.T) {
 	if out := k.ok(k.microsim("load", "--rate", "200", "--count", "400", "--load-pods", "2")...); !strings.Contains(out, "400 ok") {
 		t.Errorf("the load of two pods shows\n%s", out)
 	}
-	k.ok(k.microsim("down", "wide")...)
+	k.nodeLost(nodes[1])
 	if after := k.everything(); after != before {
 		t.Errorf("before there was\n%s\nafterwards\n%s", before, after)
+	}
+}
+
+// nodeLost stops the kubelet of a node that has pods of the system wide, which is then
+// taken down.
+func (k *onKind) nodeLost(node string) {
+	k.t.Helper()
+	kubelet := func(verb string) {
+		if out, err := exec.Command("docker", "exec", node, "systemctl", verb, "kubelet").CombinedOutput(); err != nil {
+			k.t.Fatalf("systemctl %s kubelet on %s: %v\n%s", verb, node, err, out)
+		}
+	}
+	kubelet("stop")
+	// The cluster would find out by itself after 50 s.
+	k.ok("patch", "node", node, "--subresource=status", "--type=strategic", "-p", `{"status": {"conditions": [{"type": "Ready", "status": "Unknown", "message": "Nothing is heard of it."}]}}`)
+	k.fails(`node "`+node+`": the node is not ready: Nothing is heard of it.`, k.microsim("fault", "add", "net-delay", "--target", "db", "--delay", "1ms", "--for", "1m")...)
+	b := k.Begin(k.microsim("down", "wide")...)
+	b.until(`on node "` + node + `", which is not ready: Nothing is heard of it;`)
+	kubelet("start")
+	if code := b.end(); code != 0 {
+		k.t.Errorf("with its node back, down ends with %d", code)
 	}
 }
 

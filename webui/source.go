@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
@@ -135,23 +137,14 @@ func (s *Source) save(text, base string) (string, error) {
 			mode = info.Mode().Perm()
 		}
 	}
-	if err := replace(path, text, mode); err != nil {
+	write := func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+	if err := partial.WriteFile(path, mode, write); err != nil {
 		return "", fmt.Errorf("saving %q: %w", s.Name, err)
 	}
 	return digest([]byte(text)), nil
-}
-
-func replace(path, text string, mode fs.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".partial-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // moved away if all went well
-	_, err = temp.WriteString(text)
-	if err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }
 
 // A checked text is what the page learns of it: everything that is wrong, or else

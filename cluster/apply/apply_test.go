@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -253,6 +254,52 @@ func TestTakeDownGoesOnWhenItsCallerIsInterrupted(t *testing.T) {
 	_ = TakeDown(ctx, c, "shop", "shop") // the wait is cut short
 	if got := strings.Join(server.Names(), " "); got != "namespaces/shop" {
 		t.Errorf("left are %q", got)
+	}
+}
+
+// Pods on a node that is not ready stay until somebody removes them, or the node is back.
+func TestTakeDownNamesLostNodes(t *testing.T) {
+	server := apitest.New(t)
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if !apitest.Is(r, http.MethodDelete, "pods") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"kind": "Status", "apiVersion": "v1", "status": "Success"}`))
+		return true
+	}
+	c := server.Client(t, kubeapi.Config{})
+	deployed(t.Context(), t, c, false)
+	core := apitest.Outside(t, c).CoreV1()
+	for name, ready := range map[string]corev1.ConditionStatus{"fine": corev1.ConditionTrue, "lost": corev1.ConditionUnknown} {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, Message: "Its kubelet is silent."}}}}
+		if _, err := core.Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		now := metav1.Now()
+		for _, pod := range []string{"cart-1", "cart-2"} {
+			p := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Name: pod + "-" + name, DeletionTimestamp: &now, Labels: map[string]string{manifest.ManagedByLabel: manifest.ManagedBy, manifest.SystemLabel: "shop"}},
+				Spec:       corev1.PodSpec{NodeName: name},
+			}
+			if _, err := core.Pods("shop").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := TakeDown(ctx, c, "shop", "shop")
+	for _, want := range []string{
+		`nobody confirms the end of pod cart-1-lost and 1 more on node "lost", which is not ready: Its kubelet is silent;`,
+		"kubectl -n shop delete pods -l ", "microsim.dev/system=shop --force --grace-period=0",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("it ends with %v, without %q", err, want)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "fine") {
+		t.Errorf("a node that is ready is named: %v", err)
 	}
 }
 

@@ -72,13 +72,14 @@ func TakeDown(ctx context.Context, c *kubeapi.Client, system, namespace string) 
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, GoneTimeout, fmt.Errorf("it was not gone after %v", GoneTimeout))
 	defer cancel()
-	if err := nodehelper.AwaitHelpersGone(waiting, c); err != nil {
+	if err := awaiting(waiting, c, nodehelper.Namespace, nodehelper.Selector(), func(ctx context.Context) error { return nodehelper.AwaitHelpersGone(ctx, c) }); err != nil {
 		return err
 	}
+	selector := manifest.Selector(system)
 	if namespaceGoes {
-		return watch.AwaitNamespaceGone(waiting, c, namespace)
+		return awaiting(waiting, c, namespace, selector, func(ctx context.Context) error { return watch.AwaitNamespaceGone(ctx, c, namespace) })
 	}
-	return watch.AwaitPodsGone(waiting, c.Clientset, namespace, manifest.Selector(system))
+	return AwaitPodsGone(waiting, c, namespace, selector)
 }
 
 // deleteSystem asks for the deletion of all objects of a system, and reports

@@ -12,7 +12,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
-	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -53,7 +52,7 @@ func deleteObjects(ctx context.Context, c *kubeapi.Client, x *Experiment) error 
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
 	defer cancel()
-	if err := watch.AwaitPodsGone(waiting, c.Clientset, x.Namespace, list.LabelSelector); err != nil {
+	if err := apply.AwaitPodsGone(waiting, c, x.Namespace, list.LabelSelector); err != nil {
 		return err
 	}
 	deleting, cancel = context.WithTimeout(context.WithoutCancel(ctx), apply.DeleteTimeout)

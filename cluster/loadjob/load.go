@@ -19,7 +19,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
-	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -100,10 +99,18 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runne
 		l.Remedy(r.remedy())
 	}
 	if err := r.start(ctx, job); err != nil {
-		err = fmt.Errorf("starting %d pods for the load in namespace %q: %w", l.pods, r.namespace, kubeapi.Explain(err))
+		err = fmt.Errorf("starting %s for the load in namespace %q: %w", podCount(l.pods), r.namespace, kubeapi.Explain(err))
 		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
 	}
 	return r, nil
+}
+
+// podCount writes a number of pods.
+func podCount(n int) string {
+	if n == 1 {
+		return "1 pod"
+	}
+	return fmt.Sprintf("%d pods", n)
 }
 
 // job describes the load for its pods.
@@ -195,7 +202,7 @@ func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	if err := r.awaitPods(ctx); err != nil {
 		return err
 	}
-	r.c.Config.Progress(fmt.Sprintf("job/%s ready to generate load (%d pods, %.1fs)", r.name, r.count, time.Since(started).Seconds()))
+	r.c.Config.Progress(fmt.Sprintf("job/%s ready to generate load (%s, %.1fs)", r.name, podCount(r.count), time.Since(started).Seconds()))
 	return nil
 }
 
@@ -256,7 +263,7 @@ func (r *runningLoad) remove(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, apply.GoneTimeout, fmt.Errorf("it was not gone after %v", apply.GoneTimeout))
 	defer cancel()
-	return watch.AwaitPodsGone(waiting, r.c.Clientset, r.namespace, r.selector())
+	return apply.AwaitPodsGone(waiting, r.c, r.namespace, r.selector())
 }
 
 func (r *runningLoad) selector() string { return manifest.LoadSelector(r.system, r.name) }

@@ -106,12 +106,21 @@ func checkNode(ctx context.Context, c *kubeapi.Client, name string) error {
 	case err != nil:
 		return fmt.Errorf("looking at the node: %w", kubeapi.Explain(err))
 	}
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
-			return &notReadyError{condition.Message}
-		}
+	if why, ready := Ready(node); !ready {
+		return &notReadyError{why}
 	}
 	return nil
+}
+
+// Ready reports whether a node runs pods, and why not, in the words of its kubelet or
+// of the one who misses it.
+func Ready(node *corev1.Node) (why string, ready bool) {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			return condition.Message, false
+		}
+	}
+	return "", true
 }
 
 // A notReadyError says that a node runs no pods at the moment, in the words of its

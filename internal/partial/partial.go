@@ -5,6 +5,7 @@ package partial
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -44,6 +45,34 @@ func Make(parent, name string, removed func(path string)) (*Dir, error) {
 		return nil, errors.Join(err, d.Remove())
 	}
 	return d, nil
+}
+
+// WriteFile writes a whole file, or leaves what was there. Until it is complete, its
+// content is in a hidden directory beside it. Where a program was killed meanwhile, the
+// next one that writes the same file removes that.
+func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	d, err := Make(filepath.Dir(path), filepath.Base(path), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Remove()) }()
+	f, err := os.OpenFile(filepath.Join(d.Path, filepath.Base(path)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// CanWrite says why a file could not be written in its place.
+func CanWrite(path string) error {
+	d, err := Make(filepath.Dir(path), filepath.Base(path), nil)
+	if err != nil {
+		return err
+	}
+	return d.Remove()
 }
 
 // prefix is how the names of hidden directories begin.

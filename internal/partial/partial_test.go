@@ -2,9 +2,12 @@ package partial
 
 import (
 	"bufio"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -43,15 +46,16 @@ func names(t *testing.T, dir string) []string {
 	return names
 }
 
-func TestWhatKilledProgramsLeaveIsRemoved(t *testing.T) {
-	parent := t.TempDir()
+// startChild starts a program that holds a hidden directory for "out".
+func startChild(t *testing.T, parent string) (held string, kill func()) {
+	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childEnv+"="+parent)
 	in, err := child.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
+	t.Cleanup(func() { in.Close() })
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,8 +67,48 @@ func TestWhatKilledProgramsLeaveIsRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := line[:len(line)-1]
+	return line[:len(line)-1], func() {
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		child.Wait() //nolint:errcheck // it was killed
+	}
+}
 
+// A file is written as a whole, and what killed programs have left of it goes.
+func TestWriteFile(t *testing.T) {
+	parent := t.TempDir()
+	path := filepath.Join(parent, "out")
+	_, kill := startChild(t, parent)
+	kill()
+	broken := errors.New("broken")
+	for _, step := range []struct {
+		text, want string
+		fails      error
+	}{{"half", "", broken}, {"first", "first", nil}, {"half", "first", broken}, {"second", "second", nil}} {
+		err := WriteFile(path, 0o640, func(w io.Writer) error {
+			_, err := io.WriteString(w, step.text)
+			return errors.Join(err, step.fails)
+		})
+		got, _ := os.ReadFile(path)
+		if !errors.Is(err, step.fails) || string(got) != step.want {
+			t.Errorf("after %q there is %q, %v; want %q, %v", step.text, got, err, step.want, step.fails)
+		}
+	}
+	if got := names(t, parent); !slices.Equal(got, []string{"out"}) {
+		t.Errorf("left are %q", got)
+	}
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
+		t.Errorf("the file is %v, %v", info, err)
+	}
+	if err := CanWrite(filepath.Join(parent, "none", "out")); err == nil {
+		t.Error("a file can be written where there is no directory")
+	}
+}
+
+func TestWhatKilledProgramsLeaveIsRemoved(t *testing.T) {
+	parent := t.TempDir()
+	held, kill := startChild(t, parent)
 	var removed []string
 	note := func(path string) { removed = append(removed, path) }
 	mine, err := Make(parent, "out", note)
@@ -74,10 +118,7 @@ func TestWhatKilledProgramsLeaveIsRemoved(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(held, "half.csv")); err != nil {
 		t.Fatalf("the directory of a program that lives is gone: %v", err)
 	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	child.Wait() //nolint:errcheck // it was killed
+	kill()
 	if other, err := Make(parent, "other", note); err != nil || len(removed) > 0 || other.Remove() != nil {
 		t.Fatalf("for another name: %v, removed %q", err, removed)
 	}

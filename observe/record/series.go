@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -147,18 +148,14 @@ func (s *Series) Finish(c *result.Comparison) error {
 }
 
 // write puts a file into its place as a whole.
-func (s *Series) write(name string, content []byte) (err error) {
-	f, err := os.CreateTemp(s.options.Dir, "."+name+".partial-")
+func (s *Series) write(name string, content []byte) error {
+	path := filepath.Join(s.options.Dir, name)
+	err := partial.WriteFile(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("writing %q: %w", filepath.Join(s.options.Dir, name), err)
-	}
-	_, err = io.Copy(f, bytes.NewReader(content))
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(s.options.Dir, name))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %q: %w", filepath.Join(s.options.Dir, name), err), os.Remove(f.Name()))
+		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	return nil
 }

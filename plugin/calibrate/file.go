@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/calibration"
@@ -75,16 +76,7 @@ func write(path string, c *calibration.Calibration) error {
 	if err := mayWrite(path); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".microsim-*")
-	if err != nil {
-		return fmt.Errorf("writing the calibration: %w", err)
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = c.Encode(temp)
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
+	if err := partial.WriteFile(path, 0o644, c.Encode); err != nil {
 		return fmt.Errorf("writing the calibration %q: %w", path, err)
 	}
 	return nil

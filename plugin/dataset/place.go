@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,17 +111,12 @@ func readManifest(dir string) (*export.Manifest, error) {
 
 // replaceFile writes a whole file or leaves what was there.
 func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".partial-*")
+	err := partial.WriteFile(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", path, plain(err))
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // moved away where all went well
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	return nil
 }

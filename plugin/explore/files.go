@@ -1,11 +1,11 @@
 package explore
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 )
 
 // checkFile says, before anything is played, whether a file can be written: there
@@ -21,11 +21,7 @@ func checkFile(flag, path string, force bool) error {
 	case err == nil && !force:
 		return fmt.Errorf("%s %q is there already: use --force to overwrite it", flag, path)
 	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".microsim-*")
-	if err != nil {
-		return fmt.Errorf("%s %q cannot be written: %w", flag, path, err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+	if err := partial.CanWrite(path); err != nil {
 		return fmt.Errorf("%s %q cannot be written: %w", flag, path, err)
 	}
 	return nil
@@ -33,16 +29,7 @@ func checkFile(flag, path string, force bool) error {
 
 // writeFile writes a whole file or leaves what was there.
 func writeFile(path string, write func(w io.Writer) error) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".microsim-*")
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // moved away where all went well
-	err = write(temp)
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
+	if err := partial.WriteFile(path, 0o644, write); err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	return nil

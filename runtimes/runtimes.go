@@ -63,6 +63,8 @@ type Tool struct {
 	Command []string `json:"command"`
 	// Least is the oldest version that will do: 20.0.0.
 	Least string `json:"least"`
+	// From is what to install where the program is missing, if it has another name.
+	From string `json:"from,omitempty"`
 }
 
 // dir is the name of the runtime's directory among the sources.

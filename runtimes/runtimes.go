@@ -27,6 +27,7 @@ import (
 // embedded, so a bundle has a copy of it; a test compares the two.
 //
 //go:embed go-gin.txtar
+//go:embed bun-hono/runtime.json bun-hono/package.json bun-hono/bun.lock bun-hono/src
 //go:embed node-common/package.json node-common/src
 //go:embed node-express/.npmrc node-express/runtime.json node-express/package.json node-express/package-lock.json node-express/src
 //go:embed node-fastify/.npmrc node-fastify/runtime.json node-fastify/package.json node-fastify/package-lock.json node-fastify/src

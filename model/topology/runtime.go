@@ -34,6 +34,7 @@ func Runtimes() []Runtime {
 		{"gin", "go", "gin", 2, false},
 		{"express", "node", "express", 2, true},
 		{"fastify", "node", "fastify", 2, true},
+		{"hono", "bun", "hono", 2, true},
 		{"flask", "python", "flask", 2, false},
 		{"fastapi", "python", "fastapi", 2, false},
 		{"axum", "rust", "axum", 2, false},

@@ -220,6 +220,8 @@ func systemRows() []flagRow {
 		{"up", "isolation", "-f $FREE --on local --dry-run", "--isolation nothing", "", `isolation "nothing"`},
 		{"up", "isolation", "-f $FREE --dry-run", "--isolation process", "", refused},
 		{"up", "isolation", "-f $SYSTEM --on local --update", "--isolation process", "", refused},
+		{"up", "frameworks", "-f $LABELS --on local --dry-run", "--frameworks", "", `service "web" has perl/mojolicious; there are runtimes for go/net/http`},
+		{"up", "frameworks", "-f $FREE --dry-run", "--frameworks", "", refused},
 		{"up", "port-base", "-f $FREE --on local --dry-run", "--port-base 70000", "", `port-base 70000`},
 		{"up", "port-base", "-f $FREE --dry-run", "--port-base 7000", "", refused},
 		{"up", "port-base", "-f $SYSTEM --on local --update", "--port-base 7000", "", refused},

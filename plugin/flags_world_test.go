@@ -41,6 +41,12 @@ kind: System
 name: held
 services: [{name: web, calls: [db]}, {name: db}]
 `},
+	"$LABELS": {"labels.yaml", `
+apiVersion: microsim.dev/v1alpha1
+kind: System
+name: labels
+services: [{name: web, language: perl, framework: mojolicious}]
+`},
 	"$FREE": {"free.yaml", `
 apiVersion: microsim.dev/v1alpha1
 kind: System

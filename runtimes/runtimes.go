@@ -27,6 +27,7 @@ import (
 // embedded, so a bundle has a copy of it; a test compares the two.
 //
 //go:embed go-gin.txtar
+//go:embed bun-hono/runtime.json bun-hono/package.json bun-hono/bun.lock bun-hono/src
 //go:embed node-common/package.json node-common/src
 //go:embed node-express/.npmrc node-express/runtime.json node-express/package.json node-express/package-lock.json node-express/src
 //go:embed node-fastify/.npmrc node-fastify/runtime.json node-fastify/package.json node-fastify/package-lock.json node-fastify/src
@@ -63,6 +64,8 @@ type Tool struct {
 	Command []string `json:"command"`
 	// Least is the oldest version that will do: 20.0.0.
 	Least string `json:"least"`
+	// From is what to install where the program is missing, if it has another name.
+	From string `json:"from,omitempty"`
 }
 
 // dir is the name of the runtime's directory among the sources.

@@ -2,6 +2,7 @@ package runtimes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,7 +210,7 @@ func (t *Tool) Version(ctx context.Context) (string, error) {
 	name := t.Command[0]
 	program, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("there is no program %s on the PATH: install %s %s or newer", name, name, t.Least)
+		return "", fmt.Errorf("there is no program %s on the PATH: install %s %s or newer", name, cmp.Or(t.From, name), t.Least)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

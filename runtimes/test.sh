@@ -2,6 +2,7 @@
 # Checks the mock services in other languages: their types, their decisions by the
 # published vectors, and the service contract. What it installs stays for the next
 # run. It needs node 20, npm, python 3.11 with venv, and cargo 1.89.
+# Bun comes from npm where it is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1
@@ -13,6 +14,17 @@ plugin=$work/kubectl-microsim
 step "building the plugin"
 (cd .. && "${GO:-go}" build -o "$work/" ./cmd/kubectl-microsim)
 
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-microsim
+if ! command -v bun >/dev/null; then
+  step "Bun"
+  npm install --prefix "$cache/test-bun" --no-audit --no-fund --ignore-scripts --omit=dev bun@1.4.4
+  # Its script, which does not run, would copy the program of this machine.
+  bun=("$cache"/test-bun/node_modules/@oven/bun-*/bin/bun)
+  mkdir -p "$cache/test-bun/bin"
+  ln -sf "${bun[0]}" "$cache/test-bun/bin/bun"
+  export PATH=$cache/test-bun/bin:$PATH
+fi
+
 # Without --omit=dev: the compiler that checks the types is a dependency for development.
 for dir in node-*; do
   step "types of $dir"
@@ -23,7 +35,9 @@ done
 step "vectors in Go"
 (cd go-gin && "${GO:-go}" vet ./... && "${GO:-go}" test ./...)
 step "vectors in Rust"
-(cd rust-common && CARGO_PROFILE_DEV_DEBUG=false cargo test --quiet --locked --target-dir "${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-microsim/test-rust")
+(cd rust-common && CARGO_PROFILE_DEV_DEBUG=false cargo test --quiet --locked --target-dir "$cache/test-rust")
+step "types of bun-hono"
+(cd bun-hono && bun install --frozen-lockfile --ignore-scripts --no-progress && bun --bun run tsc)
 step "vectors in JavaScript"
 (cd node-common && node --test test/)
 

@@ -34,10 +34,7 @@ func NewGraph(s *topology.System) *Graph {
 	index := map[string]int{}
 	for i := range s.Services {
 		service := &s.Services[i]
-		n := Node{Name: service.Name, Replicas: service.Replicas}
-		if service.Kind != topology.Base {
-			n.Kind = string(service.Kind)
-		}
+		n := Node{Name: service.Name, Kind: service.Badge(), Replicas: service.Replicas}
 		index[n.Name] = len(g.Nodes)
 		g.Nodes = append(g.Nodes, n)
 	}

@@ -23,19 +23,22 @@ type Runtime struct {
 	// Level is how much of the contract it obeys: 2 has all but policies and
 	// workers, 3 all. See docs/service.md.
 	Level int
+	// OneThread says that a replica answers nobody while it works on its processor.
+	OneThread bool
 }
 
 // Runtimes lists the runtimes there are, the agent first.
 func Runtimes() []Runtime {
 	return []Runtime{
-		{Agent, "go", "net/http", 3},
-		{"gin", "go", "gin", 2},
-		{"express", "node", "express", 2},
-		{"fastify", "node", "fastify", 2},
-		{"flask", "python", "flask", 2},
-		{"fastapi", "python", "fastapi", 2},
-		{"axum", "rust", "axum", 2},
-		{"actix", "rust", "actix", 2},
+		{Agent, "go", "net/http", 3, false},
+		{"gin", "go", "gin", 2, false},
+		{"express", "node", "express", 2, true},
+		{"fastify", "node", "fastify", 2, true},
+		{"hono", "bun", "hono", 2, true},
+		{"flask", "python", "flask", 2, false},
+		{"fastapi", "python", "fastapi", 2, false},
+		{"axum", "rust", "axum", 2, false},
+		{"actix", "rust", "actix", 2, false},
 	}
 }
 
@@ -58,6 +61,18 @@ func (s *Service) Foreign() (Runtime, bool) {
 	return r, ok && r.Name != Agent
 }
 
+// Badge is what a drawing says of a service beside its name: its runtime if that is not
+// the agent, or its kind; empty for an ordinary service.
+func (s *Service) Badge() string {
+	if r, ok := s.Foreign(); ok {
+		return string(r.Name)
+	}
+	if s.Kind != Base {
+		return string(s.Kind)
+	}
+	return ""
+}
+
 // Foreign lists the services whose runtime is not the agent.
 func (s *System) Foreign() (names []string) {
 	for i := range s.Services {
@@ -66,6 +81,55 @@ func (s *System) Foreign() (names []string) {
 		}
 	}
 	return names
+}
+
+// frameworks are the names under which files of MicroSim know a runtime's framework.
+func (r Runtime) frameworks() []string {
+	if r.Name == Agent {
+		return []string{r.Framework, "gorilla"} // gorilla/mux routes for net/http
+	}
+	return []string{r.Framework}
+}
+
+// TakeFrameworks gives each service the runtime that its language and framework
+// name: express to those of node and express. A service that has a runtime keeps it,
+// and one without either label stays the agent's. The error names every service whose
+// labels no runtime has.
+func (s *System) TakeFrameworks() error {
+	system := *s
+	system.Services = slices.Clone(s.Services)
+	var unknown []string
+	for i := range system.Services {
+		service := &system.Services[i]
+		if service.Runtime != "" || service.Language == "" && service.Framework == "" {
+			continue
+		}
+		all := Runtimes()
+		at := slices.IndexFunc(all, func(r Runtime) bool {
+			return r.Language == service.Language && slices.Contains(r.frameworks(), service.Framework)
+		})
+		if at < 0 {
+			unknown = append(unknown, fmt.Sprintf("service %q has %s/%s", service.Name, service.Language, service.Framework))
+			continue
+		}
+		service.Runtime = all[at].Name
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("giving the services of system %q the runtimes of their frameworks: %s; there are runtimes for %s", s.Name, strings.Join(unknown, ", "), frameworkNames())
+	}
+	*s = system
+	return nil
+}
+
+// frameworkNames lists what labels may say.
+func frameworkNames() string {
+	var names []string
+	for _, r := range Runtimes() {
+		for _, framework := range r.frameworks() {
+			names = append(names, r.Language+"/"+framework)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // checkRuntime refuses runtimes that there are not, and what a runtime cannot do.

@@ -21,6 +21,55 @@ func TestLookupRuntime(t *testing.T) {
 	}
 }
 
+func TestBadge(t *testing.T) {
+	for want, change := range map[string]func(*Service){
+		"":        func(*Service) {},
+		"express": func(s *Service) { s.Runtime = "node-express" },
+		"redis":   func(s *Service) { s.Kind = Redis },
+	} {
+		s := NewService("web")
+		change(&s)
+		if got := s.Badge(); got != want {
+			t.Errorf("the badge is %q, want %q", got, want)
+		}
+	}
+	s := NewService("web")
+	if s.Runtime = Agent; s.Badge() != "" {
+		t.Errorf("the agent has the badge %q", s.Badge())
+	}
+}
+
+// Labels give services the runtimes that they name, or the error says which there are.
+func TestTakeFrameworks(t *testing.T) {
+	labelled := func(language, framework string, runtime RuntimeName) Service {
+		s := NewService("web")
+		s.Language, s.Framework, s.Runtime = language, framework, runtime
+		return s
+	}
+	for _, tt := range []struct {
+		language, framework string
+		runtime, want       RuntimeName
+	}{
+		{"node", "express", "", "express"}, {"python", "flask", "", "flask"}, {"go", "gorilla", "", Agent}, {"go", "net/http", "", Agent}, {"rust", "actix", "", "actix"},
+		{"", "", "", ""}, {"node", "express", Agent, Agent}, {"perl", "mojolicious", "gin", "gin"},
+	} {
+		system := System{Name: "x", Services: []Service{labelled(tt.language, tt.framework, tt.runtime)}}
+		if err := system.TakeFrameworks(); err != nil || system.Services[0].Runtime != tt.want {
+			t.Errorf("%s/%s with runtime %q is served by %q, want %q: %v", tt.language, tt.framework, tt.runtime, system.Services[0].Runtime, tt.want, err)
+		}
+	}
+	system := System{Name: "x", Services: []Service{labelled("node", "express", ""), labelled("ruby", "rails", ""), labelled("python", "express", ""), labelled("node", "", "")}}
+	err := fmt.Sprint(system.TakeFrameworks())
+	for _, want := range []string{"ruby/rails", "python/express", "node/;", "there are runtimes for go/net/http, go/gorilla, go/gin, node/express"} {
+		if !strings.Contains(err, want) {
+			t.Errorf("%s\ndoes not say %q", err, want)
+		}
+	}
+	if system.Services[0].Runtime != "" {
+		t.Error("an error changed the system")
+	}
+}
+
 // A runtime of a lower level refuses each field that needs a higher one, and the
 // agent takes them all.
 func TestRuntimesRefuseWhatTheyCannotDo(t *testing.T) {

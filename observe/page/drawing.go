@@ -146,10 +146,7 @@ func newDrawer(run *Run) *drawer {
 func (b *drawer) system(s *topology.System) {
 	for i := range s.Services {
 		n := &b.nodes[b.node(s.Services[i].Name)]
-		n.Replicas = s.Services[i].Replicas
-		if s.Services[i].Kind != topology.Base {
-			n.Kind = string(s.Services[i].Kind)
-		}
+		n.Kind, n.Replicas = s.Services[i].Badge(), s.Services[i].Replicas
 	}
 	for _, e := range s.Edges() {
 		b.join(b.node(e.From.Service), b.node(e.To.Service))

@@ -91,6 +91,7 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 	}
 	if system, err := runningSystem(ctx, at); err == nil && system != nil {
 		noteUnused(o.streams.Err, system, &f)
+		noteOneThread(o.streams.Err, system, &f)
 	}
 	cleaned := cli.RecoverWith(ctx, o.Command("clear", id))
 	// The time that passed while a question was answered does not count.

@@ -113,6 +113,7 @@ func (o *applyOptions) run(cmd *cobra.Command) error {
 	if at.system != nil {
 		for i := range faults {
 			noteUnused(o.streams.Err, at.system, &faults[i])
+			noteOneThread(o.streams.Err, at.system, &faults[i])
 		}
 	}
 	plan, err := planFaults(faults, o.duration.Std(), o.seed)

@@ -19,3 +19,15 @@ func noteUnused(w io.Writer, system *topology.System, f *fault.Fault) {
 	}
 	fmt.Fprintf(w, "warning: fault %q may hit nothing: service %q does not call %q, so only requests whose chain makes this call meet it\n", f.Label(), t.From, t.Service)
 }
+
+// noteOneThread says what a fault of type cpu does to a service whose runtime has one
+// thread: more than users expect.
+func noteOneThread(w io.Writer, system *topology.System, f *fault.Fault) {
+	service := system.Service(f.Target.Service)
+	if f.Type != fault.CPU || service == nil {
+		return
+	}
+	if r, _ := service.Foreign(); r.OneThread {
+		fmt.Fprintf(w, "note: runtime %s of service %q has one thread, so while fault %q works on a processor the replica answers nobody, health checks included, and may be restarted\n", r.Name, service.Name, f.Label())
+	}
+}

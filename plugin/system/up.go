@@ -35,10 +35,12 @@ type upOptions struct {
 	seed    uint64
 	detach  bool
 	update  bool
-	output  cli.Output
-	dryRun  string
-	force   bool
-	flags   *pflag.FlagSet
+	// frameworks gives services the runtimes that their labels name.
+	frameworks bool
+	output     cli.Output
+	dryRun     string
+	force      bool
+	flags      *pflag.FlagSet
 	// podMonitor is nil if the flag was not given.
 	podMonitor *bool
 }
@@ -85,7 +87,8 @@ system by its name.`,
 	flags.StringVar(&o.local.LogFormat, "log-format", service.TextLogs, "format of the services' logs: text or json")
 	cli.CompleteFlag(cmd, "log-format", service.TextLogs, service.JSONLogs)
 	o.local.Tell = true
-	cli.OnlyOn(flags, []string{"local"}, "detach", "update")
+	flags.BoolVar(&o.frameworks, "frameworks", false, "serve services by the runtimes that their language and framework name, such as those of a Simulation")
+	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "frameworks")
 	flags.StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	flags.Lookup("dry-run").NoOptDefVal = "client"
 	cli.CompleteFlag(cmd, "dry-run", "none", "client", "server")
@@ -216,6 +219,14 @@ func (o *upOptions) system(ctx context.Context, args []string) (*topology.System
 		system.Name = o.name
 		if err := system.Validate().Err(); err != nil {
 			return nil, fmt.Errorf("--name %q: %w", o.name, err)
+		}
+	}
+	if o.frameworks {
+		if err := system.TakeFrameworks(); err != nil {
+			return nil, err
+		}
+		if err := system.Validate().Err(); err != nil {
+			return nil, fmt.Errorf("--frameworks: %w", err)
 		}
 	}
 	return system, nil

@@ -75,7 +75,7 @@ test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs p
 	MICROSIM_TEST_PROMETHEUS=1 $(GO) test -count=1 -run Prometheus ./plugin/monitor ./plugin/run
 
 .PHONY: test-runtimes
-test-runtimes: ## mock services in other languages: types, decisions, the service contract (needs node 20, npm, python 3.11, cargo)
+test-runtimes: ## mock services in other languages: types, decisions, the service contract (needs node 20, npm, python 3.11, cargo, a JDK 17, Maven)
 	GO='$(GO)' ./runtimes/test.sh
 
 .PHONY: test-arm64

@@ -34,6 +34,7 @@ import (
 //go:embed python-common/microsim_common/*.py
 //go:embed python-flask/runtime.json python-flask/requirements.lock python-flask/microsim_flask/*.py
 //go:embed python-fastapi/runtime.json python-fastapi/requirements.lock python-fastapi/microsim_fastapi/*.py
+//go:embed java-spring-boot/runtime.json java-spring-boot/pom.xml java-spring-boot/src/main
 //go:embed rust-common/Cargo.toml rust-common/src
 //go:embed rust-axum/runtime.json rust-axum/Cargo.toml rust-axum/Cargo.lock rust-axum/src
 //go:embed rust-actix/runtime.json rust-actix/Cargo.toml rust-actix/Cargo.lock rust-actix/src

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the mock services in other languages: their types, their decisions by the
 # published vectors, and the service contract. What it installs stays for the next
-# run. It needs node 20, npm, python 3.11 with venv, and cargo 1.89.
+# run. It needs node 20, npm, python 3.11 with venv, cargo 1.89, a JDK 17 and Maven.
 # Bun comes from npm where it is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -36,6 +36,8 @@ step "vectors in Go"
 (cd go-gin && "${GO:-go}" vet ./... && "${GO:-go}" test ./...)
 step "vectors in Rust"
 (cd rust-common && CARGO_PROFILE_DEV_DEBUG=false cargo test --quiet --locked --target-dir "$cache/test-rust")
+step "vectors in Java"
+(cd java-spring-boot && mvn --batch-mode --quiet --strict-checksums test)
 step "types of bun-hono"
 (cd bun-hono && bun install --frozen-lockfile --ignore-scripts --no-progress && bun --bun run tsc)
 step "vectors in JavaScript"
@@ -61,6 +63,8 @@ step "vectors in Python"
 (cd python-common && PYTHONPATH=. ../python-flask/.venv/bin/python -m unittest discover -s tests)
 
 # conform NAME holds a runtime to its level.
+# The Java machine would compile for seconds what each case asks for once.
+export JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1
 conform() { "$plugin" runtimes conform "$1" --start-timeout 60s >"$work/$1.out" 2>&1 || touch "$work/$1.failed"; }
 names=()
 for name in $("$plugin" runtimes list -o name); do

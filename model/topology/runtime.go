@@ -37,6 +37,7 @@ func Runtimes() []Runtime {
 		{"hono", "bun", "hono", 2, true},
 		{"flask", "python", "flask", 2, false},
 		{"fastapi", "python", "fastapi", 2, false},
+		{"spring-boot", "java", "spring-boot", 2, false},
 		{"axum", "rust", "axum", 2, false},
 		{"actix", "rust", "actix", 2, false},
 	}

@@ -51,7 +51,7 @@ func TestTakeFrameworks(t *testing.T) {
 		runtime, want       RuntimeName
 	}{
 		{"node", "express", "", "express"}, {"python", "flask", "", "flask"}, {"go", "gorilla", "", Agent}, {"go", "net/http", "", Agent}, {"rust", "actix", "", "actix"},
-		{"", "", "", ""}, {"node", "express", Agent, Agent}, {"perl", "mojolicious", "gin", "gin"},
+		{"java", "spring-boot", "", "spring-boot"}, {"", "", "", ""}, {"node", "express", Agent, Agent}, {"perl", "mojolicious", "gin", "gin"},
 	} {
 		system := System{Name: "x", Services: []Service{labelled(tt.language, tt.framework, tt.runtime)}}
 		if err := system.TakeFrameworks(); err != nil || system.Services[0].Runtime != tt.want {

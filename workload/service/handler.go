@@ -199,8 +199,8 @@ func (x *exchange) respond(reply *reply) {
 		body = damage(body)
 	}
 	h := x.w.Header()
-	for name, value := range reply.header {
-		h[name] = value
+	for i := range reply.header {
+		h[reply.header[i].name] = reply.header[i].values
 	}
 	if reply.status != http.StatusOK {
 		x.w.WriteHeader(reply.status)

@@ -13,12 +13,18 @@ import (
 // A reply is the answer of an endpoint, made once.
 type reply struct {
 	status  int
-	header  map[string][]string
+	header  []field
 	body    []byte
 	metrics *metrics.Endpoint
 	// template has names that each request fills in.
 	template string
 	names    []string
+}
+
+// A field is a header with its values.
+type field struct {
+	name   string
+	values []string
 }
 
 func newReply(e *behave.Endpoint, m *metrics.Metrics) *reply {
@@ -35,12 +41,12 @@ func newReply(e *behave.Endpoint, m *metrics.Metrics) *reply {
 // set gives the reply a body, if its status has one.
 func (r *reply) set(body []byte, contentType string) {
 	r.body = body
-	r.header = map[string][]string{"Content-Type": {contentType}}
+	r.header = []field{{"Content-Type", []string{contentType}}}
 	if len(body) > smallBody {
-		r.header["Content-Length"] = []string{strconv.Itoa(len(body))}
+		r.header = append(r.header, field{"Content-Length", []string{strconv.Itoa(len(body))}})
 	}
 	if bodyForbidden(r.status) {
-		r.body, r.header = nil, map[string][]string{}
+		r.body, r.header = nil, nil
 	}
 }
 

@@ -71,6 +71,8 @@ func TestExamplesAreExplained(t *testing.T) {
 		{"lesson-16-load-shedding", "long-queue", []string{`all 4 workers of api were busy, with up to 501 waiting`, `!fault`}},
 		{"lesson-18-hedge", "all", []string{`nothing went wrong: all 480 requests ended well`}},
 		{"lesson-18-hedge", "none", []string{`nothing went wrong`}},
+		{"lesson-36-pool-exhaustion", "one-pool", []string{`fault slow-query db acted until 6\.0s, on \d+ requests`, `calls of web to db failed \(\d+ turned away by the caller\)`, `!error answers`}},
+		{"lesson-37-failover", "none", []string{`fault failover db acted until 3\.5s, on 1 request$`}},
 		{"shop", "", []string{`^6s fault error pricing-db acted until 12\.0s`, `^6s fault latency pricing acted until 12\.0s`, `!last fault was over`}},
 		{"chaos-kill", "", []string{`^2s user/1 was down by fault kill user \(round 1\) until 2\.2s`, `replicas of order fell 2 times more`}},
 	} {

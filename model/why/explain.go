@@ -184,11 +184,7 @@ func (x *explainer) sum(s, from, to int) (all sum) {
 
 func (c *Calls) sum(from, to int) (all CallStretch) {
 	for i := from; i < min(to, len(c.Stretches)); i++ {
-		one := &c.Stretches[i]
-		all = CallStretch{
-			all.Calls + one.Calls, all.Attempts + one.Attempts, all.Timeouts + one.Timeouts, all.Refused + one.Refused,
-			all.ByBreaker + one.ByBreaker, all.Failed + one.Failed, all.Degraded + one.Degraded, all.Time + one.Time,
-		}
+		all = all.plus(c.Stretches[i])
 	}
 	return all
 }
@@ -256,7 +252,9 @@ func (x *explainer) faults(service, from string, depth int) {
 			x.lastFault = x.time(x.to)
 		}
 		if f.Hits > 0 {
-			text += fmt.Sprintf(", on %d requests", f.Hits)
+			if text += fmt.Sprintf(", on %d request", f.Hits); f.Hits > 1 {
+				text += "s"
+			}
 		}
 		x.add(finding{weightCause, depth, f.Begin, service, text})
 	}
@@ -336,7 +334,7 @@ func (x *explainer) calls(s, c, depth int) bool {
 	default:
 		x.add(finding{weightCalls, depth, at, service.Name, fmt.Sprintf("%s took %s each, and %s waited (%s)", between, duration(mean), service.Name, calls.patience())})
 	}
-	if tried := sum.Calls - sum.ByBreaker; tried > 0 {
+	if tried := sum.tried(); tried > 0 {
 		if tries := float64(sum.Attempts) / float64(tried); tries >= retried {
 			x.hot = append(x.hot, hotCalls{s, calls.To, tries, at})
 		}
@@ -356,7 +354,7 @@ func (c *CallStretch) kinds() string {
 	list := []struct {
 		n    int64
 		name string
-	}{{c.Timeouts, "timeouts"}, {c.Refused, "without a connection"}, {c.ByBreaker, "by the breaker"}, {c.Failed, "error answers"}}
+	}{{c.Timeouts, "timeouts"}, {c.Refused, "without a connection"}, {c.ByBreaker, "by the breaker"}, {c.Rejected, "turned away by the caller"}, {c.Failed, "error answers"}}
 	slices.SortStableFunc(list, func(a, b struct {
 		n    int64
 		name string
@@ -518,7 +516,7 @@ func (x *explainer) persistence() {
 		service := &x.Services[h.from]
 		for c := range service.Calls {
 			after := service.Calls[c].sum(from, x.to)
-			if tried := after.Calls - after.ByBreaker; service.Calls[c].To == h.to && tried > 0 && float64(after.Attempts) >= retried*float64(tried) {
+			if tried := after.tried(); service.Calls[c].To == h.to && tried > 0 && float64(after.Attempts) >= retried*float64(tried) {
 				still = append(still, fmt.Sprintf("calls of %s to %s were still tried %.1f times each", service.Name, service.Calls[c].Name, float64(after.Attempts)/float64(tried)))
 			}
 		}

@@ -87,17 +87,32 @@ type Calls struct {
 
 // A CallStretch is what became of calls in a stretch.
 type CallStretch struct {
-	// Calls have ended, after Attempts; Timeouts, Refused, ByBreaker and Failed are
-	// calls that ended in a timeout, without a connection, by the breaker, or in
+	// Calls have ended, after Attempts; Timeouts, Refused, ByBreaker, Rejected and
+	// Failed are calls that ended in a timeout, without a connection, by the breaker, by
+	// the caller's own bulkhead, rate limit or pool, or in
 	// another error. Degraded are good answers of which a part was replaced further
 	// down.
-	Calls, Attempts                                int64
-	Timeouts, Refused, ByBreaker, Failed, Degraded int64
+	Calls, Attempts                                          int64
+	Timeouts, Refused, ByBreaker, Rejected, Failed, Degraded int64
 	// Time is that of the calls that ended.
 	Time time.Duration
 }
 
-func (c *CallStretch) bad() int64 { return c.Timeouts + c.Refused + c.ByBreaker + c.Failed }
+func (c *CallStretch) bad() int64 {
+	return c.Timeouts + c.Refused + c.ByBreaker + c.Rejected + c.Failed
+}
+
+// plus is what became of the calls of both.
+func (c CallStretch) plus(other CallStretch) CallStretch {
+	return CallStretch{
+		Calls: c.Calls + other.Calls, Attempts: c.Attempts + other.Attempts, Timeouts: c.Timeouts + other.Timeouts,
+		Refused: c.Refused + other.Refused, ByBreaker: c.ByBreaker + other.ByBreaker, Rejected: c.Rejected + other.Rejected,
+		Failed: c.Failed + other.Failed, Degraded: c.Degraded + other.Degraded, Time: c.Time + other.Time,
+	}
+}
+
+// tried is how many of the calls had an attempt.
+func (c *CallStretch) tried() int64 { return c.Calls - c.ByBreaker - c.Rejected }
 
 // A Fault is one that acted.
 type Fault struct {
@@ -134,6 +149,8 @@ func (c *CallStretch) Count(class outcome.Class, n int64) {
 		c.Refused += n
 	case outcome.BreakerOpen:
 		c.ByBreaker += n
+	case outcome.Rejected:
+		c.Rejected += n
 	default:
 		c.Failed += n
 	}
@@ -186,9 +203,7 @@ func (r *Record) halve() {
 			return Stretch{a.Requests + b.Requests, a.Errors + b.Errors, a.Refused + b.Refused, a.Time + b.Time, a.CPU + b.CPU, max(a.Working, b.Working), max(a.Queue, b.Queue)}
 		})
 		for c := range service.Calls {
-			service.Calls[c].Stretches = pairs(service.Calls[c].Stretches, func(a, b CallStretch) CallStretch {
-				return CallStretch{a.Calls + b.Calls, a.Attempts + b.Attempts, a.Timeouts + b.Timeouts, a.Refused + b.Refused, a.ByBreaker + b.ByBreaker, a.Failed + b.Failed, a.Degraded + b.Degraded, a.Time + b.Time}
-			})
+			service.Calls[c].Stretches = pairs(service.Calls[c].Stretches, CallStretch.plus)
 		}
 	}
 }

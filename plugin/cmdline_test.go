@@ -77,8 +77,11 @@ func TestReportShowsWhatRunShowed(t *testing.T) {
 	if code, _, talk := do("report", out, "--report", page); code != cli.ExitError || !strings.Contains(talk, "no page") {
 		t.Errorf("without a page: exit code %d, %s", code, talk)
 	}
-	if code, _, talk := do("report", dir); code != cli.ExitError || !strings.Contains(talk, "neither result.json nor comparison.json") {
+	if code, _, talk := do("report", t.TempDir()); code != cli.ExitError || !strings.Contains(talk, "neither result.json nor comparison.json") {
 		t.Errorf("without results: exit code %d, %s", code, talk)
+	}
+	if code, _, talk := do("report", dir); code != cli.ExitError || !strings.Contains(talk, "name one of "+out) {
+		t.Errorf("for the directory above: exit code %d, %s", code, talk)
 	}
 	if code, _, talk := do("report", out, "--wait"); code != cli.ExitUsage {
 		t.Errorf("waiting for a directory: exit code %d, %s", code, talk)

@@ -95,11 +95,12 @@ func (r Runtime) frameworks() []string {
 // TakeFrameworks gives each service the runtime that its language and framework
 // name: express to those of node and express. A service that has a runtime keeps it,
 // and one without either label stays the agent's. The error names every service whose
-// labels no runtime has.
+// labels no runtime has; it is an error, too, if there are no labels.
 func (s *System) TakeFrameworks() error {
 	system := *s
 	system.Services = slices.Clone(s.Services)
 	var unknown []string
+	given := false
 	for i := range system.Services {
 		service := &system.Services[i]
 		if service.Runtime != "" || service.Language == "" && service.Framework == "" {
@@ -113,7 +114,10 @@ func (s *System) TakeFrameworks() error {
 			unknown = append(unknown, fmt.Sprintf("service %q has %s/%s", service.Name, service.Language, service.Framework))
 			continue
 		}
-		service.Runtime = all[at].Name
+		service.Runtime, given = all[at].Name, true
+	}
+	if !given && len(unknown) == 0 {
+		return fmt.Errorf("giving the services of system %q the runtimes of their frameworks: none without a runtime has a language and a framework; give them some, such as node and express", s.Name)
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("giving the services of system %q the runtimes of their frameworks: %s; there are runtimes for %s", s.Name, strings.Join(unknown, ", "), frameworkNames())

@@ -53,7 +53,7 @@ func TestTakeFrameworks(t *testing.T) {
 		{"node", "express", "", "express"}, {"python", "flask", "", "flask"}, {"go", "gorilla", "", Agent}, {"go", "net/http", "", Agent}, {"rust", "actix", "", "actix"},
 		{"java", "spring-boot", "", "spring-boot"}, {"", "", "", ""}, {"node", "express", Agent, Agent}, {"perl", "mojolicious", "gin", "gin"},
 	} {
-		system := System{Name: "x", Services: []Service{labelled(tt.language, tt.framework, tt.runtime)}}
+		system := System{Name: "x", Services: []Service{labelled(tt.language, tt.framework, tt.runtime), labelled("go", "gin", "")}}
 		if err := system.TakeFrameworks(); err != nil || system.Services[0].Runtime != tt.want {
 			t.Errorf("%s/%s with runtime %q is served by %q, want %q: %v", tt.language, tt.framework, tt.runtime, system.Services[0].Runtime, tt.want, err)
 		}
@@ -67,6 +67,10 @@ func TestTakeFrameworks(t *testing.T) {
 	}
 	if system.Services[0].Runtime != "" {
 		t.Error("an error changed the system")
+	}
+	system.Services = []Service{labelled("", "", ""), labelled("node", "express", Agent)}
+	if err := system.TakeFrameworks(); err == nil || !strings.Contains(err.Error(), "none without a runtime has a language") {
+		t.Errorf("without labels: %v", err)
 	}
 }
 

@@ -61,6 +61,7 @@ var helpers = map[string]struct {
 	"internal/interrupt":   {9, "both programs end alike on signals"},
 	"internal/http1":       {8, "one HTTP/1 client and one classifier of its errors for services and load"},
 	"internal/partial":     {8, "records and data sets are written aside alike"},
+	"internal/tail":        {8, "programs that are started beside ours tell alike why they have ended"},
 	"internal/webguard":    {8, "one test for requests of web pages at every HTTP door of this machine"},
 }
 

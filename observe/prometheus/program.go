@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/tail"
 )
 
 // The first version that finds targets by HTTP.
@@ -98,7 +100,7 @@ type Server struct {
 
 	cmd  *exec.Cmd
 	dir  string
-	logs *tail
+	logs *tail.Log
 	// ended is closed when the program has ended; err says how then.
 	ended chan struct{}
 	err   error
@@ -133,7 +135,7 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Server{URL: "http://" + address, dir: dir, logs: &tail{}, ended: make(chan struct{})}
+	s = &Server{URL: "http://" + address, dir: dir, logs: &tail.Log{}, ended: make(chan struct{})}
 	s.cmd = command(o, dir, address)
 	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
 	if err := s.cmd.Start(); err != nil {
@@ -226,7 +228,7 @@ func (s *Server) Err() error {
 		how = "with " + s.err.Error()
 	}
 	// The files are there for the moment, so their names help nobody.
-	if said := strings.ReplaceAll(s.logs.errors(), s.dir+string(filepath.Separator), ""); said != "" {
+	if said := strings.ReplaceAll(errorsIn(s.logs), s.dir+string(filepath.Separator), ""); said != "" {
 		return fmt.Errorf("running Prometheus: it ended %s; it said: %s", how, said)
 	}
 	return fmt.Errorf("running Prometheus: it ended %s", how)
@@ -250,35 +252,14 @@ func (s *Server) Stop() (err error) {
 	return err
 }
 
-// A tail keeps the last lines of a log.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const maxTail = 2 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - maxTail; over > 0 {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
 // logged is the error in a line of the log.
 var logged = regexp.MustCompile(`(?i)level=error .*\berr="((?:[^"\\]|\\.)*)"`)
 
-// errors are the errors in the log, or its last line if there are none.
-func (t *tail) errors() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// errorsIn are the errors in a log, or its last line if there are none.
+func errorsIn(log *tail.Log) string {
 	var found []string
 	last := ""
-	for line := range strings.Lines(string(t.text)) {
-		last = strings.TrimSpace(line)
+	for _, last = range log.Lines() {
 		if m := logged.FindStringSubmatch(last); m != nil {
 			found = append(found, strings.ReplaceAll(m[1], `\"`, `"`))
 		}

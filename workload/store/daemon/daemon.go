@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/tail"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -127,7 +128,7 @@ type Daemon struct {
 	kind  topology.Kind
 	dir   *directory
 	cmd   *exec.Cmd
-	logs  tail
+	logs  tail.Log
 	ended chan struct{}
 	err   error
 	stop  sync.Once
@@ -186,7 +187,7 @@ func (d *Daemon) setup(ctx context.Context, r *recipe, who *identity) error {
 	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(), attributes(who), time.Second
 	cmd.Stdout, cmd.Stderr = &d.logs, &d.logs
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, d.logs.last())
+		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, failureIn(&d.logs))
 	}
 	return nil
 }
@@ -265,7 +266,7 @@ func (d *Daemon) Err() error {
 	if d.err != nil {
 		how = "with " + d.err.Error()
 	}
-	return fmt.Errorf("running %s: it ended %s; it said: %s", filepath.Base(d.cmd.Path), how, d.logs.last())
+	return fmt.Errorf("running %s: it ended %s; it said: %s", filepath.Base(d.cmd.Path), how, failureIn(&d.logs))
 }
 
 // Stop ends the server, waits for it, and removes its data. It may be called again.
@@ -283,37 +284,17 @@ func (d *Daemon) Stop() (err error) {
 	return err
 }
 
-// A tail keeps the last lines of a log.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const maxTail = 2 << 10
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - maxTail; over > 0 {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
 // lastLines is how many lines say why a server has ended if none says that it is an
 // error.
 const lastLines = 3
 
-func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+// failureIn is the first line of a log that is an error, or its last lines.
+func failureIn(log *tail.Log) string {
+	lines := log.Lines()
 	for _, line := range lines {
 		for _, word := range []string{"FATAL", "ERROR", "initdb: error"} {
 			if strings.Contains(line, word) {
-				return strings.TrimSpace(line)
+				return line
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package virtual
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -146,7 +147,7 @@ func (w *world) callSamples(s *service) []measure.CallSample {
 	for _, c := range s.callees {
 		list = append(list, c)
 	}
-	slices.SortFunc(list, func(a, b *callee) int { return compareNames(a.name, b.name) })
+	slices.SortFunc(list, func(a, b *callee) int { return strings.Compare(a.name, b.name) })
 	samples := make([]measure.CallSample, 0, len(list))
 	for _, c := range list {
 		cs := measure.CallSample{Callee: c.name, Calls: take(&c.outcomes), Attempts: take(&c.attempts), Fallbacks: c.fallbacks, Degraded: c.degraded}
@@ -162,16 +163,6 @@ func (w *world) callSamples(s *service) []measure.CallSample {
 		samples = append(samples, cs)
 	}
 	return samples
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // take returns counts by class, and starts anew.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -218,7 +219,7 @@ func (c *Case) writeWindow(dir, prefix string, w window) error {
 // latencies the count and the sum of each step, whose least and greatest are not known.
 func (c *Case) rcaMetrics(w window) (levels, sums []rcaMetric, histograms []rcaHistogram) {
 	t := NewTable(c.Run, c.Grid, Metrics()...)
-	slices.SortStableFunc(t.Columns, func(a, b Column) int { return compareText(a.Name(), b.Name()) })
+	slices.SortStableFunc(t.Columns, func(a, b Column) int { return strings.Compare(a.Name(), b.Name()) })
 	workload := map[string][]float64{}
 	for i := range t.Columns {
 		if t.Columns[i].Metric.Name == "workload" {
@@ -277,16 +278,6 @@ func (c *Case) rcaMetrics(w window) (levels, sums []rcaMetric, histograms []rcaH
 	slices.SortStableFunc(sums, byTime)
 	slices.SortStableFunc(histograms, func(a, b rcaHistogram) int { return int(a.Time/1e9 - b.Time/1e9) })
 	return levels, sums, histograms
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // rcaSpans are the spans that begin in a window.

@@ -205,12 +205,21 @@ func (m *Manifest) Check(ctx context.Context) (missing []error) {
 
 var versionPattern = regexp.MustCompile(`\d+(\.\d+)+`) //nolint:gochecknoglobals // a constant
 
+// Find returns the path of the tool's program, whose version may be too old.
+func (t *Tool) Find() (path string, err error) {
+	name := t.Command[0]
+	if path, err = exec.LookPath(name); err != nil {
+		return "", fmt.Errorf("there is no program %s on the PATH: install %s %s or newer", name, cmp.Or(t.From, name), t.Least)
+	}
+	return path, nil
+}
+
 // Version asks the tool for its version. The error says why it will not do.
 func (t *Tool) Version(ctx context.Context) (string, error) {
 	name := t.Command[0]
-	program, err := exec.LookPath(name)
+	program, err := t.Find()
 	if err != nil {
-		return "", fmt.Errorf("there is no program %s on the PATH: install %s %s or newer", name, cmp.Or(t.From, name), t.Least)
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

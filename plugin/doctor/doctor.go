@@ -132,7 +132,7 @@ func examine(ctx context.Context, streams cli.Streams) []Finding {
 		}
 		add(b.Name, what, remedy, func(context.Context) error { return b.Err })
 	}
-	findings = append(findings, examineRuntimes(ctx)...)
+	findings = append(findings, examineRuntimes()...)
 	add("docker", "kind sandboxes", "install Docker and start it; a user needs the right to speak to it", func(ctx context.Context) error {
 		return tryProgram(ctx, "docker", "version", "--format", "{{.Server.Version}}")
 	})

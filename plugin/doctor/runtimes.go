@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -10,10 +9,9 @@ import (
 )
 
 // examineRuntimes looks for the tools of runtimes, by language, and says which
-// runtimes are installed.
-func examineRuntimes(ctx context.Context) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, patienceOfDoctor)
-	defer cancel()
+// runtimes are installed. It runs none of the tools, as some take seconds for their
+// version, and leave files behind.
+func examineRuntimes() []Finding {
 	all, err := runtimes.All()
 	store, storeErr := runtimes.Default()
 	if err := errors.Join(err, storeErr); err != nil {
@@ -25,7 +23,7 @@ func examineRuntimes(ctx context.Context) []Finding {
 		m := &all[i]
 		if !slices.Contains(languages, m.Language) {
 			languages = append(languages, m.Language)
-			missing[m.Language] = missingTools(ctx, m.Tools)
+			missing[m.Language] = missingTools(m.Tools)
 		}
 		name := string(m.Name)
 		if _, err := store.Installed(m); err == nil {
@@ -35,7 +33,7 @@ func examineRuntimes(ctx context.Context) []Finding {
 	}
 	var findings []Finding
 	for _, language := range languages {
-		f := Finding{Where: "machine", Name: "runtimes in " + language, What: "services on " + strings.Join(names[language], ", "), Works: len(missing[language]) == 0}
+		f := Finding{Where: "machine", Name: "runtimes in " + language, What: "tools for services on " + strings.Join(names[language], ", ") + " (their versions: runtimes list)", Works: len(missing[language]) == 0}
 		if !f.Works {
 			f.Why = strings.Join(missing[language], "; ")
 			f.Remedy = "nothing, unless services on " + strings.Join(names[language], ", ") + " are wanted"
@@ -45,9 +43,9 @@ func examineRuntimes(ctx context.Context) []Finding {
 	return findings
 }
 
-func missingTools(ctx context.Context, tools []runtimes.Tool) (missing []string) {
+func missingTools(tools []runtimes.Tool) (missing []string) {
 	for i := range tools {
-		if _, err := tools[i].Version(ctx); err != nil {
+		if _, err := tools[i].Find(); err != nil {
 			missing = append(missing, err.Error())
 		}
 	}

@@ -110,8 +110,9 @@ func ask(t *testing.T, url string) (int, time.Duration) {
 	return resp.StatusCode, time.Since(began)
 }
 
-// median asks several times, all of which must have the status.
-func median(t *testing.T, url string, want int) time.Duration {
+// fastest asks several times, all of which must have the status. What a fault adds is in
+// each, and what a busy machine adds is not.
+func fastest(t *testing.T, url string, want int) time.Duration {
 	t.Helper()
 	var took []time.Duration
 	for range 5 {
@@ -121,8 +122,7 @@ func median(t *testing.T, url string, want int) time.Duration {
 		}
 		took = append(took, d)
 	}
-	slices.Sort(took)
-	return took[2]
+	return slices.Min(took)
 }
 
 func inject(t *testing.T, d *localsim.Deployment, id string, f fault.Fault) {
@@ -161,16 +161,16 @@ func hitsOf(t *testing.T, d *localsim.Deployment, id string) int64 {
 func TestDelayOnAnEdge(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, d *localsim.Deployment) {
 		web, api := urlOf(t, d, "web"), urlOf(t, d, "api")
-		before := median(t, web, 200)
+		before := fastest(t, web, 200)
 		inject(t, d, "slow", fault.Fault{
 			Type: fault.NetDelay, Target: fault.Target{Service: "cart", From: "web"}, Args: fault.Args{Delay: dist.Fixed(100 * ms)},
 		})
-		during, other := median(t, web, 200), median(t, api, 200)
+		during, other := fastest(t, web, 200), fastest(t, api, 200)
 		if n := hitsOf(t, d, "slow"); n < 5 {
 			t.Errorf("%d hits are counted of 5 requests", n)
 		}
 		clearFault(t, d, "slow")
-		after := median(t, web, 200)
+		after := fastest(t, web, 200)
 		t.Logf("before %v, during %v (other caller %v), after %v", before, during, other, after)
 		if during < 100*ms || before > 80*ms || after > 80*ms || other > 80*ms {
 			t.Errorf("a delay of 100 ms: before %v, during %v (other caller %v), after %v", before, during, other, after)
@@ -182,7 +182,7 @@ func TestDelayOnAnEdge(t *testing.T) {
 func TestPartition(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, d *localsim.Deployment) {
 		web, api := urlOf(t, d, "web"), urlOf(t, d, "api")
-		median(t, web, 200)
+		fastest(t, web, 200)
 		inject(t, d, "gone", fault.Fault{Type: fault.NetPartition, Target: fault.Target{Service: "cart"}})
 		for _, url := range []string{web, api} {
 			if status, took := ask(t, url); status != 504 || took < 500*ms {
@@ -193,8 +193,8 @@ func TestPartition(t *testing.T) {
 			t.Errorf("%d hits are counted of 2 requests", n)
 		}
 		clearFault(t, d, "gone")
-		median(t, web, 200)
-		median(t, api, 200)
+		fastest(t, web, 200)
+		fastest(t, api, 200)
 	})
 }
 
@@ -207,11 +207,11 @@ func TestStackedFaults(t *testing.T) {
 		inject(t, d, "all", slow)
 		slow.Target.From = "web"
 		inject(t, d, "web", slow)
-		if took := median(t, web, 200); took < 120*ms {
+		if took := fastest(t, web, 200); took < 120*ms {
 			t.Errorf("two delays of 60 ms take %v together", took)
 		}
 		clearFault(t, d, "all")
-		if took := median(t, web, 200); took < 60*ms || took > 115*ms {
+		if took := fastest(t, web, 200); took < 60*ms || took > 115*ms {
 			t.Errorf("the delay of 60 ms that is left takes %v", took)
 		}
 		clearFault(t, d, "web")
@@ -337,7 +337,7 @@ func TestGatesFollowTheSystem(t *testing.T) {
 			}
 		}
 		clearFault(t, d, "slow")
-		if err := d.Inject(t.Context(), "short", f, time.Now().Add(300*ms)); err != nil {
+		if err := d.Inject(t.Context(), "short", f, time.Now().Add(2*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		if _, took := ask(t, web); took < 100*ms {
@@ -352,7 +352,7 @@ func TestGatesFollowTheSystem(t *testing.T) {
 			}
 			time.Sleep(5 * ms)
 		}
-		if took := median(t, web, 200); took > 80*ms {
+		if took := fastest(t, web, 200); took > 80*ms {
 			t.Errorf("after the deadline an answer takes %v", took)
 		}
 	})
@@ -368,24 +368,24 @@ func TestEntrances(t *testing.T) {
 	d := up(t, c, shop())
 	cart, web := urlOf(t, d, "cart"), urlOf(t, d, "web")
 	delay := fault.Args{Delay: dist.Fixed(100 * ms)}
-	median(t, cart, 200)
+	fastest(t, cart, 200)
 	inject(t, d, "slow", fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart"}, Args: delay})
-	if took := median(t, cart, 200); took < 100*ms {
+	if took := fastest(t, cart, 200); took < 100*ms {
 		t.Errorf("with an entrance a request takes %v", took)
 	}
 	inject(t, d, "narrow", fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "cart", From: "web"}, Args: delay})
-	if took := median(t, cart, 200); took < 100*ms || took > 190*ms {
+	if took := fastest(t, cart, 200); took < 100*ms || took > 190*ms {
 		t.Errorf("beside a fault of another caller a request takes %v", took)
 	}
 	clearFault(t, d, "slow")
 	clearFault(t, d, "narrow")
-	if took := median(t, cart, 200); took > 80*ms || urlOf(t, d, "cart") != cart {
+	if took := fastest(t, cart, 200); took > 80*ms || urlOf(t, d, "cart") != cart {
 		t.Errorf("afterwards a request takes %v", took)
 	}
 	inject(t, d, "web", fault.Fault{Type: fault.NetDelay, Target: fault.Target{Service: "web"}, Args: delay})
 	if now := urlOf(t, d, "web"); now == web {
 		t.Error("there is no entrance while a fault acts")
-	} else if took := median(t, now, 200); took < 100*ms {
+	} else if took := fastest(t, now, 200); took < 100*ms {
 		t.Errorf("through an entrance that was made for a fault a request takes %v", took)
 	}
 	clearFault(t, d, "web")
@@ -406,7 +406,7 @@ func TestChainsGoThroughGates(t *testing.T) {
 				t.Fatal(err)
 			}
 			inject(t, d, "slow", fault.Fault{
-				Type: fault.NetDelay, Target: fault.Target{Service: "cart", From: "api"}, Args: fault.Args{Delay: dist.Fixed(100 * ms)},
+				Type: fault.NetDelay, Target: fault.Target{Service: "cart", From: "api"}, Args: fault.Args{Delay: dist.Fixed(time.Second)},
 			})
 			call := func(first string) time.Duration {
 				began := time.Now()
@@ -416,7 +416,7 @@ func TestChainsGoThroughGates(t *testing.T) {
 				}
 				return time.Since(began)
 			}
-			if slow, fast := call("api"), call("web"); slow < 100*ms || fast > 80*ms {
+			if slow, fast := call("api"), call("web"); slow < time.Second || fast >= time.Second {
 				t.Errorf("the slow chain takes %v, the other %v", slow, fast)
 			}
 			if err := client.CanInject(&fault.Fault{Type: fault.NetReorder, Probability: 1, Target: fault.Target{Service: "cart"}, Args: fault.Args{Percent: 10, Delay: dist.Fixed(ms)}}); err == nil || !strings.Contains(err.Error(), "--isolation netns") {

@@ -60,7 +60,7 @@ func (f *File) lineEnd(offset int) int {
 	end := f.lines[l+1]
 	for n := 1; n <= 3; n++ {
 		if end-n >= f.lines[l] && f.breakAt(end-n) == n {
-			if n == 1 && f.breakAt(end-2) == 2 && end-2 >= f.lines[l] {
+			if n == 1 && end-2 >= f.lines[l] && f.breakAt(end-2) == 2 {
 				continue
 			}
 			return end - n

@@ -154,5 +154,8 @@ func (f *File) literal(n *Node, s string) (string, bool) {
 			b.WriteString(indent + line)
 		}
 	}
+	if body != s && n.To == len(f.Text) {
+		b.WriteString(f.EOL) // there is no line break at the end of the file
+	}
 	return b.String(), true
 }

@@ -73,7 +73,7 @@ func (f *File) fill(w *writer, n *Node, v *decode.Node, inFlow bool) (Edits, err
 		text = w.block(v, f.entryIndent(n), f.hasKey(n))
 	}
 	if after := f.afterMark(n); after < 0 && f.hasKey(n) {
-		if f.Text[f.entryStart(n)] == '?' {
+		if e := entryOf(n); f.Text[e.From] == '?' || f.line(e.Key.From) != f.line(e.Key.To) {
 			return nil, f.layout(n.From) // a colon behind it would be one inside of the key
 		}
 		text = ":" + text
@@ -98,10 +98,9 @@ func (f *File) inFlow(n *Node) bool {
 
 func (f *File) hasKey(n *Node) bool { return n.Parent != nil && n.Parent.Kind == Object }
 
-// entryStart returns where the entry of a node begins, which is in a list or an object.
-func (f *File) entryStart(n *Node) int {
-	i := slices.IndexFunc(n.Parent.Entries, func(e Entry) bool { return e.Value == n })
-	return n.Parent.Entries[i].From
+// entryOf returns the entry of a node, which is in a list or an object.
+func entryOf(n *Node) *Entry {
+	return &n.Parent.Entries[slices.IndexFunc(n.Parent.Entries, func(e Entry) bool { return e.Value == n })]
 }
 
 // entryIndent returns what stands before the entry of a node.

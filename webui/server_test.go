@@ -568,8 +568,8 @@ func TestAnEditKeepsAllElse(t *testing.T) {
 	}
 }
 
-// What the program was started for is found again, as it is then, and no figures of
-// another system stay beside it.
+// The page leads back to the file that the program was started with, reads it anew,
+// and drops the figures of the other system.
 func TestThePageLeadsBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine.yaml")
 	if err := os.WriteFile(path, []byte(plainText), 0o600); err != nil {
@@ -598,7 +598,8 @@ func TestThePageLeadsBack(t *testing.T) {
 	}
 }
 
-// What a run could not clean up is told at the end, whatever was shown later.
+// The program tells at its end which objects a run could not delete, even if the page
+// has shown another run since.
 func TestWhatIsLeftIsTold(t *testing.T) {
 	c := serve(t, Config{Worlds: &aWorld{play: func(context.Context, Order) (*result.Result, error) {
 		return nil, &runner.CleanupError{Err: errors.New("a pod is left")}

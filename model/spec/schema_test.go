@@ -131,7 +131,7 @@ func TestSchemaRefusesOtherKinds(t *testing.T) {
 	}
 }
 
-// What a field means that is left out is told to editors, as files write it.
+// The schema tells editors the value that a field has when a file leaves it out.
 func TestTheSchemaTellsDefaults(t *testing.T) {
 	data, err := Schema("Experiment")
 	if err != nil {

@@ -304,7 +304,7 @@ func TestWaterfallOfNarrowTerminals(t *testing.T) {
 	}
 }
 
-// What is written is read again as it was.
+// ReadOTLP hands over the spans that were written.
 func TestOTLPIsReadAgain(t *testing.T) {
 	events := []span.Event{
 		{At: 1e18, Name: span.FaultActed, Subject: "slow", Detail: "latency"}, {At: 1e18 + 1, Name: span.FellBack, Subject: "cart", Detail: "empty"},

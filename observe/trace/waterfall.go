@@ -15,8 +15,7 @@ import (
 type Row struct {
 	// Depth is how far the row is indented.
 	Depth int
-	// Who says the replica of the span, or the callee of an attempt, and What the
-	// request.
+	// Who is the replica of the span, or the callee of an attempt; What is the request.
 	Who, What string
 	// Service is that of the replica, or the callee of an attempt; empty for the load.
 	Service string

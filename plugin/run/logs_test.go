@@ -96,7 +96,7 @@ func TestLoggedRequestsAreThoseOfTheResult(t *testing.T) {
 	}
 }
 
-// What is kept is JSON in the order of time, whoever printed it.
+// The file keeps all lines as JSON in the order of time, those of frameworks, too.
 func TestWordsOfFrameworksAreLinesToo(t *testing.T) {
 	logs := &runLogs{keep: true, format: "text"}
 	var screen strings.Builder

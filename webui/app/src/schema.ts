@@ -45,7 +45,7 @@ export function unit(root: Schema, s: Schema | undefined): string {
   if (all.some(f => f.type === 'integer')) return 'a whole number';
   return all.some(f => f.type === 'number') ? 'a number' : '';
 }
-/** What a field means that is left out; empty if that is not one value. */
+/** The value of a field that a file leaves out; empty if there is no single one. */
 export function usualText(root: Schema, s: Schema): string {
   const v = s.default ?? forms(root, s).find(f => f.default !== undefined)?.default ?? (choices(root, s).includes('false') ? false : '');
   return String(v);

@@ -72,7 +72,7 @@ func dirs(t *testing.T, base string) (n int) {
 	return len(list)
 }
 
-// What a killed program has left is removed, what a living one holds stays.
+// A start removes the directories of killed programs, and leaves those of living ones.
 func TestLeftoversAreSwept(t *testing.T) {
 	base := t.TempDir()
 	for _, name := range []string{"dead", "alive"} {

@@ -212,7 +212,7 @@ func (o *upOptions) system(ctx context.Context, args []string) (*topology.System
 		for _, s := range systems {
 			names = append(names, s.Name)
 		}
-		return nil, fmt.Errorf("the files describe %d systems (%s): bring them up one by one", len(systems), strings.Join(names, ", "))
+		return nil, fmt.Errorf("the files describe %d systems (%s): write each into a file of its own, and bring them up one by one", len(systems), strings.Join(names, ", "))
 	}
 	system := systems[0]
 	if o.name != "" {

@@ -34,6 +34,8 @@ type storing struct {
 	epoch       int
 	// timer is that of the wait for a connection, then of that for an answer.
 	timer des.Timer
+	// since is when the driver began to look for a server.
+	since time.Duration
 	// code is what the store has answered.
 	code store.Code
 	// missed says that a read found no item.
@@ -127,12 +129,42 @@ func (w *world) poolOver(e event) {
 	w.settle(e.a)
 }
 
-// operate sends an operation over a connection of the pool, or over a new one.
+// mongoPause is how long the driver of MongoDB waits, at least, before it looks again
+// whether its server answers (minHeartbeatFrequencyMS of its specification).
+const mongoPause = 500 * time.Millisecond
+
+// operate does an operation that has its place in the pool.
 func (w *world) operate(i int32) {
+	t := &w.attempts.at(i).storing
+	w.k.Cancel(t.timer)
+	t.since = w.now()
+	w.reach(i)
+}
+
+// looksAgain lets an operation wait for a server that does not take it in, if its
+// driver does, and has time. The driver of MongoDB does.
+func (w *world) looksAgain(i int32) bool {
+	att := w.attempts.at(i)
+	s := w.serviceAt(att.to)
+	if s.topology.Kind != topology.MongoDB || w.now()+mongoPause >= att.storing.since+s.store.Timeout.Std() {
+		return false
+	}
+	att.storing.timer = w.k.After(mongoPause, event{reachAgain, i, w.attempts.gens[i]})
+	return true
+}
+
+// reachedAgain goes on with an operation whose driver has waited for its server.
+func (w *world) reachedAgain(e event) {
+	if w.attempts.is(e.a, e.gen) && !w.parks(w.attempts.at(e.a).from, e) {
+		w.reach(e.a)
+	}
+}
+
+// reach sends an operation over a connection of the pool, or over a new one.
+func (w *world) reach(i int32) {
 	att, gen := w.attempts.at(i), w.attempts.gens[i]
 	r, s := w.replicas[att.to], w.serviceAt(att.to)
 	p, t := w.poolOf(att.from, att.to), &att.storing
-	w.k.Cancel(t.timer)
 	t.holds, t.open, t.code = true, false, store.OK
 	for n := len(p.idle); n > 0 && !t.open; n = len(p.idle) {
 		t.epoch, p.idle = p.idle[n-1], p.idle[:n-1]
@@ -142,16 +174,24 @@ func (w *world) operate(i int32) {
 	if att.fresh = !t.open; att.fresh {
 		delay = 4 * w.machine.Latency // of the connection, and of the driver's greeting
 		if r.state != up || w.faults.refuses(w, att) {
+			if w.looksAgain(i) {
+				return
+			}
 			att.failure = refused
 			w.k.After(2*w.machine.Latency, event{answered, i, gen})
 			return
 		}
+		over := r.store.Counts().Refused
 		code, ok := r.store.Connect(w.now())
 		if !ok {
+			if r.store.Counts().Refused > over {
+				s.counts.refused++
+			}
+			if w.looksAgain(i) {
+				return
+			}
 			if t.code = code; code == store.OK {
 				att.failure = broken
-			} else {
-				s.counts.refused++
 			}
 			w.k.After(delay, event{answered, i, gen})
 			return

@@ -56,6 +56,7 @@ func TestStoreFaultsActAsDocumented(t *testing.T) {
 		}},
 		{topology.Redis, fault.Fault{Type: fault.SlowQuery, Probability: 0.2, Args: fault.Args{Delay: dist.Fixed(2 * time.Second), Operation: "write"}}, ends(outcome.Timeout, 0.2)},
 		{topology.Redis, fault.Fault{Type: fault.ConnectionsExhausted}, ends(outcome.StoreError, 1)},
+		{topology.MongoDB, fault.Fault{Type: fault.ConnectionsExhausted}, ends(outcome.Timeout, 1)},
 		{topology.MySQL, fault.Fault{Type: fault.LockWait}, ends(outcome.Timeout, 1)},
 		{topology.Postgres, fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: second}}, ends(outcome.ConnectionError, 0.25)},
 		{topology.Postgres, fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: second}}, ends(outcome.StoreError, 0.75)},

@@ -71,6 +71,8 @@ const (
 	tailOver
 	// poolOver: an operation may not wait any longer for a connection (attempt).
 	poolOver
+	// reachAgain: a driver looks again whether its data store answers (attempt).
+	reachAgain
 	// operationStep: a data store goes on with an operation (serving).
 	operationStep
 	// callTold: another request has made a call (calling).
@@ -287,6 +289,8 @@ func (w *world) handle(e event) {
 		w.checkOver(e)
 	case poolOver:
 		w.poolOver(e)
+	case reachAgain:
+		w.reachedAgain(e)
 	case operationStep:
 		w.operationStep(e)
 	default:

@@ -201,6 +201,9 @@ func (s *Store) Connect(now time.Duration) (code Code, ok bool) {
 	if s.open >= s.settings.MaxConnections || s.has(exhausted) {
 		s.counts.Refused++
 		s.note(exhausted)
+		if s.kind == topology.MongoDB {
+			return OK, false // mongod has no words for it
+		}
 		return TooManyConnections, false
 	}
 	s.open++

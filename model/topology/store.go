@@ -265,6 +265,9 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	if t.Retries > 0 && s.Kind != Redis && s.Kind != MongoDB {
 		problems.AddHint("retries", "leave it out, and give the calls a retry", "the driver of %s sends nothing again by itself", s.Kind)
 	}
+	if t.Retries > 1 && s.Kind == MongoDB {
+		problems.AddHint("retries", "write 1, and give the calls a retry for more", "the driver of mongodb sends a read again once at most, and not %d times", t.Retries)
+	}
 	if t.LockTimeout != 0 && !s.Kind.HasRowLocks() {
 		problems.AddHint("lockTimeout", "leave it out", "%s has no locks on rows", s.Kind)
 	}

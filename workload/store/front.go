@@ -8,6 +8,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
 
@@ -31,7 +32,9 @@ func frontOf(kind topology.Kind) (front, bool) {
 		return front{serveSQL(sqlfront.ServeMySQL), sqlfront.RefuseMySQL}, true
 	case topology.Memcached:
 		return front{serveMemcached, refuseMemcached}, true
-	default: // MongoDB has none yet
+	case topology.MongoDB:
+		return front{serveMongo, func(net.Conn, store.Code) {}}, true // mongod closes a connection over its bound
+	default:
 		return front{}, false
 	}
 }
@@ -68,6 +71,42 @@ func (e engine) Do(q store.Query) (store.Answer, error) { return e.s.do(e.ctx, q
 func (e engine) Len() (n int) {
 	e.s.look(func(m *store.Store, now time.Duration) { n = m.Len(now) })
 	return n
+}
+
+// A mongoEngine is what the front of MongoDB asks.
+type mongoEngine struct{ *Server }
+
+// Do implements mongofront.Engine.
+func (e mongoEngine) Do(ctx context.Context, q store.Query) (store.Answer, error) {
+	return e.do(ctx, q)
+}
+
+// Len implements mongofront.Engine.
+func (e mongoEngine) Len() (n int) {
+	e.look(func(m *store.Store, now time.Duration) { n = m.Len(now) })
+	return n
+}
+
+// Names implements mongofront.Engine.
+func (e mongoEngine) Names(most int) (names []string) {
+	e.look(func(m *store.Store, now time.Duration) { names, _ = m.Names(now, 0, most) })
+	return names
+}
+
+// Flush implements mongofront.Engine.
+func (e mongoEngine) Flush() (n int) {
+	e.look(func(m *store.Store, now time.Duration) { n = m.Flush(now) })
+	return n
+}
+
+// Connections implements mongofront.Engine.
+func (e mongoEngine) Connections() (n int) {
+	e.look(func(m *store.Store, _ time.Duration) { n = m.Connections() })
+	return n
+}
+
+func serveMongo(ctx context.Context, s *Server, conn net.Conn) {
+	mongofront.Serve(ctx, conn, mongoEngine{s}, s.intake)
 }
 
 func serveSQL(serve func(net.Conn, sqlfront.Engine)) func(context.Context, *Server, net.Conn) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
 
@@ -58,6 +59,11 @@ func readingOf(kind topology.Kind) reading {
 		return reading{ofSQL(sqlfront.MySQLAsks), sqlfront.MySQLAnswers}
 	case topology.Memcached:
 		return reading{memcachedAsks, memcachedAnswers}
+	case topology.MongoDB:
+		asks := func(in io.Reader, asked func(topology.Operation)) error {
+			return mongofront.Asks(bufio.NewReader(in), asked)
+		}
+		return reading{asks, mongofront.Answers}
 	default:
 		return reading{redisAsks, redisAnswers}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
 
 // Config describes a data store that is to be served.
@@ -46,7 +47,7 @@ type Config struct {
 // CanServe says why a store cannot run; nil means that it can.
 func CanServe(t *topology.Service) error {
 	if _, ok := frontOf(t.Kind); !ok {
-		return fmt.Errorf("stores of kind %s run in virtual time only, yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Kind)
+		return fmt.Errorf("kind %s is no data store", t.Kind)
 	}
 	if settings := t.StoreSettings(); settings.Engine == topology.Real && settings.Address == "" {
 		return daemon.Check(t.Kind)
@@ -65,8 +66,10 @@ type Server struct {
 	// daemon is the real server, if this program has started it.
 	daemon  *daemon.Daemon
 	metrics *metrics
-	began   time.Time
-	ready   atomic.Bool
+	// intake is the memory that messages of clients may take.
+	intake *intake.Budget
+	began  time.Time
+	ready  atomic.Bool
 
 	mu    sync.Mutex
 	model *store.Store
@@ -88,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Replica = max(cfg.Replica, 1)
 	s := &Server{
 		cfg: cfg, front: f, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With("service", cfg.Service.Name, "replica", cfg.Replica),
-		began: time.Now(), model: store.New(cfg.Seed, &cfg.Service), changed: make(chan struct{}), conns: map[net.Conn]bool{},
+		began: time.Now(), model: store.New(cfg.Seed, &cfg.Service), intake: intake.NewBudget(mostIntake), changed: make(chan struct{}), conns: map[net.Conn]bool{},
 	}
 	if settings := cfg.Service.StoreSettings(); settings.Engine == topology.Real {
 		s.real, s.front.serve, s.relay = true, serveRelay, settings.Address
@@ -96,6 +99,9 @@ func New(cfg Config) (*Server, error) {
 	s.metrics = newMetrics(s)
 	return s, nil
 }
+
+// mostIntake is how many bytes the messages of all clients may have that are under way.
+const mostIntake = 256 << 20
 
 // now is the time since the store's start, which the model is told.
 func (s *Server) now() time.Duration { return time.Since(s.began) }

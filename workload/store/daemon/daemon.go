@@ -34,7 +34,7 @@ type recipe struct {
 	server, setup string
 	// elsewhere are patterns of directories outside of the PATH where programs are.
 	elsewhere []string
-	// install is the package of Debian.
+	// install says how to install it.
 	install string
 	// user is who a server runs as that refuses to run as root; empty if it does not.
 	user string
@@ -47,14 +47,14 @@ func recipeOf(kind topology.Kind) (recipe, bool) {
 	switch kind {
 	case topology.Redis:
 		return recipe{
-			server: "redis-server", install: "redis-server",
+			server: "redis-server", install: "apt-get install redis-server",
 			args: func(data, port string) []string {
 				return []string{"--port", port, "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", "no"}
 			},
 		}, true
 	case topology.Postgres:
 		return recipe{
-			server: "postgres", setup: "initdb", elsewhere: []string{"/usr/lib/postgresql/*/bin", "/usr/local/opt/postgresql*/bin"}, install: "postgresql", user: "postgres",
+			server: "postgres", setup: "initdb", elsewhere: []string{"/usr/lib/postgresql/*/bin", "/usr/local/opt/postgresql*/bin"}, install: "apt-get install postgresql", user: "postgres",
 			setupArgs: func(data string) []string {
 				return []string{"--pgdata", data, "--username", "postgres", "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync", "--no-instructions"}
 			},
@@ -64,7 +64,7 @@ func recipeOf(kind topology.Kind) (recipe, bool) {
 		}, true
 	case topology.MySQL:
 		return recipe{
-			server: "mariadbd", setup: "mariadb-install-db", elsewhere: []string{"/usr/sbin"}, install: "mariadb-server mariadb-client", user: "mysql",
+			server: "mariadbd", setup: "mariadb-install-db", elsewhere: []string{"/usr/sbin"}, install: "apt-get install mariadb-server mariadb-client", user: "mysql",
 			setupArgs: func(data string) []string {
 				return []string{"--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"}
 			},
@@ -75,10 +75,17 @@ func recipeOf(kind topology.Kind) (recipe, bool) {
 		}, true
 	case topology.Memcached:
 		return recipe{
-			server: "memcached", install: "memcached", user: "nobody",
+			server: "memcached", install: "apt-get install memcached", user: "nobody",
 			args: func(_, port string) []string { return []string{"-l", "127.0.0.1", "-p", port, "-U", "0"} },
 		}, true
-	default: // MongoDB is no part of Debian
+	case topology.MongoDB:
+		return recipe{
+			server: "mongod", install: "https://www.mongodb.com/docs/manual/installation; it is no part of Debian",
+			args: func(data, port string) []string {
+				return []string{"--dbpath", data, "--port", port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"}
+			},
+		}, true
+	default:
 		return recipe{}, false
 	}
 }
@@ -117,7 +124,7 @@ func (r *recipe) find(program string) (string, error) {
 			return slices.Max(found), nil
 		}
 	}
-	return "", fmt.Errorf("the program %s is not installed; install it (apt-get install %s), name the address of a server, or write engine: embedded", program, r.install)
+	return "", fmt.Errorf("the program %s is not installed; install it (%s), name the address of a server, or write engine: embedded", program, r.install)
 }
 
 // A Daemon is a running server.

@@ -98,7 +98,7 @@ func TestMissingServersAreNamed(t *testing.T) {
 	if err := Check(topology.Redis); err == nil || !strings.Contains(err.Error(), "apt-get install redis-server") {
 		t.Error(err)
 	}
-	if err := Check(topology.MongoDB); err == nil || !strings.Contains(err.Error(), "name its address") {
+	if err := Check(topology.MongoDB); err == nil || !strings.Contains(err.Error(), "name the address of a server") {
 		t.Error(err)
 	}
 }

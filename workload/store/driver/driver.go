@@ -21,8 +21,10 @@ func New(caller string, t *topology.Service) (store.Driver, error) {
 		return newSQL(t, mariadb(caller)), nil
 	case topology.Memcached:
 		return newMemcached(t), nil
+	case topology.MongoDB:
+		return newMongo(caller, t), nil
 	default:
-		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s yet; use --on virtual, or kind: redis, memcached, postgres or mysql", t.Name, t.Kind)
+		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s", t.Name, t.Kind)
 	}
 }
 
@@ -38,7 +40,9 @@ func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(c
 		return prepareSQL(ctx, t, mariadb("microsim"), seed)
 	case topology.Memcached:
 		return prepareMemcached(ctx, t, seed)
+	case topology.MongoDB:
+		return prepareMongo(ctx, t, seed)
 	default:
-		return nil, fmt.Errorf("items of kind %s cannot be written yet", t.Kind)
+		return nil, fmt.Errorf("there is no driver of kind %s", t.Kind)
 	}
 }

@@ -90,7 +90,7 @@ func ask(d store.Driver, address string, op topology.Operation) (outcome.Class, 
 
 // kinds are those that have a front and a driver.
 func kinds() []topology.Kind {
-	return []topology.Kind{topology.Redis, topology.Memcached, topology.Postgres, topology.MySQL}
+	return []topology.Kind{topology.Redis, topology.Memcached, topology.Postgres, topology.MySQL, topology.MongoDB}
 }
 
 // TestOperationsUnderFaults asks the embedded engine by the driver of each kind while
@@ -103,23 +103,26 @@ func TestOperationsUnderFaults(t *testing.T) {
 		want  outcome.Class
 		words words
 	}{
-		"slow":             {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second)}}, topology.OpRead, outcome.Timeout, nil},
+		"slow":             {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Minute)}}, topology.OpRead, outcome.Timeout, nil},
 		"others are quick": {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(time.Second), Operation: "write"}}, topology.OpRange, outcome.OK, nil},
 		"exhausted": {fault.Fault{Type: fault.ConnectionsExhausted}, topology.OpRead, outcome.StoreError,
 			words{topology.Redis: "max number of clients", topology.Postgres: "FATAL: sorry, too many clients already (SQLSTATE 53300)", topology.MySQL: "Error 1040 (08004): Too many connections", topology.Memcached: "ERROR Too many open connections"}},
 		"away": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Minute)}}, topology.OpRead, outcome.ConnectionError, nil},
 		"read only": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpTransaction, outcome.StoreError,
-			words{topology.Redis: "READONLY", topology.Postgres: "cannot execute INSERT in a read-only transaction (SQLSTATE 25006)", topology.MySQL: "Error 1290 (HY000)"}},
+			words{topology.Redis: "READONLY", topology.Postgres: "cannot execute INSERT in a read-only transaction (SQLSTATE 25006)", topology.MySQL: "Error 1290 (HY000)", topology.MongoDB: "(NotWritablePrimary) not primary"}},
 		"reads go on": {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: 1}}, topology.OpRead, outcome.OK, nil},
 		"auth": {fault.Fault{Type: fault.AuthRevoked}, topology.OpRange, outcome.StoreError,
-			words{topology.Redis: "NOAUTH", topology.Postgres: "permission denied for table items (SQLSTATE 42501)", topology.MySQL: "Error 1142 (42000): SELECT command denied"}},
+			words{topology.Redis: "NOAUTH", topology.Postgres: "permission denied for table items (SQLSTATE 42501)", topology.MySQL: "Error 1142 (42000): SELECT command denied", topology.MongoDB: "(Unauthorized) command find requires authentication"}},
 		"disk": {fault.Fault{Type: fault.DiskFull}, topology.OpWrite, outcome.StoreError,
-			words{topology.Redis: "MISCONF", topology.Postgres: "No space left on device (SQLSTATE 53100)", topology.MySQL: "Error 1114 (HY000): The table 'items' is full"}},
+			words{topology.Redis: "MISCONF", topology.Postgres: "No space left on device (SQLSTATE 53100)", topology.MySQL: "Error 1114 (HY000): The table 'items' is full", topology.MongoDB: "No space left on device"}},
 		"lock": {fault.Fault{Type: fault.LockWait}, topology.OpTransaction, outcome.StoreError,
-			words{topology.Postgres: "canceling statement due to lock timeout (SQLSTATE 55P03)", topology.MySQL: "Error 1205 (HY000): Lock wait timeout exceeded"}},
+			words{topology.Postgres: "canceling statement due to lock timeout (SQLSTATE 55P03)", topology.MySQL: "Error 1205 (HY000): Lock wait timeout exceeded", topology.MongoDB: "(LockTimeout)"}},
 	} {
 		for _, kind := range kinds() {
 			settings := topology.Store{Timeout: 500 * ms}
+			if kind == topology.MongoDB {
+				settings.Timeout = 1500 * ms // mongo-driver looks again for a lost server after 500 ms
+			}
 			if kind.HasRowLocks() {
 				settings.LockTimeout = 50 * ms
 			}
@@ -132,7 +135,7 @@ func TestOperationsUnderFaults(t *testing.T) {
 			t.Run(string(kind)+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				s, address := serve(t, service)
-				d := connect(t, service)
+				d, want := connect(t, service), tt.want
 				if class, err := ask(d, address, tt.op); class != outcome.OK {
 					t.Fatalf("before: %v", err)
 				}
@@ -145,8 +148,16 @@ func TestOperationsUnderFaults(t *testing.T) {
 						t.Errorf("on the former connection: %v", err)
 					}
 				}
+				if kind == topology.MongoDB && slices.Contains([]fault.Type{fault.ConnectionsExhausted, fault.Failover, fault.AuthRevoked}, f.Type) {
+					if class, err := ask(d, address, tt.op); class != outcome.ConnectionError { // nor does mongo-driver
+						t.Errorf("on the former connection: %v", err)
+					}
+				}
+				if kind == topology.MongoDB && f.Type == fault.ConnectionsExhausted {
+					want = outcome.ConnectionError // mongod closes them without a word
+				}
 				class, err := ask(d, address, tt.op)
-				if class != tt.want || tt.words != nil && !strings.Contains(err.Error(), tt.words[kind]) {
+				if class != want || tt.words != nil && !strings.Contains(err.Error(), tt.words[kind]) {
 					t.Errorf("it ends as %s: %v", class, err)
 				}
 				if hits := s.Faults()[0].Hits; hits == 0 && name != "others are quick" {
@@ -216,7 +227,11 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 				t.Errorf("%s: %v", kind, err)
 			}
 		}
-		if n := counted.taken.Load(); n != 1 {
+		want := int64(1)
+		if kind == topology.MongoDB {
+			want = 2 // mongo-driver has one more, on which it looks whether the server is there
+		}
+		if n := counted.taken.Load(); n != want {
 			t.Errorf("%s: %d connections", kind, n)
 		}
 	}

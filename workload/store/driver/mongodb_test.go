@@ -1,0 +1,308 @@
+package driver_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	server "github.com/microsim-dev/kubectl-microsim/workload/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
+)
+
+// serveVariable lets the test program be a store of MongoDB, until its input ends.
+const serveVariable = "MICROSIM_TEST_SERVES_MONGODB"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveVariable) == "" {
+		os.Exit(m.Run())
+	}
+	if err := serveAlone(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func serveAlone() error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s, err := server.New(server.Config{Service: *storeService(topology.MongoDB, topology.Store{Items: 1}), Seed: 1})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it, or ends
+	}()
+	fmt.Println(ln.Addr())
+	return s.Serve(ctx, ln)
+}
+
+// otherProcess starts a store of MongoDB that holds nothing in a process of its own.
+func otherProcess(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), serveVariable+"=yes"), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimSpace(line)
+	if err := mongoItems(t, address).Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func mongoItems(t *testing.T, address string) *mongo.Collection {
+	t.Helper()
+	c, err := mongo.Connect(options.Client().ApplyURI("mongodb://" + address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Disconnect(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c.Database("microsim").Collection("items")
+}
+
+// A store at an address is filled, answers through the relay, which counts, and is
+// emptied. The server is the embedded engine in another process: Debian has no mongod,
+// so nothing here is held against one.
+func TestMongoAtAnAddress(t *testing.T) {
+	address := otherProcess(t)
+	items := mongoItems(t, address)
+	t.Run("", func(t *testing.T) {
+		service := storeService(topology.MongoDB, topology.Store{Engine: topology.Real, Address: address, Items: 2500})
+		s, relay := serve(t, service)
+		d := connect(t, service)
+		for _, op := range topology.Operations() {
+			if class, err := ask(d, relay, op); class != outcome.OK {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+		if n, err := items.CountDocuments(t.Context(), bson.D{}); n != 2500 || err != nil {
+			t.Errorf("there are %d items, %v", n, err)
+		}
+		var doc struct{ Value string }
+		if err := items.FindOne(t.Context(), bson.D{{Key: "_id", Value: "item:2499"}}).Decode(&doc); err != nil || doc.Value != string(store.SeedValue(1, "db", 2499)) {
+			t.Errorf("an item is %q, %v", doc.Value, err)
+		}
+		if _, err := items.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "item:1"}, {Key: "value", Value: ""}}); !mongo.IsDuplicateKeyError(err) {
+			t.Errorf("an item that is there was inserted: %v", err)
+		}
+		for _, op := range topology.Operations() {
+			line := fmt.Sprintf("microsim_requests_total{code=\"ok\",endpoint=%q,service=\"db\"} 1\n", op)
+			for end := time.Now().Add(10 * time.Second); !strings.Contains(metricsOf(s), line); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("want %q in %s", line, metricsOf(s))
+				}
+			}
+		}
+	})
+	if n, err := items.CountDocuments(t.Context(), bson.D{}); n != 0 || err != nil {
+		t.Errorf("%d items are left, %v", n, err)
+	}
+}
+
+// A server that has the collection already is left as it is.
+func TestMongoThatIsInUseIsRefused(t *testing.T) {
+	address := otherProcess(t)
+	if _, err := mongoItems(t, address).InsertOne(t.Context(), bson.D{{Key: "_id", Value: "mine"}, {Key: "value", Value: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Config{Service: *storeService(topology.MongoDB, topology.Store{Engine: topology.Real, Address: address}), Seed: 1, Prepare: driver.Prepare})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "has a collection microsim.items already") {
+		t.Errorf("serving it: %v", err)
+	}
+}
+
+// TestMongoKeepsDocuments does random commands of the official driver, and compares each
+// answer with that of a map.
+func TestMongoKeepsDocuments(t *testing.T) {
+	_, address := serve(t, storeService(topology.MongoDB, topology.Store{Items: 5}))
+	items, kept := mongoItems(t, address), map[string]string{}
+	if err := items.Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	upsert := options.UpdateOne().SetUpsert(true)
+	for i := range 600 {
+		name, value := fmt.Sprint("k", r.IntN(5)), []string{"", "x", "it's", "a\x00b", "żółw"}[r.IntN(5)]
+		old, there := kept[name]
+		one, doc := bson.D{{Key: "_id", Value: name}}, bson.D{{Key: "_id", Value: name}, {Key: "value", Value: value}}
+		set := bson.D{{Key: "$set", Value: bson.D{{Key: "value", Value: value}}}}
+		var got, want string
+		switch ctx := t.Context(); r.IntN(9) {
+		case 0:
+			var found struct{ Value string }
+			err := items.FindOne(ctx, one).Decode(&found)
+			got, want = fmt.Sprint(found.Value, errors.Is(err, mongo.ErrNoDocuments)), fmt.Sprint(old, !there)
+		case 1:
+			n, err := items.CountDocuments(ctx, bson.D{})
+			got, want = fmt.Sprint(n, err), fmt.Sprint(len(kept), nil)
+		case 2:
+			_, err := items.InsertOne(ctx, doc)
+			got, want = fmt.Sprint(mongo.IsDuplicateKeyError(err)), fmt.Sprint(there)
+			if !there {
+				kept[name] = value
+			}
+		case 3:
+			result, err := items.UpdateOne(ctx, one, set, upsert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = fmt.Sprint(result.MatchedCount, result.ModifiedCount, result.UpsertedCount)
+			if want = "0 0 1"; there {
+				want = fmt.Sprint(1, number(old != value), 0)
+			}
+			kept[name] = value
+		case 4:
+			result, err := items.ReplaceOne(ctx, one, bson.D{{Key: "value", Value: value}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want = fmt.Sprint(result.MatchedCount, result.UpsertedCount), fmt.Sprint(number(there), 0)
+			if there {
+				kept[name] = value
+			}
+		case 5:
+			result, err := items.DeleteOne(ctx, one)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want = fmt.Sprint(result.DeletedCount), fmt.Sprint(number(there))
+			delete(kept, name)
+		case 6:
+			var before struct{ Value string }
+			err := items.FindOneAndUpdate(ctx, one, set, options.FindOneAndUpdate().SetUpsert(true)).Decode(&before)
+			got, want = fmt.Sprint(before.Value, errors.Is(err, mongo.ErrNoDocuments)), fmt.Sprint(old, !there)
+			kept[name] = value
+		case 7:
+			cursor, err := items.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: []string{"k1", "k3", "none"}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []struct {
+				ID    string `bson:"_id"`
+				Value string
+			}
+			if err := cursor.All(ctx, &found); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				got += fmt.Sprintf("%s=%s ", f.ID, f.Value)
+			}
+			for _, name := range []string{"k1", "k3"} {
+				if value, there := kept[name]; there {
+					want += fmt.Sprintf("%s=%s ", name, value)
+				}
+			}
+		default:
+			_, err := items.InsertMany(ctx, []any{bson.D{{Key: "_id", Value: "k0"}, {Key: "value", Value: "0"}}, doc}, options.InsertMany().SetOrdered(false))
+			var failed mongo.BulkWriteException
+			errors.As(err, &failed)
+			n := 0
+			for _, one := range [][2]string{{"k0", "0"}, {name, value}} {
+				if _, there := kept[one[0]]; there {
+					n++
+				} else {
+					kept[one[0]] = one[1]
+				}
+			}
+			got, want = fmt.Sprint(len(failed.WriteErrors)), fmt.Sprint(n)
+		}
+		if got != want {
+			t.Fatalf("%d: %s, want %s", i, got, want)
+		}
+	}
+}
+
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// What the embedded engine does not do, it refuses by name.
+func TestMongoRefusesOthers(t *testing.T) {
+	_, address := serve(t, storeService(topology.MongoDB, topology.Store{Items: 5}))
+	items := mongoItems(t, address)
+	ctx := t.Context()
+	_, byValue := items.Find(ctx, bson.D{{Key: "value", Value: "x"}})
+	_, projected := items.Find(ctx, bson.D{{Key: "_id", Value: "item:1"}}, options.Find().SetProjection(bson.D{{Key: "value", Value: 1}}))
+	_, elsewhere := items.Database().Collection("others").InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}})
+	_, more := items.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}, {Key: "value", Value: "y"}, {Key: "count", Value: 3}})
+	_, all := items.Find(ctx, bson.D{})
+	_, grouped := items.Aggregate(ctx, bson.A{bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$value"}}}}})
+	for what, err := range map[string]error{
+		"by something else than _id": byValue, "field projection of find": projected, "collection others": elsewhere,
+		"a document with a field count": more, "without a limit": all, "more than count": grouped,
+		"no such command: 'dropDatabase'": items.Database().Drop(ctx),
+	} {
+		var told mongo.ServerError
+		if !errors.As(err, &told) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if n, err := items.CountDocuments(ctx, bson.D{}); n != 5 || err != nil {
+		t.Errorf("afterwards there are %d items, %v", n, err)
+	}
+}
+
+// A client that limits the time of a command is told when it is over.
+func TestMongoKeepsTimes(t *testing.T) {
+	_, address := serve(t, storeService(topology.MongoDB, topology.Store{Latency: dist.Fixed(time.Minute)}))
+	err := mongoItems(t, address).Database().RunCommand(t.Context(), bson.D{
+		{Key: "find", Value: "items"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: "item:1"}}}, {Key: "limit", Value: 1}, {Key: "maxTimeMS", Value: 20},
+	}).Err()
+	if err == nil || !strings.Contains(err.Error(), "MaxTimeMSExpired") {
+		t.Errorf("it ends as %v", err)
+	}
+}

@@ -1,0 +1,210 @@
+package mongofront
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// fields tells the fields of a command, after its name, that one or all commands have
+// of their own. One that see does not know is refused.
+func (c *command) fields(see func(name string, v bson.RawValue) (known bool, err error)) error {
+	elements, err := c.body.Elements()
+	if err != nil {
+		return notKnown("a command that cannot be read")
+	}
+	for _, e := range elements[1:] {
+		known, err := see(e.Key(), e.Value())
+		switch {
+		case err != nil:
+			return err
+		case known || slices.Contains(generic(), e.Key()):
+		case e.Key() == "txnNumber":
+			return &failure{code: 20, name: "IllegalOperation", text: "Transaction numbers are only allowed on a replica set member or mongos"}
+		default:
+			return notKnown("field " + e.Key() + " of " + elements[0].Key())
+		}
+	}
+	return nil
+}
+
+// generic are the fields that every command may have, and that change nothing on a
+// server that stands alone and keeps all in memory.
+func generic() []string {
+	return []string{"$db", "lsid", "$readPreference", "$clusterTime", "comment", "readConcern", "writeConcern", "apiVersion", "apiStrict", "apiDeprecationErrors", "maxTimeMS", "ordered", "bypassDocumentValidation"}
+}
+
+// patience is the time that a client gives a command, in ctx.
+func (c *command) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ms, ok := c.body.Lookup("maxTimeMS").AsInt64OK(); ok && ms > 0 && ms <= 1<<31 {
+		return context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
+	}
+	return ctx, func() {}
+}
+
+// ordered reports whether the first write that fails ends the command.
+func (c *command) ordered() bool {
+	ordered, ok := c.body.Lookup("ordered").BooleanOK()
+	return ordered || !ok
+}
+
+// namespace is the name of the collection with its database. It is an error if that is
+// not the one that there is.
+func (c *command) namespace() (string, error) {
+	first, err := c.body.IndexErr(0)
+	if err != nil {
+		return "", notKnown("a command without a name")
+	}
+	collection, ok := first.Value().StringValueOK()
+	if !ok {
+		return "", wrongType(first.Key(), "string")
+	}
+	if collection != Collection {
+		return "", notKnown("collection " + collection[:min(len(collection), mostWord)])
+	}
+	db, _ := c.body.Lookup("$db").StringValueOK()
+	return db + "." + Collection, nil
+}
+
+// list is a list of documents, in the body or beside it.
+func (c *command) list(name string) ([]bson.Raw, error) {
+	if list, ok := c.lists[name]; ok {
+		return list, nil
+	}
+	array, ok := c.body.Lookup(name).ArrayOK()
+	if !ok {
+		return nil, wrongType(name, "array")
+	}
+	values, err := array.Values()
+	if err != nil {
+		return nil, wrongType(name, "array")
+	}
+	list := make([]bson.Raw, 0, len(values))
+	for _, v := range values {
+		doc, ok := v.DocumentOK()
+		if !ok || doc.Validate() != nil {
+			return nil, wrongType(name, "object")
+		}
+		list = append(list, doc)
+	}
+	return list, nil
+}
+
+// A choice is what a filter chooses.
+type choice struct {
+	// all says that it is every document.
+	all bool
+	// names are those of the documents; many says that they came as a list.
+	names []string
+	many  bool
+}
+
+// filter reads {}, {_id: text}, {_id: {$eq: text}} or {_id: {$in: [text, ...]}}.
+func filter(doc bson.Raw) (f choice, err error) {
+	elements, err := doc.Elements()
+	if err != nil {
+		return f, wrongType("filter", "object")
+	}
+	if len(elements) == 0 {
+		return choice{all: true}, nil
+	}
+	if len(elements) != 1 || elements[0].Key() != "_id" {
+		return f, notKnown("a filter by something else than _id")
+	}
+	v := elements[0].Value()
+	if name, ok := v.StringValueOK(); ok {
+		return choice{names: []string{name}}, nil
+	}
+	how, ok := v.DocumentOK()
+	if !ok {
+		return f, notKnown("an _id that is no text")
+	}
+	operators, err := how.Elements()
+	if err != nil || len(operators) != 1 {
+		return f, notKnown("a filter by more than one condition")
+	}
+	switch v := operators[0].Value(); operators[0].Key() {
+	case "$eq":
+		if name, ok := v.StringValueOK(); ok {
+			return choice{names: []string{name}}, nil
+		}
+	case "$in":
+		array, ok := v.ArrayOK()
+		if !ok {
+			return f, &failure{code: 2, name: "BadValue", text: "$in needs an array"}
+		}
+		values, err := array.Values()
+		if err != nil {
+			return f, wrongType("$in", "array")
+		}
+		f.many = true
+		for _, v := range values {
+			name, ok := v.StringValueOK()
+			if !ok {
+				return f, notKnown("an _id that is no text")
+			}
+			f.names = append(f.names, name)
+		}
+		slices.Sort(f.names)
+		f.names = slices.Compact(f.names)
+		return f, nil
+	}
+	return f, notKnown("a filter with " + operators[0].Key())
+}
+
+// fields of a document: its _id, if it has one, and its value.
+func item(doc bson.Raw) (id string, hasID bool, value []byte, err error) {
+	elements, err := doc.Elements()
+	if err != nil {
+		return "", false, nil, wrongType("document", "object")
+	}
+	hasValue := false
+	for _, e := range elements {
+		switch e.Key() {
+		case "_id":
+			if id, hasID = e.Value().StringValueOK(); !hasID {
+				return "", false, nil, notKnown("an _id that is no text")
+			}
+		case "value":
+			if value, hasValue = text(e.Value()); !hasValue {
+				return "", false, nil, notKnown("a value that is no text")
+			}
+		default:
+			return "", false, nil, notKnown("a document with a field " + strings.ToValidUTF8(e.Key()[:min(len(e.Key()), mostWord)], "?"))
+		}
+	}
+	if !hasValue {
+		return "", false, nil, notKnown("a document without a value")
+	}
+	return id, hasID, value, nil
+}
+
+// text is a value that is a text or bytes. It is a copy: the message does not last.
+func text(v bson.RawValue) ([]byte, bool) {
+	if s, ok := v.StringValueOK(); ok {
+		return []byte(s), true
+	}
+	if subtype, data, ok := v.BinaryOK(); ok && subtype == bson.TypeBinaryGeneric {
+		return slices.Clone(data), true
+	}
+	return nil, false
+}
+
+// present is a document as clients get it.
+func present(name string, value []byte) bson.D {
+	d := bson.D{{Key: "_id", Value: name}}
+	if utf8.Valid(value) {
+		return append(d, bson.E{Key: "value", Value: string(value)})
+	}
+	return append(d, bson.E{Key: "value", Value: bson.Binary{Data: value}})
+}
+
+// number reads a field that is a number of documents.
+func number(v bson.RawValue) (int64, bool) {
+	n, ok := v.AsInt64OK()
+	return n, ok
+}

@@ -108,7 +108,7 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 		patience = max(patience, runtimePatience)
 	}
 	return supervise.StartChild(ctx, supervise.Child{
-		Command: cmd, Output: d.outputOf(r), HelloTimeout: patience,
+		Command: cmd, Address: address, Output: d.outputOf(r), HelloTimeout: patience,
 		Start: func(start func() error) error {
 			if d.network == nil {
 				return d.spawner.Do(start)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,9 @@ type Child struct {
 	Started func(pid int) error
 	// Output gets what the process prints, except its address.
 	Output io.Writer
+	// Address is what it is asked to listen on; with port 0, or if it is empty, any
+	// will do.
+	Address string
 	// HelloTimeout bounds the time until it prints its address.
 	HelloTimeout time.Duration
 }
@@ -62,10 +67,29 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	if err := child.Started(cmd.Process.Pid); err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
-	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err != nil {
+	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err == nil {
+		err = c.hello.check(child.Address)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
 	return c, nil
+}
+
+// check says what is wrong with the address that a process has printed, which was
+// asked to listen on another; port 0 is any.
+func (h *hello) check(asked string) error {
+	for _, address := range []string{h.Addr, cmp.Or(h.Control, h.Addr)} {
+		_, port, err := net.SplitHostPort(address)
+		if n, numberErr := strconv.ParseUint(port, 10, 16); err != nil || numberErr != nil || n == 0 {
+			return fmt.Errorf("it printed the address %q, which is none; it must print a line {\"addr\":\"host:port\"} when it listens", address)
+		}
+	}
+	_, wanted, _ := net.SplitHostPort(asked)
+	if _, port, _ := net.SplitHostPort(h.Addr); wanted != "" && wanted != "0" && port != wanted {
+		return fmt.Errorf("it listens on %s, not on %s, which MICROSIM_ADDR asked for", h.Addr, asked)
+	}
+	return nil
 }
 
 func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (hello, error) {

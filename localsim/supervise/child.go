@@ -41,6 +41,8 @@ type Child struct {
 	Address string
 	// HelloTimeout bounds the time until it prints its address.
 	HelloTimeout time.Duration
+	// Meter is told of the process; it may be nil.
+	Meter *Meter
 }
 
 // StartChild starts a process for a replica and waits until it prints its
@@ -56,12 +58,20 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
 	// Children of the process may hold the pipes open for longer.
 	cmd.WaitDelay = time.Second
-	if err := child.Start(cmd.Start); err != nil {
+	meter := cmp.Or(child.Meter, &Meter{})
+	var began time.Time
+	start := func() error {
+		began = time.Now()
+		return cmd.Start()
+	}
+	if err := child.Start(start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
 	}
+	meter.started(cmd.Process.Pid, began)
 	go func() {
 		defer close(c.ended)
 		c.failure = c.output.explain(cmd.Wait())
+		meter.ended(cmd.ProcessState)
 		killGroup(cmd.Process.Pid)
 	}()
 	if err := child.Started(cmd.Process.Pid); err != nil {
@@ -73,6 +83,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
+	meter.told(c.hello.at)
 	return c, nil
 }
 
@@ -166,6 +177,7 @@ func newChildOutput(forward io.Writer) *childOutput {
 	o := &childOutput{hello: make(chan hello, 1)}
 	o.stdout.line = func(line []byte) {
 		if h, ok := parseHello(line); ok {
+			h.at = time.Now()
 			select {
 			case o.hello <- h:
 			default:
@@ -190,6 +202,8 @@ type hello struct {
 	// Control is where /admin and /readyz are reached past a full accept queue;
 	// empty means at Addr.
 	Control string `json:"control"`
+	// at is when the line came.
+	at time.Time
 }
 
 func parseHello(line []byte) (hello, bool) {

@@ -106,6 +106,7 @@ func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Insta
 	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.patience(d.service(r.Service()))); err != nil {
 		return err
 	}
+	r.meter.Answered()
 	if b := r.batch; b != nil {
 		r.batch = nil
 		if d.config.Isolation.ownProcesses() {

@@ -31,7 +31,8 @@ const roleVariable = "LOCALSIM_TEST_ROLE"
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
-	run := map[string]func() error{"agent": agent, "holder": holder, "deaf": deaf, "broken": broken, "stress": idleStress}[os.Getenv(roleVariable)]
+	run := map[string]func() error{"agent": agent, "holder": holder, "deaf": deaf, "broken": broken, "stress": idleStress,
+		"mute": mute, "babbler": babbler, "liar": liar, "stray": stray, "fleeting": fleeting}[os.Getenv(roleVariable)]
 	if run == nil {
 		os.Exit(m.Run())
 	}

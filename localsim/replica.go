@@ -19,6 +19,8 @@ type replica struct {
 	*supervise.Replica
 	// batch is what the replica starts with, nil after that.
 	batch *batch
+	// meter adds up what its processes take.
+	meter supervise.Meter
 	// builtFor is the system that the newest instance was made for.
 	builtFor atomic.Pointer[topology.System]
 
@@ -108,7 +110,7 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 		patience = max(patience, runtimePatience)
 	}
 	return supervise.StartChild(ctx, supervise.Child{
-		Command: cmd, Output: d.outputOf(r), HelloTimeout: patience,
+		Command: cmd, Address: address, Output: d.outputOf(r), HelloTimeout: patience, Meter: &r.meter,
 		Start: func(start func() error) error {
 			if d.network == nil {
 				return d.spawner.Do(start)

@@ -45,6 +45,7 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	stopTicking()
 	ticks.Wait()
 	r.account.EndLoad(report)
+	r.account.Processes(r.processes, readProcesses(ctx, deployment))
 	r.emit(LoadEnded{At: r.elapsed()})
 	if err == nil && r.Tail > 0 && r.deps.Collector != nil {
 		r.watchTail(loading)

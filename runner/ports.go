@@ -126,6 +126,14 @@ type Tracer interface {
 	Stop()
 }
 
+// A ProcessSource may be implemented by a Deployment whose replicas are processes on
+// this machine.
+type ProcessSource interface {
+	// Processes tells what the processes of each replica have taken until now, in the
+	// order of Replicas. It is empty if they are none.
+	Processes(ctx context.Context) []measure.Process
+}
+
 // A LogSource may be implemented by a Deployment whose services log somewhere else
 // than into this program.
 type LogSource interface {

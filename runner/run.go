@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner/account"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
 // Deps are what a run works with.
@@ -99,6 +100,8 @@ type running struct {
 	// began is the zero of elapsed times; only the run's own goroutine and those
 	// that it starts later read it.
 	began time.Time
+	// processes are what they had taken just before.
+	processes []measure.Process
 	// idle is closed when the system is idle after its load.
 	idle     chan struct{}
 	idleOnce sync.Once
@@ -229,8 +232,18 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 	}
 	// The first look at a large system takes a while, which is not to pass
 	// between the zero of the faults and that of the load.
+	r.processes = readProcesses(ctx, deployment)
 	r.begin()
 	return r.sendLoad(ctx, deployment, prepared)
+}
+
+// readProcesses reads what the processes of a deployment have taken; nil if it does
+// not tell.
+func readProcesses(ctx context.Context, deployment Deployment) []measure.Process {
+	if source, ok := deployment.(ProcessSource); ok {
+		return source.Processes(ctx)
+	}
+	return nil
 }
 
 // loadTarget tells the loader where the replicas are that are ready.

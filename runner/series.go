@@ -10,8 +10,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// RunAll plays variants of an experiment one after another, each with every
-// seed, each on a deployment of its own, and compares them. Without names all
+// RunAll plays variants of an experiment one after another, each on a deployment of
+// its own: all with the first seed, then all with the next, so that a machine whose
+// speed drifts is as fast for each of them. It compares them. Without names all
 // variants are played, or the experiment itself where it has none; without seeds
 // the experiment's own is used.
 //
@@ -39,12 +40,12 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 	deps = deps.withDefaults()
 	s := &series{deps: deps, observer: observer}
 	started := deps.Clock.Now()
-	for _, v := range variants {
-		applied, problems := e.Apply(v)
-		if err := problems.Err(); err != nil {
-			return nil, fmt.Errorf("checking variant %q of experiment %q: %w", v.Name, e.Name, err)
-		}
-		for _, seed := range seeds {
+	for _, seed := range seeds {
+		for _, v := range variants {
+			applied, problems := e.Apply(v)
+			if err := problems.Err(); err != nil {
+				return nil, fmt.Errorf("checking variant %q of experiment %q: %w", v.Name, e.Name, err)
+			}
 			applied.Seed = seed
 			s.planned = append(s.planned, applied)
 		}

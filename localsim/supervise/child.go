@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +36,13 @@ type Child struct {
 	Started func(pid int) error
 	// Output gets what the process prints, except its address.
 	Output io.Writer
+	// Address is what it is asked to listen on; with port 0, or if it is empty, any
+	// will do.
+	Address string
 	// HelloTimeout bounds the time until it prints its address.
 	HelloTimeout time.Duration
+	// Meter is told of the process; it may be nil.
+	Meter *Meter
 }
 
 // StartChild starts a process for a replica and waits until it prints its
@@ -51,21 +58,49 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
 	// Children of the process may hold the pipes open for longer.
 	cmd.WaitDelay = time.Second
-	if err := child.Start(cmd.Start); err != nil {
+	meter := cmp.Or(child.Meter, &Meter{})
+	var began time.Time
+	start := func() error {
+		began = time.Now()
+		return cmd.Start()
+	}
+	if err := child.Start(start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
 	}
+	meter.started(cmd.Process.Pid, began)
 	go func() {
 		defer close(c.ended)
 		c.failure = c.output.explain(cmd.Wait())
+		meter.ended(cmd.ProcessState)
 		killGroup(cmd.Process.Pid)
 	}()
 	if err := child.Started(cmd.Process.Pid); err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
-	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err != nil {
+	if c.hello, err = c.awaitHello(ctx, child.HelloTimeout); err == nil {
+		err = c.hello.check(child.Address)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.abandon())
 	}
+	meter.told(c.hello.at)
 	return c, nil
+}
+
+// check says what is wrong with the address that a process has printed, which was
+// asked to listen on another; port 0 is any.
+func (h *hello) check(asked string) error {
+	for _, address := range []string{h.Addr, cmp.Or(h.Control, h.Addr)} {
+		_, port, err := net.SplitHostPort(address)
+		if n, numberErr := strconv.ParseUint(port, 10, 16); err != nil || numberErr != nil || n == 0 {
+			return fmt.Errorf("it printed the address %q, which is none; it must print a line {\"addr\":\"host:port\"} when it listens", address)
+		}
+	}
+	_, wanted, _ := net.SplitHostPort(asked)
+	if _, port, _ := net.SplitHostPort(h.Addr); wanted != "" && wanted != "0" && port != wanted {
+		return fmt.Errorf("it listens on %s, not on %s, which MICROSIM_ADDR asked for", h.Addr, asked)
+	}
+	return nil
 }
 
 func (c *childInstance) awaitHello(ctx context.Context, bound time.Duration) (hello, error) {
@@ -142,6 +177,7 @@ func newChildOutput(forward io.Writer) *childOutput {
 	o := &childOutput{hello: make(chan hello, 1)}
 	o.stdout.line = func(line []byte) {
 		if h, ok := parseHello(line); ok {
+			h.at = time.Now()
 			select {
 			case o.hello <- h:
 			default:
@@ -166,6 +202,8 @@ type hello struct {
 	// Control is where /admin and /readyz are reached past a full accept queue;
 	// empty means at Addr.
 	Control string `json:"control"`
+	// at is when the line came.
+	at time.Time
 }
 
 func parseHello(line []byte) (hello, bool) {

@@ -97,8 +97,11 @@ type VariantSummary struct {
 	P50      *Figure                   `json:"p50,omitempty"`
 	P99      *Figure                   `json:"p99,omitempty"`
 	// Tail is in seconds, where the system was watched after the load.
-	Tail   *Figure        `json:"tail,omitempty"`
-	Checks []CheckSummary `json:"checks"`
+	Tail *Figure `json:"tail,omitempty"`
+	// Processes are those of the services whose replicas were processes on this
+	// machine.
+	Processes []ProcessSummary `json:"processes,omitempty"`
+	Checks    []CheckSummary   `json:"checks"`
 }
 
 // A CheckSummary says in how many runs a check held.
@@ -256,6 +259,7 @@ func summarise(v experiment.Variant, results []*Result) VariantSummary {
 			s.Outcomes[class] = f
 		}
 	}
+	s.Processes = summariseProcesses(results)
 	for _, r := range results {
 		s.Passed = s.Passed && r.Passed
 		if r.Aborted != nil {

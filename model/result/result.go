@@ -64,8 +64,11 @@ type Result struct {
 	Recoveries []Recovery `json:"recoveries"`
 	// Segments are the whole run, the phases of the load, and the parts before,
 	// during and after the faults.
-	Segments []Segment   `json:"segments"`
-	Load     *LoadReport `json:"load,omitempty"`
+	Segments []Segment `json:"segments"`
+	// Processes are those of the services whose replicas are processes on this
+	// machine; absent elsewhere.
+	Processes []ProcessStats `json:"processes,omitempty"`
+	Load      *LoadReport    `json:"load,omitempty"`
 	// Explanation says why requests went wrong, as far as a run in virtual time has
 	// recorded it; absent in real ones.
 	Explanation *Explanation `json:"explanation,omitempty"`
@@ -158,6 +161,9 @@ type Environment struct {
 	Costs *Costs `json:"costs,omitempty"`
 	// Stores has the engine of each data store: what answered its operations.
 	Stores map[string]topology.Engine `json:"stores,omitempty"`
+	// Runtimes has the runtime of each service that another program than the agent
+	// serves.
+	Runtimes map[string]topology.RuntimeName `json:"runtimes,omitempty"`
 }
 
 // UsualCosts are those that runs in virtual time have without a calibration.

@@ -23,7 +23,9 @@ type document struct {
 	Runs       []runDocument       `json:"runs"`
 	Comparison []segmentComparison `json:"comparison"`
 	Overlays   []overlay           `json:"overlays"`
-	Confidence float64             `json:"confidence"`
+	// Processes are absent unless another program than the agent serves something.
+	Processes  []processRow `json:"processes,omitempty"`
+	Confidence float64      `json:"confidence"`
 }
 
 type runDocument struct {
@@ -184,6 +186,7 @@ func newDocument(p Page) (*document, error) {
 		d.Runs = append(d.Runs, *run)
 	}
 	d.Comparison, d.Overlays = compare(p.Runs), newOverlays(p.Runs, points)
+	d.Processes = processes(p.Runs)
 	return d, nil
 }
 

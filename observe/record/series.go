@@ -14,8 +14,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// ComparisonFile is the file that holds a series of runs together.
-const ComparisonFile = "comparison.json"
+// ComparisonFile is the file that holds a series of runs together, FiguresFile has
+// the figures of its variants as a table.
+const (
+	ComparisonFile = "comparison.json"
+	FiguresFile    = "comparison.csv"
+)
 
 // A Series records several runs into sub-directories of one directory, named
 // variant/seed-N or, where there are no variants, seed-N, and beside them the
@@ -128,7 +132,7 @@ func (s *Series) end(result *result.Result) {
 // Err returns what has gone wrong so far.
 func (s *Series) Err() error { return s.err }
 
-// Finish writes the comparison; nil writes none. It returns all that has gone
+// Finish writes the comparison and its figures; nil writes none. It returns all that has gone
 // wrong, as Err does from then on.
 func (s *Series) Finish(c *result.Comparison) error {
 	if s.current != nil {
@@ -144,6 +148,7 @@ func (s *Series) Finish(c *result.Comparison) error {
 		err = s.write(ComparisonFile, text.Bytes())
 	}
 	s.note(err)
+	s.note(s.write(FiguresFile, figureTable(c)))
 	return s.err
 }
 

@@ -12,13 +12,15 @@ import (
 )
 
 // Comparison prints how the variants of an experiment did: a line for each with
-// intervals where there are several seeds, the counts per window of the first
+// intervals where there are several seeds, what the processes of services in other
+// runtimes took, the counts per window of the first
 // run of each, the checks that did not hold everywhere, and the ranking.
 func Comparison(w io.Writer, c *result.Comparison, style Style) error {
 	p := comparison{c, style, strings.Builder{}}
 	p.title()
 	p.variants()
 	p.figures()
+	p.processes()
 	p.predictions()
 	p.explanations()
 	p.differences()

@@ -26,6 +26,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s := summary{result: r, style: style}
 	s.title()
 	s.figures()
+	s.processes()
 	s.prediction()
 	s.explanation()
 	s.outcomes()
@@ -50,8 +51,8 @@ type summary struct {
 	result *result.Result
 	style  Style
 	text   strings.Builder
-	// offered and degraded say which columns there are.
-	offered, degraded bool
+	// offered, degraded and runtimes say which columns there are.
+	offered, degraded, runtimes bool
 }
 
 func (s *summary) line(text string) {
@@ -133,9 +134,15 @@ func (s *summary) figures() {
 		return
 	}
 	g := grid{left: 2}
+	s.runtimes = len(s.result.Environment.Runtimes) > 0
 	s.offered = slices.ContainsFunc(parts, func(p *result.Segment) bool { return differs(p.Clients.OfferedRate, p.Clients.Rate) })
 	s.degraded = slices.ContainsFunc(parts, anyDegraded)
-	head := []string{"SERVICE", "WHEN", "REQUESTS"}
+	head := []string{"SERVICE"}
+	if s.runtimes {
+		g.left++
+		head = append(head, "RUNTIME")
+	}
+	head = append(head, "WHEN", "REQUESTS")
 	if s.offered {
 		head = append(head, "OFFERED/S")
 	}
@@ -160,7 +167,7 @@ func (s *summary) figures() {
 			}
 			x := &p.Services[at]
 			if x.Up == 0 && x.Seconds > 0 {
-				g.add(cell{name, plain}, cell{when(p), dim}, cell{"no answer", bad})
+				g.add(append(s.begin(name, plain), cell{when(p), dim}, cell{"no answer", bad})...)
 			} else {
 				s.row(&g, name, plain, p, &figures{x.Requests, x.Errors, x.Degraded, "", x.Rate, serviceLatencies(x.Latency)}, up(x))
 			}
@@ -198,7 +205,7 @@ type figures struct {
 }
 
 func (s *summary) row(g *grid, name string, t tone, p *result.Segment, f *figures, up cell) {
-	row := []cell{{name, t}, {when(p), dim}, {count(f.requests), plain}}
+	row := append(s.begin(name, t), cell{when(p), dim}, cell{count(f.requests), plain})
 	if s.offered {
 		row = append(row, cell{f.offered, plain})
 	}
@@ -207,6 +214,16 @@ func (s *summary) row(g *grid, name string, t tone, p *result.Segment, f *figure
 		row = append(row, cell{share(f.degraded, f.requests), errorTone(f.degraded)})
 	}
 	g.add(append(row, cell{f.p50, plain}, cell{f.p99, plain}, up)...)
+}
+
+// begin begins the row of a service, or of the clients, with what serves it. Where the
+// name is not said again, neither is that.
+func (s *summary) begin(name string, t tone) []cell {
+	row := []cell{{name, t}}
+	if s.runtimes {
+		row = append(row, cell{string(s.result.Environment.Runtimes[name]), dim})
+	}
+	return row
 }
 
 // up is the share of the time in which the service could be reached.

@@ -23,11 +23,15 @@ func noteUnused(w io.Writer, system *topology.System, f *fault.Fault) {
 // noteOneThread says what a fault of type cpu does to a service whose runtime has one
 // thread: more than users expect.
 func noteOneThread(w io.Writer, system *topology.System, f *fault.Fault) {
-	service := system.Service(f.Target.Service)
-	if f.Type != fault.CPU || service == nil {
-		return
+	if service := system.Service(f.Target.Service); service != nil {
+		NoteOneThread(w, service.Runtime, f)
 	}
-	if r, _ := service.Foreign(); r.OneThread {
-		fmt.Fprintf(w, "note: runtime %s of service %q has one thread, so while fault %q works on a processor the replica answers nobody, health checks included, and may be restarted\n", r.Name, service.Name, f.Label())
+}
+
+// NoteOneThread says what a fault of type cpu does to a service of a runtime that has
+// one thread.
+func NoteOneThread(w io.Writer, runtime topology.RuntimeName, f *fault.Fault) {
+	if r, _ := topology.LookupRuntime(runtime); r.OneThread && f.Type == fault.CPU {
+		fmt.Fprintf(w, "note: runtime %s of service %q has one thread, so while fault %q works on a processor the replica answers nobody, health checks included, and may be restarted\n", r.Name, f.Target.Service, f.Label())
 	}
 }

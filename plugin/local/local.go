@@ -69,6 +69,14 @@ func (l *Flags) IsolationArgs() []string {
 	return []string{"--isolation", l.Isolation}
 }
 
+// Processes makes each replica a process of its own, unless an isolation was asked
+// for.
+func (l *Flags) Processes() {
+	if l.explicit == nil || !l.explicit() {
+		l.Isolation, l.explicit = string(localsim.Process), func() bool { return true }
+	}
+}
+
 // Validate refuses isolations and ports that do not exist.
 func (l *Flags) Validate() error {
 	if l.PortBase < 0 || l.PortBase > 65535 {

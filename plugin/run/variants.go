@@ -106,6 +106,9 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err := o.skipMissing(ctx, &e); err != nil {
 		return err
 	}
+	if err := o.alikeIsolated(&e); err != nil {
+		return err
+	}
 	recorded, err := o.recordSeries(&e)
 	if err != nil {
 		return err
@@ -187,6 +190,25 @@ func (o *runOptions) skipMissing(ctx context.Context, e *experiment.Experiment) 
 		return nil
 	}
 	o.series.variants = left
+	return nil
+}
+
+// alikeIsolated makes the replicas of all variants processes if another program than
+// the agent serves a service in one of them: an agent within this program would save
+// the way between processes that the others go.
+func (o *runOptions) alikeIsolated(e *experiment.Experiment) error {
+	if o.target.On != "local" {
+		return nil
+	}
+	chosen, err := e.Select(o.series.names())
+	if err != nil {
+		return err
+	}
+	for _, v := range chosen {
+		if applied, problems := e.Apply(v); problems.Err() == nil && len(applied.System.Foreign()) > 0 {
+			o.local.Processes()
+		}
+	}
 	return nil
 }
 

@@ -192,7 +192,16 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)
-		return faults.Print(streams, output, status.Faults)
+		if err := faults.Print(streams, output, status.Faults); err != nil {
+			return err
+		}
+	}
+	for i := range status.Faults {
+		for _, s := range status.Services {
+			if f := &status.Faults[i].Fault; s.Name == f.Target.Service {
+				faults.NoteOneThread(streams.Err, s.Runtime, f)
+			}
+		}
 	}
 	return nil
 }

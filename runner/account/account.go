@@ -62,6 +62,8 @@ type Account struct {
 	phase int
 	// alerts are what a Prometheus saw.
 	alerts *result.Alerts
+	// before and after are what processes had taken at both ends of the load.
+	before, after []measure.Process
 	// last is when the last second ended, and earlier what was counted until then.
 	last    time.Duration
 	earlier measure.Tally
@@ -76,7 +78,7 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 	}
 	schedule := measure.NewSchedule(e.Load)
 	length, _ := experiment.Length(e.Load)
-	o.Environment.Stores = engines(&e.System)
+	o.Environment.Stores, o.Environment.Runtimes = engines(&e.System), runtimes(&e.System)
 	faults := NewFaultLog(plan)
 	faults.schedule = schedule
 	return &Account{
@@ -99,6 +101,21 @@ func engines(system *topology.System) map[string]topology.Engine {
 			byName = map[string]topology.Engine{}
 		}
 		byName[name] = system.Service(name).StoreSettings().Engine
+	}
+	return byName
+}
+
+// runtimes are those of the services that another program than the agent serves; nil
+// if there are none.
+func runtimes(system *topology.System) map[string]topology.RuntimeName {
+	var byName map[string]topology.RuntimeName
+	for i := range system.Services {
+		if r, foreign := system.Services[i].Foreign(); foreign {
+			if byName == nil {
+				byName = map[string]topology.RuntimeName{}
+			}
+			byName[system.Services[i].Name] = r.Name
+		}
 	}
 	return byName
 }
@@ -239,6 +256,14 @@ func (a *Account) EndLoad(report *result.LoadReport) {
 	a.result.Load = report
 }
 
+// Processes notes what the processes of replicas had taken before the load began, and
+// when it had ended.
+func (a *Account) Processes(before, after []measure.Process) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.before, a.after = before, after
+}
+
 // BeginTail says that the system is watched after its load. It returns when the
 // watching ends if the system is not Idle before.
 func (a *Account) BeginTail() (until time.Time) {
@@ -296,6 +321,7 @@ func (a *Account) measure() {
 		LoadStarted: r.LoadStarted, Recoveries: r.Recoveries, Tail: r.Tail,
 	}
 	r.Segments = cut.Segments(end)
+	r.Processes = measure.Processes(&a.experiment.System, a.before, a.after, r.Segments[0].Services)
 	r.Timeline = a.clients.Timeline(end)
 	until := a.clients.Until(end)
 	if r.Tail != nil {

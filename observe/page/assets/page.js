@@ -66,7 +66,7 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'alerts', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'processes', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'alerts', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -191,6 +191,17 @@ class Page {
       variantCharts(data, state.curve, this.choice));
   }
 
+  processes() {
+    const rows = this.data.processes || [];
+    if (!rows.length) return null;
+    const several = rows.some(r => Object.values(r.figures).some(f => f.values.length > 1)), services = new Set(rows.map(r => r.service)).size > 1;
+    const row = r => h('tr', { 'data-process': r.variant }, h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant)), services ? h('td', { class: 'left' }, r.service) : null, h('td', { class: 'left' }, r.runtime),
+      [['cpu', seconds], ['peak', bytes], ['memory', bytes], ['address', seconds], ['ready', seconds]].map(([key, format]) => h('td', {}, figureCell(r.figures[key], format))));
+    return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, services ? 'Processes of services' : 'Processes of ' + rows[0].service), h('span', { class: 'soft' }, 'whole run' + (several ? `; mean of the runs, of times the geometric one; below it the ${share(this.data.confidence)} interval` : ''))),
+      table([{ text: 'variant', left: true }, ...(services ? [{ text: 'service', left: true }] : []), { text: 'runtime', left: true }, 'processor time per request', 'most memory', 'memory at the end', 'address after', 'ready after'], rows.map(row), { label: 'Processes' }),
+      h('p', { class: 'soft' }, 'Processor time is that of user and system during the load, by the requests that the service counted. Memory is resident; the most is since the start of the process. The address and the first answer that it is ready are counted from the start of the process, while the other services start, too.'));
+  }
+
   system() {
     if (!this.segment) return null;
     const { state } = this;
@@ -280,14 +291,15 @@ class Page {
       const curve = (values, look, label) => h('td', { class: 'chartcell' }, c ? spark(c.t, values, look, end, windows, `${label} of ${name}`) : null);
       return h('tr', { class: name === this.state.service ? 'chosen' : null, 'data-service': name },
         h('th', { scope: 'row', class: 'left' }, h('button', { type: 'button', 'data-pick': name, title: 'show ' + name, onclick: () => this.chooseService(name) }, name)),
+        run.environment.runtimes ? h('td', { class: 'left' }, run.environment.runtimes[name] || '') : null,
         h('td', {}, number(v && v.rate)), c ? curve(c.rate, looks.ok, 'requests') : h('td', {}),
         h('td', { class: 'mark' + (v && v.errors ? ' worse' : '') }, share(v ? ratio(v.errors, v.requests) : null)), c ? curve(c.errors, looks.http_error, 'errors') : h('td', {}),
         h('td', {}, quantile(l, 'p50')), h('td', {}, quantile(l, 'p99')), c ? curve(c.p99, looks.p99, 'p99') : h('td', {}),
         h('td', {}, count(v && v.maxInFlight)), h('td', {}, count(v && v.maxQueueLength)), h('td', { class: v && v.availability < 0.995 ? 'fail' : null }, share(v && v.availability)));
     };
-    const wide = text => h('th', { scope: 'colgroup', colspan: 2 }, text);
+    const wide = text => h('th', { scope: 'colgroup', colspan: 2 }, text), runtimes = run.environment.runtimes;
     return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, 'Every service, ' + longName(segment)), h('span', { class: 'soft' }, `figures of ${moment(segment.from)} to ${moment(segment.to)}, curves of the whole run, each on its own scale`)),
-      table([{ text: 'service', left: true }, wide('requests per second'), wide('errors'), 'p50', wide('p99'), 'most in flight', 'most waiting', 'up'], this.worst(stats).map(row), { label: 'Every service' }),
+      table([{ text: 'service', left: true }, ...(runtimes ? [{ text: 'runtime', left: true }] : []), wide('requests per second'), wide('errors'), 'p50', wide('p99'), 'most in flight', 'most waiting', 'up'], this.worst(stats).map(row), { label: 'Every service' }),
       this.services.length > most ? h('p', { class: 'soft' }, `The ${most} services that did worst are listed, of ${this.services.length}; pick the others above.`) : null);
   }
 

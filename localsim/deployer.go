@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -114,6 +115,9 @@ type Config struct {
 	// StateDir is the directory of the registry. If it is empty, the system is
 	// not registered and has no control plane.
 	StateDir string
+	// Sent adds to a status what has become of what is sent of the system to others; it
+	// may be nil.
+	Sent func(*control.Status)
 	// Logger gets what happens to replicas; nil drops it.
 	Logger *slog.Logger
 	// Output gets what the processes print; nil drops it. OutputOf, which may be nil,

@@ -50,6 +50,9 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		Name: d.name, Isolation: control.Isolation(d.config.Isolation), Seed: d.seed, Started: d.started, PID: os.Getpid(),
 		Control: d.ControlURL(), Services: []control.ServiceStatus{}, Faults: faults, Outages: append([]supervise.Outage{}, d.Outages()...),
 	}
+	if d.config.Sent != nil {
+		d.config.Sent(s)
+	}
 	byService := map[string][]runner.Replica{}
 	for _, r := range replicas {
 		byService[r.Service] = append(byService[r.Service], r)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -25,6 +26,9 @@ type Status struct {
 	Services []ServiceStatus    `json:"services"`
 	Faults   []runner.Injection `json:"faults"`
 	Outages  []supervise.Outage `json:"recoveries"`
+	// OTLP says what a collector has got of the system so far; it is absent if there
+	// is none.
+	OTLP *result.OTLP `json:"otlp,omitempty"`
 }
 
 // A ServiceStatus describes a service of a running system.

@@ -140,11 +140,13 @@ type OTLP struct {
 
 // OTLPCounts say what became of the items of one signal: Sent were taken by the
 // collector, Refused were not, and Dropped could not be sent. Trouble is what the
-// collector, or the way to it, said last; empty if all went well.
+// collector, or the way to it, said last; empty if all went well. Waiting are those of
+// a system that still runs.
 type OTLPCounts struct {
 	Sent    int64  `json:"sent"`
 	Dropped int64  `json:"dropped"`
 	Refused int64  `json:"refused"`
+	Waiting int64  `json:"waiting,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 )
 
-// spansOf are spans as traces.jsonl has them. They are sent before the whole trace is
-// known, so the request at the first service is put below the root here.
-func spansOf(origin *trace.Origin, spans []span.Span) []*tracepb.ResourceSpans {
+// belowRoots puts the requests at first services below the roots that their load makes:
+// spans are sent before the whole trace is known.
+func belowRoots(spans []span.Span) []span.Span {
 	linked := make([]span.Span, len(spans))
 	for i := range spans {
 		linked[i] = spans[i]
@@ -25,7 +25,12 @@ func spansOf(origin *trace.Origin, spans []span.Span) []*tracepb.ResourceSpans {
 			s.Parent = span.IdsOf(s.Trace, s.Request).Root()
 		}
 	}
-	export := origin.Encode(linked)
+	return linked
+}
+
+// spansOf are spans as traces.jsonl has them.
+func spansOf(origin *trace.Origin, spans []span.Span) []*tracepb.ResourceSpans {
+	export := origin.Encode(spans)
 	messages := make([]*tracepb.ResourceSpans, len(export.ResourceSpans))
 	for i := range export.ResourceSpans {
 		from := &export.ResourceSpans[i]

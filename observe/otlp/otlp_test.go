@@ -136,6 +136,20 @@ func checkMetrics(t *testing.T, c *otlptest.Collector) {
 	}
 }
 
+// Where nobody sends roots, the request at the first service is the top of its trace.
+func TestRootless(t *testing.T) {
+	c := otlptest.New(t, nil)
+	s := sender(t, otlp.Options{URL: c.URL, Rootless: true})
+	list := spans(1)
+	s.Spans(list)
+	if sent := s.Close(t.Context()); sent.Spans.Sent != 1 {
+		t.Fatalf("sent is %+v", sent)
+	}
+	if got := c.Spans()[0].Item; len(got.GetParentSpanId()) != 0 || string(got.GetSpanId()) != string(list[0].ID[:]) {
+		t.Errorf("the span is %v", got)
+	}
+}
+
 // A collector in trouble takes what it can, and every span is accounted for.
 func TestTrouble(t *testing.T) {
 	for name, c := range map[string]struct {

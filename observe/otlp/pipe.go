@@ -39,7 +39,9 @@ type pipe[T any] struct {
 	room    *sync.Cond
 	// failing says that the collector did not take the last request.
 	failing, closed bool
-	counts          result.OTLPCounts
+	// under are those that are being sent.
+	under  int
+	counts result.OTLPCounts
 
 	wake chan struct{}
 	// hurry ends the waiting between two attempts, cut all sending.
@@ -125,7 +127,7 @@ func (p *pipe[T]) take() []T {
 	batch := append([]T(nil), p.waiting[:n]...)
 	rest := copy(p.waiting, p.waiting[n:])
 	clear(p.waiting[rest:])
-	p.waiting = p.waiting[:rest]
+	p.waiting, p.under = p.waiting[:rest], n
 	p.room.Broadcast()
 	return batch
 }
@@ -184,6 +186,7 @@ func (p *pipe[T]) deliver(ctx context.Context, items []T) {
 func (p *pipe[T]) note(dropped, sent, refused int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.under = 0
 	p.counts.Dropped += dropped
 	p.counts.Sent += sent
 	p.counts.Refused += refused
@@ -228,7 +231,9 @@ func (p *pipe[T]) close(ctx context.Context) {
 func (p *pipe[T]) sums() result.OTLPCounts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.counts
+	counts := p.counts
+	counts.Waiting = int64(len(p.waiting) + p.under)
+	return counts
 }
 
 // A courier posts messages to one address.

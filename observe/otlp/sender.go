@@ -1,6 +1,6 @@
-// Package otlp sends the spans, metrics and logs of a run to an OpenTelemetry
-// collector, or to anything else that receives OTLP over HTTP, while the run goes on.
-// The run never waits for the collector: what waits to be sent is bounded, and what
+// Package otlp sends the spans, metrics and logs of a system to an OpenTelemetry
+// collector, or to anything else that receives OTLP over HTTP, while the system runs.
+// It never waits for the collector: what waits to be sent is bounded, and what
 // does not fit is counted.
 //
 // Messages are those of OTLP 1.x (opentelemetry.io/docs/specs/otlp), in the official
@@ -54,6 +54,9 @@ type Options struct {
 	// Pace has those who add items wait while there is no room, as long as the
 	// collector takes what it is sent: for items that are not of real time.
 	Pace bool
+	// Rootless says that nobody sends the roots of traces, so that the request at the
+	// first service is the top of its trace.
+	Rootless bool
 }
 
 // ParseURL checks the URL of a collector.
@@ -74,7 +77,7 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// A Sender sends what one run showed. Its methods may be called by several
+// A Sender sends what one system shows. Its methods may be called by several
 // goroutines at once.
 type Sender struct {
 	url     string
@@ -100,6 +103,9 @@ func New(o Options, origin trace.Origin) (*Sender, error) {
 	}}
 	at := func(path string) courier { return courier{s.client, u.JoinPath(path).String(), o.Headers} }
 	s.spans = newPipe(o, at(tracesPath), func(spans []span.Span) proto.Message {
+		if !o.Rootless {
+			spans = belowRoots(spans)
+		}
 		return &tracepb.ExportTraceServiceRequest{ResourceSpans: spansOf(&origin, spans)}
 	}, func() partial { return &tracePartial{} })
 	s.logs = newPipe(o, at(logsPath), func(lines []logline.Line) proto.Message {
@@ -146,5 +152,10 @@ func (s *Sender) Close(ctx context.Context) *result.OTLP {
 	}
 	closing.Wait()
 	s.client.CloseIdleConnections()
+	return s.Sums()
+}
+
+// Sums says what has become of everything so far.
+func (s *Sender) Sums() *result.OTLP {
 	return &result.OTLP{URL: s.url, Spans: s.spans.sums(), Logs: s.logs.sums(), Points: s.metrics.sums()}
 }

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
@@ -25,12 +27,17 @@ func keptLines(r *result.Result) (lines []string) {
 	return lines
 }
 
-// sentLines say what a collector got; none if there was none.
-func sentLines(r *result.Result) (lines []string) {
-	o := r.OTLP
-	if o == nil {
-		return nil
+// PrintSent says what a collector has got; nothing for nil.
+func PrintSent(w io.Writer, o *result.OTLP) {
+	if o != nil {
+		fmt.Fprintf(w, "%s\n%s\n", sentTitle(o), strings.Join(sentLines(o), "\n"))
 	}
+}
+
+func sentTitle(o *result.OTLP) string { return "Collector " + o.URL }
+
+// sentLines say what a collector got.
+func sentLines(o *result.OTLP) (lines []string) {
 	lines = append(lines, fmt.Sprintf("  %s, %s and %s sent", plural64(o.Spans.Sent, "span"), plural64(o.Logs.Sent, "log line"), plural64(o.Points.Sent, "data point")))
 	for _, signal := range []struct {
 		name   string
@@ -45,6 +52,8 @@ func sentLines(r *result.Result) (lines []string) {
 			text = fmt.Sprintf("  %s: %s dropped", signal.name, count(c.Dropped))
 		case c.Refused > 0:
 			text = fmt.Sprintf("  %s: %s refused", signal.name, count(c.Refused))
+		case c.Waiting > 0 && c.Trouble != "":
+			text = fmt.Sprintf("  %s: %s waiting", signal.name, count(c.Waiting))
 		default:
 			continue
 		}

@@ -38,7 +38,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.alerts()
 	s.section("Not kept", keptLines(r))
 	if r.OTLP != nil {
-		s.section("Collector "+r.OTLP.URL, sentLines(r))
+		s.section(sentTitle(r.OTLP), sentLines(r.OTLP))
 	}
 	s.checks()
 	if _, err := io.WriteString(w, s.text.String()); err != nil {

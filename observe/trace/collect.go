@@ -162,8 +162,9 @@ func (c *Collector) askLoad() {
 
 // query asks for what has not come yet.
 func (a *asked) query(store *Store) control.SpanQuery {
-	failed := store.failedFrom(a.failed)
-	return control.SpanQuery{From: a.from, Instance: a.instance, Traces: failed[:min(len(failed), control.MaxTracesAsked)]}
+	failed, first := store.failedFrom(a.failed, control.MaxTracesAsked)
+	a.failed = first
+	return control.SpanQuery{From: a.from, Instance: a.instance, Traces: failed}
 }
 
 // take takes an answer in, and reports whether there may be more.

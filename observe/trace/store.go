@@ -17,13 +17,18 @@ const MaxSpans = 200_000
 
 // A Store has the traces of one run. It may be used by several goroutines.
 type Store struct {
+	// passage says that spans are passed on and not kept.
+	passage bool
+
 	mu     sync.Mutex
 	traces map[span.TraceID]*Trace
 	spans  int
 	lost   int64
 	// failed are traces that are kept because a request failed, in the order in
-	// which that became known: others may have spans of them.
-	failed []span.TraceID
+	// which that became known: others may have spans of them. forgotten is how many
+	// before them are no longer known.
+	failed    []span.TraceID
+	forgotten int
 	// more is told of all spans that come; it may be nil.
 	more func([]span.Span)
 }
@@ -41,6 +46,18 @@ func NewStore(more func([]span.Span)) *Store {
 	return &Store{traces: map[span.TraceID]*Trace{}, more: more}
 }
 
+// maxFailed is how many failed traces a passage remembers: replicas have the spans of
+// others for some seconds only.
+const maxFailed = 1 << 14
+
+// NewPassage returns a store that keeps no spans: it hands them over, and remembers
+// which of the last traces failed. A system that runs for days fits into it.
+func NewPassage(to func([]span.Span)) *Store {
+	s := NewStore(to)
+	s.passage = true
+	return s
+}
+
 // Add takes spans in. A store that is full takes in no further traces, and counts
 // what it does not take.
 func (s *Store) Add(spans []span.Span) {
@@ -50,8 +67,29 @@ func (s *Store) Add(spans []span.Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range spans {
-		s.add(&spans[i])
+		if s.passage {
+			s.pass(&spans[i])
+		} else {
+			s.add(&spans[i])
+		}
 	}
+}
+
+// pass notes whether the trace of a span that is passed on failed.
+func (s *Store) pass(sp *span.Span) {
+	if !sp.Failed() || sp.Sampled || s.traces[sp.Trace] != nil {
+		return
+	}
+	s.traces[sp.Trace] = &Trace{ID: sp.Trace, failed: true}
+	s.failed = append(s.failed, sp.Trace)
+	if len(s.failed) < 2*maxFailed {
+		return
+	}
+	old := len(s.failed) - maxFailed
+	for _, id := range s.failed[:old] {
+		delete(s.traces, id)
+	}
+	s.failed, s.forgotten = append([]span.TraceID(nil), s.failed[old:]...), s.forgotten+old
 }
 
 func (s *Store) add(sp *span.Span) {
@@ -80,11 +118,14 @@ func (s *Store) Lose(n int64) {
 	s.lost += n
 }
 
-// failedFrom returns the traces that failed, from a place on.
-func (s *Store) failedFrom(i int) []span.TraceID {
+// failedFrom returns the first of the traces that failed, most of them at most, from a
+// place on, and the place of the first of them: those before may have been forgotten.
+func (s *Store) failedFrom(place, most int) (failed []span.TraceID, first int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.failed[min(i, len(s.failed)):])
+	first = min(max(place, s.forgotten), s.forgotten+len(s.failed))
+	failed = s.failed[first-s.forgotten:]
+	return slices.Clone(failed[:min(most, len(failed))]), first
 }
 
 // Lost is how many spans are known to be missing.
@@ -111,6 +152,9 @@ func (s *Store) Summary(sample float64) *result.Traces {
 func (s *Store) Traces() []Trace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.passage {
+		return nil
+	}
 	traces := make([]Trace, 0, len(s.traces))
 	for _, t := range s.traces {
 		traces = append(traces, Trace{ID: t.ID, Spans: order(t.Spans)})

@@ -295,6 +295,38 @@ func TestStoreIsBounded(t *testing.T) {
 	}
 }
 
+// A passage hands every span over, keeps none, and remembers the last failed traces for
+// those who have not asked for them yet, however far back they are.
+func TestPassageIsBounded(t *testing.T) {
+	handed := 0
+	s := NewPassage(func(spans []span.Span) { handed += len(spans) })
+	const all = 5 * maxFailed
+	nameOf := func(i int) span.TraceID { return span.NewTraces(1).Of(fmt.Sprint(i)) }
+	prompt, late := &asked{}, &asked{}
+	for i := range all {
+		failed := span.Span{Trace: nameOf(i), Kind: span.Server, Status: 500}
+		s.Add([]span.Span{failed, failed, {Trace: span.NewTraces(2).Of(fmt.Sprint(i)), Kind: span.Server, Status: 200}})
+		q := prompt.query(s)
+		if len(q.Traces) != 1 || q.Traces[0] != nameOf(i) {
+			t.Fatalf("after failure %d, a replica is asked for %d traces", i, len(q.Traces))
+		}
+		prompt.take(s, &q, &control.Spans{})
+	}
+	if handed != 3*all || len(s.failed) >= 2*maxFailed || len(s.traces) != len(s.failed) || len(s.Traces()) != 0 {
+		t.Errorf("%d of %d spans are handed over, %d failed traces are known by %d", handed, 3*all, len(s.failed), len(s.traces))
+	}
+	var last span.TraceID
+	n := 0
+	for q := late.query(s); len(q.Traces) > 0; q = late.query(s) {
+		n += len(q.Traces)
+		last = q.Traces[len(q.Traces)-1]
+		late.take(s, &q, &control.Spans{})
+	}
+	if n < maxFailed || n != len(s.failed) || last != nameOf(all-1) {
+		t.Errorf("a replica that is new is asked for %d traces of %d, up to %s", n, len(s.failed), last)
+	}
+}
+
 func TestWaterfallOfNarrowTerminals(t *testing.T) {
 	for _, width := range []int{0, 20, 40, 200} {
 		var text strings.Builder

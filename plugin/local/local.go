@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -43,6 +44,9 @@ type Flags struct {
 	// their processes print else, in place of the stream that Deployer is given. It is
 	// called by several goroutines, and may not keep the text; it may be nil.
 	Lines func(service string, replica int, text []byte)
+	// Sent adds to a status what has become of what is sent of the system to others; it
+	// may be nil.
+	Sent func(*control.Status)
 	// Entrances are services that a fault may cut off from clients outside the system.
 	Entrances []string
 	// explicit reports whether the isolation was asked for.
@@ -135,6 +139,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		Entrances:  l.Entrances,
 		PortBase:   l.PortBase,
 		StateDir:   dir,
+		Sent:       l.Sent,
 		Logger:     logger,
 		Output:     stderr,
 		OutputOf:   outputOf,

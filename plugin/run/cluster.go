@@ -33,6 +33,7 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	// A pod that runs an experiment can generate the load of one pod itself.
 	if !c.Inside() || o.pods > 1 {
 		deps.Loader = c.Loader(o.pods)
+		o.signals.otlp.Rootless = true // pods make no spans of their load
 	}
 	return nil
 }

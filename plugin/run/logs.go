@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/outlet"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
@@ -109,20 +110,14 @@ func (l *runLogs) take(service string, replica int, text []byte) {
 
 // takeAt takes in what a replica has printed at a time; at zero it is now.
 func (l *runLogs) takeAt(at time.Time, service string, replica int, text []byte) {
-	line, logged := logline.Parse(text)
-	if !logged {
-		if len(text) == 0 {
-			return
-		}
-		if at.IsZero() {
-			at = time.Now()
-		}
-		system := ""
-		if s := l.system.Load(); s != nil {
-			system = *s
-		}
-		line = logline.Wrap(at, system, service, replica, string(text))
+	if len(text) == 0 {
+		return
 	}
+	system := ""
+	if s := l.system.Load(); s != nil {
+		system = *s
+	}
+	line, logged := outlet.ReadLine(at, system, service, replica, text)
 	l.print(&line, logged, text)
 	if store := l.store.Load(); store != nil {
 		store.Add(line)
@@ -140,14 +135,7 @@ func (l *runLogs) print(line *logline.Line, logged bool, words []byte) {
 	if l.screen == nil || l.silent || logged && !l.requests && line.Level < slog.LevelWarn {
 		return
 	}
-	switch {
-	case l.format == service.JSONLogs:
-		fmt.Fprintf(l.screen, "%s\n", line.Text)
-	case !logged:
-		fmt.Fprintf(l.screen, "%s\n", cli.Clean(string(words)))
-	default:
-		_ = line.WriteText(l.screen) // the screen keeps errors
-	}
+	outlet.PrintLine(l.screen, l.format, line, logged, words)
 }
 
 // takeAll takes in the lines of a run in virtual time.

@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/outlet"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
@@ -24,7 +25,7 @@ import (
 // of its requests, and what its services log.
 type signals struct {
 	logs  runLogs
-	otlp  collector
+	otlp  outlet.Collector
 	share unit.Share
 	// wanted says that somebody gets the traces.
 	wanted bool
@@ -42,23 +43,29 @@ const traceSampleFlag = "trace-sample"
 func (s *signals) AddFlags(cmd *cobra.Command) {
 	s.share = span.DefaultShare
 	s.logs.AddFlags(cmd)
-	s.otlp.AddFlags(cmd)
+	s.otlp.AddFlags(cmd, "while the run goes on")
 	cmd.Flags().Var(&s.share, traceSampleFlag, "share of the requests whose traces are kept, such as 1% or 0.01; those of requests that fail are kept, too; 0 makes none")
 }
 
 // Validate finds out whether traces are wanted, and tells the services.
 func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
-	if err := s.otlp.Validate(o, flags); err != nil {
+	if o.dryRun {
+		if err := cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", outlet.OTLPFlag); err != nil {
+			return err
+		}
+	}
+	if err := s.otlp.Validate(flags); err != nil {
 		return err
 	}
-	if s.otlp.wanted() {
-		s.logs.more = s.otlp.line
+	s.otlp.Paced = o.target.Virtual()
+	if s.otlp.Wanted() {
+		s.logs.more = s.otlp.Line
 	}
 	if err := s.logs.Validate(o, flags); err != nil {
 		return err
 	}
 	s.changed = flags.Changed(traceSampleFlag)
-	somebody := o.out != "" || o.report != "" || s.otlp.wanted()
+	somebody := o.out != "" || o.report != "" || s.otlp.Wanted()
 	s.wanted = somebody && s.share > 0
 	if s.changed && !o.detached.detach && !o.dryRun && !somebody {
 		return fmt.Errorf("--%s is about the traces that --out, --report and --otlp get: write one of them, too, or leave it out", traceSampleFlag)
@@ -79,7 +86,7 @@ func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 
 // args are the flags of a run inside the cluster.
 func (s *signals) args() []string {
-	args := append(s.logs.args(), s.otlp.args()...)
+	args := append(s.logs.args(), s.otlp.Args()...)
 	if s.changed {
 		args = append(args, "--"+traceSampleFlag, s.share.String())
 	}
@@ -90,13 +97,13 @@ func (s *signals) args() []string {
 func (s *signals) Observe(event runner.Event) {
 	if begun, ok := event.(runner.Deploying); ok {
 		s.origin = trace.Origin{System: begun.System, Target: begun.Target, Version: version.String()}
-		s.otlp.begin(s.origin)
+		s.otlp.Begin(s.origin)
 		s.logs.begin(begun.System)
 		if s.wanted {
-			s.store = trace.NewStore(s.otlp.spans)
+			s.store = trace.NewStore(s.otlp.Spans)
 		}
 	}
-	s.otlp.observe(event)
+	s.otlp.Observe(event)
 }
 
 // add takes in the spans of a run in virtual time.
@@ -140,9 +147,9 @@ func (s *signals) summary() *result.Traces {
 // end ends a run, and tells its result, which may be nil, what there is of its traces
 // and logs.
 func (s *signals) end(ctx context.Context, r *result.Result) {
-	s.otlp.end(ctx)
+	sent := s.otlp.End(ctx)
 	if r != nil {
-		r.Traces, r.Logs, r.OTLP = s.summary(), s.logs.summary(), s.otlp.sent
+		r.Traces, r.Logs, r.OTLP = s.summary(), s.logs.summary(), sent
 	}
 }
 

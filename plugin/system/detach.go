@@ -48,6 +48,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	cmd := exec.Command(self, "up", "-f", "-", "--on", "local", "--seed", fmt.Sprint(o.seed),
 		"--port-base", fmt.Sprint(o.local.PortBase), fmt.Sprintf("--verbose=%t", o.local.Verbose), "--log-format", o.local.LogFormat)
 	cmd.Args = append(cmd.Args, o.local.IsolationArgs()...)
+	cmd.Args = append(cmd.Args, o.sending.args()...)
 	cmd.Env = append(os.Environ(), detachedEnv+"="+local.LogPath(dir, system.Name))
 	cmd.Stdin = bytes.NewReader(description)
 	cmd.Stdout, cmd.Stderr = log, log

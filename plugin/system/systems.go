@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netlab"
+	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/faults"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
@@ -189,6 +190,10 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	}
 	if err := output.Table(streams.Out, titles, rows); err != nil {
 		return err
+	}
+	if status.OTLP != nil {
+		fmt.Fprintln(streams.Out)
+		report.PrintSent(streams.Out, status.OTLP)
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)

@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
+	"github.com/microsim-dev/kubectl-microsim/plugin/outlet"
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
@@ -31,6 +32,7 @@ type upOptions struct {
 	inputs  cli.Inputs
 	target  target.Target
 	local   local.Flags
+	sending sending
 	name    string
 	seed    uint64
 	detach  bool
@@ -66,7 +68,8 @@ system by its name.`,
   kubectl microsim up -f system.yaml --on kind
   kubectl microsim up -f system.yaml --dry-run=client -o yaml
   kubectl microsim up -f system.yaml --on local
-  kubectl microsim up social --on local --detach`,
+  kubectl microsim up social --on local --detach
+  kubectl microsim up shop --on local --otlp http://localhost:4318`,
 		ValidArgsFunction: cli.CompleteInputs(document.KindSystem, document.KindExperiment, "Simulation", "MockServiceGraph"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.Validate(cmd, args); err != nil {
@@ -87,8 +90,9 @@ system by its name.`,
 	flags.StringVar(&o.local.LogFormat, "log-format", service.TextLogs, "format of the services' logs: text or json")
 	cli.CompleteFlag(cmd, "log-format", service.TextLogs, service.JSONLogs)
 	o.local.Tell = true
+	o.sending.AddFlags(cmd)
 	flags.BoolVar(&o.frameworks, "frameworks", false, "serve services by the runtimes that their language and framework name, such as those of a Simulation")
-	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "frameworks")
+	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "frameworks", outlet.OTLPFlag, traceSampleFlag)
 	flags.StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	flags.Lookup("dry-run").NoOptDefVal = "client"
 	cli.CompleteFlag(cmd, "dry-run", "none", "client", "server")
@@ -109,6 +113,7 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 	for _, check := range []func() error{
 		o.output.Validate,
 		func() error { return cli.OneOf("dry-run", o.dryRun, "none", "client", "server") },
+		func() error { return o.sending.Validate(o, cmd.Flags()) },
 		func() error { return o.target.Validate(cmd) },
 		o.local.Validate,
 		func() error { return cli.OneOf("log-format", o.local.LogFormat, service.TextLogs, service.JSONLogs) },
@@ -133,14 +138,14 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 		return cli.Refuse(flags, "are not of the system, which is all that --dry-run prints with --output: leave them out, or --output", settings()...)
 	case o.update:
 		return cli.Refuse(flags, "are decided when a system starts, and --update changes one that runs: leave them out, or take the system down first",
-			"isolation", "port-base", "seed", "verbose", "log-format", "detach")
+			append(o.sending.flags(), "isolation", "port-base", "seed", "verbose", "log-format", "detach")...)
 	}
 	return nil
 }
 
 // settings are the flags that say how a system is started, and not what it is.
 func settings() []string {
-	return []string{"seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout"}
+	return []string{"seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout", outlet.OTLPFlag, traceSampleFlag}
 }
 
 func (o *upOptions) run(ctx context.Context, args []string) error {
@@ -252,22 +257,30 @@ func (o *upOptions) change(ctx context.Context, system *topology.System) error {
 // foreground keeps the system up until a signal, or until another program takes
 // it down.
 func (o *upOptions) foreground(ctx context.Context, system *topology.System) error {
+	o.sending.begin(o, system.Name, o.streams.Err)
 	deployer, err := o.local.Deployer(o.streams.Err)
 	if err != nil {
-		return err
+		return o.sending.end(context.WithoutCancel(ctx), o.streams.Err, func() error { return err })
 	}
 	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
 	deployment, err := deployer.Up(ctx, system, o.seed)
 	if err != nil {
 		cleaned()
-		return cli.Cause(ctx, err)
+		return o.sending.end(context.WithoutCancel(ctx), o.streams.Err, func() error { return cli.Cause(ctx, err) })
+	}
+	takeDown := func() error {
+		aside := context.WithoutCancel(ctx)
+		return o.sending.end(aside, o.streams.Err, func() error { return deployment.Close(aside) })
+	}
+	if err := o.sending.follow(ctx, deployment); err != nil {
+		return errors.Join(cli.Cause(ctx, err), takeDown())
 	}
 	status, err := deployment.Status(ctx)
 	if err == nil {
 		err = printSystem(o.streams.Out, &o.output, status)
 	}
 	if err != nil {
-		return errors.Join(cli.Cause(ctx, err), deployment.Close(context.WithoutCancel(ctx)))
+		return errors.Join(cli.Cause(ctx, err), takeDown())
 	}
 	if os.Getenv(detachedEnv) == "" {
 		fmt.Fprintf(o.streams.Err, "\nControl plane of %s at %s; Ctrl-C takes it down.\n", system.Name, deployment.ControlURL())
@@ -277,7 +290,7 @@ func (o *upOptions) foreground(ctx context.Context, system *topology.System) err
 		fmt.Fprintf(o.streams.Err, "\nTaking %s down.\n", system.Name)
 	case <-deployment.ShutdownRequested():
 	}
-	if err := deployment.Close(context.WithoutCancel(ctx)); err != nil {
+	if err := takeDown(); err != nil {
 		return err
 	}
 	cleaned()

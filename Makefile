@@ -113,8 +113,8 @@ e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_
 	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
-fuzz: ## run each fuzz test for a while: FUZZTIME=10s
-	./internal/fuzz.sh $(or $(FUZZTIME),10s)
+fuzz: ## run each fuzz test for a while, and one for longer: FUZZTIME=10s FUZZLONG=1m FUZZTURN=3
+	./internal/fuzz.sh $(or $(FUZZTIME),10s) $(or $(FUZZLONG),$(FUZZTIME),10s) $(FUZZTURN)
 
 .PHONY: lint
 lint: ## gofmt, go vet and the linters of .golangci.yml

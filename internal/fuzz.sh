@@ -1,12 +1,29 @@
 #!/usr/bin/env bash
-# Runs every fuzz test of the project for a while: internal/fuzz.sh 10s
+# Runs every fuzz test of the project for a while, and one of them for longer:
+#
+#   internal/fuzz.sh TIME [LONGER [TURN]]
+#
+# TURN is a number, by default that of the commits up to this one. It chooses whose
+# longer turn it is, so each test gets its own within some landings, and a run can
+# be repeated. A minute for each at once would take half an hour of two processors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-targets=$(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort)
-echo "$(wc -l <<<"$targets") fuzz tests, ${1:-10s} each"
-while IFS=: read -r file _ declaration; do
+time=${1:-10s}
+longer=${2:-$time}
+turn=${3:-$(git rev-list --count HEAD)}
+
+mapfile -t targets < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | LC_ALL=C sort)
+((${#targets[@]})) || { echo "internal/fuzz.sh: there are no fuzz tests" >&2; exit 1; }
+chosen=$((turn % ${#targets[@]}))
+echo "${#targets[@]} fuzz tests, $time each; turn $turn: $longer for number $chosen"
+for i in "${!targets[@]}"; do
+  IFS=: read -r file _ declaration <<<"${targets[i]}"
   name=${declaration#func }
-  echo "== ${file%/*} $name"
-  go test -run '^$' -fuzz "^$name\$" -fuzztime "${1:-10s}" "${file%/*}" </dev/null
-done <<<"$targets"
+  turn_time=$time
+  if ((i == chosen)); then
+    turn_time=$longer
+  fi
+  echo "== ${file%/*} $name, $turn_time"
+  go test -run '^$' -fuzz "^$name\$" -fuzztime "$turn_time" "${file%/*}" </dev/null
+done

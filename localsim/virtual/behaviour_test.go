@@ -417,6 +417,39 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestBusyServicesAskToWait sheds requests of a service that can do one at a time. Its
+// answers ask to come again after a second: a call that is then good took as long.
+func TestBusyServicesAskToWait(t *testing.T) {
+	for _, heed := range []bool{false, true} {
+		e := pair(fault.Fault{Type: fault.Latency, Args: fault.Args{Delay: dist.Fixed(ms)}})
+		e.Load.Phases[0].Rate = 4
+		e.System.Services[1] = topology.NewService("back", sleeps(300*ms))
+		e.System.Services[1].Workers, e.System.Services[1].Shed = 1, &topology.Shed{Queue: 1}
+		e.System.Services[0].Endpoints[0].Steps[0].Call.Retry = &policy.Retry{Attempts: 3, Backoff: unit.Duration(10 * ms), On: []policy.Trigger{"503"}, RetryAfter: heed}
+		r := run(t, e)
+		if n := edge(r, experiment.During).Attempts[outcome.HTTPError]; n == 0 {
+			t.Error("nothing was shed")
+		}
+		if p := part(r, experiment.During).Latency.P99; heed != (p >= 1) {
+			t.Errorf("Retry-After is heeded: %v, and p99 is %v", heed, p)
+		}
+	}
+}
+
+// TestSlowCallsOpenBreakers has a callee that answers well and late.
+func TestSlowCallsOpenBreakers(t *testing.T) {
+	e := pair(fault.Fault{Type: fault.Latency, Args: fault.Args{Delay: dist.Fixed(300 * ms)}})
+	e.System.Services[0].Endpoints[0].Steps[0].Call.Breaker = &policy.Breaker{FailureRate: 0.5, Window: 100, MinCalls: 10, SlowAfter: unit.Duration(200 * ms), Reset: 100 * second}
+	r := run(t, e)
+	if before := edge(r, experiment.Before); before.Outcomes[outcome.BreakerOpen] > 0 {
+		t.Errorf("before the fault: %v", before.Outcomes)
+	}
+	// 100 calls of the two seconds before were fast, so every second one since was slow.
+	if during := edge(r, experiment.During); during.Outcomes[outcome.OK] == 0 || during.Outcomes[outcome.BreakerOpen] == 0 {
+		t.Errorf("during the fault: %v", during.Outcomes)
+	}
+}
+
 // TestStoppingServiceBreaksOff has a service stop the work of clients that left.
 func TestStoppingServiceBreaksOff(t *testing.T) {
 	for _, stop := range []bool{false, true} {

@@ -577,7 +577,7 @@ func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 	}
 	e.Status, e.Class, e.Degraded = res.status, outcome.OfStatus(res.status), res.degraded
 	if e.Class == outcome.HTTPError {
-		e.Err = errorStatus(res.status)
+		e.Err, e.RetryAfter = errorStatus(res.status), res.retryAfter
 	}
 	if op.Call != nil && (op.Call.Kept || op.Call.Policy.Fallback != nil) {
 		e.Body = res.body()

@@ -3,6 +3,7 @@ package virtual
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -69,7 +70,7 @@ func (w *world) isJSON(e *behave.Endpoint) bool {
 // failed is the answer of a request that failed. Its reason is made only for those
 // who repeat it: services that execute a chain, and the load for an example.
 func (w *world) failed(sv *serving, f *exec.Failure) response {
-	res := response{status: f.Status, bytes: errorBytes, json: true, template: f.Body}
+	res := response{status: f.Status, bytes: errorBytes, json: true, template: f.Body, retryAfter: time.Duration(sv.machine.RetryAfter()) * time.Second}
 	switch {
 	case f.Body != "":
 		res.bytes, res.json = int64(len(f.Body)), json.Valid([]byte(f.Body))

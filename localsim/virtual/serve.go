@@ -341,6 +341,8 @@ type response struct {
 	reason string
 	// degraded is how many parts of a good answer are not what they should be.
 	degraded int
+	// retryAfter is how long the caller is asked to wait.
+	retryAfter time.Duration
 	// document is the answer to a chain, if a hop of it did not end well.
 	document *chain.Response
 }

@@ -342,7 +342,7 @@ func (a *adviser) twice(s *topology.Service, c *topology.Call) {
 		a.add(Idempotent, edge(s, c), "hedge what only reads, or let the callee know a request again by its id",
 			"%s are sent again after %s while the first is under way: both are done", what, h.After)
 	}
-	if attempts(c) > 1 && (len(c.Retry.On) == 0 || slices.Contains(c.Retry.On, outcome.Timeout)) {
+	if attempts(c) > 1 && (len(c.Retry.On) == 0 || slices.Contains(c.Retry.On, policy.Trigger(outcome.Timeout))) {
 		a.add(Idempotent, edge(s, c), "retry connection_error and rejected only (on:), or let the callee know a request again by its id",
 			"%s are retried after a timeout, when the first may have been done", what)
 	}

@@ -175,7 +175,7 @@ func (c *Call) settle() Action {
 	if c.last.Class != outcome.OK {
 		key = c.request.replica.Plan.CallKey(c.request.who, c.op.Index)
 	}
-	v := caller.After(&c.ticket, c.last.Class, c.last.Status, c.last.Now, key)
+	v := caller.After(&c.ticket, policy.End{Class: c.last.Class, Status: c.last.Status, RetryAfter: c.last.RetryAfter}, c.last.Now, key)
 	switch {
 	case v.Retry && (c.gone || !c.hasTime(v.Wait)):
 		return c.stop()

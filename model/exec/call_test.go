@@ -268,7 +268,10 @@ func TestCallsKeepTheirWord(t *testing.T) {
 		attempts, most := 1, 1
 		if r.IntN(2) == 0 {
 			attempts = 1 + r.IntN(5)
-			p.Retry = &policy.Retry{Attempts: attempts, Backoff: unit.Duration(r.IntN(20) * int(ms)), On: classes[1 : 1+r.IntN(len(classes)-1)]}
+			p.Retry = &policy.Retry{Attempts: attempts, Backoff: unit.Duration(r.IntN(20) * int(ms)), RetryAfter: r.IntN(2) == 0}
+			for _, class := range policy.RetriedClasses()[:1+r.IntN(5)] {
+				p.Retry.On = append(p.Retry.On, policy.Trigger(class))
+			}
 		}
 		if r.IntN(2) == 0 {
 			p.Hedge = &policy.Hedge{After: unit.Duration(5 * ms), Max: r.IntN(policy.MaxHedges + 1)}
@@ -314,7 +317,7 @@ func TestCallsKeepTheirWord(t *testing.T) {
 					if class == outcome.HTTPError {
 						status = 400 + r.IntN(200)
 					}
-					a = c.Next(Event{Kind: Answered, Now: now, Class: class, Status: status, Gone: gone})
+					a = c.Next(Event{Kind: Answered, Now: now, Class: class, Status: status, Gone: gone, RetryAfter: time.Duration(r.IntN(int(50 * ms)))})
 				}
 			}
 			if under != 0 {

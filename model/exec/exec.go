@@ -124,7 +124,8 @@ const (
 	Called
 	// Joined says that all branches of a parallel step have ended.
 	Joined
-	// Answered says how an attempt has ended: Class, Status, Body, Degraded, Err.
+	// Answered says how an attempt has ended: Class, Status, RetryAfter, Body,
+	// Degraded, Err.
 	Answered
 	// Told says how a call has ended that another request made.
 	Told
@@ -144,6 +145,9 @@ type Event struct {
 	Class  outcome.Class
 	// Status is that of the answer; 0 means that there was none.
 	Status int
+	// RetryAfter is how long the answer asks its caller to wait before another
+	// attempt; 0 means that it asks for nothing.
+	RetryAfter time.Duration
 	// Body is the answer's, or nil if it is not kept.
 	Body []byte
 	// Err says why there was no good answer, or why the action failed.

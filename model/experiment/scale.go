@@ -74,7 +74,7 @@ func (s scaler) policies(c policy.Call) policy.Call {
 		r.Backoff, r.Cap = s.span(r.Backoff), s.span(r.Cap)
 	}
 	if b := c.Breaker; b != nil {
-		b.Reset = s.span(b.Reset)
+		b.Reset, b.SlowAfter = s.span(b.Reset), s.span(b.SlowAfter)
 	}
 	if l := c.RateLimit; l != nil {
 		l.Rate /= float64(s)

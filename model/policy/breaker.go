@@ -3,6 +3,8 @@ package policy
 import (
 	"sync"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // BreakerState is what a breaker does with calls.
@@ -31,10 +33,11 @@ type breaker struct {
 	// In a row, while closed.
 	failures int
 	// The last calls, while closed, for a breaker by rate.
-	window []bool
+	window []mark
 	next   int
 	filled int
 	failed int
+	slow   int
 	// While half-open: trials out, and trials that succeeded.
 	trials, good int
 	// generation counts the openings, so that calls let out before one do not
@@ -42,10 +45,18 @@ type breaker struct {
 	generation uint32
 }
 
+// mark says what a call was for the rates of a breaker.
+type mark uint8
+
+const (
+	failed mark = 1 << iota
+	slow
+)
+
 func newBreaker(config Breaker) *breaker {
 	b := &breaker{config: config}
-	if config.FailureRate > 0 {
-		b.window = make([]bool, config.Window)
+	if config.FailureRate > 0 || config.SlowRate > 0 {
+		b.window = make([]mark, config.Window)
 	}
 	return b
 }
@@ -54,6 +65,8 @@ func newBreaker(config Breaker) *breaker {
 type pass struct {
 	generation uint32
 	trial      bool
+	// at is when the call goes out.
+	at time.Duration
 }
 
 // allow says whether a call may go out now.
@@ -61,25 +74,26 @@ func (b *breaker) allow(now time.Duration) (pass, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.open {
-		return pass{generation: b.generation}, true
+		return pass{generation: b.generation, at: now}, true
 	}
 	if now-b.openedAt < b.config.Reset.Std() || b.trials >= b.config.Trials {
 		return pass{}, false
 	}
 	b.trials++
-	return pass{generation: b.generation, trial: true}, true
+	return pass{generation: b.generation, trial: true, at: now}, true
 }
 
 // record takes the result of a call that allow let out. It reports whether this
 // result opened the breaker.
-func (b *breaker) record(p pass, now time.Duration, failed bool) (opened bool) {
+func (b *breaker) record(p pass, now time.Duration, bad bool) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.generation != b.generation || b.open != p.trial {
 		return false
 	}
+	late := b.config.SlowAfter > 0 && now-p.at >= b.config.SlowAfter.Std()
 	if p.trial {
-		if failed {
+		if bad || late {
 			b.trip(now)
 			return true
 		}
@@ -88,7 +102,7 @@ func (b *breaker) record(p pass, now time.Duration, failed bool) (opened bool) {
 		}
 		return false
 	}
-	if b.count(failed) {
+	if b.count(bad, late) {
 		b.trip(now)
 		return true
 	}
@@ -106,9 +120,12 @@ func (b *breaker) cancel(p pass) {
 
 // count adds a result of the closed state and says whether the threshold is
 // reached.
-func (b *breaker) count(failed bool) bool {
+func (b *breaker) count(bad, late bool) bool {
+	if b.config.SlowRate == 0 {
+		bad, late = bad || late, false
+	}
 	if b.window == nil {
-		if !failed {
+		if !bad {
 			b.failures = 0
 			return false
 		}
@@ -116,18 +133,37 @@ func (b *breaker) count(failed bool) bool {
 		return b.failures >= b.config.Failures
 	}
 	if b.filled == len(b.window) {
-		if b.window[b.next] {
-			b.failed--
-		}
+		b.tally(b.window[b.next], -1)
 	} else {
 		b.filled++
 	}
-	b.window[b.next] = failed
-	if failed {
-		b.failed++
+	var m mark
+	if bad {
+		m |= failed
 	}
+	if late {
+		m |= slow
+	}
+	b.window[b.next] = m
+	b.tally(m, 1)
 	b.next = (b.next + 1) % len(b.window)
-	return b.filled == len(b.window) && float64(b.failed) >= float64(b.config.FailureRate)*float64(b.filled)
+	return b.filled >= b.config.MinCalls && (b.reached(b.failed, b.config.FailureRate) || b.reached(b.slow, b.config.SlowRate))
+}
+
+// tally adds n calls of a kind.
+func (b *breaker) tally(m mark, n int) {
+	if m&failed != 0 {
+		b.failed += n
+	}
+	if m&slow != 0 {
+		b.slow += n
+	}
+}
+
+// reached reports whether calls are a share, which is more than 0, of those in the
+// window.
+func (b *breaker) reached(calls int, share unit.Share) bool {
+	return share > 0 && float64(calls) >= float64(share)*float64(b.filled)
 }
 
 func (b *breaker) trip(now time.Duration) {
@@ -138,7 +174,7 @@ func (b *breaker) trip(now time.Duration) {
 
 func (b *breaker) reset() {
 	b.open, b.failures, b.trials, b.good = false, 0, 0, 0
-	b.next, b.filled, b.failed = 0, 0, 0
+	b.next, b.filled, b.failed, b.slow = 0, 0, 0, 0
 }
 
 // state tells what the breaker would do with a call now.

@@ -20,7 +20,7 @@ import (
 //	if class != outcome.OK { the call is over with that class }
 //	for {
 //		send, bounded by caller.Policy().Timeout
-//		v := caller.After(&t, class, status, now, key)
+//		v := caller.After(&t, policy.End{Class: class, Status: status}, now, key)
 //		if !v.Retry { the call is over with v.Class }
 //		wait v.Wait, and note the new time; where there is no time to wait, the
 //		call is over with caller.Stop(&t, class, status, now)
@@ -135,26 +135,41 @@ type Verdict struct {
 	Class outcome.Class
 }
 
-// After takes the outcome of an attempt: its class and, for answers, the HTTP
-// status. The key must be the call's own; the wait is drawn from it.
-func (c *Caller) After(t *Ticket, class outcome.Class, status int, now time.Duration, key dist.Key) Verdict {
+// An End is how an attempt ended.
+type End struct {
+	Class outcome.Class
+	// Status is that of the answer, 0 without one.
+	Status int
+	// RetryAfter is how long the answer asks its caller to wait; 0 means that it asks
+	// for nothing.
+	RetryAfter time.Duration
+}
+
+// After takes the end of an attempt. The key must be the call's own; the wait is drawn
+// from it.
+func (c *Caller) After(t *Ticket, e End, now time.Duration, key dist.Key) Verdict {
 	breaker, bulkhead := c.machines(t.worker)
 	perAttempt := breaker != nil && c.policy.Breaker.PerAttempt
-	if perAttempt && breaker.watch(t.pass, class, status, now) {
+	if perAttempt && breaker.watch(t.pass, e.Class, e.Status, now) {
 		return end(bulkhead, outcome.BreakerOpen)
 	}
-	if c.retries(t, class, status) && (c.budget == nil || c.budget.take(now)) {
+	if c.retries(t, e.Class, e.Status) && (c.budget == nil || c.budget.take(now)) {
 		v := Verdict{Retry: true, Wait: c.wait(t, key)}
+		if c.policy.Retry.RetryAfter {
+			v.Wait = max(v.Wait, min(e.RetryAfter, c.policy.Retry.Cap.Std()))
+		}
 		if perAttempt {
 			var ok bool
 			if t.pass, ok = breaker.allow(now); !ok {
 				return end(bulkhead, outcome.BreakerOpen)
 			}
+			t.pass.at += v.Wait
 		}
 		t.Attempt++
 		return v
 	}
-	if breaker != nil && !perAttempt && breaker.watch(t.pass, class, status, now) {
+	class := e.Class
+	if breaker != nil && !perAttempt && breaker.watch(t.pass, class, e.Status, now) {
 		class = outcome.BreakerOpen
 	}
 	return end(bulkhead, class)
@@ -179,7 +194,7 @@ func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Durat
 
 // watch takes a result, and reports whether that was the failure that
 // opened it. A good answer may be the one that fills the window of a breaker by
-// rate, and opens it; it stays a good answer.
+// rate, or one too many that is slow, and open it; it stays a good answer.
 func (b *breaker) watch(p pass, class outcome.Class, status int, now time.Duration) (opened bool) {
 	if class == outcome.Cancelled {
 		b.cancel(p)
@@ -208,7 +223,7 @@ func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
 		return false
 	}
 	if len(r.On) > 0 {
-		return slices.Contains(r.On, class)
+		return slices.ContainsFunc(r.On, func(t Trigger) bool { return t.matches(class, status) })
 	}
 	switch class {
 	case outcome.ConnectionError, outcome.Timeout, outcome.Malformed, outcome.StoreError:

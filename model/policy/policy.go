@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -54,11 +55,54 @@ type Retry struct {
 	Factor  float64       `json:"factor,omitempty"`
 	Cap     unit.Duration `json:"cap,omitzero"`
 	Jitter  Jitter        `json:"jitter,omitempty"`
-	// On lists the classes that are retried; empty means connection errors,
-	// timeouts, malformed answers, errors of data stores, and HTTP errors of 500 and
-	// more.
-	On     []outcome.Class `json:"on,omitempty"`
-	Budget *Budget         `json:"budget,omitempty"`
+	// On lists what is retried; empty means connection errors, timeouts, malformed
+	// answers, errors of data stores, and HTTP errors of 500 and more.
+	On []Trigger `json:"on,omitempty"`
+	// RetryAfter lets the header Retry-After of an answer make a wait longer, up to
+	// Cap: the caller waits for the longer one of its backoff and of what the header
+	// asks for (RFC 9110, section 10.2.3).
+	RetryAfter bool    `json:"retryAfter,omitempty"`
+	Budget     *Budget `json:"budget,omitempty"`
+}
+
+// A Trigger is what a retry repeats: a class of outcomes such as timeout, a status such
+// as 503, or a class of statuses, 4xx or 5xx.
+type Trigger string
+
+// RetriedClasses lists the classes that a Trigger may name. What a breaker keeps back,
+// and a request whose caller gave up, is never sent again.
+func RetriedClasses() []outcome.Class {
+	return slices.DeleteFunc(outcome.OfAttempts(), func(c outcome.Class) bool { return c == outcome.OK || c == outcome.Cancelled })
+}
+
+// UnmarshalText takes a status that is written as a number, too.
+func (t *Trigger) UnmarshalText(text []byte) error {
+	*t = Trigger(text)
+	return nil
+}
+
+// matches reports whether an attempt ended in what the trigger names.
+func (t Trigger) matches(class outcome.Class, status int) bool {
+	if t == Trigger(class) {
+		return true
+	}
+	if class != outcome.HTTPError {
+		return false
+	}
+	least, most, ok := t.statuses()
+	return ok && least <= status && status <= most
+}
+
+// statuses returns the range of statuses that the trigger names, if it names any.
+func (t Trigger) statuses() (least, most int, ok bool) {
+	switch t {
+	case "4xx":
+		return 400, 499, true
+	case "5xx":
+		return 500, 599, true
+	}
+	n, err := strconv.Atoi(string(t))
+	return n, n, err == nil && len(t) == 3 && n >= 400 && n <= 599
 }
 
 // Budget bounds retries by a token bucket: each first attempt earns Ratio
@@ -83,12 +127,22 @@ const (
 // FailureRate of the last Window calls failed; after Reset it lets Trials calls
 // out, all of which must succeed to close it.
 type Breaker struct {
-	Failures    int           `json:"failures,omitempty"`
-	FailureRate unit.Share    `json:"failureRate,omitempty"`
-	Window      int           `json:"window,omitempty"`
-	Reset       unit.Duration `json:"reset"`
-	Trials      int           `json:"trials,omitempty"`
-	Scope       Scope         `json:"scope,omitempty"`
+	Failures    int        `json:"failures,omitempty"`
+	FailureRate unit.Share `json:"failureRate,omitempty"`
+	Window      int        `json:"window,omitempty"`
+	// MinCalls is how many calls of the window must have ended before a rate may open
+	// the breaker; 0 means all of them.
+	MinCalls int `json:"minCalls,omitempty"`
+	// SlowAfter makes a call that takes this long, or longer, a failure for the
+	// breaker, whatever its answer; 0 means that no call is slow. Its caller gets the
+	// answer all the same.
+	SlowAfter unit.Duration `json:"slowAfter,omitzero"`
+	// SlowRate opens the breaker when this share of the last Window calls were slow.
+	// Slow calls are then counted by themselves, and not as failures.
+	SlowRate unit.Share    `json:"slowRate,omitempty"`
+	Reset    unit.Duration `json:"reset"`
+	Trials   int           `json:"trials,omitempty"`
+	Scope    Scope         `json:"scope,omitempty"`
 	// PerAttempt counts each attempt of a retry, not the call as a whole.
 	PerAttempt bool `json:"perAttempt,omitempty"`
 }
@@ -163,7 +217,7 @@ func (c Call) WithDefaults() Call {
 	}
 	if c.Breaker != nil {
 		b := *c.Breaker
-		b.Trials, b.Scope = cmp.Or(b.Trials, DefaultTrials), cmp.Or(b.Scope, PerReplica)
+		b.Trials, b.Scope, b.MinCalls = cmp.Or(b.Trials, DefaultTrials), cmp.Or(b.Scope, PerReplica), cmp.Or(b.MinCalls, b.Window)
 		c.Breaker = &b
 	}
 	if c.Bulkhead != nil {
@@ -194,6 +248,11 @@ func (c *Call) Validate() (problems problem.List) {
 	}
 	if c.Breaker != nil {
 		problems.Under("breaker", c.Breaker.validate())
+		// A whole call with retries may take longer than the timeout of an attempt.
+		bounded := c.Timeout > 0 && (c.Retry == nil || c.Breaker.PerAttempt)
+		if slow := c.Breaker.SlowAfter; bounded && slow >= c.Timeout {
+			problems.AddHint("breaker.slowAfter", "write less than the timeout", "a call is never slow after %q: the timeout %q ends it", slow, c.Timeout)
+		}
 	}
 	if b := c.Bulkhead; b != nil {
 		if b.MaxConcurrent < 1 {
@@ -242,9 +301,11 @@ func (r *Retry) validate() (problems problem.List) {
 	if !slices.Contains([]Jitter{"", NoJitter, FullJitter, EqualJitter, Decorrelated}, r.Jitter) {
 		problems.AddHint("jitter", "write none, full, equal or decorrelated", "jitter %q is not known", r.Jitter)
 	}
-	for i, class := range r.On {
-		if !slices.Contains(outcome.OfCalls(), class) || class == outcome.OK {
-			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, store_error, malformed or rejected", "outcome %q can not be retried", class)
+	for i, trigger := range r.On {
+		class := outcome.Class(trigger)
+		_, _, status := trigger.statuses()
+		if !status && !slices.Contains(RetriedClasses(), class) {
+			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, store_error, malformed or rejected, a status from 400 to 599, 4xx or 5xx", "outcome %q can not be retried", trigger)
 		}
 	}
 	if b := r.Budget; b != nil && (!(b.Ratio >= 0 && b.Ratio <= 10) || !(b.Burst >= 1 && b.Burst <= 1e6)) {
@@ -254,14 +315,29 @@ func (r *Retry) validate() (problems problem.List) {
 }
 
 func (b *Breaker) validate() (problems problem.List) {
-	byCount, byRate := b.Failures != 0, b.FailureRate != 0 || b.Window != 0
+	byCount, byRate := b.Failures != 0, b.FailureRate != 0 || b.Window != 0 || b.SlowRate != 0
 	switch {
 	case b.Failures < 0 || !byCount && !byRate:
 		problems.AddHint("failures", "write how many failures in a row open it, such as 5", "a breaker that opens after %d failures is always open", b.Failures)
 	case byCount && byRate:
 		problems.AddHint("failures", "keep failures, or failureRate with window", "a breaker opens by failures in a row or by their rate, not both")
-	case byRate && (!(b.FailureRate > 0 && b.FailureRate <= 1) || b.Window < 1 || b.Window > MaxWindow):
+	case byRate && (!isRate(b.FailureRate) || b.FailureRate == 0 && b.SlowRate == 0 || b.Window < 1 || b.Window > MaxWindow):
 		problems.AddHint("failureRate", "write a share over 0 up to 1, and a window of calls", "failure rate %v of a window of %d makes no breaker", b.FailureRate, b.Window)
+	}
+	switch {
+	case b.MinCalls != 0 && !byRate:
+		problems.AddHint("minCalls", "remove it, or write failureRate and window in place of failures", "minCalls %d has no effect on a breaker that counts failures in a row", b.MinCalls)
+	case b.MinCalls < 0 || b.MinCalls > b.Window:
+		problems.AddHint("minCalls", "write 1 up to the window", "minCalls %d is not in the range 1 to the window, %d", b.MinCalls, b.Window)
+	}
+	if b.SlowAfter < 0 {
+		problems.AddHint("slowAfter", "write how long a call takes that is slow, such as 500ms", "slowAfter %q is negative", b.SlowAfter)
+	}
+	switch {
+	case !isRate(b.SlowRate):
+		problems.AddHint("slowRate", "write a share over 0 up to 1", "slow rate %v is not in the range 0 to 1", b.SlowRate)
+	case b.SlowRate > 0 && b.SlowAfter == 0:
+		problems.AddHint("slowAfter", "write how long a call takes that is slow, such as slowAfter: 500ms", "a slow rate has no effect, for no call is slow")
 	}
 	if b.Reset <= 0 {
 		problems.AddHint("reset", "write how long it stays open, such as 30s", "a breaker with reset %q never stays open", b.Reset)
@@ -272,6 +348,8 @@ func (b *Breaker) validate() (problems problem.List) {
 	checkScope(&problems, "scope", b.Scope)
 	return problems
 }
+
+func isRate(share unit.Share) bool { return share >= 0 && share <= 1 }
 
 func (f *Fallback) validate() (problems problem.List) {
 	switch f.Kind {

@@ -28,7 +28,7 @@ func play(c *Caller, worker int, now time.Duration, key dist.Key, attempts ...ou
 		if attempts[i] == outcome.HTTPError {
 			status = 503
 		}
-		if v := c.After(&t, attempts[i], status, now, key); !v.Retry {
+		if v := c.After(&t, End{Class: attempts[i], Status: status}, now, key); !v.Retry {
 			return v.Class, i + 1
 		}
 	}
@@ -58,7 +58,7 @@ func TestBreakerOpensAndLetsOneTrialOut(t *testing.T) {
 	if state, _ := c.Breaker(30 * time.Second); state != HalfOpen {
 		t.Errorf("state %v, want half-open", state)
 	}
-	if v := c.After(&trial, outcome.Timeout, 0, 31*time.Second, 0); v.Class != outcome.BreakerOpen {
+	if v := c.After(&trial, End{Class: outcome.Timeout}, 31*time.Second, 0); v.Class != outcome.BreakerOpen {
 		t.Errorf("the failed trial ended as %s", v.Class)
 	}
 	if _, class := c.Begin(0, 60*time.Second); class != outcome.BreakerOpen {
@@ -76,7 +76,7 @@ func TestBreakerIgnoresNotFoundAndForgetsAfterSuccess(t *testing.T) {
 	c := NewCaller(Call{Breaker: &Breaker{Failures: 2, Reset: second}})
 	for range 10 {
 		ticket, _ := c.Begin(0, 0)
-		if v := c.After(&ticket, outcome.HTTPError, 404, 0, 0); v.Class != outcome.HTTPError {
+		if v := c.After(&ticket, End{Class: outcome.HTTPError, Status: 404}, 0, 0); v.Class != outcome.HTTPError {
 			t.Fatalf("a 404 ended as %s", v.Class)
 		}
 		play(c, 0, 0, 0, outcome.Timeout)
@@ -111,6 +111,120 @@ func TestBreakerByRate(t *testing.T) {
 	}
 	if state, _ := c.Breaker(0); state != Open {
 		t.Errorf("5 failures of 10 leave it %v", state)
+	}
+}
+
+// From MinCalls on, the share among the calls that have ended decides.
+func TestBreakerByRateOfFewCalls(t *testing.T) {
+	c := NewCaller(Call{Breaker: &Breaker{FailureRate: 0.5, Window: 100, MinCalls: 4, Reset: second}})
+	for i, class := range []outcome.Class{outcome.Timeout, outcome.Timeout, outcome.OK, outcome.OK} {
+		if state, _ := c.Breaker(0); state != Closed {
+			t.Fatalf("%v after %d calls", state, i)
+		}
+		play(c, 0, 0, 0, class)
+	}
+	if state, _ := c.Breaker(0); state != Open {
+		t.Errorf("2 failures of 4 leave it %v", state)
+	}
+}
+
+// late makes a good call that takes a time, and returns how it ended.
+func late(c *Caller, now, took time.Duration) outcome.Class {
+	ticket, class := c.Begin(0, now)
+	if class != outcome.OK {
+		return class
+	}
+	return c.After(&ticket, End{Class: outcome.OK, Status: 200}, now+took, 0).Class
+}
+
+func TestSlowCallsAreFailuresForTheBreaker(t *testing.T) {
+	c := NewCaller(Call{Breaker: &Breaker{Failures: 2, SlowAfter: second, Reset: 10 * second}})
+	for _, took := range []time.Duration{time.Second, time.Second - 1, time.Second, 2 * time.Second} {
+		if class := late(c, 0, took); class != outcome.OK {
+			t.Errorf("a good answer after %v ended as %s", took, class)
+		}
+	}
+	if state, _ := c.Breaker(2 * time.Second); state != Open {
+		t.Errorf("2 slow calls in a row leave it %v", state)
+	}
+	// A slow trial does not close it.
+	late(c, 20*time.Second, time.Second)
+	if state, _ := c.Breaker(21 * time.Second); state != Open {
+		t.Errorf("a slow trial leaves it %v", state)
+	}
+	late(c, 40*time.Second, time.Millisecond)
+	if state, _ := c.Breaker(41 * time.Second); state != Closed {
+		t.Errorf("a fast trial leaves it %v", state)
+	}
+}
+
+// Slow calls and failures each have a share; half of each open nothing if more is
+// asked for.
+func TestSlowRateCountsByItself(t *testing.T) {
+	c := NewCaller(Call{Breaker: &Breaker{FailureRate: 0.6, Window: 10, SlowAfter: second, SlowRate: 0.6, Reset: second}})
+	for range 5 {
+		play(c, 0, 0, 0, outcome.Timeout)
+		late(c, 0, time.Second)
+	}
+	if state, _ := c.Breaker(0); state != Closed {
+		t.Errorf("5 failures and 5 slow calls of 10 leave it %v", state)
+	}
+	late(c, 0, time.Second) // takes the place of a failure
+	if state, _ := c.Breaker(time.Second); state != Open {
+		t.Errorf("6 slow calls of 10 leave it %v", state)
+	}
+}
+
+// Where attempts are counted, their time does not include the wait before them.
+func TestWaitsDoNotMakeAttemptsSlow(t *testing.T) {
+	c := NewCaller(Call{Retry: &Retry{Attempts: 2, Backoff: 10 * second, Jitter: NoJitter}, Breaker: &Breaker{Failures: 2, SlowAfter: second, Reset: second, PerAttempt: true}})
+	ticket, _ := c.Begin(0, 0)
+	v := c.After(&ticket, End{Class: outcome.Timeout}, 0, 0)
+	if v.Wait != 10*time.Second {
+		t.Fatalf("a wait of %v", v.Wait)
+	}
+	c.After(&ticket, End{Class: outcome.OK, Status: 200}, v.Wait+time.Millisecond, 0)
+	if state, _ := c.Breaker(v.Wait + time.Millisecond); state != Closed {
+		t.Errorf("a fast attempt leaves it %v", state)
+	}
+}
+
+func TestRetryTriggers(t *testing.T) {
+	for _, tt := range []struct {
+		on     []Trigger
+		class  outcome.Class
+		status int
+		want   bool
+	}{
+		{nil, outcome.HTTPError, 503, true}, {nil, outcome.HTTPError, 429, false},
+		{[]Trigger{"429"}, outcome.HTTPError, 429, true}, {[]Trigger{"429"}, outcome.HTTPError, 503, false}, {[]Trigger{"429"}, outcome.Timeout, 0, false},
+		{[]Trigger{"timeout", "5xx"}, outcome.Timeout, 0, true}, {[]Trigger{"timeout", "5xx"}, outcome.HTTPError, 599, true}, {[]Trigger{"timeout", "5xx"}, outcome.HTTPError, 499, false},
+		{[]Trigger{"4xx"}, outcome.HTTPError, 404, true}, {[]Trigger{"http_error"}, outcome.HTTPError, 404, true},
+	} {
+		c := NewCaller(Call{Retry: &Retry{Attempts: 2, On: tt.on}})
+		ticket, _ := c.Begin(0, 0)
+		if v := c.After(&ticket, End{Class: tt.class, Status: tt.status}, 0, 0); v.Retry != tt.want {
+			t.Errorf("on %q: %s %d is retried: %v", tt.on, tt.class, tt.status, v.Retry)
+		}
+	}
+}
+
+func TestRetryAfterMakesWaitsLonger(t *testing.T) {
+	for _, tt := range []struct {
+		retry       Retry
+		asked, want time.Duration
+	}{
+		{Retry{RetryAfter: true}, 3 * time.Second, 3 * time.Second},
+		{Retry{RetryAfter: true, Backoff: 5 * second}, 3 * time.Second, 5 * time.Second},
+		{Retry{RetryAfter: true, Cap: 2 * second}, 3 * time.Second, 2 * time.Second},
+		{Retry{Backoff: second}, 3 * time.Second, time.Second},
+	} {
+		tt.retry.Attempts, tt.retry.Jitter = 2, NoJitter
+		c := NewCaller(Call{Retry: &tt.retry})
+		ticket, _ := c.Begin(0, 0)
+		if v := c.After(&ticket, End{outcome.HTTPError, 503, tt.asked}, 0, 0); v.Wait != tt.want {
+			t.Errorf("%+v asked for %v: a wait of %v, want %v", tt.retry, tt.asked, v.Wait, tt.want)
+		}
 	}
 }
 
@@ -182,7 +296,7 @@ func TestRetryMakesItsAttempts(t *testing.T) {
 		t.Errorf("ended as %s after %d attempts", class, n)
 	}
 	ticket, _ := c.Begin(0, 0)
-	if v := c.After(&ticket, outcome.HTTPError, 404, 0, 0); v.Retry {
+	if v := c.After(&ticket, End{Class: outcome.HTTPError, Status: 404}, 0, 0); v.Retry {
 		t.Error("a 404 is retried")
 	}
 }
@@ -194,7 +308,7 @@ func TestWaitsAreWithinTheirFormula(t *testing.T) {
 			ticket, _ := c.Begin(0, 0)
 			last := time.Second
 			for n := 1; n < 10; n++ {
-				v := c.After(&ticket, outcome.Timeout, 0, 0, dist.Seed(uint64(seed)))
+				v := c.After(&ticket, End{Class: outcome.Timeout}, 0, dist.Seed(uint64(seed)))
 				full := min(time.Second<<(n-1), 10*time.Second)
 				lo, hi := full, full
 				switch jitter {
@@ -235,7 +349,7 @@ func TestBulkheadAndRateLimit(t *testing.T) {
 	if _, class := c.Begin(0, 0); class != outcome.Rejected {
 		t.Errorf("a third call went out: %s", class)
 	}
-	c.After(&a, outcome.OK, 200, 0, 0)
+	c.After(&a, End{Class: outcome.OK, Status: 200}, 0, 0)
 	if _, class := c.Begin(0, 0); class != outcome.OK {
 		t.Errorf("no place after one was left: %s", class)
 	}
@@ -280,7 +394,15 @@ func TestValidateNamesMistakes(t *testing.T) {
 		"never stays open":                  {Breaker: &Breaker{Failures: 1}},
 		"1000000000 attempts are not in":    {Retry: &Retry{Attempts: 1e9}},
 		"factor 0.5 is not in the range":    {Retry: &Retry{Attempts: 2, Factor: 0.5}},
-		`outcome "ok" can not be retried`:   {Retry: &Retry{Attempts: 2, On: []outcome.Class{outcome.OK}}},
+		`outcome "ok" can not be retried`:   {Retry: &Retry{Attempts: 2, On: []Trigger{"ok"}}},
+		`outcome "breaker_open" can not be`: {Retry: &Retry{Attempts: 2, On: []Trigger{"breaker_open"}}},
+		`outcome "600" can not be retried`:  {Retry: &Retry{Attempts: 2, On: []Trigger{"600"}}},
+		`outcome "200" can not be retried`:  {Retry: &Retry{Attempts: 2, On: []Trigger{"200"}}},
+		"minCalls 6 is not in the range":    {Breaker: &Breaker{FailureRate: 0.5, Window: 5, MinCalls: 6, Reset: second}},
+		"minCalls 1 has no effect":          {Breaker: &Breaker{Failures: 5, MinCalls: 1, Reset: second}},
+		"a slow rate has no effect":         {Breaker: &Breaker{SlowRate: 0.5, Window: 5, Reset: second}},
+		"a call is never slow after":        {Timeout: second, Breaker: &Breaker{Failures: 1, SlowAfter: second, Reset: second}},
+		"slow rate 2 is not in the range":   {Breaker: &Breaker{SlowRate: 2, SlowAfter: second, Window: 5, Reset: second}},
 		"make no budget":                    {Retry: &Retry{Attempts: 2, Budget: &Budget{}}},
 		"fixed fallback has no value":       {Fallback: &Fallback{Kind: FixedFallback}},
 		`fallback kind "stale" is not`:      {Fallback: &Fallback{Kind: "stale"}},
@@ -320,7 +442,7 @@ func full() *Caller {
 
 func goodCall(c *Caller) outcome.Class {
 	t, _ := c.Begin(0, 0)
-	return c.After(&t, outcome.OK, 200, 1, 1).Class
+	return c.After(&t, End{Class: outcome.OK, Status: 200}, 1, 1).Class
 }
 
 func BenchmarkGoodCall(b *testing.B) {
@@ -342,7 +464,7 @@ func TestACallThatIsNotRepeatedStillCounts(t *testing.T) {
 			if class != outcome.OK {
 				t.Fatalf("call %d: %s", i, class)
 			}
-			v := c.After(&ticket, outcome.Timeout, 0, 0, 0)
+			v := c.After(&ticket, End{Class: outcome.Timeout}, 0, 0)
 			want := outcome.Timeout
 			if i == 1 {
 				want = outcome.BreakerOpen

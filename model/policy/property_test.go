@@ -21,16 +21,27 @@ func randomCall(r *rand.Rand) (p Call) {
 		if r.IntN(2) == 0 {
 			p.Retry.Budget = &Budget{Ratio: float64(r.IntN(6)) / 10, Burst: float64(1 + r.IntN(5))}
 		}
-		for _, class := range outcome.OfCalls()[1:] {
+		for _, class := range RetriedClasses() {
 			if r.IntN(4) == 0 {
-				p.Retry.On = append(p.Retry.On, class)
+				p.Retry.On = append(p.Retry.On, Trigger(class))
 			}
 		}
+		if r.IntN(4) == 0 {
+			p.Retry.On = append(p.Retry.On, []Trigger{"5xx", "4xx", "503", "429"}[r.IntN(4)])
+		}
+		p.Retry.RetryAfter = r.IntN(2) == 0
 	}
 	if r.IntN(4) > 0 {
 		p.Breaker = &Breaker{Failures: 1 + r.IntN(3), Reset: unit.Duration(50 + r.IntN(200)), Trials: r.IntN(4), Scope: scope(), PerAttempt: r.IntN(2) == 0}
 		if r.IntN(2) == 0 {
 			p.Breaker.Failures, p.Breaker.FailureRate, p.Breaker.Window = 0, unit.Share(0.1+0.9*r.Float64()), 1+r.IntN(5)
+			p.Breaker.MinCalls = r.IntN(p.Breaker.Window + 1)
+			if r.IntN(2) == 0 {
+				p.Breaker.SlowAfter, p.Breaker.SlowRate = unit.Duration(1+r.IntN(100)), unit.Share(r.Float64())
+			}
+		}
+		if r.IntN(3) == 0 {
+			p.Breaker.SlowAfter = unit.Duration(1 + r.IntN(100))
 		}
 	}
 	if r.IntN(2) == 0 {
@@ -109,7 +120,7 @@ func TestCallersKeepTheirWord(t *testing.T) {
 				status = 400 + r.IntN(200)
 			}
 			attempt := o.ticket.Attempt
-			v := c.After(&o.ticket, class, status, now, dist.Seed(seed).WithInt(sent))
+			v := c.After(&o.ticket, End{class, status, time.Duration(r.IntN(5000))}, now, dist.Seed(seed).WithInt(sent))
 			switch {
 			case !v.Retry:
 				if v.Class != class && v.Class != outcome.BreakerOpen || class == outcome.OK && v.Class != outcome.OK {
@@ -148,6 +159,9 @@ func TestBreakersKeepTheirWord(t *testing.T) {
 		if r.IntN(2) == 0 {
 			p.Retry = &Retry{Attempts: 3}
 		}
+		if r.IntN(2) == 0 {
+			p.Breaker.SlowAfter = unit.Duration(1 + r.IntN(60))
+		}
 		c := NewCaller(p)
 		type call struct {
 			ticket Ticket
@@ -185,7 +199,7 @@ func TestBreakersKeepTheirWord(t *testing.T) {
 			}
 			i := r.IntN(len(under))
 			class := []outcome.Class{outcome.OK, outcome.Timeout, outcome.Cancelled}[r.IntN(3)]
-			v := c.After(&under[i].ticket, class, 0, now, dist.Key(seed))
+			v := c.After(&under[i].ticket, End{Class: class}, now, dist.Key(seed))
 			after, _ := c.Breaker(now)
 			if v.Retry && p.Breaker.PerAttempt && after == Open {
 				t.Fatalf("seed %d: a retry goes out of an open breaker", seed)

@@ -44,6 +44,27 @@ func TestStressesAreChecked(t *testing.T) {
 	}
 }
 
+// TestPoliciesThatHaveNoEffectAreRefused reads policies whose fields do nothing.
+func TestPoliciesThatHaveNoEffectAreRefused(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "policy-misses.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = Read("policy-misses.yaml", file)
+	for _, want := range []string{
+		`8:52: services[0].endpoints[0].steps[0].call.retry.on[2]: outcome "breaker_open" can not be retried`,
+		`8:66: services[0].endpoints[0].steps[0].call.retry.on[3]: outcome "302" can not be retried`,
+		`9:60: services[0].endpoints[0].steps[1].call.breaker.minCalls: minCalls 2 has no effect`,
+		`10:16: services[0].endpoints[0].steps[2].call.breaker.slowAfter: a slow rate has no effect`,
+		`11:74: services[0].endpoints[0].steps[3].call.breaker.slowAfter: a call is never slow after "2s"`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("there is no %q in\n%v", want, err)
+		}
+	}
+}
+
 // TestStepsInheritNone turns an inherited policy off in a call under steps.
 func TestStepsInheritNone(t *testing.T) {
 	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "steps-inherit-none.yaml"))

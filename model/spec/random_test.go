@@ -10,7 +10,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
-	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -178,10 +177,11 @@ func randomPolicies(r *rand.Rand) (c policy.Call) {
 	c.Timeout = pick(r, 0, unit.Duration(time.Second))
 	c.Retry = pick(r, nil, &policy.Retry{Attempts: 3}, &policy.Retry{
 		Attempts: 2, Backoff: unit.Duration(time.Millisecond), Factor: 3, Cap: unit.Duration(time.Second), Jitter: policy.Decorrelated,
-		On: []outcome.Class{outcome.Timeout}, Budget: &policy.Budget{Ratio: 0.1, Burst: 5},
+		On: []policy.Trigger{"timeout", "503", "4xx"}, RetryAfter: true, Budget: &policy.Budget{Ratio: 0.1, Burst: 5},
 	})
 	c.Breaker = pick(r, nil, &policy.Breaker{Failures: 5, Reset: unit.Duration(time.Second), Scope: policy.PerWorker},
-		&policy.Breaker{FailureRate: 0.5, Window: 10, Reset: unit.Duration(time.Second), Trials: 2, PerAttempt: true})
+		&policy.Breaker{FailureRate: 0.5, Window: 10, Reset: unit.Duration(time.Second), Trials: 2, PerAttempt: true},
+		&policy.Breaker{FailureRate: 0.5, Window: 10, MinCalls: 4, SlowAfter: unit.Duration(time.Millisecond), SlowRate: 0.25, Reset: unit.Duration(time.Second)})
 	c.Bulkhead = pick(r, nil, &policy.Bulkhead{MaxConcurrent: 2})
 	c.RateLimit = pick(r, nil, &policy.RateLimit{Rate: 10, Burst: 3})
 	c.Hedge = pick(r, nil, &policy.Hedge{After: unit.Duration(50 * time.Millisecond), Max: 2})

@@ -11,7 +11,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
-	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
@@ -230,8 +229,9 @@ func quantity(t reflect.Type) schema {
 		return enum(experiment.Higher, experiment.Lower)
 	case reflect.TypeFor[policy.FallbackKind]():
 		return enum(policy.EmptyFallback, policy.FixedFallback, policy.LastGood)
-	case reflect.TypeFor[outcome.Class]():
-		return enum(outcome.OfCalls()...)
+	case reflect.TypeFor[policy.Trigger]():
+		return schema{"anyOf": []any{
+			enum(policy.RetriedClasses()...), schema{"type": "string", "pattern": `^[45]([0-9][0-9]|xx)$`}, schema{"type": "integer", "minimum": 400, "maximum": 599}}}
 	case reflect.TypeFor[load.Arrivals]():
 		return enum(load.Constant, load.Poisson)
 	case reflect.TypeFor[fault.Direction]():

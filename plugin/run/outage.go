@@ -153,7 +153,7 @@ func (o *outageOptions) build(lab experiment.Experiment, timeout unit.Duration) 
 func (o *outageOptions) patch(timeout unit.Duration) experiment.Patch {
 	p := experiment.Patch{Call: experiment.Everything, Timeout: &timeout}
 	if o.retries {
-		p.Retry = &policy.Retry{Attempts: 4, On: []outcome.Class{outcome.ConnectionError, outcome.Timeout}}
+		p.Retry = &policy.Retry{Attempts: 4, On: []policy.Trigger{policy.Trigger(outcome.ConnectionError), policy.Trigger(outcome.Timeout)}}
 	}
 	if o.breakers {
 		p.Breaker = &policy.Breaker{Failures: 5, Reset: unit.Duration(30 * time.Second), Scope: policy.PerWorker}

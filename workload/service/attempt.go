@@ -134,6 +134,7 @@ func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 		}
 		e.Class, e.Status, e.Body, e.Degraded, e.Err = outcome.Of(a.Status, err), a.Status, a.Whole(), a.Degraded, err
 		if e.Class == outcome.HTTPError {
+			e.RetryAfter = a.RetryAfter
 			e.Err = fmt.Errorf("it answered %d %s", a.Status, http.StatusText(a.Status))
 		}
 	}

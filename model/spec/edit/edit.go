@@ -150,31 +150,35 @@ func (f *File) apply(op Operation) (*File, *Change, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &syncer{file: f.Source}
+	s := &syncer{file: f.Source, draft: f.Source.Draft()}
 	for i := range f.Documents {
 		s.document(f.roots[i], &f.Documents[i], &wanted[i])
 	}
 	if s.err != nil {
 		return nil, nil, s.err
 	}
-	text, err := s.edits.Apply(f.Text())
-	if err != nil {
-		return nil, nil, err
-	}
-	after, err := Open(f.Name, text)
+	var after *File
+	_, edits, err := s.draft.Done(func(text []byte) (*source.File, error) {
+		opened, err := Open(f.Name, text)
+		if err != nil {
+			return nil, err
+		}
+		after = opened
+		return after.Source, nil
+	})
 	if err != nil {
 		return nil, nil, s.because(err)
 	}
 	if path := differ(wanted, after.Documents); path != "" {
 		line := 1
-		for i, e := range s.edits {
+		for i, e := range edits {
 			if l, _ := f.Source.Position(e.Offset); i == 0 || l < line {
 				line = l
 			}
 		}
 		return nil, nil, s.because(&MismatchError{File: f.Name, Line: line, Path: path})
 	}
-	return after, &Change{Edits: s.edits, Undo: s.edits.Invert(f.Text())}, nil
+	return after, &Change{Edits: edits, Undo: edits.Invert(f.Text())}, nil
 }
 
 // because prefers the reason that values are shared to what follows from it.
@@ -182,7 +186,7 @@ func (s *syncer) because(err error) error {
 	if len(s.shared) > 0 && !errors.As(err, new(decode.Mistakes)) {
 		return s.shared[0]
 	}
-	if len(s.shared) > 0 && len(s.edits) == 0 {
+	if len(s.shared) > 0 && s.draft.Empty() {
 		return s.shared[0]
 	}
 	return err

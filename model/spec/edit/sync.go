@@ -20,20 +20,19 @@ import (
 // notes so. If that gives what is wanted, all users were to change alike.
 type syncer struct {
 	file   *source.File
-	edits  source.Edits
+	draft  *source.Draft
 	shared []*source.SharedError
 	err    error
 }
 
-func (s *syncer) add(edits source.Edits, err error) {
+// note keeps the reason why a change of the draft was refused.
+func (s *syncer) note(err error) {
 	var shared *source.SharedError
 	switch {
 	case errors.As(err, &shared):
 		s.shared = append(s.shared, shared)
 	case err != nil && s.err == nil:
 		s.err = err
-	default:
-		s.edits = append(s.edits, edits...)
 	}
 }
 
@@ -66,7 +65,7 @@ func (s *syncer) replace(n *source.Node, v *decode.Node) {
 		s.shared = append(s.shared, carries)
 		return
 	}
-	s.add(s.file.Replace(n, v))
+	s.note(s.draft.Replace(n, v))
 }
 
 // An object collects what becomes of the keys of a node.
@@ -137,7 +136,7 @@ func (o *object) done() {
 		return slices.Index(o.order, a.Key) - slices.Index(o.order, b.Key)
 	})
 	if len(o.change.Delete)+len(o.change.Insert) > 0 {
-		o.add(o.file.Change(o.node, o.change))
+		o.note(o.draft.Change(o.node, o.change))
 	}
 }
 
@@ -222,7 +221,7 @@ func (s *syncer) list(n *source.Node, pairs []pair, change func(n *source.Node, 
 		}
 	}
 	if len(c.Delete)+len(c.Insert) > 0 {
-		s.add(s.file.Change(n, c))
+		s.note(s.draft.Change(n, c))
 	}
 }
 

@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -257,17 +258,14 @@ func renamedChain(text, from, to string) string {
 	if err != nil {
 		return text
 	}
-	var edits source.Edits
+	draft := f.Draft()
 	var walk func(n *source.Node)
 	walk = func(n *source.Node) {
 		for i := range n.Entries {
 			e := &n.Entries[i]
 			if e.Key != nil && e.Key.Value == "designation" && e.Value.IsText() {
 				if d := e.Value.Value; d == from || !chain.IsURL(d) && chain.ServiceName(d) == from {
-					more, err := f.Replace(e.Value, &decode.Node{Shape: decode.Text, Scalar: to})
-					if err == nil {
-						edits = append(edits, more...)
-					}
+					err = errors.Join(err, draft.Replace(e.Value, &decode.Node{Shape: decode.Text, Scalar: to}))
 				}
 			}
 			walk(e.Value)
@@ -276,9 +274,9 @@ func renamedChain(text, from, to string) string {
 	for _, doc := range f.Documents {
 		walk(doc)
 	}
-	after, err := edits.Apply([]byte(text))
-	if err != nil {
+	after, _, failed := draft.Done(nil)
+	if err != nil || failed != nil {
 		return text
 	}
-	return string(after)
+	return string(after.Text)
 }

@@ -25,48 +25,14 @@ type Insertion struct {
 	Value *decode.Node
 }
 
-// Set gives a key of an object a value, in place of the one it has or after all
-// others. It returns a SharedError where other places have the value, too.
-func (f *File) Set(n *Node, key string, v *decode.Node) (Edits, error) {
-	if i := n.Find(key); i >= 0 {
-		if shared := f.Shared(n.Entries[i].Value); shared != nil {
-			return nil, shared
-		}
-		if carries := f.Carries(n.Entries[i].Value); carries != nil {
-			return nil, carries
-		}
-		return f.Replace(n.Entries[i].Value, v)
-	}
-	if _, from := n.Merged(key); from != nil {
-		return nil, f.MergedError(from)
-	}
-	return f.Insert(n, Insertion{Before: len(n.Entries), Key: key, Value: v})
-}
-
-// Insert adds an entry to a list or an object.
-func (f *File) Insert(n *Node, one Insertion) (Edits, error) {
-	if shared := f.Shared(n); shared != nil {
-		return nil, shared
-	}
-	return f.Change(n, Change{Insert: []Insertion{one}})
-}
-
-// Delete removes an entry of a list or an object with its comments: those in its
-// lines, those right above it, and those below it that are indented further.
-func (f *File) Delete(n *Node, index int) (Edits, error) {
-	if shared := f.Shared(n); shared != nil {
-		return nil, shared
-	}
-	if carries := f.Carries(n.Entries[index].Value); carries != nil {
-		return nil, carries
-	}
-	return f.Change(n, Change{Delete: map[int]bool{index: true}})
-}
-
-// Change returns the edits of several changes of one list or object. The caller
-// knows about aliases: it does not look whether the node is shared.
-func (f *File) Change(n *Node, c Change) (Edits, error) {
+// rearrange returns the edits of several changes of one list or object.
+func (f *File) rearrange(n *Node, c Change) (Edits, error) {
 	kept := 0
+	for _, one := range c.Insert {
+		if i := n.Find(one.Key); n.Kind == Object && i >= 0 && !c.Delete[i] {
+			return nil, f.layout(n.Entries[i].From) // a key cannot be given twice
+		}
+	}
 	for i := range n.Entries {
 		if !c.Delete[i] {
 			kept++
@@ -104,12 +70,12 @@ func (f *File) exchange(n *Node, c Change) (Edits, error) {
 		}
 	}
 	if len(c.Insert) > 0 || n.Style == Flow || !f.ownLine(n.Entries[0].From) || n.Parent == nil || n.Body > n.From && n.Body != n.Entries[0].From {
-		return f.Replace(n, v)
+		return f.overwrite(n, v)
 	}
 	// The comment beside the key stays.
 	after := f.afterMark(n)
 	if after < 0 {
-		return f.Replace(n, v)
+		return f.overwrite(n, v)
 	}
 	from, to := f.entryLines(n, 0, len(n.Entries)-1)
 	return Edits{{after, 0, " " + f.writerAt(n).inline(v, false)}, {from, to - from, ""}}, nil
@@ -200,6 +166,12 @@ func (f *File) entryLines(n *Node, first, last int) (from, to int) {
 	if to == from || to <= end && end < len(f.Text) {
 		to = len(f.Text)
 	}
+	if first > 0 && f.keepsBreaks(&n.Entries[first-1]) {
+		for f.blank(to) { // these would be lines of the text before
+			end = f.lineEnd(to)
+			to = f.nextLine(to)
+		}
+	}
 	floor := f.bom
 	if first > 0 {
 		floor = f.nextLine(n.Entries[first-1].To())
@@ -251,7 +223,11 @@ func (f *File) changeBlock(n *Node, c Change) (edits Edits, err error) {
 		case before >= 0:
 			foot := f.foot(&n.Entries[before])
 			edits = append(edits, f.strip(&n.Entries[before], foot)...)
-			edits = append(edits, Edit{foot, 0, f.EOL + gap + indent + text})
+			apart := gap
+			if f.keepsBreaks(&n.Entries[before]) {
+				apart = "" // a blank line would be one of the text
+			}
+			edits = append(edits, Edit{foot, 0, f.EOL + apart + indent + text})
 		case f.ownLine(first):
 			edits = append(edits, Edit{f.lineStart(f.withHead(n.Entries[after].From)), 0, indent + text + f.EOL + gap})
 		default:
@@ -285,6 +261,20 @@ func endsInBlock(e *Entry) *Node {
 		return nil
 	}
 	return n
+}
+
+// keepsBreaks reports whether an entry ends with a scalar to which the line breaks
+// behind it belong.
+func (f *File) keepsBreaks(e *Entry) bool {
+	n := endsInBlock(e)
+	if n == nil {
+		return false
+	}
+	header := f.Text[n.Body:f.lineEnd(n.Body)]
+	if comment := bytes.IndexByte(header, ' '); comment >= 0 {
+		header = header[:comment]
+	}
+	return bytes.IndexByte(header, '+') >= 0
 }
 
 // strip keeps the value of a scalar in block style at the end of a file without a

@@ -53,8 +53,8 @@ func TestRandomChanges(t *testing.T) {
 	}
 }
 
-// FuzzChange makes a change in a file of any content: it may be refused, but what
-// is made must be what was wanted.
+// FuzzChange makes a change in a file of any content. It may be refused, unless the
+// file is plain; what is made must be what was wanted.
 func FuzzChange(f *testing.F) {
 	for i, path := range corpus(f) {
 		if text, err := os.ReadFile(path); err == nil && len(text) < 2000 {
@@ -117,29 +117,58 @@ func changeAtRandom(r *rand.Rand, name string, text []byte) (made bool, err erro
 	if indexes[at] >= len(docs) {
 		return false, fmt.Errorf("%s: %d documents are read, not %d", name, doc, len(docs))
 	}
-	edits, want, err := randomChange(r, f, nodes[at])
+	d := f.Draft()
+	want, err := randomChange(r, d, nodes[at])
+	var after *File
+	var edits Edits
+	if err == nil {
+		after, edits, err = d.Done(nil)
+	}
+	if err != nil && plain(f) && want != nil {
+		wrong, _ := d.edits.Apply(text)
+		return false, fmt.Errorf("%s: a plain file is refused: changing %s: %w\n%q would be\n%q by %q", name, nodes[at].Path(), err, text, wrong, fmt.Sprint(d.edits))
+	}
 	if err != nil || want == nil {
 		return false, nil //nolint:nilerr // refused
 	}
-	after, err := edits.Apply(text)
-	if err != nil {
+	if err := outsideStays(text, after.Text, edits); err != nil {
 		return false, fmt.Errorf("%s: changing %s: %w", name, nodes[at].Path(), err)
-	}
-	if back, err := edits.Invert(text).Apply(after); err != nil || !bytes.Equal(back, text) {
-		return false, fmt.Errorf("%s: the inverse of %v does not lead back: %w", name, edits, err)
 	}
 	target := docs[indexes[at]].Under(nodes[at].Path())
 	if target == nil || belowEmptyKey(nodes[at]) {
 		return false, nil // the value of a merge, which is elsewhere; or its path is that of another
 	}
 	want(target)
-	got := read(name, after)
+	got := read(name, after.Text)
 	for i := range docs {
 		if len(got) != len(docs) || !equal(got[i], docs[i]) {
-			return false, fmt.Errorf("%s: after %q at %s the file is\n%s\nnot\n%s", name, fmt.Sprint(edits), nodes[at].Path(), after, docs[i].JSON())
+			return false, fmt.Errorf("%s: after %q at %s the file is\n%s\nnot\n%s", name, fmt.Sprint(edits), nodes[at].Path(), after.Text, docs[i].JSON())
 		}
 	}
 	return true, nil
+}
+
+// outsideStays returns an error if a byte outside of the edits has changed, or if the
+// inverse edits do not lead back.
+func outsideStays(before, after []byte, edits Edits) error {
+	if back, err := edits.Invert(before).Apply(after); err != nil || !bytes.Equal(back, before) {
+		return fmt.Errorf("the inverse of %v does not lead back: %w", edits, err)
+	}
+	sorted := slices.Clone(edits)
+	sorted.sort()
+	at := 0
+	for _, e := range sorted {
+		kept := before[at:e.Offset]
+		rest, ok := bytes.CutPrefix(after, kept)
+		if !ok || !bytes.HasPrefix(rest, []byte(e.Text)) {
+			return fmt.Errorf("%q, before the edit %v, is not kept", kept, e)
+		}
+		at, after = e.Offset+e.Length, rest[len(e.Text):]
+	}
+	if !bytes.Equal(after, before[at:]) {
+		return fmt.Errorf("%q, after the edits, is not kept", before[at:])
+	}
+	return nil
 }
 
 // belowEmptyKey reports whether a key on the way to a node is empty, of which paths
@@ -185,36 +214,32 @@ func randomValue(r *rand.Rand, depth int) *decode.Node {
 	return o
 }
 
-// randomChange returns the edits of a change of a node, and what does the same to
-// what the decoder read.
-func randomChange(r *rand.Rand, f *File, n *Node) (Edits, func(*decode.Node), error) {
+// randomChange drafts a change of a node, and returns what does the same to what the
+// decoder read; nil if nothing does.
+func randomChange(r *rand.Rand, d *Draft, n *Node) (func(*decode.Node), error) {
 	v := randomValue(r, 0)
 	count := len(n.Entries)
-	if n.Kind == Alias || n.Parent == nil && n.Kind == Scalar || f.Shared(n) != nil {
-		edits, err := f.Replace(n, v)
-		return edits, nil, err
+	if n.Kind == Alias || n.Parent == nil && n.Kind == Scalar || d.file.Shared(n) != nil {
+		return nil, d.Replace(n, v)
 	}
 	switch kind := r.IntN(4); {
 	case n.Kind == Scalar, kind == 0 && n.Parent != nil:
-		if f.Carries(n) != nil {
-			return nil, nil, f.Carries(n)
+		if d.file.Carries(n) != nil {
+			return nil, d.file.Carries(n)
 		}
-		edits, err := f.Replace(n, v)
-		return edits, func(d *decode.Node) { *d = *v }, err
+		return func(n *decode.Node) { *n = *v }, d.Replace(n, v)
 	case kind == 1 && count > 0:
-		return deleteSome(r, f, n)
+		return deleteSome(r, d, n)
 	case n.Kind == List:
 		before := r.IntN(count + 1)
-		edits, err := f.Insert(n, Insertion{Before: before, Value: v})
-		return edits, func(d *decode.Node) { d.Items = slices.Insert(d.Items, before, v) }, err
+		return func(n *decode.Node) { n.Items = slices.Insert(n.Items, before, v) }, d.Insert(n, Insertion{Before: before, Value: v})
 	}
 	key := []string{"new", "new key", "1", "yes", "k: v", "name"}[r.IntN(6)]
-	edits, err := f.Set(n, key, v)
-	return edits, func(d *decode.Node) { d.Set(key, v) }, err
+	return func(n *decode.Node) { n.Set(key, v) }, d.Set(n, key, v)
 }
 
 // deleteSome deletes some entries, and at times puts a new one among those left.
-func deleteSome(r *rand.Rand, f *File, n *Node) (Edits, func(*decode.Node), error) {
+func deleteSome(r *rand.Rand, d *Draft, n *Node) (func(*decode.Node), error) {
 	c := Change{Delete: map[int]bool{}}
 	for range 1 + r.IntN(3) {
 		c.Delete[r.IntN(len(n.Entries))] = true
@@ -222,16 +247,16 @@ func deleteSome(r *rand.Rand, f *File, n *Node) (Edits, func(*decode.Node), erro
 	keys := map[string]bool{}
 	for i := range c.Delete {
 		if n.Entries[i].IsMerge() {
-			return nil, nil, errors.New("what merges leave is hard to tell")
+			return nil, errors.New("what merges leave is hard to tell")
 		}
 		if n.Kind == Object {
 			if _, from := n.Merged(n.Entries[i].Key.Value); from != nil {
-				return nil, nil, f.MergedError(from)
+				return nil, d.file.MergedError(from)
 			}
 			keys[n.Entries[i].Key.Value] = true
 		}
-		if f.Carries(n.Entries[i].Value) != nil {
-			return nil, nil, errors.New("an anchor would be lost")
+		if d.file.Carries(n.Entries[i].Value) != nil {
+			return nil, errors.New("an anchor would be lost")
 		}
 	}
 	before := -1
@@ -239,19 +264,19 @@ func deleteSome(r *rand.Rand, f *File, n *Node) (Edits, func(*decode.Node), erro
 		before = r.IntN(len(n.Entries) + 1)
 		c.Insert = []Insertion{{Before: before, Value: word("inserted")}}
 	}
-	edits, err := f.Change(n, c)
-	return edits, func(d *decode.Node) {
-		d.Take(slices.Collect(maps.Keys(keys))...)
+	err := d.Change(n, c)
+	return func(n *decode.Node) {
+		n.Take(slices.Collect(maps.Keys(keys))...)
 		var items []*decode.Node
-		for i := 0; i <= len(d.Items); i++ {
+		for i := 0; i <= len(n.Items); i++ {
 			if i == before {
 				items = append(items, word("inserted"))
 			}
-			if i < len(d.Items) && !c.Delete[i] {
-				items = append(items, d.Items[i])
+			if i < len(n.Items) && !c.Delete[i] {
+				items = append(items, n.Items[i])
 			}
 		}
-		d.Items = items
+		n.Items = items
 	}, err
 }
 

@@ -25,18 +25,22 @@ func deep() *decode.Node {
 }
 
 func TestEditsKeepTheStyle(t *testing.T) {
-	set := func(key string, v *decode.Node) func(*File, *Node) (Edits, error) {
-		return func(f *File, n *Node) (Edits, error) { return f.Set(n, key, v) }
+	set := func(key string, v *decode.Node) func(*Draft, *Node) error {
+		return func(d *Draft, n *Node) error { return d.Set(n, key, v) }
 	}
-	insert := func(at int, v *decode.Node) func(*File, *Node) (Edits, error) {
-		return func(f *File, n *Node) (Edits, error) { return f.Insert(n, Insertion{Before: at, Value: v}) }
+	insert := func(at int, values ...*decode.Node) func(*Draft, *Node) error {
+		var c Change
+		for _, v := range values {
+			c.Insert = append(c.Insert, Insertion{Before: at, Value: v})
+		}
+		return func(d *Draft, n *Node) error { return d.Change(n, c) }
 	}
-	remove := func(at int) func(*File, *Node) (Edits, error) {
-		return func(f *File, n *Node) (Edits, error) { return f.Delete(n, at) }
+	remove := func(at int) func(*Draft, *Node) error {
+		return func(d *Draft, n *Node) error { return d.Delete(n, at) }
 	}
 	for _, c := range []struct {
 		what, before, path string
-		edit               func(*File, *Node) (Edits, error)
+		edit               func(*Draft, *Node) error
 		after              string
 	}{
 		{"quotes stay", "a: 'x' # c\n", "", set("a", word("it's")), "a: 'it''s' # c\n"},
@@ -55,8 +59,8 @@ func TestEditsKeepTheStyle(t *testing.T) {
 		{"dashes below their key", "l:\n- 1\no:\n  a: 1\n", "o", set("c", deep()), "l:\n- 1\no:\n  a: 1\n  c:\n    name: a\n    of:\n    - name: b\n      to: c\n    - d\n"},
 		{"items apart", "- a: 1\n\n- a: 2\n", "", insert(1, object("a", "x")), "- a: 1\n\n- a: x\n\n- a: 2\n"},
 		{"flow among flow", "- {a: 1}\n", "", insert(1, object("name", "x")), "- {a: 1}\n- {name: x}\n"},
-		{"before a first key", "- a: 1\n  b: 2\n", "[0]", func(f *File, n *Node) (Edits, error) {
-			return f.Insert(n, Insertion{Before: 0, Key: "c", Value: word("x")})
+		{"before a first key", "- a: 1\n  b: 2\n", "[0]", func(d *Draft, n *Node) error {
+			return d.Insert(n, Insertion{Before: 0, Key: "c", Value: word("x")})
 		}, "- c: x\n  a: 1\n  b: 2\n"},
 		{"no more items", "a: # c\n  # of 1\n  - 1 # one\n  # foot\nb: 2\n", "a", remove(0), "a: [] # c\n  # foot\nb: 2\n"},
 		{"the first key after a dash", "- a: 1 # one\n  # of b\n  b: 2\n", "[0]", remove(0), "- # of b\n  b: 2\n"},
@@ -67,6 +71,15 @@ func TestEditsKeepTheStyle(t *testing.T) {
 		{"a new last item", "[\n  a # a\n]\n", "", insert(1, word("b")), "[\n  a, # a\n  b\n]\n"},
 		{"a new last item with a comma", "[\n  a, # a\n]\n", "", insert(1, word("b")), "[\n  a, # a\n  b,\n]\n"},
 		{"the first of a flow list", "[]", "", insert(0, word("a, b")), `["a, b"]`},
+		{"the first two of a flow list", "[]", "", insert(0, word("a"), word("b")), `[a, b]`},
+		{"two new last items", "[\n  a # a\n]\n", "", insert(1, word("b"), word("c")), "[\n  a, # a\n  b,\n  c\n]\n"},
+		{"two new last items with a comma", "[\n  a,\n]\n", "", insert(1, word("b"), word("c")), "[\n  a,\n  b,\n  c,\n]\n"},
+		{"two new first items", "[a]", "", insert(0, word("b"), word("c")), "[b, c, a]"},
+		{"two new items in lines", "[\n  a,\n  b\n]\n", "", insert(1, word("c"), word("d")), "[\n  a,\n  c,\n  d,\n  b\n]\n"},
+		{"two items more", "- a\n- b\n", "", insert(1, word("c"), word("d")), "- a\n- c\n- d\n- b\n"},
+		{"after a text that keeps its breaks", "- |+\n  a\n\n- b\n\n- c\n", "", insert(1, word("d")), "- |+\n  a\n\n- d\n- b\n\n- c\n"},
+		{"no more after a text that keeps its breaks", "- |+\n  a\n- b\n\n\n", "", remove(1), "- |+\n  a\n"},
+		{"nothing left at the top", "a: 1\nb: 2\n", "", func(d *Draft, n *Node) error { return d.Change(n, Change{Delete: map[int]bool{0: true, 1: true}}) }, "{}\n"},
 		{"a key without a value in flow", "{a, b: 1}", "", set("a", word("x")), "{a: x, b: 1}"},
 		{"CRLF", "a:\r\n  b: 1\r\n", "a", set("c", deep()), "a:\r\n  b: 1\r\n  c:\r\n    name: a\r\n    of:\r\n      - name: b\r\n        to: c\r\n      - d\r\n"},
 		{"JSON", "{\"a\": [1]}", "a", insert(1, object("b", "x")), "{\"a\": [1, {\"b\": \"x\"}]}"},
@@ -78,13 +91,13 @@ func TestEditsKeepTheStyle(t *testing.T) {
 			t.Errorf("%s: %v", c.what, err)
 			continue
 		}
-		edits, err := c.edit(f, find(f.Documents[len(f.Documents)-1], c.path))
-		if err != nil {
+		d := f.Draft()
+		if err := c.edit(d, find(f.Documents[len(f.Documents)-1], c.path)); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue
 		}
-		if after, err := edits.Apply(f.Text); err != nil || string(after) != c.after {
-			t.Errorf("%s: %v\n%q is now\n%q, not\n%q", c.what, err, c.before, after, c.after)
+		if after, _, err := d.Done(nil); err != nil || string(after.Text) != c.after {
+			t.Errorf("%s: %v\n%q is now\n%q, not\n%q", c.what, err, c.before, after.Text, c.after)
 		}
 	}
 }
@@ -122,7 +135,7 @@ func TestSharedValuesAreRefused(t *testing.T) {
 		{find(root, "e"), "b", ByMerge, "x"},
 		{find(root, "g"), "h", ByMerge, ""},
 	} {
-		_, err := f.Set(c.node, c.key, word("v"))
+		err := f.Draft().Set(c.node, c.key, word("v"))
 		var shared *SharedError
 		if !errors.As(err, &shared) || shared.Via != c.via || shared.Anchor != c.anchor {
 			t.Errorf("setting %s of %q: %v", c.key, c.node.Path(), err)
@@ -132,10 +145,10 @@ func TestSharedValuesAreRefused(t *testing.T) {
 			t.Errorf("setting %s of %q names the users %q", c.key, c.node.Path(), shared.Users)
 		}
 	}
-	if _, err := f.Set(find(root, "e"), "f", word("v")); err != nil {
+	if err := f.Draft().Set(find(root, "e"), "f", word("v")); err != nil {
 		t.Error("a value that is not shared:", err)
 	}
-	if _, err := f.Delete(root, 0); err == nil || !strings.Contains(err.Error(), "&x, used at f.yaml:3:4") {
+	if err := f.Draft().Delete(root, 0); err == nil || !strings.Contains(err.Error(), "&x, used at f.yaml:3:4") {
 		t.Error("deleting an anchor in use:", err)
 	}
 }

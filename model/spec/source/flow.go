@@ -36,8 +36,16 @@ func (f *File) withComment(offset int) int {
 
 func (f *File) changeFlow(n *Node, c Change) (edits Edits, err error) {
 	w := f.writerAt(n)
-	for _, one := range c.Insert {
-		edits = append(edits, f.insertFlow(w, n, c, one)...)
+	for i := 0; i < len(c.Insert); {
+		end := i + 1
+		before, _ := f.neighbours(n, c, c.Insert[i].Before)
+		for ; end < len(c.Insert); end++ {
+			if other, _ := f.neighbours(n, c, c.Insert[end].Before); other != before {
+				break
+			}
+		}
+		edits = append(edits, f.insertFlow(w, n, c, c.Insert[i:end], before)...)
+		i = end
 	}
 	for first, last := range runs(n, c) {
 		edits = append(edits, f.deleteFlow(n, first, last)...)
@@ -45,17 +53,19 @@ func (f *File) changeFlow(n *Node, c Change) (edits Edits, err error) {
 	return edits, nil
 }
 
-func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
+// insertFlow inserts entries one after another behind the entry before, which is kept;
+// -1 stands for the beginning.
+func (f *File) insertFlow(w *writer, n *Node, c Change, all []Insertion, before int) Edits {
 	if len(n.Entries) == 0 {
-		return Edits{{n.Body + 1, 0, w.flowEntry(n, one, "")}}
+		return Edits{{n.Body + 1, 0, w.flowEntries(n, all, "", w.comma)}}
 	}
 	first := n.Entries[0].From
-	before, _ := f.neighbours(n, c, one.Before)
 	if before < 0 {
 		if indent, own := f.lineIndent(first); own {
-			return Edits{{first, 0, w.flowEntry(n, one, indent) + "," + f.EOL + indent}}
+			between := "," + f.EOL + indent
+			return Edits{{first, 0, w.flowEntries(n, all, indent, between) + between}}
 		}
-		return Edits{{first, 0, w.flowEntry(n, one, "") + w.comma}}
+		return Edits{{first, 0, w.flowEntries(n, all, "", w.comma) + w.comma}}
 	}
 	e := &n.Entries[before]
 	comma := f.commaAfter(e)
@@ -67,9 +77,9 @@ func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
 		own = own && f.line(n.To-1) > f.line(e.To())
 	}
 	if !own {
-		return Edits{{e.To(), 0, f.blankAfter(e) + w.comma + w.flowEntry(n, one, "")}}
+		return Edits{{e.To(), 0, f.blankAfter(e) + w.comma + w.flowEntries(n, all, "", w.comma)}}
 	}
-	text := f.EOL + indent + w.flowEntry(n, one, indent)
+	text := f.EOL + indent + w.flowEntries(n, all, indent, ","+f.EOL+indent)
 	// Without an entry after it the comma is that of a style with one at the end.
 	lastKept := true
 	for i := before + 1; i < len(n.Entries); i++ {
@@ -84,6 +94,15 @@ func (f *File) insertFlow(w *writer, n *Node, c Change, one Insertion) Edits {
 	}
 	// The comma is deleted with the entries after it; put one in its place.
 	return Edits{{e.To(), 0, f.blankAfter(e) + ","}, {f.lineEnd(comma), 0, text}}
+}
+
+// flowEntries writes new entries with a text between them.
+func (w *writer) flowEntries(n *Node, all []Insertion, indent, between string) string {
+	texts := make([]string, len(all))
+	for i, one := range all {
+		texts[i] = w.flowEntry(n, one, indent)
+	}
+	return strings.Join(texts, between)
 }
 
 // blankAfter is what keeps an entry without a value apart from what is put behind it:

@@ -7,13 +7,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
-// Replace returns the edits that put another value in place of a node, quoted as
-// the old one was. An anchor stays. The caller knows about aliases: it does not
-// look whether the node is shared; only an alias itself is refused.
-func (f *File) Replace(n *Node, v *decode.Node) (Edits, error) {
-	if n.Kind == Alias {
-		return nil, f.Shared(n)
-	}
+// overwrite returns the edits that put another value in place of a node.
+func (f *File) overwrite(n *Node, v *decode.Node) (Edits, error) {
 	edits, err := f.replace(n, v)
 	if tags := f.tags(n); err == nil && tags.Length > 0 {
 		tags.Length = min(tags.Length, edits[0].Offset-tags.Offset)
@@ -51,7 +46,10 @@ func (f *File) replace(n *Node, v *decode.Node) (Edits, error) {
 		return Edits{{n.Body, n.To - n.Body, f.lead(n) + w.inline(v, f.inFlow(n))}}, nil
 	}
 	after := f.afterMark(n)
-	if after < 0 {
+	switch {
+	case n.Parent == nil:
+		return Edits{{n.Body, n.To - n.Body, w.inline(v, false)}}, nil
+	case after < 0:
 		return nil, f.layout(n.From)
 	}
 	return Edits{{after, n.To - after, w.block(v, f.entryIndent(n), f.hasKey(n))}}, nil

@@ -118,6 +118,8 @@ func (c *collector) Field(name, value []byte) {
 		}
 	case http1.Is(name, control.TimesHeader) && c.answer.Times == "" && len(value) <= control.MaxTimes:
 		c.answer.Times = string(value)
+	case http1.Is(name, retryAfterHeader):
+		c.answer.RetryAfter = retryAfter(string(value))
 	}
 }
 

@@ -60,6 +60,26 @@ type Answer struct {
 	Times string
 	// Degraded is what control.DegradedHeader says.
 	Degraded int
+	// RetryAfter is how long the answer asks to wait before another request; 0 means that
+	// it asks for nothing.
+	RetryAfter time.Duration
+}
+
+const retryAfterHeader = "Retry-After"
+
+// longestWait bounds RetryAfter.
+const longestWait = 24 * time.Hour
+
+// retryAfter reads the value of the header Retry-After: seconds, or the time of a date
+// (RFC 9110, section 10.2.3). A value that is neither asks for nothing.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, longestWait)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(time.Until(at), 0), longestWait)
+	}
+	return 0
 }
 
 // Whole is the body, or nil if it was too long to be kept.

@@ -84,6 +84,9 @@ func readAnswer(response *http.Response, o *Request) (a Answer, err error) {
 	if t := response.Header.Get(control.TimesHeader); len(t) <= control.MaxTimes {
 		a.Times = t
 	}
+	if t := response.Header[retryAfterHeader]; len(t) > 0 {
+		a.RetryAfter = retryAfter(t[0])
+	}
 	a.Degraded = control.ParseDegraded(response.Header.Get(control.DegradedHeader))
 	if n := response.ContentLength; n >= 0 && n <= o.Keep {
 		a.Body = make([]byte, n)

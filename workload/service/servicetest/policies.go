@@ -61,6 +61,63 @@ func testRetries(t T, start Start) {
 	})
 }
 
+// testRetryTriggers has a child that is busy once, and then fails in a way that is not
+// to be retried.
+func testRetryTriggers(t T, start Start) {
+	var count atomic.Int64
+	child := record(t, func(w http.ResponseWriter, r *http.Request) {
+		if count.Add(1) == 1 {
+			w.Header().Set("Retry-After", "1")
+			answerWith(429, "{}")(w, r)
+			return
+		}
+		answerWith(500, "{}")(w, r)
+	})
+	url := start(t, calling(child, policy.Call{Retry: &policy.Retry{
+		Attempts: 5, Backoff: millisecond, On: []policy.Trigger{"429", "timeout"}, RetryAfter: true,
+	}}))
+	if r := do(t, "GET", url+"/", ""); r.status != 502 {
+		t.Errorf("a call that fails with 500 is answered %d", r.status)
+	}
+	calls := child.requests()
+	if len(calls) != 2 {
+		t.Fatalf("%d attempts, want 2: 429 is retried and 500 is not", len(calls))
+	}
+	if gap := calls[1].at.Sub(calls[0].at); gap < time.Second {
+		t.Errorf("the wait took %v, and the answer asked for 1 s", gap)
+	}
+}
+
+func testBreakerByRate(t T, start Start) {
+	child := record(t, answerWith(500, "{}"))
+	url := start(t, calling(child, policy.Call{Breaker: &policy.Breaker{FailureRate: 0.5, Window: 100, MinCalls: 3, Reset: unit.Duration(time.Minute)}}))
+	for i, want := range []int{502, 502, 503, 503} {
+		if r := do(t, "GET", url+"/", ""); r.status != want {
+			t.Errorf("request %d is answered %d, want %d", i+1, r.status, want)
+		}
+	}
+	if n := len(child.requests()); n != 3 {
+		t.Errorf("the callee got %d requests past a breaker that judges from 3 calls on", n)
+	}
+}
+
+// testSlowBreaker has a child whose answers are good and late.
+func testSlowBreaker(t T, start Start) {
+	child := record(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(60 * time.Millisecond)
+		answerWith(200, goodChild)(w, r)
+	})
+	url := start(t, calling(child, policy.Call{Breaker: &policy.Breaker{Failures: 2, SlowAfter: 50 * millisecond, Reset: unit.Duration(time.Minute)}}))
+	for i, want := range []int{200, 200, 503} {
+		if r := do(t, "GET", url+"/", ""); r.status != want {
+			t.Errorf("request %d is answered %d, want %d", i+1, r.status, want)
+		}
+	}
+	if n := len(child.requests()); n != 2 {
+		t.Errorf("the callee got %d requests past a breaker that opens after 2 slow calls", n)
+	}
+}
+
 func testBreaker(t T, start Start) {
 	child := record(t, answerWith(500, "{}"))
 	url := start(t, calling(child, policy.Call{Breaker: &policy.Breaker{Failures: 2, Reset: unit.Duration(time.Minute)}}))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
@@ -109,6 +110,6 @@ func serveMongo(ctx context.Context, s *Server, conn net.Conn) {
 	mongofront.Serve(ctx, conn, mongoEngine{s}, s.intake)
 }
 
-func serveSQL(serve func(net.Conn, sqlfront.Engine)) func(context.Context, *Server, net.Conn) {
-	return func(ctx context.Context, s *Server, conn net.Conn) { serve(conn, engine{ctx, s}) }
+func serveSQL(serve func(net.Conn, sqlfront.Engine, *intake.Budget)) func(context.Context, *Server, net.Conn) {
+	return func(ctx context.Context, s *Server, conn net.Conn) { serve(conn, engine{ctx, s}, s.intake) }
 }

@@ -200,8 +200,9 @@ func (c *memcachedConn) store(name string, args [][]byte) error {
 		}
 		return c.say("SERVER_ERROR object too large for cache")
 	}
-	data := make([]byte, length+2)
-	if _, err := io.ReadFull(c.in, data); err != nil {
+	data, release, err := c.s.intake.Read(c.in, length+2)
+	defer release()
+	if err != nil {
 		return err
 	}
 	value, end := data[:length], data[length:]

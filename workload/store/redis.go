@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
 
 // The front of Redis: RESP2 (https://redis.io/docs/reference/protocol-spec), and the
@@ -54,13 +55,17 @@ type redisConn struct {
 	// refused.
 	multi, broken bool
 	queued        [][][]byte
+	queuedBytes   int
 	quit          bool
 }
 
 // serveRedis is the front.
 func serveRedis(ctx context.Context, s *Server, conn net.Conn) {
-	in := redcon.NewReader(conn)
+	meter := &intake.Meter{In: conn, Budget: s.intake}
+	defer meter.Close()
+	in := redcon.NewReader(meter)
 	c := &redisConn{ctx: ctx, s: s, out: redcon.NewWriter(conn), commands: newRedisCommands()}
+	defer c.unqueue()
 	c.do, c.look = c.inTime, s.look
 	for !c.quit {
 		commands, err := in.ReadCommands()
@@ -71,6 +76,7 @@ func serveRedis(ctx context.Context, s *Server, conn net.Conn) {
 			}
 			return
 		}
+		meter.Whole()
 		for i := range commands {
 			c.command(commands[i].Args)
 		}
@@ -154,15 +160,38 @@ func (c *redisConn) command(args [][]byte) {
 		c.broken = c.broken || c.multi
 		c.out.WriteError(wrong)
 	case c.multi && !known.outside:
-		kept := make([][]byte, len(args))
-		for i := range args {
-			kept[i] = bytes.Clone(args[i])
+		if err := c.queue(args); err != nil {
+			c.broken = true
+			c.out.WriteError("OOM " + err.Error())
+			return
 		}
-		c.queued = append(c.queued, kept)
 		c.out.WriteString("QUEUED")
 	default:
 		known.run(c, args)
 	}
+}
+
+// queue keeps a command for EXEC. It takes memory until then.
+func (c *redisConn) queue(args [][]byte) error {
+	const each = 64 // of a slice, about
+	size, kept := each, make([][]byte, len(args))
+	for i := range args {
+		size += len(args[i]) + each
+	}
+	if err := c.s.intake.Take(size); err != nil {
+		return err
+	}
+	for i := range args {
+		kept[i] = bytes.Clone(args[i])
+	}
+	c.queued, c.queuedBytes = append(c.queued, kept), c.queuedBytes+size
+	return nil
+}
+
+// unqueue forgets what was queued.
+func (c *redisConn) unqueue() {
+	c.s.intake.Give(c.queuedBytes)
+	c.multi, c.queued, c.queuedBytes = false, nil, 0
 }
 
 // unknownCommand is Redis's words for one.
@@ -574,7 +603,7 @@ func redisDiscard(c *redisConn, _ [][]byte) {
 		c.out.WriteError("ERR DISCARD without MULTI")
 		return
 	}
-	c.multi, c.queued = false, nil
+	c.unqueue()
 	c.out.WriteString("OK")
 }
 
@@ -586,7 +615,7 @@ func redisExec(c *redisConn, _ [][]byte) {
 		return
 	}
 	queued := c.queued
-	c.multi, c.queued = false, nil
+	c.unqueue() // what follows lasts no longer than a message
 	if c.broken {
 		c.out.WriteError("EXECABORT Transaction discarded because of previous errors.")
 		return

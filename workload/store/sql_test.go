@@ -47,22 +47,26 @@ func realServer(t testing.TB, kind topology.Kind) string {
 	return d.Address
 }
 
-func postgresDB(t testing.TB, address string) *sql.DB {
+// postgresDB reaches a server by pgx, which prepares statements if it is let.
+func postgresDB(t testing.TB, address string, prepares bool) *sql.DB {
 	t.Helper()
 	c, err := pgx.ParseConfig("postgres://postgres@" + address + "/postgres?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	if !prepares {
+		c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	}
 	db := stdlib.OpenDB(*c)
 	t.Cleanup(func() { db.Close() })
 	return db
 }
 
-func mysqlDB(t testing.TB, address string) *sql.DB {
+// mysqlDB reaches a server by go-sql-driver/mysql, likewise.
+func mysqlDB(t testing.TB, address string, prepares bool) *sql.DB {
 	t.Helper()
 	c := mysql.NewConfig()
-	c.User, c.Net, c.Addr, c.DBName, c.InterpolateParams, c.MultiStatements, c.Collation = "root", "tcp", address, "mysql", true, true, "utf8mb4_bin"
+	c.User, c.Net, c.Addr, c.DBName, c.InterpolateParams, c.MultiStatements, c.Collation = "root", "tcp", address, "mysql", !prepares, !prepares, "utf8mb4_bin"
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +167,7 @@ func said(err error) string {
 func TestEmbeddedSQLAnswersAsRealServers(t *testing.T) {
 	for _, tt := range []struct {
 		kind             topology.Kind
-		open             func(testing.TB, string) *sql.DB
+		open             func(testing.TB, string, bool) *sql.DB
 		create, conflict string
 		places           func(string) string
 	}{
@@ -172,11 +176,11 @@ func TestEmbeddedSQLAnswersAsRealServers(t *testing.T) {
 	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			t.Parallel()
-			real := tt.open(t, realServer(t, tt.kind))
+			server := realServer(t, tt.kind)
 			service := redisService(topology.Store{})
 			service.Kind = tt.kind
 			_, address := serve(t, store.Config{Service: service})
-			embedded := tt.open(t, address)
+			real, embedded := tt.open(t, server, false), tt.open(t, address, false)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			for real.PingContext(ctx) != nil && ctx.Err() == nil {
@@ -190,7 +194,10 @@ func TestEmbeddedSQLAnswersAsRealServers(t *testing.T) {
 			}
 			seeded := topology.DefaultItems
 			r := rand.New(rand.NewPCG(1, 2))
-			for i := range 600 {
+			for i := range 1200 {
+				if i == 600 { // the second half in the mode that drivers have by themselves
+					real, embedded = tt.open(t, server, true), tt.open(t, address, true)
+				}
 				text, args, reads := randomStatement(r, tt.conflict)
 				text = tt.places(text)
 				want, got := answer(real, text, args, reads), answer(embedded, text, args, reads)

@@ -70,3 +70,34 @@ func (b *Budget) Read(in io.Reader, n int) (message []byte, release func(), err 
 	}
 	return message, release, nil
 }
+
+// A Meter reads from a client by a parser that keeps what is no whole message yet, and
+// keeps the memory for its longest. The zero Meter of a reader and a budget is ready.
+type Meter struct {
+	In     io.Reader
+	Budget *Budget
+	since  int
+	taken  int
+}
+
+// Read implements io.Reader.
+func (m *Meter) Read(b []byte) (int, error) {
+	n, err := m.In.Read(b)
+	m.since += n
+	if more := m.since - Free - m.taken; more > 0 {
+		if full := m.Budget.Take(more); full != nil {
+			return 0, full
+		}
+		m.taken += more
+	}
+	return n, err
+}
+
+// Whole says that what was read so far was whole messages.
+func (m *Meter) Whole() { m.since = 0 }
+
+// Close gives all bytes back.
+func (m *Meter) Close() {
+	m.Budget.Give(m.taken)
+	m.taken = 0
+}

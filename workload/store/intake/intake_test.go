@@ -61,3 +61,30 @@ func TestMemoryIsBound(t *testing.T) {
 		third()
 	}
 }
+
+// A parser that keeps what is not whole meets the budget, and one that gets whole
+// messages does not.
+func TestMetersKeepTheBudget(t *testing.T) {
+	b := NewBudget(100_000)
+	m := &Meter{In: zeros{}, Budget: b}
+	part := make([]byte, Free)
+	for range 100 {
+		if _, err := io.ReadFull(m, part); err != nil {
+			t.Fatal(err)
+		}
+		m.Whole()
+	}
+	n, err := io.Copy(io.Discard, m)
+	if !errors.Is(err, ErrFull) || n > Free+100_000+32<<10 {
+		t.Errorf("%d bytes of one message, %v", n, err)
+	}
+	m.Close()
+	if left := b.left.Load(); left != 100_000 {
+		t.Errorf("%d bytes are left of the budget", left)
+	}
+}
+
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }

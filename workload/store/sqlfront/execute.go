@@ -100,6 +100,18 @@ func (r *result) count(s *statement, a *store.Answer) {
 	}
 }
 
+// numeric reports whether the column of a result is a number, of how many bytes.
+func (v verb) numeric() int {
+	switch v {
+	case selectCount:
+		return 8
+	case selectOne:
+		return 4
+	default:
+		return 0
+	}
+}
+
 // errTransaction is that of one that comes in parts.
 var errTransaction = textError("the embedded store does a transaction that comes as one message: begin; select; insert; commit; use engine: real for others")
 
@@ -118,7 +130,7 @@ func execute(e Engine, s *statement) (*result, *refusal, error) {
 	case selectCount:
 		r.rows = [][]string{{strconv.Itoa(e.Len())}}
 		return r, nil, nil
-	case selectText:
+	case selectText, selectOne:
 		r.rows = [][]string{{s.value}}
 		return r, nil, nil
 	case selectItems:

@@ -1,6 +1,7 @@
 package sqlfront
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,15 +10,16 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
 
-// The front of MySQL: the text protocol of version 10
+// The front of MySQL: the text and the binary protocol of version 10
 // (https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html). Errors are
 // those of MariaDB 10.11. Every user is let in, with any password.
 
 // mysql is MySQL's dialect.
 func mysql() *dialect {
-	return &dialect{backslash: true, conflict: "on duplicate key update", assigned: "values ( value )", version: mysqlVersion}
+	return &dialect{backslash: true, conflict: "on duplicate key update", assigned: "values ( value )", version: mysqlVersion, count: "count(*)", one: "1"}
 }
 
 const mysqlVersion = "10.11.0-MariaDB-microsim"
@@ -84,7 +86,7 @@ const (
 
 // Commands of clients.
 const (
-	comQuit, comInitDB, comQuery, comPing, comPrepare, comReset = 1, 2, 3, 14, 22, 31
+	comQuit, comInitDB, comQuery, comPing, comReset = 1, 2, 3, 14, 31
 )
 
 // utf8mb4Bin is the number of the collation of all texts.
@@ -92,7 +94,17 @@ const utf8mb4Bin = 46
 
 // A mysqlConn is one connection of a client.
 type mysqlConn struct {
-	conn net.Conn
+	conn   net.Conn
+	in     *bufio.Reader
+	budget *intake.Budget
+	// release gives the memory of the last message back.
+	release func()
+	// statements are those that the client has prepared; last is the number of the
+	// newest.
+	statements map[uint32]*mysqlStatement
+	last       uint32
+	// greeted says that the client was let in.
+	greeted bool
 	// sequence numbers the packets of one exchange.
 	sequence byte
 	out      []byte
@@ -106,11 +118,13 @@ const mostQuery = 65 << 20
 
 var errTooLong = errors.New("the message is too long")
 
-// read takes one message, which may be several packets.
+// read takes one message, which may be several packets. It lasts until the next.
 func (c *mysqlConn) read() (message []byte, err error) {
-	for {
+	c.release()
+	c.release = func() {}
+	for first := true; ; first = false {
 		var head [4]byte
-		if _, err := io.ReadFull(c.conn, head[:]); err != nil {
+		if _, err := io.ReadFull(c.in, head[:]); err != nil {
 			return nil, err
 		}
 		n := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
@@ -118,10 +132,22 @@ func (c *mysqlConn) read() (message []byte, err error) {
 		if len(message)+n > mostQuery {
 			return nil, errTooLong
 		}
-		from := len(message)
-		message = append(message, make([]byte, n)...)
-		if _, err := io.ReadFull(c.conn, message[from:]); err != nil {
+		if c.greeted && n > c.in.Buffered() {
+			_ = c.conn.SetReadDeadline(time.Now().Add(messagePatience))
+		}
+		part, release, err := c.budget.Read(c.in, n)
+		before := c.release
+		c.release = func() { before(); release() }
+		if err != nil {
 			return nil, err
+		}
+		if c.greeted {
+			_ = c.conn.SetReadDeadline(time.Time{})
+		}
+		if first {
+			message = part
+		} else {
+			message = append(message, part...)
 		}
 		if n < wholePacket {
 			return message, nil
@@ -212,13 +238,16 @@ func (c *mysqlConn) greet() error {
 }
 
 // ServeMySQL serves one connection until it ends.
-func ServeMySQL(conn net.Conn, e Engine) {
-	c := mysqlConn{conn: conn}
+func ServeMySQL(conn net.Conn, e Engine, budget *intake.Budget) {
+	c := mysqlConn{conn: conn, in: bufio.NewReader(conn), budget: budget, release: func() {}, statements: map[uint32]*mysqlStatement{}}
+	defer func() { c.release() }()
+	defer c.forgetAll()
 	_ = conn.SetReadDeadline(time.Now().Add(greetingPatience))
 	if c.greet() != nil {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	c.greeted = true
 	d := mysql()
 	for {
 		message, err := c.read()
@@ -227,17 +256,19 @@ func ServeMySQL(conn net.Conn, e Engine) {
 		}
 		switch message[0] {
 		case comQuery:
-			if c.query(d, e, string(message[1:])) != nil {
-				return
-			}
-		case comPing, comInitDB, comReset:
+			err = c.query(d, e, string(message[1:]))
+		case comReset:
+			c.forgetAll()
 			c.writeOK(0, statusAutocommit)
-		case comPrepare:
-			c.writeError(mysqlError{1295, "HY000", "the embedded store has no prepared statements; put the values into the text, or use engine: real"})
+		case comPing, comInitDB:
+			c.writeOK(0, statusAutocommit)
 		default:
-			c.writeError(mysqlError{1047, "08S01", "Unknown command"})
+			known := false
+			if known, err = c.ofStatements(d, e, message[0], message[1:]); !known {
+				c.writeError(mysqlError{1047, "08S01", "Unknown command"})
+			}
 		}
-		if c.flush() != nil {
+		if err != nil || c.flush() != nil {
 			return
 		}
 	}
@@ -272,8 +303,20 @@ func (c *mysqlConn) query(d *dialect, e Engine, text string) error {
 	return err
 }
 
-// typeText is the type of all columns, MYSQL_TYPE_VAR_STRING.
-const typeText = 0xfd
+// Types of columns and arguments (MYSQL_TYPE_VAR_STRING, and so on).
+const (
+	typeTiny     = 1
+	typeShort    = 2
+	typeLong     = 3
+	typeLongLong = 8
+	typeInt24    = 9
+	typeVarchar  = 15
+	typeDecimal  = 246
+	typeText     = 253
+	typeString   = 254
+	// typeBlobs are four types, of which this is the first.
+	typeBlobs = 249
+)
 
 func (c *mysqlConn) writeResult(r *result, status uint16) {
 	if r.verb.command() != "SELECT" {
@@ -281,22 +324,34 @@ func (c *mysqlConn) writeResult(r *result, status uint16) {
 		return
 	}
 	c.write(appendLength(nil, uint64(len(r.columns))))
-	for _, name := range r.columns {
-		column := []byte{}
-		for _, text := range []string{"def", "mysql", Table, Table, name, name} {
-			column = appendText(column, text)
-		}
-		column = append(column, 0x0c, utf8mb4Bin, 0)
-		column = binary.LittleEndian.AppendUint32(column, 1<<32-1)
-		c.write(append(column, typeText, 0, 0, 0, 0, 0))
-	}
-	c.writeEOF(status)
+	c.writeColumns(r.verb, r.columns, status)
 	for _, row := range r.rows {
 		var values []byte
 		for _, value := range row {
 			values = appendText(values, value)
 		}
 		c.write(values)
+	}
+	c.writeEOF(status)
+}
+
+// writeColumns tells the columns of a result, or the places of a statement.
+func (c *mysqlConn) writeColumns(v verb, names []string, status uint16) {
+	kind := byte(typeText)
+	switch v.numeric() {
+	case 8:
+		kind = typeLongLong
+	case 4:
+		kind = typeLong
+	}
+	for _, name := range names {
+		column := []byte{}
+		for _, text := range []string{"def", "mysql", Table, Table, name, name} {
+			column = appendText(column, text)
+		}
+		column = append(column, 0x0c, utf8mb4Bin, 0)
+		column = binary.LittleEndian.AppendUint32(column, 1<<32-1)
+		c.write(append(column, kind, 0, 0, 0, 0, 0))
 	}
 	c.writeEOF(status)
 }

@@ -9,15 +9,16 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
 
-// The front of PostgreSQL: the simple query protocol of version 3
+// The front of PostgreSQL: the simple and the extended query protocol of version 3
 // (https://www.postgresql.org/docs/15/protocol-flow.html). Messages and errors are
 // those of PostgreSQL 15.
 
 // postgres is PostgreSQL's dialect.
 func postgres() *dialect {
-	return &dialect{conflict: "on conflict ( name ) do update set", assigned: "excluded.value", version: "PostgreSQL 15.0 (the embedded store of kubectl microsim)"}
+	return &dialect{conflict: "on conflict ( name ) do update set", assigned: "excluded.value", numbered: true, count: "count", one: "?column?", version: "PostgreSQL 15.0 (the embedded store of kubectl microsim)"}
 }
 
 // Severities and codes of errors (https://www.postgresql.org/docs/15/errcodes-appendix.html).
@@ -53,7 +54,7 @@ func postgresError(code store.Code, v verb) *pgproto3.ErrorResponse {
 // command is a verb as servers name it.
 func (v verb) command() string {
 	switch v {
-	case selectItems, selectCount, selectText:
+	case selectItems, selectCount, selectText, selectOne:
 		return "SELECT"
 	case insert, upsert:
 		return "INSERT"
@@ -73,7 +74,8 @@ func (v verb) command() string {
 // RefusePostgres tells a client why it is not let in. It answers what the client asks
 // first, without which it would not read the reason.
 func RefusePostgres(conn net.Conn, code store.Code) {
-	b := pgproto3.NewBackend(conn, conn)
+	b, r := newBackend(conn, intake.NewBudget(0))
+	defer r.free()
 	if greetPostgres(conn, b) {
 		b.Send(postgresError(code, 0))
 		_ = b.Flush() // who does not read it is gone
@@ -102,13 +104,15 @@ func greetPostgres(conn net.Conn, b *pgproto3.Backend) bool {
 }
 
 // ServePostgres serves one connection until it ends.
-func ServePostgres(conn net.Conn, e Engine) {
-	b := pgproto3.NewBackend(conn, conn)
+func ServePostgres(conn net.Conn, e Engine, budget *intake.Budget) {
+	b, r := newBackend(conn, budget)
+	defer r.free()
 	_ = conn.SetReadDeadline(time.Now().Add(greetingPatience))
 	if !greetPostgres(conn, b) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	r.begun = true
 	b.Send(&pgproto3.AuthenticationOk{})
 	for _, p := range [][2]string{
 		{"server_version", "15.0"}, {"server_encoding", "UTF8"}, {"client_encoding", "UTF8"}, {"DateStyle", "ISO, MDY"},
@@ -119,33 +123,44 @@ func ServePostgres(conn net.Conn, e Engine) {
 	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 0}})
 	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
 	b.Send(ready)
-	d := postgres()
-	skipping := false // until the next Sync, after an error of the extended protocol
-	for b.Flush() == nil {
+	c := &session{b: b, engine: e, dialect: postgres(), statements: map[string]*pgStatement{}, portals: map[string]*portal{}, budget: budget}
+	defer c.end()
+	for n := 0; ; n++ {
+		// Answers go together to a client that sends its questions together, within bounds.
+		if (r.in.Buffered() == 0 || c.much || n%mostTogether == 0) && b.Flush() != nil {
+			return
+		}
+		c.much = false
 		m, err := b.Receive()
 		if err != nil {
 			return
 		}
 		switch m := m.(type) {
 		case *pgproto3.Query:
-			if d.query(b, e, m.String) != nil {
+			c.sync() // it ends the portals, too
+			if c.dialect.query(b, e, m.String) != nil {
 				return
 			}
 			b.Send(ready)
 		case *pgproto3.Terminate:
 			return
 		case *pgproto3.Sync:
-			skipping = false
+			c.sync()
 			b.Send(ready)
 		case *pgproto3.Flush:
+			if b.Flush() != nil {
+				return
+			}
 		default:
-			if !skipping {
-				skipping = true
-				b.Send(refused(notSupported, "the embedded store knows the simple query protocol only; turn prepared statements off, or use engine: real"))
+			if c.extended(m) != nil {
+				return
 			}
 		}
 	}
 }
+
+// mostTogether is how many answers wait for each other at most.
+const mostTogether = 32
 
 // greetingPatience bounds how long a client may take to begin.
 const greetingPatience = 10 * time.Second
@@ -197,14 +212,8 @@ func postgresRefusal(why *refusal) *pgproto3.ErrorResponse {
 const oidText = 25
 
 func sendRows(b *pgproto3.Backend, r *result) {
-	tag := r.verb.command()
-	switch tag {
-	case "SELECT":
-		fields := make([]pgproto3.FieldDescription, len(r.columns))
-		for i, name := range r.columns {
-			fields[i] = pgproto3.FieldDescription{Name: []byte(name), DataTypeOID: oidText, DataTypeSize: -1, TypeModifier: -1}
-		}
-		b.Send(&pgproto3.RowDescription{Fields: fields})
+	if len(r.columns) > 0 {
+		b.Send(fieldsOf(r.verb, r.columns, nil))
 		for _, row := range r.rows {
 			values := make([][]byte, len(row))
 			for i := range row {
@@ -212,11 +221,6 @@ func sendRows(b *pgproto3.Backend, r *result) {
 			}
 			b.Send(&pgproto3.DataRow{Values: values})
 		}
-		tag = fmt.Sprintf("SELECT %d", len(r.rows))
-	case "INSERT":
-		tag = fmt.Sprintf("INSERT 0 %d", r.written)
-	case "UPDATE", "DELETE":
-		tag = fmt.Sprintf("%s %d", tag, r.written)
 	}
-	b.Send(&pgproto3.CommandComplete{CommandTag: []byte(tag)})
+	b.Send(&pgproto3.CommandComplete{CommandTag: tagOf(r, len(r.rows))})
 }

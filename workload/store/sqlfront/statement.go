@@ -9,6 +9,7 @@ package sqlfront
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -35,6 +36,8 @@ const (
 	commit
 	// set changes something of the session, and has no effect here.
 	set
+	// selectOne answers a 1.
+	selectOne
 )
 
 // A statement is one that has been understood.
@@ -56,8 +59,11 @@ type dialect struct {
 	// conflict are the words after which an insert changes an item that is there,
 	// assigned what stands for the value given.
 	conflict, assigned string
-	// version is what the server says it is.
-	version string
+	// numbered says that the places of arguments are $1 and on, and not question marks.
+	numbered bool
+	// version is what the server says it is, count and one are the names of columns
+	// that a statement gives no name.
+	version, count, one string
 }
 
 // errNotKnown is that of a statement that is none of those that are understood.
@@ -72,6 +78,10 @@ func (d *dialect) parse(text string) ([]statement, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.read(tokens)
+}
+
+func (d *dialect) read(tokens []token) ([]statement, error) {
 	p := parser{dialect: d, tokens: tokens}
 	var list []statement
 	for {
@@ -97,6 +107,8 @@ func (d *dialect) parse(text string) ([]statement, error) {
 type token struct {
 	text   string
 	quoted bool
+	// place is the number of the argument that it stands for, from 1; 0 means none.
+	place int
 }
 
 // A syntaxError is a text that is no statement; Near is where.
@@ -105,6 +117,7 @@ type syntaxError struct{ near string }
 func (e *syntaxError) Error() string { return fmt.Sprintf("syntax error at or near %q", e.near) }
 
 func (d *dialect) scan(text string) (tokens []token, err error) {
+	places := 0
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
@@ -126,7 +139,7 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 			if err != nil {
 				return nil, err
 			}
-			tokens = append(tokens, token{value, true})
+			tokens = append(tokens, token{text: value, quoted: true})
 			i += n
 		case isWordByte(c):
 			end := i
@@ -135,6 +148,21 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 			}
 			tokens = append(tokens, token{text: strings.ToLower(text[i:end])})
 			i = end
+		case c == '?' && !d.numbered:
+			places++
+			tokens = append(tokens, token{text: "?", place: places})
+			i++
+		case c == '$' && d.numbered && i+1 < len(text) && text[i+1] >= '1' && text[i+1] <= '9':
+			end := i + 1
+			for end < len(text) && text[end] >= '0' && text[end] <= '9' {
+				end++
+			}
+			place, err := strconv.Atoi(text[i+1 : end])
+			if err != nil || place > mostPlaces {
+				return nil, &syntaxError{text[i:end]}
+			}
+			tokens = append(tokens, token{text: text[i:end], place: place})
+			i = end
 		default:
 			tokens = append(tokens, token{text: text[i : i+1]})
 			i++
@@ -142,6 +170,9 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 	}
 	return tokens, nil
 }
+
+// mostPlaces is how many arguments a statement may have: their number has 16 bits.
+const mostPlaces = 1<<16 - 1
 
 func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '@' || c == '.' || c >= 0x80
@@ -255,9 +286,9 @@ func (p *parser) statement() (s statement, err error) {
 func (p *parser) selects() (s statement, err error) {
 	switch {
 	case p.take("count ( * ) from " + Table):
-		return statement{verb: selectCount, columns: []string{"count"}}, nil
+		return statement{verb: selectCount, columns: []string{p.dialect.count}}, nil
 	case p.take("1"):
-		return statement{verb: selectText, columns: []string{"1"}, value: "1"}, nil
+		return statement{verb: selectOne, columns: []string{p.dialect.one}, value: "1"}, nil
 	case p.take("version ( )"), p.take("@@version"), p.take("@@version_comment limit 1"):
 		return statement{verb: selectText, columns: []string{"version"}, value: p.dialect.version}, nil
 	case p.take("*"):

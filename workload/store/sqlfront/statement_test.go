@@ -13,11 +13,11 @@ func TestStatementsAreRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"select value from items where name = 'a'":                       "[{1 [value] [a] false }]",
 		"SELECT * FROM items WHERE name IN ('a', 'it''s') ORDER BY name": "[{1 [name value] [a it's] true }]",
-		";; select 1;":                       "[{3 [1] [] false 1}]",
+		";; select 1;":                       "[{11 [?column?] [] false 1}]",
 		"insert into items values ('a', '')": "[{4 [] [a] false }]",
 		"insert into items (name, value) values ('a', 'b\\c') on conflict (name) do update set value = excluded.value": "[{5 [] [a] false b\\c}]",
 		"delete from items where name = 'a'; commit": "[{7 [] [a] false } {9 [] [] false }]",
-		"": "[]", "-- ping": "[]", "-- a\nselect /* b */ 1": "[{3 [1] [] false 1}]", "select 1 /*": `syntax error at or near "/*"`,
+		"": "[]", "-- ping": "[]", "-- a\nselect /* b */ 1": "[{11 [?column?] [] false 1}]", "select 1 /*": `syntax error at or near "/*"`,
 		"select value from items":                    errNotKnown.Error(),
 		"select name from users where name = 'a'":    errNotKnown.Error(),
 		"drop table items":                           errNotKnown.Error(),
@@ -41,6 +41,62 @@ func TestStatementsAreRead(t *testing.T) {
 	if err != nil || list[0].verb != upsert || list[0].value != "it's\n\\" {
 		t.Errorf("%v, %v", list, err)
 	}
+}
+
+func TestPlacesTakeArguments(t *testing.T) {
+	for _, tt := range []struct {
+		dialect *dialect
+		text    string
+		args    []string
+		want    string
+	}{
+		{postgres(), "select value from items where name = $1", []string{"it's"}, "{1 [value] [it's] false }"},
+		{postgres(), "insert into items values ($2, $1)", []string{"a", "b"}, "{4 [] [b] false a}"},
+		{postgres(), "select name from items where name in ($1, 'x', $1)", []string{"a"}, "{1 [name] [a x a] true }"},
+		{mysql(), "insert into items values (?, '?')", []string{"a"}, "{4 [] [a] false ?}"},
+		{mysql(), "update items set value = ? where name = ?", []string{"a", "b"}, "{6 [] [b] false a}"},
+		{mysql(), "", nil, "{0 [] [] false }"},
+		{mysql(), "select 1; select 1", nil, errSeveral.Error()},
+		{mysql(), "select ? from items", []string{"a"}, errNotKnown.Error()},
+		{mysql(), "select value from items where name = ?", nil, "the number of arguments is wrong: 0, and not 1"},
+		{postgres(), "select value from items where name = $70000", nil, `syntax error at or near "$70000"`},
+		{postgres(), "select value from items where name = ?", nil, `syntax error at or near "?"`},
+	} {
+		p, err := tt.dialect.prepare(tt.text)
+		var bound statement
+		if err == nil {
+			bound, err = p.bind(tt.args)
+		}
+		got := fmt.Sprint(bound)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%q with %q: %s, want %s", tt.text, tt.args, got, tt.want)
+		}
+	}
+	// A place stands for nothing in a message that has no arguments.
+	if _, err := postgres().parse("select value from items where name = $1"); err == nil {
+		t.Error("a place without an argument is a text")
+	}
+}
+
+// FuzzArguments reads the arguments of MySQL's binary protocol.
+func FuzzArguments(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 0, 0, 0, 1, 253, 0, 8, 0, 1, 'a', 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Add([]byte{0, 1, 0, 0, 0, 3, 1, 253, 0, 1, 0x80})
+	f.Fuzz(func(t *testing.T, message []byte) {
+		p, err := mysql().prepare("insert into items values (?, ?)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := &mysqlStatement{prepared: p, long: map[int][]byte{}}
+		if args, failed := st.arguments(message); failed == nil {
+			if _, err := p.bind(args); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestOperationsOfTexts(t *testing.T) {

@@ -92,9 +92,10 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &refusal{http.StatusGone, errors.New("that run is not shown any more")})
 		return
 	}
-	data, first := run.series.Encode(from)
+	data, first, width := run.series.Encode(from)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Microsim-First", strconv.Itoa(first))
+	w.Header().Set("Microsim-Width", strconv.Itoa(width))
 	_, _ = w.Write(data) // the page may have gone
 }
 

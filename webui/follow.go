@@ -33,7 +33,7 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	following, cancel := context.WithCancelCause(s.life)
 	r := &run{
 		kind: followed, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
-		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, log: live.Log, send: live.Send,
+		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, changer: live.Changer, log: live.Log, send: live.Send,
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)
@@ -109,7 +109,7 @@ func (s *Server) Replay(dir string, rec *Record) error {
 	graph := NewGraph(rec.System)
 	r := &run{
 		kind: recorded, on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
-		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, requests: rec.Requests, log: rec.Log, zero: rec.Result.LoadStarted,
+		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, changes: rec.Result.Changes, requests: rec.Requests, log: rec.Log, zero: rec.Result.LoadStarted,
 	}
 	for i := range rec.Result.Faults {
 		r.noteFault(&rec.Result.Faults[i])

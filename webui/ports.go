@@ -56,7 +56,8 @@ type Order struct {
 	// Progress is told what the target does until the system is ready, and what
 	// troubles it later, a line at a time.
 	Progress func(line string)
-	// Deployed is told of the system as soon as it runs; never in virtual time.
+	// Deployed is told of the system as soon as it runs; never in virtual time. One that
+	// is a Changer, too, can be changed on the page.
 	Deployed func(runner.Deployment)
 	// Traced is told, before the run begins, where its single requests are found; it is
 	// not called if none are kept.
@@ -80,6 +81,8 @@ type Log func(ctx context.Context, service string, most int) ([]string, error)
 type Live struct {
 	System   *topology.System
 	Injector runner.Injector
+	// Changer is nil where a running system cannot be changed.
+	Changer Changer
 	// Watch hands samples to observe about once a second until the returned
 	// function is called.
 	Watch func(ctx context.Context, observe func(measure.Sample)) (stop func() error, err error)

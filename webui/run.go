@@ -37,17 +37,21 @@ const (
 // A run is what the page watches or has watched: an experiment that is played, a
 // system that runs by itself, or a record.
 type run struct {
-	id     int
-	kind   runKind
-	on     string
-	name   string
-	system *topology.System
-	graph  *Graph
-	series *Series
-	cancel context.CancelCauseFunc
+	id      int
+	kind    runKind
+	on      string
+	name    string
+	variant string
+	series  *Series
+	cancel  context.CancelCauseFunc
+	// changing is held while the system is changed.
+	changing sync.Mutex
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
+	system *topology.System
+	// graph has what the system is made of now, and what it was made of before.
+	graph  *Graph
 	state  runState
 	seed   uint64
 	length float64
@@ -55,6 +59,9 @@ type run struct {
 	// zero is that of elapsed times on the clock of this machine.
 	zero     time.Time
 	injector runner.Injector
+	// changer is nil if the system cannot be changed.
+	changer Changer
+	changes []result.SystemChange
 	// progress is what the target said last: before the system was ready, and since.
 	progress string
 	// requests is nil if no single requests are known.
@@ -100,10 +107,14 @@ type runView struct {
 	// Logged says that logs of services can be read now.
 	Logged bool `json:"logged"`
 	// Sends says that requests can be sent to the system now.
-	Sends  bool   `json:"sends"`
-	Error  string `json:"error,omitempty"`
-	Ended  bool   `json:"ended"`
-	Passed bool   `json:"passed"`
+	Sends bool `json:"sends"`
+	// Changeable says that the system can be made another one now; Changes are those
+	// that were made.
+	Changeable bool                  `json:"changeable"`
+	Changes    []result.SystemChange `json:"changes"`
+	Error      string                `json:"error,omitempty"`
+	Ended      bool                  `json:"ended"`
+	Passed     bool                  `json:"passed"`
 }
 
 func (r *run) view() *runView {
@@ -114,6 +125,7 @@ func (r *run) view() *runView {
 		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Progress: r.progress, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
 		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Sends: r.send != nil && r.state == running, Ended: r.state == done,
+		Changeable: r.changer != nil && r.state == running, Changes: append([]result.SystemChange{}, r.changes...),
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -318,7 +330,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 	graph := NewGraph(&e.System)
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: played, on: on, name: e.Name, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
+		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
 		cancel: cancel, state: starting, faults: plannedViews(e),
 	}
 	if err := s.begin(r); err != nil {
@@ -413,6 +425,7 @@ func (r *run) deployed(d runner.Deployment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.injector = d
+	r.changer, _ = d.(Changer)
 }
 
 // traced notes where single requests are found.
@@ -436,7 +449,8 @@ func (r *run) sends(send Sender) {
 	r.send = send
 }
 
-// complete adds the faults that were added by hand to the ground truth.
+// complete adds what was done by hand to the ground truth: faults, and changes of the
+// system.
 func (r *run) complete(res *result.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -444,6 +458,7 @@ func (r *run) complete(res *result.Result) {
 		h.cleared(time.Now())
 		res.Faults = append(res.Faults, h.record())
 	}
+	res.Changes = append(res.Changes, r.changes...)
 }
 
 // finish ends the run.
@@ -451,7 +466,7 @@ func (r *run) finish(res *result.Result, err error) {
 	r.series.End()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state, r.injector, r.send, r.result, r.err = done, nil, nil, res, err
+	r.state, r.injector, r.changer, r.send, r.result, r.err = done, nil, nil, nil, res, err
 	if res == nil {
 		return
 	}
@@ -485,9 +500,9 @@ func (s *Server) getRun(*http.Request) (any, error) {
 	if r == nil {
 		return nil, &refusal{http.StatusNotFound, errors.New("nothing has been played yet")}
 	}
-	d := runDetail{runView: r.view(), Graph: r.graph, System: r.system}
+	d := runDetail{runView: r.view()}
 	r.mu.Lock()
-	d.Result = r.result
+	d.Graph, d.System, d.Result = r.graph, r.system, r.result
 	r.mu.Unlock()
 	return d, nil
 }

@@ -22,9 +22,9 @@ const (
 	// Rate, share of errors, p50, p99, requests waiting, in flight, replicas that
 	// answer, and all replicas.
 	serviceWidth = 8
-	// Rate of calls, share of errors, p99, the worst state of the breakers, and
+	// Rate of calls, share of errors, p50, p99, the worst state of the breakers, and
 	// attempts per second.
-	edgeWidth = 5
+	edgeWidth = 6
 )
 
 // maxFloats bounds the numbers that a series keeps: 32 MB.
@@ -35,6 +35,8 @@ type Series struct {
 	services map[string]int
 	edges    map[[2]string]int
 	width    int
+	// present is how many services the system has now.
+	present int
 	// clients says that frames wait for what the clients saw.
 	clients bool
 
@@ -69,24 +71,61 @@ type ServiceRow struct {
 // An EdgeRow has what a caller saw of its calls; see ClientRow. Breaker is 0 for
 // closed, 1 for half-open, 2 for open.
 type EdgeRow struct {
-	Callee                               string
-	Rate, ErrorShare, P99, Breaker, Sent float64
+	Callee                                    string
+	Rate, ErrorShare, P50, P99, Breaker, Sent float64
 }
 
 // NewSeries returns a series without frames of the services and edges of a graph.
 // With clients, a second is complete when the clients of the load told of it, too.
 func NewSeries(g *Graph, clients bool) *Series {
 	s := &Series{services: map[string]int{}, edges: map[[2]string]int{}, seen: map[string]bool{}, clients: clients}
+	s.add(g)
+	s.present = len(s.services)
+	return s
+}
+
+// add gives each service and edge that is new its place behind the others.
+func (s *Series) add(g *Graph) {
 	for _, n := range g.Nodes {
-		if n.Name != "" {
+		if _, known := s.services[n.Name]; n.Name != "" && !known {
 			s.services[n.Name] = len(s.services)
 		}
 	}
 	for _, e := range g.Edges {
-		s.edges[[2]string{g.Nodes[e.From].Name, g.Nodes[e.To].Name}] = len(s.edges)
+		key := [2]string{g.Nodes[e.From].Name, g.Nodes[e.To].Name}
+		if _, known := s.edges[key]; !known {
+			s.edges[key] = len(s.edges)
+		}
 	}
 	s.width = headWidth + serviceWidth*len(s.services) + edgeWidth*len(s.edges)
-	return s
+}
+
+// Grow makes room for the services and edges that a graph has beside those of before.
+// What earlier frames say of them is not known. So many services are there now.
+func (s *Series) Grow(g *Graph, present int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.present = present
+	width, services := s.width, len(s.services)
+	s.add(g)
+	if s.width == width {
+		return
+	}
+	wider := func(f []float32) []float32 {
+		if f == nil {
+			return nil
+		}
+		from := headWidth + services*serviceWidth
+		to := unknown(s.width)
+		copy(to, f[:from])
+		copy(to[headWidth+len(s.services)*serviceWidth:], f[from:width])
+		return to
+	}
+	frames := make([][]float32, len(s.frames))
+	for i, f := range s.frames {
+		frames[i] = wider(f)
+	}
+	s.frames, s.building, s.waiting = frames, wider(s.building), wider(s.waiting)
 }
 
 // Client takes in what the clients saw in a second.
@@ -119,10 +158,10 @@ func (s *Series) Service(row *ServiceRow) {
 	for j := range row.Edges {
 		e := &row.Edges[j]
 		if k, known := s.edges[[2]string{row.Service, e.Callee}]; known {
-			put(s.building[headWidth+len(s.services)*serviceWidth+k*edgeWidth:], e.Rate, e.ErrorShare, e.P99, e.Breaker, e.Sent)
+			put(s.building[headWidth+len(s.services)*serviceWidth+k*edgeWidth:], e.Rate, e.ErrorShare, e.P50, e.P99, e.Breaker, e.Sent)
 		}
 	}
-	if len(s.seen) == len(s.services) {
+	if len(s.seen) == s.present {
 		s.complete()
 	}
 }
@@ -174,19 +213,20 @@ func (s *Series) Count() (count, dropped int) {
 }
 
 // Encode returns the frames from one on as 32-bit floats, little-endian, and the
-// number of the first of them.
-func (s *Series) Encode(from int) (data []byte, first int) {
+// number of the first of them. Each has so many numbers.
+func (s *Series) Encode(from int) (data []byte, first, width int) {
 	s.mu.Lock()
 	first = min(max(from, s.dropped), s.dropped+len(s.frames))
 	frames := s.frames[first-s.dropped:]
+	width = s.width
 	s.mu.Unlock() // published frames are not changed any more
-	data = make([]byte, 0, 4*s.width*len(frames))
+	data = make([]byte, 0, 4*width*len(frames))
 	for _, f := range frames {
 		for _, v := range f {
 			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
 		}
 	}
-	return data, first
+	return data, first, width
 }
 
 func unknown(n int) []float32 {
@@ -226,7 +266,7 @@ func edgeRow(c *measure.CallSample, seconds float64) EdgeRow {
 	calls, sent := result.CountRequests(c.Calls), result.CountRequests(c.Attempts)
 	e := EdgeRow{Callee: c.Callee, Rate: float64(calls) / seconds, Sent: float64(sent) / seconds, Breaker: math.NaN()}
 	e.ErrorShare = share(calls-c.Calls[outcome.OK], calls)
-	_, e.P99 = quantiles(&c.Latency)
+	e.P50, e.P99 = quantiles(&c.Latency)
 	if c.Breaker != nil {
 		e.Breaker = float64(*c.Breaker)
 	}

@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
@@ -180,6 +182,10 @@ type summary struct {
 	Faults   []plannedFault     `json:"faults"`
 	// HasLoad is false for a system alone: the page asks for a rate.
 	HasLoad bool `json:"hasLoad"`
+	// Load is that of the file, and Document the number of the document that has the
+	// experiment.
+	Load     *load.Profile `json:"load,omitempty"`
+	Document int           `json:"document,omitempty"`
 	// Longest is how long a run takes at most, in seconds.
 	Longest float64 `json:"longest"`
 }
@@ -187,10 +193,14 @@ type summary struct {
 type variant struct {
 	Name string `json:"name"`
 	Doc  string `json:"doc,omitempty"`
+	// Checks are all that this variant is judged by.
+	Checks []experiment.Check `json:"checks"`
 }
 
 // A plannedFault is one of the file. To is 0 if it has no end.
 type plannedFault struct {
+	// Index is its place among the faults of the document.
+	Index   int     `json:"index"`
 	Label   string  `json:"label"`
 	Type    string  `json:"type"`
 	Target  string  `json:"target"`
@@ -198,6 +208,10 @@ type plannedFault struct {
 	Caller  string  `json:"caller,omitempty"`
 	From    float64 `json:"from"`
 	To      float64 `json:"to"`
+	// Rounds says that its victims are drawn, round by round.
+	Rounds bool `json:"rounds,omitempty"`
+	// Fault has its fields, in the words of files.
+	Fault *fault.Fault `json:"fault"`
 }
 
 // check reads a text as the commands read files.
@@ -227,6 +241,10 @@ func checkedOf(docs document.Documents) checked {
 	}
 	c.System, c.Graph = &e.System, NewGraph(&e.System)
 	c.Experiment = summarize(e, hasLoad)
+	if hasLoad {
+		c.Experiment.Load = &e.Load
+	}
+	c.Experiment.Document = max(0, slices.IndexFunc(docs, func(d document.Document) bool { return d.Experiment != nil }))
 	return c
 }
 
@@ -282,11 +300,12 @@ func summarize(e *experiment.Experiment, hasLoad bool) *summary {
 		s.Checks = []experiment.Check{}
 	}
 	for i := range e.Variants {
-		s.Variants = append(s.Variants, variant{e.Variants[i].Name, e.Variants[i].Doc})
+		v := &e.Variants[i]
+		s.Variants = append(s.Variants, variant{v.Name, v.Doc, append([]experiment.Check{}, e.ChecksOf(*v)...)})
 	}
 	for i := range e.Faults {
 		f := &e.Faults[i]
-		p := plannedFault{Label: f.Label(), Type: string(f.Type), Target: f.Target.String(), Service: f.Target.Service, Caller: f.Target.From, From: f.Start.Std().Seconds()}
+		p := plannedFault{Index: i, Fault: f, Rounds: f.Rounds != nil, Label: f.Label(), Type: string(f.Type), Target: f.Target.String(), Service: f.Target.Service, Caller: f.Target.From, From: f.Start.Std().Seconds()}
 		if f.Duration > 0 {
 			p.To = f.End().Seconds()
 		}

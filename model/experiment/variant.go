@@ -167,18 +167,27 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 	if v.Alerts != nil {
 		applied.Alerts = v.Alerts
 	}
-	applied.Checks = slices.Concat(e.Checks, v.Checks)
-	if v.Faults != nil && len(applied.Faults) == 0 {
-		// Without faults there are no parts relative to them to be judged.
-		applied.Checks = slices.DeleteFunc(applied.Checks, func(c Check) bool {
-			condition, err := ParseCheck(c.Expr)
-			return IsFaultPart(c.Phase) || err == nil && condition.Fault != ""
-		})
-		if IsFaultPart(applied.Rank.Phase) {
-			applied.Rank.Phase = ""
-		}
+	applied.Checks = e.ChecksOf(v)
+	if v.withoutFaults() && IsFaultPart(applied.Rank.Phase) {
+		applied.Rank.Phase = ""
 	}
 	return applied, problems
+}
+
+// withoutFaults reports whether a variant has none of the experiment's faults.
+func (v *Variant) withoutFaults() bool { return v.Faults != nil && len(v.Faults) == 0 }
+
+// ChecksOf returns the checks that a variant is judged by: the experiment's and its
+// own. Without faults there are no parts relative to them to be judged.
+func (e *Experiment) ChecksOf(v Variant) []Check {
+	checks := slices.Concat(e.Checks, v.Checks)
+	if !v.withoutFaults() {
+		return checks
+	}
+	return slices.DeleteFunc(checks, func(c Check) bool {
+		condition, err := ParseCheck(c.Expr)
+		return IsFaultPart(c.Phase) || err == nil && condition.Fault != ""
+	})
 }
 
 // keepFault adds one of the original's faults, by its name.

@@ -60,6 +60,8 @@ type Result struct {
 	Checks []CheckResult `json:"checks"`
 	// Faults are the ground truth: what really acted, on what, when.
 	Faults []FaultRecord `json:"faults"`
+	// Changes are those that were made to the system while it ran.
+	Changes []SystemChange `json:"changes,omitempty"`
 	// Recoveries are the falls of replicas, whatever their reason.
 	Recoveries []Recovery `json:"recoveries"`
 	// Segments are the whole run, the phases of the load, and the parts before,
@@ -389,6 +391,20 @@ type Recovery struct {
 	// DetectedAt is absent.
 	Detection float64 `json:"detection"`
 	Took      float64 `json:"took,omitempty"`
+}
+
+// A SystemChange is one that was made to a running system by hand.
+type SystemChange struct {
+	// What names what differs, service by service.
+	What []string `json:"what"`
+	// AskedAt is when it was asked for, DoneAt when every service was as wanted.
+	AskedAt time.Time `json:"askedAt"`
+	DoneAt  time.Time `json:"doneAt,omitzero"`
+	// Asked and Done are the same in seconds since the load began.
+	Asked float64 `json:"asked"`
+	Done  float64 `json:"done,omitempty"`
+	// Error says why the system stayed as it was.
+	Error string `json:"error,omitempty"`
 }
 
 // A CheckResult is a check, judged.

@@ -110,7 +110,7 @@ func readEdges(dir string, rec *webui.Record) error {
 		}
 		rec.Services[i].Edges = append(rec.Services[i].Edges, webui.EdgeRow{
 			Callee: r.Text("callee"), Rate: r.Number("rate_per_s"), ErrorShare: share(r.Number("errors"), r.Number("calls")),
-			P99: r.Number("latency_p99_s"), Breaker: breakers[r.Text("breaker")], Sent: r.Number("attempts") / r.Number("interval_s"),
+			P50: r.Number("latency_p50_s"), P99: r.Number("latency_p99_s"), Breaker: breakers[r.Text("breaker")], Sent: r.Number("attempts") / r.Number("interval_s"),
 		})
 	})
 }

@@ -195,7 +195,7 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 		return nil, err
 	}
 	return &webui.Live{
-		System: system, Injector: client, Log: localLog(at.Name), Send: sendToClient(client),
+		System: system, Injector: client, Changer: client, Log: localLog(at.Name), Send: sendToClient(client),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			scraper := collect.New(collect.Options{})
 			if err := scraper.Start(ctx, client.Replicas, observe); err != nil {

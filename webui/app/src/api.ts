@@ -5,11 +5,12 @@ export interface Example { name: string; title: string; kind: string }
 export interface Graph { nodes: GraphNode[]; edges: { from: number; to: number }[] }
 export interface GraphNode { name: string; kind?: string; replicas?: number }
 export interface Mistake { line: number; column: number; text: string; full: string }
-export interface PlannedFault { label: string; type: string; target: string; service: string; caller?: string; from: number; to: number }
+export interface FileFault { name?: string; type: string; target: Record<string, unknown>; start?: string; duration?: string; probability: number; args?: Record<string, unknown> }
+export interface PlannedFault { index: number; label: string; type: string; target: string; service: string; caller?: string; from: number; to: number; rounds?: boolean; fault: FileFault }
 export interface CheckText { check: string; service?: string; from?: string; phase?: string }
 export interface Summary {
-  name: string; title?: string; doc?: string; seed: number; variants: { name: string; doc?: string }[]; checks: CheckText[];
-  faults: PlannedFault[]; hasLoad: boolean; longest: number;
+  name: string; title?: string; doc?: string; seed: number; variants: { name: string; doc?: string; checks: CheckText[] }[]; checks: CheckText[];
+  faults: PlannedFault[]; hasLoad: boolean; load?: Record<string, unknown>; document?: number; longest: number;
 }
 export interface System { name: string; services: Record<string, unknown>[] }
 export interface Checked { mistakes: Mistake[]; notes?: string[]; graph?: Graph; system?: System; experiment?: Summary; unplayable?: string }
@@ -19,8 +20,9 @@ export interface FaultView {
 }
 export interface RunView {
   id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; progress?: string; seed: number; length: number;
-  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean;
+  frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean; changeable: boolean; changes: SystemChange[];
 }
+export interface SystemChange { what: string[]; asked: number; done?: number; error?: string }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Alerts { names: string[]; fired: { alert: string; labels?: Record<string, string>; from: number; last: number; resolved?: number; resolvedAt?: string }[]; uncertain?: number; trouble?: string }
 export interface Result {
@@ -85,10 +87,10 @@ export const post = async <T>(path: string, body: unknown, signal?: AbortSignal)
   (await send(path, { method: 'POST', body: JSON.stringify(body), ...(signal ? { signal } : {}) })).json() as Promise<T>;
 export const remove = async <T>(path: string): Promise<T> => (await send(path, { method: 'DELETE' })).json() as Promise<T>;
 
-/** The frames of a run from one on, and the number of the first of them. */
-export async function frames(run: number, from: number): Promise<{ first: number; data: Float32Array }> {
+/** The frames of a run from one on, the number of the first of them, and how many numbers each has. */
+export async function frames(run: number, from: number): Promise<{ first: number; width: number; data: Float32Array }> {
   const response = await send(`/api/run/frames?run=${run}&from=${from}`);
-  return { first: Number(response.headers.get('Microsim-First')), data: new Float32Array(await response.arrayBuffer()) };
+  return { first: Number(response.headers.get('Microsim-First')), width: Number(response.headers.get('Microsim-Width')), data: new Float32Array(await response.arrayBuffer()) };
 }
 
 /** How long the server may say nothing, in ms: it tells of itself every 5 s, and a machine that slept may hold a dead connection. */

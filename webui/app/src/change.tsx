@@ -1,9 +1,11 @@
 import { useRef, useState } from 'preact/hooks';
-import { Policies } from './policy';
+import { Part, hintOf, textOf, useSchema, valueOf } from './fields';
+import { Policies, callPath } from './policy';
+import { below, choices, usualText, type Schema } from './schema';
 import * as s from './state';
 
 /** A field of the file, which is written when the user leaves it or presses Enter. */
-function Field({ label, value, hint, write }: { label: string; value: string; hint: string; write: (v: string) => Promise<boolean> }) {
+export function Field({ label, value, hint, what = '', write }: { label: string; value: string; hint: string; what?: string; write: (v: string) => Promise<boolean> }) {
   const [typed, type] = useState<string | null>(null), writing = useRef('');
   const done = (): void => {
     const v = typed?.trim() ?? value;
@@ -13,10 +15,19 @@ function Field({ label, value, hint, write }: { label: string; value: string; hi
     writing.current = v;
     void write(v).then(() => { writing.current = ''; type(null); });
   };
-  return <label>{label}<input value={typed ?? value} placeholder={hint} title={hint} onInput={e => type(e.currentTarget.value)} onBlur={done} onKeyDown={e => { if (e.key === 'Enter') { e.preventDefault(); done(); } if (e.key === 'Escape') type(null); }} /></label>;
+  return <label>{label}<input value={typed ?? value} placeholder={hint} title={[hint, what].filter(x => x).join('. ')} onInput={e => type(e.currentTarget.value)} onBlur={done} onKeyDown={e => { if (e.key === 'Enter') { e.preventDefault(); done(); } if (e.key === 'Escape') type(null); }} /></label>;
 }
-/** Numbers are written as numbers; nothing leaves the field to its default. */
-const given = (v: string): Record<string, unknown> => v === '' ? {} : { value: /^\d+(\.\d+)?$/.test(v) ? Number(v) : v };
+/** A value to be written; nothing leaves the field to its default. */
+const given = (root: Schema, path: string[], v: string): Record<string, unknown> => v === '' ? {} : { value: valueOf(root, below(root, path), v) };
+
+/** A field as the schema describes it, or a choice. */
+function Described({ root, path, name, value, set }: { root: Schema; path: string[]; name: string; value: unknown; set: (v: string) => Promise<boolean> }) {
+  const at = below(root, [...path, name]);
+  if (!at) return null;
+  const among = choices(root, at), left = usualText(root, at), hint = [hintOf(root, at), left ? left + ' if left out' : ''].filter(x => x).join('; ');
+  if (among.length) return <label title={at.description}>{name}<select value={textOf(value)} onChange={e => void set(e.currentTarget.value)}><option value="">{left || '–'} (left out)</option>{among.map(c => <option key={c}>{c}</option>)}</select></label>;
+  return <Field label={name} value={textOf(value)} hint={hint} what={at.description ?? ''} write={set} />;
+}
 
 export function AddService() {
   const [name, setName] = useState(''), [sleep, setSleep] = useState('5ms');
@@ -33,49 +44,61 @@ export function AddService() {
   </form>;
 }
 
+const servicePath = ['system', 'services'];
+/** What a service has beside its endpoints, and what each of these has. */
+const serviceParts: [string, string][] = [['shed', 'Shedding'], ['readiness', 'Readiness check'], ['liveness', 'Liveness check'], ['resources', 'Resources'], ['store', 'Data store']];
+const endpointParts: [string, string][] = [['work', 'Work'], ['response', 'Answer'], ['timeout', 'Timeout of the endpoint'], ['errorRate', 'Share of errors'], ['errorStatus', 'Status of errors']];
+
 export function EditService({ name, service }: { name: string; service: Record<string, unknown> | undefined }) {
+  const root = useSchema();
   if (!s.editable.value || !service) return null;
-  const set = (field: string) => (v: string) => s.operate({ op: 'setService', service: name, field, ...given(v) });
-  const text = (field: string): string => service[field] === undefined ? '' : String(service[field]);
+  const set = (field: string, endpoint = '') => (value: Record<string, unknown>) => s.operate({ op: 'setService', service: name, ...(endpoint ? { endpoint } : {}), field, ...value });
   const rename = (v: string): Promise<boolean> => s.operate({ op: 'renameService', name, to: v }, () => { s.selected.value = { kind: 'service', name: v }; });
+  const endpoints = (service['endpoints'] as Record<string, unknown>[] | undefined) ?? [];
+  const part = (field: string, title: string, path: string[], value: unknown, endpoint = '') =>
+    <Part key={endpoint + field + JSON.stringify(value ?? null)} root={root!} id={field} title={title} path={[...path, field]} value={value} none="as usual" set={set(field, endpoint)} />;
   return <section class="change" data-part="edit-service"><h3>Change it in the file</h3>
     <Field label="name" value={name} hint="a-z, 0-9 and -" write={rename} />
-    <Field label="replicas" value={text('replicas')} hint="copies; 1 if left out" write={set('replicas')} />
-    <Field label="workers" value={text('workers')} hint="requests at once; no bound if left out" write={set('workers')} />
+    {root ? ['replicas', 'workers', 'backlog', 'memory', 'onCancel'].map(f => <Described key={f} root={root} path={servicePath} name={f} value={service[f]} set={v => set(f)(given(root, [...servicePath, f], v))} />) : null}
+    {root ? <section class="policies wide">
+      {endpoints.map(e => {
+        const path = String(e['path']), first = (e['steps'] as Record<string, unknown>[] | undefined)?.[0]?.['work'];
+        return <div key={path} data-endpoint={path}>{endpoints.length > 1 ? <h4>{path}</h4> : null}
+          {endpointParts.filter(([f]) => service['kind'] !== 'store' || f === 'response').map(([f, title]) => part(f, title, [...servicePath, ...(f === 'work' ? [] : ['endpoints'])], f === 'work' ? first : e[f], path))}</div>;
+      })}
+      {serviceParts.filter(([f]) => f !== 'store' || service[f] !== undefined).map(([f, title]) => part(f, title, servicePath, service[f]))}
+    </section> : null}
     <p class="row wide"><button type="button" onClick={() => { s.linking.value = name; s.pane.value = 'graph'; }}>Draw a call from it</button>
       <button type="button" class="bad" onClick={() => void s.operate({ op: 'removeService', name, cascade: true }, () => { s.selected.value = null; })}>Remove it and the calls to it</button></p>
   </section>;
 }
 
-/** The first call from a service to another, as the file was understood. */
-function callOf(from: string, to: string): { endpoint: string; call: Record<string, unknown> } | null {
-  const find = (steps: unknown): Record<string, unknown> | null => {
-    if (!Array.isArray(steps)) return null;
-    for (const step of steps as Record<string, unknown>[]) {
-      const call = step['call'] as Record<string, unknown> | undefined;
-      if (call?.['to'] === to) return call;
-      for (const below of Object.values(step)) { const found = find(below); if (found) return found; }
-    }
-    return null;
-  };
+interface CallAt { endpoint: string; nth: number; call: Record<string, unknown> }
+/** The calls from a service to another, as the file was understood, in its order. */
+function callsOf(from: string, to: string): CallAt[] {
   const service = s.sound.value?.system?.services.find(x => x['name'] === from);
-  for (const e of (service?.['endpoints'] as Record<string, unknown>[] | undefined) ?? []) {
-    const call = find(e['steps']);
-    if (call) return { endpoint: String(e['path']), call };
-  }
-  return null;
+  return ((service?.['endpoints'] as Record<string, unknown>[] | undefined) ?? []).flatMap(e => {
+    const found: Record<string, unknown>[] = [];
+    const walk = (steps: unknown): void => {
+      for (const step of Array.isArray(steps) ? steps as Record<string, unknown>[] : []) {
+        const call = step['call'] as Record<string, unknown> | undefined;
+        if (call?.['to'] === to) found.push(call);
+        walk(step['parallel']);
+      }
+    };
+    walk(e['steps']);
+    return found.map((call, nth) => ({ endpoint: String(e['path']), nth, call }));
+  });
 }
 
 export function EditCall({ from, to }: { from: string; to: string }) {
-  const at = callOf(from, to);
-  if (!s.editable.value || !at) return null;
-  const ref = { service: from, endpoint: at.endpoint, to };
-  const set = (field: string) => (v: string) => s.operate({ op: 'setCall', ...ref, field, ...given(v) });
-  const text = (field: string): string => at.call[field] === undefined ? '' : String(at.call[field]);
+  const root = useSchema(), all = callsOf(from, to), [which, choose] = useState(0), at = all[which] ?? all[0];
+  if (!s.editable.value || !at || !root) return null;
+  const ref = { service: from, endpoint: at.endpoint, to, ...(at.nth ? { nth: at.nth } : {}) };
   return <section class="change" data-part="edit-call"><h3>Change it in the file</h3>
-    <Field label="probability" value={text('probability')} hint="0 to 1; always if left out" write={set('probability')} />
-    <Field label="count" value={text('count')} hint="times, one after another; 1 if left out" write={set('count')} />
+    {all.length > 1 ? <label class="wide">of {all.length} calls<select value={all.indexOf(at)} onChange={e => choose(Number(e.currentTarget.value))}>{all.map((c, i) => <option key={i} value={i}>{c.endpoint}{c.nth ? `, number ${c.nth + 1}` : ''}</option>)}</select></label> : null}
+    {['probability', 'count', 'endpoint', 'method', 'requestSize', 'onError'].map(f => <Described key={f} root={root} path={callPath} name={f} value={at.call[f]} set={v => s.operate({ op: 'setCall', ...ref, field: f, ...given(root, [...callPath, f], v) })} />)}
     <Policies call={at.call} set={(policy, value) => s.operate({ op: 'setPolicy', ...ref, policy, ...value })} />
-    <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeCall', ...ref }, () => { s.selected.value = null; })}>Remove the call</button></p>
+    <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeCall', ...ref }, () => { if (all.length === 1) s.selected.value = null; })}>Remove the call</button></p>
   </section>;
 }

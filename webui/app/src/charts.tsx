@@ -2,7 +2,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import * as s from './state';
-import { percent, rate, seconds } from './text';
+import { clock, percent, rate, seconds } from './text';
 
 interface Line { label: string; colour: string; of: (f: Frames, i: number) => number; dash?: number[] }
 interface Chart { id: string; title: string; lines: Line[]; value: (v: number) => string }
@@ -15,7 +15,7 @@ function chartsOf(chosen: s.Selected): Chart[] {
     return [
       { id: 'rate', title: 'Calls per second', value: rate, lines: [{ label: 'calls', colour: blue, of: at(E.rate) }, { label: 'sent, with retries', colour: purple, of: at(E.sent), dash: [5, 4] }] },
       { id: 'errors', title: 'Share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(E.errors) }] },
-      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p99', colour: orange, of: at(E.p99) }] },
+      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(E.p50) }, { label: 'p99', colour: orange, of: at(E.p99) }] },
     ];
   }
   if (chosen?.kind === 'service' && chosen.name !== '') {
@@ -36,6 +36,27 @@ function chartsOf(chosen: s.Selected): Chart[] {
 }
 
 const tenMinutes = 600;
+
+interface Firing { alert: string; from: number; to: number; row: number }
+/** The alerts that are marked in the charts of what is selected: those of its services, and those of no service. */
+function alertsOf(chosen: s.Selected): Firing[] {
+  const about = chosen?.kind === 'service' && chosen.name ? [chosen.name] : chosen?.kind === 'edge' ? [chosen.from, chosen.to] : null, ends: number[] = [];
+  return (s.detail.value?.result?.alerts?.fired ?? []).filter(a => !about || !a.labels?.['service'] || about.includes(a.labels['service'])).sort((a, b) => a.from - b.from).map(a => {
+    // Those that fire at the same time lie below each other.
+    const free = ends.findIndex(end => end < a.from), row = free < 0 ? ends.length : free;
+    ends[row] = a.last;
+    return { alert: a.alert + (a.labels?.['service'] ? ' of ' + a.labels['service'] : ''), from: a.from, to: a.last, row };
+  });
+}
+/** Alerts are bars at the top of a chart, as long as they were seen to fire; of many at a time, six have room. */
+function drawAlerts(u: uPlot, list: Firing[], colour: string): void {
+  const c = u.ctx, ratio = devicePixelRatio || 1, { left, top, width } = u.bbox;
+  c.fillStyle = colour;
+  for (const a of list) {
+    const from = Math.max(u.valToPos(a.from, 'x', true), left), to = Math.min(u.valToPos(a.to, 'x', true), left + width);
+    if (a.row < 6 && to >= from) c.fillRect(from, top + a.row * 6 * ratio, Math.max(to - from, 2 * ratio), 4 * ratio);
+  }
+}
 
 export function Charts() {
   const f = s.frames.value;
@@ -103,7 +124,7 @@ function Plot({ chart }: { chart: Chart }) {
   const host = useRef<HTMLDivElement>(null), plot = useRef<uPlot>(undefined), latest = useRef(chart);
   latest.current = chart;
   useEffect(() => {
-    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink');
+    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink'), mark = colourOf(host.current!, '--c-purple');
     const options = looksOf(host.current!, chart.lines, v => latest.current.value(v), {
       drawClear: [u => {
         // The windows of the faults lie below the curves.
@@ -119,6 +140,7 @@ function Plot({ chart }: { chart: Chart }) {
         c.restore();
       }],
       draw: [u => {
+        drawAlerts(u, alertsOf(s.selected.value), mark);
         if (s.looking.value === null || Number.isNaN(s.now.value)) return;
         const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
         c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
@@ -134,12 +156,12 @@ function Plot({ chart }: { chart: Chart }) {
     watch.observe(box);
     return () => { watch.disconnect(); u.destroy(); };
   }, []);
-  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults;
+  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults, alerts = s.detail.value?.result?.alerts;
   useEffect(() => { const f = s.frames.value; if (f && plot.current) plot.current.setData(dataOf(f, chart)); }, [version]);
-  useEffect(() => { plot.current?.redraw(false); }, [at, faults]);
-  const f = s.frames.value, i = s.current.value;
+  useEffect(() => { plot.current?.redraw(false); }, [at, faults, alerts]);
+  const f = s.frames.value, i = s.current.value, fired = alertsOf(s.selected.value);
   return <figure class="chart" data-chart={chart.id}>
     <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ background: `var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
-    <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ')} />
+    <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ') + fired.slice(0, 6).map(a => `; alert ${a.alert} fired from ${clock(a.from)} to ${clock(a.to)}`).join('')} />
   </figure>;
 }

@@ -1,16 +1,16 @@
 import type { Graph } from './api';
 
 // The order of the numbers of a frame is that of webui/series.go.
-const head = 7, perService = 8, perEdge = 5;
+const head = 7, perService = 8, perEdge = 6;
 export const C = { rate: 2, goodput: 3, errors: 4, p50: 5, p99: 6 } as const;
 export const S = { rate: 0, errors: 1, p50: 2, p99: 3, queue: 4, inflight: 5, up: 6, replicas: 7 } as const;
-export const E = { rate: 0, errors: 1, p99: 2, breaker: 3, sent: 4 } as const;
+export const E = { rate: 0, errors: 1, p50: 2, p99: 3, breaker: 4, sent: 5 } as const;
 
 /** The frames of one run. A figure that is not known is NaN. */
 export class Frames {
   private readonly services = new Map<string, number>();
   private readonly edges = new Map<string, number>();
-  private readonly width: number;
+  readonly width: number;
   private list: Float32Array[] = [];
   /** The number of the first frame that is kept. */
   first = 0;

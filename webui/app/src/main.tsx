@@ -43,7 +43,7 @@ function Top() {
     {src ? <Controls /> : null}
     <span class="spring" />
     {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
-    {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <><button type="button" class="minor" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
+    {src && !s.view.value && (src.kind !== 'system' || s.run.value?.changeable) && src.kind !== 'run' ? <><button type="button" class="minor" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
     {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
     {src ? <button type="button" class="minor" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it in the page of anybody who runs `kubectl microsim ui` at this address.'); })}>Link</button> : null}
     <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; }} title="Big type, for a projector">Present</button>
@@ -56,11 +56,13 @@ function Controls() {
   const r = s.run.value, src = s.source.value!, set = s.setup.value, e = s.sound.value?.experiment;
   const [more, setMore] = useState(false);
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
-  if (src.kind === 'system') return <><span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : 'runs ' + s.places[src.on ?? '']}</span>
+  const apply = r?.changeable && !s.view.value && s.text.value !== (src.kind === 'system' ? src.text : s.applied.value)
+    ? <button type="button" class="primary" disabled={s.applying.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
+  if (src.kind === 'system') return <>{apply}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : 'runs ' + s.places[src.on ?? '']}</span>
     {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
   if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
-  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>
+  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>{apply}
     <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>
     {r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
   return <span class="controls">
@@ -125,7 +127,7 @@ function Stale() {
 }
 
 function Work() {
-  const lesson = s.sound.value?.experiment?.doc && s.source.value?.name.includes('lesson-');
+  const e = s.sound.value?.experiment, lesson = e?.doc && (s.source.value?.name.includes('lesson-') || e.name.startsWith('lesson-'));
   return <main class="work" data-pane={s.pane.value}>
     <nav class="panes" aria-label="Parts of the page">{(['graph', 'side', 'charts'] as const).map(p => <button type="button" key={p} aria-pressed={s.pane.value === p} onClick={() => { s.pane.value = p; }}>{{ graph: 'Graph', side: 'Details', charts: 'Charts' }[p]}</button>)}</nav>
     <div class="left"><Canvas /><div class="below"><Scrubber /><Charts /></div></div>
@@ -147,7 +149,7 @@ function File() {
     const stops = [
       effect(() => { e.set(s.text.value); }),
       effect(() => { e.mistakes(s.checked.value?.mistakes ?? []); }),
-      effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' || s.source.value?.kind === 'run'); }),
+      effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' && !s.run.value?.changeable || s.source.value?.kind === 'run'); }),
     ];
     return () => { s.editor.current = null; removeEventListener('go-to-line', go); for (const stop of stops) stop(); };
   }, []);
@@ -174,6 +176,7 @@ function Scrubber() {
     <output>{clock(s.now.value)}</output>
     {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
     {s.acting.value.length === 0 && r.faults.some(x => x.from !== null && !x.error) ? <span class="soft minor"><i class="shade" />faults acted</span> : null}
+    {s.detail.value?.result?.alerts?.fired.length ? <span class="soft minor"><i class="alert" />alerts fired</span> : null}
     {f.first > 0 || r.dropped ? <span class="soft">the last {f.count} s are kept</span> : null}
   </div>;
 }

@@ -1,8 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { CheckResult, CheckText, FaultView, Result } from './api';
+import type { CheckResult, CheckText, FaultView, PlannedFault, Result } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
+import { EditChecks, EditExperiment, PlannedFaults } from './experiment';
+import { textOf } from './fields';
 import { Log, Requests } from './requests';
 import * as s from './state';
 import { SendOne } from './tree';
@@ -33,12 +35,23 @@ function Overview() {
     {f && s.run.value?.kind !== 'followed' ? <><h3>Clients</h3><Figures list={[['rate', rate(f.client(i, C.rate))], ['good', rate(f.client(i, C.goodput))], ['errors', percent(f.client(i, C.errors))], ['p50', seconds(f.client(i, C.p50))], ['p99', seconds(f.client(i, C.p99))]]} /></> : null}
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
+    <Changes />
     {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
     <Requests />
     <SendOne />
     <AddService />
+    <EditExperiment />
+    <EditChecks />
+    <PlannedFaults all change={changeFault} />
     <Services />
   </>;
+}
+
+/** Opens a fault of the file beside what it hits. */
+function changeFault(f: PlannedFault): void {
+  s.changing.value = f;
+  s.selected.value = f.caller ? { kind: 'edge', from: f.caller, to: f.service } : { kind: 'service', name: f.service };
+  setTimeout(() => document.querySelector<HTMLElement>('[data-part=break] select')?.focus(), 50);
 }
 
 /** The list that mirrors the graph, for screen readers and for those who prefer lists. */
@@ -80,6 +93,13 @@ export function Checks({ list }: { list: CheckResult[] }) {
 /** A moment of the run, which can be looked at. */
 function Moment({ at }: { at: number }) {
   return <button type="button" class="plain" title="Look at that second" onClick={() => s.lookAt(at)}>{at < 60 ? at.toFixed(1) + ' s' : clock(at)}</button>;
+}
+
+/** What was changed of the system while it ran. */
+function Changes() {
+  const list = s.run.value?.changes ?? [];
+  if (!list.length) return null;
+  return <section data-part="changes"><h3>Changed while it ran</h3><ul class="moments">{list.map((c, i) => <li key={i}><Moment at={c.asked} /><span class={c.error ? 'bad' : ''}>{c.what.join('; ')}{c.error ? ': ' + c.error : c.done === undefined ? '' : `, done after ${seconds(c.done - c.asked)}`}</span></li>)}</ul></section>;
 }
 
 /** Why requests went wrong, as far as a run in virtual time has recorded it. */
@@ -162,19 +182,21 @@ function lineOf(name: string): number {
 function Service({ name }: { name: string }) {
   const f = s.frames.value, i = s.current.value, g = s.graph.value, at = g?.nodes.findIndex(n => n.name === name) ?? -1;
   const service = (s.sound.value?.system ?? s.detail.value?.system)?.services.find(x => x['name'] === name);
+  const workers = Number(service?.['workers'] ?? 0);
   if (!g || at < 0) return <><Heading>{name}</Heading><p class="note">There is no such service any more.</p></>;
   const names = (list: number[]): string[] => list.map(n => g.nodes[n]!.name);
   const calls = names(g.edges.filter(e => e.from === at).map(e => e.to)), callers = names(g.edges.filter(e => e.to === at).map(e => e.from));
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
     <Around name={name} />
-    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ['answering', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
+    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ...(workers ? [['workers', String(workers * (Number(service?.['replicas']) || 1))] as [string, string]] : []), ['answering', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
     <SendOne service={name} />
     <Requests service={name} />
     <Log service={name} />
     <EditService name={name} service={service} />
-    <Break service={name} caller="" />
+    <PlannedFaults service={name} change={changeFault} />
+    <Break key={'break' + (s.changing.value?.index ?? '')} service={name} caller="" />
     <h3>Calls</h3>
     <Links list={callers.map(c => [c, name])} empty="nobody calls it" /><Links list={calls.map(c => [name, c])} empty="it calls nobody" />
     {service ? <><h3>Described as</h3><Tree value={service} /></> : null}
@@ -194,10 +216,11 @@ function Call({ from, to }: { from: string; to: string }) {
   const f = s.frames.value, i = s.current.value, key = edgeKey(from, to), breaker = f ? f.edge(i, key, E.breaker) : NaN;
   return <>
     <Heading line={lineOf(from)}>{from} → {to}</Heading>
-    {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
+    {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p50', seconds(f.edge(i, key, E.p50))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === to && (x.caller ?? '') === from)} title="Faults on it" />
     <EditCall from={from} to={to} />
-    <Break service={to} caller={from} />
+    <PlannedFaults service={to} caller={from} change={changeFault} />
+    <Break key={'break' + (s.changing.value?.index ?? '')} service={to} caller={from} />
     <h3>Ends</h3>
     <ul class="links">{[from, to].map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button></li>)}</ul>
   </>;
@@ -243,25 +266,30 @@ const args: Record<string, { hint: string; first: string }> = {
 const common = ['latency', 'error', 'abort', 'hang', 'kill', 'pause', 'restart', 'net-delay', 'net-loss', 'net-partition'];
 
 function Break({ service, caller }: { service: string; caller: string }) {
-  const able = s.breakable.value, list = s.vocabulary.value;
-  const [type, setType] = useState('latency'), [values, set] = useState<Record<string, string>>({}), [lasts, setLasts] = useState(''), [hit, setHit] = useState(''), [start, setStart] = useState('5s'), [adding, setAdding] = useState(false);
+  const able = s.breakable.value, list = s.vocabulary.value, now = s.changing.value;
+  const old = now && now.service === service && (now.caller ?? '') === caller ? now.fault : null;
+  const [type, setType] = useState(old?.type ?? 'latency'), [values, set] = useState<Record<string, string>>(Object.fromEntries(Object.entries(old?.args ?? {}).map(([k, v]) => [k, textOf(v)])));
+  const [lasts, setLasts] = useState(old?.duration ?? ''), [hit, setHit] = useState(old && old.probability !== 1 ? String(old.probability) : ''), [start, setStart] = useState(old ? old.start ?? '0s' : '5s'), [adding, setAdding] = useState(false);
   if (s.view.value) return null;
   const entry = list.find(v => v.type === type);
-  const intoFile = !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
+  const intoFile = old !== null || !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
   if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine, in the sandbox or on a cluster.</p>;
   const fields = entry ? [...entry.needs, ...entry.may] : [];
-  const valueOf = (a: string): string => values[a] ?? (entry?.needs.includes(a) || a === 'status' ? args[a]?.first ?? '' : '');
+  const valueOf = (a: string): string => values[a] ?? (!old && (entry?.needs.includes(a) || a === 'status') ? args[a]?.first ?? '' : '');
   const add = async (e: Event): Promise<void> => {
     e.preventDefault();
     setAdding(true);
     const given: Record<string, string | number> = {};
     for (const a of fields) { const v = valueOf(a).trim(); if (v) given[a] = a === 'status' ? Number(v) : v; }
-    if (intoFile) await s.operate({ op: 'addFault', fault: { type, target: { service, ...(caller ? { from: caller } : {}) }, ...(Object.keys(given).length ? { args: given } : {}), ...(start.trim() ? { start: start.trim() } : {}), ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) } });
-    else await s.addFault({ type, target: { service, ...(caller ? { from: caller } : {}) }, args: given, ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) });
+    const much = { ...(lasts.trim() ? { duration: lasts.trim() } : {}), ...(hit.trim() ? { probability: hit.trim() } : {}) };
+    const planned = { ...(old?.name ? { name: old.name } : {}), type, target: { ...old?.target, service, ...(caller ? { from: caller } : {}) }, ...(Object.keys(given).length ? { args: given } : {}), ...(start.trim() ? { start: start.trim() } : {}), ...much };
+    if (old) { if (await s.operate({ op: 'setFault', index: now!.index, fault: planned })) s.changing.value = null; }
+    else if (intoFile) await s.operate({ op: 'addFault', fault: planned });
+    else await s.addFault({ type, target: { service, ...(caller ? { from: caller } : {}) }, args: given, ...much });
     setAdding(false);
   };
   return <form class="break" data-part="break" onSubmit={e => void add(e)}>
-    <h3>{intoFile ? 'Plan a fault in the file' : 'Break it'}</h3>
+    <h3>{old ? 'Change the fault of the file' : intoFile ? 'Plan a fault in the file' : 'Break it'}</h3>
     <label>Fault<select value={type} onChange={e => { setType(e.currentTarget.value); set({}); }}>
       <optgroup label="Common">{common.map(t => <option key={t}>{t}</option>)}</optgroup>
       <optgroup label="More">{list.filter(v => !common.includes(v.type)).map(v => <option key={v.type}>{v.type}</option>)}</optgroup></select></label>
@@ -271,6 +299,7 @@ function Break({ service, caller }: { service: string; caller: string }) {
     <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
     <label>share<input value={hit} placeholder="all requests" title="share of requests to hit, such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>
     <button type="submit" class="primary" disabled={adding}>{adding ? 'Adding…' : intoFile ? 'Write it into the file' : 'Add the fault'}</button>
+    {old ? <button type="button" onClick={() => { s.changing.value = null; }}>Leave it as it is</button> : null}
   </form>;
 }
 

@@ -44,6 +44,8 @@ export const theme = signal(localStorage.getItem('theme') ?? '');
 export const presenting = signal(localStorage.getItem('presenting') === 'yes');
 export const setup = signal({ on: 'virtual', variant: '', seed: '', factor: 1, pace: 0, rate: 20, seconds: 60 });
 export const guess = signal<Record<string, boolean>>({});
+/** What became of the checks of each variant that was played of this text. */
+export const outcomes = signal<Record<string, api.CheckResult[]>>({});
 
 export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
@@ -115,7 +117,7 @@ function show(s: api.State): void {
     text.value = s.source.text;
     checked.value = null;
     if (!same) {
-      sound.value = selected.value = null; guess.value = {};
+      sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
       setup.value = { ...setup.value, variant: '', seed: '' };
       opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
     }
@@ -155,22 +157,39 @@ export function edit(next: string): void {
 export const editor: { current: { change(text: string): void; undo(): void; redo(): void } | null } = { current: null };
 export const undoable = signal({ undo: 0, redo: 0 });
 /** Whether the graph can be changed. */
-export const editable = computed(() => !view.value && source.value !== null && source.value.kind !== 'system' && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
+export const editable = computed(() => !view.value && source.value !== null && (source.value.kind !== 'system' || run.value?.changeable === true) && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
+/** The fault of the file that is being changed. */
+export const changing = signal<api.PlannedFault | null>(null);
 /** The service that a call is being drawn from. */
 export const linking = signal('');
-/** Carries out an operation on the file; all that it does not touch stays as it is. What is done then is drawn with it. */
-export const operate = (op: Record<string, unknown>, then?: () => void): Promise<boolean> => attempt(async () => {
-  const answer = await api.post<{ text: string; checked: api.Checked }>('/api/edit', { text: text.value, op });
-  // The answer says what the text describes, too, so that nobody need ask.
-  batch(() => {
-    known = true;
-    editor.current?.change(answer.text);
-    known = false;
-    if (text.value === answer.text) take(answer.checked); else void check();
-    then?.();
-  });
-  notice.value = null;
-});
+let queue: Promise<unknown> = Promise.resolve();
+/**
+ * Carries out an operation on the file; all that it does not touch stays as it is. What is done then is drawn with it.
+ * Operations come one after another, each on the text that the one before has left.
+ */
+export const operate = (op: Record<string, unknown>, then?: () => void): Promise<boolean> => {
+  const done = queue.then(() => attempt(async () => {
+    for (let tries = 0; ; tries++) {
+      const asked = text.value, document = sound.value?.experiment?.document;
+      const answer = await api.post<{ text: string; checked: api.Checked }>('/api/edit', { text: asked, op: document ? { ...op, document } : op });
+      // Meanwhile the user may have written on; that is not lost.
+      if (asked !== text.value && tries < 5) continue;
+      if (asked !== text.value) throw new Error('The text changes while it is being changed; wait a moment, and try again.');
+      // The answer says what the text describes, too, so that nobody need ask.
+      batch(() => {
+        known = true;
+        editor.current?.change(answer.text);
+        known = false;
+        if (text.value === answer.text) take(answer.checked); else void check();
+        then?.();
+      });
+      notice.value = null;
+      return;
+    }
+  }));
+  queue = done;
+  return done;
+};
 
 let fetching = false;
 function told(next: api.RunView | null): void {
@@ -178,7 +197,8 @@ function told(next: api.RunView | null): void {
   run.value = next;
   if (!next) { detail.value = null; frames.value = null; return; }
   if (before?.id !== next.id || !detail.value) { looking.value = null; detail.value = null; frames.value = null; void learn(next.id); return; }
-  if (next.ended && !detail.value.ended) void learn(next.id);
+  // A system that was changed while it runs has other services, and frames with other numbers.
+  if (next.ended && !detail.value.ended || next.changes.length !== detail.value.changes.length) void learn(next.id);
   void catchUp();
 }
 /** Learns of a run what does not change each second, and its result at the end. */
@@ -186,8 +206,10 @@ async function learn(id: number): Promise<void> {
   await attempt(async () => {
     const d = await api.get<api.RunDetail>('/api/run');
     if (d.id !== id) return;
-    if (detail.value?.id !== id) frames.value = new Frames(d.graph, d.kind === 'followed' ? 600 : Infinity);
+    const fresh = new Frames(d.graph, d.kind === 'followed' ? 600 : Infinity);
+    if (detail.value?.id !== id || frames.value?.width !== fresh.width) frames.value = fresh;
     detail.value = d;
+    if (d.ended && d.kind === 'played' && d.result) outcomes.value = { ...outcomes.value, [d.result.variant ?? '']: d.result.checks };
     await catchUp();
     if (d.ended && d.kind === 'played' && d.on === 'virtual' && frames.value!.count && looking.value === null && !watchedLive(d)) { looking.value = frames.value!.first; playing.value = defaultSpeed(d.frames); }
   });
@@ -200,8 +222,9 @@ async function catchUp(): Promise<void> {
   if (!f || !r || fetching || r.frames <= f.next) return;
   fetching = true;
   try {
-    const { first, data } = await api.frames(r.id, f.next);
-    if (frames.value === f) { f.add(first, data); arrived.value++; }
+    const { first, width, data } = await api.frames(r.id, f.next);
+    if (frames.value === f && width !== f.width) void learn(r.id);
+    else if (frames.value === f) { f.add(first, data); arrived.value++; }
   } catch (e) { if (!(e instanceof api.Refusal && e.status === 410)) lost.value = (e as Error).message; } finally { fetching = false; }
   if (run.value && frames.value === f && run.value.frames > f.next) void catchUp();
 }
@@ -260,31 +283,54 @@ export const play = (): Promise<boolean> => attempt(async () => {
   looking.value = null; playing.value = 0;
   if (s.seed !== '' && !/^\d{1,19}$/.test(s.seed)) throw new Error(`invalid seed "${s.seed}": use a whole number from 0`);
   notice.value = null;
+  applied.value = text.value;
   told(await api.post<api.RunView>('/api/run', {
     text: text.value, on: s.on, variant: s.variant, ...(s.seed === '' ? {} : { seed: Number(s.seed) }), pace: s.on === 'virtual' ? s.pace : 0, factor: s.factor,
     ...(sound.value?.experiment?.hasLoad === false ? { load: { rate: s.rate, seconds: s.seconds } } : {}),
   }));
 });
 export const stop = (): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/stop', {})));
+/** Makes the running system what the text describes. */
+export const applying = signal(false);
+export const apply = (): Promise<boolean> => attempt(async () => {
+  const wanted = text.value, s = source.value;
+  applying.value = true;
+  try {
+    told(await api.post<api.RunView>('/api/run/system', { text: wanted }));
+    if (s?.kind === 'system' && source.value === s) source.value = { ...s, text: wanted };
+    applied.value = wanted;
+    say('The running system is what the text describes.');
+  } finally { applying.value = false; }
+});
+/** The text that the running system was last made from. */
+export const applied = signal('');
 export const addFault = (fault: unknown): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/faults', fault)));
 export const takeBack = (id: string): Promise<boolean> => attempt(async () => told(await api.remove<api.RunView>('/api/faults/' + encodeURIComponent(id))));
 
-/** A link holds the whole file, packed, behind the #, which browsers send to nobody. */
+/** A link holds the whole file, packed, and how it is played, behind the #, which browsers send to nobody. */
 export async function link(): Promise<string> {
   const packed = await new Response(new Blob([text.value]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer();
   let binary = '';
   for (const b of new Uint8Array(packed)) binary += String.fromCharCode(b);
-  return location.origin + location.pathname + '#text=' + btoa(binary).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+  const { on, variant, seed, factor, pace, rate, seconds } = setup.value;
+  return location.origin + location.pathname + '#text=' + btoa(binary).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '')
+    + '&' + new URLSearchParams({ show: JSON.stringify({ setup: { on, variant, seed, factor, pace, rate, seconds }, tab: tab.value, selected: selected.value, query: query.value, around: around.value }) });
 }
 async function openLink(): Promise<void> {
-  const packed = new URLSearchParams(location.hash.slice(1)).get('text');
+  const given = new URLSearchParams(location.hash.slice(1)), packed = given.get('text');
   if (!packed) return;
-  let content: string;
+  let content: string, shown: { setup?: Partial<typeof setup.value>; tab?: typeof tab.value; selected?: Selected; query?: string; around?: typeof around.value };
   try {
     const bytes = Uint8Array.from(atob(packed.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));
     content = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).text();
+    shown = JSON.parse(given.get('show') ?? '{}') as typeof shown;
   } catch { throw new Error('The link is damaged: its file cannot be unpacked. Ask for it again.'); }
-  await open('text', '', content);
+  if (!await open('text', '', content) || text.value !== content) return;
+  batch(() => {
+    if (!shown.setup?.on || shown.setup.on in places) setup.value = { ...setup.value, ...shown.setup };
+    if (shown.tab) tab.value = shown.tab;
+    selected.value = shown.selected ?? null; query.value = shown.query ?? ''; around.value = shown.around ?? null;
+  });
 }
 
 effect(() => {

@@ -1,55 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { World, browser, open } from './world.mjs';
-
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const sample = `# A comment that stays.
-apiVersion: microsim.dev/v1alpha1
-kind: Experiment
-name: two
-system:
-  name: two
-  services:
-  - {name: web, work: {sleep: 2ms}, calls: [db]}
-  - {name: db, work: {sleep: 3ms}}   # so does this one
-load: {rate: 40, duration: 20s}
-checks:
-- {check: errors < 1%}
-`;
+import { browser, looking, open, quiet, sample, serious, text, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
 after(async () => { await b.close(); });
 
-/** A world with a page, which is closed whatever happens; the page may say nothing on its console. */
-async function shown(t, args, size, write = sample) {
-  const w = new World();
-  t.after(() => w.close());
-  const file = join(w.dir, 'two.yaml');
-  if (write) writeFileSync(file, write);
-  const ui = await w.ui(...args);
-  const page = await open(b, ui.address, size);
-  t.after(() => page.context().close());
-  return { w, ui, page, file };
-}
-/** Waits until a value is what it should be; a page on a busy machine draws a moment later. */
-async function until(get, want) {
-  for (let n = 0; ; n++) {
-    try { return assert.deepEqual(await get(), want); } catch (e) { if (n === 100) throw e; }
-    await new Promise(done => setTimeout(done, 50));
-  }
-}
-const quiet = page => assert.deepEqual(page.problems, []);
-const text = (page, selector) => page.locator(selector).innerText();
-async function serious(page) {
-  // The page's policy keeps scripts out that are not its own; this one comes through the browser.
-  await page.evaluate(readFileSync(axe, 'utf8'));
-  const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ['violations'] })).violations.filter(v => ['serious', 'critical'].includes(v.impact)).map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ') + ' ' + n.failureSummary).join('; ')));
-  assert.deepEqual(found, []);
-}
+const shown = (t, ...rest) => looking(t, b, ...rest);
 
 test('the doors: an example, played in virtual time, and its seconds', async t => {
   const { page } = await shown(t, []);
@@ -297,18 +256,18 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'cart → db' }).focus();
   await page.keyboard.press('Enter');
-  await page.locator('[data-policy=timeout] summary').focus();
+  await page.locator('[data-field=timeout] summary').focus();
   await page.keyboard.press('Enter');
-  await fill('time', '700ms', '[data-policy=timeout]');
+  await fill('time', '700ms', '[data-field=timeout]');
   await page.keyboard.press('Enter');
-  await page.locator('[data-policy=timeout] summary span').getByText('700ms').waitFor();
-  await page.locator('[data-policy=retry] summary').focus();
+  await page.locator('[data-field=timeout] summary span').getByText('700ms').waitFor();
+  await page.locator('[data-field=retry] summary').focus();
   await page.keyboard.press('Enter');
-  await fill('budget.ratio', '0.2', '[data-policy=retry]');
-  await fill('budget.burst', '5', '[data-policy=retry]');
+  await fill('budget.ratio', '0.2', '[data-field=retry]');
+  await fill('budget.burst', '5', '[data-field=retry]');
   await page.keyboard.press('Enter');
-  await page.locator('[data-policy=retry] summary span').getByText('attempts 3').waitFor();
-  if (process.env.SHOTS) { await page.locator('[data-policy=retry] summary').click(); await page.screenshot({ path: join(process.env.SHOTS, 'policies.png') }); }
+  await page.locator('[data-field=retry] summary span').getByText('attempts 3').waitFor();
+  if (process.env.SHOTS) { await page.locator('[data-field=retry] summary').click(); await page.screenshot({ path: join(process.env.SHOTS, 'policies.png') }); }
   // A name is written once, though Enter and the field that goes both leave it.
   await page.locator('[data-node=db]').focus();
   await page.keyboard.press('Enter');
@@ -454,4 +413,39 @@ test('a request with its own route: built by clicking and by keyboard, sent, ans
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   // The console names the refusal; nothing else may be there.
   assert.deepEqual(page.problems.filter(p => !p.includes('422')), []);
+});
+
+test('alerts are marked in the charts of a recorded run, beside the faults', async t => {
+  const { w } = await shown(t, ['--view']);
+  const run = w.start('run', 'shop', '--on', 'virtual', '--out', 'out');
+  assert.equal(await run.over, 0, run.talk);
+  const path = join(w.dir, 'out/result.json'), result = JSON.parse(readFileSync(path, 'utf8'));
+  const fired = (alert, service, from, last) => ({ alert, labels: { service }, from, last, resolved: last + 1, resolvedAt: '2026-01-01T00:00:00Z', firedAt: '2026-01-01T00:00:00Z', lastAt: '2026-01-01T00:00:00Z' });
+  result.alerts = { prometheus: 'http://localhost', version: '2.42', names: ['HighErrors', 'Slow'], until: 20, fired: [fired('HighErrors', 'pricing', 4, 9), fired('Slow', 'cart', 5, 7)] };
+  writeFileSync(path, JSON.stringify(result));
+  const page = await open(b, (await w.ui('--run', 'out')).address);
+  t.after(() => page.context().close());
+  await page.getByText('alerts fired').waitFor();
+  const label = () => page.locator('[data-chart=errors] .plot').getAttribute('aria-label');
+  assert.match(await label(), /alert HighErrors of pricing fired from 4 s to 9 s; alert Slow of cart fired from 5 s to 7 s/);
+  /** How many points of the errors' chart have the colour of alerts. */
+  const marked = () => page.evaluate(() => {
+    const canvas = document.querySelector('[data-chart=errors] canvas'), { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, 40), probe = document.createElement('i');
+    probe.className = 'alert';
+    document.body.append(probe);
+    const [r, g, b] = getComputedStyle(probe).backgroundColor.match(/\d+/g).map(Number);
+    probe.remove();
+    let n = 0;
+    for (let i = 0; i < data.length; i += 4) if (data[i] === r && data[i + 1] === g && data[i + 2] === b) n++;
+    return n;
+  });
+  await until(async () => await marked() > 100, true);
+  if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'alerts.png') });
+  await page.click('[data-node=stock]');
+  await until(async () => (await label()).includes('alert'), false);
+  await until(async () => await marked() > 0, false);
+  await page.click('[data-node=pricing]');
+  await until(async () => /pricing fired/.test(await label()) && !/cart/.test(await label()), true);
+  await serious(page);
+  quiet(page);
 });

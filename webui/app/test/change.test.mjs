@@ -1,0 +1,170 @@
+// What the panel changes: the file, a running system, and guesses about a lesson.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { browser, looking, open, quiet, sample, serious, until } from './world.mjs';
+
+let b;
+before(async () => { b = await browser(); });
+after(async () => { await b.close(); });
+const shown = (t, ...rest) => looking(t, b, ...rest);
+const shot = async (page, name) => { if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, name + '.png') }); };
+/** The lines that a text has and another has not. */
+const only = (a, other) => a.split('\n').filter(l => !other.split('\n').includes(l));
+/** Opens a part of the panel, fills fields of it, and writes it. */
+async function part(page, field, values, button) {
+  const at = page.locator(`[data-field="${field}"]`);
+  await at.locator('summary').click();
+  for (const [name, value] of Object.entries(values)) {
+    const input = at.getByLabel(name, { exact: true });
+    if (await input.evaluate(e => e.tagName) === 'SELECT') await input.selectOption(value); else await input.fill(value);
+  }
+  await at.getByRole('button', { name: button, exact: true }).click();
+}
+
+test('work, sizes, load, checks and faults are set in the panel, and only their lines change', async t => {
+  const { page, file } = await shown(t, ['-f', 'two.yaml']);
+  await page.click('[data-node=db]');
+  await page.locator('[data-field=work] small').first().waitFor({ state: 'attached' });
+  assert.match(await page.locator('[data-field=work]').innerText(), /sleep 3ms/);
+  await part(page, 'work', { sleep: '7ms' }, 'Change');
+  await page.locator('[data-field=work] summary').getByText('sleep 7ms').waitFor();
+  await part(page, 'response', { size: '2Ki' }, 'Change');
+  await page.locator('[data-field=response] summary').getByText('size 2Ki').waitFor();
+  await page.locator('[data-part=edit-service]').getByLabel('onCancel').selectOption('stop');
+  await until(async () => page.locator('[data-part=edit-service]').getByLabel('onCancel').inputValue(), 'stop');
+  // What the checker refuses is said in its words, and can be mended.
+  await part(page, 'shed', { queue: '4' }, 'Set');
+  await page.locator('.bar.bad').getByText('workers').waitFor();
+  await page.locator('[data-part=edit-service]').getByLabel('workers', { exact: true }).fill('2');
+  await page.keyboard.press('Enter');
+  await until(() => page.locator('.bar.bad').count(), 0);
+  await page.locator('[data-field=shed]').getByRole('button', { name: 'Set' }).click();
+  await page.locator('[data-field=shed] summary').getByText('queue 4').waitFor();
+  await serious(page);
+  await shot(page, 'panel-service');
+
+  // A fault is planned, changed and taken out.
+  await page.getByRole('button', { name: 'Write it into the file' }).click();
+  const planned = page.locator('[data-part=edit-faults]');
+  await planned.getByRole('button', { name: /^Change / }).click();
+  await page.getByRole('heading', { name: 'Change the fault of the file' }).waitFor();
+  await page.locator('[data-part=break]').getByLabel('delay', { exact: true }).fill('40ms');
+  await page.locator('[data-part=break]').getByLabel('for', { exact: true }).fill('6s');
+  await page.getByRole('button', { name: 'Write it into the file' }).click();
+  await planned.getByText('from 5 s to 11 s').waitFor();
+  await page.getByRole('button', { name: 'Back to the whole system' }).click();
+
+  // The load and the checks belong to the whole.
+  await part(page, 'phase-0', { rate: '55' }, 'Change');
+  await page.locator('[data-field=phase-0] summary').getByText('rate 55').waitFor();
+  const checks = page.locator('[data-part=edit-checks]');
+  await checks.getByLabel('check', { exact: true }).fill('p99 < fast');
+  await checks.getByRole('button', { name: 'Add the check' }).click();
+  await page.locator('.bar.bad').waitFor();
+  await checks.getByLabel('check', { exact: true }).fill('p99 < 1s');
+  await checks.locator('select').first().selectOption('db');
+  await checks.getByRole('button', { name: 'Add the check' }).click();
+  await checks.getByText('p99 < 1s').waitFor();
+  await serious(page);
+  await checks.scrollIntoViewIfNeeded();
+  await shot(page, 'panel-load');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved to two.yaml.').waitFor();
+  const saved = readFileSync(file, 'utf8');
+  assert.equal(only(sample, saved).length, 2, `changed were\n${only(sample, saved).join('\n')}\nin\n${saved}`);
+  assert.match(saved, /- \{name: web, work: \{sleep: 2ms\}, calls: \[db\]\}\n/);
+  assert.match(saved, /- \{name: db, .*sleep: 7ms.*\}   # so does this one\n/);
+  assert.match(saved, /load: \{rate: 55, duration: 20s\}\n/);
+  assert.match(saved, /delay: 40ms/);
+
+  // All of it is undone, step by step, down to the first byte.
+  const undo = page.getByRole('button', { name: 'Undo' });
+  for (let n = 0; n < 20 && await undo.isEnabled(); n++) await undo.click();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until(() => readFileSync(file, 'utf8'), sample);
+  // The console names the two refusals; nothing else may be there.
+  assert.deepEqual(page.problems.filter(p => !p.includes('422')), []);
+});
+
+test('a running system is changed: more replicas, a new service, a call, and none', async t => {
+  const { w, page } = await shown(t, ['-f', 'two.yaml', '--out', 'out'], undefined, sample.replace('20s', '5min'));
+  await page.waitForSelector('[data-node=db]');
+  await page.selectOption('[aria-label="Where to play"]', 'local');
+  await page.click('text=▶ Play');
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  const apply = page.getByRole('button', { name: 'Apply to the running system' });
+  const applied = async () => { await apply.click(); await page.getByText('The running system is what the text describes.').waitFor({ timeout: 20000 }); await page.getByLabel('Close this message').click(); };
+  await page.click('[data-node=db]');
+  await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('3');
+  await page.keyboard.press('Enter');
+  await applied();
+  await page.waitForFunction(() => /3 of 3/.test(document.querySelector('#panel-details dl.figures')?.textContent ?? ''), null, { timeout: 15000 });
+  await page.getByRole('button', { name: 'Back to the whole system' }).click();
+  await page.locator('[data-part=add-service]').getByLabel('name').fill('cart');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.node[data-node=cart].chosen');
+  await page.click('[data-node=web]');
+  await page.getByRole('button', { name: 'Draw a call from it' }).click();
+  await page.click('[data-node=cart]');
+  await page.getByRole('button', { name: 'web → cart' }).waitFor();
+  await applied();
+  await page.getByRole('button', { name: 'web → cart' }).click();
+  // The chart of the new call has its requests, and what was before it is not known.
+  await page.waitForFunction(() => /calls [1-9]/.test(document.querySelector('[data-chart=rate] .legend')?.textContent ?? ''), null, { timeout: 15000 });
+  await page.getByRole('button', { name: 'Remove the call' }).click();
+  await applied();
+  await page.locator('[data-part=changes] li').nth(2).waitFor();
+  assert.match(await page.locator('[data-part=changes]').innerText(), /db: replicas 1 to 3[\s\S]*web: endpoints; cart is added[\s\S]*web: endpoints/);
+  await serious(page);
+  await shot(page, 'changed');
+  await page.getByRole('button', { name: '■ Stop' }).click();
+  await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
+  const result = JSON.parse(readFileSync(join(w.dir, 'out/run-1/result.json'), 'utf8'));
+  assert.deepEqual(result.changes.map(c => c.what.join()), ['db: replicas 1 to 3', 'web: endpoints,cart is added', 'web: endpoints']);
+  quiet(page);
+});
+
+test('a system that is only watched is changed, too', async t => {
+  const { w } = await shown(t, ['--view']);
+  const up = w.start('up', '-f', 'two.yaml', '--on', 'local');
+  await until(() => up.talk.includes('Control plane'), true);
+  const page = await open(b, (await w.ui('--system', 'two', '--on', 'local')).address);
+  t.after(() => page.context().close());
+  await page.click('[data-node=db]');
+  await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('2');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Apply to the running system' }).click();
+  await page.getByText('The running system is what the text describes.').waitFor({ timeout: 20000 });
+  const status = w.start('status', 'two', '--on', 'local', '-o', 'json');
+  await status.over;
+  assert.equal(status.text.match(/"service": "db"/g)?.length, 2, status.text);
+  await page.waitForFunction(() => !document.querySelector('.dirty'));
+  quiet(page);
+});
+
+test('a lesson asks for a guess about each variant, and a link opens it as it was left', async t => {
+  const { page } = await shown(t, []);
+  await page.click('[data-example=lesson-13-metastable]');
+  const retries = page.locator('[data-guess=retries]'), shedding = page.locator('[data-guess=shedding]');
+  assert.match(await retries.innerText(), /retries[\s\S]*errors > 80%/);
+  await retries.getByRole('group', { name: 'Your guess about errors > 80% in retries' }).getByRole('button', { name: 'holds' }).click();
+  await shedding.getByRole('group', { name: 'Your guess about errors < 40% in shedding' }).getByRole('button', { name: 'breaks' }).click();
+  await serious(page);
+  await shot(page, 'lesson-guess');
+  await page.getByRole('button', { name: '▶ retries' }).click();
+  await page.locator('[data-score=retries]').getByText('In retries, you were right about 1 of 1.').waitFor({ timeout: 30000 });
+  await page.getByRole('button', { name: '▶ shedding' }).click();
+  await page.locator('[data-score=shedding]').getByText('In shedding, you were right about 0 of 1.').waitFor({ timeout: 30000 });
+  assert.equal(await page.locator('[data-score=retries]').count(), 1);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByRole('button', { name: 'Link' }).click();
+  await page.getByText('The link is copied').waitFor();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const other = await page.context().newPage();
+  await other.goto(link);
+  await other.locator('[data-guess=shedding]').waitFor();
+  assert.equal(await other.locator('[aria-label=Variant]').inputValue(), 'shedding');
+  quiet(page);
+});

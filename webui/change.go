@@ -1,0 +1,181 @@
+package webui
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// A Changer makes a running system another one: it adds, changes and removes services,
+// and those that stay the same go on. On an error the system is what it was.
+type Changer interface {
+	Update(ctx context.Context, next *topology.System) error
+}
+
+// postSystem makes the running system what the text describes, and answers when it is.
+func (s *Server) postSystem(req *http.Request) (any, error) {
+	body, err := readJSON[struct {
+		Text string `json:"text"`
+	}](req)
+	if err != nil {
+		return nil, err
+	}
+	r := s.current()
+	if r == nil {
+		return nil, conflict("no system runs: play the experiment on local, or open a running system")
+	}
+	e, err := toPlay(s.name(), body.Text, r.variant, plainLoad{})
+	if err != nil {
+		return nil, err
+	}
+	// The system is changed even if the page goes meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), runner.ChangeTimeout)
+	defer cancel()
+	if err := r.change(ctx, &e.System); err != nil {
+		return nil, err
+	}
+	if r.kind == followed {
+		s.Show(&Source{Kind: KindSystem, Name: "system " + r.name, On: r.on, Text: body.Text})
+	}
+	s.tell()
+	return r.view(), nil
+}
+
+// change makes the system of a run another one, and notes it in the ground truth.
+func (r *run) change(ctx context.Context, next *topology.System) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	r.mu.Lock()
+	changer, state, old := r.changer, r.state, r.system
+	r.mu.Unlock()
+	switch {
+	case r.on == OnVirtual:
+		return conflict("virtual time has no hands: change the file, and play it again")
+	case state != running:
+		return conflict("the system does not run now: play the experiment on local, or open a running system")
+	case changer == nil:
+		return conflict("a system on a cluster is changed by its file: save it, and run `kubectl microsim up -f FILE --on %s`", r.on)
+	}
+	what := differences(old, next)
+	if len(what) == 0 {
+		return conflict("the text describes the system as it runs already")
+	}
+	asked := time.Now()
+	err := changer.Update(ctx, next)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	record := result.SystemChange{AskedAt: asked, Asked: asked.Sub(r.zero).Seconds(), What: what}
+	if err != nil {
+		record.Error = err.Error()
+		r.changes = append(r.changes, record)
+		return &refusal{http.StatusUnprocessableEntity, err}
+	}
+	record.DoneAt = time.Now()
+	record.Done = record.DoneAt.Sub(r.zero).Seconds()
+	r.changes = append(r.changes, record)
+	r.system, r.graph = next, r.graph.with(NewGraph(next))
+	r.series.Grow(r.graph, len(next.Services))
+	return nil
+}
+
+// with returns the graph with what another has beside it. What is there keeps its place.
+func (g *Graph) with(other *Graph) *Graph {
+	all := &Graph{Nodes: slices.Clone(g.Nodes), Edges: slices.Clone(g.Edges)}
+	index := map[string]int{}
+	for i, n := range all.Nodes {
+		index[n.Name] = i
+	}
+	for _, n := range other.Nodes {
+		if i, known := index[n.Name]; known {
+			all.Nodes[i] = n
+			continue
+		}
+		index[n.Name] = len(all.Nodes)
+		all.Nodes = append(all.Nodes, n)
+	}
+	known := map[Edge]bool{}
+	for _, e := range all.Edges {
+		known[e] = true
+	}
+	for _, e := range other.Edges {
+		e = Edge{index[other.Nodes[e.From].Name], index[other.Nodes[e.To].Name]}
+		if !known[e] {
+			all.Edges = append(all.Edges, e)
+		}
+	}
+	return all
+}
+
+// differences names what another system has changed, service by service.
+func differences(old, next *topology.System) (what []string) {
+	for i := range next.Services {
+		service := &next.Services[i]
+		before := old.Service(service.Name)
+		if before == nil {
+			what = append(what, service.Name+" is added")
+			continue
+		}
+		if fields := changedFields(before, service); len(fields) > 0 {
+			what = append(what, service.Name+": "+strings.Join(fields, ", "))
+		}
+	}
+	for i := range old.Services {
+		if name := old.Services[i].Name; next.Service(name) == nil {
+			what = append(what, name+" is removed")
+		}
+	}
+	if !slices.Equal(old.AllowHosts, next.AllowHosts) || !slices.Equal(old.Entry, next.Entry) {
+		what = append(what, "entries and hosts of the system")
+	}
+	return what
+}
+
+// changedFields names the fields of a service that differ, with their values if these
+// are short.
+func changedFields(a, b *topology.Service) (names []string) {
+	was, is := fieldsOf(a), fieldsOf(b)
+	for key := range is {
+		if _, known := was[key]; !known {
+			was[key] = nil
+		}
+	}
+	for key, before := range was {
+		after := is[key]
+		if string(before) == string(after) {
+			continue
+		}
+		const short = 12
+		text := key
+		if len(before) <= short && len(after) <= short {
+			text = fmt.Sprintf("%s %s to %s", key, orNone(before), orNone(after))
+		}
+		names = append(names, text)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func orNone(value json.RawMessage) string {
+	if len(value) == 0 {
+		return "none"
+	}
+	return string(value)
+}
+
+func fieldsOf(s *topology.Service) map[string]json.RawMessage {
+	fields := map[string]json.RawMessage{}
+	text, err := json.Marshal(s)
+	if err = errors.Join(err, json.Unmarshal(text, &fields)); err != nil {
+		return map[string]json.RawMessage{"": json.RawMessage(err.Error())} // a service of a file always has a JSON form
+	}
+	return fields
+}

@@ -1,0 +1,130 @@
+package webui
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+	"github.com/microsim-dev/kubectl-microsim/runner/measure"
+)
+
+// aChanger is a system that can be changed, but not to have a service called bad.
+type aChanger struct {
+	*anInjector
+	made []*topology.System
+}
+
+func (c *aChanger) Update(_ context.Context, next *topology.System) error {
+	if next.Service("bad") != nil {
+		return errors.New("bad does not start")
+	}
+	c.made = append(c.made, next)
+	return nil
+}
+
+// A running system is made what the text describes: its changes are told, and are in the
+// ground truth.
+func TestARunningSystemIsChanged(t *testing.T) {
+	changer := &aChanger{anInjector: &anInjector{}}
+	goOn, kept := make(chan struct{}), make(chan []result.SystemChange, 1)
+	sampled := func(o Order, at time.Duration, services ...string) {
+		for _, name := range services {
+			o.Observe(runner.ServiceSampled{At: at, Sample: measure.Sample{Service: name, Elapsed: time.Second, Counted: time.Second, Requests: 4, Rate: 4, Up: 1, Replicas: 1}})
+		}
+		o.Observe(runner.ClientSampled{Second: result.ClientSecond{At: at, Seconds: 1}})
+	}
+	c := serve(t, Config{Worlds: &aWorld{at: changer.anInjector, play: func(ctx context.Context, o Order) (*result.Result, error) {
+		o.Deployed(changer)
+		o.Observe(runner.LoadBegun{At: time.Now(), Length: time.Minute})
+		sampled(o, time.Second, "web")
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		sampled(o, 2*time.Second, "web", "cart")
+		res := &result.Result{Kind: result.ResultKind}
+		o.Complete(res)
+		kept <- res.Changes
+		return res, nil
+	}}})
+	if status := c.ask("POST", "/api/run", map[string]any{"text": emptyText, "on": OnLocal}, nil); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	await(t, c, func(v *runView) bool { return v.Changeable && v.Frames == 1 })
+	change := func(text string) (v runView, status int) {
+		status = c.ask("POST", "/api/run/system", map[string]any{"text": text}, &v)
+		return v, status
+	}
+	if _, status := change(emptyText); status != http.StatusConflict {
+		t.Errorf("a text that changes nothing is answered %d", status)
+	}
+	if _, status := change("kind: x"); status != http.StatusUnprocessableEntity {
+		t.Errorf("a text with mistakes is answered %d", status)
+	}
+	more := strings.Replace(emptyText, "    work: {sleep: 5ms}\n", "    work: {sleep: 5ms}\n    replicas: 3\n    calls: [cart]\n  - name: cart\n", 1)
+	if _, status := change(strings.Replace(more, "name: cart", "name: bad", 1)); status != http.StatusUnprocessableEntity {
+		t.Errorf("an unknown callee is answered %d", status)
+	}
+	if _, status := change(strings.ReplaceAll(more, "cart", "bad")); status != http.StatusUnprocessableEntity {
+		t.Errorf("a system that does not start is answered %d", status)
+	}
+	v, status := change(more)
+	if status != http.StatusOK || len(v.Changes) != 2 || v.Changes[0].Error == "" || v.Changes[1].Error != "" {
+		t.Fatalf("a change is answered %d with %+v", status, v.Changes)
+	}
+	if diff := cmp.Diff([]string{"web: endpoints, replicas 1 to 3", "cart is added"}, v.Changes[1].What); diff != "" {
+		t.Error(diff)
+	}
+	if len(changer.made) != 1 || changer.made[0].Service("web").Replicas != 3 {
+		t.Errorf("made were %+v", changer.made)
+	}
+	var d struct{ Graph Graph }
+	c.ask("GET", "/api/run", nil, &d)
+	if len(d.Graph.Nodes) != 3 || d.Graph.Nodes[2].Name != "cart" {
+		t.Errorf("the graph is %+v", d.Graph)
+	}
+	close(goOn)
+	if records := <-kept; len(records) != 2 || records[1].DoneAt.Before(records[1].AskedAt) || records[1].Done < records[1].Asked {
+		t.Errorf("the ground truth is %+v", records)
+	}
+	await(t, c, func(v *runView) bool { return v.Ended && v.Frames == 2 })
+	if _, status := change(emptyText); status != http.StatusConflict {
+		t.Errorf("a change after the end is answered %d", status)
+	}
+}
+
+// Frames from before a system grew say nothing of what came later.
+func TestASeriesGrows(t *testing.T) {
+	one := &Graph{Nodes: []Node{{}, {Name: "web"}}, Edges: []Edge{{0, 1}}}
+	s := NewSeries(one, false)
+	s.Service(&ServiceRow{At: 1, Service: "web", Rate: 7})
+	two := one.with(&Graph{Nodes: []Node{{}, {Name: "cart"}, {Name: "web"}}, Edges: []Edge{{0, 2}, {2, 1}}})
+	if diff := cmp.Diff([]Edge{{0, 1}, {1, 2}}, two.Edges); diff != "" || two.Nodes[2].Name != "cart" {
+		t.Fatal(two.Nodes, diff)
+	}
+	s.Grow(two, 2)
+	s.Service(&ServiceRow{At: 2, Service: "web", Rate: 8, Edges: []EdgeRow{{Callee: "cart", Rate: 5}}})
+	s.Service(&ServiceRow{At: 2, Service: "cart", Rate: 5})
+	s.End()
+	if len(s.frames) != 2 {
+		t.Fatalf("there are %d frames", len(s.frames))
+	}
+	cart, edge := headWidth+serviceWidth, headWidth+2*serviceWidth+edgeWidth
+	for i, want := range [][3]float32{{7, float32(math.NaN()), float32(math.NaN())}, {8, 5, 5}} {
+		f := s.frames[i]
+		got := [3]float32{f[headWidth], f[cart], f[edge]}
+		if len(f) != headWidth+2*serviceWidth+2*edgeWidth || !cmp.Equal(got, want, cmp.Comparer(func(a, b float32) bool { return a == b || a != a && b != b })) {
+			t.Errorf("frame %d has %v, want %v", i, got, want)
+		}
+	}
+}

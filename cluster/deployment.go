@@ -129,10 +129,15 @@ type ServiceStatus struct {
 	Name string        `json:"name"`
 	Kind topology.Kind `json:"kind"`
 	// Endpoint is the service's base URL inside the cluster.
-	Endpoint string           `json:"endpoint"`
-	Calls    []string         `json:"calls"`
-	Want     int              `json:"want"`
-	Image    string           `json:"image,omitempty"`
+	Endpoint string   `json:"endpoint"`
+	Calls    []string `json:"calls"`
+	Want     int      `json:"want"`
+	Image    string   `json:"image,omitempty"`
+	// Own is set if the image is one of the file, whose program is not of this project.
+	Own bool `json:"own,omitempty"`
+	// URL is where a program answers that is not of this project, outside of the
+	// system's pods.
+	URL      string           `json:"url,omitempty"`
 	Replicas []runner.Replica `json:"replicas"`
 	// Trouble is why the service is not ready.
 	Trouble string `json:"trouble,omitempty"`
@@ -164,10 +169,12 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.ReplicasOf(service.Name, v),
 		}
 		deployment := deployments[service.Name]
-		if deployment == nil {
+		if service.URL != "" {
+			status.Endpoint, status.URL, status.Want = service.URL, service.URL, 0
+		} else if deployment == nil {
 			status.Trouble = "its Deployment has been deleted; 'kubectl microsim up' makes it again"
 		} else {
-			status.Image = deployment.Spec.Template.Spec.Containers[0].Image
+			status.Image, status.Own = deployment.Spec.Template.Spec.Containers[0].Image, service.Image != ""
 			if t := watch.Diagnose(deployment, v.Pods[service.Name]); t != nil && !watch.Complete(deployment) {
 				status.Trouble = t.Text
 			}

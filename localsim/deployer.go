@@ -218,6 +218,10 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 		}
 		r, foreign := s.Foreign()
 		switch {
+		case s.Image != "":
+			return fmt.Errorf("starting service %q of system %q: image %s runs on clusters only; start it on this machine yourself and write its url, such as http://127.0.0.1:%d, or choose a runtime", s.Name, system.Name, s.Image, s.ServingPort())
+		case s.URL != "" && c.Isolation == Namespace:
+			return fmt.Errorf("starting service %q of system %q: its url is not reached from the network namespaces of --isolation %s; start the system with --isolation %s", s.Name, system.Name, Namespace, Process)
 		case !foreign:
 		case !c.Isolation.ownProcesses():
 			return fmt.Errorf("starting service %q of system %q: runtime %s is a process of its own; start the system with --isolation process", s.Name, system.Name, r.Name)

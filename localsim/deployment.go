@@ -176,6 +176,7 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	batch := newBatch()
 	for i, s := range slots {
 		r := &replica{batch: batch}
+		outside := d.service(s.service)
 		c := supervise.Config{
 			Service: s.service, Index: s.index, Grace: d.config.Grace, Hurry: d.hurry, Address: "127.0.0.1:0",
 			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
@@ -186,7 +187,10 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		if d.config.Isolation.ownProcesses() {
 			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
 		}
-		if addresses != nil {
+		if r.outside = outside.URL != ""; r.outside {
+			c.Start = func(context.Context) (supervise.Instance, error) { return d.attach(r) }
+			c.Address, c.Known, c.Silent = outside.Address(), true, true
+		} else if addresses != nil {
 			c.Address, c.Known = addresses[i], true
 		}
 		if ln := listeners[i]; ln != nil {
@@ -218,7 +222,7 @@ func (d *Deployment) listenAll(slots []slot) (listeners []net.Listener, err erro
 	}()
 	port := d.nextPort
 	for _, s := range slots {
-		if port == 0 && d.config.Isolation == Process {
+		if t := d.service(s.service); t.URL != "" || port == 0 && d.config.Isolation == Process {
 			listeners = append(listeners, nil)
 			continue
 		}

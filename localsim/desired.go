@@ -103,7 +103,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 // syncNew waits until a new instance answers, sends it the desired state, and
 // makes the replica ready.
 func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Instance) error {
-	if err := d.admin.AwaitReady(ctx, in.Control(), d.config.patience(d.service(r.Service()))); err != nil {
+	if err := d.awaitAnswer(ctx, r, in); err != nil {
 		return err
 	}
 	r.meter.Answered()
@@ -140,6 +140,34 @@ func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Insta
 		return r.freeze(in)
 	}
 }
+
+// awaitAnswer waits until a new instance says that it is ready or, if it is a server at
+// a URL, until its health check succeeds.
+func (d *Deployment) awaitAnswer(ctx context.Context, r *replica, in supervise.Instance) error {
+	s := d.service(r.Service())
+	if !r.outside {
+		return d.admin.AwaitReady(ctx, in.Control(), d.config.patience(s))
+	}
+	waiting, cancel := context.WithTimeout(ctx, d.config.ReadyTimeout)
+	defer cancel()
+	health := supervise.HealthCheck{Probe: s.ReadinessProbe()}
+	for {
+		err := check(waiting, in, health)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-waiting.Done():
+			return fmt.Errorf("its URL %s did not answer within %v: %w; start its server, or correct url", s.URL, d.config.ReadyTimeout, err)
+		case <-time.After(outsidePause):
+		}
+	}
+}
+
+// outsidePause is the time between two checks of a server that does not answer yet.
+const outsidePause = 100 * time.Millisecond
 
 // finishSync makes the replica ready if the desired state has not changed since
 // the generation. Later changes are pushed to a ready replica.
@@ -202,6 +230,9 @@ func (d *Deployment) bringUpToDate(ctx context.Context, r *replica, in supervise
 // push sends the instance what has changed since the last push. The caller
 // holds r.syncing.
 func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance, w wanted) error {
+	if r.outside {
+		return nil
+	}
 	if r.lastSent.peers != w.peersVersion {
 		if err := d.admin.PutPeers(ctx, in.Control(), w.peers); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -49,7 +50,8 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		if err := checkTarget(system, f.Target); err != nil {
 			return fmt.Errorf("fault %q: %w", f.Label(), err)
 		}
-		if err := store.Can(system.Service(f.Target.Service), f); err != nil {
+		to, from := system.Service(f.Target.Service), system.Service(f.Target.From)
+		if err := cmp.Or(store.Can(to, f), program.Can(to, from, f)); err != nil {
 			return fmt.Errorf("fault %q: %w", f.Label(), err)
 		}
 	}
@@ -273,13 +275,13 @@ func (d *Deployment) hits(ctx context.Context, acting []*injection) map[string]i
 	for _, in := range acting {
 		if in.layer == fault.InService || in.layer == fault.InStore {
 			for _, r := range d.targeted(in) {
-				ask[r] = true
+				ask[r] = !r.outside
 			}
 		}
 	}
 	var instances []supervise.Instance
-	for r := range ask {
-		if in := r.Running(); in != nil && r.Snapshot().State == runner.Ready {
+	for r, takesOrders := range ask {
+		if in := r.Running(); takesOrders && in != nil && r.Snapshot().State == runner.Ready {
 			instances = append(instances, in)
 		}
 	}

@@ -3,6 +3,7 @@ package localsim
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -17,6 +18,9 @@ import (
 // runs.
 func (d *Deployment) checks(service string) (checks []supervise.HealthCheck) {
 	s := d.service(service)
+	if s.URL != "" {
+		return []supervise.HealthCheck{{Probe: s.ReadinessProbe()}}
+	}
 	own := d.config.Isolation.ownProcesses()
 	if p := s.ReadinessProbe(); own || p.Path != "" {
 		checks = append(checks, supervise.HealthCheck{Probe: p})
@@ -32,6 +36,8 @@ func (d *Deployment) checks(service string) (checks []supervise.HealthCheck) {
 func check(ctx context.Context, in supervise.Instance, c supervise.HealthCheck) error {
 	url := in.Control().Base + control.ReadyPath
 	switch {
+	case c.Path == "" && in.Control().Base == "":
+		return connect(ctx, in.Addr())
 	case c.Path != "":
 		url = "http://" + in.Addr() + c.Path
 	case c.Liveness:
@@ -54,6 +60,15 @@ func check(ctx context.Context, in supervise.Instance, c supervise.HealthCheck) 
 		return fmt.Errorf("GET %s: %s", request.URL.Path, response.Status)
 	}
 	return nil
+}
+
+// connect is the health check of a server that obeys no contract: it takes connections.
+func connect(ctx context.Context, address string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // isUnready reports whether a health check has found that a replica, which runs,

@@ -17,6 +17,9 @@ import (
 // its instance has been sent.
 type replica struct {
 	*supervise.Replica
+	// outside is set if the replica is a server at a URL, which nobody here starts and
+	// which takes no orders.
+	outside bool
 	// batch is what the replica starts with, nil after that.
 	batch *batch
 	// meter adds up what its processes take.
@@ -91,6 +94,15 @@ func (d *Deployment) startServer(_ context.Context, r *replica) (supervise.Insta
 		return nil, errors.Join(fmt.Errorf("making its server: %w", err), ln.Close())
 	}
 	return supervise.Serve(server, ln, isStore || s.Workers > 0 && s.Shed == nil) //nolint:contextcheck // a server ends when its supervisor stops it
+}
+
+// attach takes the server at the URL of a service as the replica's instance.
+func (d *Deployment) attach(r *replica) (supervise.Instance, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.services[r.Service()]
+	r.builtFor.Store(d.system)
+	return supervise.Attach(s.Address()), nil
 }
 
 // runtimePatience is how long a runtime may take to load its framework, on a

@@ -16,6 +16,9 @@ func (d *Deployment) Spans(ctx context.Context, replica runner.Replica, q contro
 		if r.Service() != replica.Service || r.Index() != replica.Index {
 			continue
 		}
+		if r.outside {
+			return control.Spans{}, nil // its program is not of this project
+		}
 		in := r.Running()
 		if in == nil {
 			return control.Spans{}, fmt.Errorf("asking %s for spans: it does not run", r.Label())

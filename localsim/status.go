@@ -1,6 +1,7 @@
 package localsim
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"strings"
@@ -67,6 +68,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 		if r, foreign := service.Foreign(); foreign {
 			status.Runtime = r.Name
 		}
+		status.URL = service.URL
 		if service.Kind.IsStore() {
 			status.Engine = service.StoreSettings().Engine
 			for i := range status.Replicas {
@@ -75,7 +77,7 @@ func (d *Deployment) Status(ctx context.Context) (*control.Status, error) {
 			}
 		}
 		if len(status.Replicas) > 0 {
-			status.Endpoint = status.Replicas[0].URL
+			status.Endpoint = cmp.Or(service.URL, status.Replicas[0].URL)
 		}
 		s.Services = append(s.Services, status)
 	}

@@ -100,6 +100,13 @@ func (d *Deployment) checkUpdate(ctx context.Context, next *topology.System) err
 	if next.Name != d.name {
 		return fmt.Errorf("changing system %q: the new description is of system %q; keep the name, or start it beside the other", d.name, next.Name)
 	}
+	now, _ := d.current()
+	for i := range next.Services {
+		s := &next.Services[i]
+		if is := now.Service(s.Name); is != nil && is.URL != s.URL && is.Replicas > 0 {
+			return fmt.Errorf("changing system %q: the address of service %q cannot change while the system runs; take it down and bring it up again", d.name, s.Name)
+		}
+	}
 	return d.config.checkServices(ctx, next)
 }
 

@@ -1,9 +1,13 @@
 package plugin
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -45,8 +49,23 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"awaits":  awaits,
 			"signals": signals,
+			"other":   other,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// other starts a program that is not of this project until the script ends, and puts its
+// URL in place of http://OTHER in files. It answers what it was asked.
+func other(ts *testscript.TestScript, _ bool, files []string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s %s\n", r.Method, r.URL.Path, r.Header.Get("X-Request-ID"))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("OTHER", server.URL)
+	for _, name := range files {
+		text := strings.ReplaceAll(ts.ReadFile(name), "http://OTHER", server.URL)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
 }

@@ -49,6 +49,9 @@ type Replica struct {
 	// busy; empty means URL.
 	ControlURL string `json:"controlUrl,omitempty"`
 	State      State  `json:"state"`
+	// Silent is set if its program does not obey the service contract, so that it tells
+	// no figures and no spans.
+	Silent bool `json:"silent,omitempty"`
 	// Pod is the name of its pod, on a cluster.
 	Pod string `json:"pod,omitempty"`
 	// PID is the process of its own that the replica has, or 0.

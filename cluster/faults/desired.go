@@ -26,7 +26,8 @@ func desiredFaults(faults []Injection, pods map[string][]*corev1.Pod) ([]nodehel
 		}
 		d := nodehelper.DesiredFault{Fault: order.Fault{ID: in.ID, Fault: in.Fault, Deadline: in.Deadline}}
 		if entry, _ := fault.Lookup(in.Fault.Type); entry.Layer == fault.OnNetwork {
-			d.Fault.Peers, d.Fault.Only = callersOf(in.Fault.Target.From, pods)
+			port := portOf(pods[in.Fault.Target.Service])
+			d.Fault.Peers, d.Fault.Only = callersOf(in.Fault.Target.From, port, pods)
 			if err := nodehelper.CheckPeers(d.Fault.Peers); err != nil {
 				return nil, fmt.Errorf("fault %q: %w", in.ID, err)
 			}
@@ -46,18 +47,28 @@ func desiredFaults(faults []Injection, pods map[string][]*corev1.Pod) ([]nodehel
 // the control, go to another port. The requests of callers come from the
 // addresses of their pods, and answers go there, whatever virtual address of a
 // Service a caller has used.
-func callersOf(from string, pods map[string][]*corev1.Pod) (peers []string, only bool) {
+func callersOf(from string, port int, pods map[string][]*corev1.Pod) (peers []string, only bool) {
 	if from == "" {
-		return []string{requestsOf("*")}, false
+		return []string{requestsOf("*", port)}, false
 	}
 	for _, address := range nodehelper.PodAddresses(pods[from]) {
-		peers = append(peers, requestsOf(address))
+		peers = append(peers, requestsOf(address, port))
 	}
 	return peers, true
 }
 
-func requestsOf(address string) string {
-	return fmt.Sprintf("tcp:%s;local=%d", address, manifest.HTTPPort)
+func requestsOf(address string, port int) string {
+	return fmt.Sprintf("tcp:%s;local=%d", address, port)
+}
+
+// portOf is where the pods of a service take requests.
+func portOf(pods []*corev1.Pod) int {
+	for _, p := range pods {
+		if port := manifest.PortsOf(p).HTTP; port != 0 {
+			return port
+		}
+	}
+	return manifest.HTTPPort
 }
 
 // reconciler makes the helpers do what the record of faults says.
@@ -88,15 +99,11 @@ func (inst *Instance) agentOptions(ctx context.Context) (nodehelper.Options, err
 	if o.Image != "" {
 		return o, nil
 	}
-	list, err := inst.Client.Clientset.AppsV1().Deployments(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(inst.system.Name), Limit: 1})
+	list, err := inst.Client.Clientset.AppsV1().Deployments(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(inst.system.Name)})
 	if err != nil {
 		return o, fmt.Errorf("looking for the agent's image: %w", kubeapi.Explain(err))
 	}
-	for i := range list.Items {
-		for _, c := range list.Items[i].Spec.Template.Spec.Containers {
-			o.Image, o.PullPolicy = c.Image, c.ImagePullPolicy
-		}
-	}
+	o.Image, o.PullPolicy = manifest.AgentOf(list.Items)
 	return o, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -85,6 +86,12 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 		return fmt.Errorf("fault %q: service %q has %d replicas, not %d", f.Label(), t.Service, service.Replicas, t.Replica)
 	case t.From != "" && system.Service(t.From) == nil:
 		return fmt.Errorf("fault %q: there is no service %q in system %q that could call %q", f.Label(), t.From, system.Name, t.Service)
+	}
+	if err := program.Can(service, system.Service(t.From), f); err != nil {
+		return fmt.Errorf("fault %q: %w", f.Label(), err)
+	}
+	if service.URL != "" && f.Type != fault.Unreachable {
+		return fmt.Errorf("fault %q: faults on the network act in pods of the system, and service %q is at %s; write unreachable, or run the system with --on local", f.Label(), t.Service, service.URL)
 	}
 	return nil
 }
@@ -232,6 +239,9 @@ func (inst *Instance) wake(ctx context.Context, pause *Injection) error {
 		return err
 	}
 	service := pause.Fault.Target.Service
+	if s := inst.system.Service(service); s != nil && !s.ObeysContract() {
+		return nil // no fault acts inside it
+	}
 	pods := v.Pods[service]
 	return kubeapi.Each(len(pods), func(i int) error {
 		p := pods[i]

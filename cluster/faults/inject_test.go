@@ -58,6 +58,13 @@ func newAPIStage(t *testing.T) *apiStage {
 	return s
 }
 
+// agentContainers have the ports of an agent.
+func agentContainers() []corev1.Container {
+	return []corev1.Container{{Ports: []corev1.ContainerPort{
+		{Name: "http", ContainerPort: manifest.HTTPPort}, {Name: "control", ContainerPort: manifest.ControlPort},
+	}}}
+}
+
 // replica is a pod of the service back that is ready.
 func (s *apiStage) replica(i int) *corev1.Pod {
 	return &corev1.Pod{
@@ -65,7 +72,7 @@ func (s *apiStage) replica(i int) *corev1.Pod {
 			Name: fmt.Sprintf("back-%d", i), Namespace: "shop", UID: types.UID(fmt.Sprintf("uid-back-%d", i)), Labels: manifest.ServiceLabels("shop", "back"),
 			CreationTimestamp: metav1.NewTime(time.Unix(int64(1e9+i), 0)),
 		},
-		Spec:   corev1.PodSpec{NodeName: "n1"},
+		Spec:   corev1.PodSpec{NodeName: "n1", Containers: agentContainers()},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
 	}
 }

@@ -132,13 +132,16 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 		proxy = holder.proxy
 	}
 	if proxy != nil {
-		proxy.SetPods(v.podNames())
+		proxy.SetPods(v.ports())
 	}
 	pods := v.Pods[service]
 	replicas := make([]runner.Replica, 0, len(pods))
+	t := inst.system.Service(service)
+	silent := t != nil && !t.ObeysContract()
 	for i, p := range pods {
 		r := runner.Replica{
 			Service: service, Index: i + 1, State: podState(p), Since: p.CreationTimestamp.Time, Restarts: v.replaced[replicaName(service, i+1)],
+			Silent: silent,
 		}
 		for _, c := range p.Status.ContainerStatuses {
 			r.Restarts += int(c.RestartCount)
@@ -158,9 +161,12 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 		switch {
 		case !Present(p):
 		case proxy != nil:
-			r.URL, r.ControlURL = proxy.URL(p.Name), proxy.ControlURL(p.Name)
+			r.URL = proxy.URL(p.Name)
+			if !silent {
+				r.ControlURL = proxy.ControlURL(p.Name)
+			}
 		case p.Status.PodIP != "":
-			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.HTTPPort)
+			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.PortsOf(p).HTTP)
 			if inst.Client.Config.Inside {
 				// Pods come and go; the load goes where that of other pods goes.
 				r.Entrance = "http://" + service
@@ -171,17 +177,17 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 	return replicas
 }
 
-// podNames are those of the pods there are.
-func (v *view) podNames() []string {
-	var names []string
+// ports are those of the pods there are, by name.
+func (v *view) ports() map[string]manifest.Ports {
+	ports := map[string]manifest.Ports{}
 	for _, pods := range v.Pods {
 		for _, p := range pods {
 			if Present(p) {
-				names = append(names, p.Name)
+				ports[p.Name] = manifest.PortsOf(p)
 			}
 		}
 	}
-	return names
+	return ports
 }
 
 // targeted reports whether a fault in the service is meant for a replica.

@@ -50,6 +50,7 @@ func (s *stage) pod(ready bool) *corev1.Pod {
 		Name: fmt.Sprintf("back-%d", s.made), Namespace: "shop", UID: types.UID(fmt.Sprintf("uid-%d", s.made)), Labels: manifest.ServiceLabels("shop", "back"),
 		CreationTimestamp: metav1.NewTime(time.Unix(int64(1e9+s.made), 0)),
 	}}
+	p.Spec.Containers = agentContainers()
 	if ready {
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	}

@@ -60,6 +60,9 @@ func (r *ordinals) assign(system *topology.System, pods []*corev1.Pod) map[strin
 	}
 	for i := range system.Services {
 		s := &system.Services[i]
+		if s.URL != "" {
+			continue // it has no pods
+		}
 		sorted[s.Name] = r.slot(sorted[s.Name], s.Replicas)
 	}
 	return sorted

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
@@ -19,8 +21,11 @@ import (
 // Do sends a request to a service of the system through the API server, which
 // passes it on to one of its pods. The path, with a query, is that of the URL.
 func (inst *Instance) Do(req *http.Request, service string) (*http.Response, error) {
-	if inst.system.Service(service) == nil {
+	switch s := inst.system.Service(service); {
+	case s == nil:
 		return nil, fmt.Errorf("there is no service %q in system %q", service, inst.system.Name)
+	case s.URL != "":
+		return nil, fmt.Errorf("reaching service %q: its url %s is not in the cluster, so the API server does not lead there; send the request to a service that calls it", service, s.URL)
 	}
 	to, err := inst.Client.ProxyURL("services", inst.namespace, fmt.Sprintf("http:%s:%d", service, manifest.ServicePort), req.URL.RequestURI())
 	if err != nil {
@@ -98,5 +103,10 @@ func (inst *Instance) Connected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Other programs cannot tell.
+	maps.DeleteFunc(pods, func(name string, _ []*corev1.Pod) bool {
+		s := inst.system.Service(name)
+		return s != nil && !s.ObeysContract()
+	})
 	return watch.AwaitConnected(ctx, pods, inst.unreachable)
 }

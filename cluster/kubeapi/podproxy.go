@@ -42,7 +42,7 @@ type PodProxy struct {
 	reverse   *httputil.ReverseProxy
 
 	mu   sync.Mutex
-	pods map[string]bool
+	pods map[string]manifest.Ports
 }
 
 // ListenForPods starts a proxy, which leads to no pod before SetPods.
@@ -80,13 +80,9 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 	return p, nil
 }
 
-// SetPods names the pods that the proxy leads to: those of the system. Others are not
-// found.
-func (p *PodProxy) SetPods(names []string) {
-	pods := make(map[string]bool, len(names))
-	for _, name := range names {
-		pods[name] = true
-	}
+// SetPods names the pods that the proxy leads to, those of the system, with their ports.
+// Others are not found. The map must not be changed afterwards.
+func (p *PodProxy) SetPods(pods map[string]manifest.Ports) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pods = pods
@@ -103,10 +99,7 @@ func (p *PodProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	p.mu.Lock()
-	known := p.pods[strings.TrimSuffix(pod, controlSuffix)]
-	p.mu.Unlock()
-	if !known {
+	if _, port := p.find(pod); port == 0 {
 		http.NotFound(w, r)
 		return
 	}
@@ -117,10 +110,7 @@ func (p *PodProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // program and nothing of the caller's that the API server could take for its own.
 func (p *PodProxy) rewrite(r *httputil.ProxyRequest) {
 	_, pod, rest := split(r.In.URL.EscapedPath())
-	port := manifest.HTTPPort
-	if name, control := strings.CutSuffix(pod, controlSuffix); control {
-		pod, port = name, manifest.ControlPort
-	}
+	pod, port := p.find(pod)
 	to, err := p.client.PodURL(p.namespace, pod, port, "/"+rest)
 	if u, parseErr := url.Parse(to); err == nil && parseErr == nil {
 		u.RawQuery = r.In.URL.RawQuery
@@ -132,6 +122,18 @@ func (p *PodProxy) rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header.Del(name)
 		}
 	}
+}
+
+// find returns the pod that a part of a path means and the port there; 0 if the pod has
+// none, or is not of the system.
+func (p *PodProxy) find(part string) (pod string, port int) {
+	pod, control := strings.CutSuffix(part, controlSuffix)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if control {
+		return pod, p.pods[pod].Control
+	}
+	return pod, p.pods[pod].HTTP
 }
 
 // split takes the path of a request apart: /SECRET/POD/rest.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 )
 
 // proxied sends a request to the proxy, and returns its status, 0 where the
@@ -62,7 +64,7 @@ func newPodProxy(t *testing.T) *PodProxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.SetPods([]string{"cart-1", "lost-1"})
+	p.SetPods(map[string]manifest.Ports{"cart-1": {HTTP: 8080, Control: 8081}, "lost-1": {HTTP: 8080, Control: 8081}})
 	return p
 }
 
@@ -131,7 +133,7 @@ func TestPodProxyLeadsToPodsOfTheSystemAlone(t *testing.T) {
 			t.Errorf("%s: %d %q", pod, status, body)
 		}
 	}
-	p.SetPods([]string{"cart-2"})
+	p.SetPods(map[string]manifest.Ports{"cart-2": {HTTP: 3000}})
 	for pod, want := range map[string]int{"cart-1": http.StatusNotFound, "cart-2": http.StatusOK} {
 		if status, body := proxied(t, p, "/"+p.secret+"/"+pod+"/", nil); status != want {
 			t.Errorf("%s: %d %q, want %d", pod, status, body, want)

@@ -128,13 +128,13 @@ func (l *Loader) job(profile load.Profile, target runner.LoadTarget) ([]byte, er
 		job.System.Name = target.System.Name
 		for i := range target.System.Services {
 			s := &target.System.Services[i]
-			short := topology.Service{Name: s.Name}
+			short := topology.Service{Name: s.Name, URL: s.URL}
 			for _, e := range s.Endpoints {
 				short.Endpoints = append(short.Endpoints, topology.Endpoint{Method: e.Method, Path: e.Path})
 			}
 			job.System.Services = append(job.System.Services, short)
 			if s.Replicas > 0 {
-				job.URLs[s.Name] = []string{"http://" + s.Name}
+				job.URLs[s.Name] = []string{manifest.BaseURL(s)}
 			}
 		}
 	}
@@ -171,15 +171,13 @@ func (r *runningLoad) findImage(ctx context.Context) error {
 	if r.image != "" {
 		return nil
 	}
-	list, err := r.c.Clientset.AppsV1().Deployments(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(r.system), Limit: 1})
+	list, err := r.c.Clientset.AppsV1().Deployments(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(r.system)})
 	if err != nil {
 		return fmt.Errorf("finding the agent's image: %w", kubeapi.Explain(err))
 	}
-	if len(list.Items) == 0 {
+	if r.image, r.pullPolicy = manifest.AgentOf(list.Items); r.image == "" {
 		return fmt.Errorf("finding the agent's image: system %q has no Deployment that has it; name one with --image", r.system)
 	}
-	container := &list.Items[0].Spec.Template.Spec.Containers[0]
-	r.image, r.pullPolicy = container.Image, container.ImagePullPolicy
 	return nil
 }
 

@@ -69,6 +69,14 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 	var services, deployments []runtime.Object
 	for i := range system.Services {
 		s := &system.Services[i]
+		switch {
+		case s.URL != "":
+			continue
+		case s.Image != "":
+			services = append(services, service(system.Name, s, &o))
+			deployments = append(deployments, deployment(system.Name, s, nil, &o))
+			continue
+		}
 		part, err := o.ServiceSpec(system, s, o.Seed, peers)
 		if err != nil {
 			return nil, fmt.Errorf("describing service %q for its pods: %w", s.Name, err)
@@ -100,6 +108,11 @@ func check(system *topology.System, o *Options) error {
 		if s.Kind.IsStore() {
 			problems = append(problems, fmt.Errorf("service %q: data stores, such as of kind %q, do not run on a cluster yet; use --on local or --on virtual", s.Name, s.Kind))
 		}
+		if s.URL != "" {
+			if err := s.ReachedFromPods(); err != nil {
+				problems = append(problems, fmt.Errorf("service %q: %w", s.Name, err))
+			}
+		}
 		if r, ok := s.Foreign(); ok {
 			problems = append(problems, fmt.Errorf("service %q: runtime %s runs on this machine only, yet; use --on local, or leave runtime out", s.Name, r.Name))
 		}
@@ -122,8 +135,8 @@ func check(system *topology.System, o *Options) error {
 func peersOf(system *topology.System) Peers {
 	peers := Peers{}
 	for i := range system.Services {
-		name := system.Services[i].Name
-		peers[name] = []string{"http://" + name}
+		s := &system.Services[i]
+		peers[s.Name] = []string{BaseURL(s)}
 	}
 	return peers
 }

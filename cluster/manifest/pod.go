@@ -3,7 +3,6 @@ package manifest
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
-	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -36,6 +34,10 @@ const (
 	ContainerName = "service"
 	// controlPortName is the name of the port of health, metrics and control.
 	controlPortName = "control"
+	// httpPortName is the name of the port of the endpoints.
+	httpPortName = "http"
+	// serveArg is the agent's argument by which it serves.
+	serveArg = "serve"
 )
 
 func service(system string, s *topology.Service, o *Options) *corev1.Service {
@@ -45,7 +47,7 @@ func service(system string, s *topology.Service, o *Options) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Selector: podSelector(system, s.Name),
 			Ports: []corev1.ServicePort{
-				{Name: "http", Port: ServicePort, TargetPort: intstr.FromString("http"), Protocol: corev1.ProtocolTCP},
+				{Name: "http", Port: ServicePort, TargetPort: intstr.FromString(httpPortName), Protocol: corev1.ProtocolTCP},
 			},
 		},
 	}
@@ -53,6 +55,15 @@ func service(system string, s *topology.Service, o *Options) *corev1.Service {
 
 func deployment(system string, s *topology.Service, part []byte, o *Options) *appsv1.Deployment {
 	labels := ServiceLabels(system, s.Name)
+	var annotations map[string]string
+	if s.ObeysContract() {
+		annotations = map[string]string{
+			SpecAnnotation:         fingerprint(part),
+			"prometheus.io/scrape": "true",
+			"prometheus.io/port":   fmt.Sprint(ControlPort),
+			"prometheus.io/path":   control.MetricsPath,
+		}
+	}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: labels},
@@ -61,13 +72,8 @@ func deployment(system string, s *topology.Service, part []byte, o *Options) *ap
 			RevisionHistoryLimit: ptr(int32(1)),
 			Selector:             &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{
-					SpecAnnotation:         fingerprint(part),
-					"prometheus.io/scrape": "true",
-					"prometheus.io/port":   fmt.Sprint(ControlPort),
-					"prometheus.io/path":   control.MetricsPath,
-				}},
-				Spec: podSpec(system, s, part, o),
+				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
+				Spec:       podSpec(system, s, part, o),
 			},
 		},
 	}
@@ -116,29 +122,26 @@ func containerSecurity() *corev1.SecurityContext {
 }
 
 func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
+	if s.Image != "" {
+		return programContainer(system, s)
+	}
 	c := corev1.Container{
 		Name:            ContainerName,
 		Image:           o.Image,
 		ImagePullPolicy: cmp.Or(o.PullPolicy, corev1.PullIfNotPresent),
-		Args:            append([]string{"serve", fmt.Sprintf("--control-addr=:%d", ControlPort)}, o.AgentArgs...),
+		Args:            append([]string{serveArg, fmt.Sprintf("--control-addr=:%d", ControlPort)}, o.AgentArgs...),
 		Ports: []corev1.ContainerPort{
-			{Name: "http", ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
+			{Name: httpPortName, ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP},
 			{Name: controlPortName, ContainerPort: ControlPort, Protocol: corev1.ProtocolTCP},
 		},
 		Env: []corev1.EnvVar{
 			{Name: "SERVICE_NAME", Value: s.Name},
 			{Name: "PORT", Value: fmt.Sprint(HTTPPort)},
-			// A dollar sign would begin the name of another variable.
-			{Name: "MICROSIM_SERVICE", Value: strings.ReplaceAll(string(part), "$", "$$")},
+			{Name: "MICROSIM_SERVICE", Value: literal(string(part))},
 			{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
 			}}},
 			{Name: "MICROSIM_OWN_NETWORK", Value: "1"}, // a pod's network is its own
-			// The helper of the node breaks only pods that say to be of the fault's system.
-			{Name: order.SystemVariable, Value: system},
-			// With its default written out, it equals what the API server stores; else
-			// `up` conflicts with the field manager of `kubectl apply`.
-			{Name: order.NamespaceVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
 		},
 		Resources:       resources(s),
 		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
@@ -147,6 +150,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		StartupProbe:    probe(control.HealthPath, topology.Probe{Period: unit.Duration(time.Second), Timeout: unit.Duration(topology.DefaultProbeTimeout), FailureThreshold: 120}),
 		ReadinessProbe:  probe(control.ReadyPath, s.ReadinessProbe()),
 	}
+	c.Env = append(c.Env, identity(system)...)
 	// Without a word in the System there is no liveness probe: a service that
 	// hangs, has no processor or no memory left does so because a fault says so,
 	// and a restart would end what is to be seen. One that ends is started again
@@ -166,7 +170,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 func probe(path string, p topology.Probe) *corev1.Probe {
 	port := controlPortName
 	if p.Path != "" {
-		path, port = p.Path, "http"
+		path, port = p.Path, httpPortName
 	}
 	result := &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(port)}},

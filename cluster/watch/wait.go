@@ -85,6 +85,9 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 	done = true
 	for i := range w.system.Services {
 		name := w.system.Services[i].Name
+		if w.system.Services[i].URL != "" {
+			continue // it has no pods
+		}
 		d := s.deployments[name]
 		if Complete(d) {
 			if !w.ready[name] {
@@ -138,7 +141,7 @@ func (w *readiness) unready(s state) error {
 	var errs []error
 	for i := range w.system.Services {
 		name := w.system.Services[i].Name
-		if w.ready[name] {
+		if w.ready[name] || w.system.Services[i].URL != "" {
 			continue
 		}
 		why := "its pods have not become ready; 'kubectl -n " + w.namespace + " describe pods -l " + manifest.ServiceLabel + "=" + name + "' tells more"

@@ -13,7 +13,7 @@ var layers = []layer{
 	{0, []string{"model/problem", "model/unit", "model/outcome", "model/stats", "model/exact", "model/des", "model/drawing"}, "words and arithmetic that everything else is said in"},
 	{1, []string{"model/dist", "model/calibration"}, "distributions are written with units; the costs of a machine tell their problems"},
 	{2, []string{"model/topology", "model/fault", "model/load", "model/policy", "model/span"}, "the domain: a system, what breaks it, what loads it, what protects it, the trace of a request"},
-	{3, []string{"model/behave", "model/chain", "model/exec", "model/store", "model/order", "model/control", "model/logline"}, "pure engines and contracts over the domain; lines of logs, of which those of a request have its trace"},
+	{3, []string{"model/behave", "model/chain", "model/exec", "model/store", "model/program", "model/order", "model/control", "model/logline"}, "pure engines and contracts over the domain; lines of logs, of which those of a request have its trace"},
 	{4, []string{"model/experiment", "model/dataset", "model/spec"}, "an experiment joins the domain, a data set has many; files are read into all of it"},
 	{5, []string{"model/result", "model/advise"}, "a result carries the checks of its experiment; advice is on an experiment"},
 	{6, []string{"runner/measure", "runner/account", "model/search", "model/why"}, "aggregators and the account make results of what they are told; searches judge results; records explain them"},
@@ -97,5 +97,5 @@ const suite = "runner/runnertest"
 // standardOnly packages import nothing but the standard library and the project.
 var standardOnly = []string{
 	"model/problem", "model/unit", "model/outcome", "model/dist", "model/exact", "model/stats", "model/des", "model/drawing", "model/topology", "model/fault", "model/load", "model/policy", "model/span",
-	"model/behave", "model/chain", "model/exec", "model/store", "model/order", "model/control", "model/logline", "model/experiment", "model/dataset", "model/advise", "model/calibration",
+	"model/behave", "model/chain", "model/exec", "model/store", "model/program", "model/order", "model/control", "model/logline", "model/experiment", "model/dataset", "model/advise", "model/calibration",
 }

@@ -38,9 +38,11 @@ type ServiceStatus struct {
 	// Engine is what answers the operations of a data store.
 	Engine topology.Engine `json:"engine,omitempty"`
 	// Runtime is the program that serves the service, if it is not the agent.
-	Runtime   topology.RuntimeName `json:"runtime,omitempty"`
-	Language  string               `json:"language,omitempty"`
-	Framework string               `json:"framework,omitempty"`
+	Runtime topology.RuntimeName `json:"runtime,omitempty"`
+	// URL is where a program answers that is not of this project.
+	URL       string `json:"url,omitempty"`
+	Language  string `json:"language,omitempty"`
+	Framework string `json:"framework,omitempty"`
 	// Endpoint is the base URL of the first replica; it stays the same as long
 	// as the system runs.
 	Endpoint string           `json:"endpoint,omitempty"`

@@ -78,6 +78,8 @@ type Config struct {
 	// Changed is called with the replica after each change of its state, in
 	// order. It must neither block nor call the replica. It may be nil.
 	Changed func(runner.Replica)
+	// Silent says that instances tell no figures; see runner.Replica.
+	Silent bool
 	// Grace is how long an instance may take to end in order. Hurry is closed
 	// to cut that short.
 	Grace time.Duration
@@ -479,7 +481,7 @@ func (r *Replica) Snapshot() runner.Replica {
 }
 
 func (r *Replica) snapshotLocked() runner.Replica {
-	s := runner.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since, Detected: r.detected}
+	s := runner.Replica{Service: r.service, Index: r.index, State: r.state, Restarts: r.restarts, Since: r.since, Detected: r.detected, Silent: r.config.Silent}
 	if r.known {
 		s.URL = "http://" + r.address
 	}

@@ -218,6 +218,9 @@ func (w *world) addService(i int32, t *topology.Service) error {
 	if err := checkStore(w.exp.System.Name, t); err != nil {
 		return err
 	}
+	if !t.ObeysContract() {
+		return fmt.Errorf("playing system %q: how long the program of service %q takes is not known in virtual time; leave %s out and describe its work, or run the system for real", w.exp.System.Name, t.Name, t.Badge())
+	}
 	if r, ok := t.Foreign(); ok {
 		return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name)
 	}

@@ -126,7 +126,8 @@ func (s *Service) ItemOf(r Request, op *Op, n int, items func(store string) int)
 
 // Bind returns the service of a system with every call complete: the endpoint
 // and method that a call leaves out are those of its callee's first endpoint, and
-// the operations that a call of a data store leaves out are the store's own.
+// the operations that a call of a data store leaves out are the store's own. The
+// endpoint of a call to a service at a URL becomes the path to ask its server for.
 // A service knows only its own part of the system, so whoever starts it binds
 // it first. The system is not changed. Calls to unknown services stay as they
 // are.
@@ -170,6 +171,7 @@ func bindSteps(steps []topology.Step, lookup func(string) *topology.Service) []t
 				}
 				call.Method = cmp.Or(call.Method, e.Method)
 			}
+			call.Endpoint = callee.RequestPath(call.Endpoint)
 		}
 		bound[i].Call = &call
 	}

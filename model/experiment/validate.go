@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -121,7 +123,7 @@ func (v *validator) checkTarget(path string, f *fault.Fault) {
 		for j, victim := range f.Rounds.Victims {
 			if victim != fault.Nobody {
 				if svc := v.service(path+"."+problem.Index("rounds.victims", j), victim); svc != nil {
-					if err := store.Can(svc, f); err != nil {
+					if err := cmp.Or(store.Can(svc, f), program.Can(svc, nil, f)); err != nil {
 						v.problems.Add(path+"."+problem.Index("rounds.victims", j), "%v", err)
 					}
 				}
@@ -139,7 +141,7 @@ func (v *validator) checkTarget(path string, f *fault.Fault) {
 	if svc == nil {
 		return
 	}
-	if err := store.Can(svc, f); err != nil {
+	if err := cmp.Or(store.Can(svc, f), program.Can(svc, v.Services[t.From], f)); err != nil {
 		message, hint, _ := strings.Cut(err.Error(), "; ")
 		v.problems.AddHint(path+".type", hint, "%s", message)
 	}
@@ -199,6 +201,7 @@ func (v *validator) checkChecks(list string, checks []Check) {
 			v.checkFaultOf(path, condition)
 		}
 		v.checkSubject(path, c)
+		v.checkTold(path, c, condition)
 		if condition.Metric.isOfStores() {
 			v.checkStoreFigure(path, c)
 		}
@@ -249,6 +252,18 @@ func (v *validator) checkSubject(path string, c Check) {
 		if c.From != "" && v.service(path+".from", c.From) != nil && svc != nil {
 			v.edge(path+".from", c.From, c.Service)
 		}
+	}
+}
+
+// checkTold refuses figures of programs that tell none: those that are not of this
+// project.
+func (v *validator) checkTold(path string, c Check, condition Condition) {
+	subject, hint := c.From, "ask about edges to it"
+	if subject == "" {
+		subject, hint = c.Service, "ask about an edge by from"
+	}
+	if svc := v.Services[subject]; svc != nil && !svc.ObeysContract() && !condition.Metric.isSpan() {
+		v.problems.AddHint(path+".check", hint, "check %q cannot be judged for %s: its program is not of this project and tells no figures", c.Expr, subject)
 	}
 }
 
@@ -314,7 +329,7 @@ func (v *validator) knownServices() string {
 // endpoint refuses a path that the service does not answer. "/" is always
 // there: every service takes chains.
 func (v *validator) endpoint(path string, svc *topology.Service, method, endpoint string) {
-	if endpoint == topology.DefaultPath || svc.Endpoint(method, endpoint) != nil {
+	if endpoint == topology.DefaultPath || svc.HasEndpoint(method, endpoint) {
 		return
 	}
 	names := []string{}

@@ -62,9 +62,16 @@ func (s *Service) Foreign() (Runtime, bool) {
 	return r, ok && r.Name != Agent
 }
 
-// Badge is what a drawing says of a service beside its name: its runtime if that is not
-// the agent, or its kind; empty for an ordinary service.
+// Badge is what a drawing says of a service beside its name: url or image if its
+// program is not of this project, its runtime if that is not the agent, or its kind;
+// empty for an ordinary service.
 func (s *Service) Badge() string {
+	switch {
+	case s.URL != "":
+		return "url"
+	case s.Image != "":
+		return "image"
+	}
 	if r, ok := s.Foreign(); ok {
 		return string(r.Name)
 	}

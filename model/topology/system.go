@@ -57,6 +57,21 @@ type Service struct {
 	// Runtime is the program that serves the service, such as express; empty means
 	// the agent.
 	Runtime RuntimeName `json:"runtime,omitempty"`
+	// URL is where a program answers that is not of this project, such as
+	// http://127.0.0.1:9000 or, with a prefix for the paths of all calls,
+	// http://10.0.0.5:9000/api. Nothing is started or stopped for the service.
+	URL string `json:"url,omitempty"`
+	// Image is an image whose own program serves, on clusters.
+	Image string `json:"image,omitempty"`
+	// Port is where the program of the image listens, which it is told in PORT; 0
+	// means 8080.
+	Port int `json:"port,omitempty"`
+	// Command and Args take the place of the entry point and the arguments of the
+	// image; without them it has its own.
+	Command []string `json:"command,omitempty"`
+	Args    []string `json:"args,omitempty"`
+	// Env are environment variables of the image's program.
+	Env map[string]string `json:"env,omitempty"`
 	// Language and Framework are the labels a Simulation gives a service. They
 	// are kept and shown; Runtime alone says which program serves it.
 	Language  string `json:"language,omitempty"`

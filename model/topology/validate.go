@@ -64,6 +64,7 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 		problems.AddHint("kind", "write "+kindNames(), "kind %q is not known", s.Kind)
 	}
 	s.checkRuntime(&problems)
+	s.checkProgram(&problems)
 	checkRange(&problems, "replicas", float64(s.Replicas), 0, MaxReplicas)
 	checkRange(&problems, "workers", float64(s.Workers), 0, MaxWorkers)
 	checkRange(&problems, "backlog", float64(s.Backlog), 0, MaxBacklog)
@@ -203,7 +204,7 @@ func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (probl
 	callee := byName[c.To]
 	if callee == nil {
 		problems.AddHint("to", suggest(c.To, byName), "callee %q is not a service of the system", c.To)
-	} else if !callee.Kind.IsStore() && (c.Endpoint != "" || len(callee.Endpoints) > 0) && callee.Endpoint(c.Method, c.Endpoint) == nil {
+	} else if !callee.Kind.IsStore() && (c.Endpoint != "" || len(callee.Endpoints) > 0) && !callee.HasEndpoint(c.Method, c.Endpoint) {
 		problems.AddHint("endpoint", "it has "+callee.endpointNames(), "service %q has no endpoint %q", c.To, strings.TrimSpace(c.Method+" "+c.Endpoint))
 	}
 	c.checkOperations(&problems, callee)

@@ -263,6 +263,9 @@ func (s *Scraper) list(replicas []runner.Replica) {
 		w.listed = false
 	}
 	for _, r := range replicas {
+		if r.Silent {
+			continue // nothing is known of it, and a count of zero would be wrong
+		}
 		key := replicaKey{r.Service, r.Index}
 		w := s.watched[key]
 		if w == nil {

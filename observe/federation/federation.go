@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -136,7 +137,7 @@ func orError(serve func(http.ResponseWriter, *http.Request) error) http.Handler 
 	})
 }
 
-// list returns the replicas as they were a moment ago at most.
+// list returns the replicas that tell figures, as they were a moment ago at most.
 func (d *Door) list(ctx context.Context) ([]runner.Replica, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -147,7 +148,8 @@ func (d *Door) list(ctx context.Context) ([]runner.Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.replicas, d.listed = replicas, time.Now()
+	d.replicas = slices.DeleteFunc(replicas, func(r runner.Replica) bool { return r.Silent })
+	d.listed = time.Now()
 	return replicas, nil
 }
 

@@ -23,7 +23,11 @@ func Services(w io.Writer, system *topology.System) error {
 	var rows [][]string
 	for i := range system.Services {
 		s := &system.Services[i]
-		rows = append(rows, []string{s.Name, fmt.Sprint(s.Replicas), string(s.Kind), strings.Join(s.Calls(), ",")})
+		kind := string(s.Kind)
+		if !s.ObeysContract() {
+			kind = s.Badge()
+		}
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Replicas), kind, strings.Join(s.Calls(), ",")})
 	}
 	return cli.PrintTable(w, []string{"NAME", "REPLICAS", "KIND", "CALLS"}, rows)
 }

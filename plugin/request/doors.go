@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	local "github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -69,7 +70,7 @@ func (t throughAPIServer) Do(req *http.Request) (*http.Response, error) {
 func insideAddresses(system *topology.System) map[string]string {
 	urls := map[string]string{}
 	for i := range system.Services {
-		urls[system.Services[i].Name] = "http://" + system.Services[i].Name
+		urls[system.Services[i].Name] = manifest.BaseURL(&system.Services[i])
 	}
 	return urls
 }

@@ -141,7 +141,7 @@ func (a *alertWatcher) Start(ctx context.Context, e *experiment.Experiment, d ru
 	}
 	ready := 0
 	for i := range replicas {
-		if replicas[i].State == runner.Ready {
+		if replicas[i].State == runner.Ready && !replicas[i].Silent {
 			ready++
 		}
 	}

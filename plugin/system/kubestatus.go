@@ -36,7 +36,7 @@ func printKubeStatus(streams cli.Streams, output *cli.Output, status *cluster.St
 	for i := range status.Services {
 		s := &status.Services[i]
 		ready, restarts := countReady(s.Replicas)
-		row := []string{s.Name, s.Endpoint, string(s.Kind), fmt.Sprintf("%d/%d", ready, s.Want), fmt.Sprint(restarts), strings.Join(s.Calls, ",")}
+		row := []string{s.Name, s.Endpoint, kubeKind(s), fmt.Sprintf("%d/%d", ready, s.Want), fmt.Sprint(restarts), strings.Join(s.Calls, ",")}
 		if output.Wide() {
 			row = append(row, s.Image)
 		}
@@ -59,6 +59,17 @@ func printKubeStatus(streams cli.Streams, output *cli.Output, status *cluster.St
 		return faults.Print(streams, output, status.Faults)
 	}
 	return nil
+}
+
+// kubeKind shows what a service on a cluster is made of.
+func kubeKind(s *cluster.ServiceStatus) string {
+	switch {
+	case s.URL != "":
+		return "url"
+	case s.Own:
+		return "image"
+	}
+	return string(s.Kind)
 }
 
 func countReady(replicas []runner.Replica) (ready, restarts int) {

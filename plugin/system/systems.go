@@ -211,9 +211,12 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	return nil
 }
 
-// serviceKind shows what a service is made of: its runtime, the language and
+// serviceKind shows what a service is made of: a server at a URL, its runtime, the language and
 // framework that a Simulation gives it, or its kind, with the engine of a data store.
 func serviceKind(s *control.ServiceStatus) string {
+	if s.URL != "" {
+		return "url"
+	}
 	if s.Runtime != "" {
 		return "runtime " + string(s.Runtime)
 	}

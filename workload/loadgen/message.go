@@ -140,6 +140,7 @@ func (s *source) prepare(system *topology.System) (err error) {
 			if e := svc.Endpoint(method, where); e != nil {
 				method, path = cmp.Or(method, e.Method), cmp.Or(path, e.Path)
 			}
+			path = svc.RequestPath(path)
 		}
 	}
 	urls := make([]string, len(bases))

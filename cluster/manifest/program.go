@@ -1,0 +1,127 @@
+package manifest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+)
+
+// This file plans what services have whose program is not of this project.
+
+// BaseURL is by what services of a system call another one: its Service, or the address
+// that its URL has. A URL is called as it is written, because a Service could neither
+// keep its port under a name nor the host that its server expects.
+func BaseURL(s *topology.Service) string {
+	if s.URL != "" {
+		return "http://" + s.Address()
+	}
+	return "http://" + s.Name
+}
+
+// Ports are those that a pod of a service listens on; 0 where there is none.
+type Ports struct{ HTTP, Control int }
+
+// PortsOf returns the ports of a pod, as its container names them.
+func PortsOf(p *corev1.Pod) Ports {
+	var ports Ports
+	for i := range p.Spec.Containers {
+		for _, port := range p.Spec.Containers[i].Ports {
+			switch port.Name {
+			case httpPortName:
+				ports.HTTP = int(port.ContainerPort)
+			case controlPortName:
+				ports.Control = int(port.ContainerPort)
+			}
+		}
+	}
+	return ports
+}
+
+// AgentOf returns the image of the agent that one of the Deployments of a system has,
+// which may be others' as well; empty if none has.
+func AgentOf(deployments []appsv1.Deployment) (image string, policy corev1.PullPolicy) {
+	for i := range deployments {
+		for _, c := range deployments[i].Spec.Template.Spec.Containers {
+			if len(c.Args) > 0 && c.Args[0] == serveArg {
+				return c.Image, c.ImagePullPolicy
+			}
+		}
+	}
+	return "", ""
+}
+
+// programContainer runs the program of a service's image.
+func programContainer(system string, s *topology.Service) corev1.Container {
+	security := containerSecurity()
+	security.ReadOnlyRootFilesystem = nil // where the program writes is not known
+	port := s.ServingPort()
+	c := corev1.Container{
+		Name:            ContainerName,
+		Image:           s.Image,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Command:         literals(s.Command),
+		Args:            literals(s.Args),
+		Ports:           []corev1.ContainerPort{{Name: httpPortName, ContainerPort: int32(port), Protocol: corev1.ProtocolTCP}}, //nolint:gosec // validated
+		Env:             []corev1.EnvVar{{Name: "PORT", Value: strconv.Itoa(port)}},
+		Resources:       resources(s),
+		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
+		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
+		SecurityContext: security,
+		StartupProbe: programProbe(topology.Probe{
+			Path: s.ReadinessProbe().Path, Period: unit.Duration(time.Second), Timeout: unit.Duration(topology.DefaultProbeTimeout), FailureThreshold: 120,
+		}),
+		ReadinessProbe: programProbe(s.ReadinessProbe()),
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: literal(s.Env[name])})
+	}
+	c.Env = append(c.Env, identity(system)...)
+	if s.Liveness != nil {
+		c.LivenessProbe = programProbe(s.LivenessProbe())
+	}
+	return c
+}
+
+// identity tells the helper of the node, which breaks only pods that say to be of the
+// fault's system.
+func identity(system string) []corev1.EnvVar {
+	return []corev1.EnvVar{
+		{Name: order.SystemVariable, Value: system},
+		// With its default written out, it equals what the API server stores; else
+		// `up` conflicts with the field manager of `kubectl apply`.
+		{Name: order.NamespaceVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
+	}
+}
+
+// programProbe asks the probe's path at the port of the program, or without a path
+// connects to it.
+func programProbe(p topology.Probe) *corev1.Probe {
+	result := probe(cmp.Or(p.Path, topology.DefaultPath), p)
+	result.HTTPGet.Port = intstr.FromString(httpPortName)
+	if p.Path == "" {
+		result.ProbeHandler = corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString(httpPortName)}}
+	}
+	return result
+}
+
+// literal writes a text in which Kubernetes finds no variables of its own.
+func literal(text string) string { return strings.ReplaceAll(text, "$", "$$") }
+
+func literals(texts []string) []string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, literal(text))
+	}
+	return all
+}

@@ -93,12 +93,67 @@ chain='{"designation":"agent"}'
 for name in "${names[@]}"; do chain='{"designation":"'$name'","routes":['$chain']}'; done
 echo '{"designation":"agent","routes":['"$chain"']}' >"$work/chain.json"
 {
-  printf 'apiVersion: microsim.dev/v1alpha1\nkind: System\nname: mixed\nservices:\n- {name: agent}\n'
-  for name in "${names[@]}"; do echo "- {name: $name, runtime: $name}"; done
+  printf 'apiVersion: microsim.dev/v1alpha1\nkind: System\nname: mixed\nservices:\n- {name: agent, readiness: {period: 1s, timeout: 1s, failureThreshold: 2}}\n'
+  probes='readiness: {period: 1s, timeout: 1s, failureThreshold: 2}, liveness: {period: 10s, failureThreshold: 100}'
+  for name in "${names[@]}"; do echo "- {name: $name, runtime: $name, $probes}"; done
 } >"$work/mixed.yaml"
+echo '{"designation":"express"}' >"$work/one.json"
 "$plugin" up -f "$work/mixed.yaml" --on local --detach
 trap '"$plugin" down mixed --on local --ignore-not-found; rm -rf "$work"' EXIT
-"$plugin" call -f "$work/chain.json" --on local --system mixed --trace | tee "$work/answer"
-[[ $(grep -c '^ *agent/1 POST chain' "$work/answer") == 2 ]] || { echo "the trace did not pass through all runtimes"; failed=$((failed + 1)); }
+fail() { echo "$*"; failed=$((failed + 1)); }
+pass_through() {
+  "$plugin" call -f "$work/chain.json" --on local --system mixed --trace | tee "$work/answer"
+  [[ $(grep -c '^ *agent/1 POST chain' "$work/answer") == 2 ]] || fail "the trace did not pass through all runtimes"
+}
+pass_through
+
+# states prints for each service of the system its name, state, restarts and process.
+states() { "$plugin" status mixed --on local -o go-template='{{range .services}}{{.name}}{{with index .replicas 0}} {{.state}} {{.restarts}} {{.pid}}{{end}}{{"\n"}}{{end}}'; }
+# await WHAT TEST...: waits until the test holds, for a minute at most.
+await() {
+  local what=$1 end=$((SECONDS + 60))
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || { states; fail "$what"; return 0; }
+    sleep 0.1
+  done
+}
+
+step "children that are killed come back where they were"
+mapfile -t pids < <(states | awk '{print $4}')
+kill -9 "${pids[@]}"
+came_back() { [[ $(states | grep -c ' ready 1 ') == $((${#names[@]} + 1)) ]]; }
+await "not every child came back" came_back
+pass_through
+
+step "children that hang are not said to be ready"
+mapfile -t pids < <(states | awk '{print $4}')
+kill -STOP "${pids[@]}"
+none_ready() { [[ $(states) != *' ready '* ]]; }
+await "a child that is stopped is said to be ready" none_ready
+kill -CONT "${pids[@]}"
+all_ready() { [[ $(states | grep -c ' ready ') == $((${#names[@]} + 1)) ]]; }
+await "not every child is ready again" all_ready
+
+step "work on the processor of a runtime with one thread blocks its health checks"
+"$plugin" fault add cpu --target express --hold 4s --for 1min --system mixed --on local
+"$plugin" call -f "$work/one.json" --on local --system mixed >/dev/null 2>&1 &
+blocked() { [[ $(states) == *'express unready '* ]]; }
+await "the health check of express is answered beside work on its processor" blocked
+said=$("$plugin" status mixed --on local 2>&1)
+[[ $said == *'one thread'* ]] || fail "status does not say why express is not ready: $said"
+wait $! || true
+await "express is not ready again" all_ready
+"$plugin" fault clear --all --system mixed --on local
+
+step "children end with the program that holds them, and down leaves nothing"
+mapfile -t pids < <(states | awk '{print $4}')
+kill -9 "$("$plugin" status mixed --on local -o jsonpath='{.pid}')"
+gone() { for pid in "${pids[@]}"; do [[ ! -e /proc/$pid/stat ]] || [[ $(awk '{print $3}' "/proc/$pid/stat") == Z ]] || return 1; done; }
+await "a child has outlived its holder" gone
+"$plugin" down mixed --on local
+left=$(find "$XDG_STATE_HOME/microsim" ! -type d ! -name .lock)
+[[ -z $left ]] || fail "down left $left"
+
 echo "$((${#names[@]} + 1 - failed)) passed, $failed failed"
 [[ $failed == 0 ]]

@@ -212,6 +212,10 @@ func parseHello(line []byte) (hello, bool) {
 	return h, err == nil && h.Addr != ""
 }
 
+// LastWords comes before what a process said last, in the error of one that did not
+// start.
+const LastWords = "its last words: "
+
 // lastWords returns the last lines on standard error, to be appended to an
 // error.
 func (o *childOutput) lastWords() string {
@@ -220,7 +224,7 @@ func (o *childOutput) lastWords() string {
 	if len(o.tail) == 0 {
 		return ""
 	}
-	return "; its last words: " + strings.Join(o.tail, " | ")
+	return "; " + LastWords + strings.Join(o.tail, " | ")
 }
 
 func (o *childOutput) explain(err error) error {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os/exec"
 	"strings"
 	"time"
@@ -50,18 +52,9 @@ func (p *program) starter(ctx context.Context) servicetest.Start {
 // that it was started from, when it has ended.
 func (p *program) start(ctx context.Context, t servicetest.T, spec service.Spec) (in supervise.Instance, stop func()) {
 	t.Helper()
-	part, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatalf("describing the service: %v", err)
-	}
-	cmd, err := p.command()
-	if err != nil {
-		t.Fatalf("starting the program: %v", err)
-	}
-	cmd.Env = append(cmd.Env, "MICROSIM_SERVICE="+string(part), "MICROSIM_ADDR=127.0.0.1:0", "MICROSIM_WATCH_STDIN=1")
 	spawner := supervise.NewSpawner()
-	in, err = supervise.StartChild(ctx, supervise.Child{
-		Command: cmd, Output: io.Discard, HelloTimeout: p.timeout,
+	in, err := supervise.StartChild(ctx, supervise.Child{
+		Command: p.serve(t, spec, "127.0.0.1:0"), Output: io.Discard, HelloTimeout: p.timeout,
 		Start: spawner.Do, Started: func(int) error { return nil },
 	})
 	if err == nil {
@@ -75,6 +68,21 @@ func (p *program) start(ctx context.Context, t servicetest.T, spec service.Spec)
 		t.Fatalf("starting the program: %v", err)
 	}
 	return in, spawner.Stop
+}
+
+// serve makes the command that serves a service at an address.
+func (p *program) serve(t servicetest.T, spec service.Spec, address string) *exec.Cmd {
+	t.Helper()
+	part, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatalf("describing the service: %v", err)
+	}
+	cmd, err := p.command()
+	if err != nil {
+		t.Fatalf("starting the program: %v", err)
+	}
+	cmd.Env = append(cmd.Env, "MICROSIM_SERVICE="+string(part), "MICROSIM_ADDR="+address, "MICROSIM_WATCH_STDIN=1")
+	return cmd
 }
 
 func ended(in supervise.Instance) bool {
@@ -101,6 +109,7 @@ func lifecycleCases(ctx context.Context, p *program) []servicetest.Case {
 		{Level: servicetest.Chains, Name: "starts and prints its address", Test: func(t servicetest.T, start servicetest.Start) {
 			start(t, subject())
 		}},
+		{Level: servicetest.Chains, Name: "says that its port is taken", Test: func(t servicetest.T, _ servicetest.Start) { testPortTaken(ctx, t, p) }},
 		{Level: servicetest.Chains, Name: "ends when its stdin is closed", Test: func(t servicetest.T, _ servicetest.Start) { testStdin(ctx, t, p) }},
 		{Level: servicetest.Chains, Name: "finishes requests before it ends", Test: func(t servicetest.T, _ servicetest.Start) { testGrace(ctx, t, p) }},
 	}
@@ -123,16 +132,58 @@ func testStdin(ctx context.Context, t servicetest.T, p *program) {
 	}
 }
 
+// testPortTaken asks the program to listen where another does. One that would share
+// the port, or wait for it, would answer some of the other's requests, or none.
+func testPortTaken(ctx context.Context, t servicetest.T, p *program) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("taking a port: %v", err)
+	}
+	defer ln.Close()
+	spawner := supervise.NewSpawner()
+	defer spawner.Stop()
+	cmd := p.serve(t, subject(), ln.Addr().String())
+	in, err := supervise.StartChild(ctx, supervise.Child{
+		Command: cmd, Output: io.Discard, HelloTimeout: p.timeout, Start: spawner.Do, Started: func(int) error { return nil },
+	})
+	switch {
+	case err == nil:
+		t.Errorf("it printed the address %s, where another program listens", in.Addr())
+		end(in)
+	case cmd.ProcessState == nil || !cmd.ProcessState.Exited():
+		t.Errorf("it did not end when its port was taken: %v", err)
+	case cmd.ProcessState.ExitCode() == 0:
+		t.Errorf("it ended with status 0 when its port was taken, as if nothing were wrong")
+	case !tellsOfPort(err, ln.Addr()):
+		t.Errorf("it did not say on stderr, in its last lines, that its port was taken: %v", err)
+	}
+}
+
+// tellsOfPort reports whether the last words of a program are about the address that
+// it was to listen on.
+func tellsOfPort(err error, taken net.Addr) bool {
+	_, words, said := strings.Cut(err.Error(), supervise.LastWords)
+	_, port, _ := net.SplitHostPort(taken.String())
+	return said && (strings.Contains(words, port) || strings.Contains(strings.ToLower(words), "in use") || strings.Contains(words, "EADDRINUSE"))
+}
+
 // testGrace asks for an answer that takes some time, and for the end meanwhile.
 func testGrace(ctx context.Context, t servicetest.T, p *program) {
 	in, stop := p.start(ctx, t, subject(topology.Step{Work: &topology.Work{Sleep: dist.Fixed(time.Second)}}))
 	defer stop()
-	answered := make(chan error, 1)
+	answered, sent := make(chan error, 1), make(chan struct{})
+	tracing := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
 	go func() {
 		const chain = `{"designation":"subject","faults":{"before":[{"type":"latency","args":{"delay":1000}}]}}`
-		answered <- post(ctx, "http://"+in.Addr()+"/", chain)
+		answered <- post(tracing, "http://"+in.Addr()+"/", chain)
 	}()
-	time.Sleep(300 * time.Millisecond) // the request needs a second, so it is on its way
+	select {
+	case <-sent:
+		time.Sleep(300 * time.Millisecond) // the program takes it, and needs a second for it
+	case err := <-answered:
+		answered <- err // it could not be sent
+	}
 	in.Terminate()
 	if err := <-answered; err != nil {
 		t.Errorf("a request in flight at the end was not answered: %v", err)

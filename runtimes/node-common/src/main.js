@@ -19,7 +19,13 @@ export async function serve(makeServer) {
   server.headersTimeout = 20_000;
   server.requestTimeout = 50_000;
   const { host, port } = addressOf(process.env);
-  await new Promise((resolve, reject) => server.once('error', reject).listen(port, host, () => resolve(undefined)));
+  try {
+    await new Promise((resolve, reject) => server.once('error', reject).listen(port, host, () => resolve(undefined)));
+  } catch (error) {
+    // Without the stack, below which the reason would not be seen.
+    process.stderr.write(`listening on ${host ?? ''}:${port}: ${error instanceof Error ? error.message : error}\n`);
+    process.exit(1);
+  }
   const address = /** @type {import('node:net').AddressInfo} */ (server.address());
   service.loopback = address.address === '::1' || address.address.startsWith('127.');
   const told = address.family === 'IPv6' ? `[${address.address}]` : address.address;

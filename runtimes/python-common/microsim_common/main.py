@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import sys
 import threading
 from typing import Any
 
@@ -34,7 +33,8 @@ def until_end() -> threading.Event:
     if os.environ.get("MICROSIM_WATCH_STDIN"):
 
         def watch() -> None:
-            while sys.stdin.buffer.read(4096):
+            # Not sys.stdin, whose lock would be held when the interpreter ends, which aborts it.
+            while os.read(0, 4096):
                 pass
             end.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import socket
 import threading
 from typing import Any
 
@@ -33,6 +34,8 @@ def main() -> None:
     server = wsgi.Server((host, port), create_app(service), numthreads=THREADS, request_queue_size=1024, timeout=180, shutdown_timeout=math.ceil(grace))
     server.gateway = Gateway
     server.prepare()
+    # Cheroot leaves this out with port 0. Connections that a killed process leaves would keep the next one from its port.
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     host, port = server.bind_addr[:2]
     service.loopback = ipaddress.ip_address(host).is_loopback
     threading.Thread(target=server.serve, daemon=True).start()

@@ -15,6 +15,7 @@ import org.springframework.boot.web.server.WebServerFactoryCustomizer;
 import org.springframework.boot.web.servlet.context.ServletWebServerInitializedEvent;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.event.EventListener;
+import org.springframework.core.NestedExceptionUtils;
 
 /** A mock service on Spring Boot. */
 @SpringBootApplication
@@ -31,7 +32,12 @@ public class Application {
     SpringApplication application = new SpringApplication(Application.class);
     application.addInitializers(context -> context.getBeanFactory().registerSingleton("service", service));
     application.setDefaultProperties(Map.of("server.port", Address.of(System.getenv()).port(), "spring.lifecycle.timeout-per-shutdown-phase", service.graceMillis() + "ms"));
-    application.run(args);
+    try {
+      application.run(args);
+    } catch (RuntimeException e) {
+      System.err.println("starting the service: " + NestedExceptionUtils.getMostSpecificCause(e));
+      System.exit(1);
+    }
     if (!System.getenv().getOrDefault("MICROSIM_WATCH_STDIN", "").isEmpty()) {
       System.in.transferTo(java.io.OutputStream.nullOutputStream());
       System.exit(0);

@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -161,6 +162,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	lost := d.lostNodes(ctx, v.Pods)
 	s := &Status{Name: d.System().Name, Namespace: d.Namespace(), Seed: d.seed, Created: d.created, Services: []ServiceStatus{}, Faults: faults}
 	for i := range d.System().Services {
 		service := &d.System().Services[i]
@@ -179,9 +181,44 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 				status.Trouble = t.Text
 			}
 		}
+		for i, p := range v.Pods[service.Name] {
+			if why := lost[p.Spec.NodeName]; why != "" && status.Replicas[i].State == runner.Ready {
+				status.Replicas[i].State = runner.Down
+				status.Trouble = cmp.Or(status.Trouble, fmt.Sprintf("pod %s is on node %q, %s", p.Name, p.Spec.NodeName, why))
+			}
+		}
 		s.Services = append(s.Services, status)
 	}
 	return s, nil
+}
+
+// lostNodes says of the nodes of pods, by name, why they cannot answer, if they cannot:
+// a pod keeps saying that it is ready when its node is gone, until a controller has
+// noticed. Nodes that the user may not look at are taken for ready.
+func (d *Deployment) lostNodes(ctx context.Context, pods map[string][]*corev1.Pod) map[string]string {
+	list, err := d.Client.Clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil
+	}
+	nodes := map[string]*corev1.Node{}
+	for i := range list.Items {
+		nodes[list.Items[i].Name] = &list.Items[i]
+	}
+	lost := map[string]string{}
+	for _, all := range pods {
+		for _, p := range all {
+			name := p.Spec.NodeName
+			if name == "" {
+				continue
+			}
+			if node := nodes[name]; node == nil {
+				lost[name] = "which is gone"
+			} else if why, ready := nodehelper.Ready(node); !ready {
+				lost[name] = "which is not ready: " + strings.TrimSuffix(why, ".")
+			}
+		}
+	}
+	return lost
 }
 
 // SystemOf describes the system of an experiment, as it is now; nil where it is

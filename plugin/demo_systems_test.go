@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/localsim"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
@@ -38,14 +40,14 @@ func TestUsersAndOrders(t *testing.T) {
 		}
 	}
 	// Unknown users are not failures: they are not tried again, and open no breaker.
-	begun := time.Now()
+	before := attempts(t, urls["order"])
 	for range 4 {
 		if got := order(9); got != `404 {"error":"User not found"}` {
 			t.Errorf("an order of an unknown user: %s", got)
 		}
 	}
-	if took := time.Since(begun); took > 4*time.Second {
-		t.Errorf("orders of unknown users took %s", took)
+	if n := attempts(t, urls["order"]) - before; n != 4 {
+		t.Errorf("for 4 orders of unknown users, users were asked %d times", n)
 	}
 	if got := order(2); !strings.HasPrefix(got, "201 ") {
 		t.Errorf("after unknown users: %s", got)
@@ -61,11 +63,26 @@ func TestUsersAndOrders(t *testing.T) {
 		}
 		// The third failure in a row opens the breaker, and says so.
 		_ = order(1)
-		begun := time.Now()
-		if got := order(1); got != `503 {"error":"User service unavailable"}` || time.Since(begun) > 1500*time.Millisecond {
-			t.Errorf("with an open breaker: %s after %s", got, time.Since(begun))
+		before := attempts(t, urls["order"])
+		if got := order(1); got != `503 {"error":"User service unavailable"}` || attempts(t, urls["order"]) != before {
+			t.Errorf("with an open breaker: %s, and users were asked %d times more", got, attempts(t, urls["order"])-before)
 		}
 	})
+}
+
+// attempts is how many requests a service has sent to others.
+func attempts(t *testing.T, url string) (n int) {
+	t.Helper()
+	for line := range strings.Lines(ask(t, http.MethodGet, url+control.MetricsPath, "")) {
+		if strings.HasPrefix(line, control.CallAttemptsTotal+"{") {
+			count, err := strconv.Atoi(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]))
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			n += count
+		}
+	}
+	return n
 }
 
 // TestHomePageDegrades asks the home page while the services behind it are away.

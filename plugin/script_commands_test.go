@@ -3,6 +3,7 @@ package plugin
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -66,4 +67,38 @@ func signals(ts *testscript.TestScript, neg bool, args []string) {
 	p, err := os.FindProcess(pid)
 	ts.Check(err)
 	ts.Check(p.Signal(signal))
+}
+
+// freeports sets variables to ports of this machine that nothing listens on, one after
+// another: freeports NAME COUNT sets NAME, NAME_1, NAME_2 and so on. They lie below those
+// that Linux gives to connections, so that no connection takes one meanwhile.
+func freeports(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: freeports NAME COUNT")
+	}
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	const first, most = 20_000, 32_000
+	for base := first + os.Getpid()*count%(most-first); base+count < most; base += count {
+		if !areFree(base, count) {
+			continue
+		}
+		ts.Setenv(args[0], strconv.Itoa(base))
+		for i := 1; i < count; i++ {
+			ts.Setenv(args[0]+"_"+strconv.Itoa(i), strconv.Itoa(base+i))
+		}
+		return
+	}
+	ts.Fatalf("no %d ports in a row are free below %d", count, most)
+}
+
+func areFree(base, count int) bool {
+	for port := base; port < base+count; port++ {
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		defer ln.Close()
+	}
+	return true
 }

@@ -46,10 +46,11 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":   exits,
-			"awaits":  awaits,
-			"signals": signals,
-			"other":   other,
+			"exits":     exits,
+			"awaits":    awaits,
+			"signals":   signals,
+			"freeports": freeports,
+			"other":     other,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -139,7 +139,7 @@ func TestGateAPI(t *testing.T) {
 	// Attributes that need a value are refused without one.
 	do("POST", "/proxies/db/toxics", `{"type": "limit_bps", "attributes": {"bytes_per_second": 1000}, "name": "rate"}`)
 	do("POST", "/proxies/db/toxics", `{"type": "smaller_parts", "attributes": {"max_size": 10}, "name": "parts"}`)
-	for kind := range strings.FieldsSeq("noop latency bandwidth slow_close timeout reset_peer slicer limit_data delay stop_reading drop retransmit " +
+	for kind := range strings.FieldsSeq("noop latency bandwidth slow_close timeout reset_peer slicer limit_data delay stop_reading drop retransmit reorder " +
 		"close_on_data corrupt limit_bps limit_time limit_bytes smaller_parts concatenate substitute slow_open") {
 		do("POST", "/proxies/db/toxics", `{"type": "`+kind+`", "attributes": {}}`)
 	}

@@ -58,6 +58,14 @@ type Retransmit struct {
 	Share float64
 }
 
+// Reorder holds datagrams back for By, and sends a share of them at once, so that these
+// overtake what came up to By before them. UDP only: a stream stays in order.
+type Reorder struct {
+	By time.Duration
+	// Share of datagrams that overtake, more than 0 and at most 1.
+	Share float64
+}
+
 // BlackHole discards all data and closes the connection After a time; with
 // After 0 it stays open until the condition is taken away, which closes it.
 type BlackHole struct {
@@ -178,6 +186,7 @@ func (Delay) Kind() string       { return "delay" }
 func (StopReading) Kind() string { return "stop_reading" }
 func (Drop) Kind() string        { return "drop" }
 func (Retransmit) Kind() string  { return "retransmit" }
+func (Reorder) Kind() string     { return "reorder" }
 func (BlackHole) Kind() string   { return "black_hole" }
 func (CloseOnData) Kind() string { return "close_on_data" }
 func (ResetPeer) Kind() string   { return "reset_peer" }
@@ -199,6 +208,9 @@ func (h Hook) Kind() string {
 
 // ErrDatagrams is the reason why a condition on streams is refused by a UDP gate.
 var ErrDatagrams = errors.New("it needs a byte stream and the gate carries datagrams; use a TCP gate")
+
+// ErrStream is the reason why a condition on datagrams is refused by a TCP gate.
+var ErrStream = errors.New("it needs datagrams and the gate carries a byte stream, which stays in order; use a UDP gate")
 
 func notNegative(what string, d time.Duration) error {
 	if d < 0 {
@@ -225,6 +237,18 @@ func (c Retransmit) check(datagrams bool) error {
 		return ErrDatagrams
 	}
 	return Drop(c).check(false)
+}
+
+func (c Reorder) check(datagrams bool) error {
+	switch {
+	case !datagrams:
+		return ErrStream
+	case !(c.Share > 0 && c.Share <= 1):
+		return fmt.Errorf("share is %v; it must be more than 0 and at most 1", c.Share)
+	case c.By <= 0:
+		return fmt.Errorf("By is %v; it must be longer than the distance between datagrams that are to overtake", c.By)
+	}
+	return nil
 }
 
 func (c BlackHole) check(bool) error { return notNegative("After", c.After) }

@@ -266,6 +266,37 @@ func (st *retransmitStage) inherit(_ *slot, old stage, _ time.Time) {
 	}
 }
 
+type reorderStage struct {
+	line
+	Reorder
+}
+
+func (c Reorder) newStage(*slot) stage { return &reorderStage{Reorder: c} }
+
+func (st *reorderStage) stretch() time.Duration { return st.By }
+
+func (st *reorderStage) feed(s *slot, c chunk) {
+	h := held{chunk: c, entered: c.at, luck: s.rand.Float64()}
+	if h.luck < st.Share {
+		s.acted(len(c.data))
+		s.pass(c)
+		return
+	}
+	h.at = c.at.Add(st.By)
+	st.insert(h)
+}
+
+func (st *reorderStage) atEnd(s *slot, c chunk) { st.behind(s, c) }
+
+func (st *reorderStage) inherit(_ *slot, old stage, _ time.Time) {
+	for _, h := range old.(*reorderStage).takeAll() {
+		if h.end == endNone {
+			h.at = h.entered.Add(st.By)
+		}
+		st.insert(h)
+	}
+}
+
 type blackHoleStage struct {
 	after time.Duration
 	since time.Time

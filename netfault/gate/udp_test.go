@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,53 @@ func drainUDP(c net.Conn) {
 		if _, err := c.Read(buf); err != nil {
 			return
 		}
+	}
+}
+
+// TestUDPReorder sends datagrams at once: those that overtake come first, each group in
+// its order, and none is lost.
+func TestUDPReorder(t *testing.T) {
+	const all = 40
+	g := udpGate(t, gate.Config{Seed: 3})
+	a, err := g.ToClient().Add(gate.Reorder{By: 300 * time.Millisecond, Share: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := udpClient(t, g)
+	for i := range all {
+		send(t, c, fmt.Sprintf("%02d", i))
+	}
+	var came []string
+	for range all {
+		buf := make([]byte, 10)
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatalf("after %d datagrams: %v", len(came), err)
+		}
+		came = append(came, string(buf[:n]))
+	}
+	turn := 1
+	for turn < all && came[turn] > came[turn-1] {
+		turn++
+	}
+	if !slices.IsSorted(came[turn:]) || turn < all/4 || turn > all*3/4 {
+		t.Errorf("the datagrams came as %v", came)
+	}
+	if n := a.Hits(); n != int64(turn) {
+		t.Errorf("the condition tells of %d datagrams that overtook, and %d did", n, turn)
+	}
+	if _, err := g.ToClient().Set(gate.Reorder{Share: 0.5}); err == nil || !strings.Contains(err.Error(), "longer than the distance") {
+		t.Errorf("a delay of 0 is refused by %v", err)
+	}
+}
+
+func TestStreamsAreNotReordered(t *testing.T) {
+	g, err := gate.New(gate.Config{Upstream: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.ToClient().Set(gate.Reorder{By: time.Second, Share: 0.5}); !errors.Is(err, gate.ErrStream) {
+		t.Errorf("a TCP gate refuses it by %v", err)
 	}
 }
 

@@ -178,6 +178,13 @@ frame.onload = async () => {
   d.addEventListener('securitypolicyviolation', e => found.violations.push(e.blockedURI));
   await wait(300);
   found.ready = d.documentElement.dataset.ready;
+  found.values = [];
+  for (const values of d.querySelectorAll('[data-chart="clients:latency"] details.values, [data-chart="histogram"] details.values')) {
+    values.open = true;
+    await wait(50);
+    found.values.push([...values.querySelectorAll('tr')].map(row => [...row.cells].map(cell => cell.textContent).join(' | ')));
+    values.open = false;
+  }
   found.hacked = String(w.hacked);
   found.names = [...d.querySelectorAll('[data-node]')].map(n => n.dataset.node);
   found.levels = [...d.querySelectorAll('[data-node]')].map(n => n.dataset.level).join();
@@ -227,6 +234,7 @@ type finding struct {
 	Ready, Hacked, Levels, LevelsBefore, Segment, Service, Focused, Tip string
 	Errors, Violations, Names, Ground, Variants, Sorted, Resorted       []string
 	Resources                                                           []string
+	Values                                                              [][]string
 	Choices, Unnamed, Opened                                            int
 	TipAfter                                                            bool
 	Overflow                                                            map[string]int
@@ -281,6 +289,22 @@ func TestPageIsUsedByKeyboardAtEverySize(t *testing.T) {
 	}
 	if len(f.Ground) != 2 || f.Ground[0] == f.Ground[1] {
 		t.Errorf("dark and light have the grounds %q", f.Ground)
+	}
+}
+
+// TestValuesStandBesideCurves opens the tables below charts.
+func TestValuesStandBesideCurves(t *testing.T) {
+	p := shop().page()
+	f := try(t, p, "pricing")
+	clients := clientCurves(p.Runs[0].Result.Timeline, maxCurve)
+	if len(f.Values) < 2 || len(f.Values[0]) != len(clients.T)+1 || f.Values[0][0] != "time | p50 | p90 | p99" {
+		t.Fatalf("the tables are %.500q", f.Values)
+	}
+	if row := f.Values[0][1]; !strings.HasSuffix(row, "s") || strings.Count(row, " | ") != 3 {
+		t.Errorf("the first row is %q", row)
+	}
+	if h := f.Values[1]; h[0] != "latency | requests" || len(h) < 3 {
+		t.Errorf("the bars are told as %.500q", h)
 	}
 }
 

@@ -22,6 +22,7 @@
 //	stop_reading
 //	drop           share (0..1; 0 means all)
 //	retransmit     share (0..1) of sendings lost, as TCP shows it: by delay
+//	reorder        delay (ms), share (0..1) of datagrams that overtake; UDP only
 //	close_on_data  reset
 //	corrupt
 //	limit_bps      bytes_per_second, burst (0: one second's worth), per_connection

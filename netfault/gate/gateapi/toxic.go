@@ -56,6 +56,8 @@ func newAttributes(kind string) attributes {
 		return &drop{}
 	case "retransmit":
 		return &retransmit{}
+	case "reorder":
+		return &reorder{}
 	case "close_on_data":
 		return &closeOnData{}
 	case "corrupt":
@@ -312,6 +314,16 @@ type retransmit struct {
 }
 
 func (a *retransmit) condition() (gate.Condition, error) { return gate.Retransmit{Share: a.Share}, nil }
+
+type reorder struct {
+	Delay int64   `json:"delay"`
+	Share float64 `json:"share"`
+}
+
+func (a *reorder) condition() (gate.Condition, error) {
+	by, err := times("delay", a.Delay, time.Millisecond)
+	return gate.Reorder{By: by, Share: a.Share}, err
+}
 
 type closeOnData struct {
 	Reset bool `json:"reset"`

@@ -29,6 +29,7 @@ func ToxicTypes() []ToxicType {
 		{"stop_reading", nil, false, "reads nothing: the sender blocks"},
 		{"drop", nil, false, "loses a share (0 to 1; 0: all) of chunks or datagrams"},
 		{"retransmit", nil, false, "delays as TCP does if a share (0 to 1) of sendings is lost"},
+		{"reorder", nil, false, "delays datagrams by delay (ms), but for a share (0 to 1), which overtakes; UDP gates alone"},
 		{"close_on_data", nil, false, "closes, or resets, a connection at its first data"},
 		{"corrupt", nil, false, "changes every byte"},
 		{"limit_bps", nil, false, "limits all connections together, or per_connection, to bytes_per_second; burst (bytes) at once"},

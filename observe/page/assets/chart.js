@@ -45,7 +45,7 @@ function chart(t, curves, options) {
   }
   // The height is set here and not by drawing, so that drawing changes no sizes.
   const svg = s('svg', { class: 'chart', height: heightOf(options), tabindex: '0', role: 'img', 'aria-label': spoken(curves, options) });
-  figure.append(svg);
+  figure.append(svg, values(options.title, ['time', ...curves.map(c => c.name)], () => t.map((at, i) => [moment(at), ...curves.map(c => options.format(c.values[i]))])));
   const c = { svg, t, curves, options, bands: options.bands || [], draw: () => draw(c) };
   svg.addEventListener('pointermove', e => point(c, timeAt(c, e.clientX), e));
   svg.addEventListener('pointerleave', () => point(c, null));
@@ -55,6 +55,19 @@ function chart(t, curves, options) {
   widths.observe(svg);
   svg.chart = c;
   return figure;
+}
+
+// values is what a drawing shows, as a table below it, made when it is opened. The rows
+// are texts; the first of each names it.
+function values(title, titles, rows) {
+  const details = h('details', { class: 'values' }, h('summary', {}, 'Values', h('span', { class: 'hidden' }, ' of ' + title)));
+  details.addEventListener('toggle', () => {
+    if (!details.open || details.children.length > 1) return;
+    details.append(h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'values of ' + title }, h('table', {},
+      h('thead', {}, h('tr', {}, titles.map(t => h('th', { scope: 'col' }, t)))),
+      h('tbody', {}, rows().map(([name, ...cells]) => h('tr', {}, h('th', { scope: 'row' }, name), cells.map(v => h('td', {}, v))))))));
+  });
+  return details;
 }
 
 const heightOf = options => options.height || 210;
@@ -272,7 +285,8 @@ function bars(histogram, options) {
   const svg = s('svg', { class: 'chart', height: options.height, role: 'img', tabindex: '0', 'aria-label': `Latency of ${histogram.name}: p50 ${seconds(latency.p50)}, p90 ${seconds(latency.p90)}, p99 ${seconds(latency.p99)}, longest ${seconds(latency.max)}` });
   const c = { svg, t: [], curves: [], bands: [], options: { linked: false } };
   c.draw = () => drawBars(c, histogram, options);
-  figure.append(svg);
+  const edge = i => seconds(10 ** ((histogram.first + i) / histogram.perDecade));
+  figure.append(svg, values('latency of ' + histogram.name, ['latency', 'requests'], () => histogram.counts.flatMap((n, i) => (n ? [[`${edge(i)} to ${edge(i + 1)}`, count(n)]] : []))));
   svg.chart = c;
   charts.add(c);
   widths.observe(svg);

@@ -135,16 +135,16 @@ type Logs struct {
 // OTLP says what was sent to an OpenTelemetry collector while the run went on.
 type OTLP struct {
 	URL    string     `json:"url"`
-	Spans  OTLPCounts `json:"spans"`
-	Logs   OTLPCounts `json:"logs"`
-	Points OTLPCounts `json:"points"`
+	Spans  SentCounts `json:"spans"`
+	Logs   SentCounts `json:"logs"`
+	Points SentCounts `json:"points"`
 }
 
-// OTLPCounts say what became of the items of one signal: Sent were taken by the
+// SentCounts say what became of the items of one signal: Sent were taken by the
 // collector, Refused were not, and Dropped could not be sent. Trouble is what the
 // collector, or the way to it, said last; empty if all went well. Waiting are those of
 // a system that still runs.
-type OTLPCounts struct {
+type SentCounts struct {
 	Sent    int64  `json:"sent"`
 	Dropped int64  `json:"dropped"`
 	Refused int64  `json:"refused"`

@@ -41,7 +41,7 @@ func sentLines(o *result.OTLP) (lines []string) {
 	lines = append(lines, fmt.Sprintf("  %s, %s and %s sent", plural64(o.Spans.Sent, "span"), plural64(o.Logs.Sent, "log line"), plural64(o.Points.Sent, "data point")))
 	for _, signal := range []struct {
 		name   string
-		counts *result.OTLPCounts
+		counts *result.SentCounts
 	}{{"spans", &o.Spans}, {"log lines", &o.Logs}, {"data points", &o.Points}} {
 		c := signal.counts
 		text := ""

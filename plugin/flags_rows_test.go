@@ -238,6 +238,10 @@ func systemRows() []flagRow {
 		{"up", "otlp", "-f $FREE --on local", "--otlp http://localhost:4317", "", refused},
 		{"up", "otlp", "-f $FREE --dry-run", "--otlp $SERVER", "", refused},
 		{"up", "otlp", "-f $SYSTEM --on local --update", "--otlp $SERVER", "", refused},
+		{"up", "fluent", "-f $FREE --on local --dry-run", "--fluent tcp://127.0.0.1:24224", "", `^with --fluent tcp://`},
+		{"up", "fluent", "-f $FREE --on local", "--fluent http://127.0.0.1:9880", "", refused},
+		{"up", "fluent", "-f $FREE --dry-run", "--fluent 127.0.0.1", "", refused},
+		{"up", "fluent", "-f $SYSTEM --on local --update", "--fluent 127.0.0.1", "", refused},
 		{"up", "trace-sample", "-f $FREE --on local --dry-run --otlp $SERVER", "--trace-sample 50%", "", ` --trace-sample 0\.5$`},
 		{"up", "trace-sample", "-f $FREE --on local", "--trace-sample 50%", "", refused},
 		{"up", "trace-sample", "-f $FREE --on local --otlp $SERVER", "--trace-sample 2", "", refused},
@@ -581,6 +585,9 @@ func runRows() []flagRow {
 		row("otlp", "--on local", "--otlp localhost:4318", "", refused)
 		row("otlp", "--on local", "--otlp http://localhost:4317", "", refused)
 		row("otlp", "--on local --dry-run", "--otlp $SERVER", "", refused)
+		row("fluent", "--on local -v", "--fluent tcp://127.0.0.1:1", "", `Logs to tcp://127\.0\.0\.1:1`)
+		row("fluent", "--on local", "--fluent http://127.0.0.1:9880", "", refused)
+		row("fluent", "--on local --dry-run", "--fluent 127.0.0.1", "", refused)
 		row("prometheus", "--on local", "--prometheus no-such-program", "", `asking "no-such-program" for its version`)
 		row("prometheus", "--on kind", "--prometheus /usr/bin/prometheus", "", refused)
 		row("prometheus", "--detach", "--prometheus http://127.0.0.1:1", "", refused)

@@ -66,7 +66,7 @@ func TestEveryFlagActsOrIsRefused(t *testing.T) {
 		}
 	}
 	// These runs take ten seconds, by flags that `run outage` has, too.
-	for _, flag := range []string{"out", "force", "report", "junit", "output", "port-base", "called-as", "dry-run", "predict", "trace-sample", "verbose", "log-format", "otlp", "prometheus", "rules"} {
+	for _, flag := range []string{"out", "force", "report", "junit", "output", "port-base", "called-as", "dry-run", "predict", "trace-sample", "verbose", "log-format", "otlp", "fluent", "prometheus", "rules"} {
 		proved["run performance --"+flag] = true
 	}
 	known := map[string]bool{}

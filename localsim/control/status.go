@@ -29,6 +29,8 @@ type Status struct {
 	// OTLP says what a collector has got of the system so far; it is absent if there
 	// is none.
 	OTLP *result.OTLP `json:"otlp,omitempty"`
+	// Fluent says the same of a receiver of logs.
+	Fluent *result.Fluent `json:"fluent,omitempty"`
 }
 
 // A ServiceStatus describes a service of a running system.

@@ -82,6 +82,8 @@ type Result struct {
 	Logs *Logs `json:"logs,omitempty"`
 	// OTLP is absent if nothing was sent to a collector.
 	OTLP *OTLP `json:"otlp,omitempty"`
+	// Fluent is absent if no lines of logs were sent by the forward protocol.
+	Fluent *Fluent `json:"fluent,omitempty"`
 	// Alerts is absent where no Prometheus watched the run.
 	Alerts *Alerts `json:"alerts,omitempty"`
 	// Tail is absent where the system was not watched after the load.
@@ -135,21 +137,28 @@ type Logs struct {
 // OTLP says what was sent to an OpenTelemetry collector while the run went on.
 type OTLP struct {
 	URL    string     `json:"url"`
-	Spans  OTLPCounts `json:"spans"`
-	Logs   OTLPCounts `json:"logs"`
-	Points OTLPCounts `json:"points"`
+	Spans  SentCounts `json:"spans"`
+	Logs   SentCounts `json:"logs"`
+	Points SentCounts `json:"points"`
 }
 
-// OTLPCounts say what became of the items of one signal: Sent were taken by the
-// collector, Refused were not, and Dropped could not be sent. Trouble is what the
-// collector, or the way to it, said last; empty if all went well. Waiting are those of
+// SentCounts say what became of the items of one kind: Sent were taken by the
+// receiver, Refused were not, and Dropped could not be sent. Trouble is what the
+// receiver, or the way to it, said last; empty if all went well. Waiting are those of
 // a system that still runs.
-type OTLPCounts struct {
+type SentCounts struct {
 	Sent    int64  `json:"sent"`
 	Dropped int64  `json:"dropped"`
 	Refused int64  `json:"refused"`
 	Waiting int64  `json:"waiting,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
+}
+
+// Fluent says which lines of logs a receiver of Fluentd's forward protocol has
+// acknowledged while the run went on.
+type Fluent struct {
+	Address string     `json:"address"`
+	Lines   SentCounts `json:"lines"`
 }
 
 // Environment is the machine that the experiment was driven from.

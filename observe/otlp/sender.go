@@ -26,6 +26,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/observe/outbox"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -81,9 +82,9 @@ func ParseURL(text string) (*url.URL, error) {
 // goroutines at once.
 type Sender struct {
 	url     string
-	spans   *pipe[span.Span]
-	logs    *pipe[logline.Line]
-	metrics *pipe[point]
+	spans   *outbox.Box[span.Span]
+	logs    *outbox.Box[logline.Line]
+	metrics *outbox.Box[point]
 	client  *http.Client
 	account account
 }
@@ -119,35 +120,26 @@ func New(o Options, origin trace.Origin) (*Sender, error) {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Queue == 0 {
-		o.Queue = 1 << 16
-	}
-	if o.Every == 0 {
-		o.Every = time.Second
-	}
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
-	}
-	if o.Patience == 0 {
-		o.Patience = 10 * time.Second
 	}
 	return o
 }
 
 // Spans sends spans. The slice may be used again.
-func (s *Sender) Spans(spans []span.Span) { s.spans.add(spans) }
+func (s *Sender) Spans(spans []span.Span) { s.spans.Add(spans...) }
 
 // Line sends a line of a log.
-func (s *Sender) Line(l logline.Line) { s.logs.add([]logline.Line{l}) }
+func (s *Sender) Line(l logline.Line) { s.logs.Add(l) }
 
 // Observe sends the figures of services and clients, which an event of a run may tell.
-func (s *Sender) Observe(event runner.Event) { s.metrics.add(s.account.observe(event)) }
+func (s *Sender) Observe(event runner.Event) { s.metrics.Add(s.account.observe(event)...) }
 
 // Close sends what is left, as far as the collector takes it within the patience of
 // the options or until ctx ends, and says what became of everything.
 func (s *Sender) Close(ctx context.Context) *result.OTLP {
 	var closing sync.WaitGroup
-	for _, end := range []func(context.Context){s.spans.close, s.logs.close, s.metrics.close} {
+	for _, end := range []func(context.Context){s.spans.Close, s.logs.Close, s.metrics.Close} {
 		closing.Go(func() { end(ctx) })
 	}
 	closing.Wait()
@@ -157,5 +149,5 @@ func (s *Sender) Close(ctx context.Context) *result.OTLP {
 
 // Sums says what has become of everything so far.
 func (s *Sender) Sums() *result.OTLP {
-	return &result.OTLP{URL: s.url, Spans: s.spans.sums(), Logs: s.logs.sums(), Points: s.metrics.sums()}
+	return &result.OTLP{URL: s.url, Spans: s.spans.Sums(), Logs: s.logs.Sums(), Points: s.metrics.Sums()}
 }

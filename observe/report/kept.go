@@ -27,42 +27,64 @@ func keptLines(r *result.Result) (lines []string) {
 	return lines
 }
 
-// PrintSent says what a collector has got; nothing for nil.
-func PrintSent(w io.Writer, o *result.OTLP) {
+// PrintSent says what a collector and a receiver of logs have got; nothing of nil.
+func PrintSent(w io.Writer, o *result.OTLP, f *result.Fluent) {
 	if o != nil {
 		fmt.Fprintf(w, "%s\n%s\n", sentTitle(o), strings.Join(sentLines(o), "\n"))
+	}
+	if f != nil {
+		fmt.Fprintf(w, "%s\n%s\n", forwardedTitle(f), strings.Join(forwardedLines(f), "\n"))
 	}
 }
 
 func sentTitle(o *result.OTLP) string { return "Collector " + o.URL }
+
+func forwardedTitle(f *result.Fluent) string { return "Logs to " + f.Address }
+
+// forwardedLines say what a receiver of logs got.
+func forwardedLines(f *result.Fluent) []string {
+	lines := []string{fmt.Sprintf("  %s acknowledged", plural64(f.Lines.Sent, "log line"))}
+	if text := missing(&f.Lines); text != "" {
+		lines = append(lines, "  log lines: "+text)
+	}
+	return lines
+}
 
 // sentLines say what a collector got.
 func sentLines(o *result.OTLP) (lines []string) {
 	lines = append(lines, fmt.Sprintf("  %s, %s and %s sent", plural64(o.Spans.Sent, "span"), plural64(o.Logs.Sent, "log line"), plural64(o.Points.Sent, "data point")))
 	for _, signal := range []struct {
 		name   string
-		counts *result.OTLPCounts
+		counts *result.SentCounts
 	}{{"spans", &o.Spans}, {"log lines", &o.Logs}, {"data points", &o.Points}} {
-		c := signal.counts
-		text := ""
-		switch {
-		case c.Dropped > 0 && c.Refused > 0:
-			text = fmt.Sprintf("  %s: %s dropped, %s refused", signal.name, count(c.Dropped), count(c.Refused))
-		case c.Dropped > 0:
-			text = fmt.Sprintf("  %s: %s dropped", signal.name, count(c.Dropped))
-		case c.Refused > 0:
-			text = fmt.Sprintf("  %s: %s refused", signal.name, count(c.Refused))
-		case c.Waiting > 0 && c.Trouble != "":
-			text = fmt.Sprintf("  %s: %s waiting", signal.name, count(c.Waiting))
-		default:
-			continue
+		if text := missing(signal.counts); text != "" {
+			lines = append(lines, "  "+signal.name+": "+text)
 		}
-		if c.Trouble != "" {
-			text += ": " + c.Trouble
-		}
-		lines = append(lines, text)
 	}
 	return lines
+}
+
+// missing says how many items were not taken, and why; "" if all is well. Those that
+// wait are told of only if there is trouble: some always do.
+func missing(c *result.SentCounts) string {
+	var words []string
+	if c.Dropped > 0 {
+		words = append(words, count(c.Dropped)+" dropped")
+	}
+	if c.Refused > 0 {
+		words = append(words, count(c.Refused)+" refused")
+	}
+	if c.Waiting > 0 && c.Trouble != "" {
+		words = append(words, count(c.Waiting)+" waiting")
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	text := strings.Join(words, ", ")
+	if c.Trouble != "" {
+		text += ": " + c.Trouble
+	}
+	return text
 }
 
 func countOf(n int64, one, many string) string {

@@ -40,6 +40,9 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	if r.OTLP != nil {
 		s.section(sentTitle(r.OTLP), sentLines(r.OTLP))
 	}
+	if r.Fluent != nil {
+		s.section(forwardedTitle(r.Fluent), forwardedLines(r.Fluent))
+	}
 	s.checks()
 	if _, err := io.WriteString(w, s.text.String()); err != nil {
 		return fmt.Errorf("printing the summary: %w", err)

@@ -1,5 +1,5 @@
 // Package outlet sends what systems show while they run to where their users look at
-// it, such as an OpenTelemetry collector.
+// it: to an OpenTelemetry collector, and to Fluentd.
 package outlet
 
 import (

@@ -11,6 +11,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/observe/forward/forwardtest"
 	"github.com/microsim-dev/kubectl-microsim/observe/otlp/otlptest"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -24,11 +25,11 @@ func TestCollectorGetsWhatTheResultHas(t *testing.T) {
 	}
 	for _, target := range []string{"virtual", "local"} {
 		t.Run(target, func(t *testing.T) {
-			c := otlptest.New(t, nil)
+			c, logs := otlptest.New(t, nil), forwardtest.Listen(t, &forwardtest.Receiver{}, "tcp", "127.0.0.1:0")
 			dir := filepath.Join(t.TempDir(), "out")
 			var out, talk strings.Builder
 			cmd := New(cli.Streams{In: strings.NewReader(string(text)), Out: &out, Err: &talk})
-			cmd.SetArgs([]string{"-f", "-", "--on", target, "--otlp", c.URL, "--out", dir, "--trace-sample", "1", "-v"})
+			cmd.SetArgs([]string{"-f", "-", "--on", target, "--otlp", c.URL, "--fluent", "tcp://" + logs.Place, "--out", dir, "--trace-sample", "1", "-v"})
 			if err := cmd.ExecuteContext(t.Context()); err != nil {
 				t.Fatalf("%v\n%s", err, talk.String())
 			}
@@ -49,6 +50,12 @@ func TestCollectorGetsWhatTheResultHas(t *testing.T) {
 			}
 			if got := len(c.Logs()); got < r.Logs.Lines || int64(got) != o.Logs.Sent {
 				t.Errorf("%d log records have arrived, the result has %d lines and says that %d were sent", got, r.Logs.Lines, o.Logs.Sent)
+			}
+			if f := r.Fluent; f == nil || f.Lines != (result.SentCounts{Sent: o.Logs.Sent}) || int64(len(logs.Events())) != o.Logs.Sent {
+				t.Errorf("%d events have arrived of %d lines, the result says %+v", len(logs.Events()), o.Logs.Sent, f)
+			}
+			if !strings.Contains(out.String(), "Logs to tcp://"+logs.Place) {
+				t.Errorf("the summary says nothing of the receiver of logs:\n%s", out.String())
 			}
 			if diff := cmp.Diff(answersOf(&r), answersSent(c)); diff != "" {
 				t.Errorf("the answers of the result (-) and those that were sent (+) differ:\n%s", diff)

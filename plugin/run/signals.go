@@ -2,14 +2,17 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -21,12 +24,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
-// signals are what a run keeps, and sends to a collector, beside figures: the traces
+// signals are what a run keeps, and sends to others, beside figures: the traces
 // of its requests, and what its services log.
 type signals struct {
-	logs  runLogs
-	otlp  outlet.Collector
-	share unit.Share
+	logs   runLogs
+	otlp   outlet.Collector
+	fluent outlet.Receiver
+	share  unit.Share
 	// wanted says that somebody gets the traces.
 	wanted bool
 	// changed says that the share was typed.
@@ -44,22 +48,26 @@ func (s *signals) AddFlags(cmd *cobra.Command) {
 	s.share = span.DefaultShare
 	s.logs.AddFlags(cmd)
 	s.otlp.AddFlags(cmd, "while the run goes on")
+	s.fluent.AddFlags(cmd, "while the run goes on")
 	cmd.Flags().Var(&s.share, traceSampleFlag, "share of the requests whose traces are kept, such as 1% or 0.01; those of requests that fail are kept, too; 0 makes none")
 }
 
 // Validate finds out whether traces are wanted, and tells the services.
 func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	if o.dryRun {
-		if err := cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", outlet.OTLPFlag); err != nil {
+		if err := cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", outlet.OTLPFlag, outlet.FluentFlag); err != nil {
 			return err
 		}
 	}
-	if err := s.otlp.Validate(flags); err != nil {
+	if err := errors.Join(s.otlp.Validate(flags), s.fluent.Validate(flags)); err != nil {
 		return err
 	}
-	s.otlp.Paced = o.target.Virtual()
-	if s.otlp.Wanted() {
-		s.logs.more = s.otlp.Line
+	s.otlp.Paced, s.fluent.Paced = o.target.Virtual(), o.target.Virtual()
+	if s.otlp.Wanted() || s.fluent.Wanted() {
+		s.logs.more = func(l logline.Line) {
+			s.otlp.Line(l)
+			s.fluent.Line(l)
+		}
 	}
 	if err := s.logs.Validate(o, flags); err != nil {
 		return err
@@ -86,7 +94,7 @@ func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 
 // args are the flags of a run inside the cluster.
 func (s *signals) args() []string {
-	args := append(s.logs.args(), s.otlp.Args()...)
+	args := slices.Concat(s.logs.args(), s.otlp.Args(), s.fluent.Args())
 	if s.changed {
 		args = append(args, "--"+traceSampleFlag, s.share.String())
 	}
@@ -98,6 +106,7 @@ func (s *signals) Observe(event runner.Event) {
 	if begun, ok := event.(runner.Deploying); ok {
 		s.origin = trace.Origin{System: begun.System, Target: begun.Target, Version: version.String()}
 		s.otlp.Begin(s.origin)
+		s.fluent.Begin(begun.System)
 		s.logs.begin(begun.System)
 		if s.wanted {
 			s.store = trace.NewStore(s.otlp.Spans)
@@ -147,9 +156,9 @@ func (s *signals) summary() *result.Traces {
 // end ends a run, and tells its result, which may be nil, what there is of its traces
 // and logs.
 func (s *signals) end(ctx context.Context, r *result.Result) {
-	sent := s.otlp.End(ctx)
+	sent, forwarded := s.otlp.End(ctx), s.fluent.End(ctx)
 	if r != nil {
-		r.Traces, r.Logs, r.OTLP = s.summary(), s.logs.summary(), sent
+		r.Traces, r.Logs, r.OTLP, r.Fluent = s.summary(), s.logs.summary(), sent, forwarded
 	}
 }
 

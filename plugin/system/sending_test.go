@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
+	"github.com/microsim-dev/kubectl-microsim/observe/forward/forwardtest"
 	"github.com/microsim-dev/kubectl-microsim/observe/otlp/otlptest"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -185,6 +186,32 @@ func TestUpSendsToACollector(t *testing.T) {
 	}
 }
 
+// So does a receiver of logs, beside a collector and without one.
+func TestUpForwardsLogs(t *testing.T) {
+	r := forwardtest.Listen(t, &forwardtest.Receiver{}, "tcp", "127.0.0.1:0")
+	var talk screen
+	status, end := inForeground(t, &talk, "--fluent", r.Place, "-v")
+	if f := status.Fluent; f == nil || f.Address != "tcp://"+r.Place || status.OTLP != nil {
+		t.Errorf("the status tells %+v of the receiver", f)
+	}
+	ask(t, status, 7)
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	requests := map[string]int{}
+	for _, e := range r.Events() {
+		if record, _ := e.Record.(map[string]any); record["msg"] == "request" {
+			requests[e.Tag]++
+		}
+	}
+	if len(requests) != 2 || requests["microsim.pair.front"] != 7 || requests["microsim.pair.back"] != 7 {
+		t.Errorf("the lines of requests that have arrived are %v", requests)
+	}
+	if want := fmt.Sprintf("Logs to tcp://%s\n  %d log lines acknowledged\n", r.Place, len(r.Events())); !strings.Contains(talk.String(), want) || strings.Contains(talk.String(), "Collector") {
+		t.Errorf("it is not said %q, but:\n%s", want, talk.String())
+	}
+}
+
 // So it is of one in the background, until it is taken down.
 func TestUpInTheBackgroundSendsToACollector(t *testing.T) {
 	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
@@ -227,7 +254,7 @@ func TestUpWithoutItsCollector(t *testing.T) {
 		return err == nil && strings.Contains(status.OTLP.Points.Trouble, "connection refused")
 	})
 	var told strings.Builder
-	report.PrintSent(&told, status.OTLP)
+	report.PrintSent(&told, status.OTLP, nil)
 	if status.OTLP.Points.Waiting == 0 || !strings.Contains(told.String(), " waiting: sending to the collector") {
 		t.Errorf("the status says %+v:\n%s", status.OTLP, told.String())
 	}

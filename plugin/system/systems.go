@@ -191,9 +191,9 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	if err := output.Table(streams.Out, titles, rows); err != nil {
 		return err
 	}
-	if status.OTLP != nil {
+	if status.OTLP != nil || status.Fluent != nil {
 		fmt.Fprintln(streams.Out)
-		report.PrintSent(streams.Out, status.OTLP)
+		report.PrintSent(streams.Out, status.OTLP, status.Fluent)
 	}
 	if len(status.Faults) > 0 {
 		fmt.Fprintln(streams.Out)

@@ -20,7 +20,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
-	"github.com/microsim-dev/kubectl-microsim/plugin/outlet"
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
@@ -92,7 +91,7 @@ system by its name.`,
 	o.local.Tell = true
 	o.sending.AddFlags(cmd)
 	flags.BoolVar(&o.frameworks, "frameworks", false, "serve services by the runtimes that their language and framework name, such as those of a Simulation")
-	cli.OnlyOn(flags, []string{"local"}, "detach", "update", "frameworks", outlet.OTLPFlag, traceSampleFlag)
+	cli.OnlyOn(flags, []string{"local"}, append(sendingFlags(), "detach", "update", "frameworks")...)
 	flags.StringVar(&o.dryRun, "dry-run", "none", "only say what would be done: none, client, or server, which has the cluster check it")
 	flags.Lookup("dry-run").NoOptDefVal = "client"
 	cli.CompleteFlag(cmd, "dry-run", "none", "client", "server")
@@ -138,14 +137,14 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 		return cli.Refuse(flags, "are not of the system, which is all that --dry-run prints with --output: leave them out, or --output", settings()...)
 	case o.update:
 		return cli.Refuse(flags, "are decided when a system starts, and --update changes one that runs: leave them out, or take the system down first",
-			append(o.sending.flags(), "isolation", "port-base", "seed", "verbose", "log-format", "detach")...)
+			append(sendingFlags(), "isolation", "port-base", "seed", "verbose", "log-format", "detach")...)
 	}
 	return nil
 }
 
 // settings are the flags that say how a system is started, and not what it is.
 func settings() []string {
-	return []string{"seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout", outlet.OTLPFlag, traceSampleFlag}
+	return append(sendingFlags(), "seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout")
 }
 
 func (o *upOptions) run(ctx context.Context, args []string) error {

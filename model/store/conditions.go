@@ -198,8 +198,6 @@ func canReally(t *topology.Service, settings *topology.Store, f *fault.Fault) er
 		return fmt.Errorf("a real server of kind %s cannot be told to; write engine: embedded", t.Kind)
 	case f.Probability > 0 && f.Probability < 1:
 		return errors.New("a real server fails for all operations or for none; write probability: 1, or engine: embedded")
-	case f.Args.Operation != "":
-		return errors.New("a real server does not tell operations apart; leave operation out, or write engine: embedded")
 	}
 	return nil
 }

@@ -401,7 +401,6 @@ func TestRealServersFailAsAWhole(t *testing.T) {
 	for want, f := range map[string]fault.Fault{
 		"":                     {Type: fault.LockWait, Probability: 1},
 		"write probability: 1": {Type: fault.LockWait, Probability: 0.5},
-		"leave operation out":  {Type: fault.LockWait, Probability: 1, Args: fault.Args{Operation: "write"}},
 	} {
 		if err := Can(real, &f); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", f, err, want)

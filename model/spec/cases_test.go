@@ -104,3 +104,26 @@ func TestMissesAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsOfRealStoresAreChecked reads faults that real data stores have no means for.
+func TestFaultsOfRealStoresAreChecked(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "real-store-faults.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = Read("real-store-faults.yaml", file)
+	for _, want := range []string{
+		`11:52: system.services[3].store.retries: the driver of mongodb sends a read again once at most`,
+		`15:12: faults[1].type: fault type "replica-lag" is not possible on "mine": a real server of kind postgres cannot be told to`,
+		`16:12: faults[2].type: fault type "lock-wait" is not possible on "mine": a real server fails for all operations or for none`,
+		`17:12: faults[3].type: fault type "failover" is not possible on "given": its server, at 127.0.0.1:6379, is not ours to change`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("there is no %q in\n%v", want, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "faults[0]") {
+		t.Errorf("a fault that the server has means for is refused: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,8 +150,10 @@ func Can(t *topology.Service, f *fault.Fault) error {
 	case entry.Layer != fault.InStore:
 		return nil
 	}
-	if t.StoreSettings().Engine == topology.Real {
-		return fmt.Errorf("fault type %q is not possible on %q: a real server cannot be told to; write engine: embedded, or break the way to it, such as with net-delay or refuse", f.Type, t.Name)
+	if settings := t.StoreSettings(); settings.Engine == topology.Real {
+		if err := canReally(t, &settings, f); err != nil {
+			return fmt.Errorf("fault type %q is not possible on %q: %w, or break the way to it, such as with net-delay or refuse", f.Type, t.Name, err)
+		}
 	}
 	lacks := ""
 	switch {
@@ -167,6 +170,34 @@ func Can(t *topology.Service, f *fault.Fault) error {
 	}
 	if lacks != "" {
 		return fmt.Errorf("fault type %q is not possible on %q: %s %s", f.Type, t.Name, t.Kind, lacks)
+	}
+	return nil
+}
+
+// RealFaults lists the faults that servers of a kind can be put under by their own
+// means.
+func RealFaults(kind topology.Kind) []fault.Type {
+	switch kind {
+	case topology.Redis:
+		return []fault.Type{exhausted, readOnly, fault.CacheFlush, noAuth, noSpace}
+	case topology.Postgres, topology.MySQL:
+		return []fault.Type{exhausted, readOnly, noAuth, lockedRow}
+	case topology.Memcached:
+		return []fault.Type{fault.CacheFlush}
+	default:
+		return nil
+	}
+}
+
+// canReally says why a real server cannot have a fault.
+func canReally(t *topology.Service, settings *topology.Store, f *fault.Fault) error {
+	switch {
+	case settings.Address != "":
+		return fmt.Errorf("its server, at %s, is not ours to change; leave address out to start one", settings.Address)
+	case !slices.Contains(RealFaults(t.Kind), f.Type):
+		return fmt.Errorf("a real server of kind %s cannot be told to; write engine: embedded", t.Kind)
+	case f.Probability > 0 && f.Probability < 1:
+		return errors.New("a real server fails for all operations or for none; write probability: 1, or engine: embedded")
 	}
 	return nil
 }

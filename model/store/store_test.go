@@ -371,7 +371,8 @@ func TestStoresKeepTheirBounds(t *testing.T) {
 
 func TestCan(t *testing.T) {
 	redis, web := service(topology.Redis, topology.Store{}), topology.NewService("web")
-	real := service(topology.Redis, topology.Store{Engine: topology.Real, Address: "127.0.0.1:6379"})
+	given := service(topology.Redis, topology.Store{Engine: topology.Real, Address: "127.0.0.1:6379"})
+	real := service(topology.Redis, topology.Store{Engine: topology.Real})
 	cache := service(topology.Memcached, topology.Store{})
 	for _, tt := range []struct {
 		service *topology.Service
@@ -383,12 +384,26 @@ func TestCan(t *testing.T) {
 		{redis, fault.Latency, "write slow-query"},
 		{&web, fault.SlowQuery, "write latency"}, {&web, fault.Latency, ""},
 		{real, fault.SlowQuery, "write engine: embedded"}, {real, fault.NetDelay, ""}, {real, fault.Kill, "not ours to stop"},
+		{real, fault.Failover, ""}, {real, fault.ReplicaLag, "cannot be told to"}, {given, fault.Failover, "at 127.0.0.1:6379, is not ours to change"}, {given, fault.NetDelay, ""},
 		{cache, fault.Failover, "memcached has no replicas"}, {cache, fault.CacheFlush, ""},
 		{service(topology.MySQL, topology.Store{}), fault.CacheFlush, "mysql is no cache"}, {service(topology.MySQL, topology.Store{}), fault.LockWait, ""},
 	} {
 		err := Can(tt.service, &fault.Fault{Type: tt.fault})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s on %s %s: %v, want %q", tt.fault, tt.service.Kind, tt.service.StoreSettings().Engine, err, tt.want)
+		}
+	}
+}
+
+// A real server is not told what it cannot tell apart.
+func TestRealServersFailAsAWhole(t *testing.T) {
+	real := service(topology.Postgres, topology.Store{Engine: topology.Real})
+	for want, f := range map[string]fault.Fault{
+		"":                     {Type: fault.LockWait, Probability: 1},
+		"write probability: 1": {Type: fault.LockWait, Probability: 0.5},
+	} {
+		if err := Can(real, &f); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", f, err, want)
 		}
 	}
 }

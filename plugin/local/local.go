@@ -25,6 +25,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 	"github.com/microsim-dev/kubectl-microsim/workload/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/console"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
 )
 
@@ -204,7 +205,7 @@ func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Serve
 // the state directory.
 func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Server, error) {
 	return store.New(store.Config{
-		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Logger: logger.With("system", s.System),
+		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Console: console.Open, Logger: logger.With("system", s.System),
 	})
 }
 

@@ -29,8 +29,7 @@ func (s *Server) ControlHandler() http.Handler {
 	mux.HandleFunc("GET "+control.FaultsPath, s.admin(func(http.ResponseWriter, *http.Request) (any, error) { return s.Faults(), nil }))
 	mux.HandleFunc("PUT "+control.FaultsPath+"/{id}", s.admin(s.putFault))
 	mux.HandleFunc("DELETE "+control.FaultsPath+"/{id}", s.admin(func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		s.ClearFault(r.PathValue("id"))
-		return nil, nil
+		return nil, s.ClearFault(r.PathValue("id"))
 	}))
 	mux.HandleFunc("GET "+control.UnreachablePath, s.admin(func(http.ResponseWriter, *http.Request) (any, error) { return []string{}, nil }))
 	mux.HandleFunc("PUT "+control.PeersPath, s.admin(func(w http.ResponseWriter, r *http.Request) (any, error) {

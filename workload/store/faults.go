@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -17,6 +18,8 @@ type runningFault struct {
 	since    time.Time
 	deadline time.Time
 	timer    *time.Timer
+	// acted counts what it has done to a real server's clients.
+	acted atomic.Int64
 }
 
 // AddFault lets a fault act from now on, until it is cleared or the deadline has
@@ -45,34 +48,52 @@ func (s *Server) AddFault(id string, f fault.Fault, deadline time.Time) error {
 		return fmt.Errorf("adding fault %q: %w", id, err)
 	}
 	r := &runningFault{id: id, fault: f.WithDefaults(), since: now, deadline: deadline}
+	if s.real {
+		return s.addReal(r)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return fmt.Errorf("adding fault %q: %w", id, errEnded)
 	}
 	s.removeFault(id)
-	s.faults = append(s.faults, r)
-	if !deadline.IsZero() {
-		r.timer = time.AfterFunc(deadline.Sub(now), func() { s.clear(r) })
-	}
+	s.list(r)
 	if s.model.Apply(id, f, s.now()) {
 		s.cut()
 	}
 	s.conditionsChanged()
-	s.log.Info("fault applied", "fault", id, "type", f.Type, "probability", float64(f.Probability))
 	return nil
 }
 
-// ClearFault ends a fault. One that has ended already, or never was, is no error.
-func (s *Server) ClearFault(id string) {
+// list adds a fault to those that act, and lets it end at its deadline. The caller holds
+// mu.
+func (s *Server) list(r *runningFault) {
+	s.faults = append(s.faults, r)
+	if !r.deadline.IsZero() {
+		r.timer = time.AfterFunc(time.Until(r.deadline), func() { s.clear(r) })
+	}
+	s.log.Info("fault applied", "fault", r.id, "type", r.fault.Type, "probability", float64(r.fault.Probability))
+}
+
+// ClearFault ends a fault. One that has ended already, or never was, is no error. An
+// error says that a real server stays as the fault has made it.
+func (s *Server) ClearFault(id string) error {
+	if s.real {
+		return s.clearReal(func(r *runningFault) bool { return r.id == id })
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removeFault(id)
 	s.conditionsChanged()
+	return nil
 }
 
 // clear ends this very fault, not another that has taken its id.
 func (s *Server) clear(r *runningFault) {
+	if s.real {
+		_ = s.clearReal(func(other *runningFault) bool { return other == r }) // it is logged
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if slices.Contains(s.faults, r) {
@@ -99,16 +120,19 @@ func (s *Server) removeFault(id string) {
 		if r.timer != nil {
 			r.timer.Stop()
 		}
-		s.log.Info("fault cleared", "fault", r.id, "type", r.fault.Type, "hits", s.hits(id))
+		s.log.Info("fault cleared", "fault", r.id, "type", r.fault.Type, "hits", s.hits(r))
 		return true
 	})
 	s.model.Clear(id)
 }
 
 // hits is how often a fault has acted. The caller holds mu.
-func (s *Server) hits(id string) int64 {
+func (s *Server) hits(r *runningFault) int64 {
+	if s.real {
+		return r.acted.Load()
+	}
 	for _, c := range s.model.Conditions() {
-		if c.ID == id {
+		if c.ID == r.id {
 			return c.Hits()
 		}
 	}
@@ -129,7 +153,7 @@ func (s *Server) Faults() []control.Injection {
 	list := make([]control.Injection, 0, len(s.faults))
 	for _, r := range s.faults {
 		list = append(list, control.Injection{
-			ID: r.id, Fault: r.fault, Since: r.since, Deadline: r.deadline, Hits: s.hits(r.id),
+			ID: r.id, Fault: r.fault, Since: r.since, Deadline: r.deadline, Hits: s.hits(r),
 			Replicas: []string{fmt.Sprintf("%s/%d", s.cfg.Service.Name, s.cfg.Replica)},
 		})
 	}

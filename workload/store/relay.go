@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
 
@@ -54,14 +55,20 @@ func (s *Server) prepare(ctx context.Context) (undo func(context.Context) error,
 	if s.cfg.Prepare == nil {
 		return nil, nil
 	}
+	t := s.behindRelay()
+	if undo, err = s.cfg.Prepare(ctx, t, s.cfg.Seed); err != nil {
+		return undo, fmt.Errorf("filling the server of store %q: %w", t.Name, err)
+	}
+	return undo, nil
+}
+
+// behindRelay is the store at the address of its real server.
+func (s *Server) behindRelay() *topology.Service {
 	t := s.cfg.Service
 	settings := t.StoreSettings()
 	settings.Address = s.relay
 	t.Store = &settings
-	if undo, err = s.cfg.Prepare(ctx, &t, s.cfg.Seed); err != nil {
-		return undo, fmt.Errorf("filling the server of store %q: %w", t.Name, err)
-	}
-	return undo, nil
+	return &t
 }
 
 // startDaemon starts a server of our own. Its items go with its data.
@@ -81,9 +88,10 @@ func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err
 		case <-ctx.Done():
 		}
 	}()
-	stop = func() {
+	stop = func() { //nolint:contextcheck // ctx may have ended
 		unwatch()
 		<-watched
+		s.endBreaking()
 		if err := d.Stop(); err != nil {
 			s.log.Error("the server of the store leaves something behind", "error", err)
 		}
@@ -95,6 +103,9 @@ func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err
 			s.forget(undo)
 			stopDaemon()
 		}
+	}
+	if err == nil {
+		err = s.openConsole(ctx)
 	}
 	if err != nil {
 		stop()
@@ -117,6 +128,9 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 
 // serveRelay is the front of real engines.
 func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
+	if s.breaking.wait(ctx) != nil {
+		return
+	}
 	server, err := dial(ctx, s.relay)
 	if err != nil {
 		s.log.Warn("the server of the store is not reached", "address", s.relay, "error", err)

@@ -125,6 +125,9 @@ func (t *tally) commands(to io.Writer, from io.Reader) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !t.lost {
+			if operation.Writes() {
+				t.s.met(metWrite)
+			}
 			t.asks = append(t.asks, asked{operation, forwarded.at})
 			t.more.Signal()
 		}
@@ -191,6 +194,10 @@ func (t *tally) answered(refused bool) {
 	code := store.OK
 	if refused {
 		code = store.NotUnderstood
+		t.s.met(metRefusal)
+		if a.operation.Writes() {
+			t.s.met(metRefusedWrite)
+		}
 	}
 	t.s.metrics.count(a.operation, code, t.s.now()-a.at)
 }

@@ -40,6 +40,9 @@ type Config struct {
 	// Prepare gives a real server the items of the store, and returns what takes
 	// them back; nil leaves the server as it is.
 	Prepare func(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error)
+	// Console reaches a real server that this program has started, to put it under
+	// faults; nil means that it has none.
+	Console func(ctx context.Context, t *topology.Service) (Console, error)
 	// Logger gets faults that come and go at info level; nil means none.
 	Logger *slog.Logger
 }
@@ -64,8 +67,10 @@ type Server struct {
 	real  bool
 	relay string
 	// daemon is the real server, if this program has started it.
-	daemon  *daemon.Daemon
-	metrics *metrics
+	daemon *daemon.Daemon
+	// breaking is what real faults need.
+	breaking breaking
+	metrics  *metrics
 	// intake is the memory that messages of clients may take.
 	intake *intake.Budget
 	began  time.Time
@@ -163,6 +168,9 @@ func (s *Server) take(conn net.Conn) bool {
 		s.conns[conn] = true
 	}
 	s.mu.Unlock()
+	if s.real {
+		s.met(metConnection)
+	}
 	if ok {
 		return true
 	}

@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,5 +306,71 @@ func TestMongoKeepsTimes(t *testing.T) {
 	}).Err()
 	if err == nil || !strings.Contains(err.Error(), "MaxTimeMSExpired") {
 		t.Errorf("it ends as %v", err)
+	}
+}
+
+// closing stands before a store, and closes each connection on which a find comes.
+func closing(t *testing.T, behind string) (address string, finds *atomic.Int64) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	finds = &atomic.Int64{}
+	serve := func(client net.Conn) {
+		defer client.Close()
+		store, err := net.Dial("tcp", behind)
+		if err != nil {
+			return
+		}
+		defer store.Close()
+		go func() {
+			defer client.Close()
+			_, _ = io.Copy(client, store)
+		}()
+		b := make([]byte, 64<<10)
+		for {
+			n, err := client.Read(b)
+			if err != nil {
+				return
+			}
+			if bytes.Contains(b[:n], []byte("\x02find\x00")) {
+				finds.Add(1)
+				return
+			}
+			if _, err := store.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return ln.Addr().String(), finds
+}
+
+// mongo-driver sends a read again once, if it is let, and not until its time is over.
+func TestMongoRetriesOnce(t *testing.T) {
+	_, behind := serve(t, storeService(topology.MongoDB, topology.Store{Items: 5}))
+	for retries := range 2 {
+		address, finds := closing(t, behind)
+		d := connect(t, storeService(topology.MongoDB, topology.Store{Retries: retries, Timeout: 10_000 * ms}))
+		q := store.Query{Operation: topology.OpRead, Item: "item:1"}
+		if _, err := d.Do(t.Context(), address, &q); store.Class(err) != outcome.ConnectionError {
+			t.Errorf("%d retries: %v", retries, err)
+		}
+		if n := finds.Load(); n != int64(1+retries) {
+			t.Errorf("with %d retries, %d finds came", retries, n)
+		}
+		if n := d.Usage().Retries; n != int64(retries) {
+			t.Errorf("of %d retries %d are counted", retries, n)
+		}
 	}
 }

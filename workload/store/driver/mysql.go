@@ -20,7 +20,7 @@ const (
 func mariadb(caller string) *language {
 	return &language{
 		open: func(address string) (*sql.DB, error) {
-			connector, err := mysql.NewConnector(mysqlConfig(caller, address))
+			connector, err := mysql.NewConnector(MySQLConfig(caller, address))
 			if err != nil {
 				return nil, fmt.Errorf("reaching a store at %q: %w", address, err)
 			}
@@ -50,9 +50,9 @@ func mariadb(caller string) *language {
 	}
 }
 
-// mysqlConfig is that of one connection. Values are put into the text, which makes
+// MySQLConfig is that of one connection to a store at an address (host:port). Values are put into the text, which makes
 // each operation one message.
-func mysqlConfig(caller, address string) *mysql.Config {
+func MySQLConfig(caller, address string) *mysql.Config {
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = mysqlUser, "tcp", address, mysqlDatabase
 	c.InterpolateParams, c.MultiStatements, c.Collation = true, true, "utf8mb4_bin"

@@ -21,7 +21,7 @@ const postgresUser = "postgres"
 func postgres(caller string) *language {
 	return &language{
 		open: func(address string) (*sql.DB, error) {
-			config, err := postgresConfig(caller, address)
+			config, err := PostgresConfig(caller, address)
 			if err != nil {
 				return nil, err
 			}
@@ -53,9 +53,9 @@ func postgres(caller string) *language {
 	}
 }
 
-// postgresConfig is that of one connection. The simple protocol makes each operation
+// PostgresConfig is that of one connection to a store at an address (host:port). The simple protocol makes each operation
 // one message, and prepares nothing that a failover would make void.
-func postgresConfig(caller, address string) (*pgx.ConnConfig, error) {
+func PostgresConfig(caller, address string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", postgresUser, address, postgresUser))
 	if err != nil {
 		return nil, fmt.Errorf("reaching a store at %q: %w", address, err)

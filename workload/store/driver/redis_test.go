@@ -372,21 +372,13 @@ func base(t testing.TB) string {
 }
 
 // Real servers that are started for a store are filled, answer the driver through the
-// relay, which counts, and are gone with their data at the end.
+// relay, which counts, fail as the embedded engine does, and are gone with their data
+// at the end.
 func TestRealServers(t *testing.T) {
 	for _, kind := range kinds() {
 		t.Run(string(kind), func(t *testing.T) {
-			if err := daemon.Check(kind); err != nil {
-				t.Skip(err)
-			}
-			t.Setenv("TMPDIR", base(t))
-			service := storeService(kind, topology.Store{Engine: topology.Real, Items: 1500})
-			s, address := serve(t, service)
-			for end := time.Now().Add(time.Minute); !ready(s); time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("it is not ready")
-				}
-			}
+			settings := topology.Store{Items: 1500, Timeout: 700 * ms}
+			s, service, address := serveReal(t, kind, settings)
 			d := connect(t, service)
 			for item, want := range map[string]bool{"item:1499": true, "item:1500": false} {
 				q := store.Query{Operation: topology.OpRead, Item: item}
@@ -414,6 +406,7 @@ func TestRealServers(t *testing.T) {
 					}
 				}
 			}
+			failsAlike(t, s, service, address)
 		})
 	}
 }

@@ -33,7 +33,7 @@ func (c *client) find(asked *command) (bson.D, error) {
 	}
 	f, limit, batch := choice{all: true}, int64(0), int64(-1)
 	err = asked.fields(func(name string, v bson.RawValue) (bool, error) {
-		ok := true
+		var ok bool
 		switch name {
 		case "filter":
 			doc, isDoc := v.DocumentOK()

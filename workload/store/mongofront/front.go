@@ -57,7 +57,7 @@ func Serve(ctx context.Context, conn net.Conn, e Engine, budget *intake.Budget) 
 		if h.length > in.Buffered() {
 			_ = conn.SetReadDeadline(time.Now().Add(messagePatience))
 		}
-		if !c.exchange(&h, in, conn, budget) {
+		if !c.exchange(&h, in, conn, budget) { //nolint:contextcheck // the client has it
 			return
 		}
 	}

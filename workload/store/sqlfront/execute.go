@@ -43,7 +43,7 @@ type refusal struct {
 func run(e Engine, list []statement, each func(*result) error) (*refusal, error) {
 	for i := 0; i < len(list); i++ {
 		if transaction := list[i:]; isTransaction(transaction) {
-			if refused, err := runTransaction(e, transaction[:4], each); refused != nil || err != nil {
+			if refused, err := runTransaction(e, transaction[:4], each); refused != nil || err != nil { //nolint:gosec // it has four
 				return refused, err
 			}
 			i += 3

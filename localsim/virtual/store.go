@@ -160,6 +160,21 @@ func (w *world) reachedAgain(e event) {
 	}
 }
 
+// losesOperation reports whether a driver sends an operation over a connection that was
+// closed while nobody used it. The others look before they do. The driver of MongoDB
+// closes its other connections then.
+func (w *world) losesOperation(s *service, p *connPool) bool {
+	switch s.topology.Kind {
+	case topology.MongoDB:
+		p.idle = nil
+		return true
+	case topology.Memcached:
+		return true
+	default:
+		return false
+	}
+}
+
 // reach sends an operation over a connection of the pool, or over a new one.
 func (w *world) reach(i int32) {
 	att, gen := w.attempts.at(i), w.attempts.gens[i]
@@ -169,6 +184,11 @@ func (w *world) reach(i int32) {
 	for n := len(p.idle); n > 0 && !t.open; n = len(p.idle) {
 		t.epoch, p.idle = p.idle[n-1], p.idle[:n-1]
 		t.open = t.epoch == r.store.epoch
+		if !t.open && w.losesOperation(s, p) {
+			att.fresh, att.failure = false, broken
+			w.k.After(w.machine.Latency, event{answered, i, gen})
+			return
+		}
 	}
 	delay := time.Duration(0)
 	if att.fresh = !t.open; att.fresh {

@@ -209,3 +209,16 @@ func TestPoolsAreGivenBack(t *testing.T) {
 		}
 	}
 }
+
+// TestDriversLoseOperations cuts the clients of a store that is there again at once.
+// Drivers that look at a connection before they use it see nothing of that.
+func TestDriversLoseOperations(t *testing.T) {
+	for kind, loses := range map[topology.Kind]bool{topology.Redis: false, topology.Postgres: false, topology.MongoDB: true} {
+		e := withStore(kind, topology.Store{}, fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Microsecond)}})
+		e.System.Services[0].Endpoints[0].Steps[0].Call.Writes = 0
+		got := edge(run(t, e), experiment.During).Outcomes[outcome.ConnectionError]
+		if (got > 0) != loses || got > 20 {
+			t.Errorf("with the driver of %s, %d operations are lost", kind, got)
+		}
+	}
+}

@@ -557,7 +557,7 @@ func (w *world) outcomeOfRoute(att *attempt, op *behave.Op) exec.Event {
 	switch reason := att.response.reason; {
 	case e.Class == outcome.HTTPError && reason != "":
 		e.Err = fmt.Errorf("%w: %s", e.Err, reason)
-	case e.Class != outcome.OK && e.Class != outcome.HTTPError:
+	case e.Class != outcome.OK && e.Class != outcome.HTTPError && e.Class != outcome.Malformed:
 		e.Err = fmt.Errorf("%s: %w", e.Class, e.Err)
 	}
 	return e

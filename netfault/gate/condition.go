@@ -246,7 +246,7 @@ func (c Reorder) check(datagrams bool) error {
 	case !(c.Share > 0 && c.Share <= 1):
 		return fmt.Errorf("share is %v; it must be more than 0 and at most 1", c.Share)
 	case c.By <= 0:
-		return fmt.Errorf("By is %v; it must be longer than the distance between datagrams that are to overtake", c.By)
+		return fmt.Errorf("the delay is %v; it must be longer than the distance between datagrams, so that some overtake", c.By)
 	}
 	return nil
 }

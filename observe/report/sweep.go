@@ -83,15 +83,17 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 	return nil
 }
 
-// plusMinus prints a mean and half the width of its interval.
+// plusMinus prints a mean and half the width of its interval, or the ends of an interval
+// of which the mean is not the middle: times are compared as ratios.
 func plusMinus(f *result.Figure, format func(float64) string) cell {
-	switch {
-	case f == nil:
-		return cell{unknown, dim}
-	case f.High == nil:
-		return cell{format(f.Mean), plain}
+	if f == nil || f.High == nil {
+		return mean(f, format)
 	}
-	return cell{format(f.Mean) + "±" + format(*f.High-f.Mean), plain}
+	half := format(*f.High - f.Mean)
+	if half != format(f.Mean-*f.Low) {
+		return figure(f, format)
+	}
+	return cell{format(f.Mean) + "±" + half, plain}
 }
 
 // KneeText says where a knee is, and how sure that is.

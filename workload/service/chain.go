@@ -217,14 +217,18 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replica
 			err = tooLong(o.Keep)
 		}
 	}
-	if err == nil && a.Status < 400 && !isObject(a.Body) {
+	switch {
+	case err != nil || a.Status >= 400 || isObject(a.Body):
+	case a.Status >= 300:
+		err = fmt.Errorf("%w: %d %s leads elsewhere, where no chain is sent", outcome.ErrMalformed, a.Status, http.StatusText(a.Status))
+	default:
 		err = fmt.Errorf("%w: it is no JSON object", outcome.ErrMalformed)
 	}
 	class = outcome.Of(a.Status, err)
 	switch {
 	case class == outcome.HTTPError:
 		err = fmt.Errorf("it answered %d %s%s", a.Status, http.StatusText(a.Status), reasons(a.Body))
-	case err != nil:
+	case err != nil && class != outcome.Malformed: // which says so itself
 		err = fmt.Errorf("%s: %w", class, err)
 	}
 	return a, class, err

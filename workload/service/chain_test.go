@@ -88,3 +88,13 @@ func TestFailedHopsDegradeTheServicesAbove(t *testing.T) {
 		}
 	}
 }
+
+// An answer that leads elsewhere is no chain's answer, and says what it is.
+func TestRedirectsOfRoutesAreNamed(t *testing.T) {
+	back := callee(t, func(_ int64, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) })
+	_, url := start(t, Config{Service: topology.NewService("front"), Peers: map[string][]string{"back": {back}}})
+	answer := post(t, url+"/", `{"designation":"front","routes":[{"designation":"back"}]}`).response(t)
+	if want := "calling back: the answer is malformed: 302 Found leads elsewhere, where no chain is sent"; len(answer.Errors) != 1 || answer.Errors[0] != want {
+		t.Errorf("got the errors %q, want %q", answer.Errors, want)
+	}
+}

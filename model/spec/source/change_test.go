@@ -61,6 +61,9 @@ func FuzzChange(f *testing.F) {
 			f.Add(text, uint64(i))
 		}
 	}
+	for i := range uint64(20) {
+		f.Add([]byte(plainText(rand.New(rand.NewPCG(i, 4)))), i)
+	}
 	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
 		if _, err := changeAtRandom(rand.New(rand.NewPCG(seed, 2)), "fuzz.yaml", text); err != nil {
 			t.Error(err)

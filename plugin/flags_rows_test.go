@@ -208,6 +208,7 @@ func fileRows() []flagRow {
 		{"gate", "config", "--listen nowhere --upstream 127.0.0.1:1", "--config no-such-file", "", `no-such-file`},
 		{"gate", "seed", "--listen nowhere --upstream 127.0.0.1:1", "--seed x", "", `"x" for "--seed"`},
 		{"calibrate", "output", "", "-o wide", "", refused},
+		{"calibrate", "runtime", "", "--runtime rails", "--runtime cobol", `there is no runtime "rails"`},
 		{"runner", "namespace", "", "-n x", "", `reading "`},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/calibration"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // Calibrated is a machine with the costs that were measured on a real one. What a
@@ -20,6 +21,12 @@ func Calibrated(c *calibration.Calibration) Machine {
 	}
 	for _, q := range costs.Lateness {
 		m.Lateness = append(m.Lateness, Late{q.Share, time.Duration(math.Round(q.Seconds * 1e9))})
+	}
+	for _, r := range c.Runtimes {
+		if m.Runtimes == nil {
+			m.Runtimes = map[topology.RuntimeName]RuntimeCosts{}
+		}
+		m.Runtimes[topology.RuntimeName(r.Name)] = RuntimeCosts{max(0, measured(r.Processor)), max(0, measured(r.Call)), max(0, measured(r.Start))}
 	}
 	return m
 }

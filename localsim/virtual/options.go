@@ -17,6 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/logline"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -101,6 +102,17 @@ type Machine struct {
 	// AcceptQueue is the length of an accept queue that the file leaves to the
 	// system.
 	AcceptQueue int
+	// Runtimes are what services take that other programs than the agent serve.
+	Runtimes map[topology.RuntimeName]RuntimeCosts
+}
+
+// RuntimeCosts are what a service takes in a runtime.
+type RuntimeCosts struct {
+	// Request takes the place of RequestCPU. Call is the processor time of a call at
+	// its caller, beside what is counted at the callee for both.
+	Request, Call time.Duration
+	// Start takes the place of StartTime.
+	Start time.Duration
 }
 
 // WithDefaults fills in the fields that are zero. Negative ones mean none.
@@ -113,7 +125,7 @@ func (m Machine) WithDefaults() Machine {
 		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, CPUUnit: or(m.CPUUnit, time.Millisecond),
 		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskRate: cmp.Or(m.DiskRate, 200e6),
 		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, 5*time.Second),
-		AcceptQueue: cmp.Or(m.AcceptQueue, 4096),
+		AcceptQueue: cmp.Or(m.AcceptQueue, 4096), Runtimes: m.Runtimes,
 	}
 }
 

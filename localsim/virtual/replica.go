@@ -100,11 +100,16 @@ const (
 func (w *world) addReplica(s *service, number int) {
 	t := &s.topology
 	r := &replica{service: s.index, number: number, detected: unnoticed, idle: map[int32][]idleConn{}}
+	quota := 0.0
 	if t.Resources != nil {
 		r.limit = int64(t.Resources.MemoryLimit)
-		if t.Resources.CPULimit > 0 {
-			r.group = w.addGroup(float64(t.Resources.CPULimit), int32(len(w.replicas)))
-		}
+		quota = float64(t.Resources.CPULimit)
+	}
+	if s.oneProcessor && (quota == 0 || quota > 1) {
+		quota = 1
+	}
+	if quota > 0 {
+		r.group = w.addGroup(quota, int32(len(w.replicas)))
 	}
 	i := int32(len(w.replicas))
 	s.replicas = append(s.replicas, i)
@@ -220,7 +225,7 @@ func (w *world) replicaStep(e event) {
 	case down:
 		r.state, r.since = starting, w.now()
 		r.restarts++
-		r.timer = w.k.After(w.machine.StartTime, event{replicaStep, e.a, 0})
+		r.timer = w.k.After(w.services[w.replicas[e.a].service].startTime, event{replicaStep, e.a, 0})
 	case starting:
 		w.startMachine(w.services[r.service], r)
 		r.state, r.since, r.detected = up, w.now(), unnoticed

@@ -177,7 +177,7 @@ func (w *world) arrive(e event) {
 	w.come(w.services[r.service])
 	sv.state = working
 	sv.faults = r.faults
-	cost := w.machine.RequestCPU
+	cost := w.services[r.service].requestCPU
 	if sv.fresh {
 		cost += w.machine.ConnectionCPU
 	}

@@ -21,6 +21,9 @@ type strand struct {
 	call    int32 // calling, -1 if none
 	timer   des.Timer
 	onCPU   bool
+	// paid is the call that begins when the job on a processor is done; nil if that is
+	// work.
+	paid *behave.Op
 	// work is what the job on a processor needs.
 	work time.Duration
 	// burden is how many processors the work of another kind keeps busy.
@@ -76,7 +79,9 @@ func (w *world) run(i int32, a exec.Action) {
 			w.fork(i)
 			return
 		case exec.MakeCall:
-			w.makeCall(i, a.Op)
+			if !w.payForCall(i, a.Op) {
+				w.makeCall(i, a.Op)
+			}
 			return
 		default: // Mark, Wait, BreakOff
 			if a.Kind != exec.Mark {
@@ -110,8 +115,25 @@ func (w *world) stepDone(e event) {
 
 func (w *world) finishStep(i int32) {
 	s := w.strands.at(i)
+	if op := s.paid; op != nil {
+		s.paid = nil
+		w.makeCall(i, op)
+		return
+	}
 	w.unburden(s)
 	w.next(i, exec.Event{Kind: exec.Done})
+}
+
+// payForCall begins what a call costs its caller; false if that is nothing.
+func (w *world) payForCall(i int32, op *behave.Op) bool {
+	s := w.strands.at(i)
+	r := w.replicas[w.servings.at(s.serving).replica]
+	if s.work = w.services[r.service].callCPU; s.work <= 0 {
+		return false
+	}
+	s.paid, s.onCPU = op, true
+	w.cpu.Add(int(r.group), w.now(), s.work, i)
+	return true
 }
 
 // work begins work; false if there is nothing to do.

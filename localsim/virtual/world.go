@@ -149,6 +149,11 @@ type service struct {
 	plan     *behave.Service
 	topology topology.Service
 	replicas []int32
+	// requestCPU is the processor time of a request beside its work, callCPU what a
+	// call adds at its caller, startTime that of a process; oneProcessor bounds what a
+	// replica uses.
+	requestCPU, callCPU, startTime time.Duration
+	oneProcessor                   bool
 	// ready are those that callers choose from.
 	ready []int32
 	// calls are the callees of the sites of the plan, targets the endpoints that
@@ -221,10 +226,14 @@ func (w *world) addService(i int32, t *topology.Service) error {
 	if !t.ObeysContract() {
 		return fmt.Errorf("playing system %q: how long the program of service %q takes is not known in virtual time; leave %s out and describe its work, or run the system for real", w.exp.System.Name, t.Name, t.Badge())
 	}
+	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}, requestCPU: w.machine.RequestCPU, startTime: w.machine.StartTime}
 	if r, ok := t.Foreign(); ok {
-		return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name)
+		costs, measured := w.machine.Runtimes[r.Name]
+		if !measured {
+			return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; measure it with `kubectl microsim calibrate --runtime %s`, use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name, r.Name)
+		}
+		s.requestCPU, s.callCPU, s.startTime, s.oneProcessor = costs.Request, costs.Call, costs.Start, r.OneProcessor
 	}
-	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}}
 	if t.Kind.IsStore() {
 		s.store = t.StoreSettings()
 	}

@@ -33,6 +33,21 @@ type Calibration struct {
 	// Load is how busy the measuring kept the processors, as a share.
 	Load  float64 `json:"load"`
 	Costs Costs   `json:"costs"`
+	// Runtimes are the costs in runtimes that were measured, too.
+	Runtimes []RuntimeCosts `json:"runtimes,omitempty"`
+}
+
+// RuntimeCosts are what a service takes that another program than the agent serves.
+// Times are in seconds.
+type RuntimeCosts struct {
+	Name string `json:"name"`
+	// Processor is the processor time of a request and its answer, beside the work of
+	// the service, at both of its ends. Call is that of a call at its caller, beside
+	// Costs.Processor, which the callee counts.
+	Processor float64 `json:"processorSeconds"`
+	Call      float64 `json:"callSeconds"`
+	// Start is how long a process takes from its start until it is ready.
+	Start float64 `json:"startSeconds"`
 }
 
 // A Machine is the one that was measured.
@@ -120,7 +135,30 @@ func (c *Calibration) Validate() (problems problem.List) {
 		problems.AddHint("costs.diskBytesPerSecond", "write bytes per second, at least 1", "a rate of %v is not possible", costs.DiskRate)
 	}
 	costs.validateLateness(&problems)
+	c.validateRuntimes(&problems)
 	return problems
+}
+
+func (c *Calibration) validateRuntimes(problems *problem.List) {
+	seen := map[string]bool{}
+	for i, r := range c.Runtimes {
+		path := problem.Index("runtimes", i)
+		if r.Name == "" || seen[r.Name] {
+			problems.AddHint(path+".name", "name each runtime once", "the name %q is empty, or there twice", r.Name)
+		}
+		seen[r.Name] = true
+		for _, t := range []struct {
+			name    string
+			seconds float64
+		}{{"processorSeconds", r.Processor}, {"startSeconds", r.Start}} {
+			if !(t.seconds >= 1e-9) || t.seconds > longest {
+				problems.AddHint(path+"."+t.name, "write seconds, from 1e-9 to 60", "%v seconds are not possible", t.seconds)
+			}
+		}
+		if !(r.Call >= 0) || r.Call > longest {
+			problems.AddHint(path+".callSeconds", "write seconds, from 0 to 60", "%v seconds are not possible", r.Call)
+		}
+	}
 }
 
 func (c *Costs) validateLateness(problems *problem.List) {

@@ -25,21 +25,23 @@ type Runtime struct {
 	Level int
 	// OneThread says that a replica answers nobody while it works on its processor.
 	OneThread bool
+	// OneProcessor says that a replica uses no more than one processor.
+	OneProcessor bool
 }
 
 // Runtimes lists the runtimes there are, the agent first.
 func Runtimes() []Runtime {
 	return []Runtime{
-		{Agent, "go", "net/http", 3, false},
-		{"gin", "go", "gin", 2, false},
-		{"express", "node", "express", 2, true},
-		{"fastify", "node", "fastify", 2, true},
-		{"hono", "bun", "hono", 2, true},
-		{"flask", "python", "flask", 2, false},
-		{"fastapi", "python", "fastapi", 2, false},
-		{"spring-boot", "java", "spring-boot", 2, false},
-		{"axum", "rust", "axum", 2, false},
-		{"actix", "rust", "actix", 2, false},
+		{Agent, "go", "net/http", 3, false, false},
+		{"gin", "go", "gin", 2, false, false},
+		{"express", "node", "express", 2, true, true},
+		{"fastify", "node", "fastify", 2, true, true},
+		{"hono", "bun", "hono", 2, true, true},
+		{"flask", "python", "flask", 2, false, true},
+		{"fastapi", "python", "fastapi", 2, false, true},
+		{"spring-boot", "java", "spring-boot", 2, false, false},
+		{"axum", "rust", "axum", 2, false, false},
+		{"actix", "rust", "actix", 2, false, false},
 	}
 }
 

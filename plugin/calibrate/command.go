@@ -19,7 +19,9 @@ import (
 type options struct {
 	streams cli.Streams
 	out     string
-	output  cli.Output
+	// runtimes are measured, too.
+	runtimes []string
+	output   cli.Output
 }
 
 // New is the command `calibrate`.
@@ -35,8 +37,12 @@ have the costs of a small virtual machine.
 
 It takes about 12 seconds, and 20 at most. Services are started on this machine, and put under a load on
 the loopback network that keeps the processors busy for about 30 % of the time, since those of an idle
-machine are slow to wake up. What else runs meanwhile disturbs it.`,
+machine are slow to wake up. What else runs meanwhile disturbs it.
+
+With --runtime, what a request, a call and a start take in these runtimes is measured, too, for about ten
+seconds each. Systems with such services can then be played in virtual time.`,
 		Example: `  kubectl microsim calibrate
+  kubectl microsim calibrate --runtime express,flask
   kubectl microsim calibrate --out other.json
   kubectl microsim run shop --on virtual --calibration other.json`,
 		Args: cobra.NoArgs,
@@ -49,6 +55,7 @@ machine are slow to wake up. What else runs meanwhile disturbs it.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.out, "out", "", "the file that is written (default that which runs in virtual time read by themselves)")
+	flags.StringSliceVar(&o.runtimes, "runtime", nil, "runtimes to measure, too, which are installed: names, separated by commas")
 	o.output.AddFlags(cmd, cli.Templates()...)
 	return cmd
 }
@@ -67,7 +74,11 @@ func (o *options) run(ctx context.Context) error {
 	if err := mayWrite(path); err != nil {
 		return err
 	}
-	c, err := Measure(ctx, o.say)
+	named, err := checkRuntimes(ctx, o.runtimes)
+	if err != nil {
+		return err
+	}
+	c, err := Measure(ctx, o.say, named...)
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
@@ -112,6 +123,9 @@ func Table(w io.Writer, c *calibration.Calibration) error {
 	}
 	for _, text := range late {
 		rows = append(rows, []string{"sleep, late by", text})
+	}
+	for _, r := range c.Runtimes {
+		rows = append(rows, []string{"request in " + r.Name + ", of a processor", seconds(r.Processor)}, []string{"call by " + r.Name + ", of a processor", seconds(r.Call)}, []string{"start of " + r.Name, seconds(r.Start)})
 	}
 	return cli.PrintTable(w, []string{"WHAT IT TAKES", c.Where()}, rows)
 }

@@ -73,7 +73,26 @@ func measured() topology.System {
 
 // Measure calibrates this machine, with services in this process. It puts load on
 // loopback only, and tells what it does.
-func Measure(ctx context.Context, say func(string)) (*calibration.Calibration, error) {
+func Measure(ctx context.Context, say func(string), named ...topology.RuntimeName) (*calibration.Calibration, error) {
+	c, err := measureMachine(ctx, say)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range named {
+		say("runtime " + string(name))
+		costs, err := measureRuntime(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("calibrating: measuring runtime %s: %w", name, err)
+		}
+		c.Runtimes = append(c.Runtimes, costs)
+	}
+	if problems := c.Validate(); len(problems) > 0 {
+		return nil, fmt.Errorf("calibrating: what was measured makes no sense: %w", problems.Err())
+	}
+	return c, nil
+}
+
+func measureMachine(ctx context.Context, say func(string)) (*calibration.Calibration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Longest, fmt.Errorf("it was not done within %s: is the machine, or its disk, busy?", Longest))
 	defer cancel()
 	c := &calibration.Calibration{
@@ -81,7 +100,7 @@ func Measure(ctx context.Context, say func(string)) (*calibration.Calibration, e
 		Machine: calibration.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()},
 	}
 	say("starts of processes")
-	start, err := startTime(ctx)
+	start, err := startTime(ctx, topology.NewService("leaf"), starts)
 	if err != nil {
 		return nil, fmt.Errorf("calibrating: measuring the start of a process: %w", err)
 	}
@@ -90,19 +109,16 @@ func Measure(ctx context.Context, say func(string)) (*calibration.Calibration, e
 	if c.Load, err = measureLoad(ctx, say, &c.Costs); err != nil {
 		return nil, fmt.Errorf("calibrating: %w", err)
 	}
-	if problems := c.Validate(); len(problems) > 0 {
-		return nil, fmt.Errorf("calibrating: what was measured makes no sense: %w", problems.Err())
-	}
 	return c, nil
 }
 
 // startTime is the median time that a process of a service takes until it is ready.
-func startTime(ctx context.Context) (time.Duration, error) {
+func startTime(ctx context.Context, service topology.Service, starts int) (time.Duration, error) {
 	l := local.Flags{Isolation: string(localsim.Process)}
 	var times []time.Duration
 	for range starts {
 		began := time.Now()
-		_, end, err := deploy(ctx, l, topology.System{Name: "calibration", Services: []topology.Service{topology.NewService("leaf")}})
+		_, end, err := deploy(ctx, l, topology.System{Name: "calibration", Services: []topology.Service{service}})
 		took := time.Since(began)
 		if err = errors.Join(err, end()); err != nil {
 			return 0, err
@@ -134,7 +150,7 @@ func deploy(ctx context.Context, l local.Flags, s topology.System) (*bench, func
 	if err != nil {
 		return nil, end, err
 	}
-	b := &bench{target: runner.LoadTarget{System: &s, URLs: map[string][]string{}, Seed: 1}}
+	b := &bench{deployment: d, target: runner.LoadTarget{System: &s, URLs: map[string][]string{}, Seed: 1}}
 	for _, r := range replicas {
 		b.target.URLs[r.Service] = append(b.target.URLs[r.Service], r.URL)
 	}
@@ -143,7 +159,8 @@ func deploy(ctx context.Context, l local.Flags, s topology.System) (*bench, func
 
 // A bench is a system that runs, to be loaded.
 type bench struct {
-	target runner.LoadTarget
+	deployment runner.Deployment
+	target     runner.LoadTarget
 	// fresh lets each request make its own connection.
 	fresh bool
 }

@@ -16,6 +16,9 @@ type Duration time.Duration
 // ParseDuration reads a duration in the format of Duration. A part of a
 // nanosecond is cut off.
 func ParseDuration(s string) (Duration, error) {
+	if d, ok := plainDuration(s); ok {
+		return d, nil
+	}
 	ns, ok := nanoseconds(s)
 	switch {
 	case !ok:
@@ -24,6 +27,22 @@ func ParseDuration(s string) (Duration, error) {
 		return 0, fmt.Errorf("duration %q is out of range: write at most 106751d", s)
 	}
 	return Duration(ns.Int64()), nil
+}
+
+// plainDuration reads a whole number of up to five digits with one unit, which nearly
+// all durations of files are, without exact fractions. A large file has thousands.
+func plainDuration(s string) (Duration, bool) {
+	const mostDigits = 5 // days of so many digits are in range
+	n, digits := 0, 0
+	for digits < len(s) && digits <= mostDigits && s[digits] >= '0' && s[digits] <= '9' {
+		n = 10*n + int(s[digits]-'0')
+		digits++
+	}
+	length, known := timeUnit(s[digits:])
+	if digits == 0 || digits > mostDigits || !known {
+		return 0, false
+	}
+	return Duration(time.Duration(n) * length), true
 }
 
 func nanoseconds(s string) (*big.Int, bool) {

@@ -150,6 +150,23 @@ func TestTextRoundTrip(t *testing.T) {
 
 // FuzzParseDuration holds the parser against that of time, which takes the same
 // units but days and min.
+// What is read without exact fractions is what they give.
+func TestPlainDurationsAreExact(t *testing.T) {
+	for _, number := range []string{"", "0", "00", "7", "007", "99999", "100000", "1.5", "-3", "12x"} {
+		for _, unit := range []string{"", "ns", "us", "µs", "ms", "s", "m", "min", "h", "d", "w", "mins", "s1"} {
+			text := number + unit
+			plain, ok := plainDuration(text)
+			exact, exactly := nanoseconds(text)
+			if ok && (!exactly || exact.Int64() != int64(plain)) {
+				t.Errorf("%q is read as %v, and exactly as %v, %v", text, plain, exact, exactly)
+			}
+			if !ok && number == "99999" && exactly && unit != "s1" {
+				t.Errorf("%q is not read without fractions", text)
+			}
+		}
+	}
+}
+
 func FuzzParseDuration(f *testing.F) {
 	for _, seed := range []string{"5mins", "1d-12h", "1h30min", ".5s", "-5s", "9223372036854775807ns", "1.0000000001s"} {
 		f.Add(seed)

@@ -159,7 +159,7 @@ function Faults({ list, title, planned = false }: { list: FaultView[]; title: st
     return <li key={f.id + n} class={acts ? 'acts' : ''} data-fault={f.id}>
       <b>{f.label}</b>{f.byHand ? <span class="tag">by hand</span> : null}
       {able ? <button type="button" disabled={taking === f.id} onClick={() => { take(f.id); void s.takeBack(f.id).then(() => take('')); }}>Take back</button> : null}
-      <p>{f.error ? <span class="bad">{f.error}</span> : f.from === null ? `planned from ${clock(f.plannedFrom)} ${f.plannedTo ? 'to ' + clock(f.plannedTo) : 'on'}` : `in force since ${clock(f.from)}${f.to === null ? '' : ` until ${clock(f.to)}`}`}
+      <p>{f.error ? <span class="bad">{f.error}</span> : f.from === null ? `planned from ${clock(f.plannedFrom)} ${f.plannedTo ? 'to ' + clock(f.plannedTo) : 'on'}` : `${f.asked === null ? '' : `asked for at ${f.asked.toFixed(1)} s, `}in force since ${f.from.toFixed(1)} s${f.to === null ? '' : ` until ${f.to.toFixed(1)} s`}`}
         {f.hits >= 0 ? ` · acted ${f.hits === 1 ? 'once' : f.hits + ' times'}` : ''}{f.effective ? ' · ' + f.effective : ''}</p>
       {f.trouble?.map(t => <p class="bad" key={t}>{t}</p>)}
       {f.from !== null ? <p class="soft">{effect(f)}</p> : null}

@@ -41,7 +41,9 @@ export function unit(root: Schema, s: Schema | undefined): string {
   const all = forms(root, s), pattern = all.map(f => f.pattern ?? '').join(' ');
   if (pattern.includes('ms')) return 'a time, such as 500ms or 2s';
   if (pattern.includes('%')) return 'a share, such as 10% or 0.1';
-  if (pattern) return 'a size, such as 64Ki';
+  if (pattern.includes('[tT]')) return 'bytes per second, such as 125k, or 1mbit';
+  if (pattern.includes('KMGTPE')) return 'a size, such as 64Ki';
+  if (pattern.includes('m?')) return 'processors, such as 0.5 or 500m';
   if (all.some(f => f.type === 'integer')) return 'a whole number';
   return all.some(f => f.type === 'number') ? 'a number' : '';
 }

@@ -76,6 +76,13 @@ export function RequestTree() {
   </section>;
 }
 
+/** A number that is taken when its field is left. What is typed stays meanwhile, though the page is drawn anew each second. */
+function Figure({ label, value, hint, most, take }: { label: string; value: number | undefined; hint: string; most?: number; take: (v: number | undefined) => void }) {
+  const [typed, type] = useState<string | null>(null);
+  return <input type="number" min="0" {...(most === undefined ? {} : { max: most })} step="any" aria-label={label} placeholder={hint} value={typed ?? value ?? ''} onInput={e => type(e.currentTarget.value)}
+    onChange={e => { const v = e.currentTarget.value; type(null); take(v === '' ? undefined : Number(v)); }} />;
+}
+
 /** A node of the tree with its fields; change takes what is to stand in its place, remove takes it away. */
 function Route({ node, known, name, change, remove }: { node: Node; known: Known[]; name: string; change: (n: Node) => void; remove?: () => void }) {
   const services = s.graph.value?.nodes.map(n => n.name).filter(n => n) ?? [], routes = node.routes ?? [];
@@ -86,7 +93,7 @@ function Route({ node, known, name, change, remove }: { node: Node; known: Known
   const add = (when: 'before' | 'after'): void => change({ ...node, faults: { ...node.faults, [when]: [...node.faults?.[when] ?? [], { type: 'latency', args: { delay: usual['delay']! } }] } });
   return <li data-route={name}>
     <div class="row"><select aria-label={'Service of ' + name} value={node.designation} onChange={e => change({ ...node, designation: e.currentTarget.value })}>{services.includes(node.designation) ? null : <option value={node.designation}>{node.designation || 'choose a service'}</option>}{services.map(n => <option key={n}>{n}</option>)}</select>
-      <label>called in <input type="number" min="0" max="100" step="any" aria-label={'Probability of ' + name + ' in percent'} placeholder="100" value={node.probability ?? ''} onChange={e => { const { probability: _, ...rest } = node, v = e.currentTarget.value; change(v === '' ? rest : { ...node, probability: Number(v) }); }} /> %</label>
+      <label>called in <Figure label={'Probability of ' + name + ' in percent'} most={100} hint="100" value={node.probability} take={v => { const { probability: _, ...rest } = node; change(v === undefined ? rest : { ...node, probability: v }); }} /> %</label>
       {remove ? <button type="button" aria-label={'Remove ' + name} onClick={remove}>✕</button> : null}</div>
     {faults('before')}{faults('after')}
     <div class="row"><button type="button" class="plain" aria-label={'Add a route below ' + name} onClick={() => change({ ...node, routes: [...routes, { designation: services.find(n => n !== node.designation) ?? node.designation }] })}>+ route</button>
@@ -99,7 +106,7 @@ function OneFault({ fault, known, name, when, change }: { fault: Fault; known: K
   const entry = known.find(k => k.type === fault.type);
   const fresh = (type: string): Fault => ({ type, args: Object.fromEntries((known.find(k => k.type === type)?.args ?? []).filter(a => a.needed || a.name === 'status').map(a => [a.name, usual[a.name] ?? 1])) });
   return <div class="row fault" title={entry?.doc}><span>⚡ {when}</span><select aria-label={'Fault ' + name} value={fault.type} onChange={e => change(fresh(e.currentTarget.value))}>{entry ? null : <option>{fault.type}</option>}{known.map(k => <option key={k.type}>{k.type}</option>)}</select>
-    {entry?.args.map(a => <label key={a.name}>{a.name} <input type="number" min="0" step="any" aria-label={`${a.name} of ${fault.type} ${name}`} placeholder={String(a.default ?? '')} value={fault.args?.[a.name] ?? ''} onChange={e => { const { [a.name]: _, ...rest } = fault.args ?? {}; change({ ...fault, args: e.currentTarget.value === '' ? rest : { ...rest, [a.name]: Number(e.currentTarget.value) } }); }} /> {a.unit}</label>)}
+    {entry?.args.map(a => <label key={a.name}>{a.name} <Figure label={`${a.name} of ${fault.type} ${name}`} hint={String(a.default ?? '')} value={fault.args?.[a.name]} take={v => { const { [a.name]: _, ...rest } = fault.args ?? {}; change({ ...fault, args: v === undefined ? rest : { ...rest, [a.name]: v } }); }} /> {a.unit}</label>)}
     <button type="button" aria-label={'Remove the fault ' + fault.type + ' ' + name} onClick={() => change(null)}>✕</button></div>;
 }
 

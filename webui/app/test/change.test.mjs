@@ -88,6 +88,50 @@ test('work, sizes, load, checks and faults are set in the panel, and only their 
   assert.deepEqual(page.problems.filter(p => !p.includes('422')), []);
 });
 
+test('from nothing by keyboard alone: made, saved, played in virtual time and on this machine, broken and mended', async t => {
+  const { page, w } = await shown(t, ['-f', 'new.yaml'], undefined, '');
+  const press = async (at, key = 'Enter') => { await at.focus(); await page.keyboard.press(key); };
+  const button = (name, within = page) => within.getByRole('button', { name, exact: true });
+  await page.waitForSelector('[data-node=web]');
+  await button('Save').waitFor();
+  await press(button('Save'));
+  const first = () => readFileSync(join(w.dir, 'new.yaml'), 'utf8');
+  await page.getByText('Saved to new.yaml.').waitFor();
+  const empty = first();
+  await page.locator('[data-part=add-service]').getByLabel('name').focus();
+  await page.keyboard.type('db');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.node[data-node=db].chosen');
+  await press(page.locator('.node[data-node=web]'));
+  await press(button('Draw a call from it'));
+  await press(page.locator('.node[data-node=db]'));
+  await page.getByRole('button', { name: 'web → db' }).waitFor();
+  await press(button('Save'));
+  await until(() => only(first(), empty).map(l => l.trim()), ['calls: [db]', '- name: db']);
+  assert.deepEqual(only(empty, first()), []);
+
+  await press(button('▶ Play'));
+  await page.waitForSelector('[aria-label="Play back"], [aria-label=Pause]', { timeout: 30000 });
+  await page.getByLabel('Where to play').focus();
+  await page.keyboard.type('on this');
+  await press(button('▶ Play'));
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  await press(page.locator('.node[data-node=db]'));
+  await page.locator('[data-part=break] select').focus();
+  await page.keyboard.type('error');
+  await press(button('Add the fault'));
+  await page.waitForSelector('[data-fault=by-hand-error-db].acts');
+  await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
+  assert.match(await page.locator('[data-fault=by-hand-error-db]').innerText(), /asked for at \d+\.\d s, in force since \d+\.\d s[\s\S]*errors .+ → \d+/);
+  await press(button('Take back'));
+  await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
+  await page.waitForFunction(() => /errors 0 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
+  await press(button('■ Stop'));
+  await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
+  assert.equal(await page.locator('.dirty').count(), 0);
+  quiet(page);
+});
+
 test('a running system is changed: more replicas, a new service, a call, and none', async t => {
   const { w, page } = await shown(t, ['-f', 'two.yaml', '--out', 'out'], undefined, sample.replace('20s', '5min'));
   await page.waitForSelector('[data-node=db]');

@@ -354,7 +354,7 @@ test('the editor completes keys, choices and services', async t => {
 });
 
 test('a request with its own route: built by clicking and by keyboard, sent, answered', async t => {
-  const { page } = await shown(t, ['-f', 'two.yaml'], undefined, sample.replace('20s', '60s'));
+  const { page } = await shown(t, ['-f', 'two.yaml'], undefined, sample.replace('20s', '5min'));
   await page.waitForSelector('[data-node=db]');
   await page.getByText('Send a request').click();
   await page.locator('[data-part=send]').getByText('virtual time takes none').waitFor();
@@ -370,6 +370,10 @@ test('a request with its own route: built by clicking and by keyboard, sent, ans
   await dialog.getByLabel('status of error before web → db').fill('418');
   await dialog.getByRole('button', { name: 'Add a fault after web', exact: true }).click();
   await dialog.getByLabel('delay of latency after web').fill('30');
+  // A second passes, and the page is drawn anew; what was typed stays.
+  const began = await page.locator('[data-state=running]').innerText();
+  await page.waitForFunction(was => document.querySelector('[data-state=running]').innerText !== was, began);
+  assert.equal(await dialog.getByLabel('delay of latency after web').inputValue(), '30');
   await dialog.getByLabel('delay of latency after web').press('Tab');
   const document = dialog.getByLabel('The request as JSON');
   await until(async () => JSON.parse(await document.inputValue()), {

@@ -110,9 +110,9 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 
 // Plan returns the objects that Up would apply to a cluster that has nothing of
 // the system. Nothing is sent.
-func (c *Cluster) Plan(system *topology.System, seed uint64) ([]apply.Object, error) {
+func (c *Cluster) Plan(ctx context.Context, system *topology.System, seed uint64) ([]apply.Object, error) {
 	namespace, explicit := apply.NamespaceOf(c.Client, system)
-	return apply.Build(c.Client, system, seed, &apply.Target{
+	return apply.Build(ctx, c.Client, system, seed, &apply.Target{
 		Namespace: namespace, Ours: !explicit, Token: kubeapi.NewToken(), Monitored: c.Config.PodMonitor != nil && *c.Config.PodMonitor,
 	})
 }

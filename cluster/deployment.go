@@ -134,6 +134,8 @@ type ServiceStatus struct {
 	Calls    []string `json:"calls"`
 	Want     int      `json:"want"`
 	Image    string   `json:"image,omitempty"`
+	// Runtime is the program that serves the service, if it is not the agent.
+	Runtime topology.RuntimeName `json:"runtime,omitempty"`
 	// Own is set if the image is one of the file, whose program is not of this project.
 	Own bool `json:"own,omitempty"`
 	// URL is where a program answers that is not of this project, outside of the
@@ -169,6 +171,9 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		status := ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Endpoint: fmt.Sprintf("http://%s.%s", service.Name, d.Namespace()),
 			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.ReplicasOf(service.Name, v),
+		}
+		if r, other := service.Foreign(); other {
+			status.Runtime = r.Name
 		}
 		deployment := deployments[service.Name]
 		if service.URL != "" {

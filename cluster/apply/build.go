@@ -9,23 +9,47 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-func Build(c *kubeapi.Client, system *topology.System, seed uint64, place *Target) ([]Object, error) {
+// Build plans the objects of a system for a place. It brings the images of the runtimes
+// to the nodes that the system needs.
+func Build(ctx context.Context, c *kubeapi.Client, system *topology.System, seed uint64, place *Target) ([]Object, error) {
+	images, err := runtimeImages(ctx, c, system)
+	if err != nil {
+		return nil, fmt.Errorf("planning system %q: %w", system.Name, err)
+	}
 	return manifest.Build(system, manifest.Options{
 		Namespace: place.Namespace, CreateNamespace: place.Ours, Image: c.Config.Image, PullPolicy: c.Config.PullPolicy,
 		Seed: seed, Token: place.Token, ServiceSpec: c.Config.ServiceSpec, PodMonitor: place.Monitored,
-		AgentArgs: c.Config.AgentArgs,
+		AgentArgs: c.Config.AgentArgs, RuntimeImages: images,
 	})
+}
+
+// runtimeImages are those of the runtimes of a system other than the agent.
+func runtimeImages(ctx context.Context, c *kubeapi.Client, system *topology.System) (map[topology.RuntimeName]string, error) {
+	images := map[topology.RuntimeName]string{}
+	for i := range system.Services {
+		s := &system.Services[i]
+		r, other := s.Foreign()
+		if !other || images[r.Name] != "" || c.Config.RuntimeImage == nil {
+			continue
+		}
+		reference, err := c.Config.RuntimeImage(ctx, r.Name)
+		if err != nil {
+			return nil, fmt.Errorf("service %q: %w", s.Name, err)
+		}
+		images[r.Name] = reference
+	}
+	return images, nil
 }
 
 // BuildFor is build for this very cluster, with what it knows.
 func BuildFor(ctx context.Context, c *kubeapi.Client, system *topology.System, seed uint64, p *Target) ([]Object, error) {
 	if c.Config.PodMonitor != nil {
 		p.Monitored = *c.Config.PodMonitor
-		return Build(c, system, seed, p)
+		return Build(ctx, c, system, seed, p)
 	}
 	var err error
 	if p.Monitored, err = HasPodMonitors(ctx, c); err != nil {
 		return nil, fmt.Errorf("planning system %q: %w", system.Name, kubeapi.Explain(err))
 	}
-	return Build(c, system, seed, p)
+	return Build(ctx, c, system, seed, p)
 }

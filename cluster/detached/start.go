@@ -104,7 +104,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 		return nil, err
 	}
 	// Report mistakes of the system now, because its pod would report them late.
-	if _, err := apply.Build(c, &e.System, e.Seed, place); err != nil {
+	if _, err := apply.Build(ctx, c, &e.System, e.Seed, place); err != nil {
 		return nil, err
 	}
 	d := &manifest.Detached{

@@ -90,8 +90,11 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	if err := program.Can(service, system.Service(t.From), f); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
-	if service.URL != "" && f.Type != fault.Unreachable {
-		return fmt.Errorf("fault %q: faults on the network act in pods of the system, and service %q is at %s; write unreachable, or run the system with --on local", f.Label(), t.Service, service.URL)
+	switch {
+	case service.URL != "":
+		return fmt.Errorf("fault %q: on a cluster faults act in pods of the system, and service %q is at %s; run the system with --on local", f.Label(), t.Service, service.URL)
+	case service.Image != "" && f.Type == fault.Unreachable:
+		return fmt.Errorf("fault %q: on a cluster service %q is a program of its own, which takes no orders; write net-partition", f.Label(), t.Service)
 	}
 	return nil
 }
@@ -187,7 +190,7 @@ func (inst *Instance) Clear(ctx context.Context, id string) error {
 		}
 	case cleared.inService():
 		err = inst.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
-			return inst.control(ctx, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
+			return inst.control(ctx, cleared.Fault.Target.Service, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
 		})
 	}
 	if err != nil {
@@ -201,7 +204,7 @@ func (inst *Instance) Clear(ctx context.Context, id string) error {
 func (inst *Instance) put(ctx context.Context, pod string, in *Injection) error {
 	f := in.Fault
 	f.Target.Replica = 0
-	return inst.control(ctx, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
+	return inst.control(ctx, f.Target.Service, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
 }
 
 // notify sends an order to every ready pod that the fault is meant for. A pod that is
@@ -259,14 +262,15 @@ func (inst *Instance) wake(ctx context.Context, pause *Injection) error {
 // that the pod does not have.
 func (inst *Instance) catchUp(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
 	var known []runner.Injection
-	if err := inst.control(ctx, p.Name, http.MethodGet, control.FaultsPath, nil, &known); err != nil {
+	service := p.Labels[manifest.ServiceLabel]
+	if err := inst.control(ctx, service, p.Name, http.MethodGet, control.FaultsPath, nil, &known); err != nil {
 		return err
 	}
 	for _, k := range known {
 		if slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == k.ID }) {
 			continue
 		}
-		if err := inst.control(ctx, p.Name, http.MethodDelete, control.FaultPath(k.ID), nil, nil); err != nil {
+		if err := inst.control(ctx, service, p.Name, http.MethodDelete, control.FaultPath(k.ID), nil, nil); err != nil {
 			return err
 		}
 	}
@@ -343,19 +347,19 @@ func (in *Injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
 // hits asks the pods how often each fault in the service has acted. A fault of
 // which no pod tells is absent.
 func (inst *Instance) hits(ctx context.Context, v *view) map[string]int64 {
-	var names []string
+	var pods []*corev1.Pod
 	for service, list := range v.Pods {
 		for i, p := range list {
 			if watch.Ready(p) && v.targeted(service, i+1) && !v.paused(service, i+1) {
-				names = append(names, p.Name)
+				pods = append(pods, p)
 			}
 		}
 	}
-	counts := make([][]runner.Injection, len(names))
+	counts := make([][]runner.Injection, len(pods))
 	// A pod that does not answer has nothing to add; that it does not is seen
 	// elsewhere.
-	_ = kubeapi.Each(len(names), func(i int) error {
-		return inst.control(ctx, names[i], http.MethodGet, control.FaultsPath, nil, &counts[i])
+	_ = kubeapi.Each(len(pods), func(i int) error {
+		return inst.control(ctx, pods[i].Labels[manifest.ServiceLabel], pods[i].Name, http.MethodGet, control.FaultsPath, nil, &counts[i])
 	})
 	sum := map[string]int64{}
 	for _, count := range counts {

@@ -157,9 +157,9 @@ func (inst *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, fau
 			continue
 		}
 		if err := inst.put(ctx, p.Name, &in); err != nil {
-			return errors.Join(err, inst.recheck(ctx, p.Name, in.ID))
+			return errors.Join(err, inst.recheck(ctx, p.Name, &in))
 		}
-		if err := inst.recheck(ctx, p.Name, in.ID); err != nil {
+		if err := inst.recheck(ctx, p.Name, &in); err != nil {
 			return err
 		}
 	}
@@ -167,12 +167,12 @@ func (inst *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, fau
 }
 
 // recheck takes a fault back that somebody has cleared while it was put.
-func (inst *Instance) recheck(ctx context.Context, pod, id string) error {
+func (inst *Instance) recheck(ctx context.Context, pod string, put *Injection) error {
 	faults, _, err := inst.recorded(ctx)
-	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == id }) {
+	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == put.ID }) {
 		return err
 	}
-	return inst.control(ctx, pod, "DELETE", control.FaultPath(id), nil, nil)
+	return inst.control(ctx, put.Fault.Target.Service, pod, "DELETE", control.FaultPath(put.ID), nil, nil)
 }
 
 // ContainerKey changes when a pod's container is started again.

@@ -52,14 +52,18 @@ func (inst *Instance) Do(req *http.Request, service string) (*http.Response, err
 	return resp, nil
 }
 
-// control sends a control request to a pod, and reads the answer where one is
+// control sends a control request to a pod of a service, and reads the answer where one is
 // wanted.
-func (inst *Instance) control(ctx context.Context, pod, method, path string, body, answer any) error {
+func (inst *Instance) control(ctx context.Context, service, pod, method, path string, body, answer any) error {
 	token, err := inst.tokenOf(ctx)
 	if err != nil {
 		return err
 	}
-	return inst.Client.Control(ctx, kubeapi.PodAddress{Namespace: inst.namespace, Name: pod, Token: token}, method, path, body, answer)
+	to := kubeapi.PodAddress{Namespace: inst.namespace, Name: pod, Token: token}
+	if s := inst.system.Service(service); s != nil {
+		to.Port = manifest.ControlPortOf(s)
+	}
+	return inst.Client.Control(ctx, to, method, path, body, answer)
 }
 
 // tokenOf returns the system's token, from its Secret when it is not known yet. No
@@ -87,7 +91,7 @@ func (inst *Instance) tokenOf(ctx context.Context) (string, error) {
 // replicas are not counted.
 func (inst *Instance) unreachable(ctx context.Context, pod string) ([]string, error) {
 	var missing []string
-	if err := inst.control(ctx, pod, http.MethodGet, control.UnreachablePath, nil, &missing); err != nil {
+	if err := inst.control(ctx, "", pod, http.MethodGet, control.UnreachablePath, nil, &missing); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(missing, func(name string) bool {
@@ -106,7 +110,11 @@ func (inst *Instance) Connected(ctx context.Context) error {
 	// Other programs cannot tell.
 	maps.DeleteFunc(pods, func(name string, _ []*corev1.Pod) bool {
 		s := inst.system.Service(name)
-		return s != nil && !s.ObeysContract()
+		if s == nil {
+			return false
+		}
+		_, other := s.Foreign()
+		return other || !s.ObeysContract()
 	})
 	return watch.AwaitConnected(ctx, pods, inst.unreachable)
 }

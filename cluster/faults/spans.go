@@ -21,6 +21,6 @@ func (inst *Instance) Spans(ctx context.Context, replica runner.Replica, q contr
 	if pod == "" {
 		return control.Spans{}, fmt.Errorf("asking %s/%d for spans: it has no pod", replica.Service, replica.Index)
 	}
-	err = inst.control(ctx, pod, http.MethodPost, control.SpansPath, q, &spans)
+	err = inst.control(ctx, replica.Service, pod, http.MethodPost, control.SpansPath, q, &spans)
 	return spans, kubeapi.Explain(err)
 }

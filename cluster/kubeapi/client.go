@@ -36,6 +36,9 @@ type Config struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// RuntimeImage brings the image of a runtime other than the agent to the nodes, and
+	// returns its reference; nil refuses systems that have others.
+	RuntimeImage func(ctx context.Context, name topology.RuntimeName) (string, error)
 	// FindImage finds the image, and how it is pulled, for helpers on pods that
 	// are not of a system of ours. It is asked where one has to be made. Where it
 	// is nil, Image is taken.

@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,14 +69,18 @@ func ServerSaid(resp *http.Response) string {
 const ControlTimeout = runner.RequestTimeout
 
 // A PodAddress is what it takes to give orders to a pod.
-type PodAddress struct{ Namespace, Name, Token string }
+type PodAddress struct {
+	Namespace, Name, Token string
+	// Port is that of its control; 0 means the agent's.
+	Port int
+}
 
 // Control sends a control request to a pod, and reads the answer unless answer
 // is nil. An answer of the pod that is not a success is a *controlhttp.StatusError.
 func (c *Client) Control(ctx context.Context, pod PodAddress, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, ControlTimeout)
 	defer cancel()
-	to, err := c.PodURL(pod.Namespace, pod.Name, manifest.ControlPort, path)
+	to, err := c.PodURL(pod.Namespace, pod.Name, cmp.Or(pod.Port, manifest.ControlPort), path)
 	if err != nil {
 		return err
 	}

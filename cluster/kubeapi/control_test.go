@@ -25,7 +25,7 @@ func TestCredentialsFollowNoRedirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Control(t.Context(), PodAddress{"shop", "cart-1", "of-the-pod"}, http.MethodGet, "/admin/faults", nil, nil)
+	err = c.Control(t.Context(), PodAddress{Namespace: "shop", Name: "cart-1", Token: "of-the-pod"}, http.MethodGet, "/admin/faults", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "307") {
 		t.Errorf("the redirect is answered with %v", err)
 	}

@@ -38,7 +38,10 @@ type Options struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
-	Seed       uint64
+	// RuntimeImages are the references of the images of other runtimes than the agent,
+	// which nodes have: they are not pulled.
+	RuntimeImages map[topology.RuntimeName]string
+	Seed          uint64
 	// AgentArgs are further arguments of the agent that serves.
 	AgentArgs []string
 	// PodMonitor has the operator of Prometheus scrape the system.
@@ -81,6 +84,9 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 		if err != nil {
 			return nil, fmt.Errorf("describing service %q for its pods: %w", s.Name, err)
 		}
+		if r, ok := s.Foreign(); ok && len(part) > maxInline {
+			return nil, fmt.Errorf("describing service %q for its pods: its %d bytes are more than the %d that runtime %s takes; leave runtime out", s.Name, len(part), maxInline, r.Name)
+		}
 		if len(part) > maxInline {
 			objects = append(objects, specConfig(system.Name, s.Name, part, &o))
 		}
@@ -113,8 +119,8 @@ func check(system *topology.System, o *Options) error {
 				problems = append(problems, fmt.Errorf("service %q: %w", s.Name, err))
 			}
 		}
-		if r, ok := s.Foreign(); ok {
-			problems = append(problems, fmt.Errorf("service %q: runtime %s runs on this machine only, yet; use --on local, or leave runtime out", s.Name, r.Name))
+		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name] == "" {
+			problems = append(problems, fmt.Errorf("service %q: no image of runtime %s is known; use --on kind or --on local, or leave runtime out", s.Name, r.Name))
 		}
 		if !serviceName.MatchString(s.Name) {
 			problems = append(problems, fmt.Errorf("service %q: Kubernetes wants names of at most 63 lower-case letters, digits and hyphens that begin with a letter; rename it", s.Name))

@@ -47,7 +47,7 @@ func service(system string, s *topology.Service, o *Options) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Selector: podSelector(system, s.Name),
 			Ports: []corev1.ServicePort{
-				{Name: "http", Port: ServicePort, TargetPort: intstr.FromString(httpPortName), Protocol: corev1.ProtocolTCP},
+				{Name: "http", Port: ServicePort, TargetPort: servingPort(s), Protocol: corev1.ProtocolTCP},
 			},
 		},
 	}
@@ -60,7 +60,7 @@ func deployment(system string, s *topology.Service, part []byte, o *Options) *ap
 		annotations = map[string]string{
 			SpecAnnotation:         fingerprint(part),
 			"prometheus.io/scrape": "true",
-			"prometheus.io/port":   fmt.Sprint(ControlPort),
+			"prometheus.io/port":   fmt.Sprint(ControlPortOf(s)),
 			"prometheus.io/path":   control.MetricsPath,
 		}
 	}
@@ -125,6 +125,9 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 	if s.Image != "" {
 		return programContainer(system, s)
 	}
+	if r, ok := s.Foreign(); ok {
+		return runtimeContainer(system, s, part, o.RuntimeImages[r.Name])
+	}
 	c := corev1.Container{
 		Name:            ContainerName,
 		Image:           o.Image,
@@ -138,9 +141,7 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 			{Name: "SERVICE_NAME", Value: s.Name},
 			{Name: "PORT", Value: fmt.Sprint(HTTPPort)},
 			{Name: "MICROSIM_SERVICE", Value: literal(string(part))},
-			{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
-			}}},
+			tokenVariable(system),
 			{Name: "MICROSIM_OWN_NETWORK", Value: "1"}, // a pod's network is its own
 		},
 		Resources:       resources(s),
@@ -163,6 +164,13 @@ func container(system string, s *topology.Service, part []byte, o *Options) core
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "spec", MountPath: specDir, ReadOnly: true})
 	}
 	return c
+}
+
+// tokenVariable has the token of the system.
+func tokenVariable(system string) corev1.EnvVar {
+	return corev1.EnvVar{Name: "MICROSIM_TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: ObjectName(system)}, Key: TokenKey,
+	}}}
 }
 
 // probe asks the probe's path at the service, or else the given one at the control

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
@@ -45,7 +46,27 @@ func PortsOf(p *corev1.Pod) Ports {
 			}
 		}
 	}
+	if ports.HTTP == 0 {
+		ports.HTTP = ports.Control // a runtime has one port for both
+	}
 	return ports
+}
+
+// ControlPortOf is where the health, metrics and control of the pods of a service are.
+// Runtimes other than the agent have them at the port of their endpoints.
+func ControlPortOf(s *topology.Service) int {
+	if _, ok := s.Foreign(); ok {
+		return HTTPPort
+	}
+	return ControlPort
+}
+
+// servingPort is the port of the pods of a service that its Service leads to.
+func servingPort(s *topology.Service) intstr.IntOrString {
+	if _, ok := s.Foreign(); ok {
+		return intstr.FromString(controlPortName)
+	}
+	return intstr.FromString(httpPortName)
 }
 
 // AgentOf returns the image of the agent that one of the Deployments of a system has,
@@ -113,6 +134,39 @@ func programProbe(p topology.Probe) *corev1.Probe {
 		result.ProbeHandler = corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString(httpPortName)}}
 	}
 	return result
+}
+
+// runtimeContainer runs a service in a runtime other than the agent. It has one port, for
+// all, and reads its token from its part of the system.
+func runtimeContainer(system string, s *topology.Service, part []byte, image string) corev1.Container {
+	at := func(p *corev1.Probe) *corev1.Probe {
+		p.HTTPGet.Port = intstr.FromString(controlPortName)
+		return p
+	}
+	c := corev1.Container{
+		Name:            ContainerName,
+		Image:           image,
+		ImagePullPolicy: corev1.PullNever,
+		Ports:           []corev1.ContainerPort{{Name: controlPortName, ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP}},
+		Env: []corev1.EnvVar{
+			{Name: "PORT", Value: strconv.Itoa(HTTPPort)},
+			tokenVariable(system),
+			{Name: "MICROSIM_SERVICE", Value: `{"token":"$(MICROSIM_TOKEN)",` + literal(string(part[1:]))},
+		},
+		Resources:       resources(s),
+		VolumeMounts:    []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}},
+		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: drainSeconds}}},
+		SecurityContext: containerSecurity(),
+		StartupProbe: at(probe(control.HealthPath, topology.Probe{
+			Period: unit.Duration(time.Second), Timeout: unit.Duration(topology.DefaultProbeTimeout), FailureThreshold: 120,
+		})),
+		ReadinessProbe: at(probe(control.ReadyPath, s.ReadinessProbe())),
+	}
+	c.Env = append(c.Env, identity(system)...)
+	if s.Liveness != nil {
+		c.LivenessProbe = at(probe(control.HealthPath, s.LivenessProbe()))
+	}
+	return c
 }
 
 // literal writes a text in which Kubernetes finds no variables of its own.

@@ -64,3 +64,43 @@ func TestPortsOfPods(t *testing.T) {
 		t.Errorf("a pod that is absent has ports %+v", got)
 	}
 }
+
+// TestRuntimesHaveOnePort wants a pod whose probes, Service and control use it.
+func TestRuntimesHaveOnePort(t *testing.T) {
+	s := system()
+	s.Services[1].Runtime = "express"
+	o := options()
+	if _, err := Build(s, o); err == nil || !strings.Contains(err.Error(), `service "db": no image of runtime express is known`) {
+		t.Errorf("without an image: %v", err)
+	}
+	o.RuntimeImages = map[topology.RuntimeName]string{"express": "microsim.dev/runtime-express:1"}
+	objects, err := Build(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(render(t, objects))
+	for _, want := range []string{
+		"image: microsim.dev/runtime-express:1", "imagePullPolicy: Never", `prometheus.io/port: "8080"`, "targetPort: control",
+		`value: '{"token":"$(MICROSIM_TOKEN)","peers"`, "containerPort: 8080\n          name: control", "path: /readyz\n            port: control",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	db := &s.Services[1]
+	if got := PortsOf(&corev1.Pod{Spec: podSpec("shop", db, []byte("{}"), &o)}); got != (Ports{HTTPPort, HTTPPort}) || ControlPortOf(db) != HTTPPort || ControlPortOf(&s.Services[0]) != ControlPort {
+		t.Errorf("its ports are %+v", got)
+	}
+}
+
+func TestLargePartsOfRuntimesAreRefused(t *testing.T) {
+	s, o := system(), options()
+	s.Services[1].Runtime = "express"
+	o.RuntimeImages = map[topology.RuntimeName]string{"express": "x"}
+	o.ServiceSpec = func(*topology.System, *topology.Service, uint64, Peers) ([]byte, error) {
+		return make([]byte, maxInline+1), nil
+	}
+	if _, err := Build(s, o); err == nil || !strings.Contains(err.Error(), "more than the 32768 that runtime express takes") {
+		t.Errorf("Build: %v", err)
+	}
+}

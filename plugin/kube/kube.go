@@ -201,11 +201,17 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 		return nil
 	}
 	local := sandbox.Recognise(&raw, name)
+	config.RuntimeImage = noRuntimes
+	if local != nil {
+		config.RuntimeImage = runtimeLoader(config.REST, func(ctx context.Context, reference string, archive sandbox.Archive) error {
+			return loadLocal(ctx, streams, config.REST, local, reference, archive)
+		})
+	}
 	if local == nil || k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
 	config.Image, config.PullPolicy, err = k.loadAgent(ctx, config.REST, func(ctx context.Context, rest *rest.Config, img *image.Image) error {
-		return loadLocal(ctx, streams, rest, local, img)
+		return loadLocal(ctx, streams, rest, local, img.Tag.String(), img)
 	})
 	return err
 }
@@ -230,13 +236,13 @@ func (k *Flags) loadAgent(ctx context.Context, rest *rest.Config, load func(cont
 // whether it knows how.
 func (k *Flags) LoadImage(ctx context.Context, on string, streams cli.Streams, rest *rest.Config, img *image.Image) (known bool, err error) {
 	if on == "kind" {
-		return true, loadKind(ctx, streams, k.Sandbox, img)
+		return true, loadKind(ctx, streams, k.Sandbox, img.Tag.String(), img)
 	}
 	local, err := k.local(ctx)
 	if err != nil || local == nil {
 		return false, err
 	}
-	return true, loadLocal(ctx, streams, rest, local, img)
+	return true, loadLocal(ctx, streams, rest, local, img.Tag.String(), img)
 }
 
 // local is the cluster of the context if it is one on this machine; nil if not.
@@ -249,40 +255,40 @@ func (k *Flags) local(ctx context.Context) (*sandbox.Local, error) {
 }
 
 // loadLocal brings an image to the nodes of a cluster that was recognised by its context.
-func loadLocal(ctx context.Context, streams cli.Streams, rest *rest.Config, local *sandbox.Local, img *image.Image) error {
+func loadLocal(ctx context.Context, streams cli.Streams, rest *rest.Config, local *sandbox.Local, reference string, img sandbox.Archive) error {
 	if local.Tool == sandbox.Kind {
 		manager, err := Sandboxes(streams)
 		if err == nil && !manager.Serves(local.Name, rest.Host) {
 			err = fmt.Errorf("the container runtime of this machine has no kind cluster %q at %s", local.Name, rest.Host)
 		}
 		if err != nil {
-			return fmt.Errorf("loading the agent's image into the kind cluster %q: %w; run this where its nodes are, push the image to a registry with --push REFERENCE, or name one that is there with --image", local.Name, err)
+			return fmt.Errorf("loading the image %s into the kind cluster %q: %w; run this where its nodes are, push the image to a registry with --push REFERENCE, or name one that is there with --image", reference, local.Name, err)
 		}
-		return loadKind(ctx, streams, local.Name, img)
+		return loadKind(ctx, streams, local.Name, reference, img)
 	}
-	if access.NodesHave(ctx, rest, img.Tag.String()) {
+	if access.NodesHave(ctx, rest, reference) {
 		return nil
 	}
 	dir, err := sandboxDir()
 	if err != nil {
 		return err
 	}
-	if err := local.Import(ctx, img.Tag.String(), img, dir); err != nil {
+	if err := local.Import(ctx, reference, img, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(streams.Err, "Loaded the image %s into the %s cluster %s.\n", img.Tag, local.Tool, local.Name)
+	fmt.Fprintf(streams.Err, "Loaded the image %s into the %s cluster %s.\n", reference, local.Tool, local.Name)
 	return nil
 }
 
 // loadKind brings an image to the nodes of a kind cluster that have none of its name.
-func loadKind(ctx context.Context, streams cli.Streams, name string, img *image.Image) error {
+func loadKind(ctx context.Context, streams cli.Streams, name, reference string, img sandbox.Archive) error {
 	manager, err := Sandboxes(streams)
 	if err != nil {
 		return err
 	}
-	loaded, err := manager.Load(ctx, name, img.Tag.String(), img)
+	loaded, err := manager.Load(ctx, name, reference, img)
 	for _, node := range loaded {
-		fmt.Fprintf(streams.Err, "Loaded the image %s into node %s.\n", img.Tag, node)
+		fmt.Fprintf(streams.Err, "Loaded the image %s into node %s.\n", reference, node)
 	}
 	return err
 }
@@ -425,11 +431,14 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	if err := connect(); err != nil {
 		return err
 	}
+	config.RuntimeImage = runtimeLoader(config.REST, func(ctx context.Context, reference string, archive sandbox.Archive) error {
+		return loadKind(ctx, streams, k.Sandbox, reference, archive)
+	})
 	if k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
 	config.Image, config.PullPolicy, err = k.loadAgent(ctx, config.REST, func(ctx context.Context, _ *rest.Config, img *image.Image) error {
-		return loadKind(ctx, streams, k.Sandbox, img)
+		return loadKind(ctx, streams, k.Sandbox, img.Tag.String(), img)
 	})
 	return err
 }

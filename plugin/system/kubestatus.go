@@ -68,6 +68,8 @@ func kubeKind(s *cluster.ServiceStatus) string {
 		return "url"
 	case s.Own:
 		return "image"
+	case s.Runtime != "":
+		return "runtime " + string(s.Runtime)
 	}
 	return string(s.Kind)
 }

@@ -27,7 +27,7 @@ const placeholder = "microsim.dev/agent:NAME-ONE-WITH---image"
 func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) error {
 	force := func(c *kubeapi.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
 	if o.dryRun == "client" {
-		return o.plan(system)
+		return o.plan(ctx, system)
 	}
 	c, err := o.target.ClusterForPods(ctx, o.streams, force)
 	if err != nil {
@@ -57,10 +57,19 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 }
 
 // plan prints the objects without asking any cluster.
-func (o *upOptions) plan(system *topology.System) error {
+func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 	config := kubeapi.Config{
 		REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: cmp.Or(o.target.Kube.Image, o.target.Kube.Push),
 		ServiceSpec: o.target.Kube.ServiceSpec, AgentArgs: o.target.Kube.AgentArgs(), PodMonitor: o.podMonitor,
+	}
+	if o.target.On == "kind" {
+		config.RuntimeImage = func(_ context.Context, name topology.RuntimeName) (string, error) {
+			img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
+			if err != nil {
+				return "", err
+			}
+			return img.Tag.String(), nil
+		}
 	}
 	if config.Image == "" {
 		if img, err := kube.AgentImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
@@ -75,7 +84,7 @@ func (o *upOptions) plan(system *topology.System) error {
 	if err != nil {
 		return err
 	}
-	objects, err := c.Plan(system, o.seed)
+	objects, err := c.Plan(ctx, system, o.seed)
 	if err != nil {
 		return err
 	}

@@ -118,6 +118,18 @@ type Traces struct {
 	Spans  int `json:"spans"`
 	// Lost counts spans that were to be kept and are known to be missing.
 	Lost int64 `json:"lost"`
+	// Clocks are of the replicas on other machines, whose spans and lines of logs have
+	// the times of these.
+	Clocks []Clock `json:"clocks,omitempty"`
+}
+
+// A Clock says by how many seconds the clock of a replica is ahead of that of the
+// program that ran the experiment; the truth is at most Within seconds from Offset.
+type Clock struct {
+	Service string  `json:"service"`
+	Replica int     `json:"replica"`
+	Offset  float64 `json:"offset"`
+	Within  float64 `json:"within"`
 }
 
 // Logs says what was kept of the lines that services logged.

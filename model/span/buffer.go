@@ -90,7 +90,10 @@ type Answer struct {
 	// Next is From of the next query.
 	Next int64 `json:"next"`
 	// Lost counts kept spans from From on that are not there any more.
-	Lost  int64  `json:"lost,omitempty"`
+	Lost int64 `json:"lost,omitempty"`
+	// Now is the time of the replica's clock when it answered, in nanoseconds since
+	// 1970; 0 if it does not say.
+	Now   int64  `json:"now,omitempty,string"`
 	Spans []Span `json:"spans"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,9 @@ type Manifest struct {
 	StepSeconds float64 `json:"stepSeconds"`
 	// Clock says what times mean.
 	Clock string `json:"clock"`
+	// Skew is the clock of a replica that is furthest from that of the tables, of all
+	// cases; absent if none was compared, as on one machine.
+	Skew *result.Clock `json:"skew,omitempty"`
 	// Metrics are those that are known of a service at least.
 	Metrics  []Metric `json:"metrics"`
 	Services []string `json:"services"`
@@ -81,6 +85,8 @@ type Record struct {
 	Target   string            `json:"target"`
 	System   string            `json:"systemHash,omitempty"`
 	Versions map[string]string `json:"versions"`
+	// Clocks are those of replicas on other machines, if they were compared.
+	Clocks []result.Clock `json:"clocks,omitempty"`
 }
 
 // A Set is a data set that is being written into a directory. Cases may be added by
@@ -244,6 +250,9 @@ func (s *Set) add(c *Case) (err error) {
 		Case: c.Name, Run: c.Run.Name, Labels: c.Labels, Services: c.Run.Services(), Graph: c.Run.Graph(),
 		Metrics: c.known(), Target: c.Run.Result.Target, System: c.Run.SystemHash, Versions: c.Run.Result.Versions,
 	}
+	if t := c.Run.Result.Traces; t != nil {
+		r.Clocks = t.Clocks
+	}
 	if err := s.writeJSON(filepath.Join(casesDir, c.Name+".json"), r); err != nil {
 		return err
 	}
@@ -368,6 +377,11 @@ func (s *Set) manifest(planned int, leftOut []LeftOut) *Manifest {
 		}
 		for name, version := range r.Versions {
 			m.Versions[name] = version
+		}
+		for i := range r.Clocks {
+			if c := &r.Clocks[i]; m.Skew == nil || math.Abs(c.Offset) > math.Abs(m.Skew.Offset) {
+				m.Skew = c
+			}
 		}
 	}
 	for _, metric := range Metrics() {

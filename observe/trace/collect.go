@@ -22,6 +22,8 @@ type Options struct {
 	Load *span.Buffer
 	// Into is where spans go; it is asked at each start.
 	Into func() *Store
+	// Clocks has the clocks of replicas compared, which run on other machines.
+	Clocks bool
 }
 
 // A Collector is the runner's Tracer: it asks each replica for the spans of
@@ -142,8 +144,13 @@ func (c *Collector) ask(ctx context.Context, r runner.Replica, a *asked) {
 	for range mostAnswers {
 		q := a.query(c.store)
 		asking, cancel := context.WithTimeout(ctx, c.options.Timeout)
+		began := time.Now()
 		answer, err := c.source.Spans(asking, r, q)
+		took := time.Since(began)
 		cancel()
+		if err == nil && c.options.Clocks && answer.Now > 0 {
+			c.store.compare(r, time.Unix(0, answer.Now).Sub(began.Add(took/2)), took/2)
+		}
 		if err != nil || !a.take(c.store, &q, &answer) {
 			return
 		}

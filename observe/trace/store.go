@@ -5,11 +5,14 @@ package trace
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // MaxSpans is how many spans a Store holds.
@@ -29,6 +32,8 @@ type Store struct {
 	// before them are no longer known.
 	failed    []span.TraceID
 	forgotten int
+	// clocks are the offsets of the replicas' clocks, each as exact as was measured.
+	clocks map[replicaKey]result.Clock
 	// more is told of all spans that come; it may be nil.
 	more func([]span.Span)
 }
@@ -118,6 +123,29 @@ func (s *Store) Lose(n int64) {
 	s.lost += n
 }
 
+// compare takes in that the clock of a replica is ahead by an offset, as far as it is
+// known: the answer was made at some time while it was waited for.
+func (s *Store) compare(r runner.Replica, offset, within time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clocks == nil {
+		s.clocks = map[replicaKey]result.Clock{}
+	}
+	key := replicaKey{r.Service, r.Index}
+	if best, known := s.clocks[key]; !known || within.Seconds() < best.Within {
+		s.clocks[key] = result.Clock{Service: r.Service, Replica: r.Index, Offset: offset.Seconds(), Within: within.Seconds()}
+	}
+}
+
+// Clocks lists what is known of the replicas' clocks.
+func (s *Store) Clocks() []result.Clock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.clocks), func(a, b result.Clock) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Replica, b.Replica))
+	})
+}
+
 // failedFrom returns the first of the traces that failed, most of them at most, from a
 // place on, and the place of the first of them: those before may have been forgotten.
 func (s *Store) failedFrom(place, most int) (failed []span.TraceID, first int) {
@@ -137,7 +165,7 @@ func (s *Store) Lost() int64 {
 
 // Summary says what there is of a run that was to keep a share of its traces.
 func (s *Store) Summary(sample float64) *result.Traces {
-	sum := &result.Traces{Sample: sample, Lost: s.Lost()}
+	sum := &result.Traces{Sample: sample, Lost: s.Lost(), Clocks: s.Clocks()}
 	for _, t := range s.Traces() {
 		sum.Traces++
 		sum.Spans += len(t.Spans)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -283,6 +284,47 @@ func TestCollectorAsksForFailedRequests(t *testing.T) {
 			t.Errorf("%d spans were lost", store.Lost())
 		}
 	})
+}
+
+// The offset of a clock is that of the shortest round trip, which bounds its error.
+func TestClocksAreCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewStore(nil)
+		world := &skewed{ahead: -70 * time.Millisecond}
+		c := New(Options{Clocks: true, Into: func() *Store { return store }})
+		c.Start(t.Context(), world.replicas, world)
+		time.Sleep(4500 * time.Millisecond)
+		c.Stop()
+		got := store.Summary(1).Clocks
+		if len(got) != 1 || got[0].Service != "web" || got[0].Replica != 1 || got[0].Within != 0.01 || math.Abs(got[0].Offset+0.07) > got[0].Within {
+			t.Errorf("the clocks are %+v", got)
+		}
+	})
+}
+
+// A skewed system has one replica, whose clock is ahead. It answers at once and the
+// answer takes long, the second one less long than others.
+type skewed struct {
+	ahead time.Duration
+	asked int
+}
+
+func (s *skewed) replicas(context.Context) ([]runner.Replica, error) {
+	return []runner.Replica{{Service: "web", Index: 1, State: runner.Ready}, {Service: "db", Index: 1, State: runner.Ready}}, nil
+}
+
+func (s *skewed) Spans(_ context.Context, r runner.Replica, _ control.SpanQuery) (control.Spans, error) {
+	if r.Service == "db" {
+		return control.Spans{}, nil // it does not say
+	}
+	now := time.Now().Add(s.ahead)
+	s.asked++
+	if s.asked == 2 {
+		time.Sleep(20 * time.Millisecond)
+	} else {
+		time.Sleep(200 * time.Millisecond)
+	}
+	return control.Spans{Now: now.UnixNano()}, nil
 }
 
 func TestStoreIsBounded(t *testing.T) {

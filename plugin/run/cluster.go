@@ -29,6 +29,8 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 		return err
 	}
 	cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
+	o.signals.elsewhere = true
+	deps.Tracer = o.signals.tracer()
 	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
 	// A pod that runs an experiment can generate the load of one pod itself.
 	if !c.Inside() || o.pods > 1 {

@@ -33,6 +33,8 @@ type signals struct {
 	share  unit.Share
 	// wanted says that somebody gets the traces.
 	wanted bool
+	// elsewhere says that services run on other machines.
+	elsewhere bool
 	// changed says that the share was typed.
 	changed bool
 	load    *span.Buffer
@@ -134,7 +136,7 @@ func (s *signals) tracer() runner.Tracer {
 	if !s.wanted {
 		return nil
 	}
-	return trace.New(trace.Options{Load: s.load, Into: func() *trace.Store { return s.store }})
+	return trace.New(trace.Options{Load: s.load, Into: func() *trace.Store { return s.store }, Clocks: s.elsewhere})
 }
 
 // traces are those of the run that has ended.

@@ -215,5 +215,7 @@ func (s *Service) spans(w http.ResponseWriter, r *http.Request) (any, error) {
 	if len(q.Traces) > control.MaxTracesAsked {
 		return nil, fmt.Errorf("reading the spans: %d traces are more than the %d that one request may ask for", len(q.Traces), control.MaxTracesAsked)
 	}
-	return s.tracer.buffer.Fetch(q), nil
+	answer := s.tracer.buffer.Fetch(q)
+	answer.Now = time.Now().UnixNano()
+	return answer, nil
 }

@@ -84,8 +84,10 @@ func (p *Player) Run(ctx context.Context, e experiment.Experiment, talk io.Write
 		return nil, err
 	}
 	defer p.options.recoverable(ctx, &e)()
-	return runner.Run(ctx, e, deps, func(event runner.Event) { //nolint:contextcheck // what is sent to a collector goes on until the end of the run
+	r, err := runner.Run(ctx, e, deps, func(event runner.Event) { //nolint:contextcheck // what is sent to a collector goes on until the end of the run
 		p.options.signals.Observe(event)
 		observe(event)
 	})
+	p.options.signals.end(ctx, r)
+	return r, err
 }

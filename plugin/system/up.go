@@ -256,7 +256,7 @@ func (o *upOptions) change(ctx context.Context, system *topology.System) error {
 // foreground keeps the system up until a signal, or until another program takes
 // it down.
 func (o *upOptions) foreground(ctx context.Context, system *topology.System) error {
-	o.sending.begin(o, system.Name, o.streams.Err)
+	o.sending.begin(o, system.Name, o.streams.Err) //nolint:contextcheck // what is sent to others goes on until the system is down
 	deployer, err := o.local.Deployer(o.streams.Err)
 	if err != nil {
 		return o.sending.end(context.WithoutCancel(ctx), o.streams.Err, func() error { return err })

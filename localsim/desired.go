@@ -339,13 +339,8 @@ func (in *injection) findCallersLocked(system *topology.System) {
 	if in.fault.Type != fault.Unreachable {
 		return
 	}
-	t := in.fault.Target
-	in.callers = nil
-	for i := range system.Services {
-		s := &system.Services[i]
-		if t.From == s.Name || t.From == "" && slices.Contains(s.Calls(), t.Service) {
-			in.callers = append(in.callers, s.Name)
-		}
+	if in.callers = system.Callers(in.fault.Target.Service); in.fault.Target.From != "" {
+		in.callers = []string{in.fault.Target.From}
 	}
 }
 

@@ -52,6 +52,9 @@ func severalRuntimes(k *onKind) {
 	// A fault inside a runtime is ordered at its only port.
 	k.ok(k.microsim("fault", "add", "error", "--target", "stock", "--status", "503", "--system", "mixed")...)
 	k.fails("503 by fault", k.microsim("call", "-f", request, "--system", "mixed")...)
+	// This one acts in the caller, which is an agent, and not in Express.
+	k.ok(k.microsim("fault", "add", "unreachable", "--target", "cart", "--system", "mixed")...)
+	k.fails("a fault lets nobody answer", k.microsim("call", "-f", request, "--system", "mixed")...)
 	k.ok(k.microsim("down", "mixed")...)
 }
 

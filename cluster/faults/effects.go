@@ -48,16 +48,14 @@ func (inst *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadli
 	if err != nil {
 		return nil, err
 	}
-	in := Injection{ID: id, Fault: f.WithDefaults(), Deadline: deadline}
+	in := newInjection(inst.system, id, f, deadline)
 	if order.Takes(f.Type) {
 		desired, err := desiredFaults([]Injection{in}, pods)
 		return EffectsOf(desired), err
 	}
 	d := nodehelper.DesiredFault{Fault: order.Fault{ID: id, Fault: in.Fault, Deadline: deadline}}
-	for i, p := range pods[f.Target.Service] {
-		if in.targets(f.Target.Service, i+1) {
-			d.Pods = append(d.Pods, p)
-		}
+	for _, r := range in.meant(pods) {
+		d.Pods = append(d.Pods, r.pod)
 	}
 	return EffectsOf([]nodehelper.DesiredFault{d}), nil
 }

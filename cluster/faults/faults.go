@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -36,6 +37,35 @@ type Injection struct {
 	Deadline time.Time   `json:"deadline,omitzero"`
 	// Victims are the pods that a kill or restart has ended.
 	Victims []victim `json:"victims,omitempty"`
+	// Callers are the services in which a fault of type unreachable acts.
+	Callers []string `json:"callers,omitempty"`
+}
+
+// newInjection is a fault of a system that begins now.
+func newInjection(system *topology.System, id string, f fault.Fault, deadline time.Time) Injection {
+	return Injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline, Callers: callersFor(system, &f)}
+}
+
+// callersFor lists the services in which a fault acts that acts in the callers of its
+// target: those that the file names or, where only chains say who calls whom, all.
+// Programs of users take no orders.
+func callersFor(system *topology.System, f *fault.Fault) (callers []string) {
+	if f.Type != fault.Unreachable {
+		return nil
+	}
+	if callers = system.Callers(f.Target.Service); f.Target.From != "" {
+		callers = []string{f.Target.From}
+	}
+	all := len(callers) == 0
+	for i := range system.Services {
+		if s := &system.Services[i]; all && s.Name != f.Target.Service {
+			callers = append(callers, s.Name)
+		}
+	}
+	return slices.DeleteFunc(callers, func(name string) bool {
+		s := system.Service(name)
+		return s == nil || !s.ObeysContract()
+	})
 }
 
 func (in *Injection) inService() bool {
@@ -51,6 +81,9 @@ func (in *Injection) Expired() bool {
 // targets reports whether the fault is meant for a replica, counted from 1.
 func (in *Injection) targets(service string, index int) bool {
 	t := in.Fault.Target
+	if in.Fault.Type == fault.Unreachable {
+		return slices.Contains(in.Callers, service)
+	}
 	return t.Service == service && (t.Replica == 0 || t.Replica == index)
 }
 
@@ -91,10 +124,12 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
 	switch {
+	case f.Type == fault.Unreachable:
+		if len(callersFor(system, f)) == 0 {
+			return fmt.Errorf("fault %q: it acts in services that call %q, and in system %q there is none that takes orders; write net-partition", f.Label(), t.Service, system.Name)
+		}
 	case service.URL != "":
-		return fmt.Errorf("fault %q: on a cluster faults act in pods of the system, and service %q is at %s; run the system with --on local", f.Label(), t.Service, service.URL)
-	case service.Image != "" && f.Type == fault.Unreachable:
-		return fmt.Errorf("fault %q: on a cluster service %q is a program of its own, which takes no orders; write net-partition", f.Label(), t.Service)
+		return fmt.Errorf("fault %q: on a cluster faults act in pods of the system, and service %q is at %s; write unreachable, or run the system with --on local", f.Label(), t.Service, service.URL)
 	}
 	return nil
 }
@@ -115,7 +150,7 @@ func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, dead
 	case inst.isClosed():
 		return fmt.Errorf("injecting fault %q: %w", f.Label(), errClosed)
 	}
-	in := Injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}
+	in := newInjection(inst.system, id, f, deadline)
 	if Momentary(f.Type) {
 		if err := inst.endPods(ctx, in); err != nil {
 			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
@@ -129,7 +164,7 @@ func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, dead
 		if order.Takes(f.Type) {
 			err = inst.orderFault(ctx, id)
 		} else {
-			err = inst.notify(ctx, &in, func(ctx context.Context, pod string) error { return inst.put(ctx, pod, &in) })
+			err = inst.notify(ctx, &in, func(ctx context.Context, service, pod string) error { return inst.put(ctx, service, pod, &in) })
 		}
 		if err == nil {
 			return nil
@@ -189,8 +224,10 @@ func (inst *Instance) Clear(ctx context.Context, id string) error {
 			err = inst.wake(ctx, cleared)
 		}
 	case cleared.inService():
-		err = inst.notify(ctx, &Injection{Fault: fault.Fault{Target: fault.Target{Service: cleared.Fault.Target.Service}}}, func(ctx context.Context, pod string) error {
-			return inst.control(ctx, cleared.Fault.Target.Service, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
+		everywhere := *cleared
+		everywhere.Fault.Target.Replica = 0
+		err = inst.notify(ctx, &everywhere, func(ctx context.Context, service, pod string) error {
+			return inst.control(ctx, service, pod, http.MethodDelete, control.FaultPath(id), nil, nil)
 		})
 	}
 	if err != nil {
@@ -201,32 +238,47 @@ func (inst *Instance) Clear(ctx context.Context, id string) error {
 
 // put adds a fault to a pod, without the number of the replica: this program alone
 // decides which pods are meant.
-func (inst *Instance) put(ctx context.Context, pod string, in *Injection) error {
+func (inst *Instance) put(ctx context.Context, service, pod string, in *Injection) error {
 	f := in.Fault
 	f.Target.Replica = 0
-	return inst.control(ctx, f.Target.Service, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
+	return inst.control(ctx, service, pod, http.MethodPut, control.FaultPath(in.ID), control.FaultRequest{Fault: f, Deadline: in.Deadline}, nil)
 }
 
 // notify sends an order to every ready pod that the fault is meant for. A pod that is
 // not ready gets its faults when it is.
-func (inst *Instance) notify(ctx context.Context, in *Injection, order func(ctx context.Context, pod string) error) error {
+func (inst *Instance) notify(ctx context.Context, in *Injection, order func(ctx context.Context, service, pod string) error) error {
 	v, err := inst.Look(ctx)
 	if err != nil {
 		return err
 	}
-	var names []string
-	for i, p := range v.Pods[in.Fault.Target.Service] {
-		if in.targets(in.Fault.Target.Service, i+1) && watch.Ready(p) && !v.paused(in.Fault.Target.Service, i+1) {
-			names = append(names, p.Name)
-		}
-	}
-	return kubeapi.Each(len(names), func(i int) error {
-		err := order(ctx, names[i])
-		if err == nil || inst.hasGone(ctx, names[i]) {
+	meant := slices.DeleteFunc(in.meant(v.Pods), func(r replicaPod) bool { return !watch.Ready(r.pod) || v.paused(r.service, r.index) })
+	return kubeapi.Each(len(meant), func(i int) error {
+		name := meant[i].pod.Name
+		err := order(ctx, meant[i].service, name)
+		if err == nil || inst.hasGone(ctx, name) {
 			return nil //nolint:nilerr // a pod that has ended has no faults
 		}
-		return fmt.Errorf("pod %q: %w", names[i], err)
+		return fmt.Errorf("pod %q: %w", name, err)
 	})
+}
+
+// A replicaPod is a pod and the replica that it is.
+type replicaPod struct {
+	service string
+	index   int
+	pod     *corev1.Pod
+}
+
+// meant lists the pods that a fault is meant for, by service and index.
+func (in *Injection) meant(pods map[string][]*corev1.Pod) (meant []replicaPod) {
+	for _, service := range slices.Sorted(maps.Keys(pods)) {
+		for i, p := range pods[service] {
+			if in.targets(service, i+1) {
+				meant = append(meant, replicaPod{service, i + 1, p})
+			}
+		}
+	}
+	return meant
 }
 
 // paused reports whether a fault has stopped a replica, which then takes no
@@ -335,11 +387,8 @@ func (in *Injection) replicas(pods map[string][]*corev1.Pod) (names []string) {
 		}
 		return names
 	}
-	service := in.Fault.Target.Service
-	for i := range pods[service] {
-		if in.targets(service, i+1) {
-			names = append(names, replicaName(service, i+1))
-		}
+	for _, r := range in.meant(pods) {
+		names = append(names, replicaName(r.service, r.index))
 	}
 	return names
 }

@@ -190,6 +190,49 @@ func TestInjectAndClearInPods(t *testing.T) {
 	}
 }
 
+// A fault that acts in the callers of its target goes to their pods, also to those that
+// come later, and not to those of the target.
+func TestUnreachableActsInCallers(t *testing.T) {
+	s := newAPIStage(t)
+	web, other := topology.NewService("web"), topology.NewService("other")
+	web.Endpoints[0].Steps = []topology.Step{{Call: &topology.Call{To: "back"}}}
+	s.inst.system.Services = append(s.inst.system.Services, web, other)
+	for _, service := range []string{"web", "other"} {
+		p := s.replica(1)
+		p.Name, p.UID, p.Labels = service+"-1", types.UID("uid-"+service), manifest.ServiceLabels("shop", service)
+		s.create(p)
+	}
+	gone := fault.Fault{Type: fault.Unreachable, Target: fault.Target{Service: "back"}, Probability: 1}
+	if err := s.inst.Inject(t.Context(), "gone", gone, in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	gone.Target.From = "other"
+	if err := s.inst.Inject(t.Context(), "from-other", gone, in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for pod, want := range map[string][]string{"web-1": {"gone"}, "other-1": {"from-other"}, "back-1": nil, "back-2": nil} {
+		if got := s.faultsIn(pod); !slices.Equal(got, want) {
+			t.Errorf("%s has %q, want %q", pod, got, want)
+		}
+	}
+	active, err := s.inst.Active(t.Context())
+	if err != nil || len(active) != 2 || active[0].Hits != 1 || !slices.Equal(active[0].Replicas, []string{"web/1"}) {
+		t.Errorf("active are %+v, %v", active, err)
+	}
+	faults, _, err := s.inst.recorded(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := s.replica(2)
+	second.Name, second.Labels = "web-2", manifest.ServiceLabels("shop", "web")
+	if err := s.inst.syncPod(t.Context(), second, 2, faults); err != nil || !slices.Equal(s.faultsIn("web-2"), []string{"gone"}) {
+		t.Errorf("a new pod of a caller has %q, %v", s.faultsIn("web-2"), err)
+	}
+	if err := s.inst.Clear(t.Context(), "gone"); err != nil || len(s.faultsIn("web-1")) != 0 {
+		t.Errorf("after the clear web-1 has %q, %v", s.faultsIn("web-1"), err)
+	}
+}
+
 func TestInjectTakesBackWhatAPodRefuses(t *testing.T) {
 	s := newAPIStage(t)
 	s.refuse = "no such fault here"

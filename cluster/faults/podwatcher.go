@@ -152,14 +152,15 @@ func (inst *Instance) syncNew(ctx context.Context, all []*corev1.Pod, h *podWatc
 
 // syncPod gives a pod those faults that are meant for it.
 func (inst *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, faults []Injection) error {
+	service := p.Labels[manifest.ServiceLabel]
 	for _, in := range faults {
-		if !in.inService() || !in.targets(p.Labels[manifest.ServiceLabel], index) {
+		if !in.inService() || !in.targets(service, index) {
 			continue
 		}
-		if err := inst.put(ctx, p.Name, &in); err != nil {
-			return errors.Join(err, inst.recheck(ctx, p.Name, &in))
+		if err := inst.put(ctx, service, p.Name, &in); err != nil {
+			return errors.Join(err, inst.recheck(ctx, service, p.Name, in.ID))
 		}
-		if err := inst.recheck(ctx, p.Name, &in); err != nil {
+		if err := inst.recheck(ctx, service, p.Name, in.ID); err != nil {
 			return err
 		}
 	}
@@ -167,12 +168,12 @@ func (inst *Instance) syncPod(ctx context.Context, p *corev1.Pod, index int, fau
 }
 
 // recheck takes a fault back that somebody has cleared while it was put.
-func (inst *Instance) recheck(ctx context.Context, pod string, put *Injection) error {
+func (inst *Instance) recheck(ctx context.Context, service, pod, put string) error {
 	faults, _, err := inst.recorded(ctx)
-	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == put.ID }) {
+	if err != nil || slices.ContainsFunc(faults, func(in Injection) bool { return in.ID == put }) {
 		return err
 	}
-	return inst.control(ctx, put.Fault.Target.Service, pod, "DELETE", control.FaultPath(put.ID), nil, nil)
+	return inst.control(ctx, service, pod, "DELETE", control.FaultPath(put), nil, nil)
 }
 
 // ContainerKey changes when a pod's container is started again.

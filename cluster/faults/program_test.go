@@ -24,10 +24,11 @@ func TestFaultsOnProgramsOfUsers(t *testing.T) {
 		{fault.Kill, "ship", "", ""},
 		{fault.Pause, "ship", "", ""},
 		{fault.NetPartition, "ship", "web", ""},
-		{fault.Unreachable, "ship", "web", "write net-partition"},
+		{fault.Unreachable, "ship", "web", ""},
+		{fault.Unreachable, "web", "ship", "takes no orders"},
 		{fault.Error, "ship", "", "takes no orders"},
-		{fault.Unreachable, "pay", "web", "run the system with --on local"},
-		{fault.NetPartition, "pay", "web", `service "pay" is at http://10.0.0.5:9000; run the system with --on local`},
+		{fault.Unreachable, "pay", "web", ""},
+		{fault.NetPartition, "pay", "web", `service "pay" is at http://10.0.0.5:9000; write unreachable, or run the system with --on local`},
 		{fault.Kill, "pay", "", "not ours to stop"},
 	} {
 		f := fault.Fault{Type: c.t, Probability: 1, Target: fault.Target{Service: c.service, From: c.from}}

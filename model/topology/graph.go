@@ -60,6 +60,17 @@ func walk(steps []Step, yield func(*Call) bool) bool {
 	return true
 }
 
+// Callers lists the services that call a service, in the order of the file. Calls of
+// chains are not known to it.
+func (s *System) Callers(service string) (names []string) {
+	for i := range s.Services {
+		if slices.Contains(s.Services[i].Calls(), service) {
+			names = append(names, s.Services[i].Name)
+		}
+	}
+	return names
+}
+
 // Edges lists the calls between endpoints in the order of the file. Calls to
 // services that are not there are left out.
 func (s *System) Edges() []Edge {

@@ -254,6 +254,8 @@ func summarise(v experiment.Variant, results []*Result) VariantSummary {
 	of := func(m experiment.Metric) *Figure { return figureOf(results, experiment.Rank{Metric: m}) }
 	s.Offered, s.Degraded = of(experiment.Offered), of(experiment.Degraded)
 	s.Requests, s.Rate, s.Goodput, s.P50, s.P99, s.Tail = of(experiment.Requests), of(experiment.Rate), of(experiment.Goodput), of(experiment.P50), of(experiment.P99), of(experiment.TailTime)
+	s.Rate.cut(s.Offered)
+	s.Goodput.cut(s.Offered)
 	for _, class := range outcome.Classes() {
 		if f := of(experiment.Metric(class)); f != nil && f.Mean > 0 {
 			s.Outcomes[class] = f

@@ -2,6 +2,7 @@ package result
 
 import (
 	"math"
+	"slices"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
@@ -56,6 +57,20 @@ func NewFigure(values []float64, d experiment.Dimension) *Figure {
 		f.Low, f.High = &low, &interval.High
 	}
 	return f
+}
+
+// cut ends the interval where the figure is impossible because it cannot exceed
+// another one, of which the same runs tell: no more is answered than was sent.
+func (f *Figure) cut(most *Figure) {
+	if f == nil || f.High == nil || most == nil {
+		return
+	}
+	bound := most.Mean
+	if most.High != nil {
+		bound = *most.High
+	}
+	// What a run gave is possible, whatever rounding says.
+	*f.High = min(*f.High, max(bound, slices.Max(f.Values)))
 }
 
 // logarithms are those of the values, if all are above 0.

@@ -45,6 +45,28 @@ func TestIntervalsAreOfPossibleValues(t *testing.T) {
 	}
 }
 
+// No more is answered well than was sent: two seeds at 20 requests a second once gave a
+// goodput from 0 to 56.
+func TestIntervalsOfAnswersEndAtWhatWasSent(t *testing.T) {
+	runs := func(rates ...float64) (results []*Result) {
+		for _, rate := range rates {
+			r := &Result{}
+			r.Segments = []Segment{{Kind: WholeRun}}
+			results = append(results, r)
+			r.Segments[0].Clients = ClientStats{Requests: 100, OfferedRate: 20, Rate: 20, Goodput: rate}
+		}
+		return results
+	}
+	s := summarise(experiment.Variant{}, runs(6, 12))
+	if s.Goodput == nil || *s.Goodput.High != 20 || *s.Goodput.Low != 0 {
+		t.Errorf("goodput is %+v, want an interval up to 20", s.Goodput)
+	}
+	f, sent := NewFigure([]float64{19, 21}, experiment.PerSecond), NewFigure([]float64{20}, experiment.PerSecond)
+	if f.cut(sent); *f.High != 21 {
+		t.Errorf("the interval ends at %v, below what a run gave", *f.High)
+	}
+}
+
 // A 95 % interval of times holds their true median in 95 % of experiments.
 func TestIntervalsOfTimesHoldTheTruth(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 1))

@@ -25,8 +25,8 @@ func alone() *topology.System {
 // nothing of it is left.
 func TestAChildThatCannotServeIsExplained(t *testing.T) {
 	for role, want := range map[string][]string{
-		"mute":    {"did not tell its address within 2s", "still loading"},
-		"babbler": {"was not ready within 2s", "malformed HTTP"},
+		"mute":    {"did not tell its address within 3s", "still loading"},
+		"babbler": {"was not ready within 3s", "malformed HTTP"},
 		"liar":    {`address "over there"`, `{"addr":"host:port"}`},
 		"stray":   {"listens on 127.0.0.1:", "MICROSIM_ADDR"},
 		"broken":  {"ended before it listened", "no luck today"},
@@ -34,7 +34,7 @@ func TestAChildThatCannotServeIsExplained(t *testing.T) {
 		t.Run(role, func(t *testing.T) {
 			expectNoLeaks(t)
 			config := processes(role, t.TempDir())
-			config.ReadyTimeout = 2 * time.Second // a busy machine takes most of one to start a process
+			config.ReadyTimeout = 3 * time.Second // a busy machine takes most of one to start a process
 			if role == "stray" {
 				config.PortBase = freePorts(t, 3)
 			}

@@ -151,16 +151,20 @@ func (d *Deployment) awaitAnswer(ctx context.Context, r *replica, in supervise.I
 	waiting, cancel := context.WithTimeout(ctx, d.config.ReadyTimeout)
 	defer cancel()
 	health := supervise.HealthCheck{Probe: s.ReadinessProbe()}
+	var why error
 	for {
 		err := check(waiting, in, health)
 		if err == nil {
 			return nil
 		}
+		if why == nil || waiting.Err() == nil { // a check that the bound has cut off says nothing
+			why = err
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-waiting.Done():
-			return fmt.Errorf("its URL %s did not answer within %v: %w; start its server, or correct url", s.URL, d.config.ReadyTimeout, err)
+			return fmt.Errorf("its URL %s did not answer within %v: %w; start its server, or correct url", s.URL, d.config.ReadyTimeout, why)
 		case <-time.After(outsidePause):
 		}
 	}

@@ -131,15 +131,19 @@ func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	pause := 2 * time.Millisecond
+	var why error
 	for {
 		err := a.order(ctx, to, http.MethodGet, control.ReadyPath, nil, nil)
 		if err == nil {
 			return nil
 		}
+		if why == nil || ctx.Err() == nil { // an attempt that the bound has cut off says nothing
+			why = err
+		}
 		select {
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-				return fmt.Errorf("it was not ready within %v: %w", bound, err)
+				return fmt.Errorf("it was not ready within %v: %w", bound, why)
 			}
 			return ctx.Err()
 		case <-time.After(pause):

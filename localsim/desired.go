@@ -157,7 +157,7 @@ func (d *Deployment) awaitAnswer(ctx context.Context, r *replica, in supervise.I
 		if err == nil {
 			return nil
 		}
-		if why == nil || waiting.Err() == nil { // a check that the bound has cut off says nothing
+		if why == nil || !control.TimedOut(err) {
 			why = err
 		}
 		select {

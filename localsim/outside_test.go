@@ -150,7 +150,7 @@ func TestAServerThatIsNotThereIsAnError(t *testing.T) {
 	c := inProcess("")
 	c.ReadyTimeout = 1000 * ms
 	_, err = newDeployer(t, c).Up(t.Context(), withPay("http://"+ln.Addr().String()), 1)
-	if err == nil || !strings.Contains(err.Error(), `service pay/1: its URL http://`) || !strings.Contains(err.Error(), "start its server, or correct url") {
+	if err == nil || !strings.Contains(err.Error(), `service pay/1: its URL http://`) || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), "start its server, or correct url") {
 		t.Errorf("Up: %v", err)
 	}
 	unhealthy := withPay(startPay(t).URL)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -126,6 +127,13 @@ func (a *AdminClient) send(ctx context.Context, method, to string, body, answer 
 	return fmt.Errorf("%s %s: %w", method, to, err)
 }
 
+// TimedOut reports whether an attempt ended because its time was over, which says less
+// than what an earlier one ended with.
+func TimedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // AwaitReady asks /readyz until it says yes.
 func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
@@ -137,7 +145,7 @@ func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound
 		if err == nil {
 			return nil
 		}
-		if why == nil || ctx.Err() == nil { // an attempt that the bound has cut off says nothing
+		if why == nil || !TimedOut(err) {
 			why = err
 		}
 		select {

@@ -37,16 +37,24 @@ func (m Mistake) Place() string {
 // mistake a line.
 type Mistakes []Mistake
 
+// longHint is from where on a hint is not repeated, such as a list of all fields.
+const longHint = 80
+
 // maxShown bounds the lines of an error message.
 const maxShown = 50
 
 func (m Mistakes) Error() string {
 	lines := make([]string, 0, min(len(m), maxShown+1))
+	said := map[string]bool{}
 	for i, one := range m {
 		if i == maxShown {
 			lines = append(lines, fmt.Sprintf("and %d more mistakes", len(m)-maxShown))
 			break
 		}
+		if len(one.Hint) > longHint && said[one.Hint] {
+			one.Hint = "as above"
+		}
+		said[one.Hint] = true
 		lines = append(lines, one.Error())
 	}
 	return strings.Join(lines, "\n")

@@ -113,15 +113,17 @@ function show(s: api.State): void {
   version.value = s.version; view.value = s.view; examples.value = s.examples; home.value = s.home ?? '';
   if (s.source.kind) {
     const same = source.value?.kind === s.source.kind && source.value.name === s.source.name;
+    // What is known already stays, and with it the form that the user is in.
+    const unchanged = same && s.source.text === text.value && checked.value !== null;
     source.value = s.source;
     text.value = s.source.text;
-    checked.value = null;
+    if (!unchanged) checked.value = null;
     if (!same) {
       sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
       setup.value = { ...setup.value, variant: '', seed: '' };
       opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
     }
-    void check();
+    if (!unchanged) void check();
   } else source.value = null;
   told(s.run ?? null);
 }
@@ -237,7 +239,10 @@ export async function start(): Promise<void> {
   });
   void api.follow(e => {
     // A file that another tab has saved is shown as it is now, unless there is something to lose.
-    if (!dirty.value && (e.reload || e.base !== undefined && e.base !== source.value?.base && source.value?.kind === 'file')) void attempt(async () => show(await api.get<api.State>('/api/state')));
+    if (!dirty.value && (e.reload || e.base !== undefined && e.base !== source.value?.base && source.value?.kind === 'file')) void attempt(async () => {
+      const now = await api.get<api.State>('/api/state');
+      if (!dirty.value) show(now); // the user may have begun to write meanwhile
+    });
     else told(e.run ?? null);
   }, message => { lost.value = message; });
 }

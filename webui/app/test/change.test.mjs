@@ -36,7 +36,7 @@ test('work, sizes, load, checks and faults are set in the panel, and only their 
   await until(async () => page.locator('[data-part=edit-service]').getByLabel('onCancel').inputValue(), 'stop');
   // What the checker refuses is said in its words, and can be mended.
   await part(page, 'shed', { queue: '4' }, 'Set');
-  await page.locator('.bar.bad').getByText('workers').waitFor();
+  await page.locator('.bar.bad').getByText('workers').first().waitFor();
   await page.locator('[data-part=edit-service]').getByLabel('workers', { exact: true }).fill('2');
   await page.keyboard.press('Enter');
   await until(() => page.locator('.bar.bad').count(), 0);

@@ -24,7 +24,7 @@ test('a machine that sleeps: the page says that nobody answers, and goes on afte
   await write(page, '# mine');
   ui.kill('SIGSTOP');
   t.after(() => ui.kill('SIGCONT'));
-  await page.locator('.bar.bad').getByText('has ended, or cannot be reached').waitFor({ timeout: 30000 });
+  await page.locator('.bar.bad').getByText('has ended, or cannot be reached').first().waitFor({ timeout: 30000 });
   await page.getByRole('button', { name: 'Download the text' }).waitFor();
   ui.kill('SIGCONT');
   await page.locator('.bar.bad').waitFor({ state: 'detached', timeout: 30000 });
@@ -39,7 +39,7 @@ test('a stale tab: the program is started again, and the text can still be had',
   await write(page, '# mine');
   const port = new URL(ui.address).port;
   await w.end(ui);
-  await page.locator('.bar.bad').getByText('has ended, or cannot be reached').waitFor({ timeout: 30000 });
+  await page.locator('.bar.bad').getByText('has ended, or cannot be reached').first().waitFor({ timeout: 30000 });
   // Another start at the same port has another token.
   await w.ui('-f', 'two.yaml', '--port', port);
   await page.locator('.bar.bad').getByText('open the address that').first().waitFor({ timeout: 30000 });
@@ -85,7 +85,7 @@ test('a system that ends while its faults act leaves what was seen of it, and it
   await page.waitForSelector('[data-part=scrubber]');
   const down = w.start('down', 'two', '--on', 'local');
   await down.over;
-  await page.locator('.bar.bad').getByText('the system has ended, or cannot be reached any more').waitFor({ timeout: 30000 });
+  await page.locator('.bar.bad').getByText('the system has ended, or cannot be reached any more').first().waitFor({ timeout: 30000 });
   await until(() => page.locator('[data-part=scrubber]').count(), 1);
   await page.getByRole('button', { name: 'Watch again' }).click();
   await page.locator('.bar.bad').getByText('no system').first().waitFor();

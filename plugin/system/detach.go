@@ -58,7 +58,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	}
 	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
 	defer cleaned()
-	status, err := awaitDetached(ctx, cmd, system.Name)
+	status, err := awaitDetached(ctx, cmd, system.Name, o.sending.otlp.Wanted())
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting system %q in the background: %w", system.Name, cli.Cause(ctx, err)), logged(log.Name()), os.Remove(log.Name()))
 	}
@@ -91,9 +91,9 @@ func refuseRunning(dir, name string) error {
 		name, running.Holder.PID, name)
 }
 
-// awaitDetached waits until the background process has the system ready. On an
-// error the process is ended.
-func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.Status, error) {
+// awaitDetached waits until the background process has the system ready and, if it is
+// watched for a collector, its figures are counted. On an error the process is ended.
+func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string, watched bool) (*control.Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, local.DetachedPatience)
@@ -119,7 +119,7 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string) (*control.St
 			if err != nil {
 				continue
 			}
-			if status, err := client.Status(ctx); err == nil && status.PID == cmd.Process.Pid {
+			if status, err := client.Status(ctx); err == nil && status.PID == cmd.Process.Pid && (!watched || status.OTLP != nil) {
 				return status, nil
 			}
 		}

@@ -98,7 +98,12 @@ func (s *sending) begin(o *upOptions, system string, screen io.Writer) {
 		defer mu.Unlock()
 		outlet.PrintLine(screen, format, &line, logged, text)
 	}
-	o.local.Sent = func(status *control.Status) { status.OTLP, status.Fluent = s.counted(s.otlp.Sums()), s.fluent.Sums() }
+	o.local.Sent = func(status *control.Status) {
+		status.Fluent = s.fluent.Sums()
+		if s.watch.Load() != nil { // sums count from then on
+			status.OTLP = s.counted(s.otlp.Sums())
+		}
+	}
 }
 
 // follow begins to send the figures and spans of a system that is up.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,22 +73,22 @@ func inForeground(t *testing.T, talk io.Writer, args ...string) (status *control
 	cmd.SetArgs(append([]string{"-f", pairFile(t), "--on", "local"}, args...))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
-	status = running(t)
+	status = running(t, slices.Contains(args, "--otlp"))
 	return status, sync.OnceValue(func() error {
 		cancel()
 		return <-ended
 	})
 }
 
-// running waits until the system pair is up.
-func running(t *testing.T) (status *control.Status) {
+// running waits until the system pair is up and, if it is to be, watched for a collector.
+func running(t *testing.T, watched bool) (status *control.Status) {
 	t.Helper()
 	eventually(t, "the system is up", func() bool {
 		client, err := local.Find("pair")
 		if err == nil {
 			status, err = client.Status(t.Context())
 		}
-		return err == nil && len(status.URLs()["front"])+len(status.URLs()["back"]) == 2
+		return err == nil && len(status.URLs()["front"])+len(status.URLs()["back"]) == 2 && watched == (status.OTLP != nil)
 	})
 	return status
 }
@@ -223,7 +224,7 @@ func TestUpInTheBackgroundSendsToACollector(t *testing.T) {
 	if err := up.ExecuteContext(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, talk.String())
 	}
-	ask(t, running(t), 5)
+	ask(t, running(t, true), 5)
 	eventually(t, "the status tells of spans that were sent", func() bool {
 		var out bytes.Buffer
 		status := NewStatus(cli.Streams{In: strings.NewReader(""), Out: &out, Err: &talk})

@@ -49,6 +49,9 @@ type Config struct {
 
 // CanServe says why a store cannot run; nil means that it can.
 func CanServe(t *topology.Service) error {
+	if t.Kind == topology.Kafka {
+		return fmt.Errorf("store %q is of kind kafka, which this program serves in virtual time alone; write --on virtual", t.Name)
+	}
 	if _, ok := frontOf(t.Kind); !ok {
 		return fmt.Errorf("kind %s is no data store", t.Kind)
 	}

@@ -168,7 +168,7 @@ func (w *world) losesOperation(s *service, p *connPool) bool {
 	case topology.MongoDB:
 		p.idle = nil
 		return true
-	case topology.Memcached:
+	case topology.Memcached, topology.Kafka:
 		return true
 	default:
 		return false
@@ -374,8 +374,11 @@ func (w *world) finishOperation(i int32, a *store.Answer) {
 	if a.Code != store.OK {
 		res = response{status: storeFailed, bytes: storeErrorBytes}
 	}
-	if sv.message.operation != topology.OpConsume || a.Found {
-		s.counts.count(&res, w.now()-sv.start) // looking for a message in vain is no operation
+	switch took := w.now() - sv.start; {
+	case sv.message.operation != topology.OpConsume:
+		s.counts.count(&res, took)
+	case a.Found || a.Code != store.OK: // looking for a message in vain is no operation
+		s.counts.count(&res, min(took, w.now()-sv.operation.Turn())) // a consumer takes turns in its caller
 	}
 	w.leaves(s, sv)
 	r.inFlight--

@@ -48,7 +48,7 @@ func (s *Store) consume(r *Running, now time.Duration) Step {
 		return waitFor(m.free, r.began+r.query.Patience, now)
 	}
 	if !r.fetches {
-		r.fetches, r.ready = true, s.occupy(now, r.wait)
+		r.fetches, r.turn, r.ready = true, now, s.occupy(now, r.wait)
 		m.free = r.ready + r.query.Patience
 	}
 	if now < r.ready {
@@ -67,6 +67,10 @@ func (s *Store) consume(r *Running, now time.Duration) Step {
 	s.counts.Consumed++
 	return Step{Done: true, Wakes: true, Answer: Answer{Found: true, Value: got.Value, Messages: []Message{*got}}}
 }
+
+// Turn is when a consumer has begun to fetch, after those before it; it is when other
+// operations have begun.
+func (r *Running) Turn() time.Duration { return max(r.turn, r.began) }
 
 // waitFor lets a consumer wait for a message, until its patience is over.
 func waitFor(at, until, now time.Duration) Step {

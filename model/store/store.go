@@ -163,11 +163,11 @@ type Running struct {
 	began time.Duration
 	// wait is the time that the store works on it.
 	wait time.Duration
-	// fetches says that a consumer has its turn; ready is when the store begins to
+	// fetches says that a consumer has its turn, since turn; ready is when the store begins to
 	// look for a message. late says that a lag has been counted.
-	fetches bool
-	ready   time.Duration
-	late    bool
+	fetches     bool
+	turn, ready time.Duration
+	late        bool
 }
 
 type phase uint8

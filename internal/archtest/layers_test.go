@@ -86,6 +86,7 @@ var outside = []struct{ pkg, banned, why string }{
 	{"cmd/microsim-agent", "github.com/jackc/", "the agent is small: drivers of stores are for the plugin"},
 	{"cmd/microsim-agent", "github.com/go-sql-driver/", "the agent is small: drivers of stores are for the plugin"},
 	{"cmd/microsim-agent", "go.mongodb.org/", "the agent is small: stores and their drivers are for the plugin"},
+	{"cmd/microsim-agent", "github.com/twmb/", "the agent is small: stores and their drivers are for the plugin"},
 	{"cmd/microsim-agent", "github.com/tidwall/", "the agent is small: stores are served by the plugin"},
 	{"workload/service", "database/sql", "services know stores by a port, so that the agent stays small"},
 	{"workload/service", "github.com/redis/", "services know stores by a port, so that the agent stays small"},

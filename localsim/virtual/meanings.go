@@ -68,6 +68,8 @@ func Meanings() []Meaning {
 		{fault.CacheFlush, "decided and executed as by the embedded engine", ""},
 		{fault.AuthRevoked, "decided and executed as by the embedded engine", ""},
 		{fault.DiskFull, "decided and executed as by the embedded engine", ""},
+		{fault.ConsumerLag, "decided and executed as by the embedded engine", ""},
+		{fault.PoisonMessage, "decided and executed as by the embedded engine", ""},
 	}
 }
 

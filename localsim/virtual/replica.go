@@ -190,6 +190,7 @@ func (w *world) kill(i int32, replace bool) {
 	r.state, r.since, r.held = down, w.now(), 0
 	w.log(r, slog.LevelWarn, "replica down")
 	r.notice(w.now())
+	w.leaveGroups(i)
 	w.k.Cancel(r.timer)
 	var wait time.Duration
 	if !replace {

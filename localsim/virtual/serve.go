@@ -75,6 +75,8 @@ type serving struct {
 	held int64
 	// operation is that of a data store.
 	operation store.Running
+	// told says that it is told when something changes in the store.
+	told bool
 	// sleeps counts its sleeps, which are late by draws of their own.
 	sleeps int
 	// trace is nil if no spans are made; events are those of the request's span.
@@ -100,6 +102,8 @@ type message struct {
 	operation  topology.Operation
 	item       int
 	valueBytes int64
+	// consumer is the replica that asks a data store.
+	consumer int32
 	// left is the time that the caller says is left, at the moment of sending; it
 	// does not shrink while the request waits to be accepted.
 	left time.Duration

@@ -168,7 +168,7 @@ func (w *world) losesOperation(s *service, p *connPool) bool {
 	case topology.MongoDB:
 		p.idle = nil
 		return true
-	case topology.Memcached:
+	case topology.Memcached, topology.Kafka:
 		return true
 	default:
 		return false
@@ -182,8 +182,11 @@ func (w *world) reach(i int32) {
 	p, t := w.poolOf(att.from, att.to), &att.storing
 	t.holds, t.open, t.code = true, false, store.OK
 	for n := len(p.idle); n > 0 && !t.open; n = len(p.idle) {
-		t.epoch, p.idle = p.idle[n-1], p.idle[:n-1]
+		t.epoch = p.idle[n-1]
 		t.open = t.epoch == r.store.epoch
+		if !t.open || !s.topology.Kind.SharesConnections() {
+			p.idle = p.idle[:n-1]
+		}
 		if !t.open && w.losesOperation(s, p) {
 			att.fresh, att.failure = false, broken
 			w.k.After(w.machine.Latency, event{answered, i, gen})
@@ -230,6 +233,7 @@ func (w *world) reach(i int32) {
 	if op.Writes() {
 		m.bytes = m.valueBytes
 	}
+	m.consumer = att.from
 	hop := att.hop.text
 	if len(w.faults.paths) > 0 && t.operation > 0 {
 		hop += "#" + strconv.Itoa(t.operation) // each message meets faults by itself
@@ -254,7 +258,11 @@ func (w *world) endOperation(att *attempt, reusable bool) {
 		return
 	}
 	if t.open && t.epoch == r.store.epoch {
-		if reusable {
+		if shared := w.serviceAt(att.to).topology.Kind.SharesConnections(); shared && slices.Contains(p.idle, t.epoch) {
+			if att.fresh {
+				r.store.Disconnect() // another has made one meanwhile
+			}
+		} else if reusable || shared {
 			p.idle = append(p.idle, t.epoch)
 		} else {
 			r.store.Disconnect()
@@ -303,9 +311,18 @@ func (w *world) outcomeOfStore(att *attempt) exec.Event {
 func (w *world) beginOperation(i int32) {
 	sv := w.servings.at(i)
 	m := &sv.message
+	sv.told = false
 	q := store.Query{Operation: m.operation, Item: store.ItemName(m.item)}
 	if m.operation.Writes() {
 		q.Value = make([]byte, m.valueBytes)
+	}
+	switch m.operation {
+	case topology.OpPublish:
+		q.Partition = store.PartitionOf([]byte(q.Item), w.replicas[sv.replica].store.Partitions())
+	case topology.OpConsume:
+		q.Item, q.Group, q.Member = "", w.serviceAt(m.consumer).name, w.replicas[m.consumer].number
+		q.Patience = topology.ConsumePatience.Std()
+	default: // it is about one item
 	}
 	w.stepOperation(i, w.replicas[sv.replica].store.Begin(&sv.operation, q, w.now()))
 }
@@ -314,6 +331,10 @@ func (w *world) beginOperation(i int32) {
 func (w *world) operationStep(e event) {
 	if w.servings.is(e.a, e.gen) && !w.parks(w.servings.at(e.a).replica, e) {
 		sv := w.servings.at(e.a)
+		if sv.message.operation == topology.OpConsume && !w.waits(sv) {
+			w.finishOperation(e.a, &store.Answer{}) // who has left takes no message
+			return
+		}
 		w.stepOperation(e.a, w.replicas[sv.replica].store.Next(&sv.operation, w.now()))
 	}
 }
@@ -321,14 +342,19 @@ func (w *world) operationStep(e event) {
 func (w *world) stepOperation(i int32, step store.Step) {
 	sv, gen := w.servings.at(i), w.servings.gens[i]
 	if step.Done {
+		d := w.replicas[sv.replica].store
 		w.finishOperation(i, &step.Answer)
+		if step.Wakes {
+			w.wake(d)
+		}
 		return
 	}
 	if step.Until != store.Never {
 		sv.timer = w.k.At(step.Until, event{operationStep, i, gen})
 	}
-	if step.Changes {
+	if step.Changes && !sv.told {
 		d := w.replicas[sv.replica].store
+		sv.told = true
 		d.waiting = append(d.waiting, handle{i, gen})
 	}
 }
@@ -348,7 +374,12 @@ func (w *world) finishOperation(i int32, a *store.Answer) {
 	if a.Code != store.OK {
 		res = response{status: storeFailed, bytes: storeErrorBytes}
 	}
-	s.counts.count(&res, w.now()-sv.start)
+	switch took := w.now() - sv.start; {
+	case sv.message.operation != topology.OpConsume:
+		s.counts.count(&res, took)
+	case a.Found || a.Code != store.OK: // looking for a message in vain is no operation
+		s.counts.count(&res, min(took, w.now()-sv.operation.Turn())) // a consumer takes turns in its caller
+	}
 	w.leaves(s, sv)
 	r.inFlight--
 	replica := sv.replica
@@ -387,13 +418,30 @@ func (w *world) inStore(a *acting, begins bool) {
 			a.hits = r.store.hitsOf(a)
 			r.store.Clear(a.id)
 		}
-		waiting := r.store.waiting
-		r.store.waiting = nil
-		for _, h := range waiting {
-			if w.servings.is(h.i, h.gen) {
-				w.k.Cancel(w.servings.at(h.i).timer)
-				w.operationStep(event{operationStep, h.i, h.gen})
-			}
+		w.wake(r.store)
+	}
+}
+
+// wake lets the operations go on that wait for something to change in a store.
+func (w *world) wake(d *dataStore) {
+	waiting := d.waiting
+	d.waiting = nil
+	for _, h := range waiting {
+		if w.servings.is(h.i, h.gen) {
+			sv := w.servings.at(h.i)
+			sv.told = false
+			w.k.Cancel(sv.timer)
+			w.operationStep(event{operationStep, h.i, h.gen})
+		}
+	}
+}
+
+// leaveGroups takes a replica that has ended out of the consumers of its service.
+func (w *world) leaveGroups(i int32) {
+	for _, r := range w.replicas {
+		if r.store != nil && r.store.Partitions() > 0 {
+			r.store.Leave(w.serviceAt(i).name, w.replicas[i].number)
+			w.wake(r.store)
 		}
 	}
 }

@@ -66,6 +66,8 @@ const (
 	CacheFlush           Type = "cache-flush"
 	AuthRevoked          Type = "auth-revoked"
 	DiskFull             Type = "disk-full"
+	ConsumerLag          Type = "consumer-lag"
+	PoisonMessage        Type = "poison-message"
 )
 
 // Layer says what a type of fault breaks.
@@ -172,6 +174,8 @@ func Vocabulary() []Entry {
 		{Type: CacheFlush, Layer: InStore, Doc: "remove all items of a cache, once"},
 		{Type: AuthRevoked, Layer: InStore, Doc: "close the connections of a store's clients and refuse their operations"},
 		{Type: DiskFull, Layer: InStore, Doc: "let writes fail for want of space"},
+		{Type: ConsumerLag, Layer: InStore, Doc: "let consumers get messages only so long after they were published", Needs: []Arg{ArgDelay}},
+		{Type: PoisonMessage, Layer: InStore, Doc: "publish messages that consumers cannot read, which block their partition"},
 	}
 }
 
@@ -291,7 +295,7 @@ func (f *Fault) checkInStore(problems *problem.List) {
 	if f.Target.From != "" {
 		problems.AddHint("target.from", "name the store alone", "a data store does not know that %q calls it", f.Target.From)
 	}
-	byOperation := f.Type == SlowQuery || f.Type == LockWait || f.Type == ReplicaLag
+	byOperation := f.Type == SlowQuery || f.Type == LockWait || f.Type == ReplicaLag || f.Type == PoisonMessage
 	if p := f.Probability; !byOperation && p < 1 && p >= 0 {
 		problems.AddHint("probability", "leave it out", "fault type %q acts on the whole store, and not on a share of its operations", f.Type)
 	}
@@ -376,10 +380,10 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
 	}
 	if a.Operation != "" && !slices.Contains(operations(), a.Operation) {
-		problems.AddHint("args.operation", "write read, write, range or transaction", "operation %q is not known", a.Operation)
+		problems.AddHint("args.operation", "write read, write, range, transaction, publish or consume", "operation %q is not known", a.Operation)
 	}
-	if f.Type == ReplicaLag && a.Delay.Fixed == 0 && !a.Delay.IsZero() {
-		problems.AddHint("args.delay", "write a duration such as 2s", "a replica lags by a fixed delay")
+	if (f.Type == ReplicaLag || f.Type == ConsumerLag) && a.Delay.Fixed == 0 && !a.Delay.IsZero() {
+		problems.AddHint("args.delay", "write a duration such as 2s", "fault type %q lags by a fixed delay", f.Type)
 	}
 	if share := a.Percent.Share(); !(share >= 0 && share <= 1) {
 		problems.AddHint("args.percent", "write percents from 0 to 100, such as 30", "%v is not between 0 and 100", float64(a.Percent))
@@ -395,7 +399,9 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 }
 
 // operations are those of data stores that a fault may be limited to.
-func operations() []string { return []string{"read", "write", "range", "transaction"} }
+func operations() []string {
+	return []string{"read", "write", "range", "transaction", "publish", "consume"}
+}
 
 func joinArgs(args []Arg) string {
 	names := make([]string, len(args))

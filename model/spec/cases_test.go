@@ -105,6 +105,41 @@ func TestMissesAreChecked(t *testing.T) {
 	}
 }
 
+// TestMessagesAreChecked reads operations, settings and faults that fit a log and no
+// table, and the other way round.
+func TestMessagesAreChecked(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "kafka-misses.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = Read("kafka-misses.yaml", file)
+	for _, want := range []string{
+		`9:31: system.services[0].endpoints[0].steps[1].call.query[0]: kafka has no operation read (write publish or consume)`,
+		`10:30: system.services[0].endpoints[0].steps[2].call.reads: kafka publishes and consumes messages, and has no reads (write query: [consume])`,
+		`11:54: system.services[0].endpoints[0].steps[3].call.requestSize: a message of 1Mi is larger than kafka takes`,
+		`12:28: system.services[0].endpoints[0].steps[4].call.query[0]: redis has no operation consume`,
+		`13:21: system.services[0].endpoints[0].steps[5].call.query: service "web" is no data store`,
+		`14:50: system.services[1].store.writes: kafka publishes and consumes messages, and has no writes`,
+		`14:60: system.services[1].store.space: kafka publishes and consumes messages, and has no space (write retention`,
+		`14:78: system.services[1].store.lockTimeout: kafka has no locks on rows`,
+		`14:94: system.services[1].store.partitions: 2000 is out of range`,
+		`15:51: system.services[2].store.partitions: redis has no partitions`,
+		`15:65: system.services[2].store.retention: redis has no retention`,
+		`19:12: faults[1].type: fault type "slow-query" is not possible on "queue": kafka has no operation write (write publish or consume)`,
+		`20:12: faults[2].type: fault type "replica-lag" is not possible on "queue": kafka answers from leaders alone (write consumer-lag)`,
+		`21:12: faults[3].type: fault type "poison-message" is not possible on "db": redis has no consumers`,
+		`22:5: faults[4].args.delay: fault type "consumer-lag" needs delay`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("there is no %q in\n%v", want, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "faults[0]") {
+		t.Errorf("a fault that the store can have is refused: %v", err)
+	}
+}
+
 // TestFaultsOfRealStoresAreChecked reads faults that real data stores have no means for.
 func TestFaultsOfRealStoresAreChecked(t *testing.T) {
 	file, err := os.Open(filepath.Join("..", "..", "testdata", "cases", "real-store-faults.yaml"))

@@ -56,6 +56,7 @@ func (s *Store) Apply(id string, f fault.Fault, now time.Duration) (cut bool) {
 // step says Changes are to be told.
 func (s *Store) Clear(id string) {
 	s.remove(id)
+	s.topic.clean(id)
 	if !s.has(lagging) {
 		s.items.forget()
 	}
@@ -88,13 +89,19 @@ func (s *Store) away(now time.Duration) bool {
 
 // hit decides whether a condition acts on an operation, and counts it.
 func (s *Store) hit(t fault.Type, r *Running) bool {
+	_, hit := s.hitBy(t, r)
+	return hit
+}
+
+// hitBy is hit, and says by which.
+func (s *Store) hitBy(t fault.Type, r *Running) (id string, hit bool) {
 	for i := range s.conditions {
 		if c := &s.conditions[i]; c.Fault.Type == t && c.acts(r) {
 			*c.hits++
-			return true
+			return c.ID, true
 		}
 	}
-	return false
+	return "", false
 }
 
 func (c *Condition) acts(r *Running) bool {
@@ -155,8 +162,15 @@ func Can(t *topology.Service, f *fault.Fault) error {
 			return fmt.Errorf("fault type %q is not possible on %q: %w, or break the way to it, such as with net-delay or refuse", f.Type, t.Name, err)
 		}
 	}
+	if op := f.Args.Operation; op != "" && !slices.Contains(t.Kind.Operations(), topology.Operation(op)) {
+		return fmt.Errorf("fault type %q is not possible on %q: %s has no operation %s; write %s", f.Type, t.Name, t.Kind, op, topology.OrList(t.Kind.Operations()))
+	}
 	lacks := ""
 	switch {
+	case t.Kind == topology.Kafka && f.Type == lagging:
+		lacks = "answers from leaders alone; write consumer-lag"
+	case t.Kind != topology.Kafka && slices.Contains([]fault.Type{behind, poison}, f.Type):
+		lacks = "has no consumers"
 	case f.Type == lockedRow && !t.Kind.HasRowLocks():
 		lacks = "has no locks on rows"
 	case f.Type == fault.CacheFlush && t.Kind != topology.Redis && t.Kind != topology.Memcached:

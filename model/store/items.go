@@ -99,6 +99,12 @@ func (m *items) seed(key dist.Key, n int) {
 // kindsOfOperations is the number of kinds that are counted.
 const kindsOfOperations = 4
 
+// slot is the place of an operation among those that are counted: no store knows more
+// than kindsOfOperations of them.
+func slot(op topology.Operation) int {
+	return max(slices.Index(topology.Operations(), op), 0) % kindsOfOperations
+}
+
 // count returns how many operations of the kind there were on the item before, and
 // counts this one.
 func (m *items) count(name string, op topology.Operation) int {
@@ -109,7 +115,7 @@ func (m *items) count(name string, op topology.Operation) int {
 	if m.counts == nil {
 		m.counts = make([]uint32, (m.seeded+1)*kindsOfOperations)
 	}
-	n := &m.counts[i*kindsOfOperations+max(slices.Index(topology.Operations(), op), 0)]
+	n := &m.counts[i*kindsOfOperations+slot(op)]
 	*n++
 	return int(*n - 1)
 }

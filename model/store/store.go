@@ -59,6 +59,8 @@ const (
 	NoSpace
 	// Full is a write that would take more space than the store may have.
 	Full
+	// Unreadable is a message that a consumer cannot read.
+	Unreadable
 	// NotUnderstood is an operation that does not follow the protocol.
 	NotUnderstood
 )
@@ -78,6 +80,8 @@ func (c Code) Error() string {
 		return "the disk is full"
 	case Full:
 		return "the store has no more space"
+	case Unreadable:
+		return "the message cannot be read"
 	case NotUnderstood:
 		return "the operation is not understood"
 	default:
@@ -103,6 +107,19 @@ type Query struct {
 	Change func(old []byte, found bool) (value []byte, changes bool)
 	// KeepTTL keeps the rest of the time that the value has.
 	KeepTTL bool
+	// Partition is where a message is published; its key is Item, its text Value.
+	Partition int
+	// Batch are messages that are published together, with partitions, keys and
+	// values; Item is the key of the first.
+	Batch []Message
+	// Group consumes the next message for one of its members. Without a group, From
+	// are the places to read from, at most so many bytes unless one message has more.
+	Group  string
+	Member int
+	From   []Position
+	Most   int
+	// Patience is how long a consumer waits for a message.
+	Patience time.Duration
 }
 
 // An Answer is how an operation has ended.
@@ -120,6 +137,8 @@ type Answer struct {
 	Stale bool
 	// TTL is the time that the value has left; 0 means that it does not go.
 	TTL time.Duration
+	// Messages are those that were consumed, or published. They must not be changed.
+	Messages []Message
 }
 
 // A Step says what an operation does next.
@@ -130,6 +149,9 @@ type Step struct {
 	Until  time.Duration
 	// Changes says that Next is to be called as well when the conditions change.
 	Changes bool
+	// Wakes says that those that wait for changes are to be told, as if the
+	// conditions had changed: there is a new message, or a consumer is free.
+	Wakes bool
 }
 
 // A Running is an operation under way. The zero value is ready for Begin.
@@ -141,6 +163,11 @@ type Running struct {
 	began time.Duration
 	// wait is the time that the store works on it.
 	wait time.Duration
+	// fetches says that a consumer has its turn, since turn; ready is when the store begins to
+	// look for a message. late says that a lag has been counted.
+	fetches     bool
+	turn, ready time.Duration
+	late        bool
 }
 
 type phase uint8
@@ -148,6 +175,7 @@ type phase uint8
 const (
 	locked phase = iota + 1
 	working
+	consuming
 )
 
 // A Store is one data store. It may be used by one goroutine at a time.
@@ -156,6 +184,7 @@ type Store struct {
 	settings topology.Store
 	key      dist.Key
 	items    items
+	topic    topic // of a Kafka
 	// free are the times when its workers are free; none means without bound.
 	free []time.Duration
 	// rows are the times until which rows are locked.
@@ -170,6 +199,8 @@ type Counts struct {
 	// Missed are reads that found nothing, Stale those that were answered with an
 	// older version than there was.
 	Missed, Stale int64
+	// Published and Consumed are messages.
+	Published, Consumed int64
 	// Refused are connections over the bound.
 	Refused int64
 	// Cut counts the moments when all connections were closed.
@@ -181,6 +212,11 @@ func New(seed uint64, t *topology.Service) *Store {
 	s := &Store{
 		kind: t.Kind, settings: t.StoreSettings(), key: dist.Seed(seed).With(t.Name).With("store"),
 		free: make([]time.Duration, t.Workers), rows: map[string]time.Duration{},
+	}
+	if t.Kind == topology.Kafka {
+		s.topic = newTopic(s.settings.Partitions, int64(s.settings.Retention))
+		s.items.seed(s.key, 0)
+		return s
 	}
 	s.items.seed(s.key, s.settings.Items)
 	return s
@@ -201,8 +237,8 @@ func (s *Store) Connect(now time.Duration) (code Code, ok bool) {
 	if s.open >= s.settings.MaxConnections || s.has(exhausted) {
 		s.counts.Refused++
 		s.note(exhausted)
-		if s.kind == topology.MongoDB {
-			return OK, false // mongod has no words for it
+		if s.kind == topology.MongoDB || s.kind == topology.Kafka {
+			return OK, false // they have no words for it
 		}
 		return TooManyConnections, false
 	}
@@ -224,6 +260,9 @@ func (s *Store) Begin(r *Running, q Query, now time.Duration) Step {
 		delay = s.settings.WriteLatency
 	}
 	r.wait = delay.Draw(r.key.With("latency")) + s.slowness(r)
+	if q.Operation == topology.OpConsume && q.Group != "" {
+		return s.consume(r, now) // it takes its turn before a worker
+	}
 	return s.lock(r, now)
 }
 
@@ -303,8 +342,12 @@ func soonest(free []time.Duration) int {
 // Next goes on with an operation at the time that its step has said, or when the
 // conditions have changed.
 func (s *Store) Next(r *Running, now time.Duration) Step {
-	if r.phase == working {
+	switch r.phase {
+	case working:
 		return s.execute(r, now)
+	case consuming:
+		return s.consume(r, now)
+	default: // it waits for a row
 	}
 	if now >= s.patience(r) {
 		return failed(LockTimeout)
@@ -322,7 +365,12 @@ func failed(code Code) Step { return Step{Done: true, Answer: Answer{Code: code}
 // execute does what the operation asks for, under the conditions of its end.
 func (s *Store) execute(r *Running, now time.Duration) Step {
 	q := &r.query
-	if q.Operation.Writes() {
+	switch {
+	case q.Operation == topology.OpPublish:
+		return s.publish(r, now)
+	case q.Operation == topology.OpConsume:
+		return s.consume(r, now)
+	case q.Operation.Writes():
 		return s.write(r, now)
 	}
 	behind := s.behind(r, now)

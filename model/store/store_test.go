@@ -50,6 +50,11 @@ func play(s *Store, ops []*operation) {
 		}
 		if o.step.Done {
 			o.ended, waiting = o.at, waiting[1:]
+			for _, other := range waiting {
+				if o.step.Wakes && other.phase != 0 && other.step.Changes {
+					other.at = o.at
+				}
+			}
 			continue
 		}
 		o.at = o.step.Until
@@ -373,7 +378,7 @@ func TestCan(t *testing.T) {
 	redis, web := service(topology.Redis, topology.Store{}), topology.NewService("web")
 	given := service(topology.Redis, topology.Store{Engine: topology.Real, Address: "127.0.0.1:6379"})
 	real := service(topology.Redis, topology.Store{Engine: topology.Real})
-	cache := service(topology.Memcached, topology.Store{})
+	cache, log := service(topology.Memcached, topology.Store{}), service(topology.Kafka, topology.Store{})
 	for _, tt := range []struct {
 		service *topology.Service
 		fault   fault.Type
@@ -386,6 +391,8 @@ func TestCan(t *testing.T) {
 		{real, fault.SlowQuery, "write engine: embedded"}, {real, fault.NetDelay, ""}, {real, fault.Kill, "not ours to stop"},
 		{real, fault.Failover, ""}, {real, fault.ReplicaLag, "cannot be told to"}, {given, fault.Failover, "at 127.0.0.1:6379, is not ours to change"}, {given, fault.NetDelay, ""},
 		{cache, fault.Failover, "memcached has no replicas"}, {cache, fault.CacheFlush, ""},
+		{redis, fault.PoisonMessage, "redis has no consumers"}, {log, fault.PoisonMessage, ""}, {log, fault.ConsumerLag, ""}, {log, fault.SlowQuery, ""},
+		{log, fault.ReplicaLag, "write consumer-lag"}, {log, fault.LockWait, "no locks"}, {log, fault.CacheFlush, "is no cache"}, {log, fault.DiskFull, ""},
 		{service(topology.MySQL, topology.Store{}), fault.CacheFlush, "mysql is no cache"}, {service(topology.MySQL, topology.Store{}), fault.LockWait, ""},
 	} {
 		err := Can(tt.service, &fault.Fault{Type: tt.fault})
@@ -411,8 +418,14 @@ func TestRealServersFailAsAWhole(t *testing.T) {
 // The vocabulary of faults names the operations of the topology, which it does not
 // import.
 func TestFaultsKnowTheOperations(t *testing.T) {
-	if kindsOfOperations != len(topology.Operations()) {
-		t.Errorf("%d kinds of operations are counted", kindsOfOperations)
+	for _, kind := range topology.Kinds() {
+		slots := map[int]bool{}
+		for _, op := range kind.Operations() {
+			slots[slot(op)] = true
+		}
+		if len(slots) != len(kind.Operations()) {
+			t.Errorf("the operations of %s are not counted apart", kind)
+		}
 	}
 	for _, op := range append(topology.Operations(), "other") {
 		f := fault.Fault{Type: fault.SlowQuery, Probability: 1, Target: fault.Target{Service: "db"}, Args: fault.Args{Delay: dist.Fixed(ms), Operation: string(op)}}

@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ type Store struct {
 	// Address is the host:port of a real server; empty starts one that is installed.
 	Address string `json:"address,omitempty"`
 	// Items is how many items there are at the beginning, item:0 and on. Each
-	// operation draws one of them.
+	// operation draws one of them; of Kafka, they are the keys of messages.
 	Items int `json:"items,omitempty"`
 	// Latency is how long the embedded store works on an operation, beside what
 	// the machine takes.
@@ -52,6 +53,12 @@ type Store struct {
 	LockTimeout unit.Duration `json:"lockTimeout,omitzero"`
 	// Space bounds the bytes that writes may add; 0 means without bound.
 	Space unit.Size `json:"space,omitzero"`
+	// Partitions is how many partitions the topic of a Kafka has. A group of
+	// consumers takes messages of one partition in order, by one consumer.
+	Partitions int `json:"partitions,omitempty"`
+	// Retention bounds the bytes of the messages that a partition keeps; the
+	// oldest go first, consumed or not.
+	Retention unit.Size `json:"retention,omitzero"`
 	// Pool bounds the connections that one replica of a caller keeps to the store.
 	Pool Pool `json:"pool,omitzero"`
 	// Timeout is how long the driver waits for the answer to one operation.
@@ -83,16 +90,41 @@ const (
 	OpRange Operation = "range"
 	// OpTransaction reads an item and writes it, both or none.
 	OpTransaction Operation = "transaction"
+	// OpPublish appends one message to the partition of its key.
+	OpPublish Operation = "publish"
+	// OpConsume takes the next message for the consumer group of the caller, and
+	// waits ConsumePatience for one. The group is the service that calls.
+	OpConsume Operation = "consume"
 )
+
+// ConsumePatience is how long a consumer waits for a message, which is
+// fetch.max.wait.ms of Kafka's consumers.
+const ConsumePatience = unit.Duration(500e6)
 
 // RangeItems is how many items a range has.
 const RangeItems = 10
 
 // Operations lists all operations.
-func Operations() []Operation { return []Operation{OpRead, OpWrite, OpRange, OpTransaction} }
+func Operations() []Operation {
+	return []Operation{OpRead, OpWrite, OpRange, OpTransaction, OpPublish, OpConsume}
+}
 
-// Writes reports whether the operation changes something.
-func (o Operation) Writes() bool { return o == OpWrite || o == OpTransaction }
+// Operations lists those of a kind of store; none for a kind that is none.
+func (k Kind) Operations() []Operation {
+	switch {
+	case k == Kafka:
+		return []Operation{OpPublish, OpConsume}
+	case k == Memcached:
+		return []Operation{OpRead, OpWrite, OpRange}
+	case k.IsStore():
+		return []Operation{OpRead, OpWrite, OpRange, OpTransaction}
+	default:
+		return nil
+	}
+}
+
+// Writes reports whether the operation stores something that it brings.
+func (o Operation) Writes() bool { return o == OpWrite || o == OpTransaction || o == OpPublish }
 
 // Defaults of stores.
 const (
@@ -104,6 +136,9 @@ const (
 	// DefaultValueSize is how many bytes a write stores if its call has no
 	// requestSize.
 	DefaultValueSize = 64
+	// DefaultPartitions is num.partitions of Kafka.
+	DefaultPartitions = 1
+	DefaultRetention  = 16 << 20
 )
 
 // Bounds of stores.
@@ -113,6 +148,10 @@ const (
 	MaxConnections = 1_000_000
 	MaxRetries     = 10
 	MaxSpace       = 4 << 30
+	MaxPartitions  = 1000
+	// MaxMessage is how long a message of Kafka may be: max.message.bytes is 1 MiB,
+	// and drivers send at most 1 MB with what they add.
+	MaxMessage = 900_000
 )
 
 // kindDefaults are the defaults that the servers of a kind themselves have.
@@ -133,6 +172,8 @@ func (k Kind) defaults() kindDefaults {
 		return kindDefaults{65536, 0} // net.maxIncomingConnections
 	case Memcached:
 		return kindDefaults{1024, 0} // -c
+	case Kafka:
+		return kindDefaults{math.MaxInt32, 0} // max.connections
 	default:
 		return kindDefaults{10000, 0} // maxclients of Redis
 	}
@@ -155,6 +196,10 @@ func (s *Service) StoreSettings() Store {
 	if t.WriteLatency.IsZero() {
 		t.WriteLatency = t.Latency
 	}
+	if s.Kind == Kafka {
+		t.Partitions = cmp.Or(t.Partitions, DefaultPartitions)
+		t.Retention = cmp.Or(t.Retention, DefaultRetention)
+	}
 	return t
 }
 
@@ -172,10 +217,14 @@ func (c *Call) Operations() []Operation {
 }
 
 // WithOperations completes a call of a store: one that does not say what it asks
-// for asks for what the store says, or else for one read. A call of another
+// for asks for what the store says, or else for one read, of Kafka one publish. A call of another
 // service stays as it is.
 func (c Call) WithOperations(callee *Service) Call {
 	if !callee.Kind.IsStore() || c.Reads > 0 || c.Writes > 0 || len(c.Query) > 0 {
+		return c
+	}
+	if callee.Kind == Kafka {
+		c.Query = []Operation{OpPublish}
 		return c
 	}
 	if t := callee.Store; t != nil {
@@ -251,7 +300,9 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	checkRange(&problems, "maxConnections", float64(t.MaxConnections), 0, MaxConnections)
 	checkRange(&problems, "pool.size", float64(t.Pool.Size), 0, MaxPool)
 	checkRange(&problems, "retries", float64(t.Retries), 0, MaxRetries)
+	checkRange(&problems, "partitions", float64(t.Partitions), 0, MaxPartitions)
 	checkSize(&problems, "space", t.Space, MaxSpace)
+	checkSize(&problems, "retention", t.Retention, MaxSpace)
 	for _, d := range []struct {
 		path string
 		v    unit.Duration
@@ -271,12 +322,16 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	if t.LockTimeout != 0 && !s.Kind.HasRowLocks() {
 		problems.AddHint("lockTimeout", "leave it out", "%s has no locks on rows", s.Kind)
 	}
+	t.checkLog(&problems, s)
 	switch t.Engine {
 	case "", Embedded:
 		if t.Address != "" {
 			problems.AddHint("address", "write engine: real, or leave address out", "the embedded engine chooses its own address")
 		}
 	case Real:
+		if s.Kind == Kafka {
+			problems.AddHint("engine", "write engine: embedded, or leave it out", "real servers of kind kafka are not supported yet")
+		}
 		t.checkReal(&problems, s)
 	default:
 		problems.AddHint("engine", "write embedded or real", "engine %q is not known", t.Engine)
@@ -295,7 +350,7 @@ func (t *Store) checkReal(problems *problem.List, s *Service) {
 		set  bool
 	}{
 		{"latency", !t.Latency.IsZero()}, {"writeLatency", !t.WriteLatency.IsZero()}, {"maxConnections", t.MaxConnections != 0},
-		{"lockTimeout", t.LockTimeout != 0}, {"space", t.Space != 0},
+		{"lockTimeout", t.LockTimeout != 0}, {"space", t.Space != 0}, {"retention", t.Retention != 0},
 	} {
 		if f.set {
 			problems.AddHint(f.path, "leave it out, or write engine: embedded", "a real server of kind %s has its own %s", s.Kind, f.path)
@@ -303,8 +358,39 @@ func (t *Store) checkReal(problems *problem.List, s *Service) {
 	}
 }
 
+// checkLog refuses the settings of a log for a store that has none, and those of items
+// for one that has.
+func (t *Store) checkLog(problems *problem.List, s *Service) {
+	if s.Kind != Kafka {
+		for _, f := range []struct {
+			path string
+			set  bool
+		}{{"partitions", t.Partitions != 0}, {"retention", t.Retention != 0}} {
+			if f.set {
+				problems.AddHint(f.path, "leave it out; only stores of kind kafka have it", "%s has no %s", s.Kind, f.path)
+			}
+		}
+		return
+	}
+	for _, f := range []struct {
+		path, hint string
+		set        bool
+	}{
+		{"reads", "write query: [consume] at the calls", t.Reads != 0}, {"writes", "write query: [publish] at the calls", t.Writes != 0},
+		{"space", "write retention, which bounds what a partition keeps", t.Space != 0},
+	} {
+		if f.set {
+			problems.AddHint(f.path, f.hint, "kafka publishes and consumes messages, and has no %s", f.path)
+		}
+	}
+}
+
 // HasRowLocks reports whether writes of one item wait for each other.
 func (k Kind) HasRowLocks() bool { return k == MySQL || k == Postgres || k == MongoDB }
+
+// SharesConnections reports whether the operations of a caller share one connection,
+// over which the driver sends one after another without waiting for answers.
+func (k Kind) SharesConnections() bool { return k == Kafka }
 
 // checkOperations names the mistakes in what a call asks a store for; callee may
 // be nil.
@@ -314,13 +400,16 @@ func (c *Call) checkOperations(problems *problem.List, callee *Service) {
 	checkRange(problems, "query", float64(len(c.Query)), 0, MaxStoreOps)
 	for i, op := range c.Query {
 		if !slices.Contains(Operations(), op) {
-			problems.AddHint(problem.Index("query", i), "write read, write, range or transaction", "operation %q is not known", op)
-		} else if callee != nil && callee.Kind == Memcached && op == OpTransaction {
-			problems.AddHint(problem.Index("query", i), "write read, write or range", "memcached has no transactions")
+			problems.AddHint(problem.Index("query", i), "write "+OrList(Operations()), "operation %q is not known", op)
+		} else if callee != nil && callee.Kind.IsStore() && !slices.Contains(callee.Kind.Operations(), op) {
+			problems.AddHint(problem.Index("query", i), "write "+OrList(callee.Kind.Operations()), "%s has no operation %s", callee.Kind, op)
 		}
 	}
 	if callee == nil {
 		return
+	}
+	if callee.Kind == Kafka {
+		c.checkMessages(problems)
 	}
 	if callee.Kind.IsStore() {
 		for _, f := range []struct {
@@ -338,6 +427,30 @@ func (c *Call) checkOperations(problems *problem.List, callee *Service) {
 	}
 }
 
+// checkMessages refuses what a call cannot ask of Kafka.
+func (c *Call) checkMessages(problems *problem.List) {
+	for _, f := range []struct {
+		path, hint string
+		n          int
+	}{{"reads", "write query: [consume]", c.Reads}, {"writes", "write query: [publish]", c.Writes}} {
+		if f.n > 0 {
+			problems.AddHint(f.path, f.hint, "kafka publishes and consumes messages, and has no %s", f.path)
+		}
+	}
+	if c.RequestSize > MaxMessage {
+		problems.AddHint("requestSize", "the largest is "+unit.Size(MaxMessage).String(), "a message of %s is larger than kafka takes", c.RequestSize)
+	}
+}
+
+// OrList lists operations for a hint, such as "read, write or range".
+func OrList(ops []Operation) string {
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = string(op)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
 func firstSet(set map[string]bool) string {
 	for _, name := range []string{"reads", "writes", "query"} {
 		if set[name] {
@@ -345,6 +458,13 @@ func firstSet(set map[string]bool) string {
 		}
 	}
 	return ""
+}
+
+func (o Operation) plural() string {
+	if o == OpPublish {
+		return "publishes"
+	}
+	return string(o) + "s"
 }
 
 // DescribeOperations says in words what a call asks a store for, such as "2 reads,
@@ -362,7 +482,7 @@ func DescribeOperations(ops []Operation) string {
 		case n == 1:
 			parts = append(parts, "1 "+string(o))
 		case n > 1:
-			parts = append(parts, fmt.Sprintf("%d %ss", n, o))
+			parts = append(parts, fmt.Sprintf("%d %s", n, o.plural()))
 		}
 	}
 	return strings.Join(parts, ", ")

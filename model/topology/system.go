@@ -35,15 +35,16 @@ const (
 	Redis     Kind = "redis"
 	Postgres  Kind = "postgres"
 	Memcached Kind = "memcached"
+	Kafka     Kind = "kafka"
 )
 
 // Kinds lists all kinds of services.
-func Kinds() []Kind { return []Kind{Base, MongoDB, MySQL, Redis, Postgres, Memcached} }
+func Kinds() []Kind { return []Kind{Base, MongoDB, MySQL, Redis, Postgres, Memcached, Kafka} }
 
 // IsStore reports whether the kind is a data store.
 func (k Kind) IsStore() bool {
 	switch k {
-	case MongoDB, MySQL, Redis, Postgres, Memcached:
+	case MongoDB, MySQL, Redis, Postgres, Memcached, Kafka:
 		return true
 	default: // Base, and kinds that are not known
 		return false

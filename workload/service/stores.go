@@ -54,7 +54,7 @@ func (s *Service) openStores() error {
 			return fmt.Errorf("service %q: %w", s.Name(), err)
 		}
 		called := &calledStore{driver: driver, items: t.StoreSettings().Items}
-		called.series = s.metrics.Store(call.To, driver.Usage)
+		called.series = s.metrics.Store(call.To, t.Kind, driver.Usage)
 		s.stores.called[call.To] = called
 	}
 	return nil

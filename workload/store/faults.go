@@ -141,9 +141,14 @@ func (s *Server) hits(r *runningFault) int64 {
 
 // conditionsChanged wakes the operations that wait for it. The caller holds mu.
 func (s *Server) conditionsChanged() {
+	s.wake()
+	s.metrics.setFaults(s.faults)
+}
+
+// wake lets the operations go on that wait for a change. The caller holds mu.
+func (s *Server) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	s.metrics.setFaults(s.faults)
 }
 
 // Faults lists the faults that act now, in the order in which they came.

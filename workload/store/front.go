@@ -9,6 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/kafkafront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
@@ -35,6 +36,8 @@ func frontOf(kind topology.Kind) (front, bool) {
 		return front{serveMemcached, refuseMemcached}, true
 	case topology.MongoDB:
 		return front{serveMongo, func(net.Conn, store.Code) {}}, true // mongod closes a connection over its bound
+	case topology.Kafka:
+		return front{serveKafka, func(net.Conn, store.Code) {}}, true // brokers close a connection over their bound
 	default:
 		return front{}, false
 	}
@@ -108,6 +111,27 @@ func (e mongoEngine) Connections() (n int) {
 
 func serveMongo(ctx context.Context, s *Server, conn net.Conn) {
 	mongofront.Serve(ctx, conn, mongoEngine{s}, s.intake)
+}
+
+// A kafkaEngine is what the front of Kafka asks.
+type kafkaEngine struct{ *Server }
+
+// Do implements kafkafront.Engine.
+func (e kafkaEngine) Do(ctx context.Context, q store.Query) (store.Answer, error) {
+	return e.do(ctx, q)
+}
+
+// Look implements kafkafront.Engine.
+func (e kafkaEngine) Look(ask func(m *store.Store, now time.Duration)) { e.look(ask) }
+
+// Began implements kafkafront.Engine.
+func (e kafkaEngine) Began() time.Time { return e.began }
+
+// Groups implements kafkafront.Engine.
+func (e kafkaEngine) Groups() *kafkafront.Groups { return e.groups }
+
+func serveKafka(ctx context.Context, s *Server, conn net.Conn) {
+	kafkafront.Serve(ctx, conn, kafkaEngine{s}, s.intake)
 }
 
 func serveSQL(serve func(net.Conn, sqlfront.Engine, *intake.Budget)) func(context.Context, *Server, net.Conn) {

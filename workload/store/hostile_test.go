@@ -42,6 +42,7 @@ func TestAnnouncedMessagesTakeNoMemory(t *testing.T) {
 		topology.Postgres:  append(binary.BigEndian.AppendUint32([]byte{'Q'}, long), 'x'),
 		topology.MySQL:     {0xff, 0xff, 0xff, 0, 3},
 		topology.MongoDB:   append(binary.LittleEndian.AppendUint32(nil, long), 1, 0, 0, 0, 0, 0, 0, 0, 0xdd, 7, 0, 0, 'x'),
+		topology.Kafka:     append(binary.BigEndian.AppendUint32(nil, 16<<20), 'x'),
 	} {
 		service := redisService(topology.Store{Items: 1, MaxConnections: 100})
 		service.Kind = kind

@@ -52,7 +52,7 @@ func newMetrics(s *Server) *metrics {
 			m.active[e.Type] = active.WithLabelValues(string(e.Type))
 		}
 	}
-	for _, op := range topology.Operations() {
+	for _, op := range s.cfg.Service.Kind.Operations() {
 		label := string(op)
 		m.series = append(m.series, &series{
 			label: label, ok: requests.WithLabelValues(label, control.CodeOK), failed: requests.WithLabelValues(label, control.CodeError),
@@ -84,7 +84,7 @@ func newMetrics(s *Server) *metrics {
 }
 
 func (m *metrics) count(op topology.Operation, code store.Code, took time.Duration) {
-	s := m.series[max(slices.Index(topology.Operations(), op), 0)]
+	s := m.series[max(slices.IndexFunc(m.series, func(s *series) bool { return s.label == string(op) }), 0)]
 	s.duration.Observe(took.Seconds())
 	s.fine.Record(took)
 	if code == store.OK {

@@ -22,6 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/kafkafront"
 )
 
 // Config describes a data store that is to be served.
@@ -71,6 +72,8 @@ type Server struct {
 	// breaking is what real faults need.
 	breaking breaking
 	metrics  *metrics
+	// groups are the consumer groups of a Kafka.
+	groups *kafkafront.Groups
 	// intake is the memory that messages of clients may take.
 	intake *intake.Budget
 	began  time.Time
@@ -101,7 +104,7 @@ func New(cfg Config) (*Server, error) {
 	if settings := cfg.Service.StoreSettings(); settings.Engine == topology.Real {
 		s.real, s.front.serve, s.relay = true, serveRelay, settings.Address
 	}
-	s.metrics = newMetrics(s)
+	s.metrics, s.groups = newMetrics(s), kafkafront.NewGroups()
 	return s, nil
 }
 
@@ -220,7 +223,17 @@ func (s *Server) do(ctx context.Context, q store.Query) (store.Answer, error) {
 		step, changed = s.model.Next(&r, max(s.now(), minUntil(&step, changed))), s.changed
 		s.mu.Unlock()
 	}
-	s.metrics.count(q.Operation, step.Answer.Code, s.now()-start)
+	if step.Wakes {
+		s.mu.Lock()
+		s.wake()
+		s.mu.Unlock()
+	}
+	if q.Operation == topology.OpConsume && !step.Answer.Found && step.Answer.Code == store.OK {
+		return step.Answer, nil // looking for a message in vain is no operation
+	}
+	for range max(len(q.Batch), len(step.Answer.Messages), 1) {
+		s.metrics.count(q.Operation, step.Answer.Code, s.now()-start)
+	}
 	return step.Answer, nil
 }
 

@@ -24,7 +24,7 @@ func (s *Operation) Count(class outcome.Class, took time.Duration) {
 }
 
 // Store starts the series of the operations on a store, and those of its driver.
-func (m *Metrics) Store(callee string, usage func() store.Usage) map[topology.Operation]*Operation {
+func (m *Metrics) Store(callee string, kind topology.Kind, usage func() store.Usage) map[topology.Operation]*Operation {
 	labels := prometheus.Labels{control.LabelService: m.service, control.LabelCallee: callee}
 	operations := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: control.DriverOperationsTotal, Help: "Operations on data stores, by callee, operation and outcome.", ConstLabels: labels,
@@ -33,7 +33,7 @@ func (m *Metrics) Store(callee string, usage func() store.Usage) map[topology.Op
 		Name: control.DriverOperationDurationSeconds, Help: "Time of operations on data stores, with the wait for a connection.", ConstLabels: labels, Buckets: control.DurationBuckets(),
 	}, []string{control.LabelOperation})
 	series := map[topology.Operation]*Operation{}
-	for _, op := range topology.Operations() {
+	for _, op := range kind.Operations() {
 		s := &Operation{outcomes: map[outcome.Class]prometheus.Counter{}, duration: durations.WithLabelValues(string(op))}
 		for _, class := range outcome.OfAttempts() {
 			s.outcomes[class] = operations.WithLabelValues(string(op), string(class))

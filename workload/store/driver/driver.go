@@ -23,6 +23,8 @@ func New(caller string, t *topology.Service) (store.Driver, error) {
 		return newMemcached(t), nil
 	case topology.MongoDB:
 		return newMongo(caller, t), nil
+	case topology.Kafka:
+		return newKafka(caller, t), nil
 	default:
 		return nil, fmt.Errorf("calling store %q: there is no driver of kind %s", t.Name, t.Kind)
 	}

@@ -116,7 +116,7 @@ func TestMongoAtAnAddress(t *testing.T) {
 		service := storeService(topology.MongoDB, topology.Store{Engine: topology.Real, Address: address, Items: 2500})
 		s, relay := serve(t, service)
 		d := connect(t, service)
-		for _, op := range topology.Operations() {
+		for _, op := range topology.MongoDB.Operations() {
 			if class, err := ask(d, relay, op); class != outcome.OK {
 				t.Errorf("%s: %v", op, err)
 			}
@@ -131,7 +131,7 @@ func TestMongoAtAnAddress(t *testing.T) {
 		if _, err := items.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "item:1"}, {Key: "value", Value: ""}}); !mongo.IsDuplicateKeyError(err) {
 			t.Errorf("an item that is there was inserted: %v", err)
 		}
-		for _, op := range topology.Operations() {
+		for _, op := range topology.MongoDB.Operations() {
 			line := fmt.Sprintf("microsim_requests_total{code=\"ok\",endpoint=%q,service=\"db\"} 1\n", op)
 			for end := time.Now().Add(10 * time.Second); !strings.Contains(metricsOf(s), line); time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {

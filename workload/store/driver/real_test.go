@@ -82,7 +82,7 @@ func underFault(t *testing.T, s *server.Server, service *topology.Service, addre
 	all := func(when string) {
 		d := connect(t, service)
 		defer d.Close()
-		for _, op := range topology.Operations() {
+		for _, op := range service.Kind.Operations() {
 			class, err := ask(d, address, op)
 			classes = append(classes, when+" "+string(op)+" "+string(class))
 			if when == "after" && class != outcome.OK {

@@ -386,10 +386,7 @@ func TestRealServers(t *testing.T) {
 					t.Errorf("%s is found: %v, %v", item, found, err)
 				}
 			}
-			for _, op := range topology.Operations() {
-				if kind == topology.Memcached && op == topology.OpTransaction {
-					continue
-				}
+			for _, op := range kind.Operations() {
 				if class, err := ask(d, address, op); class != outcome.OK {
 					t.Errorf("%s: %v", op, err)
 				}
@@ -436,7 +433,7 @@ func TestRealEngineIsFilledAndEmptied(t *testing.T) {
 		service := redisService(topology.Store{Engine: topology.Real, Address: address, Items: 2500})
 		_, relay := serve(t, service)
 		d := connect(t, service)
-		for _, op := range topology.Operations() {
+		for _, op := range topology.Redis.Operations() {
 			if class, err := ask(d, relay, op); class != outcome.OK {
 				t.Errorf("%s: %v", op, err)
 			}

@@ -1,0 +1,300 @@
+package driver_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
+)
+
+func kafkaService(t topology.Store) *topology.Service { return storeService(topology.Kafka, t) }
+
+func consumeWith(t testing.TB, d store.Driver, address string) (found bool, err error) {
+	t.Helper()
+	return d.Do(t.Context(), address, &store.Query{Operation: topology.OpConsume})
+}
+
+func publishWith(t testing.TB, d store.Driver, address, key, value string) error {
+	t.Helper()
+	_, err := d.Do(t.Context(), address, &store.Query{Operation: topology.OpPublish, Item: key, Value: []byte(value)})
+	return err
+}
+
+// Messages are consumed once by each group, in whatever partition they are.
+func TestKafkaPublishesAndConsumes(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 3})
+	_, address := serve(t, service)
+	web := connect(t, service)
+	for i := range 10 {
+		if err := publishWith(t, web, address, store.ItemName(i), "hello"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"worker", "billing"} {
+		d, err := driver.New(name, service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 11 {
+			began := time.Now()
+			found, err := consumeWith(t, d, address)
+			if err != nil || found != (i < 10) {
+				t.Fatalf("%s: message %d: found %v, %v", name, i, found, err)
+			}
+			if took := time.Since(began); !found && took < topology.ConsumePatience.Std() {
+				t.Errorf("it waited %v for a message", took)
+			}
+		}
+		if u := d.Usage(); u.Open == 0 {
+			t.Errorf("usage %+v", u)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Two replicas of a caller share the partitions, and one that ends leaves its own to the
+// other.
+func TestKafkaReplicasShareAGroup(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 2})
+	_, address := serve(t, service)
+	web := connect(t, service)
+	drivers := []store.Driver{}
+	for range 2 {
+		d, err := driver.New("worker", service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		drivers = append(drivers, d)
+	}
+	var mu sync.Mutex
+	got := 0
+	rounds := func(d store.Driver, until int) {
+		for {
+			mu.Lock()
+			enough := got >= until
+			mu.Unlock()
+			if enough || t.Context().Err() != nil {
+				return
+			}
+			found, err := consumeWith(t, d, address)
+			if err != nil {
+				t.Log(err) // a rebalance may refuse a commit
+			}
+			if found {
+				mu.Lock()
+				got++
+				mu.Unlock()
+			}
+		}
+	}
+	publish := func() {
+		for i := range 40 {
+			if err := publishWith(t, web, address, store.ItemName(i), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish()
+	var wait sync.WaitGroup
+	for _, d := range drivers {
+		wait.Go(func() { rounds(d, 40) })
+	}
+	wait.Wait()
+	if err := drivers[0].Close(); err != nil {
+		t.Error(err)
+	}
+	publish()
+	rounds(drivers[1], 80)
+}
+
+// Each fault ends operations in its class, as in virtual time, and they go on after it.
+func TestKafkaFaults(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault            fault.Fault
+		publish, consume outcome.Class
+	}{
+		"slow":      {fault.Fault{Type: fault.SlowQuery, Args: fault.Args{Delay: dist.Fixed(3 * time.Second)}}, outcome.Timeout, outcome.Timeout},
+		"exhausted": {fault.Fault{Type: fault.ConnectionsExhausted}, outcome.ConnectionError, outcome.ConnectionError},
+		"failover":  {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Nanosecond)}}, outcome.StoreError, outcome.OK},
+		"away":      {fault.Fault{Type: fault.Failover, Args: fault.Args{Hold: unit.Duration(time.Minute)}}, outcome.ConnectionError, outcome.ConnectionError},
+		"revoked":   {fault.Fault{Type: fault.AuthRevoked}, outcome.StoreError, outcome.StoreError},
+		"full":      {fault.Fault{Type: fault.DiskFull}, outcome.StoreError, outcome.OK},
+		"lag":       {fault.Fault{Type: fault.ConsumerLag, Args: fault.Args{Delay: dist.Fixed(time.Minute)}}, outcome.OK, outcome.OK},
+		"poison":    {fault.Fault{Type: fault.PoisonMessage}, outcome.OK, outcome.StoreError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			service := kafkaService(topology.Store{Timeout: unit.Duration(2 * time.Second)})
+			s, address := serve(t, service)
+			d := connect(t, service)
+			if err := publishWith(t, d, address, "k", "before"); err != nil {
+				t.Fatal(err)
+			}
+			if found, err := consumeWith(t, d, address); !found || err != nil {
+				t.Fatal(found, err)
+			}
+			tt.fault.Probability = 1
+			if err := s.AddFault("f", tt.fault, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			for end := time.Now().Add(10 * time.Second); ; {
+				err := publishWith(t, d, address, "k", "during")
+				_, failed := consumeWith(t, d, address)
+				if store.Class(err) == tt.publish && store.Class(failed) == tt.consume {
+					break
+				}
+				// Some are lost with the connections that were cut.
+				if cuts := tt.fault.Type == fault.AuthRevoked || name == "failover"; !cuts || time.Now().After(end) {
+					t.Fatalf("publishing ended as %s (%v), consuming as %s (%v); want %s and %s", store.Class(err), err, store.Class(failed), failed, tt.publish, tt.consume)
+				}
+			}
+			if err := s.ClearFault("f"); err != nil {
+				t.Fatal(err)
+			}
+			recovers(t, d, address)
+		})
+	}
+}
+
+// recovers publishes and consumes until both are good again.
+func recovers(t *testing.T, d store.Driver, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		if ctx.Err() != nil {
+			t.Fatal("nothing is published after the fault")
+		}
+		if publishWith(t, d, address, "k", "after") == nil {
+			break
+		}
+	}
+	for {
+		found, err := consumeWith(t, d, address)
+		switch {
+		case found && err == nil:
+			return
+		case ctx.Err() != nil:
+			t.Fatalf("nothing is consumed after the fault: %v", err)
+		}
+	}
+}
+
+// An address that is not needed any more lets the operations end that are under way.
+func TestKafkaClientsEndAfterTheirOperations(t *testing.T) {
+	service := kafkaService(topology.Store{})
+	_, address := serve(t, service)
+	d := connect(t, service)
+	if err := publishWith(t, d, address, "k", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := consumeWith(t, d, address); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := consumeWith(t, d, address)
+		ended <- err
+	}()
+	for end := time.Now().Add(topology.ConsumePatience.Std() / 2); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		d.KeepOnly(nil)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("a consumer that waits ended with %v", err)
+	}
+	if err := publishWith(t, d, address, "k", "x"); err != nil {
+		t.Errorf("the address that is needed again: %v", err)
+	}
+}
+
+func TestKafkaIsAway(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	d := connect(t, kafkaService(topology.Store{}))
+	for _, op := range []topology.Operation{topology.OpPublish, topology.OpConsume} {
+		began := time.Now()
+		_, err := d.Do(t.Context(), ln.Addr().String(), &store.Query{Operation: op, Item: "k"})
+		if got := store.Class(err); got != outcome.ConnectionError || time.Since(began) > 3*time.Second {
+			t.Errorf("%s ended as %s after %v: %v", op, got, time.Since(began), err)
+		}
+	}
+}
+
+// Other clients of Kafka, with the settings that they have by default, find what they
+// need, or are told what they cannot have.
+func TestKafkaServesOtherClients(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 2})
+	_, address := serve(t, service)
+	client := func(opts ...kgo.Opt) *kgo.Client {
+		c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address), kgo.DefaultProduceTopic("messages")}, opts...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	plain := client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ConsumeTopics("messages"))
+	for range 3 {
+		if err := plain.ProduceSync(t.Context(), kgo.StringRecord("a"), kgo.StringRecord("b")).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	for n < 6 {
+		fetches := plain.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		n += fetches.NumRecords()
+	}
+	err := plain.ProduceSync(t.Context(), &kgo.Record{Topic: "other", Value: []byte("x")}).FirstErr()
+	if err == nil || !strings.Contains(err.Error(), "UNKNOWN_TOPIC") {
+		t.Errorf("another topic: %v", err)
+	}
+	zipped := client(kgo.ProducerBatchCompression(kgo.GzipCompression()))
+	if err := zipped.ProduceSync(t.Context(), kgo.StringRecord(strings.Repeat("a", 1000))).FirstErr(); err == nil {
+		t.Error("a compressed batch is taken")
+	}
+}
+
+// A connection that is not of Kafka, or garbled, is malformed or broken, never a message.
+func TestKafkaDriverReadsGarbage(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			conn.Close()
+		}
+	}()
+	d := connect(t, kafkaService(topology.Store{}))
+	if err := publishWith(t, d, ln.Addr().String(), "k", "x"); err == nil || errors.As(err, new(store.Refusal)) {
+		t.Errorf("garbage is taken for an answer: %v", err)
+	}
+}

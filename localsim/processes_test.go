@@ -28,7 +28,7 @@ func TestProcessesTellWhatTheyTake(t *testing.T) {
 	}
 }
 
-// What a killed process took is not lost with it.
+// The meter keeps the processor time of a process that was killed.
 func TestTheAccountOutlivesAProcess(t *testing.T) {
 	const work = 200 * time.Millisecond
 	system := alone()

@@ -101,7 +101,7 @@ func (s *Series) add(g *Graph) {
 }
 
 // Grow makes room for the services and edges that a graph has beside those of before.
-// What earlier frames say of them is not known. So many services are there now.
+// Earlier frames say nothing of them. So many services are there now.
 func (s *Series) Grow(g *Graph, present int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -64,7 +64,7 @@ func outcomes(r *result.Result, from string) (calls int64, by map[outcome.Class]
 	return 0, nil
 }
 
-// What is published is consumed, once, and little of it waits.
+// Consumers get each message once, and few messages wait.
 func TestMessagesAreConsumed(t *testing.T) {
 	r, s := playLog(t, withLog(topology.Store{Partitions: 3}))
 	c := s.Counts()

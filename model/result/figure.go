@@ -69,7 +69,7 @@ func (f *Figure) cut(most *Figure) {
 	if most.High != nil {
 		bound = *most.High
 	}
-	// What a run gave is possible, whatever rounding says.
+	// A value of a run is possible, whatever rounding says.
 	*f.High = min(*f.High, max(bound, slices.Max(f.Values)))
 }
 

@@ -150,7 +150,7 @@ func TestTextRoundTrip(t *testing.T) {
 
 // FuzzParseDuration holds the parser against that of time, which takes the same
 // units but days and min.
-// What is read without exact fractions is what they give.
+// Both ways of reading a duration give the same one.
 func TestPlainDurationsAreExact(t *testing.T) {
 	for _, number := range []string{"", "0", "00", "7", "007", "99999", "100000", "1.5", "-3", "12x"} {
 		for _, unit := range []string{"", "ns", "us", "µs", "ms", "s", "m", "min", "h", "d", "w", "mins", "s1"} {

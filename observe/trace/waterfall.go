@@ -15,7 +15,7 @@ import (
 type Row struct {
 	// Depth is how far the row is indented.
 	Depth int
-	// Who is the replica of the span, or the callee of an attempt; What is the request.
+	// The replica of the span, or the callee of an attempt, and the request.
 	Who, What string
 	// Service is that of the replica, or the callee of an attempt; empty for the load.
 	Service string

@@ -73,7 +73,7 @@ func TestEveryModeOfPgx(t *testing.T) {
 	}
 }
 
-// What is prepared by name lasts until it is closed, and an error until it is over.
+// A statement prepared by name lasts until it is closed, and an error until it is over.
 func TestNamedStatements(t *testing.T) {
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, "postgres://postgres@"+sqlStore(t, topology.Postgres)+"/postgres?sslmode=disable")

@@ -131,7 +131,7 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-// What is published is fetched again; what is not there, or garbled, is refused by the
+// A message that was published is fetched again; one that is not there, or garbled, is refused by the
 // protocol's own errors.
 func TestMessagesComeBack(t *testing.T) {
 	c := newClient()

@@ -6,8 +6,11 @@
 package work
 
 import (
+	"fmt"
 	"math"
 	"math/rand"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"testing"
@@ -46,22 +49,40 @@ func seedLikeVECROsim(t testing.TB) {
 	rand.Seed(time.Now().UnixNano()) //nolint:staticcheck // it is what is imitated
 }
 
-// A unit costs what VECROsim's loop costs on this processor, within 10 %.
+// ratioOfAUnit names the environment variable with which the test runs itself to
+// print a ratio.
+const ratioOfAUnit = "TEST_RATIO_OF_A_UNIT"
+
+// A unit costs what VECROsim's loop costs on this processor, within 10 %. What
+// runs on the same core disturbs a measurement, and an unlucky place of a
+// generator in memory all measurements of a process, so that the ratio is
+// measured in processes of its own until it is right once.
 func TestAUnitCostsWhatVECROsimsDoes(t *testing.T) {
-	seedLikeVECROsim(t)
-	never := func() bool { return false }
-	u := NewUnits()
-	var ratio float64
-	// Another process on the same core disturbs a measurement, not all of them.
-	for range 5 {
-		least := leastOf(20, func() { reference(2) }, func() { u.Burn(2, never) })
-		if ratio = float64(least[1]) / float64(least[0]); math.Abs(ratio-1) <= 0.1 {
-			break
+	if os.Getenv(ratioOfAUnit) != "" {
+		seedLikeVECROsim(t)
+		u := NewUnits()
+		least := leastOf(20, func() { reference(2) }, func() { u.Burn(2, func() bool { return false }) })
+		fmt.Printf("ratio %.3f\n", float64(least[1])/float64(least[0]))
+		return
+	}
+	var ratios []float64
+	for range 20 {
+		child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // it is this test
+		child.Env = append(os.Environ(), ratioOfAUnit+"=print")
+		output, err := child.CombinedOutput()
+		var ratio float64
+		if _, scanErr := fmt.Sscanf(string(output), "ratio %g", &ratio); err != nil || scanErr != nil {
+			t.Fatalf("measuring in a process of its own: %v, %v\n%s", err, scanErr, output)
 		}
+		if math.Abs(ratio-1) <= 0.1 {
+			return
+		}
+		ratios = append(ratios, ratio)
 	}
-	if math.Abs(ratio-1) > 0.1 {
-		t.Errorf("a unit costs %.2f of what VECROsim's costs, want 0.9 to 1.1", ratio)
-	}
+	t.Errorf("a unit costs %v of what VECROsim's costs, want 0.9 to 1.1", ratios)
+}
+
+func TestTheCalibrationIsPossible(t *testing.T) {
 	if c := Calibrate(); c.Step <= 0 || c.Unit < 10*c.Step {
 		t.Errorf("the calibration is %+v", c)
 	}

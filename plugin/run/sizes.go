@@ -12,16 +12,16 @@ import (
 // machine cannot make.
 type imageSizes map[topology.RuntimeName]*int64
 
-// add notes in a result how large the images are of what served, where another program
-// than the agent served a service. The result may be nil.
+// add notes in a result how large the images are of what served in processes of its
+// own. The result may be nil.
 func (s imageSizes) add(r *result.Result) {
-	if r == nil || len(r.Environment.Runtimes) == 0 {
+	if r == nil {
 		return
 	}
 	for i := range r.Processes {
 		p := &r.Processes[i]
 		size, known := s[p.Runtime]
-		if !known {
+		if !known && p.Runtime != "" {
 			if bytes, err := kube.ImageSize(p.Runtime, runtime.GOARCH); err == nil {
 				size = &bytes
 			}

@@ -59,6 +59,9 @@ type Order struct {
 	// Deployed is told of the system as soon as it runs; never in virtual time. One that
 	// is a Changer, too, can be changed on the page.
 	Deployed func(runner.Deployment)
+	// Loads is told, before the load begins, how it is changed while it runs; it is not
+	// called in virtual time.
+	Loads func(LoadChanger)
 	// Traced is told, before the run begins, where its single requests are found; it is
 	// not called if none are kept.
 	Traced func(Requests)

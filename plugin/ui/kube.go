@@ -9,6 +9,8 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
@@ -42,6 +44,9 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 	if err != nil {
 		return nil, err
 	}
+	loader, changes := c.Loader(1), make(chan loadjob.Change)
+	loader.Changes = changes
+	order.Loads(changeThrough(changes))
 	return w.run(ctx, order, runner.Deps{
 		Deployer: &toldDeployer{c, func(d runner.Deployment) {
 			order.Deployed(d)
@@ -49,9 +54,23 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 				order.Logged(kubeLog(deployed))
 				order.Sends(sendThrough(deployed))
 			}
-		}}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
+		}}, Loader: loader, Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
 		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
 	}, t.Command("down", order.Experiment.System.Name), observe)
+}
+
+// changeThrough changes a load that pods generate.
+func changeThrough(changes chan<- loadjob.Change) webui.LoadChanger {
+	return func(ctx context.Context, factor float64) error {
+		made := make(chan error, 1)
+		change := loadjob.Change{Factors: control.LoadFactors{Rate: factor, Burst: 1, Users: factor}, Made: func(err error) { made <- err }}
+		select {
+		case changes <- change:
+		case <-ctx.Done():
+			return errors.New("nobody took the change: the load is ending")
+		}
+		return <-made
+	}
 }
 
 // kubeSystems lists the systems of a sandbox or a cluster.

@@ -65,6 +65,10 @@ type run struct {
 	load    liveLoad
 	// progress is what the target said last: before the system was ready, and since.
 	progress string
+	// unreachable is why the system does not answer, and silentSince since when; empty if
+	// it does.
+	unreachable string
+	silentSince time.Time
 	// requests is nil if no single requests are known.
 	requests Requests
 	// log is nil if there is none.
@@ -93,6 +97,10 @@ type runView struct {
 	// Progress is what the target does until the system is ready, or what it has said
 	// since, such as that a connection broke off.
 	Progress string `json:"progress,omitempty"`
+	// Unreachable is why a system that is watched does not answer now, SilentFor for how
+	// many seconds it has not.
+	Unreachable string  `json:"unreachable,omitempty"`
+	SilentFor   float64 `json:"silentFor,omitempty"`
 	Seed     uint64 `json:"seed"`
 	// Length is how long the load lasts at most, in seconds; 0 where that is not known.
 	Length float64 `json:"length"`
@@ -132,6 +140,9 @@ func (r *run) view() *runView {
 		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Sends: r.send != nil && r.state == running, Ended: r.state == done,
 		Changeable: r.changer != nil && r.state == running, Changes: append([]result.SystemChange{}, r.changes...),
 		LoadChangeable: r.load.change != nil && r.load.runs && r.state == running, LoadFactor: r.load.factor,
+	}
+	if !r.silentSince.IsZero() {
+		v.Unreachable, v.SilentFor = r.unreachable, time.Since(r.silentSince).Seconds()
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -489,6 +500,7 @@ func (r *run) finish(res *result.Result, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state, r.injector, r.changer, r.send, r.result, r.err = done, nil, nil, nil, res, err
+	r.load.change, r.silentSince = nil, time.Time{}
 	if res == nil {
 		return
 	}

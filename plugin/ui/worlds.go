@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,6 +211,12 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 		},
 		Alive: func(ctx context.Context) error {
 			_, err := client.Replicas(ctx)
+			if err == nil {
+				return nil
+			}
+			if now, gone := local.Find(at.Name); gone != nil || !now.Reaches(client) {
+				return fmt.Errorf("%w: %w", webui.ErrGone, cmp.Or(gone, err))
+			}
 			return err
 		},
 	}, nil

@@ -101,7 +101,7 @@ type runView struct {
 	// many seconds it has not.
 	Unreachable string  `json:"unreachable,omitempty"`
 	SilentFor   float64 `json:"silentFor,omitempty"`
-	Seed     uint64 `json:"seed"`
+	Seed        uint64  `json:"seed"`
 	// Length is how long the load lasts at most, in seconds; 0 where that is not known.
 	Length float64 `json:"length"`
 	// Frames is how many there have been, Dropped how many of the first are gone.
@@ -125,9 +125,9 @@ type runView struct {
 	// which it began with.
 	LoadChangeable bool    `json:"loadChangeable"`
 	LoadFactor     float64 `json:"loadFactor"`
-	Error      string                `json:"error,omitempty"`
-	Ended      bool                  `json:"ended"`
-	Passed     bool                  `json:"passed"`
+	Error          string  `json:"error,omitempty"`
+	Ended          bool    `json:"ended"`
+	Passed         bool    `json:"passed"`
 }
 
 func (r *run) view() *runView {

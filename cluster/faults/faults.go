@@ -88,7 +88,9 @@ func (in *Injection) targets(service string, index int) bool {
 }
 
 // CanInject says why a fault is not possible here; nil means that it is.
-func (inst *Instance) CanInject(f *fault.Fault) error { return CanInject(inst.Client, inst.System(), f) }
+func (inst *Instance) CanInject(f *fault.Fault) error {
+	return CanInject(inst.Client, inst.System(), f)
+}
 
 // CanInject says why a fault is not possible on a cluster; nil means that it is.
 // Without a system, only the fault itself is checked.

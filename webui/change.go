@@ -87,8 +87,15 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	record.Done = record.DoneAt.Sub(r.zero).Seconds()
 	r.changes = append(r.changes, record)
 	r.system, r.graph = next, r.graph.with(NewGraph(next))
-	r.series.Grow(r.graph, len(next.Services))
+	r.series.Grow(r.graph, namesOf(next))
 	return nil
+}
+
+func namesOf(system *topology.System) (names []string) {
+	for i := range system.Services {
+		names = append(names, system.Services[i].Name)
+	}
+	return names
 }
 
 // with returns the graph with what another has beside it. What is there keeps its place.

@@ -74,6 +74,10 @@ test-root: ## tests in network namespaces of their own (needs root and Linux)
 test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)
 	MICROSIM_TEST_LONG=1 MICROSIM_TEST_REDIS=1 $(GO) test -count=1 -run 'IdleConnections|Redis' ./netfault/gate ./netfault/gate/gatetest
 
+.PHONY: test-kafka
+test-kafka: ## the embedded engine of kafka against a real broker that stands alone, at MICROSIM_KAFKA=HOST:PORT
+	MICROSIM_KAFKA=$${MICROSIM_KAFKA:?name a broker, HOST:PORT} $(GO) test -count=1 -v -run KafkaIsARealBroker ./workload/store/driver
+
 .PHONY: test-monitor
 test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs prometheus and promtool; about a minute)
 	MICROSIM_TEST_PROMETHEUS=1 $(GO) test -count=1 -run Prometheus ./plugin/monitor ./plugin/run

@@ -329,9 +329,6 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 			problems.AddHint("address", "write engine: real, or leave address out", "the embedded engine chooses its own address")
 		}
 	case Real:
-		if s.Kind == Kafka {
-			problems.AddHint("engine", "write engine: embedded, or leave it out", "real servers of kind kafka are not supported yet")
-		}
 		t.checkReal(&problems, s)
 	default:
 		problems.AddHint("engine", "write embedded or real", "engine %q is not known", t.Engine)

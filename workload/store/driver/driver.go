@@ -44,6 +44,8 @@ func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(c
 		return prepareMemcached(ctx, t, seed)
 	case topology.MongoDB:
 		return prepareMongo(ctx, t, seed)
+	case topology.Kafka:
+		return prepareKafka(ctx, t)
 	default:
 		return nil, fmt.Errorf("there is no driver of kind %s", t.Kind)
 	}

@@ -185,6 +185,7 @@ export class GraphView {
       c.stroke(this.curves[i]!);
       c.restore();
     }
+    if (i === this.chosenEdge && !(look && look.level > 0)) c.strokeStyle = this.colours['--accent']!;
     c.setLineDash(look?.open ? [3, 7] : []);
     c.stroke(this.curves[i]!);
     c.setLineDash([]);

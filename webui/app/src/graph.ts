@@ -95,13 +95,13 @@ export class GraphView {
   }
 
   fit(): void {
-    const w = this.host.clientWidth, h = this.host.clientHeight, pad = 28;
+    const w = this.host.clientWidth, h = this.host.clientHeight, pad = w < 600 ? 12 : 28;
     if (!w || !h) return;
     // The search box lies above the graph, the legend below it.
     const top = h > 320 ? 56 : pad, bottom = h > 320 ? 52 : pad;
     const whole = Math.min((w - 2 * pad) / this.placed.width, (h - top - bottom) / this.placed.height, 1.25);
     // A small window shows the beginning in a size that can be read, not everything too small.
-    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.62 : 0.3);
+    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.52 : 0.3);
     this.x = this.placed.width * this.scale < w ? (w - this.placed.width * this.scale) / 2 : pad;
     const free = h - top - bottom - this.placed.height * this.scale;
     this.y = free > 0 ? top + free / 2 : top;

@@ -172,7 +172,10 @@ func (l *Live) clientLine(style Style) string {
 	}
 	text := style.paint(bold, "clients") + fmt.Sprintf("  %6s/s  %6s errors  p50 %6s  p99 %6s", rate(perSecond), share(second.Errors(), second.Requests()), ms.p50, ms.p99)
 	if class, n := worst(second.Outcomes); n > 0 {
-		text += "  " + style.paint(bad, classText(n, class))
+		// Cut off, it would be a number of nothing.
+		if most := classText(n, class); columns(text)+2+columns(most) <= style.width() {
+			text += "  " + style.paint(bad, most)
+		}
 	}
 	return text
 }

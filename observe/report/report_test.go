@@ -306,7 +306,7 @@ func shopResult() *result.Result {
 }
 
 func TestSummary(t *testing.T) {
-	for _, width := range []int{80, 120} {
+	for _, width := range []int{60, 80, 120} {
 		var out strings.Builder
 		if err := Summary(&out, shopResult(), Style{Width: width}); err != nil {
 			t.Fatal(err)

@@ -137,7 +137,7 @@ func (s *summary) figures() {
 	if len(parts) == 0 {
 		return
 	}
-	g := grid{left: 2}
+	g := grid{left: 2, spare: []string{"REQUESTS", "OFFERED/S"}}
 	s.runtimes = len(s.result.Environment.Runtimes) > 0
 	s.offered = slices.ContainsFunc(parts, func(p *result.Segment) bool { return differs(p.Clients.OfferedRate, p.Clients.Rate) })
 	s.degraded = slices.ContainsFunc(parts, anyDegraded)

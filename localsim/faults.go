@@ -36,10 +36,10 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 	return d.config.canInject(system, f)
 }
 
-// CanInject says, before a system is started, why a fault is not possible with
-// this isolation. Only a deployment knows whether the target exists.
-func (d *Deployer) CanInject(f *fault.Fault) error {
-	return d.config.canInject(nil, f)
+// CanInject says, before a system is started, why a fault is not possible on it
+// with the isolation that it would have.
+func (d *Deployer) CanInject(system *topology.System, f *fault.Fault) error {
+	return d.config.of(system).canInject(system, f)
 }
 
 func (c *Config) canInject(system *topology.System, f *fault.Fault) error {

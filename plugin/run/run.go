@@ -429,6 +429,7 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 		observe(event)
 	})
 	guess.compare(result)
+	imageSizes{}.add(result)
 	return result, err
 }
 

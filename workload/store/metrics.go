@@ -72,6 +72,9 @@ func newMetrics(s *Server) *metrics {
 			s.look(func(m *store.Store, _ time.Duration) { n = float64(m.Connections()) })
 			return n
 		}))
+	if s.cfg.Service.Kind == topology.Kafka && !s.real {
+		numbers.MustRegister(newLags(s, labels))
+	}
 	if !s.real { // a real engine keeps these to itself
 		numbers.MustRegister(
 			count(control.StoreMissedTotal, "Reads that found no item.", func(c store.Counts) int64 { return c.Missed }),

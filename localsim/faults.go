@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -94,7 +95,7 @@ func checkTarget(system *topology.System, t fault.Target) error {
 	case service == nil:
 		return fmt.Errorf("there is no service %q in system %q; `kubectl microsim status %s --on local` lists the services", t.Service, system.Name, system.Name)
 	case t.Replica > service.Replicas:
-		return fmt.Errorf("service %q has %d replicas, not %d", t.Service, service.Replicas, t.Replica)
+		return fmt.Errorf("service %q has %s, not %d", t.Service, unit.Count(service.Replicas, "replica"), t.Replica)
 	case t.From != "" && system.Service(t.From) == nil:
 		return fmt.Errorf("there is no service %q in system %q that could call %q", t.From, system.Name, t.Service)
 	}

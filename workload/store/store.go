@@ -38,6 +38,9 @@ type Config struct {
 	// Data is the directory below which a real server keeps its data that this
 	// program starts because the store names no address.
 	Data string
+	// OwnServer is the address of a real server that was started for this store alone, by
+	// others: it is awaited, filled and broken as one that this program starts.
+	OwnServer string
 	// Prepare gives a real server the items of the store, and returns what takes
 	// them back; nil leaves the server as it is.
 	Prepare func(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error)
@@ -69,6 +72,10 @@ type Server struct {
 	relay string
 	// daemon is the real server, if this program has started it.
 	daemon *daemon.Daemon
+	// ownGone stops serving, and ownErr says why, when the server that others have started
+	// for this store alone has ended; guarded by mu.
+	ownGone func()
+	ownErr  error
 	// breaking is what real faults need.
 	breaking breaking
 	metrics  *metrics
@@ -135,8 +142,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil //nolint:nilerr // it was to end
-		case err != nil && s.daemon != nil && s.daemon.Err() != nil:
-			return fmt.Errorf("serving store %q: %w", s.cfg.Service.Name, s.daemon.Err())
+		case err != nil && s.serverEnded() != nil:
+			return fmt.Errorf("serving store %q: %w", s.cfg.Service.Name, s.serverEnded())
 		case err != nil:
 			return fmt.Errorf("serving store %q on %s: %w", s.cfg.Service.Name, ln.Addr(), err)
 		}

@@ -56,7 +56,11 @@ func CanServe(t *topology.Service) error {
 	if _, ok := frontOf(t.Kind); !ok {
 		return fmt.Errorf("kind %s is no data store", t.Kind)
 	}
-	if settings := t.StoreSettings(); settings.Engine == topology.Real && settings.Address == "" {
+	settings := t.StoreSettings()
+	if settings.Image != "" {
+		return fmt.Errorf("its image %q runs on clusters alone; leave store.image out to start a server that is installed, or use --on kind or --on cluster", settings.Image)
+	}
+	if settings.Engine == topology.Real && settings.Address == "" {
 		return daemon.Check(t.Kind)
 	}
 	return nil

@@ -75,8 +75,8 @@ type Server interface {
 	ControlHandler() http.Handler
 }
 
-// ownNetwork is the variable that says that the network namespace is the service's own.
-const ownNetwork = "MICROSIM_OWN_NETWORK"
+// OwnNetwork is the variable that says that the network namespace is the service's own.
+const OwnNetwork = "MICROSIM_OWN_NETWORK"
 
 // serve is the command of that name.
 func serve(ctx context.Context, newDriver NewDriver, args []string, streams Streams) error {
@@ -116,7 +116,7 @@ func serveConfig(name string, o *ServeFlags, getenv func(string) string, stderr 
 			cfg.AllowHosts = append(cfg.AllowHosts, host)
 		}
 	}
-	cfg.ProcessMetrics, cfg.OwnNetwork = true, getenv(ownNetwork) != ""
+	cfg.ProcessMetrics, cfg.OwnNetwork = true, getenv(OwnNetwork) != ""
 	return cfg, nil
 }
 

@@ -40,6 +40,8 @@ Environment:
   MICROSIM_WATCH_STDIN  not empty: as --watch-stdin
   MICROSIM_SERVICE      the store's part of the System as JSON, or @FILE
   MICROSIM_TOKEN        the token of /admin, in place of the one in there
+  MICROSIM_OWN_NETWORK  not empty: no other program uses this network namespace,
+                        so the metrics have those of the process
 
 Flags:
 `
@@ -67,7 +69,7 @@ func serveStore(ctx context.Context, args []string, streams agent.Streams) error
 	}
 	server, err := store.New(store.Config{
 		Service: spec.Service, Replica: spec.Replica, Seed: spec.Seed, Token: spec.Token, OwnServer: *own,
-		Prepare: prepare, Console: console.Open, Logger: logger.With("system", spec.System),
+		Prepare: prepare, Console: console.Open, ProcessMetrics: os.Getenv(agent.OwnNetwork) != "", Logger: logger.With("system", spec.System),
 	})
 	if err != nil {
 		return err

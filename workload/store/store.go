@@ -47,6 +47,9 @@ type Config struct {
 	// Console reaches a real server that this program has started, to put it under
 	// faults; nil means that it has none.
 	Console func(ctx context.Context, t *topology.Service) (Console, error)
+	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a program that
+	// serves this store alone.
+	ProcessMetrics bool
 	// Logger gets faults that come and go at info level; nil means none.
 	Logger *slog.Logger
 }

@@ -22,7 +22,7 @@ import (
 func quickLessons() []string {
 	return []string{"lesson-03-delay-inside-timeout", "lesson-05-nested-timeouts", "lesson-10-retry-amplification",
 		"lesson-12-retry-budget", "lesson-14-slow-is-worse-than-dead", "lesson-17-stale-fallback",
-		"lesson-25-stampede", "lesson-37-failover", "lesson-38-stale-reads"}
+		"lesson-25-stampede", "lesson-37-failover", "lesson-38-stale-reads", "lesson-39-consumer-lag"}
 }
 
 // TestLessonsShowWhatTheySay runs a few lessons at once; their own checks judge

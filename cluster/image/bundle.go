@@ -101,6 +101,16 @@ func BundleFiles(b *Bundle) (*Bundled, error) {
 	return &Bundled{Tag: tag, bundle: b, files: g.files}, nil
 }
 
+// Size is how many bytes the files of the image have, not packed.
+func (i *Bundled) Size() (sum int64) {
+	for _, f := range i.files {
+		if f.link == "" {
+			sum += f.info.Size()
+		}
+	}
+	return sum
+}
+
 // A gatherer follows programs to libraries, and links to what they lead to.
 type gatherer struct {
 	bundle *Bundle

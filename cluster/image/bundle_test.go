@@ -155,7 +155,9 @@ func TestABundleRunsInItsImageAlone(t *testing.T) {
 	if err := os.Chmod(root, 0o755); err != nil { //nolint:gosec // another user starts what is in there
 		t.Fatal(err)
 	}
-	unpack(t, root, mutate.Extract(img))
+	if bytes, size := unpack(t, root, mutate.Extract(img)), gathered(t, b).Size(); bytes != size {
+		t.Errorf("the files have %d bytes, and Size is %d", bytes, size)
+	}
 	cmd := exec.Command(config.Config.Entrypoint[0], config.Config.Entrypoint[1:]...)
 	cmd.Path, cmd.Err = config.Config.Entrypoint[0], nil
 	cmd.Dir, cmd.Env = config.Config.WorkingDir, config.Config.Env
@@ -166,13 +168,13 @@ func TestABundleRunsInItsImageAlone(t *testing.T) {
 	}
 }
 
-// unpack writes what is in an archive below a directory.
-func unpack(t *testing.T, root string, archive io.Reader) {
+// unpack writes what is in an archive below a directory, and counts the bytes of files.
+func unpack(t *testing.T, root string, archive io.Reader) (bytes int64) {
 	t.Helper()
 	for r := tar.NewReader(archive); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return
+			return bytes
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -186,6 +188,7 @@ func unpack(t *testing.T, root string, archive io.Reader) {
 		default:
 			var data []byte
 			if data, err = io.ReadAll(r); err == nil {
+				bytes += int64(len(data))
 				err = os.WriteFile(to, data, os.FileMode(h.Mode)) //nolint:gosec // as above
 			}
 		}

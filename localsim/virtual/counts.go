@@ -136,7 +136,7 @@ func (w *world) sample(s *service, at time.Time, elapsed time.Duration) measure.
 		sample.InFlight += int64(r.inFlight)
 		sample.QueueLength += int64(r.waiting())
 		sample.MemoryBytes += r.held
-		r.countReads(&sample)
+		r.countReads(w.now(), &sample)
 	}
 	sample.Calls = w.callSamples(s)
 	return sample

@@ -68,8 +68,8 @@ func outcomes(r *result.Result, from string) (calls int64, by map[outcome.Class]
 func TestMessagesAreConsumed(t *testing.T) {
 	r, s := playLog(t, withLog(topology.Store{Partitions: 3}))
 	c := s.Counts()
-	if c.Published < 450 || c.Consumed+s.Lag("worker") != c.Published || s.Lag("worker") > 50 {
-		t.Errorf("%+v, and %d wait", c, s.Lag("worker"))
+	if c.Published < 450 || c.Consumed+s.Lag("worker", 0).Messages != c.Published || s.Lag("worker", 0).Messages > 50 {
+		t.Errorf("%+v, and %d wait", c, s.Lag("worker", 0).Messages)
 	}
 	if r.Segments[0].Clients.Errors > 0 {
 		t.Errorf("%d errors", r.Segments[0].Clients.Errors)
@@ -104,8 +104,8 @@ func TestLogFaultsActAsDocumented(t *testing.T) {
 				t.Error("the fault hit nothing")
 			}
 			c := s.Counts()
-			if c.Consumed+s.Lag("worker") != c.Published {
-				t.Errorf("%+v, and %d wait", c, s.Lag("worker"))
+			if c.Consumed+s.Lag("worker", 0).Messages != c.Published {
+				t.Errorf("%+v, and %d wait", c, s.Lag("worker", 0).Messages)
 			}
 		})
 	}
@@ -117,8 +117,8 @@ func TestConsumersThatEndAreReplaced(t *testing.T) {
 	e := withLog(topology.Store{Partitions: 2}, kill)
 	e.System.Services[1].Replicas = 2
 	_, s := playLog(t, e)
-	if c := s.Counts(); c.Published < 450 || s.Lag("worker") > c.Published/4 {
-		t.Errorf("%+v, and %d wait", c, s.Lag("worker"))
+	if c := s.Counts(); c.Published < 450 || s.Lag("worker", 0).Messages > c.Published/4 {
+		t.Errorf("%+v, and %d wait", c, s.Lag("worker", 0).Messages)
 	}
 }
 
@@ -136,10 +136,28 @@ func TestLogsRepeat(t *testing.T) {
 	for range 2 {
 		r, s := playLog(t, withLog(topology.Store{Partitions: 4, Latency: dist.Delay{Exponential: &dist.Exponential{Mean: unit.Duration(ms)}}},
 			fault.Fault{Type: fault.PoisonMessage, Probability: 0.1}))
-		now := fmt.Sprintf("%+v %v %+v", s.Counts(), s.Lag("worker"), r.Segments[0].Clients.Latency)
+		now := fmt.Sprintf("%+v %v %+v", s.Counts(), s.Lag("worker", 0).Messages, r.Segments[0].Clients.Latency)
 		if seen != "" && now != seen {
 			t.Errorf("%s\n%s", seen, now)
 		}
 		seen = now
+	}
+}
+
+// The result tells how far consumers were behind, as checks ask it.
+func TestLagIsInTheResult(t *testing.T) {
+	e := withLog(topology.Store{}, fault.Fault{Type: fault.ConsumerLag, Args: fault.Args{Delay: dist.Fixed(time.Minute)}})
+	e.Checks = []experiment.Check{
+		{Expr: "lag > 150", Service: "back", Phase: experiment.During}, {Expr: "lag < 250", Service: "back", Phase: experiment.During},
+		{Expr: "lag > 2s", Service: "back", Phase: experiment.During}, {Expr: "lag < 30", Service: "back", Phase: experiment.Before},
+	}
+	r, _ := playLog(t, e)
+	for _, c := range r.Checks {
+		if !c.Pass {
+			t.Errorf("%s of %s: %s", c.Expr, c.Phase, c.Why)
+		}
+	}
+	if len(r.Checks) != len(e.Checks) {
+		t.Errorf("%d checks were judged", len(r.Checks))
 	}
 }

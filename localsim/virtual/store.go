@@ -446,8 +446,9 @@ func (w *world) leaveGroups(i int32) {
 	}
 }
 
-// countReads adds what a data store has missed since the last sample.
-func (r *replica) countReads(sample *measure.Sample) {
+// countReads adds what a data store has missed since the last sample, and how far its
+// consumers are behind.
+func (r *replica) countReads(at time.Duration, sample *measure.Sample) {
 	if r.store == nil {
 		return
 	}
@@ -455,6 +456,12 @@ func (r *replica) countReads(sample *measure.Sample) {
 	r.store.sampled = now
 	sample.Missed.Add(float64(now.Missed - before.Missed))
 	sample.Stale.Add(float64(now.Stale - before.Stale))
+	if r.store.Partitions() == 0 {
+		return
+	}
+	for _, lag := range r.store.Lags(at) {
+		sample.Lag.Observe(lag.Messages, lag.Age.Seconds())
+	}
 }
 
 // hitsOf is how often a fault has acted.

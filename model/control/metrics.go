@@ -35,6 +35,9 @@ const (
 	StoreMissedTotal  = "microsim_store_missed_total"
 	StoreStaleTotal   = "microsim_store_stale_total"
 	StoreRefusedTotal = "microsim_store_refused_total"
+	// How far a group of consumers is behind: messages, and the age of the oldest.
+	StoreLagMessages = "microsim_store_lag_messages" // LabelGroup
+	StoreLagSeconds  = "microsim_store_lag_seconds"  // LabelGroup
 
 	DriverOperationsTotal          = "microsim_driver_operations_total"           // LabelCallee, LabelOperation, LabelOutcome
 	DriverOperationDurationSeconds = "microsim_driver_operation_duration_seconds" // LabelCallee, LabelOperation
@@ -66,6 +69,8 @@ const (
 	LabelFault    = "fault"
 	// LabelOperation is what a data store was asked to do.
 	LabelOperation = "operation"
+	// LabelGroup is a group of consumers.
+	LabelGroup = "group"
 )
 
 // Values of LabelEndpoint for requests to no endpoint of the System.

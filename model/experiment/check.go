@@ -65,6 +65,9 @@ const (
 	// percent sign their share of all operations.
 	Misses Metric = "misses"
 	Stale  Metric = "stale"
+	// Lag is the most messages that a group of consumers had not consumed yet, or, with a
+	// duration as the bound, the age of the oldest of them.
+	Lag Metric = "lag"
 	// Availability of clients and edges is the share of requests that went
 	// well, of a service the share of the time in which a replica was ready.
 	Availability Metric = "availability"
@@ -141,7 +144,7 @@ func ParseCheck(expr string) (Condition, error) {
 // Metrics lists the metrics in the order of the documentation, without those of
 // the classes.
 func Metrics() []Metric {
-	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Misses, Stale, Availability, RecoveryTime, DetectionTime, TailTime}
+	return []Metric{P50, P90, P95, P99, P999, Mean, Min, Max, Requests, Offered, Rate, Goodput, Errors, Degraded, Attempts, Fallbacks, Misses, Stale, Lag, Availability, RecoveryTime, DetectionTime, TailTime}
 }
 
 func metricNames() string { return strings.Join(knownMetrics(), ", ") }
@@ -182,7 +185,7 @@ func (m Metric) IsLatency() bool {
 }
 
 // isOfStores reports whether only data stores have the metric.
-func (m Metric) isOfStores() bool { return m == Misses || m == Stale }
+func (m Metric) isOfStores() bool { return m == Misses || m == Stale || m == Lag }
 
 // isSpan reports whether the metric is a time of the run as a whole.
 func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
@@ -203,6 +206,8 @@ func (c *Condition) parseBound(text string) error {
 	case c.Metric.IsRate():
 		c.Dimension = PerSecond
 		return c.parseNumber(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "/s"), "requests per second, such as 50")
+	case c.Metric == Lag:
+		return c.parseLag(text)
 	case c.Metric == Attempts:
 		c.Dimension = PerCall
 		return c.parseNumber(text, "attempts for each call, such as 1.2")
@@ -228,6 +233,29 @@ func (c *Condition) parseBound(text string) error {
 	if c.Bound < 0 {
 		return fmt.Errorf("%q is negative, which the figure never is", text)
 	}
+	return nil
+}
+
+// parseLag reads a bound of messages, or of the age of a message.
+func (c *Condition) parseLag(text string) error {
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		c.Dimension = Count
+		if err := c.parseNumber(text, "messages, such as 100"); err != nil {
+			return err
+		}
+		if c.Bound != math.Trunc(c.Bound) {
+			return fmt.Errorf("%q is not a whole number: write messages such as 100, or the age of the oldest such as 2s", text)
+		}
+		return nil
+	}
+	d, err := unit.ParseDuration(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; write messages such as 100, or the age of the oldest such as 2s", err)
+	case d < 0:
+		return fmt.Errorf("%q is negative, which the figure never is", text)
+	}
+	c.Bound, c.Dimension = d.Seconds(), Seconds
 	return nil
 }
 

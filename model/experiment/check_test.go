@@ -27,6 +27,9 @@ func TestParseCheck(t *testing.T) {
 		{"connection_errors < 5%", Condition{Metric: "connection_errors", Class: outcome.ConnectionError, Op: "<", Bound: 0.05, Dimension: Share}},
 		{"rejected > 10", Condition{Metric: "rejected", Class: outcome.Rejected, Op: ">", Bound: 10, Dimension: Count}},
 		{"requests >= 100", Condition{Metric: Requests, Op: ">=", Bound: 100, Dimension: Count}},
+		{"lag < 100", Condition{Metric: Lag, Op: "<", Bound: 100, Dimension: Count}},
+		{"lag <= 1500ms", Condition{Metric: Lag, Op: "<=", Bound: 1.5, Dimension: Seconds}},
+		{"lag == 0", Condition{Metric: Lag, Op: "==", Dimension: Count}},
 		{"recovery < 5s", Condition{Metric: RecoveryTime, Op: "<", Bound: 5, Dimension: Seconds}},
 	} {
 		got, err := ParseCheck(test.expr)
@@ -58,6 +61,11 @@ func TestParseCheckSaysWhatToWrite(t *testing.T) {
 		"availability > 0.999": "write percents",
 		"rate > fast":          "is not a bound",
 		"requests > 5%":        "is not a bound",
+		"lag < 5%":             "write messages such as 100",
+		"lag < 1.5":            "not a whole number",
+		"lag < -2":             "negative",
+		"lag < -2s":            "negative",
+		"lag < NaN":            "is not a bound",
 		"p99 < 1ms < 2ms":      "invalid duration",
 	} {
 		_, err := ParseCheck(expr)

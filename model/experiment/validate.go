@@ -203,7 +203,7 @@ func (v *validator) checkChecks(list string, checks []Check) {
 		v.checkSubject(path, c)
 		v.checkTold(path, c, condition)
 		if condition.Metric.isOfStores() {
-			v.checkStoreFigure(path, c)
+			v.checkStoreFigure(path, c, condition.Metric)
 		}
 		v.checkPhase(path, c.Phase)
 	}
@@ -268,12 +268,14 @@ func (v *validator) checkTold(path string, c Check, condition Condition) {
 }
 
 // checkStoreFigure refuses figures that only data stores of this program count.
-func (v *validator) checkStoreFigure(path string, c Check) {
+func (v *validator) checkStoreFigure(path string, c Check, m Metric) {
 	svc := v.Services[c.Service]
 	switch {
 	case svc == nil:
 	case !svc.Kind.IsStore():
 		v.problems.AddHint(path+".check", "name a data store, such as one of kind redis", "check %q cannot be judged for %s: it is a service of kind %s", c.Expr, c.Service, svc.Kind)
+	case m == Lag && svc.Kind != topology.Kafka:
+		v.problems.AddHint(path+".check", "name a store of kind kafka, which has consumers", "check %q cannot be judged for %s: it is a store of kind %s", c.Expr, c.Service, svc.Kind)
 	case svc.StoreSettings().Engine == topology.Real:
 		v.problems.AddHint(path+".check", "write engine: embedded, or ask about an edge by from", "check %q cannot be judged for %s: a real server does not tell it", c.Expr, c.Service)
 	}

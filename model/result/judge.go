@@ -183,8 +183,22 @@ func (s *Segment) serviceValue(name string, c experiment.Condition) (Reading, st
 		return exactly(stats.Availability), ""
 	}
 	f := figures{requests: stats.Requests, errors: stats.Errors, degraded: stats.Degraded, rate: stats.Rate, goodput: stats.Goodput, missed: stats.Missed, stale: stats.Stale}
+	if c.Metric == experiment.Lag {
+		return stats.lagValue(c, s.where())
+	}
 	f.setQuantiles(stats.Latency)
 	return f.Value(c, fmt.Sprintf("no data: service %q had no requests %s", name, s.where()))
+}
+
+// lagValue is how far consumers were behind, in messages or in seconds.
+func (s *ServiceStats) lagValue(c experiment.Condition, where string) (Reading, string) {
+	switch {
+	case s.Lag == nil || s.LagSeconds == nil:
+		return Reading{}, fmt.Sprintf("no data: nobody consumed from %q %s", s.Service, where)
+	case c.Dimension == experiment.Seconds:
+		return exactly(*s.LagSeconds), ""
+	}
+	return exactly(float64(*s.Lag)), ""
 }
 
 func (s *Segment) edgeValue(from, to string, c experiment.Condition) (Reading, string) {

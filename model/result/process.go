@@ -32,6 +32,10 @@ type ProcessStats struct {
 	// share the processors meanwhile.
 	AddressSeconds *float64 `json:"addressSeconds,omitempty"`
 	ReadySeconds   *float64 `json:"readySeconds,omitempty"`
+	// ImageBytes is the size of the files in the image that a kind sandbox would load
+	// for this runtime: program, loader, libraries, standard library and service, not
+	// packed. An image from a registry can be larger by its distribution.
+	ImageBytes *int64 `json:"imageBytes,omitempty"`
 }
 
 // CPUResolution is by how much the processor time of a replica may be off: at both
@@ -58,6 +62,8 @@ type ProcessSummary struct {
 	Memory        *Figure              `json:"memoryBytes,omitempty"`
 	Address       *Figure              `json:"addressSeconds,omitempty"`
 	Ready         *Figure              `json:"readySeconds,omitempty"`
+	// ImageBytes is exact: all runs have the same image.
+	ImageBytes *int64 `json:"imageBytes,omitempty"`
 }
 
 // summariseProcesses summarises the processes of each service over the runs of a
@@ -89,6 +95,7 @@ func summariseProcesses(results []*Result) (all []ProcessSummary) {
 			Memory:        processFigure(own, experiment.Count, bytes(func(p *ProcessStats) *int64 { return p.MemoryBytes })),
 			Address:       processFigure(own, experiment.Seconds, func(p *ProcessStats) *float64 { return p.AddressSeconds }),
 			Ready:         processFigure(own, experiment.Seconds, func(p *ProcessStats) *float64 { return p.ReadySeconds }),
+			ImageBytes:    own[0].ImageBytes,
 		})
 	}
 	return all

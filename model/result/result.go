@@ -303,6 +303,11 @@ type ServiceStats struct {
 	// that were answered with an older version than there was; nil if not known.
 	Missed *int64 `json:"missed,omitempty"`
 	Stale  *int64 `json:"stale,omitempty"`
+	// Lag and LagSeconds are the highest seen at any scrape: the messages that the group
+	// of consumers furthest behind has not consumed, and the age of the oldest of them.
+	// They are nil if not known.
+	Lag        *int64   `json:"maxLag,omitempty"`
+	LagSeconds *float64 `json:"maxLagSeconds,omitempty"`
 	// Codes counts the requests by HTTP status, or by what became of them.
 	Codes   map[string]int64 `json:"codes,omitempty"`
 	Latency *Quantiles       `json:"latency,omitempty"`

@@ -61,8 +61,8 @@ func TestGroupsConsumeEachMessageOnce(t *testing.T) {
 	}
 	wantValues(t, "first", values(s, consume("g", 1), ms), "a")
 	wantValues(t, "another group", values(s, consume("h", 1), ms), "a")
-	if n := s.Lag("g"); n != 1 || s.Lag("new") != 2 {
-		t.Errorf("the group has %d messages left, a new one %d", n, s.Lag("new"))
+	if n := s.Lag("g", 0).Messages; n != 1 || s.Lag("new", 0).Messages != 2 {
+		t.Errorf("the group has %d messages left, a new one %d", n, s.Lag("new", 0).Messages)
 	}
 	wantValues(t, "second", values(s, consume("g", 1), ms), "b")
 	if a, took := do(s, consume("g", 1), ms); a.Found || a.Code != OK || took != 500*ms {
@@ -137,8 +137,8 @@ func TestRetentionDropsTheOldest(t *testing.T) {
 	for _, v := range []string{"aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc"} {
 		do(s, publish(0, v), 0)
 	}
-	if first, end := s.Bounds(0); first != 1 || end != 3 || s.Lag("g") != 2 {
-		t.Errorf("offsets from %d to %d, and %d messages to consume", first, end, s.Lag("g"))
+	if first, end := s.Bounds(0); first != 1 || end != 3 || s.Lag("g", 0).Messages != 2 {
+		t.Errorf("offsets from %d to %d, and %d messages to consume", first, end, s.Lag("g", 0).Messages)
 	}
 	wantValues(t, "the oldest that is kept", values(s, consume("g", 1), 0), "bbbbbbbbbb")
 	do(s, publish(0, string(make([]byte, 5*size))), 0)
@@ -175,8 +175,8 @@ func TestPoisonBlocksItsPartition(t *testing.T) {
 		a, _ := do(s, consume("g", 1), ms)
 		got[string(a.Value)+a.Code.Error()]++
 	}
-	if got["besideok"] != 1 || got[Unreadable.Error()] != 5 || s.Lag("g") != 2 {
-		t.Errorf("consumers got %v, and have %d left", got, s.Lag("g"))
+	if got["besideok"] != 1 || got[Unreadable.Error()] != 5 || s.Lag("g", 0).Messages != 2 {
+		t.Errorf("consumers got %v, and have %d left", got, s.Lag("g", 0).Messages)
 	}
 	s.Clear("f")
 	wantValues(t, "after the fault", values(s, consume("g", 1), ms), "poison")
@@ -244,9 +244,32 @@ func TestLogsLoseNothing(t *testing.T) {
 			last[key]++
 		}
 		for g, seen := range got {
-			if len(seen)+int(s.Lag(g)) != 40 {
-				t.Fatalf("seed %d: group %s got %d messages, and %d are left", seed, g, len(seen), s.Lag(g))
+			if len(seen)+int(s.Lag(g, 0).Messages) != 40 {
+				t.Fatalf("seed %d: group %s got %d messages, and %d are left", seed, g, len(seen), s.Lag(g, 0).Messages)
 			}
 		}
+	}
+}
+
+// The lag of a group counts from what it has consumed, or from the oldest message that is
+// kept; its age is that of the first message that waits.
+func TestLagHasAnAge(t *testing.T) {
+	s := kafka(topology.Store{Partitions: 2})
+	for i, v := range []string{"a", "b", "c"} {
+		do(s, publish(0, v), time.Duration(i)*time.Second)
+	}
+	do(s, publish(1, "d"), 5*time.Second)
+	if got := s.Lags(6 * time.Second); got != nil {
+		t.Errorf("nobody consumes, and %+v are behind", got)
+	}
+	wantValues(t, "first", values(s, consume("g", 1), 6*time.Second), "a")
+	want := []Lag{{Group: "g", Messages: 3, Age: 9 * time.Second}, {Group: "new", Messages: 4, Age: 10 * time.Second}}
+	if got := s.Lags(10*time.Second, "new", "g"); !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	s.Commit("g", 0, 3)
+	s.Commit("g", 1, 1)
+	if got := s.Lag("g", 10*time.Second); got != (Lag{Group: "g"}) {
+		t.Errorf("all is consumed, and the lag is %+v", got)
 	}
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -192,18 +194,42 @@ func (s *Store) Commit(group string, partition int, offset int64) bool {
 	return true
 }
 
-// Lag is how many messages a group has not consumed yet, of those that are kept.
-func (s *Store) Lag(group string) (n int64) {
-	g := s.topic.groups[group]
+// A Lag is how far a group of consumers is behind its log.
+type Lag struct {
+	Group string
+	// Messages are those that are kept and that the group has not consumed, Age is for how
+	// long the oldest of them has been there.
+	Messages int64
+	Age      time.Duration
+}
+
+// Lag is how far a group is behind. One that is not known has consumed nothing.
+func (s *Store) Lag(group string, now time.Duration) Lag {
+	lag, g := Lag{Group: group}, s.topic.groups[group]
 	for i := range s.topic.partitions {
 		p := &s.topic.partitions[i]
 		from := p.first
 		if g != nil {
 			from = max(from, g.offsets[i])
 		}
-		n += max(p.end()-from, 0)
+		if from < p.end() {
+			lag.Messages += p.end() - from
+			lag.Age = max(lag.Age, now-p.messages[from-p.first].At)
+		}
 	}
-	return n
+	return lag
+}
+
+// Lags are those of the groups that have consumed something, or have asked to, and of
+// others that the executor knows, by their names.
+func (s *Store) Lags(now time.Duration, others ...string) []Lag {
+	names := slices.Concat(slices.Collect(maps.Keys(s.topic.groups)), others)
+	slices.Sort(names)
+	var lags []Lag
+	for _, name := range slices.Compact(names) {
+		lags = append(lags, s.Lag(name, now))
+	}
+	return lags
 }
 
 // Names of the conditions of logs.

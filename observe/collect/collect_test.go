@@ -384,3 +384,18 @@ func BenchmarkRound(b *testing.B) {
 		s.settle()
 	}
 }
+
+// The lag of a page is that of the group furthest behind, in messages and in seconds each.
+func TestLagsOfGroups(t *testing.T) {
+	f := newFigures()
+	if err := f.parse([]byte("microsim_store_lag_messages{group=\"a\",service=\"q\"} 7\nmicrosim_store_lag_messages{group=\"b\",service=\"q\"} 3\n" +
+		"microsim_store_lag_seconds{group=\"a\",service=\"q\"} 0.5\nmicrosim_store_lag_seconds{group=\"b\",service=\"q\"} 2\n")); err != nil {
+		t.Fatal(err)
+	}
+	if !f.hasLag || f.lag != 7 || f.lagSeconds != 2 {
+		t.Errorf("%v messages, %v s, known %v", f.lag, f.lagSeconds, f.hasLag)
+	}
+	if err := f.parse(nil); err != nil || f.hasLag || f.lag != 0 || f.lagSeconds != 0 {
+		t.Errorf("after a page without: %v messages, %v s, known %v, %v", f.lag, f.lagSeconds, f.hasLag, err)
+	}
+}

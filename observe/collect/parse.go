@@ -27,8 +27,9 @@ type figures struct {
 	resident, held  float64
 	received, sent  float64
 	missed, stale   float64
+	lag, lagSeconds float64 // of the group furthest behind
 	// Not every service says these of itself alone.
-	hasCPU, hasResident, hasTraffic, hasMissed, hasStale bool
+	hasCPU, hasResident, hasTraffic, hasMissed, hasStale, hasLag bool
 }
 
 type callFigures struct {
@@ -58,6 +59,7 @@ func (f *figures) reset() {
 	f.inFlight, f.queue, f.cpu, f.resident, f.held, f.received, f.sent = 0, 0, 0, 0, 0, 0, 0
 	f.hasCPU, f.hasResident, f.hasTraffic = false, false, false
 	f.missed, f.stale, f.hasMissed, f.hasStale = 0, 0, false, false
+	f.lag, f.lagSeconds, f.hasLag = 0, 0, false
 }
 
 func zero(m map[string]float64) {
@@ -174,6 +176,10 @@ func (f *figures) take(name []byte, l *labels, v float64) error {
 		f.missed, f.hasMissed = f.missed+v, true
 	case control.StoreStaleTotal:
 		f.stale, f.hasStale = f.stale+v, true
+	case control.StoreLagMessages:
+		f.lag, f.hasLag = max(f.lag, v), true
+	case control.StoreLagSeconds:
+		f.lagSeconds = max(f.lagSeconds, v)
 	case "process_cpu_seconds_total":
 		f.cpu, f.hasCPU = f.cpu+v, true
 	case control.NetworkReceiveBytes:

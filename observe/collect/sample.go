@@ -33,6 +33,9 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 		sample.InFlight += int64(w.now.inFlight)
 		sample.QueueLength += int64(w.now.queue)
 		sample.MemoryBytes += w.now.memory()
+		if w.now.hasLag {
+			sample.Lag.Observe(int64(w.now.lag), w.now.lagSeconds)
+		}
 		if !w.counts {
 			continue
 		}

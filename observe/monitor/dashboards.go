@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -75,7 +76,20 @@ func systemDashboard(system *topology.System) *Dashboard {
 	if hasBreakers(system) {
 		d.panels = append(d.panels, panel{"Breakers", "0 closed, 1 half-open, 2 open", number, []series{{q.most(control.BreakerState, edge), "{{service}} -> {{callee}}"}}})
 	}
+	if hasQueues(system) {
+		group := []string{LabelService, control.LabelGroup}
+		d.panels = append(d.panels,
+			panel{"Lag", "messages that consumers have not consumed yet", number, []series{{q.most(control.StoreLagMessages, group), "{{group}} of {{service}}"}}},
+			panel{"Age of the oldest message", "that consumers have not consumed yet", seconds, []series{{q.most(control.StoreLagSeconds, group), "{{group}} of {{service}}"}}})
+	}
 	return d
+}
+
+// hasQueues reports whether consumers of a system tell their lag.
+func hasQueues(system *topology.System) bool {
+	return slices.ContainsFunc(system.Services, func(s topology.Service) bool {
+		return s.Kind == topology.Kafka && s.StoreSettings().Engine != topology.Real
+	})
 }
 
 func serviceDashboard(system *topology.System) *Dashboard {

@@ -12,7 +12,7 @@ type processRow struct {
 	Service string `json:"service"`
 	Runtime string `json:"runtime"`
 	// Figures are by name: cpu (seconds for each request), peak and memory in bytes,
-	// address and ready in seconds.
+	// address and ready in seconds, image in bytes.
 	Figures map[string]figure `json:"figures"`
 }
 
@@ -63,11 +63,12 @@ func newProcessRow(variant, service string, runs []*Run) processRow {
 			add("memory", bytes(p.MemoryBytes))
 			add("address", p.AddressSeconds)
 			add("ready", p.ReadySeconds)
+			add("image", bytes(p.ImageBytes))
 		}
 	}
 	for name, v := range values {
 		d := experiment.Seconds
-		if name == "peak" || name == "memory" {
+		if name == "peak" || name == "memory" || name == "image" {
 			d = experiment.Count
 		}
 		row.Figures[name] = newFigure(v, d)

@@ -66,6 +66,9 @@ func figureTable(c *result.Comparison) []byte {
 			} {
 				add(p.Service, string(p.Runtime), f.name, f.unit, f.of)
 			}
+			if p.ImageBytes != nil {
+				add(p.Service, string(p.Runtime), "image", "bytes", &result.Figure{Mean: float64(*p.ImageBytes), Values: []float64{float64(*p.ImageBytes)}})
+			}
 		}
 	}
 	t.csv.Flush()

@@ -29,7 +29,7 @@ func timelineColumns() []string {
 		columns = append(columns, string(class))
 	}
 	columns = append(append(columns, latencyColumns()...), "in_flight", "queue_length", "cpu_cores", "memory_bytes", "replicas_up", "replicas")
-	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded", "network_in_per_s", "network_out_per_s")
+	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded", "network_in_per_s", "network_out_per_s", "lag_messages", "lag_s")
 }
 
 // edgeColumns are those of edges.csv: what a caller saw of its calls. Attempts
@@ -140,6 +140,12 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.count(s.Degraded)
 	t.amount(s.BytesReceived, s.Interval())
 	t.amount(s.BytesSent, s.Interval())
+	if s.Lag.Known {
+		t.count(s.Lag.Messages)
+		t.number(s.Lag.Seconds)
+	} else {
+		t.empty(2)
+	}
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -198,7 +204,7 @@ func (r *Recorder) clientRows(result *result.Result) error {
 		t.count(s.Ended)
 		t.number(s.Goodput())
 		t.count(s.Degraded)
-		t.empty(2)
+		t.empty(4)
 		if err := t.end(); err != nil {
 			return err
 		}

@@ -10,26 +10,26 @@ import (
 )
 
 // processNote says what the columns of processes are.
-const processNote = "Processor time of user and system for each request the service counted; the most memory held resident since the start; from the start of the process to its address, and to its first answer that it is ready."
+const processNote = "Processor time of user and system for each request the service counted; the most memory held resident since the start; from the start of the process to its address, and to its first answer that it is ready; the files of the image that a kind sandbox would load, unpacked."
 
 // processes prints what the processes took of each service that another program than
 // the agent serves in any variant.
 func (p *comparison) processes() {
 	for _, service := range servedByOthers(p.Variants) {
 		g := grid{left: 2}
-		g.head("VARIANT", "RUNTIME", "CPU/REQUEST", "PEAK MEMORY", "ADDRESS", "READY")
+		g.head("VARIANT", "RUNTIME", "CPU/REQUEST", "PEAK MEMORY", "ADDRESS", "READY", "IMAGE")
 		for i := range p.Variants {
 			v := &p.Variants[i]
 			at := slices.IndexFunc(v.Processes, func(s result.ProcessSummary) bool { return s.Service == service })
 			if at < 0 {
-				g.add(cell{nameOf(v.Name), bold}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim})
+				g.add(cell{nameOf(v.Name), bold}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim}, cell{unknown, dim})
 				continue
 			}
 			s := &v.Processes[at]
-			g.add(cell{nameOf(v.Name), bold}, cell{string(s.Runtime), plain}, mean(s.CPUPerRequest, experiment.FormatSeconds), mean(s.PeakMemory, memory), mean(s.Address, experiment.FormatSeconds), mean(s.Ready, experiment.FormatSeconds))
+			g.add(cell{nameOf(v.Name), bold}, cell{string(s.Runtime), plain}, mean(s.CPUPerRequest, experiment.FormatSeconds), mean(s.PeakMemory, memory), mean(s.Address, experiment.FormatSeconds), mean(s.Ready, experiment.FormatSeconds), known(float(s.ImageBytes), memory))
 			below := []string{interval(s.CPUPerRequest, experiment.FormatSeconds), interval(s.PeakMemory, memory), interval(s.Address, experiment.FormatSeconds), interval(s.Ready, experiment.FormatSeconds)}
 			if slices.ContainsFunc(below, func(text string) bool { return text != "" }) {
-				g.add(cell{}, cell{}, cell{below[0], dim}, cell{below[1], dim}, cell{below[2], dim}, cell{below[3], dim})
+				g.add(cell{}, cell{}, cell{below[0], dim}, cell{below[1], dim}, cell{below[2], dim}, cell{below[3], dim}, cell{})
 			}
 		}
 		p.section("Processes of "+service, append(g.lines(p.style), noteLines(p.style)...))
@@ -63,10 +63,10 @@ func (s *summary) processes() {
 		return
 	}
 	g := grid{left: 2}
-	g.head("PROCESSES OF", "RUNTIME", "CPU/REQUEST", "PEAK MEMORY", "ADDRESS", "READY")
+	g.head("PROCESSES OF", "RUNTIME", "CPU/REQUEST", "PEAK MEMORY", "ADDRESS", "READY", "IMAGE")
 	for i := range s.result.Processes {
 		p := &s.result.Processes[i]
-		g.add(cell{p.Service, plain}, cell{string(p.Runtime), plain}, known(p.CPUPerRequest, experiment.FormatSeconds), known(float(p.PeakMemoryBytes), memory), known(p.AddressSeconds, experiment.FormatSeconds), known(p.ReadySeconds, experiment.FormatSeconds))
+		g.add(cell{p.Service, plain}, cell{string(p.Runtime), plain}, known(p.CPUPerRequest, experiment.FormatSeconds), known(float(p.PeakMemoryBytes), memory), known(p.AddressSeconds, experiment.FormatSeconds), known(p.ReadySeconds, experiment.FormatSeconds), known(float(p.ImageBytes), memory))
 	}
 	s.section("", append(g.lines(s.style), noteLines(s.style)...))
 }

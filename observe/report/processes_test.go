@@ -12,6 +12,7 @@ import (
 // shown for all, and what is not known is no 0.
 func TestProcessesOfVariants(t *testing.T) {
 	const mib = 1 << 20
+	image := int64(150 * mib)
 	of := func(runtime topology.RuntimeName, cpu, peak *result.Figure) []result.ProcessSummary {
 		return []result.ProcessSummary{
 			{Service: "api", Runtime: runtime, CPUPerRequest: cpu, PeakMemory: peak, Address: figureFor(0.1), Ready: figureFor(0.12)},
@@ -24,17 +25,18 @@ func TestProcessesOfVariants(t *testing.T) {
 		{Name: "express", Processes: of("express", nil, figureFor(1.5*mib))},
 		{Name: "failed"},
 	}}
+	c.Variants[1].Processes[0].ImageBytes = &image
 	var b strings.Builder
 	if err := Comparison(&b, c, Style{}); err != nil {
 		t.Fatal(err)
 	}
 	const want = `
 Processes of api
-VARIANT  RUNTIME  CPU/REQUEST  PEAK MEMORY  ADDRESS  READY
-agent    agent            2ms       20 MiB    100ms  120ms
+VARIANT  RUNTIME  CPU/REQUEST  PEAK MEMORY  ADDRESS  READY    IMAGE
+agent    agent            2ms       20 MiB    100ms  120ms        -
                       1ms-3ms
-express  express            -      1.5 MiB    100ms  120ms
-failed   -                  -            -        -      -
+express  express            -      1.5 MiB    100ms  120ms  150 MiB
+failed   -                  -            -        -      -        -
 Processor time of user and system for each request`
 	if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "of left") {
 		t.Errorf("printed\n%s\nwant in it\n%s", b.String(), want)
@@ -69,8 +71,8 @@ func TestSummaryNamesRuntimes(t *testing.T) {
 	}
 	for begin, want := range map[string]string{
 		"SERVICE": "SERVICE RUNTIME WHEN REQUESTS RATE/S ERRORS P50 P99 UP",
-		"cart":    "cart flask 5.0s 5 0.0 0% - - 0%|cart flask 1.5ms 64 MiB - -",
-		"web":     "web 5.0s 5 0.0 0% - - 0%|web agent - - - -",
+		"cart":    "cart flask 5.0s 5 0.0 0% - - 0%|cart flask 1.5ms 64 MiB - - -",
+		"web":     "web 5.0s 5 0.0 0% - - 0%|web agent - - - - -",
 	} {
 		if got := strings.Join(fields(begin), "|"); got != want {
 			t.Errorf("%s: got %q, want %q, in\n%s", begin, got, want, text)

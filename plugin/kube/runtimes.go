@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"k8s.io/client-go/rest"
 
@@ -35,6 +36,31 @@ func runtimeLoader(config *rest.Config, load loader) func(context.Context, topol
 // noRuntimes refuses runtimes for a cluster whose nodes are not reached from here.
 func noRuntimes(_ context.Context, name topology.RuntimeName) (string, error) {
 	return "", fmt.Errorf("runtime %s: its image is made on this machine and loaded into the nodes of kind, minikube and k3d, and this cluster is another; leave runtime out, or build an image from runtimes/ and name it by image", name)
+}
+
+// ImageSize is how many bytes the files of the image of a runtime have, for nodes of an
+// architecture. The agent's image has one file.
+func ImageSize(name topology.RuntimeName, arch string) (int64, error) {
+	if name != topology.Agent {
+		img, err := RuntimeImage(name, arch)
+		if err != nil {
+			return 0, err
+		}
+		return img.Size(), nil
+	}
+	plugin, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("finding this program: %w", err)
+	}
+	agent, err := image.Find(plugin, arch)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(agent.Path)
+	if err != nil {
+		return 0, fmt.Errorf("reading the size of the agent: %w", err)
+	}
+	return info.Size(), nil
 }
 
 // RuntimeImage makes the image of a runtime, for nodes of an architecture, from its

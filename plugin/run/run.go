@@ -383,6 +383,7 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 		observe(event)
 	})
 	guess.compare(result)
+	imageSizes{}.add(result)
 	return result, err
 }
 

@@ -241,12 +241,14 @@ func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, s
 	guess.watch(&deps)
 	defer o.recoverable(ctx, e)()
 	defer watcher.Close()
+	sizes := imageSizes{}
 	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) {
 		switch event := event.(type) {
 		case runner.RunBegun:
 			guess.forget()
 		case runner.RunEnded:
 			guess.compare(event.Result)
+			sizes.add(event.Result)
 		}
 		watcher.observe(event)
 		observe(event)

@@ -63,6 +63,8 @@ type Sample struct {
 	// Missed are look-ups of a data store that found nothing, Stale reads that were
 	// answered with an older version than there was.
 	Missed, Stale Amount
+	// Lag is that of the group of consumers furthest behind, if it is known.
+	Lag Lag
 	// CPUSeconds is processor time, BytesReceived and BytesSent what the
 	// connections of the service carried.
 	CPUSeconds, BytesReceived, BytesSent Amount

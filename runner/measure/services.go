@@ -40,6 +40,7 @@ type serviceCell struct {
 	latency                 stats.Histogram
 	cpu, received, sent     Amount
 	missed, stale           Amount
+	lag                     Lag
 	inFlight, queue, memory int64
 	edges                   map[string]*edgeCell
 }
@@ -85,6 +86,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 	c.sent.Merge(sample.BytesSent)
 	c.missed.Merge(sample.Missed)
 	c.stale.Merge(sample.Stale)
+	c.lag.Merge(sample.Lag)
 	c.inFlight = max(c.inFlight, sample.InFlight)
 	c.queue = max(c.queue, sample.QueueLength)
 	c.memory = max(c.memory, sample.MemoryBytes)
@@ -124,6 +126,7 @@ func (c *serviceCell) merge(o *serviceCell) {
 	c.sent.Merge(o.sent)
 	c.missed.Merge(o.missed)
 	c.stale.Merge(o.stale)
+	c.lag.Merge(o.lag)
 	c.inFlight, c.queue, c.memory = max(c.inFlight, o.inFlight), max(c.queue, o.queue), max(c.memory, o.memory)
 	for callee, edge := range o.edges {
 		e := c.edge(callee)
@@ -182,6 +185,7 @@ func (c *serviceCell) stats(name string) result.ServiceStats {
 		s.Rate, s.Goodput = float64(c.requests)/c.counted, float64(c.requests-c.errors-c.degraded)/c.counted
 		s.CPUCores, s.NetworkIn, s.NetworkOut = c.cpu.over(c.counted), c.received.over(c.counted), c.sent.over(c.counted)
 	}
+	s.Lag, s.LagSeconds = c.lag.values()
 	if c.seconds > 0 {
 		s.Up = c.up / c.seconds
 	}

@@ -76,6 +76,9 @@ func newMetrics(s *Server) *metrics {
 	if s.cfg.ProcessMetrics {
 		numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
+	if s.cfg.Service.Kind == topology.Kafka && !s.real {
+		numbers.MustRegister(newLags(s, labels))
+	}
 	if !s.real { // a real engine keeps these to itself
 		numbers.MustRegister(
 			count(control.StoreMissedTotal, "Reads that found no item.", func(c store.Counts) int64 { return c.Missed }),

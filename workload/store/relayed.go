@@ -183,7 +183,7 @@ func (t *tally) answered(refused bool) {
 	for len(t.asks) == 0 && !t.lost {
 		t.more.Wait()
 	}
-	if t.lost {
+	if len(t.asks) == 0 {
 		return
 	}
 	a := t.asks[0]
@@ -202,10 +202,12 @@ func (t *tally) answered(refused bool) {
 	t.s.metrics.count(a.operation, code, t.s.now()-a.at)
 }
 
+// lose ends the noting of commands. Those that were noted are still counted: a client
+// may go as soon as it has its answer, before the answer is read along.
 func (t *tally) lose() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lost, t.asks = true, nil
+	t.lost = true
 	t.more.Broadcast()
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store"
@@ -47,6 +48,38 @@ func TestRelayCountsWhatRedisAnswers(t *testing.T) {
 	} {
 		if line := fmt.Sprintf("microsim_requests_total{%s,service=\"db\"} %d\n", label, want); !strings.Contains(page.Body.String(), line) {
 			t.Errorf("want %q in\n%s", line, page.Body.String())
+		}
+	}
+}
+
+// TestRelayCountsForClientsThatGoAtOnce: a client that ends its connection as soon as it
+// has its answer was answered, so that it counts.
+func TestRelayCountsForClientsThatGoAtOnce(t *testing.T) {
+	address := realServer(t, topology.Redis)
+	s, relay := serve(t, store.Config{Service: redisService(topology.Store{Engine: topology.Real, Address: address})})
+	const clients = 500
+	for range clients {
+		conn, err := net.Dial("tcp", relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "GET none\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 16)); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	line := fmt.Sprintf("microsim_requests_total{code=\"ok\",endpoint=\"read\",service=\"db\"} %d\n", clients)
+	page := func() string {
+		r := httptest.NewRecorder()
+		s.ControlHandler().ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
+		return r.Body.String()
+	}
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(page(), line); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("want %q in\n%s", line, page())
 		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 // consumed is what this process has taken from the machine.
 type consumed struct {
 	cpu time.Duration
+	// waited is how long its threads were ready to run, and others ran instead.
+	waited time.Duration
 	// resident is the memory that is real, in bytes; allocated all of Go's so far.
 	resident, allocated int64
 	// read and written are bytes, whether or not they came to the disk.
@@ -25,7 +27,7 @@ type consumed struct {
 
 func consumedNow(t *testing.T) consumed {
 	t.Helper()
-	c := consumed{cpu: processTime(t)}
+	c := consumed{cpu: processTime(t), waited: waitedForProcessors(t)}
 	var heap runtime.MemStats
 	runtime.ReadMemStats(&heap)
 	c.allocated = int64(heap.TotalAlloc)
@@ -45,6 +47,26 @@ func consumedNow(t *testing.T) consumed {
 	}
 	c.resident *= int64(os.Getpagesize())
 	return c
+}
+
+// waitedForProcessors sums what the kernel tells of each thread
+// (https://docs.kernel.org/scheduler/sched-stats.html); 0 if it does not tell.
+func waitedForProcessors(t *testing.T) (sum time.Duration) {
+	t.Helper()
+	threads, err := filepath.Glob("/proc/self/task/*/schedstat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		var ran, waited time.Duration
+		if text, err := os.ReadFile(thread); err == nil { // else it has ended
+			if _, err := fmt.Sscan(string(text), &ran, &waited); err != nil {
+				t.Fatal(err)
+			}
+			sum += waited
+		}
+	}
+	return sum
 }
 
 // stressFor runs a stress for a while and returns what it took. It looks at
@@ -76,7 +98,7 @@ func stressFor(t *testing.T, c Config, d time.Duration, look func(consumed)) (to
 	after := consumedNow(t)
 	<-looked
 	return consumed{
-		after.cpu - before.cpu, after.resident - before.resident, after.allocated - before.allocated, after.read - before.read, after.written - before.written,
+		after.cpu - before.cpu, after.waited - before.waited, after.resident - before.resident, after.allocated - before.allocated, after.read - before.read, after.written - before.written,
 	}, elapsed
 }
 
@@ -91,7 +113,8 @@ func methods() []string {
 	return names
 }
 
-// Each way of working takes the share that it is asked for, and nothing else.
+// Each way of working takes the share that it is asked for, and nothing else. On a busy
+// machine it takes less, by no more than it waited for a processor.
 func TestLoadOfEachMethod(t *testing.T) {
 	for _, method := range methods() {
 		t.Run(method, func(t *testing.T) {
@@ -101,17 +124,17 @@ func TestLoadOfEachMethod(t *testing.T) {
 			}
 			const load = 0.4
 			var took consumed
-			var share float64
-			// Others on the machine may keep a share from being taken once.
-			for range 3 {
+			var share, waited float64
+			right := false
+			// A thread that ends takes what it waited with it.
+			for try := 0; try < 3 && !right; try++ {
 				var elapsed time.Duration
 				took, elapsed = stressFor(t, Config{Type: fault.CPUStress, Cores: 1, Load: load, Method: method}, lasting, func(consumed) {})
-				if share = float64(took.cpu) / float64(elapsed); math.Abs(share/load-1) <= 0.1 {
-					break
-				}
+				share, waited = float64(took.cpu)/float64(elapsed), float64(took.waited)/float64(elapsed)
+				right = share <= 1.1*load && share+waited >= 0.9*load
 			}
-			if math.Abs(share/load-1) > 0.1 {
-				t.Errorf("it takes %.3f of a processor, want %v within 10 %%", share, load)
+			if !right {
+				t.Errorf("it takes %.3f of a processor and waits for one %.3f of the time, want %v within 10 %%", share, waited, load)
 			}
 			if took.allocated > slack || took.resident > 4*slack {
 				t.Errorf("it allocates %d bytes, and holds %d more; the memory must stay flat", took.allocated, took.resident)

@@ -196,10 +196,10 @@ class Page {
     if (!rows.length) return null;
     const several = rows.some(r => Object.values(r.figures).some(f => f.values.length > 1)), services = new Set(rows.map(r => r.service)).size > 1;
     const row = r => h('tr', { 'data-process': r.variant }, h('th', { scope: 'row', class: 'left wrap' }, variantName(r.variant)), services ? h('td', { class: 'left' }, r.service) : null, h('td', { class: 'left' }, r.runtime),
-      [['cpu', seconds], ['peak', bytes], ['memory', bytes], ['address', seconds], ['ready', seconds]].map(([key, format]) => h('td', {}, figureCell(r.figures[key], format))));
+      [['cpu', seconds], ['peak', bytes], ['memory', bytes], ['address', seconds], ['ready', seconds], ['image', bytes]].map(([key, format]) => h('td', {}, figureCell(r.figures[key], format))));
     return h('section', { class: 'sheet long' }, h('div', { class: 'row' }, h('h2', {}, services ? 'Processes of services' : 'Processes of ' + rows[0].service), h('span', { class: 'soft' }, 'whole run' + (several ? `; mean of the runs, of times the geometric one; below it the ${share(this.data.confidence)} interval` : ''))),
-      table([{ text: 'variant', left: true }, ...(services ? [{ text: 'service', left: true }] : []), { text: 'runtime', left: true }, 'processor time per request', 'most memory', 'memory at the end', 'address after', 'ready after'], rows.map(row), { label: 'Processes' }),
-      h('p', { class: 'soft' }, 'Processor time is that of user and system during the load, by the requests that the service counted. Memory is resident; the most is since the start of the process. The address and the first answer that it is ready are counted from the start of the process, while the other services start, too.'));
+      table([{ text: 'variant', left: true }, ...(services ? [{ text: 'service', left: true }] : []), { text: 'runtime', left: true }, 'processor time per request', 'most memory', 'memory at the end', 'address after', 'ready after', 'image'], rows.map(row), { label: 'Processes' }),
+      h('p', { class: 'soft' }, 'Processor time is that of user and system during the load, by the requests that the service counted. Memory is resident; the most is since the start of the process. The address and the first answer that it is ready are counted from the start of the process, while the other services start, too. The image is what a kind sandbox would load, unpacked.'));
   }
 
   system() {

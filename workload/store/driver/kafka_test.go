@@ -298,3 +298,68 @@ func TestKafkaDriverReadsGarbage(t *testing.T) {
 		t.Errorf("garbage is taken for an answer: %v", err)
 	}
 }
+
+// The metrics tell how far each group is behind, also one that has consumed nothing, since
+// its first message is poisoned.
+func TestKafkaTellsTheLag(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 1})
+	s, address := serve(t, service)
+	web := connect(t, service)
+	wants := func(group, messages string) {
+		t.Helper()
+		want := `microsim_store_lag_messages{group="` + group + `",service="` + service.Name + `"} ` + messages + "\n"
+		if page := metricsOf(s); !strings.Contains(page, want) {
+			t.Errorf("no %s in\n%s", want, page)
+		}
+	}
+	publish := func() {
+		for i := range 4 {
+			if err := publishWith(t, web, address, store.ItemName(i), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish()
+	if page := metricsOf(s); strings.Contains(page, "microsim_store_lag_messages{") {
+		t.Errorf("nobody consumes, and there is a lag in\n%s", page)
+	}
+	worker := connect(t, service)
+	for range 3 {
+		if found, err := consumeWith(t, worker, address); err != nil || !found {
+			t.Fatal(found, err)
+		}
+	}
+	wants("web", "1")
+	if err := s.AddFault("poison", fault.Fault{Type: fault.PoisonMessage, Probability: 1}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	publish()
+	if found, err := consumeWith(t, worker, address); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if _, err := consumeWith(t, worker, address); err == nil {
+		t.Error("a poisoned message was consumed")
+	}
+	wants("web", "4")
+}
+
+// A group that has joined and consumed nothing is behind by all messages.
+func TestKafkaTellsTheLagOfAGroupThatIsStuck(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 1})
+	s, address := serve(t, service)
+	if err := s.AddFault("poison", fault.Fault{Type: fault.PoisonMessage, Probability: 1}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	web := connect(t, service)
+	for i := range 3 {
+		if err := publishWith(t, web, address, store.ItemName(i), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := consumeWith(t, web, address); err == nil {
+		t.Error("a poisoned message was consumed")
+	}
+	if page := metricsOf(s); !strings.Contains(page, `microsim_store_lag_messages{group="web",service="`+service.Name+`"} 3`+"\n") {
+		t.Errorf("the group is not behind by 3 in\n%s", page)
+	}
+}

@@ -409,3 +409,15 @@ func (gs *Groups) producer() int64 {
 	gs.last++
 	return gs.last
 }
+
+// Names are those of the groups that have members, which may not have committed anything.
+func (gs *Groups) Names() (names []string) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for name, g := range gs.list {
+		if len(g.members) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -69,7 +69,7 @@ func Find(plugin, arch string) (*Agent, error) {
 // for the agent: microsim-store-linux-ARCH or microsim-store beside the plugin, and else
 // the plugin itself.
 func FindStores(plugin, arch string) (*Agent, error) {
-	return find(plugin, "microsim-store", arch, "--store-image", true)
+	return find(plugin, "microsim-store", arch, "MICROSIM_STORE_IMAGE", true)
 }
 
 func find(plugin, called, arch, flag string, stores bool) (*Agent, error) {

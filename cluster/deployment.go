@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
@@ -31,6 +33,11 @@ type Deployment struct {
 	*faults.Instance
 	seed    uint64
 	created time.Time
+	// uid is that of the ConfigMap that describes the system; empty if this program has
+	// brought it up.
+	uid types.UID
+	// updating is held while the system is made another one.
+	updating sync.Mutex
 }
 
 var _ runner.Deployment = (*Deployment)(nil)
@@ -112,7 +119,15 @@ func (c *Cluster) restore(config *corev1.ConfigMap) (*Deployment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the seed in %s: %w", where, err)
 	}
-	return &Deployment{faults.NewInstance(c.Client, systems[0], config.Namespace, ""), seed, config.CreationTimestamp.Time}, nil
+	return &Deployment{
+		Instance: faults.NewInstance(c.Client, systems[0], config.Namespace, ""), seed: seed, created: config.CreationTimestamp.Time, uid: config.UID,
+	}, nil
+}
+
+// Replaces reports whether this system, which was found, runs in place of another of its
+// name, which was found earlier and has been taken down since.
+func (d *Deployment) Replaces(earlier *Deployment) bool {
+	return d.Namespace() != earlier.Namespace() || d.uid != earlier.uid
 }
 
 // A Status describes a system that runs on a cluster.

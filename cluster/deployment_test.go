@@ -38,7 +38,7 @@ func TestStatusLooksAtNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d := &Deployment{faults.NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{cart}}, "shop", "token"), 1, time.Time{}}
+	d := &Deployment{Instance: faults.NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{cart}}, "shop", "token"), seed: 1}
 	status, err := d.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,18 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
-	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
 // A Changer makes a running system another one: it adds, changes and removes services,
-// and those that stay the same go on. On an error the system is what it was.
+// and those that stay the same go on. On an error the system is what it was, or the error
+// says what is not.
 type Changer interface {
 	Update(ctx context.Context, next *topology.System) error
 }
+
+// changeTimeout bounds the making of a system another one: pods of a cluster take turns,
+// and some have an image to fetch.
+const changeTimeout = 10 * time.Minute
 
 // postSystem makes the running system what the text describes, and answers when it is.
 func (s *Server) postSystem(req *http.Request) (any, error) {
@@ -38,7 +42,7 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 		return nil, err
 	}
 	// The system is changed even if the page goes meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), runner.ChangeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), changeTimeout)
 	defer cancel()
 	if err := r.change(ctx, &e.System); err != nil {
 		return nil, err
@@ -63,7 +67,7 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	case state != running:
 		return conflict("the system does not run now: play the experiment on local, or open a running system")
 	case changer == nil:
-		return conflict("a system on a cluster is changed by its file: save it, and run `kubectl microsim up -f FILE --on %s`", r.on)
+		return conflict("changing system %q: it cannot be changed while it runs", r.name)
 	}
 	what := differences(old, next)
 	if len(what) == 0 {
@@ -83,8 +87,15 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	record.Done = record.DoneAt.Sub(r.zero).Seconds()
 	r.changes = append(r.changes, record)
 	r.system, r.graph = next, r.graph.with(NewGraph(next))
-	r.series.Grow(r.graph, len(next.Services))
+	r.series.Grow(r.graph, namesOf(next))
 	return nil
+}
+
+func namesOf(system *topology.System) (names []string) {
+	for i := range system.Services {
+		names = append(names, system.Services[i].Name)
+	}
+	return names
 }
 
 // with returns the graph with what another has beside it. What is there keeps its place.

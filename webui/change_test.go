@@ -112,7 +112,7 @@ func TestASeriesGrows(t *testing.T) {
 	if diff := cmp.Diff([]Edge{{0, 1}, {1, 2}}, two.Edges); diff != "" || two.Nodes[2].Name != "cart" {
 		t.Fatal(two.Nodes, diff)
 	}
-	s.Grow(two, 2)
+	s.Grow(two, []string{"web", "cart"})
 	s.Service(&ServiceRow{At: 2, Service: "web", Rate: 8, Edges: []EdgeRow{{Callee: "cart", Rate: 5}}})
 	s.Service(&ServiceRow{At: 2, Service: "cart", Rate: 5})
 	s.End()
@@ -126,5 +126,37 @@ func TestASeriesGrows(t *testing.T) {
 		if len(f) != headWidth+2*serviceWidth+2*edgeWidth || !cmp.Equal(got, want, cmp.Comparer(func(a, b float32) bool { return a == b || a != a && b != b })) {
 			t.Errorf("frame %d has %v, want %v", i, got, want)
 		}
+	}
+}
+
+// A service that was removed is still told of for a while; seconds stay whole.
+func TestASeriesForgetsServices(t *testing.T) {
+	g := &Graph{Nodes: []Node{{}, {Name: "web"}, {Name: "cart"}, {Name: "db"}}}
+	s := NewSeries(g, false)
+	round := func(at float64) {
+		for _, name := range []string{"web", "cart", "db"} {
+			s.Service(&ServiceRow{At: at, Service: name, Rate: at})
+		}
+	}
+	round(1)
+	s.Grow(g, []string{"web", "db"})
+	round(2)
+	round(3)
+	s.Grow(g, []string{"web", "cart", "db"})
+	round(4)
+	s.End()
+	nan := float32(math.NaN())
+	for i, want := range [][4]float32{{1, 1, 1, 1}, {2, 2, nan, 2}, {3, 3, nan, 3}, {4, 4, 4, 4}} {
+		if i >= len(s.frames) {
+			t.Fatalf("there are %d frames", len(s.frames))
+		}
+		f := s.frames[i]
+		got := [4]float32{f[0], f[headWidth], f[headWidth+serviceWidth], f[headWidth+2*serviceWidth]}
+		if !cmp.Equal(got, want, cmp.Comparer(func(a, b float32) bool { return a == b || a != a && b != b })) {
+			t.Errorf("frame %d has %v, want %v", i, got, want)
+		}
+	}
+	if len(s.frames) != 4 {
+		t.Errorf("there are %d frames", len(s.frames))
 	}
 }

@@ -383,4 +383,4 @@ func (r *run) followFaults(active []runner.Injection, now time.Time) {
 const maxFaults = 200
 
 // errEnded is why the page stops to follow a system.
-var errEnded = errors.New("the system has ended, or cannot be reached any more; what was seen of it stays here")
+var errEnded = errors.New("the system has ended; what was seen of it stays here")

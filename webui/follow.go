@@ -64,7 +64,11 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 // alivePatience is how long a system may take to say that it is there.
 const alivePatience = 3 * time.Second
 
-// followToEnd tells of each second until the system ends, or ctx does.
+// missedAtMost is how often in a row a system may not answer before the page says so.
+const missedAtMost = 2
+
+// followToEnd tells of each second until the system ends, or ctx does. A system that
+// cannot be reached may come back, such as after a laptop has slept.
 func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -73,23 +77,51 @@ func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
 	defer stop()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for missed := 0; ; {
+	for missed, gone := 0, 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 		tell()
+		asked := time.Now()
 		asking, cancel := context.WithTimeout(ctx, alivePatience)
 		err := live.Alive(asking)
 		cancel()
-		if err == nil {
-			missed = 0
-		} else if missed++; missed == 3 {
+		if !errors.Is(err, ErrGone) {
+			gone = 0
+		} else if gone++; gone > missedAtMost {
 			r.cancel(fmt.Errorf("%w: %w", errEnded, err))
 			return
 		}
+		if err == nil {
+			missed = 0
+			r.answers(time.Now())
+		} else if missed++; missed >= missedAtMost && ctx.Err() == nil {
+			r.silent(asked, err)
+		}
 	}
+}
+
+// silent notes that a system cannot be reached, and why.
+func (r *run) silent(now time.Time, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.silentSince.IsZero() {
+		r.silentSince = now
+	}
+	r.progress, r.unreachable = "", err.Error()
+}
+
+// answers notes that a system can be reached.
+func (r *run) answers(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.silentSince.IsZero() {
+		return
+	}
+	r.progress = fmt.Sprintf("it answers again, after %v without an answer; what happened meanwhile is not known", now.Sub(r.silentSince).Round(time.Second))
+	r.silentSince, r.unreachable = time.Time{}, ""
 }
 
 // A Record is a run that was recorded, with its rows in the order of time.

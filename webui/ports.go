@@ -8,6 +8,7 @@ package webui
 
 import (
 	"context"
+	"errors"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -59,6 +60,9 @@ type Order struct {
 	// Deployed is told of the system as soon as it runs; never in virtual time. One that
 	// is a Changer, too, can be changed on the page.
 	Deployed func(runner.Deployment)
+	// Loads is told, before the load begins, how it is changed while it runs; it is not
+	// called in virtual time.
+	Loads func(LoadChanger)
 	// Traced is told, before the run begins, where its single requests are found; it is
 	// not called if none are kept.
 	Traced func(Requests)
@@ -77,6 +81,9 @@ type Order struct {
 // logged.
 type Log func(ctx context.Context, service string, most int) ([]string, error)
 
+// ErrGone says that a system which was watched does not run any more.
+var ErrGone = errors.New("it does not run any more")
+
 // A Live system runs without us, and goes on when we leave.
 type Live struct {
 	System   *topology.System
@@ -90,6 +97,7 @@ type Live struct {
 	Log Log
 	// Send sends it requests.
 	Send Sender
-	// Alive says why the system cannot be reached, or nil.
+	// Alive says why the system cannot be reached now, or nil. An error that is ErrGone
+	// says that it has ended for good.
 	Alive func(ctx context.Context) error
 }

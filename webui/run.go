@@ -62,8 +62,13 @@ type run struct {
 	// changer is nil if the system cannot be changed.
 	changer Changer
 	changes []result.SystemChange
+	load    liveLoad
 	// progress is what the target said last: before the system was ready, and since.
 	progress string
+	// unreachable is why the system does not answer, and silentSince since when; empty if
+	// it does.
+	unreachable string
+	silentSince time.Time
 	// requests is nil if no single requests are known.
 	requests Requests
 	// log is nil if there is none.
@@ -92,7 +97,11 @@ type runView struct {
 	// Progress is what the target does until the system is ready, or what it has said
 	// since, such as that a connection broke off.
 	Progress string `json:"progress,omitempty"`
-	Seed     uint64 `json:"seed"`
+	// Unreachable is why a system that is watched does not answer now, SilentFor for how
+	// many seconds it has not.
+	Unreachable string  `json:"unreachable,omitempty"`
+	SilentFor   float64 `json:"silentFor,omitempty"`
+	Seed        uint64  `json:"seed"`
 	// Length is how long the load lasts at most, in seconds; 0 where that is not known.
 	Length float64 `json:"length"`
 	// Frames is how many there have been, Dropped how many of the first are gone.
@@ -112,9 +121,13 @@ type runView struct {
 	// that were made.
 	Changeable bool                  `json:"changeable"`
 	Changes    []result.SystemChange `json:"changes"`
-	Error      string                `json:"error,omitempty"`
-	Ended      bool                  `json:"ended"`
-	Passed     bool                  `json:"passed"`
+	// LoadChangeable says that the load can be changed now, LoadFactor what it is of that
+	// which it began with.
+	LoadChangeable bool    `json:"loadChangeable"`
+	LoadFactor     float64 `json:"loadFactor"`
+	Error          string  `json:"error,omitempty"`
+	Ended          bool    `json:"ended"`
+	Passed         bool    `json:"passed"`
 }
 
 func (r *run) view() *runView {
@@ -126,6 +139,10 @@ func (r *run) view() *runView {
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
 		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Sends: r.send != nil && r.state == running, Ended: r.state == done,
 		Changeable: r.changer != nil && r.state == running, Changes: append([]result.SystemChange{}, r.changes...),
+		LoadChangeable: r.load.change != nil && r.load.runs && r.state == running, LoadFactor: r.load.factor,
+	}
+	if !r.silentSince.IsZero() {
+		v.Unreachable, v.SilentFor = r.unreachable, time.Since(r.silentSince).Seconds()
 	}
 	for _, h := range r.hands {
 		v.Faults = append(v.Faults, h.view)
@@ -291,6 +308,15 @@ func scaleLoad(e *experiment.Experiment, factor float64) error {
 	if factor < 0 || factor > 1000 {
 		return badRequest("a load times %v is not possible: choose a factor above 0, up to 1000", factor)
 	}
+	multiplyLoad(e, factor)
+	if err := e.Validate().Err(); err != nil {
+		return &refusal{http.StatusUnprocessableEntity, fmt.Errorf("the load times %v: %w", factor, err)}
+	}
+	return nil
+}
+
+// multiplyLoad multiplies rates and users.
+func multiplyLoad(e *experiment.Experiment, factor float64) {
 	phases := append(e.Load.Phases[:0:0], e.Load.Phases...)
 	for i := range phases {
 		p := &phases[i]
@@ -311,10 +337,6 @@ func scaleLoad(e *experiment.Experiment, factor float64) error {
 		}
 	}
 	e.Load.Phases = phases
-	if err := e.Validate().Err(); err != nil {
-		return &refusal{http.StatusUnprocessableEntity, fmt.Errorf("the load times %v: %w", factor, err)}
-	}
-	return nil
 }
 
 // scaledUsers keeps at least one user of those that there are.
@@ -331,7 +353,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
 		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
-		cancel: cancel, state: starting, faults: plannedViews(e),
+		cancel: cancel, state: starting, faults: plannedViews(e), load: liveLoad{profile: e.Load, factor: 1},
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)
@@ -344,6 +366,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 			Observe:  func(event runner.Event) { r.observe(event); s.tellAbout(event) },
 			Progress: func(line string) { r.progressed(line); s.tell() },
 			Deployed: r.deployed,
+			Loads:    r.loads,
 			Traced:   r.traced,
 			Logged:   r.logged,
 			Sends:    r.sends,
@@ -399,6 +422,9 @@ func (r *run) observe(event runner.Event) {
 	switch event := event.(type) {
 	case runner.LoadBegun:
 		r.state, r.zero, r.length, r.progress = running, event.At, event.Length.Seconds(), ""
+		r.load.runs = true
+	case runner.LoadEnded:
+		r.load.runs = false
 	case runner.PhaseBegun:
 		r.phases = append(r.phases, phaseView{event.Name, event.At.Seconds()})
 	case runner.FaultApplied:
@@ -426,6 +452,13 @@ func (r *run) deployed(d runner.Deployment) {
 	defer r.mu.Unlock()
 	r.injector = d
 	r.changer, _ = d.(Changer)
+}
+
+// loads notes how the load is changed.
+func (r *run) loads(change LoadChanger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.load.change = change
 }
 
 // traced notes where single requests are found.
@@ -467,6 +500,7 @@ func (r *run) finish(res *result.Result, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state, r.injector, r.changer, r.send, r.result, r.err = done, nil, nil, nil, res, err
+	r.load.change, r.silentSince = nil, time.Time{}
 	if res == nil {
 		return
 	}

@@ -35,8 +35,9 @@ type Series struct {
 	services map[string]int
 	edges    map[[2]string]int
 	width    int
-	// present is how many services the system has now.
-	present int
+	// present are the services that the system has now. Those that were removed may still
+	// be told of.
+	present map[string]bool
 	// clients says that frames wait for what the clients saw.
 	clients bool
 
@@ -80,7 +81,10 @@ type EdgeRow struct {
 func NewSeries(g *Graph, clients bool) *Series {
 	s := &Series{services: map[string]int{}, edges: map[[2]string]int{}, seen: map[string]bool{}, clients: clients}
 	s.add(g)
-	s.present = len(s.services)
+	s.present = map[string]bool{}
+	for name := range s.services {
+		s.present[name] = true
+	}
 	return s
 }
 
@@ -101,11 +105,14 @@ func (s *Series) add(g *Graph) {
 }
 
 // Grow makes room for the services and edges that a graph has beside those of before.
-// Earlier frames say nothing of them. So many services are there now.
-func (s *Series) Grow(g *Graph, present int) {
+// Earlier frames say nothing of them. The system has these services now.
+func (s *Series) Grow(g *Graph, present []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.present = present
+	s.present = map[string]bool{}
+	for _, name := range present {
+		s.present[name] = true
+	}
 	width, services := s.width, len(s.services)
 	s.add(g)
 	if s.width == width {
@@ -143,8 +150,8 @@ func (s *Series) Service(row *ServiceRow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, known := s.services[row.Service]
-	if !known {
-		return // it was not there when the page began to watch
+	if !known || !s.present[row.Service] {
+		return // the page does not know it yet, or it was removed
 	}
 	if s.seen[row.Service] {
 		s.complete()
@@ -161,7 +168,7 @@ func (s *Series) Service(row *ServiceRow) {
 			put(s.building[headWidth+len(s.services)*serviceWidth+k*edgeWidth:], e.Rate, e.ErrorShare, e.P50, e.P99, e.Breaker, e.Sent)
 		}
 	}
-	if len(s.seen) == s.present {
+	if len(s.seen) == len(s.present) {
 		s.complete()
 	}
 }

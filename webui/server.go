@@ -187,6 +187,7 @@ func (s *Server) routes() http.Handler {
 		"POST /api/save":          s.postSave,
 		"POST /api/run":           s.postRun,
 		"POST /api/run/system":    s.postSystem,
+		"POST /api/run/load":      s.postLoad,
 		"POST /api/stop":          s.postStop,
 		"POST /api/request":       s.postRequest,
 		"POST /api/faults":        s.postFault,

@@ -387,7 +387,7 @@ func TestFaultsByHandAreInTheGroundTruth(t *testing.T) {
 func await(t *testing.T, c *client, wanted func(*runView) bool) *runView {
 	t.Helper()
 	var v runView
-	for range 200 {
+	for range 1200 {
 		v = runView{}
 		c.ask("GET", "/api/run", nil, &v)
 		if wanted(&v) {
@@ -461,7 +461,7 @@ func TestASystemThatEndsIsTold(t *testing.T) {
 		t.Error(resp.Header)
 	}
 	mu.Lock()
-	gone = errors.New("connection refused")
+	gone = fmt.Errorf("%w: somebody took it down", ErrGone)
 	mu.Unlock()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if strings.Contains(lines.Text(), `"ended":true`) {
@@ -472,6 +472,32 @@ func TestASystemThatEndsIsTold(t *testing.T) {
 		}
 	}
 	t.Error("the end was not told")
+}
+
+// A cluster that goes away may come back: the page says so, and goes on.
+func TestASystemThatDoesNotAnswerIsWaitedFor(t *testing.T) {
+	var mu sync.Mutex
+	var why error
+	set := func(err error) { mu.Lock(); defer mu.Unlock(); why = err }
+	c := serve(t, Config{Worlds: &aWorld{at: &anInjector{}, alive: func() error { mu.Lock(); defer mu.Unlock(); return why }}})
+	if status := c.ask("POST", "/api/open", map[string]string{"kind": "system", "name": "held"}, nil); status != 200 {
+		t.Fatal(status)
+	}
+	await(t, c, func(v *runView) bool { return v.State == running && v.Unreachable == "" })
+	set(errors.New("connection refused"))
+	v := await(t, c, func(v *runView) bool { return v.Unreachable != "" && v.SilentFor > 1.5 })
+	if v.Ended || v.Unreachable != "connection refused" || v.SilentFor > 20 {
+		t.Errorf("a system that does not answer is told as %+v", v)
+	}
+	set(nil)
+	v = await(t, c, func(v *runView) bool { return v.Unreachable == "" })
+	if v.Ended || v.SilentFor != 0 || !strings.Contains(v.Progress, "it answers again, after ") {
+		t.Errorf("a system that answers again is told as %+v", v)
+	}
+	set(fmt.Errorf("%w: it was taken down", ErrGone))
+	if v = await(t, c, func(v *runView) bool { return v.Ended }); !strings.HasPrefix(v.Error, "the system has ended; ") || !strings.Contains(v.Error, "it was taken down") {
+		t.Errorf("its end is told as %q", v.Error)
+	}
 }
 
 func TestStopEndsARun(t *testing.T) {

@@ -77,7 +77,7 @@ func (inst *Instance) reconciler() *nodehelper.Reconciler {
 	held := inst.holder != nil || inst.followed
 	inst.mu.Unlock()
 	return &nodehelper.Reconciler{
-		Client: inst.Client, Owner: order.SystemOwner(inst.namespace, inst.system.Name), Keep: held, Agent: inst.agentOptions,
+		Client: inst.Client, Owner: order.SystemOwner(inst.namespace, inst.System().Name), Keep: held, Agent: inst.agentOptions,
 		Wanted: inst.desired, Known: &inst.helpers, Reserved: inst.reservedNodes(),
 	}
 }
@@ -99,7 +99,7 @@ func (inst *Instance) agentOptions(ctx context.Context) (nodehelper.Options, err
 	if o.Image != "" {
 		return o, nil
 	}
-	list, err := inst.Client.Clientset.AppsV1().Deployments(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(inst.system.Name)})
+	list, err := inst.Client.Clientset.AppsV1().Deployments(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(inst.System().Name)})
 	if err != nil {
 		return o, fmt.Errorf("looking for the agent's image: %w", kubeapi.Explain(err))
 	}
@@ -129,7 +129,7 @@ func (inst *Instance) helperStatuses(ctx context.Context, all []Injection) map[s
 	if !slices.ContainsFunc(all, func(in Injection) bool { return order.Takes(in.Fault.Type) }) {
 		return byID
 	}
-	owner := order.SystemOwner(inst.namespace, inst.system.Name)
+	owner := order.SystemOwner(inst.namespace, inst.System().Name)
 	statuses, orders, err := nodehelper.Statuses(ctx, inst.Client, func(o string) bool { return o == owner })
 	if err != nil {
 		return byID

@@ -48,7 +48,7 @@ func (inst *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadli
 	if err != nil {
 		return nil, err
 	}
-	in := newInjection(inst.system, id, f, deadline)
+	in := newInjection(inst.System(), id, f, deadline)
 	if order.Takes(f.Type) {
 		desired, err := desiredFaults([]Injection{in}, pods)
 		return EffectsOf(desired), err

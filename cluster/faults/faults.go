@@ -91,7 +91,9 @@ func (in *Injection) targets(service string, index int) bool {
 }
 
 // CanInject says why a fault is not possible here; nil means that it is.
-func (inst *Instance) CanInject(f *fault.Fault) error { return CanInject(inst.Client, inst.system, f) }
+func (inst *Instance) CanInject(f *fault.Fault) error {
+	return CanInject(inst.Client, inst.System(), f)
+}
 
 // CanInject says why a fault is not possible on a cluster; nil means that it is.
 // Without a system, only the fault itself is checked.
@@ -153,7 +155,7 @@ func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, dead
 	case inst.isClosed():
 		return fmt.Errorf("injecting fault %q: %w", f.Label(), errClosed)
 	}
-	in := newInjection(inst.system, id, f, deadline)
+	in := newInjection(inst.System(), id, f, deadline)
 	if Momentary(f.Type) {
 		if err := inst.endPods(ctx, in); err != nil {
 			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
@@ -297,7 +299,7 @@ func (inst *Instance) wake(ctx context.Context, pause *Injection) error {
 		return err
 	}
 	service := pause.Fault.Target.Service
-	if s := inst.system.Service(service); s != nil && !s.ObeysContract() {
+	if s := inst.System().Service(service); s != nil && !s.ObeysContract() {
 		return nil // no fault acts inside it
 	}
 	pods := v.Pods[service]
@@ -425,7 +427,7 @@ func (inst *Instance) hits(ctx context.Context, v *view) map[string]int64 {
 // recorded returns the faults of the record whose time is not over, the oldest
 // first, and which pod is which replica.
 func (inst *Instance) recorded(ctx context.Context) ([]Injection, ordinals, error) {
-	config, err := inst.Client.Clientset.CoreV1().ConfigMaps(inst.namespace).Get(ctx, manifest.FaultsName(inst.system.Name), metav1.GetOptions{})
+	config, err := inst.Client.Clientset.CoreV1().ConfigMaps(inst.namespace).Get(ctx, manifest.FaultsName(inst.System().Name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, ordinals{}, nil
 	}
@@ -473,12 +475,12 @@ func (inst *Instance) record(ctx context.Context, change func([]Injection) ([]In
 // recordAll is record for changes that concern the ordinals, too.
 func (inst *Instance) recordAll(ctx context.Context, change func([]Injection, *ordinals) ([]Injection, error)) error {
 	configs := inst.Client.Clientset.CoreV1().ConfigMaps(inst.namespace)
-	name := manifest.FaultsName(inst.system.Name)
+	name := manifest.FaultsName(inst.System().Name)
 	err := kubeapi.RetryConflicts(ctx, fmt.Sprintf("the ConfigMap %s/%s", inst.namespace, name), func(ctx context.Context) error {
 		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if isNew {
-			labels := manifest.CommonLabels(inst.system.Name)
+			labels := manifest.CommonLabels(inst.System().Name)
 			labels[manifest.RoleLabel] = manifest.FaultsRole
 			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.namespace, Labels: labels}}
 		} else if err != nil {

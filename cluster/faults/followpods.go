@@ -33,8 +33,8 @@ func (inst *Instance) Follow(ctx context.Context) {
 }
 
 func (inst *Instance) followPods(ctx context.Context) {
-	pods := watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.Selector(inst.system.Name))
-	nodehelper.OnChange(ctx, inst.Client, []nodehelper.Watched{{Objects: pods, Kind: &corev1.Pod{}}}, fmt.Sprintf("the faults of system %s", inst.system.Name), func(ctx context.Context) error {
+	pods := watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.Selector(inst.System().Name))
+	nodehelper.OnChange(ctx, inst.Client, []nodehelper.Watched{{Objects: pods, Kind: &corev1.Pod{}}}, fmt.Sprintf("the faults of system %s", inst.System().Name), func(ctx context.Context) error {
 		err := inst.reconcile(ctx)
 		if err == nil || !apierrors.IsForbidden(err) {
 			return err

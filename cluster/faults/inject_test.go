@@ -196,7 +196,7 @@ func TestUnreachableActsInCallers(t *testing.T) {
 	s := newAPIStage(t)
 	web, other := topology.NewService("web"), topology.NewService("other")
 	web.Endpoints[0].Steps = []topology.Step{{Call: &topology.Call{To: "back"}}}
-	s.inst.system.Services = append(s.inst.system.Services, web, other)
+	s.inst.System().Services = append(s.inst.System().Services, web, other)
 	for _, service := range []string{"web", "other"} {
 		p := s.replica(1)
 		p.Name, p.UID, p.Labels = service+"-1", types.UID("uid-"+service), manifest.ServiceLabels("shop", service)
@@ -327,7 +327,7 @@ func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {
 		t.Fatalf("Jobs %q carry out %q after the clear, %v", s.has("jobs"), s.helper.Faults(), err)
 	}
 	// Another program that clears a fault does not end it, either.
-	other := NewInstance(s.inst.Client, s.inst.system, "shop", "secret")
+	other := NewInstance(s.inst.Client, s.inst.System(), "shop", "secret")
 	if err := other.Clear(t.Context(), "nothing"); err != nil || len(s.has("jobs")) != 1 {
 		t.Fatalf("Jobs %q are left by another program, %v", s.has("jobs"), err)
 	}

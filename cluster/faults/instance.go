@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,9 @@ import (
 // An Instance is a system that runs on a cluster, with its replicas and the faults that
 // act in it. Its methods may be called at the same time.
 type Instance struct {
-	Client    *kubeapi.Client
-	system    *topology.System
+	Client *kubeapi.Client
+	// system changes while it runs.
+	system    atomic.Pointer[topology.System]
 	namespace string
 
 	// mu guards the fields below. It is never held over a request: one that hangs
@@ -53,11 +55,19 @@ type Instance struct {
 // NewInstance returns a system that runs in a namespace. An empty token is read from
 // the system's Secret when it is needed.
 func NewInstance(c *kubeapi.Client, system *topology.System, namespace, token string) *Instance {
-	return &Instance{Client: c, system: system, namespace: namespace, token: token}
+	inst := &Instance{Client: c, namespace: namespace, token: token}
+	inst.SetSystem(system)
+	return inst
 }
 
-// System describes the system. It must not be changed.
-func (inst *Instance) System() *topology.System { return inst.system }
+// System describes the system. What it points to must not be changed.
+func (inst *Instance) System() *topology.System { return inst.system.Load() }
+
+// SetSystem says that the system is another one now, of the same name.
+func (inst *Instance) SetSystem(system *topology.System) {
+	inst.system.Store(system)
+	inst.changed()
+}
 
 // Namespace is where the system runs.
 func (inst *Instance) Namespace() string { return inst.namespace }
@@ -82,8 +92,8 @@ func (inst *Instance) Look(ctx context.Context) (*view, error) {
 			faults, numbers, err = inst.recorded(ctx)
 			return err
 		}
-		if list, err = inst.Client.Clientset.CoreV1().Pods(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(inst.system.Name)}); err != nil {
-			return fmt.Errorf("listing the pods of system %q: %w", inst.system.Name, kubeapi.Explain(err))
+		if list, err = inst.Client.Clientset.CoreV1().Pods(inst.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifest.ServiceSelector(inst.System().Name)}); err != nil {
+			return fmt.Errorf("listing the pods of system %q: %w", inst.System().Name, kubeapi.Explain(err))
 		}
 		return nil
 	})
@@ -94,7 +104,7 @@ func (inst *Instance) Look(ctx context.Context) (*view, error) {
 	for i := range list.Items {
 		all[i] = &list.Items[i]
 	}
-	pods := numbers.assign(inst.system, all)
+	pods := numbers.assign(inst.System(), all)
 	return &view{Pods: pods, faults: faults, replaced: numbers.replaced(pods)}, nil
 }
 
@@ -117,8 +127,8 @@ func (inst *Instance) Replicas(ctx context.Context) ([]runner.Replica, error) {
 		return nil, err
 	}
 	var replicas []runner.Replica
-	for i := range inst.system.Services {
-		replicas = append(replicas, inst.ReplicasOf(inst.system.Services[i].Name, v)...)
+	for i := range inst.System().Services {
+		replicas = append(replicas, inst.ReplicasOf(inst.System().Services[i].Name, v)...)
 	}
 	return replicas, nil
 }
@@ -136,7 +146,7 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 	}
 	pods := v.Pods[service]
 	replicas := make([]runner.Replica, 0, len(pods))
-	t := inst.system.Service(service)
+	t := inst.System().Service(service)
 	silent := t != nil && !t.ObeysContract()
 	for i, p := range pods {
 		r := runner.Replica{

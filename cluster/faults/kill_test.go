@@ -120,7 +120,7 @@ func TestTheNextPodTakesThePlaceOfTheKilledOne(t *testing.T) {
 		t.Errorf("when the replica is back, %q acts", got)
 	}
 	// Others find the same: all is in the record.
-	if err := NewInstance(s.d.Client, s.d.system, "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
+	if err := NewInstance(s.d.Client, s.d.System(), "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
 		t.Fatalf("a fault that has been carried out is in the way of another: %v", err)
 	}
 	s.expect("1=back-4 ready 1", "2= down 1", "3=back-3 ready 0")
@@ -200,7 +200,7 @@ func TestPodsThatEndHaveNoPlace(t *testing.T) {
 	r.end(v.Pods, "back", func(index int) bool { return index == 1 })
 	ending := v.Pods["back"][0].DeepCopy()
 	ending.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-	pods := r.assign(s.d.system, []*corev1.Pod{ending, v.Pods["back"][1]})
+	pods := r.assign(s.d.System(), []*corev1.Pod{ending, v.Pods["back"][1]})
 	if len(pods["back"]) != 2 || Present(pods["back"][0]) || podState(pods["back"][0]) != runner.Down || r.replaced(pods)["back/1"] != 1 {
 		t.Errorf("a pod that ends still has its place: %v", pods)
 	}
@@ -219,7 +219,7 @@ func TestADamagedRosterIsSurvived(t *testing.T) {
 	}
 	for _, index := range []map[types.UID]int{{"uid-1": -1}, {"uid-1": 1 << 40}, {"uid-1": 2, "uid-2": 2}} {
 		r := ordinals{Index: index}
-		if got := r.assign(s.d.system, pods["back"]); len(got["back"]) != 3 {
+		if got := r.assign(s.d.System(), pods["back"]); len(got["back"]) != 3 {
 			t.Errorf("with %v, there are %d places", index, len(got["back"]))
 		}
 	}
@@ -230,6 +230,6 @@ func TestAServiceThatShrinksHasNoGaps(t *testing.T) {
 	if err := s.kill("one", fault.Kill, 1); err != nil {
 		t.Fatal(err)
 	}
-	s.d.system.Services[0].Replicas = 1
+	s.d.System().Services[0].Replicas = 1
 	s.expect("1=back-2 ready 1", "2=back-3 ready 0")
 }

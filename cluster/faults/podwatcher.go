@@ -103,11 +103,11 @@ func (inst *Instance) Reach() (end func() error, err error) {
 func (inst *Instance) watchPods(ctx context.Context, h *podWatcher) {
 	w := watch.Begin(ctx)
 	defer w.Close()
-	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.system.Name)), &corev1.Pod{})
+	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.System().Name)), &corev1.Pod{})
 	_ = w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
 		later, err := inst.syncNew(ctx, pods(), h)
 		if err != nil && ctx.Err() == nil {
-			inst.Client.Config.Progress(fmt.Sprintf("a pod of system %s did not get its faults, trying again: %v", inst.system.Name, err))
+			inst.Client.Config.Progress(fmt.Sprintf("a pod of system %s did not get its faults, trying again: %v", inst.System().Name, err))
 		}
 		if later || err != nil {
 			w.WakeAfter(watch.Tick)
@@ -126,7 +126,7 @@ func (inst *Instance) syncNew(ctx context.Context, all []*corev1.Pod, h *podWatc
 	if err != nil {
 		return false, err
 	}
-	v := &view{faults: faults, Pods: numbers.assign(inst.system, all)}
+	v := &view{faults: faults, Pods: numbers.assign(inst.System(), all)}
 	var newcomers []*corev1.Pod
 	var indexes []int
 	for service, pods := range v.Pods {

@@ -99,7 +99,7 @@ func (inst *Instance) renew(ctx context.Context) {
 			continue
 		}
 		if err := inst.reserve(ctx, r.faults); err != nil && ctx.Err() == nil {
-			inst.Client.Config.Progress(fmt.Sprintf("the helpers of system %s may end before their faults come: %v", inst.system.Name, err))
+			inst.Client.Config.Progress(fmt.Sprintf("the helpers of system %s may end before their faults come: %v", inst.System().Name, err))
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (inst *Instance) unreserve(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), kubeapi.ControlTimeout)
 	defer cancel()
 	if err := inst.reconcile(ctx); err != nil {
-		inst.Client.Config.Progress(fmt.Sprintf("helpers of system %s end in %v: %v", inst.system.Name, reserveFor, err))
+		inst.Client.Config.Progress(fmt.Sprintf("helpers of system %s end in %v: %v", inst.System().Name, reserveFor, err))
 	}
 }
 

@@ -55,7 +55,7 @@ func TestAServerAtAURLHasNoPods(t *testing.T) {
 	system := &topology.System{Name: "shop", Services: []topology.Service{topology.NewService("pay")}}
 	system.Services[0].URL = "http://10.0.0.5:9000"
 	pods := new(ordinals).assign(system, nil)
-	inst := &Instance{system: system}
+	inst := NewInstance(nil, system, "shop", "token")
 	if got := inst.ReplicasOf("pay", &view{Pods: pods}); len(got) != 0 {
 		t.Errorf("replicas are %+v", got)
 	}

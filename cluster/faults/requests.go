@@ -21,9 +21,9 @@ import (
 // Do sends a request to a service of the system through the API server, which
 // passes it on to one of its pods. The path, with a query, is that of the URL.
 func (inst *Instance) Do(req *http.Request, service string) (*http.Response, error) {
-	switch s := inst.system.Service(service); {
+	switch s := inst.System().Service(service); {
 	case s == nil:
-		return nil, fmt.Errorf("there is no service %q in system %q", service, inst.system.Name)
+		return nil, fmt.Errorf("there is no service %q in system %q", service, inst.System().Name)
 	case s.Kind.IsStore():
 		return nil, fmt.Errorf("reaching service %q: it is a data store of kind %s, which speaks its own protocol; send the request to a service that calls it, or connect to it through 'kubectl port-forward'", service, s.Kind)
 	case s.URL != "":
@@ -62,7 +62,7 @@ func (inst *Instance) control(ctx context.Context, service, pod, method, path st
 		return err
 	}
 	to := kubeapi.PodAddress{Namespace: inst.namespace, Name: pod, Token: token}
-	if s := inst.system.Service(service); s != nil {
+	if s := inst.System().Service(service); s != nil {
 		to.Port = manifest.ControlPortOf(s)
 	}
 	return inst.Client.Control(ctx, to, method, path, body, answer)
@@ -78,9 +78,9 @@ func (inst *Instance) tokenOf(ctx context.Context) (string, error) {
 	if token != "" {
 		return token, nil
 	}
-	secret, err := inst.Client.Clientset.CoreV1().Secrets(inst.namespace).Get(ctx, manifest.ObjectName(inst.system.Name), metav1.GetOptions{})
+	secret, err := inst.Client.Clientset.CoreV1().Secrets(inst.namespace).Get(ctx, manifest.ObjectName(inst.System().Name), metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the token of system %q: %w", inst.system.Name, kubeapi.Explain(err))
+		return "", fmt.Errorf("reading the token of system %q: %w", inst.System().Name, kubeapi.Explain(err))
 	}
 	token = string(secret.Data[manifest.TokenKey])
 	inst.mu.Lock()
@@ -97,7 +97,7 @@ func (inst *Instance) unreachable(ctx context.Context, pod string) ([]string, er
 		return nil, err
 	}
 	return slices.DeleteFunc(missing, func(name string) bool {
-		s := inst.system.Service(name)
+		s := inst.System().Service(name)
 		return s == nil || s.Replicas == 0
 	}), nil
 }
@@ -111,7 +111,7 @@ func (inst *Instance) Connected(ctx context.Context) error {
 	}
 	// Other programs cannot tell.
 	maps.DeleteFunc(pods, func(name string, _ []*corev1.Pod) bool {
-		s := inst.system.Service(name)
+		s := inst.System().Service(name)
 		if s == nil {
 			return false
 		}

@@ -65,7 +65,7 @@ func TestFaultsOnTheNetworkMeanThePortOfTheProtocol(t *testing.T) {
 
 // TestRequestsToStoresAreRefused: a store speaks no HTTP.
 func TestRequestsToStoresAreRefused(t *testing.T) {
-	inst := &Instance{Client: &kubeapi.Client{}, system: storeSystem()}
+	inst := NewInstance(&kubeapi.Client{}, storeSystem(), "shop", "token")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestRequestsToStoresAreRefused(t *testing.T) {
 // store, and its end.
 func TestFaultsInStoresGoToTheirControl(t *testing.T) {
 	s := newAPIStage(t)
-	s.inst.system.Services[0].Kind = topology.Postgres
+	s.inst.System().Services[0].Kind = topology.Postgres
 	deadline := time.Now().Add(time.Minute)
 	f := fault.Fault{Type: fault.DiskFull, Probability: 1, Target: fault.Target{Service: "back", Replica: 1}}
 	if err := s.inst.Inject(t.Context(), "full", f, deadline); err != nil {

@@ -23,7 +23,7 @@ const recordEvery = 5 * time.Second
 func (inst *Instance) Watch(ctx context.Context, changed func(runner.Replica)) {
 	w := watch.Begin(ctx)
 	defer w.Close()
-	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.system.Name)), &corev1.Pod{})
+	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.System().Name)), &corev1.Pod{})
 	defer inst.wakeOnChange(w.Wake)()
 	known := map[string]runner.Replica{}
 	_ = w.Until(ctx, watch.Condition{Every: recordEvery, Holds: func(ctx context.Context) (bool, error) {
@@ -33,8 +33,8 @@ func (inst *Instance) Watch(ctx context.Context, changed func(runner.Replica)) {
 			w.WakeAfter(watch.Tick)
 			return false, nil //nolint:nilerr // what was missed is seen by the next look
 		}
-		for i := range inst.system.Services {
-			for _, r := range inst.ReplicasOf(inst.system.Services[i].Name, v) {
+		for i := range inst.System().Services {
+			for _, r := range inst.ReplicasOf(inst.System().Services[i].Name, v) {
 				name := replicaName(r.Service, r.Index)
 				before, told := known[name]
 				if r.State != runner.Ready {
@@ -60,7 +60,7 @@ func (inst *Instance) viewOf(ctx context.Context, all []*corev1.Pod) (*view, err
 	if err != nil {
 		return nil, err
 	}
-	pods := numbers.assign(inst.system, all)
+	pods := numbers.assign(inst.System(), all)
 	return &view{Pods: pods, faults: faults, replaced: numbers.replaced(pods)}, nil
 }
 

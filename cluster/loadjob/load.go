@@ -36,7 +36,7 @@ const MaxPods = 100
 // the API server, the load itself does not.
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
-	Changes <-chan control.LoadFactors
+	Changes <-chan Change
 	// Remedy, if it is not nil, gets the command that removes what is made
 	// for the load, before anything is.
 	Remedy func(command string)
@@ -46,6 +46,13 @@ type Loader struct {
 	// namespace is where the Job goes; empty means that of the target's system or,
 	// where there is none, one that is made for the load.
 	namespace string
+}
+
+// A Change is one of a load that runs.
+type Change struct {
+	Factors control.LoadFactors
+	// Made, if it is not nil, is told when all pods send the new load, or why not.
+	Made func(error)
 }
 
 var (
@@ -155,7 +162,7 @@ type runningLoad struct {
 	system, namespace, name, token string
 	ownNamespace                   bool
 	count                          int
-	changes                        <-chan control.LoadFactors
+	changes                        <-chan Change
 	image                          string
 	pullPolicy                     corev1.PullPolicy
 	// pods are by the index of their share.

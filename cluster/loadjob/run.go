@@ -145,17 +145,28 @@ func (r *runningLoad) stopAll(ctx context.Context) {
 func (r *runningLoad) passOn(ctx context.Context) {
 	for {
 		select {
-		case factors := <-r.changes:
-			err := kubeapi.Each(r.count, func(i int) error {
-				return r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadControlPath, factors, nil)
-			})
-			if err != nil && ctx.Err() == nil {
-				r.c.Config.Progress(fmt.Sprintf("the change of the load has not reached all of its pods: %v", kubeapi.Summarize(err)))
+		case change := <-r.changes:
+			err := r.change(ctx, change.Factors)
+			if change.Made != nil {
+				change.Made(err)
+			} else if err != nil && ctx.Err() == nil {
+				r.c.Config.Progress(err.Error())
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// change changes the load in all pods.
+func (r *runningLoad) change(ctx context.Context, factors control.LoadFactors) error {
+	err := kubeapi.Each(r.count, func(i int) error {
+		return r.c.Control(ctx, r.address(i), http.MethodPost, control.LoadControlPath, factors, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("the change of the load has not reached all of its pods: %w; ask for it again", kubeapi.Summarize(err))
+	}
+	return nil
 }
 
 // dismiss lets the pods exit, so that they need not be killed. Where that fails

@@ -103,12 +103,11 @@ func podSpec(of *topology.System, s *topology.Service, part []byte, o *Options) 
 			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: specName(system, s.Name)}},
 		}})
 	}
-	if s.Replicas > 1 {
-		pod.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
-			LabelSelector: &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
-		}}
-	}
+	// A single pod has it, too, so that scaling replaces none.
+	pod.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+		MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector: &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
+	}}
 	addServer(&pod, system, s)
 	return pod
 }

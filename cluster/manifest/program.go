@@ -92,6 +92,19 @@ func AgentOf(deployments []appsv1.Deployment) (image string, policy corev1.PullP
 	return "", ""
 }
 
+// AgentArgsOf are the further arguments of the agents of a system's Deployments, as
+// Options have them; nil if there is no agent.
+func AgentArgsOf(deployments []appsv1.Deployment) []string {
+	for i := range deployments {
+		for _, c := range deployments[i].Spec.Template.Spec.Containers {
+			if len(c.Args) > 0 && (c.Args[0] == serveArg || c.Args[0] == callerArg) {
+				return c.Args[min(len(c.Args), 2):]
+			}
+		}
+	}
+	return nil
+}
+
 // programContainer runs the program of a service's image.
 func programContainer(system string, s *topology.Service) corev1.Container {
 	security := containerSecurity()

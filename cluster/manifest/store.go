@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -66,6 +67,19 @@ func callsStore(system *topology.System, s *topology.Service) bool {
 		}
 	}
 	return false
+}
+
+// StoreImageOf returns the image of microsim-store that one of the Deployments of a system
+// has; empty if none has.
+func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.PullPolicy) {
+	for i := range deployments {
+		for _, c := range deployments[i].Spec.Template.Spec.Containers {
+			if len(c.Args) > 0 && c.Name == ContainerName && (c.Args[0] == storeArg || c.Args[0] == callerArg) && deployments[i].Annotations[AgentAnnotation] != "" {
+				return c.Image, c.ImagePullPolicy
+			}
+		}
+	}
+	return "", ""
 }
 
 // checkStore says why a store, or a service that calls one, cannot run in a pod.

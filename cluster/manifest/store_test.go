@@ -109,6 +109,9 @@ func TestHelpersOfStoresHaveTheAgent(t *testing.T) {
 	if image, _ := AgentOf(all); image != o.Image {
 		t.Errorf("helpers have the image %q, want the agent's, %q", image, o.Image)
 	}
+	if image, _ := StoreImageOf(all); image != o.StoreImage {
+		t.Errorf("stores have the image %q, want %q", image, o.StoreImage)
+	}
 	all = append(all, *deployment(s, s.Service("cart"), []byte("{}"), &o))
 	all[2].Annotations = metav1.ObjectMeta{}.Annotations
 	if image, policy := AgentOf(all); image != o.Image || policy != corev1.PullIfNotPresent {

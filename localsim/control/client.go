@@ -52,6 +52,10 @@ func Connect(stateDir, name string) (*Client, error) {
 	return NewClient(s.Record), nil
 }
 
+// Reaches reports whether a client reaches the same control plane as another: one of a
+// system that was started anew does not.
+func (c *Client) Reaches(other *Client) bool { return c.url == other.url }
+
 func onlySystem(reg *registry.Registry) (string, error) {
 	systems, err := reg.List()
 	if err != nil {

@@ -60,7 +60,7 @@ type Result struct {
 	Checks []CheckResult `json:"checks"`
 	// Faults are the ground truth: what really acted, on what, when.
 	Faults []FaultRecord `json:"faults"`
-	// Changes are those that were made to the system while it ran.
+	// Changes are those that were made to the system, or to its load, while it ran.
 	Changes []SystemChange `json:"changes,omitempty"`
 	// Recoveries are the falls of replicas, whatever their reason.
 	Recoveries []Recovery `json:"recoveries"`
@@ -419,7 +419,7 @@ type Recovery struct {
 	Took      float64 `json:"took,omitempty"`
 }
 
-// A SystemChange is one that was made to a running system by hand.
+// A SystemChange is one that was made to a running system, or to its load, by hand.
 type SystemChange struct {
 	// What names what differs, service by service.
 	What []string `json:"what"`
@@ -429,8 +429,17 @@ type SystemChange struct {
 	// Asked and Done are the same in seconds since the load began.
 	Asked float64 `json:"asked"`
 	Done  float64 `json:"done,omitempty"`
+	// Load says how the load was changed; absent if the system was.
+	Load *LoadChange `json:"load,omitempty"`
 	// Error says why the system stayed as it was.
 	Error string `json:"error,omitempty"`
+}
+
+// A LoadChange multiplies the rate and the users of a load that runs. Both are factors
+// of what the load began with; 0 pauses it.
+type LoadChange struct {
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
 }
 
 // A CheckResult is a check, judged.

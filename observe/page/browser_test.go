@@ -442,3 +442,22 @@ func TestAlertsAreListed(t *testing.T) {
 		t.Errorf("the alerts are shown as %q", text)
 	}
 }
+
+// What was changed by hand is marked in the curves, and listed with what was not possible.
+func TestChangesAreMarked(t *testing.T) {
+	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()
+	p.Runs[0].Result.Changes = []result.SystemChange{
+		{What: []string{"load × 1 to × 3"}, Asked: 2, Done: 2.1, Load: &result.LoadChange{From: 1, To: 3}},
+		{What: []string{"<b>cart</b> is added"}, Asked: 3, Error: "cart does not start"},
+	}
+	shown, _, _ := strings.Cut(chromium(t, saved(t, p)), "<script")
+	if !strings.Contains(shown, "<title>load × 1 to × 3</title>") || strings.Contains(shown, "<title>&lt;b&gt;cart&lt;/b&gt; is added</title>") {
+		t.Error("the curves do not mark what was changed, and only that")
+	}
+	_, rest, found := strings.Cut(shown, ">Changed by hand while it ran</h3>")
+	rest, _, _ = strings.Cut(rest, "</section>")
+	text := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(rest, " ")
+	if !found || !regexp.MustCompile(`load × 1 to × 3\s+2\.1 ?s\s+&lt;b&gt;cart&lt;/b&gt; is added\s+failed: cart does not start`).MatchString(text) {
+		t.Errorf("the changes are listed as %q", text)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -50,6 +51,7 @@ type runDocument struct {
 	Explanation *result.Explanation `json:"explanation,omitempty"`
 	Checks      []checkDocument     `json:"checks"`
 	Faults      []faultDocument     `json:"faults"`
+	Changes     []changeDocument    `json:"changes,omitempty"`
 	Recoveries  []recoveryDocument  `json:"recoveries"`
 	Segments    []segmentDocument   `json:"segments"`
 	Histograms  []*histogram        `json:"histograms"`
@@ -223,6 +225,7 @@ func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocu
 			Detected: !v.DetectedAt.IsZero(), Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
 		})
 	}
+	d.Changes = changeDocuments(r.Changes)
 	for i := range r.Segments {
 		s := &r.Segments[i]
 		d.Segments = append(d.Segments, segmentDocument{
@@ -230,6 +233,26 @@ func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocu
 		})
 	}
 	return d, nil
+}
+
+// A changeDocument is something that was changed by hand while the system ran. At is when
+// it was in force or, of one with an error, when it was asked for.
+type changeDocument struct {
+	At    num    `json:"at"`
+	What  string `json:"what"`
+	Error string `json:"error,omitempty"`
+}
+
+func changeDocuments(changes []result.SystemChange) (list []changeDocument) {
+	for i := range changes {
+		c := &changes[i]
+		at := c.Done
+		if c.Error != "" {
+			at = c.Asked
+		}
+		list = append(list, changeDocument{num(at), strings.Join(c.What, "; "), c.Error})
+	}
+	return list
 }
 
 func newFaultDocument(f *result.FaultRecord, end num) faultDocument {

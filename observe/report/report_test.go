@@ -368,3 +368,22 @@ func TestFigures(t *testing.T) {
 		}
 	}
 }
+
+// A run that was changed by hand is not that of its file, which the summary says.
+func TestSummaryTellsOfChanges(t *testing.T) {
+	r := shopResult()
+	r.Changes = []result.SystemChange{
+		{What: []string{"load × 1 to × 3"}, Asked: 6.3, Done: 6.4, Load: &result.LoadChange{From: 1, To: 3}},
+		{What: []string{"db: replicas 1 to 3", "cart is added"}, Asked: 8, Error: "cart does not start"},
+	}
+	var out strings.Builder
+	if err := Summary(&out, r, Style{Width: 120}); err != nil {
+		t.Fatal(err)
+	}
+	_, told, _ := strings.Cut(out.String(), "Changed by hand while it ran")
+	for _, want := range []string{"load × 1 to × 3", "at 6.4s", "db: replicas 1 to 3; cart is added", "failed: cart does not start"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("the summary lacks %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -34,6 +34,7 @@ func Summary(w io.Writer, r *result.Result, style Style) error {
 	s.section("Counts over time", windowLines(r, style))
 	s.tail()
 	s.faults()
+	s.changes()
 	s.recoveries()
 	s.alerts()
 	s.section("Not kept", keptLines(r))
@@ -322,6 +323,21 @@ func (s *summary) faults() {
 		g.add(cell{f.Label, plain}, faultTime(f), cell{faultTarget(f), plain}, faultHits(f))
 	}
 	s.section("Faults", g.lines(s.style))
+}
+
+// changes lists what was changed by hand while the system ran, by which the run is not
+// that of its file.
+func (s *summary) changes() {
+	g := grid{left: 2}
+	for i := range s.result.Changes {
+		c := &s.result.Changes[i]
+		when := cell{"at " + seconds(c.Done), plain}
+		if c.Error != "" {
+			when = cell{"failed: " + c.Error, bad}
+		}
+		g.add(cell{strings.Join(c.What, "; "), plain}, when)
+	}
+	s.section("Changed by hand while it ran", g.lines(s.style))
 }
 
 func faultTime(f *result.FaultRecord) cell {

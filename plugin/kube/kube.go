@@ -171,6 +171,8 @@ func (k *Flags) AgentArgs() (args []string) {
 func (k *Flags) ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
 	part := service.SpecFor(system, s, 1, seed, peers, "")
 	part.TraceSample = k.TraceSample
+	// No pod knows how many others there are, so scaling replaces none.
+	part.Service.Replicas = topology.DefaultReplicas
 	return json.Marshal(part)
 }
 

@@ -28,12 +28,12 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 		}
 	}()
 	if o.follow {
-		changes := make(chan control.LoadFactors)
+		changes := make(chan loadjob.Change)
 		loader.Changes = changes
 		following, stop := context.WithCancel(ctx)
 		defer o.followFile(following, profile, func(f control.LoadFactors) {
 			select {
-			case changes <- f:
+			case changes <- loadjob.Change{Factors: f}:
 			case <-following.Done():
 			}
 		})()

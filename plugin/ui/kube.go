@@ -4,11 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/loadjob"
+	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
@@ -42,6 +48,9 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 	if err != nil {
 		return nil, err
 	}
+	loader, changes := c.Loader(1), make(chan loadjob.Change)
+	loader.Changes = changes
+	order.Loads(changeThrough(changes))
 	return w.run(ctx, order, runner.Deps{
 		Deployer: &toldDeployer{c, func(d runner.Deployment) {
 			order.Deployed(d)
@@ -49,9 +58,23 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 				order.Logged(kubeLog(deployed))
 				order.Sends(sendThrough(deployed))
 			}
-		}}, Loader: c.Loader(1), Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
+		}}, Loader: loader, Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
 		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
 	}, t.Command("down", order.Experiment.System.Name), observe)
+}
+
+// changeThrough changes a load that pods generate.
+func changeThrough(changes chan<- loadjob.Change) webui.LoadChanger {
+	return func(ctx context.Context, factor float64) error {
+		made := make(chan error, 1)
+		change := loadjob.Change{Factors: control.LoadFactors{Rate: factor, Burst: 1, Users: factor}, Made: func(err error) { made <- err }}
+		select {
+		case changes <- change:
+		case <-ctx.Done():
+			return errors.New("nobody took the change: the load is ending")
+		}
+		return <-made
+	}
 }
 
 // kubeSystems lists the systems of a sandbox or a cluster.
@@ -88,28 +111,66 @@ func (w *worlds) connectKube(ctx context.Context, at webui.Place) (*webui.Live, 
 		return nil, err
 	}
 	return &webui.Live{
-		System: d.System(), Injector: d, Log: kubeLog(d), Send: sendThrough(d),
+		System: d.System(), Injector: d, Changer: d, Log: kubeLog(d), Send: sendThrough(d),
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
-			return watchKube(ctx, d, observe)
+			return watchKube(ctx, d, !w.options.view, observe)
 		},
-		Alive: func(ctx context.Context) error {
-			_, err := c.Find(ctx, at.Name)
-			return err
-		},
+		Alive: func(ctx context.Context) error { return w.alive(ctx, at, c, d) },
 	}, nil
 }
 
-// watchKube samples a system through a proxy to its pods.
-func watchKube(ctx context.Context, d *cluster.Deployment, observe func(measure.Sample)) (func() error, error) {
+// alive says why a system on a cluster cannot be reached. Without an answer of the
+// cluster, the cluster may be gone for good, such as a sandbox that was deleted.
+func (w *worlds) alive(ctx context.Context, at webui.Place, c *cluster.Cluster, d *cluster.Deployment) error {
+	found, err := c.Find(ctx, at.Name)
+	switch none := (*cluster.NotFoundError)(nil); {
+	case err == nil && found.Replaces(d):
+		return fmt.Errorf("%w: it was taken down, and another system %q was brought up since", webui.ErrGone, at.Name)
+	case err == nil:
+		return nil
+	case errors.As(err, &none):
+		return fmt.Errorf("%w: %w", webui.ErrGone, err)
+	}
+	t := w.on(at.On)
+	_, connected := t.Cluster(ctx, w.quiet())
+	if none := (*sandbox.NotFoundError)(nil); errors.As(connected, &none) {
+		return fmt.Errorf("%w: %w", webui.ErrGone, connected)
+	}
+	return err
+}
+
+// watchKube samples a system through a proxy to its pods. If it acts on the system, pods
+// that come get the faults. What the pods do while the cluster does not say which there
+// are is not known, so nothing is told of them.
+func watchKube(ctx context.Context, d *cluster.Deployment, acts bool, observe func(measure.Sample)) (func() error, error) {
 	end, err := d.Reach()
 	if err != nil {
 		return nil, err
 	}
+	var known atomic.Bool
+	replicas := func(ctx context.Context) ([]runner.Replica, error) {
+		list, err := d.Replicas(ctx)
+		known.Store(err == nil)
+		return list, err
+	}
 	scraper := collect.New(collect.Options{})
-	if err := scraper.Start(ctx, d.Replicas, observe); err != nil {
+	if err := scraper.Start(ctx, replicas, func(s measure.Sample) {
+		if known.Load() {
+			observe(s)
+		}
+	}); err != nil {
 		return nil, errors.Join(err, end())
 	}
-	return func() error { return errors.Join(scraper.Stop(), end()) }, nil
+	following, stop := context.WithCancel(ctx)
+	var follow sync.WaitGroup
+	if acts {
+		follow.Go(func() { d.Follow(following) })
+	}
+	return func() error {
+		stop()
+		follow.Wait()
+		return errors.Join(scraper.Stop(), end())
+	}, nil
 }
 
 // quiet are streams on which connecting says nothing: the page shows what it needs.

@@ -50,12 +50,17 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	var kept webui.Requests
 	var log webui.Log
 	var send webui.Sender
+	var change webui.LoadChanger
 	order := webui.Order{
+		Loads:      func(c webui.LoadChanger) { change = c },
 		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Sends: func(s webui.Sender) { send = s }, Deployed: func(d runner.Deployment) { deployed = d },
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
 				checkSending(t, send)
+				if err := change(t.Context(), 2); err != nil {
+					t.Error(err)
+				}
 				if err := deployed.Inject(t.Context(), "by-hand", f, time.Time{}); err != nil {
 					t.Error(err)
 				}
@@ -69,6 +74,9 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	}
 	if c := res.Segments[0].Clients; c.Errors < c.Requests*9/10 {
 		t.Errorf("with a fault that hits everything, %d of %d requests failed", c.Errors, c.Requests)
+	}
+	if offered := res.Segments[0].Clients.OfferedRate; offered < 75 || offered > 105 {
+		t.Errorf("of 50 requests a second, doubled at the begin, %v were offered", offered)
 	}
 	if text, err := os.ReadFile(filepath.Join(out, "run-1", record.FaultsFile)); err != nil || len(text) == 0 {
 		t.Errorf("the ground truth is %q, %v", text, err)
@@ -183,8 +191,7 @@ func TestARunIsCutShort(t *testing.T) {
 	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
 	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
 	ctx, cancel := context.WithCancel(t.Context())
-	order := webui.Order{
-		Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Sends: func(webui.Sender) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+	order := webui.Order{Loads: func(webui.LoadChanger) {}, Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Sends: func(webui.Sender) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				cancel()

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,11 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 		return nil, err
 	}
 	order.Logged(memory.read)
+	live := loadgen.NewControl()
+	order.Loads(func(_ context.Context, factor float64) error {
+		live.Set(factor, 1, factor)
+		return nil
+	})
 	c, spans := work.Calibrate(), span.NewBuffer(time.Now().UnixNano())
 	return w.run(ctx, order, runner.Deps{
 		Deployer: &toldDeployer{deployer, func(d runner.Deployment) {
@@ -94,7 +100,7 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 			if system, ok := d.(request.Local); ok {
 				order.Sends(sendLocal(system))
 			}
-		}}, Loader: &loadgen.Generator{Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
+		}}, Loader: &loadgen.Generator{Control: live, Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
 		Tracer:      trace.New(trace.Options{Load: spans, Into: func() *trace.Store { return kept.store }}),
 		Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
 	}, "kubectl microsim down "+order.Experiment.System.Name+" --on local", observe)
@@ -205,6 +211,12 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 		},
 		Alive: func(ctx context.Context) error {
 			_, err := client.Replicas(ctx)
+			if err == nil {
+				return nil
+			}
+			if now, gone := local.Find(at.Name); gone != nil || !now.Reaches(client) {
+				return fmt.Errorf("%w: %w", webui.ErrGone, cmp.Or(gone, err))
+			}
 			return err
 		},
 	}, nil

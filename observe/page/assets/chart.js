@@ -242,7 +242,7 @@ function point(c, at, event) {
   if (at === null || !c.t.length) { c.at = null; tip(null); return; }
   c.at = nearest(c.t, at);
   const i = c.at, shown = c.curves.filter(k => !k.thin);
-  const acting = (c.options.windows || []).filter(w => w.from <= c.t[i] && c.t[i] <= w.to).map(w => w.label);
+  const acting = (c.options.windows || []).filter(w => !w.change && w.from <= c.t[i] && c.t[i] <= w.to).map(w => w.label);
   const rows = shown.map(k => h('tr', {}, h('td', {}, swatch(k.look)), h('td', { class: 'left' }, k.name), h('td', {}, c.options.format(k.values[i]))));
   const box = c.svg.getBoundingClientRect();
   tip([h('b', {}, `${c.options.title}, at ${moment(c.t[i])}`), h('table', {}, h('tbody', {}, rows)), acting.length ? h('span', { class: 'soft' }, 'fault: ' + [...new Set(acting)].join(', ')) : null],

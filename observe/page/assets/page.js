@@ -33,6 +33,8 @@ function store(theme) { try { localStorage.setItem('theme', theme); } catch { /*
 // windowsOf are the times that curves have shaded. What is over in a moment, as a
 // kill, is a line.
 function windowsOf(faults) { return faults.filter(f => f.applied && f.victim !== 'nobody').map(f => ({ from: f.from, to: f.to, label: f.label + (f.victim && !f.label.includes(f.victim) ? ' ' + f.victim : '') })); }
+// changesOf are the moments at which something was changed by hand.
+function changesOf(run) { return (run.changes || []).filter(c => !c.error).map(c => ({ from: c.at, to: c.at, label: c.what, change: true })); }
 
 // outagesOf are the times in which replicas of a service could not answer.
 function outagesOf(run, service) {
@@ -210,7 +212,7 @@ class Page {
   }
 
   options(id, title, format, more) {
-    return Object.assign({ id, title, format, end: endOf(this.run), windows: windowsOf(this.run.faults), choice: this.choice }, more);
+    return Object.assign({ id, title, format, end: endOf(this.run), windows: [...windowsOf(this.run.faults), ...changesOf(this.run)], choice: this.choice }, more);
   }
 
   latencyChart(options, c) {
@@ -338,9 +340,10 @@ class Page {
     const when = f => (f.error ? 'failed: ' + f.error : !f.applied ? 'did not act' : f.moment ? 'at ' + moment(f.from) : moment(f.from) + (f.cleared ? ' to ' + moment(f.to) : ' to the end') + (f.gaps.length ? ', not all the time: ' + f.gaps.join('; ') : ''));
     const hits = f => (!f.applied || f.hits < 0 ? '' : count(f.hits));
     const faults = run.faults.map(f => h('tr', {}, cell(f.label + (f.round ? `, round ${f.round}` : ''), 'wrap'), cell(when(f), f.error || !f.applied || f.gaps.length ? 'fail wrap' : ''), cell(`${moment(f.plannedFrom)} to ${moment(f.plannedTo)}`, 'soft'), cell(f.replicas.length > 4 ? f.replicas.length + ' replicas' : f.replicas.join(', ') || f.victim, 'wrap'), h('td', {}, hits(f))));
+    const changes = (run.changes || []).map(c => h('tr', {}, cell(c.what, 'wrap'), cell(c.error ? 'failed: ' + c.error : moment(c.at), c.error ? 'fail wrap' : '')));
     const outages = run.recoveries.map(r => h('tr', {}, cell(r.replica), cell(r.fault || 'by itself', 'soft'), h('td', {}, moment(r.downAt)), h('td', {}, r.detected ? seconds(r.detection) : 'not seen'), h('td', { class: r.ready ? '' : 'fail' }, r.ready ? seconds(r.took) : 'not ready again')));
     return h('div', { class: 'pair' },
-      h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.')),
+      h('section', { class: 'sheet' }, h('h2', {}, 'Faults that acted'), faults.length ? table([{ text: 'fault', left: true }, { text: 'acted', left: true }, { text: 'planned', left: true }, { text: 'on', left: true }, 'requests hit'], faults, { label: 'Faults' }) : h('p', { class: 'empty' }, 'No fault was asked for.'), changes.length ? [h('h3', {}, 'Changed by hand while it ran'), table([{ text: 'what', left: true }, { text: 'since', left: true }], changes, { label: 'Changes by hand' })] : null),
       h('section', { class: 'sheet' }, h('h2', {}, 'Replica outages'), outages.length ? table([{ text: 'replica', left: true }, { text: 'because of', left: true }, 'down at', 'seen after', 'ready after'], outages, { label: 'Replica outages' }) : h('p', { class: 'empty' }, 'No replica was down.')));
   }
 

@@ -21,6 +21,7 @@ export interface FaultView {
 export interface RunView {
   id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; progress?: string; seed: number; length: number;
   frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean; changeable: boolean; changes: SystemChange[];
+  loadChangeable: boolean; loadFactor: number; unreachable?: string; silentFor?: number;
 }
 export interface SystemChange { what: string[]; asked: number; done?: number; error?: string }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }

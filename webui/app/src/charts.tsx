@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { C, E, S, edgeKey, type Frames } from './frames';
+import type { RunView } from './api';
 import * as s from './state';
 import { clock, percent, rate, seconds } from './text';
 
@@ -55,6 +56,23 @@ function drawAlerts(u: uPlot, list: Firing[], colour: string): void {
   for (const a of list) {
     const from = Math.max(u.valToPos(a.from, 'x', true), left), to = Math.min(u.valToPos(a.to, 'x', true), left + width);
     if (a.row < 6 && to >= from) c.fillRect(from, top + a.row * 6 * ratio, Math.max(to - from, 2 * ratio), 4 * ratio);
+  }
+}
+
+/** Moments at which something was changed by hand, and at which replicas were ended: a system changes its figures there without a fault that lasts. */
+function momentsOf(r: RunView | null): { at: number; what: string }[] {
+  return [...(r?.changes ?? []).filter(c => !c.error).map(c => ({ at: c.done ?? c.asked, what: c.what.join('; ') })),
+    ...(r?.faults ?? []).filter(f => f.from !== null && !f.error && ['kill', 'restart'].includes(f.type)).map(f => ({ at: f.asked ?? f.from!, what: f.label }))];
+}
+/** A moment is a line with a flag at its foot. */
+function drawMoments(u: uPlot, list: { at: number }[], colour: string): void {
+  const c = u.ctx, ratio = devicePixelRatio || 1, { left, top, width, height } = u.bbox;
+  c.fillStyle = colour;
+  for (const m of list) {
+    const x = u.valToPos(m.at, 'x', true);
+    if (x < left || x > left + width) continue;
+    c.fillRect(x - ratio / 2, top, ratio, height);
+    c.beginPath(); c.moveTo(x - 4 * ratio, top + height); c.lineTo(x + 4 * ratio, top + height); c.lineTo(x, top + height - 6 * ratio); c.fill();
   }
 }
 
@@ -141,6 +159,7 @@ function Plot({ chart }: { chart: Chart }) {
       }],
       draw: [u => {
         drawAlerts(u, alertsOf(s.selected.value), mark);
+        drawMoments(u, momentsOf(s.run.value), line);
         if (s.looking.value === null || Number.isNaN(s.now.value)) return;
         const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
         c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
@@ -156,12 +175,12 @@ function Plot({ chart }: { chart: Chart }) {
     watch.observe(box);
     return () => { watch.disconnect(); u.destroy(); };
   }, []);
-  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults, alerts = s.detail.value?.result?.alerts;
+  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults, changes = s.run.value?.changes, alerts = s.detail.value?.result?.alerts;
   useEffect(() => { const f = s.frames.value; if (f && plot.current) plot.current.setData(dataOf(f, chart)); }, [version]);
-  useEffect(() => { plot.current?.redraw(false); }, [at, faults, alerts]);
-  const f = s.frames.value, i = s.current.value, fired = alertsOf(s.selected.value);
+  useEffect(() => { plot.current?.redraw(false); }, [at, faults, changes, alerts]);
+  const f = s.frames.value, i = s.current.value, fired = alertsOf(s.selected.value), moments = momentsOf(s.run.value);
   return <figure class="chart" data-chart={chart.id}>
     <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ background: `var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
-    <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ') + fired.slice(0, 6).map(a => `; alert ${a.alert} fired from ${clock(a.from)} to ${clock(a.to)}`).join('')} />
+    <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ') + fired.slice(0, 6).map(a => `; alert ${a.alert} fired from ${clock(a.from)} to ${clock(a.to)}`).join('') + moments.slice(-6).map(m => `; at ${clock(m.at)}: ${m.what}`).join('')} />
   </figure>;
 }

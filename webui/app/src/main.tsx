@@ -29,9 +29,10 @@ function App() {
   </>;
 }
 
-/** Why a run has ended badly, if the panel shows something else than the run. */
+/** Why nothing new comes, or why a run has ended badly, if the panel shows something else than the run. */
 function Ended() {
   const r = s.run.value;
+  if (s.source.value && r?.unreachable) return <p class="bar bad" role="alert" data-part="unreachable"><span>No answer from system {r.name} for {clock(r.silentFor ?? 0)}: {r.unreachable}. What was seen of it stays here, and the page goes on when it answers.</span></p>;
   return s.source.value && r?.ended && r.error && s.selected.value ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
 }
 
@@ -58,7 +59,8 @@ function Controls() {
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
   const apply = r?.changeable && !s.view.value && s.text.value !== (src.kind === 'system' ? src.text : s.applied.value)
     ? <button type="button" class="primary" disabled={s.applying.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
-  if (src.kind === 'system') return <>{apply}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : 'runs ' + s.places[src.on ?? '']}</span>
+  if (src.kind === 'system') return <>{apply}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : r?.unreachable ? 'does not answer' : 'runs ' + s.places[src.on ?? '']}</span>
+    {!r?.ended && r?.progress ? <span class="state progress" role="status" title={r.progress}>{r.progress}</span> : null}
     {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
   if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
@@ -176,6 +178,7 @@ function Scrubber() {
     <output>{clock(s.now.value)}</output>
     {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
     {s.acting.value.length === 0 && r.faults.some(x => x.from !== null && !x.error) ? <span class="soft minor"><i class="shade" />faults acted</span> : null}
+    {r.changes.some(x => !x.error) ? <span class="soft minor"><i class="mark" />changed</span> : null}
     {s.detail.value?.result?.alerts?.fired.length ? <span class="soft minor"><i class="alert" />alerts fired</span> : null}
     {f.first > 0 || r.dropped ? <span class="soft">the last {f.count} s are kept</span> : null}
   </div>;

@@ -33,6 +33,7 @@ function Overview() {
     <h2>{e?.title ?? e?.name ?? system?.name ?? s.source.value?.name}</h2>
     {s.sound.value?.unplayable ? <p class="note">{s.sound.value.unplayable}</p> : null}
     {f && s.run.value?.kind !== 'followed' ? <><h3>Clients</h3><Figures list={[['rate', rate(f.client(i, C.rate))], ['good', rate(f.client(i, C.goodput))], ['errors', percent(f.client(i, C.errors))], ['p50', seconds(f.client(i, C.p50))], ['p99', seconds(f.client(i, C.p99))]]} /></> : null}
+    <LiveLoad />
     <Verdict />
     <Faults list={s.run.value?.faults ?? []} title="Faults" planned />
     <Changes />
@@ -45,6 +46,16 @@ function Overview() {
     <PlannedFaults all change={changeFault} />
     <Services />
   </>;
+}
+
+/** The load that is sent now, which can be changed at once. */
+function LiveLoad() {
+  const r = s.run.value, [typed, type] = useState<string | null>(null);
+  if (!r?.loadChangeable || s.view.value) return null;
+  return <form class="change" data-part="live-load" onSubmit={e => { e.preventDefault(); void s.changeLoad(Number(typed ?? r.loadFactor)).then(done => { if (done) type(null); }); }}>
+    <label>load ×<input type="number" min="0" max="1000" step="any" required value={typed ?? String(r.loadFactor)} title="of what the run began with; 0 pauses the load" onInput={e => type(e.currentTarget.value)} /></label>
+    <button type="submit">Change the load now</button>
+  </form>;
 }
 
 /** Opens a fault of the file beside what it hits. */
@@ -95,7 +106,7 @@ function Moment({ at }: { at: number }) {
   return <button type="button" class="plain" title="Look at that second" onClick={() => s.lookAt(at)}>{at < 60 ? at.toFixed(1) + ' s' : clock(at)}</button>;
 }
 
-/** What was changed of the system while it ran. */
+/** What was changed of the system, or of its load, while it ran. */
 function Changes() {
   const list = s.run.value?.changes ?? [];
   if (!list.length) return null;

@@ -310,6 +310,8 @@ export const apply = (): Promise<boolean> => attempt(async () => {
 /** The text that the running system was last made from. */
 export const applied = signal('');
 export const addFault = (fault: unknown): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/faults', fault)));
+/** Multiplies the load that is sent, as it began, while it is sent. */
+export const changeLoad = (factor: number): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/run/load', { factor })));
 export const takeBack = (id: string): Promise<boolean> => attempt(async () => told(await api.remove<api.RunView>('/api/faults/' + encodeURIComponent(id))));
 
 /** A link holds the whole file, packed, and how it is played, behind the #, which browsers send to nobody. */

@@ -84,9 +84,9 @@ export async function looking(t, b, args, size, write = sample) {
   return { w, ui, page, file };
 }
 /** Waits until a value is what it should be; a page on a busy machine draws a moment later. */
-export async function until(get, want) {
+export async function until(get, want, most = 100) {
   for (let n = 0; ; n++) {
-    try { return assert.deepEqual(await get(), want); } catch (e) { if (n === 100) throw e; }
+    try { return assert.deepEqual(await get(), want); } catch (e) { if (n === most) throw e; }
     await new Promise(done => setTimeout(done, 50));
   }
 }

@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/runner"
+)
+
+// keepDeployments stands in for the controllers until the test ends: all pods of each
+// Deployment run, except those that say otherwise.
+func keepDeployments(t *testing.T, c kubernetes.Interface, namespace string, fails func(*appsv1.Deployment) bool) {
+	ctx, end := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	t.Cleanup(func() { end(); done.Wait() })
+	done.Go(func() {
+		for ctx.Err() == nil {
+			list, err := c.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+			if err == nil {
+				for i := range list.Items {
+					keepDeployment(ctx, c, &list.Items[i], fails(&list.Items[i]))
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+}
+
+func keepDeployment(ctx context.Context, c kubernetes.Interface, d *appsv1.Deployment, fails bool) {
+	n := *d.Spec.Replicas
+	want := appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, AvailableReplicas: n}
+	if fails {
+		want.AvailableReplicas = 0
+		want.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "quota"}}
+	}
+	if d.Status.UpdatedReplicas != n || d.Status.AvailableReplicas != want.AvailableReplicas {
+		d.Status = want
+		_, _ = c.AppsV1().Deployments(d.Namespace).UpdateStatus(ctx, d, metav1.UpdateOptions{}) // tried again soon
+	}
+}
+
+// twoServices are web, which calls back.
+func twoServices(change func(web, back *topology.Service)) *topology.System {
+	web, back := topology.NewService("web", topology.CallTo("back")), topology.NewService("back")
+	change(&web, &back)
+	return &topology.System{Name: "shop", Services: []topology.Service{web, back}}
+}
+
+// updates is a system on a cluster that is changed.
+type updates struct {
+	t       *testing.T
+	server  *apitest.Server
+	outside kubernetes.Interface
+	found   *Deployment
+	seen    int
+}
+
+func newUpdates(t *testing.T) *updates {
+	server := apitest.New(t)
+	server.Proxy = func(w http.ResponseWriter, _ *http.Request, _, _ string) { fmt.Fprint(w, "[]") }
+	spec := func(_ *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
+		part := *s
+		part.Replicas = topology.DefaultReplicas
+		return json.Marshal(struct {
+			Service topology.Service
+			Seed    uint64
+			Peers   manifest.Peers
+		}{part, seed, peers})
+	}
+	never := false
+	started := &Cluster{server.Client(t, kubeapi.Config{Image: "agent:old", AgentArgs: []string{"--verbose"}, ServiceSpec: spec, PodMonitor: &never, ReadyTimeout: time.Minute})}
+	u := &updates{t: t, server: server, outside: apitest.Outside(t, started.Client)}
+	keepDeployments(t, u.outside, "shop", func(d *appsv1.Deployment) bool {
+		return strings.Contains(fmt.Sprint(d.Spec.Template.Spec.Containers[0].Env), "/never-ready")
+	})
+	if _, err := started.Up(t.Context(), twoServices(func(_, _ *topology.Service) {}), 7); err != nil {
+		t.Fatal(err)
+	}
+	// Another program, which knows no image and has none of the arguments.
+	watcher := &Cluster{server.Client(t, kubeapi.Config{ServiceSpec: spec, PodMonitor: &never, ReadyTimeout: 3 * time.Second})}
+	var err error
+	if u.found, err = watcher.Find(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	u.touched()
+	return u
+}
+
+// touched are the objects that were changed since it was asked last.
+func (u *updates) touched() (names []string) {
+	requests := u.server.Requests()
+	for _, r := range requests[u.seen:] {
+		method, path, _ := strings.Cut(r, " ")
+		path, _, _ = strings.Cut(path, "?")
+		parts := strings.Split(path, "/")
+		if strings.HasSuffix(path, "/status") {
+			continue // the controllers'
+		}
+		names = append(names, method+" "+strings.Join(parts[len(parts)-2:], "/"))
+	}
+	u.seen = len(requests)
+	slices.Sort(names)
+	return names
+}
+
+func (u *updates) deployment(name string) *appsv1.Deployment {
+	u.t.Helper()
+	d, err := u.outside.AppsV1().Deployments("shop").Get(u.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return d
+}
+
+// TestUpdateAppliesWhatDiffers changes a running system step by step: only what differs is
+// sent, with the image and the arguments that the system has.
+func TestUpdateAppliesWhatDiffers(t *testing.T) {
+	u := newUpdates(t)
+	if err := u.found.Update(t.Context(), twoServices(func(_, back *topology.Service) { back.Replicas = 3 })); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"PATCH configmaps/microsim-shop", "PATCH deployments/back"}, u.touched()); diff != "" {
+		t.Errorf("scaling has changed %s", diff)
+	}
+	back := u.deployment("back")
+	if c := back.Spec.Template.Spec.Containers[0]; *back.Spec.Replicas != 3 || c.Image != "agent:old" || !slices.Contains(c.Args, "--verbose") {
+		t.Errorf("back is %d of %s %v", *back.Spec.Replicas, c.Image, c.Args)
+	}
+	if replicas, err := u.found.Replicas(t.Context()); err != nil || len(replicas) != 4 {
+		t.Errorf("the replicas are %v, %v", replicas, err)
+	}
+	next := twoServices(func(web, back *topology.Service) {
+		back.Replicas = 3
+		web.Endpoints[0].Steps = nil
+	})
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"PATCH configmaps/microsim-shop", "PATCH deployments/web"}, u.touched()); diff != "" {
+		t.Errorf("taking a call away has changed %s", diff)
+	}
+	next = twoServices(func(web, back *topology.Service) {
+		back.Replicas = 3
+		web.Endpoints[0].Steps = nil
+	})
+	next.Services = append(next.Services[:1:1], topology.NewService("cart"))
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"DELETE deployments/back", "DELETE services/back", "PATCH configmaps/microsim-shop", "PATCH deployments/cart", "PATCH deployments/web", "PATCH services/cart"}
+	if diff := cmp.Diff(want, u.touched()); diff != "" {
+		t.Errorf("another service has changed %s", diff)
+	}
+	again, err := (&Cluster{u.found.Client}).Find(t.Context(), "shop")
+	if err != nil || again.System().Service("cart") == nil || again.System().Service("back") != nil || again.seed != 7 || again.Replaces(u.found) {
+		t.Errorf("others find %+v, %v", again, err)
+	}
+}
+
+// TestUpdateRevertsWhatDoesNotBecomeReady changes a system to one whose pods do not start:
+// the system is what it was.
+func TestUpdateRevertsWhatDoesNotBecomeReady(t *testing.T) {
+	u := newUpdates(t)
+	before := u.deployment("back").Spec.Template.Annotations[manifest.SpecAnnotation]
+	bad := twoServices(func(web, back *topology.Service) {
+		back.Endpoints = append(back.Endpoints, topology.NewEndpoint("/never-ready"))
+	})
+	bad.Services = append(bad.Services, topology.NewService("cart"))
+	err := u.found.Update(t.Context(), bad)
+	if err == nil || !strings.Contains(err.Error(), `changing system "shop" in namespace "shop"`) || strings.Contains(err.Error(), "not what it was") {
+		t.Fatalf("the change ends with %v", err)
+	}
+	if now := u.deployment("back").Spec.Template.Annotations[manifest.SpecAnnotation]; now != before {
+		t.Error("back is not what it was")
+	}
+	if _, err := u.outside.AppsV1().Deployments("shop").Get(t.Context(), "cart", metav1.GetOptions{}); err == nil {
+		t.Error("cart is still there")
+	}
+	if u.found.System().Service("cart") != nil {
+		t.Error("the system is said to have cart")
+	}
+}
+
+// TestUpdateRefuses names what no running system can become, and changes nothing.
+func TestUpdateRefuses(t *testing.T) {
+	u := newUpdates(t)
+	if err := u.found.Inject(t.Context(), "slow", fault.Fault{Type: fault.Latency, Probability: 1, Target: fault.Target{Service: "back"}, Args: fault.Args{Delay: dist.Fixed(time.Millisecond)}}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	u.touched()
+	other := twoServices(func(_, _ *topology.Service) {})
+	other.Name = "other"
+	moved := twoServices(func(_, _ *topology.Service) {})
+	moved.Namespace = "elsewhere"
+	without := twoServices(func(web, _ *topology.Service) { web.Endpoints[0].Steps = nil })
+	without.Services = without.Services[:1]
+	for want, next := range map[string]*topology.System{
+		`of system "other"`:                          other,
+		`cannot move from namespace "" to`:           moved,
+		`fault "slow" acts on back, which the new d`: without,
+	} {
+		if err := u.found.Update(t.Context(), next); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if touched := u.touched(); len(touched) > 0 {
+		t.Errorf("refusals have changed %v", touched)
+	}
+	if err := u.outside.CoreV1().ConfigMaps("shop").Delete(t.Context(), "microsim-shop", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var _ runner.Deployment = u.found
+	none := (*NotFoundError)(nil)
+	if _, err := (&Cluster{u.found.Client}).Find(t.Context(), "shop"); !errors.As(err, &none) {
+		t.Errorf("a system without its description is found: %v", err)
+	}
+}

@@ -35,12 +35,16 @@ agreement: ## the same experiments for real and in virtual time, with the error 
 # A thousand commands one after the other: once is enough.
 FLAGS := TestEveryFlagActsOrIsRefused
 
+# Long searches in virtual time, each of whose runs has one goroutine. Short ones, which
+# begin, share and interrupt their runs alike, stay under the race detector.
+SEARCHES := TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
+
 # A linter keeps goroutines out of model; the others read sources, or run programs.
 PURE := model|internal/archtest|internal/golden|internal/trust
 
 .PHONY: race
 race: ## the same under the race detector, of all packages that use goroutines (needs a C compiler)
-	$(GO) test -count=1 -race -shuffle=on -timeout 20m -skip '$(FLAGS)' $$($(GO) list ./... | grep -vE '/($(PURE))(/|$$)')
+	$(GO) test -count=1 -race -shuffle=on -timeout 20m -skip '$(FLAGS)|$(SEARCHES)' $$($(GO) list ./... | grep -vE '/($(PURE))(/|$$)')
 
 .PHONY: truth
 truth: ## print figures of known servers and distributions beside the truth, with the error
@@ -69,6 +73,10 @@ test-root: ## tests in network namespaces of their own (needs root and Linux)
 .PHONY: test-gate
 test-gate: ## a gate before a real Redis, and connections that are idle for a minute (needs redis-server)
 	MICROSIM_TEST_LONG=1 MICROSIM_TEST_REDIS=1 $(GO) test -count=1 -run 'IdleConnections|Redis' ./netfault/gate ./netfault/gate/gatetest
+
+.PHONY: test-kafka
+test-kafka: ## the embedded engine of kafka against a real broker that stands alone, at MICROSIM_KAFKA=HOST:PORT
+	MICROSIM_KAFKA=$${MICROSIM_KAFKA:?name a broker, HOST:PORT} $(GO) test -count=1 -v -run KafkaIsARealBroker ./workload/store/driver
 
 .PHONY: test-monitor
 test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs prometheus and promtool; about a minute)

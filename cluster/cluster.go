@@ -138,7 +138,9 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
-func (c *Cluster) CanInject(f *fault.Fault) error { return faults.CanInject(c.Client, nil, f) }
+func (c *Cluster) CanInject(system *topology.System, f *fault.Fault) error {
+	return faults.CanInject(c.Client, system, f)
+}
 
 // Loader generates load in as many pods as given, on systems where Deploy would
 // put them. A target without a system has its URLs as seen from the cluster.

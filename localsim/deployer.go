@@ -136,6 +136,8 @@ type Deployer struct{ config Config }
 var (
 	_ runner.Deployer = (*Deployer)(nil)
 	_ runner.Refuser  = (*Deployer)(nil)
+
+	_ runner.SystemRefuser = (*Deployer)(nil)
 )
 
 // New returns a deployer, or an error if the configuration makes no sense.
@@ -188,14 +190,11 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting system %q: %w", system.Name, err)
 	}
-	config := d.config
-	if config.Isolation == InProcess && config.IsolationOfRuntimes != "" && len(system.Foreign()) > 0 {
-		config.Isolation = config.IsolationOfRuntimes
-	}
+	config := d.config.of(system)
 	if err := config.checkServices(ctx, system); err != nil {
 		return nil, err
 	}
-	deployment, err := newDeployment(config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
+	deployment, err := newDeployment(*config, system, seed) //nolint:contextcheck // a deployment outlives the call that starts it
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +203,19 @@ func (d *Deployer) Up(ctx context.Context, system *topology.System, seed uint64)
 		return nil, errors.Join(err, deployment.Close(context.WithoutCancel(ctx)))
 	}
 	return deployment, nil
+}
+
+// CanDeploy says, before anything is started, why the system cannot be started here.
+func (d *Deployer) CanDeploy(ctx context.Context, system *topology.System) error {
+	return d.config.of(system).checkServices(ctx, system)
+}
+
+// of is the configuration with the isolation that a system gets.
+func (c Config) of(system *topology.System) *Config {
+	if c.Isolation == InProcess && c.IsolationOfRuntimes != "" && len(system.Foreign()) > 0 {
+		c.Isolation = c.IsolationOfRuntimes
+	}
+	return &c
 }
 
 // checkServices refuses data stores and services that cannot be started.

@@ -15,6 +15,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -36,10 +37,10 @@ func (d *Deployment) CanInject(f *fault.Fault) error {
 	return d.config.canInject(system, f)
 }
 
-// CanInject says, before a system is started, why a fault is not possible with
-// this isolation. Only a deployment knows whether the target exists.
-func (d *Deployer) CanInject(f *fault.Fault) error {
-	return d.config.canInject(nil, f)
+// CanInject says, before a system is started, why a fault is not possible on it
+// with the isolation that it would have.
+func (d *Deployer) CanInject(system *topology.System, f *fault.Fault) error {
+	return d.config.of(system).canInject(system, f)
 }
 
 func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
@@ -94,7 +95,7 @@ func checkTarget(system *topology.System, t fault.Target) error {
 	case service == nil:
 		return fmt.Errorf("there is no service %q in system %q; `kubectl microsim status %s --on local` lists the services", t.Service, system.Name, system.Name)
 	case t.Replica > service.Replicas:
-		return fmt.Errorf("service %q has %d replicas, not %d", t.Service, service.Replicas, t.Replica)
+		return fmt.Errorf("service %q has %s, not %d", t.Service, unit.Count(service.Replicas, "replica"), t.Replica)
 	case t.From != "" && system.Service(t.From) == nil:
 		return fmt.Errorf("there is no service %q in system %q that could call %q", t.From, system.Name, t.Service)
 	}

@@ -23,6 +23,7 @@ type fakeWorld struct {
 	deployErr, closeErr, clearErr error
 	deployTime                    time.Duration
 	refuse                        fault.Type
+	unknown                       string // a service that a refusingWorld cannot deploy
 	injectErr                     func(id string) error
 	// downFor is how long a killed replica is away.
 	downFor time.Duration
@@ -82,6 +83,24 @@ func (w *fakeWorld) Close(ctx context.Context) error {
 func (w *fakeWorld) CanInject(f *fault.Fault) error {
 	if f.Type == w.refuse {
 		return errors.New("no such thing here")
+	}
+	return nil
+}
+
+// A refusingWorld knows beforehand what is not possible.
+type refusingWorld struct{ world *fakeWorld }
+
+func (w refusingWorld) Deploy(ctx context.Context, system *topology.System, seed uint64) (Deployment, error) {
+	return w.world.Deploy(ctx, system, seed)
+}
+
+func (w refusingWorld) CanInject(_ *topology.System, f *fault.Fault) error {
+	return w.world.CanInject(f)
+}
+
+func (w refusingWorld) CanDeploy(_ context.Context, system *topology.System) error {
+	if system.Service(w.world.unknown) != nil {
+		return errors.New("no such service here")
 	}
 	return nil
 }

@@ -167,10 +167,16 @@ type AlertWatcher interface {
 }
 
 // Refuser may be implemented by a Deployer that knows, before anything is
-// deployed, which faults are not possible on it. Others are asked through their
-// Deployment.
+// deployed, which faults are not possible on a system there. Others are asked
+// through their Deployment.
 type Refuser interface {
-	CanInject(f *fault.Fault) error
+	CanInject(system *topology.System, f *fault.Fault) error
+}
+
+// SystemRefuser may be implemented by a Deployer that knows, before anything is
+// started, which systems it cannot deploy.
+type SystemRefuser interface {
+	CanDeploy(ctx context.Context, system *topology.System) error
 }
 
 // An Injection is a fault that acts.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner/account"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -75,10 +76,8 @@ func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Obser
 	if err != nil {
 		return nil, err
 	}
-	if refuser, ok := deps.Deployer.(Refuser); ok {
-		if err := r.askAll(refuser); err != nil {
-			return nil, err
-		}
+	if err := Possible(ctx, &e, deps.Deployer, deps.Target); err != nil {
+		return nil, err
 	}
 	result, err := r.perform(ctx)
 	r.emit(Done{Result: result, Err: err})
@@ -139,12 +138,28 @@ func (r *running) emit(e Event) {
 	r.observer(e)
 }
 
-// askAll names every fault that is not possible here.
-func (r *running) askAll(refuser Refuser) error {
+// Possible says, before anything is started, why an experiment cannot be run on a
+// target: its system cannot be deployed, or faults are not possible there. It knows
+// what the deployer knows beforehand.
+func Possible(ctx context.Context, e *experiment.Experiment, deployer Deployer, target string) error {
+	if d, ok := deployer.(SystemRefuser); ok {
+		if err := d.CanDeploy(ctx, &e.System); err != nil {
+			return fmt.Errorf("deploying system %q: %w", e.System.Name, err)
+		}
+	}
+	refuser, ok := deployer.(Refuser)
+	if !ok {
+		return nil
+	}
+	return askAll(e.Faults, target, func(f *fault.Fault) error { return refuser.CanInject(&e.System, f) })
+}
+
+// askAll names every fault that is not possible on a target.
+func askAll(faults []fault.Fault, target string, can func(*fault.Fault) error) error {
 	var errs []error
-	for i := range r.Faults {
-		if err := refuser.CanInject(&r.Faults[i]); err != nil {
-			errs = append(errs, fmt.Errorf("fault %q is not possible on target %q: %w", r.Faults[i].Label(), r.deps.Target, err))
+	for i := range faults {
+		if err := can(&faults[i]); err != nil {
+			errs = append(errs, fmt.Errorf("fault %q is not possible on target %q: %w", faults[i].Label(), target, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -159,7 +174,7 @@ func (r *running) perform(ctx context.Context) (*result.Result, error) {
 		err = fmt.Errorf("deploying system %q: %w", r.System.Name, err)
 		return r.account.Finish(r.clock.Now(), err), err
 	}
-	if err = r.askAll(deployment); err == nil {
+	if err = askAll(r.Faults, r.deps.Target, deployment.CanInject); err == nil {
 		err = r.watch(ctx, deployment, started)
 	}
 	result := r.account.Finish(r.clock.Now(), err)

@@ -192,7 +192,8 @@ func TestRunInTrouble(t *testing.T) {
 		partial bool
 	}{
 		"deploy":  {world: &fakeWorld{deployErr: boom}, want: `deploying system "shop": boom`},
-		"refused": {world: &fakeWorld{refuse: fault.Latency}, want: "is not possible on target", closed: 0},
+		"refused": {world: &fakeWorld{refuse: fault.Latency}, change: foresee, want: "is not possible on target", closed: 0},
+		"unknown": {world: &fakeWorld{unknown: "cart"}, change: foresee, want: `deploying system "shop": no such service here`, closed: 0},
 		"inject":  {world: &fakeWorld{injectErr: func(string) error { return boom }}, want: `applying fault "latency-1" (latency cart): boom`, closed: 1, partial: true},
 		"clear":   {world: &fakeWorld{clearErr: boom}, want: `clearing fault "latency-1" (latency cart): boom`, closed: 1, partial: true},
 		"load":    {change: func(_ *Deps, l *fakeLoader, _ *fakeCollector) { l.err, l.after = boom, 4*time.Second }, want: `putting load on system "shop": boom`, closed: 1, partial: true},
@@ -222,7 +223,7 @@ func TestRunInTrouble(t *testing.T) {
 			if cleanup := (*CleanupError)(nil); errors.As(err, &cleanup) != (name == "close") {
 				t.Errorf("%v: taken for a clean-up error: %v", err, name != "close")
 			}
-			if name == "refused" {
+			if name == "refused" || name == "unknown" {
 				if result != nil {
 					t.Error("there is a result of nothing")
 				}
@@ -237,6 +238,9 @@ func TestRunInTrouble(t *testing.T) {
 		})
 	}
 }
+
+// foresee lets the deployer know beforehand what is not possible.
+func foresee(d *Deps, l *fakeLoader, _ *fakeCollector) { d.Deployer = refusingWorld{l.world} }
 
 // TestRefusedByDeployment covers deployers that do not know beforehand.
 func TestRefusedByDeployment(t *testing.T) {

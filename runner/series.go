@@ -50,6 +50,9 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 			s.planned = append(s.planned, applied)
 		}
 	}
+	if err := CheckAll(s.planned[:len(variants)], func(e *experiment.Experiment) error { return Possible(ctx, e, deps.Deployer, deps.Target) }); err != nil {
+		return nil, err
+	}
 	err = s.play(ctx)
 	if len(s.results) == 0 && err != nil {
 		return nil, err
@@ -57,6 +60,22 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 	c := result.Compare(&e, variants, seeds, s.results, err)
 	c.Target, c.Started, c.Ended = deps.Target, started.UTC(), deps.Clock.Now().UTC()
 	return c, err
+}
+
+// CheckAll asks before the first of several runs whether each is possible. It names
+// each reason once, with the first variant that has it.
+func CheckAll(planned []experiment.Experiment, possible func(*experiment.Experiment) error) error {
+	var errs []error
+	told := map[string]bool{}
+	for i := range planned {
+		err := possible(&planned[i])
+		if err == nil || told[err.Error()] {
+			continue
+		}
+		told[err.Error()] = true
+		errs = append(errs, runError(planned[i].AppliedVariant, planned[i].Seed, err))
+	}
+	return errors.Join(errs...)
 }
 
 // A series is the runs of RunAll.

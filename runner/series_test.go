@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -158,6 +159,27 @@ func TestRunAllKeepsWhatIsFinished(t *testing.T) {
 	}
 	if events[len(events)-1] != "ended, complete false" {
 		t.Errorf("events %q", events)
+	}
+}
+
+// TestRunAllRefusesBeforeItsFirstRun has a fault in the second variant alone that is
+// not possible: nothing of the first is played.
+func TestRunAllRefusesBeforeItsFirstRun(t *testing.T) {
+	e := shopVariants()
+	e.Variants[0], e.Variants[1] = e.Variants[1], e.Variants[0] // that without faults first
+	var world *fakeWorld
+	c, events, err := playAll(t, e, nil, []uint64{1, 2}, func(ctx context.Context, d *Deps, w *fakeWorld) context.Context {
+		world = w
+		world.refuse = fault.Latency
+		d.Deployer = refusingWorld{w}
+		return ctx
+	})
+	const want = `running variant "slow" with seed 1: fault`
+	if c != nil || err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "is not possible on target") != 1 {
+		t.Errorf("%v; want %s, once", err, want)
+	}
+	if len(events) > 0 || len(world.log) > 0 {
+		t.Errorf("something was done: %q, %q", events, world.log)
 	}
 }
 

@@ -103,6 +103,19 @@ func TestARunningSystemIsChanged(t *testing.T) {
 	}
 }
 
+// TestARestOfASecondIsNoRate ends a series with a frame of a hundredth of a second.
+func TestARestOfASecondIsNoRate(t *testing.T) {
+	s := NewSeries(&Graph{Nodes: []Node{{}, {Name: "web"}}}, false)
+	for _, row := range []ServiceRow{{At: 1, Seconds: 1, Rate: 30}, {At: 1.3, Seconds: 0.3, Rate: 20}, {At: 1.31, Seconds: 0.01, Rate: 300}} {
+		row.Service = "web"
+		s.Service(&row)
+	}
+	s.End()
+	if count, _ := s.Count(); count != 2 {
+		t.Errorf("there are %d frames, want those of a second and of 300 ms", count)
+	}
+}
+
 // Frames from before a system grew say nothing of what came later.
 func TestASeriesGrows(t *testing.T) {
 	one := &Graph{Nodes: []Node{{}, {Name: "web"}}, Edges: []Edge{{0, 1}}}

@@ -193,9 +193,18 @@ func (s *Series) complete() {
 	}
 }
 
+// shortest is the part of a second whose rates are shown.
+const shortest = 0.25
+
 // publish adds the frame that waited; the caller holds mu.
 func (s *Series) publish() {
 	if s.waiting == nil {
+		return
+	}
+	// A run that ends a moment after a second has a rest of it: three requests in a
+	// hundredth of a second are no rate.
+	if length := s.waiting[1]; len(s.frames) > 0 && length > 0 && length < shortest {
+		s.waiting = nil
 		return
 	}
 	if c := s.client; c != nil && math.Abs(c.At-float64(s.waiting[0])) <= 0.5 {

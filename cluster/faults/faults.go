@@ -25,6 +25,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -121,7 +122,7 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	case service == nil:
 		return fmt.Errorf("fault %q: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", f.Label(), t.Service, system.Name, system.Name)
 	case t.Replica > service.Replicas:
-		return fmt.Errorf("fault %q: service %q has %d replicas, not %d", f.Label(), t.Service, service.Replicas, t.Replica)
+		return fmt.Errorf("fault %q: service %q has %s, not %d", f.Label(), t.Service, unit.Count(service.Replicas, "replica"), t.Replica)
 	case t.From != "" && system.Service(t.From) == nil:
 		return fmt.Errorf("fault %q: there is no service %q in system %q that could call %q", f.Label(), t.From, system.Name, t.Service)
 	}

@@ -97,6 +97,8 @@ func checkStore(system *topology.System, s *topology.Service, o *Options) error 
 	switch {
 	case !s.Kind.IsStore() || settings.Engine != topology.Real:
 		return nil
+	case s.Kind == topology.Kafka:
+		return errors.New("a real server of kind kafka is not used on a cluster yet; write engine: embedded, or use --on local")
 	case settings.Address != "":
 		host, _, _ := net.SplitHostPort(settings.Address)
 		if ip := net.ParseIP(host); host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {

@@ -86,6 +86,7 @@ func TestStoresThatCannotRunAreRefused(t *testing.T) {
 		"a name of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "localhost:6379" }, "means the pod itself"},
 		"a kind without an image": {func(s *topology.System, _ *Options) { s.Service("log").Kind = topology.MySQL },
 			`service "log": a real server of kind mysql is not started on a cluster yet; name the address of one, or write engine: embedded`},
+		"a kind whose clients are led elsewhere": {func(s *topology.System, _ *Options) { s.Service("users").Kind = topology.Kafka }, "kind kafka is not used on a cluster yet"},
 		"another runtime": {func(s *topology.System, o *Options) {
 			s.Service("web").Runtime = "express"
 			o.RuntimeImages = map[topology.RuntimeName]string{"express": "x"}

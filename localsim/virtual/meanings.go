@@ -5,6 +5,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // A Meaning says what a type of fault does in virtual time.
@@ -106,7 +107,7 @@ func checkTarget(e *experiment.Experiment, t fault.Target) error {
 	case s == nil:
 		return fmt.Errorf("there is no service %q in system %q", t.Service, e.System.Name)
 	case t.Replica > s.Replicas:
-		return fmt.Errorf("service %q has %d replicas, not %d", t.Service, s.Replicas, t.Replica)
+		return fmt.Errorf("service %q has %s, not %d", t.Service, unit.Count(s.Replicas, "replica"), t.Replica)
 	case t.From != "" && e.System.Service(t.From) == nil:
 		return fmt.Errorf("there is no service %q in system %q that could call %q", t.From, e.System.Name, t.Service)
 	}

@@ -40,13 +40,14 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (*result.Resul
 	return res, err
 }
 
-// Check says why an experiment could not be played in virtual time; nil if it can.
-func Check(e experiment.Experiment) error {
+// Check says why an experiment could not be played on a machine in virtual time; nil
+// if it can.
+func Check(e experiment.Experiment, m Machine) error {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
 		return fmt.Errorf("checking experiment %q: %w", e.Name, err)
 	}
-	_, err := newRun(e, &Options{})
+	_, err := newRun(e, &Options{Machine: m})
 	return err
 }
 

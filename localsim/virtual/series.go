@@ -50,6 +50,13 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 			s.length += applied.Longest()
 		}
 	}
+	var one []experiment.Experiment // of each variant
+	for i := 0; i < len(s.planned); i += len(seeds) {
+		one = append(one, s.planned[i])
+	}
+	if err := runner.CheckAll(one, func(e *experiment.Experiment) error { return Check(*e, o.Machine) }); err != nil {
+		return nil, err
+	}
 	results, err := s.play(ctx)
 	if len(results) == 0 && err != nil {
 		return nil, err

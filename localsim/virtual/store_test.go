@@ -160,7 +160,7 @@ func TestStoresThatAreNotModelled(t *testing.T) {
 	} {
 		e := withStore(topology.Redis, settings)
 		e.System.Services[1].Store.Latency = dist.Delay{}
-		if err := Check(e); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Check(e, Machine{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", settings, err)
 		}
 	}

@@ -161,9 +161,9 @@ func (b *breaker) tally(m mark, n int) {
 }
 
 // reached reports whether calls are a share, which is more than 0, of those in the
-// window.
+// window. It divides, because 0.55*100 is more than 55, but 55/100 is 0.55 to the bit.
 func (b *breaker) reached(calls int, share unit.Share) bool {
-	return share > 0 && float64(calls) >= float64(share)*float64(b.filled)
+	return share > 0 && float64(calls)/float64(b.filled) >= float64(share)
 }
 
 func (b *breaker) trip(now time.Duration) {

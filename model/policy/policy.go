@@ -105,6 +105,12 @@ func (t Trigger) statuses() (least, most int, ok bool) {
 	return n, n, err == nil && len(t) == 3 && n >= 400 && n <= 599
 }
 
+// isAnswer reports whether the trigger names HTTP errors, all or some of them.
+func (t Trigger) isAnswer() bool {
+	_, _, ok := t.statuses()
+	return ok || t == Trigger(outcome.HTTPError)
+}
+
 // Budget bounds retries by a token bucket: each first attempt earns Ratio
 // tokens up to Burst, each retry costs one. The bucket starts full.
 type Budget struct {
@@ -264,8 +270,8 @@ func (c *Call) Validate() (problems problem.List) {
 		if !(r.Rate > 0) || math.IsInf(r.Rate, 0) {
 			problems.AddHint("rateLimit.rate", "write calls per second", "a rate of %v lets nothing through", r.Rate)
 		}
-		if r.Burst < 0 || math.IsNaN(r.Burst) {
-			problems.Add("rateLimit.burst", "burst %v is negative", r.Burst)
+		if r.Burst != 0 && !(r.Burst >= 1) {
+			problems.AddHint("rateLimit.burst", "write 1 or more: a call takes one", "a burst of %v lets nothing through", r.Burst)
 		}
 	}
 	if h := c.Hedge; h != nil {
@@ -292,8 +298,8 @@ func (r *Retry) validate() (problems problem.List) {
 	if r.Backoff < 0 || r.Cap < 0 {
 		problems.Add("backoff", "backoff %q and cap %q must not be negative", r.Backoff, r.Cap)
 	}
-	if r.Cap > 0 && r.Backoff > r.Cap {
-		problems.Add("backoff", "backoff %q is longer than its cap %q", r.Backoff, r.Cap)
+	if limit := cmp.Or(r.Cap, DefaultCap); limit > 0 && r.Backoff > limit {
+		problems.AddHint("backoff", "write a longer cap beside it", "backoff %q is longer than its cap %q", r.Backoff, limit)
 	}
 	if r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= 100) {
 		problems.AddHint("factor", "write 2 to double each wait, 1 to keep it", "factor %v is not in the range 1 to 100", r.Factor)
@@ -307,6 +313,9 @@ func (r *Retry) validate() (problems problem.List) {
 		if !status && !slices.Contains(RetriedClasses(), class) {
 			problems.AddHint(problem.Index("on", i), "write connection_error, timeout, http_error, store_error, malformed or rejected, a status from 400 to 599, 4xx or 5xx", "outcome %q can not be retried", trigger)
 		}
+	}
+	if r.RetryAfter && len(r.On) > 0 && !slices.ContainsFunc(r.On, Trigger.isAnswer) {
+		problems.AddHint("retryAfter", "name a status in on, such as 503, or leave retryAfter out", "retryAfter has no effect: no answer is retried")
 	}
 	if b := r.Budget; b != nil && (!(b.Ratio >= 0 && b.Ratio <= 10) || !(b.Burst >= 1 && b.Burst <= 1e6)) {
 		problems.AddHint("budget", "a ratio of 0.1 and a burst of 10 bound retries to a tenth", "ratio %v and burst %v make no budget", b.Ratio, b.Burst)

@@ -114,6 +114,30 @@ func TestBreakerByRate(t *testing.T) {
 	}
 }
 
+// A share of percents opens a breaker at that many of a hundred calls, though products
+// of binary fractions are a little more or less.
+func TestBreakerOpensAtItsShare(t *testing.T) {
+	for percent := 1; percent <= 100; percent++ {
+		share, err := unit.ParseShare(fmt.Sprintf("%d%%", percent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newBreaker(Breaker{FailureRate: share, Window: 100, MinCalls: 100})
+		for i := range 100 {
+			opened := b.record(pass{}, 0, i < percent)
+			if opened != (i == 99) {
+				t.Errorf("%d failures of 100 calls: opened %v by call %d", percent, opened, i+1)
+			}
+		}
+		b = newBreaker(Breaker{FailureRate: share, Window: 100, MinCalls: 100})
+		for i := range 100 {
+			if b.record(pass{}, 0, i < percent-1) {
+				t.Errorf("%d failures of 100 calls open a breaker of %d %%", percent-1, percent)
+			}
+		}
+	}
+}
+
 // From MinCalls on, the share among the calls that have ended decides.
 func TestBreakerByRateOfFewCalls(t *testing.T) {
 	c := NewCaller(Call{Breaker: &Breaker{FailureRate: 0.5, Window: 100, MinCalls: 4, Reset: second}})
@@ -409,6 +433,11 @@ func TestValidateNamesMistakes(t *testing.T) {
 		"takes no value":                    {Fallback: &Fallback{Kind: EmptyFallback, Value: "x"}},
 		"bulkhead of 0 lets nothing":        {Bulkhead: &Bulkhead{}},
 		"rate of NaN lets nothing":          {RateLimit: &RateLimit{Rate: math.NaN()}},
+		"burst of 0.5 lets nothing":         {RateLimit: &RateLimit{Rate: 5, Burst: 0.5}},
+		"burst of NaN lets nothing":         {RateLimit: &RateLimit{Rate: 5, Burst: math.NaN()}},
+		"burst of -1 lets nothing":          {RateLimit: &RateLimit{Rate: 5, Burst: -1}},
+		`"3m" is longer than its cap "2m"`:  {Retry: &Retry{Attempts: 2, Backoff: 180 * second}},
+		"retryAfter has no effect":          {Retry: &Retry{Attempts: 2, RetryAfter: true, On: []Trigger{"timeout"}}},
 		"never comes before the timeout":    {Timeout: second, Hedge: &Hedge{After: second}},
 		`timeout "-1s" is negative`:         {Timeout: -second},
 		`scope "city" is not known`:         {Breaker: &Breaker{Failures: 1, Reset: second, Scope: "city"}},

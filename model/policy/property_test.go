@@ -29,7 +29,7 @@ func randomCall(r *rand.Rand) (p Call) {
 		if r.IntN(4) == 0 {
 			p.Retry.On = append(p.Retry.On, []Trigger{"5xx", "4xx", "503", "429"}[r.IntN(4)])
 		}
-		p.Retry.RetryAfter = r.IntN(2) == 0
+		p.Retry.RetryAfter = r.IntN(2) == 0 && (len(p.Retry.On) == 0 || slices.ContainsFunc(p.Retry.On, Trigger.isAnswer))
 	}
 	if r.IntN(4) > 0 {
 		p.Breaker = &Breaker{Failures: 1 + r.IntN(3), Reset: unit.Duration(50 + r.IntN(200)), Trials: r.IntN(4), Scope: scope(), PerAttempt: r.IntN(2) == 0}

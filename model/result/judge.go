@@ -138,10 +138,13 @@ func (r *Result) Value(check experiment.Check, c experiment.Condition) (v Readin
 	default: // the others are figures of a segment
 	}
 	at := slices.IndexFunc(r.Segments, func(s Segment) bool { return s.Name == check.Phase })
-	if at < 0 {
-		return Reading{}, fmt.Sprintf("no data: the run ended before %q", check.Phase)
+	switch {
+	case at >= 0:
+		return r.Segments[at].Value(check, c)
+	case check.Phase == "":
+		return Reading{}, "no data: the run ended before its load began"
 	}
-	return r.Segments[at].Value(check, c)
+	return Reading{}, fmt.Sprintf("no data: the run ended before %q", check.Phase)
 }
 
 func (s *Segment) Value(check experiment.Check, c experiment.Condition) (Reading, string) {

@@ -58,6 +58,9 @@ func TestPoliciesThatHaveNoEffectAreRefused(t *testing.T) {
 		`9:60: services[0].endpoints[0].steps[1].call.breaker.minCalls: minCalls 2 has no effect`,
 		`10:16: services[0].endpoints[0].steps[2].call.breaker.slowAfter: a slow rate has no effect`,
 		`11:74: services[0].endpoints[0].steps[3].call.breaker.slowAfter: a call is never slow after "2s"`,
+		`12:64: services[0].endpoints[0].steps[4].call.retry.retryAfter: retryAfter has no effect`,
+		`13:46: services[0].endpoints[0].steps[5].call.retry.backoff: backoff "3m" is longer than its cap "2m"`,
+		`14:45: services[0].endpoints[0].steps[6].call.rateLimit.burst: a burst of 0.5 lets nothing through`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("there is no %q in\n%v", want, err)

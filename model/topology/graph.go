@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // An Edge is one call of the graph: the endpoint that makes it, the endpoint
@@ -312,5 +313,5 @@ func findCycle(component []EndpointRef, out map[EndpointRef][]Edge) []EndpointRe
 
 // Describe says in one line how large the system is.
 func (s *System) Describe() string {
-	return fmt.Sprintf("%d services, %d calls", len(s.Services), len(s.Edges()))
+	return fmt.Sprintf("%s, %s", unit.Count(len(s.Services), "service"), unit.Count(len(s.Edges()), "call"))
 }

@@ -334,9 +334,6 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 			problems.AddHint("image", "write engine: real, or leave image out", "the embedded engine has its own program")
 		}
 	case Real:
-		if s.Kind == Kafka {
-			problems.AddHint("engine", "write engine: embedded, or leave it out", "real servers of kind kafka are not supported yet")
-		}
 		t.checkReal(&problems, s)
 	default:
 		problems.AddHint("engine", "write embedded or real", "engine %q is not known", t.Engine)

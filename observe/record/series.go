@@ -27,28 +27,26 @@ const (
 type Series struct {
 	options Options
 	// inputs returns the files to keep beside the results of one run.
-	inputs  func(variant string, seed uint64) (map[string][]byte, error)
-	current *Recorder
-	err     error
+	inputs func(variant string, seed uint64) (map[string][]byte, error)
+	// made is set if the directory was made for this series, begun when its first run
+	// has begun.
+	made, begun bool
+	current     *Recorder
+	err         error
 }
 
-// NewSeries checks that the directory can be written and writes the inputs that
-// are common to all runs. A directory that holds something else than an earlier
+// NewSeries makes the directory; the inputs that are common to all runs are written
+// when the first of them begins. A directory that holds something else than an earlier
 // series is refused unless forced.
 func NewSeries(options Options, inputs func(variant string, seed uint64) (map[string][]byte, error)) (*Series, error) {
 	if err := CheckSeriesDir(options); err != nil {
 		return nil, err
 	}
+	_, missing := os.Stat(options.Dir)
 	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("recording into %q: %w", options.Dir, err)
 	}
-	s := &Series{options: options, inputs: inputs}
-	for name, content := range options.Inputs {
-		if err := s.write(name, content); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return &Series{options: options, inputs: inputs, made: errors.Is(missing, os.ErrNotExist)}, nil
 }
 
 // CheckSeriesDir says why runs cannot be recorded into the directory of the options.
@@ -92,6 +90,12 @@ func (s *Series) Observe(e runner.Event) {
 }
 
 func (s *Series) begin(e runner.RunBegun) {
+	if !s.begun {
+		s.begun = true
+		for name, content := range s.options.Inputs {
+			s.note(s.write(name, content))
+		}
+	}
 	options := Options{Dir: filepath.Join(s.options.Dir, RunDir(e.Variant, e.Seed)), Force: s.options.Force, More: s.options.More, Removed: s.options.Removed}
 	var err error
 	if options.Inputs, err = s.inputs(e.Variant, e.Seed); err == nil {
@@ -132,7 +136,8 @@ func (s *Series) end(result *result.Result) {
 // Err returns what has gone wrong so far.
 func (s *Series) Err() error { return s.err }
 
-// Finish writes the comparison and its figures; nil writes none. It returns all that has gone
+// Finish writes the comparison and its figures; nil writes none, and removes the
+// directory if no run has begun and it was made for them. It returns all that has gone
 // wrong, as Err does from then on.
 func (s *Series) Finish(c *result.Comparison) error {
 	if s.current != nil {
@@ -140,6 +145,9 @@ func (s *Series) Finish(c *result.Comparison) error {
 		s.current = nil
 	}
 	if c == nil {
+		if s.made && !s.begun {
+			s.note(os.Remove(s.options.Dir))
+		}
 		return s.err
 	}
 	var text bytes.Buffer

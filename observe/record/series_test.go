@@ -79,6 +79,30 @@ func TestSeriesKeepsWhatIsFinishedWithoutAnEnd(t *testing.T) {
 	}
 }
 
+// TestSeriesOfNothingLeavesNothing: a series that was refused before its first run can
+// be tried again with the same directory.
+func TestSeriesOfNothingLeavesNothing(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "out")
+		if there {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := NewSeries(Options{Dir: dir, Inputs: map[string][]byte{"experiment.yaml": []byte("all\n")}}, inputsOf)
+		if err == nil {
+			err = s.Finish(nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(dir)
+		if len(entries) > 0 || there != (err == nil) {
+			t.Errorf("a directory that was there: %v; left are %v, %v", there, entries, err)
+		}
+	}
+}
+
 func TestSeriesRefuses(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {

@@ -21,8 +21,11 @@ func explanationLines(x *result.Explanation, style Style) (lines []string) {
 		}
 		return lines
 	}
-	for _, l := range x.Lines {
+	for i, l := range x.Lines {
 		at := fmt.Sprintf("%7s  ", seconds(l.At))
+		if i > 0 && seconds(x.Lines[i-1].At) == seconds(l.At) {
+			at = strings.Repeat(" ", len(at))
+		}
 		for i, line := range wrap(l.Text, style.width()-len(at)) {
 			if i > 0 {
 				at = strings.Repeat(" ", len(at))

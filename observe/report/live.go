@@ -23,9 +23,11 @@ type Live struct {
 	stage          string
 	length         time.Duration
 	now            time.Duration
-	phases         []string
-	phase          int
-	second         result.ClientSecond
+	// began is the zero of elapsed times; the zero time before the load.
+	began  time.Time
+	phases []string
+	phase  int
+	second result.ClientSecond
 	// rates and slow are the clients' last rates and p99s, for the trend.
 	rates, slow []float64
 	errors      []bool
@@ -37,6 +39,14 @@ type Live struct {
 	pairing     pairing
 	// shows counts the changes of what clients and services did.
 	shows int
+}
+
+// when is how long after the begin of the load a time is.
+func (l *Live) when(t time.Time) time.Duration {
+	if l.began.IsZero() || t.IsZero() {
+		return l.now
+	}
+	return max(0, t.Sub(l.began))
 }
 
 // trend is how many seconds the trends reach back.
@@ -51,7 +61,7 @@ func (l *Live) Observe(e runner.Event) {
 	case runner.Deployed:
 		l.deployed(e.Replicas)
 	case runner.LoadBegun:
-		l.length, l.phases, l.stage = e.Length, e.Phases, ""
+		l.began, l.length, l.phases, l.stage = e.At, e.Length, e.Phases, ""
 	case runner.PhaseBegun:
 		l.now, l.phase = max(l.now, e.At), e.Index
 	case runner.FaultApplied:
@@ -172,7 +182,10 @@ func (l *Live) clientLine(style Style) string {
 	}
 	text := style.paint(bold, "clients") + fmt.Sprintf("  %6s/s  %6s errors  p50 %6s  p99 %6s", rate(perSecond), share(second.Errors(), second.Requests()), ms.p50, ms.p99)
 	if class, n := worst(second.Outcomes); n > 0 {
-		text += "  " + style.paint(bad, classText(n, class))
+		// Cut off, it would be a number of nothing.
+		if most := classText(n, class); columns(text)+2+columns(most) <= style.width() {
+			text += "  " + style.paint(bad, most)
+		}
 	}
 	return text
 }

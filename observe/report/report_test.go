@@ -306,7 +306,7 @@ func shopResult() *result.Result {
 }
 
 func TestSummary(t *testing.T) {
-	for _, width := range []int{80, 120} {
+	for _, width := range []int{60, 80, 120} {
 		var out strings.Builder
 		if err := Summary(&out, shopResult(), Style{Width: width}); err != nil {
 			t.Fatal(err)
@@ -385,5 +385,18 @@ func TestSummaryTellsOfChanges(t *testing.T) {
 		if !strings.Contains(told, want) {
 			t.Errorf("the summary lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// TestTitlesAreWhole has titles that are longer than a line.
+func TestTitlesAreWhole(t *testing.T) {
+	costs := &result.Costs{Of: "abc", Measured: time.Date(2026, 11, 28, 2, 25, 0, 0, time.UTC), Machine: "linux/amd64, 2 processors"}
+	r := &result.Result{Name: "shop", Target: "virtual", Environment: result.Environment{Costs: costs}, Prediction: &result.Prediction{Costs: costs}}
+	var text strings.Builder
+	if err := Summary(&text, r, Style{Width: 60}); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(strings.ReplaceAll(text.String(), "\n", " "), "on linux/amd64, 2 processors"); n != 2 {
+		t.Errorf("the costs are told in %d titles, want 2:\n%s", n, text.String())
 	}
 }

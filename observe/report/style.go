@@ -64,6 +64,8 @@ type grid struct {
 	// least is the width below which no column on the right falls, so that a
 	// table which is painted again does not tremble.
 	least int
+	// spare are titles of columns that go first where the screen is too narrow.
+	spare []string
 	rows  [][]cell
 }
 
@@ -124,16 +126,63 @@ func (g *grid) widths() (widths []int) {
 	return widths
 }
 
+// narrowed is the grid with as many of its columns on the right as the screen has
+// room for, and how many it lacks. A figure is shown whole or not at all: a part of
+// one would be another figure.
+func (g *grid) narrowed(s Style) (narrow *grid, lacks int) {
+	if s.Width <= 0 || len(g.rows) == 0 {
+		return g, 0
+	}
+	narrow = &grid{left: g.left, least: g.least, rows: slices.Clone(g.rows)}
+	titles := len(g.rows[0])
+	spare := slices.Clone(g.spare)
+	for titles-lacks > g.left+1 && narrow.width()-narrow.shrinks() > s.width()-mark(lacks) {
+		at := titles - lacks - 1
+		if len(spare) > 0 {
+			at, spare = narrow.column(spare[0]), spare[1:]
+		}
+		if at < g.left {
+			continue
+		}
+		for i, row := range narrow.rows {
+			// A row that ends early, such as with "no answer", keeps what it ends with.
+			if len(row) == titles-lacks {
+				narrow.rows[i] = slices.Delete(slices.Clone(row), at, at+1)
+			}
+		}
+		lacks++
+	}
+	return narrow, lacks
+}
+
+// mark is the room for the sign that some columns are missing.
+func mark(lacks int) int {
+	if lacks > 0 {
+		return len(" _")
+	}
+	return 0
+}
+
+// shrinks is by how many columns of the screen the first column may be clipped.
+func (g *grid) shrinks() int {
+	const least = 8
+	return max(0, g.widths()[0]-least)
+}
+
 // lines lays the grid out; where it is too wide for the screen, the first column is
-// clipped.
+// clipped, then columns on the right are left out, which the head tells.
 func (g *grid) lines(s Style) []string {
+	g, lacks := g.narrowed(s)
 	widths := g.widths()
-	if over := g.width() - s.width(); over > 0 && len(widths) > 0 && s.Width > 0 {
+	if over := g.width() - s.width() + mark(lacks); over > 0 && len(widths) > 0 && s.Width > 0 {
 		widths[0] = min(widths[0], max(8, widths[0]-over))
 	}
 	lines := make([]string, len(g.rows))
 	for i, row := range g.rows {
 		lines[i] = g.line(s, row, widths)
+		if i == 0 && lacks > 0 && columns(lines[i])+mark(lacks) <= s.width() {
+			lines[i] += s.paint(dim, " …")
+		}
 		if s.Width > 0 {
 			lines[i] = clip(lines[i], s.Width)
 		}

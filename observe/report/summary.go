@@ -68,8 +68,8 @@ func (s *summary) section(title string, lines []string) {
 		return
 	}
 	s.text.WriteString("\n")
-	if title != "" {
-		s.line(s.style.paint(bold, title))
+	for _, l := range wrap(title, s.style.width()) { // what is cut off may be the point of it
+		s.line(s.style.paint(bold, l))
 	}
 	for _, l := range lines {
 		s.text.WriteString(l + "\n")
@@ -90,7 +90,9 @@ func (s *summary) title() {
 		text += ", " + c.Text()
 	}
 	text += engines(r.Environment.Stores)
-	s.line(text)
+	for _, l := range wrap(text, s.style.width()) {
+		s.line(l)
+	}
 	s.text.WriteString(lesson(r.Title, r.Doc, s.style))
 	if r.Incomplete {
 		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")
@@ -137,7 +139,7 @@ func (s *summary) figures() {
 	if len(parts) == 0 {
 		return
 	}
-	g := grid{left: 2}
+	g := grid{left: 2, spare: []string{"REQUESTS", "OFFERED/S"}}
 	s.runtimes = len(s.result.Environment.Runtimes) > 0
 	s.offered = slices.ContainsFunc(parts, func(p *result.Segment) bool { return differs(p.Clients.OfferedRate, p.Clients.Rate) })
 	s.degraded = slices.ContainsFunc(parts, anyDegraded)

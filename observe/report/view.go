@@ -89,9 +89,9 @@ func (v *View) say(e runner.Event) {
 			v.at(secondsOf(r.To), "fault cleared: %s", r.Label)
 		}
 	case runner.ReplicaDown:
-		v.at(v.live.now, "%s is down", replicaName(e.Recovery))
+		v.at(v.live.when(e.Recovery.DownAt), "%s is down", replicaName(e.Recovery))
 	case runner.ReplicaReady:
-		v.at(v.live.now, "%s is ready again after %s", replicaName(e.Recovery), experiment.FormatSeconds(e.Recovery.Took))
+		v.at(v.live.when(e.Recovery.ReadyAt), "%s is ready again after %s", replicaName(e.Recovery), experiment.FormatSeconds(e.Recovery.Took))
 	case runner.ClientSampled:
 		v.saySecond(&e.Second)
 	case runner.LoadEnded:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // A Row is a line of a waterfall.
@@ -139,7 +140,7 @@ func (t *Trace) WriteWaterfall(w io.Writer, width int) error {
 	label = min(label, max(width/2, 20))
 	bar := max(width-label-28, 10)
 	var b strings.Builder
-	fmt.Fprintf(&b, "trace %s, %d spans\n", t.ID, len(t.Spans))
+	fmt.Fprintf(&b, "trace %s, %s\n", t.ID, unit.Count(len(t.Spans), "span"))
 	for i := range rows {
 		r := &rows[i]
 		from := int(int64(bar) * int64(r.Start) / int64(end))

@@ -183,6 +183,6 @@ func (l *line) close() {
 		fmt.Fprintf(l.out, "\r%s\r", strings.Repeat(" ", l.width))
 	}
 	if l.done > 0 {
-		fmt.Fprintf(l.out, "%d cases made in %s\n", l.done, unit.Duration(time.Since(l.began).Round(10*time.Millisecond)))
+		fmt.Fprintf(l.out, "%s made in %s\n", unit.Count(l.done, "case"), unit.Duration(time.Since(l.began).Round(10*time.Millisecond)))
 	}
 }

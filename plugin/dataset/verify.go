@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/export/judge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -47,7 +48,7 @@ func tellVerification(streams cli.Streams, v *judge.Verification) {
 		return
 	}
 	out := streams.Out
-	fmt.Fprintf(out, "%s is %s: %d cases, %d with an effect on the clients, %d normal\n", cli.Clean(v.Name), v.Difficulty, v.Cases, v.Cases-len(v.WithoutEffect), v.Normal)
+	fmt.Fprintf(out, "%s is %s: %s, %d with an effect on the clients, %d normal\n", cli.Clean(v.Name), v.Difficulty, unit.Count(v.Cases, "case"), v.Cases-len(v.WithoutEffect), v.Normal)
 	if len(v.WithoutEffect) > 0 {
 		fmt.Fprintf(out, "without an effect: %s\n", some(v.WithoutEffect))
 	}

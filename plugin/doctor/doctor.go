@@ -136,7 +136,7 @@ func examine(ctx context.Context, streams cli.Streams) []Finding {
 	add("docker", "kind sandboxes", "install Docker and start it; a user needs the right to speak to it", func(ctx context.Context) error {
 		return tryProgram(ctx, "docker", "version", "--format", "{{.Server.Version}}")
 	})
-	add("kind", "sandboxes made beside this program", "install kind, where it is wanted", func(ctx context.Context) error {
+	add("kind", "sandboxes made beside this program", "nothing: it is built in; install kind to handle sandboxes by hand", func(ctx context.Context) error {
 		return tryProgram(ctx, "kind", "version")
 	})
 	return findings

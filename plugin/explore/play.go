@@ -184,6 +184,6 @@ func (l *line) close() {
 }
 
 func (l *line) text() string {
-	return fmt.Sprintf("%d runs, %s of virtual time in %s", l.runs,
+	return fmt.Sprintf("%s, %s of virtual time in %s", unit.Count(l.runs, "run"),
 		unit.Duration(l.virtual.Round(time.Second)), unit.Duration(time.Since(l.began).Round(10*time.Millisecond)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
@@ -11,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
@@ -46,14 +48,27 @@ func (o *runOptions) prepareToPredict(ctx context.Context, e *experiment.Experim
 	if err != nil {
 		return nil, err
 	}
+	options := virtual.Options{Versions: map[string]string{"kubectl-microsim": version.String()}}
+	runtimes := runtimesOf(planned)
+	if o.isCalibrated() {
+		if options.Machine, options.Costs, err = o.costs.Load(); err != nil {
+			return nil, err
+		}
+	} else {
+		options.Machine.Runtimes = map[topology.RuntimeName]virtual.RuntimeCosts{}
+		for _, name := range runtimes { // they are going to be measured
+			options.Machine.Runtimes[name] = virtual.RuntimeCosts{}
+		}
+	}
 	for i := range planned {
-		if err := virtual.Check(planned[i]); err != nil {
+		if err := virtual.Check(planned[i], options.Machine); err != nil {
 			return nil, fmt.Errorf("--predict: the run cannot be played in virtual time: %w", err)
 		}
 	}
-	options := virtual.Options{Versions: map[string]string{"kubectl-microsim": version.String()}}
-	if options.Machine, options.Costs, err = o.measuredCosts(ctx); err != nil {
-		return nil, err
+	if !o.isCalibrated() {
+		if options.Machine, options.Costs, err = o.measuredCosts(ctx, runtimes); err != nil {
+			return nil, err
+		}
 	}
 	p := &predictions{made: map[ofRun]predicted{}}
 	p.forget()
@@ -91,13 +106,25 @@ func (o *runOptions) planned(e *experiment.Experiment, seeds []uint64) ([]experi
 	return list, nil
 }
 
-// measuredCosts are those that the flags name or, without one, this machine's now.
-func (o *runOptions) measuredCosts(ctx context.Context) (virtual.Machine, *result.Costs, error) {
-	if len(o.costs.Args()) > 0 {
-		return o.costs.Load()
+// runtimesOf lists the programs other than the agent that serve services of the runs.
+func runtimesOf(planned []experiment.Experiment) (names []topology.RuntimeName) {
+	for i := range planned {
+		for j := range planned[i].System.Services {
+			if r, ok := planned[i].System.Services[j].Foreign(); ok && !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			}
+		}
 	}
-	fmt.Fprintln(o.streams.Err, "Calibrating this machine, which takes about 12 s (--calibration FILE goes without)")
-	c, err := calibrate.Measure(ctx, func(string) {})
+	return names
+}
+
+// isCalibrated reports whether the flags name what things cost.
+func (o *runOptions) isCalibrated() bool { return len(o.costs.Args()) > 0 }
+
+// measuredCosts are this machine's now, with those of the runtimes.
+func (o *runOptions) measuredCosts(ctx context.Context, runtimes []topology.RuntimeName) (virtual.Machine, *result.Costs, error) {
+	fmt.Fprintf(o.streams.Err, "Calibrating this machine, which takes about %d s (--calibration FILE goes without)\n", 12+10*len(runtimes))
+	c, err := calibrate.Measure(ctx, func(string) {}, runtimes...)
 	if err != nil {
 		return virtual.Machine{}, nil, errors.Join(context.Cause(ctx), err)
 	}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -250,7 +251,7 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 	}
 	switch {
 	case o.dryRun:
-		return o.plan(cmd.Flags(), &e)
+		return o.plan(cmd.Context(), cmd.Flags(), &e)
 	case o.detached.detach:
 		return o.startDetached(cmd.Context(), e, args)
 	}
@@ -285,7 +286,12 @@ func (o *runOptions) begin(ctx context.Context, e experiment.Experiment, args []
 }
 
 // plan prints what the runs would do.
-func (o *runOptions) plan(flags *pflag.FlagSet, e *experiment.Experiment) error {
+func (o *runOptions) plan(ctx context.Context, flags *pflag.FlagSet, e *experiment.Experiment) error {
+	if !o.output.Machine() {
+		if err := o.skipMissing(ctx, e); err != nil {
+			return err
+		}
+	}
 	if len(o.series.names()) > 0 {
 		chosen, err := e.Select(o.series.names())
 		if err != nil {
@@ -294,6 +300,9 @@ func (o *runOptions) plan(flags *pflag.FlagSet, e *experiment.Experiment) error 
 		e.Variants = chosen
 	}
 	if !o.output.Machine() {
+		if err := o.checkPlan(ctx, e); err != nil {
+			return err
+		}
 		return preview.Experiment(o.streams.Out, e, o.series.seeds, func(w io.Writer) {
 			preview.Settings(w, flags, append(placement(), "seed", "retries", "timeout", "circuit-breakers")...)
 		})
@@ -311,6 +320,43 @@ func (o *runOptions) plan(flags *pflag.FlagSet, e *experiment.Experiment) error 
 		return fmt.Errorf("describing experiment %q: %w", e.Name, err)
 	}
 	return o.show(v)
+}
+
+// checkPlan refuses what the run would refuse before it starts anything, as far as no
+// cluster has to be asked.
+func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) error {
+	var seeds []uint64
+	if o.series.applies(e) {
+		seeds = []uint64{e.Seed}
+	}
+	planned, err := o.planned(e, seeds)
+	if err != nil {
+		return err
+	}
+	var possible func(*experiment.Experiment) error
+	switch {
+	case o.target.Virtual():
+		machine, _, err := o.costs.Load()
+		if err != nil {
+			return err
+		}
+		possible = func(e *experiment.Experiment) error { return virtual.Check(*e, machine) }
+	case o.target.OnCluster():
+		return nil
+	default:
+		if err := o.alikeIsolated(e); err != nil {
+			return err
+		}
+		deployer, err := o.local.Deployer(io.Discard)
+		if err != nil {
+			return err
+		}
+		possible = func(e *experiment.Experiment) error { return runner.Possible(ctx, e, deployer, o.target.On) }
+	}
+	if len(seeds) == 0 {
+		return possible(&planned[0])
+	}
+	return runner.CheckAll(planned, possible)
 }
 
 // show prints a value for programs, or keeps it for the list of several.

@@ -134,7 +134,7 @@ func (o *runOptions) planEach(cmd *cobra.Command, all []*oneOf) error {
 		case o.output.Format == "yaml" && i > 0:
 			fmt.Fprintln(o.streams.Out, "---")
 		}
-		if err := one.plan(cmd.Flags(), &one.e); err != nil {
+		if err := one.plan(cmd.Context(), cmd.Flags(), &one.e); err != nil {
 			return err
 		}
 	}

@@ -109,15 +109,15 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 	if err := o.alikeIsolated(&e); err != nil {
 		return err
 	}
-	recorded, err := o.recordSeries(&e)
-	if err != nil {
-		return err
-	}
 	pages, err := newPageWriter(o.report, e)
 	if err != nil {
 		return err
 	}
 	tests, err := o.junitWriter()
+	if err != nil {
+		return err
+	}
+	recorded, err := o.recordSeries(&e)
 	if err != nil {
 		return err
 	}

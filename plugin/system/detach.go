@@ -150,6 +150,10 @@ func logged(path string) error {
 		return fmt.Errorf("reading its log: %w", err)
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
+		// Where nothing can be written, its reason is lost, and this is it.
+		if err := os.WriteFile(path, []byte("\n"), 0o600); err != nil {
+			return fmt.Errorf("it could not write its log: %w", err)
+		}
 		return nil
 	}
 	const enough = 2000

@@ -156,7 +156,7 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 	case o.target.OnCluster():
 		return o.onKubernetes(ctx, system)
 	case o.dryRun == "client":
-		return o.planLocal(system)
+		return o.planLocal(ctx, system)
 	case o.update:
 		return o.change(ctx, system)
 	case o.detach:
@@ -165,8 +165,8 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 	return o.foreground(ctx, system)
 }
 
-// planLocal prints what would be started on this machine.
-func (o *upOptions) planLocal(system *topology.System) error {
+// planLocal prints what would be started on this machine, or says why nothing would.
+func (o *upOptions) planLocal(ctx context.Context, system *topology.System) error {
 	if o.output.Machine() {
 		if o.output.Names() {
 			return cli.PrintNames(o.streams.Out, "system", []string{system.Name})
@@ -184,6 +184,13 @@ func (o *upOptions) planLocal(system *topology.System) error {
 			return fmt.Errorf("describing system %q: %w", system.Name, err)
 		}
 		return o.output.Object(o.streams.Out, v)
+	}
+	deployer, err := o.local.Deployer(o.streams.Err)
+	if err != nil {
+		return err
+	}
+	if err := deployer.CanDeploy(ctx, system); err != nil {
+		return err
 	}
 	if err := preview.Services(o.streams.Out, system); err != nil {
 		return err

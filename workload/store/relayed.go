@@ -14,6 +14,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/kafkafront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
 )
@@ -22,7 +23,8 @@ import (
 // that a client asks has one answer, in the same order. Of a connection that does not
 // keep to what is known of its protocol, nothing is counted any more.
 type tally struct {
-	s *Server
+	s       *Server
+	reading reading
 
 	mu sync.Mutex
 	// more is signalled when there is another that waits, or when counting has ended.
@@ -32,7 +34,7 @@ type tally struct {
 }
 
 func newTally(s *Server) *tally {
-	t := &tally{s: s}
+	t := &tally{s: s, reading: readingOf(s)}
 	t.more.L = &t.mu
 	return t
 }
@@ -42,30 +44,40 @@ func newTally(s *Server) *tally {
 type reading struct {
 	// asks tells what a client asks for, empty for what is not counted.
 	asks func(in io.Reader, asked func(topology.Operation)) error
-	// answers tells each answer.
-	answers func(in *bufio.Reader, answered func(refused bool)) error
+	// answers tells each answer, and how many operations it is of.
+	answers func(in *bufio.Reader, answered func(refused bool, operations int)) error
 }
 
-func readingOf(kind topology.Kind) reading {
+// each makes answers of those of which each is of one operation.
+func each(answers func(*bufio.Reader, func(refused bool)) error) func(*bufio.Reader, func(bool, int)) error {
+	return func(in *bufio.Reader, answered func(bool, int)) error {
+		return answers(in, func(refused bool) { answered(refused, 1) })
+	}
+}
+
+func readingOf(s *Server) reading {
 	ofSQL := func(asks func(*bufio.Reader, func(string)) error) func(io.Reader, func(topology.Operation)) error {
 		return func(in io.Reader, asked func(topology.Operation)) error {
 			return asks(bufio.NewReader(in), func(text string) { asked(sqlfront.Operation(text)) })
 		}
 	}
-	switch kind {
+	switch s.cfg.Service.Kind {
 	case topology.Postgres:
-		return reading{ofSQL(sqlfront.PostgresAsks), sqlfront.PostgresAnswers}
+		return reading{ofSQL(sqlfront.PostgresAsks), each(sqlfront.PostgresAnswers)}
 	case topology.MySQL:
-		return reading{ofSQL(sqlfront.MySQLAsks), sqlfront.MySQLAnswers}
+		return reading{ofSQL(sqlfront.MySQLAsks), each(sqlfront.MySQLAnswers)}
 	case topology.Memcached:
-		return reading{memcachedAsks, memcachedAnswers}
+		return reading{memcachedAsks, each(memcachedAnswers)}
 	case topology.MongoDB:
 		asks := func(in io.Reader, asked func(topology.Operation)) error {
 			return mongofront.Asks(bufio.NewReader(in), asked)
 		}
-		return reading{asks, mongofront.Answers}
+		return reading{asks, each(mongofront.Answers)}
+	case topology.Kafka:
+		x := kafkafront.NewExchange(s.intake)
+		return reading{x.Asks, x.Answers}
 	default:
-		return reading{redisAsks, redisAnswers}
+		return reading{redisAsks, each(redisAnswers)}
 	}
 }
 
@@ -121,7 +133,7 @@ func redisAsks(from io.Reader, asked func(topology.Operation)) error {
 // commands copies what a client sends, and notes what it asks for.
 func (t *tally) commands(to io.Writer, from io.Reader) {
 	forwarded := &forwarder{from: from, to: to, now: t.s.now}
-	_ = readingOf(t.s.cfg.Service.Kind).asks(forwarded, func(operation topology.Operation) { // however it ends
+	_ = t.reading.asks(forwarded, func(operation topology.Operation) { // however it ends
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !t.lost {
@@ -170,14 +182,14 @@ func redisAnswers(in *bufio.Reader, answered func(refused bool)) error {
 // replies copies what a server sends, and counts what has been answered.
 func (t *tally) replies(to io.Writer, from io.Reader) {
 	in := bufio.NewReader(io.TeeReader(from, to))
-	_ = readingOf(t.s.cfg.Service.Kind).answers(in, t.answered) // however it ends
+	_ = t.reading.answers(in, t.answered) // however it ends
 	t.lose()
 	_, _ = io.Copy(to, from)
 }
 
 // answered counts the oldest command that waits. Its reply may be here before the
 // command has been read along.
-func (t *tally) answered(refused bool) {
+func (t *tally) answered(refused bool, operations int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.asks) == 0 && !t.lost {
@@ -199,7 +211,9 @@ func (t *tally) answered(refused bool) {
 			t.s.met(metRefusedWrite)
 		}
 	}
-	t.s.metrics.count(a.operation, code, t.s.now()-a.at)
+	for range operations {
+		t.s.metrics.count(a.operation, code, t.s.now()-a.at)
+	}
 }
 
 // lose ends the noting of commands. Those that were noted are still counted: a client

@@ -96,7 +96,7 @@ func (d Documents) base() (*experiment.Experiment, error) {
 		}
 		return nil, fmt.Errorf("the files describe %d systems, and one can run at a time: choose it with --only, of %s", len(systems), strings.Join(names, ", "))
 	case len(systems) != 1 || len(loads) == 0:
-		return nil, fmt.Errorf("the files describe no experiment, and %d systems and %d loads: name a file of kind Experiment, or one system, its loads (LoadGenerator) and its faults", len(systems), len(loads))
+		return nil, fmt.Errorf("the files describe no experiment, and %s and %s: name a file of kind Experiment, or one system, its loads (LoadGenerator) and its faults", unit.Count(len(systems), "system"), unit.Count(len(loads), "load"))
 	}
 	system := systems[0]
 	load, err := d.Join()

@@ -331,7 +331,7 @@ class Page {
     const x = this.run.explanation;
     if (!x) return null;
     return h('section', { class: 'sheet' }, h('h2', {}, 'Why'), x.trouble
-      ? table([{ text: 'at', left: true }, { text: 'what the record shows', left: true }], x.lines.map(l => h('tr', {}, h('td', { class: 'left soft' }, moment(l.at)), h('td', { class: 'left wrap' }, l.text))), { label: 'Why' })
+      ? table([{ text: 'at', left: true }, { text: 'what the record shows', left: true }], x.lines.map((l, i) => h('tr', {}, h('td', { class: 'left soft' }, i && moment(x.lines[i - 1].at) === moment(l.at) ? '' : moment(l.at)), h('td', { class: 'left wrap' }, l.text))), { label: 'Why' })
       : h('p', {}, x.lines.map(l => l.text).join(' ')));
   }
 

@@ -35,6 +35,11 @@ export function Canvas() {
         s.tab.value = 'details';
       },
       none: () => { s.selected.value = null; s.linking.value = ''; },
+      link: (from, to) => {
+        const { boxes } = s.drawn.peek(), caller = boxes[from]!.name;
+        if (to !== null) void s.operate({ op: 'addCall', service: caller, call: boxes[to]!.name }, () => { s.selected.value = { kind: 'edge', from: caller, to: boxes[to]!.name }; });
+        else void newService(caller);
+      },
     });
     let asked = '', last: api.Placed | null = null;
     const stops = [
@@ -51,7 +56,7 @@ export function Canvas() {
           if (asked === key) draw(placed);
         });
       }),
-      effect(() => { void s.theme.value; g.repaint(); }),
+      effect(() => { void s.theme.value; g.big = s.presenting.value; g.repaint(); }),
       effect(() => { relook(); }),
       effect(() => { reselect(); }),
     ];
@@ -76,14 +81,14 @@ export function Canvas() {
           if (b.group) {
             let worst = NaN, slow = NaN;
             for (const m of b.members) { const e = figuresOf(f, i, m); if (!(e.errors <= worst)) worst = Number.isNaN(e.errors) ? worst : e.errors; if (!(e.p99 <= slow)) slow = Number.isNaN(e.p99) ? slow : e.p99; }
-            return { rate: `${b.members.length} services`, detail: f ? `worst ${percent(worst)} · ${seconds(slow)}` : '', ...(f ? { short: `${b.members.length}: ${percent(worst)} · ${seconds(slow)}` } : { short: `${b.members.length} services` }), level: level(worst), badges, dim: !matches(b) };
+            return { rate: `${b.members.length} services`, detail: f ? (Number.isNaN(worst) ? 'no requests' : `worst ${percent(worst)} · ${seconds(slow)}`) : '', short: f && !Number.isNaN(worst) ? `${b.members.length}: ${percent(worst)} · ${seconds(slow)}` : `${b.members.length} services`, level: level(worst), badges, dim: !matches(b) };
           }
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
           if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
           else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
-          return { rate: f ? rate(e.rate) : '', detail: f ? `${percent(e.errors)} · ${seconds(e.p99)}` : '', level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
+          return { rate: f && e.rate !== 0 ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
         }),
         edge: once(edges.length, (n): EdgeLook => {
           const e = edges[n]!, a = boxes[e.from]!, b = boxes[e.to]!;
@@ -111,9 +116,11 @@ export function Canvas() {
   }, []);
   const whole = s.graph.value, find = finder(s.query.value, whole);
   const found = find && whole ? whole.nodes.map(n => n.name).filter(n => n && find.test(n, () => figuresOf(s.frames.value, s.current.value, n))) : [];
+  const services = (whole?.nodes.length ?? 1) - 1, apart = services > 0 && services <= 4 && !whole!.edges.some(e => whole!.nodes[e.from]!.name), mistakes = s.checked.value?.mistakes ?? [];
   return <section class="canvas" aria-label="Graph of the system">
-    <div class="graph" ref={host} data-part="graph" />
+    <div class={'graph' + (s.editable.value ? ' editable' : '')} ref={host} data-part="graph" />
     <div class="tools">
+      {s.editable.value ? <button type="button" onClick={() => void newService('')} title="Adds a service to the file; its name can be changed at once">+ Service</button> : null}
       <input type="search" placeholder="Find: cart, or errors>1%" aria-label="Find services by name, or by conditions such as errors>1%, p99>200ms or callee=db" value={s.query.value} onInput={e => { s.query.value = e.currentTarget.value; }}
         onKeyDown={e => { if (e.key === 'Enter' && found[0]) { reveal(found[0]); } if (e.key === 'Escape') s.query.value = ''; }} />
       {find ? <span class="found" role="status">{find.wrong ? <span class="bad">{find.wrong}</span> : found.length === 0 ? 'none' : found.length === 1 ? '1 service' : `${found.length} services`}
@@ -128,16 +135,33 @@ export function Canvas() {
         : <button type="button" onClick={() => { s.grouping.value = 'groups'; }}>Group</button>}</> : null}
       <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
     </div>
-    <p class="legend">{s.frames.value ? <span>in a box: share of errors · p99</span> : null}{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p>
+    {s.frames.value ? <p class="legend"><span>in a box: share of errors · p99</span>{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p> : null}
+    {s.editable.value && !s.run.value && apart ? <p class="first" role="note">{services === 1 ? 'This is a system of one service. + Service adds another. ' : ''}Drag the dot at the right edge of a service to another service, and it calls that; drag it to an empty place for a new one. A click on a service or a call shows its fields. Then press Play.</p> : null}
     {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
     {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}
-    {!s.graph.value && s.checked.value ? <p class="empty">The file has mistakes: <button type="button" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>show them</button></p> : null}
+    {!s.graph.value && s.checked.value ? <div class="empty"><p>{mistakes.length === 1 ? 'The file has a mistake, so there is no graph yet:' : `The file has ${mistakes.length} mistakes, so there is no graph yet:`}</p><ul>{mistakes.slice(0, 4).map((m, i) => <li key={i}>{m.full}</li>)}</ul><button type="button" class="primary" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>Mend them in the file</button></div> : null}
   </section>;
 
   function reveal(name: string): void {
     s.selected.value = { kind: 'service', name };
     setTimeout(() => graph.current?.focus(s.drawn.peek().boxes.findIndex(b => b.id === 'node ' + name)), 250);
   }
+}
+
+/** Adds a service with a name that is free, called by another if one is named, and lets the user write its name. */
+async function newService(caller: string): Promise<void> {
+  const known = new Set(s.graph.peek()?.nodes.map(n => n.name));
+  let name = 'service';
+  for (let n = 2; known.has(name); n++) name = 'service-' + n;
+  const added = await s.operate({ op: 'addService', service: { name, work: { sleep: '5ms' } } }) && (!caller || await s.operate({ op: 'addCall', service: caller, call: name }));
+  if (!added) return;
+  s.selected.value = { kind: 'service', name }; s.tab.value = 'details'; s.wide.value = false;
+  // Its panel is drawn in one of the next frames.
+  const write = (tries: number): void => {
+    const field = document.querySelector<HTMLInputElement>('[data-part=edit-service] input');
+    if (field?.value === name) { field.focus(); field.select(); } else if (tries > 0) requestAnimationFrame(() => write(tries - 1));
+  };
+  write(120);
 }
 
 /** Reckons each figure once, when it is first asked for. */

@@ -25,7 +25,7 @@ function Described({ root, path, name, value, set }: { root: Schema; path: strin
   const at = below(root, [...path, name]);
   if (!at) return null;
   const among = choices(root, at), left = usualText(root, at), hint = [hintOf(root, at), left ? left + ' if left out' : ''].filter(x => x).join('; ');
-  if (among.length) return <label title={at.description}>{name}<select value={textOf(value)} onChange={e => void set(e.currentTarget.value)}><option value="">{left || '–'} (left out)</option>{among.map(c => <option key={c}>{c}</option>)}</select></label>;
+  if (among.length) return <label title={at.description}>{name}<select value={textOf(value)} onChange={e => void set(e.currentTarget.value)}><option value="">{left ? left + ', if left out' : 'left out'}</option>{among.map(c => <option key={c}>{c}</option>)}</select></label>;
   return <Field label={name} value={textOf(value)} hint={hint} what={at.description ?? ''} write={set} />;
 }
 

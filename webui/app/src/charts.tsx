@@ -115,6 +115,9 @@ function colourOf(host: HTMLElement, name: string): string {
   return c;
 }
 
+/** A mark of an axis; one that would be rounded to another figure has none. */
+const tick = (value: (v: number) => string, x: number): string => /^\d+$/.test(value(x)) && !Number.isInteger(x) ? '' : value(x).replace(/\.0(?=\D)/, '');
+
 /** How charts look, with lines in colours of the style sheet. */
 function looksOf(host: HTMLElement, lines: { label: string; colour: string; dash?: number[] }[], value: (v: number) => string, hooks: uPlot.Hooks.Arrays): uPlot.Options {
   const colour = (name: string): string => colourOf(host, name);
@@ -124,7 +127,7 @@ function looksOf(host: HTMLElement, lines: { label: string; colour: string; dash
     width: host.clientWidth, height: host.clientHeight, pxAlign: 0, legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(value), space: 26 }],
+    axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(x => tick(value, x)), space: 26 }],
     series: [{}, ...lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
     hooks,
   };

@@ -1,5 +1,5 @@
 import { autocompletion, completionKeymap } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab, redo, redoDepth, undo, undoDepth } from '@codemirror/commands';
+import { history, historyKeymap, indentWithTab, redo, redoDepth, standardKeymap, toggleComment, undo, undoDepth } from '@codemirror/commands';
 import { yaml } from '@codemirror/lang-yaml';
 import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
@@ -52,7 +52,7 @@ export class Editor {
       state: EditorState.create({
         extensions: [
           lineNumbers(), lintGutter(), history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion({ override: [complete] }), syntaxHighlighting(colours), look,
-          keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...completionKeymap]),
+          keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, { key: 'Mod-/', run: toggleComment }, ...standardKeymap, ...historyKeymap, ...completionKeymap]),
           EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),
           this.writable.of(EditorState.readOnly.of(false)),

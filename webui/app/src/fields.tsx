@@ -83,10 +83,11 @@ export function Part({ root, id, title, path, value, usual = {}, none = 'none', 
       {list.map(([f, v]) => {
         const hint = hintOf(root, v), label = f || (hint.startsWith('a time') ? 'time' : 'value'), among = choices(root, v), left = usualText(root, v);
         const text = v.description && v.description !== at?.description ? v.description : '';
-        return <div key={f}><label>{label}{among.length && !v.items ? <select value={now(f)} onChange={e => type({ ...typed, [f]: e.currentTarget.value })}><option value="">{left || '–'} (left out)</option>{among.map(c => <option key={c}>{c}</option>)}</select>
-          : <input value={now(f)} placeholder={left || hint} title={hint} onInput={e => type({ ...typed, [f]: e.currentTarget.value })} />}</label><small>{[among.length ? '' : hint, left && left + ' if left out', text].filter(x => x).join('. ')}</small></div>;
+        return <div key={f}><label>{label}{among.length && !v.items ? <select value={now(f)} onChange={e => type({ ...typed, [f]: e.currentTarget.value })}><option value="">{left ? left + ', if left out' : 'left out'}</option>{among.map(c => <option key={c}>{c}</option>)}</select>
+          : <input value={now(f)} placeholder={left || hint} title={hint} onInput={e => type({ ...typed, [f]: e.currentTarget.value })} />}</label><small>{[text.replace(/\.$/, ''), among.length || !on && !text && hint.length < 24 ? '' : capital(hint), !among.length && left && left + ' if left out'].filter(x => x).join('. ')}</small></div>;
       })}
       <p class="row"><button type="submit">{on ? 'Change' : 'Set'}</button>{children ?? (on ? <button type="button" onClick={() => void set({})}>Leave it out</button> : null)}</p>
     </form></details>;
 }
-const summary = (v: Record<string, unknown>): string => Object.entries(v).filter(([, x]) => typeof x !== 'object').slice(0, 3).map(([k, x]) => `${k} ${String(x)}`).join(', ');
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+const summary = (v: Record<string, unknown>): string => Object.entries(v).filter(([k, x]) => typeof x !== 'object' && k !== 'name').slice(0, 3).map(([k, x]) => `${k} ${String(x)}`).join(', ');

@@ -6,7 +6,7 @@ export interface BoxLook { rate: string; detail: string; short?: string; level: 
 /** What an edge shows: how many requests a second, how bad, and whether a breaker holds calls back. */
 export interface EdgeLook { rate: number; errors: number; level: number; open: boolean; fault: boolean; dim: boolean; text: string }
 export interface Looks { box(i: number): BoxLook; edge(i: number): EdgeLook; moving: boolean; perDot(k: number): void }
-export interface Chosen { box(i: number): void; edge(i: number): void; none(): void }
+export interface Chosen { box(i: number): void; edge(i: number): void; none(): void; /** A call was drawn from a box to another, or to where no box is. */ link(from: number, to: number | null): void }
 
 const far = 0.42;
 
@@ -34,7 +34,11 @@ export class GraphView {
   private readonly seen = new Map<HTMLElement, number>();
   private chosenBox = -1;
   private chosenEdge = -1;
+  /** Whether letters are for a projector. */
+  big = false;
   private hover = -1;
+  /** The call that is being drawn: from which box, to which, and where the pointer is. */
+  private pulled: { from: number; to: number; x: number; y: number } | null = null;
   private colours: Record<string, string> = {};
   private readonly still = matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -69,7 +73,8 @@ export class GraphView {
     });
     this.curves = placed.paths.map(p => curve(p));
     this.lengths = placed.paths.map(p => measured(p));
-    if (!same) this.fit();
+    // The same boxes may stand elsewhere; a view that nobody has moved shows all of them.
+    if (!same || !this.moved) this.fit();
     this.render();
     if (id !== undefined) this.focus(drawn.boxes.findIndex(b => b.id === id));
   }
@@ -85,17 +90,18 @@ export class GraphView {
       this.colours[name] = getComputedStyle(probe).color;
     }
     probe.remove();
+    this.stamp++;
     this.render();
   }
 
   fit(): void {
-    const w = this.host.clientWidth, h = this.host.clientHeight, pad = 28;
+    const w = this.host.clientWidth, h = this.host.clientHeight, pad = w < 600 ? 12 : 28;
     if (!w || !h) return;
     // The search box lies above the graph, the legend below it.
     const top = h > 320 ? 56 : pad, bottom = h > 320 ? 52 : pad;
     const whole = Math.min((w - 2 * pad) / this.placed.width, (h - top - bottom) / this.placed.height, 1.25);
     // A small window shows the beginning in a size that can be read, not everything too small.
-    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.62 : 0.3);
+    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.52 : 0.3);
     this.x = this.placed.width * this.scale < w ? (w - this.placed.width * this.scale) / 2 : pad;
     const free = h - top - bottom - this.placed.height * this.scale;
     this.y = free > 0 ? top + free / 2 : top;
@@ -154,6 +160,7 @@ export class GraphView {
     const dot = dotsFor(busiest);
     looks?.perDot(busiest > 0 ? dot : 0);
     if (busiest > 0 && this.scale > 0.2) for (let i = 0; i < edges.length; i++) if (this.inSight(i, seen)) this.drawDots(c, i, edges[i]!, dot, moving ? now / 1000 : 0);
+    this.drawPulled(c);
     this.drawBoxes(c, seen);
     if (moving && busiest > 0) this.render();
   }
@@ -167,15 +174,18 @@ export class GraphView {
   private drawEdge(c: CanvasRenderingContext2D, i: number, look: EdgeLook | undefined): void {
     c.globalAlpha = look?.dim ? 0.15 : 1;
     c.strokeStyle = this.colours[look && look.level > 0 ? '--edge-' + look.level : '--edge']!;
-    c.lineWidth = 1.4 + Math.min(Math.log10(1 + (look?.rate ?? 0)) * 1.1, 4);
+    // What is small has thicker lines, so that they are seen.
+    const k = this.thicker();
+    c.lineWidth = k * (1.4 + Math.min(Math.log10(1 + (look?.rate ?? 0)) * 1.1, 4));
     if (i === this.chosenEdge || i === this.hover) {
       c.save();
       c.strokeStyle = this.colours['--accent']!;
-      c.globalAlpha = i === this.chosenEdge ? 0.55 : 0.28;
+      c.globalAlpha = i === this.chosenEdge ? 0.4 : 0.22;
       c.lineWidth += 7;
       c.stroke(this.curves[i]!);
       c.restore();
     }
+    if (i === this.chosenEdge && !(look && look.level > 0)) c.strokeStyle = this.colours['--accent']!;
     c.setLineDash(look?.open ? [3, 7] : []);
     c.stroke(this.curves[i]!);
     c.setLineDash([]);
@@ -183,7 +193,7 @@ export class GraphView {
       const p = this.placed.paths[i]!, x = p[p.length - 2]!, y = p[p.length - 1]!;
       c.fillStyle = c.strokeStyle;
       c.beginPath();
-      c.moveTo(x, y); c.lineTo(x - 9, y - 4.5); c.lineTo(x - 9, y + 4.5);
+      c.moveTo(x, y); c.lineTo(x - 9 * k, y - 4.5 * k); c.lineTo(x - 9 * k, y + 4.5 * k);
       c.fill();
     }
     if (look?.fault) {
@@ -196,15 +206,27 @@ export class GraphView {
     }
     c.globalAlpha = 1;
   }
+  private thicker(): number { return this.drawn.boxes.length > 40 ? 1 : Math.min(Math.max(0.9 / this.scale, 1), 1.6); }
+  private drawPulled(c: CanvasRenderingContext2D): void {
+    const pulled = this.pulled;
+    if (!pulled) return;
+    const { nodes, nodeWidth, nodeHeight } = this.placed, x = nodes[2 * pulled.from]! + nodeWidth, y = nodes[2 * pulled.from + 1]! + nodeHeight / 2;
+    c.strokeStyle = c.fillStyle = this.colours['--accent']!;
+    c.lineWidth = 2.5 / Math.min(this.scale, 1);
+    c.setLineDash([7, 5]);
+    c.stroke(curve([x, y, pulled.x, pulled.y]));
+    c.setLineDash([]);
+    c.beginPath(); c.arc(pulled.x, pulled.y, 5, 0, 7); c.fill();
+  }
   private drawDots(c: CanvasRenderingContext2D, i: number, look: EdgeLook, per: number, time: number): void {
     if (!(look.rate > 0) || look.dim) return;
-    const line = this.lengths[i]!, travel = Math.min(Math.max(line.total / 160, 0.8), 3), perSecond = look.rate / per;
+    const line = this.lengths[i]!, travel = Math.min(Math.max(line.total / 160, 0.8), 3), perSecond = look.rate / per, k = this.thicker();
     const n = Math.max(1, Math.round(perSecond * travel)), bad = Math.round(n * look.errors * 1.0);
     for (let j = 0; j < n; j++) {
       const at = along(line, ((j + time * n / travel) / n) % 1);
       const failing = look.errors > 0 && (bad > 0 ? Math.floor(j * bad / n) !== Math.floor((j - 1) * bad / n) : false);
       c.fillStyle = this.colours[failing ? '--bad' : '--dot']!;
-      c.beginPath(); c.arc(at.x, at.y, failing ? 4 : 3, 0, 7); c.fill();
+      c.beginPath(); c.arc(at.x, at.y, (failing ? 4 : 3) * k, 0, 7); c.fill();
     }
   }
   private drawBoxes(c: CanvasRenderingContext2D, w: { left: number; top: number; right: number; bottom: number }): void {
@@ -238,9 +260,10 @@ export class GraphView {
       e.type = 'button';
       e.dataset['node'] = box.name;
       e.tabIndex = i === Math.max(this.chosenBox, 0) ? 0 : -1;
-      e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span>';
+      e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span><span class="plug" aria-hidden="true" title="Drag to a service that it calls, or to an empty place for a new one"></span>';
       e.querySelector('b')!.textContent = box.name || 'clients';
-      e.addEventListener('click', () => this.chosen.box(i));
+      e.addEventListener('click', () => { if (!this.pulled) this.chosen.box(i); });
+      e.querySelector('.plug')!.addEventListener('pointerdown', down => this.pull(i, down as PointerEvent));
       this.elements.set(i, e);
       // In the order of the file, so that the tabulator and screen readers go through it.
       const after = [...this.elements.keys()].filter(k => k > i).sort((a, b) => a - b)[0];
@@ -251,10 +274,11 @@ export class GraphView {
     e.style.transform = `translate(${x}px, ${y}px)`;
     e.style.width = this.placed.nodeWidth + 'px';
     e.style.height = this.placed.nodeHeight + 'px';
-    const look = this.looks?.box(i), short = this.scale < 0.82;
+    const k = Math.min(Math.max((this.big ? 1.25 : 0.92) / this.scale, 1), this.placed.nodeHeight < 60 ? 1.4 : 1.62);
+    const look = this.looks?.box(i), short = k > 1.12;
     // What is small has larger letters, as far as they fit into the box.
-    e.style.setProperty('--k', String(Math.min(Math.max(0.92 / this.scale, 1), this.placed.nodeHeight < 60 ? 1.4 : 1.55)));
-    const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}`;
+    e.style.setProperty('--k', String(k));
+    const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}${this.pulled?.to === i ? ' aim' : ''}`;
     if (e.className !== classes) e.className = classes;
     e.setAttribute('aria-pressed', String(i === this.chosenBox));
     const figures = e.children[1] as HTMLElement, text = look ? (short ? look.short ?? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
@@ -299,6 +323,32 @@ export class GraphView {
     addEventListener('pointermove', move);
     addEventListener('pointerup', up);
     addEventListener('pointercancel', up);
+  }
+  /** Draws a call from the plug of a box to where the pointer is let go. */
+  private pull(from: number, e: PointerEvent): void {
+    if (e.button !== 0) return;
+    e.preventDefault();
+    const id = this.drawn.boxes[from]!.id, own = (): boolean => this.drawn.boxes[from]?.id === id;
+    const takes = (over: number): boolean => over >= 0 && over !== from && !this.drawn.boxes[over]!.group && this.drawn.boxes[over]!.name !== '';
+    const move = (m: PointerEvent): void => {
+      const p = this.at(m), over = this.boxAt(m);
+      this.pulled = { from, to: takes(over) ? over : -1, x: p.x, y: p.y };
+      this.stamp++;
+      this.render();
+    };
+    const up = (m: PointerEvent): void => {
+      end();
+      if (!own() || !inside(this.host, m)) return;
+      const over = this.boxAt(m);
+      if (takes(over)) this.chosen.link(from, over); else if (over < 0 && Math.hypot(m.clientX - e.clientX, m.clientY - e.clientY) > 40) this.chosen.link(from, null);
+    };
+    const key = (k: KeyboardEvent): void => { if (k.key === 'Escape') end(); };
+    const end = (): void => {
+      removeEventListener('pointermove', move); removeEventListener('pointerup', up); removeEventListener('pointercancel', end); removeEventListener('keydown', key);
+      // The click that may follow on the box is none.
+      setTimeout(() => { this.pulled = null; this.stamp++; this.render(); });
+    };
+    addEventListener('pointermove', move); addEventListener('pointerup', up); addEventListener('pointercancel', end); addEventListener('keydown', key);
   }
   private point(e: PointerEvent): void {
     if (e.buttons) return;
@@ -361,6 +411,11 @@ export class GraphView {
   }
 }
 
+/** Whether the pointer is over an element. */
+const inside = (host: HTMLElement, e: PointerEvent): boolean => {
+  const r = host.getBoundingClientRect();
+  return e.clientX >= r.left && e.clientX <= r.right && e.clientY >= r.top && e.clientY <= r.bottom;
+};
 /** How many requests a second a dot stands for: 1, 2, 5, 10 and so on, so that the busiest edge sends six dots a second at most. */
 function dotsFor(busiest: number): number {
   for (let ten = 1; ; ten *= 10) for (const k of [1, 2, 5]) if (busiest / (k * ten) <= 6) return k * ten;

@@ -14,21 +14,21 @@ export function Lesson() {
   const judged = variants.filter(v => seen[v.name]);
   return <>
     <h2>{e.title ?? e.name}</h2>
-    <h3>1. What is going to happen</h3>
+    <h3 class="step">1. What is going to happen</h3>
     <Doc text={e.doc ?? ''} />
-    <h3>2. Your guess</h3>
+    <h3 class="step">2. Your guess</h3>
     {variants.every(v => v.checks.length === 0) ? <p class="soft">This lesson checks nothing; say aloud what you expect.</p> : variants.map(v => <section key={v.name} data-guess={v.name}>
       {v.name ? <h4>{v.name}{'doc' in v && v.doc ? <small>{v.doc}</small> : null}</h4> : null}
       <ul class="guesses">{v.checks.map(c => <Guess key={keyOf(v.name, c)} variant={v.name} check={c} />)}</ul></section>)}
-    <h3>3. Run</h3>
+    <h3 class="step">3. Run</h3>
     <p class="row">{variants.map(v => <button type="button" key={v.name} class="primary" disabled={s.busy.value || s.view.value} onClick={() => { s.setup.value = { ...s.setup.value, variant: v.name }; void s.play(); }}>▶ {v.name || 'Play'}</button>)}</p>
-    <h3>4. What happened</h3>
+    <h3 class="step">4. What happened</h3>
     {judged.map(v => <Score key={v.name} variant={v.name} checks={seen[v.name]!} />)}
     {!result ? <p class="soft">Run it first.</p> : <>
       {result.variant ? <p>In <b>{result.variant}</b>:</p> : null}
       <Checks list={result.checks} /><Why of={result} />
     </>}
-    <h3>5. What to change</h3>
+    <h3 class="step">5. What to change</h3>
     <p class="soft">Change the file beside, and run again. {e.variants.length > 1 ? 'The other variants show what others change.' : ''}</p>
   </>;
 }

@@ -8,6 +8,7 @@ import { Canvas } from './canvas';
 import { Charts } from './charts';
 import { Compare, comparing } from './compare';
 import { Editor } from './editor';
+import type { Frames } from './frames';
 import { Lesson } from './lesson';
 import { Details } from './panel';
 import { Waterfall } from './requests';
@@ -40,14 +41,14 @@ function Top() {
   const src = s.source.value, m = s.checked.value?.mistakes.length ?? 0;
   return <header class="top">
     <button type="button" class="plain brand" onClick={() => { if (!s.dirty.value || confirm('What you wrote is not saved. Leave it?')) { s.source.value = null; s.notice.value = null; } }} title="Open something else">MicroSim</button>
-    {src ? <span class="name" title={src.name}>{src.name}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</span> : null}
+    {src ? <><span class="soft" aria-hidden="true">›</span><span class="name" title={src.name}>{s.sourceName.value}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</span></> : null}
     {src ? <Controls /> : null}
     <span class="spring" />
-    {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
-    {src && !s.view.value && (src.kind !== 'system' || s.run.value?.changeable) && src.kind !== 'run' ? <><button type="button" class="minor" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
+    {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
+    {src && !s.view.value && (src.kind !== 'system' || s.run.value?.changeable) && src.kind !== 'run' ? <><button type="button" class="minor edits" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor edits" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
     {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
-    {src ? <button type="button" class="minor" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it in the page of anybody who runs `kubectl microsim ui` at this address.'); })}>Link</button> : null}
-    <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; }} title="Big type, for a projector">Present</button>
+    {src ? <button type="button" class="minor edits" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it in the page of anybody who runs `kubectl microsim ui` at this address.'); })}>Copy link</button> : null}
+    <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; s.wide.value = s.presenting.value && s.tab.value !== 'lesson'; }} title="Big type, for a projector, and more room for the graph">Present</button>
     <button type="button" class="minor" onClick={() => { s.theme.value = dark() ? 'light' : 'dark'; }} aria-label={dark() ? 'Light colours' : 'Dark colours'}>{dark() ? '☀' : '☾'}</button>
   </header>;
 }
@@ -71,11 +72,11 @@ function Controls() {
     <button type="button" class="primary" disabled={!e || (s.checked.value?.mistakes.length ?? 0) > 0} title={e ? '' : 'There is nothing to play yet'} onClick={() => void s.play()}>▶ Play</button>
     <select aria-label="Where to play" value={set.on} onChange={v => put({ on: v.currentTarget.value })}>{Object.entries(s.places).map(([v, text]) => <option key={v} value={v}>{text}</option>)}</select>
     {e?.variants.length ? <select aria-label="Variant" value={set.variant} onChange={v => put({ variant: v.currentTarget.value })}><option value="">as the file says</option>{e.variants.map(v => <option key={v.name} value={v.name}>{v.name}</option>)}</select> : null}
-    <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)}>Load{set.factor === 1 ? '' : ' × ' + set.factor}…</button>
+    <button type="button" class="minor" aria-expanded={more} onClick={() => setMore(!more)} title="How much load, which seed, how fast">Load{set.factor === 1 ? '' : ' × ' + set.factor}<span class="long"> and seed</span>…</button>
     {more ? <div class="popover" role="group" aria-label="How to play">
-      <label>Load × {set.factor}<input type="range" min="-2" max="4" step="0.25" value={Math.log2(set.factor)} aria-valuetext={'times ' + set.factor} onInput={v => put({ factor: Math.round(2 ** Number(v.currentTarget.value) * 100) / 100 })} /></label>
+      <label>Load of the file × {set.factor}<input type="range" min="-2" max="4" step="0.25" value={Math.log2(set.factor)} aria-valuetext={'times ' + set.factor} onInput={v => put({ factor: Math.round(2 ** Number(v.currentTarget.value) * 100) / 100 })} /></label>
       {e?.hasLoad === false ? <><p class="soft">The file has no load; the page puts this one on its entries:</p><label>requests per second<input type="number" min="0.1" value={set.rate} onInput={v => put({ rate: Number(v.currentTarget.value) })} /></label><label>seconds<input type="number" min="1" value={set.seconds} onInput={v => put({ seconds: Number(v.currentTarget.value) })} /></label></> : null}
-      <label>Seed<input value={set.seed} placeholder={String(e?.seed ?? '')} inputMode="numeric" onInput={v => put({ seed: v.currentTarget.value.trim() })} /></label>
+      <label>Seed<input value={set.seed} placeholder={e ? e.seed + ', as in the file' : ''} inputMode="numeric" onInput={v => put({ seed: v.currentTarget.value.trim() })} /></label>
       {set.on === 'virtual' ? <label>Pace<select value={String(set.pace)} onChange={v => put({ pace: Number(v.currentTarget.value) })}><option value="0">at once</option><option value="1">as fast as real time</option><option value="4">4 times as fast</option><option value="20">20 times as fast</option></select></label> : null}
       <button type="button" onClick={() => setMore(false)}>Done</button>
     </div> : null}
@@ -88,20 +89,30 @@ function Doors() {
   const [find, setFind] = useState('');
   const list = s.examples.value.filter(e => (e.name + ' ' + e.title).toLowerCase().includes(find.toLowerCase()));
   const lessons = list.filter(e => e.name.startsWith('lesson-')), rest = list.filter(e => !e.name.startsWith('lesson-'));
-  const door = (e: api.Example) => <li key={e.name}><button type="button" data-example={e.name} onClick={() => void s.open('example', e.name)}><b>{e.name.replace(/^lesson-/, '')}</b><span>{e.title}</span></button></li>;
+  const door = (e: api.Example) => {
+    const lesson = /^lesson-0*(\d+)/.exec(e.name)?.[1];
+    return <li key={e.name}><button type="button" data-example={e.name} onClick={() => void s.open('example', e.name)}><b>{lesson ?? e.name}</b><span>{lesson ? capital(e.title.replace(/^Lesson \d+: /, '')) : e.title}</span></button></li>;
+  };
   return <main class="doors">
     <h1>What do you want to look at?</h1>
+    <p class="soft">Draw a system of services, put load on it, break it, and see what happens and why.</p>
     {s.home.value ? <p><button type="button" class="primary" data-door="home" onClick={() => void s.open('home')}>Back to {s.home.value}</button></p> : null}
     <div class="three">
-      <section><h2>An example</h2><input type="search" placeholder="Find" aria-label="Find an example" value={find} onInput={e => setFind(e.currentTarget.value)} />
-        <ul>{rest.map(door)}</ul>{list.length ? null : <p class="soft">No example is called that.</p>}</section>
-      <section><h2>An empty canvas</h2><p>One service and a small load to start from. Download it when it is worth keeping; <code>kubectl microsim ui -f FILE</code> saves to a file.</p>
-        <button type="button" class="primary" data-door="empty" onClick={() => void s.open('text').then(() => { s.tab.value = 'file'; })}>Start empty</button></section>
+      <section><h2>An example</h2><p>A web shop of ten services, to begin with: one of them slows down, fails, and recovers. Others are below.</p>
+        <button type="button" class="primary" data-door="shop" onClick={() => void s.open('example', 'shop')}>Open the shop</button></section>
+      <section><h2>An empty canvas</h2><p>One service and a small load to start from. Download what you draw, or start with <code>kubectl microsim ui -f FILE</code>, which saves to a file.</p>
+        <button type="button" class="primary" data-door="empty" onClick={() => void s.open('text')}>Start empty</button></section>
       <Running />
-      {lessons.length ? <section class="lessons"><h2>A lesson</h2><ul>{lessons.map(door)}</ul></section> : null}
+    </div>
+    <input type="search" placeholder="Find an example or a lesson" aria-label="Find an example" value={find} onInput={e => setFind(e.currentTarget.value)} />
+    {list.length ? null : <p class="soft">No example is called that.</p>}
+    <div class="lists">
+      {rest.length ? <section><h2>Examples</h2><ul>{rest.map(door)}</ul></section> : null}
+      {lessons.length ? <section class="lessons"><h2>Lessons</h2><ul>{lessons.map(door)}</ul></section> : null}
     </div>
   </main>;
 }
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** The door to systems that run. A cluster is asked only when the user wants it. */
 function Running() {
@@ -130,11 +141,12 @@ function Stale() {
 
 function Work() {
   const e = s.sound.value?.experiment, lesson = e?.doc && (s.source.value?.name.includes('lesson-') || e.name.startsWith('lesson-'));
-  return <main class="work" data-pane={s.pane.value}>
+  return <main class={'work' + (s.wide.value ? ' wide-graph' : '')} data-pane={s.pane.value}>
     <nav class="panes" aria-label="Parts of the page">{(['graph', 'side', 'charts'] as const).map(p => <button type="button" key={p} aria-pressed={s.pane.value === p} onClick={() => { s.pane.value = p; }}>{{ graph: 'Graph', side: 'Details', charts: 'Charts' }[p]}</button>)}</nav>
-    <div class="left"><Canvas /><div class="below"><Scrubber /><Charts /></div></div>
+    <div class="left">{s.wide.value ? <button type="button" class="unfold" onClick={() => { s.wide.value = false; }}>‹ Details</button> : null}<Canvas /><div class="below"><Scrubber /><Charts /></div></div>
     <aside class="side" aria-label="Details and file">
       <div class="tabs" role="tablist" aria-label="Side">{(['details', 'file', ...(lesson ? ['lesson' as const] : [])] as const).map(t => <button type="button" role="tab" id={'tab-' + t} key={t} aria-selected={s.tab.value === t} aria-controls={'panel-' + t} onClick={() => { s.tab.value = t; }}>{{ details: 'Details', file: 'File', lesson: 'Lesson' }[t]}</button>)}</div>
+      <button type="button" class="plain fold" title="The graph and the charts take its place" onClick={() => { s.wide.value = true; }}>Hide ›</button>
       <div role="tabpanel" id="panel-details" aria-labelledby="tab-details" class="sheet" tabIndex={0} hidden={s.tab.value !== 'details'}><Details /></div>
       <div role="tabpanel" id="panel-file" aria-labelledby="tab-file" class="filesheet" hidden={s.tab.value !== 'file'}><File /></div>
       {lesson ? <div role="tabpanel" id="panel-lesson" aria-labelledby="tab-lesson" class="sheet" tabIndex={0} hidden={s.tab.value !== 'lesson'}><Lesson /></div> : null}
@@ -163,6 +175,12 @@ function File() {
   </>;
 }
 
+/** When faults acted, in percent of the time that the slider leads through. */
+function windows(r: api.RunView, f: Frames): [number, number][] {
+  const first = f.time(0), length = f.time(f.count - 1) - first, place = (t: number): number => Math.min(Math.max(100 * (t - first) / length, 0), 100);
+  return length > 0 ? r.faults.flatMap(x => x.from === null || x.error ? [] : [[place(x.from), x.to === null ? 100 : place(x.to)] as [number, number]]).filter(([from, to]) => to > from) : [];
+}
+
 function Scrubber() {
   const f = s.frames.value, r = s.run.value;
   void s.arrived.value;
@@ -174,7 +192,8 @@ function Scrubber() {
       if (s.looking.value === null || s.looking.value >= f.next - 1) s.looking.value = f.first;
       s.playing.value = f.count <= 60 ? 4 : f.count <= 300 ? 15 : 60;
     }}>{s.playing.value ? '❚❚' : '▶'}</button> : <button type="button" aria-pressed={live} onClick={() => { s.looking.value = null; }}>● Live</button>}
-    <input type="range" aria-label="Second" aria-valuetext={clock(s.now.value)} min={f.first} max={f.next - 1} value={at} onInput={e => { s.playing.value = 0; s.looking.value = Number(e.currentTarget.value); }} />
+    <div class="when"><div class="windows">{windows(r, f).map(([from, to], i) => <i key={i} style={{ left: from + '%', width: to - from + '%' }} />)}</div>
+      <input type="range" aria-label="Second" aria-valuetext={clock(s.now.value)} min={f.first} max={f.next - 1} value={at} onInput={e => { s.playing.value = 0; s.looking.value = Number(e.currentTarget.value); }} /></div>
     <output>{clock(s.now.value)}</output>
     {s.acting.value.length ? <span class="acting" title={s.acting.value.map(x => x.label).join(', ')}>⚡ {s.acting.value.length === 1 ? s.acting.value[0]!.label : `${s.acting.value.length} faults`}</span> : null}
     {s.acting.value.length === 0 && r.faults.some(x => x.from !== null && !x.error) ? <span class="soft minor"><i class="shade" />faults acted</span> : null}

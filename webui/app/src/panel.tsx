@@ -39,11 +39,12 @@ function Overview() {
     <Changes />
     {e?.doc ? <><h3>About</h3><Doc text={e.doc} /></> : null}
     <Requests />
-    <SendOne />
+    {s.run.value?.sends ? <SendOne /> : null}
     <AddService />
     <EditExperiment />
     <EditChecks />
     <PlannedFaults all change={changeFault} />
+    {s.run.value?.sends ? null : <SendOne />}
     <Services />
   </>;
 }
@@ -65,6 +66,9 @@ function changeFault(f: PlannedFault): void {
   setTimeout(() => document.querySelector<HTMLElement>('[data-part=break] select')?.focus(), 50);
 }
 
+/** The figures of a service or a call in a line. */
+const inShort = (r: number, errors: number, p99?: number): string => r === 0 ? 'no requests' : Number.isNaN(r) ? '–' : `${rate(r)} · ${percent(errors)}${p99 === undefined ? '' : ` · p99 ${seconds(p99)}`}`;
+
 /** The list that mirrors the graph, for screen readers and for those who prefer lists. */
 function Services() {
   const g = s.graph.value, names = g?.nodes.map(n => n.name).filter(n => n) ?? [], few = names.length <= 12;
@@ -74,7 +78,7 @@ function Services() {
   return <details class="mirror" open={few} onToggle={e => setOpen(e.currentTarget.open)}>
     <summary>All {names.length === 1 ? 'services: 1' : `${names.length} services`}</summary>
     {open || few ? <ul>{names.map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
-      <span>{f ? `${rate(f.service(i, n, S.rate))} · ${percent(f.service(i, n, S.errors))} · p99 ${seconds(f.service(i, n, S.p99))}` : ''}</span></li>)}</ul> : null}
+      <span>{f ? inShort(f.service(i, n, S.rate), f.service(i, n, S.errors), f.service(i, n, S.p99)) : ''}</span></li>)}</ul> : null}
   </details>;
 }
 
@@ -117,7 +121,7 @@ function Changes() {
 export function Why({ of }: { of: Result }) {
   const x = of.explanation;
   if (!x?.lines.length) return null;
-  return <section data-part="why"><h3>Why</h3>{x.trouble ? <ul class="moments">{x.lines.map((l, i) => <li key={i}><Moment at={l.at} /><span>{l.text}</span></li>)}</ul> : x.lines.map((l, i) => <p key={i}>{l.text}</p>)}</section>;
+  return <section data-part="why"><h3>Why</h3>{x.trouble ? <ul class="moments">{x.lines.map((l, i) => <li key={i}>{i > 0 && x.lines[i - 1]!.at === l.at ? <span /> : <Moment at={l.at} />}<span>{l.text}</span></li>)}</ul> : x.lines.map((l, i) => <p key={i}>{l.text}</p>)}</section>;
 }
 
 /** The alerts that a Prometheus saw fire, with the faults that came first. */
@@ -197,17 +201,20 @@ function Service({ name }: { name: string }) {
   if (!g || at < 0) return <><Heading>{name}</Heading><p class="note">There is no such service any more.</p></>;
   const names = (list: number[]): string[] => list.map(n => g.nodes[n]!.name);
   const calls = names(g.edges.filter(e => e.from === at).map(e => e.to)), callers = names(g.edges.filter(e => e.to === at).map(e => e.from));
+  // What runs is there to be broken; a file is changed first.
+  const breaking = <Break key={'break' + (s.changing.value?.index ?? '')} service={name} caller="" />;
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
     <Around name={name} />
-    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ...(workers ? [['workers', String(workers * (Number(service?.['replicas']) || 1))] as [string, string]] : []), ['answering', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
+    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ...(workers ? [['workers', String(workers * (Number(service?.['replicas']) || 1))] as [string, string]] : []), ['up', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
+    {s.breakable.value ? breaking : null}
     <SendOne service={name} />
     <Requests service={name} />
     <Log service={name} />
     <EditService name={name} service={service} />
     <PlannedFaults service={name} change={changeFault} />
-    <Break key={'break' + (s.changing.value?.index ?? '')} service={name} caller="" />
+    {s.breakable.value ? null : breaking}
     <h3>Calls</h3>
     <Links list={callers.map(c => [c, name])} empty="nobody calls it" /><Links list={calls.map(c => [name, c])} empty="it calls nobody" />
     {service ? <><h3>Described as</h3><Tree value={service} /></> : null}
@@ -218,20 +225,22 @@ function Links({ list, empty }: { list: [string, string][]; empty: string }) {
   const f = s.frames.value, i = s.current.value;
   if (!list.length) return <p class="soft">{empty}</p>;
   return <ul class="links">{list.map(([a, b]) => <li key={a + '>' + b}>{a === '' ? <span>clients → {b}</span> : <button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'edge', from: a, to: b }; }}>{a} → {b}</button>}
-    <span>{f && a !== '' ? `${rate(f.edge(i, edgeKey(a, b), E.rate))} · ${percent(f.edge(i, edgeKey(a, b), E.errors))}` : ''}</span></li>)}</ul>;
+    <span>{f && a !== '' ? inShort(f.edge(i, edgeKey(a, b), E.rate), f.edge(i, edgeKey(a, b), E.errors)) : ''}</span></li>)}</ul>;
 }
 
 const breakerWords = ['closed', 'half-open', 'open'];
 
 function Call({ from, to }: { from: string; to: string }) {
   const f = s.frames.value, i = s.current.value, key = edgeKey(from, to), breaker = f ? f.edge(i, key, E.breaker) : NaN;
+  const breaking = <Break key={'break' + (s.changing.value?.index ?? '')} service={to} caller={from} />;
   return <>
     <Heading line={lineOf(from)}>{from} → {to}</Heading>
     {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p50', seconds(f.edge(i, key, E.p50))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === to && (x.caller ?? '') === from)} title="Faults on it" />
+    {s.breakable.value ? breaking : null}
     <EditCall from={from} to={to} />
     <PlannedFaults service={to} caller={from} change={changeFault} />
-    <Break key={'break' + (s.changing.value?.index ?? '')} service={to} caller={from} />
+    {s.breakable.value ? null : breaking}
     <h3>Ends</h3>
     <ul class="links">{[from, to].map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button></li>)}</ul>
   </>;
@@ -249,20 +258,20 @@ function Group({ id }: { id: string }) {
     <p class="row"><button type="button" class="primary" onClick={() => { s.openGroup(id, true); s.selected.value = null; }}>Open the group</button><Within inside={box.inside} /></p>
     <h3>{f ? 'Its services, the worst first' : 'Its services'}</h3>
     <ul class="links">{members.slice(0, 400).map(n => <li key={n}><button type="button" class="plain" onClick={() => { s.selected.value = { kind: 'service', name: n }; }}>{n}</button>
-      <span>{f ? `${rate(of(n, S.rate))} · ${percent(of(n, S.errors))} · p99 ${seconds(of(n, S.p99))}` : ''}</span></li>)}</ul>
+      <span>{f ? inShort(of(n, S.rate), of(n, S.errors), of(n, S.p99)) : ''}</span></li>)}</ul>
     {members.length > 400 ? <p class="soft">… and {members.length - 400} more: find them by name.</p> : null}
   </>;
 }
 
 /** The open groups that something is part of. */
 function Within({ inside }: { inside: { id: string; name: string }[] }) {
-  return <>{inside.slice(-2).map(g => <button type="button" key={g.id} onClick={() => s.openGroup(g.id, false)}>Close {g.name}</button>)}</>;
+  return <>{inside.slice(-2).map(g => <button type="button" key={g.id} onClick={() => s.openGroup(g.id, false)}>Close the group {g.name}</button>)}</>;
 }
 
 /** How much of a large graph is drawn around a service. */
 function Around({ name }: { name: string }) {
   const now = s.around.value, inside = s.drawn.value.boxes.find(b => b.id === 'node ' + name)?.inside ?? [];
-  if ((s.graph.value?.nodes.length ?? 0) < 10) return null;
+  if ((s.graph.value?.nodes.length ?? 0) < 20) return null;
   return <p class="row around"><label>In the graph <select value={now?.name === name ? String(now.hops) : ''} onChange={e => { const v = e.currentTarget.value; s.around.value = v === '' ? null : { name, hops: Number(v) }; }}>
     <option value="">all services</option>{[1, 2, 3].map(h => <option key={h} value={String(h)}>{h === 1 ? '1 call around it' : `${h} calls around it`}</option>)}</select></label><Within inside={inside} /></p>;
 }

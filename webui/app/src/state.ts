@@ -28,6 +28,8 @@ export const selected = signal<Selected>(null);
 export const query = signal('');
 export const tab = signal<'details' | 'file' | 'lesson'>('details');
 export const pane = signal<'graph' | 'side' | 'charts'>('graph');
+/** Whether the panel beside the graph is hidden. */
+export const wide = signal(false);
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
@@ -48,6 +50,8 @@ export const guess = signal<Record<string, boolean>>({});
 export const outcomes = signal<Record<string, api.CheckResult[]>>({});
 
 export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
+/** What is open, in words: a text that is in no file is called as its experiment. */
+export const sourceName = computed(() => source.value?.kind === 'text' ? sound.value?.experiment?.name ?? sound.value?.system?.name ?? 'a new system' : source.value?.name.replace(/^example /, '') ?? '');
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
 export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
 /** The part of the graph that is not hidden. */
@@ -345,7 +349,7 @@ effect(() => {
   document.documentElement.classList.toggle('presenting', presenting.value);
   localStorage.setItem('presenting', presenting.value ? 'yes' : 'no');
 });
-effect(() => { document.title = (dirty.value ? '● ' : '') + (source.value ? source.value.name + ' – ' : '') + 'MicroSim'; });
+effect(() => { document.title = (dirty.value ? '● ' : '') + (source.value ? sourceName.value + ' – ' : '') + 'MicroSim'; });
 addEventListener('beforeunload', e => { if (dirty.value) e.preventDefault(); });
 
 // Plays the frames of a run that is over, at a pace.

@@ -23,6 +23,37 @@ async function part(page, field, values, button) {
   await at.getByRole('button', { name: button, exact: true }).click();
 }
 
+/** What a hand does with a mouse: presses where something is in sight, drags the plug of a service, types where it has clicked. */
+function mouse(page) {
+  /** Where the middle of something is, once it stands still: boxes of the graph are put elsewhere, and made anew. */
+  const middle = async at => {
+    for (let before = null; ; await page.waitForTimeout(30)) {
+      const b = await at.boundingBox();
+      if (b && before && b.x === before.x && b.y === before.y) return { x: b.x + b.width / 2, y: b.y + b.height / 2 };
+      before = b;
+    }
+  };
+  const node = name => page.locator(`.node[data-node=${name}]`);
+  const click = async at => { await at.waitFor(); await at.click({ trial: true }); const { x, y } = await middle(at); await page.mouse.click(x, y); };
+  return {
+    click,
+    async type(at, text) { await click(at); await page.mouse.click(...Object.values(await middle(at)), { clickCount: 3 }); await page.keyboard.type(text); },
+    /** Ends on a service, or at a point; a key that is pressed on the way gives it up. */
+    async drag(from, to, key) {
+      const start = await middle(node(from));
+      await page.mouse.move(start.x, start.y);
+      const plug = await middle(node(from).locator('.plug'));
+      await page.mouse.move(plug.x, plug.y);
+      await page.mouse.down();
+      const end = typeof to === 'string' ? await middle(node(to)) : to;
+      for (let n = 1; n <= 5; n++) await page.mouse.move(plug.x + (end.x - plug.x) * n / 5, plug.y + (end.y - plug.y) * n / 5);
+      if (typeof to === 'string' && to !== from && !key) await page.waitForSelector(`.node[data-node=${to}].aim`);
+      if (key) await page.keyboard.press(key);
+      await page.mouse.up();
+    },
+  };
+}
+
 test('work, sizes, load, checks and faults are set in the panel, and only their lines change', async t => {
   const { page, file } = await shown(t, ['-f', 'two.yaml']);
   await page.click('[data-node=db]');
@@ -129,6 +160,80 @@ test('from nothing by keyboard alone: made, saved, played in virtual time and on
   await press(button('■ Stop'));
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   assert.equal(await page.locator('.dirty').count(), 0);
+  quiet(page);
+});
+
+test('from nothing by mouse alone: drawn, set, played in virtual time and on this machine, broken and mended', async t => {
+  const { page, w } = await shown(t, ['-f', 'new.yaml'], undefined, '');
+  const { click, drag, type } = mouse(page);
+  const button = (name, within = page) => within.getByRole('button', { name, exact: true });
+  const saved = () => readFileSync(join(w.dir, 'new.yaml'), 'utf8');
+  await page.waitForSelector('[data-node=web]');
+  await page.locator('.first').getByText('This is a system of one service').waitFor();
+  await click(button('Save'));
+  await page.getByText('Saved to new.yaml.').waitFor();
+  const empty = saved();
+
+  // A service from the button, and one that comes with a call which ends where nothing is. A name is typed, the rest is the mouse.
+  const renamed = async (was, name) => {
+    await page.waitForSelector(`.node[data-node=${was}].chosen`);
+    await page.waitForFunction(was => { const f = document.activeElement; return f?.closest('[data-part=edit-service]') && f.value === was && f.selectionStart === 0 && f.selectionEnd === was.length; }, was);
+    await page.keyboard.type(name);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector(`.node[data-node=${name}].chosen`);
+  };
+  await click(button('+ Service'));
+  await renamed('service', 'db');
+  const web = await page.locator('.node[data-node=web]').boundingBox();
+  await drag('web', { x: web.x + web.width + 120, y: web.y + web.height + 160 });
+  await renamed('service', 'cart');
+  await drag('cart', 'db');
+  await page.getByRole('heading', { name: 'cart → db' }).waitFor();
+  // A call that ends on its own service, and one that is given up, draw nothing.
+  await drag('cart', 'cart');
+  await drag('web', 'db', 'Escape');
+
+  // The fields of a call, of a service and of the load.
+  await click(page.locator('[data-field=timeout] summary'));
+  await type(page.locator('[data-field=timeout]').getByLabel('time', { exact: true }), '700ms');
+  await click(page.locator('[data-field=timeout]').getByRole('button', { name: 'Set' }));
+  await page.locator('[data-field=timeout] summary').getByText('700ms').waitFor();
+  await click(page.locator('.node[data-node=db]'));
+  await click(page.locator('[data-field=work] summary'));
+  await type(page.locator('[data-field=work]').getByLabel('sleep', { exact: true }), '8ms');
+  await click(page.locator('[data-field=work]').getByRole('button', { name: 'Change' }));
+  await page.locator('[data-field=work] summary').getByText('sleep 8ms').waitFor();
+  await click(button('Back to the whole system'));
+  await click(page.locator('[data-field=phase-0] summary'));
+  await type(page.locator('[data-field=phase-0]').getByLabel('rate', { exact: true }), '40');
+  await click(page.locator('[data-field=phase-0]').getByRole('button', { name: 'Change' }));
+  await page.locator('[data-field=phase-0] summary').getByText('rate 40').waitFor();
+  await serious(page);
+  await shot(page, 'mouse');
+
+  await click(button('▶ Play'));
+  await page.waitForSelector('[aria-label="Play back"], [aria-label=Pause]', { timeout: 30000 });
+  await page.selectOption('[aria-label="Where to play"]', 'local');
+  await click(button('▶ Play'));
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  await click(page.locator('.node[data-node=db]'));
+  await page.locator('[data-part=break] select').selectOption('error');
+  await click(button('Add the fault'));
+  await page.waitForSelector('[data-fault=by-hand-error-db].acts');
+  const legend = want => page.waitForFunction(text => document.querySelector('[data-chart=errors] .legend')?.textContent.includes(text), want, { timeout: 15000 });
+  await legend('errors 100 %');
+  await page.locator('.node[data-node=db] .badges .fault').waitFor();
+  await click(button('Take back'));
+  await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
+  await legend('errors 0 %');
+  await click(button('■ Stop'));
+  await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
+  await click(button('Save'));
+  await page.waitForFunction(() => !document.querySelector('.dirty'));
+
+  // What was set is there, and of what was there before only the rate has another value.
+  assert.deepEqual(only(saved(), empty), ['    calls: [cart]', '  - name: db', '    work: {sleep: 8ms}', '  - name: cart', '    calls: [{to: db, timeout: 700ms}]', '  rate: 40']);
+  assert.deepEqual(only(empty, saved()), ['  rate: 20']);
   quiet(page);
 });
 

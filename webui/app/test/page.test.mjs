@@ -306,7 +306,7 @@ test('one request over all services, and two runs side by side', async t => {
   const rows = page.locator('[data-part=waterfall] tbody tr');
   await rows.first().waitFor();
   const who = await rows.locator('th').allInnerTexts();
-  assert.ok(who[0].startsWith('load') && who.some(w => w.startsWith('pricing/1')) && who.some(w => w.startsWith('-> ')), who.join('; '));
+  assert.ok(who[0].startsWith('load') && who.some(w => w.startsWith('pricing/1')) && who.some(w => w.startsWith('→ ')), who.join('; '));
   // No bar leaves its track, and what is below began no earlier.
   const tracks = await page.locator('.track i').evaluateAll(bars => bars.map(b => [b.getBoundingClientRect().left, b.getBoundingClientRect().right, b.parentElement.getBoundingClientRect().left, b.parentElement.getBoundingClientRect().right]));
   for (const [left, right, from, to] of tracks) assert.ok(left >= from - 1 && right <= to + 3, `a bar from ${left} to ${right} in ${from} to ${to}`);

@@ -54,6 +54,8 @@ func prepare(ctx context.Context, t *topology.Service, seed uint64, own bool) (u
 		return prepareMemcached(ctx, t, seed)
 	case topology.MongoDB:
 		return prepareMongo(ctx, t, seed)
+	case topology.Kafka:
+		return prepareKafka(ctx, t)
 	default:
 		return nil, fmt.Errorf("there is no driver of kind %s", t.Kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"sync"
@@ -284,4 +285,40 @@ func TestGroupsRebalance(t *testing.T) {
 			t.Errorf("after it has left, it is told %d", got)
 		}
 	})
+}
+
+// The messages of batches are counted from the place that was asked for; what brokers cut
+// off at the end, and marks of transactions, are none.
+func TestMessagesInBatches(t *testing.T) {
+	batch := func(first int64, n int) (b []byte) {
+		messages := make([]store.Message, n)
+		for i := range messages {
+			messages[i] = store.Message{Offset: first + int64(i), Value: []byte("x")}
+		}
+		return appendBatch(nil, messages, time.UnixMilli(0))
+	}
+	two := append(batch(5, 3), batch(8, 2)...)
+	marks := batch(5, 3)
+	marks[checked+1] |= control
+	for _, tt := range []struct {
+		b    []byte
+		from int64
+		want int
+	}{{nil, 0, 0}, {two, 0, 5}, {two, 6, 4}, {two, 8, 2}, {two, 9, 1}, {two, 10, 0}, {two[:len(two)-1], 0, 3}, {two[:10], 0, 0}, {marks, 0, 0}} {
+		if got := messagesIn(tt.b, tt.from); got != tt.want {
+			t.Errorf("%d bytes from %d: %d messages, want %d", len(tt.b), tt.from, got, tt.want)
+		}
+	}
+}
+
+// A client that says of a small batch that it has many messages is not counted, and what it
+// sends is read no further.
+func TestCountsAreBound(t *testing.T) {
+	r := produceRequest(0)
+	binary.BigEndian.PutUint32(r.Topics[0].Partitions[0].Records[checked+2:], 1<<31-1)
+	e := NewExchange(intake.NewBudget(1 << 20))
+	err := e.Asks(bytes.NewReader(message(r, 7)), func(op topology.Operation) { t.Errorf("%s was counted", op) })
+	if !errors.Is(err, errLost) {
+		t.Errorf("it ends with %v", err)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-
 )
 
 // A place is where a look at all documents goes on. Its number is the cursor that a client

@@ -151,6 +151,8 @@ type ServiceStatus struct {
 	Image    string   `json:"image,omitempty"`
 	// Runtime is the program that serves the service, if it is not the agent.
 	Runtime topology.RuntimeName `json:"runtime,omitempty"`
+	// Engine is what answers the operations of a data store.
+	Engine topology.Engine `json:"engine,omitempty"`
 	// Own is set if the image is one of the file, whose program is not of this project.
 	Own bool `json:"own,omitempty"`
 	// URL is where a program answers that is not of this project, outside of the
@@ -189,6 +191,10 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		}
 		if r, other := service.Foreign(); other {
 			status.Runtime = r.Name
+		}
+		if service.Kind.IsStore() {
+			status.Engine = service.StoreSettings().Engine
+			status.Endpoint = fmt.Sprintf("%s://%s.%s", service.Kind, service.Name, d.Namespace())
 		}
 		deployment := deployments[service.Name]
 		if service.URL != "" {

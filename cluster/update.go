@@ -121,6 +121,9 @@ func (d *Deployment) clientAsStarted(ctx context.Context) (*kubeapi.Client, erro
 			return nil, err
 		}
 	}
+	if image, policy := manifest.StoreImageOf(list.Items); image != "" {
+		c.Config.StoreImage = func(context.Context) (string, corev1.PullPolicy, error) { return image, policy, nil }
+	}
 	c.Config.RuntimeImage = d.runtimeImages(list.Items)
 	return &c, nil
 }

@@ -170,7 +170,7 @@ func judgeArchive(r *release, e *krewPlatform, p platform) []error {
 		}
 		installed[path.Join(f.To, path.Base(f.From))] = true
 	}
-	for _, want := range []string{"LICENSE", e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64"} {
+	for _, want := range []string{"LICENSE", e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64", "microsim-store-linux-amd64", "microsim-store-linux-arm64"} {
 		if !installed[want] {
 			problems = append(problems, fmt.Errorf("%q is not installed", want))
 		}

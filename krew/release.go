@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,8 +18,8 @@ import (
 // A platform is one that the plugin is built for, in Go's words.
 type platform struct{ os, arch string }
 
-// platforms are those that an archive is made for. The agent runs in containers,
-// so it is built for Linux alone.
+// platforms are those that an archive is made for. The agent and microsim-store run in
+// containers, so they are built for Linux alone.
 func platforms() []platform {
 	return []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"}}
 }
@@ -32,9 +34,13 @@ func (p platform) plugin() string {
 	return "kubectl-microsim"
 }
 
-// agent is the name under which the plugin looks for the agent of an
-// architecture beside itself.
-func (p platform) agent() string { return "microsim-agent-" + p.os + "-" + p.arch }
+// beside are the names under which the plugin looks for the programs for pods of an
+// architecture beside itself, by the commands that they are built from.
+func (p platform) beside() map[string]string {
+	return map[string]string{
+		"./cmd/microsim-agent": "microsim-agent-" + p.os + "-" + p.arch, "./cmd/microsim-store": "microsim-store-" + p.os + "-" + p.arch,
+	}
+}
 
 // archive is the name of a platform's archive. Windows has a program for zip.
 func (p platform) archive() string {
@@ -78,8 +84,10 @@ func (r *release) make(ctx context.Context) error {
 		}
 	}
 	for _, p := range agentPlatforms() {
-		if err := r.build(ctx, r, "./cmd/microsim-agent", p, filepath.Join(programs, p.agent())); err != nil {
-			return err
+		for command, name := range p.beside() {
+			if err := r.build(ctx, r, command, p, filepath.Join(programs, name)); err != nil {
+				return err
+			}
 		}
 	}
 	sums := map[string]string{}
@@ -104,7 +112,9 @@ func (r *release) pack(ctx context.Context, programs string, p platform) (string
 	}
 	members := []member{{p.plugin(), program, 0o755}}
 	for _, a := range agentPlatforms() {
-		members = append(members, member{a.agent(), filepath.Join(programs, a.agent()), 0o755})
+		for _, name := range slices.Sorted(maps.Values(a.beside())) {
+			members = append(members, member{name, filepath.Join(programs, name), 0o755})
+		}
 	}
 	members = append(members, member{"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644})
 	to := filepath.Join(r.out, p.archive())

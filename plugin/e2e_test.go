@@ -130,7 +130,7 @@ func (k *onKind) leaving(run func(*onKind)) {
 
 func TestOnKind(t *testing.T) {
 	k := newOnKind(t)
-	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases(), pushCases(), programCases()) {
+	for _, test := range slices.Concat(systemCases(), faultCases(), loadCases(), fileCases(), accessCases(), troubleCases(), detachCases(), pushCases(), programCases(), storeCases()) {
 		t.Run(test.name, func(t *testing.T) {
 			in := &onKind{t: t, env: k.env, Sandbox: k.Sandbox}
 			// Leftovers of a failure must not make other tests fail.

@@ -4,22 +4,28 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // Build plans the objects of a system for a place. It brings the images of the runtimes
-// to the nodes that the system needs.
+// and of data stores to the nodes that the system needs.
 func Build(ctx context.Context, c *kubeapi.Client, system *topology.System, seed uint64, place *Target) ([]Object, error) {
 	images, err := runtimeImages(ctx, c, system)
+	if err != nil {
+		return nil, fmt.Errorf("planning system %q: %w", system.Name, err)
+	}
+	storeImage, storePolicy, err := storeImage(ctx, c, system)
 	if err != nil {
 		return nil, fmt.Errorf("planning system %q: %w", system.Name, err)
 	}
 	return manifest.Build(system, manifest.Options{
 		Namespace: place.Namespace, CreateNamespace: place.Ours, Image: c.Config.Image, PullPolicy: c.Config.PullPolicy,
 		Seed: seed, Token: place.Token, ServiceSpec: c.Config.ServiceSpec, PodMonitor: place.Monitored,
-		AgentArgs: c.Config.AgentArgs, RuntimeImages: images,
+		AgentArgs: c.Config.AgentArgs, RuntimeImages: images, StoreImage: storeImage, StorePullPolicy: storePolicy,
 	})
 }
 
@@ -39,6 +45,14 @@ func runtimeImages(ctx context.Context, c *kubeapi.Client, system *topology.Syst
 		images[r.Name] = reference
 	}
 	return images, nil
+}
+
+// storeImage is that of microsim-store, if the system needs it.
+func storeImage(ctx context.Context, c *kubeapi.Client, system *topology.System) (string, corev1.PullPolicy, error) {
+	if !manifest.UsesStores(system) || c.Config.StoreImage == nil {
+		return "", "", nil
+	}
+	return c.Config.StoreImage(ctx)
 }
 
 // BuildFor is build for this very cluster, with what it knows.

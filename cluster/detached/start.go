@@ -28,6 +28,8 @@ type Launch struct {
 	Image      string
 	Args       func(namespace string) []string
 	pullPolicy corev1.PullPolicy
+	// StoreImage is that of microsim-store, if the system needs it.
+	StoreImage string
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -109,7 +111,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 	}
 	d := &manifest.Detached{
 		Name: e.Name, Namespace: place.Namespace, Document: l.Document, Image: l.Image, Args: l.Args(place.Namespace), PullPolicy: l.pullPolicy,
-		Arch: l.Arch, AtMost: l.AtMost,
+		Arch: l.Arch, AtMost: l.AtMost, StoreImage: l.StoreImage,
 		Rights: manifest.Rights{System: e.System.Name, Pods: manifest.DeletesPods(e)},
 	}
 	if l.LoadPods {

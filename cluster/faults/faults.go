@@ -23,6 +23,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/program"
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -69,9 +70,11 @@ func callersFor(system *topology.System, f *fault.Fault) (callers []string) {
 	})
 }
 
+// inService reports whether the fault acts inside a service or a data store, which is told
+// of it through its control.
 func (in *Injection) inService() bool {
 	entry, _ := fault.Lookup(in.Fault.Type)
-	return entry.Layer == fault.InService
+	return entry.Layer == fault.InService || entry.Layer == fault.InStore
 }
 
 // Expired reports whether the deadline of the fault is over.
@@ -104,7 +107,7 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	}
 	entry, _ := fault.Lookup(f.Type)
 	switch {
-	case entry.Layer == fault.InService:
+	case entry.Layer == fault.InService, entry.Layer == fault.InStore:
 	case Momentary(f.Type):
 	case order.Takes(f.Type):
 	default:
@@ -123,7 +126,7 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	case t.From != "" && system.Service(t.From) == nil:
 		return fmt.Errorf("fault %q: there is no service %q in system %q that could call %q", f.Label(), t.From, system.Name, t.Service)
 	}
-	if err := program.Can(service, system.Service(t.From), f); err != nil {
+	if err := cmp.Or(store.Can(service, f), program.Can(service, system.Service(t.From), f)); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
 	switch {

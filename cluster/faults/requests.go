@@ -24,6 +24,8 @@ func (inst *Instance) Do(req *http.Request, service string) (*http.Response, err
 	switch s := inst.System().Service(service); {
 	case s == nil:
 		return nil, fmt.Errorf("there is no service %q in system %q", service, inst.System().Name)
+	case s.Kind.IsStore():
+		return nil, fmt.Errorf("reaching service %q: it is a data store of kind %s, which speaks its own protocol; send the request to a service that calls it, or connect to it through 'kubectl port-forward'", service, s.Kind)
 	case s.URL != "":
 		return nil, fmt.Errorf("reaching service %q: its url %s is not in the cluster, so the API server does not lead there; send the request to a service that calls it", service, s.URL)
 	}
@@ -114,7 +116,7 @@ func (inst *Instance) Connected(ctx context.Context) error {
 			return false
 		}
 		_, other := s.Foreign()
-		return other || !s.ObeysContract()
+		return other || s.Kind.IsStore() || !s.ObeysContract()
 	})
 	return watch.AwaitConnected(ctx, pods, inst.unreachable)
 }

@@ -24,16 +24,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// Repository is the name of the agent's image on the nodes that it is loaded
-// into, RunnerRepository that of the plugin's. No registry has them.
+// Repository is the name of the agent's image on the nodes that it is loaded into,
+// StoreRepository that of the program for data stores, RunnerRepository that of the
+// plugin's. No registry has them.
 const (
 	Repository       = "microsim.dev/agent"
+	StoreRepository  = "microsim.dev/store"
 	RunnerRepository = "microsim.dev/runner"
 )
 
-// program is where the agent is in its image, runner where the plugin is.
+// program is where the agent is in its image, stores where the program for data stores is,
+// and runner where the plugin is.
 const (
 	program = "/microsim-agent"
+	stores  = "/microsim-store"
 	runner  = "/kubectl-microsim"
 )
 
@@ -44,6 +48,8 @@ type Agent struct {
 	// Runner is set where it is not for the agent's image, but for that of the
 	// plugin, which runs experiments in a cluster.
 	Runner bool
+	// Stores is set where it is for the image of data stores and their callers.
+	Stores bool
 	// Command comes before the arguments of microsim-agent: a plugin that is
 	// its own agent wants the word agent there.
 	Command []string
@@ -56,39 +62,55 @@ type Agent struct {
 // for Linux on the architecture is taken. Where the plugin is a link, as krew
 // makes one, the place that it leads to counts.
 func Find(plugin, arch string) (*Agent, error) {
+	return find(plugin, "microsim-agent", arch, "--image", false)
+}
+
+// FindStores looks for the program that serves data stores and their callers, as Find does
+// for the agent: microsim-store-linux-ARCH or microsim-store beside the plugin, and else
+// the plugin itself.
+func FindStores(plugin, arch string) (*Agent, error) {
+	return find(plugin, "microsim-store", arch, "MICROSIM_STORE_IMAGE", true)
+}
+
+func find(plugin, called, arch, flag string, stores bool) (*Agent, error) {
 	plugin, err := filepath.EvalSymlinks(plugin)
 	if err != nil {
-		return nil, fmt.Errorf("finding microsim-agent for linux/%s beside the plugin: %w", arch, err)
+		return nil, fmt.Errorf("finding %s for linux/%s beside the plugin: %w", called, arch, err)
 	}
 	dir := filepath.Dir(plugin)
 	var tried []error
 	for _, a := range []Agent{
-		{Path: filepath.Join(dir, "microsim-agent-linux-"+arch)},
-		{Path: filepath.Join(dir, "microsim-agent")},
+		{Path: filepath.Join(dir, called+"-linux-"+arch)},
+		{Path: filepath.Join(dir, called)},
 		{Path: plugin, Command: []string{"agent"}},
 	} {
 		err := suits(a.Path, arch)
 		if err == nil {
-			a.Arch = arch
+			a.Arch, a.Stores = arch, stores
 			return &a, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			tried = append(tried, err)
 		}
 	}
-	return nil, fmt.Errorf("finding microsim-agent for linux/%s: %w; put the program microsim-agent-linux-%s beside %s, or name an image with --image",
-		arch, errors.Join(tried...), arch, plugin)
+	return nil, fmt.Errorf("finding %s for linux/%s: %w; put the program %s-linux-%s beside %s, or name an image with %s",
+		called, arch, errors.Join(tried...), called, arch, plugin, flag)
 }
 
 // FindAll looks for the agents of all architectures for which there is one
 // beside the plugin.
-func FindAll(plugin string) ([]*Agent, error) {
+func FindAll(plugin string) ([]*Agent, error) { return findAll(plugin, Find) }
+
+// FindAllStores is FindAll for the program that serves data stores and their callers.
+func FindAllStores(plugin string) ([]*Agent, error) { return findAll(plugin, FindStores) }
+
+func findAll(plugin string, find func(plugin, arch string) (*Agent, error)) ([]*Agent, error) {
 	var (
 		found  []*Agent
 		failed error
 	)
 	for _, arch := range architectures() {
-		a, err := Find(plugin, arch)
+		a, err := find(plugin, arch)
 		if err != nil {
 			failed = err
 			continue
@@ -196,8 +218,11 @@ func Build(a *Agent) (*Image, error) {
 	fmt.Fprintf(sum, "%q %q ", a.Command, a.Arch)
 	_, _ = sum.Write(content)
 	repository := Repository
-	if a.Runner {
+	switch {
+	case a.Runner:
 		repository = RunnerRepository
+	case a.Stores:
+		repository = StoreRepository
 	}
 	tag, err := name.NewTag(repository + ":sha256-" + hex.EncodeToString(sum.Sum(nil))[:24])
 	if err != nil {
@@ -208,8 +233,11 @@ func Build(a *Agent) (*Image, error) {
 
 // inside is where the program is in its image.
 func (a *Agent) inside() string {
-	if a.Runner {
+	switch {
+	case a.Runner:
 		return runner
+	case a.Stores:
+		return stores
 	}
 	return program
 }

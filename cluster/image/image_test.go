@@ -153,3 +153,30 @@ func TestRunnersImageIsAnother(t *testing.T) {
 		t.Errorf("for %s: %v", other, err)
 	}
 }
+
+// TestStoresHaveAnImageOfTheirOwn: a plugin that lies alone serves stores itself, and another
+// program never hides behind the agent's name.
+func TestStoresHaveAnImageOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	plugin := pluginIn(t, dir)
+	if _, err := FindStores(plugin, runtime.GOARCH); err == nil || !strings.Contains(err.Error(), "put the program microsim-store-linux-"+runtime.GOARCH+" beside") {
+		t.Errorf("without a program: %v", err)
+	}
+	agentIn(t, dir)
+	program := filepath.Join(dir, "microsim-store")
+	if err := os.Rename(filepath.Join(dir, "microsim-agent"), program); err != nil {
+		t.Fatal(err)
+	}
+	a, err := FindStores(plugin, runtime.GOARCH)
+	if err != nil || !strings.HasSuffix(a.Path, "microsim-store") || !a.Stores {
+		t.Fatalf("found is %+v, %v", a, err)
+	}
+	img, err := Build(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil || len(config.Config.Entrypoint) != 1 || config.Config.Entrypoint[0] != "/microsim-store" || !strings.HasPrefix(img.Tag.String(), StoreRepository+":") {
+		t.Errorf("the image is %s, started by %q, %v", img.Tag, config.Config.Entrypoint, err)
+	}
+}

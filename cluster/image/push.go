@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Push brings the images of the agent for several architectures to a registry,
+// Push brings the images of a program for several architectures to a registry,
 // as one from which each node takes its own, and returns the reference by digest.
 // The credentials are those that `docker login` has left.
 func Push(ctx context.Context, images []*Image, to string) (string, error) {
@@ -26,11 +26,11 @@ func Push(ctx context.Context, images []*Image, to string) (string, error) {
 		return "", err
 	}
 	if err := remote.WriteIndex(ref, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-		return "", fmt.Errorf("pushing the agent's image to %q: %w; log in with docker login, or name another with --push", to, err)
+		return "", fmt.Errorf("pushing an image to %q: %w; log in with docker login, or name another with --push", to, err)
 	}
 	digest, err := index.Digest()
 	if err != nil {
-		return "", fmt.Errorf("computing the digest of the agent's image: %w", err)
+		return "", fmt.Errorf("computing the digest of an image: %w", err)
 	}
 	return ref.Context().Digest(digest.String()).String(), nil
 }
@@ -41,7 +41,7 @@ func indexOf(images []*Image) (v1.ImageIndex, error) {
 	for _, i := range images {
 		config, err := i.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("reading what the agent's image is for: %w", err)
+			return nil, fmt.Errorf("reading what an image is for: %w", err)
 		}
 		entries = append(entries, mutate.IndexAddendum{Add: i.Image, Descriptor: v1.Descriptor{
 			Platform: &v1.Platform{OS: config.OS, Architecture: config.Architecture},

@@ -39,6 +39,9 @@ type Config struct {
 	// RuntimeImage brings the image of a runtime other than the agent to the nodes, and
 	// returns its reference; nil refuses systems that have others.
 	RuntimeImage func(ctx context.Context, name topology.RuntimeName) (string, error)
+	// StoreImage brings the image of microsim-store to the nodes, and returns its reference
+	// and how it is pulled; nil refuses systems with data stores.
+	StoreImage func(ctx context.Context) (string, corev1.PullPolicy, error)
 	// FindImage finds the image, and how it is pulled, for helpers on pods that
 	// are not of a system of ours. It is asked where one has to be made. Where it
 	// is nil, Image is taken.

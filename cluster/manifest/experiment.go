@@ -48,6 +48,8 @@ type Detached struct {
 	Args  []string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// StoreImage is the image of microsim-store, if the system needs it.
+	StoreImage string
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -212,7 +214,7 @@ func (d *Detached) pod() corev1.PodSpec {
 		},
 		Containers: []corev1.Container{{
 			Name: ExperimentContainer, Image: d.Image, ImagePullPolicy: cmp.Or(d.PullPolicy, corev1.PullIfNotPresent), Args: d.Args,
-			Env: []corev1.EnvVar{{Name: "HOME", Value: "/tmp"}},
+			Env: d.environment(),
 			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("64Mi"),
 			}},
@@ -237,4 +239,16 @@ func (d *Detached) pod() corev1.PodSpec {
 		spec.NodeSelector = map[string]string{corev1.LabelArchStable: d.Arch}
 	}
 	return spec
+}
+
+// StoreImageVariable names the image of microsim-store to a program that runs systems.
+const StoreImageVariable = "MICROSIM_STORE_IMAGE"
+
+// environment is that of the program.
+func (d *Detached) environment() []corev1.EnvVar {
+	env := []corev1.EnvVar{{Name: "HOME", Value: "/tmp"}}
+	if d.StoreImage != "" {
+		env = append(env, corev1.EnvVar{Name: StoreImageVariable, Value: d.StoreImage})
+	}
+	return env
 }

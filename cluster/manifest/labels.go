@@ -28,6 +28,9 @@ const (
 	PieceRole      = "results-piece"
 	// RunsAnnotation on the objects of an experiment names its system.
 	RunsAnnotation = "microsim.dev/runs-system"
+	// AgentAnnotation on a Deployment that microsim-store serves names the agent's image,
+	// which helpers need.
+	AgentAnnotation = "microsim.dev/agent-image"
 	// SpecAnnotation on a pod changes with its part of the system, so that pods
 	// follow their file.
 	SpecAnnotation = "microsim.dev/spec"

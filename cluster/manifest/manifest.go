@@ -41,7 +41,12 @@ type Options struct {
 	// RuntimeImages are the references of the images of other runtimes than the agent,
 	// which nodes have: they are not pulled.
 	RuntimeImages map[topology.RuntimeName]string
-	Seed          uint64
+	// StoreImage is the reference of an image whose entry point is microsim-store. Systems
+	// with data stores need it.
+	StoreImage string
+	// StorePullPolicy is IfNotPresent where it is empty.
+	StorePullPolicy corev1.PullPolicy
+	Seed            uint64
 	// AgentArgs are further arguments of the agent that serves.
 	AgentArgs []string
 	// PodMonitor has the operator of Prometheus scrape the system.
@@ -77,7 +82,7 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 			continue
 		case s.Image != "":
 			services = append(services, service(system.Name, s, &o))
-			deployments = append(deployments, deployment(system.Name, s, nil, &o))
+			deployments = append(deployments, deployment(system, s, nil, &o))
 			continue
 		}
 		part, err := o.ServiceSpec(system, s, o.Seed, peers)
@@ -91,7 +96,7 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 			objects = append(objects, specConfig(system.Name, s.Name, part, &o))
 		}
 		services = append(services, service(system.Name, s, &o))
-		deployments = append(deployments, deployment(system.Name, s, part, &o))
+		deployments = append(deployments, deployment(system, s, part, &o))
 	}
 	objects = append(append(objects, services...), deployments...)
 	planned, err := clean(objects)
@@ -111,8 +116,8 @@ func check(system *topology.System, o *Options) error {
 	var problems []error
 	for i := range system.Services {
 		s := &system.Services[i]
-		if s.Kind.IsStore() {
-			problems = append(problems, fmt.Errorf("service %q: data stores, such as of kind %q, do not run on a cluster yet; use --on local or --on virtual", s.Name, s.Kind))
+		if err := checkStore(system, s, o); err != nil {
+			problems = append(problems, fmt.Errorf("service %q: %w", s.Name, err))
 		}
 		if s.URL != "" {
 			if err := s.ReachedFromPods(); err != nil {

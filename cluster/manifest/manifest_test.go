@@ -175,7 +175,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		"store": {func(s *topology.System, _ *Options) {
 			s.Services[1] = topology.Service{Name: s.Services[1].Name, Kind: topology.Redis}
-		}, `"redis"`},
+		}, `service "db": no image of microsim-store`},
 		"digit":      {func(s *topology.System, _ *Options) { s.Services[0].Name = "2cart" }, `"2cart"`},
 		"no service": {func(s *topology.System, _ *Options) { s.Services = nil }, "no services"},
 		"no image":   {func(_ *topology.System, o *Options) { o.Image = "" }, "image"},

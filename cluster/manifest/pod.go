@@ -41,20 +41,22 @@ const (
 )
 
 func service(system string, s *topology.Service, o *Options) *corev1.Service {
+	port := corev1.ServicePort{Name: "http", Port: ServicePort, TargetPort: servingPort(s), Protocol: corev1.ProtocolTCP}
+	if s.Kind.IsStore() {
+		port = storeService(s)
+	}
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: ServiceLabels(system, s.Name)},
 		Spec: corev1.ServiceSpec{
 			Selector: podSelector(system, s.Name),
-			Ports: []corev1.ServicePort{
-				{Name: "http", Port: ServicePort, TargetPort: servingPort(s), Protocol: corev1.ProtocolTCP},
-			},
+			Ports:    []corev1.ServicePort{port},
 		},
 	}
 }
 
-func deployment(system string, s *topology.Service, part []byte, o *Options) *appsv1.Deployment {
-	labels := ServiceLabels(system, s.Name)
+func deployment(system *topology.System, s *topology.Service, part []byte, o *Options) *appsv1.Deployment {
+	labels := ServiceLabels(system.Name, s.Name)
 	var annotations map[string]string
 	if s.ObeysContract() {
 		annotations = map[string]string{
@@ -64,13 +66,17 @@ func deployment(system string, s *topology.Service, part []byte, o *Options) *ap
 			"prometheus.io/path":   control.MetricsPath,
 		}
 	}
+	var own map[string]string
+	if s.Kind.IsStore() || callsStore(system, s) {
+		own = map[string]string{AgentAnnotation: o.Image}
+	}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: o.Namespace, Labels: labels, Annotations: own},
 		Spec: appsv1.DeploymentSpec{
 			Replicas:             ptr(int32(s.Replicas)),
 			RevisionHistoryLimit: ptr(int32(1)),
-			Selector:             &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
+			Selector:             &metav1.LabelSelector{MatchLabels: podSelector(system.Name, s.Name)},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
 				Spec:       podSpec(system, s, part, o),
@@ -80,14 +86,15 @@ func deployment(system string, s *topology.Service, part []byte, o *Options) *ap
 }
 
 // podSpec describes pods that Pod Security's profile "restricted" admits.
-func podSpec(system string, s *topology.Service, part []byte, o *Options) corev1.PodSpec {
+func podSpec(of *topology.System, s *topology.Service, part []byte, o *Options) corev1.PodSpec {
+	system := of.Name
 	pod := corev1.PodSpec{
 		AutomountServiceAccountToken: ptr(false),
 		// Variables for every Service of a namespace would crowd the environment.
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
 		SecurityContext:               podSecurity(),
-		Containers:                    []corev1.Container{container(system, s, part, o)},
+		Containers:                    []corev1.Container{container(of, s, part, o)},
 		// Services that write to files do it here; all else is read-only.
 		Volumes: []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 	}
@@ -101,6 +108,7 @@ func podSpec(system string, s *topology.Service, part []byte, o *Options) corev1
 		MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector: &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
 	}}
+	addServer(&pod, system, s)
 	return pod
 }
 
@@ -120,13 +128,25 @@ func containerSecurity() *corev1.SecurityContext {
 	}
 }
 
-func container(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
-	if s.Image != "" {
-		return programContainer(system, s)
+func container(system *topology.System, s *topology.Service, part []byte, o *Options) corev1.Container {
+	switch r, other := s.Foreign(); {
+	case s.Image != "":
+		return programContainer(system.Name, s)
+	case other:
+		return runtimeContainer(system.Name, s, part, o.RuntimeImages[r.Name])
+	case s.Kind.IsStore():
+		return storeContainer(system.Name, s, part, o)
 	}
-	if r, ok := s.Foreign(); ok {
-		return runtimeContainer(system, s, part, o.RuntimeImages[r.Name])
+	c := agentContainer(system.Name, s, part, o)
+	if callsStore(system, s) {
+		c.Image, c.ImagePullPolicy, c.Args[0] = o.StoreImage, cmp.Or(o.StorePullPolicy, corev1.PullIfNotPresent), callerArg
 	}
+	return c
+}
+
+// agentContainer serves a service with the agent, or a program that takes the same
+// arguments.
+func agentContainer(system string, s *topology.Service, part []byte, o *Options) corev1.Container {
 	c := corev1.Container{
 		Name:            ContainerName,
 		Image:           o.Image,

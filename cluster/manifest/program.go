@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -27,10 +28,14 @@ func BaseURL(s *topology.Service) string {
 	if s.URL != "" {
 		return "http://" + s.Address()
 	}
+	if s.Kind.IsStore() {
+		return fmt.Sprintf("http://%s:%d", s.Name, storePort(s.Kind))
+	}
 	return "http://" + s.Name
 }
 
-// Ports are those that a pod of a service listens on; 0 where there is none.
+// Ports are those that a pod of a service listens on; 0 where there is none. HTTP is that of
+// the requests, which at a data store are in its own protocol.
 type Ports struct{ HTTP, Control int }
 
 // PortsOf returns the ports of a pod, as its container names them.
@@ -38,10 +43,10 @@ func PortsOf(p *corev1.Pod) Ports {
 	var ports Ports
 	for i := range p.Spec.Containers {
 		for _, port := range p.Spec.Containers[i].Ports {
-			switch port.Name {
-			case httpPortName:
+			switch {
+			case port.Name == httpPortName, strings.HasPrefix(port.Name, storePortPrefix):
 				ports.HTTP = int(port.ContainerPort)
-			case controlPortName:
+			case port.Name == controlPortName:
 				ports.Control = int(port.ContainerPort)
 			}
 		}
@@ -69,14 +74,19 @@ func servingPort(s *topology.Service) intstr.IntOrString {
 	return intstr.FromString(httpPortName)
 }
 
-// AgentOf returns the image of the agent that one of the Deployments of a system has,
-// which may be others' as well; empty if none has.
+// AgentOf returns the image of the agent that one of the Deployments of a system has or
+// names, which may be others' as well; empty if none does.
 func AgentOf(deployments []appsv1.Deployment) (image string, policy corev1.PullPolicy) {
 	for i := range deployments {
 		for _, c := range deployments[i].Spec.Template.Spec.Containers {
 			if len(c.Args) > 0 && c.Args[0] == serveArg {
 				return c.Image, c.ImagePullPolicy
 			}
+		}
+	}
+	for i := range deployments {
+		if image := deployments[i].Annotations[AgentAnnotation]; image != "" {
+			return image, "" // nodes that have it keep it
 		}
 	}
 	return "", ""
@@ -87,7 +97,7 @@ func AgentOf(deployments []appsv1.Deployment) (image string, policy corev1.PullP
 func AgentArgsOf(deployments []appsv1.Deployment) []string {
 	for i := range deployments {
 		for _, c := range deployments[i].Spec.Template.Spec.Containers {
-			if len(c.Args) > 0 && c.Args[0] == serveArg {
+			if len(c.Args) > 0 && (c.Args[0] == serveArg || c.Args[0] == callerArg) {
 				return c.Args[min(len(c.Args), 2):]
 			}
 		}

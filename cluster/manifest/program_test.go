@@ -35,7 +35,7 @@ func TestProgramsOfUsersAreConnectedTo(t *testing.T) {
 	s := programs()
 	s.Services[2].Readiness = nil
 	s.Services[2].Liveness = &topology.Probe{}
-	c := container("shop", &s.Services[2], nil, &Options{})
+	c := container(s, &s.Services[2], nil, &Options{})
 	for name, p := range map[string]*corev1.Probe{"startup": c.StartupProbe, "readiness": c.ReadinessProbe, "liveness": c.LivenessProbe} {
 		if p == nil || p.TCPSocket == nil || p.HTTPGet != nil || p.TCPSocket.Port.StrVal != "http" {
 			t.Errorf("the %s probe is %v, want a TCP connect", name, p)
@@ -55,7 +55,7 @@ func TestAURLOfThisMachineIsRefused(t *testing.T) {
 func TestPortsOfPods(t *testing.T) {
 	s := programs()
 	for i, want := range map[int]Ports{0: {HTTP: HTTPPort, Control: ControlPort}, 2: {HTTP: 3000}} {
-		p := &corev1.Pod{Spec: podSpec("shop", &s.Services[i], nil, &Options{})}
+		p := &corev1.Pod{Spec: podSpec(s, &s.Services[i], nil, &Options{})}
 		if got := PortsOf(p); got != want {
 			t.Errorf("%s has ports %+v, want %+v", s.Services[i].Name, got, want)
 		}
@@ -88,7 +88,7 @@ func TestRuntimesHaveOnePort(t *testing.T) {
 		}
 	}
 	db := &s.Services[1]
-	if got := PortsOf(&corev1.Pod{Spec: podSpec("shop", db, []byte("{}"), &o)}); got != (Ports{HTTPPort, HTTPPort}) || ControlPortOf(db) != HTTPPort || ControlPortOf(&s.Services[0]) != ControlPort {
+	if got := PortsOf(&corev1.Pod{Spec: podSpec(s, db, []byte("{}"), &o)}); got != (Ports{HTTPPort, HTTPPort}) || ControlPortOf(db) != HTTPPort || ControlPortOf(&s.Services[0]) != ControlPort {
 		t.Errorf("its ports are %+v", got)
 	}
 }

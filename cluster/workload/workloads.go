@@ -89,8 +89,8 @@ func (x *Workloads) CanInject(f *fault.Fault) error {
 	}
 	entry, _ := fault.Lookup(f.Type)
 	switch {
-	case entry.Layer == fault.InService:
-		return fmt.Errorf("fault %q: only services of a system can do that to requests; on other pods, faults on the network and on resources are possible, and pause", f.Label())
+	case entry.Layer == fault.InService, entry.Layer == fault.InStore:
+		return fmt.Errorf("fault %q: only services and data stores of a system can do that to requests; on other pods, faults on the network and on resources are possible, and pause", f.Label())
 	case !order.Takes(f.Type):
 		return fmt.Errorf("fault %q: on selected pods, faults on the network and on resources are possible, and pause, but not %s", f.Label(), f.Type)
 	case len(x.selection.To) > 0 && entry.Layer != fault.OnNetwork:

@@ -37,6 +37,8 @@ type Store struct {
 	Engine Engine `json:"engine,omitempty"`
 	// Address is the host:port of a real server; empty starts one that is installed.
 	Address string `json:"address,omitempty"`
+	// Image is that of a real server on clusters, in place of the official one of the kind.
+	Image string `json:"image,omitempty"`
 	// Items is how many items there are at the beginning, item:0 and on. Each
 	// operation draws one of them; of Kafka, they are the keys of messages.
 	Items int `json:"items,omitempty"`
@@ -328,6 +330,9 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 		if t.Address != "" {
 			problems.AddHint("address", "write engine: real, or leave address out", "the embedded engine chooses its own address")
 		}
+		if t.Image != "" {
+			problems.AddHint("image", "write engine: real, or leave image out", "the embedded engine has its own program")
+		}
 	case Real:
 		t.checkReal(&problems, s)
 	default:
@@ -341,6 +346,12 @@ func (t *Store) checkReal(problems *problem.List, s *Service) {
 	host, port, ok := strings.Cut(t.Address, ":")
 	if t.Address != "" && (!ok || host == "" || port == "" || strings.ContainsAny(t.Address, " /@?#")) {
 		problems.AddHint("address", "write its host and port, such as 127.0.0.1:6379, or leave it out to start a server that is installed", "invalid address %q", t.Address)
+	}
+	switch {
+	case t.Image != "" && t.Address != "":
+		problems.AddHint("image", "leave out image or address", "the server at address %q runs already, and image would have no effect", t.Address)
+	case strings.ContainsAny(t.Image, " \t\n$"):
+		problems.AddHint("image", "write one such as redis:7.2.5", "invalid image %q", t.Image)
 	}
 	for _, f := range []struct {
 		path string

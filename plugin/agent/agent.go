@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // Streams are where a command reads and writes: data goes to Out, talk to Err.
@@ -18,17 +21,29 @@ type Streams struct {
 }
 
 // ErrUsage marks errors of the command line.
-var ErrUsage = errors.New("see microsim-agent --help")
+var ErrUsage = errors.New("see --help")
 
-// A command of the agent.
-type command struct {
-	name, doc string
-	run       func(ctx context.Context, args []string, streams Streams) error
+// A Command is one of the program's.
+type Command struct {
+	Name, Doc string
+	Run       func(ctx context.Context, args []string, streams Streams) error
 }
 
-func commands() []command {
-	return []command{
-		{"serve", "serve one mock service", serve},
+// A Program is the agent, or another with commands of the same form.
+type Program struct {
+	// Name is how it is called.
+	Name     string
+	Commands []Command
+}
+
+// NewDriver makes the driver by which a service of some name reaches a data store.
+type NewDriver func(caller string, t *topology.Service) (store.Driver, error)
+
+// Commands are those of the agent. Services that it serves call stores with the drivers
+// that newDriver makes; microsim-agent has none, so that it stays small.
+func Commands(newDriver NewDriver) []Command {
+	return []Command{
+		Serve("serve", newDriver),
 		{"load", "generate load", generate},
 		{"net", "break the network of a namespace", netFaults},
 		{"node", "carry out orders on the pods of this node", nodeHelper},
@@ -36,27 +51,41 @@ func commands() []command {
 	}
 }
 
-// Run does what the arguments, without the program's name, ask for, and returns
+// Serve is the command that serves a mock service.
+func Serve(name string, newDriver NewDriver) Command {
+	return Command{name, "serve one mock service", func(ctx context.Context, args []string, streams Streams) error {
+		return serve(ctx, newDriver, args, streams)
+	}}
+}
+
+// Run does what the arguments of microsim-agent, without its name, ask for, and returns
 // when it is done or ctx has ended.
 func Run(ctx context.Context, args []string, streams Streams) error {
+	p := Program{Name: "microsim-agent", Commands: Commands(nil)}
+	return p.Run(ctx, args, streams)
+}
+
+// Run does what the arguments, without the program's name, ask for, and returns
+// when it is done or ctx has ended.
+func (p *Program) Run(ctx context.Context, args []string, streams Streams) error {
 	if len(args) == 0 {
 		return fmt.Errorf("no command is given: %w", ErrUsage)
 	}
-	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(ctx, args[1:], streams)
+	for _, c := range p.Commands {
+		if c.Name == args[0] {
+			return c.Run(ctx, args[1:], streams)
 		}
 	}
 	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		_, err := io.WriteString(streams.Out, usage())
+		_, err := io.WriteString(streams.Out, p.usage())
 		return err
 	}
-	return fmt.Errorf("%q is not a command of microsim-agent: %w", args[0], ErrUsage)
+	return fmt.Errorf("%q is not a command of %s: %w", args[0], p.Name, ErrUsage)
 }
 
-// parse reads the flags of a command that takes no other arguments. It reports
+// Parse reads the flags of a command that takes no other arguments. It reports
 // whether help was asked for, and printed.
-func parse(flags *flag.FlagSet, doc string, args []string, streams Streams) (helped bool, err error) {
+func Parse(flags *flag.FlagSet, doc string, args []string, streams Streams) (helped bool, err error) {
 	flags.SetOutput(io.Discard)
 	err = flags.Parse(args)
 	switch {
@@ -73,12 +102,12 @@ func parse(flags *flag.FlagSet, doc string, args []string, streams Streams) (hel
 	return false, nil
 }
 
-func usage() string {
+func (p *Program) usage() string {
 	var b strings.Builder
-	b.WriteString("microsim-agent COMMAND [flags]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-10s %s\n", c.name, c.doc)
+	fmt.Fprintf(&b, "%s COMMAND [flags]\n\n", p.Name)
+	for _, c := range p.Commands {
+		fmt.Fprintf(&b, "  %-10s %s\n", c.Name, c.Doc)
 	}
-	b.WriteString("\nmicrosim-agent COMMAND --help tells the flags.\n")
+	fmt.Fprintf(&b, "\n%s COMMAND --help tells the flags.\n", p.Name)
 	return b.String()
 }

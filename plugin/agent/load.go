@@ -41,7 +41,7 @@ func generate(ctx context.Context, args []string, streams Streams) error {
 	var addr string
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.StringVar(&addr, "addr", ":8081", "address to listen on; port 0 takes a free one")
-	if helped, err := parse(flags, loadDoc, args, streams); helped || err != nil {
+	if helped, err := Parse(flags, loadDoc, args, streams); helped || err != nil {
 		return err
 	}
 	g, err := newGenerator(os.Getenv)

@@ -79,7 +79,7 @@ func netFaults(ctx context.Context, args []string, streams Streams) error {
 	if help {
 		rest = []string{"-h"}
 	}
-	if helped, err := parse(flags, netDoc, rest, streams); helped || err != nil {
+	if helped, err := Parse(flags, netDoc, rest, streams); helped || err != nil {
 		return err
 	}
 	if err := c.o.target.Validate(); err != nil {

@@ -65,7 +65,7 @@ func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	flags.StringVar(&o.machine.Proc, "proc", "/proc", "the host's processes")
 	flags.StringVar(&o.machine.PodLogs, "pod-logs", "/proc/1/root/var/log/pods", "the kubelet's directories of the logs of pods, NAMESPACE_NAME_UID")
 	flags.BoolVar(&o.machine.AllowSystem, "allow-system", false, "take faults on pods of kube-system, kube-public, kube-node-lease and microsim-system")
-	if helped, err := parse(flags, nodeDoc, args, streams); helped || err != nil {
+	if helped, err := Parse(flags, nodeDoc, args, streams); helped || err != nil {
 		return err
 	}
 	if o.linger < 0 {

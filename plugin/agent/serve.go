@@ -38,71 +38,104 @@ Environment:
 Flags:
 `
 
-type serveOptions struct {
-	name, addr, control string
+// ServeFlags are the flags of commands that serve something until they are ended.
+type ServeFlags struct {
+	addr, control       string
 	watchStdin, verbose bool
 	logFormat           string
 }
 
-// ownNetwork is the variable that says that the network namespace is the service's own.
-const ownNetwork = "MICROSIM_OWN_NETWORK"
-
-// serve is the command of that name.
-func serve(ctx context.Context, args []string, streams Streams) error {
-	var o serveOptions
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	flags.StringVar(&o.name, "service-name", "Undefined", "name of the service, where nothing else names it")
+// AddFlags adds them.
+func (o *ServeFlags) AddFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.addr, "addr", "", "address to listen on (:PORT); port 0 takes a free one")
 	flags.StringVar(&o.control, "control-addr", "", "second address for health, metrics and control, which a full accept queue does not block")
 	flags.BoolVar(&o.watchStdin, "watch-stdin", false, "end when stdin is closed, as it is when the parent dies")
 	flags.BoolVar(&o.verbose, "verbose", false, "log every request to stderr")
 	flags.StringVar(&o.logFormat, "log-format", service.TextLogs, "format of the log on stderr: text or json")
-	if helped, err := parse(flags, serveDoc, args, streams); helped || err != nil {
-		return err
-	}
-	cfg, err := serveConfig(o, os.Getenv, streams.Err)
-	if err != nil {
-		return err
-	}
-	svc, err := service.New(cfg)
-	if err != nil {
-		return err
-	}
-	addr := cmp.Or(o.addr, os.Getenv("MICROSIM_ADDR"), ":"+cmp.Or(os.Getenv("PORT"), "8080"))
-	o.watchStdin = o.watchStdin || os.Getenv("MICROSIM_WATCH_STDIN") != ""
-	return listenAndServe(ctx, svc, addr, o, streams)
 }
 
-// serveConfig puts together flags and environment.
-func serveConfig(o serveOptions, getenv func(string) string, stderr io.Writer) (service.Config, error) {
+// Logger logs to stderr as the flags say.
+func (o *ServeFlags) Logger(stderr io.Writer) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
 	}
 	logger, err := service.NewLogger(stderr, o.logFormat, level)
 	if err != nil {
-		return service.Config{}, fmt.Errorf("--log-format: %w", err)
+		return nil, fmt.Errorf("--log-format: %w", err)
 	}
-	spec := &service.Spec{Service: topology.NewService("")}
-	data, err := readVariable(getenv, "MICROSIM_SERVICE")
+	return logger, nil
+}
+
+// A Server is what a command serves.
+type Server interface {
+	// Serve answers connections until ctx ends; any other end is an error.
+	Serve(ctx context.Context, ln net.Listener) error
+	// ControlHandler answers health, metrics and control.
+	ControlHandler() http.Handler
+}
+
+// OwnNetwork is the variable that says that the network namespace is the service's own.
+const OwnNetwork = "MICROSIM_OWN_NETWORK"
+
+// serve is the command of that name.
+func serve(ctx context.Context, newDriver NewDriver, args []string, streams Streams) error {
+	var o ServeFlags
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	name := flags.String("service-name", "Undefined", "name of the service, where nothing else names it")
+	o.AddFlags(flags)
+	if helped, err := Parse(flags, serveDoc, args, streams); helped || err != nil {
+		return err
+	}
+	cfg, err := serveConfig(*name, &o, os.Getenv, streams.Err)
+	if err != nil {
+		return err
+	}
+	cfg.NewDriver = newDriver
+	svc, err := service.New(cfg)
+	if err != nil {
+		return err
+	}
+	return o.Serve(ctx, fmt.Sprintf("service %q", svc.Name()), svc, os.Getenv, streams)
+}
+
+// serveConfig puts together flags and environment.
+func serveConfig(name string, o *ServeFlags, getenv func(string) string, stderr io.Writer) (service.Config, error) {
+	logger, err := o.Logger(stderr)
 	if err != nil {
 		return service.Config{}, err
 	}
-	if len(data) > 0 {
-		if spec, err = service.ParseSpec(data); err != nil {
-			return service.Config{}, fmt.Errorf("MICROSIM_SERVICE: %w", err)
-		}
+	spec, err := ReadSpec(getenv)
+	if err != nil {
+		return service.Config{}, err
 	}
 	cfg := spec.Config(logger)
-	cfg.Service.Name = cmp.Or(getenv("SERVICE_NAME"), cfg.Service.Name, o.name)
-	cfg.Token = cmp.Or(getenv("MICROSIM_TOKEN"), cfg.Token)
+	cfg.Service.Name = cmp.Or(cfg.Service.Name, name)
 	for host := range strings.SplitSeq(getenv("MICROSIM_ALLOW_HOSTS"), ",") {
 		if host = strings.TrimSpace(host); host != "" {
 			cfg.AllowHosts = append(cfg.AllowHosts, host)
 		}
 	}
-	cfg.ProcessMetrics, cfg.OwnNetwork = true, getenv(ownNetwork) != ""
+	cfg.ProcessMetrics, cfg.OwnNetwork = true, getenv(OwnNetwork) != ""
 	return cfg, nil
+}
+
+// ReadSpec reads what is to be served from the environment: MICROSIM_SERVICE, with the
+// name and the token that SERVICE_NAME and MICROSIM_TOKEN give in its place.
+func ReadSpec(getenv func(string) string) (*service.Spec, error) {
+	spec := &service.Spec{Service: topology.NewService("")}
+	data, err := readVariable(getenv, "MICROSIM_SERVICE")
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > 0 {
+		if spec, err = service.ParseSpec(data); err != nil {
+			return nil, fmt.Errorf("MICROSIM_SERVICE: %w", err)
+		}
+	}
+	spec.Service.Name = cmp.Or(getenv("SERVICE_NAME"), spec.Service.Name)
+	spec.Token = cmp.Or(getenv("MICROSIM_TOKEN"), spec.Token)
+	return spec, nil
 }
 
 // addresses is the line that tells where the service listens.
@@ -111,12 +144,15 @@ type addresses struct {
 	Control string `json:"control,omitempty"`
 }
 
-func listenAndServe(ctx context.Context, svc *service.Service, addr string, o serveOptions, streams Streams) error {
+// Serve listens where the flags and the environment say, prints the addresses, and serves
+// what until ctx ends, or stdin is closed if that is watched.
+func (o *ServeFlags) Serve(ctx context.Context, what string, server Server, getenv func(string) string, streams Streams) error {
+	addr := cmp.Or(o.addr, getenv("MICROSIM_ADDR"), ":"+cmp.Or(getenv("PORT"), "8080"))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listening for service %q: %w; choose another port with --addr or PORT", svc.Name(), err)
+		return fmt.Errorf("listening for %s: %w; choose another port with --addr or PORT", what, err)
 	}
 	told := addresses{Addr: ln.Addr().String()}
 	stopControl := func() error { return nil }
@@ -124,16 +160,16 @@ func listenAndServe(ctx context.Context, svc *service.Service, addr string, o se
 		control, err := net.Listen("tcp", o.control)
 		if err != nil {
 			_ = ln.Close()
-			return fmt.Errorf("listening for control of service %q: %w; choose another port with --control-addr", svc.Name(), err)
+			return fmt.Errorf("listening for control of %s: %w; choose another port with --control-addr", what, err)
 		}
 		told.Control = control.Addr().String()
-		stopControl = serveControl(control, svc.ControlHandler())
+		stopControl = serveControl(control, server.ControlHandler())
 	}
 	if err := json.NewEncoder(streams.Out).Encode(told); err != nil {
 		_ = ln.Close()
 		return errors.Join(fmt.Errorf("printing the address: %w", err), stopControl())
 	}
-	if o.watchStdin {
+	if o.watchStdin || getenv("MICROSIM_WATCH_STDIN") != "" {
 		// Reading stdin cannot be broken off; this goroutine ends with stdin or
 		// with the process.
 		go func() {
@@ -141,7 +177,7 @@ func listenAndServe(ctx context.Context, svc *service.Service, addr string, o se
 			cancel()
 		}()
 	}
-	err = svc.Serve(ctx, ln)
+	err = server.Serve(ctx, ln)
 	return errors.Join(err, stopControl())
 }
 

@@ -160,7 +160,7 @@ func TestServeConfig(t *testing.T) {
 		{"all", map[string]string{"MICROSIM_SERVICE": string(data), "SERVICE_NAME": "x", "MICROSIM_TOKEN": "u"}, "x", "u"},
 	} {
 		t.Run(tt.Name, func(t *testing.T) {
-			cfg, err := serveConfig(serveOptions{name: "Undefined"}, func(k string) string { return tt.env[k] }, io.Discard)
+			cfg, err := serveConfig("Undefined", &ServeFlags{}, func(k string) string { return tt.env[k] }, io.Discard)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,7 +27,7 @@ Flags:
 // stressCommand is the command stress.
 func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	var o stress.Options
-	if helped, err := parse(stress.Flags(&o), stressDoc, args, streams); helped || err != nil {
+	if helped, err := Parse(stress.Flags(&o), stressDoc, args, streams); helped || err != nil {
 		return err
 	}
 	c, err := stress.FromFault(fault.Fault{Type: o.Type, Probability: 1, Args: fault.Args{Cores: o.Cores, Load: unit.Share(o.Load), Method: o.Method, Size: o.Size}})

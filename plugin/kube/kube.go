@@ -204,11 +204,14 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 	}
 	local := sandbox.Recognise(&raw, name)
 	config.RuntimeImage = noRuntimes
+	var load loader
 	if local != nil {
-		config.RuntimeImage = runtimeLoader(config.REST, func(ctx context.Context, reference string, archive sandbox.Archive) error {
+		load = func(ctx context.Context, reference string, archive sandbox.Archive) error {
 			return loadLocal(ctx, streams, config.REST, local, reference, archive)
-		})
+		}
+		config.RuntimeImage = runtimeLoader(config.REST, load)
 	}
+	config.StoreImage = k.storeFinder(streams, config.REST, load)
 	if local == nil || k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
@@ -342,25 +345,31 @@ func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubea
 }
 
 // AgentImage makes the image for nodes of an architecture.
-func AgentImage(arch string) (*image.Image, error) {
+func AgentImage(arch string) (*image.Image, error) { return imageOf(image.Find, arch) }
+
+// imageOf makes the image of a program that is found beside this one.
+func imageOf(find func(plugin, arch string) (*image.Agent, error), arch string) (*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+		return nil, fmt.Errorf("finding this program, beside which the others are: %w", err)
 	}
-	agent, err := image.Find(self, arch)
+	program, err := find(self, arch)
 	if err != nil {
 		return nil, err
 	}
-	return image.Build(agent)
+	return image.Build(program)
 }
 
 // agentImages makes the images for all architectures for which there is an agent.
-func agentImages() ([]*image.Image, error) {
+func agentImages() ([]*image.Image, error) { return imagesOf(image.FindAll) }
+
+// imagesOf makes the images of the programs that are found beside this one.
+func imagesOf(find func(plugin string) ([]*image.Agent, error)) ([]*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("finding this program, beside which the agent is: %w", err)
+		return nil, fmt.Errorf("finding this program, beside which the others are: %w", err)
 	}
-	agents, err := image.FindAll(self)
+	agents, err := find(self)
 	if err != nil {
 		return nil, err
 	}
@@ -433,9 +442,10 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	if err := connect(); err != nil {
 		return err
 	}
-	config.RuntimeImage = runtimeLoader(config.REST, func(ctx context.Context, reference string, archive sandbox.Archive) error {
+	load := func(ctx context.Context, reference string, archive sandbox.Archive) error {
 		return loadKind(ctx, streams, k.Sandbox, reference, archive)
-	})
+	}
+	config.RuntimeImage, config.StoreImage = runtimeLoader(config.REST, load), k.storeFinder(streams, config.REST, load)
 	if k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}

@@ -16,9 +16,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/detached"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
+	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
@@ -73,13 +75,19 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if err := detached.CanStart(ctx, c.Client, &e); err != nil {
 		return cli.Cause(ctx, err)
 	}
+	storeImage := ""
+	if manifest.UsesStores(&e.System) {
+		if storeImage, _, err = c.Config.StoreImage(ctx); err != nil {
+			return cli.Cause(ctx, err)
+		}
+	}
 	runner, err := o.detached.bring(ctx, o, c)
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
 	defer cli.RecoverWith(ctx, o.target.Command("down", e.Name))()
 	x, err := detached.Start(ctx, c.Client, &e, detached.Launch{
-		Document: document, Image: runner.ref, Arch: runner.arch, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
+		Document: document, Image: runner.ref, Arch: runner.arch, StoreImage: storeImage, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
 	})
 	if err != nil {
@@ -168,7 +176,7 @@ func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Clust
 		}
 		return runnerImage{}, errors.New("finding the image of kubectl-microsim, which runs the experiment: the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push it to a registry that they can pull from with --push REFERENCE, or name one that is there with --runner-image")
 	}
-	to := runnerReference(k.Push)
+	to := kube.BesideAgent(k.Push, "runner")
 	fmt.Fprintf(o.streams.Err, "Pushing the image of kubectl-microsim to %s\n", to)
 	ref, err := image.Push(ctx, []*image.Image{img}, to)
 	return runnerImage{ref, arch}, err
@@ -196,15 +204,4 @@ func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, e
 		return img, arch, err
 	}
 	return nil, "", failed
-}
-
-// runnerReference is where the image of this program goes beside that of the
-// agent: the same repository, under a tag of its own.
-func runnerReference(push string) string {
-	name, _, _ := strings.Cut(push, "@")
-	slash := strings.LastIndex(name, "/")
-	if repository, tag, tagged := strings.Cut(name[slash+1:], ":"); tagged {
-		return name[:slash+1] + repository + ":" + tag + "-runner"
-	}
-	return name + ":runner"
 }

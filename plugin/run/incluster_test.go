@@ -64,7 +64,7 @@ func TestRunnersImageIsBesideTheAgents(t *testing.T) {
 		"localhost:5000/a/agent:v1":             "localhost:5000/a/agent:v1-runner",
 		"registry.example/agent@sha256:abcdef0": "registry.example/agent:runner",
 	} {
-		if got := runnerReference(push); got != want {
+		if got := kube.BesideAgent(push, "runner"); got != want {
 			t.Errorf("%s: got %s, want %s", push, got, want)
 		}
 	}

@@ -70,6 +70,8 @@ func kubeKind(s *cluster.ServiceStatus) string {
 		return "image"
 	case s.Runtime != "":
 		return "runtime " + string(s.Runtime)
+	case s.Engine != "":
+		return string(s.Kind) + " " + string(s.Engine)
 	}
 	return string(s.Kind)
 }

@@ -62,6 +62,7 @@ func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 		REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: cmp.Or(o.target.Kube.Image, o.target.Kube.Push),
 		ServiceSpec: o.target.Kube.ServiceSpec, AgentArgs: o.target.Kube.AgentArgs(), PodMonitor: o.podMonitor,
 	}
+	config.StoreImage = o.storeImageToExpect
 	if o.target.On == "kind" {
 		config.RuntimeImage = func(_ context.Context, name topology.RuntimeName) (string, error) {
 			img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
@@ -93,6 +94,19 @@ func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 	}
 	preview.Settings(o.streams.Out, o.flags, settings()...)
 	return nil
+}
+
+// storeImageToExpect is the image of microsim-store in a plan.
+func (o *upOptions) storeImageToExpect(context.Context) (string, corev1.PullPolicy, error) {
+	k := o.target.Kube
+	if k.Image != "" || k.Push != "" {
+		reference, err := k.StoreImageToExpect()
+		return reference, "", err
+	}
+	if img, err := kube.StoreImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
+		return img.Tag.String(), corev1.PullNever, nil
+	}
+	return kube.BesideAgent(placeholder, "store"), "", nil
 }
 
 // printObjects prints objects as kubectl does: as documents that it takes as

@@ -27,6 +27,8 @@ type Spec struct {
 	Seed uint64 `json:"seed,string,omitempty"`
 	// Peers are the base URLs of the replicas of each service of the system.
 	Peers map[string][]string `json:"peers,omitempty"`
+	// Stores are the data stores of the system.
+	Stores []topology.Service `json:"stores,omitempty"`
 	// TraceSample is Config.TraceSample.
 	TraceSample float64 `json:"traceSample,omitempty"`
 	// AllowHosts are hosts outside the system that chains may name by URL.
@@ -40,10 +42,19 @@ type Spec struct {
 
 // SpecFor returns the part of a system that one replica of a service needs.
 func SpecFor(system *topology.System, service *topology.Service, replica int, seed uint64, peers map[string][]string, token string) Spec {
-	return Spec{
+	s := Spec{
 		System: system.Name, Service: behave.Bind(system, service), Replica: replica, Seed: seed,
 		Peers: peers, AllowHosts: system.AllowHosts, Token: token,
 	}
+	if _, other := service.Foreign(); other || service.Kind.IsStore() {
+		return s // other runtimes have no drivers, and stores call nobody
+	}
+	for i := range system.Services {
+		if t := &system.Services[i]; t.Kind.IsStore() {
+			s.Stores = append(s.Stores, *t)
+		}
+	}
+	return s
 }
 
 // ParseSpec reads a Spec from JSON. Unknown fields are errors, so that a spec of
@@ -62,6 +73,6 @@ func ParseSpec(data []byte) (*Spec, error) {
 func (s *Spec) Config(logger *slog.Logger) Config {
 	return Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers,
-		AllowHosts: s.AllowHosts, Token: s.Token, TraceSample: s.TraceSample, Limits: s.Limits, Grace: s.Grace.Std(), Logger: logger,
+		Stores: s.Stores, AllowHosts: s.AllowHosts, Token: s.Token, TraceSample: s.TraceSample, Limits: s.Limits, Grace: s.Grace.Std(), Logger: logger,
 	}
 }

@@ -159,7 +159,7 @@ func (s *Server) repair(which func(*runningFault) bool) error {
 			ctx, cancel := context.WithTimeout(context.Background(), breakTime)
 			err := undo(ctx)
 			cancel()
-			if err != nil && (s.daemon == nil || s.daemon.Err() == nil) { // else it is gone with its faults
+			if err != nil && s.serverEnded() == nil { // else it is gone with its faults
 				s.log.Error("a fault stays in the server of the store", "fault", r.id, "type", r.fault.Type, "error", err)
 				all = append(all, fmt.Errorf("clearing fault %q: its server stays as the fault has made it: %w; end the system, which removes the server", r.id, err))
 			}

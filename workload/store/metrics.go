@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
 
@@ -72,6 +73,9 @@ func newMetrics(s *Server) *metrics {
 			s.look(func(m *store.Store, _ time.Duration) { n = float64(m.Connections()) })
 			return n
 		}))
+	if s.cfg.ProcessMetrics {
+		numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
 	if s.cfg.Service.Kind == topology.Kafka && !s.real {
 		numbers.MustRegister(newLags(s, labels))
 	}

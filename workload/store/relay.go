@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -24,7 +26,10 @@ const (
 // items. stop takes them back, or ends the server; gone is called if that ends by
 // itself.
 func (s *Server) startReal(ctx context.Context, gone func()) (stop func(), err error) {
-	if s.relay == "" {
+	switch {
+	case s.cfg.OwnServer != "":
+		return s.takeOwn(ctx, gone)
+	case s.relay == "":
 		return s.startDaemon(ctx, gone)
 	}
 	conn, err := dial(ctx, s.relay)
@@ -96,12 +101,18 @@ func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err
 			s.log.Error("the server of the store leaves something behind", "error", err)
 		}
 	}
+	return s.fillOwn(ctx, stop)
+}
+
+// fillOwn gives a server of our own its items, and reaches it for faults. stop, which
+// ends it, is called on an error, and comes back with what else has to end.
+func (s *Server) fillOwn(ctx context.Context, stop func()) (func(), error) {
 	undo, err := s.prepare(ctx)
 	if undo != nil {
-		stopDaemon := stop
+		stopServer := stop
 		stop = func() { //nolint:contextcheck // what is forgotten needs no time
 			s.forget(undo)
-			stopDaemon()
+			stopServer()
 		}
 	}
 	if err == nil {
@@ -112,6 +123,59 @@ func (s *Server) startDaemon(ctx context.Context, gone func()) (stop func(), err
 		return nil, err
 	}
 	return stop, nil
+}
+
+const (
+	// ownPatience bounds the wait for a server that others start for the store: it may
+	// have to make its data first, on a machine where all else starts as well.
+	ownPatience = 2 * time.Minute
+	// ownPause comes between two looks whether it takes connections.
+	ownPause = 100 * time.Millisecond
+)
+
+// takeOwn waits for a server that others have started for this store alone. gone is called
+// when it has ended.
+func (s *Server) takeOwn(ctx context.Context, gone func()) (stop func(), err error) {
+	s.relay = s.cfg.OwnServer
+	waiting, cancel := context.WithTimeoutCause(ctx, ownPatience, fmt.Errorf("it takes no connection after %v", ownPatience))
+	defer cancel()
+	for {
+		conn, err := dial(waiting, s.relay)
+		if err == nil {
+			conn.Close()
+			break
+		}
+		select {
+		case <-waiting.Done():
+			return nil, fmt.Errorf("awaiting the server of store %q at %q: %w; see its log", s.cfg.Service.Name, s.relay, errors.Join(context.Cause(waiting), err))
+		case <-time.After(ownPause):
+		}
+	}
+	s.mu.Lock()
+	s.ownGone = gone
+	s.mu.Unlock()
+	return s.fillOwn(ctx, s.endBreaking)
+}
+
+// lost notes that nobody listens any more where the server of this store was, which then
+// has lost its items.
+func (s *Server) lost(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ownGone != nil && s.ownErr == nil && errors.Is(err, syscall.ECONNREFUSED) {
+		s.ownErr = fmt.Errorf("its own server has ended: %w", err)
+		s.ownGone()
+	}
+}
+
+// serverEnded says that the server of this store's own has ended; nil while it runs.
+func (s *Server) serverEnded() error {
+	if s.daemon != nil {
+		return s.daemon.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ownErr
 }
 
 // forget closes what filled a server whose data are removed anyway.
@@ -134,6 +198,7 @@ func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
 	server, err := dial(ctx, s.relay)
 	if err != nil {
 		s.log.Warn("the server of the store is not reached", "address", s.relay, "error", err)
+		s.lost(err)
 		return
 	}
 	defer server.Close()

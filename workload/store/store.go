@@ -38,12 +38,18 @@ type Config struct {
 	// Data is the directory below which a real server keeps its data that this
 	// program starts because the store names no address.
 	Data string
+	// OwnServer is the address of a real server that was started for this store alone, by
+	// others: it is awaited, filled and broken as one that this program starts.
+	OwnServer string
 	// Prepare gives a real server the items of the store, and returns what takes
 	// them back; nil leaves the server as it is.
 	Prepare func(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error)
 	// Console reaches a real server that this program has started, to put it under
 	// faults; nil means that it has none.
 	Console func(ctx context.Context, t *topology.Service) (Console, error)
+	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a program that
+	// serves this store alone.
+	ProcessMetrics bool
 	// Logger gets faults that come and go at info level; nil means none.
 	Logger *slog.Logger
 }
@@ -53,7 +59,11 @@ func CanServe(t *topology.Service) error {
 	if _, ok := frontOf(t.Kind); !ok {
 		return fmt.Errorf("kind %s is no data store", t.Kind)
 	}
-	if settings := t.StoreSettings(); settings.Engine == topology.Real && settings.Address == "" {
+	settings := t.StoreSettings()
+	if settings.Image != "" {
+		return fmt.Errorf("its image %q runs on clusters alone; leave store.image out to start a server that is installed, or use --on kind or --on cluster", settings.Image)
+	}
+	if settings.Engine == topology.Real && settings.Address == "" {
 		return daemon.Check(t.Kind)
 	}
 	return nil
@@ -69,6 +79,10 @@ type Server struct {
 	relay string
 	// daemon is the real server, if this program has started it.
 	daemon *daemon.Daemon
+	// ownGone stops serving, and ownErr says why, when the server that others have started
+	// for this store alone has ended; guarded by mu.
+	ownGone func()
+	ownErr  error
 	// breaking is what real faults need.
 	breaking breaking
 	metrics  *metrics
@@ -135,8 +149,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil //nolint:nilerr // it was to end
-		case err != nil && s.daemon != nil && s.daemon.Err() != nil:
-			return fmt.Errorf("serving store %q: %w", s.cfg.Service.Name, s.daemon.Err())
+		case err != nil && s.serverEnded() != nil:
+			return fmt.Errorf("serving store %q: %w", s.cfg.Service.Name, s.serverEnded())
 		case err != nil:
 			return fmt.Errorf("serving store %q on %s: %w", s.cfg.Service.Name, ln.Addr(), err)
 		}

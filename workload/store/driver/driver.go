@@ -33,13 +33,23 @@ func New(caller string, t *topology.Service) (store.Driver, error) {
 // Prepare gives a real server the items of the store that it lacks, and returns what
 // removes those again.
 func Prepare(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error) {
+	return prepare(ctx, t, seed, false)
+}
+
+// PrepareOwn is Prepare for a server that holds nothing but this store: what an earlier
+// start has left there is replaced.
+func PrepareOwn(ctx context.Context, t *topology.Service, seed uint64) (undo func(context.Context) error, err error) {
+	return prepare(ctx, t, seed, true)
+}
+
+func prepare(ctx context.Context, t *topology.Service, seed uint64, own bool) (undo func(context.Context) error, err error) {
 	switch t.Kind {
 	case topology.Redis:
 		return prepareRedis(ctx, t, seed)
 	case topology.Postgres:
-		return prepareSQL(ctx, t, postgres("microsim"), seed)
+		return prepareSQL(ctx, t, postgres("microsim"), seed, own)
 	case topology.MySQL:
-		return prepareSQL(ctx, t, mariadb("microsim"), seed)
+		return prepareSQL(ctx, t, mariadb("microsim"), seed, own)
 	case topology.Memcached:
 		return prepareMemcached(ctx, t, seed)
 	case topology.MongoDB:

@@ -147,7 +147,7 @@ func (d *sqlDriver) explain(ctx context.Context, err error) error {
 }
 
 // prepareSQL fills the table of a real server.
-func prepareSQL(ctx context.Context, t *topology.Service, l *language, seed uint64) (undo func(context.Context) error, err error) {
+func prepareSQL(ctx context.Context, t *topology.Service, l *language, seed uint64, own bool) (undo func(context.Context) error, err error) {
 	settings := t.StoreSettings()
 	db, err := l.open(settings.Address)
 	if err != nil {
@@ -155,6 +155,11 @@ func prepareSQL(ctx context.Context, t *topology.Service, l *language, seed uint
 	}
 	if err := awaitSQL(ctx, db, l); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if own {
+		if _, err := db.ExecContext(ctx, "drop table if exists items"); err != nil {
+			return nil, errors.Join(fmt.Errorf("dropping what is left of the table items: %w", err), db.Close())
+		}
 	}
 	var tables int
 	if err := db.QueryRowContext(ctx, "select count(*) from information_schema.tables where table_name = 'items'").Scan(&tables); err != nil {

@@ -1,0 +1,162 @@
+//go:build e2e
+
+package plugin
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func storeCases() []e2eCase {
+	return []e2eCase{
+		{"data stores are called, broken and taken down", embeddedStores},
+		{"a real server is filled, broken by its own means and taken down", realStore},
+	}
+}
+
+// The checks of these experiments hold only if faults act on the calls, and on them alone.
+const (
+	embedded = `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: stores
+system:
+  services:
+    - {name: web, calls: [{to: cache, reads: 1, writes: 1, timeout: 1s}]}
+    - {name: shop, calls: [{to: db, reads: 1, writes: 1, query: [transaction], timeout: 1s}]}
+    - {name: cache, kind: redis, store: {items: 100}}
+    - {name: db, kind: postgres, store: {items: 100}}
+  entry: [web, shop]
+load: {requests: [web, shop], rate: 40, duration: 6s}
+faults:
+  - {type: disk-full, target: db, start: 1s, duration: 2s}
+  - {type: net-partition, target: web->cache, start: 3500ms, duration: 1500ms}
+checks:
+  - {check: errors < 5%, phase: before}
+  - {check: store_errors > 15%, from: shop, service: db, phase: during}
+  - {check: store_errors == 0, from: web, service: cache}
+  - {check: timeouts > 5%, from: web, service: cache, phase: during}
+`
+	real = `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: real
+system:
+  services:
+    - {name: web, calls: [{to: cache, reads: 1, writes: 1, timeout: 1s}]}
+    - {name: cache, kind: redis, store: {engine: real, image: IMAGE, items: 1000}}
+load: {rate: 20, duration: 4s}
+faults: [{type: disk-full, target: cache, start: 1s, duration: 2s}]
+checks:
+  - {check: errors < 5%, phase: before}
+  - {check: store_errors > 30%, from: web, service: cache, phase: during}
+`
+)
+
+func embeddedStores(k *onKind) {
+	k.ok(k.microsim("run", "-f", k.file("stores.yaml", embedded))...)
+	system := k.file("kept.yaml", `{apiVersion: microsim.dev/v1alpha1, kind: System, name: kept, services: [
+		{name: web, calls: [{to: cache, reads: 1}]}, {name: cache, kind: redis, store: {items: 100}}]}`)
+	k.ok(k.microsim("up", "-f", system)...)
+	if status := k.ok(k.microsim("status", "kept")...); !strings.Contains(status, "redis://cache.kept") || !strings.Contains(status, "redis embedded") {
+		k.t.Errorf("the status does not say what the store is:\n%s", status)
+	}
+	k.fails("acts on requests, and \"cache\" is a data store", k.microsim("fault", "add", "latency", "--target", "cache", "--delay", "1s", "--system", "kept")...)
+	// A client of the user reaches it in its own protocol.
+	if got := k.throughForward("kept", "cache:6379", "EXISTS item:7\r\n"); got != ":1" {
+		k.t.Errorf("the store answers %q, want :1", got)
+	}
+	k.ok(k.microsim("down", "kept")...)
+}
+
+// throughForward sends a line to a Service through kubectl port-forward, and returns the
+// first line of the answer.
+func (k *onKind) throughForward(namespace, to, line string) string {
+	k.t.Helper()
+	service, port, _ := strings.Cut(to, ":")
+	said, stop := k.background("-n", namespace, "port-forward", "service/"+service, ":"+port)
+	defer stop()
+	var address string
+	k.within(20*time.Second, "the port is forwarded", func() bool {
+		if found := regexp.MustCompile(`from (127\.0\.0\.1:\d+)`).FindStringSubmatch(said.String()); found != nil {
+			address = found[1]
+		}
+		return address != ""
+	})
+	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, line); err != nil {
+		k.t.Fatal(err)
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return strings.TrimSpace(answer)
+}
+
+// realStore runs this machine's redis-server in place of the official image, which is not
+// reached everywhere.
+func realStore(k *onKind) {
+	image := serverImage(k.t, "redis-server", "microsim-test/redis:"+k.Sandbox)
+	load := exec.Command("kind", "load", "docker-image", image, "--name", k.Sandbox)
+	load.Env = k.env
+	if out, err := load.CombinedOutput(); err != nil {
+		k.t.Fatalf("loading %s: %v\n%s", image, err, out)
+	}
+	k.ok(k.microsim("run", "-f", k.file("real.yaml", strings.ReplaceAll(real, "IMAGE", `"`+image+`"`)))...)
+}
+
+// serverImage makes an image of a program of this machine with its libraries, which is found
+// in the PATH there, as those of official images are.
+func serverImage(t *testing.T, program, image string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("it needs %s: %v", program, err)
+	}
+	libraries, err := exec.Command("ldd", path).Output()
+	if err != nil {
+		t.Fatalf("listing the libraries of %s: %v", path, err)
+	}
+	root := filepath.Join(t.TempDir(), "root")
+	put := func(from, to string) {
+		content, err := os.ReadFile(from)
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(filepath.Join(root, to)), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(root, to), content, 0o755) //nolint:gosec // a program
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(path, "/usr/bin/"+program)
+	for _, library := range regexp.MustCompile(`/\S+`).FindAllString(string(libraries), -1) {
+		put(library, library)
+	}
+	put(os.DevNull, "/data/.keep")
+	dockerfile := "FROM scratch\nCOPY root /\nENV PATH=/usr/bin\n"
+	if err := os.WriteFile(filepath.Join(filepath.Dir(root), "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("docker", "build", "--quiet", "--tag", image, filepath.Dir(root))
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", image, err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "--force", image).Run() })
+	return image
+}

@@ -429,7 +429,7 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 		observe(event)
 	})
 	guess.compare(result)
-	imageSizes{}.add(result)
+	imageSizes{}.add(result) //nolint:contextcheck // nothing is started of what is found
 	return result, err
 }
 

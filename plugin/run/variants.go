@@ -242,7 +242,7 @@ func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, s
 	defer o.recoverable(ctx, e)()
 	defer watcher.Close()
 	sizes := imageSizes{}
-	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) {
+	return runner.RunAll(ctx, *e, o.series.names(), seeds, deps, func(event runner.Event) { //nolint:contextcheck // as in perform
 		switch event := event.(type) {
 		case runner.RunBegun:
 			guess.forget()

@@ -56,7 +56,7 @@ func keepDeployment(ctx context.Context, c kubernetes.Interface, d *appsv1.Deplo
 		want.AvailableReplicas = 0
 		want.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "quota"}}
 	}
-	if d.Status.UpdatedReplicas != n || d.Status.AvailableReplicas != want.AvailableReplicas {
+	if d.Status.ObservedGeneration != d.Generation || d.Status.UpdatedReplicas != n || d.Status.AvailableReplicas != want.AvailableReplicas {
 		d.Status = want
 		_, _ = c.AppsV1().Deployments(d.Namespace).UpdateStatus(ctx, d, metav1.UpdateOptions{}) // tried again soon
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -51,6 +52,9 @@ func (s *Server) set(kind string, k key, o map[string]any) {
 	if m["uid"] == nil {
 		m["uid"] = fmt.Sprintf("uid-%d", s.version)
 	}
+	if k.resource == "deployments" {
+		m["generation"] = s.generation(k, o)
+	}
 	if kind == "DELETED" {
 		delete(s.objects, k)
 	} else {
@@ -61,6 +65,19 @@ func (s *Server) set(kind string, k key, o map[string]any) {
 	s.changed = make(chan struct{})
 	if s.RunJobs && k.resource == "jobs" {
 		s.runJob(kind, k, o)
+	}
+}
+
+// generation counts the changes of what is wanted of an object. It needs mu.
+func (s *Server) generation(k key, o map[string]any) int64 {
+	old := unstructured.Unstructured{Object: s.objects[k]}
+	switch {
+	case old.Object == nil:
+		return 1
+	case reflect.DeepEqual(old.Object["spec"], o["spec"]):
+		return old.GetGeneration()
+	default:
+		return old.GetGeneration() + 1
 	}
 }
 

@@ -121,7 +121,7 @@ func TestAwaitReadyReturnsWhenAllIsReady(t *testing.T) {
 	case <-time.After(300 * time.Millisecond):
 	}
 	ready := starting()
-	ready.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+	ready.Status = appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
 	if _, err := apitest.Outside(t, c).AppsV1().Deployments("shop").UpdateStatus(t.Context(), ready, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -92,9 +92,9 @@ func (e mongoEngine) Len() (n int) {
 }
 
 // Names implements mongofront.Engine.
-func (e mongoEngine) Names(most int) (names []string) {
-	e.look(func(m *store.Store, now time.Duration) { names, _ = m.Names(now, 0, most) })
-	return names
+func (e mongoEngine) Names(from, most int) (names []string, next int) {
+	e.look(func(m *store.Store, now time.Duration) { names, next = m.Names(now, from, most) })
+	return names, next
 }
 
 // Flush implements mongofront.Engine.

@@ -28,6 +28,9 @@ const (
 	longestValue = 1 << 20
 	// longestLine bounds a command without its value.
 	longestLine = 8 << 10
+	// binaryRequest begins the messages of the older binary protocol, which have no lines to
+	// wait for.
+	binaryRequest = 0x80
 )
 
 // memcachedError is what memcached says for a code.
@@ -59,6 +62,11 @@ var errQuit = errors.New("the client quits")
 
 func serveMemcached(ctx context.Context, s *Server, conn net.Conn) {
 	c := &memcachedConn{ctx: ctx, s: s, in: bufio.NewReaderSize(conn, longestLine), out: bufio.NewWriter(conn)}
+	if first, err := c.in.Peek(1); err == nil && first[0] == binaryRequest {
+		_ = c.say("ERROR the embedded store speaks the text protocol; use a client of that, or engine: real")
+		_ = c.out.Flush() // the connection ends anyway
+		return
+	}
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {

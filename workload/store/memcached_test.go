@@ -83,3 +83,22 @@ func TestMemcachedAnswersAsTheRealOne(t *testing.T) {
 		}
 	}
 }
+
+// A client of the binary protocol is told at once, and does not wait for its timeout.
+func TestMemcachedRefusesTheBinaryProtocol(t *testing.T) {
+	service := redisService(topology.Store{Items: 1})
+	service.Kind = topology.Memcached
+	_, address := serve(t, store.Config{Service: service})
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write(append([]byte{0x80, 0, 0, 1}, make([]byte, 20)...)); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(conn); err != nil || !strings.Contains(string(said), "text protocol") {
+		t.Errorf("it is told %q, %v", said, err)
+	}
+}

@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
 
-// The front of Redis: RESP2 (https://redis.io/docs/reference/protocol-spec), and the
+// The front of Redis: RESP2 and RESP3 (https://redis.io/docs/reference/protocol-spec), and the
 // commands on strings and keys. Replies and errors are those of Redis 7.0.
 
 // redisError is what Redis says for a code.
@@ -47,6 +47,8 @@ type redisConn struct {
 	// commands are those that the front knows.
 	commands map[string]redisCommand
 	name     string
+	// protocol is the version of RESP that the client has asked for.
+	protocol int
 	// do asks the model: in real time or, within EXEC, at once. look asks it what is
 	// no operation.
 	do   func(store.Query) (store.Answer, bool)
@@ -64,7 +66,7 @@ func serveRedis(ctx context.Context, s *Server, conn net.Conn) {
 	meter := &intake.Meter{In: conn, Budget: s.intake}
 	defer meter.Close()
 	in := redcon.NewReader(meter)
-	c := &redisConn{ctx: ctx, s: s, out: redcon.NewWriter(conn), commands: newRedisCommands()}
+	c := &redisConn{ctx: ctx, s: s, out: redcon.NewWriter(conn), protocol: resp2, commands: newRedisCommands()}
 	defer c.unqueue()
 	c.do, c.look = c.inTime, s.look
 	for !c.quit {
@@ -216,9 +218,27 @@ func readQuery(key []byte) store.Query {
 	return store.Query{Operation: topology.OpRead, Item: string(key)}
 }
 
+// null writes what stands for nothing.
+func (c *redisConn) null() {
+	if c.protocol == resp3 {
+		c.out.WriteRaw([]byte("_\r\n"))
+		return
+	}
+	c.out.WriteNull()
+}
+
+// pairs begins a list of pairs, which RESP3 knows as a map.
+func (c *redisConn) pairs(n int) {
+	if c.protocol == resp3 {
+		c.out.WriteRaw(fmt.Appendf(nil, "%%%d\r\n", n))
+		return
+	}
+	c.out.WriteArray(2 * n)
+}
+
 func (c *redisConn) value(a store.Answer) {
 	if !a.Found {
-		c.out.WriteNull()
+		c.null()
 		return
 	}
 	c.out.WriteBulk(a.Value)
@@ -336,7 +356,7 @@ func redisSet(c *redisConn, args [][]byte) {
 	case done:
 		c.out.WriteString("OK")
 	default:
-		c.out.WriteNull()
+		c.null()
 	}
 }
 
@@ -586,6 +606,10 @@ func redisInfo(c *redisConn, _ [][]byte) {
 		text = fmt.Sprintf("# Server\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\nengine:embedded\r\n\r\n# Clients\r\nconnected_clients:%d\r\n\r\n# Replication\r\nrole:master\r\n\r\n# Keyspace\r\ndb0:keys=%d,expires=0,avg_ttl=0\r\n",
 			m.Connections(), m.Len(now))
 	})
+	if c.protocol == resp3 {
+		c.out.WriteRaw(fmt.Appendf(nil, "=%d\r\ntxt:%s\r\n", len("txt:")+len(text), text))
+		return
+	}
 	c.out.WriteBulkString(text)
 }
 
@@ -643,18 +667,44 @@ func redisExec(c *redisConn, _ [][]byte) {
 	c.do, c.look = c.inTime, c.s.look
 }
 
+// The versions of RESP.
+const (
+	resp2 = 2
+	resp3 = 3
+)
+
 func redisHello(c *redisConn, args [][]byte) {
-	if len(args) > 1 && string(args[1]) != "2" {
-		c.out.WriteError("NOPROTO unsupported protocol version")
-		return
+	protocol, name := c.protocol, c.name
+	if len(args) > 1 {
+		var err error
+		if protocol, err = strconv.Atoi(string(args[1])); err != nil {
+			c.out.WriteError("ERR Protocol version is not an integer or out of range")
+			return
+		}
+		if protocol != resp2 && protocol != resp3 {
+			c.out.WriteError("NOPROTO unsupported protocol version")
+			return
+		}
+		for rest := args[2:]; len(rest) > 0; {
+			switch {
+			case is(rest[0], "auth") && len(rest) > 2: // every user is let in
+				rest = rest[3:]
+			case is(rest[0], "setname") && len(rest) > 1:
+				name, rest = string(rest[1]), rest[2:]
+			default:
+				c.out.WriteError(fmt.Sprintf("ERR Syntax error in HELLO option '%.128s'", rest[0]))
+				return
+			}
+		}
 	}
+	c.protocol, c.name = protocol, name
 	text := func(name, value string) { c.out.WriteBulkString(name); c.out.WriteBulkString(value) }
 	number := func(name string, value int) { c.out.WriteBulkString(name); c.out.WriteInt(value) }
 	const fields = 7
-	c.out.WriteArray(2 * fields)
+	c.pairs(fields)
 	text("server", "redis")
 	text("version", "7.0.0")
-	number("proto", 2)
+	number("proto", c.protocol)
 	number("id", 1)
 	text("mode", "standalone")
 	text("role", "master")
@@ -682,7 +732,7 @@ func redisClient(c *redisConn, args [][]byte) {
 	switch sub := strings.ToLower(string(args[1])); {
 	case sub == "getname":
 		if c.name == "" {
-			c.out.WriteNull()
+			c.null()
 		} else {
 			c.out.WriteBulkString(c.name)
 		}
@@ -703,5 +753,5 @@ func redisConfig(c *redisConn, args [][]byte) {
 		c.out.WriteError(fmt.Sprintf("ERR unknown subcommand '%.128s'. Try CONFIG HELP.", args[1]))
 		return
 	}
-	c.out.WriteArray(0)
+	c.pairs(0)
 }

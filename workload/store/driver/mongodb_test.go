@@ -281,11 +281,11 @@ func TestMongoRefusesOthers(t *testing.T) {
 	_, projected := items.Find(ctx, bson.D{{Key: "_id", Value: "item:1"}}, options.Find().SetProjection(bson.D{{Key: "value", Value: 1}}))
 	_, elsewhere := items.Database().Collection("others").InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}})
 	_, more := items.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}, {Key: "value", Value: "y"}, {Key: "count", Value: 3}})
-	_, all := items.Find(ctx, bson.D{})
+	_, all := items.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	_, grouped := items.Aggregate(ctx, bson.A{bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$value"}}}}})
 	for what, err := range map[string]error{
 		"by something else than _id": byValue, "field projection of find": projected, "collection others": elsewhere,
-		"a document with a field count": more, "without a limit": all, "more than count": grouped,
+		"a document with a field count": more, "all documents in an order": all, "more than count": grouped,
 		"no such command: 'dropDatabase'": items.Database().Drop(ctx),
 	} {
 		var told mongo.ServerError
@@ -295,6 +295,65 @@ func TestMongoRefusesOthers(t *testing.T) {
 	}
 	if n, err := items.CountDocuments(ctx, bson.D{}); n != 5 || err != nil {
 		t.Errorf("afterwards there are %d items, %v", n, err)
+	}
+}
+
+// Clients see all documents in batches, each once, as far as they want to.
+func TestMongoShowsAllDocuments(t *testing.T) {
+	_, address := serve(t, storeService(topology.MongoDB, topology.Store{Items: 2500}))
+	items, ctx := mongoItems(t, address), t.Context()
+	if _, err := items.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{"item:0", "item:100", "item:2499"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := items.InsertOne(ctx, bson.D{{Key: "_id", Value: "new"}, {Key: "value", Value: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	const all = 2498
+	for _, tt := range []struct {
+		limit int64
+		batch int32
+		want  int
+	}{
+		{0, 0, all}, {0, 1, 0}, {0, 7, all}, {0, 5000, all}, {1, 0, 1}, {101, 0, 101}, {102, 0, 102}, {1500, 0, 1500}, {1500, 1000, 1500}, {all, 0, all}, {all + 1, 0, all}, {1 << 40, 0, all}, {-3, 0, 3},
+	} {
+		if tt.want == 0 {
+			tt.want = all
+		}
+		find := options.Find().SetLimit(tt.limit)
+		if tt.batch > 0 {
+			find.SetBatchSize(tt.batch)
+		}
+		cursor, err := items.Find(ctx, bson.D{}, find)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for n := 0; cursor.Next(ctx); n++ {
+			seen[cursor.Current.Lookup("_id").StringValue()] = true
+			if len(seen) != n+1 {
+				t.Fatalf("%+v: document %d comes twice", tt, n)
+			}
+		}
+		if err := cursor.Err(); err != nil || len(seen) != tt.want || seen["item:100"] {
+			t.Errorf("%+v: %d documents, %v", tt, len(seen), err)
+		}
+	}
+	cursor, err := items.Find(ctx, bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cursor.Close(ctx); err != nil { // it kills the cursor
+		t.Error(err)
+	}
+	if names, err := items.Database().Client().ListDatabaseNames(ctx, bson.D{}); err != nil || len(names) != 1 {
+		t.Errorf("databases %q, %v", names, err)
+	}
+	if list, err := items.Indexes().ListSpecifications(ctx); err != nil || len(list) != 1 || list[0].Name != "_id_" {
+		t.Errorf("indexes %v, %v", list, err)
+	}
+	err = items.Database().RunCommand(ctx, bson.D{{Key: "getMore", Value: int64(-5)}, {Key: "collection", Value: "items"}}).Err()
+	if err == nil || !strings.Contains(err.Error(), "CursorNotFound") {
+		t.Errorf("a cursor that is none: %v", err)
 	}
 }
 

@@ -23,7 +23,7 @@ func (c *client) do(ctx context.Context, name string, q store.Query) (store.Answ
 	return a, err
 }
 
-// mostLooked bounds how many documents a client sees that asks for all.
+// mostLooked bounds how many documents one answer has.
 const mostLooked = 1000
 
 func (c *client) find(asked *command) (bson.D, error) {
@@ -31,7 +31,7 @@ func (c *client) find(asked *command) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, limit, batch := choice{all: true}, int64(0), int64(-1)
+	f, limit, batch, single, sorted := choice{all: true}, int64(0), int64(-1), false, false
 	err = asked.fields(func(name string, v bson.RawValue) (bool, error) {
 		var ok bool
 		switch name {
@@ -47,8 +47,9 @@ func (c *client) find(asked *command) (bson.D, error) {
 		case "batchSize":
 			batch, ok = number(v)
 		case "singleBatch":
-			_, ok = v.BooleanOK()
+			single, ok = v.BooleanOK()
 		case "sort":
+			sorted = true
 			return isByID(v), nil
 		default:
 			return false, nil
@@ -61,11 +62,25 @@ func (c *client) find(asked *command) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.all && (limit == 0 || limit > mostLooked) {
-		return nil, notKnown(fmt.Sprintf("a find of all documents without a limit of %d or less", mostLooked))
-	}
 	ctx, cancel := asked.patience(c.ctx)
 	defer cancel()
+	if f.all {
+		if sorted {
+			return nil, notKnown("a find of all documents in an order")
+		}
+		at := place{left: limit}
+		if limit > mostLeft {
+			at.left = 0
+		}
+		found, cursor, err := c.walk(ctx, at, batch)
+		if err != nil {
+			return nil, err
+		}
+		if single {
+			cursor = 0
+		}
+		return cursorOf("firstBatch", found, cursor, namespace), nil
+	}
 	found, err := c.read(ctx, f)
 	if err != nil {
 		return nil, err
@@ -73,14 +88,14 @@ func (c *client) find(asked *command) (bson.D, error) {
 	if limit > 0 && int64(len(found)) > limit {
 		found = found[:limit]
 	}
-	if single, _ := asked.body.Lookup("singleBatch").BooleanOK(); batch >= 0 && int64(len(found)) > batch && !single {
+	if batch >= 0 && int64(len(found)) > batch && !single {
 		return nil, notKnown(fmt.Sprintf("an answer of %d documents in batches of %d", len(found), batch))
 	}
-	return append(bson.D{{Key: "cursor", Value: bson.D{{Key: "firstBatch", Value: found}, {Key: "id", Value: int64(0)}, {Key: "ns", Value: namespace}}}}, done()...), nil
+	return cursorOf("firstBatch", found, 0, namespace), nil
 }
 
 // isByID reports whether documents are to come in the order of their names, in which
-// they come anyway.
+// those of a list come anyway.
 func isByID(v bson.RawValue) bool {
 	doc, ok := v.DocumentOK()
 	if !ok {
@@ -98,14 +113,11 @@ func isByID(v bson.RawValue) bool {
 func (c *client) read(ctx context.Context, f choice) (found bson.A, err error) {
 	found = bson.A{}
 	names := f.names
-	if f.all {
-		names = c.engine.Names(mostLooked)
-	}
 	if len(names) == 0 {
 		return found, nil
 	}
 	q := store.Query{Operation: topology.OpRead, Item: names[0]}
-	if f.all || f.many {
+	if f.many {
 		q.Operation, q.Items = topology.OpRange, names
 	}
 	a, err := c.do(ctx, "find", q)
@@ -356,6 +368,9 @@ func (c *client) findAndModify(asked *command) (bson.D, error) {
 			ch.upsert, ok = v.BooleanOK()
 		case "new":
 			after, ok = v.BooleanOK()
+		case "remove": // drivers say that they do not
+			removes, isBool := v.BooleanOK()
+			return isBool && !removes, nil
 		default:
 			return false, nil
 		}

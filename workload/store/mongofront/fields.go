@@ -23,7 +23,7 @@ func (c *command) fields(see func(name string, v bson.RawValue) (known bool, err
 		case err != nil:
 			return err
 		case known || slices.Contains(generic(), e.Key()):
-		case e.Key() == "txnNumber":
+		case slices.Contains([]string{"txnNumber", "startTransaction", "autocommit"}, e.Key()):
 			return &failure{code: 20, name: "IllegalOperation", text: "Transaction numbers are only allowed on a replica set member or mongos"}
 		default:
 			return notKnown("field " + e.Key() + " of " + elements[0].Key())

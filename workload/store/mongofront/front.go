@@ -33,8 +33,9 @@ type Engine interface {
 	Do(ctx context.Context, q store.Query) (store.Answer, error)
 	// Len is how many items there are.
 	Len() int
-	// Names lists items in their order, at most so many.
-	Names(most int) []string
+	// Names lists items from a place in their order, at most so many; next is the place to
+	// go on at, or 0 at the end.
+	Names(from, most int) (names []string, next int)
 	// Flush removes all items, and says how many there were.
 	Flush() int
 	// Connections is how many clients are connected.
@@ -149,6 +150,14 @@ func (c *client) run(name string, asked *command) (bson.D, error) {
 	case "connectionStatus":
 		nobody := bson.D{{Key: "authenticatedUsers", Value: bson.A{}}, {Key: "authenticatedUserRoles", Value: bson.A{}}}
 		return append(bson.D{{Key: "authInfo", Value: nobody}}, done()...), nil
+	case "getMore":
+		return c.getMore(asked)
+	case "killCursors":
+		return c.killCursors(asked)
+	case "listDatabases":
+		return c.listDatabases(), nil
+	case "listIndexes":
+		return c.listIndexes(asked)
 	case "drop":
 		return c.drop(asked)
 	case "listCollections":

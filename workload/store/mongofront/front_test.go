@@ -29,9 +29,8 @@ func (e immediate) Do(_ context.Context, q store.Query) (store.Answer, error) {
 func (e immediate) Len() int { return e.Store.Len(0) }
 
 // Names implements Engine.
-func (e immediate) Names(most int) []string {
-	names, _ := e.Store.Names(0, 0, most)
-	return names
+func (e immediate) Names(from, most int) (names []string, next int) {
+	return e.Store.Names(0, from, most)
 }
 
 // Flush implements Engine.
@@ -65,6 +64,8 @@ func FuzzMessages(f *testing.F) {
 		{{Key: "findAndModify", Value: "items"}, {Key: "query", Value: bson.D{{Key: "_id", Value: "item:1"}}}, {Key: "update", Value: bson.D{{Key: "value", Value: "z"}}}, {Key: "new", Value: true}},
 		{{Key: "aggregate", Value: "items"}, {Key: "pipeline", Value: bson.A{bson.D{{Key: "$match", Value: bson.D{}}}, bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}}}}, {Key: "cursor", Value: bson.D{}}},
 		{{Key: "count", Value: "items"}, {Key: "query", Value: bson.D{}}},
+		{{Key: "getMore", Value: int64(5)}, {Key: "collection", Value: "items"}, {Key: "batchSize", Value: 3}, {Key: "$db", Value: "test"}},
+		{{Key: "killCursors", Value: "items"}, {Key: "cursors", Value: bson.A{int64(5)}}},
 	} {
 		f.Add(message(f, body))
 	}

@@ -40,19 +40,25 @@ type refusal struct {
 
 // run does the statements of a message, up to the first that is refused. The error
 // says that the store has ended.
-func run(e Engine, list []statement, each func(*result) error) (*refusal, error) {
+func run(e Engine, t *transaction, list []statement, each func(*result) error) (*refusal, error) {
 	for i := 0; i < len(list); i++ {
-		if transaction := list[i:]; isTransaction(transaction) {
-			if refused, err := runTransaction(e, transaction[:4], each); refused != nil || err != nil { //nolint:gosec // it has four
+		if whole := list[i:]; isTransaction(whole) && !t.open && !t.failed {
+			if refused, err := runTransaction(e, whole[:4], each); refused != nil || err != nil { //nolint:gosec // it has four
 				return refused, err
 			}
 			i += 3
 			continue
 		}
+		if refused := t.admit(&list[i]); refused != nil {
+			t.refuse()
+			return refused, nil
+		}
 		r, refused, err := execute(e, &list[i])
 		if refused != nil || err != nil {
+			t.refuse()
 			return refused, err
 		}
+		r.verb = t.note(&list[i])
 		if err := each(r); err != nil {
 			return nil, err
 		}
@@ -63,7 +69,7 @@ func run(e Engine, list []statement, each func(*result) error) (*refusal, error)
 // isTransaction reports whether the statements begin with a transaction: an item is
 // read and written, both or none.
 func isTransaction(list []statement) bool {
-	return len(list) >= 4 && list[0].verb == begin && list[1].verb == selectItems && list[2].verb == upsert && list[3].verb == commit &&
+	return len(list) >= 4 && (list[0].verb == begin || list[0].verb == start) && list[1].verb == selectItems && list[2].verb == upsert && list[3].verb == commit &&
 		slices.Equal(list[1].names, list[2].names)
 }
 
@@ -80,7 +86,7 @@ func runTransaction(e Engine, list []statement, each func(*result) error) (*refu
 	read.add(&list[1], write.names[0], a.Value, a.Found)
 	wrote := &result{verb: upsert}
 	wrote.count(write, &a)
-	for _, r := range []*result{{verb: begin}, read, wrote, {verb: commit}} {
+	for _, r := range []*result{{verb: list[0].verb}, read, wrote, {verb: commit}} {
 		if err := each(r); err != nil {
 			return nil, err
 		}
@@ -112,9 +118,6 @@ func (v verb) numeric() int {
 	}
 }
 
-// errTransaction is that of one that comes in parts.
-var errTransaction = textError("the embedded store does a transaction that comes as one message: begin; select; insert; commit; use engine: real for others")
-
 type textError string
 
 func (e textError) Error() string { return string(e) }
@@ -123,9 +126,7 @@ func execute(e Engine, s *statement) (*result, *refusal, error) {
 	r := &result{verb: s.verb, columns: s.columns}
 	q := store.Query{Operation: topology.OpWrite, Value: []byte(s.value)}
 	switch s.verb {
-	case begin, commit:
-		return nil, &refusal{text: errTransaction, verb: s.verb}, nil
-	case set:
+	case begin, start, commit, rollback, set, autocommitOn, autocommitOff:
 		return r, nil, nil
 	case selectCount:
 		r.rows = [][]string{{strconv.Itoa(e.Len())}}

@@ -80,6 +80,7 @@ const (
 	canAttributes   = 1 << 20
 	capabilities    = canLongPassword | canLongFlag | canDatabase | canProtocol41 | canTransactions | canSecure | canStatements | canResults | canPlugins | canAttributes
 
+	statusOpen       = 1
 	statusAutocommit = 2
 	statusMore       = 8
 )
@@ -103,6 +104,7 @@ type mysqlConn struct {
 	// newest.
 	statements map[uint32]*mysqlStatement
 	last       uint32
+	tx         transaction
 	// greeted says that the client was let in.
 	greeted bool
 	// sequence numbers the packets of one exchange.
@@ -166,6 +168,17 @@ func (c *mysqlConn) write(message []byte) {
 			return
 		}
 	}
+}
+
+// status tells of the state of the connection.
+func (c *mysqlConn) status() (flags uint16) {
+	if !c.tx.manual {
+		flags |= statusAutocommit
+	}
+	if c.tx.open {
+		flags |= statusOpen
+	}
+	return flags
 }
 
 func (c *mysqlConn) flush() error {
@@ -259,9 +272,10 @@ func ServeMySQL(conn net.Conn, e Engine, budget *intake.Budget) {
 			err = c.query(d, e, string(message[1:]))
 		case comReset:
 			c.forgetAll()
-			c.writeOK(0, statusAutocommit)
+			c.tx = transaction{}
+			c.writeOK(0, c.status())
 		case comPing, comInitDB:
-			c.writeOK(0, statusAutocommit)
+			c.writeOK(0, c.status())
 		default:
 			known := false
 			if known, err = c.ofStatements(d, e, message[0], message[1:]); !known {
@@ -286,12 +300,12 @@ func (c *mysqlConn) query(d *dialect, e Engine, text string) error {
 		return nil
 	}
 	var results []*result
-	why, err := run(e, list, func(r *result) error {
+	why, err := run(e, &c.tx, list, func(r *result) error {
 		results = append(results, r)
 		return nil
 	})
 	for i, r := range results {
-		status := uint16(statusAutocommit)
+		status := c.status()
 		if i+1 < len(results) || why != nil {
 			status |= statusMore
 		}

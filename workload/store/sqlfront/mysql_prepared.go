@@ -57,7 +57,7 @@ func (c *mysqlConn) ofStatements(d *dialect, e Engine, command byte, rest []byte
 		c.writeError(mysqlError{1243, "HY000", "Unknown prepared statement handler (" + strconv.FormatUint(uint64(id), 10) + ") given to EXECUTE"})
 	case command == comResetStatement:
 		c.dropLong(st)
-		c.writeOK(0, statusAutocommit)
+		c.writeOK(0, c.status())
 	case command == comFetch:
 		c.writeError(mysqlError{1235, "42000", "the embedded store has no cursors; use engine: real"})
 	default:
@@ -101,10 +101,10 @@ func (c *mysqlConn) prepare(d *dialect, text string) {
 		for i := range names {
 			names[i] = "?"
 		}
-		c.writeColumns(selectItems, names, statusAutocommit)
+		c.writeColumns(selectItems, names, c.status())
 	}
 	if len(p.shape.columns) > 0 {
-		c.writeColumns(p.shape.verb, p.shape.columns, statusAutocommit)
+		c.writeColumns(p.shape.verb, p.shape.columns, c.status())
 	}
 }
 
@@ -161,7 +161,7 @@ func (c *mysqlConn) execute(e Engine, st *mysqlStatement, rest []byte) error {
 		c.writeError(mysqlRefusal(&refusal{text: err}))
 		return nil //nolint:nilerr // it is answered
 	}
-	why, err := run(e, []statement{bound}, func(r *result) error {
+	why, err := run(e, &c.tx, []statement{bound}, func(r *result) error {
 		c.writeBinary(r)
 		return nil
 	})
@@ -286,11 +286,11 @@ func lengthOf(b []byte) (n uint64, rest []byte, ok bool) {
 // writeBinary answers with a result whose rows are in the binary form.
 func (c *mysqlConn) writeBinary(r *result) {
 	if len(r.columns) == 0 {
-		c.writeOK(r.written+r.replaced-r.same, statusAutocommit)
+		c.writeOK(r.written+r.replaced-r.same, c.status())
 		return
 	}
 	c.write(appendLength(nil, uint64(len(r.columns))))
-	c.writeColumns(r.verb, r.columns, statusAutocommit)
+	c.writeColumns(r.verb, r.columns, c.status())
 	for _, row := range r.rows {
 		values := make([]byte, 1+(len(row)+9)/8) // none is null
 		for _, value := range row {
@@ -306,5 +306,5 @@ func (c *mysqlConn) writeBinary(r *result) {
 		}
 		c.write(values)
 	}
-	c.writeEOF(statusAutocommit)
+	c.writeEOF(c.status())
 }

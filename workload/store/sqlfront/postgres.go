@@ -28,6 +28,7 @@ const (
 	notSupported  = "0A000"
 	syntax        = "42601"
 	uniqueness    = "23505"
+	inFailed      = "25P02"
 )
 
 // postgresError is what PostgreSQL says for a code, to a statement.
@@ -66,6 +67,10 @@ func (v verb) command() string {
 		return "BEGIN"
 	case commit:
 		return "COMMIT"
+	case start:
+		return "START TRANSACTION"
+	case rollback:
+		return "ROLLBACK"
 	default:
 		return "SET"
 	}
@@ -121,10 +126,9 @@ func ServePostgres(conn net.Conn, e Engine, budget *intake.Budget) {
 		b.Send(&pgproto3.ParameterStatus{Name: p[0], Value: p[1]})
 	}
 	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 0}})
-	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
-	b.Send(ready)
-	c := &session{b: b, engine: e, dialect: postgres(), statements: map[string]*pgStatement{}, portals: map[string]*portal{}, budget: budget}
+	c := &session{tx: transaction{aborts: true}, b: b, engine: e, dialect: postgres(), statements: map[string]*pgStatement{}, portals: map[string]*portal{}, budget: budget}
 	defer c.end()
+	c.ready()
 	for n := 0; ; n++ {
 		// Answers go together to a client that sends its questions together, within bounds.
 		if (r.in.Buffered() == 0 || c.much || n%mostTogether == 0) && b.Flush() != nil {
@@ -138,15 +142,15 @@ func ServePostgres(conn net.Conn, e Engine, budget *intake.Budget) {
 		switch m := m.(type) {
 		case *pgproto3.Query:
 			c.sync() // it ends the portals, too
-			if c.dialect.query(b, e, m.String) != nil {
+			if c.query(m.String) != nil {
 				return
 			}
-			b.Send(ready)
+			c.ready()
 		case *pgproto3.Terminate:
 			return
 		case *pgproto3.Sync:
 			c.sync()
-			b.Send(ready)
+			c.ready()
 		case *pgproto3.Flush:
 			if b.Flush() != nil {
 				return
@@ -169,23 +173,36 @@ func refused(code, message string) *pgproto3.ErrorResponse {
 	return &pgproto3.ErrorResponse{Severity: severityError, SeverityUnlocalized: severityError, Code: code, Message: message}
 }
 
+// ready says that the next statement may come, and whether it is in a transaction.
+func (s *session) ready() {
+	status := byte('I')
+	switch {
+	case s.tx.failed:
+		status = 'E'
+	case s.tx.open:
+		status = 'T'
+	}
+	s.b.Send(&pgproto3.ReadyForQuery{TxStatus: status})
+}
+
 // query answers one message of statements. The error says that the store has ended.
-func (d *dialect) query(b *pgproto3.Backend, e Engine, text string) error {
-	list, err := d.parse(text)
+func (s *session) query(text string) error {
+	list, err := s.dialect.parse(text)
 	if err != nil {
-		b.Send(postgresRefusal(&refusal{text: err}))
+		s.tx.refuse()
+		s.b.Send(postgresRefusal(&refusal{text: err}))
 		return nil //nolint:nilerr // it is answered
 	}
 	if len(list) == 0 {
-		b.Send(&pgproto3.EmptyQueryResponse{})
+		s.b.Send(&pgproto3.EmptyQueryResponse{})
 		return nil
 	}
-	why, err := run(e, list, func(r *result) error {
-		sendRows(b, r)
+	why, err := run(s.engine, &s.tx, list, func(r *result) error {
+		sendRows(s.b, r)
 		return nil
 	})
 	if why != nil {
-		b.Send(postgresRefusal(why))
+		s.b.Send(postgresRefusal(why))
 	}
 	return err
 }
@@ -198,6 +215,8 @@ func postgresRefusal(why *refusal) *pgproto3.ErrorResponse {
 			return refused(syntax, "syntax error at end of input")
 		}
 		return refused(syntax, wrong.Error())
+	case errors.Is(why.text, errAborted):
+		return refused(inFailed, why.text.Error())
 	case why.text != nil:
 		return refused(notSupported, why.text.Error())
 	case why.duplicate != "":

@@ -17,6 +17,7 @@ import (
 
 // A session is one connection of a client of PostgreSQL.
 type session struct {
+	tx      transaction
 	b       *pgproto3.Backend
 	engine  Engine
 	dialect *dialect
@@ -96,6 +97,7 @@ func (s *session) extended(m pgproto3.FrontendMessage) error {
 	}
 	if why != nil {
 		s.skipping = true
+		s.tx.refuse()
 		s.b.Send(why)
 	}
 	return err
@@ -290,7 +292,7 @@ func (s *session) execute(m *pgproto3.Execute) (*pgproto3.ErrorResponse, error) 
 		return nil, nil
 	}
 	if p.result == nil {
-		why, err := run(s.engine, []statement{p.statement}, func(r *result) error {
+		why, err := run(s.engine, &s.tx, []statement{p.statement}, func(r *result) error {
 			p.result = r
 			return nil
 		})

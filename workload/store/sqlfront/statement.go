@@ -38,6 +38,12 @@ const (
 	set
 	// selectOne answers a 1.
 	selectOne
+	// autocommitOn and autocommitOff say whether each statement of MySQL ends with itself.
+	autocommitOn
+	autocommitOff
+	rollback
+	// start is begin in other words.
+	start
 )
 
 // A statement is one that has been understood.
@@ -49,6 +55,8 @@ type statement struct {
 	many  bool
 	// value is what is written, or the text that is answered.
 	value string
+	// locks says that a read locks its rows until the end of the transaction.
+	locks bool
 }
 
 // A dialect is what differs between servers in the words of statements.
@@ -270,17 +278,53 @@ func (p *parser) statement() (s statement, err error) {
 	case p.take("delete from " + Table):
 		s.verb = remove
 		return s, p.where(&s)
-	case p.take("begin"), p.take("start transaction"):
-		return statement{verb: begin}, nil
+	case p.take("begin"):
+		p.noise()
+		return p.begins(begin), nil
+	case p.take("start transaction"):
+		return p.begins(start), nil
 	case p.take("commit"):
+		p.noise()
 		return statement{verb: commit}, nil
+	case p.take("rollback"):
+		p.noise()
+		return statement{verb: rollback}, nil
 	case p.take("set"):
-		for p.at < len(p.tokens) && p.tokens[p.at] != (token{text: ";"}) {
-			p.at++
-		}
-		return statement{verb: set}, nil
+		return p.sets(), nil
 	}
 	return s, errNotKnown
+}
+
+// noise goes past words that mean nothing.
+func (p *parser) noise() {
+	if !p.take("transaction") {
+		p.take("work")
+	}
+}
+
+func (p *parser) begins(v verb) statement {
+	if !p.take("read only") {
+		p.take("read write")
+	}
+	return statement{verb: v}
+}
+
+// sets goes past settings, of which MySQL's autocommit has a meaning.
+func (p *parser) sets() statement {
+	s := statement{verb: set}
+	for p.at < len(p.tokens) && p.tokens[p.at] != (token{text: ";"}) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.tokens[p.at].text, "@@"), "session.")
+		if p.at++; name != "autocommit" || p.dialect.numbered || !p.take("=") || p.at == len(p.tokens) {
+			continue
+		}
+		switch p.tokens[p.at].text {
+		case "0", "off", "false":
+			s.verb = autocommitOff
+		case "1", "on", "true":
+			s.verb = autocommitOn
+		}
+	}
+	return s
 }
 
 func (p *parser) selects() (s statement, err error) {
@@ -313,7 +357,7 @@ func (p *parser) selects() (s statement, err error) {
 		return s, err
 	}
 	p.take("order by name")
-	p.take("for update")
+	s.locks = p.take("for update")
 	return s, nil
 }
 

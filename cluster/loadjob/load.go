@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +39,9 @@ const MaxPods = 100
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
 	Changes <-chan Change
+	// TraceSample is the share of the requests whose traces are kept in any case, which is
+	// that of the services; 0 makes no spans.
+	TraceSample float64
 	// Remedy, if it is not nil, gets the command that removes what is made
 	// for the load, before anything is.
 	Remedy func(command string)
@@ -46,6 +51,8 @@ type Loader struct {
 	// namespace is where the Job goes; empty means that of the target's system or,
 	// where there is none, one that is made for the load.
 	namespace string
+	// running is the load that was prepared last.
+	running atomic.Pointer[runningLoad]
 }
 
 // A Change is one of a load that runs.
@@ -109,7 +116,27 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runne
 		err = fmt.Errorf("starting %s for the load in namespace %q: %w", podCount(l.pods), r.namespace, kubeapi.Explain(err))
 		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
 	}
+	l.running.Store(r)
 	return r, nil
+}
+
+// Generators is how many pods generate the load; 0 before it was prepared, and if no spans
+// are wanted.
+func (l *Loader) Generators() int {
+	if r := l.running.Load(); r != nil && l.TraceSample > 0 {
+		return r.count
+	}
+	return 0
+}
+
+// Spans asks one of the pods for the spans of the requests that it has sent.
+func (l *Loader) Spans(ctx context.Context, generator int, q control.SpanQuery) (spans control.Spans, err error) {
+	r := l.running.Load()
+	if r == nil || generator >= r.count {
+		return spans, fmt.Errorf("asking the load for spans: there is no generator %d", generator)
+	}
+	err = r.c.Control(ctx, r.address(generator), http.MethodPost, control.LoadSpansPath, q, &spans)
+	return spans, kubeapi.Explain(err)
 }
 
 // podCount writes a number of pods.
@@ -125,7 +152,7 @@ func (l *Loader) job(profile load.Profile, target runner.LoadTarget) ([]byte, er
 	if l.pods < 1 || l.pods > MaxPods {
 		return nil, fmt.Errorf("checking the load: %d pods cannot generate it: 1 to %d can", l.pods, MaxPods)
 	}
-	job := remote.Job{Seed: target.Seed, Of: l.pods, URLs: map[string][]string{}}
+	job := remote.Job{Seed: target.Seed, Of: l.pods, URLs: map[string][]string{}, TraceSample: l.TraceSample}
 	if target.System != nil {
 		if len(profile.Requests) == 0 {
 			for _, name := range target.System.Entries() {

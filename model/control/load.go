@@ -16,6 +16,8 @@ const (
 	LoadOutcomesPath = "/outcomes"
 	// LoadControlPath takes LoadFactors.
 	LoadControlPath = "/control"
+	// LoadSpansPath answers a SpanQuery with the spans of the requests that were sent.
+	LoadSpansPath = "/spans"
 	// LoadStopPath ends the load early.
 	LoadStopPath = "/stop"
 	// LoadDonePath says that everything was read: the generator exits.

@@ -20,10 +20,20 @@ type Options struct {
 	Concurrency int
 	// Load has the spans of the load, if it is generated in this process.
 	Load *span.Buffer
+	// Loads has the spans of a load that is generated elsewhere; it may be nil.
+	Loads LoadSource
 	// Into is where spans go; it is asked at each start.
 	Into func() *Store
 	// Clocks has the clocks of replicas compared, which run on other machines.
 	Clocks bool
+}
+
+// A LoadSource has the spans of a load that several generators send together.
+type LoadSource interface {
+	// Generators is how many there are; 0 if none have spans.
+	Generators() int
+	// Spans asks one of them, counted from 0. An error says that it could not be asked.
+	Spans(ctx context.Context, generator int, q control.SpanQuery) (control.Spans, error)
 }
 
 // A Collector is the runner's Tracer: it asks each replica for the spans of
@@ -32,6 +42,7 @@ type Options struct {
 type Collector struct {
 	options  Options
 	load     asked
+	loads    []*asked
 	replicas func(context.Context) ([]runner.Replica, error)
 	source   runner.SpanSource
 	asked    map[replicaKey]*asked
@@ -71,7 +82,7 @@ func New(options Options) *Collector {
 // Start implements runner.Tracer.
 func (c *Collector) Start(ctx context.Context, replicas func(context.Context) ([]runner.Replica, error), source runner.SpanSource) {
 	c.replicas, c.source, c.store = replicas, source, c.options.Into()
-	c.asked, c.load.failed = map[replicaKey]*asked{}, 0
+	c.asked, c.load.failed, c.loads = map[replicaKey]*asked{}, 0, nil
 	c.stop, c.done = make(chan struct{}), make(chan struct{})
 	go c.loop(ctx)
 }
@@ -108,6 +119,7 @@ func (c *Collector) loop(ctx context.Context) {
 // round asks every source once.
 func (c *Collector) round(ctx context.Context) {
 	c.askLoad()
+	c.askLoads(ctx)
 	listing, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	replicas, err := c.replicas(listing)
 	cancel()
@@ -155,6 +167,32 @@ func (c *Collector) ask(ctx context.Context, r runner.Replica, a *asked) {
 			return
 		}
 	}
+}
+
+// askLoads reads what the generators of a load elsewhere have.
+func (c *Collector) askLoads(ctx context.Context) {
+	if c.options.Loads == nil {
+		return
+	}
+	n := c.options.Loads.Generators()
+	for len(c.loads) < n {
+		c.loads = append(c.loads, &asked{})
+	}
+	var questions sync.WaitGroup
+	for i, a := range c.loads[:n] {
+		questions.Go(func() {
+			for range mostAnswers {
+				q := a.query(c.store)
+				asking, cancel := context.WithTimeout(ctx, c.options.Timeout)
+				answer, err := c.options.Loads.Spans(asking, i, q)
+				cancel()
+				if err != nil || !a.take(c.store, &q, &answer) {
+					return
+				}
+			}
+		})
+	}
+	questions.Wait()
 }
 
 func (c *Collector) askLoad() {

@@ -247,13 +247,35 @@ func (s *system) Spans(_ context.Context, r runner.Replica, q control.SpanQuery)
 	return s.buffers[r.Service].Fetch(q), nil
 }
 
+// generators send a load together, elsewhere.
+type generators []*span.Buffer
+
+func (g generators) Generators() int { return len(g) }
+
+func (g generators) Spans(_ context.Context, i int, q control.SpanQuery) (control.Spans, error) {
+	return g[i].Fetch(q), nil
+}
+
 // A request that failed at one place is kept at all, though none of its other
 // spans is sampled or failed, and though one ends after it was asked for.
 func TestCollectorAsksForFailedRequests(t *testing.T) {
+	loaded := span.NewBuffer(3)
+	t.Run("of a load in this process", func(t *testing.T) {
+		checkFailedRequests(t, loaded, Options{Load: loaded})
+	})
+	elsewhere := span.NewBuffer(4)
+	t.Run("of a load elsewhere", func(t *testing.T) {
+		checkFailedRequests(t, elsewhere, Options{Loads: generators{span.NewBuffer(5), elsewhere}})
+	})
+}
+
+// checkFailedRequests sends requests whose roots are in a buffer.
+func checkFailedRequests(t *testing.T, loaded *span.Buffer, options Options) {
 	synctest.Test(t, func(t *testing.T) {
 		world := &system{buffers: map[string]*span.Buffer{"web": span.NewBuffer(1), "cart": span.NewBuffer(2)}}
-		loaded, store := span.NewBuffer(3), NewStore(nil)
-		c := New(Options{Load: loaded, Into: func() *Store { return store }})
+		store := NewStore(nil)
+		options.Into = func() *Store { return store }
+		c := New(options)
 		c.Start(t.Context(), world.replicas, world)
 		unsampled := func(request string) []span.Span {
 			spans := shop(request)

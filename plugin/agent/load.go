@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
@@ -26,6 +27,7 @@ it listens, it prints its address as a line of JSON: {"addr":"127.0.0.1:8081"}.
 
   POST /start {"delayNs":N}    begin, once
   GET  /outcomes?from=N        what became of the requests, as lines of JSON
+  POST /spans                  the spans of requests that were sent
   POST /control, /stop, /done  change the load, end it early, exit
 
 Environment:
@@ -79,11 +81,13 @@ func defaultPatience() patience {
 // A generator is one share of a load, from when it is described until somebody
 // has read what became of it.
 type generator struct {
-	job      remote.Job
-	share    loadgen.Share
-	token    string
-	control  *loadgen.Control
-	log      *outcomeLog
+	job     remote.Job
+	share   loadgen.Share
+	token   string
+	control *loadgen.Control
+	log     *outcomeLog
+	// spans is nil if none are wanted.
+	spans    *span.Buffer
 	patience patience
 
 	started chan time.Duration // gets the delay, once
@@ -116,6 +120,9 @@ func newGenerator(getenv func(string) string) (*generator, error) {
 		return nil, fmt.Errorf("reading JOB_COMPLETION_INDEX: %w", err)
 	}
 	g.share = loadgen.Share{Index: index, Of: g.job.Of}
+	if g.job.TraceSample > 0 {
+		g.spans = span.NewBuffer(time.Now().UnixNano())
+	}
 	return g, nil
 }
 
@@ -191,7 +198,7 @@ func (g *generator) generate(parent context.Context, delay time.Duration) {
 	case <-time.After(delay):
 	case <-ctx.Done():
 	}
-	load := &loadgen.Generator{Control: g.control, Share: g.share, Processors: max(1, runtime.GOMAXPROCS(0)/2)}
+	load := &loadgen.Generator{Control: g.control, Share: g.share, Spans: g.spans, TraceSample: g.job.TraceSample, Processors: max(1, runtime.GOMAXPROCS(0)/2)}
 	target := runner.LoadTarget{System: &g.job.System, URLs: g.job.URLs, Seed: g.job.Seed}
 	report, err := load.Load(ctx, g.job.Profile, target, g.log.add)
 	end := &remote.End{Report: report, Stopped: errors.Is(err, errStopped)}

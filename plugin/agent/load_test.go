@@ -18,6 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
+	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
 )
@@ -134,6 +135,33 @@ func TestGeneratorTellsWhatBecameOfItsLoad(t *testing.T) {
 	r.ok(http.MethodPost, control.LoadDonePath, "")
 	if err := <-r.done; err != nil {
 		t.Error(err)
+	}
+}
+
+// The requests that a generator sends are the roots of their traces, if spans are wanted.
+func TestGeneratorHasSpans(t *testing.T) {
+	r := startGenerator(t, load.Phase{Rate: 200, Count: 20}, func(g *generator) { g.job.TraceSample, g.spans = 1, span.NewBuffer(7) })
+	r.ok(http.MethodPost, control.LoadStartPath, `{}`)
+	r.read(1, 1000)
+	status, text := r.order(http.MethodPost, control.LoadSpansPath, "secret", `{"from": 0}`)
+	var spans control.Spans
+	if err := json.Unmarshal([]byte(text), &spans); status != http.StatusOK || err != nil {
+		t.Fatalf("asked for spans, it answers %d %s: %v", status, text, err)
+	}
+	if len(spans.Spans) != 20 || spans.Next != 20 || spans.Now == 0 {
+		t.Errorf("of 20 requests, there are %d spans, next %d, at %d", len(spans.Spans), spans.Next, spans.Now)
+	}
+	for i := range spans.Spans {
+		if s := &spans.Spans[i]; s.Kind != span.Root || s.Callee != "front" || s.Status != http.StatusOK || s.Duration <= 0 {
+			t.Errorf("a span is %+v", s)
+		}
+	}
+	if status, _ := r.order(http.MethodPost, control.LoadSpansPath, "wrong", `{}`); status != http.StatusForbidden {
+		t.Errorf("without the token, it answers %d", status)
+	}
+	without := startGenerator(t, load.Phase{Rate: 200, Count: 1}, nil)
+	if status, text := without.order(http.MethodPost, control.LoadSpansPath, "secret", `{}`); status != http.StatusConflict || !strings.Contains(text, "makes none") {
+		t.Errorf("without spans, it answers %d %s", status, text)
 	}
 }
 

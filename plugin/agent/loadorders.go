@@ -33,6 +33,7 @@ func (g *generator) Handler() http.Handler {
 		"POST " + control.LoadStartPath:   g.serveStart,
 		"GET " + control.LoadOutcomesPath: g.serveOutcomes,
 		"POST " + control.LoadControlPath: g.serveControl,
+		"POST " + control.LoadSpansPath:   g.serveSpans,
 		"POST " + control.LoadStopPath: func(http.ResponseWriter, *http.Request) {
 			g.orders.stop.Do(func() { close(g.stopped) })
 		},
@@ -74,6 +75,22 @@ func (g *generator) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.control.Set(f.Rate, f.Burst, f.Users)
+}
+
+func (g *generator) serveSpans(w http.ResponseWriter, r *http.Request) {
+	if g.spans == nil {
+		http.Error(w, "reading the spans: the load makes none, because its traceSample is 0", http.StatusConflict)
+		return
+	}
+	var q control.SpanQuery
+	if err := controlhttp.ReadJSON(w, r, control.MaxBody, &q); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer := g.spans.Fetch(q)
+	answer.Now = time.Now().UnixNano()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
 }
 
 func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {

@@ -30,12 +30,15 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	}
 	cli.RecoverWith(ctx, o.target.Command("down", e.System.Name))
 	o.signals.elsewhere = true
-	deps.Tracer = o.signals.tracer()
+	deps.Tracer = o.signals.tracer(nil)
 	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
 	// A pod that runs an experiment can generate the load of one pod itself.
 	if !c.Inside() || o.pods > 1 {
-		deps.Loader = c.Loader(o.pods)
-		o.signals.otlp.Rootless = true // pods make no spans of their load
+		loader := c.Loader(o.pods)
+		if o.signals.wanted {
+			loader.TraceSample = float64(o.signals.share)
+		}
+		deps.Loader, deps.Tracer = loader, o.signals.tracer(loader)
 	}
 	return nil
 }

@@ -446,7 +446,7 @@ func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) 
 // deps are what the runs of an experiment work with where the flags say.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
-		Loader: o.signals.loader(), Tracer: o.signals.tracer(), Logs: o.signals.logs.reader(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
+		Loader: o.signals.loader(), Tracer: o.signals.tracer(nil), Logs: o.signals.logs.reader(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
 		Versions: map[string]string{"kubectl-microsim": version.String()},
 	}
 	o.signals.logs.show(talk)

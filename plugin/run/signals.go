@@ -131,12 +131,13 @@ func (s *signals) loader() runner.Loader {
 	return &loadgen.Generator{Spans: s.load, TraceSample: float64(s.share)}
 }
 
-// tracer gathers the spans of runs; nil if nobody wants them.
-func (s *signals) tracer() runner.Tracer {
+// tracer gathers the spans of runs, and those of loads elsewhere if there are such; nil
+// if nobody wants them.
+func (s *signals) tracer(loads trace.LoadSource) runner.Tracer {
 	if !s.wanted {
 		return nil
 	}
-	return trace.New(trace.Options{Load: s.load, Into: func() *trace.Store { return s.store }, Clocks: s.elsewhere})
+	return trace.New(trace.Options{Load: s.load, Loads: loads, Into: func() *trace.Store { return s.store }, Clocks: s.elsewhere})
 }
 
 // traces are those of the run that has ended.

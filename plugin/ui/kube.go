@@ -49,7 +49,7 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 		return nil, err
 	}
 	loader, changes := c.Loader(1), make(chan loadjob.Change)
-	loader.Changes = changes
+	loader.Changes, loader.TraceSample = changes, kept.share
 	order.Loads(changeThrough(changes))
 	return w.run(ctx, order, runner.Deps{
 		Deployer: &toldDeployer{c, func(d runner.Deployment) {
@@ -59,7 +59,7 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 				order.Sends(sendThrough(deployed))
 			}
 		}}, Loader: loader, Collector: collect.New(collect.Options{}), CleanupTimeout: kubeCleanupTimeout,
-		Tracer: trace.New(trace.Options{Into: func() *trace.Store { return kept.store }}),
+		Tracer: trace.New(trace.Options{Loads: loader, Into: func() *trace.Store { return kept.store }}),
 	}, t.Command("down", order.Experiment.System.Name), observe)
 }
 

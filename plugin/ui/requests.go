@@ -18,8 +18,8 @@ const keptRequests = 2000
 type requests struct {
 	store *trace.Store
 	share float64
-	// rootless says that the load tells nothing of its requests: they begin where they
-	// reach the first service.
+	// rootless says that the load may tell nothing of a request, such as in records of
+	// earlier versions: then it begins where it reached the first service.
 	rootless bool
 }
 

@@ -22,6 +22,8 @@ type Job struct {
 	Seed uint64              `json:"seed"`
 	// Of is the number of generators.
 	Of int `json:"of"`
+	// TraceSample is the share of traces that are kept in any case; 0 makes no spans.
+	TraceSample float64 `json:"traceSample,omitempty"`
 }
 
 // A Line is one line of a stream. It has outcomes, or the end, or nothing: then

@@ -54,6 +54,7 @@ function LiveLoad() {
   const r = s.run.value, [typed, type] = useState<string | null>(null);
   if (!r?.loadChangeable || s.view.value) return null;
   return <form class="change" data-part="live-load" onSubmit={e => { e.preventDefault(); void s.changeLoad(Number(typed ?? r.loadFactor)).then(done => { if (done) type(null); }); }}>
+    <h3>The load that is sent now</h3>
     <label>load ×<input type="number" min="0" max="1000" step="any" required value={typed ?? String(r.loadFactor)} title="of what the run began with; 0 pauses the load" onInput={e => type(e.currentTarget.value)} /></label>
     <button type="submit">Change the load now</button>
   </form>;

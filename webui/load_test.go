@@ -30,9 +30,17 @@ func TestTheLoadIsChangedWhileItRuns(t *testing.T) {
 			return nil
 		})
 		o.Observe(runner.LoadBegun{At: time.Now(), Length: time.Minute})
-		<-loadEnds
+		select {
+		case <-loadEnds:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		o.Observe(runner.LoadEnded{At: time.Second})
-		<-goOn
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		res := &result.Result{Kind: result.ResultKind}
 		o.Complete(res)
 		kept <- res.Changes

@@ -307,6 +307,7 @@ func (r *Retry) validate() (problems problem.List) {
 	if !slices.Contains([]Jitter{"", NoJitter, FullJitter, EqualJitter, Decorrelated}, r.Jitter) {
 		problems.AddHint("jitter", "write none, full, equal or decorrelated", "jitter %q is not known", r.Jitter)
 	}
+	r.checkWaits(&problems)
 	for i, trigger := range r.On {
 		class := outcome.Class(trigger)
 		_, _, status := trigger.statuses()
@@ -321,6 +322,23 @@ func (r *Retry) validate() (problems problem.List) {
 		problems.AddHint("budget", "a ratio of 0.1 and a burst of 10 bound retries to a tenth", "ratio %v and burst %v make no budget", b.Ratio, b.Burst)
 	}
 	return problems
+}
+
+// checkWaits refuses what shapes a wait where there is none: without a backoff, a retry
+// comes at once or when the answer asks for it, up to the cap.
+func (r *Retry) checkWaits(problems *problem.List) {
+	if r.Backoff != 0 {
+		return
+	}
+	const hint = "write a backoff, such as 100ms, or leave it out"
+	switch {
+	case r.Jitter != "" && r.Jitter != NoJitter:
+		problems.AddHint("jitter", hint, "jitter %q has no effect: without a backoff a retry comes at once", r.Jitter)
+	case r.Factor != 0:
+		problems.AddHint("factor", hint, "factor %v has no effect: without a backoff a retry comes at once", r.Factor)
+	case r.Cap != 0 && !r.RetryAfter:
+		problems.AddHint("cap", hint, "cap %q has no effect: without a backoff a retry comes at once", r.Cap)
+	}
 }
 
 func (b *Breaker) validate() (problems problem.List) {

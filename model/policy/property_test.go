@@ -18,6 +18,9 @@ func randomCall(r *rand.Rand) (p Call) {
 	scope := func() Scope { return []Scope{"", PerReplica, PerWorker}[r.IntN(3)] }
 	if r.IntN(4) > 0 {
 		p.Retry = &Retry{Attempts: 1 + r.IntN(5), Backoff: unit.Duration(r.IntN(3) * 1000), Jitter: []Jitter{NoJitter, FullJitter, EqualJitter, Decorrelated}[r.IntN(4)]}
+		if p.Retry.Backoff == 0 {
+			p.Retry.Jitter = "" // it would have no effect
+		}
 		if r.IntN(2) == 0 {
 			p.Retry.Budget = &Budget{Ratio: float64(r.IntN(6)) / 10, Burst: float64(1 + r.IntN(5))}
 		}

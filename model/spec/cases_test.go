@@ -61,6 +61,8 @@ func TestPoliciesThatHaveNoEffectAreRefused(t *testing.T) {
 		`12:64: services[0].endpoints[0].steps[4].call.retry.retryAfter: retryAfter has no effect`,
 		`13:46: services[0].endpoints[0].steps[5].call.retry.backoff: backoff "3m" is longer than its cap "2m"`,
 		`14:45: services[0].endpoints[0].steps[6].call.rateLimit.burst: a burst of 0.5 lets nothing through`,
+		`15:45: services[0].endpoints[0].steps[7].call.retry.jitter: jitter "full" has no effect`,
+		`16:72: services[0].endpoints[0].steps[8].call.retry.factor: factor 2 has no effect`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("there is no %q in\n%v", want, err)

@@ -30,7 +30,7 @@ type Variation struct {
 	Numbers []float64 `json:"numbers,omitempty"`
 }
 
-// ParseVariation reads "PATH=VALUES". Values are parted by commas; FROM..TO/STEP
+// ParseVariation reads "PATH=VALUES". Values are separated by commas; FROM..TO/STEP
 // stands for all from the first to the last.
 func ParseVariation(text string) (Variation, error) {
 	at := strings.LastIndex(text, "=")

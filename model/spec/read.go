@@ -168,18 +168,24 @@ func suggestExample(name string) string {
 	return "; to list the examples, run kubectl microsim examples"
 }
 
-// exampleSystem returns the system of an example, or nil if there is no such
-// example.
+// exampleSystem returns the system of an example, which may be that of its
+// experiment, or nil if there is no such example.
 func exampleSystem(name string) *topology.System {
 	data, label, ok := openExample(name)
 	if !ok {
 		return nil
 	}
 	docs, err := Read(label, bytes.NewReader(data))
-	if err != nil || len(docs.Systems()) == 0 {
+	if err != nil {
 		return nil
 	}
-	return docs.Systems()[0]
+	if systems := docs.Systems(); len(systems) > 0 {
+		return systems[0]
+	}
+	if experiments := docs.Experiments(); len(experiments) == 1 {
+		return &experiments[0].System
+	}
+	return nil
 }
 
 // readFile decodes the documents of a file.

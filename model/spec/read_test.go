@@ -152,6 +152,16 @@ func TestExecutionsOfTheExamples(t *testing.T) {
 	}
 }
 
+// An example that is an experiment has a system, too, which others may name.
+func TestSystemsOfExamplesAreNamed(t *testing.T) {
+	for _, name := range []string{"social", "shop", "lesson-09-retries"} {
+		docs := readText(t, "apiVersion: microsim.dev/v1alpha1\nkind: Experiment\nname: x\nsystem: "+name+"\nload: {rate: 1, duration: 1s}\n")
+		if e := docs.Experiments(); len(e) != 1 || len(e[0].System.Services) == 0 {
+			t.Errorf("system %q: read as %+v", name, docs)
+		}
+	}
+}
+
 func TestVECROUnits(t *testing.T) {
 	docs := readText(t, `
 name: shop

@@ -35,7 +35,7 @@ func NewSweep(streams cli.Streams) *cobra.Command {
 		Use:   "sweep (EXPERIMENT | -f FILE) --vary SETTING=VALUES",
 		Short: "Play a grid of settings in virtual time, and mark the knees",
 		Long: `Play an experiment with each combination of the settings of --vary, in virtual time, and print what
-its figures become. Values are parted by commas; FROM..TO/STEP stands for all from the first to the last.
+its figures become. Values are separated by commas; FROM..TO/STEP stands for all from the first to the last.
 
   load.rate, load.users          the highest phase; the others keep their proportion
   load.timeout, load.PHASE.rate  other fields of the load, and of a phase of it

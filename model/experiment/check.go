@@ -301,8 +301,8 @@ func (c Condition) Format(value float64) string {
 		return trimZeros(strconv.FormatFloat(value, 'f', 2, 64))
 	case PerSecond:
 		return trimZeros(strconv.FormatFloat(value, 'f', 1, 64)) + "/s"
-	default:
-		return strconv.FormatFloat(value, 'f', -1, 64)
+	default: // a count, or the mean of several
+		return trimZeros(strconv.FormatFloat(value, 'f', 2, 64))
 	}
 }
 

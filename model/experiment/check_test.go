@@ -102,3 +102,13 @@ func TestFormatSeconds(t *testing.T) {
 		}
 	}
 }
+
+// The mean of counts has no digits that only the way of adding made.
+func TestMeansOfCountsAreShort(t *testing.T) {
+	c := Condition{Metric: Lag, Dimension: Count}
+	for value, want := range map[float64]string{0: "0", 16: "16", 3.2000000000000006: "3.2", 34.35000000000001: "34.35", 1e7: "10000000"} {
+		if got := c.Format(value); got != want {
+			t.Errorf("%v is %q, want %q", value, got, want)
+		}
+	}
+}

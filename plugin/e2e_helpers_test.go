@@ -233,7 +233,7 @@ func selected(k *onKind) {
 	k.fails("network of its node", add("-l", "component=etcd", "-n", "kube-system", "--allow-system", "--yes")...)
 	k.fails("--max-pods=2", add("-l", "app=app", "-n", "theirs", "--max-pods", "1", "--yes")...)
 	k.fails("no pod in namespace", add("-l", "app=none", "-n", "theirs", "--yes")...)
-	k.fails("only services of a system", k.microsim("fault", "add", "latency", "--delay", slow.String(), "-l", "app=app", "-n", "theirs", "--yes")...)
+	k.fails("only services and data stores of a system", k.microsim("fault", "add", "latency", "--delay", slow.String(), "-l", "app=app", "-n", "theirs", "--yes")...)
 	if out := k.ok(add("-l", "app=app", "-n", "theirs", "--to", "back.mine", "--dry-run")...); strings.Count(out, "theirs/app-") != 2 || !strings.Contains(out, "leaving packets, peers 10.") {
 		k.t.Errorf("the plan is\n%s", out)
 	}

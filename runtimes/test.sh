@@ -136,10 +136,16 @@ all_ready() { [[ $(states | grep -c ' ready ') == $((${#names[@]} + 1)) ]]; }
 await "not every child is ready again" all_ready
 
 step "work on the processor of a runtime with one thread blocks its health checks"
-"$plugin" fault add cpu --target express --hold 4s --for 1min --system mixed --on local
+"$plugin" fault add cpu --target express --hold 4s --for 10min --system mixed --on local
 while :; do "$plugin" call -f "$work/one.json" --on local --system mixed >/dev/null 2>&1; done &
 calls=$!
-blocked() { [[ $(states) == *'express unready '* ]]; }
+# To tell the fault's hits, status waits for the replica that is blocked. So it is asked
+# again meanwhile, or it would always look at the moment after an answer.
+blocked() {
+  states >>"$work/states" 2>/dev/null &
+  sleep 0.3
+  grep -q 'express unready ' "$work/states"
+}
 await "the health check of express is answered beside work on its processor" blocked
 said=$("$plugin" status mixed --on local 2>&1)
 [[ $said == *'one thread'* ]] || fail "status does not say why express is not ready: $said"

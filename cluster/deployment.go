@@ -182,9 +182,10 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	lost := d.lostNodes(ctx, v.Pods)
-	s := &Status{Name: d.System().Name, Namespace: d.Namespace(), Seed: d.seed, Created: d.created, Services: []ServiceStatus{}, Faults: faults}
-	for i := range d.System().Services {
-		service := &d.System().Services[i]
+	system := d.System() // a change may put another into its place
+	s := &Status{Name: system.Name, Namespace: d.Namespace(), Seed: d.seed, Created: d.created, Services: []ServiceStatus{}, Faults: faults}
+	for i := range system.Services {
+		service := &system.Services[i]
 		status := ServiceStatus{
 			Name: service.Name, Kind: service.Kind, Endpoint: fmt.Sprintf("http://%s.%s", service.Name, d.Namespace()),
 			Calls: append([]string{}, service.Calls()...), Want: service.Replicas, Replicas: d.ReplicasOf(service.Name, v),

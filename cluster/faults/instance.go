@@ -126,11 +126,17 @@ func (inst *Instance) Replicas(ctx context.Context) ([]runner.Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	var replicas []runner.Replica
-	for i := range inst.System().Services {
-		replicas = append(replicas, inst.ReplicasOf(inst.System().Services[i].Name, v)...)
+	return inst.replicasIn(v), nil
+}
+
+// replicasIn lists the replicas of all services, of which a change may add and remove
+// some meanwhile.
+func (inst *Instance) replicasIn(v *view) (replicas []runner.Replica) {
+	services := inst.System().Services
+	for i := range services {
+		replicas = append(replicas, inst.ReplicasOf(services[i].Name, v)...)
 	}
-	return replicas, nil
+	return replicas
 }
 
 // ReplicasOf lists the replicas of one service, by their index.

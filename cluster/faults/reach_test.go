@@ -3,10 +3,13 @@ package faults
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // TestReachedPodsAreThoseOfTheSystem reaches a system from this machine: its replicas
@@ -51,5 +54,34 @@ func TestReachedPodsAreThoseOfTheSystem(t *testing.T) {
 				t.Errorf("%s of another answers %d", url, status)
 			}
 		}
+	}
+}
+
+// TestASystemMayShrinkWhileItIsLookedAt has services come and go meanwhile.
+func TestASystemMayShrinkWhileItIsLookedAt(t *testing.T) {
+	s := newAPIStage(t)
+	small := s.inst.System()
+	all := &topology.System{Name: small.Name, Services: append(slices.Clone(small.Services), topology.NewService("web"), topology.NewService("cart"))}
+	ended := make(chan struct{})
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				s.inst.SetSystem(small)
+				s.inst.SetSystem(all)
+			}
+		}
+	})
+	defer changing.Wait()
+	defer close(ended)
+	v, err := s.inst.Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20_000 {
+		s.inst.replicasIn(v)
 	}
 }

@@ -33,22 +33,20 @@ func (inst *Instance) Watch(ctx context.Context, changed func(runner.Replica)) {
 			w.WakeAfter(watch.Tick)
 			return false, nil //nolint:nilerr // what was missed is seen by the next look
 		}
-		for i := range inst.System().Services {
-			for _, r := range inst.ReplicasOf(inst.System().Services[i].Name, v) {
-				name := replicaName(r.Service, r.Index)
-				before, told := known[name]
-				if r.State != runner.Ready {
-					r.Detected = seen
-					if told && before.State != runner.Ready && before.Restarts == r.Restarts {
-						r.Detected = before.Detected // the outage goes on
-					}
+		for _, r := range inst.replicasIn(v) {
+			name := replicaName(r.Service, r.Index)
+			before, told := known[name]
+			if r.State != runner.Ready {
+				r.Detected = seen
+				if told && before.State != runner.Ready && before.Restarts == r.Restarts {
+					r.Detected = before.Detected // the outage goes on
 				}
-				if told && before.State == r.State && before.Restarts == r.Restarts && before.URL == r.URL {
-					continue
-				}
-				known[name] = r
-				changed(r)
 			}
+			if told && before.State == r.State && before.Restarts == r.Restarts && before.URL == r.URL {
+				continue
+			}
+			known[name] = r
+			changed(r)
 		}
 		return false, nil
 	}})

@@ -93,8 +93,9 @@ func logSources(ctx context.Context, inst *faults.Instance, o *Options) ([]logSo
 		return nil, err
 	}
 	var sources []logSource
-	for i := range inst.System().Services {
-		name := inst.System().Services[i].Name
+	services := inst.System().Services
+	for i := range services {
+		name := services[i].Name
 		if len(o.Services) > 0 && !slices.Contains(o.Services, name) {
 			continue
 		}

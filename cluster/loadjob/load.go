@@ -25,6 +25,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 	"github.com/microsim-dev/kubectl-microsim/runner/remote"
@@ -113,7 +114,7 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runne
 		l.Remedy(r.remedy())
 	}
 	if err := r.start(ctx, job); err != nil {
-		err = fmt.Errorf("starting %s for the load in namespace %q: %w", podCount(l.pods), r.namespace, kubeapi.Explain(err))
+		err = fmt.Errorf("starting %s for the load in namespace %q: %w", unit.Count(l.pods, "pod"), r.namespace, kubeapi.Explain(err))
 		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
 	}
 	l.running.Store(r)
@@ -137,14 +138,6 @@ func (l *Loader) Spans(ctx context.Context, generator int, q control.SpanQuery) 
 	}
 	err = r.c.Control(ctx, r.address(generator), http.MethodPost, control.LoadSpansPath, q, &spans)
 	return spans, kubeapi.Explain(err)
-}
-
-// podCount writes a number of pods.
-func podCount(n int) string {
-	if n == 1 {
-		return "1 pod"
-	}
-	return fmt.Sprintf("%d pods", n)
 }
 
 // job describes the load for its pods.
@@ -234,7 +227,7 @@ func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	if err := r.awaitPods(ctx); err != nil {
 		return err
 	}
-	r.c.Config.Progress(fmt.Sprintf("job/%s ready to generate load (%s, %.1fs)", r.name, podCount(r.count), time.Since(started).Seconds()))
+	r.c.Config.Progress(fmt.Sprintf("job/%s ready to generate load (%s, %.1fs)", r.name, unit.Count(r.count, "pod"), time.Since(started).Seconds()))
 	return nil
 }
 

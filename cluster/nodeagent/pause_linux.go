@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
@@ -38,7 +39,7 @@ func (c *pauseActuator) set(ctx context.Context, want []desiredFault) ([]result,
 	count, err := c.stop(ctx)
 	results := make([]result, len(want))
 	for n := range results {
-		results[n] = result{by: "processes", effective: plural(count, "process") + " stopped", err: err}
+		results[n] = result{by: "processes", effective: unit.Count(count, "process") + " stopped", err: err}
 	}
 	return results, nil
 }
@@ -210,15 +211,4 @@ func (m *machine) stat(pid int) (procStat, error) {
 	}
 	parent, err := strconv.Atoi(fields[1])
 	return procStat{fields[0][0], parent}, err
-}
-
-// plural counts things.
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	if strings.HasSuffix(thing, "s") {
-		thing += "e"
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -400,7 +400,7 @@ func (h *hunter) halve() ([]int, error) {
 	alive := slices.Clone(arms)
 	for round := range rounds {
 		n := max(1, each/len(alive))
-		h.say("round %d of %d: %d candidates, %s each", round+1, rounds, len(alive), count(n, "run"))
+		h.say("round %d of %d: %d candidates, %s each", round+1, rounds, len(alive), unit.Count(n, "run"))
 		var trials []trial
 		for _, arm := range alive {
 			trials = append(trials, trial{[]int{arm}, []int{len(h.Arms[arm].Levels) - 1}})
@@ -558,11 +558,4 @@ func (h *hunter) order() {
 		findings[i], experiments[i] = s.Findings[from], s.experiments[from]
 	}
 	s.Findings, s.experiments = findings, experiments
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -1,12 +1,18 @@
 package unit
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
-// Count is a number with its noun: "1 system", "0 systems". The noun is one whose plural
-// has an s.
+// Count is a number with its noun: "1 system", "0 systems", "2 processes". The noun is
+// one whose plural has an s.
 func Count(n int, noun string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		noun += "e"
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
 }

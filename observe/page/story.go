@@ -8,6 +8,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // A story is what the experiment is about and how it ended, before any figure.
@@ -164,20 +165,13 @@ func verdictOf(runs []Run) verdict {
 	case aborted > 0:
 		return verdict{"fail", "ABORTED by its own condition" + of(aborted, "in")}
 	case failed > 0:
-		return verdict{"fail", fmt.Sprintf("FAILED: %d of %s", failed, plural(checks, "check")) + of(failedRuns, "in")}
+		return verdict{"fail", fmt.Sprintf("FAILED: %d of %s", failed, unit.Count(checks, "check")) + of(failedRuns, "in")}
 	case checks == 0:
 		return verdict{"none", "no checks: nothing was judged"}
 	case len(runs) == 1:
-		return verdict{"pass", "PASSED: " + plural(checks, "check")}
+		return verdict{"pass", "PASSED: " + unit.Count(checks, "check")}
 	}
-	return verdict{"pass", fmt.Sprintf("PASSED: %s in %d runs", plural(checks, "check"), len(runs))}
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return verdict{"pass", fmt.Sprintf("PASSED: %s in %d runs", unit.Count(checks, "check"), len(runs))}
 }
 
 // maxWindowServices is how many services the table of windows has: those that

@@ -5,6 +5,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // alertLines bounds the firings that are printed; result.json has all.
@@ -28,9 +29,9 @@ func (s *summary) alerts() {
 	lines := g.lines(s.style)
 	switch left := len(seen.Fired) - alertLines; {
 	case left > 0:
-		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s more", plural(left, "firing"))))
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s more", unit.Count(left, "firing"))))
 	case len(seen.Fired) == 0 && seen.Trouble == "":
-		lines = append(lines, s.style.paint(dim, fmt.Sprintf("none of %s fired", plural(len(seen.Names), "alert"))))
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("none of %s fired", unit.Count(len(seen.Names), "alert"))))
 	}
 	if seen.Trouble != "" {
 		lines = append(lines, s.style.paint(bad, "not known: "+seen.Trouble))

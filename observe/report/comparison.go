@@ -9,6 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Comparison prints how the variants of an experiment did: a line for each with
@@ -57,7 +58,7 @@ func (p *comparison) title() {
 	if p.Target != "" {
 		text += " on " + p.Target
 	}
-	text += fmt.Sprintf(", %s, %s", plural(len(p.Variants), "variant"), plural(len(p.Seeds), "seed"))
+	text += fmt.Sprintf(", %s, %s", unit.Count(len(p.Variants), "variant"), unit.Count(len(p.Seeds), "seed"))
 	p.text.WriteString(clip(text, p.style.width()) + "\n" + lesson(p.Title, p.Doc, p.style))
 	if p.Incomplete {
 		p.text.WriteString(p.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(p.Why, "\n", "\n            ") + "\n")

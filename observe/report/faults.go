@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/search"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Faults prints which small faults break a system, and which do not.
@@ -43,9 +44,9 @@ func (p *faultsPrinter) title() {
 	for _, r := range p.Requirements {
 		p.line("requires  %s", checkText(r))
 	}
-	tried := fmt.Sprintf("tried     %d candidates, %s", p.Candidates, plural(p.PairsTried, "pair"))
+	tried := fmt.Sprintf("tried     %d candidates, %s", p.Candidates, unit.Count(p.PairsTried, "pair"))
 	if p.Tried < p.Candidates {
-		tried = fmt.Sprintf("tried     %d of %d candidates, %s: a larger --budget tries all", p.Tried, p.Candidates, plural(p.PairsTried, "pair"))
+		tried = fmt.Sprintf("tried     %d of %d candidates, %s: a larger --budget tries all", p.Tried, p.Candidates, unit.Count(p.PairsTried, "pair"))
 	} else if p.Spent {
 		tried += "; the budget was spent before all was tried"
 	}
@@ -99,7 +100,7 @@ func (p *faultsPrinter) strongest() {
 		if c.Score >= 1 {
 			t = bad
 		}
-		g.add(cell{c.Fault, plain}, cell{strconv.FormatFloat(roundDigits(c.Score, 3), 'f', -1, 64), t}, cell{plural(c.Runs, "run"), dim})
+		g.add(cell{c.Fault, plain}, cell{strconv.FormatFloat(roundDigits(c.Score, 3), 'f', -1, 64), t}, cell{unit.Count(c.Runs, "run"), dim})
 	}
 	for _, l := range g.lines(p.style) {
 		p.line("%s", strings.TrimRight(l, " "))

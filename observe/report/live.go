@@ -314,9 +314,9 @@ func (l *Live) faultLines(style Style) []string {
 		}
 	}
 	if l.outages > 0 {
-		text := plural(l.outages, "outage") + " so far"
+		text := unit.Count(l.outages, "outage") + " so far"
 		if n := len(l.down); n > 0 {
-			text += style.paint(bad, fmt.Sprintf(", %s down now", plural(n, "replica")))
+			text += style.paint(bad, fmt.Sprintf(", %s down now", unit.Count(n, "replica")))
 		}
 		lines = append(lines, text)
 	}

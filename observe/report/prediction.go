@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // prediction shows what virtual time said of a real run, beside what was seen.
@@ -24,7 +25,7 @@ func (s *summary) prediction() {
 
 // alike says how many requests had the answer that was predicted.
 func alike(p *result.Prediction) string {
-	return fmt.Sprintf("%s of %s were answered as predicted", count(int64(p.Alike)), plural(p.Both, "request"))
+	return fmt.Sprintf("%s of %s were answered as predicted", count(int64(p.Alike)), unit.Count(p.Both, "request"))
 }
 
 // predictions show the same of the variants of a comparison, by the means of their

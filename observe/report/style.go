@@ -13,6 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Style says how text may look.
@@ -383,7 +384,7 @@ func classText(n int64, class outcome.Class) string {
 	name := strings.ReplaceAll(string(class), "_", " ")
 	switch class {
 	case outcome.HTTPError, outcome.StoreError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
-		return plural(int(n), name)
+		return unit.Count(int(n), name)
 	default:
 		return fmt.Sprintf("%d %s", n, name)
 	}
@@ -394,13 +395,6 @@ func plural64(n int64, one string) string {
 		return "1 " + one
 	}
 	return count(n) + " " + one + "s"
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // lesson prints the title and the text of an experiment, wrapped.

@@ -14,6 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // maxServices is how many services a summary shows; of a larger system those
@@ -182,7 +183,7 @@ func (s *summary) figures() {
 	}
 	lines := g.lines(s.style)
 	if hidden > 0 {
-		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s that changed less; timeline.csv has all", plural(hidden, "service"))))
+		lines = append(lines, s.style.paint(dim, fmt.Sprintf("and %s that changed less; timeline.csv has all", unit.Count(hidden, "service"))))
 	}
 	s.section("", lines)
 }
@@ -359,7 +360,7 @@ func faultTime(f *result.FaultRecord) cell {
 // faultTarget lists the replicas that were hit, or counts them.
 func faultTarget(f *result.FaultRecord) string {
 	if len(f.Replicas) > 3 {
-		return plural(len(f.Replicas), "replica")
+		return unit.Count(len(f.Replicas), "replica")
 	}
 	return strings.Join(f.Replicas, ", ")
 }
@@ -403,11 +404,11 @@ func (s *summary) recoveries() {
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {
-		total := plural(len(lines), "outage")
+		total := unit.Count(len(lines), "outage")
 		var causes []string
 		for _, t := range []fault.Type{fault.Kill, fault.Restart} {
 			if ended[t] > 0 {
-				causes = append(causes, plural(ended[t], string(t)))
+				causes = append(causes, unit.Count(ended[t], string(t)))
 			}
 		}
 		if len(causes) > 0 {
@@ -440,7 +441,7 @@ func (s *summary) checks() {
 	}
 	lines := s.style.beside(g.lines(s.style), whys)
 	if n := len(s.result.Checks); n > 0 {
-		total, t := fmt.Sprintf("%d of %s passed", passed, plural(n, "check")), good
+		total, t := fmt.Sprintf("%d of %s passed", passed, unit.Count(n, "check")), good
 		if passed < n {
 			t = bad
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/search"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // Sweep prints how figures change with settings, a line for each point, and the
@@ -21,7 +22,7 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 	if s.Phase != "" {
 		of = " in " + s.Phase
 	}
-	fmt.Fprintf(&b, "%s on %s, %s, %s%s\n", name, s.Target, plural(len(s.Points), "point"), plural(len(s.Seeds), "seed"), of)
+	fmt.Fprintf(&b, "%s on %s, %s, %s%s\n", name, s.Target, unit.Count(len(s.Points), "point"), unit.Count(len(s.Seeds), "seed"), of)
 	if s.Incomplete {
 		fmt.Fprintf(&b, "%s: %s\n", style.paint(notice, "INCOMPLETE"), strings.ReplaceAll(s.Why, "\n", "\n            "))
 	}

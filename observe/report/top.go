@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -67,7 +68,7 @@ func (t *Top) Add(s *measure.Sample) {
 // are counted.
 func (t *Top) Frame(style Style, height int) []string {
 	names := len(t.Services)
-	lines := []string{style.paint(bold, t.System) + "  " + plural(names, "service") + style.paint(dim, "  "+t.At.Format(time.TimeOnly)), ""}
+	lines := []string{style.paint(bold, t.System) + "  " + unit.Count(names, "service") + style.paint(dim, "  "+t.At.Format(time.TimeOnly)), ""}
 	room := max(1, height-len(lines)-1)
 	shown := t.Services
 	if len(shown) > room {

@@ -9,6 +9,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -76,7 +77,7 @@ func (v *View) say(e runner.Event) {
 	case runner.Deploying:
 		v.line("starting %s on %s", e.System, e.Target)
 	case runner.Deployed:
-		v.line("%s ready after %s", plural(len(e.Replicas), "replica"), experiment.FormatSeconds(e.Took.Seconds()))
+		v.line("%s ready after %s", unit.Count(len(e.Replicas), "replica"), experiment.FormatSeconds(e.Took.Seconds()))
 	case runner.PhaseBegun:
 		v.at(e.At, "phase %s", e.Name)
 	case runner.FaultApplied:

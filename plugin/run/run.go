@@ -347,7 +347,7 @@ func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) er
 		if err := o.alikeIsolated(e); err != nil {
 			return err
 		}
-		deployer, err := o.local.Deployer(io.Discard)
+		deployer, err := o.local.DeployerIn("", io.Discard) // nothing is kept of a dry run
 		if err != nil {
 			return err
 		}

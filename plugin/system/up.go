@@ -185,7 +185,7 @@ func (o *upOptions) planLocal(ctx context.Context, system *topology.System) erro
 		}
 		return o.output.Object(o.streams.Out, v)
 	}
-	deployer, err := o.local.Deployer(o.streams.Err)
+	deployer, err := o.local.DeployerIn("", o.streams.Err) // nothing is kept of a dry run
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	r.mu.Unlock()
 	switch {
 	case r.on == OnVirtual:
-		return conflict("virtual time has no hands: change the file, and play it again")
+		return conflict("nothing is changed by hand in virtual time: change the file, and play it again")
 	case state != running:
 		return conflict("the system does not run now: play the experiment on local, or open a running system")
 	case changer == nil:
@@ -77,18 +77,26 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	err := changer.Update(ctx, next)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record := result.SystemChange{AskedAt: asked, Asked: asked.Sub(r.zero).Seconds(), What: what}
+	r.noteChange(result.SystemChange{AskedAt: asked, What: what}, err)
 	if err != nil {
-		record.Error = err.Error()
-		r.changes = append(r.changes, record)
 		return &refusal{http.StatusUnprocessableEntity, err}
 	}
-	record.DoneAt = time.Now()
-	record.Done = record.DoneAt.Sub(r.zero).Seconds()
-	r.changes = append(r.changes, record)
 	r.system, r.graph = next, r.graph.with(NewGraph(next))
 	r.series.Grow(r.graph, namesOf(next))
 	return nil
+}
+
+// noteChange notes in the ground truth a change that was asked for, and that it is made
+// now or why not. It needs mu.
+func (r *run) noteChange(c result.SystemChange, err error) {
+	c.Asked = c.AskedAt.Sub(r.zero).Seconds()
+	if err != nil {
+		c.Error = err.Error()
+	} else {
+		c.DoneAt = time.Now()
+		c.Done = c.DoneAt.Sub(r.zero).Seconds()
+	}
+	r.changes = append(r.changes, c)
 }
 
 func namesOf(system *topology.System) (names []string) {

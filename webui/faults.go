@@ -200,7 +200,7 @@ func (r *run) inject(ctx context.Context, f *fault.Fault) error {
 	r.mu.Unlock()
 	switch {
 	case r.on == OnVirtual:
-		return conflict("virtual time has no hands: write the fault into the file, or play on local")
+		return conflict("nothing is broken by hand in virtual time: write the fault into the file, or play on local")
 	case injector == nil || state != running:
 		return conflict("the system does not run now: play the experiment on local, or open a running system")
 	}

@@ -63,7 +63,7 @@ func (r *run) changeLoad(ctx context.Context, factor float64) error {
 	r.mu.Unlock()
 	switch {
 	case r.on == OnVirtual:
-		return conflict("changing the load: virtual time has no hands; change the load in the file, and play it again")
+		return conflict("changing the load: nothing is changed by hand in virtual time; change the load in the file, and play it again")
 	case r.kind != played:
 		return conflict("changing the load: a system that is only watched has its load from elsewhere; `kubectl microsim load -f FILE --follow` sends one that changes with its file")
 	case state != running || !now.runs || now.change == nil:
@@ -78,21 +78,15 @@ func (r *run) changeLoad(ctx context.Context, factor float64) error {
 	err := now.change(ctx, factor)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record := result.SystemChange{
-		AskedAt: asked, Asked: asked.Sub(r.zero).Seconds(), What: []string{fmt.Sprintf("load × %v to × %v", now.factor, factor)},
-		Load: &result.LoadChange{From: now.factor, To: factor},
-	}
 	if err != nil {
 		err = fmt.Errorf("changing the load of %q: %w", r.name, err)
-		record.Error = err.Error()
-		r.changes = append(r.changes, record)
-		return err
+	} else {
+		r.load.factor = factor
 	}
-	record.DoneAt = time.Now()
-	record.Done = record.DoneAt.Sub(r.zero).Seconds()
-	r.changes = append(r.changes, record)
-	r.load.factor = factor
-	return nil
+	r.noteChange(result.SystemChange{
+		AskedAt: asked, What: []string{fmt.Sprintf("load × %v to × %v", now.factor, factor)}, Load: &result.LoadChange{From: now.factor, To: factor},
+	}, err)
+	return err
 }
 
 // fitsLoad says why a load cannot be multiplied while it runs. How long a phase with a

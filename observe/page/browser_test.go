@@ -443,7 +443,7 @@ func TestAlertsAreListed(t *testing.T) {
 	}
 }
 
-// What was changed by hand is marked in the curves, and listed with what was not possible.
+// The page marks changes by hand in the curves, and lists them with those that failed.
 func TestChangesAreMarked(t *testing.T) {
 	p := play{variant: "none", seed: 3, seconds: 6, calls: [][2]string{{"web", "db"}}}.page()
 	p.Runs[0].Result.Changes = []result.SystemChange{

@@ -85,9 +85,10 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 }
 
 // plusMinus prints a mean and half the width of its interval, or the ends of an interval
-// of which the mean is not the middle: times are compared as ratios.
+// of which the mean is not the middle: times are compared as ratios. An interval whose
+// ends look alike is none, because no figure is known that well.
 func plusMinus(f *result.Figure, format func(float64) string) cell {
-	if f == nil || f.High == nil {
+	if f == nil || f.High == nil || format(*f.Low) == format(*f.High) {
 		return mean(f, format)
 	}
 	half := format(*f.High - f.Mean)

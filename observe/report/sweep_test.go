@@ -19,6 +19,7 @@ func TestHalvesOfIntervalsAreEqual(t *testing.T) {
 		{0.0717, 0.0355, 0.1448, "71.7ms (35.5ms-145ms)"},
 		{0.0717, 0.0001, 9, "71.7ms (too few seeds)"},
 		{0.01, 0, 0.05, "10ms (0ms-50ms)"},
+		{0.00898, 0.00898, 0.00898, "8.98ms"}, // seeds that agree do not make it exact
 	} {
 		if got := plusMinus(&result.Figure{Mean: tt.mean, Low: &tt.low, High: &tt.high}, ms).text; got != tt.want {
 			t.Errorf("%v from %v to %v is told as %q, want %q", tt.mean, tt.low, tt.high, got, tt.want)

@@ -136,6 +136,11 @@ func (c *Cluster) Check(ctx context.Context, system *topology.System, seed uint6
 	return checked, nil
 }
 
+// CanDeploy says, before anything is started, why a system cannot run on a cluster.
+func (c *Cluster) CanDeploy(_ context.Context, system *topology.System) error {
+	return manifest.Check(system)
+}
+
 // CanInject says, before a system is started, why a fault is not possible on a
 // cluster.
 func (c *Cluster) CanInject(system *topology.System, f *fault.Fault) error {

@@ -61,8 +61,11 @@ type Options struct {
 // Build returns the objects of a system in the order in which they are to be
 // applied: what others refer to comes first.
 func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, error) {
+	if err := Check(system); err != nil {
+		return nil, err
+	}
 	if err := check(system, &o); err != nil {
-		return nil, fmt.Errorf("describing system %q for Kubernetes: %w", system.Name, err)
+		return nil, describing(system, err)
 	}
 	var objects []runtime.Object
 	if o.CreateNamespace {
@@ -109,14 +112,15 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 // serviceName is what Kubernetes takes as the name of a Service (RFC 1035).
 var serviceName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`) //nolint:gochecknoglobals // a constant
 
-func check(system *topology.System, o *Options) error {
+// Check says why a system cannot run on any cluster, before one is looked for.
+func Check(system *topology.System) error {
 	if err := system.Validate().Err(); err != nil {
-		return err
+		return describing(system, err)
 	}
 	var problems []error
 	for i := range system.Services {
 		s := &system.Services[i]
-		if err := checkStore(system, s, o); err != nil {
+		if err := checkStore(system, s); err != nil {
 			problems = append(problems, fmt.Errorf("service %q: %w", s.Name, err))
 		}
 		if s.URL != "" {
@@ -124,11 +128,30 @@ func check(system *topology.System, o *Options) error {
 				problems = append(problems, fmt.Errorf("service %q: %w", s.Name, err))
 			}
 		}
-		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name] == "" {
-			problems = append(problems, fmt.Errorf("service %q: no image of runtime %s is known; use --on kind or --on local, or leave runtime out", s.Name, r.Name))
-		}
 		if !serviceName.MatchString(s.Name) {
 			problems = append(problems, fmt.Errorf("service %q: Kubernetes wants names of at most 63 lower-case letters, digits and hyphens that begin with a letter; rename it", s.Name))
+		}
+	}
+	return describing(system, errors.Join(problems...))
+}
+
+func describing(system *topology.System, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("describing system %q for Kubernetes: %w", system.Name, err)
+}
+
+// check says what a plan of objects lacks.
+func check(system *topology.System, o *Options) error {
+	var problems []error
+	for i := range system.Services {
+		s := &system.Services[i]
+		if o.StoreImage == "" && (s.Kind.IsStore() || callsStore(system, s)) {
+			problems = append(problems, fmt.Errorf("service %q: no image of microsim-store, which serves data stores and their callers, is known; use --on kind, or bring it to the cluster with --push", s.Name))
+		}
+		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name] == "" {
+			problems = append(problems, fmt.Errorf("service %q: no image of runtime %s is known; use --on kind or --on local, or leave runtime out", s.Name, r.Name))
 		}
 	}
 	switch {

@@ -27,8 +27,8 @@ const (
 	// storePortPrefix begins the name of the port of a store's protocol. Meshes take
 	// from it that it carries no HTTP.
 	storePortPrefix = "tcp-"
-	// serverName is the name of the container with a real server.
-	serverName = "server"
+	// ServerName is the name of the container with a real server.
+	ServerName = "server"
 	// serverPort is where a real server listens in its pod, on the loopback interface: the
 	// store's own port is that of the relay to it.
 	serverPort = 16000
@@ -83,15 +83,12 @@ func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.
 }
 
 // checkStore says why a store, or a service that calls one, cannot run in a pod.
-func checkStore(system *topology.System, s *topology.Service, o *Options) error {
+func checkStore(system *topology.System, s *topology.Service) error {
 	if !s.Kind.IsStore() && !callsStore(system, s) {
 		return nil
 	}
 	if r, other := s.Foreign(); other {
 		return fmt.Errorf("runtime %s has no drivers of data stores; leave runtime out, or call the store from another service", r.Name)
-	}
-	if o.StoreImage == "" {
-		return errors.New("no image of microsim-store, which serves data stores and their callers, is known; use --on kind, or bring it to the cluster with --push")
 	}
 	settings := s.StoreSettings()
 	switch {
@@ -181,7 +178,7 @@ func serverContainer(system string, s *topology.Service, r *realServer) corev1.C
 		mounts = append(mounts, corev1.VolumeMount{Name: "data", MountPath: r.run, SubPath: "run"})
 	}
 	return corev1.Container{
-		Name: serverName, Image: r.image, ImagePullPolicy: corev1.PullIfNotPresent, Args: r.args,
+		Name: ServerName, Image: r.image, ImagePullPolicy: corev1.PullIfNotPresent, Args: r.args,
 		Env:             append(r.env, identity(system)...),
 		Resources:       serverResources(s),
 		VolumeMounts:    mounts,

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 )
 
 // A Diagnosis is why a service is not ready.
@@ -102,11 +103,11 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 	}
 	switch waiting.Reason {
 	case "ErrImageNeverPull":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s is not on the node; name one that the cluster can pull with --image", c.Image), Patience: 5 * time.Second}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s is not on the node; %s", c.Image, otherImage(pod, c)), Patience: 5 * time.Second}
 	case "InvalidImageName":
 		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%q is not an image: %s", c.Image, waiting.Message)}
 	case "ErrImagePull", "ImagePullBackOff":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s cannot be pulled: %s; name one that the cluster can pull with --image", c.Image, OneLine(waiting.Message)), Patience: 10 * time.Second}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s cannot be pulled: %s; %s", c.Image, OneLine(waiting.Message), otherImage(pod, c)), Patience: 10 * time.Second}
 	case "CrashLoopBackOff":
 		text := fmt.Sprintf("pod %s ends again and again", pod.Name)
 		if last := c.LastTerminationState.Terminated; last != nil {
@@ -119,6 +120,17 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 		return nil
 	}
 	return &Diagnosis{Key: waiting.Reason, Text: fmt.Sprintf("pod %s waits: %s %s", pod.Name, waiting.Reason, OneLine(waiting.Message)), Patience: forever}
+}
+
+// otherImage says how a user names the image of a container.
+func otherImage(pod *corev1.Pod, c *corev1.ContainerStatus) string {
+	switch {
+	case c.Name == manifest.ServerName:
+		return "name one that the cluster can pull by store.image in the file"
+	case pod.Labels[manifest.ServiceLabel] != "" && pod.Annotations[manifest.SpecAnnotation] == "":
+		return "name one that the cluster can pull by image in the file" // a program of the user
+	}
+	return "name one that the cluster can pull with --image"
 }
 
 // OneLine is a text with its white space as single spaces.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +35,12 @@ func refusedDeployment(message string) *appsv1.Deployment {
 func TestDiagnose(t *testing.T) {
 	leaving := waitingPod("ImagePullBackOff", "")
 	leaving.DeletionTimestamp = &metav1.Time{}
+	server := waitingPod("ErrImagePull", "no such host")
+	server.Status.ContainerStatuses[0].Name = manifest.ServerName
+	program := waitingPod("ErrImagePull", "no such host")
+	program.Labels = map[string]string{manifest.ServiceLabel: "cart"}
+	ours := waitingPod("ErrImagePull", "no such host")
+	ours.Labels, ours.Annotations = program.Labels, map[string]string{manifest.SpecAnnotation: "sum"}
 	for name, tt := range map[string]struct {
 		deployment *appsv1.Deployment
 		pod        *corev1.Pod
@@ -42,6 +49,9 @@ func TestDiagnose(t *testing.T) {
 		"nothing":     {nil, nil, ""},
 		"starting":    {nil, waitingPod("ContainerCreating", ""), ""},
 		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "agent:1 cannot be pulled: no such host"},
+		"its server":  {nil, server, "can pull by store.image in the file"},
+		"its program": {nil, program, "can pull by image in the file"},
+		"its agent":   {nil, ours, "can pull with --image"},
 		"back-off":    {nil, waitingPod("ImagePullBackOff", "Back-off pulling"), "--image"},
 		"never pull":  {nil, waitingPod("ErrImageNeverPull", ""), "is not on the node"},
 		"bad name":    {nil, waitingPod("InvalidImageName", "invalid reference"), `"agent:1" is not an image`},

@@ -18,6 +18,9 @@ const kubeCleanupTimeout = 4 * time.Minute
 
 // useCluster has the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
+	if err := manifest.Check(&e.System); err != nil { // before a sandbox is made for it
+		return err
+	}
 	streams := cli.Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
 	c, err := o.target.ClusterForPods(ctx, streams, func(config *kubeapi.Config) {
 		// An experiment in the cluster may make the Job of this name alone.

@@ -67,6 +67,9 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if o.series.duration > 0 {
 		called += " --duration " + o.series.duration.String()
 	}
+	if err := manifest.Check(&e.System); err != nil { // before a sandbox is made for it
+		return err
+	}
 	var agent string
 	c, err := o.target.ClusterForPods(ctx, o.streams, func(config *kubeapi.Config) { agent = config.Image })
 	if err != nil {

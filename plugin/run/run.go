@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -342,7 +343,7 @@ func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) er
 		}
 		possible = func(e *experiment.Experiment) error { return virtual.Check(*e, machine) }
 	case o.target.OnCluster():
-		return nil
+		possible = func(e *experiment.Experiment) error { return manifest.Check(&e.System) }
 	default:
 		if err := o.alikeIsolated(e); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
@@ -28,6 +29,9 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 	force := func(c *kubeapi.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
 	if o.dryRun == "client" {
 		return o.plan(ctx, system)
+	}
+	if err := manifest.Check(system); err != nil { // before a sandbox is made for it
+		return err
 	}
 	c, err := o.target.ClusterForPods(ctx, o.streams, force)
 	if err != nil {

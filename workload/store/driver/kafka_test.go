@@ -278,23 +278,8 @@ func TestKafkaServesOtherClients(t *testing.T) {
 
 // A connection that is not of Kafka, or garbled, is malformed or broken, never a message.
 func TestKafkaDriverReadsGarbage(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
-			conn.Close()
-		}
-	}()
 	d := connect(t, kafkaService(topology.Store{}))
-	if err := publishWith(t, d, ln.Addr().String(), "k", "x"); err == nil || errors.As(err, new(store.Refusal)) {
+	if err := publishWith(t, d, garbage(t), "k", "x"); err == nil || errors.As(err, new(store.Refusal)) {
 		t.Errorf("garbage is taken for an answer: %v", err)
 	}
 }

@@ -293,20 +293,17 @@ func TestRetriesAreOffOrCounted(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveTheirClass(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+// garbage is a server that is no data store: it answers every connection in HTTP.
+func garbage(t *testing.T) (address string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close()
-	garbage, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer garbage.Close()
+	t.Cleanup(func() { ln.Close() })
 	go func() {
 		for {
-			conn, err := garbage.Accept()
+			conn, err := ln.Accept()
 			if err != nil {
 				return
 			}
@@ -314,6 +311,16 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 			defer conn.Close()
 		}
 	}()
+	return ln.Addr().String()
+}
+
+func TestErrorsHaveTheirClass(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	noStore := garbage(t)
 	for _, kind := range kinds() {
 		d := connect(t, storeService(kind, topology.Store{Timeout: 200 * ms}))
 		if class, err := ask(d, closed.Addr().String(), topology.OpRead); class != outcome.ConnectionError {
@@ -323,17 +330,17 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 		if kind == topology.MySQL {
 			want = outcome.Timeout // to MySQL these are the first bytes of a long packet
 		}
-		if class, err := ask(d, garbage.Addr().String(), topology.OpRead); class != want {
+		if class, err := ask(d, noStore, topology.OpRead); class != want {
 			t.Errorf("%s, garbage: %s, %v", kind, class, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		q := store.Query{Operation: topology.OpRead, Item: "a"}
-		if _, err := d.Do(ctx, garbage.Addr().String(), &q); store.Class(err) != outcome.Cancelled {
+		if _, err := d.Do(ctx, noStore, &q); store.Class(err) != outcome.Cancelled {
 			t.Errorf("%s, cancelled: %v", kind, err)
 		}
 		d.Close()
-		if _, err := d.Do(t.Context(), garbage.Addr().String(), &q); !errors.Is(err, outcome.ErrStopping) {
+		if _, err := d.Do(t.Context(), noStore, &q); !errors.Is(err, outcome.ErrStopping) {
 			t.Errorf("%s, closed: %v", kind, err)
 		}
 	}

@@ -126,11 +126,11 @@ func TestKafkaRelaysOtherClients(t *testing.T) {
 }
 
 // TestKafkaIsARealBroker compares the embedded engine with the broker whose address the
-// environment names; see the target kafka-real of the Makefile.
+// environment names; see the target test-kafka of the Makefile.
 func TestKafkaIsARealBroker(t *testing.T) {
 	broker := os.Getenv("MICROSIM_KAFKA")
 	if broker == "" {
-		t.Skip("MICROSIM_KAFKA names no broker")
+		t.Skip("MICROSIM_KAFKA names no broker, which `make test-kafka` asks for")
 	}
 	service := kafkaService(topology.Store{Partitions: 3})
 	embedded, own := serve(t, service)

@@ -12,7 +12,6 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
-	"github.com/microsim-dev/kubectl-microsim/workload/service/workers"
 )
 
 // An exchange is one request being answered. It executes in real time what the
@@ -24,8 +23,6 @@ type exchange struct {
 	identity exec.Identity
 	w        http.ResponseWriter
 	r        *http.Request
-	// conn is nil if the request has not come by Serve.
-	conn *workers.Conn
 	// id is what the request says of itself, or was given.
 	id string
 	// start is when the request came, since the service's start.
@@ -59,7 +56,7 @@ type exchange struct {
 // returns the worker to give back to the admission, if there is one.
 func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
-	x.w, x.r, x.conn, x.faults, x.metrics, x.chain, x.left = nil, nil, nil, nil, nil, nil, nil
+	x.w, x.r, x.faults, x.metrics, x.chain, x.left = nil, nil, nil, nil, nil, nil
 	if x.identity.ID != "" {
 		x.identity = exec.Identity{}
 	}
@@ -83,10 +80,6 @@ func (x *exchange) play(arrival exec.Arrival) bool {
 		arrival.Left = timeLeftFor(x.r.Header)
 	}
 	a := m.Begin(s.replica, arrival, x.start)
-	if a.Kind != exec.End && x.conn != nil {
-		// Whatever takes time may be broken off.
-		x.conn.Watch()
-	}
 	if a.Kind == exec.Enter {
 		a = m.Next(x.enter(a.Until))
 	}

@@ -21,28 +21,22 @@ import (
 
 // serveHTTP counts, times and answers one request.
 func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	conn := workers.ConnOf(r.Context())
-	if conn != nil {
-		conn.Serve(r.Body == http.NoBody)
+	if conn := workers.ConnOf(r.Context()); conn != nil {
+		conn.Serve()
 		defer conn.Leave()
 	}
 	id := setRequestID(w.Header(), r.Header)
 	if !s.mayServe(w, r) {
 		return
 	}
-	if isControl(r.URL.Path) {
-		if conn != nil {
-			conn.Watch()
-		}
-		if s.serveControl(w, r) {
-			return
-		}
+	if isControl(r.URL.Path) && s.serveControl(w, r) {
+		return
 	}
 	if !s.enter() {
 		panic(http.ErrAbortHandler)
 	}
 	x := s.exchanges.Get().(*exchange)
-	x.w, x.r, x.conn, x.id, x.start, x.faults = w, r, conn, id, s.now(), s.faults.now.Load()
+	x.w, x.r, x.id, x.start, x.faults = w, r, id, s.now(), s.faults.now.Load()
 	if s.tracer.buffer != nil {
 		x.traceContext()
 	}
@@ -136,8 +130,10 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 // connWorker is the worker of the request's connection, if it matters which.
 func (x *exchange) connWorker() int {
 	worker := 0
-	if s := x.service; s.replica.PerWorker && s.admission == nil && x.conn != nil {
-		worker = x.conn.Worker()
+	if s := x.service; s.replica.PerWorker && s.admission == nil {
+		if conn := workers.ConnOf(x.r.Context()); conn != nil {
+			worker = conn.Worker()
+		}
 	}
 	return worker
 }

@@ -66,7 +66,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &Conn{Conn: conn, listener: l, worker: worker, seen: progress{inHeader: true}, since: time.Now()}
-	c.watch.cond.L = &c.watch.mu
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[c] = struct{}{}
@@ -150,7 +149,6 @@ type Conn struct {
 	// its mu.
 	seen  progress
 	since time.Time
-	watch watch
 }
 
 // progress is what a connection has done: requests served, and whether it is in the
@@ -189,17 +187,8 @@ func ConnOf(ctx context.Context) *Conn {
 // Worker is the number of the worker that the connection has.
 func (c *Conn) Worker() int { return c.worker }
 
-// Serve notes that the header of a request is complete. If nothing is left to be read of
-// the request, the server does not notice that its client leaves before Watch is called.
-func (c *Conn) Serve(complete bool) {
-	c.serving.Store(true)
-	if complete {
-		c.watch.hold()
-	}
-}
-
-// Watch has the context of the request end when its client leaves.
-func (c *Conn) Watch() { c.watch.release() }
+// Serve notes that the header of a request is complete.
+func (c *Conn) Serve() { c.serving.Store(true) }
 
 // Leave notes that the handler of a request has ended.
 func (c *Conn) Leave() {
@@ -216,14 +205,10 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	case c.serving.Load():
 	case t.IsZero():
 		c.moves.Add(1)
-		c.watch.reset()
 	default:
 		// It ends a read that was under way beside the handler; another call, which
 		// takes this deadline away, follows.
 		c.moves.Store(-1)
-		if c.watch.end() {
-			return nil
-		}
 	}
 	if t.IsZero() && !c.deadline.Load() {
 		return nil
@@ -249,11 +234,7 @@ func (c *Conn) hangs(now time.Time) bool {
 }
 
 func (c *Conn) Read(b []byte) (int, error) {
-	if err := c.watch.begin(); err != nil {
-		return 0, err
-	}
 	n, err := c.Conn.Read(b)
-	c.watch.done()
 	c.listener.traffic.AddReceived(n)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
@@ -271,7 +252,6 @@ func (c *Conn) Close() error {
 	if c.done.Swap(true) {
 		return net.ErrClosed
 	}
-	c.watch.end()
 	err := c.Conn.Close()
 	c.listener.mu.Lock()
 	delete(c.listener.open, c)

@@ -21,7 +21,7 @@ func Serve(t testing.TB, serve func(conn *net.TCPConn)) (address string) {
 	s := &server{serve: serve, conns: map[*net.TCPConn]bool{}}
 	s.running.Go(func() { s.accept(ln) })
 	t.Cleanup(func() {
-		ln.Close()
+		_ = ln.Close()
 		s.close()
 		s.running.Wait()
 	})
@@ -54,7 +54,7 @@ func (s *server) accept(ln net.Listener) {
 }
 
 func (s *server) handle(conn *net.TCPConn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	s.mu.Lock()
 	closed := s.closed
 	s.conns[conn] = true
@@ -73,6 +73,6 @@ func (s *server) close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	for conn := range s.conns {
-		conn.Close()
+		_ = conn.Close()
 	}
 }

@@ -200,12 +200,12 @@ func TestFaultsAreReadFromWords(t *testing.T) {
 		t.Errorf("got %+v, %v", f, err)
 	}
 	for text, want := range map[string]string{
-		"latency":                    "write its type, its target",
-		"latancy cart delay=1s":      `did you mean "latency"`,
-		"latency cart":               "needs delay",
-		"latency cart delay":         "sets nothing",
-		"latency cart delay=-1s":     "is negative",
-		"latency cart size=1Ki":      "needs delay",
+		"latency":                     "write its type, its target",
+		"latancy cart delay=1s":       `did you mean "latency"`,
+		"latency cart":                "needs delay",
+		"latency cart delay":          "sets nothing",
+		"latency cart delay=-1s":      "is negative",
+		"latency cart size=1Ki":       "needs delay",
 		"pause cart duration=1s for=": `"for" is not a parameter`,
 	} {
 		if _, err := ParseFault(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -118,7 +118,7 @@ test-lab: ## the outage lab ten times as fast, and lessons: they need the machin
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
-	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
+	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestClusterChangesInPlace|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while, and one for longer: FUZZTIME=10s FUZZLONG=1m FUZZTURN=3

@@ -69,9 +69,51 @@ func TestCallsLeadToTheRight(t *testing.T) {
 	}
 }
 
+// A narrow drawing leads downwards, and is never wider than a telephone shows.
+func TestNarrowDrawingsLeadDown(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for range 300 {
+		g := random(r)
+		l := Narrow(g)
+		if !l.Down || l.Width > 700 {
+			t.Fatalf("the drawing is %g wide: %v", l.Width, g)
+		}
+		for i, a := range l.Nodes {
+			if a.X < -1e-6 || a.Y < 0 || a.X+NodeWidth > l.Width+1e-6 || a.Y+l.NodeHeight > l.Height+1e-6 {
+				t.Fatalf("node %d at %v leaves the drawing of %g by %g: %v", i, a, l.Width, l.Height, g)
+			}
+			for j, b := range l.Nodes[:i] {
+				if math.Abs(a.X-b.X) < NodeWidth && math.Abs(a.Y-b.Y) < l.NodeHeight {
+					t.Fatalf("nodes %d and %d stand at %v and %v: %v", i, j, a, b, g)
+				}
+			}
+		}
+		for i, e := range g.Edges {
+			from, to, path := l.Nodes[e[0]], l.Nodes[e[1]], l.Paths[i]
+			if first, last := path[0], path[len(path)-1]; first != (Point{from.X + NodeWidth/2, from.Y + l.NodeHeight}) || last != (Point{to.X + NodeWidth/2, to.Y}) {
+				t.Fatalf("the call %v is drawn from %v to %v", e, first, last)
+			}
+			for _, p := range path[1 : len(path)-1] {
+				for _, n := range l.Nodes {
+					if p.X > n.X+1e-6 && p.X < n.X+NodeWidth-1e-6 && p.Y > n.Y && p.Y < n.Y+l.NodeHeight {
+						t.Fatalf("the call %v passes through a node at %v: %v", e, n, path)
+					}
+				}
+			}
+		}
+	}
+	wide := Graph{N: 21, Roots: []int{0}}
+	for v := 1; v < wide.N; v++ {
+		wide.Edges = append(wide.Edges, [2]int{0, v})
+	}
+	if l := Narrow(wide); l.Height < 6*narrowNode {
+		t.Errorf("20 services are %g high", l.Height)
+	}
+}
+
 func TestSameGraphSameLayout(t *testing.T) {
 	g := random(rand.New(rand.NewPCG(5, 6)))
-	if !reflect.DeepEqual(New(g), New(g)) {
+	if !reflect.DeepEqual(New(g), New(g)) || !reflect.DeepEqual(Narrow(g), Narrow(g)) {
 		t.Error("two layouts of one graph differ")
 	}
 }

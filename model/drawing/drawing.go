@@ -31,7 +31,7 @@ const (
 // Sizes of a narrow drawing. Its nodes are high, because it is shown small and
 // touched by fingers.
 const (
-	narrowNode, narrowGap   = 84, 20
+	narrowNode, narrowGap   = 92, 20
 	narrowRows, narrowBends = 3, 3
 	narrowRowGap            = 56
 )
@@ -118,8 +118,34 @@ func (g *Graph) layers(column []int, b bands, height, gap float64, most int) *La
 	tops := l.stack(b, columns, gap)
 	for i, e := range g.Edges {
 		l.Paths[i] = path(i, slots[e[0]], slots[e[1]], chains[i], b, tops)
+		if e[0] != e[1] && len(l.Paths[i]) == 2 && column[e[0]] >= column[e[1]] {
+			l.Paths[i] = l.back(l.Paths[i], b, height, gap)
+		}
 	}
 	return l
+}
+
+// back leads an edge that goes back to the left below the nodes that are between its
+// ends, or above them, whichever is nearer.
+func (l *Layout) back(ends []Point, b bands, height, gap float64) []Point {
+	from, to := Point{ends[0].X + b.gap/2, ends[0].Y}, Point{ends[1].X - b.gap/2, ends[1].Y}
+	way := func(y float64) float64 { return math.Abs(y-from.Y) + math.Abs(y-to.Y) }
+	free := func(y float64) bool {
+		return !slices.ContainsFunc(l.Nodes, func(n Point) bool {
+			return n.X < from.X && n.X+b.thick > to.X && n.Y < y+1 && n.Y+height > y-1
+		})
+	}
+	best := l.Height + gap/2
+	for _, n := range l.Nodes {
+		for _, y := range []float64{n.Y + height + gap/2, n.Y - gap/2} {
+			if y > 0 && way(y) < way(best) && free(y) {
+				best = y
+			}
+		}
+	}
+	// The turn swings out a little further.
+	l.Width, l.Height = max(l.Width, from.X+b.gap/3), max(l.Height, best+gap/2)
+	return []Point{ends[0], {from.X, best}, {to.X, best}, ends[1]}
 }
 
 // stack places the bands below each other, and returns where each begins.

@@ -47,11 +47,11 @@ function within(graph: Graph, name: string, hops: number): Set<number> {
 }
 
 /** What the server is asked for the places of a graph. */
-export function layoutOf(graph: Graph, together: boolean, opened: Opened, hot: string): Record<string, unknown> {
+export function layoutOf(graph: Graph, together: boolean, opened: Opened, hot: string, narrow: boolean): Record<string, unknown> {
   const index = new Map(graph.nodes.map((n, i) => [n.name, i]));
   const places = (names: Iterable<string>): number[] => [...names].flatMap(n => index.get(n) ?? []);
   return {
-    nodes: graph.nodes.map(n => n.name), edges: graph.edges.map(e => [e.from, e.to]),
+    nodes: graph.nodes.map(n => n.name), edges: graph.edges.map(e => [e.from, e.to]), ...(narrow ? { narrow } : {}),
     ...(together ? { grouped: true, shown: places(opened.shown), hot: places(hot.split('\n')), open: [...opened.open], shut: [...opened.shut] } : {}),
   };
 }

@@ -141,10 +141,11 @@ function Stale() {
 
 function Work() {
   const e = s.sound.value?.experiment, lesson = e?.doc && (s.source.value?.name.includes('lesson-') || e.name.startsWith('lesson-'));
-  return <main class={'work' + (s.wide.value ? ' wide-graph' : '')} data-pane={s.pane.value}>
+  return <main class={'work' + (s.wide.value ? ' wide-graph' : '') + (s.selected.value ? ' with-sheet' : '')} data-pane={s.pane.value}>
     <nav class="panes" aria-label="Parts of the page">{(['graph', 'side', 'charts'] as const).map(p => <button type="button" key={p} aria-pressed={s.pane.value === p} onClick={() => { s.pane.value = p; }}>{{ graph: 'Graph', side: 'Details', charts: 'Charts' }[p]}</button>)}</nav>
     <div class="left">{s.wide.value ? <button type="button" class="unfold" onClick={() => { s.wide.value = false; }}>‹ Details</button> : null}<Canvas /><div class="below"><Scrubber /><Charts /></div></div>
     <aside class="side" aria-label="Details and file">
+      {s.selected.value ? <Grip /> : null}
       <div class="tabs" role="tablist" aria-label="Side">{(['details', 'file', ...(lesson ? ['lesson' as const] : [])] as const).map(t => <button type="button" role="tab" id={'tab-' + t} key={t} aria-selected={s.tab.value === t} aria-controls={'panel-' + t} onClick={() => { s.tab.value = t; }}>{{ details: 'Details', file: 'File', lesson: 'Lesson' }[t]}</button>)}</div>
       <button type="button" class="plain fold" title="The graph and the charts take its place" onClick={() => { s.wide.value = true; }}>Hide ›</button>
       <div role="tabpanel" id="panel-details" aria-labelledby="tab-details" class="sheet" tabIndex={0} hidden={s.tab.value !== 'details'}><Details /></div>
@@ -152,6 +153,17 @@ function Work() {
       {lesson ? <div role="tabpanel" id="panel-lesson" aria-labelledby="tab-lesson" class="sheet" tabIndex={0} hidden={s.tab.value !== 'lesson'}><Lesson /></div> : null}
     </aside>
   </main>;
+}
+
+/** The upper edge of the sheet that a telephone shows below the graph: swiped or pressed, it grows or goes. */
+function Grip() {
+  const from = useRef(NaN), full = s.pane.value === 'side';
+  const close = (): void => { s.selected.value = null; s.pane.value = 'graph'; };
+  return <div class="grip" onPointerDown={e => { from.current = e.clientY; }} onPointerUp={e => {
+    const way = e.clientY - from.current;
+    if (way < -30) s.pane.value = 'side'; else if (way > 30) { if (full) s.pane.value = 'graph'; else close(); }
+  }}><button type="button" class="plain" aria-expanded={full} onClick={e => { if (!(Math.abs(e.clientY - from.current) > 30 && e.detail)) s.pane.value = full ? 'graph' : 'side'; }}>{full ? '⌄ Smaller' : '⌃ Larger'}</button>
+    <button type="button" class="plain" aria-label="Close the details" onClick={close}>✕</button></div>;
 }
 
 function File() {

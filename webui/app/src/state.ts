@@ -30,6 +30,10 @@ export const tab = signal<'details' | 'file' | 'lesson'>('details');
 export const pane = signal<'graph' | 'side' | 'charts'>('graph');
 /** Whether the panel beside the graph is hidden. */
 export const wide = signal(false);
+const slim = matchMedia('(max-width: 600px)');
+/** Whether the window is that of a telephone, in which the graph leads downwards. */
+export const narrow = signal(slim.matches);
+slim.addEventListener('change', () => { narrow.value = slim.matches; });
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);

@@ -199,8 +199,8 @@ function linesOf(d, stats) {
 // nameAndLines are the texts of a box, below each other in its middle.
 function nameAndLines(d, title, lines) {
   const { nodeWidth: w, nodeHeight: hgt, sizes: { name, line } } = d, step = line * 1.18, top = d.down ? (hgt - name - lines.length * step) / 2 + name * 0.88 : 22, room = w - 12;
-  return [s('text', { class: 'name', x: w / 2, y: top, 'text-anchor': 'middle' }, title),
-    lines.map((text, i) => s('text', { class: 'figures-line', x: w / 2, y: d.down ? top + step * (i + 1) : 40 + 16 * i, 'text-anchor': 'middle' }, fit(text, room, line)))];
+  return [s('g', { 'aria-hidden': 'true' }, s('text', { class: 'name', x: w / 2, y: top, 'text-anchor': 'middle' }, title),
+    lines.map((text, i) => s('text', { class: 'figures-line', x: w / 2, y: d.down ? top + step * (i + 1) : 40 + 16 * i, 'text-anchor': 'middle' }, fit(text, room, line))))];
 }
 
 function nodeOf(run, segment, d, n, now, levels, { service: chosen, choose }, taken) {
@@ -210,13 +210,18 @@ function nodeOf(run, segment, d, n, now, levels, { service: chosen, choose }, ta
   const title = fit(name, w - 14 - widthOf(times, d.sizes.name, 650), d.sizes.name, 650) + times;
   const label = `${name}: ${one}, ${two}${down ? ', answered ' + share(stats.availability) + ' of the time' : ''}${faults.length ? ', fault ' + faults.map(f => f.label).join(', ') : ''}`;
   const pick = () => choose(n.name);
-  return s('g', { class: `node ${level === null ? 'nodata' : 'level' + level} ${down && stats.availability < 0.5 ? 'down' : ''} ${n.name && n.name === chosen ? 'chosen' : ''}`, transform: `translate(${n.x},${n.y})`, tabindex: '0', role: 'button', 'aria-label': label, 'aria-pressed': n.name ? String(n.name === chosen) : null, 'data-node': n.name, 'data-level': level ?? '',
-    onclick: pick, onkeydown: e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); } } },
-    s('title', {}, label),
+  return s('g', { class: `node ${level === null ? 'nodata' : 'level' + level} ${down && stats.availability < 0.5 ? 'down' : ''} ${n.name && n.name === chosen ? 'chosen' : ''}`, transform: `translate(${n.x},${n.y})` },
     s('rect', { class: 'halo', x: -4, y: -4, width: w + 8, height: hgt + 8, rx: n.name ? 12 : 28 }),
     s('rect', { class: 'body', width: w, height: hgt, rx: n.name ? 9 : 24 }),
     nameAndLines(d, title, linesOf(d, stats)),
-    badges(d, n, [...new Set(faults.map(f => f.label.split(' ')[0]))].join(', '), down ? 'up ' + share(stats.availability) : '', taken));
+    badges(d, n, [...new Set(faults.map(f => f.label.split(' ')[0]))].join(', '), down ? 'up ' + share(stats.availability) : '', taken),
+    touch(d, label, pick, { 'aria-pressed': n.name ? String(n.name === chosen) : null, 'data-node': n.name, 'data-level': level ?? '' }));
+}
+
+// touch is what is pressed of a box. Its name says more than the box shows.
+function touch(d, label, pick, more) {
+  return s('rect', { class: 'touch', width: d.nodeWidth, height: d.nodeHeight, rx: 9, tabindex: '0', role: 'button', 'aria-label': label, ...more,
+    onclick: pick, onkeydown: e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); } } }, s('title', {}, label));
 }
 
 // badges stand on the upper side of a box: its faults, and that it was down. They are
@@ -226,7 +231,7 @@ function badges(d, box, fault, down, taken) {
   const badge = (text, x, room) => {
     const short = fit(text, room - size, size, 700), w = widthOf(short, size, 700) + size;
     taken.push({ x: box.x + x, y: box.y - tall * 0.68, w, h: tall });
-    out.push(s('g', { class: 'badge', transform: `translate(${x.toFixed(1)},${(-tall * 0.68).toFixed(1)})` }, s('rect', { width: w, height: tall, rx: tall / 2 }), s('text', { x: size / 2, y: tall * 0.73 }, short)));
+    out.push(s('g', { class: 'badge', 'aria-hidden': 'true', transform: `translate(${x.toFixed(1)},${(-tall * 0.68).toFixed(1)})` }, s('rect', { width: w, height: tall, rx: tall / 2 }), s('text', { x: size / 2, y: tall * 0.73 }, short)));
     return x + w + 4;
   };
   const reserve = down ? widthOf('▼ ' + down, size, 700) + size + 8 : 0;
@@ -244,14 +249,13 @@ function groupOf(run, segment, d, box, i, now, levels, { group, chooseGroup }, t
   const worst = stats.length ? `worst ${errors ? '✕ ' + share(errors) : 'no errors'} · p99 ${seconds(slow)}` : 'no requests';
   const many = `${members.length} services`, lines = d.down ? [many, errors ? '✕ ' + about(errors) : 'p99 ' + seconds(slow)] : hgt < 60 ? [`${members.length} · ${errors ? '✕ ' + share(errors) : '0%'} · p99 ${seconds(slow)}`] : [many, worst];
   const label = `${box.name}: ${many}, ${box.why}; ${worst}`, pick = () => chooseGroup(i);
-  return s('g', { class: `node group ${level === null ? 'nodata' : 'level' + level} ${i === group ? 'chosen' : ''}`, transform: `translate(${box.x},${box.y})`, tabindex: '0', role: 'button', 'aria-label': label, 'aria-expanded': String(i === group), 'data-group': i, 'data-level': level ?? '',
-    onclick: pick, onkeydown: e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); } } },
-    s('title', {}, label),
+  return s('g', { class: `node group ${level === null ? 'nodata' : 'level' + level} ${i === group ? 'chosen' : ''}`, transform: `translate(${box.x},${box.y})` },
     s('rect', { class: 'body', x: 5, y: 5, width: w, height: hgt, rx: 9 }),
     s('rect', { class: 'halo', x: -4, y: -4, width: w + 8, height: hgt + 8, rx: 12 }),
     s('rect', { class: 'body', width: w, height: hgt, rx: 9 }),
     nameAndLines(d, fit(box.name, w - 14, d.sizes.name, 650), lines),
-    badges(d, box, faults.size === 0 ? '' : faults.size === 1 ? [...faults][0].split(' ')[0] : count(faults.size), '', taken));
+    badges(d, box, faults.size === 0 ? '' : faults.size === 1 ? [...faults][0].split(' ')[0] : count(faults.size), '', taken),
+    touch(d, label, pick, { 'aria-expanded': String(i === group), 'data-group': i, 'data-level': level ?? '' }));
 }
 
 // groupList are the services of the group that is open, the worst first; of a

@@ -70,7 +70,7 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'judged', 'explained', 'predicted', 'compare', 'processes', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'events', 'alerts', 'repeat', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'told', 'bar', 'figures', 'judged', 'explained', 'predicted', 'compare', 'processes', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'events', 'alerts', 'repeat', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
@@ -151,7 +151,7 @@ class Page {
     return [h('header', { class: 'top' },
       h('div', { class: 'title' }, h('h1', {}, story.heading || this.data.title || r.name), verdictMark(story.verdict)),
       r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
-      broken(r), lesson(story),
+      broken(r),
       h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed)))];
   }
 
@@ -168,6 +168,8 @@ class Page {
   }
 
   ranked() { return outcome(this.data.story); }
+
+  told() { return lesson(this.data.story); }
 
   windows() { return windowTable(this.run); }
 

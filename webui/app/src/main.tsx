@@ -30,11 +30,12 @@ function App() {
   </>;
 }
 
-/** Why nothing new comes, or why a run has ended badly, if the panel shows something else than the run. */
+/** Why nothing new comes, or why a run has ended badly, if the panel of the run, which says it, is not to be seen. */
 function Ended() {
   const r = s.run.value;
   if (s.source.value && r?.unreachable) return <p class="bar bad" role="alert" data-part="unreachable"><span>No answer from system {r.name} for {clock(r.silentFor ?? 0)}: {r.unreachable}. What was seen of it stays here, and the page goes on when it answers.</span></p>;
-  return s.source.value && r?.ended && r.error && s.selected.value ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
+  const told = !s.selected.value && s.tab.value === 'details' && !s.wide.value && (s.pane.value === 'side' || !matchMedia('(max-width: 860px)').matches);
+  return s.source.value && r?.ended && r.error && !told ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
 }
 
 function Top() {

@@ -81,17 +81,22 @@ test('the reports of all examples, at each size and segment', async () => {
 
 test('the graphs of all examples on the page', async () => {
   for (const size of [phone, desk]) {
-    const { address } = await w.ui();
-    const page = await open(b, address, size);
+    const page = await open(b, (await w.ui()).address, size);
     await page.locator('[data-example]').first().waitFor();
     const shown = await page.locator('[data-example]').evaluateAll(list => list.map(e => e.dataset.example));
     assert.ok(shown.length >= 20);
     for (const name of shown) {
       await page.locator(`[data-example=${name}]`).click();
+      // A lesson opens with its text, which a telephone shows alone.
+      await page.waitForSelector('[data-part=graph]', { state: 'attached' });
+      if (size === phone) for (const pane of ['Details', 'Charts', 'Graph']) {
+        await page.getByRole('button', { name: pane, exact: true }).click();
+        assert.deepEqual(await faults(page), [], `${name}, ${pane}`);
+      }
       await page.waitForSelector('.node');
-      const play = page.getByRole('button', { name: '▶ Play', exact: true });
+      const play = page.locator('header.top').getByRole('button', { name: '▶ Play', exact: true });
       await play.click();
-      await page.waitForSelector('[aria-label="Play back"], [aria-label=Pause], .bar.bad', { timeout: 60000 });
+      await page.waitForSelector('[aria-label="Play back"], [aria-label=Pause], .bar.bad, .note.bad', { timeout: 60000 }).catch(e => { throw new Error(name + ': ' + e.message); });
       await page.click('[aria-label=Pause]', { timeout: 500 }).catch(() => {});
       const second = page.locator('[aria-label=Second]');
       if (await second.count()) for (const part of [0.25, 0.5, 0.8]) {

@@ -12,9 +12,9 @@ func (w *world) serviceOf(e event) string {
 	switch e.kind {
 	case reachAccept, dataAgain, answerAgain, headerOver, arrive, beginWork, clientLeft, queueOver:
 		replica = w.servings.at(e.a).replica
-	case stepDone:
+	case stepDone, sleepDue:
 		replica = w.servings.at(w.strands.at(e.a).serving).replica
-	case callTimer, callTold:
+	case callTimer, callTold, pauseDue:
 		replica = w.servings.at(w.strands.at(w.callings.at(e.a).strand).serving).replica
 	case answered, timedOut, breakConn:
 		replica = w.attempts.at(e.a).to
@@ -56,8 +56,12 @@ func (r *running) checkBooks() error {
 	}
 	now := r.now()
 	used := time.Duration(0)
-	for g := range r.groups {
-		used += r.cpu.Used(g, now)
+	for g, replica := range r.groups {
+		own := r.cpu.Used(g, now)
+		used += own
+		if quota := r.cpu.Quota(g); replica >= 0 && own.Seconds() > quota*now.Seconds()*1.000001+1e-6 {
+			return fmt.Errorf("checking the books: service %q worked for %s with %g processors for %s: this is an error of the program", r.serviceAt(replica).name, own, quota, now)
+		}
 	}
 	if most := r.machine.Cores * now.Seconds(); used.Seconds() > most*1.000001+1e-6 {
 		return fmt.Errorf("checking the books: the processors worked for %s of at most %.3f s: this is an error of the program", used, most)

@@ -87,8 +87,9 @@ test-runtimes: ## mock services in other languages: types, decisions, the servic
 	GO='$(GO)' ./runtimes/test.sh
 
 .PHONY: test-arm64
-test-arm64: ## the same seed decides alike on arm64 (needs qemu-aarch64-static)
+test-arm64: ## the same seed decides alike on arm64, and runs in virtual time are the same there and in browsers (needs qemu-aarch64-static and node)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) test -count=1 -exec qemu-aarch64-static ./model/exact ./model/dist ./model/load ./model/policy
+	$(GO) test -count=1 -v -tags elsewhere -run TestSameBytesElsewhere ./localsim/virtual
 
 .PHONY: test-vm
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem

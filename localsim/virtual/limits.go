@@ -59,11 +59,11 @@ func (r *running) checkBooks() error {
 	for g, replica := range r.groups {
 		own := r.cpu.Used(g, now)
 		used += own
-		if quota := r.cpu.Quota(g); replica >= 0 && own.Seconds() > quota*now.Seconds()*1.000001+1e-6 {
+		if quota := r.cpu.Quota(g); replica >= 0 && own.Seconds() > float64(quota*now.Seconds()*1.000001)+1e-6 {
 			return fmt.Errorf("checking the books: service %q worked for %s with %g processors for %s: this is an error of the program", r.serviceAt(replica).name, own, quota, now)
 		}
 	}
-	if most := r.machine.Cores * now.Seconds(); used.Seconds() > most*1.000001+1e-6 {
+	if most := r.machine.Cores * now.Seconds(); used.Seconds() > float64(most*1.000001)+1e-6 {
 		return fmt.Errorf("checking the books: the processors worked for %s of at most %.3f s: this is an error of the program", used, most)
 	}
 	for _, s := range r.services {
@@ -73,7 +73,7 @@ func (r *running) checkBooks() error {
 				lived += float64(now - sv.start)
 			}
 		}
-		if math.Abs(area-lived) > 1e-6*max(area, lived)+1000 {
+		if math.Abs(area-lived) > float64(1e-6*max(area, lived))+1000 {
 			return fmt.Errorf("checking the books: Little's law does not hold for service %q: %v s were spent by %v s of requests: this is an error of the program", s.name, area/1e9, lived/1e9)
 		}
 	}

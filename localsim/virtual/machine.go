@@ -66,7 +66,7 @@ func (l Lateness) at(u float64) time.Duration {
 	for i := 1; i < len(l); i++ {
 		if low, high := l[i-1], l[i]; u < high.Share {
 			// Conversions keep processors from rounding once where others round twice.
-			part := float64(u-low.Share) / float64(high.Share-low.Share)
+			part := (float64(u) - low.Share) / float64(high.Share-low.Share)
 			return low.By + time.Duration(float64(part*float64(high.By-low.By)))
 		}
 	}

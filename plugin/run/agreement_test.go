@@ -107,9 +107,10 @@ func TestRealAndVirtualAgree(t *testing.T) {
 }
 
 // agreeInFull plays all, prints the figures, and writes them into the documentation if
-// -update-docs asks for it. A figure beyond its bound is an error only if there is no
-// known cause.
+// -update-docs asks for it and the machine did nothing else. A figure beyond its bound is
+// an error only if there is no known cause.
 func agreeInFull(t *testing.T) {
+	busy := watchOthers()
 	machine, c := measuredMachine(t)
 	var table agreement
 	for _, a := range agreeings(t, 15*time.Second) {
@@ -121,6 +122,9 @@ func agreeInFull(t *testing.T) {
 		})
 	}
 	t.Logf("\n%s", table.text())
+	if why := busy(); why != "" {
+		t.Fatal(why)
+	}
 	for _, row := range table.rows {
 		if row.beyond() && row.cause() == "" {
 			t.Errorf("%s: %s is %s for real and %s in virtual time, which is more than %s off, and no cause is known", row.system, row.figure, row.real, row.virtual, row.bound)

@@ -135,8 +135,22 @@ func loadFailures(r *result.LoadReport, style Style) []string {
 	}
 	lines := g.lines(style)
 	for i := range lines {
-		lines[i] += "  " + exampleText(&r.Failures[i])
+		lines[i] += "  "
 	}
+	var whole []string
+	for i, line := range lines {
+		room := columns(line)
+		for j, part := range append(wrap(exampleText(&r.Failures[i]), max(style.width()-room, 30)), "") {
+			if j > 0 && part == "" {
+				break
+			}
+			if j > 0 {
+				line = strings.Repeat(" ", room)
+			}
+			whole = append(whole, line+part)
+		}
+	}
+	lines = whole
 	if further > 0 {
 		lines = append(lines, fmt.Sprintf("%s failed in further ways; the JSON of the report names up to %d", count(further), result.MaxFailures))
 	}

@@ -53,8 +53,8 @@ func newTurn(b *testing.B, p policy.Call) func(b *testing.B) float64 {
 	}
 	b.Cleanup(s.Close)
 	s.client = goodSender{}
-	x := &exchange{service: s, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil)}
-	a := x.machine.Begin(s.served.Load().replica, exec.Arrival{Endpoint: s.served.Load().plan.Endpoints[0]}, s.now())
+	x := &exchange{service: s, by: s.served.Load(), w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil)}
+	a := x.machine.Begin(x.by.replica, exec.Arrival{Endpoint: x.by.plan.Endpoints[0]}, s.now())
 	if a.Kind != exec.Identify {
 		b.Fatal(a)
 	}

@@ -163,7 +163,7 @@ function Plot({ chart }: { chart: Chart }) {
           // Its name, as far as there is room: those that begin together lie below each other.
           const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8 * ratio;
           named.set(Math.round(a), row + 1);
-          if (row > 1 || room < 5 * size) continue;
+          if (row > 1 || room < 4 * size) continue;
           c.fillStyle = name;
           c.fillText(shortened(c, fault.label, room), a + 4 * ratio, top + 3 * ratio + row * size * 1.25);
         }

@@ -2,7 +2,6 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import type { RunView } from './api';
-import { shortened } from './graph';
 import * as s from './state';
 import { clock, percent, rate, seconds } from './text';
 
@@ -160,12 +159,13 @@ function Plot({ chart }: { chart: Chart }) {
           const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
           c.fillStyle = shade;
           c.fillRect(a, top, Math.max(b - a, 2), height);
-          // Its name, as far as there is room: those that begin together lie below each other.
+          // Its name, or its type, if there is room: those that begin together lie below each other.
           const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8 * ratio;
           named.set(Math.round(a), row + 1);
-          if (row > 1 || room < 5 * size) continue;
+          const text = [fault.label, fault.type].find(t => c.measureText(t).width <= room);
+          if (row > 1 || !text) continue;
           c.fillStyle = name;
-          c.fillText(shortened(c, fault.label, room), a + 4 * ratio, top + 3 * ratio + row * size * 1.25);
+          c.fillText(text, a + 4 * ratio, top + 3 * ratio + row * size * 1.25);
         }
         c.restore();
       }],

@@ -493,7 +493,7 @@ function measured(parts: Part[]): { points: Float64Array; total: number } {
   return { points: Float64Array.from(out), total };
 }
 /** A text that is cut in its middle until it fits: names differ at both ends. */
-export function shortened(c: CanvasRenderingContext2D, text: string, width: number): string {
+function shortened(c: CanvasRenderingContext2D, text: string, width: number): string {
   const letters = [...text];
   for (let n = letters.length, short = text; ; n--) {
     if (n < 4 || c.measureText(short).width <= width) return short;

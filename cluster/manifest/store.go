@@ -59,16 +59,6 @@ func storePort(k topology.Kind) int {
 // UsesStores reports whether a system needs microsim-store.
 func UsesStores(system *topology.System) bool { return len(system.Stores()) > 0 }
 
-// callsStore reports whether a service calls a data store of its system.
-func callsStore(system *topology.System, s *topology.Service) bool {
-	for _, name := range s.Calls() {
-		if t := system.Service(name); t != nil && t.Kind.IsStore() {
-			return true
-		}
-	}
-	return false
-}
-
 // StoreImageOf returns the image of microsim-store that one of the Deployments of a system
 // has; empty if none has.
 func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.PullPolicy) {
@@ -84,7 +74,7 @@ func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.
 
 // checkStore says why a store, or a service that calls one, cannot run in a pod.
 func checkStore(system *topology.System, s *topology.Service) error {
-	if !s.Kind.IsStore() && !callsStore(system, s) {
+	if !s.Kind.IsStore() && !system.CallsStore(s) {
 		return nil
 	}
 	if r, other := s.Foreign(); other {

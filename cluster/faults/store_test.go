@@ -47,7 +47,7 @@ func TestFaultsOnStores(t *testing.T) {
 		{fault.Kill, "users", "not ours to stop"},
 		{fault.Kill, "own", ""},
 		{fault.Pause, "own", ""},
-		{fault.MemoryStress, "own", "take from the relay"},
+		{fault.CPUStress, "own", "take from the relay"},
 		{fault.NetPartition, "users", ""},
 	} {
 		f := fault.Fault{Type: c.t, Probability: 1, Target: fault.Target{Service: c.service}}

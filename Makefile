@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 
 GO       ?= go
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/microsim-dev/kubectl-microsim/internal/version.override=$(VERSION)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -118,7 +118,7 @@ test-lab: ## the outage lab ten times as fast, and lessons: they need the machin
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
-	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
+	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestClusterChangesInPlace|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while, and one for longer: FUZZTIME=10s FUZZLONG=1m FUZZTURN=3
@@ -136,7 +136,7 @@ lint: ## gofmt, go vet and the linters of .golangci.yml
 verify: lint ## lint, and check that go.mod is tidy
 	$(GO) mod tidy -diff
 
-RELEASE ?= $(or $(shell git describe --tags --exact-match 2>/dev/null),v0.0.0-dev)
+RELEASE ?= $(or $(shell git describe --tags --exact-match --match "v[0-9]*" 2>/dev/null),v0.0.0-dev)
 
 .PHONY: release-dry
 release-dry: ## build the archives, checksums and krew manifest of a release into dist/ (minutes): RELEASE=v1.2.3

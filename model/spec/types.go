@@ -34,6 +34,14 @@ func defaults(t reflect.Type) reflect.Value {
 	return datasetDefaults(t)
 }
 
+// absent says what it means to leave out the fields in which a 0 would mean that.
+func absent(t reflect.Type) map[string]string {
+	if t == reflect.TypeFor[dataset.Dataset]() {
+		return map[string]string{"lasts": "until the end"}
+	}
+	return experiment.Absent(t)
+}
+
 // shorthands lists the keys that a file may use beside the fields of a type;
 // lower.go turns them into fields. They are suggested if a key is misspelt.
 func shorthands(t reflect.Type) []string {

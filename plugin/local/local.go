@@ -128,7 +128,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
 		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, dir, logger) },
 		CanStore:   store.CanServe,
-		Command:    func(s localsim.Spec) (*exec.Cmd, error) { return l.command(s, dir) },
+		Command:    commands{l, dir}.of,
 		CanServe:   CanServe(),
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
@@ -209,19 +209,25 @@ func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Serve
 	})
 }
 
-// command makes the command of a replica in a process of its own: its runtime's, or
+// commands makes those of the replicas of systems whose state is in dir.
+type commands struct {
+	*Flags
+	dir string
+}
+
+// of makes the command of a replica in a process of its own: its runtime's, or
 // this very program, as the agent or as a data store, which has the data of a real server
 // below the state directory.
-func (l *Flags) command(s localsim.Spec, dir string) (*exec.Cmd, error) {
+func (c commands) of(s localsim.Spec) (*exec.Cmd, error) {
 	part := service.Spec{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
-		TraceSample: l.TraceSample,
+		TraceSample: c.TraceSample,
 	}
 	_, foreign := s.Service.Foreign()
 	args := []string{"serve"}
 	switch {
 	case s.Service.Kind.IsStore():
-		args = []string{"store", "--data", dir}
+		args = []string{"store", "--data", c.dir}
 	case !foreign: // other runtimes have no drivers
 		part.Stores = s.Stores
 	}
@@ -232,7 +238,7 @@ func (l *Flags) command(s localsim.Spec, dir string) (*exec.Cmd, error) {
 	if foreign {
 		return runtimeCommand(s, string(text))
 	}
-	return l.ownCommand(s, args, string(text))
+	return c.ownCommand(s, args, string(text))
 }
 
 // ownCommand makes the command by which this program serves a part of a system.

@@ -74,7 +74,7 @@ func TestCommandOfAReplica(t *testing.T) {
 		"namespaces": {Flags{Isolation: "netns", TraceSample: 0.5}, "agent serve --watch-stdin --addr 127.0.0.2:8080 --control-addr 127.0.0.2:0", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd, err := tt.flags.command(spec, "/state")
+			cmd, err := commands{&tt.flags, "/state"}.of(spec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,12 +98,12 @@ func TestCommandOfAReplica(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (&Flags{}).command(localsim.Spec{Addr: "nowhere"}, ""); err == nil {
+	if _, err := (commands{&Flags{}, ""}).of(localsim.Spec{Addr: "nowhere"}); err == nil {
 		t.Error("a replica without a port has a command")
 	}
 	// A store calls nobody, so it is not told of the others.
 	spec.Service = spec.Stores[0]
-	cmd, err := (&Flags{Isolation: "process"}).command(spec, "/state")
+	cmd, err := commands{&Flags{Isolation: "process"}, "/state"}.of(spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,19 +25,19 @@ test: ## run every test that needs no root, Docker or browser
 	$(GO) test -count=1 -shuffle=on ./...
 
 .PHONY: theory
-theory: ## the event kernel against queueing theory at loads up to 0.9 (a minute or two)
-	MICROSIM_THEORY=full $(GO) test -count=1 -v -timeout 30m -run Theory ./model/des
+theory: ## the event kernel, and services in virtual time, against queueing theory at loads up to 0.9 (ten minutes)
+	MICROSIM_THEORY=full $(GO) test -count=1 -v -timeout 40m -run '^TestTheory$$' ./model/des ./localsim/virtual
 
 .PHONY: agreement
-agreement: ## the same experiments for real and in virtual time, with the error of each figure (3 minutes, and the machine for itself)
-	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run
+agreement: ## the same experiments for real and in virtual time; writes the table of docs/virtual.md (6 minutes, and the machine for itself)
+	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run -update-docs
 
 # A thousand commands one after the other: once is enough.
 FLAGS := TestEveryFlagActsOrIsRefused
 
-# Long searches in virtual time, each of whose runs has one goroutine. Short ones, which
+# Long searches and series in virtual time, each of whose runs has one goroutine. Short ones, which
 # begin, share and interrupt their runs alike, stay under the race detector.
-SEARCHES := TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
+SEARCHES := ^TestTheory$$|TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
 
 # A linter keeps goroutines out of model; the others read sources, or run programs.
 PURE := model|internal/archtest|internal/golden|internal/trust
@@ -87,8 +87,9 @@ test-runtimes: ## mock services in other languages: types, decisions, the servic
 	GO='$(GO)' ./runtimes/test.sh
 
 .PHONY: test-arm64
-test-arm64: ## the same seed decides alike on arm64 (needs qemu-aarch64-static)
+test-arm64: ## the same seed decides alike on arm64, and runs in virtual time are the same there and in browsers (needs qemu-aarch64-static and node)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) test -count=1 -exec qemu-aarch64-static ./model/exact ./model/dist ./model/load ./model/policy
+	$(GO) test -count=1 -v -tags elsewhere -run TestSameBytesElsewhere ./localsim/virtual
 
 .PHONY: test-vm
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem

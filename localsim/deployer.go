@@ -74,11 +74,11 @@ type Config struct {
 	IsolationOfRuntimes Isolation
 	// NewServer makes the server of a replica for InProcess.
 	NewServer func(Spec) (supervise.Server, error)
-	// NewStore makes the server of a data store for InProcess; CanStore says why there
-	// is none for a store. Without them there are no stores.
-	NewStore func(Spec) (supervise.Server, error)
+	// CanStore says why a data store is not served; without it there are none. NewStore
+	// makes the server of one for InProcess.
 	CanStore func(*topology.Service) error
-	// Command makes the command of a replica for Process. The process must
+	NewStore func(Spec) (supervise.Server, error)
+	// Command makes the command of a replica, or of a data store, for Process. The process must
 	// listen on Addr, print {"addr":"host:port"} as a line of its own on
 	// standard output, and end in order when standard input ends. If it serves
 	// /admin and /readyz on a second address, past a full accept queue, it
@@ -154,8 +154,8 @@ func New(c Config) (*Deployer, error) {
 		return nil, errors.New("isolation netns needs NewNetwork, NewMark and CanImpair functions")
 	case c.IsolationOfRuntimes != "" && (!c.IsolationOfRuntimes.ownProcesses() || c.Command == nil):
 		return nil, fmt.Errorf("isolation %q of runtimes gives them no process", c.IsolationOfRuntimes)
-	case (c.NewStore == nil) != (c.CanStore == nil):
-		return nil, errors.New("stores need both a NewStore and a CanStore function")
+	case c.Isolation == InProcess && (c.NewStore == nil) != (c.CanStore == nil):
+		return nil, errors.New("isolation inprocess needs both a NewStore and a CanStore function for stores")
 	case (c.NewGate == nil) != (c.CanGate == nil):
 		return nil, errors.New("gates need both a NewGate and a CanGate function")
 	case (c.Stress == nil) != (c.CanStress == nil):
@@ -235,6 +235,8 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 		case s.URL != "" && c.Isolation == Namespace:
 			return fmt.Errorf("starting service %q of system %q: its url is not reached from the network namespaces of --isolation %s; start the system with --isolation %s", s.Name, system.Name, Namespace, Process)
 		case !foreign:
+		case system.CallsStore(s):
+			return fmt.Errorf("starting service %q of system %q: runtime %s has no drivers of data stores; leave runtime out, or call the store from another service", s.Name, system.Name, r.Name)
 		case !c.Isolation.ownProcesses():
 			return fmt.Errorf("starting service %q of system %q: runtime %s is a process of its own; start the system with --isolation process", s.Name, system.Name, r.Name)
 		case c.CanServe != nil:
@@ -248,8 +250,11 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 
 // checkStore says why a data store cannot be started.
 func (c *Config) checkStore(t *topology.Service) error {
-	if c.Isolation != InProcess || c.NewStore == nil {
-		return fmt.Errorf("data stores, such as of kind %s, run with --isolation %s only, yet", t.Kind, InProcess)
+	if c.CanStore == nil {
+		return fmt.Errorf("data stores, such as of kind %s, are not served here", t.Kind)
+	}
+	if settings := t.StoreSettings(); settings.Address != "" && c.Isolation == Namespace {
+		return fmt.Errorf("its address %s is not reached from the network namespaces of --isolation %s; start the system with --isolation %s", settings.Address, Namespace, Process)
 	}
 	return c.CanStore(t)
 }
@@ -271,10 +276,26 @@ func (d *Deployment) register() error {
 // data directory, to start, and to be filled.
 const realStorePatience = 2 * time.Minute
 
+// realStoreGrace is how long a real server may take to end: it is asked for ten
+// seconds, and then killed.
+const realStoreGrace = 15 * time.Second
+
 // patience bounds the start of a replica of a service.
-func (c *Config) patience(s topology.Service) time.Duration {
-	if s.Kind.IsStore() && s.StoreSettings().Engine == topology.Real {
+func (c *Config) patience(s *topology.Service) time.Duration {
+	if isRealStore(s) {
 		return max(c.ReadyTimeout, realStorePatience)
 	}
 	return c.ReadyTimeout
+}
+
+// grace is how long a replica of a service may take to end in order.
+func (c *Config) grace(s *topology.Service) time.Duration {
+	if isRealStore(s) {
+		return max(c.Grace, realStoreGrace)
+	}
+	return c.Grace
+}
+
+func isRealStore(s *topology.Service) bool {
+	return s.Kind.IsStore() && s.StoreSettings().Engine == topology.Real
 }

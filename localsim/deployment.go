@@ -176,9 +176,9 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 	batch := newBatch()
 	for i, s := range slots {
 		r := &replica{batch: batch}
-		outside := d.service(s.service)
+		t := d.service(s.service)
 		c := supervise.Config{
-			Service: s.service, Index: s.index, Grace: d.config.Grace, Hurry: d.hurry, Address: "127.0.0.1:0",
+			Service: s.service, Index: s.index, Grace: d.config.grace(&t), Hurry: d.hurry, Address: "127.0.0.1:0",
 			Start:  func(ctx context.Context) (supervise.Instance, error) { return d.startServer(ctx, r) },
 			Sync:   func(ctx context.Context, in supervise.Instance) error { return d.syncNew(ctx, r, in) },
 			Notify: func(event string, err error) { d.notify(s, event, err) },
@@ -187,9 +187,9 @@ func (d *Deployment) addReplicas(slots []slot) (*batch, error) {
 		if d.config.Isolation.ownProcesses() {
 			c.Start = func(ctx context.Context) (supervise.Instance, error) { return d.startChild(ctx, r) }
 		}
-		if r.outside = outside.URL != ""; r.outside {
+		if r.outside = t.URL != ""; r.outside {
 			c.Start = func(context.Context) (supervise.Instance, error) { return d.attach(r) }
-			c.Address, c.Known, c.Silent = outside.Address(), true, true
+			c.Address, c.Known, c.Silent = t.Address(), true, true
 		} else if addresses != nil {
 			c.Address, c.Known = addresses[i], true
 		}

@@ -154,7 +154,7 @@ func (d *Deployment) syncNew(ctx context.Context, r *replica, in supervise.Insta
 func (d *Deployment) awaitAnswer(ctx context.Context, r *replica, in supervise.Instance) error {
 	s := d.service(r.Service())
 	if !r.outside {
-		return d.admin.AwaitReady(ctx, in.Control(), d.config.patience(s))
+		return d.admin.AwaitReady(ctx, in.Control(), d.config.patience(&s))
 	}
 	waiting, cancel := context.WithTimeout(ctx, d.config.ReadyTimeout)
 	defer cancel()

@@ -50,14 +50,20 @@ apiVersion: microsim.dev/v1alpha1
 kind: Experiment
 name: real
 system:
+  entry: [web, feed]
   services:
     - {name: web, calls: [{to: cache, reads: 1, writes: 1, timeout: 1s}]}
+    - {name: feed, calls: [{to: pages, reads: 1, writes: 1, timeout: 1s}]}
     - {name: cache, kind: redis, store: {engine: real, image: IMAGE, items: 1000}}
-load: {rate: 20, duration: 4s}
-faults: [{type: disk-full, target: cache, start: 1s, duration: 2s}]
+    - {name: pages, kind: memcached, store: {engine: real, image: IMAGE, items: 1000}}
+load: {requests: [web, feed], rate: 40, duration: 5s}
+faults:
+  - {type: disk-full, target: cache, start: 1s, duration: 2s}
+  - {type: pause, target: pages, start: 1s, duration: 2s}
 checks:
   - {check: errors < 5%, phase: before}
-  - {check: store_errors > 30%, from: web, service: cache, phase: during}
+  - {check: store_errors > 20%, from: web, service: cache, phase: during}
+  - {check: timeouts > 5%, from: feed, service: pages, phase: during}
 `
 )
 
@@ -107,10 +113,10 @@ func (k *onKind) throughForward(namespace, to, line string) string {
 	return strings.TrimSpace(answer)
 }
 
-// realStore runs this machine's redis-server in place of the official image, which is not
-// reached everywhere.
+// realStore runs this machine's redis-server and memcached in place of the official images,
+// which are not reached everywhere.
 func realStore(k *onKind) {
-	image := serverImage(k.t, "redis-server", "microsim-test/redis:"+k.Sandbox)
+	image := serverImage(k.t, "microsim-test/caches:"+k.Sandbox, "redis-server", "memcached")
 	load := exec.Command("kind", "load", "docker-image", image, "--name", k.Sandbox)
 	load.Env = k.env
 	if out, err := load.CombinedOutput(); err != nil {
@@ -119,18 +125,10 @@ func realStore(k *onKind) {
 	k.ok(k.microsim("run", "-f", k.file("real.yaml", strings.ReplaceAll(real, "IMAGE", `"`+image+`"`)))...)
 }
 
-// serverImage makes an image of a program of this machine with its libraries, which is found
-// in the PATH there, as those of official images are.
-func serverImage(t *testing.T, program, image string) string {
+// serverImage makes an image of programs of this machine with their libraries, which are
+// found in the PATH there, as those of official images are.
+func serverImage(t *testing.T, image string, programs ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Skipf("it needs %s: %v", program, err)
-	}
-	libraries, err := exec.Command("ldd", path).Output()
-	if err != nil {
-		t.Fatalf("listing the libraries of %s: %v", path, err)
-	}
 	root := filepath.Join(t.TempDir(), "root")
 	put := func(from, to string) {
 		content, err := os.ReadFile(from)
@@ -144,9 +142,19 @@ func serverImage(t *testing.T, program, image string) string {
 			t.Fatal(err)
 		}
 	}
-	put(path, "/usr/bin/"+program)
-	for _, library := range regexp.MustCompile(`/\S+`).FindAllString(string(libraries), -1) {
-		put(library, library)
+	for _, program := range programs {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Skipf("it needs %s: %v", program, err)
+		}
+		libraries, err := exec.Command("ldd", path).Output()
+		if err != nil {
+			t.Fatalf("listing the libraries of %s: %v", path, err)
+		}
+		put(path, "/usr/bin/"+program)
+		for _, library := range regexp.MustCompile(`/\S+`).FindAllString(string(libraries), -1) {
+			put(library, library)
+		}
 	}
 	put(os.DevNull, "/data/.keep")
 	dockerfile := "FROM scratch\nCOPY root /\nENV PATH=/usr/bin\n"

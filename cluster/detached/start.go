@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -30,6 +31,8 @@ type Launch struct {
 	pullPolicy corev1.PullPolicy
 	// StoreImage is that of microsim-store, if the system needs it.
 	StoreImage string
+	// RuntimeImages are those of the runtimes that the systems of all its runs have.
+	RuntimeImages map[topology.RuntimeName]string
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -111,7 +114,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 	}
 	d := &manifest.Detached{
 		Name: e.Name, Namespace: place.Namespace, Document: l.Document, Image: l.Image, Args: l.Args(place.Namespace), PullPolicy: l.pullPolicy,
-		Arch: l.Arch, AtMost: l.AtMost, StoreImage: l.StoreImage,
+		Arch: l.Arch, AtMost: l.AtMost, StoreImage: l.StoreImage, RuntimeImages: l.RuntimeImages,
 		Rights: manifest.Rights{System: e.System.Name, Pods: manifest.DeletesPods(e)},
 	}
 	if l.LoadPods {

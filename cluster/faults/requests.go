@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // Do sends a request to a service of the system through the API server, which
@@ -129,5 +130,19 @@ func (inst *Instance) Connected(ctx context.Context) error {
 		_, other := s.Foreign()
 		return other || s.Kind.IsStore() || !s.ObeysContract()
 	})
-	return watch.AwaitConnected(ctx, pods, inst.unreachable)
+	if err := watch.AwaitConnected(ctx, pods, inst.unreachable); err != nil || !inst.Client.Config.Inside {
+		return err
+	}
+	return watch.AwaitReached(ctx, entrances(inst.System()))
+}
+
+// entrances are the addresses of the Services of a system, as its pods know them.
+func entrances(system *topology.System) []string {
+	var addresses []string
+	for i := range system.Services {
+		if s := &system.Services[i]; s.URL == "" && s.Replicas > 0 {
+			addresses = append(addresses, manifest.ServiceAddress(s))
+		}
+	}
+	return addresses
 }

@@ -14,14 +14,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// storeSystem is a service that calls an embedded store, and a real one at an address.
+// storeSystem is a service that calls an embedded store, a real one at an address, and one
+// of its own.
 func storeSystem() *topology.System {
 	s := &topology.System{Name: "shop", Services: []topology.Service{
-		topology.NewService("web", topology.CallTo("db"), topology.CallTo("users")), topology.NewService("db"), topology.NewService("users"),
+		topology.NewService("web", topology.CallTo("db"), topology.CallTo("users")), topology.NewService("db"), topology.NewService("users"), topology.NewService("own"),
 	}}
 	s.Services[1].Kind, s.Services[1].Endpoints = topology.Postgres, nil
 	s.Services[2].Kind, s.Services[2].Endpoints = topology.Redis, nil
 	s.Services[2].Store = &topology.Store{Engine: topology.Real, Address: "users.example:6379"}
+	s.Services[3].Kind, s.Services[3].Endpoints = topology.Redis, nil
+	s.Services[3].Store = &topology.Store{Engine: topology.Real}
 	return s
 }
 
@@ -43,6 +46,9 @@ func TestFaultsOnStores(t *testing.T) {
 		{fault.CacheFlush, "db", "is no cache"},
 		{fault.DiskFull, "users", "is not ours to change"},
 		{fault.Kill, "users", "not ours to stop"},
+		{fault.Kill, "own", ""},
+		{fault.Pause, "own", ""},
+		{fault.CPUStress, "own", "take from the relay"},
 		{fault.NetPartition, "users", ""},
 	} {
 		f := fault.Fault{Type: c.t, Probability: 1, Target: fault.Target{Service: c.service}}

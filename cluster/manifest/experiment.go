@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -15,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 const (
@@ -50,6 +55,9 @@ type Detached struct {
 	PullPolicy corev1.PullPolicy
 	// StoreImage is the image of microsim-store, if the system needs it.
 	StoreImage string
+	// RuntimeImages are the references of the images of runtimes that its systems have, on
+	// the nodes.
+	RuntimeImages map[topology.RuntimeName]string
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -244,11 +252,33 @@ func (d *Detached) pod() corev1.PodSpec {
 // StoreImageVariable names the image of microsim-store to a program that runs systems.
 const StoreImageVariable = "MICROSIM_STORE_IMAGE"
 
+// RuntimeImagesVariable names the images of runtimes, which are on the nodes already, to a
+// program that runs systems in a pod: NAME=REFERENCE, separated by commas.
+const RuntimeImagesVariable = "MICROSIM_RUNTIME_IMAGES"
+
 // environment is that of the program.
 func (d *Detached) environment() []corev1.EnvVar {
 	env := []corev1.EnvVar{{Name: "HOME", Value: "/tmp"}}
 	if d.StoreImage != "" {
 		env = append(env, corev1.EnvVar{Name: StoreImageVariable, Value: d.StoreImage})
 	}
+	if len(d.RuntimeImages) > 0 {
+		var pairs []string
+		for _, name := range slices.Sorted(maps.Keys(d.RuntimeImages)) {
+			pairs = append(pairs, string(name)+"="+d.RuntimeImages[name])
+		}
+		env = append(env, corev1.EnvVar{Name: RuntimeImagesVariable, Value: strings.Join(pairs, ",")})
+	}
 	return env
+}
+
+// RuntimeImageIn finds the image of a runtime in the value of RuntimeImagesVariable; empty
+// if it is not there.
+func RuntimeImageIn(value string, name topology.RuntimeName) string {
+	for pair := range strings.SplitSeq(value, ",") {
+		if of, image, ok := strings.Cut(pair, "="); ok && of == string(name) {
+			return image
+		}
+	}
+	return ""
 }

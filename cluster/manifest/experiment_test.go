@@ -7,6 +7,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 func detached() *Detached {
@@ -33,6 +34,29 @@ func TestExperimentWithHelpersIsAsPlanned(t *testing.T) {
 		t.Fatal(err)
 	}
 	asPlanned(t, "testdata/experiment_helpers.yaml", objects)
+}
+
+// TestAnExperimentIsToldTheImages wants a program in a pod to find what was brought to the
+// nodes for it.
+func TestAnExperimentIsToldTheImages(t *testing.T) {
+	d := detached()
+	d.StoreImage = "agent:1-store"
+	d.RuntimeImages = map[topology.RuntimeName]string{"flask": "r/flask:sha256-2", "express": "r/express@sha256:1"}
+	told := map[string]string{}
+	for _, v := range d.environment() {
+		told[v.Name] = v.Value
+	}
+	if got := told[StoreImageVariable]; got != d.StoreImage {
+		t.Errorf("the image of stores is %q, want %q", got, d.StoreImage)
+	}
+	if got, want := told[RuntimeImagesVariable], "express=r/express@sha256:1,flask=r/flask:sha256-2"; got != want {
+		t.Errorf("the images of runtimes are %q, want %q", got, want)
+	}
+	for name, want := range map[topology.RuntimeName]string{"flask": "r/flask:sha256-2", "express": "r/express@sha256:1", "gin": "", "fl": ""} {
+		if got := RuntimeImageIn(told[RuntimeImagesVariable], name); got != want {
+			t.Errorf("the image of %s is %q, want %q", name, got, want)
+		}
+	}
 }
 
 // Taking a system down selects by its label, which must not match the experiment.

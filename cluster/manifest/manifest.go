@@ -147,7 +147,7 @@ func check(system *topology.System, o *Options) error {
 	var problems []error
 	for i := range system.Services {
 		s := &system.Services[i]
-		if o.StoreImage == "" && (s.Kind.IsStore() || callsStore(system, s)) {
+		if o.StoreImage == "" && (s.Kind.IsStore() || system.CallsStore(s)) {
 			problems = append(problems, fmt.Errorf("service %q: no image of microsim-store, which serves data stores and their callers, is known; use --on kind, or bring it to the cluster with --push", s.Name))
 		}
 		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name] == "" {

@@ -70,7 +70,7 @@ func deployment(system *topology.System, s *topology.Service, part []byte, o *Op
 		}
 	}
 	var own map[string]string
-	if s.Kind.IsStore() || callsStore(system, s) {
+	if s.Kind.IsStore() || system.CallsStore(s) {
 		own = map[string]string{AgentAnnotation: o.Image}
 	}
 	return &appsv1.Deployment{
@@ -141,7 +141,7 @@ func container(system *topology.System, s *topology.Service, part []byte, o *Opt
 		return storeContainer(system.Name, s, part, o)
 	}
 	c := agentContainer(system.Name, s, part, o)
-	if callsStore(system, s) {
+	if system.CallsStore(s) {
 		c.Image, c.ImagePullPolicy, c.Args[0] = o.StoreImage, cmp.Or(o.StorePullPolicy, corev1.PullIfNotPresent), callerArg
 	}
 	return c

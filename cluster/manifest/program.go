@@ -29,9 +29,18 @@ func BaseURL(s *topology.Service) string {
 		return "http://" + s.Address()
 	}
 	if s.Kind.IsStore() {
-		return fmt.Sprintf("http://%s:%d", s.Name, storePort(s.Kind))
+		return "http://" + ServiceAddress(s)
 	}
 	return "http://" + s.Name
+}
+
+// ServiceAddress is the host:port of the Service of a service, in its namespace.
+func ServiceAddress(s *topology.Service) string {
+	port := ServicePort
+	if s.Kind.IsStore() {
+		port = storePort(s.Kind)
+	}
+	return fmt.Sprintf("%s:%d", s.Name, port)
 }
 
 // Ports are those that a pod of a service listens on; 0 where there is none. HTTP is that of

@@ -59,16 +59,6 @@ func storePort(k topology.Kind) int {
 // UsesStores reports whether a system needs microsim-store.
 func UsesStores(system *topology.System) bool { return len(system.Stores()) > 0 }
 
-// callsStore reports whether a service calls a data store of its system.
-func callsStore(system *topology.System, s *topology.Service) bool {
-	for _, name := range s.Calls() {
-		if t := system.Service(name); t != nil && t.Kind.IsStore() {
-			return true
-		}
-	}
-	return false
-}
-
 // StoreImageOf returns the image of microsim-store that one of the Deployments of a system
 // has; empty if none has.
 func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.PullPolicy) {
@@ -84,7 +74,7 @@ func StoreImageOf(deployments []appsv1.Deployment) (image string, policy corev1.
 
 // checkStore says why a store, or a service that calls one, cannot run in a pod.
 func checkStore(system *topology.System, s *topology.Service) error {
-	if !s.Kind.IsStore() && !callsStore(system, s) {
+	if !s.Kind.IsStore() && !system.CallsStore(s) {
 		return nil
 	}
 	if r, other := s.Foreign(); other {
@@ -139,7 +129,7 @@ type realServer struct {
 	image string
 	args  []string
 	env   []corev1.EnvVar
-	// data is where the server keeps its data; run is where else it writes, if anywhere.
+	// data is where the server keeps its data, and run where else it writes; empty if nowhere.
 	data, run string
 }
 
@@ -162,6 +152,14 @@ func serverOf(s *topology.Service) (realServer, bool) {
 		r.args = []string{"postgres", "-c", "port=" + port, "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB"}
 		// The directory of the volume itself may have other entries, which initdb refuses.
 		r.env = []corev1.EnvVar{{Name: "POSTGRES_HOST_AUTH_METHOD", Value: "trust"}, {Name: "PGDATA", Value: r.data + "/pgdata"}}
+	case topology.MySQL:
+		r.image, r.data, r.run = "mariadb:10.11.8", "/var/lib/mysql", "/run/mysqld"
+		r.args = []string{"mariadbd", "--datadir=" + r.data + "/data", "--port=" + port, "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"}
+		// Every entry of the directory for data would be a database, and the volume has others.
+		r.env = []corev1.EnvVar{{Name: "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", Value: "1"}, {Name: "MARIADB_INITDB_SKIP_TZINFO", Value: "1"}}
+	case topology.Memcached:
+		r.image, r.data = "memcached:1.6.29", ""
+		r.args = []string{"memcached", "-l", "127.0.0.1", "-p", port, "-U", "0"}
 	default:
 		return realServer{}, false
 	}
@@ -173,7 +171,11 @@ func serverOf(s *topology.Service) (realServer, bool) {
 func serverContainer(system string, s *topology.Service, r *realServer) corev1.Container {
 	security := containerSecurity()
 	security.RunAsUser, security.RunAsGroup = ptr(int64(serverUser)), ptr(int64(serverUser))
-	mounts := []corev1.VolumeMount{{Name: "data", MountPath: r.data}, {Name: "tmp", MountPath: "/tmp"}}
+	var mounts []corev1.VolumeMount
+	if r.data != "" {
+		mounts = append(mounts, corev1.VolumeMount{Name: "data", MountPath: r.data})
+	}
+	mounts = append(mounts, corev1.VolumeMount{Name: "tmp", MountPath: "/tmp"})
 	if r.run != "" {
 		mounts = append(mounts, corev1.VolumeMount{Name: "data", MountPath: r.run, SubPath: "run"})
 	}
@@ -217,6 +219,9 @@ func addServer(pod *corev1.PodSpec, system string, s *topology.Service) {
 	relay.Resources = resources(&topology.Service{}) // those of the System are the server's
 	pod.SecurityContext.FSGroup = ptr(int64(serverUser))
 	pod.Containers = append(pod.Containers, serverContainer(system, s, &r))
+	if r.data == "" {
+		return
+	}
 	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 }
 

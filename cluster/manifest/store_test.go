@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,36 @@ func TestStoresHaveThePortOfTheirProtocol(t *testing.T) {
 	}
 }
 
+// TestServersOfKinds looks at what the official images differ in: their programs, which
+// listen where the relay looks for them, and the directories that they write to.
+func TestServersOfKinds(t *testing.T) {
+	for kind, want := range map[topology.Kind]struct{ image, command, mounts string }{
+		topology.Redis:     {"redis:7.2.5", "redis-server --port 16000 --bind 127.0.0.1 ", "/data /tmp"},
+		topology.Postgres:  {"postgres:16.3", "postgres -c port=16000 -c listen_addresses=127.0.0.1 ", "/var/lib/postgresql/data /tmp /var/run/postgresql"},
+		topology.MySQL:     {"mariadb:10.11.8", "mariadbd --datadir=/var/lib/mysql/data --port=16000 --bind-address=127.0.0.1 ", "/var/lib/mysql /tmp /run/mysqld"},
+		topology.Memcached: {"memcached:1.6.29", "memcached -l 127.0.0.1 -p 16000 ", "/tmp"},
+	} {
+		s, o := stores(), storeOptions()
+		db := s.Service("orders")
+		db.Kind = kind
+		pod := podSpec(s, db, nil, &o)
+		server := pod.Containers[1]
+		var mounts []string
+		for _, m := range server.VolumeMounts {
+			mounts = append(mounts, m.MountPath)
+			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+				t.Errorf("kind %s mounts a volume %q, which its pod lacks", kind, m.Name)
+			}
+		}
+		if got := strings.Join(server.Args, " "); server.Image != want.image || !strings.HasPrefix(got, want.command) || strings.Join(mounts, " ") != want.mounts {
+			t.Errorf("kind %s is %s %q with %q, want %s %q with %q", kind, server.Image, got, mounts, want.image, want.command, want.mounts)
+		}
+		if !slices.Contains(pod.Containers[0].Args, "--own-server=127.0.0.1:16000") {
+			t.Errorf("the relay of kind %s has the arguments %q", kind, pod.Containers[0].Args)
+		}
+	}
+}
+
 func TestStoresThatCannotRunAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(s *topology.System, o *Options)
@@ -84,8 +115,8 @@ func TestStoresThatCannotRunAreRefused(t *testing.T) {
 		"an address of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "127.0.0.1:6379" },
 			`service "users": store.address "127.0.0.1:6379" means the pod itself on a cluster`},
 		"a name of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "localhost:6379" }, "means the pod itself"},
-		"a kind without an image": {func(s *topology.System, _ *Options) { s.Service("log").Kind = topology.MySQL },
-			`service "log": a real server of kind mysql is not started on a cluster yet; name the address of one, or write engine: embedded`},
+		"a kind without an image": {func(s *topology.System, _ *Options) { s.Service("log").Kind = topology.MongoDB },
+			`service "log": a real server of kind mongodb is not started on a cluster yet; name the address of one, or write engine: embedded`},
 		"a kind whose clients are led elsewhere": {func(s *topology.System, _ *Options) { s.Service("users").Kind = topology.Kafka }, "kind kafka is not used on a cluster yet"},
 		"another runtime": {func(s *topology.System, o *Options) {
 			s.Service("web").Runtime = "express"

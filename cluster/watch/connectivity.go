@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,6 +72,40 @@ func connectedFrom(ctx context.Context, node, pod string, unreachable func(ctx c
 				return asking(last)
 			}
 			return fmt.Errorf("from node %q, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", node, strings.Join(missing, ", "))
+		},
+	})
+}
+
+// reachTimeout bounds one attempt to reach a Service.
+const reachTimeout = time.Second
+
+// AwaitReached returns when connections to all addresses (host:port) are taken, from where
+// this program runs. A pod that runs a system sends its load to Services, and systems of
+// other runtimes have no pod that could be asked.
+func AwaitReached(ctx context.Context, addresses []string) error {
+	w := Begin(ctx)
+	defer w.Close()
+	var missing []string
+	dialer := net.Dialer{Timeout: reachTimeout}
+	return w.Until(ctx, Condition{
+		Waiting: "waiting until its services are reached from this pod", Timeout: connectedTimeout, Every: ConnectedPause,
+		Holds: func(ctx context.Context) (bool, error) {
+			var not []string
+			for _, address := range addresses {
+				conn, err := dialer.DialContext(ctx, "tcp", address)
+				if err != nil {
+					not = append(not, address)
+					continue
+				}
+				conn.Close()
+			}
+			if ctx.Err() == nil {
+				missing = not
+			}
+			return len(not) == 0, nil
+		},
+		Late: func() error {
+			return fmt.Errorf("from this pod, %s cannot be reached, though the pods are ready; look for a NetworkPolicy, and whether kube-proxy and the DNS of the cluster work", strings.Join(missing, ", "))
 		},
 	})
 }

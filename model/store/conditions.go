@@ -150,8 +150,13 @@ func Can(t *topology.Service, f *fault.Fault) error {
 	case entry.Layer == fault.InService:
 		return fmt.Errorf("fault type %q acts on requests, and %q is a data store of kind %s; write %s", f.Type, t.Name, t.Kind, strings.Join(instead(f.Type), " or "))
 	case entry.Layer == fault.OnProcess || entry.Layer == fault.OnHost:
-		if t.StoreSettings().Engine == topology.Real {
-			return fmt.Errorf("fault type %q is not possible on %q: its server is not ours to stop; break the way to it, such as with refuse", f.Type, t.Name)
+		switch settings := t.StoreSettings(); {
+		case settings.Engine != topology.Real:
+			return nil
+		case settings.Address != "":
+			return fmt.Errorf("fault type %q is not possible on %q: its server, at %s, is not ours to stop; break the way to it, such as with refuse", f.Type, t.Name, settings.Address)
+		case entry.Layer == fault.OnHost:
+			return fmt.Errorf("fault type %q is not possible on %q: it would take from the relay and not from the real server behind it; write engine: embedded", f.Type, t.Name)
 		}
 		return nil
 	case entry.Layer != fault.InStore:

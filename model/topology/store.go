@@ -248,6 +248,16 @@ func (s *System) Stores() (names []string) {
 	return names
 }
 
+// CallsStore reports whether a service of the system calls a data store.
+func (s *System) CallsStore(caller *Service) bool {
+	for _, name := range caller.Calls() {
+		if t := s.Service(name); t != nil && t.Kind.IsStore() {
+			return true
+		}
+	}
+	return false
+}
+
 func kindNames() string {
 	var names []string
 	for _, k := range Kinds() {

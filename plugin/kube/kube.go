@@ -203,7 +203,7 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 		return nil
 	}
 	local := sandbox.Recognise(&raw, name)
-	config.RuntimeImage = noRuntimes
+	config.RuntimeImage = givenRuntimes(os.Getenv(manifest.RuntimeImagesVariable), noRuntimes)
 	var load loader
 	if local != nil {
 		load = func(ctx context.Context, reference string, archive sandbox.Archive) error {

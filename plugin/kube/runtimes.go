@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/access"
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
+	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/runtimes"
@@ -36,6 +37,17 @@ func runtimeLoader(config *rest.Config, load loader) func(context.Context, topol
 // noRuntimes refuses runtimes for a cluster whose nodes are not reached from here.
 func noRuntimes(_ context.Context, name topology.RuntimeName) (string, error) {
 	return "", fmt.Errorf("runtime %s: its image is made on this machine and loaded into the nodes of kind, minikube and k3d, and this cluster is another; leave runtime out, or build an image from runtimes/ and name it by image", name)
+}
+
+// givenRuntimes takes the images of runtimes that were brought to the nodes for this
+// program, which runs in a pod, and finds others as find does.
+func givenRuntimes(given string, find func(context.Context, topology.RuntimeName) (string, error)) func(context.Context, topology.RuntimeName) (string, error) {
+	return func(ctx context.Context, name topology.RuntimeName) (string, error) {
+		if reference := manifest.RuntimeImageIn(given, name); reference != "" {
+			return reference, nil
+		}
+		return find(ctx, name)
+	}
 }
 
 // ImageSize is how many bytes the files of the image of a runtime have, for nodes of an

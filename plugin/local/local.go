@@ -128,7 +128,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
 		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, dir, logger) },
 		CanStore:   store.CanServe,
-		Command:    l.command,
+		Command:    commands{l, dir}.of,
 		CanServe:   CanServe(),
 		NewGate:    newGateway,
 		CanGate:    edge.Can,
@@ -209,19 +209,40 @@ func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Serve
 	})
 }
 
-// command makes the command of a replica in a process of its own: its runtime's, or
-// this very program, as the agent.
-func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
-	part, err := json.Marshal(service.Spec{
+// commands makes those of the replicas of systems whose state is in dir.
+type commands struct {
+	*Flags
+	dir string
+}
+
+// of makes the command of a replica in a process of its own: its runtime's, or
+// this very program, as the agent or as a data store, which has the data of a real server
+// below the state directory.
+func (c commands) of(s localsim.Spec) (*exec.Cmd, error) {
+	part := service.Spec{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
-		TraceSample: l.TraceSample,
-	})
+		TraceSample: c.TraceSample,
+	}
+	_, foreign := s.Service.Foreign()
+	args := []string{"serve"}
+	switch {
+	case s.Service.Kind.IsStore():
+		args = []string{"store", "--data", c.dir}
+	case !foreign: // other runtimes have no drivers
+		part.Stores = s.Stores
+	}
+	text, err := json.Marshal(part)
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
-	if _, foreign := s.Service.Foreign(); foreign {
-		return runtimeCommand(s, string(part))
+	if foreign {
+		return runtimeCommand(s, string(text))
 	}
+	return c.ownCommand(s, args, string(text))
+}
+
+// ownCommand makes the command by which this program serves a part of a system.
+func (l *Flags) ownCommand(s localsim.Spec, args []string, part string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program, which serves the replicas: %w", err)
@@ -230,7 +251,7 @@ func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing service %q for its process: %w", s.Service.Name, err)
 	}
-	cmd := exec.Command(self, "agent", "serve", "--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0"))
+	cmd := exec.Command(self, slices.Concat([]string{"agent"}, args, []string{"--watch-stdin", "--addr", s.Addr, "--control-addr", net.JoinHostPort(host, "0")})...)
 	var network []string
 	if l.Isolation == string(localsim.Namespace) {
 		network = []string{"MICROSIM_OWN_NETWORK=1"}
@@ -241,6 +262,6 @@ func (l *Flags) command(s localsim.Spec) (*exec.Cmd, error) {
 	if format := l.format(); format != "" {
 		cmd.Args = append(cmd.Args, "--log-format", format)
 	}
-	cmd.Env = slices.Concat(os.Environ(), []string{"SERVICE_NAME=" + s.Service.Name, "MICROSIM_SERVICE=" + string(part)}, network)
+	cmd.Env = slices.Concat(os.Environ(), []string{"SERVICE_NAME=" + s.Service.Name, "MICROSIM_SERVICE=" + part}, network)
 	return cmd, nil
 }

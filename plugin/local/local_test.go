@@ -61,7 +61,8 @@ func TestIsolations(t *testing.T) {
 func TestCommandOfAReplica(t *testing.T) {
 	spec := localsim.Spec{
 		System: "shop", Service: topology.NewService("web", topology.CallTo("db")), Replica: 2, Seed: 7, Token: "secret", Addr: "127.0.0.2:8080",
-		Peers: map[string][]string{"db": {"http://127.0.0.3:8080"}},
+		Peers:  map[string][]string{"db": {"http://127.0.0.3:8080"}},
+		Stores: []topology.Service{{Name: "db", Kind: topology.Redis, Replicas: 1}},
 	}
 	for name, tt := range map[string]struct {
 		flags Flags
@@ -73,7 +74,7 @@ func TestCommandOfAReplica(t *testing.T) {
 		"namespaces": {Flags{Isolation: "netns", TraceSample: 0.5}, "agent serve --watch-stdin --addr 127.0.0.2:8080 --control-addr 127.0.0.2:0", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd, err := tt.flags.command(spec)
+			cmd, err := commands{&tt.flags, "/state"}.of(spec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,14 +92,26 @@ func TestCommandOfAReplica(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := service.Spec{System: "shop", Service: spec.Service, Replica: 2, Seed: 7, Token: "secret", Peers: spec.Peers, TraceSample: tt.flags.TraceSample}
+			want := service.Spec{System: "shop", Service: spec.Service, Replica: 2, Seed: 7, Token: "secret", Peers: spec.Peers, Stores: spec.Stores, TraceSample: tt.flags.TraceSample}
 			if text(t, got) != text(t, &want) {
 				t.Errorf("the process is told %s, want %s", text(t, got), text(t, &want))
 			}
 		})
 	}
-	if _, err := (&Flags{}).command(localsim.Spec{Addr: "nowhere"}); err == nil {
+	if _, err := (commands{&Flags{}, ""}).of(localsim.Spec{Addr: "nowhere"}); err == nil {
 		t.Error("a replica without a port has a command")
+	}
+	// A store calls nobody, so it is not told of the others.
+	spec.Service = spec.Stores[0]
+	cmd, err := commands{&Flags{Isolation: "process"}, "/state"}.of(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(cmd.Args[1:], " "), "agent store --data /state --watch-stdin --addr 127.0.0.2:8080 --control-addr 127.0.0.2:0"; got != want {
+		t.Errorf("the arguments of a store are %q, want %q", got, want)
+	}
+	if slices.ContainsFunc(cmd.Env, func(s string) bool { return strings.Contains(s, `"stores"`) }) {
+		t.Errorf("a store is told of stores: %q", cmd.Env)
 	}
 }
 

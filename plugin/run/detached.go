@@ -19,6 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
@@ -78,11 +79,9 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	if err := detached.CanStart(ctx, c.Client, &e); err != nil {
 		return cli.Cause(ctx, err)
 	}
-	storeImage := ""
-	if manifest.UsesStores(&e.System) {
-		if storeImage, _, err = c.Config.StoreImage(ctx); err != nil {
-			return cli.Cause(ctx, err)
-		}
+	stores, runtimes, err := o.imagesOf(ctx, c.Config, &e)
+	if err != nil {
+		return cli.Cause(ctx, err)
 	}
 	runner, err := o.detached.bring(ctx, o, c)
 	if err != nil {
@@ -90,7 +89,7 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	}
 	defer cli.RecoverWith(ctx, o.target.Command("down", e.Name))()
 	x, err := detached.Start(ctx, c.Client, &e, detached.Launch{
-		Document: document, Image: runner.ref, Arch: runner.arch, StoreImage: storeImage, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
+		Document: document, Image: runner.ref, Arch: runner.arch, StoreImage: stores, RuntimeImages: runtimes, AtMost: o.atMost(&e), LoadPods: o.pods > 1,
 		Args: func(namespace string) []string { return o.runnerArgs(namespace, agent, called) },
 	})
 	if err != nil {
@@ -103,6 +102,38 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 		{o.followUp("status", x), "show how far it is"},
 		{o.followUp("down", x), "end and delete it, with its system and results"},
 	})
+}
+
+// imagesOf brings the images to the nodes that the systems of all runs need, since a
+// program in a pod cannot.
+func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experiment.Experiment) (stores string, runtimes map[topology.RuntimeName]string, err error) {
+	chosen, err := e.Select(o.series.names())
+	if err != nil {
+		return "", nil, err
+	}
+	runtimes = map[topology.RuntimeName]string{}
+	for _, v := range chosen {
+		applied, problems := e.Apply(v)
+		if err := problems.Err(); err != nil {
+			return "", nil, err
+		}
+		if stores == "" && manifest.UsesStores(&applied.System) {
+			if stores, _, err = c.StoreImage(ctx); err != nil {
+				return "", nil, err
+			}
+		}
+		for i := range applied.System.Services {
+			s := &applied.System.Services[i]
+			r, foreign := s.Foreign()
+			if !foreign || runtimes[r.Name] != "" {
+				continue
+			}
+			if runtimes[r.Name], err = c.RuntimeImage(ctx, r.Name); err != nil {
+				return "", nil, fmt.Errorf("service %q: %w", s.Name, err)
+			}
+		}
+	}
+	return stores, runtimes, nil
 }
 
 // followUp is the command line that does something with an experiment.

@@ -51,6 +51,7 @@ func serveStore(ctx context.Context, args []string, streams agent.Streams) error
 	var o agent.ServeFlags
 	flags := flag.NewFlagSet("store", flag.ContinueOnError)
 	own := flags.String("own-server", "", "address (host:port) of a real server that was started for this store alone, which faults may break")
+	data := flags.String("data", "", "state directory below which a real server has its data that is started here (else with temporary files)")
 	o.AddFlags(flags)
 	if helped, err := agent.Parse(flags, storeDoc, args, streams); helped || err != nil {
 		return err
@@ -68,7 +69,7 @@ func serveStore(ctx context.Context, args []string, streams agent.Streams) error
 		prepare = driver.PrepareOwn
 	}
 	server, err := store.New(store.Config{
-		Service: spec.Service, Replica: spec.Replica, Seed: spec.Seed, Token: spec.Token, OwnServer: *own,
+		Service: spec.Service, Replica: spec.Replica, Seed: spec.Seed, Token: spec.Token, OwnServer: *own, Data: *data,
 		Prepare: prepare, Console: console.Open, ProcessMetrics: os.Getenv(agent.OwnNetwork) != "", Logger: logger.With("system", spec.System),
 	})
 	if err != nil {

@@ -251,7 +251,7 @@ func (s *Store) Disconnect() { s.open-- }
 
 // Begin takes an operation. The running one must not be under way.
 func (s *Store) Begin(r *Running, q Query, now time.Duration) Step {
-	*r = Running{query: q, began: now, key: s.key.With(string(q.Operation)).With(q.Item).WithInt(s.items.count(q.Item, q.Operation))}
+	*r = Running{query: q, began: now, key: s.keyOf(&q)}
 	if s.hit(noAuth, r) {
 		return failed(NoAuth)
 	}
@@ -264,6 +264,11 @@ func (s *Store) Begin(r *Running, q Query, now time.Duration) Step {
 		return s.consume(r, now) // it takes its turn before a worker
 	}
 	return s.lock(r, now)
+}
+
+// keyOf is what the decisions about an operation are drawn from. It counts the operation.
+func (s *Store) keyOf(q *Query) dist.Key {
+	return s.key.With(string(q.Operation)).With(q.Item).WithInt(s.items.count(q.Item, q.Operation))
 }
 
 // lock lets an operation wait for a row that somebody else has locked, if it is to

@@ -388,7 +388,7 @@ func TestCan(t *testing.T) {
 		{redis, fault.LockWait, "redis has no locks on rows"},
 		{redis, fault.Latency, "write slow-query"},
 		{&web, fault.SlowQuery, "write latency"}, {&web, fault.Latency, ""},
-		{real, fault.SlowQuery, "write engine: embedded"}, {real, fault.NetDelay, ""}, {real, fault.Kill, "not ours to stop"},
+		{real, fault.SlowQuery, ""}, {given, fault.SlowQuery, ""}, {real, fault.NetDelay, ""}, {real, fault.Kill, "not ours to stop"},
 		{real, fault.Failover, ""}, {real, fault.ReplicaLag, "cannot be told to"}, {given, fault.Failover, "at 127.0.0.1:6379, is not ours to change"}, {given, fault.NetDelay, ""},
 		{cache, fault.Failover, "memcached has no replicas"}, {cache, fault.CacheFlush, ""},
 		{redis, fault.PoisonMessage, "redis has no consumers"}, {log, fault.PoisonMessage, ""}, {log, fault.ConsumerLag, ""}, {log, fault.SlowQuery, ""},

@@ -328,7 +328,7 @@ func TestCountsAreBound(t *testing.T) {
 	r := produceRequest(0)
 	binary.BigEndian.PutUint32(r.Topics[0].Partitions[0].Records[checked+2:], 1<<31-1)
 	e := NewExchange(intake.NewBudget(1 << 20))
-	err := e.Asks(bytes.NewReader(message(r, 7)), func(op topology.Operation) { t.Errorf("%s was counted", op) })
+	err := e.Asks(bufio.NewReader(bytes.NewReader(message(r, 7))), func(a store.Ask) { t.Errorf("%s was counted", a.Operation) })
 	if !errors.Is(err, errLost) {
 		t.Errorf("it ends with %v", err)
 	}

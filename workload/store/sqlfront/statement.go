@@ -124,6 +124,7 @@ type syntaxError struct{ near string }
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("syntax error at or near %q", e.near) }
 
+// scan reads the tokens of a text; with an error, those before it.
 func (d *dialect) scan(text string) (tokens []token, err error) {
 	places := 0
 	for i := 0; i < len(text); {
@@ -139,13 +140,13 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 		case strings.HasPrefix(text[i:], "/*"):
 			end := strings.Index(text[i+2:], "*/")
 			if end < 0 {
-				return nil, &syntaxError{text[i:]}
+				return tokens, &syntaxError{text[i:]}
 			}
 			i += end + len("/**/")
 		case c == '\'':
 			value, n, err := d.quoted(text[i:])
 			if err != nil {
-				return nil, err
+				return tokens, err
 			}
 			tokens = append(tokens, token{text: value, quoted: true})
 			i += n
@@ -167,7 +168,7 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 			}
 			place, err := strconv.Atoi(text[i+1 : end])
 			if err != nil || place > mostPlaces {
-				return nil, &syntaxError{text[i:end]}
+				return tokens, &syntaxError{text[i:end]}
 			}
 			tokens = append(tokens, token{text: text[i:end], place: place})
 			i = end

@@ -113,7 +113,7 @@ func TestOperationsOfTexts(t *testing.T) {
 		" insert into items values ('a', 'b')": topology.OpWrite, "delete from items where name = 'a'": topology.OpWrite,
 		"begin; select value from items where name = 'a' for update; commit": topology.OpTransaction, "begin": "", "set names x": "", "": "", "select 1": "",
 	} {
-		if got := Operation(text); got != want {
+		if got := operationOf(text); got != want {
 			t.Errorf("%q is %q", text, got)
 		}
 	}

@@ -168,7 +168,9 @@ func TestWritesWaitForTransactions(t *testing.T) {
 				real, embedded := bothSQL(t, k, false, 2)
 				for name, conns := range map[string][]*sql.Conn{"really": real, "embedded": embedded} {
 					ctx := t.Context()
-					do := func(who int, text string) string { return answerOn(ctx, conns[who], text, nil, strings.HasPrefix(text, "select")) }
+					do := func(who int, text string) string {
+						return answerOn(ctx, conns[who], text, nil, strings.HasPrefix(text, "select"))
+					}
 					do(0, "insert into items (name, value) values ('a', '0')")
 					do(0, "begin")
 					do(0, "update items set value = '1' where name = 'a'")

@@ -356,6 +356,13 @@ func TestMongoOptions(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", name, got, cursor.Err(), tt.want)
 		}
 	}
+	for code, projection := range map[int]bson.D{31254: {{Key: "value", Value: 1}, {Key: "other", Value: 0}}, 31253: {{Key: "value", Value: 0}, {Key: "other", Value: 1}}} {
+		_, err := items.Find(ctx, three, options.Find().SetProjection(projection))
+		var told mongo.ServerError
+		if !errors.As(err, &told) || !told.HasErrorCode(code) {
+			t.Errorf("%v: %v, want code %d", projection, err, code)
+		}
+	}
 	// A projection goes on in later batches.
 	cursor, err := items.Find(ctx, bson.D{}, options.Find().SetProjection(field("_id", 1)).SetBatchSize(50).SetSkip(10))
 	if err != nil {

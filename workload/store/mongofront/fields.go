@@ -176,13 +176,18 @@ func item(doc bson.Raw) (id string, hasID bool, value []byte, err error) {
 				return "", false, nil, notKnown("a value that is no text")
 			}
 		default:
-			return "", false, nil, notKnown("a document with a field " + strings.ToValidUTF8(e.Key()[:min(len(e.Key()), mostWord)], "?"))
+			return "", false, nil, notKnown("a document with a field " + shortly(e.Key()))
 		}
 	}
 	if !hasValue {
 		return "", false, nil, notKnown("a document without a value")
 	}
 	return id, hasID, value, nil
+}
+
+// shortly is a name as an error repeats it.
+func shortly(name string) string {
+	return strings.ToValidUTF8(name[:min(len(name), mostWord)], "?")
 }
 
 // text is a value that is a text or bytes. It is a copy: the message does not last.
@@ -243,11 +248,15 @@ func projectionOf(v bson.RawValue) (p projection, err error) {
 		case e.Key() == "value":
 			named |= hidesValue
 		}
-		wants, hides = wants || yes, hides || !yes
+		switch {
+		case wants && !yes:
+			return p, &failure{code: 31254, name: "Location31254", text: "Cannot do exclusion on field " + shortly(e.Key()) + " in inclusion projection"}
+		case hides && yes:
+			return p, &failure{code: 31253, name: "Location31253", text: "Cannot do inclusion on field " + shortly(e.Key()) + " in exclusion projection"}
+		}
+		wants, hides = yes, !yes
 	}
 	switch {
-	case wants && hides:
-		return p, &failure{code: 31254, name: "Location31254", text: "Cannot mix inclusions and exclusions in a projection"}
 	case wants:
 		p |= hidesValue &^ named
 	case hides:

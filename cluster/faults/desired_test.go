@@ -12,36 +12,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-func servicePod(service string, i int) *corev1.Pod {
-	ip := fmt.Sprintf("10.%d.%d.%d", len(service), i/250, i%250+1)
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s-%05d", service, i), Namespace: "shop", UID: types.UID(fmt.Sprintf("%s-%d", service, i)), Labels: manifest.ServiceLabels("shop", service),
-		},
-		Spec:   corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", i%100)},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}},
-	}
-}
-
-func servicePods(service string, n int) []*corev1.Pod {
-	var pods []*corev1.Pod
-	for i := range n {
-		pods = append(pods, servicePod(service, i))
-	}
-	return pods
-}
-
-func TestWishes(t *testing.T) {
-	pods := map[string][]*corev1.Pod{"web": servicePods("web", 2), "db": servicePods("db", 3), "large": servicePods("large", 501), "idle": nil}
+func TestPodsThatAreToHaveAFault(t *testing.T) {
+	pods := map[string][]*corev1.Pod{"web": apitest.ServicePods("web", 2), "db": apitest.ServicePods("db", 3), "large": apitest.ServicePods("large", 501), "idle": nil}
 	in := func(kind fault.Type, target string) Injection {
 		parsed, err := fault.ParseTarget(target)
 		if err != nil {
@@ -62,14 +43,14 @@ func TestWishes(t *testing.T) {
 		{in(fault.Latency, "web"), "none"},
 		{in(fault.NetDelay, "large->db"), "at most 500"},
 	} {
-		wishes, err := desiredFaults([]Injection{tt.injection}, pods)
+		desired, err := desiredFaults([]Injection{tt.injection}, pods)
 		got := "none"
-		for _, w := range wishes {
+		for _, d := range desired {
 			var names []string
-			for _, p := range w.Pods {
+			for _, p := range d.Pods {
 				names = append(names, p.Name)
 			}
-			got = fmt.Sprintf("%s | %s %v", strings.Join(names, " "), strings.Join(w.Fault.Peers, " "), w.Fault.Only)
+			got = fmt.Sprintf("%s | %s %v", strings.Join(names, " "), strings.Join(d.Fault.Peers, " "), d.Fault.Only)
 		}
 		if err != nil {
 			got = err.Error()
@@ -90,7 +71,7 @@ func thousands(tb testing.TB) *Instance {
 	objects := []runtime.Object{&corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: manifest.FaultsName("shop"), Namespace: "shop"}, Data: map[string]string{manifest.FaultsKey: string(record)},
 	}}
-	for _, p := range servicePods("db", 6000) {
+	for _, p := range apitest.ServicePods("db", 6000) {
 		objects = append(objects, p)
 	}
 	c := &kubeapi.Client{Clientset: fake.NewClientset(objects...), Config: kubeapi.Config{Progress: func(string) {}, CheckNetwork: func(*fault.Fault) error { return nil }}}

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -41,7 +42,7 @@ func TestFaultsOnProgramsOfUsers(t *testing.T) {
 
 // TestFaultsOnTheNetworkMeanThePortOfTheProgram wants packets of the port that pods name.
 func TestFaultsOnTheNetworkMeanThePortOfTheProgram(t *testing.T) {
-	ship := servicePod("ship", 1)
+	ship := apitest.ServicePod("ship", 1)
 	ship.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 3000}}}}
 	faults := []Injection{{ID: "a", Fault: fault.Fault{Type: fault.NetPartition, Target: fault.Target{Service: "ship"}}}}
 	desired, err := desiredFaults(faults, map[string][]*corev1.Pod{"ship": {ship}})

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -54,7 +55,7 @@ func TestFaultsOnStores(t *testing.T) {
 
 // TestFaultsOnTheNetworkMeanThePortOfTheProtocol wants packets of the port of the store.
 func TestFaultsOnTheNetworkMeanThePortOfTheProtocol(t *testing.T) {
-	db := servicePod("db", 1)
+	db := apitest.ServicePod("db", 1)
 	db.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "tcp-postgres", ContainerPort: 5432}, {Name: "control", ContainerPort: 8081}}}}
 	faults := []Injection{{ID: "a", Fault: fault.Fault{Type: fault.NetPartition, Target: fault.Target{Service: "db"}}}}
 	desired, err := desiredFaults(faults, map[string][]*corev1.Pod{"db": {db}})

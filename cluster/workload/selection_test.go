@@ -7,52 +7,31 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
-	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
-
-func selectedPod(service string, i int) *corev1.Pod {
-	ip := fmt.Sprintf("10.%d.%d.%d", len(service), i/250, i%250+1)
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s-%05d", service, i), Namespace: "shop", UID: types.UID(fmt.Sprintf("%s-%d", service, i)), Labels: manifest.ServiceLabels("shop", service),
-		},
-		Spec:   corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", i%100)},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}},
-	}
-}
-
-func selectedPods(service string, n int) []*corev1.Pod {
-	var pods []*corev1.Pod
-	for i := range n {
-		pods = append(pods, selectedPod(service, i))
-	}
-	return pods
-}
 
 func TestGuards(t *testing.T) {
 	ours := Selection{Namespace: "shop", Selector: "app=x", MaxPods: 2}
 	system := Selection{Namespace: "kube-system", Selector: "app=x", MaxPods: 2}
 	admitted := system
 	admitted.AllowSystem = true
-	host := selectedPod("host", 1)
+	host := apitest.ServicePod("host", 1)
 	host.Spec.HostNetwork = true
 	for _, tt := range []struct {
 		selection Selection
 		Pods      []*corev1.Pod
 		want      string
 	}{
-		{ours, selectedPods("web", 2), ""},
+		{ours, apitest.ServicePods("web", 2), ""},
 		{ours, nil, "no pod"},
-		{ours, selectedPods("web", 3), "--max-pods=3"},
-		{system, selectedPods("web", 1), "--allow-system"},
-		{Selection{Namespace: nodehelper.Namespace, MaxPods: 1}, selectedPods("web", 1), "--allow-system"},
-		{admitted, selectedPods("web", 1), ""},
+		{ours, apitest.ServicePods("web", 3), "--max-pods=3"},
+		{system, apitest.ServicePods("web", 1), "--allow-system"},
+		{Selection{Namespace: nodehelper.Namespace, MaxPods: 1}, apitest.ServicePods("web", 1), "--allow-system"},
+		{admitted, apitest.ServicePods("web", 1), ""},
 		{admitted, []*corev1.Pod{host}, "network of its node"},
 	} {
 		err := tt.selection.guard(tt.Pods)
@@ -69,7 +48,7 @@ func TestGuards(t *testing.T) {
 }
 
 func TestSelectedPodsKeepTheirProbes(t *testing.T) {
-	pods := selectedPods("web", 4)
+	pods := apitest.ServicePods("web", 4)
 	for i, p := range pods {
 		p.Status.HostIP = fmt.Sprintf("172.18.0.%d", i%2)
 		p.Spec.NodeName = fmt.Sprint(i % 2)

@@ -15,30 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// peer serves each connection by a function and returns where.
-func peer(t *testing.T, serve func(conn *net.TCPConn)) Endpoint {
+// serving is the endpoint of a server that does this with each connection.
+func serving(t *testing.T, serve func(conn *net.TCPConn)) Endpoint {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn.(*net.TCPConn))
-			}()
-		}
-	}()
-	return Endpoint{Addr: ln.Addr().String()}
+	return Endpoint{Addr: peer.Serve(t, serve)}
 }
 
 // readRequest reads up to the end of a header, and reports whether one came.
@@ -82,7 +66,7 @@ func TestErrorsOfConnecting(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	plain := peer(t, func(conn *net.TCPConn) { io.WriteString(conn, "no TLS") })
+	plain := serving(t, func(conn *net.TCPConn) { io.WriteString(conn, "no TLS") })
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	for name, tt := range map[string]struct {
@@ -128,7 +112,7 @@ func TestErrorsOfExchanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := connect(t, peer(t, tt.serve), time.Now().Add(300*time.Millisecond))
+			c := connect(t, serving(t, tt.serve), time.Now().Add(300*time.Millisecond))
 			if _, err := roundTrip(c, get, ""); !errors.Is(err, tt.is) {
 				t.Errorf("%v, want %v", err, tt.is)
 			}
@@ -139,7 +123,7 @@ func TestErrorsOfExchanges(t *testing.T) {
 // A request that gets no answer must not be sent again.
 func TestRequestsAreSentOnce(t *testing.T) {
 	var requests, connections atomic.Int64
-	to := peer(t, func(c *net.TCPConn) {
+	to := serving(t, func(c *net.TCPConn) {
 		connections.Add(1)
 		for first := true; readRequest(c); first = false {
 			requests.Add(1)
@@ -171,7 +155,7 @@ func TestRequestsAreSentOnce(t *testing.T) {
 
 // The answer to half a request counts, but the connection is of no use any more.
 func TestEarlyAnswersCount(t *testing.T) {
-	to := peer(t, func(c *net.TCPConn) {
+	to := serving(t, func(c *net.TCPConn) {
 		readRequest(c)
 		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
 		c.CloseWrite()
@@ -213,7 +197,7 @@ func TestLargeBodiesArriveWhole(t *testing.T) {
 
 // A deadline that was armed for an earlier request is put off when it strikes.
 func TestDeadlinesThatStrikeEarlyArePutOff(t *testing.T) {
-	to := peer(t, func(c *net.TCPConn) {
+	to := serving(t, func(c *net.TCPConn) {
 		for wait := time.Duration(0); readRequest(c); wait = 150 * time.Millisecond {
 			time.Sleep(wait)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -239,7 +223,7 @@ func TestDeadlinesThatStrikeEarlyArePutOff(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	to := peer(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
+	to := serving(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
 	for _, until := range []time.Time{{}, time.Now().Add(time.Hour)} {
 		c := connect(t, to, until)
 		time.AfterFunc(20*time.Millisecond, c.Interrupt)
@@ -262,7 +246,7 @@ func TestStaleConnectionsAreFound(t *testing.T) {
 		"unasked": func(c *net.TCPConn) { io.WriteString(c, "HTTP/1.1 408 Timeout\r\n\r\n"); io.Copy(io.Discard, c) },
 	} {
 		done := make(chan struct{})
-		to := peer(t, func(c *net.TCPConn) {
+		to := serving(t, func(c *net.TCPConn) {
 			defer close(done)
 			readRequest(c)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -289,7 +273,7 @@ func TestStaleConnectionsAreFound(t *testing.T) {
 func TestContextEndsConnecting(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Dial(ctx, net.Dialer{}, peer(t, func(*net.TCPConn) {}), time.Time{}); err == nil {
+	if _, err := Dial(ctx, net.Dialer{}, serving(t, func(*net.TCPConn) {}), time.Time{}); err == nil {
 		t.Error("connected after the end")
 	}
 }
@@ -306,7 +290,7 @@ func TestWhatCameBeforeTheRequestIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			came := make(chan struct{})
-			to := peer(t, func(conn *net.TCPConn) {
+			to := serving(t, func(conn *net.TCPConn) {
 				test.before(conn)
 				close(came)
 				io.Copy(io.Discard, conn)

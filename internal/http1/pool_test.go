@@ -12,7 +12,7 @@ import (
 func itoa(n int) string { return strconv.Itoa(n) }
 
 func quiet(t *testing.T) Endpoint {
-	return peer(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
+	return serving(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
 }
 
 func take(t *testing.T, p *Pool, to Endpoint) *Conn {

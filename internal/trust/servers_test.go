@@ -13,53 +13,22 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 )
 
 // A hostileServer answers each connection in its own way, until its client leaves.
 func hostileServer(t *testing.T, answer func(c net.Conn)) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		mu     sync.Mutex
-		conns  []net.Conn
-		active sync.WaitGroup
-	)
-	active.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, c)
-			mu.Unlock()
-			active.Go(func() {
-				defer c.Close()
-				// The head of the request is read first, as servers do.
-				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-					answer(c)
-				}
-			})
+	return "http://" + peer.Serve(t, func(c *net.TCPConn) {
+		// The head of the request is read first, as servers do.
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			answer(c)
 		}
 	})
-	t.Cleanup(func() {
-		ln.Close()
-		mu.Lock()
-		for _, c := range conns {
-			c.Close()
-		}
-		mu.Unlock()
-		active.Wait()
-	})
-	return "http://" + ln.Addr().String()
 }
 
 // endless writes the same text until the client leaves.

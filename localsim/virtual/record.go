@@ -21,6 +21,8 @@ type record struct {
 	// sample.
 	used    []time.Duration
 	usedAll time.Duration
+	// diskUsed is how long the disk was busy until then.
+	diskUsed time.Duration
 }
 
 // maxKeptMoments bounds the moments that are kept.
@@ -34,7 +36,10 @@ type overMemory struct {
 func newRecord(w *world, entries []string) *record {
 	rec := &record{Record: why.Record{Step: time.Second, Cores: w.machine.Cores}, used: make([]time.Duration, len(w.services))}
 	for _, s := range w.services {
-		service := why.Service{Name: s.name, Entry: slices.Contains(entries, s.name), FirstRefused: why.Never}
+		service := why.Service{Name: s.name, Entry: slices.Contains(entries, s.name), Absent: len(s.replicas) == 0, FirstRefused: why.Never}
+		if s.topology.Kind.IsStore() {
+			service.Connections = s.topology.StoreSettings().MaxConnections
+		}
 		for _, i := range s.replicas {
 			r := w.replicas[i]
 			workers := r.machine.Workers
@@ -101,7 +106,9 @@ func (rec *record) add(w *world, s *service, sample *measure.Sample) {
 		stretch := &calls.Stretches[at]
 		for _, class := range outcome.Classes() {
 			stretch.Count(class, c.Calls[class])
-			stretch.Attempts += c.Attempts[class]
+			if class != outcome.Rejected { // by the pool, which sent nothing
+				stretch.Attempts += c.Attempts[class]
+			}
 		}
 		stretch.Degraded += c.Degraded
 		stretch.Time += c.Latency.Sum()
@@ -123,14 +130,18 @@ func (rec *record) cpuOf(w *world, s *service, sample *measure.Sample) time.Dura
 	return used - before
 }
 
-// addMachine adds what the processors of the machine did.
+// addMachine adds what the processors and the disk of the machine did.
 func (rec *record) addMachine(w *world) {
 	var used time.Duration
 	for g := range w.groups {
 		used += w.cpu.Used(g, w.now())
 	}
-	rec.Clients[rec.At(w.now())].CPU += used - rec.usedAll
+	to := &rec.Clients[rec.At(w.now())]
+	to.CPU += used - rec.usedAll
 	rec.usedAll = used
+	disk := w.disk.Used(w.now())
+	to.Disk += disk - rec.diskUsed
+	rec.diskUsed = disk
 }
 
 // addClients adds what clients saw in a second.
@@ -191,7 +202,7 @@ func (rec *record) explain(w *world, r *result.Result) *result.Explanation {
 		})
 		rec.Falls = append(rec.Falls, fall)
 	}
-	rec.Cut = r.Incomplete
+	rec.Cut, rec.End = r.Incomplete, w.now()
 	return why.Explain(&rec.Record)
 }
 

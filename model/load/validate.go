@@ -133,7 +133,7 @@ func (p *Phase) validate() (problems problem.List) {
 	case open && closed:
 		problems.AddHint("", "give rate for an open loop or users for a closed one", "a phase has both rate and users")
 	case !open && !closed:
-		problems.AddHint("", "give rate for an open loop or users for a closed one", "a phase has neither rate nor users")
+		problems.AddHint("", "give rate for an open loop or users for a closed one", "a phase has neither a rate nor users above 0")
 	}
 	if p.IsOpen() {
 		p.validateOpen(&problems)

@@ -13,32 +13,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// answering serves each connection with a function and returns the address.
+// answering reads the head of a request, serves with a function, and returns the address.
 func answering(t *testing.T, serve func(conn *net.TCPConn)) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-					serve(conn.(*net.TCPConn))
-				}
-			}()
+	return peer.Serve(t, func(conn *net.TCPConn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			serve(conn)
 		}
-	}()
-	return ln.Addr().String()
+	})
 }
 
 func text(s string) func(*net.TCPConn) {

@@ -101,7 +101,8 @@ func (f *PredictedFigure) ErrorText() string {
 }
 
 // MeanPrediction compares the means of the runs of a variant with those of their
-// predictions; nil if there are none. Figures that only some of the runs have are
+// predictions, as a Figure has them, so that a comparison shows one mean of each; nil
+// if there are none. Figures that only some of the runs have are
 // left out.
 func MeanPrediction(results []*Result, variant string) *Prediction {
 	var runs []*Prediction
@@ -118,16 +119,17 @@ func MeanPrediction(results []*Result, variant string) *Prediction {
 		mean.Both, mean.Alike = mean.Both+p.Both, mean.Alike+p.Alike
 	}
 	for i := range runs[0].Figures {
-		first, sum, predicted, n := &runs[0].Figures[i], 0.0, 0.0, 0
+		first := &runs[0].Figures[i]
+		var actual, predicted []float64
 		for _, p := range runs {
 			for j := range p.Figures {
 				if f := &p.Figures[j]; f.Name == first.Name {
-					sum, predicted, n = sum+f.Real, predicted+f.Predicted, n+1
+					actual, predicted = append(actual, f.Real), append(predicted, f.Predicted)
 				}
 			}
 		}
-		if n == len(runs) {
-			mean.add(first.Name, first.Dimension, sum/float64(n), predicted/float64(n))
+		if len(actual) == len(runs) {
+			mean.add(first.Name, first.Dimension, NewFigure(actual, first.Dimension).Mean, NewFigure(predicted, first.Dimension).Mean)
 		}
 	}
 	return mean

@@ -1,6 +1,11 @@
 package result
 
-import "testing"
+import (
+	"math"
+	"testing"
+
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+)
 
 func clients(goodput float64, requests, errors int64, p50 float64) *Result {
 	r := &Result{Variant: "v", Segments: []Segment{{Clients: ClientStats{Goodput: goodput, Requests: requests, Errors: errors}}}}
@@ -52,6 +57,14 @@ func TestMeanPredictionIsOfTheMeans(t *testing.T) {
 	}
 	if mean.Both != 30 || mean.Alike != 27 {
 		t.Errorf("%d of %d were alike, want 27 of 30", mean.Alike, mean.Both)
+	}
+	// Times have a geometric mean, as in the table of the variants.
+	for r, p50 := range map[*Result]float64{a: 0.1, b: 0.4} {
+		r.Prediction.Figures = nil
+		r.Prediction.add("p50", experiment.Seconds, p50, p50/2)
+	}
+	if got := MeanPrediction([]*Result{a, b}, "v").Figures[0]; math.Abs(got.Real-0.2) > 1e-12 || math.Abs(got.Predicted-0.1) > 1e-12 {
+		t.Errorf("the mean of 0.1 and 0.4 s is %v, predicted %v; want 0.2 and 0.1", got.Real, got.Predicted)
 	}
 	if none := MeanPrediction([]*Result{a, b, other}, "other"); none != nil {
 		t.Errorf("a variant without predictions has %+v", none)

@@ -190,7 +190,7 @@ func exampleSystem(name string) *topology.System {
 
 // readFile decodes the documents of a file.
 func readFile(name string, data []byte) *reader {
-	f := &reader{File: &decode.File{Name: name, Types: decode.Types{Defaults: defaults, Shorthands: shorthands, Hint: describeSystem}}}
+	f := &reader{File: &decode.File{Name: name, Types: decode.Types{Defaults: defaults, Shorthands: shorthands, Absent: absent, Hint: describeSystem}}}
 	for _, root := range f.Parse(data) {
 		f.read(root)
 	}

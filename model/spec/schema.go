@@ -124,6 +124,9 @@ func (w *schemaWriter) object(t reflect.Type) schema {
 		if text := w.descriptions.of(t, f.Name); text != "" {
 			property["description"] = text
 		}
+		if _, ok := absent(t)[f.Name]; ok {
+			property["not"] = schema{"type": []any{"number", "string"}, "anyOf": []any{schema{"const": 0}, schema{"pattern": `^0[.0]*[a-zA-Zµ]*$`, "type": "string"}}}
+		}
 		properties[f.Name] = property
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}

@@ -13,6 +13,9 @@ func TestTheSchemaTakesWhatIsRead(t *testing.T) {
 	const system = "apiVersion: microsim.dev/v1alpha1\nkind: System\nname: v\nservices:\n  - {name: web, %s}\n  - {name: db}\n"
 	for field, values := range map[string]struct{ taken, refused []string }{
 		"replicas: %s":                       {[]string{"1", "10", "1e1", "5.0"}, []string{"-1", "010", "0x10", "1_0", "+5", ".5", "1.5", "many", `"3"`, "", "~", "[]", "true"}},
+		"workers: %s":                        {[]string{"0", "1"}, []string{"-1"}},
+		"backlog: %s":                        {[]string{"1", "100"}, []string{"0", "0.0"}},
+		"readiness: {timeout: %s}":           {[]string{"1s", "1m"}, []string{"0", "0s", "0.0ms"}},
 		"errorRate: %s":                      {[]string{"0", "0.5", "1", "1e-3", "50%", `"0.5"`, "0.5%"}, []string{".5", "1.5", "-0.1", "150e0", "half", `"%"`, "", "{}"}},
 		"timeout: %s":                        {[]string{"5s", "1h30min", "1.5s", "0", "0.0", "1d", "10us", "10µs"}, []string{"5", "5mins", "1d-12h", ".5s", "+5ms", "5.s", "1e3s", "-", "soon", "", "~"}},
 		"response: {size: %s}":               {[]string{"0", "10", "64Ki", "1.5Ki", "10k", "10K", "7Mi", "8B", "1e3"}, []string{"-5", "5.", "+5", "1e3Ki", "64kB", "1_000", "ten", ""}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // What counts as trouble.
@@ -31,16 +32,16 @@ const (
 
 // Explain tells the chain of causes of what clients saw, in the order of time.
 func Explain(r *Record) *result.Explanation {
-	x := &explainer{Record: r, seen: map[int]bool{}}
+	x := &explainer{Record: r, seen: map[int]bool{}, patienceWith: map[int]time.Duration{}}
 	if !x.findTrouble() {
 		return &result.Explanation{Lines: []result.ExplanationLine{{Text: x.allWell()}}}
 	}
+	x.machine()
 	for s := range r.Services {
 		if r.Services[s].Entry {
 			x.visit(s, 0)
 		}
 	}
-	x.processors()
 	x.retries()
 	x.persistence()
 	if len(x.found) == 0 {
@@ -59,6 +60,11 @@ type explainer struct {
 	manySlow bool
 	seen     map[int]bool
 	found    []finding
+	// patienceWith is how long callers wait for a service whose calls ended in timeouts.
+	patienceWith map[int]time.Duration
+	// machineFull says that processors or the disk were busy, so all that needs them is
+	// slow.
+	machineFull bool
 	// hot are the calls on the chain that were tried more than once.
 	hot []hotCalls
 	// lastFault is when the last fault on the chain ended.
@@ -91,15 +97,26 @@ type hotCalls struct {
 
 func (x *explainer) add(f finding) { x.found = append(x.found, f) }
 
-// time is when a stretch begins.
-func (x *explainer) time(i int) time.Duration { return time.Duration(i) * x.Step }
+// time is when a stretch begins; the one after the last begins with the end of the run.
+func (x *explainer) time(i int) time.Duration {
+	at := time.Duration(i) * x.Step
+	if x.End > 0 {
+		return min(at, x.End)
+	}
+	return at
+}
+
+// length is that of some stretches, of which the last may be shorter.
+func (x *explainer) length(from, to int) time.Duration {
+	return max(x.time(to)-x.time(from), time.Nanosecond)
+}
 
 // findTrouble finds the stretches in which clients got errors or waited long.
 func (x *explainer) findTrouble() bool {
 	var good []time.Duration
 	for i := range x.Clients {
 		c := &x.Clients[i]
-		x.total = Clients{x.total.Ended + c.Ended, x.total.Failed + c.Failed, x.total.Degraded + c.Degraded, x.total.Dropped + c.Dropped, c.Waiting, max(x.total.P50, c.P50), x.total.CPU + c.CPU}
+		x.total = Clients{x.total.Ended + c.Ended, x.total.Failed + c.Failed, x.total.Degraded + c.Degraded, x.total.Dropped + c.Dropped, c.Waiting, max(x.total.P50, c.P50), x.total.CPU + c.CPU, x.total.Disk + c.Disk}
 		if c.P50 > 0 {
 			good = append(good, c.P50)
 		}
@@ -147,13 +164,21 @@ func (x *explainer) slow(p50 time.Duration) bool {
 	return p50 > slowAlways || p50 > max(3*x.baseline, x.baseline+slowAtLeast)
 }
 
+// slowFor reports whether a service takes too long, also for callers that gave up.
+func (x *explainer) slowFor(s int, took time.Duration) bool {
+	patience := x.patienceWith[s]
+	return x.slow(took) || patience > 0 && took > patience
+}
+
 func (x *explainer) allWell() string {
 	t := &x.total
 	switch {
 	case t.Ended+t.Dropped == 0:
 		return "nothing was asked of the system"
 	case t.bad() == 0 && x.Cut:
-		return fmt.Sprintf("nothing had gone wrong when the run ended early: the %d requests until then ended well", t.Ended)
+		return "nothing had gone wrong when the run ended early: until then " + unit.Count(int(t.Ended), "request") + " ended well"
+	case t.bad() == 0 && t.Ended == 1:
+		return "nothing went wrong: the only request ended well"
 	case t.bad() == 0:
 		return fmt.Sprintf("nothing went wrong: all %d requests ended well", t.Ended)
 	}
@@ -178,7 +203,7 @@ func (x *explainer) sum(s, from, to int) (all sum) {
 		all.working += float64(one.Working)
 	}
 	all.working /= float64(max(to-from, 1))
-	all.length = time.Duration(max(to-from, 1)) * x.Step
+	all.length = x.length(from, to)
 	return all
 }
 
@@ -199,6 +224,10 @@ func (x *explainer) visit(s, depth int) {
 	found := len(x.found)
 	x.faults(service.Name, "", depth)
 	x.falls(service.Name, depth)
+	x.connections(s, depth, len(x.found) == found)
+	if service.Absent {
+		x.add(finding{weightCause, depth, x.time(x.from), service.Name, service.Name + " has no replicas"})
+	}
 	below := false
 	for c := range service.Calls {
 		if x.calls(s, c, depth) {
@@ -211,7 +240,7 @@ func (x *explainer) visit(s, depth int) {
 		x.add(finding{weightOwn, depth, x.first(service, func(b *Stretch) bool { return b.Errors > 0 }), service.Name,
 			fmt.Sprintf("%s answered %s of its requests with errors of its own, without a fault or a call that failed", service.Name, share(sum.Errors, sum.Requests))})
 	}
-	if !below && len(x.found) == found && sum.Requests > 0 && x.slow(sum.Time/time.Duration(sum.Requests)) {
+	if !below && !x.machineFull && len(x.found) == found && sum.Requests > 0 && x.slowFor(s, sum.Time/time.Duration(sum.Requests)) {
 		x.add(finding{weightOwn, depth, x.time(x.from), service.Name,
 			fmt.Sprintf("%s took %s for each request, without a fault, a queue or a slow call", service.Name, each(sum.Time, sum.Requests))})
 	}
@@ -233,7 +262,7 @@ func (x *explainer) faults(service, from string, depth int) {
 	for i := range x.Faults {
 		f := &x.Faults[i]
 		ended := f.End > 0 && f.End+x.Step < x.time(x.from)
-		told := f.Moment && slices.ContainsFunc(x.Falls, func(fall Fall) bool { return fall.By == f.Label })
+		told := slices.ContainsFunc(x.Falls, func(fall Fall) bool { return fall.By == f.Label && !fall.OverMemory })
 		if told || f.Service != service || f.From != from || f.Begin >= x.time(x.to) || ended && !f.Moment || f.Moment && f.Begin+10*time.Second < x.time(x.from) {
 			continue
 		}
@@ -252,9 +281,7 @@ func (x *explainer) faults(service, from string, depth int) {
 			x.lastFault = x.time(x.to)
 		}
 		if f.Hits > 0 {
-			if text += fmt.Sprintf(", on %d request", f.Hits); f.Hits > 1 {
-				text += "s"
-			}
+			text += ", on " + unit.Count(int(f.Hits), "request")
 		}
 		x.add(finding{weightCause, depth, f.Begin, service, text})
 	}
@@ -292,7 +319,7 @@ func (x *explainer) falls(service string, depth int) {
 		x.lastFault = max(x.lastFault, one.End)
 	}
 	if n := len(own) - 1; n > 0 {
-		text += fmt.Sprintf("; replicas of %s fell %d times more", service, n)
+		text += fmt.Sprintf("; replicas of %s fell %s more", service, unit.Count(n, "time"))
 	}
 	x.add(finding{weightCause, depth, f.Begin, service, text})
 }
@@ -306,7 +333,7 @@ func (x *explainer) calls(s, c, depth int) bool {
 	if sum.Calls > 0 {
 		mean = sum.Time / time.Duration(sum.Calls)
 	}
-	slow := x.slow(mean) && 2*sum.Time > own.Time
+	slow := x.slowFor(s, mean) && 2*sum.Time > own.Time
 	failed := float64(sum.bad()) > someBad*float64(sum.Calls)
 	stuck := sum.Calls == 0 && own.working > 0 && calls.To >= 0 && x.sum(calls.To, x.from, x.to).working > 0
 	if !slow && !failed && !stuck {
@@ -328,7 +355,7 @@ func (x *explainer) calls(s, c, depth int) bool {
 	between := fmt.Sprintf("calls of %s to %s", service.Name, calls.Name)
 	switch {
 	case failed:
-		x.add(finding{weightCalls, depth, at, service.Name, fmt.Sprintf("%s of the %s failed (%s)", share(sum.bad(), sum.Calls), between, sum.kinds())})
+		x.add(finding{weightCalls, depth, at, service.Name, fmt.Sprintf("%s of the %s failed (%s)", share(sum.bad(), sum.Calls), between, calls.kinds(&sum))})
 	case stuck:
 		x.add(finding{weightCalls, depth, at, service.Name, fmt.Sprintf("%s were not answered, and %s waited (%s)", between, service.Name, calls.patience())})
 	default:
@@ -344,17 +371,22 @@ func (x *explainer) calls(s, c, depth int) bool {
 			fmt.Sprintf("the breaker of %s to %s opened for the first time; it kept back %s of the calls", service.Name, calls.Name, share(sum.ByBreaker, sum.Calls))})
 	}
 	if calls.To >= 0 {
+		if patience := x.patienceWith[s]; sum.mostlyTimeouts() {
+			x.patienceWith[calls.To] = calls.Timeout
+		} else if !failed && patience > 0 {
+			x.patienceWith[calls.To] = patience
+		}
 		x.visit(calls.To, depth+1)
 	}
 	return true
 }
 
 // kinds lists how calls failed, the most frequent first.
-func (c *CallStretch) kinds() string {
+func (calls *Calls) kinds(c *CallStretch) string {
 	list := []struct {
 		n    int64
 		name string
-	}{{c.Timeouts, "timeouts"}, {c.Refused, "without a connection"}, {c.ByBreaker, "by the breaker"}, {c.Rejected, "turned away by the caller"}, {c.Failed, "error answers"}}
+	}{{c.Timeouts, "timeout"}, {c.Refused, "without a connection"}, {c.ByBreaker, "by the breaker"}, {c.Rejected, "turned away by the caller"}, {c.Failed, "error answer"}}
 	slices.SortStableFunc(list, func(a, b struct {
 		n    int64
 		name string
@@ -364,11 +396,19 @@ func (c *CallStretch) kinds() string {
 	})
 	var texts []string
 	for _, k := range list {
-		if k.n > 0 {
-			texts = append(texts, fmt.Sprintf("%d %s", k.n, k.name))
+		if k.n == 0 {
+			continue
 		}
+		if k.n > 1 && (k.name == "timeout" || k.name == "error answer") {
+			k.name += "s"
+		}
+		texts = append(texts, fmt.Sprintf("%d %s", k.n, k.name))
 	}
-	return strings.Join(texts, ", ")
+	text := strings.Join(texts, ", ")
+	if calls.Timeout > 0 && c.mostlyTimeouts() {
+		text += "; " + calls.patience()
+	}
+	return text
 }
 
 // patience says how long calls wait.
@@ -385,7 +425,7 @@ func (x *explainer) capacity(s, depth int, below bool) {
 	sum := x.sum(s, x.from, x.to)
 	if limit := service.CPULimit; limit > 0 && sum.CPU.Seconds() > busy*limit*sum.length.Seconds() {
 		x.add(finding{weightFull, depth, x.first(service, func(b *Stretch) bool { return b.CPU.Seconds() > busy*limit*x.Step.Seconds() }), service.Name,
-			fmt.Sprintf("%s used all of its CPU limit (%.3g processors)", service.Name, limit)})
+			fmt.Sprintf("%s used all of its CPU limit (%s)", service.Name, processors(limit))})
 	}
 	// A worker that comes free is taken again at once, so few are seen free.
 	waiting := func(b *Stretch) bool { return b.Refused > 0 || b.Queue >= max(int64(service.Workers), 1) }
@@ -404,12 +444,16 @@ func (x *explainer) capacity(s, depth int, below bool) {
 	}
 	x.full = append(x.full, s)
 	at := x.first(service, waiting)
-	text := fmt.Sprintf("all %d workers of %s were busy, with up to %d waiting", service.Workers, service.Name, sum.Queue)
+	who := fmt.Sprintf("all %d workers of %s were", service.Workers, service.Name)
+	if service.Workers == 1 {
+		who = "the worker of " + service.Name + " was"
+	}
+	text := fmt.Sprintf("%s busy, with up to %d waiting", who, sum.Queue)
 	if sum.Refused > 0 {
 		if service.FirstRefused >= x.time(x.from) && service.FirstRefused < x.time(x.to) {
 			at = service.FirstRefused
 		}
-		text = fmt.Sprintf("the queue of %s (%d workers, %d places) was full: it turned %d away", service.Name, service.Workers, service.Room, sum.Refused)
+		text = fmt.Sprintf("the queue of %s (%s, %s) was full: it turned %d away", service.Name, unit.Count(service.Workers, "worker"), unit.Count(service.Room, "place"), sum.Refused)
 	}
 	x.add(finding{weightFull, depth, at, service.Name, text + "; " + why})
 }
@@ -446,9 +490,25 @@ func (x *explainer) because(s int, sum *sum, below bool) (text string, matters b
 	return fmt.Sprintf("it served %.3g/s, each for %s", rate, each(sum.Time, sum.Requests)), sum.Refused > 0 || !below
 }
 
-// processors tells whether those of the machine were busy, and with whom.
-func (x *explainer) processors() {
-	var all, counted, most time.Duration
+// connections tells of those that a data store did not let in. A fault that refuses
+// them is told by itself.
+func (x *explainer) connections(s, depth int, own bool) {
+	service := &x.Services[s]
+	refused := x.sum(s, x.from, x.to).Refused
+	if !own || service.Connections == 0 || refused == 0 {
+		return
+	}
+	at := x.first(service, func(b *Stretch) bool { return b.Refused > 0 })
+	if service.FirstRefused >= x.time(x.from) && service.FirstRefused < x.time(x.to) {
+		at = service.FirstRefused
+	}
+	x.add(finding{weightFull, depth, at, service.Name, fmt.Sprintf("all %s of %s were taken: it turned %d away", unit.Count(service.Connections, "connection"), service.Name, refused)})
+}
+
+// machine tells whether the processors of the machine were busy, and with whom, and
+// whether its disk was.
+func (x *explainer) machine() {
+	var all, disk, counted, most time.Duration
 	var who string
 	for s := range x.Services {
 		used := x.sum(s, x.from, x.to).CPU
@@ -457,12 +517,29 @@ func (x *explainer) processors() {
 		}
 	}
 	for i := x.from; i < x.to; i++ {
-		all += x.Clients[i].CPU
+		all, disk = all+x.Clients[i].CPU, disk+x.Clients[i].Disk
 	}
-	length := time.Duration(x.to-x.from) * x.Step
+	length := x.length(x.from, x.to)
 	if x.Cores > 0 && all.Seconds() > busy*x.Cores*length.Seconds() {
-		x.add(finding{weightFull, 0, x.time(x.from), who, fmt.Sprintf("the %g processors of the machine were busy, %s of it with %s", x.Cores, share(int64(most), int64(counted)), who)})
+		text := fmt.Sprintf("all %s of the machine were busy", processors(x.Cores))
+		if x.Cores == 1 {
+			text = "the processor of the machine was busy"
+		}
+		x.add(finding{weightFull, 0, x.time(x.from), who, fmt.Sprintf("%s, %s of that with %s", text, share(int64(most), int64(counted)), who)})
+		x.machineFull = true
 	}
+	if disk.Seconds() > busy*length.Seconds() {
+		x.add(finding{weightFull, 0, x.time(x.from), "", fmt.Sprintf("the disk of the machine was busy %s of the time", share(int64(disk), int64(length)))})
+		x.machineFull = true
+	}
+}
+
+// processors is a number of them, which may be a part of one.
+func processors(n float64) string {
+	if n == 1 {
+		return "1 processor"
+	}
+	return fmt.Sprintf("%.3g processors", n)
 }
 
 // retries tells how often calls on the chain were tried: of several in a row in one
@@ -558,7 +635,7 @@ func (x *explainer) symptom() string {
 		one := &x.Clients[i]
 		c.Ended, c.Failed, c.Degraded, c.Dropped, c.P50 = c.Ended+one.Ended, c.Failed+one.Failed, c.Degraded+one.Degraded, c.Dropped+one.Dropped, max(c.P50, one.P50)
 	}
-	text := fmt.Sprintf("until %s, of %d requests", seconds(x.time(x.to)), c.Ended+c.Dropped)
+	text := fmt.Sprintf("until %s, of %s", seconds(x.time(x.to)), unit.Count(int(c.Ended+c.Dropped), "request"))
 	var parts []string
 	for _, p := range []struct {
 		n    int64

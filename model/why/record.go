@@ -13,7 +13,9 @@ import (
 // bounded: when it has too many, two of them become one.
 type Record struct {
 	// Step is the length of a stretch.
-	Step     time.Duration
+	Step time.Duration
+	// End is when the run ended, within the last stretch; 0 means with it.
+	End      time.Duration
 	Clients  []Clients
 	Services []Service
 	// Cores are the processors that the services share.
@@ -39,21 +41,24 @@ type Clients struct {
 	Waiting int64
 	// P50 is the median of those that ended; 0 if there is none.
 	P50 time.Duration
-	// CPU is the processor time of all services.
-	CPU time.Duration
+	// CPU is the processor time of all services, Disk how long the disk was busy.
+	CPU, Disk time.Duration
 }
 
 // A Service has what the file says of it, and what it did.
 type Service struct {
 	Name string
-	// Entry says that the load calls it.
-	Entry bool
+	// Entry says that the load calls it, Absent that it has no replicas.
+	Entry, Absent bool
 	// Workers are those of all its replicas, Room the places in their queues; 0 means
 	// without bound.
 	Workers, Room int
 	// Inside says that the queue is in the service, which answers those that it turns
 	// away; otherwise they are connections that are not let in.
 	Inside bool
+	// Connections are the clients that a data store lets in; 0 means that it is none.
+	// Those beyond it count as Refused.
+	Connections int
 	// CPULimit is that of all its replicas, in processors; 0 means none.
 	CPULimit float64
 	// FirstRefused is when it first turned a request or a connection away.
@@ -87,7 +92,7 @@ type Calls struct {
 
 // A CallStretch is what became of calls in a stretch.
 type CallStretch struct {
-	// Calls have ended, after Attempts; Timeouts, Refused, ByBreaker, Rejected and
+	// Calls have ended, after Attempts that were sent; Timeouts, Refused, ByBreaker, Rejected and
 	// Failed are calls that ended in a timeout, without a connection, by the breaker, by
 	// the caller's own bulkhead, rate limit or pool, or in
 	// another error. Degraded are good answers of which a part was replaced further
@@ -101,6 +106,9 @@ type CallStretch struct {
 func (c *CallStretch) bad() int64 {
 	return c.Timeouts + c.Refused + c.ByBreaker + c.Rejected + c.Failed
 }
+
+// mostlyTimeouts reports whether more than half of the calls that failed were timeouts.
+func (c *CallStretch) mostlyTimeouts() bool { return 2*c.Timeouts > c.bad() }
 
 // plus is what became of the calls of both.
 func (c CallStretch) plus(other CallStretch) CallStretch {
@@ -195,7 +203,7 @@ func (r *Record) grow(n int) {
 func (r *Record) halve() {
 	r.Step *= 2
 	r.Clients = pairs(r.Clients, func(a, b Clients) Clients {
-		return Clients{a.Ended + b.Ended, a.Failed + b.Failed, a.Degraded + b.Degraded, a.Dropped + b.Dropped, b.Waiting, max(a.P50, b.P50), a.CPU + b.CPU}
+		return Clients{a.Ended + b.Ended, a.Failed + b.Failed, a.Degraded + b.Degraded, a.Dropped + b.Dropped, b.Waiting, max(a.P50, b.P50), a.CPU + b.CPU, a.Disk + b.Disk}
 	})
 	for s := range r.Services {
 		service := &r.Services[s]

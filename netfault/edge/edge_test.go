@@ -12,36 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 )
 
-// echo answers every line with itself until the test ends.
-func echo(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
 func start(t *testing.T) *edge.Edge {
-	e, err := edge.Start("127.0.0.1", echo(t), 1)
+	e, err := edge.Start("127.0.0.1", peer.Echo(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

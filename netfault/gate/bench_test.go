@@ -12,39 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
 )
 
-// sink is a server for benchmarks: it calls serve with each connection.
-func sink(b *testing.B, serve func(net.Conn)) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				serve(c)
-			})
-		}
-	})
-	b.Cleanup(func() {
-		l.Close()
-		all.Wait()
-	})
-	return l.Addr().String()
-}
-
 // copyLoop is the plainest proxy, to compare with.
 func copyLoop(b *testing.B, upstream string) string {
-	return sink(b, func(c net.Conn) {
+	return peer.Serve(b, func(c *net.TCPConn) {
 		s, err := net.Dial("tcp", upstream)
 		if err != nil {
 			return
@@ -117,7 +91,7 @@ func ratios(b *testing.B, paths []path, unit string, measure func(address string
 
 // BenchmarkRequests is request after request on 32 connections.
 func BenchmarkRequests(b *testing.B) {
-	upstream := sink(b, func(c net.Conn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
+	upstream := peer.Serve(b, func(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
 	all := paths(b, upstream)
 	ratios(b, all[:3], "req/s", func(address string) float64 {
 		var work sync.WaitGroup
@@ -152,7 +126,7 @@ func BenchmarkRequests(b *testing.B) {
 // BenchmarkBulk is 256 MB in one go, to the server.
 func BenchmarkBulk(b *testing.B) {
 	const size = 256 << 20
-	upstream := sink(b, func(c net.Conn) {
+	upstream := peer.Serve(b, func(c *net.TCPConn) {
 		buf := make([]byte, 256<<10)
 		for got := 0; got < size; {
 			n, err := c.Read(buf)
@@ -185,7 +159,7 @@ func BenchmarkBulk(b *testing.B) {
 
 // BenchmarkAddedLatency is one round trip at a time.
 func BenchmarkAddedLatency(b *testing.B) {
-	upstream := sink(b, func(c net.Conn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
+	upstream := peer.Serve(b, func(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
 	p50 := map[string]float64{}
 	all := paths(b, upstream)[:3]
 	took := map[string][]float64{}
@@ -220,7 +194,7 @@ func BenchmarkAddedLatency(b *testing.B) {
 func BenchmarkDelayPrecision(b *testing.B) {
 	const by, rate = 100 * time.Millisecond, 2000
 	errors := make(chan float64, rate*10)
-	upstream := sink(b, func(c net.Conn) {
+	upstream := peer.Serve(b, func(c *net.TCPConn) {
 		var sent [8]byte
 		for {
 			if _, err := io.ReadFull(c, sent[:]); err != nil {
@@ -266,7 +240,7 @@ func BenchmarkBandwidth(b *testing.B) {
 		b.Run(fmt.Sprintf("%dkBps", rate/1000), func(b *testing.B) {
 			arrived := make(chan time.Duration, 1)
 			size := rate // a second's worth after the burst
-			upstream := sink(b, func(c net.Conn) {
+			upstream := peer.Serve(b, func(c *net.TCPConn) {
 				start := time.Now()
 				io.CopyN(io.Discard, c, size)
 				arrived <- time.Since(start)
@@ -303,7 +277,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 		conditions []gate.Condition
 	}{{"idle", nil}, {"condition", []gate.Condition{gate.Delay{By: time.Millisecond}}}} {
 		b.Run(p.name, func(b *testing.B) {
-			upstream := sink(b, func(c net.Conn) { io.Copy(io.Discard, struct{ io.Reader }{c}) })
+			upstream := peer.Serve(b, func(c *net.TCPConn) { io.Copy(io.Discard, struct{ io.Reader }{c}) })
 			g := benchGate(b, upstream, p.conditions...)
 			hold := func(address string) (kb float64) {
 				before := rss(b)

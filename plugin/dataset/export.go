@@ -64,9 +64,9 @@ A run that was cut off is refused. The directory appears as a whole, or not at a
 With --verify, the set is judged: which faults had no effect on the clients, how well simple rules find the causes,
 against chance, whether anything else gives causes away, and whether normal runs look normal. Without --format,
 a set that there is is judged. The verdict is written to its verification.json.`,
-		Example: `  kubectl microsim run shop --on virtual --seeds 5 --out runs/
+		Example: `  kubectl microsim run lesson-03-delay-inside-timeout --on virtual --seeds 5 --out runs/
   kubectl microsim export runs/ --format rcaeval --out set/
-  kubectl microsim export runs/ --format vecrosim,csv --out set/ --only-effective
+  kubectl microsim export runs/ --format vecrosim,csv --out effective/ --only-effective
   kubectl microsim export --verify set/`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

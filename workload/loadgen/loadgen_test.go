@@ -22,6 +22,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -47,31 +48,12 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 // respond listens and lets answer talk on each connection, with what came first.
 func respond(t *testing.T, answer func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				buf := make([]byte, 4096)
-				if _, err := c.Read(buf); err == nil {
-					answer(c)
-				}
-			})
+	return "http://" + peer.Serve(t, func(c *net.TCPConn) {
+		buf := make([]byte, 4096)
+		if _, err := c.Read(buf); err == nil {
+			answer(c)
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
-	return "http://" + l.Addr().String() + "/"
+	}) + "/"
 }
 
 // say answers each request with the text, and closes when the client does.

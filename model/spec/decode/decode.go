@@ -96,9 +96,23 @@ func (f *File) decodeObject(n *Node, path string, v reflect.Value) {
 		at := problem.Join(path, field.Key)
 		if inner, ok := f.fieldNamed(v, field.Key); ok {
 			f.Decode(field.Value, at, inner)
+			f.noZero(field, at, v.Type(), inner)
 			continue
 		}
 		f.Unknown(field, at, append(KeysOf(v.Type()), f.Types.shorthandsOf(v.Type())...))
+	}
+}
+
+// noZero reports a 0 that would be taken as if the field were left out.
+func (f *File) noZero(field Field, path string, t reflect.Type, v reflect.Value) {
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if !field.Value.IsScalar() || field.Value.Shape == Text && !strings.HasPrefix(field.Value.Scalar, "0") || !v.IsZero() {
+		return
+	}
+	if means := f.Types.absentIn(t, field.Key); means != "" {
+		f.Mistake(field.Value, path, "write more than 0, or leave it out, which means "+means, "%s cannot be %s", field.Key, field.Value.Scalar)
 	}
 }
 

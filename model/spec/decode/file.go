@@ -50,6 +50,9 @@ type Types struct {
 	// Shorthands lists the keys that a file may use beside the fields of a type.
 	// They are suggested if a key is misspelt.
 	Shorthands func(reflect.Type) []string
+	// Absent says of fields of a type what it means to leave them out, by their names,
+	// where a 0 would stand for that and not for nothing. A 0 is refused there.
+	Absent func(reflect.Type) map[string]string
 	// Hint says what to write into a file that is empty.
 	Hint string
 }
@@ -66,6 +69,14 @@ func (t *Types) shorthandsOf(typ reflect.Type) []string {
 		return nil
 	}
 	return t.Shorthands(typ)
+}
+
+// absentIn is what Absent says of a field, or empty.
+func (t *Types) absentIn(typ reflect.Type, name string) string {
+	if t.Absent == nil {
+		return ""
+	}
+	return t.Absent(typ)[name]
 }
 
 // maxMistakes bounds the mistakes that are kept of one file.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 )
 
 // An apiUnderTest is an API with a server to proxy to.
@@ -26,31 +28,11 @@ type apiUnderTest struct {
 
 func newAPI(t *testing.T) *apiUnderTest {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
-	u := &apiUnderTest{t, New(Config{}), l.Addr().String()}
+	u := &apiUnderTest{t, New(Config{}), peer.Echo(t)}
 	t.Cleanup(func() {
 		if err := u.api.Close(); err != nil {
 			t.Error(err)
 		}
-		l.Close()
-		<-done
 	})
 	return u
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/netfault/gate"
 )
 
@@ -51,24 +52,7 @@ func (r *recorder) Fatalf(format string, _ ...any) {
 func (r *recorder) Helper() {}
 
 func TestRestore(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
-	g := Start(t, gate.Config{Upstream: l.Addr().String()})
+	g := Start(t, gate.Config{Upstream: peer.Echo(t)})
 	works := func(ctx context.Context) error {
 		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", g.Addr())
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/testenv/peer"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
@@ -268,50 +270,25 @@ func TestPoolIsBound(t *testing.T) {
 // A driver that retries by itself hides a fault; it says how often.
 func TestRetriesAreOffOrCounted(t *testing.T) {
 	for _, retries := range []int{0, 3} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for {
-				conn, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				conn.Close()
-			}
-		}()
+		address := peer.Serve(t, func(*net.TCPConn) {}) // which closes every connection
 		service := redisService(topology.Store{Retries: retries})
 		d := connect(t, service)
-		if class, err := ask(d, ln.Addr().String(), topology.OpRead); class != outcome.ConnectionError {
+		if class, err := ask(d, address, topology.OpRead); class != outcome.ConnectionError {
 			t.Errorf("%s: %v", class, err)
 		}
 		if got := d.Usage().Retries; got > int64(retries) || retries > 0 && got == 0 {
 			t.Errorf("with %d retries, %d are counted", retries, got)
 		}
-		ln.Close()
 	}
 }
 
 // garbage is a server that is no data store: it answers every connection in HTTP.
 func garbage(t *testing.T) (address string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
-			defer conn.Close()
-		}
-	}()
-	return ln.Addr().String()
+	return peer.Serve(t, func(conn *net.TCPConn) {
+		fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+	})
 }
 
 func TestErrorsHaveTheirClass(t *testing.T) {

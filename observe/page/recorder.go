@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
@@ -231,7 +232,7 @@ func newPoint(at float64, s *measure.Sample) point {
 	p.known = s.Seconds()
 	p.requests, p.errors = s.Requests, s.Errors
 	for code, n := range s.Codes {
-		if n > 0 && (code >= "400" || code < "100") {
+		if n > 0 && code != control.CodeOK && (code >= "400" || code < "100") {
 			p.codes = plus(p.codes, tally{name: code, n: uint32(n)})
 		}
 	}

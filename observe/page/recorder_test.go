@@ -90,6 +90,10 @@ func TestMergedPointsAddUp(t *testing.T) {
 	if p50 := float64(c.P50[0]); p50 < 1.99 || p50 > 2.01 {
 		t.Errorf("p50 of 10 requests of 1 s and 20 of 2 s is %v s", p50)
 	}
+	store := measure.Sample{Elapsed: time.Second, Counted: time.Second, Requests: 3, Errors: 1, Codes: map[string]int64{"ok": 2, "error": 1}, Up: 1, Replicas: 1}
+	if c := pointCurves([]point{newPoint(1, &store)}); len(c.Codes) != 1 || c.Codes["error"] == nil {
+		t.Errorf("of a data store the answers that went wrong are %v", c.Codes)
+	}
 	none := measure.Sample{Elapsed: time.Second, Up: 1, Replicas: 1}
 	if c := pointCurves([]point{newPoint(1, &none)}); c.Lag != nil || c.LagAge != nil {
 		t.Errorf("a service without consumers has the lag %v, %v", c.Lag, c.LagAge)

@@ -19,7 +19,7 @@ import (
 
 // packed is a batch of messages with its records compressed.
 func packed(messages []store.Message, c codec, pack func([]byte) []byte) []byte {
-	plain := appendBatch(nil, messages, time.UnixMilli(0))
+	plain := batchOf(messages, time.UnixMilli(0))
 	b := append(plain[:batchHead:batchHead], pack(plain[batchHead:])...)
 	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-afterLength))
 	b[checked+1] |= byte(c)

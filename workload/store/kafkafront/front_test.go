@@ -70,7 +70,7 @@ func produceRequest(partitions ...int32) *kmsg.ProduceRequest {
 	for _, p := range partitions {
 		one := kmsg.NewProduceRequestTopicPartition()
 		one.Partition = p
-		one.Records = appendBatch(nil, []store.Message{{Key: []byte("k"), Value: []byte("a")}, {Offset: 1, Value: []byte("b")}}, time.UnixMilli(0))
+		one.Records = batchOf([]store.Message{{Key: []byte("k"), Value: []byte("a")}, {Offset: 1, Value: []byte("b")}}, time.UnixMilli(0))
 		t.Partitions = append(t.Partitions, one)
 	}
 	r.Topics = append(r.Topics, t)
@@ -306,7 +306,7 @@ func TestMessagesInBatches(t *testing.T) {
 		for i := range messages {
 			messages[i] = store.Message{Offset: first + int64(i), Value: []byte("x")}
 		}
-		return appendBatch(nil, messages, time.UnixMilli(0))
+		return batchOf(messages, time.UnixMilli(0))
 	}
 	two := append(batch(5, 3), batch(8, 2)...)
 	marks := batch(5, 3)

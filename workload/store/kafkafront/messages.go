@@ -136,8 +136,8 @@ func readRecords(b []byte, n, partition int) (messages []store.Message, ok bool)
 // unreadable begins the value of a message that consumers cannot read: it is no text.
 const unreadable = 0xff
 
-// appendBatch appends messages that follow one another as one batch.
-func appendBatch(b []byte, messages []store.Message, began time.Time) []byte {
+// batchOf is messages that follow one another as one batch.
+func batchOf(messages []store.Message, began time.Time) []byte {
 	at := func(m *store.Message) int64 { return began.Add(m.At).UnixMilli() }
 	first, last := &messages[0], &messages[len(messages)-1]
 	batch := kmsg.RecordBatch{
@@ -153,10 +153,9 @@ func appendBatch(b []byte, messages []store.Message, began time.Time) []byte {
 		r.Length = int32(len(r.AppendTo(nil)) - 1) //nolint:gosec // it is bound
 		batch.Records = r.AppendTo(batch.Records)
 	}
-	from := len(b)
 	batch.Length = int32(batchHead - afterLength + len(batch.Records)) //nolint:gosec // it is bound
-	b = batch.AppendTo(b)
-	binary.BigEndian.PutUint32(b[from+checked-4:], crc32.Checksum(b[from+checked:], castagnoli))
+	b := batch.AppendTo(nil)
+	binary.BigEndian.PutUint32(b[checked-4:], crc32.Checksum(b[checked:], castagnoli))
 	return b
 }
 
@@ -233,7 +232,7 @@ func (c *client) fill(response *kmsg.FetchResponse, a *store.Answer) {
 				}
 			}
 			if len(own) > 0 {
-				one.RecordBatches = appendBatch(nil, own, began)
+				one.RecordBatches = batchOf(own, began)
 			}
 		}
 	}

@@ -307,7 +307,7 @@ func orderOf(v bson.RawValue) (order, error) {
 	for _, e := range elements {
 		n, isNumber := number(e.Value())
 		if !isNumber || n != 1 && n != -1 {
-			return nil, &failure{code: 2, name: "BadValue", text: "$sort key ordering must be 1 (for ascending) or -1 (for descending)"}
+			return nil, &failure{code: 15975, name: "Location15975", text: "$sort key ordering must be 1 (for ascending) or -1 (for descending)"}
 		}
 		compare := map[string]order{
 			"_id":   func(a, b entry) int { return strings.Compare(a.id, b.id) },

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 
 GO       ?= go
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/microsim-dev/kubectl-microsim/internal/version.override=$(VERSION)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -25,19 +25,19 @@ test: ## run every test that needs no root, Docker or browser
 	$(GO) test -count=1 -shuffle=on ./...
 
 .PHONY: theory
-theory: ## the event kernel against queueing theory at loads up to 0.9 (a minute or two)
-	MICROSIM_THEORY=full $(GO) test -count=1 -v -timeout 30m -run Theory ./model/des
+theory: ## the event kernel, and services in virtual time, against queueing theory at loads up to 0.9 (ten minutes)
+	MICROSIM_THEORY=full $(GO) test -count=1 -v -timeout 40m -run '^TestTheory$$' ./model/des ./localsim/virtual
 
 .PHONY: agreement
-agreement: ## the same experiments for real and in virtual time, with the error of each figure (3 minutes, and the machine for itself)
-	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run
+agreement: ## the same experiments for real and in virtual time; writes the table of docs/virtual.md (6 minutes, and the machine for itself)
+	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run -update-docs
 
 # A thousand commands one after the other: once is enough.
 FLAGS := TestEveryFlagActsOrIsRefused
 
-# Long searches in virtual time, each of whose runs has one goroutine. Short ones, which
+# Long searches and series in virtual time, each of whose runs has one goroutine. Short ones, which
 # begin, share and interrupt their runs alike, stay under the race detector.
-SEARCHES := TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
+SEARCHES := ^TestTheory$$|TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
 
 # A linter keeps goroutines out of model; the others read sources, or run programs.
 PURE := model|internal/archtest|internal/golden|internal/trust
@@ -87,8 +87,9 @@ test-runtimes: ## mock services in other languages: types, decisions, the servic
 	GO='$(GO)' ./runtimes/test.sh
 
 .PHONY: test-arm64
-test-arm64: ## the same seed decides alike on arm64 (needs qemu-aarch64-static)
+test-arm64: ## the same seed decides alike on arm64, and runs in virtual time are the same there and in browsers (needs qemu-aarch64-static and node)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) test -count=1 -exec qemu-aarch64-static ./model/exact ./model/dist ./model/load ./model/policy
+	$(GO) test -count=1 -v -tags elsewhere -run TestSameBytesElsewhere ./localsim/virtual
 
 .PHONY: test-vm
 test-vm: ## the root tests of traffic control on a Debian kernel under qemu, which has netem
@@ -118,7 +119,7 @@ test-lab: ## the outage lab ten times as fast, and lessons: they need the machin
 
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
-	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestSandbox' ./plugin ./cluster ./cluster/sandbox
+	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestClusterChangesInPlace|TestSandbox' ./plugin ./cluster ./cluster/sandbox
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while, and one for longer: FUZZTIME=10s FUZZLONG=1m FUZZTURN=3
@@ -136,7 +137,7 @@ lint: ## gofmt, go vet and the linters of .golangci.yml
 verify: lint ## lint, and check that go.mod is tidy
 	$(GO) mod tidy -diff
 
-RELEASE ?= $(or $(shell git describe --tags --exact-match 2>/dev/null),v0.0.0-dev)
+RELEASE ?= $(or $(shell git describe --tags --exact-match --match "v[0-9]*" 2>/dev/null),v0.0.0-dev)
 
 .PHONY: release-dry
 release-dry: ## build the archives, checksums and krew manifest of a release into dist/ (minutes): RELEASE=v1.2.3

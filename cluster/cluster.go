@@ -95,6 +95,9 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 	if err == nil {
 		err = watch.AwaitReady(ctx, c.Client, system, place.Namespace)
 	}
+	if err == nil && place.Runs {
+		err = d.followPlan(ctx, objects)
+	}
 	if err == nil {
 		err = d.Connected(ctx)
 	}

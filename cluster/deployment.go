@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -169,19 +168,15 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := d.Client.Clientset.AppsV1().Deployments(d.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.System().Name)})
+	deployments, err := d.deployments(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the services of system %q: %w", d.System().Name, kubeapi.Explain(err))
-	}
-	deployments := map[string]*appsv1.Deployment{}
-	for i := range list.Items {
-		deployments[list.Items[i].Labels[manifest.ServiceLabel]] = &list.Items[i]
+		return nil, err
 	}
 	faults, err := d.Active(ctx)
 	if err != nil {
 		return nil, err
 	}
-	lost := d.lostNodes(ctx, v.Pods)
+	lost, others := d.lostNodes(ctx, v.Pods), d.otherDescriptions(ctx, v.Pods)
 	system := d.System() // a change may put another into its place
 	s := &Status{Name: system.Name, Namespace: d.Namespace(), Seed: d.seed, Created: d.created, Services: []ServiceStatus{}, Faults: faults}
 	for i := range system.Services {
@@ -207,6 +202,9 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 			if t := watch.Diagnose(deployment, v.Pods[service.Name]); t != nil && !watch.Complete(deployment) {
 				status.Trouble = t.Text
 			}
+		}
+		if pod := others[service.Name]; pod != "" {
+			status.Trouble = cmp.Or(status.Trouble, fmt.Sprintf("pod %s does not follow the description of the service that was applied last; 'kubectl microsim up -f FILE' makes it follow", pod))
 		}
 		for i, p := range v.Pods[service.Name] {
 			if why := lost[p.Spec.NodeName]; why != "" && status.Replicas[i].State == runner.Ready {

@@ -20,9 +20,10 @@ import (
 // revertTimeout bounds the way back from a change that was not possible.
 const revertTimeout = 2 * time.Minute
 
-// Update makes the running system another one, as Up does with a changed file, and
-// returns when every pod is as wanted. Pods that are the same for both go on, and the
-// others are replaced service by service, as Deployments do. The image, the seed and the
+// Update makes the running system another one, and returns when every pod is as wanted.
+// Pods that are the same for both go on. Those of the agent follow a new description of
+// their service in place, if they can. The others are replaced service by service, as
+// Deployments do. The image, the seed and the
 // arguments of the agents stay those of the system. On an error the system is what it
 // was before, or the error says what is not.
 func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
@@ -88,20 +89,58 @@ func (d *Deployment) checkUpdate(ctx context.Context, old, next *topology.System
 	return nil
 }
 
-// turn applies what another plan has otherwise, waits until all of it is ready, and
-// deletes what that plan does not have.
+// turn applies what another plan has otherwise, lets the pods that go on follow it, waits
+// until all of it is ready, and deletes what that plan does not have. A pod that starts
+// meanwhile finds the new description, because that is applied before any pod is told.
 func (d *Deployment) turn(ctx context.Context, c *kubeapi.Client, to *topology.System, from, plan []apply.Object) error {
-	if err := apply.Apply(ctx, c, apply.Differing(from, plan)); err != nil {
+	live, err := d.deployments(ctx)
+	if err != nil {
+		return err
+	}
+	t, err := manifest.Plan(from, plan, apply.Differing(from, plan), live)
+	if err != nil {
+		return err
+	}
+	if err := apply.Apply(ctx, c, t.Objects); err != nil {
 		return err
 	}
 	d.SetSystem(to)
+	if t.Starts {
+		// Nobody calls a service before its pods are ready.
+		if err := watch.AwaitReady(ctx, c, to, d.Namespace()); err != nil {
+			return err
+		}
+	}
+	followed := d.following(t.InPlace)
+	if err := apply.Apply(ctx, c, t.Replacing(followed.ready(ctx))); err != nil {
+		return err
+	}
 	if err := watch.AwaitReady(ctx, c, to, d.Namespace()); err != nil {
+		return err
+	}
+	if err := followed.all(ctx, followTimeout); err != nil {
 		return err
 	}
 	if err := d.Connected(ctx); err != nil {
 		return err
 	}
-	return apply.Prune(ctx, c, to.Name, d.Namespace(), plan)
+	if err := apply.Prune(ctx, c, to.Name, d.Namespace(), plan); err != nil {
+		return err
+	}
+	return d.forgetPeers(ctx, from, plan)
+}
+
+// deployments are those of the services, by name.
+func (d *Deployment) deployments(ctx context.Context) (map[string]*appsv1.Deployment, error) {
+	list, err := d.Client.Clientset.AppsV1().Deployments(d.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: manifest.Selector(d.System().Name)})
+	if err != nil {
+		return nil, fmt.Errorf("asking for the services of system %q: %w", d.System().Name, kubeapi.Explain(err))
+	}
+	all := map[string]*appsv1.Deployment{}
+	for i := range list.Items {
+		all[list.Items[i].Labels[manifest.ServiceLabel]] = &list.Items[i]
+	}
+	return all, nil
 }
 
 // clientAsStarted is a client with which the pods of the system are made as those that

@@ -16,14 +16,17 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -69,18 +72,78 @@ func twoServices(change func(web, back *topology.Service)) *topology.System {
 	return &topology.System{Name: "shop", Services: []topology.Service{web, back}}
 }
 
+// neverReady is a number of processors that no node has.
+const neverReady = 999
+
 // updates is a system on a cluster that is changed.
 type updates struct {
 	t       *testing.T
 	server  *apitest.Server
 	outside kubernetes.Interface
+	started *Cluster
 	found   *Deployment
 	seen    int
+	pods    *fakePods
+}
+
+// fakePods stand in for the agents: they follow descriptions, but for those that refuse.
+type fakePods struct {
+	mu      sync.Mutex
+	follow  map[string]control.Description
+	refuses map[string]bool
+}
+
+// answer is apitest.Server.Proxy.
+func (f *fakePods) answer(w http.ResponseWriter, r *http.Request, pod, path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case path != control.ServicePath:
+		fmt.Fprint(w, "[]") // all services are reached
+	case f.refuses[pod]:
+		w.WriteHeader(http.StatusConflict)
+	case r.Method == http.MethodPut:
+		var d control.Description
+		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		f.follow[pod] = d
+		fallthrough
+	default:
+		d := f.follow[pod]
+		print, _ := d.Fingerprint() // a description has a JSON form
+		_ = json.NewEncoder(w).Encode(control.Serving{Fingerprint: print})
+	}
+}
+
+func (f *fakePods) refuse(pod string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuses[pod] = true
+}
+
+func (f *fakePods) of(pod string) control.Description {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.follow[pod]
+}
+
+// start starts a ready pod of a service.
+func (u *updates) start(service, name string) {
+	u.t.Helper()
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: manifest.ServiceLabels("shop", service)}}
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	if _, err := u.outside.CoreV1().Pods("shop").Create(u.t.Context(), p, metav1.CreateOptions{}); err != nil {
+		u.t.Fatal(err)
+	}
+	u.touched()
 }
 
 func newUpdates(t *testing.T) *updates {
 	server := apitest.New(t)
-	server.Proxy = func(w http.ResponseWriter, _ *http.Request, _, _ string) { fmt.Fprint(w, "[]") }
+	pods := &fakePods{follow: map[string]control.Description{}, refuses: map[string]bool{}}
+	server.Proxy = pods.answer
 	spec := func(_ *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
 		part := *s
 		part.Replicas = topology.DefaultReplicas
@@ -92,9 +155,9 @@ func newUpdates(t *testing.T) *updates {
 	}
 	never := false
 	started := &Cluster{server.Client(t, kubeapi.Config{Image: "agent:old", AgentArgs: []string{"--verbose"}, ServiceSpec: spec, PodMonitor: &never, ReadyTimeout: time.Minute})}
-	u := &updates{t: t, server: server, outside: apitest.Outside(t, started.Client)}
+	u := &updates{t: t, server: server, pods: pods, started: started, outside: apitest.Outside(t, started.Client)}
 	keepDeployments(t, u.outside, "shop", func(d *appsv1.Deployment) bool {
-		return strings.Contains(fmt.Sprint(d.Spec.Template.Spec.Containers[0].Env), "/never-ready")
+		return d.Spec.Template.Spec.Containers[0].Resources.Requests.Cpu().Value() == neverReady
 	})
 	if _, err := started.Up(t.Context(), twoServices(func(_, _ *topology.Service) {}), 7); err != nil {
 		t.Fatal(err)
@@ -159,7 +222,7 @@ func TestUpdateAppliesWhatDiffers(t *testing.T) {
 	if err := u.found.Update(t.Context(), next); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"PATCH configmaps/microsim-shop", "PATCH deployments/web"}, u.touched()); diff != "" {
+	if diff := cmp.Diff([]string{"PATCH configmaps/microsim-shop", "PATCH configmaps/microsim-shop-spec-web"}, u.touched()); diff != "" {
 		t.Errorf("taking a call away has changed %s", diff)
 	}
 	next = twoServices(func(web, back *topology.Service) {
@@ -170,7 +233,11 @@ func TestUpdateAppliesWhatDiffers(t *testing.T) {
 	if err := u.found.Update(t.Context(), next); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"DELETE deployments/back", "DELETE services/back", "PATCH configmaps/microsim-shop", "PATCH deployments/cart", "PATCH deployments/web", "PATCH services/cart"}
+	want := []string{
+		"DELETE configmaps/microsim-shop-spec-back", "DELETE deployments/back", "DELETE services/back",
+		"PATCH configmaps/microsim-shop", "PATCH configmaps/microsim-shop-spec-cart", "PATCH configmaps/microsim-shop-spec-web",
+		"PATCH deployments/cart", "PATCH services/cart",
+	}
 	if diff := cmp.Diff(want, u.touched()); diff != "" {
 		t.Errorf("another service has changed %s", diff)
 	}
@@ -186,7 +253,7 @@ func TestUpdateRevertsWhatDoesNotBecomeReady(t *testing.T) {
 	u := newUpdates(t)
 	before := u.deployment("back").Spec.Template.Annotations[manifest.SpecAnnotation]
 	bad := twoServices(func(web, back *topology.Service) {
-		back.Endpoints = append(back.Endpoints, topology.NewEndpoint("/never-ready"))
+		back.Resources = &topology.Resources{CPURequest: neverReady}
 	})
 	bad.Services = append(bad.Services, topology.NewService("cart"))
 	err := u.found.Update(t.Context(), bad)
@@ -236,5 +303,118 @@ func TestUpdateRefuses(t *testing.T) {
 	none := (*NotFoundError)(nil)
 	if _, err := (&Cluster{u.found.Client}).Find(t.Context(), "shop"); !errors.As(err, &none) {
 		t.Errorf("a system without its description is found: %v", err)
+	}
+}
+
+// TestUpdateChangesPodsInPlace changes a service whose pods follow: neither its Deployment nor
+// its template changes, and each pod gets the description and the peers.
+func TestUpdateChangesPodsInPlace(t *testing.T) {
+	u := newUpdates(t)
+	u.start("web", "web-1")
+	u.start("web", "web-2")
+	mark := u.deployment("web").Spec.Template.Annotations[manifest.SpecAnnotation]
+	next := twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate = 0.5 })
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"PATCH configmaps/microsim-shop", "PATCH configmaps/microsim-shop-spec-web", "PUT service/v1", "PUT service/v1"}
+	if diff := cmp.Diff(want, u.touched()); diff != "" {
+		t.Errorf("the change has touched %s", diff)
+	}
+	for _, pod := range []string{"web-1", "web-2"} {
+		if got := u.pods.of(pod); got.Service.Endpoints[0].ErrorRate != 0.5 || len(got.Peers) != 2 {
+			t.Errorf("%s follows %+v", pod, got)
+		}
+	}
+	// Scaling later leaves the mark with which the pods were rolled out.
+	next = twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate, web.Replicas = 0.5, 3 })
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if now := u.deployment("web"); *now.Spec.Replicas != 3 || now.Spec.Template.Annotations[manifest.SpecAnnotation] != mark {
+		t.Errorf("web is %d with the mark %s, want 3 with %s", *now.Spec.Replicas, now.Spec.Template.Annotations[manifest.SpecAnnotation], mark)
+	}
+	// One more service is known to all, and one less: the pods go on.
+	u.touched()
+	next = twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate, web.Replicas = 0.5, 3 })
+	next.Services = append(next.Services, topology.NewService("cart"))
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := u.pods.of("web-1").Peers; got["cart"] == nil || slices.Contains(u.touched(), "PATCH deployments/web") {
+		t.Errorf("web has the peers %v", got)
+	}
+	if err := u.found.Update(t.Context(), twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate, web.Replicas = 0.5, 3 })); err != nil {
+		t.Fatal(err)
+	}
+	if got := u.pods.of("web-1").Peers; got["cart"] != nil || len(got) != 2 {
+		t.Errorf("web has the peers %v, after cart is gone", got)
+	}
+}
+
+// TestPodsThatCannotFollowAreReplaced changes a service in place and, when a pod refuses, back:
+// the template is another one than that with which the pods began, so that a rollout follows.
+func TestPodsThatCannotFollowAreReplaced(t *testing.T) {
+	u := newUpdates(t)
+	u.start("web", "web-1")
+	u.start("web", "web-2")
+	mark := func() string { return u.deployment("web").Spec.Template.Annotations[manifest.SpecAnnotation] }
+	began := mark()
+	change := func(rate unit.Share) {
+		t.Helper()
+		if err := u.found.Update(t.Context(), twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate = rate })); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(0.5)
+	if mark() != began {
+		t.Fatalf("a change in place has made the mark %s of %s", mark(), began)
+	}
+	u.pods.refuse("web-2")
+	change(0)
+	if mark() != began+"-again" {
+		t.Errorf("the mark is %s after a pod has refused, want %s-again", mark(), began)
+	}
+	change(0.5)
+	if now := mark(); strings.HasPrefix(now, began) || now == "" {
+		t.Errorf("the mark is %s after another refusal", now)
+	}
+}
+
+// TestStatusNamesPodsThatFollowAnotherDescription shows what another program has applied and
+// told no pod.
+func TestStatusNamesPodsThatFollowAnotherDescription(t *testing.T) {
+	u := newUpdates(t)
+	u.start("web", "web-1")
+	next := twoServices(func(web, _ *topology.Service) { web.Endpoints[0].ErrorRate = 0.5 })
+	if err := u.found.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	trouble := func() string {
+		t.Helper()
+		s, err := u.found.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Services[0].Trouble
+	}
+	const want = "pod web-1 does not follow the description"
+	if got := trouble(); strings.Contains(got, want) {
+		t.Errorf("after a change in place: %s", got)
+	}
+	var old control.Description
+	old.Service = topology.NewService("web", topology.CallTo("back"))
+	u.pods.mu.Lock()
+	u.pods.follow["web-1"] = old
+	u.pods.mu.Unlock()
+	if got := trouble(); !strings.Contains(got, want) {
+		t.Errorf("a pod follows another description, and the trouble is %q", got)
+	}
+	// Bringing the same file up again lets it follow.
+	if _, err := u.started.Up(t.Context(), next, 7); err != nil {
+		t.Fatal(err)
+	}
+	if got := u.pods.of("web-1").Service.Endpoints[0].ErrorRate; got != 0.5 {
+		t.Errorf("after up the pod has the rate %v, want 0.5", got)
 	}
 }

@@ -284,12 +284,10 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 			if want := []string{"front/1 ready 0", "back/1 ready 0", "back/2 ready 0", "back/3 ready 0", "added/1 ready 0"}; !slices.Equal(names, want) {
 				t.Errorf("replicas are %q, want %q", names, want)
 			}
-			if before[0].URL != after[0].URL {
-				t.Errorf("the changed service moved from %s to %s", before[0].URL, after[0].URL)
-			}
-			for i := 1; i < 3; i++ {
+			// front changes in place.
+			for i := range 3 {
 				if before[i] != after[i] {
-					t.Errorf("the unchanged replica was %+v and is %+v", before[i], after[i])
+					t.Errorf("a replica that goes on was %+v and is %+v", before[i], after[i])
 				}
 			}
 			if got := get(t, after[0].URL); got != 201 {
@@ -306,6 +304,68 @@ func TestUpdateChangesARunningSystem(t *testing.T) {
 				t.Errorf("an update counts as %d failures", got)
 			}
 		})
+	}
+}
+
+// TestAReplicaThatStartsLaterFollowsTheNewDescription changes a service in place, and kills
+// its process: the next one begins with the description that the last one followed.
+func TestAReplicaThatStartsLaterFollowsTheNewDescription(t *testing.T) {
+	config := processes("agent", t.TempDir())
+	d := up(t, config, runnertest.System("held"))
+	c := must(control.Connect(config.StateDir, "held"))
+	next := runnertest.System("held")
+	next.Services[0].Endpoints[0].Response.Status = 201
+	if err := c.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	url := must(d.Replicas(t.Context()))[0].URL
+	if got := get(t, url); got != 201 {
+		t.Fatalf("the changed service answers %d, want 201", got)
+	}
+	if err := c.Order(t.Context(), "front", 1, "kill"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if r := must(d.Replicas(t.Context()))[0]; r.Restarts == 1 && r.State == runner.Ready {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the replica is %+v", r)
+		}
+	}
+	if got := get(t, url); got != 201 {
+		t.Errorf("its next process answers %d, want 201", got)
+	}
+	// What no running process can follow replaces it.
+	next = runnertest.System("held")
+	next.Services[0].Workers = 2
+	before := must(d.Replicas(t.Context()))
+	if err := c.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if after := must(d.Replicas(t.Context())); before[0] == after[0] || before[1] != after[1] || get(t, url) != 200 {
+		t.Errorf("the replicas were %+v and are %+v", before[:2], after[:2])
+	}
+}
+
+// TestAPausedReplicaFollowsItsDescriptionWhenItGoesOn changes a service whose process is
+// frozen.
+func TestAPausedReplicaFollowsItsDescriptionWhenItGoesOn(t *testing.T) {
+	config := processes("agent", t.TempDir())
+	d := up(t, config, runnertest.System("held"))
+	frozen := fault.Fault{Type: fault.Pause, Probability: 1, Target: fault.Target{Service: "front"}}
+	if err := d.Inject(t.Context(), "frozen", frozen, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	next := runnertest.System("held")
+	next.Services[0].Endpoints[0].Response.Status = 201
+	if err := d.Update(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Clear(t.Context(), "frozen"); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(t, must(d.Replicas(t.Context()))[0].URL); got != 201 {
+		t.Errorf("the service answers %d when it goes on, want 201", got)
 	}
 }
 
@@ -326,7 +386,13 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 		},
 		"a changed service that does not start": func(s *topology.System) {
 			s.Services[1].Endpoints[0].Response.Status = 299
+			s.Services[1].Workers = 1
 			s.Services[2].Replicas = 2
+		},
+		"a change in place beside a service that does not start": func(s *topology.System) {
+			s.Services[0].Endpoints[0].Response.Status = 203
+			s.Services[1].Endpoints[0].Response.Status = 299
+			s.Services[1].Workers = 1
 		},
 		"another name": func(s *topology.System) { s.Name = "other" },
 		"a mistake":    func(s *topology.System) { s.Services[0].Endpoints[0].Steps[0].Call.To = "nobody" },

@@ -90,7 +90,7 @@ func newDeployment(c Config, system *topology.System, seed uint64) (*Deployment,
 		wake: make(chan struct{}, 1), watched: make(chan struct{}), following: make(chan struct{}),
 	}
 	d.admin = control.NewAdminClient(d.token)
-	d.injections, d.away = map[string]*injection{}, map[slot]bool{}
+	d.injections, d.away, d.described = map[string]*injection{}, map[slot]bool{}, map[string]int{}
 	d.stresses.running = map[stressKey]*supervise.Helper{}
 	if c.PortBase > 0 {
 		d.nextPort = c.PortBase + 1

@@ -10,12 +10,13 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	protocol "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// desired is the desired state of all replicas: which peers they may call and
-// which faults act. A replica is synced when the state changes and when the
+// desired is the desired state of all replicas: which peers they may call, which
+// description of their service they follow, and which faults act. A replica is synced when the state changes and when the
 // replica starts, so one that appears later is like the others. It is guarded
 // by the deployment's mu.
 type desired struct {
@@ -29,13 +30,17 @@ type desired struct {
 	// peers by name.
 	detours  map[string]*detour
 	detoured map[string]map[string][]string
+	// described counts, by service, the descriptions that running instances were to
+	// follow. An instance starts with the newest.
+	described map[string]int
 }
 
 // lastSent is the part of the desired state that an instance has been sent.
 type lastSent struct {
-	peers  string
-	faults map[string]*injection
-	paused bool
+	peers     string
+	described int
+	faults    map[string]*injection
+	paused    bool
 }
 
 // peersChangedLocked notes that the set of replicas has changed.
@@ -77,6 +82,8 @@ type wanted struct {
 	generation   int
 	peers        map[string][]string
 	peersVersion string
+	described    int
+	description  protocol.Description
 	faults       map[string]*injection
 	paused       bool
 }
@@ -86,6 +93,7 @@ func (d *Deployment) wanted(r *replica) wanted {
 	defer d.mu.Unlock()
 	w := wanted{generation: d.generation, faults: map[string]*injection{}}
 	w.peers, w.peersVersion = d.peersForLocked(r.Service())
+	w.described, w.description = d.described[r.Service()], protocol.Description{Service: d.services[r.Service()], Stores: d.storesLocked()}
 	for id, in := range d.injections {
 		if !in.targetsLocked(r) || in.expired() {
 			continue
@@ -242,6 +250,12 @@ func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance
 			return err
 		}
 		r.lastSent.peers = w.peersVersion
+	}
+	if r.lastSent.described != w.described {
+		if err := d.admin.PutDescription(ctx, in.Control(), &w.description); err != nil {
+			return fmt.Errorf("changing it in place: %w", err)
+		}
+		r.lastSent.described = w.described
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.lastSent.faults)) {
 		if w.faults[id] == r.lastSent.faults[id] {

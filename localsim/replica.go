@@ -61,19 +61,26 @@ func (d *Deployment) spec(r *replica, address string) Spec {
 		System: d.name, Service: d.services[r.Service()], Replica: r.Index(), Seed: d.seed, AllowHosts: d.system.AllowHosts,
 		Token: d.token, Addr: address,
 	}
-	for i := range d.system.Services {
-		if t := &d.system.Services[i]; t.Kind.IsStore() {
-			s.Stores = append(s.Stores, *t)
-		}
-	}
+	s.Stores = d.storesLocked()
+	described := d.described[r.Service()]
 	peers, version := d.peersForLocked(r.Service())
 	r.builtFor.Store(d.system)
 	d.mu.Unlock()
 	s.Peers = peers
 	r.syncing.Lock()
 	defer r.syncing.Unlock()
-	r.lastSent = lastSent{peers: version}
+	r.lastSent = lastSent{peers: version, described: described}
 	return s
+}
+
+// storesLocked are the data stores of the system. The caller holds the deployment's mu.
+func (d *Deployment) storesLocked() (stores []topology.Service) {
+	for i := range d.system.Services {
+		if t := &d.system.Services[i]; t.Kind.IsStore() {
+			stores = append(stores, *t)
+		}
+	}
+	return stores
 }
 
 // startServer begins to serve the replica on its listener, or on its address if

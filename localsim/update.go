@@ -7,8 +7,10 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/controlhttp"
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	protocol "github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -26,7 +28,9 @@ func slots(system *topology.System) []slot {
 
 // An updatePlan says what must be done to the replicas for another system.
 type updatePlan struct {
-	start, replace, stop []slot
+	start, change, replace, stop []slot
+	// changed are the services whose replicas change in place.
+	changed []string
 }
 
 // planUpdate compares two systems whose calls are bound.
@@ -35,10 +39,15 @@ func planUpdate(old, next *topology.System, oldServices, nextServices map[string
 	hostsChanged := !slices.Equal(old.AllowHosts, next.AllowHosts)
 	before, after := slotSet(was), slotSet(will)
 	var p updatePlan
+	if !hostsChanged {
+		p.changed = changesInPlace(oldServices, nextServices)
+	}
 	for _, s := range will {
 		switch {
 		case !before[s]:
 			p.start = append(p.start, s)
+		case slices.Contains(p.changed, s.service):
+			p.change = append(p.change, s)
 		case hostsChanged || !sameService(oldServices[s.service], nextServices[s.service]):
 			p.replace = append(p.replace, s)
 		}
@@ -49,6 +58,20 @@ func planUpdate(old, next *topology.System, oldServices, nextServices map[string
 		}
 	}
 	return p
+}
+
+// changesInPlace names the services whose running replicas may follow their new
+// description: those of the agent whose fixed fields stay.
+func changesInPlace(old, next map[string]topology.Service) (names []string) {
+	for name, now := range next {
+		was, known := old[name]
+		_, foreign := now.Foreign()
+		if known && !foreign && !now.Kind.IsStore() && now.URL == "" && len(protocol.Fixed(&was, &now)) == 0 && !sameService(was, now) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func slotSet(slots []slot) map[slot]bool {
@@ -67,7 +90,8 @@ func sameService(a, b topology.Service) bool {
 }
 
 // Update changes the running system to the given one: it adds, changes and
-// removes services, and those that stay the same keep running. A changed
+// removes services, and those that stay the same keep running. Replicas of a changed
+// service follow its new description in place, if they can, and are replaced else; the
 // service keeps its address. On an error the system is what it was before.
 func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	if err := d.checkUpdate(ctx, next); err != nil {
@@ -82,7 +106,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 	d.setSystem(next)
 	_, nextServices := d.current()
 	plan := planUpdate(old, next, oldServices, nextServices)
-	if err := d.apply(ctx, plan); err != nil {
+	if err := d.apply(ctx, &plan); err != nil {
 		err = fmt.Errorf("changing system %q: %w", d.name, err)
 		d.setSystem(old)
 		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
@@ -117,7 +141,7 @@ func (d *Deployment) current() (*topology.System, map[string]topology.Service) {
 }
 
 // apply starts what is new before it touches what is there.
-func (d *Deployment) apply(ctx context.Context, plan updatePlan) error {
+func (d *Deployment) apply(ctx context.Context, plan *updatePlan) error {
 	batch, err := d.addReplicas(plan.start)
 	if err != nil {
 		return err
@@ -126,6 +150,11 @@ func (d *Deployment) apply(ctx context.Context, plan updatePlan) error {
 		return err
 	}
 	if err := d.syncAll(ctx, d.list()); err != nil {
+		return err
+	}
+	refused, err := d.changeAll(ctx, plan.changed, plan.change)
+	plan.replace = append(plan.replace, refused...)
+	if err != nil {
 		return err
 	}
 	if err := d.replaceAll(ctx, plan.replace); err != nil {
@@ -139,7 +168,33 @@ func (d *Deployment) apply(ctx context.Context, plan updatePlan) error {
 
 // revert brings back what apply had begun to change.
 func (d *Deployment) revert(ctx context.Context, plan updatePlan) error {
-	return errors.Join(d.stopReplicas(plan.start), d.replaceAll(ctx, plan.replace), d.syncAll(ctx, d.list()))
+	ended := d.stopReplicas(plan.start)
+	refused, changed := d.changeAll(ctx, plan.changed, plan.change)
+	return errors.Join(ended, changed, d.replaceAll(ctx, append(plan.replace, refused...)), d.syncAll(ctx, d.list()))
+}
+
+// changeAll makes the running instances of services follow the current description, and
+// returns the slots of those that cannot. Instances that start meanwhile follow it when
+// they become ready, and paused ones when they go on.
+func (d *Deployment) changeAll(ctx context.Context, services []string, slots []slot) (refused []slot, err error) {
+	if len(services) == 0 {
+		return nil, nil
+	}
+	d.mu.Lock()
+	for _, name := range services {
+		d.described[name]++
+	}
+	d.generation++
+	d.mu.Unlock()
+	replicas := d.find(slots)
+	errs := make([]error, len(replicas))
+	eachAtOnce(len(replicas), func(i int) { errs[i] = d.sync(ctx, replicas[i]) })
+	for i, r := range replicas {
+		if controlhttp.OnlyReplaced(errs[i]) {
+			refused, errs[i] = append(refused, r.slot()), nil
+		}
+	}
+	return refused, errors.Join(errs...)
 }
 
 // replaceAll ends the instances of the slots and waits until new ones, of the

@@ -62,6 +62,8 @@ type layoutRequest struct {
 	Edges [][2]int `json:"edges"`
 	// Grouped takes services together, so that about 60 boxes are drawn.
 	Grouped bool `json:"grouped"`
+	// Narrow lays the graph out downwards, for the window of a telephone.
+	Narrow bool `json:"narrow"`
 	// Shown are services that stand alone in any case, Hot those that do if there is
 	// room.
 	Shown []int `json:"shown"`
@@ -78,6 +80,7 @@ type placed struct {
 	Height     int         `json:"height"`
 	NodeWidth  int         `json:"nodeWidth"`
 	NodeHeight int         `json:"nodeHeight"`
+	Down       bool        `json:"down,omitempty"`
 	Boxes      []placedBox `json:"boxes"`
 	Edges      []foldEdge  `json:"edges"`
 	Nodes      []int       `json:"nodes"`
@@ -104,10 +107,14 @@ func place(r *layoutRequest) placed {
 	g := drawing.Graph{N: len(r.Nodes), Edges: r.Edges, Roots: []int{0}}
 	boxes := r.boxes(g)
 	folded, stands := g.Fold(boxes)
-	l := drawing.New(folded)
+	lay := drawing.New
+	if r.Narrow {
+		lay = drawing.Narrow
+	}
+	l := lay(folded)
 	whole := func(v float64) int { return int(math.Round(v)) }
 	p := placed{
-		Width: whole(l.Width), Height: whole(l.Height), NodeWidth: drawing.NodeWidth, NodeHeight: whole(l.NodeHeight),
+		Width: whole(l.Width), Height: whole(l.Height), NodeWidth: drawing.NodeWidth, NodeHeight: whole(l.NodeHeight), Down: l.Down,
 		Boxes: []placedBox{}, Edges: []foldEdge{}, Nodes: []int{}, Paths: [][]int{},
 	}
 	for i, at := range l.Nodes {

@@ -68,6 +68,17 @@ func (inst *Instance) control(ctx context.Context, service, pod, method, path st
 	return inst.Client.Control(ctx, to, method, path, body, answer)
 }
 
+// Describe lets a pod follow a description of its service from now on.
+func (inst *Instance) Describe(ctx context.Context, service, pod string, d *control.Description) error {
+	return inst.control(ctx, service, pod, http.MethodPut, control.ServicePath, d, nil)
+}
+
+// Serving asks a pod which description of its service it follows.
+func (inst *Instance) Serving(ctx context.Context, service, pod string) (now control.Serving, err error) {
+	err = inst.control(ctx, service, pod, http.MethodGet, control.ServicePath, nil, &now)
+	return now, err
+}
+
 // tokenOf returns the system's token, from its Secret when it is not known yet. No
 // lock is held while the API server is asked: callers that come at the same time
 // may each ask, and get the same answer.

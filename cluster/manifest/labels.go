@@ -31,8 +31,8 @@ const (
 	// AgentAnnotation on a Deployment that microsim-store serves names the agent's image,
 	// which helpers need.
 	AgentAnnotation = "microsim.dev/agent-image"
-	// SpecAnnotation on a pod changes with its part of the system, so that pods
-	// follow their file.
+	// SpecAnnotation on a pod is the fingerprint of the part of the system with which it
+	// was rolled out, so that pods follow their file. A change in place leaves it.
 	SpecAnnotation = "microsim.dev/spec"
 )
 

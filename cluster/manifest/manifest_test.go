@@ -115,17 +115,23 @@ func TestDollarSignsSurviveTheEnvironment(t *testing.T) {
 	o.ServiceSpec = func(*topology.System, *topology.Service, uint64, Peers) ([]byte, error) {
 		return []byte(`{"path":"/$(HOME)$"}`), nil
 	}
-	objects, err := Build(system(), o)
+	s := system()
+	s.Services[1].Runtime, o.RuntimeImages = "express", map[topology.RuntimeName]string{"express": "x"}
+	objects, err := Build(s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	containers, _, err := unstructured.NestedSlice(deploymentOf(t, objects, "cart"), "spec", "template", "spec", "containers")
+	containers, _, err := unstructured.NestedSlice(deploymentOf(t, objects, "db"), "spec", "template", "spec", "containers")
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := containers[0].(map[string]any)["env"].([]any)
-	if got := env[2].(map[string]any)["value"]; got != `{"path":"/$$(HOME)$$"}` {
+	if got := env[2].(map[string]any)["value"]; got != `{"token":"$(MICROSIM_TOKEN)","path":"/$$(HOME)$$"}` {
 		t.Errorf("the variable is %q", got)
+	}
+	// Nothing is filled into a variable that comes from a ConfigMap.
+	if got := partsOf(objects)["cart"]; got != `{"path":"/$(HOME)$"}` {
+		t.Errorf("the part of cart is %q", got)
 	}
 }
 

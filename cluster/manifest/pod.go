@@ -19,7 +19,8 @@ import (
 const (
 	// maxInline is how many bytes of a service's part of the system go into its
 	// environment. Linux takes 128 KiB for one variable; beyond this the part is
-	// a file.
+	// a file. The kubelet reads a variable when a container starts, and a file up to
+	// two minutes late, so services with a file are replaced when they change.
 	maxInline = 32 << 10
 	// specDir is where that file is.
 	specDir = "/etc/microsim"
@@ -36,6 +37,8 @@ const (
 	controlPortName = "control"
 	// httpPortName is the name of the port of the endpoints.
 	httpPortName = "http"
+	// partName is the environment variable with a service's part of the system.
+	partName = "MICROSIM_SERVICE"
 	// serveArg is the agent's argument by which it serves.
 	serveArg = "serve"
 )
@@ -159,7 +162,7 @@ func agentContainer(system string, s *topology.Service, part []byte, o *Options)
 		Env: []corev1.EnvVar{
 			{Name: "SERVICE_NAME", Value: s.Name},
 			{Name: "PORT", Value: fmt.Sprint(HTTPPort)},
-			{Name: "MICROSIM_SERVICE", Value: literal(string(part))},
+			partVariable(system, s, part),
 			tokenVariable(system),
 			{Name: "MICROSIM_OWN_NETWORK", Value: "1"}, // a pod's network is its own
 		},
@@ -179,10 +182,26 @@ func agentContainer(system string, s *topology.Service, part []byte, o *Options)
 		c.LivenessProbe = probe(control.HealthPath, s.LivenessProbe())
 	}
 	if len(part) > maxInline {
-		c.Env[2].Value = "@" + specDir + "/" + specKey
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "spec", MountPath: specDir, ReadOnly: true})
 	}
 	return c
+}
+
+// partVariable has the part of the system that a service decides by. Where it may change
+// while pods run, it is not in the template, whose every change replaces them.
+func partVariable(system string, s *topology.Service, part []byte) corev1.EnvVar {
+	v := corev1.EnvVar{Name: partName}
+	switch {
+	case len(part) > maxInline:
+		v.Value = "@" + specDir + "/" + specKey
+	case followsDescriptions(s):
+		v.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: specName(system, s.Name)}, Key: specKey,
+		}}
+	default:
+		v.Value = literal(string(part))
+	}
+	return v
 }
 
 // tokenVariable has the token of the system.

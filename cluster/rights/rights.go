@@ -81,7 +81,7 @@ func systems() []Purpose {
 			{Group: "apps", Resource: "replicasets", Verbs: "deletecollection", Run: "deletecollection", For: "taking down"},
 			{Resource: "pods", Verbs: "list watch deletecollection", Run: "list watch deletecollection", For: "readiness, replicas, taking down"},
 			{Resource: "pods/log", Verbs: "get", Run: "get", For: "the last lines of a service that does not start"},
-			{Resource: "pods/proxy", Verbs: "get", Run: "get", For: "asking pods which services they reach"},
+			{Resource: "pods/proxy", Verbs: "get update", Run: "get update", For: "asking pods which services they reach, and changing services in place"},
 			{Resource: "services", Verbs: "list create patch delete", Run: "list create patch delete", For: "the Services of the system"},
 			{Resource: "configmaps", Verbs: "get list create patch delete deletecollection", Run: "get list create patch deletecollection", For: "the system, and results"},
 			{Resource: "secrets", Verbs: "get list create patch delete deletecollection", Run: "get create patch delete", Only: ofSystem, For: "the token of the system"},

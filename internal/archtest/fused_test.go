@@ -8,9 +8,11 @@ import (
 	"testing"
 )
 
-// decides lists the packages whose arithmetic decides something by a seed, so
-// that the same seed must give the same bits on every processor.
-var decides = []string{"model/exact", "model/dist", "model/load", "model/policy", "model/behave", "model/chain", "model/exec", "model/fault/timeline"}
+// decides lists the packages whose arithmetic decides something by a seed, or is written
+// into results of virtual time, so that the same seed must give the same bits on every
+// processor.
+var decides = []string{"model/exact", "model/dist", "model/load", "model/policy", "model/behave", "model/chain", "model/exec", "model/fault/timeline",
+	"model/des", "model/stats", "model/result", "runner/measure", "runner/account", "localsim/virtual"}
 
 // fused are the operations of arm64 that round a product and a sum only once.
 var fused = regexp.MustCompile(`\tFN?M(ADD|SUB)[SD]\t`)

@@ -26,6 +26,7 @@ var layers = []layer{
 
 // sideways names the imports between packages of one layer, each with its reason.
 var sideways = map[string]string{
+	"model/stats -> model/exact":        "intervals are the same to the last bit on every processor",
 	"model/topology -> model/policy":    "a call of the topology carries its policies",
 	"model/spec -> model/experiment":    "a file of kind Experiment is read into what the runner runs",
 	"model/dataset -> model/experiment": "each run of a data set is an experiment",

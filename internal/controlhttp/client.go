@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,6 +53,20 @@ func (e *StatusError) Text() string {
 
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("it answers %d: %s", e.Code, e.Text())
+}
+
+// OnlyReplaced reports whether an error of sending a control.Description says that the
+// program which got it has to be replaced to follow it.
+func OnlyReplaced(err error) bool {
+	var refused *StatusError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case http.StatusConflict, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
 }
 
 // Do sends a request, with body as JSON unless it is nil, and reads the answer

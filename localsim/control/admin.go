@@ -42,6 +42,11 @@ func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers m
 	return a.order(ctx, to, http.MethodPut, control.PeersPath, control.Peers(peers), nil)
 }
 
+// PutDescription makes a replica follow another description of its service.
+func (a *AdminClient) PutDescription(ctx context.Context, to supervise.Target, d *control.Description) error {
+	return a.order(ctx, to, http.MethodPut, control.ServicePath, d, nil)
+}
+
 // PutFault lets a fault act in a replica until the deadline; the zero time
 // means no deadline.
 func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {

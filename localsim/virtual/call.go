@@ -140,7 +140,9 @@ type attempt struct {
 	timer     des.Timer
 	connected bool
 	fresh     bool
-	synTries  int
+	// woke says that the processors were idle when the load sent it.
+	woke     bool
+	synTries int
 	// incarnation is that of the callee when the connection was made.
 	incarnation int
 	failure     failure
@@ -220,7 +222,7 @@ func (w *world) stepCall(i int32, a exec.Action) {
 			a = c.machine.Next(exec.Event{Kind: exec.Done, Now: w.now(), Gone: w.goneCall(c)})
 		case exec.Pause:
 			w.k.Cancel(c.timer)
-			c.timer = w.k.After(a.For+w.late(w.servings.at(w.strands.at(c.strand).serving)), event{callTimer, i, w.callings.gens[i]})
+			c.timer = w.sleep(w.servings.at(w.strands.at(c.strand).serving), a.For, event{callTimer, i, w.callings.gens[i]})
 			return
 		case exec.BreakOff:
 			w.k.Cancel(c.timer)
@@ -359,6 +361,7 @@ func (w *world) launch(i int32, m message, who behave.Request, h *hop, until tim
 		att.fresh = !w.takeConn(att.from, att.to)
 	default:
 		att.fresh = !w.clients.takeConn(att)
+		att.woke = w.waker.idle(w.now())
 	}
 	att.incarnation = r.incarnation
 	if att.fresh {
@@ -423,6 +426,8 @@ func (w *world) waitOf(att *attempt) time.Duration {
 		return 0
 	case att.from >= 0:
 		return w.machine.CallWait
+	case att.woke:
+		return w.machine.RequestWait + w.machine.IdleWait
 	}
 	return w.machine.RequestWait
 }

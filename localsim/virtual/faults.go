@@ -155,7 +155,7 @@ func (b *faultBoard) stress(w *world, a *acting, sign float64) {
 	case fault.CPUStress:
 		for _, i := range a.replicas {
 			g := int(w.replicas[i].group)
-			w.cpu.Burden(g, w.now(), w.cpu.Burdened(g)+sign*float64(a.fault.Args.Cores)*float64(a.fault.Args.Load))
+			w.cpu.Burden(g, w.now(), w.cpu.Burdened(g)+float64(sign*float64(a.fault.Args.Cores)*float64(a.fault.Args.Load)))
 		}
 	case fault.IOStress:
 		w.ioStress += int(sign)

@@ -12,9 +12,9 @@ func (w *world) serviceOf(e event) string {
 	switch e.kind {
 	case reachAccept, dataAgain, answerAgain, headerOver, arrive, beginWork, clientLeft, queueOver:
 		replica = w.servings.at(e.a).replica
-	case stepDone:
+	case stepDone, sleepDue:
 		replica = w.servings.at(w.strands.at(e.a).serving).replica
-	case callTimer, callTold:
+	case callTimer, callTold, pauseDue:
 		replica = w.servings.at(w.strands.at(w.callings.at(e.a).strand).serving).replica
 	case answered, timedOut, breakConn:
 		replica = w.attempts.at(e.a).to
@@ -56,10 +56,14 @@ func (r *running) checkBooks() error {
 	}
 	now := r.now()
 	used := time.Duration(0)
-	for g := range r.groups {
-		used += r.cpu.Used(g, now)
+	for g, replica := range r.groups {
+		own := r.cpu.Used(g, now)
+		used += own
+		if quota := r.cpu.Quota(g); replica >= 0 && own.Seconds() > float64(quota*now.Seconds()*1.000001)+1e-6 {
+			return fmt.Errorf("checking the books: service %q worked for %s with %g processors for %s: this is an error of the program", r.serviceAt(replica).name, own, quota, now)
+		}
 	}
-	if most := r.machine.Cores * now.Seconds(); used.Seconds() > most*1.000001+1e-6 {
+	if most := r.machine.Cores * now.Seconds(); used.Seconds() > float64(most*1.000001)+1e-6 {
 		return fmt.Errorf("checking the books: the processors worked for %s of at most %.3f s: this is an error of the program", used, most)
 	}
 	for _, s := range r.services {
@@ -69,7 +73,7 @@ func (r *running) checkBooks() error {
 				lived += float64(now - sv.start)
 			}
 		}
-		if math.Abs(area-lived) > 1e-6*max(area, lived)+1000 {
+		if math.Abs(area-lived) > float64(1e-6*max(area, lived))+1000 {
 			return fmt.Errorf("checking the books: Little's law does not hold for service %q: %v s were spent by %v s of requests: this is an error of the program", s.name, area/1e9, lived/1e9)
 		}
 	}

@@ -15,11 +15,15 @@ import (
 func Calibrated(c *calibration.Calibration) Machine {
 	costs := &c.Costs
 	m := Machine{
-		Cores: float64(c.Machine.CPUs), Latency: measured(costs.Packet), RequestWait: measured(costs.RequestWait), CallWait: measured(costs.CallWait),
+		Cores: float64(c.Machine.CPUs), Latency: measured(costs.Packet), RequestWait: measured(costs.RequestWait), CallWait: measured(costs.CallWait), IdleWait: measured(costs.IdleWait),
 		RequestCPU: measured(costs.Processor), ConnectionCPU: measured(costs.Connection), CPUUnit: measured(costs.CPUUnit),
 		DiskSync: measured(costs.DiskSync), DiskRate: costs.DiskRate, StartTime: measured(costs.Start),
 	}
-	for _, q := range costs.Lateness {
+	late := costs.Lateness
+	if s := costs.Sleeps; s != nil {
+		late, m.SleepTick = s.Wake, measured(s.Tick)
+	}
+	for _, q := range late {
 		m.Lateness = append(m.Lateness, Late{q.Share, time.Duration(math.Round(q.Seconds * 1e9))})
 	}
 	for _, r := range c.Runtimes {
@@ -54,14 +58,15 @@ type Late struct {
 	By    time.Duration
 }
 
-// draw returns the lateness of one sleep, with as much chance between two quantiles
-// as their shares say.
-func (l Lateness) draw(k dist.Key) time.Duration {
-	u := k.Float64()
+// draw returns the lateness of one sleep.
+func (l Lateness) draw(k dist.Key) time.Duration { return l.at(k.Float64()) }
+
+// at is the quantile of a share. Between two that are known it rises evenly.
+func (l Lateness) at(u float64) time.Duration {
 	for i := 1; i < len(l); i++ {
 		if low, high := l[i-1], l[i]; u < high.Share {
 			// Conversions keep processors from rounding once where others round twice.
-			part := float64(u-low.Share) / float64(high.Share-low.Share)
+			part := (float64(u) - low.Share) / float64(high.Share-low.Share)
 			return low.By + time.Duration(float64(part*float64(high.By-low.By)))
 		}
 	}

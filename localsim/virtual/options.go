@@ -83,6 +83,9 @@ type Machine struct {
 	// RequestWait is how much longer than that it takes until the load goes on with an
 	// answer, CallWait that of a service with the answer to a call.
 	RequestWait, CallWait time.Duration
+	// IdleWait is added to RequestWait if nothing has happened for 4 ms when a request of
+	// the load is sent: idle processors wake up slowly.
+	IdleWait time.Duration
 	// RequestCPU is the processor time of a request beside its work, of both of its
 	// ends, at the service that answers it; ConnectionCPU is what a new connection
 	// adds.
@@ -91,6 +94,9 @@ type Machine struct {
 	// is any, says it as a distribution, of which each sleep draws.
 	SleepLate time.Duration
 	Lateness  Lateness
+	// SleepTick is in what units of time programs are woken up, to which the lateness
+	// is added; 0 means at once.
+	SleepTick time.Duration
 	// CPUUnit is how long a unit of arithmetic takes.
 	CPUUnit time.Duration
 	// DiskSync is the time of one sync, DiskRate the bytes per second of writing.
@@ -120,9 +126,9 @@ func (m Machine) WithDefaults() Machine {
 	or := func(d, standard time.Duration) time.Duration { return max(cmp.Or(d, standard), 0) }
 	return Machine{
 		Cores: cmp.Or(m.Cores, 8), Latency: or(m.Latency, 50*time.Microsecond),
-		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0),
+		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0), IdleWait: or(m.IdleWait, 0),
 		RequestCPU: or(m.RequestCPU, 50*time.Microsecond), ConnectionCPU: or(m.ConnectionCPU, 60*time.Microsecond),
-		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, CPUUnit: or(m.CPUUnit, time.Millisecond),
+		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, SleepTick: or(m.SleepTick, 0), CPUUnit: or(m.CPUUnit, time.Millisecond),
 		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskRate: cmp.Or(m.DiskRate, 200e6),
 		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, 5*time.Second),
 		AcceptQueue: cmp.Or(m.AcceptQueue, 4096), Runtimes: m.Runtimes,

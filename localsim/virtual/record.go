@@ -206,4 +206,4 @@ func (rec *record) explain(w *world, r *result.Result) *result.Explanation {
 	return why.Explain(&rec.Record)
 }
 
-func moment(seconds float64) time.Duration { return time.Duration(seconds*1e9 + 0.5) }
+func moment(seconds float64) time.Duration { return time.Duration(float64(seconds*1e9) + 0.5) }

@@ -53,7 +53,7 @@ func (w *world) run(i int32, a exec.Action) {
 			return
 		case exec.Sleep:
 			if a.For > 0 {
-				s.timer = w.k.After(a.For+w.late(sv), event{stepDone, i, w.strands.gens[i]})
+				s.timer = w.sleep(sv, a.For, event{stepDone, i, w.strands.gens[i]})
 				return
 			}
 		case exec.Work:

@@ -147,6 +147,11 @@ load: {rate: 50, duration: 20s}`,
 system: {services: [{name: web, workers: 1, backlog: 100, work: {sleep: 100ms}}]}
 load: {rate: 20, duration: 3s}`,
 			[]string{`until [56]\.\ds, of \d+ requests`, `the worker of web was busy.* it served (9\.[5-9]|10(\.[0-4])?)\d*/s, each for 100ms`}},
+		"workers that a slower callee keeps": {`
+system: {services: [{name: web, calls: [{to: cart, timeout: 300ms}, quick]}, {name: cart, workers: 6, backlog: 12, work: {sleep: 10ms}, calls: [db]}, {name: quick}, {name: db, work: {sleep: 2ms}}]}
+load: {rate: 300, arrivals: poisson, duration: 10s}
+faults: [{type: latency, target: db, delay: 80ms, start: 3s, duration: 4s}, {type: latency, target: quick, delay: 1ms, start: 3s, duration: 4s}]`,
+			[]string{`the queue of cart \(6 workers, 13 places\) was full`, `^3s fault latency db acted until 7\.0s`, `!latency quick`}},
 		"a pause": {`
 system: {services: [{name: web, calls: [db]}, {name: db}]}
 load: {rate: 50, duration: 20s}

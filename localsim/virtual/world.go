@@ -77,11 +77,15 @@ const (
 	operationStep
 	// callTold: another request has made a call (calling).
 	callTold
+	// sleepDue: a sleep is over, and nobody has noticed (strand).
+	sleepDue
+	// pauseDue: the same of the pause before a retry (calling).
+	pauseDue
 )
 
 func (k kind) String() string {
 	return [...]string{"", "connect", "half-open request", "half-open answer", "header over", "arrive", "begin", "client left", "wait over", "step", "call timer", "answer", "timeout", "broken connection", "processor",
-		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation", "shared call"}[k]
+		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation", "shared call", "sleep", "pause"}[k]
 }
 
 // An event happens to what its kind says, unless that has got another
@@ -118,6 +122,7 @@ type world struct {
 	leaks     pool[leak]
 	checks    []*healthCheck
 	pools     map[poolKey]*connPool
+	waker     waker
 	deadlines des.Lane
 	latency   des.Lane
 	hops      hopTree
@@ -181,7 +186,7 @@ func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 		byName: map[string]int32{}, pools: map[poolKey]*connPool{}, jsonBodies: map[*behave.Endpoint]bool{}, linkKey: dist.Seed(e.Seed).With("link"), lateKey: dist.Seed(e.Seed).With("late"),
 		tracer: newTracer(e.Seed, o), logger: newLogger(e.System.Name, e.Seed, o),
 	}
-	w.cpu = des.NewProcessors(w.machine.Cores)
+	w.cpu, w.waker = des.NewProcessors(w.machine.Cores), newWaker(&w.machine)
 	w.addGroup(0, -1)
 	w.deadlines, w.latency = w.k.Lane(0), w.k.Lane(w.machine.Latency)
 	w.hops.root = &hop{}
@@ -271,6 +276,7 @@ func (w *world) handle(e event) {
 		w.headerOver(e)
 	case arrive:
 		w.arrive(e)
+		w.noticed()
 	case beginWork:
 		w.beginWork(e)
 	case clientLeft:
@@ -279,12 +285,17 @@ func (w *world) handle(e event) {
 		w.queueOver(e)
 	case stepDone:
 		w.stepDone(e)
+		w.noticed()
 	case callTimer:
 		w.callTimer(e)
+		w.noticed()
+	case sleepDue, pauseDue:
+		w.sleepDue(e)
 	case callTold:
 		w.callTold(e)
 	case answered:
 		w.answered(e)
+		w.noticed()
 	case timedOut:
 		w.timedOut(e)
 	case breakConn:
@@ -316,8 +327,10 @@ func (w *world) handleOutside(e event) {
 	switch e.kind {
 	case nextArrival:
 		w.clients.arrival(e)
+		w.noticed()
 	case userTurn:
 		w.clients.turn(e)
+		w.noticed()
 	case usersChange:
 		w.clients.changeUsers(e)
 	case phaseOver:

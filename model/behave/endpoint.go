@@ -117,7 +117,7 @@ func (c *compiler) uses(names []string) {
 func (c *compiler) call(t *topology.Call) *Call {
 	s := c.endpoint.service
 	call := &Call{
-		To: t.To, Method: cmp.Or(t.Method, "GET"), Path: cmp.Or(t.Endpoint, topology.DefaultPath), Site: len(s.Sites),
+		From: c.endpoint, To: t.To, Method: cmp.Or(t.Method, "GET"), Path: cmp.Or(t.Endpoint, topology.DefaultPath), Site: len(s.Sites),
 		RequestBytes: int64(t.RequestSize), Policy: t.Call, OnError: cmp.Or(t.OnError, topology.Propagate), Answers: t.Answers,
 		Names: topology.PathNames(t.Endpoint), Operations: t.Operations(), OnMiss: c.lookups[t.IfMissed], Coalesce: t.Coalesce,
 	}

@@ -6,6 +6,7 @@
 package behave
 
 import (
+	"reflect"
 	"strconv"
 	"time"
 
@@ -76,6 +77,8 @@ type Op struct {
 // A Call is what a caller knows of a call, compiled once.
 type Call struct {
 	To, Method, Path string
+	// From is the endpoint that makes the call.
+	From *Endpoint
 	// Site numbers the calls that a service's file has, from 0; it is the same
 	// for all the requests that make the call. Executors keep the state of the
 	// policies by it.
@@ -114,6 +117,13 @@ const MethodStore = "STORE"
 
 // ToStore reports whether the callee is a data store.
 func (c *Call) ToStore() bool { return len(c.Operations) > 0 }
+
+// SameAs reports whether a call of another description of the service makes requests that
+// the same policies bound: those of the same endpoint to the same endpoint of its callee.
+func (c *Call) SameAs(other *Call) bool {
+	return c.From.Method == other.From.Method && c.From.Path == other.From.Path &&
+		c.To == other.To && c.Method == other.Method && c.Path == other.Path && reflect.DeepEqual(c.Policy, other.Policy)
+}
 
 // Managed reports whether the call has policies other than a timeout, so that an
 // executor has to ask a policy.Caller about it.

@@ -70,6 +70,9 @@ type Costs struct {
 	Packet      float64 `json:"packetSeconds"`
 	RequestWait float64 `json:"requestWaitSeconds"`
 	CallWait    float64 `json:"callWaitSeconds"`
+	// IdleWait is how much longer than RequestWait it takes if nothing has happened
+	// for a while before the request, so that idle processors have to wake up.
+	IdleWait float64 `json:"idleWaitSeconds,omitempty"`
 	// CPUUnit is the processor time of a unit of CPU (cpuUnits).
 	CPUUnit float64 `json:"cpuUnitSeconds"`
 	// DiskSync is a sync of the disk, DiskRate the bytes per second that are written.
@@ -81,6 +84,20 @@ type Costs struct {
 	// client: quantiles in rising order, the first of share 0, the last of share 1.
 	// Between them, it is taken to rise evenly.
 	Lateness []Quantile `json:"lateness"`
+	// Sleeps says how sleeps end where programs are woken up in units of time; absent
+	// where they are woken up at once, and where nobody has measured it.
+	Sleeps *Sleeps `json:"sleeps,omitempty"`
+}
+
+// Sleeps are those of a program that asks to be woken up after whole units of time, as
+// those of Go do on Linux. Another event of the program may let it notice earlier that a
+// sleep is over.
+type Sleeps struct {
+	// Tick is the unit, in seconds.
+	Tick float64 `json:"tickSeconds"`
+	// Wake is by how much the program is woken up later than it asked for, while it does
+	// nothing else: quantiles as those of the lateness.
+	Wake []Quantile `json:"wake"`
 }
 
 // A Quantile says that a share of all values is at most as large.
@@ -122,7 +139,7 @@ func (c *Calibration) Validate() (problems problem.List) {
 		zero    bool // it may be nothing
 	}{
 		{"processorSeconds", costs.Processor, false}, {"connectionSeconds", costs.Connection, true}, {"packetSeconds", costs.Packet, false},
-		{"requestWaitSeconds", costs.RequestWait, true}, {"callWaitSeconds", costs.CallWait, true},
+		{"requestWaitSeconds", costs.RequestWait, true}, {"callWaitSeconds", costs.CallWait, true}, {"idleWaitSeconds", costs.IdleWait, true},
 		{"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true}, {"startSeconds", costs.Start, false},
 	} {
 		switch path := "costs." + t.name; {
@@ -134,7 +151,8 @@ func (c *Calibration) Validate() (problems problem.List) {
 	if !(costs.DiskRate >= 1) || math.IsInf(costs.DiskRate, 0) {
 		problems.AddHint("costs.diskBytesPerSecond", "write bytes per second, at least 1", "a rate of %v is not possible", costs.DiskRate)
 	}
-	costs.validateLateness(&problems)
+	validateQuantiles(&problems, "costs.lateness", costs.Lateness)
+	costs.validateSleeps(&problems)
 	c.validateRuntimes(&problems)
 	return problems
 }
@@ -161,26 +179,40 @@ func (c *Calibration) validateRuntimes(problems *problem.List) {
 	}
 }
 
-func (c *Costs) validateLateness(problems *problem.List) {
-	n := len(c.Lateness)
-	if n < 2 || c.Lateness[0].Share != 0 || c.Lateness[n-1].Share != 1 {
-		problems.AddHint("costs.lateness", "begin with share 0, and end with share 1", "the quantiles do not reach from 0 to 1")
+func (c *Costs) validateSleeps(problems *problem.List) {
+	s := c.Sleeps
+	if s == nil {
 		return
 	}
-	for i, q := range c.Lateness {
-		path := problem.Index("costs.lateness", i)
+	if !(s.Tick >= 1e-6) || s.Tick > 0.1 {
+		problems.AddHint("costs.sleeps.tickSeconds", "write seconds, from 1e-6 to 0.1, or leave sleeps out", "a unit of %v seconds is not possible", s.Tick)
+	}
+	validateQuantiles(problems, "costs.sleeps.wake", s.Wake)
+}
+
+func validateQuantiles(problems *problem.List, where string, list []Quantile) {
+	n := len(list)
+	if n < 2 || list[0].Share != 0 || list[n-1].Share != 1 {
+		problems.AddHint(where, "begin with share 0, and end with share 1", "the quantiles do not reach from 0 to 1")
+		return
+	}
+	for i, q := range list {
+		path := problem.Index(where, i)
 		if !(q.Seconds >= 0) || q.Seconds > longest {
 			problems.AddHint(path+".seconds", "write seconds, from 0 to 60", "%v seconds are not possible", q.Seconds)
 		}
-		if i > 0 && !(q.Share > c.Lateness[i-1].Share && q.Seconds >= c.Lateness[i-1].Seconds) {
+		if i > 0 && !(q.Share > list[i-1].Share && q.Seconds >= list[i-1].Seconds) {
 			problems.AddHint(path, "order them by their shares", "it does not rise from the one before")
 		}
 	}
 }
 
 // Late is the quantile of the lateness of a share that the table has, or the next.
-func (c *Costs) Late(share float64) float64 {
-	for _, q := range c.Lateness {
+func (c *Costs) Late(share float64) float64 { return QuantileOf(c.Lateness, share) }
+
+// QuantileOf is that of a share that a table has, or the next.
+func QuantileOf(list []Quantile, share float64) float64 {
+	for _, q := range list {
 		if q.Share >= share {
 			return q.Seconds
 		}

@@ -31,7 +31,7 @@ func TestPathsEscapeNames(t *testing.T) {
 // Stored metrics, dashboards and services in other languages know these names.
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		HealthPath: "/healthz", ReadyPath: "/readyz", MetricsPath: "/metrics", PeersPath: "/admin/peers", UnreachablePath: "/admin/peers/unreachable",
+		HealthPath: "/healthz", ReadyPath: "/readyz", MetricsPath: "/metrics", PeersPath: "/admin/peers", UnreachablePath: "/admin/peers/unreachable", ServicePath: "/admin/service/v1",
 		SetDelayPath: "/set-delay", StatusPath: "/admin/status", SystemPath: "/admin/system", ShutdownPath: "/admin/shutdown",
 
 		HopHeader: "Microsim-Hop", FromHeader: "Microsim-From", DeadlineHeader: "Microsim-Deadline", TimesHeader: "Microsim-Times",
@@ -62,7 +62,7 @@ func TestHeadersAreCanonical(t *testing.T) {
 // A System must not be able to put an endpoint in the place of a control path.
 func TestTopologyReservesPaths(t *testing.T) {
 	for path, reserved := range map[string]bool{
-		HealthPath: true, ReadyPath: true, MetricsPath: true, AdminPath: true, FaultsPath: true, PeersPath: true, UnreachablePath: true,
+		HealthPath: true, ReadyPath: true, MetricsPath: true, AdminPath: true, FaultsPath: true, PeersPath: true, UnreachablePath: true, ServicePath: true,
 		SetDelayPath: false, "/cart": false,
 	} {
 		service := topology.NewService("a")
@@ -87,6 +87,7 @@ func TestBodies(t *testing.T) {
 		{FaultRequest{latency, at}, `{"fault":{"type":"latency","target":{"service":"db"},"probability":1,"args":{"delay":"1s"}},"deadline":"2026-01-02T03:04:05Z"}`},
 		{Injection{ID: "x", Fault: latency, Since: at, Replicas: []string{"db/1"}, Hits: -1}, `{"id":"x","fault":{"type":"latency","target":{"service":"db"},"probability":1,"args":{"delay":"1s"}},"since":"2026-01-02T03:04:05Z","replicas":["db/1"],"hits":-1}`},
 		{Peers{"db": {"http://10.0.0.7:8080"}}, `{"db":["http://10.0.0.7:8080"]}`},
+		{Serving{"00ff"}, `{"fingerprint":"00ff"}`},
 		{SetDelay{Delay: &one}, `{"delay":1,"jitter":null}`},
 		{SetDelayDone{"done"}, `{"payload":"done"}`},
 		{Refusal{"no"}, `{"error":"no"}`},
@@ -117,6 +118,26 @@ func TestFaultRequestDefaults(t *testing.T) {
 	for _, text := range []string{`{"fault":{"type":"hang"},"until":1}`, `{"fault":{"typ":"hang"}}`} {
 		if err := json.Unmarshal([]byte(text), new(FaultRequest)); err == nil {
 			t.Errorf("%s is read", text)
+		}
+	}
+}
+
+// A running service may get other endpoints. All other fields of a service are known, so that a
+// new one is not taken for one that changes in place.
+func TestFixedFields(t *testing.T) {
+	old := topology.NewService("a")
+	for want, change := range map[string]func(*topology.Service){
+		"":               func(s *topology.Service) { s.Endpoints, s.OnCancel, s.Replicas = nil, topology.Stop, 9 },
+		"workers,memory": func(s *topology.Service) { s.Workers, s.Memory = 1, 1 },
+		"resources":      func(s *topology.Service) { s.Resources = &topology.Resources{CPULimit: 1} },
+		"kind,store":     func(s *topology.Service) { s.Kind, s.Store = topology.Redis, &topology.Store{} },
+		"liveness":       func(s *topology.Service) { s.Liveness = &topology.Probe{Path: "/"} },
+		"runtime":        func(s *topology.Service) { s.Runtime = "express" },
+	} {
+		next := old
+		change(&next)
+		if got := strings.Join(Fixed(&old, &next), ","); got != want {
+			t.Errorf("%s cannot change, want %s", got, want)
 		}
 	}
 }

@@ -148,6 +148,9 @@ func (p *Processors) Used(g int, now time.Duration) time.Duration {
 	return time.Duration(gr.used)
 }
 
+// Quota is how many processors a group may use at once; infinite if without bound.
+func (p *Processors) Quota(g int) float64 { return p.groups[g].quota }
+
 // Jobs counts those of a group.
 func (p *Processors) Jobs(g int) int { return p.groups[g].n }
 

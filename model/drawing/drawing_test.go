@@ -69,9 +69,79 @@ func TestCallsLeadToTheRight(t *testing.T) {
 	}
 }
 
+// passes looks at each straight run of an edge past nodes: none goes through one.
+func passes(t *testing.T, g Graph, l *Layout) {
+	t.Helper()
+	for i, path := range l.Paths {
+		for j := 2; j < len(path)-1; j += 2 {
+			a, b := path[j-1], path[j]
+			for _, n := range l.Nodes {
+				if min(a.X, b.X) < n.X+NodeWidth-1e-6 && max(a.X, b.X) > n.X+1e-6 && min(a.Y, b.Y) < n.Y+l.NodeHeight-1e-6 && max(a.Y, b.Y) > n.Y+1e-6 {
+					t.Fatalf("the call %v runs through a node at %v: %v in %v", g.Edges[i], n, path, g)
+				}
+			}
+		}
+	}
+}
+
+func TestEdgesRunPastNodes(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for range 300 {
+		g := random(r)
+		passes(t, g, New(g))
+	}
+}
+
+// A call that leads back goes around the nodes between its ends.
+func TestCallsLeadBackAroundNodes(t *testing.T) {
+	cycle := Graph{N: 4, Edges: [][2]int{{0, 1}, {1, 2}, {2, 3}, {3, 1}, {2, 2}}, Roots: []int{0}}
+	for name, l := range map[string]*Layout{"wide": New(cycle), "narrow": Narrow(cycle)} {
+		if path := l.Paths[3]; len(path) != 4 {
+			t.Errorf("%s: the call back has the points %v", name, path)
+		}
+		passes(t, cycle, l)
+	}
+}
+
+// A narrow drawing leads downwards, and is never wider than a telephone shows.
+func TestNarrowDrawingsLeadDown(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for range 300 {
+		g := random(r)
+		l := Narrow(g)
+		if !l.Down || l.Width > 720 {
+			t.Fatalf("the drawing is %g wide: %v", l.Width, g)
+		}
+		for i, a := range l.Nodes {
+			if a.X < -1e-6 || a.Y < 0 || a.X+NodeWidth > l.Width+1e-6 || a.Y+l.NodeHeight > l.Height+1e-6 {
+				t.Fatalf("node %d at %v leaves the drawing of %g by %g: %v", i, a, l.Width, l.Height, g)
+			}
+			for j, b := range l.Nodes[:i] {
+				if math.Abs(a.X-b.X) < NodeWidth && math.Abs(a.Y-b.Y) < l.NodeHeight {
+					t.Fatalf("nodes %d and %d stand at %v and %v: %v", i, j, a, b, g)
+				}
+			}
+		}
+		for i, e := range g.Edges {
+			from, to, path := l.Nodes[e[0]], l.Nodes[e[1]], l.Paths[i]
+			if first, last := path[0], path[len(path)-1]; first != (Point{from.X + NodeWidth/2, from.Y + l.NodeHeight}) || last != (Point{to.X + NodeWidth/2, to.Y}) {
+				t.Fatalf("the call %v is drawn from %v to %v", e, first, last)
+			}
+			passes(t, g, l)
+		}
+	}
+	wide := Graph{N: 21, Roots: []int{0}}
+	for v := 1; v < wide.N; v++ {
+		wide.Edges = append(wide.Edges, [2]int{0, v})
+	}
+	if l := Narrow(wide); l.Height < 6*narrowNode {
+		t.Errorf("20 services are %g high", l.Height)
+	}
+}
+
 func TestSameGraphSameLayout(t *testing.T) {
 	g := random(rand.New(rand.NewPCG(5, 6)))
-	if !reflect.DeepEqual(New(g), New(g)) {
+	if !reflect.DeepEqual(New(g), New(g)) || !reflect.DeepEqual(Narrow(g), Narrow(g)) {
 		t.Error("two layouts of one graph differ")
 	}
 }

@@ -84,3 +84,13 @@ func TestSpecialValues(t *testing.T) {
 		}
 	}
 }
+
+func TestLgamma(t *testing.T) {
+	for i := 1; i < 20000; i++ {
+		x := float64(i) / 16
+		want, _ := math.Lgamma(x)
+		if got := Lgamma(x); math.Abs(got-want) > 1e-14*max(10, math.Abs(want)) {
+			t.Fatalf("Lgamma(%v) is %v, want %v", x, got, want)
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 type Replica struct {
 	Plan    *behave.Service
 	Workers Workers
-	Memory  Memory
+	Memory  *Memory
 	// StopsAbandoned says that work ends when its client leaves. Otherwise it is
 	// finished, as most servers do.
 	StopsAbandoned bool
@@ -35,12 +35,37 @@ type site struct {
 // NewReplica returns the state of a replica that has just started. limit bounds
 // the memory that requests and leaks may hold.
 func NewReplica(plan *behave.Service, t *topology.Service, limit int64) *Replica {
-	r := &Replica{Plan: plan, Workers: workersOf(t), StopsAbandoned: t.OnCancel == topology.Stop, sites: make([]site, len(plan.Sites))}
-	r.Memory.limit = limit
+	return newReplica(plan, t, &Memory{limit: limit}, func(*behave.Call) *policy.Caller { return nil })
+}
+
+// Next returns the state of a replica that goes on with another description of its
+// service. Requests that have begun keep r and its plan. Both share the memory, and the
+// policies of each call that is the same in both: its breaker stays open, and its budget
+// of retries spent. A call is the same if its endpoint, its callee and its policies are.
+func (r *Replica) Next(plan *behave.Service, t *topology.Service) *Replica {
+	taken := make([]bool, len(r.sites))
+	return newReplica(plan, t, r.Memory, func(call *behave.Call) *policy.Caller {
+		for i := range r.sites {
+			s := &r.sites[i]
+			if !taken[i] && s.caller != nil && s.call.SameAs(call) {
+				taken[i] = true
+				return s.caller
+			}
+		}
+		return nil
+	})
+}
+
+// newReplica asks for the state that the policies of a call have already; nil means none.
+func newReplica(plan *behave.Service, t *topology.Service, memory *Memory, known func(*behave.Call) *policy.Caller) *Replica {
+	r := &Replica{Plan: plan, Workers: workersOf(t), Memory: memory, StopsAbandoned: t.OnCancel == topology.Stop, sites: make([]site, len(plan.Sites))}
 	for i, call := range plan.Sites {
 		r.sites[i].call = call
 		if call.Managed() {
-			r.sites[i].caller, r.sites[i].hedge = policy.NewCaller(call.Policy), call.Policy.Hedge
+			r.sites[i].caller, r.sites[i].hedge = known(call), call.Policy.Hedge
+			if r.sites[i].caller == nil {
+				r.sites[i].caller = policy.NewCaller(call.Policy)
+			}
 		}
 		breaker, bulkhead := call.Policy.Breaker, call.Policy.Bulkhead
 		if breaker != nil && breaker.Scope == policy.PerWorker || bulkhead != nil && bulkhead.Scope == policy.PerWorker {

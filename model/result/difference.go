@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
@@ -78,7 +79,7 @@ func newDifference(c experiment.Condition, own, others []float64) Difference {
 	var interval stats.Interval
 	if d.Relative = ok && okToo && c.Dimension != experiment.Share; d.Relative {
 		_, interval = stats.MeanInterval(minus(ownLogs, otherLogs), Confidence)
-		interval = stats.Interval{Low: math.Expm1(interval.Low), High: math.Expm1(interval.High)}
+		interval = stats.Interval{Low: exact.Exp(interval.Low) - 1, High: exact.Exp(interval.High) - 1}
 	} else {
 		_, interval = stats.MeanInterval(minus(own, others), Confidence)
 		if c.Dimension == experiment.Share {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
@@ -42,7 +43,7 @@ func NewFigure(values []float64, d experiment.Dimension) *Figure {
 	var interval stats.Interval
 	if logs, ok := logarithms(values); ok && d == experiment.Seconds {
 		f.Mean, interval = stats.MeanInterval(logs, Confidence)
-		f.Mean, interval = math.Exp(f.Mean), stats.Interval{Low: math.Exp(interval.Low), High: math.Exp(interval.High)}
+		f.Mean, interval = exact.Exp(f.Mean), stats.Interval{Low: exact.Exp(interval.Low), High: exact.Exp(interval.High)}
 		if len(values) == 1 {
 			f.Mean, interval.High = values[0], math.Inf(1) // not to be off by the last digit
 		}
@@ -80,7 +81,7 @@ func logarithms(values []float64) ([]float64, bool) {
 		if v <= 0 {
 			return nil, false
 		}
-		logs[i] = math.Log(v)
+		logs[i] = exact.Log(v)
 	}
 	return logs, true
 }

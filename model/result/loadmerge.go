@@ -67,7 +67,7 @@ func mergeStats(reports []*LoadReport, of func(*LoadReport) *LoadStats) (whole L
 			return whole, err
 		}
 		if n > 0 {
-			sum += s.Latency.Mean * float64(n)
+			sum += float64(s.Latency.Mean * float64(n))
 			least, most = min(least, fromSeconds(s.Latency.Min)), max(most, fromSeconds(s.Latency.Max))
 		}
 	}

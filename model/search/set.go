@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
@@ -41,7 +42,13 @@ func set(v reflect.Value, path, text string) error {
 		}
 		return set(field, rest, text)
 	}
-	return setValue(field, name, text)
+	if err := setValue(field, name, text); err != nil {
+		return err
+	}
+	if means := experiment.Absent(v.Type())[name]; means != "" && field.IsZero() {
+		return fmt.Errorf("%s cannot be 0, which would mean %s: write more", name, means)
+	}
+	return nil
 }
 
 // setValue reads a text as files do.

@@ -164,6 +164,8 @@ func TestWrongSettingsAreExplained(t *testing.T) {
 		"crt.workers=5":               `did you mean "cart"`,
 		"cart.worker=5":               `did you mean "workers"`,
 		"cart.workers=many":           "not a whole number",
+		"cart.backlog=0":              "backlog cannot be 0",
+		"faults.slow.db.duration=0s":  "duration cannot be 0, which would mean until the end",
 		"cart.workers.x=1":            "leave .x out",
 		"cart.work.io=1Ki":            "does no such work",
 		"cart.endpoints=x":            "cannot be changed here",
@@ -198,13 +200,13 @@ func TestFaultsAreReadFromWords(t *testing.T) {
 		t.Errorf("got %+v, %v", f, err)
 	}
 	for text, want := range map[string]string{
-		"latency":                    "write its type, its target",
-		"latancy cart delay=1s":      `did you mean "latency"`,
-		"latency cart":               "needs delay",
-		"latency cart delay":         "sets nothing",
-		"latency cart delay=-1s":     "is negative",
-		"latency cart size=1Ki":      "needs delay",
-		"pause cart duration=0 for=": `"for" is not a parameter`,
+		"latency":                     "write its type, its target",
+		"latancy cart delay=1s":       `did you mean "latency"`,
+		"latency cart":                "needs delay",
+		"latency cart delay":          "sets nothing",
+		"latency cart delay=-1s":      "is negative",
+		"latency cart size=1Ki":       "needs delay",
+		"pause cart duration=1s for=": `"for" is not a parameter`,
 	} {
 		if _, err := ParseFault(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)

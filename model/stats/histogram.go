@@ -257,7 +257,7 @@ func (h *Histogram) Quantile(q float64) (low, high time.Duration) {
 	if total == 0 {
 		return 0, 0
 	}
-	rank := min(max(1, int64(math.Ceil(q*float64(total)-1e-9))), total)
+	rank := min(max(1, int64(math.Ceil(float64(q*float64(total))-1e-9))), total)
 	if len(h.wide) == 0 {
 		return BucketBounds(h.fineAt(rank))
 	}

@@ -1,6 +1,10 @@
 package stats
 
-import "math"
+import (
+	"math"
+
+	"github.com/microsim-dev/kubectl-microsim/model/exact"
+)
 
 // An Interval holds the true value with the confidence it was asked for.
 type Interval struct{ Low, High float64 }
@@ -17,8 +21,8 @@ func Wilson(hits, n int64, confidence float64) Interval {
 	}
 	z, N := NormalQuantile((1+confidence)/2), float64(n)
 	p := float64(hits) / N
-	middle := p + z*z/(2*N)
-	half := z * math.Sqrt(p*(1-p)/N+z*z/(4*N*N))
+	middle := p + float64(z*z)/float64(2*N)
+	half := float64(z * math.Sqrt(p*(1-p)/N+z*z/float64(4*N*N)))
 	scale := 1 + z*z/N
 	result := Interval{max((middle-half)/scale, 0), min((middle+half)/scale, 1)}
 	// At the edges the formula gives 0 and 1 but for rounding.
@@ -40,7 +44,7 @@ func Binomial(n int64, p, confidence float64) (low, high int64) {
 	if p >= 1 {
 		return n, n
 	}
-	tail := (1 - confidence) / 2
+	tail := float64((1 - confidence) / 2)
 	low, high = 0, n
 	for sum, k := 0.0, int64(0); k <= n; k++ {
 		before := sum
@@ -58,10 +62,8 @@ func Binomial(n int64, p, confidence float64) (low, high int64) {
 
 // binomialMass is the probability of exactly k hits.
 func binomialMass(n, k int64, p float64) float64 {
-	a, _ := math.Lgamma(float64(n + 1))
-	b, _ := math.Lgamma(float64(k + 1))
-	c, _ := math.Lgamma(float64(n - k + 1))
-	return math.Exp(a - b - c + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
+	a, b, c := exact.Lgamma(float64(n+1)), exact.Lgamma(float64(k+1)), exact.Lgamma(float64(n-k+1))
+	return exact.Exp(a - b - c + float64(float64(k)*exact.Log(p)) + float64(float64(n-k)*exact.Log1p(-p)))
 }
 
 // MeanInterval returns the interval for the mean that independent values of a
@@ -80,15 +82,15 @@ func MeanInterval(values []float64, confidence float64) (mean float64, interval 
 	}
 	var squares float64
 	for _, v := range values {
-		squares += (v - mean) * (v - mean)
+		squares += float64((v - mean) * (v - mean))
 	}
-	half := StudentQuantile((1+confidence)/2, n-1) * math.Sqrt(squares/(n-1)/n)
-	return mean, Interval{mean - half, mean + half}
+	half := float64(StudentQuantile((1+confidence)/2, n-1) * math.Sqrt(squares/(n-1)/n))
+	return mean, Interval{mean - float64(half), mean + float64(half)}
 }
 
 // NormalQuantile returns what a standard normal variable lies below with
 // probability p.
-func NormalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
+func NormalQuantile(p float64) float64 { return exact.NormalQuantile(p) }
 
 // StudentQuantile returns what Student's t with the given degrees of freedom
 // lies below with probability p in (0, 1), found by bisection of StudentCDF.
@@ -121,9 +123,9 @@ func StudentQuantile(p, degrees float64) float64 {
 // freedom lies below t, by the incomplete beta function (Abramowitz and Stegun,
 // Handbook of Mathematical Functions, 26.7.1).
 func StudentCDF(t, degrees float64) float64 {
-	tail := incompleteBeta(degrees/(degrees+t*t), degrees/2, 0.5) / 2
+	tail := incompleteBeta(degrees/(degrees+float64(t*t)), degrees/2, 0.5) / 2
 	if t > 0 {
-		return 1 - tail
+		return 1 - float64(tail)
 	}
 	return tail
 }
@@ -141,20 +143,18 @@ func incompleteBeta(x, a, b float64) float64 {
 		// The fraction converges fast on this side only.
 		return 1 - incompleteBeta(1-x, b, a)
 	}
-	ab, _ := math.Lgamma(a + b)
-	la, _ := math.Lgamma(a)
-	lb, _ := math.Lgamma(b)
-	front := math.Exp(ab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
-	c, d := 1.0, 1/nonzero(1-(a+b)*x/(a+1))
+	ab, la, lb := exact.Lgamma(a+b), exact.Lgamma(a), exact.Lgamma(b)
+	front := exact.Exp(ab-la-lb+float64(a*exact.Log(x))+float64(b*exact.Log1p(-x))) / a
+	c, d := 1.0, 1/nonzero(1-float64((a+b)*x)/(a+1))
 	f := d
 	for m := 1.0; m < 1000; m++ {
-		even := m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
-		d, c = 1/nonzero(1+even*d), nonzero(1+even/c)
+		even := m * (b - m) * x / ((a + float64(2*m) - 1) * (a + float64(2*m)))
+		d, c = 1/nonzero(1+float64(even*d)), nonzero(1+even/c)
 		f *= d * c
-		odd := -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
-		d, c = 1/nonzero(1+odd*d), nonzero(1+odd/c)
+		odd := -(a + m) * (a + b + m) * x / ((a + float64(2*m)) * (a + float64(2*m) + 1))
+		d, c = 1/nonzero(1+float64(odd*d)), nonzero(1+odd/c)
 		f *= d * c
-		if math.Abs(d*c-1) < 1e-15 {
+		if math.Abs(float64(d*c)-1) < 1e-15 {
 			break
 		}
 	}

@@ -12,12 +12,12 @@ func Quantile(ascending []float64, q float64) float64 {
 	if len(ascending) == 0 || math.IsNaN(q) {
 		return math.NaN()
 	}
-	at := min(max(q, 0), 1) * float64(len(ascending)-1)
+	at := float64(min(max(q, 0), 1) * float64(len(ascending)-1))
 	i := int(at)
 	if i == len(ascending)-1 {
 		return ascending[i]
 	}
 	low, high := ascending[i], ascending[i+1]
 	// Clamped, because rounding must not leave the neighbours.
-	return min(max(low+(at-float64(i))*(high-low), low), high)
+	return min(max(low+float64((at-float64(i))*(high-low)), low), high)
 }

@@ -24,6 +24,8 @@ const (
 	manySlow = 0.02
 	// busy is the share of workers, processors or limits from which on they are full.
 	busy = 0.9
+	// keeps is the share of the time of a full service from which on calls keep its workers.
+	keeps = 0.1
 	// retried is how often calls are tried from which on that is told.
 	retried = 1.3
 	// maxLines bounds what is told.
@@ -456,6 +458,21 @@ func (x *explainer) capacity(s, depth int, below bool) {
 		text = fmt.Sprintf("the queue of %s (%s, %s) was full: it turned %d away", service.Name, unit.Count(service.Workers, "worker"), unit.Count(service.Room, "place"), sum.Refused)
 	}
 	x.add(finding{weightFull, depth, at, service.Name, text + "; " + why})
+	x.faultsBelow(s, &sum, depth)
+}
+
+// faultsBelow tells the faults at what a full service calls, whose calls are good and
+// not slow enough to be told by themselves, but keep its workers.
+func (x *explainer) faultsBelow(s int, own *sum, depth int) {
+	service := &x.Services[s]
+	for c := range service.Calls {
+		calls := &service.Calls[c]
+		if waited := calls.sum(x.from, x.to).Time; calls.To < 0 || x.seen[calls.To] || waited < time.Duration(keeps*float64(own.Time)) {
+			continue
+		}
+		x.faults(calls.Name, service.Name, depth+1)
+		x.faults(calls.Name, "", depth+1)
+	}
 }
 
 // because says why the workers of a service are busy: they wait for a call, or have

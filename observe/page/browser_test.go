@@ -218,7 +218,7 @@ frame.onload = async () => {
     // Nothing may leave the window, but what stands in a part that scrolls.
     found.outside[width] = [...d.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .drawing, pre, .skip, .hidden, input') && e.getBoundingClientRect().right > width + 1).map(e => e.tagName + '.' + e.getAttribute('class')).slice(0, 5);
   }
-  found.unnamed = [...d.querySelectorAll('svg[tabindex], g[tabindex], button, select, input')].filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).length;
+  found.unnamed = [...d.querySelectorAll('svg[tabindex], rect[tabindex], button, select, input')].filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).length;
   found.resources = w.performance.getEntriesByType('resource').map(e => e.name);
   const pre = document.createElement('pre');
   pre.id = 'found';

@@ -18,6 +18,36 @@ type drawing struct {
 	Nodes      []nodeDrawing `json:"nodes"`
 	Boxes      []boxDrawing  `json:"boxes"`
 	Edges      []edgeDrawing `json:"edges"`
+	// Narrow has the places of the same boxes and edges where the window is narrow.
+	Narrow places `json:"narrow"`
+}
+
+// places are those of a drawing that leads downwards: the left upper corner of each
+// box, and the points of each edge, all of them as x and y in turns.
+type places struct {
+	Width      num     `json:"width"`
+	Height     num     `json:"height"`
+	NodeHeight num     `json:"nodeHeight"`
+	Boxes      []num   `json:"boxes"`
+	Edges      [][]num `json:"edges"`
+}
+
+func narrow(g layout.Graph) places {
+	l := layout.Narrow(g)
+	p := places{Width: num(l.Width), Height: num(l.Height), NodeHeight: num(l.NodeHeight), Boxes: turns(l.Nodes), Edges: [][]num{}}
+	for _, path := range l.Paths {
+		p.Edges = append(p.Edges, turns(path))
+	}
+	return p
+}
+
+// turns are x and y of points in turns.
+func turns(points []layout.Point) []num {
+	out := make([]num, 0, 2*len(points))
+	for _, at := range points {
+		out = append(out, num(at.X), num(at.Y))
+	}
+	return out
 }
 
 type nodeDrawing struct {
@@ -55,16 +85,13 @@ func newDrawing(run *Run, interest map[string]float64) drawing {
 	l := layout.New(folded)
 	d := drawing{
 		Width: num(l.Width), Height: num(l.Height), NodeWidth: layout.NodeWidth, NodeHeight: num(l.NodeHeight),
-		Nodes: b.nodes, Boxes: []boxDrawing{}, Edges: []edgeDrawing{},
+		Nodes: b.nodes, Boxes: []boxDrawing{}, Edges: []edgeDrawing{}, Narrow: narrow(folded),
 	}
 	for i, at := range l.Nodes {
 		d.Boxes = append(d.Boxes, boxDrawing{boxes[i].Name, boxes[i].Why, boxes[i].Members, num(at.X), num(at.Y)})
 	}
 	for i, e := range folded.Edges {
-		edge := edgeDrawing{From: e[0], To: e[1], Points: []num{}}
-		for _, at := range l.Paths[i] {
-			edge.Points = append(edge.Points, num(at.X), num(at.Y))
-		}
+		edge := edgeDrawing{From: e[0], To: e[1], Points: turns(l.Paths[i])}
 		for _, call := range stands[i] {
 			edge.Calls = append(edge.Calls, b.edges[call])
 		}

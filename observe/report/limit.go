@@ -76,7 +76,7 @@ func (p *limitPrinter) rate(load float64) string {
 }
 
 func (p *limitPrinter) answer() {
-	p.line("holds     %s", p.end(p.Holds, good, "not shown at any load: %s is the lowest that was tried", p.Least))
+	p.line("holds     %s", p.end(p.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(p.Breaks, p.Least)))
 	p.line("breaks    %s", p.end(p.Breaks, bad, "not shown at any load: %s is the highest that may be tried (--max)", p.Most))
 	if p.Holds != nil && p.Breaks == nil && !p.Incomplete {
 		p.line("          so the limit was not found")
@@ -100,6 +100,15 @@ func (p *limitPrinter) end(load *float64, t tone, missing string, bound float64)
 		return fmt.Sprintf(missing, p.rate(bound))
 	}
 	return p.style.paint(t, p.rate(*load))
+}
+
+// lowest is the lowest load that was tried where none holds: loads are tried with fewer
+// digits than the bound may have.
+func lowest(breaks *float64, least float64) float64 {
+	if breaks != nil {
+		return *breaks
+	}
+	return least
 }
 
 // few warns of quantiles of so few requests that they are about the slowest one.
@@ -192,7 +201,7 @@ func (p *limitPrinter) trigger() {
 		names = append(names, name)
 	}
 	p.line("\n%s, with %s to recover", p.style.paint(bold, "After "+strings.Join(names, ", ")), seconds(t.Recovery))
-	p.line("comes back  %s", p.end(t.Holds, good, "not shown at any load: %s is the lowest that was tried", t.Least))
+	p.line("comes back  %s", p.end(t.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(t.Breaks, t.Least)))
 	none := "not shown at any load: %s is the highest that was tried"
 	if t.Holds != nil && *t.Holds == t.Most {
 		none = "not at any load that it bears, up to %s"

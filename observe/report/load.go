@@ -133,12 +133,27 @@ func loadFailures(r *result.LoadReport, style Style) []string {
 		}
 		g.add(cell{f.Reason.Text(), bad}, cell{text: count(f.Count)})
 	}
-	lines := g.lines(style)
-	for i := range lines {
-		lines[i] += "  " + exampleText(&r.Failures[i])
+	var lines []string
+	for i, line := range g.lines(style) {
+		lines = append(lines, beside(line+"  ", exampleText(&r.Failures[i]), style)...)
 	}
 	if further > 0 {
 		lines = append(lines, fmt.Sprintf("%s failed in further ways; the JSON of the report names up to %d", count(further), result.MaxFailures))
+	}
+	return lines
+}
+
+// beside sets a text to the right of a beginning, in as many lines as it needs.
+func beside(beginning, text string, style Style) (lines []string) {
+	room := columns(beginning)
+	for i, part := range wrap(text, max(style.width()-room, 30)) {
+		if i > 0 {
+			beginning = strings.Repeat(" ", room)
+		}
+		lines = append(lines, beginning+part)
+	}
+	if lines == nil {
+		return []string{beginning}
 	}
 	return lines
 }

@@ -35,7 +35,7 @@ unit of CPU, a sync of the disk, the start of a process, and by how much sleeps 
 time (--on virtual, limit, sweep, search) read the file that is written, and say so; without one, they
 have the costs of a small virtual machine.
 
-It takes about 12 seconds, and 20 at most. Services are started on this machine, and put under a load on
+It takes about 16 seconds, and 25 at most. Services are started on this machine, and put under a load on
 the loopback network that keeps the processors busy for about 30 % of the time, since those of an idle
 machine are slow to wake up. What else runs meanwhile disturbs it.
 
@@ -116,10 +116,14 @@ func Table(w io.Writer, c *calibration.Calibration) error {
 		{"packet, on its way", seconds(costs.Packet)},
 		{"answer, until the load goes on", seconds(costs.RequestWait)},
 		{"answer, until a service goes on", seconds(costs.CallWait)},
+		{"idle processor, until it is awake", seconds(costs.IdleWait)},
 		{"unit of CPU", seconds(costs.CPUUnit)},
 		{"sync of the disk", seconds(costs.DiskSync)},
 		{"disk", strconv.FormatFloat(costs.DiskRate/1e6, 'f', 0, 64) + " MB/s"},
 		{"start of a process", seconds(costs.Start)},
+	}
+	if s := costs.Sleeps; s != nil {
+		rows = append(rows, []string{"sleep, ends after whole", seconds(s.Tick)}, []string{"sleep, woken up late by", seconds(calibration.QuantileOf(s.Wake, 0.5)) + " (p50)"})
 	}
 	for _, text := range late {
 		rows = append(rows, []string{"sleep, late by", text})

@@ -24,11 +24,32 @@ func requests(c *calibration.Costs, leaf, front, sleeper []float64, processor fl
 	c.Packet = nanoseconds((shorter - c.Processor) / 2)
 	c.RequestWait = nanoseconds(max(plain-c.Processor-2*c.Packet, 0))
 	c.CallWait = nanoseconds(max(hop-c.Processor-2*c.Packet, 0))
-	c.Lateness = nil
+	c.Lateness = lateness(sleeper, asleep.Seconds()+plain)
+}
+
+// lateness are the quantiles of how much longer than expected requests took.
+func lateness(took []float64, expected float64) (list []calibration.Quantile) {
 	for _, share := range calibration.Shares() {
-		late := stats.Quantile(sleeper, share) - asleep.Seconds() - plain
-		c.Lateness = append(c.Lateness, calibration.Quantile{Share: share, Seconds: nanoseconds(max(late, 0))})
+		list = append(list, calibration.Quantile{Share: share, Seconds: nanoseconds(max(stats.Quantile(took, share)-expected, 0))})
 	}
+	return list
+}
+
+// idle tells how much longer a request takes than plain, from the latencies of a leaf that
+// is asked once in a while.
+func idle(c *calibration.Costs, leaf []float64) {
+	c.IdleWait = nanoseconds(max(stats.Quantile(leaf, 0.5)-plain(c), 0))
+}
+
+// sleeps tells how sleeps end from the latencies of a leaf and of requests that sleep
+// for a tick and for a tenth of it, one after the other.
+func sleeps(c *calibration.Costs, leaf, whole, tenth []float64) {
+	c.Sleeps = nil
+	plain := stats.Quantile(leaf, 0.5)
+	if stats.Quantile(tenth, 0.5)-plain < tick.Seconds()/2 {
+		return // they end when they should
+	}
+	c.Sleeps = &calibration.Sleeps{Tick: tick.Seconds(), Wake: lateness(whole, tick.Seconds()+plain)}
 }
 
 // plain is what a request without work takes.

@@ -35,9 +35,11 @@ const (
 	requestsTime   = 5 * time.Second
 	connectionTime = 2 * time.Second
 	diskTime       = 2 * time.Second
+	sleepTime      = 2 * time.Second
+	idleTime       = 2 * time.Second
 	starts         = 5
 	// Longest bounds a calibration. One that is not done by then has failed.
-	Longest = 20 * time.Second
+	Longest = 25 * time.Second
 )
 
 // busy is how busy the processors are to be while requests are measured: the
@@ -48,6 +50,8 @@ const (
 	trialRate = 300.0
 	mostRate  = 4000.0
 	leastRate = 60.0
+	// idleRate lets the processors sleep between two requests.
+	idleRate = 50.0
 	// quiet is what a request without work takes at most, in seconds, on a machine that
 	// has nothing else to do.
 	quiet = 0.001
@@ -57,16 +61,20 @@ const (
 // sleeps and writes take.
 const (
 	asleep     = 5 * time.Millisecond
+	tick       = time.Millisecond // of the runtime of Go on Linux
 	fewBytes   = 1 << 10
 	manyBytes  = 512 << 10 // what services write between two syncs
 	leastTimes = 20
 )
 
 func measured() topology.System {
-	sleep := topology.Step{Work: &topology.Work{Sleep: dist.Fixed(asleep)}}
+	sleep := func(d time.Duration) topology.Step {
+		return topology.Step{Work: &topology.Work{Sleep: dist.Fixed(d)}}
+	}
 	write := func(bytes unit.Size) topology.Step { return topology.Step{Work: &topology.Work{IO: bytes}} }
 	return topology.System{Name: "calibration", Services: []topology.Service{
-		topology.NewService("leaf"), topology.NewService("front", topology.CallTo("leaf")), topology.NewService("sleeper", sleep),
+		topology.NewService("leaf"), topology.NewService("front", topology.CallTo("leaf")), topology.NewService("sleeper", sleep(asleep)),
+		topology.NewService("whole", sleep(tick)), topology.NewService("tenth", sleep(tick/10)),
 		topology.NewService("few", write(fewBytes)), topology.NewService("many", write(manyBytes)),
 	}}
 }
@@ -247,6 +255,16 @@ func measureLoad(ctx context.Context, say func(string), c *calibration.Costs) (b
 		return 0, err
 	}
 	requests(c, main.latencies[0], main.latencies[1], main.latencies[2], main.cpu*3/4)
+	rarely, err := b.load(ctx, load.Phase{Rate: idleRate, Duration: unit.Duration(idleTime)}, "leaf")
+	if err != nil {
+		return 0, err
+	}
+	idle(c, rarely.latencies[0])
+	quiet, err := b.load(ctx, load.Phase{Users: 1, Duration: unit.Duration(sleepTime)}, "leaf", "whole", "tenth")
+	if err != nil {
+		return 0, err
+	}
+	sleeps(c, quiet.latencies[0], quiet.latencies[1], quiet.latencies[2])
 
 	say("connections")
 	b.fresh = true

@@ -129,8 +129,8 @@ type coloredWriter struct{ *CleanWriter }
 
 func (w coloredWriter) Write(text []byte) (int, error) { return w.write(text, true) }
 
-// Colored returns the writer for text that may have colours.
-func Colored(w io.Writer) io.Writer {
+// colored returns the writer for text that may have colours.
+func colored(w io.Writer) io.Writer {
 	if c, ok := w.(*CleanWriter); ok {
 		return coloredWriter{c}
 	}

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/term"
@@ -18,18 +20,60 @@ func IsTerminal(w io.Writer) (*os.File, bool) {
 	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// StyleOf is how text for a stream looks: as wide as its terminal, and coloured
-// where it is one, unless NO_COLOR is set.
-func StyleOf(w io.Writer) report.Style {
+// Styled returns how text for a stream looks, and the writer that keeps its colours:
+// as wide as its terminal, and coloured where it is one, unless NO_COLOR is set.
+func Styled(w io.Writer) (io.Writer, report.Style) {
 	f, ok := IsTerminal(w)
 	if !ok {
-		return report.Style{}
+		return w, report.Style{}
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil {
 		width = 0
 	}
-	return report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
+	return colored(w), report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
+}
+
+// A Line is painted again and again on a terminal, such as how far something is. On
+// other streams it is not shown.
+type Line struct {
+	raw  io.Writer // nil where no terminal is
+	size func() (width, height int)
+	last int
+}
+
+// NewLine returns the line of a stream.
+func NewLine(w io.Writer) *Line {
+	f, ok := IsTerminal(w)
+	if !ok {
+		return &Line{}
+	}
+	return &Line{raw: Raw(w), size: SizeOf(f)}
+}
+
+// Shown reports whether the line is seen.
+func (l *Line) Shown() bool { return l.raw != nil }
+
+// Show paints a text in place of the last one. What does not fit into one line of the
+// terminal is left out, because it could not be painted over.
+func (l *Line) Show(text string) {
+	if l.raw == nil {
+		return
+	}
+	letters := []rune(Clean(text))
+	if width, _ := l.size(); width > 2 && len(letters) >= width {
+		letters = append(letters[:width-2], '…')
+	}
+	fmt.Fprintf(l.raw, "\r%s%s", string(letters), strings.Repeat(" ", max(0, l.last-len(letters))))
+	l.last = len(letters)
+}
+
+// Clear takes the line away.
+func (l *Line) Clear() {
+	if l.raw != nil && l.last > 0 {
+		fmt.Fprintf(l.raw, "\r%s\r", strings.Repeat(" ", l.last))
+		l.last = 0
+	}
 }
 
 // newView shows a run on a stream: repainted on a terminal, line by line

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,18 +124,16 @@ func describe(c *dataset.Case) string {
 // A line tells how far a set is: on a terminal in one line that is painted again,
 // elsewhere each ten seconds.
 type line struct {
-	out      io.Writer
-	terminal bool
+	out  io.Writer
+	line *cli.Line
 
 	mu             sync.Mutex
 	began, painted time.Time
 	all, had, done int
-	width          int
 }
 
 func newLine(out io.Writer) *line {
-	_, terminal := cli.IsTerminal(out)
-	return &line{out: out, terminal: terminal}
+	return &line{out: out, line: cli.NewLine(out)}
 }
 
 func (l *line) begin(all, had int) {
@@ -154,7 +151,7 @@ func (l *line) ended() {
 	l.done++
 	now := time.Now()
 	pause := 10 * time.Second
-	if l.terminal {
+	if l.line.Shown() {
 		pause = 100 * time.Millisecond
 	}
 	if now.Sub(l.painted) < pause {
@@ -162,12 +159,11 @@ func (l *line) ended() {
 	}
 	l.painted = now
 	text := l.text(now)
-	if !l.terminal {
+	if !l.line.Shown() {
 		fmt.Fprintln(l.out, text)
 		return
 	}
-	fmt.Fprintf(l.out, "\r%s%s", text, strings.Repeat(" ", max(0, l.width-len(text))))
-	l.width = len(text)
+	l.line.Show(text)
 }
 
 func (l *line) text(now time.Time) string {
@@ -179,9 +175,7 @@ func (l *line) text(now time.Time) string {
 func (l *line) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.terminal && l.width > 0 {
-		fmt.Fprintf(l.out, "\r%s\r", strings.Repeat(" ", l.width))
-	}
+	l.line.Clear()
 	if l.done > 0 {
 		fmt.Fprintf(l.out, "%s made in %s\n", unit.Count(l.done, "case"), unit.Duration(time.Since(l.began).Round(10*time.Millisecond)))
 	}

@@ -131,7 +131,8 @@ func (o *limitOptions) run(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("looking for the limit of experiment %q: %w", e.Name, err)
 	}
 	return errors.Join(err, o.print(found, func() error {
-		return report.Limit(o.streams.Out, found, cli.StyleOf(o.streams.Out))
+		out, style := cli.Styled(o.streams.Out)
+		return report.Limit(out, found, style)
 	}))
 }
 

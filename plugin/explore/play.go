@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,22 +116,20 @@ func (p *player) playOne(ctx context.Context, e experiment.Experiment) (search.R
 // A line tells how far a search is: on a terminal in one line that is painted
 // again, elsewhere when it is over.
 type line struct {
-	out      io.Writer
-	terminal bool
-	began    time.Time
+	out   io.Writer
+	line  *cli.Line
+	began time.Time
 
 	mu      sync.Mutex
 	what    string
 	runs    int
 	virtual time.Duration
 	events  uint64
-	width   int
 	painted time.Time
 }
 
 func newLine(out io.Writer) *line {
-	_, terminal := cli.IsTerminal(out)
-	return &line{out: out, terminal: terminal, began: time.Now()}
+	return &line{out: out, line: cli.NewLine(out), began: time.Now()}
 }
 
 // say changes what is being tried.
@@ -159,7 +156,7 @@ func (l *line) ended() {
 }
 
 func (l *line) paint() {
-	if !l.terminal || time.Since(l.painted) < 100*time.Millisecond {
+	if !l.line.Shown() || time.Since(l.painted) < 100*time.Millisecond {
 		return
 	}
 	l.painted = time.Now()
@@ -167,17 +164,14 @@ func (l *line) paint() {
 	if l.what != "" {
 		text = l.what + "; " + text
 	}
-	fmt.Fprintf(l.out, "\r%s%s", text, strings.Repeat(" ", max(0, l.width-len(text))))
-	l.width = len(text)
+	l.line.Show(text)
 }
 
 // close ends the line.
 func (l *line) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.terminal {
-		fmt.Fprintf(l.out, "\r%s\r", strings.Repeat(" ", l.width))
-	}
+	l.line.Clear()
 	if l.runs > 0 {
 		fmt.Fprintln(l.out, l.text())
 	}

@@ -174,7 +174,8 @@ func (o *searchOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	err = errors.Join(err, o.write(found))
 	return errors.Join(err, o.print(found, func() error {
-		return report.Faults(o.streams.Out, found, cli.StyleOf(o.streams.Out))
+		out, style := cli.Styled(o.streams.Out)
+		return report.Faults(out, found, style)
 	}))
 }
 

@@ -132,7 +132,8 @@ func (o *sweepOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	sweep.Target, sweep.Costs, sweep.Command = virtual.Target, player.costs, o.command(cmd, e.Seed, args)
 	err = errors.Join(err, o.print(sweep, func() error {
-		return report.Sweep(o.streams.Out, sweep, cli.StyleOf(o.streams.Out))
+		out, style := cli.Styled(o.streams.Out)
+		return report.Sweep(out, sweep, style)
 	}))
 	return errors.Join(err, o.write(sweep))
 }

@@ -199,7 +199,8 @@ func (o *loadOptions) run(ctx context.Context, profile load.Profile, name string
 	if o.output.Machine() {
 		return errors.Join(err, o.output.Object(o.streams.Out, sent))
 	}
-	return errors.Join(err, report.Load(cli.Colored(o.streams.Out), sent, cli.StyleOf(o.streams.Out)))
+	out, style := cli.Styled(o.streams.Out)
+	return errors.Join(err, report.Load(out, sent, style))
 }
 
 // onlyCleanup keeps of an error what could not be cleaned up.

@@ -123,7 +123,7 @@ func (o *runOptions) isCalibrated() bool { return len(o.costs.Args()) > 0 }
 
 // measuredCosts are this machine's now, with those of the runtimes.
 func (o *runOptions) measuredCosts(ctx context.Context, runtimes []topology.RuntimeName) (virtual.Machine, *result.Costs, error) {
-	fmt.Fprintf(o.streams.Err, "Calibrating this machine, which takes about %d s (--calibration FILE goes without)\n", 12+10*len(runtimes))
+	fmt.Fprintf(o.streams.Err, "Calibrating this machine, which takes about %d s (--calibration FILE goes without)\n", 16+10*len(runtimes))
 	c, err := calibrate.Measure(ctx, func(string) {}, runtimes...)
 	if err != nil {
 		return virtual.Machine{}, nil, errors.Join(context.Cause(ctx), err)

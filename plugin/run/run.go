@@ -489,7 +489,8 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 	case o.output.Machine():
 		err = errors.Join(err, o.show(result))
 	default:
-		err = errors.Join(err, report.Summary(cli.Colored(o.streams.Out), result, cli.StyleOf(o.streams.Out)))
+		out, style := cli.Styled(o.streams.Out)
+		err = errors.Join(err, report.Summary(out, result, style))
 	}
 	o.tellFiles()
 	if err == nil && !result.Passed {

@@ -281,7 +281,8 @@ func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 	if o.output.Machine() {
 		err = errors.Join(err, o.show(c))
 	} else {
-		err = errors.Join(err, report.Comparison(cli.Colored(o.streams.Out), c, cli.StyleOf(o.streams.Out)))
+		out, style := cli.Styled(o.streams.Out)
+		err = errors.Join(err, report.Comparison(out, c, style))
 	}
 	o.tellFiles()
 	if err != nil || c.Passed {

@@ -105,38 +105,27 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 // A progressLine tells how far a run in virtual time is: on a terminal in one
 // line, elsewhere when it is over.
 type progressLine struct {
-	out      io.Writer
-	terminal bool
-	width    int
-	last     virtual.Progress
+	out  io.Writer
+	line *cli.Line
+	last virtual.Progress
 }
 
 func newProgressLine(out io.Writer) *progressLine {
-	_, terminal := cli.IsTerminal(out)
-	return &progressLine{out: out, terminal: terminal}
+	return &progressLine{out: out, line: cli.NewLine(out)}
 }
 
 func (p *progressLine) show(now virtual.Progress) {
 	p.last = now
-	if !p.terminal {
-		return
-	}
-	text := p.text()
-	fmt.Fprintf(p.out, "\r%s%s", text, strings.Repeat(" ", max(0, p.width-len(text))))
-	p.width = len(text)
+	p.line.Show(p.text())
 }
 
 // close ends the line.
 func (p *progressLine) close() {
-	switch {
-	case p.last.Events == 0:
-	case p.terminal:
-		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.width))
-		fallthrough
-	default:
+	p.line.Clear()
+	if p.last.Events > 0 {
 		fmt.Fprintln(p.out, p.text())
 	}
-	p.last, p.width = virtual.Progress{}, 0
+	p.last = virtual.Progress{}
 }
 
 func (p *progressLine) text() string {

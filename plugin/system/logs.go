@@ -99,7 +99,8 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	show := printLine(cli.Colored(o.streams.Out), cli.StyleOf(o.streams.Out).Color)
+	out, style := cli.Styled(o.streams.Out)
+	show := printLine(out, style.Color)
 	err = logs.Read(ctx, d.Instance, logs.Options{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
 	if o.follow && ctx.Err() != nil {
 		return nil //nolint:nilerr // Ctrl-C is how it ends

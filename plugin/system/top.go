@@ -161,7 +161,7 @@ func (o *topOptions) print(t *topTable) error {
 	if o.output.Machine() {
 		return o.output.Object(o.streams.Out, &t.top)
 	}
-	style := cli.StyleOf(o.streams.Out)
+	out, style := cli.Styled(o.streams.Out)
 	if style.Width == 0 {
 		const wide = 160 // if the output is not a terminal
 		style.Width = wide
@@ -170,7 +170,6 @@ func (o *topOptions) print(t *topTable) error {
 	if o.output.NoHeaders {
 		lines = lines[min(1, len(lines)):]
 	}
-	out := cli.Colored(o.streams.Out)
 	for _, line := range lines {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err

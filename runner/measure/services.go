@@ -75,7 +75,7 @@ func (c *serviceCell) Observe(sample *Sample) {
 	seconds := sample.Elapsed.Seconds()
 	c.seconds += seconds
 	c.counted += sample.Counted.Seconds()
-	c.up += seconds * float64(sample.Up)
+	c.up += float64(seconds * float64(sample.Up))
 	c.requests += sample.Requests
 	c.errors += sample.Errors
 	c.degraded += sample.Degraded

@@ -51,7 +51,7 @@ func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 	case control.MetricsPath:
 		s.serveMetrics(w, r)
 	case control.SetDelayPath:
-		if e, _ := s.plan.Endpoint(r.Method, path); e != nil {
+		if e, _ := s.served.Load().plan.Endpoint(r.Method, path); e != nil {
 			return false
 		}
 		s.serveAdmin(w, r)
@@ -119,6 +119,8 @@ func adminMethods(path string) string {
 		return "GET"
 	case path == control.PeersPath:
 		return "PUT"
+	case path == control.ServicePath:
+		return "GET, PUT"
 	case path == control.SetDelayPath, path == control.SpansPath:
 		return "POST"
 	case strings.HasPrefix(path, control.FaultsPath+"/"):
@@ -155,12 +157,23 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 			return nil, err
 		}
 		return nil, s.SetPeers(peers)
+	case r.URL.Path == control.ServicePath && r.Method == http.MethodGet:
+		return s.Serving(), nil
+	case r.URL.Path == control.ServicePath && r.Method == http.MethodPut:
+		var d control.Description
+		if err := controlhttp.ReadJSON(w, r, control.MaxBody, &d); err != nil {
+			return nil, err
+		}
+		if err := s.Describe(&d); err != nil {
+			return nil, err
+		}
+		return s.Serving(), nil
 	case r.URL.Path == control.SpansPath && r.Method == http.MethodPost:
 		return s.spans(w, r)
 	case r.URL.Path == control.SetDelayPath && r.Method == http.MethodPost:
 		return s.setDelay(w, r)
 	}
-	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, POST %s, POST %s", r.Method, problem.Excerpt(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.SpansPath, control.SetDelayPath)}
+	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, GET or PUT %s, POST %s, POST %s", r.Method, problem.Excerpt(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.ServicePath, control.SpansPath, control.SetDelayPath)}
 }
 
 // setDelay sets the delay of all requests, in VECROsim's format: milliseconds

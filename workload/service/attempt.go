@@ -21,7 +21,7 @@ import (
 // became of it.
 func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	s := x.service
-	series := s.callees[op.Call.Site]
+	series := x.by.callees[op.Call.Site]
 	var c exec.Call
 	a := c.Begin(b, op, s.now())
 	for a.Kind == exec.Coalesce {

@@ -22,7 +22,7 @@ import (
 // serveChain does the request if it is a chain, and reports whether it was.
 func (x *exchange) serveChain() bool {
 	s, r := x.service, x.r
-	endpoint, _ := s.plan.Endpoint(http.MethodPost, topology.DefaultPath)
+	endpoint, _ := x.by.plan.Endpoint(http.MethodPost, topology.DefaultPath)
 	if endpoint != nil && (r.ContentLength == 0 || !mayBeChain(r.Header.Get("Content-Type"))) {
 		return false
 	}
@@ -149,7 +149,7 @@ func tooLong(room int64) error {
 // keepAnswer takes the response document of a route, if there is room for it.
 func (x *exchange) keepAnswer(document []byte) error {
 	size := int64(len(document))
-	if err := x.service.replica.Memory.Reserve(size); err != nil {
+	if err := x.by.replica.Memory.Reserve(size); err != nil {
 		return fmt.Errorf("keeping its answer: %w", err)
 	}
 	x.answered += size

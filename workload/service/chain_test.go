@@ -44,7 +44,7 @@ func TestAnswersOfAChainAreBounded(t *testing.T) {
 	if !strings.Contains(answer.Errors[0], "all answers of a chain") || len(r.body) > maxAnswers+1<<10 {
 		t.Errorf("%d bytes, and %q", len(r.body), answer.Errors[0])
 	}
-	if n := front.replica.Memory.Reserved(); n != 0 {
+	if n := front.served.Load().replica.Memory.Reserved(); n != 0 {
 		t.Errorf("%d bytes are reserved afterwards", n)
 	}
 }

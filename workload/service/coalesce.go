@@ -19,11 +19,11 @@ type flights struct {
 // says that none does.
 func (x *exchange) coalesce(op *behave.Op, until time.Duration) exec.Event {
 	s := x.service
-	item := s.plan.ItemOf(x.machine.Who(), op, 0, s.stores.items)
+	item := x.by.plan.ItemOf(x.machine.Who(), op, 0, s.stores.items)
 	told := make(chan exec.Event, 1)
-	s.flights.mu.Lock()
-	leads := s.flights.list.Enter(op.Call.Site, item, told)
-	s.flights.mu.Unlock()
+	x.by.flights.mu.Lock()
+	leads := x.by.flights.list.Enter(op.Call.Site, item, told)
+	x.by.flights.mu.Unlock()
 	if leads {
 		return exec.Event{Kind: exec.Done, Now: s.now(), Gone: x.gone()}
 	}
@@ -46,11 +46,10 @@ func (x *exchange) coalesce(op *behave.Op, until time.Duration) exec.Event {
 
 // tellOthers tells those who wait for it how a call has ended.
 func (x *exchange) tellOthers(op *behave.Op, e *exec.Event) {
-	s := x.service
-	item := s.plan.ItemOf(x.machine.Who(), op, 0, s.stores.items)
-	s.flights.mu.Lock()
-	waiting := s.flights.list.End(op.Call.Site, item)
-	s.flights.mu.Unlock()
+	item := x.by.plan.ItemOf(x.machine.Who(), op, 0, x.service.stores.items)
+	x.by.flights.mu.Lock()
+	waiting := x.by.flights.list.End(op.Call.Site, item)
+	x.by.flights.mu.Unlock()
 	told := exec.Event{Class: e.Class, Status: e.Status, Body: e.Body, Degraded: e.Degraded, Err: e.Err}
 	if e.Fallback != nil {
 		told.Body = nil // each falls back by itself

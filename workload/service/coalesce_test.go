@@ -89,9 +89,10 @@ func ask(t *testing.T, s *Service, url string, n, waiting int) (statuses func() 
 		})
 	}
 	for wait := true; wait; time.Sleep(time.Millisecond) {
-		s.flights.mu.Lock()
-		wait = s.flights.list.Waiting() < waiting
-		s.flights.mu.Unlock()
+		flights := &s.served.Load().flights
+		flights.mu.Lock()
+		wait = flights.list.Waiting() < waiting
+		flights.mu.Unlock()
 	}
 	return func() map[int]int {
 		wait.Wait()

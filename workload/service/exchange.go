@@ -18,6 +18,8 @@ import (
 // request's machine decides.
 type exchange struct {
 	service *Service
+	// by is what the request is decided by, from its beginning to its end.
+	by      *served
 	machine exec.Request
 	// identity is what the machine is told; it is here to be allocated once.
 	identity exec.Identity
@@ -63,9 +65,10 @@ func (x *exchange) reset() (worker int, queued bool) {
 	x.status, x.drained, x.body, x.closing = 0, false, nil, false
 	x.trace.reset()
 	if x.answered > 0 {
-		x.service.replica.Memory.Release(x.answered)
+		x.by.replica.Memory.Release(x.answered)
 		x.answered = 0
 	}
+	x.by = nil
 	clear(x.responses)
 	x.responses, x.times, x.blocks = x.responses[:0], x.times[:0], nil
 	return worker, queued
@@ -79,7 +82,7 @@ func (x *exchange) play(arrival exec.Arrival) bool {
 	if s.admission != nil {
 		arrival.Left = timeLeftFor(x.r.Header)
 	}
-	a := m.Begin(s.replica, arrival, x.start)
+	a := m.Begin(x.by.replica, arrival, x.start)
 	if a.Kind == exec.Enter {
 		a = m.Next(x.enter(a.Until))
 	}
@@ -151,7 +154,7 @@ func (x *exchange) do(b *exec.Branch, a *exec.Action) exec.Event {
 	case exec.Hold:
 		e.Err = x.hold(a.Op.Bytes)
 	case exec.Leak:
-		e.Err = s.leak(a.Op.Bytes, a.Op.For)
+		e.Err = s.leak(x.by.replica.Memory, a.Op.Bytes, a.Op.For)
 	case exec.Hang:
 		e.Gone = x.hang(a.Op.Fault)
 	case exec.Fork:
@@ -259,14 +262,14 @@ func (x *exchange) parallel(branches []exec.Branch) {
 	}
 }
 
-// leak holds memory beside the request for d.
-func (s *Service) leak(size int64, d time.Duration) error {
+// leak holds reserved memory beside the request for d.
+func (s *Service) leak(memory *exec.Memory, size int64, d time.Duration) error {
 	if !s.enter() {
 		return outcome.ErrStopping
 	}
 	go func() {
 		defer s.leave()
-		defer s.replica.Memory.Release(size)
+		defer memory.Release(size)
 		b := work.NewBlock(&s.held, size)
 		if err := b.Take(); err != nil {
 			s.log.Warn("memory-leak", "error", err)

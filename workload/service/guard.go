@@ -50,7 +50,7 @@ func isLoopbackHost(host string) bool {
 // has (RFC 9110, section 15.5.6).
 func (x *exchange) refuseMethod() {
 	s, path := x.service, x.r.URL.Path
-	x.w.Header()["Allow"] = []string{allowed(s.plan.Methods(path), path)}
+	x.w.Header()["Allow"] = []string{allowed(x.by.plan.Methods(path), path)}
 	x.fail(http.StatusMethodNotAllowed, fmt.Sprintf("service %q does not answer %s on %q", s.Name(), x.r.Method, problem.Excerpt(path)))
 }
 

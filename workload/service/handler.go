@@ -36,11 +36,11 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	x := s.exchanges.Get().(*exchange)
-	x.w, x.r, x.id, x.start, x.faults = w, r, id, s.now(), s.faults.now.Load()
+	x.w, x.r, x.id, x.start, x.faults, x.by = w, r, id, s.now(), s.faults.now.Load(), s.served.Load()
 	if s.tracer.buffer != nil {
 		x.traceContext()
 	}
-	if s.replica.StopsAbandoned {
+	if x.by.replica.StopsAbandoned {
 		x.left = r.Context().Done()
 	}
 	s.inFlight.Add(1)
@@ -93,7 +93,7 @@ func (x *exchange) serve() {
 		x.refuseMethod()
 		return
 	}
-	e, known := s.plan.Endpoint(r.Method, r.URL.Path)
+	e, known := x.by.plan.Endpoint(r.Method, r.URL.Path)
 	switch {
 	case e != nil:
 		x.serveEndpoint(e)
@@ -107,7 +107,7 @@ func (x *exchange) serve() {
 }
 
 func (x *exchange) serveEndpoint(e *behave.Endpoint) {
-	reply := x.service.replies[e]
+	reply := x.by.replies[e]
 	x.metrics = reply.metrics
 	if x.r.ContentLength != 0 && !x.drained {
 		if !x.readBody(len(e.Fields) > 0) {
@@ -130,7 +130,7 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 // connWorker is the worker of the request's connection, if it matters which.
 func (x *exchange) connWorker() int {
 	worker := 0
-	if s := x.service; s.replica.PerWorker && s.admission == nil {
+	if x.by.replica.PerWorker && x.service.admission == nil {
 		if conn := workers.ConnOf(x.r.Context()); conn != nil {
 			worker = conn.Worker()
 		}

@@ -79,7 +79,7 @@ func (v *serving) end(t *testing.T) time.Duration {
 	if n := v.working.Load(); n != 0 {
 		t.Errorf("%d pieces of work were left", n)
 	}
-	if n := v.held.Load() + v.replica.Memory.Reserved(); n != 0 {
+	if n := v.held.Load() + v.served.Load().replica.Memory.Reserved(); n != 0 {
 		t.Errorf("%d bytes were left", n)
 	}
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(v.url, "http://")); err == nil {

@@ -54,7 +54,7 @@ func newTurn(b *testing.B, p policy.Call) func(b *testing.B) float64 {
 	b.Cleanup(s.Close)
 	s.client = goodSender{}
 	x := &exchange{service: s, w: httptest.NewRecorder(), r: httptest.NewRequest("GET", "/", nil)}
-	a := x.machine.Begin(s.replica, exec.Arrival{Endpoint: s.plan.Endpoints[0]}, s.now())
+	a := x.machine.Begin(s.served.Load().replica, exec.Arrival{Endpoint: s.served.Load().plan.Endpoints[0]}, s.now())
 	if a.Kind != exec.Identify {
 		b.Fatal(a)
 	}

@@ -39,6 +39,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
 	"github.com/microsim-dev/kubectl-microsim/model/chain"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
@@ -104,22 +105,19 @@ const DefaultGrace = 5 * time.Second
 // A Service is one replica of a mock service. Its methods may be called from
 // many goroutines.
 type Service struct {
-	cfg     Config
-	limits  chain.Limits
-	log     *slog.Logger
-	plan    *behave.Service
-	replies map[*behave.Endpoint]*reply
-	metrics *metrics.Metrics
-	faults  faultBoard
-	tracer  tracer
-	peers   atomic.Pointer[peer.Book]
-	client  sender
-	stores  *stores
-	flights flights
-	// replica is what the machines of requests share.
-	replica *exec.Replica
-	// callees are the series of the calls of the service's file, by their site.
-	callees []*metrics.Callee
+	cfg    Config
+	limits chain.Limits
+	log    *slog.Logger
+	// served is what requests that begin are decided by; describing is held while it
+	// changes.
+	served     atomic.Pointer[served]
+	describing sync.Mutex
+	metrics    *metrics.Metrics
+	faults     faultBoard
+	tracer     tracer
+	peers      atomic.Pointer[peer.Book]
+	client     sender
+	stores     *stores
 	// admission lets requests wait inside; nil where they wait in the accept
 	// queue.
 	admission *workers.Admission
@@ -162,29 +160,29 @@ func New(cfg Config) (*Service, error) {
 	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
 	s := &Service{
 		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With("system", cfg.System, "service", cfg.Service.Name, "replica", cfg.Replica),
-		plan: behave.New(cfg.Seed, &cfg.Service), stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
-	s.began, s.replica = time.Now(), exec.NewReplica(s.plan, &s.cfg.Service, int64(s.limits.Leak))
+	s.began = time.Now()
+	plan := behave.New(cfg.Seed, &s.cfg.Service)
+	first := &served{service: s.cfg.Service, plan: plan, replica: exec.NewReplica(plan, &s.cfg.Service, int64(s.limits.Leak))}
+	var err error
+	description := control.Description{Service: s.cfg.Service, Stores: cfg.Stores}
+	if first.fingerprint, err = description.Fingerprint(); err != nil {
+		return nil, err
+	}
 	s.tracer = newTracer(&s.cfg, s.began)
 	s.units = sync.OnceValue(work.NewUnits)
 	s.exchanges.New = func() any { return &exchange{service: s} }
 	s.metrics = metrics.New(s.measured())
-	s.replies = map[*behave.Endpoint]*reply{}
-	for _, e := range s.plan.Endpoints {
-		s.replies[e] = newReply(e, s.metrics)
-	}
 	s.client = peer.NewClient(cfg.Transport, &s.traffic)
-	if err := s.openStores(); err != nil {
+	s.stores = newStores()
+	if err := s.openStores(plan, cfg.Stores); err != nil {
+		s.stores.close()
 		return nil, err
 	}
-	for _, call := range s.plan.Sites {
-		s.callees = append(s.callees, s.metrics.Callee(call.To))
-		if call.Policy.Fallback != nil {
-			s.metrics.StartFallbacks(call.To)
-		}
-	}
-	if s.replica.Workers.Inside {
-		s.admission = workers.NewAdmission(s.replica.Workers)
+	s.serve(first)
+	if rules := first.replica.Workers; rules.Inside {
+		s.admission = workers.NewAdmission(rules)
 	}
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
@@ -203,8 +201,8 @@ func (s *Service) measured() metrics.Source {
 			}
 			return 0
 		},
-		Breakers: s.replica.BreakerCallees(),
-		Breaker:  func(callee string) policy.BreakerState { return s.replica.Breaker(callee, s.now()) },
+		Breakers: func() []string { return s.served.Load().replica.BreakerCallees() },
+		Breaker:  func(callee string) policy.BreakerState { return s.served.Load().replica.Breaker(callee, s.now()) },
 	}
 }
 
@@ -253,7 +251,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	defer held.Free()
 
-	rules := s.replica.Workers
+	rules := s.served.Load().replica.Workers
 	limited, err := workers.NewListener(ln, rules.AtAccept(), rules.Backlog, &s.traffic)
 	if err != nil {
 		s.Close()

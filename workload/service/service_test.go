@@ -82,7 +82,7 @@ func startOn(t testing.TB, cfg Config, ln net.Listener) (*Service, string) {
 		if n := s.working.Load(); n != 0 {
 			t.Errorf("%d pieces of work were left", n)
 		}
-		if n := s.held.Load() + s.replica.Memory.Reserved(); n != 0 {
+		if n := s.held.Load() + s.served.Load().replica.Memory.Reserved(); n != 0 {
 			t.Errorf("%d bytes were left", n)
 		}
 	})

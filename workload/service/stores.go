@@ -3,7 +3,10 @@ package service
 import (
 	"context"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/behave"
@@ -16,9 +19,10 @@ import (
 
 // stores are the data stores of the system, as far as the service knows them.
 type stores struct {
-	names []string
-	// called are those that the service calls, by name.
-	called map[string]*calledStore
+	known atomic.Pointer[[]topology.Service]
+	// called are those that the service calls or has called, by name. The map is never
+	// changed: another takes its place.
+	called atomic.Pointer[map[string]*calledStore]
 	// ctx ends what is under way.
 	ctx context.Context
 	end context.CancelFunc
@@ -27,44 +31,69 @@ type stores struct {
 // A calledStore is one that the service calls.
 type calledStore struct {
 	driver store.Driver
+	// of is the store that the driver was made for.
+	of     topology.Service
 	items  int
 	series map[topology.Operation]*metrics.Operation
 }
 
-// openStores makes a driver for each store that the service calls.
-func (s *Service) openStores() error {
-	s.stores = &stores{called: map[string]*calledStore{}}
-	s.stores.ctx, s.stores.end = context.WithCancel(context.Background())
-	for i := range s.cfg.Stores {
-		s.stores.names = append(s.stores.names, s.cfg.Stores[i].Name)
-	}
-	for _, call := range s.plan.Sites {
-		if !call.ToStore() || s.stores.called[call.To] != nil {
+func newStores() *stores {
+	s := &stores{}
+	s.known.Store(new([]topology.Service))
+	s.called.Store(&map[string]*calledStore{})
+	s.ctx, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+// openStores makes a driver for each store that the calls of a plan are to and that has
+// none yet. On an error those that were made stay, for the next plan or for close.
+func (s *Service) openStores(plan *behave.Service, all []topology.Service) error {
+	for _, call := range plan.Sites {
+		if !call.ToStore() || (*s.stores.called.Load())[call.To] != nil {
 			continue
 		}
-		at := slices.Index(s.stores.names, call.To)
+		at := slices.IndexFunc(all, func(t topology.Service) bool { return t.Name == call.To })
 		if at < 0 || s.cfg.NewDriver == nil {
-			s.stores.close()
 			return fmt.Errorf("service %q calls the data store %q, and this program has no driver for it; start the system with kubectl microsim up --on local --isolation inprocess", s.Name(), call.To)
 		}
-		t := &s.cfg.Stores[at]
+		t := &all[at]
 		driver, err := s.cfg.NewDriver(s.Name(), t)
 		if err != nil {
-			s.stores.close()
 			return fmt.Errorf("service %q: %w", s.Name(), err)
 		}
-		called := &calledStore{driver: driver, items: t.StoreSettings().Items}
+		called := &calledStore{driver: driver, of: *t, items: t.StoreSettings().Items}
 		called.series = s.metrics.Store(call.To, t.Kind, driver.Usage)
-		s.stores.called[call.To] = called
+		next := maps.Clone(*s.stores.called.Load())
+		next[call.To] = called
+		s.stores.called.Store(&next)
 	}
+	s.stores.known.Store(&all)
 	return nil
 }
 
-func (s *stores) has(name string) bool { return slices.Contains(s.names, name) }
+// changed names a store that the service has called and that is another one in a list;
+// "" means none. A driver keeps the settings that it was made with.
+func (s *stores) changed(all []topology.Service) string {
+	called := *s.called.Load()
+	for i := range all {
+		t := all[i]
+		if was := called[t.Name]; was != nil {
+			if t.Replicas = was.of.Replicas; !reflect.DeepEqual(t, was.of) {
+				return t.Name
+			}
+		}
+	}
+	return ""
+}
+
+// has reports whether a name is that of a data store.
+func (s *stores) has(name string) bool {
+	return slices.ContainsFunc(*s.known.Load(), func(t topology.Service) bool { return t.Name == name })
+}
 
 // keepOnly closes connections to addresses that are none of the peers'.
 func (s *stores) keepOnly(book *peer.Book) {
-	for name, called := range s.called {
+	for name, called := range *s.called.Load() {
 		var addresses []string
 		for _, r := range book.Replicas(name) {
 			addresses = append(addresses, r.Addr())
@@ -75,13 +104,13 @@ func (s *stores) keepOnly(book *peer.Book) {
 
 func (s *stores) close() {
 	s.end()
-	for _, called := range s.called {
+	for _, called := range *s.called.Load() {
 		_ = called.driver.Close() // nothing is under way any more
 	}
 }
 
 // items is how many items a store has.
-func (s *stores) items(name string) int { return s.called[name].items }
+func (s *stores) items(name string) int { return (*s.called.Load())[name].items }
 
 // operate does the operations of an attempt one after another, up to the first that
 // fails. missed says that a read found no item.
@@ -97,9 +126,9 @@ func (x *exchange) operate(sent *sending) (missed bool, err error) {
 		defer context.AfterFunc(sent.cancel, cancel)()
 	}
 	call := sent.toStore.Call
-	called := s.stores.called[call.To]
+	called := (*s.stores.called.Load())[call.To]
 	for n, op := range call.Operations {
-		q := s.query(x.machine.Who(), sent.toStore, n, op)
+		q := x.query(sent.toStore, n, op)
 		start := time.Now()
 		found, err := called.driver.Do(ctx, sent.address, &q)
 		if err != nil && s.stores.ctx.Err() != nil {
@@ -115,8 +144,8 @@ func (x *exchange) operate(sent *sending) (missed bool, err error) {
 }
 
 // query is the n-th operation of a call.
-func (s *Service) query(who behave.Request, op *behave.Op, n int, kind topology.Operation) store.Query {
-	item := s.plan.ItemOf(who, op, n, s.stores.items)
+func (x *exchange) query(op *behave.Op, n int, kind topology.Operation) store.Query {
+	item := x.by.plan.ItemOf(x.machine.Who(), op, n, x.service.stores.items)
 	q := store.Query{Operation: kind, Item: store.ItemName(item)}
 	if kind == topology.OpRange {
 		for i := range topology.RangeItems {

@@ -82,7 +82,7 @@ const words = text => String(text).replaceAll('_', ' ');
 const ratio = (part, whole) => (whole > 0 ? part / whole : null);
 
 function table(head, rows, attributes) {
-  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': attributes && attributes.label },
+  return h('div', { class: 'scroll' + (attributes && attributes.cards ? ' cards' : ''), tabindex: '0', role: 'region', 'aria-label': attributes && attributes.label },
     h('table', {}, h('thead', {}, h('tr', {}, head.map(c => (c instanceof Node ? c : h('th', { scope: 'col', class: c.left ? 'left' : null }, c.text ?? c))))),
       h('tbody', {}, rows)));
 }

@@ -57,6 +57,8 @@ const most = 300;
 // verdictOf is what the checks of one run say.
 function verdictOf(r) { const failed = r.checks.filter(c => !c.pass).length; return r.incomplete ? ' (◐ incomplete)' : !r.checks.length ? '' : failed ? ` (✕ ${failed} of ${r.checks.length} checks failed)` : ' (✓ passed)'; }
 
+const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
+
 class Page {
   constructor(data, state) { this.data = data; this.state = state; this.parts = {}; }
 
@@ -68,11 +70,12 @@ class Page {
   get services() { return this.run.drawing.nodes.filter(n => n.name).map(n => n.name); }
 
   build() {
-    const names = ['head', 'ranked', 'bar', 'figures', 'explained', 'predicted', 'compare', 'processes', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'judged', 'events', 'alerts', 'inputs', 'foot'];
+    const names = ['head', 'ranked', 'told', 'bar', 'figures', 'judged', 'explained', 'predicted', 'compare', 'processes', 'system', 'clients', 'windows', 'service', 'table', 'latency', 'events', 'alerts', 'repeat', 'inputs', 'foot'];
     for (const name of names) this.parts[name] = h(name === 'bar' ? 'nav' : name === 'foot' ? 'footer' : 'div', { 'data-part': name, class: name === 'bar' ? 'bar' : null, 'aria-label': name === 'bar' ? 'What is shown' : null });
     document.getElementById('page').append(h('a', { class: 'skip', href: '#charts' }, 'Skip to the curves'), ...Object.values(this.parts));
     this.theme(this.state.theme);
     addEventListener('keydown', e => this.key(e));
+    narrow.addEventListener('change', () => this.show(['system']));
     this.show(names);
   }
 
@@ -145,21 +148,28 @@ class Page {
 
   head() {
     const r = this.run, { runs, story } = this.data, checked = runs.some(v => v.checks.length);
-    const fact = (name, value) => (value ? h('div', {}, h('dt', {}, name), h('dd', {}, value)) : null);
+    return [h('header', { class: 'top' },
+      h('div', { class: 'title' }, h('h1', {}, story.heading || this.data.title || r.name), verdictMark(story.verdict)),
+      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
+      broken(r),
+      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed)))];
+  }
+
+  // repeat is what somebody needs who runs it again.
+  repeat() {
+    const r = this.run;
     const command = h('code', {}, r.command), copy = h('button', { type: 'button', onclick: () => {
       getSelection().selectAllChildren(command); // to be copied by hand where the browser does not let us
       navigator.clipboard?.writeText(r.command).then(() => { copy.textContent = 'Copied'; }, () => { copy.textContent = 'Selected'; });
     } }, 'Copy');
-    return [h('header', { class: 'top' },
-      h('div', { class: 'title' }, h('h1', {}, story.heading || this.data.title || r.name), verdictMark(story.verdict)),
-      r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
-      lesson(story),
-      h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed),
-        Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', [r.environment.os === 'virtual' ? 'simulated' : `${r.environment.os}/${r.environment.arch}`, `${r.environment.cpus} CPUs`, r.environment.go].filter(Boolean).join(', '))),
-      r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null)];
+    return h('section', { class: 'sheet' }, h('h2', {}, 'How it was run'),
+      r.command ? h('div', { class: 'command' }, h('span', { class: 'soft' }, 'Repeat it with'), command, copy) : null,
+      h('dl', { class: 'facts' }, Object.entries(r.versions || {}).map(([name, v]) => fact(name, v)), fact('machine', [r.environment.os === 'virtual' ? 'simulated' : `${r.environment.os}/${r.environment.arch}`, `${r.environment.cpus} CPUs`, r.environment.go].filter(Boolean).join(', '))));
   }
 
   ranked() { return outcome(this.data.story); }
+
+  told() { return lesson(this.data.story); }
 
   windows() { return windowTable(this.run); }
 
@@ -319,8 +329,8 @@ class Page {
 
   judged() {
     const { run } = this;
-    const checks = run.checks.map(c => h('tr', {}, h('td', { class: 'left ' + (c.pass ? 'pass' : 'fail') }, h('b', {}, c.pass ? '✓ PASS' : '✕ FAIL')), h('td', { class: 'left mono' }, c.check), h('td', { class: 'left' }, c.subject + (c.phase ? ', ' + c.phase : '')), h('td', { class: 'left wrap' }, c.why)));
-    return h('section', { class: 'sheet' }, h('h2', {}, 'Checks'), checks.length ? table([{ text: 'result', left: true }, { text: 'check', left: true }, { text: 'of', left: true }, { text: 'found', left: true }], checks, { label: 'Checks' }) : h('p', { class: 'empty' }, 'The experiment has no checks.'));
+    const failed = c => (c.pass ? 1 : 0), checks = run.checks.slice().sort((a, b) => failed(a) - failed(b)).map(c => h('tr', {}, h('td', { class: 'left ' + (c.pass ? 'pass' : 'fail') }, h('b', {}, c.pass ? '✓ PASS' : '✕ FAIL')), h('td', { class: 'left mono' }, c.check), h('td', { class: 'left' }, c.subject + (c.phase ? ', ' + c.phase : '')), h('td', { class: 'left wrap' }, c.why)));
+    return h('section', { class: 'sheet' }, h('h2', {}, 'Checks'), checks.length ? table([{ text: 'result', left: true }, { text: 'check', left: true }, { text: 'of', left: true }, { text: 'found', left: true }], checks, { label: 'Checks', cards: true }) : h('p', { class: 'empty' }, 'The experiment has no checks.'));
   }
 
   predicted() {
@@ -332,11 +342,13 @@ class Page {
   }
 
   explained() {
-    const x = this.run.explanation;
+    const x = this.run.explanation, soon = 8;
     if (!x) return null;
-    return h('section', { class: 'sheet' }, h('h2', {}, 'Why'), x.trouble
-      ? table([{ text: 'at', left: true }, { text: 'what the record shows', left: true }], x.lines.map((l, i) => h('tr', {}, h('td', { class: 'left soft' }, i && moment(x.lines[i - 1].at) === moment(l.at) ? '' : moment(l.at)), h('td', { class: 'left wrap' }, l.text))), { label: 'Why' })
-      : h('p', {}, x.lines.map(l => l.text).join(' ')));
+    const row = (l, i, all) => h('tr', {}, h('td', { class: 'left soft' }, i && moment(all[i - 1].at) === moment(l.at) ? '' : moment(l.at)), h('td', { class: 'left wrap' }, l.text));
+    const lines = (list, label) => table([{ text: 'at', left: true }, { text: 'what the record shows', left: true }], list.map(row), { label });
+    const rest = x.lines.slice(soon + 2 >= x.lines.length ? x.lines.length : soon);
+    return h('section', { class: 'sheet' }, h('h2', {}, 'Why'), x.trouble ? lines(x.lines.slice(0, x.lines.length - rest.length), 'Why') : h('p', {}, x.lines.map(l => l.text).join(' ')),
+      x.trouble && rest.length ? h('details', { class: 'more' }, h('summary', {}, `What followed: ${rest.length} more lines`), lines(rest, 'What followed')) : null);
   }
 
   events() {

@@ -10,6 +10,17 @@ function paragraphs(text) {
   return text.trim().split(/\n\s*\n/).filter(Boolean).map(p => (/^\s/.test(p) || /\n\s/.test(p) ? h('pre', { class: 'plain' }, p) : h('p', {}, p.replace(/\n/g, ' '))));
 }
 
+// broken is what failed and what was broken: the checks of the run that is shown, and
+// the faults that acted, each with its time.
+function broken(run) {
+  const most = 4, failed = run.checks.filter(c => !c.pass), acted = windowsOf(run.faults);
+  const some = (list, show) => [...list.slice(0, most).map(show), list.length > most ? h('li', {}, h('span', { class: 'sign' }, '…'), h('span', { class: 'soft' }, `${list.length - most} more below`)) : null];
+  const when = w => (w.to > w.from ? `${moment(w.from)} to ${moment(w.to)}` : 'at ' + moment(w.from));
+  return failed.length + acted.length ? h('ul', { class: 'broken', 'aria-label': 'What failed, and what was broken' },
+    some(failed, c => h('li', { class: 'fail' }, h('span', { class: 'sign' }, '✕'), h('b', { class: 'mono' }, c.check), h('span', { class: 'soft' }, c.subject + (c.phase ? ', ' + c.phase : '')), h('span', {}, c.why))),
+    some(acted, w => h('li', { class: 'acted' }, h('span', { class: 'sign' }, '⚡'), h('b', {}, w.label), h('span', { class: 'soft' }, when(w))))) : null;
+}
+
 // lesson is the text of the experiment and of its variants.
 function lesson(story) {
   const told = story.variants.filter(v => v.doc);

@@ -44,7 +44,7 @@ export interface Comparison {
 export interface State { version: string; view: boolean; on: string; source: Source; examples: Example[]; home?: string; run?: RunView }
 export interface Vocabulary { type: string; layer: string; doc: string; needs: string[]; may: string[]; defaults: Record<string, string | number> }
 export interface Placed {
-  width: number; height: number; nodeWidth: number; nodeHeight: number; nodes: number[]; paths: number[][];
+  width: number; height: number; nodeWidth: number; nodeHeight: number; /** Calls lead downwards. */ down?: boolean; nodes: number[]; paths: number[][];
   boxes: { id: string; name: string; why?: string; members: number[]; inside?: { id: string; name: string }[] }[]; edges: { from: number; to: number; stands: number[] }[];
 }
 

@@ -46,7 +46,7 @@ export function Canvas() {
       effect(() => {
         const graph = s.visible.value;
         if (!graph) return;
-        const body = layoutOf(graph, s.together.value, s.opened.value, s.hot.value), key = JSON.stringify(body);
+        const body = layoutOf(graph, s.together.value, s.opened.value, s.hot.value, s.narrow.value), key = JSON.stringify(body);
         const draw = (placed: api.Placed): void => { last = placed; s.drawn.value = drawnOf(s.visible.peek()!, placed); g.show(s.drawn.peek(), placed); };
         // Where all boxes stay, only what they say may be new.
         if (key === asked) { if (last) draw(last); return; }
@@ -135,7 +135,7 @@ export function Canvas() {
         : <button type="button" onClick={() => { s.grouping.value = 'groups'; }}>Group</button>}</> : null}
       <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
     </div>
-    {s.frames.value ? <p class="legend"><span>in a box: share of errors · p99</span>{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p> : null}
+    {s.frames.value ? <p class="legend"><span>in a box: share of errors · p99</span>{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}, <b class="bad">✕</b> fails</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p> : null}
     {s.editable.value && !s.run.value && apart ? <p class="first" role="note">{services === 1 ? 'This is a system of one service. + Service adds another. ' : ''}Drag the dot at the right edge of a service to another service, and it calls that; drag it to an empty place for a new one. A click on a service or a call shows its fields. Then press Play.</p> : null}
     {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
     {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}

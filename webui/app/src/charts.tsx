@@ -2,6 +2,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import type { RunView } from './api';
+import { shortened } from './graph';
 import * as s from './state';
 import { clock, percent, rate, seconds } from './text';
 
@@ -16,7 +17,7 @@ function chartsOf(chosen: s.Selected): Chart[] {
     return [
       { id: 'rate', title: 'Calls per second', value: rate, lines: [{ label: 'calls', colour: blue, of: at(E.rate) }, { label: 'sent, with retries', colour: purple, of: at(E.sent), dash: [5, 4] }] },
       { id: 'errors', title: 'Share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(E.errors) }] },
-      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(E.p50) }, { label: 'p99', colour: orange, of: at(E.p99) }] },
+      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(E.p50), dash: [7, 4] }, { label: 'p99', colour: orange, of: at(E.p99) }] },
     ];
   }
   if (chosen?.kind === 'service' && chosen.name !== '') {
@@ -24,15 +25,15 @@ function chartsOf(chosen: s.Selected): Chart[] {
     return [
       { id: 'rate', title: 'Requests per second', value: rate, lines: [{ label: 'requests', colour: blue, of: at(S.rate) }] },
       { id: 'errors', title: 'Share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(S.errors) }] },
-      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(S.p50) }, { label: 'p99', colour: orange, of: at(S.p99) }] },
-      { id: 'queue', title: 'Requests inside', value: v => v.toFixed(0), lines: [{ label: 'in flight', colour: blue, of: at(S.inflight) }, { label: 'waiting', colour: red, of: at(S.queue) }] },
+      { id: 'latency', title: 'Latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(S.p50), dash: [7, 4] }, { label: 'p99', colour: orange, of: at(S.p99) }] },
+      { id: 'queue', title: 'Requests inside', value: v => v.toFixed(0), lines: [{ label: 'in flight', colour: blue, of: at(S.inflight) }, { label: 'waiting', colour: red, of: at(S.queue), dash: [3, 3] }] },
     ];
   }
   const at = (field: number) => (f: Frames, i: number) => f.client(i, field);
   return [
-    { id: 'rate', title: 'Clients: requests per second', value: rate, lines: [{ label: 'ended', colour: blue, of: at(C.rate) }, { label: 'ended well', colour: green, of: at(C.goodput) }] },
+    { id: 'rate', title: 'Clients: requests per second', value: rate, lines: [{ label: 'ended', colour: blue, of: at(C.rate) }, { label: 'ended well', colour: green, of: at(C.goodput), dash: [7, 4] }] },
     { id: 'errors', title: 'Clients: share of errors', value: percent, lines: [{ label: 'errors', colour: red, of: at(C.errors) }] },
-    { id: 'latency', title: 'Clients: latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(C.p50) }, { label: 'p99', colour: orange, of: at(C.p99) }] },
+    { id: 'latency', title: 'Clients: latency', value: seconds, lines: [{ label: 'p50', colour: green, of: at(C.p50), dash: [7, 4] }, { label: 'p99', colour: orange, of: at(C.p99) }] },
   ];
 }
 
@@ -126,7 +127,7 @@ function looksOf(host: HTMLElement, lines: { label: string; colour: string; dash
   return {
     width: host.clientWidth, height: host.clientHeight, pxAlign: 0, legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+    scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, (max > 0 ? max : 1) * (hooks.drawClear && s.run.value?.faults.some(f => f.from !== null) ? 1.3 : 1.08)] } },
     axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(x => tick(value, x)), space: 26 }],
     series: [{}, ...lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
     hooks,
@@ -145,18 +146,26 @@ function Plot({ chart }: { chart: Chart }) {
   const host = useRef<HTMLDivElement>(null), plot = useRef<uPlot>(undefined), latest = useRef(chart);
   latest.current = chart;
   useEffect(() => {
-    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink'), mark = colourOf(host.current!, '--c-purple');
+    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink'), name = colourOf(host.current!, '--warn'), mark = colourOf(host.current!, '--c-purple');
     const options = looksOf(host.current!, chart.lines, v => latest.current.value(v), {
       drawClear: [u => {
         // The windows of the faults lie below the curves.
         const c = u.ctx, { left, top, width, height } = u.bbox;
         c.save();
         c.beginPath(); c.rect(left, top, width, height); c.clip();
+        const ratio = devicePixelRatio || 1, size = (s.presenting.value ? 14 : 11) * ratio, named = new Map<number, number>();
+        c.font = `600 ${size}px system-ui, sans-serif`; c.textBaseline = 'top'; c.textAlign = 'left';
         for (const fault of s.run.value?.faults ?? []) {
           if (fault.from === null || fault.error) continue;
           const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
           c.fillStyle = shade;
           c.fillRect(a, top, Math.max(b - a, 2), height);
+          // Its name, as far as there is room: those that begin together lie below each other.
+          const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8 * ratio;
+          named.set(Math.round(a), row + 1);
+          if (row > 1 || room < 5 * size) continue;
+          c.fillStyle = name;
+          c.fillText(shortened(c, fault.label, room), a + 4 * ratio, top + 3 * ratio + row * size * 1.25);
         }
         c.restore();
       }],
@@ -183,7 +192,7 @@ function Plot({ chart }: { chart: Chart }) {
   useEffect(() => { plot.current?.redraw(false); }, [at, faults, changes, alerts]);
   const f = s.frames.value, i = s.current.value, fired = alertsOf(s.selected.value), moments = momentsOf(s.run.value);
   return <figure class="chart" data-chart={chart.id}>
-    <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ background: `var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
+    <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ borderTop: `3px ${l.dash ? 'dashed' : 'solid'} var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
     <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ') + fired.slice(0, 6).map(a => `; alert ${a.alert} fired from ${clock(a.from)} to ${clock(a.to)}`).join('') + moments.slice(-6).map(m => `; at ${clock(m.at)}: ${m.what}`).join('')} />
   </figure>;
 }

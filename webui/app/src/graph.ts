@@ -17,6 +17,7 @@ export class GraphView {
   private readonly ink: CanvasRenderingContext2D;
   private drawn: Drawn = { boxes: [], edges: [] };
   private placed: Placed = { width: 1, height: 1, nodeWidth: 184, nodeHeight: 66, nodes: [], paths: [], boxes: [], edges: [] };
+  private parts: Part[][] = [];
   private curves: Path2D[] = [];
   private bounds: [number, number, number, number][] = [];
   private lengths: { points: Float64Array; total: number }[] = [];
@@ -59,11 +60,12 @@ export class GraphView {
 
   /** Shows another graph; its view stays if it has the same boxes. */
   show(drawn: Drawn, placed: Placed): void {
-    const same = drawn.boxes.length === this.drawn.boxes.length && drawn.boxes.every((b, i) => b.id === this.drawn.boxes[i]!.id);
+    const same = (placed.down ?? false) === (this.placed.down ?? false) && drawn.boxes.length === this.drawn.boxes.length && drawn.boxes.every((b, i) => b.id === this.drawn.boxes[i]!.id);
     const focused = this.focused();
     const id = focused >= 0 ? this.drawn.boxes[focused]?.id : undefined;
     this.drawn = drawn;
     this.placed = placed;
+    this.host.classList.toggle('down', placed.down ?? false);
     for (const e of this.elements.values()) e.remove();
     this.elements.clear();
     this.seen.clear();
@@ -71,8 +73,9 @@ export class GraphView {
       const x = p.filter((_, j) => j % 2 === 0), y = p.filter((_, j) => j % 2 === 1);
       return [Math.min(...x) - 60, Math.min(...y) - 60, Math.max(...x) + 60, Math.max(...y) + 60];
     });
-    this.curves = placed.paths.map(p => curve(p));
-    this.lengths = placed.paths.map(p => measured(p));
+    this.parts = placed.paths.map((p, i) => this.partsOf(p, drawn.edges[i]!));
+    this.curves = this.parts.map(curve);
+    this.lengths = this.parts.map(measured);
     // The same boxes may stand elsewhere; a view that nobody has moved shows all of them.
     if (!same || !this.moved) this.fit();
     this.render();
@@ -99,9 +102,9 @@ export class GraphView {
     if (!w || !h) return;
     // The search box lies above the graph, the legend below it.
     const top = h > 320 ? 56 : pad, bottom = h > 320 ? 52 : pad;
-    const whole = Math.min((w - 2 * pad) / this.placed.width, (h - top - bottom) / this.placed.height, 1.25);
+    const wide = (w - 2 * pad) / this.placed.width, whole = Math.min(wide, (h - top - bottom) / this.placed.height, 1.25);
     // A small window shows the beginning in a size that can be read, not everything too small.
-    this.scale = Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.52 : 0.3);
+    this.scale = this.placed.down ? Math.max(whole, Math.min(wide, 0.55)) : Math.max(whole, this.drawn.boxes.length > 80 ? 0.06 : w < 600 ? 0.52 : 0.3);
     this.x = this.placed.width * this.scale < w ? (w - this.placed.width * this.scale) / 2 : pad;
     const free = h - top - bottom - this.placed.height * this.scale;
     this.y = free > 0 ? top + free / 2 : top;
@@ -119,14 +122,19 @@ export class GraphView {
   /** Brings a box into view and gives it the keyboard. */
   focus(i: number): void {
     if (i < 0) return;
-    const w = this.host.clientWidth, h = this.host.clientHeight;
     if (this.scale < far) { this.scale = 0.8; this.moved = true; }
+    this.bring(i);
+    this.draw(performance.now());
+    this.elements.get(i)?.focus({ preventScroll: true });
+  }
+  /** Moves the view until a box is in it. */
+  private bring(i: number): void {
+    const w = this.host.clientWidth, h = this.host.clientHeight;
     const left = this.placed.nodes[2 * i]! * this.scale + this.x, top = this.placed.nodes[2 * i + 1]! * this.scale + this.y;
     const bw = this.placed.nodeWidth * this.scale, bh = this.placed.nodeHeight * this.scale;
     if (left < 8 || left + bw > w - 8) this.x += w / 2 - left - bw / 2;
-    if (top < 8 || top + bh > h - 8) this.y += h / 2 - top - bh / 2;
-    this.draw(performance.now());
-    this.elements.get(i)?.focus({ preventScroll: true });
+    // The search box lies above, the legend below.
+    if (top < 60 || top + bh > h - 48) this.y += h / 2 - top - bh / 2;
   }
 
   private focused(): number {
@@ -140,6 +148,7 @@ export class GraphView {
     this.canvas.width = this.host.clientWidth * ratio;
     this.canvas.height = this.host.clientHeight * ratio;
     if (first || !this.moved) this.fit();
+    if (this.placed.down && this.chosenBox >= 0 && this.chosenBox < this.drawn.boxes.length) this.bring(this.chosenBox);
     this.render();
   }
   private render(): void {
@@ -163,6 +172,22 @@ export class GraphView {
     this.drawPulled(c);
     this.drawBoxes(c, seen);
     if (moving && busiest > 0) this.render();
+  }
+  /** The way of an edge. A call of a service to itself is a loop at its corner. */
+  private partsOf(p: number[], e: Drawn['edges'][0]): Part[] {
+    const { nodes, nodeWidth, nodeHeight, down } = this.placed, parts: Part[] = [];
+    if (e.from === e.to) {
+      const x = nodes[2 * e.from]! + nodeWidth, y = nodes[2 * e.from + 1]! + nodeHeight;
+      return [[x, y - 16, x + 34, y - 16, x - 18, y + 34, x - 18, y]];
+    }
+    for (let i = 2; i < p.length; i += 2) parts.push(straight(p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!, down));
+    const at = down ? 1 : 0, [out, run, home] = parts;
+    // A run that leads back is reached, and left, in a turn.
+    if (parts.length === 3 && run![6 + at]! < run![at]!) for (const [c, first, then] of [[out!, 44, 40], [home!, -40, -44]] as const) {
+      c[2 + at] = c[at]! + first; c[4 + at] = c[6 + at]! + then; c[3 - at] = c[1 - at]!; c[5 - at] = c[7 - at]!;
+    }
+    if (run) [run[2], run[3], run[4], run[5]] = [run[0], run[1], run[6], run[7]];
+    return parts;
   }
   private window(): { left: number; top: number; right: number; bottom: number } {
     return { left: -this.x / this.scale, top: -this.y / this.scale, right: (this.host.clientWidth - this.x) / this.scale, bottom: (this.host.clientHeight - this.y) / this.scale };
@@ -190,10 +215,11 @@ export class GraphView {
     c.stroke(this.curves[i]!);
     c.setLineDash([]);
     if (this.scale > 0.25) {
-      const p = this.placed.paths[i]!, x = p[p.length - 2]!, y = p[p.length - 1]!;
+      const last = this.parts[i]!.at(-1)!, x = last[6], y = last[7], turn = Math.atan2(y - last[5], x - last[4]);
       c.fillStyle = c.strokeStyle;
       c.beginPath();
-      c.moveTo(x, y); c.lineTo(x - 9 * k, y - 4.5 * k); c.lineTo(x - 9 * k, y + 4.5 * k);
+      c.moveTo(x, y);
+      for (const side of [0.46, -0.46]) c.lineTo(x - 10 * k * Math.cos(turn + side), y - 10 * k * Math.sin(turn + side));
       c.fill();
     }
     if (look?.fault) {
@@ -210,23 +236,27 @@ export class GraphView {
   private drawPulled(c: CanvasRenderingContext2D): void {
     const pulled = this.pulled;
     if (!pulled) return;
-    const { nodes, nodeWidth, nodeHeight } = this.placed, x = nodes[2 * pulled.from]! + nodeWidth, y = nodes[2 * pulled.from + 1]! + nodeHeight / 2;
+    const { nodes, nodeWidth, nodeHeight, down } = this.placed, x = nodes[2 * pulled.from]! + nodeWidth / (down ? 2 : 1), y = nodes[2 * pulled.from + 1]! + nodeHeight / (down ? 1 : 2);
     c.strokeStyle = c.fillStyle = this.colours['--accent']!;
     c.lineWidth = 2.5 / Math.min(this.scale, 1);
     c.setLineDash([7, 5]);
-    c.stroke(curve([x, y, pulled.x, pulled.y]));
+    c.stroke(curve([straight(x, y, pulled.x, pulled.y, down)]));
     c.setLineDash([]);
     c.beginPath(); c.arc(pulled.x, pulled.y, 5, 0, 7); c.fill();
   }
   private drawDots(c: CanvasRenderingContext2D, i: number, look: EdgeLook, per: number, time: number): void {
     if (!(look.rate > 0) || look.dim) return;
-    const line = this.lengths[i]!, travel = Math.min(Math.max(line.total / 160, 0.8), 3), perSecond = look.rate / per, k = this.thicker();
+    const line = this.lengths[i]!, travel = Math.min(Math.max(line.total / 160, 0.45), 3), perSecond = look.rate / per, k = this.thicker();
     const n = Math.max(1, Math.round(perSecond * travel)), bad = Math.round(n * look.errors * 1.0);
     for (let j = 0; j < n; j++) {
       const at = along(line, ((j + time * n / travel) / n) % 1);
       const failing = look.errors > 0 && (bad > 0 ? Math.floor(j * bad / n) !== Math.floor((j - 1) * bad / n) : false);
       c.fillStyle = this.colours[failing ? '--bad' : '--dot']!;
-      c.beginPath(); c.arc(at.x, at.y, (failing ? 4 : 3) * k, 0, 7); c.fill();
+      if (!failing) { c.beginPath(); c.arc(at.x, at.y, 3 * k, 0, 7); c.fill(); continue; }
+      // A cross, so that nobody needs the colour.
+      const r = 3.4 * k;
+      c.strokeStyle = c.fillStyle; c.lineWidth = 2.2 * k;
+      c.beginPath(); c.moveTo(at.x - r, at.y - r); c.lineTo(at.x + r, at.y + r); c.moveTo(at.x - r, at.y + r); c.lineTo(at.x + r, at.y - r); c.stroke();
     }
   }
   private drawBoxes(c: CanvasRenderingContext2D, w: { left: number; top: number; right: number; bottom: number }): void {
@@ -246,7 +276,7 @@ export class GraphView {
       if (this.scale > 0.16) {
         c.fillStyle = this.colours['--ink']!;
         c.font = `600 ${Math.min(26, nodeHeight * 0.5)}px sans-serif`; c.textAlign = 'center'; c.textBaseline = 'middle';
-        c.fillText(this.drawn.boxes[i]!.name || 'clients', x + nodeWidth / 2, y + nodeHeight / 2, nodeWidth - 12);
+        c.fillText(shortened(c, this.drawn.boxes[i]!.name || 'clients', nodeWidth - 12), x + nodeWidth / 2, y + nodeHeight / 2);
       }
       c.globalAlpha = 1;
     }
@@ -261,8 +291,9 @@ export class GraphView {
       e.dataset['node'] = box.name;
       e.tabIndex = i === Math.max(this.chosenBox, 0) ? 0 : -1;
       e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span><span class="plug" aria-hidden="true" title="Drag to a service that it calls, or to an empty place for a new one"></span>';
-      e.querySelector('b')!.textContent = box.name || 'clients';
-      e.addEventListener('click', () => { if (!this.pulled) this.chosen.box(i); });
+      const name = box.name || 'clients', tail = name.length > 16 ? name.slice(-6) : '';
+      e.querySelector('b')!.append(...[name.slice(0, name.length - tail.length), tail].filter(t => t).map(t => Object.assign(document.createElement('span'), { textContent: t })));
+      e.addEventListener('click', () => { if (!this.pulled && !this.dragged) this.chosen.box(i); });
       e.querySelector('.plug')!.addEventListener('pointerdown', down => this.pull(i, down as PointerEvent));
       this.elements.set(i, e);
       // In the order of the file, so that the tabulator and screen readers go through it.
@@ -278,11 +309,12 @@ export class GraphView {
     const look = this.looks?.box(i), short = k > 1.12;
     // What is small has larger letters, as far as they fit into the box.
     e.style.setProperty('--k', String(k));
+    e.style.setProperty('--b', String(this.placed.nodeHeight < 60 ? 1 : k));
     const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}${this.pulled?.to === i ? ' aim' : ''}`;
     if (e.className !== classes) e.className = classes;
     e.setAttribute('aria-pressed', String(i === this.chosenBox));
     const figures = e.children[1] as HTMLElement, text = look ? (short ? look.short ?? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
-    if (short && look) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
+    if (look && (short || box.name.length > 16)) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
     if (figures.textContent !== text) figures.textContent = text;
     const badges = e.children[2] as HTMLElement, wanted = JSON.stringify(look?.badges ?? []);
     if (badges.dataset['is'] !== wanted) {
@@ -301,24 +333,41 @@ export class GraphView {
     if (e.ctrlKey || !e.shiftKey && Math.abs(e.deltaX) < Math.abs(e.deltaY)) this.zoom(Math.exp(-e.deltaY * (e.ctrlKey ? 0.01 : 0.0016)), { x: e.clientX - r.left, y: e.clientY - r.top });
     else { this.x -= e.deltaX || e.deltaY; this.moved = true; this.render(); }
   }
+  /** The pointers that are down, by their numbers: one moves the graph, two bring it nearer. */
+  private readonly down = new Map<number, PointerEvent>();
+  /** Whether the pointer has moved since it went down; the click that follows on a box is none then. */
+  private dragged = false;
   private press(e: PointerEvent): void {
-    if ((e.target as HTMLElement).closest('button') || e.button !== 0) return;
-    let moved = false, x = e.clientX, y = e.clientY;
-    const move = (m: PointerEvent): void => {
-      if (!moved && Math.hypot(m.clientX - e.clientX, m.clientY - e.clientY) < 4) return;
-      moved = this.moved = true;
-      this.x += m.clientX - x; this.y += m.clientY - y; x = m.clientX; y = m.clientY;
-      this.render();
+    const target = e.target as HTMLElement;
+    if (target.closest('.plug') || e.button !== 0 || e.pointerType === 'mouse' && target.closest('button')) return;
+    const down = this.down, slack = e.pointerType === 'mouse' ? 4 : 8;
+    if (down.size === 0) this.dragged = false;
+    down.set(e.pointerId, e);
+    if (down.size > 2) down.delete(e.pointerId);
+    if (down.size > 1) { this.dragged = true; return; }
+    const middle = (): [number, number, number] => {
+      const [a, b = a] = [...down.values()] as [PointerEvent, PointerEvent?];
+      return [(a.clientX + b.clientX) / 2, (a.clientY + b.clientY) / 2, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY)];
     };
-    const up = (): void => {
+    const move = (m: PointerEvent): void => {
+      if (!down.has(m.pointerId) || !this.dragged && Math.hypot(m.clientX - e.clientX, m.clientY - e.clientY) < slack) return;
+      const [x, y, apart] = middle(), r = this.host.getBoundingClientRect();
+      down.set(m.pointerId, m);
+      const [toX, toY, then] = middle();
+      this.dragged = this.moved = true;
+      this.x += toX - x; this.y += toY - y;
+      if (apart > 10 && then > 10) this.zoom(then / apart, { x: toX - r.left, y: toY - r.top }); else this.render();
+    };
+    const up = (m: PointerEvent): void => {
+      if (!down.delete(m.pointerId) || down.size) return;
       removeEventListener('pointermove', move);
       removeEventListener('pointerup', up);
       removeEventListener('pointercancel', up);
-      if (moved) return;
-      const edge = this.edgeAt(e);
-      if (edge >= 0) { this.chosen.edge(edge); return; }
+      if (this.dragged) { setTimeout(() => { this.dragged = false; }); return; }
+      if (m.type === 'pointercancel' || target.closest('button')) return;
+      const edge = this.edgeAt(e, e.pointerType === 'mouse' ? 9 : 22);
       const box = this.scale < far ? this.boxAt(e) : -1;
-      if (box >= 0) this.chosen.box(box); else this.chosen.none();
+      if (box >= 0) this.chosen.box(box); else if (edge >= 0) this.chosen.edge(edge); else this.chosen.none();
     };
     addEventListener('pointermove', move);
     addEventListener('pointerup', up);
@@ -368,9 +417,9 @@ export class GraphView {
     const p = this.at(e), { nodes, nodeWidth, nodeHeight } = this.placed;
     return this.drawn.boxes.findIndex((_, i) => p.x >= nodes[2 * i]! && p.x <= nodes[2 * i]! + nodeWidth && p.y >= nodes[2 * i + 1]! && p.y <= nodes[2 * i + 1]! + nodeHeight);
   }
-  private edgeAt(e: PointerEvent): number {
+  private edgeAt(e: PointerEvent, reach = 9): number {
     const p = this.at(e);
-    let best = -1, least = 9 / this.scale;
+    let best = -1, least = reach / this.scale;
     this.lengths.forEach((l, i) => {
       for (let j = 0; j < l.points.length; j += 3) {
         const d = Math.hypot(l.points[j]! - p.x, l.points[j + 1]! - p.y);
@@ -420,39 +469,37 @@ const inside = (host: HTMLElement, e: PointerEvent): boolean => {
 function dotsFor(busiest: number): number {
   for (let ten = 1; ; ten *= 10) for (const k of [1, 2, 5]) if (busiest / (k * ten) <= 6) return k * ten;
 }
-function curve(p: number[]): Path2D {
+/** A part of an edge: the four points of a Bézier curve. */
+type Part = [number, number, number, number, number, number, number, number];
+function curve(parts: Part[]): Path2D {
   const path = new Path2D();
-  path.moveTo(p[0]!, p[1]!);
-  for (let i = 2; i < p.length; i += 2) {
-    const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
-    if (isRun(i, y0, y)) { path.lineTo(x, y); continue; }
-    const [c1, c2] = handles(x0, x);
-    path.bezierCurveTo(c1, y0, c2, y, x, y);
-  }
+  parts.forEach((c, i) => { if (!i) path.moveTo(c[0], c[1]); path.bezierCurveTo(c[2], c[3], c[4], c[5], c[6], c[7]); });
   return path;
 }
-/** Every second part of an edge runs straight, past a column or between two rows of them. */
-const isRun = (i: number, y0: number, y: number): boolean => i % 4 === 0 && y0 === y;
-/** The control points of a part of an edge: horizontal at both ends; a call that leads back swings out. */
-function handles(x0: number, x: number): [number, number] {
-  const d = x >= x0 ? (x - x0) / 2 : Math.min(90, 30 + (x0 - x) / 4);
-  return [x0 + d, x - d];
+/** A part that leaves and arrives in the direction of the layers; a call that leads back swings out. */
+function straight(x0: number, y0: number, x: number, y: number, down = false): Part {
+  const way = down ? y - y0 : x - x0, d = way >= 0 ? way / 2 : Math.min(down ? 40 : 90, 30 - way / 4);
+  return down ? [x0, y0, x0, y0 + d, x, y - d, x, y] : [x0, y0, x0 + d, y0, x - d, y, x, y];
 }
-function measured(p: number[]): { points: Float64Array; total: number } {
-  const out: number[] = [p[0]!, p[1]!, 0];
+function measured(parts: Part[]): { points: Float64Array; total: number } {
+  const out: number[] = [parts[0]![0], parts[0]![1], 0];
   let total = 0;
-  for (let i = 2; i < p.length; i += 2) {
-    const [x0, y0, x, y] = [p[i - 2]!, p[i - 1]!, p[i]!, p[i + 1]!];
-    const [c1, c2] = isRun(i, y0, y) ? [x0 + (x - x0) / 3, x - (x - x0) / 3] : handles(x0, x);
-    for (let s = 1; s <= 16; s++) {
-      const t = s / 16, u = 1 - t;
-      const bx = u * u * u * x0 + 3 * u * u * t * c1 + 3 * u * t * t * c2 + t * t * t * x;
-      const by = u * u * u * y0 + 3 * u * u * t * y0 + 3 * u * t * t * y + t * t * t * y;
-      total += Math.hypot(bx - out[out.length - 3]!, by - out[out.length - 2]!);
-      out.push(bx, by, total);
-    }
+  for (const c of parts) for (let s = 1; s <= 16; s++) {
+    const t = s / 16, u = 1 - t, of = (k: 0 | 1): number => u * u * u * c[k] + 3 * u * u * t * c[2 + k]! + 3 * u * t * t * c[4 + k]! + t * t * t * c[6 + k]!;
+    const x = of(0), y = of(1);
+    total += Math.hypot(x - out.at(-3)!, y - out.at(-2)!);
+    out.push(x, y, total);
   }
   return { points: Float64Array.from(out), total };
+}
+/** A text that is cut in its middle until it fits: names differ at both ends. */
+export function shortened(c: CanvasRenderingContext2D, text: string, width: number): string {
+  const letters = [...text];
+  for (let n = letters.length, short = text; ; n--) {
+    if (n < 4 || c.measureText(short).width <= width) return short;
+    const tail = Math.floor((n - 1) * 0.4);
+    short = letters.slice(0, n - 1 - tail).join('') + '…' + letters.slice(letters.length - tail).join('');
+  }
 }
 function along(l: { points: Float64Array; total: number }, share: number): { x: number; y: number } {
   const want = share * l.total, p = l.points;

@@ -13,8 +13,8 @@ export interface Box { id: string; name: string; group: boolean; why: string; me
 export interface Opened { open: ReadonlySet<string>; shut: ReadonlySet<string>; shown: ReadonlySet<string> }
 export const nothingOpened: Opened = { open: new Set(), shut: new Set(), shown: new Set() };
 
-/** Above so many services a system opens grouped. */
-export const grouped = 300;
+/** Above so many services a system opens grouped: more boxes than that are too small to be read. */
+export const grouped = 120;
 /** About so many boxes stand when it is. */
 export const boxes = 60;
 
@@ -47,11 +47,11 @@ function within(graph: Graph, name: string, hops: number): Set<number> {
 }
 
 /** What the server is asked for the places of a graph. */
-export function layoutOf(graph: Graph, together: boolean, opened: Opened, hot: string): Record<string, unknown> {
+export function layoutOf(graph: Graph, together: boolean, opened: Opened, hot: string, narrow: boolean): Record<string, unknown> {
   const index = new Map(graph.nodes.map((n, i) => [n.name, i]));
   const places = (names: Iterable<string>): number[] => [...names].flatMap(n => index.get(n) ?? []);
   return {
-    nodes: graph.nodes.map(n => n.name), edges: graph.edges.map(e => [e.from, e.to]),
+    nodes: graph.nodes.map(n => n.name), edges: graph.edges.map(e => [e.from, e.to]), ...(narrow ? { narrow } : {}),
     ...(together ? { grouped: true, shown: places(opened.shown), hot: places(hot.split('\n')), open: [...opened.open], shut: [...opened.shut] } : {}),
   };
 }

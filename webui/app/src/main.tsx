@@ -30,11 +30,12 @@ function App() {
   </>;
 }
 
-/** Why nothing new comes, or why a run has ended badly, if the panel shows something else than the run. */
+/** Why nothing new comes, or why a run has ended badly, if the panel of the run, which says it, is not to be seen. */
 function Ended() {
   const r = s.run.value;
   if (s.source.value && r?.unreachable) return <p class="bar bad" role="alert" data-part="unreachable"><span>No answer from system {r.name} for {clock(r.silentFor ?? 0)}: {r.unreachable}. What was seen of it stays here, and the page goes on when it answers.</span></p>;
-  return s.source.value && r?.ended && r.error && s.selected.value ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
+  const told = !s.selected.value && s.tab.value === 'details' && !s.wide.value && (s.pane.value === 'side' || !matchMedia('(max-width: 860px)').matches);
+  return s.source.value && r?.ended && r.error && !told ? <p class="bar bad" role="alert"><span>{r.error}</span></p> : null;
 }
 
 function Top() {
@@ -141,10 +142,11 @@ function Stale() {
 
 function Work() {
   const e = s.sound.value?.experiment, lesson = e?.doc && (s.source.value?.name.includes('lesson-') || e.name.startsWith('lesson-'));
-  return <main class={'work' + (s.wide.value ? ' wide-graph' : '')} data-pane={s.pane.value}>
+  return <main class={'work' + (s.wide.value ? ' wide-graph' : '') + (s.selected.value ? ' with-sheet' : '')} data-pane={s.pane.value}>
     <nav class="panes" aria-label="Parts of the page">{(['graph', 'side', 'charts'] as const).map(p => <button type="button" key={p} aria-pressed={s.pane.value === p} onClick={() => { s.pane.value = p; }}>{{ graph: 'Graph', side: 'Details', charts: 'Charts' }[p]}</button>)}</nav>
     <div class="left">{s.wide.value ? <button type="button" class="unfold" onClick={() => { s.wide.value = false; }}>‹ Details</button> : null}<Canvas /><div class="below"><Scrubber /><Charts /></div></div>
     <aside class="side" aria-label="Details and file">
+      {s.selected.value ? <Grip /> : null}
       <div class="tabs" role="tablist" aria-label="Side">{(['details', 'file', ...(lesson ? ['lesson' as const] : [])] as const).map(t => <button type="button" role="tab" id={'tab-' + t} key={t} aria-selected={s.tab.value === t} aria-controls={'panel-' + t} onClick={() => { s.tab.value = t; }}>{{ details: 'Details', file: 'File', lesson: 'Lesson' }[t]}</button>)}</div>
       <button type="button" class="plain fold" title="The graph and the charts take its place" onClick={() => { s.wide.value = true; }}>Hide ›</button>
       <div role="tabpanel" id="panel-details" aria-labelledby="tab-details" class="sheet" tabIndex={0} hidden={s.tab.value !== 'details'}><Details /></div>
@@ -152,6 +154,17 @@ function Work() {
       {lesson ? <div role="tabpanel" id="panel-lesson" aria-labelledby="tab-lesson" class="sheet" tabIndex={0} hidden={s.tab.value !== 'lesson'}><Lesson /></div> : null}
     </aside>
   </main>;
+}
+
+/** The upper edge of the sheet that a telephone shows below the graph: swiped or pressed, it grows or goes. */
+function Grip() {
+  const from = useRef(NaN), full = s.pane.value === 'side';
+  const close = (): void => { s.selected.value = null; s.pane.value = 'graph'; };
+  return <div class="grip" onPointerDown={e => { from.current = e.clientY; }} onPointerUp={e => {
+    const way = e.clientY - from.current;
+    if (way < -30) s.pane.value = 'side'; else if (way > 30) { if (full) s.pane.value = 'graph'; else close(); }
+  }}><button type="button" class="plain" aria-expanded={full} onClick={e => { if (!(Math.abs(e.clientY - from.current) > 30 && e.detail)) s.pane.value = full ? 'graph' : 'side'; }}>{full ? '⌄ Smaller' : '⌃ Larger'}</button>
+    <button type="button" class="plain" aria-label="Close the details" onClick={close}>✕</button></div>;
 }
 
 function File() {

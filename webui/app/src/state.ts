@@ -30,11 +30,15 @@ export const tab = signal<'details' | 'file' | 'lesson'>('details');
 export const pane = signal<'graph' | 'side' | 'charts'>('graph');
 /** Whether the panel beside the graph is hidden. */
 export const wide = signal(false);
+const slim = matchMedia('(max-width: 600px)');
+/** Whether the window is that of a telephone, in which the graph leads downwards. */
+export const narrow = signal(slim.matches);
+slim.addEventListener('change', () => { narrow.value = slim.matches; });
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
 export const vocabulary = signal<api.Vocabulary[]>([]);
-/** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 300 services. */
+/** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 120 services, or 60 on a telephone. */
 export const opened = signal<Opened>(nothingOpened);
 export const grouping = signal<'' | 'groups' | 'all'>('');
 /** What the graph is narrowed to: some services, and those around one. */
@@ -57,7 +61,7 @@ export const graph = computed(() => sound.value?.graph ?? (source.value?.kind ==
 /** The part of the graph that is not hidden. */
 export const visible = computed(() => graph.value && part(graph.value, kept.value, around.value));
 export const groupable = computed(() => (visible.value?.nodes.length ?? 0) - 1 > boxes);
-export const together = computed(() => groupable.value && (grouping.value === 'groups' || grouping.value === '' && visible.value!.nodes.length - 1 > grouped));
+export const together = computed(() => groupable.value && (grouping.value === 'groups' || grouping.value === '' && visible.value!.nodes.length - 1 > (narrow.value ? boxes : grouped)));
 /** The services that are worth a look before others: under fault, and checked. The same of every run. */
 export const hot = computed(() => {
   const e = sound.value?.experiment, names = new Set<string>();

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +30,11 @@ func (m *Metrics) Fine() ([]byte, error) {
 		}
 	}
 	text := page.Bytes()
-	for _, e := range m.endpoints {
-		text = appendFine(text, control.RequestDurationFine, control.LabelEndpoint, e.label, &e.fine)
+	m.mu.Lock()
+	fine := maps.Clone(m.fine)
+	m.mu.Unlock()
+	for _, label := range slices.Sorted(maps.Keys(fine)) {
+		text = appendFine(text, control.RequestDurationFine, control.LabelEndpoint, label, fine[label])
 	}
 	for _, c := range m.sortedCallees() {
 		text = appendFine(text, control.CallDurationFine, control.LabelCallee, c.name, &c.fine)

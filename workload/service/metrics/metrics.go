@@ -45,8 +45,11 @@ type Metrics struct {
 	callTimes    *prometheus.HistogramVec
 	faultsActive map[fault.Type]prometheus.Gauge
 
-	// endpoints are complete before the first request.
-	endpoints []*Endpoint
+	// mu guards endpoints and fine, which the description of a running service changes.
+	mu        sync.Mutex
+	endpoints map[usualEnd]*Endpoint
+	// fine are the histograms by endpoint; paths that several methods share have one.
+	fine map[string]*stats.Recorder
 	// callees has *Callee by name.
 	callees sync.Map
 }
@@ -66,9 +69,9 @@ type Source struct {
 	// those that wait, and the bytes of memory held.
 	InFlight, Held func() int64
 	Queue          func() int
-	// Breakers are the callees that have breakers; Breaker is the worst state of those
+	// Breakers are the callees that have breakers now; Breaker is the worst state of those
 	// of one.
-	Breakers []string
+	Breakers func() []string
 	Breaker  func(callee string) policy.BreakerState
 }
 
@@ -102,7 +105,7 @@ func New(s Source) *Metrics {
 		callTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: control.CallDurationSeconds, Help: "Time of calls, whatever their outcome.", ConstLabels: labels, Buckets: control.DurationBuckets(),
 		}, []string{control.LabelCallee}),
-		faultsActive: map[fault.Type]prometheus.Gauge{},
+		faultsActive: map[fault.Type]prometheus.Gauge{}, endpoints: map[usualEnd]*Endpoint{}, fine: map[string]*stats.Recorder{},
 	}
 	active := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: control.FaultActive, Help: "Faults that act now, by type.", ConstLabels: labels,
@@ -129,12 +132,8 @@ func New(s Source) *Metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: control.NetworkTransmitBytes, Help: "Bytes that the connections of the service sent: its answers, and its calls.", ConstLabels: labels,
 		}, func() float64 { return float64(s.Traffic.Sent()) }))
-	for _, callee := range s.Breakers {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: control.BreakerState, Help: "The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.",
-			ConstLabels: prometheus.Labels{control.LabelService: s.Service, control.LabelCallee: callee},
-		}, func() float64 { return float64(s.Breaker(callee)) }))
-	}
+	registry.MustRegister(&breakers{of: s, desc: prometheus.NewDesc(control.BreakerState,
+		"The worst state of the breakers of the calls to a callee: 0 closed, 1 half-open, 2 open.", []string{control.LabelCallee}, labels)})
 	if s.Process {
 		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
@@ -171,6 +170,28 @@ func (m *Metrics) SetFaults(acting map[fault.Type]int) {
 	}
 }
 
+// A usualEnd is an endpoint with the status that it is usually answered with.
+type usualEnd struct {
+	label  string
+	status int
+}
+
+// breakers collects the states of the breakers that there are now.
+type breakers struct {
+	of   Source
+	desc *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (b *breakers) Describe(to chan<- *prometheus.Desc) { to <- b.desc }
+
+// Collect implements prometheus.Collector.
+func (b *breakers) Collect(to chan<- prometheus.Metric) {
+	for _, callee := range b.of.Breakers() {
+		to <- prometheus.MustNewConstMetric(b.desc, prometheus.GaugeValue, float64(b.of.Breaker(callee)), callee)
+	}
+}
+
 // An Endpoint is the series of one endpoint.
 type Endpoint struct {
 	label    string
@@ -178,23 +199,32 @@ type Endpoint struct {
 	ok       prometheus.Counter
 	degraded prometheus.Counter
 	duration prometheus.Observer
-	fine     stats.Recorder
+	fine     *stats.Recorder
 	requests *prometheus.CounterVec
 }
 
 // Endpoint starts the series of an endpoint at zero. usual is the status that
 // is counted without a look-up; the others make their series when first seen,
-// and the errors that calls lead to are there from the beginning.
+// and the errors that calls lead to are there from the beginning. Series that
+// have been started go on.
 func (m *Metrics) Endpoint(label string, usual int) *Endpoint {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.endpoints[usualEnd{label, usual}]; e != nil {
+		return e
+	}
+	if m.fine[label] == nil {
+		m.fine[label] = &stats.Recorder{}
+	}
 	e := &Endpoint{
-		label: label, usual: usual, requests: m.requests,
+		label: label, usual: usual, requests: m.requests, fine: m.fine[label],
 		ok: m.requests.WithLabelValues(label, strconv.Itoa(usual)), duration: m.durations.WithLabelValues(label),
 		degraded: m.degraded.WithLabelValues(label),
 	}
 	for _, code := range []string{"500", "502", "503", "504", control.CodeAborted} {
 		m.requests.WithLabelValues(label, code)
 	}
-	m.endpoints = append(m.endpoints, e)
+	m.endpoints[usualEnd{label, usual}] = e
 	return e
 }
 
@@ -249,7 +279,10 @@ func (m *Metrics) Callee(name string) *Callee {
 
 // StartFallbacks starts the series of a callee that fallbacks stand in for.
 func (m *Metrics) StartFallbacks(callee string) {
-	m.Callee(callee).fallbacks = m.fallbacks.WithLabelValues(callee)
+	// Once it is set, requests that are under way may read it.
+	if c := m.Callee(callee); c.fallbacks == nil {
+		c.fallbacks = m.fallbacks.WithLabelValues(callee)
+	}
 }
 
 // Attempt counts one request that was sent.

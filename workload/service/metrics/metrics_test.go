@@ -23,7 +23,7 @@ func TestPages(t *testing.T) {
 	m := New(Source{
 		Service: "web", Callees: []string{"db", "cache"}, Traffic: traffic,
 		InFlight: func() int64 { return 2 }, Held: func() int64 { return 4096 }, Queue: func() int { return queue },
-		Breakers: []string{"db"}, Breaker: func(string) policy.BreakerState { return policy.Open },
+		Breakers: func() []string { return []string{"db"} }, Breaker: func(string) policy.BreakerState { return policy.Open },
 	})
 	index := m.Endpoint("/", 200)
 	index.Count(200, 20*time.Millisecond)

@@ -1,0 +1,93 @@
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/behave"
+	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/exec"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
+)
+
+// served is one description of the service, made ready to decide by. It does not change,
+// and a request keeps the one that it began with. The flights are those of its requests.
+type served struct {
+	service     topology.Service
+	plan        *behave.Service
+	replies     map[*behave.Endpoint]*reply
+	replica     *exec.Replica
+	fingerprint string
+	// callees are the series of the calls of the service's file, by their site.
+	callees []*metrics.Callee
+	flights flights
+}
+
+// serve lets requests that begin from now on be decided by a description whose stores are
+// open.
+func (s *Service) serve(d *served) {
+	d.replies = map[*behave.Endpoint]*reply{}
+	for _, e := range d.plan.Endpoints {
+		d.replies[e] = newReply(e, s.metrics)
+	}
+	for _, call := range d.plan.Sites {
+		d.callees = append(d.callees, s.metrics.Callee(call.To))
+		if call.Policy.Fallback != nil {
+			s.metrics.StartFallbacks(call.To)
+		}
+	}
+	s.served.Store(d)
+}
+
+// Serving says which description the service follows.
+func (s *Service) Serving() control.Serving {
+	return control.Serving{Fingerprint: s.served.Load().fingerprint}
+}
+
+// Describe lets the running service follow another description of itself, which its
+// system's validation has passed. Requests under way end as they began. Connections,
+// faults, counters and leaks go on, and so do the states of policies that did not change.
+// The error is answered with 409 if only another process can follow the description; then
+// nothing has changed.
+func (s *Service) Describe(d *control.Description) error {
+	s.describing.Lock()
+	defer s.describing.Unlock()
+	now := s.served.Load()
+	if d.Service.Name != now.service.Name {
+		return fmt.Errorf("changing service %q: the description is of service %q", s.Name(), d.Service.Name)
+	}
+	if fixed := control.Fixed(&now.service, &d.Service); len(fixed) > 0 {
+		return s.onlyAnother(fmt.Errorf("%s cannot change while it runs", strings.Join(fixed, ", ")))
+	}
+	if name := s.stores.changed(d.Stores); name != "" {
+		return s.onlyAnother(fmt.Errorf("the settings of data store %q cannot change while it runs", name))
+	}
+	fingerprint, err := d.Fingerprint()
+	if err != nil {
+		return err
+	}
+	plan := behave.New(s.cfg.Seed, &d.Service)
+	if err := s.openStores(plan, d.Stores); err != nil {
+		return s.onlyAnother(err)
+	}
+	// The new calls find their callees from the first request on.
+	if d.Peers != nil {
+		if err := s.SetPeers(d.Peers); err != nil {
+			return err
+		}
+	}
+	if fingerprint == now.fingerprint {
+		return nil
+	}
+	next := &served{service: d.Service, plan: plan, replica: now.replica.Next(plan, &d.Service), fingerprint: fingerprint}
+	s.serve(next)
+	s.log.Info("description changed", "fingerprint", fingerprint)
+	return nil
+}
+
+// onlyAnother is the error of a description that the running service cannot follow.
+func (s *Service) onlyAnother(why error) error {
+	return statusError{http.StatusConflict, fmt.Errorf("changing service %q in place: %w; replace its process", s.Name(), why)}
+}

@@ -232,6 +232,19 @@ func (s *Store) Lags(now time.Duration, others ...string) []Lag {
 	return lags
 }
 
+// Groups are the names of the groups that have consumed something, or have asked to.
+func (s *Store) Groups() []string { return slices.Sorted(maps.Keys(s.topic.groups)) }
+
+// Forget drops what a group has consumed; false means that it is not known.
+func (s *Store) Forget(group string) bool {
+	_, known := s.topic.groups[group]
+	delete(s.topic.groups, group)
+	return known
+}
+
+// Retention bounds the bytes of a partition.
+func (s *Store) Retention() int { return s.topic.retention }
+
 // Names of the conditions of logs.
 const (
 	behind = fault.ConsumerLag

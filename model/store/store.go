@@ -63,6 +63,8 @@ const (
 	Unreadable
 	// NotUnderstood is an operation that does not follow the protocol.
 	NotUnderstood
+	// Deadlock is a write of a transaction that waits, by way of others, for itself.
+	Deadlock
 )
 
 // Error is the code for people; a store's own front uses its protocol's words.
@@ -82,6 +84,8 @@ func (c Code) Error() string {
 		return "the store has no more space"
 	case Unreadable:
 		return "the message cannot be read"
+	case Deadlock:
+		return "the transactions wait for each other"
 	case NotUnderstood:
 		return "the operation is not understood"
 	default:
@@ -107,6 +111,11 @@ type Query struct {
 	Change func(old []byte, found bool) (value []byte, changes bool)
 	// KeepTTL keeps the rest of the time that the value has.
 	KeepTTL bool
+	// Transaction is the one that the operation is part of, if any. Locks makes a read keep its row
+	// until the end of it. Existing says that the operation does nothing to an item that is
+	// missing, and so does not wait for one that others have only written.
+	Transaction     *Transaction
+	Locks, Existing bool
 	// Partition is where a message is published; its key is Item, its text Value.
 	Partition int
 	// Batch are messages that are published together, with partitions, keys and
@@ -187,8 +196,9 @@ type Store struct {
 	topic    topic // of a Kafka
 	// free are the times when its workers are free; none means without bound.
 	free []time.Duration
-	// rows are the times until which rows are locked.
+	// rows are the times until which rows are locked, held the transactions that keep some.
 	rows       map[string]time.Duration
+	held       map[string]*Transaction
 	conditions []Condition
 	open       int
 	counts     Counts
@@ -211,7 +221,7 @@ type Counts struct {
 func New(seed uint64, t *topology.Service) *Store {
 	s := &Store{
 		kind: t.Kind, settings: t.StoreSettings(), key: dist.Seed(seed).With(t.Name).With("store"),
-		free: make([]time.Duration, t.Workers), rows: map[string]time.Duration{},
+		free: make([]time.Duration, t.Workers), rows: map[string]time.Duration{}, held: map[string]*Transaction{},
 	}
 	if t.Kind == topology.Kafka {
 		s.topic = newTopic(s.settings.Partitions, int64(s.settings.Retention))
@@ -251,7 +261,7 @@ func (s *Store) Disconnect() { s.open-- }
 
 // Begin takes an operation. The running one must not be under way.
 func (s *Store) Begin(r *Running, q Query, now time.Duration) Step {
-	*r = Running{query: q, began: now, key: s.key.With(string(q.Operation)).With(q.Item).WithInt(s.items.count(q.Item, q.Operation))}
+	*r = Running{query: q, began: now, key: s.keyOf(&q)}
 	if s.hit(noAuth, r) {
 		return failed(NoAuth)
 	}
@@ -266,6 +276,11 @@ func (s *Store) Begin(r *Running, q Query, now time.Duration) Step {
 	return s.lock(r, now)
 }
 
+// keyOf is what the decisions about an operation are drawn from. It counts the operation.
+func (s *Store) keyOf(q *Query) dist.Key {
+	return s.key.With(string(q.Operation)).With(q.Item).WithInt(s.items.count(q.Item, q.Operation))
+}
+
 // lock lets an operation wait for a row that somebody else has locked, if it is to
 // change that row.
 func (s *Store) lock(r *Running, now time.Duration) Step {
@@ -273,7 +288,15 @@ func (s *Store) lock(r *Running, now time.Duration) Step {
 		r.phase = locked
 		return Step{Until: s.patience(r), Changes: true}
 	}
+	if step, waits := s.awaitTransaction(r, now); waits {
+		return step
+	}
 	return s.work(r, now)
+}
+
+// takesRow reports whether an operation waits for its row.
+func (s *Store) takesRow(q *Query) bool {
+	return (q.Operation.Writes() || q.Locks) && s.kind.HasRowLocks()
 }
 
 // patience is when an operation waits no longer for a row.
@@ -293,7 +316,7 @@ func (s *Store) work(r *Running, now time.Duration) Step {
 		worker = soonest(s.free)
 		start = max(start, s.free[worker])
 	}
-	locks := r.query.Operation.Writes() && s.kind.HasRowLocks()
+	locks := s.takesRow(&r.query)
 	if locks {
 		if start = max(start, s.rows[r.query.Item]); start > s.patience(r) {
 			r.phase = locked
@@ -342,6 +365,9 @@ func soonest(free []time.Duration) int {
 // Next goes on with an operation at the time that its step has said, or when the
 // conditions have changed.
 func (s *Store) Next(r *Running, now time.Duration) Step {
+	if t := r.query.Transaction; t != nil {
+		t.waits = false
+	}
 	switch r.phase {
 	case working:
 		return s.execute(r, now)
@@ -375,7 +401,14 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 	}
 	behind := s.behind(r, now)
 	if q.Operation != topology.OpRange {
-		return Step{Done: true, Answer: s.read(q.Item, now, behind)}
+		if step, waits := s.awaitTransaction(r, now); waits {
+			return step
+		}
+		a := s.read(q, q.Item, now, behind)
+		if q.Locks && a.Found {
+			s.hold(q.Transaction, q.Item)
+		}
+		return Step{Done: true, Answer: a}
 	}
 	a := Answer{Found: true}
 	items := q.Items
@@ -383,7 +416,7 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 		items = s.items.following(q.Item, topology.RangeItems)
 	}
 	for _, item := range items {
-		one := s.read(item, now, behind)
+		one := s.read(q, item, now, behind)
 		if !one.Found {
 			one.Value = nil
 		}
@@ -392,9 +425,12 @@ func (s *Store) execute(r *Running, now time.Duration) Step {
 	return Step{Done: true, Answer: a}
 }
 
-// read returns an item as it was at the moment behind.
-func (s *Store) read(item string, now, behind time.Duration) Answer {
+// read returns an item as it was at the moment behind, or as the transaction has left it.
+func (s *Store) read(q *Query, item string, now, behind time.Duration) Answer {
 	is := s.items.at(item, now)
+	if own, wrote := q.Transaction.wrote(item); wrote {
+		is, behind = own.after(is), now
+	}
 	if is.found && is.value == nil {
 		is.value = []byte{} // nil stands for an item that is missing
 	}
@@ -414,10 +450,16 @@ func (s *Store) read(item string, now, behind time.Duration) Answer {
 
 func (s *Store) write(r *Running, now time.Duration) Step {
 	q := &r.query
+	if step, waits := s.awaitTransaction(r, now); waits {
+		return step
+	}
 	if s.hit(readOnly, r) && !s.away(now) {
 		return failed(ReadOnly)
 	}
 	is := s.items.at(q.Item, now)
+	if own, wrote := q.Transaction.wrote(q.Item); wrote {
+		is = own.after(is)
+	}
 	a := Answer{Found: is.found, Value: is.value, Version: is.version}
 	value, changes := q.Value, true
 	if q.Change != nil {
@@ -428,13 +470,18 @@ func (s *Store) write(r *Running, now time.Duration) Step {
 	}
 	if !q.Remove {
 		more := int64(len(value) - len(is.value))
-		full := s.settings.Space > 0 && s.items.written+more > int64(s.settings.Space)
+		full := s.settings.Space > 0 && s.items.written+q.Transaction.bytes()+more > int64(s.settings.Space)
 		if s.hit(noSpace, r) {
 			return failed(NoSpace)
 		}
 		if full && more > 0 {
 			return failed(Full)
 		}
+	}
+	if q.Transaction != nil {
+		s.hold(q.Transaction, q.Item)
+		q.Transaction.write(q.Item, pending{value: value, removes: q.Remove, more: int64(len(value) - len(is.value))})
+		return Step{Done: true, Answer: a}
 	}
 	expires := time.Duration(0)
 	switch {

@@ -61,8 +61,12 @@ type curves struct {
 	Queue    []num            `json:"queue,omitempty"`
 	CPU      []num            `json:"cpu,omitempty"`
 	Memory   []num            `json:"memory,omitempty"`
-	Up       []num            `json:"up,omitempty"`
-	Replicas []num            `json:"replicas,omitempty"`
+	// Lag are the messages that the consumers of a log had not consumed, LagAge is for how long the
+	// oldest of them had been there; absent for what has none.
+	Lag      []num `json:"lag,omitempty"`
+	LagAge   []num `json:"lagAge,omitempty"`
+	Up       []num `json:"up,omitempty"`
+	Replicas []num `json:"replicas,omitempty"`
 	// Merged is how many of the run's samples a point stands for at most.
 	Merged int `json:"merged"`
 }
@@ -176,6 +180,7 @@ func pointCurves(points []point) curves {
 			cpu = known(p.cpuSeconds.Value / p.known)
 		}
 		c.CPU, c.Memory = append(c.CPU, cpu), append(c.Memory, known(float64(p.memory)))
+		c.addLag(p)
 		p50, p90, p99 := unknown(), unknown(), unknown()
 		if q := p.latency(); q != nil {
 			p50, p90, p99 = quantile(q, experiment.P50), quantile(q, experiment.P90), quantile(q, experiment.P99)
@@ -191,6 +196,9 @@ func pointCurves(points []point) curves {
 			set(c.Held, t.name, i, len(points), num(float64(t.held)/float64(t.n)), points)
 		}
 	}
+	if !slices.ContainsFunc(points, func(p point) bool { return p.lag.Known }) {
+		c.Lag, c.LagAge = nil, nil
+	}
 	dropZero(c.Classes)
 	dropZero(c.Held)
 	for _, gauge := range []*[]num{&c.CPU, &c.Memory} {
@@ -199,6 +207,15 @@ func pointCurves(points []point) curves {
 		}
 	}
 	return c
+}
+
+// addLag adds the lag of a point, where it was told.
+func (c *curves) addLag(p *point) {
+	messages, age := unknown(), unknown()
+	if p.lag.Known {
+		messages, age = num(p.lag.Messages), num(p.lag.Seconds)
+	}
+	c.Lag, c.LagAge = append(c.Lag, messages), append(c.LagAge, age)
 }
 
 // quantile is not known where only two bounds are.

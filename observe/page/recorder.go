@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
@@ -198,6 +199,8 @@ type point struct {
 	cpuSeconds      measure.Amount
 	memory          int64
 	up, replicas    int
+	// lag is that of the consumers of a store with a log.
+	lag measure.Lag
 	// calls are by callee, outcomes by place in outcome.Classes.
 	calls    []tally
 	outcomes [outcome.Count]uint32
@@ -229,12 +232,13 @@ func newPoint(at float64, s *measure.Sample) point {
 	p.known = s.Seconds()
 	p.requests, p.errors = s.Requests, s.Errors
 	for code, n := range s.Codes {
-		if n > 0 && (code >= "400" || code < "100") {
+		if n > 0 && code != control.CodeOK && (code >= "400" || code < "100") {
 			p.codes = plus(p.codes, tally{name: code, n: uint32(n)})
 		}
 	}
 	p.packed = s.Latency.Pack()
 	p.inFlight, p.queue, p.cpuSeconds, p.memory = s.InFlight, s.QueueLength, s.CPUSeconds, s.MemoryBytes
+	p.lag = s.Lag
 	for i := range s.Calls {
 		p.call(&s.Calls[i])
 	}
@@ -282,6 +286,7 @@ func (p *point) merge(o *point) {
 	p.packed = merged(p.packed, o.packed)
 	p.inFlight, p.queue, p.memory = max(p.inFlight, o.inFlight), max(p.queue, o.queue), max(p.memory, o.memory)
 	p.cpuSeconds.Merge(o.cpuSeconds)
+	p.lag.Merge(o.lag)
 	p.up, p.replicas = min(p.up, o.up), max(p.replicas, o.replicas)
 }
 

@@ -70,7 +70,7 @@ func TestMergedPointsAddUp(t *testing.T) {
 	sample := func(n int64) *measure.Sample {
 		s := &measure.Sample{
 			Elapsed: time.Second, Counted: time.Second, Requests: 10 * n, Rate: float64(10 * n), Errors: n, Codes: map[string]int64{"200": 9 * n, "503": n},
-			InFlight: n, QueueLength: 4 - n, CPUSeconds: measure.Amount{Value: 0.5, Known: true}, MemoryBytes: n, Up: int(n), Replicas: 2,
+			InFlight: n, QueueLength: 4 - n, CPUSeconds: measure.Amount{Value: 0.5, Known: true}, MemoryBytes: n, Up: int(n), Replicas: 2, Lag: measure.Lag{Messages: 5 * n, Seconds: float64(n), Known: true},
 			Calls: []measure.CallSample{{Callee: "db", Calls: map[outcome.Class]int64{outcome.OK: n, outcome.BreakerOpen: 3 * n, outcome.Cancelled: 7}}},
 		}
 		s.Latency.Add(time.Duration(n)*time.Second, 10*n)
@@ -81,7 +81,7 @@ func TestMergedPointsAddUp(t *testing.T) {
 	c := pointCurves([]point{p})
 	for name, pair := range map[string][2]num{
 		"time": {c.T[0], 1}, "rate": {c.Rate[0], 15}, "errors": {c.Errors[0], 1.5}, "status 503": {c.Codes["503"][0], 1.5}, "in flight": {c.InFlight[0], 2}, "queue": {c.Queue[0], 3},
-		"cores": {c.CPU[0], 0.5}, "memory": {c.Memory[0], 2}, "up": {c.Up[0], 1}, "held back": {c.Held["db"][0], 0.75}, "breaker open": {c.Classes["breaker_open"][0], 4.5},
+		"cores": {c.CPU[0], 0.5}, "memory": {c.Memory[0], 2}, "lag": {c.Lag[0], 10}, "age of the lag": {c.LagAge[0], 2}, "up": {c.Up[0], 1}, "held back": {c.Held["db"][0], 0.75}, "breaker open": {c.Classes["breaker_open"][0], 4.5},
 	} {
 		if pair[0]-pair[1] > 1e-9 || pair[1]-pair[0] > 1e-9 {
 			t.Errorf("%s is %v, not %v", name, pair[0], pair[1])
@@ -89,6 +89,14 @@ func TestMergedPointsAddUp(t *testing.T) {
 	}
 	if p50 := float64(c.P50[0]); p50 < 1.99 || p50 > 2.01 {
 		t.Errorf("p50 of 10 requests of 1 s and 20 of 2 s is %v s", p50)
+	}
+	store := measure.Sample{Elapsed: time.Second, Counted: time.Second, Requests: 3, Errors: 1, Codes: map[string]int64{"ok": 2, "error": 1}, Up: 1, Replicas: 1}
+	if c := pointCurves([]point{newPoint(1, &store)}); len(c.Codes) != 1 || c.Codes["error"] == nil {
+		t.Errorf("of a data store the answers that went wrong are %v", c.Codes)
+	}
+	none := measure.Sample{Elapsed: time.Second, Up: 1, Replicas: 1}
+	if c := pointCurves([]point{newPoint(1, &none)}); c.Lag != nil || c.LagAge != nil {
+		t.Errorf("a service without consumers has the lag %v, %v", c.Lag, c.LagAge)
 	}
 	if len(c.Classes["cancelled"]) > 0 {
 		t.Error("calls that were cut off are drawn")

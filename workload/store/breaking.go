@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,8 @@ type breaking struct {
 	undo    map[fault.Type]func(context.Context) error
 	// acting are the faults that count what they do.
 	acting atomic.Pointer[[]*runningFault]
+	// unread are the clients that the relay does not understand; guarded by the server's mu.
+	unread map[net.Conn]bool
 
 	mu sync.Mutex
 	// held is closed when connections may be made again; nil lets them.
@@ -93,6 +96,9 @@ func (s *Server) addReal(r *runningFault) error {
 	b := &s.breaking
 	b.telling.Lock()
 	defer b.telling.Unlock()
+	if r.fault.Type == fault.SlowQuery {
+		return s.addSlow(r)
+	}
 	if b.console == nil {
 		return fmt.Errorf("adding fault %q: the server of store %q has no console yet", r.id, s.cfg.Service.Name)
 	}
@@ -127,6 +133,24 @@ func (s *Server) addReal(r *runningFault) error {
 	if r.fault.Type == fault.Failover {
 		s.model.Apply(r.id, r.fault, s.now()) // the relay lets nobody in while there is no primary
 	}
+	s.realFaultsChanged()
+	return nil
+}
+
+// addSlow lets the relay hold operations. Nobody tells the server, so it may be somebody
+// else's. The caller holds telling.
+func (s *Server) addSlow(r *runningFault) error {
+	if err := s.repair(func(other *runningFault) bool { return other.id == r.id }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return fmt.Errorf("adding fault %q: %w", r.id, errEnded)
+	}
+	s.list(r)
+	s.model.Apply(r.id, r.fault, s.now())
+	s.cutUnread()
 	s.realFaultsChanged()
 	return nil
 }

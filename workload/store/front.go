@@ -72,9 +72,27 @@ type engine struct {
 func (e engine) Do(q store.Query) (store.Answer, error) { return e.s.do(e.ctx, q) }
 
 // Len implements sqlfront.Engine.
-func (e engine) Len() (n int) {
-	e.s.look(func(m *store.Store, now time.Duration) { n = m.Len(now) })
+func (e engine) Len(t *store.Transaction) (n int) {
+	e.s.look(func(m *store.Store, now time.Duration) { n = m.LenIn(t, now) })
 	return n
+}
+
+// Commit implements sqlfront.Engine.
+func (e engine) Commit(t *store.Transaction) {
+	e.s.look(func(m *store.Store, now time.Duration) {
+		if m.CommitTransaction(t, now) {
+			e.s.wake()
+		}
+	})
+}
+
+// Rollback implements sqlfront.Engine.
+func (e engine) Rollback(t *store.Transaction) {
+	e.s.look(func(m *store.Store, _ time.Duration) {
+		if m.RollbackTransaction(t) {
+			e.s.wake()
+		}
+	})
 }
 
 // A mongoEngine is what the front of MongoDB asks.

@@ -312,8 +312,7 @@ func (c *memcachedConn) touch(args [][]byte) error {
 }
 
 // memcachedAsks reads the commands of a client of a real memcached.
-func memcachedAsks(from io.Reader, asked func(topology.Operation)) error {
-	in := bufio.NewReaderSize(from, longestLine)
+func memcachedAsks(in *bufio.Reader, asked func(store.Ask)) error {
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
@@ -321,19 +320,21 @@ func memcachedAsks(from io.Reader, asked func(topology.Operation)) error {
 		}
 		words := bytes.Fields(line)
 		if len(words) == 0 {
-			asked("")
+			asked(store.Ask{})
 			continue
 		}
-		quiet := string(words[len(words)-1]) == "noreply"
-		operation := topology.Operation("")
+		a := store.Ask{Silent: string(words[len(words)-1]) == "noreply"}
+		if len(words) > 1 {
+			a.Item = string(words[1])
+		}
 		switch name := string(words[0]); name {
 		case "get", "gets":
-			operation = topology.OpRead
+			a.Operation = topology.OpRead
 			if len(words) > 2 {
-				operation = topology.OpRange
+				a.Operation = topology.OpRange
 			}
 		case "set", "add", "replace", "append", "prepend", "cas":
-			operation = topology.OpWrite
+			a.Operation = topology.OpWrite
 			if len(words) < 5 {
 				break
 			}
@@ -345,13 +346,11 @@ func memcachedAsks(from io.Reader, asked func(topology.Operation)) error {
 				return err
 			}
 		case "delete", "incr", "decr", "touch":
-			operation = topology.OpWrite
+			a.Operation = topology.OpWrite
 		case "quit":
 			continue
 		}
-		if !quiet {
-			asked(operation)
-		}
+		asked(a)
 	}
 }
 

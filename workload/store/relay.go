@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
@@ -204,13 +205,51 @@ func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	t := newTally(s)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		t.commands(server, conn) // it ends with either connection
+		t.commands(ctx, server, conn) // it ends with either connection
 		server.Close()
 	}()
 	t.replies(conn, server) // as above
+	cancel()                // what is held is not wanted any more
 	conn.Close()
 	<-done
+}
+
+// hold keeps an operation from a real server for as long as slow queries say. It reports false
+// if ctx ends meanwhile.
+func (s *Server) hold(ctx context.Context, a store.Ask) bool {
+	s.mu.Lock()
+	d := s.model.Hold(a)
+	s.mu.Unlock()
+	return d <= 0 || wait(ctx, d, false, nil) == nil
+}
+
+// unread takes in that the relay does not understand a client any more, such as one that is
+// encrypted. It reports whether the client may go on: what is not understood cannot be slow,
+// so nobody passes by a fault that says so.
+func (s *Server) unread(client net.Conn, why error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log.Warn("a client of the store is not understood, so its operations are neither counted nor slowed", "client", client.RemoteAddr(), "error", why)
+	if !s.conns[client] {
+		return false
+	}
+	if s.model.Slows() {
+		s.log.Warn("it is cut off, since slow queries act", "client", client.RemoteAddr())
+		return false
+	}
+	s.breaking.unread[client] = true
+	return true
+}
+
+// cutUnread closes the connections that the relay does not understand. The caller holds mu.
+func (s *Server) cutUnread() {
+	for client := range s.breaking.unread {
+		s.log.Warn("a client of the store is cut off that is not understood, since slow queries act", "client", client.RemoteAddr())
+		client.Close()
+	}
 }

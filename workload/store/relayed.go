@@ -2,18 +2,20 @@ package store
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/tidwall/redcon"
-
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/kafkafront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/mongofront"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/sqlfront"
@@ -42,8 +44,8 @@ func newTally(s *Server) *tally {
 // A reading reads one direction of a connection, up to its end or to what it does not
 // understand.
 type reading struct {
-	// asks tells what a client asks for, empty for what is not counted.
-	asks func(in io.Reader, asked func(topology.Operation)) error
+	// asks tells each thing that a client asks for as soon as it has read the last byte of it.
+	asks func(in *bufio.Reader, asked func(store.Ask)) error
 	// answers tells each answer, and how many operations it is of.
 	answers func(in *bufio.Reader, answered func(refused bool, operations int)) error
 }
@@ -56,23 +58,16 @@ func each(answers func(*bufio.Reader, func(refused bool)) error) func(*bufio.Rea
 }
 
 func readingOf(s *Server) reading {
-	ofSQL := func(asks func(*bufio.Reader, func(string)) error) func(io.Reader, func(topology.Operation)) error {
-		return func(in io.Reader, asked func(topology.Operation)) error {
-			return asks(bufio.NewReader(in), func(text string) { asked(sqlfront.Operation(text)) })
-		}
-	}
 	switch s.cfg.Service.Kind {
 	case topology.Postgres:
-		return reading{ofSQL(sqlfront.PostgresAsks), each(sqlfront.PostgresAnswers)}
+		return reading{sqlfront.PostgresAsks, each(sqlfront.PostgresAnswers)}
 	case topology.MySQL:
-		return reading{ofSQL(sqlfront.MySQLAsks), each(sqlfront.MySQLAnswers)}
+		x := sqlfront.NewMySQLExchange()
+		return reading{x.Asks, each(x.Answers)}
 	case topology.Memcached:
 		return reading{memcachedAsks, each(memcachedAnswers)}
 	case topology.MongoDB:
-		asks := func(in io.Reader, asked func(topology.Operation)) error {
-			return mongofront.Asks(bufio.NewReader(in), asked)
-		}
-		return reading{asks, each(mongofront.Answers)}
+		return reading{mongofront.Asks, each(mongofront.Answers)}
 	case topology.Kafka:
 		x := kafkafront.NewExchange(s.intake)
 		return reading{x.Asks, x.Answers}
@@ -105,67 +100,168 @@ func relayedOperation(command string) topology.Operation {
 }
 
 // redisAsks reads the commands of a client of Redis.
-func redisAsks(from io.Reader, asked func(topology.Operation)) error {
-	in := redcon.NewReader(from)
-	inMulti := false
+func redisAsks(in *bufio.Reader, asked func(store.Ask)) error {
+	inMulti, queued := false, "" // the item of the first command that waits
 	for {
-		command, err := in.ReadCommand()
-		if err != nil {
-			return err
-		}
-		if len(command.Args) == 0 {
-			continue
-		}
-		name := string(command.Args[0])
-		operation := relayedOperation(name)
+		name, key, err := readRedis(in)
 		switch {
-		case strings.EqualFold(name, "multi"):
-			inMulti = true
-		case strings.EqualFold(name, "exec"), strings.EqualFold(name, "discard"):
-			inMulti = false
-		case inMulti:
-			operation = "" // its reply only says that it is queued
+		case err != nil:
+			return err
+		case name == "":
+			continue // an empty line
 		}
-		asked(operation)
+		a := store.Ask{Operation: relayedOperation(name), Item: key}
+		switch name = strings.ToLower(name); {
+		case name == "multi":
+			inMulti, queued = true, ""
+		case name == "exec":
+			inMulti, a.Item = false, queued
+		case name == "discard":
+			inMulti = false
+		case inMulti: // its reply only says that it is queued
+			if queued == "" && a.Operation != "" {
+				queued = key
+			}
+			a = store.Ask{}
+		}
+		asked(a)
 	}
 }
 
-// commands copies what a client sends, and notes what it asks for.
-func (t *tally) commands(to io.Writer, from io.Reader) {
-	forwarded := &forwarder{from: from, to: to, now: t.s.now}
-	_ = t.reading.asks(forwarded, func(operation topology.Operation) { // however it ends
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if !t.lost {
-			if operation.Writes() {
-				t.s.met(metWrite)
-			}
-			t.asks = append(t.asks, asked{operation, forwarded.at})
-			t.more.Signal()
+// mostSeen is how much of the name and of the key of a command is looked at.
+const mostSeen = 1 << 10
+
+// readRedis reads a command: a list of texts, or words in a line.
+func readRedis(in *bufio.Reader) (name, key string, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return "", "", err
+	}
+	line = bytes.TrimRight(line, "\r\n")
+	if len(line) == 0 || line[0] != '*' {
+		words := bytes.Fields(line)
+		if len(words) > 0 {
+			name = string(words[0])
+		}
+		if len(words) > 1 && !bytes.ContainsAny(words[1], "'\"") { // else it is not all of it
+			key = string(words[1])
+		}
+		return name, key, nil
+	}
+	n, err := strconv.Atoi(string(line[1:]))
+	if err != nil {
+		return "", "", errReply
+	}
+	for i := range n {
+		word, err := redisText(in)
+		switch {
+		case err != nil:
+			return "", "", err
+		case i == 0:
+			name = word
+		case i == 1:
+			key = word
+		}
+	}
+	return name, key, nil
+}
+
+// redisText reads a text with its length, of which the beginning is returned.
+func redisText(in *bufio.Reader) (string, error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return "", err
+	}
+	line = bytes.TrimRight(line, "\r\n")
+	if len(line) == 0 || line[0] != '$' {
+		return "", errReply
+	}
+	n, err := strconv.Atoi(string(line[1:]))
+	if err != nil || n < 0 {
+		return "", errReply
+	}
+	text := make([]byte, min(n, mostSeen))
+	if _, err := io.ReadFull(in, text); err != nil {
+		return "", err
+	}
+	_, err = in.Discard(n - len(text) + len("\r\n"))
+	return string(text), err
+}
+
+// commands hands on what a client sends, notes what it asks for, and holds what slow
+// queries act on. Of a client that it does not understand it hands on the rest unread.
+func (t *tally) commands(ctx context.Context, to io.Writer, from net.Conn) {
+	f := &forwarder{from: from, to: to}
+	in := bufio.NewReaderSize(f, longestLine)
+	err := t.reading.asks(in, func(a store.Ask) {
+		now := t.s.now()
+		if !a.Silent {
+			t.note(a.Operation, now)
+		}
+		if t.s.hold(ctx, a) {
+			_ = f.forward(in.Buffered()) // an error comes again when it is to hand on the rest
 		}
 	})
 	t.lose()
-	_, _ = io.Copy(to, from) // what is left, if the client goes on at all
+	if f.ended == nil && f.forward(0) == nil && t.s.unread(from, err) {
+		_, _ = io.Copy(to, from)
+	}
 }
 
-// A forwarder hands on what it reads, and knows when it has read it.
+// note notes what waits for an answer.
+func (t *tally) note(operation topology.Operation, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost {
+		return
+	}
+	if operation.Writes() {
+		t.s.met(metWrite)
+	}
+	t.asks = append(t.asks, asked{operation, now})
+	t.more.Signal()
+}
+
+// A forwarder reads for somebody who tells when the end of a message has been read. It keeps the
+// last bytes that it has read until more are wanted, or until it is told to hand them on: who
+// reads asks for more only within a message, or after one that was told. So a server has
+// no message as a whole before it was told.
 type forwarder struct {
 	from io.Reader
 	to   io.Writer
-	now  func() time.Duration
-	at   time.Duration
+	// kept are the bytes that were read, and not handed on yet.
+	kept []byte
+	// ended is how one of the connections has ended.
+	ended error
 }
 
 // Read implements io.Reader.
 func (f *forwarder) Read(b []byte) (int, error) {
+	if err := f.forward(0); err != nil {
+		return 0, err
+	}
 	n, err := f.from.Read(b)
-	f.at = f.now()
-	if n > 0 {
-		if _, failed := f.to.Write(b[:n]); failed != nil {
-			return n, failed
-		}
+	f.kept = append(f.kept, b[:n]...)
+	if err != nil {
+		f.ended = errors.Join(f.forward(0), err)
 	}
 	return n, err
+}
+
+// forward hands on all but the last bytes.
+func (f *forwarder) forward(but int) error {
+	n := len(f.kept) - but
+	if n <= 0 {
+		return nil
+	}
+	_, err := f.to.Write(f.kept[:n])
+	if f.kept = append(f.kept[:0], f.kept[n:]...); len(f.kept) == 0 && cap(f.kept) > intake.Free {
+		f.kept = nil
+	}
+	if err != nil {
+		f.ended = err
+	}
+	return err
 }
 
 // redisAnswers reads the replies of Redis.

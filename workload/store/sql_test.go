@@ -117,15 +117,25 @@ func numbered(text string) string {
 
 // answer is what a client sees of a statement, as text.
 func answer(db *sql.DB, text string, args []any, reads bool) string {
+	return answerOn(context.Background(), db, text, args, reads)
+}
+
+// A sqlClient is a pool of connections, or one of them.
+type sqlClient interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
+func answerOn(ctx context.Context, db sqlClient, text string, args []any, reads bool) string {
 	if !reads {
-		result, err := db.Exec(text, args...)
+		result, err := db.ExecContext(ctx, text, args...)
 		if err != nil {
 			return said(err)
 		}
 		n, err := result.RowsAffected()
 		return fmt.Sprint(n, " rows changed ", err)
 	}
-	rows, err := db.Query(text, args...)
+	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return said(err)
 	}

@@ -117,6 +117,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	if settings := cfg.Service.StoreSettings(); settings.Engine == topology.Real {
 		s.real, s.front.serve, s.relay = true, serveRelay, settings.Address
+		s.breaking.unread = map[net.Conn]bool{}
 	}
 	s.metrics, s.groups = newMetrics(s), kafkafront.NewGroups()
 	return s, nil
@@ -203,6 +204,7 @@ func (s *Server) drop(conn net.Conn) {
 	conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.breaking.unread, conn)
 	if s.conns[conn] {
 		delete(s.conns, conn)
 		s.model.Disconnect()

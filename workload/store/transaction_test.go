@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -75,63 +74,6 @@ func untilReady(t *testing.T, db *sql.DB) {
 	for end := time.Now().Add(20 * time.Second); db.PingContext(t.Context()) != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the server is not ready")
-		}
-	}
-}
-
-// Drivers whose transactions are on by themselves can read, and are told why they cannot
-// write.
-func TestWritesInTransactionsAreRefused(t *testing.T) {
-	for _, tt := range []struct {
-		kind  topology.Kind
-		open  func(testing.TB, string, bool) *sql.DB
-		begin string
-	}{
-		{topology.Postgres, postgresDB, "begin"}, {topology.MySQL, mysqlDB, "begin"}, {topology.MySQL, mysqlDB, "set autocommit = 0"}, {topology.MySQL, mysqlDB, "SET @@session.autocommit = OFF"},
-	} {
-		for _, prepares := range []bool{false, true} {
-			for _, write := range []string{
-				"update items set value = 'x' where name = 'item:1'", "insert into items (name, value) values ('new', 'x')", "delete from items where name = 'item:1'",
-				"select value from items where name = 'item:1' for update",
-			} {
-				db, err := tt.open(t, sqlStore(t, tt.kind), prepares).Conn(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				var before, after string
-				if err := db.QueryRowContext(t.Context(), "select value from items where name = 'item:1'").Scan(&before); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := db.ExecContext(t.Context(), tt.begin); err != nil {
-					t.Fatalf("%s: %v", tt.begin, err)
-				}
-				_, err = db.ExecContext(t.Context(), write)
-				if err == nil || !strings.Contains(err.Error(), "write without a transaction") {
-					t.Errorf("%s: %s: %s: %v", tt.kind, tt.begin, write, err)
-				}
-				var my *mysql.MySQLError
-				if errors.As(err, &my) && my.Number != 1235 {
-					t.Errorf("error %d", my.Number)
-				}
-				if _, err := db.ExecContext(t.Context(), "rollback"); err != nil {
-					t.Error(err)
-				}
-				if err := db.QueryRowContext(t.Context(), "select value from items where name = 'item:1'").Scan(&after); err != nil || after != before {
-					t.Errorf("%q was %q: %v", after, before, err)
-				}
-				if strings.Contains(strings.ToLower(tt.begin), "autocommit") {
-					if _, err := db.ExecContext(t.Context(), "set autocommit = 1"); err != nil {
-						t.Error(err)
-					}
-				}
-				if strings.HasPrefix(write, "select") {
-					continue
-				}
-				if _, err := db.ExecContext(t.Context(), write); err != nil {
-					t.Errorf("outside: %s: %v", write, err)
-				}
-			}
 		}
 	}
 }

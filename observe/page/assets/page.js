@@ -262,6 +262,10 @@ class Page {
     ];
     const failed = this.classCurves(c, v => v !== 'ok');
     if (failed.length) figures.push(chart(c.t, failed, options('service:calls', 'Its calls that went wrong, per second', number)));
+    if (c.lag) {
+      figures.push(chart(c.t, [{ name: 'messages', values: c.lag, look: looks.timeout, fill: true }], options('service:lag', 'Lag: messages not consumed yet', number, { top: 1, least: 1 })));
+      figures.push(chart(c.t, [{ name: 'age', values: c.lagAge, look: looks.timeout }], options('service:lag-age', 'Age of the oldest message not consumed', seconds)));
+    }
     if (held.length) figures.push(chart(c.t, named(held, c.held, k => 'to ' + k), options('service:breaker', 'Breakers: share of calls held back', share, { top: 1 })));
     if (c.up.some((v, i) => v < c.replicas[i])) figures.push(chart(c.t, [{ name: 'replicas that answer', values: c.up, look: looks.ok }, { name: 'replicas', values: c.replicas, look: { color: 'var(--c-gray)', dash: '6 4' } }], options('service:up', 'Replicas', number, { top: 1, least: 1 })));
     if (c.cpu && c.cpu.length) figures.push(chart(c.t, [{ name: 'cores', values: c.cpu, look: looks.breaker_open }], options('service:cpu', 'Processors in use', number)));

@@ -278,13 +278,22 @@ func TestMongoRefusesOthers(t *testing.T) {
 	items := mongoItems(t, address)
 	ctx := t.Context()
 	_, byValue := items.Find(ctx, bson.D{{Key: "value", Value: "x"}})
-	_, projected := items.Find(ctx, bson.D{{Key: "_id", Value: "item:1"}}, options.Find().SetProjection(bson.D{{Key: "value", Value: 1}}))
+	_, projected := items.Find(ctx, bson.D{{Key: "_id", Value: "item:1"}}, options.Find().SetProjection(bson.D{{Key: "value", Value: bson.D{{Key: "$slice", Value: 1}}}}))
+	_, updated := items.UpdateMany(ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "value", Value: "x"}}}})
+	session, err := items.Database().Client().StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.EndSession(ctx)
+	_, inTransaction := session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+		return items.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}, {Key: "value", Value: "y"}})
+	})
 	_, elsewhere := items.Database().Collection("others").InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}})
 	_, more := items.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}, {Key: "value", Value: "y"}, {Key: "count", Value: 3}})
 	_, all := items.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	_, grouped := items.Aggregate(ctx, bson.A{bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$value"}}}}})
 	for what, err := range map[string]error{
-		"by something else than _id": byValue, "field projection of find": projected, "collection others": elsewhere,
+		"by something else than _id": byValue, "a projection by more than field names": projected, "an update of all documents": updated, "(IllegalOperation) Transaction numbers are only allowed": inTransaction, "collection others": elsewhere,
 		"a document with a field count": more, "all documents in an order": all, "more than count": grouped,
 		"no such command: 'dropDatabase'": items.Database().Drop(ctx),
 	} {
@@ -295,6 +304,100 @@ func TestMongoRefusesOthers(t *testing.T) {
 	}
 	if n, err := items.CountDocuments(ctx, bson.D{}); n != 5 || err != nil {
 		t.Errorf("afterwards there are %d items, %v", n, err)
+	}
+}
+
+// Finds, counts and writes of several documents keep to what the manual of MongoDB says of their
+// options: a document is skipped before others are limited, a field is shown if it is wanted.
+func TestMongoOptions(t *testing.T) {
+	_, address := serve(t, storeService(topology.MongoDB, topology.Store{Items: 300}))
+	items, ctx := mongoItems(t, address), t.Context()
+	in := func(names ...string) bson.D { return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: names}}}} }
+	for i, value := range []string{"c", "a", "b"} {
+		if _, err := items.UpdateOne(ctx, bson.D{{Key: "_id", Value: store.ItemName(i)}}, bson.D{{Key: "$set", Value: bson.D{{Key: "value", Value: value}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	three := in("item:2", "item:0", "item:1", "none")
+	field := func(name string, n any) bson.D { return bson.D{{Key: name, Value: n}} }
+	for name, tt := range map[string]struct {
+		filter bson.D
+		find   *options.FindOptionsBuilder
+		want   string
+	}{
+		"by name":         {three, options.Find(), `item:0=c item:1=a item:2=b`},
+		"backwards":       {three, options.Find().SetSort(field("_id", -1)), `item:2=b item:1=a item:0=c`},
+		"by value":        {three, options.Find().SetSort(field("value", 1)), `item:1=a item:2=b item:0=c`},
+		"the greatest":    {three, options.Find().SetSort(field("value", -1)).SetLimit(1), `item:0=c`},
+		"the second":      {three, options.Find().SetSort(field("value", 1)).SetSkip(1).SetLimit(1), `item:2=b`},
+		"too far":         {three, options.Find().SetSkip(7), ``},
+		"names":           {three, options.Find().SetProjection(field("_id", 1)), `item:0 item:1 item:2`},
+		"names again":     {three, options.Find().SetProjection(field("value", false)), `item:0 item:1 item:2`},
+		"values":          {three, options.Find().SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "value", Value: 1}}), `=c =a =b`},
+		"not the name":    {three, options.Find().SetProjection(field("_id", 0)), `=c =a =b`},
+		"another field":   {three, options.Find().SetProjection(field("other", 1)), `item:0 item:1 item:2`},
+		"not another":     {three, options.Find().SetProjection(field("other", 0)), `item:0=c item:1=a item:2=b`},
+		"of all, skipped": {bson.D{}, options.Find().SetSkip(1).SetLimit(2), `item:1=a item:2=b`},
+	} {
+		cursor, err := items.Find(ctx, tt.filter, tt.find)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []string
+		for cursor.Next(ctx) {
+			id, _ := cursor.Current.Lookup("_id").StringValueOK()
+			if value, ok := cursor.Current.Lookup("value").StringValueOK(); ok {
+				id += "=" + value
+			}
+			got = append(got, id)
+		}
+		if strings.Join(got, " ") != tt.want || cursor.Err() != nil {
+			t.Errorf("%s: %q, %v, want %q", name, got, cursor.Err(), tt.want)
+		}
+	}
+	for code, projection := range map[int]bson.D{31254: {{Key: "value", Value: 1}, {Key: "other", Value: 0}}, 31253: {{Key: "value", Value: 0}, {Key: "other", Value: 1}}} {
+		_, err := items.Find(ctx, three, options.Find().SetProjection(projection))
+		var told mongo.ServerError
+		if !errors.As(err, &told) || !told.HasErrorCode(code) {
+			t.Errorf("%v: %v, want code %d", projection, err, code)
+		}
+	}
+	// A projection goes on in later batches.
+	cursor, err := items.Find(ctx, bson.D{}, options.Find().SetProjection(field("_id", 1)).SetBatchSize(50).SetSkip(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; cursor.Next(ctx); n++ {
+		if elements, err := cursor.Current.Elements(); err != nil || len(elements) != 1 {
+			t.Fatalf("document %d is %s", n, cursor.Current)
+		}
+	}
+	if n != 290 {
+		t.Errorf("%d documents after ten of 300", n)
+	}
+	if n, err := items.CountDocuments(ctx, bson.D{}, options.Count().SetSkip(250).SetLimit(100)); n != 50 || err != nil {
+		t.Errorf("counted %d, %v", n, err)
+	}
+	if n, err := items.CountDocuments(ctx, three, options.Count().SetLimit(2)); n != 2 || err != nil {
+		t.Errorf("counted %d, %v", n, err)
+	}
+	set := bson.D{{Key: "$set", Value: bson.D{{Key: "value", Value: "b"}}}}
+	if r, err := items.UpdateMany(ctx, three, set); err != nil || r.MatchedCount != 3 || r.ModifiedCount != 2 {
+		t.Errorf("updated %+v, %v", r, err)
+	}
+	if r, err := items.UpdateOne(ctx, in("none", "item:1", "item:2"), bson.D{{Key: "$set", Value: bson.D{{Key: "value", Value: "x"}}}}); err != nil || r.ModifiedCount != 1 {
+		t.Errorf("updated %+v, %v", r, err)
+	}
+	if r, err := items.DeleteMany(ctx, three); err != nil || r.DeletedCount != 3 {
+		t.Errorf("deleted %+v, %v", r, err)
+	}
+	if r, err := items.DeleteOne(ctx, bson.D{}); err != nil || r.DeletedCount != 1 {
+		t.Errorf("deleted %+v, %v", r, err)
+	}
+	if r, err := items.DeleteMany(ctx, bson.D{}); err != nil || r.DeletedCount != 296 {
+		t.Errorf("deleted %+v, %v", r, err)
 	}
 }
 

@@ -52,8 +52,9 @@ const (
 	// mostWait bounds how long a fetch may wait for messages.
 	mostWait = 30 * time.Second
 	// broker is the id of the one broker, epoch that of its leadership.
-	broker = 1
-	epoch  = 0
+	broker    = 1
+	clusterID = "microsim"
+	epoch     = 0
 )
 
 // versions are the requests that are known, from a version to another. Later ones name
@@ -64,16 +65,21 @@ func versions() map[int16][2]int16 {
 		kmsg.OffsetCommit.Int16(): {2, 8}, kmsg.OffsetFetch.Int16(): {1, 7}, kmsg.FindCoordinator.Int16(): {0, 3},
 		kmsg.JoinGroup.Int16(): {0, 7}, kmsg.Heartbeat.Int16(): {0, 4}, kmsg.LeaveGroup.Int16(): {0, 4}, kmsg.SyncGroup.Int16(): {0, 5},
 		kmsg.ApiVersions.Int16(): {0, 3}, kmsg.InitProducerID.Int16(): {0, 4},
+		kmsg.ListGroups.Int16(): {0, 4}, kmsg.DescribeGroups.Int16(): {0, 5}, kmsg.DeleteGroups.Int16(): {0, 2},
+		kmsg.DescribeConfigs.Int16(): {1, 4}, kmsg.DescribeCluster.Int16(): {0, 0},
 	}
 }
 
 // Serve serves one connection until it ends.
 func Serve(ctx context.Context, conn net.Conn, e Engine, budget *intake.Budget) {
-	c := &client{engine: e, known: versions()}
+	c := &client{engine: e, known: versions(), budget: budget}
 	host, port, err := net.SplitHostPort(conn.LocalAddr().String())
 	if err == nil {
 		c.host = host
 		c.port, _ = strconv.Atoi(port) // it is one
+	}
+	if peer, _, err := net.SplitHostPort(conn.RemoteAddr().String()); err == nil {
+		c.peer = "/" + peer // as Kafka writes it
 	}
 	in := bufio.NewReader(conn)
 	for {
@@ -85,7 +91,7 @@ func Serve(ctx context.Context, conn net.Conn, e Engine, budget *intake.Budget) 
 		if size > in.Buffered() {
 			_ = conn.SetReadDeadline(time.Now().Add(messagePatience))
 		}
-		if !c.exchange(ctx, size, in, conn, budget) {
+		if !c.exchange(ctx, size, in, conn) {
 			return
 		}
 	}
@@ -110,15 +116,18 @@ func readSize(in io.Reader) (size int, err error) {
 type client struct {
 	engine Engine
 	known  map[int16][2]int16
+	budget *intake.Budget
 	// host and port are the address of the store, as the client has reached it.
 	host string
 	port int
+	// peer is the address of the client.
+	peer string
 	out  []byte
 }
 
 // exchange reads one request and answers it. It reports false if the connection ends.
-func (c *client) exchange(ctx context.Context, size int, in io.Reader, out io.Writer, budget *intake.Budget) bool {
-	message, release, err := budget.Read(in, size)
+func (c *client) exchange(ctx context.Context, size int, in io.Reader, out io.Writer) bool {
+	message, release, err := c.budget.Read(in, size)
 	defer release()
 	if err != nil {
 		return false
@@ -257,7 +266,7 @@ func (c *client) answer(ctx context.Context, h head, request kmsg.Request) (kmsg
 		response.NodeID, response.Host, response.Port = broker, c.host, int32(c.port) //nolint:gosec // it is a port
 		return response, nil
 	case *kmsg.JoinGroupRequest:
-		return groups.join(ctx, r, h.client)
+		return groups.join(ctx, r, h.client, c.peer)
 	case *kmsg.SyncGroupRequest:
 		return groups.sync(ctx, r)
 	case *kmsg.HeartbeatRequest:
@@ -276,7 +285,7 @@ func (c *client) answer(ctx context.Context, h head, request kmsg.Request) (kmsg
 		}
 		return response, nil
 	}
-	return nil, errLost
+	return c.administer(request)
 }
 
 func (c *client) versions(version int16) *kmsg.ApiVersionsResponse {
@@ -297,7 +306,7 @@ func (c *client) metadata(r *kmsg.MetadataRequest) kmsg.Response {
 	response := r.ResponseKind().(*kmsg.MetadataResponse)
 	one := kmsg.NewMetadataResponseBroker()
 	one.NodeID, one.Host, one.Port = broker, c.host, int32(c.port) //nolint:gosec // it is a port
-	response.Brokers, response.ControllerID, response.ClusterID = append(response.Brokers, one), broker, kmsg.StringPtr("microsim")
+	response.Brokers, response.ControllerID, response.ClusterID = append(response.Brokers, one), broker, kmsg.StringPtr(clusterID)
 	names := []string{Topic}
 	if r.Topics != nil && (r.Version > 0 || len(r.Topics) > 0) {
 		names = nil

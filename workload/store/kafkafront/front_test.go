@@ -45,7 +45,7 @@ func (e immediate) Groups() *Groups { return e.groups }
 func newClient() *client {
 	s := topology.NewService("log")
 	s.Kind, s.Store = topology.Kafka, &topology.Store{Partitions: 2}
-	return &client{engine: immediate{store.New(1, &s), NewGroups()}, known: versions(), host: "127.0.0.1", port: 9092}
+	return &client{engine: immediate{store.New(1, &s), NewGroups()}, known: versions(), budget: intake.NewBudget(1 << 30), host: "127.0.0.1", port: 9092}
 }
 
 // message is a request with its head.
@@ -70,7 +70,7 @@ func produceRequest(partitions ...int32) *kmsg.ProduceRequest {
 	for _, p := range partitions {
 		one := kmsg.NewProduceRequestTopicPartition()
 		one.Partition = p
-		one.Records = appendBatch(nil, []store.Message{{Key: []byte("k"), Value: []byte("a")}, {Offset: 1, Value: []byte("b")}}, time.UnixMilli(0))
+		one.Records = batchOf([]store.Message{{Key: []byte("k"), Value: []byte("a")}, {Offset: 1, Value: []byte("b")}}, time.UnixMilli(0))
 		t.Partitions = append(t.Partitions, one)
 	}
 	r.Topics = append(r.Topics, t)
@@ -108,7 +108,9 @@ func FuzzMessages(f *testing.F) {
 	f.Add(message(produceRequest(0, 1), 9))
 	f.Add(append(message(produceRequest(0), 3), message(fetchRequest(0, 1), 12)...))
 	f.Add(message(joinRequest(""), 5))
-	budget := intake.NewBudget(1 << 30)
+	for c := codecGzip; c <= codecZstd; c++ {
+		f.Add(message(packedRequest(f, c, []store.Message{{Key: []byte("k"), Value: []byte("a")}}), 9))
+	}
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		in, c := bufio.NewReader(bytes.NewReader(sent)), newClient()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -119,7 +121,7 @@ func FuzzMessages(f *testing.F) {
 				return
 			}
 			var out bytes.Buffer
-			if !c.exchange(ctx, size, in, &out, budget) {
+			if !c.exchange(ctx, size, in, &out) {
 				return
 			}
 			if out.Len() == 0 {
@@ -146,15 +148,21 @@ func TestMessagesComeBack(t *testing.T) {
 	}
 	garbled := produceRequest(0)
 	garbled.Topics[0].Partitions[0].Records[70] ^= 1
-	zipped := produceRequest(0)
-	b := zipped.Topics[0].Partitions[0].Records
-	b[22] |= 1 // by gzip
-	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	// Batches that say to be compressed, and are not.
+	attributed := func(bits byte) *kmsg.ProduceRequest {
+		r := produceRequest(0)
+		b := r.Topics[0].Partitions[0].Records
+		b[22] |= bits
+		binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+		return r
+	}
 	for i, tt := range []struct {
 		request *kmsg.ProduceRequest
 		want    int16
 	}{
-		{produceRequest(0), 0}, {produceRequest(2), kerr.UnknownTopicOrPartition.Code}, {garbled, kerr.CorruptMessage.Code}, {zipped, kerr.UnsupportedCompressionType.Code},
+		{produceRequest(0), 0}, {produceRequest(2), kerr.UnknownTopicOrPartition.Code}, {garbled, kerr.CorruptMessage.Code},
+		{attributed(byte(codecGzip)), kerr.CorruptMessage.Code}, {attributed(byte(codecSnappy)), kerr.CorruptMessage.Code},
+		{attributed(byte(codecLZ4)), kerr.CorruptMessage.Code}, {attributed(byte(codecZstd)), kerr.CorruptMessage.Code}, {attributed(5), kerr.UnsupportedCompressionType.Code},
 	} {
 		got := answer(tt.request, 9).(*kmsg.ProduceResponse).Topics[0].Partitions[0]
 		if got.ErrorCode != tt.want {
@@ -166,11 +174,14 @@ func TestMessagesComeBack(t *testing.T) {
 	if err := batch.ReadFrom(fetched.RecordBatches); err != nil || batch.NumRecords != 2 || batch.FirstOffset != 0 || fetched.HighWatermark != 2 {
 		t.Errorf("fetched %+v: %+v, %v", fetched, batch, err)
 	}
-	messages, wrong := readBatches(fetched.RecordBatches, 0)
+	messages, wrong := readBatches(fetched.RecordBatches, 0, 9, newUnpacker(c.budget))
 	if wrong != 0 || string(messages[0].Key) != "k" || string(messages[1].Value) != "b" {
 		t.Errorf("read %+v, %d", messages, wrong)
 	}
 	beyond := fetchRequest(0)
+	if got := answer(fetchRequest(1, 5), 12).(*kmsg.FetchResponse).Topics[0].Partitions; got[0].RecordBatches == nil || got[1].RecordBatches == nil {
+		t.Error("partitions without messages have null for them, which librdkafka does not take")
+	}
 	beyond.Topics[0].Partitions[0].FetchOffset = 3
 	if got := answer(beyond, 12).(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode; got != kerr.OffsetOutOfRange.Code {
 		t.Errorf("beyond the end: %d", got)
@@ -212,7 +223,7 @@ func TestGroupsRebalance(t *testing.T) {
 			var wait sync.WaitGroup
 			for _, i := range members {
 				wait.Go(func() {
-					joined, err := gs.join(t.Context(), joinRequest(ids[i]), "c")
+					joined, err := gs.join(t.Context(), joinRequest(ids[i]), "c", "/127.0.0.1")
 					if err != nil {
 						t.Error(err)
 						return
@@ -295,7 +306,7 @@ func TestMessagesInBatches(t *testing.T) {
 		for i := range messages {
 			messages[i] = store.Message{Offset: first + int64(i), Value: []byte("x")}
 		}
-		return appendBatch(nil, messages, time.UnixMilli(0))
+		return batchOf(messages, time.UnixMilli(0))
 	}
 	two := append(batch(5, 3), batch(8, 2)...)
 	marks := batch(5, 3)
@@ -317,7 +328,7 @@ func TestCountsAreBound(t *testing.T) {
 	r := produceRequest(0)
 	binary.BigEndian.PutUint32(r.Topics[0].Partitions[0].Records[checked+2:], 1<<31-1)
 	e := NewExchange(intake.NewBudget(1 << 20))
-	err := e.Asks(bytes.NewReader(message(r, 7)), func(op topology.Operation) { t.Errorf("%s was counted", op) })
+	err := e.Asks(bufio.NewReader(bytes.NewReader(message(r, 7))), func(a store.Ask) { t.Errorf("%s was counted", a.Operation) })
 	if !errors.Is(err, errLost) {
 		t.Errorf("it ends with %v", err)
 	}

@@ -57,7 +57,10 @@ type group struct {
 }
 
 type member struct {
-	id         string
+	id string
+	// client and host are what the client calls itself, and where it is.
+	client, host string
+
 	instance   *string
 	protocols  []kmsg.JoinGroupRequestProtocol
 	assignment []byte
@@ -172,13 +175,14 @@ func (gs *Groups) of(name string) *group {
 	return g
 }
 
-// join lets a member join, and waits until all have.
-func (gs *Groups) join(ctx context.Context, r *kmsg.JoinGroupRequest, client string) (kmsg.Response, error) {
+// join lets a member join, and waits until all have. Client is what it calls itself, host is
+// where it is.
+func (gs *Groups) join(ctx context.Context, r *kmsg.JoinGroupRequest, client, host string) (kmsg.Response, error) {
 	response := r.ResponseKind().(*kmsg.JoinGroupResponse)
 	response.MemberID, response.Generation = r.MemberID, -1
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
-	g, m, wrong := gs.admit(r, client)
+	g, m, wrong := gs.admit(r, client, host)
 	if response.ErrorCode = wrong; wrong != 0 {
 		return response, nil
 	}
@@ -214,7 +218,7 @@ func (gs *Groups) join(ctx context.Context, r *kmsg.JoinGroupRequest, client str
 }
 
 // admit notes that a member wants to be in the next generation.
-func (gs *Groups) admit(r *kmsg.JoinGroupRequest, client string) (g *group, m *member, wrong int16) {
+func (gs *Groups) admit(r *kmsg.JoinGroupRequest, client, host string) (g *group, m *member, wrong int16) {
 	now := time.Now()
 	if r.Group == "" {
 		return nil, nil, kerr.InvalidGroupID.Code
@@ -234,7 +238,7 @@ func (gs *Groups) admit(r *kmsg.JoinGroupRequest, client string) (g *group, m *m
 	}
 	if m == nil {
 		gs.last++
-		m = &member{id: cmp.Or(client, "consumer") + "-" + strconv.FormatInt(gs.last, 10)}
+		m = &member{id: cmp.Or(client, "consumer") + "-" + strconv.FormatInt(gs.last, 10), client: client, host: host}
 		g.members = append(g.members, m)
 	}
 	m.protocols, m.instance, m.seen = r.Protocols, r.InstanceID, now

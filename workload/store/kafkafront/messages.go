@@ -18,7 +18,8 @@ import (
 func (c *client) produce(ctx context.Context, r *kmsg.ProduceRequest) (kmsg.Response, error) {
 	response := r.ResponseKind().(*kmsg.ProduceResponse)
 	q := store.Query{Operation: topology.OpPublish}
-	named := parts{}
+	named, u := parts{}, newUnpacker(c.budget)
+	defer u.release()
 	firsts := map[int]int{} // where the messages of a partition begin in the batch
 	for _, t := range r.Topics {
 		answer := kmsg.NewProduceResponseTopic()
@@ -28,7 +29,7 @@ func (c *client) produce(ctx context.Context, r *kmsg.ProduceRequest) (kmsg.Resp
 			one.Partition, one.ErrorCode, one.BaseOffset = p.Partition, named.check(c, t.Topic, p.Partition), -1
 			if one.ErrorCode == 0 {
 				var messages []store.Message
-				messages, one.ErrorCode = readBatches(p.Records, int(p.Partition))
+				messages, one.ErrorCode = readBatches(p.Records, int(p.Partition), r.Version, u)
 				firsts[int(p.Partition)] = len(q.Batch)
 				q.Batch = append(q.Batch, messages...)
 			}
@@ -74,8 +75,9 @@ const (
 //nolint:gochecknoglobals // the table of the checksum
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// readBatches reads the messages for a partition, or says what is wrong with them.
-func readBatches(b []byte, partition int) (messages []store.Message, wrong int16) {
+// readBatches reads the messages for a partition out of a request of a version, or says what
+// is wrong with them.
+func readBatches(b []byte, partition int, version int16, u *unpacker) (messages []store.Message, wrong int16) {
 	for len(b) > 0 {
 		if len(b) < batchHead {
 			return nil, kerr.CorruptMessage.Code
@@ -91,11 +93,14 @@ func readBatches(b []byte, partition int) (messages []store.Message, wrong int16
 		if batch.ReadFrom(b[:size]) != nil || batch.Magic != magic || crc32.Checksum(b[checked:size], castagnoli) != uint32(batch.CRC) { //nolint:gosec // its bits
 			return nil, kerr.CorruptMessage.Code
 		}
-		switch {
-		case batch.Attributes&compression != 0:
-			return nil, kerr.UnsupportedCompressionType.Code
-		case batch.Attributes&(transactional|control) != 0:
+		if batch.Attributes&(transactional|control) != 0 {
 			return nil, kerr.InvalidRecord.Code
+		}
+		if wrong := u.open(&batch, version); wrong != 0 {
+			return nil, wrong
+		}
+		if u.take(int(max(batch.NumRecords, 0))*overhead) != nil {
+			return nil, kerr.MessageTooLarge.Code
 		}
 		records, ok := readRecords(batch.Records, int(batch.NumRecords), partition)
 		if !ok {
@@ -108,6 +113,9 @@ func readBatches(b []byte, partition int) (messages []store.Message, wrong int16
 	}
 	return messages, 0
 }
+
+// overhead is what a message takes beside its bytes, while it is read.
+const overhead = 128
 
 func readRecords(b []byte, n, partition int) (messages []store.Message, ok bool) {
 	for range n {
@@ -128,8 +136,8 @@ func readRecords(b []byte, n, partition int) (messages []store.Message, ok bool)
 // unreadable begins the value of a message that consumers cannot read: it is no text.
 const unreadable = 0xff
 
-// appendBatch appends messages that follow one another as one batch.
-func appendBatch(b []byte, messages []store.Message, began time.Time) []byte {
+// batchOf is messages that follow one another as one batch.
+func batchOf(messages []store.Message, began time.Time) []byte {
 	at := func(m *store.Message) int64 { return began.Add(m.At).UnixMilli() }
 	first, last := &messages[0], &messages[len(messages)-1]
 	batch := kmsg.RecordBatch{
@@ -145,10 +153,9 @@ func appendBatch(b []byte, messages []store.Message, began time.Time) []byte {
 		r.Length = int32(len(r.AppendTo(nil)) - 1) //nolint:gosec // it is bound
 		batch.Records = r.AppendTo(batch.Records)
 	}
-	from := len(b)
 	batch.Length = int32(batchHead - afterLength + len(batch.Records)) //nolint:gosec // it is bound
-	b = batch.AppendTo(b)
-	binary.BigEndian.PutUint32(b[from+checked-4:], crc32.Checksum(b[from+checked:], castagnoli))
+	b := batch.AppendTo(nil)
+	binary.BigEndian.PutUint32(b[checked-4:], crc32.Checksum(b[checked:], castagnoli))
 	return b
 }
 
@@ -190,6 +197,7 @@ func (c *client) fetch(ctx context.Context, r *kmsg.FetchRequest) (kmsg.Response
 func (c *client) place(topic string, p *kmsg.FetchRequestTopicPartition, named parts) kmsg.FetchResponseTopicPartition {
 	one := kmsg.NewFetchResponseTopicPartition()
 	one.Partition, one.HighWatermark, one.LastStableOffset, one.PreferredReadReplica = p.Partition, -1, -1, -1
+	one.RecordBatches = []byte{} // librdkafka ends the connection if it is null
 	if one.ErrorCode = named.check(c, topic, p.Partition); one.ErrorCode != 0 {
 		return one
 	}
@@ -224,7 +232,7 @@ func (c *client) fill(response *kmsg.FetchResponse, a *store.Answer) {
 				}
 			}
 			if len(own) > 0 {
-				one.RecordBatches = appendBatch(nil, own, began)
+				one.RecordBatches = batchOf(own, began)
 			}
 		}
 	}

@@ -3,11 +3,11 @@ package kafkafront
 import (
 	"bufio"
 	"encoding/binary"
-	"io"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/intake"
 )
@@ -44,62 +44,59 @@ func NewExchange(budget *intake.Budget) *Exchange {
 	return e
 }
 
-// Asks reads what a client sends, and tells each request that will be answered; operation
-// is empty for what is not counted.
-func (e *Exchange) Asks(in io.Reader, asked func(operation topology.Operation)) error {
+// Asks reads what a client sends, and tells each request.
+func (e *Exchange) Asks(in *bufio.Reader, asked func(store.Ask)) error {
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.ended = true
 		e.more.Broadcast()
 	}()
-	b := bufio.NewReader(in)
 	for {
-		x, operation, silent, err := e.ask(b)
+		x, a, err := e.ask(in)
 		if err != nil {
 			return err
 		}
-		if silent {
-			continue
+		if !a.Silent {
+			e.mu.Lock()
+			e.asked = append(e.asked, x)
+			e.more.Signal()
+			e.mu.Unlock()
 		}
-		e.mu.Lock()
-		e.asked = append(e.asked, x)
-		e.more.Signal()
-		e.mu.Unlock()
-		asked(operation)
+		asked(a)
 	}
 }
 
-// ask reads a request. silent says that nothing answers it.
-func (e *Exchange) ask(in *bufio.Reader) (x exchanged, operation topology.Operation, silent bool, err error) {
+// ask reads a request.
+func (e *Exchange) ask(in *bufio.Reader) (x exchanged, a store.Ask, err error) {
 	size, err := readSize(in)
 	if err != nil {
-		return x, "", false, err
+		return x, a, err
 	}
 	message, release, err := e.budget.Read(in, size)
 	defer release()
 	if err != nil {
-		return x, "", false, err
+		return x, a, err
 	}
 	var rest []byte
 	if x.head, rest, err = readHead(message); err != nil {
-		return x, "", false, err
+		return x, a, err
 	}
 	if x.key != kmsg.Produce.Int16() && x.key != kmsg.Fetch.Int16() {
-		return x, "", false, nil
+		return x, a, nil
 	}
 	request := kmsg.RequestForKey(x.key)
 	if x.version > request.MaxVersion() {
-		return x, "", false, errLost
+		return x, a, errLost
 	}
 	request.SetVersion(x.version)
 	if request.IsFlexible() {
 		if rest, err = skipTags(rest); err != nil {
-			return x, "", false, err
+			return x, a, err
 		}
 	}
 	if request.ReadFrom(rest) != nil {
-		return x, "", false, errLost
+		return x, a, errLost
 	}
 	switch r := request.(type) {
 	case *kmsg.ProduceRequest:
@@ -109,9 +106,9 @@ func (e *Exchange) ask(in *bufio.Reader) (x exchanged, operation topology.Operat
 			}
 		}
 		if x.published > mostCounted {
-			return x, "", false, errLost
+			return x, a, errLost
 		}
-		return x, topology.OpPublish, r.Acks == 0, nil
+		return x, store.Ask{Operation: topology.OpPublish, Item: e.firstKey(r, x.version), Silent: r.Acks == 0}, nil
 	case *kmsg.FetchRequest:
 		x.from = map[string]map[int32]int64{}
 		for i := range r.Topics {
@@ -123,7 +120,21 @@ func (e *Exchange) ask(in *bufio.Reader) (x exchanged, operation topology.Operat
 			x.from[t.Topic+string(t.TopicID[:])] = places
 		}
 	}
-	return x, topology.OpConsume, false, nil
+	return x, store.Ask{Operation: topology.OpConsume}, nil
+}
+
+// firstKey is the key of the first message of a request.
+func (e *Exchange) firstKey(r *kmsg.ProduceRequest, version int16) string {
+	if len(r.Topics) == 0 || len(r.Topics[0].Partitions) == 0 {
+		return ""
+	}
+	u := newUnpacker(e.budget)
+	defer u.release()
+	messages, wrong := readBatches(r.Topics[0].Partitions[0].Records, 0, version, u)
+	if wrong != 0 {
+		return ""
+	}
+	return string(messages[0].Key)
 }
 
 // mostCounted bounds the messages that one exchange counts: a batch says itself how many it

@@ -26,95 +26,118 @@ func (c *client) do(ctx context.Context, name string, q store.Query) (store.Answ
 // mostLooked bounds how many documents one answer has.
 const mostLooked = 1000
 
-func (c *client) find(asked *command) (bson.D, error) {
-	namespace, err := asked.namespace()
-	if err != nil {
-		return nil, err
-	}
-	f, limit, batch, single, sorted := choice{all: true}, int64(0), int64(-1), false, false
-	err = asked.fields(func(name string, v bson.RawValue) (bool, error) {
-		var ok bool
+// A search is what a find asks for.
+type search struct {
+	choice
+	shows projection
+	order order
+	limit int64
+	skip  int64
+	batch int64
+	// single says that what does not fit into the first batch is not wanted.
+	single bool
+}
+
+// search reads the fields of a find.
+func (asked *command) search() (f search, err error) {
+	f.all, f.batch = true, -1
+	err = asked.fields(func(name string, v bson.RawValue) (known bool, err error) {
+		ok := true
 		switch name {
 		case "filter":
 			doc, isDoc := v.DocumentOK()
 			if !isDoc {
 				return true, wrongType(name, "object")
 			}
-			f, err = filter(doc)
-			return true, err
-		case "limit":
-			limit, ok = number(v)
-		case "batchSize":
-			batch, ok = number(v)
-		case "singleBatch":
-			single, ok = v.BooleanOK()
+			f.choice, err = filter(doc)
+		case "projection":
+			f.shows, err = projectionOf(v)
 		case "sort":
-			sorted = true
-			return isByID(v), nil
+			f.order, err = orderOf(v)
+		case "limit":
+			f.limit, ok = number(v)
+		case "skip":
+			f.skip, ok = number(v)
+		case "batchSize":
+			f.batch, ok = number(v)
+		case "singleBatch":
+			f.single, ok = v.BooleanOK()
 		default:
 			return false, nil
 		}
-		if !ok || limit < 0 {
+		if !ok || f.limit < 0 || f.skip < 0 {
 			return true, wrongType(name, "number")
 		}
-		return true, nil
+		return true, err
 	})
+	return f, err
+}
+
+func (c *client) find(asked *command) (bson.D, error) {
+	namespace, err := asked.namespace()
+	if err != nil {
+		return nil, err
+	}
+	f, err := asked.search()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := asked.patience(c.ctx)
 	defer cancel()
 	if f.all {
-		if sorted {
-			return nil, notKnown("a find of all documents in an order")
-		}
-		at := place{left: limit}
-		if limit > mostLeft {
-			at.left = 0
-		}
-		found, cursor, err := c.walk(ctx, at, batch)
+		found, cursor, err := c.walkFrom(ctx, &f)
 		if err != nil {
 			return nil, err
 		}
-		if single {
-			cursor = 0
-		}
 		return cursorOf("firstBatch", found, cursor, namespace), nil
 	}
-	found, err := c.read(ctx, f)
+	docs, err := c.read(ctx, f.choice)
 	if err != nil {
 		return nil, err
 	}
-	if limit > 0 && int64(len(found)) > limit {
-		found = found[:limit]
+	f.order.sort(docs)
+	docs = docs[min(int64(len(docs)), f.skip):]
+	if f.limit > 0 && int64(len(docs)) > f.limit {
+		docs = docs[:f.limit]
 	}
-	if batch >= 0 && int64(len(found)) > batch && !single {
-		return nil, notKnown(fmt.Sprintf("an answer of %d documents in batches of %d", len(found), batch))
+	if f.batch >= 0 && int64(len(docs)) > f.batch && !f.single {
+		return nil, notKnown(fmt.Sprintf("an answer of %d documents in batches of %d", len(docs), f.batch))
 	}
-	return cursorOf("firstBatch", found, 0, namespace), nil
+	return cursorOf("firstBatch", f.shows.present(docs), 0, namespace), nil
 }
 
-// isByID reports whether documents are to come in the order of their names, in which
-// those of a list come anyway.
-func isByID(v bson.RawValue) bool {
-	doc, ok := v.DocumentOK()
-	if !ok {
-		return false
+// walkFrom begins to read all documents.
+func (c *client) walkFrom(ctx context.Context, f *search) (found bson.A, cursor int64, err error) {
+	if f.order != nil {
+		return nil, 0, notKnown("a find of all documents in an order")
 	}
-	elements, err := doc.Elements()
-	if err != nil || len(elements) != 1 || elements[0].Key() != "_id" {
-		return err == nil && len(elements) == 0
+	at := place{left: f.limit, shows: f.shows}
+	if f.limit > mostLeft {
+		at.left = 0
 	}
-	n, ok := number(elements[0].Value())
-	return ok && n == 1
+	if f.skip > 0 {
+		if _, at.from = c.engine.Names(0, int(min(f.skip, mostLeft))); at.from == 0 {
+			return bson.A{}, 0, nil // there are not so many
+		}
+	}
+	found, cursor, err = c.walk(ctx, at, f.batch)
+	if f.single {
+		cursor = 0
+	}
+	return found, cursor, err
 }
 
-// read reads the documents that a filter chooses.
-func (c *client) read(ctx context.Context, f choice) (found bson.A, err error) {
-	found = bson.A{}
+// An entry is a document that was read.
+type entry struct {
+	id    string
+	value []byte
+}
+
+// read reads the documents that a filter chooses, in the order of their names.
+func (c *client) read(ctx context.Context, f choice) (found []entry, err error) {
 	names := f.names
 	if len(names) == 0 {
-		return found, nil
+		return nil, nil
 	}
 	q := store.Query{Operation: topology.OpRead, Item: names[0]}
 	if f.many {
@@ -126,7 +149,7 @@ func (c *client) read(ctx context.Context, f choice) (found bson.A, err error) {
 	}
 	if q.Operation == topology.OpRead {
 		if a.Found {
-			found = append(found, present(names[0], a.Value))
+			found = append(found, entry{names[0], a.Value})
 		}
 		return found, nil
 	}
@@ -138,7 +161,7 @@ func (c *client) read(ctx context.Context, f choice) (found bson.A, err error) {
 		if size += len(value) + len(names[i]); size > mostDocument {
 			return nil, &failure{code: tooLarge, name: "BSONObjectTooLarge", text: fmt.Sprintf("the answer has more than %d bytes", mostDocument)}
 		}
-		found = append(found, present(names[i], value))
+		found = append(found, entry{names[i], value})
 	}
 	return found, nil
 }
@@ -225,7 +248,10 @@ func (c *client) insert(asked *command) (bson.D, error) {
 
 // A change is one of an update, or of findAndModify.
 type change struct {
+	// ids are the documents that it is on: the first that is there, or all.
+	ids    []string
 	id     string
+	many   bool
 	value  []byte
 	upsert bool
 }
@@ -236,10 +262,15 @@ func (ch *change) read(query, update bson.Raw) error {
 	switch {
 	case err != nil:
 		return err
-	case len(f.names) != 1 || f.many:
-		return notKnown("an update of other than one _id")
+	case f.all:
+		return notKnown("an update of all documents")
+	case len(f.names) != 1 && ch.upsert:
+		return notKnown("an upsert of other than one _id")
 	}
-	ch.id = f.names[0]
+	ch.ids = f.names
+	if len(ch.ids) > 0 {
+		ch.id = ch.ids[0]
+	}
 	if first, err := update.IndexErr(0); err == nil && first.Key() == "$set" {
 		if elements, err := update.Elements(); err != nil || len(elements) != 1 {
 			return notKnown("an update with more than $set")
@@ -249,12 +280,14 @@ func (ch *change) read(query, update bson.Raw) error {
 			return wrongType("$set", "object")
 		}
 		update = doc
+	} else if ch.many {
+		return &failure{code: failedToParse, name: "FailedToParse", text: "multi update is not supported for replacement-style update"}
 	}
 	id, hasID, value, err := item(update)
 	if err != nil {
 		return err
 	}
-	if hasID && id != ch.id {
+	if hasID && (id != ch.id || len(ch.ids) > 1) {
 		return &failure{code: 66, name: "ImmutableField", text: "Performing an update on the path '_id' would modify the immutable field '_id'"}
 	}
 	ch.value = value
@@ -281,9 +314,17 @@ func (c *client) update(asked *command) (bson.D, error) {
 			return err
 		}
 		ch.upsert, _ = doc.Lookup("upsert").BooleanOK()
+		ch.many, _ = doc.Lookup("multi").BooleanOK()
 		if err := ch.read(query, update); err != nil {
 			return err
 		}
+		return c.change(ctx, i, &ch, t)
+	})
+}
+
+// change does one update, on the first document that is there, or on all.
+func (c *client) change(ctx context.Context, index int, ch *change, t *tally) error {
+	for _, ch.id = range ch.ids {
 		a, err := c.do(ctx, "update", ch.query(topology.OpWrite))
 		switch {
 		case err != nil:
@@ -293,12 +334,15 @@ func (c *client) update(asked *command) (bson.D, error) {
 			if string(a.Value) != string(ch.value) {
 				t.modified++
 			}
+			if !ch.many {
+				return nil
+			}
 		case ch.upsert:
 			t.n++
-			t.upserted = append(t.upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: ch.id}}) //nolint:gosec // it is bound by mostWrites
+			t.upserted = append(t.upserted, bson.D{{Key: "index", Value: int32(index)}, {Key: "_id", Value: ch.id}}) //nolint:gosec // it is bound by mostWrites
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // only refuses fields of a document that are not known.
@@ -332,12 +376,18 @@ func (c *client) remove(asked *command) (bson.D, error) {
 		switch {
 		case err != nil:
 			return err
-		case f.all:
-			return notKnown("a delete of all documents")
 		}
 		one := false
 		if limit, ok := number(doc.Lookup("limit")); ok {
 			one = limit == 1
+		}
+		switch {
+		case f.all && one:
+			f.names, _ = c.engine.Names(0, 1)
+		case f.all:
+			n, err := c.flush(ctx, "delete")
+			t.n += int32(n) //nolint:gosec // it is bound by topology.MaxItems and memory
+			return err
 		}
 		for _, name := range f.names {
 			a, err := c.do(ctx, "delete", store.Query{Operation: topology.OpWrite, Item: name, Remove: true})
@@ -390,6 +440,9 @@ func (c *client) findAndModify(asked *command) (bson.D, error) {
 	if err := ch.read(query, update); err != nil {
 		return nil, err
 	}
+	if len(ch.ids) != 1 {
+		return nil, notKnown("a findAndModify of other than one _id")
+	}
 	ctx, cancel := asked.patience(c.ctx)
 	defer cancel()
 	a, err := c.do(ctx, "findAndModify", ch.query(topology.OpTransaction))
@@ -418,8 +471,11 @@ func (c *client) count(asked *command) (bson.D, error) {
 	if _, err := asked.namespace(); err != nil {
 		return nil, err
 	}
-	f := choice{all: true}
+	f, w := choice{all: true}, window{}
 	err := asked.fields(func(name string, v bson.RawValue) (bool, error) {
+		if known, err := w.field(name, v); known {
+			return true, err
+		}
 		doc, ok := v.DocumentOK()
 		if name != "query" {
 			return false, nil
@@ -438,7 +494,37 @@ func (c *client) count(asked *command) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(bson.D{{Key: "n", Value: n}}, done()...), nil
+	return append(bson.D{{Key: "n", Value: w.of(n)}}, done()...), nil
+}
+
+// A window is the part of the documents that is counted: some are skipped, and of the others so
+// many are counted; 0 means all.
+type window struct{ skip, limit int64 }
+
+// field reads one of a count.
+func (w *window) field(name string, v bson.RawValue) (known bool, err error) {
+	var to *int64
+	switch name {
+	case "skip":
+		to = &w.skip
+	case "limit":
+		to = &w.limit
+	default:
+		return false, nil
+	}
+	n, ok := number(v)
+	if *to = n; !ok || n < 0 {
+		return true, wrongType(name, "number")
+	}
+	return true, nil
+}
+
+func (w *window) of(n int32) int32 {
+	left := max(int64(n)-w.skip, 0)
+	if w.limit > 0 {
+		left = min(left, w.limit)
+	}
+	return int32(left) //nolint:gosec // it is at most n
 }
 
 func (c *client) countOf(asked *command, f choice) (int32, error) {
@@ -451,8 +537,8 @@ func (c *client) countOf(asked *command, f choice) (int32, error) {
 	return int32(len(found)), err //nolint:gosec // it is bound by the length of a message
 }
 
-// aggregate counts, in the form in which drivers count: [{$match: ...}, {$group: {_id:
-// 1, n: {$sum: 1}}}].
+// aggregate counts, in the form in which drivers count: [{$match: ...}, {$skip: 1}, {$limit: 1},
+// {$group: {_id: 1, n: {$sum: 1}}}].
 func (c *client) aggregate(asked *command) (bson.D, error) {
 	namespace, err := asked.namespace()
 	if err != nil {
@@ -465,23 +551,31 @@ func (c *client) aggregate(asked *command) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := choice{all: true}
+	f, w := choice{all: true}, window{}
 	if match, ok := stage(stages, "$match"); ok {
 		if f, err = filter(match); err != nil {
 			return nil, err
 		}
 		stages = stages[1:]
 	}
+	for _, name := range []string{"skip", "limit"} {
+		if len(stages) > 0 && only(stages[0], "$"+name) == nil {
+			if _, err := w.field(name, stages[0].Lookup("$"+name)); err != nil {
+				return nil, err
+			}
+			stages = stages[1:]
+		}
+	}
 	group, ok := stage(stages, "$group")
 	if sum, isNumber := number(group.Lookup("n", "$sum")); len(stages) != 1 || !ok || !isNumber || sum != 1 || only(group, "_id", "n") != nil {
 		return nil, notKnown("an aggregation that does more than count")
 	}
-	n, err := c.countOf(asked, f)
+	all, err := c.countOf(asked, f)
 	if err != nil {
 		return nil, err
 	}
 	batch := bson.A{}
-	if n > 0 {
+	if n := w.of(all); n > 0 {
 		batch = append(batch, bson.D{{Key: "_id", Value: int32(1)}, {Key: "n", Value: n}})
 	}
 	return append(bson.D{{Key: "cursor", Value: bson.D{{Key: "firstBatch", Value: batch}, {Key: "id", Value: int64(0)}, {Key: "ns", Value: namespace}}}}, done()...), nil
@@ -514,11 +608,20 @@ func (c *client) drop(asked *command) (bson.D, error) {
 	}
 	ctx, cancel := asked.patience(c.ctx)
 	defer cancel()
-	if _, err := c.do(ctx, "drop", store.Query{Operation: topology.OpWrite, Change: func([]byte, bool) ([]byte, bool) { return nil, false }}); err != nil {
+	n, err := c.flush(ctx, "drop")
+	if err != nil {
 		return nil, err
 	}
-	if c.engine.Flush() == 0 {
+	if n == 0 {
 		return nil, &failure{code: 26, name: "NamespaceNotFound", text: "ns not found"}
 	}
 	return append(bson.D{{Key: "nIndexesWas", Value: int32(1)}, {Key: "ns", Value: namespace}}, done()...), nil
+}
+
+// flush removes all documents, as one operation, and says how many there were.
+func (c *client) flush(ctx context.Context, name string) (n int, err error) {
+	if _, err := c.do(ctx, name, store.Query{Operation: topology.OpWrite, Change: func([]byte, bool) ([]byte, bool) { return nil, false }}); err != nil {
+		return 0, err
+	}
+	return c.engine.Flush(), nil
 }

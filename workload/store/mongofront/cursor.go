@@ -14,20 +14,26 @@ type place struct {
 	from int
 	// left is how many documents the client wants still; 0 means all.
 	left int64
+	// shows is what it wants of each.
+	shows projection
 }
 
 const (
 	placeBits = 32
+	// showsAt is where the two bits of a projection stand; a store has fewer documents.
+	showsAt = 30
 	// mostLeft bounds what a cursor counts; a store has fewer documents.
 	mostLeft = 1<<31 - 1
 	// usualBatch is how many documents an answer has if the client does not say.
 	usualBatch = 101
 )
 
-func (p place) cursor() int64 { return p.left<<placeBits | int64(p.from+1) }
+func (p place) cursor() int64 {
+	return p.left<<placeBits | int64(p.shows)<<showsAt | int64(p.from+1)
+}
 
 func placeOf(cursor int64) (p place, ok bool) {
-	p = place{from: int(cursor&(1<<placeBits-1)) - 1, left: cursor >> placeBits}
+	p = place{from: int(cursor&(1<<showsAt-1)) - 1, left: cursor >> placeBits, shows: projection(cursor >> showsAt & 3)}
 	return p, cursor > 0 && p.from >= 0
 }
 
@@ -44,7 +50,8 @@ func (c *client) walk(ctx context.Context, at place, batch int64) (found bson.A,
 		batch = min(batch, at.left)
 	}
 	names, next := c.engine.Names(at.from, int(batch))
-	found, err = c.read(ctx, choice{names: names, many: true})
+	docs, err := c.read(ctx, choice{names: names, many: true})
+	found = at.shows.present(docs)
 	if err != nil || next == 0 || at.left > 0 && at.left == int64(len(names)) {
 		return found, 0, err
 	}

@@ -1,6 +1,8 @@
 package mongofront
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -174,13 +176,18 @@ func item(doc bson.Raw) (id string, hasID bool, value []byte, err error) {
 				return "", false, nil, notKnown("a value that is no text")
 			}
 		default:
-			return "", false, nil, notKnown("a document with a field " + strings.ToValidUTF8(e.Key()[:min(len(e.Key()), mostWord)], "?"))
+			return "", false, nil, notKnown("a document with a field " + shortly(e.Key()))
 		}
 	}
 	if !hasValue {
 		return "", false, nil, notKnown("a document without a value")
 	}
 	return id, hasID, value, nil
+}
+
+// shortly is a name as an error repeats it.
+func shortly(name string) string {
+	return strings.ToValidUTF8(name[:min(len(name), mostWord)], "?")
 }
 
 // text is a value that is a text or bytes. It is a copy: the message does not last.
@@ -196,11 +203,142 @@ func text(v bson.RawValue) ([]byte, bool) {
 
 // present is a document as clients get it.
 func present(name string, value []byte) bson.D {
-	d := bson.D{{Key: "_id", Value: name}}
+	return bson.D{{Key: "_id", Value: name}, {Key: "value", Value: shown(value)}}
+}
+
+func shown(value []byte) any {
 	if utf8.Valid(value) {
-		return append(d, bson.E{Key: "value", Value: string(value)})
+		return string(value)
 	}
-	return append(d, bson.E{Key: "value", Value: bson.Binary{Data: value}})
+	return bson.Binary{Data: value}
+}
+
+// A projection is what of the documents is shown.
+type projection uint8
+
+const (
+	hidesID projection = 1 << iota
+	hidesValue
+)
+
+// projectionOf reads the fields that are wanted, or those that are not.
+func projectionOf(v bson.RawValue) (p projection, err error) {
+	doc, ok := v.DocumentOK()
+	if !ok || doc.Validate() != nil {
+		return p, wrongType("projection", "object")
+	}
+	elements, err := doc.Elements()
+	if err != nil {
+		return p, wrongType("projection", "object")
+	}
+	wants, hides, named := false, false, projection(0)
+	for _, e := range elements {
+		yes, isBool := e.Value().BooleanOK()
+		if n, isNumber := e.Value().AsFloat64OK(); isNumber {
+			yes = n != 0
+		} else if !isBool {
+			return p, notKnown("a projection by more than field names")
+		}
+		switch {
+		case e.Key() == "_id" && !yes:
+			p |= hidesID
+			continue
+		case e.Key() == "_id" && len(elements) > 1:
+			continue // it is shown anyway
+		case e.Key() == "value":
+			named |= hidesValue
+		}
+		switch {
+		case wants && !yes:
+			return p, &failure{code: 31254, name: "Location31254", text: "Cannot do exclusion on field " + shortly(e.Key()) + " in inclusion projection"}
+		case hides && yes:
+			return p, &failure{code: 31253, name: "Location31253", text: "Cannot do inclusion on field " + shortly(e.Key()) + " in exclusion projection"}
+		}
+		wants, hides = yes, !yes
+	}
+	switch {
+	case wants:
+		p |= hidesValue &^ named
+	case hides:
+		p |= named
+	}
+	return p, nil
+}
+
+// present are the documents as clients get them.
+func (p projection) present(docs []entry) bson.A {
+	list := make(bson.A, len(docs))
+	for i, doc := range docs {
+		d := bson.D{}
+		if p&hidesID == 0 {
+			d = append(d, bson.E{Key: "_id", Value: doc.id})
+		}
+		if p&hidesValue == 0 {
+			d = append(d, bson.E{Key: "value", Value: shown(doc.value)})
+		}
+		list[i] = d
+	}
+	return list
+}
+
+// An order compares documents; nil leaves them in the order of their names.
+type order func(a, b entry) int
+
+func (o order) sort(docs []entry) {
+	if o != nil {
+		slices.SortStableFunc(docs, o)
+	}
+}
+
+// orderOf reads the fields that documents are sorted by.
+func orderOf(v bson.RawValue) (order, error) {
+	doc, ok := v.DocumentOK()
+	if !ok || doc.Validate() != nil {
+		return nil, wrongType("sort", "object")
+	}
+	elements, err := doc.Elements()
+	if err != nil {
+		return nil, wrongType("sort", "object")
+	}
+	if len(elements) == 0 {
+		return nil, nil //nolint:nilnil // no order is wanted
+	}
+	var by []order
+	for _, e := range elements {
+		n, isNumber := number(e.Value())
+		if !isNumber || n != 1 && n != -1 {
+			return nil, &failure{code: 15975, name: "Location15975", text: "$sort key ordering must be 1 (for ascending) or -1 (for descending)"}
+		}
+		compare := map[string]order{
+			"_id":   func(a, b entry) int { return strings.Compare(a.id, b.id) },
+			"value": compareValues,
+		}[e.Key()]
+		if compare != nil { // a field that no document has orders nothing
+			by = append(by, func(a, b entry) int { return int(n) * compare(a, b) })
+		}
+	}
+	return func(a, b entry) int {
+		for _, compare := range by {
+			if n := compare(a, b); n != 0 {
+				return n
+			}
+		}
+		return 0
+	}, nil
+}
+
+// compareValues compares texts, which come before bytes; of these the shorter come first.
+func compareValues(a, b entry) int {
+	isA, isB := utf8.Valid(a.value), utf8.Valid(b.value)
+	switch {
+	case isA && isB:
+		return bytes.Compare(a.value, b.value)
+	case isA:
+		return -1
+	case isB:
+		return 1
+	}
+	return cmp.Or(cmp.Compare(len(a.value), len(b.value)), bytes.Compare(a.value, b.value))
 }
 
 // number reads a field that is a number of documents.

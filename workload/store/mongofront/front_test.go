@@ -139,7 +139,7 @@ func TestRelaysCount(t *testing.T) {
 	} {
 		sent = append(sent, message(t, body)...)
 	}
-	_ = Asks(bufio.NewReader(bytes.NewReader(sent)), func(o topology.Operation) { asked = append(asked, o) })
+	_ = Asks(bufio.NewReader(bytes.NewReader(sent)), func(a store.Ask) { asked = append(asked, a.Operation) })
 	want := []topology.Operation{"", "read", "range", "", "write", "transaction"}
 	if len(asked) != len(want) {
 		t.Fatalf("asked %q, want %q", asked, want)

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"io"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -27,9 +30,8 @@ func next(in *bufio.Reader) (h head, message []byte, err error) {
 	return h, message, err
 }
 
-// Asks reads what a client of MongoDB sends, and tells each message that asks for an
-// answer; operation is empty for what is not counted.
-func Asks(in *bufio.Reader, asked func(operation topology.Operation)) error {
+// Asks reads what a client of MongoDB sends, and tells each message.
+func Asks(in *bufio.Reader, asked func(store.Ask)) error {
 	for {
 		h, message, err := next(in)
 		if err != nil {
@@ -37,40 +39,77 @@ func Asks(in *bufio.Reader, asked func(operation topology.Operation)) error {
 		}
 		switch {
 		case h.code == opQuery:
-			asked("")
+			asked(store.Ask{})
 		case h.code != opMsg || len(message) < 5:
 			return errLost
-		case binary.LittleEndian.Uint32(message)&moreToCome == 0:
-			asked(operation(&h, message))
+		default:
+			a := ask(&h, message)
+			a.Silent = binary.LittleEndian.Uint32(message)&moreToCome != 0
+			asked(a)
 		}
 	}
 }
 
-// operation is what a message asks a store for.
-func operation(h *head, message []byte) topology.Operation {
+// ask is what a message asks a store for.
+func ask(h *head, message []byte) store.Ask {
 	if h.length > len(message) {
-		return operations()[firstName(message)] // of which a find is none
+		return store.Ask{Operation: operations()[firstName(message)]} // of which a find is none
 	}
 	c, err := h.read(message)
 	if err != nil {
-		return ""
+		return store.Ask{}
 	}
 	first, err := c.body.IndexErr(0)
 	if err != nil {
-		return ""
+		return store.Ask{}
 	}
-	if first.Key() != "find" {
-		return operations()[first.Key()]
+	a := store.Ask{Operation: operations()[first.Key()]}
+	if a.Operation == "" {
+		return a
 	}
-	if collection, _ := first.Value().StringValueOK(); collection != Collection {
-		return ""
-	}
-	if doc, ok := c.body.Lookup("filter").DocumentOK(); ok {
-		if f, err := filter(doc); err == nil && !f.many && !f.all {
-			return topology.OpRead
+	switch name := first.Key(); name {
+	case "find":
+		if collection, _ := first.Value().StringValueOK(); collection != Collection {
+			return store.Ask{}
 		}
+		f, known := chosen(c.body.Lookup("filter"))
+		if a.Item = f.first(); known && !f.many && !f.all {
+			a.Operation = topology.OpRead
+		}
+	case "findAndModify":
+		f, _ := chosen(c.body.Lookup("query"))
+		a.Item = f.first()
+	default: // they have lists
+		docs, err := c.list(map[string]string{"insert": "documents", "update": "updates", "delete": "deletes"}[name])
+		if err != nil || len(docs) == 0 {
+			return a
+		}
+		if name == "insert" {
+			a.Item, _ = docs[0].Lookup("_id").StringValueOK()
+			return a
+		}
+		f, _ := chosen(docs[0].Lookup("q"))
+		a.Item = f.first()
 	}
-	return topology.OpRange
+	return a
+}
+
+// chosen is what a filter chooses, if it is known.
+func chosen(v bson.RawValue) (f choice, known bool) {
+	doc, ok := v.DocumentOK()
+	if !ok || doc.Validate() != nil {
+		return f, false
+	}
+	f, err := filter(doc)
+	return f, err == nil
+}
+
+// first is the first item that is named, if any is.
+func (f *choice) first() string {
+	if len(f.names) == 0 {
+		return ""
+	}
+	return f.names[0]
 }
 
 func operations() map[string]topology.Operation {

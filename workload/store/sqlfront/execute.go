@@ -14,8 +14,11 @@ type Engine interface {
 	// Do waits for as long as the operation takes; an error says that the store has
 	// ended.
 	Do(q store.Query) (store.Answer, error)
-	// Len is how many items there are.
-	Len() int
+	// Len is how many items a transaction sees; nil is none.
+	Len(t *store.Transaction) int
+	// Commit and Rollback end a transaction.
+	Commit(t *store.Transaction)
+	Rollback(t *store.Transaction)
 }
 
 // A result is what a statement has given.
@@ -42,23 +45,24 @@ type refusal struct {
 // says that the store has ended.
 func run(e Engine, t *transaction, list []statement, each func(*result) error) (*refusal, error) {
 	for i := 0; i < len(list); i++ {
-		if whole := list[i:]; isTransaction(whole) && !t.open && !t.failed {
+		if whole := list[i:]; isTransaction(whole) && !t.open && !t.failed && !t.manual {
 			if refused, err := runTransaction(e, whole[:4], each); refused != nil || err != nil { //nolint:gosec // it has four
 				return refused, err
 			}
 			i += 3
 			continue
 		}
+		mark := t.data.Mark()
 		if refused := t.admit(&list[i]); refused != nil {
-			t.refuse()
+			t.refuse(e, refused, mark)
 			return refused, nil
 		}
-		r, refused, err := execute(e, &list[i])
+		r, refused, err := execute(e, t, &list[i])
 		if refused != nil || err != nil {
-			t.refuse()
+			t.refuse(e, refused, mark)
 			return refused, err
 		}
-		r.verb = t.note(&list[i])
+		r.verb = t.note(e, &list[i])
 		if err := each(r); err != nil {
 			return nil, err
 		}
@@ -122,26 +126,27 @@ type textError string
 
 func (e textError) Error() string { return string(e) }
 
-func execute(e Engine, s *statement) (*result, *refusal, error) {
+func execute(e Engine, t *transaction, s *statement) (*result, *refusal, error) {
 	r := &result{verb: s.verb, columns: s.columns}
-	q := store.Query{Operation: topology.OpWrite, Value: []byte(s.value)}
+	q := store.Query{Operation: topology.OpWrite, Value: []byte(s.value), Transaction: t.of(s)}
 	switch s.verb {
 	case begin, start, commit, rollback, set, autocommitOn, autocommitOff:
 		return r, nil, nil
 	case selectCount:
-		r.rows = [][]string{{strconv.Itoa(e.Len())}}
+		r.rows = [][]string{{strconv.Itoa(e.Len(t.of(s)))}}
 		return r, nil, nil
 	case selectText, selectOne:
 		r.rows = [][]string{{s.value}}
 		return r, nil, nil
 	case selectItems:
-		return selectFrom(e, s, r)
+		return selectFrom(e, q.Transaction, s, r)
 	case insert:
 		q.Change = func(_ []byte, found bool) ([]byte, bool) { return []byte(s.value), !found }
 	case update:
 		q.Change = func(_ []byte, found bool) ([]byte, bool) { return []byte(s.value), found }
+		q.Existing = t.aborts
 	case remove:
-		q.Remove = true
+		q.Remove, q.Existing = true, t.aborts
 	default: // upsert
 	}
 	for _, name := range s.names {
@@ -162,8 +167,8 @@ func execute(e Engine, s *statement) (*result, *refusal, error) {
 }
 
 // selectFrom reads items, in the order of their names.
-func selectFrom(e Engine, s *statement, r *result) (*result, *refusal, error) {
-	q := store.Query{Operation: topology.OpRead, Item: s.names[0]}
+func selectFrom(e Engine, t *store.Transaction, s *statement, r *result) (*result, *refusal, error) {
+	q := store.Query{Operation: topology.OpRead, Item: s.names[0], Transaction: t, Locks: s.locks, Existing: s.locks}
 	names := s.names
 	if s.many {
 		names = slices.Clone(names)

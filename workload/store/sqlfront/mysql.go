@@ -40,6 +40,8 @@ func mysqlErrorOf(code store.Code, v verb) mysqlError {
 		return mysqlError{1142, "42000", v.command() + " command denied to user 'root'@'localhost' for table `mysql`.`" + Table + "`"}
 	case store.ReadOnly:
 		return mysqlError{1290, "HY000", "The MariaDB server is running with the --read-only option so it cannot execute this statement"}
+	case store.Deadlock:
+		return mysqlError{1213, "40001", "Deadlock found when trying to get lock; try restarting transaction"}
 	case store.LockTimeout:
 		return mysqlError{1205, "HY000", "Lock wait timeout exceeded; try restarting transaction"}
 	case store.NoSpace, store.Full:
@@ -58,6 +60,8 @@ func mysqlRefusal(why *refusal) mysqlError {
 			near = ""
 		}
 		return mysqlError{1064, "42000", fmt.Sprintf("You have an error in your SQL syntax; check the manual that corresponds to your MariaDB server version for the right syntax to use near '%s' at line 1", near)}
+	case errors.Is(why.text, errReadOnly):
+		return mysqlError{1792, "25006", why.text.Error()}
 	case why.text != nil:
 		return mysqlError{1235, "42000", why.text.Error()}
 	case why.duplicate != "":
@@ -255,6 +259,7 @@ func ServeMySQL(conn net.Conn, e Engine, budget *intake.Budget) {
 	c := mysqlConn{conn: conn, in: bufio.NewReader(conn), budget: budget, release: func() {}, statements: map[uint32]*mysqlStatement{}}
 	defer func() { c.release() }()
 	defer c.forgetAll()
+	defer c.tx.end(e)
 	_ = conn.SetReadDeadline(time.Now().Add(greetingPatience))
 	if c.greet() != nil {
 		return
@@ -272,7 +277,7 @@ func ServeMySQL(conn net.Conn, e Engine, budget *intake.Budget) {
 			err = c.query(d, e, string(message[1:]))
 		case comReset:
 			c.forgetAll()
-			c.tx = transaction{}
+			c.tx.end(e)
 			c.writeOK(0, c.status())
 		case comPing, comInitDB:
 			c.writeOK(0, c.status())

@@ -41,6 +41,8 @@ func postgresError(code store.Code, v verb) *pgproto3.ErrorResponse {
 		e.Code, e.Message = "42501", "permission denied for table "+Table
 	case store.ReadOnly:
 		e.Code, e.Message = "25006", fmt.Sprintf("cannot execute %s in a read-only transaction", v.command())
+	case store.Deadlock:
+		e.Code, e.Message = "40P01", "deadlock detected"
 	case store.LockTimeout:
 		e.Code, e.Message = "55P03", "canceling statement due to lock timeout"
 	case store.NoSpace, store.Full:
@@ -57,6 +59,8 @@ func (v verb) command() string {
 	switch v {
 	case selectItems, selectCount, selectText, selectOne:
 		return "SELECT"
+	case selectForUpdate:
+		return "SELECT FOR UPDATE"
 	case insert, upsert:
 		return "INSERT"
 	case update:
@@ -128,6 +132,7 @@ func ServePostgres(conn net.Conn, e Engine, budget *intake.Budget) {
 	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 0}})
 	c := &session{tx: transaction{aborts: true}, b: b, engine: e, dialect: postgres(), statements: map[string]*pgStatement{}, portals: map[string]*portal{}, budget: budget}
 	defer c.end()
+	defer c.tx.end(e)
 	c.ready()
 	for n := 0; ; n++ {
 		// Answers go together to a client that sends its questions together, within bounds.
@@ -189,7 +194,7 @@ func (s *session) ready() {
 func (s *session) query(text string) error {
 	list, err := s.dialect.parse(text)
 	if err != nil {
-		s.tx.refuse()
+		s.tx.refuse(s.engine, nil, s.tx.data.Mark())
 		s.b.Send(postgresRefusal(&refusal{text: err}))
 		return nil //nolint:nilerr // it is answered
 	}

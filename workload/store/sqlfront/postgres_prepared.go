@@ -97,7 +97,7 @@ func (s *session) extended(m pgproto3.FrontendMessage) error {
 	}
 	if why != nil {
 		s.skipping = true
-		s.tx.refuse()
+		s.tx.refuse(s.engine, nil, s.tx.data.Mark())
 		s.b.Send(why)
 	}
 	return err

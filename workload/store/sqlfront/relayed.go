@@ -8,15 +8,66 @@ import (
 	"io"
 	"strings"
 
+	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // A real server is reached through a relay, which reads along what a client asks and
 // how it is answered. These readers tell, and change nothing.
 
-// Operation is what the text of a message asks a store for; empty for one that is not
+// A relayed is a statement that a relay has seen.
+type relayed struct {
+	operation topology.Operation
+	// item is the name of the item that it is on first, place the argument that is it.
+	item  string
+	place int
+}
+
+// ask is what the statement asks for, with its arguments.
+func (r relayed) ask(args []string) store.Ask {
+	a := store.Ask{Operation: r.operation, Item: r.item}
+	if r.place > 0 && r.place <= len(args) {
+		a.Item = args[r.place-1]
+	}
+	return a
+}
+
+// relayed is what is known of the text of a message, which may be the beginning of a long one.
+func (d *dialect) relayed(text string) relayed {
+	r := relayed{operation: operationOf(text)}
+	if r.operation == "" {
+		return r
+	}
+	tokens, _ := d.scan(text) // what comes before a text that has no end
+	for i := range tokens {
+		if t := &tokens[i]; (t.quoted || t.place > 0) && names(tokens[:i]) {
+			r.item, r.place = t.text, t.place
+			break
+		}
+	}
+	return r
+}
+
+// names reports whether an item is named after these words.
+func names(before []token) bool {
+	ends := func(words ...string) bool {
+		n := len(before) - len(words)
+		if n < 0 {
+			return false
+		}
+		for i, word := range words {
+			if t := before[n+i]; t.quoted || t.text != word {
+				return false
+			}
+		}
+		return true
+	}
+	return ends("name", "=") || ends("name", "in", "(") || ends("values", "(")
+}
+
+// operationOf is what the text of a message asks a store for; empty for one that is not
 // counted.
-func Operation(text string) topology.Operation {
+func operationOf(text string) topology.Operation {
 	text = strings.ToLower(strings.TrimSpace(text))
 	switch {
 	case strings.HasPrefix(text, "select") && strings.Contains(text, " from "+Table):
@@ -32,6 +83,9 @@ func Operation(text string) topology.Operation {
 	return ""
 }
 
+// mostRelayed bounds how many statements of one client a relay keeps. Of each it keeps little.
+const mostRelayed = 10_000
+
 // mostText is how much of a message is looked at.
 const mostText = 4 << 10
 
@@ -39,9 +93,10 @@ const mostText = 4 << 10
 // encrypted.
 var errLost = errors.New("the connection does not keep to what is known of its protocol")
 
-// PostgresAsks reads what a client of PostgreSQL sends, and tells each message that
-// asks for an answer which ends with ReadyForQuery.
-func PostgresAsks(in *bufio.Reader, asked func(text string)) error {
+// PostgresAsks reads what a client of PostgreSQL sends, and tells each message that is an
+// operation, or asks for an answer which ends with ReadyForQuery.
+func PostgresAsks(in *bufio.Reader, asked func(store.Ask)) error {
+	x := extended{dialect: postgres(), statements: map[string]relayed{}, portals: map[string]store.Ask{}}
 	for begun := false; ; {
 		var kind byte
 		if begun {
@@ -64,14 +119,108 @@ func PostgresAsks(in *bufio.Reader, asked func(text string)) error {
 			// numbers are 80877103 and 80877104; of those to cancel 80877102.
 			begun = len(text) >= 4 && binary.BigEndian.Uint32(text)>>16 == 3
 			if begun {
-				asked("") // the greeting ends so, too
+				asked(store.Ask{}) // the greeting ends so, too
 			}
 		case kind == 'Q':
-			asked(string(bytes.TrimRight(text, "\x00")))
+			asked(x.dialect.relayed(string(bytes.TrimRight(text, "\x00"))).ask(nil))
 		case kind == 'S':
-			asked("") // of the extended protocol, whose messages are not looked at
+			asked(x.sync())
+		case kind == 'E':
+			if a := x.execute(text); a.Operation != "" {
+				asked(a)
+			}
+		default:
+			if err := x.note(kind, text); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// An extended is what the messages of the extended protocol have said so far.
+type extended struct {
+	dialect    *dialect
+	statements map[string]relayed
+	portals    map[string]store.Ask
+	// executed are the operations since the last Sync.
+	executed []topology.Operation
+}
+
+// note takes in a statement, its arguments, or that it is wanted no more.
+func (x *extended) note(kind byte, b []byte) error {
+	if len(x.statements) >= mostRelayed || len(x.portals) >= mostRelayed {
+		return errLost
+	}
+	switch kind {
+	case 'P':
+		name, rest, _ := bytes.Cut(b, []byte{0})
+		text, _, _ := bytes.Cut(rest, []byte{0})
+		x.statements[string(name)] = x.dialect.relayed(string(text))
+	case 'B':
+		portal, rest, _ := bytes.Cut(b, []byte{0})
+		name, rest, _ := bytes.Cut(rest, []byte{0})
+		x.portals[string(portal)] = x.statements[string(name)].ask(argumentsOf(rest))
+	case 'C':
+		if len(b) > 0 && b[0] == 'S' {
+			delete(x.statements, string(bytes.TrimRight(b[1:], "\x00")))
+		} else if len(b) > 0 {
+			delete(x.portals, string(bytes.TrimRight(b[1:], "\x00")))
+		}
+	}
+	return nil
+}
+
+// argumentsOf reads those of a message Bind, as far as they are here.
+func argumentsOf(b []byte) (args []string) {
+	short := func() (n int) {
+		if len(b) < 2 {
+			b = nil
+			return 0
+		}
+		n, b = int(binary.BigEndian.Uint16(b)), b[2:]
+		return n
+	}
+	if formats := 2 * short(); formats <= len(b) {
+		b = b[formats:]
+	}
+	for range short() {
+		if len(b) < 4 {
+			return args
+		}
+		n := int32(binary.BigEndian.Uint32(b)) //nolint:gosec // -1 stands for null
+		b = b[4:]
+		if n < 0 {
+			n = 0
+		}
+		if int(n) > len(b) {
+			return args
+		}
+		args, b = append(args, string(b[:n])), b[n:]
+	}
+	return args
+}
+
+// execute is the operation of a portal, whose answer comes with that of the next Sync.
+func (x *extended) execute(b []byte) store.Ask {
+	name, _, _ := bytes.Cut(b, []byte{0})
+	a := x.portals[string(name)]
+	a.Silent = true
+	if a.Operation != "" && len(x.executed) < 2 {
+		x.executed = append(x.executed, a.Operation)
+	}
+	return a
+}
+
+// sync asks for the answer. If it is one of several operations, it does not say which of
+// them were done.
+func (x *extended) sync() store.Ask {
+	a := store.Ask{Told: true}
+	if len(x.executed) == 1 {
+		a.Operation = x.executed[0]
+	}
+	x.executed = x.executed[:0]
+	clear(x.portals)
+	return a
 }
 
 // PostgresAnswers reads what a PostgreSQL server sends, and tells each end of an
@@ -129,155 +278,4 @@ func peek(in *bufio.Reader, n int) ([]byte, error) {
 	}
 	_, err := in.Discard(n - len(text))
 	return text, err
-}
-
-// MySQLAsks reads what a client of MySQL sends, and tells each command. The first
-// message is its greeting.
-func MySQLAsks(in *bufio.Reader, asked func(text string)) error {
-	for first := true; ; first = false {
-		text, sequence, err := mysqlMessage(in)
-		switch {
-		case err != nil:
-			return err
-		case first && len(text) >= 4 && binary.LittleEndian.Uint32(text)&(1<<11) != 0:
-			return errLost // it goes on encrypted
-		case first || sequence != 0 || len(text) == 0:
-			continue // a part of the greeting
-		case text[0] == comQuery:
-			asked(string(text[1:]))
-		case text[0] == comQuit, text[0] == 0x19: // COM_STMT_CLOSE has no answer
-		case text[0] == comPrepare, text[0] == 0x17:
-			return errLost // answers of prepared statements are not looked at
-		default:
-			asked("")
-		}
-	}
-}
-
-// MySQLAnswers reads what a MySQL server sends, and tells each end of an answer.
-func MySQLAnswers(in *bufio.Reader, answered func(refused bool)) error {
-	if _, _, err := mysqlMessage(in); err != nil { // the server's greeting
-		return err
-	}
-	for greeting := true; greeting; {
-		text, _, err := mysqlMessage(in)
-		switch {
-		case err != nil:
-			return err
-		case len(text) == 0 || text[0] == 0xff:
-			return errLost
-		}
-		greeting = text[0] != 0 // else it asks on
-	}
-	for {
-		more, refused := true, false
-		for more {
-			var err error
-			if more, refused, err = mysqlResult(in); err != nil {
-				return err
-			}
-		}
-		answered(refused)
-	}
-}
-
-// mysqlResult reads one result, and says whether another belongs to the answer.
-func mysqlResult(in *bufio.Reader) (more, refused bool, err error) {
-	text, _, err := mysqlMessage(in)
-	switch {
-	case err != nil:
-		return false, false, err
-	case len(text) == 0 || text[0] == 0xfb: // a file is asked for
-		return false, false, errLost
-	case text[0] == 0xff:
-		return false, true, nil
-	case text[0] == 0:
-		more, err := okHasMore(text)
-		return more, false, err
-	}
-	for range number(text) {
-		if _, _, err := mysqlMessage(in); err != nil {
-			return false, false, err
-		}
-	}
-	// After the columns there is an end, unless the client has asked for none. The
-	// rows have one in any case: an EOF of old, or an OK that begins like it.
-	for first := true; ; first = false {
-		text, _, err := mysqlMessage(in)
-		switch {
-		case err != nil:
-			return false, false, err
-		case len(text) > 0 && text[0] == 0xff:
-			return false, true, nil
-		case len(text) == 5 && text[0] == 0xfe && !first:
-			return hasMore(text[3:]), false, nil
-		case len(text) > 5 && len(text) < mostText && text[0] == 0xfe:
-			more, err := okHasMore(text)
-			return more, false, err
-		}
-	}
-}
-
-// okHasMore looks at the status of an OK, after the rows and the id that it tells.
-func okHasMore(text []byte) (more bool, err error) {
-	rest := text[1:]
-	for range 2 {
-		if rest, err = skipLength(rest); err != nil {
-			return false, err
-		}
-	}
-	return hasMore(rest), nil
-}
-
-// number is how many columns there are.
-func number(text []byte) int {
-	if text[0] == 0xfc && len(text) >= 3 {
-		return int(binary.LittleEndian.Uint16(text[1:]))
-	}
-	return int(text[0])
-}
-
-func hasMore(status []byte) bool {
-	return len(status) >= 2 && binary.LittleEndian.Uint16(status)&statusMore != 0
-}
-
-// skipLength goes past a number whose length depends on it.
-func skipLength(b []byte) ([]byte, error) {
-	if len(b) == 0 {
-		return nil, errLost
-	}
-	n := 1
-	switch b[0] {
-	case 0xfc:
-		n = 3
-	case 0xfd:
-		n = 4
-	case 0xfe:
-		n = 9
-	}
-	if len(b) < n {
-		return nil, errLost
-	}
-	return b[n:], nil
-}
-
-// mysqlMessage reads a message, of which the beginning is returned.
-func mysqlMessage(in *bufio.Reader) (text []byte, sequence byte, err error) {
-	for first := true; ; first = false {
-		var head [4]byte
-		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return nil, 0, err
-		}
-		n := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
-		part, err := peek(in, n)
-		if err != nil {
-			return nil, 0, err
-		}
-		if first {
-			text, sequence = part, head[3]
-		}
-		if n < wholePacket {
-			return text, sequence, nil
-		}
-	}
 }

@@ -44,6 +44,8 @@ const (
 	rollback
 	// start is begin in other words.
 	start
+	// selectForUpdate is a read that locks, in the words of errors.
+	selectForUpdate
 )
 
 // A statement is one that has been understood.
@@ -57,6 +59,8 @@ type statement struct {
 	value string
 	// locks says that a read locks its rows until the end of the transaction.
 	locks bool
+	// readOnly says that a transaction begins that only reads.
+	readOnly bool
 }
 
 // A dialect is what differs between servers in the words of statements.
@@ -73,6 +77,9 @@ type dialect struct {
 	// that a statement gives no name.
 	version, count, one string
 }
+
+// errManyLocks is that of a read that locks several rows.
+var errManyLocks = errors.New("the embedded store locks one row with a select ... for update; name one, or use engine: real")
 
 // errNotKnown is that of a statement that is none of those that are understood.
 var errNotKnown = errors.New("the embedded store reads and writes rows of items (name, value) by name; for anything else use engine: real")
@@ -124,6 +131,7 @@ type syntaxError struct{ near string }
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("syntax error at or near %q", e.near) }
 
+// scan reads the tokens of a text; with an error, those before it.
 func (d *dialect) scan(text string) (tokens []token, err error) {
 	places := 0
 	for i := 0; i < len(text); {
@@ -139,13 +147,13 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 		case strings.HasPrefix(text[i:], "/*"):
 			end := strings.Index(text[i+2:], "*/")
 			if end < 0 {
-				return nil, &syntaxError{text[i:]}
+				return tokens, &syntaxError{text[i:]}
 			}
 			i += end + len("/**/")
 		case c == '\'':
 			value, n, err := d.quoted(text[i:])
 			if err != nil {
-				return nil, err
+				return tokens, err
 			}
 			tokens = append(tokens, token{text: value, quoted: true})
 			i += n
@@ -167,7 +175,7 @@ func (d *dialect) scan(text string) (tokens []token, err error) {
 			}
 			place, err := strconv.Atoi(text[i+1 : end])
 			if err != nil || place > mostPlaces {
-				return nil, &syntaxError{text[i:end]}
+				return tokens, &syntaxError{text[i:end]}
 			}
 			tokens = append(tokens, token{text: text[i:end], place: place})
 			i = end
@@ -280,9 +288,9 @@ func (p *parser) statement() (s statement, err error) {
 		return s, p.where(&s)
 	case p.take("begin"):
 		p.noise()
-		return p.begins(begin), nil
+		return p.begins(begin)
 	case p.take("start transaction"):
-		return p.begins(start), nil
+		return p.begins(start)
 	case p.take("commit"):
 		p.noise()
 		return statement{verb: commit}, nil
@@ -290,7 +298,7 @@ func (p *parser) statement() (s statement, err error) {
 		p.noise()
 		return statement{verb: rollback}, nil
 	case p.take("set"):
-		return p.sets(), nil
+		return p.sets()
 	}
 	return s, errNotKnown
 }
@@ -302,17 +310,42 @@ func (p *parser) noise() {
 	}
 }
 
-func (p *parser) begins(v verb) statement {
-	if !p.take("read only") {
-		p.take("read write")
+// errIsolation is that of another level of isolation.
+var errIsolation = errors.New("the transactions of the embedded store are READ COMMITTED; for others use engine: real")
+
+// isolation goes past a level of isolation, which is the one that there is.
+func (p *parser) isolation() error {
+	if p.take("isolation level") && !p.take("read committed") && !p.take("read uncommitted") {
+		return errIsolation
 	}
-	return statement{verb: v}
+	return nil
+}
+
+func (p *parser) begins(v verb) (s statement, err error) {
+	s.verb = v
+	for {
+		if err := p.isolation(); err != nil {
+			return s, err
+		}
+		if s.readOnly = p.take("read only"); !s.readOnly {
+			p.take("read write")
+		}
+		if !p.take(",") {
+			return s, nil
+		}
+	}
 }
 
 // sets goes past settings, of which MySQL's autocommit has a meaning.
-func (p *parser) sets() statement {
-	s := statement{verb: set}
+func (p *parser) sets() (s statement, err error) {
+	s.verb = set
 	for p.at < len(p.tokens) && p.tokens[p.at] != (token{text: ";"}) {
+		if err := p.isolation(); err != nil {
+			return s, err
+		}
+		if p.at == len(p.tokens) || p.tokens[p.at] == (token{text: ";"}) {
+			break
+		}
 		name := strings.TrimPrefix(strings.TrimPrefix(p.tokens[p.at].text, "@@"), "session.")
 		if p.at++; name != "autocommit" || p.dialect.numbered || !p.take("=") || p.at == len(p.tokens) {
 			continue
@@ -324,7 +357,7 @@ func (p *parser) sets() statement {
 			s.verb = autocommitOn
 		}
 	}
-	return s
+	return s, nil
 }
 
 func (p *parser) selects() (s statement, err error) {
@@ -357,7 +390,9 @@ func (p *parser) selects() (s statement, err error) {
 		return s, err
 	}
 	p.take("order by name")
-	s.locks = p.take("for update")
+	if s.locks = p.take("for update"); s.locks && s.many {
+		return s, errManyLocks
+	}
 	return s, nil
 }
 

@@ -11,13 +11,13 @@ import (
 
 func TestStatementsAreRead(t *testing.T) {
 	for text, want := range map[string]string{
-		"select value from items where name = 'a'":                       "[{1 [value] [a] false  false}]",
-		"SELECT * FROM items WHERE name IN ('a', 'it''s') ORDER BY name": "[{1 [name value] [a it's] true  false}]",
-		";; select 1;":                       "[{11 [?column?] [] false 1 false}]",
-		"insert into items values ('a', '')": "[{4 [] [a] false  false}]",
-		"insert into items (name, value) values ('a', 'b\\c') on conflict (name) do update set value = excluded.value": "[{5 [] [a] false b\\c false}]",
-		"delete from items where name = 'a'; commit": "[{7 [] [a] false  false} {9 [] [] false  false}]",
-		"": "[]", "-- ping": "[]", "-- a\nselect /* b */ 1": "[{11 [?column?] [] false 1 false}]", "select 1 /*": `syntax error at or near "/*"`,
+		"select value from items where name = 'a'":                       "[{1 [value] [a] false  false false}]",
+		"SELECT * FROM items WHERE name IN ('a', 'it''s') ORDER BY name": "[{1 [name value] [a it's] true  false false}]",
+		";; select 1;":                       "[{11 [?column?] [] false 1 false false}]",
+		"insert into items values ('a', '')": "[{4 [] [a] false  false false}]",
+		"insert into items (name, value) values ('a', 'b\\c') on conflict (name) do update set value = excluded.value": "[{5 [] [a] false b\\c false false}]",
+		"delete from items where name = 'a'; commit": "[{7 [] [a] false  false false} {9 [] [] false  false false}]",
+		"": "[]", "-- ping": "[]", "-- a\nselect /* b */ 1": "[{11 [?column?] [] false 1 false false}]", "select 1 /*": `syntax error at or near "/*"`,
 		"select value from items":                    errNotKnown.Error(),
 		"select name from users where name = 'a'":    errNotKnown.Error(),
 		"drop table items":                           errNotKnown.Error(),
@@ -58,12 +58,12 @@ func TestPlacesTakeArguments(t *testing.T) {
 		args    []string
 		want    string
 	}{
-		{postgres(), "select value from items where name = $1", []string{"it's"}, "{1 [value] [it's] false  false}"},
-		{postgres(), "insert into items values ($2, $1)", []string{"a", "b"}, "{4 [] [b] false a false}"},
-		{postgres(), "select name from items where name in ($1, 'x', $1)", []string{"a"}, "{1 [name] [a x a] true  false}"},
-		{mysql(), "insert into items values (?, '?')", []string{"a"}, "{4 [] [a] false ? false}"},
-		{mysql(), "update items set value = ? where name = ?", []string{"a", "b"}, "{6 [] [b] false a false}"},
-		{mysql(), "", nil, "{0 [] [] false  false}"},
+		{postgres(), "select value from items where name = $1", []string{"it's"}, "{1 [value] [it's] false  false false}"},
+		{postgres(), "insert into items values ($2, $1)", []string{"a", "b"}, "{4 [] [b] false a false false}"},
+		{postgres(), "select name from items where name in ($1, 'x', $1)", []string{"a"}, "{1 [name] [a x a] true  false false}"},
+		{mysql(), "insert into items values (?, '?')", []string{"a"}, "{4 [] [a] false ? false false}"},
+		{mysql(), "update items set value = ? where name = ?", []string{"a", "b"}, "{6 [] [b] false a false false}"},
+		{mysql(), "", nil, "{0 [] [] false  false false}"},
 		{mysql(), "select 1; select 1", nil, errSeveral.Error()},
 		{mysql(), "select ? from items", []string{"a"}, errNotKnown.Error()},
 		{mysql(), "select value from items where name = ?", nil, "the number of arguments is wrong: 0, and not 1"},
@@ -113,7 +113,7 @@ func TestOperationsOfTexts(t *testing.T) {
 		" insert into items values ('a', 'b')": topology.OpWrite, "delete from items where name = 'a'": topology.OpWrite,
 		"begin; select value from items where name = 'a' for update; commit": topology.OpTransaction, "begin": "", "set names x": "", "": "", "select 1": "",
 	} {
-		if got := Operation(text); got != want {
+		if got := operationOf(text); got != want {
 			t.Errorf("%q is %q", text, got)
 		}
 	}

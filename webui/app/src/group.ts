@@ -13,8 +13,8 @@ export interface Box { id: string; name: string; group: boolean; why: string; me
 export interface Opened { open: ReadonlySet<string>; shut: ReadonlySet<string>; shown: ReadonlySet<string> }
 export const nothingOpened: Opened = { open: new Set(), shut: new Set(), shown: new Set() };
 
-/** Above so many services a system opens grouped: more boxes than that are too small to be read. */
-export const grouped = 120;
+/** Above so many services a system opens grouped. */
+export const grouped = 300;
 /** About so many boxes stand when it is. */
 export const boxes = 60;
 

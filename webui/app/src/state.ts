@@ -38,7 +38,7 @@ export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
 export const vocabulary = signal<api.Vocabulary[]>([]);
-/** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 120 services, or 60 on a telephone. */
+/** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 300 services, or 60 on a telephone. */
 export const opened = signal<Opened>(nothingOpened);
 export const grouping = signal<'' | 'groups' | 'all'>('');
 /** What the graph is narrowed to: some services, and those around one. */

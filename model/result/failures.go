@@ -30,8 +30,17 @@ type Failure struct {
 	FailureKind
 	// Count is exact.
 	Count int64 `json:"count"`
-	// Example is one of these requests.
+	// Example is the earliest of these requests that was told of.
 	Example Example `json:"example,omitzero"`
+}
+
+// Add counts requests that failed for the same reason. Those who tell of them come in any
+// order, so the example is that of the request that was to start first.
+func (f *Failure) Add(count int64, example *Example) {
+	f.Count += count
+	if example.At < f.Example.At {
+		f.Example = *example
+	}
 }
 
 // An Example is one request that did not end well.
@@ -82,7 +91,7 @@ func mergeDetails(reports []*LoadReport) (whole Details) {
 		whole.FurtherPairs += r.FurtherPairs
 		for _, f := range r.Failures {
 			if i, known := failures[f.FailureKind]; known {
-				whole.Failures[i].Count += f.Count
+				whole.Failures[i].Add(f.Count, &f.Example)
 				continue
 			}
 			failures[f.FailureKind] = len(whole.Failures)

@@ -45,3 +45,16 @@ func TestMergedDetailsAddUp(t *testing.T) {
 		}
 	}
 }
+
+// Those who tell of failures do so in any order; the example is the earliest.
+func TestTheEarliestFailureIsTheExample(t *testing.T) {
+	for _, order := range [][]float64{{1, 0.3, 2}, {0.3, 1, 2}, {2, 1, 0.3}} {
+		f := Failure{Count: 1, Example: Example{At: order[0]}}
+		for _, at := range order[1:] {
+			f.Add(1, &Example{At: at})
+		}
+		if f.Count != 3 || f.Example.At != 0.3 {
+			t.Errorf("told in the order %v, it is %+v", order, f)
+		}
+	}
+}

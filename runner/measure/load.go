@@ -80,10 +80,10 @@ func (l *Load) Add(o *Outcome, sent bool) {
 func (l *Load) Knows(kind result.FailureKind) bool { return l.failures[kind] != nil }
 
 // Fail counts why a request did not end well. The example is kept if it is the
-// first of its kind.
+// earliest of its kind.
 func (l *Load) Fail(kind result.FailureKind, example *result.Example) {
 	if known := l.failures[kind]; known != nil {
-		known.Count++
+		known.Add(1, example)
 		return
 	}
 	if len(l.failures) == result.MaxFailures {

@@ -120,6 +120,25 @@ func Log1p(x float64) float64 {
 	return float64(Log(u)*x) / (u - 1)
 }
 
+// Lgamma returns the logarithm of the gamma function of x > 0, to within a few units in
+// the last place of the largest of its terms, by Stirling's series beyond 10 (Abramowitz
+// and Stegun, 6.1.41).
+func Lgamma(x float64) float64 {
+	const halfLog2Pi = 0.91893853320467274178
+	below := 1.0 // the product of what leads up to 10
+	for x < 10 {
+		below *= x
+		x++
+	}
+	z := 1 / float64(x*x)
+	s := MulAdd(z, -691.0/360360, 1.0/1188)
+	s = MulAdd(z, s, -1.0/1680)
+	s = MulAdd(z, s, 1.0/1260)
+	s = MulAdd(z, s, -1.0/360)
+	s = MulAdd(z, s, 1.0/12)
+	return float64((x-0.5)*Log(x)) - x + halfLog2Pi + float64(s/x) - Log(below)
+}
+
 // PowInt returns x to the power of n >= 0, by multiplication.
 func PowInt(x float64, n int) float64 {
 	power := 1.0

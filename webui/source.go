@@ -271,23 +271,14 @@ type plainLoad struct {
 // experimentOf returns what is played: the experiment of the documents, or a system
 // alone under a plain load.
 func experimentOf(docs document.Documents, p plainLoad) (e *experiment.Experiment, hasLoad bool, err error) {
-	systems := docs.Systems()
-	if len(docs.Experiments()) > 0 || len(docs.Loads()) > 0 || len(systems) != 1 {
-		e, err = docs.Experiment()
-		return e, true, err
+	e, err = docs.Experiment()
+	if err != nil || !docs.Plain() {
+		return e, !docs.Plain(), err
 	}
-	e = &experiment.Experiment{Name: systems[0].Name, Seed: document.DefaultSeed, System: *systems[0]}
 	if p.Rate == 0 {
-		p = plainLoad{20, 60}
+		p = plainLoad{document.PlainRate, document.PlainFor.Std().Seconds()}
 	}
 	e.Load = load.Profile{Phases: []load.Phase{{Rate: p.Rate, Duration: unit.Duration(p.Seconds * 1e9)}}}.WithDefaults()
-	for _, f := range docs.Faults() {
-		faults, err := f.For(&e.System, e.Seed)
-		if err != nil {
-			return nil, false, err
-		}
-		e.Faults = append(e.Faults, faults...)
-	}
 	return e, false, e.Validate().Err()
 }
 

@@ -335,8 +335,13 @@ func TestDocumentsMakeOneExperiment(t *testing.T) {
 	if e, err = readText(t, oneSystem+native+oneFault).Experiment(); err != nil || len(e.Faults) != 2 || e.Load.Phases[0].Duration != unit.Duration(60e9) {
 		t.Errorf("faults beside an experiment give %+v, %v", e, err)
 	}
+	for text, want := range map[string]unit.Duration{oneSystem: 60e9, oneSystem + strings.Replace(oneFault, "20s", "25s", 1): 65e9} {
+		if e, err := readText(t, text).Experiment(); err != nil || e.Load.Phases[0].Rate != 20 || e.Load.Phases[0].Duration != want {
+			t.Errorf("a system without a load gives %+v, %v, want 20 requests a second for %s", e, err, want)
+		}
+	}
 	for text, want := range map[string]string{
-		oneSystem + oneFault: "0 loads", oneLoad + oneFault: "0 systems", oneFault: "0 systems and 0 loads",
+		oneLoad + oneFault: "0 systems", oneFault: "0 systems and 0 loads",
 		oneSystem + strings.Replace(oneLoad, "spec: {", "spec: {simulationRef: {name: other}, ", 1): `meant for system "other"`,
 		oneSystem + oneLoad + strings.Replace(oneFault, "target: cart", "target: card", 1):          `did you mean "cart"`,
 		oneSystem + native + native: "2 experiments",

@@ -229,3 +229,10 @@ func ShowNotes(w io.Writer, docs document.Documents) {
 		}
 	}
 }
+
+// ShowLoad tells which load an experiment gets for which none is described.
+func ShowLoad(w io.Writer, docs document.Documents) {
+	if docs.Plain() {
+		fmt.Fprintf(w, "note: no load is described for system %q, so it gets %d requests a second; describe one in a LoadGenerator or an Experiment\n", docs.Systems()[0].Name, document.PlainRate)
+	}
+}

@@ -61,6 +61,7 @@ func (o *common) read(cmd *cobra.Command, args []string) (experiment.Experiment,
 		return experiment.Experiment{}, err
 	}
 	cli.ShowNotes(o.streams.Err, docs)
+	cli.ShowLoad(o.streams.Err, docs)
 	e, err := docs.Experiment()
 	if err != nil {
 		return experiment.Experiment{}, err

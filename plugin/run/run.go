@@ -81,8 +81,8 @@ func New(streams cli.Streams) *cobra.Command {
 		Long: `Run a whole experiment: bring its system up, put its load on it, let its faults come and go,
 judge its checks, and take everything down again.
 
-The files describe experiments; or a system, its loads and faults, of which one is made. Loads of
-MicroSim run at the same time, each at its own rate. Faults of VECROsim and Chaos Mesh beside an
+The files describe experiments; or a system, its loads and faults, of which one is made. A system for
+which no load is described gets 20 requests a second for a minute. Loads of MicroSim run at the same time, each at its own rate. Faults of VECROsim and Chaos Mesh beside an
 experiment are added to it. With --only, some of several experiments, systems or loads are chosen.
 
 Several experiments run one after the other. Each has its directory DIR/NAME with --out DIR, and its
@@ -103,6 +103,7 @@ without this machine; 'report', 'status' and 'down' find it by its name.
 The exit code is 10 if a check did not hold, and 11 if something could not be cleaned up.`,
 		Example: `  kubectl microsim run shop --on local
   kubectl microsim run shop --on virtual
+  kubectl microsim run social --on virtual --duration 2h
   kubectl microsim run shop --on kind
   kubectl microsim run shop --on kind --detach
   kubectl microsim run -f experiment.yaml --on local --out results/ -o json
@@ -235,6 +236,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	cli.ShowNotes(o.streams.Err, docs)
+	cli.ShowLoad(o.streams.Err, docs)
 	each, err := docs.Each()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/load"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
@@ -17,9 +18,22 @@ const afterFaults = 30 * time.Second
 // EndlessFor is how long a load without an end goes on in an experiment.
 const EndlessFor = unit.Duration(5 * 60e9)
 
+// A system without a load gets so many requests a second, for so long where no fault
+// says otherwise.
+const (
+	PlainRate = 20
+	PlainFor  = unit.Duration(60e9)
+)
+
+// Plain reports whether the experiment is a system for which no load is described.
+func (d Documents) Plain() bool {
+	return len(d.Experiments()) == 0 && len(d.Systems()) == 1 && len(d.Loads()) == 0
+}
+
 // Experiment returns the one experiment that the documents describe: one of kind
-// Experiment, or a system with a load of its own. Faults that stand alone are
-// added to it. A load without an end goes on until 30 s after the last fault.
+// Experiment, or a system with a load of its own. A system without one gets a plain load.
+// Faults that stand alone are added to it. A load without an end goes on until 30 s after
+// the last fault.
 func (d Documents) Experiment() (*experiment.Experiment, error) {
 	e, err := d.base()
 	if err != nil {
@@ -95,18 +109,29 @@ func (d Documents) base() (*experiment.Experiment, error) {
 			names = append(names, s.Name)
 		}
 		return nil, fmt.Errorf("the files describe %d systems, and one can run at a time: choose it with --only, of %s", len(systems), strings.Join(names, ", "))
+	case d.Plain():
+		return &experiment.Experiment{Name: systems[0].Name, Seed: DefaultSeed, System: *systems[0], Load: d.plainLoad()}, nil
 	case len(systems) != 1 || len(loads) == 0:
 		return nil, fmt.Errorf("the files describe no experiment, and %s and %s: name a file of kind Experiment, or one system, its loads (LoadGenerator) and its faults", unit.Count(len(systems), "system"), unit.Count(len(loads), "load"))
 	}
 	system := systems[0]
-	load, err := d.Join()
+	joined, err := d.Join()
 	if err != nil {
 		return nil, err
 	}
-	if load.System != "" && load.System != system.Name {
-		return nil, fmt.Errorf("the load %q is meant for system %q, not %q", load.Name, load.System, system.Name)
+	if joined.System != "" && joined.System != system.Name {
+		return nil, fmt.Errorf("the load %q is meant for system %q, not %q", joined.Name, joined.System, system.Name)
 	}
-	return &experiment.Experiment{Name: system.Name, Seed: DefaultSeed, System: *system, Load: load.Profile}, nil
+	return &experiment.Experiment{Name: system.Name, Seed: DefaultSeed, System: *system, Load: joined.Profile}, nil
+}
+
+// plainLoad has no end of its own where faults are to be seen.
+func (d Documents) plainLoad() load.Profile {
+	steady := load.Phase{Rate: PlainRate}
+	if len(d.Faults()) == 0 {
+		steady.Duration = PlainFor
+	}
+	return load.Profile{Phases: []load.Phase{steady}}.WithDefaults()
 }
 
 // lastEnd is how long a load without an end lasts with these faults.

@@ -123,8 +123,13 @@ func (f *File) Unknown(at Field, path string, keys []string) {
 	if at.Key == "metadata" || at.Key == "spec" {
 		hint = "write its fields at the top level, beside kind"
 	}
+	mark := &Node{Line: at.Line, Col: at.Col}
+	if slices.Contains(keys, at.Key) {
+		f.Mistake(mark, path, "write it inside of the field beside it, or write that in its short form, too", "field %q is a short form, which cannot stand here", at.Key)
+		return
+	}
 	hint = problem.DidYouMean(at.Key, keys, hint)
-	f.Mistake(&Node{Line: at.Line, Col: at.Col}, path, hint, "field %q is not known", at.Key)
+	f.Mistake(mark, path, hint, "field %q is not known", at.Key)
 }
 
 func unique(keys []string) []string {

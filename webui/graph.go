@@ -20,6 +20,8 @@ type Node struct {
 	Name     string `json:"name"`
 	Kind     string `json:"kind,omitempty"`
 	Replicas int    `json:"replicas,omitempty"`
+	// Store says that it is a data store, which other faults act on.
+	Store bool `json:"store,omitempty"`
 }
 
 // An Edge leads from a caller to whom it calls, by their places among the nodes.
@@ -34,7 +36,7 @@ func NewGraph(s *topology.System) *Graph {
 	index := map[string]int{}
 	for i := range s.Services {
 		service := &s.Services[i]
-		n := Node{Name: service.Name, Kind: service.Badge(), Replicas: service.Replicas}
+		n := Node{Name: service.Name, Kind: service.Badge(), Replicas: service.Replicas, Store: service.Kind.IsStore()}
 		index[n.Name] = len(g.Nodes)
 		g.Nodes = append(g.Nodes, n)
 	}

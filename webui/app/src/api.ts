@@ -3,7 +3,7 @@
 export interface Source { kind?: 'file' | 'example' | 'text' | 'system' | 'run'; on?: string; name: string; text: string; base: string; savable: boolean }
 export interface Example { name: string; title: string; kind: string }
 export interface Graph { nodes: GraphNode[]; edges: { from: number; to: number }[] }
-export interface GraphNode { name: string; kind?: string; replicas?: number }
+export interface GraphNode { name: string; kind?: string; replicas?: number; /** A data store, which other faults act on. */ store?: boolean }
 export interface Mistake { line: number; column: number; text: string; full: string }
 export interface FileFault { name?: string; type: string; target: Record<string, unknown>; start?: string; duration?: string; probability: number; args?: Record<string, unknown> }
 export interface PlannedFault { index: number; label: string; type: string; target: string; service: string; caller?: string; from: number; to: number; rounds?: boolean; fault: FileFault }

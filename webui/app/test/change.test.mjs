@@ -317,3 +317,20 @@ test('a lesson asks for a guess about each variant, and a link opens it as it wa
   assert.equal(await other.locator('[aria-label=Variant]').inputValue(), 'shedding');
   quiet(page);
 });
+
+test('a data store is offered the faults of stores, and a service those of services', async t => {
+  const { page } = await shown(t, ['lesson-37-failover']);
+  const types = async name => {
+    await page.click(`.node[data-node=${name}]`);
+    await page.locator('[data-part=break] select').waitFor();
+    await until(async () => page.locator('.heading h2').textContent(), name);
+    return { chosen: await page.locator('[data-part=break] select').inputValue(), all: await page.locator('[data-part=break] option').allTextContents() };
+  };
+  const store = await types('db'), service = await types('web');
+  assert.equal(store.chosen, 'slow-query');
+  assert.equal(service.chosen, 'latency');
+  for (const [type, ofStore, ofService] of [['slow-query', true, false], ['failover', true, false], ['latency', false, true], ['panic', false, true], ['kill', true, true], ['net-delay', true, true]]) {
+    assert.equal(store.all.includes(type), ofStore, `${type} of a store`);
+    assert.equal(service.all.includes(type), ofService, `${type} of a service`);
+  }
+});

@@ -53,7 +53,7 @@ export class Refusal extends Error {
   constructor(message: string, readonly status: number, readonly stale = false, readonly disk = '', readonly base = '') { super(message); }
 }
 
-const gone = 'The program that serves this page has ended, or cannot be reached. Start it again with `kubectl microsim ui`; what you wrote is still here, and can be downloaded.';
+const gone = 'The program that serves this page has ended, or cannot be reached. Start it again with `kubectl microsim ui`; what you wrote is still here.';
 
 /** The fragment has the token once; then it stays in this browser, for this address. */
 function readToken(): string {

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { CheckResult, CheckText, FaultView, PlannedFault, Result, Vocabulary } from './api';
+import type { CheckResult, CheckText, FaultView, PlannedFault, Result } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
@@ -203,7 +203,7 @@ function Service({ name }: { name: string }) {
   const names = (list: number[]): string[] => list.map(n => g.nodes[n]!.name);
   const calls = names(g.edges.filter(e => e.from === at).map(e => e.to)), callers = names(g.edges.filter(e => e.to === at).map(e => e.from));
   // What runs is there to be broken; a file is changed first.
-  const breaking = <Break key={`break ${name} ${s.changing.value?.index ?? ''}`} service={name} caller="" />;
+  const breaking = <Break key={name + ' ' + s.changing.value?.index} service={name} caller="" />;
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
     <Around name={name} />
@@ -233,7 +233,7 @@ const breakerWords = ['closed', 'half-open', 'open'];
 
 function Call({ from, to }: { from: string; to: string }) {
   const f = s.frames.value, i = s.current.value, key = edgeKey(from, to), breaker = f ? f.edge(i, key, E.breaker) : NaN;
-  const breaking = <Break key={`break ${from} ${to} ${s.changing.value?.index ?? ''}`} service={to} caller={from} />;
+  const breaking = <Break key={from + ' ' + to + ' ' + s.changing.value?.index} service={to} caller={from} />;
   return <>
     <Heading line={lineOf(from)}>{from} → {to}</Heading>
     {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p50', seconds(f.edge(i, key, E.p50))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
@@ -279,24 +279,24 @@ function Around({ name }: { name: string }) {
 
 /** Parameters of faults: what they are, in which unit, and what is usual. */
 const args: Record<string, { hint: string; first: string }> = {
-  delay: { hint: 'how long, such as 300ms', first: '300ms' }, jitter: { hint: 'spread of the delay, such as 50ms', first: '' }, status: { hint: 'HTTP status', first: '503' },
+  delay: { hint: 'how long, such as 300ms', first: '300ms' }, jitter: { hint: 'such as 50ms', first: '' }, status: { hint: 'HTTP status', first: '503' },
   size: { hint: 'bytes, such as 1Mi', first: '1Mi' }, hold: { hint: 'how long, such as 10s', first: '10s' }, cores: { hint: 'processors', first: '1' }, rate: { hint: 'bytes per second, such as 100k', first: '100k' },
-  percent: { hint: 'percents of packets', first: '10' }, correlation: { hint: '0 to 1', first: '' }, method: { hint: 'way of the stress', first: '' }, load: { hint: 'share of each processor, 0 to 1', first: '0.5' },
-  pattern: { hint: 'regular expression', first: '' }, with: { hint: 'what to put in its place', first: '' }, operation: { hint: 'read, write, range, transaction, publish or consume; all of them if left out', first: '' },
+  percent: { hint: 'of packets', first: '10' }, correlation: { hint: '0 to 1', first: '' }, method: { hint: 'way of the stress', first: '' }, load: { hint: 'share of each processor, 0 to 1', first: '0.5' },
+  pattern: { hint: 'regular expression', first: '' }, with: { hint: 'what to put in its place', first: '' }, operation: { hint: 'such as read', first: '' },
 };
-const common = ['latency', 'error', 'abort', 'hang', 'slow-query', 'connections-exhausted', 'failover', 'kill', 'pause', 'restart', 'net-delay', 'net-loss', 'net-partition'];
-/** The types of faults that act on a service: those in services do not act on data stores, nor the other way round. */
-const offered = (list: Vocabulary[], store: boolean): Vocabulary[] => list.filter(v => v.layer !== (store ? 'service' : 'store'));
+const common = ['latency', 'error', 'abort', 'hang', 'slow-query', 'failover', 'kill', 'pause', 'restart', 'net-delay', 'net-loss', 'net-partition'];
 
 function Break({ service, caller }: { service: string; caller: string }) {
-  const able = s.breakable.value, now = s.changing.value, store = s.graph.value?.nodes.find(n => n.name === service)?.store === true, list = offered(s.vocabulary.value, store);
+  const able = s.breakable.value, now = s.changing.value, store = s.graph.value?.nodes.find(n => n.name === service)?.store;
+  // Faults in services do not act on data stores, nor the other way round.
+  const list = s.vocabulary.value.filter(v => v.layer !== (store ? 'service' : 'store'));
   const old = now && now.service === service && (now.caller ?? '') === caller ? now.fault : null;
   const [type, setType] = useState(old?.type ?? (store ? 'slow-query' : 'latency')), [values, set] = useState<Record<string, string>>(Object.fromEntries(Object.entries(old?.args ?? {}).map(([k, v]) => [k, textOf(v)])));
   const [lasts, setLasts] = useState(old?.duration ?? ''), [hit, setHit] = useState(old && old.probability !== 1 ? String(old.probability) : ''), [start, setStart] = useState(old ? old.start ?? '0s' : '5s'), [adding, setAdding] = useState(false);
   if (s.view.value) return null;
   const entry = list.find(v => v.type === type);
   const intoFile = old !== null || !able && s.editable.value && s.sound.value?.experiment?.hasLoad === true;
-  if (!able && !intoFile) return <p class="soft">To break it by a click, play on this machine, in the sandbox or on a cluster.</p>;
+  if (!able && !intoFile) return <p class="soft">To break it, play on this machine, in the sandbox or on a cluster.</p>;
   const fields = entry ? [...entry.needs, ...entry.may] : [];
   const valueOf = (a: string): string => values[a] ?? (!old && (entry?.needs.includes(a) || a === 'status') ? args[a]?.first ?? '' : '');
   const add = async (e: Event): Promise<void> => {
@@ -318,9 +318,9 @@ function Break({ service, caller }: { service: string; caller: string }) {
       <optgroup label="More">{list.filter(v => !common.includes(v.type)).map(v => <option key={v.type}>{v.type}</option>)}</optgroup></select></label>
     {entry ? <p class="soft wide">{entry.doc}</p> : null}
     {fields.map(a => <label key={a}>{a}<input value={valueOf(a)} placeholder={String(entry!.defaults[a] ?? args[a]?.hint ?? '')} title={[args[a]?.hint, entry!.defaults[a] === undefined ? '' : entry!.defaults[a] + ' if left out'].filter(x => x).join('; ')} required={entry!.needs.includes(a)} onInput={e => set({ ...values, [a]: e.currentTarget.value })} /></label>)}
-    {intoFile ? <label>from<input value={start} placeholder="0s" title="time after the load has begun" onInput={e => setStart(e.currentTarget.value)} /></label> : null}
-    <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="how long, such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
-    <label>share<input value={hit} placeholder="all requests" title="share of requests to hit, such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>
+    {intoFile ? <label>from<input value={start} placeholder="0s" title="after the load has begun" onInput={e => setStart(e.currentTarget.value)} /></label> : null}
+    <label>for<input value={lasts} placeholder={intoFile ? 'until the end' : 'until taken back'} title="such as 30s" onInput={e => setLasts(e.currentTarget.value)} /></label>
+    <label>share<input value={hit} placeholder="all requests" title="such as 10%" onInput={e => setHit(e.currentTarget.value)} /></label>
     <button type="submit" class="primary" disabled={adding}>{adding ? 'Adding…' : intoFile ? 'Write it into the file' : 'Add the fault'}</button>
     {old ? <button type="button" onClick={() => { s.changing.value = null; }}>Leave it as it is</button> : null}
   </form>;

@@ -32,12 +32,12 @@ theory: ## the event kernel, and services in virtual time, against queueing theo
 agreement: ## the same experiments for real and in virtual time; writes the table of docs/virtual.md (6 minutes, and the machine for itself)
 	MICROSIM_AGREEMENT=full $(GO) test -count=1 -v -timeout 20m -run RealAndVirtualAgree ./plugin/run -update-docs
 
-# A thousand commands one after the other: once is enough.
-FLAGS := TestEveryFlagActsOrIsRefused
+# Hundreds of commands one after the other: once is enough.
+FLAGS := TestEveryFlagActsOrIsRefused|TestCommandsOfTheDocsRun
 
 # Long searches and series in virtual time, each of whose runs has one goroutine. Short ones, which
 # begin, share and interrupt their runs alike, stay under the race detector.
-SEARCHES := ^TestTheory$$|TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestScripts/^limit$$
+SEARCHES := ^TestTheory$$|TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestAnswersDoNotHangOnProcessors|TestScripts/^limit$$
 
 # A linter keeps goroutines out of model; the others read sources, or run programs.
 PURE := model|internal/archtest|internal/golden|internal/trust

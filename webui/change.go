@@ -2,12 +2,8 @@ package webui
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/result"
@@ -132,69 +128,4 @@ func (g *Graph) with(other *Graph) *Graph {
 		}
 	}
 	return all
-}
-
-// differences names what another system has changed, service by service.
-func differences(old, next *topology.System) (what []string) {
-	for i := range next.Services {
-		service := &next.Services[i]
-		before := old.Service(service.Name)
-		if before == nil {
-			what = append(what, service.Name+" is added")
-			continue
-		}
-		if fields := changedFields(before, service); len(fields) > 0 {
-			what = append(what, service.Name+": "+strings.Join(fields, ", "))
-		}
-	}
-	for i := range old.Services {
-		if name := old.Services[i].Name; next.Service(name) == nil {
-			what = append(what, name+" is removed")
-		}
-	}
-	if !slices.Equal(old.AllowHosts, next.AllowHosts) || !slices.Equal(old.Entry, next.Entry) {
-		what = append(what, "entries and hosts of the system")
-	}
-	return what
-}
-
-// changedFields names the fields of a service that differ, with their values if these
-// are short.
-func changedFields(a, b *topology.Service) (names []string) {
-	was, is := fieldsOf(a), fieldsOf(b)
-	for key := range is {
-		if _, known := was[key]; !known {
-			was[key] = nil
-		}
-	}
-	for key, before := range was {
-		after := is[key]
-		if string(before) == string(after) {
-			continue
-		}
-		const short = 12
-		text := key
-		if len(before) <= short && len(after) <= short {
-			text = fmt.Sprintf("%s %s to %s", key, orNone(before), orNone(after))
-		}
-		names = append(names, text)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func orNone(value json.RawMessage) string {
-	if len(value) == 0 {
-		return "none"
-	}
-	return string(value)
-}
-
-func fieldsOf(s *topology.Service) map[string]json.RawMessage {
-	fields := map[string]json.RawMessage{}
-	text, err := json.Marshal(s)
-	if err = errors.Join(err, json.Unmarshal(text, &fields)); err != nil {
-		return map[string]json.RawMessage{"": json.RawMessage(err.Error())} // a service of a file always has a JSON form
-	}
-	return fields
 }

@@ -82,7 +82,7 @@ func TestARunningSystemIsChanged(t *testing.T) {
 	if status != http.StatusOK || len(v.Changes) != 2 || v.Changes[0].Error == "" || v.Changes[1].Error != "" {
 		t.Fatalf("a change is answered %d with %+v", status, v.Changes)
 	}
-	if diff := cmp.Diff([]string{"web: endpoints, replicas 1 to 3", "cart is added"}, v.Changes[1].What); diff != "" {
+	if diff := cmp.Diff([]string{"web: call of cart added, replicas 1 to 3", "cart is added"}, v.Changes[1].What); diff != "" {
 		t.Error(diff)
 	}
 	if len(changer.made) != 1 || changer.made[0].Service("web").Replicas != 3 {

@@ -265,13 +265,13 @@ test('a running system is changed: more replicas, a new service, a call, and non
   await page.getByRole('button', { name: 'Remove the call' }).click();
   await applied();
   await page.locator('[data-part=changes] li').nth(2).waitFor();
-  assert.match(await page.locator('[data-part=changes]').innerText(), /db: replicas 1 to 3[\s\S]*web: endpoints; cart is added[\s\S]*web: endpoints/);
+  assert.match(await page.locator('[data-part=changes]').innerText(), /db: replicas 1 to 3[\s\S]*web: call of cart added; cart is added[\s\S]*web: call of cart removed/);
   await serious(page);
   await shot(page, 'changed');
   await page.getByRole('button', { name: '■ Stop' }).click();
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   const result = JSON.parse(readFileSync(join(w.dir, 'out/run-1/result.json'), 'utf8'));
-  assert.deepEqual(result.changes.map(c => c.what.join()), ['db: replicas 1 to 3', 'web: endpoints,cart is added', 'web: endpoints']);
+  assert.deepEqual(result.changes.map(c => c.what.join()), ['db: replicas 1 to 3', 'web: call of cart added,cart is added', 'web: call of cart removed']);
   quiet(page);
 });
 

@@ -107,11 +107,19 @@ test-browser: ## tests of pages in a real browser (needs chromium)
 webui: ## build the page of `ui` into webui/dist, which is committed (needs Node 20 or newer)
 	cd webui/app && npm ci --no-audit --no-fund --silent && npm run --silent build
 
-.PHONY: test-webui
-test-webui: webui ## the page of `ui` in a real browser, and that webui/dist is what its sources give (needs Node and chromium)
-	@git diff --exit-code --stat -- webui/dist || { echo 'webui/dist is not what webui/app gives: commit it'; exit 1; }
+# The program with the page of its sources.
+.PHONY: webui-program
+webui-program: webui
 	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kubectl-microsim
-	cd webui/app && node --test --test-concurrency=1 test/*.test.mjs
+
+.PHONY: test-webui
+test-webui: webui-program ## the page of `ui` in a real browser, and that webui/dist is what its sources give (needs Node and chromium)
+	@git diff --exit-code --stat -- webui/dist || { echo 'webui/dist is not what webui/app gives: commit it'; exit 1; }
+	cd webui/app && node --test --test-concurrency=1 $$(ls test/*.test.mjs | grep -v /fits)
+
+.PHONY: test-fits
+test-fits: webui-program ## the pages of all examples: none is wider than its window, no label covers anything (needs Node and chromium)
+	cd webui/app && node --test test/fits.test.mjs
 
 .PHONY: test-lab
 test-lab: ## the outage lab ten times as fast, and lessons: they need the machine for themselves

@@ -60,7 +60,7 @@ test('the reports of all examples, at each size and segment', async () => {
   let seen = 0, told = 0;
   for (const name of [...names, 'hard']) {
     const run = w.start('run', ...(name === 'hard' ? ['-f', 'hard.yaml'] : [name]), '--on', 'virtual', '--report', name + '.html');
-    // A system has no load of its own, and a few examples need what is not here.
+    // A few examples need what is not here.
     if (![0, 10].includes(await run.over)) continue;
     seen++;
     for (const size of [phone, desk]) {

@@ -65,8 +65,7 @@ func planUpdate(old, next *topology.System, oldServices, nextServices map[string
 func changesInPlace(old, next map[string]topology.Service) (names []string) {
 	for name, now := range next {
 		was, known := old[name]
-		_, foreign := now.Foreign()
-		if known && !foreign && !now.Kind.IsStore() && now.URL == "" && len(protocol.Fixed(&was, &now)) == 0 && !sameService(was, now) {
+		if known && protocol.Follows(&now) && len(protocol.Fixed(&was, &now)) == 0 && !sameService(was, now) {
 			names = append(names, name)
 		}
 	}

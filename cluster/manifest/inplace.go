@@ -10,18 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
-	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 // This file plans what changes in pods that go on: the description of a service, which the
 // agent follows while it runs.
-
-// followsDescriptions reports whether the pods of a service are served by a program that
-// follows another description of the service while it runs.
-func followsDescriptions(s *topology.Service) bool {
-	_, foreign := s.Foreign()
-	return !foreign && !s.Kind.IsStore() && s.ObeysContract()
-}
 
 // A Transition is how the objects of a system become others.
 type Transition struct {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
@@ -95,7 +96,7 @@ func Build(system *topology.System, o Options) ([]*unstructured.Unstructured, er
 		if r, ok := s.Foreign(); ok && len(part) > maxInline {
 			return nil, fmt.Errorf("describing service %q for its pods: its %d bytes are more than the %d that runtime %s takes; leave runtime out", s.Name, len(part), maxInline, r.Name)
 		}
-		if len(part) > maxInline || followsDescriptions(s) {
+		if len(part) > maxInline || control.Follows(s) {
 			objects = append(objects, specConfig(system.Name, s.Name, part, &o))
 		}
 		services = append(services, service(system.Name, s, &o))

@@ -194,7 +194,7 @@ func partVariable(system string, s *topology.Service, part []byte) corev1.EnvVar
 	switch {
 	case len(part) > maxInline:
 		v.Value = "@" + specDir + "/" + specKey
-	case followsDescriptions(s):
+	case control.Follows(s):
 		v.ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: specName(system, s.Name)}, Key: specKey,
 		}}

@@ -50,6 +50,13 @@ type Serving struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
+// Follows reports whether a service is served by a program that follows another Description
+// while it runs: the agent.
+func Follows(s *topology.Service) bool {
+	_, foreign := s.Foreign()
+	return !foreign && !s.Kind.IsStore() && s.ObeysContract()
+}
+
 // Fixed lists the fields, by their names in files, in which two descriptions of a service
 // differ and which a running service cannot change. None means that it can be tried.
 func Fixed(old, next *topology.Service) (fields []string) {

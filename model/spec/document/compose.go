@@ -103,7 +103,7 @@ func (d Documents) base() (*experiment.Experiment, error) {
 			names = append(names, e.Name)
 		}
 		return nil, fmt.Errorf("the files describe %d experiments, and one can run at a time: choose it with --only, of %s", len(experiments), strings.Join(names, ", "))
-	case len(systems) > 1 && len(loads) > 0:
+	case len(systems) > 1:
 		var names []string
 		for _, s := range systems {
 			names = append(names, s.Name)

@@ -170,7 +170,7 @@ func judgeArchive(r *release, e *krewPlatform, p platform) []error {
 		}
 		installed[path.Join(f.To, path.Base(f.From))] = true
 	}
-	for _, want := range []string{"LICENSE", e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64", "microsim-store-linux-amd64", "microsim-store-linux-arm64"} {
+	for _, want := range []string{"LICENSE", image.PublishedFile, e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64", "microsim-store-linux-amd64", "microsim-store-linux-arm64"} {
 		if !installed[want] {
 			problems = append(problems, fmt.Errorf("%q is not installed", want))
 		}
@@ -215,7 +215,7 @@ func unpack(uri string, content []byte) (map[string][]byte, error) {
 		if files[header.Name], err = io.ReadAll(t); err != nil {
 			return nil, err
 		}
-		if want := int64(0o755); header.Name != "LICENSE" && header.Mode != want {
+		if want := int64(0o755); header.Name != "LICENSE" && header.Name != image.PublishedFile && header.Mode != want {
 			return nil, fmt.Errorf("%s has mode %o in place of %o", header.Name, header.Mode, want)
 		}
 	}

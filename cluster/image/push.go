@@ -55,7 +55,7 @@ func Push[I Pushable](ctx context.Context, images []I, to string) (string, error
 		return "", fmt.Errorf("pushing an image to %q: %w", to, context.Cause(ctx))
 	}
 	if err != nil {
-		return "", fmt.Errorf("pushing an image to %q: %w; %s", to, err, remedy(ref, err))
+		return "", fmt.Errorf("pushing an image to %q: %w; %s", to, oneLine{err}, remedy(ref, err))
 	}
 	digest, err := index.Digest()
 	if err != nil {

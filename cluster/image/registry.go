@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -52,6 +53,13 @@ func trustedFor(registry string) (*x509.CertPool, error) {
 	}
 	return roots, nil
 }
+
+// oneLine is an error with its white space as single spaces: bodies of answers, which end with a
+// line break, are parts of errors.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.error }
 
 // remedy is the next step after an error of a registry.
 func remedy(ref name.Reference, err error) string {

@@ -188,7 +188,7 @@ func TestRegistriesAreTrustedAsDockerDoes(t *testing.T) {
 	home := dockerConfig(t, `{}`)
 	server, address := listening(t, aRegistry(nil), (*httptest.Server).StartTLS)
 	_, err := Push(t.Context(), smallImage(t), address+"/agent:v1")
-	if err == nil || !strings.Contains(err.Error(), filepath.Join("/etc/docker/certs.d", address, "ca.crt")) || !strings.Contains(err.Error(), "SSL_CERT_FILE") {
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), filepath.Join("/etc/docker/certs.d", address, "ca.crt")) || !strings.Contains(err.Error(), "SSL_CERT_FILE") {
 		t.Fatalf("of an unknown authority: %v", err)
 	}
 	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))

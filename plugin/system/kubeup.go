@@ -108,7 +108,7 @@ func (o *upOptions) runtimeImageToExpect(_ context.Context, name topology.Runtim
 	case o.target.On != "kind":
 		return manifest.RuntimeImage{}, nil // the plan says that none is known
 	}
-	img, err := kube.RuntimeImage(name, runtime.GOARCH)
+	img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
 	if err != nil {
 		return manifest.RuntimeImage{}, err
 	}

@@ -41,6 +41,9 @@ func TestDiagnose(t *testing.T) {
 	program.Labels = map[string]string{manifest.ServiceLabel: "cart"}
 	ours := waitingPod("ErrImagePull", "no such host")
 	ours.Labels, ours.Annotations = program.Labels, map[string]string{manifest.SpecAnnotation: "sum"}
+	full := waitingPod("CrashLoopBackOff", "back-off")
+	full.Status.ContainerStatuses[0].Name = manifest.ServerName
+	full.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}
 	for name, tt := range map[string]struct {
 		deployment *appsv1.Deployment
 		pod        *corev1.Pod
@@ -48,7 +51,8 @@ func TestDiagnose(t *testing.T) {
 	}{
 		"nothing":     {nil, nil, ""},
 		"starting":    {nil, waitingPod("ContainerCreating", ""), ""},
-		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "agent:1 cannot be pulled: no such host"},
+		"its memory":  {nil, full, "the server agent:1 of pod cart-1 ends again and again, last with exit code 137 (OOMKilled); give it more by resources.memoryLimit"},
+		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "pod cart-1: the image agent:1 cannot be pulled: no such host"},
 		"its server":  {nil, server, "can pull by store.image in the file"},
 		"its program": {nil, program, "can pull by image in the file"},
 		"its agent":   {nil, ours, "can pull with --image"},

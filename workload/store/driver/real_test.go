@@ -32,7 +32,7 @@ func serveReal(t *testing.T, kind topology.Kind, settings topology.Store) (*serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Config{Service: *service, Seed: 1, Token: "secret", Prepare: driver.Prepare, Console: console.Open})
+	s, err := server.New(server.Config{Service: *service, Seed: 1, Token: "secret", Prepare: driver.Prepare, Console: console.Open, Lags: driver.Lags})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,6 +176,7 @@ func serverOf(s *topology.Service) (realServer, bool) {
 func kafkaEnv(data string) []corev1.EnvVar {
 	broker, controller := fmt.Sprintf("127.0.0.1:%d", serverPort), fmt.Sprintf("127.0.0.1:%d", quorumPort)
 	return []corev1.EnvVar{
+		{Name: "CLUSTER_ID", Value: "bWljcm9zaW0tc3RvcmUhIQ"},
 		{Name: "KAFKA_NODE_ID", Value: "1"},
 		{Name: "KAFKA_PROCESS_ROLES", Value: "broker,controller"},
 		{Name: "KAFKA_LISTENERS", Value: "PLAINTEXT://" + broker + ",CONTROLLER://" + controller},

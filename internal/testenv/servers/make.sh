@@ -33,8 +33,13 @@ script() {
 }
 
 mongodb() {
+	local version=v1.24.2 go=${GO:-go} source
 	mkdir -p "$1"
-	CGO_ENABLED=0 GOBIN="$1" GOFLAGS=-trimpath "${GO:-go}" install -ldflags '-s -w' github.com/FerretDB/FerretDB/cmd/ferretdb@v1.24.2
+	source=$("$go" mod download -json "github.com/FerretDB/FerretDB@$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+	cp -r "$source" "$work/ferretdb"
+	chmod -R u+w "$work/ferretdb"
+	echo "$version" >"$work/ferretdb/build/version/version.txt" # without it the program does not start
+	(cd "$work/ferretdb" && CGO_ENABLED=0 GOFLAGS=-trimpath "$go" build -ldflags '-s -w' -o "$1/ferretdb" ./cmd/ferretdb)
 	install -m 755 "$here/mongodb/mongod" "$1/mongod"
 }
 
@@ -54,6 +59,7 @@ put() {
 }
 
 build() {
+	rm -rf "$work/ferretdb"
 	docker build --quiet --tag "$1" "$work"
 }
 

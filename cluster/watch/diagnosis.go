@@ -130,6 +130,9 @@ func crash(pod *corev1.Pod, c *corev1.ContainerStatus) string {
 		return text
 	}
 	text += fmt.Sprintf(", last with exit code %d (%s)", last.ExitCode, last.Reason)
+	if last.Message != "" {
+		text += ": " + OneLine(last.Message)
+	}
 	if last.Reason == "OOMKilled" {
 		text += "; give it more by resources.memoryLimit in the file"
 	}

@@ -284,6 +284,26 @@ func TestKafkaIsARealBroker(t *testing.T) {
 	}
 }
 
+// A relay that starts again finds the topic that it has made, and begins with an empty one.
+func TestOwnKafkaIsPreparedAgain(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 2})
+	service.Store.Engine, service.Store.Address = topology.Real, startServer(t, topology.Kafka)
+	for range 2 {
+		if _, err := driver.PrepareOwn(t.Context(), service, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := wholeLog(t, service.Store.Address); got != nil {
+			t.Errorf("the topic has %q at the beginning", got)
+		}
+		if err := publishWith(t, connect(t, service), service.Store.Address, "k", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := driver.Prepare(t.Context(), service, 1); err == nil || !strings.Contains(err.Error(), "has a topic \"messages\" already") {
+		t.Errorf("a topic of somebody else is taken: %v", err)
+	}
+}
+
 func prepared(t *testing.T, service *topology.Service, broker string) (*topology.Service, func(context.Context) error, error) {
 	t.Helper()
 	s, settings := *service, *service.Store

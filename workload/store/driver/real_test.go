@@ -173,3 +173,25 @@ func TestGivenServersAreNotChanged(t *testing.T) {
 		t.Errorf("it ends as %v", err)
 	}
 }
+
+// A relay that starts again beside a server that lives on finds what it has put there.
+func TestOwnServersArePreparedAgain(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			service := storeService(kind, topology.Store{Items: 20})
+			service.Store.Engine, service.Store.Address = topology.Real, startServer(t, kind)
+			d := connect(t, service)
+			for range 2 {
+				if _, err := driver.PrepareOwn(t.Context(), service, 1); err != nil {
+					t.Fatal(err)
+				}
+				for item, want := range map[string]bool{"item:19": true, "item:20": false} {
+					q := store.Query{Operation: topology.OpRead, Item: item}
+					if found, err := d.Do(t.Context(), service.Store.Address, &q); found != want || err != nil {
+						t.Errorf("%s is found: %v, %v", item, found, err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -110,7 +110,7 @@ func TestVersionsAreBound(t *testing.T) {
 	}
 }
 
-// What the relay does not look at, or does not understand, is handed on as it is, in whatever
+// The relay hands on as it is all that it does not look at, or does not understand, in whatever
 // pieces it comes and wherever it ends.
 func TestOtherAnswersAreHandedOn(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

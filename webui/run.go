@@ -44,8 +44,9 @@ type run struct {
 	variant string
 	series  *Series
 	cancel  context.CancelCauseFunc
-	// changing is held while the system is changed.
-	changing sync.Mutex
+	// changing is held while the system is changed, looking while it is asked which faults
+	// act, so that the answers come in the order of time.
+	changing, looking sync.Mutex
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -62,7 +63,9 @@ type run struct {
 	// changer is nil if the system cannot be changed.
 	changer Changer
 	changes []result.SystemChange
-	load    liveLoad
+	// description cannot be asked if nothing runs outside of this program.
+	description Description
+	load        liveLoad
 	// progress is what the target said last: before the system was ready, and since.
 	progress string
 	// unreachable is why the system does not answer, and silentSince since when; empty if
@@ -76,9 +79,11 @@ type run struct {
 	// send is nil if no requests can be sent to the system.
 	send   Sender
 	faults []faultView
-	hands  []*hand
-	result *result.Result
-	err    error
+	// planned are the ids of the faults of the file.
+	planned map[string]bool
+	hands   []*hand
+	result  *result.Result
+	err     error
 }
 
 // A phaseView is a phase of the load that has begun.
@@ -349,11 +354,15 @@ func scaledUsers(n int, factor float64) int {
 
 // play begins to play an experiment, and returns at once.
 func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, error) {
+	planned, err := plannedIDs(e)
+	if err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
 	graph := NewGraph(&e.System)
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
 		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
-		cancel: cancel, state: starting, faults: plannedViews(e), load: liveLoad{profile: e.Load, factor: 1},
+		cancel: cancel, state: starting, faults: plannedViews(e), planned: planned, load: liveLoad{profile: e.Load, factor: 1},
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)
@@ -363,18 +372,20 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		defer cancel(nil)
 		order := Order{
 			Experiment: *e, On: on, Pace: pace,
-			Observe:  func(event runner.Event) { r.observe(event); s.tellAbout(event) },
-			Progress: func(line string) { r.progressed(line); s.tell() },
-			Deployed: r.deployed,
-			Loads:    r.loads,
-			Traced:   r.traced,
-			Logged:   r.logged,
-			Sends:    r.sends,
-			Complete: r.complete,
+			Observe:   func(event runner.Event) { r.observe(event); s.tellAbout(event) },
+			Progress:  func(line string) { r.progressed(line); s.tell() },
+			Deployed:  r.deployed,
+			Described: r.described,
+			Loads:     r.loads,
+			Traced:    r.traced,
+			Logged:    r.logged,
+			Sends:     r.sends,
+			Complete:  r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
 		var watch sync.WaitGroup
 		watch.Go(func() { r.watchFaults(watching) })
+		watch.Go(func() { r.watchChanges(watching, s.tell) })
 		res, err := s.config.Worlds.Play(ctx, order)
 		stop()
 		watch.Wait()
@@ -452,6 +463,13 @@ func (r *run) deployed(d runner.Deployment) {
 	defer r.mu.Unlock()
 	r.injector = d
 	r.changer, _ = d.(Changer)
+}
+
+// described notes where to ask what the system is.
+func (r *run) described(d Description) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.description = d
 }
 
 // loads notes how the load is changed.

@@ -23,7 +23,7 @@ export interface RunView {
   frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean; changeable: boolean; changes: SystemChange[];
   loadChangeable: boolean; loadFactor: number; unreachable?: string; silentFor?: number;
 }
-export interface SystemChange { what: string[]; asked: number; done?: number; error?: string }
+export interface SystemChange { what: string[]; asked: number; done?: number; error?: string; elsewhere?: boolean }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Alerts { names: string[]; fired: { alert: string; labels?: Record<string, string>; from: number; last: number; resolved?: number; resolvedAt?: string }[]; uncertain?: number; trouble?: string }
 export interface Result {

@@ -5,6 +5,7 @@ import { finder, type Figures } from './find';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import { GraphView, type BoxLook, type EdgeLook, type Looks } from './graph';
 import { drawnOf, layoutOf, nothingOpened, type Box } from './group';
+import { onPaper } from './print';
 import * as s from './state';
 import { level, percent, rate, seconds } from './text';
 
@@ -57,6 +58,7 @@ export function Canvas() {
         });
       }),
       effect(() => { void s.theme.value; g.big = s.presenting.value; g.repaint(); }),
+      onPaper(() => g.paper()),
       effect(() => { relook(); }),
       effect(() => { reselect(); }),
     ];
@@ -85,10 +87,10 @@ export function Canvas() {
           }
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
           if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
-          else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
+          else if ((all || b.replicas) > 1) badges.push({ text: '×' + (all || b.replicas), title: (all || b.replicas) + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
-          return { rate: f && e.rate !== 0 ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
+          return { rate: f && e.rate ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
         }),
         edge: once(edges.length, (n): EdgeLook => {
           const e = edges[n]!, a = boxes[e.from]!, b = boxes[e.to]!;

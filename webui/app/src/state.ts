@@ -37,6 +37,8 @@ slim.addEventListener('change', () => { narrow.value = slim.matches; });
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
+/** What others have done to the system since, in a line, and whether the text, which the user is changing, lacks it. */
+export const news = signal(''), behind = signal(false);
 export const vocabulary = signal<api.Vocabulary[]>([]);
 /** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 300 services, or 60 on a telephone. */
 export const opened = signal<Opened>(nothingOpened);
@@ -121,13 +123,12 @@ function show(s: api.State): void {
   version.value = s.version; view.value = s.view; examples.value = s.examples; home.value = s.home ?? '';
   if (s.source.kind) {
     const same = source.value?.kind === s.source.kind && source.value.name === s.source.name;
-    // What is known already stays, and with it the form that the user is in.
     const unchanged = same && s.source.text === text.value && checked.value !== null;
     source.value = s.source;
     text.value = s.source.text;
-    if (!unchanged) checked.value = null;
+    // What is known of it stays until more is known, and with it the form that the user is in.
     if (!same) {
-      sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
+      checked.value = sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
       setup.value = { ...setup.value, variant: '', seed: '' };
       opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
     }
@@ -201,10 +202,29 @@ export const operate = (op: Record<string, unknown>, then?: () => void): Promise
   return done;
 };
 
+/** How many changes this page has asked for, to which no answer has come yet. */
+let own = 0;
+/** Does something to the running system, which is no news then. */
+const act = (what: () => Promise<api.RunView>): Promise<boolean> => attempt(async () => {
+  own++;
+  try { told(await what()); } finally { own--; }
+});
+/** Says what other programs, and other pages, have done to the system since. */
+function hear(before: api.RunView, next: api.RunView): void {
+  const acting = (r: api.RunView): api.FaultView[] => r.faults.filter(f => f.byHand && f.from !== null && f.to === null && !f.error);
+  const only = (a: api.FaultView[], b: api.FaultView[]): string[] => a.filter(f => !b.some(o => o.id === f.id)).map(f => f.label);
+  const changes = next.changes.slice(before.changes.length).filter(c => !c.error), came = only(acting(next), acting(before)), gone = only(acting(before), acting(next));
+  if (changes.some(c => c.elsewhere)) applied.value = '';
+  if (own || next.ended) return;
+  const said = [...changes.map(c => c.what.join('; ')), ...came.map(f => `fault ${f} was added`), ...gone.map(f => `fault ${f} has ended`)];
+  if (said.length) news.value = `Not done on this page: ${said.join('; ')}.`;
+}
+
 let fetching = false;
 function told(next: api.RunView | null): void {
   const before = run.value;
   run.value = next;
+  if (before && before.id === next?.id) hear(before, next); else news.value = '';
   if (!next) { detail.value = null; frames.value = null; return; }
   if (before?.id !== next.id || !detail.value) { looking.value = null; detail.value = null; frames.value = null; void learn(next.id); return; }
   // A system that was changed while it runs has other services, and frames with other numbers.
@@ -251,7 +271,10 @@ export async function start(): Promise<void> {
       const now = await api.get<api.State>('/api/state');
       if (!dirty.value) show(now); // the user may have begun to write meanwhile
     });
-    else told(e.run ?? null);
+    else {
+      if (e.reload && !own && source.value?.kind === 'system') behind.value = true;
+      told(e.run ?? null);
+    }
   }, message => { lost.value = message; });
 }
 export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
@@ -302,25 +325,33 @@ export const play = (): Promise<boolean> => attempt(async () => {
     ...(sound.value?.experiment?.hasLoad === false ? { load: { rate: s.rate, seconds: s.seconds } } : {}),
   }));
 });
-export const stop = (): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/stop', {})));
+export const stop = (): Promise<boolean> => act(() => api.post('/api/stop', {}));
 /** Makes the running system what the text describes. */
 export const applying = signal(false);
-export const apply = (): Promise<boolean> => attempt(async () => {
+export const apply = async (): Promise<void> => {
   const wanted = text.value, s = source.value;
   applying.value = true;
-  try {
-    told(await api.post<api.RunView>('/api/run/system', { text: wanted }));
-    if (s?.kind === 'system' && source.value === s) source.value = { ...s, text: wanted };
+  if (await act(() => api.post('/api/run/system', { text: wanted }))) {
+    if (s?.kind === 'system' && source.value?.name === s.name) source.value = { ...source.value, text: wanted };
     applied.value = wanted;
+    behind.value = false; news.value = '';
     say('The running system is what the text describes.');
-  } finally { applying.value = false; }
+  }
+  applying.value = false;
+};
+/** Takes what the system is now for the text, which can be undone. */
+export const takeRunning = (): Promise<boolean> => attempt(async () => {
+  const now = (await api.get<api.State>('/api/state')).source;
+  source.value = now;
+  behind.value = false; news.value = '';
+  editor.current?.change(now.text);
 });
 /** The text that the running system was last made from. */
 export const applied = signal('');
-export const addFault = (fault: unknown): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/faults', fault)));
+export const addFault = (fault: unknown): Promise<boolean> => act(() => api.post('/api/faults', fault));
 /** Multiplies the load that is sent, as it began, while it is sent. */
-export const changeLoad = (factor: number): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/run/load', { factor })));
-export const takeBack = (id: string): Promise<boolean> => attempt(async () => told(await api.remove<api.RunView>('/api/faults/' + encodeURIComponent(id))));
+export const changeLoad = (factor: number): Promise<boolean> => act(() => api.post('/api/run/load', { factor }));
+export const takeBack = (id: string): Promise<boolean> => act(() => api.remove('/api/faults/' + encodeURIComponent(id)));
 
 /** A link holds the whole file, packed, and how it is played, behind the #, which browsers send to nobody. */
 export async function link(): Promise<string> {

@@ -62,8 +62,8 @@ export class LineChart {
     c.scale(ratio, ratio);
     this.left = 54 * k; this.width = clientWidth - this.left - 12; this.height = clientHeight - this.top - 22 * k;
     if (this.width < 20 || this.height < 20 || !Number.isFinite(this.first)) return;
-    this.extras.below?.(this);
     this.axes(k);
+    this.extras.below?.(this);
     c.save();
     c.beginPath(); c.rect(this.left, 0, this.width + 2, clientHeight); c.clip();
     this.lines.forEach((line, i) => this.line(line, this.points[i]!));

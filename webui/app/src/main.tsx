@@ -49,8 +49,8 @@ function Ended() {
 function Top() {
   const src = s.source.value, m = s.checked.value?.mistakes.length ?? 0;
   return <header class="top">
-    <button type="button" class="plain brand" onClick={() => { if (!s.dirty.value || confirm('What you wrote is not saved. Leave it?')) { s.source.value = null; s.notice.value = null; } }} title="Open something else">MicroSim</button>
-    {src ? <><span class="soft" aria-hidden="true">›</span><span class="name" title={src.name}>{s.sourceName.value}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</span></> : null}
+    <button type="button" class="plain brand" onClick={s.leave} title="Open something else">MicroSim</button>
+    {src ? <><span class="soft" aria-hidden="true">›</span><h1 class="name" title={src.name}>{s.sourceName.value}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</h1></> : null}
     {src ? <Controls /> : null}
     <span class="spring" />
     {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}

@@ -278,12 +278,28 @@ export async function start(): Promise<void> {
   }, message => { lost.value = message; });
 }
 export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
-  if (dirty.value && !confirm('What you wrote is not saved. Leave it?')) return;
+  if (!mayLeave()) return;
   show(await api.post<api.State>('/api/open', { kind, name, text: content, ...(on ? { on } : {}) }));
   const lesson = /^lesson-/.test(name);
   tab.value = lesson ? 'lesson' : 'details';
   pane.value = lesson ? 'side' : 'graph';
-  history.replaceState(null, '', location.pathname);
+  // The way back leads to the doors, once.
+  history[history.state ? 'replaceState' : 'pushState'](true, '', location.pathname);
+});
+const mayLeave = (): boolean => !dirty.value || confirm('What you wrote is not saved. Leave it?');
+/** Shows the doors, and reports whether the user wants that. */
+function toDoors(): boolean {
+  if (!mayLeave()) return false;
+  source.value = notice.value = null;
+  return true;
+}
+/** Leads to the doors, from where the browser's way forward leads back. */
+export const leave = (): void => { if (history.state) history.back(); else toDoors(); };
+addEventListener('popstate', () => {
+  if (/[#&]token=/.test(location.hash)) location.reload(); // another start of the program
+  else if (location.hash.includes('text=')) void attempt(openLink);
+  else if (history.state) void attempt(async () => show(await api.get<api.State>('/api/state')));
+  else if (source.value && !toDoors()) history.pushState(true, '');
 });
 export const save = (): Promise<boolean> => attempt(async () => {
   const s = source.value;
@@ -365,6 +381,7 @@ export async function link(): Promise<string> {
 async function openLink(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1)), packed = given.get('text');
   if (!packed) return;
+  history.replaceState(history.state, '', location.pathname);
   let content: string, shown: { setup?: Partial<typeof setup.value>; tab?: typeof tab.value; selected?: Selected; query?: string; around?: typeof around.value };
   try {
     const bytes = Uint8Array.from(atob(packed.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));

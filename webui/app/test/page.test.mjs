@@ -453,3 +453,36 @@ test('alerts are marked in the charts of a recorded run, beside the faults', asy
   await serious(page);
   quiet(page);
 });
+
+test('the ways back and forward of the browser lead to the doors and back, and a link opens in the tab that is there', async t => {
+  const { page } = await shown(t, []);
+  await page.click('[data-example=shop]');
+  await page.waitForSelector('[data-node=pricing]');
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
+  await page.goForward();
+  await page.waitForSelector('[data-node=pricing]');
+  await page.click('.brand');
+  await page.click('[data-example=lesson-13-metastable]');
+  await page.waitForSelector('[data-node=api]');
+  await page.reload();
+  await page.waitForSelector('[data-node=api]');
+  // What is not saved is asked about.
+  await page.click('#tab-file');
+  await page.locator('[data-part=editor] .cm-content').click();
+  await page.keyboard.insertText('# mine\n');
+  page.once('dialog', d => d.dismiss());
+  await page.goBack();
+  assert.equal(await page.locator('[data-node=api]').count(), 1);
+  await page.waitForSelector('.dirty');
+  page.once('dialog', d => d.accept());
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
+
+  const packed = (await new Response(new Blob([sample]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer());
+  await page.evaluate(hash => { location.hash = hash; }, 'text=' + Buffer.from(packed).toString('base64url'));
+  await page.waitForSelector('[data-node=db]');
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
+  quiet(page);
+});

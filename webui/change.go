@@ -41,7 +41,7 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	// The system is changed even if the page goes meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), changeTimeout)
 	defer cancel()
-	if err := r.change(ctx, &e.System); err != nil {
+	if err := r.change(ctx, &e.System, body.Text); err != nil {
 		return nil, err
 	}
 	if r.kind == followed {
@@ -51,8 +51,8 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	return r.view(), nil
 }
 
-// change makes the system of a run another one, and notes it in the ground truth.
-func (r *run) change(ctx context.Context, next *topology.System) error {
+// change makes the system of a run that of a text, and notes it in the ground truth.
+func (r *run) change(ctx context.Context, next *topology.System, text string) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.Lock()
@@ -78,13 +78,13 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, err}
 	}
-	r.becomes(next)
+	r.becomes(next, text)
 	return nil
 }
 
-// becomes notes what the system is now. It needs mu.
-func (r *run) becomes(next *topology.System) {
-	r.system, r.graph = next, r.graph.with(NewGraph(next))
+// becomes notes what the system is now, and the text of it if there is one. It needs mu.
+func (r *run) becomes(next *topology.System, text string) {
+	r.system, r.text, r.graph = next, text, r.graph.with(NewGraph(next))
 	r.series.Grow(r.graph, namesOf(next))
 }
 
@@ -121,7 +121,7 @@ func (r *run) look(ctx context.Context) (*topology.System, error) {
 		description.Adopt(now)
 	}
 	r.noteChange(result.SystemChange{AskedAt: time.Now(), What: what, Elsewhere: true}, nil)
-	r.becomes(now)
+	r.becomes(now, "")
 	return now, nil
 }
 

@@ -51,6 +51,8 @@ type run struct {
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	system *topology.System
+	// text is what the system was made from; empty if another program has changed it.
+	text string
 	// graph has what the system is made of now, and what it was made of before.
 	graph  *Graph
 	state  runState
@@ -278,7 +280,7 @@ func (s *Server) postRun(r *http.Request) (any, error) {
 	if err := scaleLoad(e, body.Factor); err != nil {
 		return nil, err
 	}
-	return s.play(e, body.On, body.Pace)
+	return s.play(e, body.Text, body.On, body.Pace)
 }
 
 // toPlay is the experiment of a text, with a variant applied.
@@ -352,8 +354,8 @@ func scaledUsers(n int, factor float64) int {
 	return max(1, int(float64(n)*factor+0.5))
 }
 
-// play begins to play an experiment, and returns at once.
-func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, error) {
+// play begins to play the experiment of a text, and returns at once.
+func (s *Server) play(e *experiment.Experiment, text, on string, pace float64) (any, error) {
 	planned, err := plannedIDs(e)
 	if err != nil {
 		return nil, &refusal{http.StatusUnprocessableEntity, err}
@@ -361,7 +363,7 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 	graph := NewGraph(&e.System)
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
+		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, text: text, graph: graph, series: NewSeries(graph, true),
 		cancel: cancel, state: starting, faults: plannedViews(e), planned: planned, load: liveLoad{profile: e.Load, factor: 1},
 	}
 	if err := s.begin(r); err != nil {
@@ -544,7 +546,10 @@ type runDetail struct {
 	*runView
 	Graph  *Graph           `json:"graph"`
 	System *topology.System `json:"system,omitempty"`
-	Result *result.Result   `json:"result,omitempty"`
+	// Text is what the system of a run that is played was made from; empty if another
+	// program has changed it.
+	Text   string         `json:"text,omitempty"`
+	Result *result.Result `json:"result,omitempty"`
 }
 
 func (s *Server) getRun(*http.Request) (any, error) {
@@ -554,7 +559,7 @@ func (s *Server) getRun(*http.Request) (any, error) {
 	}
 	d := runDetail{runView: r.view()}
 	r.mu.Lock()
-	d.Graph, d.System, d.Result = r.graph, r.system, r.result
+	d.Graph, d.System, d.Text, d.Result = r.graph, r.system, r.text, r.result
 	r.mu.Unlock()
 	return d, nil
 }

@@ -688,7 +688,7 @@ func TestLayoutsOfWhatThePageDraws(t *testing.T) {
 
 // TestTheBundleIsSmall holds the page to what a browser loads in a moment.
 func TestTheBundleIsSmall(t *testing.T) {
-	const most = 200_000
+	const most = 190_000
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
 	err := fs.WalkDir(dist, "dist", func(path string, d fs.DirEntry, err error) error {

@@ -30,7 +30,7 @@ export interface Result {
   passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number;
   explanation?: { trouble: boolean; lines: { at: number; service?: string; text: string }[] }; alerts?: Alerts; faults: { label: string; askedFrom: number; detections?: { alert: string; after: number; afterOrder: number }[] }[];
 }
-export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
+export interface RunDetail extends RunView { graph: Graph; system?: System; /** What the system was made from. */ text?: string; result?: Result }
 export interface RequestView { id: string; start: number; duration: number; what: string; end: string; failed: boolean }
 export interface RequestList { share: number; count: number; lost: number; slowest: RequestView[]; failed: RequestView[] }
 export interface RequestSpan { depth: number; service?: string; who: string; what: string; call?: boolean; start: number; duration: number; end: string; failed?: boolean; events?: string[] }

@@ -73,7 +73,8 @@ export function Canvas() {
       const f = s.frames.value, i = s.current.value, acting = s.acting.value, find = finder(s.query.value, s.graph.value), r = s.run.value;
       const matches = (b: Box): boolean => !find || find.wrong !== '' || b.members.some(m => m !== '' && find.test(m, () => figuresOf(f, i, m)));
       const looks: Looks = {
-        moving: r !== null && (!r.ended && s.looking.value === null || s.playing.value > 0),
+        // What nobody tells of stands still.
+        moving: r !== null && (!r.ended && !r.unreachable && !s.lost.value && s.looking.value === null || s.playing.value > 0),
         perDot: k => { if (k !== known) { known = k; setPer(k); } },
         box: once(boxes.length, (n): BoxLook => {
           const b = boxes[n]!, badges: { text: string; title: string; tone: string }[] = [];

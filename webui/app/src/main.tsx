@@ -19,7 +19,7 @@ import { clock } from './text';
 function App() {
   return <>
     <Top />
-    {s.lost.value ? <p class="bar bad" role="alert">{s.lost.value} <button type="button" onClick={s.download}>Download the text</button></p> : null}
+    {s.lost.value ? <p class="bar bad" role="alert"><span>{s.lost.value}</span> <button type="button" onClick={s.download}>Download the text</button></p> : null}
     {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
     <News />
     <Ended />
@@ -89,9 +89,16 @@ function Controls() {
       {set.on === 'virtual' ? <label>Pace<select value={String(set.pace)} onChange={v => put({ pace: Number(v.currentTarget.value) })}><option value="0">at once</option><option value="1">as fast as real time</option><option value="4">4 times as fast</option><option value="20">20 times as fast</option></select></label> : null}
       <button type="button" onClick={() => setMore(false)}>Done</button>
     </div> : null}
-    {r?.ended && r.kind === 'played' && s.detail.value?.result ? <span class={'verdict-mark ' + (r.passed ? 'good' : 'bad')}>{s.detail.value.result.checks.length === 0 ? '' : r.passed ? '✓ passed' : '✗ failed'}</span> : null}
+    {r?.ended && r.kind === 'played' && s.detail.value?.result ? <Mark of={s.detail.value.result} /> : null}
     {r?.ended && r.id > 1 ? <button type="button" class="minor" onClick={() => { comparing.value = true; }}>Compare…</button> : null}
   </span>;
+}
+
+/** The verdict in a word. */
+function Mark({ of }: { of: api.Result }) {
+  if (!of.checks.length) return null;
+  const [tone, word] = of.passed ? ['good', '✓ passed'] : of.checks.some(c => !c.pass && !c.notKnown) ? ['bad', '✗ failed'] : ['soft', '? cannot be judged'];
+  return <span class={'verdict-mark ' + tone}>{word}</span>;
 }
 
 function Doors() {

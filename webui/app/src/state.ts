@@ -214,7 +214,6 @@ function hear(before: api.RunView, next: api.RunView): void {
   const acting = (r: api.RunView): api.FaultView[] => r.faults.filter(f => f.byHand && f.from !== null && f.to === null && !f.error);
   const only = (a: api.FaultView[], b: api.FaultView[]): string[] => a.filter(f => !b.some(o => o.id === f.id)).map(f => f.label);
   const changes = next.changes.slice(before.changes.length).filter(c => !c.error), came = only(acting(next), acting(before)), gone = only(acting(before), acting(next));
-  if (changes.some(c => c.elsewhere)) applied.value = '';
   if (own || next.ended) return;
   const said = [...changes.map(c => c.what.join('; ')), ...came.map(f => `fault ${f} was added`), ...gone.map(f => `fault ${f} has ended`)];
   if (said.length) news.value = `Not done on this page: ${said.join('; ')}.`;
@@ -239,6 +238,7 @@ async function learn(id: number): Promise<void> {
     const fresh = new Frames(d.graph, d.kind === 'followed' ? 600 : Infinity);
     if (detail.value?.id !== id || frames.value?.width !== fresh.width) frames.value = fresh;
     detail.value = d;
+    if (d.kind === 'played') applied.value = d.text ?? '';
     if (d.ended && d.kind === 'played' && d.result) outcomes.value = { ...outcomes.value, [d.result.variant ?? '']: d.result.checks };
     await catchUp();
     if (d.ended && d.kind === 'played' && d.on === 'virtual' && frames.value!.count && looking.value === null && !watchedLive(d)) { looking.value = frames.value!.first; playing.value = defaultSpeed(d.frames); }

@@ -33,11 +33,14 @@ const look = EditorView.theme({
   '.cm-mistakes': { width: '1.2em', color: 'var(--bad)', textAlign: 'center' },
 });
 
+const remembered = history({ newGroupDelay: 300 });
+
 /** An editor of the file. It lives in a shadow tree, where its styles need no exception of the page's policy. */
 export class Editor {
   private readonly view: EditorView;
   private readonly writable = new Compartment();
   private readonly breaks = new Compartment();
+  private readonly past = new Compartment();
   private setting = false;
   /** The text as it is shown, so that a large one is not put together again to be compared. */
   private shown = '';
@@ -52,7 +55,7 @@ export class Editor {
       parent: box, root,
       state: EditorState.create({
         extensions: [
-          lineNumbers(), marking, history({ newGroupDelay: 300 }), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion({ override: [complete] }), syntaxHighlighting(colours), look,
+          lineNumbers(), marking, this.past.of(remembered), drawSelection(), highlightActiveLine(), yaml(), indentUnit.of('  '), autocompletion({ override: [complete] }), syntaxHighlighting(colours), look,
           keymap.of([{ key: 'Mod-s', preventDefault: true, run: () => { save(); return true; } }, indentWithTab, { key: 'Mod-/', run: toggleComment }, ...standardKeymap, ...historyKeymap, ...completionKeymap]),
           EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'The file, as YAML. Escape, then Tab, leaves the editor.' }),
           this.breaks.of(EditorState.lineSeparator.of('\n')),
@@ -90,6 +93,8 @@ export class Editor {
     }); else changes.push({ from, to: end, insert: next.slice(from, to) });
     return changes;
   }
+  /** Forgets what could be undone, which was of another file. */
+  forget(): void { for (const past of [[], remembered]) this.view.dispatch({ effects: this.past.reconfigure(past) }); }
   undo(): void { undo(this.view); }
   redo(): void { redo(this.view); }
   depths(): { undo: number; redo: number } { return { undo: undoDepth(this.view.state), redo: redoDepth(this.view.state) }; }

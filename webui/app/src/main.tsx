@@ -191,6 +191,7 @@ function File() {
     const stops = [
       // The editor draws only the lines that the screen shows.
       onPaper(() => { paper.current!.textContent = printing() ? s.text.value : ''; }),
+      effect(() => { void s.fileOf.value; e.forget(); s.undoable.value = e.depths(); }),
       effect(() => { e.set(s.text.value); }),
       effect(() => { e.mistakes(s.checked.value?.mistakes ?? []); }),
       effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' && !s.run.value?.changeable || s.source.value?.kind === 'run'); }),

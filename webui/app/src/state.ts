@@ -2,6 +2,7 @@ import { batch, computed, effect, signal } from '@preact/signals';
 import * as api from './api';
 import { Frames } from './frames';
 import { boxes, grouped, nothingOpened, part, type Drawn, type Opened } from './group';
+import { printing } from './print';
 
 /** What is selected in the graph. Clients are the service without a name. */
 export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from: string; to: string } | { kind: 'group'; id: string } | null;
@@ -33,7 +34,7 @@ export const wide = signal(false);
 const slim = matchMedia('(max-width: 600px)');
 /** Whether the window is that of a telephone, in which the graph leads downwards. */
 export const narrow = signal(slim.matches);
-slim.addEventListener('change', () => { narrow.value = slim.matches; });
+slim.addEventListener('change', () => { if (!printing()) narrow.value = slim.matches; });
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
@@ -58,6 +59,8 @@ export const outcomes = signal<Record<string, api.CheckResult[]>>({});
 export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
 /** What is open, in words: a text that is in no file is called as its experiment. */
 export const sourceName = computed(() => source.value?.kind === 'text' ? sound.value?.experiment?.name ?? sound.value?.system?.name ?? 'a new system' : source.value?.name.replace(/^example /, '') ?? '');
+/** Which file is open, whatever it holds. */
+export const fileOf = computed(() => source.value && source.value.kind + ' ' + source.value.name);
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
 export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
 /** The part of the graph that is not hidden. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { World, browser, looking, open, quiet, sample, serious, until } from './world.mjs';
+import { World, browser, looking, open, quiet, sample, accessible, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
@@ -36,7 +36,7 @@ test('a watched system is drawn as others change it, and what the user writes st
   await page.locator('.node[data-node=web]').getByText('×3').waitFor();
   await news(page).getByText('Not done on this page: web: call of cache added, replicas 1 to 3; cache is added.').waitFor();
   await page.locator('[data-part=changes]').getByText('by another program').waitFor();
-  await serious(page);
+  await accessible(page);
   if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'elsewhere.png') });
   // Its charts have the new service, too.
   await page.click('[data-node=cache]');
@@ -75,7 +75,7 @@ test('a watched system is drawn as others change it, and what the user writes st
   const lines = async () => (await editor.locator('.cm-line').allInnerTexts()).map(l => l.trim());
   assert.equal((await lines())[0], '# mine');
   assert.ok(!(await lines()).includes('- name: cache'));
-  await serious(page);
+  await accessible(page);
   await news(page).getByRole('button', { name: 'Take what runs' }).click();
   await until(async () => (await lines()).includes('- name: cache') && !(await lines()).includes('# mine'), true);
   await page.waitForSelector('.node[data-node=cache]');

@@ -91,6 +91,11 @@ test('what others do to a run that the page plays is told, and the file stays', 
   await page.selectOption('[aria-label="Where to play"]', 'local');
   await page.getByRole('button', { name: '▶ Play' }).click();
   await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  // A page that is loaded anew knows what runs.
+  await page.reload();
+  await page.waitForSelector('[data-state=running]');
+  await page.waitForSelector('[data-part=scrubber]');
+  assert.equal(await page.getByRole('button', { name: 'Apply to the running system' }).count(), 0);
   writeFileSync(join(w.dir, 'more.yaml'), sample.replace('calls: [db]}', 'calls: [db], replicas: 2}'));
   await command(w, 'up', '-f', 'more.yaml', '--on', 'local', '--update');
   await news(page).getByText('Not done on this page: web: replicas 1 to 2.').waitFor();

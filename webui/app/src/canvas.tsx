@@ -87,8 +87,10 @@ export function Canvas() {
             return { rate: `${b.members.length} services`, detail: f ? (Number.isNaN(worst) ? 'no requests' : `worst ${percent(worst)} · ${seconds(slow)}`) : '', short: f && !Number.isNaN(worst) ? `${b.members.length}: ${percent(worst)} · ${seconds(slow)}` : `${b.members.length} services`, level: level(worst), badges, dim: !matches(b) };
           }
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
+          // Another program may have changed what runs, and the text not.
+          const replicas = all && r && !r.ended && !s.applied.value && !s.dirty.value ? all : b.replicas;
           if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
-          else if ((all || b.replicas) > 1) badges.push({ text: '×' + (all || b.replicas), title: (all || b.replicas) + ' replicas', tone: '' });
+          else if (replicas > 1) badges.push({ text: '×' + replicas, title: replicas + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
           return { rate: f && e.rate ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };

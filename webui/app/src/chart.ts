@@ -60,7 +60,7 @@ export class LineChart {
     const k = this.scale = s.presenting.value && !printing() ? 1.36 : 1;
     this.canvas.width = clientWidth * ratio; this.canvas.height = clientHeight * ratio;
     c.scale(ratio, ratio);
-    this.left = 54 * k; this.width = clientWidth - this.left - 12; this.height = clientHeight - this.top - 22 * k;
+    this.left = 54 * k; this.width = clientWidth - this.left - 16 * k; this.height = clientHeight - this.top - 22 * k;
     if (this.width < 20 || this.height < 20 || !Number.isFinite(this.first)) return;
     this.axes(k);
     this.extras.below?.(this);

@@ -123,6 +123,24 @@ func (c *Cluster) restore(config *corev1.ConfigMap) (*Deployment, error) {
 	}, nil
 }
 
+// Described returns what the cluster says the system is now, which another program may have
+// changed. Nothing acts by it until SetSystem takes it.
+func (d *Deployment) Described(ctx context.Context) (*topology.System, error) {
+	name := d.System().Name
+	config, err := d.Client.Clientset.CoreV1().ConfigMaps(d.Namespace()).Get(ctx, manifest.ObjectName(name), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, &NotFoundError{name, d.Namespace()}
+	case err != nil:
+		return nil, fmt.Errorf("asking what system %q is: %w", name, kubeapi.Explain(err))
+	}
+	now, err := (&Cluster{d.Client}).restore(config)
+	if err != nil {
+		return nil, err
+	}
+	return now.System(), nil
+}
+
 // Replaces reports whether this system, which was found, runs in place of another of its
 // name, which was found earlier and has been taken down since.
 func (d *Deployment) Replaces(earlier *Deployment) bool {

@@ -307,6 +307,33 @@ func TestUpdateRefuses(t *testing.T) {
 	}
 }
 
+// TestDescribedIsWhatOthersMakeOfASystem asks what a system is that another program changes
+// and takes down.
+func TestDescribedIsWhatOthersMakeOfASystem(t *testing.T) {
+	u := newUpdates(t)
+	other, err := (&Cluster{u.found.Client}).Find(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Update(t.Context(), twoServices(func(_, back *topology.Service) { back.Replicas = 3 })); err != nil {
+		t.Fatal(err)
+	}
+	now, err := u.found.Described(t.Context())
+	if err != nil || now.Service("back").Replicas != 3 {
+		t.Fatalf("it is described as %+v, %v", now, err)
+	}
+	if u.found.System().Service("back").Replicas == 3 {
+		t.Error("asking has changed what acts on the system")
+	}
+	if err := u.outside.CoreV1().ConfigMaps("shop").Delete(t.Context(), "microsim-shop", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	none := (*NotFoundError)(nil)
+	if _, err := u.found.Described(t.Context()); !errors.As(err, &none) {
+		t.Errorf("what was taken down is described: %v", err)
+	}
+}
+
 // TestUpdateChangesPodsInPlace changes a service whose pods follow: neither its Deployment nor
 // its template changes, and each pod gets the description and the peers.
 func TestUpdateChangesPodsInPlace(t *testing.T) {

@@ -3,6 +3,7 @@ package webui
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	// The system is changed even if the page goes meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), changeTimeout)
 	defer cancel()
-	if err := r.change(ctx, &e.System); err != nil {
+	if err := r.change(ctx, &e.System, body.Text); err != nil {
 		return nil, err
 	}
 	if r.kind == followed {
@@ -50,8 +51,8 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	return r.view(), nil
 }
 
-// change makes the system of a run another one, and notes it in the ground truth.
-func (r *run) change(ctx context.Context, next *topology.System) error {
+// change makes the system of a run that of a text, and notes it in the ground truth.
+func (r *run) change(ctx context.Context, next *topology.System, text string) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.Lock()
@@ -77,9 +78,68 @@ func (r *run) change(ctx context.Context, next *topology.System) error {
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, err}
 	}
-	r.system, r.graph = next, r.graph.with(NewGraph(next))
-	r.series.Grow(r.graph, namesOf(next))
+	r.becomes(next, text)
 	return nil
+}
+
+// becomes notes what the system is now, and the text of it if there is one. It needs mu.
+func (r *run) becomes(next *topology.System, text string) {
+	r.system, r.text, r.graph = next, text, r.graph.with(NewGraph(next))
+	r.series.Grow(r.graph, namesOf(next))
+}
+
+// look asks what the system is now. It returns it, and notes it in the ground truth, if
+// another program has changed it since.
+func (r *run) look(ctx context.Context) (*topology.System, error) {
+	r.mu.Lock()
+	description, old, changes := r.description, r.system, len(r.changes)
+	r.mu.Unlock()
+	if description.Now == nil {
+		return nil, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, alivePatience)
+	defer cancel()
+	now, err := description.Now(asking)
+	if err != nil || reflect.DeepEqual(old, now) {
+		return nil, err
+	}
+	what := differences(old, now)
+	if !r.changing.TryLock() {
+		return nil, nil // the page itself is changing it
+	}
+	defer r.changing.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.state != running || len(r.changes) != changes:
+		return nil, nil // what was asked for is not of now any more
+	case len(what) == 0:
+		r.system = now // the same in other words, which need not be compared again
+		return nil, nil
+	}
+	if description.Adopt != nil {
+		description.Adopt(now)
+	}
+	r.noteChange(result.SystemChange{AskedAt: time.Now(), What: what, Elsewhere: true}, nil)
+	r.becomes(now, "")
+	return now, nil
+}
+
+// watchChanges looks each second what the system is, until ctx ends, and tells of changes.
+func (r *run) watchChanges(ctx context.Context, tell func()) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		// What is not known now may be known in a second.
+		if changed, err := r.look(ctx); err == nil && changed != nil {
+			tell()
+		}
+	}
 }
 
 // noteChange notes in the ground truth a change that was asked for, and that it is made

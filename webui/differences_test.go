@@ -1,16 +1,24 @@
 package webui
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
 func systemOf(t *testing.T, services string) *topology.System {
 	t.Helper()
-	docs, err := spec.Read("a.yaml", strings.NewReader("apiVersion: microsim.dev/v1alpha1\nkind: System\nname: a\nservices:\n"+services))
+	return systemIn(t, []byte("apiVersion: microsim.dev/v1alpha1\nkind: System\nname: a\nservices:\n"+services))
+}
+
+func systemIn(t *testing.T, text []byte) *topology.System {
+	t.Helper()
+	docs, err := spec.Read("a.yaml", bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,5 +44,44 @@ func TestDifferencesAreNamed(t *testing.T) {
 		if got := strings.Join(differences(systemOf(t, tt.was+"\n"+others), systemOf(t, tt.is+"\n"+others)), "; "); got != tt.want {
 			t.Errorf("from %s to %s: %q, want %q", tt.was, tt.is, got, tt.want)
 		}
+	}
+}
+
+// A system that another program tells of, or that a cluster keeps as a text, is the same.
+func TestADescriptionThatComesBackIsTheSame(t *testing.T) {
+	seen := 0
+	for _, example := range examples.List() {
+		text, err := examples.Open(example.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := spec.Read(example.Name, strings.NewReader(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, system := range docs.Systems() {
+			seen++
+			formatted, err := spec.FormatSystem(system)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if what := differences(system, systemIn(t, formatted)); len(what) > 0 {
+				t.Errorf("%s as a text: %v", example.Name, what)
+			}
+			sent, err := json.Marshal(system)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got topology.System
+			if err := json.Unmarshal(sent, &got); err != nil {
+				t.Fatal(err)
+			}
+			if what := differences(system, &got); len(what) > 0 {
+				t.Errorf("%s as it is sent: %v", example.Name, what)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("there are %d systems in the examples", seen)
 	}
 }

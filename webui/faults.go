@@ -66,6 +66,19 @@ func plannedViews(e *experiment.Experiment) []faultView {
 	return views
 }
 
+// plannedIDs are the ids that the faults of an experiment have when they act.
+func plannedIDs(e *experiment.Experiment) (map[string]bool, error) {
+	plan, err := account.PlanFaults(e)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]bool{}
+	for i := range plan.Windows {
+		ids[plan.Windows[i].ID] = true
+	}
+	return ids, nil
+}
+
 // noteFault takes in the record of a planned fault; the caller holds mu.
 func (r *run) noteFault(rec *result.FaultRecord) {
 	v := recordView(rec)
@@ -136,6 +149,14 @@ func (h *hand) record() result.FaultRecord { return h.log.Record(0) }
 
 func (r *run) isByHand(id string) bool {
 	return slices.ContainsFunc(r.hands, func(h *hand) bool { return h.view.ID == id })
+}
+
+// hasHand reports whether a fault that acted at a time is one that is known; the caller
+// holds mu.
+func (r *run) hasHand(id string, at time.Time) bool {
+	return slices.ContainsFunc(r.hands, func(h *hand) bool {
+		return h.view.ID == id && (!h.gone || h.record().ClearedAt.After(at))
+	})
 }
 
 // A vocabularyEntry is a type of fault as the page offers it.
@@ -229,10 +250,14 @@ func (r *run) inject(ctx context.Context, f *fault.Fault) error {
 		r.mu.Unlock()
 		return fmt.Errorf("adding fault %q: %w", id, err)
 	}
+	if r.kind == followed {
+		r.lookAtFaults(ctx, injector)
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h.set(h.log.Applied(0, time.Now()))
-	if r.kind == played && f.Duration > 0 {
+	if f.Duration > 0 {
 		// The system ends it by itself; asked for, the moment of its end is known.
 		time.AfterFunc(time.Until(deadline), func() { //nolint:contextcheck // long after the request that added it
 			ctx, cancel := context.WithTimeout(context.Background(), runner.ChangeTimeout)
@@ -291,6 +316,9 @@ func (r *run) clear(ctx context.Context, id string) error {
 	if err := injector.Clear(ctx, id); err != nil {
 		return fmt.Errorf("taking fault %q back: %w", id, err)
 	}
+	if r.kind == followed {
+		r.lookAtFaults(ctx, injector)
+	}
 	if i >= 0 {
 		r.mu.Lock()
 		r.hands[i].cleared(time.Now())
@@ -315,25 +343,41 @@ func (r *run) watchFaults(ctx context.Context) {
 		if injector == nil || state != running {
 			continue
 		}
-		looking, cancel := context.WithTimeout(ctx, runner.RequestTimeout)
-		active, err := injector.Active(looking)
-		cancel()
-		if err != nil {
-			continue // what is not known now may be known in a second
-		}
-		r.mu.Lock()
-		if r.kind == followed {
-			r.followFaults(active, time.Now())
-		} else {
-			r.updateFaults(active)
-		}
-		r.mu.Unlock()
+		r.lookAtFaults(ctx, injector)
 	}
 }
 
-// updateFaults notes how often the faults of a run have acted; the caller holds mu.
-// A fault by hand that acts no more has come to its own end.
-func (r *run) updateFaults(active []runner.Injection) {
+// lookAtFaults notes what acts now, if that can be known: it may be in a second.
+func (r *run) lookAtFaults(ctx context.Context, injector runner.Injector) {
+	r.looking.Lock()
+	defer r.looking.Unlock()
+	asked := time.Now()
+	looking, cancel := context.WithTimeout(ctx, runner.RequestTimeout)
+	defer cancel()
+	active, err := injector.Active(looking)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kind == followed {
+		r.followFaults(active, time.Now())
+	} else {
+		r.updateFaults(active, asked)
+	}
+}
+
+// updateFaults notes how often the faults of a run have acted, and those that another
+// program has added; the caller holds mu. A fault by hand that acts no more has come to its
+// own end.
+func (r *run) updateFaults(active []runner.Injection, asked time.Time) {
+	for i := range active {
+		if a := &active[i]; !r.planned[a.ID] && !r.hasHand(a.ID, asked) {
+			h := newHand(a.ID, &a.Fault, r.zero, a.Since)
+			h.set(h.log.Applied(0, a.Since))
+			r.hands = append(r.hands, h)
+		}
+	}
 	for _, h := range r.hands {
 		i := slices.IndexFunc(active, func(a runner.Injection) bool { return a.ID == h.view.ID })
 		switch {

@@ -25,7 +25,7 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	if err != nil {
 		return conflict("%w", err)
 	}
-	text, err := spec.FormatSystem(live.System)
+	source, err := sourceOf(live.System, at.On)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	following, cancel := context.WithCancelCause(s.life)
 	r := &run{
 		kind: followed, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
-		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, changer: live.Changer, log: live.Log, send: live.Send,
+		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, changer: live.Changer, log: live.Log, send: live.Send, description: live.Description,
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)
@@ -47,10 +47,10 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 		r.finish(nil, err)
 		return fmt.Errorf("watching system %q: %w", at.Name, err)
 	}
-	s.Show(&Source{Kind: KindSystem, Name: "system " + live.System.Name, On: at.On, Text: string(text)})
+	s.Show(source)
 	s.work.Go(func() {
 		defer cancel(nil)
-		r.followToEnd(following, live, s.tell)
+		s.followToEnd(following, r)
 		err := stop()
 		if cause := context.Cause(following); s.life.Err() == nil && errors.Is(cause, errEnded) {
 			err = cause // that the watching could not be ended either says no more
@@ -61,15 +61,37 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	return nil
 }
 
+// sourceOf is the description of a running system as a text.
+func sourceOf(system *topology.System, on string) (*Source, error) {
+	text, err := spec.FormatSystem(system)
+	return &Source{Kind: KindSystem, Name: "system " + system.Name, On: on, Text: string(text)}, err
+}
+
+// showChanged shows the text of what another program has made of the system that is watched.
+func (s *Server) showChanged(r *run, now *topology.System) {
+	source, err := sourceOf(now, r.on)
+	if err != nil {
+		r.progressed(err.Error())
+		return
+	}
+	s.mu.Lock()
+	if s.run == r {
+		s.source = source
+	}
+	s.mu.Unlock()
+	s.tell()
+}
+
 // alivePatience is how long a system may take to say that it is there.
 const alivePatience = 3 * time.Second
 
 // missedAtMost is how often in a row a system may not answer before the page says so.
 const missedAtMost = 2
 
-// followToEnd tells of each second until the system ends, or ctx does. A system that
-// cannot be reached may come back, such as after a laptop has slept.
-func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
+// followToEnd tells of each second until the system ends, or ctx does, and shows what
+// other programs make of it. A system that cannot be reached may come back, such as after
+// a laptop has slept.
+func (s *Server) followToEnd(ctx context.Context, r *run) {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watchFaults(watching) })
@@ -83,11 +105,12 @@ func (r *run) followToEnd(ctx context.Context, live *Live, tell func()) {
 			return
 		case <-ticker.C:
 		}
-		tell()
+		s.tell()
 		asked := time.Now()
-		asking, cancel := context.WithTimeout(ctx, alivePatience)
-		err := live.Alive(asking)
-		cancel()
+		changed, err := r.look(ctx)
+		if changed != nil {
+			s.showChanged(r, changed)
+		}
 		if !errors.Is(err, ErrGone) {
 			gone = 0
 		} else if gone++; gone > missedAtMost {

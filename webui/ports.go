@@ -60,6 +60,9 @@ type Order struct {
 	// Deployed is told of the system as soon as it runs; never in virtual time. One that
 	// is a Changer, too, can be changed on the page.
 	Deployed func(runner.Deployment)
+	// Described is told, as soon as the system runs, where to ask what it is; never in
+	// virtual time.
+	Described func(Description)
 	// Loads is told, before the load begins, how it is changed while it runs; it is not
 	// called in virtual time.
 	Loads func(LoadChanger)
@@ -81,6 +84,17 @@ type Order struct {
 // logged.
 type Log func(ctx context.Context, service string, most int) ([]string, error)
 
+// A Description says where to ask what a running system is, which other programs may
+// change.
+type Description struct {
+	// Now asks. An error says why the system cannot be reached; one that is ErrGone says
+	// that it has ended for good.
+	Now func(ctx context.Context) (*topology.System, error)
+	// Adopt is told what another program has made of the system, before anything acts on
+	// it again. It is nil if what acts on the system asks by itself.
+	Adopt func(now *topology.System)
+}
+
 // ErrGone says that a system which was watched does not run any more.
 var ErrGone = errors.New("it does not run any more")
 
@@ -97,7 +111,6 @@ type Live struct {
 	Log Log
 	// Send sends it requests.
 	Send Sender
-	// Alive says why the system cannot be reached now, or nil. An error that is ErrGone
-	// says that it has ended for good.
-	Alive func(ctx context.Context) error
+	// Description says what it becomes, and whether it can be reached.
+	Description Description
 }

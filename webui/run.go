@@ -44,12 +44,15 @@ type run struct {
 	variant string
 	series  *Series
 	cancel  context.CancelCauseFunc
-	// changing is held while the system is changed.
-	changing sync.Mutex
+	// changing is held while the system is changed, looking while it is asked which faults
+	// act, so that the answers come in the order of time.
+	changing, looking sync.Mutex
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	system *topology.System
+	// text is what the system was made from; empty if another program has changed it.
+	text string
 	// graph has what the system is made of now, and what it was made of before.
 	graph  *Graph
 	state  runState
@@ -62,7 +65,9 @@ type run struct {
 	// changer is nil if the system cannot be changed.
 	changer Changer
 	changes []result.SystemChange
-	load    liveLoad
+	// description cannot be asked if nothing runs outside of this program.
+	description Description
+	load        liveLoad
 	// progress is what the target said last: before the system was ready, and since.
 	progress string
 	// unreachable is why the system does not answer, and silentSince since when; empty if
@@ -76,9 +81,11 @@ type run struct {
 	// send is nil if no requests can be sent to the system.
 	send   Sender
 	faults []faultView
-	hands  []*hand
-	result *result.Result
-	err    error
+	// planned are the ids of the faults of the file.
+	planned map[string]bool
+	hands   []*hand
+	result  *result.Result
+	err     error
 }
 
 // A phaseView is a phase of the load that has begun.
@@ -273,7 +280,7 @@ func (s *Server) postRun(r *http.Request) (any, error) {
 	if err := scaleLoad(e, body.Factor); err != nil {
 		return nil, err
 	}
-	return s.play(e, body.On, body.Pace)
+	return s.play(e, body.Text, body.On, body.Pace)
 }
 
 // toPlay is the experiment of a text, with a variant applied.
@@ -347,13 +354,17 @@ func scaledUsers(n int, factor float64) int {
 	return max(1, int(float64(n)*factor+0.5))
 }
 
-// play begins to play an experiment, and returns at once.
-func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, error) {
+// play begins to play the experiment of a text, and returns at once.
+func (s *Server) play(e *experiment.Experiment, text, on string, pace float64) (any, error) {
+	planned, err := plannedIDs(e)
+	if err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, err}
+	}
 	graph := NewGraph(&e.System)
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, graph: graph, series: NewSeries(graph, true),
-		cancel: cancel, state: starting, faults: plannedViews(e), load: liveLoad{profile: e.Load, factor: 1},
+		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, text: text, graph: graph, series: NewSeries(graph, true),
+		cancel: cancel, state: starting, faults: plannedViews(e), planned: planned, load: liveLoad{profile: e.Load, factor: 1},
 	}
 	if err := s.begin(r); err != nil {
 		cancel(nil)
@@ -363,18 +374,20 @@ func (s *Server) play(e *experiment.Experiment, on string, pace float64) (any, e
 		defer cancel(nil)
 		order := Order{
 			Experiment: *e, On: on, Pace: pace,
-			Observe:  func(event runner.Event) { r.observe(event); s.tellAbout(event) },
-			Progress: func(line string) { r.progressed(line); s.tell() },
-			Deployed: r.deployed,
-			Loads:    r.loads,
-			Traced:   r.traced,
-			Logged:   r.logged,
-			Sends:    r.sends,
-			Complete: r.complete,
+			Observe:   func(event runner.Event) { r.observe(event); s.tellAbout(event) },
+			Progress:  func(line string) { r.progressed(line); s.tell() },
+			Deployed:  r.deployed,
+			Described: r.described,
+			Loads:     r.loads,
+			Traced:    r.traced,
+			Logged:    r.logged,
+			Sends:     r.sends,
+			Complete:  r.complete,
 		}
 		watching, stop := context.WithCancel(ctx)
 		var watch sync.WaitGroup
 		watch.Go(func() { r.watchFaults(watching) })
+		watch.Go(func() { r.watchChanges(watching, s.tell) })
 		res, err := s.config.Worlds.Play(ctx, order)
 		stop()
 		watch.Wait()
@@ -454,6 +467,13 @@ func (r *run) deployed(d runner.Deployment) {
 	r.changer, _ = d.(Changer)
 }
 
+// described notes where to ask what the system is.
+func (r *run) described(d Description) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.description = d
+}
+
 // loads notes how the load is changed.
 func (r *run) loads(change LoadChanger) {
 	r.mu.Lock()
@@ -526,7 +546,10 @@ type runDetail struct {
 	*runView
 	Graph  *Graph           `json:"graph"`
 	System *topology.System `json:"system,omitempty"`
-	Result *result.Result   `json:"result,omitempty"`
+	// Text is what the system of a run that is played was made from; empty if another
+	// program has changed it.
+	Text   string         `json:"text,omitempty"`
+	Result *result.Result `json:"result,omitempty"`
 }
 
 func (s *Server) getRun(*http.Request) (any, error) {
@@ -536,7 +559,7 @@ func (s *Server) getRun(*http.Request) (any, error) {
 	}
 	d := runDetail{runView: r.view()}
 	r.mu.Lock()
-	d.Graph, d.System, d.Result = r.graph, r.system, r.result
+	d.Graph, d.System, d.Text, d.Result = r.graph, r.system, r.text, r.result
 	r.mu.Unlock()
 	return d, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -419,7 +420,8 @@ type Recovery struct {
 	Took      float64 `json:"took,omitempty"`
 }
 
-// A SystemChange is one that was made to a running system, or to its load, by hand.
+// A SystemChange is one that was made to a running system, or to its load, by hand or by
+// another program.
 type SystemChange struct {
 	// What names what differs, service by service.
 	What []string `json:"what"`
@@ -431,8 +433,20 @@ type SystemChange struct {
 	Done  float64 `json:"done,omitempty"`
 	// Load says how the load was changed; absent if the system was.
 	Load *LoadChange `json:"load,omitempty"`
+	// Elsewhere is set if another program made the change. All times are then of when it
+	// was seen, up to a few seconds later.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Error says why the system stayed as it was.
 	Error string `json:"error,omitempty"`
+}
+
+// Text names what was changed, and who did it if that was another program.
+func (c *SystemChange) Text() string {
+	text := strings.Join(c.What, "; ")
+	if c.Elsewhere {
+		text += ", by another program"
+	}
+	return text
 }
 
 // A LoadChange multiplies the rate and the users of a load that runs. Both are factors

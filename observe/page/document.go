@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -250,7 +249,7 @@ func changeDocuments(changes []result.SystemChange) (list []changeDocument) {
 		if c.Error != "" {
 			at = c.Asked
 		}
-		list = append(list, changeDocument{num(at), strings.Join(c.What, "; "), c.Error})
+		list = append(list, changeDocument{num(at), c.Text(), c.Error})
 	}
 	return list
 }

@@ -338,7 +338,7 @@ func (s *summary) changes() {
 		if c.Error != "" {
 			when = cell{"failed: " + c.Error, bad}
 		}
-		g.add(cell{strings.Join(c.What, "; "), plain}, when)
+		g.add(cell{c.Text(), plain}, when)
 	}
 	s.section("Changed by hand while it ran", g.lines(s.style))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/topology"
 	"github.com/microsim-dev/kubectl-microsim/observe/collect"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
@@ -55,6 +56,7 @@ func (w *worlds) playKube(ctx context.Context, order *webui.Order, kept *request
 		Deployer: &toldDeployer{c, func(d runner.Deployment) {
 			order.Deployed(d)
 			if deployed, ok := d.(*cluster.Deployment); ok {
+				order.Described(webui.Description{Now: deployed.Described, Adopt: deployed.SetSystem})
 				order.Logged(kubeLog(deployed))
 				order.Sends(sendThrough(deployed))
 			}
@@ -115,28 +117,28 @@ func (w *worlds) connectKube(ctx context.Context, at webui.Place) (*webui.Live, 
 		Watch: func(ctx context.Context, observe func(measure.Sample)) (func() error, error) {
 			return watchKube(ctx, d, !w.options.view, observe)
 		},
-		Alive: func(ctx context.Context) error { return w.alive(ctx, at, c, d) },
+		Description: webui.Description{Now: func(ctx context.Context) (*topology.System, error) { return w.describe(ctx, at, c, d) }, Adopt: d.SetSystem},
 	}, nil
 }
 
-// alive says why a system on a cluster cannot be reached. Without an answer of the
-// cluster, the cluster may be gone for good, such as a sandbox that was deleted.
-func (w *worlds) alive(ctx context.Context, at webui.Place, c *cluster.Cluster, d *cluster.Deployment) error {
+// describe says what a system on a cluster is now, or why it cannot be reached. Without an
+// answer of the cluster, the cluster may be gone for good, such as a sandbox that was deleted.
+func (w *worlds) describe(ctx context.Context, at webui.Place, c *cluster.Cluster, d *cluster.Deployment) (*topology.System, error) {
 	found, err := c.Find(ctx, at.Name)
 	switch none := (*cluster.NotFoundError)(nil); {
 	case err == nil && found.Replaces(d):
-		return fmt.Errorf("%w: it was taken down, and another system %q was brought up since", webui.ErrGone, at.Name)
+		return nil, fmt.Errorf("%w: it was taken down, and another system %q was brought up since", webui.ErrGone, at.Name)
 	case err == nil:
-		return nil
+		return found.System(), nil
 	case errors.As(err, &none):
-		return fmt.Errorf("%w: %w", webui.ErrGone, err)
+		return nil, fmt.Errorf("%w: %w", webui.ErrGone, err)
 	}
 	t := w.on(at.On)
 	_, connected := t.Cluster(ctx, w.quiet())
 	if none := (*sandbox.NotFoundError)(nil); errors.As(connected, &none) {
-		return fmt.Errorf("%w: %w", webui.ErrGone, connected)
+		return nil, fmt.Errorf("%w: %w", webui.ErrGone, connected)
 	}
-	return err
+	return nil, err
 }
 
 // watchKube samples a system through a proxy to its pods. If it acts on the system, pods

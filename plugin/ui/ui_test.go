@@ -51,15 +51,19 @@ func TestRunsOfThePageAreKept(t *testing.T) {
 	var log webui.Log
 	var send webui.Sender
 	var change webui.LoadChanger
+	var description webui.Description
 	order := webui.Order{
 		Loads:      func(c webui.LoadChanger) { change = c },
-		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Sends: func(s webui.Sender) { send = s }, Deployed: func(d runner.Deployment) { deployed = d },
+		Experiment: shop(t, "1500ms"), On: webui.OnLocal, Traced: func(r webui.Requests) { kept = r }, Logged: func(l webui.Log) { log = l }, Sends: func(s webui.Sender) { send = s }, Deployed: func(d runner.Deployment) { deployed = d }, Described: func(d webui.Description) { description = d },
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				f := fault.Fault{Type: fault.Error, Probability: 1, Target: fault.Target{Service: "web"}, Args: fault.Args{Status: 503}}
 				checkSending(t, send)
 				if err := change(t.Context(), 2); err != nil {
 					t.Error(err)
+				}
+				if now, err := description.Now(t.Context()); err != nil || now.Service("web") == nil {
+					t.Errorf("the system is described as %+v, %v", now, err)
 				}
 				if err := deployed.Inject(t.Context(), "by-hand", f, time.Time{}); err != nil {
 					t.Error(err)
@@ -191,7 +195,7 @@ func TestARunIsCutShort(t *testing.T) {
 	t.Setenv("MICROSIM_STATE_DIR", t.TempDir())
 	w := &worlds{options: &options{streams: cli.Streams{Err: io.Discard}}}
 	ctx, cancel := context.WithCancel(t.Context())
-	order := webui.Order{Loads: func(webui.LoadChanger) {}, Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Sends: func(webui.Sender) {}, Deployed: func(runner.Deployment) {}, Complete: func(*result.Result) {},
+	order := webui.Order{Loads: func(webui.LoadChanger) {}, Experiment: shop(t, "10min"), On: webui.OnLocal, Traced: func(webui.Requests) {}, Logged: func(webui.Log) {}, Sends: func(webui.Sender) {}, Deployed: func(runner.Deployment) {}, Described: func(webui.Description) {}, Complete: func(*result.Result) {},
 		Observe: func(e runner.Event) {
 			if _, begun := e.(runner.LoadBegun); begun {
 				cancel()

@@ -100,6 +100,9 @@ func (w *worlds) playLocal(ctx context.Context, order *webui.Order, kept *reques
 			if system, ok := d.(request.Local); ok {
 				order.Sends(sendLocal(system))
 			}
+			if system, ok := d.(interface{ System() *topology.System }); ok {
+				order.Described(webui.Description{Now: func(context.Context) (*topology.System, error) { return system.System(), nil }})
+			}
 		}}, Loader: &loadgen.Generator{Control: live, Spans: spans, TraceSample: kept.share}, Collector: collect.New(collect.Options{}),
 		Tracer:      trace.New(trace.Options{Load: spans, Into: func() *trace.Store { return kept.store }}),
 		Calibration: &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()},
@@ -209,15 +212,15 @@ func (w *worlds) Connect(ctx context.Context, at webui.Place) (*webui.Live, erro
 			}
 			return scraper.Stop, nil
 		},
-		Alive: func(ctx context.Context) error {
-			_, err := client.Replicas(ctx)
+		Description: webui.Description{Now: func(ctx context.Context) (*topology.System, error) {
+			system, err := client.System(ctx)
 			if err == nil {
-				return nil
+				return system, nil
 			}
 			if now, gone := local.Find(at.Name); gone != nil || !now.Reaches(client) {
-				return fmt.Errorf("%w: %w", webui.ErrGone, cmp.Or(gone, err))
+				return nil, fmt.Errorf("%w: %w", webui.ErrGone, cmp.Or(gone, err))
 			}
-			return err
-		},
+			return nil, err
+		}},
 	}, nil
 }

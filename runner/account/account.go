@@ -72,7 +72,7 @@ type Account struct {
 // New opens the account of an experiment, which is valid and has the defaults of
 // its load.
 func New(e experiment.Experiment, o Origin) (*Account, error) {
-	plan, err := planFaults(&e)
+	plan, err := PlanFaults(&e)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func runtimes(system *topology.System) map[string]topology.RuntimeName {
 	return byName
 }
 
-// planFaults plans when the faults of an experiment come and go. Those that
+// PlanFaults plans when the faults of an experiment come and go, with their ids. Those that
 // would begin after the load and its tail are absent.
-func planFaults(e *experiment.Experiment) (*timeline.Plan, error) {
+func PlanFaults(e *experiment.Experiment) (*timeline.Plan, error) {
 	length, _ := experiment.Length(e.Load)
 	plan, err := timeline.New(e.Faults, timeline.Options{Length: length + e.Tail.Std(), Seed: e.Seed, Name: numberedID})
 	if err != nil {

@@ -378,7 +378,7 @@ class Page {
   }
 
   foot() {
-    return [h('p', {}, 'Keys: ', h('kbd', {}, '1'), ' to ', h('kbd', {}, String(Math.min(9, this.shown.length))), ' choose a segment, ', h('kbd', {}, 'Tab'), ' goes from service to service and from chart to chart, ', h('kbd', {}, 'Enter'), ' picks a service, ', h('kbd', {}, '←'), ' and ', h('kbd', {}, '→'), ' read a chart, ', h('kbd', {}, 't'), ' changes dark and light.')];
+    return [h('p', { class: 'keys' }, 'Keys: ', h('kbd', {}, '1'), ' to ', h('kbd', {}, String(Math.min(9, this.shown.length))), ' choose a segment, ', h('kbd', {}, 'Tab'), ' goes from service to service and from chart to chart, ', h('kbd', {}, 'Enter'), ' picks a service, ', h('kbd', {}, '←'), ' and ', h('kbd', {}, '→'), ' read a chart, ', h('kbd', {}, 't'), ' changes dark and light.')];
   }
 }
 

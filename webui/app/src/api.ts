@@ -23,14 +23,14 @@ export interface RunView {
   frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean; changeable: boolean; changes: SystemChange[];
   loadChangeable: boolean; loadFactor: number; unreachable?: string; silentFor?: number;
 }
-export interface SystemChange { what: string[]; asked: number; done?: number; error?: string }
+export interface SystemChange { what: string[]; asked: number; done?: number; error?: string; elsewhere?: boolean }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Alerts { names: string[]; fired: { alert: string; labels?: Record<string, string>; from: number; last: number; resolved?: number; resolvedAt?: string }[]; uncertain?: number; trouble?: string }
 export interface Result {
   passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number;
   explanation?: { trouble: boolean; lines: { at: number; service?: string; text: string }[] }; alerts?: Alerts; faults: { label: string; askedFrom: number; detections?: { alert: string; after: number; afterOrder: number }[] }[];
 }
-export interface RunDetail extends RunView { graph: Graph; system?: System; result?: Result }
+export interface RunDetail extends RunView { graph: Graph; system?: System; /** What the system was made from. */ text?: string; result?: Result }
 export interface RequestView { id: string; start: number; duration: number; what: string; end: string; failed: boolean }
 export interface RequestList { share: number; count: number; lost: number; slowest: RequestView[]; failed: RequestView[] }
 export interface RequestSpan { depth: number; service?: string; who: string; what: string; call?: boolean; start: number; duration: number; end: string; failed?: boolean; events?: string[] }

@@ -5,6 +5,7 @@ import { finder, type Figures } from './find';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import { GraphView, type BoxLook, type EdgeLook, type Looks } from './graph';
 import { drawnOf, layoutOf, nothingOpened, type Box } from './group';
+import { onPaper } from './print';
 import * as s from './state';
 import { level, percent, rate, seconds } from './text';
 
@@ -57,6 +58,7 @@ export function Canvas() {
         });
       }),
       effect(() => { void s.theme.value; g.big = s.presenting.value; g.repaint(); }),
+      onPaper(() => g.paper()),
       effect(() => { relook(); }),
       effect(() => { reselect(); }),
     ];
@@ -71,7 +73,8 @@ export function Canvas() {
       const f = s.frames.value, i = s.current.value, acting = s.acting.value, find = finder(s.query.value, s.graph.value), r = s.run.value;
       const matches = (b: Box): boolean => !find || find.wrong !== '' || b.members.some(m => m !== '' && find.test(m, () => figuresOf(f, i, m)));
       const looks: Looks = {
-        moving: r !== null && (!r.ended && s.looking.value === null || s.playing.value > 0),
+        // What nobody tells of stands still.
+        moving: r !== null && (!r.ended && !r.unreachable && !s.lost.value && s.looking.value === null || s.playing.value > 0),
         perDot: k => { if (k !== known) { known = k; setPer(k); } },
         box: once(boxes.length, (n): BoxLook => {
           const b = boxes[n]!, badges: { text: string; title: string; tone: string }[] = [];
@@ -84,11 +87,13 @@ export function Canvas() {
             return { rate: `${b.members.length} services`, detail: f ? (Number.isNaN(worst) ? 'no requests' : `worst ${percent(worst)} · ${seconds(slow)}`) : '', short: f && !Number.isNaN(worst) ? `${b.members.length}: ${percent(worst)} · ${seconds(slow)}` : `${b.members.length} services`, level: level(worst), badges, dim: !matches(b) };
           }
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
+          // Another program may have changed what runs, and the text not.
+          const replicas = all && r && !r.ended && !s.applied.value && !s.dirty.value ? all : b.replicas;
           if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
-          else if (b.replicas > 1) badges.push({ text: '×' + b.replicas, title: b.replicas + ' replicas', tone: '' });
+          else if (replicas > 1) badges.push({ text: '×' + replicas, title: replicas + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
-          return { rate: f && e.rate !== 0 ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
+          return { rate: f && e.rate ? rate(e.rate) : '', detail: !f ? '' : e.rate === 0 ? 'no requests' : Number.isNaN(e.rate) ? '–' : `${percent(e.errors)} · ${seconds(e.p99)}`, level: up === 0 ? 4 : level(e.errors), badges, dim: !matches(b) };
         }),
         edge: once(edges.length, (n): EdgeLook => {
           const e = edges[n]!, a = boxes[e.from]!, b = boxes[e.to]!;

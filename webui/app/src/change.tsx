@@ -5,7 +5,7 @@ import { below, choices, usualText, type Schema } from './schema';
 import * as s from './state';
 
 /** A field of the file, which is written when the user leaves it or presses Enter. */
-export function Field({ label, value, hint, what = '', write }: { label: string; value: string; hint: string; what?: string; write: (v: string) => Promise<boolean> }) {
+function Field({ label, value, hint, what = '', write }: { label: string; value: string; hint: string; what?: string; write: (v: string) => Promise<boolean> }) {
   const [typed, type] = useState<string | null>(null), writing = useRef('');
   const done = (): void => {
     const v = typed?.trim() ?? value;

@@ -1,12 +1,12 @@
 import { useEffect, useRef } from 'preact/hooks';
-import uPlot from 'uplot';
 import { C, E, S, edgeKey, type Frames } from './frames';
 import type { RunView } from './api';
+import { LineChart, type Line, type Points } from './chart';
 import * as s from './state';
 import { clock, percent, rate, seconds } from './text';
 
-interface Line { label: string; colour: string; of: (f: Frames, i: number) => number; dash?: number[] }
-interface Chart { id: string; title: string; lines: Line[]; value: (v: number) => string }
+interface Curve extends Line { of: (f: Frames, i: number) => number }
+interface Chart { id: string; title: string; lines: Curve[]; value: (v: number) => string }
 
 /** What is charted: the clients, a service or an edge. */
 function chartsOf(chosen: s.Selected): Chart[] {
@@ -50,12 +50,11 @@ function alertsOf(chosen: s.Selected): Firing[] {
   });
 }
 /** Alerts are bars at the top of a chart, as long as they were seen to fire; of many at a time, six have room. */
-function drawAlerts(u: uPlot, list: Firing[], colour: string): void {
-  const c = u.ctx, ratio = devicePixelRatio || 1, { left, top, width } = u.bbox;
-  c.fillStyle = colour;
+function drawAlerts(c: LineChart, list: Firing[]): void {
+  c.ink.fillStyle = c.colour('--c-purple');
   for (const a of list) {
-    const from = Math.max(u.valToPos(a.from, 'x', true), left), to = Math.min(u.valToPos(a.to, 'x', true), left + width);
-    if (a.row < 6 && to >= from) c.fillRect(from, top + a.row * 6 * ratio, Math.max(to - from, 2 * ratio), 4 * ratio);
+    const from = Math.max(c.x(a.from), c.left), to = Math.min(c.x(a.to), c.left + c.width);
+    if (a.row < 6 && to >= from) c.ink.fillRect(from, c.top + a.row * 6, Math.max(to - from, 2), 4);
   }
 }
 
@@ -65,15 +64,42 @@ function momentsOf(r: RunView | null): { at: number; what: string }[] {
     ...(r?.faults ?? []).filter(f => f.from !== null && !f.error && ['kill', 'restart'].includes(f.type)).map(f => ({ at: f.asked ?? f.from!, what: f.label }))];
 }
 /** A moment is a line with a flag at its foot. */
-function drawMoments(u: uPlot, list: { at: number }[], colour: string): void {
-  const c = u.ctx, ratio = devicePixelRatio || 1, { left, top, width, height } = u.bbox;
-  c.fillStyle = colour;
+function drawMoments(c: LineChart, list: { at: number }[]): void {
+  const { ink, top, height } = c;
+  ink.fillStyle = c.colour('--ink');
   for (const m of list) {
-    const x = u.valToPos(m.at, 'x', true);
-    if (x < left || x > left + width) continue;
-    c.fillRect(x - ratio / 2, top, ratio, height);
-    c.beginPath(); c.moveTo(x - 4 * ratio, top + height); c.lineTo(x + 4 * ratio, top + height); c.lineTo(x, top + height - 6 * ratio); c.fill();
+    const x = c.x(m.at);
+    ink.fillRect(x - 0.5, top, 1, height);
+    ink.beginPath(); ink.moveTo(x - 4, top + height); ink.lineTo(x + 4, top + height); ink.lineTo(x, top + height - 6); ink.fill();
   }
+}
+/** The windows of faults, with the name of each, or its type, if there is room: those that begin together lie below each other. */
+function drawWindows(c: LineChart): void {
+  const { ink, left, top, width, height } = c, size = 11 * c.scale, named = new Map<number, number>();
+  ink.save();
+  ink.beginPath(); ink.rect(left, top, width, height); ink.clip();
+  ink.font = `600 ${size}px system-ui, sans-serif`; ink.textBaseline = 'top'; ink.textAlign = 'left';
+  for (const fault of s.run.value?.faults ?? []) {
+    if (fault.from === null || fault.error) continue;
+    const a = c.x(fault.from), b = fault.to === null ? left + width : c.x(fault.to);
+    ink.fillStyle = c.colour('--shade');
+    ink.fillRect(a, top, Math.max(b - a, 2), height);
+    const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8;
+    named.set(Math.round(a), row + 1);
+    const text = [fault.label, fault.type].find(t => ink.measureText(t).width <= room);
+    if (row > 1 || !text) continue;
+    ink.fillStyle = c.colour('--warn');
+    ink.fillText(text, a + 4, top + 3 + row * size * 1.25);
+  }
+  ink.restore();
+}
+/** The moment that is looked at. */
+function drawLooked(c: LineChart): void {
+  if (s.looking.value === null || Number.isNaN(s.now.value)) return;
+  const { ink, top, height } = c, x = c.x(s.now.value);
+  ink.strokeStyle = c.colour('--ink'); ink.lineWidth = 1.5; ink.setLineDash([4, 3]);
+  ink.beginPath(); ink.moveTo(x, top); ink.lineTo(x, top + height); ink.stroke();
+  ink.setLineDash([]);
 }
 
 export function Charts() {
@@ -85,11 +111,11 @@ export function Charts() {
     return <p class="empty">A system that runs by itself does not tell what its clients see: select a service or a call.</p>;
   }
   const key = JSON.stringify(chosen);
-  return <div class="charts">{chartsOf(chosen).map(c => <Plot key={c.id + key + s.run.value?.id + s.theme.value + s.presenting.value} chart={c} />)}</div>;
+  return <div class="charts">{chartsOf(chosen).map(c => <Plot key={c.id + key + s.run.value?.id} chart={c} />)}</div>;
 }
 
 /** Figures of a chart in its range: of a long one, so many that a screen can show. */
-function dataOf(f: Frames, chart: Chart): uPlot.AlignedData {
+function pointsOf(f: Frames, chart: Chart): Points[] {
   const last = f.time(f.count - 1), from = s.run.value?.ended ? 0 : Math.max(0, f.before(last - tenMinutes)), most = 1200;
   const step = Math.max(1, Math.ceil((f.count - from) / most));
   const times: number[] = [], values: (number | null)[][] = chart.lines.map(() => []);
@@ -102,95 +128,22 @@ function dataOf(f: Frames, chart: Chart): uPlot.AlignedData {
       values[n]!.push(Number.isNaN(v) ? null : v);
     });
   }
-  return [times, ...values] as uPlot.AlignedData;
-}
-
-/** A colour of the style sheet, as a canvas takes it. */
-function colourOf(host: HTMLElement, name: string): string {
-  const probe = document.createElement('i');
-  probe.style.color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  host.append(probe);
-  const c = getComputedStyle(probe).color;
-  probe.remove();
-  return c;
-}
-
-/** A mark of an axis; one that would be rounded to another figure has none. */
-const tick = (value: (v: number) => string, x: number): string => /^\d+$/.test(value(x)) && !Number.isInteger(x) ? '' : value(x).replace(/\.0(?=\D)/, '');
-
-/** How charts look, with lines in colours of the style sheet. */
-function looksOf(host: HTMLElement, lines: { label: string; colour: string; dash?: number[] }[], value: (v: number) => string, hooks: uPlot.Hooks.Arrays): uPlot.Options {
-  const colour = (name: string): string => colourOf(host, name);
-  const font = s.presenting.value ? '15px system-ui, sans-serif' : '11px system-ui, sans-serif';
-  const axis = { stroke: colour('--soft'), grid: { stroke: colour('--grid'), width: 1 }, ticks: { show: false }, font };
-  return {
-    width: host.clientWidth, height: host.clientHeight, pxAlign: 0, legend: { show: false },
-    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: false }, y: { range: (_u, _min, max) => [0, (max > 0 ? max : 1) * (hooks.drawClear && s.run.value?.faults.some(f => f.from !== null) ? 1.3 : 1.08)] } },
-    axes: [{ ...axis, size: s.presenting.value ? 30 : 22, values: (_u, v) => v.map(t => t + ' s') }, { ...axis, size: s.presenting.value ? 72 : 54, values: (_u, v) => v.map(x => tick(value, x)), space: 26 }],
-    series: [{}, ...lines.map(l => ({ label: l.label, stroke: colour(l.colour), width: 1.75, ...(l.dash ? { dash: l.dash } : {}), points: { show: (u: uPlot) => u.data[0].length < 3, size: 4 }, spanGaps: false }))],
-    hooks,
-  };
-}
-
-/** Draws curves that do not change any more, and returns how to remove them. */
-export function plotted(host: HTMLElement, data: uPlot.AlignedData, lines: { label: string; colour: string; dash?: number[] }[], value: (v: number) => string): () => void {
-  const u = new uPlot(looksOf(host, lines, value, {}), data, host);
-  const watch = new ResizeObserver(() => u.setSize({ width: host.clientWidth, height: host.clientHeight }));
-  watch.observe(host);
-  return () => { watch.disconnect(); u.destroy(); };
+  return values.map(v => ({ times, values: v }));
 }
 
 function Plot({ chart }: { chart: Chart }) {
-  const host = useRef<HTMLDivElement>(null), plot = useRef<uPlot>(undefined), latest = useRef(chart);
-  latest.current = chart;
+  const host = useRef<HTMLDivElement>(null), plot = useRef<LineChart>(undefined);
   useEffect(() => {
-    const shade = colourOf(host.current!, '--shade'), line = colourOf(host.current!, '--ink'), name = colourOf(host.current!, '--warn'), mark = colourOf(host.current!, '--c-purple');
-    const options = looksOf(host.current!, chart.lines, v => latest.current.value(v), {
-      drawClear: [u => {
-        // The windows of the faults lie below the curves.
-        const c = u.ctx, { left, top, width, height } = u.bbox;
-        c.save();
-        c.beginPath(); c.rect(left, top, width, height); c.clip();
-        const ratio = devicePixelRatio || 1, size = (s.presenting.value ? 14 : 11) * ratio, named = new Map<number, number>();
-        c.font = `600 ${size}px system-ui, sans-serif`; c.textBaseline = 'top'; c.textAlign = 'left';
-        for (const fault of s.run.value?.faults ?? []) {
-          if (fault.from === null || fault.error) continue;
-          const a = u.valToPos(fault.from, 'x', true), b = fault.to === null ? left + width : u.valToPos(fault.to, 'x', true);
-          c.fillStyle = shade;
-          c.fillRect(a, top, Math.max(b - a, 2), height);
-          // Its name, or its type, if there is room: those that begin together lie below each other.
-          const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8 * ratio;
-          named.set(Math.round(a), row + 1);
-          const text = [fault.label, fault.type].find(t => c.measureText(t).width <= room);
-          if (row > 1 || !text) continue;
-          c.fillStyle = name;
-          c.fillText(text, a + 4 * ratio, top + 3 * ratio + row * size * 1.25);
-        }
-        c.restore();
-      }],
-      draw: [u => {
-        drawAlerts(u, alertsOf(s.selected.value), mark);
-        drawMoments(u, momentsOf(s.run.value), line);
-        if (s.looking.value === null || Number.isNaN(s.now.value)) return;
-        const x = u.valToPos(s.now.value, 'x', true), c = u.ctx;
-        c.save(); c.strokeStyle = line; c.lineWidth = 1.5; c.setLineDash([4, 3]);
-        c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
-      }],
+    const c = plot.current = new LineChart(host.current!, chart.lines, chart.value, {
+      below: drawWindows,
+      above: c => { drawAlerts(c, alertsOf(s.selected.value)); drawMoments(c, momentsOf(s.run.value)); drawLooked(c); },
+      choose: t => s.lookAt(t - 0.5),
     });
-    const f = s.frames.value;
-    const u = plot.current = new uPlot(options, f ? dataOf(f, chart) : [[]], host.current!);
-    u.over.addEventListener('click', () => {
-      if (u.cursor.left !== undefined && u.cursor.left >= 0) s.lookAt(u.posToVal(u.cursor.left, 'x') - 0.5);
-    });
-    const box = host.current!, watch = new ResizeObserver(() => u.setSize({ width: box.clientWidth, height: box.clientHeight }));
-    watch.observe(box);
-    return () => { watch.disconnect(); u.destroy(); };
+    return () => c.remove();
   }, []);
-  const version = s.arrived.value, at = s.looking.value, faults = s.run.value?.faults, changes = s.run.value?.changes, alerts = s.detail.value?.result?.alerts;
-  useEffect(() => { const f = s.frames.value; if (f && plot.current) plot.current.setData(dataOf(f, chart)); }, [version]);
-  useEffect(() => { plot.current?.redraw(false); }, [at, faults, changes, alerts]);
-  const f = s.frames.value, i = s.current.value, fired = alertsOf(s.selected.value), moments = momentsOf(s.run.value);
+  const f = s.frames.value, i = s.current.value, r = s.run.value, fired = alertsOf(s.selected.value), moments = momentsOf(r);
+  useEffect(() => { if (f && plot.current) plot.current.show(pointsOf(f, chart), r?.faults.some(x => x.from !== null) ? 0.3 : 0.08); }, [s.arrived.value, r?.faults]);
+  useEffect(() => { plot.current?.draw(); }, [s.looking.value, r?.changes, s.detail.value?.result?.alerts, s.theme.value, s.presenting.value]);
   return <figure class="chart" data-chart={chart.id}>
     <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ borderTop: `3px ${l.dash ? 'dashed' : 'solid'} var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>
     <div class="plot" ref={host} role="img" aria-label={chart.title + ': ' + chart.lines.map(l => `${l.label} ${f && i >= 0 ? chart.value(l.of(f, i)) : 'unknown'}`).join(', ') + fired.slice(0, 6).map(a => `; alert ${a.alert} fired from ${clock(a.from)} to ${clock(a.to)}`).join('') + moments.slice(-6).map(m => `; at ${clock(m.at)}: ${m.what}`).join('')} />

@@ -1,8 +1,7 @@
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
-import uPlot from 'uplot';
 import * as api from './api';
-import { plotted } from './charts';
+import { LineChart } from './chart';
 import * as s from './state';
 import { count, percent, rate, seconds } from './text';
 
@@ -67,9 +66,9 @@ function Curves({ c, what }: { c: api.Comparison; what: 'rate' | 'errors' | 'p99
   useEffect(() => {
     if (!host) return;
     // Both on one axis of time, which begins with their loads.
-    const [a, b] = c.curves, of = (k: api.ClientCurves): [number[], (number | null)[]] => [k.at ?? [], k[what] ?? []];
-    const data = uPlot.join([of(a), of(b)]) as uPlot.AlignedData;
-    return plotted(host, data, [{ label: 'A', colour: '--c-blue' }, { label: 'B', colour: '--c-orange', dash: [6, 3] }], shows[what]);
+    const chart = new LineChart(host, [{ label: 'A', colour: '--c-blue' }, { label: 'B', colour: '--c-orange', dash: [6, 3] }], shows[what]);
+    chart.show(c.curves.map(k => ({ times: k.at ?? [], values: k[what] ?? [] })), 0.08);
+    return () => chart.remove();
   }, [host]);
   return <figure class="chart"><figcaption>{titles[what]}<span class="legend"><span><i style={{ background: 'var(--c-blue)' }} />A</span><span><i style={{ background: 'var(--c-orange)' }} />B</span></span></figcaption><div class="plot" ref={setHost} role="img" aria-label={titles[what] + ' of both runs; the table has their figures'} /></figure>;
 }

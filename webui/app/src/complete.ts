@@ -5,7 +5,7 @@ import * as s from './state';
 interface Place { path: string[]; key: string | null; from: number; known: Set<string> }
 
 /** The keys that lead to the end of a text, and what is being written there: a key (then key is null) or the value of one. */
-export function placeOf(before: string): Place {
+function placeOf(before: string): Place {
   const lines = before.split('\n'), last = lines.pop()!, own = parts(last);
   const path: string[] = [], known = new Set<string>();
   // Upwards, each line with a smaller indent has the key that the ones below belong to.

@@ -1,5 +1,6 @@
 import type { Placed } from './api';
 import type { Drawn } from './group';
+import { printing } from './print';
 
 /** What a box shows at a moment. */
 export interface BoxLook { rate: string; detail: string; short?: string; level: number; badges: { text: string; title: string; tone: string }[]; dim: boolean }
@@ -142,8 +143,18 @@ export class GraphView {
     for (const [i, e] of this.elements) if (e === active) return i;
     return -1;
   }
+  private onScreen: [number, number, number, boolean] = [0, 0, 1, false];
+  /** Shows the whole graph on paper, and on the screen again what it showed before. */
+  paper(): void {
+    if (printing()) { this.onScreen = [this.x, this.y, this.scale, this.moved]; this.moved = false; } else [this.x, this.y, this.scale, this.moved] = this.onScreen;
+    this.resize();
+    this.repaint();
+    this.draw(performance.now());
+  }
+  /** How many points of the canvas a pixel has. */
+  private ratio(): number { return printing() ? 3 : devicePixelRatio || 1; }
   private resize(): void {
-    const ratio = devicePixelRatio || 1;
+    const ratio = this.ratio();
     const first = this.canvas.width === 300 && this.canvas.height === 150;
     this.canvas.width = this.host.clientWidth * ratio;
     this.canvas.height = this.host.clientHeight * ratio;
@@ -156,7 +167,7 @@ export class GraphView {
   }
 
   private draw(now: number): void {
-    const c = this.ink, ratio = devicePixelRatio || 1, looks = this.looks;
+    const c = this.ink, ratio = this.ratio(), looks = this.looks;
     c.setTransform(1, 0, 0, 1, 0, 0);
     c.clearRect(0, 0, this.canvas.width, this.canvas.height);
     c.setTransform(this.scale * ratio, 0, 0, this.scale * ratio, this.x * ratio, this.y * ratio);

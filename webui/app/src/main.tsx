@@ -1,4 +1,3 @@
-import 'uplot/dist/uPlot.min.css';
 import './style.css';
 import { effect } from '@preact/signals';
 import { render } from 'preact';
@@ -11,6 +10,7 @@ import { Editor } from './editor';
 import type { Frames } from './frames';
 import { Lesson } from './lesson';
 import { Details } from './panel';
+import { onPaper, printing } from './print';
 import { Waterfall } from './requests';
 import * as s from './state';
 import { RequestTree } from './tree';
@@ -19,8 +19,9 @@ import { clock } from './text';
 function App() {
   return <>
     <Top />
-    {s.lost.value ? <p class="bar bad" role="alert">{s.lost.value} <button type="button" onClick={s.download}>Download the text</button></p> : null}
+    {s.lost.value ? <p class="bar bad" role="alert"><span>{s.lost.value}</span> <button type="button" onClick={s.download}>Download the text</button></p> : null}
     {s.notice.value ? <p class={'bar ' + (s.notice.value.bad ? 'bad' : 'good')} role={s.notice.value.bad ? 'alert' : 'status'}><span>{s.notice.value.text}</span> <button type="button" aria-label="Close this message" onClick={() => { s.notice.value = null; }}>✕</button></p> : null}
+    <News />
     <Ended />
     {s.stale.value ? <Stale /> : null}
     {s.source.value ? <Work /> : <Doors />}
@@ -28,6 +29,13 @@ function App() {
     <Waterfall />
     <Compare />
   </>;
+}
+
+/** What others have done to the running system. */
+function News() {
+  if (!s.source.value || !s.news.value) return null;
+  return <p class="bar" role="status" data-part="news"><span>{s.news.value}{s.behind.value ? ' Your text, which is not applied, stays as it is.' : ''}</span>
+    {s.behind.value ? <button type="button" onClick={() => void s.takeRunning()}>Take what runs</button> : null}<button type="button" aria-label="Close this message" onClick={() => { s.news.value = ''; }}>✕</button></p>;
 }
 
 /** Why nothing new comes, or why a run has ended badly, if the panel of the run, which says it, is not to be seen. */
@@ -41,8 +49,8 @@ function Ended() {
 function Top() {
   const src = s.source.value, m = s.checked.value?.mistakes.length ?? 0;
   return <header class="top">
-    <button type="button" class="plain brand" onClick={() => { if (!s.dirty.value || confirm('What you wrote is not saved. Leave it?')) { s.source.value = null; s.notice.value = null; } }} title="Open something else">MicroSim</button>
-    {src ? <><span class="soft" aria-hidden="true">›</span><span class="name" title={src.name}>{s.sourceName.value}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</span></> : null}
+    <button type="button" class="plain brand" onClick={s.leave} title="Open something else">MicroSim</button>
+    {src ? <><span class="soft" aria-hidden="true">›</span><h1 class="name" title={src.name}>{s.sourceName.value}{s.dirty.value ? <span class="dirty" title="not saved"> ●</span> : null}{s.view.value ? <span class="tag">view only</span> : null}</h1></> : null}
     {src ? <Controls /> : null}
     <span class="spring" />
     {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
@@ -81,9 +89,16 @@ function Controls() {
       {set.on === 'virtual' ? <label>Pace<select value={String(set.pace)} onChange={v => put({ pace: Number(v.currentTarget.value) })}><option value="0">at once</option><option value="1">as fast as real time</option><option value="4">4 times as fast</option><option value="20">20 times as fast</option></select></label> : null}
       <button type="button" onClick={() => setMore(false)}>Done</button>
     </div> : null}
-    {r?.ended && r.kind === 'played' && s.detail.value?.result ? <span class={'verdict-mark ' + (r.passed ? 'good' : 'bad')}>{s.detail.value.result.checks.length === 0 ? '' : r.passed ? '✓ passed' : '✗ failed'}</span> : null}
+    {r?.ended && r.kind === 'played' && s.detail.value?.result ? <Mark of={s.detail.value.result} /> : null}
     {r?.ended && r.id > 1 ? <button type="button" class="minor" onClick={() => { comparing.value = true; }}>Compare…</button> : null}
   </span>;
+}
+
+/** The verdict in a word. */
+function Mark({ of }: { of: api.Result }) {
+  if (!of.checks.length) return null;
+  const [tone, word] = of.passed ? ['good', '✓ passed'] : of.checks.some(c => !c.pass && !c.notKnown) ? ['bad', '✗ failed'] : ['soft', '? cannot be judged'];
+  return <span class={'verdict-mark ' + tone}>{word}</span>;
 }
 
 function Doors() {
@@ -168,12 +183,15 @@ function Grip() {
 }
 
 function File() {
-  const host = useRef<HTMLDivElement>(null), editor = useRef<Editor>(undefined);
+  const host = useRef<HTMLDivElement>(null), editor = useRef<Editor>(undefined), paper = useRef<HTMLPreElement>(null);
   useEffect(() => {
     const e: Editor = editor.current = s.editor.current = new Editor(host.current!, text => { s.edit(text); s.undoable.value = e.depths(); }, () => void s.save());
     const go = (event: Event): void => e.goTo((event as CustomEvent<number>).detail);
     addEventListener('go-to-line', go);
     const stops = [
+      // The editor draws only the lines that the screen shows.
+      onPaper(() => { paper.current!.textContent = printing() ? s.text.value : ''; }),
+      effect(() => { void s.fileOf.value; e.forget(); s.undoable.value = e.depths(); }),
       effect(() => { e.set(s.text.value); }),
       effect(() => { e.mistakes(s.checked.value?.mistakes ?? []); }),
       effect(() => { e.readOnly(s.view.value || s.source.value?.kind === 'system' && !s.run.value?.changeable || s.source.value?.kind === 'run'); }),
@@ -182,7 +200,7 @@ function File() {
   }, []);
   const list = s.checked.value?.mistakes ?? [];
   return <>
-    <div class="editor" ref={host} data-part="editor" />
+    <div class="editor" ref={host} data-part="editor" /><pre class="paper" ref={paper} />
     <div class="mistakes" role="status" aria-live="polite" data-part="mistakes">{list.length === 0 ? <p class="good">{s.checked.value ? '✓ No mistakes' : 'Checking…'}</p> : <ul>{list.map((m, i) => <li key={i}><button type="button" class="plain" onClick={() => editor.current?.goTo(m.line, m.column)}>{m.full}</button></li>)}</ul>}
       {s.checked.value?.notes?.map(n => <p class="soft" key={n}>{n}</p>)}</div>
   </>;

@@ -115,7 +115,7 @@ function Moment({ at }: { at: number }) {
 function Changes() {
   const list = s.run.value?.changes ?? [];
   if (!list.length) return null;
-  return <section data-part="changes"><h3>Changed while it ran</h3><ul class="moments">{list.map((c, i) => <li key={i}><Moment at={c.asked} /><span class={c.error ? 'bad' : ''}>{c.what.join('; ')}{c.error ? ': ' + c.error : c.done === undefined ? '' : `, done after ${seconds(c.done - c.asked)}`}</span></li>)}</ul></section>;
+  return <section data-part="changes"><h3>Changed while it ran</h3><ul class="moments">{list.map((c, i) => <li key={i}><Moment at={c.asked} /><span class={c.error ? 'bad' : ''}>{c.what.join('; ')}{c.error ? ': ' + c.error : c.done === undefined ? '' : c.elsewhere ? ', by another program' : `, done after ${seconds(c.done - c.asked)}`}</span></li>)}</ul></section>;
 }
 
 /** Why requests went wrong, as far as a run in virtual time has recorded it. */

@@ -2,6 +2,7 @@ import { batch, computed, effect, signal } from '@preact/signals';
 import * as api from './api';
 import { Frames } from './frames';
 import { boxes, grouped, nothingOpened, part, type Drawn, type Opened } from './group';
+import { printing } from './print';
 
 /** What is selected in the graph. Clients are the service without a name. */
 export type Selected = { kind: 'service'; name: string } | { kind: 'edge'; from: string; to: string } | { kind: 'group'; id: string } | null;
@@ -33,10 +34,12 @@ export const wide = signal(false);
 const slim = matchMedia('(max-width: 600px)');
 /** Whether the window is that of a telephone, in which the graph leads downwards. */
 export const narrow = signal(slim.matches);
-slim.addEventListener('change', () => { narrow.value = slim.matches; });
+slim.addEventListener('change', () => { if (!printing()) narrow.value = slim.matches; });
 export const lost = signal('');
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const stale = signal<{ disk: string; base: string } | null>(null);
+/** What others have done to the system since, in a line, and whether the text, which the user is changing, lacks it. */
+export const news = signal(''), behind = signal(false);
 export const vocabulary = signal<api.Vocabulary[]>([]);
 /** Which groups of a large system are open, and whether it is grouped at all: by itself, only above 300 services, or 60 on a telephone. */
 export const opened = signal<Opened>(nothingOpened);
@@ -56,6 +59,8 @@ export const outcomes = signal<Record<string, api.CheckResult[]>>({});
 export const dirty = computed(() => source.value !== null && text.value !== source.value.text);
 /** What is open, in words: a text that is in no file is called as its experiment. */
 export const sourceName = computed(() => source.value?.kind === 'text' ? sound.value?.experiment?.name ?? sound.value?.system?.name ?? 'a new system' : source.value?.name.replace(/^example /, '') ?? '');
+/** Which file is open, whatever it holds. */
+export const fileOf = computed(() => source.value && source.value.kind + ' ' + source.value.name);
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
 export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
 /** The part of the graph that is not hidden. */
@@ -121,13 +126,12 @@ function show(s: api.State): void {
   version.value = s.version; view.value = s.view; examples.value = s.examples; home.value = s.home ?? '';
   if (s.source.kind) {
     const same = source.value?.kind === s.source.kind && source.value.name === s.source.name;
-    // What is known already stays, and with it the form that the user is in.
     const unchanged = same && s.source.text === text.value && checked.value !== null;
     source.value = s.source;
     text.value = s.source.text;
-    if (!unchanged) checked.value = null;
+    // What is known of it stays until more is known, and with it the form that the user is in.
     if (!same) {
-      sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
+      checked.value = sound.value = selected.value = changing.value = null; guess.value = {}; outcomes.value = {};
       setup.value = { ...setup.value, variant: '', seed: '' };
       opened.value = nothingOpened; grouping.value = ''; kept.value = around.value = null; query.value = '';
     }
@@ -201,10 +205,28 @@ export const operate = (op: Record<string, unknown>, then?: () => void): Promise
   return done;
 };
 
+/** How many changes this page has asked for, to which no answer has come yet. */
+let own = 0;
+/** Does something to the running system, which is no news then. */
+const act = (what: () => Promise<api.RunView>): Promise<boolean> => attempt(async () => {
+  own++;
+  try { told(await what()); } finally { own--; }
+});
+/** Says what other programs, and other pages, have done to the system since. */
+function hear(before: api.RunView, next: api.RunView): void {
+  const acting = (r: api.RunView): api.FaultView[] => r.faults.filter(f => f.byHand && f.from !== null && f.to === null && !f.error);
+  const only = (a: api.FaultView[], b: api.FaultView[]): string[] => a.filter(f => !b.some(o => o.id === f.id)).map(f => f.label);
+  const changes = next.changes.slice(before.changes.length).filter(c => !c.error), came = only(acting(next), acting(before)), gone = only(acting(before), acting(next));
+  if (own || next.ended) return;
+  const said = [...changes.map(c => c.what.join('; ')), ...came.map(f => `fault ${f} was added`), ...gone.map(f => `fault ${f} has ended`)];
+  if (said.length) news.value = `Not done on this page: ${said.join('; ')}.`;
+}
+
 let fetching = false;
 function told(next: api.RunView | null): void {
   const before = run.value;
   run.value = next;
+  if (before && before.id === next?.id) hear(before, next); else news.value = '';
   if (!next) { detail.value = null; frames.value = null; return; }
   if (before?.id !== next.id || !detail.value) { looking.value = null; detail.value = null; frames.value = null; void learn(next.id); return; }
   // A system that was changed while it runs has other services, and frames with other numbers.
@@ -219,6 +241,7 @@ async function learn(id: number): Promise<void> {
     const fresh = new Frames(d.graph, d.kind === 'followed' ? 600 : Infinity);
     if (detail.value?.id !== id || frames.value?.width !== fresh.width) frames.value = fresh;
     detail.value = d;
+    if (d.kind === 'played') applied.value = d.text ?? '';
     if (d.ended && d.kind === 'played' && d.result) outcomes.value = { ...outcomes.value, [d.result.variant ?? '']: d.result.checks };
     await catchUp();
     if (d.ended && d.kind === 'played' && d.on === 'virtual' && frames.value!.count && looking.value === null && !watchedLive(d)) { looking.value = frames.value!.first; playing.value = defaultSpeed(d.frames); }
@@ -251,16 +274,35 @@ export async function start(): Promise<void> {
       const now = await api.get<api.State>('/api/state');
       if (!dirty.value) show(now); // the user may have begun to write meanwhile
     });
-    else told(e.run ?? null);
+    else {
+      if (e.reload && !own && source.value?.kind === 'system') behind.value = true;
+      told(e.run ?? null);
+    }
   }, message => { lost.value = message; });
 }
 export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
-  if (dirty.value && !confirm('What you wrote is not saved. Leave it?')) return;
+  if (!mayLeave()) return;
   show(await api.post<api.State>('/api/open', { kind, name, text: content, ...(on ? { on } : {}) }));
   const lesson = /^lesson-/.test(name);
   tab.value = lesson ? 'lesson' : 'details';
   pane.value = lesson ? 'side' : 'graph';
-  history.replaceState(null, '', location.pathname);
+  // The way back leads to the doors, once.
+  history[history.state ? 'replaceState' : 'pushState'](true, '', location.pathname);
+});
+const mayLeave = (): boolean => !dirty.value || confirm('What you wrote is not saved. Leave it?');
+/** Shows the doors, and reports whether the user wants that. */
+function toDoors(): boolean {
+  if (!mayLeave()) return false;
+  source.value = notice.value = null;
+  return true;
+}
+/** Leads to the doors, from where the browser's way forward leads back. */
+export const leave = (): void => { if (history.state) history.back(); else toDoors(); };
+addEventListener('popstate', () => {
+  if (/[#&]token=/.test(location.hash)) location.reload(); // another start of the program
+  else if (location.hash.includes('text=')) void attempt(openLink);
+  else if (history.state) void attempt(async () => show(await api.get<api.State>('/api/state')));
+  else if (source.value && !toDoors()) history.pushState(true, '');
 });
 export const save = (): Promise<boolean> => attempt(async () => {
   const s = source.value;
@@ -302,25 +344,33 @@ export const play = (): Promise<boolean> => attempt(async () => {
     ...(sound.value?.experiment?.hasLoad === false ? { load: { rate: s.rate, seconds: s.seconds } } : {}),
   }));
 });
-export const stop = (): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/stop', {})));
+export const stop = (): Promise<boolean> => act(() => api.post('/api/stop', {}));
 /** Makes the running system what the text describes. */
 export const applying = signal(false);
-export const apply = (): Promise<boolean> => attempt(async () => {
+export const apply = async (): Promise<void> => {
   const wanted = text.value, s = source.value;
   applying.value = true;
-  try {
-    told(await api.post<api.RunView>('/api/run/system', { text: wanted }));
-    if (s?.kind === 'system' && source.value === s) source.value = { ...s, text: wanted };
+  if (await act(() => api.post('/api/run/system', { text: wanted }))) {
+    if (s?.kind === 'system' && source.value?.name === s.name) source.value = { ...source.value, text: wanted };
     applied.value = wanted;
+    behind.value = false; news.value = '';
     say('The running system is what the text describes.');
-  } finally { applying.value = false; }
+  }
+  applying.value = false;
+};
+/** Takes what the system is now for the text, which can be undone. */
+export const takeRunning = (): Promise<boolean> => attempt(async () => {
+  const now = (await api.get<api.State>('/api/state')).source;
+  source.value = now;
+  behind.value = false; news.value = '';
+  editor.current?.change(now.text);
 });
 /** The text that the running system was last made from. */
 export const applied = signal('');
-export const addFault = (fault: unknown): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/faults', fault)));
+export const addFault = (fault: unknown): Promise<boolean> => act(() => api.post('/api/faults', fault));
 /** Multiplies the load that is sent, as it began, while it is sent. */
-export const changeLoad = (factor: number): Promise<boolean> => attempt(async () => told(await api.post<api.RunView>('/api/run/load', { factor })));
-export const takeBack = (id: string): Promise<boolean> => attempt(async () => told(await api.remove<api.RunView>('/api/faults/' + encodeURIComponent(id))));
+export const changeLoad = (factor: number): Promise<boolean> => act(() => api.post('/api/run/load', { factor }));
+export const takeBack = (id: string): Promise<boolean> => act(() => api.remove('/api/faults/' + encodeURIComponent(id)));
 
 /** A link holds the whole file, packed, and how it is played, behind the #, which browsers send to nobody. */
 export async function link(): Promise<string> {
@@ -334,6 +384,7 @@ export async function link(): Promise<string> {
 async function openLink(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1)), packed = given.get('text');
   if (!packed) return;
+  history.replaceState(history.state, '', location.pathname);
   let content: string, shown: { setup?: Partial<typeof setup.value>; tab?: typeof tab.value; selected?: Selected; query?: string; around?: typeof around.value };
   try {
     const bytes = Uint8Array.from(atob(packed.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { browser, looking, open, quiet, sample, serious, until } from './world.mjs';
+import { browser, looking, open, quiet, sample, accessible, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
@@ -73,7 +73,7 @@ test('work, sizes, load, checks and faults are set in the panel, and only their 
   await until(() => page.locator('.bar.bad').count(), 0);
   await page.locator('[data-field=shed]').getByRole('button', { name: 'Set' }).click();
   await page.locator('[data-field=shed] summary').getByText('queue 4').waitFor();
-  await serious(page);
+  await accessible(page);
   await shot(page, 'panel-service');
 
   // A fault is planned, changed and taken out.
@@ -98,7 +98,7 @@ test('work, sizes, load, checks and faults are set in the panel, and only their 
   await checks.locator('select').first().selectOption('db');
   await checks.getByRole('button', { name: 'Add the check' }).click();
   await checks.getByText('p99 < 1s').waitFor();
-  await serious(page);
+  await accessible(page);
   await checks.scrollIntoViewIfNeeded();
   await shot(page, 'panel-load');
   await page.getByRole('button', { name: 'Save' }).click();
@@ -208,7 +208,7 @@ test('from nothing by mouse alone: drawn, set, played in virtual time and on thi
   await type(page.locator('[data-field=phase-0]').getByLabel('rate', { exact: true }), '40');
   await click(page.locator('[data-field=phase-0]').getByRole('button', { name: 'Change' }));
   await page.locator('[data-field=phase-0] summary').getByText('rate 40').waitFor();
-  await serious(page);
+  await accessible(page);
   await shot(page, 'mouse');
 
   await click(button('▶ Play'));
@@ -266,7 +266,7 @@ test('a running system is changed: more replicas, a new service, a call, and non
   await applied();
   await page.locator('[data-part=changes] li').nth(2).waitFor();
   assert.match(await page.locator('[data-part=changes]').innerText(), /db: replicas 1 to 3[\s\S]*web: call of cart added; cart is added[\s\S]*web: call of cart removed/);
-  await serious(page);
+  await accessible(page);
   await shot(page, 'changed');
   await page.getByRole('button', { name: '■ Stop' }).click();
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
@@ -300,7 +300,7 @@ test('a lesson asks for a guess about each variant, and a link opens it as it wa
   assert.match(await retries.innerText(), /retries[\s\S]*errors > 80%/);
   await retries.getByRole('group', { name: 'Your guess about errors > 80% in retries' }).getByRole('button', { name: 'holds' }).click();
   await shedding.getByRole('group', { name: 'Your guess about errors < 40% in shedding' }).getByRole('button', { name: 'breaks' }).click();
-  await serious(page);
+  await accessible(page);
   await shot(page, 'lesson-guess');
   await page.getByRole('button', { name: '▶ retries' }).click();
   await page.locator('[data-score=retries]').getByText('In retries, you were right about 1 of 1.').waitFor({ timeout: 30000 });

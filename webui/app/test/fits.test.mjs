@@ -4,7 +4,7 @@ import { test, after, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { World, browser, open, quiet, serious, until } from './world.mjs';
+import { World, browser, open, quiet, accessible, until } from './world.mjs';
 
 let b, w, names;
 const phone = { width: 390, height: 844 }, desk = { width: 1280, height: 800 };
@@ -71,7 +71,7 @@ test('the reports of all examples, at each size and segment', async () => {
         assert.deepEqual(await faults(page), [], `${name} at ${size.width}, segment ${key}`);
       }
       told += await page.locator('.edge-label').count();
-      if (size === phone && name === 'shop') await serious(page);
+      if (size === phone && name === 'shop') await accessible(page);
       quiet(page);
       await page.context().close();
     }

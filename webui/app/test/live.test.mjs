@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { World, browser, looking, open, quiet, sample, serious, until } from './world.mjs';
+import { World, browser, looking, open, quiet, sample, accessible, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
@@ -34,7 +34,7 @@ test('the load is changed while it is sent: the charts mark it, and the ground t
   await page.keyboard.press('Enter');
   await page.locator('[data-part=changes]').getByText('load × 3 to × 0').waitFor();
   await rate(0, 0);
-  await serious(page);
+  await accessible(page);
   await page.getByRole('button', { name: '■ Stop' }).click();
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   assert.equal(await load.count(), 0);
@@ -105,7 +105,7 @@ test('a cluster that goes away: the page says so, keeps what it has seen, and go
   const bar = page.locator('[data-part=unreachable]');
   await bar.getByText(/No answer from system two for \d+ s: .*connection refused/).waitFor({ timeout: 30000 });
   await page.getByText('does not answer', { exact: true }).waitFor();
-  await serious(page);
+  await accessible(page);
   assert.equal(await page.locator('.node').count(), 3);
   assert.ok(Number(await page.locator('.scrubber input').getAttribute('max')) >= seen);
   // What is asked for meanwhile is refused in words.

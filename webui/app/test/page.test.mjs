@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { browser, looking, open, quiet, sample, serious, text, until } from './world.mjs';
+import { browser, looking, open, quiet, sample, accessible, text, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
@@ -13,11 +13,11 @@ const shown = (t, ...rest) => looking(t, b, ...rest);
 test('the doors: an example, played in virtual time, and its seconds', async t => {
   const { page } = await shown(t, []);
   await page.getByText('What do you want to look at?').waitFor();
-  await serious(page);
+  await accessible(page);
   await page.click('[data-example=shop]');
   await page.waitForSelector('[data-node=pricing]');
   assert.equal(await page.locator('.node').count(), 11);
-  await serious(page);
+  await accessible(page);
   await page.click('text=▶ Play');
   await page.getByText('All 7 checks held').waitFor({ timeout: 30000 });
   await page.click('[aria-label=Pause]', { timeout: 2000 }).catch(() => {});
@@ -34,7 +34,7 @@ test('the doors: an example, played in virtual time, and its seconds', async t =
   assert.match(during, /p50 1\d\d ms/);
   assert.match(before, /p50 [0-9.]+ ms/);
   assert.notEqual(before, during);
-  await serious(page);
+  await accessible(page);
   quiet(page);
 });
 
@@ -76,7 +76,7 @@ test('a file that changed on disk is compared, and CRLF stays', async t => {
   writeFileSync(file, crlf + '# theirs\r\n');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('The file has changed on disk').waitFor();
-  await serious(page);
+  await accessible(page);
   assert.equal(readFileSync(file, 'utf8'), crlf + '# theirs\r\n');
   await page.getByText('Save yours over it').click();
   await page.getByText('Saved to two.yaml.').waitFor();
@@ -101,7 +101,7 @@ test('on this machine: a fault by click acts, is listed, and is taken back', asy
   assert.match(list.text, /fault\/by-hand-error-db/);
   await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
   await page.waitForSelector('.node[data-node=db].level-4');
-  await serious(page);
+  await accessible(page);
   await page.getByText('Its log').click();
   await page.locator('[data-part=log] pre').getByText('fault applied').waitFor();
   await page.getByRole('button', { name: 'Take back' }).click();
@@ -221,7 +221,7 @@ test('a second user without the token, and a page of an older start', async t =>
 });
 
 for (const colorScheme of ['light', 'dark']) {
-  test(`${colorScheme}, at three sizes: nothing is cut off, and axe finds nothing serious`, async t => {
+  test(`${colorScheme}, at three sizes: nothing is cut off, and axe finds nothing`, async t => {
     const { page } = await shown(t, ['lesson-10-retry-amplification'], { colorScheme });
     await page.waitForSelector('.node');
     for (const size of [{ width: 1280, height: 800 }, { width: 1920, height: 1080 }, { width: 390, height: 844 }]) {
@@ -229,7 +229,7 @@ for (const colorScheme of ['light', 'dark']) {
       await page.waitForFunction(width => document.querySelector('[data-part=graph] canvas').width <= width * devicePixelRatio, size.width);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `the page is ${wide} px too wide at ${size.width}`);
-      await serious(page);
+      await accessible(page);
       if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `${size.width}-${colorScheme}.png`) });
     }
     quiet(page);
@@ -283,7 +283,7 @@ test('a system is changed by keyboard alone: services, a call, a fault, undo, sa
   await page.getByRole('button', { name: 'Back to the whole system' }).focus();
   await page.keyboard.press('Enter');
   await page.getByText('planned from 5 s on').waitFor();
-  await serious(page);
+  await accessible(page);
   await page.getByRole('button', { name: 'Save' }).focus();
   await page.keyboard.press('Enter');
   await page.getByText('Saved to two.yaml.').waitFor();
@@ -310,7 +310,7 @@ test('one request over all services, and two runs side by side', async t => {
   // No bar leaves its track, and what is below began no earlier.
   const tracks = await page.locator('.track i').evaluateAll(bars => bars.map(b => [b.getBoundingClientRect().left, b.getBoundingClientRect().right, b.parentElement.getBoundingClientRect().left, b.parentElement.getBoundingClientRect().right]));
   for (const [left, right, from, to] of tracks) assert.ok(left >= from - 1 && right <= to + 3, `a bar from ${left} to ${right} in ${from} to ${to}`);
-  await serious(page);
+  await accessible(page);
   if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'waterfall.png') });
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: /^Load/ }).click();
@@ -323,7 +323,7 @@ test('one request over all services, and two runs side by side', async t => {
   await page.locator('[data-part=compare]').getByText('goodput').waitFor();
   assert.match(await text(page, '[data-part=compare]'), /2: shop on virtual, seed 8/);
   assert.equal(await page.locator('[data-part=compare] .plot canvas').count(), 3);
-  await serious(page);
+  await accessible(page);
   if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'compare.png') });
   quiet(page);
 });
@@ -388,7 +388,7 @@ test('a request with its own route: built by clicking and by keyboard, sent, ans
   assert.ok(Number(web.split(' ')[2]) >= 30, web);
   assert.match(db, /^db it answered 418 .* 418 \d+(\.\d+)? (ms|µs)$/);
   assert.equal(await dialog.locator('table').last().locator('tbody tr').count(), 4); // the client, web, its call, db
-  await serious(page);
+  await accessible(page);
   if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, 'request.png') });
 
   // By keyboard alone: the fault goes, the probability is 0, so that nothing is left of the route.
@@ -409,7 +409,7 @@ test('a request with its own route: built by clicking and by keyboard, sent, ans
   await dialog.getByText('request:1:24: rutes: field "rutes" is not known (did you mean "routes"?)').waitFor();
   await document.fill('{"designation": ');
   await dialog.getByText('It cannot be drawn').waitFor();
-  await serious(page);
+  await accessible(page);
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
   await page.waitForFunction(() => globalThis.document.activeElement.textContent === 'Send a request…');
@@ -450,6 +450,44 @@ test('alerts are marked in the charts of a recorded run, beside the faults', asy
   await until(async () => await marked() > 0, false);
   await page.click('[data-node=pricing]');
   await until(async () => /pricing fired/.test(await label()) && !/cart/.test(await label()), true);
-  await serious(page);
+  await accessible(page);
+  quiet(page);
+});
+
+test('the ways back and forward of the browser lead to the doors and back, and a link opens in the tab that is there', async t => {
+  const { page } = await shown(t, []);
+  await page.click('[data-example=shop]');
+  await page.waitForSelector('[data-node=pricing]');
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
+  await page.goForward();
+  await page.waitForSelector('[data-node=pricing]');
+  await page.click('.brand');
+  await page.click('[data-example=lesson-13-metastable]');
+  await page.waitForSelector('[data-node=api]');
+  await page.reload();
+  await page.waitForSelector('[data-node=api]');
+  // What is not saved is asked about.
+  await page.click('#tab-file');
+  await page.locator('[data-part=editor] .cm-content').click();
+  await page.keyboard.insertText('# mine\n');
+  page.once('dialog', d => d.dismiss());
+  await page.goBack();
+  assert.equal(await page.locator('[data-node=api]').count(), 1);
+  await page.waitForSelector('.dirty');
+  page.once('dialog', d => d.accept());
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
+  // What was changed in one file is not undone in another.
+  await page.getByRole('button', { name: 'Start empty' }).click();
+  await page.waitForSelector('[data-node=web]');
+  assert.equal(await page.getByRole('button', { name: 'Undo' }).isDisabled(), true);
+  await page.goBack();
+
+  const packed = (await new Response(new Blob([sample]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer());
+  await page.evaluate(hash => { location.hash = hash; }, 'text=' + Buffer.from(packed).toString('base64url'));
+  await page.waitForSelector('[data-node=db]');
+  await page.goBack();
+  await page.getByText('What do you want to look at?').waitFor();
   quiet(page);
 });

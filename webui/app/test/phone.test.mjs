@@ -1,7 +1,7 @@
 // The page on a telephone: fingers move the graph and choose in it, and a sheet shows what was chosen.
 import { test, after, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { World, browser, quiet, serious, text, until } from './world.mjs';
+import { World, browser, quiet, accessible, text, until } from './world.mjs';
 
 let b;
 before(async () => { b = await browser(); });
@@ -60,7 +60,7 @@ test('what is touched opens as a sheet, which is swiped up and down', async t =>
   assert.ok(half.y > 300 && half.height > 250, `the sheet begins at ${half.y}`);
   // The graph has less room now, and moves what was chosen into it.
   await until(async () => { const chosen = await box('pricing'); return chosen.y + chosen.height <= half.y; }, true);
-  await serious(page);
+  await accessible(page);
   const grip = await page.locator('.grip').boundingBox(), swipe = async way => {
     const at = await page.locator('.grip').boundingBox(), y = at.y + at.height / 2;
     await touch('touchStart', [195, y]); await touch('touchMove', [195, y + way / 2]); await touch('touchMove', [195, y + way]); await touch('touchEnd');

@@ -120,7 +120,7 @@ func TestStoresThatCannotRunAreRefused(t *testing.T) {
 		"a kind whose clients are led elsewhere": {func(s *topology.System, _ *Options) { s.Service("users").Kind = topology.Kafka }, "kind kafka is not used on a cluster yet"},
 		"another runtime": {func(s *topology.System, o *Options) {
 			s.Service("web").Runtime = "express"
-			o.RuntimeImages = map[topology.RuntimeName]string{"express": "x"}
+			o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": {Reference: "x"}}
 		}, `service "web": runtime express has no drivers of data stores`},
 	} {
 		s, o := stores(), storeOptions()

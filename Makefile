@@ -75,8 +75,9 @@ test-gate: ## a gate before a real Redis, and connections that are idle for a mi
 	MICROSIM_TEST_LONG=1 MICROSIM_TEST_REDIS=1 $(GO) test -count=1 -run 'IdleConnections|Redis' ./netfault/gate ./netfault/gate/gatetest
 
 .PHONY: test-kafka
-test-kafka: ## the embedded engine of kafka against a real broker that stands alone, at MICROSIM_KAFKA=HOST:PORT
-	MICROSIM_KAFKA=$${MICROSIM_KAFKA:?name a broker, HOST:PORT} $(GO) test -count=1 -v -run KafkaIsARealBroker ./workload/store/driver
+test-kafka: ## the embedded engine of kafka, its relay and its lags against Kafka of Maven Central (needs Maven and a JDK 17), or at MICROSIM_KAFKA=HOST:PORT
+	./internal/testenv/servers/make.sh kafka '$(CURDIR)/bin/kafka'
+	PATH='$(CURDIR)/bin/kafka/bin':"$$PATH" $(GO) test -count=1 -v -run '[kK]afka' ./workload/store/driver ./workload/store/daemon
 
 .PHONY: test-monitor
 test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs prometheus and promtool; about a minute)
@@ -128,6 +129,13 @@ test-lab: ## the outage lab ten times as fast, and lessons: they need the machin
 .PHONY: e2e
 e2e: ## tests on kind clusters of their own (needs Docker, kubectl and MICROSIM_NODE_IMAGE, kindest/node:v1.34.4)
 	$(GO) test -count=1 -tags e2e -timeout 45m -v -p 1 -run 'TestOnKind|TestOnWorkers|TestClusterConforms|TestClusterChangesInPlace|TestSandbox' ./plugin ./cluster ./cluster/sandbox
+
+.PHONY: e2e-stores
+e2e-stores: ## real servers of mongodb and kafka in pods: images that MICROSIM_MONGO_IMAGE and MICROSIM_KAFKA_IMAGE name or, without a registry, FerretDB and Kafka of Maven Central (needs what e2e does, Maven and a JDK 17)
+	@[ -n "$$MICROSIM_KAFKA_IMAGE" ] || ./internal/testenv/servers/make.sh kafka-image microsim-test/kafka
+	@[ -n "$$MICROSIM_MONGO_IMAGE" ] || ./internal/testenv/servers/make.sh mongodb-image microsim-test/mongodb
+	MICROSIM_KAFKA_IMAGE=$${MICROSIM_KAFKA_IMAGE:-microsim-test/kafka} MICROSIM_MONGO_IMAGE=$${MICROSIM_MONGO_IMAGE:-microsim-test/mongodb} \
+		$(GO) test -count=1 -tags e2e -timeout 20m -v -run 'TestOnKind/servers_of_mongodb' ./plugin
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a while, and one for longer: FUZZTIME=10s FUZZLONG=1m FUZZTURN=3

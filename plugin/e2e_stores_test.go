@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ func storeCases() []e2eCase {
 	return []e2eCase{
 		{"data stores are called, broken and taken down", embeddedStores},
 		{"a real server is filled, broken by its own means and taken down", realStore},
+		{"servers of mongodb and kafka are filled, slowed and consumed from", otherServers},
 	}
 }
 
@@ -66,6 +68,64 @@ checks:
   - {check: timeouts > 5%, from: feed, service: pages, phase: during}
 `
 )
+
+// The checks of this one hold if messages come out of the broker as they went in, if its lag
+// is known, and if the relays slow the calls that they are to slow.
+const otherReal = `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: others
+system:
+  entry: [web, billing, feed]
+  services:
+    - {name: web, calls: [{to: queue, query: [publish]}]}
+    - {name: billing, calls: [{to: queue, query: [consume]}]}
+    - {name: feed, calls: [{to: posts, reads: 1, writes: 1, query: [range, transaction], timeout: 3s}]}
+    - {name: queue, kind: kafka, store: {engine: real, image: KAFKA, partitions: 3}}
+    - {name: posts, kind: mongodb, store: {engine: real, image: MONGODB, items: 1000}}
+load:
+  requests: [{service: web, weight: 2}, {service: billing, weight: 1}, {service: feed, weight: 1}]
+  rate: 12
+  duration: 8s
+faults:
+  - {type: slow-query, target: posts, operation: write, delay: 700ms, start: 2s, duration: 3s}
+  - {type: slow-query, target: queue, operation: publish, delay: 700ms, start: 2s, duration: 3s}
+checks:
+  - store_errors == 0
+  - {check: lag > 2, service: queue}
+  - {check: p95 > 700ms, from: web, service: queue, phase: during}
+  - {check: p95 > 700ms, from: feed, service: posts, phase: during}
+`
+
+// otherServers needs images that MICROSIM_KAFKA_IMAGE and MICROSIM_MONGO_IMAGE name: to make
+// some takes minutes, see the target e2e-stores of the Makefile.
+func otherServers(k *onKind) {
+	kafka, mongo := os.Getenv("MICROSIM_KAFKA_IMAGE"), os.Getenv("MICROSIM_MONGO_IMAGE")
+	if kafka == "" || mongo == "" {
+		k.t.Skip("MICROSIM_KAFKA_IMAGE and MICROSIM_MONGO_IMAGE name no images, which `make e2e-stores` makes")
+	}
+	k.load(kafka)
+	k.load(mongo)
+	text := strings.NewReplacer("KAFKA", strconv.Quote(kafka), "MONGODB", strconv.Quote(mongo)).Replace(otherReal)
+	k.ok(k.microsim("run", "-f", k.file("others.yaml", text))...)
+	// A server that does not start is named, with its pod and what it said.
+	broken := `{apiVersion: microsim.dev/v1alpha1, kind: System, name: broken, services: [
+		{name: web, calls: [{to: db, reads: 1}]}, {name: db, kind: redis, store: {engine: real, image: ` + strconv.Quote(mongo) + `}}]}`
+	k.fails(`service "db" is not ready: the server`, k.microsim("up", "-f", k.file("broken.yaml", broken))...)
+	full := `{apiVersion: microsim.dev/v1alpha1, kind: System, name: full, services: [
+		{name: web, calls: [{to: db, query: [publish]}]}, {name: db, kind: kafka, resources: {memoryLimit: 48Mi}, store: {engine: real, image: ` + strconv.Quote(kafka) + `}}]}`
+	k.fails("ends again and again, last with exit code", k.microsim("up", "-f", k.file("full.yaml", full))...)
+}
+
+// load loads an image of this machine into the nodes.
+func (k *onKind) load(image string) {
+	k.t.Helper()
+	load := exec.Command("kind", "load", "docker-image", image, "--name", k.Sandbox)
+	load.Env = k.env
+	if out, err := load.CombinedOutput(); err != nil {
+		k.t.Fatalf("loading %s: %v\n%s", image, err, out)
+	}
+}
 
 func embeddedStores(k *onKind) {
 	k.ok(k.microsim("run", "-f", k.file("stores.yaml", embedded))...)
@@ -117,11 +177,7 @@ func (k *onKind) throughForward(namespace, to, line string) string {
 // which are not reached everywhere.
 func realStore(k *onKind) {
 	image := serverImage(k.t, "microsim-test/caches:"+k.Sandbox, "redis-server", "memcached")
-	load := exec.Command("kind", "load", "docker-image", image, "--name", k.Sandbox)
-	load.Env = k.env
-	if out, err := load.CombinedOutput(); err != nil {
-		k.t.Fatalf("loading %s: %v\n%s", image, err, out)
-	}
+	k.load(image)
 	k.ok(k.microsim("run", "-f", k.file("real.yaml", strings.ReplaceAll(real, "IMAGE", `"`+image+`"`)))...)
 }
 

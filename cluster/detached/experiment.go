@@ -298,7 +298,7 @@ func LastLine(ctx context.Context, c *kubeapi.Client, x *Experiment) string {
 	if err != nil || len(pods.Items) == 0 {
 		return ""
 	}
-	return watch.OneLine(c.TailOf(ctx, x.Namespace, pods.Items[0].Name, 1, false))
+	return watch.OneLine(c.TailOf(ctx, x.Namespace, pods.Items[0].Name, "", 1, false))
 }
 
 // runnerSelector selects the pod of an experiment.

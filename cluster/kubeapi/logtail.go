@@ -8,13 +8,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TailOf returns the last lines that a pod has printed or, with previous, its
-// container before it was restarted; "" if they cannot be read.
-func (c *Client) TailOf(ctx context.Context, namespace, pod string, lines int64, previous bool) string {
+// TailOf returns the last lines that a container of a pod has printed or, with previous,
+// that container before it was restarted; "" if they cannot be read. A pod of one container
+// needs no name of it.
+func (c *Client) TailOf(ctx context.Context, namespace, pod, container string, lines int64, previous bool) string {
 	if pod == "" {
 		return ""
 	}
-	stream, err := c.Clientset.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Previous: previous, TailLines: &lines}).Stream(ctx)
+	stream, err := c.Clientset.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, Previous: previous, TailLines: &lines}).Stream(ctx)
 	if err != nil {
 		return ""
 	}

@@ -142,7 +142,7 @@ func (s *stream) fate(ctx context.Context) string {
 		return "was replaced"
 	}
 	if how := ended(now); how != "" {
-		return how + kubeapi.LastWords(s.load.c.TailOf(ctx, s.load.namespace, pod.Name, 5, false))
+		return how + kubeapi.LastWords(s.load.c.TailOf(ctx, s.load.namespace, pod.Name, "", 5, false))
 	}
 	return ""
 }

@@ -45,7 +45,7 @@ func (r *runningLoad) awaitRunning(ctx context.Context) error {
 			found := byIndex(pods(), r.count)
 			last = r.diagnose(ctx, found, started)
 			if last != nil && patience.Lasting("job/"+r.name, last) {
-				return false, errors.New(last.Text + kubeapi.LastWords(r.c.TailOf(ctx, r.namespace, last.Crashed, 5, false)))
+				return false, errors.New(last.Text + kubeapi.LastWords(r.c.TailOf(ctx, r.namespace, last.Crashed, last.Container, 5, false)))
 			}
 			if last != nil || !allRun(found) {
 				return false, nil

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -32,8 +31,10 @@ const (
 	// serverPort is where a real server listens in its pod, on the loopback interface: the
 	// store's own port is that of the relay to it.
 	serverPort = 16000
-	// serverUser is who the official images run their servers as.
-	serverUser = 999
+	// quorumPort is where a Kafka's controller listens, on the loopback interface as well.
+	quorumPort = 16001
+	// serverUser is who the official images run their servers as, but for that of Kafka.
+	serverUser, kafkaUser = 999, 1000
 )
 
 // storePort is the usual port of a kind of store.
@@ -84,17 +85,12 @@ func checkStore(system *topology.System, s *topology.Service) error {
 	switch {
 	case !s.Kind.IsStore() || settings.Engine != topology.Real:
 		return nil
-	case s.Kind == topology.Kafka:
-		return errors.New("a real server of kind kafka is not used on a cluster yet; write engine: embedded, or use --on local")
 	case settings.Address != "":
 		host, _, _ := net.SplitHostPort(settings.Address)
 		if ip := net.ParseIP(host); host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
 			return fmt.Errorf("store.address %q means the pod itself on a cluster; write an address that pods reach, leave it out to start a server, or use --on local", settings.Address)
 		}
 		return nil
-	}
-	if _, ok := serverOf(s); !ok {
-		return fmt.Errorf("a real server of kind %s is not started on a cluster yet; name the address of one, or write engine: embedded", s.Kind)
 	}
 	return nil
 }
@@ -131,6 +127,8 @@ type realServer struct {
 	env   []corev1.EnvVar
 	// data is where the server keeps its data, and run where else it writes; empty if nowhere.
 	data, run string
+	// user is who the image runs the server as.
+	user int64
 }
 
 func (r *realServer) address() string { return fmt.Sprintf("127.0.0.1:%d", serverPort) }
@@ -141,7 +139,7 @@ func serverOf(s *topology.Service) (realServer, bool) {
 	if !s.Kind.IsStore() || settings.Engine != topology.Real || settings.Address != "" {
 		return realServer{}, false
 	}
-	r := realServer{data: "/data"}
+	r := realServer{data: "/data", user: serverUser}
 	port := fmt.Sprint(serverPort)
 	switch s.Kind {
 	case topology.Redis:
@@ -160,6 +158,12 @@ func serverOf(s *topology.Service) (realServer, bool) {
 	case topology.Memcached:
 		r.image, r.data = "memcached:1.6.29", ""
 		r.args = []string{"memcached", "-l", "127.0.0.1", "-p", port, "-U", "0"}
+	case topology.MongoDB:
+		r.image, r.data = "mongo:7.0.12", "/data/db"
+		r.args = []string{"mongod", "--dbpath", r.data, "--port", port, "--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.25"}
+	case topology.Kafka:
+		r.image, r.data, r.run, r.user = "apache/kafka:3.9.1", "/var/lib/kafka/data", "/opt/kafka/config", kafkaUser
+		r.env = kafkaEnv(r.data)
 	default:
 		return realServer{}, false
 	}
@@ -167,10 +171,41 @@ func serverOf(s *topology.Service) (realServer, bool) {
 	return r, true
 }
 
+// kafkaEnv makes a broker that stands alone of the official image of Kafka, which takes
+// its settings from variables.
+func kafkaEnv(data string) []corev1.EnvVar {
+	broker, controller := fmt.Sprintf("127.0.0.1:%d", serverPort), fmt.Sprintf("127.0.0.1:%d", quorumPort)
+	return []corev1.EnvVar{
+		{Name: "CLUSTER_ID", Value: "bWljcm9zaW0tc3RvcmUhIQ"},
+		{Name: "KAFKA_NODE_ID", Value: "1"},
+		{Name: "KAFKA_PROCESS_ROLES", Value: "broker,controller"},
+		{Name: "KAFKA_LISTENERS", Value: "PLAINTEXT://" + broker + ",CONTROLLER://" + controller},
+		// The relay puts its own address in place of this one, so clients come back to it.
+		{Name: "KAFKA_ADVERTISED_LISTENERS", Value: "PLAINTEXT://" + broker},
+		{Name: "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", Value: "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"},
+		{Name: "KAFKA_INTER_BROKER_LISTENER_NAME", Value: "PLAINTEXT"},
+		{Name: "KAFKA_CONTROLLER_LISTENER_NAMES", Value: "CONTROLLER"},
+		{Name: "KAFKA_CONTROLLER_QUORUM_VOTERS", Value: "1@" + controller},
+		// The directory of the volume itself has other entries, which are no partitions.
+		{Name: "KAFKA_LOG_DIRS", Value: data + "/log"},
+		{Name: "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", Value: "1"},
+		{Name: "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", Value: "1"},
+		{Name: "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", Value: "1"},
+		{Name: "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", Value: "1"},
+		{Name: "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", Value: "0"},
+		{Name: "KAFKA_AUTO_CREATE_TOPICS_ENABLE", Value: "false"},
+		// Its default takes 128 MiB of the heap.
+		{Name: "KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE", Value: "4194304"},
+		// Shares of the limit of the container, in place of a heap of 1 GiB.
+		{Name: "KAFKA_HEAP_OPTS", Value: "-XX:InitialRAMPercentage=25 -XX:MaxRAMPercentage=50"},
+		{Name: "LOG_DIR", Value: "/tmp/logs"},
+	}
+}
+
 // serverContainer runs the real server beside its relay.
 func serverContainer(system string, s *topology.Service, r *realServer) corev1.Container {
 	security := containerSecurity()
-	security.RunAsUser, security.RunAsGroup = ptr(int64(serverUser)), ptr(int64(serverUser))
+	security.RunAsUser, security.RunAsGroup = ptr(r.user), ptr(r.user)
 	var mounts []corev1.VolumeMount
 	if r.data != "" {
 		mounts = append(mounts, corev1.VolumeMount{Name: "data", MountPath: r.data})
@@ -217,7 +252,7 @@ func addServer(pod *corev1.PodSpec, system string, s *topology.Service) {
 	}
 	relay := &pod.Containers[0]
 	relay.Resources = resources(&topology.Service{}) // those of the System are the server's
-	pod.SecurityContext.FSGroup = ptr(int64(serverUser))
+	pod.SecurityContext.FSGroup = ptr(r.user)
 	pod.Containers = append(pod.Containers, serverContainer(system, s, &r))
 	if r.data == "" {
 		return

@@ -18,7 +18,7 @@ import (
 func stores() *topology.System {
 	s := &topology.System{Name: "shop", Services: []topology.Service{
 		topology.NewService("web", topology.CallTo("cache"), topology.CallTo("orders"), topology.CallTo("users"), topology.CallTo("cart")),
-		topology.NewService("cart"), topology.NewService("cache"), topology.NewService("orders"), topology.NewService("users"), topology.NewService("log"),
+		topology.NewService("cart"), topology.NewService("cache"), topology.NewService("orders"), topology.NewService("users"), topology.NewService("log"), topology.NewService("posts"), topology.NewService("queue"),
 	}}
 	for name, of := range map[string]struct {
 		kind  topology.Kind
@@ -26,6 +26,8 @@ func stores() *topology.System {
 	}{
 		"cache":  {topology.Redis, topology.Store{Items: 100}},
 		"orders": {topology.Postgres, topology.Store{Engine: topology.Real}},
+		"posts":  {topology.MongoDB, topology.Store{Engine: topology.Real}},
+		"queue":  {topology.Kafka, topology.Store{Engine: topology.Real, Partitions: 3}},
 		"users":  {topology.Redis, topology.Store{Engine: topology.Real, Address: "users.example:6379"}},
 		"log":    {topology.Redis, topology.Store{Engine: topology.Real, Image: "registry.example/redis:7"}},
 	} {
@@ -84,6 +86,8 @@ func TestServersOfKinds(t *testing.T) {
 		topology.Postgres:  {"postgres:16.3", "postgres -c port=16000 -c listen_addresses=127.0.0.1 ", "/var/lib/postgresql/data /tmp /var/run/postgresql"},
 		topology.MySQL:     {"mariadb:10.11.8", "mariadbd --datadir=/var/lib/mysql/data --port=16000 --bind-address=127.0.0.1 ", "/var/lib/mysql /tmp /run/mysqld"},
 		topology.Memcached: {"memcached:1.6.29", "memcached -l 127.0.0.1 -p 16000 ", "/tmp"},
+		topology.MongoDB:   {"mongo:7.0.12", "mongod --dbpath /data/db --port 16000 --bind_ip 127.0.0.1 ", "/data/db /tmp"},
+		topology.Kafka:     {"apache/kafka:3.9.1", "", "/var/lib/kafka/data /tmp /opt/kafka/config"},
 	} {
 		s, o := stores(), storeOptions()
 		db := s.Service("orders")
@@ -115,9 +119,6 @@ func TestStoresThatCannotRunAreRefused(t *testing.T) {
 		"an address of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "127.0.0.1:6379" },
 			`service "users": store.address "127.0.0.1:6379" means the pod itself on a cluster`},
 		"a name of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "localhost:6379" }, "means the pod itself"},
-		"a kind without an image": {func(s *topology.System, _ *Options) { s.Service("log").Kind = topology.MongoDB },
-			`service "log": a real server of kind mongodb is not started on a cluster yet; name the address of one, or write engine: embedded`},
-		"a kind whose clients are led elsewhere": {func(s *topology.System, _ *Options) { s.Service("users").Kind = topology.Kafka }, "kind kafka is not used on a cluster yet"},
 		"another runtime": {func(s *topology.System, o *Options) {
 			s.Service("web").Runtime = "express"
 			o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": {Reference: "x"}}

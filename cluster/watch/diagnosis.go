@@ -25,8 +25,8 @@ type Diagnosis struct {
 	// Patience is how long to wait until the cause goes away by itself; forever if
 	// only the general time limit counts.
 	Patience time.Duration
-	// Crashed names the pod whose last words tell more.
-	Crashed string
+	// Crashed names the pod whose last words tell more, Container the one in it.
+	Crashed, Container string
 }
 
 const forever = time.Duration(1<<63 - 1)
@@ -103,25 +103,42 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 	if waiting == nil {
 		return nil
 	}
+	named := "pod " + pod.Name + ": "
 	switch waiting.Reason {
 	case "ErrImageNeverPull":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s is not on the node; %s", c.Image, otherImage(pod, c)), Patience: 5 * time.Second}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%sthe image %s is not on the node; %s", named, c.Image, otherImage(pod, c)), Patience: 5 * time.Second}
 	case "InvalidImageName":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%q is not an image: %s", c.Image, waiting.Message)}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%s%q is not an image: %s", named, c.Image, waiting.Message)}
 	case "ErrImagePull", "ImagePullBackOff":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("the image %s cannot be pulled: %s; %s", c.Image, pullError(waiting.Message), pullable(waiting.Message, pod, c)), Patience: 10 * time.Second}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%sthe image %s cannot be pulled: %s; %s", named, c.Image, pullError(waiting.Message), pullable(waiting.Message, pod, c)), Patience: 10 * time.Second}
 	case "CrashLoopBackOff":
-		text := fmt.Sprintf("pod %s ends again and again", pod.Name)
-		if last := c.LastTerminationState.Terminated; last != nil {
-			text += fmt.Sprintf(", last with exit code %d (%s)", last.ExitCode, last.Reason)
-		}
-		return &Diagnosis{Key: "crash", Text: text, Crashed: pod.Name}
+		return &Diagnosis{Key: "crash", Text: crash(pod, c), Crashed: pod.Name, Container: c.Name}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		return &Diagnosis{Key: "container", Text: fmt.Sprintf("its container cannot be made: %s", OneLine(waiting.Message)), Patience: 10 * time.Second}
+		return &Diagnosis{Key: "container", Text: fmt.Sprintf("%sits container cannot be made: %s", named, OneLine(waiting.Message)), Patience: 10 * time.Second}
 	case "PodInitializing", "ContainerCreating", "":
 		return nil
 	}
 	return &Diagnosis{Key: waiting.Reason, Text: fmt.Sprintf("pod %s waits: %s %s", pod.Name, waiting.Reason, OneLine(waiting.Message)), Patience: forever}
+}
+
+// crash says how a container ends again and again.
+func crash(pod *corev1.Pod, c *corev1.ContainerStatus) string {
+	text := fmt.Sprintf("pod %s ends again and again", pod.Name)
+	if c.Name == manifest.ServerName {
+		text = fmt.Sprintf("the server %s of pod %s ends again and again", c.Image, pod.Name)
+	}
+	last := c.LastTerminationState.Terminated
+	if last == nil {
+		return text
+	}
+	text += fmt.Sprintf(", last with exit code %d (%s)", last.ExitCode, last.Reason)
+	if last.Message != "" {
+		text += ": " + OneLine(last.Message)
+	}
+	if last.Reason == "OOMKilled" {
+		text += "; give it more by resources.memoryLimit in the file"
+	}
+	return text
 }
 
 // naming are the beginnings with which runtimes of containers repeat the name of the image.

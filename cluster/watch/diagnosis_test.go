@@ -43,6 +43,11 @@ func TestDiagnose(t *testing.T) {
 	program.Labels = map[string]string{manifest.ServiceLabel: "cart"}
 	ours := waitingPod("ErrImagePull", "no such host")
 	ours.Labels, ours.Annotations = program.Labels, map[string]string{manifest.SpecAnnotation: "sum"}
+	full := waitingPod("CrashLoopBackOff", "back-off")
+	full.Status.ContainerStatuses[0].Name = manifest.ServerName
+	full.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}
+	absent := waitingPod("CrashLoopBackOff", "back-off")
+	absent.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec: \"redis-server\":\n  not found"}
 	for name, tt := range map[string]struct {
 		deployment *appsv1.Deployment
 		pod        *corev1.Pod
@@ -50,7 +55,9 @@ func TestDiagnose(t *testing.T) {
 	}{
 		"nothing":     {nil, nil, ""},
 		"starting":    {nil, waitingPod("ContainerCreating", ""), ""},
-		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "agent:1 cannot be pulled: no such host"},
+		"its start":   {nil, absent, `last with exit code 128 (StartError): exec: "redis-server": not found`},
+		"its memory":  {nil, full, "the server agent:1 of pod cart-1 ends again and again, last with exit code 137 (OOMKilled); give it more by resources.memoryLimit"},
+		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "pod cart-1: the image agent:1 cannot be pulled: no such host"},
 		"its server":  {nil, server, "can pull by store.image in the file"},
 		"its runner":  {nil, runner, "can pull with --runner-image"},
 		"its program": {nil, program, "can pull by image in the file"},

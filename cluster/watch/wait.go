@@ -102,7 +102,7 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 			continue
 		}
 		if w.patience.Lasting("service/"+name, t) {
-			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.Text, kubeapi.LastWords(w.c.TailOf(ctx, w.namespace, t.Crashed, 5, true))))
+			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.Text, kubeapi.LastWords(w.c.TailOf(ctx, w.namespace, t.Crashed, t.Container, 5, true))))
 		}
 	}
 	if len(hopeless) > 0 {

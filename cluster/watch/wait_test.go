@@ -3,6 +3,8 @@ package watch_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,32 @@ func waiting(reason string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: meta("cart-1"), Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 		Image: "agent:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}},
 	}}}}
+}
+
+// TestLastWordsAreThoseOfTheServer: the pod of a real server has two containers, of which the
+// API server tells nothing without a name.
+func TestLastWordsAreThoseOfTheServer(t *testing.T) {
+	t.Parallel()
+	server := apitest.New(t)
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/pods/cart-1/log") {
+			return false
+		}
+		if r.URL.Query().Get("container") != manifest.ServerName {
+			http.Error(w, "a container name must be specified", http.StatusBadRequest)
+			return true
+		}
+		_, _ = io.WriteString(w, "no space left on device\n") // a client that is gone fails the test
+		return true
+	}
+	c := server.Client(t, kubeapi.Config{ReadyTimeout: time.Minute})
+	pod := waiting("CrashLoopBackOff")
+	pod.Status.ContainerStatuses[0].Name = manifest.ServerName
+	create(t, c, starting(), pod)
+	err := watch.AwaitReady(t.Context(), c, shop, "shop")
+	if err == nil || !strings.Contains(err.Error(), "the server agent:1 of pod cart-1") || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("got %v, want the last words of the server", err)
+	}
 }
 
 func unschedulable() *corev1.Pod {

@@ -267,7 +267,7 @@ func (v *validator) checkTold(path string, c Check, condition Condition) {
 	}
 }
 
-// checkStoreFigure refuses figures that only data stores of this program count.
+// checkStoreFigure refuses figures that a data store does not tell.
 func (v *validator) checkStoreFigure(path string, c Check, m Metric) {
 	svc := v.Services[c.Service]
 	switch {
@@ -276,7 +276,7 @@ func (v *validator) checkStoreFigure(path string, c Check, m Metric) {
 		v.problems.AddHint(path+".check", "name a data store, such as one of kind redis", "check %q cannot be judged for %s: it is a service of kind %s", c.Expr, c.Service, svc.Kind)
 	case m == Lag && svc.Kind != topology.Kafka:
 		v.problems.AddHint(path+".check", "name a store of kind kafka, which has consumers", "check %q cannot be judged for %s: it is a store of kind %s", c.Expr, c.Service, svc.Kind)
-	case svc.StoreSettings().Engine == topology.Real:
+	case m != Lag && svc.StoreSettings().Engine == topology.Real: // of which the relay asks for lags
 		v.problems.AddHint(path+".check", "write engine: embedded, or ask about an edge by from", "check %q cannot be judged for %s: a real server does not tell it", c.Expr, c.Service)
 	}
 }

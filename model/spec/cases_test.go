@@ -110,6 +110,30 @@ func TestMissesAreChecked(t *testing.T) {
 	}
 }
 
+// TestLagsOfRealBrokersAreJudged: a real server keeps figures to itself, but for the lag of
+// consumers, which the relay asks for.
+func TestLagsOfRealBrokersAreJudged(t *testing.T) {
+	const text = `
+apiVersion: microsim.dev/v1alpha1
+kind: Experiment
+name: real
+system:
+  services:
+    - {name: web, calls: [{to: queue, query: [publish]}, {to: db, reads: 1}]}
+    - {name: queue, kind: kafka, store: {engine: real}}
+    - {name: db, kind: redis, store: {engine: real}}
+load: {requests: web, rate: 10, duration: 5s}
+checks: [{check: lag < 5, service: queue}, {check: CHECK, service: db}]
+`
+	if _, err := Read("real.yaml", strings.NewReader(strings.ReplaceAll(text, ", {check: CHECK, service: db}", ""))); err != nil {
+		t.Error(err)
+	}
+	_, err := Read("real.yaml", strings.NewReader(strings.ReplaceAll(text, "CHECK", "stale == 0")))
+	if err == nil || !strings.Contains(err.Error(), `check "stale == 0" cannot be judged for db: a real server does not tell it`) {
+		t.Errorf("it is refused by %v", err)
+	}
+}
+
 // TestMessagesAreChecked reads operations, settings and faults that fit a log and no
 // table, and the other way round.
 func TestMessagesAreChecked(t *testing.T) {

@@ -55,3 +55,10 @@ func Class(err error) outcome.Class {
 	}
 	return outcome.Of(0, err)
 }
+
+// A LagReader asks a real server how far its groups of consumers are behind. Its methods may
+// be called from several goroutines.
+type LagReader interface {
+	Lags(ctx context.Context) ([]Lag, error)
+	Close() error
+}

@@ -205,7 +205,7 @@ func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Serve
 // the state directory.
 func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Server, error) {
 	return store.New(store.Config{
-		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Console: console.Open, Logger: logger.With("system", s.System),
+		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Console: console.Open, Lags: driver.Lags, Logger: logger.With("system", s.System),
 	})
 }
 

@@ -70,7 +70,7 @@ func serveStore(ctx context.Context, args []string, streams agent.Streams) error
 	}
 	server, err := store.New(store.Config{
 		Service: spec.Service, Replica: spec.Replica, Seed: spec.Seed, Token: spec.Token, OwnServer: *own, Data: *data,
-		Prepare: prepare, Console: console.Open, ProcessMetrics: os.Getenv(agent.OwnNetwork) != "", Logger: logger.With("system", spec.System),
+		Prepare: prepare, Console: console.Open, Lags: driver.Lags, ProcessMetrics: os.Getenv(agent.OwnNetwork) != "", Logger: logger.With("system", spec.System),
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -46,10 +47,36 @@ func (l *lags) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// lagPatience bounds how long a server may take to say its lags: the other metrics wait
+// for it.
+const lagPatience = time.Second
+
+// realLags asks the server. Lags that it does not tell are not known, and not shown.
+func (s *Server) realLags() []store.Lag {
+	s.mu.Lock()
+	reader := s.lagReader
+	s.mu.Unlock()
+	if reader == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lagPatience)
+	defer cancel()
+	list, err := reader.Lags(ctx)
+	if err != nil {
+		s.log.Warn("the lags of the store are not known", "address", s.relay, "error", err)
+		return nil
+	}
+	return list
+}
+
 // furthest are the lags that are told, without groups whose names are no label.
 func (l *lags) furthest() (list []store.Lag) {
-	joined := l.s.groups.Names()
-	l.s.look(func(m *store.Store, now time.Duration) { list = m.Lags(now, joined...) })
+	if l.s.real {
+		list = l.s.realLags()
+	} else {
+		joined := l.s.groups.Names()
+		l.s.look(func(m *store.Store, now time.Duration) { list = m.Lags(now, joined...) })
+	}
 	list = slices.DeleteFunc(list, func(lag store.Lag) bool { return !utf8.ValidString(lag.Group) })
 	slices.SortStableFunc(list, func(a, b store.Lag) int {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(b.Age, a.Age))

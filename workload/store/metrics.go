@@ -76,7 +76,7 @@ func newMetrics(s *Server) *metrics {
 	if s.cfg.ProcessMetrics {
 		numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	if s.cfg.Service.Kind == topology.Kafka && !s.real {
+	if s.cfg.Service.Kind == topology.Kafka && (!s.real || s.cfg.Lags != nil) {
 		numbers.MustRegister(newLags(s, labels))
 	}
 	if !s.real { // a real engine keeps these to itself

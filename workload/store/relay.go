@@ -68,6 +68,27 @@ func (s *Server) prepare(ctx context.Context) (undo func(context.Context) error,
 	return undo, nil
 }
 
+// openLags lets the metrics tell the lags of the server, until closed is called.
+func (s *Server) openLags() (closed func(), err error) {
+	if s.cfg.Lags == nil || s.cfg.Service.Kind != topology.Kafka {
+		return func() {}, nil
+	}
+	reader, err := s.cfg.Lags(s.behindRelay())
+	if err != nil {
+		return nil, fmt.Errorf("asking the server of store %q for lags: %w", s.cfg.Service.Name, err)
+	}
+	put := func(r store.LagReader) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lagReader = r
+	}
+	put(reader)
+	return func() {
+		put(nil)
+		_ = reader.Close() // nobody is asked any more
+	}, nil
+}
+
 // behindRelay is the store at the address of its real server.
 func (s *Server) behindRelay() *topology.Service {
 	t := s.cfg.Service
@@ -204,7 +225,7 @@ func serveRelay(ctx context.Context, s *Server, conn net.Conn) {
 	}
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
-	t := newTally(s)
+	t := newTally(s, conn.LocalAddr())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})

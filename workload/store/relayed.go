@@ -35,8 +35,9 @@ type tally struct {
 	lost bool
 }
 
-func newTally(s *Server) *tally {
-	t := &tally{s: s, reading: readingOf(s)}
+// newTally returns that of a client that has reached the relay at an address.
+func newTally(s *Server, relay net.Addr) *tally {
+	t := &tally{s: s, reading: readingOf(s, relay)}
 	t.more.L = &t.mu
 	return t
 }
@@ -46,18 +47,21 @@ func newTally(s *Server) *tally {
 type reading struct {
 	// asks tells each thing that a client asks for as soon as it has read the last byte of it.
 	asks func(in *bufio.Reader, asked func(store.Ask)) error
-	// answers tells each answer, and how many operations it is of.
-	answers func(in *bufio.Reader, answered func(refused bool, operations int)) error
+	// answers hands on what a server sends, and tells each answer, and how many operations it
+	// is of. It returns what follows and can be handed on unread; nil if nothing can.
+	answers func(from io.Reader, to io.Writer, answered func(refused bool, operations int)) (rest io.Reader)
 }
 
-// each makes answers of those of which each is of one operation.
-func each(answers func(*bufio.Reader, func(refused bool)) error) func(*bufio.Reader, func(bool, int)) error {
-	return func(in *bufio.Reader, answered func(bool, int)) error {
-		return answers(in, func(refused bool) { answered(refused, 1) })
+// each makes answers of those of which each is of one operation, and is handed on as it is.
+func each(answers func(*bufio.Reader, func(refused bool)) error) func(io.Reader, io.Writer, func(bool, int)) io.Reader {
+	return func(from io.Reader, to io.Writer, answered func(bool, int)) io.Reader {
+		in := bufio.NewReader(io.TeeReader(from, to))
+		_ = answers(in, func(refused bool) { answered(refused, 1) }) // however it ends
+		return from
 	}
 }
 
-func readingOf(s *Server) reading {
+func readingOf(s *Server, relay net.Addr) reading {
 	switch s.cfg.Service.Kind {
 	case topology.Postgres:
 		return reading{sqlfront.PostgresAsks, each(sqlfront.PostgresAnswers)}
@@ -69,8 +73,8 @@ func readingOf(s *Server) reading {
 	case topology.MongoDB:
 		return reading{mongofront.Asks, each(mongofront.Answers)}
 	case topology.Kafka:
-		x := kafkafront.NewExchange(s.intake)
-		return reading{x.Asks, x.Answers}
+		x := kafkafront.NewExchange(s.intake, relay)
+		return reading{x.Asks, x.Relay}
 	default:
 		return reading{redisAsks, each(redisAnswers)}
 	}
@@ -277,10 +281,11 @@ func redisAnswers(in *bufio.Reader, answered func(refused bool)) error {
 
 // replies copies what a server sends, and counts what has been answered.
 func (t *tally) replies(to io.Writer, from io.Reader) {
-	in := bufio.NewReader(io.TeeReader(from, to))
-	_ = t.reading.answers(in, t.answered) // however it ends
+	rest := t.reading.answers(from, to, t.answered)
 	t.lose()
-	_, _ = io.Copy(to, from)
+	if rest != nil {
+		_, _ = io.Copy(to, rest)
+	}
 }
 
 // answered counts the oldest command that waits. Its reply may be here before the

@@ -47,6 +47,9 @@ type Config struct {
 	// Console reaches a real server that this program has started, to put it under
 	// faults; nil means that it has none.
 	Console func(ctx context.Context, t *topology.Service) (Console, error)
+	// Lags asks a real Kafka how far its groups of consumers are behind; nil means that their
+	// lag is not known.
+	Lags func(t *topology.Service) (store.LagReader, error)
 	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a program that
 	// serves this store alone.
 	ProcessMetrics bool
@@ -86,6 +89,8 @@ type Server struct {
 	// breaking is what real faults need.
 	breaking breaking
 	metrics  *metrics
+	// lagReader asks a real Kafka; nil where nobody is asked. It is guarded by mu.
+	lagReader store.LagReader
 	// groups are the consumer groups of a Kafka.
 	groups *kafkafront.Groups
 	// intake is the memory that messages of clients may take.
@@ -143,6 +148,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			return err
 		}
 		defer stop()
+		closeLags, err := s.openLags()
+		if err != nil {
+			return err
+		}
+		defer closeLags()
 	}
 	s.ready.Store(true)
 	for {

@@ -1,6 +1,6 @@
 // Package daemon runs real servers of data stores on this machine: Debian's
 // redis-server, postgres, mariadbd and memcached, or those of the same names from
-// elsewhere. Each has a data directory of its own, which is removed with it, listens
+// elsewhere, and mongod and Kafka from elsewhere. Each has a data directory of its own, which is removed with it, listens
 // on the loopback interface, and dies with this program.
 package daemon
 
@@ -41,7 +41,18 @@ type recipe struct {
 	// setupArgs and args are the arguments, for a data directory and a port.
 	setupArgs func(data string) []string
 	args      func(data, port string) []string
+	// config is the text of a file of settings, for a data directory, a port and another
+	// free one; nil if there is none. The file is beside the data.
+	config func(data, port, other string) string
+	// env are variables beside those that all have.
+	env func(dir string) []string
 }
+
+// configName is the name of the file of settings, beside the directory for data.
+const configName = "server.properties"
+
+// configOf is where the settings of a server are that has its data there.
+func configOf(data string) string { return filepath.Join(filepath.Dir(data), configName) }
 
 func recipeOf(kind topology.Kind) (recipe, bool) {
 	switch kind {
@@ -85,9 +96,43 @@ func recipeOf(kind topology.Kind) (recipe, bool) {
 				return []string{"--dbpath", data, "--port", port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"}
 			},
 		}, true
+	case topology.Kafka:
+		return recipe{
+			server: "kafka-server-start.sh", setup: "kafka-storage.sh", elsewhere: []string{"/opt/kafka*/bin"},
+			install: "https://kafka.apache.org/downloads, version 3.3 or later; it is no part of Debian, and needs Java",
+			setupArgs: func(data string) []string {
+				return []string{"format", "--cluster-id", clusterID, "--config", configOf(data)}
+			},
+			args:   func(data, _ string) []string { return []string{configOf(data)} },
+			config: kafkaConfig,
+			env: func(dir string) []string {
+				return []string{"LOG_DIR=" + filepath.Join(dir, "logs"), "KAFKA_HEAP_OPTS=-Xms64m -Xmx256m", "JAVA_HOME=" + os.Getenv("JAVA_HOME")}
+			},
+		}, true
 	default:
 		return recipe{}, false
 	}
+}
+
+// clusterID is that of the one broker of a store, as Kafka writes such ids.
+const clusterID = "bWljcm9zaW0tc3RvcmUhIQ"
+
+// kafkaConfig are the settings of a broker that stands alone and is its own controller.
+func kafkaConfig(data, port, controller string) string {
+	return strings.Join([]string{
+		"node.id=1", "process.roles=broker,controller",
+		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller,
+		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port,
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+		"inter.broker.listener.name=PLAINTEXT", "controller.listener.names=CONTROLLER",
+		"controller.quorum.voters=1@127.0.0.1:" + controller,
+		"log.dirs=" + data,
+		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1",
+		"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
+		"group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false",
+		"log.cleaner.dedupe.buffer.size=4194304", // its default takes 128 MiB of the heap
+		"",
+	}, "\n")
 }
 
 // Check says why no server of a kind can be started here; nil means that one can.
@@ -162,17 +207,20 @@ func Start(ctx context.Context, kind topology.Kind, base string) (_ *Daemon, err
 			_ = dir.remove() // what went wrong before says more
 		}
 	}()
+	if d.Address, err = freeAddress(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", r.server, err)
+	}
+	_, port, _ := net.SplitHostPort(d.Address)
+	if r.config != nil {
+		if err := d.configure(&r, who, port); err != nil {
+			return nil, fmt.Errorf("starting %s: %w", r.server, err)
+		}
+	}
 	if r.setup != "" {
 		if err := d.setup(ctx, &r, who); err != nil {
 			return nil, err
 		}
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", r.server, err)
-	}
-	d.Address = address
-	_, port, _ := net.SplitHostPort(address)
 	if err := d.start(&r, who, r.args(dir.data(), port)); err != nil {
 		return nil, err
 	}
@@ -180,6 +228,20 @@ func Start(ctx context.Context, kind topology.Kind, base string) (_ *Daemon, err
 		return nil, errors.Join(err, d.Stop())
 	}
 	return d, nil
+}
+
+// configure writes the file of settings.
+func (d *Daemon) configure(r *recipe, who *identity, port string) error {
+	other, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	_, otherPort, _ := net.SplitHostPort(other)
+	path := configOf(d.dir.data())
+	if err := os.WriteFile(path, []byte(r.config(d.dir.data(), port, otherPort)), 0o600); err != nil {
+		return err
+	}
+	return who.own(path)
 }
 
 // setup makes the data directory.
@@ -191,7 +253,7 @@ func (d *Daemon) setup(ctx context.Context, r *recipe, who *identity) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, r.setupArgs(d.dir.data())...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(), attributes(who), time.Second
+	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(r), attributes(who), time.Second
 	cmd.Stdout, cmd.Stderr = &d.logs, &d.logs
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, failureIn(&d.logs))
@@ -199,8 +261,12 @@ func (d *Daemon) setup(ctx context.Context, r *recipe, who *identity) error {
 	return nil
 }
 
-func (d *Daemon) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir.path, "TMPDIR=" + d.dir.path, "LC_ALL=C"}
+func (d *Daemon) environment(r *recipe) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir.path, "TMPDIR=" + d.dir.path, "LC_ALL=C"}
+	if r.env != nil {
+		env = append(env, r.env(d.dir.path)...)
+	}
+	return env
 }
 
 func (d *Daemon) start(r *recipe, who *identity, args []string) error {
@@ -209,7 +275,7 @@ func (d *Daemon) start(r *recipe, who *identity, args []string) error {
 		return err
 	}
 	d.cmd = exec.Command(path, args...) //nolint:noctx // Stop ends it
-	d.cmd.Dir, d.cmd.Env, d.cmd.SysProcAttr, d.cmd.WaitDelay = d.dir.path, d.environment(), attributes(who), time.Second
+	d.cmd.Dir, d.cmd.Env, d.cmd.SysProcAttr, d.cmd.WaitDelay = d.dir.path, d.environment(r), attributes(who), time.Second
 	d.cmd.Stdout, d.cmd.Stderr = &d.logs, &d.logs
 	started := make(chan error, 1)
 	go func() {

@@ -14,7 +14,7 @@ import (
 
 // Each server that is installed starts beside others, and leaves nothing.
 func TestServersComeAndGo(t *testing.T) {
-	for _, kind := range []topology.Kind{topology.Redis, topology.Postgres, topology.MySQL, topology.Memcached} {
+	for _, kind := range []topology.Kind{topology.Redis, topology.Postgres, topology.MySQL, topology.Memcached, topology.MongoDB, topology.Kafka} {
 		t.Run(string(kind), func(t *testing.T) {
 			if err := Check(kind); err != nil {
 				t.Skip(err)

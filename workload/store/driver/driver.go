@@ -53,9 +53,9 @@ func prepare(ctx context.Context, t *topology.Service, seed uint64, own bool) (u
 	case topology.Memcached:
 		return prepareMemcached(ctx, t, seed)
 	case topology.MongoDB:
-		return prepareMongo(ctx, t, seed)
+		return prepareMongo(ctx, t, seed, own)
 	case topology.Kafka:
-		return prepareKafka(ctx, t)
+		return prepareKafka(ctx, t, own)
 	default:
 		return nil, fmt.Errorf("there is no driver of kind %s", t.Kind)
 	}

@@ -24,7 +24,7 @@ const (
 
 // prepareKafka makes the topic of a store on a real broker, and returns what removes it.
 // It refuses several brokers: the relay before a store leads to one.
-func prepareKafka(ctx context.Context, t *topo.Service) (undo func(context.Context) error, err error) {
+func prepareKafka(ctx context.Context, t *topo.Service, own bool) (undo func(context.Context) error, err error) {
 	settings := t.StoreSettings()
 	c, err := openKafka("microsim", settings.Address, &settings)
 	if err != nil {
@@ -32,7 +32,11 @@ func prepareKafka(ctx context.Context, t *topo.Service) (undo func(context.Conte
 	}
 	ctx, cancel := context.WithTimeout(ctx, kafkaPatience)
 	defer cancel()
-	brokers, there, err := lookForTopic(ctx, c.producer)
+	brokers, there, err := awaitBroker(ctx, c.producer, own)
+	if err == nil && own && len(there) > 0 {
+		err = replaceTopic(ctx, c.producer)
+		there = nil
+	}
 	switch {
 	case err != nil:
 	case brokers != 1:
@@ -51,6 +55,41 @@ func prepareKafka(ctx context.Context, t *topo.Service) (undo func(context.Conte
 		return deleteTopic(ctx, c.producer)
 	}
 	return undo, awaitTopic(ctx, c.producer, settings.Partitions)
+}
+
+// awaitBroker waits until a broker that takes connections has joined its cluster of one. An
+// own one, which is just being started, may break off requests before.
+func awaitBroker(ctx context.Context, c *kgo.Client, own bool) (brokers int, topic []kmsg.MetadataResponseTopicPartition, err error) {
+	for {
+		brokers, topic, err = lookForTopic(ctx, c)
+		if err == nil && brokers > 0 || err != nil && !own {
+			return brokers, topic, err
+		}
+		select {
+		case <-time.After(kafkaLook):
+		case <-ctx.Done():
+			return 0, nil, errors.Join(fmt.Errorf("waiting for the broker: %w", ctx.Err()), err)
+		}
+	}
+}
+
+// replaceTopic deletes the topic that an earlier start has left, and returns when its name is
+// free.
+func replaceTopic(ctx context.Context, c *kgo.Client) error {
+	if err := deleteTopic(ctx, c); err != nil {
+		return err
+	}
+	for {
+		_, there, err := lookForTopic(ctx, c)
+		if err != nil || len(there) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(kafkaLook):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until topic %q is gone: %w", kafkafront.Topic, ctx.Err())
+		}
+	}
 }
 
 // awaitTopic waits until a topic takes messages and groups of consumers can be formed,
@@ -101,6 +140,10 @@ func createTopic(ctx context.Context, c *kgo.Client, partitions int) error {
 	request := kmsg.NewPtrCreateTopicsRequest()
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = kafkafront.Topic, int32(partitions), 1 //nolint:gosec // it is bound
+	// The age of messages is measured by the clock of the broker alone.
+	stamped := kmsg.NewCreateTopicsRequestTopicConfig()
+	stamped.Name, stamped.Value = "message.timestamp.type", kmsg.StringPtr("LogAppendTime")
+	topic.Configs = append(topic.Configs, stamped)
 	request.Topics, request.TimeoutMillis = append(request.Topics, topic), int32(kafkaPatience.Milliseconds())
 	response, err := request.RequestWith(ctx, c)
 	if err == nil && len(response.Topics) > 0 {

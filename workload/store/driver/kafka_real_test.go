@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +16,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	server "github.com/microsim-dev/kubectl-microsim/workload/store"
+	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/kafkafront"
 )
@@ -94,16 +99,14 @@ microsim_requests_total{code="ok",endpoint="publish",service="db"} 11`
 	}
 }
 
-// A client that batches is counted by messages, and one that wants no answer is passed on.
+// A client that goes where the broker is said to be stays with the relay. One that batches is
+// counted by messages, and one that wants no answer is passed on.
 func TestKafkaRelaysOtherClients(t *testing.T) {
 	service := kafkaService(topology.Store{Partitions: 1})
 	_, broker := serve(t, service)
 	s, address, _ := serveRelayed(t, service, broker, nil)
-	dialer := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
 	for _, acks := range []kgo.Acks{kgo.AllISRAcks(), kgo.NoAck()} {
-		c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.Dialer(dialer), kgo.DisableIdempotentWrite(), kgo.RequiredAcks(acks), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DisableIdempotentWrite(), kgo.RequiredAcks(acks), kgo.ProducerBatchCompression(kgo.NoCompression()),
 			kgo.ConsumeTopics(kafkafront.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ProducerLinger(20*time.Millisecond))
 		if err != nil {
 			t.Fatal(err)
@@ -125,13 +128,114 @@ func TestKafkaRelaysOtherClients(t *testing.T) {
 	}
 }
 
-// TestKafkaIsARealBroker compares the embedded engine with the broker whose address the
-// environment names; see the target test-kafka of the Makefile.
-func TestKafkaIsARealBroker(t *testing.T) {
-	broker := os.Getenv("MICROSIM_KAFKA")
-	if broker == "" {
-		t.Skip("MICROSIM_KAFKA names no broker, which `make test-kafka` asks for")
+// realBroker is the address of the broker that the environment names, or of one that is
+// installed and started for the test.
+func realBroker(t *testing.T) string {
+	t.Helper()
+	if broker := os.Getenv("MICROSIM_KAFKA"); broker != "" {
+		return broker
 	}
+	if err := daemon.Check(topology.Kafka); err != nil {
+		t.Skip(err, "; or name a broker by MICROSIM_KAFKA=HOST:PORT, see `make test-kafka`")
+	}
+	return startServer(t, topology.Kafka)
+}
+
+// A broker has no means of its own for faults, which are refused by name. The relay before it
+// slows its operations, and what was not consumed before is consumed after them.
+func TestRealKafkaUnderFaults(t *testing.T) {
+	s, service, relay := serveReal(t, topology.Kafka, topology.Store{Timeout: unit.Duration(2 * time.Second)})
+	for _, e := range fault.Vocabulary() {
+		if e.Layer != fault.InStore || e.Type == fault.SlowQuery {
+			continue
+		}
+		f := fault.Fault{Type: e.Type, Probability: 1}
+		if e.Type == fault.ConsumerLag || e.Type == fault.ReplicaLag {
+			f.Args.Delay = dist.Fixed(time.Second)
+		}
+		err := s.AddFault("f", f, time.Time{})
+		if err == nil || !strings.Contains(err.Error(), "a real server of kind kafka cannot be told to; write engine: embedded") {
+			t.Errorf("%s: %v", e.Type, err)
+		}
+	}
+	d := connect(t, service)
+	if err := s.AddFault("slow", slowly(1, 3*time.Second, topology.OpPublish), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := publishWith(t, d, relay, "k", "during"); store.Class(err) != outcome.Timeout {
+		t.Errorf("a slow publish ends as %v", err)
+	}
+	if err := s.ClearFault("slow"); err != nil {
+		t.Fatal(err)
+	}
+	recovers(t, d, relay)
+}
+
+// Groups of consumers are behind a real broker by as many messages as behind the embedded
+// engine, whether they have consumed some or none, and by no more time than there was.
+func TestKafkaLagsAlike(t *testing.T) {
+	began := time.Now()
+	service := kafkaService(topology.Store{Partitions: 3})
+	embedded, own := serve(t, service)
+	real, _, relay := serveReal(t, topology.Kafka, *service.Store)
+	for _, side := range []struct {
+		s       *server.Server
+		address string
+	}{{embedded, own}, {real, relay}} {
+		if got := lagLines(side.s); got != nil {
+			t.Errorf("before anybody consumes the lags are %q", got)
+		}
+		web, billing := connect(t, service), connectAs(t, "billing", service)
+		if found, err := consumeWith(t, billing, side.address); found || err != nil { // it joins, and finds nothing
+			t.Fatal(found, err)
+		}
+		for i := range 20 {
+			if err := publishWith(t, web, side.address, store.ItemName(i), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for consumed := 0; consumed < 13; {
+			found, err := consumeWith(t, web, side.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found {
+				consumed++
+			}
+		}
+	}
+	want := []string{`microsim_store_lag_messages{group="billing",service="db"} 20`, `microsim_store_lag_messages{group="web",service="db"} 7`}
+	for name, s := range map[string]*server.Server{"embedded": embedded, "real": real} {
+		if got := lagLines(s); !slices.Equal(got, want) {
+			t.Errorf("the %s lags are %q, want %q", name, got, want)
+		}
+		for _, line := range regexp.MustCompile(`microsim_store_lag_seconds\{.*`).FindAllString(metricsOf(s), -1) {
+			_, text, _ := strings.Cut(line, "} ")
+			age, err := strconv.ParseFloat(text, 64)
+			if err != nil || age <= 0 || age > time.Since(began).Seconds() {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
+
+func lagLines(s *server.Server) []string {
+	return regexp.MustCompile(`microsim_store_lag_messages\{.*`).FindAllString(metricsOf(s), -1)
+}
+
+func connectAs(t *testing.T, caller string, service *topology.Service) store.Driver {
+	t.Helper()
+	d, err := driver.New(caller, service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// TestKafkaIsARealBroker compares the embedded engine with a real broker.
+func TestKafkaIsARealBroker(t *testing.T) {
+	broker := realBroker(t)
 	service := kafkaService(topology.Store{Partitions: 3})
 	embedded, own := serve(t, service)
 	real, relay, stop := serveRelayed(t, service, broker, driver.Prepare)
@@ -177,6 +281,26 @@ func TestKafkaIsARealBroker(t *testing.T) {
 		t.Error(err)
 	} else if err := undo(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A relay that starts again finds the topic that it has made, and begins with an empty one.
+func TestOwnKafkaIsPreparedAgain(t *testing.T) {
+	service := kafkaService(topology.Store{Partitions: 2})
+	service.Store.Engine, service.Store.Address = topology.Real, startServer(t, topology.Kafka)
+	for range 2 {
+		if _, err := driver.PrepareOwn(t.Context(), service, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := wholeLog(t, service.Store.Address); got != nil {
+			t.Errorf("the topic has %q at the beginning", got)
+		}
+		if err := publishWith(t, connect(t, service), service.Store.Address, "k", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := driver.Prepare(t.Context(), service, 1); err == nil || !strings.Contains(err.Error(), "has a topic \"messages\" already") {
+		t.Errorf("a topic of somebody else is taken: %v", err)
 	}
 }
 

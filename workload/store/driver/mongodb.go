@@ -186,7 +186,7 @@ func explainBroken(ctx context.Context, err error) error {
 }
 
 // prepareMongo fills the collection of a real server.
-func prepareMongo(ctx context.Context, t *topo.Service, seed uint64) (undo func(context.Context) error, err error) {
+func prepareMongo(ctx context.Context, t *topo.Service, seed uint64, own bool) (undo func(context.Context) error, err error) {
 	settings := t.StoreSettings()
 	c, err := openMongo("microsim", settings.Address, &settings)
 	if err != nil {
@@ -196,6 +196,11 @@ func prepareMongo(ctx context.Context, t *topo.Service, seed uint64) (undo func(
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		return c.client.Disconnect(ctx)
+	}
+	if own {
+		if err := c.items.Drop(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("dropping what is left of the collection %s.%s: %w", mongoDatabase, mongoCollection, err), leave())
+		}
 	}
 	there, err := c.client.Database(mongoDatabase).ListCollectionNames(ctx, bson.D{{Key: "name", Value: mongoCollection}})
 	switch {

@@ -32,7 +32,7 @@ func serveReal(t *testing.T, kind topology.Kind, settings topology.Store) (*serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Config{Service: *service, Seed: 1, Token: "secret", Prepare: driver.Prepare, Console: console.Open})
+	s, err := server.New(server.Config{Service: *service, Seed: 1, Token: "secret", Prepare: driver.Prepare, Console: console.Open, Lags: driver.Lags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,5 +171,27 @@ func TestGivenServersAreNotChanged(t *testing.T) {
 	err := s.AddFault("f", fault.Fault{Type: fault.CacheFlush, Probability: 1}, time.Time{})
 	if err == nil || !strings.Contains(err.Error(), "is not ours to change") {
 		t.Errorf("it ends as %v", err)
+	}
+}
+
+// A relay that starts again beside a server that lives on finds what it has put there.
+func TestOwnServersArePreparedAgain(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			service := storeService(kind, topology.Store{Items: 20})
+			service.Store.Engine, service.Store.Address = topology.Real, startServer(t, kind)
+			d := connect(t, service)
+			for range 2 {
+				if _, err := driver.PrepareOwn(t.Context(), service, 1); err != nil {
+					t.Fatal(err)
+				}
+				for item, want := range map[string]bool{"item:19": true, "item:20": false} {
+					q := store.Query{Operation: topology.OpRead, Item: item}
+					if found, err := d.Do(t.Context(), service.Store.Address, &q); found != want || err != nil {
+						t.Errorf("%s is found: %v, %v", item, found, err)
+					}
+				}
+			}
+		})
 	}
 }

@@ -73,11 +73,7 @@ func versions() map[int16][2]int16 {
 // Serve serves one connection until it ends.
 func Serve(ctx context.Context, conn net.Conn, e Engine, budget *intake.Budget) {
 	c := &client{engine: e, known: versions(), budget: budget}
-	host, port, err := net.SplitHostPort(conn.LocalAddr().String())
-	if err == nil {
-		c.host = host
-		c.port, _ = strconv.Atoi(port) // it is one
-	}
+	c.host, c.port = hostAndPort(conn.LocalAddr())
 	if peer, _, err := net.SplitHostPort(conn.RemoteAddr().String()); err == nil {
 		c.peer = "/" + peer // as Kafka writes it
 	}
@@ -95,6 +91,16 @@ func Serve(ctx context.Context, conn net.Conn, e Engine, budget *intake.Budget) 
 			return
 		}
 	}
+}
+
+// hostAndPort are those of an address at which a client has reached a store.
+func hostAndPort(address net.Addr) (host string, port int32) {
+	host, text, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return "", 0
+	}
+	n, _ := strconv.ParseUint(text, 10, 16) // it is one
+	return host, int32(n)
 }
 
 // errLost is that of a connection that does not keep to what is known of its protocol.
@@ -119,7 +125,7 @@ type client struct {
 	budget *intake.Budget
 	// host and port are the address of the store, as the client has reached it.
 	host string
-	port int
+	port int32
 	// peer is the address of the client.
 	peer string
 	out  []byte
@@ -263,7 +269,7 @@ func (c *client) answer(ctx context.Context, h head, request kmsg.Request) (kmsg
 		return c.listOffsets(r), nil
 	case *kmsg.FindCoordinatorRequest:
 		response := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
-		response.NodeID, response.Host, response.Port = broker, c.host, int32(c.port) //nolint:gosec // it is a port
+		response.NodeID, response.Host, response.Port = broker, c.host, c.port
 		return response, nil
 	case *kmsg.JoinGroupRequest:
 		return groups.join(ctx, r, h.client, c.peer)
@@ -305,7 +311,7 @@ func (c *client) versions(version int16) *kmsg.ApiVersionsResponse {
 func (c *client) metadata(r *kmsg.MetadataRequest) kmsg.Response {
 	response := r.ResponseKind().(*kmsg.MetadataResponse)
 	one := kmsg.NewMetadataResponseBroker()
-	one.NodeID, one.Host, one.Port = broker, c.host, int32(c.port) //nolint:gosec // it is a port
+	one.NodeID, one.Host, one.Port = broker, c.host, c.port
 	response.Brokers, response.ControllerID, response.ClusterID = append(response.Brokers, one), broker, kmsg.StringPtr(clusterID)
 	names := []string{Topic}
 	if r.Topics != nil && (r.Version > 0 || len(r.Topics) > 0) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -327,7 +328,7 @@ func TestMessagesInBatches(t *testing.T) {
 func TestCountsAreBound(t *testing.T) {
 	r := produceRequest(0)
 	binary.BigEndian.PutUint32(r.Topics[0].Partitions[0].Records[checked+2:], 1<<31-1)
-	e := NewExchange(intake.NewBudget(1 << 20))
+	e := NewExchange(intake.NewBudget(1<<20), &net.TCPAddr{})
 	err := e.Asks(bufio.NewReader(bytes.NewReader(message(r, 7))), func(a store.Ask) { t.Errorf("%s was counted", a.Operation) })
 	if !errors.Is(err, errLost) {
 		t.Errorf("it ends with %v", err)

@@ -3,6 +3,8 @@ package kafkafront
 import (
 	"bufio"
 	"encoding/binary"
+	"io"
+	"net"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,6 +22,9 @@ import (
 // by a goroutine each.
 type Exchange struct {
 	budget *intake.Budget
+	// host and port are where clients reach the relay.
+	host string
+	port int32
 
 	mu sync.Mutex
 	// more is signalled when a request has been read, or when reading them has ended.
@@ -37,9 +42,11 @@ type exchanged struct {
 	from      map[string]map[int32]int64
 }
 
-// NewExchange returns one that takes memory for messages out of a budget.
-func NewExchange(budget *intake.Budget) *Exchange {
+// NewExchange returns one of a client that has reached the relay at an address. It takes
+// memory for messages out of a budget.
+func NewExchange(budget *intake.Budget, relay net.Addr) *Exchange {
 	e := &Exchange{budget: budget}
+	e.host, e.port = hostAndPort(relay)
 	e.more.L = &e.mu
 	return e
 }
@@ -82,7 +89,7 @@ func (e *Exchange) ask(in *bufio.Reader) (x exchanged, a store.Ask, err error) {
 	if x.head, rest, err = readHead(message); err != nil {
 		return x, a, err
 	}
-	if x.key != kmsg.Produce.Int16() && x.key != kmsg.Fetch.Int16() {
+	if !isOfMessages(x.key) {
 		return x, a, nil
 	}
 	request := kmsg.RequestForKey(x.key)
@@ -159,47 +166,85 @@ func messagesIn(b []byte, from int64) (n int) {
 	return n
 }
 
-// Answers reads what a broker sends, and tells each answer: whether it refuses what was
-// asked, and of how many messages it is.
-func (e *Exchange) Answers(in *bufio.Reader, answered func(refused bool, messages int)) error {
+// Relay hands on what a broker sends, with the address of the relay in place of the
+// broker's, and tells each answer: whether it refuses what was asked, and of how many
+// messages it is. It returns what follows and can be handed on unread; nil if nothing can.
+func (e *Exchange) Relay(from io.Reader, out io.Writer, answered func(refused bool, messages int)) (rest io.Reader) {
+	in := bufio.NewReader(from)
 	for {
-		size, err := readSize(in)
+		b, err := in.Peek(8)
 		if err != nil {
-			return err
+			return in
 		}
-		refused, messages, err := e.hear(in, size)
-		if err != nil {
-			return err
+		size := int(int32(binary.BigEndian.Uint32(b)))  //nolint:gosec // it is signed
+		number := int32(binary.BigEndian.Uint32(b[4:])) //nolint:gosec // its bits
+		if size < 4 || size > mostMessage {
+			return in
 		}
-		answered(refused, messages)
+		x, ok := e.next()
+		if !ok || x.correlation != number || !x.known() {
+			return in
+		}
+		switch intact, err := e.carry(&x, in, out, 4+size, answered); {
+		case !intact:
+			return nil
+		case err != nil:
+			return in
+		}
 	}
 }
 
-// hear reads one answer.
-func (e *Exchange) hear(in *bufio.Reader, size int) (refused bool, messages int, err error) {
-	message, release, err := e.budget.Read(in, size)
+// known reports whether the answer to a request can be read, or need not be.
+func (x *exchanged) known() bool {
+	return !tellsAddresses(x.key) && !isOfMessages(x.key) || x.version <= kmsg.RequestForKey(x.key).MaxVersion() || x.key == kmsg.ApiVersions.Int16()
+}
+
+// carry hands on an answer of n bytes and tells it. It reports whether all that was read has
+// been handed on. Answers of messages are handed on while they come if they are long: a
+// broker that is asked for messages says only in short ones that another has them.
+func (e *Exchange) carry(x *exchanged, in *bufio.Reader, out io.Writer, n int, answered func(refused bool, messages int)) (intact bool, err error) {
+	const head = 8 // the size and the number
+	whole := tellsAddresses(x.key) || isOfMessages(x.key) && n <= intake.Free
+	from := io.Reader(in)
+	if !whole {
+		from = io.TeeReader(in, out)
+	}
+	message, release, err := e.budget.Read(from, n)
 	defer release()
 	if err != nil {
-		return false, 0, err
+		return !whole, err
 	}
-	x, ok := e.next()
-	if !ok || len(message) < 4 || int32(binary.BigEndian.Uint32(message)) != x.correlation { //nolint:gosec // its bits
-		return false, 0, errLost
+	var response kmsg.Response
+	if whole || isOfMessages(x.key) {
+		response, err = x.parse(message[head:])
 	}
-	if x.key != kmsg.Produce.Int16() && x.key != kmsg.Fetch.Int16() {
-		return false, 1, nil
-	}
-	response := kmsg.ResponseForKey(x.key)
-	response.SetVersion(x.version)
-	rest := message[4:]
-	if response.IsFlexible() {
-		if rest, err = skipTags(rest); err != nil {
-			return false, 0, err
+	if whole {
+		if err == nil && e.readdress(response) {
+			message = appendResponse(nil, x.headOf(response), response)
+		}
+		if _, broken := out.Write(message); broken != nil {
+			return false, broken
 		}
 	}
-	if response.ReadFrom(rest) != nil {
-		return false, 0, errLost
+	if err != nil {
+		return true, err
 	}
+	refused, messages, err := x.outcome(response)
+	if err == nil {
+		answered(refused, messages)
+	}
+	return true, err
+}
+
+// headOf is the head of an answer, whose version may be another than was asked for.
+func (x *exchanged) headOf(response kmsg.Response) head {
+	h := x.head
+	h.version, h.flexible = response.GetVersion(), response.IsFlexible()
+	return h
+}
+
+// outcome says what an answer means for the operations that were asked for.
+func (x *exchanged) outcome(response kmsg.Response) (refused bool, messages int, err error) {
 	switch r := response.(type) {
 	case *kmsg.ProduceResponse:
 		for i := range r.Topics {
@@ -217,14 +262,15 @@ func (e *Exchange) hear(in *bufio.Reader, size int) (refused bool, messages int,
 				messages += messagesIn(p.RecordBatches, x.from[t.Topic+string(t.TopicID[:])][p.Partition])
 			}
 		}
+		if messages > mostCounted {
+			return false, 0, errLost
+		}
+		if refused {
+			messages = max(messages, 1)
+		}
+		return refused, messages, nil
 	}
-	if messages > mostCounted {
-		return false, 0, errLost
-	}
-	if refused {
-		messages = max(messages, 1)
-	}
-	return refused, messages, nil
+	return false, 1, nil
 }
 
 // next is the oldest request that waits for its answer, which may be here before the

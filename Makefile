@@ -153,11 +153,12 @@ lint: ## gofmt, go vet and the linters of .golangci.yml
 verify: lint ## lint, and check that go.mod is tidy
 	$(GO) mod tidy -diff
 
-RELEASE ?= $(or $(shell git describe --tags --exact-match --match "v[0-9]*" 2>/dev/null),v0.0.0-dev)
+# The highest tag of HEAD that krew takes as a version; others, such as v1 or latest, name no release.
+RELEASE ?= $(or $(shell git -c versionsort.suffix=- tag --points-at HEAD --sort=v:refname 2>/dev/null | grep -E '^v(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z.-]+)?$$' | tail -n 1),v0.0.0-dev)
 
 .PHONY: release-dry
-release-dry: ## build the archives, checksums and krew manifest of a release into dist/ (minutes): RELEASE=v1.2.3
-	$(GO) run ./krew -version $(RELEASE) -out dist
+release-dry: ## build the archives, checksums and krew manifest of a release into dist/ (minutes): RELEASE=v1.2.3 IMAGES=registry.example/microsim
+	$(GO) run ./krew -version $(RELEASE) -out dist $(if $(IMAGES),-images $(IMAGES))
 
 .PHONY: clean
 clean: ## remove what was built

@@ -117,6 +117,7 @@ func (c *Cluster) Plan(ctx context.Context, system *topology.System, seed uint64
 	namespace, explicit := apply.NamespaceOf(c.Client, system)
 	return apply.Build(ctx, c.Client, system, seed, &apply.Target{
 		Namespace: namespace, Ours: !explicit, Token: kubeapi.NewToken(), Monitored: c.Config.PodMonitor != nil && *c.Config.PodMonitor,
+		PullSecret: c.Config.PullSecret.Name,
 	})
 }
 

@@ -164,31 +164,33 @@ func (d *Deployment) clientAsStarted(ctx context.Context) (*kubeapi.Client, erro
 		c.Config.StoreImage = func(context.Context) (string, corev1.PullPolicy, error) { return image, policy, nil }
 	}
 	c.Config.RuntimeImage = d.runtimeImages(list.Items)
+	c.Config.PullSecret = kubeapi.PullSecret{Name: manifest.PullSecretOf(list.Items), From: d.Namespace()}
 	return &c, nil
 }
 
 // runtimeImages finds the images of runtimes at the services that have them, and others
 // as the client does.
-func (d *Deployment) runtimeImages(deployments []appsv1.Deployment) func(context.Context, topology.RuntimeName) (string, error) {
-	images, system := map[topology.RuntimeName]string{}, d.System()
+func (d *Deployment) runtimeImages(deployments []appsv1.Deployment) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
+	images, system := map[topology.RuntimeName]manifest.RuntimeImage{}, d.System()
 	for i := range deployments {
 		s := system.Service(deployments[i].Labels[manifest.ServiceLabel])
 		if s == nil {
 			continue
 		}
 		if r, foreign := s.Foreign(); foreign {
-			images[r.Name] = imageOf(&deployments[i].Spec.Template.Spec)
+			pod := &deployments[i].Spec.Template.Spec
+			images[r.Name] = manifest.RuntimeImage{Reference: imageOf(pod), Arch: pod.NodeSelector[corev1.LabelArchStable]}
 		}
 	}
 	bring := d.Client.Config.RuntimeImage
-	return func(ctx context.Context, name topology.RuntimeName) (string, error) {
+	return func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 		switch {
-		case images[name] != "":
+		case images[name].Reference != "":
 			return images[name], nil
 		case bring != nil:
 			return bring(ctx, name)
 		}
-		return "", fmt.Errorf("no service of the running system has runtime %s, so its image is not on the nodes; bring the system up with `kubectl microsim up -f FILE`", name)
+		return manifest.RuntimeImage{}, fmt.Errorf("no service of the running system has runtime %s, so its image is not on the nodes; bring the system up with `kubectl microsim up -f FILE`", name)
 	}
 }
 

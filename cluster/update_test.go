@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -416,5 +417,33 @@ func TestStatusNamesPodsThatFollowAnotherDescription(t *testing.T) {
 	}
 	if got := u.pods.of("web-1").Service.Endpoints[0].ErrorRate; got != 0.5 {
 		t.Errorf("after up the pod has the rate %v, want 0.5", got)
+	}
+}
+
+// TestChangesPullAsTheSystemDoes: another program pulls with the Secret of the running system,
+// and its runtimes on the nodes that they are for.
+func TestChangesPullAsTheSystemDoes(t *testing.T) {
+	c := apitest.New(t).Client(t, kubeapi.Config{})
+	cart := topology.NewService("cart")
+	cart.Runtime = "express"
+	pod := corev1.PodSpec{
+		ImagePullSecrets: manifest.PullSecrets("regcred"), NodeSelector: map[string]string{corev1.LabelArchStable: "arm64"},
+		Containers: []corev1.Container{{Name: manifest.ContainerName, Image: "registry.example/express@sha256:1"}},
+	}
+	running := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "cart", Labels: manifest.ServiceLabels("shop", "cart")}}
+	running.Spec.Template.Spec = pod
+	if _, err := apitest.Outside(t, c).AppsV1().Deployments("shop").Create(t.Context(), running, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d := &Deployment{Instance: faults.NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{cart}}, "shop", "token")}
+	changing, err := d.clientAsStarted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changing.Config.PullSecret; got != (kubeapi.PullSecret{Name: "regcred", From: "shop"}) {
+		t.Errorf("it pulls with %+v", got)
+	}
+	if got, err := changing.Config.RuntimeImage(t.Context(), "express"); err != nil || got != (manifest.RuntimeImage{Reference: "registry.example/express@sha256:1", Arch: "arm64"}) {
+		t.Errorf("the image of the runtime is %+v, %v", got, err)
 	}
 }

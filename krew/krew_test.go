@@ -10,9 +10,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path"
@@ -23,6 +26,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"sigs.k8s.io/yaml"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
@@ -60,7 +68,12 @@ func standIn(ctx context.Context, r *release, command string, p platform, to str
 
 func newRelease(t *testing.T) *release {
 	t.Helper()
-	r := &release{root: "..", out: filepath.Join(t.TempDir(), "dist"), version: "v1.2.3", build: standIn, level: flate.BestSpeed, tell: func(line string) { t.Log(line) }}
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	r := &release{
+		root: "..", out: filepath.Join(t.TempDir(), "dist"), version: "v1.2.3", build: standIn, level: flate.BestSpeed, tell: func(line string) { t.Log(line) },
+		images: strings.TrimPrefix(server.URL, "http://") + "/microsim",
+	}
 	if err := r.make(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +99,7 @@ func TestKrewTakesTheManifest(t *testing.T) {
 	r := newRelease(t)
 	p := readManifest(t, r)
 	t.Run("installed", func(t *testing.T) { installed(t, r, p) })
+	t.Run("images", func(t *testing.T) { imagesNamed(t, r) })
 	for _, problem := range judge(p) {
 		t.Error(problem)
 	}
@@ -170,7 +184,7 @@ func judgeArchive(r *release, e *krewPlatform, p platform) []error {
 		}
 		installed[path.Join(f.To, path.Base(f.From))] = true
 	}
-	for _, want := range []string{"LICENSE", e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64", "microsim-store-linux-amd64", "microsim-store-linux-arm64"} {
+	for _, want := range []string{"LICENSE", image.PublishedFile, e.Bin, "microsim-agent-linux-amd64", "microsim-agent-linux-arm64", "microsim-store-linux-amd64", "microsim-store-linux-arm64"} {
 		if !installed[want] {
 			problems = append(problems, fmt.Errorf("%q is not installed", want))
 		}
@@ -215,7 +229,7 @@ func unpack(uri string, content []byte) (map[string][]byte, error) {
 		if files[header.Name], err = io.ReadAll(t); err != nil {
 			return nil, err
 		}
-		if want := int64(0o755); header.Name != "LICENSE" && header.Mode != want {
+		if want := int64(0o755); header.Name != "LICENSE" && header.Name != image.PublishedFile && header.Mode != want {
 			return nil, fmt.Errorf("%s has mode %o in place of %o", header.Name, header.Mode, want)
 		}
 	}
@@ -237,6 +251,12 @@ func installed(t *testing.T, r *release, p *krewPlugin) {
 	if out, err := exec.Command(link, "version").CombinedOutput(); err != nil || !strings.Contains(string(out), r.version) {
 		t.Errorf("the version is %v\n%s", err, out)
 	}
+	// Without a word about images, pods get those of the release.
+	plan := exec.Command(link, "up", "simple", "--dry-run=client", "-o", "yaml")
+	plan.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
+	if out, err := plan.CombinedOutput(); err != nil || !strings.Contains(string(out), "image: "+r.images+"@sha256:") {
+		t.Errorf("a plan for a cluster names no published image: %v\n%s", err, out)
+	}
 	if here.os != "linux" {
 		return
 	}
@@ -247,6 +267,62 @@ func installed(t *testing.T, r *release, p *krewPlugin) {
 	if filepath.Base(agent.Path) != "microsim-agent-linux-"+here.arch {
 		t.Errorf("by the link, the agent found is %s", agent.Path)
 	}
+}
+
+// imagesNamed reads the images from the registry that an archive names, and compares them
+// with the programs of the archives.
+func imagesNamed(t *testing.T, r *release) {
+	published := &image.Published{}
+	if err := json.Unmarshal(membersOf(t, r, platform{"darwin", "arm64"})[image.PublishedFile], published); err != nil {
+		t.Fatal(err)
+	}
+	if published.Version != r.version {
+		t.Errorf("they are of version %q", published.Version)
+	}
+	for reference, program := range map[string]string{published.Agent: "microsim-agent", published.Store: "microsim-store", published.Runner: "kubectl-microsim"} {
+		digest, err := name.NewDigest(reference)
+		if err != nil {
+			t.Errorf("%s has the image %q: %v", program, reference, err)
+			continue
+		}
+		for _, p := range agentPlatforms() {
+			img, err := remote.Image(digest, remote.WithPlatform(v1.Platform{OS: p.os, Architecture: p.arch}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := tar.NewReader(mutate.Extract(img))
+			header, err := files.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members := membersOf(t, r, p)
+			want := members[program+"-linux-"+p.arch]
+			if program == "kubectl-microsim" {
+				want = members[program]
+			}
+			if header.Name != program || !bytes.Equal(content, want) {
+				t.Errorf("the image of %s for %v has the program %s of %d bytes, and the archive one of %d", program, p, header.Name, len(content), len(want))
+			}
+		}
+	}
+}
+
+// membersOf are the files of the archive of a platform.
+func membersOf(t *testing.T, r *release, p platform) map[string][]byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(r.out, p.archive()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	members, err := unpack(p.archive(), content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return members
 }
 
 // install unpacks an archive into krew's store, and returns the link to the

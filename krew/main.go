@@ -14,10 +14,11 @@ import (
 func main() {
 	version := flag.String("version", "v0.0.0-dev", "version of the release, a tag such as v1.2.3")
 	out := flag.String("out", "dist", "directory for the archives, which is emptied first")
+	images := flag.String("images", "", "repository that the images of the programs are pushed to, such as registry.example/microsim; the archives then name them by digest")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := release{root: ".", out: *out, version: *version, build: goBuild, level: flate.BestCompression, tell: func(line string) { fmt.Fprintln(os.Stderr, line) }}
+	r := release{root: ".", out: *out, version: *version, build: goBuild, images: *images, level: flate.BestCompression, tell: func(line string) { fmt.Fprintln(os.Stderr, line) }}
 	if err := r.make(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)

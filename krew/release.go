@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/image"
 )
 
 // A platform is one that the plugin is built for, in Go's words.
@@ -57,6 +59,9 @@ type release struct {
 	// build makes the program of a command, such as ./cmd/microsim-agent, for a
 	// platform.
 	build func(ctx context.Context, r *release, command string, p platform, to string) error
+	// images is the repository that the images of the programs are pushed to, such as
+	// registry.example/microsim; empty publishes none.
+	images string
 	// level is how hard archives are compressed, as of compress/flate.
 	level int
 	tell  func(string)
@@ -90,9 +95,17 @@ func (r *release) make(ctx context.Context) error {
 			}
 		}
 	}
+	for _, p := range platforms() {
+		if err := r.build(ctx, r, "./cmd/kubectl-microsim", p, p.program(programs)); err != nil {
+			return err
+		}
+	}
+	if err := r.publish(ctx, programs); err != nil {
+		return err
+	}
 	sums := map[string]string{}
 	for _, p := range platforms() {
-		if sums[p.archive()], err = r.pack(ctx, programs, p); err != nil {
+		if sums[p.archive()], err = r.pack(programs, p); err != nil {
 			return err
 		}
 	}
@@ -102,21 +115,21 @@ func (r *release) make(ctx context.Context) error {
 	return r.writeManifest(sums)
 }
 
-// pack builds the plugin for a platform, writes its archive, and returns the
-// checksum of that.
-func (r *release) pack(ctx context.Context, programs string, p platform) (string, error) {
+// program is where the plugin is built for a platform.
+func (p platform) program(programs string) string {
+	return filepath.Join(programs, p.os+"-"+p.arch, p.plugin())
+}
+
+// pack writes the archive of a platform, and returns the checksum of that.
+func (r *release) pack(programs string, p platform) (string, error) {
 	started := time.Now()
-	program := filepath.Join(programs, p.os+"-"+p.arch, p.plugin())
-	if err := r.build(ctx, r, "./cmd/kubectl-microsim", p, program); err != nil {
-		return "", err
-	}
-	members := []member{{p.plugin(), program, 0o755}}
+	members := []member{{p.plugin(), p.program(programs), 0o755}}
 	for _, a := range agentPlatforms() {
 		for _, name := range slices.Sorted(maps.Values(a.beside())) {
 			members = append(members, member{name, filepath.Join(programs, name), 0o755})
 		}
 	}
-	members = append(members, member{"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644})
+	members = append(members, member{image.PublishedFile, filepath.Join(programs, image.PublishedFile), 0o644}, member{"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644})
 	to := filepath.Join(r.out, p.archive())
 	if err := writeArchive(to, members, r.level); err != nil {
 		return "", fmt.Errorf("writing the archive %q: %w", to, err)

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +23,24 @@ import (
 
 func pushCases() []e2eCase {
 	return []e2eCase{
-		{"variants run with an image from a registry and outlive the eviction of a pod", pushedAndEvicted},
+		{"variants run with an image from a private registry and outlive the eviction of a pod", pushedAndEvicted},
 	}
 }
 
-// registry serves images here and on the node at one address. Nodes ask it without
-// TLS, since it is one of loopback; a gate there leads here.
+// private lets only ann in, by her password.
+func private(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ann" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// registry serves images here and on the node at one address, to those who know the
+// password. Nodes ask it without TLS, since it is one of loopback; a gate there leads here.
 func (k *onKind) registry() string {
 	k.t.Helper()
 	out, err := exec.Command("docker", "exec", k.Sandbox+"-control-plane", "sh", "-c", "ip route | awk '/^default/ {print $3}'").Output()
@@ -34,7 +48,7 @@ func (k *onKind) registry() string {
 	if err != nil || net.ParseIP(host) == nil {
 		k.t.Fatalf("finding this machine as the node sees it: %v, %q", err, out)
 	}
-	server := &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: private(registry.New(registry.Logger(log.New(io.Discard, "", 0)))), ReadHeaderTimeout: time.Minute}
 	k.t.Cleanup(func() { _ = server.Close() })
 	here, there := k.bothPorts(host)
 	for _, ln := range []net.Listener{here, there} {
@@ -54,7 +68,7 @@ func (k *onKind) registry() string {
 	}
 	k.t.Cleanup(func() { k.node("pkill", "-f", "^kubectl-microsim gate") })
 	k.until(20*time.Second, "the node reaches the registry", func() bool {
-		return exec.Command("docker", "exec", k.Sandbox+"-control-plane", "curl", "-sf", "http://"+address+"/v2/").Run() == nil
+		return exec.Command("docker", "exec", k.Sandbox+"-control-plane", "curl", "-sf", "-u", "ann:secret", "http://"+address+"/v2/").Run() == nil
 	})
 	return address
 }
@@ -98,8 +112,14 @@ checks: [errors < 50%]
 `
 
 func pushedAndEvicted(k *onKind) {
-	to := k.registry() + "/team/agent"
-	b := k.Begin(k.microsim("run", "-f", k.file("evicted.yaml", evicted), "--push", to+":e2e", "-o", "json")...)
+	registry := k.registry()
+	to := registry + "/team/agent"
+	config := k.file("config.json", fmt.Sprintf(`{"auths":{%q:{"username":"ann","password":"secret"}}}`, registry))
+	defer func(env []string) { k.env = env }(k.env)
+	k.env = append(slices.Clone(k.env), "DOCKER_CONFIG="+filepath.Dir(config))
+	k.ok("create", "secret", "docker-registry", "regcred", "--docker-server="+registry, "--docker-username=ann", "--docker-password=secret")
+	defer k.ok("delete", "secret", "regcred")
+	b := k.Begin(k.microsim("run", "-f", k.file("evicted.yaml", evicted), "--push", to+":e2e", "--image-pull-secret", "regcred", "-o", "json")...)
 	b.until("fault applied")
 	pods := strings.Fields(k.ok("-n", "evicted", "get", "pods", "-l", "microsim.dev/service=back", "-o", "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].imageID} {end}"))
 	if len(pods) != 4 || !strings.HasPrefix(pods[1], to+"@sha256:") {

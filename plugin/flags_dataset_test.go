@@ -41,6 +41,8 @@ func datasetRows() (rows []flagRow) {
 	add("dataset", cluster+"--ready-timeout 50ms", "image", "--image registry.example/agent:7", "--image x", `registry\.example/agent:7`)
 	add("dataset", virtual, "image", "--image x", "", refused)
 	add("dataset", cluster, "push", "--push registry.example/agent:8", "--image x --ready-timeout 50ms", `microsim-agent|Pushing`)
+	add("dataset", cluster+"--image x --ready-timeout 50ms", "image-pull-secret", "--image-pull-secret regcred", "", `create secret docker-registry regcred -n default`)
+	add("dataset", virtual, "image-pull-secret", "--image-pull-secret regcred", "", refused)
 	add("dataset", cluster+"--image x", "push", "--push y", "", refused)
 	add("dataset", cluster+"--image x", "ready-timeout", "--ready-timeout 70ms", "--ready-timeout 60ms", `after 70ms`)
 	add("dataset", virtual, "ready-timeout", "--ready-timeout 1s", "", refused)

@@ -148,6 +148,8 @@ func uiRows() []flagRow {
 		{"ui", "image", "--no-open --view", "--image x", "", refused},
 		{"ui", "push", "--no-open --image x", "--push y", "", `--image and --push are both given|--push and --image are both given`},
 		{"ui", "push", "--no-open --view", "--push y", "", refused},
+		{"ui", "image-pull-secret", "--no-open", "--image-pull-secret NOT-ONE", "", `"NOT-ONE" is no name of a Secret`},
+		{"ui", "image-pull-secret", "--no-open --view", "--image-pull-secret regcred", "", refused},
 		{"ui", "node-image", "--no-open --view", "--node-image x", "", `--node-image .*--view plays none`},
 		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", `leaves pods no time`},
 		{"ui", "ready-timeout", "--no-open --view", "--ready-timeout 1s", "", refused},
@@ -267,6 +269,11 @@ func systemRows() []flagRow {
 		{"up", "image", "-f $FREE --on local", "--image x", "", refused},
 		{"up", "push", "-f $FREE --dry-run -o yaml", "--push registry.example/agent:8", "", `image: registry\.example/agent:8`},
 		{"up", "push", "-f $FREE --image x", "--push y", "", refused},
+		{"up", "push", "-f $FREE", "--push registry.example/agent@sha256:abc", "", refused},
+		{"up", "image-pull-secret", "-f $FREE --image x --ready-timeout 50ms", "--image-pull-secret regcred", "", `create secret docker-registry regcred -n default`},
+		{"up", "image-pull-secret", "-f $FREE --image x --dry-run -o yaml", "--image-pull-secret regcred", "", `- name: regcred`},
+		{"up", "image-pull-secret", "-f $FREE --image x", "--image-pull-secret NOT-ONE", "", refused},
+		{"up", "image-pull-secret", "-f $FREE --on local", "--image-pull-secret regcred", "", refused},
 		{"up", "ready-timeout", "-f $FREE --image x", "--ready-timeout 70ms", "--ready-timeout 60ms", `after 70ms`},
 		{"up", "ready-timeout", "-f $FREE --on local", "--ready-timeout 70ms", "", refused},
 		{"up", "ready-timeout", "-f $FREE", "--ready-timeout 0s", "", refused},
@@ -338,6 +345,9 @@ func systemRows() []flagRow {
 		{"call", "image", "-f $REQUEST --ready-timeout 50ms", "--image registry.example/agent:7", "", `registry\.example/agent:7`},
 		{"call", "image", "-f $REQUEST --system x", "--image y", "", refused},
 		{"call", "push", "-f $REQUEST", "--push registry.example/agent:8", "", `microsim-agent|Pushing`},
+		{"call", "image-pull-secret", "-f $REQUEST --image x --ready-timeout 50ms", "--image-pull-secret regcred", "", `create secret docker-registry regcred -n default`},
+		{"call", "image-pull-secret", "-f $REQUEST --on local", "--image-pull-secret regcred", "", refused},
+		{"call", "image-pull-secret", "-f $REQUEST --system x", "--image-pull-secret regcred", "", refused},
 		{"call", "push", "-f $REQUEST --on local", "--push registry.example/agent:8", "", refused},
 		{"call", "ready-timeout", "-f $REQUEST --image x", "--ready-timeout 70ms", "--ready-timeout 60ms", `after 70ms`},
 		{"call", "ready-timeout", "-f $REQUEST --system x", "--ready-timeout 70ms", "", refused},
@@ -409,9 +419,13 @@ func faultRows() []flagRow {
 		{"fault add", "yes", "net-delay --delay 1ms --target web", "--yes", "", refused},
 		{"fault add", "image", "error --target web --on local", "--image x", "", refused},
 		{"fault add", "push", "error --target web", "--push x", "", refused},
+		{"fault add", "image-pull-secret", "error --target web --on local", "--image-pull-secret regcred", "", refused},
 
 		{"fault apply", "on", "-f $FAULTS", "--on local", "--on cluster", `fault/slow added`},
 		{"fault apply", "system", "-f $FAULTS --on local", "--system no-such", "", `no-such`},
+		{"fault apply", "image", "-f $FAULTS --on local", "--image x", "", refused},
+		{"fault apply", "push", "-f $FAULTS --on local", "--push x", "", refused},
+		{"fault apply", "image-pull-secret", "-f $FAULTS --on local", "--image-pull-secret regcred", "", refused},
 		{"fault apply", "filename", "--on local", "-f $FAULTS", "", `fault/slow added`},
 		{"fault apply", "duration", "-f $FAULTS --on local --dry-run", "--duration 100ms", "", `^100ms +clear`},
 		{"fault apply", "duration", "-f $FAULTS --on local", "--duration 0s", "", refused},
@@ -511,6 +525,8 @@ func loadRows() []flagRow {
 		{"load", "image", url + "--rate 5", "--image x", "", refused},
 		{"load", "push", url + "--rate 5 --on cluster", "--push registry.example/agent:8", "", `microsim-agent|Pushing`},
 		{"load", "push", url + "--rate 5", "--push x", "", refused},
+		{"load", "image-pull-secret", url + "--rate 5 --on cluster --image x --ready-timeout 50ms", "--image-pull-secret regcred", "", `create secret docker-registry regcred -n default`},
+		{"load", "image-pull-secret", url + "--rate 5", "--image-pull-secret regcred", "", refused},
 		{"load", "ready-timeout", url + "--rate 5 --on cluster --image x", "--ready-timeout 70ms", "--ready-timeout 60ms", `after 70ms`},
 		{"load", "node-image", url + "--rate 5 --on kind", "--node-image example/node:1", "", `docker .*example/node:1`},
 		{"load", "output", url + "--rate 50", "-o json", "", `"sent": 2`},
@@ -612,6 +628,8 @@ func runRows() []flagRow {
 		row("image", "--on local --dry-run", "--image x", "", refused)
 		row("push", "", "--push registry.example/agent:8", "", `microsim-agent|Pushing`)
 		row("push", "--image x", "--push y", "", refused)
+		row("image-pull-secret", "--image x --ready-timeout 50ms", "--image-pull-secret regcred", "", `create secret docker-registry regcred -n default`)
+		row("image-pull-secret", "--on local --dry-run", "--image-pull-secret regcred", "", refused)
 		row("ready-timeout", "--image x", "--ready-timeout 70ms", "--ready-timeout 60ms", `after 70ms`)
 		row("ready-timeout", "--on local --dry-run", "--ready-timeout 1s", "", refused)
 		row("node-image", "--on kind", "--node-image example/node:1", "", `docker .*example/node:1`)

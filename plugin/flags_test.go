@@ -43,11 +43,16 @@ func provedElsewhere() map[string]string {
 		"cluster list --no-headers": "TestTables of package cli, and a sandbox of make e2e",
 		"fault add --image":         "make e2e, whose nodes start the helper's image",
 		"fault add --push":          "make e2e, with a registry",
-		"fault add --with":          "TestEachFaultActs of netfault/gate",
-		"logs --previous":           "make e2e, after a pod was restarted",
-		"logs --since":              "make e2e, with the logs of pods",
-		"report --out":              "make e2e, with an experiment that was detached",
-		"report --wait":             "make e2e, with an experiment that was detached",
+		"fault apply --image":       "make e2e, whose nodes start the helper's image",
+		"fault apply --push":        "make e2e, with a registry",
+
+		"fault add --image-pull-secret":   "TestAHelperPullsItsImageWithACopy of package nodehelper",
+		"fault apply --image-pull-secret": "TestAHelperPullsItsImageWithACopy of package nodehelper",
+		"fault add --with":                "TestEachFaultActs of netfault/gate",
+		"logs --previous":                 "make e2e, after a pod was restarted",
+		"logs --since":                    "make e2e, with the logs of pods",
+		"report --out":                    "make e2e, with an experiment that was detached",
+		"report --wait":                   "make e2e, with an experiment that was detached",
 	}
 }
 

@@ -9,13 +9,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // NodeArchitectures lists those of the nodes that take pods, in Go's words: first
 // the one of this machine, then by how many nodes have it. Where nodes may not be
 // listed, the one of this machine is taken for theirs.
-func NodeArchitectures(ctx context.Context, c *kubeapi.Client) ([]string, error) {
-	nodes, err := c.Clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+func NodeArchitectures(ctx context.Context, c kubernetes.Interface) ([]string, error) {
+	nodes, err := c.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		return []string{runtime.GOARCH}, nil
 	}
@@ -48,4 +50,17 @@ func NodeArchitectures(ctx context.Context, c *kubeapi.Client) ([]string, error)
 		return slices.Compare([]byte(a), []byte(b))
 	})
 	return all, nil
+}
+
+// NodeArchitecture is the first of NodeArchitectures.
+func NodeArchitecture(ctx context.Context, config *rest.Config) (string, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", fmt.Errorf("preparing to speak to the cluster at %q: %w", config.Host, err)
+	}
+	all, err := NodeArchitectures(ctx, client)
+	if err != nil {
+		return "", err
+	}
+	return all[0], nil
 }

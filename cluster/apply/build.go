@@ -22,27 +22,32 @@ func Build(ctx context.Context, c *kubeapi.Client, system *topology.System, seed
 	if err != nil {
 		return nil, fmt.Errorf("planning system %q: %w", system.Name, err)
 	}
-	return manifest.Build(system, manifest.Options{
+	objects, err := manifest.Build(system, manifest.Options{
 		Namespace: place.Namespace, CreateNamespace: place.Ours, Image: c.Config.Image, PullPolicy: c.Config.PullPolicy,
 		Seed: seed, Token: place.Token, ServiceSpec: c.Config.ServiceSpec, PodMonitor: place.Monitored,
 		AgentArgs: c.Config.AgentArgs, RuntimeImages: images, StoreImage: storeImage, StorePullPolicy: storePolicy,
+		PullSecret: place.PullSecret,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return place.WithPullSecret(objects), nil
 }
 
 // runtimeImages are those of the runtimes of a system other than the agent.
-func runtimeImages(ctx context.Context, c *kubeapi.Client, system *topology.System) (map[topology.RuntimeName]string, error) {
-	images := map[topology.RuntimeName]string{}
+func runtimeImages(ctx context.Context, c *kubeapi.Client, system *topology.System) (map[topology.RuntimeName]manifest.RuntimeImage, error) {
+	images := map[topology.RuntimeName]manifest.RuntimeImage{}
 	for i := range system.Services {
 		s := &system.Services[i]
 		r, other := s.Foreign()
-		if !other || images[r.Name] != "" || c.Config.RuntimeImage == nil {
+		if !other || images[r.Name].Reference != "" || c.Config.RuntimeImage == nil {
 			continue
 		}
-		reference, err := c.Config.RuntimeImage(ctx, r.Name)
+		image, err := c.Config.RuntimeImage(ctx, r.Name)
 		if err != nil {
 			return nil, fmt.Errorf("service %q: %w", s.Name, err)
 		}
-		images[r.Name] = reference
+		images[r.Name] = image
 	}
 	return images, nil
 }

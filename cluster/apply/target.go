@@ -25,6 +25,11 @@ type Target struct {
 	// runs is set where the system is there already.
 	Runs  bool
 	Token string
+	// PullSecret is the name of the Secret with which nodes pull the images of the
+	// system; empty means none.
+	PullSecret string
+	// pullCopy is that Secret if it has to be copied to the namespace.
+	pullCopy Object
 	// monitored is set where the system gets a PodMonitor.
 	Monitored bool
 }
@@ -56,14 +61,26 @@ func PrepareTarget(ctx context.Context, c *kubeapi.Client, system *topology.Syst
 		return nil, err
 	case ns == nil:
 		p.Ours = true
-		return p, nil
+		return p, findPullSecret(ctx, c, system.Name, p)
 	default:
 		p.There, p.Ours = true, watch.MadeFor(ns, system.Name)
 		if !p.Ours && !explicit && !watch.MadeByUs(ns) {
 			return nil, fmt.Errorf("the namespace %q is there already and was not made for it; to use it, write -n %s", p.Namespace, p.Namespace)
 		}
 	}
-	return p, inspectNamespace(ctx, c, system, p)
+	if err := inspectNamespace(ctx, c, system, p); err != nil {
+		return nil, err
+	}
+	return p, findPullSecret(ctx, c, system.Name, p)
+}
+
+// WithPullSecret adds the Secret for pulling images to the objects of a place where it has
+// to be copied to.
+func (p *Target) WithPullSecret(objects []Object) []Object {
+	if p.pullCopy == nil {
+		return objects
+	}
+	return append(objects, p.pullCopy)
 }
 
 // inspectNamespace finds out whether the system runs in a namespace that exists, and

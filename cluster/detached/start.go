@@ -32,7 +32,7 @@ type Launch struct {
 	// StoreImage is that of microsim-store, if the system needs it.
 	StoreImage string
 	// RuntimeImages are those of the runtimes that the systems of all its runs have.
-	RuntimeImages map[topology.RuntimeName]string
+	RuntimeImages map[topology.RuntimeName]manifest.RuntimeImage
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -114,7 +114,7 @@ func planExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Experi
 	}
 	d := &manifest.Detached{
 		Name: e.Name, Namespace: place.Namespace, Document: l.Document, Image: l.Image, Args: l.Args(place.Namespace), PullPolicy: l.pullPolicy,
-		Arch: l.Arch, AtMost: l.AtMost, StoreImage: l.StoreImage, RuntimeImages: l.RuntimeImages,
+		Arch: l.Arch, AtMost: l.AtMost, StoreImage: l.StoreImage, RuntimeImages: l.RuntimeImages, PullSecret: place.PullSecret,
 		Rights: manifest.Rights{System: e.System.Name, Pods: manifest.DeletesPods(e)},
 	}
 	if l.LoadPods {
@@ -153,7 +153,7 @@ func applyExperiment(ctx context.Context, c *kubeapi.Client, d *manifest.Detache
 		}
 		objects = append([]apply.Object{namespace}, objects...)
 	}
-	return apply.Apply(ctx, c, objects)
+	return apply.Apply(ctx, c, place.WithPullSecret(objects))
 }
 
 // refuseClash refuses an experiment of which there is one of the same name, or on

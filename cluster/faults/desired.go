@@ -95,7 +95,7 @@ func (inst *Instance) desired(ctx context.Context) (map[string][]order.Pod, erro
 // agentOptions runs helpers with the image that the flags name, or that the
 // system's pods have.
 func (inst *Instance) agentOptions(ctx context.Context) (nodehelper.Options, error) {
-	o := nodehelper.Options{Image: inst.Client.Config.Image, PullPolicy: inst.Client.Config.PullPolicy, Priority: nodehelper.PriorityClass}
+	o := nodehelper.Options{Image: inst.Client.Config.Image, PullPolicy: inst.Client.Config.PullPolicy, PullSecret: inst.Client.Config.PullSecret, Priority: nodehelper.PriorityClass}
 	if o.Image != "" {
 		return o, nil
 	}
@@ -104,6 +104,9 @@ func (inst *Instance) agentOptions(ctx context.Context) (nodehelper.Options, err
 		return o, fmt.Errorf("looking for the agent's image: %w", kubeapi.Explain(err))
 	}
 	o.Image, o.PullPolicy = manifest.AgentOf(list.Items)
+	if name := manifest.PullSecretOf(list.Items); name != "" && o.PullSecret.Name == "" {
+		o.PullSecret = kubeapi.PullSecret{Name: name, From: inst.namespace}
+	}
 	return o, nil
 }
 

@@ -36,20 +36,6 @@ func cat(t *testing.T) string {
 	return path
 }
 
-// write makes files below a directory.
-func write(t *testing.T, dir string, files map[string]string) {
-	t.Helper()
-	for name, text := range files {
-		to := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // bundleOf is a bundle of cat with an own directory and a tree.
 func bundleOf(t *testing.T) (b *Bundle, tree string) {
 	t.Helper()

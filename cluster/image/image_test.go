@@ -16,6 +16,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
+// write makes files below a directory.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // agentIn builds microsim-agent for Linux into a directory.
 func agentIn(t *testing.T, dir string) {
 	t.Helper()

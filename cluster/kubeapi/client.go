@@ -36,9 +36,9 @@ type Config struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
-	// RuntimeImage brings the image of a runtime other than the agent to the nodes, and
-	// returns its reference; nil refuses systems that have others.
-	RuntimeImage func(ctx context.Context, name topology.RuntimeName) (string, error)
+	// RuntimeImage brings the image of a runtime other than the agent to the nodes, or to
+	// a registry, and returns it; nil refuses systems that have others.
+	RuntimeImage func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error)
 	// StoreImage brings the image of microsim-store to the nodes, and returns its reference
 	// and how it is pulled; nil refuses systems with data stores.
 	StoreImage func(ctx context.Context) (string, corev1.PullPolicy, error)
@@ -46,6 +46,8 @@ type Config struct {
 	// are not of a system of ours. It is asked where one has to be made. Where it
 	// is nil, Image is taken.
 	FindImage func(ctx context.Context) (image string, policy corev1.PullPolicy, err error)
+	// PullSecret is what nodes pull the images with; none is usual.
+	PullSecret PullSecret
 	// ServiceSpec makes the description that a service gets; see manifest.Options.
 	ServiceSpec func(system *topology.System, service *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error)
 	// AgentArgs are further arguments of the agents that serve.

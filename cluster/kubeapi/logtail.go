@@ -32,5 +32,9 @@ func LastWords(tail string) string {
 	if tail == "" {
 		return ""
 	}
-	return "; its last words were:\n" + tail
+	words := "; its last words were:\n" + tail
+	if strings.Contains(tail, "exec format error") {
+		words += "\nThe program of its image is for another architecture than that of the node; name an image for this one."
+	}
+	return words
 }

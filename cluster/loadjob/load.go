@@ -90,7 +90,10 @@ func (l *Loader) Prepare(ctx context.Context, profile load.Profile, target runne
 	if err != nil {
 		return nil, err
 	}
-	r := &runningLoad{c: l.c, token: kubeapi.NewToken(), count: l.pods, changes: l.Changes, image: l.c.Config.Image, pullPolicy: l.c.Config.PullPolicy}
+	r := &runningLoad{
+		c: l.c, token: kubeapi.NewToken(), count: l.pods, changes: l.Changes,
+		image: l.c.Config.Image, pullPolicy: l.c.Config.PullPolicy, pullSecret: l.c.Config.PullSecret.Name,
+	}
 	suffix := strings.ToLower(rand.Text()[:6])
 	switch {
 	case target.System == nil || target.System.Name == "":
@@ -185,6 +188,7 @@ type runningLoad struct {
 	changes                        <-chan Change
 	image                          string
 	pullPolicy                     corev1.PullPolicy
+	pullSecret                     string
 	// pods are by the index of their share.
 	pods []*corev1.Pod
 }
@@ -195,6 +199,12 @@ func (r *runningLoad) address(i int) kubeapi.PodAddress {
 
 // findImage takes the image of the system where none is given.
 func (r *runningLoad) findImage(ctx context.Context) error {
+	if s := r.c.Config.PullSecret; s.Name != "" && !r.ownNamespace && !r.c.Inside() {
+		s.From = r.namespace
+		if _, err := r.c.PullSecret(ctx, s); err != nil {
+			return err
+		}
+	}
 	if r.image != "" {
 		return nil
 	}
@@ -202,6 +212,7 @@ func (r *runningLoad) findImage(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the agent's image: %w", kubeapi.Explain(err))
 	}
+	r.pullSecret = cmp.Or(r.pullSecret, manifest.PullSecretOf(list.Items))
 	if r.image, r.pullPolicy = manifest.AgentOf(list.Items); r.image == "" {
 		return fmt.Errorf("finding the agent's image: system %q has no Deployment that has it; name one with --image", r.system)
 	}
@@ -212,10 +223,19 @@ func (r *runningLoad) findImage(ctx context.Context) error {
 func (r *runningLoad) start(ctx context.Context, job []byte) error {
 	objects, err := manifest.BuildLoad(manifest.LoadOptions{
 		Name: r.name, System: r.system, Namespace: r.namespace, CreateNamespace: r.ownNamespace,
-		Image: r.image, PullPolicy: r.pullPolicy, Pods: r.count, Token: r.token, Job: job,
+		Image: r.image, PullPolicy: r.pullPolicy, PullSecret: r.pullSecret, Pods: r.count, Token: r.token, Job: job,
 	})
 	if err != nil {
 		return err
+	}
+	if r.ownNamespace {
+		secret, err := apply.PullSecretIn(ctx, r.c, r.system, r.namespace)
+		if err != nil {
+			return err
+		}
+		if secret != nil {
+			objects = append(objects, secret)
+		}
 	}
 	started := time.Now()
 	if err := apply.Apply(ctx, r.c, objects); err != nil {

@@ -53,11 +53,13 @@ type Detached struct {
 	Args  []string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// PullSecret is the name of a Secret of the namespace with which nodes pull the images;
+	// empty means none.
+	PullSecret string
 	// StoreImage is the image of microsim-store, if the system needs it.
 	StoreImage string
-	// RuntimeImages are the references of the images of runtimes that its systems have, on
-	// the nodes.
-	RuntimeImages map[topology.RuntimeName]string
+	// RuntimeImages are the images of runtimes that its systems have.
+	RuntimeImages map[topology.RuntimeName]RuntimeImage
 	// Arch is the architecture of the nodes that the image is for; empty means
 	// any.
 	Arch string
@@ -216,6 +218,7 @@ func (d *Detached) pod() corev1.PodSpec {
 		AutomountServiceAccountToken:  ptr(true),
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(experimentGrace)),
+		ImagePullSecrets:              PullSecrets(d.PullSecret),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: ptr(true), RunAsUser: ptr(int64(nobody)), RunAsGroup: ptr(int64(nobody)), FSGroup: ptr(int64(nobody)),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -252,8 +255,8 @@ func (d *Detached) pod() corev1.PodSpec {
 // StoreImageVariable names the image of microsim-store to a program that runs systems.
 const StoreImageVariable = "MICROSIM_STORE_IMAGE"
 
-// RuntimeImagesVariable names the images of runtimes, which are on the nodes already, to a
-// program that runs systems in a pod: NAME=REFERENCE, separated by commas.
+// RuntimeImagesVariable names the images of runtimes to a program that runs systems:
+// NAME=REFERENCE or NAME=REFERENCE;ARCHITECTURE, separated by commas.
 const RuntimeImagesVariable = "MICROSIM_RUNTIME_IMAGES"
 
 // environment is that of the program.
@@ -265,20 +268,29 @@ func (d *Detached) environment() []corev1.EnvVar {
 	if len(d.RuntimeImages) > 0 {
 		var pairs []string
 		for _, name := range slices.Sorted(maps.Keys(d.RuntimeImages)) {
-			pairs = append(pairs, string(name)+"="+d.RuntimeImages[name])
+			pairs = append(pairs, string(name)+"="+d.RuntimeImages[name].text())
 		}
 		env = append(env, corev1.EnvVar{Name: RuntimeImagesVariable, Value: strings.Join(pairs, ",")})
 	}
 	return env
 }
 
-// RuntimeImageIn finds the image of a runtime in the value of RuntimeImagesVariable; empty
-// if it is not there.
-func RuntimeImageIn(value string, name topology.RuntimeName) string {
+// text is the image in the value of RuntimeImagesVariable.
+func (i RuntimeImage) text() string {
+	if i.Arch == "" {
+		return i.Reference
+	}
+	return i.Reference + ";" + i.Arch
+}
+
+// RuntimeImageIn finds the image of a runtime in the value of RuntimeImagesVariable; an empty
+// one if it is not there.
+func RuntimeImageIn(value string, name topology.RuntimeName) RuntimeImage {
 	for pair := range strings.SplitSeq(value, ",") {
-		if of, image, ok := strings.Cut(pair, "="); ok && of == string(name) {
-			return image
+		if of, image, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && of == string(name) {
+			reference, arch, _ := strings.Cut(image, ";")
+			return RuntimeImage{Reference: reference, Arch: arch}
 		}
 	}
-	return ""
+	return RuntimeImage{}
 }

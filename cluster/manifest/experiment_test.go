@@ -41,7 +41,7 @@ func TestExperimentWithHelpersIsAsPlanned(t *testing.T) {
 func TestAnExperimentIsToldTheImages(t *testing.T) {
 	d := detached()
 	d.StoreImage = "agent:1-store"
-	d.RuntimeImages = map[topology.RuntimeName]string{"flask": "r/flask:sha256-2", "express": "r/express@sha256:1"}
+	d.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"flask": {Reference: "r/flask:sha256-2"}, "express": {Reference: "r/express@sha256:1", Arch: "arm64"}}
 	told := map[string]string{}
 	for _, v := range d.environment() {
 		told[v.Name] = v.Value
@@ -49,12 +49,12 @@ func TestAnExperimentIsToldTheImages(t *testing.T) {
 	if got := told[StoreImageVariable]; got != d.StoreImage {
 		t.Errorf("the image of stores is %q, want %q", got, d.StoreImage)
 	}
-	if got, want := told[RuntimeImagesVariable], "express=r/express@sha256:1,flask=r/flask:sha256-2"; got != want {
+	if got, want := told[RuntimeImagesVariable], "express=r/express@sha256:1;arm64,flask=r/flask:sha256-2"; got != want {
 		t.Errorf("the images of runtimes are %q, want %q", got, want)
 	}
-	for name, want := range map[topology.RuntimeName]string{"flask": "r/flask:sha256-2", "express": "r/express@sha256:1", "gin": "", "fl": ""} {
+	for name, want := range map[topology.RuntimeName]RuntimeImage{"flask": d.RuntimeImages["flask"], "express": d.RuntimeImages["express"], "gin": {}, "fl": {}} {
 		if got := RuntimeImageIn(told[RuntimeImagesVariable], name); got != want {
-			t.Errorf("the image of %s is %q, want %q", name, got, want)
+			t.Errorf("the image of %s is %+v, want %+v", name, got, want)
 		}
 	}
 }

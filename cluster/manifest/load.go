@@ -38,6 +38,9 @@ type LoadOptions struct {
 	Image           string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// PullSecret is the name of a Secret of the namespace with which nodes pull the image;
+	// empty means none.
+	PullSecret string
 	// Pods is how many generate the load together.
 	Pods int
 	// Token opens the control of the generators.
@@ -94,6 +97,7 @@ func loadPod(o *LoadOptions) corev1.PodSpec {
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(30)),
 		SecurityContext:               podSecurity(),
+		ImagePullSecrets:              PullSecrets(o.PullSecret),
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{
 			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
 			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LoadLabel: o.Name}},

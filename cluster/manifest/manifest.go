@@ -39,15 +39,17 @@ type Options struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
-	// RuntimeImages are the references of the images of other runtimes than the agent,
-	// which nodes have: they are not pulled.
-	RuntimeImages map[topology.RuntimeName]string
+	// RuntimeImages are the images of other runtimes than the agent.
+	RuntimeImages map[topology.RuntimeName]RuntimeImage
 	// StoreImage is the reference of an image whose entry point is microsim-store. Systems
 	// with data stores need it.
 	StoreImage string
 	// StorePullPolicy is IfNotPresent where it is empty.
 	StorePullPolicy corev1.PullPolicy
-	Seed            uint64
+	// PullSecret is the name of a Secret of the namespace with which nodes pull the images;
+	// empty means none.
+	PullSecret string
+	Seed       uint64
 	// AgentArgs are further arguments of the agent that serves.
 	AgentArgs []string
 	// PodMonitor has the operator of Prometheus scrape the system.
@@ -151,8 +153,8 @@ func check(system *topology.System, o *Options) error {
 		if o.StoreImage == "" && (s.Kind.IsStore() || system.CallsStore(s)) {
 			problems = append(problems, fmt.Errorf("service %q: no image of microsim-store, which serves data stores and their callers, is known; use --on kind, or bring it to the cluster with --push", s.Name))
 		}
-		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name] == "" {
-			problems = append(problems, fmt.Errorf("service %q: no image of runtime %s is known; use --on kind or --on local, or leave runtime out", s.Name, r.Name))
+		if r, ok := s.Foreign(); ok && o.RuntimeImages[r.Name].Reference == "" {
+			problems = append(problems, fmt.Errorf("service %q: no image of runtime %s is known; use --on kind or --on local, bring it to the cluster with --push, or leave runtime out", s.Name, r.Name))
 		}
 	}
 	switch {

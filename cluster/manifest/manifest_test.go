@@ -116,7 +116,7 @@ func TestDollarSignsSurviveTheEnvironment(t *testing.T) {
 		return []byte(`{"path":"/$(HOME)$"}`), nil
 	}
 	s := system()
-	s.Services[1].Runtime, o.RuntimeImages = "express", map[topology.RuntimeName]string{"express": "x"}
+	s.Services[1].Runtime, o.RuntimeImages = "express", map[topology.RuntimeName]RuntimeImage{"express": {Reference: "x"}}
 	objects, err := Build(s, o)
 	if err != nil {
 		t.Fatal(err)

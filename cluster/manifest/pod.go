@@ -97,6 +97,7 @@ func podSpec(of *topology.System, s *topology.Service, part []byte, o *Options) 
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
 		SecurityContext:               podSecurity(),
+		ImagePullSecrets:              PullSecrets(o.PullSecret),
 		Containers:                    []corev1.Container{container(of, s, part, o)},
 		// Services that write to files do it here; all else is read-only.
 		Volumes: []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
@@ -111,6 +112,9 @@ func podSpec(of *topology.System, s *topology.Service, part []byte, o *Options) 
 		MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector: &metav1.LabelSelector{MatchLabels: podSelector(system, s.Name)},
 	}}
+	if r, other := s.Foreign(); other && o.RuntimeImages[r.Name].Arch != "" {
+		pod.NodeSelector = map[string]string{corev1.LabelArchStable: o.RuntimeImages[r.Name].Arch}
+	}
 	addServer(&pod, system, s)
 	return pod
 }

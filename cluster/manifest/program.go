@@ -168,17 +168,35 @@ func programProbe(p topology.Probe) *corev1.Probe {
 	return result
 }
 
+// A RuntimeImage is the image of a runtime other than the agent.
+type RuntimeImage struct {
+	Reference string
+	// Arch is the architecture of the nodes that it is for; empty means all of them.
+	Arch string
+}
+
+// loadedPrefix begins the names of images that are loaded into nodes. No registry has them.
+const loadedPrefix = "microsim.dev/"
+
+// pullPolicy never asks a registry for an image that was loaded into the nodes.
+func (i RuntimeImage) pullPolicy() corev1.PullPolicy {
+	if strings.HasPrefix(i.Reference, loadedPrefix) {
+		return corev1.PullNever
+	}
+	return corev1.PullIfNotPresent
+}
+
 // runtimeContainer runs a service in a runtime other than the agent. It has one port, for
 // all, and reads its token from its part of the system.
-func runtimeContainer(system string, s *topology.Service, part []byte, image string) corev1.Container {
+func runtimeContainer(system string, s *topology.Service, part []byte, image RuntimeImage) corev1.Container {
 	at := func(p *corev1.Probe) *corev1.Probe {
 		p.HTTPGet.Port = intstr.FromString(controlPortName)
 		return p
 	}
 	c := corev1.Container{
 		Name:            ContainerName,
-		Image:           image,
-		ImagePullPolicy: corev1.PullNever,
+		Image:           image.Reference,
+		ImagePullPolicy: image.pullPolicy(),
 		Ports:           []corev1.ContainerPort{{Name: controlPortName, ContainerPort: HTTPPort, Protocol: corev1.ProtocolTCP}},
 		Env: []corev1.EnvVar{
 			{Name: "PORT", Value: strconv.Itoa(HTTPPort)},

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -73,7 +74,7 @@ func TestRuntimesHaveOnePort(t *testing.T) {
 	if _, err := Build(s, o); err == nil || !strings.Contains(err.Error(), `service "db": no image of runtime express is known`) {
 		t.Errorf("without an image: %v", err)
 	}
-	o.RuntimeImages = map[topology.RuntimeName]string{"express": "microsim.dev/runtime-express:1"}
+	o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": {Reference: "microsim.dev/runtime-express:1"}}
 	objects, err := Build(s, o)
 	if err != nil {
 		t.Fatal(err)
@@ -93,10 +94,56 @@ func TestRuntimesHaveOnePort(t *testing.T) {
 	}
 }
 
+// TestRuntimesOfARegistryArePulled wants pods of a pushed image on the nodes that it is for.
+func TestRuntimesOfARegistryArePulled(t *testing.T) {
+	s, o := system(), options()
+	s.Services[1].Runtime = "express"
+	for image, want := range map[RuntimeImage]struct {
+		policy corev1.PullPolicy
+		arch   string
+	}{
+		{Reference: "microsim.dev/runtime-express:1"}:                   {corev1.PullNever, ""},
+		{Reference: "registry.example/express@sha256:1", Arch: "arm64"}: {corev1.PullIfNotPresent, "arm64"},
+		{Reference: "registry.example/agent:1-express"}:                 {corev1.PullIfNotPresent, ""},
+	} {
+		o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": image}
+		pod := podSpec(s, &s.Services[1], []byte("{}"), &o)
+		if c := pod.Containers[0]; c.Image != image.Reference || c.ImagePullPolicy != want.policy || pod.NodeSelector[corev1.LabelArchStable] != want.arch || len(pod.NodeSelector) > 1 {
+			t.Errorf("%+v: the container has %s, %s, on nodes %v", image, c.Image, c.ImagePullPolicy, pod.NodeSelector)
+		}
+		if other := podSpec(s, &s.Services[0], []byte("{}"), &o); len(other.NodeSelector) > 0 {
+			t.Errorf("the pod of another service goes to nodes %v", other.NodeSelector)
+		}
+	}
+}
+
+// TestEveryPodPullsWithTheSecret wants it in the pods of services, loads and experiments.
+func TestEveryPodPullsWithTheSecret(t *testing.T) {
+	s, o, d := system(), options(), detached()
+	load := LoadOptions{Name: "l", System: "shop", Namespace: "shop", Image: "x", Pods: 1, PullSecret: "regcred"}
+	o.PullSecret, d.PullSecret = "regcred", "regcred"
+	pods := []corev1.PodSpec{loadPod(&load), d.pod()}
+	for i := range s.Services {
+		pods = append(pods, podSpec(s, &s.Services[i], []byte("{}"), &o))
+	}
+	for i := range pods {
+		if got := pods[i].ImagePullSecrets; len(got) != 1 || got[0].Name != "regcred" {
+			t.Errorf("%s is pulled with %v", pods[i].Containers[0].Image, got)
+		}
+	}
+	if got := PullSecretOf([]appsv1.Deployment{{}, {Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pods[2]}}}}); got != "regcred" {
+		t.Errorf("the Secret of the running system is %q", got)
+	}
+	o.PullSecret = ""
+	if got := podSpec(s, &s.Services[0], []byte("{}"), &o).ImagePullSecrets; got != nil {
+		t.Errorf("without a Secret: %v", got)
+	}
+}
+
 func TestLargePartsOfRuntimesAreRefused(t *testing.T) {
 	s, o := system(), options()
 	s.Services[1].Runtime = "express"
-	o.RuntimeImages = map[topology.RuntimeName]string{"express": "x"}
+	o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": {Reference: "x"}}
 	o.ServiceSpec = func(*topology.System, *topology.Service, uint64, Peers) ([]byte, error) {
 		return make([]byte, maxInline+1), nil
 	}

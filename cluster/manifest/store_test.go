@@ -121,7 +121,7 @@ func TestStoresThatCannotRunAreRefused(t *testing.T) {
 		"a name of this machine": {func(s *topology.System, _ *Options) { s.Service("users").Store.Address = "localhost:6379" }, "means the pod itself"},
 		"another runtime": {func(s *topology.System, o *Options) {
 			s.Service("web").Runtime = "express"
-			o.RuntimeImages = map[topology.RuntimeName]string{"express": "x"}
+			o.RuntimeImages = map[topology.RuntimeName]RuntimeImage{"express": {Reference: "x"}}
 		}, `service "web": runtime express has no drivers of data stores`},
 	} {
 		s, o := stores(), storeOptions()

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 )
@@ -119,6 +120,13 @@ func NewSecret(node, token string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: o, Data: map[string][]byte{TokenKey: []byte(token)}}
 }
 
+// newPullSecret is a copy of a Secret for the helper of a node to be pulled with.
+func newPullSecret(node string, from *corev1.Secret) *corev1.Secret {
+	o := meta(node)
+	o.GenerateName, o.Name = o.Name+"-pull-", ""
+	return &corev1.Secret{ObjectMeta: o, Type: from.Type, Data: from.Data}
+}
+
 // SecretOf is the name of the Secret with the token of the helper in a pod.
 func SecretOf(p *corev1.PodSpec) string {
 	for _, c := range p.Containers {
@@ -145,12 +153,16 @@ type Options struct {
 	Image string
 	// PullPolicy is IfNotPresent where it is empty.
 	PullPolicy corev1.PullPolicy
+	// PullSecret is copied to the namespace of the helpers, to pull the image with.
+	PullSecret kubeapi.PullSecret
 	// Priority is the pod's priority class, or "".
 	Priority string
 	// AllowSystem lets the helper break pods that the cluster itself needs.
 	AllowSystem bool
 	// Secret is the name of the one with the token.
 	secret string
+	// pullSecret is the name of the copy.
+	pullSecret string
 }
 
 // NewJob is the helper of a node. It is a Job so that it is made again when it
@@ -185,6 +197,7 @@ func podSpec(node string, o Options) corev1.PodSpec {
 		AutomountServiceAccountToken:  ptr(false),
 		EnableServiceLinks:            ptr(false),
 		TerminationGracePeriodSeconds: ptr(int64(graceSeconds)),
+		ImagePullSecrets:              manifest.PullSecrets(o.pullSecret),
 		Containers:                    []corev1.Container{container(o)},
 		Volumes: []corev1.Volume{
 			{Name: "orders", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{

@@ -61,6 +61,6 @@ func endProbe(ctx context.Context, c *kubeapi.Client, node string) error {
 func FoundAgent(c *kubeapi.Client) func(context.Context) (Options, error) {
 	return func(ctx context.Context) (Options, error) {
 		image, policy, err := c.Config.FindImage(ctx)
-		return Options{Image: image, PullPolicy: policy, Priority: PriorityClass}, err
+		return Options{Image: image, PullPolicy: policy, PullSecret: c.Config.PullSecret, Priority: PriorityClass}, err
 	}
 }

@@ -238,3 +238,33 @@ func TestReconcileSaysThatTheQuotaIsUsedUpMeanwhile(t *testing.T) {
 		t.Errorf("it was said after %v, as the wait was over", took)
 	}
 }
+
+// TestAHelperPullsItsImageWithACopy: Secrets of other namespaces are of no use to its pod, and
+// the copy goes with its Job.
+func TestAHelperPullsItsImageWithACopy(t *testing.T) {
+	s := newHelperStage(t, func(w http.ResponseWriter, _ *http.Request) { acts(w) })
+	o := Options{Image: "agent:1", PullSecret: kubeapi.PullSecret{Name: "regcred", From: "shop"}}
+	s.r.Agent = func(context.Context) (Options, error) { return o, nil }
+	if _, err := s.r.Reconcile(t.Context()); err == nil || !strings.Contains(err.Error(), "kubectl create secret docker-registry regcred -n shop") {
+		t.Fatalf("without the Secret: %v", err)
+	}
+	secrets := apitest.Outside(t, s.c).CoreV1().Secrets(Namespace)
+	if left, err := secrets.List(t.Context(), metav1.ListOptions{}); err != nil || len(left.Items) > 0 {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+	s.create("secrets", "shop", &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "regcred"}, Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte("{}")},
+	})
+	go s.startHelper(runningHelper())
+	if _, err := s.r.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	job, err := apitest.Outside(t, s.c).BatchV1().Jobs(Namespace).Get(t.Context(), Name("n1"), metav1.GetOptions{})
+	if err != nil || len(job.Spec.Template.Spec.ImagePullSecrets) != 1 {
+		t.Fatalf("the Job is %+v, %v", job, err)
+	}
+	got, err := secrets.Get(t.Context(), job.Spec.Template.Spec.ImagePullSecrets[0].Name, metav1.GetOptions{})
+	if err != nil || got.Type != corev1.SecretTypeDockerConfigJson || string(got.Data[corev1.DockerConfigJsonKey]) != "{}" || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].Name != job.Name {
+		t.Errorf("the copy is %+v, %v", got, err)
+	}
+}

@@ -51,28 +51,56 @@ func makeHelper(ctx context.Context, c *kubeapi.Client, node string, o Options) 
 	// it is there and needs its token.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), kubeapi.ControlTimeout)
 	defer cancel()
-	secret, err := c.Clientset.CoreV1().Secrets(Namespace).Create(ctx, NewSecret(node, kubeapi.NewToken()), metav1.CreateOptions{FieldManager: kubeapi.FieldManager})
-	if err != nil {
-		return fmt.Errorf("making the token of its helper: %w", kubeapi.Explain(err))
-	}
-	o.secret = secret.Name
-	job := NewJob(node, o)
-	if err = checkAdmission(ctx, c, job); err != nil {
-		err = fmt.Errorf("its helper is refused: %w", err)
-	} else if job, err = c.Clientset.BatchV1().Jobs(Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: kubeapi.FieldManager}); err == nil {
-		return adopt(ctx, c, job, secret.Name)
+	secrets, err := makeSecrets(ctx, c, node, &o)
+	if err == nil {
+		job := NewJob(node, o)
+		if err = checkAdmission(ctx, c, job); err != nil {
+			err = fmt.Errorf("its helper is refused: %w", err)
+		} else if job, err = c.Clientset.BatchV1().Jobs(Namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: kubeapi.FieldManager}); err == nil {
+			return adopt(ctx, c, job, secrets...)
+		}
 	}
 	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	undone := c.Clientset.CoreV1().Secrets(Namespace).Delete(undoing, secret.Name, metav1.DeleteOptions{})
+	var undone error
+	for _, name := range secrets {
+		undone = errors.Join(undone, c.Clientset.CoreV1().Secrets(Namespace).Delete(undoing, name, metav1.DeleteOptions{}))
+	}
 	if apierrors.IsAlreadyExists(err) {
 		return undone // somebody else has made it
 	}
 	return errors.Join(kubeapi.Explain(err), undone)
 }
 
-// adopt makes the orders, and the token where it is named, go with the helper.
-func adopt(ctx context.Context, c *kubeapi.Client, job *batchv1.Job, secret string) error {
+// makeSecrets makes the Secrets that the helper of a node refers to, and returns the names of
+// those that are there, on an error, too.
+func makeSecrets(ctx context.Context, c *kubeapi.Client, node string, o *Options) (names []string, err error) {
+	create := func(s *corev1.Secret) (string, error) {
+		s, err := c.Clientset.CoreV1().Secrets(Namespace).Create(ctx, s, metav1.CreateOptions{FieldManager: kubeapi.FieldManager})
+		if err != nil {
+			return "", err
+		}
+		names = append(names, s.Name)
+		return s.Name, nil
+	}
+	if o.secret, err = create(NewSecret(node, kubeapi.NewToken())); err != nil {
+		return names, fmt.Errorf("making the token of its helper: %w", kubeapi.Explain(err))
+	}
+	if o.PullSecret.Name == "" {
+		return names, nil
+	}
+	from, err := c.PullSecret(ctx, o.PullSecret)
+	if err == nil {
+		o.pullSecret, err = create(newPullSecret(node, from))
+	}
+	if err != nil {
+		return names, fmt.Errorf("letting its helper pull its image: %w", kubeapi.Explain(err))
+	}
+	return names, nil
+}
+
+// adopt makes the orders, and the Secrets that are named, go with the helper.
+func adopt(ctx context.Context, c *kubeapi.Client, job *batchv1.Job, secrets ...string) error {
 	yes := true
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{
 		{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID, BlockOwnerDeletion: &yes},
@@ -81,8 +109,11 @@ func adopt(ctx context.Context, c *kubeapi.Client, job *batchv1.Job, secret stri
 		return fmt.Errorf("describing the helper %q: %w", job.Name, err)
 	}
 	o := metav1.PatchOptions{FieldManager: kubeapi.FieldManager}
-	// The token comes first: nobody else knows of it.
-	if secret != "" {
+	// The Secrets come first: nobody else knows of them.
+	for _, secret := range secrets {
+		if err != nil {
+			break
+		}
 		_, err = c.Clientset.CoreV1().Secrets(Namespace).Patch(ctx, secret, types.MergePatchType, patch, o)
 	}
 	if err == nil {
@@ -174,7 +205,7 @@ func reclaim(ctx context.Context, c *kubeapi.Client, node string, version int64)
 	if err != nil {
 		return err
 	}
-	return adopt(ctx, c, job, "")
+	return adopt(ctx, c, job)
 }
 
 // endHelper deletes the helper of a node, unless it has orders again. What belongs

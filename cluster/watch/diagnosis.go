@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +110,7 @@ func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {
 	case "InvalidImageName":
 		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%s%q is not an image: %s", named, c.Image, waiting.Message)}
 	case "ErrImagePull", "ImagePullBackOff":
-		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%sthe image %s cannot be pulled: %s; %s", named, c.Image, OneLine(waiting.Message), otherImage(pod, c)), Patience: 10 * time.Second}
+		return &Diagnosis{Key: "image", Text: fmt.Sprintf("%sthe image %s cannot be pulled: %s; %s", named, c.Image, pullError(waiting.Message), pullable(waiting.Message, pod, c)), Patience: 10 * time.Second}
 	case "CrashLoopBackOff":
 		return &Diagnosis{Key: "crash", Text: crash(pod, c), Crashed: pod.Name, Container: c.Name}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
@@ -139,9 +141,41 @@ func crash(pod *corev1.Pod, c *corev1.ContainerStatus) string {
 	return text
 }
 
+// naming are the beginnings with which runtimes of containers repeat the name of the image.
+var naming = regexp.MustCompile(`(Back-off pulling image|ErrImagePull: |rpc error: code = \w+ desc = |failed to (pull and unpack image|resolve (reference|image))) ?("[^"]*")?:? ?`) //nolint:gochecknoglobals // a constant
+
+// pullError is the reason why an image cannot be pulled, without the name of the image.
+func pullError(message string) string {
+	text := OneLine(message)
+	if reason := naming.ReplaceAllString(text, ""); reason != "" {
+		return reason
+	}
+	return text
+}
+
+// pullable says what helps against an error of a registry, as containerd and CRI-O word it.
+func pullable(message string, pod *corev1.Pod, c *corev1.ContainerStatus) string {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToLower(message), word) })
+	}
+	switch {
+	case has("no match for platform", "no matching manifest", "no image found in manifest list"):
+		return fmt.Sprintf("it has no program for the architecture of node %q; %s", pod.Spec.NodeName, otherImage(pod, c))
+	case has("401 unauthorized", "403 forbidden", "unauthorized:", "authorization failed", "authentication required", "no basic auth credentials", "access denied", "denied:"):
+		return "name a Secret with credentials for its registry with --image-pull-secret, or " + otherImage(pod, c)
+	case has("http response to https client"):
+		return "have the nodes reach its registry by plain HTTP, or give that TLS"
+	case has("certificate signed by unknown authority", "failed to verify certificate"):
+		return "have the nodes trust the certificate authority of its registry"
+	}
+	return otherImage(pod, c)
+}
+
 // otherImage says how a user names the image of a container.
 func otherImage(pod *corev1.Pod, c *corev1.ContainerStatus) string {
 	switch {
+	case c.Name == manifest.ExperimentContainer:
+		return "name one that the cluster can pull with --runner-image"
 	case c.Name == manifest.ServerName:
 		return "name one that the cluster can pull by store.image in the file"
 	case pod.Labels[manifest.ServiceLabel] != "" && pod.Annotations[manifest.SpecAnnotation] == "":

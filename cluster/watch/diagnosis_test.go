@@ -37,6 +37,8 @@ func TestDiagnose(t *testing.T) {
 	leaving.DeletionTimestamp = &metav1.Time{}
 	server := waitingPod("ErrImagePull", "no such host")
 	server.Status.ContainerStatuses[0].Name = manifest.ServerName
+	runner := waitingPod("ErrImagePull", "no such host")
+	runner.Status.ContainerStatuses[0].Name = manifest.ExperimentContainer
 	program := waitingPod("ErrImagePull", "no such host")
 	program.Labels = map[string]string{manifest.ServiceLabel: "cart"}
 	ours := waitingPod("ErrImagePull", "no such host")
@@ -57,8 +59,15 @@ func TestDiagnose(t *testing.T) {
 		"its memory":  {nil, full, "the server agent:1 of pod cart-1 ends again and again, last with exit code 137 (OOMKilled); give it more by resources.memoryLimit"},
 		"pull":        {nil, waitingPod("ErrImagePull", "no such host"), "pod cart-1: the image agent:1 cannot be pulled: no such host"},
 		"its server":  {nil, server, "can pull by store.image in the file"},
+		"its runner":  {nil, runner, "can pull with --runner-image"},
 		"its program": {nil, program, "can pull by image in the file"},
 		"its agent":   {nil, ours, "can pull with --image"},
+		"short":       {nil, waitingPod("ImagePullBackOff", `Back-off pulling image "r/a:1": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "r/a:1": failed to resolve reference "r/a:1": r/a:1: not found`), "cannot be pulled: r/a:1: not found;"},
+		"platform":    {nil, waitingPod("ErrImagePull", `no match for platform in manifest: not found`), `it has no program for the architecture of node "`},
+		"no login":    {nil, waitingPod("ErrImagePull", `failed to authorize: unexpected status: 401 Unauthorized`), "with --image-pull-secret, or name one"},
+		"no rights":   {nil, waitingPod("ImagePullBackOff", `Back-off pulling image "a": pull access denied, repository does not exist or may require authorization`), "--image-pull-secret"},
+		"plain HTTP":  {nil, waitingPod("ErrImagePull", `http: server gave HTTP response to HTTPS client`), "reach its registry by plain HTTP"},
+		"own CA":      {nil, waitingPod("ErrImagePull", `tls: failed to verify certificate: x509: certificate signed by unknown authority`), "trust the certificate authority of its registry"},
 		"back-off":    {nil, waitingPod("ImagePullBackOff", "Back-off pulling"), "--image"},
 		"never pull":  {nil, waitingPod("ErrImageNeverPull", ""), "is not on the node"},
 		"bad name":    {nil, waitingPod("InvalidImageName", "invalid reference"), `"agent:1" is not an image`},

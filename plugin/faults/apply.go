@@ -62,6 +62,7 @@ them.`,
 	o.AddFlags(cmd)
 	o.inputs.AddFlags(cmd, "the faults")
 	o.guard.addFlags(cmd, "for pods that labels select")
+	o.target.Kube.AddHelperFlags(cmd)
 	flags := cmd.Flags()
 	flags.Var(cli.NewDuration(&o.duration), "duration", "when to end, counted from the beginning; without it, when the last fault has ended")
 	flags.Uint64Var(&o.seed, "seed", document.DefaultSeed, "decides which replicas are meant if a file leaves it open")
@@ -102,7 +103,7 @@ func (o *applyOptions) run(cmd *cobra.Command) error {
 		return cli.Cause(ctx, err)
 	}
 	if len(at.pods) == 0 {
-		if err := cli.Refuse(cmd.Flags(), "are about pods that labels select, and the files select none: leave them out", "allow-system", "max-pods", "yes"); err != nil {
+		if err := cli.Refuse(cmd.Flags(), "are about pods that labels select, and the files select none: leave them out", "allow-system", "max-pods", "yes", "image", "push", "image-pull-secret"); err != nil {
 			return cli.Usage(cmd, err)
 		}
 	}

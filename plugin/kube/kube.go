@@ -49,6 +49,8 @@ type Flags struct {
 	Sandbox string
 	// Image is the agent's image, and Push where to push it to; at most one is given.
 	Image, Push string
+	// PullSecret is the name of the Secret with which nodes pull images; empty means none.
+	PullSecret string
 	// TraceSample is the share of traces that services keep in any case; 0 makes no
 	// spans.
 	TraceSample float64
@@ -60,6 +62,7 @@ type Flags struct {
 
 	set       *pflag.FlagSet // those of the command
 	nodeImage string
+	pushed    *pushes
 }
 
 // AddFlags adds kubectl's flags, and those of sandboxes.
@@ -68,7 +71,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 	k.TraceSample = span.DefaultShare
 	k.Config.CacheDir = nil // nothing is cached
 	flags := cmd.Flags()
-	k.set = flags
+	k.set, k.pushed = flags, &pushes{}
 	k.Config.AddFlags(flags)
 	k.completeConfig(cmd)
 	// The others work as with kubectl, and would bury those of the command.
@@ -104,7 +107,8 @@ func (k *Flags) AddHelperFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
 	flags.StringVar(&k.Push, "push", "", "push the agent's image to this reference, and use it")
-	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push")
+	flags.StringVar(&k.PullSecret, "image-pull-secret", "", "Secret with which nodes pull the images, of the namespace of the pods or, if that is new, of the context")
+	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push", "image-pull-secret")
 }
 
 // Args are the flags that say which cluster is meant, as they were typed.
@@ -133,6 +137,9 @@ func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pod
 		CheckNetwork: checkNetwork, Progress: func(line string) { fmt.Fprintln(streams.Err, line) },
 	}
 	var err error
+	if config.PullSecret, err = k.pullSecret(ctx, on); err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
 	if on == "kind" {
 		err = k.useSandbox(ctx, streams, pods, &config)
 	} else {
@@ -154,6 +161,15 @@ func checkNetwork(f *fault.Fault) error {
 	}
 	_, err := netfault.ImpairmentOf(f)
 	return err
+}
+
+// pullSecret is the Secret with which nodes pull images, and the namespace that has it.
+func (k *Flags) pullSecret(ctx context.Context, on string) (kubeapi.PullSecret, error) {
+	if k.PullSecret == "" {
+		return kubeapi.PullSecret{}, nil
+	}
+	from, err := k.Namespace(ctx, on)
+	return kubeapi.PullSecret{Name: k.PullSecret, From: from}, err
 }
 
 // AgentArgs are arguments of the agents that serve, where they differ from the usual.
@@ -203,15 +219,13 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 		return nil
 	}
 	local := sandbox.Recognise(&raw, name)
-	config.RuntimeImage = givenRuntimes(os.Getenv(manifest.RuntimeImagesVariable), noRuntimes)
 	var load loader
 	if local != nil {
 		load = func(ctx context.Context, reference string, archive sandbox.Archive) error {
 			return loadLocal(ctx, streams, config.REST, local, reference, archive)
 		}
-		config.RuntimeImage = runtimeLoader(config.REST, load)
 	}
-	config.StoreImage = k.storeFinder(streams, config.REST, load)
+	config.RuntimeImage, config.StoreImage = k.runtimeFinder(streams, config.REST, load), k.storeFinder(streams, config.REST, load)
 	if local == nil || k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
@@ -333,14 +347,25 @@ func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubea
 	case k.Image != "":
 		return nil
 	case k.Push == "":
+		p, err := Published()
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			config.Image = p.Agent
+			return nil
+		}
 		return errors.New("finding the agent's image: the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push the image to a registry that they can pull from with --push REFERENCE, or name one that is there with --image")
 	}
-	images, err := agentImages()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(streams.Err, "Pushing the agent's image to %s, for nodes of %s\n", k.Push, architecturesOf(images))
-	config.Image, err = image.Push(ctx, images, k.Push)
+	var err error
+	config.Image, err = k.push(ctx, k.Push, func() (string, error) {
+		images, err := agentImages()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(streams.Err, "Pushing the agent's image to %s, for nodes of %s\n", k.Push, architecturesOf(images))
+		return image.Push(ctx, images, k.Push)
+	})
 	return err
 }
 
@@ -445,7 +470,7 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	load := func(ctx context.Context, reference string, archive sandbox.Archive) error {
 		return loadKind(ctx, streams, k.Sandbox, reference, archive)
 	}
-	config.RuntimeImage, config.StoreImage = runtimeLoader(config.REST, load), k.storeFinder(streams, config.REST, load)
+	config.RuntimeImage, config.StoreImage = k.runtimeFinder(streams, config.REST, load), k.storeFinder(streams, config.REST, load)
 	if k.Image != "" || k.Push != "" {
 		return k.useImage(ctx, streams, config)
 	}
@@ -508,6 +533,11 @@ func (k *Flags) Loads(ctx context.Context, on string) bool {
 // ImageToExpect is the image that pods would have.
 func (k *Flags) ImageToExpect(ctx context.Context, on string) string {
 	if !k.Loads(ctx, on) {
+		if k.Image+k.Push == "" {
+			if p, err := Published(); err == nil && p != nil {
+				return p.Agent
+			}
+		}
 		return k.Image
 	}
 	images, err := agentImages()

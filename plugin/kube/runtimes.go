@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"k8s.io/client-go/rest"
 
@@ -12,39 +13,89 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/sandbox"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runtimes"
 )
 
 // A loader brings an image to the nodes of a cluster.
 type loader func(ctx context.Context, reference string, archive sandbox.Archive) error
 
+// runtimeFinder brings the images of runtimes to the cluster when a system needs them, by the
+// way on which that of the agent gets there. load is nil for nodes that are not reached from
+// here.
+func (k *Flags) runtimeFinder(streams cli.Streams, config *rest.Config, load loader) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
+	find := noRuntimes
+	switch {
+	case k.Push != "":
+		find = func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+			return k.pushRuntime(ctx, streams, config, name)
+		}
+	case load != nil:
+		find = runtimeLoader(config, load)
+	case k.Image != "":
+		find = func(_ context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+			return k.RuntimeImageToExpect(name)
+		}
+	}
+	return givenRuntimes(os.Getenv(manifest.RuntimeImagesVariable), find)
+}
+
 // runtimeLoader makes the images of runtimes from their installations on this machine,
 // and has them loaded into the nodes of a cluster.
-func runtimeLoader(config *rest.Config, load loader) func(context.Context, topology.RuntimeName) (string, error) {
-	return func(ctx context.Context, name topology.RuntimeName) (string, error) {
+func runtimeLoader(config *rest.Config, load loader) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
+	return func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 		arch, err := access.Architecture(ctx, config)
 		if err != nil {
-			return "", err
+			return manifest.RuntimeImage{}, err
 		}
+		img, err := RuntimeImage(name, arch) //nolint:contextcheck // nothing is started of what is found
+		if err != nil {
+			return manifest.RuntimeImage{}, err
+		}
+		return manifest.RuntimeImage{Reference: img.Tag.String()}, load(ctx, img.Tag.String(), img)
+	}
+}
+
+// pushRuntime pushes the image of a runtime, made from its installation on this machine,
+// beside that of the agent. It suits the nodes of this machine's architecture.
+func (k *Flags) pushRuntime(ctx context.Context, streams cli.Streams, config *rest.Config, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+	arch, err := access.NodeArchitecture(ctx, config)
+	if err != nil {
+		return manifest.RuntimeImage{}, err
+	}
+	to := BesideAgent(k.Push, string(name))
+	reference, err := k.push(ctx, to, func() (string, error) {
 		img, err := RuntimeImage(name, arch) //nolint:contextcheck // nothing is started of what is found
 		if err != nil {
 			return "", err
 		}
-		return img.Tag.String(), load(ctx, img.Tag.String(), img)
+		fmt.Fprintf(streams.Err, "Pushing the image of runtime %s (%d MB unpacked) to %s, for nodes of %s\n", name, img.Size()/1e6, to, arch)
+		return image.Push(ctx, []*image.Bundled{img}, to)
+	})
+	return manifest.RuntimeImage{Reference: reference, Arch: arch}, err
+}
+
+// RuntimeImageToExpect is the image of a runtime beside the agent's that --image or --push
+// names; an error says why it cannot be known.
+func (k *Flags) RuntimeImageToExpect(name topology.RuntimeName) (manifest.RuntimeImage, error) {
+	named := k.Image + k.Push // at most one is given
+	if strings.Contains(named, "@") {
+		return manifest.RuntimeImage{}, fmt.Errorf("finding the image of runtime %s: the agent's image %q is named by its digest, which tells no other; name it by a tag, beside which TAG-%s is, or name that of the runtime in the environment variable %s=%s=REFERENCE", name, named, name, manifest.RuntimeImagesVariable, name)
 	}
+	return manifest.RuntimeImage{Reference: BesideAgent(named, string(name))}, nil
 }
 
 // noRuntimes refuses runtimes for a cluster whose nodes are not reached from here.
-func noRuntimes(_ context.Context, name topology.RuntimeName) (string, error) {
-	return "", fmt.Errorf("runtime %s: its image is made on this machine and loaded into the nodes of kind, minikube and k3d, and this cluster is another; leave runtime out, or build an image from runtimes/ and name it by image", name)
+func noRuntimes(_ context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+	return manifest.RuntimeImage{}, fmt.Errorf("runtime %s: its image is made on this machine, and the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push it to a registry that they can pull from with --push REFERENCE, or leave runtime out", name)
 }
 
 // givenRuntimes takes the images of runtimes that were brought to the nodes for this
 // program, which runs in a pod, and finds others as find does.
-func givenRuntimes(given string, find func(context.Context, topology.RuntimeName) (string, error)) func(context.Context, topology.RuntimeName) (string, error) {
-	return func(ctx context.Context, name topology.RuntimeName) (string, error) {
-		if reference := manifest.RuntimeImageIn(given, name); reference != "" {
-			return reference, nil
+func givenRuntimes(given string, find func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error)) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
+	return func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+		if image := manifest.RuntimeImageIn(given, name); image.Reference != "" {
+			return image, nil
 		}
 		return find(ctx, name)
 	}

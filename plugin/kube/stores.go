@@ -42,9 +42,18 @@ func (k *Flags) storeFinder(streams cli.Streams, config *rest.Config, load loade
 }
 
 // StoreImageToExpect is the image of microsim-store beside the agent's that --image or
-// --push names; an error says why it cannot be known.
+// --push names, or the release has published; an error says why it cannot be known.
 func (k *Flags) StoreImageToExpect() (string, error) {
 	named := k.Image + k.Push // at most one is given
+	if named == "" {
+		p, err := Published()
+		if err != nil {
+			return "", err
+		}
+		if p != nil {
+			return p.Store, nil
+		}
+	}
 	if strings.Contains(named, "@") {
 		return "", fmt.Errorf("finding the image of microsim-store, which serves data stores and their callers: the agent's image %q is named by its digest, which tells no other; name it by a tag, beside which TAG-store is, or name that of microsim-store in the environment variable %s", named, manifest.StoreImageVariable)
 	}
@@ -53,13 +62,15 @@ func (k *Flags) StoreImageToExpect() (string, error) {
 
 // pushStores pushes the image of microsim-store beside that of the agent.
 func (k *Flags) pushStores(ctx context.Context, streams cli.Streams) (string, corev1.PullPolicy, error) {
-	images, err := imagesOf(image.FindAllStores)
-	if err != nil {
-		return "", "", err
-	}
 	to := BesideAgent(k.Push, "store")
-	fmt.Fprintf(streams.Err, "Pushing the image of microsim-store to %s, for nodes of %s\n", to, architecturesOf(images))
-	reference, err := image.Push(ctx, images, to)
+	reference, err := k.push(ctx, to, func() (string, error) {
+		images, err := imagesOf(image.FindAllStores)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(streams.Err, "Pushing the image of microsim-store to %s, for nodes of %s\n", to, architecturesOf(images))
+		return image.Push(ctx, images, to)
+	})
 	return reference, "", err
 }
 

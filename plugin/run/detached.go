@@ -106,12 +106,12 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 
 // imagesOf brings the images to the nodes that the systems of all runs need, since a
 // program in a pod cannot.
-func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experiment.Experiment) (stores string, runtimes map[topology.RuntimeName]string, err error) {
+func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experiment.Experiment) (stores string, runtimes map[topology.RuntimeName]manifest.RuntimeImage, err error) {
 	chosen, err := e.Select(o.series.names())
 	if err != nil {
 		return "", nil, err
 	}
-	runtimes = map[topology.RuntimeName]string{}
+	runtimes = map[topology.RuntimeName]manifest.RuntimeImage{}
 	for _, v := range chosen {
 		applied, problems := e.Apply(v)
 		if err := problems.Err(); err != nil {
@@ -125,7 +125,7 @@ func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experime
 		for i := range applied.System.Services {
 			s := &applied.System.Services[i]
 			r, foreign := s.Foreign()
-			if !foreign || runtimes[r.Name] != "" {
+			if !foreign || runtimes[r.Name].Reference != "" {
 				continue
 			}
 			if runtimes[r.Name], err = c.RuntimeImage(ctx, r.Name); err != nil {
@@ -155,6 +155,9 @@ func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
 		"--" + target.LoadPodsFlag, fmt.Sprint(o.pods), "--" + calledFlag, called,
 	}
 	args = append(args, o.signals.args()...)
+	if name := o.target.Kube.PullSecret; name != "" {
+		args = append(args, "--image-pull-secret", name)
+	}
 	if len(o.series.variants) > 0 {
 		args = append(args, "--variants", strings.Join(o.series.variants, ","))
 	}
@@ -208,6 +211,13 @@ func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Clust
 		if err != nil || known {
 			return runnerImage{img.Tag.String(), arch}, err
 		}
+		published, err := kube.Published()
+		if err != nil {
+			return runnerImage{}, err
+		}
+		if published != nil {
+			return runnerImage{ref: published.Runner}, nil
+		}
 		return runnerImage{}, errors.New("finding the image of kubectl-microsim, which runs the experiment: the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push it to a registry that they can pull from with --push REFERENCE, or name one that is there with --runner-image")
 	}
 	to := kube.BesideAgent(k.Push, "runner")
@@ -223,7 +233,7 @@ func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, e
 	if err != nil {
 		return nil, "", fmt.Errorf("finding this program, which runs the experiment: %w", err)
 	}
-	architectures, err := access.NodeArchitectures(ctx, c.Client)
+	architectures, err := access.NodeArchitectures(ctx, c.Clientset)
 	if err != nil {
 		return nil, "", err
 	}

@@ -219,7 +219,7 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 // placement are the flags that say where and how an experiment runs, and not what
 // it is.
 func placement() []string {
-	return []string{"isolation", "port-base", "namespace", "load-pods", "detach", "image", "push", "runner-image", "ready-timeout"}
+	return []string{"isolation", "port-base", "namespace", "load-pods", "detach", "image", "push", "image-pull-secret", "runner-image", "ready-timeout"}
 }
 
 // validatePlan refuses what a plan as a document would not tell.
@@ -537,7 +537,7 @@ func (o *runOptions) called(args []string) string {
 	words := append([]string{"kubectl", "microsim", "run"}, args...)
 	words = append(append(words, o.inputs.Args()...), "--on", o.target.On)
 	if o.target.OnCluster() {
-		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push")...)
+		words = append(append(words, o.target.Kube.Args()...), o.target.Kube.Changed("image", "push", "image-pull-secret")...)
 		words = append(words, "--"+target.LoadPodsFlag, fmt.Sprint(o.pods))
 	} else if o.target.Virtual() {
 		words = append(words, o.costs.Args()...)

@@ -104,7 +104,7 @@ func (o *callOptions) Validate(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return cli.Refuse(cmd.Flags(), "are about services that are started for the call, and --system names a system that runs: keep one",
-		"isolation", "port-base", "image", "push", "ready-timeout", "node-image")
+		"isolation", "port-base", "image", "push", "image-pull-secret", "ready-timeout", "node-image")
 }
 
 // connect prepares to send the request from this machine. Redirects are not followed: a

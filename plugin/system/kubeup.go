@@ -66,14 +66,13 @@ func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 		REST: offline(), Namespace: *o.target.Kube.Config.Namespace, Image: cmp.Or(o.target.Kube.Image, o.target.Kube.Push),
 		ServiceSpec: o.target.Kube.ServiceSpec, AgentArgs: o.target.Kube.AgentArgs(), PodMonitor: o.podMonitor,
 	}
-	config.StoreImage = o.storeImageToExpect
-	if o.target.On == "kind" {
-		config.RuntimeImage = func(_ context.Context, name topology.RuntimeName) (string, error) {
-			img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
-			if err != nil {
-				return "", err
-			}
-			return img.Tag.String(), nil
+	config.StoreImage, config.RuntimeImage = o.storeImageToExpect, o.runtimeImageToExpect
+	config.PullSecret.Name = o.target.Kube.PullSecret
+	if config.Image == "" && o.target.On != "kind" {
+		if p, err := kube.Published(); err != nil {
+			return err
+		} else if p != nil {
+			config.Image = p.Agent
 		}
 	}
 	if config.Image == "" {
@@ -100,6 +99,22 @@ func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 	return nil
 }
 
+// runtimeImageToExpect is the image of a runtime in a plan.
+func (o *upOptions) runtimeImageToExpect(_ context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
+	k := o.target.Kube
+	switch {
+	case k.Push != "" || k.Image != "" && o.target.On != "kind":
+		return k.RuntimeImageToExpect(name)
+	case o.target.On != "kind":
+		return manifest.RuntimeImage{}, nil // the plan says that none is known
+	}
+	img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
+	if err != nil {
+		return manifest.RuntimeImage{}, err
+	}
+	return manifest.RuntimeImage{Reference: img.Tag.String()}, nil
+}
+
 // storeImageToExpect is the image of microsim-store in a plan.
 func (o *upOptions) storeImageToExpect(context.Context) (string, corev1.PullPolicy, error) {
 	k := o.target.Kube
@@ -107,7 +122,12 @@ func (o *upOptions) storeImageToExpect(context.Context) (string, corev1.PullPoli
 		reference, err := k.StoreImageToExpect()
 		return reference, "", err
 	}
-	if img, err := kube.StoreImage(runtime.GOARCH); err == nil && o.target.On == "kind" {
+	if o.target.On != "kind" {
+		if p, err := kube.Published(); err != nil || p != nil {
+			reference, err := k.StoreImageToExpect()
+			return reference, "", err
+		}
+	} else if img, err := kube.StoreImage(runtime.GOARCH); err == nil {
 		return img.Tag.String(), corev1.PullNever, nil
 	}
 	return kube.BesideAgent(placeholder, "store"), "", nil

@@ -144,7 +144,7 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 
 // settings are the flags that say how a system is started, and not what it is.
 func settings() []string {
-	return append(sendingFlags(), "seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout")
+	return append(sendingFlags(), "seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout", "image-pull-secret")
 }
 
 func (o *upOptions) run(ctx context.Context, args []string) error {

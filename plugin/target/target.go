@@ -113,6 +113,9 @@ func (t *Target) ValidateFlags(cmd *cobra.Command) error {
 			return fmt.Errorf("%s and %s are both given: keep one", both[0], both[1])
 		}
 	}
+	if err := t.Kube.ValidateImages(); err != nil {
+		return err
+	}
 	if flag := cmd.Flags().Lookup("ready-timeout"); flag != nil && flag.Changed && t.Kube.ReadyTimeout <= 0 {
 		return fmt.Errorf("--ready-timeout %v leaves pods no time: write a duration above 0", t.Kube.ReadyTimeout)
 	}

@@ -112,7 +112,7 @@ func (o *options) validate(cmd *cobra.Command, args []string) error {
 	case o.port < 0 || o.port > 65535:
 		return fmt.Errorf("--port %d is not a port: write 1 to 65535, or 0 to let the machine choose", o.port)
 	case o.view:
-		if err := cli.Refuse(flags, "are about runs that the page plays, and --view plays none: leave them out", "out", "isolation", "image", "push", "node-image", "ready-timeout"); err != nil {
+		if err := cli.Refuse(flags, "are about runs that the page plays, and --view plays none: leave them out", "out", "isolation", "image", "push", "image-pull-secret", "node-image", "ready-timeout"); err != nil {
 			return err
 		}
 	}

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/calibrate"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/dataset"
@@ -154,7 +157,7 @@ func wrapArgs(cmd *cobra.Command) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		err := refuseEmpty(cmd.Flags())
 		if err == nil {
-			err = check(cmd, args)
+			err = wordArgs(cmd, args, check(cmd, args))
 		}
 		if err != nil {
 			return cli.Usage(cmd, err)
@@ -164,6 +167,42 @@ func wrapArgs(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		wrapArgs(sub)
 	}
+}
+
+// wordArgs says in our words what cobra says of wrong numbers of arguments.
+func wordArgs(cmd *cobra.Command, args []string, err error) error {
+	switch {
+	case err == nil || cmd.HasSubCommands():
+		return err
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		return fmt.Errorf("unexpected argument %q: %s takes none", args[0], cmd.CommandPath())
+	case strings.HasPrefix(err.Error(), "invalid argument") && len(cmd.ValidArgs) > 0:
+		return fmt.Errorf("%q is not known: write %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
+	}
+	for _, one := range []struct{ says, means string }{
+		{"accepts %d arg(s), received %d", "%s"}, {"requires at least %d arg(s), only received %d", "at least %s"},
+		{"accepts at most %d arg(s), received %d", "at most %s"},
+	} {
+		var wanted, got int
+		if n, _ := fmt.Sscanf(err.Error(), one.says, &wanted, &got); n == 2 {
+			return fmt.Errorf("%s takes "+one.means+", and %s given", cmd.CommandPath(), unit.Count(wanted, "argument"), given(args))
+		}
+	}
+	return err
+}
+
+func given(args []string) string {
+	switch len(args) {
+	case 0:
+		return "none is"
+	case 1:
+		return fmt.Sprintf("%q is", args[0])
+	}
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		quoted[i] = strconv.Quote(arg)
+	}
+	return strings.Join(quoted[:len(quoted)-1], ", ") + " and " + quoted[len(quoted)-1] + " are"
 }
 
 // refuseEmpty refuses empty texts as values of flags: they come from variables that

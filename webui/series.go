@@ -279,7 +279,7 @@ func serviceRow(at float64, s *measure.Sample) *ServiceRow {
 }
 
 func edgeRow(c *measure.CallSample, seconds float64) EdgeRow {
-	calls, sent := result.CountRequests(c.Calls), result.CountRequests(c.Attempts)
+	calls, sent := result.CountRequests(c.Calls), c.Sent()
 	e := EdgeRow{Callee: c.Callee, Rate: float64(calls) / seconds, Sent: float64(sent) / seconds, Breaker: math.NaN()}
 	e.ErrorShare = share(calls-c.Calls[outcome.OK], calls)
 	e.P50, e.P99 = quantiles(&c.Latency)

@@ -6,7 +6,9 @@ package faults
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,15 +184,25 @@ func (inst *Instance) ReplicasOf(service string, v *view) []runner.Replica {
 				r.ControlURL = proxy.ControlURL(p.Name)
 			}
 		case p.Status.PodIP != "":
-			r.URL = fmt.Sprintf("http://%s:%d", p.Status.PodIP, manifest.PortsOf(p).HTTP)
+			ports := manifest.PortsOf(p)
+			r.URL = urlOf(p, ports.HTTP)
 			if inst.Client.Config.Inside {
 				// Pods come and go; the load goes where that of other pods goes.
 				r.Entrance = "http://" + service
+				// The port of a data store speaks its own protocol, and faults are on it.
+				if !silent && ports.Control != 0 {
+					r.ControlURL = urlOf(p, ports.Control)
+				}
 			}
 		}
 		replicas = append(replicas, r)
 	}
 	return replicas
+}
+
+// urlOf is where a port of a pod is reached from other pods.
+func urlOf(p *corev1.Pod, port int) string {
+	return "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(port))
 }
 
 // ports are those of the pods there are, by name.

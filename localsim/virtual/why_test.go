@@ -170,6 +170,16 @@ faults: [{type: net-partition, target: web->db, start: 5s, duration: 5s}]`,
 system: {services: [{name: web, calls: [db]}, {name: db, errorRate: 0.2}]}
 load: {rate: 50, duration: 20s}`,
 			[]string{`db answered \d\d % of its requests with errors of its own, without a fault`}},
+		"errors by a fault on the way": {`
+system: {services: [{name: web, calls: [price]}, {name: price, work: {sleep: 5ms}}]}
+load: {rate: 50, duration: 20s}
+faults: [{type: error, target: web->price, status: 503, probability: 0.3, start: 5s, duration: 5s}]`,
+			[]string{`^5s fault error .*price acted until 10\.0s`, `calls of web to price failed`, `!without a fault`, `!of its own`}},
+		"time by a fault on the way": {`
+system: {services: [{name: web, calls: [price]}, {name: price, work: {sleep: 5ms}}]}
+load: {rate: 50, duration: 20s}
+faults: [{type: latency, target: web->price, delay: 2s, start: 5s, duration: 5s}]`,
+			[]string{`^5s fault latency .*price acted until 10\.0s`, `calls of web to price took`, `!without a fault`}},
 		"all is well": {`
 system: {services: [{name: web, calls: [db]}, {name: db, work: {sleep: 5ms}}]}
 load: {rate: 1, duration: 20s}`,

@@ -30,6 +30,9 @@ const (
 	Reset Reason = "reset"
 	// Closed is a connection that the other side closed before the answer's end.
 	Closed Reason = "closed"
+	// Exhausted is a connection for which the sender had no descriptor, port or memory
+	// left: the request never left its machine, and the target did not fail.
+	Exhausted Reason = "exhausted"
 	// Other is a connection that broke for another reason; its example has it.
 	Other Reason = "other"
 )
@@ -49,6 +52,13 @@ const (
 	windowsRefused = syscall.Errno(10061)
 	windowsReset   = syscall.Errno(10054)
 	windowsAborted = syscall.Errno(10053)
+)
+
+// And of Windows for no more descriptors, no room for connections, and no free port.
+const (
+	windowsNoFiles   = syscall.Errno(10024)
+	windowsNoBuffers = syscall.Errno(10055)
+	windowsNoPort    = syscall.Errno(10049)
 )
 
 // Why is the reason of what Of classifies; "" for a request that ended well. A
@@ -73,8 +83,12 @@ func whyNotConnected(err error) Reason {
 	var resolving *net.DNSError
 	var network *net.OpError
 	var timeout interface{ Timeout() bool }
-	dialling := errors.Is(err, ErrNotConnected) || errors.As(err, &network) && network.Op == "dial"
+	ofNetwork := errors.As(err, &network)
+	dialling := errors.Is(err, ErrNotConnected) || ofNetwork && network.Op == "dial"
 	switch {
+	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, windowsNoFiles, windowsNoBuffers),
+		dialling && isAny(err, syscall.EADDRNOTAVAIL, windowsNoPort) && toIPv4(network):
+		return Exhausted
 	case errors.As(err, &resolving):
 		return NoSuchHost
 	case isAny(err, syscall.ECONNREFUSED, windowsRefused):
@@ -92,6 +106,16 @@ func whyNotConnected(err error) Reason {
 	default:
 		return Other
 	}
+}
+
+// toIPv4 reports whether a connection was to an IPv4 address. To one of IPv6, having no
+// address may also mean that the machine does not speak it.
+func toIPv4(e *net.OpError) bool {
+	if e == nil {
+		return false
+	}
+	to, ok := e.Addr.(*net.TCPAddr)
+	return ok && to.IP.To4() != nil
 }
 
 func isAny(err error, numbers ...syscall.Errno) bool {

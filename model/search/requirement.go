@@ -109,13 +109,22 @@ func Fit(e *experiment.Experiment, requirements []Requirement) error {
 	}
 	judged := *e
 	judged.Checks, judged.Variants, judged.AbortOn = nil, nil, nil
+	judged.Load = judged.Load.WithDefaults()
+	if err := judged.Validate().Err(); err != nil {
+		return err
+	}
 	for _, r := range requirements {
 		check := r.Check
 		check.Phase = ""
-		judged.Checks = append(judged.Checks, check)
+		judged.Checks = []experiment.Check{check}
+		if problems := judged.Validate(); problems.Err() != nil {
+			for i := range problems {
+				problems[i].Path = "" // the text tells more than its place among checks
+			}
+			return fmt.Errorf("requirement %q: %w", r.Text(), problems.Err())
+		}
 	}
-	judged.Load = judged.Load.WithDefaults()
-	return judged.Validate().Err()
+	return nil
 }
 
 // BoundsErrors reports whether a requirement looks at requests that go wrong.

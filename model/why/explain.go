@@ -238,6 +238,9 @@ func (x *explainer) visit(s, depth int) {
 	}
 	x.capacity(s, depth, below)
 	sum := x.sum(s, x.from, x.to)
+	if x.broken(service.Name) {
+		return
+	}
 	if !below && len(x.found) == found && float64(sum.Errors) > someBad*float64(sum.Requests) {
 		x.add(finding{weightOwn, depth, x.first(service, func(b *Stretch) bool { return b.Errors > 0 }), service.Name,
 			fmt.Sprintf("%s answered %s of its requests with errors of its own, without a fault or a call that failed", service.Name, share(sum.Errors, sum.Requests))})
@@ -263,9 +266,8 @@ func (x *explainer) first(s *Service, is func(*Stretch) bool) time.Duration {
 func (x *explainer) faults(service, from string, depth int) {
 	for i := range x.Faults {
 		f := &x.Faults[i]
-		ended := f.End > 0 && f.End+x.Step < x.time(x.from)
 		told := slices.ContainsFunc(x.Falls, func(fall Fall) bool { return fall.By == f.Label && !fall.OverMemory })
-		if told || f.Service != service || f.From != from || f.Begin >= x.time(x.to) || ended && !f.Moment || f.Moment && f.Begin+10*time.Second < x.time(x.from) {
+		if told || f.Service != service || f.From != from || !x.acted(f) {
 			continue
 		}
 		text := "fault " + f.Label
@@ -287,6 +289,20 @@ func (x *explainer) faults(service, from string, depth int) {
 		}
 		x.add(finding{weightCause, depth, f.Begin, service, text})
 	}
+}
+
+// acted reports whether a fault acted in the time of trouble, or just before it.
+func (x *explainer) acted(f *Fault) bool {
+	if f.Moment {
+		return f.Begin < x.time(x.to) && f.Begin+10*time.Second >= x.time(x.from)
+	}
+	return f.Begin < x.time(x.to) && (f.End == 0 || f.End+x.Step >= x.time(x.from))
+}
+
+// broken reports whether a fault acted at a service, or on the way to it from any
+// caller, so that its errors and its time need not be its own.
+func (x *explainer) broken(service string) bool {
+	return slices.ContainsFunc(x.Faults, func(f Fault) bool { return f.Service == service && x.acted(&f) })
 }
 
 // falls tells of the replicas that were down; several of a service in one line.

@@ -50,10 +50,10 @@ func (r *Recorder) Observe(e runner.Event) {
 	r.run.services = append(r.run.services, row)
 	for i := range s.Calls {
 		call := &s.Calls[i]
-		calls, attempts := result.ClientSecond{Outcomes: call.Calls}, result.ClientSecond{Outcomes: call.Attempts}
+		calls := result.ClientSecond{Outcomes: call.Calls}
 		r.run.edges = append(r.run.edges, edgeRow{
 			span: row.span, caller: s.Service, callee: call.Callee,
-			calls: float64(calls.Requests()), errors: float64(calls.Errors()), attempts: float64(attempts.Requests()),
+			calls: float64(calls.Requests()), errors: float64(calls.Errors()), attempts: float64(call.Sent()),
 			latencies: latenciesOf(&call.Latency),
 		})
 	}

@@ -275,6 +275,7 @@ func golden(t *testing.T, path string) {
 	}
 }
 
+// Hedges that were overtaken were sent, so they are attempts.
 func TestEdgesTellOfPolicies(t *testing.T) {
 	dir := t.TempDir()
 	r, err := New(Options{Dir: filepath.Join(dir, "out")})
@@ -286,7 +287,7 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 	for _, e := range events {
 		if sampled, ok := e.(runner.ServiceSampled); ok && len(sampled.Sample.Calls) > 0 && sampled.At > time.Second {
 			call := &sampled.Sample.Calls[0]
-			call.Attempts, call.Fallbacks, call.Breaker = map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4}, 1, &open
+			call.Attempts, call.Fallbacks, call.Breaker = map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4, outcome.Cancelled: 2}, 1, &open
 			call.Degraded = 2
 		}
 		r.Observe(e)
@@ -304,7 +305,7 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range [][]string{
-		{"attempts", "fallbacks", "breaker", "goodput_per_s", "degraded"}, {"0", "0", "", "6", "3"}, {"13", "1", "open", "7", "2"},
+		{"attempts", "fallbacks", "breaker", "goodput_per_s", "degraded"}, {"0", "0", "", "6", "3"}, {"15", "1", "open", "7", "2"},
 	} {
 		if got := rows[i][len(rows[i])-5:]; !slices.Equal(got, want) {
 			t.Errorf("row %d ends with %q, want %q", i, got, want)

@@ -168,8 +168,7 @@ func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error
 	t.number(float64(calls.Requests()) / e.Sample.Interval().Seconds())
 	t.outcomes(call.Calls)
 	t.latency(&call.Latency)
-	attempts := result.ClientSecond{Outcomes: call.Attempts}
-	t.count(attempts.Requests())
+	t.count(call.Sent())
 	t.count(call.Fallbacks)
 	if call.Breaker != nil {
 		t.text(call.Breaker.String())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,7 +77,7 @@ func (p *limitPrinter) rate(load float64) string {
 }
 
 func (p *limitPrinter) answer() {
-	p.line("holds     %s", p.end(p.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(p.Breaks, p.Least)))
+	p.line("holds     %s", p.end(p.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(&p.Answer)))
 	p.line("breaks    %s", p.end(p.Breaks, bad, "not shown at any load: %s is the highest that may be tried (--max)", p.Most))
 	if p.Holds != nil && p.Breaks == nil && !p.Incomplete {
 		p.line("          so the limit was not found")
@@ -88,6 +89,7 @@ func (p *limitPrinter) answer() {
 	if p.Growing {
 		p.line("%s: at %s requests still pile up in these runs, so longer ones may break; --duration lengthens them", p.style.paint(notice, "note"), p.rate(*p.Holds))
 	}
+	p.unclear(&p.Answer)
 	p.few()
 }
 
@@ -102,13 +104,22 @@ func (p *limitPrinter) end(load *float64, t tone, missing string, bound float64)
 	return p.style.paint(t, p.rate(*load))
 }
 
-// lowest is the lowest load that was tried where none holds: loads are tried with fewer
-// digits than the bound may have.
-func lowest(breaks *float64, least float64) float64 {
-	if breaks != nil {
-		return *breaks
+// lowest is the lowest load that was tried. It may be above the bound of the search:
+// loads are tried with fewer digits than that may have.
+func lowest(a *search.Answer) float64 {
+	if len(a.Points) > 0 {
+		return a.Points[0].Load
 	}
-	return least
+	return a.Least
+}
+
+// unclear says what would tell more where no load was shown to hold because the runs
+// do not tell.
+func (p *limitPrinter) unclear(a *search.Answer) {
+	is := func(at search.Point) bool { return at.Verdict == search.Unclear }
+	if a.Holds == nil && !p.Incomplete && slices.ContainsFunc(a.Points, is) {
+		p.line("%s: so few requests do not tell whether it holds: more --seeds, or a longer --duration, would", p.style.paint(notice, "note"))
+	}
 }
 
 // few warns of quantiles of so few requests that they are about the slowest one.
@@ -201,12 +212,13 @@ func (p *limitPrinter) trigger() {
 		names = append(names, name)
 	}
 	p.line("\n%s, with %s to recover", p.style.paint(bold, "After "+strings.Join(names, ", ")), seconds(t.Recovery))
-	p.line("comes back  %s", p.end(t.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(t.Breaks, t.Least)))
+	p.line("comes back  %s", p.end(t.Holds, good, "not shown at any load: %s is the lowest that was tried", lowest(&t.Answer)))
 	none := "not shown at any load: %s is the highest that was tried"
 	if t.Holds != nil && *t.Holds == t.Most {
 		none = "not at any load that it bears, up to %s"
 	}
 	p.line("stays down  %s", p.end(t.Breaks, bad, none, t.Most))
+	p.unclear(&t.Answer)
 	if t.Growing {
 		p.line("%s: at %s requests still pile up when it is judged", p.style.paint(notice, "note"), p.rate(*t.Holds))
 	}

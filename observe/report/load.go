@@ -134,8 +134,13 @@ func loadFailures(r *result.LoadReport, style Style) []string {
 		g.add(cell{f.Reason.Text(), bad}, cell{text: count(f.Count)})
 	}
 	var lines []string
+	exhausted := false
 	for i, line := range g.lines(style) {
 		lines = append(lines, beside(line+"  ", exampleText(&r.Failures[i]), style)...)
+		exhausted = exhausted || r.Failures[i].Reason == outcome.Exhausted
+	}
+	if exhausted {
+		lines = append(lines, wrap("exhausted: the machine that sends had no more descriptors or ports, so these requests never left it; raise its limit (ulimit -n), or send less at once", style.width())...)
 	}
 	if further > 0 {
 		lines = append(lines, fmt.Sprintf("%s failed in further ways; the JSON of the report names up to %d", count(further), result.MaxFailures))

@@ -125,7 +125,7 @@ func (o *common) command(cmd *cobra.Command, seed uint64, args []string) string 
 		words = append(words, "-f", f)
 	}
 	words = append(words, changed(cmd)...)
-	return strings.Join(append(words, "--seed", strconv.FormatUint(seed, 10)), " ")
+	return cli.CommandLine(append(words, "--seed", strconv.FormatUint(seed, 10))...)
 }
 
 // requirements are the service-level objective of a command.

@@ -143,8 +143,11 @@ func (o *sweepOptions) fit(e experiment.Experiment) error {
 	for _, f := range o.grid.Figures {
 		f.Phase = o.phase
 		e.Rank = f
-		if err := e.Validate().Err(); err != nil {
-			return fmt.Errorf("figure %s: %w", f.Metric, err)
+		if problems := e.Validate(); problems.Err() != nil {
+			for i := range problems {
+				problems[i].Path = "" // the flag, not the ranking of the experiment, is wrong
+			}
+			return fmt.Errorf("--figures: figure %q: %w", f.Figure(), problems.Err())
 		}
 	}
 	return nil

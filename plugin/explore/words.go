@@ -1,8 +1,6 @@
 package explore
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -17,7 +15,7 @@ func changed(cmd *cobra.Command) (words []string) {
 		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			for _, v := range list.GetSlice() {
-				words = append(words, "--"+f.Name, quoted(v))
+				words = append(words, "--"+f.Name, v)
 			}
 			return
 		}
@@ -25,15 +23,7 @@ func changed(cmd *cobra.Command) (words []string) {
 			words = append(words, "--"+f.Name+"="+f.Value.String())
 			return
 		}
-		words = append(words, "--"+f.Name, quoted(f.Value.String()))
+		words = append(words, "--"+f.Name, f.Value.String())
 	})
 	return words
-}
-
-// quoted is a word as a shell takes it.
-func quoted(word string) string {
-	if word != "" && !strings.ContainsAny(word, " \t\n'\"\\$&;|<>()*?#~`{}[]!") {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

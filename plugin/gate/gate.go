@@ -112,6 +112,8 @@ func (o *gateOptions) run(ctx context.Context) (err error) {
 	server := &http.Server{
 		Handler: api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// Requests that wait for a toxic to act end with the command.
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
@@ -132,7 +134,9 @@ func (o *gateOptions) run(ctx context.Context) (err error) {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	err = server.Shutdown(stop)
+	if server.Shutdown(stop) != nil {
+		err = server.Close() // of clients that do not end what they send
+	}
 	<-served
 	return err
 }

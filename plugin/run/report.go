@@ -27,6 +27,8 @@ import (
 type reportOptions struct {
 	streams cli.Streams
 	target  target.Target
+	// guessed says that nobody said where the results are.
+	guessed bool
 	wait    bool
 	out     string
 	page    string
@@ -49,8 +51,9 @@ exit code is that of the run: 10 if a check did not hold.`,
   kubectl microsim report results/ -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			local := !cmd.Flags().Changed("on") && isDir(args[0])
-			if local {
+			// The name of an experiment in a cluster is no path.
+			o.guessed = !cmd.Flags().Changed("on")
+			if o.guessed && (isDir(args[0]) || strings.ContainsAny(args[0], "/\\.")) {
 				o.target.On = "local"
 			}
 			if err := o.Validate(cmd); err != nil {
@@ -89,6 +92,9 @@ func isDir(path string) bool {
 // fromCluster shows the results that an experiment has left in its cluster.
 func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	c, err := o.target.Cluster(ctx, o.streams)
+	if err != nil && o.guessed {
+		return fmt.Errorf("there is no directory %q, so it is looked for in the cluster: %w", name, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -194,6 +200,11 @@ func (o *reportOptions) showArchive(ctx context.Context, x *detached.Experiment,
 // showDir shows the result, or the comparison, that a directory holds, of a run
 // that ended in an error where that is not nil.
 func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("reading the results in %q: it is a file: name the directory that 'run --out' has written", dir)
+	} else if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("reading the results in %q: there is no such directory; 'kubectl microsim run --out DIR' writes one", dir)
+	}
 	show := &runOptions{streams: o.streams, output: o.output, report: o.page}
 	read := func(name string) ([]byte, error) {
 		return cli.Interruptible(ctx, func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) })

@@ -547,5 +547,5 @@ func (o *runOptions) called(args []string) string {
 			words = append(words, "--port-base", fmt.Sprint(o.local.PortBase))
 		}
 	}
-	return strings.Join(append(words, o.alerts.args()...), " ")
+	return cli.CommandLine(append(words, o.alerts.args()...)...)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +57,7 @@ func (t *Target) Command(words ...string) string {
 	if t.OnCluster() {
 		words = append(words, t.Kube.Args()...)
 	}
-	return strings.Join(words, " ")
+	return cli.CommandLine(words...)
 }
 
 // known are the targets that the command takes.

@@ -94,6 +94,15 @@ type CallSample struct {
 	Latency stats.Histogram
 }
 
+// Sent counts the requests that were sent for the calls. Unlike calls, those that
+// were broken off count, too: a hedge that another attempt overtook was sent.
+func (c *CallSample) Sent() (n int64) {
+	for _, count := range c.Attempts {
+		n += count
+	}
+	return n
+}
+
 // Seconds is over how many seconds the counts are to be spread, so that
 // Requests gives the Rate; 0 where the service told nothing.
 func (s *Sample) Seconds() float64 {

@@ -23,3 +23,11 @@ func TestEdgesTellOfPolicies(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// A hedge that another attempt overtook was sent, though no call ended with it.
+func TestSentCountsWhatWasBrokenOff(t *testing.T) {
+	call := CallSample{Attempts: map[outcome.Class]int64{outcome.OK: 9, outcome.Timeout: 4, outcome.Cancelled: 2}}
+	if got := call.Sent(); got != 15 {
+		t.Errorf("%d were sent, want 15", got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -574,13 +575,16 @@ func (a *API) removeToxic(r *http.Request, _ []byte) (int, any, error) {
 
 // effect tells what a toxic has done. It is called without the lock, for it may wait.
 func (a *API) effect(r *http.Request, _ []byte) (int, any, error) {
+	if err := onlyParameters(r, "wait"); err != nil {
+		return 0, nil, err
+	}
 	active, err := a.activeOf(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	if text := r.URL.Query().Get("wait"); text != "" {
 		limit, err := time.ParseDuration(text)
-		if err != nil {
+		if err != nil || limit < 0 {
 			return 0, nil, failure(badRequest, "wait is %q; it must be a duration such as 5s", text)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
@@ -635,6 +639,9 @@ func (a *API) closeConnections(r *http.Request, _ []byte) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := onlyParameters(r, "count", "reset"); err != nil {
+		return 0, nil, err
+	}
 	count := -1
 	if text := r.URL.Query().Get("count"); text != "" {
 		if count, err = strconv.Atoi(text); err != nil || count < 0 {
@@ -642,8 +649,27 @@ func (a *API) closeConnections(r *http.Request, _ []byte) (int, any, error) {
 		}
 	}
 	end := p.gate.CloseConnections
-	if r.URL.Query().Get("reset") == "true" {
+	switch text := r.URL.Query().Get("reset"); text {
+	case "true":
 		end = p.gate.ResetConnections
+	case "", "false":
+	default:
+		return 0, nil, failure(badRequest, "reset is %q; it must be true or false", text)
 	}
 	return http.StatusOK, map[string]int{"closed": end(count)}, nil
+}
+
+// onlyParameters refuses parameters of a URL that have no effect. Without it a
+// mistyped count would close all connections.
+func onlyParameters(r *http.Request, known ...string) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return failure(badRequest, "bad query: %v", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			return failure(badRequest, "parameter %q is not known; known are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
 }

@@ -143,7 +143,7 @@ func (c *client) deleteGroups(r *kmsg.DeleteGroupsRequest) kmsg.Response {
 func (c *client) describeCluster(r *kmsg.DescribeClusterRequest) kmsg.Response {
 	response := r.ResponseKind().(*kmsg.DescribeClusterResponse)
 	one := kmsg.NewDescribeClusterResponseBroker()
-	one.NodeID, one.Host, one.Port = broker, c.host, int32(c.port) //nolint:gosec // it is a port
+	one.NodeID, one.Host, one.Port = broker, c.host, c.port
 	response.ClusterID, response.ControllerID = clusterID, broker
 	response.Brokers = append(response.Brokers, one)
 	return response

@@ -2,6 +2,7 @@ package kafkafront
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,11 +14,7 @@ import (
 // tellsAddresses reports whether the answer to a request may say where a broker is, or
 // which versions of such requests a client may send.
 func tellsAddresses(key int16) bool {
-	switch kmsg.Key(key) {
-	case kmsg.Metadata, kmsg.FindCoordinator, kmsg.DescribeCluster, kmsg.ApiVersions:
-		return true
-	}
-	return false
+	return slices.Contains([]kmsg.Key{kmsg.Metadata, kmsg.FindCoordinator, kmsg.DescribeCluster, kmsg.ApiVersions}, kmsg.Key(key))
 }
 
 // readdress puts the address of the relay in place of those of brokers, and reports whether

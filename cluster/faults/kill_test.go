@@ -120,7 +120,7 @@ func TestTheNextPodTakesThePlaceOfTheKilledOne(t *testing.T) {
 		t.Errorf("when the replica is back, %q acts", got)
 	}
 	// Others find the same: all is in the record.
-	if err := NewInstance(s.d.Client, s.d.System(), "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
+	if err := NewInstance(s.d.Client, s.d.System(), "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Probability: 1, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
 		t.Fatalf("a fault that has been carried out is in the way of another: %v", err)
 	}
 	s.expect("1=back-4 ready 1", "2= down 1", "3=back-3 ready 0")

@@ -129,7 +129,7 @@ func (d *Deployment) remember(in *injection) error {
 		return control.ErrClosed
 	}
 	if old := d.injections[in.id]; old != nil && !old.overLocked() && !old.expired() {
-		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
+		return fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s --on local' ends it, and --name names another", in.id, old.fault.Label(), in.id)
 	}
 	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.overLocked() })
 	in.findCallersLocked(d.system)

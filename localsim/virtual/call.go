@@ -140,7 +140,8 @@ type attempt struct {
 	timer     des.Timer
 	connected bool
 	fresh     bool
-	// woke says that the processors were idle when the load sent it.
+	// woke says that the processors were idle when the load sent it, or the request that
+	// led to it.
 	woke     bool
 	synTries int
 	// incarnation is that of the callee when the connection was made.
@@ -332,7 +333,7 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 		m.endpoint, _ = callee.plan.Endpoint(m.method, m.path)
 	}
 	ai, att := w.attempts.take()
-	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1, began: w.now(), trace: sv.trace}
+	*att = attempt{call: i, job: -1, number: n, from: sv.replica, to: choice[number], served: -1, woke: sv.woke, began: w.now(), trace: sv.trace}
 	c.under = append(c.under, ai)
 	h := w.hops.below(sv.hop, op.Index, n)
 	if op.Call != nil && op.Call.ToStore() {
@@ -424,6 +425,8 @@ func (w *world) waitOf(att *attempt) time.Duration {
 	switch {
 	case att.check > 0:
 		return 0
+	case att.from >= 0 && att.woke:
+		return w.machine.CallWait + w.machine.IdleCallWait
 	case att.from >= 0:
 		return w.machine.CallWait
 	case att.woke:

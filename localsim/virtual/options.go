@@ -84,8 +84,9 @@ type Machine struct {
 	// answer, CallWait that of a service with the answer to a call.
 	RequestWait, CallWait time.Duration
 	// IdleWait is added to RequestWait if nothing has happened for 4 ms when a request of
-	// the load is sent: idle processors wake up slowly.
-	IdleWait time.Duration
+	// the load is sent, and IdleCallWait to the CallWait of all calls that it leads to:
+	// idle processors wake up slowly.
+	IdleWait, IdleCallWait time.Duration
 	// RequestCPU is the processor time of a request beside its work, of both of its
 	// ends, at the service that answers it; ConnectionCPU is what a new connection
 	// adds.
@@ -99,9 +100,10 @@ type Machine struct {
 	SleepTick time.Duration
 	// CPUUnit is how long a unit of arithmetic takes.
 	CPUUnit time.Duration
-	// DiskSync is the time of one sync, DiskRate the bytes per second of writing.
-	DiskSync time.Duration
-	DiskRate float64
+	// DiskSync is the time of one sync, to which DiskIdle is added if the disk has had
+	// nothing to do for 2 ms. DiskRate are the bytes per second of writing.
+	DiskSync, DiskIdle time.Duration
+	DiskRate           float64
 	// StartTime is how long a process takes until it answers, Grace how long one
 	// that is ended in order may take for the requests under way.
 	StartTime, Grace time.Duration
@@ -126,10 +128,10 @@ func (m Machine) WithDefaults() Machine {
 	or := func(d, standard time.Duration) time.Duration { return max(cmp.Or(d, standard), 0) }
 	return Machine{
 		Cores: cmp.Or(m.Cores, 8), Latency: or(m.Latency, 50*time.Microsecond),
-		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0), IdleWait: or(m.IdleWait, 0),
+		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0), IdleWait: or(m.IdleWait, 0), IdleCallWait: or(m.IdleCallWait, 0),
 		RequestCPU: or(m.RequestCPU, 50*time.Microsecond), ConnectionCPU: or(m.ConnectionCPU, 60*time.Microsecond),
 		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, SleepTick: or(m.SleepTick, 0), CPUUnit: or(m.CPUUnit, time.Millisecond),
-		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskRate: cmp.Or(m.DiskRate, 200e6),
+		DiskSync: or(m.DiskSync, 2*time.Millisecond), DiskIdle: or(m.DiskIdle, 0), DiskRate: cmp.Or(m.DiskRate, 200e6),
 		StartTime: or(m.StartTime, 60*time.Millisecond), Grace: or(m.Grace, 5*time.Second),
 		AcceptQueue: cmp.Or(m.AcceptQueue, 4096), Runtimes: m.Runtimes,
 	}

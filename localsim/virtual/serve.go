@@ -59,8 +59,10 @@ type serving struct {
 	// left says that the client has left.
 	left  bool
 	onCPU bool
-	// fresh says that the connection was made for the request.
+	// fresh says that the connection was made for the request, woke that the processors
+	// were idle before.
 	fresh  bool
+	woke   bool
 	worker int
 	// bound says that the connection has a worker of the accept queue.
 	bound bool
@@ -136,7 +138,7 @@ func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *ho
 	sv.live, sv.state, sv.replica, sv.message = true, onTheWay, att.to, m
 	sv.identity = exec.Identity{Request: who, Path: m.path, Body: m.body, Chain: m.chain}
 	sv.attempt, sv.gen, sv.left, sv.onCPU, sv.bound, sv.worker, sv.present = a, w.attempts.gens[a], false, false, false, 0, false
-	sv.root, sv.hop, sv.fresh, sv.held, sv.sleeps, sv.below = -1, h, att.fresh, 0, 0, sv.below[:0]
+	sv.root, sv.hop, sv.fresh, sv.woke, sv.held, sv.sleeps, sv.below = -1, h, att.fresh, att.woke, 0, 0, sv.below[:0]
 	sv.dataAt, sv.dataTries, sv.answers, sv.remembered = 0, 0, 0, false
 	if sv.trace = att.trace; sv.trace != nil {
 		sv.trace.open++

@@ -179,10 +179,18 @@ func (w *world) unburden(s *strand) {
 // ioUnit is what is written between two syncs, as by the services.
 const ioUnit = 512 << 10
 
+// diskIdleAfter is after how long a disk of nothing to do is slower at first: on a virtual
+// disk, syncs after pauses of 2 to 20 ms took 1.7 to 2.3 times as long as those after less
+// than 1 ms.
+const diskIdleAfter = 2 * time.Millisecond
+
 // write lines a file up at the disk, and returns when it is written and synced.
 func (w *world) write(bytes int64) time.Duration {
 	syncs := (bytes + ioUnit - 1) / ioUnit
 	took := time.Duration(syncs)*w.machine.DiskSync + time.Duration(float64(bytes)/w.machine.DiskRate*1e9)
+	if w.now()-w.disk.Free() >= diskIdleAfter {
+		took += w.machine.DiskIdle
+	}
 	if w.ioStress > 0 { // a share as large as that of each other who writes
 		took *= time.Duration(1 + w.ioStress)
 	}

@@ -71,12 +71,16 @@ type Costs struct {
 	RequestWait float64 `json:"requestWaitSeconds"`
 	CallWait    float64 `json:"callWaitSeconds"`
 	// IdleWait is how much longer than RequestWait it takes if nothing has happened
-	// for a while before the request, so that idle processors have to wake up.
-	IdleWait float64 `json:"idleWaitSeconds,omitempty"`
+	// for a while before the request, so that idle processors have to wake up;
+	// IdleCallWait is that of each call which such a request leads to.
+	IdleWait     float64 `json:"idleWaitSeconds,omitempty"`
+	IdleCallWait float64 `json:"idleCallWaitSeconds,omitempty"`
 	// CPUUnit is the processor time of a unit of CPU (cpuUnits).
 	CPUUnit float64 `json:"cpuUnitSeconds"`
-	// DiskSync is a sync of the disk, DiskRate the bytes per second that are written.
+	// DiskSync is a sync of a disk that is in use, DiskIdle how much longer the first
+	// takes after a pause. DiskRate are the bytes per second that are written.
 	DiskSync float64 `json:"diskSyncSeconds"`
+	DiskIdle float64 `json:"diskIdleSeconds,omitempty"`
 	DiskRate float64 `json:"diskBytesPerSecond"`
 	// Start is how long a process takes from its start until it is ready.
 	Start float64 `json:"startSeconds"`
@@ -140,7 +144,8 @@ func (c *Calibration) Validate() (problems problem.List) {
 	}{
 		{"processorSeconds", costs.Processor, false}, {"connectionSeconds", costs.Connection, true}, {"packetSeconds", costs.Packet, false},
 		{"requestWaitSeconds", costs.RequestWait, true}, {"callWaitSeconds", costs.CallWait, true}, {"idleWaitSeconds", costs.IdleWait, true},
-		{"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true}, {"startSeconds", costs.Start, false},
+		{"idleCallWaitSeconds", costs.IdleCallWait, true}, {"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true},
+		{"diskIdleSeconds", costs.DiskIdle, true}, {"startSeconds", costs.Start, false},
 	} {
 		switch path := "costs." + t.name; {
 		case t.zero && t.seconds == 0:

@@ -21,9 +21,6 @@ func (l *Line) Used(now time.Duration) time.Duration { return l.taken - max(l.fr
 // Free is when the last job ends.
 func (l *Line) Free() time.Duration { return l.free }
 
-// Clear forgets the jobs that wait, and what was used.
-func (l *Line) Clear() { *l = Line{} }
-
 // Servers are equal servers with one queue, first come first served. T is what
 // the executor knows a job by; it is not a pointer.
 type Servers[T any] struct {
@@ -69,12 +66,6 @@ func (s *Servers[T]) Leave() (next T, ok bool) {
 	s.n--
 	return next, true
 }
-
-// Len counts the jobs that wait, Busy those that are served.
-func (s *Servers[T]) Len() int { return s.n }
-
-// Busy is Len's counterpart.
-func (s *Servers[T]) Busy() int { return s.busy }
 
 // Clone returns a copy that goes on by itself.
 func (s *Servers[T]) Clone() *Servers[T] {

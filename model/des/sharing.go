@@ -134,12 +134,6 @@ func (p *Processors) Burden(g int, now time.Duration, n float64) {
 // Burdened is what Burden has set.
 func (p *Processors) Burdened(g int) float64 { return p.groups[g].phantom }
 
-// Resize changes the machine.
-func (p *Processors) Resize(now time.Duration, capacity float64) {
-	p.capacity = capacity
-	p.spread(int64(now))
-}
-
 // Used is the processor time that the jobs of a group have got, phantoms left
 // out.
 func (p *Processors) Used(g int, now time.Duration) time.Duration {
@@ -150,9 +144,6 @@ func (p *Processors) Used(g int, now time.Duration) time.Duration {
 
 // Quota is how many processors a group may use at once; infinite if without bound.
 func (p *Processors) Quota(g int) float64 { return p.groups[g].quota }
-
-// Jobs counts those of a group.
-func (p *Processors) Jobs(g int) int { return p.groups[g].n }
 
 // Changed are the groups whose Next has changed since it was last asked. The
 // slice is the processors' own.

@@ -143,8 +143,12 @@ func loadFailures(r *result.LoadReport, style Style) []string {
 	return lines
 }
 
-// beside sets a text to the right of a beginning, in as many lines as it needs.
+// beside sets a message to the right of a beginning, in as many lines as it needs; in a
+// pipe, where lines are searched, in one.
 func beside(beginning, text string, style Style) (lines []string) {
+	if style.Width <= 0 {
+		return []string{beginning + strings.Join(strings.Fields(text), " ")}
+	}
 	room := columns(beginning)
 	for i, part := range wrap(text, max(style.width()-room, 30)) {
 		if i > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -69,6 +70,26 @@ func TestVirtualRequestsTakeWhatWasMeasured(t *testing.T) {
 	}
 }
 
+// On a machine that is asked once in a while, requests, calls and writes take what was
+// measured, too.
+func TestIdleMachinesTakeWhatWasMeasured(t *testing.T) {
+	c := sample()
+	const unitOfCPU = 0.001
+	idle(&c.Costs, []float64{0.0005}, []float64{0.0025}, []float64{0.0005 + unitOfCPU}, []float64{0.0005 + unitOfCPU + chained*(unitOfCPU+0.0004)})
+	for service, want := range map[string]float64{"leaf": 0.0005, "few": 0.0025, "link0": 0.0015, fmt.Sprint("link", chained): 0.0015 + chained*0.0014} {
+		e := experiment.Experiment{Name: "idle", Seed: 1, System: measured(), Load: load.Profile{
+			Requests: []load.Request{{Service: service}}, Phases: []load.Phase{{Rate: idleRate, Duration: unit.Duration(20 * time.Second)}},
+		}}
+		r, err := virtual.Run(context.Background(), e, virtual.Options{Machine: virtual.Calibrated(c)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Segments[0].Clients.Latency.P50; math.Abs(got/want-1) > 0.02 {
+			t.Errorf("a request to %s takes %.6f s, want %.6f s as measured", service, got, want)
+		}
+	}
+}
+
 // A machine whose calls are faster than nothing, or whose disk takes less for more, has
 // costs that make sense all the same.
 func TestCostsMakeSenseWhateverWasMeasured(t *testing.T) {
@@ -82,6 +103,7 @@ func TestCostsMakeSenseWhateverWasMeasured(t *testing.T) {
 		requests(&c.Costs, measured[0], measured[1], measured[2], 0.00005)
 		connection(&c.Costs, []float64{0}, -1)
 		disk(&c.Costs, []float64{0.002}, []float64{0.001})
+		idle(&c.Costs, measured[0], []float64{0.001}, measured[0], measured[0])
 		if problems := c.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems.Err())
 		}

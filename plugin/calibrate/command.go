@@ -116,9 +116,11 @@ func Table(w io.Writer, c *calibration.Calibration) error {
 		{"packet, on its way", seconds(costs.Packet)},
 		{"answer, until the load goes on", seconds(costs.RequestWait)},
 		{"answer, until a service goes on", seconds(costs.CallWait)},
-		{"idle processor, until it is awake", seconds(costs.IdleWait)},
+		{"the same of an idle machine, longer by", seconds(costs.IdleWait)},
+		{"the same for each call", seconds(costs.IdleCallWait)},
 		{"unit of CPU", seconds(costs.CPUUnit)},
 		{"sync of the disk", seconds(costs.DiskSync)},
+		{"the same of an idle disk, longer by", seconds(costs.DiskIdle)},
 		{"disk", strconv.FormatFloat(costs.DiskRate/1e6, 'f', 0, 64) + " MB/s"},
 		{"start of a process", seconds(costs.Start)},
 	}

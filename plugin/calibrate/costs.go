@@ -35,10 +35,14 @@ func lateness(took []float64, expected float64) (list []calibration.Quantile) {
 	return list
 }
 
-// idle tells how much longer a request takes than plain, from the latencies of a leaf that
-// is asked once in a while.
-func idle(c *calibration.Costs, leaf []float64) {
-	c.IdleWait = nanoseconds(max(stats.Quantile(leaf, 0.5)-plain(c), 0))
+// idle tells how much longer a request, a call and a write take on a machine that is
+// asked once in a while, from the latencies of a leaf, of a request that writes few
+// bytes, of the last link of a chain, and of the whole chain.
+func idle(c *calibration.Costs, leaf, few, last, chain []float64) {
+	alone := stats.Quantile(leaf, 0.5)
+	c.IdleWait = nanoseconds(max(alone-plain(c), 0))
+	c.IdleCallWait = nanoseconds(max((stats.Quantile(chain, 0.5)-stats.Quantile(last, 0.5))/chained-c.CPUUnit-hop(c), 0))
+	c.DiskIdle = nanoseconds(max(stats.Quantile(few, 0.5)-alone-c.DiskSync-fewBytes/c.DiskRate, 0))
 }
 
 // sleeps tells how sleeps end from the latencies of a leaf and of requests that sleep
@@ -54,6 +58,9 @@ func sleeps(c *calibration.Costs, leaf, whole, tenth []float64) {
 
 // plain is what a request without work takes.
 func plain(c *calibration.Costs) float64 { return c.Processor + 2*c.Packet + c.RequestWait }
+
+// hop is what a call takes to a service without work.
+func hop(c *calibration.Costs) float64 { return c.Processor + 2*c.Packet + c.CallWait }
 
 // connection tells the cost of a connection from the latencies of requests that make
 // their own, which had so much processor time more.

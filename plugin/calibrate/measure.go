@@ -34,9 +34,9 @@ const (
 	trialTime      = time.Second
 	requestsTime   = 5 * time.Second
 	connectionTime = 2 * time.Second
-	diskTime       = 2 * time.Second
+	diskTime       = time.Second // of each size
 	sleepTime      = 2 * time.Second
-	idleTime       = 2 * time.Second
+	idleTime       = 5 * time.Second
 	starts         = 5
 	// Longest bounds a calibration. One that is not done by then has failed.
 	Longest = 25 * time.Second
@@ -51,7 +51,7 @@ const (
 	mostRate  = 4000.0
 	leastRate = 60.0
 	// idleRate lets the processors sleep between two requests.
-	idleRate = 50.0
+	idleRate = 25.0
 	// quiet is what a request without work takes at most, in seconds, on a machine that
 	// has nothing else to do.
 	quiet = 0.001
@@ -65,6 +65,9 @@ const (
 	fewBytes   = 1 << 10
 	manyBytes  = 512 << 10 // what services write between two syncs
 	leastTimes = 20
+	// chained is how many calls a request to the chain makes, each of another service
+	// that does a unit of CPU, so that who waits for it falls asleep.
+	chained = 3
 )
 
 func measured() topology.System {
@@ -72,11 +75,16 @@ func measured() topology.System {
 		return topology.Step{Work: &topology.Work{Sleep: dist.Fixed(d)}}
 	}
 	write := func(bytes unit.Size) topology.Step { return topology.Step{Work: &topology.Work{IO: bytes}} }
-	return topology.System{Name: "calibration", Services: []topology.Service{
+	unitOfCPU := topology.Step{Work: &topology.Work{CPUUnits: 1}}
+	chain := []topology.Service{topology.NewService("link0", unitOfCPU)}
+	for i := range chained {
+		chain = append(chain, topology.NewService(fmt.Sprint("link", i+1), unitOfCPU, topology.CallTo(fmt.Sprint("link", i))))
+	}
+	return topology.System{Name: "calibration", Services: append(chain,
 		topology.NewService("leaf"), topology.NewService("front", topology.CallTo("leaf")), topology.NewService("sleeper", sleep(asleep)),
 		topology.NewService("whole", sleep(tick)), topology.NewService("tenth", sleep(tick/10)),
 		topology.NewService("few", write(fewBytes)), topology.NewService("many", write(manyBytes)),
-	}}
+	)}
 }
 
 // Measure calibrates this machine, with services in this process. It puts load on
@@ -255,11 +263,6 @@ func measureLoad(ctx context.Context, say func(string), c *calibration.Costs) (b
 		return 0, err
 	}
 	requests(c, main.latencies[0], main.latencies[1], main.latencies[2], main.cpu*3/4)
-	rarely, err := b.load(ctx, load.Phase{Rate: idleRate, Duration: unit.Duration(idleTime)}, "leaf")
-	if err != nil {
-		return 0, err
-	}
-	idle(c, rarely.latencies[0])
 	quiet, err := b.load(ctx, load.Phase{Users: 1, Duration: unit.Duration(sleepTime)}, "leaf", "whole", "tenth")
 	if err != nil {
 		return 0, err
@@ -276,11 +279,22 @@ func measureLoad(ctx context.Context, say func(string), c *calibration.Costs) (b
 	b.fresh = false
 
 	say("the disk")
-	writes, err := b.load(ctx, load.Phase{Users: 1, Duration: unit.Duration(diskTime)}, "few", "many")
+	var writes [2][]float64
+	for i, size := range []string{"few", "many"} { // few bytes after many take longer
+		a, err := b.load(ctx, load.Phase{Users: 1, Duration: unit.Duration(diskTime)}, size)
+		if err != nil {
+			return 0, err
+		}
+		writes[i] = a.latencies[0]
+	}
+	disk(c, writes[0], writes[1])
+
+	say("an idle machine")
+	rarely, err := b.load(ctx, load.Phase{Rate: idleRate, Duration: unit.Duration(idleTime)}, "leaf", "few", "link0", fmt.Sprint("link", chained))
 	if err != nil {
 		return 0, err
 	}
-	disk(c, writes.latencies[0], writes.latencies[1])
+	idle(c, rarely.latencies[0], rarely.latencies[1], rarely.latencies[2], rarely.latencies[3])
 	return main.busy / processors, nil
 }
 

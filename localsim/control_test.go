@@ -182,6 +182,30 @@ func TestASeedRepeatsTheDraw(t *testing.T) {
 	}
 }
 
+// A fault of a system that was taken down is gone, so to clear it leaves nothing behind.
+func TestFaultsGoWithTheirSystem(t *testing.T) {
+	dir := t.TempDir()
+	d := up(t, inProcess(dir), runnertest.System("held"))
+	c := must(control.Connect(dir, "held"))
+	f := fault.Fault{Type: fault.Hang, Probability: 1, Target: fault.Target{Service: "front"}}
+	if err := c.Inject(t.Context(), "hung", f, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Clear(t.Context(), "hung"); err != nil {
+		t.Errorf("clearing the fault of a system that was taken down: %v", err)
+	}
+	if err := c.Inject(t.Context(), "again", f, time.Time{}); err == nil {
+		t.Error("a system that was taken down takes a fault")
+	}
+	up(t, inProcess(dir), runnertest.System("held"))
+	if err := c.Clear(t.Context(), "hung"); err != nil {
+		t.Errorf("clearing it while another system has the name: %v", err)
+	}
+}
+
 func TestAClientOfAnotherProgram(t *testing.T) {
 	dir := t.TempDir()
 	system := runnertest.System("held")

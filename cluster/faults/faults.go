@@ -476,6 +476,9 @@ func (inst *Instance) recordAll(ctx context.Context, change func([]Injection, *o
 		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if isNew {
+			if _, err := configs.Get(ctx, manifest.ObjectName(inst.System().Name), metav1.GetOptions{}); apierrors.IsNotFound(err) {
+				return errClosed // a record without its system would be left behind
+			}
 			labels := manifest.CommonLabels(inst.System().Name)
 			labels[manifest.RoleLabel] = manifest.FaultsRole
 			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.namespace, Labels: labels}}

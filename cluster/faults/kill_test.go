@@ -36,6 +36,9 @@ func newStage(t *testing.T, replicas int) *stage {
 	client := fake.NewClientset()
 	c := &kubeapi.Client{Clientset: client, Config: kubeapi.Config{Progress: func(string) {}}}
 	s := &stage{t: t, client: client, d: NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")}
+	if _, err := client.CoreV1().ConfigMaps("shop").Create(t.Context(), described(), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	for range replicas {
 		s.pod(true)
 	}

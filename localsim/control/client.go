@@ -142,7 +142,11 @@ func (c *Client) CanInject(f *fault.Fault) error {
 
 // Inject lets a fault act; see runner.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
-	return c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
+	err := c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
+	if err != nil && !errors.Is(err, ErrClosed) && c.takenDown(ctx, err) {
+		return fmt.Errorf("injecting fault %q: %w", f.Label(), ErrClosed)
+	}
+	return err
 }
 
 // Clear ends a fault. The faults of a system that has been taken down went with it.

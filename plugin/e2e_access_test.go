@@ -45,7 +45,8 @@ func rights(k *onKind) {
 	k.ok(as("top", "shop", "-o", "json")...)
 	k.ok(as("logs", "--all")...)
 	k.ok(as("load", "--system", "shop", "--rate", "20", "--duration", "1s")...)
-	k.ok(as("run", "-f", k.detachedFile("hers", "2s"), "--detach")...)
+	hers := strings.NewReplacer("NAME", "hers", "LENGTH", "2s", "front", "her-front", "back", "her-back").Replace(detachedExperiment)
+	k.ok(as("run", "-f", k.file("hers.yaml", hers), "--detach")...)
 	if out, talk, err := k.run(as("report", "hers", "--wait")...); exitOf(err) != cli.ExitCheckFailed {
 		k.t.Errorf("the experiment of a user with the rules ends with %v\n%s%s", err, out, talk)
 	}

@@ -3,6 +3,7 @@ package localsim_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -179,6 +180,30 @@ func TestASeedRepeatsTheDraw(t *testing.T) {
 	}
 	if len(counts) < 2 {
 		t.Errorf("all seeds call %v", counts)
+	}
+}
+
+// A fault of a system that was taken down is gone, so to clear it leaves nothing behind.
+func TestFaultsGoWithTheirSystem(t *testing.T) {
+	dir := t.TempDir()
+	d := up(t, inProcess(dir), runnertest.System("held"))
+	c := must(control.Connect(dir, "held"))
+	f := fault.Fault{Type: fault.Hang, Probability: 1, Target: fault.Target{Service: "front"}}
+	if err := c.Inject(t.Context(), "hung", f, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Clear(t.Context(), "hung"); err != nil {
+		t.Errorf("clearing the fault of a system that was taken down: %v", err)
+	}
+	if err := c.Inject(t.Context(), "again", f, time.Time{}); !errors.Is(err, control.ErrClosed) {
+		t.Errorf("a fault in a system that was taken down: %v", err)
+	}
+	up(t, inProcess(dir), runnertest.System("held"))
+	if err := c.Clear(t.Context(), "hung"); err != nil {
+		t.Errorf("clearing it while another system has the name: %v", err)
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
 	"github.com/microsim-dev/kubectl-microsim/localsim/supervise"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
-	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -48,7 +48,7 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
 	if system != nil && f.Rounds == nil {
-		if err := checkTarget(system, f.Target); err != nil {
+		if err := experiment.CheckTarget(system, f.Target); err != nil {
 			return fmt.Errorf("fault %q: %w", f.Label(), err)
 		}
 		to, from := system.Service(f.Target.Service), system.Service(f.Target.From)
@@ -87,19 +87,6 @@ func (c *Config) canInject(system *topology.System, f *fault.Fault) error {
 		}
 	}
 	return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on this machine; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
-}
-
-func checkTarget(system *topology.System, t fault.Target) error {
-	service := system.Service(t.Service)
-	switch {
-	case service == nil:
-		return fmt.Errorf("there is no service %q in system %q; `kubectl microsim status %s --on local` lists the services", t.Service, system.Name, system.Name)
-	case t.Replica > service.Replicas:
-		return fmt.Errorf("service %q has %s, not %d", t.Service, unit.Count(service.Replicas, "replica"), t.Replica)
-	case t.From != "" && system.Service(t.From) == nil:
-		return fmt.Errorf("there is no service %q in system %q that could call %q", t.From, system.Name, t.Service)
-	}
-	return nil
 }
 
 // Inject lets the fault act until it is cleared or the deadline has come; the
@@ -142,7 +129,7 @@ func (d *Deployment) remember(in *injection) error {
 		return control.ErrClosed
 	}
 	if old := d.injections[in.id]; old != nil && !old.overLocked() && !old.expired() {
-		return fmt.Errorf("there is a fault with the id %q already, a %s; clear it first", in.id, old.fault.Label())
+		return fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s --on local' ends it, and --name names another", in.id, old.fault.Label(), in.id)
 	}
 	maps.DeleteFunc(d.injections, func(_ string, old *injection) bool { return old.overLocked() })
 	in.findCallersLocked(d.system)

@@ -45,6 +45,12 @@ func rights(k *onKind) {
 	k.ok(as("top", "shop", "-o", "json")...)
 	k.ok(as("logs", "--all")...)
 	k.ok(as("load", "--system", "shop", "--rate", "20", "--duration", "1s")...)
+	hers := strings.NewReplacer("NAME", "hers", "LENGTH", "2s", "front", "her-front", "back", "her-back").Replace(detachedExperiment)
+	k.ok(as("run", "-f", k.file("hers.yaml", hers), "--detach")...)
+	if out, talk, err := k.run(as("report", "hers", "--wait")...); exitOf(err) != cli.ExitCheckFailed {
+		k.t.Errorf("the experiment of a user with the rules ends with %v\n%s%s", err, out, talk)
+	}
+	k.ok(as("down", "hers")...)
 	var doctor struct{ Items []doctor.Finding }
 	if err := json.Unmarshal([]byte(k.ok(as("doctor", "-o", "json")...)), &doctor); err != nil {
 		k.t.Fatal(err)
@@ -54,7 +60,10 @@ func rights(k *onKind) {
 			k.t.Errorf("with the rules, %s is not allowed: %s", f.Name, f.Why)
 		}
 	}
-	k.ok(as("down", "shop")...)
+	k.ok("-n", "team", "patch", "role", "microsim", "--type=json", "-p", `[{"op": "replace", "path": "/rules", "value": [
+		{"apiGroups": [""], "resources": ["configmaps", "pods"], "verbs": ["get", "list"]}]}]`)
+	k.fails("--verb=get --resource=pods/proxy", as("top", "shop", "--watch=false")...)
+	k.ok(k.microsim("down", "shop", "-n", "team")...)
 	k.ok("delete", "namespace", "team")
 }
 

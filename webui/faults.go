@@ -199,12 +199,9 @@ func (s *Server) postFault(req *http.Request) (any, error) {
 }
 
 func readFault(r *http.Request) (*fault.Fault, error) {
-	f, err := readJSON[fault.Fault](r)
+	f, err := readJSONOver(r, maxBody, fault.Fault{Probability: 1}) // as in files
 	if err != nil {
 		return nil, err
-	}
-	if f.Probability == 0 {
-		f.Probability = 1
 	}
 	f.Name, f.Start, f.Rounds = "", 0, nil
 	f = f.WithDefaults()

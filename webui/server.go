@@ -286,8 +286,14 @@ const maxBody = 40 << 20
 func readJSON[T any](r *http.Request) (T, error) { return readJSONUpTo[T](r, maxBody) }
 
 // readJSONUpTo bounds the body, in bytes.
-func readJSONUpTo[T any](r *http.Request, most int64) (value T, err error) {
-	err = controlhttp.ReadJSON(nil, r, most, &value)
+func readJSONUpTo[T any](r *http.Request, most int64) (T, error) {
+	var zero T
+	return readJSONOver(r, most, zero)
+}
+
+// readJSONOver reads a body over the values that fields have which it leaves out.
+func readJSONOver[T any](r *http.Request, most int64, value T) (T, error) {
+	err := controlhttp.ReadJSON(nil, r, most, &value)
 	var large *http.MaxBytesError
 	if err != nil && !errors.As(err, &large) {
 		err = &refusal{http.StatusBadRequest, err}

@@ -367,6 +367,10 @@ func TestFaultsByHandAreInTheGroundTruth(t *testing.T) {
 	if status := c.ask("POST", "/api/faults", map[string]any{"type": "kill", "target": map[string]string{"service": "web"}}, &f); status != 422 || !strings.Contains(f.Error, "no process") {
 		t.Errorf("an impossible fault is answered %d %q", status, f.Error)
 	}
+	never := map[string]any{"type": "error", "target": map[string]string{"service": "web"}, "probability": 0}
+	if status := c.ask("POST", "/api/faults", never, &f); status != 422 || !strings.Contains(f.Error, "never acts") {
+		t.Errorf("a fault of probability 0: %d %s", status, f.Error)
+	}
 	if status := c.ask("POST", "/api/faults", map[string]any{"type": "latency", "target": map[string]string{"service": "web"}}, &f); status != 422 {
 		t.Errorf("a fault without its delay is answered %d", status)
 	}

@@ -227,7 +227,7 @@ func check(name, text string) checked {
 func checkedOf(docs document.Documents) checked {
 	c := checked{Mistakes: []mistake{}}
 	for i := range docs {
-		for _, n := range docs[i].Origin.Notes {
+		for _, n := range slices.Concat(docs[i].Origin.Notes, docs[i].Origin.OffCluster) {
 			c.Notes = append(c.Notes, n.Error())
 		}
 	}

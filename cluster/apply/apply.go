@@ -24,7 +24,8 @@ import (
 type Object = *unstructured.Unstructured
 
 // Apply sends the objects to the API server: the namespace first, then what pods
-// refer to, and what has pods when all that is there.
+// refer to, and what has pods when all that is there. Roles come before their bindings,
+// because whoever is no administrator may bind only a Role that is there.
 func Apply(ctx context.Context, c *kubeapi.Client, objects []Object) error {
 	for _, stage := range stages(objects) {
 		err := kubeapi.Each(len(stage), func(i int) error {
@@ -43,13 +44,15 @@ func Apply(ctx context.Context, c *kubeapi.Client, objects []Object) error {
 
 // stages parts objects into groups that may be applied at the same time.
 func stages(objects []Object) [][]Object {
-	groups := make([][]Object, 3)
+	groups := make([][]Object, 4)
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Namespace":
 			groups[0] = append(groups[0], o)
-		case "Deployment", "Job":
+		case "RoleBinding":
 			groups[2] = append(groups[2], o)
+		case "Deployment", "Job":
+			groups[3] = append(groups[3], o)
 		default:
 			groups[1] = append(groups[1], o)
 		}

@@ -124,6 +124,29 @@ func TestApplyGoesByStages(t *testing.T) {
 	}
 }
 
+// TestRolesComeBeforeTheirBindings wants what users need who are no administrators: the
+// API server lets them bind a Role only if it is there, and they have its rights.
+func TestRolesComeBeforeTheirBindings(t *testing.T) {
+	server := apitest.New(t)
+	c := server.Client(t, kubeapi.Config{})
+	var objects []Object
+	for _, name := range []string{"a", "b", "c", "d"} {
+		objects = append(objects, object("rbac.authorization.k8s.io/v1", "RoleBinding", name, nil), object("rbac.authorization.k8s.io/v1", "Role", name, nil), config(name, "1"))
+	}
+	if err := Apply(t.Context(), c, append(objects, deployment("cart"))); err != nil {
+		t.Fatal(err)
+	}
+	requests := server.Requests()
+	for i, r := range requests {
+		if strings.Contains(r, "/rolebindings/") && slices.ContainsFunc(requests[i:], func(later string) bool { return strings.Contains(later, "/roles/") }) {
+			t.Fatalf("applied in the order %q, want all Roles before the first RoleBinding", requests)
+		}
+	}
+	if len(requests) != 13 || !strings.Contains(requests[12], "/deployments/cart?") {
+		t.Errorf("applied in the order %q, want the Deployment last", requests)
+	}
+}
+
 func TestApplyStopsAtAStageThatFails(t *testing.T) {
 	server := apitest.New(t)
 	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {

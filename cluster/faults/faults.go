@@ -20,12 +20,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/nodehelper"
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
+	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 	"github.com/microsim-dev/kubectl-microsim/model/program"
 	"github.com/microsim-dev/kubectl-microsim/model/store"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
-	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -117,15 +117,10 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 		return nil
 	}
 	t := f.Target
-	service := system.Service(t.Service)
-	switch {
-	case service == nil:
-		return fmt.Errorf("fault %q: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", f.Label(), t.Service, system.Name, system.Name)
-	case t.Replica > service.Replicas:
-		return fmt.Errorf("fault %q: service %q has %s, not %d", f.Label(), t.Service, unit.Count(service.Replicas, "replica"), t.Replica)
-	case t.From != "" && system.Service(t.From) == nil:
-		return fmt.Errorf("fault %q: there is no service %q in system %q that could call %q", f.Label(), t.From, system.Name, t.Service)
+	if err := experiment.CheckTarget(system, t); err != nil {
+		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
+	service := system.Service(t.Service)
 	if err := cmp.Or(store.Can(service, f), program.Can(service, system.Service(t.From), f)); err != nil {
 		return fmt.Errorf("fault %q: %w", f.Label(), err)
 	}
@@ -481,6 +476,9 @@ func (inst *Instance) recordAll(ctx context.Context, change func([]Injection, *o
 		config, err := configs.Get(ctx, name, metav1.GetOptions{})
 		isNew := apierrors.IsNotFound(err)
 		if isNew {
+			if _, err := configs.Get(ctx, manifest.ObjectName(inst.System().Name), metav1.GetOptions{}); apierrors.IsNotFound(err) {
+				return errClosed // a record without its system would be left behind
+			}
 			labels := manifest.CommonLabels(inst.System().Name)
 			labels[manifest.RoleLabel] = manifest.FaultsRole
 			config = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.namespace, Labels: labels}}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -50,12 +51,34 @@ func newAPIStage(t *testing.T) *apiStage {
 	back.Replicas = 2
 	c := s.server.Client(t, kubeapi.Config{Image: "agent:1"})
 	s.inst = NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")
+	s.create(described())
 	s.create(nodehelper.NewNamespace())
 	s.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}})
 	for i := range 2 {
 		s.create(s.replica(i + 1))
 	}
 	return s
+}
+
+// described is what a system is known by that has not been taken down.
+func described() *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifest.ObjectName("shop"), Namespace: "shop", Labels: manifest.CommonLabels("shop")}}
+}
+
+// TestASystemThatWasTakenDownGetsNoFaults wants no record of faults beside others'
+// objects, which nobody would remove.
+func TestASystemThatWasTakenDownGetsNoFaults(t *testing.T) {
+	s := newAPIStage(t)
+	configs := apitest.Outside(t, s.inst.Client).CoreV1().ConfigMaps("shop")
+	if err := configs.Delete(t.Context(), manifest.ObjectName("shop"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.inst.Inject(t.Context(), "one", slow("back", 0), time.Time{}); err == nil || !strings.Contains(err.Error(), "the system has been taken down") {
+		t.Errorf("a fault in a system that was taken down: %v", err)
+	}
+	if _, err := configs.Get(t.Context(), manifest.FaultsName("shop"), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the record of its faults: %v, want none", err)
+	}
 }
 
 // agentContainers have the ports of an agent.
@@ -83,6 +106,8 @@ func (s *apiStage) create(o any) {
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		_, err = core.Namespaces().Create(s.t.Context(), o, metav1.CreateOptions{})
+	case *corev1.ConfigMap:
+		_, err = core.ConfigMaps(o.Namespace).Create(s.t.Context(), o, metav1.CreateOptions{})
 	case *corev1.Node:
 		_, err = core.Nodes().Create(s.t.Context(), o, metav1.CreateOptions{})
 	case *corev1.Pod:

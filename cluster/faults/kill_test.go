@@ -36,6 +36,9 @@ func newStage(t *testing.T, replicas int) *stage {
 	client := fake.NewClientset()
 	c := &kubeapi.Client{Clientset: client, Config: kubeapi.Config{Progress: func(string) {}}}
 	s := &stage{t: t, client: client, d: NewInstance(c, &topology.System{Name: "shop", Services: []topology.Service{back}}, "shop", "secret")}
+	if _, err := client.CoreV1().ConfigMaps("shop").Create(t.Context(), described(), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	for range replicas {
 		s.pod(true)
 	}
@@ -120,7 +123,7 @@ func TestTheNextPodTakesThePlaceOfTheKilledOne(t *testing.T) {
 		t.Errorf("when the replica is back, %q acts", got)
 	}
 	// Others find the same: all is in the record.
-	if err := NewInstance(s.d.Client, s.d.System(), "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
+	if err := NewInstance(s.d.Client, s.d.System(), "shop", "").Inject(t.Context(), "one", fault.Fault{Type: fault.Restart, Probability: 1, Target: fault.Target{Service: "back", Replica: 2}}, time.Time{}); err != nil {
 		t.Fatalf("a fault that has been carried out is in the way of another: %v", err)
 	}
 	s.expect("1=back-4 ready 1", "2= down 1", "3=back-3 ready 0")

@@ -99,6 +99,18 @@ func (inst *Instance) Reach() (end func() error, err error) {
 	}, nil
 }
 
+// Denied says why the API server lets this user not reach the pods, although Reach has
+// made them reachable; nil if it does, or none has been asked yet.
+func (inst *Instance) Denied() error {
+	inst.mu.Lock()
+	proxy := inst.reached
+	inst.mu.Unlock()
+	if proxy == nil {
+		return nil
+	}
+	return proxy.Denied()
+}
+
 // watchPods gives every container that becomes ready the faults of the record.
 func (inst *Instance) watchPods(ctx context.Context, h *podWatcher) {
 	w := watch.Begin(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -90,15 +91,44 @@ func NextStep(err error) string {
 	switch {
 	case s.Reason == metav1.StatusReasonUnauthorized:
 		return "the credentials are missing or have expired: log in to the cluster again"
+	case byPolicy(s.Message):
+		return "a policy of the cluster refuses it, whoever asks: no Role changes that; show the message to the cluster's administrator, or use another namespace with -n"
 	case s.Reason != metav1.StatusReasonForbidden:
 		return ""
-	case strings.Contains(s.Message, "exceeded quota"):
-		return "ask for a larger quota, or use another namespace with -n"
-	case ViolatesPodSecurity(s.Message):
-		return "use a namespace that admits such pods with -n"
 	}
 	if missing := MissingRights(err); len(missing) > 0 {
 		return rightsStep(missing)
 	}
-	return "ask for a Role with that verb on that resource, or use another namespace with -n"
+	return notAdmittedStep(s.Message)
 }
+
+// byPolicy reports whether a webhook or a policy of the cluster's administrator has
+// refused a request. Their answers may have any reason.
+func byPolicy(message string) bool {
+	return strings.Contains(message, "admission webhook ") || strings.Contains(message, "ValidatingAdmissionPolicy ")
+}
+
+// notAdmittedStep says what to do about a request that its user may make, but that the
+// API server does not admit. It tells why in its text alone.
+func notAdmittedStep(message string) string {
+	switch {
+	case strings.Contains(message, "is being terminated"):
+		return "wait until the namespace is gone, or use another one with -n"
+	case strings.Contains(message, "exceeded quota"):
+		return "ask for a larger quota, or use another namespace with -n"
+	case strings.Contains(message, "failed quota"):
+		return "give every service resources with requests and limits in the System, or ask for a LimitRange with defaults"
+	case ViolatesPodSecurity(message):
+		return "use a namespace that admits such pods with -n"
+	case BeyondLimits(message):
+		return "a LimitRange of the namespace refuses it: give services resources within it in the System, or use another namespace with -n"
+	}
+	return "the API server does not admit it; 'kubectl microsim doctor' shows what you may do, and -n names another namespace"
+}
+
+// beyondLimits is how a LimitRange tells what a pod has too little or too much of.
+var beyondLimits = regexp.MustCompile(`(minimum|maximum) \S+ usage per |limit to request ratio per `) //nolint:gochecknoglobals // a constant
+
+// BeyondLimits reports whether a LimitRange has refused a pod, given what the API
+// server said.
+func BeyondLimits(message string) bool { return beyondLimits.MatchString(message) }

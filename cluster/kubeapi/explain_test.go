@@ -35,7 +35,7 @@ func TestForbiddenNamesTheRuleToAdd(t *testing.T) {
 			refused("ann", "list", "services", "", `in the namespace "shop"`), fmt.Errorf("again: %w", refused("ann", "patch", "services", "", `in the namespace "shop"`)),
 			refused("ann", "list", "secrets", "", `in the namespace "shop"`),
 		)), []string{"--verb=list,patch --resource=services", "--verb=list --resource=secrets"}},
-		"of unknown form": {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "no"}}, []string{"ask for a Role"}},
+		"of unknown form": {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "no"}}, []string{"does not admit it", "doctor"}},
 		"quota":           {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "exceeded quota: few"}}, []string{"larger quota"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,9 +80,14 @@ func TestAdviceIsSafe(t *testing.T) {
 
 func TestNextStepWhenAPodIsNotAdmitted(t *testing.T) {
 	for message, want := range map[string]string{
-		`pods "cart" is forbidden: violates PodSecurity "restricted:latest": privileged`: "a namespace that admits such pods",
-		`pods "cart" is forbidden: exceeded quota: few`:                                  "a larger quota",
-		`pods "cart" is forbidden: a webhook says so`:                                    "a Role with that verb",
+		`pods "cart" is forbidden: violates PodSecurity "restricted:latest": privileged`:                                                                      "a namespace that admits such pods",
+		`pods "cart" is forbidden: exceeded quota: few`:                                                                                                       "a larger quota",
+		`configmaps "microsim-shop" is forbidden: unable to create new content in namespace shop because it is being terminated`:                              "wait until the namespace is gone",
+		`pods "cart" is forbidden: failed quota: few: must specify limits.cpu for: agent`:                                                                     "resources with requests and limits",
+		`pods "cart" is forbidden: [minimum memory usage per Container is 64Mi, but request is 32Mi, maximum cpu usage per Pod is 1, but limit is 2]`:         "a LimitRange of the namespace refuses it",
+		`pods "cart" is forbidden: memory max limit to request ratio per Container is 1, but provided ratio is 2.000000`:                                      "a LimitRange of the namespace refuses it",
+		`admission webhook "validate.kyverno.svc-fail" denied the request: policy Deployment/team/cart for resource violation: require-labels`:                "no Role changes that",
+		`deployments.apps "cart" is forbidden: ValidatingAdmissionPolicy 'owners' with binding 'owners' denied request: failed expression: has(object.owner)`: "no Role changes that",
 	} {
 		err := &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: message}}
 		if got := NextStep(err); !strings.Contains(got, want) {

@@ -17,6 +17,9 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/internal/webguard"
 	"github.com/microsim-dev/kubectl-microsim/model/control"
@@ -43,6 +46,9 @@ type PodProxy struct {
 
 	mu   sync.Mutex
 	pods map[string]manifest.Ports
+	// denied is what the API server said when it refused the last request; nil after
+	// one that it has passed on.
+	denied error
 }
 
 // ListenForPods starts a proxy, which leads to no pod before SetPods.
@@ -65,7 +71,9 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 		ErrorLog:  quiet,
 		Rewrite:   p.rewrite,
 		ModifyResponse: func(resp *http.Response) error {
-			if said := ServerSaid(resp); said != "" {
+			said := ServerSaid(resp)
+			p.noteDenied(resp, said)
+			if said != "" {
 				return errors.New(said)
 			}
 			return nil
@@ -78,6 +86,25 @@ func (c *Client) ListenForPods(namespace string) (*PodProxy, error) {
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet}
 	go func() { p.done <- p.server.Serve(ln) }()
 	return p, nil
+}
+
+// noteDenied remembers whether the API server has refused the request of an answer.
+func (p *PodProxy) noteDenied(resp *http.Response, said string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.denied = nil
+	if said != "" && resp.StatusCode == http.StatusForbidden {
+		p.denied = Explain(&apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: said}})
+	}
+}
+
+// Denied says why the API server refused the last request, because its user lacks a
+// right; nil if it passed the request on. A client of the proxy only sees a pod that
+// does not answer.
+func (p *PodProxy) Denied() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.denied
 }
 
 // SetPods names the pods that the proxy leads to, those of the system, with their ports.

@@ -48,6 +48,10 @@ func newPodProxy(t *testing.T) *PodProxy {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","message":"no route to the pod"}`)
+		case strings.HasSuffix(r.URL.Path, "/denied"):
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","reason":"Forbidden","code":403,"message":"pods \"http:cart-1:8080\" is forbidden: User \"ann\" cannot get resource \"pods/proxy\" in API group \"\" in the namespace \"shop\""}`)
 		case strings.HasSuffix(r.URL.Path, "/fails"):
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, "the service says so")
@@ -101,6 +105,24 @@ func TestPodProxy(t *testing.T) {
 	}
 	if status, _ := proxied(t, p, own+"/cart-1", nil); status != 0 {
 		t.Errorf("a closed proxy answers %d", status)
+	}
+}
+
+// TestPodProxyTellsOfADenial tells a pod that does not answer from one that the user may
+// not reach.
+func TestPodProxyTellsOfADenial(t *testing.T) {
+	p := newPodProxy(t)
+	defer p.Close()
+	for _, step := range []struct {
+		path string
+		want string
+	}{
+		{"/lost-1/", ""}, {"/cart-1/denied", "kubectl create role microsim-pods-proxy-get --verb=get --resource=pods/proxy -n shop"}, {"/cart-1/fails", ""},
+	} {
+		proxied(t, p, "/"+p.secret+step.path, nil)
+		if err := p.Denied(); (err != nil) != (step.want != "") || err != nil && !strings.Contains(err.Error(), step.want) {
+			t.Errorf("after %s, the denial is %v; want one with %q", step.path, err, step.want)
+		}
 	}
 }
 

@@ -59,6 +59,8 @@ func refusal(message, resources string) *Diagnosis {
 		hint = "; ask for a larger quota, or use another namespace with -n"
 	case kubeapi.ViolatesPodSecurity(message):
 		hint = "; use a namespace that admits them with -n"
+	case kubeapi.BeyondLimits(message):
+		hint = "; give services resources within the LimitRange in the System, or use another namespace with -n"
 	case strings.Contains(message, "failed quota"):
 		hint = "; " + resources
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +26,8 @@ type Client struct {
 	name  string
 	url   string
 	admin *AdminClient
+	// reg is where the system was found; nil if it was not looked for.
+	reg *registry.Registry
 }
 
 var _ runner.Injector = (*Client)(nil)
@@ -49,7 +53,9 @@ func Connect(stateDir, name string) (*Client, error) {
 	case s.ControlURL == "":
 		return nil, fmt.Errorf("connecting to system %q: it is still starting; try again in a moment", name)
 	}
-	return NewClient(s.Record), nil
+	c := NewClient(s.Record)
+	c.reg = reg
+	return c, nil
 }
 
 // Reaches reports whether a client reaches the same control plane as another: one of a
@@ -136,12 +142,59 @@ func (c *Client) CanInject(f *fault.Fault) error {
 
 // Inject lets a fault act; see runner.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
-	return c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
+	err := c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
+	if err != nil && !errors.Is(err, ErrClosed) && c.takenDown(ctx, err) {
+		return fmt.Errorf("injecting fault %q: %w", f.Label(), ErrClosed)
+	}
+	return err
 }
 
-// Clear ends a fault.
+// Clear ends a fault. The faults of a system that has been taken down went with it.
 func (c *Client) Clear(ctx context.Context, id string) error {
-	return c.send(ctx, http.MethodDelete, control.FaultPath(id), nil, nil)
+	err := c.send(ctx, http.MethodDelete, control.FaultPath(id), nil, nil)
+	if err != nil && c.takenDown(ctx, err) {
+		return nil
+	}
+	return err
+}
+
+// goingPatience is how long a system may take from the end of its control plane to that
+// of its record.
+const goingPatience = 5 * time.Second
+
+// isNetwork reports whether a request failed before it was answered.
+func isNetwork(err error) bool {
+	network := (*net.OpError)(nil)
+	return errors.As(err, &network) || errors.Is(err, io.EOF)
+}
+
+// takenDown reports whether a request failed because the system has been taken down, or
+// another has its name now. A program that was killed has not taken its system down.
+func (c *Client) takenDown(ctx context.Context, failed error) bool {
+	if errors.Is(failed, ErrClosed) {
+		return true
+	}
+	if c.reg == nil || !isNetwork(failed) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, goingPatience)
+	defer cancel()
+	for {
+		s, err := c.reg.Find(c.name)
+		switch missing := (*registry.NotFoundError)(nil); {
+		case errors.As(err, &missing):
+			return true
+		case err != nil || !s.Alive:
+			return false
+		case s.ControlURL != "" && s.ControlURL != c.url:
+			return true
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // ClearAll ends every fault.
@@ -202,6 +255,9 @@ func (c *Client) send(ctx context.Context, method, path string, body, answer any
 	}
 	var refusal control.Refusal
 	if json.Unmarshal(status.Body, &refusal) == nil && refusal.Error != "" {
+		if before, closed := strings.CutSuffix(refusal.Error, ErrClosed.Error()); closed {
+			return fmt.Errorf("%s%w", before, ErrClosed)
+		}
 		return errors.New(refusal.Error)
 	}
 	return err

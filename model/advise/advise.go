@@ -58,7 +58,8 @@ type Advice struct {
 // Of returns advice on an experiment whose load has its defaults, or of one with
 // nothing but a system.
 func Of(e *experiment.Experiment) []Advice {
-	a := adviser{e: e, depth: map[place]*chain{}}
+	a := adviser{e: e, depth: map[place]*chain{}, writes: map[place]string{}}
+	a.findWrites()
 	a.layers()
 	a.eachCall(a.nesting)
 	a.eachCall(a.budget)
@@ -85,6 +86,9 @@ type adviser struct {
 	// depth has the chain with most attempts below an endpoint; nil while it is
 	// looked for.
 	depth map[place]*chain
+	// writes names a store that requests to an endpoint write to, by its own calls or
+	// by those of others below.
+	writes map[place]string
 }
 
 // A place is an endpoint of a service.
@@ -325,18 +329,80 @@ func (a *adviser) loaded(name string) bool {
 	return false
 }
 
-// twice finds requests that are sent again, or twice, although doing them twice is
-// not the same as once (RFC 9110, 9.2.2).
-func (a *adviser) twice(s *topology.Service, c *topology.Call) {
-	method := a.method(c)
+// writtenBy is the store that a call itself writes to; empty where it writes to none.
+// To fill a cache with the item that it missed is no write: twice is the same as once.
+func (a *adviser) writtenBy(c *topology.Call) string {
 	to := a.e.System.Service(c.To)
-	writes := to != nil && to.Store != nil && to.Store.Writes > 0
-	if !writes && method != "POST" && method != "PATCH" {
-		return
+	if to == nil || !to.Kind.IsStore() || c.IfMissed != "" {
+		return ""
 	}
-	what := "requests with " + method
-	if writes {
-		what = "writes to " + c.To
+	whole := c.WithOperations(to)
+	if slices.ContainsFunc(whole.Operations(), topology.Operation.Writes) {
+		return to.Name
+	}
+	return ""
+}
+
+// findWrites finds the endpoints that write to stores, from the stores up.
+func (a *adviser) findWrites() {
+	callers := map[place][]place{}
+	var found []place
+	for i := range a.e.System.Services {
+		s := &a.e.System.Services[i]
+		for j := range s.Endpoints {
+			e := &s.Endpoints[j]
+			here := place{s.Name, e.Path, e.Method}
+			eachCall(e.Steps, func(c *topology.Call) {
+				if store := a.writtenBy(c); store != "" && a.writes[here] == "" {
+					a.writes[here] = store
+					found = append(found, here)
+				}
+				if to, endpoint := a.callee(c); endpoint != nil {
+					below := place{to.Name, endpoint.Path, endpoint.Method}
+					callers[below] = append(callers[below], here)
+				}
+			})
+		}
+	}
+	for len(found) > 0 {
+		at := found[0]
+		found = found[1:]
+		for _, caller := range callers[at] {
+			if a.writes[caller] == "" {
+				a.writes[caller] = a.writes[at]
+				found = append(found, caller)
+			}
+		}
+	}
+}
+
+// whatTwice names the requests of a call that do not leave the same if they are done
+// twice as if once (RFC 9110, 9.2.2); empty where they do. The method promises that of
+// PUT and DELETE, whatever is below.
+func (a *adviser) whatTwice(c *topology.Call) string {
+	if store := a.writtenBy(c); store != "" {
+		return "writes to " + store
+	}
+	switch method := a.method(c); method {
+	case "POST", "PATCH":
+		return "requests with " + method
+	case "PUT", "DELETE":
+		return ""
+	}
+	if to, endpoint := a.callee(c); endpoint != nil {
+		if store := a.writes[place{to.Name, endpoint.Path, endpoint.Method}]; store != "" {
+			return "requests that write to " + store + " further down"
+		}
+	}
+	return ""
+}
+
+// twice finds requests that are sent again, or twice, although doing them twice is
+// not the same as once.
+func (a *adviser) twice(s *topology.Service, c *topology.Call) {
+	what := a.whatTwice(c)
+	if what == "" {
+		return
 	}
 	if h := c.Hedge; h != nil {
 		a.add(Idempotent, edge(s, c), "hedge what only reads, or let the callee know a request again by its id",

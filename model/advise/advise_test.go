@@ -101,6 +101,40 @@ func TestPatternsAreFound(t *testing.T) {
 		"a hedge of a GET": {`
     - {name: web, calls: [{to: a, hedge: {after: 50ms}}]}
     - {name: a}`, nil, ""},
+		"a hedge of what writes to a store itself": {`
+    - {name: web, calls: [{to: db, writes: 1, hedge: {after: 50ms}}]}
+    - {name: db, kind: postgres}`, []Rule{Idempotent}, "writes to db are sent again after 50ms"},
+		"a hedge of what writes as the store says": {`
+    - {name: web, calls: [{to: db, hedge: {after: 50ms}}]}
+    - {name: db, kind: postgres, store: {writes: 1}}`, []Rule{Idempotent}, "writes to db"},
+		"a hedge of what publishes": {`
+    - {name: web, calls: [{to: queue, hedge: {after: 50ms}}]}
+    - {name: queue, kind: kafka}`, []Rule{Idempotent}, "writes to queue"},
+		"a hedge of what only reads of a store that has writes": {`
+    - {name: web, calls: [{to: db, reads: 1, hedge: {after: 50ms}}]}
+    - {name: db, kind: postgres, store: {reads: 1, writes: 1}}`, nil, ""},
+		"a hedge of what writes to a store further down": {`
+    - {name: web, calls: [{to: orders, hedge: {after: 50ms}}]}
+    - {name: orders, calls: [stock]}
+    - {name: stock, calls: [{parallel: [{to: db, query: [transaction]}, {to: web, probability: 0.1}]}]}
+    - {name: db, kind: postgres}`, []Rule{Idempotent}, "web->orders: requests that write to db further down are sent again after 50ms"},
+		"a retry of what writes to a store further down": {`
+    - {name: web, calls: [{to: orders, retry: {attempts: 2, backoff: 10ms, budget: {ratio: 0.1, burst: 10}}}]}
+    - {name: orders, calls: [{to: db, writes: 1}]}
+    - {name: db, kind: postgres}`, []Rule{Idempotent}, "requests that write to db further down are retried after a timeout"},
+		"a hedge of another endpoint than that which writes": {`
+    - {name: web, calls: [{to: orders/look, hedge: {after: 50ms}}]}
+    - {name: orders, endpoints: [{path: /look, calls: [db]}, {path: /buy, calls: [{to: db, writes: 1}]}]}
+    - {name: db, kind: postgres}`, nil, ""},
+		"a hedge of a PUT that writes further down": {`
+    - {name: web, calls: [{to: orders, method: PUT, hedge: {after: 50ms}}]}
+    - {name: orders, method: PUT, calls: [{to: db, writes: 1}]}
+    - {name: db, kind: postgres}`, nil, ""},
+		"a hedge of what fills a cache further down": {`
+    - {name: web, calls: [{to: shelf, hedge: {after: 50ms}}]}
+    - {name: shelf, calls: [cache, {to: db, ifMissed: cache}, {to: cache, writes: 1, ifMissed: cache}]}
+    - {name: cache, kind: redis}
+    - {name: db, kind: postgres}`, nil, ""},
 		"a retry of a POST": {`
     - {name: web, calls: [{to: a, method: POST, retry: {attempts: 2, backoff: 10ms, budget: {ratio: 0.1, burst: 10}}}]}
     - {name: a}`, []Rule{Idempotent}, "retried after a timeout"},

@@ -34,7 +34,9 @@ func Absent(t reflect.Type) map[string]string {
 	case reflect.TypeFor[load.Beat]():
 		return map[string]string{"every": "1", "burst": "1", "count": "no end"}
 	case reflect.TypeFor[fault.Fault]():
-		return map[string]string{"duration": "until the end"}
+		return map[string]string{"duration": "until the end", "probability": "1"}
+	case reflect.TypeFor[fault.Args]():
+		return map[string]string{"status": "500", "cores": "1", "load": "1", "hold": "the default of the type", "size": "the default of the type"}
 	case reflect.TypeFor[policy.RateLimit]():
 		return map[string]string{"burst": "the calls of a second"}
 	case reflect.TypeFor[policy.Breaker]():

@@ -328,17 +328,12 @@ func (v *validator) knownServices() string {
 	return "known are " + strings.Join(names, ", ")
 }
 
-// endpoint refuses a path that the service does not answer. "/" is always
-// there: every service takes chains.
+// endpoint refuses a path that the service does not answer.
 func (v *validator) endpoint(path string, svc *topology.Service, method, endpoint string) {
-	if endpoint == topology.DefaultPath || svc.HasEndpoint(method, endpoint) {
+	if answers(svc, method, endpoint) {
 		return
 	}
-	names := []string{}
-	for _, e := range svc.Endpoints {
-		names = append(names, strings.TrimSpace(e.Method+" "+e.Path))
-	}
-	v.problems.AddHint(path, "it has "+strings.Join(names, ", "), "service %q has no endpoint %q", svc.Name, strings.TrimSpace(method+" "+endpoint))
+	v.problems.AddHint(path, otherEndpoints(svc), "service %q has no endpoint %q", svc.Name, strings.TrimSpace(method+" "+endpoint))
 }
 
 // edge refuses a pair of services of which one never calls the other. With

@@ -22,7 +22,7 @@ type Fault struct {
 	Start unit.Duration `json:"start,omitzero"`
 	// Duration 0 means until the end, or until it is cleared.
 	Duration unit.Duration `json:"duration,omitzero"`
-	// Probability is the share of requests hit, 0 to 1.
+	// Probability is the share of requests hit, above 0 and up to 1.
 	Probability unit.Share `json:"probability"`
 	Args        Args       `json:"args,omitzero"`
 	Rounds      *Rounds    `json:"rounds,omitempty"`

@@ -79,10 +79,24 @@ func (a Args) with(arg Arg, b Args) Args {
 func TestValidateNamesMistakes(t *testing.T) {
 	latency := Fault{Type: Latency, Target: Target{Service: "cart"}, Probability: 1, Args: Args{Delay: dist.Fixed(time.Second)}}
 	for want, spoil := range map[string]func(*Fault){
-		`fault type "lag" is not known`:               func(f *Fault) { f.Type = "lag" },
-		`does not take status (it takes delay, jit`:   func(f *Fault) { f.Args.Status = 500 },
-		`jitter "2s" does not fit delay "1s"`:         func(f *Fault) { f.Args.Jitter = 2 * second },
-		`probability: 1.3 is not between 0 and 1`:     func(f *Fault) { f.Probability = 1.3 },
+		`fault type "lag" is not known`:              func(f *Fault) { f.Type = "lag" },
+		`does not take status (it takes delay, jit`:  func(f *Fault) { f.Args.Status = 500 },
+		`jitter "2s" does not fit delay "1s"`:        func(f *Fault) { f.Args.Jitter = 2 * second },
+		`probability: 1.3 is not between 0 and 1`:    func(f *Fault) { f.Probability = 1.3 },
+		`a fault with probability 0 never acts`:      func(f *Fault) { f.Probability = 0 },
+		`acts on no packets, so it has no direction`: func(f *Fault) { f.Target.Direction = Both },
+		`not on one endpoint, such as "/x"`: func(f *Fault) {
+			*f = Fault{Type: Kill, Probability: 1, Target: Target{Service: "cart", Endpoint: "/x"}}
+		},
+		`not on the requests of "web"`: func(f *Fault) {
+			*f = Fault{Type: Pause, Probability: 1, Target: Target{Service: "cart", From: "web"}}
+		},
+		`not on a share of its requests`: func(f *Fault) {
+			*f = Fault{Type: Restart, Probability: 0.5, Target: f.Target}
+		},
+		`load is the share of a processor`: func(f *Fault) {
+			*f = Fault{Type: CPUStress, Probability: 0.5, Target: f.Target, Args: Args{Load: 1}}
+		},
 		`start "-1s" is negative`:                     func(f *Fault) { f.Start = -second },
 		`duration "-1s" is negative`:                  func(f *Fault) { f.Duration = -second },
 		`start: the fault would begin at 87624h`:      func(f *Fault) { f.Start = unit.Duration(MaxEnd + 24*time.Hour) },

@@ -260,8 +260,11 @@ func (f *Fault) Validate() (problems problem.List) {
 	}
 	problems.CheckLabel("name", f.Name)
 	f.checkArgs(&problems, entry)
-	if p := f.Probability; !(p >= 0 && p <= 1) {
-		problems.AddHint("probability", "write a share from 0 to 1, such as 0.3, or percents such as 30%", "%v is not between 0 and 1", float64(p))
+	switch p := f.Probability; {
+	case p == 0:
+		problems.AddHint("probability", "write a share above 0, up to 1, such as 0.3, or leave it out, which means 1", "a fault with probability 0 never acts")
+	case !(p > 0 && p <= 1):
+		problems.AddHint("probability", "write a share above 0, up to 1, such as 0.3, or percents such as 30%", "%v is not between 0 and 1", float64(p))
 	}
 	if f.Start < 0 {
 		problems.Add("start", "start %q is negative", f.Start)
@@ -279,8 +282,15 @@ func (f *Fault) Validate() (problems problem.List) {
 	if entry.onNetwork() && f.Target.Endpoint != "" {
 		problems.AddHint("target.endpoint", "name a service (cart) or an edge (web->cart)", "fault type %q does not know of endpoints, such as %q", f.Type, f.Target.Endpoint)
 	}
-	if entry.Layer == InStore {
+	if !entry.onNetwork() && f.Target.Direction != "" {
+		problems.AddHint("target.direction", "leave it out", "fault type %q acts on no packets, so it has no direction", f.Type)
+	}
+	switch entry.Layer {
+	case InStore:
 		f.checkInStore(&problems)
+	case OnProcess, OnHost:
+		f.checkOnProcess(&problems)
+	default: // requests and packets are of callers, and some of them may be hit
 	}
 	f.checkTarget(&problems, entry)
 	return problems
@@ -296,8 +306,26 @@ func (f *Fault) checkInStore(problems *problem.List) {
 		problems.AddHint("target.from", "name the store alone", "a data store does not know that %q calls it", f.Target.From)
 	}
 	byOperation := f.Type == SlowQuery || f.Type == LockWait || f.Type == ReplicaLag || f.Type == PoisonMessage
-	if p := f.Probability; !byOperation && p < 1 && p >= 0 {
+	if p := f.Probability; !byOperation && p < 1 && p > 0 {
 		problems.AddHint("probability", "leave it out", "fault type %q acts on the whole store, and not on a share of its operations", f.Type)
+	}
+}
+
+// checkOnProcess refuses what would limit a fault that takes a process as a whole to
+// some of its requests.
+func (f *Fault) checkOnProcess(problems *problem.List) {
+	if f.Target.Endpoint != "" {
+		problems.AddHint("target.endpoint", "name a service (cart) or a replica (cart/2)", "fault type %q acts on the whole process, and not on one endpoint, such as %q", f.Type, f.Target.Endpoint)
+	}
+	if f.Target.From != "" {
+		problems.AddHint("target.from", "name the service alone", "fault type %q acts on the whole process, and not on the requests of %q", f.Type, f.Target.From)
+	}
+	if p := f.Probability; p > 0 && p < 1 {
+		hint := "leave it out"
+		if f.Type == CPUStress {
+			hint = "leave it out; load is the share of a processor"
+		}
+		problems.AddHint("probability", hint, "fault type %q acts on the whole process, and not on a share of its requests", f.Type)
 	}
 }
 

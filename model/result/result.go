@@ -420,6 +420,17 @@ type Recovery struct {
 	Took      float64 `json:"took,omitempty"`
 }
 
+// CauseOf names what brought a replica down, as the faults are named elsewhere; empty if
+// no fault is known to have done it.
+func (r *Result) CauseOf(v *Recovery) string {
+	for i := range r.Faults {
+		if f := &r.Faults[i]; f.ID == v.Fault && f.Label != "" {
+			return f.Label
+		}
+	}
+	return v.Fault
+}
+
 // A SystemChange is one that was made to a running system, or to its load, by hand or by
 // another program.
 type SystemChange struct {

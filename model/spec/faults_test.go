@@ -198,6 +198,14 @@ func TestNamespacesOfSelectors(t *testing.T) {
 	if err := ours.CheckNamespace("shop", "elsewhere"); err != nil {
 		t.Errorf("no namespaces: %v", err)
 	}
+	docs, err := Read("test.yaml", strings.NewReader(text("there", "app: cart")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where the namespaces count, no note says that they may not.
+	if o := docs[0].Origin; len(o.Notes) != 0 || len(o.OffCluster) != 1 {
+		t.Errorf("there are the notes %v, and %v off a cluster; want one off a cluster", o.Notes, o.OffCluster)
+	}
 }
 
 // VECROsim's fault files carry fields that mean nothing to a fault.

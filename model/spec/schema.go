@@ -125,7 +125,7 @@ func (w *schemaWriter) object(t reflect.Type) schema {
 			property["description"] = text
 		}
 		if _, ok := absent(t)[f.Name]; ok {
-			property["not"] = schema{"type": []any{"number", "string"}, "anyOf": []any{schema{"const": 0}, schema{"pattern": `^0[.0]*[a-zA-Zµ]*$`, "type": "string"}}}
+			property["not"] = schema{"type": []any{"number", "string"}, "anyOf": []any{schema{"const": 0}, schema{"pattern": `^0[.0]*([a-zA-Zµ]*|%)$`, "type": "string"}}}
 		}
 		properties[f.Name] = property
 	}

@@ -36,8 +36,18 @@ func defaults(t reflect.Type) reflect.Value {
 
 // absent says what it means to leave out the fields in which a 0 would mean that.
 func absent(t reflect.Type) map[string]string {
-	if t == reflect.TypeFor[dataset.Dataset]() {
+	switch t {
+	case reflect.TypeFor[dataset.Dataset]():
 		return map[string]string{"lasts": "until the end"}
+	case reflect.TypeFor[dataset.Fault]():
+		return map[string]string{"probability": "1"}
+	case reflect.TypeFor[dataset.Strength]():
+		means := map[string]string{}
+		for _, key := range argKeys() {
+			means[key] = "that of the fault"
+		}
+		means["probability"] = "that of the fault"
+		return means
 	}
 	return experiment.Absent(t)
 }

@@ -280,12 +280,23 @@ type bucket struct {
 	filled bool
 	tokens float64
 	last   time.Time
+	// late is how much later than the debt was paid the last lane woke that waited
+	// for it.
+	late time.Duration
 }
 
 // grace is how much lateness a bucket makes up for. Coarse timers and a busy
 // machine wake a lane late after it has waited for a debt; without grace that
 // would lower the rate if the burst is small.
 const grace = 100 * time.Millisecond
+
+// wokeLate says that data left so much later than take had said. Only that is made up
+// for: a link that has nothing to carry saves nothing up but its burst.
+func (b *bucket) wokeLate(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.late = max(b.late, by)
+}
 
 // take removes n tokens and returns when they are earned: at, or later.
 func (b *bucket) take(n int, at time.Time, rate, burst float64) time.Time {
@@ -295,13 +306,11 @@ func (b *bucket) take(n int, at time.Time, rate, burst float64) time.Time {
 		b.tokens, b.last, b.filled = burst, at, true
 	}
 	if at.After(b.last) {
-		most := math.Max(burst, b.tokens)
-		if b.tokens < 0 {
-			most = math.Max(burst, rate*grace.Seconds())
-		}
+		most := max(burst, b.tokens, rate*min(b.late, grace).Seconds())
 		b.tokens = math.Min(b.tokens+rate*at.Sub(b.last).Seconds(), most)
 		b.last = at
 	}
+	b.late = 0
 	b.tokens -= float64(n)
 	if b.tokens >= 0 {
 		return at

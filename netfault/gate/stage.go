@@ -456,6 +456,9 @@ func (st *bandwidthStage) serve(s *slot, now time.Time) {
 		if st.due.After(now) {
 			return
 		}
+		if st.due.Before(now) && !st.due.IsZero() {
+			st.bucket.wokeLate(now.Sub(st.due))
+		}
 		c := st.cut(s.lane, st.paid)
 		if c.at.Before(st.due) {
 			c.at = st.due

@@ -138,17 +138,38 @@ func TestBucketKeepsItsRate(t *testing.T) {
 		if d := float64(total) - earned; d > 1 || d < -1 {
 			t.Errorf("at %v B/s %d bytes passed in %v, want %.0f", rate, total, now.Sub(start), earned)
 		}
-		// Idle time fills it up to the burst, but for the grace after a debt, and no further.
+		// Idle time fills it up to the burst and no further, also after a debt.
 		later := now.Add(time.Hour * 24 * 365)
 		b.take(0, later, rate, burst)
-		if most := max(burst, rate*grace.Seconds()); b.tokens != most {
-			t.Errorf("after a year the bucket has %v, want %v", b.tokens, most)
-		}
-		b.take(int(b.tokens), later, rate, burst)
-		b.take(0, later.Add(time.Hour*24*365), rate, burst)
 		if b.tokens != burst {
-			t.Errorf("after a year without debt the bucket has %v, want %v", b.tokens, burst)
+			t.Errorf("after a year the bucket has %v, want %v", b.tokens, burst)
 		}
+		// What was lost because its lane woke late is made up for, up to the grace.
+		for late, most := range map[time.Duration]float64{20 * time.Millisecond: max(burst, rate*0.02), time.Hour: max(burst, rate*grace.Seconds())} {
+			b.take(int(b.tokens)+1000, later, rate, burst)
+			b.wokeLate(late)
+			later = later.Add(time.Hour * 24 * 365)
+			b.take(0, later, rate, burst)
+			if math.Abs(b.tokens-most) > 1 {
+				t.Errorf("after a wait of %v too much the bucket has %v, want %v", late, b.tokens, most)
+			}
+		}
+	}
+}
+
+// An answer takes as long on a limited link after a pause as after another answer.
+func TestALinkSavesNothingUp(t *testing.T) {
+	l := bench(t, Bandwidth{Rate: 100e3, Burst: 1000})
+	start := time.Now()
+	for _, pause := range []time.Duration{0, 0, 50 * time.Millisecond, time.Second, time.Hour} {
+		start = start.Add(pause)
+		l.advance(0, chunk{at: start, data: make([]byte, 20e3)})
+		items := l.passed(start)
+		end := items[len(items)-1].at
+		if took := end.Sub(start); took < 180*time.Millisecond || took > 200*time.Millisecond {
+			t.Errorf("after a pause of %v, 20 kB at 100 kB/s take %v, want 190ms to 200ms", pause, took)
+		}
+		start = end
 	}
 }
 

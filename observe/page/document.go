@@ -220,7 +220,7 @@ func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocu
 	for i := range r.Recoveries {
 		v := &r.Recoveries[i]
 		d.Recoveries = append(d.Recoveries, recoveryDocument{
-			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: v.Fault, DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
+			Service: v.Service, Replica: fmt.Sprintf("%s/%d", v.Service, v.Replica), Fault: r.CauseOf(v), DownAt: num(v.DownAt.Sub(r.LoadStarted).Seconds()),
 			Detected: !v.DetectedAt.IsZero(), Detection: num(v.Detection), Ready: !v.ReadyAt.IsZero(), Took: num(v.Took),
 		})
 	}

@@ -400,7 +400,7 @@ func (s *summary) recoveries() {
 			seen = "seen after " + experiment.FormatSeconds(r.Detection)
 		}
 		g.add(cell{fmt.Sprintf("%s/%d", r.Service, r.Replica), plain}, cell{"down at " + seconds(r.DownAt.Sub(s.result.LoadStarted).Seconds()), plain},
-			cell{cmp.Or(r.Fault, "by itself"), dim}, cell{seen, plain}, ready)
+			cell{seen, plain}, ready, cell{cmp.Or(s.result.CauseOf(r), "by itself"), dim})
 	}
 	lines := g.lines(s.style)
 	if len(lines) > 0 {

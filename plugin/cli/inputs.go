@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
+	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
@@ -224,9 +225,21 @@ func NoteRemoved(w io.Writer) func(path string) {
 // ShowNotes tells what of a dialect was read but has no meaning here.
 func ShowNotes(w io.Writer, docs document.Documents) {
 	for _, d := range docs {
-		for _, n := range d.Origin.Notes {
-			fmt.Fprintf(w, "note: %v\n", n)
-		}
+		showNotes(w, d.Origin.Notes, d.Origin.OffCluster)
+	}
+}
+
+// ShowNotesOnCluster is ShowNotes for a command that applies faults on a cluster, where
+// more has a meaning.
+func ShowNotesOnCluster(w io.Writer, docs document.Documents) {
+	for _, d := range docs {
+		showNotes(w, d.Origin.Notes)
+	}
+}
+
+func showNotes(w io.Writer, lists ...[]decode.Mistake) {
+	for _, n := range slices.Concat(lists...) {
+		fmt.Fprintf(w, "note: %v\n", n)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/workload"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -110,7 +111,7 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 		return o.waitFor(ctx, at, id, deadline)
 	}
 	cleaned()
-	if o.target.OnCluster() {
+	if o.target.OnCluster() && !timeline.ActsOnce(&f) {
 		fmt.Fprintln(o.streams.Err, "note: it acts in the pods that are there now; pods that come later get it only while --wait follows them")
 	}
 	return nil

@@ -97,7 +97,11 @@ func (o *applyOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	cli.ShowNotes(o.streams.Err, docs)
+	if o.target.OnCluster() {
+		cli.ShowNotesOnCluster(o.streams.Err, docs)
+	} else {
+		cli.ShowNotes(o.streams.Err, docs)
+	}
 	at, faults, err := o.prepare(ctx, docs)
 	if err != nil {
 		return cli.Cause(ctx, err)

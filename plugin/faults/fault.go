@@ -15,6 +15,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/model/dist"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
@@ -146,6 +147,8 @@ func (o *addOptions) Validate(cmd *cobra.Command, word string) (fault.Fault, err
 	switch {
 	case flags.Changed("for") && o.lasts <= 0:
 		return fault.Fault{}, fmt.Errorf("--for %v is not a time to break something: leave it out to break it until it is cleared", o.lasts)
+	case flags.Changed("for") && timeline.ActsOnce(&fault.Fault{Type: fault.Type(word)}):
+		return fault.Fault{}, fmt.Errorf("a %s acts once, so it does not last: leave --for out", word)
 	case flags.Changed("probability") && o.probability == 0:
 		return fault.Fault{}, errors.New("--probability 0 breaks nothing: write a share above 0, up to 1")
 	}
@@ -225,12 +228,21 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 	f = f.WithDefaults()
 	problems := f.Validate()
 	for i := range problems {
-		// Here, arguments are flags of the same names.
-		if flag, ok := strings.CutPrefix(problems[i].Path, "args."); ok {
-			problems[i].Path = "--" + flag
-		}
+		problems[i].Path = flagOf(problems[i].Path)
 	}
 	return f, problems.Err()
+}
+
+// flagOf is the flag that gives what files have at a path.
+func flagOf(path string) string {
+	switch name := path[strings.LastIndex(path, ".")+1:]; name {
+	case "service", "replica", "endpoint":
+		return "--target"
+	case "duration":
+		return "--for"
+	default: // others have the same name
+		return "--" + name
+	}
 }
 
 // until is when a fault that begins now ends.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 	"github.com/microsim-dev/kubectl-microsim/runner"
@@ -135,8 +136,11 @@ func printPlaced(streams cli.Streams, output *cli.Output, all []placedFault) err
 // faultRow are the columns that every table of faults has, but for the age.
 func faultRow(in *runner.Injection) []string {
 	remaining := "unlimited"
-	if !in.Deadline.IsZero() {
+	switch {
+	case !in.Deadline.IsZero():
 		remaining = cli.Age(time.Until(in.Deadline))
+	case timeline.ActsOnce(&in.Fault):
+		remaining = "<none>" // it is listed until its victims are back
 	}
 	hits := "<unknown>"
 	if in.Hits >= 0 {

@@ -83,8 +83,12 @@ func (o *topOptions) Validate(cmd *cobra.Command) error {
 type watchedSystem struct {
 	name     string
 	replicas func(context.Context) ([]runner.Replica, error)
-	end      func() error
+	// denied says why the user may not ask them, once that was tried.
+	denied func() error
+	end    func() error
 }
+
+func nothing() error { return nil }
 
 // find returns the system that is meant.
 func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, error) {
@@ -93,7 +97,7 @@ func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, err
 		if err != nil {
 			return nil, err
 		}
-		return &watchedSystem{client.Name(), client.Replicas, func() error { return nil }}, nil
+		return &watchedSystem{client.Name(), client.Replicas, nothing, nothing}, nil
 	}
 	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
@@ -107,7 +111,7 @@ func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, err
 	if err != nil {
 		return nil, err
 	}
-	return &watchedSystem{d.System().Name, d.Replicas, end}, nil
+	return &watchedSystem{d.System().Name, d.Replicas, d.Denied, end}, nil
 }
 
 func (o *topOptions) run(ctx context.Context, args []string) (err error) {
@@ -123,6 +127,9 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 		if err := scraper.Start(ctx, system.replicas, t.add); err != nil {
 			return cli.Cause(ctx, err)
 		}
+		if err := system.denied(); err != nil {
+			return errors.Join(fmt.Errorf("reading the figures of system %q: %w", system.name, err), scraper.Stop())
+		}
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
@@ -130,6 +137,9 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 	samples, err := collect.Sample(ctx, options, system.replicas)
 	if err != nil {
 		return cli.Cause(ctx, err)
+	}
+	if err := system.denied(); err != nil {
+		return fmt.Errorf("reading the figures of system %q: %w", system.name, err)
 	}
 	for i := range samples {
 		t.add(samples[i])

@@ -163,6 +163,9 @@ func watchKube(ctx context.Context, d *cluster.Deployment, acts bool, observe fu
 	}); err != nil {
 		return nil, errors.Join(err, end())
 	}
+	if err := d.Denied(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the figures of system %q: %w", d.System().Name, err), scraper.Stop(), end())
+	}
 	following, stop := context.WithCancel(ctx)
 	var follow sync.WaitGroup
 	if acts {

@@ -100,10 +100,13 @@ func damage(body []byte) []byte {
 
 // writeError answers with a status and the JSON object {"error": text}.
 func writeError(w http.ResponseWriter, status int, text string) {
-	body, _ := json.Marshal(struct { // a string always has a JSON form
+	var body bytes.Buffer
+	out := json.NewEncoder(&body)
+	out.SetEscapeHTML(false) // people read addresses such as 10.0.0.2:80->10.0.0.3:80 in it
+	_ = out.Encode(struct {  // a string always has a JSON form
 		Error string `json:"error"`
 	}{text})
-	writeBody(w, status, jsonType, append(body, '\n'))
+	writeBody(w, status, jsonType, body.Bytes())
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {

@@ -95,8 +95,11 @@ func (f *File) decodeObject(n *Node, path string, v reflect.Value) {
 	for _, field := range n.Fields {
 		at := problem.Join(path, field.Key)
 		if inner, ok := f.fieldNamed(v, field.Key); ok {
+			known := len(f.Mistakes)
 			f.Decode(field.Value, at, inner)
-			f.noZero(field, at, v.Type(), inner)
+			if len(f.Mistakes) == known { // what cannot be read leaves a zero, too
+				f.noZero(field, at, v.Type(), inner)
+			}
 			continue
 		}
 		f.Unknown(field, at, append(KeysOf(v.Type()), f.Types.shorthandsOf(v.Type())...))

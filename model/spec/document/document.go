@@ -49,6 +49,9 @@ type Origin struct {
 	Kind string
 	// Notes say what of a dialect was read, but has no meaning here.
 	Notes []decode.Mistake
+	// OffCluster are notes that do not hold if the faults of the document are applied
+	// on a cluster.
+	OffCluster []decode.Mistake
 }
 
 // A Document is one description out of a file. Exactly one of its pointers is

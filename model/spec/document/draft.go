@@ -30,8 +30,16 @@ func NewDraft(f *decode.File, n *decode.Node, dialect Dialect, kind string) *Dra
 
 // Note records what a dialect says and this program leaves out.
 func (p *Draft) Note(n *decode.Node, path, format string, args ...any) {
-	p.Origin.Notes = append(p.Origin.Notes, decode.Mistake{File: p.File.Name, Line: n.Line, Column: n.Col,
-		Problem: problem.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
+	p.Origin.Notes = append(p.Origin.Notes, p.noteAt(n, path, fmt.Sprintf(format, args...)))
+}
+
+// NoteOffCluster records what a dialect says and only `fault apply` on a cluster takes.
+func (p *Draft) NoteOffCluster(n *decode.Node, path, message string) {
+	p.Origin.OffCluster = append(p.Origin.OffCluster, p.noteAt(n, path, message))
+}
+
+func (p *Draft) noteAt(n *decode.Node, path, message string) decode.Mistake {
+	return decode.Mistake{File: p.File.Name, Line: n.Line, Column: n.Col, Problem: problem.Problem{Path: path, Message: message}}
 }
 
 // Written returns the path in the file of what has a path in the domain.

@@ -160,7 +160,7 @@ func (c *chaosReader) selection(t *chaosTargets, path string) document.Selection
 	at := func(key string) *decode.Node { return c.Root.At(problem.Join(path, key)) }
 	s.Services, s.Labels = c.Services(&t.Selector, problem.Join(path, "selector"))
 	if path := problem.Join(path, "selector.namespaces"); len(s.Namespaces) > 0 {
-		c.Note(c.Root.At(path), path, "namespaces count for 'fault apply' on a cluster; elsewhere, services are those of the one system")
+		c.NoteOffCluster(c.Root.At(path), path, "namespaces count for 'fault apply' on a cluster; elsewhere, services are those of the one system")
 	}
 	switch t.Mode {
 	case document.PickAll, document.PickOne:

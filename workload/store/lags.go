@@ -1,9 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"slices"
+	"sort"
 	"time"
 	"unicode/utf8"
 
@@ -78,8 +78,10 @@ func (l *lags) furthest() (list []store.Lag) {
 		l.s.look(func(m *store.Store, now time.Duration) { list = m.Lags(now, joined...) })
 	}
 	list = slices.DeleteFunc(list, func(lag store.Lag) bool { return !utf8.ValidString(lag.Group) })
-	slices.SortStableFunc(list, func(a, b store.Lag) int {
-		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(b.Age, a.Age))
+	// Package slices would bring a sort of its own into the program, whose size counts.
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
+		return a.Messages > b.Messages || a.Messages == b.Messages && a.Age > b.Age
 	})
 	return list[:min(len(list), mostLags)]
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -286,7 +287,8 @@ type order func(a, b entry) int
 
 func (o order) sort(docs []entry) {
 	if o != nil {
-		slices.SortStableFunc(docs, o)
+		// Package slices would bring a sort of its own into the program, whose size counts.
+		sort.SliceStable(docs, func(i, j int) bool { return o(docs[i], docs[j]) < 0 })
 	}
 }
 

@@ -40,7 +40,7 @@ FLAGS := TestEveryFlagActsOrIsRefused|TestCommandsOfTheDocsRun
 SEARCHES := ^TestTheory$$|TestSweepOfMM1|TestLimitOfMM1|TestLimitAfterATrigger|TestSearchFindsTheWeakLink|TestAnswersDoNotHangOnProcessors|TestScripts/^limit$$
 
 # A linter keeps goroutines out of model; the others read sources, or run programs.
-PURE := model|internal/archtest|internal/golden|internal/trust
+PURE := model|internal/archtest|internal/golden|internal/trust|krew
 
 .PHONY: race
 race: ## the same under the race detector, of all packages that use goroutines (needs a C compiler)

@@ -188,7 +188,7 @@ class Page {
     return h('div', { class: 'figures' }, shown.map(v => {
       const c = v.clients, one = (name, text, worse) => h('div', {}, h('dt', {}, name), h('dd', { class: worse ? 'fail' : null }, text));
       return h('div', { class: 'card' + (v.key === this.state.segment ? ' chosen' : ''), 'data-segment': v.key },
-        h('h3', {}, h('span', {}, longName(v)), h('span', {}, `${moment(v.from)} to ${moment(v.to)}`)),
+        h('h2', {}, h('span', {}, longName(v)), h('span', {}, `${moment(v.from)} to ${moment(v.to)}`)),
         h('dl', { class: 'big' }, one('offered, per s', number(c.offeredRate)), one('ended, per s', number(c.rate)), one('goodput, per s', number(c.goodput)), one('errors, of requests', share(ratio(c.errors, c.requests)), c.errors > 0), c.degraded ? one('degraded, of requests', share(ratio(c.degraded, c.requests)), true) : null, one('latency p50', seconds(c.latency && c.latency.p50)), one('latency p99', seconds(c.latency && c.latency.p99))));
     }));
   }

@@ -148,7 +148,7 @@ func uiRows() []flagRow {
 		{"ui", "image", "--no-open --view", "--image x", "", refused},
 		{"ui", "push", "--no-open --image x", "--push y", "", `--image and --push are both given|--push and --image are both given`},
 		{"ui", "push", "--no-open --view", "--push y", "", refused},
-		{"ui", "image-pull-secret", "--no-open", "--image-pull-secret NOT-ONE", "", `"NOT-ONE" is no name of a Secret`},
+		{"ui", "image-pull-secret", "--no-open", "--image-pull-secret NOT-ONE", "", `"NOT-ONE" cannot be the name of a Secret`},
 		{"ui", "image-pull-secret", "--no-open --view", "--image-pull-secret regcred", "", refused},
 		{"ui", "node-image", "--no-open --view", "--node-image x", "", `--node-image .*--view plays none`},
 		{"ui", "ready-timeout", "--no-open", "--ready-timeout 0s", "", `leaves pods no time`},

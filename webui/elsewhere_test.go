@@ -121,8 +121,8 @@ func (c *aSlowChanger) Update(_ context.Context, next *topology.System) error {
 	return nil
 }
 
-// What the page itself changes is not taken for a change by another program, though it is
-// seen before it is done.
+// The page takes its own changes for its own, even if it sees one before the change is
+// done.
 func TestAChangeOfThePageIsItsOwn(t *testing.T) {
 	h := &held{system: heldSystem(t, "- {name: web}")}
 	c := serve(t, Config{Worlds: &aWorld{at: &anInjector{}, now: h.now, changer: &aSlowChanger{t, h}}})
@@ -140,8 +140,8 @@ func TestAChangeOfThePageIsItsOwn(t *testing.T) {
 	}
 }
 
-// What others do to a system that the page plays is in the ground truth, and the text stays
-// that of the user.
+// The ground truth of a run that the page plays has changes by other programs, and the text
+// stays that of the user.
 func TestWhatOthersDoToARunIsInTheGroundTruth(t *testing.T) {
 	injector := &anInjector{}
 	h := &held{}

@@ -12,9 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// What the sender has too little of is not the fault of whom it calls. The errors are
-// those of real calls to the kernel where that can be had without changing the limits
-// of the whole test.
+// A sender that runs out of descriptors or ports does not blame the callee. Real calls to
+// the kernel make the errors, except where they would change the limits of the whole test.
 func TestTheSenderIsExhausted(t *testing.T) {
 	// No machine has the address: as with no free port, the kernel gives none.
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7)}}

@@ -144,7 +144,7 @@ func TestBucketKeepsItsRate(t *testing.T) {
 		if b.tokens != burst {
 			t.Errorf("after a year the bucket has %v, want %v", b.tokens, burst)
 		}
-		// What was lost because its lane woke late is made up for, up to the grace.
+		// A link makes up for the time by which its lane woke late, up to the grace.
 		for late, most := range map[time.Duration]float64{20 * time.Millisecond: max(burst, rate*0.02), time.Hour: max(burst, rate*grace.Seconds())} {
 			b.take(int(b.tokens)+1000, later, rate, burst)
 			b.wokeLate(late)

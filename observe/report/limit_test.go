@@ -7,7 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 )
 
-// What is said of loads without a verdict is true of the loads that were tried.
+// A report names only loads that were tried, even if none of them got a verdict.
 func TestLimitThatWasNotShownToHold(t *testing.T) {
 	broken := 18.5
 	for name, tt := range map[string]struct {

@@ -65,7 +65,7 @@ func (k *Flags) ValidateImages() error {
 	}
 	if k.PullSecret != "" {
 		if wrong := validation.IsDNS1123Subdomain(k.PullSecret); len(wrong) > 0 {
-			return fmt.Errorf("--image-pull-secret %q is no name of a Secret: %s", k.PullSecret, wrong[0])
+			return fmt.Errorf("--image-pull-secret %q cannot be the name of a Secret: %s", k.PullSecret, wrong[0])
 		}
 	}
 	return nil

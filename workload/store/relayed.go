@@ -301,13 +301,15 @@ func (t *tally) answered(refused bool, operations int) {
 	}
 	a := t.asks[0]
 	t.asks = t.asks[1:]
+	if refused {
+		t.s.met(metRefusal) // also of a greeting, after which a client may give up
+	}
 	if a.operation == "" {
 		return
 	}
 	code := store.OK
 	if refused {
 		code = store.NotUnderstood
-		t.s.met(metRefusal)
 		if a.operation.Writes() {
 			t.s.met(metRefusedWrite)
 		}

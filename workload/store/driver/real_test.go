@@ -95,6 +95,7 @@ func underFault(t *testing.T, s *server.Server, service *topology.Service, addre
 	if of != fault.Failover {
 		f.Args.Hold = 0
 	}
+	awaitAlone(t, s)
 	if err := s.AddFault("f", f, time.Time{}); err != nil {
 		t.Fatalf("%s: %v", of, err)
 	}
@@ -193,5 +194,16 @@ func TestOwnServersArePreparedAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// awaitAlone waits until no client is connected, so that a fault hits only those that come
+// after it.
+func awaitAlone(t *testing.T, s *server.Server) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(metricsOf(s), "microsim_store_connections{service=\"db\"} 0\n"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("clients stay connected")
+		}
 	}
 }

@@ -387,6 +387,7 @@ func TestRealServers(t *testing.T) {
 					}
 				}
 			}
+			d.Close()
 			failsAlike(t, s, service, address)
 		})
 	}

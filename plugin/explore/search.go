@@ -43,6 +43,8 @@ type searchOptions struct {
 	state    string
 	out      string
 	force    bool
+	// made says that out was not there before.
+	made bool
 }
 
 // NewSearch is the command `search`.
@@ -127,7 +129,8 @@ func (o *searchOptions) validate(args []string) error {
 	return o.checkOut()
 }
 
-// checkOut says, before anything is played, whether the findings can be written.
+// checkOut says, before anything is played, whether the findings can be written, and makes
+// their directory.
 func (o *searchOptions) checkOut() error {
 	if o.out == "" {
 		return nil
@@ -135,6 +138,7 @@ func (o *searchOptions) checkOut() error {
 	entries, err := os.ReadDir(o.out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		o.made = true
 	case err != nil:
 		return fmt.Errorf("--out %q cannot be read: %w", o.out, err)
 	case len(entries) > 0 && !o.force:
@@ -147,6 +151,9 @@ func (o *searchOptions) checkOut() error {
 }
 
 func (o *searchOptions) run(cmd *cobra.Command, args []string) error {
+	if o.made {
+		defer func() { _ = os.Remove(o.out) }() // it stays if there is something in it
+	}
 	e, err := o.read(cmd, args)
 	if err != nil {
 		return err

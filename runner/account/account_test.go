@@ -185,14 +185,17 @@ func TestOutages(t *testing.T) {
 		looks []look
 		want  []result.Recovery
 	}{
-		"nobody noticed":     {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(2.5), ReadyAt: at(4), Took: 1.5}}},
-		"noticed later":      {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {4, []Replica{seen(cart(false, 0, 2.5), 3.5)}}, {5, []Replica{cart(true, 0, 4.5)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3.5), ReadyAt: at(4.5), Detection: 1, Took: 2}}},
-		"seen down":          {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{seen(cart(false, 0, 2.5), 3)}}, {5, []Replica{cart(true, 1, 4)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3), ReadyAt: at(4), Detection: 0.5, Took: 1.5}}},
-		"back between looks": {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(true, 1, 2.5)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(3)}}},
-		"missing":            {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(4), Took: 1}}},
-		"for good":           {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {4, nil}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3)}}},
-		"killed":             {killed, 2, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(true, 1, 2.5)}}}, []result.Recovery{{Fault: "kill-1", DownAt: at(2), DetectedAt: at(3), ReadyAt: at(2.5), Detection: 1, Took: 0.5}}},
-		"starts late":        {nil, 0, []look{{1, []Replica{cart(false, 0, -1)}}, {3, []Replica{cart(true, 0, 2)}}}, []result.Recovery{}},
+		"nobody noticed":       {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(2.5), ReadyAt: at(4), Took: 1.5}}},
+		"noticed later":        {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(false, 0, 2.5)}}, {4, []Replica{seen(cart(false, 0, 2.5), 3.5)}}, {5, []Replica{cart(true, 0, 4.5)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3.5), ReadyAt: at(4.5), Detection: 1, Took: 2}}},
+		"seen down":            {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{seen(cart(false, 0, 2.5), 3)}}, {5, []Replica{cart(true, 1, 4)}}}, []result.Recovery{{DownAt: at(2.5), DetectedAt: at(3), ReadyAt: at(4), Detection: 0.5, Took: 1.5}}},
+		"back between looks":   {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(true, 1, 2.5)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(3)}}},
+		"missing":              {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {5, []Replica{cart(true, 0, 4)}}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3), ReadyAt: at(4), Took: 1}}},
+		"for good":             {nil, 0, []look{{1, []Replica{cart(true, 0, -1)}}, {3, nil}, {4, nil}}, []result.Recovery{{DownAt: at(3), DetectedAt: at(3)}}},
+		"killed":               {killed, 2, []look{{1, []Replica{cart(true, 0, -1)}}, {3, []Replica{cart(true, 1, 2.5)}}}, []result.Recovery{{Fault: "kill-1", DownAt: at(2), DetectedAt: at(3), ReadyAt: at(2.5), Detection: 1, Took: 0.5}}},
+		"killed, noticed late": {killed, 2, []look{{1, []Replica{cart(true, 0, -1)}}, {6.5, []Replica{cart(false, 0, 4)}}, {7, []Replica{cart(true, 1, 7)}}}, []result.Recovery{{Fault: "kill-1", DownAt: at(2), ReadyAt: at(7), Took: 5}}},
+		// The cluster did not answer until then.
+		"killed late": {killed, 2, []look{{1, []Replica{cart(true, 0, -1)}}, {9, []Replica{cart(false, 0, 8.5)}}, {9.5, []Replica{cart(true, 1, 9.5)}}}, []result.Recovery{{Fault: "kill-1", DownAt: at(8.5), ReadyAt: at(9.5), Took: 1}}},
+		"starts late": {nil, 0, []look{{1, []Replica{cart(false, 0, -1)}}, {3, []Replica{cart(true, 0, 2)}}}, []result.Recovery{}},
 	} {
 		a := open(t, test.change)
 		a.Begin(at(0))

@@ -130,7 +130,7 @@ func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) r
 		down = within(replica.Since, before.at, now)
 	}
 	if rec, ok := o.faults.culprit(replica, now); ok && !o.blamed(rec.ID, replica) {
-		outage.Fault, down = rec.ID, rec.OrderedAt
+		outage.Fault, down = rec.ID, downBy(&rec, replica, now)
 	}
 	outage.DownAt = down.UTC()
 	detected := replica.Detected
@@ -141,6 +141,23 @@ func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) r
 	}
 	noteDetection(&outage, detected, now)
 	return outage
+}
+
+// quickOrder bounds how long a kill takes to be carried out, where nothing is in its way.
+const quickOrder = 5 * time.Second
+
+// downBy is when a fault took a replica down. The order of a kill is closer than what others
+// tell, who notice it later and in whole seconds; but one that took long, since its cluster did
+// not answer, came later than it was ordered.
+func downBy(rec *result.FaultRecord, replica *Replica, now time.Time) time.Time {
+	done := now
+	if rec.Applied() {
+		done = rec.AppliedAt
+	}
+	if done.Sub(rec.OrderedAt) <= quickOrder || replica.Ready || replica.Since.Before(rec.OrderedAt) {
+		return rec.OrderedAt
+	}
+	return within(replica.Since, rec.OrderedAt, done)
 }
 
 // noteDetection notes when an outage was noticed, once that is known.

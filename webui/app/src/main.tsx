@@ -68,13 +68,14 @@ function Controls() {
   const [more, setMore] = useState(false);
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
   const apply = r?.changeable && !s.view.value && s.text.value !== (src.kind === 'system' ? src.text : s.applied.value)
-    ? <button type="button" class="primary" disabled={s.applying.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
-  if (src.kind === 'system') return <>{apply}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : r?.unreachable ? 'does not answer' : 'runs ' + s.places[src.on ?? '']}</span>
+    ? <button type="button" class="primary" disabled={s.applying.value || !!s.underWay.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value || s.underWay.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
+  const changing = s.underWay.value ? <span class="state progress" role="status" data-part="under-way" title={s.underWay.value}>{s.underWay.value}</span> : null;
+  if (src.kind === 'system') return <>{apply}{changing}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : r?.unreachable ? 'does not answer' : 'runs ' + s.places[src.on ?? '']}</span>
     {!r?.ended && r?.progress ? <span class="state progress" role="status" title={r.progress}>{r.progress}</span> : null}
     {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
   if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
-  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>{apply}
+  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>{apply}{changing}
     <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>
     {r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
   return <span class="controls">

@@ -141,18 +141,24 @@ function pointsOf(f: Frames, chart: Chart): Points[] {
   return values.map(v => ({ times, values: v }));
 }
 
+/** The share of a chart above its lines that the names of faults need, of which two at most lie below each other. */
+function roomOf(r: RunView | null): number {
+  const begins = (r?.faults ?? []).flatMap(f => f.from === null ? [] : [Math.round(f.from)]);
+  return !begins.length ? 0.08 : new Set(begins).size < begins.length ? 0.5 : 0.3;
+}
+
 function Plot({ chart }: { chart: Chart }) {
   const host = useRef<HTMLDivElement>(null), plot = useRef<LineChart>(undefined);
   useEffect(() => {
     const c = plot.current = new LineChart(host.current!, chart.lines, chart.value, {
       below: drawWindows,
-      above: c => { drawNames(c); drawAlerts(c, alertsOf(s.selected.value)); drawMoments(c, momentsOf(s.run.value)); drawLooked(c); },
+      above: c => { drawAlerts(c, alertsOf(s.selected.value)); drawMoments(c, momentsOf(s.run.value)); drawLooked(c); drawNames(c); },
       choose: t => s.lookAt(t - 0.5),
     });
     return () => c.remove();
   }, []);
   const f = s.frames.value, i = s.current.value, r = s.run.value, fired = alertsOf(s.selected.value), moments = momentsOf(r);
-  useEffect(() => { if (f && plot.current) plot.current.show(pointsOf(f, chart), r?.faults.some(x => x.from !== null) ? 0.3 : 0.08); }, [s.arrived.value, r?.faults]);
+  useEffect(() => { if (f && plot.current) plot.current.show(pointsOf(f, chart), roomOf(r)); }, [s.arrived.value, r?.faults]);
   useEffect(() => { plot.current?.draw(); }, [s.looking.value, r?.changes, s.detail.value?.result?.alerts, s.theme.value, s.presenting.value]);
   return <figure class="chart" data-chart={chart.id}>
     <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ borderTop: `3px ${l.dash ? 'dashed' : 'solid'} var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>

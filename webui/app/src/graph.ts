@@ -302,7 +302,7 @@ export class GraphView {
       e.dataset['node'] = box.name;
       e.tabIndex = i === Math.max(this.chosenBox, 0) ? 0 : -1;
       e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span><span class="plug" aria-hidden="true" title="Drag to a service that it calls, or to an empty place for a new one"></span>';
-      const name = box.name || 'clients', tail = name.length > 16 ? name.slice(-6) : '';
+      const name = box.name || 'clients', tail = name.length > 12 ? name.slice(-6) : '';
       e.querySelector('b')!.append(...[name.slice(0, name.length - tail.length), tail].filter(t => t).map(t => Object.assign(document.createElement('span'), { textContent: t })));
       e.addEventListener('click', () => { if (!this.pulled && !this.dragged) this.chosen.box(i); });
       e.querySelector('.plug')!.addEventListener('pointerdown', down => this.pull(i, down as PointerEvent));
@@ -325,7 +325,7 @@ export class GraphView {
     if (e.className !== classes) e.className = classes;
     e.setAttribute('aria-pressed', String(i === this.chosenBox));
     const figures = e.children[1] as HTMLElement, text = look ? (short ? look.short ?? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
-    if (look && (short || box.name.length > 16)) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
+    if (look && (short || box.name.length > 12)) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
     if (figures.textContent !== text) figures.textContent = text;
     const badges = e.children[2] as HTMLElement, wanted = JSON.stringify(look?.badges ?? []);
     if (badges.dataset['is'] !== wanted) {

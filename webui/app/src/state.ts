@@ -355,7 +355,8 @@ export function takeDisk(): void {
   if (!s || !other) return;
   source.value = { ...s, text: other.disk, base: other.base };
   stale.value = null;
-  edit(other.disk);
+  editor.current?.change(other.disk); // which can be undone
+  if (text.value !== other.disk) edit(other.disk); // its lines end otherwise
 }
 export function download(): void {
   const a = document.createElement('a');

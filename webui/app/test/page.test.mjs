@@ -180,6 +180,12 @@ test('two tabs of one file, and the way back to it', async t => {
   assert.equal(readFileSync(file, 'utf8'), '# second\n# first\n' + sample);
   await other.getByText("Take the disk's").click();
   await other.waitForFunction(() => !document.querySelector('.dirty'));
+  const mine = other.locator('[data-part=editor] .cm-line').getByText('# mine');
+  await other.getByRole('button', { name: 'Undo' }).click();
+  await mine.waitFor();
+  await other.getByRole('button', { name: 'Redo' }).click();
+  await mine.waitFor({ state: 'detached' });
+  await other.waitForFunction(() => !document.querySelector('.dirty'));
   // The first goes elsewhere, where nothing of the file is left, and comes back.
   await page.click('.brand');
   await page.click('[data-example=lesson-13-metastable]');
@@ -217,8 +223,9 @@ test('by keyboard alone: along the graph, selected, found', async t => {
 test('a second user without the token, and a page of an older start', async t => {
   const { ui } = await shown(t, ['shop']);
   const page = await open(b, ui.address.replace(/#.*/, ''));
-  await page.getByText('open the address that').first().waitFor();
-  assert.equal(await page.locator('.node').count(), 0);
+  await page.getByRole('alert').getByText('open the address that').waitFor();
+  assert.equal(await page.locator('.node, button').count(), 0);
+  await accessible(page);
   await page.context().close();
 });
 

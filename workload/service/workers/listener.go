@@ -1,6 +1,6 @@
 // Package workers bounds how many requests of a service are worked on at once. A
 // Listener lets the others wait in the system's accept queue, an Admission inside the
-// service. Which of the two a service has is decided by exec.Workers.
+// service. exec.Workers decides which of the two a service has.
 package workers
 
 import (

@@ -397,7 +397,7 @@ func (c *clients) check() {
 	}
 }
 
-// stop ends the load at once. What is under way is cut off.
+// stop ends the load at once. It cuts off the requests under way.
 func (c *clients) stop() {
 	if c.index >= 0 && c.index < len(c.profile.Phases) {
 		c.endPhase()

@@ -79,7 +79,7 @@ func (w *world) logServed(sv *serving, res *response) {
 }
 
 // logFault writes that the replicas of a fault inside services have been told of it,
-// or that it is over. How often it has acted on each of them is not counted here.
+// or that it is over. The number of hits on each replica is not known here.
 func (w *world) logFault(a *acting, over bool) {
 	if w.logger == nil || a.layer != fault.InService && a.layer != fault.InStore {
 		return

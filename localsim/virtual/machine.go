@@ -10,8 +10,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// Calibrated is a machine with the costs that were measured on a real one. What a
-// calibration does not say is as usual.
+// Calibrated returns a machine with the costs that were measured on a real one.
+// Costs that the calibration does not have keep their defaults.
 func Calibrated(c *calibration.Calibration) Machine {
 	costs := &c.Costs
 	m := Machine{

@@ -14,15 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// RunAll plays variants of an experiment, each with every seed, and compares
-// them, as runner.RunAll does in real time. Runs are played side by side on all
-// processors, but told to the observer, and compared, in their order, so that what
-// comes out does not depend on the number of processors. Progress is told of all
-// runs together.
+// RunAll plays variants of an experiment, each with every seed, and compares them,
+// as runner.RunAll does in real time. It plays runs at once on all processors, but
+// reports them to the observer, and compares them, in their order, so that the
+// output does not depend on the number of processors. It reports the progress of
+// all runs together.
 //
-// It goes on after checks that fail, but not after an error. What was finished
-// until then is compared and returned beside the error, marked incomplete; the
-// comparison is nil only if nothing was started.
+// It goes on after a check that fails, but not after an error. Then it compares the
+// runs that were finished and returns the comparison, marked incomplete, beside the
+// error. The comparison is nil only if nothing was started.
 func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds []uint64, o Options) (*result.Comparison, error) {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {

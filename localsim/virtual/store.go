@@ -17,10 +17,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// An attempt of a call of a data store does its operations one after another. Each
-// takes a connection of the caller's pool, sends one message to the store, and gives
-// the connection back when the answer is there, as drivers do. What the store
-// answers, and when, is decided by the model that the embedded engine executes, too.
+// A call of a data store does its operations one after another, as drivers do. Each
+// operation takes a connection from the caller's pool, sends one message to the
+// store, and gives the connection back when the answer has come. The same model as
+// in the embedded engine decides what the store answers, and when.
 
 // A storing is what an attempt of a call of a data store has beside others.
 type storing struct {
@@ -53,7 +53,7 @@ type dataStore struct {
 	waiting []handle
 }
 
-// A pool is what one replica of a caller keeps of connections to a store.
+// A connPool has the connections of one replica of a caller to a store.
 type connPool struct {
 	// used counts those who have a place.
 	used int

@@ -6,12 +6,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/des"
 )
 
-// A waker says when a sleep is seen to be over. The services and the load are one
-// program of Go, whose runtime lets the kernel wake it after whole milliseconds (tick): it
-// asks for those that are left, and at the end for one more (runtime/netpoll_epoll.go).
-// So a sleep of 0.1 ms takes 1 ms if nothing else happens, and one of 1.1 ms takes 2. What
-// else happens ends the wait earlier, but not each time, because another thread may take
-// care of it.
+// A waker says when a sleep is seen to be over. The services and the load are one program
+// of Go, whose runtime lets the kernel wake it after whole milliseconds (tick): it asks
+// for those that are left, and at the end for one more (runtime/netpoll_epoll.go). So a
+// sleep of 0.1 ms takes 1 ms if nothing else happens, and one of 1.1 ms takes 2. Another
+// event can end the wait earlier, but does not always, because another thread may handle
+// it.
 type waker struct {
 	// tick is 0 where sleeps end by themselves.
 	tick time.Duration

@@ -54,8 +54,7 @@ const (
 	OpRespond
 )
 
-// An Op is one thing that an executor does. Which fields count is told by its
-// kind.
+// An Op is one thing that an executor does. Its kind says which fields it uses.
 type Op struct {
 	Kind OpKind
 	// Fault is set where a fault acts: its place in the FaultSet, from 1.

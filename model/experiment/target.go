@@ -11,8 +11,8 @@ import (
 )
 
 // CheckTarget refuses a target that a running system does not have, because a fault
-// there would never act. That a caller calls the service is not asked for: the chain of
-// a request may call any.
+// there would never act. It does not check that the caller calls the service, because
+// the chain of a request may call any service.
 func CheckTarget(system *topology.System, t fault.Target) error {
 	service := system.Service(t.Service)
 	switch {

@@ -37,9 +37,9 @@ type Variant struct {
 // Everything is the name that a patch uses for every service or callee.
 const Everything = "*"
 
-// A Patch changes a service or, where Call is given, the policies of its calls
-// to another. What is given takes the place of what was there, as a whole; what
-// is not given stays. Of two patches that meet, the one that names more wins.
+// A Patch changes a service or, where Call is given, the policies of its calls to
+// another. A given field replaces the old value as a whole; other fields stay. If
+// two patches change the same field, the more specific one wins.
 type Patch struct {
 	// Service is the service that is changed, or the caller. Everything, or with
 	// Call also nothing, means every one.

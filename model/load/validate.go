@@ -29,8 +29,8 @@ const (
 	MaxWeight   = 1e9
 )
 
-// Validate names every mistake of a profile that has its defaults. Whether the
-// services it names exist is for the system to say.
+// Validate returns every mistake in a profile that has its defaults. It does not
+// check that the services exist, which only the system knows.
 func (p *Profile) Validate() (problems problem.List) {
 	checkDuration(&problems, "timeout", p.Timeout, MaxTimeout)
 	checkCount(&problems, "maxInFlight", p.MaxInFlight, 1, MaxFlight)

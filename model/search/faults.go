@@ -23,7 +23,7 @@ const FaultsKind = "FaultSearch"
 // Method is how faults are searched for.
 const Method = "successive halving over types and targets (Karnin, Koren, Somekh 2013), then the weakest strength of the survivors, then pairs"
 
-// How a budget is spent.
+// These constants divide the budget of a search.
 const (
 	// survivors is how many arms the halving leaves.
 	survivors = 4

@@ -14,9 +14,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// set writes a text into a field of a struct, by the names that files have for
-// it: retry.attempts. Whatever a pointer leads to is copied before, so that others
-// who share it keep theirs. What the value means is for validation to say.
+// set writes a text into a field of a struct, by the names that files have for it:
+// retry.attempts. It copies what pointers lead to first, because other structs may
+// share it. It does not check the value, which is the task of validation.
 func set(v reflect.Value, path, text string) error {
 	name, rest, deeper := strings.Cut(path, ".")
 	field, known := fieldOf(v, name)

@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// The phases of a run under steady load. What is judged happens in Measured.
+// The phases of a run under steady load. Only figures of Measured are judged.
 const (
 	WarmUp   = "warm-up"
 	Trigger  = "trigger"

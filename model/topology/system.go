@@ -58,9 +58,9 @@ type Service struct {
 	// Runtime is the program that serves the service, such as express; empty means
 	// the agent.
 	Runtime RuntimeName `json:"runtime,omitempty"`
-	// URL is where a program answers that is not of this project, such as
+	// URL is the address of a program that is not of this project, such as
 	// http://127.0.0.1:9000 or, with a prefix for the paths of all calls,
-	// http://10.0.0.5:9000/api. Nothing is started or stopped for the service.
+	// http://10.0.0.5:9000/api. The service is neither started nor stopped.
 	URL string `json:"url,omitempty"`
 	// Image is an image whose own program serves, on clusters.
 	Image string `json:"image,omitempty"`
@@ -234,9 +234,9 @@ type Call struct {
 	RequestSize unit.Size `json:"requestSize,omitzero"`
 	// OnError says what a failure does if no fallback replaces the answer.
 	OnError OnError `json:"onError"`
-	// Answers say what the request is answered with, by what happened to the
-	// call: a status such as 404, else a class such as timeout, else Other. What
-	// has no entry follows OnError.
+	// Answers gives the answer of the request by how the call failed: by a status
+	// such as 404, else by a class such as timeout, else by Other. A failure
+	// without an entry follows OnError.
 	Answers map[string]Answer `json:"answers,omitempty"`
 	// The policies of the call stand beside its other fields.
 	policy.Call

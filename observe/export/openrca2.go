@@ -398,8 +398,8 @@ type (
 )
 
 // causalGraph is causal_graph.json: the cause, and the services that call it, directly
-// or not. Whether the fault reached a caller is not measured, so only the cause has a
-// state.
+// or not. Only the cause has a state, because it is not measured whether the fault
+// reached a caller.
 func (c *Case) causalGraph(l *Label, w window) any {
 	nodes, edges := []causalNode{}, []causalEdge{}
 	reached := c.callersOf(l.Service)

@@ -61,8 +61,8 @@ type performance struct {
 	began time.Time
 }
 
-// play plays the timeline, and takes back whatever acts when that ends. What was
-// never begun is told, the missed ones included.
+// play plays the timeline, and takes back whatever acts when that ends. It reports
+// the faults that never began, including those whose time had passed.
 func (p *performance) play(ctx context.Context) error {
 	player := runner.NewFaultPlayer(p.plan)
 	player.Observe = p.observe

@@ -18,8 +18,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// described are the flags that describe a load. What was given is what the
-// command line has, whatever the value is.
+// described has the flags that describe a load. A flag counts as given if it is on
+// the command line, whatever its value is.
 type described struct {
 	flags       *pflag.FlagSet
 	service     string

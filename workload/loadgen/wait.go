@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// coarse is how much earlier than due a timer is set: the runtime's timers are
-// late by up to a millisecond and more. What is left is slept by sleep, which
-// keeps a thread, but no processor, busy.
+// coarse is how much earlier than due a timer is set: the runtime's timers are late
+// by up to a millisecond and more. The function sleep waits for the rest, which
+// blocks a thread but uses no processor time.
 const coarse = 1500 * time.Microsecond
 
 // waitUntil returns true at the given time, to within a fraction of a

@@ -12,8 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
-// A logger writes the lines that real services log, with virtual times. A nil one
-// writes none.
+// A logger writes the lines that real services would log, with virtual times. A nil
+// logger writes none.
 type logger struct {
 	system   string
 	requests bool

@@ -723,7 +723,8 @@ func (st *substituteStage) feed(s *slot, c chunk) {
 	s.pass(chunk{at: c.at, data: data})
 }
 
-// SlowOpen acts before a connection has lanes; see Gate.openSlowly.
+// A slowOpenStage passes everything on, because SlowOpen acts before a connection
+// has lanes; see Gate.openSlowly.
 type slowOpenStage struct{}
 
 func (SlowOpen) newStage(*slot) stage       { return slowOpenStage{} }

@@ -67,7 +67,7 @@ func (b *Impairer) Close() error {
 // An Applied state acts, by a backend.
 type Applied struct {
 	Effective netfault.Effective
-	// why tells why no earlier backend was taken.
+	// Why says why no earlier backend was taken.
 	Why string
 }
 

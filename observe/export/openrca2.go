@@ -356,8 +356,8 @@ func (c *Case) injection(l *Label, w window) (any, error) {
 	}, nil
 }
 
-// states are words of OpenRCA 2 for what a fault does to its service; types without
-// one have none.
+// stateOf returns the words of OpenRCA 2 for the effect of a type of fault on its
+// service; none for types without such a word.
 func stateOf(t fault.Type) []string {
 	switch t {
 	case fault.CPU, fault.CPUStress:

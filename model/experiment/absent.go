@@ -12,8 +12,8 @@ import (
 )
 
 // Absent lists the fields of a type in which 0 stands for the default, by their names
-// in files, with the meaning of leaving them out. Readers refuse a written 0 there,
-// because its author means none.
+// in files, with the meaning of leaving them out. Readers refuse a 0 that is written
+// in such a field, because its author means none.
 func Absent(t reflect.Type) map[string]string {
 	switch t {
 	case reflect.TypeFor[topology.Service](), reflect.TypeFor[Patch]():

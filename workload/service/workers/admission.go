@@ -24,7 +24,7 @@ func NewAdmission(w exec.Workers) *Admission {
 }
 
 // Enter waits for a worker and returns its number. It returns false if the request
-// is rejected, because the queue is full, the time until has come, or one of the
+// is turned away, because the queue is full, the time until has come, or one of the
 // channels is closed. After true, the request must call Leave.
 func (a *Admission) Enter(until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
 	w := &waiter{}

@@ -191,35 +191,48 @@ func (b *Branch) after(e *Event) (ends bool) {
 	case behave.OpParallel:
 		return b.join() || gone && b.abandon()
 	case behave.OpCall:
-		if gone {
+		switch {
+		case gone:
 			return b.abandon()
+		case op.Route != nil:
+			return b.routed(op, e)
 		}
-		if op.Route != nil {
-			// A chain's time is looked at where it works, and by each call.
-			if e.Err != nil {
-				return b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
-			}
-			b.degraded += e.Degraded
-			return false
+		if ends = b.called(op, e); ends {
+			return true
 		}
-		b.degraded += e.parts()
-		if e.Class != outcome.OK && e.Fallback == nil {
-			if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
-				return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
-			}
-			b.noteMiss(op, e)
-			break
-		}
-		if e.Fallback == nil {
-			b.noteMiss(op, e)
-		}
-		if e.Fallback != nil {
-			b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})
-		}
-		b.keep(op.Call, e.Body)
 	default: // work and a hang; step itself handles the other kinds
 	}
 	return b.goesOn(gone, e.Now)
+}
+
+// routed takes the end of a route of a chain. It does not look at the deadline, which a
+// chain checks where it works, and in each call.
+func (b *Branch) routed(op *behave.Op, e *Event) (ends bool) {
+	if e.Err != nil {
+		return b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
+	}
+	b.degraded += e.Degraded
+	return false
+}
+
+// called takes the end of a call of an endpoint, and reports whether its failure ends the
+// branch.
+func (b *Branch) called(op *behave.Op, e *Event) (ends bool) {
+	b.degraded += e.parts()
+	switch {
+	case e.Fallback != nil:
+		b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})
+		b.keep(op.Call, e.Body)
+		return false
+	case e.Class == outcome.OK:
+		b.keep(op.Call, e.Body)
+	default:
+		if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
+			return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
+		}
+	}
+	b.noteMiss(op, e)
+	return false
 }
 
 // parts returns how many parts of the request's answer a call makes missing or

@@ -64,7 +64,7 @@ func (c *Caller) newState(scope Scope) (s state) {
 		s.breaker = newBreaker(*b)
 	}
 	if b := c.policy.Bulkhead; b != nil && b.Scope == scope {
-		s.bulkhead = &semaphore{at: b.MaxConcurrent}
+		s.bulkhead = &semaphore{most: b.MaxConcurrent}
 	}
 	return s
 }

@@ -45,16 +45,16 @@ func (b *bucket) earn(tokens float64) {
 	b.tokens = math.Min(b.size, b.tokens+tokens)
 }
 
-// semaphore bounds the calls under way.
+// semaphore bounds the calls under way: inside of at most most.
 type semaphore struct {
-	mu         sync.Mutex
-	inside, at int
+	mu           sync.Mutex
+	inside, most int
 }
 
 func (s *semaphore) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inside >= s.at {
+	if s.inside >= s.most {
 		return false
 	}
 	s.inside++

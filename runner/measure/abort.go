@@ -15,9 +15,9 @@ type AbortWatch struct {
 	checks []experiment.Check
 	length time.Duration
 	// Judge alone uses clients. It and ObserveService use services.
-	Clients  []clientsAt
+	clients  []clientsAt
 	mu       sync.Mutex
-	Services []serviceAt
+	services []serviceAt
 }
 
 type clientsAt struct {
@@ -48,7 +48,7 @@ func (a *AbortWatch) ObserveService(middle time.Duration, sample *Sample) {
 	cell.Observe(sample)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Services = append(a.Services, serviceAt{middle, sample.Service, cell})
+	a.services = append(a.services, serviceAt{middle, sample.Service, cell})
 }
 
 // Judge takes the clients' tally so far, and returns the first condition that holds
@@ -58,12 +58,12 @@ func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *resu
 	if len(a.checks) == 0 {
 		return nil
 	}
-	a.Clients = append(a.Clients, clientsAt{now, total})
+	a.clients = append(a.clients, clientsAt{now, total})
 	// Allow for ticks that come some milliseconds early or late.
 	from := now - a.length - 100*time.Millisecond
 	if from > 0 {
-		for a.Clients[0].at < from {
-			a.Clients = a.Clients[1:]
+		for a.clients[0].at < from {
+			a.clients = a.clients[1:]
 		}
 	} else if now < a.length-100*time.Millisecond {
 		return nil
@@ -89,17 +89,17 @@ func (a *AbortWatch) segment(now, from time.Duration, total Tally, order []strin
 	s := result.Segment{From: from.Seconds(), To: now.Seconds()}
 	delta, seconds := total, now.Seconds()
 	if from > 0 {
-		delta, seconds = total.Since(&a.Clients[0].total), (now - a.Clients[0].at).Seconds()
+		delta, seconds = total.Since(&a.clients[0].total), (now - a.clients[0].at).Seconds()
 	}
 	ended, good := delta.ended()
 	s.Clients = delta.stats(seconds, seconds, ended, good)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.Services) > 0 && a.Services[0].at < from {
-		a.Services = a.Services[1:]
+	for len(a.services) > 0 && a.services[0].at < from {
+		a.services = a.services[1:]
 	}
 	merged := map[string]*serviceCell{}
-	for _, seen := range a.Services {
+	for _, seen := range a.services {
 		if merged[seen.service] == nil {
 			merged[seen.service] = &serviceCell{}
 		}

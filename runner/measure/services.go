@@ -22,12 +22,12 @@ type Services struct {
 }
 
 type serviceKey struct {
-	service     string
-	Phase, part int
+	service    string
+	slot, part int
 }
 
 func (k serviceKey) compare(o serviceKey) int {
-	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.Phase, o.Phase), cmp.Compare(k.part, o.part))
+	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.slot, o.slot), cmp.Compare(k.part, o.part))
 }
 
 type serviceCell struct {
@@ -152,14 +152,14 @@ func sum[K comparable](a, b map[K]int64) map[K]int64 {
 
 // stats returns the figures of the cells that belong to a segment, with the
 // services in the given order and their callees by name.
-func (s *Services) stats(order []string, belongs func(phase, part int) bool) (stats []result.ServiceStats, edges []result.EdgeStats) {
+func (s *Services) stats(order []string, belongs func(slot, part int) bool) (stats []result.ServiceStats, edges []result.EdgeStats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	merged := map[string]*serviceCell{}
 	// Sort the cells, because a sum of fractions depends on the order.
 	for _, key := range slices.SortedFunc(maps.Keys(s.cells), serviceKey.compare) {
 		cell := s.cells[key]
-		if !belongs(key.Phase, key.part) {
+		if !belongs(key.slot, key.part) {
 			continue
 		}
 		if merged[key.service] == nil {

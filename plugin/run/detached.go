@@ -28,9 +28,9 @@ import (
 // detachedRun has the flags of a run that the cluster executes by itself.
 type detachedRun struct {
 	detach bool
-	// Image is the image of this program, for clusters into which this program
+	// image is the image of this program, for clusters into which this program
 	// cannot load images.
-	Image string
+	image string
 	// called is set only inside a pod: the command line by which a person repeats
 	// the run.
 	called string
@@ -38,7 +38,7 @@ type detachedRun struct {
 
 func (d *detachedRun) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.detach, "detach", false, "on a cluster: let the experiment run there by itself, and return when it has begun; 'report' shows what became of it")
-	cmd.Flags().StringVar(&d.Image, "runner-image", "", "image of kubectl-microsim that the cluster can pull, for --detach")
+	cmd.Flags().StringVar(&d.image, "runner-image", "", "image of kubectl-microsim that the cluster can pull, for --detach")
 	cmd.Flags().StringVar(&d.called, calledFlag, "", "how this run would be called from outside its pod")
 	_ = cmd.Flags().MarkHidden(calledFlag)
 }
@@ -46,7 +46,7 @@ func (d *detachedRun) AddFlags(cmd *cobra.Command) {
 // Validate refuses flags that have no effect together.
 func (d *detachedRun) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	switch {
-	case !d.detach && d.Image != "":
+	case !d.detach && d.image != "":
 		return errors.New("--runner-image is the image of a run that is on its own: write --detach, too, or leave it out")
 	case !d.detach:
 		return nil
@@ -201,8 +201,8 @@ type runnerImage struct{ ref, arch string }
 // bring makes the image of this program available to the cluster: by loading it
 // into nodes, by a registry, or as published.
 func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Cluster) (runnerImage, error) {
-	if d.Image != "" {
-		return runnerImage{ref: d.Image}, nil
+	if d.image != "" {
+		return runnerImage{ref: d.image}, nil
 	}
 	k := o.target.Kube
 	img, arch, err := runnerFor(ctx, c)

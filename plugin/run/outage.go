@@ -35,7 +35,7 @@ type outageOptions struct {
 	runOptions
 	mode     string
 	retries  bool
-	Timeout  string
+	timeout  string
 	breakers bool
 	url      string
 }
@@ -67,7 +67,7 @@ that the burst leaves behind. 'kubectl microsim run outage-lab' compares nine su
 		o.AddFlags(cmd)
 		flags := cmd.Flags()
 		flags.BoolVar(&o.retries, "retries", false, "try each call up to 4 times, without a wait between")
-		flags.StringVar(&o.Timeout, "timeout", "60s", "timeout of each call; a bare number is in seconds")
+		flags.StringVar(&o.timeout, "timeout", "60s", "timeout of each call; a bare number is in seconds")
 		flags.BoolVar(&o.breakers, "circuit-breakers", false, "open a breaker after 5 failures in a row, for 30 s, in each worker")
 		flags.StringVar(&o.url, "url", outageTarget, "the path that is slow or cannot be reached")
 		commands = append(commands, cmd)
@@ -76,7 +76,7 @@ that the burst leaves behind. 'kubectl microsim run outage-lab' compares nine su
 }
 
 func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
-	timeout, err := parseSeconds(o.Timeout)
+	timeout, err := parseSeconds(o.timeout)
 	if err == nil {
 		err = o.validateFlags(cmd)
 	}
@@ -90,7 +90,7 @@ func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
 	if e, err = o.build(e, timeout); err != nil {
 		return err
 	}
-	return o.start(cmd, e, o.Words())
+	return o.start(cmd, e, o.words())
 }
 
 // parseSeconds parses a timeout: a duration, or a number of seconds.
@@ -184,9 +184,9 @@ func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error)
 	return fault.Target{}, fmt.Errorf("--url %q is not a path that is called (%s)", o.url, problem.DidYouMean(o.url, known, "known are "+strings.Join(known, ", ")))
 }
 
-// Words returns the mode with its flags, as a user types them.
-func (o *outageOptions) Words() []string {
-	words := []string{o.mode, "--timeout", o.Timeout}
+// words returns the mode with its flags, as a user types them.
+func (o *outageOptions) words() []string {
+	words := []string{o.mode, "--timeout", o.timeout}
 	if o.retries {
 		words = append(words, "--retries")
 	}

@@ -120,7 +120,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 		return cli.Cause(ctx, err)
 	}
 	defer func() { err = errors.Join(err, system.end()) }()
-	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
+	t := &topTable{top: report.Top{System: system.name}, changed: make(chan struct{}, 1)}
 	options := collect.Options{Interval: o.interval.Std()}
 	if o.watch {
 		scraper := collect.New(options)
@@ -151,7 +151,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 type topTable struct {
 	mu      sync.Mutex
 	top     report.Top
-	Changed chan struct{}
+	changed chan struct{}
 }
 
 func (t *topTable) add(s measure.Sample) {
@@ -159,7 +159,7 @@ func (t *topTable) add(s measure.Sample) {
 	t.top.Add(&s)
 	t.mu.Unlock()
 	select {
-	case t.Changed <- struct{}{}:
+	case t.changed <- struct{}{}:
 	default:
 	}
 }
@@ -198,7 +198,7 @@ func (o *topOptions) live(ctx context.Context, t *topTable) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.Changed:
+		case <-t.changed:
 		}
 		// Wait for the other samples of the round, to show all services at once.
 		select {
@@ -207,7 +207,7 @@ func (o *topOptions) live(ctx context.Context, t *topTable) {
 		case <-time.After(roundPause):
 		}
 		select {
-		case <-t.Changed:
+		case <-t.changed:
 		default:
 		}
 		if screen == nil {

@@ -142,6 +142,9 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 		if data, name, ok := openExample(path); ok {
 			return data, name, nil
 		}
+		if to, err := os.Readlink(path); err == nil {
+			return nil, path, fmt.Errorf("it is a symbolic link to %q, which is not there", to)
+		}
 		return nil, path, fmt.Errorf("no such file, and no example of that name%s", suggestExample(path))
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ type (
 	// Result.Timeline it counts by the end of requests.
 	ClientSampled struct{ Second result.ClientSecond }
 	// ServiceSampled is one service's sample, taken At after the load began, in
-	// the phase of that index.
+	// the phase of that index, which is their number after the load's last answer.
 	ServiceSampled struct {
 		At     time.Duration
 		Phase  int

@@ -164,6 +164,16 @@ func (a *Account) Begin(at time.Time) {
 	a.result.LoadStarted = at.UTC()
 }
 
+// along is a moment by the clock of the wall as it stood at another. Between the two it may
+// have been set, as of a machine that slept, while spans are taken by a clock that is not:
+// times and spans of one result must agree. What another machine says stays what it is.
+func along(from, at time.Time) time.Time {
+	if from.IsZero() || at.IsZero() {
+		return at.UTC()
+	}
+	return from.Add(at.Sub(from)).UTC()
+}
+
 // elapsed is how long after the zero a moment is; false before the load began.
 func (a *Account) elapsed(at time.Time) (time.Duration, bool) {
 	a.mu.Lock()
@@ -179,8 +189,9 @@ func (a *Account) Outcome(o measure.Outcome) {
 }
 
 // Sample counts what a service did. It returns the moment of the sample, in
-// elapsed time, and the index of the phase of the load that it belongs to; false
-// before the load began, of which nothing is asked.
+// elapsed time, and the index of the phase of the load that it belongs to, or their
+// number after the load's last answer; false before the load began, of which nothing is
+// asked.
 func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, counts bool) {
 	at, loading := a.elapsed(sample.At)
 	if !loading {
@@ -191,13 +202,21 @@ func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, c
 	a.windows.ObserveService(middle, sample)
 	a.abort.ObserveService(middle, sample)
 	a.idle.observe(sample)
-	return at, a.schedule.Phase(middle), true
+	return at, a.schedule.SamplePhase(middle), true
 }
 
 // Replicas notes the states of all replicas at a moment, and returns which went
 // down or came back since the last look.
 func (a *Account) Replicas(at time.Time, replicas []Replica) []Outage {
-	return a.outages.look(at, replicas)
+	a.mu.Lock()
+	zero := a.zero
+	a.mu.Unlock()
+	looked := slices.Clone(replicas)
+	for i := range looked {
+		r := &looked[i]
+		r.Since, r.Detected = along(zero, r.Since), along(zero, r.Detected)
+	}
+	return a.outages.look(along(zero, at), looked)
 }
 
 // A Phase is the beginning of a phase of the load.
@@ -249,6 +268,13 @@ func (a *Account) Alerts(seen *result.Alerts) {
 	a.alerts = seen
 }
 
+// StoodStill notes that the program which runs the experiment did not run itself.
+func (a *Account) StoodStill(from, to time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Standstills = append(a.result.Standstills, result.Standstill{From: from.Sub(a.zero).Seconds(), To: to.Sub(a.zero).Seconds()})
+}
+
 // EndLoad notes the report of the load, which may be nil if there is none.
 func (a *Account) EndLoad(report *result.LoadReport) {
 	a.mu.Lock()
@@ -296,7 +322,7 @@ func (a *Account) Finish(at time.Time, err error) *result.Result {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.result
-	r.Ended = at.UTC()
+	r.Started, r.Ended = along(a.zero, r.Started), along(a.zero, at)
 	if err != nil {
 		r.Incomplete, r.Why = true, err.Error()
 	} else if r.Aborted != nil {

@@ -129,7 +129,9 @@ type Service struct {
 	units func() *work.Units
 	// slots are the processors that requests take turns on.
 	slots chan struct{}
-	ready atomic.Bool
+	// workFailed tells once that work cannot be done, as on a disk that is full.
+	workFailed sync.Once
+	ready      atomic.Bool
 	// loopback is set if the service is reached by this machine alone.
 	loopback atomic.Bool
 	traffic  http1.Traffic

@@ -137,6 +137,33 @@ func TestFrames(t *testing.T) {
 
 // A frame has the clients and all services of one second, whichever comes first
 // and however many frames are drawn meanwhile.
+// A terminal may be very small: what does not fit is cut off, or the next frame would not
+// be painted over it.
+func TestFramesOfSmallTerminals(t *testing.T) {
+	var live Live
+	story(shop(), func(e runner.Event) {
+		live.Observe(e)
+		for _, size := range [][2]int{{1, 1}, {7, 3}, {15, 11}, {19, 4}, {29, 23}} {
+			lines := live.Frame(Style{Width: size[0], Color: true}, size[1])
+			if len(lines) > size[1] {
+				t.Fatalf("%v: %d lines", size, len(lines))
+			}
+			for _, l := range lines {
+				if columns(l) > size[0] {
+					t.Fatalf("%v: a line of %d columns: %q", size, columns(l), l)
+				}
+			}
+		}
+	})
+	var out strings.Builder
+	NewScreen(&out, func() (int, int) { return 16, 12 }, false).Paint(live.Frame)
+	for _, l := range strings.Split(out.String(), "\n") {
+		if columns(l) > 15 {
+			t.Errorf("painted is a line of %d columns: %q", columns(l), l)
+		}
+	}
+}
+
 func TestFrameIsOfOneSecond(t *testing.T) {
 	services := []string{"a", "b"}
 	for name, servicesFirst := range map[string]bool{"clients first": false, "services first": true} {

@@ -543,7 +543,7 @@ func (o *runOptions) tellFiles() {
 }
 
 func (o *runOptions) tellFile(text, path string) {
-	fmt.Fprintf(o.streams.Err, "%s %s\n", text, path)
+	fmt.Fprintf(o.streams.Err, "%s %s\n", text, cli.Clean(path))
 }
 
 // repeat is the command line that runs the same again.

@@ -69,7 +69,8 @@ func (r Reader) ReadFiles(ctx context.Context, paths ...string) (document.Docume
 }
 
 func isURL(path string) bool {
-	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
+	scheme, _, _ := strings.Cut(path, "://")
+	return len(scheme) < len(path) && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 // expandPath lists the files of a directory; any other path stands for itself.

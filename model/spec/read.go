@@ -73,7 +73,7 @@ func isURL(path string) bool {
 	return len(scheme) < len(path) && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
-// expandPath lists the files of a directory; any other path stands for itself.
+// expand returns the files of a directory; any other path stands for itself.
 func (r Reader) expand(path string) ([]string, error) {
 	if path == "-" || isURL(path) {
 		return []string{path}, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// What counts as trouble.
+// The limits above which a figure counts as trouble.
 const (
 	// someBad is the share of requests of a stretch from which on it is in trouble.
 	someBad = 0.02
@@ -355,7 +355,7 @@ func (x *explainer) calls(s, c, depth int) bool {
 	failed := float64(sum.bad()) > someBad*float64(sum.Calls)
 	stuck := sum.Calls == 0 && own.working > 0 && calls.To >= 0 && x.sum(calls.To, x.from, x.to).working > 0
 	if !slow && !failed && !stuck {
-		// What is wrong further down shows in good answers without a part.
+		// Trouble further down shows in good answers that lack a part.
 		if calls.To < 0 || float64(sum.Degraded) <= someBad*float64(sum.Calls) {
 			return false
 		}

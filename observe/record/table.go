@@ -35,12 +35,12 @@ func (r *Recorder) table(name string, columns []string) (*table, error) {
 	return t, t.end()
 }
 
-// text writes a text of the user's.
+// text writes a text of the user.
 func (t *table) text(s string) { t.row = append(t.row, problem.Cell(s)) }
 
 func (t *table) count(n int64) { t.row = append(t.row, strconv.FormatInt(n, 10)) }
 
-// number writes up to nine digits behind the point, without zeros at the end.
+// number writes a number with up to nine decimals, without trailing zeros.
 func (t *table) number(v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		t.empty(1)
@@ -50,7 +50,7 @@ func (t *table) number(v float64) {
 	t.row = append(t.row, strings.TrimSuffix(strings.TrimRight(s, "0"), "."))
 }
 
-// amount writes how much it is per second, if it is known.
+// amount writes an amount per second, or an empty cell if it is not known.
 func (t *table) amount(a measure.Amount, interval time.Duration) {
 	if v, known := a.PerSecond(interval); known {
 		t.number(v)
@@ -59,7 +59,7 @@ func (t *table) amount(a measure.Amount, interval time.Duration) {
 	t.empty(1)
 }
 
-// empty leaves cells empty whose value is not known.
+// empty writes n empty cells, for values that are not known.
 func (t *table) empty(n int) {
 	for range n {
 		t.row = append(t.row, "")

@@ -362,8 +362,8 @@ func (in *injection) findCallersLocked(system *topology.System) {
 	}
 }
 
-// told is the deadline as another process can be told it: by the clock of the wall as it
-// stands now, which may have been set since the fault began.
+// told returns the deadline for another process, by the wall clock as it stands now,
+// because the wall clock may have been set since the fault began.
 func (in *injection) told() time.Time {
 	if in.deadline.IsZero() {
 		return in.deadline

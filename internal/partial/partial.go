@@ -74,8 +74,8 @@ func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) (err 
 	return os.Rename(f.Name(), path)
 }
 
-// follow returns the file that a path leads to, and whether it is a device or a pipe,
-// which another file must not take the place of.
+// follow returns the file to which a path leads, and whether it is a device or a pipe.
+// WriteFile must not replace a device or a pipe by a file.
 func follow(path string) (to string, special bool) {
 	info, err := os.Stat(path)
 	if err != nil {

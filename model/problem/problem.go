@@ -90,9 +90,9 @@ func (l *List) CheckFileName(path, name string) {
 	l.CheckLabel(path, name)
 }
 
-// Cell is a name that users give as a cell of a CSV file. One that a spreadsheet would take
-// for a formula gets an apostrophe before it, so that a file of somebody else's does not run
-// in it (OWASP, CSV injection).
+// Cell returns a name of the user as a cell of a CSV file. It puts an apostrophe before a
+// name that a spreadsheet would take for a formula, so that a foreign file does not run
+// there (OWASP, CSV injection).
 func Cell(name string) string {
 	if name != "" && strings.ContainsRune("=+-@\t\r", rune(name[0])) {
 		return "'" + name

@@ -169,9 +169,10 @@ func (a *Account) Begin(at time.Time) {
 	a.result.LoadStarted = at.UTC()
 }
 
-// along is a moment by the clock of the wall as it stood at another. Between the two it may
-// have been set, as of a machine that slept, while spans are taken by a clock that is not:
-// times and spans of one result must agree. What another machine says stays what it is.
+// along returns a moment by the wall clock as it stood at an earlier one, from. The wall
+// clock may have been set in between, and spans are measured with a clock that cannot be
+// set, so the times and spans of one result would disagree. A moment that another machine
+// told stays as it is. A zero moment, and any moment before a zero from, only become UTC.
 func along(from, at time.Time) time.Time {
 	if from.IsZero() || at.IsZero() {
 		return at.UTC()

@@ -266,8 +266,8 @@ func (x *expander) expand(y *yaml.Node, depth int) *Node {
 	return n
 }
 
-// checkTag reports an explicit tag that the value does not fit. Where it is believed, the
-// value would be read as another, such as !!bool yes as false.
+// checkTag reports an explicit tag that does not fit its value, because the value would be
+// read as another one: !!bool yes as false.
 func (x *expander) checkTag(n *Node, y *yaml.Node) {
 	tag, fits := y.ShortTag(), false
 	switch tag {

@@ -18,7 +18,8 @@ import { clock } from './text';
 
 function App() {
   // Without the token of this program, there is nothing to show.
-  if (s.lost.value && !s.version.value) return <main class="doors"><h1>This page cannot be used</h1><p class="note bad" role="alert">{capital(s.lost.value)}.</p></main>;
+  const refused = s.version.value ? '' : s.lost.value || s.notice.value?.text;
+  if (refused) return <main class="doors"><h1>This page cannot be used</h1><p class="note bad" role="alert">{capital(refused)}.</p></main>;
   return <>
     <Top />
     {s.lost.value ? <p class="bar bad" role="alert"><span>{s.lost.value}</span> <button type="button" onClick={s.download}>Download the text</button></p> : null}

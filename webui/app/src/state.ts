@@ -335,6 +335,7 @@ addEventListener('popstate', () => {
   else if (source.value && !toDoors()) history.pushState(true, '');
 });
 export const save = (): Promise<boolean> => attempt(async () => {
+  await queue;
   const s = source.value;
   if (!s) return;
   if (!s.savable) { download(); return; }
@@ -366,6 +367,7 @@ export function download(): void {
   setTimeout(() => URL.revokeObjectURL(a.href), 1000);
 }
 export const play = (): Promise<boolean> => attempt(async () => {
+  await queue;
   const s = setup.value;
   looking.value = null; playing.value = 0;
   if (s.seed !== '' && !/^\d{1,19}$/.test(s.seed)) throw new Error(`invalid seed "${s.seed}": use a whole number from 0`);
@@ -380,6 +382,7 @@ export const stop = (): Promise<boolean> => act(() => api.post('/api/stop', {}))
 /** Makes the running system what the text describes. */
 export const applying = signal(false);
 export const apply = async (): Promise<void> => {
+  await queue; // a field may have been left just now
   const wanted = text.value, s = source.value;
   applying.value = true;
   if (await act(() => api.post('/api/run/system', { text: wanted }))) {

@@ -336,6 +336,7 @@ test('a change that takes its time says what was asked for, and what is there of
   await page.click('[data-node=db]');
   await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('3');
   await page.keyboard.press('Enter');
+  await page.locator('.node[data-node=db] .badges').getByText('×3').waitFor();
   await page.getByRole('button', { name: 'Apply to the running system' }).click();
   // Another tab is told, too.
   const other = await open(b, ui.address);

@@ -223,6 +223,7 @@ test('by keyboard alone: along the graph, selected, found', async t => {
 test('a second user without the token, and a page of an older start', async t => {
   const { ui } = await shown(t, ['shop']);
   const page = await open(b, ui.address.replace(/#.*/, ''));
+  await page.getByRole('heading', { name: 'This page cannot be used' }).waitFor();
   await page.getByRole('alert').getByText('open the address that').waitFor();
   assert.equal(await page.locator('.node, button').count(), 0);
   await accessible(page);

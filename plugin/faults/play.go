@@ -59,12 +59,16 @@ type performance struct {
 	remedy func(id string) string
 
 	began time.Time
+	// refused are the faults that were never added, by id. What may be left of one is
+	// cleared all the same.
+	refused map[string]bool
 }
 
 // play plays the timeline, and takes back whatever acts when that ends. What was
 // never begun is told, the missed ones included.
 func (p *performance) play(ctx context.Context) error {
 	player := runner.NewFaultPlayer(p.plan)
+	p.refused = map[string]bool{}
 	player.Observe = p.observe
 	if err := player.Prepare(ctx, p.injector); err != nil {
 		return fmt.Errorf("preparing the faults: %w", err)
@@ -95,6 +99,11 @@ func (p *performance) observe(c runner.FaultChange) {
 		return // nothing has changed
 	case c.Err != nil:
 		event = "failed"
+		if !c.Clear {
+			p.refused[c.Window.ID] = true
+		}
+	case c.Clear && p.refused[c.Window.ID]:
+		return // it has never acted
 	case c.Clear:
 		event = "cleared"
 	}

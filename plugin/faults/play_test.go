@@ -98,7 +98,7 @@ func TestFaultsComeAndGoInTime(t *testing.T) {
 		"one cannot be added": {
 			injector: &fakeInjector{failAdd: "short"}, faults: overlapping,
 			want:   "10s add long until 45s, 15s add kill until 5m15s, 20s add short until 30s, 20s clear long, 20s clear short",
-			events: "added long, added kill, failed short, cleared long, cleared short, never-started last", err: "no such service",
+			events: "added long, added kill, failed short, cleared long, never-started last", err: "no such service",
 		},
 		"one is cleared at the second try": {
 			injector: &fakeInjector{failOnce: "short"}, faults: overlapping[:2],

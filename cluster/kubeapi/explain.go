@@ -1,6 +1,7 @@
 package kubeapi
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -82,6 +83,9 @@ func NextStep(err error) string {
 		address *url.Error
 	)
 	if !errors.As(err, &status) {
+		if step := beforeConnecting(err); step != "" {
+			return step
+		}
 		if errors.As(err, &network) || errors.As(err, &address) {
 			return "is the cluster of this context reachable? --context names another, --on local needs none"
 		}
@@ -100,6 +104,26 @@ func NextStep(err error) string {
 		return rightsStep(missing)
 	}
 	return notAdmittedStep(s.Message)
+}
+
+// beforeConnecting says what to do about an error of the program that the kubeconfig names
+// for credentials, or of a certificate; "" if it is another one. The address of the API
+// server is not what is wrong then.
+func beforeConnecting(err error) string {
+	var (
+		unknown  x509.UnknownAuthorityError
+		invalid  x509.CertificateInvalidError
+		misnamed x509.HostnameError
+	)
+	switch {
+	case strings.Contains(err.Error(), "getting credentials: "):
+		return "the kubeconfig names this program for the credentials of its user: see whether 'kubectl auth whoami' works, or name another context with --context"
+	case errors.As(err, &unknown):
+		return "the kubeconfig has another certificate authority than the API server: get it anew, or name another context with --context"
+	case errors.As(err, &invalid), errors.As(err, &misnamed):
+		return "the certificate of the API server is not valid for this address: get the kubeconfig anew, or name another context with --context"
+	}
+	return ""
 }
 
 // byPolicy reports whether a webhook or a policy of the cluster's administrator has

@@ -49,6 +49,9 @@ func TestAProgramForCredentialsDoesNotOutlastItsRequest(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(300*time.Millisecond, func() { cancel(interrupted) })
 	_, err := c.Clientset.CoreV1().Pods("shop").List(ctx, metav1.ListOptions{})
+	if text := Explain(err).Error(); !strings.Contains(text, "interrupted") || strings.Contains(text, "reachable") {
+		t.Errorf("an interrupt is told as %s", text)
+	}
 	if _, ended := os.Stat(late); err == nil || ended == nil {
 		t.Errorf("the request ends with %v, and waited for the program: %v", err, ended == nil)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"regexp"
@@ -86,7 +87,8 @@ func NextStep(err error) string {
 		if step := beforeConnecting(err); step != "" {
 			return step
 		}
-		if errors.As(err, &network) || errors.As(err, &address) {
+		// A request that was interrupted has an address, and no error of a network.
+		if errors.As(err, &network) || errors.As(err, &address) && ofNetwork(address.Err) {
 			return "is the cluster of this context reachable? --context names another, --on local needs none"
 		}
 		return ""
@@ -104,6 +106,12 @@ func NextStep(err error) string {
 		return rightsStep(missing)
 	}
 	return notAdmittedStep(s.Message)
+}
+
+// ofNetwork reports whether an error under a request comes from the way to its server.
+func ofNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // beforeConnecting says what to do about an error of the program that the kubeconfig names

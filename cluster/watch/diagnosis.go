@@ -101,7 +101,7 @@ func DiagnosePod(pod *corev1.Pod) *Diagnosis {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			// A node may still come up, or be added.
-			return &Diagnosis{Key: unschedulable, Text: "no node takes it: " + c.Message + "; " + roomStep(c.Message), Patience: 20 * time.Second}
+			return &Diagnosis{Key: unschedulable, Text: "no node takes it: " + reasons(c.Message) + "; " + roomStep(c.Message), Patience: 20 * time.Second}
 		}
 	}
 	if pod.Status.Phase == corev1.PodFailed {
@@ -113,6 +113,15 @@ func DiagnosePod(pod *corev1.Pod) *Diagnosis {
 		}
 	}
 	return nil
+}
+
+// reasons are the scheduler's words for why no node takes a pod, without what it says of
+// preemption: pods of systems have no priority.
+func reasons(message string) string {
+	for _, rest := range []string{" no new claims to deallocate", " preemption:"} {
+		message, _, _ = strings.Cut(message, rest)
+	}
+	return strings.TrimRight(message, ".,")
 }
 
 // roomStep says what helps if no node takes a pod, by the scheduler's words for each reason.

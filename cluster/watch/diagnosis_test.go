@@ -78,8 +78,8 @@ func TestDiagnose(t *testing.T) {
 		"crash":                {nil, waitingPod("CrashLoopBackOff", "back-off"), "exit code 2"},
 		"secret":               {nil, waitingPod("CreateContainerConfigError", "secret not found"), "secret not found"},
 		"leaving":              {nil, leaving, ""},
-		"no room":              {nil, unschedulablePod("0/1 nodes are available: 1 Insufficient cpu."), "1 Insufficient cpu.; free or add nodes"},
-		"cordoned":             {nil, unschedulablePod("0/2 nodes are available: 2 node(s) were unschedulable."), "'kubectl uncordon NODE'"},
+		"no room":              {nil, unschedulablePod("0/1 nodes are available: 1 Insufficient cpu."), "1 Insufficient cpu; free or add nodes"},
+		"cordoned":             {nil, unschedulablePod("0/2 nodes are available: 2 node(s) were unschedulable. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."), "2 node(s) were unschedulable; 'kubectl uncordon NODE'"},
 		"tainted":              {nil, unschedulablePod("0/1 nodes are available: 1 node(s) had untolerated taint(s)."), "tolerate no taints"},
 		"other CPU":            {nil, unschedulablePod("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."), "of the architecture"},
 		"no room, and a taint": {nil, unschedulablePod("0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s)."), "ask for less in the System's resources; pods of systems tolerate no taints"},
@@ -128,6 +128,7 @@ func TestTaintsAreNamed(t *testing.T) {
 	}
 	gpu := corev1.Taint{Key: "dedicated", Value: "gpu", Effect: corev1.TaintEffectNoSchedule}
 	lost := corev1.Taint{Key: "node.kubernetes.io/unreachable", Effect: corev1.TaintEffectNoSchedule}
+	role := corev1.Taint{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}
 	mild := corev1.Taint{Key: "mild", Effect: corev1.TaintEffectPreferNoSchedule}
 	tainted := "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
 	for name, tt := range map[string]struct {
@@ -136,6 +137,7 @@ func TestTaintsAreNamed(t *testing.T) {
 		want, not string
 	}{
 		"one":      {[]runtime.Object{node("a", mild, gpu), node("b", mild)}, tainted, `node "a" has dedicated=gpu:NoSchedule; 'kubectl taint nodes a dedicated=gpu:NoSchedule-' takes`, `"b"`},
+		"a role":   {[]runtime.Object{node("a", role), node("b", gpu)}, tainted, "'kubectl taint nodes b dedicated=gpu:NoSchedule-'", "kubectl taint nodes a"},
 		"its own":  {[]runtime.Object{node("a", lost)}, tainted, `node "a" has node.kubernetes.io/unreachable:NoSchedule`, "kubectl taint"},
 		"many":     {[]runtime.Object{node("a", gpu), node("b", gpu), node("c", gpu), node("d", gpu), node("e", gpu)}, tainted, "; 2 more have taints", `"d"`},
 		"other":    {[]runtime.Object{node("a", gpu)}, "0/1 nodes are available: 1 Insufficient cpu.", "Insufficient cpu", "dedicated"},

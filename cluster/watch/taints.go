@@ -17,9 +17,13 @@ const (
 	taintsTimeout = 5 * time.Second
 	// shownTaints is how many nodes are named with their taints.
 	shownTaints = 3
-	// ownTaints begins the keys of taints that come and go with the state of a node.
-	ownTaints = "node.kubernetes.io/"
 )
+
+// ownTaint tells of taints that Kubernetes itself sets, by the state or the role of a node:
+// they are not to be taken away by hand.
+func ownTaint(taint string) bool {
+	return strings.HasPrefix(taint, "node.kubernetes.io/") || strings.HasPrefix(taint, "node-role.kubernetes.io/")
+}
 
 // RepellingTaints are the taints by which a node takes no pods of systems, which tolerate
 // none, each as kubectl writes it: KEY=VALUE:EFFECT.
@@ -58,7 +62,7 @@ func (d *Diagnosis) NameTaints(ctx context.Context, c *kubeapi.Client) {
 		}
 		named = append(named, fmt.Sprintf("node %q has %s", n.Name, strings.Join(taints, ", ")))
 		for _, t := range taints {
-			if step == "" && !strings.HasPrefix(t, ownTaints) {
+			if step == "" && !ownTaint(t) {
 				step = fmt.Sprintf("; 'kubectl taint nodes %s %s-' takes that taint away", n.Name, t)
 			}
 		}

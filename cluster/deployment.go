@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -224,6 +226,7 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 				t.NameTaints(ctx, d.Client)
 				status.Trouble = t.Text
 			}
+			status.Trouble = cmp.Or(status.Trouble, scaledDown(deployment, service.Replicas))
 		}
 		if pod := others[service.Name]; pod != "" {
 			status.Trouble = cmp.Or(status.Trouble, fmt.Sprintf("pod %s does not follow the description of the service that was applied last; %s makes it follow", pod, d.Client.Command("up", "-f", "FILE")))
@@ -237,6 +240,15 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		s.Services = append(s.Services, status)
 	}
 	return s, nil
+}
+
+// scaledDown says that somebody else has taken replicas of a service away; "" if not. More of
+// them, as an autoscaler makes, are no trouble.
+func scaledDown(deployment *appsv1.Deployment, want int) string {
+	if deployment.Spec.Replicas == nil || int(*deployment.Spec.Replicas) >= want {
+		return ""
+	}
+	return fmt.Sprintf("its Deployment has been scaled to %d of the %s of the file, as by 'kubectl scale'", *deployment.Spec.Replicas, unit.Count(want, "replica"))
 }
 
 // lostNodes says of the nodes of pods, by name, why they cannot answer, if they cannot:

@@ -44,11 +44,11 @@ const (
 
 // busy is how busy the processors are to be while requests are measured: the
 // wake-ups of a machine that does nothing else are slower. The first trial is at
-// trialRate; mostRate is enough requests for all quantiles.
+// trialRate; mostRate is as many requests as one program sends without falling behind.
 const (
 	busy      = 0.3
 	trialRate = 300.0
-	mostRate  = 4000.0
+	mostRate  = 20000.0
 	leastRate = 60.0
 	// idleRate lets the processors sleep between two requests.
 	idleRate = 25.0

@@ -86,7 +86,8 @@ func knownCauses() map[string]string {
 	const scheduler = "load, services and collector are one program of Go, whose goroutines wait for a processor while others compute; with `--isolation process` the p50 was 8.1 ms where virtual time has 10.2, since work takes turns of 5 ms there, and shares processors evenly here"
 	const waking = ": how long an idle processor takes to wake up changes from minute to minute"
 	return map[string]string{
-		"fallbacks p50": "1.91, 1.99 and 2.09 ms in three runs within a day" + waking, "shapes of load, chains p50": "5.60, 5.67 and 5.73 ms in three runs within a day" + waking,
+		"fallbacks p50": "1.84 to 2.28 ms in six runs within two days" + waking, "shapes of load, chains p50": "5.47 to 5.73 ms in six runs within two days" + waking,
+		"social p50":                "calibrations a few minutes apart give 25 and 31 us for a call, and a request makes many",
 		"queue at 130 % throughput": halfOpen, "queue at 130 % goodput": halfOpen, "queue at 130 % outcomes": halfOpen,
 		"processors at 80 % p50": scheduler, "processors at 80 % p99": scheduler,
 		"processors at 130 %, shedding throughput": scheduler, "processors at 130 %, shedding goodput": scheduler, "processors at 130 %, shedding outcomes": scheduler,

@@ -41,7 +41,7 @@ func (a *awaited) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	past := &atomic.Bool{}
 	answers := make(chan answer, 1)
-	go func() {
+	go func() { //nolint:contextcheck // the request has its context
 		resp, err := a.next.RoundTrip(r.WithContext(context.WithValue(r.Context(), credentialsKey{}, past))) //nolint:bodyclose // whoever takes the answer closes it
 		answers <- answer{resp, err}
 	}()
